@@ -1,0 +1,63 @@
+"""Everything the pipeline raises on purpose.
+
+PipelineError
+├── PhotoRefused        a photo cannot be used; `reason` says why, templates hold the words
+├── FaceNotFound        a step needs a face where there is none
+├── SeveralFaces        somebody has to say which face is meant
+├── WeightsError        a weight is missing, truncated or not the one that was pinned
+├── EngineUnavailable   this engine cannot run here; the text says what is missing
+└── Cancelled           the caller's progress callback asked to stop
+"""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a photo is refused, or what is not ideal about it. Stored and shown by code; words live in templates."""
+
+    UNREADABLE = "unreadable"
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    TOO_LARGE = "too_large"
+    NO_FACE = "no_face"
+    SEVERAL_FACES = "several_faces"
+    FACE_TOO_SMALL = "face_too_small"
+    FACE_CUT_OFF = "face_cut_off"
+    TURNED_AWAY = "turned_away"
+    TOO_BLURRY = "too_blurry"
+    TOO_DARK = "too_dark"
+    OVEREXPOSED = "overexposed"
+    COVERED = "covered"
+    UNEVEN_LIGHT = "uneven_light"
+    TILTED_HEAD = "tilted_head"
+
+
+class PipelineError(Exception):
+    """Base of everything the pipeline raises on purpose."""
+
+
+class PhotoRefused(PipelineError):
+    """This photo cannot be used."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class FaceNotFound(PipelineError):
+    """A step needs a face where there is none."""
+
+
+class SeveralFaces(PipelineError):
+    """Somebody has to say which face is meant."""
+
+
+class WeightsError(PipelineError):
+    """A weight is missing, truncated or not the one that was pinned."""
+
+
+class EngineUnavailable(PipelineError):
+    """This engine cannot run here; the text says what is missing."""
+
+
+class Cancelled(PipelineError):
+    """The caller's progress callback asked to stop."""

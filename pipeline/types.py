@@ -1,0 +1,197 @@
+"""What crosses the seams of the pipeline: frozen values and the Engine protocol."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import Reason
+
+Pixels = NDArray[np.uint8]
+"""(H, W, 3) uint8, sRGB, upright."""
+
+Embedding = NDArray[np.float32]
+"""(128,) float32 from dlib: Euclidean distance compares people."""
+
+Mesh = NDArray[np.float32]
+"""(468, 3) float32: x, y in pixels of the photo, z in the same scale, MediaPipe's point order."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """Width and height of a picture in pixels."""
+
+    width: int
+    height: int
+
+    @property
+    def long_edge(self) -> int:
+        return max(self.width, self.height)
+
+
+# Four by five at about one megapixel; square on request.
+PREVIEW = Size(896, 1120)
+PREVIEW_SQUARE = Size(1024, 1024)
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in pixels of the photo; may reach beyond its borders."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One face in a photo. `score`, 0..1, is the detector's."""
+
+    box: Box
+    score: float
+    mesh: Mesh
+
+
+class Status(StrEnum):
+    """What the check says of a photo."""
+
+    ACCEPTED = "accepted"
+    WARNED = "warned"
+    CHOOSE_FACE = "choose_face"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """Scalars of one face that the photo rules judge. Units in the names; lightness is CIE L, 0..100."""
+
+    face_width_px: float
+    yaw_degrees: float
+    pitch_degrees: float
+    roll_degrees: float
+    sharpness: float
+    lightness_median: float
+    lightness_p95: float
+    burnt_share: float
+    light_asymmetry: float
+    occlusion: float
+    outside_share: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Status, the reasons for it (worst first) and the index of the face it is about, if one is settled."""
+
+    status: Status
+    reasons: tuple[Reason, ...] = ()
+    face: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoCheck:
+    """What the check found: every face, widest first, its measurements, and the verdict."""
+
+    verdict: Verdict
+    faces: tuple[Face, ...] = ()
+    measurements: tuple[Measurements, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class SourcePhoto:
+    """One photo of the person: pixels, which face is theirs, and the other faces in it."""
+
+    pixels: Pixels
+    face: Face
+    bystanders: tuple[Face, ...] = ()
+
+
+@dataclass(frozen=True)
+class Style:
+    """A look: which set stands behind the person, from where the light comes and how the picture is graded.
+
+    Scales are 0..1 unless said; `key_light` is the direction to the main light
+    (x to the right of the picture, y down, z to the viewer).
+    """
+
+    name: str
+    title: str
+    description: str = ""
+    set: str = "corporate"
+    key_light: tuple[float, float, float] = (-0.5, -0.5, 0.7)
+    key: float = 0.16
+    rim: float = 0.10
+    wrap: float = 0.30
+    tint: float = 0.10
+    contrast: float = 0.10
+    saturation: float = 1.0
+    vignette: float = 0.10
+    monochrome: bool = False
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One headshot to be made: the same shot of the same subject gives the same pixels."""
+
+    index: int
+    style: Style
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One person, prepared by one engine for one size. Engines subclass it with what they need to know."""
+
+    engine: str
+    size: Size
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A shot of a subject; one call of `render` may hold several people."""
+
+    subject: Subject
+    shot: Shot
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A finished rendering of one job."""
+
+    job: Job
+    pixels: Pixels = field(repr=False)
+
+
+class Progress(Protocol):
+    """Called with the finished share, 0..1, of the work in hand; may raise Cancelled."""
+
+    def __call__(self, share: float) -> None: ...
+
+
+class Engine(Protocol):
+    """Makes headshots. Implementations: studio, fake (tests), instantid."""
+
+    name: str
+
+    def capacity(self, size: Size) -> int:
+        """How many pictures of this size the engine likes to make at once."""
+        ...
+
+    def prepare(self, photos: Sequence[SourcePhoto], size: Size) -> Subject:
+        """The person in these photos (best first), ready for `render`. Raises FaceNotFound."""
+        ...
+
+    def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
+        """One picture a job, in the order of the jobs, each (size.height, size.width, 3)."""
+        ...
