@@ -1,0 +1,97 @@
+"""Every move a shoot's packs can make, and what each arrival starts.
+
+Tasks are named, not imported: the rooms above this one (payments, retention) hang
+theirs in here without this one knowing them.
+"""
+
+from datetime import timedelta
+from functools import partial
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from headshots.celery import app
+from headshots.shoots.models import Event, Pack, Shoot
+
+_State = Pack.State
+_LIVE_ENDS = frozenset({_State.CANCELLED, _State.REVOKED})
+
+MOVES: dict[str, frozenset[str]] = {
+    _State.AWAITING_PAYMENT: _LIVE_ENDS | {_State.QUEUED},
+    _State.QUEUED: _LIVE_ENDS | {_State.RENDERING, _State.FAILED},
+    _State.RENDERING: _LIVE_ENDS | {_State.DELIVERED, _State.FAILED},
+    _State.FAILED: frozenset({_State.QUEUED, _State.FORGOTTEN}),
+    _State.DELIVERED: frozenset({_State.FORGOTTEN}),
+    _State.CANCELLED: frozenset({_State.FORGOTTEN}),
+    _State.REVOKED: frozenset({_State.FORGOTTEN}),
+    _State.FORGOTTEN: frozenset(),
+}
+
+# State entered -> names of the tasks it starts, each with the pack's id.
+STARTS: dict[str, tuple[str, ...]] = {_State.QUEUED: ("shoots.render_pack",)}
+
+
+def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str = "") -> bool:
+    """Whether this caller moved the pack: False when the move is not allowed or somebody else was first.
+
+    Works on the database's state, not on the one in `pack`; `pack` is refreshed when moved."""
+    now = timezone.now()
+    with transaction.atomic():
+        current = Pack.objects.values_list("state", flat=True).get(pk=pack.pk)
+        if to not in MOVES[current]:
+            return False
+        changes: dict[str, object] = {"state": to, "reason": reason}
+        if to == _State.QUEUED:
+            changes["queued_at"] = now
+        elif to == _State.DELIVERED:
+            changes["delivered_at"] = now
+            changes["expires_at"] = now + timedelta(days=settings.HEADSHOTS_RESULT_DAYS)
+        if not Pack.objects.filter(pk=pack.pk, state=current).update(**changes):
+            return False
+        record(f"pack.{to}", shoot_id=pack.shoot_id, pack_id=pack.pk, actor=actor)
+        start_tasks(to, pack.pk)
+    pack.refresh_from_db()
+    return True
+
+
+def start_tasks(state: str, pack_id: object) -> None:
+    """Send what arriving in `state` starts, once the transaction holds."""
+    for task in STARTS.get(state, ()):
+        send_on_commit(task, str(pack_id))
+
+
+def send_on_commit(task: str, *ids: str) -> None:
+    """Wake a worker after the commit. A broker that is away costs time, not truth: beat wakes again."""
+    transaction.on_commit(partial(app.send_task, task, args=ids), robust=True)
+
+
+def begin_purge(shoot: Shoot, *, actor: str = Event.Actor.SYSTEM, everything: bool = False) -> bool:
+    """Whether this caller closed the shoot. From here on nothing of it is shown and nothing new is stored.
+
+    With `everything` the finished headshots go too; that may be asked again of a shoot
+    whose photos have gone already (`purged -> purging`)."""
+    shoots = Shoot.objects.filter(pk=shoot.pk)
+    with transaction.atomic():
+        if everything:
+            moved = shoots.filter(purge_everything=False).update(state=Shoot.State.PURGING, purge_everything=True)
+        else:
+            moved = shoots.filter(state=Shoot.State.OPEN).update(state=Shoot.State.PURGING)
+        if not moved:
+            return False
+        record("shoot.purging", shoot_id=shoot.pk, actor=actor)
+        send_on_commit("retention.purge_shoot", str(shoot.pk))
+    shoot.refresh_from_db()
+    return True
+
+
+def record(
+    name: str,
+    *,
+    shoot_id: object,
+    pack_id: object = None,
+    actor: str = Event.Actor.SYSTEM,
+    numbers: dict[str, float] | None = None,
+) -> None:
+    """Write one event. `numbers` are counts and durations, never words about a person."""
+    Event.objects.create(name=name, shoot_id=shoot_id, pack_id=pack_id, actor=actor, numbers=numbers or {})

@@ -1,0 +1,239 @@
+"""The facts of a shoot: whose photos, what was ordered, what came of it. Pictures themselves lie in the vault."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from headshots.vault.models import Blob
+
+
+class Shoot(models.Model):
+    """One person, one set of photos, one consent. Its id is also the id of its key in the source ring."""
+
+    class State(models.TextChoices):
+        OPEN = "open"
+        PURGING = "purging"
+        PURGED = "purged"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="shoots"
+    )
+    # SHA-256 of a guest's token; empty for shoots that an account owns.
+    guest_token_hash = models.CharField(max_length=64, blank=True, editable=False)
+    state = models.CharField(max_length=8, choices=State.choices, default=State.OPEN)
+    # Asked for by the person: the finished headshots go too, not only the photos.
+    purge_everything = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    delete_after = models.DateTimeField()
+    purged_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        indexes = [models.Index(fields=["state", "delete_after"]), models.Index(fields=["owner", "-created_at"])]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    @property
+    def is_open(self) -> bool:
+        return self.state == self.State.OPEN
+
+
+class Consent(models.Model):
+    """Which texts the person agreed to, and when. Outlives the photos: it proves that they were asked."""
+
+    shoot = models.OneToOneField(Shoot, on_delete=models.PROTECT, related_name="consent")
+    consent_version = models.CharField(max_length=32)
+    is_me_version = models.CharField(max_length=32)
+    given_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    def __str__(self) -> str:
+        return f"{self.consent_version}, {self.is_me_version}"
+
+
+class Photo(models.Model):
+    """One uploaded photo: the verdict on it and the scalars behind that. Deleted with the shoot's key."""
+
+    class State(models.TextChoices):
+        UPLOADED = "uploaded"
+        ACCEPTED = "accepted"
+        WARNED = "warned"
+        CHOOSE_FACE = "choose_face"
+        REFUSED = "refused"
+
+    USABLE = (State.ACCEPTED, State.WARNED)
+    SETTLED = (State.ACCEPTED, State.WARNED, State.REFUSED)
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    shoot = models.ForeignKey(Shoot, on_delete=models.CASCADE, related_name="photos")
+    position = models.PositiveSmallIntegerField()
+    state = models.CharField(max_length=12, choices=State.choices, default=State.UPLOADED)
+    reasons = models.JSONField(default=list, blank=True)
+    chosen_face = models.PositiveSmallIntegerField(null=True, blank=True)
+    # One dict of scalars a face, widest face first.
+    measurements = models.JSONField(default=list, blank=True)
+    checks = models.PositiveSmallIntegerField(default=0)
+    blob = models.OneToOneField(Blob, on_delete=models.PROTECT, related_name="+")
+    # Boxes and meshes of the faces found: private, hence a blob.
+    faces_blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [models.UniqueConstraint(fields=["shoot", "position"], name="photo_position_unique")]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    @property
+    def face_count(self) -> int:
+        return len(self.measurements)
+
+
+class FaceCrop(models.Model):
+    """A small picture of one face of a photo, for the question "which one is you?"."""
+
+    photo = models.ForeignKey(Photo, on_delete=models.CASCADE, related_name="face_crops")
+    index = models.PositiveSmallIntegerField()
+    blob = models.OneToOneField(Blob, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        ordering = ["index"]
+        constraints = [models.UniqueConstraint(fields=["photo", "index"], name="face_crop_index_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.photo_id}/{self.index}"
+
+
+class Style(models.Model):
+    """Words and scales of a look, seeded from the pipeline's styles.toml, edited in the admin."""
+
+    name = models.SlugField(max_length=40, unique=True)
+    title = models.CharField(max_length=80)
+    description = models.CharField(max_length=200, blank=True)
+    # Set, light and grade, with the names of the pipeline's Style.
+    recipe = models.JSONField(default=dict, blank=True)
+    position = models.PositiveSmallIntegerField(default=0)
+    active = models.BooleanField(default=True)
+    in_preview = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ["position", "name"]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Pack(models.Model):
+    """A set of headshots ordered from a shoot. Its id is also the id of its key in the result ring."""
+
+    class Kind(models.TextChoices):
+        PREVIEW = "preview"
+        PREMIUM = "premium"
+        TRIAL = "trial"
+
+    class State(models.TextChoices):
+        AWAITING_PAYMENT = "awaiting_payment"
+        QUEUED = "queued"
+        RENDERING = "rendering"
+        DELIVERED = "delivered"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+        REVOKED = "revoked"
+        FORGOTTEN = "forgotten"
+
+    LIVE = (State.AWAITING_PAYMENT, State.QUEUED, State.RENDERING)
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    shoot = models.ForeignKey(Shoot, on_delete=models.PROTECT, related_name="packs")
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    state = models.CharField(max_length=16, choices=State.choices)
+    # Why a pack failed or was cancelled: a code, its words stand in the templates.
+    reason = models.CharField(max_length=32, blank=True)
+    engine = models.CharField(max_length=16)
+    total = models.PositiveSmallIntegerField()
+    seed = models.PositiveIntegerField()
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+    reshoots = models.PositiveSmallIntegerField(default=0)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    queued_at = models.DateTimeField(null=True, blank=True)
+    delivered_at = models.DateTimeField(null=True, blank=True)
+    # When the finished headshots are forgotten; set at delivery.
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["created_at"]
+        indexes = [models.Index(fields=["state", "queued_at"]), models.Index(fields=["state", "expires_at"])]
+        constraints = [
+            # Two workers finish checking at once: the second preview is refused by the database.
+            models.UniqueConstraint(
+                fields=["shoot"], condition=models.Q(kind="preview"), name="one_preview_pack_per_shoot"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
+
+    @property
+    def is_live(self) -> bool:
+        return self.state in self.LIVE
+
+
+class Headshot(models.Model):
+    """One shot of a pack, and the lease of the worker that is making it."""
+
+    class State(models.TextChoices):
+        PENDING = "pending"
+        RENDERING = "rendering"
+        DONE = "done"
+        REJECTED = "rejected"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    pack = models.ForeignKey(Pack, on_delete=models.CASCADE, related_name="headshots")
+    index = models.PositiveSmallIntegerField()
+    style = models.ForeignKey(Style, on_delete=models.PROTECT, related_name="+")
+    seed = models.PositiveIntegerField()
+    state = models.CharField(max_length=9, choices=State.choices, default=State.PENDING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    lease_token = models.UUIDField(null=True, blank=True, editable=False)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    # Rounded to 0.01: enough to rank by, too little to recognise by.
+    likeness = models.FloatField(null=True, blank=True)
+    reasons = models.JSONField(default=list, blank=True)
+    blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    done_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["index"]
+        constraints = [models.UniqueConstraint(fields=["pack", "index"], name="headshot_index_unique")]
+        indexes = [models.Index(fields=["state", "lease_until"])]
+
+    def __str__(self) -> str:
+        return f"{self.pack_id}/{self.index}"
+
+
+class Event(models.Model):
+    """What happened to a shoot or a pack, when and by whom: ids, codes and numbers only. Outlives the rows it is about."""
+
+    class Actor(models.TextChoices):
+        PERSON = "person"
+        STAFF = "staff"
+        SYSTEM = "system"
+
+    at = models.DateTimeField(default=timezone.now, editable=False)
+    # No foreign keys: the event stays when what it is about has gone.
+    shoot_id = models.UUIDField(db_index=True)
+    pack_id = models.UUIDField(null=True, blank=True)
+    name = models.CharField(max_length=40)
+    actor = models.CharField(max_length=8, choices=Actor.choices, default=Actor.SYSTEM)
+    numbers = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        ordering = ["at", "id"]
+        indexes = [models.Index(fields=["name", "at"])]
+
+    def __str__(self) -> str:
+        return self.name
