@@ -1,0 +1,5 @@
+"""Faces in a photo.
+
+Where they are (find), what shape they have (mesh, points), how well they are seen
+(measure) and whose they are (embed).
+"""

@@ -1,0 +1,125 @@
+"""Where faces may be: BlazeFace in one square window of a photo, and the merging of what several windows saw."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.faces.interpreter import Network
+from pipeline.faces.sampling import sample, square_around
+from pipeline.types import Box, Pixels
+from pipeline.weights import Weights
+
+# Two detections that overlap more than this (intersection over union) are one face.
+SAME_FACE_OVERLAP = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """A face that BlazeFace suspects.
+
+    keypoints: (6, 2) in pixels: right eye, left eye, nose, mouth, right ear, left ear."""
+
+    box: Box
+    score: float
+    keypoints: NDArray[np.float64]
+
+    @property
+    def roll_degrees(self) -> float:
+        x, y = self.keypoints[1] - self.keypoints[0]
+        return math.degrees(math.atan2(y, x))
+
+    def scaled(self, factor: float) -> "Detection":
+        """The same face in a photo enlarged by this factor."""
+        edges = (self.box.left, self.box.top, self.box.right, self.box.bottom)
+        return Detection(Box(*(edge * factor for edge in edges)), self.score, self.keypoints * factor)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A square of the photo, in pixels; may reach beyond its borders, where it is black."""
+
+    left: float
+    top: float
+    side: float
+
+
+class BlazeFace:
+    """One BlazeFace network. Not thread-safe."""
+
+    def __init__(self, weights: Weights, name: str, threads: int) -> None:
+        self._network = Network(weights.path(name), threads)
+        self._size, layers = _LAYOUTS[name]
+        self._anchors = np.concatenate([_anchor_centres(cells, per_cell) for cells, per_cell in layers])
+
+    def detect(self, pixels: Pixels, window: Window, min_score: float) -> list[Detection]:
+        """Everything in the window that scores at least min_score (0..1); one face gives many detections."""
+        centre = (window.left + window.side / 2, window.top + window.side / 2)
+        chip = sample(pixels, square_around(centre, window.side, self._size), self._size)
+        rows, logits = self._network.run(np.asarray(chip / 127.5 - 1, dtype=np.float32))
+        scores = 1 / (1 + np.exp(-np.clip(logits[:, 0].astype(np.float64), -80, 80)))
+        kept = np.flatnonzero(scores >= min_score)
+
+        # A row: offset of the centre from the anchor, width, height, then six points as offsets from the anchor.
+        values = rows[kept].astype(np.float64).reshape(-1, 8, 2) / self._size
+        values[:, 0] += self._anchors[kept]
+        values[:, 2:] += self._anchors[kept, None]
+        origin = np.array([window.left, window.top])
+        return [
+            Detection(_box(row[0] * window.side + origin, row[1] * window.side), float(score), points)
+            for row, score, points in zip(values, scores[kept], values[:, 2:] * window.side + origin, strict=True)
+        ]
+
+
+def merge(detections: list[Detection]) -> list[Detection]:
+    """One detection a face, best score first: the score-weighted mean of those that overlap the best one."""
+    left = sorted(detections, key=lambda detection: -detection.score)
+    merged = []
+    while left:
+        best = left[0]
+        same = [d for d in left if d is best or overlap(d.box, best.box) > SAME_FACE_OVERLAP]
+        left = [d for d in left if not any(d is other for other in same)]
+        merged.append(_mean(same))
+    return merged
+
+
+def overlap(one: Box, other: Box) -> float:
+    """Intersection over union, 0..1."""
+    shared = intersection(one, other)
+    union = one.width * one.height + other.width * other.height - shared
+    return shared / union if union > 0 else 0.0
+
+
+def intersection(one: Box, other: Box) -> float:
+    """Square pixels that both boxes cover."""
+    width = min(one.right, other.right) - max(one.left, other.left)
+    height = min(one.bottom, other.bottom) - max(one.top, other.top)
+    return max(0.0, width) * max(0.0, height)
+
+
+def _mean(detections: list[Detection]) -> Detection:
+    weights = np.array([d.score for d in detections])
+    edges = np.array([[d.box.left, d.box.top, d.box.right, d.box.bottom] for d in detections])
+    box = Box(*(float(v) for v in np.average(edges, axis=0, weights=weights)))
+    keypoints = np.average(np.array([d.keypoints for d in detections]), axis=0, weights=weights)
+    return Detection(box, detections[0].score, keypoints)
+
+
+def _box(centre: NDArray[np.float64], size: NDArray[np.float64]) -> Box:
+    (left, top), (right, bottom) = centre - size / 2, centre + size / 2
+    return Box(float(left), float(top), float(right), float(bottom))
+
+
+def _anchor_centres(cells: int, per_cell: int) -> NDArray[np.float64]:
+    """(cells * cells * per_cell, 2): x, y of the anchors of one layer, 0..1, row by row."""
+    steps = (np.arange(cells) + 0.5) / cells
+    y, x = np.meshgrid(steps, steps, indexing="ij")
+    return np.repeat(np.stack([x, y], axis=-1).reshape(-1, 2), per_cell, axis=0)
+
+
+# Input size, then cells a side and anchors a cell of each output layer (MediaPipe's SSD anchor options).
+_LAYOUTS: dict[str, tuple[int, tuple[tuple[int, int], ...]]] = {
+    "blazeface_short": (128, ((16, 2), (8, 6))),
+    "blazeface_full": (192, ((48, 1),)),
+}

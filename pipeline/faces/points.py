@@ -1,0 +1,86 @@
+"""Which points of the face mesh are what, and the small geometry that follows from them.
+
+Indices are MediaPipe's (468 points, face_landmark.tflite). Left and right are the
+person's own: the right eye lies on the left of an unmirrored picture.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.types import Box, Mesh
+
+Points = NDArray[np.float32]
+"""(N, 2) float32: x, y in pixels of the photo."""
+
+# Closed outlines, each walked in one direction.
+OVAL = (
+    *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
+    *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
+)
+RIGHT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
+LEFT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
+LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
+INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
+RIGHT_BROW = (70, 63, 105, 66, 107, 55, 65, 52, 53, 46)
+LEFT_BROW = (300, 293, 334, 296, 336, 285, 295, 282, 283, 276)
+NOSE = (168, 193, 245, 114, 217, 198, 209, 129, 98, 97, 2, 326, 327, 358, 429, 420, 437, 343, 465, 417)
+
+# Single points.
+FOREHEAD_TOP = 10
+CHIN = 152
+NOSE_TIP = 1
+NOSE_BASE = 2
+RIGHT_EYE_OUTER, RIGHT_EYE_INNER = 33, 133
+LEFT_EYE_OUTER, LEFT_EYE_INNER = 263, 362
+MOUTH_RIGHT, MOUTH_LEFT = 61, 291
+UPPER_LIP, LOWER_LIP = 13, 14
+
+
+def points(mesh: Mesh, indices: tuple[int, ...]) -> Points:
+    """x, y of these points, in their order."""
+    return mesh[list(indices), :2]
+
+
+def eye_centres(mesh: Mesh) -> tuple[Points, Points]:
+    """Middle of the right and of the left eye's corners, each (2,)."""
+    right = points(mesh, (RIGHT_EYE_OUTER, RIGHT_EYE_INNER)).mean(axis=0)
+    left = points(mesh, (LEFT_EYE_OUTER, LEFT_EYE_INNER)).mean(axis=0)
+    return right, left
+
+
+def eye_distance(mesh: Mesh) -> float:
+    """Pixels between the centres of the eyes."""
+    right, left = eye_centres(mesh)
+    return float(np.hypot(*(left - right)))
+
+
+def face_height(mesh: Mesh) -> float:
+    """Pixels from the top of the forehead to the chin."""
+    return float(np.hypot(*(mesh[CHIN, :2] - mesh[FOREHEAD_TOP, :2])))
+
+
+def yaw_degrees(mesh: Mesh) -> float:
+    """Turn about the vertical axis: 0 looks into the camera, above 0 to the picture's right, ±90 is profile."""
+    across = mesh[LEFT_EYE_OUTER] - mesh[RIGHT_EYE_OUTER]
+    return math.degrees(math.atan2(across[2], math.hypot(across[0], across[1])))
+
+
+def pitch_degrees(mesh: Mesh) -> float:
+    """Nod: about 5 for a level head, more with the chin away from the camera."""
+    down = mesh[CHIN] - mesh[FOREHEAD_TOP]
+    return math.degrees(math.atan2(down[2], math.hypot(down[0], down[1])))
+
+
+def roll_degrees(mesh: Mesh) -> float:
+    """Tilt in the picture plane, -180..180: 0 is upright, above 0 clockwise as the viewer sees it."""
+    right, left = eye_centres(mesh)
+    return math.degrees(math.atan2(left[1] - right[1], left[0] - right[0]))
+
+
+def bounds(mesh: Mesh) -> Box:
+    """The upright rectangle around all points."""
+    left, top = mesh[:, :2].min(axis=0)
+    right, bottom = mesh[:, :2].max(axis=0)
+    return Box(float(left), float(top), float(right), float(bottom))

@@ -1,0 +1,77 @@
+"""A small square picture out of a large photo, turned and scaled, without aliasing."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.types import Pixels
+
+Similarity = NDArray[np.float32]
+"""(2, 3) float32: maps x, y of the photo to x, y of the sampled square."""
+
+
+def square_around(centre: tuple[float, float], side: float, size: int, roll_degrees: float = 0.0) -> Similarity:
+    """The map that brings a square of the photo (side in pixels, turned by its roll) upright to size x size."""
+    scale = size / side
+    cos, sin = (scale * f(math.radians(roll_degrees)) for f in (math.cos, math.sin))
+    x, y = centre
+    return np.array(
+        [[cos, sin, size / 2 - cos * x - sin * y], [-sin, cos, size / 2 + sin * x - cos * y]], dtype=np.float32
+    )
+
+
+def shrink_to(pixels: Pixels, long_edge: int) -> tuple[Pixels, float]:
+    """The photo with no edge longer than this, and the factor (1 or less) that made it so."""
+    import cv2
+
+    height, width = pixels.shape[:2]
+    factor = long_edge / max(height, width)
+    if factor >= 1:
+        return pixels, 1.0
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8), factor
+
+
+def sample(pixels: Pixels, similarity: Similarity, size: int, cubic: bool = False) -> Pixels:
+    """(size, size, 3) uint8: the photo seen through the map, black where the photo ends.
+
+    Cuts the region out first, so that a 60 megapixel photo costs no more than its face,
+    and shrinks by area before the map when it would skip pixels."""
+    import cv2
+
+    inverse = np.asarray(cv2.invertAffineTransform(similarity))
+    corners = np.array([[0, 0, 1], [size, 0, 1], [0, size, 1], [size, size, 1]], dtype=np.float32) @ inverse.T
+    height, width = pixels.shape[:2]
+    margin = 2.0 / _scale(similarity) + 2
+    left, top = (int(max(0, v)) for v in np.floor(corners.min(axis=0) - margin))
+    right, bottom = (int(max(0, v)) for v in np.ceil(corners.max(axis=0) + margin))
+    region = pixels[top : min(height, bottom), left : min(width, right)]
+    if region.size == 0:
+        return np.zeros((size, size, 3), np.uint8)
+
+    matrix = similarity.astype(np.float64)
+    matrix[:, 2] += matrix[:, :2] @ (left, top)
+    region, matrix = _shrink(region, matrix)
+    flags = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
+    return np.asarray(cv2.warpAffine(region, matrix, (size, size), flags=flags), dtype=np.uint8)
+
+
+def _scale(similarity: NDArray[np.floating]) -> float:
+    return math.hypot(similarity[0, 0], similarity[0, 1])
+
+
+def _shrink(region: Pixels, matrix: NDArray[np.float64]) -> tuple[Pixels, NDArray[np.float64]]:
+    """The region at no more than twice the map's scale, and the map from there."""
+    import cv2
+
+    factor = 2 * _scale(matrix)
+    if factor >= 1:
+        return region, matrix
+    height, width = region.shape[:2]
+    small = (max(1, round(width * factor)), max(1, round(height * factor)))
+    shrunk = np.asarray(cv2.resize(region, small, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    # Sizes are whole pixels: go on with the factors that came out, and count from pixel centres.
+    back = np.array([[width / small[0], 0], [0, height / small[1]]])
+    offset = (np.diag(back) - 1) / 2
+    return shrunk, np.c_[matrix[:, :2] @ back, matrix[:, 2] + matrix[:, :2] @ offset]
