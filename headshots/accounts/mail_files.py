@@ -1,0 +1,21 @@
+"""Mail without a mail server: one private file a message, below the data folder."""
+
+import logging
+from pathlib import Path
+
+from django.core.mail.backends.filebased import EmailBackend
+
+logger = logging.getLogger(__name__)
+
+
+class MailFiles(EmailBackend):
+    """Writes each message to a file that only the operator can read; the log names the file, never the address."""
+
+    def open(self) -> bool:
+        opened = super().open()
+        if opened:
+            path = Path(self._get_filename())
+            path.chmod(0o600)
+            path.parent.chmod(0o700)
+            logger.info("mail written to %s", path)
+        return opened

@@ -1,0 +1,54 @@
+"""The person who signs in. Their address stands here and in allauth's tables, nowhere else."""
+
+from typing import ClassVar
+
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.db import models
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+
+class UserManager(BaseUserManager["User"]):
+    """Makes accounts whose name is the e-mail address."""
+
+    def create_user(self, email: str, password: str | None = None, *, is_staff: bool = False) -> "User":
+        """A new account; without a password nobody can sign in to it. Raises ValueError without an address."""
+        if not email:
+            raise ValueError("an account needs an e-mail address")
+        user = self.model(email=email.strip().lower(), is_staff=is_staff)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None) -> "User":
+        """A new account that may do everything in the admin."""
+        user = self.create_user(email, password, is_staff=True)
+        user.is_superuser = True
+        user.save(using=self._db, update_fields=["is_superuser"])
+        return user
+
+    def get_by_natural_key(self, username: str | None) -> "User":
+        return self.get(email__iexact=username)
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """One account. The e-mail address, in lower case, is its name."""
+
+    email = models.EmailField("e-mail", max_length=254, unique=True)
+    is_staff = models.BooleanField("may enter the admin", default=False)
+    is_active = models.BooleanField("active", default=True)
+    date_joined = models.DateTimeField("joined", default=timezone.now, editable=False)
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    class Meta:
+        verbose_name = "account"
+        constraints = [models.UniqueConstraint(Lower("email"), name="accounts_user_email_any_case")]
+
+    def __str__(self) -> str:
+        # Not the address: the admin copies this text into its log, which outlives the account.
+        return f"account {self.pk}"

@@ -1,0 +1,308 @@
+"""Every setting, and the only place that reads the environment (names HEADSHOTS_*).
+
+Rules about values are system checks in `headshots/web/checks.py`; nothing here has a secret default in production.
+"""
+
+import os
+import secrets
+import tempfile
+from pathlib import Path
+
+import environ
+
+env = environ.Env()
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# What the product may do -----------------------------------------------------------------------------------------
+
+DEBUG = env.bool("HEADSHOTS_DEBUG", default=False)
+
+HEADSHOTS_DATA_DIR = Path(env.str("HEADSHOTS_DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
+HEADSHOTS_SOURCE_TTL_SECONDS = env.int("HEADSHOTS_SOURCE_TTL_SECONDS", default=86_400)
+HEADSHOTS_RESULT_DAYS = env.int("HEADSHOTS_RESULT_DAYS", default=30)
+HEADSHOTS_PREVIEWS_PER_DAY = env.int("HEADSHOTS_PREVIEWS_PER_DAY", default=3)
+HEADSHOTS_PREVIEW_COUNT = env.int("HEADSHOTS_PREVIEW_COUNT", default=4)
+HEADSHOTS_LEASE_SECONDS = env.int("HEADSHOTS_LEASE_SECONDS", default=60)
+# Extra pictures a pack may cost when the likeness gate refuses some, as a share of its size.
+HEADSHOTS_RESHOOT_SHARE = env.float("HEADSHOTS_RESHOOT_SHARE", default=0.3)
+# Heart files, for whoever supervises the processes, and how long a task may go without progress before its heart stops.
+HEADSHOTS_RUN_DIR = Path(env.str("HEADSHOTS_RUN_DIR", default=str(HEADSHOTS_DATA_DIR / "run"))).resolve()
+HEADSHOTS_HANG_SECONDS = env.int("HEADSHOTS_HANG_SECONDS", default=300)
+HEADSHOTS_MAX_PHOTOS = 5
+HEADSHOTS_MAX_PHOTO_BYTES = 25 * 1024 * 1024
+
+HEADSHOTS_ENGINE = env.str("HEADSHOTS_ENGINE", default="auto")
+_weights_dir = env.str("HEADSHOTS_WEIGHTS_DIR", default="")
+HEADSHOTS_WEIGHTS_DIR = Path(_weights_dir).resolve() if _weights_dir else None
+# None: the distance that was measured (pipeline.likeness). Tests open the gate with a large one.
+HEADSHOTS_LIKENESS_MAX_DISTANCE = env.float("HEADSHOTS_LIKENESS_MAX_DISTANCE", default=None)
+
+# Keys never lie below the data folder: a copy of that folder alone must be noise. Source keys in memory, where there is
+# such a folder; result keys in the user's state folder.
+_in_memory = Path("/dev/shm")  # noqa: S108 (the vault makes its own private folder below it)
+_source_ring_base = _in_memory if _in_memory.is_dir() else Path(tempfile.gettempdir())
+_state_home = env.str("XDG_STATE_HOME", default="") or str(Path.home() / ".local" / "state")
+HEADSHOTS_SOURCE_RING_DIR = Path(
+    env.str("HEADSHOTS_SOURCE_RING_DIR", default=str(_source_ring_base / f"headshots-{os.getuid()}"))
+).resolve()
+HEADSHOTS_RESULT_RING_DIR = Path(
+    env.str("HEADSHOTS_RESULT_RING_DIR", default=str(Path(_state_home) / "headshots"))
+).resolve()
+
+# Where requests come from -----------------------------------------------------------------------------------------
+
+# Empty is refused by a check, and by Django at first use; a laptop that was started by hand gets one for the process.
+SECRET_KEY = env.str("HEADSHOTS_SECRET_KEY", default=secrets.token_urlsafe(50) if DEBUG else "")
+ALLOWED_HOSTS = env.list("HEADSHOTS_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
+CSRF_TRUSTED_ORIGINS = env.list("HEADSHOTS_CSRF_TRUSTED_ORIGINS", default=[])
+# How many proxies of the operator's own stand in front; only then are their forwarding headers believed.
+HEADSHOTS_TRUSTED_PROXIES = env.int("HEADSHOTS_TRUSTED_PROXIES", default=0)
+
+INSTALLED_APPS = [
+    "headshots.accounts",
+    "headshots.vault",
+    "headshots.shoots",
+    "headshots.retention",
+    "headshots.dashboard",
+    "headshots.pages",
+    "headshots.web",
+    "allauth",
+    "allauth.account",
+    "csp",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "headshots.web.headers.PrivacyHeaders",
+    "headshots.web.headers.ContentSecurityPolicy",
+    "headshots.web.error_pages.RefuseLargeBodies",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "headshots.web.error_pages.RedirectReaders",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "headshots.web.error_pages.OwnErrorPages",
+]
+
+ROOT_URLCONF = "headshots.urls"
+ASGI_APPLICATION = "headshots.asgi.application"
+APPEND_SLASH = True
+DEFAULT_EXCEPTION_REPORTER = "headshots.web.error_pages.SilentReporter"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# Data -------------------------------------------------------------------------------------------------------------
+
+_sqlite_url = f"sqlite:///{HEADSHOTS_DATA_DIR / 'db.sqlite3'}"
+_database = env.db_url("HEADSHOTS_DATABASE_URL", default=_sqlite_url)
+if _database["ENGINE"] == "django.db.backends.sqlite3":
+    _database["OPTIONS"] = {
+        "timeout": 20,
+        # A transaction that starts as a reader and then writes cannot wait for the lock: most of them would fail.
+        "transaction_mode": "IMMEDIATE",
+        # secure_delete: without it deleted rows stay readable in the file.
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;",
+    }
+else:
+    _database |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+DATABASES = {"default": _database}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+HEADSHOTS_REDIS_URL = env.str("HEADSHOTS_REDIS_URL", default="")
+"""One value for broker, cache and pub/sub: redis://, rediss:// or unix:///path. Empty: this process alone (tests)."""
+
+if HEADSHOTS_REDIS_URL:
+    CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": HEADSHOTS_REDIS_URL,
+            "KEY_PREFIX": "headshots",
+            "OPTIONS": {"socket_timeout": 2, "socket_connect_timeout": 2},
+        }
+    }
+else:
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "headshots"}}
+
+# Work -------------------------------------------------------------------------------------------------------------
+
+
+def _broker_url(redis_url: str) -> str:
+    """The same server in the broker's spelling; `memory://` when there is none."""
+    if redis_url.startswith("unix://"):
+        return "redis+socket://" + redis_url.removeprefix("unix://")
+    return redis_url or "memory://"
+
+
+CELERY_BROKER_URL = _broker_url(HEADSHOTS_REDIS_URL)
+CELERY_BROKER_CONNECTION_TIMEOUT = 2
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    # Longer than any task: redelivery would start a long one again while it still runs. Leases recover, not the broker.
+    "visibility_timeout": 6 * 3600,
+    "unacked_restore_interval": 60,
+    "unacked_restore_throttle": 1,
+    # A publisher must fail fast when the broker is away; beat wakes the work later.
+    "socket_timeout": 5,
+    "socket_connect_timeout": 2,
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0.2,
+    "interval_max": 0.2,
+}
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_RESULT_BACKEND = None
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_ACKS_LATE = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_TASK_SEND_SENT_EVENT = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = "UTC"
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_ROUTES = {"shoots.render_pack": {"queue": "render"}, "retention.*": {"queue": "retention"}}
+
+_purge_seconds = min(60.0, max(1.0, HEADSHOTS_SOURCE_TTL_SECONDS / 20))
+CELERY_BEAT_SCHEDULE_FILENAME = str(HEADSHOTS_RUN_DIR / "beat-schedule")
+# `expires`: a queue that nobody reads for an hour must not hold a thousand copies of the same reminder.
+CELERY_BEAT_SCHEDULE = {
+    "wake stuck packs": {"task": "shoots.wake_stuck", "schedule": 10.0, "options": {"expires": 30}},
+    "purge what is due": {"task": "retention.purge_due", "schedule": _purge_seconds, "options": {"expires": 300}},
+    "sweep orphans": {"task": "retention.sweep_orphans", "schedule": 3600.0, "options": {"expires": 3600}},
+}
+
+# People -----------------------------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "shoots:new"
+
+# Mail goes to files below the data folder until the operator names a server; then addresses are verified.
+HEADSHOTS_EMAIL_URL = env.str("HEADSHOTS_EMAIL_URL", default="")
+if HEADSHOTS_EMAIL_URL:
+    vars().update(env.email_url("HEADSHOTS_EMAIL_URL"))
+    EMAIL_TIMEOUT = 10
+else:
+    EMAIL_BACKEND = "headshots.accounts.mail_files.MailFiles"
+    EMAIL_FILE_PATH = HEADSHOTS_DATA_DIR / "mail"
+DEFAULT_FROM_EMAIL = env.str("HEADSHOTS_EMAIL_FROM", default="Headshots <no-reply@localhost>")
+SERVER_EMAIL = DEFAULT_FROM_EMAIL
+
+ACCOUNT_ADAPTER = "headshots.accounts.adapter.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_EMAIL_VERIFICATION = "mandatory" if HEADSHOTS_EMAIL_URL else "none"
+ACCOUNT_EMAIL_NOTIFICATIONS = bool(HEADSHOTS_EMAIL_URL)
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = "http" if DEBUG else "https"
+ACCOUNT_SIGNUP_REDIRECT_URL = "shoots:new"
+ACCOUNT_LOGOUT_REDIRECT_URL = "pages:home"
+ACCOUNT_LOGOUT_ON_GET = False
+ACCOUNT_SESSION_REMEMBER = True
+# The rest keeps allauth's limits; all of them count in the shared cache.
+ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/300s/key", "reset_password": "20/m/ip,5/h/key"}
+ALLAUTH_TRUSTED_PROXY_COUNT = HEADSHOTS_TRUSTED_PROXIES
+
+# Nothing of a person on this disk in clear --------------------------------------------------------------------------
+
+# The ASGI handler writes a body beyond this to a temporary file, in clear: the limit therefore exceeds the largest
+# body that headshots.web.body_limit lets through, and the only upload handler is the one in memory.
+HEADSHOTS_MAX_BODY_BYTES = 1024 * 1024
+HEADSHOTS_MAX_UPLOAD_BYTES = HEADSHOTS_MAX_PHOTOS * HEADSHOTS_MAX_PHOTO_BYTES + HEADSHOTS_MAX_BODY_BYTES
+HEADSHOTS_UPLOAD_PATHS = ("/shoots/new/",)
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+FILE_UPLOAD_MAX_MEMORY_SIZE = HEADSHOTS_MAX_UPLOAD_BYTES + 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = HEADSHOTS_MAX_BODY_BYTES
+DATA_UPLOAD_MAX_NUMBER_FILES = 50
+
+# What the browser is told -----------------------------------------------------------------------------------------
+
+HEADSHOTS_HTTPS = env.bool("HEADSHOTS_HTTPS", default=not DEBUG)
+SECURE_SSL_REDIRECT = HEADSHOTS_HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+SECURE_HSTS_SECONDS = env.int("HEADSHOTS_HSTS_SECONDS", default=31_536_000) if HEADSHOTS_HTTPS else 0
+# Promises for the operator's other hosts are the operator's to make.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HEADSHOTS_TRUSTED_PROXIES else None
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HEADSHOTS_HTTPS
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        # blob: the preview of a photo that has not left the person's machine yet.
+        "img-src": ["'self'", "blob:"],
+        "object-src": ["'none'"],
+        "base-uri": ["'none'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+
+STATIC_URL = "static/"
+STATIC_ROOT = Path(env.str("HEADSHOTS_STATIC_ROOT", default=str(BASE_DIR / "staticfiles")))
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = DEBUG
+_static_storage = (
+    "django.contrib.staticfiles.storage.StaticFilesStorage"
+    if DEBUG
+    else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+)
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+    "staticfiles": {"BACKEND": _static_storage},
+}
+
+LANGUAGE_CODE = "en"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+# Logging: ids and numbers, never addresses, names or contents -------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"()": "headshots.web.log_format.PlainFormatter"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["console"], "level": env.str("HEADSHOTS_LOG_LEVEL", default="INFO")},
+    "loggers": {
+        "django": {"handlers": ["console"], "level": "INFO", "propagate": False},
+        # The access log would hold the links of password mails.
+        "uvicorn.access": {"level": "WARNING"},
+    },
+}

@@ -1,0 +1,64 @@
+"""Rules about settings, as system checks: commands, the web process and every worker refuse what breaks one."""
+
+from collections.abc import Sequence
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.exceptions import ImproperlyConfigured
+
+
+@register(Tags.security)
+def check_work(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
+    """Counts and times that the queue divides by, waits for or hands out are positive."""
+    errors: list[CheckMessage] = [
+        Error(f"{name} must be 1 or more.", id="headshots.E001")
+        for name in (
+            "HEADSHOTS_RESULT_DAYS",
+            "HEADSHOTS_PREVIEWS_PER_DAY",
+            "HEADSHOTS_PREVIEW_COUNT",
+            "HEADSHOTS_LEASE_SECONDS",
+        )
+        if getattr(settings, name) < 1
+    ]
+    distance = settings.HEADSHOTS_LIKENESS_MAX_DISTANCE
+    if distance is not None and distance <= 0:
+        errors.append(Error("HEADSHOTS_LIKENESS_MAX_DISTANCE must be above 0.", id="headshots.E002"))
+    if settings.FILE_UPLOAD_MAX_MEMORY_SIZE < settings.HEADSHOTS_MAX_UPLOAD_BYTES:
+        errors.append(
+            Error(
+                "FILE_UPLOAD_MAX_MEMORY_SIZE is smaller than the largest allowed upload.",
+                hint="Django would write the rest to a temporary file, in clear.",
+                id="headshots.E003",
+            )
+        )
+    return errors
+
+
+@register(Tags.security)
+def check_production(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
+    """What a laptop may lack and a server may not: a secret, names it answers to, a server for work and limits."""
+    errors: list[CheckMessage] = []
+    if not _secret_key():
+        errors.append(Error("HEADSHOTS_SECRET_KEY is not set.", id="headshots.E004"))
+    if settings.DEBUG:
+        return errors
+    if not settings.ALLOWED_HOSTS:
+        errors.append(Error("HEADSHOTS_ALLOWED_HOSTS is not set.", id="headshots.E005"))
+    if not settings.HEADSHOTS_REDIS_URL:
+        errors.append(
+            Error(
+                "HEADSHOTS_REDIS_URL is not set.",
+                hint="Workers, rate limits and live progress need one server that all processes reach.",
+                id="headshots.E006",
+            )
+        )
+    return errors
+
+
+def _secret_key() -> str:
+    """Django refuses even to read an empty one."""
+    try:
+        return settings.SECRET_KEY
+    except ImproperlyConfigured:
+        return ""

@@ -1,0 +1,65 @@
+"""The product's own error pages, with DEBUG on as well: no locals, no settings, no request in them."""
+
+from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
+from django.http import Http404, HttpRequest, HttpResponse
+from django.middleware.common import CommonMiddleware
+from django.template.loader import render_to_string
+from django.urls import Resolver404, resolve
+from django.utils.deprecation import MiddlewareMixin
+from django.views.debug import ExceptionReporter
+
+from headshots.web.body_limit import REFUSED
+
+
+def error_page(status: int, request: HttpRequest | None = None) -> HttpResponse:
+    """The page for this status: 400, 404, 413 or 500 (403 and 429 are rendered by Django and allauth)."""
+    return HttpResponse(render_to_string(f"{status}.html", request=request), status=status)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler400. Rendered without the request, which is the bad one; a form that is too long is told so."""
+    return error_page(413 if isinstance(exception, RequestDataTooBig) else 400)
+
+
+class RefuseLargeBodies(MiddlewareMixin):
+    """Answers 413 where `BodyLimit` cut a body off, before any view can take the rest for the whole."""
+
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:
+        if getattr(request, "scope", {}).get(REFUSED):
+            return error_page(413, request)
+        return None
+
+
+class RedirectReaders(CommonMiddleware):
+    """Adds a missing slash for readers only; a form would lose its body on the way (and debug mode would raise)."""
+
+    def should_redirect_with_slash(self, request: HttpRequest) -> bool:
+        return request.method in {"GET", "HEAD"} and super().should_redirect_with_slash(request)
+
+
+class OwnErrorPages(MiddlewareMixin):
+    """Answers 404 before debug mode can: its page lists every address and setting that matters to an attacker."""
+
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:
+        try:
+            resolve(request.path_info)
+        except Resolver404:
+            return error_page(404, request)
+        return None
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        return error_page(404, request) if isinstance(exception, Http404) else None
+
+
+class SilentReporter(ExceptionReporter):
+    """What debug mode shows, and what would be mailed, of an exception: the product's page, nothing of the request."""
+
+    def get_traceback_html(self) -> str:
+        bad = isinstance(self.exc_value, (BadRequest, SuspiciousOperation))
+        return render_to_string("400.html" if bad else "500.html")
+
+    def get_traceback_text(self) -> str:
+        return "Something went wrong.\n"
+
+    def get_traceback_data(self) -> dict[str, object]:
+        return {}
