@@ -1,0 +1,23 @@
+from uuid import uuid4
+
+from django.db import models
+
+from headshots.vault.rings import Ring
+
+
+class Blob(models.Model):
+    """One encrypted file: whose key opens it, what it is and how big it was in clear. The bytes lie in the store."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    ring = models.CharField(max_length=8, choices=Ring.choices)
+    key_id = models.UUIDField(help_text="The shoot's id in the source ring, the pack's in the result ring.")
+    kind = models.CharField(max_length=32)
+    size = models.PositiveBigIntegerField(help_text="Bytes before encryption.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["ring", "key_id"], name="blob_by_key")]
+        constraints = [models.CheckConstraint(condition=models.Q(ring__in=Ring.values), name="blob_ring_is_known")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
