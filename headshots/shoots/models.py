@@ -4,6 +4,7 @@ import uuid
 
 from django.conf import settings
 from django.db import models
+from django.urls import reverse
 from django.utils import timezone
 
 from headshots.vault.models import Blob
@@ -36,6 +37,9 @@ class Shoot(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+    def get_absolute_url(self) -> str:
+        return reverse("shoots:detail", args=[self.pk])
 
     @property
     def is_open(self) -> bool:

@@ -1,0 +1,270 @@
+"""The product's only door to the pipeline: bytes and plain values in, bytes and plain values out.
+
+Everything heavy is imported where it is used: the web process loads no model and no image library but Pillow.
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from django.conf import settings
+
+from pipeline import intake, photo_rules
+from pipeline.engines import create_engine
+from pipeline.errors import Cancelled, PhotoRefused, PipelineError, Reason
+from pipeline.shot_list import load_styles, plan_shots
+from pipeline.shot_list import reshoot as _reshoot
+from pipeline.types import (
+    PREVIEW,
+    Box,
+    Embedding,
+    Engine,
+    Face,
+    Job,
+    Measurements,
+    PhotoCheck,
+    Progress,
+    Shot,
+    Size,
+    SourcePhoto,
+    Style,
+    Subject,
+)
+from pipeline.weights import DEFAULT_DIR, Weights
+
+if TYPE_CHECKING:
+    from pipeline.faces.embed import FaceEmbedder
+    from pipeline.faces.find import FaceFinder
+
+__all__ = [
+    "PREVIEW",
+    "Cancelled",
+    "CheckedPhoto",
+    "Finished",
+    "PhotoRefused",
+    "PipelineError",
+    "PlannedShot",
+    "Reason",
+    "Sitter",
+    "Size",
+    "StoredPhoto",
+    "capacity",
+    "check",
+    "clean_upload",
+    "engine_name",
+    "judge",
+    "load_styles",
+    "plan",
+    "prepare",
+    "render",
+    "reshoot",
+    "style_from",
+    "warm_up",
+]
+
+_CROP_PX = 192
+
+
+@dataclass(frozen=True)
+class CheckedPhoto:
+    """What the check says of one photo. `faces` is private (boxes and meshes, npz), and so are the crops (JPEG)."""
+
+    status: str
+    reasons: list[str]
+    face: int | None
+    measurements: list[dict[str, float]]
+    faces: bytes
+    crops: list[bytes]
+
+
+@dataclass(frozen=True)
+class StoredPhoto:
+    """One photo out of the vault: its JPEG, the faces found in it (npz) and which one is the person's."""
+
+    photo: bytes
+    faces: bytes
+    chosen: int
+
+
+@dataclass(frozen=True, eq=False)
+class Sitter:
+    """A person ready to be shot: the engine's subject and the embedding that pictures are held against. Memory only."""
+
+    subject: Subject
+    reference: Embedding
+
+
+@dataclass(frozen=True)
+class PlannedShot:
+    """One shot as the database knows it."""
+
+    index: int
+    seed: int
+    style: Style
+
+
+@dataclass(frozen=True)
+class Finished:
+    """One picture and what the gate says of it: `likeness` 0..1 rounded, `reasons` why it was not accepted."""
+
+    index: int
+    jpeg: bytes
+    accepted: bool
+    likeness: float | None
+    reasons: list[str]
+
+
+def clean_upload(data: bytes) -> bytes:
+    """The photo re-encoded from its pixels: upright, sRGB, no metadata. Raises PhotoRefused."""
+    return intake.clean_photo(data).data
+
+
+def check(photo: bytes) -> CheckedPhoto:
+    """Find and measure the faces of a cleaned photo and judge it."""
+    from pipeline.check import check_photo
+
+    pixels = intake.load_pixels(photo)
+    found = check_photo(pixels, _finder())
+    crops = [_crop(photo, face.box) for face in found.faces] if found.verdict.status == "choose_face" else []
+    return CheckedPhoto(
+        status=found.verdict.status.value,
+        reasons=[reason.value for reason in found.verdict.reasons],
+        face=found.verdict.face,
+        measurements=[asdict(face) for face in found.measurements],
+        faces=_pack_faces(found),
+        crops=crops,
+    )
+
+
+def judge(measurements: Sequence[dict[str, float]], chosen: int) -> tuple[str, list[str]]:
+    """Status and reason codes of a photo whose person has said which face is theirs."""
+    verdict = photo_rules.judge([Measurements(**face) for face in measurements], chosen=chosen)
+    return verdict.status.value, [reason.value for reason in verdict.reasons]
+
+
+def plan(styles: Sequence[Style], count: int, seed: int) -> list[PlannedShot]:
+    """The shots of a pack, distinct, in order."""
+    return [PlannedShot(shot.index, shot.seed, shot.style) for shot in plan_shots(styles, count, seed)]
+
+
+def reshoot(shot: PlannedShot, attempt: int) -> int:
+    """The seed with which a refused shot is tried again."""
+    return _reshoot(Shot(shot.index, shot.style, shot.seed), attempt).seed
+
+
+def style_from(*, name: str, title: str, recipe: dict[str, object]) -> Style:
+    """A look out of the database. Raises TypeError when the recipe has a word the pipeline does not know."""
+    words = {key: tuple(value) if isinstance(value, list) else value for key, value in recipe.items()}
+    return Style(name=name, title=title, **words)  # type: ignore[arg-type]
+
+
+def engine_name() -> str:
+    """The name of the engine that makes the pictures here."""
+    return _engine().name
+
+
+def prepare(photos: Sequence[StoredPhoto], size: Size) -> Sitter:
+    """The person in these photos, best first, ready for `render`."""
+    sources = [_source(photo) for photo in photos]
+    reference = _embedder().embed(sources[0].pixels, sources[0].face)
+    return Sitter(subject=_engine().prepare(sources, size), reference=reference)
+
+
+def capacity(size: Size) -> int:
+    """How many pictures of this size are made at once."""
+    return _engine().capacity(size)
+
+
+def render(sitter: Sitter, shots: Sequence[PlannedShot], size: Size, on_progress: Progress) -> Iterator[Finished]:
+    """One finished picture a shot, in order, each held against the person by the likeness gate."""
+    from pipeline.finish import encode_jpeg
+    from pipeline.likeness import ACCEPT_DISTANCE, judge_likeness, likeness_score
+
+    max_distance = settings.HEADSHOTS_LIKENESS_MAX_DISTANCE or ACCEPT_DISTANCE
+    jobs = [Job(sitter.subject, Shot(shot.index, shot.style, shot.seed)) for shot in shots]
+    for picture in _engine().render(jobs, size, on_progress):
+        likeness = judge_likeness(picture.pixels, sitter.reference, _finder(), _embedder(), max_distance)
+        yield Finished(
+            index=picture.job.shot.index,
+            jpeg=encode_jpeg(picture.pixels),
+            accepted=likeness.accepted,
+            likeness=None if likeness.distance is None else likeness_score(likeness.distance),
+            reasons=list(likeness.reasons),
+        )
+
+
+def warm_up(queue: str) -> None:
+    """Load what this queue's worker needs before its first task, so that nobody waits for it."""
+    if queue == "default":
+        _finder()
+    elif queue == "render":
+        _engine(), _finder(), _embedder()
+
+
+@cache
+def _weights() -> Weights:
+    return Weights(Path(settings.HEADSHOTS_WEIGHTS_DIR or DEFAULT_DIR))
+
+
+@cache
+def _engine() -> Engine:
+    return create_engine(settings.HEADSHOTS_ENGINE, _weights())
+
+
+@cache
+def _finder() -> "FaceFinder":
+    from pipeline.faces.find import FaceFinder
+
+    return FaceFinder(_weights())
+
+
+@cache
+def _embedder() -> "FaceEmbedder":
+    from pipeline.faces.embed import FaceEmbedder
+
+    return FaceEmbedder(_weights())
+
+
+def _source(stored: StoredPhoto) -> SourcePhoto:
+    faces = _unpack_faces(stored.faces)
+    bystanders = tuple(face for index, face in enumerate(faces) if index != stored.chosen)
+    return SourcePhoto(intake.load_pixels(stored.photo), faces[stored.chosen], bystanders)
+
+
+def _pack_faces(found: PhotoCheck) -> bytes:
+    """npz of boxes (n, 4), scores (n,) and meshes (n, 468, 3), all float32."""
+    out = io.BytesIO()
+    boxes = [(face.box.left, face.box.top, face.box.right, face.box.bottom) for face in found.faces]
+    np.savez(
+        out,
+        boxes=np.array(boxes, np.float32).reshape(-1, 4),
+        scores=np.array([face.score for face in found.faces], np.float32),
+        meshes=np.array([face.mesh for face in found.faces], np.float32).reshape(-1, 468, 3),
+    )
+    return out.getvalue()
+
+
+def _unpack_faces(data: bytes) -> list[Face]:
+    arrays = np.load(io.BytesIO(data), allow_pickle=False)
+    return [
+        Face(Box(*(float(edge) for edge in box)), float(score), mesh)
+        for box, score, mesh in zip(arrays["boxes"], arrays["scores"], arrays["meshes"], strict=True)
+    ]
+
+
+def _crop(photo: bytes, box: Box) -> bytes:
+    """A square JPEG of the face with some room around it, metadata-free."""
+    from PIL import Image
+
+    side = max(box.width, box.height) * 1.6
+    x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
+    with Image.open(io.BytesIO(photo)) as image:
+        corners = (round(x - side / 2), round(y - side / 2), round(x + side / 2), round(y + side / 2))
+        crop = image.crop(corners).resize((_CROP_PX, _CROP_PX), Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    crop.save(out, "JPEG", quality=88)
+    return out.getvalue()

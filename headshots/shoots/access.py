@@ -1,0 +1,16 @@
+"""Whose is it? Whatever is not the asker's does not exist for them."""
+
+from uuid import UUID
+
+from django.http import Http404, HttpRequest
+
+from headshots.shoots.models import Shoot
+
+
+def shoot_or_404(request: HttpRequest, shoot_id: UUID) -> Shoot:
+    """The shoot, if it belongs to whoever is signed in; else 404, as for one that never was."""
+    if request.user.is_authenticated:
+        shoot = Shoot.objects.filter(pk=shoot_id, owner=request.user).first()
+        if shoot is not None:
+            return shoot
+    raise Http404

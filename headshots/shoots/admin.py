@@ -1,0 +1,66 @@
+"""Staff's view: facts and states. No picture, no blob and no measurement of a face is shown here."""
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from headshots.shoots.models import Consent, Event, Headshot, Pack, Photo, Shoot, Style
+
+
+class _ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Rows that the product writes and staff only read."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+
+@admin.register(Shoot)
+class ShootAdmin(_ReadOnly):
+    list_display = ["id", "state", "created_at", "delete_after", "purged_at"]
+    list_filter = ["state", "created_at"]
+    search_fields = ["id"]
+    fields = ["id", "owner", "state", "purge_everything", "created_at", "delete_after", "purged_at"]
+
+
+@admin.register(Consent)
+class ConsentAdmin(_ReadOnly):
+    list_display = ["shoot", "consent_version", "is_me_version", "given_at"]
+
+
+@admin.register(Photo)
+class PhotoAdmin(_ReadOnly):
+    list_display = ["id", "shoot", "state", "reasons", "checks"]
+    list_filter = ["state"]
+    fields = ["id", "shoot", "position", "state", "reasons", "checks"]
+
+
+@admin.register(Pack)
+class PackAdmin(_ReadOnly):
+    list_display = ["id", "kind", "state", "reason", "engine", "total", "reshoots", "created_at", "delivered_at"]
+    list_filter = ["kind", "state", "engine"]
+    search_fields = ["id", "shoot__id"]
+
+
+@admin.register(Headshot)
+class HeadshotAdmin(_ReadOnly):
+    list_display = ["id", "pack", "index", "style", "state", "attempts", "likeness", "reasons", "done_at"]
+    list_filter = ["state", "style"]
+    exclude = ["blob"]
+
+
+@admin.register(Event)
+class EventAdmin(_ReadOnly):
+    list_display = ["at", "name", "actor", "shoot_id", "pack_id", "numbers"]
+    list_filter = ["name", "actor"]
+    search_fields = ["shoot_id", "pack_id"]
+
+
+@admin.register(Style)
+class StyleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ["title", "name", "position", "active", "in_preview"]
+    list_editable = ["position", "active", "in_preview"]

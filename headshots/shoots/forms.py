@@ -1,0 +1,64 @@
+"""The upload form: everything that can be said about the files before anything is stored."""
+
+from typing import cast
+
+from django import forms
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+
+from headshots import engine
+
+_WORDS = {
+    engine.Reason.UNREADABLE: "{file} cannot be read as a photo: it may be damaged or cut short. Please choose another.",
+    engine.Reason.UNSUPPORTED_FORMAT: "{file} is not a photo we can use. Please upload a JPEG, PNG, WebP or HEIC.",
+    engine.Reason.TOO_LARGE: "{file} is too large. A photo may have up to 25 MB and 60 megapixels.",
+}
+
+
+class _PhotosInput(forms.ClearableFileInput):
+    allow_multiple_selected = True
+
+
+class _PhotosField(forms.FileField):
+    """One to five photos; cleans to their re-encoded JPEG bytes."""
+
+    widget = _PhotosInput(attrs={"multiple": True, "accept": "image/jpeg,image/png,image/webp,image/heic,image/heif"})
+
+    def clean(self, data: object, initial: object = None) -> list[bytes]:
+        files = cast("list[UploadedFile]", data if isinstance(data, list) else [data] if data else [])
+        if not files:
+            raise forms.ValidationError("Please choose at least one photo.", code="required")
+        if len(files) > settings.HEADSHOTS_MAX_PHOTOS:
+            raise forms.ValidationError(f"Please choose at most {settings.HEADSHOTS_MAX_PHOTOS} photos.", code="many")
+        photos, errors = [], []
+        for number, file in enumerate(files, 1):
+            try:
+                photos.append(_clean_file(file))
+            except engine.PhotoRefused as refused:
+                errors.append(forms.ValidationError(_WORDS[refused.reason].format(file=_called(number, len(files)))))
+        if errors:
+            raise forms.ValidationError(errors)
+        return photos
+
+
+class NewShootForm(forms.Form):
+    """Photos and the two consents, each of its own."""
+
+    photos = _PhotosField()
+    consent = forms.BooleanField(
+        error_messages={"required": "We may only look at your photos with your consent: please tick this box."}
+    )
+    is_me = forms.BooleanField(
+        error_messages={"required": "Please confirm that the photos show you and that you are 18 or older."}
+    )
+
+
+def _clean_file(file: UploadedFile) -> bytes:
+    if (file.size or 0) > settings.HEADSHOTS_MAX_PHOTO_BYTES:
+        raise engine.PhotoRefused(engine.Reason.TOO_LARGE)
+    return engine.clean_upload(file.read())
+
+
+def _called(number: int, count: int) -> str:
+    # By its place, not by its name: file names are personal and are never kept, not even in an error.
+    return "This file" if count == 1 else f"Photo {number}"

@@ -1,0 +1,94 @@
+"""What a shoot's page streams: the live channel and the ZIP.
+
+Asynchronous on purpose: under ASGI a synchronous generator is read to its end before
+the first byte leaves.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.views.decorators.http import require_GET
+from redis import asyncio as aioredis
+from zipstream import ZipStream
+
+from headshots.shoots.access import shoot_or_404
+from headshots.shoots.live import channel
+from headshots.shoots.models import Headshot
+from headshots.shoots.views import file_name
+from headshots.vault import services as vault
+from headshots.vault.models import Blob
+
+_KEEP_ALIVE_SECONDS = 15
+# A page that is left open does not hold a connection for ever; the browser reconnects by itself.
+_LONGEST_SECONDS = 600
+
+
+@require_GET
+async def events(request: HttpRequest, shoot_id: UUID) -> HttpResponseBase:
+    """Server-sent events: one "changed" for every nudge."""
+    shoot = await sync_to_async(shoot_or_404)(request, shoot_id)
+    if not settings.HEADSHOTS_REDIS_URL:
+        return HttpResponse(status=204)  # No live channel here: tells EventSource to stop, the page polls.
+    response = StreamingHttpResponse(_nudges(channel(shoot.pk)), content_type="text/event-stream")
+    response["Cache-Control"] = "no-store, private"
+    response["X-Accel-Buffering"] = "no"
+    return response
+
+
+@require_GET
+async def download_zip(request: HttpRequest, shoot_id: UUID) -> HttpResponseBase:
+    """Every finished headshot of the shoot in one ZIP, read and decrypted while it is sent."""
+    shoot = await sync_to_async(shoot_or_404)(request, shoot_id)
+    archive = await sync_to_async(_archive)(shoot.pk)
+    if archive.is_empty():
+        return HttpResponse("There is nothing to download yet.", status=404, content_type="text/plain")
+    response = StreamingHttpResponse(_in_thread(iter(archive)), content_type="application/zip")
+    response["Content-Disposition"] = 'attachment; filename="headshots.zip"'
+    response["Content-Length"] = len(archive)
+    response["Cache-Control"] = "no-store, private"
+    return response
+
+
+def _archive(shoot_id: UUID) -> ZipStream:
+    # JPEGs do not get smaller: stored, so that the length is known before the first byte.
+    archive = ZipStream(sized=True)
+    rows = Headshot.objects.filter(pack__shoot_id=shoot_id, blob__isnull=False).select_related("blob", "style", "pack")
+    packs: dict[UUID, int] = {}
+    for row in rows.order_by("pack__created_at", "index"):
+        number = packs.setdefault(row.pack_id, len(packs) + 1)
+        assert row.blob is not None
+        folder = "" if number == 1 else f"pack-{number}/"
+        archive.add(_lazily(row.blob), folder + file_name(row), size=row.blob.size)
+    return archive
+
+
+def _lazily(blob: Blob) -> Iterator[bytes]:
+    """The blob's bytes, its file opened only when the ZIP comes to it."""
+    yield from vault.stream_blob(blob)
+
+
+async def _in_thread(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """The same chunks, each fetched in a thread: reading and decrypting must not stop the event loop."""
+    while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
+        yield chunk
+
+
+async def _nudges(name: str) -> AsyncIterator[bytes]:
+    client = aioredis.Redis.from_url(settings.HEADSHOTS_REDIS_URL, socket_connect_timeout=2)
+    try:
+        async with client.pubsub() as watch, asyncio.timeout(_LONGEST_SECONDS):
+            await watch.subscribe(name)
+            # Whatever changed between the page and this subscription is fetched now.
+            yield b"event: changed\ndata: 1\n\n"
+            while True:
+                message = await watch.get_message(ignore_subscribe_messages=True, timeout=_KEEP_ALIVE_SECONDS)
+                yield b": still here\n\n" if message is None else b"event: changed\ndata: 1\n\n"
+    except (TimeoutError, aioredis.RedisError):
+        return  # The page falls back to polling and tries again.
+    finally:
+        await client.aclose()

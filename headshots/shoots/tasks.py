@@ -1,0 +1,39 @@
+"""What Celery calls: each task loads by id and calls one service. Every one can run twice."""
+
+import logging
+from uuid import UUID
+
+from celery import shared_task, signals
+
+from headshots import engine
+from headshots.shoots import checks, rendering, waking
+from headshots.shoots.models import Pack, Photo
+
+log = logging.getLogger(__name__)
+
+
+@shared_task(name="shoots.check_photo")
+def check_photo(photo_id: str) -> None:
+    photo = Photo.objects.select_related("shoot", "blob").filter(pk=UUID(photo_id)).first()
+    if photo is not None:  # Purged while the message was under way.
+        checks.check_photo(photo=photo)
+
+
+@shared_task(name="shoots.render_pack")
+def render_pack(pack_id: str) -> None:
+    rendering.render_pack(pack=Pack.objects.select_related("shoot").get(pk=UUID(pack_id)))
+
+
+@shared_task(name="shoots.wake_stuck")
+def wake_stuck() -> None:
+    waking.wake_stuck()
+
+
+@signals.celeryd_init.connect
+def load_models_first(sender: str, **_signal: object) -> None:
+    """Load what the worker's queue needs before its first task; a worker that cannot work does not start."""
+    try:
+        engine.warm_up(sender.partition("@")[0])
+    except engine.PipelineError as error:
+        log.critical("this worker cannot start: %s", error)
+        raise SystemExit(1) from error

@@ -1,0 +1,18 @@
+from django.urls import path
+
+from headshots.shoots import streams, views
+
+app_name = "shoots"
+urlpatterns = [
+    path("", views.index, name="list"),
+    path("new/", views.new, name="new"),
+    path("<uuid:shoot_id>/", views.detail, name="detail"),
+    path("<uuid:shoot_id>/progress/", views.progress, name="progress"),
+    path("<uuid:shoot_id>/status.json", views.status, name="status"),
+    path("<uuid:shoot_id>/events/", streams.events, name="events"),
+    path("<uuid:shoot_id>/download.zip", streams.download_zip, name="zip"),
+    path("<uuid:shoot_id>/delete/", views.delete, name="delete"),
+    path("<uuid:shoot_id>/headshots/<uuid:headshot_id>.jpg", views.headshot, name="headshot"),
+    path("<uuid:shoot_id>/photos/<uuid:photo_id>/face/", views.choose_face, name="choose_face"),
+    path("<uuid:shoot_id>/photos/<uuid:photo_id>/faces/<int:number>.jpg", views.face_crop, name="face_crop"),
+]

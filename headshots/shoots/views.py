@@ -1,0 +1,200 @@
+"""The pages of a shoot: upload, verdict, headshots as they arrive, downloads, deletion."""
+
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from headshots.accounts.models import User
+from headshots.shoots import checks
+from headshots.shoots.access import shoot_or_404
+from headshots.shoots.consent import current
+from headshots.shoots.forms import NewShootForm
+from headshots.shoots.lifecycle import begin_purge
+from headshots.shoots.models import Event, FaceCrop, Headshot, Pack, Photo, Shoot
+from headshots.shoots.uploads import open_shoot, previews_left
+from headshots.vault import services as vault
+from headshots.vault.errors import VaultError
+from headshots.vault.models import Blob
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def new(request: HttpRequest) -> HttpResponse:
+    """Upload one to five photos; nothing is stored unless all of them can be used."""
+    owner = request.user
+    assert isinstance(owner, User)
+    left = previews_left(owner)
+    form = NewShootForm(request.POST or None, request.FILES or None) if left else NewShootForm()
+    if request.method == "POST" and left and form.is_valid():
+        shoot = open_shoot(owner=owner, photos=form.cleaned_data["photos"])
+        return redirect("shoots:detail", shoot.pk)
+    context = {
+        "form": form,
+        "previews_left": left,
+        "previews_per_day": settings.HEADSHOTS_PREVIEWS_PER_DAY,
+        "preview_count": settings.HEADSHOTS_PREVIEW_COUNT,
+        "max_photos": settings.HEADSHOTS_MAX_PHOTOS,
+        "max_photo_bytes": settings.HEADSHOTS_MAX_PHOTO_BYTES,
+        "consent_text": current("consent"),
+        "is_me_text": current("is_me"),
+    }
+    refused = request.method == "POST"
+    status = 429 if refused and not left else 422 if refused else 200
+    return render(request, "shoots/new.html", context, status=status)
+
+
+@login_required
+@require_GET
+def index(request: HttpRequest) -> HttpResponse:
+    """The person's shoots, newest first."""
+    shoots = Shoot.objects.filter(owner=request.user).prefetch_related("packs")[:100]
+    return render(request, "shoots/list.html", {"shoots": shoots})
+
+
+@require_GET
+def detail(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
+    """The page of one shoot."""
+    return _no_store(render(request, "shoots/detail.html", _context(shoot_or_404(request, shoot_id))))
+
+
+@require_GET
+def progress(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
+    """The changing part of the page alone, for the page to fetch again."""
+    return _no_store(render(request, "shoots/_progress.html", _context(shoot_or_404(request, shoot_id))))
+
+
+@require_GET
+def status(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
+    """The state of a shoot for programs, in the words of the data model."""
+    shoot = shoot_or_404(request, shoot_id)
+    body = {
+        "status": shoot.state,
+        "delete_after": shoot.delete_after.isoformat(),
+        "photos": [{"id": photo.pk, "status": photo.state, "reasons": photo.reasons} for photo in shoot.photos.all()],
+        "packs": [
+            {"id": pack.pk, "kind": pack.kind, "status": pack.state, "done": _done(pack), "total": pack.total}
+            for pack in _packs(shoot)
+        ],
+    }
+    return _no_store(JsonResponse(body))
+
+
+@require_POST
+def choose_face(request: HttpRequest, shoot_id: UUID, photo_id: UUID) -> HttpResponse:
+    """The answer to "which one is you?"."""
+    photo = get_object_or_404(Photo, pk=photo_id, shoot=shoot_or_404(request, shoot_id))
+    answer = request.POST.get("face", "")
+    if not answer.isdecimal() or not checks.choose_face(photo=photo, index=int(answer)):
+        messages.error(request, "Please pick one of the faces shown.")
+    return redirect("shoots:detail", shoot_id)
+
+
+@require_http_methods(["GET", "POST"])
+def delete(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
+    """Delete photos and headshots at once, after one question."""
+    shoot = shoot_or_404(request, shoot_id)
+    if request.method == "GET":
+        return render(request, "shoots/delete.html", {"shoot": shoot})
+    begin_purge(shoot, actor=Event.Actor.PERSON, everything=True)
+    response = HttpResponseRedirect(shoot.get_absolute_url())
+    # What the browser keeps of the pictures goes too.
+    response["Clear-Site-Data"] = '"cache"'
+    return response
+
+
+@require_GET
+def headshot(request: HttpRequest, shoot_id: UUID, headshot_id: UUID) -> HttpResponse:
+    """One finished headshot; with ?download it is saved instead of shown."""
+    shoot = shoot_or_404(request, shoot_id)
+    row = get_object_or_404(
+        Headshot.objects.select_related("blob", "style"), pk=headshot_id, pack__shoot=shoot, blob__isnull=False
+    )
+    assert row.blob is not None
+    response = _picture(row.blob)
+    if "download" in request.GET:
+        response["Content-Disposition"] = f'attachment; filename="{file_name(row)}"'
+    return response
+
+
+@require_GET
+def face_crop(request: HttpRequest, shoot_id: UUID, photo_id: UUID, number: int) -> HttpResponse:
+    """One of the faces to choose from."""
+    shoot = shoot_or_404(request, shoot_id)
+    crop = get_object_or_404(
+        FaceCrop.objects.select_related("blob"), photo__shoot=shoot, photo_id=photo_id, index=number
+    )
+    return _picture(crop.blob)
+
+
+def file_name(headshot: Headshot) -> str:
+    """What a headshot is called when it is saved: number and look, nothing of the person."""
+    return f"headshot-{headshot.index + 1:02d}-{headshot.style.name}.jpg"
+
+
+def _picture(blob: Blob) -> HttpResponse:
+    try:
+        return _no_store(HttpResponse(vault.read_blob(blob), content_type="image/jpeg"))
+    except VaultError:
+        # Forgotten between the row and the key: for whoever asks it is gone.
+        raise Http404 from None
+
+
+def _no_store(response: HttpResponse) -> HttpResponse:
+    response["Cache-Control"] = "no-store, private"
+    return response
+
+
+def _packs(shoot: Shoot) -> list[Pack]:
+    return list(shoot.packs.prefetch_related("headshots__style"))
+
+
+def _done(pack: Pack) -> int:
+    return sum(row.state == Headshot.State.DONE for row in pack.headshots.all())
+
+
+def _context(shoot: Shoot) -> dict[str, object]:
+    photos = list(shoot.photos.prefetch_related("face_crops"))
+    packs = _packs(shoot)
+    checking = any(photo.state == Photo.State.UPLOADED for photo in photos)
+    live = shoot.state == Shoot.State.PURGING or (
+        shoot.is_open and (checking or any(pack.is_live for pack in packs) or _preview_is_coming(photos, packs))
+    )
+    return {
+        "shoot": shoot,
+        "photos": photos,
+        "packs": [_pack_context(pack) for pack in packs],
+        "live": live,
+    }
+
+
+def _pack_context(pack: Pack) -> dict[str, object]:
+    headshots = [
+        {
+            "id": row.pk,
+            "state": row.state,
+            "style_title": row.style.title,
+            "url": reverse("shoots:headshot", args=[pack.shoot_id, row.pk]),
+        }
+        for row in pack.headshots.all()
+    ]
+    return {
+        "id": pack.pk,
+        "kind": pack.kind,
+        "state": pack.state,
+        "reason": pack.reason,
+        "expires_at": pack.expires_at,
+        "done": _done(pack),
+        "total": pack.total,
+        "headshots": headshots,
+    }
+
+
+def _preview_is_coming(photos: list[Photo], packs: list[Pack]) -> bool:
+    settled = all(photo.state in Photo.SETTLED for photo in photos)
+    return settled and not packs and any(photo.state in Photo.USABLE for photo in photos)

@@ -1,0 +1,62 @@
+"""Beat's part: find what a lost message or a dead worker left undone and wake a worker for it."""
+
+import logging
+from datetime import timedelta
+
+from django.conf import settings
+from django.core.cache import cache
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+
+from headshots.celery import app
+from headshots.shoots.checks import after_verdict
+from headshots.shoots.models import Headshot, Pack, Photo, Shoot
+
+log = logging.getLogger(__name__)
+
+# Younger than this it is not stuck: its own message is still under way.
+_GRACE = timedelta(seconds=10)
+
+
+def wake_stuck() -> None:
+    """Send again what has waited too long. Doing so once too often is harmless: the tasks look before they work."""
+    now = timezone.now()
+    unchecked = Photo.objects.filter(
+        state=Photo.State.UPLOADED, shoot__state=Shoot.State.OPEN, shoot__created_at__lt=now - _GRACE
+    )
+    for photo_id in unchecked.values_list("pk", flat=True):
+        _wake("shoots.check_photo", photo_id)
+    for pack_id in _stuck_packs().values_list("pk", flat=True):
+        _wake("shoots.render_pack", pack_id)
+    for shoot in _shoots_without_preview():
+        after_verdict(shoot)
+
+
+def _stuck_packs() -> "Pack.objects":
+    """Queued or rendering, and no worker holds a living lease on any of its rows."""
+    now = timezone.now()
+    held = Headshot.objects.filter(pack=OuterRef("pk"), state=Headshot.State.RENDERING, lease_until__gte=now)
+    return Pack.objects.filter(
+        ~Exists(held),
+        Q(state=Pack.State.QUEUED, queued_at__lt=now - _GRACE) | Q(state=Pack.State.RENDERING),
+        shoot__state=Shoot.State.OPEN,
+    )
+
+
+def _shoots_without_preview() -> "Shoot.objects":
+    """Every photo has its verdict and one will do, yet the worker died before it ordered the preview."""
+    photos = Photo.objects.filter(shoot=OuterRef("pk"))
+    return Shoot.objects.filter(
+        Exists(photos.filter(state__in=Photo.USABLE)),
+        ~Exists(photos.exclude(state__in=Photo.SETTLED)),
+        ~Exists(Pack.objects.filter(shoot=OuterRef("pk"), kind=Pack.Kind.PREVIEW)),
+        state=Shoot.State.OPEN,
+        created_at__lt=timezone.now() - _GRACE,
+    )
+
+
+def _wake(task: str, row_id: object) -> None:
+    # Once per lease: a long queue must not be filled with copies of the same message.
+    if cache.add(f"woken:{task}:{row_id}", 1, timeout=settings.HEADSHOTS_LEASE_SECONDS):
+        log.info("waking %s %s", task, row_id)
+        app.send_task(task, args=[str(row_id)])
