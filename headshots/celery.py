@@ -1,0 +1,14 @@
+"""The Celery application. Queues, routes and beat's schedule stand in the settings."""
+
+import os
+
+from celery import Celery
+
+from headshots import heart
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "headshots.settings")
+
+app = Celery("headshots")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+heart.listen()

@@ -1,0 +1,119 @@
+"""A sign of life for whoever supervises a process: one file, touched only while the process still gets somewhere.
+
+A busy solo worker answers no ping and ignores time limits, so its supervisor looks at the file's age instead. An idle
+worker lives through its main loop, which must come round every few seconds; a busy one through its task, which must
+report progress (`heart.progress()`) at least every HEADSHOTS_HANG_SECONDS. A thread touches the file as long as the
+last sign of either is fresh, so a stuck loop, a stuck task and a stopped process all look the same: a file that ages.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from celery import signals
+from django.conf import settings
+
+TOUCH_SECONDS = 2.0
+# Celery's main loop sends its own heartbeat every two seconds; a slow machine may miss a few.
+IDLE_SECONDS = 15.0
+
+
+class Heart:
+    """Whether a worker still gets somewhere, from what it did last and when.
+
+    hang_seconds: how long a running task may go without progress. clock: seconds that never go back."""
+
+    def __init__(self, hang_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._hang_seconds = hang_seconds
+        self._clock = clock
+        self._busy = False
+        self._last_sign = clock()
+
+    def task_began(self) -> None:
+        self._busy = True
+        self.sign()
+
+    def task_ended(self) -> None:
+        self._busy = False
+        self.sign()
+
+    def sign(self) -> None:
+        self._last_sign = self._clock()
+
+    @property
+    def beats(self) -> bool:
+        allowed = self._hang_seconds if self._busy else IDLE_SECONDS
+        return self._clock() - self._last_sign <= allowed
+
+    def keep(self, file: Path) -> None:
+        """Touch `file` every TOUCH_SECONDS for as long as the heart beats; returns at once, a thread does it."""
+        threading.Thread(target=self._touch_while_beating, args=(file,), name="heart", daemon=True).start()
+
+    def _touch_while_beating(self, file: Path) -> None:
+        while True:
+            # A heart that stopped may start again: a task that was only slow is not dead until somebody kills it.
+            if self.beats:
+                touch(file)
+            time.sleep(TOUCH_SECONDS)
+
+
+_worker: Heart | None = None
+
+
+def progress() -> None:
+    """Say that the running task got somewhere. Does nothing outside a worker."""
+    if _worker is not None:
+        _worker.sign()
+
+
+def touch(file: Path) -> None:
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file.touch(mode=0o600)
+
+
+def heart_file(name: str) -> Path:
+    run_dir: Path = settings.HEADSHOTS_RUN_DIR
+    return run_dir / f"{name}.heart"
+
+
+def listen() -> None:
+    """Wire the hearts of this process's worker or beat, whichever it turns out to be."""
+    signals.worker_ready.connect(_start_worker_heart)
+    signals.heartbeat_sent.connect(_main_loop_came_round)
+    signals.task_prerun.connect(_task_began)
+    signals.task_postrun.connect(_task_ended)
+    signals.beat_init.connect(_start_beat_heart)
+
+
+def _start_worker_heart(sender: object, **_signal: object) -> None:
+    global _worker
+    # Celery says "ready" again after each reconnect to the broker.
+    if _worker is None:
+        hostname: str = getattr(sender, "hostname", "worker@here")
+        _worker = Heart(hang_seconds=settings.HEADSHOTS_HANG_SECONDS)
+        _worker.keep(heart_file(hostname.partition("@")[0]))
+
+
+def _main_loop_came_round(**_signal: object) -> None:
+    progress()
+
+
+def _task_began(**_signal: object) -> None:
+    if _worker is not None:
+        _worker.task_began()
+
+
+def _task_ended(**_signal: object) -> None:
+    if _worker is not None:
+        _worker.task_ended()
+
+
+def _start_beat_heart(**_signal: object) -> None:
+    _beat_published()
+    # Only a message that reached the broker counts: a beat that ticks and delivers nothing is as good as dead.
+    signals.after_task_publish.connect(_beat_published)
+
+
+def _beat_published(**_signal: object) -> None:
+    touch(heart_file("beat"))
