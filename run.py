@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""Set up and run Headshots with nothing but Python: `python3 run.py`.
+
+run.py [--port N] [--data DIR] [--no-browser]   the whole product, until Ctrl-C
+run.py test [--full] [pytest's arguments]       the tests, --full with the long ones
+run.py make|check|bench|weights ...             the pipeline's command line, as `python -m pipeline` takes it
+run.py doctor                                   what can run here and what is missing
+run.py manage ...                               Django's commands, with the environment that the services have
+"""
+
+from __future__ import annotations
+
+import sys
+
+if sys.version_info < (3, 11) or sys.platform == "win32":
+    sys.exit("Headshots needs Python 3.11 or newer on Linux, macOS or WSL2 (on Windows: wsl --install).")
+
+import argparse
+import contextlib
+import os
+import resource
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from launch import PYTHON, ROOT, RUN_LOCK, TEST_LOCK, CannotRun, folder_lock, say
+from launch.environment import (
+    finish_fetching_weights,
+    pipeline_command,
+    pipeline_environment,
+    set_up,
+    start_fetching_weights,
+    weights_arguments,
+)
+from launch.services import Product, bring_up, make_data_folder, service_environment, take_port, valkey_socket
+from launch.supervise import Service, look_after, stop
+
+PIPELINE_COMMANDS = ("make", "check", "bench", "weights", "doctor")
+
+
+def serve(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="run.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--port", type=int, default=8000, help="on this machine only (default 8000)")
+    parser.add_argument("--data", type=Path, default=data_folder(), help="where everything but the keys is kept")
+    parser.add_argument("--no-browser", action="store_true", help="do not open the page")
+    options = parser.parse_args(arguments)
+    data = options.data.resolve()
+    os.umask(0o077)
+    make_data_folder(data)
+    with contextlib.ExitStack() as held:
+        try:
+            lock = held.enter_context(folder_lock(data, wait=False))
+        except BlockingIOError as error:
+            raise CannotRun(f"{data} is in use by another run.py. Stop it, or choose another: --data DIR") from error
+        listener = held.enter_context(take_port(options.port))
+        set_up(RUN_LOCK)
+        redis_url = os.environ.get("HEADSHOTS_REDIS_URL")
+        path = None if redis_url else held.enter_context(valkey_socket(data))
+        product = Product(data, service_environment(data, redis_url or f"unix://{path}"), lock)
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        run(product, path, listener, address, browser=not options.no_browser)
+    return 0
+
+
+def run(product: Product, path: Path | None, listener: socket.socket, address: str, *, browser: bool) -> None:
+    """The product's life, until a signal; all services are gone afterwards."""
+    interrupts: list[int] = []
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        interrupts.append(number)
+        if len(interrupts) == 1:
+            raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+    services: list[Service] = []
+    try:
+        bring_up(product, path, listener, services)
+        print(f"Headshots is ready at {address} (Ctrl-C stops it)", flush=True)
+        if browser:
+            open_in_browser(address)
+        look_after(services, until=lambda: False)
+    except KeyboardInterrupt:
+        say("\nStopping")
+    finally:
+        users = [service for service in services if service.name != "valkey"]
+        stop(users, at_once=lambda: len(interrupts) > 1)
+        stop([service for service in services if service.name == "valkey"], at_once=lambda: len(interrupts) > 1)
+
+
+def open_in_browser(address: str) -> None:
+    # Without a display Python would open a text browser, in this very terminal.
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return
+    null = subprocess.DEVNULL
+    command = [sys.executable, "-m", "webbrowser", address]
+    subprocess.Popen(command, stdin=null, stdout=null, stderr=null, start_new_session=True)
+
+
+def data_folder() -> Path:
+    return Path(os.environ.get("HEADSHOTS_DATA_DIR") or ROOT / "var")
+
+
+def become(command: list[str], environment: dict[str, str]) -> NoReturn:
+    sys.stdout.flush()
+    os.execve(command[0], command, environment)
+
+
+def main(arguments: list[str]) -> int:
+    # What a crash would write out holds pictures and keys.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    command, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
+    if command in PIPELINE_COMMANDS:
+        set_up(RUN_LOCK)
+        if command in {"make", "check", "bench"}:
+            finish_fetching_weights(start_fetching_weights())
+        folder = [] if "--weights" in rest else weights_arguments()
+        become(pipeline_command(command, *rest, *folder), pipeline_environment())
+    if command == "test":
+        set_up(TEST_LOCK)
+        finish_fetching_weights(start_fetching_weights())
+        os.chdir(ROOT)
+        become([str(PYTHON), "-m", "pytest", *rest], dict(os.environ))
+    if command == "manage":
+        set_up(RUN_LOCK)
+        data = data_folder().resolve()
+        make_data_folder(data)
+        redis_url = os.environ.get("HEADSHOTS_REDIS_URL") or f"unix://{data}/run/valkey.sock"
+        become([str(PYTHON), str(ROOT / "manage.py"), *rest], service_environment(data, redis_url))
+    return serve(arguments)
+
+
+def raise_interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, raise_interrupt)
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except CannotRun as error:
+        sys.exit(f"run.py: {error}")
+    except KeyboardInterrupt:
+        say("\nStopped; the next start goes on from here.")
+        sys.exit(130)
