@@ -9,9 +9,8 @@ from PIL import Image
 from pipeline.errors import FaceNotFound
 from pipeline.types import Job, Picture, Pixels, Progress, Size, SourcePhoto, Subject
 
-# The crop's height in face heights, and where the face's centre lies in it: hair and chin are in, neighbours are not.
+# The crop's height in face heights: hair and chin are in, neighbours are not.
 CROP_FACES = 2.2
-FACE_CENTRE_SHARE = 0.5
 FRAME_SHARE = 0.05
 
 
@@ -57,9 +56,7 @@ def crop_to_face(photo: SourcePhoto, size: Size) -> Pixels:
     box = photo.face.box
     height = CROP_FACES * box.height
     width = height * size.width / size.height
-    left = (box.left + box.right - width) / 2
-    top = (box.top + box.bottom) / 2 - FACE_CENTRE_SHARE * height
-    image = Image.fromarray(photo.pixels).crop(
-        (round(left), round(top), round(left + width), round(top + height)),
-    )
+    left, top = (box.left + box.right - width) / 2, (box.top + box.bottom - height) / 2
+    corners = (round(left), round(top), round(left + width), round(top + height))
+    image = Image.fromarray(photo.pixels).crop(corners)
     return np.array(image.resize((size.width, size.height), Image.Resampling.BILINEAR))
