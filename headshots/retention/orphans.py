@@ -1,4 +1,4 @@
-"""Blobs that belong to nobody: what a crash between two steps left behind. Noise or not, it goes."""
+"""What nobody asks for any more: blobs that a crash between two steps left behind, and old mail files."""
 
 import logging
 import time
@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
+from pathlib import Path
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import Exists, ManyToOneRel, OuterRef, QuerySet
 from django.utils import timezone
 
@@ -21,6 +23,7 @@ log = logging.getLogger(__name__)
 
 # Younger than this, its row or its owner may still be on the way.
 GRACE = timedelta(hours=1)
+MAIL_LIFE = timedelta(days=1)
 _BATCH = 500
 
 
@@ -30,17 +33,20 @@ class Swept:
 
     files: int = 0
     blobs: int = 0
+    mails: int = 0
     lost: int = 0
 
 
 def sweep_orphans() -> Swept:
-    """Remove files without a row and blobs without an owner, all older than an hour; report lost files."""
-    swept = Swept(files=_sweep_files(), blobs=_sweep_blobs())
+    """Remove files without a row and blobs without an owner, all older than an hour; report lost files.
+
+    Mails that were written to files, for want of a server, go after a day: they hold addresses."""
+    swept = Swept(files=_sweep_files(), blobs=_sweep_blobs(), mails=_sweep_mails())
     swept.lost = sum(1 for blob_id in _old_blobs().values_list("id", flat=True) if not blob_store().has(blob_id))
     if swept.lost:
         log.error("%d blobs have lost their files", swept.lost)
-    if swept.files or swept.blobs:
-        log.warning("orphans removed: %s", swept)
+    if swept.files or swept.blobs or swept.mails:
+        log.warning("removed: %s", swept)
     return swept
 
 
@@ -70,6 +76,17 @@ def _sweep_blobs() -> int:
     for blob in orphans:
         vault.delete_blob(blob)
     return len(orphans)
+
+
+def _sweep_mails() -> int:
+    folder = getattr(settings, "EMAIL_FILE_PATH", None)
+    if not folder:
+        return 0
+    newest = time.time() - MAIL_LIFE.total_seconds()
+    old = [path for path in Path(folder).glob("*.log") if path.stat().st_mtime < newest]
+    for path in old:
+        path.unlink(missing_ok=True)
+    return len(old)
 
 
 def unowned(blobs: QuerySet[Blob]) -> QuerySet[Blob]:

@@ -1,7 +1,7 @@
 """Forgetting one shoot, one pack. The key dies first: from then on every copy of what it sealed is noise.
 
 Each step may be repeated, and each service goes on where a crash left it: until its last step the row says
-that there is work left, and beat comes back.
+that there is work left, and beat comes back. Whoever calls them empties the journal afterwards.
 """
 
 import logging
@@ -9,7 +9,6 @@ import time
 
 from django.db import transaction
 
-from headshots.retention.journal import truncate_journal
 from headshots.shoots.lifecycle import advance, end_purge
 from headshots.shoots.models import Event, Headshot, Pack, Photo, Shoot
 from headshots.vault import services as vault
@@ -32,17 +31,17 @@ def purge_shoot(*, shoot: Shoot) -> bool:
             forget_pack(pack=pack)
     vault.delete_files(ring="source", key_id=shoot.pk)
     with transaction.atomic():
-        # Against a check that is storing its verdict at this moment: it is through before, or finds no photo after.
-        Shoot.objects.select_for_update().get(pk=shoot.pk)
         if _unfinished(shoot):
             return False
-        photos, _ = Photo.objects.filter(shoot=shoot).delete()
+        photos = Photo.objects.filter(shoot=shoot)
+        # A check that is storing its verdict at this moment is through before this line, or finds no photo after.
+        list(photos.select_for_update().values_list("pk"))
+        rows, _ = photos.delete()
         blobs = vault.delete_blobs(ring="source", key_id=shoot.pk)
-        numbers = {"rows": photos, "blobs": blobs, "seconds": round(time.monotonic() - began, 3)}
+        numbers = {"rows": rows, "blobs": blobs, "seconds": round(time.monotonic() - began, 3)}
         purged = end_purge(shoot, numbers=numbers)
     if purged:
-        log.info("shoot %s: purged, %d rows and %d blobs", shoot.pk, photos, blobs)
-        truncate_journal()
+        log.info("shoot %s: purged, %d rows and %d blobs", shoot.pk, rows, blobs)
     return purged
 
 
@@ -59,7 +58,6 @@ def forget_pack(*, pack: Pack, actor: str = Event.Actor.SYSTEM) -> bool:
         forgotten = advance(pack, Pack.State.FORGOTTEN, actor=actor, reason=pack.reason)
     if forgotten:
         log.info("pack %s: forgotten, %d blobs", pack.pk, blobs)
-        truncate_journal()
     return forgotten
 
 

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.conf import LazySettings
 from django.core.checks import run_checks
+from django.core.mail import send_mail
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
@@ -530,6 +531,20 @@ def test_a_lost_file_is_reported_and_its_row_stays_for_its_owner(shoot, data_fol
     assert sweep_orphans().lost == 1
     assert Blob.objects.filter(id=photo.blob_id).exists()
     assert "lost" in caplog.text
+
+
+def test_mails_in_files_are_removed_after_a_day(settings, tmp_path):
+    settings.EMAIL_FILE_PATH = tmp_path / "mail"
+    settings.EMAIL_BACKEND = "headshots.accounts.mail_files.MailFiles"
+    send_mail("Confirm", "the link", None, ["person@example.org"])
+    send_mail("Confirm", "the link", None, ["other@example.org"])
+    old, new = (tmp_path / "mail").glob("*.log")
+    a_day_ago = timezone.now().timestamp() - 86_401
+    os.utime(old, (a_day_ago, a_day_ago))
+
+    assert sweep_orphans().mails == 1
+    assert not old.exists()
+    assert new.exists()
 
 
 # On the disk --------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError
 
 from headshots.retention.due import purge_due
+from headshots.retention.journal import truncate_journal
 from headshots.retention.orphans import sweep_orphans
 from headshots.retention.services import forget_pack, purge_shoot
 from headshots.shoots.lifecycle import begin_purge
@@ -44,6 +45,8 @@ class Command(BaseCommand):
         else:
             swept = sweep_orphans()
             self.stdout.write(f"{swept.files} files, {swept.blobs} blobs removed; {swept.lost} blobs lack their file.")
+        if not truncate_journal():
+            self.stderr.write("The database's journal is in use and still holds deleted rows; beat will empty it.")
 
     def _purge_shoot(self, shoot_id: UUID, everything: bool) -> None:
         shoot = Shoot.objects.filter(pk=shoot_id).first()
