@@ -84,7 +84,7 @@ MIDDLEWARE = [
     "headshots.web.headers.PrivacyHeaders",
     "headshots.web.headers.ContentSecurityPolicy",
     "headshots.web.error_pages.RefuseLargeBodies",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "headshots.web.static_files.StaticFiles",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "headshots.web.error_pages.RedirectReaders",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -127,6 +127,8 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
         # secure_delete: without it deleted rows stay readable in the file.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;",
     }
+    # A file, as in production: Django's in-memory default answers two threads with "table is locked".
+    _database["TEST"] = {"NAME": HEADSHOTS_DATA_DIR / "test.sqlite3"}
 else:
     _database |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 DATABASES = {"default": _database}
@@ -279,6 +281,8 @@ STATIC_URL = "static/"
 STATIC_ROOT = Path(env.str("HEADSHOTS_STATIC_ROOT", default=str(BASE_DIR / "staticfiles")))
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = DEBUG
+WHITENOISE_MAX_AGE = 0 if DEBUG else 3600
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 _static_storage = (
     "django.contrib.staticfiles.storage.StaticFilesStorage"
     if DEBUG
