@@ -5,7 +5,7 @@ Everything heavy is imported where it is used: the web process loads no model an
 
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,16 +77,16 @@ class CheckedPhoto:
     reasons: list[str]
     face: int | None
     measurements: list[dict[str, float]]
-    faces: bytes
-    crops: list[bytes]
+    faces: bytes = field(repr=False)
+    crops: list[bytes] = field(repr=False)
 
 
 @dataclass(frozen=True)
 class StoredPhoto:
     """One photo out of the vault: its JPEG, the faces found in it (npz) and which one is the person's."""
 
-    photo: bytes
-    faces: bytes
+    photo: bytes = field(repr=False)
+    faces: bytes = field(repr=False)
     chosen: int
 
 
@@ -94,8 +94,8 @@ class StoredPhoto:
 class Sitter:
     """A person ready to be shot: the engine's subject and the embedding that pictures are held against. Memory only."""
 
-    subject: Subject
-    reference: Embedding
+    subject: Subject = field(repr=False)
+    reference: Embedding = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Finished:
     """One picture and what the gate says of it: `likeness` 0..1 rounded, `reasons` why it was not accepted."""
 
     index: int
-    jpeg: bytes
+    jpeg: bytes = field(repr=False)
     accepted: bool
     likeness: float | None
     reasons: list[str]

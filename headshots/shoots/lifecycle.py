@@ -6,6 +6,7 @@ theirs in here without this one knowing them.
 
 from datetime import timedelta
 from functools import partial
+from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -56,7 +57,7 @@ def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str
     return True
 
 
-def start_tasks(state: str, pack_id: object) -> None:
+def start_tasks(state: str, pack_id: UUID) -> None:
     """Send what arriving in `state` starts, once the transaction holds."""
     for task in STARTS.get(state, ()):
         send_on_commit(task, str(pack_id))
@@ -102,8 +103,8 @@ def end_purge(shoot: Shoot, *, numbers: dict[str, float]) -> bool:
 def record(
     name: str,
     *,
-    shoot_id: object,
-    pack_id: object = None,
+    shoot_id: UUID,
+    pack_id: UUID | None = None,
     actor: str = Event.Actor.SYSTEM,
     numbers: dict[str, float] | None = None,
 ) -> None:

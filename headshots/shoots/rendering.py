@@ -49,7 +49,8 @@ def render_pack(*, pack: Pack) -> None:
         log.info("pack %s: the key of its photos is gone", pack.pk)
         begin_purge(pack.shoot)
     finally:
-        if _finish(pack) or not Pack.objects.filter(pk=pack.pk, state=Pack.State.RENDERING).exists():
+        _finish(pack)
+        if not Pack.objects.filter(pk=pack.pk, state=Pack.State.RENDERING, shoot__state=Shoot.State.OPEN).exists():
             _sitters.pop(pack.pk, None)
         nudge(pack.shoot_id)
 
@@ -153,16 +154,17 @@ def _refuse(pack: Pack, row: Headshot, shot: engine.PlannedShot, finished: engin
         mine.update(state=_State.REJECTED, reasons=finished.reasons, lease_token=None, lease_until=None)
 
 
-def _finish(pack: Pack) -> bool:
+def _finish(pack: Pack) -> None:
     """Advance the pack when no row is left to make: delivered if all are done, else failed."""
     rows = list(pack.headshots.values_list("state", "reasons"))
     states = {state for state, _ in rows}
     if not rows or states & {_State.PENDING, _State.RENDERING}:
-        return False
+        return
     if states == {_State.DONE}:
-        return advance(pack, Pack.State.DELIVERED)
-    reasons = [reason for state, codes in rows if state == _State.REJECTED for reason in codes]
-    return advance(pack, Pack.State.FAILED, reason=reasons[0] if reasons else "engine_failed")
+        advance(pack, Pack.State.DELIVERED)
+    else:
+        reasons = [reason for state, codes in rows if state == _State.REJECTED for reason in codes]
+        advance(pack, Pack.State.FAILED, reason=reasons[0] if reasons else "engine_failed")
 
 
 def _sitter(pack: Pack, size: engine.Size) -> engine.Sitter:
