@@ -696,6 +696,15 @@ def test_anybody_can_read_the_schedule_and_it_names_the_numbers_that_hold_here(c
     assert "17 days from delivery" in page.content.decode()
 
 
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a tmpfs")  # noqa: S108
+def test_the_schedule_says_in_memory_only_where_that_is_so(client: Client, settings):
+    settings.HEADSHOTS_SOURCE_RING_DIR = Path("/dev/shm/headshots-test")  # noqa: S108
+    assert "in the computer’s memory only" in client.get("/retention/").content.decode()
+
+    settings.HEADSHOTS_SOURCE_RING_DIR = Path("/proc/none")
+    assert "in a temporary folder" in client.get("/retention/").content.decode()
+
+
 def test_the_schedule_cannot_be_posted_to(client: Client):
     assert client.post("/retention/").status_code == 405
 
