@@ -5,7 +5,7 @@ from headshots.accounts.models import User
 
 
 @admin.register(User)
-class AccountAdmin(UserAdmin):
+class AccountAdmin(UserAdmin):  # type: ignore[type-arg]
     """Accounts by their address; passwords are set, never seen."""
 
     list_display = ("email", "is_active", "is_staff", "date_joined", "last_login")

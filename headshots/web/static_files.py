@@ -3,7 +3,7 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 from whitenoise.responders import StaticFile
 
 
-class StaticFiles(WhiteNoiseMiddleware):
+class StaticFiles(WhiteNoiseMiddleware):  # type: ignore[misc]
     """Serves static files whole: whitenoise's own response is a file iterator, which Django warns of under ASGI."""
 
     @staticmethod
