@@ -36,6 +36,7 @@ RIGHT_EYE_OUTER, RIGHT_EYE_INNER = 33, 133
 LEFT_EYE_OUTER, LEFT_EYE_INNER = 263, 362
 MOUTH_RIGHT, MOUTH_LEFT = 61, 291
 UPPER_LIP, LOWER_LIP = 13, 14
+RIGHT_CHEEK, LEFT_CHEEK = 234, 454
 
 
 def points(mesh: Mesh, indices: tuple[int, ...]) -> Points:
@@ -59,6 +60,11 @@ def eye_distance(mesh: Mesh) -> float:
 def face_height(mesh: Mesh) -> float:
     """Pixels from the top of the forehead to the chin."""
     return float(np.hypot(*(mesh[CHIN, :2] - mesh[FOREHEAD_TOP, :2])))
+
+
+def face_width(mesh: Mesh) -> float:
+    """Pixels from one edge of the cheeks to the other, as the picture shows them."""
+    return float(np.hypot(*(mesh[LEFT_CHEEK, :2] - mesh[RIGHT_CHEEK, :2])))
 
 
 def yaw_degrees(mesh: Mesh) -> float:
