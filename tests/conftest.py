@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import redis
 
+pytest_plugins = ["tests.product"]
+
 # Short and outside of pytest's own folders: a unix socket's path holds 107 characters at most.
 SCRATCH = Path(tempfile.mkdtemp(prefix="hs-", dir="/tmp"))
 VALKEY_SOCKET = SCRATCH / "valkey.sock"

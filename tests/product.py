@@ -46,7 +46,7 @@ class Product:
 
     def worker_pid(self, queue: str) -> int:
         """The process that reads this queue now."""
-        listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+        listed = subprocess.run(["ps", "-ewwo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
         for line in listed.splitlines():
             pid, parent, command = line.split(None, 2)
             if int(parent) == self.process.pid and f"-Q {queue}" in command:
