@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from headshots.celery import app
 from headshots.shoots.models import Event, Pack, Shoot
+from headshots.vault import services as vault
 
 _State = Pack.State
 _LIVE_ENDS = frozenset({_State.CANCELLED, _State.REVOKED})
@@ -82,6 +83,8 @@ def begin_purge(shoot: Shoot, *, actor: str = Event.Actor.SYSTEM, everything: bo
         if not moved:
             return False
         record("shoot.purging", shoot_id=shoot.pk, actor=actor)
+        # The key dies with the click, not when the retention worker comes to it.
+        transaction.on_commit(partial(vault.destroy_key, ring="source", key_id=shoot.pk), robust=True)
         send_on_commit("retention.purge_shoot", str(shoot.pk))
     shoot.refresh_from_db()
     return True

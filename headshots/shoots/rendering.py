@@ -37,6 +37,7 @@ _sitters: OrderedDict[uuid.UUID, engine.Sitter] = OrderedDict()
 
 def render_pack(*, pack: Pack) -> None:
     """Make what is left of this pack; safe to run twice and on several workers at once."""
+    _drop_sitters()
     advance(pack, Pack.State.RENDERING)
     size = engine.Size(pack.width, pack.height)
     try:
@@ -50,8 +51,7 @@ def render_pack(*, pack: Pack) -> None:
         begin_purge(pack.shoot)
     finally:
         _finish(pack)
-        if not Pack.objects.filter(pk=pack.pk, state=Pack.State.RENDERING, shoot__state=Shoot.State.OPEN).exists():
-            _sitters.pop(pack.pk, None)
+        _drop_sitters()
         nudge(pack.shoot_id)
 
 
@@ -173,6 +173,17 @@ def _sitter(pack: Pack, size: engine.Size) -> engine.Sitter:
         if len(_sitters) > 2:
             _sitters.popitem(last=False)
     return _sitters[pack.pk]
+
+
+def _drop_sitters() -> None:
+    """Forget everybody whose pack has ended or whose shoot was closed, whoever ended it."""
+    wanted = set(
+        Pack.objects.filter(
+            pk__in=list(_sitters), state=Pack.State.RENDERING, shoot__state=Shoot.State.OPEN
+        ).values_list("pk", flat=True)
+    )
+    for pack_id in set(_sitters) - wanted:
+        del _sitters[pack_id]
 
 
 def _stored_photos(shoot: Shoot) -> list[engine.StoredPhoto]:

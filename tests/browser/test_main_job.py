@@ -46,14 +46,13 @@ def shown_headshots(page: Page) -> int:
     )
 
 
-def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> float:
-    """Seconds until the condition held."""
+def wait_for(page: Page, condition: Callable[[], bool], seconds: float, what: str) -> None:
+    """Wait, while the page goes on, until the condition holds."""
     start = time.monotonic()
     while not condition():
         if time.monotonic() - start > seconds:
             pytest.fail(f"waited {seconds} s for {what}")
-        time.sleep(0.1)
-    return time.monotonic() - start
+        page.wait_for_timeout(100)
 
 
 class DiskWatch:
@@ -103,7 +102,7 @@ def test_from_sign_up_to_zip(start_product: StartProduct, page: Page) -> None:
     with DiskWatch(product.data, source.read_bytes()) as watch:
         begun = time.monotonic()
         address = upload(page, source)
-        wait_for(lambda: shown_headshots(page) == 4, 60, "four headshots")
+        wait_for(page, lambda: shown_headshots(page) == 4, 60, "four headshots")
         seconds = time.monotonic() - begun
     print(f"upload to four headshots: {seconds:.1f} s")
 
@@ -130,7 +129,7 @@ def test_the_page_works_when_the_live_channel_is_cut(start_product: StartProduct
 
     upload(page, photos.astronaut_path())
 
-    wait_for(lambda: shown_headshots(page) == 4, 60, "four headshots by polling")
+    wait_for(page, lambda: shown_headshots(page) == 4, 60, "four headshots by polling")
 
 
 def test_two_people_the_picker_and_deleting_everything(start_product: StartProduct, page: Page, tmp_path: Path) -> None:
@@ -143,11 +142,11 @@ def test_two_people_the_picker_and_deleting_everything(start_product: StartProdu
     page.locator("input[name=face]").first.wait_for(timeout=PATIENCE_MS)
     page.locator("input[name=face]").nth(1).check(force=True)
     page.locator("form:has(input[name=face]) button[type=submit]").click()
-    wait_for(lambda: shown_headshots(page) == 4, 60, "four headshots of the chosen face")
+    wait_for(page, lambda: shown_headshots(page) == 4, 60, "four headshots of the chosen face")
     page.locator("a[href$='/delete/'], form[action$='/delete/'] button").first.click()
     page.locator("form[action$='/delete/'] button, main form button[type=submit]").first.click()
 
-    wait_for(lambda: _status(page, address) == "purged", 30, "the purge")
+    wait_for(page, lambda: _status(page, address) == "purged", 30, "the purge")
     page.goto(address)
     expect(page.locator("img[src*='/headshots/']")).to_have_count(0)
     assert product.query("select count(*) from vault_blob") == [(0,)]
@@ -158,10 +157,10 @@ def test_beat_alone_forgets_the_photo(start_product: StartProduct, page: Page) -
     product = start_product(HEADSHOTS_SOURCE_TTL_SECONDS="20")
     sign_up(page, product)
     address = upload(page, photos.astronaut_path())
-    wait_for(lambda: shown_headshots(page) == 4, 60, "four headshots")
+    wait_for(page, lambda: shown_headshots(page) == 4, 60, "four headshots")
     blobs_with_photo = product.query("select count(*) from vault_blob where ring = 'source'")[0][0]
 
-    wait_for(lambda: _status(page, address) == "purged", 60, "the purge by beat")
+    wait_for(page, lambda: _status(page, address) == "purged", 60, "the purge by beat")
 
     keys = [file for file in product.source_ring.rglob("*") if file.is_file()]
     files = [file for file in (product.data / "blobs").rglob("*") if file.is_file()]

@@ -15,11 +15,11 @@ def test_a_killed_render_worker_costs_time_not_pictures(start_product: Callable[
     product = start_product(HEADSHOTS_LEASE_SECONDS="3", HEADSHOTS_PREVIEW_COUNT="8")
     sign_up(page, product)
     upload(page, photos.astronaut_path())
-    wait_for(lambda: _done(product) >= 1, 60, "the first headshot")
+    wait_for(page, lambda: _done(product) >= 1, 60, "the first headshot")
 
     os.kill(product.worker_pid("render"), signal.SIGKILL)
     done_at_kill = _done(product)
-    wait_for(lambda: shown_headshots(page) == 8, 90, "all headshots after the kill")
+    wait_for(page, lambda: shown_headshots(page) == 8, 90, "all headshots after the kill")
 
     assert done_at_kill < 8
     assert product.query("select state, count(*) from shoots_headshot group by state") == [("done", 8)]

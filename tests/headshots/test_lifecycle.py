@@ -2,6 +2,7 @@ import pytest
 
 from headshots.shoots.lifecycle import MOVES, advance, begin_purge
 from headshots.shoots.models import Event, Pack, Shoot
+from headshots.vault.services import key_exists
 from tests.factories import make_shoot
 
 pytestmark = pytest.mark.django_db
@@ -68,3 +69,12 @@ def test_a_shoot_is_closed_once_and_everything_may_be_asked_for_later() -> None:
     assert begin_purge(shoot, everything=True)
     assert not begin_purge(shoot, everything=True)
     assert shoot.state == Shoot.State.PURGING
+
+
+def test_closing_a_shoot_kills_its_key_at_once(django_capture_on_commit_callbacks) -> None:
+    shoot = make_shoot()
+
+    with django_capture_on_commit_callbacks(execute=True):
+        begin_purge(shoot)
+
+    assert not key_exists(ring="source", key_id=shoot.pk)
