@@ -168,7 +168,7 @@ def guided(guide: Floats, values: Floats, radius: int, eps: float) -> Floats:
     He, Sun, Tang: Guided Image Filtering (2013), the colour case. guide (H, W, 3), values (H, W)."""
     # Brightness and two colour differences instead of red, green, blue: a rotation changes nothing in the result,
     # but grey hair before a white wall varies along one axis only, and float32 loses the inverse of such a covariance.
-    turned = (guide - 0.5) @ DECORRELATED
+    turned = np.asarray((guide - 0.5) @ DECORRELATED, np.float32)
     light, warm, fresh = (np.ascontiguousarray(turned[..., channel]) for channel in range(3))
     mean_l, mean_w, mean_f = box(light, radius), box(warm, radius), box(fresh, radius)
     mean = box(values, radius)

@@ -14,7 +14,7 @@ from pipeline.engines.studio.sets import surroundings
 from pipeline.types import Mesh, Size, SourcePhoto
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Portrait:
     """The person cut out of one photo, in the frame of the headshot.
 
