@@ -20,11 +20,11 @@ def test_a_killed_render_worker_costs_time_not_pictures(start_product: Callable[
     os.kill(product.worker_pid("render"), signal.SIGKILL)
     done_at_kill = _done(product)
     wait_for(page, lambda: shown_headshots(page) == 8, 90, "all headshots after the kill")
+    wait_for(page, lambda: product.query("select state from shoots_pack") == [("delivered",)], 20, "the delivery")
 
     assert done_at_kill < 8
     assert product.query("select state, count(*) from shoots_headshot group by state") == [("done", 8)]
     assert product.query("select count(distinct blob_id) from shoots_headshot") == [(8,)]
-    assert product.query("select state from shoots_pack") == [("delivered",)]
 
 
 def _done(product: Product) -> int:
