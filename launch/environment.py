@@ -136,3 +136,12 @@ def start_fetching_weights() -> subprocess.Popen[bytes]:
 def finish_fetching_weights(fetching: subprocess.Popen[bytes]) -> None:
     if fetching.wait() != 0:
         raise CannotRun("the models' files are not all here (see above); run.py fetches them again at its next start")
+
+
+def stop_fetching_weights(fetching: subprocess.Popen[bytes]) -> None:
+    """Ends it, should it still run; it removes what it has by halves."""
+    fetching.terminate()
+    try:
+        fetching.wait(5)
+    except subprocess.TimeoutExpired:
+        fetching.kill()
