@@ -139,7 +139,7 @@ def finish_fetching_weights(fetching: subprocess.Popen[bytes]) -> None:
 
 
 def stop_fetching_weights(fetching: subprocess.Popen[bytes]) -> None:
-    """Ends it, should it still run; it removes what it has by halves."""
+    """Ends it, should it still run. What it has by halves is removed when it fetches again."""
     fetching.terminate()
     try:
         fetching.wait(5)
