@@ -2,12 +2,13 @@
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn, get_args
 
-from pipeline.commands import EXIT_STATUSES, INTERRUPTED, WRONG_CALL, CommandFailed, tell
+from pipeline.commands import EXIT_STATUSES, INTERRUPTED, NOBODY_LISTENS, WRONG_CALL, CommandFailed, tell
 from pipeline.engines import EngineName
 from pipeline.errors import PipelineError
 from pipeline.weights import DEFAULT_DIR
@@ -103,6 +104,10 @@ def main(words: Sequence[str]) -> int:
         return error.status if isinstance(error, CommandFailed) else WRONG_CALL
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has left (`| head`); Python would complain once more when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOBODY_LISTENS
     return status
 
 

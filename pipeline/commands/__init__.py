@@ -22,7 +22,9 @@ DONE = 0
 REFUSED = 1
 CHOOSE_FACE = 2
 WRONG_CALL = 3
+# As the shell counts: 128 and the signal that would have ended a program without manners.
 INTERRUPTED = 130
+NOBODY_LISTENS = 141
 
 EXIT_STATUSES = """\
 exit status:

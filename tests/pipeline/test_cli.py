@@ -342,6 +342,19 @@ def test_on_a_terminal_a_bar_moves_on_stderr_and_stdout_stays_json(weights, tmp_
     assert b"4/4 pictures" in drawn.getvalue()
 
 
+def test_a_reader_who_leaves_early_is_no_drama(weights):
+    words = ["check", *[str(photos.coffee_path())] * 3, "--weights", str(weights.directory)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "pipeline", *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        said = process.stderr.read()
+
+    assert (process.returncode, said) == (141, b"")
+
+
 def read_terminal(handle: int) -> bytes:
     """What was written to the terminal; nothing once everybody has left it (Linux raises then)."""
     try:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from pipeline.intake import clean_photo
+from pipeline.errors import PhotoRefused
+from pipeline.intake import clean_photo, load_pixels
 from tests.uploads import CORNERS, assert_looks_like, corners, orientation_exif, png_chunk, png_of, save
 
 
@@ -221,3 +222,8 @@ def test_of_a_multi_picture_jpeg_the_first_is_taken():
     data = save(corners(), "MPO", save_all=True, append_images=[Image.fromarray(CORNERS[::-1])], quality=95)
 
     assert_looks_like(data, CORNERS)
+
+
+def test_a_clean_photo_that_was_damaged_later_is_refused():
+    with pytest.raises(PhotoRefused):
+        load_pixels(b"\xff\xd8\xff no longer a photo")
