@@ -60,6 +60,9 @@ CSRF_TRUSTED_ORIGINS = env.list("HEADSHOTS_CSRF_TRUSTED_ORIGINS", default=[])
 HEADSHOTS_TRUSTED_PROXIES = env.int("HEADSHOTS_TRUSTED_PROXIES", default=0)
 
 INSTALLED_APPS = [
+    # First, so that headshots.accounts can replace its admin.
+    "allauth",
+    "allauth.account",
     "headshots.accounts",
     "headshots.vault",
     "headshots.shoots",
@@ -67,8 +70,6 @@ INSTALLED_APPS = [
     "headshots.dashboard",
     "headshots.pages",
     "headshots.web",
-    "allauth",
-    "allauth.account",
     "csp",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -129,8 +130,6 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     }
     # A file, as in production: Django's in-memory default answers two threads with "table is locked".
     _database["TEST"] = {"NAME": HEADSHOTS_DATA_DIR / "test.sqlite3"}
-else:
-    _database |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -308,7 +307,8 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": env.str("HEADSHOTS_LOG_LEVEL", default="INFO")},
     "loggers": {
         "django": {"handlers": ["console"], "level": "INFO", "propagate": False},
-        # The access log would hold the links of password mails.
+        # Through our formatter as well; the access log would hold the links of password mails.
+        "uvicorn": {"handlers": ["console"], "level": "INFO", "propagate": False},
         "uvicorn.access": {"level": "WARNING"},
     },
 }

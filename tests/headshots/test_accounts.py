@@ -239,3 +239,12 @@ def test_a_log_line_keeps_no_address_and_no_message_of_an_exception() -> None:
     assert "test_accounts.py" in line
     assert "ada@" not in line
     assert "4711" not in line
+
+
+def test_staff_see_addresses_and_can_change_them_nowhere_but_in_the_account(client: Client, account: User) -> None:
+    address = EmailAddress.objects.create(user=account, email=account.email, primary=True)
+    client.force_login(User.objects.create_superuser("staff@example.org", PASSWORD))
+
+    assert client.get("/admin/account/emailaddress/").status_code == 200
+    assert client.post(f"/admin/account/emailaddress/{address.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert not LogEntry.objects.exists()
