@@ -191,11 +191,19 @@ def test_a_face_that_is_not_there_is_an_error(make, two_people):
     assert (status, said) == (WRONG_CALL, f"error: {two_people}: no face 2 in a photo with 2\n")
 
 
-def test_several_photos_of_one_person_go_together(make, two_people):
+def test_several_photos_of_one_person_go_together(make):
     status, printed, _ = make(photos.obama_path(), photos.obama_speaking_path(), "--count", "2", "--json")
 
     assert status == DONE
     assert len(json.loads(printed)) == 2
+
+
+def test_with_several_photos_the_choice_is_meant_for_those_with_several_people(make, two_people):
+    # The wider face, number 0, is the other man's.
+    right, _, _ = make(two_people, photos.obama_speaking_path(), "--face", "1", "--count", "1")
+    wrong, _, _ = make(two_people, photos.obama_speaking_path(), "--face", "0", "--count", "1")
+
+    assert (right, wrong) == (DONE, REFUSED)
 
 
 def test_photos_of_two_persons_do_not_go_together(make):

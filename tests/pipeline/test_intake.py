@@ -24,6 +24,7 @@ from tests.uploads import CORNERS, assert_looks_like, corners, orientation_exif,
         ("WEBP", {"quality": 95}),
         ("WEBP", {"lossless": True}),
         ("HEIF", {"quality": 95}),
+        ("HEIF", {"quality": 95, "tile_size": 64}),
     ],
 )
 def test_the_four_formats_come_in(image_format, options):
