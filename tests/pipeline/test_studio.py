@@ -205,7 +205,7 @@ def test_the_head_stands_upright_in_the_middle_with_the_eyes_at_two_fifths(heads
         right, left = points.eye_centres(face.mesh)
         eyes = (right + left) / 2
         assert abs(eyes[0] / SMALL.width - 0.5) < 0.12, name
-        assert 0.33 < eyes[1] / SMALL.height < 0.52, name
+        assert 0.31 < eyes[1] / SMALL.height < 0.5, name
         assert abs(points.roll_degrees(face.mesh)) < 4, name
         assert 0.28 < points.face_height(face.mesh) / SMALL.height < 0.62, name
 
@@ -299,10 +299,12 @@ def test_a_neighbour_is_not_carried_into_the_picture(engine, finder):
 
 
 def test_importing_the_engine_loads_no_heavy_library():
-    script = (
-        "import sys, pipeline.engines.studio; "
-        "heavy = {'cv2', 'scipy', 'dlib', 'ai_edge_litert', 'torch'}; sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
-    )
+    script = """if True:
+        import sys
+        import pipeline.engines.studio
+        heavy = {"cv2", "scipy", "dlib", "ai_edge_litert", "torch"} & set(sys.modules)
+        sys.exit(str(heavy) if heavy else 0)
+    """
 
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
 

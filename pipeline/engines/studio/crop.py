@@ -14,7 +14,8 @@ from pipeline.types import Mesh, Pixels, Size
 # In face heights (forehead top to chin). A square holds 2.7, a 4:5 portrait a little more shoulder.
 SQUARE_HEIGHT = 2.7
 PORTRAIT_EXTRA = 0.4
-EYES_BELOW_TOP = 1.14
+EYES_BELOW_TOP = (1.0, 1.2)
+HEADROOM = 0.32
 MIN_HEADROOM = 0.17
 CONTACT_COST = 1.6
 
@@ -25,7 +26,7 @@ IGNORED_ROLL_DEGREES = 1.5
 
 # What the search may change, dearest last: the height of the eyes, the centring, the size of the head.
 ZOOMS = np.concatenate([[1.0, 1.05, 1.1, 1.15, 1.2], np.arange(0.98, 0.44, -0.02)])
-EYE_SHIFTS = np.array([0, 0.02, 0.04, 0.06, 0.08, 0.10, 0.12, 0.15, -0.02, -0.04, -0.06, -0.09])
+EYE_SHIFTS = np.array([0, 0.02, 0.04, 0.06, 0.08, 0.10, 0.12, 0.14, 0.16, 0.18, -0.02, -0.04, -0.06, -0.09])
 SIDE_SHIFTS = np.linspace(-0.09, 0.09, 13)
 
 
@@ -91,9 +92,10 @@ def frame_head(mesh: Mesh, size: Size, outline: Outline) -> Frame:
     zoom, eye_shift, side_shift = np.meshgrid(ZOOMS, EYE_SHIFTS, SIDE_SHIFTS, indexing="ij")
     zoom, eye_shift, side_shift = zoom.ravel(), eye_shift.ravel(), side_shift.ravel()
     heights = height * zoom
-    tops = -(EYES_BELOW_TOP / height + eye_shift) * heights
+    eyes_below_top = float(np.clip(HEADROOM - (crown or -0.8), *EYES_BELOW_TOP))
+    tops = -(eyes_below_top / height + eye_shift) * heights
     lefts = side_shift * height - 0.5 * aspect * heights
-    cost = 1.2 * np.abs(1 - zoom) + 0.8 * np.abs(eye_shift) + 1.1 * np.abs(side_shift)
+    cost = 0.8 * np.abs(1 - zoom) + 2.5 * (1 - zoom) ** 2 + 0.8 * np.abs(eye_shift) + 1.1 * np.abs(side_shift)
     if crown is not None:
         # Hair cut off at the top is the first thing one sees.
         cost += 2.5 * np.clip(MIN_HEADROOM - (crown - tops), 0, 0.4)
