@@ -3,14 +3,27 @@
 Rules about values are system checks in `headshots/web/checks.py`; nothing here has a secret default in production.
 """
 
+import builtins
 import os
 import secrets
 import tempfile
 from pathlib import Path
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
-env = environ.Env()
+
+class _Environment(environ.Env):
+    """Says which variable cannot be read; the value may be a secret and is not repeated."""
+
+    def int(self, var: str, default: object = environ.Env.NOTSET) -> builtins.int:
+        try:
+            return builtins.int(super().int(var, default))
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{var} must be a whole number.") from error
+
+
+env = _Environment()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -120,6 +133,8 @@ TEMPLATES = [
 
 _sqlite_url = f"sqlite:///{HEADSHOTS_DATA_DIR / 'db.sqlite3'}"
 _database = env.db_url("HEADSHOTS_DATABASE_URL", default=_sqlite_url)
+if "ENGINE" not in _database:
+    raise ImproperlyConfigured("HEADSHOTS_DATABASE_URL must look like postgres://user:password@host/name.")
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     _database["OPTIONS"] = {
         "timeout": 20,
@@ -153,6 +168,8 @@ else:
 
 def _broker_url(redis_url: str) -> str:
     """The same server in the broker's spelling; `memory://` when there is none."""
+    if redis_url and not redis_url.startswith(("unix://", "redis://", "rediss://")):
+        raise ImproperlyConfigured("HEADSHOTS_REDIS_URL must begin with redis://, rediss:// or unix://.")
     if redis_url.startswith("unix://"):
         return "redis+socket://" + redis_url.removeprefix("unix://")
     return redis_url or "memory://"
@@ -213,7 +230,10 @@ LOGIN_REDIRECT_URL = "shoots:new"
 # Mail goes to files below the data folder until the operator names a server; then addresses are verified.
 HEADSHOTS_EMAIL_URL = env.str("HEADSHOTS_EMAIL_URL", default="")
 if HEADSHOTS_EMAIL_URL:
-    vars().update(env.email_url("HEADSHOTS_EMAIL_URL"))
+    try:
+        vars().update(env.email_url("HEADSHOTS_EMAIL_URL"))
+    except (ImproperlyConfigured, KeyError) as error:
+        raise ImproperlyConfigured("HEADSHOTS_EMAIL_URL must look like smtp+tls://user:password@host:587.") from error
     EMAIL_TIMEOUT = 10
 else:
     EMAIL_BACKEND = "headshots.accounts.mail_files.MailFiles"
@@ -307,6 +327,8 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": env.str("HEADSHOTS_LOG_LEVEL", default="INFO")},
     "loggers": {
         "django": {"handlers": ["console"], "level": "INFO", "propagate": False},
+        # A page that is not there, a form that is not complete: the person's concern, not the operator's.
+        "django.request": {"level": "ERROR"},
         # Through our formatter as well; the access log would hold the links of password mails.
         "uvicorn": {"handlers": ["console"], "level": "INFO", "propagate": False},
         "uvicorn.access": {"level": "WARNING"},
