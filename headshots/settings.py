@@ -3,7 +3,6 @@
 Rules about values are system checks in `headshots/web/checks.py`; nothing here has a secret default in production.
 """
 
-import builtins
 import os
 import secrets
 import tempfile
@@ -13,17 +12,16 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 
-class _Environment(environ.Env):
-    """Says which variable cannot be read; the value may be a secret and is not repeated."""
-
-    def int(self, var: str, default: object = environ.Env.NOTSET) -> builtins.int:
-        try:
-            return builtins.int(super().int(var, default))
-        except ValueError as error:
-            raise ImproperlyConfigured(f"{var} must be a whole number.") from error
+env = environ.Env()
 
 
-env = _Environment()
+def _whole(name: str, default: int) -> int:
+    """The whole number that a variable holds. A value that is none is not repeated: it may be a misplaced secret."""
+    try:
+        return int(env.str(name, default=str(default)))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must be a whole number.") from error
+
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -32,16 +30,16 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 DEBUG = env.bool("HEADSHOTS_DEBUG", default=False)
 
 HEADSHOTS_DATA_DIR = Path(env.str("HEADSHOTS_DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
-HEADSHOTS_SOURCE_TTL_SECONDS = env.int("HEADSHOTS_SOURCE_TTL_SECONDS", default=86_400)
-HEADSHOTS_RESULT_DAYS = env.int("HEADSHOTS_RESULT_DAYS", default=30)
-HEADSHOTS_PREVIEWS_PER_DAY = env.int("HEADSHOTS_PREVIEWS_PER_DAY", default=3)
-HEADSHOTS_PREVIEW_COUNT = env.int("HEADSHOTS_PREVIEW_COUNT", default=4)
-HEADSHOTS_LEASE_SECONDS = env.int("HEADSHOTS_LEASE_SECONDS", default=60)
+HEADSHOTS_SOURCE_TTL_SECONDS = _whole("HEADSHOTS_SOURCE_TTL_SECONDS", 86_400)
+HEADSHOTS_RESULT_DAYS = _whole("HEADSHOTS_RESULT_DAYS", 30)
+HEADSHOTS_PREVIEWS_PER_DAY = _whole("HEADSHOTS_PREVIEWS_PER_DAY", 3)
+HEADSHOTS_PREVIEW_COUNT = _whole("HEADSHOTS_PREVIEW_COUNT", 4)
+HEADSHOTS_LEASE_SECONDS = _whole("HEADSHOTS_LEASE_SECONDS", 60)
 # Extra pictures a pack may cost when the likeness gate refuses some, as a share of its size.
 HEADSHOTS_RESHOOT_SHARE = env.float("HEADSHOTS_RESHOOT_SHARE", default=0.3)
 # Heart files, for whoever supervises the processes, and how long a task may go without progress before its heart stops.
 HEADSHOTS_RUN_DIR = Path(env.str("HEADSHOTS_RUN_DIR", default=str(HEADSHOTS_DATA_DIR / "run"))).resolve()
-HEADSHOTS_HANG_SECONDS = env.int("HEADSHOTS_HANG_SECONDS", default=300)
+HEADSHOTS_HANG_SECONDS = _whole("HEADSHOTS_HANG_SECONDS", 300)
 HEADSHOTS_MAX_PHOTOS = 5
 HEADSHOTS_MAX_PHOTO_BYTES = 25 * 1024 * 1024
 
@@ -70,7 +68,7 @@ SECRET_KEY = env.str("HEADSHOTS_SECRET_KEY", default=secrets.token_urlsafe(50) i
 ALLOWED_HOSTS = env.list("HEADSHOTS_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 CSRF_TRUSTED_ORIGINS = env.list("HEADSHOTS_CSRF_TRUSTED_ORIGINS", default=[])
 # How many proxies of the operator's own stand in front; only then are their forwarding headers believed.
-HEADSHOTS_TRUSTED_PROXIES = env.int("HEADSHOTS_TRUSTED_PROXIES", default=0)
+HEADSHOTS_TRUSTED_PROXIES = _whole("HEADSHOTS_TRUSTED_PROXIES", 0)
 
 INSTALLED_APPS = [
     # First, so that headshots.accounts can replace its admin.
@@ -276,7 +274,7 @@ DATA_UPLOAD_MAX_NUMBER_FILES = 50
 HEADSHOTS_HTTPS = env.bool("HEADSHOTS_HTTPS", default=not DEBUG)
 SECURE_SSL_REDIRECT = HEADSHOTS_HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
-SECURE_HSTS_SECONDS = env.int("HEADSHOTS_HSTS_SECONDS", default=31_536_000) if HEADSHOTS_HTTPS else 0
+SECURE_HSTS_SECONDS = _whole("HEADSHOTS_HSTS_SECONDS", 31_536_000) if HEADSHOTS_HTTPS else 0
 # Promises for the operator's other hosts are the operator's to make.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_REFERRER_POLICY = "same-origin"
