@@ -47,8 +47,8 @@ def service_environment(data: Path, redis_url: str) -> dict[str, str]:
         "HEADSHOTS_DATA_DIR": str(data),
         "HEADSHOTS_REDIS_URL": redis_url,
         "PYTHONUNBUFFERED": "1",
-        # Celery warns at every start that it runs as root: it means pickled messages, which are off.
-        "C_FORCE_ROOT": "1",
+        # What Celery says to root (its danger are pickled messages, which are off) and at every lost connection.
+        "PYTHONWARNINGS": "ignore::PendingDeprecationWarning,ignore:You're running the worker with superuser",
     }
     return defaults | environment | fixed
 

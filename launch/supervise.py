@@ -28,7 +28,8 @@ LONGEST_PAUSE_SECONDS = 30.0
 # Our own loop comes round ten times a second: a gap means that the machine slept, and everybody else with it.
 SLEPT_SECONDS = 5.0
 
-_LOG_LINE = re.compile(rb"\[?\d{4}-\d\d-\d\d .*?(DEBUG|INFO|WARNING|ERROR|CRITICAL)")
+# Ours begin with the time, those of libraries in C with the level.
+_LOG_LINE = re.compile(rb"(?:\d{4}-\d\d-\d\d \S+ )?(DEBUG|INFO|WARNING|ERROR|CRITICAL)\b")
 
 
 class HeartFile:

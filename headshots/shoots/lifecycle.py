@@ -9,6 +9,7 @@ from functools import partial
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from headshots.celery import app
@@ -81,6 +82,19 @@ def begin_purge(shoot: Shoot, *, actor: str = Event.Actor.SYSTEM, everything: bo
             return False
         record("shoot.purging", shoot_id=shoot.pk, actor=actor)
         send_on_commit("retention.purge_shoot", str(shoot.pk))
+    shoot.refresh_from_db()
+    return True
+
+
+def end_purge(shoot: Shoot, *, numbers: dict[str, float]) -> bool:
+    """Whether this caller closed the purge of what `shoot` asks for; False when somebody was faster or asked for more.
+
+    `purged_at` is when the photos went: it stays when the headshots go later."""
+    purging = Shoot.objects.filter(pk=shoot.pk, state=Shoot.State.PURGING, purge_everything=shoot.purge_everything)
+    with transaction.atomic():
+        if not purging.update(state=Shoot.State.PURGED, purged_at=Coalesce("purged_at", timezone.now())):
+            return False
+        record("shoot.purged", shoot_id=shoot.pk, numbers=numbers)
     shoot.refresh_from_db()
     return True
 

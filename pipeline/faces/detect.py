@@ -35,6 +35,18 @@ class Detection:
         edges = (self.box.left, self.box.top, self.box.right, self.box.bottom)
         return Detection(Box(*(edge * factor for edge in edges)), self.score, self.keypoints * factor)
 
+    def turned_back(self, quarter_turns: int, width: int, height: int) -> "Detection":
+        """The same face in the photo of this size, when it was seen in the photo turned left that many times."""
+        corners = np.array([[self.box.left, self.box.top], [self.box.right, self.box.bottom]])
+        seen = np.concatenate([corners, self.keypoints])
+        for turn in range(quarter_turns, 0, -1):
+            # Turned left, the photo's x runs upwards: its width is the height of what was seen.
+            extent = width if turn % 2 else height
+            seen = np.stack([extent - seen[:, 1], seen[:, 0]], axis=1)
+        left, top = seen[:2].min(axis=0)
+        right, bottom = seen[:2].max(axis=0)
+        return Detection(Box(float(left), float(top), float(right), float(bottom)), self.score, seen[2:])
+
 
 @dataclass(frozen=True)
 class Window:

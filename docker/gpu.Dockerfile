@@ -1,0 +1,53 @@
+# Not yet built: there was no container engine where this was written. It is linted (hadolint), nothing more is shown.
+#
+# The render worker for machines with an NVIDIA GPU. The engine that uses one (InstantID) is not in the product yet;
+# until it is, this worker makes its headshots with the studio engine, on the processor. What is here already: the
+# same code, user, folders and heart as in the web image, and the variables by which NVIDIA's container runtime lends
+# a GPU. torch and its company bring their own CUDA libraries as wheels, so no CUDA base image is needed.
+# From the repository's root: docker build -f docker/gpu.Dockerfile -t headshots-gpu .
+
+FROM python:3.11-slim-bookworm AS environment
+
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN python -m venv /opt/venv
+COPY docker/requirements.lock /tmp/requirements.lock
+RUN /opt/venv/bin/pip install --no-deps --require-hashes -r /tmp/requirements.lock
+
+FROM environment AS weights
+
+WORKDIR /srv/headshots
+COPY pipeline pipeline
+RUN /opt/venv/bin/python -m pipeline weights fetch --weights /opt/weights \
+    && chmod -R a+rX /opt/weights
+
+
+FROM python:3.11-slim-bookworm
+
+RUN groupadd --gid 10001 headshots \
+    && useradd --uid 10001 --gid headshots --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin headshots \
+    && install -d -o headshots -g headshots -m 0700 /data /rings/source /rings/result /run/headshots
+
+COPY --from=environment /opt/venv /opt/venv
+COPY --from=weights /opt/weights /opt/weights
+WORKDIR /srv/headshots
+COPY manage.py ./
+COPY pipeline pipeline
+COPY headshots headshots
+COPY templates templates
+
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    DJANGO_SETTINGS_MODULE=headshots.settings \
+    HEADSHOTS_DATA_DIR=/data \
+    HEADSHOTS_RUN_DIR=/run/headshots \
+    HEADSHOTS_SOURCE_RING_DIR=/rings/source \
+    HEADSHOTS_RESULT_RING_DIR=/rings/result \
+    HEADSHOTS_WEIGHTS_DIR=/opt/weights \
+    NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility
+
+RUN python -m compileall -q headshots pipeline
+
+USER 10001:10001
+CMD ["celery", "-q", "-A", "headshots", "worker", "--pool", "solo", "-Q", "render", "-n", "render@%h", "-l", "INFO", "--without-gossip", "--without-mingle"]

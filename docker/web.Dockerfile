@@ -1,0 +1,56 @@
+# Not yet built: there was no container engine where this was written. It is linted (hadolint) and runs the same
+# processes with the same settings as run.py, nothing more has been shown.
+#
+# The image of every process that needs no GPU: web, the default and retention workers, beat, and the render worker
+# with the studio engine. From the repository's root: docker build -f docker/web.Dockerfile -t headshots .
+
+FROM python:3.11-slim-bookworm AS environment
+
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN python -m venv /opt/venv
+COPY docker/requirements.lock /tmp/requirements.lock
+RUN /opt/venv/bin/pip install --no-deps --require-hashes -r /tmp/requirements.lock
+
+# The models' files come with the image: a container that starts needs no way out.
+FROM environment AS weights
+
+WORKDIR /srv/headshots
+COPY pipeline pipeline
+RUN /opt/venv/bin/python -m pipeline weights fetch --weights /opt/weights \
+    && chmod -R a+rX /opt/weights
+
+
+FROM python:3.11-slim-bookworm
+
+# No password, no shell, no home of its own: the processes write to their volumes only.
+RUN groupadd --gid 10001 headshots \
+    && useradd --uid 10001 --gid headshots --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin headshots \
+    && install -d -o headshots -g headshots -m 0700 /data /rings/source /rings/result /run/headshots
+
+COPY --from=environment /opt/venv /opt/venv
+COPY --from=weights /opt/weights /opt/weights
+WORKDIR /srv/headshots
+COPY manage.py ./
+COPY pipeline pipeline
+COPY headshots headshots
+COPY templates templates
+COPY static static
+
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    DJANGO_SETTINGS_MODULE=headshots.settings \
+    HEADSHOTS_DATA_DIR=/data \
+    HEADSHOTS_RUN_DIR=/run/headshots \
+    HEADSHOTS_SOURCE_RING_DIR=/rings/source \
+    HEADSHOTS_RESULT_RING_DIR=/rings/result \
+    HEADSHOTS_STATIC_ROOT=/srv/headshots/staticfiles \
+    HEADSHOTS_WEIGHTS_DIR=/opt/weights
+
+# The key is for this one command, which signs nothing; no secret of the operator is in the image.
+RUN HEADSHOTS_SECRET_KEY=only-to-collect-static-files python manage.py collectstatic --no-input -v0 \
+    && python -m compileall -q headshots pipeline
+
+USER 10001:10001
+EXPOSE 8000
+CMD ["uvicorn", "headshots.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "3"]

@@ -1,0 +1,42 @@
+"""System checks of retention: what is promised on /retention/ must be what this installation does."""
+
+from datetime import timedelta
+
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.db import connection
+
+from headshots.celery import app
+
+# Photos are due five minutes of twenty-four hours before their key dies: beat has to come by several times in between.
+LATEST_EVERY = timedelta(seconds=60)
+
+
+@register(Tags.security)
+def check_purge_is_scheduled(**_: object) -> list[CheckMessage]:
+    """Beat purges at least once a minute, and sweeps."""
+    every = {entry["task"]: _as_delta(entry["schedule"]) for entry in (app.conf.beat_schedule or {}).values()}
+    found: list[CheckMessage] = []
+    if not timedelta(0) < every.get("retention.purge_due", timedelta.max) <= LATEST_EVERY:
+        found.append(Error("Beat does not start retention.purge_due at least once a minute.", id="retention.E001"))
+    if "retention.sweep_orphans" not in every:
+        found.append(Error("Beat does not start retention.sweep_orphans.", id="retention.E002"))
+    return found
+
+
+@register(Tags.security)
+def check_deleted_rows_are_blanked(**_: object) -> list[CheckMessage]:
+    """SQLite leaves deleted rows readable in its file unless told otherwise."""
+    if connection.vendor != "sqlite":
+        return []
+    on_connecting = str(connection.settings_dict["OPTIONS"].get("init_command", ""))
+    if "secure_delete=on" in on_connecting.replace(" ", "").lower():
+        return []
+    hint = 'Put "PRAGMA secure_delete=ON" into the init_command of its OPTIONS.'
+    return [Error("SQLite does not blank deleted rows.", hint=hint, id="retention.E003")]
+
+
+def _as_delta(schedule: object) -> timedelta:
+    """How often a beat entry comes round: given as seconds or a timedelta; a crontab counts as too rarely."""
+    if isinstance(schedule, timedelta):
+        return schedule
+    return timedelta(seconds=schedule) if isinstance(schedule, int | float) else timedelta.max

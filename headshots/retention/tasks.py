@@ -1,0 +1,24 @@
+"""What Celery calls; each can run twice and at once."""
+
+from uuid import UUID
+
+from celery import shared_task
+
+from headshots.retention import due, journal, orphans, services
+from headshots.shoots.models import Shoot
+
+
+@shared_task(name="retention.purge_shoot")
+def purge_shoot(shoot_id: str) -> None:
+    services.purge_shoot(shoot=Shoot.objects.get(pk=UUID(shoot_id)))
+    journal.truncate_journal()
+
+
+@shared_task(name="retention.purge_due")
+def purge_due() -> None:
+    due.purge_due()
+
+
+@shared_task(name="retention.sweep_orphans")
+def sweep_orphans() -> None:
+    orphans.sweep_orphans()

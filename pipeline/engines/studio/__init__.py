@@ -1,0 +1,68 @@
+"""The studio engine: headshots from the person's own pixels, on any CPU.
+
+The photo is levelled, framed and cut out once (`prepare`), then set before each look's backdrop
+under its light (`render`). Nothing of the person is invented: face, hair and clothes are the photo's."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.errors import FaceNotFound
+from pipeline.types import Job, Picture, Progress, Size, SourcePhoto, Subject
+from pipeline.weights import Weights
+
+if TYPE_CHECKING:
+    from pipeline.engines.studio.prepare import Portrait
+
+
+@dataclass(frozen=True, eq=False)
+class StudioSubject(Subject):
+    """One person cut out of each of their photos, best first."""
+
+    portraits: tuple["Portrait", ...]
+
+
+class StudioEngine:
+    """Makes headshots from a photo's own pixels. Calls of `prepare` take turns: its network is not thread-safe."""
+
+    name = "studio"
+
+    def __init__(self, weights: Weights, threads: int = 2) -> None:
+        # Here, not above: a process that only names engines shall not load cv2.
+        from pipeline.engines.studio.mask import PersonMask
+
+        self._mask = PersonMask(weights, threads)
+        self._turn = threading.Lock()
+
+    def capacity(self, size: Size) -> int:
+        """One: each picture keeps every core busy."""
+        return 1
+
+    def prepare(self, photos: Sequence[SourcePhoto], size: Size) -> StudioSubject:
+        """The person, cut out and developed in the frame of this size. Raises FaceNotFound without a photo."""
+        from pipeline.engines.studio.prepare import prepare_portrait
+
+        if not photos:
+            raise FaceNotFound("no photo of the person")
+        with self._turn:
+            portraits = tuple(prepare_portrait(photo, size, self._mask) for photo in photos)
+        return StudioSubject(self.name, size, portraits)
+
+    def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
+        """One picture a job, in order; shots of a subject with several photos take turns through them.
+
+        Raises ValueError for a subject that another engine or another size was prepared for."""
+        from pipeline.engines.studio.compose import compose
+
+        on_progress(0.0)
+        for done, job in enumerate(jobs, start=1):
+            subject = job.subject
+            if not isinstance(subject, StudioSubject):
+                raise ValueError(f"prepared by {subject.engine}, not by {self.name}")
+            if subject.size != size:
+                raise ValueError(f"prepared for {subject.size}, not for {size}")
+            portrait = subject.portraits[job.shot.index % len(subject.portraits)]
+            picture = Picture(job, compose(portrait, job.shot))
+            on_progress(done / len(jobs))
+            yield picture

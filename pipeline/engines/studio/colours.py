@@ -1,0 +1,145 @@
+"""The person's colours: what the skin measures, and the little that may be corrected.
+
+The bands below are a promise. Skin is never lightened past them to flatter, and its hue moves only
+as far as a cast of the light explains."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.engines.studio.filters import (
+    Floats,
+    blur,
+    fill_hull,
+    from_lab,
+    grow,
+    shrink,
+    to_display,
+    to_linear,
+)
+from pipeline.faces import points
+from pipeline.types import Mesh
+
+# The median lightness of the skin, CIE L, may rise and fall by so much between photo and headshot; hue in Lab degrees.
+MAX_LIGHTEN = 6.0
+MAX_DARKEN = 6.0
+MAX_HUE_DEGREES = 8.0
+
+# Skin of every tone lies between these hues under neutral light; what lies outside is the light's fault.
+NATURAL_HUES = (42.0, 66.0)
+NATURAL_CHROMA = (11.0, 30.0)
+CAST_SHARE = 0.75
+GREY_CHROMA = 3.0
+
+# Exposure is read off the eyes' whites, which are alike in all people, never off the skin.
+DIM_EYES = 56.0
+BURNT_FACE = 90.0
+
+
+@dataclass(frozen=True)
+class Skin:
+    """Medians over the skin of the face: CIE L 0..100, a, b; p95 is the lightness of its highlights."""
+
+    lightness: float
+    a: float
+    b: float
+    p95: float
+
+    @property
+    def hue_degrees(self) -> float:
+        return math.degrees(math.atan2(self.b, self.a))
+
+    @property
+    def chroma(self) -> float:
+        return math.hypot(self.a, self.b)
+
+
+def skin_area(mesh: Mesh, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """(H, W): the face without eyes, brows, lips and its rim; hair and beard may be in it, medians pass over them."""
+    unit = points.face_height(mesh)
+    area = shrink(fill_hull(points.points(mesh, points.OVAL), shape), 0.028 * unit)
+    for indices, margin in (
+        (points.LEFT_EYE, 0.02),
+        (points.RIGHT_EYE, 0.02),
+        (points.LEFT_BROW, 0.012),
+        (points.RIGHT_BROW, 0.012),
+        (points.LIPS, 0.01),
+    ):
+        area = area * (1 - grow(fill_hull(points.points(mesh, indices), shape), margin * unit))
+    return area > 0.5
+
+
+def measure_skin(lab: Floats, area: NDArray[np.bool_]) -> Skin:
+    """Medians of the skin; its a and b from the middle lightnesses only, without shine and beard."""
+    lightness = lab[..., 0][area]
+    low, high = np.percentile(lightness, (20, 92))
+    core = lab[area][(lightness > low) & (lightness < high)]
+    if not len(core):
+        core = lab[area]
+    return Skin(
+        float(np.median(lightness)),
+        float(np.median(core[:, 1])),
+        float(np.median(core[:, 2])),
+        float(np.percentile(lightness, 95)),
+    )
+
+
+def eye_whites(lab: Floats, mesh: Mesh) -> float:
+    """Lightness of the brightest part of both eyes, without the sparkle."""
+    shape = (lab.shape[0], lab.shape[1])
+    eyes = fill_hull(points.points(mesh, points.LEFT_EYE), shape)
+    eyes = np.maximum(eyes, fill_hull(points.points(mesh, points.RIGHT_EYE), shape))
+    values = lab[..., 0][eyes > 0.5]
+    return float(np.percentile(values, 85)) if len(values) else DIM_EYES
+
+
+def correct_cast(picture: Floats, skin: Skin) -> Floats:
+    """The picture under neutral light: gains per channel carry the skin's hue towards natural hues, in the band."""
+    if skin.chroma < GREY_CHROMA:
+        return picture
+    hue = skin.hue_degrees
+    step = (float(np.clip(hue, *NATURAL_HUES)) - hue) * CAST_SHARE
+    target_hue = math.radians(hue + float(np.clip(step, -MAX_HUE_DEGREES, MAX_HUE_DEGREES)))
+    chroma = skin.chroma + (float(np.clip(skin.chroma, *NATURAL_CHROMA)) - skin.chroma) * CAST_SHARE
+    before = np.array([[[skin.lightness, skin.a, skin.b]]], np.float32)
+    after = np.array([[[skin.lightness, chroma * math.cos(target_hue), chroma * math.sin(target_hue)]]], np.float32)
+    light_before, light_after = (to_linear(from_lab(lab))[0, 0] for lab in (before, after))
+    # Von Kries: a cast is one factor per channel for the whole picture.
+    gains = np.clip((light_after + 1e-4) / (light_before + 1e-4), 0.8, 1.25)
+    gains /= gains @ np.array([0.2126, 0.7152, 0.0722], np.float32)
+    return to_display(to_linear(picture) * gains)
+
+
+def correct_exposure(lab: Floats, skin: Skin, whites: float) -> Floats:
+    """Lightness lifted when even the whites of the eyes are dim, lowered when the face burns; within the band."""
+    lift = float(np.clip((DIM_EYES - whites) * 0.5, 0, MAX_LIGHTEN - 1))
+    if skin.p95 > BURNT_FACE:
+        lift = -float(np.clip((skin.p95 - BURNT_FACE) * 0.7, 0, MAX_DARKEN - 2))
+    return move_lightness(lab, skin.lightness, lift)
+
+
+def move_lightness(lab: Floats, lightness: float, change: float) -> Floats:
+    """The tone curve, black and white fixed, that moves `lightness` by `change`."""
+    if abs(change) < 0.05:
+        return lab
+    start = float(np.clip(lightness, 5, 95)) / 100
+    end = float(np.clip(lightness + change, 4, 96)) / 100
+    moved = lab.copy()
+    moved[..., 0] = 100 * np.power(np.clip(lab[..., 0] / 100, 0, 1), math.log(end) / math.log(start))
+    return moved
+
+
+def hold_in_band(lab: Floats, area: NDArray[np.bool_], source: Skin) -> Floats:
+    """The picture with the skin's median lightness brought back into the band around the photo's."""
+    now = float(np.median(lab[..., 0][area]))
+    allowed = float(np.clip(now, source.lightness - MAX_DARKEN, source.lightness + MAX_LIGHTEN))
+    return move_lightness(lab, now, allowed - now)
+
+
+def skin_likeness(lab: Floats, area: NDArray[np.bool_], skin: Skin, spread: float) -> Floats:
+    """(H, W), 0..1, soft: where the face shows skin of the person's own colour; spread in pixels."""
+    near = blur(grow(area.astype(np.float32), spread / 3), spread)
+    off = (lab[..., 1] - skin.a) ** 2 + (lab[..., 2] - skin.b) ** 2
+    return np.asarray(near * np.exp(-off / (2 * 14.0**2)), np.float32)

@@ -1,0 +1,187 @@
+"""Typed image operations on float32 arrays, 0..1 unless said: the only vocabulary the studio's rooms share."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+"""(H, W) one plane or (H, W, 3) a picture."""
+
+Shape = tuple[int, int]
+"""Height and width."""
+
+Sample = TypeVar("Sample", np.uint8, np.float32)
+
+DISPLAY_GAMMA = 2.2
+
+
+def blur(values: Floats, sigma: float) -> Floats:
+    """Gaussian, sigma in pixels; the edge pixels go on outside."""
+    if sigma <= 0.05:
+        return values
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), np.float32)
+
+
+def wide_blur(values: Floats, sigma: float) -> Floats:
+    """Gaussian of a large sigma, taken on a reduced picture: nothing fine survives it anyway."""
+    step = int(sigma / 4)
+    if step < 2:
+        return blur(values, sigma)
+    height, width = values.shape[:2]
+    small = resize(values, (max(2, height // step), max(2, width // step)))
+    return resize(blur(small, sigma / step), (height, width))
+
+
+def box(values: Floats, radius: float) -> Floats:
+    """Mean over a square of 2 * radius + 1 pixels."""
+    side = 2 * max(1, round(radius)) + 1
+    return np.asarray(cv2.boxFilter(values, -1, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
+
+
+def resize(values: Floats, shape: Shape) -> Floats:
+    """By area when smaller, cubic when larger. Cubic overshoots: clip where it matters."""
+    height, width = shape
+    if values.shape[:2] == shape:
+        return values
+    shrinks = height * width < values.shape[0] * values.shape[1]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(values, (width, height), interpolation=how), np.float32)
+
+
+def disc(radius: float) -> NDArray[np.uint8]:
+    """A filled circle as structuring element; radius in pixels."""
+    side = 2 * max(0, round(radius)) + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
+
+
+def grow(values: Floats, radius: float) -> Floats:
+    """Largest value within the radius."""
+    return np.asarray(cv2.dilate(values, disc(radius)), np.float32)
+
+
+def shrink(values: Floats, radius: float) -> Floats:
+    """Smallest value within the radius; beyond the frame nothing is smaller."""
+    return np.asarray(cv2.erode(values, disc(radius), borderType=cv2.BORDER_REPLICATE), np.float32)
+
+
+def fill_hull(points: Floats, shape: Shape) -> Floats:
+    """1 inside the convex hull of (N, 2) points, 0 outside."""
+    mask = np.zeros(shape, np.uint8)
+    hull = np.asarray(cv2.convexHull(np.round(points).astype(np.int32)), np.int32)
+    cv2.fillConvexPoly(mask, hull, (1,))
+    return mask.astype(np.float32)
+
+
+def largest_distance(mask: Floats) -> Floats:
+    """Pixels from each point inside the mask to the nearest point outside."""
+    return np.asarray(cv2.distanceTransform((mask > 0.5).astype(np.uint8), cv2.DIST_L2, 5), np.float32)
+
+
+def component_at(mask: Floats, x: float, y: float) -> Floats:
+    """The connected part of the mask under a point; the whole mask when the point lies outside it."""
+    _, labels = cv2.connectedComponents((mask > 0.5).astype(np.uint8))
+    height, width = mask.shape
+    label = labels[int(np.clip(y, 0, height - 1)), int(np.clip(x, 0, width - 1))]
+    return mask if label == 0 else (labels == label).astype(np.float32)
+
+
+def slopes(plane: Floats) -> tuple[Floats, Floats]:
+    """Change per pixel to the right and downwards (Sobel)."""
+    right = np.asarray(cv2.Sobel(plane, cv2.CV_32F, 1, 0, scale=1 / 8), np.float32)
+    down = np.asarray(cv2.Sobel(plane, cv2.CV_32F, 0, 1, scale=1 / 8), np.float32)
+    return right, down
+
+
+def edge_keeping_blur(plane: Floats, contrast: float, sigma: float) -> Floats:
+    """Bilateral: differences well above `contrast` stay."""
+    return np.asarray(cv2.bilateralFilter(plane, 9, contrast, sigma), np.float32)
+
+
+def warp(values: NDArray[Sample], matrix: NDArray[np.float64], shape: Shape) -> NDArray[Sample]:
+    """The picture seen through a (2, 3) map; outside the source its border goes on.
+
+    Coordinates are continuous: pixel i covers i..i+1, so maps at different scales compose."""
+    height, width = shape
+    centred = matrix.copy()
+    centred[:, 2] += centred[:, :2] @ (0.5, 0.5) - 0.5
+    seen = cv2.warpAffine(values, centred, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(seen, values.dtype)
+
+
+def displace(values: Floats, right: Floats, down: Floats) -> Floats:
+    """Each pixel fetched from so many pixels to its right and below."""
+    height, width = values.shape[:2]
+    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
+    return np.asarray(
+        cv2.remap(values, columns + right, rows + down, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.float32
+    )
+
+
+def convolve(values: Floats, kernel: Floats) -> Floats:
+    """Weighted mean under the kernel."""
+    weighted = cv2.filter2D(values, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT)
+    return np.asarray(weighted, np.float32)
+
+
+def to_linear(display: Floats) -> Floats:
+    """Light from display values."""
+    return np.asarray(cv2.pow(np.clip(display, 0, 1), DISPLAY_GAMMA), np.float32)
+
+
+def to_display(linear: Floats) -> Floats:
+    """Display values from light; clipped."""
+    return np.asarray(cv2.pow(np.clip(linear, 0, 1), 1 / DISPLAY_GAMMA), np.float32)
+
+
+def to_lab(display: Floats) -> Floats:
+    """CIE L 0..100, a, b."""
+    return np.asarray(cv2.cvtColor(display, cv2.COLOR_RGB2Lab), np.float32)
+
+
+def from_lab(lab: Floats) -> Floats:
+    """Display values, clipped."""
+    return np.clip(np.asarray(cv2.cvtColor(lab, cv2.COLOR_Lab2RGB), np.float32), 0, 1)
+
+
+def colour(*rgb: float) -> Floats:
+    """Linear light of a display colour given as 0..255."""
+    display = np.array(rgb, np.float32).reshape(1, 1, 3) / np.float32(255)
+    return np.asarray(to_linear(np.asarray(display, np.float32))[0, 0], np.float32)
+
+
+def stack(planes: Sequence[Floats]) -> Floats:
+    """Planes as the channels of one array."""
+    return np.ascontiguousarray(np.stack(list(planes), axis=2), dtype=np.float32)
+
+
+def guided(guide: Floats, values: Floats, radius: int, eps: float) -> Floats:
+    """The plane smoothed so that its edges follow the guide's colours.
+
+    He, Sun, Tang: Guided Image Filtering (2013), the colour case. guide (H, W, 3), values (H, W)."""
+    red, green, blue = (np.ascontiguousarray(guide[..., channel]) for channel in range(3))
+    mean_r, mean_g, mean_b = box(red, radius), box(green, radius), box(blue, radius)
+    mean = box(values, radius)
+    cov_r = box(red * values, radius) - mean_r * mean
+    cov_g = box(green * values, radius) - mean_g * mean
+    cov_b = box(blue * values, radius) - mean_b * mean
+
+    rr = box(red * red, radius) - mean_r * mean_r + eps
+    rg = box(red * green, radius) - mean_r * mean_g
+    rb = box(red * blue, radius) - mean_r * mean_b
+    gg = box(green * green, radius) - mean_g * mean_g + eps
+    gb = box(green * blue, radius) - mean_g * mean_b
+    bb = box(blue * blue, radius) - mean_b * mean_b + eps
+    # The inverse of the 3 x 3 covariance by cofactors: a million small solves cost seconds in LAPACK.
+    i_rr, i_rg, i_rb = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb
+    i_gg, i_gb, i_bb = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
+    determinant = rr * i_rr + rg * i_rg + rb * i_rb
+
+    slope_r = (i_rr * cov_r + i_rg * cov_g + i_rb * cov_b) / determinant
+    slope_g = (i_rg * cov_r + i_gg * cov_g + i_gb * cov_b) / determinant
+    slope_b = (i_rb * cov_r + i_gb * cov_g + i_bb * cov_b) / determinant
+    offset = mean - slope_r * mean_r - slope_g * mean_g - slope_b * mean_b
+    smooth = box(slope_r, radius) * red + box(slope_g, radius) * green + box(slope_b, radius) * blue
+    return np.asarray(smooth + box(offset, radius), np.float32)

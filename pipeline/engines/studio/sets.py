@@ -1,0 +1,244 @@
+"""What stands behind the person: sets painted as scenes of light, then put out of focus as a fast lens would.
+
+A set is always soft, so it is painted small and enlarged. All lengths are in heights of the frame,
+x from the frame's middle; light is linear, 1 is white paper, lamps and sky are brighter."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.engines.studio.filters import Floats, Shape, blur, colour, convolve, resize, wide_blur
+
+PAINT_HEIGHT = 420
+
+
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """A place to paint: coordinate planes x, y (h, w) and the shot's own chance."""
+
+    x: Floats
+    y: Floats
+    chance: np.random.Generator
+
+    @property
+    def shape(self) -> Shape:
+        return self.x.shape[0], self.x.shape[1]
+
+    def fill(self, light: Floats) -> Floats:
+        """(h, w, 3) of one light."""
+        return np.ones((*self.shape, 3), np.float32) * light
+
+    def clouds(self, length: float) -> Floats:
+        """Smooth noise, mean about 0, deviation 1, features of about this length."""
+        height, width = self.shape
+        step = max(2.0, length * height)
+        small = self.chance.standard_normal((int(height / step) + 4, int(width / step) + 4)).astype(np.float32)
+        rows, columns = small.shape
+        large = resize(small, (int(rows * step) + 1, int(columns * step) + 1))
+        top, left = int(step * self.chance.uniform(1, 1.9)), int(step * self.chance.uniform(1, 1.9))
+        plane = np.ascontiguousarray(large[top : top + height, left : left + width])
+        plane = resize(plane, self.shape)
+        return np.asarray(plane / (plane.std() + 1e-6), np.float32)
+
+    def pool(self, x: float, y: float, width: float, height: float) -> Floats:
+        """A lamp's glow: 1 in the middle, 0.37 at the given reach."""
+        return np.asarray(np.exp(-(((self.x - x) / width) ** 2) - ((self.y - y) / height) ** 2), np.float32)
+
+    def panel(self, left: float, top: float, right: float, bottom: float) -> Floats:
+        """1 inside a rectangle, 0 outside, edges one pixel soft."""
+        sharpness = float(self.shape[0])
+        across = np.minimum(self.x - left, right - self.x) * sharpness + 0.5
+        down = np.minimum(self.y - top, bottom - self.y) * sharpness + 0.5
+        return np.asarray(np.clip(np.minimum(across, down), 0, 1), np.float32)
+
+
+Painter = Callable[[Canvas], Floats]
+
+
+@dataclass(frozen=True)
+class Set:
+    """How a backdrop is painted, whether the person throws a shadow on it, and the colour of the lamp behind them."""
+
+    paint: Painter
+    shadow: float = 0.0
+    rim_light: tuple[float, float, float] = (255, 250, 242)
+
+
+def paint_set(name: str, shape: Shape, chance: np.random.Generator) -> Floats:
+    """(H, W, 3) linear light of the named set. The same state of chance gives the same picture."""
+    height, width = shape
+    rows = PAINT_HEIGHT
+    columns = max(8, round(rows * width / height))
+    y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
+    canvas = Canvas((x + 0.5 - columns / 2) / rows, (y + 0.5) / rows, chance)
+    if chance.random() < 0.5:
+        canvas = Canvas(np.ascontiguousarray(-canvas.x), canvas.y, chance)
+    return np.clip(resize(SETS[name].paint(canvas), shape), 0, None)
+
+
+def out_of_focus(scene: Floats, radius: float) -> Floats:
+    """The scene through a wide open lens: every point a disc, its rim slightly bright; radius in frame heights."""
+    pixels = max(1.0, radius * scene.shape[0])
+    reach = int(np.ceil(pixels)) + 1
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float32)
+    distance = np.hypot(x, y)
+    kernel = np.clip(pixels - distance + 0.5, 0, 1) * (0.85 + 0.15 * np.clip(distance / pixels, 0, 1) ** 3)
+    return blur(convolve(scene, kernel.astype(np.float32)), 0.8)
+
+
+def mix(one: Floats, other: Floats, share: Floats) -> Floats:
+    return np.asarray(one + (other - one) * share[..., None], np.float32)
+
+
+def backdrop(
+    dark: tuple[int, int, int],
+    bright: tuple[int, int, int],
+    reach: tuple[float, float],
+    mottling: float,
+    floor: float,
+) -> Painter:
+    """A painter of seamless paper or canvas: a lamp's pool on it, brushed unevenness, darker towards the floor."""
+
+    def paint(canvas: Canvas) -> Floats:
+        chance = canvas.chance
+        x, y = chance.uniform(0.02, 0.14), chance.uniform(0.36, 0.48)
+        size = chance.uniform(0.92, 1.1)
+        pool = canvas.pool(x, y, reach[0] * size, reach[1] * size)
+        scene = mix(canvas.fill(colour(*dark)), canvas.fill(colour(*bright)), pool)
+        brushed = 0.6 * canvas.clouds(0.24) + 0.4 * canvas.clouds(0.09)
+        scene *= (1 + mottling * np.clip(brushed, -2, 2))[..., None]
+        scene *= (1 - floor * np.clip(canvas.y - 0.62, 0, 1) / 0.38)[..., None]
+        return blur(scene, 2.5)
+
+    return paint
+
+
+def paint_linen(canvas: Canvas) -> Floats:
+    """A warm plastered wall, the light of a window lying softly across it."""
+    chance = canvas.chance
+    scene = canvas.fill(colour(196, 180, 161)) * chance.uniform(0.92, 1.04)
+    scene *= (1 + 0.018 * canvas.clouds(0.2) + 0.01 * canvas.clouds(0.06))[..., None]
+    slant = chance.uniform(0.28, 0.42)
+    along = canvas.x + slant * (canvas.y - 0.4) + chance.uniform(-0.06, 0.06)
+    light = np.clip((along + 0.42) * 6, 0, 1) * np.clip((0.44 - along) * 6, 0, 1)
+    bars = 1 - 0.55 * np.clip(1 - np.abs(along - 0.02) / 0.022, 0, 1)
+    window = wide_blur(np.asarray(light * bars, np.float32), 0.045 * canvas.shape[0])
+    scene = scene * (0.74 + 0.40 * window)[..., None] * (0.97 + 0.06 * window[..., None] * (colour(255, 244, 226)))
+    return np.asarray(scene * (1 - 0.22 * np.clip(canvas.y - 0.55, 0, 1) / 0.45)[..., None], np.float32)
+
+
+def paint_park(canvas: Canvas) -> Floats:
+    """Trees and lawn in open shade, the sky through the leaves."""
+    chance = canvas.chance
+    horizon = chance.uniform(0.60, 0.70)
+    leaves = mix(canvas.fill(colour(66, 88, 44)), canvas.fill(colour(146, 164, 88)), _soft(canvas.clouds(0.16)))
+    leaves = mix(leaves, canvas.fill(colour(40, 58, 36)), _soft(canvas.clouds(0.3) - 0.4) * 0.75)
+    gaps = np.clip(canvas.clouds(0.05) + 0.7 * canvas.clouds(0.22) - 1.3 - 1.6 * canvas.y, 0, 1.2)
+    scene = leaves + gaps[..., None] * colour(255, 250, 226) * 2.6
+    glow = canvas.pool(chance.uniform(0.1, 0.3), 0.02, 0.5, 0.42)
+    scene += glow[..., None] * colour(238, 236, 196) * 0.55
+    lawn = mix(canvas.fill(colour(98, 122, 60)), canvas.fill(colour(150, 164, 92)), _soft(canvas.clouds(0.2)))
+    scene = mix(scene, lawn, np.clip((canvas.y - horizon) * 9 + 0.5, 0, 1) * 0.85)
+    for _ in range(2):
+        x, width = chance.uniform(-0.5, 0.5), chance.uniform(0.025, 0.05)
+        trunk = canvas.panel(x - width, -0.1, x + width, horizon + 0.03)
+        scene = mix(scene, canvas.fill(colour(58, 52, 42)), trunk * 0.7)
+    scene = out_of_focus(np.asarray(scene, np.float32), 0.038)
+    return blur(out_of_focus(scene, 0.022), 3)
+
+
+def paint_office(canvas: Canvas) -> Floats:
+    """A bright office: tall windows to one side, a wall, desks and plants far behind, lamps under the ceiling."""
+    chance = canvas.chance
+    scene = canvas.fill(colour(158, 163, 167))
+    scene = mix(scene, canvas.fill(colour(108, 106, 104)), np.clip((canvas.y - 0.58) / 0.5, 0, 1))
+    x = chance.uniform(-0.62, -0.5)
+    while x < 0.1:
+        width = chance.uniform(0.13, 0.19)
+        pane = canvas.panel(x, -0.1, x + width - 0.022, 0.64)
+        scene = mix(
+            scene, canvas.fill(colour(226, 236, 245) * 1.35), pane * (1 - 0.35 * np.clip(canvas.y / 0.64, 0, 1))
+        )
+        x += width
+    wall = canvas.panel(x, -0.1, 1.0, 0.7)
+    scene = mix(scene, canvas.fill(colour(186, 181, 173)) * (1 + 0.25 * canvas.x)[..., None], wall)
+    furniture = ((74, 66, 60), (126, 104, 84), (188, 184, 178), (58, 68, 80), (70, 98, 66), (70, 98, 66))
+    for _ in range(8):
+        left, top = chance.uniform(-0.55, 0.5), chance.uniform(0.52, 0.84)
+        piece = canvas.panel(left, top, left + chance.uniform(0.06, 0.24), top + chance.uniform(0.06, 0.3))
+        scene = mix(scene, canvas.fill(colour(*furniture[chance.integers(len(furniture))])), piece * 0.75)
+    for _ in range(4):
+        left, top = chance.uniform(0.0, 0.42), chance.uniform(0.02, 0.2)
+        lamp = canvas.panel(left, top, left + chance.uniform(0.012, 0.03), top + 0.012)
+        scene += lamp[..., None] * colour(255, 240, 214) * 9
+    return blur(out_of_focus(np.asarray(scene, np.float32), 0.036), 4)
+
+
+def paint_city(canvas: Canvas) -> Floats:
+    """A street at the blue hour: facades as dark planes, windows and lamps as discs of light."""
+    chance = canvas.chance
+    sky = mix(
+        canvas.fill(colour(70, 92, 124)), canvas.fill(colour(168, 152, 148)), np.clip(canvas.y / 0.7, 0, 1) ** 1.5
+    )
+    scene = sky * 0.9
+    for _ in range(7):
+        left, width = chance.uniform(-0.6, 0.45), chance.uniform(0.12, 0.28)
+        top = chance.uniform(0.0, 0.42)
+        facade = canvas.panel(left, top, left + width, 1.2)
+        shade = colour(44, 52, 68) * chance.uniform(0.7, 1.6)
+        scene = mix(scene, canvas.fill(shade), facade * 0.8)
+    warm, cool, red = colour(255, 206, 138), colour(206, 226, 255), colour(255, 120, 92)
+    for _ in range(58):
+        x, y = chance.uniform(-0.5, 0.5), float(np.clip(chance.normal(0.5, 0.2), 0.06, 0.98))
+        size = chance.uniform(0.003, 0.006)
+        kind = chance.random()
+        light = warm if kind < 0.68 else cool if kind < 0.92 else red
+        lamp = canvas.panel(x - size, y - size, x + size, y + size)
+        scene += lamp[..., None] * light * chance.uniform(4, 22)
+    return blur(out_of_focus(np.asarray(scene, np.float32), 0.034), 1.6)
+
+
+def surroundings(picture: Floats, alpha: Floats) -> Floats:
+    """(h, w, 3) linear light: the photo's own background with the person taken out, then out of focus.
+
+    Holes fill from ever wider surroundings. picture is linear light."""
+    height, width = alpha.shape
+    rows = PAINT_HEIGHT
+    shape = (rows, max(8, round(rows * width / height)))
+    side = float(np.sqrt(shape[0] * shape[1]))
+    small = resize(picture, shape)
+    open_ = np.clip(1 - resize(alpha, shape), 0, 1)
+    # What is only half background carries the person's colour.
+    weight = np.clip((blur(open_, 0.006 * side) - 0.85) / 0.15, 0, 1) ** 2
+    filled, known = np.zeros_like(small), np.zeros_like(weight)
+    for reach in (0.006, 0.018, 0.05, 0.13, 0.30):
+        spread = wide_blur(np.ascontiguousarray(small * weight[..., None]), reach * side)
+        amount = wide_blur(weight, reach * side)
+        share = np.clip(amount * 8, 0, 1) * (1 - known)
+        filled += share[..., None] * spread / (amount[..., None] + 1e-4)
+        known += share
+    filled = np.clip(filled / (known[..., None] + 1e-4), 0, 1)
+    # Display white hides lamps and sky that were brighter: let them glow.
+    filled = filled + 0.9 * np.clip(filled - 0.6, 0, 1) * filled
+    return blur(out_of_focus(np.asarray(filled, np.float32), 0.036), 3)
+
+
+def _soft(plane: Floats) -> Floats:
+    """Noise as a share 0..1 with soft ends."""
+    return np.asarray(1 / (1 + np.exp(-1.8 * plane)), np.float32)
+
+
+OWN_BACKGROUND = "natural"
+
+SETS: Mapping[str, Set] = {
+    "corporate": Set(backdrop((118, 124, 132), (220, 223, 226), (0.62, 0.62), 0.012, 0.20), shadow=0.10),
+    "executive": Set(backdrop((16, 18, 22), (82, 87, 95), (0.50, 0.52), 0.05, 0.25), shadow=0.10),
+    "navy": Set(backdrop((14, 24, 44), (62, 88, 128), (0.55, 0.55), 0.07, 0.25), shadow=0.10),
+    "slate": Set(backdrop((52, 52, 52), (150, 150, 150), (0.55, 0.58), 0.04, 0.25), shadow=0.12),
+    "bright": Set(backdrop((226, 228, 231), (250, 250, 250), (0.7, 0.7), 0.004, 0.05)),
+    "linen": Set(paint_linen, shadow=0.08, rim_light=(255, 244, 226)),
+    "park": Set(paint_park, rim_light=(255, 240, 205)),
+    "office": Set(paint_office),
+    "city": Set(paint_city, rim_light=(255, 222, 176)),
+}

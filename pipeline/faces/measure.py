@@ -1,0 +1,232 @@
+"""How well a face is seen: the scalars that the photo rules judge, all read from one small levelled picture of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.faces import points
+from pipeline.faces.sampling import Similarity, sample, shrink_to, square_around
+from pipeline.types import Box, Face, Measurements, Mesh, Pixels
+
+Plane = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+CHIP_SIZE = 160
+PHOTO_LONG_EDGE = 512
+# The chip's side in face heights.
+CHIP_SIDE = 1.15
+# Face recognition aligns a face to 112 px with 35.2 px between the eyes: a face of this width fills that square.
+FACE_WIDTHS_PER_EYE_DISTANCE = 112 / 35.2
+BURNT_LIGHTNESS = 97.0
+# A zone of fewer chip pixels than this says nothing.
+MIN_ZONE_PX = 30
+
+# Finer than this is noise and JPEG. A black picture is not sharp: contrast counts as at least 2.
+DETAIL_SIGMA = 0.6
+MIN_CONTRAST = 2
+# Second derivatives along the row, the column and both diagonals.
+BENDS = tuple(
+    np.array(kernel, dtype=np.float32)
+    for kernel in (
+        [[1, -2, 1], [2, -4, 2], [1, -2, 1]],
+        [[1, 2, 1], [-2, -4, -2], [1, 2, 1]],
+        [[2, 0, 0], [0, -4, 0], [0, 0, 2]],
+        [[0, 0, 2], [0, -4, 0], [2, 0, 0]],
+    )
+)
+# Crisp faces have 0.12 contrasts or more in their poorest direction, moved ones (a tenth of the face) 0.06 at most.
+# As BENDS add up to four times a second derivative, three quarters of theirs stand for three of one.
+DIRECTION_SHARE = 0.75
+
+# Occlusion is 1 where something surely deserves a warning and 2 where an eye or the mouth is a blank. Measured on 38
+# faces in 24 photos, and on these with boxes, sunglasses, masks and hands pasted over them (docs/experiments.md).
+# Contrast (5th to 95th percentile) of an eye in contrasts of the face: bare from 0.41 up, behind sunglasses to 0.23.
+HALF_SEEN_EYE = 0.27
+# Spread of lightness of the lips in contrasts of the face (bare 0.12 up, masks 0.08 down), or their colour's distance
+# to the skin around them (bare 0.7 up, masks 3 down): bare lips have the one or the other.
+HALF_SEEN_LIP_SPREAD = 0.09
+HALF_SEEN_LIP_DISTANCE = 4.0
+# A hand on the forehead is skin with strong edges, and hides both brows. A fringe is darker than the face by more.
+FRINGE_LIGHTNESS = -8.0
+# Lightness steps per pixel (90th percentile) and lightness of brows under the forehead, in contrasts of the face:
+# bare foreheads have fewer of the first or more of the second (0.27 the faintest brow), the hand has 0.15 and 0.02.
+FOREHEAD_EDGES = 0.10
+FAINT_BROW = 0.16
+# With eyes and mouth in sight a hand never counts for more than this.
+MAX_HAND = 1.5
+BROW_TO_FOREHEAD_PX = 11
+
+
+@dataclass(frozen=True, eq=False)
+class _Chip:
+    """A levelled (160, 160) picture of one face. `mesh`: (468, 2) in its pixels. `inside`: where the photo is."""
+
+    lab: Plane
+    mesh: NDArray[np.float64]
+    inside: Mask
+
+    @property
+    def lightness(self) -> Plane:
+        return self.lab[..., 0]
+
+    def zone(self, indices: tuple[int, ...], grow_px: int = 0) -> Mask:
+        """The convex hull of these points, grown (or shrunk) by half of grow_px."""
+        import cv2
+
+        drawn = np.zeros((CHIP_SIZE, CHIP_SIZE), np.uint8)
+        cv2.fillConvexPoly(drawn, cv2.convexHull(self.mesh[list(indices)].astype(np.int32)), 1)
+        if grow_px:
+            brush = np.ones((abs(grow_px), abs(grow_px)), np.uint8)
+            drawn = np.asarray(cv2.dilate(drawn, brush) if grow_px > 0 else cv2.erode(drawn, brush))
+        return drawn > 0
+
+
+@dataclass(frozen=True)
+class PhotoMeasurements:
+    """Scalars of a whole photo, to say what may be wrong with one in which no face was found."""
+
+    contrast: float
+    sharpness: float
+    burnt_share: float
+
+
+def measure(pixels: Pixels, face: Face) -> Measurements:
+    """Measurements of one face at the photo's own scale; a face of any size costs the same few milliseconds."""
+    chip = _cut(pixels, face.mesh)
+    oval = chip.zone(points.OVAL, -7)
+    seen = oval & chip.inside
+    if np.count_nonzero(seen) < MIN_ZONE_PX:
+        seen = oval
+    lightness = chip.lightness[seen]
+    return Measurements(
+        face_width_px=_face_width_px(face.mesh),
+        yaw_degrees=points.yaw_degrees(face.mesh),
+        pitch_degrees=points.pitch_degrees(face.mesh),
+        roll_degrees=points.roll_degrees(face.mesh),
+        sharpness=_sharpness(chip),
+        lightness_median=float(np.median(lightness)),
+        lightness_p95=float(np.percentile(lightness, 95)),
+        burnt_share=float((lightness > BURNT_LIGHTNESS).mean()),
+        light_asymmetry=_light_asymmetry(chip, seen),
+        occlusion=_occlusion(chip, seen),
+        outside_share=float((~chip.inside[chip.zone(points.OVAL)]).mean()),
+    )
+
+
+def measure_photo(pixels: Pixels) -> PhotoMeasurements:
+    """Measurements of the whole photo at no more than 512 px. Contrast is the spread of CIE L."""
+    import cv2
+
+    small, _ = shrink_to(pixels, PHOTO_LONG_EDGE)
+    lightness = _lab(small)[..., 0]
+    contrast = float(lightness.std())
+    detail = np.asarray(cv2.Laplacian(cv2.GaussianBlur(lightness, (0, 0), DETAIL_SIGMA), cv2.CV_32F))
+    sharpness = float(detail.std()) / (contrast + MIN_CONTRAST)
+    return PhotoMeasurements(contrast, sharpness, float((lightness > BURNT_LIGHTNESS).mean()))
+
+
+def _cut(pixels: Pixels, mesh: Mesh) -> _Chip:
+    x, y = points.points(mesh, (points.FOREHEAD_TOP, points.CHIN)).mean(axis=0)
+    side = max(points.face_height(mesh), 1.0) * CHIP_SIDE
+    similarity = square_around((float(x), float(y)), side, CHIP_SIZE, points.roll_degrees(mesh))
+    rgb = sample(pixels, similarity, CHIP_SIZE, cubic=True)
+    in_chip = np.c_[mesh[:, :2], np.ones(len(mesh))] @ similarity.T
+    height, width = pixels.shape[:2]
+    return _Chip(_lab(rgb), in_chip, _inside(similarity, Box(0, 0, width, height)))
+
+
+def _lab(rgb: Pixels) -> Plane:
+    """CIE L 0..100, a and b in their own units."""
+    import cv2
+
+    return np.asarray(cv2.cvtColor(rgb.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB), dtype=np.float32)
+
+
+def _inside(similarity: Similarity, photo: Box) -> Mask:
+    """(160, 160): which pixels of the chip lie in the photo."""
+    import cv2
+
+    inverse = np.asarray(cv2.invertAffineTransform(similarity))
+    rows, columns = np.mgrid[:CHIP_SIZE, :CHIP_SIZE]
+    x, y = np.moveaxis(np.stack([columns, rows, np.ones_like(rows)], axis=-1) @ inverse.T, -1, 0)
+    inside: Mask = (x >= photo.left) & (x < photo.right) & (y >= photo.top) & (y < photo.bottom)
+    return inside
+
+
+def _face_width_px(mesh: Mesh) -> float:
+    # In three dimensions: turning the head moves the eyes together in the picture, but makes no face smaller.
+    right = mesh[[points.RIGHT_EYE_OUTER, points.RIGHT_EYE_INNER]].mean(axis=0)
+    left = mesh[[points.LEFT_EYE_OUTER, points.LEFT_EYE_INNER]].mean(axis=0)
+    return float(np.linalg.norm(left - right)) * FACE_WIDTHS_PER_EYE_DISTANCE
+
+
+def _sharpness(chip: _Chip) -> float:
+    """Fine detail around eyes and lips in units of their contrast: 0.35 to 0.55 is crisp, below 0.15 blurred.
+
+    Counts the direction with the least detail too: a moved camera blurs in one."""
+    import cv2
+
+    features = chip.zone(points.RIGHT_EYE, 9) | chip.zone(points.LEFT_EYE, 9) | chip.zone(points.LIPS, 9)
+    smooth = cv2.GaussianBlur(chip.lightness, (0, 0), DETAIL_SIGMA)
+    details = [np.asarray(cv2.filter2D(smooth, cv2.CV_32F, bend))[features].std() for bend in BENDS]
+    all_round = np.asarray(cv2.Laplacian(smooth, cv2.CV_32F))[features].std()
+    return float(min(all_round, DIRECTION_SHARE * min(details)) / (chip.lightness[features].std() + MIN_CONTRAST))
+
+
+def _light_asymmetry(chip: _Chip, seen: Mask) -> float:
+    """Difference in lightness, 0..100, between the halves of the face; 0 when one of them is hidden."""
+    columns = np.arange(CHIP_SIZE)[None, :] + np.zeros((CHIP_SIZE, 1))
+    nose = chip.mesh[points.NOSE_TIP, 0]
+    left, right = chip.lightness[seen & (columns < nose)], chip.lightness[seen & (columns > nose)]
+    if min(left.size, right.size) < MIN_ZONE_PX:
+        return 0.0
+    return float(abs(np.median(left) - np.median(right)))
+
+
+def _occlusion(chip: _Chip, seen: Mask) -> float:
+    """0 for a bare face, 1 when it deserves a warning, 2 when an eye or the mouth is a blank."""
+    contrast = _contrast(chip.lightness[seen])
+    eyes = min(_contrast(chip.lightness[chip.zone(eye, 3)]) for eye in (points.RIGHT_EYE, points.LEFT_EYE)) / contrast
+    return max(0.0, 2 - eyes / HALF_SEEN_EYE, 2 - _lips_seen(chip, contrast), _hand_on_forehead(chip, seen))
+
+
+def _contrast(lightness: Plane) -> float:
+    low, high = np.percentile(lightness, (5, 95))
+    return float(high - low) + 1
+
+
+def _lips_seen(chip: _Chip, contrast: float) -> float:
+    """1 where half a doubt is left that these are lips, more is better."""
+    lips, rim = chip.zone(points.LIPS), chip.zone(points.LIPS, 5)
+    around = chip.zone(points.LIPS, 15) & ~rim
+    difference = np.median(chip.lab[lips], axis=0) - np.median(chip.lab[around], axis=0)
+    distance = float(np.linalg.norm(difference * (0.45, 1, 1)))
+    spread = float(chip.lightness[chip.zone(points.LIPS, 3)].std()) / contrast
+    return max(spread / HALF_SEEN_LIP_SPREAD, distance / HALF_SEEN_LIP_DISTANCE)
+
+
+def _hand_on_forehead(chip: _Chip, seen: Mask) -> float:
+    """0 for a bare or fringed forehead, up to MAX_HAND where skin with edges lies over both brows."""
+    import cv2
+
+    brows = [chip.zone(brow) for brow in (points.RIGHT_BROW, points.LEFT_BROW)]
+    rows = np.arange(CHIP_SIZE)[:, None]
+    top_of_brows = min(int(np.flatnonzero(brow.any(axis=1)).min(initial=CHIP_SIZE)) for brow in brows)
+    forehead = seen & (rows < top_of_brows - 4) & (rows > chip.mesh[points.FOREHEAD_TOP, 1] + 6)
+    if np.count_nonzero(forehead) < MIN_ZONE_PX:
+        return 0.0
+    lightness = chip.lightness
+    if np.median(lightness[forehead]) - np.median(lightness[seen]) < FRINGE_LIGHTNESS:
+        return 0.0
+
+    contrast = _contrast(lightness[seen])
+    steps = np.hypot(cv2.Sobel(lightness, cv2.CV_32F, 1, 0), cv2.Sobel(lightness, cv2.CV_32F, 0, 1)) / 8
+    edges = float(np.percentile(steps[forehead], 90)) / contrast
+    above = [np.roll(brow, -BROW_TO_FOREHEAD_PX, axis=0) & seen for brow in brows]
+    darkness = max(_median(lightness[up]) - _median(lightness[brow]) for up, brow in zip(above, brows, strict=True))
+    return MAX_HAND * min(1.0, edges / FOREHEAD_EDGES) * max(0.0, 1 - max(0.0, darkness / contrast) / FAINT_BROW)
+
+
+def _median(lightness: Plane) -> float:
+    return float(np.median(lightness)) if lightness.size else 0.0

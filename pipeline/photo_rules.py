@@ -1,0 +1,111 @@
+"""Will this photo do? Pure: measurements of its faces in, a verdict with reason codes out.
+
+Limits were set on 38 faces in 24 photos and on their blurred, darkened, burnt, covered,
+cut and shrunk copies (docs/experiments.md).
+"""
+
+from collections.abc import Sequence
+from enum import IntEnum
+
+from pipeline.errors import FaceNotFound, Reason
+from pipeline.faces.measure import PhotoMeasurements
+from pipeline.types import Measurements, Status, Verdict
+
+# Somebody this much narrower than the widest face is in the background, and nobody asks who it is.
+BACKGROUND_SHARE = 0.35
+
+# 112 px is what face recognition aligns faces to; below it likeness drops.
+MIN_FACE_WIDTH_PX = 112
+OUTSIDE_WARN, OUTSIDE_REFUSE = 0.005, 0.05
+YAW_WARN_DEGREES, YAW_REFUSE_DEGREES = 25, 40
+# The mesh of a level head reads 5 degrees.
+LEVEL_PITCH_DEGREES, PITCH_WARN_DEGREES = 5, 15
+# Levelling a portrait by more than 25 degrees shows; beyond 45 the photo is not upright.
+ROLL_WARN_DEGREES, ROLL_REFUSE_DEGREES = 25, 45
+SHARPNESS_WARN, SHARPNESS_REFUSE = 0.22, 0.15
+# The brightest part of the face (95th percentile of L), so that dark skin in good light is not called dark.
+DARK_WARN, DARK_REFUSE = 45, 40
+BURNT_WARN, BURNT_REFUSE = 0.08, 0.20
+ASYMMETRY_WARN = 45
+OCCLUSION_WARN, OCCLUSION_REFUSE = 1.0, 1.75
+
+# In a photo without a face. Sharp photos have 0.08 or more, blurred by a hundredth of their edge 0.014 or less.
+PHOTO_BLURRED = 0.03
+PHOTO_BURNT = 0.3
+# A blank picture is neither blurred nor burnt, it is blank.
+MIN_PHOTO_CONTRAST = 8.0
+
+
+class _Grade(IntEnum):
+    FINE = 0
+    WARN = 1
+    REFUSE = 2
+
+
+def judge(measurements: Sequence[Measurements], chosen: int | None = None) -> Verdict:
+    """The verdict on a photo with these faces; `chosen` is the index of the person's own, if they said so.
+
+    Asks when several faces are of relevant size and at least one would do. Raises
+    FaceNotFound when there is no face `chosen`."""
+    if chosen is not None:
+        if not 0 <= chosen < len(measurements):
+            raise FaceNotFound(f"no face {chosen} in a photo with {len(measurements)}")
+        return _judge_face(measurements[chosen], chosen)
+    if not measurements:
+        return Verdict(Status.REFUSED, (Reason.NO_FACE,))
+    widths = [face.face_width_px for face in measurements]
+    widest = widths.index(max(widths))
+    relevant = [index for index, width in enumerate(widths) if width >= BACKGROUND_SHARE * widths[widest]]
+    verdicts = [_judge_face(measurements[index], index) for index in relevant]
+    if len(relevant) == 1:
+        return verdicts[0]
+    if all(verdict.status is Status.REFUSED for verdict in verdicts):
+        # Whoever it is, this photo will not do: say why instead of asking who.
+        return Verdict(Status.REFUSED, verdicts[relevant.index(widest)].reasons)
+    return Verdict(Status.CHOOSE_FACE, (Reason.SEVERAL_FACES,))
+
+
+def judge_faceless(photo: PhotoMeasurements) -> Verdict:
+    """The verdict on a photo in which no face was found, with what may have hidden it."""
+    reasons = [Reason.NO_FACE]
+    if photo.contrast >= MIN_PHOTO_CONTRAST:
+        if photo.burnt_share > PHOTO_BURNT:
+            reasons.append(Reason.OVEREXPOSED)
+        if photo.sharpness < PHOTO_BLURRED:
+            reasons.append(Reason.TOO_BLURRY)
+    return Verdict(Status.REFUSED, tuple(reasons))
+
+
+def _judge_face(face: Measurements, index: int) -> Verdict:
+    findings = sorted(_findings(face), key=lambda finding: -finding[1])
+    reasons = tuple(reason for reason, grade in findings if grade > _Grade.FINE)
+    worst = max(grade for _, grade in findings)
+    status = {_Grade.FINE: Status.ACCEPTED, _Grade.WARN: Status.WARNED, _Grade.REFUSE: Status.REFUSED}[worst]
+    return Verdict(status, reasons, index)
+
+
+def _findings(face: Measurements) -> list[tuple[Reason, _Grade]]:
+    """Every rule and what it says, those that people can see most easily first."""
+    pitch = abs(face.pitch_degrees - LEVEL_PITCH_DEGREES)
+    tilt = max(
+        _above(abs(face.roll_degrees), ROLL_WARN_DEGREES, ROLL_REFUSE_DEGREES), _above(pitch, PITCH_WARN_DEGREES)
+    )
+    return [
+        (Reason.FACE_CUT_OFF, _above(face.outside_share, OUTSIDE_WARN, OUTSIDE_REFUSE)),
+        (Reason.FACE_TOO_SMALL, _below(face.face_width_px, MIN_FACE_WIDTH_PX, MIN_FACE_WIDTH_PX)),
+        (Reason.TURNED_AWAY, _above(abs(face.yaw_degrees), YAW_WARN_DEGREES, YAW_REFUSE_DEGREES)),
+        (Reason.TOO_DARK, _below(face.lightness_p95, DARK_WARN, DARK_REFUSE)),
+        (Reason.OVEREXPOSED, _above(face.burnt_share, BURNT_WARN, BURNT_REFUSE)),
+        (Reason.TOO_BLURRY, _below(face.sharpness, SHARPNESS_WARN, SHARPNESS_REFUSE)),
+        (Reason.COVERED, _above(face.occlusion, OCCLUSION_WARN, OCCLUSION_REFUSE)),
+        (Reason.TILTED_HEAD, tilt),
+        (Reason.UNEVEN_LIGHT, _above(face.light_asymmetry, ASYMMETRY_WARN)),
+    ]
+
+
+def _above(value: float, warn: float, refuse: float = float("inf")) -> _Grade:
+    return _Grade.REFUSE if value > refuse else _Grade.WARN if value > warn else _Grade.FINE
+
+
+def _below(value: float, warn: float, refuse: float) -> _Grade:
+    return _above(-value, -warn, -refuse)

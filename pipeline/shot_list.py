@@ -1,0 +1,42 @@
+"""Pure: which shots make up a pack."""
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.types import Shot, Style
+
+STYLES_FILE = Path(__file__).with_name("styles.toml")
+# Seeds fit a signed 32 bit column of any database.
+SEED_LIMIT = 2**31
+
+
+def load_styles() -> tuple[Style, ...]:
+    """The built-in looks in the order in which they are offered."""
+    rows = tomllib.loads(STYLES_FILE.read_text("utf-8"))["style"]
+    return tuple(Style(**{**row, "key_light": tuple(row["key_light"])}) for row in rows)
+
+
+def plan_shots(styles: Sequence[Style], count: int, seed: int) -> tuple[Shot, ...]:
+    """`count` shots, the styles in turn, no seed twice. The same arguments give the same list.
+
+    A longer list begins with the shorter one. Raises ValueError without a style or with a negative count or seed."""
+    if not styles:
+        raise ValueError("a shot list needs at least one style")
+    if count < 0:
+        raise ValueError(f"a shot list of {count} shots")
+    chance = np.random.default_rng(seed)
+    seeds: dict[int, None] = {}
+    while len(seeds) < count:
+        seeds[int(chance.integers(SEED_LIMIT))] = None
+    return tuple(Shot(index, styles[index % len(styles)], each) for index, each in enumerate(seeds))
+
+
+def reshoot(shot: Shot, attempt: int) -> Shot:
+    """The same shot once more with a seed of its own for this attempt, 1 or more. Attempt 0 is the shot itself."""
+    if attempt == 0:
+        return shot
+    return replace(shot, seed=int(np.random.default_rng([shot.seed, shot.index, attempt]).integers(SEED_LIMIT)))

@@ -1,0 +1,105 @@
+// Keeps a shoot's page up to date without a reload: a nudge over the live channel, or else asking every two seconds.
+// The server renders; this only exchanges the parts that differ, so that pictures are not fetched twice, a chosen
+// radio button stays chosen and the focus stays where it is.
+"use strict";
+
+(() => {
+  const ASK_WHEN_CUT = 2000;
+  const ASK_WHEN_OPEN = 5000; // A nudge can get lost on its way.
+  // Each answer carries its own form token; that alone is no difference.
+  const FORM_TOKEN = /<input type="hidden" name="csrfmiddlewaretoken"[^>]*>/g;
+
+  const shoot = document.getElementById("shoot");
+  const progress = () => document.getElementById("progress");
+  const isLive = () => progress()?.dataset.live === "yes";
+
+  // What the server last said of each part: other scripts may have changed what stands on the page since.
+  const said = new Map();
+  let channel = null;
+  let timer = null;
+  let asking = false;
+  let askAgain = false;
+
+  const words = (part) => part.outerHTML.replace(FORM_TOKEN, "");
+
+  function remember(root) {
+    said.clear();
+    for (const part of root.querySelectorAll("[id]")) said.set(part.id, words(part));
+  }
+
+  function exchange(old, fresh) {
+    if (!old.hasAttribute("data-keyed") || !fresh.hasAttribute("data-keyed")) {
+      if (said.get(old.id) !== words(fresh)) old.replaceWith(fresh.cloneNode(true));
+      return;
+    }
+    for (const { name, value } of fresh.attributes) {
+      if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    }
+    const wanted = new Set([...fresh.children].map((child) => child.id));
+    for (const child of [...old.children]) if (!wanted.has(child.id)) child.remove();
+    let place = old.firstElementChild;
+    for (const child of fresh.children) {
+      if (place?.id === child.id) {
+        const next = place.nextElementSibling;
+        exchange(place, child);
+        place = next;
+      } else {
+        old.insertBefore(child.cloneNode(true), place);
+      }
+    }
+  }
+
+  function take(html) {
+    const fresh = new DOMParser().parseFromString(html, "text/html").getElementById("progress");
+    if (!fresh) return;
+    exchange(progress(), fresh);
+    remember(fresh);
+    document.dispatchEvent(new Event("headshots:changed"));
+  }
+
+  async function ask() {
+    if (asking) {
+      askAgain = true;
+      return;
+    }
+    asking = true;
+    clearTimeout(timer);
+    try {
+      const response = await fetch(shoot.dataset.progressUrl, { cache: "no-store" });
+      if (response.status === 404 || response.redirected) {
+        location.reload();
+        return;
+      }
+      if (response.ok) take(await response.text());
+    } catch {
+      // Offline for a moment: the next turn asks again.
+    } finally {
+      asking = false;
+    }
+    if (askAgain) {
+      askAgain = false;
+      ask();
+    } else {
+      wait();
+    }
+  }
+
+  function wait() {
+    clearTimeout(timer);
+    if (!isLive()) {
+      channel?.close();
+      channel = null;
+      return;
+    }
+    const open = channel?.readyState === EventSource.OPEN;
+    timer = setTimeout(ask, open ? ASK_WHEN_OPEN : ASK_WHEN_CUT);
+  }
+
+  if (shoot && isLive()) {
+    remember(progress());
+    channel = new EventSource(shoot.dataset.eventsUrl);
+    channel.onopen = ask;
+    channel.onmessage = ask;
+    wait();
+  }
+})();

@@ -1,0 +1,25 @@
+"""The real networks, loaded once for all tests of the pipeline."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline.faces.embed import FaceEmbedder
+from pipeline.faces.find import FaceFinder
+from pipeline.weights import DEFAULT_DIR, Weights
+
+
+@pytest.fixture(scope="session")
+def weights() -> Weights:
+    return Weights(Path(os.environ.get("HEADSHOTS_WEIGHTS_DIR") or DEFAULT_DIR))
+
+
+@pytest.fixture(scope="session")
+def finder(weights: Weights) -> FaceFinder:
+    return FaceFinder(weights)
+
+
+@pytest.fixture(scope="session")
+def embedder(weights: Weights) -> FaceEmbedder:
+    return FaceEmbedder(weights)

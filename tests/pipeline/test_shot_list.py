@@ -1,0 +1,62 @@
+from collections import Counter
+
+import pytest
+
+from pipeline.engines.studio.sets import OWN_BACKGROUND, SETS
+from pipeline.shot_list import load_styles, plan_shots, reshoot
+
+
+def test_there_are_at_least_eight_looks_and_the_promised_four_among_them():
+    names = [style.name for style in load_styles()]
+
+    assert len(names) >= 8
+    assert {"corporate", "executive", "outdoor", "bw"} <= set(names)
+    assert len(set(names)) == len(names)
+
+
+def test_every_look_has_words_for_people_and_a_set_that_exists():
+    for style in load_styles():
+        assert style.title
+        assert style.description
+        assert style.set in {*SETS, OWN_BACKGROUND}
+
+
+def test_no_two_looks_share_a_set():
+    sets = [style.set for style in load_styles()]
+
+    assert len(set(sets)) == len(sets)
+
+
+def test_looks_take_turns_and_each_shot_has_its_own_seed():
+    styles = load_styles()[:4]
+
+    shots = plan_shots(styles, 50, seed=11)
+
+    assert [shot.index for shot in shots] == list(range(50))
+    assert set(Counter(shot.style.name for shot in shots).values()) == {12, 13}
+    assert len({shot.seed for shot in shots}) == 50
+    assert all(0 <= shot.seed < 2**31 for shot in shots)
+
+
+def test_the_same_seed_plans_the_same_shots_and_a_longer_pack_begins_like_a_shorter_one():
+    styles = load_styles()
+
+    assert plan_shots(styles, 12, seed=3) == plan_shots(styles, 12, seed=3)
+    assert plan_shots(styles, 12, seed=3)[:5] == plan_shots(styles, 5, seed=3)
+    assert plan_shots(styles, 12, seed=3) != plan_shots(styles, 12, seed=4)
+
+
+def test_a_reshoot_keeps_look_and_place_and_changes_the_seed():
+    shot = plan_shots(load_styles(), 3, seed=5)[2]
+
+    again, once_more = reshoot(shot, 1), reshoot(shot, 2)
+
+    assert (again.index, again.style) == (shot.index, shot.style)
+    assert len({shot.seed, again.seed, once_more.seed}) == 3
+    assert reshoot(shot, 1) == again
+    assert reshoot(shot, 0) == shot
+
+
+def test_a_shot_list_needs_a_style():
+    with pytest.raises(ValueError, match="style"):
+        plan_shots((), 4, seed=1)

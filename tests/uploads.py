@@ -1,0 +1,83 @@
+"""Files as they may be uploaded: every format, and every way to lie about one."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pillow_heif
+import pytest
+from PIL import Image
+
+from pipeline.errors import PhotoRefused, Reason
+from pipeline.intake import Limits, clean_photo, load_pixels
+
+pillow_heif.register_heif_opener()
+
+# Red, green, blue, white in the corners, so that every turn and mirror image is another picture.
+CORNERS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], np.uint8)
+CORNERS = CORNERS.repeat(48, axis=0).repeat(64, axis=1)
+DEFAULTS = Limits()
+
+
+def save(image: Image.Image, image_format: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, image_format, **options)
+    return buffer.getvalue()
+
+
+def corners() -> Image.Image:
+    return Image.fromarray(CORNERS)
+
+
+def refusal(data: bytes, limits: Limits = DEFAULTS) -> Reason:
+    with pytest.raises(PhotoRefused) as refused:
+        clean_photo(data, limits)
+    return refused.value.reason
+
+
+def assert_looks_like(data: bytes, expected: np.ndarray, tolerance: int = 6) -> None:
+    """The upload comes out as `expected`, up to what lossy formats do; edges between the colours are left out."""
+    photo = clean_photo(data)
+    pixels = load_pixels(photo.data)
+    assert pixels.shape == expected.shape
+    assert (photo.height, photo.width) == expected.shape[:2]
+    difference = np.abs(pixels.astype(int) - expected.astype(int))
+    assert np.percentile(difference, 95) <= tolerance
+
+
+def orientation_exif(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+def png_chunk(kind: bytes, body: bytes = b"") -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png_of(*chunks: bytes) -> bytes:
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def png_that_claims(width: int, height: int) -> bytes:
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return png_of(header, png_chunk(b"IDAT", zlib.compress(bytes(1000))), png_chunk(b"IEND"))
+
+
+def jpeg_that_claims(width: int, height: int) -> bytes:
+    data = save(corners(), "JPEG")
+    frame = data.index(b"\xff\xc0")
+    return data[: frame + 5] + struct.pack(">HH", height, width) + data[frame + 9 :]
+
+
+def webp_that_claims(width: int, height: int) -> bytes:
+    data = save(corners().convert("RGBA"), "WEBP", exif=orientation_exif(6))
+    start = data.index(b"VP8X") + 12
+    return data[:start] + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little") + data[start + 6 :]
+
+
+def heic_that_claims(width: int, height: int) -> bytes:
+    data = save(corners(), "HEIF")
+    start = data.index(b"ispe") + 8
+    return data[:start] + struct.pack(">II", width, height) + data[start + 8 :]
