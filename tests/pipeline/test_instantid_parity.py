@@ -7,7 +7,7 @@ folder of the same form.
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ require_torch()
 import torch
 
 from pipeline.engines.instantid.adapter import convert_adapter
-from pipeline.engines.instantid.conditions import Conditions, face_tokens
+from pipeline.engines.instantid.conditions import Conditions, face_tokens, make_noise
 from pipeline.engines.instantid.config import Sampler, Sampling, WeightFiles
 from pipeline.engines.instantid.denoise import decode, denoise
 from pipeline.engines.instantid.load import Networks, load_networks
@@ -157,3 +157,76 @@ def test_compiled_networks_equal_the_reference(files):
     networks = load_networks(files, "cpu", torch.float32, tricks)
 
     assert_equals_reference(networks, [read_case(networks, NAMES[0])], tricks)
+
+
+def render(networks: Networks, *conditions: Conditions, sampling: Sampling) -> np.ndarray:
+    latents = denoise(networks, conditions, sampling, CHEAP, lambda share: None)
+    return decode(networks, latents).numpy()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("fault", ["adapter scale 0", "control scale 0", "another face", "another pose"])
+def test_wrong_wiring_changes_the_picture(load, name, fault):
+    networks = load(CHEAP)
+    case = read_case(networks, name)
+    right = case.conditions
+    wrong = {
+        "adapter scale 0": lambda: replace(right, adapter_scale=0.0),
+        "control scale 0": lambda: replace(right, control_scale=0.0),
+        "another face": lambda: replace(right, face_tokens=face_tokens(networks, -case.expected["face_embedding"])),
+        "another pose": lambda: replace(right, keypoint_image=np.roll(right.keypoint_image, 9, axis=(0, 1))),
+    }[fault]()
+
+    off = np.abs(render(networks, wrong, sampling=case.sampling)[0].transpose(1, 2, 0) - case.expected["image"]).max()
+
+    assert off > 100 * PICTURE_TOLERANCE
+
+
+def test_a_picture_does_not_depend_on_its_batch_mates(load):
+    networks = load(CHEAP)
+    case = read_case(networks, NAMES[0])
+    size = Size(case.conditions.keypoint_image.shape[1], case.conditions.keypoint_image.shape[0])
+    mates = [
+        replace(
+            case.conditions,
+            prompt=case.conditions.negative,
+            face_tokens=face_tokens(networks, seed * case.expected["face_embedding"]),
+            keypoint_image=np.roll(case.conditions.keypoint_image, seed, axis=0),
+            noise=make_noise(networks, seed, size),
+            guidance_scale=1.0 + seed,
+            control_scale=0.3 * seed,
+            adapter_scale=0.2 * seed,
+            control_end=0.25 * seed,
+        )
+        for seed in (2, 3)
+    ]
+
+    alone = render(networks, case.conditions, sampling=case.sampling)
+    among = render(networks, mates[0], case.conditions, mates[1], sampling=case.sampling)
+    first = render(networks, mates[0], sampling=case.sampling)
+
+    np.testing.assert_allclose(among[1], alone[0], atol=PICTURE_TOLERANCE)
+    np.testing.assert_allclose(among[0], first[0], atol=PICTURE_TOLERANCE)
+    assert np.abs(among[0] - among[1]).max() > 0.01
+
+
+def test_guidance_of_one_without_the_unconditional_half_is_the_same_picture(load):
+    networks = load(CHEAP)
+    case = read_case(networks, NAMES[0])
+    unguided = replace(case.conditions, guidance_scale=1.0)
+
+    short = denoise(networks, [unguided], case.sampling, CHEAP, lambda share: None)
+    long = denoise(networks, [unguided], case.sampling, CHEAP - {Trick.SKIP_IDLE}, lambda share: None)
+
+    np.testing.assert_allclose(short.numpy(), long.numpy(), atol=LATENTS_TOLERANCE)
+
+
+@pytest.mark.parametrize("trick", [Trick.GUIDANCE_CUTOFF, Trick.CONTROL_CUTOFF, Trick.FP8])
+def test_a_lossy_trick_changes_the_picture_and_keeps_it_finite(files, trick):
+    networks = load_networks(files, "cpu", torch.float32, CHEAP | {trick})
+    case = read_case(networks, NAMES[0])
+
+    latents = denoise(networks, [case.conditions], case.sampling, CHEAP | {trick}, lambda share: None).numpy()
+
+    assert np.isfinite(latents).all()
+    assert np.abs(latents - case.expected["latents"]).max() > LATENTS_TOLERANCE

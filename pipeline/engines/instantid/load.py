@@ -188,7 +188,7 @@ def load_network(kind: type[Network], folder: Path, dtype: torch.dtype) -> Netwo
         raise WeightsError(f"{folder / 'config.json'} is missing.")
     with explained(folder):
         network: Network
-        network, report = kind.from_pretrained(  # type: ignore[attr-defined]
+        network, report = kind.from_pretrained(
             folder, torch_dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
     # Both libraries fill a gap with random numbers and go on.

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pipeline.engines.instantid.config import Sampling
     from pipeline.engines.instantid.load import Networks
 
 
@@ -71,6 +72,7 @@ LOSSLESS = frozenset(Trick) - LOSSY
 _NOT_BY_DEFAULT_ON_CUDA = frozenset({Trick.CUDA_GRAPHS})
 _FOR_CUDA_ONLY = frozenset({Trick.COMPILE, Trick.CUDA_GRAPHS, Trick.CUDNN_SEARCH})
 
+FEW_STEPS = 4
 # Share of the steps after which a cut-off trick stops its part.
 CUTOFF = 0.6
 
@@ -89,6 +91,13 @@ def change_tricks(tricks: frozenset[Trick], changes: Iterable[str]) -> frozenset
             raise ValueError(f"{change!r} is no +trick or -trick; known tricks: {known}")
         tricks = tricks | {Trick(name)} if sign == "+" else tricks - {Trick(name)}
     return tricks
+
+
+def few_step_sampling() -> Sampling:
+    """The steps that SDXL-Lightning's four-step adapter was trained for."""
+    from pipeline.engines.instantid.config import Sampler, Sampling
+
+    return Sampling(FEW_STEPS, Sampler.EULER, trailing=True)
 
 
 def prepare_networks(networks: Networks, tricks: frozenset[Trick]) -> None:
