@@ -26,6 +26,10 @@ def fuse_lora(unet: UNet2DConditionModel, source: Path) -> int:
         )
     except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise WeightsError(f"The few-step adapter {source} cannot be read: {error}".splitlines()[0]) from error
+    tensors = {plain_name(name): tensor for name, tensor in tensors.items()}
+    scales = {
+        plain_name(name.removesuffix(".alpha")).removesuffix(DOWN): alpha for name, alpha in (alphas or {}).items()
+    }
     layers = sorted(name.removesuffix(DOWN) for name in tensors if name.startswith("unet.") and name.endswith(DOWN))
     if not layers or 2 * len(layers) != sum(name.startswith("unet.") for name in tensors):
         raise WeightsError(f"The few-step adapter {source} holds something other than low-rank pairs for the UNet.")
@@ -35,9 +39,16 @@ def fuse_lora(unet: UNet2DConditionModel, source: Path) -> int:
         except AttributeError as error:
             raise WeightsError(f"The few-step adapter {source} names {layer}, which this UNet lacks.") from error
         down, up = tensors[layer + DOWN].float(), tensors[layer + UP].float()
-        alpha = (alphas or {}).get(f"{layer}.alpha", down.shape[0])
-        add_low_rank(module, down, up, float(alpha) / down.shape[0])
+        rank = down.shape[0]
+        add_low_rank(module, down, up, float(scales.get(layer, rank)) / rank)
     return len(layers)
+
+
+def plain_name(name: str) -> str:
+    """diffusers' older spelling of a tensor in an attention layer, `processor.to_q_lora`, as its newer, `to_q.lora`."""
+    for layer, module in (("to_q", "to_q"), ("to_k", "to_k"), ("to_v", "to_v"), ("to_out", "to_out.0")):
+        name = name.replace(f".processor.{layer}_lora.", f".{module}.lora.")
+    return name
 
 
 def add_low_rank(module: nn.Module, down: Tensor, up: Tensor, scale: float) -> None:
