@@ -1,6 +1,7 @@
 """What uvicorn serves: Django behind the limit on request bodies."""
 
 import os
+from typing import cast
 
 from django.core.asgi import get_asgi_application
 from django.core.checks import ERROR, run_checks
@@ -11,7 +12,7 @@ django_application = get_asgi_application()
 
 from django.conf import settings  # noqa: E402
 
-from headshots.web.body_limit import BodyLimit  # noqa: E402
+from headshots.web.body_limit import Application, BodyLimit  # noqa: E402
 
 # Only management commands run checks by themselves: without this a web process would serve with a rule broken.
 broken = [str(message) for message in run_checks() if message.is_serious(ERROR)]
@@ -19,7 +20,7 @@ if broken:
     raise ImproperlyConfigured("\n".join(broken))
 
 application = BodyLimit(
-    django_application,
+    cast(Application, django_application),
     max_bytes=settings.HEADSHOTS_MAX_BODY_BYTES,
     max_bytes_by_path=dict.fromkeys(settings.HEADSHOTS_UPLOAD_PATHS, settings.HEADSHOTS_MAX_UPLOAD_BYTES),
 )

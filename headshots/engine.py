@@ -4,8 +4,9 @@ Everything heavy is imported where it is used: the web process loads no model an
 """
 
 import io
+import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,6 +68,8 @@ __all__ = [
 ]
 
 _CROP_PX = 192
+# A decoder may take 1.5 GB: the third upload at the same moment waits its turn.
+_decoding = threading.BoundedSemaphore(2)
 
 
 @dataclass(frozen=True)
@@ -77,16 +80,16 @@ class CheckedPhoto:
     reasons: list[str]
     face: int | None
     measurements: list[dict[str, float]]
-    faces: bytes
-    crops: list[bytes]
+    faces: bytes = field(repr=False)
+    crops: list[bytes] = field(repr=False)
 
 
 @dataclass(frozen=True)
 class StoredPhoto:
     """One photo out of the vault: its JPEG, the faces found in it (npz) and which one is the person's."""
 
-    photo: bytes
-    faces: bytes
+    photo: bytes = field(repr=False)
+    faces: bytes = field(repr=False)
     chosen: int
 
 
@@ -94,8 +97,8 @@ class StoredPhoto:
 class Sitter:
     """A person ready to be shot: the engine's subject and the embedding that pictures are held against. Memory only."""
 
-    subject: Subject
-    reference: Embedding
+    subject: Subject = field(repr=False)
+    reference: Embedding = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ class Finished:
     """One picture and what the gate says of it: `likeness` 0..1 rounded, `reasons` why it was not accepted."""
 
     index: int
-    jpeg: bytes
+    jpeg: bytes = field(repr=False)
     accepted: bool
     likeness: float | None
     reasons: list[str]
@@ -120,7 +123,8 @@ class Finished:
 
 def clean_upload(data: bytes) -> bytes:
     """The photo re-encoded from its pixels: upright, sRGB, no metadata. Raises PhotoRefused."""
-    return intake.clean_photo(data).data
+    with _decoding:
+        return intake.clean_photo(data).data
 
 
 def check(photo: bytes) -> CheckedPhoto:

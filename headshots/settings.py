@@ -60,6 +60,9 @@ CSRF_TRUSTED_ORIGINS = env.list("HEADSHOTS_CSRF_TRUSTED_ORIGINS", default=[])
 HEADSHOTS_TRUSTED_PROXIES = env.int("HEADSHOTS_TRUSTED_PROXIES", default=0)
 
 INSTALLED_APPS = [
+    # First, so that headshots.accounts can replace its admin.
+    "allauth",
+    "allauth.account",
     "headshots.accounts",
     "headshots.vault",
     "headshots.shoots",
@@ -67,8 +70,6 @@ INSTALLED_APPS = [
     "headshots.dashboard",
     "headshots.pages",
     "headshots.web",
-    "allauth",
-    "allauth.account",
     "csp",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -84,7 +85,7 @@ MIDDLEWARE = [
     "headshots.web.headers.PrivacyHeaders",
     "headshots.web.headers.ContentSecurityPolicy",
     "headshots.web.error_pages.RefuseLargeBodies",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "headshots.web.static_files.StaticFiles",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "headshots.web.error_pages.RedirectReaders",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -127,8 +128,8 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
         # secure_delete: without it deleted rows stay readable in the file.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;",
     }
-else:
-    _database |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+    # A file, as in production: Django's in-memory default answers two threads with "table is locked".
+    _database["TEST"] = {"NAME": HEADSHOTS_DATA_DIR / "test.sqlite3"}
 DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -279,6 +280,8 @@ STATIC_URL = "static/"
 STATIC_ROOT = Path(env.str("HEADSHOTS_STATIC_ROOT", default=str(BASE_DIR / "staticfiles")))
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = DEBUG
+WHITENOISE_MAX_AGE = 0 if DEBUG else 3600
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 _static_storage = (
     "django.contrib.staticfiles.storage.StaticFilesStorage"
     if DEBUG
@@ -304,7 +307,8 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": env.str("HEADSHOTS_LOG_LEVEL", default="INFO")},
     "loggers": {
         "django": {"handlers": ["console"], "level": "INFO", "propagate": False},
-        # The access log would hold the links of password mails.
+        # Through our formatter as well; the access log would hold the links of password mails.
+        "uvicorn": {"handlers": ["console"], "level": "INFO", "propagate": False},
         "uvicorn.access": {"level": "WARNING"},
     },
 }

@@ -6,7 +6,7 @@ from headshots.accounts.views import logout
 from headshots.dashboard.views import healthz
 
 # Through the product's own sign-in page, where failed attempts are counted.
-admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign, no-untyped-call]
 admin.site.site_header = "Headshots"
 admin.site.site_title = "Headshots admin"
 

@@ -85,19 +85,30 @@ def install(lock: str) -> None:
         [*command, "--require-hashes", "-r", str(file)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=die_with_parent,
     )  # fmt: skip
-    assert pip.stdout is not None
     lines: list[str] = []
-    for line in pip.stdout:
-        lines.append(line.rstrip())
-        found = sum(line.startswith(("Collecting ", "Requirement already")) for line in lines)
-        if sys.stderr.isatty():
-            step = f"{found} of {total}" if line.startswith("Collecting") else line.strip()[:60]
-            print(f"\r  {step:<64}", end="", file=sys.stderr, flush=True)
+    try:
+        assert pip.stdout is not None
+        for line in pip.stdout:
+            lines.append(line.rstrip())
+            show_progress(lines, total)
+    except KeyboardInterrupt:
+        pip.kill()
+        pip.wait()
+        raise
     if sys.stderr.isatty():
         print(f"\r{'':<66}\r", end="", file=sys.stderr)
     if pip.wait() != 0:
         say("\n".join(lines[-15:]))
+        # It gave up by itself, so it left nothing by halves: the next start may go on with this environment.
+        STAMP.unlink(missing_ok=True)
         raise CannotRun("pip could not install the dependencies (see above). Is there a way to the package index?")
+
+
+def show_progress(lines: list[str], total: int) -> None:
+    if sys.stderr.isatty():
+        found = sum(line.startswith(("Collecting ", "Requirement already")) for line in lines)
+        step = f"{found} of {total}" if lines[-1].startswith("Collecting") else lines[-1].strip()[:60]
+        print(f"\r  {step:<64}", end="", file=sys.stderr, flush=True)
 
 
 def weights_arguments() -> list[str]:
@@ -125,3 +136,12 @@ def start_fetching_weights() -> subprocess.Popen[bytes]:
 def finish_fetching_weights(fetching: subprocess.Popen[bytes]) -> None:
     if fetching.wait() != 0:
         raise CannotRun("the models' files are not all here (see above); run.py fetches them again at its next start")
+
+
+def stop_fetching_weights(fetching: subprocess.Popen[bytes]) -> None:
+    """Ends it, should it still run. What it has by halves is removed when it fetches again."""
+    fetching.terminate()
+    try:
+        fetching.wait(5)
+    except subprocess.TimeoutExpired:
+        fetching.kill()

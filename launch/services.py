@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from launch import PYTHON, ROOT, RUN_LOCK, VENV, CannotRun, die_with_parent, fingerprint, say
-from launch.environment import finish_fetching_weights, start_fetching_weights
+from launch.environment import finish_fetching_weights, start_fetching_weights, stop_fetching_weights
 from launch.supervise import HeartFile, Knock, Service, look_after
 
 QUEUES = ("render", "default", "retention")
@@ -175,11 +175,11 @@ def bring_up(product: Product, path: Path | None, listener: socket.socket, servi
             wait_for(valkey, lambda: valkey.was_well)
         prepare_database(product.data, product.environment)
         web = start(product.web(listener))
-        finish_fetching_weights(fetching)
+        # Minutes, at the first start.
+        wait_for(web, lambda: fetching.poll() is not None)
     finally:
-        if fetching.poll() is None:
-            fetching.terminate()
-            fetching.wait()
+        stop_fetching_weights(fetching)
+    finish_fetching_weights(fetching)
     question = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
     page = Knock(("127.0.0.1", listener.getsockname()[1]), question, rb"HTTP/1\.1 [23]", 1)
     # The workers only now: two cores that import five times the same thing at once show the page later.

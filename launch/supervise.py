@@ -25,7 +25,7 @@ START_SECONDS = 180.0
 STOP_SECONDS = 10.0
 STEADY_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 30.0
-# Our own loop comes round ten times a second: a gap means that the machine slept, and everybody else with it.
+# Our own loop comes round ten times a second: a gap means that the machine slept, or that we did something else.
 SLEPT_SECONDS = 5.0
 
 # Ours begin with the time, those of libraries in C with the level.
@@ -67,8 +67,9 @@ class Knock:
     def gave_sign(self) -> bool:
         now = time.monotonic()
         if self._line is None and now >= self._next:
-            self._next = now + self._seconds
             self._line = self._ask()
+            # Nobody there yet: a service that just starts is worth asking often.
+            self._next = now + (self._seconds if self._line else min(self._seconds, 0.05))
         if self._line is None:
             return False
         try:
@@ -159,7 +160,7 @@ class Service:
             say(f"[{self.name}] has given no sign of life for {now - self._last_sign:.0f} s: killing it")
             self.send(signal.SIGKILL)
 
-    def machine_slept(self) -> None:
+    def silence_was_ours(self) -> None:
         self._last_sign = time.monotonic()
 
     def _ended(self, now: float) -> None:
@@ -228,11 +229,12 @@ def how_it_ended(code: int) -> str:
 
 def look_after(services: Sequence[Service], until: Callable[[], bool], every_seconds: float = 0.1) -> None:
     """Keeps the services alive until `until` says so."""
-    last = time.monotonic()
+    last = float("-inf")
     while not until():
+        # After a nap, our own or the machine's, nobody's silence means anything.
         if time.monotonic() - last > SLEPT_SECONDS:
             for service in services:
-                service.machine_slept()
+                service.silence_was_ours()
         last = time.monotonic()
         for service in services:
             service.look_after()

@@ -61,7 +61,7 @@ class Face:
 
     box: Box
     score: float
-    mesh: Mesh
+    mesh: Mesh = field(repr=False)
 
 
 class Status(StrEnum):
@@ -112,7 +112,7 @@ class PhotoCheck:
 class SourcePhoto:
     """One photo of the person: pixels, which face is theirs, and the other faces in it."""
 
-    pixels: Pixels
+    pixels: Pixels = field(repr=False)
     face: Face
     bystanders: tuple[Face, ...] = ()
 
@@ -214,12 +214,16 @@ class Shot:
     person: Person = Person()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Subject:
     """One person, prepared by one engine for one size. Engines subclass it with what they need to know."""
 
     engine: str
     size: Size
+
+    def __repr__(self) -> str:
+        # Whatever an engine adds is the person: it must not reach a log through an exception or an assert.
+        return f"{type(self).__name__}({self.engine!r}, {self.size})"
 
 
 @dataclass(frozen=True, eq=False)

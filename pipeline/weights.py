@@ -111,7 +111,7 @@ class Weights:
         """The local file of a weight, whose size and hash are the pinned ones. Raises WeightsError with the fix."""
         if name not in self._verified:
             if problem := self.problem(name):
-                raise WeightsError(f"{problem} Fix: {self._fetch_command()}")
+                raise WeightsError(f"{problem} Fix: {self.fetch_command}")
             self._verified[name] = self.directory / CATALOGUE[name].pinned.file
         return self._verified[name]
 
@@ -129,7 +129,9 @@ class Weights:
             self._verified.pop(name, None)
         fetch_files([CATALOGUE[name].pinned for name in names], self.directory, on_progress)
 
-    def _fetch_command(self) -> str:
+    @property
+    def fetch_command(self) -> str:
+        """What a person types to bring the weights into this folder."""
         return FETCH_COMMAND if self.directory == DEFAULT_DIR else f"{FETCH_COMMAND} --weights {self.directory}"
 
 

@@ -98,8 +98,7 @@
   if (shoot && isLive()) {
     remember(progress());
     channel = new EventSource(shoot.dataset.eventsUrl);
-    channel.onopen = ask;
-    channel.onmessage = ask;
+    channel.addEventListener("changed", ask);
     wait();
   }
 })();

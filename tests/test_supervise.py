@@ -103,15 +103,32 @@ def test_a_machine_that_slept_kills_nobody(start: Callable[..., Service], monkey
     first = pid(service)
     assert first is not None
     os.kill(first, signal.SIGSTOP)
-    naps = iter([1.5])
+    looks = iter([0.0, 1.5, 0.0, 0.0])
 
     def until() -> bool:
-        time.sleep(next(naps, 0))
-        return next(naps, None) is None
+        nap = next(looks, None)
+        time.sleep(nap or 0)
+        return nap is None
 
     look_after([service], until)
     os.kill(first, signal.SIGCONT)
     wait(service, lambda: service.was_well)
+
+    assert pid(service) == first
+
+
+def test_silence_while_nobody_listened_kills_nobody(start: Callable[..., Service]) -> None:
+    service = start(BEATING, patience_seconds=0.5)
+    wait(service, lambda: service.was_well)
+    first = pid(service)
+    assert first is not None
+    os.kill(first, signal.SIGSTOP)
+    time.sleep(1)
+
+    looks = iter([False, False, True])
+    look_after([service], lambda: next(looks), every_seconds=0.01)
+    os.kill(first, signal.SIGCONT)
+    wait(service, lambda: service.life.gave_sign())
 
     assert pid(service) == first
 

@@ -1,12 +1,10 @@
-from typing import ClassVar
-
 from allauth.account.adapter import DefaultAccountAdapter
 
 
 class AccountAdapter(DefaultAccountAdapter):
     """allauth's behaviour in this product's words."""
 
-    error_messages: ClassVar[dict[str, str]] = {
+    error_messages = {
         **DefaultAccountAdapter.error_messages,
         "email_taken": "There is an account with this address already. Sign in, or reset the password.",
         "email_password_mismatch": "The address or the password is not right. Please try again.",

@@ -12,9 +12,9 @@ class MailFiles(EmailBackend):
     """Writes each message to a file that only the operator can read; the log names the file, never the address."""
 
     def open(self) -> bool:
-        opened = super().open()
+        opened = bool(super().open())
         if opened:
-            path = Path(self._get_filename())
+            path = Path(self.stream.name)
             path.chmod(0o600)
             path.parent.chmod(0o700)
             logger.info("mail written to %s", path)

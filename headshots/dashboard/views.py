@@ -46,7 +46,7 @@ def _broker_answers() -> bool:
 
 def _heartbeat_seconds(name: str) -> float | None:
     """Since the process last touched its file; None when it never did."""
-    heart = settings.HEADSHOTS_DATA_DIR / "run" / f"{name}.heart"
+    heart = settings.HEADSHOTS_RUN_DIR / f"{name}.heart"
     try:
         return round(max(0.0, time.time() - heart.stat().st_mtime), 1)
     except FileNotFoundError:

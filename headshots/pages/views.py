@@ -1,6 +1,7 @@
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.templatetags.static import static
 from django.views.decorators.http import require_safe
 
 
@@ -14,6 +15,12 @@ def home(request: HttpRequest) -> HttpResponse:
 def how(request: HttpRequest) -> HttpResponse:
     """How a photo becomes headshots, and how it is forgotten."""
     return render(request, "pages/how.html", _figures())
+
+
+@require_safe
+def favicon(request: HttpRequest) -> HttpResponse:
+    """Browsers ask for this address on pages that name no icon, the admin's for instance."""
+    return redirect(static("logo.svg"))
 
 
 def _figures() -> dict[str, object]:

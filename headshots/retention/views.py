@@ -3,6 +3,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from headshots.vault.memory import is_in_memory
+from headshots.vault.rings import Ring, ring_base
+
 
 @require_safe
 def schedule(request: HttpRequest) -> HttpResponse:
@@ -10,6 +13,8 @@ def schedule(request: HttpRequest) -> HttpResponse:
     context = {
         "photos_life": in_words(settings.HEADSHOTS_SOURCE_TTL_SECONDS),
         "headshots_life": in_words(settings.HEADSHOTS_RESULT_DAYS * 86_400),
+        "keys_in_memory": is_in_memory(ring_base(Ring.SOURCE)),
+        "mail_files": getattr(settings, "EMAIL_FILE_PATH", None) is not None,
     }
     return render(request, "retention/schedule.html", context)
 

@@ -9,7 +9,7 @@ from django.core.files.uploadedfile import UploadedFile
 from headshots import engine
 
 _WORDS = {
-    engine.Reason.UNREADABLE: "{file} cannot be read as a photo: it may be damaged or cut short. Please choose another.",
+    engine.Reason.UNREADABLE: "{file} cannot be read as a photo; it may be damaged or cut short. Please take another.",
     engine.Reason.UNSUPPORTED_FORMAT: "{file} is not a photo we can use. Please upload a JPEG, PNG, WebP or HEIC.",
     engine.Reason.TOO_LARGE: "{file} is too large. A photo may have up to 25 MB and 60 megapixels.",
 }
@@ -25,7 +25,7 @@ class _PhotosField(forms.FileField):
     widget = _PhotosInput(attrs={"multiple": True, "accept": "image/jpeg,image/png,image/webp,image/heic,image/heif"})
 
     def clean(self, data: object, initial: object = None) -> list[bytes]:
-        files = cast("list[UploadedFile]", data if isinstance(data, list) else [data] if data else [])
+        files = cast("list[UploadedFile[bytes]]", data if isinstance(data, list) else [data] if data else [])
         if not files:
             raise forms.ValidationError("Please choose at least one photo.", code="required")
         if len(files) > settings.HEADSHOTS_MAX_PHOTOS:
@@ -53,7 +53,7 @@ class NewShootForm(forms.Form):
     )
 
 
-def _clean_file(file: UploadedFile) -> bytes:
+def _clean_file(file: "UploadedFile[bytes]") -> bytes:
     if (file.size or 0) > settings.HEADSHOTS_MAX_PHOTO_BYTES:
         raise engine.PhotoRefused(engine.Reason.TOO_LARGE)
     return engine.clean_upload(file.read())

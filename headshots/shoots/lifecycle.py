@@ -6,6 +6,7 @@ theirs in here without this one knowing them.
 
 from datetime import timedelta
 from functools import partial
+from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -14,6 +15,7 @@ from django.utils import timezone
 
 from headshots.celery import app
 from headshots.shoots.models import Event, Pack, Shoot
+from headshots.vault import services as vault
 
 _State = Pack.State
 _LIVE_ENDS = frozenset({_State.CANCELLED, _State.REVOKED})
@@ -56,7 +58,7 @@ def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str
     return True
 
 
-def start_tasks(state: str, pack_id: object) -> None:
+def start_tasks(state: str, pack_id: UUID) -> None:
     """Send what arriving in `state` starts, once the transaction holds."""
     for task in STARTS.get(state, ()):
         send_on_commit(task, str(pack_id))
@@ -81,6 +83,8 @@ def begin_purge(shoot: Shoot, *, actor: str = Event.Actor.SYSTEM, everything: bo
         if not moved:
             return False
         record("shoot.purging", shoot_id=shoot.pk, actor=actor)
+        # The key dies with the click, not when the retention worker comes to it.
+        transaction.on_commit(partial(vault.destroy_key, ring="source", key_id=shoot.pk), robust=True)
         send_on_commit("retention.purge_shoot", str(shoot.pk))
     shoot.refresh_from_db()
     return True
@@ -102,8 +106,8 @@ def end_purge(shoot: Shoot, *, numbers: dict[str, float]) -> bool:
 def record(
     name: str,
     *,
-    shoot_id: object,
-    pack_id: object = None,
+    shoot_id: UUID,
+    pack_id: UUID | None = None,
     actor: str = Event.Actor.SYSTEM,
     numbers: dict[str, float] | None = None,
 ) -> None:

@@ -220,7 +220,7 @@ class Headshot(models.Model):
 
 
 class Event(models.Model):
-    """What happened to a shoot or a pack, when and by whom: ids, codes and numbers only. Outlives the rows it is about."""
+    """What happened to a shoot or a pack, when and by whom, in ids, codes and numbers. Outlives what it is about."""
 
     class Actor(models.TextChoices):
         PERSON = "person"

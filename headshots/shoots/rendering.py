@@ -37,6 +37,7 @@ _sitters: OrderedDict[uuid.UUID, engine.Sitter] = OrderedDict()
 
 def render_pack(*, pack: Pack) -> None:
     """Make what is left of this pack; safe to run twice and on several workers at once."""
+    _drop_sitters()
     advance(pack, Pack.State.RENDERING)
     size = engine.Size(pack.width, pack.height)
     try:
@@ -49,8 +50,8 @@ def render_pack(*, pack: Pack) -> None:
         log.info("pack %s: the key of its photos is gone", pack.pk)
         begin_purge(pack.shoot)
     finally:
-        if _finish(pack) or not Pack.objects.filter(pk=pack.pk, state=Pack.State.RENDERING).exists():
-            _sitters.pop(pack.pk, None)
+        _finish(pack)
+        _drop_sitters()
         nudge(pack.shoot_id)
 
 
@@ -153,16 +154,17 @@ def _refuse(pack: Pack, row: Headshot, shot: engine.PlannedShot, finished: engin
         mine.update(state=_State.REJECTED, reasons=finished.reasons, lease_token=None, lease_until=None)
 
 
-def _finish(pack: Pack) -> bool:
+def _finish(pack: Pack) -> None:
     """Advance the pack when no row is left to make: delivered if all are done, else failed."""
     rows = list(pack.headshots.values_list("state", "reasons"))
     states = {state for state, _ in rows}
     if not rows or states & {_State.PENDING, _State.RENDERING}:
-        return False
+        return
     if states == {_State.DONE}:
-        return advance(pack, Pack.State.DELIVERED)
-    reasons = [reason for state, codes in rows if state == _State.REJECTED for reason in codes]
-    return advance(pack, Pack.State.FAILED, reason=reasons[0] if reasons else "engine_failed")
+        advance(pack, Pack.State.DELIVERED)
+    else:
+        reasons = [reason for state, codes in rows if state == _State.REJECTED for reason in codes]
+        advance(pack, Pack.State.FAILED, reason=reasons[0] if reasons else "engine_failed")
 
 
 def _sitter(pack: Pack, size: engine.Size) -> engine.Sitter:
@@ -171,6 +173,17 @@ def _sitter(pack: Pack, size: engine.Size) -> engine.Sitter:
         if len(_sitters) > 2:
             _sitters.popitem(last=False)
     return _sitters[pack.pk]
+
+
+def _drop_sitters() -> None:
+    """Forget everybody whose pack has ended or whose shoot was closed, whoever ended it."""
+    wanted = set(
+        Pack.objects.filter(
+            pk__in=list(_sitters), state=Pack.State.RENDERING, shoot__state=Shoot.State.OPEN
+        ).values_list("pk", flat=True)
+    )
+    for pack_id in set(_sitters) - wanted:
+        del _sitters[pack_id]
 
 
 def _stored_photos(shoot: Shoot) -> list[engine.StoredPhoto]:

@@ -21,7 +21,8 @@ def previews_left(owner: User) -> int:
     shoots = Shoot.objects.filter(owner=owner, created_at__gt=since)
     # A shoot whose photos were all refused has cost nothing and is not counted.
     used = shoots.filter(packs__kind=Pack.Kind.PREVIEW).count()
-    return max(0, settings.HEADSHOTS_PREVIEWS_PER_DAY - used)
+    allowed: int = settings.HEADSHOTS_PREVIEWS_PER_DAY
+    return max(0, allowed - used)
 
 
 def open_shoot(*, owner: User, photos: Sequence[bytes]) -> Shoot:

@@ -53,6 +53,7 @@ def new(request: HttpRequest) -> HttpResponse:
 @require_GET
 def index(request: HttpRequest) -> HttpResponse:
     """The person's shoots, newest first."""
+    assert isinstance(request.user, User)
     shoots = Shoot.objects.filter(owner=request.user).prefetch_related("packs")[:100]
     return render(request, "shoots/list.html", {"shoots": shoots})
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.core.cache import cache
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from headshots.celery import app
@@ -32,7 +32,7 @@ def wake_stuck() -> None:
         after_verdict(shoot)
 
 
-def _stuck_packs() -> "Pack.objects":
+def _stuck_packs() -> QuerySet[Pack]:
     """Queued or rendering, and no worker holds a living lease on any of its rows."""
     now = timezone.now()
     held = Headshot.objects.filter(pack=OuterRef("pk"), state=Headshot.State.RENDERING, lease_until__gte=now)
@@ -43,7 +43,7 @@ def _stuck_packs() -> "Pack.objects":
     )
 
 
-def _shoots_without_preview() -> "Shoot.objects":
+def _shoots_without_preview() -> QuerySet[Shoot]:
     """Every photo has its verdict and one will do, yet the worker died before it ordered the preview."""
     photos = Photo.objects.filter(shoot=OuterRef("pk"))
     return Shoot.objects.filter(

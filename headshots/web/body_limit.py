@@ -31,21 +31,25 @@ class BodyLimit:
         limit = self.max_bytes
         if scope["method"] == "POST":
             limit = self.max_bytes_by_path.get(str(scope["path"]), limit)
-        announced = _announced_bytes(scope)
         seen = 0
+
+        def refuse() -> Message:
+            scope[REFUSED] = True
+            return {"type": "http.request", "body": b"", "more_body": False}
 
         async def receive_within_limit() -> Message:
             nonlocal seen
-            if announced > limit and not scope.get(REFUSED):
-                scope[REFUSED] = True
-                return {"type": "http.request", "body": b"", "more_body": False}
+            if not scope.get(REFUSED) and _announced_bytes(scope) > limit:
+                return refuse()
             message = await receive()
-            if message["type"] == "http.request" and not scope.get(REFUSED):
+            while scope.get(REFUSED) and message["type"] == "http.request":
+                # Taken and dropped while the answer is on its way: a browser that cannot send would not read it.
+                message = await receive()
+            if message["type"] == "http.request":
                 body = message.get("body", b"")
                 seen += len(body) if isinstance(body, bytes) else 0
                 if seen > limit:
-                    scope[REFUSED] = True
-                    return {"type": "http.request", "body": b"", "more_body": False}
+                    return refuse()
             return message
 
         await self.application(scope, receive_within_limit, send)

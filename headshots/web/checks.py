@@ -59,6 +59,7 @@ def check_production(app_configs: Sequence[AppConfig] | None, **kwargs: object) 
 def _secret_key() -> str:
     """Django refuses even to read an empty one."""
     try:
-        return settings.SECRET_KEY
+        key: str = settings.SECRET_KEY
+        return key
     except ImproperlyConfigured:
         return ""

@@ -6,6 +6,7 @@ from django.middleware.common import CommonMiddleware
 from django.template.loader import render_to_string
 from django.urls import Resolver404, resolve
 from django.utils.deprecation import MiddlewareMixin
+from django.utils.safestring import SafeString
 from django.views.debug import ExceptionReporter
 
 from headshots.web.body_limit import REFUSED
@@ -54,12 +55,12 @@ class OwnErrorPages(MiddlewareMixin):
 class SilentReporter(ExceptionReporter):
     """What debug mode shows, and what would be mailed, of an exception: the product's page, nothing of the request."""
 
-    def get_traceback_html(self) -> str:
+    def get_traceback_html(self) -> SafeString:
         bad = isinstance(self.exc_value, (BadRequest, SuspiciousOperation))
         return render_to_string("400.html" if bad else "500.html")
 
-    def get_traceback_text(self) -> str:
-        return "Something went wrong.\n"
+    def get_traceback_text(self) -> SafeString:
+        return SafeString("Something went wrong.\n")
 
     def get_traceback_data(self) -> dict[str, object]:
         return {}

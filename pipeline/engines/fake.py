@@ -14,7 +14,7 @@ CROP_FACES = 2.2
 FRAME_SHARE = 0.05
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FakeSubject(Subject):
     """The person cropped out of each photo, at the size of the pictures."""
 

@@ -14,7 +14,7 @@ Mask = NDArray[np.bool_]
 
 CHIP_SIZE = 160
 PHOTO_LONG_EDGE = 512
-# The chip's side in face heights.
+# The chip's side in faces.
 CHIP_SIDE = 1.15
 # Face recognition aligns a face to 112 px with 35.2 px between the eyes: a face of this width fills that square.
 FACE_WIDTHS_PER_EYE_DISTANCE = 112 / 35.2
@@ -53,9 +53,14 @@ FRINGE_LIGHTNESS = -8.0
 # bare foreheads have fewer of the first or more of the second (0.27 the faintest brow), the hand has 0.15 and 0.02.
 FOREHEAD_EDGES = 0.10
 FAINT_BROW = 0.16
-# With eyes and mouth in sight a hand never counts for more than this.
-MAX_HAND = 1.5
 BROW_TO_FOREHEAD_PX = 11
+# A mouth mirrors itself, a hand does not: correlation of the levelled mouth with its mirror image is 0.40 or more in
+# all faces turned by less than 15 degrees, and 0.02 or less for the hand. (One turned by 19 has 0.05.)
+MIRRORED_MOUTH, NO_MOUTH = 0.30, 0.05
+MAX_MIRROR_YAW_DEGREES = 15
+MOUTH_WIDTH_PX, MOUTH_HEIGHT_PX = 48, 32
+# What is told from structure alone never counts for more than this: it warns and does not refuse.
+MAX_HAND = 1.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +69,7 @@ class _Chip:
 
     lab: Plane
     mesh: NDArray[np.float64]
+    yaw_degrees: float
     inside: Mask
 
     @property
@@ -97,7 +103,7 @@ def measure(pixels: Pixels, face: Face) -> Measurements:
     oval = chip.zone(points.OVAL, -7)
     seen = oval & chip.inside
     if np.count_nonzero(seen) < MIN_ZONE_PX:
-        seen = oval
+        seen = chip.zone(points.OVAL)
     lightness = chip.lightness[seen]
     return Measurements(
         face_width_px=_face_width_px(face.mesh),
@@ -128,12 +134,13 @@ def measure_photo(pixels: Pixels) -> PhotoMeasurements:
 
 def _cut(pixels: Pixels, mesh: Mesh) -> _Chip:
     x, y = points.points(mesh, (points.FOREHEAD_TOP, points.CHIN)).mean(axis=0)
-    side = max(points.face_height(mesh), 1.0) * CHIP_SIDE
+    # By the width where that is more: a head thrown back is wider than high, and must not leave the chip.
+    side = max(points.face_height(mesh), points.face_width(mesh), 1.0) * CHIP_SIDE
     similarity = square_around((float(x), float(y)), side, CHIP_SIZE, points.roll_degrees(mesh))
     rgb = sample(pixels, similarity, CHIP_SIZE, cubic=True)
     in_chip = np.c_[mesh[:, :2], np.ones(len(mesh))] @ similarity.T
     height, width = pixels.shape[:2]
-    return _Chip(_lab(rgb), in_chip, _inside(similarity, Box(0, 0, width, height)))
+    return _Chip(_lab(rgb), in_chip, points.yaw_degrees(mesh), _inside(similarity, Box(0, 0, width, height)))
 
 
 def _lab(rgb: Pixels) -> Plane:
@@ -188,7 +195,8 @@ def _occlusion(chip: _Chip, seen: Mask) -> float:
     """0 for a bare face, 1 when it deserves a warning, 2 when an eye or the mouth is a blank."""
     contrast = _contrast(chip.lightness[seen])
     eyes = min(_contrast(chip.lightness[chip.zone(eye, 3)]) for eye in (points.RIGHT_EYE, points.LEFT_EYE)) / contrast
-    return max(0.0, 2 - eyes / HALF_SEEN_EYE, 2 - _lips_seen(chip, contrast), _hand_on_forehead(chip, seen))
+    hand = MAX_HAND * max(_hand_on_forehead(chip, seen), _hand_on_mouth(chip))
+    return max(0.0, 2 - eyes / HALF_SEEN_EYE, 2 - _lips_seen(chip, contrast), hand)
 
 
 def _contrast(lightness: Plane) -> float:
@@ -207,7 +215,7 @@ def _lips_seen(chip: _Chip, contrast: float) -> float:
 
 
 def _hand_on_forehead(chip: _Chip, seen: Mask) -> float:
-    """0 for a bare or fringed forehead, up to MAX_HAND where skin with edges lies over both brows."""
+    """0 for a bare or fringed forehead, up to 1 where skin with edges lies over both brows."""
     import cv2
 
     brows = [chip.zone(brow) for brow in (points.RIGHT_BROW, points.LEFT_BROW)]
@@ -225,7 +233,27 @@ def _hand_on_forehead(chip: _Chip, seen: Mask) -> float:
     edges = float(np.percentile(steps[forehead], 90)) / contrast
     above = [np.roll(brow, -BROW_TO_FOREHEAD_PX, axis=0) & seen for brow in brows]
     darkness = max(_median(lightness[up]) - _median(lightness[brow]) for up, brow in zip(above, brows, strict=True))
-    return MAX_HAND * min(1.0, edges / FOREHEAD_EDGES) * max(0.0, 1 - max(0.0, darkness / contrast) / FAINT_BROW)
+    return min(1.0, edges / FOREHEAD_EDGES) * max(0.0, 1 - max(0.0, darkness / contrast) / FAINT_BROW)
+
+
+def _hand_on_mouth(chip: _Chip) -> float:
+    """0 where the mouth is its own mirror image, up to 1 where it is not at all; 0 for a head turned aside."""
+    import cv2
+
+    if abs(chip.yaw_degrees) > MAX_MIRROR_YAW_DEGREES:
+        return 0.0
+    right, left = chip.mesh[points.MOUTH_RIGHT], chip.mesh[points.MOUTH_LEFT]
+    length = max(float(np.hypot(*(left - right))), 1.0)
+    cos, sin = 0.8 * MOUTH_WIDTH_PX / length * (left - right) / length
+    x, y = (left + right) / 2
+    level = np.array(
+        [[cos, sin, MOUTH_WIDTH_PX / 2 - cos * x - sin * y], [-sin, cos, MOUTH_HEIGHT_PX / 2 + sin * x - cos * y]]
+    )
+    mouth = np.asarray(cv2.warpAffine(chip.lightness, level, (MOUTH_WIDTH_PX, MOUTH_HEIGHT_PX)))
+    detail = mouth - cv2.GaussianBlur(mouth, (0, 0), MOUTH_WIDTH_PX / 8)
+    detail -= detail.mean()
+    likeness = float((detail * detail[:, ::-1]).sum() / ((detail * detail).sum() + 1))
+    return min(1.0, max(0.0, (MIRRORED_MOUTH - likeness) / (MIRRORED_MOUTH - NO_MOUTH)))
 
 
 def _median(lightness: Plane) -> float:

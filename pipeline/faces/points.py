@@ -25,7 +25,6 @@ LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0
 INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
 RIGHT_BROW = (70, 63, 105, 66, 107, 55, 65, 52, 53, 46)
 LEFT_BROW = (300, 293, 334, 296, 336, 285, 295, 282, 283, 276)
-NOSE = (168, 193, 245, 114, 217, 198, 209, 129, 98, 97, 2, 326, 327, 358, 429, 420, 437, 343, 465, 417)
 
 # Single points.
 FOREHEAD_TOP = 10
@@ -36,6 +35,7 @@ RIGHT_EYE_OUTER, RIGHT_EYE_INNER = 33, 133
 LEFT_EYE_OUTER, LEFT_EYE_INNER = 263, 362
 MOUTH_RIGHT, MOUTH_LEFT = 61, 291
 UPPER_LIP, LOWER_LIP = 13, 14
+RIGHT_CHEEK, LEFT_CHEEK = 234, 454
 
 
 def points(mesh: Mesh, indices: tuple[int, ...]) -> Points:
@@ -59,6 +59,11 @@ def eye_distance(mesh: Mesh) -> float:
 def face_height(mesh: Mesh) -> float:
     """Pixels from the top of the forehead to the chin."""
     return float(np.hypot(*(mesh[CHIN, :2] - mesh[FOREHEAD_TOP, :2])))
+
+
+def face_width(mesh: Mesh) -> float:
+    """Pixels from one edge of the cheeks to the other, as the picture shows them."""
+    return float(np.hypot(*(mesh[LEFT_CHEEK, :2] - mesh[RIGHT_CHEEK, :2])))
 
 
 def yaw_degrees(mesh: Mesh) -> float:

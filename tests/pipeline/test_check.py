@@ -125,6 +125,22 @@ def test_a_box_over_eyes_or_mouth_counts_as_covered(
     assert Reason.COVERED in verdict.reasons
 
 
+def test_a_structure_over_the_mouth_that_is_no_mouth_counts_as_covered(finder: FaceFinder) -> None:
+    pixels = photos.obama()
+    mesh = finder.find(pixels)[0].mesh
+    mouth = points.points(mesh, points.LIPS).mean(axis=0)
+    # Fingers: slanting stripes of skin and shadow.
+    rows, columns = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
+    stripes = 1 - 0.3 * (np.sin((columns + 2 * rows) / 12) > 0.6)[..., None]
+    near = np.hypot((columns - mouth[0]) / 1.4, rows - mouth[1]) < 60
+    pixels[near] = (np.array(SKIN) * stripes)[near]
+
+    verdict = check_photo(pixels, finder).verdict
+
+    assert verdict.status is Status.WARNED
+    assert verdict.reasons == (Reason.COVERED,)
+
+
 def test_something_of_the_colour_of_skin_over_the_mouth_counts_as_covered(finder: FaceFinder) -> None:
     pixels = photos.obama()
     mesh = finder.find(pixels)[0].mesh

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from pipeline.intake import clean_photo
+from pipeline.errors import PhotoRefused
+from pipeline.intake import clean_photo, load_pixels
 from tests.uploads import CORNERS, assert_looks_like, corners, orientation_exif, png_chunk, png_of, save
 
 
@@ -23,6 +24,7 @@ from tests.uploads import CORNERS, assert_looks_like, corners, orientation_exif,
         ("WEBP", {"quality": 95}),
         ("WEBP", {"lossless": True}),
         ("HEIF", {"quality": 95}),
+        ("HEIF", {"quality": 95, "tile_size": 64}),
     ],
 )
 def test_the_four_formats_come_in(image_format, options):
@@ -221,3 +223,8 @@ def test_of_a_multi_picture_jpeg_the_first_is_taken():
     data = save(corners(), "MPO", save_all=True, append_images=[Image.fromarray(CORNERS[::-1])], quality=95)
 
     assert_looks_like(data, CORNERS)
+
+
+def test_a_clean_photo_that_was_damaged_later_is_refused():
+    with pytest.raises(PhotoRefused):
+        load_pixels(b"\xff\xd8\xff no longer a photo")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pipeline.engines.studio.prepare import Portrait
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class StudioSubject(Subject):
     """One person cut out of each of their photos, best first."""
 

@@ -120,6 +120,8 @@ def _develop(picture: Floats, portrait: Portrait, style: Style, chance: np.rando
     grain = chance.standard_normal((height, width), dtype=np.float32)
     grain = blur(grain, 0.6 * max(1.0, height / 1120))
     amount = MONOCHROME_GRAIN if style.monochrome else GRAIN
+    # An enlarged photo has lost its fine texture; grain stands in for it, set and person alike.
+    amount *= 1 + 0.35 * float(np.clip(portrait.scale - 1.5, 0, 2.5))
     # Film shows its grain in the middle tones.
     developed += (grain / grain.std() * amount)[..., None] * (0.6 + 1.6 * developed * (1 - developed))
     return (np.clip(developed, 0, 1) * 255 + 0.5).astype(np.uint8)

@@ -14,8 +14,10 @@ from pipeline.types import Mesh, Pixels, Size
 # In face heights (forehead top to chin). A square holds 2.7, a 4:5 portrait a little more shoulder.
 SQUARE_HEIGHT = 2.7
 PORTRAIT_EXTRA = 0.4
-EYES_BELOW_TOP = 1.14
+EYES_BELOW_TOP = (1.0, 1.2)
+HEADROOM = 0.32
 MIN_HEADROOM = 0.17
+CONTACT_COST = 1.6
 
 # A tilted head is levelled, never wholly: people look alive with a little tilt.
 MAX_LEVELLED_DEGREES = 20.0
@@ -24,7 +26,7 @@ IGNORED_ROLL_DEGREES = 1.5
 
 # What the search may change, dearest last: the height of the eyes, the centring, the size of the head.
 ZOOMS = np.concatenate([[1.0, 1.05, 1.1, 1.15, 1.2], np.arange(0.98, 0.44, -0.02)])
-EYE_SHIFTS = np.array([0, 0.02, 0.04, 0.06, 0.08, 0.10, 0.12, 0.15, -0.02, -0.04, -0.06, -0.09])
+EYE_SHIFTS = np.array([0, 0.02, 0.04, 0.06, 0.08, 0.10, 0.12, 0.14, 0.16, 0.18, -0.02, -0.04, -0.06, -0.09])
 SIDE_SHIFTS = np.linspace(-0.09, 0.09, 13)
 
 
@@ -47,10 +49,12 @@ class Outline:
     """What a first look at the person says about framing, in pixels of the photo.
 
     cut: (N, 2) points where the photo's border cuts through the person; none may lie inside the frame.
-    crown: (2,) the highest point of hair seen, or None."""
+    crown: (2,) the highest point of hair seen, or None. contact: (N, 2) where a bystander overlaps with the person;
+    the fewer of them show, the better."""
 
     cut: NDArray[np.float64]
     crown: NDArray[np.float64] | None
+    contact: NDArray[np.float64]
 
 
 def level_degrees(mesh: Mesh) -> float:
@@ -88,13 +92,16 @@ def frame_head(mesh: Mesh, size: Size, outline: Outline) -> Frame:
     zoom, eye_shift, side_shift = np.meshgrid(ZOOMS, EYE_SHIFTS, SIDE_SHIFTS, indexing="ij")
     zoom, eye_shift, side_shift = zoom.ravel(), eye_shift.ravel(), side_shift.ravel()
     heights = height * zoom
-    tops = -(EYES_BELOW_TOP / height + eye_shift) * heights
+    eyes_below_top = float(np.clip(HEADROOM - (crown or -0.8), *EYES_BELOW_TOP))
+    tops = -(eyes_below_top / height + eye_shift) * heights
     lefts = side_shift * height - 0.5 * aspect * heights
-    cost = 1.2 * np.abs(1 - zoom) + 0.8 * np.abs(eye_shift) + 1.1 * np.abs(side_shift)
+    cost = 0.8 * np.abs(1 - zoom) + 2.5 * (1 - zoom) ** 2 + 0.8 * np.abs(eye_shift) + 1.1 * np.abs(side_shift)
     if crown is not None:
         # Hair cut off at the top is the first thing one sees.
         cost += 2.5 * np.clip(MIN_HEADROOM - (crown - tops), 0, 0.4)
     cost += 60 * _depth_inside(cut, lefts, tops, heights * aspect, heights)
+    contact = (outline.contact - anchor) @ turn.T / unit
+    cost += CONTACT_COST * _depth_inside(contact[::7], lefts, tops, heights * aspect, heights)
     best = int(np.argmin(cost))
 
     scale = size.height / (float(heights[best]) * unit)
@@ -171,8 +178,9 @@ def _denoise(region: Pixels, scale: float) -> Pixels:
     """Noise and JPEG blocks removed at the source's own size, where they are small: enlarged they would be texture."""
     lightness = np.asarray(cv2.cvtColor(region, cv2.COLOR_RGB2GRAY), np.float32)
     noise = float(np.median(np.abs(np.asarray(cv2.Laplacian(lightness, cv2.CV_32F))))) / 3.0
-    strength = float(np.clip(noise, 0.8, 3.5)) * min(1.0, (scale - 1.0))
-    if strength < 0.5:
+    # Half of what would clean it: skin without any texture looks painted once enlarged.
+    strength = 0.5 * float(np.clip(noise - 0.5, 0, 4)) * min(1.0, scale - 1.0)
+    if strength < 0.4:
         return region
     cleaned = cv2.fastNlMeansDenoisingColored(region, None, strength, strength * 1.6, 5, 11)
     return np.asarray(cleaned, np.uint8)
@@ -196,7 +204,7 @@ def _thin_edges(picture: Floats, scale: float) -> Floats:
     right, down = slopes(blur(lightness, 0.5 * scale))
     steepness = np.minimum(np.sqrt(right**2 + down**2) * scale, 0.35)
     toward_right, toward_down = slopes(blur(steepness, 0.5 * scale))
-    reach = 9.0 * scale * min(1.0, (scale - 1.5) / 1.5)
-    limit = 0.45 * scale
-    move = [np.clip(-part * reach * scale, -limit, limit) for part in (toward_right, toward_down)]
+    reach = 2.4 * scale * scale * min(1.0, (scale - 1.5) / 1.5)
+    limit = 0.2 * scale
+    move = [np.clip(-part * reach, -limit, limit) for part in (toward_right, toward_down)]
     return np.clip(displace(picture, move[0], move[1]), 0, 1)

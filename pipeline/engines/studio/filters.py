@@ -17,6 +17,11 @@ Sample = TypeVar("Sample", np.uint8, np.float32)
 
 DISPLAY_GAMMA = 2.2
 
+# Columns: brightness, red against blue, both against green; orthonormal.
+DECORRELATED = np.array(
+    [[3**-0.5, 2**-0.5, 6**-0.5], [3**-0.5, 0, -2 * 6**-0.5], [3**-0.5, -(2**-0.5), 6**-0.5]], np.float32
+)
+
 
 def blur(values: Floats, sigma: float) -> Floats:
     """Gaussian, sigma in pixels; the edge pixels go on outside."""
@@ -161,27 +166,30 @@ def guided(guide: Floats, values: Floats, radius: int, eps: float) -> Floats:
     """The plane smoothed so that its edges follow the guide's colours.
 
     He, Sun, Tang: Guided Image Filtering (2013), the colour case. guide (H, W, 3), values (H, W)."""
-    red, green, blue = (np.ascontiguousarray(guide[..., channel]) for channel in range(3))
-    mean_r, mean_g, mean_b = box(red, radius), box(green, radius), box(blue, radius)
+    # Brightness and two colour differences instead of red, green, blue: a rotation changes nothing in the result,
+    # but grey hair before a white wall varies along one axis only, and float32 loses the inverse of such a covariance.
+    turned = np.asarray((guide - 0.5) @ DECORRELATED, np.float32)
+    light, warm, fresh = (np.ascontiguousarray(turned[..., channel]) for channel in range(3))
+    mean_l, mean_w, mean_f = box(light, radius), box(warm, radius), box(fresh, radius)
     mean = box(values, radius)
-    cov_r = box(red * values, radius) - mean_r * mean
-    cov_g = box(green * values, radius) - mean_g * mean
-    cov_b = box(blue * values, radius) - mean_b * mean
+    cov_l = box(light * values, radius) - mean_l * mean
+    cov_w = box(warm * values, radius) - mean_w * mean
+    cov_f = box(fresh * values, radius) - mean_f * mean
 
-    rr = box(red * red, radius) - mean_r * mean_r + eps
-    rg = box(red * green, radius) - mean_r * mean_g
-    rb = box(red * blue, radius) - mean_r * mean_b
-    gg = box(green * green, radius) - mean_g * mean_g + eps
-    gb = box(green * blue, radius) - mean_g * mean_b
-    bb = box(blue * blue, radius) - mean_b * mean_b + eps
+    ll = box(light * light, radius) - mean_l * mean_l + eps
+    lw = box(light * warm, radius) - mean_l * mean_w
+    lf = box(light * fresh, radius) - mean_l * mean_f
+    ww = box(warm * warm, radius) - mean_w * mean_w + eps
+    wf = box(warm * fresh, radius) - mean_w * mean_f
+    ff = box(fresh * fresh, radius) - mean_f * mean_f + eps
     # The inverse of the 3 x 3 covariance by cofactors: a million small solves cost seconds in LAPACK.
-    i_rr, i_rg, i_rb = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb
-    i_gg, i_gb, i_bb = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
-    determinant = rr * i_rr + rg * i_rg + rb * i_rb
+    i_ll, i_lw, i_lf = ww * ff - wf * wf, wf * lf - lw * ff, lw * wf - ww * lf
+    i_ww, i_wf, i_ff = ll * ff - lf * lf, lf * lw - ll * wf, ll * ww - lw * lw
+    determinant = np.maximum(ll * i_ll + lw * i_lw + lf * i_lf, eps**3)
 
-    slope_r = (i_rr * cov_r + i_rg * cov_g + i_rb * cov_b) / determinant
-    slope_g = (i_rg * cov_r + i_gg * cov_g + i_gb * cov_b) / determinant
-    slope_b = (i_rb * cov_r + i_gb * cov_g + i_bb * cov_b) / determinant
-    offset = mean - slope_r * mean_r - slope_g * mean_g - slope_b * mean_b
-    smooth = box(slope_r, radius) * red + box(slope_g, radius) * green + box(slope_b, radius) * blue
+    slope_l = (i_ll * cov_l + i_lw * cov_w + i_lf * cov_f) / determinant
+    slope_w = (i_lw * cov_l + i_ww * cov_w + i_wf * cov_f) / determinant
+    slope_f = (i_lf * cov_l + i_wf * cov_w + i_ff * cov_f) / determinant
+    offset = mean - slope_l * mean_l - slope_w * mean_w - slope_f * mean_f
+    smooth = box(slope_l, radius) * light + box(slope_w, radius) * warm + box(slope_f, radius) * fresh
     return np.asarray(smooth + box(offset, radius), np.float32)

@@ -23,8 +23,8 @@ from pipeline.types import Mesh
 FILL = 0.22
 SHADOW_FILL = 0.12
 RETOUCH = 0.45
-EYE_BITE = 0.5
-EYE_LIGHT = 1.5
+EYE_BITE = 0.3
+EYE_LIGHT = 0.8
 
 SHAPE_FACTOR = 4
 

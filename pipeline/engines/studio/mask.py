@@ -19,8 +19,13 @@ FIRST_LOOK_SIDE = 4.4
 FIRST_LOOK_EYES = 0.36
 BORDER_SHARE = 0.012
 
-# The network sees the frame at these zooms, each also mirrored. Ghosts of a busy background rarely agree.
-VIEWS = (0.82, 1.0, 1.3)
+# The network sees squares of so many face heights around this many face heights below the eyes, each also mirrored,
+# and these opinions weigh so much. Ghosts of a busy background rarely agree; near views know the hair best.
+VIEWS = ((1.9, -0.05, 1.5), (2.35, 0.2, 1.0), (2.9, 0.35, 1.0), (3.7, 0.6, 0.7))
+VIEW_FEATHER = 16
+
+# Nearer than this to somebody's head or body axis, in face heights, is theirs even before a person behind them.
+OWN_HAIR, OWN_BODY = 0.95, 0.75
 
 
 class PersonMask:
@@ -36,27 +41,32 @@ class PersonMask:
         shape = (NETWORK_SIDE, NETWORK_SIDE)
         belief = self._see(photo.pixels, matrix, mirrored=False)
         head = _to(matrix, mesh[points.NOSE_TIP, :2])
-        belief = belief * share_of(mesh, [other.mesh for other in photo.bystanders], matrix, shape)
-        person = component_at((belief > 0.4).astype(np.float32), head[0], head[1])
-        return Outline(*_meet_border(person, photo, matrix))
+        own = share_of(mesh, [other.mesh for other in photo.bystanders], matrix, shape)
+        person = component_at((belief * own > 0.4).astype(np.float32), head[0], head[1])
+        cut, crown = _meet_border(person, photo, matrix)
+        contact = np.argwhere((belief > 0.5) & (np.abs(own - 0.5) < 0.3) & (grow(person, 3) > 0))[:, ::-1]
+        inverse = np.linalg.inv(np.r_[matrix, [[0, 0, 1]]])[:2]
+        return Outline(cut, crown, np.c_[contact + 0.5, np.ones(len(contact))] @ inverse.T)
 
     def believe(self, photo: SourcePhoto, frame: Frame, shape: Shape) -> Floats:
         """(H, W) at the given shape of the frame: the mean over all views, for this person alone."""
         height, width = frame.shape
         to_work = np.diag([shape[1] / width, shape[0] / height])
-        total = np.zeros(shape, np.float32)
-        for zoom in VIEWS:
-            side = zoom * max(width, height)
-            factor = NETWORK_SIDE / side
-            # A tighter look keeps the hair in view, a wider one the shoulders.
-            top = (height - side) * (0.3 if zoom < 1 else 0.7)
-            view = np.array([[factor, 0, -factor * (width - side) / 2], [0, factor, -factor * top]])
-            matrix = view[:, :2] @ frame.matrix
-            matrix[:, 2] += view[:, 2]
-            seen = sum(self._see(photo.pixels, matrix, mirrored) for mirrored in (False, True))
-            back = np.c_[to_work / factor, to_work @ (-view[:, 2] / factor)]
-            total += warp(np.asarray(seen / 2, np.float32), back, shape)
-        belief = np.clip(total / len(VIEWS), 0, 1)
+        mesh = frame.place(photo.face.mesh)
+        unit, eyes = points.face_height(mesh), head_anchor(mesh)
+        window = _feathered_window()
+        total, weight = np.zeros(shape, np.float32), np.full(shape, 1e-6, np.float32)
+        for faces, below_eyes, opinion in VIEWS:
+            factor = NETWORK_SIDE / (faces * unit)
+            shift = NETWORK_SIDE / 2 - factor * (eyes + np.array([0, below_eyes * unit]))
+            matrix = factor * frame.matrix
+            matrix[:, 2] += shift
+            seen = self._see(photo.pixels, matrix, mirrored=False) + self._see(photo.pixels, matrix, mirrored=True)
+            back = np.c_[to_work / factor, to_work @ (-shift / factor)]
+            covered = opinion * warp(window, back, shape)
+            total += covered * warp(np.asarray(seen / 2, np.float32), back, shape)
+            weight += covered
+        belief = np.clip(total / weight, 0, 1)
         matrix = to_work @ frame.matrix
         own = share_of(photo.face.mesh, [other.mesh for other in photo.bystanders], matrix, shape)
         return np.asarray(belief * own, np.float32)
@@ -72,18 +82,30 @@ def share_of(mesh: Mesh, others: Sequence[Mesh], matrix: NDArray[np.float64], sh
     """(H, W), 0..1: how far each place is this person's rather than a bystander's; 1 everywhere when alone."""
     if not others:
         return np.ones(shape, np.float32)
+    unit = points.face_height(mesh)
     own = _distance_to_body(mesh, matrix, shape)
-    theirs = np.minimum.reduce([_distance_to_body(other, matrix, shape) for other in others])
-    return np.asarray(1 / (1 + np.exp(np.clip((own - theirs) * 14, -60, 60))), np.float32)
+    distances = []
+    for other in others:
+        distance = _distance_to_body(other, matrix, shape)
+        if other[points.NOSE_TIP, 1] < mesh[points.NOSE_TIP, 1] - 0.3 * unit:
+            # Whose head is clearly higher stands behind: this person's hair and shoulders cover the other's body.
+            hair = _distance_to_body(mesh, matrix, shape, head_only=True) < OWN_HAIR
+            distance = np.where(hair | (own < OWN_BODY), np.inf, distance)
+            distance = np.minimum(distance, _distance_to_body(other, matrix, shape, head_only=True))
+        distances.append(distance)
+    theirs = np.minimum.reduce(distances)
+    return np.asarray(1 / (1 + np.exp(np.clip((own - theirs) * 24, -60, 60))), np.float32)
 
 
-def _distance_to_body(mesh: Mesh, matrix: NDArray[np.float64], shape: Shape) -> Floats:
+def _distance_to_body(mesh: Mesh, matrix: NDArray[np.float64], shape: Shape, head_only: bool = False) -> Floats:
     """Distance from a head and the body below it, in units that grow with the width of each."""
     top, chin = (_to(matrix, mesh[index, :2]) for index in (points.FOREHEAD_TOP, points.CHIN))
     height = float(np.hypot(*(chin - top)))
     centre = (top + chin) / 2
     rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
     below = rows - centre[1]
+    if head_only:
+        return np.asarray(np.hypot((columns - centre[0]) / 0.72, below / 0.95) / height, np.float32)
     half_width = np.where(below < 0, 0.72, 0.72 + np.clip(below / height - 0.55, 0, 0.9))
     vertical = np.where(below < 0, below / 0.95, np.clip(below - 0.3 * height, 0, None) * 0.12)
     return np.asarray(np.hypot((columns - centre[0]) / half_width, vertical) / height, np.float32)
@@ -107,13 +129,16 @@ def _meet_border(
     rows, columns = np.nonzero(person)
     places = np.c_[columns + 0.5, rows + 0.5, np.ones(len(rows))] @ inverse.T
     inside = (places > 0).all(axis=1) & (places < (width, height)).all(axis=1)
-    places, rows = places[inside], rows[inside]
+    beyond, places, rows = places[~inside], places[inside], rows[inside]
     near = BORDER_SHARE * min(width, height) + 1.5 / np.hypot(*matrix[:, 0])
     x, y = places.T
 
     cut = [np.c_[np.zeros((x < near).sum()), y[x < near]]]
     cut.append(np.c_[np.full((x > width - near).sum(), width), y[x > width - near]])
-    cut.append(np.c_[x[y < near], np.zeros((y < near).sum())])
+    # Hair that ends just below the top border is not cut. Where it is, the network sees it go on in the border's
+    # repeated pixels.
+    above = beyond[(beyond[:, 1] < 0) & (beyond[:, 1] > -near), 0]
+    cut.append(np.c_[above, np.zeros(len(above))])
     # The bottom border always cuts: everybody goes on below it, whatever the mask says there.
     reach = 1.6 * points.face_height(photo.face.mesh)
     centre = float(photo.face.mesh[points.NOSE_TIP, 0])
@@ -125,6 +150,12 @@ def _meet_border(
 
 def _to(matrix: NDArray[np.float64], point: Floats) -> NDArray[np.float64]:
     return np.asarray(matrix[:, :2] @ point + matrix[:, 2], np.float64)
+
+
+def _feathered_window() -> Floats:
+    """1 in the middle of a view, falling to 0 at its border, where the network knows least."""
+    ramp = np.clip(np.minimum(np.arange(NETWORK_SIDE), np.arange(NETWORK_SIDE)[::-1]) / VIEW_FEATHER, 0, 1)
+    return np.asarray(np.minimum(ramp[:, None], ramp[None]), np.float32)
 
 
 def keep_person(belief: Floats, mesh: Mesh) -> Floats:

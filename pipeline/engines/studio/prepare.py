@@ -14,13 +14,13 @@ from pipeline.engines.studio.sets import surroundings
 from pipeline.types import Mesh, Size, SourcePhoto
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Portrait:
     """The person cut out of one photo, in the frame of the headshot.
 
     person (H, W, 3) display values; alpha (H, W); shape (H/4, W/4, 3) normals; background (h, w, 3) linear light of
     the photo's own surroundings; mesh in pixels of the frame; skin where it was measured, source what the photo's
-    skin measured before anything was done to it; light_side -1 left .. 1 right."""
+    skin measured before anything was done to it; light_side -1 left .. 1 right; scale from photo to frame."""
 
     person: Floats
     alpha: Floats
@@ -30,6 +30,7 @@ class Portrait:
     skin: NDArray[np.bool_]
     source: colours.Skin
     light_side: float
+    scale: float
 
 
 def prepare_portrait(photo: SourcePhoto, size: Size, mask: PersonMask) -> Portrait:
@@ -50,4 +51,4 @@ def prepare_portrait(photo: SourcePhoto, size: Size, mask: PersonMask) -> Portra
     lab = light.fill_face(lab, mesh)
     lab = light.retouch(lab, area, colours.measure_skin(lab, area), mesh, frame.scale)
     lab = colours.hold_in_band(lab, area, source)
-    return Portrait(from_lab(lab), alpha, light.shape_of(alpha), background, mesh, area, source, side)
+    return Portrait(from_lab(lab), alpha, light.shape_of(alpha), background, mesh, area, source, side, frame.scale)

@@ -134,8 +134,8 @@ def paint_park(canvas: Canvas) -> Floats:
     horizon = chance.uniform(0.60, 0.70)
     leaves = mix(canvas.fill(colour(66, 88, 44)), canvas.fill(colour(146, 164, 88)), _soft(canvas.clouds(0.16)))
     leaves = mix(leaves, canvas.fill(colour(40, 58, 36)), _soft(canvas.clouds(0.3) - 0.4) * 0.75)
-    gaps = np.clip(canvas.clouds(0.05) + 0.7 * canvas.clouds(0.22) - 1.3 - 1.6 * canvas.y, 0, 1.2)
-    scene = leaves + gaps[..., None] * colour(255, 250, 226) * 2.6
+    gaps = np.clip(canvas.clouds(0.05) + 0.7 * canvas.clouds(0.22) - 1.1 - 1.5 * canvas.y, 0, 1.0)
+    scene = leaves + gaps[..., None] * colour(250, 246, 196) * 1.15
     glow = canvas.pool(chance.uniform(0.1, 0.3), 0.02, 0.5, 0.42)
     scene += glow[..., None] * colour(238, 236, 196) * 0.55
     lawn = mix(canvas.fill(colour(98, 122, 60)), canvas.fill(colour(150, 164, 92)), _soft(canvas.clouds(0.2)))
@@ -143,7 +143,7 @@ def paint_park(canvas: Canvas) -> Floats:
     for _ in range(2):
         x, width = chance.uniform(-0.5, 0.5), chance.uniform(0.025, 0.05)
         trunk = canvas.panel(x - width, -0.1, x + width, horizon + 0.03)
-        scene = mix(scene, canvas.fill(colour(58, 52, 42)), trunk * 0.7)
+        scene = mix(scene, canvas.fill(colour(58, 52, 42)), trunk * 0.6)
     scene = out_of_focus(np.asarray(scene, np.float32), 0.038)
     return blur(out_of_focus(scene, 0.022), 3)
 
@@ -157,9 +157,7 @@ def paint_office(canvas: Canvas) -> Floats:
     while x < 0.1:
         width = chance.uniform(0.13, 0.19)
         pane = canvas.panel(x, -0.1, x + width - 0.022, 0.64)
-        scene = mix(
-            scene, canvas.fill(colour(226, 236, 245) * 1.35), pane * (1 - 0.35 * np.clip(canvas.y / 0.64, 0, 1))
-        )
+        scene = mix(scene, canvas.fill(colour(228, 236, 243)), pane * (1 - 0.35 * np.clip(canvas.y / 0.64, 0, 1)))
         x += width
     wall = canvas.panel(x, -0.1, 1.0, 0.7)
     scene = mix(scene, canvas.fill(colour(186, 181, 173)) * (1 + 0.25 * canvas.x)[..., None], wall)
@@ -167,12 +165,12 @@ def paint_office(canvas: Canvas) -> Floats:
     for _ in range(8):
         left, top = chance.uniform(-0.55, 0.5), chance.uniform(0.52, 0.84)
         piece = canvas.panel(left, top, left + chance.uniform(0.06, 0.24), top + chance.uniform(0.06, 0.3))
-        scene = mix(scene, canvas.fill(colour(*furniture[chance.integers(len(furniture))])), piece * 0.75)
+        scene = mix(scene, canvas.fill(colour(*furniture[chance.integers(len(furniture))])), piece * 0.65)
     for _ in range(4):
         left, top = chance.uniform(0.0, 0.42), chance.uniform(0.02, 0.2)
         lamp = canvas.panel(left, top, left + chance.uniform(0.012, 0.03), top + 0.012)
-        scene += lamp[..., None] * colour(255, 240, 214) * 9
-    return blur(out_of_focus(np.asarray(scene, np.float32), 0.036), 4)
+        scene += lamp[..., None] * colour(255, 240, 214) * 5
+    return blur(out_of_focus(np.asarray(scene, np.float32), 0.04), 4)
 
 
 def paint_city(canvas: Canvas) -> Floats:
@@ -234,7 +232,7 @@ OWN_BACKGROUND = "natural"
 SETS: Mapping[str, Set] = {
     "corporate": Set(backdrop((118, 124, 132), (220, 223, 226), (0.62, 0.62), 0.012, 0.20), shadow=0.10),
     "executive": Set(backdrop((16, 18, 22), (82, 87, 95), (0.50, 0.52), 0.05, 0.25), shadow=0.10),
-    "navy": Set(backdrop((14, 24, 44), (62, 88, 128), (0.55, 0.55), 0.07, 0.25), shadow=0.10),
+    "navy": Set(backdrop((13, 21, 37), (58, 79, 112), (0.55, 0.55), 0.07, 0.25), shadow=0.10),
     "slate": Set(backdrop((52, 52, 52), (150, 150, 150), (0.55, 0.58), 0.04, 0.25), shadow=0.12),
     "bright": Set(backdrop((226, 228, 231), (250, 250, 250), (0.7, 0.7), 0.004, 0.05)),
     "linen": Set(paint_linen, shadow=0.08, rim_light=(255, 244, 226)),

@@ -1,0 +1,115 @@
+"""`python -m pipeline`: check photos, make headshots, look after the weights; no server, no database."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn, get_args
+
+from pipeline.commands import EXIT_STATUSES, INTERRUPTED, NOBODY_LISTENS, WRONG_CALL, CommandFailed, tell
+from pipeline.engines import EngineName
+from pipeline.errors import PipelineError
+from pipeline.weights import DEFAULT_DIR
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with a call in one line; argparse's own exit status for that, 2, means something else here."""
+
+    def error(self, message: str) -> NoReturn:
+        raise CommandFailed(f"{message} (see {self.prog} --help)")
+
+
+def build_parser() -> Parser:
+    """Every command and option."""
+    parser = Parser(
+        prog="python -m pipeline",
+        description="Professional headshots from one casual photo.",
+        epilog=EXIT_STATUSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def add(name: str, purpose: str) -> argparse.ArgumentParser:
+        command: argparse.ArgumentParser = commands.add_parser(
+            name,
+            help=purpose,
+            description=purpose,
+            epilog=EXIT_STATUSES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        command.add_argument(
+            "--weights", type=Path, default=DEFAULT_DIR, metavar="DIR", help="folder of the weights (%(default)s)"
+        )
+        return command
+
+    add_check(add("check", "Will these photos do? Finds the faces, measures them, says what is wrong."))
+    add_make(add("make", "Make headshots of the person in these photos."))
+    doctor = add("doctor", "Which engines can run here, what is missing, and under which licence each weight stands.")
+    doctor.add_argument("--json", action="store_true", help="print JSON")
+    weights = add("weights", "Fetch the weights that are not here yet.")
+    weights.add_argument("action", choices=("fetch",))
+    weights.add_argument("names", nargs="*", metavar="NAME", help="only these (all)")
+    bench = add("bench", "Measure speed and memory: `make` with four looks, cold and warm, and `check`.")
+    bench.add_argument("engine", choices=("studio",))
+    bench.add_argument("--photo", type=Path, help="a photo of one person (scikit-image's astronaut)")
+    bench.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def add_check(command: argparse.ArgumentParser) -> None:
+    command.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="JPEG, PNG, WebP or HEIC")
+    command.add_argument("--json", action="store_true", help="print a list with one entry a photo, in this order")
+
+
+def add_make(command: argparse.ArgumentParser) -> None:
+    command.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="one to five of one person, best first")
+    command.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for pictures and manifest.json")
+    command.add_argument(
+        "--style", action="append", default=[], metavar="NAME", help="a look; may be repeated (all, in turn)"
+    )
+    command.add_argument("--count", type=positive, metavar="N", help="how many pictures (4, or one a named look)")
+    command.add_argument("--engine", choices=get_args(EngineName), default="auto", metavar="auto|studio")
+    command.add_argument("--face", type=natural, metavar="INDEX", help="who is meant, when a photo shows several")
+    command.add_argument("--seed", type=natural, default=0, metavar="N", help="same seed, same pictures (0)")
+    command.add_argument("--square", action="store_true", help="square pictures instead of 4:5")
+    command.add_argument("--json", action="store_true", help="print the manifest")
+
+
+def natural(text: str) -> int:
+    """0 or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
+
+
+def positive(text: str) -> int:
+    """1 or more."""
+    if natural(text) == 0:
+        raise argparse.ArgumentTypeError("0 pictures are no pictures")
+    return int(text)
+
+
+def main(words: Sequence[str]) -> int:
+    """Runs one command; the exit status. Only the command's own modules are loaded."""
+    try:
+        arguments = build_parser().parse_args(words)
+        command = importlib.import_module(f"pipeline.commands.{arguments.command}")
+        status: int = command.run(arguments)
+    except PipelineError as error:
+        tell(f"error: {error}")
+        return error.status if isinstance(error, CommandFailed) else WRONG_CALL
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has left (`| head`); Python would complain once more when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOBODY_LISTENS
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,60 @@
+"""`check`: will these photos do?"""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+from pipeline.commands import CHOOSE_FACE, DONE, REFUSED, describe_face, hushed, print_json, read_photo
+from pipeline.errors import PhotoRefused
+from pipeline.faces.find import FaceFinder
+from pipeline.types import PhotoCheck, Status, Verdict
+from pipeline.weights import Weights
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Checks every photo and prints what was found."""
+    photos: list[Path] = arguments.photos
+    files = [read_photo(path) for path in photos]
+    with hushed():
+        finder = FaceFinder(Weights(arguments.weights))
+    checks = []
+    for path, data in zip(photos, files, strict=True):
+        checks.append(check_file(data, finder))
+        if not arguments.json:
+            print_check(path, checks[-1])
+    if arguments.json:
+        print_json([describe_check(path, check) for path, check in zip(photos, checks, strict=True)])
+    statuses = {check.verdict.status for check in checks}
+    if Status.REFUSED in statuses:
+        return REFUSED
+    return CHOOSE_FACE if Status.CHOOSE_FACE in statuses else DONE
+
+
+def check_file(data: bytes, finder: FaceFinder) -> PhotoCheck:
+    """The check of a photo as it was uploaded; one that cannot be read is refused without a face."""
+    from pipeline.check import check_photo
+    from pipeline.intake import clean_photo, load_pixels
+
+    try:
+        return check_photo(load_pixels(clean_photo(data).data), finder)
+    except PhotoRefused as refused:
+        return PhotoCheck(Verdict(Status.REFUSED, (refused.reason,)))
+
+
+def describe_check(path: Path, check: PhotoCheck) -> dict[str, object]:
+    """The check as JSON knows it; boxes and measurements as they were measured, widest face first."""
+    return {
+        "file": str(path),
+        "status": check.verdict.status,
+        "reasons": list(check.verdict.reasons),
+        "faces": [{**asdict(face.box), "score": face.score} for face in check.faces],
+        "measurements": [asdict(measurements) for measurements in check.measurements],
+    }
+
+
+def print_check(path: Path, check: PhotoCheck) -> None:
+    reasons = ", ".join(check.verdict.reasons)
+    print(f"{path}: {check.verdict.status}" + (f" ({reasons})" if reasons else ""), flush=True)
+    if check.verdict.status is Status.CHOOSE_FACE:
+        for index, face in enumerate(check.faces):
+            print(describe_face(index, face))

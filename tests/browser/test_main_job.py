@@ -1,0 +1,177 @@
+"""The main job in a real browser, with real workers: sign up, upload, four headshots, ZIP, gone."""
+
+import io
+import json
+import threading
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image, UnidentifiedImageError
+from playwright.sync_api import Page, expect
+
+from tests import photos
+from tests.product import Product
+
+StartProduct = Callable[..., Product]
+EMAIL = "grace@example.org"
+PASSWORD = "a long enough pass phrase"
+PATIENCE_MS = 90_000
+
+
+def sign_up(page: Page, product: Product) -> None:
+    page.goto(f"{product.url}/accounts/signup/")
+    page.fill("input[name=email]", EMAIL)
+    page.fill("input[name=password1]", PASSWORD)
+    page.locator("form:has(input[name=password1]) button[type=submit]").click()
+    page.wait_for_url("**/shoots/new/")
+
+
+def upload(page: Page, path: Path) -> str:
+    """The address of the new shoot."""
+    page.set_input_files("input[name=photos]", path)
+    page.check("input[name=consent]")
+    page.check("input[name=is_me]")
+    page.locator("form:has(input[name=photos]) button[type=submit]").click()
+    page.wait_for_url(lambda url: "/shoots/" in url and not url.endswith("/new/"), timeout=PATIENCE_MS)
+    return page.url
+
+
+def shown_headshots(page: Page) -> int:
+    """How many headshots the page shows that really are pictures."""
+    return page.locator("img[src*='/headshots/']").evaluate_all(
+        "images => images.filter(image => image.complete && image.naturalWidth > 500).length"
+    )
+
+
+def wait_for(page: Page, condition: Callable[[], bool], seconds: float, what: str) -> None:
+    """Wait, while the page goes on, until the condition holds."""
+    start = time.monotonic()
+    while not condition():
+        if time.monotonic() - start > seconds:
+            pytest.fail(f"waited {seconds} s for {what}")
+        page.wait_for_timeout(100)
+
+
+class DiskWatch:
+    """Looks at every file below the data folder, again and again, for pictures and for the upload's bytes."""
+
+    def __init__(self, folder: Path, upload: bytes) -> None:
+        self._folder = folder
+        self._upload = upload
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self.looks = 0
+        self.found: list[str] = []
+
+    def __enter__(self) -> "DiskWatch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stopped.set()
+        self._thread.join(30)
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(0.2):
+            for file in self._folder.rglob("*"):
+                self._look_at(file)
+            self.looks += 1
+
+    def _look_at(self, file: Path) -> None:
+        try:
+            data = file.read_bytes()
+        except OSError:
+            return  # a folder, a socket, or gone meanwhile
+        if any(piece in data for piece in (self._upload[1000:1064], self._upload[-1064:-1000])):
+            self.found.append(f"{file.name} holds bytes of the upload")
+        try:
+            with Image.open(io.BytesIO(data)) as image:
+                self.found.append(f"{file.name} decodes as {image.format}")
+        except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
+            return
+
+
+def test_from_sign_up_to_zip(start_product: StartProduct, page: Page) -> None:
+    product = start_product()
+    source = photos.obama_path()
+    sign_up(page, product)
+
+    with DiskWatch(product.data, source.read_bytes()) as watch:
+        begun = time.monotonic()
+        address = upload(page, source)
+        wait_for(page, lambda: shown_headshots(page) == 4, 60, "four headshots")
+        seconds = time.monotonic() - begun
+    print(f"upload to four headshots: {seconds:.1f} s")
+
+    with page.expect_download() as download:
+        page.locator("a[href$='download.zip']").first.click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert archive.testzip() is None
+        sizes = [Image.open(io.BytesIO(archive.read(name))).size for name in archive.namelist()]
+    assert sizes == [(896, 1120)] * 4
+    body = json.loads(page.request.get(f"{address}status.json").text())
+    assert body["packs"][0]["status"] == "delivered"
+    assert watch.looks > 3
+    assert not watch.found
+    everything_printed = "".join(product.output)
+    assert EMAIL not in everything_printed
+    assert "Traceback" not in everything_printed
+    assert product.stop() == 0
+
+
+def test_the_page_works_when_the_live_channel_is_cut(start_product: StartProduct, page: Page) -> None:
+    product = start_product()
+    page.route("**/events/", lambda route: route.abort())
+    sign_up(page, product)
+
+    upload(page, photos.astronaut_path())
+
+    wait_for(page, lambda: shown_headshots(page) == 4, 60, "four headshots by polling")
+
+
+def test_two_people_the_picker_and_deleting_everything(start_product: StartProduct, page: Page, tmp_path: Path) -> None:
+    product = start_product()
+    both = tmp_path / "both.jpg"
+    both.write_bytes(photos.encode(photos.two_people()))
+    sign_up(page, product)
+    address = upload(page, both)
+
+    page.locator("input[name=face]").first.wait_for(timeout=PATIENCE_MS)
+    page.locator("input[name=face]").nth(1).check(force=True)
+    page.locator("form:has(input[name=face]) button[type=submit]").click()
+    wait_for(page, lambda: shown_headshots(page) == 4, 60, "four headshots of the chosen face")
+    page.locator("a[href$='/delete/'], form[action$='/delete/'] button").first.click()
+    page.locator("form[action$='/delete/'] button, main form button[type=submit]").first.click()
+
+    wait_for(page, lambda: _status(page, address) == "purged", 30, "the purge")
+    page.goto(address)
+    expect(page.locator("img[src*='/headshots/']")).to_have_count(0)
+    assert product.query("select count(*) from vault_blob") == [(0,)]
+    assert not [file for file in product.result_ring.rglob("*") if file.is_file()]
+
+
+def test_beat_alone_forgets_the_photo(start_product: StartProduct, page: Page) -> None:
+    product = start_product(HEADSHOTS_SOURCE_TTL_SECONDS="20")
+    sign_up(page, product)
+    address = upload(page, photos.astronaut_path())
+    wait_for(page, lambda: shown_headshots(page) == 4, 60, "four headshots")
+    blobs_with_photo = product.query("select count(*) from vault_blob where ring = 'source'")[0][0]
+
+    wait_for(page, lambda: _status(page, address) == "purged", 60, "the purge by beat")
+
+    keys = [file for file in product.source_ring.rglob("*") if file.is_file()]
+    files = [file for file in (product.data / "blobs").rglob("*") if file.is_file()]
+    assert product.query("select count(*) from shoots_photo") == [(0,)]
+    assert product.query("select count(*) from vault_blob where ring = 'source'") == [(0,)]
+    assert not keys
+    assert len(files) == 4  # the headshots, which live on under their own key
+    assert blobs_with_photo in (0, 2)  # photo and faces, unless the purge was quicker than this look
+    page.reload()
+    assert shown_headshots(page) == 4
+
+
+def _status(page: Page, address: str) -> str:
+    return str(json.loads(page.request.get(f"{address}status.json").text())["status"])

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from django.conf import LazySettings
+
+# pytest reads this file before Django is set up: models are imported inside the fixtures.
+if TYPE_CHECKING:
+    from headshots.accounts.models import User
+
+
+@pytest.fixture
+def person(db: None) -> User:
+    from tests.factories import make_user
+
+    return make_user()
+
+
+@pytest.fixture(autouse=True)
+def quick_passwords(settings: LazySettings) -> None:
+    """Hashing slowly is for production; here it would cost most of the run."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
+def fake_engine(settings: LazySettings) -> Iterator[None]:
+    """The engine that needs milliseconds; everything around it is real."""
+    from headshots import engine
+    from headshots.shoots import rendering
+
+    settings.HEADSHOTS_ENGINE = "fake"
+    engine._engine.cache_clear()
+    rendering._sitters.clear()
+    yield
+    engine._engine.cache_clear()
+    rendering._sitters.clear()

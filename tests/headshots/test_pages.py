@@ -1,0 +1,105 @@
+"""The pages anybody may read, and the one that tells an operator whether all is well."""
+
+import re
+from pathlib import Path
+
+import pytest
+from django.conf import LazySettings
+from django.conf import settings as product
+from django.template.loader import render_to_string
+from django.test import Client
+
+from headshots.shoots.models import Pack
+from pipeline.errors import Reason
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize("address", ["/", "/how-it-works/", "/retention/", "/accounts/signup/", "/accounts/login/"])
+def test_a_page_is_complete_and_asks_nothing_of_other_hosts(client: Client, address: str) -> None:
+    response = client.get(address)
+
+    page = response.content.decode()
+    assert response.status_code == 200
+    assert page.startswith("<!doctype html>")
+    assert len(re.findall("<h1", page)) == 1
+    assert not re.search(r'(?:src|href)="(?:https?:)?//', page)
+    assert "<style" not in page
+    assert " style=" not in page
+    assert not re.search(r"<script(?![^>]* src=)", page)
+    assert not re.search(r"\son[a-z]+=", page)
+
+
+def test_home_leads_to_sign_up_or_for_who_is_signed_in_to_the_upload(client: Client, person: "object") -> None:
+    stranger = client.get("/").content.decode()
+    client.force_login(person)
+    known = client.get("/").content.decode()
+
+    assert 'href="/accounts/signup/"' in stranger
+    assert 'href="/shoots/new/"' in known
+
+
+def test_the_numbers_on_the_pages_are_the_ones_in_force(client: Client, settings: LazySettings) -> None:
+    settings.HEADSHOTS_PREVIEW_COUNT = 6
+    settings.HEADSHOTS_RESULT_DAYS = 12
+
+    page = client.get("/").content.decode()
+
+    assert "6 free headshots" in page
+    assert "12 days" in page
+
+
+def test_every_reason_the_pipeline_knows_has_words(client: Client) -> None:
+    unknown = render_to_string("shoots/_reason.html", {"code": "something new"})
+
+    without = [code for code in Reason if render_to_string("shoots/_reason.html", {"code": code.value}) == unknown]
+
+    assert without == []
+
+
+def test_every_state_of_a_pack_has_words() -> None:
+    for state in Pack.State:
+        words = render_to_string("shoots/_pack_words.html", {"pack": {"state": state.value, "total": 4}})
+        assert words.strip()
+
+
+def test_every_static_file_a_template_names_is_there() -> None:
+    # The example pictures are made from the pipeline's own output.
+    named = {
+        name
+        for template in (Path(product.BASE_DIR) / "templates").rglob("*.html")
+        for name in re.findall(r"{% static '([^']+)' %}", template.read_text())
+    }
+
+    assert {"site.css", "logo.svg", "live.js", "upload.js", "clock.js"} <= named
+    assert [name for name in named if not (Path(product.BASE_DIR) / "static" / name).is_file()] == []
+
+
+def test_health_is_good_while_database_and_broker_answer(
+    client: Client, settings: LazySettings, tmp_path: Path
+) -> None:
+    settings.HEADSHOTS_RUN_DIR = tmp_path
+    (tmp_path / "render.heart").touch()
+
+    response = client.get("/healthz")
+
+    health = response.json()
+    assert response.status_code == 200
+    assert health["status"] == "ok"
+    assert health["heartbeat_seconds"]["render"] < 60
+    assert health["heartbeat_seconds"]["beat"] is None
+
+
+def test_health_fails_when_the_broker_is_away(client: Client, settings: LazySettings) -> None:
+    away = {**settings.CACHES["default"], "LOCATION": "unix:///nowhere/valkey.sock"}
+    settings.CACHES = {"default": away}
+
+    response = client.get("/healthz")
+
+    assert response.status_code == 503
+    assert response.json()["broker"] is False
+    assert response.json()["database"] is True
+
+
+def test_an_anonymous_visit_leaves_no_cookie_behind(client: Client) -> None:
+    assert not client.get("/").cookies

@@ -1,0 +1,107 @@
+"""The changing part of a shoot's page, in every state it can be in."""
+
+import re
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.template.loader import render_to_string
+from django.utils import timezone
+
+from headshots.shoots.models import FaceCrop, Pack, Photo, Shoot
+
+
+def render(
+    shoot: Shoot, photos: list[dict[str, object]] | None = None, packs: list[dict[str, object]] | None = None
+) -> str:
+    context = {"shoot": shoot, "photos": photos or [], "packs": packs or [], "live": False}
+    return render_to_string("shoots/_progress.html", context)
+
+
+def make_shoot(state: str = Shoot.State.OPEN, **facts: object) -> Shoot:
+    return Shoot(state=state, delete_after=timezone.now() + timedelta(hours=23), **facts)
+
+
+def make_photo(state: str, *reasons: str, faces: int = 1) -> dict[str, object]:
+    crops = [FaceCrop(index=index) for index in range(faces)]
+    return {"id": uuid4(), "state": state, "reasons": reasons, "face_count": faces, "face_crops": {"all": crops}}
+
+
+def make_pack(state: str, done: int = 0, reason: str = "") -> dict[str, object]:
+    rows = [
+        {
+            "id": uuid4(),
+            "state": "done" if index < done else "pending",
+            "style_title": "Corporate",
+            "url": f"/{index}.jpg",
+        }
+        for index in range(4)
+    ]
+    until = timezone.now() + timedelta(days=30)
+    words = {"id": uuid4(), "kind": "preview", "state": state, "reason": reason, "expires_at": until}
+    return {**words, "done": done, "total": 4, "headshots": rows}
+
+
+@pytest.mark.parametrize("photo_state", Photo.State.values)
+@pytest.mark.parametrize("pack_state", [None, *Pack.State.values])
+@pytest.mark.parametrize("shoot_state", Shoot.State.values)
+def test_every_state_says_where_the_shoot_stands(photo_state: str, pack_state: str | None, shoot_state: str) -> None:
+    packs = [make_pack(pack_state, done=2)] if pack_state else []
+
+    page = render(make_shoot(shoot_state), [make_photo(photo_state, "too_dark", faces=2)], packs)
+
+    ids = re.findall(r' id="([^"]+)"', page)
+    assert len(ids) == len(set(ids)), "the live script tells parts apart by their ids"
+    sentence = re.search(r'id="sentence">(.*?)</(?:p|div)>', page, re.S)
+    settled_without_pack = pack_state is None and photo_state in {"uploaded", "accepted", "warned"}
+    assert sentence
+    assert sentence[1].strip() or (settled_without_pack and shoot_state == "open"), "only a live page may wait wordless"
+
+
+def test_a_refused_photo_gets_its_reasons_and_a_way_on() -> None:
+    page = render(make_shoot(), [make_photo("refused", "too_dark", "turned_away")])
+
+    assert "Your face is too dark" in page
+    assert "You are looking away" in page
+    assert "Try another photo" in page
+
+
+def test_several_faces_become_a_question_with_one_picture_each() -> None:
+    page = render(make_shoot(), [make_photo("choose_face", "several_faces", faces=3)])
+
+    assert "Which one is you?" in page
+    assert len(re.findall(r'<input type="radio" name="face" value="[012]" required>', page)) == 3
+    assert len(re.findall(r"/faces/[012]\.jpg", page)) == 3
+
+
+def test_headshots_appear_one_by_one_and_the_zip_when_all_are_there() -> None:
+    half = render(make_shoot(), packs=[make_pack("rendering", done=2)])
+    all_of_them = render(make_shoot(), packs=[make_pack("delivered", done=4)])
+
+    assert "2 of 4 headshots are ready" in half
+    assert half.count("<img") == 2
+    assert "download.zip" not in half
+    assert all_of_them.count("<img") == 4
+    assert "download.zip" in all_of_them
+
+
+def test_a_pack_that_did_not_look_like_the_person_says_so() -> None:
+    page = render(make_shoot(), packs=[make_pack("failed", reason="not_alike")])
+
+    assert "did not look enough like you" in page
+
+
+def test_once_everything_is_deleted_no_picture_is_asked_for() -> None:
+    for state in (Shoot.State.PURGING, Shoot.State.PURGED):
+        page = render(make_shoot(state, purge_everything=True), packs=[make_pack("delivered", done=4)])
+
+        assert "<img" not in page
+        assert "/delete/" not in page
+
+
+def test_a_page_whose_photos_are_gone_keeps_its_headshots() -> None:
+    page = render(make_shoot(Shoot.State.PURGED, purged_at=timezone.now()), packs=[make_pack("delivered", done=4)])
+
+    assert page.count("<img") == 4
+    assert "Your photos have been deleted" in page
+    assert "Delete the headshots too" in page

@@ -1,0 +1,219 @@
+"""How packs are made, with the fake engine: leases, the gate, crashes, and purges in mid-work."""
+
+import contextlib
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from headshots import engine
+from headshots.shoots import rendering, waking
+from headshots.shoots.lifecycle import begin_purge
+from headshots.shoots.models import Headshot, Pack
+from headshots.vault.models import Blob
+from headshots.vault.services import read_blob
+from pipeline.engines.fake import FakeEngine
+from pipeline.types import Job, Picture, Progress, Size
+from tests import photos
+from tests.factories import make_preview
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
+
+
+class _Stranger(FakeEngine):
+    """Returns somebody else every time."""
+
+    def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
+        stranger = photos.biden()[: size.height, : size.width]
+        for job in jobs:
+            yield Picture(job, stranger)
+
+
+class _Broken(FakeEngine):
+    """Fails every time it is asked for pictures."""
+
+    def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
+        raise RuntimeError("the card fell out")
+        yield
+
+
+def use(monkeypatch: pytest.MonkeyPatch, fake: FakeEngine) -> None:
+    monkeypatch.setattr(engine, "create_engine", lambda name, weights: fake)
+    engine._engine.cache_clear()
+
+
+def test_a_pack_is_delivered_with_each_headshot_once() -> None:
+    pack = make_preview()
+
+    rendering.render_pack(pack=pack)
+
+    pack.refresh_from_db()
+    rows = list(pack.headshots.all())
+    assert pack.state == Pack.State.DELIVERED
+    assert [row.state for row in rows] == [Headshot.State.DONE] * 4
+    assert len({row.blob_id for row in rows}) == 4
+    assert all(read_blob(row.blob)[:2] == b"\xff\xd8" for row in rows if row.blob)
+    assert all(row.likeness is not None and row.lease_token is None for row in rows)
+
+
+def test_running_the_task_again_changes_nothing() -> None:
+    pack = make_preview()
+    rendering.render_pack(pack=pack)
+    blobs = set(Blob.objects.values_list("pk", flat=True))
+
+    rendering.render_pack(pack=pack)
+
+    assert set(Blob.objects.values_list("pk", flat=True)) == blobs
+
+
+def test_a_lease_that_ran_out_is_taken_over_and_the_late_picture_is_not_stored() -> None:
+    pack = make_preview()
+    pack.state = Pack.State.RENDERING
+    pack.save()
+    (late,) = rendering.claim(pack, 1)
+    Headshot.objects.filter(pk=late.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+
+    rendering.render_pack(pack=pack)
+    blobs = Blob.objects.filter(kind="headshot").count()
+    rendering._keep(pack, late, engine.Finished(late.index, b"late", True, 0.9, []))
+
+    assert Blob.objects.filter(kind="headshot").count() == blobs == 4
+    assert pack.headshots.filter(state=Headshot.State.DONE).count() == 4
+
+
+def test_a_living_lease_keeps_others_away() -> None:
+    pack = make_preview()
+    pack.state = Pack.State.RENDERING
+    pack.save()
+    held = rendering.claim(pack, 1)
+
+    rendering.render_pack(pack=pack)
+
+    pack.refresh_from_db()
+    assert pack.state == Pack.State.RENDERING
+    assert pack.headshots.get(pk=held[0].pk).state == Headshot.State.RENDERING
+    assert pack.headshots.filter(state=Headshot.State.DONE).count() == 3
+
+
+def test_a_stranger_is_never_delivered_and_the_pack_says_why(monkeypatch, settings) -> None:
+    pack = make_preview()
+    use(monkeypatch, _Stranger())
+
+    rendering.render_pack(pack=pack)
+
+    pack.refresh_from_db()
+    assert pack.state == Pack.State.FAILED
+    assert pack.reason == "not_alike"
+    assert pack.reshoots == 2  # 30 % of four, rounded up
+    assert not pack.headshots.filter(state=Headshot.State.DONE).exists()
+    assert not Blob.objects.filter(kind="headshot").exists()
+
+
+def test_an_open_gate_lets_everything_through(monkeypatch, settings) -> None:
+    settings.HEADSHOTS_LIKENESS_MAX_DISTANCE = 10.0
+    pack = make_preview()
+    use(monkeypatch, _Stranger())
+
+    rendering.render_pack(pack=pack)
+
+    pack.refresh_from_db()
+    assert pack.state == Pack.State.DELIVERED
+
+
+def test_an_engine_that_fails_three_times_fails_the_pack(monkeypatch) -> None:
+    pack = make_preview()
+    use(monkeypatch, _Broken())
+
+    with pytest.raises(RuntimeError):
+        rendering.render_pack(pack=pack)
+    for _ in range(rendering.MAX_ATTEMPTS * pack.total):
+        with contextlib.suppress(RuntimeError):
+            rendering.render_pack(pack=pack)
+
+    pack.refresh_from_db()
+    assert (pack.state, pack.reason) == (Pack.State.FAILED, "engine_failed")
+
+
+def test_a_purge_in_mid_work_stores_nothing_more(monkeypatch) -> None:
+    pack = make_preview()
+
+    class PurgedMeanwhile(FakeEngine):
+        def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
+            for picture in super().render(jobs, size, on_progress):
+                begin_purge(pack.shoot)
+                yield picture
+
+    use(monkeypatch, PurgedMeanwhile())
+
+    rendering.render_pack(pack=pack)
+
+    assert not Blob.objects.filter(kind="headshot").exists()
+    assert not pack.headshots.filter(state=Headshot.State.DONE).exists()
+    assert pack.pk not in rendering._sitters
+
+
+def test_nothing_of_a_person_shows_when_their_values_are_printed() -> None:
+    pack = make_preview()
+    rendering.render_pack(pack=pack)
+    photo = rendering._stored_photos(pack.shoot)[0]
+
+    sitter = engine.prepare([photo], engine.PREVIEW)
+
+    for value in (photo, sitter, sitter.subject):
+        assert "array" not in repr(value)
+        assert "\\x" not in repr(value)
+
+
+def test_a_person_is_dropped_from_memory_when_their_pack_ends() -> None:
+    pack = make_preview()
+
+    rendering.render_pack(pack=pack)
+
+    assert pack.pk not in rendering._sitters
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_share_a_pack_and_make_each_headshot_once() -> None:
+    pack = make_preview()
+
+    def work() -> None:
+        try:
+            rendering.render_pack(pack=Pack.objects.select_related("shoot").get(pk=pack.pk))
+        finally:
+            connection.close()
+
+    workers = [threading.Thread(target=work) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+
+    pack.refresh_from_db()
+    assert pack.state == Pack.State.DELIVERED
+    assert Counter(pack.headshots.values_list("state", flat=True)) == {"done": 4}
+    assert Blob.objects.filter(kind="headshot").count() == 4
+
+
+def test_beat_wakes_a_pack_that_nobody_works_on(valkey) -> None:
+    pack = make_preview()
+    Pack.objects.filter(pk=pack.pk).update(queued_at=timezone.now() - timedelta(minutes=1))
+
+    waking.wake_stuck()
+    waking.wake_stuck()
+
+    assert valkey.llen("render") == 1  # once a lease, however often beat looks
+
+
+def test_beat_leaves_a_pack_alone_that_a_worker_holds(valkey) -> None:
+    pack = make_preview()
+    pack.state = Pack.State.RENDERING
+    pack.save()
+    rendering.claim(pack, 1)
+
+    waking.wake_stuck()
+
+    assert valkey.llen("render") == 0

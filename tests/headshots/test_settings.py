@@ -1,0 +1,145 @@
+"""What the environment may say, and what is refused."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.conf import LazySettings
+from django.conf import settings as product
+from django.db.utils import ConnectionHandler
+
+from headshots.web import checks
+
+COMPLETE = {
+    "HEADSHOTS_SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_",
+    "HEADSHOTS_ALLOWED_HOSTS": "headshots.example.org",
+    "HEADSHOTS_REDIS_URL": "redis://cache.example.org:6379/2",
+    "HEADSHOTS_DATABASE_URL": "postgres://name:word@db.example.org:5432/headshots",
+}
+
+
+def run_python(code: list[str], tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A fresh process of the product that sees only this environment."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADSHOTS_")}
+    folders = {f"HEADSHOTS_{name}": str(tmp_path / name) for name in ("DATA_DIR", "SOURCE_RING_DIR", "RESULT_RING_DIR")}
+    return subprocess.run(
+        [sys.executable, *code],
+        cwd=product.BASE_DIR,
+        env={**inherited, **folders, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def run_check(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return run_python(["manage.py", "check", "--deploy", "--fail-level", "ERROR"], tmp_path, **environment)
+
+
+def test_production_starts_clean_with_nothing_but_its_four_settings(tmp_path: Path) -> None:
+    # On a tmpfs, as the vault wants it: else it warns, rightly.
+    ring = {"HEADSHOTS_SOURCE_RING_DIR": "/dev/shm/headshots-test"} if Path("/dev/shm").is_dir() else {}  # noqa: S108
+
+    checked = run_python(["manage.py", "check", "--deploy", "--fail-level", "WARNING"], tmp_path, **COMPLETE, **ring)
+
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.parametrize("name", ["HEADSHOTS_SECRET_KEY", "HEADSHOTS_ALLOWED_HOSTS", "HEADSHOTS_REDIS_URL"])
+def test_production_refuses_to_start_without_what_it_needs(name: str, tmp_path: Path) -> None:
+    checked = run_check(tmp_path, **{key: value for key, value in COMPLETE.items() if key != name})
+
+    assert checked.returncode != 0
+    assert f"{name} is not set" in checked.stderr
+
+
+def test_photos_may_not_live_longer_than_a_day(tmp_path: Path) -> None:
+    checked = run_check(tmp_path, **COMPLETE, HEADSHOTS_SOURCE_TTL_SECONDS="86401")
+
+    assert checked.returncode != 0
+    assert "HEADSHOTS_SOURCE_TTL_SECONDS" in checked.stderr
+
+
+def test_the_web_process_itself_refuses_a_broken_rule(tmp_path: Path) -> None:
+    served = run_python(["-c", "import headshots.asgi"], tmp_path, **COMPLETE, HEADSHOTS_SOURCE_TTL_SECONDS="86401")
+
+    assert served.returncode != 0
+    assert "HEADSHOTS_SOURCE_TTL_SECONDS" in served.stderr
+
+
+def test_one_redis_address_serves_broker_cache_and_live_channel(tmp_path: Path) -> None:
+    code = """
+import json
+from headshots import settings as s
+print(json.dumps([s.CELERY_BROKER_URL, s.CACHES["default"]["LOCATION"], s.DATABASES["default"]["ENGINE"],
+    s.CELERY_BEAT_SCHEDULE["purge what is due"]["schedule"], s.SECURE_SSL_REDIRECT, s.SESSION_COOKIE_SECURE]))
+"""
+    server = run_python(["-c", code], tmp_path, **COMPLETE, HEADSHOTS_SOURCE_TTL_SECONDS="20")
+    laptop = run_python(
+        ["-c", code], tmp_path, HEADSHOTS_DEBUG="1", HEADSHOTS_REDIS_URL="unix:///run/headshots/valkey.sock"
+    )
+
+    redis, socket = COMPLETE["HEADSHOTS_REDIS_URL"], "/run/headshots/valkey.sock"
+    assert json.loads(server.stdout) == [redis, redis, "django.db.backends.postgresql", 1.0, True, True]
+    assert json.loads(laptop.stdout) == [
+        f"redis+socket://{socket}",
+        f"unix://{socket}",
+        "django.db.backends.sqlite3",
+        60.0,
+        False,
+        False,
+    ]
+
+
+@pytest.mark.django_db
+def test_sqlite_waits_for_its_turn_and_blanks_what_it_deletes(tmp_path: Path) -> None:
+    file = {**product.DATABASES["default"], "NAME": tmp_path / "db.sqlite3"}
+    connection = ConnectionHandler({"default": file})["default"]
+
+    def pragma(name: str) -> object:
+        with connection.cursor() as cursor:
+            return cursor.execute(f"PRAGMA {name}").fetchone()[0]
+
+    assert pragma("journal_mode") == "wal"
+    assert pragma("secure_delete") == 1
+    assert pragma("busy_timeout") == 20_000
+    assert connection.transaction_mode == "IMMEDIATE"
+    connection.close()
+
+
+def test_the_data_folder_is_private_and_no_core_is_dumped(tmp_path: Path) -> None:
+    code = "import django, resource; django.setup(); print(resource.getrlimit(resource.RLIMIT_CORE))"
+
+    made = run_python(["-c", code], tmp_path, HEADSHOTS_DEBUG="1", DJANGO_SETTINGS_MODULE="headshots.settings")
+
+    assert made.stdout.strip() == "(0, 0)", made.stderr
+    assert (tmp_path / "DATA_DIR").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("HEADSHOTS_PREVIEW_COUNT", 0, "headshots.E001"),
+        ("HEADSHOTS_LEASE_SECONDS", 0, "headshots.E001"),
+        ("HEADSHOTS_RESULT_DAYS", 0, "headshots.E001"),
+        ("HEADSHOTS_LIKENESS_MAX_DISTANCE", -1.0, "headshots.E002"),
+        ("FILE_UPLOAD_MAX_MEMORY_SIZE", 2_621_440, "headshots.E003"),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused(settings: LazySettings, name: str, value: float, code: str) -> None:
+    setattr(settings, name, value)
+
+    assert [message.id for message in checks.check_work(None)] == [code]
+
+
+def test_only_the_settings_read_the_environment() -> None:
+    readers = [
+        str(path.relative_to(product.BASE_DIR))
+        for path in (Path(product.BASE_DIR) / "headshots").rglob("*.py")
+        if "environ.get" in (text := path.read_text()) or "environ[" in text or "getenv" in text
+    ]
+
+    assert readers == []

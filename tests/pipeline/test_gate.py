@@ -1,0 +1,69 @@
+"""`make` and the likeness gate: what does not look like the person is shot again, then left out."""
+
+import pytest
+
+from pipeline.commands.make import Models, Person, make_headshots
+from pipeline.engines.fake import FakeEngine
+from pipeline.shot_list import load_styles, plan_shots
+from pipeline.types import Job, Picture, Size, SourcePhoto, Subject
+from tests import photos
+
+
+class LateLikeness:
+    """An engine that shows somebody else in the first `wrong` pictures that it makes."""
+
+    name = "late"
+
+    def __init__(self, right: SourcePhoto, other: SourcePhoto, wrong: int) -> None:
+        self._engine, self._wrong = FakeEngine(), wrong
+        self._right, self._other = right, other
+        self.seeds: list[int] = []
+
+    def capacity(self, size: Size) -> int:
+        return 2
+
+    def prepare(self, source_photos, size):
+        return Subject(self.name, size)
+
+    def render(self, jobs, size, on_progress):
+        for job in jobs:
+            source = self._other if len(self.seeds) < self._wrong else self._right
+            self.seeds.append(job.shot.seed)
+            subject = self._engine.prepare([source], size)
+            (picture,) = self._engine.render([Job(subject, job.shot)], size, on_progress)
+            yield Picture(job, picture.pixels)
+
+
+@pytest.fixture
+def reshooting(finder, embedder):
+    """Shoots two headshots with an engine whose first pictures show somebody else."""
+
+    def shoot(wrong: int) -> tuple[list, list[int], list[float]]:
+        astronaut, obama = (
+            SourcePhoto(pixels, finder.find(pixels)[0]) for pixels in (photos.astronaut(), photos.obama())
+        )
+        size = Size(320, 400)
+        engine = LateLikeness(astronaut, obama, wrong)
+        person = Person(engine.prepare([astronaut], size), embedder.embed(astronaut.pixels, astronaut.face))
+        shares: list[float] = []
+        shots = plan_shots(load_styles(), 2, seed=1)
+        made = list(make_headshots(person, shots, size, Models(finder, embedder, engine), shares.append))
+        return made, engine.seeds, shares
+
+    return shoot
+
+
+def test_a_picture_of_somebody_else_is_shot_again_with_a_new_seed(reshooting):
+    made, seeds, shares = reshooting(wrong=1)
+
+    assert [headshot.file for headshot in made] == ["02-executive.jpg", "01-corporate.jpg"]
+    assert len(seeds) == len(set(seeds)) == 3
+    assert made[1].shot.seed == seeds[2]
+    assert max(shares) == 1
+
+
+def test_after_three_attempts_a_picture_is_left_out(reshooting):
+    made, seeds, _ = reshooting(wrong=100)
+
+    assert made == []
+    assert len(seeds) == 6

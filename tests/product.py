@@ -1,0 +1,133 @@
+"""The whole product as a newcomer starts it, and a real browser before it."""
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+CHROMIUM_SWITCHES = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+START_SECONDS = 90
+
+
+@dataclass
+class Product:
+    """A running product: its address, its folders and what it printed."""
+
+    process: "subprocess.Popen[str]"
+    data: Path
+    source_ring: Path
+    result_ring: Path
+    url: str = ""
+    output: list[str] = field(default_factory=list)
+
+    def query(self, sql: str) -> list[tuple[object, ...]]:
+        """Rows of the product's own database, read from outside."""
+        with sqlite3.connect(f"file:{self.data / 'db.sqlite3'}?mode=ro", uri=True, timeout=10) as database:
+            return database.execute(sql).fetchall()
+
+    def worker_pid(self, queue: str) -> int:
+        """The process that reads this queue now."""
+        listed = subprocess.run(["ps", "-ewwo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+        for line in listed.splitlines():
+            pid, parent, command = line.split(None, 2)
+            if int(parent) == self.process.pid and f"-Q {queue}" in command:
+                return int(pid)
+        raise LookupError(f"no worker reads {queue}")
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(30)
+
+
+@pytest.fixture
+def start_product(tmp_path: Path) -> Iterator[Callable[..., Product]]:
+    """A function that starts `run.py` with own folders and the given settings, and waits for its address."""
+    started: list[Product] = []
+
+    def start(**settings: str) -> Product:
+        product = _start(tmp_path, settings)
+        started.append(product)
+        return product
+
+    yield start
+    for product in started:
+        if product.process.poll() is None:
+            product.stop()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
+    if path is None:
+        if os.environ.get("HEADSHOTS_REQUIRE_BROWSER"):
+            pytest.fail("no Chromium on this machine, and this run requires one")
+        pytest.skip("no Chromium on this machine: install the package chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_SWITCHES)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """A fresh visitor; the test fails when a page breaks its own security policy or a script."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    broken: list[str] = []
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    page.on("console", lambda line: broken.append(line.text) if "Content Security Policy" in line.text else None)
+    yield page
+    context.close()
+    assert not broken
+
+
+def _start(tmp_path: Path, settings: dict[str, str]) -> Product:
+    data, source, result = tmp_path / "data", tmp_path / "source-ring", tmp_path / "result-ring"
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADSHOTS_")}
+    weights = os.environ.get("HEADSHOTS_WEIGHTS_DIR")
+    environment = inherited | ({"HEADSHOTS_WEIGHTS_DIR": weights} if weights else {}) | settings
+    environment |= {"HEADSHOTS_SOURCE_RING_DIR": str(source), "HEADSHOTS_RESULT_RING_DIR": str(result)}
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "run.py"), "--port", "0", "--data", str(data), "--no-browser"],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    product = Product(process, data, source, result)
+    threading.Thread(target=_collect, args=(product,), daemon=True).start()
+    give_up = time.monotonic() + START_SECONDS
+    while not product.url:
+        if process.poll() is not None or time.monotonic() > give_up:
+            pytest.fail("the product did not start:\n" + "".join(product.output))
+        time.sleep(0.05)
+    return product
+
+
+def _collect(product: Product) -> None:
+    assert product.process.stdout is not None
+    for line in product.process.stdout:
+        product.output.append(line)
+        if "http://" in line and not product.url:
+            product.url = "http://" + line.split("http://", 1)[1].split()[0].rstrip("/.")
