@@ -9,6 +9,6 @@ import importlib.util
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "insightface", "onnx", "onnxruntime")
 
 
-def missing_packages() -> tuple[str, ...]:
-    """The packages of the extra `gpu` that this engine needs and this environment lacks."""
-    return tuple(name for name in PACKAGES if importlib.util.find_spec(name) is None)
+def missing_packages(needed: tuple[str, ...] = PACKAGES) -> tuple[str, ...]:
+    """Those of the packages, all in the extra `gpu`, that this environment lacks."""
+    return tuple(name for name in needed if importlib.util.find_spec(name) is None)

@@ -54,7 +54,7 @@ class InstantIDConfig:
     device: str = "cuda"
     sampling: Sampling = Sampling()
     tricks: frozenset[Trick] | None = None
-    max_batch: int = 8
+    max_batch: int = 10
     # SDXL's own scale. Exactly 1024 x 1024 is avoided: it makes stock photo watermarks appear (published).
     canvas_pixels: int = 896 * 1152
 

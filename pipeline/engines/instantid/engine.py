@@ -166,7 +166,7 @@ class InstantIDEngine:
 
 
 class BatchProgress:
-    """Turns a batch's share into the share of all jobs. A batch that is tried again in halves goes back to its start."""
+    """Turns a batch's share into that of all jobs. A batch that is tried again in halves starts again."""
 
     def __init__(self, on_progress: Progress, done: int, batch: int, total: int) -> None:
         self._on_progress, self._done, self._batch, self._total = on_progress, done, batch, total

@@ -44,7 +44,7 @@ class Networks:
     resampler: nn.Module
     vae: AutoencoderKL
     text_encoders: tuple[CLIPTextModel, CLIPTextModelWithProjection]
-    tokenizers: tuple[CLIPTokenizer, CLIPTokenizer]
+    tokenizers: tuple[CLIPTokenizer, ...]
     scheduler_config: Config
     device: torch.device
     dtype: torch.dtype
@@ -99,7 +99,7 @@ def assemble(
     resampler: nn.Module,
     vae: AutoencoderKL,
     text_encoders: tuple[CLIPTextModel, CLIPTextModelWithProjection],
-    tokenizers: tuple[CLIPTokenizer, CLIPTokenizer],
+    tokenizers: tuple[CLIPTokenizer, ...],
     scheduler_config: Config,
     device: str,
     dtype: torch.dtype,
