@@ -230,3 +230,9 @@ def test_a_lossy_trick_changes_the_picture_and_keeps_it_finite(files, trick):
 
     assert np.isfinite(latents).all()
     assert np.abs(latents - case.expected["latents"]).max() > LATENTS_TOLERANCE
+
+
+def test_networks_that_visit_the_device_make_the_same_picture(files):
+    networks = load_networks(files, "cpu", torch.float32, CHEAP, offload=True)
+
+    assert_equals_reference(networks, [read_case(networks, NAMES[0])], CHEAP)
