@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import cast
 
 import pipeline
-from pipeline.commands import DONE, CommandFailed, print_json, progress_bar, read_photo
+from pipeline.commands import DONE, CommandFailed, bench_instantid, print_json, progress_bar, read_photo
 from pipeline.engines import EngineName
 from pipeline.weights import Weights
 
@@ -30,6 +30,8 @@ ROOT = Path(pipeline.__file__).resolve().parents[1]
 
 def run(arguments: argparse.Namespace) -> int:
     """Measures, then prints seconds and megabytes."""
+    if arguments.engine == "instantid":
+        return bench_instantid.run(arguments)
     photo = choose_photo(arguments.photo)
     folder = arguments.weights.resolve()
     with progress_bar("Benchmark", total=2, unit="steps") as bar, tempfile.TemporaryDirectory() as out:

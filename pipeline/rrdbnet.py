@@ -1,0 +1,94 @@
+"""Real-ESRGAN's x4 network in torch, with the official names of its weights. Whole pictures only."""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.errors import WeightsError
+
+# x4plus: 16.70 M parameters.
+FEATURES, GROWTH, BLOCKS = 64, 32, 23
+SCALE = 4
+RESIDUAL_SHARE = 0.2
+
+
+def _activate(features: Tensor) -> Tensor:
+    return functional.leaky_relu(features, 0.2)
+
+
+def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, padding=1)
+
+
+class DenseBlock(nn.Module):
+    """Five convolutions, each of which sees what all before it made."""
+
+    def __init__(self, features: int, growth: int) -> None:
+        super().__init__()
+        self.conv1 = _convolution(features, growth)
+        self.conv2 = _convolution(features + growth, growth)
+        self.conv3 = _convolution(features + 2 * growth, growth)
+        self.conv4 = _convolution(features + 3 * growth, growth)
+        self.conv5 = _convolution(features + 4 * growth, features)
+
+    def forward(self, features: Tensor) -> Tensor:
+        seen = features
+        for convolution in (self.conv1, self.conv2, self.conv3, self.conv4):
+            seen = torch.cat([seen, _activate(convolution(seen))], dim=1)
+        return features + RESIDUAL_SHARE * self.conv5(seen)
+
+
+class ResidualBlock(nn.Module):
+    """Three dense blocks and a way around them."""
+
+    def __init__(self, features: int, growth: int) -> None:
+        super().__init__()
+        self.rdb1 = DenseBlock(features, growth)
+        self.rdb2 = DenseBlock(features, growth)
+        self.rdb3 = DenseBlock(features, growth)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features + RESIDUAL_SHARE * self.rdb3(self.rdb2(self.rdb1(features)))
+
+
+class RRDBNet(nn.Module):
+    """(B, 3, H, W), 0..1 -> (B, 3, 4H, 4W), about 0..1."""
+
+    def __init__(self, features: int = FEATURES, growth: int = GROWTH, blocks: int = BLOCKS) -> None:
+        super().__init__()
+        self.conv_first = _convolution(3, features)
+        self.body = nn.Sequential(*(ResidualBlock(features, growth) for _ in range(blocks)))
+        self.conv_body = _convolution(features, features)
+        self.conv_up1 = _convolution(features, features)
+        self.conv_up2 = _convolution(features, features)
+        self.conv_hr = _convolution(features, features)
+        self.conv_last = _convolution(features, 3)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        features = self.conv_first(picture)
+        features = features + self.conv_body(self.body(features))
+        for convolution in (self.conv_up1, self.conv_up2):
+            features = _activate(convolution(functional.interpolate(features, scale_factor=2, mode="nearest")))
+        enlarged: Tensor = self.conv_last(_activate(self.conv_hr(features)))
+        return enlarged
+
+
+def load_rrdbnet(path: Path) -> RRDBNet:
+    """The network in a .safetensors file; its size follows from the tensors' shapes. Raises WeightsError."""
+    try:
+        tensors = load_file(path)
+        features, growth = tensors["conv_first.weight"].shape[0], tensors["body.0.rdb1.conv1.weight"].shape[0]
+        blocks = 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("body."))
+        network = RRDBNet(features, growth, blocks)
+        network.load_state_dict(tensors)
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path} is missing.") from error
+    except (OSError, SafetensorError, KeyError, ValueError, IndexError, RuntimeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise WeightsError(f"{path} holds no x4 RRDBNet: {reason}") from error
+    network.eval().requires_grad_(False)
+    return network
