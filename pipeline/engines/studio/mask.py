@@ -19,6 +19,9 @@ FIRST_LOOK_SIDE = 4.4
 FIRST_LOOK_EYES = 0.36
 BORDER_SHARE = 0.012
 
+# Nobody has less head than this, in heights of the face, above the face.
+MIN_HAIR = 0.18
+
 # The network sees squares of so many face heights around this many face heights below the eyes, each also mirrored,
 # and these opinions weigh so much. Ghosts of a busy background rarely agree; near views know the hair best.
 VIEWS = ((1.9, -0.05, 1.5), (2.35, 0.2, 1.0), (2.9, 0.35, 1.0), (3.7, 0.6, 0.7))
@@ -139,6 +142,10 @@ def _meet_border(
     # repeated pixels.
     above = beyond[(beyond[:, 1] < 0) & (beyond[:, 1] > -near), 0]
     cut.append(np.c_[above, np.zeros(len(above))])
+    face = points.bounds(photo.face.mesh)
+    if face.top < MIN_HAIR * face.height:
+        # So little room above the face holds no head, whatever the network makes of it.
+        cut.append(np.c_[np.linspace(face.left, face.right, 20), np.zeros(20)])
     # The bottom border always cuts: everybody goes on below it, whatever the mask says there.
     reach = 1.6 * points.face_height(photo.face.mesh)
     centre = float(photo.face.mesh[points.NOSE_TIP, 0])
