@@ -27,12 +27,13 @@ OPTIONS = Options(TINY, images=3, size=Size(64, 80), sampling=Sampling(3), devic
 # A machine that has the repository, torch and diffusers, and nothing else of the product.
 BARE_MACHINE = """
 import sys
+from importlib.machinery import PathFinder
 absent = {"cv2", "django", "celery", "ai_edge_litert", "dlib", "scipy", "skimage", "insightface", "onnx", "onnxruntime"}
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in absent:
-            raise ModuleNotFoundError(name, name=name)
-sys.meta_path.insert(0, Absent())
+class Bare(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in absent else PathFinder.find_spec(name, path, target)
+sys.meta_path[sys.meta_path.index(PathFinder)] = Bare
 from pipeline.__main__ import main
 sys.exit(main(sys.argv[1:]))
 """

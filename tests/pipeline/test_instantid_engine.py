@@ -225,6 +225,13 @@ def test_a_missing_file_is_named(config, tmp_path):
         InstantIDEngine(replace(config, weights=replace(config.weights, controlnet=tmp_path)))
 
 
+def test_missing_files_can_be_listed_without_loading_anything(config, tmp_path):
+    assert config.weights.missing() == ()
+    gone = replace(config.weights, adapter=tmp_path / "ip-adapter.safetensors", vae=tmp_path / "vae")
+
+    assert [sentence.split("(")[1] for sentence in gone.missing()] == ["adapter) is missing.", "vae) is missing."]
+
+
 def copy_network(source, target, change):
     """A copy of a network's folder whose tensors went through `change`."""
     target.mkdir()

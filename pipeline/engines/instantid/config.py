@@ -1,6 +1,6 @@
 """How the engine is set up. Imports nothing heavy, so that settings and commands can build one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 
@@ -44,6 +44,11 @@ class WeightFiles:
     vae: Path | None = None
     upscaler: Path | None = None
     lora: Path | None = None
+
+    def missing(self) -> tuple[str, ...]:
+        """One sentence for each file or folder that is not there. Costs nothing; loading checks what is in them."""
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        return tuple(f"{path} ({name}) is missing." for name, path in named.items() if path and not path.exists())
 
 
 @dataclass(frozen=True)

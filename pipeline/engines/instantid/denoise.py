@@ -30,6 +30,7 @@ def denoise(
         conditional = both.conditional()
         scales = torch.tensor([picture.guidance_scale for picture in pictures], device=networks.device)
         guidance = scales[:, None, None, None]
+        control = control_scales(networks, pictures, sampling.steps, tricks)
         guided = Trick.SKIP_IDLE not in tricks or any(picture.guidance_scale != 1 for picture in pictures)
         latents = torch.stack([picture.noise for picture in pictures]).to(networks.device) * scheduler.init_noise_sigma
         for step, timestep in enumerate(scheduler.timesteps):
@@ -37,8 +38,9 @@ def denoise(
             guide = guided and not (Trick.GUIDANCE_CUTOFF in tricks and done > CUTOFF)
             rows = both if guide else conditional
             inputs = scheduler.scale_model_input(torch.cat([latents, latents]) if guide else latents, timestep)
-            control = control_scales(pictures, done, tricks)
-            predicted = predict_noise(networks, inputs.to(networks.dtype), timestep, rows, control, tricks).float()
+            predicted = predict_noise(
+                networks, inputs.to(networks.dtype), timestep, rows, control[step], tricks
+            ).float()
             if guide:
                 without, with_ = predicted.chunk(2)
                 predicted = without + guidance * (with_ - without)
@@ -47,33 +49,46 @@ def denoise(
     return latents
 
 
-def control_scales(pictures: Sequence[Conditions], done: float, tricks: frozenset[Trick]) -> list[float]:
-    """Each picture's ControlNet scale in a step that ends at this share of the steps; 0 beyond its end."""
+def control_scales(
+    networks: Networks, pictures: Sequence[Conditions], steps: int, tricks: frozenset[Trick]
+) -> list[Tensor | None]:
+    """The ControlNet's scale, (B, 1, 1, 1), in each step; a picture's is 0 beyond its end.
+
+    None where the ControlNet need not run. On the device before the loop begins: a copy in it would stop the GPU."""
     ends = control_ends(pictures, tricks)
-    return [picture.control_scale if done <= end else 0.0 for picture, end in zip(pictures, ends, strict=True)]
+    tensors: dict[tuple[float, ...], Tensor | None] = {}
+    scales = []
+    for step in range(steps):
+        done = (step + 1) / steps
+        each = tuple(picture.control_scale if done <= end else 0.0 for picture, end in zip(pictures, ends, strict=True))
+        if each not in tensors:
+            idle = Trick.SKIP_IDLE in tricks and not any(each)
+            row = torch.tensor(each, device=networks.device, dtype=networks.dtype)
+            tensors[each] = None if idle else row[:, None, None, None]
+        scales.append(tensors[each])
+    return scales
 
 
 def predict_noise(
-    networks: Networks, inputs: Tensor, timestep: Tensor, rows: Rows, control: Sequence[float], tricks: frozenset[Trick]
+    networks: Networks, inputs: Tensor, timestep: Tensor, rows: Rows, control: Tensor | None, tricks: frozenset[Trick]
 ) -> Tensor:
-    """(rows, 4, h, w): one pass through ControlNet and UNet."""
+    """(rows, 4, h, w): one pass through ControlNet, unless `control` is None, and UNet."""
     if Trick.CHANNELS_LAST in tricks:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
     if Trick.CUDA_GRAPHS in tricks:
         torch.compiler.cudagraph_mark_step_begin()
     added = {"text_embeds": rows.pooled, "time_ids": rows.time_ids}
     down, mid = None, None
-    if Trick.SKIP_IDLE not in tricks or any(control):
+    if control is not None:
         condition = rows.condition
         if Trick.CACHED_CONDITION not in tricks:
             condition = networks.condition_embedding(condition)
-        scale = torch.tensor(control, device=inputs.device, dtype=inputs.dtype)
         down, mid = networks.controlnet(
             inputs,
             timestep,
             encoder_hidden_states=rows.face,
             controlnet_cond=condition,
-            conditioning_scale=scale.repeat(len(inputs) // len(control))[:, None, None, None],
+            conditioning_scale=control.repeat(len(inputs) // len(control), 1, 1, 1),
             added_cond_kwargs=added,
             cross_attention_kwargs={"keys_values": rows.control_keys},
             return_dict=False,

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
+import diffusers
 import torch
+import transformers
 from diffusers import (
     AutoencoderKL,
     ControlNetModel,
@@ -74,6 +76,10 @@ def load_networks(
     files: WeightFiles, device: str, dtype: torch.dtype, tricks: frozenset[Trick], *, offload: bool = False
 ) -> Networks:
     """All networks, verified, on the device, prepared as the tricks ask. Raises WeightsError."""
+    for library in (diffusers, transformers):
+        # Bars and advice that are no news to whoever reads a worker's log.
+        library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()
     unet, vae, text_encoders, tokenizers, scheduler_config = load_base(files, dtype)
     if files.vae is not None:
         vae = load_network(AutoencoderKL, files.vae, dtype)

@@ -119,8 +119,7 @@ def prepare_networks(networks: Networks, tricks: frozenset[Trick]) -> None:
     if Trick.CHANNELS_LAST in tricks:
         for network in (*both, networks.vae):
             network.to(memory_format=torch.channels_last)
-    if Trick.CUDNN_SEARCH in tricks:
-        torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.benchmark = Trick.CUDNN_SEARCH in tricks
     if Trick.COMPILE in tricks:
         mode = "reduce-overhead" if Trick.CUDA_GRAPHS in tricks else None
         for network in both:
