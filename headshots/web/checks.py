@@ -7,6 +7,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.exceptions import ImproperlyConfigured
 
+from headshots import engine
+
 
 @register(Tags.security)
 def check_work(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
@@ -33,6 +35,12 @@ def check_work(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> lis
             )
         )
     return errors
+
+
+@register(Tags.security)
+def check_engine(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
+    """The engine's settings mean something, and no weight is used against its licence."""
+    return [Error(refusal, id="headshots.E007") for refusal in engine.refusals()]
 
 
 @register(Tags.security)

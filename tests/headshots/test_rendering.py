@@ -42,7 +42,7 @@ class _Broken(FakeEngine):
 
 
 def use(monkeypatch: pytest.MonkeyPatch, fake: FakeEngine) -> None:
-    monkeypatch.setattr(engine, "create_engine", lambda name, weights: fake)
+    monkeypatch.setattr(engine, "create_engine", lambda *_: fake)
     engine._engine.cache_clear()
 
 

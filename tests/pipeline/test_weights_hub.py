@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("huggingface_hub", reason="needs huggingface_hub; enable with: python -m pip install '.[gpu]'")
+from tests.torch_needed import require
+
+require("huggingface_hub")
 
 from pipeline.errors import WeightsError
 from pipeline.weights import Weights, downloads
