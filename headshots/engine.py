@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from django.conf import settings
@@ -236,6 +236,8 @@ def diagnose() -> Diagnosis:
 def refusals() -> list[str]:
     """Why the engine that is set must not run with these settings, found without touching a weight."""
     name, options = _name(), _options()
+    if name not in get_args(EngineName):
+        return [f"There is no engine called {name!r}; known: {', '.join(get_args(EngineName))} (HEADSHOTS_ENGINE)."]
     try:
         weights = _open_weights()
         chosen = choose_engine(weights) if name == "auto" else name

@@ -51,8 +51,10 @@ HEADSHOTS_LICENCE_STATEMENT = env.str("HEADSHOTS_LICENCE_STATEMENT", default="")
 # Money is earned as soon as Stripe's key is a live one.
 HEADSHOTS_STRIPE_SECRET_KEY = env.str("HEADSHOTS_STRIPE_SECRET_KEY", default="").strip()
 HEADSHOTS_LIVE_PAYMENTS = HEADSHOTS_STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
-# None: the distance that was measured (pipeline.likeness). Tests open the gate with a large one.
-HEADSHOTS_LIKENESS_MAX_DISTANCE = env.float("HEADSHOTS_LIKENESS_MAX_DISTANCE", default=None)
+# None: the distance that was measured (pipeline.likeness). `inf` opens the gate for tests; elsewhere a check refuses
+# it. Not env.float: that drops every letter.
+_max_distance = env.str("HEADSHOTS_LIKENESS_MAX_DISTANCE", default="")
+HEADSHOTS_LIKENESS_MAX_DISTANCE = float(_max_distance) if _max_distance else None
 
 # Keys never lie below the data folder: a copy of that folder alone must be noise. Source keys in memory, where there is
 # such a folder; result keys in the user's state folder.
