@@ -409,3 +409,38 @@ def test_large_weights_are_shown_with_their_terms_and_nothing_comes_without_cons
     assert "5.0 MB  non-commercial research; NOT for business  (a test)" in said
     assert "to agree, add --yes" in said
     assert not (tmp_path / "weights").exists()
+
+
+class Terminal(io.StringIO):
+    """A person at a keyboard."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"), [("n\n", "Nothing was downloaded"), ("", "Nothing"), ("y\n", "brush.bin")]
+)
+def test_a_person_at_a_terminal_is_asked(tmp_path, capfd, monkeypatch, answer, outcome):
+    monkeypatch.setattr("pipeline.weights.downloads.PAUSE_SECONDS", 0)
+    catalogue = tmp_path / "own.toml"
+    catalogue.write_text(
+        f"""
+        [weights.brush]
+        url = "http://127.0.0.1:9/brush.bin"
+        file = "brush.bin"
+        bytes = 5000000
+        sha256 = "{"0" * 64}"
+        licence = "CC0-1.0"
+        source = "a test"
+        purpose = "nothing"
+        """
+    )
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
+
+    status = main(["weights", "fetch", "brush", "--catalogue", str(catalogue), "--weights", str(tmp_path / "weights")])
+
+    said = capfd.readouterr().err
+    assert status == WRONG_CALL
+    assert "Download them under these terms? [y/N]" in said
+    assert outcome in said.partition("[y/N]")[2]
