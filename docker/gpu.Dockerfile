@@ -10,12 +10,10 @@ FROM python:3.11-slim-bookworm AS environment
 
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/venv
-COPY docker/requirements.lock /tmp/requirements.lock
-RUN /opt/venv/bin/pip install --no-deps --require-hashes -r /tmp/requirements.lock
-# Before the rest of the extra, by itself: nothing may choose another build of it.
-RUN /opt/venv/bin/pip install torch==2.13.0
 COPY docker/requirements-gpu.lock /tmp/requirements-gpu.lock
-RUN /opt/venv/bin/pip install --no-deps --require-hashes -r /tmp/requirements-gpu.lock
+# torch first and by itself: nothing may choose another build of it. The lock holds the product's own packages too.
+RUN /opt/venv/bin/pip install torch==2.13.0 \
+    && /opt/venv/bin/pip install --no-deps --require-hashes -r /tmp/requirements-gpu.lock
 
 FROM python:3.11-slim-bookworm
 
