@@ -17,8 +17,7 @@ SETTINGS = {
     "HEADSHOTS_INSTANTID_CANVAS_PIXELS": str(OPTIONS.canvas_pixels),
     "HEADSHOTS_INSTANTID_MAX_BATCH": str(OPTIONS.max_batch),
 }
-FOLDERS = ("sdxl_configs", "sdxl_vae", "instantid_controlnet", "antelopev2")
-CHECKPOINT = "realvisxl"
+FOLDERS = ("realvisxl", "sdxl_configs", "sdxl_vae", "instantid_controlnet", "antelopev2")
 CONVERTED = {"instantid_adapter": "adapter", "realesrgan_full": "upscaler"}
 
 
@@ -36,7 +35,7 @@ class TinyWeights:
 
     def write_catalogue(self) -> None:
         """Pins the source files as they are now."""
-        entries = [describe(name, self.source / name, self.source) for name in (CHECKPOINT, *FOLDERS, *CONVERTED)]
+        entries = [describe(name, self.source / name, self.source) for name in (*FOLDERS, *CONVERTED)]
         self.catalogue.write_text("\n".join(['[hubs.tiny]\nrepository = "tests/tiny"\nrevision = "main"\n', *entries]))
 
     def install(self) -> Weights:
@@ -60,15 +59,14 @@ def build_tiny_weights(folder: Path) -> TinyWeights:
 
 
 def write_sources(source: Path) -> None:
-    """One folder a weight, the checkpoint in one file as they are shared."""
+    """One folder a weight, in the layout that a checkpoint in diffusers' format has."""
     import torch
 
     from pipeline.rrdbnet import RRDBNet
-    from tests.single_file import write_single_file
 
-    (source / "realvisxl").mkdir()
-    write_single_file(GOLDEN / "base", source / "realvisxl" / "checkpoint.safetensors")
-    shutil.copytree(GOLDEN / "base", source / "sdxl_configs", ignore=shutil.ignore_patterns("*.safetensors"))
+    shutil.copytree(GOLDEN / "base", source / "realvisxl")
+    (source / "sdxl_configs").mkdir()
+    shutil.copyfile(GOLDEN / "base" / "model_index.json", source / "sdxl_configs" / "model_index.json")
     shutil.copytree(GOLDEN / "base" / "vae", source / "sdxl_vae")
     shutil.copytree(GOLDEN / "instantid" / "ControlNetModel", source / "instantid_controlnet")
     (source / "antelopev2").mkdir()
@@ -86,9 +84,9 @@ def describe(name: str, folder: Path, source: Path) -> str:
     lines = [f"[weights.{name}]", 'hub = "tiny"', 'licence = "none"', 'source = "a test"', 'purpose = "noise"']
     lines.append(f"business = {str(name != 'antelopev2').lower()}")
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    if name not in FOLDERS:
+    if name in CONVERTED:
         (path,) = files
-        lines += [f'convert = "{CONVERTED.get(name, "")}"', *describe_file(path, source, source)]
+        lines += [f'convert = "{CONVERTED[name]}"', *describe_file(path, source, source)]
     else:
         tables = [", ".join(describe_file(path, source, folder)) for path in files]
         lines += [f'folder = "{name}"', "files = [", *(f"  {{ {table} }}," for table in tables), "]"]

@@ -86,7 +86,7 @@ def damage_missing(tiny: TinyWeights) -> None:
 
 
 def damage_truncated(tiny: TinyWeights) -> None:
-    path = tiny.directory / "realvisxl" / "checkpoint.safetensors"
+    path = tiny.directory / "realvisxl" / "unet" / "diffusion_pytorch_model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
 
 
