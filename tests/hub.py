@@ -20,12 +20,15 @@ class Hub:
     large      those that the hub keeps apart: HEAD sends elsewhere and names a sha256
     cut_after  bytes after which each transfer of such a file ends, as a bad line would
     ranges     whether parts can be asked for
+    tickets    whether each address in the storage is good for one transfer only, as one that expires
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
     large: set[str] = field(default_factory=set)
     cut_after: int | None = None
     ranges: bool = True
+    tickets: bool = False
+    valid: set[str] = field(default_factory=set)
     lies: dict[str, bytes] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     url: str = ""
@@ -55,7 +58,10 @@ class Handler(BaseHTTPRequestHandler):
     def name(self) -> str:
         """What is asked for, as the hub's `files` name it."""
         found = RESOLVE.fullmatch(self.path)
-        return f"{found['repository']}/{found['path']}" if found else self.path.removeprefix("/storage/")
+        return f"{found['repository']}/{found['path']}" if found else self.plain_path().removeprefix("/storage/")
+
+    def plain_path(self) -> str:
+        return self.path.partition("?")[0]
 
     def do_HEAD(self) -> None:
         hub, name = self.server.hub, self.name()
@@ -69,7 +75,8 @@ class Handler(BaseHTTPRequestHandler):
         if name in hub.large:
             self.send_response(302)
             # Another host, as the hub's storage is: its client follows redirects within the hub itself.
-            self.send_header("Location", f"http://localhost:{self.server.server_port}/storage/{name}")
+            hub.valid.add(ticket := f"?ticket={len(hub.asked)}")
+            self.send_header("Location", f"http://localhost:{self.server.server_port}/storage/{name}{ticket}")
             self.send_header("X-Linked-Size", str(len(content)))
             self.send_header("X-Linked-Etag", f'"{hashlib.sha256(content).hexdigest()}"')
         else:
@@ -83,7 +90,12 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         hub, name = self.server.hub, self.name()
         wanted = self.headers.get("Range", "")
-        hub.asked.append(f"GET {self.path} {wanted}".strip())
+        hub.asked.append(f"GET {self.plain_path()} {wanted}".strip())
+        ticket = self.path.removeprefix(self.plain_path())
+        if hub.tickets and ticket not in hub.valid:
+            self.send_error(403)
+            return
+        hub.valid.discard(ticket)
         content = hub.lies.get(name, hub.files.get(name))
         if content is None:
             self.send_error(404)
