@@ -20,12 +20,15 @@ class Hub:
     large      those that the hub keeps apart: HEAD sends elsewhere and names a sha256
     cut_after  bytes after which each transfer of such a file ends, as a bad line would
     ranges     whether parts can be asked for
+    tickets    whether each address in the storage is good for one transfer only, as one that expires
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
     large: set[str] = field(default_factory=set)
     cut_after: int | None = None
     ranges: bool = True
+    tickets: bool = False
+    valid: set[str] = field(default_factory=set)
     lies: dict[str, bytes] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     url: str = ""
@@ -35,57 +38,80 @@ class Hub:
         self.large = self.large | {name} if large else self.large - {name}
 
 
+class Server(ThreadingHTTPServer):
+    """Holds the hub that its handlers speak for."""
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.hub = hub
+        hub.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """HEAD describes a file as the hub does, GET sends it."""
+
+    server: Server
+
+    def log_message(self, *_words: object) -> None:
+        pass
+
+    def name(self) -> str:
+        """What is asked for, as the hub's `files` name it."""
+        found = RESOLVE.fullmatch(self.path)
+        return f"{found['repository']}/{found['path']}" if found else self.plain_path().removeprefix("/storage/")
+
+    def plain_path(self) -> str:
+        return self.path.partition("?")[0]
+
+    def do_HEAD(self) -> None:
+        hub, name = self.server.hub, self.name()
+        hub.asked.append(f"HEAD {self.path}")
+        if name not in hub.files:
+            self.send_response(404)
+            self.send_header("X-Error-Code", "EntryNotFound")
+            self.end_headers()
+            return
+        content = hub.files[name]
+        if name in hub.large:
+            self.send_response(302)
+            # Another host, as the hub's storage is: its client follows redirects within the hub itself.
+            hub.valid.add(ticket := f"?ticket={len(hub.asked)}")
+            self.send_header("Location", f"http://localhost:{self.server.server_port}/storage/{name}{ticket}")
+            self.send_header("X-Linked-Size", str(len(content)))
+            self.send_header("X-Linked-Etag", f'"{hashlib.sha256(content).hexdigest()}"')
+        else:
+            self.send_response(200)
+            blob = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+            self.send_header("ETag", f'"{blob}"')
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("Content-Length", str(0 if name in hub.large else len(content)))
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        hub, name = self.server.hub, self.name()
+        wanted = self.headers.get("Range", "")
+        hub.asked.append(f"GET {self.plain_path()} {wanted}".strip())
+        ticket = self.path.removeprefix(self.plain_path())
+        if hub.tickets and ticket not in hub.valid:
+            self.send_error(403)
+            return
+        hub.valid.discard(ticket)
+        content = hub.lies.get(name, hub.files.get(name))
+        if content is None:
+            self.send_error(404)
+            return
+        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and hub.ranges else 0
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        self.wfile.write(content[start:] if hub.cut_after is None else content[start : start + hub.cut_after])
+
+
 @contextmanager
 def serve_hub() -> Iterator[Hub]:
     """A hub that answers until the block ends."""
     hub = Hub()
-
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *_words: object) -> None:
-            pass
-
-        def do_HEAD(self) -> None:
-            hub.asked.append(f"HEAD {self.path}")
-            found = RESOLVE.fullmatch(self.path)
-            name = f"{found['repository']}/{found['path']}" if found else ""
-            if name not in hub.files:
-                self.send_response(404)
-                self.send_header("X-Error-Code", "EntryNotFound")
-                self.end_headers()
-                return
-            content = hub.files[name]
-            if name in hub.large:
-                self.send_response(302)
-                # Another host, as the hub's storage is: its client follows redirects within the hub itself.
-                self.send_header("Location", f"http://localhost:{server.server_port}/storage/{name}")
-                self.send_header("X-Linked-Size", str(len(content)))
-                self.send_header("X-Linked-Etag", f'"{hashlib.sha256(content).hexdigest()}"')
-            else:
-                self.send_response(200)
-                blob = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-                self.send_header("ETag", f'"{blob}"')
-            self.send_header("X-Repo-Commit", COMMIT)
-            self.send_header("Content-Length", str(0 if name in hub.large else len(content)))
-            self.end_headers()
-
-        def do_GET(self) -> None:
-            wanted = self.headers.get("Range", "")
-            hub.asked.append(f"GET {self.path} {wanted}".strip())
-            found = RESOLVE.fullmatch(self.path)
-            name = f"{found['repository']}/{found['path']}" if found else self.path.removeprefix("/storage/")
-            content = hub.lies.get(name, hub.files.get(name))
-            if content is None:
-                self.send_error(404)
-                return
-            start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and hub.ranges else 0
-            self.send_response(206 if start else 200)
-            self.send_header("Content-Length", str(len(content) - start))
-            self.end_headers()
-            part = content[start:] if hub.cut_after is None else content[start : start + hub.cut_after]
-            self.wfile.write(part)
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    hub.url = f"http://127.0.0.1:{server.server_port}"
+    server = Server(hub)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield hub

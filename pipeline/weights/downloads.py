@@ -1,6 +1,7 @@
 """Single files from the Hugging Face hub and from addresses of their own: looked up, resumed, verified."""
 
 import hashlib
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -94,29 +95,34 @@ def ask_hub(origin: HubFile, endpoint: str | None) -> Remote:
     )
 
 
-def download(remote: Remote, name: str, directory: Path, on_bytes: Callable[[int], None]) -> Path:
+def download(
+    locate: Callable[[], Remote], name: str, directory: Path, on_bytes: Callable[[int], None]
+) -> tuple[Path, Remote]:
     """The file, whole and verified, under a name for drafts in `directory`; goes on with what an earlier call left.
 
-    `on_bytes` hears how many of its bytes are here. Raises WeightsError; what came so far stays for the next call,
-    unless it turned out to be another file."""
+    Addresses of the hub's storage expire: when one is refused, `locate` is asked for another. `on_bytes` hears how
+    many bytes are here. Raises WeightsError; what came so far stays, unless it turned out to be another file."""
+    remote, is_new = locate(), True
     identity = remote.sha256 or remote.blob or remote.url
     partial = directory / f"{PARTIAL_PREFIX}{hashlib.sha256(f'{name} {identity}'.encode()).hexdigest()[:16]}"
-    failures, reason = 0, ""
-    while remote.bytes is None or not partial.exists() or partial.stat().st_size < remote.bytes:
-        before = partial.stat().st_size if partial.exists() else 0
+    failures = 0
+    while remote.bytes is None or size_of(partial) < remote.bytes:
+        before, reason = size_of(partial), "the connection ended early"
         try:
             transfer(remote, partial, on_bytes)
             if remote.bytes is None:
                 break
         except urllib.error.HTTPError as error:
             reason = f"the server says {error.code} {error.reason}"
-            if error.code < 500:
+            if error.code < 500 and is_new:
                 failures = ATTEMPTS
-        except (HTTPException, TimeoutError, ConnectionError, urllib.error.URLError) as error:
+            elif error.code < 500:
+                remote, is_new = locate(), True
+                continue
+        except (HTTPException, TimeoutError, ConnectionError, ssl.SSLError, urllib.error.URLError) as error:
             reason = str(error) or type(error).__name__
-        else:
-            reason = "the connection ended early"
-        came = (partial.stat().st_size if partial.exists() else 0) - before
+        is_new = False
+        came = size_of(partial) - before
         failures = 0 if came > 0 and failures < ATTEMPTS else failures + 1
         if failures >= ATTEMPTS:
             raise WeightsError(
@@ -125,12 +131,16 @@ def download(remote: Remote, name: str, directory: Path, on_bytes: Callable[[int
         if came <= 0:
             time.sleep(PAUSE_SECONDS)
     verify(remote, name, partial)
-    return partial
+    return partial, remote
+
+
+def size_of(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def transfer(remote: Remote, partial: Path, on_bytes: Callable[[int], None]) -> None:
     """Appends to the partial file what it still lacks, as far as the connection carries."""
-    here = partial.stat().st_size if partial.exists() else 0
+    here = size_of(partial)
     request = urllib.request.Request(remote.url, headers={**remote.headers, "Accept-Encoding": "identity"})  # noqa: S310
     if here:
         request.add_header("Range", f"bytes={here}-")

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -45,6 +46,7 @@ class Plan:
     weights: tuple[Weight, ...]
     archives: tuple[Archive, ...]
     downloads: tuple[Download, ...]
+    endpoint: str | None = None
 
     @property
     def bytes(self) -> int:
@@ -73,7 +75,7 @@ def make_plan(
         if not isinstance(pinned.origin, Member)
         for wanted in [_as_pinned_here(pinned, lock.files.get(pinned.file))]
     ]
-    return Plan(tuple(weights), tuple(needed_archives([pinned for _, pinned in files])), tuple(downloads))
+    return Plan(tuple(weights), tuple(needed_archives([pinned for _, pinned in files])), tuple(downloads), endpoint)
 
 
 def _as_pinned_here(pinned: PinnedFile, pin: Pin | None) -> PinnedFile:
@@ -106,8 +108,9 @@ def carry_out(plan: Plan, faulty_files: FaultyFiles, directory: Path, on_progres
         done += sum(archive.bytes for archive in needed_archives(members))
         for each in downloads:
             name = each.pinned.file
-            draft = download(each.remote, name, directory, on_bytes)
-            settle(draft, each.weight, each.pinned, directory, each.remote.revision)
+            # Not the plan's address: since then a person may have read the terms and other files have come.
+            draft, remote = download(partial(look_up, each.pinned, plan.endpoint), name, directory, on_bytes)
+            settle(draft, each.weight, each.pinned, directory, remote.revision)
             done += each.remote.bytes or 0
     on_progress(1.0)
 

@@ -113,6 +113,22 @@ def test_a_cut_off_transfer_goes_on_where_it_ended(weights, hub):
     assert [line.partition("bytes=")[2] for line in gets(hub)] == ["", "300000-", "600000-", "900000-"]
 
 
+def test_an_address_that_expired_meanwhile_is_asked_for_again(weights, hub):
+    hub.tickets, hub.cut_after = True, 600_000
+
+    fetch(weights, hub, "large")
+
+    assert weights.path("large").read_bytes() == LARGE
+
+
+def test_an_address_that_is_refused_at_once_is_given_up(weights, hub):
+    plan = weights.plan(["large"], hub.url)
+    hub.lies["somebody/model/net.safetensors"] = None
+
+    with pytest.raises(WeightsError, match="the server says 404"):
+        weights.fetch(["large"], lambda share: None, plan)
+
+
 def test_a_later_fetch_goes_on_with_what_an_earlier_one_left(weights, hub):
     plan = weights.plan(["large"], hub.url)
 
