@@ -17,7 +17,7 @@ from django.conf import settings
 
 from pipeline import intake, photo_rules
 from pipeline.doctor import examine
-from pipeline.engines import EngineName, choose_engine, create_engine
+from pipeline.engines import OFFERED, EngineName, choose_engine, create_engine
 from pipeline.engines.instantid.options import InstantIDOptions, needed_weights
 from pipeline.errors import Cancelled, DeviceLost, PhotoRefused, PipelineError, Reason
 from pipeline.shot_list import load_styles, plan_shots
@@ -249,7 +249,7 @@ def refusals() -> list[str]:
     """Why the engine that is set must not run with these settings, found without touching a weight."""
     name, options = _name(), _options()
     if name not in get_args(EngineName):
-        return [f"There is no engine called {name!r}; known: {', '.join(get_args(EngineName))} (HEADSHOTS_ENGINE)."]
+        return [f"There is no engine called {name!r}; known: {', '.join(OFFERED)} (HEADSHOTS_ENGINE)."]
     try:
         weights = _open_weights()
         chosen = choose_engine(weights) if name == "auto" else name

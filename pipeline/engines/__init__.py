@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Literal, get_args
+from typing import Literal
 
 from pipeline.engines.instantid import missing_packages
 from pipeline.engines.instantid.options import PARTS_GROUP, InstantIDOptions, build_config, needed_weights
@@ -11,6 +11,8 @@ from pipeline.types import Engine, Progress
 from pipeline.weights import Weights
 
 EngineName = Literal["auto", "studio", "instantid", "fake"]
+# What people are told they can choose; the fake one is for tests.
+OFFERED = ("auto", "studio", "instantid")
 
 STUDIO_MODULES = ("cv2", "scipy", "ai_edge_litert", "dlib")
 STUDIO_WEIGHTS = ("blazeface_short", "blazeface_full", "face_mesh", "person_mask", "dlib_face")
@@ -61,7 +63,7 @@ def create_engine(
         # Before 12 GB are hashed.
         choose_mode(options.device)
         return InstantIDEngine(build_config(weights, options), on_progress)
-    raise EngineUnavailable(f"There is no engine called {name!r}; known: {', '.join(get_args(EngineName))}.")
+    raise EngineUnavailable(f"There is no engine called {name!r}; known: {', '.join(OFFERED)}.")
 
 
 def choose_engine(weights: Weights) -> EngineName:
