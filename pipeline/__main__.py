@@ -48,6 +48,7 @@ def build_parser() -> Parser:
 
     add_check(add("check", "Will these photos do? Finds the faces, measures them, says what is wrong."))
     add_make(add("make", "Make headshots of the person in these photos."))
+    add_upscale(add("upscale", "Enlarge a picture four times with Real-ESRGAN."))
     doctor = add("doctor", "Which engines can run here, what is missing, and under which licence each weight stands.")
     doctor.add_argument("--json", action="store_true", help="print JSON")
     weights = add("weights", "Fetch the weights that are not here yet.")
@@ -79,6 +80,20 @@ def add_make(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="print the manifest")
 
 
+def add_upscale(command: argparse.ArgumentParser) -> None:
+    command.add_argument("source", type=Path, metavar="IN", help="JPEG, PNG, WebP or HEIC")
+    command.add_argument("target", type=Path, metavar="OUT", help="file to write: .png, or .jpg at quality 95")
+    command.add_argument(
+        "--tile", type=positive, metavar="N", help="tiles of N x N px at most; smaller needs less memory"
+    )
+    command.add_argument(
+        "--blend", type=share, default=0.0, metavar="0..1", help="how much plain enlargement is mixed in"
+    )
+    command.add_argument("--grain", type=natural, default=0, metavar="N", help="deviation of added grain, of 255 (0)")
+    command.add_argument("--network", type=Path, metavar="FILE", help="another x4 network than the fetched one")
+    command.add_argument("--json", action="store_true", help="print size and seconds as JSON")
+
+
 def natural(text: str) -> int:
     """0 or more."""
     if not text.isdecimal():
@@ -91,6 +106,17 @@ def positive(text: str) -> int:
     if natural(text) == 0:
         raise argparse.ArgumentTypeError("0 pictures are no pictures")
     return int(text)
+
+
+def share(text: str) -> float:
+    """0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return value
 
 
 def main(words: Sequence[str]) -> int:

@@ -183,6 +183,11 @@ class Progress(Protocol):
     def __call__(self, share: float) -> None: ...
 
 
+def within(on_progress: Progress, start: float, share: float) -> Progress:
+    """A callback for a part of the work that begins at `start` and is `share` of the whole."""
+    return lambda part: on_progress(start + part * share)
+
+
 class Engine(Protocol):
     """Makes headshots. Implementations: studio, fake (tests), instantid."""
 

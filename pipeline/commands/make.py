@@ -20,6 +20,7 @@ from pipeline.commands import (
     progress_bar,
     read_photo,
     tell,
+    write_atomically,
 )
 from pipeline.engines import EngineName, create_engine
 from pipeline.errors import FaceNotFound, PhotoRefused
@@ -45,6 +46,7 @@ from pipeline.types import (
     Status,
     Style,
     Subject,
+    within,
 )
 from pipeline.weights import Weights
 
@@ -199,11 +201,6 @@ def make_headshots(
                 started = time.perf_counter()
 
 
-def within(on_progress: Progress, start: float, share: float) -> Progress:
-    """A callback for a part of the work that begins at `start` and is `share` of the whole."""
-    return lambda part: on_progress(start + part * share)
-
-
 def describe_headshot(headshot: Headshot, size: Size) -> dict[str, str | int | float | None]:
     """The headshot as the manifest knows it; `file` lies beside the manifest."""
     return {
@@ -215,13 +212,3 @@ def describe_headshot(headshot: Headshot, size: Size) -> dict[str, str | int | f
         "likeness": headshot.likeness,
         "seconds": round(headshot.seconds, 3),
     }
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """The file is whole or not there. Raises CommandFailed."""
-    draft = path.with_name(f".{path.name}.part")
-    try:
-        draft.write_bytes(data)
-        draft.replace(path)
-    except OSError as error:
-        raise CommandFailed(f"{path}: {error.strerror}") from error

@@ -157,9 +157,7 @@ def paint_office(canvas: Canvas) -> Floats:
     while x < 0.1:
         width = chance.uniform(0.13, 0.19)
         pane = canvas.panel(x, -0.1, x + width - 0.022, 0.64)
-        scene = mix(
-            scene, canvas.fill(colour(228, 236, 243)), pane * (1 - 0.35 * np.clip(canvas.y / 0.64, 0, 1))
-        )
+        scene = mix(scene, canvas.fill(colour(228, 236, 243)), pane * (1 - 0.35 * np.clip(canvas.y / 0.64, 0, 1)))
         x += width
     wall = canvas.panel(x, -0.1, 1.0, 0.7)
     scene = mix(scene, canvas.fill(colour(186, 181, 173)) * (1 + 0.25 * canvas.x)[..., None], wall)
