@@ -3,7 +3,7 @@
 
 run.py [--port N] [--data DIR] [--no-browser]   the whole product, until Ctrl-C
 run.py test [--full] [pytest's arguments]       the tests, --full with the long ones
-run.py make|check|upscale|bench|weights ...             the pipeline's command line, as `python -m pipeline` takes it
+run.py make|check|upscale|bench|weights ...     the pipeline's command line, as `python -m pipeline` takes it
 run.py doctor                                   what can run here and what is missing
 run.py manage ...                               Django's commands, with the environment that the services have
 """

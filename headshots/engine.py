@@ -181,7 +181,7 @@ def capacity(size: Size) -> int:
 
 def render(sitter: Sitter, shots: Sequence[PlannedShot], size: Size, on_progress: Progress) -> Iterator[Finished]:
     """One finished picture a shot, in order, each held against the person by the likeness gate."""
-    from pipeline.finish import encode_jpeg
+    from pipeline.finish import encode
     from pipeline.likeness import ACCEPT_DISTANCE, judge_likeness, likeness_score
 
     max_distance = settings.HEADSHOTS_LIKENESS_MAX_DISTANCE or ACCEPT_DISTANCE
@@ -190,7 +190,7 @@ def render(sitter: Sitter, shots: Sequence[PlannedShot], size: Size, on_progress
         likeness = judge_likeness(picture.pixels, sitter.reference, _finder(), _embedder(), max_distance)
         yield Finished(
             index=picture.job.shot.index,
-            jpeg=encode_jpeg(picture.pixels),
+            jpeg=encode(picture.pixels, picture.digital_source),
             accepted=likeness.accepted,
             likeness=None if likeness.distance is None else likeness_score(likeness.distance),
             reasons=list(likeness.reasons),

@@ -6,6 +6,7 @@ PipelineError
 ├── SeveralFaces        somebody has to say which face is meant
 ├── WeightsError        a weight is missing, truncated or not the one that was pinned
 ├── EngineUnavailable   this engine cannot run here; the text says what is missing
+├── SigningFailed       a picture's credentials cannot be written or read
 └── Cancelled           the caller's progress callback asked to stop
 """
 
@@ -58,6 +59,10 @@ class WeightsError(PipelineError):
 
 class EngineUnavailable(PipelineError):
     """This engine cannot run here; the text says what is missing."""
+
+
+class SigningFailed(PipelineError):
+    """A picture's credentials cannot be written or read."""
 
 
 class Cancelled(PipelineError):

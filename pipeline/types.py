@@ -169,12 +169,21 @@ class Job:
     shot: Shot
 
 
+class DigitalSource(StrEnum):
+    """How a picture came about, in the words of IPTC's list of digital source types."""
+
+    TRAINED = "trainedAlgorithmicMedia"
+    COMPOSITE_WITH_TRAINED = "compositeWithTrainedAlgorithmicMedia"
+    COMPOSITE = "composite"
+
+
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A finished rendering of one job."""
+    """A finished rendering of one job, and what it has to be marked as."""
 
     job: Job
     pixels: Pixels = field(repr=False)
+    digital_source: DigitalSource = DigitalSource.TRAINED
 
 
 class Progress(Protocol):

@@ -26,7 +26,7 @@ from pipeline.engines import EngineName, create_engine
 from pipeline.errors import FaceNotFound, PhotoRefused
 from pipeline.faces.embed import FaceEmbedder, embedding_distance
 from pipeline.faces.find import FaceFinder
-from pipeline.finish import encode_jpeg
+from pipeline.finish import encode
 from pipeline.intake import clean_photo, load_pixels
 from pipeline.likeness import ACCEPT_DISTANCE, judge_likeness, likeness_score
 from pipeline.photo_rules import judge
@@ -194,7 +194,7 @@ def make_headshots(
                 if likeness.accepted:
                     passed += 1
                     score = None if likeness.distance is None else likeness_score(likeness.distance)
-                    jpeg = encode_jpeg(picture.pixels)
+                    jpeg = encode(picture.pixels, picture.digital_source)
                     yield Headshot(picture.job.shot, jpeg, score, time.perf_counter() - started)
                 else:
                     pending.append(shot)

@@ -1,7 +1,6 @@
 """`upscale`: a picture four times as wide and high."""
 
 import argparse
-import io
 import time
 from pathlib import Path
 
@@ -19,14 +18,14 @@ from pipeline.commands import (
     write_atomically,
 )
 from pipeline.decoder import TooLarge, UnsupportedFormat, read_image
-from pipeline.finish import encode_jpeg
+from pipeline.finish import FileFormat, encode
 from pipeline.rrdb_weights import read_rrdb, verify_official
 from pipeline.tiles import MIN_TILE_PX
-from pipeline.types import Pixels
+from pipeline.types import DigitalSource, Pixels
 from pipeline.upscale import DEFAULT_TILE_PX, MAX_INPUT_PIXELS, Network, load_network, upscale
 from pipeline.weights import Weights
 
-ENCODERS = (".png", ".jpg", ".jpeg")
+ENCODERS: dict[str, FileFormat] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -45,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
             pixels, network, advance(bar), tile_px=tile_px, plain_share=arguments.blend, grain=arguments.grain
         )
     seconds = time.perf_counter() - started
-    write_atomically(target, encode(enlarged, target.suffix.lower()))
+    write_atomically(target, encode(enlarged, DigitalSource.COMPOSITE_WITH_TRAINED, ENCODERS[target.suffix.lower()]))
     height, width = enlarged.shape[:2]
     if arguments.json:
         print_json({"file": str(target), "width": width, "height": height, "seconds": round(seconds, 2)})
@@ -77,12 +76,3 @@ def open_network(file: Path | None, weights: Weights) -> Network:
     if file.suffix == ".pth":
         verify_official(file)
     return OnnxNetwork(read_rrdb(file))
-
-
-def encode(pixels: Pixels, ending: str) -> bytes:
-    """The picture as a file of that kind."""
-    if ending != ".png":
-        return encode_jpeg(pixels)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=4)
-    return buffer.getvalue()
