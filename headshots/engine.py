@@ -4,6 +4,7 @@ Everything heavy is imported where it is used: the web process loads no model an
 """
 
 import io
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -67,6 +68,8 @@ __all__ = [
 ]
 
 _CROP_PX = 192
+# A decoder may take 1.5 GB: the third upload at the same moment waits its turn.
+_decoding = threading.BoundedSemaphore(2)
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,8 @@ class Finished:
 
 def clean_upload(data: bytes) -> bytes:
     """The photo re-encoded from its pixels: upright, sRGB, no metadata. Raises PhotoRefused."""
-    return intake.clean_photo(data).data
+    with _decoding:
+        return intake.clean_photo(data).data
 
 
 def check(photo: bytes) -> CheckedPhoto:

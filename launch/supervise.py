@@ -67,8 +67,9 @@ class Knock:
     def gave_sign(self) -> bool:
         now = time.monotonic()
         if self._line is None and now >= self._next:
-            self._next = now + self._seconds
             self._line = self._ask()
+            # Nobody there yet: a service that just starts is worth asking often.
+            self._next = now + (self._seconds if self._line else min(self._seconds, 0.05))
         if self._line is None:
             return False
         try:

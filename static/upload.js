@@ -109,7 +109,7 @@
   }
 
   zone.classList.add("enhanced");
-  form.querySelector("[data-drop-hint]").hidden = false;
+  form.querySelector("[data-drop-hint]").hidden = matchMedia("(pointer: coarse)").matches;
   input.addEventListener("change", () => add([...input.files]));
   for (const name of ["dragenter", "dragover"]) zone.addEventListener(name, () => zone.classList.add("over"));
   for (const name of ["dragleave", "drop"]) zone.addEventListener(name, () => zone.classList.remove("over"));

@@ -58,6 +58,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the slow tests out, unless --full, an own -m expression or a test named by hand asks for them."""
+    # Playwright keeps an event loop running in this thread for as long as its browser lives: whoever brings an own
+    # loop comes first.
+    items.sort(key=lambda item: "chromium" in getattr(item, "fixturenames", ()))
     named = any("::" in argument for argument in config.args)
     if config.getoption("--full") or config.getoption("-m") or named:
         return

@@ -1,11 +1,16 @@
 """When a worker's heart beats, and what stops it."""
 
+import os
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from headshots import heart
+from headshots.celery import app
 
 
 class Clock:
@@ -86,3 +91,64 @@ def test_the_file_is_touched_while_the_heart_beats_and_ages_after(tmp_path: Path
 
 def test_progress_outside_of_a_worker_is_allowed() -> None:
     heart.progress()
+
+
+# A worker of the real application, with two tasks of its own.
+WORKER = """
+import time, django
+django.setup()
+from headshots import heart
+from headshots.celery import app
+
+@app.task(name="tests.hang")
+def hang(seconds):
+    time.sleep(seconds)
+
+@app.task(name="tests.plod")
+def plod(seconds):
+    for _ in range(seconds * 10):
+        time.sleep(0.1)
+        heart.progress()
+
+app.worker_main(["worker", "--pool", "solo", "-Q", "tests", "-n", "tests@%h", "--without-gossip", "--without-mingle"])
+"""
+
+
+@pytest.fixture
+def running_worker(tmp_path: Path, valkey_server: Path) -> Iterator[Path]:
+    """The heart file of a real worker that allows its tasks one second of silence."""
+    environment = os.environ | {"HEADSHOTS_HANG_SECONDS": "1", "HEADSHOTS_RUN_DIR": str(tmp_path)}
+    with (tmp_path / "log").open("w") as log:
+        worker = subprocess.Popen([sys.executable, "-c", WORKER], env=environment, stdout=log, stderr=log)
+    file = tmp_path / "tests.heart"
+    deadline = time.monotonic() + 60
+    while not file.exists():
+        assert worker.poll() is None, (tmp_path / "log").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    yield file
+    worker.kill()
+    worker.wait()
+
+
+def touches(file: Path, seconds: float) -> int:
+    """How often the file is touched from now on."""
+    times = set()
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        times.add(file.stat().st_mtime_ns)
+        time.sleep(0.1)
+    return len(times) - 1
+
+
+def test_a_real_workers_file_ages_while_its_task_hangs(running_worker: Path) -> None:
+    assert touches(running_worker, 5) >= 1, "idle"
+
+    app.send_task("tests.plod", args=[6], queue="tests")
+    assert touches(running_worker, 5) >= 1, "busy, with progress"
+
+    app.send_task("tests.hang", args=[10], queue="tests")
+    time.sleep(5)
+    assert touches(running_worker, 5) == 0, "hanging"
+
+    assert touches(running_worker, 8) >= 1, "idle again"

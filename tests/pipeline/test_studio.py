@@ -199,13 +199,13 @@ def test_another_process_makes_the_same_pixels(engine, astronaut, weights, tmp_p
     np.testing.assert_array_equal(np.load(tmp_path / "made.npy"), picture.pixels)
 
 
-def test_the_head_stands_upright_in_the_middle_with_the_eyes_at_two_fifths(headshots, finder):
+def test_the_head_stands_upright_in_the_middle_with_the_eyes_above_it(headshots, finder):
     for name, pixels in headshots.items():
         face = finder.find(pixels)[0]
         right, left = points.eye_centres(face.mesh)
         eyes = (right + left) / 2
         assert abs(eyes[0] / SMALL.width - 0.5) < 0.12, name
-        assert 0.33 < eyes[1] / SMALL.height < 0.52, name
+        assert 0.31 < eyes[1] / SMALL.height < 0.5, name
         assert abs(points.roll_degrees(face.mesh)) < 4, name
         assert 0.28 < points.face_height(face.mesh) / SMALL.height < 0.62, name
 
@@ -222,6 +222,18 @@ def test_no_gap_shows_below_a_person_however_tight_the_photo_ends(engine, astron
 
     middle = portrait.alpha.shape[1] // 2
     assert portrait.alpha[-4:, middle - 30 : middle + 30].min() > 0.9
+
+
+def test_a_photo_of_hardly_more_than_the_face_fills_the_frame(engine, astronaut):
+    box = points.bounds(astronaut.face.mesh)
+    left, top = int(box.left) - 4, int(box.top) - 4
+    pixels = astronaut.pixels[top : int(box.bottom) + 5, left : int(box.right) + 5].copy()
+    mesh = np.asarray(astronaut.face.mesh - (left, top, 0), np.float32)
+
+    (portrait,) = engine.prepare([SourcePhoto(pixels, replace(astronaut.face, mesh=mesh))], SMALL).portraits
+
+    middle = portrait.alpha[:, SMALL.width // 3 : -SMALL.width // 3]
+    assert middle[[3, -4]].min() > 0.9
 
 
 def test_a_tilted_head_is_levelled_and_its_frame_stays_inside_the_photo_where_the_border_cuts(astronaut):
@@ -299,10 +311,12 @@ def test_a_neighbour_is_not_carried_into_the_picture(engine, finder):
 
 
 def test_importing_the_engine_loads_no_heavy_library():
-    script = (
-        "import sys, pipeline.engines.studio; "
-        "heavy = {'cv2', 'scipy', 'dlib', 'ai_edge_litert', 'torch'}; sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
-    )
+    script = """if True:
+        import sys
+        import pipeline.engines.studio
+        heavy = {"cv2", "scipy", "dlib", "ai_edge_litert", "torch"} & set(sys.modules)
+        sys.exit(str(heavy) if heavy else 0)
+    """
 
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
 

@@ -33,8 +33,10 @@ NATURAL_CHROMA = (11.0, 30.0)
 CAST_SHARE = 0.75
 GREY_CHROMA = 3.0
 
-# Exposure is read off the eyes' whites, which are alike in all people, never off the skin.
+# A face is underexposed when the whites of its eyes, alike in all people, and its highlights are dim: dark skin in
+# good light has bright eyes, and smiling eyes show little white below bright skin.
 DIM_EYES = 56.0
+DIM_FACE = 76.0
 BURNT_FACE = 90.0
 
 
@@ -113,8 +115,8 @@ def correct_cast(picture: Floats, skin: Skin) -> Floats:
 
 
 def correct_exposure(lab: Floats, skin: Skin, whites: float) -> Floats:
-    """Lightness lifted when even the whites of the eyes are dim, lowered when the face burns; within the band."""
-    lift = float(np.clip((DIM_EYES - whites) * 0.5, 0, MAX_LIGHTEN - 1))
+    """Lightness lifted when the whites of the eyes and the face are dim, lowered when it burns; within the band."""
+    lift = float(np.clip(0.5 * min(DIM_EYES - whites, DIM_FACE - skin.p95), 0, MAX_LIGHTEN - 1))
     if skin.p95 > BURNT_FACE:
         lift = -float(np.clip((skin.p95 - BURNT_FACE) * 0.7, 0, MAX_DARKEN - 2))
     return move_lightness(lab, skin.lightness, lift)
@@ -131,11 +133,16 @@ def move_lightness(lab: Floats, lightness: float, change: float) -> Floats:
     return moved
 
 
+def restore_skin(lab: Floats, area: NDArray[np.bool_], lightness: float) -> Floats:
+    """The picture with the skin's median lightness brought back to this."""
+    now = float(np.median(lab[..., 0][area]))
+    return move_lightness(lab, now, lightness - now)
+
+
 def hold_in_band(lab: Floats, area: NDArray[np.bool_], source: Skin) -> Floats:
     """The picture with the skin's median lightness brought back into the band around the photo's."""
     now = float(np.median(lab[..., 0][area]))
-    allowed = float(np.clip(now, source.lightness - MAX_DARKEN, source.lightness + MAX_LIGHTEN))
-    return move_lightness(lab, now, allowed - now)
+    return restore_skin(lab, area, float(np.clip(now, source.lightness - MAX_DARKEN, source.lightness + MAX_LIGHTEN)))
 
 
 def skin_likeness(lab: Floats, area: NDArray[np.bool_], skin: Skin, spread: float) -> Floats:

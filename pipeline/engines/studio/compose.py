@@ -14,11 +14,10 @@ from pipeline.engines.studio.filters import (
     resize,
     to_display,
     to_lab,
-    wide_blur,
 )
 from pipeline.engines.studio.filters import to_linear as linear
 from pipeline.engines.studio.prepare import Portrait
-from pipeline.engines.studio.sets import OWN_BACKGROUND, SETS, Set, paint_set
+from pipeline.engines.studio.sets import OWN_BACKGROUND, SETS, Set, hang, paint_set
 from pipeline.faces import points
 from pipeline.types import Pixels, Shot, Style
 
@@ -34,7 +33,7 @@ def compose(portrait: Portrait, shot: Shot) -> Pixels:
     # Not hash(): it differs from process to process.
     chance = np.random.default_rng([shot.seed, zlib.crc32(style.set.encode())])
     if style.set == OWN_BACKGROUND:
-        scenery, behind = OWN_SET, np.clip(resize(portrait.background, shape), 0, None)
+        scenery, behind = OWN_SET, hang(portrait.background, shape)
     else:
         scenery, behind = SETS[style.set], paint_set(style.set, shape, chance)
     person = _under_lamps(portrait, style, scenery, behind)
@@ -66,7 +65,7 @@ def _under_lamps(portrait: Portrait, style: Style, scenery: Set, behind: Floats)
     tint = (style.tint * (1 - 0.6 * face))[..., None]
     person *= 1 + tint * (np.clip(ambient, 0.5, 1.6) - 1)
 
-    rim = np.clip(1 - wide_blur(alpha, 0.012 * side), 0, 1) * alpha
+    rim = np.clip(1 - blur(alpha, 0.012 * side), 0, 1) * alpha
     away = resize(np.ascontiguousarray(portrait.shape[..., 0]) * -np.sign(key[0]), shape)
     above = resize(np.ascontiguousarray(portrait.shape[..., 1]), shape)
     rows = np.linspace(0, 1, shape[0], dtype=np.float32)[:, None]
@@ -74,8 +73,8 @@ def _under_lamps(portrait: Portrait, style: Style, scenery: Set, behind: Floats)
     rim *= 0.15 + 1.2 * np.clip(person.mean(axis=2), 0, 0.6)
     person += (1.6 * style.rim * rim)[..., None] * colour(*scenery.rim_light)
 
-    wrap = (style.wrap * np.clip(1 - wide_blur(alpha, 0.007 * side), 0, 1) * alpha)[..., None]
-    return np.asarray(person + (np.clip(wide_blur(behind, 0.02 * side), 0, 1) - person) * wrap, np.float32)
+    wrap = (style.wrap * np.clip(1 - blur(alpha, 0.007 * side), 0, 1) * alpha)[..., None]
+    return np.asarray(person + (np.clip(blur(behind, 0.02 * side), 0, 1) - person) * wrap, np.float32)
 
 
 def _face(portrait: Portrait, shape: tuple[int, int]) -> Floats:
@@ -91,7 +90,7 @@ def _with_shadow(behind: Floats, alpha: Floats, depth: float) -> Floats:
     if depth <= 0:
         return behind
     height, width = alpha.shape
-    shadow = wide_blur(alpha, 0.045 * float(np.sqrt(alpha.size)))
+    shadow = blur(alpha, 0.045 * float(np.sqrt(alpha.size)))
     down, right = round(0.015 * height), round(0.012 * width)
     shadow = np.pad(shadow, ((down, 0), (right, 0)), mode="edge")[:height, :width]
     return np.asarray(behind * (1 - depth * shadow)[..., None], np.float32)

@@ -14,18 +14,20 @@ from pipeline.types import Mesh, Pixels, Size
 # In face heights (forehead top to chin). A square holds 2.7, a 4:5 portrait a little more shoulder.
 SQUARE_HEIGHT = 2.7
 PORTRAIT_EXTRA = 0.4
-EYES_BELOW_TOP = 1.14
+EYES_BELOW_TOP = (1.0, 1.2)
+HEADROOM = 0.32
 MIN_HEADROOM = 0.17
+USUAL_CROWN = -0.8
 CONTACT_COST = 1.6
 
 # A tilted head is levelled, never wholly: people look alive with a little tilt.
-MAX_LEVELLED_DEGREES = 20.0
+MAX_LEVELLED_DEGREES = 30.0
 LEVELLED_SHARE = 0.85
 IGNORED_ROLL_DEGREES = 1.5
 
 # What the search may change, dearest last: the height of the eyes, the centring, the size of the head.
-ZOOMS = np.concatenate([[1.0, 1.05, 1.1, 1.15, 1.2], np.arange(0.98, 0.44, -0.02)])
-EYE_SHIFTS = np.array([0, 0.02, 0.04, 0.06, 0.08, 0.10, 0.12, 0.15, -0.02, -0.04, -0.06, -0.09])
+ZOOMS = np.concatenate([[1.0, 1.05, 1.1, 1.15, 1.2], np.arange(0.98, 0.35, -0.02)])
+EYE_SHIFTS = np.array([0, 0.02, 0.04, 0.06, 0.08, 0.10, 0.12, 0.14, 0.16, 0.18, -0.02, -0.04, -0.06, -0.09])
 SIDE_SHIFTS = np.linspace(-0.09, 0.09, 13)
 
 
@@ -78,7 +80,7 @@ def rotation(degrees: float) -> NDArray[np.float64]:
 
 
 def frame_head(mesh: Mesh, size: Size, outline: Outline) -> Frame:
-    """The best frame around a head: level, eyes at two fifths, tighter only where the photo's border cuts the person.
+    """The best frame around a head: level, eyes above the middle, tighter only where the photo's border cuts the body.
 
     So no border of the photo is ever seen on the person; beyond the person the set takes over."""
     unit = points.face_height(mesh)
@@ -91,12 +93,13 @@ def frame_head(mesh: Mesh, size: Size, outline: Outline) -> Frame:
     zoom, eye_shift, side_shift = np.meshgrid(ZOOMS, EYE_SHIFTS, SIDE_SHIFTS, indexing="ij")
     zoom, eye_shift, side_shift = zoom.ravel(), eye_shift.ravel(), side_shift.ravel()
     heights = height * zoom
-    tops = -(EYES_BELOW_TOP / height + eye_shift) * heights
+    hair_top = USUAL_CROWN if crown is None else crown
+    eyes_below_top = float(np.clip(HEADROOM - hair_top, *EYES_BELOW_TOP))
+    tops = -(eyes_below_top / height + eye_shift) * heights
     lefts = side_shift * height - 0.5 * aspect * heights
-    cost = 1.2 * np.abs(1 - zoom) + 0.8 * np.abs(eye_shift) + 1.1 * np.abs(side_shift)
-    if crown is not None:
-        # Hair cut off at the top is the first thing one sees.
-        cost += 2.5 * np.clip(MIN_HEADROOM - (crown - tops), 0, 0.4)
+    cost = 0.8 * np.abs(1 - zoom) + 2.5 * (1 - zoom) ** 2 + 0.8 * np.abs(eye_shift) + 1.1 * np.abs(side_shift)
+    # Hair cut off at the top is the first thing one sees.
+    cost += 2.5 * np.clip(MIN_HEADROOM - (hair_top - tops), 0, 0.4)
     cost += 60 * _depth_inside(cut, lefts, tops, heights * aspect, heights)
     contact = (outline.contact - anchor) @ turn.T / unit
     cost += CONTACT_COST * _depth_inside(contact[::7], lefts, tops, heights * aspect, heights)

@@ -24,20 +24,18 @@ DECORRELATED = np.array(
 
 
 def blur(values: Floats, sigma: float) -> Floats:
-    """Gaussian, sigma in pixels; the edge pixels go on outside."""
+    """Gaussian, sigma in pixels; the edge pixels go on outside.
+
+    A large one is taken on a reduced picture: nothing fine survives it, and at 4K it would take seconds."""
     if sigma <= 0.05:
         return values
-    return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), np.float32)
-
-
-def wide_blur(values: Floats, sigma: float) -> Floats:
-    """Gaussian of a large sigma, taken on a reduced picture: nothing fine survives it anyway."""
     step = int(sigma / 4)
     if step < 2:
-        return blur(values, sigma)
+        return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), np.float32)
     height, width = values.shape[:2]
     small = resize(values, (max(2, height // step), max(2, width // step)))
-    return resize(blur(small, sigma / step), (height, width))
+    soft = cv2.GaussianBlur(small, (0, 0), sigma / step, borderType=cv2.BORDER_REPLICATE)
+    return resize(np.asarray(soft, np.float32), (height, width))
 
 
 def box(values: Floats, radius: float) -> Floats:

@@ -19,13 +19,16 @@ FIRST_LOOK_SIDE = 4.4
 FIRST_LOOK_EYES = 0.36
 BORDER_SHARE = 0.012
 
+# Nobody has less head than this, in heights of the face, above the face.
+MIN_HAIR = 0.18
+
 # The network sees squares of so many face heights around this many face heights below the eyes, each also mirrored,
 # and these opinions weigh so much. Ghosts of a busy background rarely agree; near views know the hair best.
 VIEWS = ((1.9, -0.05, 1.5), (2.35, 0.2, 1.0), (2.9, 0.35, 1.0), (3.7, 0.6, 0.7))
 VIEW_FEATHER = 16
 
 # Nearer than this to somebody's head or body axis, in face heights, is theirs even before a person behind them.
-OWN_REACH = 0.75
+OWN_HAIR, OWN_BODY = 0.95, 0.75
 
 
 class PersonMask:
@@ -88,9 +91,10 @@ def share_of(mesh: Mesh, others: Sequence[Mesh], matrix: NDArray[np.float64], sh
     for other in others:
         distance = _distance_to_body(other, matrix, shape)
         if other[points.NOSE_TIP, 1] < mesh[points.NOSE_TIP, 1] - 0.3 * unit:
-            # Whose head is clearly higher stands behind: this person's head and shoulders cover the other's body.
-            head = _distance_to_body(other, matrix, shape, head_only=True)
-            distance = np.minimum(head, np.maximum(distance, OWN_REACH))
+            # Whose head is clearly higher stands behind: this person's hair and shoulders cover the other's body.
+            hair = _distance_to_body(mesh, matrix, shape, head_only=True) < OWN_HAIR
+            distance = np.where(hair | (own < OWN_BODY), np.inf, distance)
+            distance = np.minimum(distance, _distance_to_body(other, matrix, shape, head_only=True))
         distances.append(distance)
     theirs = np.minimum.reduce(distances)
     return np.asarray(1 / (1 + np.exp(np.clip((own - theirs) * 24, -60, 60))), np.float32)
@@ -128,13 +132,20 @@ def _meet_border(
     rows, columns = np.nonzero(person)
     places = np.c_[columns + 0.5, rows + 0.5, np.ones(len(rows))] @ inverse.T
     inside = (places > 0).all(axis=1) & (places < (width, height)).all(axis=1)
-    places, rows = places[inside], rows[inside]
+    beyond, places, rows = places[~inside], places[inside], rows[inside]
     near = BORDER_SHARE * min(width, height) + 1.5 / np.hypot(*matrix[:, 0])
     x, y = places.T
 
     cut = [np.c_[np.zeros((x < near).sum()), y[x < near]]]
     cut.append(np.c_[np.full((x > width - near).sum(), width), y[x > width - near]])
-    cut.append(np.c_[x[y < near], np.zeros((y < near).sum())])
+    # Hair that ends just below the top border is not cut. Where it is, the network sees it go on in the border's
+    # repeated pixels.
+    above = beyond[(beyond[:, 1] < 0) & (beyond[:, 1] > -near), 0]
+    cut.append(np.c_[above, np.zeros(len(above))])
+    face = points.bounds(photo.face.mesh)
+    if face.top < MIN_HAIR * face.height:
+        # So little room above the face holds no head, whatever the network makes of it.
+        cut.append(np.c_[np.linspace(face.left, face.right, 20), np.zeros(20)])
     # The bottom border always cuts: everybody goes on below it, whatever the mask says there.
     reach = 1.6 * points.face_height(photo.face.mesh)
     centre = float(photo.face.mesh[points.NOSE_TIP, 0])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.engines.studio.filters import Floats, Shape, blur, colour, convolve, resize, wide_blur
+from pipeline.engines.studio.filters import Floats, Shape, blur, colour, convolve, resize
 
 PAINT_HEIGHT = 420
 
@@ -74,7 +74,13 @@ def paint_set(name: str, shape: Shape, chance: np.random.Generator) -> Floats:
     canvas = Canvas((x + 0.5 - columns / 2) / rows, (y + 0.5) / rows, chance)
     if chance.random() < 0.5:
         canvas = Canvas(np.ascontiguousarray(-canvas.x), canvas.y, chance)
-    return np.clip(resize(SETS[name].paint(canvas), shape), 0, None)
+    return hang(SETS[name].paint(canvas), shape)
+
+
+def hang(scene: Floats, shape: Shape) -> Floats:
+    """The painted scene at the size of the frame."""
+    # Cubic enlargement of a gradient leaves a faint weave; the blur is finer than anything painted.
+    return np.clip(blur(resize(scene, shape), 0.5 * shape[0] / scene.shape[0]), 0, None)
 
 
 def out_of_focus(scene: Floats, radius: float) -> Floats:
@@ -123,7 +129,7 @@ def paint_linen(canvas: Canvas) -> Floats:
     along = canvas.x + slant * (canvas.y - 0.4) + chance.uniform(-0.06, 0.06)
     light = np.clip((along + 0.42) * 6, 0, 1) * np.clip((0.44 - along) * 6, 0, 1)
     bars = 1 - 0.55 * np.clip(1 - np.abs(along - 0.02) / 0.022, 0, 1)
-    window = wide_blur(np.asarray(light * bars, np.float32), 0.045 * canvas.shape[0])
+    window = blur(np.asarray(light * bars, np.float32), 0.045 * canvas.shape[0])
     scene = scene * (0.74 + 0.40 * window)[..., None] * (0.97 + 0.06 * window[..., None] * (colour(255, 244, 226)))
     return np.asarray(scene * (1 - 0.22 * np.clip(canvas.y - 0.55, 0, 1) / 0.45)[..., None], np.float32)
 
@@ -211,8 +217,8 @@ def surroundings(picture: Floats, alpha: Floats) -> Floats:
     weight = np.clip((blur(open_, 0.006 * side) - 0.85) / 0.15, 0, 1) ** 2
     filled, known = np.zeros_like(small), np.zeros_like(weight)
     for reach in (0.006, 0.018, 0.05, 0.13, 0.30):
-        spread = wide_blur(np.ascontiguousarray(small * weight[..., None]), reach * side)
-        amount = wide_blur(weight, reach * side)
+        spread = blur(np.ascontiguousarray(small * weight[..., None]), reach * side)
+        amount = blur(weight, reach * side)
         share = np.clip(amount * 8, 0, 1) * (1 - known)
         filled += share[..., None] * spread / (amount[..., None] + 1e-4)
         known += share
