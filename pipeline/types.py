@@ -35,6 +35,9 @@ class Size:
 # Four by five at about one megapixel; square on request.
 PREVIEW = Size(896, 1120)
 PREVIEW_SQUARE = Size(1024, 1024)
+# 4K: the long edge has 3,840 px.
+PREMIUM = Size(3072, 3840)
+PREMIUM_SQUARE = Size(3840, 3840)
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,25 @@ class Style:
     monochrome: bool = False
 
 
+class Framing(StrEnum):
+    """How near the person is and where they stand in the picture."""
+
+    CLASSIC = "classic"
+    CLOSE = "close"
+    LEFT = "left"
+    RIGHT = "right"
+    TIGHT = "tight"
+
+
+class Light(StrEnum):
+    """Where the lamps stand: as the look has them, nearer the camera, to the side, or above."""
+
+    KEY = "key"
+    FRONT = "front"
+    SIDE = "side"
+    HIGH = "high"
+
+
 @dataclass(frozen=True)
 class Shot:
     """One headshot to be made: the same shot of the same subject gives the same pixels."""
@@ -147,6 +169,8 @@ class Shot:
     index: int
     style: Style
     seed: int
+    framing: Framing = Framing.CLASSIC
+    light: Light = Light.KEY
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -192,6 +216,10 @@ class Progress(Protocol):
     def __call__(self, share: float) -> None: ...
 
 
+def ignore_progress(share: float) -> None:
+    """For callers that wait however long it takes."""
+
+
 def within(on_progress: Progress, start: float, share: float) -> Progress:
     """A callback for a part of the work that begins at `start` and is `share` of the whole."""
     return lambda part: on_progress(start + part * share)
@@ -206,7 +234,7 @@ class Engine(Protocol):
         """How many pictures of this size the engine likes to make at once."""
         ...
 
-    def prepare(self, photos: Sequence[SourcePhoto], size: Size) -> Subject:
+    def prepare(self, photos: Sequence[SourcePhoto], size: Size, on_progress: Progress = ignore_progress) -> Subject:
         """The person in these photos (best first), ready for `render`. Raises FaceNotFound."""
         ...
 
