@@ -76,6 +76,10 @@ def add_make(command: argparse.ArgumentParser) -> None:
     command.add_argument("--engine", choices=get_args(EngineName), default="auto", metavar="auto|studio")
     command.add_argument("--face", type=natural, metavar="INDEX", help="who is meant, when a photo shows several")
     command.add_argument("--seed", type=natural, default=0, metavar="N", help="same seed, same pictures (0)")
+    command.add_argument("--size", choices=("preview", "4k"), default="preview", help="4k: 3,840 px high (preview)")
+    command.add_argument("--format", choices=("jpeg", "png"), default="jpeg", help="(jpeg)")
+    command.add_argument("--sign-key", type=Path, metavar="PEM", help="key that signs the pictures (one for tests)")
+    command.add_argument("--sign-certificates", type=Path, metavar="PEM", help="its certificates, its own first")
     command.add_argument("--square", action="store_true", help="square pictures instead of 4:5")
     command.add_argument("--json", action="store_true", help="print the manifest")
 

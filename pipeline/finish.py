@@ -14,6 +14,7 @@ from pipeline.signing import SOURCE_TYPES, Credential, Identity, read_credential
 from pipeline.types import Box, DigitalSource, Pixels
 
 FileFormat = Literal["jpeg", "png"]
+ENDINGS = {"jpeg": "jpg", "png": "png"}
 MIME = {"jpeg": "image/jpeg", "png": "image/png"}
 
 QUALITY = 95

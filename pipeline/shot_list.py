@@ -7,11 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.types import Shot, Style
+from pipeline.types import Framing, Light, Shot, Style
 
 STYLES_FILE = Path(__file__).with_name("styles.toml")
 # Seeds fit a signed 32 bit column of any database.
 SEED_LIMIT = 2**31
+# Framing and light of each turn through the looks. Both change from turn to turn, seven framings and four lights:
+# after 28 turns every pair has been there once. The first turn is the looks as they are.
+TURNS = tuple(
+    (list(Framing)[turn % len(Framing)], list(Light)[turn % len(Light)]) for turn in range(len(Framing) * len(Light))
+)
 
 
 def load_styles() -> tuple[Style, ...]:
@@ -23,16 +28,22 @@ def load_styles() -> tuple[Style, ...]:
 def plan_shots(styles: Sequence[Style], count: int, seed: int) -> tuple[Shot, ...]:
     """`count` shots, the styles in turn, no seed twice. The same arguments give the same list.
 
-    A longer list begins with the shorter one. Raises ValueError without a style or with a negative count or seed."""
+    Each turn through the styles has a framing and a light of its own, so no two shots share set, framing and light.
+    A longer list begins with the shorter one. Raises ValueError without a style, with a negative count or seed, and
+    when that many distinct shots cannot be made of the styles."""
     if not styles:
         raise ValueError("a shot list needs at least one style")
     if count < 0:
         raise ValueError(f"a shot list of {count} shots")
+    if count > len(styles) * len(TURNS):
+        raise ValueError(f"{len(styles)} styles make {len(styles) * len(TURNS)} distinct shots, not {count}")
     chance = np.random.default_rng(seed)
     seeds: dict[int, None] = {}
     while len(seeds) < count:
         seeds[int(chance.integers(SEED_LIMIT))] = None
-    return tuple(Shot(index, styles[index % len(styles)], each) for index, each in enumerate(seeds))
+    return tuple(
+        Shot(index, styles[index % len(styles)], each, *TURNS[index // len(styles)]) for index, each in enumerate(seeds)
+    )
 
 
 def reshoot(shot: Shot, attempt: int) -> Shot:

@@ -57,6 +57,10 @@ class Box:
     def height(self) -> float:
         return self.bottom - self.top
 
+    def scaled(self, factor: float) -> "Box":
+        """The same rectangle where the photo is so much larger."""
+        return Box(self.left * factor, self.top * factor, self.right * factor, self.bottom * factor)
+
 
 @dataclass(frozen=True, eq=False)
 class Face:
@@ -149,8 +153,10 @@ class Framing(StrEnum):
     CLASSIC = "classic"
     CLOSE = "close"
     LEFT = "left"
-    RIGHT = "right"
     TIGHT = "tight"
+    RIGHT = "right"
+    TIGHT_LEFT = "tight_left"
+    TIGHT_RIGHT = "tight_right"
 
 
 class Light(StrEnum):

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from pipeline.upscale import Network
 
 
+# Its multiples fall evenly between whole numbers and repeat with no period.
+GOLDEN_RATIO = (5**0.5 - 1) / 2
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class StudioSubject(Subject):
     """One person cut out of each of their photos, best first."""
@@ -94,8 +98,13 @@ class StudioEngine:
                 raise ValueError(f"prepared by {subject.engine}, not by {self.name}")
             if subject.size != size:
                 raise ValueError(f"prepared for {subject.size}, not for {size}")
-            portrait = subject.portraits[job.shot.index % len(subject.portraits)]
+            portrait = subject.portraits[choose_photo(job.shot.index, len(subject.portraits))]
             source = DigitalSource.COMPOSITE_WITH_TRAINED if portrait.enlarged else DigitalSource.COMPOSITE
             picture = Picture(job, compose(portrait, job.shot, self._threads), source)
             on_progress(done / len(jobs))
             yield picture
+
+
+def choose_photo(index: int, photos: int) -> int:
+    """Which photo a shot is made from: in turn, but never in step with the looks, which come in turn too."""
+    return int(index * GOLDEN_RATIO % 1 * photos)

@@ -28,14 +28,14 @@ from pipeline.engines.studio.filters import to_linear as linear
 from pipeline.engines.studio.fine import strips
 from pipeline.engines.studio.prepare import Portrait
 from pipeline.engines.studio.sets import OWN_BACKGROUND, SETS, Set, hang, paint_set
-from pipeline.engines.studio.setups import arrange_lamps, place_person
+from pipeline.engines.studio.setups import arrange_lamps, light_set, place_person
 from pipeline.faces import points
 from pipeline.types import Framing, Pixels, Shot, Style
 
 GRAIN = 0.0045
 MONOCHROME_GRAIN = 0.009
 GRAIN_ROWS = 1920
-OWN_SET = Set(lambda canvas: canvas.fill(colour(128, 128, 128)))
+OWN_SET = Set(lambda canvas: canvas.fill(colour(128, 128, 128)), steadiness=0.6)
 STEPS = 4096
 
 
@@ -84,6 +84,7 @@ def compose(portrait: Portrait, shot: Shot, threads: int = 2) -> Pixels:
         scenery, behind = OWN_SET, hang(portrait.background, shape)
     else:
         scenery, behind = SETS[style.set], paint_set(style.set, shape, chance)
+    behind = behind * np.float32(light_set(shot.light, scenery.steadiness))
     lighting = _light(portrait, style, scenery, behind)
     small = _paint(linear(portrait.person), portrait.alpha, lighting)
     grading = _grade(small, portrait, style)

@@ -14,11 +14,17 @@ PLACES = {
     Framing.CLASSIC: (1.0, 0.0),
     Framing.CLOSE: (1.12, 0.0),
     Framing.LEFT: (1.16, -0.075),
+    Framing.TIGHT: (1.3, 0.0),
     Framing.RIGHT: (1.16, 0.075),
-    Framing.TIGHT: (1.28, 0.0),
+    Framing.TIGHT_LEFT: (1.34, -0.11),
+    Framing.TIGHT_RIGHT: (1.34, 0.11),
 }
 # The row that stays where it is, from the top: near it, so that hair keeps its room.
 FIXED_ROW = 0.2
+
+
+# The light on the set, against the look's own: lamps near the camera reach it, lamps at the side or above do not.
+SET_LIGHT = {Light.KEY: 1.0, Light.FRONT: 1.3, Light.SIDE: 0.62, Light.HIGH: 0.8}
 
 
 def place_person(framing: Framing, shape: Shape) -> NDArray[np.float64] | None:
@@ -28,6 +34,11 @@ def place_person(framing: Framing, shape: Shape) -> NDArray[np.float64] | None:
         return None
     height, width = shape
     return np.array([[zoom, 0, width * (0.5 * (1 - zoom) + aside)], [0, zoom, height * FIXED_ROW * (1 - zoom)]])
+
+
+def light_set(light: Light, steadiness: float) -> float:
+    """The factor on the light of a set, nearer to 1 the steadier its brightness has to be (0..1)."""
+    return float(SET_LIGHT[light] ** (1 - steadiness))
 
 
 def arrange_lamps(style: Style, light: Light) -> Style:
