@@ -34,6 +34,7 @@ from pipeline.types import (
     SourcePhoto,
     Style,
     Subject,
+    ignore_progress,
 )
 from pipeline.weights import DEFAULT_DIR, Weights
 
@@ -171,11 +172,11 @@ def engine_name() -> str:
     return _engine().name
 
 
-def prepare(photos: Sequence[StoredPhoto], size: Size) -> Sitter:
-    """The person in these photos, best first, ready for `render`."""
+def prepare(photos: Sequence[StoredPhoto], size: Size, on_progress: Progress = ignore_progress) -> Sitter:
+    """The person in these photos, best first, ready for `render`. At 4K it takes minutes."""
     sources = [_source(photo) for photo in photos]
     reference = _embedder().embed(sources[0].pixels, sources[0].face)
-    return Sitter(subject=_engine().prepare(sources, size), reference=reference)
+    return Sitter(subject=_engine().prepare(sources, size, on_progress), reference=reference)
 
 
 def capacity(size: Size) -> int:

@@ -54,8 +54,10 @@ def build_parser() -> Parser:
     weights = add("weights", "Fetch the weights that are not here yet.")
     weights.add_argument("action", choices=("fetch",))
     weights.add_argument("names", nargs="*", metavar="NAME", help="only these (all)")
-    bench = add("bench", "Measure speed and memory: `make` with four looks, cold and warm, and `check`.")
-    bench.add_argument("engine", choices=("studio",))
+    bench = add("bench", "Measure speed and memory: an engine's four looks and `check`, a pack at 4K, or enlarging.")
+    bench.add_argument("what", choices=("studio", "pack", "upscale"))
+    bench.add_argument("--engine", choices=("studio",), default="studio", help="whose pack (studio)")
+    bench.add_argument("--count", type=positive, default=50, metavar="N", help="how many pictures a pack has (50)")
     bench.add_argument("--photo", type=Path, help="a photo of one person (scikit-image's astronaut)")
     bench.add_argument("--json", action="store_true", help="print JSON")
     return parser

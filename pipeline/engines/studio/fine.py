@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from pipeline.engines.studio.crop import Frame
 from pipeline.engines.studio.filters import (
     Floats,
-    Shape,
     enlarge_rows,
     follow,
     from_lab,
@@ -63,44 +62,57 @@ def shrunk(frame: Frame, factor: int) -> Frame:
     return Frame(frame.matrix / factor, frame.scale / factor, (frame.shape[0] // factor, frame.shape[1] // factor))
 
 
-def enlarge_photo(
-    photo: SourcePhoto, frame: Frame, belief: Floats, network: Network, on_progress: Progress
-) -> tuple[SourcePhoto, Frame]:
-    """The part of the photo that the frame shows, enlarged by the network where the person is, and the frame in it.
+@dataclass(frozen=True, eq=False, repr=False)
+class Cut:
+    """The part of a photo that a frame shows, as large as the network needs it, and where the person is in it.
 
-    No more pixels than the frame needs: a photo that is less than four times too small is shrunk first.
+    low (2,): its corner in the photo; step (2,): pixels of the photo per pixel of the cut, x and y."""
+
+    pixels: Pixels
+    wanted: NDArray[np.bool_]
+    low: NDArray[np.int_]
+    step: NDArray[np.float64]
+
+
+def cut_for_network(photo: Pixels, frame: Frame, belief: Floats) -> Cut:
+    """No more pixels than the frame needs: a photo that is less than four times too small is shrunk first.
+
     belief: (h, w) of the frame, as the mask has it."""
-    height, width = photo.pixels.shape[:2]
     inverse = np.asarray(cv2.invertAffineTransform(frame.matrix), np.float64)
     rows, columns = frame.shape
     corners = np.array([[0, 0, 1], [columns, 0, 1], [0, rows, 1], [columns, rows, 1]]) @ inverse.T
     low = np.floor(np.clip(corners.min(axis=0) - 4, 0, None)).astype(int)
-    high = np.minimum(np.ceil(corners.max(axis=0) + 4), (width, height)).astype(int)
-    region = photo.pixels[low[1] : high[1], low[0] : high[0]]
-    shape = tuple(math.ceil(edge * min(1.0, frame.scale / SCALE)) for edge in region.shape[:2])
+    high = np.minimum(np.ceil(corners.max(axis=0) + 4), photo.shape[1::-1]).astype(int)
+    region = np.ascontiguousarray(photo[low[1] : high[1], low[0] : high[0]])
     if frame.scale < SCALE:
-        region = np.asarray(cv2.resize(region, shape[::-1], interpolation=cv2.INTER_AREA), np.uint8)
-    step = np.array([(high - low)[0] / shape[1], (high - low)[1] / shape[0]])
+        height, width = (math.ceil(edge * frame.scale / SCALE) for edge in region.shape[:2])
+        region = np.asarray(cv2.resize(region, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    step = np.asarray((high - low) / region.shape[1::-1], np.float64)
 
-    # From the belief's pixels to the frame's, the photo's and the network's input.
-    to_photo = inverse.copy()
-    to_photo[:, :2] *= rows / belief.shape[0]
-    to_input = (to_photo - np.c_[np.zeros((2, 2)), low]) / step[:, None]
-    side = math.sqrt(belief.size)
-    worth = (grow(np.asarray(belief > WORTH_ENLARGING, np.float32), MARGIN * side) > 0).astype(np.float32)
-    wanted = warp(worth, to_input, (shape[0], shape[1])) > 0.5
+    # From the belief's pixels to the frame's, the photo's and the cut's.
+    matrix = inverse.copy()
+    matrix[:, :2] *= rows / belief.shape[0]
+    matrix[:, 2] -= low
+    matrix /= step[:, None]
+    near = grow(np.asarray(belief > WORTH_ENLARGING, np.float32), MARGIN * math.sqrt(belief.size))
+    return Cut(region, warp(near, matrix, (region.shape[0], region.shape[1])) > 0.5, low, step)
+
+
+def enlarge_photo(
+    photo: SourcePhoto, frame: Frame, belief: Floats, network: Network, on_progress: Progress
+) -> tuple[SourcePhoto, Frame]:
+    """The part of the photo that the frame shows, enlarged by the network where the person is, and the frame in it."""
+    cut = cut_for_network(photo.pixels, frame, belief)
     nearly, far = PLAIN_SHARES
     plain = nearly + (far - nearly) * float(np.clip((frame.scale - 2) / (SCALE - 2), 0, 1))
-    enlarged = upscale(np.ascontiguousarray(region), network, on_progress, wanted=wanted, plain_share=plain)
-
-    step = step / SCALE
+    enlarged = upscale(cut.pixels, network, on_progress, wanted=cut.wanted, plain_share=plain)
+    step = cut.step / SCALE
     matrix = frame.matrix.copy()
-    matrix[:, 2] += matrix[:, :2] @ low
+    matrix[:, 2] += matrix[:, :2] @ cut.low
     matrix[:, :2] *= step
-    faces = [_moved(face, low, step) for face in (photo.face, *photo.bystanders)]
-    return SourcePhoto(enlarged, faces[0], tuple(faces[1:])), replace(
-        frame, matrix=matrix, scale=frame.scale * float(step.mean())
-    )
+    faces = [_moved(face, cut.low, step) for face in (photo.face, *photo.bystanders)]
+    moved = replace(frame, matrix=matrix, scale=frame.scale * float(step.mean()))
+    return SourcePhoto(enlarged, faces[0], tuple(faces[1:])), moved
 
 
 def _moved(face: Face, low: NDArray[np.int_], step: NDArray[np.float64]) -> Face:
@@ -140,9 +152,3 @@ def refine(photo: Pixels, frame: Frame, small: Floats, developed: Floats, alpha:
 def strips(height: int) -> list[tuple[int, int]]:
     """First and last row of each part that a tall picture is worked on in: so memory stays small, and caches warm."""
     return list(pairwise([*range(0, height, STRIP_ROWS), height]))
-
-
-def stretch(values: NDArray[np.uint8], matrix: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """The picture moved and enlarged within its own frame; (2, 3) map of its pixels."""
-    shape: Shape = (values.shape[0], values.shape[1])
-    return warp(values, matrix, shape)

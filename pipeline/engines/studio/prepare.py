@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.engines.studio import colours, light
-from pipeline.engines.studio.crop import frame_head, inside_photo, take
+from pipeline.engines.studio.crop import Frame, frame_head, inside_photo, take
 from pipeline.engines.studio.filters import Floats, from_lab, to_lab, to_linear
 from pipeline.engines.studio.fine import ENLARGE_FROM, Fine, enlarge_photo, refine, shrunk, small_factor
 from pipeline.engines.studio.mask import PersonMask, keep_person
@@ -38,18 +38,25 @@ class Portrait:
     enlarged: bool = False
 
 
+def frame_photo(photo: SourcePhoto, size: Size, mask: PersonMask) -> tuple[Frame, Floats]:
+    """The frame of the headshot in this photo, and the belief, at `work_shape`, of where the person is in it."""
+    full = frame_head(photo.face.mesh, size, mask.outline(photo))
+    frame = shrunk(full, small_factor(size))
+    reduced = work_shape(frame.shape)
+    mesh = frame.place(photo.face.mesh)
+    return full, keep_person(mask.believe(photo, frame, reduced), mesh * (reduced[0] / frame.shape[0]))
+
+
 def prepare_portrait(
     photo: SourcePhoto, size: Size, mask: PersonMask, network: Network | None, on_progress: Progress
 ) -> Portrait:
     """Frames, levels, cuts out and develops the person of one photo; enlarges them first when the size asks for it.
 
     network: for sizes above a preview's."""
-    full = frame_head(photo.face.mesh, size, mask.outline(photo))
+    full, belief = frame_photo(photo, size, mask)
     factor = small_factor(size)
     frame = shrunk(full, factor)
-    reduced = work_shape(frame.shape)
     mesh = frame.place(photo.face.mesh)
-    belief = keep_person(mask.believe(photo, frame, reduced), mesh * (reduced[0] / frame.shape[0]))
     enlarged = network is not None and full.scale > ENLARGE_FROM
     if network is not None and enlarged:
         photo, full = enlarge_photo(photo, full, belief, network, on_progress)
