@@ -26,8 +26,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from launch import PYTHON, ROOT, RUN_LOCK, TEST_LOCK, CannotRun, folder_lock, say
-from launch.environment import (
+from headshots.launch import PYTHON, ROOT, RUN_LOCK, TEST_LOCK, CannotRun, folder_lock, say
+from headshots.launch.environment import (
     finish_fetching_weights,
     pipeline_command,
     pipeline_environment,
@@ -35,8 +35,8 @@ from launch.environment import (
     start_fetching_weights,
     weights_arguments,
 )
-from launch.services import Product, bring_up, make_data_folder, service_environment, take_port, valkey_socket
-from launch.supervise import Service, look_after, stop
+from headshots.launch.services import Product, bring_up, make_data_folder, service_environment, take_port, valkey_socket
+from headshots.launch.supervise import Service, look_after, stop
 
 PIPELINE_COMMANDS = ("make", "check", "upscale", "bench", "weights", "doctor")
 

@@ -64,6 +64,7 @@ __all__ = [
     "prepare",
     "render",
     "reshoot",
+    "strangers",
     "style_from",
     "warm_up",
 ]
@@ -149,6 +150,17 @@ def judge(measurements: Sequence[dict[str, float]], chosen: int) -> tuple[str, l
     """Status and reason codes of a photo whose person has said which face is theirs."""
     verdict = photo_rules.judge([Measurements(**face) for face in measurements], chosen=chosen)
     return verdict.status.value, [reason.value for reason in verdict.reasons]
+
+
+def strangers(photos: Sequence[StoredPhoto]) -> list[int]:
+    """Which of these photos (by index) do not show the person of the first one. Embeddings stay in memory."""
+    from pipeline.faces.embed import embedding_distance
+    from pipeline.likeness import ACCEPT_DISTANCE
+
+    sources = [_source(photo) for photo in photos]
+    embeddings = [_embedder().embed(source.pixels, source.face) for source in sources]
+    distances = [embedding_distance(embeddings[0], embedding) for embedding in embeddings]
+    return [index for index, distance in enumerate(distances) if distance > ACCEPT_DISTANCE]
 
 
 def plan(styles: Sequence[Style], count: int, seed: int) -> list[PlannedShot]:

@@ -30,6 +30,7 @@ class Reason(StrEnum):
     COVERED = "covered"
     UNEVEN_LIGHT = "uneven_light"
     TILTED_HEAD = "tilted_head"
+    NOT_SAME_PERSON = "not_same_person"
     NOT_ALIKE = "not_alike"
 
 

@@ -6,6 +6,7 @@
 (() => {
   const ASK_WHEN_CUT = 2000;
   const ASK_WHEN_OPEN = 5000; // A nudge can get lost on its way.
+  const ASK_WHEN_DONE = 20000;
   // Each answer carries its own form token; that alone is no difference.
   const FORM_TOKEN = /<input type="hidden" name="csrfmiddlewaretoken"[^>]*>/g;
 
@@ -89,16 +90,22 @@
     if (!isLive()) {
       channel?.close();
       channel = null;
+      // The clock, another tab or staff can still delete what is shown here.
+      timer = setTimeout(ask, ASK_WHEN_DONE);
       return;
     }
     const open = channel?.readyState === EventSource.OPEN;
     timer = setTimeout(ask, open ? ASK_WHEN_OPEN : ASK_WHEN_CUT);
   }
 
-  if (shoot && isLive()) {
+  if (shoot && progress()) {
     remember(progress());
-    channel = new EventSource(shoot.dataset.eventsUrl);
-    channel.addEventListener("changed", ask);
+    if (isLive()) {
+      channel = new EventSource(shoot.dataset.eventsUrl);
+      channel.addEventListener("changed", ask);
+    }
+    document.addEventListener("visibilitychange", () => document.hidden || ask());
+    addEventListener("pageshow", (event) => event.persisted && ask());
     wait();
   }
 })();

@@ -55,10 +55,12 @@ def test_the_rooms_keep_to_the_import_contracts() -> None:
 
 
 def test_only_the_settings_read_the_environment() -> None:
+    # headshots/launch runs before there are settings: it hands the shell's environment on to what it starts.
     readers = [
         str(file.relative_to(ROOT))
         for room in ("headshots", "pipeline")
         for file in (ROOT / room).rglob("*.py")
+        if file.parent.name != "launch"
         if any(word in file.read_text() for word in ("os.environ.get", "os.environ[", "os.getenv", "environ.Env"))
     ]
 
@@ -68,7 +70,7 @@ def test_only_the_settings_read_the_environment() -> None:
 def test_files_fit_the_house() -> None:
     too_long = {
         str(file.relative_to(ROOT)): lines
-        for room in ("headshots", "pipeline", "launch", "run.py")
+        for room in ("headshots", "pipeline", "run.py")
         for file in ([ROOT / room] if room.endswith(".py") else (ROOT / room).rglob("*.py"))
         if "migrations" not in file.parts and (lines := len(file.read_text().splitlines())) > 400
     }

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from launch import supervise
-from launch.supervise import HeartFile, Knock, Service, look_after, stop
+from headshots.launch import supervise
+from headshots.launch.supervise import HeartFile, Knock, Service, look_after, stop
 
 # Touches its heart file, or stays silent once the file `silent` lies beside it.
 BEATING = """

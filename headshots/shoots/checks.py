@@ -1,11 +1,13 @@
 """The verdict on each photo, the question which face is meant, and the free preview that follows."""
 
+from collections.abc import Iterable
+
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 
 from headshots import engine
-from headshots.shoots.lifecycle import begin_purge, record
+from headshots.shoots.lifecycle import begin_purge, record, send_on_commit
 from headshots.shoots.live import nudge
 from headshots.shoots.models import Event, FaceCrop, Photo, Shoot
 from headshots.shoots.orders import start_preview
@@ -46,7 +48,7 @@ def check_photo(*, photo: Photo) -> None:
     except KeyGone:
         begin_purge(photo.shoot)
         return
-    after_verdict(photo.shoot)
+    settle(shoot=photo.shoot)
 
 
 def choose_face(*, photo: Photo, index: int) -> bool:
@@ -61,19 +63,62 @@ def choose_face(*, photo: Photo, index: int) -> bool:
         if not moved:
             return False
         record(f"photo.{status}", shoot_id=photo.shoot_id, actor=Event.Actor.PERSON)
-    after_verdict(photo.shoot)
+        # Not here: whether several photos show one person takes a model, and this is the web process.
+        send_on_commit("shoots.settle", str(photo.shoot_id))
     return True
 
 
-def after_verdict(shoot: Shoot) -> None:
-    """Start the free preview once every photo has its verdict and at least one will do."""
+def settle(*, shoot: Shoot) -> None:
+    """Once every photo has its verdict: refuse those of somebody else and start the free preview. Safe to repeat."""
     nudge(shoot.pk)
-    states = list(shoot.photos.values_list("state", flat=True))
-    if set(states) <= set(Photo.SETTLED) and set(states) & set(Photo.USABLE):
+    photos = list(shoot.photos.select_related("blob", "faces_blob"))
+    if not all(photo.state in Photo.SETTLED for photo in photos):
+        return
+    usable = best_first(photos)
+    if len(usable) > 1:
+        _refuse_strangers(usable)
+    if usable:
         start_preview(shoot=shoot, count=settings.HEADSHOTS_PREVIEW_COUNT)
+    nudge(shoot.pk)
+
+
+def best_first(photos: Iterable[Photo]) -> list[Photo]:
+    """The usable photos: accepted before warned, then the widest face."""
+    usable = [photo for photo in photos if photo.state in Photo.USABLE]
+    return sorted(
+        usable,
+        key=lambda photo: (
+            photo.state != Photo.State.ACCEPTED,
+            -photo.measurements[photo.chosen_face or 0]["face_width_px"],
+        ),
+    )
+
+
+def stored(photo: Photo) -> engine.StoredPhoto:
+    """The photo out of the vault. Raises KeyGone."""
+    assert photo.faces_blob is not None
+    return engine.StoredPhoto(
+        photo=vault.read_blob(photo.blob), faces=vault.read_blob(photo.faces_blob), chosen=photo.chosen_face or 0
+    )
+
+
+def _refuse_strangers(usable: list[Photo]) -> None:
+    """The best photo says who the person is."""
+    try:
+        others = engine.strangers([stored(photo) for photo in usable])
+    except KeyGone:
+        begin_purge(usable[0].shoot)
+        return
+    for index in others:
+        photo = usable[index]
+        refused = Photo.objects.filter(pk=photo.pk, state__in=Photo.USABLE).update(
+            state=Photo.State.REFUSED, reasons=[engine.Reason.NOT_SAME_PERSON.value]
+        )
+        if refused:
+            record("photo.refused", shoot_id=photo.shoot_id)
 
 
 def _settle(photo: Photo, *, state: str, reasons: list[str]) -> None:
     Photo.objects.filter(pk=photo.pk, state=Photo.State.UPLOADED).update(state=state, reasons=reasons)
     record(f"photo.{state}", shoot_id=photo.shoot_id)
-    after_verdict(photo.shoot)
+    settle(shoot=photo.shoot)

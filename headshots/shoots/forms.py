@@ -7,6 +7,8 @@ from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 
 from headshots import engine
+from headshots.accounts.models import User
+from headshots.shoots.models import Shoot
 
 _WORDS = {
     engine.Reason.UNREADABLE: "{file} cannot be read as a photo; it may be damaged or cut short. Please take another.",
@@ -48,9 +50,19 @@ class NewShootForm(forms.Form):
     consent = forms.BooleanField(
         error_messages={"required": "We may only look at your photos with your consent: please tick this box."}
     )
+    # Which showing of the form this is; says nothing about anybody.
+    submission = forms.UUIDField(required=False, widget=forms.HiddenInput)
     is_me = forms.BooleanField(
         error_messages={"required": "Please confirm that the photos show you and that you are 18 or older."}
     )
+
+    def earlier_shoot(self, owner: User) -> Shoot | None:
+        """The shoot that this showing of the form has made already."""
+        try:
+            submission = self.fields["submission"].clean(self.data.get("submission", ""))
+        except forms.ValidationError:
+            return None
+        return Shoot.objects.filter(owner=owner, submission=submission).first() if submission else None
 
 
 def _clean_file(file: "UploadedFile[bytes]") -> bytes:

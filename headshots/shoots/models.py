@@ -24,6 +24,8 @@ class Shoot(models.Model):
     )
     # SHA-256 of a guest's token; empty for shoots that an account owns.
     guest_token_hash = models.CharField(max_length=64, blank=True, editable=False)
+    # Which showing of the upload form this came from: sent twice, it is still one shoot.
+    submission = models.UUIDField(null=True, blank=True, editable=False)
     state = models.CharField(max_length=8, choices=State.choices, default=State.OPEN)
     # Asked for by the person: the finished headshots go too, not only the photos.
     purge_everything = models.BooleanField(default=False)
@@ -34,6 +36,7 @@ class Shoot(models.Model):
     class Meta:
         ordering = ["-created_at"]
         indexes = [models.Index(fields=["state", "delete_after"]), models.Index(fields=["owner", "-created_at"])]
+        constraints = [models.UniqueConstraint(fields=["owner", "submission"], name="one_shoot_per_submission")]
 
     def __str__(self) -> str:
         return str(self.id)
@@ -204,6 +207,8 @@ class Headshot(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     lease_token = models.UUIDField(null=True, blank=True, editable=False)
     lease_until = models.DateTimeField(null=True, blank=True)
+    # The worker's node name: one that starts again frees what it held when it died.
+    lease_holder = models.CharField(max_length=255, blank=True, editable=False)
     # Rounded to 0.01: enough to rank by, too little to recognise by.
     likeness = models.FloatField(null=True, blank=True)
     reasons = models.JSONField(default=list, blank=True)

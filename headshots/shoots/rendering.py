@@ -19,9 +19,11 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from headshots import engine, heart
+from headshots.celery import app
+from headshots.shoots.checks import best_first, stored
 from headshots.shoots.lifecycle import advance, begin_purge
 from headshots.shoots.live import nudge
-from headshots.shoots.models import Headshot, Pack, Photo, Shoot
+from headshots.shoots.models import Headshot, Pack, Shoot
 from headshots.vault import services as vault
 from headshots.vault.errors import KeyGone
 
@@ -30,6 +32,9 @@ log = logging.getLogger(__name__)
 MAX_ATTEMPTS = 3
 _RENEW_EVERY_SECONDS = 2.0
 _State = Headshot.State
+
+# This worker's name among all workers, set when it starts.
+node_name = ""
 
 # The people this worker has prepared, by pack: in memory only, two at most, dropped when their pack ends.
 _sitters: OrderedDict[uuid.UUID, engine.Sitter] = OrderedDict()
@@ -70,9 +75,23 @@ def claim(pack: Pack, count: int) -> list[Headshot]:
         )
         ids = list(rows.values_list("pk", flat=True)[:count])
         Headshot.objects.filter(free, pk__in=ids).update(
-            state=_State.RENDERING, lease_token=token, lease_until=_lease_end(), attempts=F("attempts") + 1
+            state=_State.RENDERING,
+            lease_token=token,
+            lease_until=_lease_end(),
+            lease_holder=node_name,
+            attempts=F("attempts") + 1,
         )
     return list(Headshot.objects.filter(lease_token=token).select_related("style"))
+
+
+def free_own_leases() -> None:
+    """Free the rows that a worker of this name held when it was killed, and go on with their packs."""
+    held = Headshot.objects.filter(state=_State.RENDERING, lease_holder=node_name)
+    packs = set(held.values_list("pack_id", flat=True))
+    held.update(state=_State.PENDING, lease_token=None, lease_until=None)
+    for pack_id in packs:
+        log.info("pack %s: going on where a worker died", pack_id)
+        app.send_task("shoots.render_pack", args=[str(pack_id)])
 
 
 def _shoot(pack: Pack, size: engine.Size, rows: Sequence[Headshot]) -> None:
@@ -169,7 +188,10 @@ def _finish(pack: Pack) -> None:
 
 def _sitter(pack: Pack, size: engine.Size, keep_going: _KeepGoing) -> engine.Sitter:
     if pack.pk not in _sitters:
-        _sitters[pack.pk] = engine.prepare(_stored_photos(pack.shoot), size, keep_going)
+        photos = best_first(pack.shoot.photos.select_related("blob", "faces_blob"))
+        # The preview is of the best photo alone; a pack spreads over all of them.
+        wanted = photos[:1] if pack.kind == Pack.Kind.PREVIEW else photos
+        _sitters[pack.pk] = engine.prepare([stored(photo) for photo in wanted], size, keep_going)
         if len(_sitters) > 2:
             _sitters.popitem(last=False)
     return _sitters[pack.pk]
@@ -184,24 +206,6 @@ def _drop_sitters() -> None:
     )
     for pack_id in set(_sitters) - wanted:
         del _sitters[pack_id]
-
-
-def _stored_photos(shoot: Shoot) -> list[engine.StoredPhoto]:
-    """The usable photos out of the vault, best first: accepted before warned, then the widest face."""
-    photos = [photo for photo in shoot.photos.all() if photo.state in Photo.USABLE]
-    photos.sort(
-        key=lambda photo: (
-            photo.state != Photo.State.ACCEPTED,
-            -photo.measurements[photo.chosen_face or 0]["face_width_px"],
-        )
-    )
-    return [
-        engine.StoredPhoto(
-            photo=vault.read_blob(photo.blob), faces=vault.read_blob(photo.faces_blob), chosen=photo.chosen_face or 0
-        )
-        for photo in photos
-        if photo.faces_blob is not None
-    ]
 
 
 def _planned(row: Headshot) -> engine.PlannedShot:

@@ -7,7 +7,7 @@ from celery import shared_task, signals
 
 from headshots import engine
 from headshots.shoots import checks, rendering, waking
-from headshots.shoots.models import Pack, Photo
+from headshots.shoots.models import Pack, Photo, Shoot
 
 log = logging.getLogger(__name__)
 
@@ -17,6 +17,11 @@ def check_photo(photo_id: str) -> None:
     photo = Photo.objects.select_related("shoot", "blob").filter(pk=UUID(photo_id)).first()
     if photo is not None:  # Purged while the message was under way.
         checks.check_photo(photo=photo)
+
+
+@shared_task(name="shoots.settle")
+def settle(shoot_id: str) -> None:
+    checks.settle(shoot=Shoot.objects.get(pk=UUID(shoot_id)))
 
 
 @shared_task(name="shoots.render_pack")
@@ -32,8 +37,16 @@ def wake_stuck() -> None:
 @signals.celeryd_init.connect
 def load_models_first(sender: str, **_signal: object) -> None:
     """Load what the worker's queue needs before its first task; a worker that cannot work does not start."""
+    rendering.node_name = sender
     try:
         engine.warm_up(sender.partition("@")[0])
     except engine.PipelineError as error:
         log.critical("this worker cannot start: %s", error)
         raise SystemExit(1) from error
+
+
+@signals.worker_ready.connect
+def free_what_died_here(sender: object, **_signal: object) -> None:
+    """A render worker that comes back after kill -9 need not wait for its own leases to run out."""
+    if rendering.node_name.startswith("render@"):
+        rendering.free_own_leases()

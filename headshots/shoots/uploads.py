@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from headshots.accounts.models import User
@@ -15,27 +16,43 @@ from headshots.shoots.models import Consent, Event, Pack, Photo, Shoot
 from headshots.vault import services as vault
 
 
+class NoPreviewsLeft(Exception):
+    """The account has had its free packs for now."""
+
+
 def previews_left(owner: User) -> int:
-    """How many free packs this account may still have within 24 hours, counting the one about to be asked for."""
-    since = timezone.now() - timedelta(days=1)
-    shoots = Shoot.objects.filter(owner=owner, created_at__gt=since)
-    # A shoot whose photos were all refused has cost nothing and is not counted.
-    used = shoots.filter(packs__kind=Pack.Kind.PREVIEW).count()
+    """How many free packs this account may still ask for within 24 hours.
+
+    A shoot whose photos were all refused has cost nothing and is not counted."""
+    recent = Shoot.objects.filter(owner=owner, created_at__gt=timezone.now() - timedelta(days=1))
+    hopeful = [state for state in Photo.State if state != Photo.State.REFUSED]
+    may_get_one = Q(state=Shoot.State.OPEN, photos__state__in=hopeful)
+    used = recent.filter(Q(packs__kind=Pack.Kind.PREVIEW) | may_get_one).distinct().count()
     allowed: int = settings.HEADSHOTS_PREVIEWS_PER_DAY
     return max(0, allowed - used)
 
 
-def open_shoot(*, owner: User, photos: Sequence[bytes]) -> Shoot:
+def open_shoot(*, owner: User, photos: Sequence[bytes], submission: uuid.UUID | None = None) -> Shoot:
     """A shoot with its consent, its key and its photos in the vault, all of it or nothing.
 
-    `photos` are cleaned JPEGs. The consent is stored before anything looks at a face."""
+    `photos` are cleaned JPEGs. The consent is stored before anything looks at a face. The same submission
+    twice gives the same shoot. Raises NoPreviewsLeft."""
     now = timezone.now()
     ttl = timedelta(seconds=settings.HEADSHOTS_SOURCE_TTL_SECONDS)
     # Purged a little before the key dies by itself: five minutes of twenty-four hours.
-    shoot = Shoot(id=uuid.uuid4(), owner=owner, created_at=now, delete_after=now + ttl - ttl / 288)
+    shoot = Shoot(
+        id=uuid.uuid4(), owner=owner, submission=submission, created_at=now, delete_after=now + ttl - ttl / 288
+    )
     vault.create_key(ring="source", key_id=shoot.pk, expires_at=now + ttl)
     try:
         with transaction.atomic():
+            # One upload of an account at a time: two that count at once would both find the last free pack.
+            User.objects.select_for_update().get(pk=owner.pk)
+            if submission and (earlier := Shoot.objects.filter(owner=owner, submission=submission).first()):
+                vault.destroy_key(ring="source", key_id=shoot.pk)
+                return earlier
+            if not previews_left(owner):
+                raise NoPreviewsLeft
             shoot.save(force_insert=True)
             Consent.objects.create(
                 shoot=shoot,

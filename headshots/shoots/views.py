@@ -1,14 +1,16 @@
 """The pages of a shoot: upload, verdict, headshots as they arrive, downloads, deletion."""
 
-from uuid import UUID
+import logging
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from headshots.accounts.models import User
 from headshots.shoots import checks
@@ -17,23 +19,37 @@ from headshots.shoots.consent import current
 from headshots.shoots.forms import NewShootForm
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Event, FaceCrop, Headshot, Pack, Photo, Shoot
-from headshots.shoots.uploads import open_shoot, previews_left
+from headshots.shoots.uploads import NoPreviewsLeft, open_shoot, previews_left
 from headshots.vault import services as vault
 from headshots.vault.errors import VaultError
 from headshots.vault.models import Blob
 
+log = logging.getLogger(__name__)
+
 
 @login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
     """Upload one to five photos; nothing is stored unless all of them can be used."""
     owner = request.user
     assert isinstance(owner, User)
+    sent = request.method == "POST"
+    form = NewShootForm(request.POST, request.FILES) if sent else NewShootForm(initial={"submission": uuid4()})
+    status = 422 if sent else 200
+    # The same form sent twice leads to the shoot that it made, also when that was the last free one.
+    if sent and (earlier := form.earlier_shoot(owner)):
+        return redirect(earlier)
     left = previews_left(owner)
-    form = NewShootForm(request.POST or None, request.FILES or None) if left else NewShootForm()
-    if request.method == "POST" and left and form.is_valid():
-        shoot = open_shoot(owner=owner, photos=form.cleaned_data["photos"])
-        return redirect("shoots:detail", shoot.pk)
+    if sent and left and form.is_valid():
+        try:
+            submission = form.cleaned_data["submission"]
+            return redirect(open_shoot(owner=owner, photos=form.cleaned_data["photos"], submission=submission))
+        except NoPreviewsLeft:
+            left = 0
+        except (OSError, OperationalError) as error:
+            log.error("an upload could not be stored: %s", type(error).__name__)
+            form.add_error(None, "We have no room for your photos right now. Nothing was kept; please try again later.")
+            status = 503
     context = {
         "form": form,
         "previews_left": left,
@@ -44,13 +60,11 @@ def new(request: HttpRequest) -> HttpResponse:
         "consent_text": current("consent"),
         "is_me_text": current("is_me"),
     }
-    refused = request.method == "POST"
-    status = 429 if refused and not left else 422 if refused else 200
-    return render(request, "shoots/new.html", context, status=status)
+    return render(request, "shoots/new.html", context, status=429 if sent and not left else status)
 
 
 @login_required
-@require_GET
+@require_safe
 def index(request: HttpRequest) -> HttpResponse:
     """The person's shoots, newest first."""
     assert isinstance(request.user, User)
@@ -58,19 +72,19 @@ def index(request: HttpRequest) -> HttpResponse:
     return render(request, "shoots/list.html", {"shoots": shoots})
 
 
-@require_GET
+@require_safe
 def detail(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     """The page of one shoot."""
     return _no_store(render(request, "shoots/detail.html", _context(shoot_or_404(request, shoot_id))))
 
 
-@require_GET
+@require_safe
 def progress(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     """The changing part of the page alone, for the page to fetch again."""
     return _no_store(render(request, "shoots/_progress.html", _context(shoot_or_404(request, shoot_id))))
 
 
-@require_GET
+@require_safe
 def status(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     """The state of a shoot for programs, in the words of the data model."""
     shoot = shoot_or_404(request, shoot_id)
@@ -96,11 +110,11 @@ def choose_face(request: HttpRequest, shoot_id: UUID, photo_id: UUID) -> HttpRes
     return redirect("shoots:detail", shoot_id)
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     """Delete photos and headshots at once, after one question."""
     shoot = shoot_or_404(request, shoot_id)
-    if request.method == "GET":
+    if request.method != "POST":
         return render(request, "shoots/delete.html", {"shoot": shoot})
     begin_purge(shoot, actor=Event.Actor.PERSON, everything=True)
     response = HttpResponseRedirect(shoot.get_absolute_url())
@@ -109,7 +123,7 @@ def delete(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     return response
 
 
-@require_GET
+@require_safe
 def headshot(request: HttpRequest, shoot_id: UUID, headshot_id: UUID) -> HttpResponse:
     """One finished headshot; with ?download it is saved instead of shown."""
     shoot = shoot_or_404(request, shoot_id)
@@ -123,7 +137,7 @@ def headshot(request: HttpRequest, shoot_id: UUID, headshot_id: UUID) -> HttpRes
     return response
 
 
-@require_GET
+@require_safe
 def face_crop(request: HttpRequest, shoot_id: UUID, photo_id: UUID, number: int) -> HttpResponse:
     """One of the faces to choose from."""
     shoot = shoot_or_404(request, shoot_id)

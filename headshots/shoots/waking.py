@@ -9,7 +9,6 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from headshots.celery import app
-from headshots.shoots.checks import after_verdict
 from headshots.shoots.models import Headshot, Pack, Photo, Shoot
 
 log = logging.getLogger(__name__)
@@ -28,8 +27,8 @@ def wake_stuck() -> None:
         _wake("shoots.check_photo", photo_id)
     for pack_id in _stuck_packs().values_list("pk", flat=True):
         _wake("shoots.render_pack", pack_id)
-    for shoot in _shoots_without_preview():
-        after_verdict(shoot)
+    for shoot_id in _shoots_without_preview().values_list("pk", flat=True):
+        _wake("shoots.settle", shoot_id)
 
 
 def _stuck_packs() -> QuerySet[Pack]:

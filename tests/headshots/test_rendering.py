@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from headshots import engine
 from headshots.shoots import rendering, waking
+from headshots.shoots.checks import stored
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Headshot, Pack
 from headshots.vault.models import Blob
@@ -83,6 +84,22 @@ def test_a_lease_that_ran_out_is_taken_over_and_the_late_picture_is_not_stored()
 
     assert Blob.objects.filter(kind="headshot").count() == blobs == 4
     assert pack.headshots.filter(state=Headshot.State.DONE).count() == 4
+
+
+def test_a_worker_that_was_killed_goes_on_where_it_died(valkey, monkeypatch) -> None:
+    pack = make_preview()
+    pack.state = Pack.State.RENDERING
+    pack.save()
+    monkeypatch.setattr(rendering, "node_name", "render@another")
+    rendering.claim(pack, 1)
+    monkeypatch.setattr(rendering, "node_name", "render@here")
+    rendering.claim(pack, 2)
+
+    rendering.free_own_leases()
+
+    assert pack.headshots.filter(state=Headshot.State.PENDING).count() == 3
+    assert pack.headshots.get(state=Headshot.State.RENDERING).lease_holder == "render@another"
+    assert valkey.llen("render") == 1
 
 
 def test_a_living_lease_keeps_others_away() -> None:
@@ -159,7 +176,7 @@ def test_a_purge_in_mid_work_stores_nothing_more(monkeypatch) -> None:
 def test_nothing_of_a_person_shows_when_their_values_are_printed() -> None:
     pack = make_preview()
     rendering.render_pack(pack=pack)
-    photo = rendering._stored_photos(pack.shoot)[0]
+    photo = stored(pack.shoot.photos.get())
 
     sitter = engine.prepare([photo], engine.PREVIEW)
 

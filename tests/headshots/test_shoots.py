@@ -1,18 +1,25 @@
 """The pages of a shoot, as their owner, a stranger and nobody sees them."""
 
+import errno
 import io
+import json
+import os
+import threading
 import zipfile
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.db import connection
 from django.test import AsyncClient, Client
 from django.utils import timezone
 
 from headshots.accounts.models import User
+from headshots.engine import clean_upload
 from headshots.shoots import checks, rendering, waking
 from headshots.shoots.models import Consent, Pack, Photo, Shoot
+from headshots.shoots.uploads import NoPreviewsLeft, previews_left
 from headshots.vault.models import Blob
 from headshots.vault.services import key_exists, read_blob
 from tests import photos
@@ -122,14 +129,12 @@ def test_checking_twice_orders_one_preview(person: User) -> None:
     shoot = make_checked_shoot(person)
 
     checks.check_photo(photo=shoot.photos.get())
-    checks.after_verdict(shoot)
+    checks.settle(shoot=shoot)
 
     assert Pack.objects.count() == 1
 
 
 def test_a_photo_without_a_face_is_refused_and_orders_nothing(browser: Client, person: User) -> None:
-    from headshots.engine import clean_upload
-
     shoot = make_checked_shoot(person, clean_upload(photos.coffee_path().read_bytes()))
 
     page = browser.get(f"/shoots/{shoot.pk}/").content.decode()
@@ -157,6 +162,7 @@ def test_with_two_people_the_person_picks_their_face(browser: Client, person: Us
     crop = browser.get(f"/shoots/{shoot.pk}/photos/{photo.pk}/faces/1.jpg")
     wrong = browser.post(f"/shoots/{shoot.pk}/photos/{photo.pk}/face/", {"face": "7"}, follow=True)
     browser.post(f"/shoots/{shoot.pk}/photos/{photo.pk}/face/", {"face": "1"})
+    checks.settle(shoot=shoot)
 
     photo.refresh_from_db()
     assert crop.content[:2] == b"\xff\xd8"
@@ -177,6 +183,75 @@ def test_free_packs_are_limited_per_account_and_day(browser: Client, person: Use
     assert response.status_code == 429
     assert Shoot.objects.count() == 1
     assert day_later.context["previews_left"] == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_uploads_at_the_same_moment_do_not_get_past_the_limit(settings) -> None:
+    settings.HEADSHOTS_PREVIEWS_PER_DAY = 2
+    owner = make_user()
+    refused = []
+
+    def upload_one() -> None:
+        try:
+            make_shoot(owner)
+        except NoPreviewsLeft as none_left:
+            refused.append(none_left)
+        finally:
+            connection.close()
+
+    uploads = [threading.Thread(target=upload_one) for _ in range(5)]
+    for one in uploads:
+        one.start()
+    for one in uploads:
+        one.join(30)
+
+    assert Shoot.objects.count() == 2
+    assert len(refused) == 3
+    assert Blob.objects.count() == 2
+
+
+def test_a_shoot_whose_photos_were_all_refused_costs_no_free_pack(person: User, settings) -> None:
+    settings.HEADSHOTS_PREVIEWS_PER_DAY = 1
+    make_checked_shoot(person, clean_upload(photos.coffee_path().read_bytes()))
+
+    assert previews_left(person) == 1
+
+
+def test_the_same_form_sent_twice_is_one_shoot(browser: Client, settings) -> None:
+    settings.HEADSHOTS_PREVIEWS_PER_DAY = 1
+    submission = str(browser.get("/shoots/new/").context["form"]["submission"].value())
+
+    first = upload(browser, photos.astronaut_path().read_bytes(), submission=submission, **CONSENTS)
+    second = upload(browser, photos.astronaut_path().read_bytes(), submission=submission, **CONSENTS)
+
+    assert first.url == second.url
+    assert Shoot.objects.count() == 1
+
+
+def test_a_full_disk_keeps_nothing_and_says_so(browser: Client, monkeypatch) -> None:
+    def no_space(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    browser.get("/shoots/new/")
+    with monkeypatch.context() as full_disk:
+        full_disk.setattr(os, "fsync", no_space)
+        response = upload(browser, photos.astronaut_path().read_bytes())
+
+    assert response.status_code == 503
+    assert "no room for your photos" in response.content.decode()
+    assert nothing_is_stored()
+
+
+def test_a_photo_of_somebody_else_is_refused_and_the_others_are_used(person: User, browser: Client) -> None:
+    astronaut = clean_upload(photos.astronaut_path().read_bytes())
+    same_man = [clean_upload(path.read_bytes()) for path in (photos.obama_path(), photos.obama_speaking_path())]
+
+    shoot = make_checked_shoot(person, same_man[0], astronaut, same_man[1])
+
+    reasons = list(shoot.photos.values_list("state", "reasons"))
+    assert reasons == [("accepted", []), ("refused", ["not_same_person"]), ("accepted", [])]
+    assert "does not look like the person in your other photos" in browser.get(f"/shoots/{shoot.pk}/").content.decode()
+    assert Pack.objects.get().kind == "preview"
 
 
 def test_headshots_are_shown_saved_and_zipped(person: User, browser: Client) -> None:
@@ -254,8 +329,11 @@ def test_beat_checks_photos_and_orders_previews_that_a_dead_worker_left(valkey, 
 
     waking.wake_stuck()
 
-    assert valkey.llen("default") == 1
-    assert Pack.objects.get().shoot_id == checked.pk
+    tasks = [json.loads(message)["headers"] for message in valkey.lrange("default", 0, -1)]
+    assert sorted((task["task"], task["argsrepr"]) for task in tasks) == [
+        ("shoots.check_photo", repr([str(waiting.photos.get().pk)])),
+        ("shoots.settle", repr([str(checked.pk)])),
+    ]
     assert waiting.photos.get().state == Photo.State.UPLOADED
 
 

@@ -10,7 +10,18 @@ import subprocess
 import sys
 import venv
 
-from launch import PYTHON, ROOT, RUN_LOCK, TEST_LOCK, VENV, CannotRun, die_with_parent, fingerprint, folder_lock, say
+from headshots.launch import (
+    PYTHON,
+    ROOT,
+    RUN_LOCK,
+    TEST_LOCK,
+    VENV,
+    CannotRun,
+    die_with_parent,
+    fingerprint,
+    folder_lock,
+    say,
+)
 
 STAMP = VENV / "headshots.json"
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from launch import die_with_parent, say
+from headshots.launch import die_with_parent, say
 
 LOG_BYTES = 1_000_000
 # Importing everything on a slow machine, while five others do the same.

@@ -13,9 +13,9 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from launch import PYTHON, ROOT, RUN_LOCK, VENV, CannotRun, die_with_parent, fingerprint, say
-from launch.environment import finish_fetching_weights, start_fetching_weights, stop_fetching_weights
-from launch.supervise import HeartFile, Knock, Service, look_after
+from headshots.launch import PYTHON, ROOT, RUN_LOCK, VENV, CannotRun, die_with_parent, fingerprint, say
+from headshots.launch.environment import finish_fetching_weights, start_fetching_weights, stop_fetching_weights
+from headshots.launch.supervise import HeartFile, Knock, Service, look_after
 
 QUEUES = ("render", "default", "retention")
 # A unix socket's path holds 107 characters on Linux, 103 on macOS; a URL carries only plain ones unchanged.
