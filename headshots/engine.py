@@ -41,6 +41,7 @@ from pipeline.weights import DEFAULT_DIR, Weights
 if TYPE_CHECKING:
     from pipeline.faces.embed import FaceEmbedder
     from pipeline.faces.find import FaceFinder
+    from pipeline.finish import Marks
 
 __all__ = [
     "PREVIEW",
@@ -62,6 +63,7 @@ __all__ = [
     "load_styles",
     "plan",
     "prepare",
+    "read_marks",
     "render",
     "reshoot",
     "strangers",
@@ -212,6 +214,17 @@ def render(sitter: Sitter, shots: Sequence[PlannedShot], size: Size, on_progress
             likeness=None if likeness.distance is None else likeness_score(likeness.distance),
             reasons=list(likeness.reasons),
         )
+
+
+def read_marks(data: bytes) -> "Marks | None":
+    """What a file says about how it was made, read in a limited process; None for what is no picture."""
+    from pipeline.errors import SigningFailed
+    from pipeline.marks import read_marks_apart
+
+    try:
+        return read_marks_apart(data)
+    except SigningFailed:
+        return None
 
 
 def warm_up(queue: str) -> None:

@@ -49,6 +49,11 @@ class Marks:
     digital_source: str | None
     credential: Credential | None
 
+    @property
+    def says(self) -> str | None:
+        """IPTC's word for the picture's origin, from whichever mark has it."""
+        return self.digital_source or (self.credential.digital_source if self.credential else None)
+
 
 def finish(
     pixels: Pixels, face: Box, source: DigitalSource, identity: Identity, file_format: FileFormat = "jpeg"
