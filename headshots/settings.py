@@ -9,8 +9,18 @@ import tempfile
 from pathlib import Path
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 env = environ.Env()
+
+
+def _whole(name: str, default: int) -> int:
+    """The whole number that a variable holds. A value that is none is not repeated: it may be a misplaced secret."""
+    try:
+        return int(env.str(name, default=str(default)))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must be a whole number.") from error
+
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -19,16 +29,16 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 DEBUG = env.bool("HEADSHOTS_DEBUG", default=False)
 
 HEADSHOTS_DATA_DIR = Path(env.str("HEADSHOTS_DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
-HEADSHOTS_SOURCE_TTL_SECONDS = env.int("HEADSHOTS_SOURCE_TTL_SECONDS", default=86_400)
-HEADSHOTS_RESULT_DAYS = env.int("HEADSHOTS_RESULT_DAYS", default=30)
-HEADSHOTS_PREVIEWS_PER_DAY = env.int("HEADSHOTS_PREVIEWS_PER_DAY", default=3)
-HEADSHOTS_PREVIEW_COUNT = env.int("HEADSHOTS_PREVIEW_COUNT", default=4)
-HEADSHOTS_LEASE_SECONDS = env.int("HEADSHOTS_LEASE_SECONDS", default=60)
+HEADSHOTS_SOURCE_TTL_SECONDS = _whole("HEADSHOTS_SOURCE_TTL_SECONDS", 86_400)
+HEADSHOTS_RESULT_DAYS = _whole("HEADSHOTS_RESULT_DAYS", 30)
+HEADSHOTS_PREVIEWS_PER_DAY = _whole("HEADSHOTS_PREVIEWS_PER_DAY", 3)
+HEADSHOTS_PREVIEW_COUNT = _whole("HEADSHOTS_PREVIEW_COUNT", 4)
+HEADSHOTS_LEASE_SECONDS = _whole("HEADSHOTS_LEASE_SECONDS", 60)
 # Extra pictures a pack may cost when the likeness gate refuses some, as a share of its size.
 HEADSHOTS_RESHOOT_SHARE = env.float("HEADSHOTS_RESHOOT_SHARE", default=0.3)
 # Heart files, for whoever supervises the processes, and how long a task may go without progress before its heart stops.
 HEADSHOTS_RUN_DIR = Path(env.str("HEADSHOTS_RUN_DIR", default=str(HEADSHOTS_DATA_DIR / "run"))).resolve()
-HEADSHOTS_HANG_SECONDS = env.int("HEADSHOTS_HANG_SECONDS", default=300)
+HEADSHOTS_HANG_SECONDS = _whole("HEADSHOTS_HANG_SECONDS", 300)
 HEADSHOTS_MAX_PHOTOS = 5
 HEADSHOTS_MAX_PHOTO_BYTES = 25 * 1024 * 1024
 
@@ -57,7 +67,7 @@ SECRET_KEY = env.str("HEADSHOTS_SECRET_KEY", default=secrets.token_urlsafe(50) i
 ALLOWED_HOSTS = env.list("HEADSHOTS_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 CSRF_TRUSTED_ORIGINS = env.list("HEADSHOTS_CSRF_TRUSTED_ORIGINS", default=[])
 # How many proxies of the operator's own stand in front; only then are their forwarding headers believed.
-HEADSHOTS_TRUSTED_PROXIES = env.int("HEADSHOTS_TRUSTED_PROXIES", default=0)
+HEADSHOTS_TRUSTED_PROXIES = _whole("HEADSHOTS_TRUSTED_PROXIES", 0)
 
 INSTALLED_APPS = [
     # First, so that headshots.accounts can replace its admin.
@@ -120,6 +130,8 @@ TEMPLATES = [
 
 _sqlite_url = f"sqlite:///{HEADSHOTS_DATA_DIR / 'db.sqlite3'}"
 _database = env.db_url("HEADSHOTS_DATABASE_URL", default=_sqlite_url)
+if "ENGINE" not in _database:
+    raise ImproperlyConfigured("HEADSHOTS_DATABASE_URL must look like postgres://user:password@host/name.")
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     _database["OPTIONS"] = {
         "timeout": 20,
@@ -153,6 +165,8 @@ else:
 
 def _broker_url(redis_url: str) -> str:
     """The same server in the broker's spelling; `memory://` when there is none."""
+    if redis_url and not redis_url.startswith(("unix://", "redis://", "rediss://")):
+        raise ImproperlyConfigured("HEADSHOTS_REDIS_URL must begin with redis://, rediss:// or unix://.")
     if redis_url.startswith("unix://"):
         return "redis+socket://" + redis_url.removeprefix("unix://")
     return redis_url or "memory://"
@@ -213,7 +227,10 @@ LOGIN_REDIRECT_URL = "shoots:new"
 # Mail goes to files below the data folder until the operator names a server; then addresses are verified.
 HEADSHOTS_EMAIL_URL = env.str("HEADSHOTS_EMAIL_URL", default="")
 if HEADSHOTS_EMAIL_URL:
-    vars().update(env.email_url("HEADSHOTS_EMAIL_URL"))
+    try:
+        vars().update(env.email_url("HEADSHOTS_EMAIL_URL"))
+    except (ImproperlyConfigured, KeyError) as error:
+        raise ImproperlyConfigured("HEADSHOTS_EMAIL_URL must look like smtp+tls://user:password@host:587.") from error
     EMAIL_TIMEOUT = 10
 else:
     EMAIL_BACKEND = "headshots.accounts.mail_files.MailFiles"
@@ -256,7 +273,7 @@ DATA_UPLOAD_MAX_NUMBER_FILES = 50
 HEADSHOTS_HTTPS = env.bool("HEADSHOTS_HTTPS", default=not DEBUG)
 SECURE_SSL_REDIRECT = HEADSHOTS_HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
-SECURE_HSTS_SECONDS = env.int("HEADSHOTS_HSTS_SECONDS", default=31_536_000) if HEADSHOTS_HTTPS else 0
+SECURE_HSTS_SECONDS = _whole("HEADSHOTS_HSTS_SECONDS", 31_536_000) if HEADSHOTS_HTTPS else 0
 # Promises for the operator's other hosts are the operator's to make.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_REFERRER_POLICY = "same-origin"
@@ -307,6 +324,8 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": env.str("HEADSHOTS_LOG_LEVEL", default="INFO")},
     "loggers": {
         "django": {"handlers": ["console"], "level": "INFO", "propagate": False},
+        # A page that is not there, a form that is not complete: the person's concern, not the operator's.
+        "django.request": {"level": "ERROR"},
         # Through our formatter as well; the access log would hold the links of password mails.
         "uvicorn": {"handlers": ["console"], "level": "INFO", "propagate": False},
         "uvicorn.access": {"level": "WARNING"},

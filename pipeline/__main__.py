@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn, get_args
 
-from pipeline.commands import EXIT_STATUSES, INTERRUPTED, NOBODY_LISTENS, WRONG_CALL, CommandFailed, tell
+from pipeline.commands import (
+    EXIT_STATUSES,
+    INTERRUPTED,
+    NOBODY_LISTENS,
+    WRONG_CALL,
+    CommandFailed,
+    bench_instantid,
+    tell,
+)
 from pipeline.engines import EngineName
 from pipeline.errors import PipelineError
 from pipeline.weights import DEFAULT_DIR
@@ -55,11 +63,11 @@ def build_parser() -> Parser:
     weights.add_argument("action", choices=("fetch",))
     weights.add_argument("names", nargs="*", metavar="NAME", help="only these (all)")
     bench = add("bench", "Measure speed and memory: an engine's four looks and `check`, a pack at 4K, or enlarging.")
-    bench.add_argument("what", choices=("studio", "pack", "upscale"))
-    bench.add_argument("--engine", choices=("studio",), default="studio", help="whose pack (studio)")
-    bench.add_argument("--count", type=positive, default=50, metavar="N", help="how many pictures a pack has (50)")
+    bench.add_argument("what", choices=("studio", "instantid", "pack", "upscale"))
+    bench.add_argument("--engine", choices=("studio",), default="studio", help="whose pack at 4K (studio)")
     bench.add_argument("--photo", type=Path, help="a photo of one person (scikit-image's astronaut)")
     bench.add_argument("--json", action="store_true", help="print JSON")
+    bench_instantid.add_arguments(bench.add_argument_group("instantid only, with --weights random"))
     return parser
 
 

@@ -6,6 +6,7 @@ PipelineError
 ├── SeveralFaces        somebody has to say which face is meant
 ├── WeightsError        a weight is missing, truncated or not the one that was pinned
 ├── EngineUnavailable   this engine cannot run here; the text says what is missing
+├── DeviceLost          the accelerator stopped answering; only a new process can go on
 ├── SigningFailed       a picture's credentials cannot be written or read
 └── Cancelled           the caller's progress callback asked to stop
 """
@@ -60,6 +61,10 @@ class WeightsError(PipelineError):
 
 class EngineUnavailable(PipelineError):
     """This engine cannot run here; the text says what is missing."""
+
+
+class DeviceLost(PipelineError):
+    """The accelerator stopped answering; only a new process can go on."""
 
 
 class SigningFailed(PipelineError):

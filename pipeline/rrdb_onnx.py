@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import WeightsError
 from pipeline.rrdb_weights import Tensors, count_blocks
-from pipeline.types import Pixels, Progress
+from pipeline.types import Pixels, Progress, ignore_progress
 
 if TYPE_CHECKING:
     import onnx
@@ -39,7 +39,7 @@ class OnnxNetwork:
         self._stages = [_open_session(model, threads) for model in build_stages(tensors)]
         self._enlarger = _open_session(build_enlarger(tensors), threads)
 
-    def enlarge(self, pixels: Pixels, on_progress: Progress) -> Pixels:
+    def upscale(self, pixels: Pixels, on_progress: Progress = ignore_progress) -> Pixels:
         """(4H, 4W, 3) of (H, W, 3). Memory: about 3 kB a pixel of the input."""
         picture = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None] / np.float32(255))
         first: NDArray[np.float32] = self._stages[0].run(None, {"features": picture})[0]

@@ -41,9 +41,11 @@ def plan_shots(styles: Sequence[Style], count: int, seed: int) -> tuple[Shot, ..
     seeds: dict[int, None] = {}
     while len(seeds) < count:
         seeds[int(chance.integers(SEED_LIMIT))] = None
-    return tuple(
-        Shot(index, styles[index % len(styles)], each, *TURNS[index // len(styles)]) for index, each in enumerate(seeds)
-    )
+    shots = []
+    for index, each in enumerate(seeds):
+        framing, light = TURNS[index // len(styles)]
+        shots.append(Shot(index, styles[index % len(styles)], each, framing=framing, light=light))
+    return tuple(shots)
 
 
 def reshoot(shot: Shot, attempt: int) -> Shot:

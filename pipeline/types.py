@@ -168,6 +168,70 @@ class Light(StrEnum):
     HIGH = "high"
 
 
+class PersonKind(StrEnum):
+    """The noun a prompt uses for the person."""
+
+    PERSON = "person"
+    WOMAN = "woman"
+    MAN = "man"
+
+
+class AgeBand(StrEnum):
+    """Decade of life, coarse on purpose."""
+
+    TWENTIES = "twenties"
+    THIRTIES = "thirties"
+    FORTIES = "forties"
+    FIFTIES = "fifties"
+    SIXTIES = "sixties"
+    SEVENTIES = "seventies"
+
+
+class Hair(StrEnum):
+    """Hair as a prompt names it."""
+
+    SHORT_DARK = "short_dark"
+    SHORT_BROWN = "short_brown"
+    SHORT_BLOND = "short_blond"
+    SHORT_RED = "short_red"
+    SHORT_GREY = "short_grey"
+    LONG_DARK = "long_dark"
+    LONG_BROWN = "long_brown"
+    LONG_BLOND = "long_blond"
+    LONG_RED = "long_red"
+    LONG_GREY = "long_grey"
+    CURLY = "curly"
+    SHAVED = "shaved"
+    BALD = "bald"
+
+
+class Outfit(StrEnum):
+    """What the person wears in the pictures."""
+
+    SUIT = "suit"
+    SUIT_AND_TIE = "suit_and_tie"
+    BLAZER = "blazer"
+    SHIRT = "shirt"
+    BLOUSE = "blouse"
+    KNIT = "knit"
+    T_SHIRT = "t_shirt"
+    SCRUBS = "scrubs"
+
+
+@dataclass(frozen=True)
+class Person:
+    """What a person said about themselves by choosing from closed lists: asked, never guessed.
+
+    None means not said. Only engines that draw a new picture read it. Private like a photo: never stored in a table."""
+
+    kind: PersonKind = PersonKind.PERSON
+    age: AgeBand | None = None
+    hair: Hair | None = None
+    glasses: bool = False
+    headscarf: bool = False
+    outfit: Outfit | None = None
+
+
 @dataclass(frozen=True)
 class Shot:
     """One headshot to be made: the same shot of the same subject gives the same pixels."""
@@ -175,6 +239,7 @@ class Shot:
     index: int
     style: Style
     seed: int
+    person: Person = Person()
     framing: Framing = Framing.CLASSIC
     light: Light = Light.KEY
 

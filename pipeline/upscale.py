@@ -1,13 +1,21 @@
 """Four times the width and height: Real-ESRGAN x4plus, whole or in tiles, behind one interface."""
 
-from typing import Protocol
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.tiles import OVERLAP, SEAM, Tile, plan_tiles, ramp
-from pipeline.types import Pixels, Progress, within
+from pipeline.types import Pixels, Progress, ignore_progress, within
 from pipeline.weights import Weights
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipeline.rrdbnet import RRDBNet
 
 SCALE = 4
 WEIGHT = "realesrgan_x4plus"
@@ -21,7 +29,7 @@ MAX_INPUT_PIXELS = 4096 * 4096
 class Network(Protocol):
     """Real-ESRGAN on one device. Implementations: onnxruntime on the CPU, torch on the GPU."""
 
-    def enlarge(self, pixels: Pixels, on_progress: Progress) -> Pixels:
+    def upscale(self, pixels: Pixels, on_progress: Progress = ignore_progress) -> Pixels:
         """(4H, 4W, 3) of (H, W, 3), in one piece."""
         ...
 
@@ -88,7 +96,7 @@ def _set_tile(
 
     shape = pixels.shape[0], pixels.shape[1]
     seen, kept = tile.grown(OVERLAP, shape), tile.grown(SEAM, shape)
-    answer = network.enlarge(np.ascontiguousarray(pixels[seen.top : seen.bottom, seen.left : seen.right]), on_progress)
+    answer = network.upscale(np.ascontiguousarray(pixels[seen.top : seen.bottom, seen.left : seen.right]), on_progress)
     if plain_share > 0:
         plain = enlarge_plainly(pixels[seen.top : seen.bottom, seen.left : seen.right])
         answer = np.asarray(cv2.addWeighted(answer, 1 - plain_share, plain, plain_share, 0), np.uint8)
@@ -117,3 +125,43 @@ def add_grain(pixels: Pixels, deviation: float) -> None:
         strip = pixels[row : row + STRIP_ROWS]
         noise = chance.standard_normal(strip.shape[:2], dtype=np.float32)[..., None] * np.float32(deviation)
         strip[:] = np.clip(np.rint(strip + noise), 0, 255)
+
+
+class TorchUpscaler:
+    """Holds the network on a device, in half precision there unless the device is the CPU."""
+
+    def __init__(self, network: RRDBNet, device: str, *, channels_last: bool = True, compiled: bool = False) -> None:
+        import torch
+
+        self.device = device
+        self.dtype = torch.float32 if device == "cpu" else torch.float16
+        self.network = network.eval().requires_grad_(False).to(device=device, dtype=self.dtype)
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.network.to(memory_format=self.memory_format)
+        if compiled:
+            self.network.compile(dynamic=False)
+
+    @classmethod
+    def load(cls, path: Path, device: str, *, channels_last: bool = True, compiled: bool = False) -> TorchUpscaler:
+        """From any file that read_rrdb knows. Raises WeightsError."""
+        from pipeline.rrdbnet import load_rrdbnet
+
+        return cls(load_rrdbnet(path), device, channels_last=channels_last, compiled=compiled)
+
+    def enlarge(self, picture: torch.Tensor) -> torch.Tensor:
+        """(3, H, W) float, 0..1 -> (3, 4H, 4W) float32, 0..1, on the device."""
+        import torch
+
+        with torch.inference_mode():
+            inputs = picture[None].to(device=self.device, dtype=self.dtype).contiguous(memory_format=self.memory_format)
+            return self.network(inputs)[0].float().clamp(0, 1)
+
+    def upscale(self, pixels: Pixels, on_progress: Progress = ignore_progress) -> Pixels:
+        """(4H, 4W, 3) of (H, W, 3), in one piece."""
+        import torch
+
+        picture = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1) / 255
+        enlarged = self.enlarge(picture).mul(255).round().byte()
+        result: Pixels = enlarged.permute(1, 2, 0).contiguous().cpu().numpy()
+        on_progress(1.0)
+        return result

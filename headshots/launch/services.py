@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import secrets
@@ -34,9 +35,13 @@ def secret_key(data: Path) -> str:
 
 
 def make_data_folder(data: Path) -> None:
-    for folder in (data, data / "run", data / "logs", data / "valkey"):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    data.chmod(0o700)
+    """The data folder and what lies in it, for this user alone. Raises CannotRun where it cannot be."""
+    try:
+        for folder in (data, data / "run", data / "logs", data / "valkey"):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        data.chmod(0o700)
+    except OSError as error:
+        raise CannotRun(f"cannot keep data in {data} ({error.strerror}): choose another folder with --data") from error
 
 
 def service_environment(data: Path, redis_url: str) -> dict[str, str]:
@@ -59,8 +64,11 @@ def prepare_database(data: Path, environment: dict[str, str]) -> None:
 
     def state() -> str:
         sources = sorted([*ROOT.glob("headshots/*/migrations/*.py"), ROOT / "pipeline" / "styles.toml"])
+        # Settings too: `migrate` runs the checks, whose refusal shall be read here and not in a web process that dies.
+        settings = "\0".join(f"{name}={environment[name]}" for name in sorted(environment) if "HEADSHOTS_" in name)
+        told = hashlib.sha256(settings.encode()).hexdigest()
         # The inode: a database that was restored from elsewhere is another file.
-        return f"{fingerprint(*sources, ROOT / 'docker' / RUN_LOCK)} {database.stat().st_ino}"
+        return f"{fingerprint(*sources, ROOT / 'docker' / RUN_LOCK)} {told} {database.stat().st_ino}"
 
     is_own = not os.environ.get("HEADSHOTS_DATABASE_URL")
     if is_own and database.exists() and stamp.exists() and stamp.read_text() == state():

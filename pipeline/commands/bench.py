@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import cast
 
 import pipeline
-from pipeline.commands import DONE, CommandFailed, print_json, progress_bar, read_photo
+from pipeline.commands import DONE, CommandFailed, bench_instantid, print_json, progress_bar, read_photo
 from pipeline.engines import EngineName
 from pipeline.weights import Weights
 
@@ -32,6 +32,8 @@ ROOT = Path(pipeline.__file__).resolve().parents[1]
 
 def run(arguments: argparse.Namespace) -> int:
     """Measures, then prints seconds and megabytes."""
+    if arguments.what == "instantid":
+        return bench_instantid.run(arguments)
     photo = choose_photo(arguments.photo)
     figures: dict[str, str | int | float] = {
         "photo": str(photo),
@@ -42,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.what == "upscale":
         figures |= bench_upscale(photo, folder)
     elif arguments.what == "pack":
-        figures |= bench_pack(arguments.engine, photo, folder, arguments.count)
+        figures |= bench_pack(arguments.engine, photo, folder, arguments.images)
     else:
         figures |= bench_engine(arguments.what, photo, folder)
     if arguments.json:
@@ -121,7 +123,7 @@ def measure_upscale(way: str, photo: Path, weights: Path) -> dict[str, float]:
     network = load_network(store)
     started = time.perf_counter()
     if way == "whole":
-        network.enlarge(cut.pixels, ignore_progress)
+        network.upscale(cut.pixels, ignore_progress)
     else:
         upscale(cut.pixels, network, ignore_progress, wanted=cut.wanted)
     return {f"{way}_seconds": round(time.perf_counter() - started, 1), "input_pixels": cut.wanted.size}

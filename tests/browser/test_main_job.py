@@ -169,7 +169,8 @@ def test_beat_alone_forgets_the_photo(start_product: StartProduct, page: Page) -
     assert not keys
     assert len(files) == 4  # the headshots, which live on under their own key
     assert blobs_with_photo in (0, 2)  # photo and faces, unless the purge was quicker than this look
-    page.reload()
+    # The page that was left open says so by itself.
+    expect(page.get_by_text("Your photos have been deleted")).to_be_visible(timeout=40_000)
     assert shown_headshots(page) == 4
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.upscale import Network, load_network, upscale
+from pipeline.upscale import WEIGHT, Network, TorchUpscaler, load_network, upscale
 from pipeline.weights import Weights
 
 PAIRS = Path(os.environ.get("REALESRGAN_PARITY_DIR") or Path(__file__).parents[1] / "golden" / "realesrgan")
@@ -18,9 +18,13 @@ def read(name: str) -> np.ndarray:
     return np.asarray(Image.open(PAIRS / f"{name}.png").convert("RGB"))
 
 
-@pytest.fixture(scope="module")
-def network(weights: Weights) -> Network:
-    return load_network(weights)
+@pytest.fixture(scope="module", params=["onnx", "torch"])
+def network(request: pytest.FixtureRequest, weights: Weights) -> Network:
+    """Each backend, in fp32 on the CPU."""
+    if request.param == "onnx":
+        return load_network(weights)
+    pytest.importorskip("torch")
+    return TorchUpscaler.load(weights.path(WEIGHT), "cpu")
 
 
 def test_there_are_pairs_to_compare():
@@ -29,7 +33,7 @@ def test_there_are_pairs_to_compare():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_whole_picture_is_the_reference_to_one_step_of_255(name, network):
-    enlarged = network.enlarge(read(name), lambda share: None)
+    enlarged = network.upscale(read(name), lambda share: None)
 
     difference = np.abs(enlarged.astype(int) - read(f"{name}_x4"))
     assert difference.max() <= 1

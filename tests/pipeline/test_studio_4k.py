@@ -43,7 +43,7 @@ class PlainNetwork:
     def __init__(self) -> None:
         self.pixels = 0
 
-    def enlarge(self, pixels, on_progress):
+    def upscale(self, pixels, on_progress=lambda share: None):
         self.pixels += pixels.shape[0] * pixels.shape[1]
         on_progress(1.0)
         return enlarge_plainly(pixels)
@@ -77,7 +77,7 @@ def subject(engine, astronaut):
 
 
 def shot(name: str = "corporate", seed: int = 1, framing=Framing.CLASSIC, light=Light.KEY) -> Shot:
-    return Shot(0, STYLES[name], seed, framing, light)
+    return Shot(0, STYLES[name], seed, framing=framing, light=light)
 
 
 @pytest.mark.parametrize(

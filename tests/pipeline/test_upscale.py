@@ -13,7 +13,7 @@ from pipeline.errors import Cancelled, WeightsError
 from pipeline.rrdb_onnx import OnnxNetwork
 from pipeline.rrdb_weights import layer_shapes, read_rrdb, verify_official
 from pipeline.tiles import OVERLAP, plan_tiles
-from pipeline.upscale import enlarge_plainly, upscale
+from pipeline.upscale import TorchUpscaler, enlarge_plainly, upscale
 
 # A network of 2 blocks and 4 channels, saved by torch, and what torch makes of a picture of 13 x 9 px with it.
 TINY = Path(__file__).parents[1] / "golden" / "realesrgan" / "tiny.pth"
@@ -25,7 +25,7 @@ class PlainNetwork:
     def __init__(self) -> None:
         self.areas: list[int] = []
 
-    def enlarge(self, pixels, on_progress):
+    def upscale(self, pixels, on_progress=lambda share: None):
         self.areas.append(pixels.shape[0] * pixels.shape[1])
         on_progress(1.0)
         return enlarge_plainly(pixels)
@@ -47,7 +47,16 @@ def tiny():
 def test_the_graph_computes_what_torch_computes(tiny):
     golden = np.load(TINY.with_suffix(".npz"))
 
-    enlarged = tiny.enlarge(golden["picture"], silent)
+    enlarged = tiny.upscale(golden["picture"], silent)
+
+    assert np.abs(enlarged / 255 - golden["enlarged"]).max() <= 0.51 / 255
+
+
+def test_torch_reads_the_same_file_and_computes_the_same():
+    pytest.importorskip("torch")
+    golden = np.load(TINY.with_suffix(".npz"))
+
+    enlarged = TorchUpscaler.load(TINY, "cpu").upscale(golden["picture"])
 
     assert np.abs(enlarged / 255 - golden["enlarged"]).max() <= 0.51 / 255
 
@@ -60,7 +69,7 @@ def test_any_size_comes_out_four_times_as_large(tiny, shape):
 def test_tiles_of_a_network_that_sees_less_far_than_their_context_are_the_whole_picture(tiny):
     picture = noise(150, 131)
 
-    whole = tiny.enlarge(picture, silent)
+    whole = tiny.upscale(picture, silent)
     tiled = upscale(picture, tiny, silent, tile_px=48)
 
     assert np.abs(tiled.astype(int) - whole).max() <= 1

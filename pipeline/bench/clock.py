@@ -1,0 +1,60 @@
+"""Seconds by stage, memory, and the figures that follow from them."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+
+Report = dict[str, object]
+
+
+@dataclass
+class Clock:
+    """Seconds by stage. Waits for the device at both ends of a stage, so that work lands where it was caused."""
+
+    device: torch.device
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        self._wait()
+        started = time.perf_counter()
+        yield
+        self._wait()
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def summary(seconds: float, count: int, work: float, clock: Clock, device: torch.device) -> Report:
+    """The figures that both ways share; `work` in tera operations a picture."""
+    return {
+        "seconds": round(seconds, 2),
+        "seconds_per_picture": round(seconds / count, 3),
+        "pictures_per_minute": round(60 * count / seconds, 2),
+        "stages_seconds": {name: round(spent, 2) for name, spent in clock.seconds.items()},
+        "peak_gigabytes": peak_gigabytes(device),
+        "tflop_per_picture": round(work, 4),
+        "tflop_per_second": round(work * count / seconds, 4),
+    }
+
+
+def reset_peak(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_gigabytes(device: torch.device) -> float | None:
+    """Of the GPU, since the last reset; None on the CPU."""
+    return round(torch.cuda.max_memory_allocated(device) / 1e9, 2) if device.type == "cuda" else None
+
+
+def describe_device(device: str) -> str:
+    if device == "cpu":
+        return f"cpu, {torch.get_num_threads()} threads"
+    properties = torch.cuda.get_device_properties(device)
+    return f"{properties.name}, {properties.total_memory / 1e9:.0f} GB"

@@ -1,0 +1,168 @@
+"""How long a pack takes on this machine, and what each trick is worth, with random weights.
+
+Needs torch, diffusers, transformers and accelerate; no opencv, no face networks, no web. A pack is measured as a
+worker makes it: text, denoising, decoding, enlarging four times, JPEG.
+"""
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+from pipeline.bench.clock import Clock, Report, describe_device, peak_gigabytes, reset_peak, summary
+from pipeline.bench.plain import measure_reference
+from pipeline.bench.setup import Options, build_engine, choose_batch, make_conditions
+from pipeline.engines.instantid.conditions import Conditions
+from pipeline.engines.instantid.config import Sampling
+from pipeline.engines.instantid.denoise import decode, denoise
+from pipeline.engines.instantid.finishing import to_pixels
+from pipeline.engines.instantid.load import Networks
+from pipeline.engines.instantid.memory import next_batch
+from pipeline.engines.instantid.speed import Trick, default_tricks, few_step_sampling
+from pipeline.engines.instantid.work import Work, count_work
+from pipeline.errors import EngineUnavailable
+from pipeline.finish import encode
+from pipeline.types import DigitalSource, Pixels
+from pipeline.upscale import TorchUpscaler
+
+# Threads that write JPEG files while the GPU goes on.
+ENCODERS = 4
+
+
+def measure(options: Options, tell: Callable[[str], None]) -> Report:
+    """Everything that `bench instantid` reports. Raises EngineUnavailable when the device is not there."""
+    if options.device != "cpu" and not torch.cuda.is_available():
+        raise EngineUnavailable("The benchmark needs an NVIDIA GPU with CUDA. Fix: --device cpu --networks tiny")
+    tell("counting the work")
+    work = count_work(options.architecture, options.size)
+    report: Report = {
+        "device": describe_device(options.device),
+        "torch": torch.__version__,
+        "networks": options.architecture.name,
+        "images": options.images,
+        "size": f"{options.size.width}x{options.size.height}",
+        "steps": options.sampling.steps,
+        "sampler": options.sampling.sampler.value,
+    }
+    if options.reference:
+        tell("the plain way")
+        report["reference"] = measure_reference(options, work)
+    tell("our way")
+    ours = measure_pack(options, work, tell)
+    report["ours"] = ours
+    if options.reference:
+        report["ratio"] = round(float(str(ours["pictures_per_minute"])) / per_minute(report["reference"]), 2)
+    return report
+
+
+def measure_pack(options: Options, work: Work, tell: Callable[[str], None]) -> Report:
+    """A whole pack, batch by batch, after a warm-up of two steps that compiles what is to be compiled."""
+    tricks = default_tricks(options.device) if options.tricks is None else options.tricks
+    sampling = few_step_sampling() if Trick.FEW_STEP in tricks else options.sampling
+    networks, upscaler, build_seconds = build_engine(options, tricks)
+    batch = choose_batch(options, tricks, networks.device)
+    pictures = make_conditions(networks, batch, options.size, tricks)
+    tell(f"warming up with {batch} pictures at once")
+    started = time.perf_counter()
+    for _ in make_pictures(networks, upscaler, pictures, Sampling(2), tricks, Clock(networks.device)):
+        pass
+    warm_seconds = time.perf_counter() - started
+    tell("measuring")
+    reset_peak(networks.device)
+    clock = Clock(networks.device)
+    started = time.perf_counter()
+    with ThreadPoolExecutor(ENCODERS) as encoders:
+        files = []
+        for count in batches(options.images, batch, Trick.COMPILE in tricks):
+            with clock.stage("conditions"):
+                pictures = make_conditions(networks, count, options.size, tricks)
+            padded = [*pictures, *pictures[-1:] * (batch - count if Trick.COMPILE in tricks and count > 1 else 0)]
+            made = make_pictures(networks, upscaler, padded, sampling, tricks, clock, count)
+            files += [encoders.submit(encode, pixels, DigitalSource.TRAINED) for pixels in made]
+        with clock.stage("waiting for JPEG"):
+            sizes = [len(file.result()) for file in files]
+    seconds = time.perf_counter() - started
+    assert len(sizes) == options.images
+    each = work.denoising(sampling, tricks) + work.vae + work.upscaler
+    return {
+        "tricks": sorted(trick.value for trick in tricks),
+        "lossless": all(trick.lossless for trick in tricks),
+        "batch": batch,
+        "build_seconds": round(build_seconds, 1),
+        "warm_up_seconds": round(warm_seconds, 1),
+        **summary(seconds, options.images, each, clock, networks.device),
+        "denoising_tflop_per_second": round(
+            options.images * work.denoising(sampling, tricks) / clock.seconds["denoising"], 4
+        ),
+    }
+
+
+def make_pictures(
+    networks: Networks,
+    upscaler: TorchUpscaler,
+    pictures: Sequence[Conditions],
+    sampling: Sampling,
+    tricks: frozenset[Trick],
+    clock: Clock,
+    wanted: int | None = None,
+) -> Iterator[Pixels]:
+    """The first `wanted` pictures of one batch, four times as wide and high."""
+    with clock.stage("denoising"):
+        latents = denoise(networks, pictures, sampling, tricks, lambda share: None)
+    for latent in latents[:wanted]:
+        with clock.stage("decoding"):
+            picture = decode(networks, latent[None])[0]
+        with clock.stage("enlarging"):
+            picture = upscaler.enlarge(picture)
+        with clock.stage("copying"):
+            pixels = to_pixels(picture)
+        yield pixels
+
+
+def batches(images: int, batch: int, static: bool) -> Iterator[int]:
+    """How many pictures each batch holds."""
+    while images:
+        count = batch if static and images >= batch else next_batch(images, batch, static=static)
+        yield count
+        images -= count
+
+
+# Recorded graphs come with compiling only; half a VAE changes no step.
+NOT_IN_TABLE = frozenset({Trick.CUDA_GRAPHS, Trick.HALF_VAE})
+
+
+def measure_tricks(
+    options: Options, tell: Callable[[str], None], skipped: frozenset[Trick] = NOT_IN_TABLE
+) -> list[Report]:
+    """A table: denoising seconds a picture with every lossless trick but compiling, and with each trick changed."""
+    base = default_tricks(options.device) - {Trick.COMPILE}
+    sets = {"all but compile": base, "none": frozenset[Trick]()}
+    sets |= {f"-{trick}": base - {trick} for trick in sorted(base)}
+    sets |= {f"+{trick}": base | {trick} for trick in sorted(set(Trick) - base - skipped - NOT_IN_TABLE)}
+    rows: list[Report] = []
+    for name, tricks in sets.items():
+        tell(name)
+        networks, _, _ = build_engine(options, tricks)
+        pictures = make_conditions(networks, choose_batch(options, tricks, networks.device), options.size, tricks)
+        sampling = few_step_sampling() if Trick.FEW_STEP in tricks else Sampling(10, options.sampling.sampler)
+        denoise(networks, pictures, Sampling(2), tricks, lambda share: None)
+        reset_peak(networks.device)
+        clock = Clock(networks.device)
+        with clock.stage("denoising"):
+            denoise(networks, pictures, sampling, tricks, lambda share: None)
+        steps = sampling.steps if Trick.FEW_STEP in tricks else options.sampling.steps
+        seconds = clock.seconds["denoising"] / len(pictures) * steps / sampling.steps
+        peak = peak_gigabytes(networks.device)
+        rows.append({"tricks": name, "seconds_per_picture": round(seconds, 4), "peak_gigabytes": peak})
+        del networks, pictures
+        gc.collect()
+        if options.device != "cpu":
+            torch.cuda.empty_cache()
+    return rows
+
+
+def per_minute(report: object) -> float:
+    assert isinstance(report, dict)
+    return float(report["pictures_per_minute"])

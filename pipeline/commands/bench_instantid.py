@@ -1,0 +1,92 @@
+"""`bench instantid`: seconds, pictures a minute, memory and TFLOP/s of a pack with random weights.
+
+Options only until it runs: torch takes seconds to import.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from pipeline.commands import DONE, CommandFailed, print_json
+from pipeline.engines.instantid import missing_packages
+from pipeline.engines.instantid.config import Sampler, Sampling
+from pipeline.engines.instantid.speed import change_tricks, default_tricks
+from pipeline.types import Size
+
+NEEDED = ("torch", "diffusers", "transformers", "accelerate")
+RANDOM = Path("random")
+MAX_BATCH = 10
+
+
+def add_arguments(command: argparse._ArgumentGroup) -> None:
+    """The options of `bench instantid`."""
+    command.add_argument("--images", type=int, default=50, metavar="N", help="pictures in the pack (50)")
+    command.add_argument("--size", type=parse_size, default=Size(896, 1152), metavar="WxH", help="896x1152")
+    command.add_argument("--steps", type=int, default=30, metavar="N", help="denoising steps (30)")
+    command.add_argument("--sampler", type=Sampler, choices=list(Sampler), default=Sampler.EULER)
+    command.add_argument("--device", default="cuda", help="cuda, cuda:N or cpu (cuda)")
+    command.add_argument("--networks", choices=("sdxl", "tiny"), default="sdxl", help="full size, or tiny (sdxl)")
+    command.add_argument("--batch", type=int, default=MAX_BATCH, metavar="N", help="pictures at once, at most")
+    command.add_argument(
+        "--trick", action="append", default=[], metavar="±NAME", help="+fp8, -compile, ...; may be repeated"
+    )
+    command.add_argument("--reference", action="store_true", help="also make four pictures the plain way")
+    command.add_argument("--table", action="store_true", help="measure every trick on and off instead")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measures, then prints. Raises CommandFailed for what cannot be measured."""
+    if arguments.weights != RANDOM:
+        raise CommandFailed("bench instantid measures random weights: give --weights random")
+    if missing := missing_packages(NEEDED):
+        raise CommandFailed(f"not installed: {', '.join(missing)}")
+    try:
+        tricks = change_tricks(default_tricks(arguments.device), arguments.trick)
+    except ValueError as error:
+        raise CommandFailed(str(error)) from error
+    from pipeline.bench.instantid import measure, measure_tricks
+    from pipeline.bench.setup import ARCHITECTURES, Options
+
+    options = Options(
+        architecture=ARCHITECTURES[arguments.networks],
+        images=arguments.images,
+        size=arguments.size,
+        sampling=Sampling(arguments.steps, arguments.sampler),
+        device=arguments.device,
+        tricks=tricks,
+        max_batch=arguments.batch,
+        reference=arguments.reference,
+    )
+    figures = {"table": measure_tricks(options, note)} if arguments.table else measure(options, note)
+    if arguments.json:
+        print_json(figures)
+    else:
+        print_figures(figures)
+    return DONE
+
+
+def note(message: str) -> None:
+    """What happens now, for whoever waits."""
+    print(f"... {message}", file=sys.stderr, flush=True)
+
+
+def print_figures(figures: object, indent: str = "") -> None:
+    """Nested figures as indented lines."""
+    if isinstance(figures, list):
+        for row in figures:
+            print(indent + "  ".join(f"{value}" for value in row.values()))
+    elif isinstance(figures, dict):
+        for name, value in figures.items():
+            if isinstance(value, dict) or (isinstance(value, list) and value and isinstance(value[0], dict)):
+                print(f"{indent}{name}")
+                print_figures(value, indent + "  ")
+            else:
+                print(f"{indent}{name:28} {value}")
+
+
+def parse_size(text: str) -> Size:
+    """`896x1152` as a Size."""
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 896x1152")
+    return Size(int(width), int(height))

@@ -1,0 +1,14 @@
+"""New pictures of a person: SDXL, guided by a face embedding and five key points (InstantID).
+
+This module, `config` and `looks` import no heavy package; everything else needs torch and diffusers, so ask
+`missing_packages` before you import `engine`.
+"""
+
+import importlib.util
+
+PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "insightface", "onnx", "onnxruntime")
+
+
+def missing_packages(needed: tuple[str, ...] = PACKAGES) -> tuple[str, ...]:
+    """Those of the packages, all in the extra `gpu`, that this environment lacks."""
+    return tuple(name for name in needed if importlib.util.find_spec(name) is None)

@@ -1,0 +1,149 @@
+"""Attention of both networks, written for tokens that stay the same over all steps.
+
+Text and face tokens do not change while a picture is denoised, so neither do their keys and values in any of the
+cross-attention layers. `project_all` computes them once; a layer that is handed none computes its own.
+The mathematics is that of diffusers' AttnProcessor2_0 and IPAdapterAttnProcessor2_0, with one scale a picture.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from diffusers import ControlNetModel, UNet2DConditionModel
+from diffusers.models.attention_processor import Attention
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.errors import WeightsError
+
+KeysValues = tuple[Tensor, ...]
+"""Keys and values of one layer, each (rows, heads, tokens, channels): of the text, then, in the UNet, of the face."""
+
+
+class SelfAttention(nn.Module):
+    """Every position looks at every other. Uses one fused projection where `fuse_self_attention` made one."""
+
+    def __init__(self, flash: bool) -> None:
+        super().__init__()
+        self.flash = flash
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        face: Tensor | None = None,
+        face_scale: Tensor | None = None,
+        keys_values: Sequence[KeysValues] | None = None,
+    ) -> Tensor:
+        """(rows, positions, channels) in and out; everything but `hidden_states` is for cross-attention."""
+        if attn.fused_projections:
+            query, key, value = attn.to_qkv(hidden_states).chunk(3, dim=-1)
+        else:
+            query, key, value = attn.to_q(hidden_states), attn.to_k(hidden_states), attn.to_v(hidden_states)
+        heads = [split_heads(part, attn.heads) for part in (query, key, value)]
+        return attn.to_out[0](join_heads(attend(*heads, flash=self.flash)))
+
+
+class CrossAttention(nn.Module):
+    """Every position looks at the tokens; in the UNet also, by projections of its own, at the face's tokens."""
+
+    def __init__(self, layer: int, flash: bool, face_key: nn.Linear | None, face_value: nn.Linear | None) -> None:
+        super().__init__()
+        self.layer = layer
+        self.flash = flash
+        self.face_key = face_key
+        self.face_value = face_value
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        face: Tensor | None = None,
+        face_scale: Tensor | None = None,
+        keys_values: Sequence[KeysValues] | None = None,
+    ) -> Tensor:
+        """(rows, positions, channels) in and out; `keys_values` holds those of all layers, if they are known."""
+        if keys_values is None:
+            assert encoder_hidden_states is not None
+            key, value, *of_face = self.project(attn, encoder_hidden_states, face, face_scale)
+        else:
+            key, value, *of_face = keys_values[self.layer]
+        query = split_heads(attn.to_q(hidden_states), attn.heads)
+        seen = attend(query, key, value, flash=self.flash)
+        if of_face:
+            seen = seen + attend(query, *of_face, flash=self.flash)
+        return attn.to_out[0](join_heads(seen))
+
+    def project(self, attn: Attention, tokens: Tensor, face: Tensor | None, face_scale: Tensor | None) -> KeysValues:
+        """Keys and values of (rows, N, width) tokens; those of the face carry each row's scale (rows, 1, 1)."""
+        parts = [attn.to_k(tokens), attn.to_v(tokens)]
+        if self.face_key is not None and self.face_value is not None:
+            # Attention is linear in the values, so the adapter's scale can sit there and cost nothing later.
+            parts += [self.face_key(face), self.face_value(face) * face_scale]
+        return tuple(split_heads(part, attn.heads).contiguous() for part in parts)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, *, flash: bool) -> Tensor:
+    """softmax(q k' / sqrt(channels)) v, by torch's fused kernels or, without `flash`, written out."""
+    if flash:
+        return functional.scaled_dot_product_attention(query, key, value)
+    return (query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5).softmax(dim=-1) @ value
+
+
+def split_heads(tokens: Tensor, heads: int) -> Tensor:
+    """(rows, N, heads * channels) -> (rows, heads, N, channels)"""
+    return tokens.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def join_heads(tokens: Tensor) -> Tensor:
+    """(rows, heads, N, channels) -> (rows, N, heads * channels)"""
+    return tokens.transpose(1, 2).flatten(2)
+
+
+def install_attention(network: UNet2DConditionModel | ControlNetModel, *, flash: bool) -> None:
+    """Puts these two classes in place of diffusers' own, taking over the face projections that it loaded.
+
+    Raises WeightsError for a network that is not built as SDXL is."""
+    ours: dict[str, nn.Module] = {}
+    layer = 0
+    for name, theirs in network.attn_processors.items():
+        if name.endswith("attn1.processor"):
+            ours[name] = SelfAttention(flash)
+            continue
+        face_key = theirs.to_k_ip[0] if hasattr(theirs, "to_k_ip") else None
+        face_value = theirs.to_v_ip[0] if hasattr(theirs, "to_v_ip") else None
+        ours[name] = CrossAttention(layer, flash, face_key, face_value)
+        layer += 1
+    for attn in attention_layers(network):
+        plain = attn.group_norm is attn.spatial_norm is attn.norm_cross is attn.norm_q is None
+        if not plain or attn.residual_connection or attn.rescale_output_factor != 1:
+            raise WeightsError("The network's attention layers are not those of SDXL.")
+    network.set_attn_processor(ours)
+
+
+def attention_layers(network: UNet2DConditionModel | ControlNetModel) -> list[Attention]:
+    """All attention layers in the order in which the network names them."""
+    return [module for module in network.modules() if isinstance(module, Attention)]
+
+
+def project_all(
+    network: UNet2DConditionModel | ControlNetModel, tokens: Tensor, face: Tensor | None, face_scale: Tensor | None
+) -> tuple[KeysValues, ...]:
+    """Keys and values of every cross-attention layer, by layer."""
+    cross = [attn for attn in attention_layers(network) if isinstance(attn.processor, CrossAttention)]
+    cross.sort(key=lambda attn: attn.processor.layer)
+    return tuple(attn.processor.project(attn, tokens, face, face_scale) for attn in cross)
+
+
+def fuse_self_attention(network: UNet2DConditionModel | ControlNetModel) -> None:
+    """Makes one matrix of the three projections of each self-attention layer and frees the three.
+
+    Not diffusers' `fuse_qkv_projections`: that replaces all processors and so drops the face without a word."""
+    for attn in attention_layers(network):
+        if isinstance(attn.processor, SelfAttention) and not attn.fused_projections:
+            attn.fuse_projections()
+            attn.to_q = attn.to_k = attn.to_v = None
+            torch.cuda.empty_cache()

@@ -1,0 +1,127 @@
+"""All that makes one picture, and how several become the rows of one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.engines.instantid.attention import KeysValues, project_all
+from pipeline.engines.instantid.load import Networks
+from pipeline.engines.instantid.speed import CUTOFF, Trick
+from pipeline.engines.instantid.text import PromptEmbedding
+from pipeline.types import Embedding, Pixels, Size
+
+
+@dataclass(frozen=True, eq=False)
+class Conditions:
+    """One picture to be made.
+
+    face_tokens     (2, N, width): without the face, then with it; see `face_tokens`
+    keypoint_image  (H, W, 3) uint8, as large as the picture; see `poses.draw_keypoints`
+    noise           (4, H / factor, W / factor) float32, unit variance; see `make_noise`
+    guidance_scale  1: the negative prompt plays no part
+    control_end     share of the steps, 0..1, after which the key points are let go
+    """
+
+    prompt: PromptEmbedding
+    negative: PromptEmbedding
+    face_tokens: Tensor
+    keypoint_image: Pixels
+    noise: Tensor
+    guidance_scale: float = 5.0
+    control_scale: float = 0.8
+    adapter_scale: float = 0.8
+    control_end: float = 1.0
+
+
+def face_tokens(networks: Networks, embedding: Embedding) -> Tensor:
+    """(2, N, width): what the resampler makes of nothing and of a raw face embedding (512,).
+
+    The first half is Resampler(0), not zero: so the reference guides away from 'no face'."""
+    both = torch.stack([torch.zeros(embedding.size), torch.from_numpy(embedding.astype(np.float32)).flatten()])
+    with torch.inference_mode():
+        tokens: Tensor = networks.resampler(both[:, None].to(networks.device))
+    return tokens.flatten(1, -2).to(networks.dtype)
+
+
+def make_noise(networks: Networks, seed: int, size: Size) -> Tensor:
+    """(4, H / factor, W / factor) float32 on the CPU: the same numbers on every machine and in every batch."""
+    shape = (1, networks.unet.config.in_channels, size.height // networks.vae_factor, size.width // networks.vae_factor)
+    return torch.randn(shape, generator=torch.Generator("cpu").manual_seed(seed))[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """A batch as the networks take it: first all pictures without, then all with prompt and face.
+
+    `condition` is the key point image, or its embedding where that is cached."""
+
+    text: Tensor
+    face: Tensor
+    adapter_scale: Tensor
+    pooled: Tensor
+    time_ids: Tensor
+    condition: Tensor
+    unet_keys: tuple[KeysValues, ...] | None = None
+    control_keys: tuple[KeysValues, ...] | None = None
+
+    def conditional(self) -> Rows:
+        """The second half alone."""
+        half = len(self.text) // 2
+        keys = [
+            None if layers is None else tuple(tuple(part[half:] for part in layer) for layer in layers)
+            for layers in (self.unet_keys, self.control_keys)
+        ]
+        return Rows(
+            self.text[half:],
+            self.face[half:],
+            self.adapter_scale[half:],
+            self.pooled[half:],
+            self.time_ids[half:],
+            self.condition[half:],
+            keys[0],
+            keys[1],
+        )
+
+
+def make_rows(networks: Networks, pictures: Sequence[Conditions], tricks: frozenset[Trick]) -> Rows:
+    """Two rows a picture, on the device, with everything computed that stays the same over the steps."""
+    device, dtype = networks.device, networks.dtype
+    height, width = pictures[0].keypoint_image.shape[:2]
+    images = torch.from_numpy(np.stack([picture.keypoint_image for picture in pictures])).to(device)
+    condition = images.permute(0, 3, 1, 2).to(dtype) / 255
+    if Trick.CACHED_CONDITION in tricks:
+        condition = networks.condition_embedding(condition)
+    scales = torch.tensor([picture.adapter_scale for picture in pictures], device=device, dtype=dtype)
+    rows = Rows(
+        text=torch.stack(
+            [*(picture.negative.tokens for picture in pictures), *(each.prompt.tokens for each in pictures)]
+        ),
+        face=torch.cat([torch.stack([picture.face_tokens[half] for picture in pictures]) for half in (0, 1)]),
+        adapter_scale=scales.repeat(2)[:, None, None],
+        pooled=torch.stack(
+            [*(picture.negative.pooled for picture in pictures), *(each.prompt.pooled for each in pictures)]
+        ),
+        time_ids=torch.tensor([[height, width, 0, 0, height, width]], device=device, dtype=dtype).repeat(
+            2 * len(pictures), 1
+        ),
+        condition=condition.repeat(2, 1, 1, 1),
+    )
+    if Trick.CACHED_KEYS not in tricks:
+        return rows
+    return replace(
+        rows,
+        unet_keys=project_all(networks.unet, rows.text, rows.face, rows.adapter_scale),
+        # The ControlNet never sees the text, only the face.
+        control_keys=project_all(networks.controlnet, rows.face, None, None),
+    )
+
+
+def control_ends(pictures: Sequence[Conditions], tricks: frozenset[Trick]) -> list[float]:
+    """Share of the steps after which each picture lets its key points go."""
+    limit = CUTOFF if Trick.CONTROL_CUTOFF in tricks else 1.0
+    return [min(picture.control_end, limit) for picture in pictures]

@@ -1,0 +1,124 @@
+"""Who the person is, in InstantID's terms: raw 512-number embeddings by insightface's detector and recogniser."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import FaceNotFound, WeightsError
+from pipeline.faces.points import yaw_degrees
+from pipeline.types import Box, Embedding, Pixels, SourcePhoto
+
+DETECTOR, RECOGNISER = "scrfd_10g_bnkps.onnx", "glintr100.onnx"
+DETECTOR_INPUT = (640, 640)
+# What the detector is shown: a square around the face that was settled on, this many times as wide.
+SURROUNDINGS = 3.0
+# The reference never shows more than this; larger faces would be sampled too coarsely on their way to 112 pixels.
+MAX_SIDE = 1280
+# Least overlap, intersection over union, at which a detection is the face that was settled on.
+MIN_OVERLAP = 0.15
+# A face that the recogniser sees without enlarging it.
+FULL_QUALITY_PX = 112
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A face as read from one photo: raw embedding (512,) and how far to trust it, above 0 to 1."""
+
+    embedding: Embedding
+    quality: float
+
+
+class FaceReader:
+    """Runs two of insightface's networks from a local folder. Raises WeightsError when they are not what they should.
+
+    On the CPU: two runs a person take less time than a second runtime on the GPU costs memory."""
+
+    def __init__(self, folder: Path) -> None:
+        import onnxruntime
+
+        sessions = []
+        for name in (DETECTOR, RECOGNISER):
+            if not (folder / name).is_file():
+                raise WeightsError(f"{folder / name} is missing.")
+            try:
+                sessions.append(onnxruntime.InferenceSession(folder / name, providers=["CPUExecutionProvider"]))
+            except Exception as error:  # onnxruntime has no public base class for what it raises
+                reason = str(error).splitlines()[0]
+                raise WeightsError(f"{folder / name} cannot be loaded: {reason}") from error
+        detector, recogniser = sessions
+        if len(detector.get_outputs()) != 9:
+            raise WeightsError(f"{folder / DETECTOR} is no SCRFD detector with key points.")
+        if list(recogniser.get_inputs()[0].shape[1:]) != [3, 112, 112] or recogniser.get_outputs()[0].shape[-1] != 512:
+            raise WeightsError(f"{folder / RECOGNISER} does not make 512 numbers of 112 x 112 pixels.")
+        # After the checks: insightface takes a second to import and asks nothing of a broken file.
+        from insightface.model_zoo import SCRFD, ArcFaceONNX
+
+        self._detector = SCRFD(str(folder / DETECTOR), detector)
+        self._recogniser = ArcFaceONNX(str(folder / RECOGNISER), recogniser)
+
+    def read(self, photo: SourcePhoto) -> Reading:
+        """The photo's chosen face. Raises FaceNotFound when the detector does not see it."""
+        from insightface.utils.face_align import norm_crop
+
+        square, offset, scale = surroundings(photo.pixels, photo.face.box)
+        # insightface takes blue first.
+        square = square[:, :, ::-1]
+        boxes, keypoints = self._detector.detect(square, input_size=DETECTOR_INPUT)
+        overlaps = [overlap(Box(*(box[:4] / scale + np.tile(offset, 2))), photo.face.box) for box in boxes]
+        if not overlaps or max(overlaps) < MIN_OVERLAP:
+            raise FaceNotFound("insightface's detector does not see the face that was chosen")
+        best = int(np.argmax(overlaps))
+        embedding = self._recogniser.get_feat(norm_crop(square, keypoints[best])).astype(np.float32).flatten()
+        return Reading(embedding, quality(photo, float(boxes[best][4])))
+
+
+def surroundings(pixels: Pixels, box: Box) -> tuple[Pixels, NDArray[np.float64], float]:
+    """A square around the box, black beyond the photo; where its corner lies in the photo, and its scale, at most 1."""
+    import cv2
+
+    side = max(2, round(SURROUNDINGS * max(box.width, box.height)))
+    left = round((box.left + box.right - side) / 2)
+    top = round((box.top + box.bottom - side) / 2)
+    inside = pixels[max(0, top) : max(0, top + side), max(0, left) : max(0, left + side)]
+    square = np.zeros((side, side, 3), np.uint8)
+    down, right = max(0, -top), max(0, -left)
+    square[down : down + inside.shape[0], right : right + inside.shape[1]] = inside
+    scale = min(1.0, MAX_SIDE / side)
+    if scale < 1:
+        square = cv2.resize(square, (MAX_SIDE, MAX_SIDE), interpolation=cv2.INTER_AREA).astype(np.uint8)
+    return square, np.array([left, top], float), scale
+
+
+def overlap(one: Box, other: Box) -> float:
+    """Intersection over union, 0..1."""
+    width = min(one.right, other.right) - max(one.left, other.left)
+    height = min(one.bottom, other.bottom) - max(one.top, other.top)
+    shared = max(0.0, width) * max(0.0, height)
+    return shared / (one.width * one.height + other.width * other.height - shared)
+
+
+def quality(photo: SourcePhoto, score: float) -> float:
+    """How far an embedding can be trusted: detection score, size and how frontal the face is, each 0..1."""
+    size = min(1.0, photo.face.box.width / FULL_QUALITY_PX)
+    frontal = float(np.cos(np.radians(yaw_degrees(photo.face.mesh))) ** 2)
+    return max(1e-3, score * size * frontal)
+
+
+def fuse(readings: Sequence[Reading]) -> Embedding:
+    """One raw embedding (512,) of several photos of one person; of a single photo its own, unchanged.
+
+    The direction is the quality-weighted mean's. A mean is shorter than what it is made of, and length matters to
+    InstantID, so it is stretched to the photos' weighted mean length. Raises FaceNotFound without a reading."""
+    if not readings:
+        raise FaceNotFound("no photo shows the face")
+    if len(readings) == 1:
+        return readings[0].embedding
+    embeddings = np.stack([reading.embedding for reading in readings]).astype(np.float64)
+    weights = np.array([reading.quality for reading in readings])
+    lengths = np.linalg.norm(embeddings, axis=1)
+    mean = np.average(embeddings / lengths[:, None], axis=0, weights=weights)
+    fused: Embedding = (mean / np.linalg.norm(mean) * np.average(lengths, weights=weights)).astype(np.float32)
+    return fused

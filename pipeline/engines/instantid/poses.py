@@ -1,0 +1,110 @@
+"""Where the face sits in a picture: five key points, made up and never taken from the selfie.
+
+Each template turns one generic head in space and places it in the frame. So fifty pictures differ, all are near
+frontal, and the face is 35 to 50 % of the picture's height, where InstantID is at its best (published practice).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.types import Pixels, Size
+
+Keypoints = NDArray[np.float64]
+"""(5, 2): x, y in pixels of right eye, left eye, nose tip, right and left corner of the mouth (as the viewer
+sees them from left to right; insightface's order)."""
+
+# A generic head in eye distances: x to the viewer's right, y down, z to the viewer; the origin between the eyes.
+# x, y: insightface's alignment template. z: anthropometric means, 63 mm between the eyes.
+HEAD = np.array([[-0.5, 0.0, 0.0], [0.5, 0.0, 0.0], [0.0, 0.571, 0.42], [-0.41, 1.155, 0.10], [0.41, 1.155, 0.10]])
+# Hairline to chin, and hairline to the line of the eyes, in eye distances.
+FACE_HEIGHT = 2.9
+EYES_BELOW_HAIRLINE = 1.15
+# The axis about which a head turns lies behind the eyes.
+NECK_DEPTH = 0.9
+
+COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255))
+NOSE = 2
+LIMBS = (0, 1, 3, 4)
+LIMB_HALF_WIDTH, LIMB_BRIGHTNESS, POINT_RADIUS = 4, 0.6, 10
+
+
+@dataclass(frozen=True)
+class Pose:
+    """One template. Degrees: yaw turns to the viewer's right, pitch nods down, roll tilts clockwise.
+
+    face_height is the share of the picture's height from hairline to chin; x, y place the middle of the face."""
+
+    name: str
+    yaw: float
+    pitch: float
+    roll: float
+    face_height: float
+    x: float
+    y: float
+
+
+# Nineteen, a prime: a pack that goes round its looks gives each look every pose before one comes again.
+POSES = (
+    Pose("straight", 0, 0, 0, 0.42, 0.50, 0.42),
+    Pose("straight_close", 0, 1, 0, 0.50, 0.50, 0.46),
+    Pose("slightly_right", 8, 0, -1, 0.42, 0.49, 0.42),
+    Pose("slightly_left", -8, 0, 1, 0.42, 0.51, 0.42),
+    Pose("head_tilt_right", 3, 0, 5, 0.43, 0.51, 0.43),
+    Pose("head_tilt_left", -3, 0, -5, 0.43, 0.49, 0.43),
+    Pose("right_close", 11, 1, 1, 0.48, 0.49, 0.45),
+    Pose("left_close", -11, 1, -1, 0.48, 0.51, 0.45),
+    Pose("chin_up", 2, -5, 0, 0.41, 0.50, 0.41),
+    Pose("chin_down", -2, 5, 0, 0.42, 0.50, 0.43),
+    Pose("room_right", 6, 0, 0, 0.38, 0.44, 0.40),
+    Pose("room_left", -6, 0, 0, 0.38, 0.56, 0.40),
+    Pose("wide", 0, 0, 1, 0.35, 0.50, 0.38),
+    Pose("wide_right", 10, -2, -2, 0.36, 0.48, 0.39),
+    Pose("wide_left", -10, -2, 2, 0.36, 0.52, 0.39),
+    Pose("tilted_up_right", 7, -3, 4, 0.44, 0.50, 0.43),
+    Pose("tilted_up_left", -7, -3, -4, 0.44, 0.50, 0.43),
+    Pose("leaning_in_right", 5, 4, 6, 0.46, 0.52, 0.45),
+    Pose("leaning_in_left", -5, 4, -6, 0.46, 0.48, 0.45),
+)
+
+
+def pose_for(index: int) -> Pose:
+    """The pose of the shot with this index in its pack; the same again when it is shot again."""
+    return POSES[index % len(POSES)]
+
+
+def place_keypoints(pose: Pose, size: Size) -> Keypoints:
+    """The template's five points in a picture of this size."""
+    yaw, pitch, roll = (math.radians(angle) for angle in (pose.yaw, pose.pitch, pose.roll))
+    turn = np.array([[math.cos(yaw), 0, math.sin(yaw)], [0, 1, 0], [-math.sin(yaw), 0, math.cos(yaw)]])
+    nod = np.array([[1, 0, 0], [0, math.cos(pitch), math.sin(pitch)], [0, -math.sin(pitch), math.cos(pitch)]])
+    tilt = np.array([[math.cos(roll), -math.sin(roll), 0], [math.sin(roll), math.cos(roll), 0], [0, 0, 1]])
+    middle = np.array([0.0, FACE_HEIGHT / 2 - EYES_BELOW_HAIRLINE, 0.0])
+    neck = np.array([0.0, 0.0, NECK_DEPTH])
+    turned: Keypoints = (HEAD - middle + neck) @ (tilt @ nod @ turn).T - neck
+    scale = pose.face_height * size.height / FACE_HEIGHT
+    placed: Keypoints = turned[:, :2] * scale + np.array([pose.x * size.width, pose.y * size.height])
+    return placed
+
+
+def draw_keypoints(keypoints: Keypoints, size: Size) -> Pixels:
+    """InstantID's key point image, (H, W, 3): dimmed limbs from the nose to the other points, a disc on each, black.
+
+    To the pixel what its ControlNet was trained on: coordinates are cut to whole pixels, the limbs' angles to whole
+    degrees, radius and width do not scale with the picture."""
+    import cv2
+
+    picture = np.zeros((size.height, size.width, 3), np.uint8)
+    for index in LIMBS:
+        middle, across = (keypoints[index] + keypoints[NOSE]) / 2, keypoints[index] - keypoints[NOSE]
+        half_length = int(math.hypot(*across) / 2)
+        angle = int(math.degrees(math.atan2(across[1], across[0])))
+        centre = (int(middle[0]), int(middle[1]))
+        outline = cv2.ellipse2Poly(centre, (half_length, LIMB_HALF_WIDTH), angle, 0, 360, 1)
+        cv2.fillConvexPoly(picture, np.asarray(outline), COLOURS[index])
+    picture = (picture * LIMB_BRIGHTNESS).astype(np.uint8)
+    for point, colour in zip(keypoints, COLOURS, strict=True):
+        cv2.circle(picture, (int(point[0]), int(point[1])), POINT_RADIUS, colour, -1)
+    return picture

@@ -1,0 +1,127 @@
+"""Every speed trick, each removable by name.
+
+Lossless: the same mathematics in another order; in fp32 the picture stays the same (the parity test shows it).
+Lossy: another picture, made faster; off unless asked for by name. Half precision on a GPU is no trick: everybody
+uses it, the reference included.
+
+This module holds the names and what is done to the networks once, after loading. What a trick changes in a step
+stands in `denoise.py`, under the trick's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.engines.instantid.config import Sampling
+    from pipeline.engines.instantid.load import Networks
+
+
+class Trick(StrEnum):
+    """The name of a trick, as commands and settings spell it."""
+
+    # Lossless
+    CHANNELS_LAST = "channels_last"
+    FLASH_ATTENTION = "flash_attention"
+    CACHED_CONDITION = "cached_condition"
+    CACHED_KEYS = "cached_keys"
+    FUSED_QKV = "fused_qkv"
+    SKIP_IDLE = "skip_idle"
+    CUDNN_SEARCH = "cudnn_search"
+    COMPILE = "compile"
+    CUDA_GRAPHS = "cuda_graphs"
+    # Lossy
+    FP8 = "fp8"
+    HALF_VAE = "half_vae"
+    GUIDANCE_CUTOFF = "guidance_cutoff"
+    CONTROL_CUTOFF = "control_cutoff"
+    FEW_STEP = "few_step"
+
+    @property
+    def lossless(self) -> bool:
+        return self in LOSSLESS
+
+    @property
+    def explanation(self) -> str:
+        """What it does, in one sentence."""
+        return EXPLANATIONS[self]
+
+
+EXPLANATIONS = {
+    Trick.CHANNELS_LAST: "Keeps pictures channel by channel in memory, as tensor cores want them.",
+    Trick.FLASH_ATTENTION: "Uses torch's fused attention kernels instead of three written-out operations.",
+    Trick.CACHED_CONDITION: "Embeds the key point image once a picture instead of twice a step.",
+    Trick.CACHED_KEYS: "Projects text and face tokens to keys and values once a picture instead of every step.",
+    Trick.FUSED_QKV: "Makes one matrix product of a self-attention layer's three.",
+    Trick.SKIP_IDLE: "Leaves out a ControlNet whose scale is 0 and an unconditional half whose guidance is 1.",
+    Trick.CUDNN_SEARCH: "Lets cuDNN try which convolution is fastest for each shape.",
+    Trick.COMPILE: "Compiles the networks for one batch size with torch.compile.",
+    Trick.CUDA_GRAPHS: "Replays recorded CUDA graphs; needs `compile`, pays for small batches only.",
+    Trick.FP8: "Runs the transformers' matrix products in 8 bit floating point (torch._scaled_mm, compute 8.9+).",
+    Trick.HALF_VAE: "Decodes in half precision even with a VAE that asks for full precision.",
+    Trick.GUIDANCE_CUTOFF: "Drops classifier-free guidance after 60 % of the steps.",
+    Trick.CONTROL_CUTOFF: "Drops the ControlNet after 60 % of the steps.",
+    Trick.FEW_STEP: "Four steps without guidance through a distilled adapter (SDXL-Lightning).",
+}
+
+LOSSY = frozenset({Trick.FP8, Trick.HALF_VAE, Trick.GUIDANCE_CUTOFF, Trick.CONTROL_CUTOFF, Trick.FEW_STEP})
+LOSSLESS = frozenset(Trick) - LOSSY
+# Compiling pays after some hundred steps; recorded graphs do not pay where a step takes a quarter of a second.
+_NOT_BY_DEFAULT_ON_CUDA = frozenset({Trick.CUDA_GRAPHS})
+_FOR_CUDA_ONLY = frozenset({Trick.COMPILE, Trick.CUDA_GRAPHS, Trick.CUDNN_SEARCH})
+
+FEW_STEPS = 4
+# Share of the steps after which a cut-off trick stops its part.
+CUTOFF = 0.6
+
+
+def default_tricks(device: str) -> frozenset[Trick]:
+    """The lossless tricks that pay on this kind of device."""
+    return LOSSLESS - (_NOT_BY_DEFAULT_ON_CUDA if device.startswith("cuda") else _FOR_CUDA_ONLY)
+
+
+def change_tricks(tricks: frozenset[Trick], changes: Iterable[str]) -> frozenset[Trick]:
+    """The set after changes such as `+fp8` and `-compile`. Raises ValueError for anything else."""
+    for change in changes:
+        sign, name = change[:1], change[1:]
+        if sign not in "+-" or name not in set(Trick):
+            known = ", ".join(Trick)
+            raise ValueError(f"{change!r} is no +trick or -trick; known tricks: {known}")
+        tricks = tricks | {Trick(name)} if sign == "+" else tricks - {Trick(name)}
+    return tricks
+
+
+def few_step_sampling() -> Sampling:
+    """The steps that SDXL-Lightning's four-step adapter was trained for."""
+    from pipeline.engines.instantid.config import Sampler, Sampling
+
+    return Sampling(FEW_STEPS, Sampler.EULER, trailing=True)
+
+
+def prepare_networks(networks: Networks, tricks: frozenset[Trick]) -> None:
+    """Does to freshly loaded networks, in place, what the tricks ask for. Order matters: compile what is final."""
+    import torch
+
+    from pipeline.engines.instantid.attention import fuse_self_attention
+    from pipeline.engines.instantid.fp8 import replace_linears
+
+    both = (networks.unet, networks.controlnet)
+    if Trick.FUSED_QKV in tricks:
+        for network in both:
+            fuse_self_attention(network)
+    if Trick.FP8 in tricks:
+        for network in both:
+            replace_linears(network)
+    if Trick.HALF_VAE in tricks:
+        networks.vae.to(networks.dtype)
+    if Trick.CHANNELS_LAST in tricks:
+        for network in (*both, networks.vae):
+            network.to(memory_format=torch.channels_last)
+    torch.backends.cudnn.benchmark = Trick.CUDNN_SEARCH in tricks
+    if Trick.COMPILE in tricks:
+        mode = "reduce-overhead" if Trick.CUDA_GRAPHS in tricks else None
+        for network in both:
+            network.compile(dynamic=False, mode=mode)
+        networks.vae.decoder.compile(dynamic=False)
