@@ -2,9 +2,11 @@
 """Set up and run Headshots with nothing but Python: `python3 run.py`.
 
 run.py [--port N] [--data DIR] [--no-browser]   the whole product, until Ctrl-C
+run.py --engine instantid [--yes]               the same on an NVIDIA GPU, with new pictures of the person
 run.py test [--full] [pytest's arguments]       the tests, --full with the long ones
 run.py make|check|upscale|bench|weights ...     the pipeline's command line, as `python -m pipeline` takes it
-run.py doctor                                   what can run here and what is missing
+run.py doctor [--json]                          what can run here, what is missing, what the settings amount to
+run.py doctor --prove PHOTO --out DIR           four pictures with the real weights, and how alike they are
 run.py manage ...                               Django's commands, with the environment that the services have
 """
 
@@ -28,6 +30,7 @@ from typing import NoReturn
 
 from headshots.launch import PYTHON, ROOT, RUN_LOCK, TEST_LOCK, CannotRun, folder_lock, say
 from headshots.launch.environment import (
+    fetch_instantid,
     finish_fetching_weights,
     pipeline_command,
     pipeline_environment,
@@ -35,10 +38,12 @@ from headshots.launch.environment import (
     start_fetching_weights,
     weights_arguments,
 )
+from headshots.launch.gpu import require_gpu, set_up_gpu, set_up_gpu_for_tests
 from headshots.launch.services import Product, bring_up, make_data_folder, service_environment, take_port, valkey_socket
 from headshots.launch.supervise import Service, look_after, stop
 
-PIPELINE_COMMANDS = ("make", "check", "upscale", "bench", "weights", "doctor")
+PIPELINE_COMMANDS = ("make", "check", "upscale", "bench", "weights")
+ENGINES = ("auto", "studio", "instantid")
 
 
 def serve(arguments: list[str]) -> int:
@@ -46,7 +51,11 @@ def serve(arguments: list[str]) -> int:
     parser.add_argument("--port", type=int, default=8000, help="on this machine only (default 8000)")
     parser.add_argument("--data", type=Path, default=data_folder(), help="where everything but the keys is kept")
     parser.add_argument("--no-browser", action="store_true", help="do not open the page")
+    parser.add_argument("--engine", choices=ENGINES, help="instantid: installed first, with its weights (12 GB)")
+    parser.add_argument("--yes", action="store_true", help="agree to the sizes and licences of those weights")
     options = parser.parse_args(arguments)
+    if options.engine == "instantid":
+        require_gpu()
     data = options.data.resolve()
     os.umask(0o077)
     make_data_folder(data)
@@ -57,12 +66,23 @@ def serve(arguments: list[str]) -> int:
             raise CannotRun(f"{data} is in use by another run.py. Stop it, or choose another: --data DIR") from error
         listener = held.enter_context(take_port(options.port))
         set_up(RUN_LOCK)
+        choose_engine(options.engine, agreed=options.yes)
         redis_url = os.environ.get("HEADSHOTS_REDIS_URL")
         path = None if redis_url else held.enter_context(valkey_socket(data))
         product = Product(data, service_environment(data, redis_url or f"unix://{path}"), lock)
         address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
         run(product, path, listener, address, browser=not options.no_browser)
     return 0
+
+
+def choose_engine(engine: str | None, *, agreed: bool) -> None:
+    """Tells the services which engine was asked for; InstantID is installed first, with its weights."""
+    if engine is None:
+        return
+    if engine == "instantid":
+        set_up_gpu()
+        fetch_instantid(agreed=agreed)
+    os.environ["HEADSHOTS_ENGINE"] = engine
 
 
 def run(product: Product, path: Path | None, listener: socket.socket, address: str, *, browser: bool) -> None:
@@ -113,23 +133,27 @@ def main(arguments: list[str]) -> int:
     # What a crash would write out holds pictures and keys.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     command, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
-    if command in PIPELINE_COMMANDS:
+    if command in PIPELINE_COMMANDS or (command == "doctor" and "--prove" in rest):
         set_up(RUN_LOCK)
-        if command in {"make", "check", "bench"}:
+        if command != "weights":
             finish_fetching_weights(start_fetching_weights())
         folder = [] if "--weights" in rest else weights_arguments()
         become(pipeline_command(command, *rest, *folder), pipeline_environment())
     if command == "test":
         set_up(TEST_LOCK)
+        set_up_gpu_for_tests()
         finish_fetching_weights(start_fetching_weights())
         os.chdir(ROOT)
         become([str(PYTHON), "-m", "pytest", *rest], dict(os.environ))
-    if command == "manage":
+    if command in {"manage", "doctor"}:
         set_up(RUN_LOCK)
         data = data_folder().resolve()
         make_data_folder(data)
         redis_url = os.environ.get("HEADSHOTS_REDIS_URL") or f"unix://{data}/run/valkey.sock"
-        become([str(PYTHON), str(ROOT / "manage.py"), *rest], service_environment(data, redis_url))
+        become(
+            [str(PYTHON), str(ROOT / "manage.py"), *(["doctor"] if command == "doctor" else []), *rest],
+            service_environment(data, redis_url),
+        )
     return serve(arguments)
 
 

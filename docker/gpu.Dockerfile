@@ -1,25 +1,19 @@
 # Not yet built: there was no container engine where this was written. It is linted (hadolint), nothing more is shown.
 #
-# The render worker for machines with an NVIDIA GPU. The engine that uses one (InstantID) is not in the product yet;
-# until it is, this worker makes its headshots with the studio engine, on the processor. What is here already: the
-# same code, user, folders and heart as in the web image, and the variables by which NVIDIA's container runtime lends
-# a GPU. torch and its company bring their own CUDA libraries as wheels, so no CUDA base image is needed.
+# The render worker for machines with an NVIDIA GPU: the web image's code, user, folders and heart, torch with the CUDA
+# libraries that it brings as wheels (no CUDA base image is needed), and the packages of the InstantID engine. Its
+# weights, 12 GB under terms of their own, are not in the image: they lie in a volume at /weights, filled once by
+#   docker run --rm -it -v weights:/weights --user 0 headshots-gpu python -m pipeline weights fetch studio instantid --weights /weights
 # From the repository's root: docker build -f docker/gpu.Dockerfile -t headshots-gpu .
 
 FROM python:3.11-slim-bookworm AS environment
 
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/venv
-COPY docker/requirements.lock /tmp/requirements.lock
-RUN /opt/venv/bin/pip install --no-deps --require-hashes -r /tmp/requirements.lock
-
-FROM environment AS weights
-
-WORKDIR /srv/headshots
-COPY pipeline pipeline
-RUN /opt/venv/bin/python -m pipeline weights fetch --weights /opt/weights \
-    && chmod -R a+rX /opt/weights
-
+COPY docker/requirements-gpu.lock /tmp/requirements-gpu.lock
+# torch first and by itself: nothing may choose another build of it. The lock holds the product's own packages too.
+RUN /opt/venv/bin/pip install torch==2.13.0 \
+    && /opt/venv/bin/pip install --no-deps --require-hashes -r /tmp/requirements-gpu.lock
 
 FROM python:3.11-slim-bookworm
 
@@ -28,7 +22,6 @@ RUN groupadd --gid 10001 headshots \
     && install -d -o headshots -g headshots -m 0700 /data /rings/source /rings/result /run/headshots
 
 COPY --from=environment /opt/venv /opt/venv
-COPY --from=weights /opt/weights /opt/weights
 WORKDIR /srv/headshots
 COPY manage.py ./
 COPY pipeline pipeline
@@ -43,7 +36,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     HEADSHOTS_RUN_DIR=/run/headshots \
     HEADSHOTS_SOURCE_RING_DIR=/rings/source \
     HEADSHOTS_RESULT_RING_DIR=/rings/result \
-    HEADSHOTS_WEIGHTS_DIR=/opt/weights \
+    HEADSHOTS_WEIGHTS_DIR=/weights \
+    HEADSHOTS_ENGINE=instantid \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 

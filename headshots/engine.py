@@ -4,19 +4,22 @@ Everything heavy is imported where it is used: the web process loads no model an
 """
 
 import io
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from django.conf import settings
 
 from pipeline import intake, photo_rules
-from pipeline.engines import create_engine
-from pipeline.errors import Cancelled, PhotoRefused, PipelineError, Reason
+from pipeline.doctor import examine
+from pipeline.engines import EngineName, choose_engine, create_engine
+from pipeline.engines.instantid.options import InstantIDOptions, needed_weights
+from pipeline.errors import Cancelled, DeviceLost, PhotoRefused, PipelineError, Reason
 from pipeline.shot_list import load_styles, plan_shots
 from pipeline.shot_list import reshoot as _reshoot
 from pipeline.types import (
@@ -36,7 +39,7 @@ from pipeline.types import (
     Subject,
     ignore_progress,
 )
-from pipeline.weights import DEFAULT_DIR, Weights
+from pipeline.weights import CATALOGUE, DEFAULT_DIR, LicencePolicy, Weights, load_catalogue
 
 if TYPE_CHECKING:
     from pipeline.faces.embed import FaceEmbedder
@@ -47,6 +50,8 @@ __all__ = [
     "PREVIEW",
     "Cancelled",
     "CheckedPhoto",
+    "DeviceLost",
+    "Diagnosis",
     "Finished",
     "PhotoRefused",
     "PipelineError",
@@ -58,18 +63,22 @@ __all__ = [
     "capacity",
     "check",
     "clean_upload",
+    "diagnose",
     "engine_name",
     "judge",
     "load_styles",
     "plan",
     "prepare",
     "read_marks",
+    "refusals",
     "render",
     "reshoot",
     "strangers",
     "style_from",
     "warm_up",
 ]
+
+log = logging.getLogger(__name__)
 
 _CROP_PX = 192
 # A decoder may take 1.5 GB: the third upload at the same moment waits its turn.
@@ -123,6 +132,15 @@ class Finished:
     accepted: bool
     likeness: float | None
     reasons: list[str]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What the pipeline's doctor says: whether the engine that is set can run, as plain values and as lines."""
+
+    ready: bool
+    report: dict[str, object]
+    lines: list[str]
 
 
 def clean_upload(data: bytes) -> bytes:
@@ -235,14 +253,67 @@ def warm_up(queue: str) -> None:
         _engine(), _finder(), _embedder()
 
 
+def diagnose() -> Diagnosis:
+    """A look at engines and weights with these settings; hashes every file. Raises PipelineError over a bad one."""
+    found = examine(_open_weights(), _options(), _name())
+    return Diagnosis(found.ready, found.as_json(), found.lines())
+
+
+def refusals() -> list[str]:
+    """Why the engine that is set must not run with these settings, found without touching a weight."""
+    name, options = _name(), _options()
+    if name not in get_args(EngineName):
+        return [f"There is no engine called {name!r}; known: {', '.join(get_args(EngineName))} (HEADSHOTS_ENGINE)."]
+    try:
+        weights = _open_weights()
+        chosen = choose_engine(weights) if name == "auto" else name
+        if chosen != "instantid":
+            return []
+        if options.fault:
+            return [options.fault]
+        wanted = [weights.catalogue.weights[each] for each in needed_weights(weights, options)]
+        return [fault for weight in wanted if (fault := weights.licences.fault(weight))]
+    except PipelineError as error:
+        return [str(error)]
+
+
+def _name() -> EngineName:
+    name: EngineName = settings.HEADSHOTS_ENGINE
+    return name
+
+
+def _options() -> InstantIDOptions:
+    return InstantIDOptions(
+        checkpoint=settings.HEADSHOTS_INSTANTID_CHECKPOINT,
+        device=settings.HEADSHOTS_INSTANTID_DEVICE,
+        tricks=tuple(settings.HEADSHOTS_INSTANTID_TRICKS),
+        steps=settings.HEADSHOTS_INSTANTID_STEPS,
+        canvas_pixels=settings.HEADSHOTS_INSTANTID_CANVAS_PIXELS,
+        max_batch=settings.HEADSHOTS_INSTANTID_MAX_BATCH,
+    )
+
+
+def _open_weights() -> Weights:
+    own = settings.HEADSHOTS_WEIGHTS_CATALOGUE
+    return Weights(
+        Path(settings.HEADSHOTS_WEIGHTS_DIR or DEFAULT_DIR),
+        CATALOGUE.with_changes(load_catalogue(own)) if own else CATALOGUE,
+        LicencePolicy(settings.HEADSHOTS_LIVE_PAYMENTS, settings.HEADSHOTS_LICENCE_STATEMENT),
+    )
+
+
 @cache
 def _weights() -> Weights:
-    return Weights(Path(settings.HEADSHOTS_WEIGHTS_DIR or DEFAULT_DIR))
+    return _open_weights()
 
 
 @cache
 def _engine() -> Engine:
-    return create_engine(settings.HEADSHOTS_ENGINE, _weights())
+    return create_engine(_name(), _weights(), _options(), _tell_progress)
+
+
+def _tell_progress(share: float) -> None:
+    log.info("engine: %d %% loaded", round(100 * share))
 
 
 @cache

@@ -59,6 +59,7 @@ class Heart:
 
 
 _worker: Heart | None = None
+_loading = False
 
 
 def progress() -> None:
@@ -86,13 +87,24 @@ def listen() -> None:
     signals.beat_init.connect(_start_beat_heart)
 
 
+def begin_loading(name: str) -> None:
+    """The heart of a worker that loads its models, minutes perhaps, before it takes its first task."""
+    global _worker, _loading
+    _worker, _loading = Heart(hang_seconds=settings.HEADSHOTS_HANG_SECONDS), True
+    _worker.task_began()
+    _worker.keep(heart_file(name))
+
+
 def _start_worker_heart(sender: object, **_signal: object) -> None:
-    global _worker
-    # Celery says "ready" again after each reconnect to the broker.
+    global _worker, _loading
     if _worker is None:
         hostname: str = getattr(sender, "hostname", "worker@here")
         _worker = Heart(hang_seconds=settings.HEADSHOTS_HANG_SECONDS)
         _worker.keep(heart_file(hostname.partition("@")[0]))
+    # Celery says "ready" again after each reconnect to the broker.
+    elif _loading:
+        _worker.task_ended()
+    _loading = False
 
 
 def _main_loop_came_round(**_signal: object) -> None:

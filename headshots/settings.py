@@ -45,8 +45,29 @@ HEADSHOTS_MAX_PHOTO_BYTES = 25 * 1024 * 1024
 HEADSHOTS_ENGINE = env.str("HEADSHOTS_ENGINE", default="auto")
 _weights_dir = env.str("HEADSHOTS_WEIGHTS_DIR", default="")
 HEADSHOTS_WEIGHTS_DIR = Path(_weights_dir).resolve() if _weights_dir else None
-# None: the distance that was measured (pipeline.likeness). Tests open the gate with a large one.
-HEADSHOTS_LIKENESS_MAX_DISTANCE = env.float("HEADSHOTS_LIKENESS_MAX_DISTANCE", default=None)
+# Weights of the operator's own, in the form of pipeline/weights.toml, beside the built-in ones.
+_weights_catalogue = env.str("HEADSHOTS_WEIGHTS_CATALOGUE", default="")
+HEADSHOTS_WEIGHTS_CATALOGUE = Path(_weights_catalogue).resolve() if _weights_catalogue else None
+# The InstantID engine: which SDXL draws (a weight's name), on which device, with which changes to the lossless
+# speed tricks (`+fp8,-compile`), in how many steps, on how large a canvas, with how many pictures at once at most.
+HEADSHOTS_INSTANTID_CHECKPOINT = env.str("HEADSHOTS_INSTANTID_CHECKPOINT", default="realvisxl")
+HEADSHOTS_INSTANTID_DEVICE = env.str("HEADSHOTS_INSTANTID_DEVICE", default="cuda")
+HEADSHOTS_INSTANTID_TRICKS = env.list("HEADSHOTS_INSTANTID_TRICKS", default=[])
+HEADSHOTS_INSTANTID_STEPS = _whole("HEADSHOTS_INSTANTID_STEPS", 30)
+HEADSHOTS_INSTANTID_CANVAS_PIXELS = _whole("HEADSHOTS_INSTANTID_CANVAS_PIXELS", 896 * 1152)
+HEADSHOTS_INSTANTID_MAX_BATCH = _whole("HEADSHOTS_INSTANTID_MAX_BATCH", 10)
+# Which licence the operator holds for weights that are not free for business; shown by `manage.py doctor`.
+HEADSHOTS_LICENCE_STATEMENT = env.str("HEADSHOTS_LICENCE_STATEMENT", default="").strip()
+# Money is earned as soon as Stripe's key is a live one.
+HEADSHOTS_STRIPE_SECRET_KEY = env.str("HEADSHOTS_STRIPE_SECRET_KEY", default="").strip()
+HEADSHOTS_LIVE_PAYMENTS = HEADSHOTS_STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
+# None: the distance that was measured (pipeline.likeness). `inf` opens the gate for tests; elsewhere a check refuses
+# it. Not env.float: that drops every letter.
+_max_distance = env.str("HEADSHOTS_LIKENESS_MAX_DISTANCE", default="")
+try:
+    HEADSHOTS_LIKENESS_MAX_DISTANCE = float(_max_distance) if _max_distance else None
+except ValueError as error:
+    raise ImproperlyConfigured("HEADSHOTS_LIKENESS_MAX_DISTANCE must be a number.") from error
 
 # Keys never lie below the data folder: a copy of that folder alone must be noise. Source keys in memory, where there is
 # such a folder; result keys in the user's state folder.

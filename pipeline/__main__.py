@@ -18,6 +18,7 @@ from pipeline.commands import (
     tell,
 )
 from pipeline.engines import EngineName
+from pipeline.engines.instantid.options import InstantIDOptions
 from pipeline.errors import PipelineError
 from pipeline.weights import DEFAULT_DIR
 
@@ -52,16 +53,17 @@ def build_parser() -> Parser:
         command.add_argument(
             "--weights", type=Path, default=DEFAULT_DIR, metavar="DIR", help="folder of the weights (%(default)s)"
         )
+        command.add_argument(
+            "--catalogue", type=Path, metavar="FILE", help="weights of your own, in the form of pipeline/weights.toml"
+        )
         return command
 
     add_check(add("check", "Will these photos do? Finds the faces, measures them, says what is wrong."))
     add_make(add("make", "Make headshots of the person in these photos."))
     add_upscale(add("upscale", "Enlarge a picture four times with Real-ESRGAN."))
     doctor = add("doctor", "Which engines can run here, what is missing, and under which licence each weight stands.")
-    doctor.add_argument("--json", action="store_true", help="print JSON")
-    weights = add("weights", "Fetch the weights that are not here yet.")
-    weights.add_argument("action", choices=("fetch",))
-    weights.add_argument("names", nargs="*", metavar="NAME", help="only these (all)")
+    add_doctor(doctor)
+    add_weights(add("weights", "Fetch the weights that are not here yet."))
     bench = add("bench", "Measure speed and memory: an engine's four looks and `check`, a pack at 4K, or enlarging.")
     bench.add_argument("what", choices=("studio", "instantid", "pack", "upscale"))
     bench.add_argument("--engine", choices=("studio",), default="studio", help="whose pack at 4K (studio)")
@@ -69,6 +71,44 @@ def build_parser() -> Parser:
     bench.add_argument("--json", action="store_true", help="print JSON")
     bench_instantid.add_arguments(bench.add_argument_group("instantid only, with --weights random"))
     return parser
+
+
+def add_doctor(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.add_argument("--engine", choices=get_args(EngineName), default="auto", metavar="auto|studio|instantid")
+    command.add_argument(
+        "--prove", type=Path, metavar="PHOTO", help="make four pictures of the person in it and measure their likeness"
+    )
+    command.add_argument("--out", type=Path, metavar="DIR", help="folder for the pictures and contact sheet of --prove")
+    add_instantid_options(command)
+
+
+def add_weights(command: argparse.ArgumentParser) -> None:
+    command.add_argument("action", choices=("fetch",))
+    command.add_argument(
+        "names", nargs="*", metavar="NAME", help="weights or groups such as studio, instantid, few_step (studio)"
+    )
+    command.add_argument(
+        "--from", dest="source", type=Path, metavar="DIR", help="take files that lie there, ask nobody"
+    )
+    command.add_argument("--yes", action="store_true", help="agree to the sizes and licences that are shown")
+    command.add_argument("--endpoint", metavar="URL", help="a mirror of the Hugging Face hub")
+
+
+def add_instantid_options(command: argparse.ArgumentParser) -> None:
+    """What an operator sets by HEADSHOTS_INSTANTID_*, for a command."""
+    defaults, group = InstantIDOptions(), command.add_argument_group("InstantID engine")
+    group.add_argument(
+        "--checkpoint", default=defaults.checkpoint, metavar="NAME", help="SDXL to draw with (%(default)s)"
+    )
+    group.add_argument("--device", default=defaults.device, help="cuda, cuda:N or cpu (%(default)s)")
+    group.add_argument("--trick", action="append", default=[], metavar="±NAME", help="+fp8, -compile, ...; repeatable")
+    group.add_argument(
+        "--steps", type=positive, default=defaults.steps, metavar="N", help="denoising steps (%(default)s)"
+    )
+    group.add_argument(
+        "--canvas-pixels", type=positive, default=defaults.canvas_pixels, metavar="N", help="drawn before enlarging"
+    )
 
 
 def add_check(command: argparse.ArgumentParser) -> None:
@@ -83,7 +123,8 @@ def add_make(command: argparse.ArgumentParser) -> None:
         "--style", action="append", default=[], metavar="NAME", help="a look; may be repeated (all, in turn)"
     )
     command.add_argument("--count", type=positive, metavar="N", help="how many pictures (4, or one a named look)")
-    command.add_argument("--engine", choices=get_args(EngineName), default="auto", metavar="auto|studio")
+    command.add_argument("--engine", choices=get_args(EngineName), default="auto", metavar="auto|studio|instantid")
+    add_instantid_options(command)
     command.add_argument("--face", type=natural, metavar="INDEX", help="who is meant, when a photo shows several")
     command.add_argument("--seed", type=natural, default=0, metavar="N", help="same seed, same pictures (0)")
     command.add_argument("--size", choices=("preview", "4k"), default="preview", help="4k: 3,840 px high (preview)")

@@ -5,6 +5,7 @@ PipelineError
 ├── FaceNotFound        a step needs a face where there is none
 ├── SeveralFaces        somebody has to say which face is meant
 ├── WeightsError        a weight is missing, truncated or not the one that was pinned
+│   └── LicenceError    a weight's licence does not cover what is done here
 ├── EngineUnavailable   this engine cannot run here; the text says what is missing
 ├── DeviceLost          the accelerator stopped answering; only a new process can go on
 ├── SigningFailed       a picture's credentials cannot be written or read
@@ -57,6 +58,10 @@ class SeveralFaces(PipelineError):
 
 class WeightsError(PipelineError):
     """A weight is missing, truncated or not the one that was pinned."""
+
+
+class LicenceError(WeightsError):
+    """A weight's licence does not cover what is done here; the text says what would."""
 
 
 class EngineUnavailable(PipelineError):

@@ -1,12 +1,15 @@
 """Real-ESRGAN's x4 network in torch, with the official names of its weights. Whole pictures only."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.errors import WeightsError
 from pipeline.rrdb_weights import BLOCKS, FEATURES, GROWTH, count_blocks, read_rrdb
 
 SCALE = 4
@@ -83,3 +86,18 @@ def load_rrdbnet(path: Path) -> RRDBNet:
     network.load_state_dict({name: torch.from_numpy(np.array(tensor)) for name, tensor in tensors.items()})
     network.eval().requires_grad_(False)
     return network
+
+
+def convert_checkpoint(source: Path, target: Path) -> None:
+    """Writes Real-ESRGAN's .pth as safetensors, the averaged weights alone, whole or not at all.
+
+    Nothing in the pickle is run. Raises WeightsError."""
+    try:
+        parts = torch.load(source, map_location="cpu", weights_only=True)
+        tensors = {name: tensor.contiguous() for name, tensor in parts["params_ema"].items()}
+        staging = target.with_name(f"{target.name}.part")
+        save_file(tensors, staging)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, AttributeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise WeightsError(f"{source} holds no checkpoint of Real-ESRGAN: {reason}") from error
+    staging.replace(target)

@@ -24,7 +24,7 @@ def _prepare_environment() -> None:
     """Settings for the tests. Before Django loads: it reads the environment once."""
     for name in [name for name in os.environ if name.startswith("HEADSHOTS_")]:
         # What the person's own shell says must not reach a test, or reach into their data. Where weights lie may.
-        if name not in {"HEADSHOTS_WEIGHTS_DIR", "HEADSHOTS_REQUIRE_BROWSER"}:
+        if name not in {"HEADSHOTS_WEIGHTS_DIR", "HEADSHOTS_REQUIRE_BROWSER", "HEADSHOTS_REQUIRE_TORCH"}:
             del os.environ[name]
     os.environ |= {
         "DJANGO_SETTINGS_MODULE": "headshots.settings",

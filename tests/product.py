@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,8 +63,8 @@ def start_product(tmp_path: Path) -> Iterator[Callable[..., Product]]:
     """A function that starts `run.py` with own folders and the given settings, and waits for its address."""
     started: list[Product] = []
 
-    def start(**settings: str) -> Product:
-        product = _start(tmp_path, settings)
+    def start(*arguments: str, **settings: str) -> Product:
+        product = _start(tmp_path, arguments, settings)
         started.append(product)
         return product
 
@@ -100,14 +100,14 @@ def page(chromium: Browser) -> Iterator[Page]:
     assert not broken
 
 
-def _start(tmp_path: Path, settings: dict[str, str]) -> Product:
+def _start(tmp_path: Path, arguments: Sequence[str], settings: dict[str, str]) -> Product:
     data, source, result = tmp_path / "data", tmp_path / "source-ring", tmp_path / "result-ring"
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADSHOTS_")}
     weights = os.environ.get("HEADSHOTS_WEIGHTS_DIR")
     environment = inherited | ({"HEADSHOTS_WEIGHTS_DIR": weights} if weights else {}) | settings
     environment |= {"HEADSHOTS_SOURCE_RING_DIR": str(source), "HEADSHOTS_RESULT_RING_DIR": str(result)}
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "run.py"), "--port", "0", "--data", str(data), "--no-browser"],
+        [sys.executable, str(ROOT / "run.py"), "--port", "0", "--data", str(data), "--no-browser", *arguments],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

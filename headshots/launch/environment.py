@@ -88,12 +88,27 @@ def make_environment() -> None:
 
 
 def install(lock: str) -> None:
+    say("Installing what Headshots is made of (once, a minute or two)")
+    try:
+        install_lock(lock)
+    except CannotRun:
+        # It gave up by itself, so it left nothing by halves: the next start may go on with this environment.
+        STAMP.unlink(missing_ok=True)
+        raise
+
+
+def install_lock(lock: str) -> None:
+    """Exactly what the lock names, by hash. Raises CannotRun."""
     file = ROOT / "docker" / lock
     total = len(re.findall(r"(?m)^[a-z0-9]", file.read_text()))
-    say("Installing what Headshots is made of (once, a minute or two)")
-    command = [str(PYTHON), "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--no-deps"]
+    pip_install("--no-deps", "--require-hashes", "-r", str(file), total=total)
+
+
+def pip_install(*arguments: str, total: int) -> None:
+    """`pip install` into .venv, with its progress through `total` packages on a terminal. Raises CannotRun."""
+    command = [str(PYTHON), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
     pip = subprocess.Popen(
-        [*command, "--require-hashes", "-r", str(file)],
+        [*command, *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=die_with_parent,
     )  # fmt: skip
     lines: list[str] = []
@@ -110,8 +125,6 @@ def install(lock: str) -> None:
         print(f"\r{'':<66}\r", end="", file=sys.stderr)
     if pip.wait() != 0:
         say("\n".join(lines[-15:]))
-        # It gave up by itself, so it left nothing by halves: the next start may go on with this environment.
-        STAMP.unlink(missing_ok=True)
         raise CannotRun("pip could not install the dependencies (see above). Is there a way to the package index?")
 
 
@@ -123,8 +136,8 @@ def show_progress(lines: list[str], total: int) -> None:
 
 
 def weights_arguments() -> list[str]:
-    folder = os.environ.get("HEADSHOTS_WEIGHTS_DIR")
-    return ["--weights", folder] if folder else []
+    folder, catalogue = os.environ.get("HEADSHOTS_WEIGHTS_DIR"), os.environ.get("HEADSHOTS_WEIGHTS_CATALOGUE")
+    return [*(["--weights", folder] if folder else []), *(["--catalogue", catalogue] if catalogue else [])]
 
 
 def pipeline_command(*arguments: str) -> list[str]:
@@ -134,6 +147,15 @@ def pipeline_command(*arguments: str) -> list[str]:
 
 def pipeline_environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT)}
+
+
+def fetch_instantid(*, agreed: bool) -> None:
+    """Brings InstantID's weights here, in the foreground: its sizes and terms are shown and agreed to.
+
+    Raises CannotRun when they are not all here afterwards."""
+    command = pipeline_command("weights", "fetch", "instantid", *(["--yes"] if agreed else []), *weights_arguments())
+    if subprocess.run(command, env=pipeline_environment(), stdout=sys.stderr.fileno(), check=False).returncode != 0:
+        raise CannotRun("the InstantID engine's weights are not all here (see above)")
 
 
 def start_fetching_weights() -> subprocess.Popen[bytes]:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from celery import shared_task, signals
 
-from headshots import engine
+from headshots import engine, heart
 from headshots.shoots import checks, rendering, waking
 from headshots.shoots.models import Pack, Photo, Shoot
 
@@ -26,7 +26,12 @@ def settle(shoot_id: str) -> None:
 
 @shared_task(name="shoots.render_pack")
 def render_pack(pack_id: str) -> None:
-    rendering.render_pack(pack=Pack.objects.select_related("shoot").get(pk=UUID(pack_id)))
+    try:
+        rendering.render_pack(pack=Pack.objects.select_related("shoot").get(pk=UUID(pack_id)))
+    except engine.DeviceLost as error:
+        # Only a new process can use the device again. Whoever supervises this one starts it; leases free the work.
+        log.critical("this worker ends: %s", error)
+        raise SystemExit(1) from error
 
 
 @shared_task(name="shoots.wake_stuck")
@@ -38,8 +43,10 @@ def wake_stuck() -> None:
 def load_models_first(sender: str, **_signal: object) -> None:
     """Load what the worker's queue needs before its first task; a worker that cannot work does not start."""
     rendering.node_name = sender
+    name = sender.partition("@")[0]
+    heart.begin_loading(name)
     try:
-        engine.warm_up(sender.partition("@")[0])
+        engine.warm_up(name)
     except engine.PipelineError as error:
         log.critical("this worker cannot start: %s", error)
         raise SystemExit(1) from error

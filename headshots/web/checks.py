@@ -7,6 +7,11 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.exceptions import ImproperlyConfigured
 
+from headshots import engine
+
+# Beyond it, different people pass for one.
+MAX_DISTANCE = 0.6
+
 
 @register(Tags.security)
 def check_work(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
@@ -24,6 +29,8 @@ def check_work(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> lis
     distance = settings.HEADSHOTS_LIKENESS_MAX_DISTANCE
     if distance is not None and distance <= 0:
         errors.append(Error("HEADSHOTS_LIKENESS_MAX_DISTANCE must be above 0.", id="headshots.E002"))
+    if distance is not None and distance > MAX_DISTANCE and not settings.DEBUG:
+        errors.append(Error(f"HEADSHOTS_LIKENESS_MAX_DISTANCE above {MAX_DISTANCE} is for tests.", id="headshots.E002"))
     if settings.FILE_UPLOAD_MAX_MEMORY_SIZE < settings.HEADSHOTS_MAX_UPLOAD_BYTES:
         errors.append(
             Error(
@@ -33,6 +40,12 @@ def check_work(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> lis
             )
         )
     return errors
+
+
+@register(Tags.security)
+def check_engine(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
+    """The engine's settings mean something, and no weight is used against its licence."""
+    return [Error(refusal, id="headshots.E007") for refusal in engine.refusals()]
 
 
 @register(Tags.security)

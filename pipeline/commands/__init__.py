@@ -3,6 +3,7 @@
 What all commands share stands here: exit statuses, errors, photo files, progress.
 """
 
+import argparse
 import json
 import os
 import sys
@@ -11,9 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Never
 
+from pipeline.engines.instantid.options import InstantIDOptions
 from pipeline.errors import PipelineError
 from pipeline.intake import Limits
 from pipeline.types import Face, Progress
+from pipeline.weights import CATALOGUE, Weights, load_catalogue
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -41,6 +44,26 @@ class CommandFailed(PipelineError):
     def __init__(self, message: str, status: int = WRONG_CALL) -> None:
         super().__init__(message)
         self.status = status
+
+
+def open_weights(arguments: argparse.Namespace) -> Weights:
+    """The folder of weights that the command was given, read by the built-in catalogue and the one given beside it."""
+    catalogue = CATALOGUE.with_changes(load_catalogue(arguments.catalogue)) if arguments.catalogue else CATALOGUE
+    return Weights(arguments.weights, catalogue)
+
+
+def read_options(arguments: argparse.Namespace) -> InstantIDOptions:
+    """What the command was told about the InstantID engine. Raises CommandFailed for what cannot be meant."""
+    options = InstantIDOptions(
+        checkpoint=arguments.checkpoint,
+        device=arguments.device,
+        tricks=tuple(arguments.trick),
+        steps=arguments.steps,
+        canvas_pixels=arguments.canvas_pixels,
+    )
+    if options.fault:
+        raise CommandFailed(options.fault)
+    return options
 
 
 def read_photo(path: Path) -> bytes:

@@ -1,47 +1,21 @@
-"""`doctor`: which engines can run here, and what is missing."""
+"""`doctor`: which engines can run here, and what is missing; `--prove` shows that one does."""
 
 import argparse
 
-from pipeline.commands import DONE, REFUSED, print_json
-from pipeline.engines import engine_status
-from pipeline.weights import CATALOGUE, Weights
+from pipeline.commands import DONE, REFUSED, open_weights, print_json, read_options
+from pipeline.doctor import examine
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints engines and weights; the status is 0 when at least one engine can run."""
-    weights = Weights(arguments.weights)
-    engines = engine_status(weights)
-    problems = {name: weights.problem(name) for name in CATALOGUE}
+    """Prints engines and weights; the status is 0 when the engine that would be used can run."""
+    weights, options = open_weights(arguments), read_options(arguments)
+    if arguments.prove is not None:
+        from pipeline.commands.prove import prove
+
+        return prove(arguments, weights, options)
+    report = examine(weights, options, arguments.engine)
     if arguments.json:
-        print_json(
-            {
-                "engines": [{"name": each.name, "ready": each.ready, "missing": each.missing} for each in engines],
-                "weights_directory": str(weights.directory),
-                "weights": [
-                    {
-                        "name": name,
-                        "file": weight.pinned.file,
-                        "bytes": weight.pinned.bytes,
-                        "licence": weight.licence,
-                        "source": weight.source,
-                        "purpose": weight.purpose,
-                        "problem": problems[name],
-                    }
-                    for name, weight in CATALOGUE.items()
-                ],
-            }
-        )
+        print_json(report.as_json())
     else:
-        print("engines")
-        for engine in engines:
-            print(f"  {engine.name}: {'ready' if engine.ready else 'cannot run'}")
-            for fault in engine.missing:
-                print(f"    {fault}")
-        print(f"weights in {weights.directory}")
-        for name, weight in CATALOGUE.items():
-            state = "missing or damaged" if problems[name] else "ok"
-            size = f"{weight.pinned.bytes / 1e6:.1f} MB"
-            print(f"  {name:16} {state:18} {size:>8}  {weight.licence:11} {weight.source}: {weight.purpose}")
-        if any(problems.values()):
-            print(f"fix: {weights.fetch_command}")
-    return DONE if any(engine.ready for engine in engines) else REFUSED
+        print("\n".join(report.lines()))
+    return DONE if report.ready else REFUSED

@@ -16,14 +16,17 @@ from pipeline.commands import (
     advance,
     describe_face,
     hushed,
+    open_weights,
     print_json,
     progress_bar,
+    read_options,
     read_photo,
     tell,
     write_atomically,
 )
 from pipeline.distinct import MIN_DISTANCE, Look, look_at, nearest
-from pipeline.engines import EngineName, create_engine
+from pipeline.engines import DEFAULT_OPTIONS, EngineName, create_engine
+from pipeline.engines.instantid.options import InstantIDOptions
 from pipeline.errors import FaceNotFound, PhotoRefused
 from pipeline.faces.embed import FaceEmbedder, embedding_distance
 from pipeline.faces.find import FaceFinder
@@ -127,7 +130,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = make_folder(arguments.out)
     headshots = []
     with progress_bar("Headshots", total=len(shots), unit="pictures") as bar:
-        models = load_models(arguments.engine, Weights(arguments.weights))
+        models = load_models(arguments.engine, open_weights(arguments), read_options(arguments))
         person = prepare_person(files, arguments.face, models, size)
         studio = Studio(models, identity, arguments.format)
         for headshot in make_headshots(person, shots, size, studio, advance(bar)):
@@ -176,9 +179,9 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-def load_models(engine: EngineName, weights: Weights) -> Models:
+def load_models(engine: EngineName, weights: Weights, options: InstantIDOptions = DEFAULT_OPTIONS) -> Models:
     with hushed():
-        return Models(FaceFinder(weights), FaceEmbedder(weights), create_engine(engine, weights))
+        return Models(FaceFinder(weights), FaceEmbedder(weights), create_engine(engine, weights, options))
 
 
 def prepare_person(files: Sequence[tuple[Path, bytes]], face: int | None, models: Models, size: Size) -> Person:

@@ -1,22 +1,48 @@
 """`weights fetch`: brings what the models are made of."""
 
 import argparse
+import sys
 
-from pipeline.commands import DONE, CommandFailed, advance, progress_bar, tell
-from pipeline.weights import CATALOGUE, Weights
+from pipeline.commands import DONE, CommandFailed, advance, open_weights, progress_bar, tell
+from pipeline.weights import STUDIO, Plan, Weights
+
+YES = {"y", "yes"}
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Fetches the named weights, or all; says nothing when they are there."""
-    weights = Weights(arguments.weights)
-    names = arguments.names or list(CATALOGUE)
-    if unknown := [name for name in names if name not in CATALOGUE]:
-        raise CommandFailed(f"There is no weight called {unknown[0]!r}; known: {', '.join(CATALOGUE)}.")
-    missing = [name for name in names if weights.problem(name)]
-    if not missing:
+    """Fetches the named weights or groups, or the studio's; says nothing when they are there."""
+    weights = open_weights(arguments)
+    names = weights.catalogue.expand(tuple(arguments.names or [STUDIO]))
+    if arguments.source is not None:
+        with progress_bar("Weights") as bar:
+            weights.take(names, arguments.source, advance(bar))
         return DONE
-    megabytes = sum(archive.bytes for archive in {CATALOGUE[name].pinned.archive for name in missing}) / 1e6
-    tell(f"Fetching {len(missing)} weights ({megabytes:.0f} MB to download) into {weights.directory}")
-    with progress_bar("Weights", total=round(megabytes), unit="MB") as bar:
-        weights.fetch(missing, advance(bar))
+    plan = weights.plan(names, arguments.endpoint)
+    if plan.weights:
+        describe(plan, weights)
+        if plan.needs_consent and not arguments.yes:
+            ask()
+    with progress_bar("Weights", total=round(plan.bytes / 1e6), unit="MB") as bar:
+        weights.fetch(names, advance(bar), plan)
     return DONE
+
+
+def describe(plan: Plan, weights: Weights) -> None:
+    """What is about to come, how large it is and under which terms."""
+    megabytes = plan.bytes / 1e6
+    if plan.needs_consent:
+        for weight in plan.weights:
+            terms = weight.licence if weight.business else f"{weight.licence}; NOT for business"
+            tell(f"  {weight.name:22} {plan.bytes_of(weight) / 1e6:9,.1f} MB  {terms}  ({weight.source})")
+    tell(f"Fetching {len(plan.weights)} weights ({megabytes:,.0f} MB to download) into {weights.directory}")
+
+
+def ask() -> None:
+    """Returns when the person agrees. Raises CommandFailed when they do not, or cannot be asked."""
+    if not sys.stdin.isatty():
+        raise CommandFailed(
+            "These weights are large and have terms of their own. Read them above; to agree, add --yes."
+        )
+    print("Download them under these terms? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in YES:
+        raise CommandFailed("Nothing was downloaded.")

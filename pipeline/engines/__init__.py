@@ -4,47 +4,106 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Literal, get_args
 
+from pipeline.engines.instantid import missing_packages
+from pipeline.engines.instantid.options import PARTS_GROUP, InstantIDOptions, build_config, needed_weights
 from pipeline.errors import EngineUnavailable
-from pipeline.types import Engine
+from pipeline.types import Engine, Progress
 from pipeline.weights import Weights
 
-EngineName = Literal["auto", "studio", "fake"]
+EngineName = Literal["auto", "studio", "instantid", "fake"]
 
 STUDIO_MODULES = ("cv2", "scipy", "ai_edge_litert", "dlib")
 STUDIO_WEIGHTS = ("blazeface_short", "blazeface_full", "face_mesh", "person_mask", "dlib_face")
+DEFAULT_OPTIONS = InstantIDOptions()
+INSTALL_COMMAND = "python3 run.py --engine instantid"
 
 
 @dataclass(frozen=True)
 class EngineStatus:
-    """Whether an engine can run here, and one sentence for each thing that is missing."""
+    """Whether an engine can run here, one sentence for each thing that is missing, and for what is worth knowing."""
 
     name: str
     ready: bool
     missing: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
-def create_engine(name: EngineName, weights: Weights) -> Engine:
-    """The engine of that name, its models loaded; `auto` is the best one that is installed.
+def create_engine(
+    name: EngineName,
+    weights: Weights,
+    options: InstantIDOptions = DEFAULT_OPTIONS,
+    on_progress: Progress = lambda share: None,
+) -> Engine:
+    """The engine of that name, its models loaded; `auto` is InstantID where that was installed, else studio.
 
-    Raises WeightsError when a weight is missing, EngineUnavailable when something else is."""
+    One that is installed and cannot run is never replaced by another. Raises WeightsError when a weight is missing,
+    broken or under a licence that does not cover this use, EngineUnavailable when something else is in the way."""
+    if name == "auto":
+        name = choose_engine(weights)
     if name == "fake":
         from pipeline.engines.fake import FakeEngine
 
         return FakeEngine()
-    if name in ("auto", "studio"):
+    if name == "studio":
         if absent := missing_modules(STUDIO_MODULES):
             raise EngineUnavailable(f"The studio engine cannot run here: {' '.join(absent)}")
         from pipeline.engines.studio import StudioEngine
 
         return StudioEngine(weights)
+    if name == "instantid":
+        if absent := missing_packages():
+            raise EngineUnavailable(
+                f"The InstantID engine needs packages that are not installed: {', '.join(absent)}. "
+                f"Fix: {INSTALL_COMMAND}"
+            )
+        from pipeline.engines.instantid.engine import InstantIDEngine, choose_mode
+
+        # Before 12 GB are hashed.
+        choose_mode(options.device)
+        return InstantIDEngine(build_config(weights, options), on_progress)
     raise EngineUnavailable(f"There is no engine called {name!r}; known: {', '.join(get_args(EngineName))}.")
 
 
-def engine_status(weights: Weights) -> list[EngineStatus]:
-    """Every engine that makes real headshots, best first."""
+def choose_engine(weights: Weights) -> EngineName:
+    """What `auto` means with these weights."""
+    return "instantid" if weights.installed(PARTS_GROUP) else "studio"
+
+
+def engine_status(
+    weights: Weights, options: InstantIDOptions = DEFAULT_OPTIONS, *, instantid_wanted: bool = False
+) -> list[EngineStatus]:
+    """Every engine that makes real headshots. InstantID is looked into where it was installed or is wanted."""
     faults = (weights.problem(name) for name in STUDIO_WEIGHTS)
     missing = (*missing_modules(STUDIO_MODULES), *(fault for fault in faults if fault))
-    return [EngineStatus("studio", not missing, missing)]
+    return [EngineStatus("studio", not missing, missing), instantid_status(weights, options, wanted=instantid_wanted)]
+
+
+def instantid_status(weights: Weights, options: InstantIDOptions, *, wanted: bool) -> EngineStatus:
+    """What keeps InstantID from running here. The networks are loaded for it when nothing simpler is in the way."""
+    if not (wanted or weights.installed(PARTS_GROUP)):
+        return EngineStatus("instantid", False, (f"It was not installed. To install it: {INSTALL_COMMAND}",))
+    if absent := missing_packages():
+        faults = tuple(f"The Python package {name} is not installed (extra gpu)." for name in absent)
+        return EngineStatus("instantid", False, faults)
+    from pipeline.engines.instantid.inspect import device_note, load_fault
+
+    missing: list[str] = [options.fault] if options.fault else []
+    notes: list[str] = []
+    try:
+        notes.append(device_note(options))
+    except EngineUnavailable as error:
+        missing.append(str(error))
+    if not options.fault:
+        try:
+            names = needed_weights(weights, options)
+        except EngineUnavailable as error:
+            missing.append(str(error))
+        else:
+            missing += [fault for name in names if (fault := weights.problem(name))]
+            missing += [fault for name in names if (fault := weights.licences.fault(weights.catalogue.weights[name]))]
+    if not missing and (broken := load_fault(build_config(weights, options))):
+        missing.append(broken)
+    return EngineStatus("instantid", not missing, tuple(missing), tuple(notes))
 
 
 def missing_modules(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.conf import LazySettings
 
 from headshots import heart
 from headshots.celery import app
@@ -152,3 +153,27 @@ def test_a_real_workers_file_ages_while_its_task_hangs(running_worker: Path) -> 
     assert touches(running_worker, 5) == 0, "hanging"
 
     assert touches(running_worker, 8) >= 1, "idle again"
+
+
+def test_a_worker_that_loads_its_models_may_take_as_long_as_a_task(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: LazySettings
+) -> None:
+    settings.HEADSHOTS_RUN_DIR = tmp_path
+    kept: list[Path] = []
+    # The thread would touch its file for as long as the tests run.
+    monkeypatch.setattr(heart.Heart, "keep", lambda self, file: kept.append(file))
+    monkeypatch.setattr(heart, "_worker", None)
+    monkeypatch.setattr(heart, "_loading", False)
+
+    heart.begin_loading("render")
+    loading = heart._worker
+    assert loading is not None
+    loading._last_sign -= heart.IDLE_SECONDS + 1
+    assert loading.beats
+
+    heart._start_worker_heart(sender=None)
+    loading._last_sign -= heart.IDLE_SECONDS + 1
+
+    assert kept == [tmp_path / "render.heart"]
+    assert heart._worker is loading
+    assert not loading.beats

@@ -11,7 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from headshots import engine
-from headshots.shoots import rendering, waking
+from headshots.shoots import rendering, tasks, waking
 from headshots.shoots.checks import stored
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Headshot, Pack
@@ -43,7 +43,7 @@ class _Broken(FakeEngine):
 
 
 def use(monkeypatch: pytest.MonkeyPatch, fake: FakeEngine) -> None:
-    monkeypatch.setattr(engine, "create_engine", lambda name, weights: fake)
+    monkeypatch.setattr(engine, "create_engine", lambda *_: fake)
     engine._engine.cache_clear()
 
 
@@ -234,3 +234,20 @@ def test_beat_leaves_a_pack_alone_that_a_worker_holds(valkey) -> None:
     waking.wake_stuck()
 
     assert valkey.llen("render") == 0
+
+
+def test_a_lost_device_ends_the_worker_and_frees_what_it_held(monkeypatch) -> None:
+    class Lost(FakeEngine):
+        def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
+            raise engine.DeviceLost("the card fell off the bus")
+            yield
+
+    pack = make_preview()
+    use(monkeypatch, Lost())
+
+    with pytest.raises(SystemExit):
+        tasks.render_pack(str(pack.pk))
+
+    pack.refresh_from_db()
+    assert pack.state == Pack.State.RENDERING
+    assert pack.headshots.filter(state=Headshot.State.PENDING, lease_token=None).count() == 4

@@ -152,3 +152,53 @@ def test_a_value_that_cannot_work_is_refused(settings: LazySettings, name: str, 
     setattr(settings, name, value)
 
     assert [message.id for message in checks.check_work(None)] == [code]
+
+
+def test_an_open_gate_is_for_tests_only(settings: LazySettings) -> None:
+    settings.HEADSHOTS_LIKENESS_MAX_DISTANCE = float("inf")
+    settings.DEBUG = True
+    assert checks.check_work(None) == []
+
+    settings.DEBUG = False
+
+    assert [message.id for message in checks.check_work(None)] == ["headshots.E002"]
+
+
+@pytest.mark.parametrize(
+    ("key", "live"),
+    [("", False), ("sk_test_1", False), ("rk_test_1", False), ("sk_live_1", True), ("rk_live_1", True)],
+)
+def test_a_live_key_of_stripe_makes_payments_live(key: str, live: bool, tmp_path: Path) -> None:
+    code = "from headshots import settings; print(settings.HEADSHOTS_LIVE_PAYMENTS)"
+
+    read = run_python(["-c", code], tmp_path, HEADSHOTS_DEBUG="1", HEADSHOTS_STRIPE_SECRET_KEY=key)
+
+    assert read.stdout.strip() == str(live), read.stderr
+
+
+def test_live_payments_and_weights_for_research_need_a_licence_statement(tmp_path: Path) -> None:
+    earning = {**COMPLETE, "HEADSHOTS_STRIPE_SECRET_KEY": "sk_live_1", "HEADSHOTS_ENGINE": "instantid"}
+
+    refused = run_check(tmp_path, **earning)
+    stated = run_check(tmp_path, **earning, HEADSHOTS_LICENCE_STATEMENT="insightface, contract 7 of 2026")
+    studio = run_check(tmp_path, **{**earning, "HEADSHOTS_ENGINE": "studio"})
+
+    assert refused.returncode != 0
+    assert "headshots.E007" in refused.stderr
+    assert "antelopev2" in refused.stderr
+    assert "sk_live" not in refused.stderr
+    assert (stated.returncode, studio.returncode) == (0, 0), stated.stderr + studio.stderr
+
+
+def test_settings_of_the_engine_that_mean_nothing_are_refused(tmp_path: Path) -> None:
+    checked = run_check(tmp_path, **COMPLETE, HEADSHOTS_ENGINE="instantid", HEADSHOTS_INSTANTID_TRICKS="+warp_speed")
+
+    assert checked.returncode != 0
+    assert "'+warp_speed' is no +trick" in checked.stderr
+
+
+def test_an_engine_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    checked = run_check(tmp_path, **COMPLETE, HEADSHOTS_ENGINE="oils")
+
+    assert checked.returncode != 0
+    assert "known: auto, studio, instantid" in checked.stderr

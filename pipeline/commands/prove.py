@@ -1,0 +1,116 @@
+"""`doctor --prove PHOTO`: four pictures by the real engine, and how much they are the person."""
+
+import argparse
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from pipeline.commands import (
+    DONE,
+    REFUSED,
+    CommandFailed,
+    advance,
+    print_json,
+    progress_bar,
+    read_photo,
+    tell,
+    write_atomically,
+)
+from pipeline.commands.make import load_models, make_folder, prepare_person
+from pipeline.engines.instantid.options import InstantIDOptions
+from pipeline.finish import encode
+from pipeline.intake import clean_photo, load_pixels
+from pipeline.likeness import ACCEPT_DISTANCE, judge_likeness, likeness_score
+from pipeline.shot_list import load_styles, plan_shots
+from pipeline.types import PREVIEW, DigitalSource, Job, Pixels
+from pipeline.weights import Weights
+
+PICTURES = 4
+SHEET_HEIGHT = 560
+GAP = 12
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One picture's likeness to the photo: distance of dlib's embeddings, None without exactly one face."""
+
+    file: str
+    style: str
+    faces: int
+    distance: float | None
+    likeness: float | None
+    accepted: bool
+
+
+def prove(arguments: argparse.Namespace, weights: Weights, options: InstantIDOptions) -> int:
+    """Makes the pictures, whatever the gate says of them; the status is 0 when all pass it."""
+    if arguments.out is None:
+        raise CommandFailed("--prove needs a folder for its pictures: --out DIR")
+    folder = make_folder(arguments.out)
+    data = read_photo(arguments.prove)
+    shots = plan_shots(load_styles(), PICTURES, seed=0)
+    started = time.perf_counter()
+    with progress_bar("Proof") as bar:
+        models = load_models("instantid" if arguments.engine == "auto" else arguments.engine, weights, options)
+        loaded = time.perf_counter()
+        person = prepare_person([(arguments.prove, data)], None, models, PREVIEW)
+        jobs = [Job(person.subject, shot) for shot in shots]
+        pictures = [picture.pixels for picture in models.engine.render(jobs, PREVIEW, advance(bar))]
+    finished = time.perf_counter()
+    figures = []
+    for shot, pixels in zip(shots, pictures, strict=True):
+        file = f"{shot.index + 1:02d}-{shot.style.name}.jpg"
+        write_atomically(folder / file, encode(pixels, DigitalSource.TRAINED))
+        found = judge_likeness(pixels, person.reference, models.finder, models.embedder)
+        score = None if found.distance is None else likeness_score(found.distance)
+        figures.append(Figure(file, shot.style.name, found.faces, found.distance, score, found.accepted))
+    sheet = contact_sheet([load_pixels(clean_photo(data).data), *pictures])
+    write_atomically(folder / "contact-sheet.jpg", encode(sheet, DigitalSource.TRAINED))
+    report(arguments, folder, models.engine.name, options, figures, loaded - started, finished - loaded)
+    return DONE if all(figure.accepted for figure in figures) else REFUSED
+
+
+def report(
+    arguments: argparse.Namespace,
+    folder: Path,
+    engine: str,
+    options: InstantIDOptions,
+    figures: list[Figure],
+    load_seconds: float,
+    make_seconds: float,
+) -> None:
+    """What was made and how alike it is, as JSON or as lines."""
+    if arguments.json:
+        print_json(
+            {
+                "engine": engine,
+                "checkpoint": options.checkpoint,
+                "accept_distance": ACCEPT_DISTANCE,
+                "seconds_to_load": round(load_seconds, 1),
+                "seconds_to_make": round(make_seconds, 1),
+                "contact_sheet": str(folder / "contact-sheet.jpg"),
+                "pictures": [asdict(figure) for figure in figures],
+            }
+        )
+        return
+    for figure in figures:
+        distance = "no single face" if figure.distance is None else f"distance {figure.distance:.3f}"
+        verdict = "accepted" if figure.accepted else "refused"
+        print(f"{folder / figure.file}  {distance} (at most {ACCEPT_DISTANCE}), likeness {figure.likeness}, {verdict}")
+    print(folder / "contact-sheet.jpg")
+    tell(f"{engine}: loaded in {load_seconds:.1f} s, {len(figures)} pictures in {make_seconds:.1f} s")
+
+
+def contact_sheet(pictures: list[Pixels]) -> Pixels:
+    """The pictures in one row, equally high, on white: (SHEET_HEIGHT + 2 GAP, W, 3)."""
+    row = []
+    for pixels in pictures:
+        width = max(1, round(pixels.shape[1] * SHEET_HEIGHT / pixels.shape[0]))
+        scaled = cv2.resize(pixels, (width, SHEET_HEIGHT), interpolation=cv2.INTER_AREA)
+        row += [np.full((SHEET_HEIGHT, GAP, 3), 255, np.uint8), scaled.astype(np.uint8)]
+    row.append(row[0])
+    sheet: Pixels = np.pad(np.concatenate(row, axis=1), ((GAP, GAP), (0, 0), (0, 0)), constant_values=255)
+    return sheet

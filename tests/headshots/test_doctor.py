@@ -1,0 +1,79 @@
+"""What the operator is told about an installation."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from django.conf import LazySettings
+from django.core.management import call_command
+
+from headshots.dashboard import doctor
+from tests.headshots.test_settings import run_python
+
+
+def test_the_doctor_joins_engines_and_settings_and_holds_no_secret(
+    settings: LazySettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.HEADSHOTS_STRIPE_SECRET_KEY = "sk_test_abcdef"
+
+    call_command("doctor")
+
+    said = capsys.readouterr().out
+    assert "studio: ready, used here" in said
+    assert "Stripe's test mode" in said
+    assert "none (HEADSHOTS_LICENCE_STATEMENT)" in said
+    assert str(settings.HEADSHOTS_SOURCE_RING_DIR) in said
+    assert "sk_test_abcdef" not in said
+
+
+def test_broken_rules_are_told_and_fail_the_command(settings: LazySettings, capsys: pytest.CaptureFixture[str]) -> None:
+    settings.HEADSHOTS_PREVIEW_COUNT = 0
+
+    with pytest.raises(SystemExit):
+        call_command("doctor", "--json")
+
+    report = json.loads(capsys.readouterr().out)
+    assert report["broken_rules"] == ["HEADSHOTS_PREVIEW_COUNT must be 1 or more."]
+    assert report["chosen"] == "studio"
+
+
+def test_the_licence_statement_is_shown(settings: LazySettings) -> None:
+    settings.HEADSHOTS_LICENCE_STATEMENT = "insightface, contract 7 of 2026"
+    settings.HEADSHOTS_LIVE_PAYMENTS = True
+
+    described = doctor.describe_settings()
+
+    assert described["licence statement"] == "insightface, contract 7 of 2026"
+    assert described["payments"].startswith("live")
+
+
+def test_an_engine_that_was_asked_for_and_cannot_run_fails_the_command(tmp_path: Path) -> None:
+    asked: subprocess.CompletedProcess[str] = run_python(
+        ["manage.py", "doctor"],
+        tmp_path,
+        HEADSHOTS_DEBUG="1",
+        HEADSHOTS_ENGINE="instantid",
+        HEADSHOTS_INSTANTID_CHECKPOINT="mona_lisa",
+    )
+
+    assert asked.returncode == 1
+    assert "instantid: cannot run, used here" in asked.stdout
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("Filename Type Size Used Priority\n", "none"),
+        ("Filename Type Size Used Priority\n/dev/zram0 partition 8 0 100\n", "none"),
+        ("Filename Type Size Used Priority\n/dev/sda2 partition 8 0 -2\n", "/dev/sda2: keys and pictures can reach it"),
+    ],
+)
+def test_swap_on_a_disk_is_told(tmp_path: Path, table: str, said: str) -> None:
+    (tmp_path / "swaps").write_text(table)
+
+    assert doctor.describe_swap(tmp_path / "swaps").startswith(said)
+
+
+def test_a_system_without_a_table_of_swaps_says_so(tmp_path: Path) -> None:
+    assert doctor.describe_swap(tmp_path / "nothing").startswith("not known")

@@ -1,0 +1,94 @@
+"""A Hugging Face hub on this machine: enough of it for its own client library, and able to misbehave on purpose."""
+
+import hashlib
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+COMMIT = "c0ffee" + "0" * 34
+RESOLVE = re.compile(r"/(?P<repository>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
+
+
+@dataclass
+class Hub:
+    """What the server holds and what it was asked.
+
+    files      content by `repository/path`
+    large      those that the hub keeps apart: HEAD sends elsewhere and names a sha256
+    cut_after  bytes after which each transfer of such a file ends, as a bad line would
+    ranges     whether parts can be asked for
+    """
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    large: set[str] = field(default_factory=set)
+    cut_after: int | None = None
+    ranges: bool = True
+    lies: dict[str, bytes] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    url: str = ""
+
+    def add(self, name: str, content: bytes, *, large: bool = True) -> None:
+        self.files[name] = content
+        self.large = self.large | {name} if large else self.large - {name}
+
+
+@contextmanager
+def serve_hub() -> Iterator[Hub]:
+    """A hub that answers until the block ends."""
+    hub = Hub()
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_words: object) -> None:
+            pass
+
+        def do_HEAD(self) -> None:
+            hub.asked.append(f"HEAD {self.path}")
+            found = RESOLVE.fullmatch(self.path)
+            name = f"{found['repository']}/{found['path']}" if found else ""
+            if name not in hub.files:
+                self.send_response(404)
+                self.send_header("X-Error-Code", "EntryNotFound")
+                self.end_headers()
+                return
+            content = hub.files[name]
+            if name in hub.large:
+                self.send_response(302)
+                # Another host, as the hub's storage is: its client follows redirects within the hub itself.
+                self.send_header("Location", f"http://localhost:{server.server_port}/storage/{name}")
+                self.send_header("X-Linked-Size", str(len(content)))
+                self.send_header("X-Linked-Etag", f'"{hashlib.sha256(content).hexdigest()}"')
+            else:
+                self.send_response(200)
+                blob = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+                self.send_header("ETag", f'"{blob}"')
+            self.send_header("X-Repo-Commit", COMMIT)
+            self.send_header("Content-Length", str(0 if name in hub.large else len(content)))
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            wanted = self.headers.get("Range", "")
+            hub.asked.append(f"GET {self.path} {wanted}".strip())
+            found = RESOLVE.fullmatch(self.path)
+            name = f"{found['repository']}/{found['path']}" if found else self.path.removeprefix("/storage/")
+            content = hub.lies.get(name, hub.files.get(name))
+            if content is None:
+                self.send_error(404)
+                return
+            start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and hub.ranges else 0
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(content) - start))
+            self.end_headers()
+            part = content[start:] if hub.cut_after is None else content[start : start + hub.cut_after]
+            self.wfile.write(part)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    hub.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield hub
+    server.shutdown()
+    server.server_close()
+    thread.join()
