@@ -1,5 +1,6 @@
 """Pure: which shots make up a pack."""
 
+import math
 import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,10 +13,11 @@ from pipeline.types import Framing, Light, Shot, Style
 STYLES_FILE = Path(__file__).with_name("styles.toml")
 # Seeds fit a signed 32 bit column of any database.
 SEED_LIMIT = 2**31
-# Framing and light of each turn through the looks. Both change from turn to turn, seven framings and four lights:
-# after 28 turns every pair has been there once. The first turn is the looks as they are.
+# Framing and light of each turn through the looks. Both change from turn to turn, ten framings and four lights:
+# twenty turns without the same pair twice, ten without the same framing. The first turn is the looks as they are.
 TURNS = tuple(
-    (list(Framing)[turn % len(Framing)], list(Light)[turn % len(Light)]) for turn in range(len(Framing) * len(Light))
+    (list(Framing)[turn % len(Framing)], list(Light)[turn % len(Light)])
+    for turn in range(math.lcm(len(Framing), len(Light)))
 )
 
 

@@ -157,6 +157,9 @@ class Framing(StrEnum):
     RIGHT = "right"
     TIGHT_LEFT = "tight_left"
     TIGHT_RIGHT = "tight_right"
+    NEAR = "near"
+    A_LITTLE_LEFT = "a_little_left"
+    A_LITTLE_RIGHT = "a_little_right"
 
 
 class Light(StrEnum):

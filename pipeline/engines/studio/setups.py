@@ -18,6 +18,9 @@ PLACES = {
     Framing.RIGHT: (1.16, 0.075),
     Framing.TIGHT_LEFT: (1.34, -0.11),
     Framing.TIGHT_RIGHT: (1.34, 0.11),
+    Framing.NEAR: (1.46, 0.0),
+    Framing.A_LITTLE_LEFT: (1.22, -0.04),
+    Framing.A_LITTLE_RIGHT: (1.22, 0.04),
 }
 # The row that stays where it is, from the top: near it, so that hair keeps its room.
 FIXED_ROW = 0.2
