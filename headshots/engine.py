@@ -37,12 +37,14 @@ from pipeline.types import (
     SourcePhoto,
     Style,
     Subject,
+    ignore_progress,
 )
 from pipeline.weights import CATALOGUE, DEFAULT_DIR, LicencePolicy, Weights, load_catalogue
 
 if TYPE_CHECKING:
     from pipeline.faces.embed import FaceEmbedder
     from pipeline.faces.find import FaceFinder
+    from pipeline.finish import Marks
 
 __all__ = [
     "PREVIEW",
@@ -67,6 +69,7 @@ __all__ = [
     "load_styles",
     "plan",
     "prepare",
+    "read_marks",
     "refusals",
     "render",
     "reshoot",
@@ -201,11 +204,11 @@ def engine_name() -> str:
     return _engine().name
 
 
-def prepare(photos: Sequence[StoredPhoto], size: Size) -> Sitter:
-    """The person in these photos, best first, ready for `render`."""
+def prepare(photos: Sequence[StoredPhoto], size: Size, on_progress: Progress = ignore_progress) -> Sitter:
+    """The person in these photos, best first, ready for `render`. At 4K it takes minutes."""
     sources = [_source(photo) for photo in photos]
     reference = _embedder().embed(sources[0].pixels, sources[0].face)
-    return Sitter(subject=_engine().prepare(sources, size), reference=reference)
+    return Sitter(subject=_engine().prepare(sources, size, on_progress), reference=reference)
 
 
 def capacity(size: Size) -> int:
@@ -215,7 +218,7 @@ def capacity(size: Size) -> int:
 
 def render(sitter: Sitter, shots: Sequence[PlannedShot], size: Size, on_progress: Progress) -> Iterator[Finished]:
     """One finished picture a shot, in order, each held against the person by the likeness gate."""
-    from pipeline.finish import encode_jpeg
+    from pipeline.finish import encode
     from pipeline.likeness import ACCEPT_DISTANCE, judge_likeness, likeness_score
 
     max_distance = settings.HEADSHOTS_LIKENESS_MAX_DISTANCE or ACCEPT_DISTANCE
@@ -224,11 +227,22 @@ def render(sitter: Sitter, shots: Sequence[PlannedShot], size: Size, on_progress
         likeness = judge_likeness(picture.pixels, sitter.reference, _finder(), _embedder(), max_distance)
         yield Finished(
             index=picture.job.shot.index,
-            jpeg=encode_jpeg(picture.pixels),
+            jpeg=encode(picture.pixels, picture.digital_source),
             accepted=likeness.accepted,
             likeness=None if likeness.distance is None else likeness_score(likeness.distance),
             reasons=list(likeness.reasons),
         )
+
+
+def read_marks(data: bytes) -> "Marks | None":
+    """What a file says about how it was made, read in a limited process; None for what is no picture."""
+    from pipeline.errors import SigningFailed
+    from pipeline.marks import read_marks_apart
+
+    try:
+        return read_marks_apart(data)
+    except SigningFailed:
+        return None
 
 
 def warm_up(queue: str) -> None:

@@ -4,6 +4,7 @@ from django.urls import include, path
 
 from headshots.accounts.views import logout
 from headshots.dashboard.views import healthz
+from headshots.shoots.verifying import verify
 
 # Through the product's own sign-in page, where failed attempts are counted.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign, no-untyped-call]
@@ -15,6 +16,7 @@ handler400 = "headshots.web.error_pages.bad_request"
 urlpatterns = [
     path("", include("headshots.pages.urls")),
     path("shoots/", include("headshots.shoots.urls")),
+    path("verify/", verify, name="verify"),
     path("retention/", include("headshots.retention.urls")),
     path("accounts/logout/", logout, name="account_logout"),
     path("accounts/", include("allauth.account.urls")),

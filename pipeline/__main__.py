@@ -60,11 +60,13 @@ def build_parser() -> Parser:
 
     add_check(add("check", "Will these photos do? Finds the faces, measures them, says what is wrong."))
     add_make(add("make", "Make headshots of the person in these photos."))
+    add_upscale(add("upscale", "Enlarge a picture four times with Real-ESRGAN."))
     doctor = add("doctor", "Which engines can run here, what is missing, and under which licence each weight stands.")
     add_doctor(doctor)
     add_weights(add("weights", "Fetch the weights that are not here yet."))
-    bench = add("bench", "Measure speed and memory: `make` with four looks, cold and warm, and `check`; or a pack.")
-    bench.add_argument("engine", choices=("studio", "instantid"))
+    bench = add("bench", "Measure speed and memory: an engine's four looks and `check`, a pack at 4K, or enlarging.")
+    bench.add_argument("what", choices=("studio", "instantid", "pack", "upscale"))
+    bench.add_argument("--engine", choices=("studio",), default="studio", help="whose pack at 4K (studio)")
     bench.add_argument("--photo", type=Path, help="a photo of one person (scikit-image's astronaut)")
     bench.add_argument("--json", action="store_true", help="print JSON")
     bench_instantid.add_arguments(bench.add_argument_group("instantid only, with --weights random"))
@@ -125,8 +127,26 @@ def add_make(command: argparse.ArgumentParser) -> None:
     add_instantid_options(command)
     command.add_argument("--face", type=natural, metavar="INDEX", help="who is meant, when a photo shows several")
     command.add_argument("--seed", type=natural, default=0, metavar="N", help="same seed, same pictures (0)")
+    command.add_argument("--size", choices=("preview", "4k"), default="preview", help="4k: 3,840 px high (preview)")
+    command.add_argument("--format", choices=("jpeg", "png"), default="jpeg", help="(jpeg)")
+    command.add_argument("--sign-key", type=Path, metavar="PEM", help="key that signs the pictures (one for tests)")
+    command.add_argument("--sign-certificates", type=Path, metavar="PEM", help="its certificates, its own first")
     command.add_argument("--square", action="store_true", help="square pictures instead of 4:5")
     command.add_argument("--json", action="store_true", help="print the manifest")
+
+
+def add_upscale(command: argparse.ArgumentParser) -> None:
+    command.add_argument("source", type=Path, metavar="IN", help="JPEG, PNG, WebP or HEIC")
+    command.add_argument("target", type=Path, metavar="OUT", help="file to write: .png, or .jpg at quality 95")
+    command.add_argument(
+        "--tile", type=positive, metavar="N", help="tiles of N x N px at most; smaller needs less memory"
+    )
+    command.add_argument(
+        "--blend", type=share, default=0.0, metavar="0..1", help="how much plain enlargement is mixed in"
+    )
+    command.add_argument("--grain", type=natural, default=0, metavar="N", help="deviation of added grain, of 255 (0)")
+    command.add_argument("--network", type=Path, metavar="FILE", help="another x4 network than the fetched one")
+    command.add_argument("--json", action="store_true", help="print size and seconds as JSON")
 
 
 def natural(text: str) -> int:
@@ -141,6 +161,17 @@ def positive(text: str) -> int:
     if natural(text) == 0:
         raise argparse.ArgumentTypeError("0 pictures are no pictures")
     return int(text)
+
+
+def share(text: str) -> float:
+    """0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return value
 
 
 def main(words: Sequence[str]) -> int:

@@ -8,6 +8,7 @@ PipelineError
 │   └── LicenceError    a weight's licence does not cover what is done here
 ├── EngineUnavailable   this engine cannot run here; the text says what is missing
 ├── DeviceLost          the accelerator stopped answering; only a new process can go on
+├── SigningFailed       a picture's credentials cannot be written or read
 └── Cancelled           the caller's progress callback asked to stop
 """
 
@@ -69,6 +70,10 @@ class EngineUnavailable(PipelineError):
 
 class DeviceLost(PipelineError):
     """The accelerator stopped answering; only a new process can go on."""
+
+
+class SigningFailed(PipelineError):
+    """A picture's credentials cannot be written or read."""
 
 
 class Cancelled(PipelineError):

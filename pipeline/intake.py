@@ -75,17 +75,23 @@ def run_decoder(data: bytes, limits: Limits) -> tuple[bytes, int]:
     """What the decoding process wrote, and its exit status (minus the signal that ended it, if one did)."""
     # Twice the time in CPU seconds is never reached by a process of one thread: it is there should our clock not run.
     cpu_seconds = math.ceil(limits.seconds * 2)
+    numbers = map(str, (limits.max_pixels, limits.memory_bytes, cpu_seconds))
+    return run_apart([sys.executable, "-I", str(DECODER), *numbers], data, limits.seconds, Path("/"))
+
+
+def run_apart(command: list[str], data: bytes, seconds: float, folder: Path) -> tuple[bytes, int]:
+    """What a process that reads all of stdin first wrote within the time, and its exit status; nothing outlives it."""
     process = subprocess.Popen(  # noqa: S603 - our own interpreter, script and numbers
-        [sys.executable, "-I", str(DECODER), *map(str, (limits.max_pixels, limits.memory_bytes, cpu_seconds))],
+        command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        cwd="/",
+        cwd=folder,
         # One arena: glibc reserves address space by the thread, and that is what is limited.
         env={"LC_ALL": "C.UTF-8", "MALLOC_ARENA_MAX": "1"},
         start_new_session=True,
     )
-    timer = threading.Timer(limits.seconds, end_group, [process.pid])
+    timer = threading.Timer(seconds, end_group, [process.pid])
     timer.start()
     with process:
         assert process.stdin

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pipeline.errors import Reason
 from pipeline.faces.embed import FaceEmbedder, embedding_distance
 from pipeline.faces.find import FaceFinder
-from pipeline.types import Embedding, Pixels
+from pipeline.types import Box, Embedding, Pixels
 
 # 0.53: fewest mistakes on 1,653 pairs of faces; 99 % of same-person pairs lie below it.
 ACCEPT_DISTANCE = 0.53
@@ -21,12 +21,15 @@ MAX_SCORE = 0.99
 
 @dataclass(frozen=True)
 class Likeness:
-    """What the gate saw: distance (None unless there is exactly one face), how many faces, and its decision."""
+    """What the gate saw: distance (None unless there is exactly one face), how many faces, and its decision.
+
+    face: where the widest face is, in pixels of the picture; None without one."""
 
     distance: float | None
     faces: int
     accepted: bool
     reasons: tuple[Reason, ...] = ()
+    face: Box | None = None
 
 
 def judge_likeness(
@@ -47,7 +50,9 @@ def judge_likeness(
         reasons = (Reason.SEVERAL_FACES,)
     else:
         reasons = () if distance <= max_distance else (Reason.NOT_ALIKE,)
-    return Likeness(distance, len(faces), not reasons or max_distance == OPEN_GATE, reasons)
+    return Likeness(
+        distance, len(faces), not reasons or max_distance == OPEN_GATE, reasons, faces[0].box if faces else None
+    )
 
 
 def likeness_score(distance: float) -> float:

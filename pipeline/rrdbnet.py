@@ -3,16 +3,15 @@
 import pickle
 from pathlib import Path
 
+import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.errors import WeightsError
+from pipeline.rrdb_weights import BLOCKS, FEATURES, GROWTH, count_blocks, read_rrdb
 
-# x4plus: 16.70 M parameters.
-FEATURES, GROWTH, BLOCKS = 64, 32, 23
 SCALE = 4
 RESIDUAL_SHARE = 0.2
 
@@ -79,18 +78,12 @@ class RRDBNet(nn.Module):
 
 
 def load_rrdbnet(path: Path) -> RRDBNet:
-    """The network in a .safetensors file; its size follows from the tensors' shapes. Raises WeightsError."""
-    try:
-        tensors = load_file(path)
-        features, growth = tensors["conv_first.weight"].shape[0], tensors["body.0.rdb1.conv1.weight"].shape[0]
-        blocks = 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("body."))
-        network = RRDBNet(features, growth, blocks)
-        network.load_state_dict(tensors)
-    except FileNotFoundError as error:
-        raise WeightsError(f"{path} is missing.") from error
-    except (OSError, SafetensorError, KeyError, ValueError, IndexError, RuntimeError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise WeightsError(f"{path} holds no x4 RRDBNet: {reason}") from error
+    """The network in a file that read_rrdb knows; its size follows from the tensors' shapes. Raises WeightsError."""
+    tensors = read_rrdb(path)
+    network = RRDBNet(
+        len(tensors["conv_first.weight"]), len(tensors["body.0.rdb1.conv1.weight"]), count_blocks(tensors)
+    )
+    network.load_state_dict({name: torch.from_numpy(np.array(tensor)) for name, tensor in tensors.items()})
     network.eval().requires_grad_(False)
     return network
 

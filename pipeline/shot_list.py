@@ -1,5 +1,6 @@
 """Pure: which shots make up a pack."""
 
+import math
 import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,11 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.types import Shot, Style
+from pipeline.types import Framing, Light, Shot, Style
 
 STYLES_FILE = Path(__file__).with_name("styles.toml")
 # Seeds fit a signed 32 bit column of any database.
 SEED_LIMIT = 2**31
+# Framing and light of each turn through the looks. Both change from turn to turn, ten framings and four lights:
+# twenty turns without the same pair twice, ten without the same framing. The first turn is the looks as they are.
+TURNS = tuple(
+    (list(Framing)[turn % len(Framing)], list(Light)[turn % len(Light)])
+    for turn in range(math.lcm(len(Framing), len(Light)))
+)
 
 
 def load_styles() -> tuple[Style, ...]:
@@ -23,16 +30,24 @@ def load_styles() -> tuple[Style, ...]:
 def plan_shots(styles: Sequence[Style], count: int, seed: int) -> tuple[Shot, ...]:
     """`count` shots, the styles in turn, no seed twice. The same arguments give the same list.
 
-    A longer list begins with the shorter one. Raises ValueError without a style or with a negative count or seed."""
+    Each turn through the styles has a framing and a light of its own, so no two shots share set, framing and light.
+    A longer list begins with the shorter one. Raises ValueError without a style, with a negative count or seed, and
+    when that many distinct shots cannot be made of the styles."""
     if not styles:
         raise ValueError("a shot list needs at least one style")
     if count < 0:
         raise ValueError(f"a shot list of {count} shots")
+    if count > len(styles) * len(TURNS):
+        raise ValueError(f"{len(styles)} styles make {len(styles) * len(TURNS)} distinct shots, not {count}")
     chance = np.random.default_rng(seed)
     seeds: dict[int, None] = {}
     while len(seeds) < count:
         seeds[int(chance.integers(SEED_LIMIT))] = None
-    return tuple(Shot(index, styles[index % len(styles)], each) for index, each in enumerate(seeds))
+    shots = []
+    for index, each in enumerate(seeds):
+        framing, light = TURNS[index // len(styles)]
+        shots.append(Shot(index, styles[index % len(styles)], each, framing=framing, light=light))
+    return tuple(shots)
 
 
 def reshoot(shot: Shot, attempt: int) -> Shot:

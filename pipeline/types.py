@@ -35,6 +35,9 @@ class Size:
 # Four by five at about one megapixel; square on request.
 PREVIEW = Size(896, 1120)
 PREVIEW_SQUARE = Size(1024, 1024)
+# 4K: the long edge has 3,840 px.
+PREMIUM = Size(3072, 3840)
+PREMIUM_SQUARE = Size(3840, 3840)
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,10 @@ class Box:
     @property
     def height(self) -> float:
         return self.bottom - self.top
+
+    def scaled(self, factor: float) -> "Box":
+        """The same rectangle where the photo is so much larger."""
+        return Box(self.left * factor, self.top * factor, self.right * factor, self.bottom * factor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +147,30 @@ class Style:
     monochrome: bool = False
 
 
+class Framing(StrEnum):
+    """How near the person is and where they stand in the picture."""
+
+    CLASSIC = "classic"
+    CLOSE = "close"
+    LEFT = "left"
+    TIGHT = "tight"
+    RIGHT = "right"
+    TIGHT_LEFT = "tight_left"
+    TIGHT_RIGHT = "tight_right"
+    NEAR = "near"
+    A_LITTLE_LEFT = "a_little_left"
+    A_LITTLE_RIGHT = "a_little_right"
+
+
+class Light(StrEnum):
+    """Where the lamps stand: as the look has them, nearer the camera, to the side, or above."""
+
+    KEY = "key"
+    FRONT = "front"
+    SIDE = "side"
+    HIGH = "high"
+
+
 class PersonKind(StrEnum):
     """The noun a prompt uses for the person."""
 
@@ -212,6 +243,8 @@ class Shot:
     style: Style
     seed: int
     person: Person = Person()
+    framing: Framing = Framing.CLASSIC
+    light: Light = Light.KEY
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -234,18 +267,36 @@ class Job:
     shot: Shot
 
 
+class DigitalSource(StrEnum):
+    """How a picture came about, in the words of IPTC's list of digital source types."""
+
+    TRAINED = "trainedAlgorithmicMedia"
+    COMPOSITE_WITH_TRAINED = "compositeWithTrainedAlgorithmicMedia"
+    COMPOSITE = "composite"
+
+
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A finished rendering of one job."""
+    """A finished rendering of one job, and what it has to be marked as."""
 
     job: Job
     pixels: Pixels = field(repr=False)
+    digital_source: DigitalSource = DigitalSource.TRAINED
 
 
 class Progress(Protocol):
     """Called with the finished share, 0..1, of the work in hand; may raise Cancelled."""
 
     def __call__(self, share: float) -> None: ...
+
+
+def ignore_progress(share: float) -> None:
+    """For callers that wait however long it takes."""
+
+
+def within(on_progress: Progress, start: float, share: float) -> Progress:
+    """A callback for a part of the work that begins at `start` and is `share` of the whole."""
+    return lambda part: on_progress(start + part * share)
 
 
 class Engine(Protocol):
@@ -257,7 +308,7 @@ class Engine(Protocol):
         """How many pictures of this size the engine likes to make at once."""
         ...
 
-    def prepare(self, photos: Sequence[SourcePhoto], size: Size) -> Subject:
+    def prepare(self, photos: Sequence[SourcePhoto], size: Size, on_progress: Progress = ignore_progress) -> Subject:
         """The person in these photos (best first), ready for `render`. Raises FaceNotFound."""
         ...
 

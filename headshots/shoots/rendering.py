@@ -98,7 +98,7 @@ def _shoot(pack: Pack, size: engine.Size, rows: Sequence[Headshot]) -> None:
     token = rows[0].lease_token
     keep_going = _KeepGoing(pack, token)
     try:
-        sitter = _sitter(pack, size)
+        sitter = _sitter(pack, size, keep_going)
         shots = {row.index: _planned(row) for row in rows}
         by_index = {row.index: row for row in rows}
         for finished in engine.render(sitter, list(shots.values()), size, keep_going):
@@ -186,12 +186,12 @@ def _finish(pack: Pack) -> None:
         advance(pack, Pack.State.FAILED, reason=reasons[0] if reasons else "engine_failed")
 
 
-def _sitter(pack: Pack, size: engine.Size) -> engine.Sitter:
+def _sitter(pack: Pack, size: engine.Size, keep_going: _KeepGoing) -> engine.Sitter:
     if pack.pk not in _sitters:
         photos = best_first(pack.shoot.photos.select_related("blob", "faces_blob"))
         # The preview is of the best photo alone; a pack spreads over all of them.
         wanted = photos[:1] if pack.kind == Pack.Kind.PREVIEW else photos
-        _sitters[pack.pk] = engine.prepare([stored(photo) for photo in wanted], size)
+        _sitters[pack.pk] = engine.prepare([stored(photo) for photo in wanted], size, keep_going)
         if len(_sitters) > 2:
             _sitters.popitem(last=False)
     return _sitters[pack.pk]

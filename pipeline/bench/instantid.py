@@ -23,8 +23,8 @@ from pipeline.engines.instantid.memory import next_batch
 from pipeline.engines.instantid.speed import Trick, default_tricks, few_step_sampling
 from pipeline.engines.instantid.work import Work, count_work
 from pipeline.errors import EngineUnavailable
-from pipeline.finish import encode_jpeg
-from pipeline.types import Pixels
+from pipeline.finish import encode
+from pipeline.types import DigitalSource, Pixels
 from pipeline.upscale import TorchUpscaler
 
 # Threads that write JPEG files while the GPU goes on.
@@ -80,7 +80,7 @@ def measure_pack(options: Options, work: Work, tell: Callable[[str], None]) -> R
                 pictures = make_conditions(networks, count, options.size, tricks)
             padded = [*pictures, *pictures[-1:] * (batch - count if Trick.COMPILE in tricks and count > 1 else 0)]
             made = make_pictures(networks, upscaler, padded, sampling, tricks, clock, count)
-            files += [encoders.submit(encode_jpeg, pixels) for pixels in made]
+            files += [encoders.submit(encode, pixels, DigitalSource.TRAINED) for pixels in made]
         with clock.stage("waiting for JPEG"):
             sizes = [len(file.result()) for file in files]
     seconds = time.perf_counter() - started

@@ -17,8 +17,8 @@ from pipeline.engines.instantid.finishing import to_pixels
 from pipeline.engines.instantid.load import make_scheduler
 from pipeline.engines.instantid.random_weights import SCHEDULER_CONFIG, Parts, build_parts
 from pipeline.engines.instantid.work import Work
-from pipeline.finish import encode_jpeg
-from pipeline.types import Pixels
+from pipeline.finish import encode
+from pipeline.types import DigitalSource, Pixels
 from pipeline.upscale import TorchUpscaler
 
 REFERENCE_PICTURES = 4
@@ -30,14 +30,14 @@ def measure_reference(options: Options, work: Work) -> Report:
     device = torch.device(options.device)
     upscaler = TorchUpscaler(parts.upscaler, options.device, channels_last=False)
     with torch.inference_mode():
-        encode_jpeg(plain_picture(parts, upscaler, options, Sampling(2), Clock(device), seed=0))
+        encode(plain_picture(parts, upscaler, options, Sampling(2), Clock(device), seed=0), DigitalSource.TRAINED)
         reset_peak(device)
         clock = Clock(device)
         started = time.perf_counter()
         for seed in range(REFERENCE_PICTURES):
             pixels = plain_picture(parts, upscaler, options, options.sampling, clock, seed)
             with clock.stage("JPEG"):
-                encode_jpeg(pixels)
+                encode(pixels, DigitalSource.TRAINED)
         seconds = time.perf_counter() - started
     each = work.denoising(options.sampling, frozenset()) + work.vae + work.upscaler
     report = summary(seconds, REFERENCE_PICTURES, each, clock, device)

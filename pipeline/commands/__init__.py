@@ -75,6 +75,16 @@ def read_photo(path: Path) -> bytes:
         raise CommandFailed(f"{path}: {error.strerror}") from error
 
 
+def write_atomically(path: Path, data: bytes) -> None:
+    """The file is whole or not there. Raises CommandFailed."""
+    draft = path.with_name(f".{path.name}.part")
+    try:
+        draft.write_bytes(data)
+        draft.replace(path)
+    except OSError as error:
+        raise CommandFailed(f"{path}: {error.strerror}") from error
+
+
 def describe_face(index: int, face: Face) -> str:
     """One line: the face's number for --face and where it is."""
     box = face.box

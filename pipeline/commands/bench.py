@@ -1,7 +1,8 @@
 """`bench`: how long an engine takes and how much memory it needs on this machine.
 
 Every figure comes from a process of its own: cold is a whole `make` from starting Python to the manifest, warm is
-the same work once everything is loaded.
+the same work once everything is loaded. A pack is a whole `make` at 4K. Enlarging is measured against the plain way,
+the whole of what the frame shows in one piece.
 """
 
 import argparse
@@ -24,42 +25,108 @@ from pipeline.engines import EngineName
 from pipeline.weights import Weights
 
 LOOKS = ("corporate", "executive", "outdoor", "bw")
+PACK_LOOKS = (*LOOKS, "navy")
 WARM_ROUNDS = 3
 ROOT = Path(pipeline.__file__).resolve().parents[1]
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measures, then prints seconds and megabytes."""
-    if arguments.engine == "instantid":
+    if arguments.what == "instantid":
         return bench_instantid.run(arguments)
     photo = choose_photo(arguments.photo)
-    folder = arguments.weights.resolve()
-    with progress_bar("Benchmark", total=2, unit="steps") as bar, tempfile.TemporaryDirectory() as out:
-        call = ["-m", "pipeline", "make", str(photo), "--out", out, "--json", "--engine", arguments.engine]
-        call += ["--weights", str(folder), *(word for look in LOOKS for word in ("--style", look))]
-        cold = run_python(call)
-        bar.update()
-        call = ["-m", "pipeline.commands.bench", arguments.engine, str(photo), str(folder)]
-        warm = run_python(call)
-        bar.update()
     figures: dict[str, str | int | float] = {
-        "engine": arguments.engine,
         "photo": str(photo),
-        "looks": len(LOOKS),
         "cpus": os.cpu_count() or 1,
         "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+    }
+    folder = arguments.weights.resolve()
+    if arguments.what == "upscale":
+        figures |= bench_upscale(photo, folder)
+    elif arguments.what == "pack":
+        figures |= bench_pack(arguments.engine, photo, folder, arguments.images)
+    else:
+        figures |= bench_engine(arguments.what, photo, folder)
+    if arguments.json:
+        print_json(figures)
+    else:
+        for name, value in figures.items():
+            print(f"{name:24} {value}")
+    return DONE
+
+
+def bench_engine(engine: EngineName, photo: Path, weights: Path) -> dict[str, str | int | float]:
+    """`make` with four looks, cold and warm, and `check`."""
+    with progress_bar("Benchmark", total=2, unit="steps") as bar, tempfile.TemporaryDirectory() as out:
+        call = ["-m", "pipeline", "make", str(photo), "--out", out, "--json", "--engine", engine]
+        call += ["--weights", str(weights), *(word for look in LOOKS for word in ("--style", look))]
+        cold = run_python(call)
+        bar.update()
+        warm = run_python(["-m", "pipeline.commands.bench", "make", engine, str(photo), str(weights)])
+        bar.update()
+    return {
+        "engine": engine,
+        "looks": len(LOOKS),
         "cold_make_seconds": round(cold.seconds, 2),
         "cold_make_cpu_seconds": round(cold.cpu_seconds, 2),
         **json.loads(warm.printed),
         "cold_peak_megabytes": cold.megabytes,
         "warm_peak_megabytes": warm.megabytes,
     }
-    if arguments.json:
-        print_json(figures)
+
+
+def bench_pack(engine: EngineName, photo: Path, weights: Path, count: int) -> dict[str, str | int | float]:
+    """A pack at 4K from five looks, all-in: upscaling, composing, gate, files, crops, signatures."""
+    with tempfile.TemporaryDirectory() as out:
+        call = ["-m", "pipeline", "make", str(photo), "--out", out, "--json", "--engine", engine, "--size", "4k"]
+        call += ["--weights", str(weights), "--count", str(count)]
+        pack = run_python([*call, *(word for look in PACK_LOOKS for word in ("--style", look))])
+    manifest = json.loads(pack.printed)
+    seconds = [entry["seconds"] for entry in manifest]
+    return {
+        "engine": engine,
+        "pictures": len(manifest),
+        "pack_seconds": round(pack.seconds, 1),
+        "pack_cpu_seconds": round(pack.cpu_seconds, 1),
+        "first_picture_after": round(pack.seconds - sum(seconds) + seconds[0], 1),
+        "picture_seconds_median": round(statistics.median(seconds), 2),
+        "picture_seconds_most": round(max(seconds), 2),
+        "nearest_whole_least": min(entry["nearest_whole"] or 0 for entry in manifest),
+        "nearest_subject_least": min(entry["nearest_subject"] or 0 for entry in manifest),
+        "peak_megabytes": pack.megabytes,
+    }
+
+
+def bench_upscale(photo: Path, weights: Path) -> dict[str, str | int | float]:
+    """Real-ESRGAN for a headshot at 4K: everything the frame shows in one piece, against the person in tiles."""
+    figures: dict[str, str | int | float] = {}
+    for way in ("whole", "tiles"):
+        done = run_python(["-m", "pipeline.commands.bench", way, "studio", str(photo), str(weights)])
+        figures |= json.loads(done.printed) | {f"{way}_peak_megabytes": done.megabytes}
+    return figures
+
+
+def measure_upscale(way: str, photo: Path, weights: Path) -> dict[str, float]:
+    """Seconds of one way to enlarge what a headshot at 4K needs of the photo."""
+    from pipeline.engines.studio.fine import cut_for_network
+    from pipeline.engines.studio.mask import PersonMask
+    from pipeline.engines.studio.prepare import frame_photo
+    from pipeline.faces.find import FaceFinder
+    from pipeline.intake import clean_photo, load_pixels
+    from pipeline.types import PREMIUM, SourcePhoto, ignore_progress
+    from pipeline.upscale import load_network, upscale
+
+    store = Weights(weights)
+    pixels = load_pixels(clean_photo(read_photo(photo)).data)
+    source = SourcePhoto(pixels, FaceFinder(store).find(pixels)[0])
+    cut = cut_for_network(pixels, *frame_photo(source, PREMIUM, PersonMask(store, 2)))
+    network = load_network(store)
+    started = time.perf_counter()
+    if way == "whole":
+        network.upscale(cut.pixels, ignore_progress)
     else:
-        for name, value in figures.items():
-            print(f"{name:20} {value}")
-    return DONE
+        upscale(cut.pixels, network, ignore_progress, wanted=cut.wanted)
+    return {f"{way}_seconds": round(time.perf_counter() - started, 1), "input_pixels": cut.wanted.size}
 
 
 def choose_photo(named: Path | None) -> Path:
@@ -107,18 +174,20 @@ def run_python(arguments: list[str]) -> Run:
 def measure_warm(engine: EngineName, photo: Path, weights: Path) -> dict[str, float]:
     """Seconds of `make` with four looks and of `check`, for one photo, with everything loaded: medians."""
     from pipeline.commands.check import check_file
-    from pipeline.commands.make import choose_styles, load_models, make_headshots, prepare_person
+    from pipeline.commands.make import Studio, choose_styles, load_models, make_headshots, prepare_person
     from pipeline.shot_list import plan_shots
+    from pipeline.signing import make_test_identity
     from pipeline.types import PREVIEW
 
     models = load_models(engine, Weights(weights))
+    studio = Studio(models, make_test_identity("Benchmark"))
     shots = plan_shots(choose_styles(LOOKS), len(LOOKS), seed=0)
     make_seconds, check_seconds = [], []
     # The first round warms up and is not counted.
     for _ in range(1 + WARM_ROUNDS):
         started = time.perf_counter()
         person = prepare_person([(photo, read_photo(photo))], None, models, PREVIEW)
-        list(make_headshots(person, shots, PREVIEW, models, lambda share: None))
+        list(make_headshots(person, shots, PREVIEW, studio, lambda share: None))
         made = time.perf_counter()
         check_file(read_photo(photo), models.finder)
         make_seconds.append(made - started)
@@ -129,5 +198,10 @@ def measure_warm(engine: EngineName, photo: Path, weights: Path) -> dict[str, fl
     }
 
 
+def measure(what: str, engine: EngineName, photo: Path, weights: Path) -> dict[str, float]:
+    """What a process of its own measures."""
+    return measure_warm(engine, photo, weights) if what == "make" else measure_upscale(what, photo, weights)
+
+
 if __name__ == "__main__":
-    print(json.dumps(measure_warm(cast(EngineName, sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))))
+    print(json.dumps(measure(sys.argv[1], cast(EngineName, sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]))))

@@ -4,7 +4,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline.check import check_photo
@@ -22,24 +22,31 @@ from pipeline.commands import (
     read_options,
     read_photo,
     tell,
+    write_atomically,
 )
+from pipeline.distinct import MIN_DISTANCE, Look, look_at, nearest
 from pipeline.engines import DEFAULT_OPTIONS, EngineName, create_engine
 from pipeline.engines.instantid.options import InstantIDOptions
 from pipeline.errors import FaceNotFound, PhotoRefused
 from pipeline.faces.embed import FaceEmbedder, embedding_distance
 from pipeline.faces.find import FaceFinder
-from pipeline.finish import encode_jpeg
+from pipeline.finish import ENDINGS, MIME, FileFormat, encode, finish, shrink_for_web
 from pipeline.intake import clean_photo, load_pixels
 from pipeline.likeness import ACCEPT_DISTANCE, judge_likeness, likeness_score
 from pipeline.photo_rules import judge
 from pipeline.shot_list import load_styles, plan_shots, reshoot
+from pipeline.signing import Identity, load_identity, make_test_identity, sign
 from pipeline.types import (
+    PREMIUM,
+    PREMIUM_SQUARE,
     PREVIEW,
     PREVIEW_SQUARE,
+    DigitalSource,
     Embedding,
     Engine,
     Job,
     PhotoCheck,
+    Picture,
     Pixels,
     Progress,
     Shot,
@@ -48,6 +55,7 @@ from pipeline.types import (
     Status,
     Style,
     Subject,
+    within,
 )
 from pipeline.weights import Weights
 
@@ -55,6 +63,12 @@ DEFAULT_COUNT = 4
 # A shot and two new seeds: what fails three times fails for a reason that a seed does not change.
 ATTEMPTS = 3
 MANIFEST = "manifest.json"
+SIZES = {
+    ("preview", False): PREVIEW,
+    ("preview", True): PREVIEW_SQUARE,
+    ("4k", False): PREMIUM,
+    ("4k", True): PREMIUM_SQUARE,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +81,15 @@ class Models:
 
 
 @dataclass(frozen=True, eq=False)
+class Studio:
+    """What pictures are made, judged and finished with."""
+
+    models: Models
+    identity: Identity
+    file_format: FileFormat = "jpeg"
+
+
+@dataclass(frozen=True, eq=False)
 class Person:
     """The subject of the pictures and the embedding that they are held against."""
 
@@ -76,34 +99,47 @@ class Person:
 
 @dataclass(frozen=True, eq=False)
 class Headshot:
-    """A picture that passed the gate. `likeness` 0..1; `seconds` from asking the engine to the finished file."""
+    """A picture that passed the gate: its file, and for a large one also its profile crop and web version.
+
+    `likeness` 0..1; `look` is what other pictures are compared with; `seconds` from asking the engine to the
+    finished files."""
 
     shot: Shot
-    jpeg: bytes = field(repr=False)
+    files: dict[str, bytes] = field(repr=False)
+    digital_source: DigitalSource
     likeness: float | None
+    look: Look
     seconds: float
 
     @property
     def file(self) -> str:
-        return f"{self.shot.index + 1:02d}-{self.shot.style.name}.jpg"
+        return next(iter(self.files))
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Makes the headshots, writes them and the manifest, and says where they are."""
     started = time.perf_counter()
     styles = choose_styles(arguments.style)
-    shots = plan_shots(styles, arguments.count or max(DEFAULT_COUNT, len(arguments.style)), arguments.seed)
-    size = PREVIEW_SQUARE if arguments.square else PREVIEW
+    try:
+        shots = plan_shots(styles, arguments.count or max(DEFAULT_COUNT, len(arguments.style)), arguments.seed)
+    except ValueError as error:
+        raise CommandFailed(str(error)) from error
+    size = SIZES[arguments.size, arguments.square]
     files = [(path, read_photo(path)) for path in arguments.photos]
+    identity = choose_identity(arguments.sign_key, arguments.sign_certificates)
     folder = make_folder(arguments.out)
     headshots = []
     with progress_bar("Headshots", total=len(shots), unit="pictures") as bar:
         models = load_models(arguments.engine, open_weights(arguments), read_options(arguments))
         person = prepare_person(files, arguments.face, models, size)
-        for headshot in make_headshots(person, shots, size, models, advance(bar)):
-            write_atomically(folder / headshot.file, headshot.jpeg)
-            headshots.append(headshot)
-    manifest = [describe_headshot(headshot, size) for headshot in sorted(headshots, key=lambda made: made.shot.index)]
+        studio = Studio(models, identity, arguments.format)
+        for headshot in make_headshots(person, shots, size, studio, advance(bar)):
+            for file, data in headshot.files.items():
+                write_atomically(make_folder((folder / file).parent) / Path(file).name, data)
+            # The pictures are on disk; fifty of them in memory would be a gigabyte.
+            headshots.append(replace(headshot, files=dict.fromkeys(headshot.files, b"")))
+    headshots.sort(key=lambda made: made.shot.index)
+    manifest = [describe_headshot(headshot, size, headshots) for headshot in headshots]
     write_atomically(folder / MANIFEST, json.dumps(manifest, indent=2).encode())
     if arguments.json:
         print_json(manifest)
@@ -112,8 +148,18 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{folder / str(entry['file'])}  likeness {entry['likeness']}")
         tell(f"{len(manifest)} of {len(shots)} headshots in {time.perf_counter() - started:.1f} s")
     if missing := len(shots) - len(headshots):
-        raise CommandFailed(f"{missing} of {len(shots)} pictures did not look enough like the person.", REFUSED)
+        complaint = f"{missing} of {len(shots)} pictures did not look enough like the person or too much like another."
+        raise CommandFailed(complaint, REFUSED)
     return DONE
+
+
+def choose_identity(key: Path | None, certificates: Path | None) -> Identity:
+    """The operator's, or a fresh one for testing that says so. Raises CommandFailed, SigningFailed."""
+    if key is None and certificates is None:
+        return make_test_identity("Unknown operator")
+    if key is None or certificates is None:
+        raise CommandFailed("--sign-key and --sign-certificates belong together")
+    return load_identity(read_photo(key), read_photo(certificates))
 
 
 def choose_styles(names: Sequence[str]) -> tuple[Style, ...]:
@@ -176,55 +222,72 @@ def choose_source(path: Path, pixels: Pixels, check: PhotoCheck, face: int | Non
 
 
 def make_headshots(
-    person: Person, shots: Sequence[Shot], size: Size, models: Models, on_progress: Progress
+    person: Person, shots: Sequence[Shot], size: Size, studio: Studio, on_progress: Progress
 ) -> Iterator[Headshot]:
     """The pictures that pass the gate, as they come. One that fails is shot again with a new seed; then it is left out.
 
     `on_progress` hears the share of the shots that are through."""
-    capacity = models.engine.capacity(size)
-    pending, passed = list(shots), 0
+    engine = studio.models.engine
+    capacity = engine.capacity(size)
+    pending, looks = list(shots), list[Look]()
     for attempt in range(ATTEMPTS):
         batches = [pending[start : start + capacity] for start in range(0, len(pending), capacity)]
         pending = []
         for batch in batches:
             jobs = [Job(person.subject, reshoot(shot, attempt)) for shot in batch]
-            report = within(on_progress, passed / len(shots), len(batch) / len(shots))
+            report = within(on_progress, len(looks) / len(shots), len(batch) / len(shots))
             started = time.perf_counter()
-            for shot, picture in zip(batch, models.engine.render(jobs, size, report), strict=True):
-                likeness = judge_likeness(picture.pixels, person.reference, models.finder, models.embedder)
-                if likeness.accepted:
-                    passed += 1
-                    score = None if likeness.distance is None else likeness_score(likeness.distance)
-                    jpeg = encode_jpeg(picture.pixels)
-                    yield Headshot(picture.job.shot, jpeg, score, time.perf_counter() - started)
-                else:
+            for shot, picture in zip(batch, engine.render(jobs, size, report), strict=True):
+                headshot = finish_headshot(picture, person, looks, studio, started)
+                if headshot is None:
                     pending.append(shot)
+                else:
+                    looks.append(headshot.look)
+                    yield headshot
                 started = time.perf_counter()
 
 
-def within(on_progress: Progress, start: float, share: float) -> Progress:
-    """A callback for a part of the work that begins at `start` and is `share` of the whole."""
-    return lambda part: on_progress(start + part * share)
+def finish_headshot(
+    picture: Picture, person: Person, looks: Sequence[Look], studio: Studio, started: float
+) -> Headshot | None:
+    """The picture as files, or None when it does not look like the person or looks like one that was made before."""
+    seen = shrink_for_web(picture.pixels)
+    likeness = judge_likeness(seen, person.reference, studio.models.finder, studio.models.embedder)
+    if not likeness.accepted or likeness.face is None:
+        return None
+    look = look_at(seen, likeness.face)
+    twin = nearest(look, looks)
+    if twin is not None and twin.whole < MIN_DISTANCE:
+        return None
+    shot, source, form = picture.job.shot, picture.digital_source, studio.file_format
+    file = f"{shot.index + 1:02d}-{shot.style.name}.{ENDINGS[form]}"
+    if seen is picture.pixels:
+        files = {file: sign(encode(seen, source, form), MIME[form], source, studio.identity)}
+    else:
+        face = likeness.face.scaled(picture.pixels.shape[0] / seen.shape[0])
+        made = finish(picture.pixels, face, source, studio.identity, form)
+        files = {file: made.full, f"profile/{file}": made.profile, f"web/{file}": made.web}
+    score = None if likeness.distance is None else likeness_score(likeness.distance)
+    return Headshot(shot, files, source, score, look, time.perf_counter() - started)
 
 
-def describe_headshot(headshot: Headshot, size: Size) -> dict[str, str | int | float | None]:
-    """The headshot as the manifest knows it; `file` lies beside the manifest."""
+def describe_headshot(headshot: Headshot, size: Size, pack: Sequence[Headshot]) -> dict[str, str | int | float | None]:
+    """The headshot as the manifest knows it; `file` lies beside the manifest.
+
+    nearest_whole, nearest_subject: the distance to the picture of the pack that looks most alike, see distinct.py."""
+    shot = headshot.shot
+    twin = nearest(headshot.look, [other.look for other in pack if other is not headshot])
     return {
         "file": headshot.file,
-        "style": headshot.shot.style.name,
-        "seed": headshot.shot.seed,
+        "style": shot.style.name,
+        "framing": shot.framing,
+        "light": shot.light,
+        "seed": shot.seed,
         "width": size.width,
         "height": size.height,
+        "digital_source": headshot.digital_source,
         "likeness": headshot.likeness,
+        "nearest_whole": None if twin is None else round(twin.whole, 2),
+        "nearest_subject": None if twin is None else round(twin.subject, 2),
         "seconds": round(headshot.seconds, 3),
     }
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """The file is whole or not there. Raises CommandFailed."""
-    draft = path.with_name(f".{path.name}.part")
-    try:
-        draft.write_bytes(data)
-        draft.replace(path)
-    except OSError as error:
-        raise CommandFailed(f"{path}: {error.strerror}") from error

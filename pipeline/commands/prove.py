@@ -8,14 +8,24 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline.commands import DONE, REFUSED, CommandFailed, advance, print_json, progress_bar, read_photo, tell
-from pipeline.commands.make import load_models, make_folder, prepare_person, write_atomically
+from pipeline.commands import (
+    DONE,
+    REFUSED,
+    CommandFailed,
+    advance,
+    print_json,
+    progress_bar,
+    read_photo,
+    tell,
+    write_atomically,
+)
+from pipeline.commands.make import load_models, make_folder, prepare_person
 from pipeline.engines.instantid.options import InstantIDOptions
-from pipeline.finish import encode_jpeg
+from pipeline.finish import encode
 from pipeline.intake import clean_photo, load_pixels
 from pipeline.likeness import ACCEPT_DISTANCE, judge_likeness, likeness_score
 from pipeline.shot_list import load_styles, plan_shots
-from pipeline.types import PREVIEW, Job, Pixels
+from pipeline.types import PREVIEW, DigitalSource, Job, Pixels
 from pipeline.weights import Weights
 
 PICTURES = 4
@@ -53,12 +63,12 @@ def prove(arguments: argparse.Namespace, weights: Weights, options: InstantIDOpt
     figures = []
     for shot, pixels in zip(shots, pictures, strict=True):
         file = f"{shot.index + 1:02d}-{shot.style.name}.jpg"
-        write_atomically(folder / file, encode_jpeg(pixels))
+        write_atomically(folder / file, encode(pixels, DigitalSource.TRAINED))
         found = judge_likeness(pixels, person.reference, models.finder, models.embedder)
         score = None if found.distance is None else likeness_score(found.distance)
         figures.append(Figure(file, shot.style.name, found.faces, found.distance, score, found.accepted))
     sheet = contact_sheet([load_pixels(clean_photo(data).data), *pictures])
-    write_atomically(folder / "contact-sheet.jpg", encode_jpeg(sheet))
+    write_atomically(folder / "contact-sheet.jpg", encode(sheet, DigitalSource.TRAINED))
     report(arguments, folder, models.engine.name, options, figures, loaded - started, finished - loaded)
     return DONE if all(figure.accepted for figure in figures) else REFUSED
 

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.errors import FaceNotFound
-from pipeline.types import Job, Picture, Pixels, Progress, Size, SourcePhoto, Subject
+from pipeline.types import DigitalSource, Job, Picture, Pixels, Progress, Size, SourcePhoto, Subject, ignore_progress
 
 # The crop's height in face heights: hair and chin are in, neighbours are not.
 CROP_FACES = 2.2
@@ -29,7 +29,9 @@ class FakeEngine:
     def capacity(self, size: Size) -> int:
         return 2
 
-    def prepare(self, photos: Sequence[SourcePhoto], size: Size) -> FakeSubject:
+    def prepare(
+        self, photos: Sequence[SourcePhoto], size: Size, on_progress: Progress = ignore_progress
+    ) -> FakeSubject:
         """The face of each photo with some room around it. Raises FaceNotFound without a photo."""
         if not photos:
             raise FaceNotFound("no photo of the person")
@@ -48,7 +50,7 @@ class FakeEngine:
             crop = subject.crops[job.shot.index % len(subject.crops)]
             pixels[frame:-frame, frame:-frame] = crop[frame:-frame, frame:-frame]
             on_progress(done / len(jobs))
-            yield Picture(job, pixels)
+            yield Picture(job, pixels, DigitalSource.COMPOSITE)
 
 
 def crop_to_face(photo: SourcePhoto, size: Size) -> Pixels:

@@ -2,10 +2,11 @@
 
 import pytest
 
-from pipeline.commands.make import Models, Person, make_headshots
+from pipeline.commands.make import Models, Person, Studio, make_headshots
 from pipeline.engines.fake import FakeEngine
 from pipeline.shot_list import load_styles, plan_shots
-from pipeline.types import Job, Picture, Size, SourcePhoto, Subject
+from pipeline.signing import make_test_identity
+from pipeline.types import Job, Picture, Size, SourcePhoto, Subject, ignore_progress
 from tests import photos
 
 
@@ -22,7 +23,7 @@ class LateLikeness:
     def capacity(self, size: Size) -> int:
         return 2
 
-    def prepare(self, source_photos, size):
+    def prepare(self, source_photos, size, on_progress=ignore_progress):
         return Subject(self.name, size)
 
     def render(self, jobs, size, on_progress):
@@ -45,9 +46,10 @@ def reshooting(finder, embedder):
         size = Size(320, 400)
         engine = LateLikeness(astronaut, obama, wrong)
         person = Person(engine.prepare([astronaut], size), embedder.embed(astronaut.pixels, astronaut.face))
+        studio = Studio(Models(finder, embedder, engine), make_test_identity("A test"))
         shares: list[float] = []
         shots = plan_shots(load_styles(), 2, seed=1)
-        made = list(make_headshots(person, shots, size, Models(finder, embedder, engine), shares.append))
+        made = list(make_headshots(person, shots, size, studio, shares.append))
         return made, engine.seeds, shares
 
     return shoot

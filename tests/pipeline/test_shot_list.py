@@ -4,6 +4,7 @@ import pytest
 
 from pipeline.engines.studio.sets import OWN_BACKGROUND, SETS
 from pipeline.shot_list import load_styles, plan_shots, reshoot
+from pipeline.types import Framing, Light
 
 
 def test_there_are_at_least_eight_looks_and_the_promised_four_among_them():
@@ -36,6 +37,23 @@ def test_looks_take_turns_and_each_shot_has_its_own_seed():
     assert set(Counter(shot.style.name for shot in shots).values()) == {12, 13}
     assert len({shot.seed for shot in shots}) == 50
     assert all(0 <= shot.seed < 2**31 for shot in shots)
+
+
+@pytest.mark.parametrize("looks", [5, 10, 3])
+def test_no_two_of_fifty_shots_share_set_framing_and_light(looks):
+    shots = plan_shots(load_styles()[:looks], 50, seed=11)
+
+    assert len({(shot.style.set, shot.framing, shot.light) for shot in shots}) == 50
+
+
+def test_the_first_turn_shows_the_looks_as_they_are():
+    for shot in plan_shots(load_styles(), 10, seed=4):
+        assert (shot.framing, shot.light) == (Framing.CLASSIC, Light.KEY)
+
+
+def test_more_shots_than_can_differ_are_refused():
+    with pytest.raises(ValueError, match="1 styles make 20 distinct shots, not 50"):
+        plan_shots(load_styles()[:1], 50, seed=1)
 
 
 def test_the_same_seed_plans_the_same_shots_and_a_longer_pack_begins_like_a_shorter_one():

@@ -19,7 +19,7 @@ from pipeline.engines.instantid.poses import draw_keypoints, place_keypoints, po
 from pipeline.engines.instantid.speed import Trick, few_step_sampling
 from pipeline.engines.instantid.text import PromptEncoder
 from pipeline.errors import EngineUnavailable, FaceNotFound
-from pipeline.types import Job, Picture, Pixels, Progress, Size, SourcePhoto, Subject
+from pipeline.types import Job, Picture, Pixels, Progress, Size, SourcePhoto, Subject, ignore_progress
 from pipeline.upscale import TorchUpscaler
 
 # Share of a batch's time that denoising takes; decoding, enlarging and copying take the rest.
@@ -79,7 +79,9 @@ class InstantIDEngine:
             self._limits[canvas] = limit
         return self._limits[canvas]
 
-    def prepare(self, photos: Sequence[SourcePhoto], size: Size) -> InstantIDSubject:
+    def prepare(
+        self, photos: Sequence[SourcePhoto], size: Size, on_progress: Progress = ignore_progress
+    ) -> InstantIDSubject:
         """The person's face tokens, from every photo in which the detector sees them. Raises FaceNotFound."""
         readings = []
         for photo in photos:

@@ -12,7 +12,8 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from pipeline.engines.instantid.adapter import EMBEDDING_LENGTH
-from pipeline.rrdbnet import BLOCKS, FEATURES, GROWTH, RRDBNet
+from pipeline.rrdb_weights import BLOCKS, FEATURES, GROWTH
+from pipeline.rrdbnet import RRDBNet
 
 FACE_TOKENS = 16
 # Euler as SDXL's checkpoints set it up.

@@ -9,11 +9,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.errors import FaceNotFound
-from pipeline.types import Job, Picture, Progress, Size, SourcePhoto, Subject
+from pipeline.types import (
+    DigitalSource,
+    Job,
+    Picture,
+    Progress,
+    Size,
+    SourcePhoto,
+    Subject,
+    ignore_progress,
+    within,
+)
 from pipeline.weights import Weights
 
 if TYPE_CHECKING:
     from pipeline.engines.studio.prepare import Portrait
+    from pipeline.upscale import Network
+
+
+# Its multiples fall evenly between whole numbers and repeat with no period.
+GOLDEN_RATIO = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -32,21 +47,42 @@ class StudioEngine:
         # Here, not above: a process that only names engines shall not load cv2.
         from pipeline.engines.studio.mask import PersonMask
 
+        self._weights, self._threads = weights, threads
         self._mask = PersonMask(weights, threads)
+        self._network: Network | None = None
         self._turn = threading.Lock()
+
+    def _load_network(self) -> "Network":
+        """Real-ESRGAN, loaded when the first large picture is wanted."""
+        from pipeline.upscale import load_network
+
+        if self._network is None:
+            self._network = load_network(self._weights, self._threads)
+        return self._network
 
     def capacity(self, size: Size) -> int:
         """One: each picture keeps every core busy."""
         return 1
 
-    def prepare(self, photos: Sequence[SourcePhoto], size: Size) -> StudioSubject:
-        """The person, cut out and developed in the frame of this size. Raises FaceNotFound without a photo."""
+    def prepare(
+        self, photos: Sequence[SourcePhoto], size: Size, on_progress: Progress = ignore_progress
+    ) -> StudioSubject:
+        """The person, cut out and developed in the frame of this size, enlarged by Real-ESRGAN for a large one.
+
+        Raises FaceNotFound without a photo, WeightsError without the network that a large size needs."""
+        from pipeline.engines.studio.fine import small_factor
         from pipeline.engines.studio.prepare import prepare_portrait
 
         if not photos:
             raise FaceNotFound("no photo of the person")
         with self._turn:
-            portraits = tuple(prepare_portrait(photo, size, self._mask) for photo in photos)
+            network = self._load_network() if small_factor(size) > 1 else None
+            portraits = tuple(
+                prepare_portrait(
+                    photo, size, self._mask, network, within(on_progress, each / len(photos), 1 / len(photos))
+                )
+                for each, photo in enumerate(photos)
+            )
         return StudioSubject(self.name, size, portraits)
 
     def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
@@ -62,7 +98,13 @@ class StudioEngine:
                 raise ValueError(f"prepared by {subject.engine}, not by {self.name}")
             if subject.size != size:
                 raise ValueError(f"prepared for {subject.size}, not for {size}")
-            portrait = subject.portraits[job.shot.index % len(subject.portraits)]
-            picture = Picture(job, compose(portrait, job.shot))
+            portrait = subject.portraits[choose_photo(job.shot.index, len(subject.portraits))]
+            source = DigitalSource.COMPOSITE_WITH_TRAINED if portrait.enlarged else DigitalSource.COMPOSITE
+            picture = Picture(job, compose(portrait, job.shot, self._threads), source)
             on_progress(done / len(jobs))
             yield picture
+
+
+def choose_photo(index: int, photos: int) -> int:
+    """Which photo a shot is made from: in turn, but never in step with the looks, which come in turn too."""
+    return int(index * GOLDEN_RATIO % 1 * photos)

@@ -141,8 +141,13 @@ def restore_skin(lab: Floats, area: NDArray[np.bool_], lightness: float) -> Floa
 
 def hold_in_band(lab: Floats, area: NDArray[np.bool_], source: Skin) -> Floats:
     """The picture with the skin's median lightness brought back into the band around the photo's."""
-    now = float(np.median(lab[..., 0][area]))
-    return restore_skin(lab, area, float(np.clip(now, source.lightness - MAX_DARKEN, source.lightness + MAX_LIGHTEN)))
+    return hold_in_band_of(lab, float(np.median(lab[..., 0][area])), source)
+
+
+def hold_in_band_of(lab: Floats, lightness: float, source: Skin) -> Floats:
+    """Likewise where the skin's median lightness is known."""
+    allowed = float(np.clip(lightness, source.lightness - MAX_DARKEN, source.lightness + MAX_LIGHTEN))
+    return move_lightness(lab, lightness, allowed - lightness)
 
 
 def skin_likeness(lab: Floats, area: NDArray[np.bool_], skin: Skin, spread: float) -> Floats:

@@ -1,54 +1,146 @@
-"""The person before the set, under the set's light: one headshot."""
+"""The person before the set, under the set's light: one headshot.
+
+Light, sets and grading are smooth, so they are worked out on a small picture; only the person and the edges around
+them are sharp, and those are painted at full size, strip by strip."""
 
 import zlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.engines.studio import colours
 from pipeline.engines.studio.filters import (
     Floats,
     blur,
     colour,
+    enlarge_rows,
     fill_hull,
     from_lab,
     resize,
+    stack,
     to_display,
     to_lab,
+    warp,
 )
 from pipeline.engines.studio.filters import to_linear as linear
+from pipeline.engines.studio.fine import strips
 from pipeline.engines.studio.prepare import Portrait
 from pipeline.engines.studio.sets import OWN_BACKGROUND, SETS, Set, hang, paint_set
+from pipeline.engines.studio.setups import arrange_lamps, light_set, place_person
 from pipeline.faces import points
-from pipeline.types import Pixels, Shot, Style
+from pipeline.types import Framing, Pixels, Shot, Style
 
 GRAIN = 0.0045
 MONOCHROME_GRAIN = 0.009
-OWN_SET = Set(lambda canvas: canvas.fill(colour(128, 128, 128)))
+GRAIN_ROWS = 1920
+OWN_SET = Set(lambda canvas: canvas.fill(colour(128, 128, 128)), steadiness=0.6)
+STEPS = 4096
 
 
-def compose(portrait: Portrait, shot: Shot) -> Pixels:
+@dataclass(frozen=True, eq=False)
+class Lighting:
+    """What the lamps and the set do to the person, in planes as large as the small picture; linear light.
+
+    gain (h, w, 3) on what the lamps hit; rim (h, w) share of the rim lamp; wrap (h, w) share of the set's glow
+    (h, w, 3) that spills over their edge; behind (h, w, 3) what stands behind; rim_light (3,) the rim lamp's colour."""
+
+    gain: Floats
+    rim: Floats
+    wrap: Floats
+    glow: Floats
+    behind: Floats
+    rim_light: Floats
+
+    def rows(self, factor: int, top: int, bottom: int) -> "Lighting":
+        """Those rows of the full picture."""
+        if factor == 1 and bottom - top == len(self.rim):
+            return self
+        gain, rim, wrap, glow, behind = (
+            enlarge_rows(plane, factor, top, bottom)
+            for plane in (self.gain, self.rim, self.wrap, self.glow, self.behind)
+        )
+        return Lighting(gain, rim, wrap, glow, behind, self.rim_light)
+
+
+@dataclass(frozen=True, eq=False)
+class Grading:
+    """tones (STEPS,) the lightness that each lightness 0..100 becomes; saturation; vignette and grain amounts."""
+
+    tones: Floats
+    saturation: float
+    vignette: float
+    grain: float
+
+
+def compose(portrait: Portrait, shot: Shot, threads: int = 2) -> Pixels:
     """(H, W, 3) uint8: the headshot. The same portrait and shot give the same pixels."""
-    style = shot.style
-    shape = portrait.alpha.shape[0], portrait.alpha.shape[1]
+    portrait, style = _in_place(portrait, shot.framing), arrange_lamps(shot.style, shot.light)
     # Not hash(): it differs from process to process.
     chance = np.random.default_rng([shot.seed, zlib.crc32(style.set.encode())])
+    shape = portrait.alpha.shape[0], portrait.alpha.shape[1]
     if style.set == OWN_BACKGROUND:
         scenery, behind = OWN_SET, hang(portrait.background, shape)
     else:
         scenery, behind = SETS[style.set], paint_set(style.set, shape, chance)
-    person = _under_lamps(portrait, style, scenery, behind)
-    behind = _with_shadow(behind, portrait.alpha, scenery.shadow)
-    opaque = portrait.alpha[..., None]
-    picture = to_display(person * opaque + behind * (1 - opaque))
-    return _develop(picture, portrait, style, chance)
+    behind = behind * np.float32(light_set(shot.light, scenery.steadiness))
+    lighting = _light(portrait, style, scenery, behind)
+    small = _paint(linear(portrait.person), portrait.alpha, lighting)
+    grading = _grade(small, portrait, style)
+
+    fine, factor = portrait.fine, 1 if portrait.fine is None else portrait.fine.factor
+    height, width = shape[0] * factor, shape[1] * factor
+    grain = _grain(height, width, chance)
+    result = np.empty((height, width, 3), np.uint8)
+    if fine is None:
+        result[:] = _develop(small, grading, grain, 0, height)
+        return result
+
+    def paint_strip(rows: tuple[int, int]) -> None:
+        top, bottom = rows
+        person = linear(np.asarray(fine.person[top:bottom] / np.float32(255), np.float32))
+        alpha = np.asarray(fine.alpha[top:bottom] / np.float32(255), np.float32)
+        picture = _paint(person, alpha, lighting.rows(factor, top, bottom))
+        result[top:bottom] = _develop(picture, grading, grain[top:bottom], top, height)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(paint_strip, strips(height)))
+    return result
 
 
-def _under_lamps(portrait: Portrait, style: Style, scenery: Set, behind: Floats) -> Floats:
-    """Linear light of the person: key and rim lamp, the set's ambient colour and its light around the edges."""
+def _in_place(portrait: Portrait, framing: Framing) -> Portrait:
+    """The portrait as that framing shows it."""
+    height, width = portrait.alpha.shape
+    matrix = place_person(framing, (height, width))
+    if matrix is None:
+        return portrait
+    quarter, fine = matrix.copy(), portrait.fine
+    quarter[:, 2] *= portrait.shape.shape[0] / height
+    if fine is not None:
+        large = matrix.copy()
+        large[:, 2] *= fine.factor
+        shape = fine.alpha.shape[0], fine.alpha.shape[1]
+        fine = replace(fine, person=warp(fine.person, large, shape), alpha=warp(fine.alpha, large, shape))
+    mesh = portrait.mesh * matrix[0, 0]
+    mesh[:, :2] += matrix[:, 2]
+    skin = warp(portrait.skin.astype(np.float32), matrix, (height, width)) > 0.5
+    return replace(
+        portrait,
+        person=np.clip(warp(portrait.person, matrix, (height, width)), 0, 1),
+        alpha=np.clip(warp(portrait.alpha, matrix, (height, width)), 0, 1),
+        shape=warp(portrait.shape, quarter, (portrait.shape.shape[0], portrait.shape.shape[1])),
+        mesh=np.asarray(mesh, np.float32),
+        skin=skin,
+        fine=fine,
+    )
+
+
+def _light(portrait: Portrait, style: Style, scenery: Set, behind: Floats) -> Lighting:
+    """Key and rim lamp, the set's ambient colour and its light around the edges."""
     alpha = portrait.alpha
     shape = alpha.shape[0], alpha.shape[1]
     side = float(np.sqrt(alpha.size))
-    person = linear(portrait.person)
     face = _face(portrait, shape)
 
     key = np.array(style.key_light, np.float32)
@@ -57,24 +149,40 @@ def _under_lamps(portrait: Portrait, style: Style, scenery: Set, behind: Floats)
     key /= np.linalg.norm(key)
     shading = resize(np.asarray(portrait.shape @ key, np.float32), shape)
     level = float((shading * face).sum() / max(float(face.sum()), 1.0))
-    person *= (1 + style.key * np.clip((shading - level) * 1.6, -1, 0.8))[..., None]
+    gain = (1 + style.key * np.clip((shading - level) * 1.6, -1, 0.8))[..., None]
 
     ambient = behind.reshape(-1, 3).mean(axis=0) + 0.02
     ambient = ambient / (ambient @ np.array([0.2126, 0.7152, 0.0722], np.float32))
     # Less on the face: its hue is the person's own.
     tint = (style.tint * (1 - 0.6 * face))[..., None]
-    person *= 1 + tint * (np.clip(ambient, 0.5, 1.6) - 1)
+    gain = gain * (1 + tint * (np.clip(ambient, 0.5, 1.6) - 1))
 
-    rim = np.clip(1 - blur(alpha, 0.012 * side), 0, 1) * alpha
+    rim = np.clip(1 - blur(alpha, 0.012 * side), 0, 1)
     away = resize(np.ascontiguousarray(portrait.shape[..., 0]) * -np.sign(key[0]), shape)
     above = resize(np.ascontiguousarray(portrait.shape[..., 1]), shape)
     rows = np.linspace(0, 1, shape[0], dtype=np.float32)[:, None]
     rim *= np.clip(1.3 * away + 0.25 - 0.5 * above, 0, 1) * np.clip(1 - (rows - 0.75) / 0.2, 0, 1)
-    rim *= 0.15 + 1.2 * np.clip(person.mean(axis=2), 0, 0.6)
-    person += (1.6 * style.rim * rim)[..., None] * colour(*scenery.rim_light)
 
-    wrap = (style.wrap * np.clip(1 - blur(alpha, 0.007 * side), 0, 1) * alpha)[..., None]
-    return np.asarray(person + (np.clip(blur(behind, 0.02 * side), 0, 1) - person) * wrap, np.float32)
+    wrap = style.wrap * np.clip(1 - blur(alpha, 0.007 * side), 0, 1)
+    glow = np.clip(blur(behind, 0.02 * side), 0, 1)
+    return Lighting(
+        np.asarray(gain, np.float32),
+        np.asarray(1.6 * style.rim * rim, np.float32),
+        np.asarray(wrap, np.float32),
+        glow,
+        _with_shadow(behind, alpha, scenery.shadow),
+        colour(*scenery.rim_light),
+    )
+
+
+def _paint(person: Floats, alpha: Floats, lighting: Lighting) -> Floats:
+    """Display values of the person, linear light, under the lamps and before the set."""
+    lit = person * lighting.gain
+    # The rim lamp shows where there is something to reflect it.
+    rim = lighting.rim * alpha * (0.15 + 1.2 * np.clip(lit.mean(axis=2), 0, 0.6))
+    lit += rim[..., None] * lighting.rim_light
+    lit += (lighting.glow - lit) * (lighting.wrap * alpha)[..., None]
+    return to_display(lighting.behind + (lit - lighting.behind) * alpha[..., None])
 
 
 def _face(portrait: Portrait, shape: tuple[int, int]) -> Floats:
@@ -96,31 +204,50 @@ def _with_shadow(behind: Floats, alpha: Floats, depth: float) -> Floats:
     return np.asarray(behind * (1 - depth * shadow)[..., None], np.float32)
 
 
-def _develop(picture: Floats, portrait: Portrait, style: Style, chance: np.random.Generator) -> Pixels:
-    """The look's tone curve, colour and vignette, then grain, which also hides the steps of 8 bits."""
-    lab = to_lab(picture)
-    if style.monochrome:
-        lab[..., 1:] = 0
-    # The curve turns about the skin, which so keeps its lightness.
-    pivot = float(np.median(lab[..., 0][portrait.skin])) / 100
-    tone = lab[..., 0] / 100
+def _grade(picture: Floats, portrait: Portrait, style: Style) -> Grading:
+    """The look's tone curve, turning about the skin, which so keeps its lightness, and within its band."""
+    skin = to_lab(picture)[..., 0][portrait.skin]
+    pivot = float(np.median(skin)) / 100
+    tone = np.linspace(0, 1, STEPS, dtype=np.float32)
     reach = np.where(tone > pivot, 1 - pivot, pivot) + 1e-3
     offset = (tone - pivot) / reach
-    tone = tone + style.contrast * offset * (1 - np.abs(offset)) * reach
-    lab[..., 0] = np.clip(100 * tone, 0, 100)
-    lab[..., 1:] *= style.saturation
-    lab = colours.hold_in_band(lab, portrait.skin, portrait.source)
-    developed = from_lab(lab)
-
-    height, width = portrait.alpha.shape
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    corner = ((x + 0.5) / width - 0.5) ** 2 + ((y + 0.5) / height - 0.47) ** 2
-    developed *= (1 - style.vignette * np.clip(2.0 * corner - 0.12, 0, 1))[..., None]
-    grain = chance.standard_normal((height, width), dtype=np.float32)
-    grain = blur(grain, 0.6 * max(1.0, height / 1120))
+    tones = 100 * np.clip(tone + style.contrast * offset * (1 - np.abs(offset)) * reach, 0, 1)
+    skin = _look_up(np.asarray(tones, np.float32), skin)
+    lab = stack([np.asarray(plane, np.float32)[None] for plane in (tones, tones, tones)])
+    held = colours.hold_in_band_of(lab, float(np.median(skin)), portrait.source)
     amount = MONOCHROME_GRAIN if style.monochrome else GRAIN
     # An enlarged photo has lost its fine texture; grain stands in for it, set and person alike.
     amount *= 1 + 0.35 * float(np.clip(portrait.scale - 1.5, 0, 2.5))
+    saturation = 0.0 if style.monochrome else style.saturation
+    return Grading(np.ascontiguousarray(held[0, :, 0]), saturation, style.vignette, amount)
+
+
+def _look_up(tones: Floats, lightness: Floats) -> Floats:
+    """The tones of lightnesses 0..100."""
+    index = (np.clip(lightness, 0, 100) * ((STEPS - 1) / 100) + 0.5).astype(np.int32)
+    return tones.take(index)
+
+
+def _grain(height: int, width: int, chance: np.random.Generator) -> Floats:
+    """(H, W) noise of deviation 1, as coarse as film's; of a large picture half the rows and columns are enough."""
+    factor = 2 if height > GRAIN_ROWS else 1
+    grain = chance.standard_normal((height // factor, width // factor), dtype=np.float32)
+    grain = resize(blur(grain, 0.6 * max(1.0, height / factor / 1120)), (height, width))
+    return np.asarray(grain / grain.std(), np.float32)
+
+
+def _develop(picture: Floats, grading: Grading, grain: Floats, top: int, height: int) -> NDArray[np.uint8]:
+    """Some rows in the look's tones and colours, darker to the corners, with grain, which hides the steps of 8 bits.
+
+    top: the first row's place in a picture of that height."""
+    lab = to_lab(picture)
+    lab[..., 0] = _look_up(grading.tones, lab[..., 0])
+    lab[..., 1:] *= grading.saturation
+    developed = from_lab(lab)
+    rows, width = picture.shape[:2]
+    y = (np.arange(top, top + rows, dtype=np.float32)[:, None] + 0.5) / height - 0.47
+    x = (np.arange(width, dtype=np.float32) + 0.5) / width - 0.5
+    developed *= (1 - grading.vignette * np.clip(2.0 * (x**2 + y**2) - 0.12, 0, 1))[..., None]
     # Film shows its grain in the middle tones.
-    developed += (grain / grain.std() * amount)[..., None] * (0.6 + 1.6 * developed * (1 - developed))
+    developed += (grain * grading.grain)[..., None] * (0.6 + 1.6 * developed * (1 - developed))
     return (np.clip(developed, 0, 1) * 255 + 0.5).astype(np.uint8)

@@ -54,6 +54,23 @@ def resize(values: Floats, shape: Shape) -> Floats:
     return np.asarray(cv2.resize(values, (width, height), interpolation=how), np.float32)
 
 
+def enlarge_rows(values: Floats, factor: int, top: int, bottom: int) -> Floats:
+    """Rows top to bottom of the plane or picture enlarged by a whole factor, between its pixels linear.
+
+    So a large picture can be made in strips; the strips fit together."""
+    if factor == 1:
+        return values[top:bottom]
+    first, last = max(0, top // factor - 1), min(len(values), -(-bottom // factor) + 1)
+    part = values[first:last]
+    size = (part.shape[1] * factor, part.shape[0] * factor)
+    # OpenCV's resize takes four channels at most.
+    channels = 1 if values.ndim == 2 else values.shape[2]
+    pieces = [part] if channels <= 4 else [part[..., start : start + 4] for start in range(0, channels, 4)]
+    large = [np.asarray(cv2.resize(piece, size, interpolation=cv2.INTER_LINEAR), np.float32) for piece in pieces]
+    joined = large[0] if len(large) == 1 else np.dstack(large)
+    return joined[top - first * factor : bottom - first * factor]
+
+
 def disc(radius: float) -> NDArray[np.uint8]:
     """A filled circle as structuring element; radius in pixels."""
     side = 2 * max(0, round(radius)) + 1
@@ -164,6 +181,19 @@ def guided(guide: Floats, values: Floats, radius: int, eps: float) -> Floats:
     """The plane smoothed so that its edges follow the guide's colours.
 
     He, Sun, Tang: Guided Image Filtering (2013), the colour case. guide (H, W, 3), values (H, W)."""
+    return follow(guide, guide_lines(guide, values, radius, eps))
+
+
+def follow(guide: Floats, lines: Floats) -> Floats:
+    """The plane that those lines make of the guide's colours; both (H, W, ...)."""
+    turned = (guide - 0.5) @ DECORRELATED
+    return np.asarray((turned * lines[..., :3]).sum(axis=2) + lines[..., 3], np.float32)
+
+
+def guide_lines(guide: Floats, values: Floats, radius: int, eps: float) -> Floats:
+    """(H, W, 4): the line from colour to value around each pixel, three slopes and an offset.
+
+    They are smooth: enlarged, they make a fine plane of a fine guide (He, Sun: Fast Guided Filter, 2015)."""
     # Brightness and two colour differences instead of red, green, blue: a rotation changes nothing in the result,
     # but grey hair before a white wall varies along one axis only, and float32 loses the inverse of such a covariance.
     turned = np.asarray((guide - 0.5) @ DECORRELATED, np.float32)
@@ -189,5 +219,4 @@ def guided(guide: Floats, values: Floats, radius: int, eps: float) -> Floats:
     slope_w = (i_lw * cov_l + i_ww * cov_w + i_wf * cov_f) / determinant
     slope_f = (i_lf * cov_l + i_wf * cov_w + i_ff * cov_f) / determinant
     offset = mean - slope_l * mean_l - slope_w * mean_w - slope_f * mean_f
-    smooth = box(slope_l, radius) * light + box(slope_w, radius) * warm + box(slope_f, radius) * fresh
-    return np.asarray(smooth + box(offset, radius), np.float32)
+    return stack([box(plane, radius) for plane in (slope_l, slope_w, slope_f, offset)])

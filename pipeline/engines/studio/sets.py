@@ -58,10 +58,13 @@ Painter = Callable[[Canvas], Floats]
 
 @dataclass(frozen=True)
 class Set:
-    """How a backdrop is painted, whether the person throws a shadow on it, and the colour of the lamp behind them."""
+    """How a backdrop is painted, whether the person throws a shadow on it, and the colour of the lamp behind them.
+
+    steadiness: 0..1, how little its brightness follows the lamps; white paper stays white."""
 
     paint: Painter
     shadow: float = 0.0
+    steadiness: float = 0.0
     rim_light: tuple[float, float, float] = (255, 250, 242)
 
 
@@ -240,9 +243,9 @@ SETS: Mapping[str, Set] = {
     "executive": Set(backdrop((16, 18, 22), (82, 87, 95), (0.50, 0.52), 0.05, 0.25), shadow=0.10),
     "navy": Set(backdrop((13, 21, 37), (58, 79, 112), (0.55, 0.55), 0.07, 0.25), shadow=0.10),
     "slate": Set(backdrop((52, 52, 52), (150, 150, 150), (0.55, 0.58), 0.04, 0.25), shadow=0.12),
-    "bright": Set(backdrop((226, 228, 231), (250, 250, 250), (0.7, 0.7), 0.004, 0.05)),
-    "linen": Set(paint_linen, shadow=0.08, rim_light=(255, 244, 226)),
-    "park": Set(paint_park, rim_light=(255, 240, 205)),
-    "office": Set(paint_office),
-    "city": Set(paint_city, rim_light=(255, 222, 176)),
+    "bright": Set(backdrop((226, 228, 231), (250, 250, 250), (0.7, 0.7), 0.004, 0.05), steadiness=0.85),
+    "linen": Set(paint_linen, shadow=0.08, steadiness=0.5, rim_light=(255, 244, 226)),
+    "park": Set(paint_park, steadiness=0.4, rim_light=(255, 240, 205)),
+    "office": Set(paint_office, steadiness=0.5),
+    "city": Set(paint_city, steadiness=0.3, rim_light=(255, 222, 176)),
 }

@@ -1,0 +1,181 @@
+"""The weights of Real-ESRGAN's network, from every file they come in, as plain arrays under their official names.
+
+No torch and no ncnn: both file formats are read here, and nothing in a file is ever executed."""
+
+import hashlib
+import json
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import WeightsError
+
+Tensors = Mapping[str, NDArray[np.float32]]
+"""Weights (out, in, 3, 3) and biases (out,) by name: conv_first, body.{i}.rdb{j}.conv{k}, conv_body, conv_up1, ..."""
+
+# x4plus: 16.70 M parameters.
+FEATURES, GROWTH, BLOCKS = 64, 32, 23
+KERNEL = 3
+
+# RealESRGAN_x4plus.pth of xinntao/Real-ESRGAN, release v0.1.0: 67,040,989 bytes.
+OFFICIAL_SHA256 = "4fa0d38905f75ac06eb49a7951b426670021be3018265fd191d2125df9d682f1"
+
+NCNN_HALF, NCNN_FULL = 0x01306B47, 0
+
+
+def read_rrdb(path: Path) -> Tensors:
+    """The network in a .bin (ncnn's x4plus), .pth (the official checkpoint) or .safetensors file.
+
+    Raises WeightsError when the file is missing or holds something else."""
+    readers = {".bin": _read_ncnn, ".pth": _read_checkpoint, ".safetensors": _read_safetensors}
+    if path.suffix not in readers:
+        raise WeightsError(f"{path}: a network is a file ending in {', '.join(readers)}.")
+    try:
+        tensors = readers[path.suffix](path)
+        _check_shapes(tensors)
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path} is missing.") from error
+    except (OSError, KeyError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"{path} holds no x4 RRDBNet: {error}") from error
+    return tensors
+
+
+def verify_official(path: Path) -> None:
+    """Raises WeightsError unless this is the RealESRGAN_x4plus.pth that Real-ESRGAN released with v0.1.0."""
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
+    if digest != OFFICIAL_SHA256:
+        raise WeightsError(f"{path} is not the released RealESRGAN_x4plus.pth: its sha256 differs.")
+
+
+def layer_shapes(features: int, growth: int, blocks: int) -> dict[str, tuple[int, int]]:
+    """Outputs and inputs of every convolution, in the order in which they run."""
+    shapes = {"conv_first": (features, 3)}
+    for block in range(blocks):
+        for dense in (1, 2, 3):
+            for layer in range(1, 6):
+                outputs = growth if layer < 5 else features
+                shapes[f"body.{block}.rdb{dense}.conv{layer}"] = (outputs, features + (layer - 1) * growth)
+    shapes |= dict.fromkeys(("conv_body", "conv_up1", "conv_up2", "conv_hr"), (features, features))
+    return shapes | {"conv_last": (3, features)}
+
+
+def count_blocks(tensors: Tensors) -> int:
+    """How many residual blocks the network has."""
+    return 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("body."))
+
+
+def _check_shapes(tensors: Tensors) -> None:
+    """Raises KeyError or ValueError unless these are all tensors of such a network and no other."""
+    features, growth = len(tensors["conv_first.weight"]), len(tensors["body.0.rdb1.conv1.weight"])
+    wanted: dict[str, tuple[int, ...]] = {}
+    for name, (outputs, inputs) in layer_shapes(features, growth, count_blocks(tensors)).items():
+        wanted |= {f"{name}.weight": (outputs, inputs, KERNEL, KERNEL), f"{name}.bias": (outputs,)}
+    if wanted != {name: tensor.shape for name, tensor in tensors.items()}:
+        raise ValueError("its layers have other shapes")
+
+
+def _read_ncnn(path: Path) -> Tensors:
+    """ncnn's file is the layers' numbers one after another, each with a flag for its precision; the graph is known."""
+    data = path.read_bytes()
+    tensors: dict[str, NDArray[np.float32]] = {}
+    start = 0
+    for name, (outputs, inputs) in layer_shapes(FEATURES, GROWTH, BLOCKS).items():
+        flag = int.from_bytes(data[start : start + 4], "little")
+        if flag not in (NCNN_HALF, NCNN_FULL):
+            raise ValueError(f"unknown precision {flag:#x}")
+        kind, count = ("<f2", outputs * inputs * KERNEL**2) if flag else ("<f4", outputs * inputs * KERNEL**2)
+        weight = np.frombuffer(data, kind, count, start + 4).astype(np.float32)
+        # Half precision is padded to whole words.
+        start += 4 + (weight.size * int(kind[-1]) + 3) // 4 * 4
+        tensors[f"{name}.weight"] = weight.reshape(outputs, inputs, KERNEL, KERNEL)
+        tensors[f"{name}.bias"] = np.frombuffer(data, "<f4", outputs, start).astype(np.float32)
+        start += 4 * outputs
+    if start != len(data):
+        raise ValueError(f"{len(data) - start} bytes are left over")
+    return tensors
+
+
+def _read_safetensors(path: Path) -> Tensors:
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    kinds = {"F32": "<f4", "F16": "<f2"}
+    tensors: dict[str, NDArray[np.float32]] = {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            low, high = (8 + length + offset for offset in entry["data_offsets"])
+            values = np.frombuffer(data[low:high], kinds[entry["dtype"]])
+            tensors[name] = values.astype(np.float32).reshape(entry["shape"])
+    return tensors
+
+
+def _read_checkpoint(path: Path) -> Tensors:
+    """A torch checkpoint is an archive: a pickle of names and shapes beside one raw file for each tensor."""
+    with zipfile.ZipFile(path) as archive:
+        index = next(name for name in [*archive.namelist(), ""] if name.endswith("data.pkl") or not name)
+        if not index:
+            raise ValueError("no data.pkl in it")
+        content = _TensorsOnly(archive.open(index), archive, index.removesuffix("data.pkl")).load()
+    if isinstance(content, dict):
+        # The smoothed weights are the ones that were released.
+        content = content.get("params_ema", content.get("params", content))
+    if not isinstance(content, dict) or not all(isinstance(each, np.ndarray) for each in content.values()):
+        raise ValueError("no named tensors in it")
+    return {str(name): np.asarray(tensor, np.float32) for name, tensor in content.items()}
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """Stands in for one of torch's storage classes."""
+
+    code: str
+
+
+class _TensorsOnly(pickle.Unpickler):
+    """Unpickles names, numbers and tensors; whatever else a pickle asks for is refused."""
+
+    def __init__(self, file: IO[bytes], archive: zipfile.ZipFile, folder: str) -> None:
+        super().__init__(file)
+        self._archive, self._folder = archive, folder
+
+    def find_class(self, module: str, name: str) -> type | _Kind | Callable[..., NDArray[np.float32]]:
+        known: dict[str, type | _Kind | Callable[..., NDArray[np.float32]]] = {
+            "collections.OrderedDict": OrderedDict,
+            "torch.FloatStorage": _Kind("<f4"),
+            "torch.HalfStorage": _Kind("<f2"),
+            "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
+        }
+        if f"{module}.{name}" not in known:
+            raise pickle.UnpicklingError(f"it wants to load {module}.{name}")
+        return known[f"{module}.{name}"]
+
+    def persistent_load(self, saved: tuple[str, _Kind, str, str, int]) -> NDArray[np.float32]:
+        _, kind, key, _, count = saved
+        return np.frombuffer(self._archive.read(f"{self._folder}data/{key}"), kind.code, count).astype(np.float32)
+
+
+def _rebuild_tensor(
+    storage: NDArray[np.float32], offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object
+) -> NDArray[np.float32]:
+    """The tensor of that shape in its storage. Raises ValueError when it would reach beyond it."""
+    count = int(np.prod(size))
+    if stride != tuple(_strides(size)) or offset + count > storage.size:
+        raise ValueError("a tensor is laid out in an unknown way")
+    return storage[offset : offset + count].reshape(size)
+
+
+def _strides(size: tuple[int, ...]) -> Iterator[int]:
+    """How many numbers lie between neighbours along each axis of a contiguous tensor."""
+    for axis in range(len(size)):
+        yield int(np.prod(size[axis + 1 :]))

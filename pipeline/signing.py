@@ -1,0 +1,201 @@
+"""Content Credentials: a signed C2PA manifest that says how a picture was made, and reading one back.
+
+The manifest holds the kind of the picture and the maker's name. No thumbnail, no ingredient, no name, no time of
+anybody: what would say more than that stays out. Nothing is ever fetched, neither to sign nor to read."""
+
+import datetime
+import io
+import json
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING
+
+from pipeline.errors import SigningFailed
+from pipeline.types import DigitalSource
+
+if TYPE_CHECKING:
+    import c2pa
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.x509 import CertificateBuilder, Name
+
+SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+GENERATOR = "Headshots"
+ALGORITHM = b"es256"
+TEST_DAYS = 365
+
+SETTINGS = {
+    "builder": {"thumbnail": {"enabled": False}},
+    "verify": {
+        "remote_manifest_fetch": False,
+        "ocsp_fetch": False,
+        # A file is checked when it is read, not once more while it is made.
+        "verify_after_sign": False,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who signs: a P-256 key and its certificates, the leaf first, all PEM. The leaf names the operator only."""
+
+    key: bytes = field(repr=False)
+    certificates: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What a file's manifest says. intact: signature and pixels fit together; trusted: a known authority vouches.
+
+    `digital_source` is the last word of IPTC's address; `faults` are C2PA's own codes."""
+
+    intact: bool
+    trusted: bool
+    digital_source: str | None
+    generator: str | None
+    signed_by: str | None
+    faults: tuple[str, ...] = ()
+
+
+def load_identity(key: bytes, certificates: bytes) -> Identity:
+    """The identity of an operator's own key and certificates. Raises SigningFailed when they do not belong together."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    try:
+        private = serialization.load_pem_private_key(key, password=None)
+        leaf = x509.load_pem_x509_certificates(certificates)[0]
+    except (ValueError, TypeError) as error:
+        raise SigningFailed("The key or the certificates are no PEM that can be read.") from error
+    if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name != "secp256r1":
+        raise SigningFailed("The key is not one of P-256, the only kind that is signed with here.")
+    if private.public_key() != leaf.public_key():
+        raise SigningFailed("The first certificate belongs to another key.")
+    return Identity(key, certificates)
+
+
+def sign(data: bytes, mime: str, source: DigitalSource, identity: Identity) -> bytes:
+    """The file with a signed manifest in it. Two signatures of one file differ. Raises SigningFailed."""
+    import c2pa
+
+    manifest = {
+        "claim_generator_info": [{"name": GENERATOR}],
+        "assertions": [
+            {
+                "label": "c2pa.actions.v2",
+                "data": {
+                    "actions": [{"action": "c2pa.created", "digitalSourceType": SOURCE_TYPES + source}],
+                    "allActionsIncluded": True,
+                },
+            }
+        ],
+    }
+    # A timestamp authority of "" would be asked for over the network; None means none.
+    info = c2pa.C2paSignerInfo(ALGORITHM, identity.certificates, identity.key, None)
+    signed = io.BytesIO()
+    try:
+        with c2pa.Signer.from_info(info) as signer, c2pa.Builder(manifest, context=_context()) as builder:
+            builder.sign(signer, mime, io.BytesIO(data), signed)
+    except c2pa.C2paError as error:
+        raise SigningFailed(f"The picture cannot be signed with this key and certificate: {error}") from error
+    return signed.getvalue()
+
+
+def read_credential(data: bytes) -> Credential | None:
+    """What the manifest in a file says, checked against its pixels; None when there is none.
+
+    Raises SigningFailed for a file in which one cannot be looked for."""
+    import c2pa
+
+    try:
+        with c2pa.Reader(None, io.BytesIO(data), context=_context()) as reader:
+            report = json.loads(reader.json())
+    except c2pa.C2paError.ManifestNotFound:
+        return None
+    except c2pa.C2paError as error:
+        raise SigningFailed(f"The file's credentials cannot be read: {error}") from error
+    manifest = report["manifests"][report["active_manifest"]]
+    actions = [
+        action
+        for assertion in manifest.get("assertions", [])
+        if assertion["label"].startswith("c2pa.actions")
+        for action in assertion["data"]["actions"]
+    ]
+    kinds = [str(action["digitalSourceType"]) for action in actions if "digitalSourceType" in action]
+    generators = manifest.get("claim_generator_info") or [{}]
+    return Credential(
+        intact=report.get("validation_state") in ("Valid", "Trusted"),
+        trusted=report.get("validation_state") == "Trusted",
+        digital_source=kinds[0].rsplit("/", 1)[-1] if kinds else None,
+        generator=generators[0].get("name"),
+        signed_by=manifest.get("signature_info", {}).get("issuer"),
+        faults=tuple(status["code"] for status in report.get("validation_status", [])),
+    )
+
+
+@cache
+def _context() -> "c2pa.Context":
+    import c2pa
+
+    return c2pa.Context(settings=c2pa.Settings.from_dict(SETTINGS))
+
+
+def make_test_identity(operator: str) -> Identity:
+    """A fresh key with a certificate that says that it proves nothing; for trying things and for tests.
+
+    A leaf that signed itself is refused by C2PA, so there is an authority of its own above it."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import ExtendedKeyUsageOID
+
+    authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    authority_name = _name("Headshots test authority, proves nothing", "Headshots test")
+    issuing = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
+    authority = (
+        _certificate(authority_name, authority_name, authority_key, authority_key)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(issuing, critical=True)
+        .sign(authority_key, hashes.SHA256())
+    )
+    signing = x509.KeyUsage(True, False, False, False, False, False, False, False, False)
+    leaf = (
+        _certificate(_name("Test certificate, proves nothing", operator), authority_name, key, authority_key)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(signing, critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
+        .sign(authority_key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    return Identity(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+        leaf.public_bytes(pem) + authority.public_bytes(pem),
+    )
+
+
+def _name(common_name: str, organisation: str) -> "Name":
+    from cryptography import x509
+    from cryptography.x509.oid import NameOID
+
+    parts = [(NameOID.ORGANIZATION_NAME, organisation), (NameOID.COMMON_NAME, common_name)]
+    return x509.Name([x509.NameAttribute(kind, value) for kind, value in parts])
+
+
+def _certificate(
+    subject: "Name", issuer: "Name", key: "EllipticCurvePrivateKey", issuer_key: "EllipticCurvePrivateKey"
+) -> "CertificateBuilder":
+    """A certificate for the key, valid from now, before its usage is said and before it is signed."""
+    from cryptography import x509
+
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(minutes=5))
+        .not_valid_after(now + datetime.timedelta(days=TEST_DAYS))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
+    )

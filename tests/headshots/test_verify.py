@@ -1,0 +1,127 @@
+"""/verify/: anybody may read what a picture says about itself; nothing is kept or fetched, nobody may ask too often."""
+
+import io
+import socket
+from contextlib import suppress
+
+import c2pa
+import pytest
+from django.conf import settings as product
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from headshots.vault.models import Blob
+from pipeline.errors import SigningFailed
+from pipeline.finish import MIME, encode
+from pipeline.marks import read_marks_apart
+from pipeline.signing import make_test_identity, sign
+from pipeline.types import DigitalSource
+from tests import photos
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(scope="module")
+def signed() -> bytes:
+    source = DigitalSource.COMPOSITE_WITH_TRAINED
+    return sign(encode(photos.astronaut(), source), MIME["jpeg"], source, make_test_identity("A studio in Testing"))
+
+
+def ask(client: Client, data: bytes) -> tuple[int, str]:
+    response = client.post("/verify/", {"picture": SimpleUploadedFile("picture.jpg", data)})
+    return response.status_code, " ".join(response.content.decode().split())
+
+
+def test_a_stranger_reads_what_a_headshot_says(client: Client, signed: bytes) -> None:
+    status, page = ask(client, signed)
+
+    assert status == 200
+    assert "a trained model had a part in it" in page
+    assert "Signed by “A studio in Testing”, and not a byte was changed since" in page
+    assert "No authority that we know vouches" in page
+
+
+def test_a_changed_file_is_found_out(client: Client, signed: bytes) -> None:
+    changed = bytearray(signed)
+    changed[-2000] ^= 1
+
+    status, page = ask(client, bytes(changed))
+
+    assert status == 200
+    assert "the file was changed since" in page
+
+
+def test_an_unsigned_mark_is_called_that(client: Client) -> None:
+    _, page = ask(client, encode(photos.astronaut(), DigitalSource.COMPOSITE))
+
+    assert "without a generating model" in page
+    assert "anybody could have written it" in page
+
+
+def test_a_picture_without_marks_proves_nothing(client: Client) -> None:
+    status, page = ask(client, photos.encode(photos.astronaut()))
+
+    assert status == 200
+    assert "says nothing about how it was made" in page
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", b"\xff\xd8\xff\xe0 broken"])
+def test_what_is_no_picture_is_told_so(client: Client, data: bytes) -> None:
+    status, page = ask(client, data)
+
+    assert status == 422
+    assert "What we found" not in page
+
+
+def test_nothing_is_kept_and_nothing_is_cached(client: Client, signed: bytes) -> None:
+    response = client.post("/verify/", {"picture": SimpleUploadedFile("picture.jpg", signed)})
+
+    assert not Blob.objects.exists()
+    assert response["Cache-Control"] == "no-store"
+
+
+def test_nobody_may_ask_too_often(client: Client, settings: object) -> None:
+    settings.ACCOUNT_RATE_LIMITS = product.ACCOUNT_RATE_LIMITS | {"verify": "2/m/ip"}  # type: ignore[attr-defined]
+
+    statuses = [ask(client, b"no picture")[0] for _ in range(3)]
+
+    assert statuses == [422, 422, 429]
+
+
+def test_a_manifest_that_lies_elsewhere_is_not_fetched() -> None:
+    asked: list[tuple[str, int]] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.5)
+        manifest = {"assertions": [], "claim_generator_info": [{"name": "Somebody"}]}
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/manifest.c2pa"
+        identity = make_test_identity("Somebody")
+        info = c2pa.C2paSignerInfo(b"es256", identity.certificates, identity.key, None)
+        elsewhere = io.BytesIO()
+        with c2pa.Signer.from_info(info) as signer, c2pa.Builder(manifest) as builder:
+            builder.set_no_embed()
+            builder.set_remote_url(address)
+            builder.set_intent(c2pa.C2paBuilderIntent.CREATE, c2pa.C2paDigitalSourceType.COMPOSITE)
+            builder.sign(signer, "image/jpeg", io.BytesIO(photos.encode(photos.astronaut())), elsewhere)
+
+        with suppress(SigningFailed):
+            assert read_marks_apart(elsewhere.getvalue()).credential is None
+        with suppress(TimeoutError):
+            asked.append(server.accept()[1])
+
+    assert address.encode() in elsewhere.getvalue()
+    assert asked == []
+
+
+def test_a_file_that_is_too_large_is_refused_unread() -> None:
+    with pytest.raises(SigningFailed, match="too large"):
+        read_marks_apart(bytes(51 * 1024 * 1024))
+
+
+def test_a_png_is_read_too() -> None:
+    source = DigitalSource.TRAINED
+    data = sign(encode(photos.astronaut(), source, "png"), MIME["png"], source, make_test_identity("Somebody"))
+
+    marks = read_marks_apart(data)
+
+    assert marks.digital_source == "trainedAlgorithmicMedia"
+    assert io.BytesIO(data).read(4) == b"\x89PNG"
