@@ -122,7 +122,12 @@ def add_make(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--style", action="append", default=[], metavar="NAME", help="a look; may be repeated (all, in turn)"
     )
-    command.add_argument("--count", type=positive, metavar="N", help="how many pictures (4, or one a named look)")
+    command.add_argument(
+        "--count",
+        type=positive,
+        metavar="N",
+        help="how many pictures, the looks in turn (4, or one for each look when more are named)",
+    )
     command.add_argument("--engine", choices=get_args(EngineName), default="auto", metavar="auto|studio|instantid")
     add_instantid_options(command)
     command.add_argument("--face", type=natural, metavar="INDEX", help="who is meant, when a photo shows several")

@@ -68,6 +68,9 @@ def read_options(arguments: argparse.Namespace) -> InstantIDOptions:
 
 def read_photo(path: Path) -> bytes:
     """The file's bytes, at most one more than intake takes. Raises CommandFailed when there is no such file."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        # A pipe would keep us waiting for ever.
+        raise CommandFailed(f"{path}: not a file")
     try:
         with path.open("rb") as file:
             return file.read(Limits().max_bytes + 1)

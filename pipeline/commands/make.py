@@ -60,6 +60,7 @@ from pipeline.types import (
 from pipeline.weights import Weights
 
 DEFAULT_COUNT = 4
+MOST_PHOTOS = 5
 # A shot and two new seeds: what fails three times fails for a reason that a seed does not change.
 ATTEMPTS = 3
 MANIFEST = "manifest.json"
@@ -120,6 +121,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Makes the headshots, writes them and the manifest, and says where they are."""
     started = time.perf_counter()
     styles = choose_styles(arguments.style)
+    if len(arguments.photos) > MOST_PHOTOS:
+        raise CommandFailed(f"{len(arguments.photos)} photos: give one to {MOST_PHOTOS} of one person.")
     try:
         shots = plan_shots(styles, arguments.count or max(DEFAULT_COUNT, len(arguments.style)), arguments.seed)
     except ValueError as error:
@@ -175,7 +178,7 @@ def make_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CommandFailed(f"{path}: {error.strerror}") from error
+        raise CommandFailed(f"{path}: {error.strerror}; choose another folder with --out") from error
     return path
 
 

@@ -238,7 +238,8 @@ def test_a_photo_that_cannot_be_read_makes_nothing(make, tmp_path):
         (["check"], "the following arguments are required: PHOTO"),
         (["make", photos.astronaut_path()], "the following arguments are required: --out"),
         (["make", "no-such-photo.jpg", "--out", "out"], "no-such-photo.jpg: No such file or directory"),
-        (["make", photos.astronaut_path(), "--out", "/dev/null/out"], "/dev/null/out: Not a directory"),
+        (["make", photos.astronaut_path(), "--out", "/dev/null/out"], "choose another folder with --out"),
+        (["make", *[photos.astronaut_path()] * 6, "--out", "out"], "6 photos: give one to 5 of one person"),
         (["make", photos.astronaut_path(), "--out", "out", "--style", "disco"], "known: corporate, executive, outdoor"),
         (["make", photos.astronaut_path(), "--out", "out", "--count", "0"], "0 pictures are no pictures"),
         (["make", photos.astronaut_path(), "--out", "out", "--count", "many"], "'many' is not a whole number"),
@@ -257,6 +258,14 @@ def test_a_call_that_cannot_be_carried_out_is_one_clear_line(command, monkeypatc
     assert said.startswith("error: ")
     assert said.count("\n") == 1
     assert message in said
+
+
+def test_a_pipe_is_refused_instead_of_waited_for(command, tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+
+    status, _, said = command("check", tmp_path / "pipe.jpg")
+
+    assert (status, said) == (WRONG_CALL, f"error: {tmp_path / 'pipe.jpg'}: not a file\n")
 
 
 @pytest.mark.parametrize("words", [["check", photos.astronaut_path()], ["make", photos.astronaut_path(), "--out", "o"]])
