@@ -200,8 +200,9 @@ def style_from(*, name: str, title: str, recipe: dict[str, object]) -> Style:
 
 
 def engine_name() -> str:
-    """The name of the engine that makes the pictures here."""
-    return _engine().name
+    """The name of the engine that makes the pictures here; nothing is loaded, the render worker alone does that."""
+    name = _name()
+    return choose_engine(_open_weights()) if name == "auto" else name
 
 
 def prepare(photos: Sequence[StoredPhoto], size: Size, on_progress: Progress = ignore_progress) -> Sitter:
