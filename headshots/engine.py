@@ -17,19 +17,24 @@ from django.conf import settings
 
 from pipeline import intake, photo_rules
 from pipeline.doctor import examine
-from pipeline.engines import OFFERED, EngineName, choose_engine, create_engine
+from pipeline.engines import DRAWING, OFFERED, EngineName, choose_engine, create_engine
 from pipeline.engines.instantid.options import InstantIDOptions, needed_weights
 from pipeline.errors import Cancelled, DeviceLost, PhotoRefused, PipelineError, Reason
 from pipeline.shot_list import load_styles, plan_shots
 from pipeline.shot_list import reshoot as _reshoot
 from pipeline.types import (
     PREVIEW,
+    AgeBand,
     Box,
     Embedding,
     Engine,
     Face,
+    Hair,
     Job,
     Measurements,
+    Outfit,
+    Person,
+    PersonKind,
     PhotoCheck,
     Progress,
     Shot,
@@ -48,11 +53,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PREVIEW",
+    "AgeBand",
     "Cancelled",
     "CheckedPhoto",
     "DeviceLost",
     "Diagnosis",
     "Finished",
+    "Hair",
+    "Outfit",
+    "Person",
+    "PersonKind",
     "PhotoRefused",
     "PipelineError",
     "PlannedShot",
@@ -64,6 +74,7 @@ __all__ = [
     "check",
     "clean_upload",
     "diagnose",
+    "draws_new_pictures",
     "engine_name",
     "judge",
     "load_styles",
@@ -108,10 +119,12 @@ class StoredPhoto:
 
 @dataclass(frozen=True, eq=False)
 class Sitter:
-    """A person ready to be shot: the engine's subject and the embedding that pictures are held against. Memory only."""
+    """A person ready to be shot: the engine's subject, the embedding that pictures are held against, and what they
+    said about themselves. Memory only."""
 
     subject: Subject = field(repr=False)
     reference: Embedding = field(repr=False)
+    person: Person = field(default=Person(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -205,11 +218,21 @@ def engine_name() -> str:
     return choose_engine(_open_weights()) if name == "auto" else name
 
 
-def prepare(photos: Sequence[StoredPhoto], size: Size, on_progress: Progress = ignore_progress) -> Sitter:
+def draws_new_pictures() -> bool:
+    """Whether the engine here draws the person anew, so that it matters what they say about themselves."""
+    return engine_name() in DRAWING
+
+
+def prepare(
+    photos: Sequence[StoredPhoto],
+    size: Size,
+    on_progress: Progress = ignore_progress,
+    person: Person = Person(),  # noqa: B008 - frozen
+) -> Sitter:
     """The person in these photos, best first, ready for `render`. At 4K it takes minutes."""
     sources = [_source(photo) for photo in photos]
     reference = _embedder().embed(sources[0].pixels, sources[0].face)
-    return Sitter(subject=_engine().prepare(sources, size, on_progress), reference=reference)
+    return Sitter(subject=_engine().prepare(sources, size, on_progress), reference=reference, person=person)
 
 
 def capacity(size: Size) -> int:
@@ -223,7 +246,7 @@ def render(sitter: Sitter, shots: Sequence[PlannedShot], size: Size, on_progress
     from pipeline.likeness import ACCEPT_DISTANCE, judge_likeness, likeness_score
 
     max_distance = settings.HEADSHOTS_LIKENESS_MAX_DISTANCE or ACCEPT_DISTANCE
-    jobs = [Job(sitter.subject, Shot(shot.index, shot.style, shot.seed)) for shot in shots]
+    jobs = [Job(sitter.subject, Shot(shot.index, shot.style, shot.seed, sitter.person)) for shot in shots]
     for picture in _engine().render(jobs, size, on_progress):
         likeness = judge_likeness(picture.pixels, sitter.reference, _finder(), _embedder(), max_distance)
         yield Finished(

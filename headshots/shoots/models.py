@@ -29,6 +29,8 @@ class Shoot(models.Model):
     state = models.CharField(max_length=8, choices=State.choices, default=State.OPEN)
     # Asked for by the person: the finished headshots go too, not only the photos.
     purge_everything = models.BooleanField(default=False)
+    # What the person said about themselves for engines that draw them anew. Goes with the photos, the shoot stays.
+    person_blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     delete_after = models.DateTimeField()
     purged_at = models.DateTimeField(null=True, blank=True)
