@@ -238,11 +238,13 @@ class Event(models.Model):
     pack_id = models.UUIDField(null=True, blank=True)
     name = models.CharField(max_length=40)
     actor = models.CharField(max_length=8, choices=Actor.choices, default=Actor.SYSTEM)
+    # By their subject: kind, engine, worker, reason, or several reasons in a list.
+    codes = models.JSONField(default=dict, blank=True)
     numbers = models.JSONField(default=dict, blank=True)
 
     class Meta:
         ordering = ["at", "id"]
-        indexes = [models.Index(fields=["name", "at"])]
+        indexes = [models.Index(fields=["name", "at"]), models.Index(fields=["at"], name="event_by_time")]
 
     def __str__(self) -> str:
         return self.name

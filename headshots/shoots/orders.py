@@ -6,7 +6,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from headshots import engine
-from headshots.shoots.lifecycle import record, start_tasks
+from headshots.shoots.lifecycle import record_pack, start_tasks
 from headshots.shoots.models import Headshot, Pack, Shoot, Style
 from headshots.vault import services as vault
 
@@ -33,7 +33,7 @@ def start_preview(*, shoot: Shoot, count: int) -> Pack | None:
                 return None
             pack.save(force_insert=True)
             _plan(pack, styles)
-            record("pack.queued", shoot_id=shoot.pk, pack_id=pack.pk)
+            record_pack(pack, "queued")
             start_tasks(Pack.State.QUEUED, pack.pk)
             vault.create_key(ring="result", key_id=pack.pk)
     except IntegrityError:
