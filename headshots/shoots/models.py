@@ -173,7 +173,11 @@ class Pack(models.Model):
 
     class Meta:
         ordering = ["created_at"]
-        indexes = [models.Index(fields=["state", "queued_at"]), models.Index(fields=["state", "expires_at"])]
+        indexes = [
+            models.Index(fields=["state", "queued_at"]),
+            models.Index(fields=["state", "expires_at"]),
+            models.Index(fields=["kind", "state"], name="pack_by_kind_and_state"),
+        ]
         constraints = [
             # Two workers finish checking at once: the second preview is refused by the database.
             models.UniqueConstraint(
