@@ -29,6 +29,8 @@ class Shoot(models.Model):
     state = models.CharField(max_length=8, choices=State.choices, default=State.OPEN)
     # Asked for by the person: the finished headshots go too, not only the photos.
     purge_everything = models.BooleanField(default=False)
+    # Asked for at the order: the photos stay until `delete_after` for another pack, not only until the delivery.
+    keep_photos = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     delete_after = models.DateTimeField()
     purged_at = models.DateTimeField(null=True, blank=True)
@@ -173,7 +175,11 @@ class Pack(models.Model):
 
     class Meta:
         ordering = ["created_at"]
-        indexes = [models.Index(fields=["state", "queued_at"]), models.Index(fields=["state", "expires_at"])]
+        indexes = [
+            models.Index(fields=["state", "queued_at"]),
+            models.Index(fields=["state", "delivered_at"]),
+            models.Index(fields=["state", "expires_at"]),
+        ]
         constraints = [
             # Two workers finish checking at once: the second preview is refused by the database.
             models.UniqueConstraint(
