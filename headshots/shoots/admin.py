@@ -55,7 +55,7 @@ class HeadshotAdmin(_ReadOnly):
 
 @admin.register(Event)
 class EventAdmin(_ReadOnly):
-    list_display = ["at", "name", "actor", "shoot_id", "pack_id", "numbers"]
+    list_display = ["at", "name", "actor", "shoot_id", "pack_id", "codes", "numbers"]
     list_filter = ["name", "actor"]
     search_fields = ["shoot_id", "pack_id"]
 

@@ -184,7 +184,13 @@ class Pack(models.Model):
             # Two workers finish checking at once: the second preview is refused by the database.
             models.UniqueConstraint(
                 fields=["shoot"], condition=models.Q(kind="preview"), name="one_preview_pack_per_shoot"
-            )
+            ),
+            # A person may order again, but not while an order of theirs is being paid or made.
+            models.UniqueConstraint(
+                fields=["shoot"],
+                condition=models.Q(kind="premium", state__in=["awaiting_payment", "queued", "rendering"]),
+                name="one_live_premium_pack_per_shoot",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -209,6 +215,9 @@ class Headshot(models.Model):
     index = models.PositiveSmallIntegerField()
     style = models.ForeignKey(Style, on_delete=models.PROTECT, related_name="+")
     seed = models.PositiveIntegerField()
+    # How near the person stands and where the lamps do, in the pipeline's words.
+    framing = models.CharField(max_length=16, default="classic")
+    light = models.CharField(max_length=8, default="key")
     state = models.CharField(max_length=9, choices=State.choices, default=State.PENDING)
     attempts = models.PositiveSmallIntegerField(default=0)
     lease_token = models.UUIDField(null=True, blank=True, editable=False)
@@ -244,11 +253,13 @@ class Event(models.Model):
     pack_id = models.UUIDField(null=True, blank=True)
     name = models.CharField(max_length=40)
     actor = models.CharField(max_length=8, choices=Actor.choices, default=Actor.SYSTEM)
+    # By their subject: kind, engine, worker, reason, or several reasons in a list.
+    codes = models.JSONField(default=dict, blank=True)
     numbers = models.JSONField(default=dict, blank=True)
 
     class Meta:
         ordering = ["at", "id"]
-        indexes = [models.Index(fields=["name", "at"])]
+        indexes = [models.Index(fields=["name", "at"]), models.Index(fields=["at"], name="event_by_time")]
 
     def __str__(self) -> str:
         return self.name
