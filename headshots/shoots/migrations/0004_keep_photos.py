@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('shoots', '0001_initial'),
+        ('shoots', '0003_event_codes'),
     ]
 
     operations = [
