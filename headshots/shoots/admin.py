@@ -24,7 +24,7 @@ class ShootAdmin(_ReadOnly):
     list_display = ["id", "state", "created_at", "delete_after", "purged_at"]
     list_filter = ["state", "created_at"]
     search_fields = ["id"]
-    fields = ["id", "owner", "state", "purge_everything", "created_at", "delete_after", "purged_at"]
+    fields = ["id", "owner", "state", "purge_everything", "keep_photos", "created_at", "delete_after", "purged_at"]
 
 
 @admin.register(Consent)

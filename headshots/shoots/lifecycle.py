@@ -33,7 +33,10 @@ MOVES: dict[str, frozenset[str]] = {
 }
 
 # State entered -> names of the tasks it starts, each with the pack's id.
-STARTS: dict[str, tuple[str, ...]] = {_State.QUEUED: ("shoots.render_pack",)}
+STARTS: dict[str, tuple[str, ...]] = {
+    _State.QUEUED: ("shoots.render_pack",),
+    _State.DELIVERED: ("retention.purge_delivered",),
+}
 
 
 def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str = "") -> bool:

@@ -29,6 +29,8 @@ class Shoot(models.Model):
     state = models.CharField(max_length=8, choices=State.choices, default=State.OPEN)
     # Asked for by the person: the finished headshots go too, not only the photos.
     purge_everything = models.BooleanField(default=False)
+    # Asked for at the order: the photos stay until `delete_after` for another pack, not only until the delivery.
+    keep_photos = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     delete_after = models.DateTimeField()
     purged_at = models.DateTimeField(null=True, blank=True)
@@ -176,6 +178,7 @@ class Pack(models.Model):
         indexes = [
             models.Index(fields=["state", "queued_at"]),
             models.Index(fields=["state", "expires_at"]),
+            models.Index(fields=["state", "delivered_at"]),
             models.Index(fields=["kind", "state"], name="pack_by_kind_and_state"),
         ]
         constraints = [
