@@ -77,12 +77,11 @@ def split(counts: Counts, name: str) -> dict[str, int]:
     return {key.removeprefix(prefix): number for key, number in counts.items() if key.startswith(prefix)}
 
 
-def percentile(histogram: Mapping[int, int], share: float) -> int | None:
-    """The smallest value that at least `share` of the counted values do not exceed; None when nothing was counted."""
-    total = sum(histogram.values())
-    reached = 0
+def percentile(histogram: Mapping[int, int], percent: int) -> int | None:
+    """The smallest value that so many percent of the counted ones do not exceed; None when nothing was counted."""
+    total, reached = sum(histogram.values()), 0
     for value in sorted(histogram):
         reached += histogram[value]
-        if reached >= share * total and reached:
+        if 100 * reached >= percent * total:
             return value
     return None

@@ -61,10 +61,10 @@ class Figures:
         """This number on each day."""
         return [self.by_day[day][key] for day in self.days]
 
-    def delivery_seconds(self, kind: str, share: float) -> int | None:
-        """Seconds from the order of such a pack to its delivery that this share of them did not exceed."""
+    def delivery_seconds(self, kind: str, percent: int) -> int | None:
+        """Seconds from order to delivery that so many percent of these packs did not exceed."""
         histogram = {int(seconds): packs for seconds, packs in split(self.total, f"delivery|{kind}").items()}
-        return percentile(histogram, share)
+        return percentile(histogram, percent)
 
 
 def figures_of(days: Range) -> Figures:
