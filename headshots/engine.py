@@ -7,7 +7,7 @@ import io
 import logging
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -29,8 +29,10 @@ from pipeline.types import (
     Embedding,
     Engine,
     Face,
+    Framing,
     Hair,
     Job,
+    Light,
     Measurements,
     Outfit,
     Person,
@@ -79,6 +81,7 @@ __all__ = [
     "judge",
     "load_styles",
     "plan",
+    "premium_size",
     "prepare",
     "read_marks",
     "refusals",
@@ -134,6 +137,12 @@ class PlannedShot:
     index: int
     seed: int
     style: Style
+    framing: str = Framing.CLASSIC
+    light: str = Light.KEY
+
+    def as_shot(self) -> Shot:
+        """The same for the pipeline. Raises ValueError for a framing or a light that it does not know."""
+        return Shot(self.index, self.style, self.seed, framing=Framing(self.framing), light=Light(self.light))
 
 
 @dataclass(frozen=True)
@@ -197,13 +206,22 @@ def strangers(photos: Sequence[StoredPhoto]) -> list[int]:
 
 
 def plan(styles: Sequence[Style], count: int, seed: int) -> list[PlannedShot]:
-    """The shots of a pack, distinct, in order."""
-    return [PlannedShot(shot.index, shot.seed, shot.style) for shot in plan_shots(styles, count, seed)]
+    """The shots of a pack, distinct, in order. Raises ValueError when so many cannot be made of the styles."""
+    return [
+        PlannedShot(shot.index, shot.seed, shot.style, shot.framing.value, shot.light.value)
+        for shot in plan_shots(styles, count, seed)
+    ]
 
 
 def reshoot(shot: PlannedShot, attempt: int) -> int:
     """The seed with which a refused shot is tried again."""
-    return _reshoot(Shot(shot.index, shot.style, shot.seed), attempt).seed
+    return _reshoot(shot.as_shot(), attempt).seed
+
+
+def premium_size(long_edge: int) -> Size:
+    """Four by five, as the preview, with that long edge rounded down to what divides evenly."""
+    tall = long_edge // 40 * 40
+    return Size(tall * 4 // 5, tall)
 
 
 def style_from(*, name: str, title: str, recipe: dict[str, object]) -> Style:
@@ -246,7 +264,7 @@ def render(sitter: Sitter, shots: Sequence[PlannedShot], size: Size, on_progress
     from pipeline.likeness import ACCEPT_DISTANCE, judge_likeness, likeness_score
 
     max_distance = settings.HEADSHOTS_LIKENESS_MAX_DISTANCE or ACCEPT_DISTANCE
-    jobs = [Job(sitter.subject, Shot(shot.index, shot.style, shot.seed, sitter.person)) for shot in shots]
+    jobs = [Job(sitter.subject, replace(shot.as_shot(), person=sitter.person)) for shot in shots]
     for picture in _engine().render(jobs, size, on_progress):
         likeness = judge_likeness(picture.pixels, sitter.reference, _finder(), _embedder(), max_distance)
         yield Finished(

@@ -33,6 +33,9 @@ HEADSHOTS_SOURCE_TTL_SECONDS = _whole("HEADSHOTS_SOURCE_TTL_SECONDS", 86_400)
 HEADSHOTS_RESULT_DAYS = _whole("HEADSHOTS_RESULT_DAYS", 30)
 HEADSHOTS_PREVIEWS_PER_DAY = _whole("HEADSHOTS_PREVIEWS_PER_DAY", 3)
 HEADSHOTS_PREVIEW_COUNT = _whole("HEADSHOTS_PREVIEW_COUNT", 4)
+# A premium pack: how many headshots, and how many pixels their long edge has (smaller for tests only).
+HEADSHOTS_PREMIUM_COUNT = _whole("HEADSHOTS_PREMIUM_COUNT", 50)
+HEADSHOTS_PREMIUM_LONG_EDGE = _whole("HEADSHOTS_PREMIUM_LONG_EDGE", 3840)
 HEADSHOTS_LEASE_SECONDS = _whole("HEADSHOTS_LEASE_SECONDS", 60)
 # Extra pictures a pack may cost when the likeness gate refuses some, as a share of its size.
 HEADSHOTS_RESHOOT_SHARE = env.float("HEADSHOTS_RESHOOT_SHARE", default=0.3)
@@ -230,6 +233,7 @@ CELERY_BEAT_SCHEDULE = {
     "wake stuck packs": {"task": "shoots.wake_stuck", "schedule": 10.0, "options": {"expires": 30}},
     "purge what is due": {"task": "retention.purge_due", "schedule": _purge_seconds, "options": {"expires": 300}},
     "sweep orphans": {"task": "retention.sweep_orphans", "schedule": 3600.0, "options": {"expires": 3600}},
+    "close days": {"task": "dashboard.close_days", "schedule": 900.0, "options": {"expires": 900}},
 }
 
 # People -----------------------------------------------------------------------------------------------------------

@@ -6,7 +6,9 @@ from functools import cache
 from headshots.accounts.models import User
 from headshots.engine import clean_upload
 from headshots.shoots import checks
-from headshots.shoots.models import Pack, Photo, Shoot
+from headshots.shoots.lifecycle import advance
+from headshots.shoots.models import Pack, Photo, Shoot, Style
+from headshots.shoots.orders import order_premium
 from headshots.shoots.styles import seed_styles
 from headshots.shoots.uploads import open_shoot
 from tests import photos
@@ -46,3 +48,10 @@ def make_checked_shoot(owner: User | None = None, *pictures: bytes) -> Shoot:
 def make_preview(owner: User | None = None) -> Pack:
     """A queued preview pack of the astronaut."""
     return Pack.objects.get(shoot=make_checked_shoot(owner))
+
+
+def make_premium(owner: User | None = None, *pictures: bytes, looks: int = 5, queued: bool = True) -> Pack:
+    """A premium pack of a checked shoot whose free preview is of no interest any more."""
+    shoot = make_checked_shoot(owner, *pictures)
+    advance(Pack.objects.get(shoot=shoot), Pack.State.CANCELLED)
+    return order_premium(shoot=shoot, styles=Style.objects.all()[:looks], queued=queued)

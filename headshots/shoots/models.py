@@ -31,6 +31,8 @@ class Shoot(models.Model):
     purge_everything = models.BooleanField(default=False)
     # What the person said about themselves for engines that draw them anew. Goes with the photos, the shoot stays.
     person_blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    # Asked for at the order: the photos stay until `delete_after` for another pack, not only until the delivery.
+    keep_photos = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     delete_after = models.DateTimeField()
     purged_at = models.DateTimeField(null=True, blank=True)
@@ -175,12 +177,23 @@ class Pack(models.Model):
 
     class Meta:
         ordering = ["created_at"]
-        indexes = [models.Index(fields=["state", "queued_at"]), models.Index(fields=["state", "expires_at"])]
+        indexes = [
+            models.Index(fields=["state", "queued_at"]),
+            models.Index(fields=["state", "expires_at"]),
+            models.Index(fields=["state", "delivered_at"]),
+            models.Index(fields=["kind", "state"], name="pack_by_kind_and_state"),
+        ]
         constraints = [
             # Two workers finish checking at once: the second preview is refused by the database.
             models.UniqueConstraint(
                 fields=["shoot"], condition=models.Q(kind="preview"), name="one_preview_pack_per_shoot"
-            )
+            ),
+            # A person may order again, but not while an order of theirs is being paid or made.
+            models.UniqueConstraint(
+                fields=["shoot"],
+                condition=models.Q(kind="premium", state__in=["awaiting_payment", "queued", "rendering"]),
+                name="one_live_premium_pack_per_shoot",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -205,6 +218,9 @@ class Headshot(models.Model):
     index = models.PositiveSmallIntegerField()
     style = models.ForeignKey(Style, on_delete=models.PROTECT, related_name="+")
     seed = models.PositiveIntegerField()
+    # How near the person stands and where the lamps do, in the pipeline's words.
+    framing = models.CharField(max_length=16, default="classic")
+    light = models.CharField(max_length=8, default="key")
     state = models.CharField(max_length=9, choices=State.choices, default=State.PENDING)
     attempts = models.PositiveSmallIntegerField(default=0)
     lease_token = models.UUIDField(null=True, blank=True, editable=False)
@@ -240,11 +256,13 @@ class Event(models.Model):
     pack_id = models.UUIDField(null=True, blank=True)
     name = models.CharField(max_length=40)
     actor = models.CharField(max_length=8, choices=Actor.choices, default=Actor.SYSTEM)
+    # By their subject: kind, engine, worker, reason, or several reasons in a list.
+    codes = models.JSONField(default=dict, blank=True)
     numbers = models.JSONField(default=dict, blank=True)
 
     class Meta:
         ordering = ["at", "id"]
-        indexes = [models.Index(fields=["name", "at"])]
+        indexes = [models.Index(fields=["name", "at"]), models.Index(fields=["at"], name="event_by_time")]
 
     def __str__(self) -> str:
         return self.name

@@ -1,51 +1,103 @@
 """Packs: what is to be shot."""
 
 import secrets
+from collections.abc import Sequence
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from headshots import engine
-from headshots.shoots.lifecycle import record, start_tasks
-from headshots.shoots.models import Headshot, Pack, Shoot, Style
+from headshots.shoots.lifecycle import record_pack, start_tasks
+from headshots.shoots.models import Headshot, Pack, Photo, Shoot, Style
 from headshots.vault import services as vault
+
+
+class CannotOrder(Exception):
+    """No premium pack can be made of this. `code`: shoot_closed, no_photo, pack_is_live or too_few_looks."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 def start_preview(*, shoot: Shoot, count: int) -> Pack | None:
     """The free pack of this shoot, queued; None when it has one already or is closed."""
     styles = list(Style.objects.filter(active=True, in_preview=True))
-    seed = secrets.randbelow(2**31)
-    pack = Pack(
-        shoot=shoot,
-        kind=Pack.Kind.PREVIEW,
-        state=Pack.State.QUEUED,
-        engine=engine.engine_name(),
-        total=count,
-        seed=seed,
-        width=engine.PREVIEW.width,
-        height=engine.PREVIEW.height,
-        queued_at=timezone.now(),
-    )
+    pack = _new_pack(shoot, Pack.Kind.PREVIEW, Pack.State.QUEUED, count, engine.PREVIEW)
     try:
         with transaction.atomic():
-            # Locks the shoot against a purge that starts now.
-            if not Shoot.objects.filter(pk=shoot.pk, state=Shoot.State.OPEN).select_for_update().exists():
+            if not _is_open(shoot):
                 return None
-            pack.save(force_insert=True)
-            _plan(pack, styles)
-            record("pack.queued", shoot_id=shoot.pk, pack_id=pack.pk)
-            start_tasks(Pack.State.QUEUED, pack.pk)
-            vault.create_key(ring="result", key_id=pack.pk)
+            _store(pack, _plan(pack, styles))
     except IntegrityError:
         # Another worker settled the last photo at the same moment.
         return None
     return pack
 
 
-def _plan(pack: Pack, styles: list[Style]) -> None:
+def order_premium(*, shoot: Shoot, styles: Sequence[Style], queued: bool) -> Pack:
+    """The premium pack of this shoot in these looks, its rows planned and its key made.
+
+    Queued, or waiting for its payment. One at a time: another may be ordered once this one has ended.
+    Raises CannotOrder."""
+    size = engine.premium_size(settings.HEADSHOTS_PREMIUM_LONG_EDGE)
+    state = Pack.State.QUEUED if queued else Pack.State.AWAITING_PAYMENT
+    pack = _new_pack(shoot, Pack.Kind.PREMIUM, state, settings.HEADSHOTS_PREMIUM_COUNT, size)
+    try:
+        rows = _plan(pack, styles)
+    except ValueError as error:
+        raise CannotOrder("too_few_looks") from error
+    try:
+        with transaction.atomic():
+            if not _is_open(shoot):
+                raise CannotOrder("shoot_closed")
+            if not shoot.photos.filter(state__in=Photo.USABLE).exists():
+                raise CannotOrder("no_photo")
+            _store(pack, rows)
+    except IntegrityError as error:
+        raise CannotOrder("pack_is_live") from error
+    return pack
+
+
+def _new_pack(shoot: Shoot, kind: str, state: str, count: int, size: engine.Size) -> Pack:
+    return Pack(
+        shoot=shoot,
+        kind=kind,
+        state=state,
+        engine=engine.engine_name(),
+        total=count,
+        seed=secrets.randbelow(2**31),
+        width=size.width,
+        height=size.height,
+        queued_at=timezone.now() if state == Pack.State.QUEUED else None,
+    )
+
+
+def _is_open(shoot: Shoot) -> bool:
+    """Whether the shoot is open, and locked against a purge that starts now."""
+    return Shoot.objects.filter(pk=shoot.pk, state=Shoot.State.OPEN).select_for_update().exists()
+
+
+def _store(pack: Pack, rows: Sequence[Headshot]) -> None:
+    pack.save(force_insert=True)
+    Headshot.objects.bulk_create(rows)
+    record_pack(pack, pack.state)
+    start_tasks(pack.state, pack.pk)
+    vault.create_key(ring="result", key_id=pack.pk)
+
+
+def _plan(pack: Pack, styles: Sequence[Style]) -> list[Headshot]:
     by_name = {style.name: style for style in styles}
     looks = [engine.style_from(name=style.name, title=style.title, recipe=style.recipe) for style in styles]
-    Headshot.objects.bulk_create(
-        Headshot(pack=pack, index=shot.index, style=by_name[shot.style.name], seed=shot.seed)
+    return [
+        Headshot(
+            pack=pack,
+            index=shot.index,
+            style=by_name[shot.style.name],
+            seed=shot.seed,
+            framing=shot.framing,
+            light=shot.light,
+        )
         for shot in engine.plan(looks, pack.total, pack.seed)
-    )
+    ]

@@ -212,7 +212,7 @@ def _drop_sitters() -> None:
 
 def _planned(row: Headshot) -> engine.PlannedShot:
     style = engine.style_from(name=row.style.name, title=row.style.title, recipe=row.style.recipe)
-    return engine.PlannedShot(index=row.index, seed=row.seed, style=style)
+    return engine.PlannedShot(row.index, row.seed, style, row.framing, row.light)
 
 
 def _lease_end() -> datetime:

@@ -11,6 +11,8 @@ from headshots import engine
 
 # Beyond it, different people pass for one.
 MAX_DISTANCE = 0.6
+# What 4K means, what the tests need, and from where on a worker would need more memory than it is promised to take.
+PROMISED_EDGE_PX, SMALLEST_EDGE_PX, LARGEST_EDGE_PX = 3840, 400, 5120
 
 
 @register(Tags.security)
@@ -22,6 +24,7 @@ def check_work(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> lis
             "HEADSHOTS_RESULT_DAYS",
             "HEADSHOTS_PREVIEWS_PER_DAY",
             "HEADSHOTS_PREVIEW_COUNT",
+            "HEADSHOTS_PREMIUM_COUNT",
             "HEADSHOTS_LEASE_SECONDS",
         )
         if getattr(settings, name) < 1
@@ -31,6 +34,15 @@ def check_work(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> lis
         errors.append(Error("HEADSHOTS_LIKENESS_MAX_DISTANCE must be above 0.", id="headshots.E002"))
     if distance is not None and distance > MAX_DISTANCE and not settings.DEBUG:
         errors.append(Error(f"HEADSHOTS_LIKENESS_MAX_DISTANCE above {MAX_DISTANCE} is for tests.", id="headshots.E002"))
+    edge = settings.HEADSHOTS_PREMIUM_LONG_EDGE
+    if not (SMALLEST_EDGE_PX if settings.DEBUG else PROMISED_EDGE_PX) <= edge <= LARGEST_EDGE_PX:
+        errors.append(
+            Error(
+                f"HEADSHOTS_PREMIUM_LONG_EDGE must be {PROMISED_EDGE_PX} to {LARGEST_EDGE_PX}.",
+                hint="Smaller, down to 400, is for tests: it breaks the promise of 4K, and needs DEBUG.",
+                id="headshots.E008",
+            )
+        )
     if settings.FILE_UPLOAD_MAX_MEMORY_SIZE < settings.HEADSHOTS_MAX_UPLOAD_BYTES:
         errors.append(
             Error(

@@ -145,6 +145,9 @@ def test_the_data_folder_is_private_and_no_core_is_dumped(tmp_path: Path) -> Non
         ("HEADSHOTS_LEASE_SECONDS", 0, "headshots.E001"),
         ("HEADSHOTS_RESULT_DAYS", 0, "headshots.E001"),
         ("HEADSHOTS_LIKENESS_MAX_DISTANCE", -1.0, "headshots.E002"),
+        ("HEADSHOTS_PREMIUM_COUNT", 0, "headshots.E001"),
+        ("HEADSHOTS_PREMIUM_LONG_EDGE", 100_000, "headshots.E008"),
+        ("HEADSHOTS_PREMIUM_LONG_EDGE", 1920, "headshots.E008"),
         ("FILE_UPLOAD_MAX_MEMORY_SIZE", 2_621_440, "headshots.E003"),
     ],
 )
@@ -162,6 +165,16 @@ def test_an_open_gate_is_for_tests_only(settings: LazySettings) -> None:
     settings.DEBUG = False
 
     assert [message.id for message in checks.check_work(None)] == ["headshots.E002"]
+
+
+def test_premium_packs_below_4k_are_for_tests_only(settings: LazySettings) -> None:
+    settings.HEADSHOTS_PREMIUM_LONG_EDGE = 800
+    settings.DEBUG = True
+    assert checks.check_work(None) == []
+
+    settings.DEBUG = False
+
+    assert [message.id for message in checks.check_work(None)] == ["headshots.E008"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('shoots', '0001_initial'),
+        ('shoots', '0005_pack_figures'),
         ('vault', '0001_initial'),
     ]
 
