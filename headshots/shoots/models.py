@@ -60,6 +60,7 @@ class Consent(models.Model):
     consent_version = models.CharField(max_length=32)
     is_me_version = models.CharField(max_length=32)
     given_at = models.DateTimeField(default=timezone.now, editable=False)
+    withdrawn_at = models.DateTimeField(null=True, editable=False)
 
     def __str__(self) -> str:
         return f"{self.consent_version}, {self.is_me_version}"
