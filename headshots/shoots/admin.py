@@ -24,12 +24,12 @@ class ShootAdmin(_ReadOnly):
     list_display = ["id", "state", "created_at", "delete_after", "purged_at"]
     list_filter = ["state", "created_at"]
     search_fields = ["id"]
-    fields = ["id", "owner", "state", "purge_everything", "created_at", "delete_after", "purged_at"]
+    fields = ["id", "owner", "state", "purge_everything", "keep_photos", "created_at", "delete_after", "purged_at"]
 
 
 @admin.register(Consent)
 class ConsentAdmin(_ReadOnly):
-    list_display = ["shoot", "consent_version", "is_me_version", "given_at"]
+    list_display = ["shoot", "consent_version", "is_me_version", "given_at", "withdrawn_at"]
 
 
 @admin.register(Photo)
@@ -55,7 +55,7 @@ class HeadshotAdmin(_ReadOnly):
 
 @admin.register(Event)
 class EventAdmin(_ReadOnly):
-    list_display = ["at", "name", "actor", "shoot_id", "pack_id", "numbers"]
+    list_display = ["at", "name", "actor", "shoot_id", "pack_id", "codes", "numbers"]
     list_filter = ["name", "actor"]
     search_fields = ["shoot_id", "pack_id"]
 
