@@ -84,6 +84,21 @@ HEADSHOTS_RESULT_RING_DIR = Path(
     env.str("HEADSHOTS_RESULT_RING_DIR", default=str(Path(_state_home) / "headshots"))
 ).resolve()
 
+# Or each on a Redis of its own, where more machines than one work: photos' keys on one that keeps and evicts nothing
+# (stated by the operator where the server must not be asked), headshots' keys on one that keeps.
+HEADSHOTS_SOURCE_RING_URL = env.str("HEADSHOTS_SOURCE_RING_URL", default="").strip()
+HEADSHOTS_SOURCE_RING_IS_VOLATILE = env.bool("HEADSHOTS_SOURCE_RING_IS_VOLATILE", default=False)
+HEADSHOTS_RESULT_RING_URL = env.str("HEADSHOTS_RESULT_RING_URL", default="").strip()
+# The operator's word for it, where the system does not tell.
+HEADSHOTS_SWAP_IS_ENCRYPTED = env.bool("HEADSHOTS_SWAP_IS_ENCRYPTED", default=False)
+
+# Ciphertext in a bucket instead of the data folder. Credentials come from where boto3 looks for them itself.
+HEADSHOTS_S3_BUCKET = env.str("HEADSHOTS_S3_BUCKET", default="").strip()
+HEADSHOTS_S3_ENDPOINT = env.str("HEADSHOTS_S3_ENDPOINT", default="").strip()
+HEADSHOTS_S3_REGION = env.str("HEADSHOTS_S3_REGION", default="").strip()
+_s3_prefix = env.str("HEADSHOTS_S3_PREFIX", default="").strip().strip("/")
+HEADSHOTS_S3_PREFIX = f"{_s3_prefix}/" if _s3_prefix else ""
+
 # Where requests come from -----------------------------------------------------------------------------------------
 
 # Empty is refused by a check, and by Django at first use; a laptop that was started by hand gets one for the process.

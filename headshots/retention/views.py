@@ -3,8 +3,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from headshots.vault.memory import is_in_memory
-from headshots.vault.rings import Ring, ring_base
+from headshots.vault.rings import source_keys_are_in_memory
 
 
 @require_safe
@@ -13,7 +12,7 @@ def schedule(request: HttpRequest) -> HttpResponse:
     context = {
         "photos_life": in_words(settings.HEADSHOTS_SOURCE_TTL_SECONDS),
         "headshots_life": in_words(settings.HEADSHOTS_RESULT_DAYS * 86_400),
-        "keys_in_memory": is_in_memory(ring_base(Ring.SOURCE)),
+        "keys_in_memory": source_keys_are_in_memory(),
         "mail_files": getattr(settings, "EMAIL_FILE_PATH", None) is not None,
     }
     return render(request, "retention/schedule.html", context)
