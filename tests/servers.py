@@ -35,7 +35,7 @@ def run_valkey(path: Path, *options: str) -> Iterator["subprocess.Popen[bytes]"]
         wait_for(path.exists, server, log)
         yield server
     finally:
-        server.terminate()
+        server.kill()
         server.wait(10)
 
 

@@ -36,9 +36,7 @@ class KeyServer:
         self._prefix = f"headshots:{_installation()}:{ring}:"
 
     def read(self, key_id: UUID) -> bytes | None:
-        with _answers():
-            record: bytes | None = self._client.get(self._name(key_id))
-        return record
+        return self._get(self._name(key_id))
 
     def write_new(self, key_id: UUID, record: bytes, expires_ms: int) -> bool:
         if self._volatile and (reason := _why_unsafe_lately(self._url, int(time.time() // _LOOK_AGAIN_SECONDS))):
@@ -55,15 +53,15 @@ class KeyServer:
 
     def expiries(self) -> Iterator[tuple[UUID, int]]:
         """What has expired by the server's clock is met here for the last time: a key that is looked at goes."""
-        names = self._names()
-        while some := list(islice(names, _BATCH)):
+        key_ids = self._key_ids()
+        while some := list(islice(key_ids, _BATCH)):
             with _answers():
                 times = self._client.pipeline(transaction=False)
-                for _, name in some:
-                    times.pexpiretime(name)
+                for key_id in some:
+                    times.pexpiretime(self._name(key_id))
                 answers = times.execute()
             # -2: it went in between. -1: it never expires.
-            yield from ((key_id, max(0, at)) for (key_id, _), at in zip(some, answers, strict=True) if at != -2)
+            yield from ((key_id, max(0, at)) for key_id, at in zip(some, answers, strict=True) if at != -2)
 
     def sweep_unfinished(self) -> None:
         """A record is there whole or not at all."""
@@ -82,19 +80,25 @@ class KeyServer:
         name = f"{self._prefix}mark"
         with _answers():
             self._client.set(name, str(uuid4()), nx=True)
-            found = self._client.get(name)
+        found = self._get(name)
         if found is None:
             raise VaultUnavailable("the ring lost its mark at this moment")
-        return UUID(found.decode())
+        return UUID(str(found, "ascii"))
+
+    def _get(self, name: str) -> bytes | None:
+        with _answers():
+            found = self._client.get(name)
+        assert not isinstance(found, str)  # this client leaves bytes as they are
+        return found
 
     def _name(self, key_id: UUID) -> str:
         return f"{self._prefix}{key_id}"
 
-    def _names(self) -> Iterator[tuple[UUID, bytes]]:
+    def _key_ids(self) -> Iterator[UUID]:
         with _answers():
             for name in self._client.scan_iter(match=f"{self._prefix}*", count=_BATCH):
-                if key_id := uuid_or_none(name.decode().removeprefix(self._prefix)):
-                    yield key_id, name
+                if key_id := uuid_or_none(str(name, "ascii")[len(self._prefix) :]):
+                    yield key_id
 
 
 def why_unsafe_for_photos(url: str) -> str | None:

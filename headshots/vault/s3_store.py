@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from uuid import UUID
 
 from headshots.vault.blob_ids import FIRST, LAST
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS, READ_SECONDS = 3, 20
 # boto3's standard mode: an error of the server or the line is tried again after 1, 2 and 4 seconds at most.
 ATTEMPTS = 4
+_Page = TypeVar("_Page")
 # What one request can delete, by S3's own limit.
 _DELETE_AT_ONCE = 1000
 _PART_BYTES = 8 * 1024 * 1024
@@ -151,7 +152,7 @@ def _code(error: "Exception") -> str:
     return str(getattr(error, "response", {}).get("Error", {}).get("Code", "nothing"))
 
 
-def _each(pages: Iterable[dict[str, list[dict[str, str]]]]) -> Iterator[dict[str, list[dict[str, str]]]]:
+def _each(pages: Iterable[_Page]) -> Iterator[_Page]:
     """The same pages, each fetched within `_answers`."""
     fetching = iter(pages)
     while True:

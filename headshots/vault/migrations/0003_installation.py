@@ -12,7 +12,7 @@ def give_a_name(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('vault', '0001_initial'),
+        ('vault', '0002_blob_by_age'),
     ]
 
     operations = [
