@@ -16,6 +16,7 @@ import numpy as np
 from django.conf import settings
 
 from pipeline import intake, photo_rules
+from pipeline.device import DeviceState, look_at
 from pipeline.doctor import examine
 from pipeline.engines import OFFERED, EngineName, choose_engine, create_engine
 from pipeline.engines.instantid.options import InstantIDOptions, needed_weights
@@ -53,6 +54,7 @@ __all__ = [
     "Cancelled",
     "CheckedPhoto",
     "DeviceLost",
+    "DeviceState",
     "Diagnosis",
     "Finished",
     "PhotoRefused",
@@ -65,6 +67,7 @@ __all__ = [
     "capacity",
     "check",
     "clean_upload",
+    "device",
     "diagnose",
     "engine_name",
     "judge",
@@ -221,6 +224,12 @@ def engine_name() -> str:
     """The name of the engine that makes the pictures here; nothing is loaded, the render worker alone does that."""
     name = _name()
     return choose_engine(_open_weights()) if name == "auto" else name
+
+
+def device() -> DeviceState:
+    """What this process' engine runs on."""
+    name = engine_name()
+    return look_at(settings.HEADSHOTS_INSTANTID_DEVICE if name == "instantid" else "cpu")
 
 
 def prepare(photos: Sequence[StoredPhoto], size: Size, on_progress: Progress = ignore_progress) -> Sitter:

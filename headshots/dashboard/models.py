@@ -34,3 +34,26 @@ class Visit(models.Model):
 
     def __str__(self) -> str:
         return f"{self.day} {self.page}"
+
+
+class Worker(models.Model):
+    """A worker, or beat, as it last said of itself. One that ends in good order takes its row with it."""
+
+    # Its node name, `render@host`.
+    name = models.CharField(max_length=255, primary_key=True)
+    queue = models.CharField(max_length=40)
+    engine = models.CharField(max_length=16, blank=True)
+    device = models.CharField(max_length=80, blank=True)
+    # Of the process; of the device only where it has memory of its own.
+    memory_bytes = models.PositiveBigIntegerField(default=0)
+    device_used_bytes = models.PositiveBigIntegerField(null=True)
+    device_total_bytes = models.PositiveBigIntegerField(null=True)
+    busy = models.BooleanField(default=False)
+    started_at = models.DateTimeField()
+    last_seen = models.DateTimeField()
+
+    class Meta:
+        ordering = ["queue", "name"]
+
+    def __str__(self) -> str:
+        return self.name
