@@ -3,37 +3,38 @@
 Everything heavy is imported where it is used: the web process loads no model and no image library but Pillow.
 """
 
-import io
 import logging
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-import numpy as np
 from django.conf import settings
 
 from pipeline import intake, photo_rules
 from pipeline.device import DeviceState, look_at
 from pipeline.doctor import examine
-from pipeline.engines import OFFERED, EngineName, choose_engine, create_engine
+from pipeline.engines import DRAWING, OFFERED, EngineName, choose_engine, create_engine
 from pipeline.engines.instantid.options import InstantIDOptions, needed_weights
 from pipeline.errors import Cancelled, DeviceLost, PhotoRefused, PipelineError, Reason
+from pipeline.face_files import crop_face, pack_faces, unpack_faces
 from pipeline.shot_list import load_styles, plan_shots
 from pipeline.shot_list import reshoot as _reshoot
 from pipeline.types import (
     PREVIEW,
-    Box,
+    AgeBand,
     Embedding,
     Engine,
-    Face,
     Framing,
+    Hair,
     Job,
     Light,
     Measurements,
-    PhotoCheck,
+    Outfit,
+    Person,
+    PersonKind,
     Progress,
     Shot,
     Size,
@@ -51,12 +52,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PREVIEW",
+    "AgeBand",
     "Cancelled",
     "CheckedPhoto",
     "DeviceLost",
     "DeviceState",
     "Diagnosis",
     "Finished",
+    "Hair",
+    "Outfit",
+    "Person",
+    "PersonKind",
     "PhotoRefused",
     "PipelineError",
     "PlannedShot",
@@ -69,6 +75,7 @@ __all__ = [
     "clean_upload",
     "device",
     "diagnose",
+    "draws_new_pictures",
     "engine_name",
     "judge",
     "load_styles",
@@ -86,7 +93,6 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-_CROP_PX = 192
 # A decoder may take 1.5 GB: the third upload at the same moment waits its turn.
 _decoding = threading.BoundedSemaphore(2)
 
@@ -114,10 +120,12 @@ class StoredPhoto:
 
 @dataclass(frozen=True, eq=False)
 class Sitter:
-    """A person ready to be shot: the engine's subject and the embedding that pictures are held against. Memory only."""
+    """A person ready to be shot: the engine's subject, the embedding that pictures are held against, and what they
+    said about themselves. Memory only."""
 
     subject: Subject = field(repr=False)
     reference: Embedding = field(repr=False)
+    person: Person = field(default=Person(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -167,13 +175,13 @@ def check(photo: bytes) -> CheckedPhoto:
 
     pixels = intake.load_pixels(photo)
     found = check_photo(pixels, _finder())
-    crops = [_crop(photo, face.box) for face in found.faces] if found.verdict.status == "choose_face" else []
+    crops = [crop_face(photo, face.box) for face in found.faces] if found.verdict.status == "choose_face" else []
     return CheckedPhoto(
         status=found.verdict.status.value,
         reasons=[reason.value for reason in found.verdict.reasons],
         face=found.verdict.face,
         measurements=[asdict(face) for face in found.measurements],
-        faces=_pack_faces(found),
+        faces=pack_faces(found.faces),
         crops=crops,
     )
 
@@ -232,11 +240,21 @@ def device() -> DeviceState:
     return look_at(settings.HEADSHOTS_INSTANTID_DEVICE if name == "instantid" else "cpu")
 
 
-def prepare(photos: Sequence[StoredPhoto], size: Size, on_progress: Progress = ignore_progress) -> Sitter:
+def draws_new_pictures() -> bool:
+    """Whether the engine here draws the person anew, so that it matters what they say about themselves."""
+    return engine_name() in DRAWING
+
+
+def prepare(
+    photos: Sequence[StoredPhoto],
+    size: Size,
+    on_progress: Progress = ignore_progress,
+    person: Person = Person(),  # noqa: B008 - frozen
+) -> Sitter:
     """The person in these photos, best first, ready for `render`. At 4K it takes minutes."""
     sources = [_source(photo) for photo in photos]
     reference = _embedder().embed(sources[0].pixels, sources[0].face)
-    return Sitter(subject=_engine().prepare(sources, size, on_progress), reference=reference)
+    return Sitter(subject=_engine().prepare(sources, size, on_progress), reference=reference, person=person)
 
 
 def capacity(size: Size) -> int:
@@ -250,7 +268,7 @@ def render(sitter: Sitter, shots: Sequence[PlannedShot], size: Size, on_progress
     from pipeline.likeness import ACCEPT_DISTANCE, judge_likeness, likeness_score
 
     max_distance = settings.HEADSHOTS_LIKENESS_MAX_DISTANCE or ACCEPT_DISTANCE
-    jobs = [Job(sitter.subject, shot.as_shot()) for shot in shots]
+    jobs = [Job(sitter.subject, replace(shot.as_shot(), person=sitter.person)) for shot in shots]
     for picture in _engine().render(jobs, size, on_progress):
         likeness = judge_likeness(picture.pixels, sitter.reference, _finder(), _embedder(), max_distance)
         yield Finished(
@@ -359,41 +377,6 @@ def _embedder() -> "FaceEmbedder":
 
 
 def _source(stored: StoredPhoto) -> SourcePhoto:
-    faces = _unpack_faces(stored.faces)
+    faces = unpack_faces(stored.faces)
     bystanders = tuple(face for index, face in enumerate(faces) if index != stored.chosen)
     return SourcePhoto(intake.load_pixels(stored.photo), faces[stored.chosen], bystanders)
-
-
-def _pack_faces(found: PhotoCheck) -> bytes:
-    """npz of boxes (n, 4), scores (n,) and meshes (n, 468, 3), all float32."""
-    out = io.BytesIO()
-    boxes = [(face.box.left, face.box.top, face.box.right, face.box.bottom) for face in found.faces]
-    np.savez(
-        out,
-        boxes=np.array(boxes, np.float32).reshape(-1, 4),
-        scores=np.array([face.score for face in found.faces], np.float32),
-        meshes=np.array([face.mesh for face in found.faces], np.float32).reshape(-1, 468, 3),
-    )
-    return out.getvalue()
-
-
-def _unpack_faces(data: bytes) -> list[Face]:
-    arrays = np.load(io.BytesIO(data), allow_pickle=False)
-    return [
-        Face(Box(*(float(edge) for edge in box)), float(score), mesh)
-        for box, score, mesh in zip(arrays["boxes"], arrays["scores"], arrays["meshes"], strict=True)
-    ]
-
-
-def _crop(photo: bytes, box: Box) -> bytes:
-    """A square JPEG of the face with some room around it, metadata-free."""
-    from PIL import Image
-
-    side = max(box.width, box.height) * 1.6
-    x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
-    with Image.open(io.BytesIO(photo)) as image:
-        corners = (round(x - side / 2), round(y - side / 2), round(x + side / 2), round(y + side / 2))
-        crop = image.crop(corners).resize((_CROP_PX, _CROP_PX), Image.Resampling.LANCZOS)
-    out = io.BytesIO()
-    crop.save(out, "JPEG", quality=88)
-    return out.getvalue()

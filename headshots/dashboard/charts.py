@@ -118,7 +118,7 @@ def draw(chart: Chart, theme: Theme) -> bytes:
     kind = pygal.HorizontalBar if chart.lying else pygal.StackedBar if chart.stacked else pygal.Bar
     drawing = kind(
         js=[], width=WIDTH, height=HEIGHT, margin=4, spacing=6, legend_at_bottom=True, legend_box_size=10,
-        show_legend=len(chart.series) > 1, show_minor_x_labels=False, truncate_label=-1, disable_xml_declaration=True, no_data_text="Nothing yet", truncate_legend=-1,
+        show_legend=len(chart.series) > 1, show_minor_x_labels=False, truncate_label=-1, max_scale=6, disable_xml_declaration=True, no_data_text="Nothing yet", truncate_legend=-1,
         style=pygal.style.Style(font_family=_FONT, label_font_size=13, major_label_font_size=13, legend_font_size=13),
     )  # fmt: skip
     drawing.x_labels = chart.labels

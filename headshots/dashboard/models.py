@@ -1,6 +1,9 @@
 """What the operator's pages keep for themselves: figures of days that are over."""
 
+from uuid import uuid4
+
 from django.db import models
+from django.utils import timezone
 
 
 class DayFigures(models.Model):
@@ -57,3 +60,38 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Deed(models.Model):
+    """What a member of staff did, to what, when and why. Nothing here is changed or deleted."""
+
+    at = models.DateTimeField(default=timezone.now, editable=False)
+    # The number of their account, which stays when the account goes.
+    who = models.BigIntegerField("account of staff", db_index=True)
+    action = models.CharField(max_length=40)
+    # What kind of thing it was done to (pack, shoot, account, ...) and which.
+    subject = models.CharField(max_length=20)
+    subject_id = models.CharField(max_length=64, blank=True)
+    shoot_id = models.UUIDField(null=True, blank=True, db_index=True)
+    reason = models.CharField(max_length=200)
+    # Which showing of the question this came from: sent twice, it is done once.
+    submission = models.UUIDField(unique=True, default=uuid4, editable=False)
+
+    class Meta:
+        ordering = ["-at", "-pk"]
+        default_permissions = ("view",)
+        permissions = [
+            ("view_figures", "May see the dashboard's figures"),
+            ("view_money", "May see revenue and refunds"),
+            ("view_timeline", "May see what happened to a shoot"),
+            ("run_packs", "May retry and cancel packs"),
+            ("grant", "May give packs and credits away"),
+            ("refund", "May refund payments"),
+            ("block_account", "May block accounts"),
+            ("purge_now", "May have photos destroyed at once"),
+            ("resend_mail", "May send mails again"),
+            ("pause", "May pause uploads and rendering"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.subject} {self.subject_id}"

@@ -24,6 +24,7 @@ from headshots.shoots.checks import best_first, stored
 from headshots.shoots.lifecycle import advance, begin_purge
 from headshots.shoots.live import nudge
 from headshots.shoots.models import Headshot, Pack, Shoot
+from headshots.shoots.person import read_person
 from headshots.vault import services as vault
 from headshots.vault.errors import KeyGone
 
@@ -191,7 +192,8 @@ def _sitter(pack: Pack, size: engine.Size, keep_going: _KeepGoing) -> engine.Sit
         photos = best_first(pack.shoot.photos.select_related("blob", "faces_blob"))
         # The preview is of the best photo alone; a pack spreads over all of them.
         wanted = photos[:1] if pack.kind == Pack.Kind.PREVIEW else photos
-        _sitters[pack.pk] = engine.prepare([stored(photo) for photo in wanted], size, keep_going)
+        words = read_person(shoot=pack.shoot)
+        _sitters[pack.pk] = engine.prepare([stored(photo) for photo in wanted], size, keep_going, words)
         if len(_sitters) > 2:
             _sitters.popitem(last=False)
     return _sitters[pack.pk]
