@@ -116,17 +116,31 @@ def _label(day: date) -> str:
 def draw(chart: Chart, theme: Theme) -> bytes:
     """The SVG, as a file."""
     kind = pygal.HorizontalBar if chart.lying else pygal.StackedBar if chart.stacked else pygal.Bar
+    sizes = {"label_font_size": 13, "major_label_font_size": 13, "legend_font_size": 13}
     drawing = kind(
-        js=[], width=WIDTH, height=HEIGHT, margin=4, spacing=6, legend_at_bottom=True, legend_box_size=10,
-        show_legend=len(chart.series) > 1, show_minor_x_labels=False, truncate_label=-1, max_scale=6, disable_xml_declaration=True, no_data_text="Nothing yet", truncate_legend=-1,
-        style=pygal.style.Style(font_family=_FONT, label_font_size=13, major_label_font_size=13, legend_font_size=13),
-    )  # fmt: skip
+        js=[],
+        style=pygal.style.Style(font_family=_FONT, **sizes),
+        disable_xml_declaration=True,
+        width=WIDTH,
+        height=HEIGHT,
+        margin=4,
+        spacing=6,
+        max_scale=6,
+        show_minor_x_labels=False,
+        truncate_label=-1,
+        truncate_legend=-1,
+        legend_at_bottom=True,
+        legend_box_size=10,
+        show_legend=len(chart.series) > 1,
+        no_data_text="Nothing yet",
+    )
     drawing.x_labels = chart.labels
     drawing.x_labels_major_count = None if chart.lying else min(6, len(chart.labels))
     if chart.lying:
         drawing.x_labels_major = list(chart.labels)
     for name, values in chart.series.items():
-        drawing.add(name, list(values))
+        if any(values):
+            drawing.add(name, list(values))
     root = drawing.render_tree()
     root.attrib.update({"role": "img", "font-family": _FONT, "fill": theme.ink})
     # Lines for numbers only: a line a label says nothing.

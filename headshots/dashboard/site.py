@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from allauth.account.decorators import secure_admin_login
 from allauth.account.utils import get_next_redirect_url
-from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.http import urlencode
 
@@ -32,10 +32,11 @@ class OperatorSite(admin.AdminSite):
             if lacks_second_factor(request):
                 return HttpResponseRedirect(f"{reverse(next_step(request))}?{urlencode({'next': after})}")
             return HttpResponseRedirect(after)
-        answer: HttpResponse = secure_admin_login(super().login)(request, extra_context)
+        login = secure_admin_login(super().login)  # type: ignore[no-untyped-call]
+        answer: HttpResponse = login(request, extra_context)
         return answer
 
-    def index(self, request: HttpRequest, extra_context: dict[str, object] | None = None) -> HttpResponse:
+    def index(self, request: HttpRequest, extra_context: dict[str, object] | None = None) -> TemplateResponse:
         return page.dashboard(request, self.each_context(request) | {"app_list": self.get_app_list(request)})
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
