@@ -116,6 +116,8 @@ def _label(day: date) -> str:
 def draw(chart: Chart, theme: Theme) -> bytes:
     """The SVG, as a file."""
     kind = pygal.HorizontalBar if chart.lying else pygal.StackedBar if chart.stacked else pygal.Bar
+    # Zeros all over are nothing to draw axes for.
+    series = chart.series if any(any(values) for values in chart.series.values()) else {}
     sizes = {"label_font_size": 13, "major_label_font_size": 13, "legend_font_size": 13}
     drawing = kind(
         js=[],
@@ -131,16 +133,17 @@ def draw(chart: Chart, theme: Theme) -> bytes:
         truncate_legend=-1,
         legend_at_bottom=True,
         legend_box_size=10,
-        show_legend=len(chart.series) > 1,
+        show_legend=len(series) > 1,
         no_data_text="Nothing yet",
     )
-    drawing.x_labels = chart.labels
-    drawing.x_labels_major_count = None if chart.lying else min(6, len(chart.labels))
+    labels = list(chart.labels) if series else []
+    drawing.x_labels = labels
     if chart.lying:
-        drawing.x_labels_major = list(chart.labels)
-    for name, values in chart.series.items():
-        if any(values):
-            drawing.add(name, list(values))
+        drawing.x_labels_major = labels
+    else:
+        drawing.x_labels_major_count = min(6, len(labels))
+    for name, values in series.items():
+        drawing.add(name, list(values))
     root = drawing.render_tree()
     root.attrib.update({"role": "img", "font-family": _FONT, "fill": theme.ink})
     # Lines for numbers only: a line a label says nothing.
@@ -154,7 +157,7 @@ def draw(chart: Chart, theme: Theme) -> bytes:
 
 # What reacts to a pointer, and words that only a script would show.
 _DROPPED = frozenset({"style", "script", "defs", "desc", "title"})
-_DROPPED_CLASSES = frozenset({"tooltip", "tooltip-overlay", "text-overlay"})
+_DROPPED_CLASSES = frozenset({"tooltip", "tooltip-overlay"})
 
 
 def _dress(node: Element, theme: Theme, colour: str) -> None:
