@@ -123,6 +123,7 @@ INSTALLED_APPS = [
     # First, so that headshots.accounts can replace its admin.
     "allauth",
     "allauth.account",
+    "allauth.mfa",
     "headshots.accounts",
     "headshots.vault",
     "headshots.shoots",
@@ -132,7 +133,7 @@ INSTALLED_APPS = [
     "headshots.pages",
     "headshots.web",
     "csp",
-    "django.contrib.admin",
+    "headshots.dashboard.admin_config.OperatorAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -155,6 +156,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "headshots.web.error_pages.OwnErrorPages",
+    "headshots.dashboard.visits.CountVisits",
 ]
 
 ROOT_URLCONF = "headshots.urls"
@@ -270,6 +272,7 @@ CELERY_BEAT_SCHEDULE = {
     "mail receipts": {"task": "retention.mail_receipts", "schedule": 600.0, "options": {"expires": 600}},
     "drop old proofs": {"task": "retention.drop_proofs", "schedule": 86_400.0, "options": {"expires": 86_400}},
     "clear sessions": {"task": "accounts.clear_sessions", "schedule": 86_400.0, "options": {"expires": 86_400}},
+    "carry visits over": {"task": "dashboard.carry_visits_over", "schedule": 60.0, "options": {"expires": 60}},
     "close days": {"task": "dashboard.close_days", "schedule": 900.0, "options": {"expires": 900}},
 }
 
@@ -285,6 +288,9 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "shoots:new"
+
+# Whether staff needs a second factor for /admin/.
+HEADSHOTS_STAFF_TWO_FACTOR = env.bool("HEADSHOTS_STAFF_TWO_FACTOR", default=False)
 
 # Mail goes to files below the data folder until the operator names a server; then addresses are verified.
 HEADSHOTS_EMAIL_URL = env.str("HEADSHOTS_EMAIL_URL", default="")
@@ -316,6 +322,9 @@ ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = True
 # The rest keeps allauth's limits; all of them count in the shared cache.
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/300s/key", "reset_password": "20/m/ip,5/h/key", "verify": "20/m/ip"}
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "Headshots"
+MFA_ALLOW_UNVERIFIED_EMAIL = not HEADSHOTS_EMAIL_URL
 ALLAUTH_TRUSTED_PROXY_COUNT = HEADSHOTS_TRUSTED_PROXIES
 
 # Nothing of a person on this disk in clear --------------------------------------------------------------------------

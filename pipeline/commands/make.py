@@ -32,7 +32,7 @@ from pipeline.faces.embed import FaceEmbedder, embedding_distance
 from pipeline.faces.find import FaceFinder
 from pipeline.finish import ENDINGS, MIME, FileFormat, encode, finish, shrink_for_web
 from pipeline.intake import clean_photo, load_pixels
-from pipeline.likeness import ACCEPT_DISTANCE, judge_likeness, likeness_score
+from pipeline.likeness import SAME_PERSON_DISTANCE, judge_likeness, likeness_score
 from pipeline.photo_rules import judge
 from pipeline.shot_list import load_styles, plan_shots, reshoot
 from pipeline.signing import Identity, load_identity, make_test_identity, sign
@@ -201,7 +201,7 @@ def prepare_person(files: Sequence[tuple[Path, bytes]], face: int | None, models
         sources.append(choose_source(path, pixels, check, wanted))
     reference = models.embedder.embed(sources[0].pixels, sources[0].face)
     for (path, _), source in zip(files[1:], sources[1:], strict=True):
-        if embedding_distance(reference, models.embedder.embed(source.pixels, source.face)) > ACCEPT_DISTANCE:
+        if embedding_distance(reference, models.embedder.embed(source.pixels, source.face)) > SAME_PERSON_DISTANCE:
             raise CommandFailed(f"{path}: not the person of {files[0][0]}", REFUSED)
     return Person(models.engine.prepare(sources, size), reference)
 
@@ -258,7 +258,7 @@ def finish_headshot(
     likeness = judge_likeness(seen, person.reference, studio.models.finder, studio.models.embedder)
     if not likeness.accepted or likeness.face is None:
         return None
-    look = look_at(seen, likeness.face)
+    look = look_at(seen, likeness.face.box)
     twin = nearest(look, looks)
     if twin is not None and twin.whole < MIN_DISTANCE:
         return None
@@ -267,7 +267,7 @@ def finish_headshot(
     if seen is picture.pixels:
         files = {file: sign(encode(seen, source, form), MIME[form], source, studio.identity)}
     else:
-        face = likeness.face.scaled(picture.pixels.shape[0] / seen.shape[0])
+        face = likeness.face.box.scaled(picture.pixels.shape[0] / seen.shape[0])
         made = finish(picture.pixels, face, source, studio.identity, form)
         files = {file: made.full, f"profile/{file}": made.profile, f"web/{file}": made.web}
     score = None if likeness.distance is None else likeness_score(likeness.distance)
