@@ -13,6 +13,7 @@ def beat_schedule(*, source_ttl_seconds: int) -> dict[str, dict[str, object]]:
         "mail receipts": _every(600.0, "retention.mail_receipts", expires=600),
         "drop old proofs": _every(86_400.0, "retention.drop_proofs", expires=86_400),
         "clear sessions": _every(86_400.0, "accounts.clear_sessions", expires=86_400),
+        "carry visits over": _every(60.0, "dashboard.carry_visits_over", expires=60),
         "close days": _every(900.0, "dashboard.close_days", expires=900),
     }
 

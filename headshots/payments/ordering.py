@@ -85,7 +85,7 @@ def order_with_money(*, order: Order, owner: User) -> Payment:
 
 
 def buy_credit(*, owner: User) -> Payment:
-    """A payment for a pack whose photos are still to come; the same one while it is open, or when it has just been made.
+    """A payment for a pack whose photos are still to come; the same one while it is open, or when it was just made.
 
     Raises NotForSale, StripeAway, StripeRefused."""
     name = engine.engine_name()

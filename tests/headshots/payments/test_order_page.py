@@ -15,7 +15,7 @@ from tests.factories import make_user
 from tests.fake_stripe import FakeStripe
 from tests.money import deliver, looks, session_of, state
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 
 
 @pytest.fixture(autouse=True)
