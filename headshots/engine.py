@@ -18,7 +18,7 @@ from pipeline.doctor import examine
 from pipeline.engines import DRAWING, OFFERED, EngineName, choose_engine, create_engine
 from pipeline.engines.instantid.options import InstantIDOptions, needed_weights
 from pipeline.errors import Cancelled, DeviceLost, PhotoRefused, PipelineError, Reason
-from pipeline.face_files import crop_face, pack_faces, unpack_faces
+from pipeline.face_files import crop_face, describe_faces, pack_faces, unpack_faces
 from pipeline.shot_list import load_styles, plan_shots
 from pipeline.shot_list import reshoot as _reshoot
 from pipeline.types import (
@@ -71,6 +71,7 @@ __all__ = [
     "capacity",
     "check",
     "clean_upload",
+    "describe_faces",
     "diagnose",
     "draws_new_pictures",
     "engine_name",

@@ -95,12 +95,13 @@ HEADSHOTS_RESULT_RING_DIR = Path(
 SECRET_KEY = env.str("HEADSHOTS_SECRET_KEY", default=secrets.token_urlsafe(50) if DEBUG else "")
 ALLOWED_HOSTS = env.list("HEADSHOTS_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 CSRF_TRUSTED_ORIGINS = env.list("HEADSHOTS_CSRF_TRUSTED_ORIGINS", default=[])
-# Where mails point to. Guessed from the first name that it answers to; without one mails name pages, not addresses.
-_first_host = ALLOWED_HOSTS[0].lstrip(".") if ALLOWED_HOSTS and not DEBUG and "*" not in ALLOWED_HOSTS[0] else ""
-HEADSHOTS_SITE_URL = env.str("HEADSHOTS_SITE_URL", default=f"https://{_first_host}" if _first_host else "").rstrip("/")
+# Where the product is reached, for links in mails. Empty: mails name pages, not addresses.
+HEADSHOTS_PUBLIC_URL = env.str("HEADSHOTS_PUBLIC_URL", default="").rstrip("/")
 # Who runs this (name and postal address) and where misuse is reported: shown on the policy pages.
 HEADSHOTS_OPERATOR = env.str("HEADSHOTS_OPERATOR", default="").strip()
 HEADSHOTS_ABUSE_EMAIL = env.str("HEADSHOTS_ABUSE_EMAIL", default="").strip()
+# Who works for the operator and could see what (a host, a mail service): named on the privacy page, separated by ";".
+HEADSHOTS_PROCESSORS = [name.strip() for name in env.str("HEADSHOTS_PROCESSORS", default="").split(";") if name.strip()]
 # How many proxies of the operator's own stand in front; only then are their forwarding headers believed.
 HEADSHOTS_TRUSTED_PROXIES = _whole("HEADSHOTS_TRUSTED_PROXIES", 0)
 
@@ -254,6 +255,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep orphans": {"task": "retention.sweep_orphans", "schedule": 3600.0, "options": {"expires": 3600}},
     "mail receipts": {"task": "retention.mail_receipts", "schedule": 600.0, "options": {"expires": 600}},
     "drop old proofs": {"task": "retention.drop_proofs", "schedule": 86_400.0, "options": {"expires": 86_400}},
+    "finish deleting accounts": {"task": "rights.finish_leaving", "schedule": 60.0, "options": {"expires": 60}},
     "clear sessions": {"task": "accounts.clear_sessions", "schedule": 86_400.0, "options": {"expires": 86_400}},
     "close days": {"task": "dashboard.close_days", "schedule": 900.0, "options": {"expires": 900}},
 }
