@@ -11,6 +11,8 @@ from pathlib import Path
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from headshots.beat import beat_schedule
+
 env = environ.Env()
 
 
@@ -66,9 +68,25 @@ HEADSHOTS_INSTANTID_CANVAS_PIXELS = _whole("HEADSHOTS_INSTANTID_CANVAS_PIXELS", 
 HEADSHOTS_INSTANTID_MAX_BATCH = _whole("HEADSHOTS_INSTANTID_MAX_BATCH", 10)
 # Which licence the operator holds for weights that are not free for business; shown by `manage.py doctor`.
 HEADSHOTS_LICENCE_STATEMENT = env.str("HEADSHOTS_LICENCE_STATEMENT", default="").strip()
-# Money is earned as soon as Stripe's key is a live one.
+# Money is earned as soon as Stripe's key is a live one. Without a key a laptop sells in its own test checkout.
 HEADSHOTS_STRIPE_SECRET_KEY = env.str("HEADSHOTS_STRIPE_SECRET_KEY", default="").strip()
 HEADSHOTS_LIVE_PAYMENTS = HEADSHOTS_STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
+HEADSHOTS_STRIPE_WEBHOOK_SECRET = env.str("HEADSHOTS_STRIPE_WEBHOOK_SECRET", default="").strip()
+HEADSHOTS_STRIPE_API_URL = env.str("HEADSHOTS_STRIPE_API_URL", default="")  # another one, for tests
+HEADSHOTS_TEST_CHECKOUT = env.bool("HEADSHOTS_TEST_CHECKOUT", default=DEBUG and not HEADSHOTS_STRIPE_SECRET_KEY)
+# What a pack costs, as people write it. Packs of the studio engine, which makes no new pictures, are sold for real
+# money only when told to.
+HEADSHOTS_PRICE = env.str("HEADSHOTS_PRICE", default="19").strip()
+HEADSHOTS_STUDIO_PRICE = env.str("HEADSHOTS_STUDIO_PRICE", default="19").strip()
+HEADSHOTS_CURRENCY = env.str("HEADSHOTS_CURRENCY", default="usd").strip().lower()
+HEADSHOTS_SELL_STUDIO = env.bool("HEADSHOTS_SELL_STUDIO", default=False)
+HEADSHOTS_PROMOTION_CODES = env.bool("HEADSHOTS_PROMOTION_CODES", default=False)
+HEADSHOTS_AUTOMATIC_TAX = env.bool("HEADSHOTS_AUTOMATIC_TAX", default=False)
+# By Stripe's names. Only what pays at once: photos do not wait for a bank.
+HEADSHOTS_PAYMENT_METHODS = env.list("HEADSHOTS_PAYMENT_METHODS", default=["card"])
+HEADSHOTS_REFUND_DAYS = _whole("HEADSHOTS_REFUND_DAYS", 14)
+HEADSHOTS_REDO_DAYS = _whole("HEADSHOTS_REDO_DAYS", 7)
+HEADSHOTS_SECONDS_PER_HEADSHOT = _whole("HEADSHOTS_SECONDS_PER_HEADSHOT", 12)  # until packs made here say better
 # None: the distance that was measured (pipeline.likeness). `inf` opens the gate for tests; elsewhere a check refuses
 # it. Not env.float: that drops every letter.
 _max_distance = env.str("HEADSHOTS_LIKENESS_MAX_DISTANCE", default="")
@@ -88,6 +106,21 @@ HEADSHOTS_SOURCE_RING_DIR = Path(
 HEADSHOTS_RESULT_RING_DIR = Path(
     env.str("HEADSHOTS_RESULT_RING_DIR", default=str(Path(_state_home) / "headshots"))
 ).resolve()
+
+# Or each on a Redis of its own, where more machines than one work: photos' keys on one that keeps and evicts nothing
+# (stated by the operator where the server must not be asked), headshots' keys on one that keeps.
+HEADSHOTS_SOURCE_RING_URL = env.str("HEADSHOTS_SOURCE_RING_URL", default="").strip()
+HEADSHOTS_SOURCE_RING_IS_VOLATILE = env.bool("HEADSHOTS_SOURCE_RING_IS_VOLATILE", default=False)
+HEADSHOTS_RESULT_RING_URL = env.str("HEADSHOTS_RESULT_RING_URL", default="").strip()
+# The operator's word for it, where the system does not tell.
+HEADSHOTS_SWAP_IS_ENCRYPTED = env.bool("HEADSHOTS_SWAP_IS_ENCRYPTED", default=False)
+
+# Ciphertext in a bucket instead of the data folder. Credentials come from where boto3 looks for them itself.
+HEADSHOTS_S3_BUCKET = env.str("HEADSHOTS_S3_BUCKET", default="").strip()
+HEADSHOTS_S3_ENDPOINT = env.str("HEADSHOTS_S3_ENDPOINT", default="").strip()
+HEADSHOTS_S3_REGION = env.str("HEADSHOTS_S3_REGION", default="").strip()
+_s3_prefix = env.str("HEADSHOTS_S3_PREFIX", default="").strip().strip("/")
+HEADSHOTS_S3_PREFIX = f"{_s3_prefix}/" if _s3_prefix else ""
 
 # Where requests come from -----------------------------------------------------------------------------------------
 
@@ -109,16 +142,18 @@ INSTALLED_APPS = [
     # First, so that headshots.accounts can replace its admin.
     "allauth",
     "allauth.account",
+    "allauth.mfa",
     "headshots.accounts",
     "headshots.vault",
     "headshots.shoots",
+    "headshots.payments",
     "headshots.retention",
     "headshots.rights",
     "headshots.dashboard",
     "headshots.pages",
     "headshots.web",
     "csp",
-    "django.contrib.admin",
+    "headshots.dashboard.admin_config.OperatorAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -141,6 +176,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "headshots.web.error_pages.OwnErrorPages",
+    "headshots.dashboard.visits.CountVisits",
 ]
 
 ROOT_URLCONF = "headshots.urls"
@@ -158,6 +194,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "headshots.payments.context.payments",
             ],
         },
     },
@@ -246,19 +283,8 @@ CELERY_TASK_ROUTES = {
     "rights.*": {"queue": "retention"},
 }
 
-_purge_seconds = min(60.0, max(1.0, HEADSHOTS_SOURCE_TTL_SECONDS / 20))
 CELERY_BEAT_SCHEDULE_FILENAME = str(HEADSHOTS_RUN_DIR / "beat-schedule")
-# `expires`: a queue that nobody reads for an hour must not hold a thousand copies of the same reminder.
-CELERY_BEAT_SCHEDULE = {
-    "wake stuck packs": {"task": "shoots.wake_stuck", "schedule": 10.0, "options": {"expires": 30}},
-    "purge what is due": {"task": "retention.purge_due", "schedule": _purge_seconds, "options": {"expires": 300}},
-    "sweep orphans": {"task": "retention.sweep_orphans", "schedule": 3600.0, "options": {"expires": 3600}},
-    "mail receipts": {"task": "retention.mail_receipts", "schedule": 600.0, "options": {"expires": 600}},
-    "drop old proofs": {"task": "retention.drop_proofs", "schedule": 86_400.0, "options": {"expires": 86_400}},
-    "finish deleting accounts": {"task": "rights.finish_leaving", "schedule": 60.0, "options": {"expires": 60}},
-    "clear sessions": {"task": "accounts.clear_sessions", "schedule": 86_400.0, "options": {"expires": 86_400}},
-    "close days": {"task": "dashboard.close_days", "schedule": 900.0, "options": {"expires": 900}},
-}
+CELERY_BEAT_SCHEDULE = beat_schedule(source_ttl_seconds=HEADSHOTS_SOURCE_TTL_SECONDS)
 
 # People -----------------------------------------------------------------------------------------------------------
 
@@ -272,6 +298,9 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "shoots:new"
+
+# Whether staff needs a second factor for /admin/.
+HEADSHOTS_STAFF_TWO_FACTOR = env.bool("HEADSHOTS_STAFF_TWO_FACTOR", default=False)
 
 # Mail goes to files below the data folder until the operator names a server; then addresses are verified.
 HEADSHOTS_EMAIL_URL = env.str("HEADSHOTS_EMAIL_URL", default="")
@@ -303,6 +332,9 @@ ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = True
 # The rest keeps allauth's limits; all of them count in the shared cache.
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/300s/key", "reset_password": "20/m/ip,5/h/key", "verify": "20/m/ip"}
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "Headshots"
+MFA_ALLOW_UNVERIFIED_EMAIL = not HEADSHOTS_EMAIL_URL
 ALLAUTH_TRUSTED_PROXY_COUNT = HEADSHOTS_TRUSTED_PROXIES
 
 # Nothing of a person on this disk in clear --------------------------------------------------------------------------
@@ -338,7 +370,7 @@ CONTENT_SECURITY_POLICY = {
         "img-src": ["'self'", "blob:"],
         "object-src": ["'none'"],
         "base-uri": ["'none'"],
-        "form-action": ["'self'"],
+        "form-action": ["'self'", *(["https://checkout.stripe.com"] if HEADSHOTS_STRIPE_SECRET_KEY else [])],
         "frame-ancestors": ["'none'"],
     }
 }
@@ -379,5 +411,6 @@ LOGGING = {
         # Through our formatter as well; the access log would hold the links of password mails.
         "uvicorn": {"handlers": ["console"], "level": "INFO", "propagate": False},
         "uvicorn.access": {"level": "WARNING"},
+        "stripe": {"level": "WARNING"},
     },
 }

@@ -10,9 +10,8 @@ from django.views.decorators.http import require_safe
 from headshots.retention.models import Receipt
 from headshots.retention.orphans import MAIL_LIFE
 from headshots.shoots.access import shoot_or_404
-from headshots.vault.memory import is_in_memory
 from headshots.vault.models import Blob
-from headshots.vault.rings import Ring, ring_base
+from headshots.vault.rings import Ring, source_keys_are_in_memory
 from headshots.web.durations import days_in_words, in_words
 
 
@@ -23,7 +22,7 @@ def schedule(request: HttpRequest) -> HttpResponse:
     context = {
         "photos_life": in_words(settings.HEADSHOTS_SOURCE_TTL_SECONDS),
         "headshots_life": days_in_words(settings.HEADSHOTS_RESULT_DAYS),
-        "keys_in_memory": is_in_memory(ring_base(Ring.SOURCE)),
+        "keys_in_memory": source_keys_are_in_memory(),
         "mail_files": getattr(settings, "EMAIL_FILE_PATH", None) is not None,
         "mail_life": in_words(int(MAIL_LIFE.total_seconds())),
         "sign_in_life": in_words(settings.SESSION_COOKIE_AGE),
