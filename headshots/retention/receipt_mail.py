@@ -26,7 +26,7 @@ def mail_receipt(receipt: Receipt) -> bool:
     # Claimed first: a crash between the two lines costs the mail, never sends it twice.
     if not Receipt.objects.filter(pk=receipt.pk, mailed_at=None).update(mailed_at=timezone.now()):
         return True
-    context = {"receipt": receipt, "proofs": receipt.destructions.all(), "site_url": settings.HEADSHOTS_PUBLIC_URL}
+    context = {"receipt": receipt, "proofs": receipt.destructions.all(), "site_url": settings.HEADSHOTS_SITE_URL}
     # The account is there until this mail has left; whoever reads it has none.
     title = "Your account is deleted" if receipt.kind == Receipt.Kind.ACCOUNT else receipt.title
     text = render_to_string("retention/mail/receipt.txt", context)

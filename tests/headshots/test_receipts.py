@@ -278,7 +278,7 @@ def test_the_purge_sends_it_on_its_way_by_its_id_on_the_queue_that_may_wait(
 
 
 def test_a_mail_leads_to_the_page_where_the_site_has_an_address(receipt: Receipt, settings: LazySettings) -> None:
-    settings.HEADSHOTS_PUBLIC_URL = "https://headshots.example.org"
+    settings.HEADSHOTS_SITE_URL = "https://headshots.example.org"
 
     mail_receipt(receipt)
 
