@@ -63,8 +63,8 @@ def begin_leaving(*, owner: User, receipt_id: UUID) -> Receipt | None:
     for shoot in Shoot.objects.filter(owner=person):
         begin_purge(shoot, actor=Event.Actor.PERSON, everything=True)
     # All of them before the first file: a store that is away must keep no picture readable.
-    for pack in Pack.objects.filter(shoot__owner=person).exclude(state=Pack.State.FORGOTTEN):
-        vault.destroy_key(ring="result", key_id=pack.pk)
+    packs = Pack.objects.filter(shoot__owner=person).exclude(state=Pack.State.FORGOTTEN)
+    vault.destroy_keys(ring="result", key_ids=packs.values_list("pk", flat=True))
     return receipt
 
 

@@ -195,7 +195,7 @@ def test_a_picture_that_dies_during_the_export_is_named_and_the_rest_is_whole(
 
     def stream(blob: Blob) -> object:
         if blob.pk == doomed.pk:
-            vault.blob_store().delete(blob.pk)
+            vault.blob_store().delete([vault.name_of(blob)])
         return real(blob)
 
     monkeypatch.setattr(vault, "stream_blob", stream)
