@@ -35,11 +35,13 @@ XMP_SOURCE = re.compile(rb"DigitalSourceType[^>\"]*[>\"]\s*" + re.escape(SOURCE_
 
 @dataclass(frozen=True)
 class FinishedFiles:
-    """One headshot as it is handed out: full size (signed), a square for profiles and a small one for the web."""
+    """One headshot as it is handed out: full size (signed), a square for profiles and a small one for the web.
+
+    A small headshot has its full size alone."""
 
     full: bytes = field(repr=False)
-    profile: bytes = field(repr=False)
-    web: bytes = field(repr=False)
+    profile: bytes | None = field(repr=False, default=None)
+    web: bytes | None = field(repr=False, default=None)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """An engine for tests: deterministic, milliseconds a picture, and it still shows the person."""
 
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -7,7 +8,18 @@ import numpy as np
 from PIL import Image
 
 from pipeline.errors import FaceNotFound
-from pipeline.types import DigitalSource, Job, Picture, Pixels, Progress, Size, SourcePhoto, Subject, ignore_progress
+from pipeline.types import (
+    PREVIEW,
+    DigitalSource,
+    Job,
+    Picture,
+    Pixels,
+    Progress,
+    Size,
+    SourcePhoto,
+    Subject,
+    ignore_progress,
+)
 
 # The crop's height in face heights: hair and chin are in, neighbours are not.
 CROP_FACES = 2.2
@@ -36,6 +48,23 @@ class FakeEngine:
         if not photos:
             raise FaceNotFound("no photo of the person")
         return FakeSubject(self.name, size, tuple(crop_to_face(photo, size) for photo in photos))
+
+    def worth_keeping(self, size: Size) -> bool:
+        """As if larger ones than a preview had taken minutes, or smaller ones."""
+        return size != PREVIEW
+
+    def freeze(self, subject: Subject) -> bytes:
+        """The crops as npz. Raises ValueError for a subject of another engine."""
+        if not isinstance(subject, FakeSubject):
+            raise ValueError(f"prepared by {subject.engine}, not by {self.name}")
+        out = io.BytesIO()
+        np.savez(out, *subject.crops)
+        return out.getvalue()
+
+    def thaw(self, data: bytes, size: Size) -> FakeSubject:
+        """The subject that was frozen. Raises ValueError for what is none."""
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            return FakeSubject(self.name, size, tuple(np.asarray(arrays[name], np.uint8) for name in arrays))
 
     def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
         """One picture a job, in order. Raises ValueError for a subject of another engine or size."""
