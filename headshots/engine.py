@@ -3,7 +3,6 @@
 Everything heavy is imported where it is used: the web process loads no model and no image library but Pillow.
 """
 
-import io
 import logging
 import threading
 from collections.abc import Iterator, Sequence
@@ -12,27 +11,24 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-import numpy as np
 from django.conf import settings
 
 from pipeline import intake, photo_rules
 from pipeline.doctor import examine
 from pipeline.engines import OFFERED, EngineName, choose_engine, create_engine
 from pipeline.engines.instantid.options import InstantIDOptions, needed_weights
-from pipeline.errors import Cancelled, DeviceLost, PhotoRefused, PipelineError, Reason
+from pipeline.errors import Cancelled, DeviceLost, PhotoRefused, PipelineError, Reason, SigningFailed, WeightsError
+from pipeline.face_files import crop_face, pack_faces, unpack_faces
 from pipeline.shot_list import load_styles, plan_shots
 from pipeline.shot_list import reshoot as _reshoot
 from pipeline.types import (
     PREVIEW,
-    Box,
     Embedding,
     Engine,
-    Face,
     Framing,
     Job,
     Light,
     Measurements,
-    PhotoCheck,
     Progress,
     Shot,
     Size,
@@ -83,7 +79,6 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-_CROP_PX = 192
 # A decoder may take 1.5 GB: the third upload at the same moment waits its turn.
 _decoding = threading.BoundedSemaphore(2)
 
@@ -164,13 +159,13 @@ def check(photo: bytes) -> CheckedPhoto:
 
     pixels = intake.load_pixels(photo)
     found = check_photo(pixels, _finder())
-    crops = [_crop(photo, face.box) for face in found.faces] if found.verdict.status == "choose_face" else []
+    crops = [crop_face(photo, face.box) for face in found.faces] if found.verdict.status == "choose_face" else []
     return CheckedPhoto(
         status=found.verdict.status.value,
         reasons=[reason.value for reason in found.verdict.reasons],
         face=found.verdict.face,
         measurements=[asdict(face) for face in found.measurements],
-        faces=_pack_faces(found),
+        faces=pack_faces(found.faces),
         crops=crops,
     )
 
@@ -350,41 +345,6 @@ def _embedder() -> "FaceEmbedder":
 
 
 def _source(stored: StoredPhoto) -> SourcePhoto:
-    faces = _unpack_faces(stored.faces)
+    faces = unpack_faces(stored.faces)
     bystanders = tuple(face for index, face in enumerate(faces) if index != stored.chosen)
     return SourcePhoto(intake.load_pixels(stored.photo), faces[stored.chosen], bystanders)
-
-
-def _pack_faces(found: PhotoCheck) -> bytes:
-    """npz of boxes (n, 4), scores (n,) and meshes (n, 468, 3), all float32."""
-    out = io.BytesIO()
-    boxes = [(face.box.left, face.box.top, face.box.right, face.box.bottom) for face in found.faces]
-    np.savez(
-        out,
-        boxes=np.array(boxes, np.float32).reshape(-1, 4),
-        scores=np.array([face.score for face in found.faces], np.float32),
-        meshes=np.array([face.mesh for face in found.faces], np.float32).reshape(-1, 468, 3),
-    )
-    return out.getvalue()
-
-
-def _unpack_faces(data: bytes) -> list[Face]:
-    arrays = np.load(io.BytesIO(data), allow_pickle=False)
-    return [
-        Face(Box(*(float(edge) for edge in box)), float(score), mesh)
-        for box, score, mesh in zip(arrays["boxes"], arrays["scores"], arrays["meshes"], strict=True)
-    ]
-
-
-def _crop(photo: bytes, box: Box) -> bytes:
-    """A square JPEG of the face with some room around it, metadata-free."""
-    from PIL import Image
-
-    side = max(box.width, box.height) * 1.6
-    x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
-    with Image.open(io.BytesIO(photo)) as image:
-        corners = (round(x - side / 2), round(y - side / 2), round(x + side / 2), round(y + side / 2))
-        crop = image.crop(corners).resize((_CROP_PX, _CROP_PX), Image.Resampling.LANCZOS)
-    out = io.BytesIO()
-    crop.save(out, "JPEG", quality=88)
-    return out.getvalue()

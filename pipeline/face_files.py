@@ -1,0 +1,48 @@
+"""The faces of a photo as bytes: what was found of them, and small pictures to choose from. Private like the photo."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.types import Box, Face
+
+CROP_PX = 192
+# So many times the face's longer side: enough hair and shoulders to know oneself by.
+CROP_FACES = 1.6
+
+
+def pack_faces(faces: Sequence[Face]) -> bytes:
+    """npz of boxes (n, 4), scores (n,) and meshes (n, 468, 3), all float32."""
+    out = io.BytesIO()
+    boxes = [(face.box.left, face.box.top, face.box.right, face.box.bottom) for face in faces]
+    np.savez(
+        out,
+        boxes=np.array(boxes, np.float32).reshape(-1, 4),
+        scores=np.array([face.score for face in faces], np.float32),
+        meshes=np.array([face.mesh for face in faces], np.float32).reshape(-1, 468, 3),
+    )
+    return out.getvalue()
+
+
+def unpack_faces(data: bytes) -> list[Face]:
+    """The faces that were packed, in their order."""
+    arrays = np.load(io.BytesIO(data), allow_pickle=False)
+    return [
+        Face(Box(*(float(edge) for edge in box)), float(score), mesh)
+        for box, score, mesh in zip(arrays["boxes"], arrays["scores"], arrays["meshes"], strict=True)
+    ]
+
+
+def crop_face(photo: bytes, box: Box) -> bytes:
+    """A square JPEG of the face with some room around it, metadata-free. photo: a cleaned one; box: in its pixels."""
+    from PIL import Image
+
+    side = max(box.width, box.height) * CROP_FACES
+    x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
+    with Image.open(io.BytesIO(photo)) as image:
+        corners = (round(x - side / 2), round(y - side / 2), round(x + side / 2), round(y + side / 2))
+        crop = image.crop(corners).resize((CROP_PX, CROP_PX), Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    crop.save(out, "JPEG", quality=88)
+    return out.getvalue()
