@@ -233,6 +233,7 @@ CELERY_BEAT_SCHEDULE = {
     "wake stuck packs": {"task": "shoots.wake_stuck", "schedule": 10.0, "options": {"expires": 30}},
     "purge what is due": {"task": "retention.purge_due", "schedule": _purge_seconds, "options": {"expires": 300}},
     "sweep orphans": {"task": "retention.sweep_orphans", "schedule": 3600.0, "options": {"expires": 3600}},
+    "close days": {"task": "dashboard.close_days", "schedule": 900.0, "options": {"expires": 900}},
 }
 
 # People -----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from headshots import heart
 from headshots.retention.journal import truncate_journal
-from headshots.retention.services import forget_pack, purge_shoot
+from headshots.retention.services import forget_pack, purge_delivered, purge_shoot
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Pack, Shoot
 from headshots.vault import services as vault
@@ -40,6 +40,7 @@ def purge_due() -> Purged:
     What fails is logged and counted, and does not keep the rest from going."""
     purged = Purged(keys=vault.sweep_expired_keys())
     _each(due_shoots(), lambda shoot: begin_purge(shoot, everything=shoot.owner_id is None), purged)
+    _each(delivered_shoots(), lambda shoot: purge_delivered(shoot=shoot), purged)
     _each(_shoots_without_key(), begin_purge, purged)
     purged.shoots = _each(
         Shoot.objects.filter(state=Shoot.State.PURGING), lambda shoot: purge_shoot(shoot=shoot), purged
@@ -55,6 +56,15 @@ def due_shoots() -> QuerySet[Shoot]:
     """Shoots whose photos have to go; a guest's, which no account can open, loses everything at that time."""
     unclaimed = Q(owner=None, purge_everything=False)
     return Shoot.objects.filter(Q(state=Shoot.State.OPEN) | unclaimed, delete_after__lte=timezone.now())
+
+
+def delivered_shoots() -> QuerySet[Shoot]:
+    """Open shoots with a premium pack that was delivered since the oldest of them began.
+
+    Usually the delivery itself ends them; here are those whose message was lost, or whose last pack ended later."""
+    since = timezone.now() - timedelta(seconds=settings.HEADSHOTS_SOURCE_TTL_SECONDS)
+    delivered = Pack.objects.filter(kind=Pack.Kind.PREMIUM, state=Pack.State.DELIVERED, delivered_at__gte=since)
+    return Shoot.objects.filter(pk__in=delivered.values("shoot_id"), state=Shoot.State.OPEN, keep_photos=False)
 
 
 def expired_packs() -> QuerySet[Pack]:

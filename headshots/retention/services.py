@@ -9,7 +9,7 @@ import time
 
 from django.db import transaction
 
-from headshots.shoots.lifecycle import advance, end_purge
+from headshots.shoots.lifecycle import advance, begin_purge, end_purge
 from headshots.shoots.models import Event, Headshot, Pack, Photo, Shoot
 from headshots.vault import services as vault
 
@@ -59,6 +59,18 @@ def forget_pack(*, pack: Pack, actor: str = Event.Actor.SYSTEM) -> bool:
     if forgotten:
         log.info("pack %s: forgotten, %d blobs", pack.pk, blobs)
     return forgotten
+
+
+def purge_delivered(*, shoot: Shoot) -> bool:
+    """Close a shoot whose premium pack is delivered; whether this call did. Its photos have served their purpose,
+    unless another pack is still to be made of them or the person asked to keep them."""
+    with transaction.atomic():
+        # Locked against an order that comes at this moment.
+        done = Shoot.objects.select_for_update().filter(pk=shoot.pk, state=Shoot.State.OPEN, keep_photos=False)
+        if not done.exists() or shoot.packs.filter(state__in=Pack.LIVE).exists():
+            return False
+        delivered = shoot.packs.filter(kind=Pack.Kind.PREMIUM, state=Pack.State.DELIVERED)
+        return delivered.exists() and begin_purge(shoot)
 
 
 def _unfinished(shoot: Shoot) -> bool:

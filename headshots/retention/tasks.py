@@ -5,13 +5,18 @@ from uuid import UUID
 from celery import shared_task
 
 from headshots.retention import due, journal, orphans, services
-from headshots.shoots.models import Shoot
+from headshots.shoots.models import Pack, Shoot
 
 
 @shared_task(name="retention.purge_shoot")
 def purge_shoot(shoot_id: str) -> None:
     services.purge_shoot(shoot=Shoot.objects.get(pk=UUID(shoot_id)))
     journal.truncate_journal()
+
+
+@shared_task(name="retention.purge_delivered")
+def purge_delivered(pack_id: str) -> None:
+    services.purge_delivered(shoot=Pack.objects.select_related("shoot").get(pk=UUID(pack_id)).shoot)
 
 
 @shared_task(name="retention.purge_due")

@@ -24,7 +24,7 @@ class ShootAdmin(_ReadOnly):
     list_display = ["id", "state", "created_at", "delete_after", "purged_at"]
     list_filter = ["state", "created_at"]
     search_fields = ["id"]
-    fields = ["id", "owner", "state", "purge_everything", "created_at", "delete_after", "purged_at"]
+    fields = ["id", "owner", "state", "purge_everything", "keep_photos", "created_at", "delete_after", "purged_at"]
 
 
 @admin.register(Consent)
@@ -55,7 +55,7 @@ class HeadshotAdmin(_ReadOnly):
 
 @admin.register(Event)
 class EventAdmin(_ReadOnly):
-    list_display = ["at", "name", "actor", "shoot_id", "pack_id", "numbers"]
+    list_display = ["at", "name", "actor", "shoot_id", "pack_id", "codes", "numbers"]
     list_filter = ["name", "actor"]
     search_fields = ["shoot_id", "pack_id"]
 

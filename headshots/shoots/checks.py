@@ -44,7 +44,7 @@ def check_photo(*, photo: Photo) -> None:
             for index, crop in enumerate(checked.crops):
                 blob = vault.write_blob(ring="source", key_id=photo.shoot_id, kind="face_crop", data=crop)
                 FaceCrop.objects.create(photo=photo, index=index, blob=blob)
-            record(f"photo.{checked.status}", shoot_id=photo.shoot_id)
+            record(f"photo.{checked.status}", shoot_id=photo.shoot_id, codes={"reasons": checked.reasons})
     except KeyGone:
         begin_purge(photo.shoot)
         return
@@ -62,7 +62,7 @@ def choose_face(*, photo: Photo, index: int) -> bool:
         )
         if not moved:
             return False
-        record(f"photo.{status}", shoot_id=photo.shoot_id, actor=Event.Actor.PERSON)
+        record(f"photo.{status}", shoot_id=photo.shoot_id, actor=Event.Actor.PERSON, codes={"reasons": reasons})
         # Not here: whether several photos show one person takes a model, and this is the web process.
         send_on_commit("shoots.settle", str(photo.shoot_id))
     return True
@@ -110,15 +110,15 @@ def _refuse_strangers(usable: list[Photo]) -> None:
         begin_purge(usable[0].shoot)
         return
     for index in others:
-        photo = usable[index]
+        photo, reasons = usable[index], [engine.Reason.NOT_SAME_PERSON.value]
         refused = Photo.objects.filter(pk=photo.pk, state__in=Photo.USABLE).update(
-            state=Photo.State.REFUSED, reasons=[engine.Reason.NOT_SAME_PERSON.value]
+            state=Photo.State.REFUSED, reasons=reasons
         )
         if refused:
-            record("photo.refused", shoot_id=photo.shoot_id)
+            record("photo.refused", shoot_id=photo.shoot_id, codes={"reasons": reasons})
 
 
 def _settle(photo: Photo, *, state: str, reasons: list[str]) -> None:
     Photo.objects.filter(pk=photo.pk, state=Photo.State.UPLOADED).update(state=state, reasons=reasons)
-    record(f"photo.{state}", shoot_id=photo.shoot_id)
+    record(f"photo.{state}", shoot_id=photo.shoot_id, codes={"reasons": reasons})
     settle(shoot=photo.shoot)

@@ -8,6 +8,7 @@ from django.core.files.uploadedfile import UploadedFile
 
 from headshots import engine
 from headshots.accounts.models import User
+from headshots.shoots.consent import current
 from headshots.shoots.models import Shoot
 
 _WORDS = {
@@ -43,18 +44,36 @@ class _PhotosField(forms.FileField):
         return photos
 
 
+class _AgreedField(forms.Field):
+    """A checkbox whose value is the version of the text that stood beside it; a plain "on" agrees to today's.
+
+    Cleans to today's version: whoever ticked the box beside an older text is asked to read the new one."""
+
+    # Not Django's checkbox, which knows yes and no only.
+    widget = forms.TextInput
+
+    def __init__(self, text: str, please: str) -> None:
+        super().__init__(error_messages={"required": please})
+        self.text = text
+
+    def clean(self, value: object) -> str:
+        now = current(self.text).version
+        if value in (None, False, "", "false"):
+            raise forms.ValidationError(self.error_messages["required"], code="required")
+        if value not in (True, "on", now):
+            words = "This text has changed since you opened the page. Please read it once more, then tick the box."
+            raise forms.ValidationError(words, code="changed")
+        return now
+
+
 class NewShootForm(forms.Form):
     """Photos and the two consents, each of its own."""
 
     photos = _PhotosField()
-    consent = forms.BooleanField(
-        error_messages={"required": "We may only look at your photos with your consent: please tick this box."}
-    )
+    consent = _AgreedField("consent", please="We may only look at your photos with your consent: please tick this box.")
     # Which showing of the form this is; says nothing about anybody.
     submission = forms.UUIDField(required=False, widget=forms.HiddenInput)
-    is_me = forms.BooleanField(
-        error_messages={"required": "Please confirm that the photos show you and that you are 18 or older."}
-    )
+    is_me = _AgreedField("is_me", please="Please confirm that the photos show you and that you are 18 or older.")
 
     def earlier_shoot(self, owner: User) -> Shoot | None:
         """The shoot that this showing of the form has made already."""

@@ -4,6 +4,7 @@ Tasks are named, not imported: the rooms above this one (payments, retention) ha
 theirs in here without this one knowing them.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
@@ -32,7 +33,10 @@ MOVES: dict[str, frozenset[str]] = {
 }
 
 # State entered -> names of the tasks it starts, each with the pack's id.
-STARTS: dict[str, tuple[str, ...]] = {_State.QUEUED: ("shoots.render_pack",)}
+STARTS: dict[str, tuple[str, ...]] = {
+    _State.QUEUED: ("shoots.render_pack",),
+    _State.DELIVERED: ("retention.purge_delivered",),
+}
 
 
 def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str = "") -> bool:
@@ -41,18 +45,21 @@ def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str
     Works on the database's state, not on the one in `pack`; `pack` is refreshed when moved."""
     now = timezone.now()
     with transaction.atomic():
-        current = Pack.objects.values_list("state", flat=True).get(pk=pack.pk)
+        current, queued_at = Pack.objects.values_list("state", "queued_at").get(pk=pack.pk)
         if to not in MOVES[current]:
             return False
         changes: dict[str, object] = {"state": to, "reason": reason}
+        numbers: dict[str, float] = {}
         if to == _State.QUEUED:
             changes["queued_at"] = now
         elif to == _State.DELIVERED:
             changes["delivered_at"] = now
             changes["expires_at"] = now + timedelta(days=settings.HEADSHOTS_RESULT_DAYS)
+            # A premium pack is queued the moment it is paid for.
+            numbers = {"pictures": pack.total, "seconds": round((now - queued_at).total_seconds()) if queued_at else 0}
         if not Pack.objects.filter(pk=pack.pk, state=current).update(**changes):
             return False
-        record(f"pack.{to}", shoot_id=pack.shoot_id, pack_id=pack.pk, actor=actor)
+        record_pack(pack, to, actor=actor, reason=reason, numbers=numbers)
         start_tasks(to, pack.pk)
     pack.refresh_from_db()
     return True
@@ -109,7 +116,24 @@ def record(
     shoot_id: UUID,
     pack_id: UUID | None = None,
     actor: str = Event.Actor.SYSTEM,
-    numbers: dict[str, float] | None = None,
+    codes: Mapping[str, str | list[str]] | None = None,
+    numbers: Mapping[str, float] | None = None,
 ) -> None:
-    """Write one event. `numbers` are counts and durations, never words about a person."""
-    Event.objects.create(name=name, shoot_id=shoot_id, pack_id=pack_id, actor=actor, numbers=numbers or {})
+    """Write one event. `codes` are words of the product's own lists (kind, engine, worker, reason, reasons), `numbers`
+    counts and durations; neither says anything about a person."""
+    Event.objects.create(
+        name=name, shoot_id=shoot_id, pack_id=pack_id, actor=actor, codes=codes or {}, numbers=numbers or {}
+    )
+
+
+def record_pack(
+    pack: Pack,
+    what: str,
+    *,
+    actor: str = Event.Actor.SYSTEM,
+    reason: str = "",
+    numbers: Mapping[str, float] | None = None,
+) -> None:
+    """Write `pack.<what>` with the pack's kind and engine, so that figures outlive the pack's row."""
+    codes = {"kind": pack.kind, "engine": pack.engine, **({"reason": reason} if reason else {})}
+    record(f"pack.{what}", shoot_id=pack.shoot_id, pack_id=pack.pk, actor=actor, codes=codes, numbers=numbers)

@@ -29,6 +29,8 @@ class Shoot(models.Model):
     state = models.CharField(max_length=8, choices=State.choices, default=State.OPEN)
     # Asked for by the person: the finished headshots go too, not only the photos.
     purge_everything = models.BooleanField(default=False)
+    # Asked for at the order: the photos stay until `delete_after` for another pack, not only until the delivery.
+    keep_photos = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     delete_after = models.DateTimeField()
     purged_at = models.DateTimeField(null=True, blank=True)
@@ -173,7 +175,12 @@ class Pack(models.Model):
 
     class Meta:
         ordering = ["created_at"]
-        indexes = [models.Index(fields=["state", "queued_at"]), models.Index(fields=["state", "expires_at"])]
+        indexes = [
+            models.Index(fields=["state", "queued_at"]),
+            models.Index(fields=["state", "expires_at"]),
+            models.Index(fields=["state", "delivered_at"]),
+            models.Index(fields=["kind", "state"], name="pack_by_kind_and_state"),
+        ]
         constraints = [
             # Two workers finish checking at once: the second preview is refused by the database.
             models.UniqueConstraint(
@@ -247,11 +254,13 @@ class Event(models.Model):
     pack_id = models.UUIDField(null=True, blank=True)
     name = models.CharField(max_length=40)
     actor = models.CharField(max_length=8, choices=Actor.choices, default=Actor.SYSTEM)
+    # By their subject: kind, engine, worker, reason, or several reasons in a list.
+    codes = models.JSONField(default=dict, blank=True)
     numbers = models.JSONField(default=dict, blank=True)
 
     class Meta:
         ordering = ["at", "id"]
-        indexes = [models.Index(fields=["name", "at"])]
+        indexes = [models.Index(fields=["name", "at"]), models.Index(fields=["at"], name="event_by_time")]
 
     def __str__(self) -> str:
         return self.name

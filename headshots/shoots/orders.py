@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from headshots import engine
-from headshots.shoots.lifecycle import record, start_tasks
+from headshots.shoots.lifecycle import record_pack, start_tasks
 from headshots.shoots.models import Headshot, Pack, Photo, Shoot, Style
 from headshots.vault import services as vault
 
@@ -82,7 +82,7 @@ def _is_open(shoot: Shoot) -> bool:
 def _store(pack: Pack, rows: Sequence[Headshot]) -> None:
     pack.save(force_insert=True)
     Headshot.objects.bulk_create(rows)
-    record(f"pack.{pack.state}", shoot_id=pack.shoot_id, pack_id=pack.pk)
+    record_pack(pack, pack.state)
     start_tasks(pack.state, pack.pk)
     vault.create_key(ring="result", key_id=pack.pk)
 

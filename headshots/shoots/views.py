@@ -15,10 +15,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from headshots.accounts.models import User
 from headshots.shoots import checks
 from headshots.shoots.access import shoot_or_404
-from headshots.shoots.consent import current
+from headshots.shoots.consent import Changes, changes_since, current
 from headshots.shoots.forms import NewShootForm
 from headshots.shoots.lifecycle import begin_purge
-from headshots.shoots.models import Event, FaceCrop, Headshot, Pack, Photo, Shoot
+from headshots.shoots.models import Consent, Event, FaceCrop, Headshot, Pack, Photo, Shoot
 from headshots.shoots.uploads import NoPreviewsLeft, open_shoot, previews_left
 from headshots.vault import services as vault
 from headshots.vault.errors import VaultError
@@ -59,6 +59,7 @@ def new(request: HttpRequest) -> HttpResponse:
         "max_photo_bytes": settings.HEADSHOTS_MAX_PHOTO_BYTES,
         "consent_text": current("consent"),
         "is_me_text": current("is_me"),
+        "consent_changes": _consent_changes(owner),
     }
     return render(request, "shoots/new.html", context, status=429 if sent and not left else status)
 
@@ -158,6 +159,12 @@ def _picture(blob: Blob) -> HttpResponse:
     except VaultError:
         # Forgotten between the row and the key: for whoever asks it is gone.
         raise Http404 from None
+
+
+def _consent_changes(owner: User) -> Changes | None:
+    """What is new in the consent's text for somebody whose last one was to an older version."""
+    last = Consent.objects.filter(shoot__owner=owner).order_by("-given_at").first()
+    return changes_since("consent", last.consent_version) if last else None
 
 
 def _no_store(response: HttpResponse) -> HttpResponse:

@@ -16,7 +16,11 @@ class Blob(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        indexes = [models.Index(fields=["ring", "key_id"], name="blob_by_key")]
+        indexes = [
+            models.Index(fields=["ring", "key_id"], name="blob_by_key"),
+            # The oldest of a ring and the bytes in it are found without the rows.
+            models.Index(fields=["ring", "created_at", "size"], name="blob_by_age"),
+        ]
         constraints = [models.CheckConstraint(condition=models.Q(ring__in=Ring.values), name="blob_ring_is_known")]
 
     def __str__(self) -> str:

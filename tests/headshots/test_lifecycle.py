@@ -1,4 +1,7 @@
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from headshots.shoots.lifecycle import MOVES, advance, begin_purge
 from headshots.shoots.models import Event, Pack, Shoot
@@ -59,6 +62,25 @@ def test_delivery_says_when_the_headshots_will_be_forgotten(settings) -> None:
     assert pack.delivered_at is not None
     assert pack.expires_at is not None
     assert (pack.expires_at - pack.delivered_at).days == 7
+
+
+def test_the_event_of_a_delivery_says_which_pack_it_was_and_how_long_it_took() -> None:
+    pack = make_pack(Pack.State.AWAITING_PAYMENT)
+    advance(pack, Pack.State.QUEUED)
+    Pack.objects.update(queued_at=timezone.now() - timedelta(seconds=90))
+    advance(pack, Pack.State.RENDERING)
+
+    advance(pack, Pack.State.DELIVERED)
+
+    event = Event.objects.get(name="pack.delivered")
+    assert event.codes == {"kind": "preview", "engine": "fake"}
+    assert event.numbers == {"pictures": 4, "seconds": 90}
+
+
+def test_the_event_of_a_failure_says_why() -> None:
+    advance(make_pack(Pack.State.RENDERING), Pack.State.FAILED, reason="not_alike")
+
+    assert Event.objects.get(name="pack.failed").codes["reason"] == "not_alike"
 
 
 def test_a_shoot_is_closed_once_and_everything_may_be_asked_for_later() -> None:

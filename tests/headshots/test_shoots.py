@@ -18,7 +18,7 @@ from django.utils import timezone
 from headshots.accounts.models import User
 from headshots.engine import clean_upload
 from headshots.shoots import checks, rendering, waking
-from headshots.shoots.models import Consent, Pack, Photo, Shoot
+from headshots.shoots.models import Consent, Event, Pack, Photo, Shoot
 from headshots.shoots.uploads import NoPreviewsLeft, previews_left
 from headshots.vault.models import Blob
 from headshots.vault.services import key_exists, read_blob
@@ -250,6 +250,7 @@ def test_a_photo_of_somebody_else_is_refused_and_the_others_are_used(person: Use
 
     reasons = list(shoot.photos.values_list("state", "reasons"))
     assert reasons == [("accepted", []), ("refused", ["not_same_person"]), ("accepted", [])]
+    assert Event.objects.get(name="photo.refused").codes == {"reasons": ["not_same_person"]}
     assert "does not look like the person in your other photos" in browser.get(f"/shoots/{shoot.pk}/").content.decode()
     assert Pack.objects.get().kind == "preview"
 

@@ -1,0 +1,110 @@
+"""The operator's figures of a range of days, in two queries however long the range is."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
+
+from django.db import transaction
+from django.db.models import Min
+from django.utils import timezone
+
+from headshots.dashboard.counting import COUNTED, RULES, Codes, Counts, Numbers, count_events, percentile, split
+from headshots.dashboard.models import DayFigures
+from headshots.shoots.models import Event
+
+# A transaction that began before midnight may still write an event of the day before.
+_SETTLED_AFTER = timedelta(minutes=10)
+LONGEST_DAYS = 366
+
+
+@dataclass(frozen=True)
+class Range:
+    """Days of UTC, both ends included."""
+
+    first: date
+    last: date
+
+    def __post_init__(self) -> None:
+        if not 0 < self.days <= LONGEST_DAYS:
+            raise ValueError(f"a range holds 1 to {LONGEST_DAYS} days")
+
+    @classmethod
+    def until_today(cls, days: int) -> "Range":
+        today = timezone.now().astimezone(UTC).date()
+        return cls(today - timedelta(days=days - 1), today)
+
+    @property
+    def days(self) -> int:
+        return (self.last - self.first).days + 1
+
+    def __iter__(self) -> Iterator[date]:
+        return (self.first + timedelta(days=number) for number in range(self.days))
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What was counted on each day of a range."""
+
+    days: Range
+    by_day: dict[date, Counts]
+
+    @cached_property
+    def total(self) -> Counts:
+        total: Counts = Counter()
+        for counts in self.by_day.values():
+            total.update(counts)
+        return total
+
+    def series(self, key: str) -> list[int]:
+        """This number on each day."""
+        return [self.by_day[day][key] for day in self.days]
+
+    def delivery_seconds(self, kind: str, percent: int) -> int | None:
+        """Seconds from order to delivery that so many percent of these packs did not exceed."""
+        histogram = {int(seconds): packs for seconds, packs in split(self.total, f"delivery|{kind}").items()}
+        return percentile(histogram, percent)
+
+
+def figures_of(days: Range) -> Figures:
+    """Days that are over come out of their rows, the others out of their events."""
+    closed = DayFigures.objects.filter(rules=RULES, day__range=(days.first, days.last))
+    by_day: dict[date, Counts] = {row.day: Counter(row.counts) for row in closed}
+    running = [day for day in days if day not in by_day]
+    if running:
+        by_day |= _count_days(running)
+    return Figures(days, by_day)
+
+
+def close_days() -> int:
+    """Count the days that are over and were not counted yet; how many. Safe to run twice and at once."""
+    settled = (timezone.now() - _SETTLED_AFTER).astimezone(UTC).date()
+    first = Event.objects.aggregate(first=Min("at"))["first"]
+    if first is None:
+        return 0
+    known = set(DayFigures.objects.filter(rules=RULES).values_list("day", flat=True))
+    closed, day = 0, first.astimezone(UTC).date()
+    while day < settled:
+        if day not in known:
+            with transaction.atomic():
+                counts = _count_days([day])[day]
+                DayFigures.objects.update_or_create(day=day, defaults={"rules": RULES, "counts": counts})
+            closed += 1
+        day += timedelta(days=1)
+    return closed
+
+
+def _count_days(days: list[date]) -> dict[date, Counts]:
+    events: dict[date, list[tuple[str, Codes, Numbers]]] = {day: [] for day in days}
+    rows = Event.objects.filter(name__in=COUNTED, at__gte=_midnight(days[0]), at__lt=_midnight(days[-1], after=True))
+    for name, at, codes, numbers in rows.order_by().values_list("name", "at", "codes", "numbers").iterator():
+        of_day = events.get(at.astimezone(UTC).date())
+        if of_day is not None:
+            of_day.append((name, codes, numbers))
+    return {day: count_events(rows) for day, rows in events.items()}
+
+
+def _midnight(day: date, *, after: bool = False) -> datetime:
+    """When this day begins, or ends."""
+    return datetime.combine(day + timedelta(days=after), time(), UTC)
