@@ -59,6 +59,11 @@ HEADSHOTS_INSTANTID_TRICKS = env.list("HEADSHOTS_INSTANTID_TRICKS", default=[])
 HEADSHOTS_INSTANTID_STEPS = _whole("HEADSHOTS_INSTANTID_STEPS", 30)
 HEADSHOTS_INSTANTID_CANVAS_PIXELS = _whole("HEADSHOTS_INSTANTID_CANVAS_PIXELS", 896 * 1152)
 HEADSHOTS_INSTANTID_MAX_BATCH = _whole("HEADSHOTS_INSTANTID_MAX_BATCH", 10)
+# Who signs the finished files (C2PA): a P-256 key and its certificates, the leaf first, both PEM. Without them a test
+# certificate does, which says that it proves nothing.
+_c2pa_key, _c2pa_certificate = env.str("HEADSHOTS_C2PA_KEY_FILE", ""), env.str("HEADSHOTS_C2PA_CERTIFICATE_FILE", "")
+HEADSHOTS_C2PA_KEY_FILE = Path(_c2pa_key).resolve() if _c2pa_key else None
+HEADSHOTS_C2PA_CERTIFICATE_FILE = Path(_c2pa_certificate).resolve() if _c2pa_certificate else None
 # Which licence the operator holds for weights that are not free for business; shown by `manage.py doctor`.
 HEADSHOTS_LICENCE_STATEMENT = env.str("HEADSHOTS_LICENCE_STATEMENT", default="").strip()
 # Money is earned as soon as Stripe's key is a live one.

@@ -1,5 +1,6 @@
 """From the engine's pictures to judged, finished files, while the engine makes the next picture."""
 
+import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -9,10 +10,15 @@ from dataclasses import dataclass, field
 from pipeline.distinct import Look, look_at
 from pipeline.faces.embed import FaceEmbedder
 from pipeline.faces.find import FaceFinder
-from pipeline.finish import MIME, FileFormat, FinishedFiles, encode, finish, shrink_for_web
+from pipeline.finish import FileFormat, FinishedFiles, finish, finish_small, shrink_for_web
 from pipeline.likeness import ACCEPT_DISTANCE, Likeness, judge_likeness
-from pipeline.signing import Identity, sign
+from pipeline.signing import Identity
 from pipeline.types import DigitalSource, Embedding, Picture, Shot
+
+
+def _spare_threads() -> int:
+    """Half of the cores, the engine has work for the others; four pictures of 4K at once are enough memory."""
+    return max(1, min(4, (os.cpu_count() or 2) // 2))
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +33,7 @@ class Darkroom:
     max_distance: float = ACCEPT_DISTANCE
     file_format: FileFormat = "jpeg"
     versions: bool = True
-    threads: int = 2
+    threads: int = field(default_factory=_spare_threads)
     # Neither finder nor embedder may be used by two threads at once.
     turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -65,12 +71,10 @@ def develop_one(picture: Picture, reference: Embedding, darkroom: Darkroom) -> D
     seen = shrink_for_web(pixels)
     with darkroom.turn:
         likeness = judge_likeness(seen, reference, darkroom.finder, darkroom.embedder, darkroom.max_distance)
-    look, files = None, None
-    if likeness.face is not None:
-        look = look_at(seen, likeness.face)
-    if likeness.accepted and darkroom.versions and likeness.face is not None:
-        face = likeness.face.scaled(pixels.shape[0] / seen.shape[0])
-        files = finish(pixels, face, source, darkroom.identity, form)
+    face = likeness.face
+    look, files = None if face is None else look_at(seen, face), None
+    if likeness.accepted and darkroom.versions:
+        files = finish(pixels, face and face.scaled(pixels.shape[0] / seen.shape[0]), source, darkroom.identity, form)
     elif likeness.accepted:
-        files = FinishedFiles(sign(encode(pixels, source, form), MIME[form], source, darkroom.identity))
+        files = finish_small(pixels, source, darkroom.identity, form)
     return Developed(picture.job.shot, source, likeness, look, files)

@@ -58,14 +58,20 @@ class Marks:
 
 
 def finish(
-    pixels: Pixels, face: Box, source: DigitalSource, identity: Identity, file_format: FileFormat = "jpeg"
+    pixels: Pixels, face: Box | None, source: DigitalSource, identity: Identity, file_format: FileFormat = "jpeg"
 ) -> FinishedFiles:
-    """The three files of a headshot, all marked, the full one signed. face: in pixels of the picture.
+    """The three files of a headshot, all marked, the full one signed. face: in pixels of the picture; without one
+    there is no profile crop. Raises SigningFailed."""
+    full = finish_small(pixels, source, identity, file_format).full
+    profile = None if face is None else encode(crop_profile(pixels, face), source, file_format)
+    return FinishedFiles(full, profile, encode(shrink_for_web(pixels), source, file_format))
 
-    Raises SigningFailed."""
-    full = sign(encode(pixels, source, file_format), MIME[file_format], source, identity)
-    smaller = (encode(each, source, file_format) for each in (crop_profile(pixels, face), shrink_for_web(pixels)))
-    return FinishedFiles(full, *smaller)
+
+def finish_small(
+    pixels: Pixels, source: DigitalSource, identity: Identity, file_format: FileFormat = "jpeg"
+) -> FinishedFiles:
+    """The one file of a small headshot, marked and signed. Raises SigningFailed."""
+    return FinishedFiles(sign(encode(pixels, source, file_format), MIME[file_format], source, identity))
 
 
 def encode(pixels: Pixels, source: DigitalSource, file_format: FileFormat = "jpeg", quality: int = QUALITY) -> bytes:

@@ -8,13 +8,13 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from headshots import engine
-from headshots.shoots.lifecycle import record_pack, start_tasks
-from headshots.shoots.models import Headshot, Pack, Photo, Shoot, Style
+from headshots.shoots.lifecycle import advance, record_pack, start_tasks
+from headshots.shoots.models import Event, Headshot, Pack, Photo, Shoot, Style
 from headshots.vault import services as vault
 
 
 class CannotOrder(Exception):
-    """No premium pack can be made of this. `code`: shoot_closed, no_photo, pack_is_live or too_few_looks."""
+    """No pack can be made of this. `code`: shoot_closed, no_photo, pack_is_live, too_few_looks or not_failed."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -55,6 +55,34 @@ def order_premium(*, shoot: Shoot, styles: Sequence[Style], queued: bool) -> Pac
             if not shoot.photos.filter(state__in=Photo.USABLE).exists():
                 raise CannotOrder("no_photo")
             _store(pack, rows)
+    except IntegrityError as error:
+        raise CannotOrder("pack_is_live") from error
+    return pack
+
+
+def cancel_pack(*, pack: Pack, actor: str = Event.Actor.PERSON) -> bool:
+    """Stop a pack of which nothing has been shown yet; whether this call did. Afterwards it is what was paid for."""
+    with transaction.atomic():
+        # No picture can be stored between this look and the move.
+        Pack.objects.select_for_update().get(pk=pack.pk)
+        if pack.headshots.filter(state=Headshot.State.DONE).exists():
+            return False
+        return advance(pack, Pack.State.CANCELLED, actor=actor, reason="on_request")
+
+
+def queue_again(*, pack: Pack, actor: str = Event.Actor.STAFF) -> Pack:
+    """A pack that failed, once more: what was finished stays, the rest is tried with a new budget.
+
+    Raises CannotOrder."""
+    try:
+        with transaction.atomic():
+            if not (_is_open(pack.shoot) and vault.key_exists(ring="source", key_id=pack.shoot_id)):
+                raise CannotOrder("shoot_closed")
+            if not advance(pack, Pack.State.QUEUED, actor=actor):
+                raise CannotOrder("not_failed")
+            Pack.objects.filter(pk=pack.pk).update(reshoots=0, setbacks=0)
+            unfinished = pack.headshots.exclude(state=Headshot.State.DONE)
+            unfinished.update(state=Headshot.State.PENDING, attempts=0, reasons=[], lease_token=None, lease_until=None)
     except IntegrityError as error:
         raise CannotOrder("pack_is_live") from error
     return pack
