@@ -31,6 +31,11 @@ DEBUG = env.bool("HEADSHOTS_DEBUG", default=False)
 HEADSHOTS_DATA_DIR = Path(env.str("HEADSHOTS_DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
 HEADSHOTS_SOURCE_TTL_SECONDS = _whole("HEADSHOTS_SOURCE_TTL_SECONDS", 86_400)
 HEADSHOTS_RESULT_DAYS = _whole("HEADSHOTS_RESULT_DAYS", 30)
+# How long the operator keeps backups of data and database, and of the result ring's keys (0: there are none), and how
+# long the proofs of consent and deletion stay: five years, as long as claims may be made under BIPA.
+HEADSHOTS_BACKUP_DAYS = _whole("HEADSHOTS_BACKUP_DAYS", 0)
+HEADSHOTS_RESULT_KEY_BACKUP_DAYS = _whole("HEADSHOTS_RESULT_KEY_BACKUP_DAYS", 0)
+HEADSHOTS_PROOF_DAYS = _whole("HEADSHOTS_PROOF_DAYS", 5 * 365)
 HEADSHOTS_PREVIEWS_PER_DAY = _whole("HEADSHOTS_PREVIEWS_PER_DAY", 3)
 HEADSHOTS_PREVIEW_COUNT = _whole("HEADSHOTS_PREVIEW_COUNT", 4)
 # A premium pack: how many headshots, and how many pixels their long edge has (smaller for tests only).
@@ -95,6 +100,12 @@ HEADSHOTS_RESULT_RING_DIR = Path(
 SECRET_KEY = env.str("HEADSHOTS_SECRET_KEY", default=secrets.token_urlsafe(50) if DEBUG else "")
 ALLOWED_HOSTS = env.list("HEADSHOTS_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 CSRF_TRUSTED_ORIGINS = env.list("HEADSHOTS_CSRF_TRUSTED_ORIGINS", default=[])
+# Where mails point to. Guessed from the first name that it answers to; without one mails name pages, not addresses.
+_first_host = ALLOWED_HOSTS[0].lstrip(".") if ALLOWED_HOSTS and not DEBUG and "*" not in ALLOWED_HOSTS[0] else ""
+HEADSHOTS_SITE_URL = env.str("HEADSHOTS_SITE_URL", default=f"https://{_first_host}" if _first_host else "").rstrip("/")
+# Who runs this (name and postal address) and where misuse is reported: shown on the policy pages.
+HEADSHOTS_OPERATOR = env.str("HEADSHOTS_OPERATOR", default="").strip()
+HEADSHOTS_ABUSE_EMAIL = env.str("HEADSHOTS_ABUSE_EMAIL", default="").strip()
 # How many proxies of the operator's own stand in front; only then are their forwarding headers believed.
 HEADSHOTS_TRUSTED_PROXIES = _whole("HEADSHOTS_TRUSTED_PROXIES", 0)
 
@@ -106,6 +117,7 @@ INSTALLED_APPS = [
     "headshots.vault",
     "headshots.shoots",
     "headshots.retention",
+    "headshots.rights",
     "headshots.dashboard",
     "headshots.pages",
     "headshots.web",
@@ -229,7 +241,14 @@ CELERY_TASK_SEND_SENT_EVENT = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_ROUTES = {"shoots.render_pack": {"queue": "render"}, "retention.*": {"queue": "retention"}}
+CELERY_TASK_ROUTES = {
+    "shoots.render_pack": {"queue": "render"},
+    # Not with the purges: a mail server may take its time.
+    "retention.mail_receipt": {"queue": "default"},
+    "retention.mail_receipts": {"queue": "default"},
+    "retention.*": {"queue": "retention"},
+    "rights.*": {"queue": "retention"},
+}
 
 _purge_seconds = min(60.0, max(1.0, HEADSHOTS_SOURCE_TTL_SECONDS / 20))
 CELERY_BEAT_SCHEDULE_FILENAME = str(HEADSHOTS_RUN_DIR / "beat-schedule")
@@ -238,6 +257,9 @@ CELERY_BEAT_SCHEDULE = {
     "wake stuck packs": {"task": "shoots.wake_stuck", "schedule": 10.0, "options": {"expires": 30}},
     "purge what is due": {"task": "retention.purge_due", "schedule": _purge_seconds, "options": {"expires": 300}},
     "sweep orphans": {"task": "retention.sweep_orphans", "schedule": 3600.0, "options": {"expires": 3600}},
+    "mail receipts": {"task": "retention.mail_receipts", "schedule": 600.0, "options": {"expires": 600}},
+    "drop old proofs": {"task": "retention.drop_proofs", "schedule": 86_400.0, "options": {"expires": 86_400}},
+    "clear sessions": {"task": "accounts.clear_sessions", "schedule": 86_400.0, "options": {"expires": 86_400}},
     "close days": {"task": "dashboard.close_days", "schedule": 900.0, "options": {"expires": 900}},
 }
 
@@ -308,6 +330,7 @@ SECURE_HSTS_SECONDS = _whole("HEADSHOTS_HSTS_SECONDS", 31_536_000) if HEADSHOTS_
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HEADSHOTS_TRUSTED_PROXIES else None
+SESSION_ENGINE = "headshots.accounts.sessions"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HEADSHOTS_HTTPS
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"

@@ -64,6 +64,9 @@ def build_parser() -> Parser:
     doctor = add("doctor", "Which engines can run here, what is missing, and under which licence each weight stands.")
     add_doctor(doctor)
     add_weights(add("weights", "Fetch the weights that are not here yet."))
+    add_calibrate(
+        add("calibrate", "Fit distance to probability on labelled pairs of faces; how far is it to be trusted?")
+    )
     bench = add("bench", "Measure speed and memory: an engine's four looks and `check`, a pack at 4K, or enlarging.")
     bench.add_argument("what", choices=("studio", "instantid", "pack", "upscale"))
     bench.add_argument("--engine", choices=("studio",), default="studio", help="whose pack at 4K (studio)")
@@ -71,6 +74,18 @@ def build_parser() -> Parser:
     bench.add_argument("--json", action="store_true", help="print JSON")
     bench_instantid.add_arguments(bench.add_argument_group("instantid only, with --weights random"))
     return parser
+
+
+def add_calibrate(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "pairs",
+        type=Path,
+        metavar="PAIRS.csv",
+        help="columns one, other (photos beside it), same; or distance too",
+    )
+    command.add_argument("--out", type=Path, metavar="TOML", help="file for the constants")
+    command.add_argument("--source", metavar="TEXT", help="where the pairs come from, for the constants' provenance")
+    command.add_argument("--json", action="store_true", help="print JSON")
 
 
 def add_doctor(command: argparse.ArgumentParser) -> None:

@@ -71,7 +71,7 @@ def develop_one(picture: Picture, reference: Embedding, darkroom: Darkroom) -> D
     seen = shrink_for_web(pixels)
     with darkroom.turn:
         likeness = judge_likeness(seen, reference, darkroom.finder, darkroom.embedder, darkroom.max_distance)
-    face = likeness.face
+    face = likeness.face.box if likeness.face else None
     look, files = None if face is None else look_at(seen, face), None
     if likeness.accepted and darkroom.versions:
         files = finish(pixels, face and face.scaled(pixels.shape[0] / seen.shape[0]), source, darkroom.identity, form)

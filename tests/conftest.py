@@ -18,13 +18,19 @@ pytest_plugins = ["tests.product"]
 # Short and outside of pytest's own folders: a unix socket's path holds 107 characters at most.
 SCRATCH = Path(tempfile.mkdtemp(prefix="hs-", dir="/tmp"))
 VALKEY_SOCKET = SCRATCH / "valkey.sock"
+KEPT_FROM_THE_SHELL = {
+    "HEADSHOTS_WEIGHTS_DIR",
+    "HEADSHOTS_TEST_PHOTOS",
+    "HEADSHOTS_REQUIRE_BROWSER",
+    "HEADSHOTS_REQUIRE_TORCH",
+}
 
 
 def _prepare_environment() -> None:
     """Settings for the tests. Before Django loads: it reads the environment once."""
     for name in [name for name in os.environ if name.startswith("HEADSHOTS_")]:
-        # What the person's own shell says must not reach a test, or reach into their data. Where weights lie may.
-        if name not in {"HEADSHOTS_WEIGHTS_DIR", "HEADSHOTS_REQUIRE_BROWSER", "HEADSHOTS_REQUIRE_TORCH"}:
+        # What the person's own shell says must not reach a test, or their data. Where weights and photos lie may.
+        if name not in KEPT_FROM_THE_SHELL:
             del os.environ[name]
     os.environ |= {
         "DJANGO_SETTINGS_MODULE": "headshots.settings",

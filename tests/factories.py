@@ -9,6 +9,7 @@ from headshots.shoots import checks
 from headshots.shoots.lifecycle import advance
 from headshots.shoots.models import Pack, Photo, Shoot, Style
 from headshots.shoots.orders import order_premium
+from headshots.shoots.rendering import render_pack
 from headshots.shoots.styles import seed_styles
 from headshots.shoots.uploads import open_shoot
 from tests import photos
@@ -48,6 +49,14 @@ def make_checked_shoot(owner: User | None = None, *pictures: bytes) -> Shoot:
 def make_preview(owner: User | None = None) -> Pack:
     """A queued preview pack of the astronaut."""
     return Pack.objects.get(shoot=make_checked_shoot(owner))
+
+
+def make_delivered(owner: User | None = None) -> Pack:
+    """The same with its four headshots; by the engine that the test has chosen."""
+    pack = make_preview(owner)
+    render_pack(pack=pack)
+    pack.refresh_from_db()
+    return pack
 
 
 def make_premium(owner: User | None = None, *pictures: bytes, looks: int = 5, queued: bool = True) -> Pack:

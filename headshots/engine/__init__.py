@@ -6,7 +6,7 @@ Everything heavy is imported where it is used: the web process loads no model an
 import logging
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,9 @@ from headshots.engine.configured import (
     Diagnosis,
     configured_name,
     diagnose,
-    load_identity,
+    draws_new_pictures,
+    engine_name,
+    identity,
     open_weights,
     options,
     refusals,
@@ -24,7 +26,7 @@ from headshots.engine.configured import (
 )
 from pipeline import distinct, intake, photo_rules
 from pipeline.distinct import Overview
-from pipeline.engines import choose_engine, create_engine
+from pipeline.engines import create_engine
 from pipeline.errors import Cancelled, DeviceLost, PhotoRefused, PipelineError, Reason, SigningFailed, WeightsError
 from pipeline.face_files import crop_face, pack_faces, unpack_faces
 from pipeline.shot_list import load_styles, plan_shots
@@ -32,13 +34,18 @@ from pipeline.shot_list import move as _move
 from pipeline.shot_list import reshoot as _reshoot
 from pipeline.types import (
     PREVIEW,
+    AgeBand,
     Embedding,
     Engine,
     Framing,
+    Hair,
     Job,
     KeepsSubjects,
     Light,
     Measurements,
+    Outfit,
+    Person,
+    PersonKind,
     Progress,
     Shot,
     Size,
@@ -53,16 +60,20 @@ if TYPE_CHECKING:
     from pipeline.faces.embed import FaceEmbedder
     from pipeline.faces.find import FaceFinder
     from pipeline.finish import FinishedFiles, Marks
-    from pipeline.signing import Identity
 
 __all__ = [
     "PREVIEW",
+    "AgeBand",
     "Cancelled",
     "CheckedPhoto",
     "DeviceLost",
     "Diagnosis",
     "Finished",
+    "Hair",
+    "Outfit",
     "Overview",
+    "Person",
+    "PersonKind",
     "PhotoRefused",
     "PipelineError",
     "PlannedShot",
@@ -76,6 +87,7 @@ __all__ = [
     "check",
     "clean_upload",
     "diagnose",
+    "draws_new_pictures",
     "engine_name",
     "freeze",
     "glance_at",
@@ -127,10 +139,12 @@ class StoredPhoto:
 
 @dataclass(frozen=True, eq=False)
 class Sitter:
-    """A person ready to be shot: the engine's subject and the embedding that pictures are held against. Memory only."""
+    """A person ready to be shot: the engine's subject, the embedding that pictures are held against, and what they
+    said about themselves. Memory only."""
 
     subject: Subject = field(repr=False)
     reference: Embedding = field(repr=False)
+    person: Person = field(default=Person(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -229,16 +243,15 @@ def style_from(*, name: str, title: str, recipe: dict[str, object]) -> Style:
     return Style(name=name, title=title, **words)  # type: ignore[arg-type]
 
 
-def engine_name() -> str:
-    """The name of the engine that makes the pictures here; nothing is loaded, the render worker alone does that."""
-    name = configured_name()
-    return choose_engine(open_weights()) if name == "auto" else name
-
-
-def prepare(photos: Sequence[StoredPhoto], size: Size, on_progress: Progress = ignore_progress) -> Sitter:
+def prepare(
+    photos: Sequence[StoredPhoto],
+    size: Size,
+    on_progress: Progress = ignore_progress,
+    person: Person = Person(),  # noqa: B008 - frozen
+) -> Sitter:
     """The person in these photos, best first, ready for `render`. At 4K it takes minutes."""
     sources = [_source(photo) for photo in photos]
-    return Sitter(_engine().prepare(sources, size, on_progress), _reference(sources))
+    return Sitter(_engine().prepare(sources, size, on_progress), _reference(sources), person)
 
 
 def keeps_sitters(size: Size) -> bool:
@@ -254,11 +267,16 @@ def freeze(sitter: Sitter) -> bytes:
     return maker.freeze(sitter.subject)
 
 
-def thaw(data: bytes, photos: Sequence[StoredPhoto], size: Size) -> Sitter:
+def thaw(
+    data: bytes,
+    photos: Sequence[StoredPhoto],
+    size: Size,
+    person: Person = Person(),  # noqa: B008 - frozen
+) -> Sitter:
     """The person that another worker prepared from these photos. Raises ValueError for what another release froze."""
     maker = _engine()
     assert isinstance(maker, KeepsSubjects)
-    return Sitter(maker.thaw(data, size), _reference([_source(photos[0])]))
+    return Sitter(maker.thaw(data, size), _reference([_source(photos[0])]), person)
 
 
 def capacity(size: Size) -> int:
@@ -276,8 +294,8 @@ def render(
     from pipeline.likeness import ACCEPT_DISTANCE, likeness_score
 
     max_distance = settings.HEADSHOTS_LIKENESS_MAX_DISTANCE or ACCEPT_DISTANCE
-    darkroom = Darkroom(_finder(), _embedder(), _identity(), max_distance=max_distance, versions=versions)
-    jobs = [Job(sitter.subject, shot.as_shot()) for shot in shots]
+    darkroom = Darkroom(_finder(), _embedder(), identity(), max_distance=max_distance, versions=versions)
+    jobs = [Job(sitter.subject, replace(shot.as_shot(), person=sitter.person)) for shot in shots]
     for developed in develop(_engine().render(jobs, size, on_progress), sitter.reference, darkroom):
         likeness, files = developed.likeness, developed.files
         yield Finished(
@@ -315,20 +333,7 @@ def warm_up(queue: str) -> None:
     if queue == "default":
         _finder()
     elif queue == "render":
-        _engine(), _finder(), _embedder(), _identity()
-
-
-@cache
-def _identity() -> "Identity":
-    """Who signs what this process makes, tried out once: the operator, or a test certificate that says it is one."""
-    from pipeline.signing import make_test_identity, try_out
-
-    try:
-        identity = load_identity() or make_test_identity("Unknown operator")
-    except OSError as error:
-        raise SigningFailed(f"The key or the certificate cannot be read: {error.strerror}") from error
-    try_out(identity)
-    return identity
+        _engine(), _finder(), _embedder(), identity()
 
 
 @cache

@@ -1,13 +1,14 @@
 """What the settings make of the pipeline: which engine, weights and signature, and what is wrong with them."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from django.conf import settings
 
 from pipeline.doctor import examine
-from pipeline.engines import OFFERED, EngineName, choose_engine
+from pipeline.engines import DRAWING, OFFERED, EngineName, choose_engine
 from pipeline.engines.instantid.options import InstantIDOptions, needed_weights
 from pipeline.errors import PipelineError, SigningFailed
 from pipeline.weights import CATALOGUE, DEFAULT_DIR, LicencePolicy, Weights, load_catalogue
@@ -63,6 +64,30 @@ def load_identity() -> "Identity | None":
     if key is None or certificates is None:
         raise SigningFailed("HEADSHOTS_C2PA_KEY_FILE and HEADSHOTS_C2PA_CERTIFICATE_FILE belong together.")
     return signing.load_identity(key.read_bytes(), certificates.read_bytes())
+
+
+def engine_name() -> str:
+    """The name of the engine that makes the pictures here; nothing is loaded, the render worker alone does that."""
+    name = configured_name()
+    return choose_engine(open_weights()) if name == "auto" else name
+
+
+def draws_new_pictures() -> bool:
+    """Whether the engine here draws the person anew, so that it matters what they say about themselves."""
+    return engine_name() in DRAWING
+
+
+@cache
+def identity() -> "Identity":
+    """Who signs what this process makes, tried out once: the operator, or a test certificate that says it is one."""
+    from pipeline.signing import make_test_identity, try_out
+
+    try:
+        identity = load_identity() or make_test_identity("Unknown operator")
+    except OSError as error:
+        raise SigningFailed(f"The key or the certificate cannot be read: {error.strerror}") from error
+    try_out(identity)
+    return identity
 
 
 def refusals() -> list[str]:

@@ -29,7 +29,7 @@ class ShootAdmin(_ReadOnly):
 
 @admin.register(Consent)
 class ConsentAdmin(_ReadOnly):
-    list_display = ["shoot", "consent_version", "is_me_version", "given_at"]
+    list_display = ["shoot", "consent_version", "is_me_version", "given_at", "withdrawn_at"]
 
 
 @admin.register(Photo)

@@ -29,6 +29,8 @@ class Shoot(models.Model):
     state = models.CharField(max_length=8, choices=State.choices, default=State.OPEN)
     # Asked for by the person: the finished headshots go too, not only the photos.
     purge_everything = models.BooleanField(default=False)
+    # What the person said about themselves for engines that draw them anew. Goes with the photos, the shoot stays.
+    person_blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     # Asked for at the order: the photos stay until `delete_after` for another pack, not only until the delivery.
     keep_photos = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -58,6 +60,7 @@ class Consent(models.Model):
     consent_version = models.CharField(max_length=32)
     is_me_version = models.CharField(max_length=32)
     given_at = models.DateTimeField(default=timezone.now, editable=False)
+    withdrawn_at = models.DateTimeField(null=True, editable=False)
 
     def __str__(self) -> str:
         return f"{self.consent_version}, {self.is_me_version}"

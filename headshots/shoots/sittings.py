@@ -20,6 +20,7 @@ from headshots.shoots.checks import best_first, stored
 from headshots.shoots.leases import KeepGoing, lease_end
 from headshots.shoots.lifecycle import record_pack, set_back
 from headshots.shoots.models import Headshot, Pack, Preparation, Shoot
+from headshots.shoots.person import read_person
 from headshots.vault import services as vault
 from headshots.vault.errors import BlobCorrupt, BlobMissing
 
@@ -62,10 +63,11 @@ def sitting_of(pack: Pack, size: engine.Size, keep_going: KeepGoing) -> Sitting:
         photos = best_first(pack.shoot.photos.select_related("blob", "faces_blob"))
         # The preview is of the best photo alone; a pack spreads over all of them.
         wanted = [stored(photo) for photo in (photos[:1] if pack.kind == Pack.Kind.PREVIEW else photos)]
+        words = read_person(shoot=pack.shoot)
         if engine.keeps_sitters(size):
-            sitter = _shared(pack, wanted, size, keep_going)
+            sitter = _shared(pack, wanted, words, size, keep_going)
         else:
-            sitter = engine.prepare(wanted, size, keep_going)
+            sitter = engine.prepare(wanted, size, keep_going, words)
         _sittings[pack.pk] = Sitting(sitter)
     _sittings.move_to_end(pack.pk)
     return _sittings[pack.pk]
@@ -98,13 +100,17 @@ def drop_kept(pack: Pack) -> None:
 
 
 def _shared(
-    pack: Pack, photos: Sequence[engine.StoredPhoto], size: engine.Size, keep_going: KeepGoing
+    pack: Pack,
+    photos: Sequence[engine.StoredPhoto],
+    words: engine.Person,
+    size: engine.Size,
+    keep_going: KeepGoing,
 ) -> engine.Sitter:
     """What another worker prepared, or else prepared here and kept for the others."""
     ready = Preparation.objects.filter(pack=pack, blob__isnull=False).select_related("blob").first()
     if ready is not None and ready.blob is not None:
         try:
-            return engine.thaw(vault.read_blob(ready.blob), photos, size)
+            return engine.thaw(vault.read_blob(ready.blob), photos, size, words)
         except (ValueError, BlobMissing, BlobCorrupt) as error:
             # Of another release, or lost: it costs time to do it again, nothing else.
             log.warning("pack %s: its prepared person cannot be used: %s", pack.pk, type(error).__name__)
@@ -116,7 +122,7 @@ def _shared(
     mine = Preparation.objects.filter(lease_token=token, blob=None)
     began = time.monotonic()
     try:
-        sitter = engine.prepare(photos, size, keep_going)
+        sitter = engine.prepare(photos, size, keep_going, words)
         blob = vault.write_blob(ring="source", key_id=pack.shoot_id, kind="subject", data=engine.freeze(sitter))
     except BaseException:
         mine.delete()

@@ -9,10 +9,12 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from headshots import engine
 from headshots.accounts.models import User
 from headshots.shoots.consent import current
 from headshots.shoots.lifecycle import record, send_on_commit
 from headshots.shoots.models import Consent, Event, Pack, Photo, Shoot
+from headshots.shoots.person import NOTHING_SAID, write_person
 from headshots.vault import services as vault
 
 
@@ -32,8 +34,14 @@ def previews_left(owner: User) -> int:
     return max(0, allowed - used)
 
 
-def open_shoot(*, owner: User, photos: Sequence[bytes], submission: uuid.UUID | None = None) -> Shoot:
-    """A shoot with its consent, its key and its photos in the vault, all of it or nothing.
+def open_shoot(
+    *,
+    owner: User,
+    photos: Sequence[bytes],
+    person: engine.Person = NOTHING_SAID,
+    submission: uuid.UUID | None = None,
+) -> Shoot:
+    """A shoot with its consent, its key, and its photos and the person's words in the vault, all of it or nothing.
 
     `photos` are cleaned JPEGs. The consent is stored before anything looks at a face. The same submission
     twice gives the same shoot. Raises NoPreviewsLeft."""
@@ -60,6 +68,7 @@ def open_shoot(*, owner: User, photos: Sequence[bytes], submission: uuid.UUID | 
                 is_me_version=current("is_me").version,
                 given_at=now,
             )
+            write_person(shoot=shoot, person=person)
             record("shoot.opened", shoot_id=shoot.pk, actor=Event.Actor.PERSON, numbers={"photos": len(photos)})
             for position, data in enumerate(photos):
                 blob = vault.write_blob(ring="source", key_id=shoot.pk, kind="photo", data=data)

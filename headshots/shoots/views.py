@@ -1,6 +1,7 @@
 """The pages of a shoot: upload, verdict, headshots as they arrive, downloads, deletion."""
 
 import logging
+from dataclasses import asdict
 from uuid import UUID, uuid4
 
 from django.conf import settings
@@ -12,6 +13,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from headshots import engine
 from headshots.accounts.models import User
 from headshots.shoots import checks
 from headshots.shoots.access import shoot_or_404
@@ -19,6 +21,7 @@ from headshots.shoots.consent import Changes, changes_since, current
 from headshots.shoots.forms import NewShootForm
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Consent, Event, FaceCrop, Headshot, Pack, Photo, Shoot
+from headshots.shoots.person import NOTHING_SAID, PersonForm, read_person, write_person
 from headshots.shoots.uploads import NoPreviewsLeft, open_shoot, previews_left
 from headshots.vault import services as vault
 from headshots.vault.errors import VaultError
@@ -35,15 +38,17 @@ def new(request: HttpRequest) -> HttpResponse:
     assert isinstance(owner, User)
     sent = request.method == "POST"
     form = NewShootForm(request.POST, request.FILES) if sent else NewShootForm(initial={"submission": uuid4()})
+    about = PersonForm(request.POST if sent else None) if engine.draws_new_pictures() else None
     status = 422 if sent else 200
     # The same form sent twice leads to the shoot that it made, also when that was the last free one.
     if sent and (earlier := form.earlier_shoot(owner)):
         return redirect(earlier)
     left = previews_left(owner)
-    if sent and left and form.is_valid():
+    if sent and left and (about is None or about.is_valid()) and form.is_valid():
+        person = about.person if about else NOTHING_SAID
+        photos, submission = form.cleaned_data["photos"], form.cleaned_data["submission"]
         try:
-            submission = form.cleaned_data["submission"]
-            return redirect(open_shoot(owner=owner, photos=form.cleaned_data["photos"], submission=submission))
+            return redirect(open_shoot(owner=owner, photos=photos, person=person, submission=submission))
         except NoPreviewsLeft:
             left = 0
         except (OSError, OperationalError) as error:
@@ -52,6 +57,7 @@ def new(request: HttpRequest) -> HttpResponse:
             status = 503
     context = {
         "form": form,
+        "about": about,
         "previews_left": left,
         "previews_per_day": settings.HEADSHOTS_PREVIEWS_PER_DAY,
         "preview_count": settings.HEADSHOTS_PREVIEW_COUNT,
@@ -109,6 +115,26 @@ def choose_face(request: HttpRequest, shoot_id: UUID, photo_id: UUID) -> HttpRes
     if not answer.isdecimal() or not checks.choose_face(photo=photo, index=int(answer)):
         messages.error(request, "Please pick one of the faces shown.")
     return redirect("shoots:detail", shoot_id)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def about(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
+    """What the person said about themselves, to be corrected while there may be more pictures."""
+    shoot = shoot_or_404(request, shoot_id)
+    if not (shoot.is_open and engine.draws_new_pictures()):
+        raise Http404
+    try:
+        form = PersonForm(request.POST if request.method == "POST" else None, initial=asdict(read_person(shoot=shoot)))
+        if not form.is_valid():
+            status = 422 if form.is_bound else 200
+            return _no_store(render(request, "shoots/about.html", {"shoot": shoot, "about": form}, status=status))
+        kept = write_person(shoot=shoot, person=form.person)
+    except VaultError:
+        # Forgotten at this moment: so are the words.
+        kept = False
+    if kept:
+        messages.success(request, "Thank you. Pictures that are made from now on follow it.")
+    return redirect(shoot)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -192,6 +218,7 @@ def _context(shoot: Shoot) -> dict[str, object]:
         "photos": photos,
         "packs": [_pack_context(pack) for pack in packs],
         "live": live,
+        "draws": engine.draws_new_pictures(),
     }
 
 

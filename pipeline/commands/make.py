@@ -33,7 +33,7 @@ from pipeline.faces.embed import FaceEmbedder, embedding_distance
 from pipeline.faces.find import FaceFinder
 from pipeline.finish import ENDINGS, WEB_LONG_EDGE_PX, FileFormat
 from pipeline.intake import clean_photo, load_pixels
-from pipeline.likeness import ACCEPT_DISTANCE, likeness_score
+from pipeline.likeness import SAME_PERSON_DISTANCE, likeness_score
 from pipeline.photo_rules import judge
 from pipeline.shot_list import load_styles, move, plan_shots, reshoot
 from pipeline.signing import Identity, load_identity, make_test_identity
@@ -207,7 +207,7 @@ def prepare_person(files: Sequence[tuple[Path, bytes]], face: int | None, models
         sources.append(choose_source(path, pixels, check, wanted))
     reference = models.embedder.embed(sources[0].pixels, sources[0].face)
     for (path, _), source in zip(files[1:], sources[1:], strict=True):
-        if embedding_distance(reference, models.embedder.embed(source.pixels, source.face)) > ACCEPT_DISTANCE:
+        if embedding_distance(reference, models.embedder.embed(source.pixels, source.face)) > SAME_PERSON_DISTANCE:
             raise CommandFailed(f"{path}: not the person of {files[0][0]}", REFUSED)
     return Person(models.engine.prepare(sources, size), reference)
 

@@ -23,6 +23,7 @@ from headshots.accounts.models import User
 from headshots.celery import app
 from headshots.retention.due import purge_due
 from headshots.retention.journal import truncate_journal
+from headshots.retention.models import Receipt
 from headshots.retention.orphans import sweep_orphans
 from headshots.retention.services import forget_pack, purge_delivered, purge_shoot
 from headshots.retention.views import in_words
@@ -388,6 +389,7 @@ def test_killed_between_any_two_steps_a_purge_is_finished_by_beat(owner, data_fo
         assert shoot.state == Shoot.State.PURGED
         assert events(shoot).count("shoot.purged") == 1
         assert events(shoot).count("pack.forgotten") == 2
+        assert Receipt.objects.get(shoot_id=shoot.pk).destructions.filter(done_at__isnull=False).count() == 3
         assert blob_files(data_folder) == []
         assert open_ring("source").key_ids() == open_ring("result").key_ids() == []
         assert not Blob.objects.exists()

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('shoots', '0005_pack_figures'),
+        ('shoots', '0007_consent_withdrawn'),
         ('vault', '0002_blob_by_age'),
     ]
 

@@ -1,0 +1,126 @@
+"""What a person says about themselves, so that a new picture of them is drawn right.
+
+Chosen from closed lists, never typed and never guessed; asked only where the engine draws. Some of it is as private
+as a photo: it lies in the vault under the photos' key and in no table.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from enum import StrEnum
+from typing import TypeVar
+
+from django import forms
+from django.db import transaction
+
+from headshots import engine
+from headshots.shoots.models import Shoot
+from headshots.vault import services as vault
+from headshots.vault.models import Blob
+
+Word = TypeVar("Word", bound=StrEnum)
+
+NOTHING_SAID = engine.Person()
+# A blob's size stands in a table: it must not tell what was said.
+STORED_BYTES = 512
+
+KINDS = {engine.PersonKind.PERSON: "a person", engine.PersonKind.WOMAN: "a woman", engine.PersonKind.MAN: "a man"}
+AGES = {
+    engine.AgeBand.TWENTIES: "in my twenties",
+    engine.AgeBand.THIRTIES: "in my thirties",
+    engine.AgeBand.FORTIES: "in my forties",
+    engine.AgeBand.FIFTIES: "in my fifties",
+    engine.AgeBand.SIXTIES: "in my sixties",
+    engine.AgeBand.SEVENTIES: "seventy or older",
+}
+HAIR = {
+    engine.Hair.SHORT_DARK: "short and dark",
+    engine.Hair.SHORT_BROWN: "short and brown",
+    engine.Hair.SHORT_BLOND: "short and blond",
+    engine.Hair.SHORT_RED: "short and red",
+    engine.Hair.SHORT_GREY: "short and grey",
+    engine.Hair.LONG_DARK: "long and dark",
+    engine.Hair.LONG_BROWN: "long and brown",
+    engine.Hair.LONG_BLOND: "long and blond",
+    engine.Hair.LONG_RED: "long and red",
+    engine.Hair.LONG_GREY: "long and grey",
+    engine.Hair.CURLY: "curly",
+    engine.Hair.SHAVED: "shaved",
+    engine.Hair.BALD: "bald",
+}
+OUTFITS = {
+    engine.Outfit.SUIT: "a dark suit jacket",
+    engine.Outfit.SUIT_AND_TIE: "a suit and tie",
+    engine.Outfit.BLAZER: "a blazer",
+    engine.Outfit.SHIRT: "a shirt with a collar",
+    engine.Outfit.BLOUSE: "a blouse",
+    engine.Outfit.KNIT: "a fine sweater",
+    engine.Outfit.T_SHIRT: "a plain T-shirt",
+    engine.Outfit.SCRUBS: "medical scrubs",
+}
+
+
+def _choice(label: str, words: Mapping[Word, str], unsaid: str | None) -> forms.TypedChoiceField:
+    """A closed list that may be left alone; `unsaid` is how that reads, None where the first word stands for it."""
+    choices = [(value.value, text) for value, text in words.items()]
+    return forms.TypedChoiceField(
+        label=label,
+        required=False,
+        choices=choices if unsaid is None else [("", unsaid), *choices],
+        coerce=type(next(iter(words))),
+        empty_value=None,
+        error_messages={"invalid_choice": "Please choose one of the list."},
+    )
+
+
+class PersonForm(forms.Form):
+    """All of it optional. `person` is what was said, once the form is clean."""
+
+    def __init__(self, data: Mapping[str, object] | None = None, initial: dict[str, object] | None = None) -> None:
+        super().__init__(data, initial=initial, label_suffix="")
+
+    kind = _choice("Describe me as", KINDS, None)
+    age = _choice("I am", AGES, "not said")
+    hair = _choice("My hair is", HAIR, "not said")
+    outfit = _choice("In the pictures I wear", OUTFITS, "smart business clothes")
+    glasses = forms.BooleanField(label="I wear glasses", required=False)
+    headscarf = forms.BooleanField(label="I wear a headscarf", required=False)
+
+    @property
+    def person(self) -> engine.Person:
+        said = {name: value for name, value in self.cleaned_data.items() if value is not None}
+        return engine.Person(**said)
+
+
+def write_person(*, shoot: Shoot, person: engine.Person) -> bool:
+    """Keep what the person said in the place of what they said before; False when the shoot is closed.
+
+    Raises KeyGone."""
+    with transaction.atomic():
+        locked = Shoot.objects.select_for_update().filter(pk=shoot.pk, state=Shoot.State.OPEN).first()
+        if locked is None:
+            return False
+        before = locked.person_blob
+        locked.person_blob = _write(shoot, person)
+        locked.save(update_fields=["person_blob"])
+    if before is not None:
+        vault.delete_blob(before)
+    return True
+
+
+def read_person(*, shoot: Shoot) -> engine.Person:
+    """What the person said last. Raises KeyGone."""
+    blob = Shoot.objects.select_related("person_blob").get(pk=shoot.pk).person_blob
+    if blob is None:
+        return NOTHING_SAID
+    # Through the form again: whatever was stored, only words of the closed lists come back.
+    form = PersonForm(json.loads(vault.read_blob(blob)))
+    form.full_clean()
+    return form.person
+
+
+def _write(shoot: Shoot, person: engine.Person) -> Blob | None:
+    if person == NOTHING_SAID:
+        return None
+    data = json.dumps(asdict(person)).encode().ljust(STORED_BYTES)
+    return vault.write_blob(ring="source", key_id=shoot.pk, kind="person", data=data)
