@@ -94,6 +94,21 @@ HEADSHOTS_RESULT_RING_DIR = Path(
     env.str("HEADSHOTS_RESULT_RING_DIR", default=str(Path(_state_home) / "headshots"))
 ).resolve()
 
+# Or each on a Redis of its own, where more machines than one work: photos' keys on one that keeps and evicts nothing
+# (stated by the operator where the server must not be asked), headshots' keys on one that keeps.
+HEADSHOTS_SOURCE_RING_URL = env.str("HEADSHOTS_SOURCE_RING_URL", default="").strip()
+HEADSHOTS_SOURCE_RING_IS_VOLATILE = env.bool("HEADSHOTS_SOURCE_RING_IS_VOLATILE", default=False)
+HEADSHOTS_RESULT_RING_URL = env.str("HEADSHOTS_RESULT_RING_URL", default="").strip()
+# The operator's word for it, where the system does not tell.
+HEADSHOTS_SWAP_IS_ENCRYPTED = env.bool("HEADSHOTS_SWAP_IS_ENCRYPTED", default=False)
+
+# Ciphertext in a bucket instead of the data folder. Credentials come from where boto3 looks for them itself.
+HEADSHOTS_S3_BUCKET = env.str("HEADSHOTS_S3_BUCKET", default="").strip()
+HEADSHOTS_S3_ENDPOINT = env.str("HEADSHOTS_S3_ENDPOINT", default="").strip()
+HEADSHOTS_S3_REGION = env.str("HEADSHOTS_S3_REGION", default="").strip()
+_s3_prefix = env.str("HEADSHOTS_S3_PREFIX", default="").strip().strip("/")
+HEADSHOTS_S3_PREFIX = f"{_s3_prefix}/" if _s3_prefix else ""
+
 # Where requests come from -----------------------------------------------------------------------------------------
 
 # Empty is refused by a check, and by Django at first use; a laptop that was started by hand gets one for the process.
@@ -113,6 +128,7 @@ INSTALLED_APPS = [
     # First, so that headshots.accounts can replace its admin.
     "allauth",
     "allauth.account",
+    "allauth.mfa",
     "headshots.accounts",
     "headshots.vault",
     "headshots.shoots",
@@ -122,7 +138,7 @@ INSTALLED_APPS = [
     "headshots.pages",
     "headshots.web",
     "csp",
-    "django.contrib.admin",
+    "headshots.dashboard.admin_config.OperatorAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -145,6 +161,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "headshots.web.error_pages.OwnErrorPages",
+    "headshots.dashboard.visits.CountVisits",
 ]
 
 ROOT_URLCONF = "headshots.urls"
@@ -260,6 +277,7 @@ CELERY_BEAT_SCHEDULE = {
     "mail receipts": {"task": "retention.mail_receipts", "schedule": 600.0, "options": {"expires": 600}},
     "drop old proofs": {"task": "retention.drop_proofs", "schedule": 86_400.0, "options": {"expires": 86_400}},
     "clear sessions": {"task": "accounts.clear_sessions", "schedule": 86_400.0, "options": {"expires": 86_400}},
+    "carry visits over": {"task": "dashboard.carry_visits_over", "schedule": 60.0, "options": {"expires": 60}},
     "close days": {"task": "dashboard.close_days", "schedule": 900.0, "options": {"expires": 900}},
 }
 
@@ -275,6 +293,9 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "shoots:new"
+
+# Whether staff needs a second factor for /admin/.
+HEADSHOTS_STAFF_TWO_FACTOR = env.bool("HEADSHOTS_STAFF_TWO_FACTOR", default=False)
 
 # Mail goes to files below the data folder until the operator names a server; then addresses are verified.
 HEADSHOTS_EMAIL_URL = env.str("HEADSHOTS_EMAIL_URL", default="")
@@ -306,6 +327,9 @@ ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = True
 # The rest keeps allauth's limits; all of them count in the shared cache.
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/300s/key", "reset_password": "20/m/ip,5/h/key", "verify": "20/m/ip"}
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "Headshots"
+MFA_ALLOW_UNVERIFIED_EMAIL = not HEADSHOTS_EMAIL_URL
 ALLAUTH_TRUSTED_PROXY_COUNT = HEADSHOTS_TRUSTED_PROXIES
 
 # Nothing of a person on this disk in clear --------------------------------------------------------------------------

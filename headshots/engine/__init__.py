@@ -15,6 +15,7 @@ from django.conf import settings
 from headshots.engine.configured import (
     Diagnosis,
     configured_name,
+    device,
     diagnose,
     draws_new_pictures,
     engine_name,
@@ -25,6 +26,7 @@ from headshots.engine.configured import (
     signing_fault,
 )
 from pipeline import distinct, intake, photo_rules
+from pipeline.device import DeviceState
 from pipeline.distinct import Overview
 from pipeline.engines import create_engine
 from pipeline.errors import Cancelled, DeviceLost, PhotoRefused, PipelineError, Reason, SigningFailed, WeightsError
@@ -67,6 +69,7 @@ __all__ = [
     "Cancelled",
     "CheckedPhoto",
     "DeviceLost",
+    "DeviceState",
     "Diagnosis",
     "Finished",
     "Hair",
@@ -86,6 +89,7 @@ __all__ = [
     "capacity",
     "check",
     "clean_upload",
+    "device",
     "diagnose",
     "draws_new_pictures",
     "engine_name",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, get_args
 
 from django.conf import settings
 
+from pipeline.device import DeviceState, look_at
 from pipeline.doctor import examine
 from pipeline.engines import DRAWING, OFFERED, EngineName, choose_engine
 from pipeline.engines.instantid.options import InstantIDOptions, needed_weights
@@ -70,6 +71,11 @@ def engine_name() -> str:
     """The name of the engine that makes the pictures here; nothing is loaded, the render worker alone does that."""
     name = configured_name()
     return choose_engine(open_weights()) if name == "auto" else name
+
+
+def device() -> DeviceState:
+    """What this process' engine runs on."""
+    return look_at(settings.HEADSHOTS_INSTANTID_DEVICE if engine_name() == "instantid" else "cpu")
 
 
 def draws_new_pictures() -> bool:
