@@ -1,4 +1,4 @@
-"""The Celery application. Queues, routes and beat's schedule stand in the settings."""
+"""The Celery application. Queues and routes stand in the settings, beat's schedule in headshots/beat.py."""
 
 import os
 

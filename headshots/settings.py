@@ -11,6 +11,8 @@ from pathlib import Path
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from headshots.beat import beat_schedule
+
 env = environ.Env()
 
 
@@ -20,6 +22,12 @@ def _whole(name: str, default: int) -> int:
         return int(env.str(name, default=str(default)))
     except ValueError as error:
         raise ImproperlyConfigured(f"{name} must be a whole number.") from error
+
+
+def _path(name: str) -> Path | None:
+    """The path that a variable holds, None when it is not set."""
+    value = env.str(name, default="")
+    return Path(value).resolve() if value else None
 
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -51,11 +59,9 @@ HEADSHOTS_MAX_PHOTOS = 5
 HEADSHOTS_MAX_PHOTO_BYTES = 25 * 1024 * 1024
 
 HEADSHOTS_ENGINE = env.str("HEADSHOTS_ENGINE", default="auto")
-_weights_dir = env.str("HEADSHOTS_WEIGHTS_DIR", default="")
-HEADSHOTS_WEIGHTS_DIR = Path(_weights_dir).resolve() if _weights_dir else None
+HEADSHOTS_WEIGHTS_DIR = _path("HEADSHOTS_WEIGHTS_DIR")
 # Weights of the operator's own, in the form of pipeline/weights.toml, beside the built-in ones.
-_weights_catalogue = env.str("HEADSHOTS_WEIGHTS_CATALOGUE", default="")
-HEADSHOTS_WEIGHTS_CATALOGUE = Path(_weights_catalogue).resolve() if _weights_catalogue else None
+HEADSHOTS_WEIGHTS_CATALOGUE = _path("HEADSHOTS_WEIGHTS_CATALOGUE")
 # The InstantID engine: which SDXL draws (a weight's name), on which device, with which changes to the lossless
 # speed tricks (`+fp8,-compile`), in how many steps, on how large a canvas, with how many pictures at once at most.
 HEADSHOTS_INSTANTID_CHECKPOINT = env.str("HEADSHOTS_INSTANTID_CHECKPOINT", default="realvisxl")
@@ -66,14 +72,29 @@ HEADSHOTS_INSTANTID_CANVAS_PIXELS = _whole("HEADSHOTS_INSTANTID_CANVAS_PIXELS", 
 HEADSHOTS_INSTANTID_MAX_BATCH = _whole("HEADSHOTS_INSTANTID_MAX_BATCH", 10)
 # Who signs the finished files (C2PA): a P-256 key and its certificates, the leaf first, both PEM. Without them a test
 # certificate does, which says that it proves nothing.
-_c2pa_key, _c2pa_certificate = env.str("HEADSHOTS_C2PA_KEY_FILE", ""), env.str("HEADSHOTS_C2PA_CERTIFICATE_FILE", "")
-HEADSHOTS_C2PA_KEY_FILE = Path(_c2pa_key).resolve() if _c2pa_key else None
-HEADSHOTS_C2PA_CERTIFICATE_FILE = Path(_c2pa_certificate).resolve() if _c2pa_certificate else None
+HEADSHOTS_C2PA_KEY_FILE = _path("HEADSHOTS_C2PA_KEY_FILE")
+HEADSHOTS_C2PA_CERTIFICATE_FILE = _path("HEADSHOTS_C2PA_CERTIFICATE_FILE")
 # Which licence the operator holds for weights that are not free for business; shown by `manage.py doctor`.
 HEADSHOTS_LICENCE_STATEMENT = env.str("HEADSHOTS_LICENCE_STATEMENT", default="").strip()
-# Money is earned as soon as Stripe's key is a live one.
+# Money is earned as soon as Stripe's key is a live one. Without a key a laptop sells in its own test checkout.
 HEADSHOTS_STRIPE_SECRET_KEY = env.str("HEADSHOTS_STRIPE_SECRET_KEY", default="").strip()
 HEADSHOTS_LIVE_PAYMENTS = HEADSHOTS_STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
+HEADSHOTS_STRIPE_WEBHOOK_SECRET = env.str("HEADSHOTS_STRIPE_WEBHOOK_SECRET", default="").strip()
+HEADSHOTS_STRIPE_API_URL = env.str("HEADSHOTS_STRIPE_API_URL", default="")  # another one, for tests
+HEADSHOTS_TEST_CHECKOUT = env.bool("HEADSHOTS_TEST_CHECKOUT", default=DEBUG and not HEADSHOTS_STRIPE_SECRET_KEY)
+# What a pack costs, as people write it. Packs of the studio engine, which makes no new pictures, are sold for real
+# money only when told to.
+HEADSHOTS_PRICE = env.str("HEADSHOTS_PRICE", default="19").strip()
+HEADSHOTS_STUDIO_PRICE = env.str("HEADSHOTS_STUDIO_PRICE", default="19").strip()
+HEADSHOTS_CURRENCY = env.str("HEADSHOTS_CURRENCY", default="usd").strip().lower()
+HEADSHOTS_SELL_STUDIO = env.bool("HEADSHOTS_SELL_STUDIO", default=False)
+HEADSHOTS_PROMOTION_CODES = env.bool("HEADSHOTS_PROMOTION_CODES", default=False)
+HEADSHOTS_AUTOMATIC_TAX = env.bool("HEADSHOTS_AUTOMATIC_TAX", default=False)
+# By Stripe's names. Only what pays at once: photos do not wait for a bank.
+HEADSHOTS_PAYMENT_METHODS = env.list("HEADSHOTS_PAYMENT_METHODS", default=["card"])
+HEADSHOTS_REFUND_DAYS = _whole("HEADSHOTS_REFUND_DAYS", 14)
+HEADSHOTS_REDO_DAYS = _whole("HEADSHOTS_REDO_DAYS", 7)
+HEADSHOTS_SECONDS_PER_HEADSHOT = _whole("HEADSHOTS_SECONDS_PER_HEADSHOT", 12)  # until packs made here say better
 # None: the distance that was measured (pipeline.likeness). `inf` opens the gate for tests; elsewhere a check refuses
 # it. Not env.float: that drops every letter.
 _max_distance = env.str("HEADSHOTS_LIKENESS_MAX_DISTANCE", default="")
@@ -132,6 +153,7 @@ INSTALLED_APPS = [
     "headshots.accounts",
     "headshots.vault",
     "headshots.shoots",
+    "headshots.payments",
     "headshots.retention",
     "headshots.rights",
     "headshots.dashboard",
@@ -179,6 +201,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "headshots.payments.context.payments",
             ],
         },
     },
@@ -267,19 +290,8 @@ CELERY_TASK_ROUTES = {
     "rights.*": {"queue": "retention"},
 }
 
-_purge_seconds = min(60.0, max(1.0, HEADSHOTS_SOURCE_TTL_SECONDS / 20))
 CELERY_BEAT_SCHEDULE_FILENAME = str(HEADSHOTS_RUN_DIR / "beat-schedule")
-# `expires`: a queue that nobody reads for an hour must not hold a thousand copies of the same reminder.
-CELERY_BEAT_SCHEDULE = {
-    "wake stuck packs": {"task": "shoots.wake_stuck", "schedule": 10.0, "options": {"expires": 30}},
-    "purge what is due": {"task": "retention.purge_due", "schedule": _purge_seconds, "options": {"expires": 300}},
-    "sweep orphans": {"task": "retention.sweep_orphans", "schedule": 3600.0, "options": {"expires": 3600}},
-    "mail receipts": {"task": "retention.mail_receipts", "schedule": 600.0, "options": {"expires": 600}},
-    "drop old proofs": {"task": "retention.drop_proofs", "schedule": 86_400.0, "options": {"expires": 86_400}},
-    "clear sessions": {"task": "accounts.clear_sessions", "schedule": 86_400.0, "options": {"expires": 86_400}},
-    "carry visits over": {"task": "dashboard.carry_visits_over", "schedule": 60.0, "options": {"expires": 60}},
-    "close days": {"task": "dashboard.close_days", "schedule": 900.0, "options": {"expires": 900}},
-}
+CELERY_BEAT_SCHEDULE = beat_schedule(source_ttl_seconds=HEADSHOTS_SOURCE_TTL_SECONDS)
 
 # People -----------------------------------------------------------------------------------------------------------
 
@@ -365,7 +377,7 @@ CONTENT_SECURITY_POLICY = {
         "img-src": ["'self'", "blob:"],
         "object-src": ["'none'"],
         "base-uri": ["'none'"],
-        "form-action": ["'self'"],
+        "form-action": ["'self'", *(["https://checkout.stripe.com"] if HEADSHOTS_STRIPE_SECRET_KEY else [])],
         "frame-ancestors": ["'none'"],
     }
 }
@@ -406,5 +418,6 @@ LOGGING = {
         # Through our formatter as well; the access log would hold the links of password mails.
         "uvicorn": {"handlers": ["console"], "level": "INFO", "propagate": False},
         "uvicorn.access": {"level": "WARNING"},
+        "stripe": {"level": "WARNING"},
     },
 }

@@ -9,6 +9,7 @@ handler400 = "headshots.web.error_pages.bad_request"
 
 urlpatterns = [
     path("", include("headshots.pages.urls")),
+    path("", include("headshots.payments.urls")),
     path("shoots/", include("headshots.shoots.urls")),
     path("verify/", verify, name="verify"),
     path("retention/", include("headshots.retention.urls")),

@@ -126,6 +126,25 @@ def valkey_server() -> Iterator[Path]:
         yield VALKEY_SOCKET
 
 
+@pytest.fixture(scope="session", autouse=True)
+def ledger_may_be_emptied() -> Iterator[None]:
+    """Between tests with transactions of their own every table is emptied; the ledger's triggers let nobody do that."""
+    from importlib import import_module
+
+    from django.db.backends.sqlite3.operations import DatabaseOperations
+
+    triggers = import_module("headshots.payments.migrations.0002_ledger_triggers")
+    sql_flush = DatabaseOperations.sql_flush
+
+    def flush_with_ledger(self: DatabaseOperations, *arguments: object, **options: object) -> list[str]:
+        return [*triggers.DROP["sqlite"], *sql_flush(self, *arguments, **options), *triggers.CREATE["sqlite"]]
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(DatabaseOperations, "sql_flush", flush_with_ledger)
+    yield
+    patch.undo()
+
+
 @pytest.fixture(scope="session")
 def valkey(valkey_server: Path) -> Iterator["redis.Redis"]:
     """A client of the tests' valkey."""

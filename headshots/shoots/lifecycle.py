@@ -37,8 +37,8 @@ MOVES: dict[str, frozenset[str]] = {
 STARTS: dict[str, tuple[str, ...]] = {
     _State.QUEUED: ("shoots.render_pack",),
     _State.DELIVERED: ("retention.purge_delivered", "shoots.drop_kept"),
-    _State.FAILED: ("shoots.drop_kept",),
-    _State.CANCELLED: ("shoots.drop_kept",),
+    _State.FAILED: ("payments.give_back_credit", "shoots.drop_kept"),
+    _State.CANCELLED: ("payments.give_back_credit", "shoots.drop_kept"),
     _State.REVOKED: ("shoots.drop_kept",),
 }
 

@@ -26,7 +26,7 @@ from headshots.shoots.live import nudge
 from headshots.shoots.models import Headshot, Pack, Shoot
 from headshots.shoots.sittings import Sitting, sitting_of
 from headshots.vault import services as vault
-from headshots.vault.errors import KeyGone
+from headshots.vault.errors import KeyGone, VaultUnavailable
 from headshots.vault.models import Blob
 
 log = logging.getLogger(__name__)
@@ -61,6 +61,9 @@ def render_pack(*, pack: Pack) -> None:
         # The photos' key is dead, by time or by a lost ring: nothing more can be made of them.
         log.info("pack %s: the key of its photos is gone", pack.pk)
         begin_purge(pack.shoot)
+    except VaultUnavailable as error:
+        # Nothing is lost, and no try is counted: beat comes back.
+        log.error("pack %s: waiting for the vault: %s", pack.pk, error)
     except (OSError, engine.WeightsError, engine.SigningFailed) as error:
         # A full disk, a broken file: for the operator, who reads this, and for another try.
         log.error("pack %s: %s: %s", pack.pk, type(error).__name__, error)
@@ -108,6 +111,7 @@ def go_on_after_a_crash() -> None:
 
 def _shoot(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally) -> None:
     token = rows[0].lease_token
+    mine = Headshot.objects.filter(lease_token=token, state=_State.RENDERING)
     keep_going = KeepGoing(pack, token)
     try:
         sitting = sitting_of(pack, size, keep_going)
@@ -126,11 +130,13 @@ def _shoot(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally
             nudge(pack.shoot_id)
             tally.seconds += time.monotonic() - began
             began = time.monotonic()
+    except (sittings.PreparedElsewhere, VaultUnavailable):
+        # Not the rows' fault: it must not count among their attempts.
+        mine.update(attempts=F("attempts") - 1)
+        raise
     finally:
         # What this worker could not finish is free at once; after kill -9 the lease has to run out.
-        Headshot.objects.filter(lease_token=token, state=_State.RENDERING).update(
-            state=_State.PENDING, lease_token=None, lease_until=None
-        )
+        mine.update(state=_State.PENDING, lease_token=None, lease_until=None)
 
 
 def _call_another(pack: Pack, tally: Tally) -> None:

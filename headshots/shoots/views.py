@@ -199,7 +199,8 @@ def _no_store(response: HttpResponse) -> HttpResponse:
 
 
 def _packs(shoot: Shoot) -> list[Pack]:
-    return list(shoot.packs.prefetch_related("headshots__style"))
+    # An order that was never paid is nothing to look at.
+    return list(shoot.packs.exclude(reason="not_paid").prefetch_related("headshots__style"))
 
 
 def _done(pack: Pack) -> int:
