@@ -254,42 +254,6 @@ def _broker_url(redis_url: str) -> str:
 
 
 CELERY_BROKER_URL = _broker_url(HEADSHOTS_REDIS_URL)
-CELERY_BROKER_CONNECTION_TIMEOUT = 2
-CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {
-    # Longer than any task: redelivery would start a long one again while it still runs. Leases recover, not the broker.
-    "visibility_timeout": 6 * 3600,
-    "unacked_restore_interval": 60,
-    "unacked_restore_throttle": 1,
-    # A publisher must fail fast when the broker is away; beat wakes the work later.
-    "socket_timeout": 5,
-    "socket_connect_timeout": 2,
-    "max_retries": 1,
-    "interval_start": 0,
-    "interval_step": 0.2,
-    "interval_max": 0.2,
-}
-CELERY_TASK_PUBLISH_RETRY = False
-CELERY_RESULT_BACKEND = None
-CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_SERIALIZER = "json"
-CELERY_ACCEPT_CONTENT = ["json"]
-CELERY_TASK_ACKS_LATE = True
-CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_WORKER_SEND_TASK_EVENTS = False
-CELERY_TASK_SEND_SENT_EVENT = False
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_TIMEZONE = "UTC"
-CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_ROUTES = {
-    "shoots.render_pack": {"queue": "render"},
-    # Not with the purges: a mail server may take its time.
-    "retention.mail_receipt": {"queue": "default"},
-    "retention.mail_receipts": {"queue": "default"},
-    "retention.*": {"queue": "retention"},
-    "rights.*": {"queue": "retention"},
-}
-
 CELERY_BEAT_SCHEDULE_FILENAME = str(HEADSHOTS_RUN_DIR / "beat-schedule")
 CELERY_BEAT_SCHEDULE = beat_schedule(source_ttl_seconds=HEADSHOTS_SOURCE_TTL_SECONDS)
 

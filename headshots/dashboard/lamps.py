@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from headshots.dashboard import workers
 from headshots.dashboard.models import Worker
-from headshots.shoots.models import Pack
+from headshots.shoots.models import Pack, Pause
 from headshots.vault.models import Blob
 from headshots.vault.rings import Ring
 
@@ -32,7 +32,7 @@ class Light(StrEnum):
 
 @dataclass(frozen=True)
 class Lamp:
-    """`code`: beat, broker, worker, oldest_photo, queue, disk. `about`: which one, where there are several."""
+    """`code`: beat, broker, worker, oldest_photo, queue, disk, paused. `about`: which one, where there are several."""
 
     code: str
     title: str
@@ -45,6 +45,7 @@ def lamps() -> list[Lamp]:
     """All of them, what is broken first."""
     known = workers.known_workers()
     found = [beat_lamp(known), broker_lamp(), *worker_lamps(known), oldest_photo_lamp(), queue_lamp(), disk_lamp()]
+    found += pause_lamps()
     return sorted(found, key=lambda lamp: (Light.RED, Light.YELLOW, Light.GREEN).index(lamp.light))
 
 
@@ -113,6 +114,17 @@ def disk_lamp() -> Lamp:
     left = disk.free / disk.total
     light = Light.RED if left < DISK_RED else Light.YELLOW if left < DISK_YELLOW else Light.GREEN
     return Lamp("disk", "Disk", light, f"{disk.free / 1e9:.1f} GB free ({left:.0%})")
+
+
+def pause_lamps() -> list[Lamp]:
+    """One for each part of the product that staff has stopped, so that nobody forgets it."""
+    paused = Pause.objects.order_by("what")
+    return [
+        Lamp(
+            "paused", Pause.What(each.what).label, Light.YELLOW, f"paused since {each.since:%d %b %H:%M} UTC", each.what
+        )
+        for each in paused
+    ]
 
 
 def in_words(time: timedelta) -> str:

@@ -15,6 +15,7 @@ from headshots.dashboard import charts, now, workers
 from headshots.dashboard.figures import LONGEST_DAYS, Figures, Range, figures_of
 from headshots.dashboard.lamps import lamps as all_lamps
 from headshots.dashboard.tables import tables_of
+from headshots.shoots.models import Pause
 
 USUAL_DAYS = (1, 7, 30)
 DEFAULT_DAYS = 7
@@ -55,6 +56,7 @@ def dashboard(request: HttpRequest, site_context: dict[str, object]) -> Template
         "days": figures.days,
         "is_until_today": figures.days == Range.until_today(figures.days.days),
         "lamps": all_lamps(),
+        "parts": list(Pause.What),
         "may_see_figures": _may_see_figures(request),
     }
     if _may_see_figures(request):

@@ -12,6 +12,7 @@ from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.http import urlencode
 
 from headshots.dashboard import page
+from headshots.dashboard.acting import act
 from headshots.dashboard.second_factor import lacks_second_factor, next_step
 
 
@@ -47,5 +48,6 @@ class OperatorSite(admin.AdminSite):
             path("lamps/", staff(page.lamps), name="lamps"),
             path("charts/<slug:code>.svg", staff(page.chart), name="chart"),
             path("figures/<slug:code>.csv", staff(page.csv), name="csv"),
+            path("do/<slug:code>/<str:thing_id>/", staff(act), name="act"),
         ]
         return own + super().get_urls()

@@ -14,7 +14,7 @@ from headshots.vault import services as vault
 
 
 class CannotOrder(Exception):
-    """No pack can be made of this. `code`: shoot_closed, no_photo, pack_is_live, too_few_looks or not_failed."""
+    """No pack can be made of this. `code`: shoot_closed, no_photo, pack_is_live or too_few_looks."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -68,24 +68,6 @@ def cancel_pack(*, pack: Pack, actor: str = Event.Actor.PERSON) -> bool:
         if pack.headshots.filter(state=Headshot.State.DONE).exists():
             return False
         return advance(pack, Pack.State.CANCELLED, actor=actor, reason="on_request")
-
-
-def queue_again(*, pack: Pack, actor: str = Event.Actor.STAFF) -> Pack:
-    """A pack that failed, once more: what was finished stays, the rest is tried with a new budget.
-
-    Raises CannotOrder."""
-    try:
-        with transaction.atomic():
-            if not (_is_open(pack.shoot) and vault.key_exists(ring="source", key_id=pack.shoot_id)):
-                raise CannotOrder("shoot_closed")
-            if not advance(pack, Pack.State.QUEUED, actor=actor):
-                raise CannotOrder("not_failed")
-            Pack.objects.filter(pk=pack.pk).update(reshoots=0, setbacks=0)
-            unfinished = pack.headshots.exclude(state=Headshot.State.DONE)
-            unfinished.update(state=Headshot.State.PENDING, attempts=0, reasons=[], lease_token=None, lease_until=None)
-    except IntegrityError as error:
-        raise CannotOrder("pack_is_live") from error
-    return pack
 
 
 def _new_pack(shoot: Shoot, kind: str, state: str, count: int, size: engine.Size) -> Pack:

@@ -23,7 +23,8 @@ from headshots.shoots import leases, sittings
 from headshots.shoots.leases import KeepGoing, lease_end
 from headshots.shoots.lifecycle import advance, begin_purge, record, send_on_commit, set_back
 from headshots.shoots.live import nudge
-from headshots.shoots.models import Headshot, Pack, Shoot
+from headshots.shoots.models import Headshot, Pack, Pause, Shoot
+from headshots.shoots.pausing import is_paused
 from headshots.shoots.sittings import Sitting, sitting_of
 from headshots.vault import services as vault
 from headshots.vault.errors import KeyGone, VaultUnavailable
@@ -80,6 +81,8 @@ def render_pack(*, pack: Pack) -> None:
 
 def claim(pack: Pack, count: int) -> list[Headshot]:
     """Up to `count` rows that are free or whose lease ran out, leased to the caller under one new token."""
+    if is_paused(Pause.What.RENDERING):
+        return []
     now = timezone.now()
     token = uuid.uuid4()
     free = Q(state=_State.PENDING) | Q(state=_State.RENDERING, lease_until__lt=now)

@@ -8,13 +8,11 @@ from xml.etree import ElementTree
 
 import pytest
 import time_machine
-from django.contrib.auth.models import Group
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from headshots.accounts.models import User
 from headshots.dashboard import charts, lamps
 from headshots.dashboard.figures import Range, close_days, figures_of
 from headshots.dashboard.models import Worker
@@ -22,27 +20,13 @@ from headshots.dashboard.workers import SILENT_AFTER, Reporter
 from headshots.heart import Heart
 from headshots.shoots.models import Pack
 from tests.factories import make_preview, make_shoot, make_user
+from tests.headshots.staff import make_staff, signed_in
 from tests.year import Year
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 ADDRESSES = ("/admin/", "/admin/lamps/", "/admin/charts/people.svg", "/admin/figures/funnel.csv")
-
-
-def make_staff(role: str | None = None) -> User:
-    user = make_user()
-    user.is_staff = True
-    user.save()
-    if role:
-        user.groups.add(Group.objects.get(name=role))
-    return user
-
-
-def signed_in(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('shoots', '0007_consent_withdrawn'),
+        ('shoots', '0008_pauses'),
         ('vault', '0002_blob_by_age'),
     ]
 
