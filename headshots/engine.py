@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, get_args
 from django.conf import settings
 
 from pipeline import intake, photo_rules
+from pipeline.device import DeviceState, look_at
 from pipeline.doctor import examine
 from pipeline.engines import DRAWING, OFFERED, EngineName, choose_engine, create_engine
 from pipeline.engines.instantid.options import InstantIDOptions, needed_weights
@@ -55,6 +56,7 @@ __all__ = [
     "Cancelled",
     "CheckedPhoto",
     "DeviceLost",
+    "DeviceState",
     "Diagnosis",
     "Finished",
     "Hair",
@@ -71,6 +73,7 @@ __all__ = [
     "capacity",
     "check",
     "clean_upload",
+    "device",
     "diagnose",
     "draws_new_pictures",
     "engine_name",
@@ -229,6 +232,12 @@ def engine_name() -> str:
     """The name of the engine that makes the pictures here; nothing is loaded, the render worker alone does that."""
     name = _name()
     return choose_engine(_open_weights()) if name == "auto" else name
+
+
+def device() -> DeviceState:
+    """What this process' engine runs on."""
+    name = engine_name()
+    return look_at(settings.HEADSHOTS_INSTANTID_DEVICE if name == "instantid" else "cpu")
 
 
 def draws_new_pictures() -> bool:

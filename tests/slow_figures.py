@@ -81,7 +81,7 @@ def slow_figures(first: date, last: date) -> Counter[str]:
     return +counts
 
 
-def median_and_95(counts: Counter[str], kind: str) -> tuple[int, int] | None:
+def median_and_95(counts: Counter[str], kind: str) -> tuple[int | None, int | None]:
     """From every single delivery, sorted."""
     seconds = sorted(
         int(key.rsplit("|", 1)[1])
@@ -90,5 +90,5 @@ def median_and_95(counts: Counter[str], kind: str) -> tuple[int, int] | None:
         for _ in range(packs)
     )
     if not seconds:
-        return None
+        return None, None
     return seconds[-(-len(seconds) // 2) - 1], seconds[-(-len(seconds) * 95 // 100) - 1]

@@ -7,8 +7,7 @@ from django.views.decorators.http import require_safe
 
 from headshots.retention.models import Receipt
 from headshots.shoots.access import shoot_or_404
-from headshots.vault.memory import is_in_memory
-from headshots.vault.rings import Ring, ring_base
+from headshots.vault.rings import source_keys_are_in_memory
 
 
 @require_safe
@@ -17,7 +16,7 @@ def schedule(request: HttpRequest) -> HttpResponse:
     context = {
         "photos_life": in_words(settings.HEADSHOTS_SOURCE_TTL_SECONDS),
         "headshots_life": in_words(settings.HEADSHOTS_RESULT_DAYS * 86_400),
-        "keys_in_memory": is_in_memory(ring_base(Ring.SOURCE)),
+        "keys_in_memory": source_keys_are_in_memory(),
         "mail_files": getattr(settings, "EMAIL_FILE_PATH", None) is not None,
     }
     return render(request, "retention/schedule.html", context)

@@ -36,6 +36,8 @@ MOVES: dict[str, frozenset[str]] = {
 STARTS: dict[str, tuple[str, ...]] = {
     _State.QUEUED: ("shoots.render_pack",),
     _State.DELIVERED: ("retention.purge_delivered",),
+    _State.FAILED: ("payments.give_back_credit",),
+    _State.CANCELLED: ("payments.give_back_credit",),
 }
 
 

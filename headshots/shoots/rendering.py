@@ -23,7 +23,8 @@ from headshots.celery import app
 from headshots.shoots.checks import best_first, stored
 from headshots.shoots.lifecycle import advance, begin_purge
 from headshots.shoots.live import nudge
-from headshots.shoots.models import Headshot, Pack, Shoot
+from headshots.shoots.models import Headshot, Pack, Pause, Shoot
+from headshots.shoots.pausing import is_paused
 from headshots.shoots.person import read_person
 from headshots.vault import services as vault
 from headshots.vault.errors import KeyGone
@@ -63,6 +64,8 @@ def render_pack(*, pack: Pack) -> None:
 
 def claim(pack: Pack, count: int) -> list[Headshot]:
     """Up to `count` rows that are free or whose lease ran out, leased to the caller under one new token."""
+    if is_paused(Pause.What.RENDERING):
+        return []
     now = timezone.now()
     token = uuid.uuid4()
     free = Q(state=_State.PENDING) | Q(state=_State.RENDERING, lease_until__lt=now)

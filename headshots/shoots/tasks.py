@@ -44,7 +44,7 @@ def load_models_first(sender: str, **_signal: object) -> None:
     """Load what the worker's queue needs before its first task; a worker that cannot work does not start."""
     rendering.node_name = sender
     name = sender.partition("@")[0]
-    heart.begin_loading(name)
+    heart.begin_loading(sender)
     try:
         engine.warm_up(name)
     except engine.PipelineError as error:

@@ -190,7 +190,14 @@ def test_a_live_key_of_stripe_makes_payments_live(key: str, live: bool, tmp_path
 
 
 def test_live_payments_and_weights_for_research_need_a_licence_statement(tmp_path: Path) -> None:
-    earning = {**COMPLETE, "HEADSHOTS_STRIPE_SECRET_KEY": "sk_live_1", "HEADSHOTS_ENGINE": "instantid"}
+    earning = {
+        **COMPLETE,
+        "HEADSHOTS_STRIPE_SECRET_KEY": "sk_live_1",
+        "HEADSHOTS_STRIPE_WEBHOOK_SECRET": "whsec_1",
+        "HEADSHOTS_SITE_URL": "https://headshots.example.org",
+        "HEADSHOTS_SELL_STUDIO": "1",
+        "HEADSHOTS_ENGINE": "instantid",
+    }
 
     refused = run_check(tmp_path, **earning)
     stated = run_check(tmp_path, **earning, HEADSHOTS_LICENCE_STATEMENT="insightface, contract 7 of 2026")

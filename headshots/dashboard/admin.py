@@ -1,0 +1,29 @@
+"""The audit log and what is known of workers, to look at."""
+
+from allauth.mfa.models import Authenticator
+from django.contrib import admin
+from django.http import HttpRequest
+
+from headshots.dashboard.models import Deed
+
+# Its rows hold the secrets of second factors.
+admin.site.unregister(Authenticator)
+
+
+@admin.register(Deed)
+class DeedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Who did what, when and why."""
+
+    list_display = ["at", "who", "action", "subject", "subject_id", "reason"]
+    list_filter = ["action", "at"]
+    search_fields = ["subject_id", "shoot_id"]
+    date_hierarchy = "at"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
