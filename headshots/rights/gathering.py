@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from headshots import engine
 from headshots.accounts.models import Session, User
+from headshots.payments.closing import describe_account
 from headshots.retention.models import Receipt
 from headshots.shoots.consent import in_version
 from headshots.shoots.models import Consent, Event, Headshot, Pack, Photo, Shoot
@@ -46,6 +47,7 @@ def gather(owner: User) -> Gathered:
     )
     shoots = Shoot.objects.filter(owner=owner).select_related("consent", "person_blob").order_by("created_at")
     gathered.account["shoots"] = [_shoot(shoot, gathered) for shoot in shoots]
+    gathered.account["money"] = describe_account(owner)
     gathered.account["receipts"] = [_receipt(row) for row in owner.receipts.prefetch_related("destructions")]
     return gathered
 

@@ -1,6 +1,7 @@
 """Rights to a pack: given back, refunded, granted, asked for again; and the mails about them."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.conf import LazySettings
@@ -17,6 +18,8 @@ from headshots.payments.models import Credit, Payment, Refund
 from headshots.payments.ordering import buy_credit, checkout_url
 from headshots.payments.refunds import refund_credit, request_refund, send_refund
 from headshots.retention.due import purge_due
+from headshots.rights.gathering import gather
+from headshots.rights.services import begin_leaving, finish_leaving
 from headshots.shoots.lifecycle import STARTS, advance, begin_purge
 from headshots.shoots.models import Event, Pack, Shoot
 from tests.factories import make_user
@@ -292,6 +295,7 @@ def test_an_account_that_goes_has_its_money_back_first(stripe: FakeStripe, shoot
     assert close_account(owner=person) == 2
     assert close_account(owner=person) == 0
     person.delete()
+    look_after()
     for refund in Refund.objects.all():
         send_refund(refund=refund)
 
@@ -317,3 +321,33 @@ def test_money_that_comes_when_its_account_has_gone_goes_back(stripe: FakeStripe
     assert state(payment)[:2] == ("refunded", "refunded")
     assert ledger_sum() == stripe.balance == 0
     assert not mail.outbox
+
+
+def test_deleting_an_account_gives_back_what_was_paid_and_not_had(
+    stripe: FakeStripe, shoot: Shoot, person: User
+) -> None:
+    in_work = paid(stripe, shoot)
+    unused = bought(stripe, person)
+    begin_leaving(owner=person, receipt_id=uuid4())
+
+    assert finish_leaving(owner=person)
+    for refund in Refund.objects.all():
+        send_refund(refund=refund)
+
+    assert unused.payment is not None
+    assert not User.objects.filter(pk=person.pk).exists()
+    assert state(in_work)[:2] == state(unused.payment)[:2] == ("refunded", "refunded")
+    assert ledger_sum() == stripe.balance == 0
+
+
+def test_an_export_holds_what_was_paid(stripe: FakeStripe, shoot: Shoot, person: User) -> None:
+    payment = paid(stripe, shoot)
+    request_refund(payment=payment, reason=Refund.Reason.GOODWILL, amount=500)
+
+    money = gather(person).account["money"]
+
+    assert isinstance(money, dict)
+    (told,) = money["payments"]
+    assert (told["id"], told["amount"], told["state"]) == (payment.pk, "$19", "paid")
+    assert [refund["amount"] for refund in told["refunds"]] == ["$5"]
+    assert [credit["state"] for credit in money["packs_to_order"]] == ["used"]
