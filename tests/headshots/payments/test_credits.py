@@ -18,7 +18,6 @@ from headshots.payments.models import Credit, Payment, Refund
 from headshots.payments.ordering import buy_credit, checkout_url
 from headshots.payments.refunds import refund_credit, request_refund, send_refund
 from headshots.retention.due import purge_due
-from headshots.rights.gathering import gather
 from headshots.rights.services import begin_leaving, finish_leaving
 from headshots.shoots.lifecycle import STARTS, advance, begin_purge
 from headshots.shoots.models import Event, Pack, Shoot
@@ -338,16 +337,3 @@ def test_deleting_an_account_gives_back_what_was_paid_and_not_had(
     assert not User.objects.filter(pk=person.pk).exists()
     assert state(in_work)[:2] == state(unused.payment)[:2] == ("refunded", "refunded")
     assert ledger_sum() == stripe.balance == 0
-
-
-def test_an_export_holds_what_was_paid(stripe: FakeStripe, shoot: Shoot, person: User) -> None:
-    payment = paid(stripe, shoot)
-    request_refund(payment=payment, reason=Refund.Reason.GOODWILL, amount=500)
-
-    money = gather(person).account["money"]
-
-    assert isinstance(money, dict)
-    (told,) = money["payments"]
-    assert (told["id"], told["amount"], told["state"]) == (payment.pk, "$19", "paid")
-    assert [refund["amount"] for refund in told["refunds"]] == ["$5"]
-    assert [credit["state"] for credit in money["packs_to_order"]] == ["used"]
