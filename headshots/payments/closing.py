@@ -2,7 +2,7 @@
 
 from headshots.accounts.models import User
 from headshots.payments.credits import give_back_credit
-from headshots.payments.models import Credit, Payment, Refund
+from headshots.payments.models import Credit, Refund
 from headshots.payments.refunds import refund_credit
 from headshots.shoots.lifecycle import advance
 from headshots.shoots.models import Event, Pack
