@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, get_args
 
 from django.conf import settings
 
+from headshots import heart
 from pipeline import intake, photo_rules
 from pipeline.doctor import examine
 from pipeline.engines import DRAWING, OFFERED, EngineName, choose_engine, create_engine
@@ -350,6 +351,7 @@ def _engine() -> Engine:
 
 
 def _tell_progress(share: float) -> None:
+    heart.progress()
     log.info("engine: %d %% loaded", round(100 * share))
 
 

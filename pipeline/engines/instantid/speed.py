@@ -75,6 +75,8 @@ _FOR_CUDA_ONLY = frozenset({Trick.COMPILE, Trick.CUDA_GRAPHS, Trick.CUDNN_SEARCH
 FEW_STEPS = 4
 # Share of the steps after which a cut-off trick stops its part.
 CUTOFF = 0.6
+# Shapes that a compiled network is compiled for: one picture or a batch, guided or not, of two canvases, and halves.
+SHAPES = 32
 
 
 def default_tricks(device: str) -> frozenset[Trick]:
@@ -121,6 +123,10 @@ def prepare_networks(networks: Networks, tricks: frozenset[Trick]) -> None:
             network.to(memory_format=torch.channels_last)
     torch.backends.cudnn.benchmark = Trick.CUDNN_SEARCH in tricks
     if Trick.COMPILE in tricks:
+        import torch._dynamo.config
+
+        # One entry a shape: beyond the limit torch would go on uncompiled without a word.
+        torch._dynamo.config.recompile_limit = SHAPES
         mode = "reduce-overhead" if Trick.CUDA_GRAPHS in tricks else None
         for network in both:
             network.compile(dynamic=False, mode=mode)
