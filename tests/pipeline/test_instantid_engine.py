@@ -16,7 +16,7 @@ import pipeline.engines.instantid.engine as engine_module
 from pipeline.engines.instantid.adapter import convert_adapter
 from pipeline.engines.instantid.config import InstantIDConfig
 from pipeline.engines.instantid.engine import InstantIDEngine
-from pipeline.engines.instantid.memory import device_errors
+from pipeline.engines.instantid.memory import device_errors, loading
 from pipeline.engines.instantid.speed import Trick, default_tricks
 from pipeline.errors import Cancelled, DeviceLost, EngineUnavailable, FaceNotFound, WeightsError
 from pipeline.shot_list import load_styles, plan_shots
@@ -211,6 +211,11 @@ def test_a_lost_device_is_no_ordinary_error(fresh_engine, subject):
 
 def test_running_out_of_memory_is_no_lost_device():
     with pytest.raises(torch.OutOfMemoryError), device_errors():
+        raise torch.OutOfMemoryError("out of memory")
+
+
+def test_networks_that_do_not_fit_are_no_reason_to_try_smaller_batches():
+    with pytest.raises(EngineUnavailable, match="nvidia-smi"), loading():
         raise torch.OutOfMemoryError("out of memory")
 
 

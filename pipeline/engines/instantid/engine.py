@@ -16,9 +16,17 @@ from pipeline.engines.instantid.faces import FaceReader, fuse
 from pipeline.engines.instantid.finishing import fit, to_grey, to_pixels
 from pipeline.engines.instantid.load import load_networks
 from pipeline.engines.instantid.looks import look_for, prompts_for
-from pipeline.engines.instantid.memory import MemoryMode, device_errors, fitting_batch, memory_mode, next_batch
+from pipeline.engines.instantid.memory import (
+    MemoryMode,
+    device_errors,
+    fitting_batch,
+    loading,
+    memory_mode,
+    next_batch,
+    usable_bytes,
+)
 from pipeline.engines.instantid.poses import draw_keypoints, place_keypoints, pose_for
-from pipeline.engines.instantid.speed import Trick, few_step_sampling
+from pipeline.engines.instantid.speed import Trick, capability_fault, few_step_sampling
 from pipeline.engines.instantid.text import PromptEncoder
 from pipeline.errors import EngineUnavailable, FaceNotFound
 from pipeline.shot_list import load_styles
@@ -66,13 +74,13 @@ class InstantIDEngine:
         self.config = config
         self.tricks = config.chosen_tricks
         self.sampling = few_step_sampling() if Trick.FEW_STEP in self.tricks else config.sampling
-        mode = choose_mode(config.device)
+        mode = choose_mode(config.device, self.tricks)
         dtype = torch.float32 if config.device == "cpu" else torch.float16
         compiles = Trick.COMPILE in self.tricks
         on_loading = within(on_progress, 0, LOADING_SHARE if compiles else 1)
         self._faces = FaceReader(config.weights.faces)
         on_loading(0.1)
-        with device_errors():
+        with loading():
             self.networks = load_networks(
                 config.weights, config.device, dtype, self.tricks, offload=mode is MemoryMode.OFFLOAD
             )
@@ -97,8 +105,7 @@ class InstantIDEngine:
         if canvas not in self._limits:
             limit = self.config.max_batch
             if self.networks.device.type == "cuda":
-                free, _ = torch.cuda.mem_get_info(self.networks.device)
-                limit = fitting_batch(free, canvas, limit)
+                limit = fitting_batch(usable_bytes(self.networks.device), canvas, limit)
             self._limits[canvas] = limit
         return self._limits[canvas]
 
@@ -208,8 +215,8 @@ class InstantIDEngine:
         return canvas_for(size, self.config.canvas_pixels, grain)
 
 
-def choose_mode(device: str) -> MemoryMode:
-    """How the networks share the device. Raises EngineUnavailable when it cannot run them."""
+def choose_mode(device: str, tricks: frozenset[Trick]) -> MemoryMode:
+    """How the networks share the device. Raises EngineUnavailable when it cannot run them, or not with these tricks."""
     if device == "cpu":
         return MemoryMode.RESIDENT
     if not torch.cuda.is_available():
@@ -217,4 +224,10 @@ def choose_mode(device: str) -> MemoryMode:
             "The InstantID engine needs an NVIDIA GPU with CUDA and torch sees none. "
             "Fix: install a driver and torch's CUDA build, or HEADSHOTS_ENGINE=studio."
         )
-    return memory_mode(torch.cuda.get_device_properties(device).total_memory)
+    count = torch.cuda.device_count()
+    if (torch.device(device).index or 0) >= count:
+        raise EngineUnavailable(f"There is no GPU {device}: torch sees {count}, counted from cuda:0.")
+    properties = torch.cuda.get_device_properties(device)
+    if fault := capability_fault(tricks, properties.name, (properties.major, properties.minor)):
+        raise EngineUnavailable(fault)
+    return memory_mode(properties.total_memory)
