@@ -11,6 +11,8 @@ from pathlib import Path
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from headshots.beat import beat_schedule
+
 env = environ.Env()
 
 
@@ -22,6 +24,12 @@ def _whole(name: str, default: int) -> int:
         raise ImproperlyConfigured(f"{name} must be a whole number.") from error
 
 
+def _path(name: str) -> Path | None:
+    """The path that a variable holds, None when it is not set."""
+    value = env.str(name, default="")
+    return Path(value).resolve() if value else None
+
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # What the product may do -----------------------------------------------------------------------------------------
@@ -31,6 +39,13 @@ DEBUG = env.bool("HEADSHOTS_DEBUG", default=False)
 HEADSHOTS_DATA_DIR = Path(env.str("HEADSHOTS_DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
 HEADSHOTS_SOURCE_TTL_SECONDS = _whole("HEADSHOTS_SOURCE_TTL_SECONDS", 86_400)
 HEADSHOTS_RESULT_DAYS = _whole("HEADSHOTS_RESULT_DAYS", 30)
+# How long the operator keeps backups of data and database, and of the result ring's keys (0: there are none), and how
+# long the proofs of consent and deletion stay: five years, as long as claims may be made under BIPA. Payments whose
+# account has gone stay without the person, as long as the strictest tax laws ask.
+HEADSHOTS_BACKUP_DAYS = _whole("HEADSHOTS_BACKUP_DAYS", 0)
+HEADSHOTS_RESULT_KEY_BACKUP_DAYS = _whole("HEADSHOTS_RESULT_KEY_BACKUP_DAYS", 0)
+HEADSHOTS_PROOF_DAYS = _whole("HEADSHOTS_PROOF_DAYS", 5 * 365)
+HEADSHOTS_PAYMENT_DAYS = _whole("HEADSHOTS_PAYMENT_DAYS", 10 * 365)
 HEADSHOTS_PREVIEWS_PER_DAY = _whole("HEADSHOTS_PREVIEWS_PER_DAY", 3)
 HEADSHOTS_PREVIEW_COUNT = _whole("HEADSHOTS_PREVIEW_COUNT", 4)
 # A premium pack: how many headshots, and how many pixels their long edge has (smaller for tests only).
@@ -48,11 +63,9 @@ HEADSHOTS_MAX_PHOTOS = 5
 HEADSHOTS_MAX_PHOTO_BYTES = 25 * 1024 * 1024
 
 HEADSHOTS_ENGINE = env.str("HEADSHOTS_ENGINE", default="auto")
-_weights_dir = env.str("HEADSHOTS_WEIGHTS_DIR", default="")
-HEADSHOTS_WEIGHTS_DIR = Path(_weights_dir).resolve() if _weights_dir else None
+HEADSHOTS_WEIGHTS_DIR = _path("HEADSHOTS_WEIGHTS_DIR")
 # Weights of the operator's own, in the form of pipeline/weights.toml, beside the built-in ones.
-_weights_catalogue = env.str("HEADSHOTS_WEIGHTS_CATALOGUE", default="")
-HEADSHOTS_WEIGHTS_CATALOGUE = Path(_weights_catalogue).resolve() if _weights_catalogue else None
+HEADSHOTS_WEIGHTS_CATALOGUE = _path("HEADSHOTS_WEIGHTS_CATALOGUE")
 # The InstantID engine: which SDXL draws (a weight's name), on which device, with which changes to the lossless
 # speed tricks (`+fp8,-compile`), in how many steps, on how large a canvas, with how many pictures at once at most.
 HEADSHOTS_INSTANTID_CHECKPOINT = env.str("HEADSHOTS_INSTANTID_CHECKPOINT", default="realvisxl")
@@ -61,11 +74,31 @@ HEADSHOTS_INSTANTID_TRICKS = env.list("HEADSHOTS_INSTANTID_TRICKS", default=[])
 HEADSHOTS_INSTANTID_STEPS = _whole("HEADSHOTS_INSTANTID_STEPS", 30)
 HEADSHOTS_INSTANTID_CANVAS_PIXELS = _whole("HEADSHOTS_INSTANTID_CANVAS_PIXELS", 896 * 1152)
 HEADSHOTS_INSTANTID_MAX_BATCH = _whole("HEADSHOTS_INSTANTID_MAX_BATCH", 10)
+# Who signs the finished files (C2PA): a P-256 key and its certificates, the leaf first, both PEM. Without them a test
+# certificate does, which says that it proves nothing.
+HEADSHOTS_C2PA_KEY_FILE = _path("HEADSHOTS_C2PA_KEY_FILE")
+HEADSHOTS_C2PA_CERTIFICATE_FILE = _path("HEADSHOTS_C2PA_CERTIFICATE_FILE")
 # Which licence the operator holds for weights that are not free for business; shown by `manage.py doctor`.
 HEADSHOTS_LICENCE_STATEMENT = env.str("HEADSHOTS_LICENCE_STATEMENT", default="").strip()
-# Money is earned as soon as Stripe's key is a live one.
+# Money is earned as soon as Stripe's key is a live one. Without a key a laptop sells in its own test checkout.
 HEADSHOTS_STRIPE_SECRET_KEY = env.str("HEADSHOTS_STRIPE_SECRET_KEY", default="").strip()
 HEADSHOTS_LIVE_PAYMENTS = HEADSHOTS_STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
+HEADSHOTS_STRIPE_WEBHOOK_SECRET = env.str("HEADSHOTS_STRIPE_WEBHOOK_SECRET", default="").strip()
+HEADSHOTS_STRIPE_API_URL = env.str("HEADSHOTS_STRIPE_API_URL", default="")  # another one, for tests
+HEADSHOTS_TEST_CHECKOUT = env.bool("HEADSHOTS_TEST_CHECKOUT", default=DEBUG and not HEADSHOTS_STRIPE_SECRET_KEY)
+# What a pack costs, as people write it. Packs of the studio engine, which makes no new pictures, are sold for real
+# money only when told to.
+HEADSHOTS_PRICE = env.str("HEADSHOTS_PRICE", default="19").strip()
+HEADSHOTS_STUDIO_PRICE = env.str("HEADSHOTS_STUDIO_PRICE", default="19").strip()
+HEADSHOTS_CURRENCY = env.str("HEADSHOTS_CURRENCY", default="usd").strip().lower()
+HEADSHOTS_SELL_STUDIO = env.bool("HEADSHOTS_SELL_STUDIO", default=False)
+HEADSHOTS_PROMOTION_CODES = env.bool("HEADSHOTS_PROMOTION_CODES", default=False)
+HEADSHOTS_AUTOMATIC_TAX = env.bool("HEADSHOTS_AUTOMATIC_TAX", default=False)
+# By Stripe's names. Only what pays at once: photos do not wait for a bank.
+HEADSHOTS_PAYMENT_METHODS = env.list("HEADSHOTS_PAYMENT_METHODS", default=["card"])
+HEADSHOTS_REFUND_DAYS = _whole("HEADSHOTS_REFUND_DAYS", 14)
+HEADSHOTS_REDO_DAYS = _whole("HEADSHOTS_REDO_DAYS", 7)
+HEADSHOTS_SECONDS_PER_HEADSHOT = _whole("HEADSHOTS_SECONDS_PER_HEADSHOT", 12)  # until packs made here say better
 # None: the distance that was measured (pipeline.likeness). `inf` opens the gate for tests; elsewhere a check refuses
 # it. Not env.float: that drops every letter.
 _max_distance = env.str("HEADSHOTS_LIKENESS_MAX_DISTANCE", default="")
@@ -86,12 +119,35 @@ HEADSHOTS_RESULT_RING_DIR = Path(
     env.str("HEADSHOTS_RESULT_RING_DIR", default=str(Path(_state_home) / "headshots"))
 ).resolve()
 
+# Or each on a Redis of its own, where more machines than one work: photos' keys on one that keeps and evicts nothing
+# (stated by the operator where the server must not be asked), headshots' keys on one that keeps.
+HEADSHOTS_SOURCE_RING_URL = env.str("HEADSHOTS_SOURCE_RING_URL", default="").strip()
+HEADSHOTS_SOURCE_RING_IS_VOLATILE = env.bool("HEADSHOTS_SOURCE_RING_IS_VOLATILE", default=False)
+HEADSHOTS_RESULT_RING_URL = env.str("HEADSHOTS_RESULT_RING_URL", default="").strip()
+# The operator's word for it, where the system does not tell.
+HEADSHOTS_SWAP_IS_ENCRYPTED = env.bool("HEADSHOTS_SWAP_IS_ENCRYPTED", default=False)
+
+# Ciphertext in a bucket instead of the data folder. Credentials come from where boto3 looks for them itself.
+HEADSHOTS_S3_BUCKET = env.str("HEADSHOTS_S3_BUCKET", default="").strip()
+HEADSHOTS_S3_ENDPOINT = env.str("HEADSHOTS_S3_ENDPOINT", default="").strip()
+HEADSHOTS_S3_REGION = env.str("HEADSHOTS_S3_REGION", default="").strip()
+_s3_prefix = env.str("HEADSHOTS_S3_PREFIX", default="").strip().strip("/")
+HEADSHOTS_S3_PREFIX = f"{_s3_prefix}/" if _s3_prefix else ""
+
 # Where requests come from -----------------------------------------------------------------------------------------
 
 # Empty is refused by a check, and by Django at first use; a laptop that was started by hand gets one for the process.
 SECRET_KEY = env.str("HEADSHOTS_SECRET_KEY", default=secrets.token_urlsafe(50) if DEBUG else "")
 ALLOWED_HOSTS = env.list("HEADSHOTS_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 CSRF_TRUSTED_ORIGINS = env.list("HEADSHOTS_CSRF_TRUSTED_ORIGINS", default=[])
+# Where mails point to. Guessed from the first name that it answers to; without one mails name pages, not addresses.
+_first_host = ALLOWED_HOSTS[0].lstrip(".") if ALLOWED_HOSTS and not DEBUG and "*" not in ALLOWED_HOSTS[0] else ""
+HEADSHOTS_SITE_URL = env.str("HEADSHOTS_SITE_URL", default=f"https://{_first_host}" if _first_host else "").rstrip("/")
+# Who runs this (name and postal address) and where misuse is reported: shown on the policy pages.
+HEADSHOTS_OPERATOR = env.str("HEADSHOTS_OPERATOR", default="").strip()
+HEADSHOTS_ABUSE_EMAIL = env.str("HEADSHOTS_ABUSE_EMAIL", default="").strip()
+# Who works for the operator and could see what (a host, a mail service): named on the privacy page, separated by ";".
+HEADSHOTS_PROCESSORS = [name.strip() for name in env.str("HEADSHOTS_PROCESSORS", default="").split(";") if name.strip()]
 # How many proxies of the operator's own stand in front; only then are their forwarding headers believed.
 HEADSHOTS_TRUSTED_PROXIES = _whole("HEADSHOTS_TRUSTED_PROXIES", 0)
 
@@ -99,15 +155,18 @@ INSTALLED_APPS = [
     # First, so that headshots.accounts can replace its admin.
     "allauth",
     "allauth.account",
+    "allauth.mfa",
     "headshots.accounts",
     "headshots.vault",
     "headshots.shoots",
+    "headshots.payments",
     "headshots.retention",
+    "headshots.rights",
     "headshots.dashboard",
     "headshots.pages",
     "headshots.web",
     "csp",
-    "django.contrib.admin",
+    "headshots.dashboard.admin_config.OperatorAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -130,6 +189,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "headshots.web.error_pages.OwnErrorPages",
+    "headshots.dashboard.visits.CountVisits",
 ]
 
 ROOT_URLCONF = "headshots.urls"
@@ -147,6 +207,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "headshots.payments.context.payments",
             ],
         },
     },
@@ -199,44 +260,8 @@ def _broker_url(redis_url: str) -> str:
 
 
 CELERY_BROKER_URL = _broker_url(HEADSHOTS_REDIS_URL)
-CELERY_BROKER_CONNECTION_TIMEOUT = 2
-CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {
-    # Longer than any task: redelivery would start a long one again while it still runs. Leases recover, not the broker.
-    "visibility_timeout": 6 * 3600,
-    "unacked_restore_interval": 60,
-    "unacked_restore_throttle": 1,
-    # A publisher must fail fast when the broker is away; beat wakes the work later.
-    "socket_timeout": 5,
-    "socket_connect_timeout": 2,
-    "max_retries": 1,
-    "interval_start": 0,
-    "interval_step": 0.2,
-    "interval_max": 0.2,
-}
-CELERY_TASK_PUBLISH_RETRY = False
-CELERY_RESULT_BACKEND = None
-CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_SERIALIZER = "json"
-CELERY_ACCEPT_CONTENT = ["json"]
-CELERY_TASK_ACKS_LATE = True
-CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_WORKER_SEND_TASK_EVENTS = False
-CELERY_TASK_SEND_SENT_EVENT = False
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_TIMEZONE = "UTC"
-CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_ROUTES = {"shoots.render_pack": {"queue": "render"}, "retention.*": {"queue": "retention"}}
-
-_purge_seconds = min(60.0, max(1.0, HEADSHOTS_SOURCE_TTL_SECONDS / 20))
 CELERY_BEAT_SCHEDULE_FILENAME = str(HEADSHOTS_RUN_DIR / "beat-schedule")
-# `expires`: a queue that nobody reads for an hour must not hold a thousand copies of the same reminder.
-CELERY_BEAT_SCHEDULE = {
-    "wake stuck packs": {"task": "shoots.wake_stuck", "schedule": 10.0, "options": {"expires": 30}},
-    "purge what is due": {"task": "retention.purge_due", "schedule": _purge_seconds, "options": {"expires": 300}},
-    "sweep orphans": {"task": "retention.sweep_orphans", "schedule": 3600.0, "options": {"expires": 3600}},
-    "close days": {"task": "dashboard.close_days", "schedule": 900.0, "options": {"expires": 900}},
-}
+CELERY_BEAT_SCHEDULE = beat_schedule(source_ttl_seconds=HEADSHOTS_SOURCE_TTL_SECONDS)
 
 # People -----------------------------------------------------------------------------------------------------------
 
@@ -250,6 +275,9 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "shoots:new"
+
+# Whether staff needs a second factor for /admin/.
+HEADSHOTS_STAFF_TWO_FACTOR = env.bool("HEADSHOTS_STAFF_TWO_FACTOR", default=False)
 
 # Mail goes to files below the data folder until the operator names a server; then addresses are verified.
 HEADSHOTS_EMAIL_URL = env.str("HEADSHOTS_EMAIL_URL", default="")
@@ -281,6 +309,9 @@ ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = True
 # The rest keeps allauth's limits; all of them count in the shared cache.
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/300s/key", "reset_password": "20/m/ip,5/h/key", "verify": "20/m/ip"}
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "Headshots"
+MFA_ALLOW_UNVERIFIED_EMAIL = not HEADSHOTS_EMAIL_URL
 ALLAUTH_TRUSTED_PROXY_COUNT = HEADSHOTS_TRUSTED_PROXIES
 
 # Nothing of a person on this disk in clear --------------------------------------------------------------------------
@@ -305,6 +336,7 @@ SECURE_HSTS_SECONDS = _whole("HEADSHOTS_HSTS_SECONDS", 31_536_000) if HEADSHOTS_
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HEADSHOTS_TRUSTED_PROXIES else None
+SESSION_ENGINE = "headshots.accounts.sessions"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HEADSHOTS_HTTPS
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"
@@ -315,7 +347,7 @@ CONTENT_SECURITY_POLICY = {
         "img-src": ["'self'", "blob:"],
         "object-src": ["'none'"],
         "base-uri": ["'none'"],
-        "form-action": ["'self'"],
+        "form-action": ["'self'", *(["https://checkout.stripe.com"] if HEADSHOTS_STRIPE_SECRET_KEY else [])],
         "frame-ancestors": ["'none'"],
     }
 }
@@ -356,5 +388,6 @@ LOGGING = {
         # Through our formatter as well; the access log would hold the links of password mails.
         "uvicorn": {"handlers": ["console"], "level": "INFO", "propagate": False},
         "uvicorn.access": {"level": "WARNING"},
+        "stripe": {"level": "WARNING"},
     },
 }

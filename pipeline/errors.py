@@ -16,7 +16,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a photo is refused, or what is not ideal about it. Stored and shown by code; words live in templates."""
+    """Why a photo or a picture is refused, or what is not ideal about it. Shown by code; words live in templates."""
 
     UNREADABLE = "unreadable"
     UNSUPPORTED_FORMAT = "unsupported_format"
@@ -34,6 +34,9 @@ class Reason(StrEnum):
     TILTED_HEAD = "tilted_head"
     NOT_SAME_PERSON = "not_same_person"
     NOT_ALIKE = "not_alike"
+    SKIN_TONE = "skin_tone"
+    OVERSATURATED = "oversaturated"
+    NEAR_DUPLICATE = "near_duplicate"
 
 
 class PipelineError(Exception):

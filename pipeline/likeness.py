@@ -1,35 +1,37 @@
-"""Is this picture still the person? Its distance to their own photo, the gate on that, and the score people see."""
+"""Is this picture still the person? Its distance to their own photos, and the probability that people are shown.
+
+Three thresholds for three questions: SAME_PERSON_DISTANCE joins faces of uploaded photos, ACCEPT_DISTANCE lets a
+finished picture through, and distinct.MIN_DISTANCE says whether two pictures of a pack are two."""
 
 import math
 from dataclasses import dataclass
 
+from pipeline.calibration import Calibration, built_in
 from pipeline.errors import Reason
 from pipeline.faces.embed import FaceEmbedder, embedding_distance
 from pipeline.faces.find import FaceFinder
-from pipeline.types import Box, Embedding, Pixels
+from pipeline.types import Embedding, Face, Pixels
 
-# 0.53: fewest mistakes on 1,653 pairs of faces; 99 % of same-person pairs lie below it.
+# Mean distance up to which faces of uploaded photos are one person: wider, because who is parted by mistake is
+# refused, and because a mean over several photos strays less than a pair.
+SAME_PERSON_DISTANCE = 0.55
+# A finished picture may be this far from the person. Error rates of both: docs/experiments.md.
 ACCEPT_DISTANCE = 0.53
 # For max_distance: measure, but let every picture through. For tests and engines that draw no faces.
 OPEN_GATE = math.inf
 
-# Logistic fit of "same person" on 298 same and 6,030 different pairs, at half its slope: the pairs were few
-# people, and the fit is surer than anybody should be. Capped for the same reason.
-SCORE_OFFSET, SCORE_SLOPE = 33.3 / 2, 58.6 / 2
-MAX_SCORE = 0.99
-
 
 @dataclass(frozen=True)
 class Likeness:
-    """What the gate saw: distance (None unless there is exactly one face), how many faces, and its decision.
+    """What was seen of the person: distance (None unless there is exactly one face), how many faces, and the decision.
 
-    face: where the widest face is, in pixels of the picture; None without one."""
+    face: the widest one; None without one."""
 
     distance: float | None
     faces: int
     accepted: bool
     reasons: tuple[Reason, ...] = ()
-    face: Box | None = None
+    face: Face | None = None
 
 
 def judge_likeness(
@@ -50,11 +52,11 @@ def judge_likeness(
         reasons = (Reason.SEVERAL_FACES,)
     else:
         reasons = () if distance <= max_distance else (Reason.NOT_ALIKE,)
-    return Likeness(
-        distance, len(faces), not reasons or max_distance == OPEN_GATE, reasons, faces[0].box if faces else None
-    )
+    accepted = not reasons or max_distance == OPEN_GATE
+    return Likeness(distance, len(faces), accepted, reasons, faces[0] if faces else None)
 
 
-def likeness_score(distance: float) -> float:
-    """Calibrated probability, 0..0.99 in steps of 0.01, that faces at this distance are one person."""
-    return round(min(MAX_SCORE, 1 / (1 + math.exp(SCORE_SLOPE * distance - SCORE_OFFSET))), 2)
+def likeness_score(distance: float, calibration: Calibration | None = None) -> float:
+    """Calibrated probability, 0 to the calibration's cap in steps of 0.01, that faces so far apart are one person."""
+    calibration = calibration or built_in()
+    return round(min(calibration.cap, calibration.probability(distance)), 2)

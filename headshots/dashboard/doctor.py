@@ -9,8 +9,12 @@ from django.core import checks
 from django.core.checks import ERROR
 
 from headshots import engine
-from headshots.vault.memory import filesystem_type, is_in_memory
-from headshots.vault.rings import Ring, ring_base
+from headshots.vault import services as vault
+from headshots.vault.errors import VaultUnavailable
+from headshots.vault.key_server import why_unsafe_for_headshots, why_unsafe_for_photos
+from headshots.vault.memory import filesystem_type, is_in_memory, swap_places, unencrypted_swap
+from headshots.vault.rings import Ring, describe_place, ring_base, ring_url
+from headshots.vault.s3_store import anybody_can_list
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ def describe_settings() -> dict[str, str]:
         "licence statement": settings.HEADSHOTS_LICENCE_STATEMENT or "none (HEADSHOTS_LICENCE_STATEMENT)",
         "keys of photos": describe_ring(Ring.SOURCE),
         "keys of headshots": describe_ring(Ring.RESULT),
+        "encrypted pictures": describe_store(),
         "swap": describe_swap(),
     }
 
@@ -70,18 +75,53 @@ def describe_payments() -> str:
 
 def describe_ring(ring: Ring) -> str:
     """Where a ring's keys lie, and whether that is memory."""
+    if url := ring_url(ring):
+        return describe_ring_server(ring, url)
     base = ring_base(ring)
     if is_in_memory(base):
         return f"{base}, in memory"
     return f"{base}, on {filesystem_type(base) or 'an unknown kind of disk'}"
 
 
+def describe_ring_server(ring: Ring, url: str) -> str:
+    """Whether a Redis does what its ring needs: keep nothing (photos), or keep what it has (headshots)."""
+    place = describe_place(ring)
+    try:
+        if ring is Ring.SOURCE:
+            reason = why_unsafe_for_photos(url)
+            return f"{place}: {reason}" if reason else f"{place}, which keeps and evicts nothing"
+        reason = why_unsafe_for_headshots(url)
+        return f"{place}: {reason}" if reason else f"{place}, which keeps what it has"
+    except VaultUnavailable:
+        return f"{place}, which does not answer"
+
+
+def describe_store() -> str:
+    """Where encrypted pictures lie, and whether strangers can list them."""
+    bucket: str = settings.HEADSHOTS_S3_BUCKET
+    if not bucket:
+        return str(settings.HEADSHOTS_DATA_DIR / "blobs")
+    place = f"bucket {bucket} at {settings.HEADSHOTS_S3_ENDPOINT or 'Amazon S3'}"
+    try:
+        if anybody_can_list(settings.HEADSHOTS_S3_ENDPOINT, settings.HEADSHOTS_S3_REGION, bucket):
+            return f"{place}: ANYBODY CAN LIST IT. What lies there is ciphertext; close it all the same."
+        next(vault.blob_store().ids(Ring.SOURCE), None)
+    except VaultUnavailable as error:
+        return f"{place}: {error}"
+    return f"{place}, private"
+
+
 def describe_swap(table: Path = Path("/proc/swaps")) -> str:
-    """Whether memory, and with it keys and pictures, can reach a disk."""
+    """Whether memory, and with it keys and pictures, can reach a disk in clear."""
+    if sys.platform == "darwin":
+        return "encrypted by macOS"
     if not table.exists():
         return f"not known on {sys.platform}"
-    places = [line.split()[0] for line in table.read_text().splitlines()[1:] if line.strip()]
-    to_disk = [place for place in places if not Path(place).name.startswith("zram")]
-    if not to_disk:
+    if not swap_places(table):
         return "none"
+    to_disk = unencrypted_swap(table)
+    if not to_disk:
+        return "in memory, or encrypted"
+    if settings.HEADSHOTS_SWAP_IS_ENCRYPTED:
+        return f"{', '.join(to_disk)}: encrypted, you say (HEADSHOTS_SWAP_IS_ENCRYPTED)"
     return f"{', '.join(to_disk)}: keys and pictures can reach it. Turn it off, or have it encrypted with a random key."

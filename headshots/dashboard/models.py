@@ -1,6 +1,9 @@
 """What the operator's pages keep for themselves: figures of days that are over."""
 
+from uuid import uuid4
+
 from django.db import models
+from django.utils import timezone
 
 
 class DayFigures(models.Model):
@@ -34,3 +37,61 @@ class Visit(models.Model):
 
     def __str__(self) -> str:
         return f"{self.day} {self.page}"
+
+
+class Worker(models.Model):
+    """A worker, or beat, as it last said of itself. One that ends in good order takes its row with it."""
+
+    # Its node name, `render@host`.
+    name = models.CharField(max_length=255, primary_key=True)
+    queue = models.CharField(max_length=40)
+    engine = models.CharField(max_length=16, blank=True)
+    device = models.CharField(max_length=80, blank=True)
+    # Of the process; of the device only where it has memory of its own.
+    memory_bytes = models.PositiveBigIntegerField(default=0)
+    device_used_bytes = models.PositiveBigIntegerField(null=True)
+    device_total_bytes = models.PositiveBigIntegerField(null=True)
+    busy = models.BooleanField(default=False)
+    started_at = models.DateTimeField()
+    last_seen = models.DateTimeField()
+
+    class Meta:
+        ordering = ["queue", "name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Deed(models.Model):
+    """What a member of staff did, to what, when and why. Nothing here is changed or deleted."""
+
+    at = models.DateTimeField(default=timezone.now, editable=False)
+    # The number of their account, which stays when the account goes.
+    who = models.BigIntegerField("account of staff", db_index=True)
+    action = models.CharField(max_length=40)
+    # What kind of thing it was done to (pack, shoot, account, ...) and which.
+    subject = models.CharField(max_length=20)
+    subject_id = models.CharField(max_length=64, blank=True)
+    shoot_id = models.UUIDField(null=True, blank=True, db_index=True)
+    reason = models.CharField(max_length=200)
+    # How much, how many, which: what was chosen besides.
+    details = models.JSONField(default=dict, blank=True)
+    # Which showing of the question this came from: sent twice, it is done once.
+    submission = models.UUIDField(unique=True, default=uuid4, editable=False)
+
+    class Meta:
+        ordering = ["-at", "-pk"]
+        default_permissions = ("view",)
+        permissions = [
+            ("view_figures", "May see the dashboard's figures"),
+            ("view_money", "May see revenue and refunds"),
+            ("view_timeline", "May see what happened to a shoot"),
+            ("run_packs", "May retry and cancel packs"),
+            ("block_account", "May block accounts"),
+            ("purge_now", "May have photos destroyed at once"),
+            ("resend_mail", "May send mails again"),
+            ("pause", "May pause uploads and rendering"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.subject} {self.subject_id}"

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connection
 
@@ -9,6 +10,7 @@ from headshots.celery import app
 
 # Photos are due five minutes of twenty-four hours before their key dies: beat has to come by several times in between.
 LATEST_EVERY = timedelta(seconds=60)
+LONGEST_KEY_BACKUP_DAYS = 7
 
 
 @register(Tags.security)
@@ -33,6 +35,24 @@ def check_deleted_rows_are_blanked(**_: object) -> list[CheckMessage]:
         return []
     hint = 'Put "PRAGMA secure_delete=ON" into the init_command of its OPTIONS.'
     return [Error("SQLite does not blank deleted rows.", hint=hint, id="retention.E003")]
+
+
+@register(Tags.security)
+def check_backups_end(**_: object) -> list[CheckMessage]:
+    """What receipts say about backups has an end, and the keys of finished headshots an early one."""
+    found: list[CheckMessage] = []
+    if not 0 <= settings.HEADSHOTS_RESULT_KEY_BACKUP_DAYS <= LONGEST_KEY_BACKUP_DAYS:
+        hint = "A deleted headshot can be read out of older backups for as long as its key lies in one."
+        words = f"HEADSHOTS_RESULT_KEY_BACKUP_DAYS must be 0 to {LONGEST_KEY_BACKUP_DAYS}."
+        found.append(Error(words, hint=hint, id="retention.E004"))
+    if settings.HEADSHOTS_BACKUP_DAYS < 0:
+        found.append(Error("HEADSHOTS_BACKUP_DAYS must be 0 or more.", id="retention.E005"))
+    found += [
+        Error(f"{name} must be 1 or more.", id="retention.E006")
+        for name in ("HEADSHOTS_PROOF_DAYS", "HEADSHOTS_PAYMENT_DAYS")
+        if getattr(settings, name) < 1
+    ]
+    return found
 
 
 def _as_delta(schedule: object) -> timedelta:

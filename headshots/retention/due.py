@@ -38,7 +38,7 @@ def purge_due() -> Purged:
     """Forget all whose time has come, go on with what a crash left half done. Safe to run twice and at once.
 
     What fails is logged and counted, and does not keep the rest from going."""
-    purged = Purged(keys=vault.sweep_expired_keys())
+    purged = Purged(keys=len(vault.sweep_expired_keys()))
     _each(due_shoots(), lambda shoot: begin_purge(shoot, everything=shoot.owner_id is None), purged)
     _each(delivered_shoots(), lambda shoot: purge_delivered(shoot=shoot), purged)
     _each(_shoots_without_key(), begin_purge, purged)

@@ -1,10 +1,13 @@
-"""What nobody asks for any more: blobs that a crash between two steps left behind, and old mail files."""
+"""What nobody asks for any more: blobs that a crash between two steps left behind, and old mail files.
+
+Files and rows of blobs are held against each other. Ids of blobs begin with the time of their making, so both sides
+are read in the same order and only from where the last sweep ended: what is long in its place costs nothing.
+"""
 
 import logging
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from uuid import UUID
@@ -15,16 +18,16 @@ from django.utils import timezone
 
 from headshots import heart
 from headshots.vault import services as vault
+from headshots.vault.blob_ids import FIRST, first_id_at
 from headshots.vault.models import Blob
-from headshots.vault.services import blob_store
-from headshots.vault.store import StoredFile
+from headshots.vault.rings import Ring
+from headshots.vault.store import BlobName
 
 log = logging.getLogger(__name__)
 
 # Younger than this, its row or its owner may still be on the way.
 GRACE = timedelta(hours=1)
 MAIL_LIFE = timedelta(days=1)
-_BATCH = 500
 
 
 @dataclass
@@ -33,49 +36,51 @@ class Swept:
 
     files: int = 0
     blobs: int = 0
+    unfinished: int = 0
     mails: int = 0
     lost: int = 0
 
 
-def sweep_orphans() -> Swept:
-    """Remove files without a row and blobs without an owner, all older than an hour; report lost files.
+def sweep_orphans(since: datetime | None = None) -> Swept:
+    """Remove files without a row and blobs without an owner, made since then and more than an hour ago; report lost
+    files. Without `since` all that there are.
 
     Mails that were written to files, for want of a server, go after a day: they hold addresses."""
-    swept = Swept(files=_sweep_files(), blobs=_sweep_blobs(), mails=_sweep_mails())
-    swept.lost = sum(1 for blob_id in _old_blobs().values_list("id", flat=True) if not blob_store().has(blob_id))
+    before = timezone.now() - GRACE
+    first = first_id_at(since) if since else FIRST
+    swept = Swept(unfinished=vault.blob_store().sweep_unfinished(before), mails=_sweep_mails())
+    for ring in Ring.values:
+        _sweep_ring(ring, first, first_id_at(before), swept)
     if swept.lost:
         log.error("%d blobs have lost their files", swept.lost)
-    if swept.files or swept.blobs or swept.mails:
+    if swept.files or swept.blobs or swept.unfinished or swept.mails:
         log.warning("removed: %s", swept)
     return swept
 
 
-def _sweep_files() -> int:
-    newest = time.time() - GRACE.total_seconds()
-    old = (file for file in blob_store().files() if file.modified < newest)
-    removed = 0
-    while batch := list(islice(old, _BATCH)):
+def _sweep_ring(ring: str, first: UUID, last: UUID, swept: Swept) -> None:
+    """Both sides side by side, in batches: up to the last file of a batch, its rows are in the same range."""
+    files = vault.blob_store().ids(ring, first, last)
+    while True:
         heart.progress()
-        removed += sum(1 for file in _without_row(batch) if _remove(file))
-    return removed
-
-
-def _without_row(files: list[StoredFile]) -> Iterator[StoredFile]:
-    ids = [file.blob_id for file in files if file.blob_id]
-    known: set[UUID] = set(Blob.objects.filter(id__in=ids).values_list("id", flat=True))
-    return (file for file in files if file.blob_id not in known)
-
-
-def _remove(file: StoredFile) -> bool:
-    file.path.unlink(missing_ok=True)
-    return True
-
-
-def _sweep_blobs() -> int:
-    orphans = list(unowned(_old_blobs()))
-    for blob in orphans:
-        vault.delete_blob(blob)
-    return len(orphans)
+        batch = list(islice(files, vault.AT_ONCE))
+        end = batch[-1] if len(batch) == vault.AT_ONCE else last
+        # The files were listed first: a row that comes in between is not missed, its file is younger than `last`.
+        rows = Blob.objects.filter(ring=ring, id__gte=first, id__lte=end)
+        keys = dict(rows.values_list("id", "key_id"))
+        stray = [blob_id for blob_id in batch if blob_id not in keys]
+        vault.blob_store().delete([BlobName(ring, blob_id) for blob_id in stray])
+        unwanted = list(unowned(rows))
+        for blob in unwanted:
+            vault.delete_blob(blob)
+        missing = keys.keys() - set(batch) - {blob.id for blob in unwanted}
+        swept.files += len(stray)
+        swept.blobs += len(unwanted)
+        # Without its key it is on its way out, and its file only went first.
+        swept.lost += sum(vault.key_exists(ring=ring, key_id=keys[blob_id]) for blob_id in missing)
+        if end == last:
+            return
+        first = UUID(int=end.int + 1)
 
 
 def _sweep_mails() -> int:
@@ -96,7 +101,3 @@ def unowned(blobs: QuerySet[Blob]) -> QuerySet[Blob]:
             owners = relation.related_model._base_manager.filter(**{relation.field.name: OuterRef("pk")})
             blobs = blobs.filter(~Exists(owners))
     return blobs
-
-
-def _old_blobs() -> QuerySet[Blob]:
-    return Blob.objects.filter(created_at__lt=timezone.now() - GRACE)

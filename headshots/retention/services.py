@@ -9,6 +9,7 @@ import time
 
 from django.db import transaction
 
+from headshots.retention.receipts import count_files, destroyed, issue_receipt, key_died, who_asked
 from headshots.shoots.lifecycle import advance, begin_purge, end_purge
 from headshots.shoots.models import Event, Headshot, Pack, Photo, Shoot
 from headshots.vault import services as vault
@@ -24,6 +25,7 @@ def purge_shoot(*, shoot: Shoot) -> bool:
     if shoot.state != Shoot.State.PURGING:
         return False
     vault.destroy_key(ring="source", key_id=shoot.pk)
+    key_died(ring="source", key_id=shoot.pk, shoot_id=shoot.pk)
     for pack in shoot.packs.filter(state__in=Pack.LIVE):
         advance(pack, Pack.State.CANCELLED, reason="photos_deleted")
     if shoot.purge_everything:
@@ -36,10 +38,14 @@ def purge_shoot(*, shoot: Shoot) -> bool:
         photos = Photo.objects.filter(shoot=shoot)
         # A check that is storing its verdict at this moment is through before this line, or finds no photo after.
         list(photos.select_for_update().values_list("pk"))
+        counts = count_files(ring="source", key_id=shoot.pk)
         rows, _ = photos.delete()
         blobs = vault.delete_blobs(ring="source", key_id=shoot.pk)
         numbers = {"rows": rows, "blobs": blobs, "seconds": round(time.monotonic() - began, 3)}
+        destroyed(ring="source", key_id=shoot.pk, counts={**counts, "rows": rows})
         purged = end_purge(shoot, numbers=numbers)
+        if purged:
+            issue_receipt(shoot=shoot, asked_by=who_asked(shoot))
     if purged:
         log.info("shoot %s: purged, %d rows and %d blobs", shoot.pk, rows, blobs)
     return purged
@@ -51,11 +57,17 @@ def forget_pack(*, pack: Pack, actor: str = Event.Actor.SYSTEM) -> bool:
     if pack.is_live or pack.state == Pack.State.FORGOTTEN:
         return False
     vault.destroy_key(ring="result", key_id=pack.pk)
+    key_died(ring="result", key_id=pack.pk, shoot_id=pack.shoot_id)
     vault.delete_files(ring="result", key_id=pack.pk)
     with transaction.atomic():
+        counts = count_files(ring="result", key_id=pack.pk)
         Headshot.objects.filter(pack=pack).delete()
         blobs = vault.delete_blobs(ring="result", key_id=pack.pk)
+        destroyed(ring="result", key_id=pack.pk, counts=counts)
         forgotten = advance(pack, Pack.State.FORGOTTEN, actor=actor, reason=pack.reason)
+        # With everything else of its shoot it gets a receipt when all of it has gone.
+        if forgotten and not pack.shoot.purge_everything:
+            issue_receipt(shoot=pack.shoot, asked_by=actor)
     if forgotten:
         log.info("pack %s: forgotten, %d blobs", pack.pk, blobs)
     return forgotten

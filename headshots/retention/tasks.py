@@ -4,7 +4,8 @@ from uuid import UUID
 
 from celery import shared_task
 
-from headshots.retention import due, journal, orphans, services
+from headshots.retention import due, journal, orphans, proofs, receipt_mail, services
+from headshots.retention.models import Receipt
 from headshots.shoots.models import Pack, Shoot
 
 
@@ -27,3 +28,22 @@ def purge_due() -> None:
 @shared_task(name="retention.sweep_orphans")
 def sweep_orphans() -> None:
     orphans.sweep_orphans()
+
+
+@shared_task(name="retention.mail_receipt")
+def mail_receipt(receipt_id: str) -> None:
+    receipt = Receipt.objects.filter(pk=UUID(receipt_id)).first()
+    if receipt is not None:
+        receipt_mail.mail_receipt(receipt)
+
+
+@shared_task(name="retention.mail_receipts")
+def mail_receipts() -> None:
+    receipt_mail.mail_waiting_receipts()
+
+
+@shared_task(name="retention.drop_proofs")
+def drop_proofs() -> None:
+    proofs.drop_proofs()
+    proofs.drop_payments()
+    journal.truncate_journal()

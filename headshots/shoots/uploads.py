@@ -1,7 +1,7 @@
 """From uploaded bytes to an open shoot whose photos wait for their check."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from django.conf import settings
@@ -17,9 +17,16 @@ from headshots.shoots.models import Consent, Event, Pack, Photo, Shoot
 from headshots.shoots.person import NOTHING_SAID, write_person
 from headshots.vault import services as vault
 
+# What the rooms above add to an account's free packs: whoever has paid for a pack may upload the photos for it.
+allowances: list[Callable[[User], int]] = []
+
 
 class NoPreviewsLeft(Exception):
     """The account has had its free packs for now."""
+
+
+class AccountClosed(Exception):
+    """The account was deleted while its upload was under way."""
 
 
 def previews_left(owner: User) -> int:
@@ -30,7 +37,7 @@ def previews_left(owner: User) -> int:
     hopeful = [state for state in Photo.State if state != Photo.State.REFUSED]
     may_get_one = Q(state=Shoot.State.OPEN, photos__state__in=hopeful)
     used = recent.filter(Q(packs__kind=Pack.Kind.PREVIEW) | may_get_one).distinct().count()
-    allowed: int = settings.HEADSHOTS_PREVIEWS_PER_DAY
+    allowed = settings.HEADSHOTS_PREVIEWS_PER_DAY + sum(allowance(owner) for allowance in allowances)
     return max(0, allowed - used)
 
 
@@ -44,7 +51,7 @@ def open_shoot(
     """A shoot with its consent, its key, and its photos and the person's words in the vault, all of it or nothing.
 
     `photos` are cleaned JPEGs. The consent is stored before anything looks at a face. The same submission
-    twice gives the same shoot. Raises NoPreviewsLeft."""
+    twice gives the same shoot. Raises NoPreviewsLeft, AccountClosed."""
     now = timezone.now()
     ttl = timedelta(seconds=settings.HEADSHOTS_SOURCE_TTL_SECONDS)
     # Purged a little before the key dies by itself: five minutes of twenty-four hours.
@@ -55,7 +62,8 @@ def open_shoot(
     try:
         with transaction.atomic():
             # One upload of an account at a time: two that count at once would both find the last free pack.
-            User.objects.select_for_update().get(pk=owner.pk)
+            if not User.objects.select_for_update().filter(pk=owner.pk, leaving_at=None):
+                raise AccountClosed
             if submission and (earlier := Shoot.objects.filter(owner=owner, submission=submission).first()):
                 vault.destroy_key(ring="source", key_id=shoot.pk)
                 return earlier

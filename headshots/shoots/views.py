@@ -20,9 +20,10 @@ from headshots.shoots.access import shoot_or_404
 from headshots.shoots.consent import Changes, changes_since, current
 from headshots.shoots.forms import NewShootForm
 from headshots.shoots.lifecycle import begin_purge
-from headshots.shoots.models import Consent, Event, FaceCrop, Headshot, Pack, Photo, Shoot
+from headshots.shoots.models import Consent, Event, FaceCrop, Headshot, Pack, Pause, Photo, Shoot
+from headshots.shoots.pausing import is_paused
 from headshots.shoots.person import NOTHING_SAID, PersonForm, read_person, write_person
-from headshots.shoots.uploads import NoPreviewsLeft, open_shoot, previews_left
+from headshots.shoots.uploads import AccountClosed, NoPreviewsLeft, open_shoot, previews_left
 from headshots.vault import services as vault
 from headshots.vault.errors import VaultError
 from headshots.vault.models import Blob
@@ -44,13 +45,16 @@ def new(request: HttpRequest) -> HttpResponse:
     if sent and (earlier := form.earlier_shoot(owner)):
         return redirect(earlier)
     left = previews_left(owner)
-    if sent and left and (about is None or about.is_valid()) and form.is_valid():
+    paused = is_paused(Pause.What.UPLOADS)
+    if sent and left and not paused and (about is None or about.is_valid()) and form.is_valid():
         person = about.person if about else NOTHING_SAID
         photos, submission = form.cleaned_data["photos"], form.cleaned_data["submission"]
         try:
             return redirect(open_shoot(owner=owner, photos=photos, person=person, submission=submission))
         except NoPreviewsLeft:
             left = 0
+        except AccountClosed:
+            return redirect("pages:home")
         except (OSError, OperationalError) as error:
             log.error("an upload could not be stored: %s", type(error).__name__)
             form.add_error(None, "We have no room for your photos right now. Nothing was kept; please try again later.")
@@ -58,6 +62,7 @@ def new(request: HttpRequest) -> HttpResponse:
     context = {
         "form": form,
         "about": about,
+        "paused": paused,
         "previews_left": left,
         "previews_per_day": settings.HEADSHOTS_PREVIEWS_PER_DAY,
         "preview_count": settings.HEADSHOTS_PREVIEW_COUNT,
@@ -67,7 +72,11 @@ def new(request: HttpRequest) -> HttpResponse:
         "is_me_text": current("is_me"),
         "consent_changes": _consent_changes(owner),
     }
-    return render(request, "shoots/new.html", context, status=429 if sent and not left else status)
+    if sent and paused:
+        status = 503
+    elif sent and not left:
+        status = 429
+    return render(request, "shoots/new.html", context, status=status)
 
 
 @login_required
@@ -199,7 +208,8 @@ def _no_store(response: HttpResponse) -> HttpResponse:
 
 
 def _packs(shoot: Shoot) -> list[Pack]:
-    return list(shoot.packs.prefetch_related("headshots__style"))
+    # An order that was never paid is nothing to look at.
+    return list(shoot.packs.exclude(reason="not_paid").prefetch_related("headshots__style"))
 
 
 def _done(pack: Pack) -> int:
@@ -218,6 +228,7 @@ def _context(shoot: Shoot) -> dict[str, object]:
         "photos": photos,
         "packs": [_pack_context(pack) for pack in packs],
         "live": live,
+        "rendering_paused": live and is_paused(Pause.What.RENDERING),
         "draws": engine.draws_new_pictures(),
     }
 

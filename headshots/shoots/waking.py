@@ -9,7 +9,8 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from headshots.celery import app
-from headshots.shoots.models import Headshot, Pack, Photo, Shoot
+from headshots.shoots.models import Headshot, Pack, Pause, Photo, Shoot
+from headshots.shoots.pausing import is_paused
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +26,9 @@ def wake_stuck() -> None:
     )
     for photo_id in unchecked.values_list("pk", flat=True):
         _wake("shoots.check_photo", photo_id)
-    for pack_id in _stuck_packs().values_list("pk", flat=True):
-        _wake("shoots.render_pack", pack_id)
+    if not is_paused(Pause.What.RENDERING):
+        for pack_id in _stuck_packs().values_list("pk", flat=True):
+            _wake("shoots.render_pack", pack_id)
     for shoot_id in _shoots_without_preview().values_list("pk", flat=True):
         _wake("shoots.settle", shoot_id)
 

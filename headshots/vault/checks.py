@@ -6,9 +6,16 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
 
-from headshots.vault.memory import is_in_memory
+from headshots.vault.errors import VaultUnavailable
+from headshots.vault.key_server import (
+    URL_KINDS,
+    why_unsafe_for_headshots,
+    why_unsafe_for_photos,
+    without_password,
+)
+from headshots.vault.memory import is_in_memory, unencrypted_swap
 from headshots.vault.private_files import why_unsafe
-from headshots.vault.rings import MAX_SOURCE_TTL, Ring, ring_base, ring_folder
+from headshots.vault.rings import MAX_SOURCE_TTL, Ring, ring_base, ring_folder, ring_url
 
 
 @register(Tags.security)
@@ -23,7 +30,7 @@ def check_source_ttl(**_: object) -> list[CheckMessage]:
 @register(Tags.security)
 def check_rings_lie_apart(**_: object) -> list[CheckMessage]:
     data = Path(settings.HEADSHOTS_DATA_DIR).resolve()
-    bases = {ring: ring_base(ring).resolve() for ring in Ring}
+    bases = {ring: ring_base(ring).resolve() for ring in Ring if not ring_url(ring)}
     found: list[CheckMessage] = [
         Error(
             f"The {ring.value} key ring lies below the data folder.",
@@ -33,8 +40,11 @@ def check_rings_lie_apart(**_: object) -> list[CheckMessage]:
         for ring, base in bases.items()
         if base.is_relative_to(data)
     ]
-    if bases[Ring.SOURCE] == bases[Ring.RESULT]:
+    if len(bases) == 2 and bases[Ring.SOURCE] == bases[Ring.RESULT]:
         found.append(Error("Both key rings lie in one folder.", id="vault.E003"))
+    if ring_url(Ring.SOURCE) and ring_url(Ring.SOURCE) == ring_url(Ring.RESULT):
+        hint = "Keys of photos need a server that keeps nothing, keys of headshots one that keeps."
+        found.append(Error("Both key rings lie on one server.", hint=hint, id="vault.E003"))
     return found
 
 
@@ -46,15 +56,66 @@ def check_rings_are_private(**_: object) -> list[CheckMessage]:
     return [
         Error(f"The {ring.value} key ring is not private: {reason}.", hint=str(folder), id="vault.E004")
         for ring in Ring
-        if (folder := ring_folder(ring)).is_dir() and (reason := why_unsafe(folder))
+        if not ring_url(ring) and (folder := ring_folder(ring)).is_dir() and (reason := why_unsafe(folder))
     ]
 
 
 @register(Tags.security)
 def check_source_ring_is_in_memory(**_: object) -> list[CheckMessage]:
     base = ring_base(Ring.SOURCE)
-    if is_in_memory(base):
+    if ring_url(Ring.SOURCE) or is_in_memory(base):
         return []
     message = f"The source key ring lies in {base}, which is not known to be in memory only."
     hint = "A disk can keep the keys of photos after they were erased. Point HEADSHOTS_SOURCE_RING_DIR to a tmpfs."
     return [checks.Warning(message, hint=hint, id="vault.W001")]
+
+
+@register(Tags.security)
+def check_ring_servers(**_: object) -> list[CheckMessage]:
+    """A Redis for keys of photos keeps nothing on a disk and evicts nothing; what does not answer cannot be judged."""
+    urls = {ring: ring_url(ring) for ring in Ring if ring_url(ring)}
+    found: list[CheckMessage] = [
+        Error(f"HEADSHOTS_{ring.name}_RING_URL must begin with {' or '.join(URL_KINDS)}.", id="vault.E005")
+        for ring, url in urls.items()
+        if not url.startswith(URL_KINDS)
+    ]
+    return found or [finding for ring, url in urls.items() if (finding := _look_at_server(ring, url))]
+
+
+def _look_at_server(ring: Ring, url: str) -> CheckMessage | None:
+    place = without_password(url)
+    try:
+        if ring is Ring.SOURCE:
+            reason = why_unsafe_for_photos(url)
+            return Error(f"Keys of photos must not lie on {place}: {reason}.", id="vault.E006") if reason else None
+        reason = why_unsafe_for_headshots(url)
+        return checks.Warning(f"{place} for keys of headshots: {reason}.", id="vault.W004") if reason else None
+    except VaultUnavailable:
+        message = f"The server of the {ring.value} key ring, {place}, does not answer: what it keeps is not known."
+        return checks.Warning(message, id="vault.W003")
+
+
+@register(Tags.security)
+def check_bucket(**_: object) -> list[CheckMessage]:
+    endpoint = settings.HEADSHOTS_S3_ENDPOINT
+    if endpoint and not endpoint.startswith(("https://", "http://")):
+        return [Error("HEADSHOTS_S3_ENDPOINT must begin with https:// or http://.", id="vault.E007")]
+    if settings.HEADSHOTS_S3_BUCKET:
+        return []
+    given = [name for name in ("ENDPOINT", "REGION", "PREFIX") if getattr(settings, f"HEADSHOTS_S3_{name}")]
+    if not given:
+        return []
+    return [Error(f"HEADSHOTS_S3_{given[0]} is set, HEADSHOTS_S3_BUCKET is not.", id="vault.E007")]
+
+
+@register(Tags.security)
+def check_swap(**_: object) -> list[CheckMessage]:
+    places = [] if settings.HEADSHOTS_SWAP_IS_ENCRYPTED else unencrypted_swap()
+    if not places:
+        return []
+    hint = (
+        "Turn it off, or encrypt it with a key that is random at each start (crypttab: /dev/urandom). If it is"
+        " encrypted and the system does not show it, say so with HEADSHOTS_SWAP_IS_ENCRYPTED=1."
+    )
+    message = f"Keys and pictures can reach a disk through the swap in {', '.join(places)}."
+    return [checks.Warning(message, hint=hint, id="vault.W002")]

@@ -4,10 +4,10 @@ VaultError
 ├── KeyGone        the key was destroyed, has expired or never was: what it sealed is noise
 ├── BlobMissing    the row is there, the file is not
 ├── BlobCorrupt    the file is not what was written: changed, cut short, or another blob's
-└── UnsafeFolder   a folder for keys is not private to this user
+├── UnsafeRing     keys must not lie there: others can reach the folder, or a server keeps or drops what it must not
+└── VaultUnavailable   the ring or the store does not answer now: nothing is lost, try again later
 """
 
-from pathlib import Path
 from uuid import UUID
 
 
@@ -39,9 +39,12 @@ class BlobCorrupt(VaultError):
         self.blob_id = blob_id
 
 
-class UnsafeFolder(VaultError):
-    """A folder for keys is not private to this user."""
+class UnsafeRing(VaultError):
+    """Keys must not lie there."""
 
-    def __init__(self, folder: Path, why: str) -> None:
-        super().__init__(f"keys must not lie in {folder}: {why}")
-        self.folder = folder
+    def __init__(self, place: str, why: str) -> None:
+        super().__init__(f"keys must not lie in {place}: {why}")
+
+
+class VaultUnavailable(VaultError):
+    """The ring or the store does not answer now. Nothing is lost: the same may be asked again later."""

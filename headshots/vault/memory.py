@@ -1,5 +1,7 @@
-"""Which folders lie in memory and on no disk."""
+"""Which folders lie in memory and on no disk, and whether memory itself can reach one."""
 
+import os
+import stat
 import sys
 from pathlib import Path
 
@@ -23,3 +25,42 @@ def filesystem_type(path: Path) -> str | None:
         if path.is_relative_to(mount) and len(mount.parts) >= depth:
             kind, depth = mounted_kind, len(mount.parts)
     return kind
+
+
+def unencrypted_swap(table: Path = Path("/proc/swaps"), devices: Path = Path("/sys/dev/block")) -> list[str]:
+    """Where pages of memory, and with them keys and pictures, could reach a disk in clear.
+
+    Compressed memory (zram) is none, and neither is what lies on a device of dm-crypt, through however many layers.
+    Empty where the system does not say: macOS encrypts its swap itself."""
+    return [place for place in swap_places(table) if not _keeps_secrets(Path(place), devices)]
+
+
+def swap_places(table: Path = Path("/proc/swaps")) -> list[str]:
+    """Devices and files of the swap; empty where there is none, or where the system does not say."""
+    if not table.exists():
+        return []
+    lines = [line for line in table.read_text(encoding="utf-8").splitlines()[1:] if line.strip()]
+    # The kernel writes blanks and such as octal numbers.
+    return [line.split()[0].encode("latin-1", "replace").decode("unicode_escape") for line in lines]
+
+
+def _keeps_secrets(place: Path, devices: Path) -> bool:
+    """Whether this swap device or file is memory, or on an encrypted device."""
+    if place.name.startswith("zram"):
+        return True
+    try:
+        info = place.stat()
+    except OSError:
+        return False
+    number = info.st_rdev if stat.S_ISBLK(info.st_mode) else info.st_dev
+    return _is_encrypted(devices / f"{os.major(number)}:{os.minor(number)}")
+
+
+def _is_encrypted(device: Path) -> bool:
+    try:
+        if (device / "dm" / "uuid").read_text().startswith("CRYPT-"):
+            return True
+    except OSError:
+        pass
+    slaves = list((device / "slaves").glob("*"))
+    return bool(slaves) and all(_is_encrypted(slave) for slave in slaves)

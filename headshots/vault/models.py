@@ -2,13 +2,27 @@ from uuid import uuid4
 
 from django.db import models
 
+from headshots.vault.blob_ids import new_blob_id
 from headshots.vault.rings import Ring
+
+
+class Installation(models.Model):
+    """The one row that names this installation where it shares a server with others. The migration makes it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    only = models.BooleanField(default=True, unique=True, editable=False)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=models.Q(only=True), name="installation_is_one")]
+
+    def __str__(self) -> str:
+        return str(self.id)
 
 
 class Blob(models.Model):
     """One encrypted file: whose key opens it, what it is and how big it was in clear. The bytes lie in the store."""
 
-    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    id = models.UUIDField(primary_key=True, default=new_blob_id, editable=False)
     ring = models.CharField(max_length=8, choices=Ring.choices)
     key_id = models.UUIDField(help_text="The shoot's id in the source ring, the pack's in the result ring.")
     kind = models.CharField(max_length=32)

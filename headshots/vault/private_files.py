@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
-from headshots.vault.errors import UnsafeFolder
+from headshots.vault.errors import UnsafeRing
 
 TEMPORARY = ".tmp"
 
@@ -44,10 +44,10 @@ def why_unsafe(folder: Path) -> str | None:
 
 
 def make_key_folder(folder: Path) -> None:
-    """Make a folder for keys, private to this user. Raises UnsafeFolder if it, or the one above, is not."""
+    """Make a folder for keys, private to this user. Raises UnsafeRing if it, or the one above, is not."""
     make_folder(folder)
     if reason := why_unsafe(folder):
-        raise UnsafeFolder(folder, reason)
+        raise UnsafeRing(str(folder), reason)
 
 
 def write_new_file(path: Path, chunks: Iterable[bytes]) -> None:
@@ -60,14 +60,17 @@ def write_new_file(path: Path, chunks: Iterable[bytes]) -> None:
         os.fsync(file.fileno())
 
 
-def create_file_once(path: Path, content: bytes) -> bool:
+def create_file_once(path: Path, content: bytes, changed_at: float | None = None) -> bool:
     """Create the file with this content, whole or not at all; whether this call did it.
 
-    Of several callers at once one succeeds; an existing file is never changed.
+    Of several callers at once one succeeds; an existing file is never changed. `changed_at` is what the file says
+    of its last change, in seconds since 1970; without it, the truth.
     """
     temporary = temporary_beside(path)
     try:
         write_new_file(temporary, [content])
+        if changed_at is not None:
+            os.utime(temporary, (changed_at, changed_at))
         try:
             os.link(temporary, path)
         except FileExistsError:

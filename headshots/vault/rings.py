@@ -1,7 +1,7 @@
 """Key rings: where the keys of blobs live and die.
 
-A ring is a folder with one small file a key, outside the data folder. There are two of one class.
-The source ring's keys (one a shoot: photos and all that derives from them) lie in memory and carry their own
+There are two of one class, each in a folder (`key_folder.py`) or on a Redis (`key_server.py`), never in the data
+folder. The source ring's keys (one a shoot: photos and all that derives from them) lie in memory and carry their own
 expiry; an expired key is refused and erased by whoever asks for it, so it dies even where no beat runs.
 The result ring's keys (one a pack: finished headshots) stay until they are destroyed.
 """
@@ -9,10 +9,11 @@ The result ring's keys (one a pack: finished headshots) stay until they are dest
 import logging
 import struct
 import time
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Protocol
 from uuid import UUID, uuid4
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -20,29 +21,20 @@ from django.conf import settings
 from django.db import models
 
 from headshots.vault.errors import KeyGone
+from headshots.vault.key_folder import KeyFolder
+from headshots.vault.key_server import KeyServer, without_password
 from headshots.vault.memory import is_in_memory
-from headshots.vault.private_files import (
-    TEMPORARY,
-    create_file_once,
-    erase_file,
-    make_folder,
-    make_key_folder,
-    sync_folder,
-    uuid_or_none,
-)
+from headshots.vault.private_files import create_file_once, make_folder
 
 log = logging.getLogger(__name__)
 
 MAX_SOURCE_TTL = timedelta(hours=24)
 # A clock may be corrected by this much without killing a fresh key.
 CLOCK_STEP = timedelta(minutes=5)
-# An unfinished key file older than this was left by a crash.
-UNFINISHED_SECONDS = 60
 
 # Magic and version, expiry in milliseconds since 1970 (0: never), key.
 _RECORD = struct.Struct(">6sq32s")
 _MAGIC = b"HSKEY\x01"
-_SUFFIX = ".key"
 
 
 class Ring(models.TextChoices):
@@ -52,40 +44,61 @@ class Ring(models.TextChoices):
     RESULT = "result"
 
 
+class KeyPlace(Protocol):
+    """Where the records of a ring lie. Raises VaultUnavailable where it does not answer."""
+
+    def read(self, key_id: UUID) -> bytes | None:
+        """The record, or what is left of it; None when there is none."""
+
+    def write_new(self, key_id: UUID, record: bytes, expires_ms: int) -> bool:
+        """Put a record there unless there is one; whether this call did it. Raises UnsafeRing."""
+
+    def remove(self, key_ids: Iterable[UUID]) -> None:
+        """Erase these records. Safe to repeat."""
+
+    def expiries(self) -> Iterator[tuple[UUID, int]]:
+        """Of every record its id and when it expires, in milliseconds since 1970 (meaningless if it never does)."""
+
+    def sweep_unfinished(self) -> None:
+        """Remove what a crash left unfinished."""
+
+    def forget_history(self) -> None:
+        """Have the place drop what it still keeps of removed records."""
+
+    def mark(self) -> UUID:
+        """An id that is another one as soon as the place has lost its records."""
+
+
 class KeyRing:
-    """Keys as files in a folder that is private to this user. Holds nothing in memory: any process may use it.
+    """Keys by id. Holds none in memory: any process may use it.
 
-    `max_life`: keys must expire, and no further ahead than this; without it they live until destroyed.
-    Raises UnsafeFolder if others can reach the folder.
-    """
+    `max_life`: keys must expire, and no further ahead than this; without it they live until destroyed."""
 
-    def __init__(self, folder: Path, max_life: timedelta | None = None) -> None:
-        make_key_folder(folder)
-        self.folder = folder
+    def __init__(self, place: KeyPlace, max_life: timedelta | None = None) -> None:
+        self.place = place
         self.max_life = max_life
 
     def create(self, key_id: UUID, expires_at: datetime | None = None) -> bool:
-        """Make a new random key; whether this call made it. A key that is there is never replaced."""
-        if self.max_life is not None:
-            if expires_at is None or expires_at.timestamp() > time.time() + self.max_life.total_seconds():
-                raise ValueError(f"a key of this ring must expire within {self.max_life}")
-            self.sweep_expired()
+        """Make a new random key; whether this call made it. A living key is never replaced. Raises UnsafeRing."""
+        if self.max_life is not None and (
+            expires_at is None or expires_at.timestamp() > time.time() + self.max_life.total_seconds()
+        ):
+            raise ValueError(f"a key of this ring must expire within {self.max_life}")
         expires_ms = int(expires_at.timestamp() * 1000) if expires_at else 0
+        # A dead one under this id would stand in the way.
+        self.has(key_id)
         record = _RECORD.pack(_MAGIC, expires_ms, AESGCM.generate_key(bit_length=256))
-        return create_file_once(self._path(key_id), record)
+        return self.place.write_new(key_id, record, expires_ms)
 
     def cipher(self, key_id: UUID) -> AESGCM:
         """The key, ready to encrypt and decrypt; its bytes never leave the ring. Raises KeyGone."""
-        try:
-            record = self._path(key_id).read_bytes()
-        except FileNotFoundError:
-            raise KeyGone(key_id) from None
+        record = self.place.read(key_id)
         # A record of another size or magic is a key that somebody is erasing at this moment.
-        if len(record) != _RECORD.size or not record.startswith(_MAGIC):
+        if record is None or len(record) != _RECORD.size or not record.startswith(_MAGIC):
             raise KeyGone(key_id)
         _, expires_ms, key = _RECORD.unpack(record)
         if self._is_dead(expires_ms):
-            self.destroy(key_id)
+            self.destroy([key_id])
             raise KeyGone(key_id)
         return AESGCM(key)
 
@@ -97,31 +110,29 @@ class KeyRing:
             return False
         return True
 
-    def destroy(self, key_id: UUID) -> bool:
-        """Erase the key, and any unfinished copy that a crash left; whether there was one. Safe to repeat."""
-        erased = [erase_file(path) for path in self.folder.glob(f"{key_id}{_SUFFIX}*")]
-        if erased:
-            sync_folder(self.folder)
-        return any(erased)
+    def destroy(self, key_ids: Iterable[UUID]) -> None:
+        """Erase these keys. Safe to repeat."""
+        self.place.remove(key_ids)
 
-    def sweep_expired(self) -> int:
-        """Erase expired keys and what a crash left unfinished; how many keys were erased."""
-        dead = [key_id for key_id in self.key_ids() if not self.has(key_id)]
-        for key_id in dead:
-            self.destroy(key_id)
-        for path in self.folder.glob(f"*{TEMPORARY}"):
-            with suppress(FileNotFoundError):
-                if path.stat().st_mtime < time.time() - UNFINISHED_SECONDS:
-                    # Not blanked: it may be a second name of a living key.
-                    path.unlink()
-        return len(dead)
+    def sweep_expired(self) -> list[UUID]:
+        """Erase expired keys and what a crash left unfinished; the ids of those that were erased."""
+        dead = [key_id for key_id, expires_ms in self.place.expiries() if self._is_dead(expires_ms)]
+        self.destroy(dead)
+        self.place.sweep_unfinished()
+        return dead
 
     def key_ids(self) -> list[UUID]:
-        """Ids of all keys that lie in the folder, dead or alive."""
-        return [key_id for path in self.folder.glob(f"*{_SUFFIX}") if (key_id := uuid_or_none(path.stem))]
+        """Ids of all keys that are there, dead or alive."""
+        return [key_id for key_id, _ in self.place.expiries()]
 
-    def _path(self, key_id: UUID) -> Path:
-        return self.folder / f"{key_id}{_SUFFIX}"
+    def next_expiry(self) -> float | None:
+        """When the next key expires, in seconds since 1970; None for an empty ring. For a ring whose keys expire."""
+        soonest = min((expires_ms for _, expires_ms in self.place.expiries()), default=None)
+        return None if soonest is None else soonest / 1000
+
+    def mark(self) -> UUID:
+        """An id that is another one as soon as the ring has lost its keys."""
+        return self.place.mark()
 
     def _is_dead(self, expires_ms: int) -> bool:
         now = time.time()
@@ -133,12 +144,21 @@ class KeyRing:
 
 
 def open_ring(ring: str) -> KeyRing:
-    """The ring of this name ("source" or "result") of this installation's data folder."""
-    folder = ring_folder(Ring(ring))
-    if ring == Ring.RESULT:
-        return KeyRing(folder)
-    _warn_of_disk(folder)
-    return KeyRing(folder, max_life=MAX_SOURCE_TTL)
+    """The ring of this name ("source" or "result") of this installation. Raises UnsafeRing."""
+    kind = Ring(ring)
+    max_life = MAX_SOURCE_TTL if kind is Ring.SOURCE else None
+    if url := ring_url(kind):
+        return KeyRing(KeyServer(url, kind.value, volatile=kind is Ring.SOURCE), max_life)
+    folder = ring_folder(kind)
+    if kind is Ring.SOURCE:
+        _warn_of_disk(folder)
+    return KeyRing(KeyFolder(folder), max_life)
+
+
+def ring_url(ring: Ring) -> str:
+    """The Redis on which the ring lies, from the settings; empty for one in a folder."""
+    url: str = settings.HEADSHOTS_SOURCE_RING_URL if ring is Ring.SOURCE else settings.HEADSHOTS_RESULT_RING_URL
+    return url
 
 
 def ring_folder(ring: Ring) -> Path:
@@ -150,6 +170,17 @@ def ring_base(ring: Ring) -> Path:
     """The folder above the ring's, from the settings."""
     base: Path = settings.HEADSHOTS_SOURCE_RING_DIR if ring is Ring.SOURCE else settings.HEADSHOTS_RESULT_RING_DIR
     return base
+
+
+def describe_place(ring: Ring) -> str:
+    """Where the ring lies, for people to read: a folder, or a Redis without its password."""
+    return without_password(ring_url(ring)) if ring_url(ring) else str(ring_base(ring))
+
+
+def source_keys_are_in_memory() -> bool:
+    """Whether the keys of photos are known to lie in memory only."""
+    # A Redis is refused where it keeps anything.
+    return bool(ring_url(Ring.SOURCE)) or is_in_memory(ring_base(Ring.SOURCE))
 
 
 @cache

@@ -1,9 +1,9 @@
 """Reading and writing private bytes. Whoever holds a blob's row and a living key may read; nobody else can."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from itertools import chain
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from django.conf import settings
 
@@ -11,37 +11,57 @@ from headshots.vault.errors import KeyGone
 from headshots.vault.format import Label, decrypt, encrypt
 from headshots.vault.models import Blob
 from headshots.vault.rings import open_ring
-from headshots.vault.store import FileStore
+from headshots.vault.s3_store import S3Store, s3_client
+from headshots.vault.store import BlobName, BlobStore, FileStore
+
+# SQLite takes 32,766 values in one statement, PostgreSQL 65,535; a list of this length is quick in both.
+AT_ONCE = 500
 
 
 def create_key(*, ring: str, key_id: UUID, expires_at: datetime | None = None) -> None:
     """Make the key of a shoot (ring "source", must expire within 24 hours) or a pack ("result").
 
     An existing key is left alone. Once per id, when the shoot or pack is made: never to mend KeyGone.
+    Raises UnsafeRing, VaultUnavailable.
     """
     open_ring(ring).create(key_id, expires_at)
 
 
 def key_exists(*, ring: str, key_id: UUID) -> bool:
-    """Whether the key lives; an expired one is erased and counts as gone."""
+    """Whether the key lives; an expired one is erased and counts as gone. Raises VaultUnavailable."""
     return open_ring(ring).has(key_id)
 
 
 def destroy_key(*, ring: str, key_id: UUID) -> None:
     """Erase the key: from here on all that it sealed is noise, in every copy. Safe to repeat."""
-    open_ring(ring).destroy(key_id)
+    destroy_keys(ring=ring, key_ids=[key_id])
 
 
-def sweep_expired_keys() -> int:
-    """Erase the keys of photos whose time is over, whoever they belong to; how many."""
+def destroy_keys(*, ring: str, key_ids: Iterable[UUID]) -> None:
+    """The same for many keys."""
+    open_ring(ring).destroy(key_ids)
+
+
+def forget_removed_keys(*, ring: str) -> None:
+    """Have the ring's server drop what its journal and snapshots still keep of destroyed keys."""
+    open_ring(ring).place.forget_history()
+
+
+def sweep_expired_keys() -> list[UUID]:
+    """Erase the keys of photos whose time is over, whoever they belong to; their ids."""
     return open_ring("source").sweep_expired()
 
 
+def source_ring_mark() -> UUID:
+    """An id that is another one as soon as the source ring has lost its keys."""
+    return open_ring("source").mark()
+
+
 def write_blob(*, ring: str, key_id: UUID, kind: str, data: bytes) -> Blob:
-    """Seal and store the bytes. Raises KeyGone, and then leaves nothing behind."""
+    """Seal and store the bytes. Raises KeyGone or VaultUnavailable, and then leaves nothing readable behind."""
     keys, store = open_ring(ring), blob_store()
-    blob = Blob(id=uuid4(), ring=ring, key_id=key_id, kind=kind, size=len(data))
-    store.write(blob.id, encrypt(data, keys.cipher(key_id), _label(blob)))
+    blob = Blob(ring=ring, key_id=key_id, kind=kind, size=len(data))
+    store.write(name_of(blob), encrypt(data, keys.cipher(key_id), _label(blob)))
     blob.save(force_insert=True)
     # A purge between the first look at the key and this row did not see it. From here on one does.
     if not keys.has(key_id):
@@ -54,49 +74,56 @@ def stream_blob(blob: Blob) -> Iterator[bytes]:
     """The bytes in chunks of 1 MiB, each verified before it is released.
 
     The key and the first chunk are looked at before this returns, so a dead key is an exception here and
-    no half response. Raises KeyGone, BlobMissing, BlobCorrupt; the last also later, while it is read.
+    no half response. Raises KeyGone, BlobMissing, BlobCorrupt, VaultUnavailable; the last two also later, while it
+    is read.
     """
     chunks = _plain_chunks(blob)
     return chain([next(chunks)], chunks)
 
 
 def read_blob(blob: Blob) -> bytes:
-    """The bytes, whole and verified. Raises KeyGone, BlobMissing, BlobCorrupt."""
+    """The bytes, whole and verified. Raises KeyGone, BlobMissing, BlobCorrupt, VaultUnavailable."""
     return b"".join(_plain_chunks(blob))
 
 
 def delete_blob(blob: Blob) -> None:
     """Remove file and row. Safe to repeat."""
-    blob_store().delete(blob.id)
+    blob_store().delete([name_of(blob)])
     Blob.objects.filter(id=blob.id).delete()
 
 
-def delete_files(*, ring: str, key_id: UUID) -> int:
-    """Remove the files of all that was sealed with this key and leave the rows; how many. Safe to repeat."""
-    store = blob_store()
-    return sum(store.delete(blob_id) for blob_id in _blob_ids(ring, key_id))
+def delete_files(*, ring: str, key_id: UUID) -> None:
+    """Remove the files of all that was sealed with this key and leave the rows. Safe to repeat."""
+    blob_store().delete([BlobName(ring, blob_id) for blob_id in _blob_ids(ring, [key_id])])
 
 
 def delete_blobs(*, ring: str, key_id: UUID) -> int:
     """Remove all that was sealed with this key, files before rows; how many rows. Safe to repeat and to resume.
 
     Rows that refer to the blobs must be gone, else Django's ProtectedError."""
-    ids, store = _blob_ids(ring, key_id), blob_store()
-    for blob_id in ids:
-        store.delete(blob_id)
+    ids = _blob_ids(ring, [key_id])
+    blob_store().delete([BlobName(ring, blob_id) for blob_id in ids])
     # These and no others: a row that comes this moment still names a file.
-    for start in range(0, len(ids), 500):
-        Blob.objects.filter(id__in=ids[start : start + 500]).delete()
+    for start in range(0, len(ids), AT_ONCE):
+        Blob.objects.filter(id__in=ids[start : start + AT_ONCE]).delete()
     return len(ids)
 
 
-def blob_store() -> FileStore:
+def blob_store() -> BlobStore:
+    """Where the blobs of this installation lie."""
+    if settings.HEADSHOTS_S3_BUCKET:
+        client = s3_client(settings.HEADSHOTS_S3_ENDPOINT, settings.HEADSHOTS_S3_REGION)
+        return S3Store(client, settings.HEADSHOTS_S3_BUCKET, settings.HEADSHOTS_S3_PREFIX)
     return FileStore(settings.HEADSHOTS_DATA_DIR / "blobs")
+
+
+def name_of(blob: Blob) -> BlobName:
+    return BlobName(blob.ring, blob.id)
 
 
 def _plain_chunks(blob: Blob) -> Iterator[bytes]:
     key = open_ring(blob.ring).cipher(blob.key_id)
-    with blob_store().open(blob.id) as file:
+    with blob_store().open(name_of(blob)) as file:
         yield from decrypt(file, key, _label(blob))
 
 
@@ -104,5 +131,5 @@ def _label(blob: Blob) -> Label:
     return Label(blob.id, blob.key_id, blob.kind)
 
 
-def _blob_ids(ring: str, key_id: UUID) -> list[UUID]:
-    return list(Blob.objects.filter(ring=ring, key_id=key_id).values_list("id", flat=True))
+def _blob_ids(ring: str, key_ids: Collection[UUID]) -> list[UUID]:
+    return list(Blob.objects.filter(ring=ring, key_id__in=key_ids).values_list("id", flat=True))

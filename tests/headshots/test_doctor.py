@@ -65,7 +65,7 @@ def test_an_engine_that_was_asked_for_and_cannot_run_fails_the_command(tmp_path:
     ("table", "said"),
     [
         ("Filename Type Size Used Priority\n", "none"),
-        ("Filename Type Size Used Priority\n/dev/zram0 partition 8 0 100\n", "none"),
+        ("Filename Type Size Used Priority\n/dev/zram0 partition 8 0 100\n", "in memory"),
         ("Filename Type Size Used Priority\n/dev/sda2 partition 8 0 -2\n", "/dev/sda2: keys and pictures can reach it"),
     ],
 )

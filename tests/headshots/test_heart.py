@@ -174,8 +174,11 @@ def test_a_worker_that_loads_and_compiles_may_be_silent_for_longer_than_a_task(
     monkeypatch.setattr(heart.Heart, "keep", lambda self, file: kept.append(file))
     monkeypatch.setattr(heart, "_worker", None)
     monkeypatch.setattr(heart, "_loading", False)
+    told: list[tuple[str, heart.Heart]] = []
+    monkeypatch.setattr(heart, "_hearts", {})
+    monkeypatch.setattr(heart, "_listeners", [lambda node, one: told.append((node, one))])
 
-    heart.begin_loading("render")
+    heart.begin_loading("render@here")
     loading = heart._worker
     assert loading is not None
     loading._last_sign -= settings.HEADSHOTS_HANG_SECONDS + 1
@@ -189,4 +192,5 @@ def test_a_worker_that_loads_and_compiles_may_be_silent_for_longer_than_a_task(
 
     assert kept == [tmp_path / "render.heart"]
     assert heart._worker is loading
+    assert told == [("render@here", loading)]
     assert not loading.beats

@@ -23,16 +23,18 @@ from headshots.accounts.models import User
 from headshots.celery import app
 from headshots.retention.due import purge_due
 from headshots.retention.journal import truncate_journal
+from headshots.retention.models import Receipt
 from headshots.retention.orphans import sweep_orphans
 from headshots.retention.services import forget_pack, purge_delivered, purge_shoot
-from headshots.retention.views import in_words
 from headshots.shoots.lifecycle import advance, begin_purge
 from headshots.shoots.models import Consent, Event, FaceCrop, Headshot, Pack, Photo, Shoot, Style
 from headshots.vault import services as vault
 from headshots.vault.errors import KeyGone
 from headshots.vault.models import Blob
-from headshots.vault.rings import open_ring
+from headshots.vault.rings import Ring, open_ring, ring_folder
+from headshots.vault.services import blob_store, name_of
 from headshots.vault.store import FileStore
+from headshots.web.durations import in_words
 
 ROOT = Path(__file__).resolve().parents[2]
 DAY = timedelta(days=1)
@@ -107,6 +109,12 @@ def make_pack(shoot: Shoot, state: str) -> Pack:
 
 def pack_in(shoot: Shoot, state: str) -> Pack:
     return Pack.objects.get(shoot=shoot, state=state)
+
+
+def path_of(blob: Blob) -> Path:
+    store = blob_store()
+    assert isinstance(store, FileStore)
+    return store.path(name_of(blob))
 
 
 def blob_files(data_folder: Path) -> list[Path]:
@@ -372,7 +380,7 @@ def test_killed_between_any_two_steps_a_purge_is_finished_by_beat(owner, data_fo
         shoot = make_shoot(owner, packs=("delivered", "rendering"))
         begin_purge(shoot, everything=True)
         blobs = {
-            key_id: [data_folder / "blobs" / row.hex[:2] / str(row) for row in ids_of(key_id)]
+            key_id: [path_of(blob) for blob in Blob.objects.filter(key_id=key_id)]
             for key_id in (shoot.pk, *shoot.packs.values_list("pk", flat=True))
         }
         try:
@@ -388,6 +396,7 @@ def test_killed_between_any_two_steps_a_purge_is_finished_by_beat(owner, data_fo
         assert shoot.state == Shoot.State.PURGED
         assert events(shoot).count("shoot.purged") == 1
         assert events(shoot).count("pack.forgotten") == 2
+        assert Receipt.objects.get(shoot_id=shoot.pk).destructions.filter(done_at__isnull=False).count() == 3
         assert blob_files(data_folder) == []
         assert open_ring("source").key_ids() == open_ring("result").key_ids() == []
         assert not Blob.objects.exists()
@@ -461,7 +470,7 @@ def test_a_guest_who_deleted_the_photos_early_keeps_the_headshots_until_then(dat
 
 
 def test_a_lost_ring_purges_open_shoots_and_cancels_what_was_being_made(shoot, data_folder):
-    for path in open_ring("source").folder.iterdir():
+    for path in ring_folder(Ring.SOURCE).iterdir():
         path.unlink()  # what a reboot does
 
     assert purge_due().shoots == 1
@@ -494,10 +503,10 @@ def test_what_cannot_be_purged_now_does_not_keep_the_rest(owner, monkeypatch, ca
     stubborn = ids_of(stuck.pk)[0]
     delete = FileStore.delete
 
-    def failing(self, blob_id):
-        if blob_id == stubborn:
+    def failing(self, names):
+        if stubborn in {name.blob_id for name in names}:
             raise PermissionError(13, "read-only file system")
-        return delete(self, blob_id)
+        return delete(self, names)
 
     with monkeypatch.context() as patch:
         patch.setattr(FileStore, "delete", failing)
@@ -564,55 +573,87 @@ def test_forgetting_keeps_the_reason_why_a_pack_ended(owner):
 # Orphans ------------------------------------------------------------------------------------------------------------
 
 
-def age_files(data_folder: Path) -> None:
-    long_ago = timezone.now().timestamp() - 2 * 3600
-    for path in blob_files(data_folder):
-        os.utime(path, (long_ago, long_ago))
-    Blob.objects.update(created_at=timezone.now() - timedelta(hours=2))
+@pytest.fixture
+def two_hours_later(shoot, time_machine):
+    """What the shoot has is old enough now to be looked at."""
+    time_machine.move_to(timezone.now() + timedelta(hours=2))
 
 
-def test_the_sweep_leaves_what_belongs_to_somebody(shoot, data_folder):
-    age_files(data_folder)
+@pytest.mark.usefixtures("two_hours_later")
+def test_the_sweep_leaves_what_belongs_to_somebody(data_folder):
     swept = sweep_orphans()
 
     assert (swept.files, swept.blobs, swept.lost) == (0, 0, 0)
     assert Blob.objects.count() == len(blob_files(data_folder)) == 8
 
 
-def test_files_without_a_row_and_unfinished_ones_are_removed_once_they_are_old(shoot, data_folder):
+def test_files_without_a_row_and_unfinished_ones_are_removed_once_they_are_old(shoot, data_folder, time_machine):
     photo = Photo.objects.first()
-    stray = photo.blob_id
-    photo.delete()
-    Blob.objects.filter(id=stray).delete()
-    unfinished = data_folder / "blobs" / stray.hex[:2] / f"{uuid4()}.0123456789abcdef.tmp"
+    stray = photo.blob
+    unfinished = path_of(stray).with_name(f"{stray.id}.0123456789abcdef.tmp")
     unfinished.write_bytes(b"noise")
+    photo.delete()
+    Blob.objects.filter(id=stray.id).delete()
     assert sweep_orphans().files == 0
 
-    age_files(data_folder)
+    time_machine.move_to(timezone.now() + timedelta(hours=2))
+    swept = sweep_orphans()
 
-    assert sweep_orphans().files == 2
+    assert (swept.files, swept.unfinished) == (1, 1)
+    assert not path_of(stray).exists()
     assert not unfinished.exists()
 
 
-def test_blobs_without_an_owner_are_removed_with_their_files_once_they_are_old(shoot, data_folder):
+def test_blobs_without_an_owner_are_removed_with_their_files_once_they_are_old(shoot, data_folder, time_machine):
     orphan = source_blob(shoot, "face_crop")
     assert sweep_orphans().blobs == 0
 
-    age_files(data_folder)
+    time_machine.move_to(timezone.now() + timedelta(hours=2))
 
     assert sweep_orphans().blobs == 1
     assert not Blob.objects.filter(id=orphan.id).exists()
     assert len(blob_files(data_folder)) == 8
 
 
-def test_a_lost_file_is_reported_and_its_row_stays_for_its_owner(shoot, data_folder, caplog):
+@pytest.mark.usefixtures("two_hours_later")
+def test_a_lost_file_is_reported_and_its_row_stays_for_its_owner(shoot, caplog):
     photo = Photo.objects.first()
-    vault.blob_store().delete(photo.blob_id)
-    age_files(data_folder)
+    path_of(photo.blob).unlink()
 
     assert sweep_orphans().lost == 1
     assert Blob.objects.filter(id=photo.blob_id).exists()
     assert "lost" in caplog.text
+
+
+@pytest.mark.usefixtures("two_hours_later")
+def test_a_file_that_went_before_its_row_in_a_purge_is_not_lost(shoot):
+    vault.destroy_key(ring="source", key_id=shoot.pk)
+    vault.delete_files(ring="source", key_id=shoot.pk)
+
+    assert sweep_orphans().lost == 0
+
+
+@pytest.mark.parametrize("count", [4, 5, 6, 10])
+def test_the_sweep_goes_through_more_than_one_batch(count, time_machine, monkeypatch):
+    monkeypatch.setattr(vault, "AT_ONCE", 5)
+    key_id = uuid4()
+    vault.create_key(ring="result", key_id=key_id)
+    blobs = [vault.write_blob(ring="result", key_id=key_id, kind="headshot", data=b"") for _ in range(count)]
+    Blob.objects.filter(id__in=[blob.id for blob in blobs[::2]]).delete()
+    time_machine.move_to(timezone.now() + timedelta(hours=2))
+
+    swept = sweep_orphans()
+
+    assert (swept.files, swept.blobs) == ((count + 1) // 2, count // 2)
+
+
+def test_the_sweep_looks_at_nothing_that_was_made_before(shoot, data_folder, time_machine):
+    source_blob(shoot, "face_crop")
+    began = timezone.now() + timedelta(minutes=1)
+    time_machine.move_to(began + timedelta(hours=2))
+
+    assert sweep_orphans(since=began).blobs == 0
+    assert sweep_orphans().blobs == 1
 
 
 def test_mails_in_files_are_removed_after_a_day(settings, tmp_path):
@@ -745,9 +786,9 @@ def test_the_command_purges_what_is_due(owner, capsys):
     assert capsys.readouterr().out == "1 shoots purged, 0 packs forgotten, 0 keys expired.\n"
 
 
-def test_the_command_sweeps_orphans(shoot, data_folder, capsys):
+def test_the_command_sweeps_orphans(shoot, time_machine, capsys):
     source_blob(shoot, "face_crop")
-    age_files(data_folder)
+    time_machine.move_to(timezone.now() + timedelta(hours=2))
     call_command("purge", "--orphans")
 
     assert capsys.readouterr().out == "0 files, 1 blobs removed; 0 blobs lack their file.\n"

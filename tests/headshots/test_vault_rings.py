@@ -1,11 +1,12 @@
-"""Key rings: keys that nobody else can read, that die on time, and that stay dead."""
+"""Key rings, in a folder and on a real server: keys that die on time, and that stay dead."""
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,11 +18,14 @@ from cryptography.exceptions import InvalidTag
 from django.conf import LazySettings
 from django.core.checks import CheckMessage, run_checks
 
-from headshots.vault import rings
-from headshots.vault.errors import KeyGone, UnsafeFolder
+from headshots.vault import key_folder, rings
+from headshots.vault.errors import KeyGone, UnsafeRing
+from headshots.vault.key_folder import KeyFolder
+from headshots.vault.key_server import KeyServer
 from headshots.vault.rings import MAX_SOURCE_TTL, KeyRing, Ring, data_id, open_ring, ring_folder
 
-NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+# Ahead of any clock that a server of the tests has: it is our clock that these tests move.
+NOW = datetime(2100, 11, 21, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
@@ -32,14 +36,42 @@ def clock() -> Iterator[time_machine.Traveller]:
         yield clock
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> KeyRing:
-    return KeyRing(tmp_path / "source", max_life=MAX_SOURCE_TTL)
+@pytest.fixture(params=["folder", "server"])
+def make_ring(request: pytest.FixtureRequest, tmp_path: Path, db: None) -> Callable[..., KeyRing]:
+    """Makes rings in one kind of place: `make_ring("source", max_life)`."""
+
+    def in_folder(name: str, max_life: timedelta | None = None) -> KeyRing:
+        return KeyRing(KeyFolder(tmp_path / name), max_life)
+
+    def on_server(name: str, max_life: timedelta | None = None) -> KeyRing:
+        return KeyRing(KeyServer(server_url(), name, volatile=name == "source"), max_life)
+
+    return in_folder if request.param == "folder" else on_server
+
+
+def server_url() -> str:
+    return os.environ["HEADSHOTS_REDIS_URL"]
 
 
 @pytest.fixture
-def result(tmp_path: Path) -> KeyRing:
-    return KeyRing(tmp_path / "result")
+def source(make_ring: Callable[..., KeyRing]) -> KeyRing:
+    return make_ring("source", MAX_SOURCE_TTL)
+
+
+@pytest.fixture
+def result(make_ring: Callable[..., KeyRing]) -> KeyRing:
+    return make_ring("result")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> KeyRing:
+    """A source ring in a folder: these tests are about its files."""
+    return KeyRing(KeyFolder(tmp_path / "source"), MAX_SOURCE_TTL)
+
+
+@pytest.fixture
+def result_folder(tmp_path: Path) -> KeyRing:
+    return KeyRing(KeyFolder(tmp_path / "result"))
 
 
 @pytest.fixture
@@ -62,12 +94,12 @@ def sealed_with(ring: KeyRing, key_id: UUID) -> bytes:
 # Life ---------------------------------------------------------------------------------------------------------------
 
 
-def test_any_process_opens_what_another_sealed(tmp_path, source):
+def test_any_process_opens_what_another_sealed(make_ring, source):
     key_id = uuid4()
     source.create(key_id, datetime.now(UTC) + HOUR)
     sealed = sealed_with(source, key_id)
 
-    assert opens(KeyRing(tmp_path / "source", max_life=MAX_SOURCE_TTL), key_id, sealed)
+    assert opens(make_ring("source", MAX_SOURCE_TTL), key_id, sealed)
 
 
 def test_a_key_that_never_was_is_gone(result):
@@ -107,26 +139,36 @@ def test_a_destroyed_key_is_gone_and_destroying_it_again_is_no_error(result):
     key_id = uuid4()
     result.create(key_id)
 
-    assert result.destroy(key_id)
-    assert not result.destroy(key_id)
+    result.destroy([key_id])
+    result.destroy([key_id])
+
     assert not result.has(key_id)
-    assert list(result.folder.iterdir()) == []
+    assert result.key_ids() == []
 
 
 def test_destroying_one_key_leaves_the_others(result):
     doomed, other = uuid4(), uuid4()
     result.create(doomed)
     result.create(other)
-    result.destroy(doomed)
+    result.destroy([doomed])
 
     assert result.has(other)
 
 
-def test_a_hard_link_to_a_destroyed_key_is_blank(tmp_path, result):
+def test_many_keys_can_be_destroyed_at_once(result):
+    key_ids = [uuid4() for _ in range(2500)]
+    for key_id in key_ids:
+        result.create(key_id)
+    result.destroy(key_ids[1:])
+
+    assert result.key_ids() == key_ids[:1]
+
+
+def test_a_hard_link_to_a_destroyed_key_is_blank(tmp_path, result_folder):
     key_id = uuid4()
-    result.create(key_id)
-    os.link(result.folder / f"{key_id}.key", tmp_path / "link")
-    result.destroy(key_id)
+    result_folder.create(key_id)
+    os.link(tmp_path / "result" / f"{key_id}.key", tmp_path / "link")
+    result_folder.destroy([key_id])
 
     assert not any((tmp_path / "link").read_bytes())
 
@@ -143,8 +185,8 @@ def test_an_expired_key_is_refused_and_erased_by_any_access(clock, source, acces
     elif access == "has":
         assert not source.has(key_id)
     else:
-        assert source.sweep_expired() == 1
-    assert list(source.folder.iterdir()) == []
+        assert source.sweep_expired() == [key_id]
+    assert source.key_ids() == []
 
 
 def test_a_key_lives_to_its_last_millisecond(clock, source):
@@ -155,13 +197,22 @@ def test_a_key_lives_to_its_last_millisecond(clock, source):
     assert source.has(key_id)
 
 
-def test_making_a_key_erases_expired_ones_of_others(clock, source):
-    old, new = uuid4(), uuid4()
-    source.create(old, NOW + HOUR)
-    clock.shift(2 * HOUR)
-    source.create(new, NOW + 3 * HOUR)
+def test_the_ring_knows_when_its_next_key_expires(clock, source):
+    assert source.next_expiry() is None
+    source.create(uuid4(), NOW + 2 * HOUR)
+    source.create(uuid4(), NOW + HOUR)
 
-    assert source.key_ids() == [new]
+    assert source.next_expiry() == (NOW + HOUR).timestamp()
+
+
+def test_a_ring_that_lost_its_keys_bears_another_mark(make_ring, source, tmp_path, valkey):
+    mark = source.mark()
+    assert make_ring("source", MAX_SOURCE_TTL).mark() == mark
+
+    shutil.rmtree(tmp_path / "source", ignore_errors=True)  # what a reboot does
+    valkey.flushall()
+
+    assert make_ring("source", MAX_SOURCE_TTL).mark() != mark
 
 
 def test_a_new_key_under_the_id_of_a_dead_one_opens_nothing_of_before(clock, source):
@@ -198,58 +249,59 @@ def test_a_small_correction_of_the_clock_does_no_harm(clock, source):
 
 
 @pytest.mark.parametrize("content", [b"", bytes(46), b"HSKEY\x01", b"x" * 46], ids=["empty", "blank", "cut", "other"])
-def test_a_half_erased_key_file_counts_as_gone_and_is_swept(source, content):
+def test_a_half_erased_key_file_counts_as_gone_and_is_swept(folder, content):
     key_id = uuid4()
-    (source.folder / f"{key_id}.key").write_bytes(content)
+    (folder.place.folder / f"{key_id}.key").write_bytes(content)
 
-    assert not source.has(key_id)
-    assert source.sweep_expired() == 1
-    assert source.key_ids() == []
+    assert not folder.has(key_id)
+    assert folder.sweep_expired() == [key_id]
+    assert folder.key_ids() == []
 
 
-def test_a_crash_while_making_a_key_leaves_no_copy_that_outlives_it(source):
+def test_a_crash_while_making_a_key_leaves_no_copy_that_can_be_read_after_its_death(folder):
     # Killed between giving the finished file its name and removing the unfinished one: two names of one key.
     key_id = uuid4()
-    source.create(key_id, datetime.now(UTC) + HOUR)
-    left_over = source.folder / f"{key_id}.key.0123456789abcdef.tmp"
-    os.link(source.folder / f"{key_id}.key", left_over)
+    folder.create(key_id, datetime.now(UTC) + HOUR)
+    left_over = folder.place.folder / f"{key_id}.key.0123456789abcdef.tmp"
+    os.link(folder.place.folder / f"{key_id}.key", left_over)
 
-    source.destroy(key_id)
+    folder.destroy([key_id])
 
-    assert list(source.folder.iterdir()) == []
+    assert not any(left_over.read_bytes())
 
 
-def test_the_sweep_takes_old_left_overs_without_hurting_the_living_key(source):
+def test_the_sweep_takes_old_left_overs_without_hurting_the_living_key(folder, monkeypatch):
     key_id = uuid4()
-    source.create(key_id, datetime.now(UTC) + HOUR)
-    left_over = source.folder / f"{key_id}.key.0123456789abcdef.tmp"
-    os.link(source.folder / f"{key_id}.key", left_over)
-    os.utime(left_over, (0, 0))
+    folder.create(key_id, datetime.now(UTC) + HOUR)
+    left_over = folder.place.folder / f"{key_id}.key.0123456789abcdef.tmp"
+    os.link(folder.place.folder / f"{key_id}.key", left_over)
+    monkeypatch.setattr(key_folder, "UNFINISHED_SECONDS", -1)
 
-    assert source.sweep_expired() == 0
+    assert folder.sweep_expired() == []
     assert not left_over.exists()
-    assert source.has(key_id)
+    assert folder.has(key_id)
 
 
-def test_files_of_others_in_the_folder_stop_no_sweep(clock, source):
-    (source.folder / "notes.key").write_text("not ours")
-    source.create(uuid4(), NOW + HOUR)
+def test_files_of_others_in_the_folder_stop_no_sweep(clock, folder):
+    (folder.place.folder / "notes.key").write_text("not ours")
+    key_id = uuid4()
+    folder.create(key_id, NOW + HOUR)
     clock.shift(2 * HOUR)
 
-    assert source.sweep_expired() == 1
+    assert folder.sweep_expired() == [key_id]
 
 
 # Privacy ------------------------------------------------------------------------------------------------------------
 
 
 def test_folders_and_keys_are_for_this_user_only(tmp_path):
-    ring = KeyRing(tmp_path / "new" / "base" / "ring")
+    place = tmp_path / "new" / "base" / "ring"
     key_id = uuid4()
-    ring.create(key_id)
+    KeyRing(KeyFolder(place)).create(key_id)
 
-    modes = [stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "new", ring.folder.parent, ring.folder)]
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "new", place.parent, place)]
     assert modes == [0o700] * 3
-    assert stat.S_IMODE((ring.folder / f"{key_id}.key").stat().st_mode) == 0o600
+    assert stat.S_IMODE((place / f"{key_id}.key").stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("mode", [0o750, 0o705, 0o777])
@@ -257,16 +309,16 @@ def test_a_ring_that_others_can_reach_is_refused(tmp_path, mode):
     (tmp_path / "ring").mkdir()
     (tmp_path / "ring").chmod(mode)
 
-    with pytest.raises(UnsafeFolder):
-        KeyRing(tmp_path / "ring")
+    with pytest.raises(UnsafeRing):
+        KeyFolder(tmp_path / "ring")
 
 
 def test_a_ring_that_is_a_link_is_refused(tmp_path):
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     (tmp_path / "ring").symlink_to(tmp_path / "elsewhere")
 
-    with pytest.raises(UnsafeFolder):
-        KeyRing(tmp_path / "ring")
+    with pytest.raises(UnsafeRing):
+        KeyFolder(tmp_path / "ring")
 
 
 def test_a_ring_that_others_could_replace_is_refused(tmp_path):
@@ -274,8 +326,8 @@ def test_a_ring_that_others_could_replace_is_refused(tmp_path):
     open_to_all.mkdir()
     open_to_all.chmod(0o777)
 
-    with pytest.raises(UnsafeFolder):
-        KeyRing(open_to_all / "ring")
+    with pytest.raises(UnsafeRing):
+        KeyFolder(open_to_all / "ring")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to somebody else")
@@ -284,15 +336,15 @@ def test_a_ring_that_somebody_else_made_first_is_refused(tmp_path, given_away):
     (tmp_path / "base/ring").mkdir(parents=True, mode=0o700)
     os.chown(tmp_path / given_away, 12345, 12345)
 
-    with pytest.raises(UnsafeFolder):
-        KeyRing(tmp_path / "base/ring")
+    with pytest.raises(UnsafeRing):
+        KeyFolder(tmp_path / "base/ring")
 
 
 def test_no_key_shows_in_what_is_printed_or_raised(clock, source):
     key_id = uuid4()
     source.create(key_id, NOW + HOUR)
-    key = (source.folder / f"{key_id}.key").read_bytes()[-32:]
-    shown = [repr(source), repr(source.cipher(key_id)), repr(vars(source))]
+    key = source.place.read(key_id)[-32:]
+    shown = [repr(source), repr(source.cipher(key_id)), repr(vars(source)), repr(vars(source.place))]
     clock.shift(2 * HOUR)
     with pytest.raises(KeyGone) as gone:
         source.cipher(key_id)
@@ -310,14 +362,14 @@ def test_of_many_threads_that_make_one_key_one_succeeds(result):
         made = list(pool.map(lambda _: result.create(key_id), range(64)))
 
     assert made.count(True) == 1
-    assert [path.name for path in result.folder.iterdir()] == [f"{key_id}.key"]
+    assert result.key_ids() == [key_id]
 
 
 def test_many_threads_can_destroy_and_sweep_one_key_while_others_read_it(source):
     key_ids = [uuid4() for _ in range(20)]
     for key_id in key_ids:
         source.create(key_id, datetime.now(UTC) + HOUR)
-    actions = [source.destroy, source.has, lambda _: source.sweep_expired()] * 3
+    actions = [lambda key_id: source.destroy([key_id]), source.has, lambda _: source.sweep_expired()] * 3
     with ThreadPoolExecutor(9) as pool:
         # The results are read so that an exception in any thread fails the test.
         list(pool.map(lambda pair: pair[0](pair[1]), [(act, key_id) for key_id in key_ids for act in actions]))
@@ -329,11 +381,12 @@ START_TOGETHER = """
 import sys, time
 from pathlib import Path
 from uuid import UUID
+from headshots.vault.key_folder import KeyFolder
 from headshots.vault.rings import KeyRing, data_id
 data, ring, key_id, go = Path(sys.argv[1]), Path(sys.argv[2]), UUID(sys.argv[3]), float(sys.argv[4])
 time.sleep(max(0, go - time.time()))
 name = data_id(data)
-keys = KeyRing(ring / name)
+keys = KeyRing(KeyFolder(ring / name))
 keys.create(key_id)
 print(name, keys.cipher(key_id).encrypt(bytes(12), b"secret", None).hex())
 """

@@ -73,5 +73,6 @@ def test_the_score_falls_with_distance_and_never_claims_certainty() -> None:
     assert scores == sorted(scores, reverse=True)
     assert max(scores) == 0.99
     assert min(scores) == 0.0
-    assert likeness_score(33.3 / 58.6) == 0.5
-    assert likeness_score(0.5) == 0.88
+    # Half the slope of a fit published for the same network (33.3 - 58.6 d): as honest as our own people allow.
+    assert likeness_score(0.6) == 0.52
+    assert likeness_score(0.5) == 0.96

@@ -1,0 +1,9 @@
+from celery import shared_task
+
+from headshots.accounts.sessions import SessionStore
+
+
+@shared_task(name="accounts.clear_sessions")
+def clear_sessions() -> None:
+    """Expired sessions go: they hold the address that was typed to sign in."""
+    SessionStore.clear_expired()

@@ -1,0 +1,62 @@
+"""How things stand at this moment, from the rows. Trial packs count nowhere."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Count, Min, Sum
+from django.utils import timezone
+
+from headshots.shoots.models import Event, Headshot, Pack
+from headshots.vault.models import Blob
+
+
+@dataclass(frozen=True)
+class Queue:
+    """`waiting_since`: when the pack that has waited longest was queued."""
+
+    packs: int
+    waiting_since: datetime | None
+    pictures: int
+
+    @property
+    def longest_wait(self) -> timedelta:
+        return timezone.now() - self.waiting_since if self.waiting_since else timedelta()
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What lies in the vault under one ring's keys. `size`: bytes before encryption."""
+
+    ring: str
+    blobs: int
+    size: int
+    oldest: datetime
+
+
+def queue() -> Queue:
+    waiting = Pack.objects.filter(state=Pack.State.QUEUED).exclude(kind=Pack.Kind.TRIAL)
+    packs = waiting.order_by().aggregate(packs=Count("pk"), since=Min("queued_at"))
+    to_make = Headshot.objects.filter(
+        pack__state__in=(Pack.State.QUEUED, Pack.State.RENDERING),
+        state__in=(Headshot.State.PENDING, Headshot.State.RENDERING),
+    ).exclude(pack__kind=Pack.Kind.TRIAL)
+    return Queue(packs["packs"], packs["since"], to_make.order_by().count())
+
+
+def packs_by_state() -> dict[tuple[str, str], int]:
+    """(state, kind) -> packs."""
+    rows = (
+        Pack.objects.exclude(kind=Pack.Kind.TRIAL).order_by().values_list("state", "kind").annotate(packs=Count("pk"))
+    )
+    return {(state, kind): packs for state, kind, packs in rows}
+
+
+def stored() -> list[Stored]:
+    """Each ring that holds something."""
+    rows = Blob.objects.order_by("ring").values_list("ring")
+    return [Stored(*row) for row in rows.annotate(blobs=Count("pk"), size=Sum("size"), oldest=Min("created_at"))]
+
+
+def last_failures(count: int) -> list[Event]:
+    """The packs that failed last, newest first."""
+    return list(Event.objects.filter(name="pack.failed").exclude(codes__kind=Pack.Kind.TRIAL).order_by("-at")[:count])

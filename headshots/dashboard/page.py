@@ -1,0 +1,143 @@
+"""The operator's first page: lamps, figures of a range of days as charts and tables, and each table as CSV."""
+
+import csv as csv_files
+
+from django import forms
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from headshots.dashboard import charts, now, workers
+from headshots.dashboard.charts import CHARTS
+from headshots.dashboard.figures import LONGEST_DAYS, Figures, Range
+from headshots.dashboard.lamps import lamps as all_lamps
+from headshots.dashboard.tables import Numbers, numbers_of, tables_of
+from headshots.shoots.models import Pause
+
+USUAL_DAYS = (1, 7, 30)
+DEFAULT_DAYS = 7
+_FAILURES_SHOWN = 8
+
+
+class RangeForm(forms.Form):
+    """?days=7, or ?first=2026-11-01&last=2026-11-20."""
+
+    days = forms.IntegerField(min_value=1, max_value=LONGEST_DAYS, required=False)
+    first = forms.DateField(label="From", required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    last = forms.DateField(label="to", required=False, widget=forms.DateInput(attrs={"type": "date"}))
+
+    def chosen(self) -> Range | None:
+        """The range that was asked for; None when nothing or nonsense was, with the reason in `errors`."""
+        if not self.is_valid():
+            return None
+        first, last = self.cleaned_data["first"], self.cleaned_data["last"]
+        if not (first or last):
+            return Range.until_today(self.cleaned_data["days"] or DEFAULT_DAYS)
+        try:
+            return Range(first or last, last or timezone.now().date())
+        except ValueError:
+            self.add_error("last", f"Please choose 1 to {LONGEST_DAYS} days, the first before the last.")
+            return None
+
+
+@require_safe
+def dashboard(request: HttpRequest, site_context: dict[str, object]) -> TemplateResponse:
+    """Everything at a glance."""
+    form = RangeForm(request.GET)
+    days = form.chosen() or Range.until_today(DEFAULT_DAYS)
+    context = site_context | {
+        "title": "Dashboard",
+        "form": form,
+        "usual_days": USUAL_DAYS,
+        "days": days,
+        "is_until_today": days == Range.until_today(days.days),
+        "lamps": all_lamps(),
+        "parts": list(Pause.What),
+        "may_see_figures": _may_see_figures(request),
+    }
+    if _may_see_figures(request):
+        numbers, query = numbers_of(days), f"first={days.first}&last={days.last}"
+        may = request.user.has_perm
+        context |= {
+            "tiles": _tiles(numbers.figures),
+            "tables": [table for table in tables_of(numbers) if may(table.permission)],
+            "charts": [_chart_context(code, numbers, query) for code in CHARTS if may(charts.permission_of(code))],
+            "query": query,
+            "workers": [(worker, workers.is_silent(worker)) for worker in workers.known_workers()],
+            "last_failures": now.last_failures(_FAILURES_SHOWN),
+        }
+    return TemplateResponse(request, "dashboard/index.html", context)
+
+
+@require_safe
+def lamps(request: HttpRequest) -> HttpResponse:
+    """The lamps alone, for the page to fetch again."""
+    return render(request, "dashboard/_lamps.html", {"lamps": all_lamps()})
+
+
+@require_safe
+def chart(request: HttpRequest, code: str) -> HttpResponse:
+    """One chart as an SVG file; ?theme=dark for dark pages."""
+    theme = charts.THEMES.get(request.GET.get("theme", "light"))
+    if theme is None or code not in CHARTS:
+        raise Http404
+    days = _days(request, charts.permission_of(code))
+    return HttpResponse(charts.draw(charts.chart_of(code, numbers_of(days)), theme), content_type="image/svg+xml")
+
+
+@require_safe
+def csv(request: HttpRequest, code: str) -> HttpResponse:
+    """One table as a file."""
+    days = _days(request, "dashboard.view_figures")
+    table = next((each for each in tables_of(numbers_of(days)) if each.code == code), None)
+    if table is None:
+        raise Http404
+    if not request.user.has_perm(table.permission):
+        raise PermissionDenied
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    name = f"headshots-{code}-{days.first}-{days.last}.csv"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    writer = csv_files.writer(response)
+    writer.writerow(table.columns)
+    writer.writerows(table.rows)
+    return response
+
+
+def _days(request: HttpRequest, permission: str) -> Range:
+    """The range in the address. 403 without the permission, 404 for a range that cannot be."""
+    if not request.user.has_perm(permission):
+        raise PermissionDenied
+    chosen = RangeForm(request.GET).chosen()
+    if chosen is None:
+        raise Http404
+    return chosen
+
+
+def _may_see_figures(request: HttpRequest) -> bool:
+    return bool(request.user.has_perm("dashboard.view_figures"))
+
+
+def _chart_context(code: str, numbers: Numbers, query: str) -> dict[str, str]:
+    address = f"{reverse('admin:chart', args=[code])}?{query}"
+    return {"code": code, "title": charts.chart_of(code, numbers).title, "url": address}
+
+
+def _tiles(figures: Figures) -> list[tuple[str, object, str]]:
+    """The numbers that are looked at first: title, number, unit."""
+    total = figures.total
+    return [
+        ("Uploads", total["uploads"], ""),
+        ("Free packs delivered", total["delivered|preview"], ""),
+        ("Premium packs ordered", total["ordered|premium"], ""),
+        ("Premium packs delivered", total["delivered|premium"], ""),
+        ("Order to delivery, median", _minutes(figures.delivery_seconds("premium", 50)), "min"),
+        ("Order to delivery, 95 %", _minutes(figures.delivery_seconds("premium", 95)), "min"),
+    ]
+
+
+def _minutes(seconds: int | None) -> float | None:
+    return None if seconds is None else round(seconds / 60, 1)

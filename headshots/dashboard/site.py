@@ -1,0 +1,53 @@
+"""The operator's site: Django's admin, with the dashboard as its first page and the product's own way in."""
+
+from collections.abc import Callable
+
+from allauth.account.decorators import secure_admin_login
+from allauth.account.utils import get_next_redirect_url
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver, path, reverse
+from django.utils.http import urlencode
+
+from headshots.dashboard import page
+from headshots.dashboard.acting import act
+from headshots.dashboard.second_factor import lacks_second_factor, next_step
+
+
+class OperatorSite(admin.AdminSite):
+    site_header = "Headshots"
+    site_title = "Headshots"
+    index_title = "Dashboard"
+    enable_nav_sidebar = False
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        return super().has_permission(request) and not lacks_second_factor(request)
+
+    def login(self, request: HttpRequest, extra_context: dict[str, object] | None = None) -> HttpResponse:
+        """Through the product's sign-in page, where failed attempts are counted and second factors are asked for."""
+        user = request.user
+        if user.is_authenticated and user.is_staff and user.is_active:
+            after = get_next_redirect_url(request) or reverse("admin:index")
+            if lacks_second_factor(request):
+                return HttpResponseRedirect(f"{reverse(next_step(request))}?{urlencode({'next': after})}")
+            return HttpResponseRedirect(after)
+        login = secure_admin_login(super().login)  # type: ignore[no-untyped-call]
+        answer: HttpResponse = login(request, extra_context)
+        return answer
+
+    def index(self, request: HttpRequest, extra_context: dict[str, object] | None = None) -> TemplateResponse:
+        return page.dashboard(request, self.each_context(request) | {"app_list": self.get_app_list(request)})
+
+    def get_urls(self) -> list[URLResolver | URLPattern]:
+        def staff(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+            return self.admin_view(view)
+
+        own = [
+            path("lamps/", staff(page.lamps), name="lamps"),
+            path("charts/<slug:code>.svg", staff(page.chart), name="chart"),
+            path("figures/<slug:code>.csv", staff(page.csv), name="csv"),
+            path("do/<slug:code>/<str:thing_id>/", staff(act), name="act"),
+        ]
+        return own + super().get_urls()

@@ -1,0 +1,46 @@
+"""What a member of staff can do to the thing that a page is about."""
+
+from dataclasses import dataclass
+
+from django import template
+from django.contrib.auth.models import AnonymousUser
+from django.urls import reverse
+
+from headshots.accounts.models import User
+from headshots.dashboard.actions import ACTIONS
+from headshots.payments.models import Credit, Payment
+from headshots.retention.models import Receipt
+from headshots.shoots.models import Pack, Pause, Shoot
+
+register = template.Library()
+
+_SUBJECTS = {
+    Pack: "pack",
+    Shoot: "shoot",
+    User: "account",
+    Payment: "payment",
+    Credit: "credit",
+    Receipt: "receipt",
+    Pause.What: "part",
+}
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One action that is allowed and possible now."""
+
+    title: str
+    url: str
+    danger: bool
+
+
+@register.simple_tag
+def actions_for(thing: object, user: User | AnonymousUser) -> list[Offer]:
+    """Those that this user may do and that can be done as things stand."""
+    subject = _SUBJECTS.get(type(thing))
+    thing_id = str(getattr(thing, "pk", thing))
+    return [
+        Offer(action.title, reverse("admin:act", args=[action.code, thing_id]), action.danger)
+        for action in ACTIONS.values()
+        if action.subject == subject and user.has_perm(action.permission) and not action.why_not(thing)
+    ]

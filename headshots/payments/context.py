@@ -1,0 +1,20 @@
+"""What every page may know of payments: that they are not real here, and what a pack costs."""
+
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+
+from headshots import engine
+from headshots.payments.models import Payment
+from headshots.payments.prices import current_mode, is_sold, price_of
+
+
+def payments(request: HttpRequest) -> dict[str, object]:
+    """`payments_are_a_test`; `pack_price`, which is empty where nothing is sold."""
+    return {
+        "payments_are_a_test": current_mode() in {Payment.Mode.LOCAL, Payment.Mode.TEST},
+        "pack_price": SimpleLazyObject(_price),
+    }
+
+
+def _price() -> str:
+    return str(price_of(engine.engine_name())) if is_sold() else ""

@@ -1,0 +1,90 @@
+"""Rights to a pack: given back, granted, asked for again."""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from headshots.accounts.models import User
+from headshots.payments.models import Credit, Payment
+from headshots.payments.prices import current_mode
+from headshots.payments.settling import reopen
+from headshots.shoots.lifecycle import advance, record, send_on_commit
+from headshots.shoots.models import Event, Pack, Shoot
+
+_WITHOUT_PICTURES = (Pack.State.FAILED, Pack.State.CANCELLED)
+
+
+def open_credits(owner: User) -> QuerySet[Credit]:
+    """What this person may use now, the oldest first. What the test checkout sold is worth nothing elsewhere."""
+    paid_here = Q(payment=None) | Q(payment__mode=current_mode())
+    return Credit.objects.filter(paid_here, owner=owner, state=Credit.State.OPEN).order_by("open_since")
+
+
+def count_open_credits(owner: User) -> int:
+    """How many packs this person has paid for and not yet ordered."""
+    return open_credits(owner).count()
+
+
+def give_back_credit(*, pack: Pack) -> bool:
+    """Whether this caller made the credit of a pack that failed or was cancelled open again."""
+    with transaction.atomic():
+        ended = Q(pack__state__in=_WITHOUT_PICTURES) | Q(pack__state=Pack.State.FORGOTTEN, pack__delivered_at=None)
+        used = Credit.objects.filter(ended, pack=pack, state=Credit.State.USED)
+        credit = used.select_for_update(of=("self",)).first()
+        if credit is None:
+            return False
+        record("credit.returned", shoot_id=pack.shoot_id, pack_id=pack.pk)
+        reopen(credit)
+    return True
+
+
+def ask_redo(*, pack: Pack) -> Credit | None:
+    """The credit for a free redo of a delivered pack; None when there is none to ask for, or no longer."""
+    if not redo_is_possible(pack):
+        return None
+    try:
+        with transaction.atomic():
+            credit = Credit.objects.create(owner=pack.shoot.owner, source=Credit.Source.REDO, redo_of=pack)
+            record("credit.redo", shoot_id=pack.shoot_id, pack_id=pack.pk, actor=Event.Actor.PERSON)
+    except IntegrityError:
+        # Asked twice at once.
+        return None
+    return credit
+
+
+def redo_is_possible(pack: Pack) -> bool:
+    """One redo, within some days of delivery, of a pack that was not a redo itself and is still paid for."""
+    since = timezone.now() - timedelta(days=settings.HEADSHOTS_REDO_DAYS)
+    if pack.kind != Pack.Kind.PREMIUM or pack.delivered_at is None or pack.delivered_at < since:
+        return False
+    credit = Credit.objects.select_related("payment").filter(pack=pack, state=Credit.State.USED).first()
+    if credit is None or credit.source == Credit.Source.REDO or Credit.objects.filter(redo_of=pack).exists():
+        return False
+    return credit.payment is None or credit.payment.state == Payment.State.PAID
+
+
+def grant_credit(*, owner: User, reason: str) -> Credit:
+    """A right to one pack as a present of the operator's; the person is told."""
+    with transaction.atomic():
+        credit = Credit.objects.create(owner=owner, source=Credit.Source.GRANT, reason=reason, mail=Credit.Mail.WAITING)
+        send_on_commit("payments.send_mail", str(credit.pk))
+    return credit
+
+
+def requeue_pack(*, pack: Pack, actor: str = Event.Actor.STAFF) -> bool:
+    """Whether a failed pack is on its way again, with an open credit of its owner's, while its photos are there."""
+    owner = pack.shoot.owner
+    with transaction.atomic():
+        if not Shoot.objects.select_for_update().filter(pk=pack.shoot_id, state=Shoot.State.OPEN).exists():
+            return False
+        give_back_credit(pack=pack)
+        credit = open_credits(owner).select_for_update(of=("self",)).first() if owner else None
+        if credit is None or pack.state != Pack.State.FAILED or not advance(pack, Pack.State.QUEUED, actor=actor):
+            return False
+        credit.state, credit.pack, credit.mail = Credit.State.USED, pack, Credit.Mail.NONE
+        credit.save(update_fields=["state", "pack", "mail"])
+        record("credit.used", shoot_id=pack.shoot_id, pack_id=pack.pk, actor=actor)
+    return True

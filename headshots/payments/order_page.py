@@ -1,0 +1,104 @@
+"""The order page of a shoot: looks, price, time left, and the way to the checkout."""
+
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods
+
+from headshots import engine
+from headshots.accounts.models import User
+from headshots.payments.clock import checkout_closes, is_time_left, time_needed
+from headshots.payments.credits import open_credits
+from headshots.payments.errors import NotForSale, OrderRefused, StripeError
+from headshots.payments.forms import DEFAULT_LOOKS, OrderForm
+from headshots.payments.ordering import (
+    Order,
+    looks_of,
+    order_with_credit,
+    order_with_money,
+    orders_so_far,
+    waiting_payment,
+)
+from headshots.payments.prices import as_money, is_sold, price_of
+from headshots.payments.views import promises, to_checkout
+from headshots.payments.words import describe
+from headshots.shoots.access import shoot_or_404
+from headshots.shoots.models import Pack, Photo, Shoot, Style
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def order(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
+    """Choose looks and pay for them, with money or with a pack that was paid before."""
+    shoot = shoot_or_404(request, shoot_id)
+    owner = request.user
+    assert isinstance(owner, User)
+    looks = Style.objects.filter(active=True)
+    if request.method != "POST":
+        return _page(request, shoot, owner, OrderForm(initial=_first_choice(shoot, looks), looks=looks))
+    form = OrderForm(request.POST, looks=looks)
+    if not form.is_valid():
+        return _page(request, shoot, owner, form, status=422)
+    try:
+        return _take(request, shoot, owner, form)
+    except OrderRefused as refused:
+        refusal, status = refused.code, 409
+    except NotForSale:
+        refusal, status = "not_for_sale", 409
+    except StripeError:
+        refusal, status = "stripe_away", 503
+    shoot.refresh_from_db()
+    # The next try is about what this answer shows.
+    now = request.POST.copy()
+    now["number"] = str(orders_so_far(shoot))
+    return _page(request, shoot, owner, OrderForm(now, looks=looks), refusal=refusal, status=status)
+
+
+def _take(request: HttpRequest, shoot: Shoot, owner: User, form: OrderForm) -> HttpResponse:
+    given = form.cleaned_data
+    wanted = Order(shoot, list(given["styles"]), number=given["number"], keep_photos=given["keep_photos"])
+    if "credit" in request.POST and order_with_credit(order=wanted, owner=owner):
+        messages.success(request, "Your pack is in the making. You need not wait here: we write when it is ready.")
+        return redirect("shoots:detail", shoot.pk)
+    return to_checkout(request, order_with_money(order=wanted, owner=owner))
+
+
+def _first_choice(shoot: Shoot, looks: QuerySet[Style]) -> dict[str, object]:
+    """The looks of the last order of this shoot, also of one that was not paid; else the first ones."""
+    last = Pack.objects.filter(shoot=shoot, kind=Pack.Kind.PREMIUM).last()
+    chosen = [look for look in looks if look.pk in looks_of(last)] if last else []
+    return {
+        "styles": [look.name for look in chosen or looks[:DEFAULT_LOOKS]],
+        "keep_photos": shoot.keep_photos,
+        "number": orders_so_far(shoot),
+    }
+
+
+def _page(
+    request: HttpRequest, shoot: Shoot, owner: User, form: OrderForm, *, refusal: str = "", status: int = 200
+) -> HttpResponse:
+    name, count = engine.engine_name(), settings.HEADSHOTS_PREMIUM_COUNT
+    waiting = waiting_payment(shoot)
+    in_work = (Pack.State.QUEUED, Pack.State.RENDERING)
+    context = {
+        "shoot": shoot,
+        "form": form,
+        "refusal": refusal,
+        "has_photo": shoot.photos.filter(state__in=Photo.USABLE).exists(),
+        "in_work": shoot.packs.filter(kind=Pack.Kind.PREMIUM, state__in=in_work).exists(),
+        "waiting": waiting,
+        "waiting_money": as_money(waiting.amount, waiting.currency) if waiting else "",
+        "open_credits": open_credits(owner).count(),
+        "sold": is_sold(),
+        "price": price_of(name),
+        "words": describe(engine_name=name),
+        "engine": name,
+        "closes": checkout_closes(shoot, engine_name=name, count=count),
+        "time_left": is_time_left(shoot, engine_name=name, count=count),
+        "minutes": round(time_needed(engine_name=name, count=count).total_seconds() / 60),
+        **promises(),
+    }
+    return render(request, "payments/order.html", context, status=status)

@@ -1,0 +1,91 @@
+"""What a pack costs and whether it is sold here."""
+
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+from django.conf import settings
+
+from headshots import engine
+from headshots.payments.errors import NotForSale
+from headshots.payments.models import Payment
+
+# How many digits the smallest unit stands behind the point, where that is not two (Stripe, "Supported currencies").
+_WHOLE = ["bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"]
+_DIGITS = {
+    **dict.fromkeys(_WHOLE, 0),
+    **dict.fromkeys(["bhd", "jod", "kwd", "omr", "tnd"], 3),
+}
+_SIGNS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
+
+
+@dataclass(frozen=True)
+class Price:
+    """An amount in the currency's smallest unit."""
+
+    amount: int
+    currency: str
+
+    def __str__(self) -> str:
+        return as_money(self.amount, self.currency)
+
+
+def digits_of(currency: str) -> int:
+    """How many digits stand behind the point."""
+    return _DIGITS.get(currency, 2)
+
+
+def as_money(amount: int, currency: str) -> str:
+    """How people write it: $19, €18.50, 19.00 CHF; amounts below zero with a minus in front."""
+    digits = digits_of(currency)
+    number = f"{abs(amount) / 10**digits:,.{digits}f}"
+    minus = "−" if amount < 0 else ""
+    sign = _SIGNS.get(currency)
+    return f"{minus}{sign}{number.removesuffix('.00')}" if sign else f"{minus}{number} {currency.upper()}"
+
+
+def read_price(text: str, currency: str) -> int:
+    """A price as people write it, in the smallest unit. Raises ValueError when it is none, or finer than that unit."""
+    try:
+        amount = Decimal(text).scaleb(digits_of(currency))
+    except InvalidOperation as error:
+        raise ValueError(f"{text!r} is not a price") from error
+    # Stripe takes currencies of three digits in steps of ten.
+    if not amount.is_finite() or amount % (10 if digits_of(currency) == 3 else 1):
+        raise ValueError(f"{text!r} cannot be paid in {currency}")
+    return int(amount)
+
+
+def price_of(engine_name: str) -> Price:
+    """What a pack of this engine costs."""
+    text = settings.HEADSHOTS_STUDIO_PRICE if engine_name == "studio" else settings.HEADSHOTS_PRICE
+    return Price(read_price(text, settings.HEADSHOTS_CURRENCY), settings.HEADSHOTS_CURRENCY)
+
+
+def current_mode() -> str | None:
+    """Which Stripe money is paid at: `live`, `test`, our own test checkout (`local`), or none at all."""
+    if settings.HEADSHOTS_STRIPE_SECRET_KEY:
+        return Payment.Mode.LIVE if settings.HEADSHOTS_LIVE_PAYMENTS else Payment.Mode.TEST
+    # Twice as careful as the system check: what gives packs away for nothing must not open by one wrong variable.
+    return Payment.Mode.LOCAL if settings.HEADSHOTS_TEST_CHECKOUT and settings.DEBUG else None
+
+
+def require_sale(engine_name: str) -> str:
+    """The mode in which packs of this engine are sold now. Raises NotForSale."""
+    mode = current_mode()
+    if mode is None:
+        raise NotForSale
+    if mode == Payment.Mode.LIVE:
+        if engine_name == "studio" and not settings.HEADSHOTS_SELL_STUDIO:
+            raise NotForSale
+        if engine.refusals():
+            raise NotForSale
+    return mode
+
+
+def is_sold() -> bool:
+    """Whether somebody can buy a pack here now."""
+    try:
+        require_sale(engine.engine_name())
+    except (NotForSale, engine.PipelineError):
+        return False
+    return True

@@ -1,0 +1,327 @@
+"""What became of the money, and what follows for the credit it bought and the pack that used it.
+
+Facts come in any order, any number of times, from webhooks and from asking: each is written down once, then `_settle`
+draws the consequences from all facts that are known. So no order of arrival has to be thought of anywhere else.
+Rows are locked in one order everywhere: shoot, payment, pack, credit.
+"""
+
+from django.db import transaction
+from django.db.models import QuerySet, Sum
+from django.utils import timezone
+
+from headshots.payments.gateway import Session, StripeEvent
+from headshots.payments.models import Credit, LedgerEntry, Payment, Refund, WebhookEvent
+from headshots.shoots.lifecycle import advance, record, send_on_commit
+from headshots.shoots.models import Event, Pack, Shoot
+
+PAID_TYPES = ("checkout.session.completed", "checkout.session.async_payment_succeeded")
+SESSION_TYPES = (*PAID_TYPES, "checkout.session.async_payment_failed", "checkout.session.expired")
+REFUND_TYPES = ("refund.created", "refund.updated", "refund.failed", "charge.refund.updated")
+DISPUTE_TYPES = (
+    "charge.dispute.created",
+    "charge.dispute.updated",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
+    "charge.dispute.closed",
+)
+# Which events to select at Stripe.
+EVENT_TYPES = (*SESSION_TYPES, "charge.refunded", *REFUND_TYPES, *DISPUTE_TYPES)
+
+_State = Payment.State
+_NOT_FAILED = (Refund.State.REQUESTED, Refund.State.PENDING, Refund.State.SUCCEEDED)
+_Kind = LedgerEntry.Kind
+
+
+def apply_session(*, payment: Payment, session: Session) -> None:
+    """How Stripe says a checkout stands."""
+    if session.is_paid:
+        confirm(
+            payment=payment,
+            amount=session.amount or 0,
+            amount_tax=session.amount_tax or 0,
+            payment_intent=session.payment_intent,
+            session_id=session.id,
+        )
+    elif session.status == "complete":
+        start_processing(payment=payment, payment_intent=session.payment_intent)
+    elif session.status == "expired":
+        close(payment=payment, to=_State.EXPIRED)
+
+
+@transaction.atomic
+def confirm(*, payment: Payment, amount: int, amount_tax: int, payment_intent: str, session_id: str) -> None:
+    """The money has come, whatever was thought of this payment before: it buys a credit, and the pack is queued."""
+    lock_payment(payment)
+    if payment.paid_at is not None:
+        return
+    payment.paid_at = timezone.now()
+    payment.amount_paid, payment.amount_tax = amount, amount_tax
+    payment.payment_intent, payment.session_id = payment_intent, session_id
+    payment.state = _State.PAID
+    payment.save()
+    _enter(payment, _Kind.CHARGE, amount, session_id)
+    _record(payment, "payment.paid")
+    credit = Credit.objects.create(owner=payment.owner, source=Credit.Source.PAYMENT, payment=payment)
+    if payment.pack is not None and not use_on(credit=credit, pack=payment.pack):
+        # Paid too late: the photos or the order have gone meanwhile.
+        credit.mail = Credit.Mail.WAITING
+        credit.save(update_fields=["mail"])
+        send_on_commit("payments.send_mail", str(credit.pk))
+    # What was heard of this money before we knew whose it is.
+    early = WebhookEvent.objects.filter(outcome=WebhookEvent.Outcome.WAITING, payment_intent=payment_intent)
+    for row in early.exclude(payment_intent="").order_by("created_at", "id"):
+        apply_event(payment=payment, event=facts_of(row))
+        row.outcome, row.payment = WebhookEvent.Outcome.DONE, payment
+        row.save(update_fields=["outcome", "payment"])
+
+
+@transaction.atomic
+def start_processing(*, payment: Payment, payment_intent: str) -> None:
+    """The person has done their part, their bank has not yet."""
+    lock_payment(payment)
+    if payment.state == _State.OPEN:
+        payment.state, payment.payment_intent = _State.PROCESSING, payment_intent
+        payment.save(update_fields=["state", "payment_intent"])
+        _record(payment, "payment.processing")
+
+
+@transaction.atomic
+def close(*, payment: Payment, to: str) -> None:
+    """Nothing was paid and nothing will be: `to` is expired or failed. Its pack is cancelled."""
+    lock_payment(payment)
+    if payment.state not in (Payment.UNPAID if to == _State.FAILED else (_State.OPEN,)):
+        return
+    payment.state = to
+    payment.save(update_fields=["state"])
+    _record(payment, f"payment.{to}")
+    if payment.pack is not None:
+        _end_pack(payment.pack, Pack.State.CANCELLED, "not_paid")
+
+
+def apply_event(*, payment: Payment, event: StripeEvent) -> None:
+    """What an event says of its payment. Does nothing with types that are not in EVENT_TYPES."""
+    if event.type in PAID_TYPES and event.status in {"paid", "no_payment_required"}:
+        confirm(
+            payment=payment,
+            amount=event.amount or 0,
+            amount_tax=event.amount_tax or 0,
+            payment_intent=event.payment_intent,
+            session_id=event.object_id,
+        )
+    elif event.type == "checkout.session.completed":
+        start_processing(payment=payment, payment_intent=event.payment_intent)
+    elif event.type == "checkout.session.async_payment_failed":
+        close(payment=payment, to=_State.FAILED)
+    elif event.type == "checkout.session.expired":
+        close(payment=payment, to=_State.EXPIRED)
+    elif event.type in REFUND_TYPES:
+        apply_refund(payment=payment, event=event)
+    elif event.type in DISPUTE_TYPES:
+        apply_dispute(payment=payment, event=event)
+    elif event.type == "charge.refunded":
+        # Says how much in all, not which refunds: the ledger is kept by refunds.
+        send_on_commit("payments.fetch_refunds", str(payment.pk))
+
+
+@transaction.atomic
+def apply_refund(*, payment: Payment, event: StripeEvent) -> None:
+    """How Stripe says a refund stands; one that was made at Stripe is new to us."""
+    lock_payment(payment)
+    refund = _refund_of(payment, event)
+    known = refund.stripe_id is not None and refund.state == Refund.State.FAILED
+    if event.status in {"failed", "canceled"}:
+        refund.state = Refund.State.FAILED
+        if LedgerEntry.objects.filter(kind=_Kind.REFUND, stripe_id=event.object_id).exists():
+            _enter(payment, _Kind.REFUND_FAILED, refund.amount, event.object_id)
+    elif not known and refund.state != Refund.State.SUCCEEDED:
+        refund.state = Refund.State.SUCCEEDED if event.status == "succeeded" else Refund.State.PENDING
+    refund.stripe_id = event.object_id
+    refund.save()
+    if refund.state == Refund.State.SUCCEEDED:
+        _enter(payment, _Kind.REFUND, -refund.amount, event.object_id)
+    _settle(payment)
+
+
+@transaction.atomic
+def apply_dispute(*, payment: Payment, event: StripeEvent) -> None:
+    """How Stripe says a dispute stands. A mere inquiry (`warning_...`) moves no money, but stops the pack as well."""
+    lock_payment(payment)
+    inquiry = event.status.startswith("warning_")
+    amount = event.amount or 0
+    if not inquiry or event.type == "charge.dispute.funds_withdrawn":
+        _enter(payment, _Kind.DISPUTE, -amount, event.object_id)
+    if event.status == "won" or event.type == "charge.dispute.funds_reinstated":
+        _enter(payment, _Kind.DISPUTE_WON, amount, event.object_id)
+    over = {"won": Payment.Dispute.WON, "warning_closed": Payment.Dispute.WON, "lost": Payment.Dispute.LOST}
+    closed = payment.dispute_id == event.object_id and payment.dispute_state in {
+        Payment.Dispute.WON,
+        Payment.Dispute.LOST,
+    }
+    if event.status in over:
+        payment.dispute_state = over[event.status]
+    elif not closed:
+        payment.dispute_state = Payment.Dispute.OPEN
+    payment.dispute_id = event.object_id
+    payment.save(update_fields=["dispute_id", "dispute_state"])
+    _settle(payment)
+
+
+@transaction.atomic
+def withhold(*, payment: Payment) -> None:
+    """Draw the consequences of a refund that was asked for: nobody may use its credit meanwhile."""
+    lock_payment(payment)
+    _settle(payment)
+
+
+def use_on(*, credit: Credit, pack: Pack) -> bool:
+    """Whether the credit was open, the pack waited for it and its photos are there: then it is queued."""
+    with transaction.atomic():
+        if not Shoot.objects.select_for_update().filter(pk=pack.shoot_id, state=Shoot.State.OPEN).exists():
+            return False
+        if pack.state != Pack.State.AWAITING_PAYMENT or not advance(pack, Pack.State.QUEUED):
+            return False
+        taken = Credit.objects.filter(pk=credit.pk, state=Credit.State.OPEN)
+        if not taken.update(state=Credit.State.USED, pack=pack, mail=Credit.Mail.NONE):
+            transaction.set_rollback(True)
+            return False
+        record("credit.used", shoot_id=pack.shoot_id, pack_id=pack.pk)
+    credit.refresh_from_db()
+    return True
+
+
+def _settle(payment: Payment) -> None:
+    refunds = payment.refunds.all()
+    payment.amount_refunded = _sum(refunds.filter(state=Refund.State.SUCCEEDED))
+    before, payment.state = payment.state, _state_of(payment)
+    payment.save(update_fields=["amount_refunded", "state"])
+    if payment.state != before:
+        _record(payment, f"payment.{payment.state}")
+    if payment.paid_at is None:
+        return
+    given_back = 0 < payment.amount_paid <= _sum(refunds.filter(state__in=_NOT_FAILED))
+    taken_back = payment.dispute_state in {Payment.Dispute.OPEN, Payment.Dispute.LOST}
+    for credit in _credits(payment):
+        if given_back:
+            _take_back(credit, Credit.State.REFUNDED)
+        elif taken_back:
+            _take_back(credit, Credit.State.REVOKED)
+        else:
+            _reinstate(credit)
+
+
+def _state_of(payment: Payment) -> str:
+    if payment.paid_at is None:
+        return payment.state
+    if payment.dispute_state == Payment.Dispute.LOST:
+        return _State.LOST
+    if payment.dispute_state == Payment.Dispute.OPEN:
+        return _State.DISPUTED
+    return _State.REFUNDED if 0 < payment.amount_paid <= payment.amount_refunded else _State.PAID
+
+
+def _credits(payment: Payment) -> list[Credit]:
+    """What this money bought: its credit, and the free redo of that credit's pack."""
+    locked = Credit.objects.select_for_update(of=("self",)).select_related("pack")
+    bought = list(locked.filter(payment=payment))
+    packs = [credit.pack for credit in bought if credit.pack is not None]
+    return bought + list(locked.filter(redo_of__in=packs))
+
+
+def _take_back(credit: Credit, to: str) -> None:
+    """What was not delivered is revoked; what was delivered stays with the person."""
+    if credit.state == to or credit.state == Credit.State.REFUNDED:
+        return
+    pack = credit.pack
+    if pack is not None:
+        _end_pack(pack, Pack.State.REVOKED, to)
+        if pack.delivered_at is not None and to == Credit.State.REVOKED:
+            return
+    credit.state, credit.mail = to, Credit.Mail.NONE
+    credit.save(update_fields=["state", "mail"])
+    _record_credit(credit, f"credit.{to}")
+
+
+def _reinstate(credit: Credit) -> None:
+    """A dispute was won, or a refund did not arrive: the right is back."""
+    if credit.state not in {Credit.State.REVOKED, Credit.State.REFUNDED}:
+        return
+    if credit.pack is not None and credit.pack.delivered_at is not None:
+        credit.state = Credit.State.USED
+        credit.save(update_fields=["state"])
+    else:
+        reopen(credit)
+
+
+def reopen(credit: Credit) -> None:
+    """The right is open again, from now on, and the person is told."""
+    credit.state, credit.pack = Credit.State.OPEN, None
+    credit.open_since, credit.mail = timezone.now(), Credit.Mail.WAITING
+    credit.save(update_fields=["state", "pack", "open_since", "mail"])
+    send_on_commit("payments.send_mail", str(credit.pk))
+
+
+def _end_pack(pack: Pack, to: str, reason: str) -> None:
+    pack.refresh_from_db()
+    if pack.is_live and advance(pack, to, reason=reason):
+        return
+    # Somebody was faster: a worker delivered it, a purge cancelled it.
+    pack.refresh_from_db()
+
+
+def _refund_of(payment: Payment, event: StripeEvent) -> Refund:
+    """The row of this refund; a new one when it was not asked for here."""
+    found = Refund.objects.filter(stripe_id=event.object_id).first()
+    if found is None and event.refund_id is not None:
+        found = payment.refunds.filter(pk=event.refund_id).first()
+    return found or Refund(payment=payment, amount=event.amount or 0, reason=Refund.Reason.STRIPE)
+
+
+def lock_payment(payment: Payment) -> None:
+    """Lock its shoot, then the payment, until the transaction ends; `payment` is as the database has it."""
+    if payment.pack is not None:
+        Shoot.objects.select_for_update().filter(pk=payment.pack.shoot_id).exists()
+    Payment.objects.select_for_update().filter(pk=payment.pk).exists()
+    payment.refresh_from_db()
+
+
+def _enter(payment: Payment, kind: str, amount: int, stripe_id: str) -> None:
+    """Once per movement, however often it is heard of."""
+    if not LedgerEntry.objects.filter(kind=kind, stripe_id=stripe_id).exists():
+        LedgerEntry.objects.create(
+            kind=kind,
+            amount=amount,
+            currency=payment.currency,
+            mode=payment.mode,
+            payment_id=payment.pk,
+            stripe_id=stripe_id,
+        )
+
+
+def facts_of(row: WebhookEvent) -> StripeEvent:
+    """A stored event as it was read."""
+    return StripeEvent(
+        id=row.event_id,
+        type=row.type,
+        created_at=row.created_at,
+        object_id=row.object_id,
+        payment_intent=row.payment_intent,
+        amount=row.amount,
+        amount_tax=row.amount_tax,
+        currency=row.currency,
+        status=row.status,
+    )
+
+
+def _sum(refunds: QuerySet[Refund]) -> int:
+    return refunds.aggregate(sum=Sum("amount"))["sum"] or 0
+
+
+def _record(payment: Payment, name: str) -> None:
+    if payment.pack is not None:
+        numbers = {"amount": payment.amount_paid or payment.amount}
+        record(name, shoot_id=payment.pack.shoot_id, pack_id=payment.pack_id, numbers=numbers)
+
+
+def _record_credit(credit: Credit, name: str, actor: str = Event.Actor.SYSTEM) -> None:
+    if credit.pack is not None:
+        record(name, shoot_id=credit.pack.shoot_id, pack_id=credit.pack_id, actor=actor)

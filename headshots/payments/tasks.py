@@ -1,0 +1,51 @@
+"""What Celery calls: each task loads by id and calls one service. Every one can run twice."""
+
+import logging
+from uuid import UUID
+
+from celery import shared_task
+
+from headshots.payments import credits as rights
+from headshots.payments import looking_after, mails, refunds
+from headshots.payments.errors import StripeError
+from headshots.payments.models import Credit, Payment, Refund
+from headshots.shoots.models import Pack
+
+log = logging.getLogger(__name__)
+
+
+@shared_task(name="payments.give_back_credit")
+def give_back_credit(pack_id: str) -> None:
+    rights.give_back_credit(pack=Pack.objects.get(pk=UUID(pack_id)))
+
+
+@shared_task(name="payments.send_refund")
+def send_refund(refund_id: str) -> None:
+    refunds.send_refund(refund=Refund.objects.select_related("payment__pack").get(pk=UUID(refund_id)))
+
+
+@shared_task(name="payments.fetch_refunds")
+def fetch_refunds(payment_id: str) -> None:
+    try:
+        looking_after.fetch_refunds(payment=Payment.objects.get(pk=UUID(payment_id)))
+    except StripeError as error:
+        # The events about them come as well, if need be when beat fetches them.
+        log.warning("payment %s: refunds not fetched, %s", payment_id, type(error).__name__)
+
+
+@shared_task(name="payments.send_mail")
+def send_mail(credit_id: str) -> None:
+    try:
+        mails.send_credit_mail(credit=Credit.objects.select_related("owner", "payment").get(pk=UUID(credit_id)))
+    except OSError as error:
+        log.error("credit %s: mail not sent, %s", credit_id, type(error).__name__)
+
+
+@shared_task(name="payments.look_after")
+def look_after() -> None:
+    looking_after.look_after()
+
+
+@shared_task(name="payments.replay_events")
+def replay_events() -> None:
+    looking_after.replay_events()

@@ -1,0 +1,167 @@
+"""The pages of money: what a pack costs, the order of a shoot, payments and what became of them."""
+
+import logging
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from headshots import engine
+from headshots.accounts.models import User
+from headshots.payments.credits import ask_redo, open_credits, redo_is_possible
+from headshots.payments.errors import BadSignature, NotForSale, StripeError
+from headshots.payments.models import Credit, Payment, Refund
+from headshots.payments.ordering import ask_stripe, buy_credit, checkout_url
+from headshots.payments.prices import as_money, is_sold, price_of
+from headshots.payments.refunds import refund_credit, refundable
+from headshots.payments.webhooks import receive_webhook
+from headshots.payments.words import Returns, describe
+from headshots.shoots.models import Event, Pack
+
+log = logging.getLogger(__name__)
+
+# A page that is asked for again and again while somebody waits must not ask Stripe each time.
+_ASK_AGAIN_AFTER = timedelta(seconds=3)
+AWAY = "The payment page cannot be reached right now. Nothing was charged; please try again in a minute."
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def pricing(request: HttpRequest) -> HttpResponse:
+    """What a pack costs and what is in it; whoever is signed in may pay now and upload later."""
+    if request.method == "POST" and request.user.is_authenticated:
+        try:
+            return to_checkout(request, buy_credit(owner=request.user))
+        except NotForSale:
+            messages.error(request, "Packs are not sold here at the moment.")
+        except StripeError:
+            messages.error(request, AWAY)
+    name = engine.engine_name()
+    context = {
+        "sold": is_sold(),
+        "price": price_of(name),
+        "words": describe(engine_name=name),
+        "engine": name,
+        "open_credits": open_credits(request.user).count() if request.user.is_authenticated else 0,
+        **promises(),
+    }
+    return render(request, "payments/pricing.html", context, status=503 if request.method == "POST" else 200)
+
+
+@login_required
+@require_safe
+def payment(request: HttpRequest, payment_id: UUID) -> HttpResponse:
+    """The receipt of a payment, and where Stripe sends people back to (`?back`): it already knows."""
+    found = get_object_or_404(Payment.objects.select_related("pack"), pk=payment_id, owner=request.user)
+    is_back = "back" in request.GET
+    if found.state in Payment.UNPAID and (found.asked_at is None or found.asked_at < timezone.now() - _ASK_AGAIN_AFTER):
+        try:
+            ask_stripe(payment=found)
+        except StripeError as error:
+            # The webhook will tell; the page asks again.
+            log.warning("payment %s: not known yet, %s", found.pk, type(error).__name__)
+    credit = Credit.objects.select_related("pack").filter(payment=found).first()
+    if is_back and credit is not None and credit.pack is not None:
+        messages.success(
+            request, f"Thank you. {as_money(found.amount_paid, found.currency)} paid, your pack is in the making."
+        )
+        return redirect("shoots:detail", credit.pack.shoot_id)
+    context = {
+        "payment": found,
+        "credit": credit,
+        "amount": as_money(found.amount_paid or found.amount, found.currency),
+        "tax": as_money(found.amount_tax, found.currency) if found.amount_tax else "",
+        "refunds": [(refund, as_money(refund.amount, found.currency)) for refund in found.refunds.all()],
+        "refundable": refundable(found),
+        "is_back": is_back,
+        "words": describe(engine_name=found.engine),
+        **promises(),
+    }
+    return render(request, "payments/payment.html", context)
+
+
+@login_required
+@require_safe
+def history(request: HttpRequest) -> HttpResponse:
+    """Everything this person has paid, and the packs they may still order."""
+    assert isinstance(request.user, User)
+    paid = Payment.objects.filter(owner=request.user).exclude(state__in=[Payment.State.EXPIRED, Payment.State.FAILED])
+    context = {
+        "payments": [
+            (each, as_money(each.amount_paid or each.amount, each.currency))
+            for each in paid.select_related("credit", "pack")[:200]
+        ],
+        "open_credits": open_credits(request.user).select_related("payment"),
+        **promises(),
+    }
+    return render(request, "payments/history.html", context)
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def refund(request: HttpRequest, credit_id: UUID) -> HttpResponse:
+    """Money back for a pack that was not used, after one question."""
+    credit = get_object_or_404(Credit.objects.select_related("payment"), pk=credit_id, owner=request.user)
+    if request.method == "POST":
+        if refund_credit(credit=credit, reason=Refund.Reason.PERSON, actor=Event.Actor.PERSON):
+            messages.success(request, "Your money is on its way back. Banks take five to ten days to show it.")
+        else:
+            messages.error(request, "There is nothing left to give back here: it was used or refunded already.")
+        return redirect("payments:history")
+    left = refundable(credit.payment) if credit.payment and credit.state == Credit.State.OPEN else 0
+    money = as_money(left, credit.payment.currency) if credit.payment and left else ""
+    return render(request, "payments/refund.html", {"credit": credit, "money": money})
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def redo(request: HttpRequest, pack_id: UUID) -> HttpResponse:
+    """One free redo of a delivered pack."""
+    pack = get_object_or_404(Pack, pk=pack_id, shoot__owner=request.user, kind=Pack.Kind.PREMIUM)
+    if request.method == "POST":
+        if ask_redo(pack=pack) is None:
+            messages.error(request, "There is no free redo for this pack, or you have it already.")
+            return redirect("payments:history")
+        if pack.shoot.is_open:
+            return redirect("payments:order", pack.shoot_id)
+        messages.success(request, "The redo is yours. Upload a photo, a different one helps most.")
+        return redirect("shoots:new")
+    return render(request, "payments/redo.html", {"pack": pack, "possible": redo_is_possible(pack), **promises()})
+
+
+@csrf_exempt
+@require_POST
+def webhook(request: HttpRequest) -> HttpResponse:
+    """Where Stripe tells us what happened."""
+    try:
+        receive_webhook(payload=request.body, signature=request.headers.get("Stripe-Signature", ""))
+    except BadSignature:
+        log.warning("a webhook with a wrong signature was refused")
+        return HttpResponse("The signature is not right.", status=400, content_type="text/plain")
+    return HttpResponse(status=200)
+
+
+def to_checkout(request: HttpRequest, payment: Payment) -> HttpResponse:
+    """On to where it is paid, or to the page that says why there is nothing to pay. Raises StripeError."""
+    root = settings.HEADSHOTS_SITE_URL or request.build_absolute_uri("/").rstrip("/")
+    url = checkout_url(payment=payment, returns=Returns(root))
+    if not url:
+        return redirect("payments:payment", payment.pk)
+    return HttpResponseRedirect(url, status=303)
+
+
+def promises() -> dict[str, object]:
+    """The numbers that the pages name, from the settings that enforce them."""
+    return {
+        "count": settings.HEADSHOTS_PREMIUM_COUNT,
+        "long_edge": settings.HEADSHOTS_PREMIUM_LONG_EDGE,
+        "refund_days": settings.HEADSHOTS_REFUND_DAYS,
+        "redo_days": settings.HEADSHOTS_REDO_DAYS,
+        "result_days": settings.HEADSHOTS_RESULT_DAYS,
+    }

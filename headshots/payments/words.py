@@ -1,0 +1,52 @@
+"""What is sold, in words, and where Stripe sends people back to."""
+
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.urls import reverse
+
+from headshots.payments.models import Payment
+
+
+@dataclass(frozen=True)
+class Words:
+    """name and description of the product, and the promise under Stripe's button."""
+
+    name: str
+    description: str
+    promise: str
+
+
+def describe(*, engine_name: str) -> Words:
+    """What a pack of this engine is: the same words on our pages and at the checkout."""
+    count, edge = settings.HEADSHOTS_PREMIUM_COUNT, settings.HEADSHOTS_PREMIUM_LONG_EDGE
+    size = "4K" if edge >= 3840 else f"{edge} pixels"
+    if engine_name == "studio":
+        description = (
+            f"{count} portraits of {edge:,} pixels, made from your own photo: new backdrops, light and framing. "
+            "Your clothes, pose and expression stay as in your photos."
+        )
+    else:
+        description = f"{count} new portraits of {edge:,} pixels, in the looks that you chose."
+    return Words(
+        name=f"{count} headshots at {size}",
+        description=description,
+        promise="Not delivered, not paid: what cannot be made is given back. Your photos are deleted within 24 hours.",
+    )
+
+
+@dataclass(frozen=True)
+class Returns:
+    """The addresses that a checkout leads back to. root: where the product is reached, without a last slash."""
+
+    root: str
+
+    def home(self, payment: Payment) -> str:
+        """The page that knows how the payment stands."""
+        return self.root + reverse("payments:payment", args=[payment.pk]) + "?back"
+
+    def back(self, payment: Payment) -> str:
+        """Where the checkout was opened."""
+        if payment.pack is None:
+            return self.root + reverse("payments:pricing")
+        return self.root + reverse("payments:order", args=[payment.pack.shoot_id])

@@ -1,0 +1,102 @@
+"""What stays of a deletion: that it happened. No address, no picture, no measurement of a face."""
+
+import secrets
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.urls import reverse
+from django.utils import timezone
+
+from headshots.shoots.models import Event
+from headshots.vault.rings import Ring
+
+_FIRST = ("photo", "headshot")
+# Crockford's: nothing that reads as something else over the telephone.
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def new_reference() -> str:
+    """What a person quotes to support, HS-XXXXX-XXXXX: fifty random bits, and nothing about anybody."""
+    letters = "".join(secrets.choice(_ALPHABET) for _ in range(10))
+    return f"HS-{letters[:5]}-{letters[5:]}"
+
+
+class Receipt(models.Model):
+    """One deletion as its person is told of it: a shoot's photos or headshots, or a whole account."""
+
+    class Kind(models.TextChoices):
+        SHOOT = "shoot"
+        ACCOUNT = "account"
+
+    # In links; whoever has the link to the receipt of an account may read it, for there is no account to sign in to.
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    reference = models.CharField(max_length=16, unique=True, default=new_reference, editable=False)
+    kind = models.CharField(max_length=7, choices=Kind.choices)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="receipts", editable=False
+    )
+    asked_by = models.CharField(max_length=8, choices=Event.Actor.choices)
+    # No foreign key: the receipt stays when the shoot has gone.
+    shoot_id = models.UUIDField(null=True, db_index=True, editable=False)
+    begun_at = models.DateTimeField(default=timezone.now, editable=False)
+    # An account's is begun when its keys die and done when the address has gone.
+    done_at = models.DateTimeField(null=True, editable=False)
+    # Until when the operator's backups hold what is left: noise, and rows of the database. None: there are no backups.
+    backups_until = models.DateTimeField(null=True, editable=False)
+    # Until when a backup of the result ring could still open finished headshots.
+    result_keys_until = models.DateTimeField(null=True, editable=False)
+    # Of an account: which consents stay as proof, and what else went. Versions, times and counts.
+    account = models.JSONField(default=dict, blank=True, editable=False)
+    proof_until = models.DateTimeField(db_index=True, editable=False)
+    mailed_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        ordering = ["-begun_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["owner"], condition=models.Q(kind="account"), name="one_receipt_for_an_account"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.reference
+
+    def get_absolute_url(self) -> str:
+        return reverse("retention:receipt", args=[self.pk])
+
+    @property
+    def title(self) -> str:
+        if self.kind == self.Kind.ACCOUNT:
+            return "Your account is deleted" if self.done_at else "Your account is being deleted"
+        rings = {proof.ring for proof in self.destructions.all()}
+        if rings == {Ring.RESULT.value}:
+            return "Your headshots are deleted"
+        return "Your photos are deleted" if rings == {Ring.SOURCE.value} else "Your photos and headshots are deleted"
+
+
+class Destruction(models.Model):
+    """The proof that one key died, and what died with it."""
+
+    ring = models.CharField(max_length=8, choices=Ring.choices)
+    key_id = models.UUIDField()
+    shoot_id = models.UUIDField(db_index=True)
+    # The key was dead at this time, at the latest.
+    key_died_at = models.DateTimeField(default=timezone.now, editable=False)
+    # When the files and rows had followed it.
+    done_at = models.DateTimeField(null=True, editable=False)
+    # Files by kind, and `rows` of the database.
+    counts = models.JSONField(default=dict, blank=True)
+    receipt = models.ForeignKey(Receipt, null=True, on_delete=models.CASCADE, related_name="destructions")
+
+    class Meta:
+        ordering = ["key_died_at"]
+        constraints = [models.UniqueConstraint(fields=["ring", "key_id"], name="a_key_dies_once")]
+
+    def __str__(self) -> str:
+        return f"{self.ring} {self.key_id}"
+
+    @property
+    def what(self) -> list[tuple[str, int]]:
+        """Kinds and how many, in the order in which people think of them."""
+        return sorted(self.counts.items(), key=lambda item: (item[0] == "rows", item[0] not in _FIRST, item[0]))

@@ -1,0 +1,73 @@
+"""A key ring in a folder: one small file a key, private to this user."""
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from headshots.vault.private_files import (
+    TEMPORARY,
+    create_file_once,
+    erase_file,
+    make_key_folder,
+    sync_folder,
+    uuid_or_none,
+)
+
+# An unfinished key file older than this was left by a crash.
+UNFINISHED_SECONDS = 60
+_SUFFIX = ".key"
+
+
+class KeyFolder:
+    """A file's time of change is when its key expires, so that a sweep reads names and times only; on access what
+    stands in the file decides. Raises UnsafeRing if others can reach the folder."""
+
+    def __init__(self, folder: Path) -> None:
+        make_key_folder(folder)
+        self.folder = folder
+
+    def read(self, key_id: UUID) -> bytes | None:
+        try:
+            return self._path(key_id).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def write_new(self, key_id: UUID, record: bytes, expires_ms: int) -> bool:
+        return create_file_once(self._path(key_id), record, changed_at=expires_ms / 1000 if expires_ms else None)
+
+    def remove(self, key_ids: Iterable[UUID]) -> None:
+        # A second name that a crash left behind is of the same file: blank as well, and the sweep takes it.
+        erased = [erase_file(self._path(key_id)) for key_id in key_ids]
+        if any(erased):
+            sync_folder(self.folder)
+
+    def expiries(self) -> Iterator[tuple[UUID, int]]:
+        with os.scandir(self.folder) as entries:
+            for entry in entries:
+                name, suffix = os.path.splitext(entry.name)  # noqa: PTH122 (a Path for each of them costs more)
+                key_id = uuid_or_none(name) if suffix == _SUFFIX else None
+                if key_id:
+                    with suppress(FileNotFoundError):
+                        yield key_id, entry.stat().st_mtime_ns // 1_000_000
+
+    def sweep_unfinished(self) -> None:
+        for path in self.folder.glob(f"*{TEMPORARY}"):
+            with suppress(FileNotFoundError):
+                if path.stat().st_ctime < time.time() - UNFINISHED_SECONDS:
+                    # Not blanked: it may be a second name of a living key.
+                    path.unlink()
+
+    def forget_history(self) -> None:
+        """A folder has none."""
+
+    def mark(self) -> UUID:
+        path = self.folder / "mark"
+        if not path.exists():
+            create_file_once(path, f"{uuid4()}\n".encode())
+        return UUID(path.read_text(encoding="ascii").strip())
+
+    def _path(self, key_id: UUID) -> Path:
+        return self.folder / f"{key_id}{_SUFFIX}"

@@ -1,0 +1,200 @@
+"""Blobs in a bucket: whatever speaks S3. Private, and ciphertext only: who owns the bucket learns sizes and times.
+
+Credentials come from where boto3 looks for them itself: AWS_ACCESS_KEY_ID and its sister, a profile, a role.
+"""
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from uuid import UUID
+
+from headshots.vault.blob_ids import FIRST, LAST
+from headshots.vault.errors import BlobMissing, VaultUnavailable
+from headshots.vault.private_files import uuid_or_none
+from headshots.vault.store import BlobName
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+CONNECT_SECONDS, READ_SECONDS = 3, 20
+# boto3's standard mode: an error of the server or the line is tried again after 1, 2 and 4 seconds at most.
+ATTEMPTS = 4
+_Page = TypeVar("_Page")
+# What one request can delete, by S3's own limit.
+_DELETE_AT_ONCE = 1000
+_PART_BYTES = 8 * 1024 * 1024
+
+
+class S3Store:
+    """Blobs as objects `<prefix><ring>/<id>`. `prefix` is empty or ends with a slash."""
+
+    def __init__(self, client: "BaseClient", bucket: str, prefix: str = "") -> None:
+        self._client = client
+        self._bucket = bucket
+        self._prefix = prefix
+
+    def write(self, name: BlobName, chunks: Iterable[bytes]) -> None:
+        """An object is there when its last part is, never before."""
+        from boto3.s3.transfer import TransferConfig
+
+        # One part after the other and in this thread: a part is held until it is through, so that it can be repeated.
+        one_by_one = TransferConfig(multipart_threshold=_PART_BYTES, multipart_chunksize=_PART_BYTES, use_threads=False)
+        with _answers():
+            self._client.upload_fileobj(
+                io.BufferedReader(_Upload(chunks)), self._bucket, self._key(name), Config=one_by_one
+            )
+
+    def open(self, name: BlobName) -> BinaryIO:
+        with _answers():
+            try:
+                answer = self._client.get_object(Bucket=self._bucket, Key=self._key(name))
+            except self._client.exceptions.NoSuchKey:
+                raise BlobMissing(name.blob_id) from None
+        return io.BufferedReader(_Download(answer["Body"]), _PART_BYTES)
+
+    def delete(self, names: Sequence[BlobName]) -> None:
+        keys = [{"Key": self._key(name)} for name in names]
+        for start in range(0, len(keys), _DELETE_AT_ONCE):
+            some = {"Objects": keys[start : start + _DELETE_AT_ONCE], "Quiet": True}
+            with _answers():
+                answer = self._client.delete_objects(Bucket=self._bucket, Delete=some)
+            if any(error.get("Code") != "NoSuchKey" for error in answer.get("Errors", [])):
+                raise VaultUnavailable("the bucket would not delete everything")
+
+    def ids(self, ring: str, first: UUID = FIRST, last: UUID = LAST) -> Iterator[UUID]:
+        folder = f"{self._prefix}{ring}/"
+        # S3 lists what comes after a name, without the name itself.
+        after = {"StartAfter": f"{folder}{UUID(int=first.int - 1)}"} if first != FIRST else {}
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=folder, **after)
+        for page in _each(pages):
+            for found in page.get("Contents", []):
+                blob_id = uuid_or_none(found["Key"].removeprefix(folder))
+                if blob_id and blob_id > last:
+                    return
+                if blob_id and blob_id >= first:
+                    yield blob_id
+
+    def sweep_unfinished(self, before: datetime) -> int:
+        """Uploads of several parts of which the last one never came."""
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=self._prefix)
+        begun = [upload for page in _each(pages) for upload in page.get("Uploads", [])]
+        old = [upload for upload in begun if upload["Initiated"] < before]
+        for upload in old:
+            with _answers():
+                self._client.abort_multipart_upload(Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+        return len(old)
+
+    def has_room(self, size: int) -> bool:
+        return True
+
+    def _key(self, name: BlobName) -> str:
+        return f"{self._prefix}{name.ring}/{name.blob_id}"
+
+
+@cache
+def s3_client(endpoint: str, region: str, *, signed: bool = True) -> "BaseClient":
+    """The connection to a server that speaks S3, one a process; Amazon's own where `endpoint` is empty.
+
+    Not signed: as a stranger comes."""
+    import boto3
+    from botocore import UNSIGNED
+    from botocore.config import Config
+
+    config = Config(
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        max_pool_connections=50,
+        s3={"addressing_style": "path" if endpoint else "auto"},
+        # Every chunk is authenticated by its key: a sum of the server's, which not every server knows, adds nothing.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        **({} if signed else {"signature_version": UNSIGNED}),
+    )
+    # A session of its own: boto3's default one is not made for many threads.
+    return boto3.session.Session().client(
+        "s3", endpoint_url=endpoint or None, region_name=region or "us-east-1", config=config
+    )
+
+
+def anybody_can_list(endpoint: str, region: str, bucket: str) -> bool:
+    """Whether the bucket shows its contents to strangers. Raises VaultUnavailable when it does not say."""
+    from botocore.exceptions import ClientError
+
+    with _answers():
+        try:
+            s3_client(endpoint, region, signed=False).list_objects_v2(Bucket=bucket, MaxKeys=1)
+        except ClientError as error:
+            if _code(error) in {"AccessDenied", "403"}:
+                return False
+            raise
+    return True
+
+
+@contextmanager
+def _answers() -> Iterator[None]:
+    """Whatever goes wrong between here and the bucket is VaultUnavailable."""
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        raise VaultUnavailable(f"the bucket says {_code(error)}") from error
+    except (BotoCoreError, Boto3Error) as error:
+        raise VaultUnavailable(f"the bucket does not answer: {type(error).__name__}") from error
+
+
+def _code(error: "Exception") -> str:
+    return str(getattr(error, "response", {}).get("Error", {}).get("Code", "nothing"))
+
+
+def _each(pages: Iterable[_Page]) -> Iterator[_Page]:
+    """The same pages, each fetched within `_answers`."""
+    fetching = iter(pages)
+    while True:
+        with _answers():
+            page = next(fetching, None)
+        if page is None:
+            return
+        yield page
+
+
+class _Upload(io.RawIOBase):
+    """Chunks as a file to read from."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._left = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: "bytearray | memoryview") -> int:  # type: ignore[override]
+        self._left = self._left or next(self._chunks, b"")
+        count = min(len(into), len(self._left))
+        into[:count], self._left = self._left[:count], self._left[count:]
+        return count
+
+
+class _Download(io.RawIOBase):
+    """The body of an answer as a file; a line that breaks is VaultUnavailable, not the end of the file."""
+
+    def __init__(self, body: "BinaryIO") -> None:
+        self._body = body
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: "bytearray | memoryview") -> int:  # type: ignore[override]
+        with _answers():
+            data = self._body.read(len(into))
+        into[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        with closing(self._body):
+            super().close()

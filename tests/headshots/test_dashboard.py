@@ -1,0 +1,220 @@
+"""The operator's first page: who sees it, what it shows, and what it costs."""
+
+import csv
+import io
+import re
+from datetime import UTC, datetime, timedelta
+from xml.etree import ElementTree
+
+import pytest
+import time_machine
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from headshots.dashboard import charts, lamps
+from headshots.dashboard.figures import Range, close_days, figures_of
+from headshots.dashboard.models import Worker
+from headshots.dashboard.workers import SILENT_AFTER, Reporter
+from headshots.heart import Heart
+from headshots.shoots.models import Pack
+from tests.factories import make_preview, make_shoot, make_user
+from tests.headshots.staff import make_staff, signed_in
+from tests.year import Year
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
+
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
+ADDRESSES = ("/admin/", "/admin/lamps/", "/admin/charts/people.svg", "/admin/figures/funnel.csv")
+
+
+@pytest.fixture
+def owner() -> Client:
+    return signed_in(make_staff("owner"))
+
+
+@pytest.fixture
+def year() -> None:
+    """Forty days of a small product, as of a noon that stands still."""
+    with time_machine.travel(NOON, tick=False):
+        Year(until=NOON, shoots=80, days=40).write()
+        close_days()
+        yield
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_strangers_and_customers_are_sent_to_sign_in_and_learn_nothing(address: str) -> None:
+    for client in (Client(), signed_in(make_user())):
+        response = client.get(address)
+
+        assert response.status_code in (302, 403)
+        if response.status_code == 302:
+            assert response.url.startswith("/admin/login/")
+    assert Client().get("/admin/login/").url.startswith("/accounts/login/")
+
+
+@pytest.mark.parametrize("role", ["owner", "support", "finance"])
+def test_every_role_sees_the_figures(role: str) -> None:
+    client = signed_in(make_staff(role))
+
+    assert [client.get(address).status_code for address in ADDRESSES] == [200] * 4
+
+
+def test_staff_without_a_role_sees_the_lamps_alone() -> None:
+    client = signed_in(make_staff())
+
+    page = client.get("/admin/").content.decode()
+
+    assert "Broker" in page
+    assert "From visit to pack" not in page
+    assert client.get("/admin/figures/funnel.csv").status_code == 403
+    assert client.get("/admin/charts/people.svg").status_code == 403
+
+
+@pytest.mark.usefixtures("year")
+def test_the_page_costs_the_same_queries_however_long_the_range_is(owner: Client) -> None:
+    counts = []
+    for days in (1, 7, 30, 366):
+        with time_machine.travel(NOON, tick=False), CaptureQueriesContext(connection) as queries:
+            assert owner.get(f"/admin/?days={days}").status_code == 200
+        counts.append(len(queries))
+
+    assert len(set(counts)) == 1
+    assert counts[0] <= 24
+
+
+@pytest.mark.usefixtures("year")
+def test_page_and_csv_show_the_figures(owner: Client) -> None:
+    page = owner.get("/admin/?days=30").content.decode()
+    uploads = figures_of(Range.until_today(30)).total["uploads"]
+    rows = list(csv.reader(io.StringIO(owner.get("/admin/figures/funnel.csv?days=30").content.decode())))
+
+    assert rows[0] == ["Step", "Count", "Of the step before, %"]
+    assert rows[2][:2] == ["Uploads", str(uploads)]
+    assert re.search(rf"<dt>Uploads</dt><dd>{uploads}</dd>", page)
+
+
+@pytest.mark.usefixtures("year")
+def test_every_table_comes_as_csv_under_the_name_that_the_page_links(owner: Client) -> None:
+    links = re.findall(r'href="(/admin/figures/[^"]+)"', owner.get("/admin/?days=7").content.decode())
+
+    assert len(links) == 12
+    for link in links:
+        assert owner.get(link.replace("&amp;", "&"))["Content-Type"].startswith("text/csv")
+
+
+@pytest.mark.usefixtures("year")
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("code", charts.CHARTS)
+def test_charts_carry_no_script_and_no_style(owner: Client, code: str, theme: str) -> None:
+    response = owner.get(f"/admin/charts/{code}.svg?days=30&theme={theme}")
+
+    root = ElementTree.fromstring(response.content)  # noqa: S314 - our own
+    nodes = {node.tag.rpartition("}")[2] for node in root.iter()}
+    assert response["Content-Type"] == "image/svg+xml"
+    assert nodes <= {"svg", "g", "rect", "path", "text"}
+    assert "rect" in nodes
+    assert not [node for node in root.iter() if "style" in node.attrib]
+    assert "http:" not in response.content.decode().replace("http://www.w3.org/", "")
+
+
+def test_charts_of_nothing_say_so(owner: Client) -> None:
+    for code in charts.CHARTS:
+        assert "Nothing yet" in owner.get(f"/admin/charts/{code}.svg?days=7").content.decode()
+
+
+@pytest.mark.parametrize(
+    "query", ["days=0", "days=x", "first=2026-02-30", "first=2026-11-20&last=2026-11-01", "first=2020-01-01"]
+)
+def test_a_range_that_cannot_be_is_told_and_the_usual_one_shown(owner: Client, query: str) -> None:
+    page = owner.get(f"/admin/?{query}")
+
+    assert page.status_code == 200
+    assert 'class="errorlist"' in page.content.decode()
+    assert owner.get(f"/admin/figures/funnel.csv?{query}").status_code == 404
+
+
+def test_no_such_table_and_no_such_chart(owner: Client) -> None:
+    for address in ("/admin/figures/faces.csv", "/admin/charts/faces.svg", "/admin/charts/people.svg?theme=pink"):
+        assert owner.get(address).status_code == 404
+
+
+# Lamps ----------------------------------------------------------------------------------------------------------
+
+
+def lamp(code: str, about: str = "") -> str:
+    return next(each.light for each in lamps.lamps() if each.code == code and each.about == about)
+
+
+def see(name: str, seconds_ago: float = 0) -> None:
+    seen = timezone.now() - timedelta(seconds=seconds_ago)
+    Worker.objects.update_or_create(
+        name=name, defaults={"queue": name.partition("@")[0], "started_at": seen, "last_seen": seen}
+    )
+
+
+def test_without_a_sign_of_life_workers_and_beat_are_dark() -> None:
+    assert lamp("beat") == "red"
+    assert lamp("worker", "render") == lamp("worker", "default") == lamp("worker", "retention") == "red"
+
+
+def test_a_silent_worker_is_red_beside_a_living_one_until_it_is_forgotten() -> None:
+    see("render@attic")
+    see("render@cellar", seconds_ago=SILENT_AFTER.total_seconds() + 1)
+
+    assert (lamp("worker", "render@attic"), lamp("worker", "render@cellar")) == ("green", "red")
+    see("render@cellar", seconds_ago=3601)
+    assert "render@cellar" not in [each.about for each in lamps.lamps()]
+
+
+def test_beat_is_seen_by_its_youngest_sign() -> None:
+    see("beat@old", seconds_ago=100)
+    assert lamp("beat") == "red"
+    see("beat@new")
+    assert lamp("beat") == "green"
+
+
+def test_a_broker_that_is_away_is_red(settings) -> None:
+    assert lamp("broker") == "green"
+    settings.HEADSHOTS_REDIS_URL = "unix:///nowhere/at/all.sock"
+    assert lamp("broker") == "red"
+
+
+def test_a_photo_that_is_older_than_it_may_be_is_red(settings) -> None:
+    assert lamp("oldest_photo") == "green"
+    make_shoot()
+    assert lamp("oldest_photo") == "green"
+
+    with time_machine.travel(timezone.now() + timedelta(hours=23, minutes=59)):
+        assert lamp("oldest_photo") == "yellow"
+    with time_machine.travel(timezone.now() + timedelta(hours=24, seconds=1)):
+        assert lamp("oldest_photo") == "red"
+
+
+@pytest.mark.parametrize(("minutes", "light"), [(1, "green"), (6, "yellow"), (31, "red")])
+def test_a_long_wait_in_the_queue_is_told(minutes: int, light: str) -> None:
+    pack = make_preview()
+    Pack.objects.filter(pk=pack.pk).update(queued_at=timezone.now() - timedelta(minutes=minutes))
+
+    assert lamp("queue") == light
+
+
+@pytest.mark.parametrize(("free", "light"), [(50, "green"), (10, "yellow"), (4, "red")])
+def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch, free: int, light: str) -> None:
+    usage = lamps.shutil._ntuple_diskusage(100, 100 - free, free)
+    monkeypatch.setattr(lamps.shutil, "disk_usage", lambda path: usage)
+
+    assert lamp("disk") == light
+
+
+def test_a_worker_says_what_it_is_and_takes_its_row_with_it() -> None:
+    reporter = Reporter("render@attic", Heart(hang_seconds=1), timezone.now())
+
+    reporter.report()
+
+    worker = Worker.objects.get()
+    assert (worker.queue, worker.engine) == ("render", "fake")
+    assert "processor cores" in worker.device
+    assert worker.memory_bytes > 10_000_000
+    assert lamp("worker", "render@attic") == "green"
