@@ -59,14 +59,14 @@ def issue_receipt(*, shoot: Shoot, asked_by: str) -> Receipt | None:
     return receipt
 
 
-def begin_account_receipt(*, owner: User, receipt_id: UUID) -> Receipt:
+def begin_account_receipt(*, owner: User, receipt_id: UUID, asked_by: str) -> Receipt:
     """The receipt of an account whose deletion begins; the same one however often that is asked.
 
     receipt_id: its id, unless there is one. Raises IntegrityError for an id that somebody else's has."""
     receipt, _ = Receipt.objects.get_or_create(
         owner=owner,
         kind=Receipt.Kind.ACCOUNT,
-        defaults={"id": receipt_id, "asked_by": Event.Actor.PERSON, "proof_until": _proof_until(timezone.now())},
+        defaults={"id": receipt_id, "asked_by": asked_by, "proof_until": _proof_until(timezone.now())},
     )
     return receipt
 

@@ -15,6 +15,7 @@ from asgiref.sync import async_to_sync
 from django.apps import apps
 from django.conf import LazySettings
 from django.core import mail
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import AsyncClient, Client
 from django.utils import timezone
@@ -544,6 +545,27 @@ def test_an_upload_under_way_finds_the_account_closed(ada: User) -> None:
     with pytest.raises(AccountClosed):
         make_shoot(ada)
     assert not Blob.objects.exists()
+
+
+def test_an_operator_deletes_an_account_by_its_number(
+    ada: User, shoot: Shoot, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("delete_account", str(ada.pk))
+
+    receipt = Receipt.objects.get()
+    assert not User.objects.exists()
+    assert not Blob.objects.exists()
+    assert receipt.asked_by == "staff"
+    assert receipt.reference in capsys.readouterr().out
+    assert "your account is deleted" in mail.outbox[0].body
+
+
+@pytest.mark.parametrize("who", ["nobody", "staff"])
+def test_an_operator_is_told_why_an_account_cannot_be_deleted(who: str) -> None:
+    number = staff().pk if who == "staff" else 4711
+
+    with pytest.raises(CommandError, match=str(number)):
+        call_command("delete_account", str(number))
 
 
 # Crashes and outages ------------------------------------------------------------------------------------------------
