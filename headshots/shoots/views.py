@@ -228,6 +228,7 @@ def _context(shoot: Shoot) -> dict[str, object]:
         "photos": photos,
         "packs": [_pack_context(pack) for pack in packs],
         "live": live,
+        "may_order": _may_order(shoot, packs),
         "rendering_paused": live and is_paused(Pause.What.RENDERING),
         "draws": engine.draws_new_pictures(),
     }
@@ -253,6 +254,12 @@ def _pack_context(pack: Pack) -> dict[str, object]:
         "total": pack.total,
         "headshots": headshots,
     }
+
+
+def _may_order(shoot: Shoot, packs: list[Pack]) -> bool:
+    """The free headshots have been seen, and no pack is being paid or made."""
+    seen = any(pack.kind == Pack.Kind.PREVIEW and pack.state == Pack.State.DELIVERED for pack in packs)
+    return shoot.is_open and seen and not any(pack.kind == Pack.Kind.PREMIUM and pack.is_live for pack in packs)
 
 
 def _preview_is_coming(photos: list[Photo], packs: list[Pack]) -> bool:
