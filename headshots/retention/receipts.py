@@ -10,7 +10,7 @@ from django.db.models import Count, QuerySet
 from django.utils import timezone
 
 from headshots.accounts.models import User
-from headshots.payments.models import Payment
+from headshots.payments.models import Payment, Refund
 from headshots.retention.models import Destruction, Receipt
 from headshots.shoots.lifecycle import send_on_commit
 from headshots.shoots.models import Consent, Event, Shoot
@@ -83,6 +83,9 @@ def fill_account_receipt(receipt: Receipt) -> None:
                 for row in Consent.objects.filter(shoot__in=shoots).order_by("given_at")
             ],
             "payments": Payment.objects.filter(owner=receipt.owner, paid_at__isnull=False).count(),
+            "given_back": Refund.objects.filter(
+                payment__owner=receipt.owner, reason=Refund.Reason.ACCOUNT_DELETED
+            ).count(),
             "payments_until": (timezone.now() + timedelta(days=settings.HEADSHOTS_PAYMENT_DAYS)).isoformat(),
         }
         receipt.save()

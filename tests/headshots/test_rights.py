@@ -24,6 +24,7 @@ from PIL import Image
 from headshots.accounts.models import Session, User
 from headshots.accounts.sessions import SessionStore
 from headshots.accounts.tasks import clear_sessions
+from headshots.payments.models import Credit, Refund
 from headshots.retention import receipt_mail
 from headshots.retention import services as retention
 from headshots.retention.models import Destruction, Receipt
@@ -433,6 +434,20 @@ def test_what_stays_is_named_pseudonymous_and_goes_after_the_stated_time(browser
         assert not model.objects.exists(), model
 
 
+def test_what_was_paid_and_not_had_is_given_back_once(browser: Client, ada: User, settings: LazySettings) -> None:
+    settings.HEADSHOTS_TEST_CHECKOUT = settings.DEBUG = True
+    make_payment(ada, mode="local")
+
+    page = browser.get(delete_account(browser).url).content.decode()
+
+    refund = Refund.objects.get(reason="account_deleted")
+    assert refund.amount == 1800  # a dollar went back before
+    assert Credit.objects.get().state == "refunded"
+    assert "1 pack that you had paid for and not had" in page
+    assert "1 pack that you had paid for and not had" in mail.outbox[0].body
+    assert len(mail.outbox) == 1
+
+
 def test_the_receipt_names_payments_that_stay_and_until_when(browser: Client, ada: User) -> None:
     payment = make_payment(ada)
 
@@ -575,7 +590,7 @@ class Killed(BaseException):
     """The process is gone: nothing of ours may catch it."""
 
 
-@pytest.mark.parametrize("step", ["_purge_everything", "_mail_receipt", "_drop_account"])
+@pytest.mark.parametrize("step", ["_give_money_back", "_purge_everything", "_mail_receipt", "_drop_account"])
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_killed_between_two_steps_the_deletion_is_finished_by_beat(
     ada: User, shoot: Shoot, monkeypatch: pytest.MonkeyPatch, step: str, moment: str
