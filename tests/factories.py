@@ -3,15 +3,18 @@
 import itertools
 from functools import cache
 
+from django.utils import timezone
+
 from headshots.accounts.models import User
-from headshots.engine import clean_upload
+from headshots.engine import CheckedPhoto, check, clean_upload
+from headshots.payments.models import Credit, Payment, Refund
 from headshots.shoots import checks
 from headshots.shoots.lifecycle import advance
-from headshots.shoots.models import Pack, Photo, Shoot, Style
-from headshots.shoots.orders import order_premium
-from headshots.shoots.rendering import render_pack
+from headshots.shoots.models import Headshot, Pack, Photo, Shoot, Style
+from headshots.shoots.orders import order_premium, start_preview
 from headshots.shoots.styles import seed_styles
 from headshots.shoots.uploads import open_shoot
+from headshots.vault.services import write_blob
 from tests import photos
 
 _numbers = itertools.count(1)
@@ -25,6 +28,11 @@ def make_user(email: str | None = None) -> User:
 @cache
 def cleaned_astronaut() -> bytes:
     return clean_upload(photos.astronaut_path().read_bytes())
+
+
+@cache
+def checked_astronaut() -> CheckedPhoto:
+    return check(cleaned_astronaut())
 
 
 @cache
@@ -52,10 +60,23 @@ def make_preview(owner: User | None = None) -> Pack:
 
 
 def make_delivered(owner: User | None = None) -> Pack:
-    """The same with its four headshots; by the engine that the test has chosen."""
-    pack = make_preview(owner)
-    render_pack(pack=pack)
-    pack.refresh_from_db()
+    """The same, delivered, in milliseconds: the photo was looked at once and for all, and was put in the place of
+    each headshot."""
+    shoot = make_shoot(owner)
+    photo = shoot.photos.get()
+    photo.faces_blob = write_blob(ring="source", key_id=shoot.pk, kind="faces", data=checked_astronaut().faces)
+    photo.state, photo.chosen_face = Photo.State.ACCEPTED, 0
+    photo.measurements = checked_astronaut().measurements
+    photo.save()
+    seed_styles()
+    pack = start_preview(shoot=shoot, count=4)
+    assert pack
+    for headshot in pack.headshots.all():
+        headshot.blob = write_blob(ring="result", key_id=pack.pk, kind="headshot", data=cleaned_astronaut())
+        headshot.state, headshot.done_at = Headshot.State.DONE, timezone.now()
+        headshot.save()
+    advance(pack, Pack.State.RENDERING)
+    advance(pack, Pack.State.DELIVERED)
     return pack
 
 
@@ -64,3 +85,15 @@ def make_premium(owner: User | None = None, *pictures: bytes, looks: int = 5, qu
     shoot = make_checked_shoot(owner, *pictures)
     advance(Pack.objects.get(shoot=shoot), Pack.State.CANCELLED)
     return order_premium(shoot=shoot, styles=Style.objects.all()[:looks], queued=queued)
+
+
+def make_payment(owner: User | None) -> Payment:
+    """Paid, with the credit that it bought."""
+    now = timezone.now()
+    payment = Payment.objects.create(
+        owner=owner, engine="fake", mode="test", state="paid", amount=1900, amount_paid=1900, currency="usd",
+        expires_at=now, paid_at=now,
+    )  # fmt: skip
+    Credit.objects.create(owner=owner, source="payment", payment=payment)
+    Refund.objects.create(payment=payment, amount=100, reason="goodwill")
+    return payment

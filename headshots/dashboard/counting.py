@@ -1,4 +1,6 @@
-"""From events to numbers. Pure: the same function counts a day that is over and the one that is running.
+"""From events, and the ledger's entries, to numbers.
+
+Pure: the same functions count a day that is over and the one that is running.
 
 A number's key is its name and what it is split by, joined by bars: `delivered|premium`, `pictures|studio|render@a`.
 Keys add up over days. Seconds of a delivery are kept as a histogram (`delivery|premium|203`), so that medians of any
@@ -6,14 +8,16 @@ range are exact.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 Codes = Mapping[str, str | list[str]]
 Numbers = Mapping[str, float]
 Counts = Counter[str]
 
 # One more whenever what is counted changes: days that were counted by other rules are counted again.
-RULES = 1
+RULES = 3
+# Likeness is counted in steps of so many percent.
+LIKENESS_STEP = 5
 # Pack events that are counted by kind under the name of the state.
 _PACK_STATES = frozenset({"delivered", "failed", "cancelled", "revoked"})
 # Events that nothing is counted from are not even read.
@@ -64,11 +68,21 @@ def _count_shooting(counts: Counts, codes: Codes, numbers: Numbers) -> None:
     who = f"{codes.get('engine', '')}|{codes.get('worker', '')}"
     counts[f"pictures|{who}"] += int(numbers.get("pictures", 0))
     counts[f"work_ms|{who}"] += round(1000 * numbers.get("seconds", 0))
+    counts["shot_again"] += int(numbers.get("again", 0))
     for key, number in numbers.items():
-        # reshot_not_alike -> reshot|not_alike, likeness_85 -> likeness|85
-        group, underscore, rest = key.partition("_")
-        if underscore and group in {"reshot", "likeness"}:
-            counts[f"{group}|{rest}"] += int(number)
+        # reshot_not_alike, likeness_87
+        group, _, rest = key.partition("_")
+        if group == "reshot":
+            counts[f"reshot|{rest}"] += int(number)
+        elif group == "likeness":
+            counts[f"likeness|{int(rest) // LIKENESS_STEP * LIKENESS_STEP}"] += int(number)
+
+
+def count_movement(counts: Counts, where: Sequence[str], amount: int) -> None:
+    """Add one entry of the ledger. where: mode, currency and kind; amount: in the smallest unit, with its sign."""
+    key = "|".join(where)
+    counts[f"movements|{key}"] += 1
+    counts[f"money|{key}"] += amount
 
 
 def split(counts: Counts, name: str) -> dict[str, int]:

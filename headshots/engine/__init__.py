@@ -30,7 +30,7 @@ from pipeline.device import DeviceState
 from pipeline.distinct import Overview
 from pipeline.engines import create_engine
 from pipeline.errors import Cancelled, DeviceLost, PhotoRefused, PipelineError, Reason, SigningFailed, WeightsError
-from pipeline.face_files import crop_face, pack_faces, unpack_faces
+from pipeline.face_files import crop_face, describe_faces, pack_faces, unpack_faces
 from pipeline.shot_list import load_styles, plan_shots
 from pipeline.shot_list import move as _move
 from pipeline.shot_list import reshoot as _reshoot
@@ -89,6 +89,7 @@ __all__ = [
     "capacity",
     "check",
     "clean_upload",
+    "describe_faces",
     "device",
     "diagnose",
     "draws_new_pictures",

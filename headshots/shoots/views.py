@@ -25,7 +25,7 @@ from headshots.shoots.models import Consent, Event, FaceCrop, Headshot, Pack, Pa
 from headshots.shoots.orders import cancel_pack
 from headshots.shoots.pausing import is_paused
 from headshots.shoots.person import NOTHING_SAID, PersonForm, read_person, write_person
-from headshots.shoots.uploads import NoPreviewsLeft, open_shoot, previews_left
+from headshots.shoots.uploads import AccountClosed, NoPreviewsLeft, open_shoot, previews_left
 from headshots.vault import services as vault
 from headshots.vault.errors import VaultError
 from headshots.vault.models import Blob
@@ -58,6 +58,8 @@ def new(request: HttpRequest) -> HttpResponse:
             return redirect(open_shoot(owner=owner, photos=photos, person=person, submission=submission))
         except NoPreviewsLeft:
             left = 0
+        except AccountClosed:
+            return redirect("pages:home")
         except (OSError, OperationalError) as error:
             log.error("an upload could not be stored: %s", type(error).__name__)
             form.add_error(None, "We have no room for your photos right now. Nothing was kept; please try again later.")
@@ -255,6 +257,7 @@ def _context(shoot: Shoot) -> dict[str, object]:
         "photos": photos,
         "packs": [_pack_context(pack) for pack in packs],
         "live": live,
+        "may_order": _may_order(shoot, packs),
         "rendering_paused": live and is_paused(Pause.What.RENDERING),
         "draws": engine.draws_new_pictures(),
     }
@@ -305,6 +308,12 @@ def _in_words(found: Estimate | None) -> dict[str, object] | None:
         "minutes": round(found.seconds_left / 60) if found.seconds_left >= 100 else 0,
         "seconds": max(10, 10 * round(found.seconds_left / 10)),
     }
+
+
+def _may_order(shoot: Shoot, packs: list[Pack]) -> bool:
+    """The free headshots have been seen, and no pack is being paid or made."""
+    seen = any(pack.kind == Pack.Kind.PREVIEW and pack.state == Pack.State.DELIVERED for pack in packs)
+    return shoot.is_open and seen and not any(pack.kind == Pack.Kind.PREMIUM and pack.is_live for pack in packs)
 
 
 def _preview_is_coming(photos: list[Photo], packs: list[Pack]) -> bool:
