@@ -171,7 +171,7 @@ def test_an_export_holds_all_there_is_readable(ada: User, shoot: Shoot) -> None:
     assert photo["verdict"] == "accepted"
     assert photo["measurements_of_each_face"]
     assert one["history"][0]["what"] == "shoot.opened"
-    pictures = [photo["file"], *(row["file"] for row in pack["headshots"])]
+    pictures = [photo["file"], *(row["files"]["full"] for row in pack["headshots"])]
     assert len(pictures) == 5
     assert all(Image.open(io.BytesIO(archive.read(name))).format == "JPEG" for name in pictures)
     (face,) = json.loads(archive.read(photo["faces_found"]))
@@ -196,8 +196,9 @@ def test_an_export_has_every_version_of_a_headshot_and_every_payment(ada: User, 
 
     told = json.loads(archive.read("account.json"))
     first, *others = told["shoots"][0]["packs"][0]["headshots"]
-    assert all(archive.read(first[version])[:2] == b"\xff\xd8" for version in ("file", "web", "profile"))
-    assert all("web" not in other for other in others)
+    assert all(archive.read(name)[:2] == b"\xff\xd8" for name in first["files"].values())
+    assert set(first["files"]) == {"full", "web", "profile"}
+    assert all(set(other["files"]) == {"full"} for other in others)
     assert (told["payments"][0]["paid"], told["payments"][0]["state"]) == ("$19", "paid")
     assert told["credits"][0]["payment"] == told["payments"][0]["id"]
 
@@ -233,7 +234,7 @@ def test_a_picture_that_dies_during_the_export_is_named_and_the_rest_is_whole(
 
     told = json.loads(archive.read("account.json"))
     (missing,) = told["deleted_while_this_was_written"]
-    assert missing.endswith(told["shoots"][0]["packs"][0]["headshots"][2]["file"].rpartition("/")[2])
+    assert missing.endswith(told["shoots"][0]["packs"][0]["headshots"][2]["files"]["full"].rpartition("/")[2])
     assert missing not in archive.namelist()
     assert sum(name.endswith(".jpg") for name in archive.namelist()) == 4
 
