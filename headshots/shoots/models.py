@@ -33,13 +33,24 @@ class Shoot(models.Model):
     person_blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     # Asked for at the order: the photos stay until `delete_after` for another pack, not only until the delivery.
     keep_photos = models.BooleanField(default=False)
+    # The source ring as it was when the key was made: if the ring is another one now, the key is lost.
+    ring_mark = models.UUIDField(null=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     delete_after = models.DateTimeField()
     purged_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-created_at"]
-        indexes = [models.Index(fields=["state", "delete_after"]), models.Index(fields=["owner", "-created_at"])]
+        indexes = [
+            models.Index(fields=["state", "delete_after"]),
+            models.Index(fields=["state", "ring_mark"]),
+            models.Index(fields=["owner", "-created_at"]),
+            models.Index(
+                fields=["delete_after"],
+                condition=models.Q(owner=None, purge_everything=False),
+                name="shoot_of_guest_by_time",
+            ),
+        ]
         constraints = [models.UniqueConstraint(fields=["owner", "submission"], name="one_shoot_per_submission")]
 
     def __str__(self) -> str:
@@ -157,6 +168,9 @@ class Pack(models.Model):
         FORGOTTEN = "forgotten"
 
     LIVE = (State.AWAITING_PAYMENT, State.QUEUED, State.RENDERING)
+    ENDED = (State.DELIVERED, State.FAILED, State.CANCELLED, State.REVOKED)
+    # As if it had never been ordered: what was finished of it is not kept.
+    UNDONE = (State.CANCELLED, State.REVOKED)
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     shoot = models.ForeignKey(Shoot, on_delete=models.PROTECT, related_name="packs")
@@ -173,7 +187,7 @@ class Pack(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     queued_at = models.DateTimeField(null=True, blank=True)
     delivered_at = models.DateTimeField(null=True, blank=True)
-    # When the finished headshots are forgotten; set at delivery.
+    # When the finished headshots are forgotten; set at its end.
     expires_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

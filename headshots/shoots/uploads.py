@@ -52,7 +52,12 @@ def open_shoot(
     ttl = timedelta(seconds=settings.HEADSHOTS_SOURCE_TTL_SECONDS)
     # Purged a little before the key dies by itself: five minutes of twenty-four hours.
     shoot = Shoot(
-        id=uuid.uuid4(), owner=owner, submission=submission, created_at=now, delete_after=now + ttl - ttl / 288
+        id=uuid.uuid4(),
+        owner=owner,
+        submission=submission,
+        ring_mark=vault.source_ring_mark(),
+        created_at=now,
+        delete_after=now + ttl - ttl / 288,
     )
     vault.create_key(ring="source", key_id=shoot.pk, expires_at=now + ttl)
     try:

@@ -140,7 +140,7 @@ def test_a_purge_takes_the_key_the_files_and_the_rows_of_the_photos(shoot, data_
     assert not Blob.objects.filter(ring="source").exists()
     assert not Photo.objects.exists()
     assert not FaceCrop.objects.exists()
-    assert len(blob_files(data_folder)) == 2  # one headshot of each pack
+    assert len(blob_files(data_folder)) == 1  # the headshot of the delivered pack
     assert (shoot.state, shoot.purged_at is not None) == (Shoot.State.PURGED, True)
 
 
@@ -149,7 +149,7 @@ def test_a_purge_leaves_the_proofs(shoot):
     purge_shoot(shoot=shoot)
 
     assert Consent.objects.filter(shoot=shoot).exists()
-    assert events(shoot) == ["shoot.purging", "pack.cancelled", "shoot.purged"]
+    assert events(shoot) == ["shoot.purging", "pack.cancelled", "pack.forgotten", "shoot.purged"]
     numbers = Event.objects.get(name="shoot.purged").numbers
     assert (numbers["blobs"], numbers["rows"]) == (6, 4)
 
@@ -165,13 +165,28 @@ def test_finished_headshots_stay_readable_after_the_photos_went(shoot):
 
 
 @pytest.mark.parametrize("state", Pack.LIVE)
-def test_a_pack_that_is_still_being_made_is_cancelled(owner, state):
+def test_a_pack_that_is_still_being_made_is_stopped_and_what_it_had_goes_with_the_photos(owner, data_folder, state):
     shoot = make_shoot(owner, packs=(state,))
     begin_purge(shoot)
+    assert (shoot.packs.get().state, shoot.packs.get().reason) == (Pack.State.CANCELLED, "photos_deleted")
+
     purge_shoot(shoot=shoot)
 
     pack = shoot.packs.get()
-    assert (pack.state, pack.reason) == (Pack.State.CANCELLED, "photos_deleted")
+    assert (pack.state, pack.reason) == (Pack.State.FORGOTTEN, "photos_deleted")
+    assert not vault.key_exists(ring="result", key_id=pack.pk)
+    assert blob_files(data_folder) == []
+    assert Receipt.objects.get().destructions.count() == 2
+
+
+@pytest.mark.parametrize("state", ["cancelled", "revoked"])
+def test_what_a_stopped_pack_had_goes_at_once_also_while_the_photos_stay(owner, state):
+    shoot = make_shoot(owner, packs=("rendering", "delivered"))
+    advance(pack_in(shoot, "rendering"), state)
+
+    assert purge_due().packs == 1
+    assert state_of(shoot) == Shoot.State.OPEN
+    assert Headshot.objects.filter(pack__shoot=shoot).count() == 2
 
 
 def test_everything_takes_the_headshots_too(shoot, data_folder):
@@ -374,6 +389,7 @@ def assert_order_kept(shoot: Shoot, data_folder: Path, blobs: dict[UUID, list[Pa
         assert blob_files(data_folder) == []
 
 
+@pytest.mark.django_db(transaction=True)
 def test_killed_between_any_two_steps_a_purge_is_finished_by_beat(owner, data_folder, monkeypatch):
     steps = 0
     while True:
@@ -476,7 +492,7 @@ def test_a_lost_ring_purges_open_shoots_and_cancels_what_was_being_made(shoot, d
     assert purge_due().shoots == 1
     shoot.refresh_from_db()
     assert shoot.state == Shoot.State.PURGED
-    assert pack_in(shoot, "cancelled").reason == "photos_deleted"
+    assert pack_in(shoot, "forgotten").reason == "photos_lost"
     assert vault.read_blob(pack_in(shoot, "delivered").headshots.get(index=0).blob) == b"a headshot"
 
 
@@ -539,16 +555,24 @@ def test_a_pack_is_forgotten_when_it_expires(shoot):
     assert not Blob.objects.filter(key_id=pack.pk).exists()
 
 
-@pytest.mark.parametrize("state", ["failed", "cancelled", "revoked"])
-def test_pictures_of_a_pack_that_never_was_delivered_do_not_stay_for_ever(owner, state):
-    shoot = make_shoot(owner, packs=(state,))
-    purge_due()
-    assert shoot.packs.get().state == state
+def test_what_a_failed_pack_had_is_shown_as_long_as_a_delivered_one(owner, time_machine):
+    shoot = make_shoot(owner, packs=("rendering",))
+    advance(pack_in(shoot, "rendering"), Pack.State.FAILED)
+    time_machine.move_to(timezone.now() + 30 * DAY - timedelta(seconds=10))
+    assert purge_due().packs == 0
 
-    Pack.objects.update(created_at=timezone.now() - 30 * DAY)
+    time_machine.shift(timedelta(seconds=11))
 
     assert purge_due().packs == 1
     assert not Headshot.objects.exists()
+
+
+def test_a_failed_pack_that_is_tried_again_is_not_forgotten_meanwhile(owner, time_machine):
+    shoot = make_shoot(owner, packs=("rendering",))
+    advance(pack_in(shoot, "rendering"), Pack.State.FAILED)
+    advance(pack_in(shoot, "failed"), Pack.State.QUEUED)
+
+    assert pack_in(shoot, "queued").expires_at is None
 
 
 @pytest.mark.parametrize("state", Pack.LIVE)
@@ -628,7 +652,7 @@ def test_a_lost_file_is_reported_and_its_row_stays_for_its_owner(shoot, caplog):
 @pytest.mark.usefixtures("two_hours_later")
 def test_a_file_that_went_before_its_row_in_a_purge_is_not_lost(shoot):
     vault.destroy_key(ring="source", key_id=shoot.pk)
-    vault.delete_files(ring="source", key_id=shoot.pk)
+    vault.delete_files(ring="source", key_ids=[shoot.pk])
 
     assert sweep_orphans().lost == 0
 
