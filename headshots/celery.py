@@ -1,4 +1,4 @@
-"""The Celery application. Queues and routes stand in the settings, beat's schedule in headshots/beat.py."""
+"""The Celery application, and how its queues behave."""
 
 import os
 
@@ -10,5 +10,43 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "headshots.settings")
 
 app = Celery("headshots")
 app.config_from_object("django.conf:settings", namespace="CELERY")
+# What no environment changes; queues' addresses stand in the settings, beat's schedule in headshots/beat.py.
+app.conf.update(
+    broker_connection_timeout=2,
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={
+        # Longer than any task: redelivery would start a long one again while it still runs. Leases recover, not the
+        # broker.
+        "visibility_timeout": 6 * 3600,
+        "unacked_restore_interval": 60,
+        "unacked_restore_throttle": 1,
+        # A publisher must fail fast when the broker is away; beat wakes the work later.
+        "socket_timeout": 5,
+        "socket_connect_timeout": 2,
+        "max_retries": 1,
+        "interval_start": 0,
+        "interval_step": 0.2,
+        "interval_max": 0.2,
+    },
+    task_publish_retry=False,
+    task_ignore_result=True,
+    task_serializer="json",
+    accept_content=["json"],
+    task_acks_late=True,
+    worker_prefetch_multiplier=1,
+    worker_send_task_events=False,
+    task_send_sent_event=False,
+    worker_hijack_root_logger=False,
+    timezone="UTC",
+    task_default_queue="default",
+    task_routes={
+        "shoots.render_pack": {"queue": "render"},
+        # Not with the purges: a mail server may take its time.
+        "retention.mail_receipt": {"queue": "default"},
+        "retention.mail_receipts": {"queue": "default"},
+        "retention.*": {"queue": "retention"},
+        "rights.*": {"queue": "retention"},
+    },
+)
 app.autodiscover_tasks()
 heart.listen()

@@ -24,6 +24,12 @@ def _whole(name: str, default: int) -> int:
         raise ImproperlyConfigured(f"{name} must be a whole number.") from error
 
 
+def _path(name: str) -> Path | None:
+    """The path that a variable holds, None when it is not set."""
+    value = env.str(name, default="")
+    return Path(value).resolve() if value else None
+
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # What the product may do -----------------------------------------------------------------------------------------
@@ -53,11 +59,9 @@ HEADSHOTS_MAX_PHOTOS = 5
 HEADSHOTS_MAX_PHOTO_BYTES = 25 * 1024 * 1024
 
 HEADSHOTS_ENGINE = env.str("HEADSHOTS_ENGINE", default="auto")
-_weights_dir = env.str("HEADSHOTS_WEIGHTS_DIR", default="")
-HEADSHOTS_WEIGHTS_DIR = Path(_weights_dir).resolve() if _weights_dir else None
+HEADSHOTS_WEIGHTS_DIR = _path("HEADSHOTS_WEIGHTS_DIR")
 # Weights of the operator's own, in the form of pipeline/weights.toml, beside the built-in ones.
-_weights_catalogue = env.str("HEADSHOTS_WEIGHTS_CATALOGUE", default="")
-HEADSHOTS_WEIGHTS_CATALOGUE = Path(_weights_catalogue).resolve() if _weights_catalogue else None
+HEADSHOTS_WEIGHTS_CATALOGUE = _path("HEADSHOTS_WEIGHTS_CATALOGUE")
 # The InstantID engine: which SDXL draws (a weight's name), on which device, with which changes to the lossless
 # speed tricks (`+fp8,-compile`), in how many steps, on how large a canvas, with how many pictures at once at most.
 HEADSHOTS_INSTANTID_CHECKPOINT = env.str("HEADSHOTS_INSTANTID_CHECKPOINT", default="realvisxl")
@@ -66,6 +70,10 @@ HEADSHOTS_INSTANTID_TRICKS = env.list("HEADSHOTS_INSTANTID_TRICKS", default=[])
 HEADSHOTS_INSTANTID_STEPS = _whole("HEADSHOTS_INSTANTID_STEPS", 30)
 HEADSHOTS_INSTANTID_CANVAS_PIXELS = _whole("HEADSHOTS_INSTANTID_CANVAS_PIXELS", 896 * 1152)
 HEADSHOTS_INSTANTID_MAX_BATCH = _whole("HEADSHOTS_INSTANTID_MAX_BATCH", 10)
+# Who signs the finished files (C2PA): a P-256 key and its certificates, the leaf first, both PEM. Without them a test
+# certificate does, which says that it proves nothing.
+HEADSHOTS_C2PA_KEY_FILE = _path("HEADSHOTS_C2PA_KEY_FILE")
+HEADSHOTS_C2PA_CERTIFICATE_FILE = _path("HEADSHOTS_C2PA_CERTIFICATE_FILE")
 # Which licence the operator holds for weights that are not free for business; shown by `manage.py doctor`.
 HEADSHOTS_LICENCE_STATEMENT = env.str("HEADSHOTS_LICENCE_STATEMENT", default="").strip()
 # Money is earned as soon as Stripe's key is a live one. Without a key a laptop sells in its own test checkout.
@@ -134,6 +142,8 @@ HEADSHOTS_SITE_URL = env.str("HEADSHOTS_SITE_URL", default=f"https://{_first_hos
 # Who runs this (name and postal address) and where misuse is reported: shown on the policy pages.
 HEADSHOTS_OPERATOR = env.str("HEADSHOTS_OPERATOR", default="").strip()
 HEADSHOTS_ABUSE_EMAIL = env.str("HEADSHOTS_ABUSE_EMAIL", default="").strip()
+# Who works for the operator and could see what (a host, a mail service): named on the privacy page, separated by ";".
+HEADSHOTS_PROCESSORS = [name.strip() for name in env.str("HEADSHOTS_PROCESSORS", default="").split(";") if name.strip()]
 # How many proxies of the operator's own stand in front; only then are their forwarding headers believed.
 HEADSHOTS_TRUSTED_PROXIES = _whole("HEADSHOTS_TRUSTED_PROXIES", 0)
 
@@ -246,42 +256,6 @@ def _broker_url(redis_url: str) -> str:
 
 
 CELERY_BROKER_URL = _broker_url(HEADSHOTS_REDIS_URL)
-CELERY_BROKER_CONNECTION_TIMEOUT = 2
-CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {
-    # Longer than any task: redelivery would start a long one again while it still runs. Leases recover, not the broker.
-    "visibility_timeout": 6 * 3600,
-    "unacked_restore_interval": 60,
-    "unacked_restore_throttle": 1,
-    # A publisher must fail fast when the broker is away; beat wakes the work later.
-    "socket_timeout": 5,
-    "socket_connect_timeout": 2,
-    "max_retries": 1,
-    "interval_start": 0,
-    "interval_step": 0.2,
-    "interval_max": 0.2,
-}
-CELERY_TASK_PUBLISH_RETRY = False
-CELERY_RESULT_BACKEND = None
-CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_SERIALIZER = "json"
-CELERY_ACCEPT_CONTENT = ["json"]
-CELERY_TASK_ACKS_LATE = True
-CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_WORKER_SEND_TASK_EVENTS = False
-CELERY_TASK_SEND_SENT_EVENT = False
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-CELERY_TIMEZONE = "UTC"
-CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_ROUTES = {
-    "shoots.render_pack": {"queue": "render"},
-    # Not with the purges: a mail server may take its time.
-    "retention.mail_receipt": {"queue": "default"},
-    "retention.mail_receipts": {"queue": "default"},
-    "retention.*": {"queue": "retention"},
-    "rights.*": {"queue": "retention"},
-}
-
 CELERY_BEAT_SCHEDULE_FILENAME = str(HEADSHOTS_RUN_DIR / "beat-schedule")
 CELERY_BEAT_SCHEDULE = beat_schedule(source_ttl_seconds=HEADSHOTS_SOURCE_TTL_SECONDS)
 

@@ -64,16 +64,30 @@ def build_parser() -> Parser:
     doctor = add("doctor", "Which engines can run here, what is missing, and under which licence each weight stands.")
     add_doctor(doctor)
     add_weights(add("weights", "Fetch the weights that are not here yet."))
+    add_evaluate(add("evaluate", "How photos of labelled groups of people fare: detection, verdict, likeness, skin."))
     add_calibrate(
         add("calibrate", "Fit distance to probability on labelled pairs of faces; how far is it to be trusted?")
     )
-    bench = add("bench", "Measure speed and memory: an engine's four looks and `check`, a pack at 4K, or enlarging.")
-    bench.add_argument("what", choices=("studio", "instantid", "pack", "upscale"))
+    bench = add("bench", "Measure speed and memory: an engine's four looks and `check`, a pack at 4K, gate, enlarging.")
+    bench.add_argument("what", choices=("studio", "instantid", "pack", "gate", "upscale"))
     bench.add_argument("--engine", choices=("studio",), default="studio", help="whose pack at 4K (studio)")
     bench.add_argument("--photo", type=Path, help="a photo of one person (scikit-image's astronaut)")
     bench.add_argument("--json", action="store_true", help="print JSON")
     bench_instantid.add_arguments(bench.add_argument_group("instantid only, with --weights random"))
     return parser
+
+
+def add_evaluate(command: argparse.ArgumentParser) -> None:
+    command.add_argument("folder", type=Path, metavar="FOLDER", help="where the photos lie")
+    command.add_argument(
+        "--groups", required=True, type=Path, metavar="CSV", help="columns file and group; person and face, too"
+    )
+    command.add_argument("--out", type=Path, metavar="DIR", help="folder for evaluation.csv and evaluation.png")
+    command.add_argument("--engine", choices=("studio", "instantid"), default="studio", help="(studio)")
+    command.add_argument(
+        "--style", action="append", default=[], metavar="NAME", help="a look to make; may be repeated (corporate, bw)"
+    )
+    command.add_argument("--json", action="store_true", help="print JSON")
 
 
 def add_calibrate(command: argparse.ArgumentParser) -> None:

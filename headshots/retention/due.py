@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from headshots import heart
@@ -68,19 +68,21 @@ def due_guests() -> QuerySet[Shoot]:
     return Shoot.objects.filter(owner=None, purge_everything=False, delete_after__lte=timezone.now())
 
 
-def delivered_shoots() -> QuerySet[Shoot]:
-    """Open shoots with a premium pack that was delivered since the oldest of them began.
+def delivered_packs() -> QuerySet[Pack]:
+    """Premium packs of a shoot that is still open, delivered since the oldest of those began.
 
-    Usually the delivery itself ends them; here are those whose message was lost, or whose last pack ended later."""
+    Usually the delivery itself closes it; here are those whose message was lost, or whose last pack ended later."""
     since = timezone.now() - timedelta(seconds=settings.HEADSHOTS_SOURCE_TTL_SECONDS)
-    delivered = Pack.objects.filter(kind=Pack.Kind.PREMIUM, state=Pack.State.DELIVERED, delivered_at__gte=since)
-    return Shoot.objects.filter(pk__in=delivered.values("shoot_id"), state=Shoot.State.OPEN, keep_photos=False)
+    delivered = Pack.objects.filter(state=Pack.State.DELIVERED, delivered_at__gte=since, kind=Pack.Kind.PREMIUM)
+    return delivered.filter(shoot__state=Shoot.State.OPEN, shoot__keep_photos=False)
 
 
-def unmarked_shoots(mark: UUID) -> QuerySet[Shoot]:
-    """Open shoots from before the source ring, as it is now, began: their keys went with the one before."""
-    before = Q(ring_mark__lt=mark) | Q(ring_mark__gt=mark) | Q(ring_mark=None)
-    return Shoot.objects.filter(before, state=Shoot.State.OPEN)
+def unmarked_shoots(mark: UUID) -> list[QuerySet[Shoot]]:
+    """Open shoots from before the source ring, as it is now, began: their keys went with the one before.
+
+    In parts, each of which is one range of an index."""
+    opened = Shoot.objects.filter(state=Shoot.State.OPEN)
+    return [opened.filter(ring_mark__lt=mark), opened.filter(ring_mark__gt=mark), opened.filter(ring_mark=None)]
 
 
 def expired_packs() -> QuerySet[Pack]:
@@ -105,14 +107,16 @@ def _close_due(_: Purged) -> None:
 
 
 def _close_delivered(_: Purged) -> None:
-    for shoot in delivered_shoots():
-        purge_delivered(shoot=shoot)
+    for pack in delivered_packs().select_related("shoot"):
+        purge_delivered(shoot=pack.shoot)
 
 
 def _close_lost(_: Purged) -> None:
     """Shoots whose photos cannot be opened any more, because the ring that held their keys was lost."""
-    candidates = unmarked_shoots(vault.source_ring_mark()).values_list("pk", flat=True)
-    lost = [shoot_id for shoot_id in candidates if not vault.key_exists(ring="source", key_id=shoot_id)]
+    unmarked = [
+        shoot_id for part in unmarked_shoots(vault.source_ring_mark()) for shoot_id in part.values_list("pk", flat=True)
+    ]
+    lost = [shoot_id for shoot_id in unmarked if not vault.key_exists(ring="source", key_id=shoot_id)]
     for some in _batches(lost):
         begin_purges(Shoot.objects.filter(pk__in=some), lost=True)
     if lost:

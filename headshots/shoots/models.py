@@ -46,7 +46,8 @@ class Shoot(models.Model):
             models.Index(fields=["state", "ring_mark"]),
             models.Index(fields=["owner", "-created_at"]),
             models.Index(
-                fields=["delete_after"],
+                # The owner, always none here, is what makes SQLite take this index.
+                fields=["owner", "delete_after"],
                 condition=models.Q(owner=None, purge_everything=False),
                 name="shoot_of_guest_by_time",
             ),
@@ -184,6 +185,8 @@ class Pack(models.Model):
     width = models.PositiveIntegerField()
     height = models.PositiveIntegerField()
     reshoots = models.PositiveSmallIntegerField(default=0)
+    # Runs in a row that ended in a fault and brought no picture.
+    setbacks = models.PositiveSmallIntegerField(default=0)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     queued_at = models.DateTimeField(null=True, blank=True)
     delivered_at = models.DateTimeField(null=True, blank=True)
@@ -218,6 +221,13 @@ class Pack(models.Model):
     def is_live(self) -> bool:
         return self.state in self.LIVE
 
+    @property
+    def was_stopped(self) -> bool:
+        """Cancelled, also after what it had is forgotten: its person is told why, not that headshots were deleted."""
+        return self.state == self.State.CANCELLED or (
+            self.state == self.State.FORGOTTEN and self.reason.startswith("photos_")
+        )
+
 
 class Headshot(models.Model):
     """One shot of a pack, and the lease of the worker that is making it."""
@@ -246,6 +256,9 @@ class Headshot(models.Model):
     likeness = models.FloatField(null=True, blank=True)
     reasons = models.JSONField(default=list, blank=True)
     blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    # Of a premium headshot: 1,200 px for pages, and a square around the face.
+    web_blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    profile_blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     done_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -255,6 +268,23 @@ class Headshot(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pack_id}/{self.index}"
+
+
+class Preparation(models.Model):
+    """The person of a pack made ready once for all its workers, where that takes long: the lease of the worker who is
+    at it, and where the result lies. Goes with its blob: nothing of it may keep a purge from the photos' blobs."""
+
+    pack = models.OneToOneField(Pack, on_delete=models.CASCADE, related_name="preparation")
+    blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
+    lease_token = models.UUIDField(editable=False)
+    lease_until = models.DateTimeField()
+    lease_holder = models.CharField(max_length=255, blank=True, editable=False)
+    began_at = models.DateTimeField()
+    # How far it is, 0..1.
+    share = models.FloatField(default=0.0)
+
+    def __str__(self) -> str:
+        return f"of {self.pack_id}"
 
 
 class Event(models.Model):

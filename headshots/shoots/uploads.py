@@ -25,14 +25,19 @@ class NoPreviewsLeft(Exception):
     """The account has had its free packs for now."""
 
 
+class AccountClosed(Exception):
+    """The account was deleted while its upload was under way."""
+
+
 def previews_left(owner: User) -> int:
     """How many free packs this account may still ask for within 24 hours.
 
-    A shoot whose photos were all refused has cost nothing and is not counted."""
+    A shoot whose photos were all refused has cost nothing and is not counted, and neither is one that we lost."""
     recent = Shoot.objects.filter(owner=owner, created_at__gt=timezone.now() - timedelta(days=1))
     hopeful = [state for state in Photo.State if state != Photo.State.REFUSED]
     may_get_one = Q(state=Shoot.State.OPEN, photos__state__in=hopeful)
-    used = recent.filter(Q(packs__kind=Pack.Kind.PREVIEW) | may_get_one).distinct().count()
+    had_one = Q(packs__kind=Pack.Kind.PREVIEW) & ~Q(packs__reason="photos_lost")
+    used = recent.filter(had_one | may_get_one).distinct().count()
     allowed = settings.HEADSHOTS_PREVIEWS_PER_DAY + sum(allowance(owner) for allowance in allowances)
     return max(0, allowed - used)
 
@@ -47,7 +52,7 @@ def open_shoot(
     """A shoot with its consent, its key, and its photos and the person's words in the vault, all of it or nothing.
 
     `photos` are cleaned JPEGs. The consent is stored before anything looks at a face. The same submission
-    twice gives the same shoot. Raises NoPreviewsLeft."""
+    twice gives the same shoot. Raises NoPreviewsLeft, AccountClosed."""
     now = timezone.now()
     ttl = timedelta(seconds=settings.HEADSHOTS_SOURCE_TTL_SECONDS)
     # Purged a little before the key dies by itself: five minutes of twenty-four hours.
@@ -63,7 +68,8 @@ def open_shoot(
     try:
         with transaction.atomic():
             # One upload of an account at a time: two that count at once would both find the last free pack.
-            User.objects.select_for_update().get(pk=owner.pk)
+            if not User.objects.select_for_update().filter(pk=owner.pk, leaving_at=None):
+                raise AccountClosed
             if submission and (earlier := Shoot.objects.filter(owner=owner, submission=submission).first()):
                 vault.destroy_key(ring="source", key_id=shoot.pk)
                 return earlier

@@ -23,7 +23,7 @@ from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Consent, Event, FaceCrop, Headshot, Pack, Pause, Photo, Shoot
 from headshots.shoots.pausing import is_paused
 from headshots.shoots.person import NOTHING_SAID, PersonForm, read_person, write_person
-from headshots.shoots.uploads import NoPreviewsLeft, open_shoot, previews_left
+from headshots.shoots.uploads import AccountClosed, NoPreviewsLeft, open_shoot, previews_left
 from headshots.vault import services as vault
 from headshots.vault.errors import VaultError
 from headshots.vault.models import Blob
@@ -53,6 +53,8 @@ def new(request: HttpRequest) -> HttpResponse:
             return redirect(open_shoot(owner=owner, photos=photos, person=person, submission=submission))
         except NoPreviewsLeft:
             left = 0
+        except AccountClosed:
+            return redirect("pages:home")
         except (OSError, OperationalError) as error:
             log.error("an upload could not be stored: %s", type(error).__name__)
             form.add_error(None, "We have no room for your photos right now. Nothing was kept; please try again later.")
@@ -246,6 +248,7 @@ def _pack_context(pack: Pack) -> dict[str, object]:
         "kind": pack.kind,
         "state": pack.state,
         "reason": pack.reason,
+        "was_stopped": pack.was_stopped,
         "expires_at": pack.expires_at,
         "done": _done(pack),
         "total": pack.total,

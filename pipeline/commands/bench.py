@@ -27,6 +27,7 @@ from pipeline.weights import Weights
 LOOKS = ("corporate", "executive", "outdoor", "bw")
 PACK_LOOKS = (*LOOKS, "navy")
 WARM_ROUNDS = 3
+GATE_PICTURES = 25
 ROOT = Path(pipeline.__file__).resolve().parents[1]
 
 
@@ -43,6 +44,9 @@ def run(arguments: argparse.Namespace) -> int:
     folder = arguments.weights.resolve()
     if arguments.what == "upscale":
         figures |= bench_upscale(photo, folder)
+    elif arguments.what == "gate":
+        judged = run_python(["-m", "pipeline.commands.bench", "gate", "studio", str(photo), str(folder)])
+        figures |= json.loads(judged.printed)
     elif arguments.what == "pack":
         figures |= bench_pack(arguments.engine, photo, folder, arguments.images)
     else:
@@ -198,8 +202,51 @@ def measure_warm(engine: EngineName, photo: Path, weights: Path) -> dict[str, fl
     }
 
 
+def measure_gate(photo: Path, weights: Path) -> dict[str, float]:
+    """Seconds that the gate takes for a finished picture at 4K, on one core."""
+    import cv2
+    import numpy as np
+
+    from pipeline.engines.studio import StudioEngine
+    from pipeline.faces.embed import FaceEmbedder
+    from pipeline.faces.find import FaceFinder
+    from pipeline.finish import shrink_for_web
+    from pipeline.gate import judge_picture, set_standard
+    from pipeline.intake import clean_photo, load_pixels
+    from pipeline.shot_list import load_styles, plan_shots
+    from pipeline.types import PREMIUM, PREVIEW, Job, SourcePhoto, ignore_progress
+
+    store = Weights(weights)
+    finder, embedder, engine = FaceFinder(store, threads=1), FaceEmbedder(store), StudioEngine(store)
+    pixels = load_pixels(clean_photo(read_photo(photo)).data)
+    source = SourcePhoto(pixels, finder.find(pixels)[0])
+    subject = engine.prepare([source], PREVIEW)
+    jobs = [Job(subject, shot) for shot in plan_shots(load_styles(), GATE_PICTURES, seed=0)]
+    standard = set_standard([source], embedder)
+    pictures = [(each.job.shot, each.pixels) for each in engine.render(jobs, PREVIEW, ignore_progress)]
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    seconds, cpu_seconds = [], []
+    for shot, picture in pictures:
+        # As large as a premium headshot; what it shows is the same.
+        large = cv2.resize(picture, (PREMIUM.width, PREMIUM.height)).astype(np.uint8)
+        started, started_cpu = time.perf_counter(), time.process_time()
+        judge_picture(shrink_for_web(large), standard, finder, embedder, monochrome=shot.style.monochrome)
+        seconds.append(time.perf_counter() - started)
+        cpu_seconds.append(time.process_time() - started_cpu)
+    # The first picture warms up and is not counted.
+    return {
+        "gate_pictures": len(seconds) - 1,
+        "gate_seconds_median": round(statistics.median(seconds[1:]), 3),
+        "gate_cpu_seconds_median": round(statistics.median(cpu_seconds[1:]), 3),
+        "gate_cpu_seconds_most": round(max(cpu_seconds[1:]), 3),
+    }
+
+
 def measure(what: str, engine: EngineName, photo: Path, weights: Path) -> dict[str, float]:
     """What a process of its own measures."""
+    if what == "gate":
+        return measure_gate(photo, weights)
     return measure_warm(engine, photo, weights) if what == "make" else measure_upscale(what, photo, weights)
 
 

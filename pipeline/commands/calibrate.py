@@ -1,7 +1,6 @@
 """`calibrate`: fits distance -> probability of one person to labelled pairs, and says how far to trust it."""
 
 import argparse
-import csv
 import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict, replace
@@ -12,6 +11,7 @@ import numpy as np
 from pipeline.calibration import Calibration, Interval, NotEnoughPairs, Pairs, Report, calibrate
 from pipeline.commands import DONE, CommandFailed, open_weights, print_json, progress_bar, tell, write_atomically
 from pipeline.commands.faces import EmbeddedFaces
+from pipeline.commands.tables import read_table
 from pipeline.likeness import ACCEPT_DISTANCE, SAME_PERSON_DISTANCE
 
 COLUMNS = ("one", "other", "same")
@@ -52,19 +52,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of the file. Raises CommandFailed when it has none, or a column or answer is missing."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file, skipinitialspace=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CommandFailed(f"{path}: {error}") from error
-    if not rows:
-        raise CommandFailed(f"{path}: no pairs in it")
-    if missing := [name for name in COLUMNS if name not in rows[0]]:
-        raise CommandFailed(f"{path}: the first line must name the columns {', '.join(COLUMNS)}; missing: {missing[0]}")
+    """The pairs of the file. Raises CommandFailed when it has none, or a column or answer is missing."""
+    rows = read_table(path, COLUMNS)
     for number, row in enumerate(rows, 2):
-        if any(not row[name] for name in COLUMNS) or row["same"].lower() not in YES | NO:
-            raise CommandFailed(f"{path}, line {number}: one, other and same (1 or 0) are needed")
+        if row["same"].lower() not in YES | NO:
+            raise CommandFailed(f"{path}, line {number}: same is 1 or 0")
     return rows
 
 

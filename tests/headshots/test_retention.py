@@ -1,6 +1,7 @@
 """Forgetting: on time, in the right order, to the end, and again after every crash."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,20 +22,22 @@ from django.utils import timezone
 
 from headshots.accounts.models import User
 from headshots.celery import app
-from headshots.retention.due import purge_due
+from headshots.retention.due import delivered_packs, due_guests, due_shoots, expired_packs, purge_due, unmarked_shoots
 from headshots.retention.journal import truncate_journal
 from headshots.retention.models import Receipt
-from headshots.retention.orphans import sweep_orphans
+from headshots.retention.orphans import sweep_orphans, unowned
 from headshots.retention.services import forget_pack, purge_delivered, purge_shoot
-from headshots.retention.views import in_words
 from headshots.shoots.lifecycle import advance, begin_purge
 from headshots.shoots.models import Consent, Event, FaceCrop, Headshot, Pack, Photo, Shoot, Style
+from headshots.shoots.uploads import previews_left
 from headshots.vault import services as vault
 from headshots.vault.errors import KeyGone
 from headshots.vault.models import Blob
 from headshots.vault.rings import Ring, open_ring, ring_folder
 from headshots.vault.services import blob_store, name_of
 from headshots.vault.store import FileStore
+from headshots.web.durations import in_words
+from tests import factories
 
 ROOT = Path(__file__).resolve().parents[2]
 DAY = timedelta(days=1)
@@ -123,6 +126,11 @@ def blob_files(data_folder: Path) -> list[Path]:
 
 def source_key_lives(shoot: Shoot) -> bool:
     return vault.key_exists(ring="source", key_id=shoot.pk)
+
+
+def lose_source_ring() -> None:
+    """What a reboot does."""
+    shutil.rmtree(ring_folder(Ring.SOURCE))
 
 
 def events(shoot: Shoot) -> list[str]:
@@ -486,14 +494,43 @@ def test_a_guest_who_deleted_the_photos_early_keeps_the_headshots_until_then(dat
 
 
 def test_a_lost_ring_purges_open_shoots_and_cancels_what_was_being_made(shoot, data_folder):
-    for path in ring_folder(Ring.SOURCE).iterdir():
-        path.unlink()  # what a reboot does
+    lose_source_ring()
 
     assert purge_due().shoots == 1
     shoot.refresh_from_db()
     assert shoot.state == Shoot.State.PURGED
     assert pack_in(shoot, "forgotten").reason == "photos_lost"
     assert vault.read_blob(pack_in(shoot, "delivered").headshots.get(index=0).blob) == b"a headshot"
+
+
+def test_who_lost_photos_to_a_restart_is_asked_to_upload_again_and_has_lost_no_free_pack(owner, client):
+    shoot = make_shoot(owner, packs=("rendering",))
+    Pack.objects.update(kind=Pack.Kind.PREVIEW)
+    left = previews_left(owner)
+    lose_source_ring()
+    purge_due()
+    client.force_login(owner)
+
+    page = client.get(f"/shoots/{shoot.pk}/").content.decode()
+
+    assert "was restarted" in page
+    assert f'href="{reverse("shoots:new")}"' in page
+    assert "headshots have been deleted" not in page
+    assert previews_left(owner) == left + 1
+
+
+def test_shoots_whose_key_lives_are_not_taken_for_lost(owner):
+    living, since_lost = make_shoot(owner), make_shoot(owner)
+    lose_source_ring()
+    # One that came after the loss, and one whose mark is of before it though its key is not.
+    Shoot.objects.filter(pk=living.pk).update(ring_mark=vault.source_ring_mark())
+    vault.create_key(ring="source", key_id=since_lost.pk, expires_at=timezone.now() + DAY)
+
+    assert purge_due().shoots == 0
+
+
+def test_an_upload_bears_the_mark_of_the_ring_that_its_key_is_on(person):
+    assert factories.make_shoot(person).ring_mark == vault.source_ring_mark()
 
 
 def test_a_key_that_expired_before_beat_came_is_swept_and_its_shoot_purged(owner, time_machine):
@@ -536,6 +573,29 @@ def test_what_cannot_be_purged_now_does_not_keep_the_rest(owner, monkeypatch, ca
     assert str(stuck.pk) in caplog.text
 
     assert purge_due().shoots == 1
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    ("question", "range_of"),
+    [
+        (due_shoots, "state=? AND delete_after<?"),
+        (due_guests, "owner_id=? AND delete_after<?"),
+        (lambda: Shoot.objects.filter(state=Shoot.State.PURGING), "state=?"),
+        (lambda: unmarked_shoots(uuid4())[0], "state=? AND ring_mark<?"),
+        (lambda: unmarked_shoots(uuid4())[1], "state=? AND ring_mark>?"),
+        (lambda: unmarked_shoots(uuid4())[2], "state=? AND ring_mark=?"),
+        (lambda: delivered_packs().select_related("shoot"), "state=? AND delivered_at>?"),
+        (expired_packs, "state=? AND expires_at<?"),
+        (lambda: unowned(Blob.objects.filter(ring="source", id__gte=uuid4(), id__lte=uuid4())), "ring=? AND id>?"),
+    ],
+)
+def test_what_is_due_is_one_range_of_an_index_so_what_is_not_due_costs_nothing(question, range_of):
+    first, *others = [line.strip() for line in question().order_by().explain().splitlines()]
+
+    assert "USING INDEX" in first, first
+    assert range_of in first, first
+    assert not any("SCAN " in line for line in others), others
 
 
 # Headshots ----------------------------------------------------------------------------------------------------------
@@ -706,7 +766,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 from PIL import Image
-from headshots.retention.due import purge_due
+from headshots.retention.due import delivered_packs, due_guests, due_shoots, expired_packs, purge_due, unmarked_shoots
 from headshots.shoots.models import Photo, Shoot
 from headshots.vault import services as vault
 

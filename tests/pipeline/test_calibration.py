@@ -171,7 +171,7 @@ def test_the_command_says_the_same_whatever_the_order_of_rows(tmp_path):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("", "no pairs"),
+        ("", "no rows"),
         ("one,other\na,b\n", "missing: same"),
         ("one,other,same\na,b,maybe\n", "line 2"),
         ("one,other,same,distance\na,b,1,far\n", "no number"),

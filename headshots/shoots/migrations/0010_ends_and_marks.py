@@ -18,7 +18,7 @@ def give_ends(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('shoots', '0008_pauses'),
+        ('shoots', '0009_prepared_people'),
         ('vault', '0003_installation'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
@@ -35,7 +35,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='shoot',
-            index=models.Index(condition=models.Q(('owner', None), ('purge_everything', False)), fields=['delete_after'], name='shoot_of_guest_by_time'),
+            index=models.Index(condition=models.Q(('owner', None), ('purge_everything', False)), fields=['owner', 'delete_after'], name='shoot_of_guest_by_time'),
         ),
         migrations.RunPython(give_ends, migrations.RunPython.noop),
     ]

@@ -1,0 +1,170 @@
+"""`evaluate`: how photos of labelled groups fare, from detection to the skin of their headshots."""
+
+import argparse
+import csv
+import io
+import math
+from dataclasses import asdict
+from pathlib import Path
+
+from pipeline.check import check_photo
+from pipeline.commands import (
+    DONE,
+    CommandFailed,
+    open_weights,
+    print_json,
+    progress_bar,
+    read_photo,
+    tell,
+    write_atomically,
+)
+from pipeline.commands.make import SIZES, Models, choose_styles, load_models, make_folder
+from pipeline.commands.tables import read_table
+from pipeline.engines import EngineName
+from pipeline.errors import FaceNotFound, PhotoRefused
+from pipeline.fairness import GroupFigures, Outcome, Share, Spread, Subject, sum_up
+from pipeline.fairness_chart import draw_chart
+from pipeline.gate import judge_picture, set_standard
+from pipeline.intake import clean_photo, load_pixels
+from pipeline.shot_list import plan_shots
+from pipeline.types import Job, Shot, SourcePhoto, Status, ignore_progress
+
+COLUMNS = ("file", "group")
+LOOKS = ("corporate", "bw")
+SIZE = SIZES["preview", False]
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Makes headshots of every labelled photo, sums up by group, prints the table and writes it with its picture."""
+    rows = read_labels(arguments.groups)
+    styles = choose_styles(arguments.style or LOOKS)
+    shots = plan_shots(styles, len(styles), seed=0)
+    folder = make_folder(arguments.out) if arguments.out else None
+    subjects = []
+    with progress_bar("Photos", total=len(rows), unit="photos") as bar:
+        engine: EngineName = arguments.engine
+        models = load_models(engine, open_weights(arguments))
+        for row in rows:
+            subjects.append(look_into(row, arguments.folder / row["file"], models, shots))
+            bar.update()
+    groups = sum_up(subjects)
+    if folder:
+        picture = io.BytesIO()
+        draw_chart(groups).save(picture, "PNG")
+        write_atomically(folder / "evaluation.png", picture.getvalue())
+        write_atomically(folder / "evaluation.csv", to_csv(groups).encode())
+    if arguments.json:
+        print_json([_plain(figures) for figures in groups])
+    else:
+        print("\n".join(lines_of(groups)))
+    if folder:
+        tell(f"written: {folder / 'evaluation.csv'}, {folder / 'evaluation.png'}")
+    return DONE
+
+
+def read_labels(path: Path) -> list[dict[str, str]]:
+    """One row a photo: file and group; who it shows and which face is theirs, where said. Raises CommandFailed."""
+    rows = read_table(path, COLUMNS)
+    for number, row in enumerate(rows, 2):
+        if not (row.get("face") or "0").isdecimal():
+            raise CommandFailed(f"{path}, line {number}: a face is a number from 0, as `check` counts them")
+    return rows
+
+
+def look_into(row: dict[str, str], path: Path, models: Models, shots: tuple[Shot, ...]) -> Subject:
+    """One photo all the way. Raises CommandFailed when there is no such file or face."""
+    group, person = row["group"], row.get("person") or None
+    try:
+        pixels = load_pixels(clean_photo(read_photo(path)).data)
+        check = check_photo(pixels, models.finder, int(row["face"]) if row.get("face") else None)
+    except PhotoRefused:
+        return Subject(group, person, Status.REFUSED, found=False)
+    except FaceNotFound as error:
+        raise CommandFailed(f"{path}: {error}") from error
+    if not check.faces:
+        return Subject(group, person, check.verdict.status, found=False)
+    chosen = check.verdict.face or 0
+    face = check.faces[chosen]
+    photo = SourcePhoto(pixels, face, tuple(each for index, each in enumerate(check.faces) if index != chosen))
+    outcomes: list[Outcome] = []
+    if check.verdict.status in (Status.ACCEPTED, Status.WARNED):
+        standard = set_standard([photo], models.embedder)
+        subject = models.engine.prepare([photo], SIZE)
+        jobs = [Job(subject, shot) for shot in shots]
+        for picture in models.engine.render(jobs, SIZE, ignore_progress):
+            found = judge_picture(
+                picture.pixels,
+                standard,
+                models.finder,
+                models.embedder,
+                monochrome=picture.job.shot.style.monochrome,
+            )
+            outcomes.append(Outcome(found.accepted, found.likeness.distance, found.drift))
+    embedding = models.embedder.embed(pixels, face)
+    return Subject(group, person, check.verdict.status, True, embedding, tuple(outcomes))
+
+
+def lines_of(groups: list[GroupFigures]) -> list[str]:
+    """The table for people."""
+    lines = [
+        f"{'group':18} {'photos':>6} {'found':>17} {'accepted':>17} {'warned':>17} {'refused':>17} {'asked':>6}",
+        *(
+            f"{g.group[:18]:18} {g.photos:6} {_share(g.found):>17} {_share(g.accepted):>17} {_share(g.warned):>17} "
+            f"{_share(g.refused):>17} {g.choose_face.count:6}"
+            for g in groups
+        ),
+        "",
+        f"{'group':18} {'headshots kept':>17} {'distance':>20} {'lightness':>20} {'hue':>20}",
+        *(
+            f"{g.group[:18]:18} {_share(g.kept):>17} {_spread(g.distance, 2):>20} {_spread(g.lightness, 1):>20} "
+            f"{_spread(g.hue, 1):>20}"
+            for g in groups
+        ),
+        "",
+        f"{'group':18} {'one taken for two':>24} {'two taken for one':>24}",
+        *(f"{g.group[:18]:18} {_pairs(g.missed):>24} {_pairs(g.mistaken):>24}" for g in groups),
+    ]
+    return lines
+
+
+def to_csv(groups: list[GroupFigures]) -> str:
+    """One row a group; shares as count and total, spreads as middle, low and high."""
+    flat = [
+        {name + part: number for name, value in asdict(figures).items() for part, number in _parts(value)}
+        for figures in groups
+    ]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(flat[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return out.getvalue()
+
+
+def _parts(value: object) -> list[tuple[str, object]]:
+    return [(f"_{part}", number) for part, number in value.items()] if isinstance(value, dict) else [("", value)]
+
+
+def _plain(figures: GroupFigures) -> dict[str, object]:
+    """JSON has no NaN."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, dict):
+            return {name: plain(each) for name, each in value.items()}
+        return None if isinstance(value, float) and math.isnan(value) else value
+
+    return {name: plain(value) for name, value in asdict(figures).items()}
+
+
+def _share(of: Share) -> str:
+    low, high = of.interval
+    return f"{of.value:.0%} ({low:.0%}-{high:.0%})" if of.of else "no data"
+
+
+def _pairs(of: Share) -> str:
+    return f"{_share(of)} of {of.of}" if of.of else "no data"
+
+
+def _spread(of: Spread, digits: int) -> str:
+    if math.isnan(of.middle):
+        return "no data"
+    return f"{of.middle:.{digits}f} ({of.low:.{digits}f} to {of.high:.{digits}f})"
