@@ -40,10 +40,12 @@ HEADSHOTS_DATA_DIR = Path(env.str("HEADSHOTS_DATA_DIR", default=str(BASE_DIR / "
 HEADSHOTS_SOURCE_TTL_SECONDS = _whole("HEADSHOTS_SOURCE_TTL_SECONDS", 86_400)
 HEADSHOTS_RESULT_DAYS = _whole("HEADSHOTS_RESULT_DAYS", 30)
 # How long the operator keeps backups of data and database, and of the result ring's keys (0: there are none), and how
-# long the proofs of consent and deletion stay: five years, as long as claims may be made under BIPA.
+# long the proofs of consent and deletion stay: five years, as long as claims may be made under BIPA. Payments whose
+# account has gone stay without the person, as long as the strictest tax laws ask.
 HEADSHOTS_BACKUP_DAYS = _whole("HEADSHOTS_BACKUP_DAYS", 0)
 HEADSHOTS_RESULT_KEY_BACKUP_DAYS = _whole("HEADSHOTS_RESULT_KEY_BACKUP_DAYS", 0)
 HEADSHOTS_PROOF_DAYS = _whole("HEADSHOTS_PROOF_DAYS", 5 * 365)
+HEADSHOTS_PAYMENT_DAYS = _whole("HEADSHOTS_PAYMENT_DAYS", 10 * 365)
 HEADSHOTS_PREVIEWS_PER_DAY = _whole("HEADSHOTS_PREVIEWS_PER_DAY", 3)
 HEADSHOTS_PREVIEW_COUNT = _whole("HEADSHOTS_PREVIEW_COUNT", 4)
 # A premium pack: how many headshots, and how many pixels their long edge has (smaller for tests only).
@@ -52,9 +54,11 @@ HEADSHOTS_PREMIUM_LONG_EDGE = _whole("HEADSHOTS_PREMIUM_LONG_EDGE", 3840)
 HEADSHOTS_LEASE_SECONDS = _whole("HEADSHOTS_LEASE_SECONDS", 60)
 # Extra pictures a pack may cost when the likeness gate refuses some, as a share of its size.
 HEADSHOTS_RESHOOT_SHARE = env.float("HEADSHOTS_RESHOOT_SHARE", default=0.3)
-# Heart files, for whoever supervises the processes, and how long a task may go without progress before its heart stops.
+# Heart files, for whoever supervises the processes; how long a task may go without progress before its heart stops, and
+# how long a worker that loads its models and compiles them.
 HEADSHOTS_RUN_DIR = Path(env.str("HEADSHOTS_RUN_DIR", default=str(HEADSHOTS_DATA_DIR / "run"))).resolve()
 HEADSHOTS_HANG_SECONDS = _whole("HEADSHOTS_HANG_SECONDS", 300)
+HEADSHOTS_LOAD_SECONDS = _whole("HEADSHOTS_LOAD_SECONDS", 1800)
 HEADSHOTS_MAX_PHOTOS = 5
 HEADSHOTS_MAX_PHOTO_BYTES = 25 * 1024 * 1024
 

@@ -8,11 +8,13 @@ from django.utils import timezone
 
 from headshots import engine
 from headshots.accounts.models import Session, User
+from headshots.payments.models import Credit, Payment
+from headshots.payments.prices import as_money
 from headshots.retention.models import Receipt
 from headshots.shoots.consent import in_version
 from headshots.shoots.models import Consent, Event, Headshot, Pack, Photo, Shoot
 from headshots.shoots.person import NOTHING_SAID, read_person
-from headshots.shoots.views import file_name
+from headshots.shoots.views import VERSIONS, file_name
 from headshots.vault import services as vault
 from headshots.vault.errors import VaultError
 from headshots.vault.models import Blob
@@ -46,6 +48,8 @@ def gather(owner: User) -> Gathered:
     )
     shoots = Shoot.objects.filter(owner=owner).select_related("consent", "person_blob").order_by("created_at")
     gathered.account["shoots"] = [_shoot(shoot, gathered) for shoot in shoots]
+    gathered.account["payments"] = [_payment(row) for row in Payment.objects.filter(owner=owner)]
+    gathered.account["credits"] = [_credit(row) for row in Credit.objects.filter(owner=owner)]
     gathered.account["receipts"] = [_receipt(row) for row in owner.receipts.prefetch_related("destructions")]
     return gathered
 
@@ -129,20 +133,20 @@ def _pack(pack: Pack, number: int, folder: str, gathered: Gathered) -> dict[str,
         "deleted_by": pack.expires_at,
         "headshots": [
             _headshot(row, f"{folder}/pack-{number}", gathered)
-            for row in pack.headshots.select_related("style", "blob")
+            for row in pack.headshots.select_related("style", *VERSIONS.values())
         ],
     }
 
 
 def _headshot(row: Headshot, folder: str, gathered: Gathered) -> dict[str, object]:
-    name = f"{folder}/{file_name(row)}" if row.blob else None
-    if row.blob and name:
-        gathered.pictures.append(Picture(name, row.blob))
+    blobs = {version: getattr(row, field) for version, field in VERSIONS.items()}
+    files = {version: f"{folder}/{file_name(row, version)}" for version, blob in blobs.items() if blob is not None}
+    gathered.pictures += [Picture(name, blobs[version]) for version, name in files.items()]
     return {
-        "file": name,
+        "files": files,
         "look": row.style.title,
         "state": row.state,
-        "likeness_distance": row.likeness,
+        "likeness": row.likeness,
         "reasons": row.reasons,
         "done_at": row.done_at,
     }
@@ -150,6 +154,31 @@ def _headshot(row: Headshot, folder: str, gathered: Gathered) -> dict[str, objec
 
 def _event(event: Event) -> dict[str, object]:
     return {"at": event.at, "what": event.name, "by": event.actor, "codes": event.codes, "numbers": event.numbers}
+
+
+def _payment(payment: Payment) -> dict[str, object]:
+    return {
+        "id": payment.pk,
+        "for_pack": payment.pack_id,
+        "state": payment.state,
+        "paid": as_money(payment.amount_paid, payment.currency),
+        "of_it_tax": as_money(payment.amount_tax, payment.currency),
+        "given_back": as_money(payment.amount_refunded, payment.currency),
+        "began_at": payment.created_at,
+        "paid_at": payment.paid_at,
+        "stripes_numbers": [number for number in (payment.session_id, payment.payment_intent) if number],
+    }
+
+
+def _credit(credit: Credit) -> dict[str, object]:
+    return {
+        "id": credit.pk,
+        "from": credit.source,
+        "state": credit.state,
+        "payment": credit.payment_id,
+        "used_for_pack": credit.pack_id,
+        "since": credit.created_at,
+    }
 
 
 def _receipt(receipt: Receipt) -> dict[str, object]:

@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from headshots.accounts.models import Session, User
+from headshots.payments.closing import close_account
 from headshots.retention.journal import truncate_journal
 from headshots.retention.models import Receipt
 from headshots.retention.receipt_mail import mail_receipt
@@ -47,7 +48,7 @@ def withdraw_all(*, owner: User) -> int:
     return sum(withdraw_consent(shoot=shoot) for shoot in list(standing))
 
 
-def begin_leaving(*, owner: User, receipt_id: UUID) -> Receipt | None:
+def begin_leaving(*, owner: User, receipt_id: UUID, actor: str = Event.Actor.PERSON) -> Receipt | None:
     """Close an account and destroy the keys of all its pictures; its receipt, None when the account has gone already.
 
     From here on nobody is signed in to it and nothing new begins. receipt_id: what its receipt is to be called."""
@@ -58,10 +59,10 @@ def begin_leaving(*, owner: User, receipt_id: UUID) -> Receipt | None:
         if person.leaving_at is None:
             person.leaving_at, person.is_active = timezone.now(), False
             person.save(update_fields=["leaving_at", "is_active"])
-        receipt = begin_account_receipt(owner=person, receipt_id=receipt_id)
+        receipt = begin_account_receipt(owner=person, receipt_id=receipt_id, asked_by=actor)
         Session.objects.filter(account_id=person.pk).delete()
     for shoot in Shoot.objects.filter(owner=person):
-        begin_purge(shoot, actor=Event.Actor.PERSON, everything=True)
+        begin_purge(shoot, actor=actor, everything=True)
     # All of them before the first file: a store that is away must keep no picture readable.
     packs = Pack.objects.filter(shoot__owner=person).exclude(state=Pack.State.FORGOTTEN)
     vault.destroy_keys(ring="result", key_ids=packs.values_list("pk", flat=True))
@@ -71,7 +72,8 @@ def begin_leaving(*, owner: User, receipt_id: UUID) -> Receipt | None:
 def finish_leaving(*, owner: User) -> bool:
     """Remove what is left of an account that is closed; whether nothing is left. Safe to repeat and to resume."""
     person = User.objects.filter(pk=owner.pk, leaving_at__isnull=False).first()
-    return person is None or all(step(person) for step in (_purge_everything, _mail_receipt, _drop_account))
+    steps = (_purge_everything, _give_money_back, _mail_receipt, _drop_account)
+    return person is None or all(step(person) for step in steps)
 
 
 def _purge_everything(owner: User) -> bool:
@@ -79,6 +81,12 @@ def _purge_everything(owner: User) -> bool:
         begin_purge(shoot, actor=Event.Actor.PERSON, everything=True)
         _purge_now(shoot)
     return not _not_purged(owner).exists()
+
+
+def _give_money_back(owner: User) -> bool:
+    """For packs that were paid and not had. Noted here; the money itself goes while nobody waits for it."""
+    close_account(owner=owner)
+    return True
 
 
 def _not_purged(owner: User) -> QuerySet[Shoot]:

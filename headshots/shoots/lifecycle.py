@@ -58,11 +58,13 @@ def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str
         numbers: dict[str, float] = {}
         if to == _State.QUEUED:
             changes["queued_at"] = now
-            changes["expires_at"] = None
+            changes |= {"expires_at": None, "ended_as": ""}
         elif to == _State.DELIVERED:
             changes["delivered_at"] = now
             # A premium pack is queued the moment it is paid for.
             numbers = {"pictures": pack.total, "seconds": round((now - queued_at).total_seconds()) if queued_at else 0}
+        if to in Pack.ENDED:
+            changes["ended_as"] = to
         if to in (_State.DELIVERED, _State.FAILED):
             # What was finished is shown until then.
             changes["expires_at"] = now + timedelta(days=settings.HEADSHOTS_RESULT_DAYS)

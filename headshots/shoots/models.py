@@ -177,6 +177,8 @@ class Pack(models.Model):
     shoot = models.ForeignKey(Shoot, on_delete=models.PROTECT, related_name="packs")
     kind = models.CharField(max_length=8, choices=Kind.choices)
     state = models.CharField(max_length=16, choices=State.choices)
+    # How it ended, also after it is forgotten; empty while it is live.
+    ended_as = models.CharField(max_length=16, choices=State.choices, blank=True)
     # Why a pack failed or was cancelled: a code, its words stand in the templates.
     reason = models.CharField(max_length=32, blank=True)
     engine = models.CharField(max_length=16)
@@ -220,13 +222,6 @@ class Pack(models.Model):
     @property
     def is_live(self) -> bool:
         return self.state in self.LIVE
-
-    @property
-    def was_stopped(self) -> bool:
-        """Cancelled, also after what it had is forgotten: its person is told why, not that headshots were deleted."""
-        return self.state == self.State.CANCELLED or (
-            self.state == self.State.FORGOTTEN and self.reason.startswith("photos_")
-        )
 
 
 class Headshot(models.Model):

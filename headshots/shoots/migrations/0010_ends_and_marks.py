@@ -8,8 +8,11 @@ from django.db.models import F
 
 
 def give_ends(apps, schema_editor):
-    """Packs that ended before their end said when their pictures go."""
-    packs = apps.get_model("shoots", "Pack").objects.filter(expires_at=None)
+    """Packs that ended before their end said how it was and when their pictures go."""
+    packs = apps.get_model("shoots", "Pack").objects
+    packs.filter(state__in=["delivered", "failed", "cancelled", "revoked"]).update(ended_as=F("state"))
+    packs.filter(state="forgotten", delivered_at__isnull=False).update(ended_as="delivered")
+    packs = packs.filter(expires_at=None)
     days = timedelta(days=settings.HEADSHOTS_RESULT_DAYS)
     packs.filter(state__in=["delivered", "failed"]).update(expires_at=F("created_at") + days)
     packs.filter(state__in=["cancelled", "revoked"]).update(expires_at=F("created_at"))
@@ -24,6 +27,11 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AddField(
+            model_name='pack',
+            name='ended_as',
+            field=models.CharField(blank=True, choices=[('awaiting_payment', 'Awaiting Payment'), ('queued', 'Queued'), ('rendering', 'Rendering'), ('delivered', 'Delivered'), ('failed', 'Failed'), ('cancelled', 'Cancelled'), ('revoked', 'Revoked'), ('forgotten', 'Forgotten')], max_length=16),
+        ),
         migrations.AddField(
             model_name='shoot',
             name='ring_mark',
