@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, get_args
 
 from django.conf import settings
 
-from pipeline import intake, photo_rules
+from pipeline import coach, intake, photo_rules
 from pipeline.device import DeviceState, look_at
 from pipeline.doctor import examine
 from pipeline.engines import DRAWING, OFFERED, EngineName, choose_engine, create_engine
@@ -67,12 +67,15 @@ __all__ = [
     "PipelineError",
     "PlannedShot",
     "Reason",
+    "SeenPhoto",
     "Sitter",
     "Size",
     "StoredPhoto",
+    "advise",
     "capacity",
     "check",
     "clean_upload",
+    "crop_faces",
     "device",
     "diagnose",
     "draws_new_pictures",
@@ -84,11 +87,13 @@ __all__ = [
     "prepare",
     "read_marks",
     "refusals",
+    "relevant_faces",
     "render",
     "reshoot",
-    "strangers",
     "style_from",
+    "tips_beside",
     "warm_up",
+    "who_is_who",
 ]
 
 log = logging.getLogger(__name__)
@@ -116,6 +121,16 @@ class StoredPhoto:
     photo: bytes = field(repr=False)
     faces: bytes = field(repr=False)
     chosen: int
+
+
+@dataclass(frozen=True)
+class SeenPhoto:
+    """One photo out of the vault: its JPEG, the faces in it (npz), what they measured, and who of them is looked at."""
+
+    photo: bytes = field(repr=False)
+    faces: bytes = field(repr=False)
+    measurements: list[dict[str, float]]
+    candidates: list[int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,15 +207,41 @@ def judge(measurements: Sequence[dict[str, float]], chosen: int) -> tuple[str, l
     return verdict.status.value, [reason.value for reason in verdict.reasons]
 
 
-def strangers(photos: Sequence[StoredPhoto]) -> list[int]:
-    """Which of these photos (by index) do not show the person of the first one. Embeddings stay in memory."""
-    from pipeline.faces.embed import embedding_distance
-    from pipeline.likeness import ACCEPT_DISTANCE
+def advise(measurements: dict[str, float]) -> tuple[int, list[str]]:
+    """How good a photo is by this face, 0 to 100, and the codes of the one or two things that would help most."""
+    advice = coach.advise(Measurements(**measurements))
+    return advice.score, [tip.value for tip in advice.tips]
 
-    sources = [_source(photo) for photo in photos]
-    embeddings = [_embedder().embed(source.pixels, source.face) for source in sources]
-    distances = [embedding_distance(embeddings[0], embedding) for embedding in embeddings]
-    return [index for index, distance in enumerate(distances) if distance > ACCEPT_DISTANCE]
+
+def tips_beside(tips: Sequence[str], reasons: Sequence[str]) -> list[str]:
+    """The tips that say something which the reasons of the verdict do not say already."""
+    said = {coach.SAID_BY.get(Reason(reason)) for reason in reasons}
+    return [tip for tip in tips if coach.Tip(tip) not in said]
+
+
+def relevant_faces(measurements: Sequence[dict[str, float]]) -> list[int]:
+    """Indices of the faces in a photo that may be the person's: those that are not in the background."""
+    return photo_rules.relevant_faces([Measurements(**face) for face in measurements])
+
+
+def crop_faces(photo: bytes, faces: bytes) -> list[bytes]:
+    """A small JPEG of each of these faces (npz) of a cleaned photo."""
+    return [crop_face(photo, face.box) for face in unpack_faces(faces)]
+
+
+def who_is_who(photos: Sequence[SeenPhoto]) -> list[dict[int, int]]:
+    """Everybody in these photos, whoever is in most first: index of the photo -> index of their face in it.
+
+    The embeddings live in this call alone."""
+    from pipeline.faces.cluster import SeenFace, cluster_faces
+
+    seen = []
+    for number, photo in enumerate(photos):
+        pixels, faces = intake.load_pixels(photo.photo), unpack_faces(photo.faces)
+        for index in photo.candidates:
+            score, _ = advise(photo.measurements[index])
+            seen.append(SeenFace(number, index, _embedder().embed(pixels, faces[index]), max(1, score) / 100))
+    return [{face.photo: face.face for face in cluster.faces} for cluster in cluster_faces(seen)]
 
 
 def plan(styles: Sequence[Style], count: int, seed: int) -> list[PlannedShot]:
