@@ -12,6 +12,7 @@ def beat_schedule(*, source_ttl_seconds: int) -> dict[str, dict[str, object]]:
         "replay missed events": _every(3600.0, "payments.replay_events", expires=3600),
         "mail receipts": _every(600.0, "retention.mail_receipts", expires=600),
         "drop old proofs": _every(86_400.0, "retention.drop_proofs", expires=86_400),
+        "finish deleting accounts": _every(60.0, "rights.finish_leaving", expires=60),
         "clear sessions": _every(86_400.0, "accounts.clear_sessions", expires=86_400),
         "carry visits over": _every(60.0, "dashboard.carry_visits_over", expires=60),
         "close days": _every(900.0, "dashboard.close_days", expires=900),

@@ -24,6 +24,12 @@ def _whole(name: str, default: int) -> int:
         raise ImproperlyConfigured(f"{name} must be a whole number.") from error
 
 
+def _path(name: str) -> Path | None:
+    """The path that a variable holds, None when it is not set."""
+    value = env.str(name, default="")
+    return Path(value).resolve() if value else None
+
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # What the product may do -----------------------------------------------------------------------------------------
@@ -53,11 +59,9 @@ HEADSHOTS_MAX_PHOTOS = 5
 HEADSHOTS_MAX_PHOTO_BYTES = 25 * 1024 * 1024
 
 HEADSHOTS_ENGINE = env.str("HEADSHOTS_ENGINE", default="auto")
-_weights_dir = env.str("HEADSHOTS_WEIGHTS_DIR", default="")
-HEADSHOTS_WEIGHTS_DIR = Path(_weights_dir).resolve() if _weights_dir else None
+HEADSHOTS_WEIGHTS_DIR = _path("HEADSHOTS_WEIGHTS_DIR")
 # Weights of the operator's own, in the form of pipeline/weights.toml, beside the built-in ones.
-_weights_catalogue = env.str("HEADSHOTS_WEIGHTS_CATALOGUE", default="")
-HEADSHOTS_WEIGHTS_CATALOGUE = Path(_weights_catalogue).resolve() if _weights_catalogue else None
+HEADSHOTS_WEIGHTS_CATALOGUE = _path("HEADSHOTS_WEIGHTS_CATALOGUE")
 # The InstantID engine: which SDXL draws (a weight's name), on which device, with which changes to the lossless
 # speed tricks (`+fp8,-compile`), in how many steps, on how large a canvas, with how many pictures at once at most.
 HEADSHOTS_INSTANTID_CHECKPOINT = env.str("HEADSHOTS_INSTANTID_CHECKPOINT", default="realvisxl")
@@ -66,6 +70,10 @@ HEADSHOTS_INSTANTID_TRICKS = env.list("HEADSHOTS_INSTANTID_TRICKS", default=[])
 HEADSHOTS_INSTANTID_STEPS = _whole("HEADSHOTS_INSTANTID_STEPS", 30)
 HEADSHOTS_INSTANTID_CANVAS_PIXELS = _whole("HEADSHOTS_INSTANTID_CANVAS_PIXELS", 896 * 1152)
 HEADSHOTS_INSTANTID_MAX_BATCH = _whole("HEADSHOTS_INSTANTID_MAX_BATCH", 10)
+# Who signs the finished files (C2PA): a P-256 key and its certificates, the leaf first, both PEM. Without them a test
+# certificate does, which says that it proves nothing.
+HEADSHOTS_C2PA_KEY_FILE = _path("HEADSHOTS_C2PA_KEY_FILE")
+HEADSHOTS_C2PA_CERTIFICATE_FILE = _path("HEADSHOTS_C2PA_CERTIFICATE_FILE")
 # Which licence the operator holds for weights that are not free for business; shown by `manage.py doctor`.
 HEADSHOTS_LICENCE_STATEMENT = env.str("HEADSHOTS_LICENCE_STATEMENT", default="").strip()
 # Money is earned as soon as Stripe's key is a live one. Without a key a laptop sells in its own test checkout.
@@ -134,6 +142,8 @@ HEADSHOTS_SITE_URL = env.str("HEADSHOTS_SITE_URL", default=f"https://{_first_hos
 # Who runs this (name and postal address) and where misuse is reported: shown on the policy pages.
 HEADSHOTS_OPERATOR = env.str("HEADSHOTS_OPERATOR", default="").strip()
 HEADSHOTS_ABUSE_EMAIL = env.str("HEADSHOTS_ABUSE_EMAIL", default="").strip()
+# Who works for the operator and could see what (a host, a mail service): named on the privacy page, separated by ";".
+HEADSHOTS_PROCESSORS = [name.strip() for name in env.str("HEADSHOTS_PROCESSORS", default="").split(";") if name.strip()]
 # How many proxies of the operator's own stand in front; only then are their forwarding headers believed.
 HEADSHOTS_TRUSTED_PROXIES = _whole("HEADSHOTS_TRUSTED_PROXIES", 0)
 

@@ -1,18 +1,23 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from headshots import engine
 from headshots.accounts.views import logout
 from headshots.dashboard.views import healthz
+from headshots.pages.views import terms
 from headshots.shoots.verifying import verify
 
 handler400 = "headshots.web.error_pages.bad_request"
 
 urlpatterns = [
     path("", include("headshots.pages.urls")),
+    # Which engine works here is not for the pages to know.
+    path("terms/", terms, {"draws": engine.draws_new_pictures}, name="terms"),
     path("", include("headshots.payments.urls")),
     path("shoots/", include("headshots.shoots.urls")),
     path("verify/", verify, name="verify"),
     path("retention/", include("headshots.retention.urls")),
+    path("account/", include("headshots.rights.urls")),
     path("accounts/logout/", logout, name="account_logout"),
     path("accounts/2fa/", include("allauth.mfa.urls")),
     path("accounts/", include("allauth.account.urls")),

@@ -34,6 +34,19 @@ def unpack_faces(data: bytes) -> list[Face]:
     ]
 
 
+def describe_faces(faces: bytes) -> list[dict[str, object]]:
+    """What was found of each face, for its person to read: box (left, top, right, bottom), score and the 468 points of
+    the mesh (x, y, z), all in pixels of the photo but the score."""
+    return [
+        {
+            "box": [round(edge, 1) for edge in (face.box.left, face.box.top, face.box.right, face.box.bottom)],
+            "score": round(face.score, 3),
+            "mesh": face.mesh.astype(float).round(1).tolist(),
+        }
+        for face in unpack_faces(faces)
+    ]
+
+
 def crop_face(photo: bytes, box: Box) -> bytes:
     """A square JPEG of the face with some room around it, metadata-free. photo: a cleaned one; box: in its pixels."""
     from PIL import Image

@@ -35,11 +35,13 @@ XMP_SOURCE = re.compile(rb"DigitalSourceType[^>\"]*[>\"]\s*" + re.escape(SOURCE_
 
 @dataclass(frozen=True)
 class FinishedFiles:
-    """One headshot as it is handed out: full size (signed), a square for profiles and a small one for the web."""
+    """One headshot as it is handed out: full size (signed), a square for profiles and a small one for the web.
+
+    A small headshot has its full size alone."""
 
     full: bytes = field(repr=False)
-    profile: bytes = field(repr=False)
-    web: bytes = field(repr=False)
+    profile: bytes | None = field(repr=False, default=None)
+    web: bytes | None = field(repr=False, default=None)
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,20 @@ class Marks:
 
 
 def finish(
-    pixels: Pixels, face: Box, source: DigitalSource, identity: Identity, file_format: FileFormat = "jpeg"
+    pixels: Pixels, face: Box | None, source: DigitalSource, identity: Identity, file_format: FileFormat = "jpeg"
 ) -> FinishedFiles:
-    """The three files of a headshot, all marked, the full one signed. face: in pixels of the picture.
+    """The three files of a headshot, all marked, the full one signed. face: in pixels of the picture; without one
+    there is no profile crop. Raises SigningFailed."""
+    full = finish_small(pixels, source, identity, file_format).full
+    profile = None if face is None else encode(crop_profile(pixels, face), source, file_format)
+    return FinishedFiles(full, profile, encode(shrink_for_web(pixels), source, file_format))
 
-    Raises SigningFailed."""
-    full = sign(encode(pixels, source, file_format), MIME[file_format], source, identity)
-    smaller = (encode(each, source, file_format) for each in (crop_profile(pixels, face), shrink_for_web(pixels)))
-    return FinishedFiles(full, *smaller)
+
+def finish_small(
+    pixels: Pixels, source: DigitalSource, identity: Identity, file_format: FileFormat = "jpeg"
+) -> FinishedFiles:
+    """The one file of a small headshot, marked and signed. Raises SigningFailed."""
+    return FinishedFiles(sign(encode(pixels, source, file_format), MIME[file_format], source, identity))
 
 
 def encode(pixels: Pixels, source: DigitalSource, file_format: FileFormat = "jpeg", quality: int = QUALITY) -> bytes:

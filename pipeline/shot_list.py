@@ -2,7 +2,8 @@
 
 import math
 import tomllib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from pipeline.types import Framing, Light, Shot, Style
 STYLES_FILE = Path(__file__).with_name("styles.toml")
 # Seeds fit a signed 32 bit column of any database.
 SEED_LIMIT = 2**31
-# Framing and light of each turn through the looks. Both change from turn to turn, ten framings and four lights:
+# Framing and light of each turn of a set. Both change from turn to turn, ten framings and four lights:
 # twenty turns without the same pair twice, ten without the same framing. The first turn is the looks as they are.
 TURNS = tuple(
     (list(Framing)[turn % len(Framing)], list(Light)[turn % len(Light)])
@@ -30,23 +31,26 @@ def load_styles() -> tuple[Style, ...]:
 def plan_shots(styles: Sequence[Style], count: int, seed: int) -> tuple[Shot, ...]:
     """`count` shots, the styles in turn, no seed twice. The same arguments give the same list.
 
-    Each turn through the styles has a framing and a light of its own, so no two shots share set, framing and light.
-    A longer list begins with the shorter one. Raises ValueError without a style, with a negative count or seed, and
-    when that many distinct shots cannot be made of the styles."""
+    Each time that a set comes round it has a framing and a light of its own, so no two shots share all three, not
+    even when two styles share a set. A longer list begins with the shorter one. Raises ValueError without a style,
+    with a negative count or seed, and when that many distinct shots cannot be made of the styles."""
     if not styles:
         raise ValueError("a shot list needs at least one style")
     if count < 0:
         raise ValueError(f"a shot list of {count} shots")
-    if count > len(styles) * len(TURNS):
-        raise ValueError(f"{len(styles)} styles make {len(styles) * len(TURNS)} distinct shots, not {count}")
     chance = np.random.default_rng(seed)
     seeds: dict[int, None] = {}
     while len(seeds) < count:
         seeds[int(chance.integers(SEED_LIMIT))] = None
-    shots = []
+    shots: list[Shot] = []
+    turns: Counter[str] = Counter()
     for index, each in enumerate(seeds):
-        framing, light = TURNS[index // len(styles)]
-        shots.append(Shot(index, styles[index % len(styles)], each, framing=framing, light=light))
+        style = styles[index % len(styles)]
+        if turns[style.set] == len(TURNS):
+            raise ValueError(f"{len(styles)} styles make {index} distinct shots, not {count}")
+        framing, light = TURNS[turns[style.set]]
+        turns[style.set] += 1
+        shots.append(Shot(index, style, each, framing=framing, light=light))
     return tuple(shots)
 
 
@@ -55,3 +59,12 @@ def reshoot(shot: Shot, attempt: int) -> Shot:
     if attempt == 0:
         return shot
     return replace(shot, seed=int(np.random.default_rng([shot.seed, shot.index, attempt]).integers(SEED_LIMIT)))
+
+
+def move(shot: Shot, attempt: int, taken: Collection[tuple[str, str]]) -> Shot:
+    """A shot that came out like another, once more: with a new seed, in a framing and light that its set has not had.
+
+    taken: framing and light of all shots on that set. When it has had them all only the seed is new."""
+    free = (turn for turn in TURNS if turn not in taken)
+    framing, light = next(free, (shot.framing, shot.light))
+    return replace(reshoot(shot, attempt), framing=framing, light=light)

@@ -8,6 +8,7 @@ import io
 import json
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pipeline.errors import SigningFailed
@@ -57,20 +58,35 @@ class Credential:
 
 
 def load_identity(key: bytes, certificates: bytes) -> Identity:
-    """The identity of an operator's own key and certificates. Raises SigningFailed when they do not belong together."""
+    """The identity of an operator's own key and certificates.
+
+    Raises SigningFailed when they do not belong together, or when nobody vouches for the certificate today."""
     from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
     try:
         private = serialization.load_pem_private_key(key, password=None)
-        leaf = x509.load_pem_x509_certificates(certificates)[0]
+        leaf, *authorities = x509.load_pem_x509_certificates(certificates)
     except (ValueError, TypeError) as error:
         raise SigningFailed("The key or the certificates are no PEM that can be read.") from error
     if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name != "secp256r1":
         raise SigningFailed("The key is not one of P-256, the only kind that is signed with here.")
     if private.public_key() != leaf.public_key():
         raise SigningFailed("The first certificate belongs to another key.")
+    if leaf.issuer == leaf.subject:
+        raise SigningFailed(
+            "The first certificate signed itself; Content Credentials want one that an authority issued."
+        )
+    if not leaf.not_valid_before_utc <= datetime.datetime.now(datetime.UTC) < leaf.not_valid_after_utc:
+        valid = f"{leaf.not_valid_before_utc:%Y-%m-%d} to {leaf.not_valid_after_utc:%Y-%m-%d}"
+        raise SigningFailed(f"The first certificate is valid from {valid}.")
+    try:
+        for issued, authority in pairwise([leaf, *authorities]):
+            issued.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature) as error:
+        raise SigningFailed("Each certificate must be followed by the one of the authority that issued it.") from error
     return Identity(key, certificates)
 
 
@@ -99,6 +115,18 @@ def sign(data: bytes, mime: str, source: DigitalSource, identity: Identity) -> b
     except c2pa.C2paError as error:
         raise SigningFailed(f"The picture cannot be signed with this key and certificate: {error}") from error
     return signed.getvalue()
+
+
+def try_out(identity: Identity) -> None:
+    """Signs a picture of eight pixels and reads it back. Raises SigningFailed for what C2PA does not take."""
+    from PIL import Image
+
+    blank = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(blank, "JPEG")
+    credential = read_credential(sign(blank.getvalue(), "image/jpeg", DigitalSource.COMPOSITE, identity))
+    if credential is None or not credential.intact:
+        faults = ", ".join(credential.faults) if credential else "no credential"
+        raise SigningFailed(f"What is signed with this key and certificate is not valid: {faults}")
 
 
 def read_credential(data: bytes) -> Credential | None:

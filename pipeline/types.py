@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -314,4 +314,21 @@ class Engine(Protocol):
 
     def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
         """One picture a job, in the order of the jobs, each (size.height, size.width, 3)."""
+        ...
+
+
+@runtime_checkable
+class KeepsSubjects(Protocol):
+    """An engine whose prepared people can be handed to other processes. Implementations: studio, fake."""
+
+    def worth_keeping(self, size: Size) -> bool:
+        """Whether preparing a person for this size takes so long that it must not be done twice."""
+        ...
+
+    def freeze(self, subject: Subject) -> bytes:
+        """The subject as bytes, private like a photo. Raises ValueError for one of another engine."""
+        ...
+
+    def thaw(self, data: bytes, size: Size) -> Subject:
+        """The subject that was frozen, prepared for `size`. Raises ValueError for bytes of another release."""
         ...

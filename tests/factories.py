@@ -3,15 +3,17 @@
 import itertools
 from functools import cache
 
+from django.utils import timezone
+
 from headshots.accounts.models import User
-from headshots.engine import clean_upload
+from headshots.engine import CheckedPhoto, check, clean_upload
 from headshots.shoots import checks
 from headshots.shoots.lifecycle import advance
-from headshots.shoots.models import Pack, Photo, Shoot, Style
-from headshots.shoots.orders import order_premium
-from headshots.shoots.rendering import render_pack
+from headshots.shoots.models import Headshot, Pack, Photo, Shoot, Style
+from headshots.shoots.orders import order_premium, start_preview
 from headshots.shoots.styles import seed_styles
 from headshots.shoots.uploads import open_shoot
+from headshots.vault.services import write_blob
 from tests import photos
 
 _numbers = itertools.count(1)
@@ -25,6 +27,11 @@ def make_user(email: str | None = None) -> User:
 @cache
 def cleaned_astronaut() -> bytes:
     return clean_upload(photos.astronaut_path().read_bytes())
+
+
+@cache
+def checked_astronaut() -> CheckedPhoto:
+    return check(cleaned_astronaut())
 
 
 @cache
@@ -52,10 +59,23 @@ def make_preview(owner: User | None = None) -> Pack:
 
 
 def make_delivered(owner: User | None = None) -> Pack:
-    """The same with its four headshots; by the engine that the test has chosen."""
-    pack = make_preview(owner)
-    render_pack(pack=pack)
-    pack.refresh_from_db()
+    """The same, delivered, in milliseconds: the photo was looked at once and for all, and was put in the place of
+    each headshot."""
+    shoot = make_shoot(owner)
+    photo = shoot.photos.get()
+    photo.faces_blob = write_blob(ring="source", key_id=shoot.pk, kind="faces", data=checked_astronaut().faces)
+    photo.state, photo.chosen_face = Photo.State.ACCEPTED, 0
+    photo.measurements = checked_astronaut().measurements
+    photo.save()
+    seed_styles()
+    pack = start_preview(shoot=shoot, count=4)
+    assert pack
+    for headshot in pack.headshots.all():
+        headshot.blob = write_blob(ring="result", key_id=pack.pk, kind="headshot", data=cleaned_astronaut())
+        headshot.state, headshot.done_at = Headshot.State.DONE, timezone.now()
+        headshot.save()
+    advance(pack, Pack.State.RENDERING)
+    advance(pack, Pack.State.DELIVERED)
     return pack
 
 

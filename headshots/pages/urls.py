@@ -1,6 +1,6 @@
 from django.urls import path
 
-from headshots.pages.views import favicon, home, how
+from headshots.pages.views import abuse, favicon, home, how, privacy
 
 app_name = "pages"
 
@@ -8,4 +8,6 @@ urlpatterns = [
     path("", home, name="home"),
     path("favicon.ico", favicon),
     path("how-it-works/", how, name="how"),
+    path("privacy/", privacy, name="privacy"),
+    path("abuse/", abuse, name="abuse"),
 ]

@@ -1,8 +1,12 @@
+from collections.abc import Callable
+
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.templatetags.static import static
 from django.views.decorators.http import require_safe
+
+from headshots.web.durations import days_in_words, in_words
 
 
 @require_safe
@@ -18,6 +22,24 @@ def how(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
+def privacy(request: HttpRequest) -> HttpResponse:
+    """The privacy policy, with the numbers and the helpers of this installation."""
+    return render(request, "pages/privacy.html", {**_figures(), **_operator()})
+
+
+@require_safe
+def abuse(request: HttpRequest) -> HttpResponse:
+    """Where misuse is reported, and what happens then."""
+    return render(request, "pages/abuse.html", _operator())
+
+
+@require_safe
+def terms(request: HttpRequest, draws: Callable[[], bool]) -> HttpResponse:
+    """The terms of use. draws: whether a model draws new pictures here, whose licence binds its users as well."""
+    return render(request, "pages/terms.html", {**_figures(), **_operator(), "model_licence": draws()})
+
+
+@require_safe
 def favicon(request: HttpRequest) -> HttpResponse:
     """Browsers ask for this address on pages that name no icon, the admin's for instance."""
     return redirect(static("logo.svg"))
@@ -29,4 +51,20 @@ def _figures() -> dict[str, object]:
         "preview_count": settings.HEADSHOTS_PREVIEW_COUNT,
         "result_days": settings.HEADSHOTS_RESULT_DAYS,
         "max_photos": settings.HEADSHOTS_MAX_PHOTOS,
+        "photos_life": in_words(settings.HEADSHOTS_SOURCE_TTL_SECONDS),
+        "headshots_life": days_in_words(settings.HEADSHOTS_RESULT_DAYS),
+        "proof_life": days_in_words(settings.HEADSHOTS_PROOF_DAYS),
+        "backup_life": days_in_words(settings.HEADSHOTS_BACKUP_DAYS) if settings.HEADSHOTS_BACKUP_DAYS else "",
+        "sign_in_life": in_words(settings.SESSION_COOKIE_AGE),
+    }
+
+
+def _operator() -> dict[str, object]:
+    """Who answers for this installation, and who works for them."""
+    return {
+        "operator": settings.HEADSHOTS_OPERATOR,
+        "abuse_email": settings.HEADSHOTS_ABUSE_EMAIL,
+        "mail_server": bool(settings.HEADSHOTS_EMAIL_URL),
+        "stripe": bool(settings.HEADSHOTS_STRIPE_SECRET_KEY),
+        "processors": settings.HEADSHOTS_PROCESSORS,
     }

@@ -11,6 +11,7 @@ from django.utils import timezone
 from headshots.shoots.models import Event
 from headshots.vault.rings import Ring
 
+_FIRST = ("photo", "headshot")
 # Crockford's: nothing that reads as something else over the telephone.
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -94,3 +95,8 @@ class Destruction(models.Model):
 
     def __str__(self) -> str:
         return f"{self.ring} {self.key_id}"
+
+    @property
+    def what(self) -> list[tuple[str, int]]:
+        """Kinds and how many, in the order in which people think of them."""
+        return sorted(self.counts.items(), key=lambda item: (item[0] == "rows", item[0] not in _FIRST, item[0]))

@@ -27,9 +27,11 @@ def mail_receipt(receipt: Receipt) -> bool:
     if not Receipt.objects.filter(pk=receipt.pk, mailed_at=None).update(mailed_at=timezone.now()):
         return True
     context = {"receipt": receipt, "proofs": receipt.destructions.all(), "site_url": settings.HEADSHOTS_SITE_URL}
+    # The account is there until this mail has left; whoever reads it has none.
+    title = "Your account is deleted" if receipt.kind == Receipt.Kind.ACCOUNT else receipt.title
     text = render_to_string("retention/mail/receipt.txt", context)
     try:
-        send_mail(f"{receipt.title} ({receipt.reference})", text, None, [receipt.owner.email])
+        send_mail(f"{title} ({receipt.reference})", text, None, [receipt.owner.email])
     except (OSError, SMTPException) as error:
         Receipt.objects.filter(pk=receipt.pk).update(mailed_at=None)
         log.error("receipt %s could not be mailed: %s", receipt.pk, type(error).__name__)

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Count, QuerySet
 from django.utils import timezone
 
@@ -57,12 +58,14 @@ def issue_receipt(*, shoot: Shoot, asked_by: str) -> Receipt | None:
     return receipt
 
 
-def begin_account_receipt(*, owner: User) -> Receipt:
-    """The receipt of an account whose deletion begins; the same one however often that is asked."""
+def begin_account_receipt(*, owner: User, receipt_id: UUID) -> Receipt:
+    """The receipt of an account whose deletion begins; the same one however often that is asked.
+
+    receipt_id: its id, unless there is one. Raises IntegrityError for an id that somebody else's has."""
     receipt, _ = Receipt.objects.get_or_create(
         owner=owner,
         kind=Receipt.Kind.ACCOUNT,
-        defaults={"asked_by": Event.Actor.PERSON, "proof_until": _proof_until(timezone.now())},
+        defaults={"id": receipt_id, "asked_by": Event.Actor.PERSON, "proof_until": _proof_until(timezone.now())},
     )
     return receipt
 
@@ -70,18 +73,16 @@ def begin_account_receipt(*, owner: User) -> Receipt:
 def fill_account_receipt(receipt: Receipt) -> None:
     """Put into an account's receipt what went and what stays, once its shoots are purged. Safe to repeat."""
     shoots = Shoot.objects.filter(owner=receipt.owner)
-    proofs = _without_receipt(shoots.values_list("pk", flat=True))
-    _attach(receipt, proofs)
-    _fill(receipt, list(receipt.destructions.all()))
-    consents = Consent.objects.filter(shoot__in=shoots).order_by("given_at")
-    receipt.account = {
-        "shoots": shoots.count(),
-        "consents": [
-            {"consent": row.consent_version, "is_me": row.is_me_version, "given_at": row.given_at.isoformat()}
-            for row in consents
-        ],
-    }
-    receipt.save()
+    with transaction.atomic():
+        _attach(receipt, _without_receipt(shoots.values_list("pk", flat=True)))
+        _fill(receipt, list(receipt.destructions.all()))
+        receipt.account = {
+            "consents": [
+                {"consent": row.consent_version, "is_me": row.is_me_version, "given_at": row.given_at.isoformat()}
+                for row in Consent.objects.filter(shoot__in=shoots).order_by("given_at")
+            ]
+        }
+        receipt.save()
 
 
 def who_asked(shoot: Shoot) -> str:

@@ -1,23 +1,35 @@
+import math
 from uuid import UUID
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from headshots.retention.models import Receipt
+from headshots.retention.orphans import MAIL_LIFE
 from headshots.shoots.access import shoot_or_404
-from headshots.vault.rings import source_keys_are_in_memory
+from headshots.vault.models import Blob
+from headshots.vault.rings import Ring, source_keys_are_in_memory
+from headshots.web.durations import days_in_words, in_words
 
 
 @require_safe
 def schedule(request: HttpRequest) -> HttpResponse:
     """The public retention schedule, with the numbers that this installation enforces."""
+    key_backups = settings.HEADSHOTS_RESULT_KEY_BACKUP_DAYS
     context = {
         "photos_life": in_words(settings.HEADSHOTS_SOURCE_TTL_SECONDS),
-        "headshots_life": in_words(settings.HEADSHOTS_RESULT_DAYS * 86_400),
+        "headshots_life": days_in_words(settings.HEADSHOTS_RESULT_DAYS),
         "keys_in_memory": source_keys_are_in_memory(),
         "mail_files": getattr(settings, "EMAIL_FILE_PATH", None) is not None,
+        "mail_life": in_words(int(MAIL_LIFE.total_seconds())),
+        "sign_in_life": in_words(settings.SESSION_COOKIE_AGE),
+        "proof_life": days_in_words(settings.HEADSHOTS_PROOF_DAYS),
+        "backup_life": days_in_words(settings.HEADSHOTS_BACKUP_DAYS) if settings.HEADSHOTS_BACKUP_DAYS else "",
+        "key_backup_life": days_in_words(key_backups) if key_backups else "",
+        "oldest": _age_of_the_oldest_photo(),
     }
     return render(request, "retention/schedule.html", context)
 
@@ -40,11 +52,10 @@ def shoot_receipts(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     return render(request, "retention/receipts.html", {"receipts": receipts})
 
 
-def in_words(seconds: int) -> str:
-    """A time as people say it, in the largest unit that it is a whole number of, hours up to two days: "24 hours"."""
-    units = ((365 * 86_400, "year", 1), (86_400, "day", 2 * 86_400), (3600, "hour", 1), (60, "minute", 1))
-    for size, unit, least in (*units, (1, "second", 0)):
-        if seconds >= least and seconds % size == 0:
-            count = seconds // size
-            return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
-    raise AssertionError("any number of seconds is a whole number of seconds")
+def _age_of_the_oldest_photo() -> str:
+    """In whole minutes or hours, rounded up; empty when there is none."""
+    oldest = Blob.objects.filter(ring=Ring.SOURCE).order_by("created_at").values_list("created_at", flat=True).first()
+    if oldest is None:
+        return ""
+    minutes = math.ceil((timezone.now() - oldest).total_seconds() / 60)
+    return in_words(60 * minutes if minutes < 60 else 3600 * math.ceil(minutes / 60))

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -35,10 +36,13 @@ MOVES: dict[str, frozenset[str]] = {
 # State entered -> names of the tasks it starts, each with the pack's id.
 STARTS: dict[str, tuple[str, ...]] = {
     _State.QUEUED: ("shoots.render_pack",),
-    _State.DELIVERED: ("retention.purge_delivered",),
-    _State.FAILED: ("payments.give_back_credit",),
-    _State.CANCELLED: ("payments.give_back_credit",),
+    _State.DELIVERED: ("retention.purge_delivered", "shoots.drop_kept"),
+    _State.FAILED: ("payments.give_back_credit", "shoots.drop_kept"),
+    _State.CANCELLED: ("payments.give_back_credit", "shoots.drop_kept"),
+    _State.REVOKED: ("shoots.drop_kept",),
 }
+
+MOST_SETBACKS = 3
 
 
 def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str = "") -> bool:
@@ -65,6 +69,16 @@ def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str
         start_tasks(to, pack.pk)
     pack.refresh_from_db()
     return True
+
+
+def set_back(pack: Pack, reason: str) -> bool:
+    """Count a run on this pack that ended in a fault and brought no picture; the third in a row fails the pack for
+    good, with that reason. Whether it has failed."""
+    Pack.objects.filter(pk=pack.pk).update(setbacks=F("setbacks") + 1)
+    if Pack.objects.filter(pk=pack.pk, setbacks__gte=MOST_SETBACKS).exists():
+        advance(pack, _State.FAILED, reason=reason)
+        return True
+    return False
 
 
 def start_tasks(state: str, pack_id: UUID) -> None:

@@ -182,6 +182,8 @@ class Pack(models.Model):
     width = models.PositiveIntegerField()
     height = models.PositiveIntegerField()
     reshoots = models.PositiveSmallIntegerField(default=0)
+    # Runs in a row that ended in a fault and brought no picture.
+    setbacks = models.PositiveSmallIntegerField(default=0)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     queued_at = models.DateTimeField(null=True, blank=True)
     delivered_at = models.DateTimeField(null=True, blank=True)
@@ -244,6 +246,9 @@ class Headshot(models.Model):
     likeness = models.FloatField(null=True, blank=True)
     reasons = models.JSONField(default=list, blank=True)
     blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    # Of a premium headshot: 1,200 px for pages, and a square around the face.
+    web_blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    profile_blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     done_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -253,6 +258,23 @@ class Headshot(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pack_id}/{self.index}"
+
+
+class Preparation(models.Model):
+    """The person of a pack made ready once for all its workers, where that takes long: the lease of the worker who is
+    at it, and where the result lies. Goes with its blob: nothing of it may keep a purge from the photos' blobs."""
+
+    pack = models.OneToOneField(Pack, on_delete=models.CASCADE, related_name="preparation")
+    blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
+    lease_token = models.UUIDField(editable=False)
+    lease_until = models.DateTimeField()
+    lease_holder = models.CharField(max_length=255, blank=True, editable=False)
+    began_at = models.DateTimeField()
+    # How far it is, 0..1.
+    share = models.FloatField(default=0.0)
+
+    def __str__(self) -> str:
+        return f"of {self.pack_id}"
 
 
 class Event(models.Model):

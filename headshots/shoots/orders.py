@@ -8,13 +8,13 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from headshots import engine
-from headshots.shoots.lifecycle import record_pack, start_tasks
-from headshots.shoots.models import Headshot, Pack, Photo, Shoot, Style
+from headshots.shoots.lifecycle import advance, record_pack, start_tasks
+from headshots.shoots.models import Event, Headshot, Pack, Photo, Shoot, Style
 from headshots.vault import services as vault
 
 
 class CannotOrder(Exception):
-    """No premium pack can be made of this. `code`: shoot_closed, no_photo, pack_is_live or too_few_looks."""
+    """No pack can be made of this. `code`: shoot_closed, no_photo, pack_is_live or too_few_looks."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -58,6 +58,16 @@ def order_premium(*, shoot: Shoot, styles: Sequence[Style], queued: bool) -> Pac
     except IntegrityError as error:
         raise CannotOrder("pack_is_live") from error
     return pack
+
+
+def cancel_pack(*, pack: Pack, actor: str = Event.Actor.PERSON) -> bool:
+    """Stop a pack of which nothing has been shown yet; whether this call did. Afterwards it is what was paid for."""
+    with transaction.atomic():
+        # No picture can be stored between this look and the move.
+        Pack.objects.select_for_update().get(pk=pack.pk)
+        if pack.headshots.filter(state=Headshot.State.DONE).exists():
+            return False
+        return advance(pack, Pack.State.CANCELLED, actor=actor, reason="on_request")
 
 
 def _new_pack(shoot: Shoot, kind: str, state: str, count: int, size: engine.Size) -> Pack:

@@ -83,9 +83,7 @@ def _answer(photo: Photo, index: int) -> bool:
     asks = Photo.objects.filter(pk=photo.pk, state=Photo.State.CHOOSE_FACE, shoot__state=Shoot.State.OPEN)
     moved = asks.update(state=status, reasons=reasons, chosen_face=index, picked=True)
     if moved:
-        record(
-            f"photo.{status}", shoot_id=photo.shoot_id, actor=Event.Actor.PERSON, codes={"reasons": reasons}
-        )
+        record(f"photo.{status}", shoot_id=photo.shoot_id, actor=Event.Actor.PERSON, codes={"reasons": reasons})
     return bool(moved)
 
 

@@ -1,64 +1,81 @@
 """How a worker makes a pack: claim rows, shoot, hold against the person, store, until none is left.
 
 Nothing here holds a transaction open while the engine works. What keeps two workers off
-one row is a lease: whoever's token stands in the row may finish it, and a lease that
-was not renewed in time may be taken over.
+one row is a lease, see leases.py.
 """
 
 import logging
 import math
 import time
 import uuid
-from collections import OrderedDict
+from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
 
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from headshots import engine, heart
+from headshots import engine
 from headshots.celery import app
-from headshots.shoots.checks import best_first, stored
-from headshots.shoots.lifecycle import advance, begin_purge
+from headshots.shoots import leases, sittings
+from headshots.shoots.leases import KeepGoing, lease_end
+from headshots.shoots.lifecycle import advance, begin_purge, record, send_on_commit, set_back
 from headshots.shoots.live import nudge
 from headshots.shoots.models import Headshot, Pack, Pause, Shoot
 from headshots.shoots.pausing import is_paused
-from headshots.shoots.person import read_person
+from headshots.shoots.sittings import Sitting, sitting_of
 from headshots.vault import services as vault
-from headshots.vault.errors import KeyGone
+from headshots.vault.errors import KeyGone, VaultUnavailable
+from headshots.vault.models import Blob
 
 log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 3
-_RENEW_EVERY_SECONDS = 2.0
+TOO_ALIKE = "too_alike"
 _State = Headshot.State
 
-# This worker's name among all workers, set when it starts.
-node_name = ""
 
-# The people this worker has prepared, by pack: in memory only, two at most, dropped when their pack ends.
-_sitters: OrderedDict[uuid.UUID, engine.Sitter] = OrderedDict()
+@dataclass
+class Tally:
+    """What one worker did for one pack: counts by name, and seconds of shooting, preparing the person aside."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    called_another: bool = False
 
 
 def render_pack(*, pack: Pack) -> None:
     """Make what is left of this pack; safe to run twice and on several workers at once."""
-    _drop_sitters()
+    sittings.drop_ended()
     advance(pack, Pack.State.RENDERING)
-    size = engine.Size(pack.width, pack.height)
+    size, tally = engine.Size(pack.width, pack.height), Tally()
     try:
-        while rows := claim(pack, engine.capacity(size)):
-            _shoot(pack, size, rows)
+        while not sittings.is_being_prepared(pack) and (rows := claim(pack, engine.capacity(size))):
+            _shoot(pack, size, rows, tally)
     except engine.Cancelled:
         log.info("pack %s: stopped, no longer wanted", pack.pk)
+    except sittings.PreparedElsewhere:
+        log.info("pack %s: another worker prepares its person", pack.pk)
     except KeyGone:
         # The photos' key is dead, by time or by a lost ring: nothing more can be made of them.
         log.info("pack %s: the key of its photos is gone", pack.pk)
         begin_purge(pack.shoot)
+    except VaultUnavailable as error:
+        # Nothing is lost, and no try is counted: beat comes back.
+        log.error("pack %s: waiting for the vault: %s", pack.pk, error)
+    except (OSError, engine.WeightsError, engine.SigningFailed) as error:
+        # A full disk, a broken file: for the operator, who reads this, and for another try.
+        log.error("pack %s: %s: %s", pack.pk, type(error).__name__, error)
+        set_back(pack, _fault_code(error))
+    except Exception as error:
+        set_back(pack, _fault_code(error))
+        raise
     finally:
+        _tell(pack, tally)
         _finish(pack)
-        _drop_sitters()
+        sittings.drop_ended()
         nudge(pack.shoot_id)
 
 
@@ -81,100 +98,144 @@ def claim(pack: Pack, count: int) -> list[Headshot]:
         Headshot.objects.filter(free, pk__in=ids).update(
             state=_State.RENDERING,
             lease_token=token,
-            lease_until=_lease_end(),
-            lease_holder=node_name,
+            lease_until=lease_end(),
+            lease_holder=leases.node_name,
             attempts=F("attempts") + 1,
         )
     return list(Headshot.objects.filter(lease_token=token).select_related("style"))
 
 
-def free_own_leases() -> None:
-    """Free the rows that a worker of this name held when it was killed, and go on with their packs."""
-    held = Headshot.objects.filter(state=_State.RENDERING, lease_holder=node_name)
-    packs = set(held.values_list("pack_id", flat=True))
-    held.update(state=_State.PENDING, lease_token=None, lease_until=None)
-    for pack_id in packs:
+def go_on_after_a_crash() -> None:
+    """Free what a worker of this name held when it was killed, and go on with its packs."""
+    for pack_id in leases.free_own_leases():
         log.info("pack %s: going on where a worker died", pack_id)
         app.send_task("shoots.render_pack", args=[str(pack_id)])
 
 
-def _shoot(pack: Pack, size: engine.Size, rows: Sequence[Headshot]) -> None:
+def _shoot(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally) -> None:
     token = rows[0].lease_token
-    keep_going = _KeepGoing(pack, token)
+    mine = Headshot.objects.filter(lease_token=token, state=_State.RENDERING)
+    keep_going = KeepGoing(pack, token)
     try:
-        sitter = _sitter(pack, size, keep_going)
+        sitting = sitting_of(pack, size, keep_going)
+        _call_another(pack, tally)
+        began = time.monotonic()
         shots = {row.index: _planned(row) for row in rows}
         by_index = {row.index: row for row in rows}
-        for finished in engine.render(sitter, list(shots.values()), size, keep_going):
-            row = by_index[finished.index]
+        versions = pack.kind != Pack.Kind.PREVIEW
+        for finished in engine.render(sitting.sitter, list(shots.values()), size, keep_going, versions=versions):
+            row, shot = by_index[finished.index], shots[finished.index]
+            reasons = finished.reasons
             if finished.accepted:
-                _keep(pack, row, finished)
-            else:
-                _refuse(pack, row, shots[finished.index], finished)
+                reasons = [] if _keep(pack, row, finished, sitting, tally) else [TOO_ALIKE]
+            if reasons:
+                _refuse(pack, row, shot, reasons, tally)
             nudge(pack.shoot_id)
+            tally.seconds += time.monotonic() - began
+            began = time.monotonic()
+    except (sittings.PreparedElsewhere, VaultUnavailable):
+        # Not the rows' fault: it must not count among their attempts.
+        mine.update(attempts=F("attempts") - 1)
+        raise
     finally:
         # What this worker could not finish is free at once; after kill -9 the lease has to run out.
-        Headshot.objects.filter(lease_token=token, state=_State.RENDERING).update(
-            state=_State.PENDING, lease_token=None, lease_until=None
+        mine.update(state=_State.PENDING, lease_token=None, lease_until=None)
+
+
+def _call_another(pack: Pack, tally: Tally) -> None:
+    """Whoever starts on a pack that is too much for one wakes one more, who does the same."""
+    if tally.called_another or pack.kind == Pack.Kind.PREVIEW:
+        return
+    tally.called_another = True
+    if pack.headshots.filter(state=_State.PENDING).exists():
+        send_on_commit("shoots.render_pack", str(pack.pk))
+
+
+def _keep(pack: Pack, row: Headshot, finished: engine.Finished, sitting: Sitting, tally: Tally) -> bool:
+    """Store a picture, unless the lease was lost or the pack ended while it was made; False for one that looks like
+    another of its pack, which is not stored."""
+    # The four of a preview are four looks: they cannot be alike.
+    glance = None if pack.kind == Pack.Kind.PREVIEW else finished.glance
+    if glance is not None and sitting.is_twin(pack, glance):
+        return False
+    blobs = _store(pack, finished)
+    with transaction.atomic():
+        # One at a time: two workers may come with two pictures that look alike.
+        Pack.objects.select_for_update().get(pk=pack.pk)
+        twin = glance is not None and sitting.is_twin(pack, glance)
+        kept = not twin and Headshot.objects.filter(
+            pk=row.pk,
+            lease_token=row.lease_token,
+            state=_State.RENDERING,
+            pack__state=Pack.State.RENDERING,
+            pack__shoot__state=Shoot.State.OPEN,
+        ).update(
+            state=_State.DONE,
+            **blobs,
+            likeness=finished.likeness,
+            reasons=[],
+            done_at=timezone.now(),
+            lease_token=None,
+            lease_until=None,
         )
+    if kept:
+        Pack.objects.filter(pk=pack.pk, setbacks__gt=0).update(setbacks=0)
+        tally.counts["pictures"] += 1
+        if finished.likeness is not None:
+            tally.counts[f"likeness_{round(100 * finished.likeness)}"] += 1
+        if glance is not None:
+            sitting.glances[row.pk] = glance
+    else:
+        for blob in blobs.values():
+            vault.delete_blob(blob)
+    return not twin
 
 
-class _KeepGoing:
-    """The engine's progress callback: renews the lease, beats the heart, stops work that nobody wants any more."""
-
-    def __init__(self, pack: Pack, token: uuid.UUID | None) -> None:
-        self._pack = pack
-        self._token = token
-        self._renewed = time.monotonic()
-
-    def __call__(self, share: float) -> None:
-        heart.progress()
-        if time.monotonic() - self._renewed < _RENEW_EVERY_SECONDS:
-            return
-        self._renewed = time.monotonic()
-        renewed = Headshot.objects.filter(
-            lease_token=self._token, pack__state=Pack.State.RENDERING, pack__shoot__state=Shoot.State.OPEN
-        ).update(lease_until=_lease_end())
-        if not renewed:
-            raise engine.Cancelled
-
-
-def _keep(pack: Pack, row: Headshot, finished: engine.Finished) -> None:
-    """Store a picture, unless the lease was lost or the pack ended while it was made."""
+def _store(pack: Pack, finished: engine.Finished) -> dict[str, Blob]:
+    """The files of a picture in the vault, by the field of the row that they belong to. All of them or none."""
+    assert finished.files is not None
+    files = {"blob": finished.files.full, "web_blob": finished.files.web, "profile_blob": finished.files.profile}
+    kinds = {"blob": "headshot", "web_blob": "web", "profile_blob": "profile"}
+    blobs: dict[str, Blob] = {}
     try:
-        blob = vault.write_blob(ring="result", key_id=pack.pk, kind="headshot", data=finished.jpeg)
-    except KeyGone:
-        raise engine.Cancelled from None
-    kept = Headshot.objects.filter(
-        pk=row.pk,
-        lease_token=row.lease_token,
-        state=_State.RENDERING,
-        pack__state=Pack.State.RENDERING,
-        pack__shoot__state=Shoot.State.OPEN,
-    ).update(
-        state=_State.DONE,
-        blob=blob,
-        likeness=finished.likeness,
-        reasons=[],
-        done_at=timezone.now(),
-        lease_token=None,
-        lease_until=None,
-    )
-    if not kept:
-        vault.delete_blob(blob)
+        for name, data in files.items():
+            if data is not None:
+                blobs[name] = vault.write_blob(ring="result", key_id=pack.pk, kind=kinds[name], data=data)
+    except BaseException as error:
+        for blob in blobs.values():
+            vault.delete_blob(blob)
+        if isinstance(error, KeyGone):
+            raise engine.Cancelled from None
+        raise
+    return blobs
 
 
-def _refuse(pack: Pack, row: Headshot, shot: engine.PlannedShot, finished: engine.Finished) -> None:
-    """Shoot it again with another seed while the pack's budget lasts, else give the shot up."""
+def _refuse(pack: Pack, row: Headshot, shot: engine.PlannedShot, reasons: list[str], tally: Tally) -> None:
+    """Shoot it again while the pack's budget lasts, else give the shot up: with another seed, and when it looked like
+    another picture also in another framing and light."""
     budget = math.ceil(pack.total * settings.HEADSHOTS_RESHOOT_SHARE)
     mine = Headshot.objects.filter(pk=row.pk, lease_token=row.lease_token, state=_State.RENDERING)
-    if Pack.objects.filter(pk=pack.pk, reshoots__lt=budget).update(reshoots=F("reshoots") + 1):
-        seed = engine.reshoot(shot, row.attempts)
-        mine.update(
-            state=_State.PENDING, seed=seed, attempts=0, reasons=finished.reasons, lease_token=None, lease_until=None
-        )
-    else:
-        mine.update(state=_State.REJECTED, reasons=finished.reasons, lease_token=None, lease_until=None)
+    free = {"reasons": reasons, "lease_token": None, "lease_until": None}
+    if not Pack.objects.filter(pk=pack.pk, reshoots__lt=budget).update(reshoots=F("reshoots") + 1):
+        mine.update(state=_State.REJECTED, **free)
+        return
+    tally.counts.update(f"reshot_{reason}" for reason in reasons)
+    again = engine.move(shot, row.attempts, _taken(pack, shot)) if TOO_ALIKE in reasons else None
+    again = again or engine.reshoot(shot, row.attempts)
+    mine.update(state=_State.PENDING, attempts=0, seed=again.seed, framing=again.framing, light=again.light, **free)
+
+
+def _taken(pack: Pack, shot: engine.PlannedShot) -> set[tuple[str, str]]:
+    """Framing and light of every shot of this pack on the same set."""
+    rows = pack.headshots.select_related("style")
+    return {(row.framing, row.light) for row in rows if _planned(row).style.set == shot.style.set}
+
+
+def _fault_code(error: Exception) -> str:
+    """Why a pack failed, for its page and for the operator."""
+    if isinstance(error, (OSError, DatabaseError)):
+        return "storage_failed"
+    return "engine_broken" if isinstance(error, engine.PipelineError) else "engine_failed"
 
 
 def _finish(pack: Pack) -> None:
@@ -190,33 +251,14 @@ def _finish(pack: Pack) -> None:
         advance(pack, Pack.State.FAILED, reason=reasons[0] if reasons else "engine_failed")
 
 
-def _sitter(pack: Pack, size: engine.Size, keep_going: _KeepGoing) -> engine.Sitter:
-    if pack.pk not in _sitters:
-        photos = best_first(pack.shoot.photos.select_related("blob", "faces_blob"))
-        # The preview is of the best photo alone; a pack spreads over all of them.
-        wanted = photos[:1] if pack.kind == Pack.Kind.PREVIEW else photos
-        words = read_person(shoot=pack.shoot)
-        _sitters[pack.pk] = engine.prepare([stored(photo) for photo in wanted], size, keep_going, words)
-        if len(_sitters) > 2:
-            _sitters.popitem(last=False)
-    return _sitters[pack.pk]
-
-
-def _drop_sitters() -> None:
-    """Forget everybody whose pack has ended or whose shoot was closed, whoever ended it."""
-    wanted = set(
-        Pack.objects.filter(
-            pk__in=list(_sitters), state=Pack.State.RENDERING, shoot__state=Shoot.State.OPEN
-        ).values_list("pk", flat=True)
-    )
-    for pack_id in set(_sitters) - wanted:
-        del _sitters[pack_id]
+def _tell(pack: Pack, tally: Tally) -> None:
+    """What this worker did for the pack, as an event: figures and estimates are made of these."""
+    if tally.counts:
+        codes = {"kind": pack.kind, "engine": pack.engine, "worker": leases.node_name}
+        numbers = {**tally.counts, "seconds": round(tally.seconds, 2)}
+        record("pack.shot", shoot_id=pack.shoot_id, pack_id=pack.pk, codes=codes, numbers=numbers)
 
 
 def _planned(row: Headshot) -> engine.PlannedShot:
     style = engine.style_from(name=row.style.name, title=row.style.title, recipe=row.style.recipe)
     return engine.PlannedShot(row.index, row.seed, style, row.framing, row.light)
-
-
-def _lease_end() -> datetime:
-    return timezone.now() + timedelta(seconds=settings.HEADSHOTS_LEASE_SECONDS)

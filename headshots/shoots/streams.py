@@ -47,7 +47,7 @@ async def download_zip(request: HttpRequest, shoot_id: UUID) -> HttpResponseBase
     archive = await sync_to_async(_archive)(shoot.pk)
     if archive.is_empty():
         return HttpResponse("There is nothing to download yet.", status=404, content_type="text/plain")
-    response = StreamingHttpResponse(_in_thread(iter(archive)), content_type="application/zip")
+    response = StreamingHttpResponse(in_thread(iter(archive)), content_type="application/zip")
     response["Content-Disposition"] = 'attachment; filename="headshots.zip"'
     response["Content-Length"] = len(archive)
     response["Cache-Control"] = "no-store, private"
@@ -72,7 +72,7 @@ def _lazily(blob: Blob) -> Iterator[bytes]:
     yield from vault.stream_blob(blob)
 
 
-async def _in_thread(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+async def in_thread(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
     """The same chunks, each fetched in a thread: reading and decrypting must not stop the event loop."""
     while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
         yield chunk

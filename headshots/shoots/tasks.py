@@ -4,9 +4,10 @@ import logging
 from uuid import UUID
 
 from celery import shared_task, signals
+from django.db import DatabaseError
 
 from headshots import engine, heart
-from headshots.shoots import checks, rendering, waking
+from headshots.shoots import checks, leases, rendering, sittings, waking
 from headshots.shoots.models import Pack, Photo, Shoot
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,13 @@ def render_pack(pack_id: str) -> None:
         raise SystemExit(1) from error
 
 
+@shared_task(name="shoots.drop_kept")
+def drop_kept(pack_id: str) -> None:
+    pack = Pack.objects.get(pk=UUID(pack_id))
+    if not pack.is_live:  # Staff may have queued it again.
+        sittings.drop_kept(pack)
+
+
 @shared_task(name="shoots.wake_stuck")
 def wake_stuck() -> None:
     waking.wake_stuck()
@@ -42,7 +50,7 @@ def wake_stuck() -> None:
 @signals.celeryd_init.connect
 def load_models_first(sender: str, **_signal: object) -> None:
     """Load what the worker's queue needs before its first task; a worker that cannot work does not start."""
-    rendering.node_name = sender
+    leases.node_name = sender
     name = sender.partition("@")[0]
     heart.begin_loading(sender)
     try:
@@ -55,5 +63,14 @@ def load_models_first(sender: str, **_signal: object) -> None:
 @signals.worker_ready.connect
 def free_what_died_here(sender: object, **_signal: object) -> None:
     """A render worker that comes back after kill -9 need not wait for its own leases to run out."""
-    if rendering.node_name.startswith("render@"):
-        rendering.free_own_leases()
+    if leases.node_name.startswith("render@"):
+        rendering.go_on_after_a_crash()
+
+
+@signals.heartbeat_sent.connect
+def forget_who_has_gone(**_signal: object) -> None:
+    """Between two tasks: a person whose pack another worker ended must not stay in this one's memory."""
+    try:
+        sittings.drop_ended()
+    except DatabaseError as error:
+        log.warning("cannot see which packs have ended: %s", type(error).__name__)

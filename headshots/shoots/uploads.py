@@ -25,6 +25,10 @@ class NoPreviewsLeft(Exception):
     """The account has had its free packs for now."""
 
 
+class AccountClosed(Exception):
+    """The account was deleted while its upload was under way."""
+
+
 def previews_left(owner: User) -> int:
     """How many free packs this account may still ask for within 24 hours.
 
@@ -47,8 +51,9 @@ def open_shoot(
 ) -> Shoot:
     """A shoot with its consent, its key, and its photos and the person's words in the vault, all of it or nothing.
 
-    `photos` are cleaned JPEGs; with `ask_first` no faces are compared before the person has picked theirs. The consent is stored before anything looks at a face. The same submission
-    twice gives the same shoot. Raises NoPreviewsLeft."""
+    `photos` are cleaned JPEGs; with `ask_first` no faces are compared before the person has picked theirs. The
+    consent is stored before anything looks at a face. The same submission twice gives the same shoot.
+    Raises NoPreviewsLeft, AccountClosed."""
     now = timezone.now()
     ttl = timedelta(seconds=settings.HEADSHOTS_SOURCE_TTL_SECONDS)
     # Purged a little before the key dies by itself: five minutes of twenty-four hours.
@@ -64,7 +69,8 @@ def open_shoot(
     try:
         with transaction.atomic():
             # One upload of an account at a time: two that count at once would both find the last free pack.
-            User.objects.select_for_update().get(pk=owner.pk)
+            if not User.objects.select_for_update().filter(pk=owner.pk, leaving_at=None):
+                raise AccountClosed
             if submission and (earlier := Shoot.objects.filter(owner=owner, submission=submission).first()):
                 vault.destroy_key(ring="source", key_id=shoot.pk)
                 return earlier

@@ -16,15 +16,15 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from headshots import engine
 from headshots.accounts.models import User
 from headshots.shoots import people
-from headshots.shoots.checks import best_first
 from headshots.shoots.access import shoot_or_404
+from headshots.shoots.checks import best_first
 from headshots.shoots.consent import Changes, changes_since, current
 from headshots.shoots.forms import NewShootForm
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Consent, Event, FaceCrop, Headshot, Pack, Pause, Photo, Shoot
 from headshots.shoots.pausing import is_paused
 from headshots.shoots.person import NOTHING_SAID, PersonForm, read_person, write_person
-from headshots.shoots.uploads import NoPreviewsLeft, open_shoot, previews_left
+from headshots.shoots.uploads import AccountClosed, NoPreviewsLeft, open_shoot, previews_left
 from headshots.vault import services as vault
 from headshots.vault.errors import VaultError
 from headshots.vault.models import Blob
@@ -54,6 +54,8 @@ def new(request: HttpRequest) -> HttpResponse:
             return redirect(open_shoot(owner=owner, person=person, **told))
         except NoPreviewsLeft:
             left = 0
+        except AccountClosed:
+            return redirect("pages:home")
         except (OSError, OperationalError) as error:
             log.error("an upload could not be stored: %s", type(error).__name__)
             form.add_error(None, "We have no room for your photos right now. Nothing was kept; please try again later.")
@@ -128,10 +130,10 @@ def choose_faces(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     return redirect("shoots:detail", shoot_id)
 
 
-def _face(answer: str) -> int:
+def _face(answer: object) -> int:
     if answer == "none":
         return people.NOT_IN_IT
-    if not answer.isdecimal():
+    if not (isinstance(answer, str) and answer.isdecimal()):
         raise ValueError("not the number of a face")
     return int(answer)
 

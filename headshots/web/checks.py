@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from django.apps import AppConfig
 from django.conf import settings
+from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.exceptions import ImproperlyConfigured
 
@@ -58,6 +59,22 @@ def check_work(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> lis
 def check_engine(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
     """The engine's settings mean something, and no weight is used against its licence."""
     return [Error(refusal, id="headshots.E007") for refusal in engine.refusals()]
+
+
+@register(Tags.security)
+def check_signing(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
+    """Key and certificate for the files' credentials: both or none, readable, fit for each other, valid today."""
+    if fault := engine.signing_fault():
+        return [Error(fault, id="headshots.E009")]
+    if settings.HEADSHOTS_C2PA_KEY_FILE is None and not settings.DEBUG:
+        return [
+            checks.Warning(
+                "Finished files are signed with a test certificate, which proves nothing.",
+                hint="Set HEADSHOTS_C2PA_KEY_FILE and HEADSHOTS_C2PA_CERTIFICATE_FILE.",
+                id="headshots.W001",
+            )
+        ]
+    return []
 
 
 @register(Tags.security)

@@ -24,18 +24,19 @@ from pipeline.commands import (
     tell,
     write_atomically,
 )
-from pipeline.distinct import MIN_DISTANCE, Look, look_at, nearest
+from pipeline.darkroom import Darkroom, Developed, develop
+from pipeline.distinct import Look, is_twin, nearest
 from pipeline.engines import DEFAULT_OPTIONS, EngineName, create_engine
 from pipeline.engines.instantid.options import InstantIDOptions
 from pipeline.errors import FaceNotFound, PhotoRefused
 from pipeline.faces.embed import FaceEmbedder, embedding_distance
 from pipeline.faces.find import FaceFinder
-from pipeline.finish import ENDINGS, MIME, FileFormat, encode, finish, shrink_for_web
+from pipeline.finish import ENDINGS, WEB_LONG_EDGE_PX, FileFormat
 from pipeline.intake import clean_photo, load_pixels
-from pipeline.likeness import SAME_PERSON_DISTANCE, judge_likeness, likeness_score
+from pipeline.likeness import SAME_PERSON_DISTANCE, likeness_score
 from pipeline.photo_rules import judge
-from pipeline.shot_list import load_styles, plan_shots, reshoot
-from pipeline.signing import Identity, load_identity, make_test_identity, sign
+from pipeline.shot_list import load_styles, move, plan_shots, reshoot
+from pipeline.signing import Identity, load_identity, make_test_identity
 from pipeline.types import (
     PREMIUM,
     PREMIUM_SQUARE,
@@ -46,7 +47,6 @@ from pipeline.types import (
     Engine,
     Job,
     PhotoCheck,
-    Picture,
     Pixels,
     Progress,
     Shot,
@@ -88,6 +88,12 @@ class Studio:
     models: Models
     identity: Identity
     file_format: FileFormat = "jpeg"
+
+    def darkroom(self, size: Size) -> Darkroom:
+        """Where pictures of that size are judged and finished; small ones have no use for a smaller version."""
+        large = size.long_edge > WEB_LONG_EDGE_PX
+        models = self.models
+        return Darkroom(models.finder, models.embedder, self.identity, file_format=self.file_format, versions=large)
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,51 +233,45 @@ def choose_source(path: Path, pixels: Pixels, check: PhotoCheck, face: int | Non
 def make_headshots(
     person: Person, shots: Sequence[Shot], size: Size, studio: Studio, on_progress: Progress
 ) -> Iterator[Headshot]:
-    """The pictures that pass the gate, as they come. One that fails is shot again with a new seed; then it is left out.
+    """The pictures that pass the gate, as they come. One that fails is shot again with a new seed, one that looks like
+    another in a new framing and light as well; after three attempts it is left out.
 
     `on_progress` hears the share of the shots that are through."""
-    engine = studio.models.engine
-    capacity = engine.capacity(size)
-    pending, looks = list(shots), list[Look]()
-    for attempt in range(ATTEMPTS):
+    models = studio.models
+    capacity, darkroom = models.engine.capacity(size), studio.darkroom(size)
+    planned, pending, looks = {shot.index: shot for shot in shots}, list(shots), list[Look]()
+    for attempt in range(1, ATTEMPTS + 1):
         batches = [pending[start : start + capacity] for start in range(0, len(pending), capacity)]
         pending = []
         for batch in batches:
-            jobs = [Job(person.subject, reshoot(shot, attempt)) for shot in batch]
+            jobs = [Job(person.subject, shot) for shot in batch]
             report = within(on_progress, len(looks) / len(shots), len(batch) / len(shots))
             started = time.perf_counter()
-            for shot, picture in zip(batch, engine.render(jobs, size, report), strict=True):
-                headshot = finish_headshot(picture, person, looks, studio, started)
-                if headshot is None:
-                    pending.append(shot)
+            for developed in develop(models.engine.render(jobs, size, report), person.reference, darkroom):
+                shot, look = developed.shot, developed.look
+                if developed.files is None or look is None:
+                    planned[shot.index] = reshoot(shot, attempt)
+                    pending.append(planned[shot.index])
+                elif is_twin(look.whole, [other.whole for other in looks]):
+                    on_set = [other for other in planned.values() if other.style.set == shot.style.set]
+                    planned[shot.index] = move(shot, attempt, {(other.framing, other.light) for other in on_set})
+                    pending.append(planned[shot.index])
                 else:
-                    looks.append(headshot.look)
-                    yield headshot
+                    looks.append(look)
+                    yield keep_headshot(developed, look, studio.file_format, time.perf_counter() - started)
                 started = time.perf_counter()
 
 
-def finish_headshot(
-    picture: Picture, person: Person, looks: Sequence[Look], studio: Studio, started: float
-) -> Headshot | None:
-    """The picture as files, or None when it does not look like the person or looks like one that was made before."""
-    seen = shrink_for_web(picture.pixels)
-    likeness = judge_likeness(seen, person.reference, studio.models.finder, studio.models.embedder)
-    if not likeness.accepted or likeness.face is None:
-        return None
-    look = look_at(seen, likeness.face.box)
-    twin = nearest(look, looks)
-    if twin is not None and twin.whole < MIN_DISTANCE:
-        return None
-    shot, source, form = picture.job.shot, picture.digital_source, studio.file_format
-    file = f"{shot.index + 1:02d}-{shot.style.name}.{ENDINGS[form]}"
-    if seen is picture.pixels:
-        files = {file: sign(encode(seen, source, form), MIME[form], source, studio.identity)}
-    else:
-        face = likeness.face.box.scaled(picture.pixels.shape[0] / seen.shape[0])
-        made = finish(picture.pixels, face, source, studio.identity, form)
-        files = {file: made.full, f"profile/{file}": made.profile, f"web/{file}": made.web}
-    score = None if likeness.distance is None else likeness_score(likeness.distance)
-    return Headshot(shot, files, source, score, look, time.perf_counter() - started)
+def keep_headshot(developed: Developed, look: Look, file_format: FileFormat, seconds: float) -> Headshot:
+    """The picture with its files by name."""
+    shot, made = developed.shot, developed.files
+    assert made is not None
+    file = f"{shot.index + 1:02d}-{shot.style.name}.{ENDINGS[file_format]}"
+    files = {file: made.full, f"profile/{file}": made.profile, f"web/{file}": made.web}
+    distance = developed.likeness.distance
+    score = None if distance is None else likeness_score(distance)
+    kept = {name: data for name, data in files.items() if data is not None}
+    return Headshot(shot, kept, developed.digital_source, score, look, seconds)
 
 
 def describe_headshot(headshot: Headshot, size: Size, pack: Sequence[Headshot]) -> dict[str, str | int | float | None]:

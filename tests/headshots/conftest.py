@@ -28,11 +28,11 @@ def quick_passwords(settings: LazySettings) -> None:
 def fake_engine(settings: LazySettings) -> Iterator[None]:
     """The engine that needs milliseconds; everything around it is real."""
     from headshots import engine
-    from headshots.shoots import rendering
+    from headshots.shoots import sittings
 
     settings.HEADSHOTS_ENGINE = "fake"
     engine._engine.cache_clear()
-    rendering._sitters.clear()
+    sittings._sittings.clear()
     yield
     engine._engine.cache_clear()
-    rendering._sitters.clear()
+    sittings._sittings.clear()

@@ -15,7 +15,10 @@ from pipeline.errors import Reason
 pytestmark = pytest.mark.django_db
 
 
-@pytest.mark.parametrize("address", ["/", "/how-it-works/", "/retention/", "/accounts/signup/", "/accounts/login/"])
+@pytest.mark.parametrize(
+    "address",
+    ["/", "/how-it-works/", "/retention/", "/privacy/", "/terms/", "/abuse/", "/accounts/signup/", "/accounts/login/"],
+)
 def test_a_page_is_complete_and_asks_nothing_of_other_hosts(client: Client, address: str) -> None:
     response = client.get(address)
 

@@ -6,19 +6,21 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
+import numpy as np
 import pytest
 from django.db import connection
 from django.utils import timezone
 
 from headshots import engine
-from headshots.shoots import rendering, tasks, waking
+from headshots.shoots import leases, rendering, sittings, tasks, waking
 from headshots.shoots.checks import stored
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Headshot, Pack
 from headshots.vault.models import Blob
 from headshots.vault.services import read_blob
 from pipeline.engines.fake import FakeEngine
-from pipeline.types import Job, Picture, Progress, Size
+from pipeline.finish import FinishedFiles
+from pipeline.types import Job, Picture, Progress, Size, Subject
 from tests import photos
 from tests.factories import make_preview
 
@@ -40,6 +42,10 @@ class _Broken(FakeEngine):
     def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
         raise RuntimeError("the card fell out")
         yield
+
+
+def sitter_of_nobody() -> engine.Sitter:
+    return engine.Sitter(Subject("nobody", engine.PREVIEW), np.zeros(128, np.float32))
 
 
 def use(monkeypatch: pytest.MonkeyPatch, fake: FakeEngine) -> None:
@@ -80,7 +86,8 @@ def test_a_lease_that_ran_out_is_taken_over_and_the_late_picture_is_not_stored()
 
     rendering.render_pack(pack=pack)
     blobs = Blob.objects.filter(kind="headshot").count()
-    rendering._keep(pack, late, engine.Finished(late.index, b"late", True, 0.9, []))
+    finished = engine.Finished(late.index, True, 0.9, [], FinishedFiles(b"late"))
+    rendering._keep(pack, late, finished, sittings.Sitting(sitter_of_nobody()), rendering.Tally())
 
     assert Blob.objects.filter(kind="headshot").count() == blobs == 4
     assert pack.headshots.filter(state=Headshot.State.DONE).count() == 4
@@ -90,12 +97,12 @@ def test_a_worker_that_was_killed_goes_on_where_it_died(valkey, monkeypatch) -> 
     pack = make_preview()
     pack.state = Pack.State.RENDERING
     pack.save()
-    monkeypatch.setattr(rendering, "node_name", "render@another")
+    monkeypatch.setattr(leases, "node_name", "render@another")
     rendering.claim(pack, 1)
-    monkeypatch.setattr(rendering, "node_name", "render@here")
+    monkeypatch.setattr(leases, "node_name", "render@here")
     rendering.claim(pack, 2)
 
-    rendering.free_own_leases()
+    rendering.go_on_after_a_crash()
 
     assert pack.headshots.filter(state=Headshot.State.PENDING).count() == 3
     assert pack.headshots.get(state=Headshot.State.RENDERING).lease_holder == "render@another"
@@ -170,7 +177,7 @@ def test_a_purge_in_mid_work_stores_nothing_more(monkeypatch) -> None:
 
     assert not Blob.objects.filter(kind="headshot").exists()
     assert not pack.headshots.filter(state=Headshot.State.DONE).exists()
-    assert pack.pk not in rendering._sitters
+    assert pack.pk not in sittings._sittings
 
 
 def test_nothing_of_a_person_shows_when_their_values_are_printed() -> None:
@@ -190,7 +197,7 @@ def test_a_person_is_dropped_from_memory_when_their_pack_ends() -> None:
 
     rendering.render_pack(pack=pack)
 
-    assert pack.pk not in rendering._sitters
+    assert pack.pk not in sittings._sittings
 
 
 @pytest.mark.django_db(transaction=True)

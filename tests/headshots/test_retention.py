@@ -26,7 +26,6 @@ from headshots.retention.journal import truncate_journal
 from headshots.retention.models import Receipt
 from headshots.retention.orphans import sweep_orphans
 from headshots.retention.services import forget_pack, purge_delivered, purge_shoot
-from headshots.retention.views import in_words
 from headshots.shoots.lifecycle import advance, begin_purge
 from headshots.shoots.models import Consent, Event, FaceCrop, Headshot, Pack, Photo, Shoot, Style
 from headshots.vault import services as vault
@@ -35,6 +34,7 @@ from headshots.vault.models import Blob
 from headshots.vault.rings import Ring, open_ring, ring_folder
 from headshots.vault.services import blob_store, name_of
 from headshots.vault.store import FileStore
+from headshots.web.durations import in_words
 
 ROOT = Path(__file__).resolve().parents[2]
 DAY = timedelta(days=1)

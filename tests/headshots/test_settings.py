@@ -12,6 +12,7 @@ from django.conf import settings as product
 from django.db.utils import ConnectionHandler
 
 from headshots.web import checks
+from pipeline.signing import make_test_identity
 
 COMPLETE = {
     "HEADSHOTS_SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_",
@@ -58,13 +59,52 @@ def test_a_setting_that_cannot_be_read_is_named_and_not_repeated(
     assert "Traceback" not in checked.stderr
 
 
-def test_production_starts_clean_with_nothing_but_its_four_settings(tmp_path: Path) -> None:
+def signing_files(folder: Path) -> dict[str, str]:
+    """The settings of a key and certificate that lie in this folder."""
+    identity = make_test_identity("A studio in Testing")
+    (folder / "key.pem").write_bytes(identity.key)
+    (folder / "certificates.pem").write_bytes(identity.certificates)
+    return {
+        "HEADSHOTS_C2PA_KEY_FILE": str(folder / "key.pem"),
+        "HEADSHOTS_C2PA_CERTIFICATE_FILE": str(folder / "certificates.pem"),
+    }
+
+
+def test_production_starts_clean_with_nothing_but_its_settings_and_a_signature(tmp_path: Path) -> None:
     # On a tmpfs, as the vault wants it: else it warns, rightly.
     ring = {"HEADSHOTS_SOURCE_RING_DIR": "/dev/shm/headshots-test"} if Path("/dev/shm").is_dir() else {}  # noqa: S108
 
-    checked = run_python(["manage.py", "check", "--deploy", "--fail-level", "WARNING"], tmp_path, **COMPLETE, **ring)
+    own = COMPLETE | ring | signing_files(tmp_path)
+
+    checked = run_python(["manage.py", "check", "--deploy", "--fail-level", "WARNING"], tmp_path, **own)
 
     assert checked.returncode == 0, checked.stderr
+
+
+def test_files_are_signed_with_key_and_certificate_of_the_operator_or_with_neither(
+    settings: LazySettings, tmp_path: Path
+) -> None:
+    own, other = signing_files(tmp_path), make_test_identity("Another studio")
+    settings.HEADSHOTS_C2PA_KEY_FILE = key = Path(own["HEADSHOTS_C2PA_KEY_FILE"])
+    assert "belong together" in checks.check_signing(None)[0].msg
+    settings.HEADSHOTS_C2PA_CERTIFICATE_FILE = Path(own["HEADSHOTS_C2PA_CERTIFICATE_FILE"])
+    assert checks.check_signing(None) == []
+
+    key.write_bytes(other.key)
+    assert "belongs to another key" in checks.check_signing(None)[0].msg
+    key.unlink()
+    (missing,) = checks.check_signing(None)
+    assert missing.id == "headshots.E009"
+    assert "No such file" in missing.msg
+
+
+def test_production_is_warned_of_a_test_certificate(settings: LazySettings) -> None:
+    settings.DEBUG = True
+    assert checks.check_signing(None) == []
+
+    settings.DEBUG = False
+
+    assert [message.id for message in checks.check_signing(None)] == ["headshots.W001"]
 
 
 @pytest.mark.parametrize("name", ["HEADSHOTS_SECRET_KEY", "HEADSHOTS_ALLOWED_HOSTS", "HEADSHOTS_REDIS_URL"])

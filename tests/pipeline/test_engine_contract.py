@@ -7,7 +7,7 @@ from pipeline.engines import create_engine
 from pipeline.errors import Cancelled, EngineUnavailable, FaceNotFound
 from pipeline.likeness import judge_likeness
 from pipeline.shot_list import load_styles, plan_shots, reshoot
-from pipeline.types import PREVIEW, PREVIEW_SQUARE, Job, Size, SourcePhoto, Subject
+from pipeline.types import PREMIUM, PREVIEW, PREVIEW_SQUARE, Job, KeepsSubjects, Size, SourcePhoto, Subject
 from tests import photos
 
 # A quarter of the preview: the promises are the same and the pictures come faster.
@@ -187,3 +187,23 @@ def test_an_engine_that_does_not_exist_is_refused_with_the_known_ones(weights):
 
 def test_the_best_engine_here_is_the_studio(weights):
     assert create_engine("auto", weights).name == "studio"
+
+
+def test_a_kept_person_makes_the_same_pictures_in_another_process(engine, subject):
+    data = engine.freeze(subject)
+
+    thawed = engine.thaw(data, SMALL)
+
+    assert isinstance(engine, KeepsSubjects)
+    for before, after in zip(render(engine, subject, shots(2)), render(engine, thawed, shots(2)), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_only_what_took_long_is_worth_keeping(engine):
+    assert not engine.worth_keeping(PREVIEW)
+    assert engine.worth_keeping(PREMIUM)
+
+
+def test_what_another_engine_prepared_cannot_be_kept(engine):
+    with pytest.raises(ValueError, match="another engine"):
+        engine.freeze(Subject("another engine", SMALL))

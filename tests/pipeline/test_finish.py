@@ -1,15 +1,29 @@
 """Finished files: what a picture looks like once it is a file, and what it says about itself to other programs."""
 
+import datetime
 import io
 import socket
 
 import numpy as np
 import pytest
+import time_machine
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from PIL import Image, ImageCms
 
 from pipeline.errors import SigningFailed
 from pipeline.finish import MIME, encode, finish, read_marks
-from pipeline.signing import SOURCE_TYPES, Identity, load_identity, make_test_identity, read_credential, sign
+from pipeline.signing import (
+    SOURCE_TYPES,
+    Identity,
+    _certificate,
+    _name,
+    load_identity,
+    make_test_identity,
+    read_credential,
+    sign,
+    try_out,
+)
 from pipeline.types import Box, DigitalSource
 from tests import photos
 
@@ -173,6 +187,42 @@ def test_an_operators_own_key_and_certificate_are_taken(identity):
 def test_a_key_that_does_not_fit_the_certificate_is_refused(identity):
     with pytest.raises(SigningFailed, match="another key"):
         load_identity(make_test_identity("Somebody").key, identity.certificates)
+
+
+def certificates_of(identity: Identity) -> list[bytes]:
+    end = b"-----END CERTIFICATE-----\n"
+    return [part + end for part in identity.certificates.split(end) if part]
+
+
+def test_a_certificate_that_signed_itself_is_refused():
+    key, name = ec.generate_private_key(ec.SECP256R1()), _name("A studio", "A studio")
+    leaf = _certificate(name, name, key, key).sign(key, hashes.SHA256())
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+
+    with pytest.raises(SigningFailed, match="signed itself"):
+        load_identity(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain), leaf.public_bytes(pem))
+
+
+def test_certificates_that_do_not_follow_one_another_are_refused(identity):
+    leaf, stranger = certificates_of(identity)[0], certificates_of(make_test_identity("Somebody"))[1]
+
+    with pytest.raises(SigningFailed, match="followed by"):
+        load_identity(identity.key, leaf + stranger)
+    assert load_identity(identity.key, leaf)
+
+
+def test_a_certificate_whose_time_is_over_is_refused(identity):
+    in_two_years = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=730)
+
+    with time_machine.travel(in_two_years), pytest.raises(SigningFailed, match="is valid from"):
+        load_identity(identity.key, identity.certificates)
+
+
+def test_an_identity_is_tried_out_before_anything_is_made_with_it(identity):
+    try_out(identity)
+
+    with pytest.raises(SigningFailed):
+        try_out(Identity(identity.key, certificates_of(identity)[1]))
 
 
 @pytest.mark.parametrize("key", [b"", b"-----BEGIN PRIVATE KEY-----"])

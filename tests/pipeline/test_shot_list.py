@@ -1,9 +1,10 @@
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from pipeline.engines.studio.sets import OWN_BACKGROUND, SETS
-from pipeline.shot_list import load_styles, plan_shots, reshoot
+from pipeline.shot_list import TURNS, load_styles, move, plan_shots, reshoot
 from pipeline.types import Framing, Light
 
 
@@ -46,6 +47,17 @@ def test_no_two_of_fifty_shots_share_set_framing_and_light(looks):
     assert len({(shot.style.set, shot.framing, shot.light) for shot in shots}) == 50
 
 
+def test_looks_that_share_a_set_share_its_turns_too():
+    navy, linen = load_styles()[6:8]
+    on_the_same_set = replace(linen, set=navy.set)
+
+    shots = plan_shots([navy, on_the_same_set], 20, seed=11)
+
+    assert len({(shot.style.set, shot.framing, shot.light) for shot in shots}) == 20
+    with pytest.raises(ValueError, match="2 styles make 20 distinct shots, not 21"):
+        plan_shots([navy, on_the_same_set], 21, seed=11)
+
+
 def test_the_first_turn_shows_the_looks_as_they_are():
     for shot in plan_shots(load_styles(), 10, seed=4):
         assert (shot.framing, shot.light) == (Framing.CLASSIC, Light.KEY)
@@ -73,6 +85,25 @@ def test_a_reshoot_keeps_look_and_place_and_changes_the_seed():
     assert len({shot.seed, again.seed, once_more.seed}) == 3
     assert reshoot(shot, 1) == again
     assert reshoot(shot, 0) == shot
+
+
+def test_a_shot_that_came_out_like_another_moves_to_a_place_its_set_has_not_had():
+    shots = plan_shots(load_styles()[:1], 3, seed=5)
+    taken = {(shot.framing, shot.light) for shot in shots}
+
+    moved = move(shots[1], 1, taken)
+
+    assert (moved.framing, moved.light) not in taken
+    assert (moved.index, moved.style) == (shots[1].index, shots[1].style)
+    assert moved.seed != shots[1].seed
+
+
+def test_where_no_place_is_left_a_moved_shot_has_a_new_seed_alone():
+    shot = plan_shots(load_styles(), 1, seed=5)[0]
+
+    moved = move(shot, 1, set(TURNS))
+
+    assert moved == reshoot(shot, 1)
 
 
 def test_a_shot_list_needs_a_style():

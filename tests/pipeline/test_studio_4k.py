@@ -13,6 +13,7 @@ from pipeline.engines.studio import StudioEngine, choose_photo
 from pipeline.engines.studio.compose import compose
 from pipeline.engines.studio.filters import enlarge_rows, resize
 from pipeline.engines.studio.fine import small_factor
+from pipeline.engines.studio.prepare import choose_within
 from pipeline.errors import Cancelled, WeightsError
 from pipeline.shot_list import load_styles, plan_shots
 from pipeline.types import (
@@ -147,6 +148,46 @@ def test_the_network_sees_no_more_than_the_person_and_their_surroundings(engine,
 
     assert 0 < network.pixels - before < 100_000
     assert subject.portraits[0].fine.person.shape == (3840, 3072, 3)
+
+
+@pytest.mark.parametrize(
+    ("works", "chosen"),
+    [
+        ([900], [0]),
+        ([500, 400, 300], [0, 1]),
+        ([500, 600, 300, 200], [0, 2, 3]),
+        ([2000, 100, 0], [0, 2]),
+        ([0, 0, 0, 0, 0], [0, 1, 2, 3, 4]),
+    ],
+)
+def test_as_many_photos_are_enlarged_as_the_time_allows_and_large_ones_always_come_along(works, chosen):
+    assert choose_within(works, 1000) == chosen
+
+
+def test_several_photos_are_developed_best_first_while_the_networks_time_lasts(engine, astronaut, monkeypatch):
+    monkeypatch.setattr("pipeline.engines.studio.MOST_PIXELS", 1)
+    shares: list[float] = []
+
+    subject = engine.prepare([astronaut, astronaut], LARGE, shares.append)
+
+    assert len(subject.portraits) == 1
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+
+def test_a_large_person_is_kept_to_the_last_bit_with_what_made_them_large(engine, subject):
+    thawed = engine.thaw(engine.freeze(subject), LARGE)
+
+    assert np.array_equal(compose(thawed.portraits[0], shot()), compose(subject.portraits[0], shot()))
+    assert thawed.portraits[0].enlarged
+
+
+def test_a_person_kept_by_another_release_is_not_misread(engine, subject, monkeypatch):
+    data = engine.freeze(subject)
+    monkeypatch.setattr("pipeline.engines.studio.keeping.FORMAT", 2)
+
+    with pytest.raises(ValueError, match="in form 1, not 2"):
+        engine.thaw(data, LARGE)
 
 
 def test_preparing_can_be_stopped(engine, astronaut):

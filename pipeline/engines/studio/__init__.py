@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from pipeline.upscale import Network
 
 
+# So many pixels the network may look at for one person, unless a single photo needs more: see docs/decisions.md.
+MOST_PIXELS = 900_000
 # Its multiples fall evenly between whole numbers and repeat with no period.
 GOLDEN_RATIO = (5**0.5 - 1) / 2
 
@@ -69,21 +71,47 @@ class StudioEngine:
     ) -> StudioSubject:
         """The person, cut out and developed in the frame of this size, enlarged by Real-ESRGAN for a large one.
 
-        Raises FaceNotFound without a photo, WeightsError without the network that a large size needs."""
-        from pipeline.engines.studio.fine import small_factor
-        from pipeline.engines.studio.prepare import prepare_portrait
+        Of several photos that have to be enlarged only as many as MOST_PIXELS allows are used, best first.
+        Raises FaceNotFound without a photo, WeightsError without the network that enlarges."""
+        from pipeline.engines.studio.prepare import (
+            DEVELOPING_PIXELS,
+            choose_within,
+            plan_portrait,
+            prepare_portrait,
+        )
 
         if not photos:
             raise FaceNotFound("no photo of the person")
         with self._turn:
-            network = self._load_network() if small_factor(size) > 1 else None
-            portraits = tuple(
-                prepare_portrait(
-                    photo, size, self._mask, network, within(on_progress, each / len(photos), 1 / len(photos))
-                )
-                for each, photo in enumerate(photos)
-            )
-        return StudioSubject(self.name, size, portraits)
+            plans = [plan_portrait(photo, size, self._mask) for photo in photos]
+            plans = [plans[index] for index in choose_within([plan.work for plan in plans], MOST_PIXELS)]
+            network = self._load_network() if any(plan.work for plan in plans) else None
+            costs = [plan.work + DEVELOPING_PIXELS for plan in plans]
+            portraits = []
+            for each, plan in enumerate(plans):
+                report = within(on_progress, sum(costs[:each]) / sum(costs), costs[each] / sum(costs))
+                portraits.append(prepare_portrait(plan, size, network, report))
+        return StudioSubject(self.name, size, tuple(portraits))
+
+    def worth_keeping(self, size: Size) -> bool:
+        """A large one is: it may have taken minutes."""
+        from pipeline.engines.studio.fine import small_factor
+
+        return small_factor(size) > 1
+
+    def freeze(self, subject: Subject) -> bytes:
+        """Some 60 MB a photo at 4K. Raises ValueError for a subject of another engine."""
+        from pipeline.engines.studio.keeping import freeze_portraits
+
+        if not isinstance(subject, StudioSubject):
+            raise ValueError(f"prepared by {subject.engine}, not by {self.name}")
+        return freeze_portraits(subject.portraits)
+
+    def thaw(self, data: bytes, size: Size) -> StudioSubject:
+        """The subject that was frozen. Raises ValueError for one of another release."""
+        from pipeline.engines.studio.keeping import thaw_portraits
+
+        return StudioSubject(self.name, size, thaw_portraits(data))
 
     def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
         """One picture a job, in order; shots of a subject with several photos take turns through them.

@@ -99,10 +99,9 @@ def cut_for_network(photo: Pixels, frame: Frame, belief: Floats) -> Cut:
 
 
 def enlarge_photo(
-    photo: SourcePhoto, frame: Frame, belief: Floats, network: Network, on_progress: Progress
+    photo: SourcePhoto, frame: Frame, cut: Cut, network: Network, on_progress: Progress
 ) -> tuple[SourcePhoto, Frame]:
     """The part of the photo that the frame shows, enlarged by the network where the person is, and the frame in it."""
-    cut = cut_for_network(photo.pixels, frame, belief)
     nearly, far = PLAIN_SHARES
     plain = nearly + (far - nearly) * float(np.clip((frame.scale - 2) / (SCALE - 2), 0, 1))
     enlarged = upscale(cut.pixels, network, on_progress, wanted=cut.wanted, plain_share=plain)

@@ -1,5 +1,6 @@
 """One photo of the person, made ready once for every look."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,12 +9,24 @@ from numpy.typing import NDArray
 from pipeline.engines.studio import colours, light
 from pipeline.engines.studio.crop import Frame, frame_head, inside_photo, take
 from pipeline.engines.studio.filters import Floats, from_lab, to_lab, to_linear
-from pipeline.engines.studio.fine import ENLARGE_FROM, Fine, enlarge_photo, refine, shrunk, small_factor
+from pipeline.engines.studio.fine import (
+    ENLARGE_FROM,
+    Cut,
+    Fine,
+    cut_for_network,
+    enlarge_photo,
+    refine,
+    shrunk,
+    small_factor,
+)
 from pipeline.engines.studio.mask import PersonMask, keep_person
 from pipeline.engines.studio.matte import extract_matte, own_colours, work_shape
 from pipeline.engines.studio.sets import surroundings
-from pipeline.types import Mesh, Progress, Size, SourcePhoto
+from pipeline.types import Mesh, Progress, Size, SourcePhoto, within
 from pipeline.upscale import Network
+
+# What cutting out and developing one photo costs beside enlarging it, in pixels that the network sees.
+DEVELOPING_PIXELS = 30_000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -47,20 +60,53 @@ def frame_photo(photo: SourcePhoto, size: Size, mask: PersonMask) -> tuple[Frame
     return full, keep_person(mask.believe(photo, frame, reduced), mesh * (reduced[0] / frame.shape[0]))
 
 
-def prepare_portrait(
-    photo: SourcePhoto, size: Size, mask: PersonMask, network: Network | None, on_progress: Progress
-) -> Portrait:
-    """Frames, levels, cuts out and develops the person of one photo; enlarges them first when the size asks for it.
+@dataclass(frozen=True, eq=False, repr=False)
+class Plan:
+    """One photo before its person is developed: the frame of the headshot in it and the belief of where they are.
 
-    network: for sizes above a preview's."""
-    full, belief = frame_photo(photo, size, mask)
+    cut: what the network has to enlarge; None when the photo is large enough as it is."""
+
+    photo: SourcePhoto
+    frame: Frame
+    belief: Floats
+    cut: Cut | None
+
+    @property
+    def work(self) -> int:
+        """Pixels that the network has to look at, its tiles' context aside."""
+        return 0 if self.cut is None else int(self.cut.wanted.sum())
+
+
+def plan_portrait(photo: SourcePhoto, size: Size, mask: PersonMask) -> Plan:
+    """A first look at the photo: half a second, against the minutes that enlarging it for a large size may take."""
+    frame, belief = frame_photo(photo, size, mask)
+    large = small_factor(size) > 1 and frame.scale > ENLARGE_FROM
+    return Plan(photo, frame, belief, cut_for_network(photo.pixels, frame, belief) if large else None)
+
+
+def choose_within(works: Sequence[int], most: int) -> list[int]:
+    """Which photos to develop so that the network looks at `most` pixels in sum: the first, whatever it costs, and of
+    the others, best first, each that still fits. One that is large enough by itself always does."""
+    chosen, spent = [0], works[0]
+    for index, work in enumerate(works[1:], start=1):
+        if work == 0 or spent + work <= most:
+            chosen.append(index)
+            spent += work
+    return chosen
+
+
+def prepare_portrait(plan: Plan, size: Size, network: Network | None, on_progress: Progress) -> Portrait:
+    """Levels, cuts out and develops the person of one photo; enlarges them first where that was planned.
+
+    network: for plans with a cut."""
+    photo, full, belief = plan.photo, plan.frame, plan.belief
     factor = small_factor(size)
+    enlarged = network is not None and plan.cut is not None
+    if network is not None and plan.cut is not None:
+        share = plan.work / (plan.work + DEVELOPING_PIXELS)
+        photo, full = enlarge_photo(photo, full, plan.cut, network, within(on_progress, 0, share))
     frame = shrunk(full, factor)
     mesh = frame.place(photo.face.mesh)
-    enlarged = network is not None and full.scale > ENLARGE_FROM
-    if network is not None and enlarged:
-        photo, full = enlarge_photo(photo, full, belief, network, on_progress)
-        frame = shrunk(full, factor)
     picture = take(photo.pixels, frame)
     alpha = extract_matte(picture, belief, inside_photo(photo.pixels.shape[:2], frame), mesh)
 
@@ -76,4 +122,5 @@ def prepare_portrait(
     person = from_lab(lab)
     fine = refine(photo.pixels, full, picture, person, alpha) if factor > 1 else None
     shape = light.shape_of(alpha)
+    on_progress(1.0)
     return Portrait(person, alpha, shape, background, mesh, area, source, side, full.scale, fine, enlarged)

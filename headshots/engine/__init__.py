@@ -5,22 +5,34 @@ Everything heavy is imported where it is used: the web process loads no model an
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 
-from pipeline import coach, intake, photo_rules
-from pipeline.device import DeviceState, look_at
-from pipeline.doctor import examine
-from pipeline.engines import DRAWING, OFFERED, EngineName, choose_engine, create_engine
-from pipeline.engines.instantid.options import InstantIDOptions, needed_weights
-from pipeline.errors import Cancelled, DeviceLost, PhotoRefused, PipelineError, Reason
-from pipeline.face_files import crop_face, pack_faces, unpack_faces
+from headshots.engine.configured import (
+    Diagnosis,
+    configured_name,
+    device,
+    diagnose,
+    draws_new_pictures,
+    engine_name,
+    identity,
+    open_weights,
+    options,
+    refusals,
+    signing_fault,
+)
+from pipeline import coach, distinct, intake, photo_rules
+from pipeline.device import DeviceState
+from pipeline.distinct import Overview
+from pipeline.engines import create_engine
+from pipeline.errors import Cancelled, DeviceLost, PhotoRefused, PipelineError, Reason, SigningFailed, WeightsError
+from pipeline.face_files import crop_face, describe_faces, pack_faces, unpack_faces
 from pipeline.shot_list import load_styles, plan_shots
+from pipeline.shot_list import move as _move
 from pipeline.shot_list import reshoot as _reshoot
 from pipeline.types import (
     PREVIEW,
@@ -30,6 +42,7 @@ from pipeline.types import (
     Framing,
     Hair,
     Job,
+    KeepsSubjects,
     Light,
     Measurements,
     Outfit,
@@ -43,12 +56,12 @@ from pipeline.types import (
     Subject,
     ignore_progress,
 )
-from pipeline.weights import CATALOGUE, DEFAULT_DIR, LicencePolicy, Weights, load_catalogue
+from pipeline.weights import Weights
 
 if TYPE_CHECKING:
     from pipeline.faces.embed import FaceEmbedder
     from pipeline.faces.find import FaceFinder
-    from pipeline.finish import Marks
+    from pipeline.finish import FinishedFiles, Marks
 
 __all__ = [
     "PREVIEW",
@@ -61,6 +74,7 @@ __all__ = [
     "Finished",
     "Hair",
     "Outfit",
+    "Overview",
     "Person",
     "PersonKind",
     "PhotoRefused",
@@ -68,20 +82,28 @@ __all__ = [
     "PlannedShot",
     "Reason",
     "SeenPhoto",
+    "SigningFailed",
     "Sitter",
     "Size",
     "StoredPhoto",
+    "WeightsError",
     "advise",
     "capacity",
     "check",
     "clean_upload",
     "crop_faces",
+    "describe_faces",
     "device",
     "diagnose",
     "draws_new_pictures",
     "engine_name",
+    "freeze",
+    "glance_at",
+    "is_twin",
     "judge",
+    "keeps_sitters",
     "load_styles",
+    "move",
     "plan",
     "premium_size",
     "prepare",
@@ -90,7 +112,9 @@ __all__ = [
     "relevant_faces",
     "render",
     "reshoot",
+    "signing_fault",
     "style_from",
+    "thaw",
     "tips_beside",
     "warm_up",
     "who_is_who",
@@ -160,22 +184,16 @@ class PlannedShot:
 
 @dataclass(frozen=True)
 class Finished:
-    """One picture and what the gate says of it: `likeness` 0..1 rounded, `reasons` why it was not accepted."""
+    """One picture and what the gate says of it: `likeness` 0..1 rounded, `reasons` why it was not accepted.
+
+    files: what is handed out, None when it was not accepted. glance: what others are compared with."""
 
     index: int
-    jpeg: bytes = field(repr=False)
     accepted: bool
     likeness: float | None
     reasons: list[str]
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """What the pipeline's doctor says: whether the engine that is set can run, as plain values and as lines."""
-
-    ready: bool
-    report: dict[str, object]
-    lines: list[str]
+    files: "FinishedFiles | None" = field(repr=False, default=None)
+    glance: Overview | None = field(repr=False, default=None)
 
 
 def clean_upload(data: bytes) -> bytes:
@@ -246,15 +264,17 @@ def who_is_who(photos: Sequence[SeenPhoto]) -> list[dict[int, int]]:
 
 def plan(styles: Sequence[Style], count: int, seed: int) -> list[PlannedShot]:
     """The shots of a pack, distinct, in order. Raises ValueError when so many cannot be made of the styles."""
-    return [
-        PlannedShot(shot.index, shot.seed, shot.style, shot.framing.value, shot.light.value)
-        for shot in plan_shots(styles, count, seed)
-    ]
+    return [_planned(shot) for shot in plan_shots(styles, count, seed)]
 
 
-def reshoot(shot: PlannedShot, attempt: int) -> int:
-    """The seed with which a refused shot is tried again."""
-    return _reshoot(shot.as_shot(), attempt).seed
+def reshoot(shot: PlannedShot, attempt: int) -> PlannedShot:
+    """A refused shot as it is tried again: with another seed."""
+    return _planned(_reshoot(shot.as_shot(), attempt))
+
+
+def move(shot: PlannedShot, attempt: int, taken: Collection[tuple[str, str]]) -> PlannedShot:
+    """A shot that came out like another as it is tried again: in a framing and light that are not taken on its set."""
+    return _planned(_move(shot.as_shot(), attempt, taken))
 
 
 def premium_size(long_edge: int) -> Size:
@@ -269,23 +289,6 @@ def style_from(*, name: str, title: str, recipe: dict[str, object]) -> Style:
     return Style(name=name, title=title, **words)  # type: ignore[arg-type]
 
 
-def engine_name() -> str:
-    """The name of the engine that makes the pictures here; nothing is loaded, the render worker alone does that."""
-    name = _name()
-    return choose_engine(_open_weights()) if name == "auto" else name
-
-
-def device() -> DeviceState:
-    """What this process' engine runs on."""
-    name = engine_name()
-    return look_at(settings.HEADSHOTS_INSTANTID_DEVICE if name == "instantid" else "cpu")
-
-
-def draws_new_pictures() -> bool:
-    """Whether the engine here draws the person anew, so that it matters what they say about themselves."""
-    return engine_name() in DRAWING
-
-
 def prepare(
     photos: Sequence[StoredPhoto],
     size: Size,
@@ -294,8 +297,32 @@ def prepare(
 ) -> Sitter:
     """The person in these photos, best first, ready for `render`. At 4K it takes minutes."""
     sources = [_source(photo) for photo in photos]
-    reference = _embedder().embed(sources[0].pixels, sources[0].face)
-    return Sitter(subject=_engine().prepare(sources, size, on_progress), reference=reference, person=person)
+    return Sitter(_engine().prepare(sources, size, on_progress), _reference(sources), person)
+
+
+def keeps_sitters(size: Size) -> bool:
+    """Whether preparing a person for this size takes so long that workers share the result: freeze and thaw."""
+    maker = _engine()
+    return isinstance(maker, KeepsSubjects) and maker.worth_keeping(size)
+
+
+def freeze(sitter: Sitter) -> bytes:
+    """What preparing this person brought, for another worker's `thaw`. Private like their photos."""
+    maker = _engine()
+    assert isinstance(maker, KeepsSubjects)
+    return maker.freeze(sitter.subject)
+
+
+def thaw(
+    data: bytes,
+    photos: Sequence[StoredPhoto],
+    size: Size,
+    person: Person = Person(),  # noqa: B008 - frozen
+) -> Sitter:
+    """The person that another worker prepared from these photos. Raises ValueError for what another release froze."""
+    maker = _engine()
+    assert isinstance(maker, KeepsSubjects)
+    return Sitter(maker.thaw(data, size), _reference([_source(photos[0])]), person)
 
 
 def capacity(size: Size) -> int:
@@ -303,27 +330,42 @@ def capacity(size: Size) -> int:
     return _engine().capacity(size)
 
 
-def render(sitter: Sitter, shots: Sequence[PlannedShot], size: Size, on_progress: Progress) -> Iterator[Finished]:
-    """One finished picture a shot, in order, each held against the person by the likeness gate."""
-    from pipeline.finish import encode
-    from pipeline.likeness import ACCEPT_DISTANCE, judge_likeness, likeness_score
+def render(
+    sitter: Sitter, shots: Sequence[PlannedShot], size: Size, on_progress: Progress, *, versions: bool
+) -> Iterator[Finished]:
+    """One finished picture a shot, in order, each held against the person by the likeness gate.
+
+    versions: whether profile crop and web version are wanted as well. Raises SigningFailed."""
+    from pipeline.darkroom import Darkroom, develop
+    from pipeline.likeness import ACCEPT_DISTANCE, likeness_score
 
     max_distance = settings.HEADSHOTS_LIKENESS_MAX_DISTANCE or ACCEPT_DISTANCE
+    darkroom = Darkroom(_finder(), _embedder(), identity(), max_distance=max_distance, versions=versions)
     jobs = [Job(sitter.subject, replace(shot.as_shot(), person=sitter.person)) for shot in shots]
-    for picture in _engine().render(jobs, size, on_progress):
-        likeness = judge_likeness(picture.pixels, sitter.reference, _finder(), _embedder(), max_distance)
+    for developed in develop(_engine().render(jobs, size, on_progress), sitter.reference, darkroom):
+        likeness, files = developed.likeness, developed.files
         yield Finished(
-            index=picture.job.shot.index,
-            jpeg=encode(picture.pixels, picture.digital_source),
-            accepted=likeness.accepted,
+            index=developed.shot.index,
+            accepted=files is not None,
             likeness=None if likeness.distance is None else likeness_score(likeness.distance),
-            reasons=list(likeness.reasons),
+            reasons=[reason.value for reason in likeness.reasons],
+            files=files,
+            glance=developed.look.whole if developed.look else None,
         )
+
+
+def glance_at(jpeg: bytes) -> Overview:
+    """What pictures are compared by, of a finished one."""
+    return distinct.overview(intake.load_pixels(jpeg))
+
+
+def is_twin(glance: Overview, others: Iterable[Overview]) -> bool:
+    """Whether a picture looks like one of the others. Whatever tells headshots of a pack apart is asked here."""
+    return distinct.is_twin(glance, others)
 
 
 def read_marks(data: bytes) -> "Marks | None":
     """What a file says about how it was made, read in a limited process; None for what is no picture."""
-    from pipeline.errors import SigningFailed
     from pipeline.marks import read_marks_apart
 
     try:
@@ -337,66 +379,17 @@ def warm_up(queue: str) -> None:
     if queue == "default":
         _finder()
     elif queue == "render":
-        _engine(), _finder(), _embedder()
-
-
-def diagnose() -> Diagnosis:
-    """A look at engines and weights with these settings; hashes every file. Raises PipelineError over a bad one."""
-    found = examine(_open_weights(), _options(), _name())
-    return Diagnosis(found.ready, found.as_json(), found.lines())
-
-
-def refusals() -> list[str]:
-    """Why the engine that is set must not run with these settings, found without touching a weight."""
-    name, options = _name(), _options()
-    if name not in get_args(EngineName):
-        return [f"There is no engine called {name!r}; known: {', '.join(OFFERED)} (HEADSHOTS_ENGINE)."]
-    try:
-        weights = _open_weights()
-        chosen = choose_engine(weights) if name == "auto" else name
-        if chosen != "instantid":
-            return []
-        if options.fault:
-            return [options.fault]
-        wanted = [weights.catalogue.weights[each] for each in needed_weights(weights, options)]
-        return [fault for weight in wanted if (fault := weights.licences.fault(weight))]
-    except PipelineError as error:
-        return [str(error)]
-
-
-def _name() -> EngineName:
-    name: EngineName = settings.HEADSHOTS_ENGINE
-    return name
-
-
-def _options() -> InstantIDOptions:
-    return InstantIDOptions(
-        checkpoint=settings.HEADSHOTS_INSTANTID_CHECKPOINT,
-        device=settings.HEADSHOTS_INSTANTID_DEVICE,
-        tricks=tuple(settings.HEADSHOTS_INSTANTID_TRICKS),
-        steps=settings.HEADSHOTS_INSTANTID_STEPS,
-        canvas_pixels=settings.HEADSHOTS_INSTANTID_CANVAS_PIXELS,
-        max_batch=settings.HEADSHOTS_INSTANTID_MAX_BATCH,
-    )
-
-
-def _open_weights() -> Weights:
-    own = settings.HEADSHOTS_WEIGHTS_CATALOGUE
-    return Weights(
-        Path(settings.HEADSHOTS_WEIGHTS_DIR or DEFAULT_DIR),
-        CATALOGUE.with_changes(load_catalogue(own)) if own else CATALOGUE,
-        LicencePolicy(settings.HEADSHOTS_LIVE_PAYMENTS, settings.HEADSHOTS_LICENCE_STATEMENT),
-    )
+        _engine(), _finder(), _embedder(), identity()
 
 
 @cache
 def _weights() -> Weights:
-    return _open_weights()
+    return open_weights()
 
 
 @cache
 def _engine() -> Engine:
-    return create_engine(_name(), _weights(), _options(), _tell_progress)
+    return create_engine(configured_name(), _weights(), options(), _tell_progress)
 
 
 def _tell_progress(share: float) -> None:
@@ -415,6 +408,14 @@ def _embedder() -> "FaceEmbedder":
     from pipeline.faces.embed import FaceEmbedder
 
     return FaceEmbedder(_weights())
+
+
+def _planned(shot: Shot) -> PlannedShot:
+    return PlannedShot(shot.index, shot.seed, shot.style, shot.framing.value, shot.light.value)
+
+
+def _reference(sources: Sequence[SourcePhoto]) -> Embedding:
+    return _embedder().embed(sources[0].pixels, sources[0].face)
 
 
 def _source(stored: StoredPhoto) -> SourcePhoto:

@@ -1,0 +1,129 @@
+"""What the settings make of the pipeline: which engine, weights and signature, and what is wrong with them."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from django.conf import settings
+
+from pipeline.device import DeviceState, look_at
+from pipeline.doctor import examine
+from pipeline.engines import DRAWING, OFFERED, EngineName, choose_engine
+from pipeline.engines.instantid.options import InstantIDOptions, needed_weights
+from pipeline.errors import PipelineError, SigningFailed
+from pipeline.weights import CATALOGUE, DEFAULT_DIR, LicencePolicy, Weights, load_catalogue
+
+if TYPE_CHECKING:
+    from pipeline.signing import Identity
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What the pipeline's doctor says: whether the engine that is set can run, as plain values and as lines."""
+
+    ready: bool
+    report: dict[str, object]
+    lines: list[str]
+
+
+def configured_name() -> EngineName:
+    """The engine that the settings name; `auto` is a choice of its own."""
+    name: EngineName = settings.HEADSHOTS_ENGINE
+    return name
+
+
+def options() -> InstantIDOptions:
+    """How the InstantID engine is to work."""
+    return InstantIDOptions(
+        checkpoint=settings.HEADSHOTS_INSTANTID_CHECKPOINT,
+        device=settings.HEADSHOTS_INSTANTID_DEVICE,
+        tricks=tuple(settings.HEADSHOTS_INSTANTID_TRICKS),
+        steps=settings.HEADSHOTS_INSTANTID_STEPS,
+        canvas_pixels=settings.HEADSHOTS_INSTANTID_CANVAS_PIXELS,
+        max_batch=settings.HEADSHOTS_INSTANTID_MAX_BATCH,
+    )
+
+
+def open_weights() -> Weights:
+    """The folder of weights, the operator's own catalogue and licences with it."""
+    own = settings.HEADSHOTS_WEIGHTS_CATALOGUE
+    return Weights(
+        Path(settings.HEADSHOTS_WEIGHTS_DIR or DEFAULT_DIR),
+        CATALOGUE.with_changes(load_catalogue(own)) if own else CATALOGUE,
+        LicencePolicy(settings.HEADSHOTS_LIVE_PAYMENTS, settings.HEADSHOTS_LICENCE_STATEMENT),
+    )
+
+
+def load_identity() -> "Identity | None":
+    """The operator's; None when none is set. Raises OSError, SigningFailed."""
+    from pipeline import signing
+
+    key, certificates = settings.HEADSHOTS_C2PA_KEY_FILE, settings.HEADSHOTS_C2PA_CERTIFICATE_FILE
+    if key is None and certificates is None:
+        return None
+    if key is None or certificates is None:
+        raise SigningFailed("HEADSHOTS_C2PA_KEY_FILE and HEADSHOTS_C2PA_CERTIFICATE_FILE belong together.")
+    return signing.load_identity(key.read_bytes(), certificates.read_bytes())
+
+
+def engine_name() -> str:
+    """The name of the engine that makes the pictures here; nothing is loaded, the render worker alone does that."""
+    name = configured_name()
+    return choose_engine(open_weights()) if name == "auto" else name
+
+
+def device() -> DeviceState:
+    """What this process' engine runs on."""
+    return look_at(settings.HEADSHOTS_INSTANTID_DEVICE if engine_name() == "instantid" else "cpu")
+
+
+def draws_new_pictures() -> bool:
+    """Whether the engine here draws the person anew, so that it matters what they say about themselves."""
+    return engine_name() in DRAWING
+
+
+@cache
+def identity() -> "Identity":
+    """Who signs what this process makes, tried out once: the operator, or a test certificate that says it is one."""
+    from pipeline.signing import make_test_identity, try_out
+
+    try:
+        identity = load_identity() or make_test_identity("Unknown operator")
+    except OSError as error:
+        raise SigningFailed(f"The key or the certificate cannot be read: {error.strerror}") from error
+    try_out(identity)
+    return identity
+
+
+def refusals() -> list[str]:
+    """Why the engine that is set must not run with these settings, found without touching a weight."""
+    name, wished = configured_name(), options()
+    if name not in get_args(EngineName):
+        return [f"There is no engine called {name!r}; known: {', '.join(OFFERED)} (HEADSHOTS_ENGINE)."]
+    try:
+        weights = open_weights()
+        chosen = choose_engine(weights) if name == "auto" else name
+        if chosen != "instantid":
+            return []
+        if wished.fault:
+            return [wished.fault]
+        wanted = [weights.catalogue.weights[each] for each in needed_weights(weights, wished)]
+        return [fault for weight in wanted if (fault := weights.licences.fault(weight))]
+    except PipelineError as error:
+        return [str(error)]
+
+
+def signing_fault() -> str | None:
+    """What is wrong with the key and certificate that files are signed with, in one sentence."""
+    try:
+        load_identity()
+    except (OSError, SigningFailed) as error:
+        return f"The files cannot be signed with the key and certificate that are set: {error}"
+    return None
+
+
+def diagnose() -> Diagnosis:
+    """A look at engines and weights with these settings; hashes every file. Raises PipelineError over a bad one."""
+    found = examine(open_weights(), options(), configured_name())
+    return Diagnosis(found.ready, found.as_json(), found.lines())

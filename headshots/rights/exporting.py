@@ -1,0 +1,66 @@
+"""Everything about a person in one ZIP: what the tables hold, readable, and the pictures while they exist.
+
+Read and decrypted while it is sent; nothing of it is written to a disk."""
+
+import json
+from collections.abc import Iterator
+
+from asgiref.sync import sync_to_async
+from django.contrib.auth.views import redirect_to_login
+from django.core.serializers.json import DjangoJSONEncoder
+from django.http import HttpRequest, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.views.decorators.http import require_GET
+from zipstream import ZipStream
+
+from headshots.accounts.models import User
+from headshots.rights.gathering import Gathered, gather
+from headshots.shoots.streams import in_thread
+from headshots.vault import services as vault
+from headshots.vault.errors import VaultError
+
+_READ_ME = """Everything that Headshots has about you.
+
+account.json      your account, your shoots with what was found in each photo, your receipts. Any text editor opens it.
+shoots/           your photos while we still have them, and your finished headshots while we have those. Beside a photo
+                  lies what was found of the faces in it: a box and 468 points for each.
+texts/            what you agreed to, in the versions of that day.
+
+Face embeddings are not here because they are not anywhere: they exist in memory while your pictures are made.
+What was deleted before you asked is not here either; account.json has the receipts.
+"""
+
+
+@require_GET
+async def export(request: HttpRequest) -> HttpResponseBase:
+    """The ZIP, for whoever is signed in."""
+    gathered = await sync_to_async(_gather)(request)
+    if gathered is None:
+        return redirect_to_login(request.get_full_path())
+    response = StreamingHttpResponse(in_thread(_chunks(gathered)), content_type="application/zip")
+    response["Content-Disposition"] = 'attachment; filename="my-headshots-data.zip"'
+    response["Cache-Control"] = "no-store, private"
+    response["X-Accel-Buffering"] = "no"
+    return response
+
+
+def _gather(request: HttpRequest) -> Gathered | None:
+    return gather(request.user) if isinstance(request.user, User) else None
+
+
+def _chunks(gathered: Gathered) -> Iterator[bytes]:
+    archive = ZipStream()
+    archive.add(_READ_ME, "README.txt")
+    for name, text in gathered.texts.items():
+        archive.add(text, name)
+    missing = []
+    for picture in gathered.pictures:
+        try:
+            # The key and the first megabyte are looked at here, before the ZIP says that there is such a file.
+            archive.add(vault.stream_blob(picture.blob), picture.name)
+        except VaultError:
+            missing.append(picture.name)
+        yield from archive.all_files()
+    account = {**gathered.account, "deleted_while_this_was_written": missing}
+    archive.add(json.dumps(account, indent=2, ensure_ascii=False, cls=DjangoJSONEncoder), "account.json")
+    yield from archive.finalize()

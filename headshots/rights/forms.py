@@ -1,0 +1,22 @@
+from uuid import uuid4
+
+from django import forms
+
+from headshots.accounts.models import User
+
+
+class DeleteAccountForm(forms.Form):
+    """The password once more, and the id that the receipt will have: sent twice, it is one deletion."""
+
+    password = forms.CharField(widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}))
+    receipt = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)
+
+    def __init__(self, data: object, owner: User) -> None:
+        super().__init__(data)  # type: ignore[arg-type]
+        self.owner = owner
+
+    def clean_password(self) -> str:
+        password: str = self.cleaned_data["password"]
+        if not self.owner.check_password(password):
+            raise forms.ValidationError("That is not the password of this account. Nothing was deleted.", code="wrong")
+        return password

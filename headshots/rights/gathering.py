@@ -1,0 +1,167 @@
+"""What there is about a person, out of every table that knows them, in words that they can read."""
+
+import json
+from dataclasses import dataclass, field
+
+from allauth.account.models import EmailAddress
+from django.utils import timezone
+
+from headshots import engine
+from headshots.accounts.models import Session, User
+from headshots.retention.models import Receipt
+from headshots.shoots.consent import in_version
+from headshots.shoots.models import Consent, Event, Headshot, Pack, Photo, Shoot
+from headshots.shoots.person import NOTHING_SAID, read_person
+from headshots.shoots.views import file_name
+from headshots.vault import services as vault
+from headshots.vault.errors import VaultError
+from headshots.vault.models import Blob
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An encrypted picture, and what it is called in the ZIP."""
+
+    name: str
+    blob: Blob
+
+
+@dataclass
+class Gathered:
+    """`account` becomes account.json; `texts` are files by their names; `pictures` are read when their turn comes."""
+
+    account: dict[str, object] = field(repr=False)
+    texts: dict[str, str] = field(default_factory=dict, repr=False)
+    pictures: list[Picture] = field(default_factory=list)
+
+
+def gather(owner: User) -> Gathered:
+    """All of it. What is deleted at this moment is left out."""
+    gathered = Gathered(
+        account={
+            "written_at": timezone.now(),
+            "account": _account(owner),
+            "sign_ins": [{"ends_at": row.expire_date} for row in Session.objects.filter(account_id=owner.pk)],
+        }
+    )
+    shoots = Shoot.objects.filter(owner=owner).select_related("consent", "person_blob").order_by("created_at")
+    gathered.account["shoots"] = [_shoot(shoot, gathered) for shoot in shoots]
+    gathered.account["receipts"] = [_receipt(row) for row in owner.receipts.prefetch_related("destructions")]
+    return gathered
+
+
+def _account(owner: User) -> dict[str, object]:
+    addresses = EmailAddress.objects.filter(user=owner)
+    return {
+        "address": owner.email,
+        "addresses": [{"address": row.email, "confirmed": row.verified, "in_use": row.primary} for row in addresses],
+        "password": "stored scrambled; nobody can read it" if owner.has_usable_password() else "none",
+        "joined_at": owner.date_joined,
+        "last_signed_in_at": owner.last_login,
+    }
+
+
+def _shoot(shoot: Shoot, gathered: Gathered) -> dict[str, object]:
+    folder = f"shoots/{shoot.created_at:%Y-%m-%d}-{str(shoot.pk)[:8]}"
+    return {
+        "id": shoot.pk,
+        "folder": folder,
+        "began_at": shoot.created_at,
+        "state": shoot.state,
+        "photos_deleted_by": shoot.delete_after,
+        "photos_deleted_at": shoot.purged_at,
+        "consent": _consent(shoot.consent, gathered),
+        "what_you_told_us": _person(shoot),
+        "photos": [_photo(photo, folder, gathered) for photo in shoot.photos.select_related("blob", "faces_blob")],
+        "packs": [_pack(pack, number, folder, gathered) for number, pack in enumerate(shoot.packs.all(), 1)],
+        "history": [_event(event) for event in Event.objects.filter(shoot_id=shoot.pk)],
+    }
+
+
+def _consent(given: Consent, gathered: Gathered) -> dict[str, object]:
+    versions = {"consent": given.consent_version, "is_me": given.is_me_version}
+    for name, version in versions.items():
+        if text := in_version(name, version):
+            gathered.texts[f"texts/{name}.{version}.txt"] = text.text + "\n"
+    return {**versions, "given_at": given.given_at, "withdrawn_at": given.withdrawn_at}
+
+
+def _person(shoot: Shoot) -> dict[str, object] | None:
+    try:
+        said = read_person(shoot=shoot)
+    except VaultError:
+        return None
+    return None if said == NOTHING_SAID else {name: str(value) for name, value in vars(said).items()}
+
+
+def _photo(photo: Photo, folder: str, gathered: Gathered) -> dict[str, object]:
+    name = f"{folder}/photo-{photo.position + 1}"
+    gathered.pictures.append(Picture(f"{name}.jpg", photo.blob))
+    faces = _faces(photo)
+    if faces is not None:
+        gathered.texts[f"{name}-faces.json"] = json.dumps(faces)
+    return {
+        "file": f"{name}.jpg",
+        "faces_found": f"{name}-faces.json" if faces is not None else None,
+        "verdict": photo.state,
+        "reasons": photo.reasons,
+        "your_face": photo.chosen_face,
+        "measurements_of_each_face": photo.measurements,
+    }
+
+
+def _faces(photo: Photo) -> list[dict[str, object]] | None:
+    try:
+        return engine.describe_faces(vault.read_blob(photo.faces_blob)) if photo.faces_blob else None
+    except VaultError:
+        return None
+
+
+def _pack(pack: Pack, number: int, folder: str, gathered: Gathered) -> dict[str, object]:
+    return {
+        "id": pack.pk,
+        "kind": pack.kind,
+        "state": pack.state,
+        "reason": pack.reason,
+        "engine": pack.engine,
+        "ordered_at": pack.created_at,
+        "delivered_at": pack.delivered_at,
+        "deleted_by": pack.expires_at,
+        "headshots": [
+            _headshot(row, f"{folder}/pack-{number}", gathered)
+            for row in pack.headshots.select_related("style", "blob")
+        ],
+    }
+
+
+def _headshot(row: Headshot, folder: str, gathered: Gathered) -> dict[str, object]:
+    name = f"{folder}/{file_name(row)}" if row.blob else None
+    if row.blob and name:
+        gathered.pictures.append(Picture(name, row.blob))
+    return {
+        "file": name,
+        "look": row.style.title,
+        "state": row.state,
+        "likeness_distance": row.likeness,
+        "reasons": row.reasons,
+        "done_at": row.done_at,
+    }
+
+
+def _event(event: Event) -> dict[str, object]:
+    return {"at": event.at, "what": event.name, "by": event.actor, "codes": event.codes, "numbers": event.numbers}
+
+
+def _receipt(receipt: Receipt) -> dict[str, object]:
+    return {
+        "number": receipt.reference,
+        "what": receipt.title,
+        "shoot": receipt.shoot_id,
+        "at": receipt.begun_at,
+        "asked_for_by": receipt.asked_by,
+        "backups_hold_noise_until": receipt.backups_until,
+        "deleted": [
+            {"ring": proof.ring, "key_destroyed_at": proof.key_died_at, "gone_at": proof.done_at, **proof.counts}
+            for proof in receipt.destructions.all()
+        ],
+    }

@@ -1,0 +1,80 @@
+"""From the engine's pictures to judged, finished files, while the engine makes the next picture."""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from pipeline.distinct import Look, look_at
+from pipeline.faces.embed import FaceEmbedder
+from pipeline.faces.find import FaceFinder
+from pipeline.finish import FileFormat, FinishedFiles, finish, finish_small, shrink_for_web
+from pipeline.likeness import ACCEPT_DISTANCE, Likeness, judge_likeness
+from pipeline.signing import Identity
+from pipeline.types import DigitalSource, Embedding, Picture, Shot
+
+
+def _spare_threads() -> int:
+    """Half of the cores, the engine has work for the others; four pictures of 4K at once are enough memory."""
+    return max(1, min(4, (os.cpu_count() or 2) // 2))
+
+
+@dataclass(frozen=True, eq=False)
+class Darkroom:
+    """What pictures are judged and finished with. versions: whether to make profile crop and web version, too.
+
+    threads: how many pictures are finished at once; so many and one more wait in memory."""
+
+    finder: FaceFinder
+    embedder: FaceEmbedder
+    identity: Identity
+    max_distance: float = ACCEPT_DISTANCE
+    file_format: FileFormat = "jpeg"
+    versions: bool = True
+    threads: int = field(default_factory=_spare_threads)
+    # Neither finder nor embedder may be used by two threads at once.
+    turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Developed:
+    """One picture judged, and finished when it was accepted. look: what others are compared with; None without a face.
+
+    files: None for a picture that the gate refused; no picture leaves by another way."""
+
+    shot: Shot
+    digital_source: DigitalSource
+    likeness: Likeness
+    look: Look | None
+    files: FinishedFiles | None = field(repr=False)
+
+
+def develop(pictures: Iterable[Picture], reference: Embedding, darkroom: Darkroom) -> Iterator[Developed]:
+    """One result a picture, in order. Raises SigningFailed, and whatever asking for the next picture raises.
+
+    The next picture is asked for while the last ones are finished in threads of their own."""
+    with ThreadPoolExecutor(darkroom.threads) as pool:
+        waiting: deque[Future[Developed]] = deque()
+        for picture in pictures:
+            waiting.append(pool.submit(develop_one, picture, reference, darkroom))
+            while waiting and (waiting[0].done() or len(waiting) > darkroom.threads):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def develop_one(picture: Picture, reference: Embedding, darkroom: Darkroom) -> Developed:
+    """The picture held against the person and made into files. Raises SigningFailed."""
+    pixels, source, form = picture.pixels, picture.digital_source, darkroom.file_format
+    seen = shrink_for_web(pixels)
+    with darkroom.turn:
+        likeness = judge_likeness(seen, reference, darkroom.finder, darkroom.embedder, darkroom.max_distance)
+    face = likeness.face.box if likeness.face else None
+    look, files = None if face is None else look_at(seen, face), None
+    if likeness.accepted and darkroom.versions:
+        files = finish(pixels, face and face.scaled(pixels.shape[0] / seen.shape[0]), source, darkroom.identity, form)
+    elif likeness.accepted:
+        files = finish_small(pixels, source, darkroom.identity, form)
+    return Developed(picture.job.shot, source, likeness, look, files)
