@@ -37,7 +37,7 @@ class Reason(StrEnum):
     NOT_ALIKE = "not_alike"
     SKIN_TONE = "skin_tone"
     OVERSATURATED = "oversaturated"
-    NEAR_DUPLICATE = "near_duplicate"
+    TOO_ALIKE = "too_alike"
 
 
 class PipelineError(Exception):

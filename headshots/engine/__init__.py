@@ -65,6 +65,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PREVIEW",
+    "TIPS",
     "AgeBand",
     "Cancelled",
     "CheckedPhoto",
@@ -121,6 +122,9 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
+
+# Every code that `advise` may give.
+TIPS = tuple(tip.value for tip in coach.Tip)
 
 # A decoder may take 1.5 GB: the third upload at the same moment waits its turn.
 _decoding = threading.BoundedSemaphore(2)
