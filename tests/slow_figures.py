@@ -78,7 +78,12 @@ def slow_figures(first: date, last: date) -> Counter[str]:
         if pack and inside(ended.get(str(pack["id"]))):
             counts[f"pictures|{pack['engine']}|{row['lease_holder']}"] += 1
             counts[f"likeness|{round(100 * row['likeness']) // 5 * 5}"] += 1
-    return +counts
+    for entry in read("select * from payments_ledgerentry"):
+        if inside(entry["at"]):
+            key = f"{entry['mode']}|{entry['currency']}|{entry['kind']}"
+            counts[f"movements|{key}"] += 1
+            counts[f"money|{key}"] += entry["amount"]
+    return counts
 
 
 def median_and_95(counts: Counter[str], kind: str) -> tuple[int | None, int | None]:

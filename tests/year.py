@@ -15,6 +15,7 @@ from django.db import models, transaction
 
 from headshots.dashboard.models import Visit
 from headshots.engine import Reason
+from headshots.payments.models import LedgerEntry
 from headshots.shoots.models import Consent, Event, Headshot, Pack, Photo, Shoot, Style
 from headshots.shoots.styles import seed_styles
 from headshots.vault.models import Blob
@@ -39,11 +40,12 @@ class Rows:
     packs: list[Pack] = field(default_factory=list)
     headshots: list[Headshot] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    ledger: list[LedgerEntry] = field(default_factory=list)
 
     def store(self) -> None:
         kinds: tuple[tuple[type[models.Model], list[models.Model]], ...] = (
             (Shoot, self.shoots), (Consent, self.consents), (Blob, self.blobs), (Photo, self.photos),
-            (Pack, self.packs), (Headshot, self.headshots), (Event, self.events),
+            (Pack, self.packs), (Headshot, self.headshots), (Event, self.events), (LedgerEntry, self.ledger),
         )  # fmt: skip
         with transaction.atomic():
             for model, rows in kinds:
@@ -103,9 +105,24 @@ class Year:
         if preview.state in (Pack.State.DELIVERED, Pack.State.FORGOTTEN) and chance.random() < PREMIUM_SHARE:
             ordered = opened + timedelta(seconds=chance.uniform(120, 70_000))
             if ordered < self.until:
-                self._pack(rows, shoot, Pack.Kind.PREMIUM, ordered)
+                self._pay(rows, self._pack(rows, shoot, Pack.Kind.PREMIUM, ordered))
         if chance.random() < 0.002:
             self._pack(rows, shoot, Pack.Kind.TRIAL, opened + timedelta(minutes=1))
+
+    def _pay(self, rows: Rows, pack: Pack) -> None:
+        """The ledger of a premium pack: what came, and sometimes what went back. A few are paid in euros."""
+        currency = self.chance.choices(("usd", "eur"), (9, 1))[0]
+        kinds = [("charge", pack.queued_at, 1900)]
+        if self.chance.random() < 0.04:
+            kinds.append(("refund", pack.queued_at + timedelta(hours=self.chance.randrange(1, 90)), -1900))
+        for kind, at, amount in kinds:
+            if at is not None and at <= self.until:
+                rows.ledger.append(
+                    LedgerEntry(
+                        at=at, kind=kind, amount=amount, currency=currency, mode="live", payment_id=pack.pk,
+                        stripe_id=str(pack.pk),
+                    )
+                )  # fmt: skip
 
     def _photo(self, rows: Rows, shoot: Shoot, position: int) -> bool:
         """Whether it will do."""

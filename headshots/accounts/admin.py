@@ -1,9 +1,9 @@
 from allauth.account.models import EmailAddress
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
-from django.http import HttpRequest
 
 from headshots.accounts.models import User
+from headshots.accounts.read_only import ReadOnlyAdmin
 
 admin.site.unregister(EmailAddress)
 
@@ -26,18 +26,9 @@ class AccountAdmin(UserAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(EmailAddress)
-class EmailAddressAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class EmailAddressAdmin(ReadOnlyAdmin):
     """Which addresses are confirmed. Read only: the admin's log would copy the address and outlive it."""
 
     list_display = ("email", "user", "verified", "primary")
     list_filter = ("verified", "primary")
     search_fields = ("email",)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False

@@ -16,6 +16,9 @@ _PAGES = {
     "pack": "admin:shoots_pack_change",
     "shoot": "admin:shoots_shoot_change",
     "account": "admin:accounts_user_change",
+    "payment": "admin:payments_payment_change",
+    "credit": "admin:payments_credit_change",
+    "receipt": "admin:retention_receipt_change",
 }
 
 

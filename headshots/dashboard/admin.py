@@ -2,8 +2,8 @@
 
 from allauth.mfa.models import Authenticator
 from django.contrib import admin
-from django.http import HttpRequest
 
+from headshots.accounts.read_only import ReadOnlyAdmin
 from headshots.dashboard.models import Deed
 
 # Its rows hold the secrets of second factors.
@@ -11,19 +11,10 @@ admin.site.unregister(Authenticator)
 
 
 @admin.register(Deed)
-class DeedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class DeedAdmin(ReadOnlyAdmin):
     """Who did what, when and why."""
 
     list_display = ["at", "who", "action", "subject", "subject_id", "reason"]
     list_filter = ["action", "at"]
     search_fields = ["subject_id", "shoot_id"]
     date_hierarchy = "at"
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False

@@ -11,7 +11,8 @@ import pygal
 
 from headshots.dashboard.counting import Counts, split
 from headshots.dashboard.figures import Figures
-from headshots.dashboard.tables import KINDS, likeness, refusals
+from headshots.dashboard.money import REFUNDS, REVENUE
+from headshots.dashboard.tables import KINDS, Numbers, likeness, refusals
 
 WIDTH, HEIGHT = 560, 250
 _FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, sans-serif'
@@ -46,12 +47,13 @@ class Chart:
     lying: bool = False
 
 
-def chart_of(code: str, figures: Figures) -> Chart:
+def chart_of(code: str, numbers: Numbers) -> Chart:
     """The chart of this name. Raises KeyError."""
-    return CHARTS[code](figures)
+    return CHARTS[code](numbers)
 
 
-def _people(figures: Figures) -> Chart:
+def _people(numbers: Numbers) -> Chart:
+    figures = numbers.figures
     keys = {
         "Uploads": "uploads",
         "Free packs delivered": "delivered|preview",
@@ -60,7 +62,8 @@ def _people(figures: Figures) -> Chart:
     return _by_day("Uploads and packs", figures, {name: figures.series(key) for name, key in keys.items()})
 
 
-def _pictures(figures: Figures) -> Chart:
+def _pictures(numbers: Numbers) -> Chart:
+    figures = numbers.figures
     engines = sorted({who.split("|")[0] for who in split(figures.total, "pictures")})
     series = {engine: [_of_engine(figures.by_day[day], engine) for day in figures.days] for engine in engines}
     return _by_day("Pictures by engine", figures, series, stacked=True)
@@ -70,29 +73,47 @@ def _of_engine(counts: Counts, engine: str) -> int:
     return sum(split(counts, f"pictures|{engine}").values())
 
 
-def _failures(figures: Figures) -> Chart:
+def _failures(numbers: Numbers) -> Chart:
+    figures = numbers.figures
     series = {f"Failed, {kind}": figures.series(f"failed|{kind}") for kind in KINDS}
     return _by_day("Failed packs", figures, series, stacked=True)
 
 
-def _likeness(figures: Figures) -> Chart:
-    rows = likeness(figures).rows
+def _likeness(numbers: Numbers) -> Chart:
+    rows = likeness(numbers.figures).rows
     return Chart("Likeness", [str(row[0]) for row in rows], {"Pictures": [_number(row[1]) for row in rows]})
 
 
-def _refusals(figures: Figures) -> Chart:
-    rows = list(refusals(figures).rows)[1:9][::-1]
+def _refusals(numbers: Numbers) -> Chart:
+    rows = list(refusals(numbers.figures).rows)[1:9][::-1]
     labels = [str(row[0]).replace("_", " ") for row in rows]
     return Chart("Refused photos", labels, {"Photos": [_number(row[1]) for row in rows]}, lying=True)
 
 
-CHARTS: dict[str, Callable[[Figures], Chart]] = {
+def _money(numbers: Numbers) -> Chart:
+    if not numbers.money:
+        return _by_day("Revenue and refunds", numbers.figures, {})
+    first = numbers.money[0]
+    series = {"Revenue": first.series(*REVENUE), "Refunds": [-amount for amount in first.series(*REFUNDS)]}
+    return _by_day(f"Revenue and refunds ({first.mode}, {first.currency.upper()})", numbers.figures, series)
+
+
+CHARTS: dict[str, Callable[[Numbers], Chart]] = {
     "people": _people,
+    "money": _money,
     "pictures": _pictures,
     "failures": _failures,
     "likeness": _likeness,
     "refusals": _refusals,
 }
+
+
+# Charts that only some may see.
+PERMISSIONS = {"money": "dashboard.view_money"}
+
+
+def permission_of(code: str) -> str:
+    return PERMISSIONS.get(code, "dashboard.view_figures")
 
 
 def _number(cell: object) -> float:

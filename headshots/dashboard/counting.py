@@ -1,4 +1,6 @@
-"""From events to numbers. Pure: the same function counts a day that is over and the one that is running.
+"""From events, and the ledger's entries, to numbers.
+
+Pure: the same functions count a day that is over and the one that is running.
 
 A number's key is its name and what it is split by, joined by bars: `delivered|premium`, `pictures|studio|render@a`.
 Keys add up over days. Seconds of a delivery are kept as a histogram (`delivery|premium|203`), so that medians of any
@@ -6,14 +8,14 @@ range are exact.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 Codes = Mapping[str, str | list[str]]
 Numbers = Mapping[str, float]
 Counts = Counter[str]
 
 # One more whenever what is counted changes: days that were counted by other rules are counted again.
-RULES = 1
+RULES = 2
 # Pack events that are counted by kind under the name of the state.
 _PACK_STATES = frozenset({"delivered", "failed", "cancelled", "revoked"})
 # Events that nothing is counted from are not even read.
@@ -69,6 +71,13 @@ def _count_shooting(counts: Counts, codes: Codes, numbers: Numbers) -> None:
         group, underscore, rest = key.partition("_")
         if underscore and group in {"reshot", "likeness"}:
             counts[f"{group}|{rest}"] += int(number)
+
+
+def count_movement(counts: Counts, where: Sequence[str], amount: int) -> None:
+    """Add one entry of the ledger. where: mode, currency and kind; amount: in the smallest unit, with its sign."""
+    key = "|".join(where)
+    counts[f"movements|{key}"] += 1
+    counts[f"money|{key}"] += amount
 
 
 def split(counts: Counts, name: str) -> dict[str, int]:

@@ -12,9 +12,13 @@ from uuid import UUID, uuid4
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 
 from headshots.accounts.models import User
 from headshots.dashboard.models import Deed
+
+Answers = dict[str, Any]
+"""What was answered, by field."""
 
 
 class NotPossible(Exception):
@@ -59,17 +63,18 @@ class Action:
     load: Callable[[str], Any]
     state_of: Callable[[Any], str]
     why_not: Callable[[Any], str]
-    do: Callable[[Any, dict[str, Any]], str]
+    do: Callable[[Any, Answers], str]
     form: type[ReasonForm] = ReasonForm
     danger: bool = False
+    initial: Callable[[Any], dict[str, Any]] = lambda thing: {}
     shoot_of: Callable[[Any], UUID | None] = lambda thing: None
 
 
 def fresh_form(action: Action, thing: object) -> ReasonForm:
-    return action.form(initial={"seen": action.state_of(thing), "submission": uuid4()})
+    return action.form(initial={"seen": action.state_of(thing), "submission": uuid4()} | action.initial(thing))
 
 
-def perform(*, action: Action, thing_id: str, answers: dict[str, Any], staff: User) -> str:
+def perform(*, action: Action, thing_id: str, answers: Answers, staff: User) -> str:
     """What was done, in words. The same submission twice is done once.
 
     Raises NotPossible, Changed, and what `action.load` raises for a thing that is not there."""
@@ -84,6 +89,7 @@ def perform(*, action: Action, thing_id: str, answers: dict[str, Any], staff: Us
                 subject=action.subject,
                 subject_id=thing_id,
                 reason=answers["reason"],
+                details=_details(answers),
                 submission=answers["submission"],
             )
             thing = action.load(thing_id)
@@ -98,3 +104,12 @@ def perform(*, action: Action, thing_id: str, answers: dict[str, Any], staff: Us
         if Deed.objects.filter(submission=answers["submission"]).exists():
             return "That was done already."
         raise
+
+
+def _details(answers: Answers) -> dict[str, object]:
+    """What was chosen besides, as the audit log keeps it."""
+    chosen = {name: answer for name, answer in answers.items() if name not in ReasonForm.base_fields}
+    return {
+        name: [str(each.pk) for each in answer] if isinstance(answer, QuerySet) else str(answer)
+        for name, answer in chosen.items()
+    }

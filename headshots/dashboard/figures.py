@@ -1,4 +1,4 @@
-"""The operator's figures of a range of days, in two queries however long the range is."""
+"""The operator's figures of a range of days, in three queries however long the range is."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -10,8 +10,19 @@ from django.db import transaction
 from django.db.models import Min
 from django.utils import timezone
 
-from headshots.dashboard.counting import COUNTED, RULES, Codes, Counts, Numbers, count_events, percentile, split
+from headshots.dashboard.counting import (
+    COUNTED,
+    RULES,
+    Codes,
+    Counts,
+    Numbers,
+    count_events,
+    count_movement,
+    percentile,
+    split,
+)
 from headshots.dashboard.models import DayFigures
+from headshots.payments.models import LedgerEntry
 from headshots.shoots.models import Event
 
 # A transaction that began before midnight may still write an event of the day before.
@@ -38,6 +49,15 @@ class Range:
     @property
     def days(self) -> int:
         return (self.last - self.first).days + 1
+
+    @property
+    def begin(self) -> datetime:
+        return datetime.combine(self.first, time(), UTC)
+
+    @property
+    def end(self) -> datetime:
+        """The first moment after it."""
+        return datetime.combine(self.last + timedelta(days=1), time(), UTC)
 
     def __iter__(self) -> Iterator[date]:
         return (self.first + timedelta(days=number) for number in range(self.days))
@@ -68,7 +88,7 @@ class Figures:
 
 
 def figures_of(days: Range) -> Figures:
-    """Days that are over come out of their rows, the others out of their events."""
+    """Days that are over come out of their rows, the others out of events and ledger."""
     closed = DayFigures.objects.filter(rules=RULES, day__range=(days.first, days.last))
     by_day: dict[date, Counts] = {row.day: Counter(row.counts) for row in closed}
     running = [day for day in days if day not in by_day]
@@ -97,14 +117,16 @@ def close_days() -> int:
 
 def _count_days(days: list[date]) -> dict[date, Counts]:
     events: dict[date, list[tuple[str, Codes, Numbers]]] = {day: [] for day in days}
-    rows = Event.objects.filter(name__in=COUNTED, at__gte=_midnight(days[0]), at__lt=_midnight(days[-1], after=True))
+    span = Range(days[0], days[-1])
+    rows = Event.objects.filter(name__in=COUNTED, at__gte=span.begin, at__lt=span.end)
     for name, at, codes, numbers in rows.order_by().values_list("name", "at", "codes", "numbers").iterator():
         of_day = events.get(at.astimezone(UTC).date())
         if of_day is not None:
             of_day.append((name, codes, numbers))
-    return {day: count_events(rows) for day, rows in events.items()}
-
-
-def _midnight(day: date, *, after: bool = False) -> datetime:
-    """When this day begins, or ends."""
-    return datetime.combine(day + timedelta(days=after), time(), UTC)
+    counted = {day: count_events(rows) for day, rows in events.items()}
+    entries = LedgerEntry.objects.filter(at__gte=span.begin, at__lt=span.end).order_by()
+    for at, *where, amount in entries.values_list("at", "mode", "currency", "kind", "amount").iterator():
+        counts = counted.get(at.astimezone(UTC).date())
+        if counts is not None:
+            count_movement(counts, where, amount)
+    return counted

@@ -74,6 +74,8 @@ class Deed(models.Model):
     subject_id = models.CharField(max_length=64, blank=True)
     shoot_id = models.UUIDField(null=True, blank=True, db_index=True)
     reason = models.CharField(max_length=200)
+    # How much, how many, which: what was chosen besides.
+    details = models.JSONField(default=dict, blank=True)
     # Which showing of the question this came from: sent twice, it is done once.
     submission = models.UUIDField(unique=True, default=uuid4, editable=False)
 
@@ -85,8 +87,6 @@ class Deed(models.Model):
             ("view_money", "May see revenue and refunds"),
             ("view_timeline", "May see what happened to a shoot"),
             ("run_packs", "May retry and cancel packs"),
-            ("grant", "May give packs and credits away"),
-            ("refund", "May refund payments"),
             ("block_account", "May block accounts"),
             ("purge_now", "May have photos destroyed at once"),
             ("resend_mail", "May send mails again"),

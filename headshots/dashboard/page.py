@@ -12,9 +12,10 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from headshots.dashboard import charts, now, workers
-from headshots.dashboard.figures import LONGEST_DAYS, Figures, Range, figures_of
+from headshots.dashboard.charts import CHARTS
+from headshots.dashboard.figures import LONGEST_DAYS, Figures, Range
 from headshots.dashboard.lamps import lamps as all_lamps
-from headshots.dashboard.tables import tables_of
+from headshots.dashboard.tables import Numbers, numbers_of, tables_of
 from headshots.shoots.models import Pause
 
 USUAL_DAYS = (1, 7, 30)
@@ -47,23 +48,24 @@ class RangeForm(forms.Form):
 def dashboard(request: HttpRequest, site_context: dict[str, object]) -> TemplateResponse:
     """Everything at a glance."""
     form = RangeForm(request.GET)
-    figures = figures_of(form.chosen() or Range.until_today(DEFAULT_DAYS))
-    query = _query(figures.days)
+    days = form.chosen() or Range.until_today(DEFAULT_DAYS)
     context = site_context | {
         "title": "Dashboard",
         "form": form,
         "usual_days": USUAL_DAYS,
-        "days": figures.days,
-        "is_until_today": figures.days == Range.until_today(figures.days.days),
+        "days": days,
+        "is_until_today": days == Range.until_today(days.days),
         "lamps": all_lamps(),
         "parts": list(Pause.What),
         "may_see_figures": _may_see_figures(request),
     }
     if _may_see_figures(request):
+        numbers, query = numbers_of(days), f"first={days.first}&last={days.last}"
+        may = request.user.has_perm
         context |= {
-            "tiles": _tiles(figures),
-            "tables": [table for table in tables_of(figures) if request.user.has_perm(table.permission)],
-            "charts": [_chart_context(code, figures, query) for code in charts.CHARTS],
+            "tiles": _tiles(numbers.figures),
+            "tables": [table for table in tables_of(numbers) if may(table.permission)],
+            "charts": [_chart_context(code, numbers, query) for code in CHARTS if may(charts.permission_of(code))],
             "query": query,
             "workers": [(worker, workers.is_silent(worker)) for worker in workers.known_workers()],
             "last_failures": now.last_failures(_FAILURES_SHOWN),
@@ -80,24 +82,24 @@ def lamps(request: HttpRequest) -> HttpResponse:
 @require_safe
 def chart(request: HttpRequest, code: str) -> HttpResponse:
     """One chart as an SVG file; ?theme=dark for dark pages."""
-    figures = _figures(request)
     theme = charts.THEMES.get(request.GET.get("theme", "light"))
-    if theme is None or code not in charts.CHARTS:
+    if theme is None or code not in CHARTS:
         raise Http404
-    return HttpResponse(charts.draw(charts.chart_of(code, figures), theme), content_type="image/svg+xml")
+    days = _days(request, charts.permission_of(code))
+    return HttpResponse(charts.draw(charts.chart_of(code, numbers_of(days)), theme), content_type="image/svg+xml")
 
 
 @require_safe
 def csv(request: HttpRequest, code: str) -> HttpResponse:
     """One table as a file."""
-    figures = _figures(request)
-    table = next((each for each in tables_of(figures) if each.code == code), None)
+    days = _days(request, "dashboard.view_figures")
+    table = next((each for each in tables_of(numbers_of(days)) if each.code == code), None)
     if table is None:
         raise Http404
     if not request.user.has_perm(table.permission):
         raise PermissionDenied
     response = HttpResponse(content_type="text/csv; charset=utf-8")
-    name = f"headshots-{code}-{figures.days.first}-{figures.days.last}.csv"
+    name = f"headshots-{code}-{days.first}-{days.last}.csv"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     writer = csv_files.writer(response)
     writer.writerow(table.columns)
@@ -105,27 +107,23 @@ def csv(request: HttpRequest, code: str) -> HttpResponse:
     return response
 
 
-def _figures(request: HttpRequest) -> Figures:
-    """Of the range in the address. 403 without the permission, 404 for a range that cannot be."""
-    if not _may_see_figures(request):
+def _days(request: HttpRequest, permission: str) -> Range:
+    """The range in the address. 403 without the permission, 404 for a range that cannot be."""
+    if not request.user.has_perm(permission):
         raise PermissionDenied
     chosen = RangeForm(request.GET).chosen()
     if chosen is None:
         raise Http404
-    return figures_of(chosen)
+    return chosen
 
 
 def _may_see_figures(request: HttpRequest) -> bool:
     return bool(request.user.has_perm("dashboard.view_figures"))
 
 
-def _query(days: Range) -> str:
-    return f"first={days.first}&last={days.last}"
-
-
-def _chart_context(code: str, figures: Figures, query: str) -> dict[str, str]:
+def _chart_context(code: str, numbers: Numbers, query: str) -> dict[str, str]:
     address = f"{reverse('admin:chart', args=[code])}?{query}"
-    return {"code": code, "title": charts.chart_of(code, figures).title, "url": address}
+    return {"code": code, "title": charts.chart_of(code, numbers).title, "url": address}
 
 
 def _tiles(figures: Figures) -> list[tuple[str, object, str]]:

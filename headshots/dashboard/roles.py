@@ -15,18 +15,29 @@ _MAY = {
         "view_figures",
         "view_timeline",
         "run_packs",
-        "grant",
         "block_account",
         "purge_now",
         "resend_mail",
     ),
-    FINANCE: ("view_figures", "view_money", "refund"),
+    FINANCE: ("view_figures", "view_money"),
 }
 # Rows that they may look at.
 _SEES = {
-    SUPPORT: ("shoots.shoot", "shoots.pack", "shoots.headshot", "shoots.photo", "shoots.event", "accounts.user"),
-    FINANCE: (),
+    SUPPORT: (
+        "shoots.shoot",
+        "shoots.pack",
+        "shoots.headshot",
+        "shoots.photo",
+        "shoots.event",
+        "accounts.user",
+        "payments.payment",
+        "payments.credit",
+        "retention.receipt",
+    ),
+    FINANCE: ("payments.payment", "payments.credit", "payments.refund", "payments.ledgerentry"),
 }
+# Rows that they may make, by the action for it.
+_ADDS = {SUPPORT: ("payments.credit",), FINANCE: ("payments.refund",)}
 
 
 def ensure_roles(**_signal: object) -> None:
@@ -43,7 +54,8 @@ def _permissions(role: str) -> QuerySet[Permission]:
     if role == OWNER:
         return Permission.objects.all()
     wanted = Q(content_type__app_label="dashboard", codename__in=_MAY[role])
-    for model in _SEES[role]:
-        label, name = model.split(".")
-        wanted |= Q(content_type__app_label=label, codename=f"view_{name}")
+    for verb, models in (("view", _SEES[role]), ("add", _ADDS[role])):
+        for model in models:
+            label, name = model.split(".")
+            wanted |= Q(content_type__app_label=label, codename=f"{verb}_{name}")
     return Permission.objects.filter(wanted)

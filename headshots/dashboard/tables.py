@@ -1,12 +1,13 @@
 """The figures as tables: the page, the CSV and the report all show these."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
 from headshots.dashboard import now
 from headshots.dashboard.counting import split
-from headshots.dashboard.figures import Figures
+from headshots.dashboard.figures import Figures, Range, figures_of
+from headshots.dashboard.money import DISPUTES, EVERYTHING, REFUNDS, REVENUE, Purse, purses
 from headshots.dashboard.visits import visits_by_day
 
 Cell = str | int | float | None
@@ -26,11 +27,30 @@ class Table:
     permission: str = field(default="dashboard.view_figures", compare=False)
 
 
-def tables_of(figures: Figures) -> list[Table]:
+@dataclass(frozen=True)
+class Numbers:
+    """Everything that was counted in a range of days. `visits`: day -> (views, visits)."""
+
+    figures: Figures
+    visits: Mapping[date, tuple[int, int]]
+
+    @property
+    def money(self) -> list[Purse]:
+        """Real money first."""
+        return purses(self.figures)
+
+
+def numbers_of(days: Range) -> Numbers:
+    """In four queries, however long the range is."""
+    return Numbers(figures_of(days), visits_by_day(days))
+
+
+def tables_of(numbers: Numbers) -> list[Table]:
     """All of them, in the order of the page."""
-    visits = visits_by_day(figures.days)
+    figures = numbers.figures
     return [
-        funnel(figures, sum(visits for _, visits in visits.values())),
+        funnel(numbers),
+        revenue(numbers.money),
         packs(figures),
         delivery_times(figures),
         queue(),
@@ -40,24 +60,42 @@ def tables_of(figures: Figures) -> list[Table]:
         refusals(figures),
         failures(figures),
         storage(),
-        by_day(figures, visits),
+        by_day(figures, numbers.visits),
     ]
 
 
-def funnel(figures: Figures, visits: int) -> Table:
-    total = figures.total
+def funnel(numbers: Numbers) -> Table:
+    total = numbers.figures.total
     steps = (
-        ("Visits", visits),
+        ("Visits", sum(visits for _, visits in numbers.visits.values())),
         ("Uploads", total["uploads"]),
         ("Free packs delivered", total["delivered|preview"]),
-        ("Premium packs ordered", total["ordered|premium"]),
-        ("Premium packs delivered", total["delivered|premium"]),
+        ("Payments", numbers.money[0].count(*REVENUE) if numbers.money else 0),
     )
     rows, before = [], 0
     for title, count in steps:
         rows.append((title, count, share(count, before)))
         before = count
-    return Table("funnel", "From visit to pack", ("Step", "Count", "Of the step before, %"), rows)
+    return Table("funnel", "From visit to payment", ("Step", "Count", "Of the step before, %"), rows)
+
+
+def revenue(money: Sequence[Purse]) -> Table:
+    rows = [
+        (
+            each.mode,
+            each.currency.upper(),
+            each.count(*REVENUE),
+            each.written(*REVENUE),
+            each.count(REFUNDS[0]),
+            each.written(*REFUNDS),
+            each.written(*DISPUTES),
+            each.written(*EVERYTHING),
+        )
+        for each in money
+    ]
+    columns = ("Mode", "Currency", "Payments", "Revenue", "Refunds", "Refunded", "Disputed", "Left")
+    note = "Before the fees of the payment service."
+    return Table("revenue", "Revenue and refunds", columns, rows, note, permission="dashboard.view_money")
 
 
 def packs(figures: Figures) -> Table:
@@ -145,7 +183,7 @@ def storage() -> Table:
     return Table("storage", "Storage, now", ("Key ring", "Blobs", "MB"), rows)
 
 
-def by_day(figures: Figures, visits: dict[date, tuple[int, int]]) -> Table:
+def by_day(figures: Figures, visits: Mapping[date, tuple[int, int]]) -> Table:
     rows: list[tuple[Cell, ...]] = [
         (
             day.isoformat(),

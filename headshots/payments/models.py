@@ -244,6 +244,7 @@ class LedgerEntry(models.Model):
     class Meta:
         ordering = ["id"]
         verbose_name_plural = "ledger entries"
+        indexes = [models.Index(fields=["at"], name="ledger_by_time")]
         constraints = [models.UniqueConstraint(fields=["kind", "stripe_id"], name="one_entry_per_movement")]
 
     def __str__(self) -> str:

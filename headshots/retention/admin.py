@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.http import HttpRequest
 
+from headshots.accounts.read_only import ReadOnlyAdmin
 from headshots.retention.models import Destruction, Receipt
 
 
@@ -17,7 +18,7 @@ class _DestructionInline(admin.TabularInline):  # type: ignore[type-arg]
 
 
 @admin.register(Receipt)
-class ReceiptAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ReceiptAdmin(ReadOnlyAdmin):
     """Read only: a proof that could be edited would prove nothing."""
 
     list_display = ("reference", "kind", "asked_by", "shoot_id", "begun_at", "done_at", "mailed_at")
@@ -25,12 +26,3 @@ class ReceiptAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     search_fields = ("reference", "shoot_id")
     date_hierarchy = "begun_at"
     inlines = (_DestructionInline,)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False

@@ -1,26 +1,13 @@
 """Staff's view: facts and states. No picture, no blob and no measurement of a face is shown here."""
 
 from django.contrib import admin
-from django.http import HttpRequest
 
+from headshots.accounts.read_only import ReadOnlyAdmin
 from headshots.shoots.models import Consent, Event, Headshot, Pack, Photo, Shoot, Style
 
 
-class _ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Rows that the product writes and staff only read."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        return False
-
-
 @admin.register(Shoot)
-class ShootAdmin(_ReadOnly):
+class ShootAdmin(ReadOnlyAdmin):
     list_display = ["id", "state", "created_at", "delete_after", "purged_at"]
     list_filter = ["state", "created_at"]
     search_fields = ["id"]
@@ -28,33 +15,33 @@ class ShootAdmin(_ReadOnly):
 
 
 @admin.register(Consent)
-class ConsentAdmin(_ReadOnly):
+class ConsentAdmin(ReadOnlyAdmin):
     list_display = ["shoot", "consent_version", "is_me_version", "given_at", "withdrawn_at"]
 
 
 @admin.register(Photo)
-class PhotoAdmin(_ReadOnly):
+class PhotoAdmin(ReadOnlyAdmin):
     list_display = ["id", "shoot", "state", "reasons", "checks"]
     list_filter = ["state"]
     fields = ["id", "shoot", "position", "state", "reasons", "checks"]
 
 
 @admin.register(Pack)
-class PackAdmin(_ReadOnly):
+class PackAdmin(ReadOnlyAdmin):
     list_display = ["id", "kind", "state", "reason", "engine", "total", "reshoots", "created_at", "delivered_at"]
     list_filter = ["kind", "state", "engine"]
     search_fields = ["id", "shoot__id"]
 
 
 @admin.register(Headshot)
-class HeadshotAdmin(_ReadOnly):
+class HeadshotAdmin(ReadOnlyAdmin):
     list_display = ["id", "pack", "index", "style", "state", "attempts", "likeness", "reasons", "done_at"]
     list_filter = ["state", "style"]
     exclude = ["blob"]
 
 
 @admin.register(Event)
-class EventAdmin(_ReadOnly):
+class EventAdmin(ReadOnlyAdmin):
     list_display = ["at", "name", "actor", "shoot_id", "pack_id", "codes", "numbers"]
     list_filter = ["name", "actor"]
     search_fields = ["shoot_id", "pack_id"]

@@ -3,6 +3,7 @@
 import re
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -10,22 +11,34 @@ from allauth.mfa.models import Authenticator
 from django.core import mail
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 
 from headshots.accounts.models import Session, User
 from headshots.dashboard.actions import ACTIONS
 from headshots.dashboard.models import Deed
+from headshots.payments.credits import give_back_credit, open_credits
+from headshots.payments.mails import send_credit_mail
+from headshots.payments.models import Credit, Payment, Refund
+from headshots.payments.settling import confirm
+from headshots.retention.models import Receipt
+from headshots.retention.receipt_mail import mail_receipt
 from headshots.shoots import pausing, rendering
 from headshots.shoots.lifecycle import advance
-from headshots.shoots.models import Event, Headshot, Pack, Pause, Shoot
+from headshots.shoots.models import Event, Headshot, Pack, Pause, Shoot, Style
 from headshots.vault.services import key_exists
 from tests import photos
-from tests.factories import make_preview, make_shoot, make_user
-from tests.headshots.staff import client_of, make_staff, signed_in
+from tests.factories import make_checked_shoot, make_preview, make_shoot, make_user
+from tests.headshots.staff import client_of, signed_in
 from tests.headshots.test_shoots import upload
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 
 EVERYBODY = ("owner", "support", "finance", "staff", "person", "nobody")
+
+
+@pytest.fixture(autouse=True)
+def stripes_test_mode(settings) -> None:
+    settings.HEADSHOTS_STRIPE_SECRET_KEY = "sk_test_nobody"
 
 
 def failed_pack() -> Pack:
@@ -54,6 +67,25 @@ def paused_rendering() -> Pause.What:
     return Pause.What.RENDERING
 
 
+def paid_payment() -> Payment:
+    payment = Payment.objects.create(
+        owner=make_user(), engine="fake", mode="test", amount=1900, currency="usd", expires_at=timezone.now()
+    )
+    confirm(payment=payment, amount=1900, amount_tax=0, payment_intent="pi_1", session_id="cs_1")
+    return payment
+
+
+def told_credit() -> Credit:
+    return Credit.objects.create(owner=make_user(), source=Credit.Source.GRANT)
+
+
+def mailed_receipt() -> Receipt:
+    now = timezone.now()
+    return Receipt.objects.create(
+        kind="shoot", owner=make_user(), asked_by="person", proof_until=now + timedelta(days=1), mailed_at=now
+    )
+
+
 # Something on which each action is possible.
 THINGS: dict[str, Callable[[], object]] = {
     "retry-pack": failed_pack,
@@ -64,6 +96,11 @@ THINGS: dict[str, Callable[[], object]] = {
     "unblock-account": blocked_account,
     "resend-confirmation": make_user,
     "reset-second-factor": account_with_second_factor,
+    "refund": paid_payment,
+    "grant-credits": make_user,
+    "grant-pack": make_checked_shoot,
+    "resend-receipt": mailed_receipt,
+    "resend-credit-mail": told_credit,
     "pause": lambda: Pause.What.UPLOADS,
     "resume": paused_rendering,
 }
@@ -76,9 +113,27 @@ ALLOWED = {
     "unblock-account": {"owner", "support"},
     "resend-confirmation": {"owner", "support"},
     "reset-second-factor": {"owner"},
+    "refund": {"owner", "finance"},
+    "grant-credits": {"owner", "support"},
+    "grant-pack": {"owner", "support"},
+    "resend-receipt": {"owner", "support"},
+    "resend-credit-mail": {"owner", "support"},
     "pause": {"owner"},
     "resume": {"owner"},
 }
+
+
+# What has to be answered besides the reason.
+MORE = {
+    "refund": {"amount": "19.00", "code": "goodwill"},
+    "grant-credits": {"count": "2", "code": "support"},
+    "grant-pack": {"code": "support"},
+}
+
+
+def more(code: str) -> dict[str, object]:
+    looks = {"styles": list(Style.objects.values_list("pk", flat=True)[:3])} if code == "grant-pack" else {}
+    return MORE.get(code, {}) | looks
 
 
 def address(code: str, thing: object) -> str:
@@ -91,10 +146,10 @@ def hidden(page: str) -> dict[str, str]:
     return dict(fields)
 
 
-def do(client: Client, code: str, thing: object, **changes: str) -> object:
+def do(client: Client, action: str, thing: object, **changes: str) -> object:
     """Look at the question and answer it at once."""
-    answers = hidden(client.get(address(code, thing)).content.decode()) | {"reason": "because it helps"} | changes
-    return client.post(address(code, thing), answers)
+    answers = hidden(client.get(address(action, thing)).content.decode()) | {"reason": "because it helps"}
+    return client.post(address(action, thing), answers | more(action) | changes)
 
 
 def test_every_action_has_its_test() -> None:
@@ -109,7 +164,8 @@ def test_an_action_is_done_by_those_who_may_and_by_nobody_else(code: str, who: s
     client = client_of(who)
 
     question = client.get(address(code, thing))
-    answer = client.post(address(code, thing), {"reason": "because", "seen": state, "submission": str(uuid4())})
+    answers = {"reason": "because", "seen": state, "submission": str(uuid4())} | more(code)
+    answer = client.post(address(code, thing), answers)
 
     deeds = list(Deed.objects.values_list("action", "who", "reason"))
     if who in ALLOWED[code]:
@@ -125,7 +181,7 @@ def test_an_action_is_done_by_those_who_may_and_by_nobody_else(code: str, who: s
 @pytest.mark.parametrize("code", THINGS)
 def test_a_double_click_does_it_once(code: str) -> None:
     thing, client = THINGS[code](), client_of("owner")
-    answers = hidden(client.get(address(code, thing)).content.decode()) | {"reason": "because"}
+    answers = hidden(client.get(address(code, thing)).content.decode()) | {"reason": "because"} | more(code)
 
     first = client.post(address(code, thing), answers)
     second = client.post(address(code, thing), answers, follow=True)
@@ -338,4 +394,73 @@ def test_no_such_action_and_no_such_thing() -> None:
 
     for path in ("explode/1", f"retry-pack/{uuid4()}", "retry-pack/x", "block-account/999999", "pause/everything"):
         assert owner.get(f"/admin/do/{path}/").status_code == 404
-    assert make_staff("owner").has_perm("dashboard.refund")
+
+
+# Money ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_part_of_a_payment_is_given_back_and_written_down() -> None:
+    payment = paid_payment()
+
+    do(client_of("finance"), "refund", payment, amount="4.50", code="quality")
+    too_much = do(client_of("finance"), "refund", payment, amount="19.00")
+
+    refund, deed = Refund.objects.get(), Deed.objects.get()
+    assert (refund.amount, refund.reason) == (450, "quality")
+    assert deed.details == {"amount": "4.50", "code": "quality"}
+    assert too_much.status_code == 409
+    assert "At most $14.50 can be given back" in too_much.content.decode()
+
+
+def test_granted_packs_are_open_credits() -> None:
+    account = make_user()
+
+    do(client_of("support"), "grant-credits", account)
+
+    assert open_credits(account).count() == 2
+    assert set(Credit.objects.values_list("source", "reason")) == {("grant", "support")}
+
+
+def test_a_granted_pack_is_queued_in_the_chosen_looks() -> None:
+    shoot = make_checked_shoot()
+
+    do(client_of("support"), "grant-pack", shoot)
+
+    pack = Pack.objects.get(kind="premium")
+    assert pack.state == Pack.State.QUEUED
+    assert pack.headshots.order_by().values("style").distinct().count() == 3
+    assert Credit.objects.get().pack == pack
+    assert "is being made" in client_of("support").get(address("grant-pack", shoot)).content.decode()
+
+
+def test_a_failed_premium_pack_needs_an_open_credit_to_be_tried_again() -> None:
+    shoot = make_checked_shoot()
+    do(client_of("owner"), "grant-pack", shoot)
+    pack = Pack.objects.get(kind="premium")
+    advance(pack, Pack.State.RENDERING)
+    advance(pack, Pack.State.FAILED, reason="engine_failed")
+    give_back_credit(pack=pack)
+    Credit.objects.update(state="refunded")
+
+    without = client_of("support").get(address("retry-pack", pack)).content.decode()
+    do(client_of("support"), "grant-credits", shoot.owner, count="1")
+    answer = do(client_of("support"), "retry-pack", pack)
+
+    pack.refresh_from_db()
+    assert "no open credit" in without
+    assert answer.status_code == 302
+    assert pack.state == Pack.State.QUEUED
+    assert Credit.objects.get(state="used").pack == pack
+
+
+def test_mails_are_sent_again(valkey, django_capture_on_commit_callbacks) -> None:
+    receipt, credit = mailed_receipt(), told_credit()
+
+    with django_capture_on_commit_callbacks(execute=True):
+        do(client_of("support"), "resend-receipt", receipt)
+        do(client_of("support"), "resend-credit-mail", credit)
+    mail_receipt(Receipt.objects.get())
+    send_credit_mail(credit=Credit.objects.select_related("owner", "payment").get())
+
+    assert valkey.llen("default") == 2
+    assert [message.to for message in mail.outbox] == [[receipt.owner.email], [credit.owner.email]]

@@ -99,7 +99,7 @@ def test_page_and_csv_show_the_figures(owner: Client) -> None:
 def test_every_table_comes_as_csv_under_the_name_that_the_page_links(owner: Client) -> None:
     links = re.findall(r'href="(/admin/figures/[^"]+)"', owner.get("/admin/?days=7").content.decode())
 
-    assert len(links) == 11
+    assert len(links) == 12
     for link in links:
         assert owner.get(link.replace("&amp;", "&"))["Content-Type"].startswith("text/csv")
 

@@ -8,11 +8,21 @@ from django.urls import reverse
 
 from headshots.accounts.models import User
 from headshots.dashboard.actions import ACTIONS
+from headshots.payments.models import Credit, Payment
+from headshots.retention.models import Receipt
 from headshots.shoots.models import Pack, Pause, Shoot
 
 register = template.Library()
 
-_SUBJECTS = {Pack: "pack", Shoot: "shoot", User: "account", Pause.What: "part"}
+_SUBJECTS = {
+    Pack: "pack",
+    Shoot: "shoot",
+    User: "account",
+    Payment: "payment",
+    Credit: "credit",
+    Receipt: "receipt",
+    Pause.What: "part",
+}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,106 @@
+"""Accounts: out and in again, a lost second factor, a mail that did not arrive."""
+
+from allauth.account.models import EmailAddress
+from allauth.core import context
+from allauth.mfa.models import Authenticator
+from django.db import transaction
+
+from headshots.accounts.models import Session, User
+from headshots.dashboard.actions.loading import load_account
+from headshots.dashboard.deeds import Action, Answers
+
+
+def _why_no_block(account: User) -> str:
+    if account.is_superuser:
+        return "A superuser is not blocked here."
+    return "" if account.is_active else "This account is blocked already."
+
+
+def _block(account: User, answers: Answers) -> str:
+    User.objects.filter(pk=account.pk).update(is_active=False)
+    Session.objects.filter(account_id=account.pk).delete()
+    return "The account is blocked and signed out everywhere."
+
+
+def _why_no_unblock(account: User) -> str:
+    return "This account is not blocked." if account.is_active else ""
+
+
+def _unblock(account: User, answers: Answers) -> str:
+    User.objects.filter(pk=account.pk).update(is_active=True)
+    return "The account may sign in again."
+
+
+def _why_no_factor_reset(account: User) -> str:
+    has_one = Authenticator.objects.filter(user=account).exists()
+    return "" if has_one else "This account has no second factor."
+
+
+def _reset_second_factor(account: User, answers: Answers) -> str:
+    Authenticator.objects.filter(user=account).delete()
+    Session.objects.filter(account_id=account.pk).delete()
+    return "The second factor is gone; the next sign-in asks for the password alone."
+
+
+def _why_no_confirmation(account: User) -> str:
+    if EmailAddress.objects.filter(user=account, verified=True).exists():
+        return "The address of this account is confirmed already."
+    return "" if account.is_active else "This account is blocked."
+
+
+def _resend_confirmation(account: User, answers: Answers) -> str:
+    request = context.request
+    address = EmailAddress.objects.add_email(request, account, account.email)
+    # After the commit: a mail server may take its time.
+    transaction.on_commit(lambda: address.send_confirmation(request), robust=True)
+    return "The mail that asks to confirm the address is on its way."
+
+
+ACTIONS = (
+    Action(
+        code="block-account",
+        title="Block",
+        question="Block this account? It is signed out everywhere and cannot sign in again.",
+        subject="account",
+        permission="dashboard.block_account",
+        load=load_account,
+        state_of=lambda account: str(account.is_active),
+        why_not=_why_no_block,
+        do=_block,
+        danger=True,
+    ),
+    Action(
+        code="unblock-account",
+        title="Let it in again",
+        question="Let this account sign in again?",
+        subject="account",
+        permission="dashboard.block_account",
+        load=load_account,
+        state_of=lambda account: str(account.is_active),
+        why_not=_why_no_unblock,
+        do=_unblock,
+    ),
+    Action(
+        code="resend-confirmation",
+        title="Send the confirmation mail again",
+        question="Send the mail that asks to confirm the address of this account again?",
+        subject="account",
+        permission="dashboard.resend_mail",
+        load=load_account,
+        state_of=lambda account: "",
+        why_not=_why_no_confirmation,
+        do=_resend_confirmation,
+    ),
+    Action(
+        code="reset-second-factor",
+        title="Remove the second factor",
+        question="Remove the second factor of this account, because it was lost? Be sure who asks.",
+        subject="account",
+        permission="accounts.change_user",
+        load=load_account,
+        state_of=lambda account: "",
+        why_not=_why_no_factor_reset,
+        do=_reset_second_factor,
+        danger=True,
+    ),
+)

@@ -1,0 +1,61 @@
+"""Mails that did not arrive, sent again. The address is read from the account when they are."""
+
+from headshots.dashboard.actions.loading import load_credit, load_receipt
+from headshots.dashboard.deeds import Action, Answers
+from headshots.payments.models import Credit
+from headshots.retention.models import Receipt
+from headshots.shoots.lifecycle import send_on_commit
+
+
+def _why_no_receipt(receipt: Receipt) -> str:
+    if receipt.owner is None:
+        return "The account is gone: there is nobody to send it to. Its page is still there."
+    return "" if receipt.mailed_at else "It has not been sent yet; beat sends it."
+
+
+def _resend_receipt(receipt: Receipt, answers: Answers) -> str:
+    Receipt.objects.filter(pk=receipt.pk).update(mailed_at=None)
+    send_on_commit("retention.mail_receipt", str(receipt.pk))
+    return "The receipt is on its way again."
+
+
+def _why_no_credit_mail(credit: Credit) -> str:
+    if credit.owner is None or not credit.owner.is_active:
+        return "There is nobody to send it to."
+    if credit.state not in (Credit.State.OPEN, Credit.State.REFUNDED):
+        return "There is nothing to be told of it."
+    return "It is about to be sent." if credit.mail else ""
+
+
+def _resend_credit_mail(credit: Credit, answers: Answers) -> str:
+    kind = Credit.Mail.REFUNDED if credit.state == Credit.State.REFUNDED else Credit.Mail.WAITING
+    Credit.objects.filter(pk=credit.pk).update(mail=kind)
+    send_on_commit("payments.send_mail", str(credit.pk))
+    return "The mail is on its way again."
+
+
+ACTIONS = (
+    Action(
+        code="resend-receipt",
+        title="Send the receipt again",
+        question="Send this receipt to the account's address again?",
+        subject="receipt",
+        permission="dashboard.resend_mail",
+        load=load_receipt,
+        state_of=lambda receipt: str(receipt.mailed_at or ""),
+        why_not=_why_no_receipt,
+        do=_resend_receipt,
+        shoot_of=lambda receipt: receipt.shoot_id,
+    ),
+    Action(
+        code="resend-credit-mail",
+        title="Send its mail again",
+        question="Send the mail about this credit to the account's address again?",
+        subject="credit",
+        permission="dashboard.resend_mail",
+        load=load_credit,
+        state_of=lambda credit: credit.state,
+        why_not=_why_no_credit_mail,
+        do=_resend_credit_mail,
+    ),
+)

@@ -1,0 +1,145 @@
+"""Money and what it buys: given back, given away."""
+
+from decimal import Decimal
+
+from django import forms
+
+from headshots.accounts.models import User
+from headshots.dashboard.actions.loading import load_account, load_payment, load_shoot
+from headshots.dashboard.deeds import Action, Answers, NotPossible, ReasonForm
+from headshots.payments.credits import grant_credit, open_credits
+from headshots.payments.errors import OrderRefused
+from headshots.payments.models import Payment, Refund
+from headshots.payments.ordering import Order, order_with_credit, orders_so_far, waiting_payment
+from headshots.payments.prices import as_money, digits_of
+from headshots.payments.refunds import refundable, request_refund
+from headshots.shoots.models import Event, Pack, Photo, Shoot, Style
+
+# What staff may choose; the others the product writes by itself.
+_REFUNDS = [
+    Refund.Reason.PERSON,
+    Refund.Reason.QUALITY,
+    Refund.Reason.GOODWILL,
+    Refund.Reason.DUPLICATE,
+    Refund.Reason.FRAUDULENT,
+]
+_GRANTS = [("goodwill", "Goodwill"), ("support", "Support"), ("test", "Trying the product"), ("press", "Press")]
+_MOST_CREDITS = 5
+
+
+class RefundForm(ReasonForm):
+    """How much, and under which of the ledger's reasons."""
+
+    amount = forms.DecimalField(min_value=Decimal("0.001"), max_digits=12)
+    code = forms.ChoiceField(label="For the books", choices=[(reason.value, reason.label) for reason in _REFUNDS])
+
+
+class GrantForm(ReasonForm):
+    """How many packs."""
+
+    count = forms.IntegerField(label="Packs", min_value=1, max_value=_MOST_CREDITS, initial=1)
+    code = forms.ChoiceField(label="For the books", choices=_GRANTS)
+
+
+class GrantPackForm(ReasonForm):
+    """In which looks."""
+
+    styles = forms.ModelMultipleChoiceField(
+        label="Looks", queryset=Style.objects.filter(active=True), widget=forms.CheckboxSelectMultiple
+    )
+    code = forms.ChoiceField(label="For the books", choices=_GRANTS)
+
+
+def _left(payment: Payment) -> str:
+    digits = digits_of(payment.currency)
+    return f"{refundable(payment) / 10**digits:.{digits}f}"
+
+
+def _refund(payment: Payment, answers: Answers) -> str:
+    amount = answers["amount"].scaleb(digits_of(payment.currency))
+    if amount != int(amount):
+        raise NotPossible(f"{payment.currency.upper()} has no such amount.")
+    refund = request_refund(payment=payment, amount=int(amount), reason=answers["code"], actor=Event.Actor.STAFF)
+    if refund is None:
+        raise NotPossible(f"At most {as_money(refundable(payment), payment.currency)} can be given back.")
+    return f"{as_money(int(amount), payment.currency)} is on its way back."
+
+
+def _why_no_grant(account: User) -> str:
+    return "" if account.is_active and account.leaving_at is None else "This account is blocked or being deleted."
+
+
+def _grant(account: User, answers: Answers) -> str:
+    for _ in range(answers["count"]):
+        grant_credit(owner=account, reason=answers["code"])
+    return f"Granted: {answers['count']}. The person is told by mail."
+
+
+def _why_no_pack(shoot: Shoot) -> str:
+    if not shoot.is_open:
+        return "Its photos are gone: nothing more can be made of them."
+    if shoot.owner is None or _why_no_grant(shoot.owner):
+        return "It has no account that a pack could be given to."
+    if not shoot.photos.filter(state__in=Photo.USABLE).exists():
+        return "It has no photo that will do."
+    if waiting_payment(shoot):
+        return "The person is about to pay for a pack of it. Refund that one, if need be."
+    if shoot.packs.filter(kind=Pack.Kind.PREMIUM, state__in=Pack.LIVE).exists():
+        return "A premium pack of it is being made."
+    return ""
+
+
+def _grant_pack(shoot: Shoot, answers: Answers) -> str:
+    assert shoot.owner is not None
+    grant_credit(owner=shoot.owner, reason=answers["code"])
+    order = Order(shoot, list(answers["styles"]), number=orders_so_far(shoot), keep_photos=shoot.keep_photos)
+    try:
+        pack = order_with_credit(order=order, owner=shoot.owner)
+    except OrderRefused as refused:
+        raise NotPossible(f"It cannot be made now: {refused.code.replace('_', ' ')}.") from refused
+    assert pack is not None, "a credit was granted in this transaction"
+    return "The pack is queued."
+
+
+ACTIONS = (
+    Action(
+        code="refund",
+        title="Give money back",
+        question="Give all or a part of this payment back? Given back in full, what is not delivered is stopped.",
+        subject="payment",
+        permission="payments.add_refund",
+        load=load_payment,
+        state_of=_left,
+        why_not=lambda payment: "" if refundable(payment) else "Nothing of it is left to give back.",
+        do=_refund,
+        form=RefundForm,
+        initial=lambda payment: {"amount": _left(payment)},
+        danger=True,
+        shoot_of=lambda payment: payment.pack.shoot_id if payment.pack else None,
+    ),
+    Action(
+        code="grant-credits",
+        title="Grant packs",
+        question="Give this account packs for nothing? They are used on its order page.",
+        subject="account",
+        permission="payments.add_credit",
+        load=load_account,
+        state_of=lambda account: str(open_credits(account).count()),
+        why_not=_why_no_grant,
+        do=_grant,
+        form=GrantForm,
+    ),
+    Action(
+        code="grant-pack",
+        title="Grant a premium pack",
+        question="Make a premium pack of this shoot for nothing, in these looks?",
+        subject="shoot",
+        permission="payments.add_credit",
+        load=load_shoot,
+        state_of=lambda shoot: f"{shoot.state} {orders_so_far(shoot)}",
+        why_not=_why_no_pack,
+        do=_grant_pack,
+        form=GrantPackForm,
+        shoot_of=lambda shoot: shoot.pk,
+    ),
+)

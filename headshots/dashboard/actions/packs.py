@@ -1,0 +1,77 @@
+"""Packs: another try, an end."""
+
+from headshots.dashboard.actions.loading import load_pack
+from headshots.dashboard.deeds import Action, Answers, NotPossible
+from headshots.payments.credits import open_credits, requeue_pack
+from headshots.payments.models import Credit
+from headshots.shoots import retrying
+from headshots.shoots.lifecycle import advance
+from headshots.shoots.models import Event, Pack
+
+
+def _why_no_retry(pack: Pack) -> str:
+    if pack.state != Pack.State.FAILED:
+        return f"Only a failed pack can be tried again; this one is {_words(pack.state)}."
+    if not pack.shoot.is_open:
+        return "Its photos are gone: nothing more can be made of them."
+    if _costs_a_credit(pack) and not (pack.shoot.owner and open_credits(pack.shoot.owner).exists()):
+        return "Its account has no open credit. Grant one first."
+    return ""
+
+
+def _costs_a_credit(pack: Pack) -> bool:
+    return pack.kind == Pack.Kind.PREMIUM and not Credit.objects.filter(pack=pack, state=Credit.State.USED).exists()
+
+
+def _retry(pack: Pack, answers: Answers) -> str:
+    if pack.kind == Pack.Kind.PREMIUM:
+        is_queued = requeue_pack(pack=pack)
+        retrying.make_again(pack)
+    else:
+        is_queued = retrying.retry_pack(pack=pack, actor=Event.Actor.STAFF)
+    if not is_queued:
+        raise NotPossible("It has changed at this moment. Please look again.")
+    return "The pack is queued again."
+
+
+def _why_no_cancel(pack: Pack) -> str:
+    return "" if pack.is_live else f"Only a live pack can be cancelled; this one is {_words(pack.state)}."
+
+
+def _cancel(pack: Pack, answers: Answers) -> str:
+    if not advance(pack, Pack.State.CANCELLED, actor=Event.Actor.STAFF, reason="staff"):
+        raise NotPossible("It has ended at this moment. Please look again.")
+    return "The pack is cancelled."
+
+
+def _words(code: str) -> str:
+    return code.replace("_", " ")
+
+
+ACTIONS = (
+    Action(
+        code="retry-pack",
+        title="Try again",
+        question="Queue this pack again? What is done stays; what was given up is shot anew.",
+        subject="pack",
+        permission="dashboard.run_packs",
+        load=load_pack,
+        state_of=lambda pack: pack.state,
+        why_not=_why_no_retry,
+        do=_retry,
+        shoot_of=lambda pack: pack.shoot_id,
+    ),
+    Action(
+        code="cancel-pack",
+        title="Cancel",
+        question="Cancel this pack? What is not finished will not be made.",
+        subject="pack",
+        permission="dashboard.run_packs",
+        load=load_pack,
+        state_of=lambda pack: pack.state,
+        why_not=_why_no_cancel,
+        do=_cancel,
+        danger=True,
+        shoot_of=lambda pack: pack.shoot_id,
+    ),
+)

@@ -1,0 +1,51 @@
+"""The product: parts of it that stop for a while."""
+
+from headshots.dashboard.actions.loading import load_part
+from headshots.dashboard.deeds import Action, Answers
+from headshots.shoots import pausing
+from headshots.shoots.models import Pause
+
+
+def _why_no_pause(what: Pause.What) -> str:
+    return "That is paused already." if pausing.is_paused(what) else ""
+
+
+def _pause(what: Pause.What, answers: Answers) -> str:
+    pausing.pause(what)
+    return f"{what.label} is paused. Pages say so."
+
+
+def _why_no_resume(what: Pause.What) -> str:
+    return "" if pausing.is_paused(what) else "That is not paused."
+
+
+def _resume(what: Pause.What, answers: Answers) -> str:
+    pausing.resume(what)
+    return f"{what.label} goes on."
+
+
+ACTIONS = (
+    Action(
+        code="pause",
+        title="Pause",
+        question="Pause this part of the product? Pages say so kindly; what waits keeps its place.",
+        subject="part",
+        permission="dashboard.pause",
+        load=load_part,
+        state_of=lambda what: str(pausing.is_paused(what)),
+        why_not=_why_no_pause,
+        do=_pause,
+        danger=True,
+    ),
+    Action(
+        code="resume",
+        title="Go on",
+        question="Let this part of the product go on?",
+        subject="part",
+        permission="dashboard.pause",
+        load=load_part,
+        state_of=lambda what: str(pausing.is_paused(what)),
+        why_not=_why_no_resume,
+        do=_resume,
+    ),
+)
