@@ -1,6 +1,5 @@
 """Several photos, one person: found over all of them, in any order, and decided by the person where we cannot know."""
 
-import itertools
 from functools import cache
 
 import pytest
@@ -51,7 +50,7 @@ def states(shoot: Shoot) -> list[tuple[str, list[str]]]:
     return list(shoot.photos.values_list("state", "reasons"))
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (2, 0, 1)])
 def test_whoever_is_in_most_photos_is_the_person_in_any_order(order: tuple[int, ...]) -> None:
     pictures = [obama(), cleaned_astronaut(), obama_speaking()]
 
@@ -62,7 +61,7 @@ def test_whoever_is_in_most_photos_is_the_person_in_any_order(order: tuple[int, 
     assert Pack.objects.get(shoot=shoot).kind == Pack.Kind.PREVIEW
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (2, 0, 1)])
 def test_in_a_photo_of_two_the_person_of_the_other_photos_is_proposed(order: tuple[int, ...]) -> None:
     pictures = [obama(), cleaned_two_people(), obama_speaking()]
 
