@@ -40,10 +40,12 @@ HEADSHOTS_DATA_DIR = Path(env.str("HEADSHOTS_DATA_DIR", default=str(BASE_DIR / "
 HEADSHOTS_SOURCE_TTL_SECONDS = _whole("HEADSHOTS_SOURCE_TTL_SECONDS", 86_400)
 HEADSHOTS_RESULT_DAYS = _whole("HEADSHOTS_RESULT_DAYS", 30)
 # How long the operator keeps backups of data and database, and of the result ring's keys (0: there are none), and how
-# long the proofs of consent and deletion stay: five years, as long as claims may be made under BIPA.
+# long the proofs of consent and deletion stay: five years, as long as claims may be made under BIPA. Payments whose
+# account has gone stay without the person, as long as the strictest tax laws ask.
 HEADSHOTS_BACKUP_DAYS = _whole("HEADSHOTS_BACKUP_DAYS", 0)
 HEADSHOTS_RESULT_KEY_BACKUP_DAYS = _whole("HEADSHOTS_RESULT_KEY_BACKUP_DAYS", 0)
 HEADSHOTS_PROOF_DAYS = _whole("HEADSHOTS_PROOF_DAYS", 5 * 365)
+HEADSHOTS_PAYMENT_DAYS = _whole("HEADSHOTS_PAYMENT_DAYS", 10 * 365)
 HEADSHOTS_PREVIEWS_PER_DAY = _whole("HEADSHOTS_PREVIEWS_PER_DAY", 3)
 HEADSHOTS_PREVIEW_COUNT = _whole("HEADSHOTS_PREVIEW_COUNT", 4)
 # A premium pack: how many headshots, and how many pixels their long edge has (smaller for tests only).

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from headshots.accounts.models import User
 from headshots.engine import CheckedPhoto, check, clean_upload
+from headshots.payments.models import Credit, Payment, Refund
 from headshots.shoots import checks
 from headshots.shoots.lifecycle import advance
 from headshots.shoots.models import Headshot, Pack, Photo, Shoot, Style
@@ -84,3 +85,15 @@ def make_premium(owner: User | None = None, *pictures: bytes, looks: int = 5, qu
     shoot = make_checked_shoot(owner, *pictures)
     advance(Pack.objects.get(shoot=shoot), Pack.State.CANCELLED)
     return order_premium(shoot=shoot, styles=Style.objects.all()[:looks], queued=queued)
+
+
+def make_payment(owner: User | None) -> Payment:
+    """Paid, with the credit that it bought."""
+    now = timezone.now()
+    payment = Payment.objects.create(
+        owner=owner, engine="fake", mode="test", state="paid", amount=1900, amount_paid=1900, currency="usd",
+        expires_at=now, paid_at=now,
+    )  # fmt: skip
+    Credit.objects.create(owner=owner, source="payment", payment=payment)
+    Refund.objects.create(payment=payment, amount=100, reason="goodwill")
+    return payment

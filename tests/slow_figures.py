@@ -66,6 +66,7 @@ def slow_figures(first: date, last: date) -> Counter[str]:
             for key, number in numbers.items():
                 if key.startswith("reshot_"):
                     counts[f"reshot|{key[7:]}"] += number
+                    counts["shot_again"] += number
     for pack in packs.values():
         if inside(pack["queued_at"]):
             counts[f"ordered|{pack['kind']}"] += 1

@@ -200,13 +200,14 @@ class Year:
             if chance.random() < 0.06:
                 reason = chance.choice(("not_alike", "no_face", "several_faces"))
                 work[f"reshot_{reason}"] = work.get(f"reshot_{reason}", 0) + 1
+                work["again"] = work.get("again", 0) + 1
                 pack.reshoots += 1
             if index < missed:
                 row.state, row.reasons = Headshot.State.REJECTED, [pack.reason]
                 continue
             row.state, row.done_at = Headshot.State.DONE, ended
             row.likeness = round(min(1.0, max(0.0, chance.gauss(0.86, 0.07))), 2)
-            bucket = f"likeness_{round(100 * row.likeness) // 5 * 5}"
+            bucket = f"likeness_{round(100 * row.likeness)}"
             work[bucket] = work.get(bucket, 0) + 1
             work["pictures"] += 1
             work["seconds"] = round(work["seconds"] + chance.uniform(0.5, 3), 3)

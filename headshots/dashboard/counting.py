@@ -15,7 +15,9 @@ Numbers = Mapping[str, float]
 Counts = Counter[str]
 
 # One more whenever what is counted changes: days that were counted by other rules are counted again.
-RULES = 2
+RULES = 3
+# Likeness is counted in steps of so many percent.
+LIKENESS_STEP = 5
 # Pack events that are counted by kind under the name of the state.
 _PACK_STATES = frozenset({"delivered", "failed", "cancelled", "revoked"})
 # Events that nothing is counted from are not even read.
@@ -66,11 +68,14 @@ def _count_shooting(counts: Counts, codes: Codes, numbers: Numbers) -> None:
     who = f"{codes.get('engine', '')}|{codes.get('worker', '')}"
     counts[f"pictures|{who}"] += int(numbers.get("pictures", 0))
     counts[f"work_ms|{who}"] += round(1000 * numbers.get("seconds", 0))
+    counts["shot_again"] += int(numbers.get("again", 0))
     for key, number in numbers.items():
-        # reshot_not_alike -> reshot|not_alike, likeness_85 -> likeness|85
-        group, underscore, rest = key.partition("_")
-        if underscore and group in {"reshot", "likeness"}:
-            counts[f"{group}|{rest}"] += int(number)
+        # reshot_not_alike, likeness_87
+        group, _, rest = key.partition("_")
+        if group == "reshot":
+            counts[f"reshot|{rest}"] += int(number)
+        elif group == "likeness":
+            counts[f"likeness|{int(rest) // LIKENESS_STEP * LIKENESS_STEP}"] += int(number)
 
 
 def count_movement(counts: Counts, where: Sequence[str], amount: int) -> None:

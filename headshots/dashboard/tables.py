@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from headshots.dashboard import now
-from headshots.dashboard.counting import split
+from headshots.dashboard.counting import LIKENESS_STEP, split
 from headshots.dashboard.figures import Figures, Range, figures_of
 from headshots.dashboard.money import DISPUTES, EVERYTHING, REFUNDS, REVENUE, Purse, purses
 from headshots.dashboard.visits import visits_by_day
 
 Cell = str | int | float | None
 KINDS = ("preview", "premium")
-LIKENESS_STEP = 5
 
 
 @dataclass(frozen=True)
@@ -151,9 +150,10 @@ def work(figures: Figures) -> Table:
 def reshoots(figures: Figures) -> Table:
     reasons = split(figures.total, "reshot")
     made = sum(split(figures.total, "pictures").values())
-    again = sum(reasons.values())
+    again = figures.total["shot_again"]
     rows = [("all", again, share(again, made + again)), *_largest_first(reasons, made + again)]
-    return Table("reshoots", "Shot again", ("Reason", "Shots", "Of all shots, %"), rows)
+    note = "One shot can have several reasons."
+    return Table("reshoots", "Shot again", ("Reason", "Shots", "Of all shots, %"), rows, note)
 
 
 def likeness(figures: Figures) -> Table:

@@ -53,6 +53,7 @@ def _figures() -> dict[str, object]:
         "max_photos": settings.HEADSHOTS_MAX_PHOTOS,
         "photos_life": in_words(settings.HEADSHOTS_SOURCE_TTL_SECONDS),
         "headshots_life": days_in_words(settings.HEADSHOTS_RESULT_DAYS),
+        "payment_life": days_in_words(settings.HEADSHOTS_PAYMENT_DAYS),
         "proof_life": days_in_words(settings.HEADSHOTS_PROOF_DAYS),
         "backup_life": days_in_words(settings.HEADSHOTS_BACKUP_DAYS) if settings.HEADSHOTS_BACKUP_DAYS else "",
         "sign_in_life": in_words(settings.SESSION_COOKIE_AGE),

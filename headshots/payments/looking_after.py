@@ -14,7 +14,7 @@ from headshots.payments import gateway
 from headshots.payments.credits import give_back_credit
 from headshots.payments.errors import StripeError
 from headshots.payments.models import Credit, Payment, Refund, WebhookEvent
-from headshots.payments.ordering import ask_stripe
+from headshots.payments.ordering import ask_stripe, retire
 from headshots.payments.prices import current_mode
 from headshots.payments.refunds import refund_credit, send_refund
 from headshots.payments.settling import EVENT_TYPES, apply_refund
@@ -38,6 +38,7 @@ def look_after() -> None:
     """Everything that is due, once. Without a Stripe only what needs none."""
     now = timezone.now()
     if current_mode() is not None:
+        _each(_ownerless(), lambda payment: retire(payment=payment))
         _each(_unanswered(), lambda payment: ask_stripe(payment=payment))
         unsent = Refund.objects.filter(state=Refund.State.REQUESTED, payment__mode=current_mode())
         waited = Q(asked_at=None, created_at__lt=now - _FIRST_ASKED_AFTER) | Q(asked_at__lt=now - _ASKED_EVERY)
@@ -87,6 +88,11 @@ def _unanswered() -> Iterable[Payment]:
     waited = Q(asked_at=None, created_at__lt=now - _FIRST_ASKED_AFTER) | Q(asked_at__lt=now - _ASKED_EVERY)
     unpaid = Payment.objects.filter(waited, state__in=Payment.UNPAID, mode=current_mode())
     return unpaid.order_by(F("asked_at").asc(nulls_first=True))[:_AT_ONCE]
+
+
+def _ownerless() -> Iterable[Payment]:
+    """Open checkouts of accounts that have gone: nobody is to pay there any more."""
+    return Payment.objects.filter(state=Payment.State.OPEN, mode=current_mode(), owner=None)[:_AT_ONCE]
 
 
 def _packs_that_owe() -> Iterable[Pack]:

@@ -78,7 +78,8 @@ def refund_credit(*, credit: Credit, reason: str, actor: str = Event.Actor.SYSTE
             return False
         if request_refund(payment=payment, reason=reason, actor=actor) is None:
             return False
-        if reason != Refund.Reason.PERSON:
+        if reason == Refund.Reason.UNUSED:
+            # Nobody was there to see it.
             Credit.objects.filter(pk=credit.pk).update(mail=Credit.Mail.REFUNDED)
             send_on_commit("payments.send_mail", str(credit.pk))
     credit.refresh_from_db()

@@ -160,6 +160,7 @@ def promises() -> dict[str, object]:
     """The numbers that the pages name, from the settings that enforce them."""
     return {
         "count": settings.HEADSHOTS_PREMIUM_COUNT,
+        "preview_count": settings.HEADSHOTS_PREVIEW_COUNT,
         "long_edge": settings.HEADSHOTS_PREMIUM_LONG_EDGE,
         "refund_days": settings.HEADSHOTS_REFUND_DAYS,
         "redo_days": settings.HEADSHOTS_REDO_DAYS,

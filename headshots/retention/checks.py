@@ -47,8 +47,11 @@ def check_backups_end(**_: object) -> list[CheckMessage]:
         found.append(Error(words, hint=hint, id="retention.E004"))
     if settings.HEADSHOTS_BACKUP_DAYS < 0:
         found.append(Error("HEADSHOTS_BACKUP_DAYS must be 0 or more.", id="retention.E005"))
-    if settings.HEADSHOTS_PROOF_DAYS < 1:
-        found.append(Error("HEADSHOTS_PROOF_DAYS must be 1 or more.", id="retention.E006"))
+    found += [
+        Error(f"{name} must be 1 or more.", id="retention.E006")
+        for name in ("HEADSHOTS_PROOF_DAYS", "HEADSHOTS_PAYMENT_DAYS")
+        if getattr(settings, name) < 1
+    ]
     return found
 
 

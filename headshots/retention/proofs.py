@@ -1,11 +1,14 @@
 """The end of what stays of a deletion: after the stated time the proofs go as well."""
 
 import logging
+from datetime import timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from headshots.payments.models import Credit, Payment, Refund, WebhookEvent
 from headshots.retention.models import Destruction, Receipt
 from headshots.shoots.models import Consent, Event, Pack, Shoot
 
@@ -24,6 +27,22 @@ def drop_proofs() -> int:
     if old:
         log.info("proofs of %d deletions dropped", len(old))
     return len(old)
+
+
+def drop_payments() -> int:
+    """Delete payments whose account has gone, once their own time is over; how many. The ledger keeps its sums: it
+    names nobody."""
+    long_ago = timezone.now() - timedelta(days=settings.HEADSHOTS_PAYMENT_DAYS)
+    old = Payment.objects.filter(owner=None, created_at__lt=long_ago)
+    ids = list(old.values_list("pk", flat=True))
+    with transaction.atomic():
+        Credit.objects.filter(payment__in=ids).delete()
+        Refund.objects.filter(payment__in=ids).delete()
+        WebhookEvent.objects.filter(payment__in=ids).delete()
+        Payment.objects.filter(pk__in=ids).delete()
+    if ids:
+        log.info("%d payments without an account dropped", len(ids))
+    return len(ids)
 
 
 def _drop_shoot(shoot_id: UUID) -> None:

@@ -10,6 +10,7 @@ from django.db.models import Count, QuerySet
 from django.utils import timezone
 
 from headshots.accounts.models import User
+from headshots.payments.models import Payment
 from headshots.retention.models import Destruction, Receipt
 from headshots.shoots.lifecycle import send_on_commit
 from headshots.shoots.models import Consent, Event, Shoot
@@ -80,7 +81,9 @@ def fill_account_receipt(receipt: Receipt) -> None:
             "consents": [
                 {"consent": row.consent_version, "is_me": row.is_me_version, "given_at": row.given_at.isoformat()}
                 for row in Consent.objects.filter(shoot__in=shoots).order_by("given_at")
-            ]
+            ],
+            "payments": Payment.objects.filter(owner=receipt.owner, paid_at__isnull=False).count(),
+            "payments_until": (timezone.now() + timedelta(days=settings.HEADSHOTS_PAYMENT_DAYS)).isoformat(),
         }
         receipt.save()
 

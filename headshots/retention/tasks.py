@@ -45,4 +45,5 @@ def mail_receipts() -> None:
 @shared_task(name="retention.drop_proofs")
 def drop_proofs() -> None:
     proofs.drop_proofs()
+    proofs.drop_payments()
     journal.truncate_journal()

@@ -26,6 +26,8 @@ def schedule(request: HttpRequest) -> HttpResponse:
         "mail_files": getattr(settings, "EMAIL_FILE_PATH", None) is not None,
         "mail_life": in_words(int(MAIL_LIFE.total_seconds())),
         "sign_in_life": in_words(settings.SESSION_COOKIE_AGE),
+        "payments": bool(settings.HEADSHOTS_STRIPE_SECRET_KEY or settings.HEADSHOTS_TEST_CHECKOUT),
+        "payment_life": days_in_words(settings.HEADSHOTS_PAYMENT_DAYS),
         "proof_life": days_in_words(settings.HEADSHOTS_PROOF_DAYS),
         "backup_life": days_in_words(settings.HEADSHOTS_BACKUP_DAYS) if settings.HEADSHOTS_BACKUP_DAYS else "",
         "key_backup_life": days_in_words(key_backups) if key_backups else "",

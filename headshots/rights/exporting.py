@@ -21,7 +21,8 @@ from headshots.vault.errors import VaultError
 
 _READ_ME = """Everything that Headshots has about you.
 
-account.json      your account, your shoots with what was found in each photo, your receipts. Any text editor opens it.
+account.json      your account, your shoots with what was found in each photo, your payments and your receipts. Any text
+                  editor opens it.
 shoots/           your photos while we still have them, and your finished headshots while we have those. Beside a photo
                   lies what was found of the faces in it: a box and 468 points for each.
 texts/            what you agreed to, in the versions of that day.

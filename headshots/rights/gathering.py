@@ -8,6 +8,8 @@ from django.utils import timezone
 
 from headshots import engine
 from headshots.accounts.models import Session, User
+from headshots.payments.models import Credit, Payment
+from headshots.payments.prices import as_money
 from headshots.retention.models import Receipt
 from headshots.shoots.consent import in_version
 from headshots.shoots.models import Consent, Event, Headshot, Pack, Photo, Shoot
@@ -46,6 +48,8 @@ def gather(owner: User) -> Gathered:
     )
     shoots = Shoot.objects.filter(owner=owner).select_related("consent", "person_blob").order_by("created_at")
     gathered.account["shoots"] = [_shoot(shoot, gathered) for shoot in shoots]
+    gathered.account["payments"] = [_payment(row) for row in Payment.objects.filter(owner=owner)]
+    gathered.account["credits"] = [_credit(row) for row in Credit.objects.filter(owner=owner)]
     gathered.account["receipts"] = [_receipt(row) for row in owner.receipts.prefetch_related("destructions")]
     return gathered
 
@@ -129,20 +133,25 @@ def _pack(pack: Pack, number: int, folder: str, gathered: Gathered) -> dict[str,
         "deleted_by": pack.expires_at,
         "headshots": [
             _headshot(row, f"{folder}/pack-{number}", gathered)
-            for row in pack.headshots.select_related("style", "blob")
+            for row in pack.headshots.select_related("style", "blob", "web_blob", "profile_blob")
         ],
     }
 
 
 def _headshot(row: Headshot, folder: str, gathered: Gathered) -> dict[str, object]:
-    name = f"{folder}/{file_name(row)}" if row.blob else None
-    if row.blob and name:
-        gathered.pictures.append(Picture(name, row.blob))
+    stem = f"{folder}/{file_name(row).removesuffix('.jpg')}"
+    versions = {
+        "file": (stem, row.blob),
+        "web": (f"{stem}-web", row.web_blob),
+        "profile": (f"{stem}-profile", row.profile_blob),
+    }
+    files = {name: Picture(f"{path}.jpg", blob) for name, (path, blob) in versions.items() if blob is not None}
+    gathered.pictures += files.values()
     return {
-        "file": name,
+        **{name: picture.name for name, picture in files.items()},
         "look": row.style.title,
         "state": row.state,
-        "likeness_distance": row.likeness,
+        "likeness": row.likeness,
         "reasons": row.reasons,
         "done_at": row.done_at,
     }
@@ -150,6 +159,31 @@ def _headshot(row: Headshot, folder: str, gathered: Gathered) -> dict[str, objec
 
 def _event(event: Event) -> dict[str, object]:
     return {"at": event.at, "what": event.name, "by": event.actor, "codes": event.codes, "numbers": event.numbers}
+
+
+def _payment(payment: Payment) -> dict[str, object]:
+    return {
+        "id": payment.pk,
+        "for_pack": payment.pack_id,
+        "state": payment.state,
+        "paid": as_money(payment.amount_paid, payment.currency),
+        "of_it_tax": as_money(payment.amount_tax, payment.currency),
+        "given_back": as_money(payment.amount_refunded, payment.currency),
+        "began_at": payment.created_at,
+        "paid_at": payment.paid_at,
+        "stripes_numbers": [number for number in (payment.session_id, payment.payment_intent) if number],
+    }
+
+
+def _credit(credit: Credit) -> dict[str, object]:
+    return {
+        "id": credit.pk,
+        "from": credit.source,
+        "state": credit.state,
+        "payment": credit.payment_id,
+        "used_for_pack": credit.pack_id,
+        "since": credit.created_at,
+    }
 
 
 def _receipt(receipt: Receipt) -> dict[str, object]:

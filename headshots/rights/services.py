@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from headshots.accounts.models import Session, User
+from headshots.payments.closing import close_account
 from headshots.retention.journal import truncate_journal
 from headshots.retention.models import Receipt
 from headshots.retention.receipt_mail import mail_receipt
@@ -71,7 +72,8 @@ def begin_leaving(*, owner: User, receipt_id: UUID) -> Receipt | None:
 def finish_leaving(*, owner: User) -> bool:
     """Remove what is left of an account that is closed; whether nothing is left. Safe to repeat and to resume."""
     person = User.objects.filter(pk=owner.pk, leaving_at__isnull=False).first()
-    return person is None or all(step(person) for step in (_purge_everything, _mail_receipt, _drop_account))
+    steps = (_purge_everything, _give_money_back, _mail_receipt, _drop_account)
+    return person is None or all(step(person) for step in steps)
 
 
 def _purge_everything(owner: User) -> bool:
@@ -79,6 +81,12 @@ def _purge_everything(owner: User) -> bool:
         begin_purge(shoot, actor=Event.Actor.PERSON, everything=True)
         _purge_now(shoot)
     return not _not_purged(owner).exists()
+
+
+def _give_money_back(owner: User) -> bool:
+    """For packs that were paid and not had. Noted here; the money itself goes while nobody waits for it."""
+    close_account(owner=owner)
+    return True
 
 
 def _not_purged(owner: User) -> QuerySet[Shoot]:

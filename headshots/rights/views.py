@@ -79,6 +79,7 @@ def delete(request: HttpRequest) -> HttpResponse:
         context = {
             "form": form,
             "shoots": Shoot.objects.filter(owner=owner, purge_everything=False).count(),
+            "payment_life": days_in_words(settings.HEADSHOTS_PAYMENT_DAYS),
             "proof_life": days_in_words(settings.HEADSHOTS_PROOF_DAYS),
         }
         return render(request, "rights/delete.html", context, status=422 if sent else 200)

@@ -219,7 +219,7 @@ def _refuse(pack: Pack, row: Headshot, shot: engine.PlannedShot, reasons: list[s
     if not Pack.objects.filter(pk=pack.pk, reshoots__lt=budget).update(reshoots=F("reshoots") + 1):
         mine.update(state=_State.REJECTED, **free)
         return
-    tally.counts.update(f"reshot_{reason}" for reason in reasons)
+    tally.counts.update(["again", *(f"reshot_{reason}" for reason in reasons)])
     again = engine.move(shot, row.attempts, _taken(pack, shot)) if TOO_ALIKE in reasons else None
     again = again or engine.reshoot(shot, row.attempts)
     mine.update(state=_State.PENDING, attempts=0, seed=again.seed, framing=again.framing, light=again.light, **free)

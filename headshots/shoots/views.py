@@ -19,9 +19,11 @@ from headshots.shoots import people
 from headshots.shoots.access import shoot_or_404
 from headshots.shoots.checks import best_first
 from headshots.shoots.consent import Changes, changes_since, current
+from headshots.shoots.estimates import Estimate, estimate
 from headshots.shoots.forms import NewShootForm
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Consent, Event, FaceCrop, Headshot, Pack, Pause, Photo, Shoot
+from headshots.shoots.orders import cancel_pack
 from headshots.shoots.pausing import is_paused
 from headshots.shoots.person import NOTHING_SAID, PersonForm, read_person, write_person
 from headshots.shoots.uploads import AccountClosed, NoPreviewsLeft, open_shoot, previews_left
@@ -30,6 +32,9 @@ from headshots.vault.errors import VaultError
 from headshots.vault.models import Blob
 
 log = logging.getLogger(__name__)
+
+# What a headshot comes as, by the field that its file stands in.
+VERSIONS = {"full": "blob", "web": "web_blob", "profile": "profile_blob"}
 
 
 @login_required
@@ -110,7 +115,14 @@ def status(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
         "delete_after": shoot.delete_after.isoformat(),
         "photos": [{"id": photo.pk, "status": photo.state, "reasons": photo.reasons} for photo in shoot.photos.all()],
         "packs": [
-            {"id": pack.pk, "kind": pack.kind, "status": pack.state, "done": _done(pack), "total": pack.total}
+            {
+                "id": pack.pk,
+                "kind": pack.kind,
+                "status": pack.state,
+                "done": _done(pack),
+                "total": pack.total,
+                "seconds_left": _seconds_left(pack),
+            }
             for pack in _packs(shoot)
         ],
     }
@@ -136,6 +148,15 @@ def _face(answer: object) -> int:
     if not (isinstance(answer, str) and answer.isdecimal()):
         raise ValueError("not the number of a face")
     return int(answer)
+
+
+@require_POST
+def cancel(request: HttpRequest, shoot_id: UUID, pack_id: UUID) -> HttpResponse:
+    """Stop a premium pack of which nothing has been shown yet."""
+    pack = get_object_or_404(Pack, pk=pack_id, shoot=shoot_or_404(request, shoot_id), kind=Pack.Kind.PREMIUM)
+    if not cancel_pack(pack=pack):
+        messages.error(request, "This pack cannot be stopped any more: its first headshots are ready.")
+    return redirect("shoots:detail", shoot_id)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -172,16 +193,18 @@ def delete(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
 
 
 @require_safe
-def headshot(request: HttpRequest, shoot_id: UUID, headshot_id: UUID) -> HttpResponse:
-    """One finished headshot; with ?download it is saved instead of shown."""
+def headshot(request: HttpRequest, shoot_id: UUID, headshot_id: UUID, version: str = "full") -> HttpResponse:
+    """One finished headshot, `full`, `web` or `profile`; with ?download it is saved instead of shown."""
     shoot = shoot_or_404(request, shoot_id)
     row = get_object_or_404(
-        Headshot.objects.select_related("blob", "style"), pk=headshot_id, pack__shoot=shoot, blob__isnull=False
+        Headshot.objects.select_related("style", *VERSIONS.values()), pk=headshot_id, pack__shoot=shoot
     )
-    assert row.blob is not None
-    response = _picture(row.blob)
+    blob = getattr(row, VERSIONS.get(version, ""), None)
+    if blob is None:
+        raise Http404
+    response = _picture(blob)
     if "download" in request.GET:
-        response["Content-Disposition"] = f'attachment; filename="{file_name(row)}"'
+        response["Content-Disposition"] = f'attachment; filename="{file_name(row, version)}"'
     return response
 
 
@@ -195,9 +218,10 @@ def face_crop(request: HttpRequest, shoot_id: UUID, photo_id: UUID, number: int)
     return _picture(crop.blob)
 
 
-def file_name(headshot: Headshot) -> str:
-    """What a headshot is called when it is saved: number and look, nothing of the person."""
-    return f"headshot-{headshot.index + 1:02d}-{headshot.style.name}.jpg"
+def file_name(headshot: Headshot, version: str = "full") -> str:
+    """What a headshot is called when it is saved: number, look and version, nothing of the person."""
+    name = f"headshot-{headshot.index + 1:02d}-{headshot.style.name}"
+    return f"{name}.jpg" if version == "full" else f"{name}-{version}.jpg"
 
 
 def _picture(blob: Blob) -> HttpResponse:
@@ -228,6 +252,11 @@ def _done(pack: Pack) -> int:
     return sum(row.state == Headshot.State.DONE for row in pack.headshots.all())
 
 
+def _seconds_left(pack: Pack) -> int | None:
+    found = estimate(pack, list(pack.headshots.all()))
+    return None if found is None else round(found.seconds_left)
+
+
 def _context(shoot: Shoot) -> dict[str, object]:
     photos = list(shoot.photos.prefetch_related("face_crops"))
     packs = _packs(shoot)
@@ -241,6 +270,7 @@ def _context(shoot: Shoot) -> dict[str, object]:
         "asking": [photo for photo in shown if photo["state"] == Photo.State.CHOOSE_FACE],
         "packs": [_pack_context(pack) for pack in packs],
         "live": live,
+        "may_order": _may_order(shoot, packs),
         "rendering_paused": live and is_paused(Pause.What.RENDERING),
         "draws": engine.draws_new_pictures(),
     }
@@ -264,15 +294,7 @@ def _photo_context(photo: Photo, *, for_preview: bool) -> dict[str, object]:
 
 
 def _pack_context(pack: Pack) -> dict[str, object]:
-    headshots = [
-        {
-            "id": row.pk,
-            "state": row.state,
-            "style_title": row.style.title,
-            "url": reverse("shoots:headshot", args=[pack.shoot_id, row.pk]),
-        }
-        for row in pack.headshots.all()
-    ]
+    rows = list(pack.headshots.all())
     return {
         "id": pack.pk,
         "kind": pack.kind,
@@ -281,8 +303,47 @@ def _pack_context(pack: Pack) -> dict[str, object]:
         "expires_at": pack.expires_at,
         "done": _done(pack),
         "total": pack.total,
-        "headshots": headshots,
+        "width": pack.width,
+        "height": pack.height,
+        "estimate": _in_words(estimate(pack, rows)),
+        "headshots": [_headshot_context(pack, row) for row in rows],
     }
+
+
+def _headshot_context(pack: Pack, row: Headshot) -> dict[str, object]:
+    here = [pack.shoot_id, row.pk]
+    full = reverse("shoots:headshot", args=here)
+    web = reverse("shoots:headshot_version", args=[*here, "web"]) if row.web_blob_id else full
+    return {
+        "id": row.pk,
+        "number": row.index + 1,
+        "state": row.state,
+        "style_title": row.style.title,
+        "url": full,
+        # What a page shows: 4K files are for saving, fifty of them are 200 MB.
+        "shown_url": web,
+        "web_url": web if row.web_blob_id else "",
+        "profile_url": reverse("shoots:headshot_version", args=[*here, "profile"]) if row.profile_blob_id else "",
+    }
+
+
+def _in_words(found: Estimate | None) -> dict[str, object] | None:
+    """An estimate in the steps in which people think: minutes, and at the end tens of seconds."""
+    if found is None:
+        return None
+    return {
+        "percent": round(100 * found.share),
+        "preparing_percent": None if found.preparing is None else round(100 * found.preparing),
+        "ahead": found.ahead,
+        "minutes": round(found.seconds_left / 60) if found.seconds_left >= 100 else 0,
+        "seconds": max(10, 10 * round(found.seconds_left / 10)),
+    }
+
+
+def _may_order(shoot: Shoot, packs: list[Pack]) -> bool:
+    """The free headshots have been seen, and no pack is being paid or made."""
+    seen = any(pack.kind == Pack.Kind.PREVIEW and pack.state == Pack.State.DELIVERED for pack in packs)
+    return shoot.is_open and seen and not any(pack.kind == Pack.Kind.PREMIUM and pack.is_live for pack in packs)
 
 
 def _preview_is_coming(photos: list[Photo], packs: list[Pack]) -> bool:

@@ -7,7 +7,7 @@ import pytest
 import time_machine
 from django.utils import timezone
 
-from headshots.dashboard.counting import percentile
+from headshots.dashboard.counting import percentile, split
 from headshots.dashboard.figures import Range, close_days, figures_of
 from headshots.dashboard.models import DayFigures
 from headshots.shoots import rendering
@@ -117,7 +117,8 @@ def test_what_really_happened_is_counted() -> None:
 
     assert counts["uploads"] == counts["photos"] == 1
     assert counts["ordered|preview"] == counts["delivered|preview"] == 1
-    assert counts["refused"] == 0
+    assert counts["refused"] == counts["shot_again"] == 0
+    assert sum(split(counts, "pictures").values()) == sum(split(counts, "likeness").values()) == 4
 
 
 def test_trial_packs_count_nowhere() -> None:

@@ -36,6 +36,7 @@ def make_pack(state: str, done: int = 0, reason: str = "") -> dict[str, object]:
             "state": "done" if index < done else "pending",
             "style_title": "Corporate",
             "url": f"/{index}.jpg",
+            "shown_url": f"/{index}.jpg",
         }
         for index in range(4)
     ]

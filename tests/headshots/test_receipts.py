@@ -13,16 +13,17 @@ from django.test import Client
 from django.utils import timezone
 
 from headshots.accounts.models import User
+from headshots.payments.models import Credit, Payment
 from headshots.retention import receipt_mail
 from headshots.retention.due import purge_due
 from headshots.retention.models import Destruction, Receipt
-from headshots.retention.proofs import drop_proofs
+from headshots.retention.proofs import drop_payments, drop_proofs
 from headshots.retention.receipt_mail import mail_receipt, mail_waiting_receipts
 from headshots.retention.services import forget_pack, purge_shoot
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Consent, Event, Pack, Shoot
 from headshots.vault import services as vault
-from tests.factories import make_delivered, make_user
+from tests.factories import make_delivered, make_payment, make_user
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 
@@ -174,6 +175,7 @@ def test_photos_alone_have_no_key_in_any_backup(shoot: Shoot, settings: LazySett
         ("HEADSHOTS_RESULT_KEY_BACKUP_DAYS", -1, "retention.E004"),
         ("HEADSHOTS_BACKUP_DAYS", -1, "retention.E005"),
         ("HEADSHOTS_PROOF_DAYS", 0, "retention.E006"),
+        ("HEADSHOTS_PAYMENT_DAYS", 0, "retention.E006"),
     ],
 )
 def test_times_that_would_make_a_receipt_lie_are_refused(
@@ -233,6 +235,7 @@ def test_support_finds_a_receipt_by_its_number_and_cannot_change_it(client: Clie
 def test_every_kind_of_file_has_words(client: Client, shoot: Shoot, person: User) -> None:
     (receipt,) = purge(shoot, everything=True)
     Destruction.objects.filter(ring="source").update(counts={"subject": 1, "person": 1, "something_new": 2})
+    Destruction.objects.filter(ring="result").update(counts={"headshot": 4, "web": 4, "profile": 3})
 
     client.force_login(person)
     page = client.get(receipt.get_absolute_url()).content.decode()
@@ -241,6 +244,8 @@ def test_every_kind_of_file_has_words(client: Client, shoot: Shoot, person: User
     assert "what you told us about yourself" in page
     assert "2 other encrypted files" in page
     assert "4 finished headshots" in page
+    assert "4 smaller versions" in page
+    assert "3 square versions" in page
 
 
 # The mail -------------------------------------------------------------------------------------------------------
@@ -356,3 +361,17 @@ def test_the_later_of_two_receipts_ends_the_shoot(shoot: Shoot) -> None:
     assert drop_proofs() == 1
     assert Shoot.objects.exists()
     assert list(Receipt.objects.all()) == [second]
+
+
+def test_payments_without_an_account_stay_as_long_as_tax_law_asks_and_then_go(
+    person: User, settings: LazySettings
+) -> None:
+    settings.HEADSHOTS_PAYMENT_DAYS = 100
+    gone, kept = make_payment(None), make_payment(person)
+    recent = make_payment(None)
+    Payment.objects.exclude(pk=recent.pk).update(created_at=timezone.now() - timedelta(days=101))
+
+    assert drop_payments() == 1
+
+    assert set(Payment.objects.all()) == {kept, recent}
+    assert not Credit.objects.filter(payment=gone.pk).exists()

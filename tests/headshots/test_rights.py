@@ -34,7 +34,15 @@ from headshots.vault import services as vault
 from headshots.vault.errors import VaultError
 from headshots.vault.models import Blob
 from headshots.vault.rings import open_ring
-from tests.factories import PASSWORD, cleaned_two_people, make_checked_shoot, make_delivered, make_shoot, make_user
+from tests.factories import (
+    PASSWORD,
+    cleaned_two_people,
+    make_checked_shoot,
+    make_delivered,
+    make_payment,
+    make_shoot,
+    make_user,
+)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 
@@ -171,6 +179,25 @@ def test_an_export_holds_all_there_is_readable(ada: User, shoot: Shoot) -> None:
     # And nothing that is not told of.
     named = {*pictures, photo["faces_found"], "account.json", "README.txt"}
     assert {name for name in archive.namelist() if not name.startswith("texts/")} == named
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_export_has_every_version_of_a_headshot_and_every_payment(ada: User, shoot: Shoot) -> None:
+    headshot = Headshot.objects.get(index=0)
+    for version in ("web", "profile"):
+        data = vault.read_blob(headshot.blob)
+        blob = vault.write_blob(ring="result", key_id=headshot.pack_id, kind=version, data=data)
+        Headshot.objects.filter(pk=headshot.pk).update(**{f"{version}_blob": blob})
+    make_payment(ada)
+
+    archive = export(ada)
+
+    told = json.loads(archive.read("account.json"))
+    first, *others = told["shoots"][0]["packs"][0]["headshots"]
+    assert all(archive.read(first[version])[:2] == b"\xff\xd8" for version in ("file", "web", "profile"))
+    assert all("web" not in other for other in others)
+    assert (told["payments"][0]["paid"], told["payments"][0]["state"]) == ("$19", "paid")
+    assert told["credits"][0]["payment"] == told["payments"][0]["id"]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -403,6 +430,17 @@ def test_what_stays_is_named_pseudonymous_and_goes_after_the_stated_time(browser
     assert drop_proofs() == 1
     for model in (Receipt, Destruction, Consent, Shoot, Pack, Event):
         assert not model.objects.exists(), model
+
+
+def test_the_receipt_names_payments_that_stay_and_until_when(browser: Client, ada: User) -> None:
+    payment = make_payment(ada)
+
+    page = browser.get(delete_account(browser).url).content.decode()
+
+    payment.refresh_from_db()
+    assert payment.owner is None
+    assert "1 payment: amounts, times" in page
+    assert str(timezone.now().year + 9) in page or str(timezone.now().year + 10) in page
 
 
 def test_browser_and_sessions_forget_as_well(browser: Client, ada: User, client: Client) -> None:
