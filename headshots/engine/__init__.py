@@ -7,10 +7,12 @@ import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from django.conf import settings
 
+from headshots import heart
 from headshots.engine.configured import (
     Diagnosis,
     configured_name,
@@ -244,18 +246,22 @@ def capacity(size: Size) -> int:
 
 
 def render(
-    sitter: Sitter, shots: Sequence[PlannedShot], size: Size, on_progress: Progress, *, versions: bool
+    sitter: Sitter, batches: Iterable[Sequence[PlannedShot]], size: Size, on_progress: Progress, *, versions: bool
 ) -> Iterator[Finished]:
     """One finished picture a shot, in order, each held against the person by the likeness gate.
 
+    A batch is asked for while pictures of the last one are judged and finished: the engine never waits for that.
     versions: whether profile crop and web version are wanted as well. Raises SigningFailed."""
     from pipeline.darkroom import Darkroom, develop
     from pipeline.likeness import ACCEPT_DISTANCE, likeness_score
 
     max_distance = settings.HEADSHOTS_LIKENESS_MAX_DISTANCE or ACCEPT_DISTANCE
-    darkroom = Darkroom(finder(), embedder(), identity(), max_distance=max_distance, versions=versions)
-    jobs = [Job(sitter.subject, replace(shot.as_shot(), person=sitter.person)) for shot in shots]
-    for developed in develop(_engine().render(jobs, size, on_progress), sitter.reference, darkroom):
+    darkroom = Darkroom(
+        finder(), embedder(), identity(), max_distance=max_distance, versions=versions, batch=capacity(size)
+    )
+    jobs = ([Job(sitter.subject, replace(shot.as_shot(), person=sitter.person)) for shot in batch] for batch in batches)
+    pictures = chain.from_iterable(_engine().render(batch, size, on_progress) for batch in jobs)
+    for developed in develop(pictures, sitter.reference, darkroom):
         likeness, files = developed.likeness, developed.files
         yield Finished(
             index=developed.shot.index,
@@ -301,6 +307,7 @@ def _engine() -> Engine:
 
 
 def _tell_progress(share: float) -> None:
+    heart.progress()
     log.info("engine: %d %% loaded", round(100 * share))
 
 
