@@ -35,6 +35,8 @@ class Shoot(models.Model):
     keep_photos = models.BooleanField(default=False)
     # The source ring as it was when the key was made: if the ring is another one now, the key is lost.
     ring_mark = models.UUIDField(null=True, editable=False)
+    # The person picks their face before any faces are compared; other people's are then never embedded.
+    ask_first = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     delete_after = models.DateTimeField()
     purged_at = models.DateTimeField(null=True, blank=True)
@@ -97,6 +99,10 @@ class Photo(models.Model):
     state = models.CharField(max_length=12, choices=State.choices, default=State.UPLOADED)
     reasons = models.JSONField(default=list, blank=True)
     chosen_face = models.PositiveSmallIntegerField(null=True, blank=True)
+    # Whose face we think it is: found by comparing all photos, shown as a proposal; below 0 see shoots/people.py.
+    proposed_face = models.SmallIntegerField(null=True, blank=True)
+    # The person said so themselves.
+    picked = models.BooleanField(default=False)
     # One dict of scalars a face, widest face first.
     measurements = models.JSONField(default=list, blank=True)
     checks = models.PositiveSmallIntegerField(default=0)
@@ -114,6 +120,12 @@ class Photo(models.Model):
     @property
     def face_count(self) -> int:
         return len(self.measurements)
+
+    @property
+    def own_measurements(self) -> dict[str, float]:
+        """Those of the person's face; of the widest one as long as nobody said which that is."""
+        own: dict[str, float] = self.measurements[self.chosen_face or 0]
+        return own
 
 
 class FaceCrop(models.Model):

@@ -48,11 +48,13 @@ def open_shoot(
     photos: Sequence[bytes],
     person: engine.Person = NOTHING_SAID,
     submission: uuid.UUID | None = None,
+    ask_first: bool = False,
 ) -> Shoot:
     """A shoot with its consent, its key, and its photos and the person's words in the vault, all of it or nothing.
 
-    `photos` are cleaned JPEGs. The consent is stored before anything looks at a face. The same submission
-    twice gives the same shoot. Raises NoPreviewsLeft, AccountClosed."""
+    `photos` are cleaned JPEGs; with `ask_first` no faces are compared before the person has picked theirs. The
+    consent is stored before anything looks at a face. The same submission twice gives the same shoot.
+    Raises NoPreviewsLeft, AccountClosed."""
     now = timezone.now()
     ttl = timedelta(seconds=settings.HEADSHOTS_SOURCE_TTL_SECONDS)
     # Purged a little before the key dies by itself: five minutes of twenty-four hours.
@@ -61,6 +63,7 @@ def open_shoot(
         owner=owner,
         submission=submission,
         ring_mark=vault.source_ring_mark(),
+        ask_first=ask_first,
         created_at=now,
         delete_after=now + ttl - ttl / 288,
     )

@@ -21,7 +21,7 @@ def give_ends(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('shoots', '0009_prepared_people'),
+        ('shoots', '0010_who_is_meant'),
         ('vault', '0003_installation'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
