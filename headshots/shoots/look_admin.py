@@ -20,15 +20,6 @@ from headshots.shoots.models import Headshot, Pack, Style, StyleVersion
 from headshots.vault import services as vault
 from headshots.vault.errors import VaultError
 
-_FIELDSETS = (
-    (None, {"fields": ("name", "title", "description")}),
-    ("Set and light", {"fields": (("set", "monochrome"), ("light_right", "light_down", "light_front"))}),
-    ("Scales", {"fields": (("key", "rim", "wrap"), ("tint", "contrast"), ("saturation", "vignette"))}),
-    ("Words, for engines that draw new pictures", {
-        "fields": ("prompt", "negative", ("guidance_scale", "control_scale", "adapter_scale")),
-    }),
-)  # fmt: skip
-
 
 class _Offered(BaseModelFormSet):  # type: ignore[type-arg]
     """The list's own fields. Free packs need a look that is offered."""
@@ -47,7 +38,15 @@ class StyleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """The list orders looks, offers them and sets their price group; the page of a look makes drafts."""
 
     form = LookForm
-    fieldsets = _FIELDSETS
+    fieldsets = (
+        (None, {"fields": ("name", "title", "description")}),
+        ("Set and light", {"fields": ("set", "monochrome", "light_right", "light_down", "light_front")}),
+        ("Scales", {"fields": ("key", "rim", "wrap", "tint", "contrast", "saturation", "vignette")}),
+        (
+            "Words, for engines that draw new pictures",
+            {"fields": ("prompt", "negative", "guidance_scale", "control_scale", "adapter_scale")},
+        ),
+    )
     list_display = ("title", "name", "position", "active", "in_preview", "draft")
     list_editable = ("position", "active", "in_preview")
     change_form_template = "admin/shoots/style/change_form.html"
