@@ -30,7 +30,7 @@ class _Offered(BaseModelFormSet):  # type: ignore[type-arg]
         shown = [row["id"].pk for row in rows if row.get("id")]
         others = Style.objects.filter(active=True, in_preview=True).exclude(pk__in=shown).exists()
         if not others and not any(row.get("active") and row.get("in_preview") for row in rows):
-            raise forms.ValidationError("At least one look must be both active and free: free packs are made of these.")
+            raise forms.ValidationError("At least one look must be active and in free packs: those are made of these.")
 
 
 @admin.register(Style)
@@ -40,11 +40,11 @@ class StyleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     form = LookForm
     fieldsets = (
         (None, {"fields": ("name", "title", "description")}),
-        ("Set and light", {"fields": ("set", "monochrome", "light_right", "light_down", "light_front")}),
-        ("Scales", {"fields": ("key", "rim", "wrap", "tint", "contrast", "saturation", "vignette")}),
+        ("Set and light", {"fields": (("set", "monochrome"), ("light_right", "light_down", "light_front"))}),
+        ("Scales", {"fields": (("key", "rim", "wrap"), ("tint", "contrast"), ("saturation", "vignette"))}),
         (
             "Words, for engines that draw new pictures",
-            {"fields": ("prompt", "negative", "guidance_scale", "control_scale", "adapter_scale")},
+            {"fields": ("prompt", "negative", ("guidance_scale", "control_scale", "adapter_scale"))},
         ),
     )
     list_display = ("title", "name", "position", "active", "in_preview", "draft")
@@ -52,10 +52,12 @@ class StyleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     change_form_template = "admin/shoots/style/change_form.html"
     change_list_template = "admin/shoots/style/change_list.html"
 
-    @admin.display(boolean=True, description="draft waits")
-    def draft(self, style: Style) -> bool:
+    @admin.display(description="newest version")
+    def draft(self, style: Style) -> str:
         newest = looks.latest(style)
-        return isinstance(newest, StyleVersion) and looks.is_draft(newest)
+        if not isinstance(newest, StyleVersion):
+            return "built in"
+        return f"{newest.number}, a draft" if looks.is_draft(newest) else str(newest.number)
 
     def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
         # Headshots of finished packs are of it: take it out of the offer instead.

@@ -41,20 +41,20 @@ class LookForm(forms.ModelForm):  # type: ignore[type-arg]
     """One look. What it saves is a draft; name, order, price group and whether it is offered are the row's own."""
 
     title = forms.CharField(max_length=80, validators=[MinLengthValidator(2)])
-    description = forms.CharField(max_length=200, required=False, widget=forms.TextInput(attrs={"size": "80"}))
+    description = forms.CharField(max_length=200, required=False, widget=forms.TextInput(attrs={"size": "60"}))
     set = forms.ChoiceField(choices=[(name, name.capitalize()) for name in SETS])
     monochrome = forms.BooleanField(required=False, help_text="Black and white.")
-    light_right = _direction("Main light, to the right")
-    light_down = _direction("Main light, down")
-    light_front = _direction("Main light, towards the viewer")
+    light_right = _direction("Light, to the right")
+    light_down = _direction("Light, down")
+    light_front = _direction("Light, to the viewer")
     prompt = forms.CharField(
         required=False,
-        widget=forms.Textarea(attrs={"rows": 3, "cols": 90}),
+        widget=forms.Textarea(attrs={"rows": 4, "cols": 60}),
         help_text="New pictures: words with {person}, and {outfit} if you like. Empty: as built in under this name.",
     )
     negative = forms.CharField(
         required=False,
-        widget=forms.Textarea(attrs={"rows": 2, "cols": 90}),
+        widget=forms.Textarea(attrs={"rows": 3, "cols": 60}),
         help_text="New pictures: what is to be kept out. Empty: as built in.",
     )
     # `key` and the others, as SCALES names them.

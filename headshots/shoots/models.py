@@ -153,7 +153,8 @@ class Style(models.Model):
     recipe = models.JSONField(default=dict, blank=True)
     position = models.PositiveSmallIntegerField(default=0)
     active = models.BooleanField(default=True)
-    in_preview = models.BooleanField("free", default=False, help_text="In free packs too, not only in premium ones.")
+    # The price group: in free packs too, or in paid ones only.
+    in_preview = models.BooleanField("in free packs", default=False)
     # Which of its versions this is; None as it was built in.
     current = models.ForeignKey("StyleVersion", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
 
