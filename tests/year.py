@@ -18,6 +18,7 @@ from headshots.engine import Reason
 from headshots.payments.models import LedgerEntry
 from headshots.shoots.models import Consent, Event, Headshot, Pack, Photo, Shoot, Style
 from headshots.shoots.styles import seed_styles
+from headshots.vault.blob_ids import first_id_at
 from headshots.vault.models import Blob
 
 PREVIEW_PICTURES, PREMIUM_PICTURES = 4, 50
@@ -142,7 +143,8 @@ class Year:
 
     def _blob(self, rows: Rows, ring: str, key_id: uuid.UUID, kind: str, at: datetime) -> Blob:
         size = self.chance.randrange(200_000, 4_000_000)
-        blob = Blob(id=self._id(), ring=ring, key_id=key_id, kind=kind, size=size, created_at=at)
+        blob_id = uuid.UUID(int=first_id_at(at).int | self.chance.getrandbits(62))
+        blob = Blob(id=blob_id, ring=ring, key_id=key_id, kind=kind, size=size, created_at=at)
         rows.blobs.append(blob)
         return blob
 
