@@ -54,9 +54,11 @@ HEADSHOTS_PREMIUM_LONG_EDGE = _whole("HEADSHOTS_PREMIUM_LONG_EDGE", 3840)
 HEADSHOTS_LEASE_SECONDS = _whole("HEADSHOTS_LEASE_SECONDS", 60)
 # Extra pictures a pack may cost when the likeness gate refuses some, as a share of its size.
 HEADSHOTS_RESHOOT_SHARE = env.float("HEADSHOTS_RESHOOT_SHARE", default=0.3)
-# Heart files, for whoever supervises the processes, and how long a task may go without progress before its heart stops.
+# Heart files, for whoever supervises the processes; how long a task may go without progress before its heart stops, and
+# how long a worker that loads its models and compiles them.
 HEADSHOTS_RUN_DIR = Path(env.str("HEADSHOTS_RUN_DIR", default=str(HEADSHOTS_DATA_DIR / "run"))).resolve()
 HEADSHOTS_HANG_SECONDS = _whole("HEADSHOTS_HANG_SECONDS", 300)
+HEADSHOTS_LOAD_SECONDS = _whole("HEADSHOTS_LOAD_SECONDS", 1800)
 HEADSHOTS_MAX_PHOTOS = 5
 HEADSHOTS_MAX_PHOTO_BYTES = 25 * 1024 * 1024
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
+from headshots import heart
 from headshots.engine.configured import (
     Diagnosis,
     configured_name,
@@ -352,6 +353,7 @@ def _engine() -> Engine:
 
 
 def _tell_progress(share: float) -> None:
+    heart.progress()
     log.info("engine: %d %% loaded", round(100 * share))
 
 

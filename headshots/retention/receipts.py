@@ -10,7 +10,7 @@ from django.db.models import Count, QuerySet
 from django.utils import timezone
 
 from headshots.accounts.models import User
-from headshots.payments.models import Payment
+from headshots.payments.models import Payment, Refund
 from headshots.retention.models import Destruction, Receipt
 from headshots.shoots.lifecycle import send_on_commit
 from headshots.shoots.models import Consent, Event, Shoot
@@ -59,14 +59,14 @@ def issue_receipt(*, shoot: Shoot, asked_by: str) -> Receipt | None:
     return receipt
 
 
-def begin_account_receipt(*, owner: User, receipt_id: UUID) -> Receipt:
+def begin_account_receipt(*, owner: User, receipt_id: UUID, asked_by: str) -> Receipt:
     """The receipt of an account whose deletion begins; the same one however often that is asked.
 
     receipt_id: its id, unless there is one. Raises IntegrityError for an id that somebody else's has."""
     receipt, _ = Receipt.objects.get_or_create(
         owner=owner,
         kind=Receipt.Kind.ACCOUNT,
-        defaults={"id": receipt_id, "asked_by": Event.Actor.PERSON, "proof_until": _proof_until(timezone.now())},
+        defaults={"id": receipt_id, "asked_by": asked_by, "proof_until": _proof_until(timezone.now())},
     )
     return receipt
 
@@ -83,6 +83,9 @@ def fill_account_receipt(receipt: Receipt) -> None:
                 for row in Consent.objects.filter(shoot__in=shoots).order_by("given_at")
             ],
             "payments": Payment.objects.filter(owner=receipt.owner, paid_at__isnull=False).count(),
+            "given_back": Refund.objects.filter(
+                payment__owner=receipt.owner, reason=Refund.Reason.ACCOUNT_DELETED
+            ).count(),
             "payments_until": (timezone.now() + timedelta(days=settings.HEADSHOTS_PAYMENT_DAYS)).isoformat(),
         }
         receipt.save()

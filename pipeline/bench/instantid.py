@@ -1,17 +1,16 @@
-"""How long a pack takes on this machine, and what each trick is worth, with random weights.
+"""How long a pack takes on this machine, with random weights.
 
 Needs torch, diffusers, transformers and accelerate; no opencv, no face networks, no web. A pack is measured as a
 worker makes it: text, denoising, decoding, enlarging four times, JPEG.
 """
 
-import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-from pipeline.bench.clock import Clock, Report, describe_device, peak_gigabytes, reset_peak, summary
+from pipeline.bench.clock import Clock, Report, describe_device, reset_peak, summary
 from pipeline.bench.plain import measure_reference
 from pipeline.bench.setup import Options, build_engine, choose_batch, make_conditions
 from pipeline.engines.instantid.conditions import Conditions
@@ -22,7 +21,6 @@ from pipeline.engines.instantid.load import Networks
 from pipeline.engines.instantid.memory import next_batch
 from pipeline.engines.instantid.speed import Trick, default_tricks, few_step_sampling
 from pipeline.engines.instantid.work import Work, count_work
-from pipeline.errors import EngineUnavailable
 from pipeline.finish import encode
 from pipeline.types import DigitalSource, Pixels
 from pipeline.upscale import TorchUpscaler
@@ -32,9 +30,7 @@ ENCODERS = 4
 
 
 def measure(options: Options, tell: Callable[[str], None]) -> Report:
-    """Everything that `bench instantid` reports. Raises EngineUnavailable when the device is not there."""
-    if options.device != "cpu" and not torch.cuda.is_available():
-        raise EngineUnavailable("The benchmark needs an NVIDIA GPU with CUDA. Fix: --device cpu --networks tiny")
+    """Everything that `bench instantid` reports."""
     tell("counting the work")
     work = count_work(options.architecture, options.size)
     report: Report = {
@@ -127,40 +123,6 @@ def batches(images: int, batch: int, static: bool) -> Iterator[int]:
         count = batch if static and images >= batch else next_batch(images, batch, static=static)
         yield count
         images -= count
-
-
-# Recorded graphs come with compiling only; half a VAE changes no step.
-NOT_IN_TABLE = frozenset({Trick.CUDA_GRAPHS, Trick.HALF_VAE})
-
-
-def measure_tricks(
-    options: Options, tell: Callable[[str], None], skipped: frozenset[Trick] = NOT_IN_TABLE
-) -> list[Report]:
-    """A table: denoising seconds a picture with every lossless trick but compiling, and with each trick changed."""
-    base = default_tricks(options.device) - {Trick.COMPILE}
-    sets = {"all but compile": base, "none": frozenset[Trick]()}
-    sets |= {f"-{trick}": base - {trick} for trick in sorted(base)}
-    sets |= {f"+{trick}": base | {trick} for trick in sorted(set(Trick) - base - skipped - NOT_IN_TABLE)}
-    rows: list[Report] = []
-    for name, tricks in sets.items():
-        tell(name)
-        networks, _, _ = build_engine(options, tricks)
-        pictures = make_conditions(networks, choose_batch(options, tricks, networks.device), options.size, tricks)
-        sampling = few_step_sampling() if Trick.FEW_STEP in tricks else Sampling(10, options.sampling.sampler)
-        denoise(networks, pictures, Sampling(2), tricks, lambda share: None)
-        reset_peak(networks.device)
-        clock = Clock(networks.device)
-        with clock.stage("denoising"):
-            denoise(networks, pictures, sampling, tricks, lambda share: None)
-        steps = sampling.steps if Trick.FEW_STEP in tricks else options.sampling.steps
-        seconds = clock.seconds["denoising"] / len(pictures) * steps / sampling.steps
-        peak = peak_gigabytes(networks.device)
-        rows.append({"tricks": name, "seconds_per_picture": round(seconds, 4), "peak_gigabytes": peak})
-        del networks, pictures
-        gc.collect()
-        if options.device != "cpu":
-            torch.cuda.empty_cache()
-    return rows
 
 
 def per_minute(report: object) -> float:

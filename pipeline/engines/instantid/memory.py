@@ -66,3 +66,21 @@ def device_errors() -> Iterator[None]:
         raise
     except torch.AcceleratorError as error:
         raise DeviceLost(f"The accelerator stopped answering: {str(error).splitlines()[0]}") from error
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """The same while networks are loaded, when no smaller batch helps against too little memory."""
+    try:
+        with device_errors():
+            yield
+    except torch.OutOfMemoryError as error:
+        raise EngineUnavailable(
+            "The networks do not fit into what is free of the GPU's memory; nvidia-smi shows what else uses it."
+        ) from error
+
+
+def usable_bytes(device: torch.device) -> int:
+    """What batches can have of a GPU's memory: what nobody has, and what torch keeps for the next who asks."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
