@@ -2,9 +2,7 @@
 
 import os
 import threading
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from pipeline.distinct import Look, look_at
@@ -12,6 +10,7 @@ from pipeline.faces.embed import FaceEmbedder
 from pipeline.faces.find import FaceFinder
 from pipeline.finish import FileFormat, FinishedFiles, finish, finish_small, shrink_for_web
 from pipeline.likeness import ACCEPT_DISTANCE, Likeness, judge_likeness
+from pipeline.overlap import finish_behind
 from pipeline.signing import Identity
 from pipeline.types import DigitalSource, Embedding, Picture, Shot
 
@@ -25,7 +24,8 @@ def _spare_threads() -> int:
 class Darkroom:
     """What pictures are judged and finished with. versions: whether to make profile crop and web version, too.
 
-    threads: how many pictures are finished at once; so many and one more wait in memory."""
+    threads: how many pictures are finished at once; so many and one more are in memory, or a whole batch of an engine
+    that makes several at once, so that it need not wait before the next."""
 
     finder: FaceFinder
     embedder: FaceEmbedder
@@ -34,6 +34,7 @@ class Darkroom:
     file_format: FileFormat = "jpeg"
     versions: bool = True
     threads: int = field(default_factory=_spare_threads)
+    batch: int = 1
     # Neither finder nor embedder may be used by two threads at once.
     turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -55,14 +56,12 @@ def develop(pictures: Iterable[Picture], reference: Embedding, darkroom: Darkroo
     """One result a picture, in order. Raises SigningFailed, and whatever asking for the next picture raises.
 
     The next picture is asked for while the last ones are finished in threads of their own."""
-    with ThreadPoolExecutor(darkroom.threads) as pool:
-        waiting: deque[Future[Developed]] = deque()
-        for picture in pictures:
-            waiting.append(pool.submit(develop_one, picture, reference, darkroom))
-            while waiting and (waiting[0].done() or len(waiting) > darkroom.threads):
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    yield from finish_behind(
+        pictures,
+        lambda picture: develop_one(picture, reference, darkroom),
+        threads=darkroom.threads,
+        most=max(darkroom.threads, darkroom.batch),
+    )
 
 
 def develop_one(picture: Picture, reference: Embedding, darkroom: Darkroom) -> Developed:

@@ -4,10 +4,10 @@ Everything heavy is imported where it is used: the web process loads no model an
 """
 
 import logging
-import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -21,17 +21,34 @@ from headshots.engine.configured import (
     draws_new_pictures,
     engine_name,
     identity,
-    open_weights,
     options,
     refusals,
     signing_fault,
 )
-from pipeline import distinct, intake, photo_rules
+from headshots.engine.photos import (
+    TIPS,
+    CheckedPhoto,
+    SeenPhoto,
+    StoredPhoto,
+    advise,
+    check,
+    clean_upload,
+    crop_faces,
+    embedder,
+    finder,
+    judge,
+    relevant_faces,
+    source_of,
+    tips_beside,
+    weights,
+    who_is_who,
+)
+from pipeline import distinct, intake
 from pipeline.device import DeviceState
 from pipeline.distinct import Overview
 from pipeline.engines import create_engine
 from pipeline.errors import Cancelled, DeviceLost, PhotoRefused, PipelineError, Reason, SigningFailed, WeightsError
-from pipeline.face_files import crop_face, describe_faces, pack_faces, unpack_faces
+from pipeline.face_files import describe_faces
 from pipeline.shot_list import load_styles, plan_shots
 from pipeline.shot_list import move as _move
 from pipeline.shot_list import reshoot as _reshoot
@@ -45,7 +62,6 @@ from pipeline.types import (
     Job,
     KeepsSubjects,
     Light,
-    Measurements,
     Outfit,
     Person,
     PersonKind,
@@ -57,15 +73,13 @@ from pipeline.types import (
     Subject,
     ignore_progress,
 )
-from pipeline.weights import Weights
 
 if TYPE_CHECKING:
-    from pipeline.faces.embed import FaceEmbedder
-    from pipeline.faces.find import FaceFinder
     from pipeline.finish import FinishedFiles, Marks
 
 __all__ = [
     "PREVIEW",
+    "TIPS",
     "AgeBand",
     "Cancelled",
     "CheckedPhoto",
@@ -82,14 +96,17 @@ __all__ = [
     "PipelineError",
     "PlannedShot",
     "Reason",
+    "SeenPhoto",
     "SigningFailed",
     "Sitter",
     "Size",
     "StoredPhoto",
     "WeightsError",
+    "advise",
     "capacity",
     "check",
     "clean_upload",
+    "crop_faces",
     "describe_faces",
     "device",
     "diagnose",
@@ -107,40 +124,18 @@ __all__ = [
     "prepare",
     "read_marks",
     "refusals",
+    "relevant_faces",
     "render",
     "reshoot",
     "signing_fault",
-    "strangers",
     "style_from",
     "thaw",
+    "tips_beside",
     "warm_up",
+    "who_is_who",
 ]
 
 log = logging.getLogger(__name__)
-
-# A decoder may take 1.5 GB: the third upload at the same moment waits its turn.
-_decoding = threading.BoundedSemaphore(2)
-
-
-@dataclass(frozen=True)
-class CheckedPhoto:
-    """What the check says of one photo. `faces` is private (boxes and meshes, npz), and so are the crops (JPEG)."""
-
-    status: str
-    reasons: list[str]
-    face: int | None
-    measurements: list[dict[str, float]]
-    faces: bytes = field(repr=False)
-    crops: list[bytes] = field(repr=False)
-
-
-@dataclass(frozen=True)
-class StoredPhoto:
-    """One photo out of the vault: its JPEG, the faces found in it (npz) and which one is the person's."""
-
-    photo: bytes = field(repr=False)
-    faces: bytes = field(repr=False)
-    chosen: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,46 +177,6 @@ class Finished:
     glance: Overview | None = field(repr=False, default=None)
 
 
-def clean_upload(data: bytes) -> bytes:
-    """The photo re-encoded from its pixels: upright, sRGB, no metadata. Raises PhotoRefused."""
-    with _decoding:
-        return intake.clean_photo(data).data
-
-
-def check(photo: bytes) -> CheckedPhoto:
-    """Find and measure the faces of a cleaned photo and judge it."""
-    from pipeline.check import check_photo
-
-    pixels = intake.load_pixels(photo)
-    found = check_photo(pixels, _finder())
-    crops = [crop_face(photo, face.box) for face in found.faces] if found.verdict.status == "choose_face" else []
-    return CheckedPhoto(
-        status=found.verdict.status.value,
-        reasons=[reason.value for reason in found.verdict.reasons],
-        face=found.verdict.face,
-        measurements=[asdict(face) for face in found.measurements],
-        faces=pack_faces(found.faces),
-        crops=crops,
-    )
-
-
-def judge(measurements: Sequence[dict[str, float]], chosen: int) -> tuple[str, list[str]]:
-    """Status and reason codes of a photo whose person has said which face is theirs."""
-    verdict = photo_rules.judge([Measurements(**face) for face in measurements], chosen=chosen)
-    return verdict.status.value, [reason.value for reason in verdict.reasons]
-
-
-def strangers(photos: Sequence[StoredPhoto]) -> list[int]:
-    """Which of these photos (by index) do not show the person of the first one. Embeddings stay in memory."""
-    from pipeline.faces.embed import embedding_distance
-    from pipeline.likeness import ACCEPT_DISTANCE
-
-    sources = [_source(photo) for photo in photos]
-    embeddings = [_embedder().embed(source.pixels, source.face) for source in sources]
-    distances = [embedding_distance(embeddings[0], embedding) for embedding in embeddings]
-    return [index for index, distance in enumerate(distances) if distance > ACCEPT_DISTANCE]
-
-
 def plan(styles: Sequence[Style], count: int, seed: int) -> list[PlannedShot]:
     """The shots of a pack, distinct, in order. Raises ValueError when so many cannot be made of the styles."""
     return [_planned(shot) for shot in plan_shots(styles, count, seed)]
@@ -256,7 +211,7 @@ def prepare(
     person: Person = Person(),  # noqa: B008 - frozen
 ) -> Sitter:
     """The person in these photos, best first, ready for `render`. At 4K it takes minutes."""
-    sources = [_source(photo) for photo in photos]
+    sources = [source_of(photo) for photo in photos]
     return Sitter(_engine().prepare(sources, size, on_progress), _reference(sources), person)
 
 
@@ -282,7 +237,7 @@ def thaw(
     """The person that another worker prepared from these photos. Raises ValueError for what another release froze."""
     maker = _engine()
     assert isinstance(maker, KeepsSubjects)
-    return Sitter(maker.thaw(data, size), _reference([_source(photos[0])]), person)
+    return Sitter(maker.thaw(data, size), _reference([source_of(photos[0])]), person)
 
 
 def capacity(size: Size) -> int:
@@ -291,18 +246,22 @@ def capacity(size: Size) -> int:
 
 
 def render(
-    sitter: Sitter, shots: Sequence[PlannedShot], size: Size, on_progress: Progress, *, versions: bool
+    sitter: Sitter, batches: Iterable[Sequence[PlannedShot]], size: Size, on_progress: Progress, *, versions: bool
 ) -> Iterator[Finished]:
     """One finished picture a shot, in order, each held against the person by the likeness gate.
 
+    A batch is asked for while pictures of the last one are judged and finished: the engine never waits for that.
     versions: whether profile crop and web version are wanted as well. Raises SigningFailed."""
     from pipeline.darkroom import Darkroom, develop
     from pipeline.likeness import ACCEPT_DISTANCE, likeness_score
 
     max_distance = settings.HEADSHOTS_LIKENESS_MAX_DISTANCE or ACCEPT_DISTANCE
-    darkroom = Darkroom(_finder(), _embedder(), identity(), max_distance=max_distance, versions=versions)
-    jobs = [Job(sitter.subject, replace(shot.as_shot(), person=sitter.person)) for shot in shots]
-    for developed in develop(_engine().render(jobs, size, on_progress), sitter.reference, darkroom):
+    darkroom = Darkroom(
+        finder(), embedder(), identity(), max_distance=max_distance, versions=versions, batch=capacity(size)
+    )
+    jobs = ([Job(sitter.subject, replace(shot.as_shot(), person=sitter.person)) for shot in batch] for batch in batches)
+    pictures = chain.from_iterable(_engine().render(batch, size, on_progress) for batch in jobs)
+    for developed in develop(pictures, sitter.reference, darkroom):
         likeness, files = developed.likeness, developed.files
         yield Finished(
             index=developed.shot.index,
@@ -337,19 +296,14 @@ def read_marks(data: bytes) -> "Marks | None":
 def warm_up(queue: str) -> None:
     """Load what this queue's worker needs before its first task, so that nobody waits for it."""
     if queue == "default":
-        _finder()
+        finder()
     elif queue == "render":
-        _engine(), _finder(), _embedder(), identity()
-
-
-@cache
-def _weights() -> Weights:
-    return open_weights()
+        _engine(), finder(), embedder(), identity()
 
 
 @cache
 def _engine() -> Engine:
-    return create_engine(configured_name(), _weights(), options(), _tell_progress)
+    return create_engine(configured_name(), weights(), options(), _tell_progress)
 
 
 def _tell_progress(share: float) -> None:
@@ -357,29 +311,9 @@ def _tell_progress(share: float) -> None:
     log.info("engine: %d %% loaded", round(100 * share))
 
 
-@cache
-def _finder() -> "FaceFinder":
-    from pipeline.faces.find import FaceFinder
-
-    return FaceFinder(_weights())
-
-
-@cache
-def _embedder() -> "FaceEmbedder":
-    from pipeline.faces.embed import FaceEmbedder
-
-    return FaceEmbedder(_weights())
-
-
 def _planned(shot: Shot) -> PlannedShot:
     return PlannedShot(shot.index, shot.seed, shot.style, shot.framing.value, shot.light.value)
 
 
 def _reference(sources: Sequence[SourcePhoto]) -> Embedding:
-    return _embedder().embed(sources[0].pixels, sources[0].face)
-
-
-def _source(stored: StoredPhoto) -> SourcePhoto:
-    faces = unpack_faces(stored.faces)
-    bystanders = tuple(face for index, face in enumerate(faces) if index != stored.chosen)
-    return SourcePhoto(intake.load_pixels(stored.photo), faces[stored.chosen], bystanders)
+    return embedder().embed(sources[0].pixels, sources[0].face)

@@ -1,4 +1,4 @@
-"""The verdict on each photo, the question which face is meant, and the free preview that follows."""
+"""The verdict on each photo, and the free preview that follows once it is settled who is meant."""
 
 from collections.abc import Iterable
 
@@ -7,10 +7,11 @@ from django.db import transaction
 from django.db.models import F
 
 from headshots import engine
-from headshots.shoots.lifecycle import begin_purge, record, send_on_commit
+from headshots.shoots.lifecycle import begin_purge, record
 from headshots.shoots.live import nudge
-from headshots.shoots.models import Event, FaceCrop, Photo, Shoot
+from headshots.shoots.models import FaceCrop, Photo, Shoot
 from headshots.shoots.orders import start_preview
+from headshots.shoots.people import find_person
 from headshots.vault import services as vault
 from headshots.vault.errors import KeyGone
 
@@ -51,47 +52,26 @@ def check_photo(*, photo: Photo) -> None:
     settle(shoot=photo.shoot)
 
 
-def choose_face(*, photo: Photo, index: int) -> bool:
-    """Judge the photo by the face its person picked. False when the photo no longer asks, or has no such face."""
-    if not 0 <= index < photo.face_count:
-        return False
-    status, reasons = engine.judge(photo.measurements, index)
-    with transaction.atomic():
-        moved = Photo.objects.filter(pk=photo.pk, state=Photo.State.CHOOSE_FACE, shoot__state=Shoot.State.OPEN).update(
-            state=status, reasons=reasons, chosen_face=index
-        )
-        if not moved:
-            return False
-        record(f"photo.{status}", shoot_id=photo.shoot_id, actor=Event.Actor.PERSON, codes={"reasons": reasons})
-        # Not here: whether several photos show one person takes a model, and this is the web process.
-        send_on_commit("shoots.settle", str(photo.shoot_id))
-    return True
-
-
 def settle(*, shoot: Shoot) -> None:
-    """Once every photo has its verdict: refuse those of somebody else and start the free preview. Safe to repeat."""
+    """Once every photo has its verdict: find the person in all of them, then start the free preview. Safe to repeat."""
     nudge(shoot.pk)
     photos = list(shoot.photos.select_related("blob", "faces_blob"))
-    if not all(photo.state in Photo.SETTLED for photo in photos):
+    if any(photo.state == Photo.State.UPLOADED for photo in photos):
         return
-    usable = best_first(photos)
-    if len(usable) > 1:
-        _refuse_strangers(usable)
-    if usable:
+    try:
+        settled = find_person(shoot=shoot, photos=photos)
+    except KeyGone:
+        begin_purge(shoot)
+        return
+    if settled and shoot.photos.filter(state__in=Photo.USABLE).exists():
         start_preview(shoot=shoot, count=settings.HEADSHOTS_PREVIEW_COUNT)
     nudge(shoot.pk)
 
 
 def best_first(photos: Iterable[Photo]) -> list[Photo]:
-    """The usable photos: accepted before warned, then the widest face."""
+    """The usable photos, those of the highest score first."""
     usable = [photo for photo in photos if photo.state in Photo.USABLE]
-    return sorted(
-        usable,
-        key=lambda photo: (
-            photo.state != Photo.State.ACCEPTED,
-            -photo.measurements[photo.chosen_face or 0]["face_width_px"],
-        ),
-    )
+    return sorted(usable, key=lambda photo: (-engine.advise(photo.own_measurements)[0], photo.position))
 
 
 def stored(photo: Photo) -> engine.StoredPhoto:
@@ -100,22 +80,6 @@ def stored(photo: Photo) -> engine.StoredPhoto:
     return engine.StoredPhoto(
         photo=vault.read_blob(photo.blob), faces=vault.read_blob(photo.faces_blob), chosen=photo.chosen_face or 0
     )
-
-
-def _refuse_strangers(usable: list[Photo]) -> None:
-    """The best photo says who the person is."""
-    try:
-        others = engine.strangers([stored(photo) for photo in usable])
-    except KeyGone:
-        begin_purge(usable[0].shoot)
-        return
-    for index in others:
-        photo, reasons = usable[index], [engine.Reason.NOT_SAME_PERSON.value]
-        refused = Photo.objects.filter(pk=photo.pk, state__in=Photo.USABLE).update(
-            state=Photo.State.REFUSED, reasons=reasons
-        )
-        if refused:
-            record("photo.refused", shoot_id=photo.shoot_id, codes={"reasons": reasons})
 
 
 def _settle(photo: Photo, *, state: str, reasons: list[str]) -> None:

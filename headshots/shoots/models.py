@@ -33,13 +33,27 @@ class Shoot(models.Model):
     person_blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     # Asked for at the order: the photos stay until `delete_after` for another pack, not only until the delivery.
     keep_photos = models.BooleanField(default=False)
+    # The source ring as it was when the key was made: if the ring is another one now, the key is lost.
+    ring_mark = models.UUIDField(null=True, editable=False)
+    # The person picks their face before any faces are compared; other people's are then never embedded.
+    ask_first = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     delete_after = models.DateTimeField()
     purged_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-created_at"]
-        indexes = [models.Index(fields=["state", "delete_after"]), models.Index(fields=["owner", "-created_at"])]
+        indexes = [
+            models.Index(fields=["state", "delete_after"]),
+            models.Index(fields=["state", "ring_mark"]),
+            models.Index(fields=["owner", "-created_at"]),
+            models.Index(
+                # The owner, always none here, is what makes SQLite take this index.
+                fields=["owner", "delete_after"],
+                condition=models.Q(owner=None, purge_everything=False),
+                name="shoot_of_guest_by_time",
+            ),
+        ]
         constraints = [models.UniqueConstraint(fields=["owner", "submission"], name="one_shoot_per_submission")]
 
     def __str__(self) -> str:
@@ -85,6 +99,10 @@ class Photo(models.Model):
     state = models.CharField(max_length=12, choices=State.choices, default=State.UPLOADED)
     reasons = models.JSONField(default=list, blank=True)
     chosen_face = models.PositiveSmallIntegerField(null=True, blank=True)
+    # Whose face we think it is: found by comparing all photos, shown as a proposal; below 0 see shoots/people.py.
+    proposed_face = models.SmallIntegerField(null=True, blank=True)
+    # The person said so themselves.
+    picked = models.BooleanField(default=False)
     # One dict of scalars a face, widest face first.
     measurements = models.JSONField(default=list, blank=True)
     checks = models.PositiveSmallIntegerField(default=0)
@@ -102,6 +120,12 @@ class Photo(models.Model):
     @property
     def face_count(self) -> int:
         return len(self.measurements)
+
+    @property
+    def own_measurements(self) -> dict[str, float]:
+        """Those of the person's face; of the widest one as long as nobody said which that is."""
+        own: dict[str, float] = self.measurements[self.chosen_face or 0]
+        return own
 
 
 class FaceCrop(models.Model):
@@ -157,11 +181,16 @@ class Pack(models.Model):
         FORGOTTEN = "forgotten"
 
     LIVE = (State.AWAITING_PAYMENT, State.QUEUED, State.RENDERING)
+    ENDED = (State.DELIVERED, State.FAILED, State.CANCELLED, State.REVOKED)
+    # As if it had never been ordered: what was finished of it is not kept.
+    UNDONE = (State.CANCELLED, State.REVOKED)
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     shoot = models.ForeignKey(Shoot, on_delete=models.PROTECT, related_name="packs")
     kind = models.CharField(max_length=8, choices=Kind.choices)
     state = models.CharField(max_length=16, choices=State.choices)
+    # How it ended, also after it is forgotten; empty while it is live.
+    ended_as = models.CharField(max_length=16, choices=State.choices, blank=True)
     # Why a pack failed or was cancelled: a code, its words stand in the templates.
     reason = models.CharField(max_length=32, blank=True)
     engine = models.CharField(max_length=16)
@@ -177,7 +206,7 @@ class Pack(models.Model):
     delivered_at = models.DateTimeField(null=True, blank=True)
     # Its person has still to be told by mail that it is ready.
     mail_due = models.BooleanField(default=False)
-    # When the finished headshots are forgotten; set at delivery.
+    # When the finished headshots are forgotten; set at its end.
     expires_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

@@ -9,7 +9,7 @@ import math
 import time
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from django.conf import settings
@@ -79,12 +79,13 @@ def render_pack(*, pack: Pack) -> None:
         nudge(pack.shoot_id)
 
 
-def claim(pack: Pack, count: int) -> list[Headshot]:
-    """Up to `count` rows that are free or whose lease ran out, leased to the caller under one new token."""
+def claim(pack: Pack, count: int, token: uuid.UUID | None = None) -> list[Headshot]:
+    """Up to `count` rows that are free or whose lease ran out, leased to the caller under one token, a new one unless
+    it has one already."""
     if is_paused(Pause.What.RENDERING):
         return []
     now = timezone.now()
-    token = uuid.uuid4()
+    token = token or uuid.uuid4()
     free = Q(state=_State.PENDING) | Q(state=_State.RENDERING, lease_until__lt=now)
     rows = Headshot.objects.filter(
         free, pack=pack, pack__state=Pack.State.RENDERING, pack__shoot__state=Shoot.State.OPEN
@@ -102,7 +103,7 @@ def claim(pack: Pack, count: int) -> list[Headshot]:
             lease_holder=leases.node_name,
             attempts=F("attempts") + 1,
         )
-    return list(Headshot.objects.filter(lease_token=token).select_related("style"))
+    return list(Headshot.objects.filter(pk__in=ids, lease_token=token).select_related("style"))
 
 
 def go_on_after_a_crash() -> None:
@@ -113,6 +114,7 @@ def go_on_after_a_crash() -> None:
 
 
 def _shoot(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally) -> None:
+    """Shoots these rows, and what else is free when the engine is through with them."""
     token = rows[0].lease_token
     mine = Headshot.objects.filter(lease_token=token, state=_State.RENDERING)
     keep_going = KeepGoing(pack, token)
@@ -120,11 +122,19 @@ def _shoot(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally
         sitting = sitting_of(pack, size, keep_going)
         _call_another(pack, tally)
         began = time.monotonic()
-        shots = {row.index: _planned(row) for row in rows}
-        by_index = {row.index: row for row in rows}
+        leased: dict[int, tuple[Headshot, engine.PlannedShot]] = {}
+
+        def batches() -> Iterator[list[engine.PlannedShot]]:
+            batch = rows
+            while batch:
+                planned = [_planned(row) for row in batch]
+                leased.update({row.index: (row, shot) for row, shot in zip(batch, planned, strict=True)})
+                yield planned
+                batch = claim(pack, engine.capacity(size), token)
+
         versions = pack.kind != Pack.Kind.PREVIEW
-        for finished in engine.render(sitting.sitter, list(shots.values()), size, keep_going, versions=versions):
-            row, shot = by_index[finished.index], shots[finished.index]
+        for finished in engine.render(sitting.sitter, batches(), size, keep_going, versions=versions):
+            row, shot = leased[finished.index]
             reasons = finished.reasons
             if finished.accepted:
                 reasons = [] if _keep(pack, row, finished, sitting, tally) else [TOO_ALIKE]

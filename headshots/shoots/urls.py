@@ -15,7 +15,7 @@ urlpatterns = [
     path("<uuid:shoot_id>/about/", views.about, name="about"),
     path("<uuid:shoot_id>/delete/", views.delete, name="delete"),
     path("<uuid:shoot_id>/headshots/<uuid:headshot_id>.jpg", views.headshot, name="headshot"),
+    path("<uuid:shoot_id>/faces/", views.choose_faces, name="choose_faces"),
     path("<uuid:shoot_id>/headshots/<uuid:headshot_id>/<slug:version>.jpg", views.headshot, name="headshot_version"),
-    path("<uuid:shoot_id>/photos/<uuid:photo_id>/face/", views.choose_face, name="choose_face"),
     path("<uuid:shoot_id>/photos/<uuid:photo_id>/faces/<int:number>.jpg", views.face_crop, name="face_crop"),
 ]

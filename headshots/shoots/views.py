@@ -15,8 +15,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from headshots import engine
 from headshots.accounts.models import User
-from headshots.shoots import checks
+from headshots.shoots import people
 from headshots.shoots.access import shoot_or_404
+from headshots.shoots.checks import best_first
 from headshots.shoots.consent import Changes, changes_since, current
 from headshots.shoots.estimates import Estimate, estimate
 from headshots.shoots.forms import NewShootForm
@@ -53,9 +54,9 @@ def new(request: HttpRequest) -> HttpResponse:
     paused = is_paused(Pause.What.UPLOADS)
     if sent and left and not paused and (about is None or about.is_valid()) and form.is_valid():
         person = about.person if about else NOTHING_SAID
-        photos, submission = form.cleaned_data["photos"], form.cleaned_data["submission"]
+        told = {name: form.cleaned_data[name] for name in ("photos", "submission", "ask_first")}
         try:
-            return redirect(open_shoot(owner=owner, photos=photos, person=person, submission=submission))
+            return redirect(open_shoot(owner=owner, person=person, **told))
         except NoPreviewsLeft:
             left = 0
         except AccountClosed:
@@ -129,13 +130,24 @@ def status(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
 
 
 @require_POST
-def choose_face(request: HttpRequest, shoot_id: UUID, photo_id: UUID) -> HttpResponse:
-    """The answer to "which one is you?"."""
-    photo = get_object_or_404(Photo, pk=photo_id, shoot=shoot_or_404(request, shoot_id))
-    answer = request.POST.get("face", "")
-    if not answer.isdecimal() or not checks.choose_face(photo=photo, index=int(answer)):
+def choose_faces(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
+    """The answers to "which one is you?", of one or several photos: `face-<photo>` is a face's number or `none`."""
+    shoot = shoot_or_404(request, shoot_id)
+    try:
+        answers = {UUID(name[5:]): _face(value) for name, value in request.POST.items() if name.startswith("face-")}
+    except ValueError:
+        answers = {}
+    if not people.choose_faces(shoot=shoot, answers=answers):
         messages.error(request, "Please pick one of the faces shown.")
     return redirect("shoots:detail", shoot_id)
+
+
+def _face(answer: object) -> int:
+    if answer == "none":
+        return people.NOT_IN_IT
+    if not (isinstance(answer, str) and answer.isdecimal()):
+        raise ValueError("not the number of a face")
+    return int(answer)
 
 
 @require_POST
@@ -248,18 +260,36 @@ def _seconds_left(pack: Pack) -> int | None:
 def _context(shoot: Shoot) -> dict[str, object]:
     photos = list(shoot.photos.prefetch_related("face_crops"))
     packs = _packs(shoot)
-    checking = any(photo.state == Photo.State.UPLOADED for photo in photos)
-    live = shoot.state == Shoot.State.PURGING or (
-        shoot.is_open and (checking or any(pack.is_live for pack in packs) or _preview_is_coming(photos, packs))
-    )
+    busy = people.are_being_compared(shoot=shoot, photos=photos) or any(pack.is_live for pack in packs)
+    live = shoot.state == Shoot.State.PURGING or (shoot.is_open and (busy or _preview_is_coming(photos, packs)))
+    used = best_first(photos)[:1] if packs else []
+    shown = [_photo_context(photo, for_preview=photo in used) for photo in photos]
     return {
         "shoot": shoot,
-        "photos": photos,
+        "photos": shown,
+        "asking": [photo for photo in shown if photo["state"] == Photo.State.CHOOSE_FACE],
         "packs": [_pack_context(pack) for pack in packs],
         "live": live,
         "may_order": _may_order(shoot, packs),
         "rendering_paused": live and is_paused(Pause.What.RENDERING),
         "draws": engine.draws_new_pictures(),
+    }
+
+
+def _photo_context(photo: Photo, *, for_preview: bool) -> dict[str, object]:
+    judged = photo.state in Photo.SETTLED and photo.measurements
+    not_theirs = engine.Reason.NOT_SAME_PERSON.value in photo.reasons
+    score, tips = engine.advise(photo.own_measurements) if judged and not not_theirs else (None, [])
+    return {
+        "id": photo.pk,
+        "state": photo.state,
+        "reasons": photo.reasons,
+        "face_count": photo.face_count,
+        "face_crops": photo.face_crops,
+        "proposed_face": photo.proposed_face,
+        "score": score,
+        "tips": engine.tips_beside(tips, photo.reasons),
+        "for_preview": for_preview,
     }
 
 
@@ -270,6 +300,7 @@ def _pack_context(pack: Pack) -> dict[str, object]:
         "kind": pack.kind,
         "state": pack.state,
         "reason": pack.reason,
+        "ended_as": pack.ended_as,
         "expires_at": pack.expires_at,
         "done": _done(pack),
         "total": pack.total,

@@ -6,7 +6,6 @@ worker makes it: text, denoising, decoding, enlarging four times, JPEG.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
@@ -22,6 +21,7 @@ from pipeline.engines.instantid.memory import next_batch
 from pipeline.engines.instantid.speed import Trick, default_tricks, few_step_sampling
 from pipeline.engines.instantid.work import Work, count_work
 from pipeline.finish import encode
+from pipeline.overlap import finish_behind
 from pipeline.types import DigitalSource, Pixels
 from pipeline.upscale import TorchUpscaler
 
@@ -69,17 +69,11 @@ def measure_pack(options: Options, work: Work, tell: Callable[[str], None]) -> R
     reset_peak(networks.device)
     clock = Clock(networks.device)
     started = time.perf_counter()
-    with ThreadPoolExecutor(ENCODERS) as encoders:
-        files = []
-        for count in batches(options.images, batch, Trick.COMPILE in tricks):
-            with clock.stage("conditions"):
-                pictures = make_conditions(networks, count, options.size, tricks)
-            padded = [*pictures, *pictures[-1:] * (batch - count if Trick.COMPILE in tricks and count > 1 else 0)]
-            made = make_pictures(networks, upscaler, padded, sampling, tricks, clock, count)
-            files += [encoders.submit(encode, pixels, DigitalSource.TRAINED) for pixels in made]
-        with clock.stage("waiting for JPEG"):
-            sizes = [len(file.result()) for file in files]
+    made = make_pack(options, networks, upscaler, sampling, tricks, batch, clock)
+    files = finish_behind(made, lambda pixels: encode(pixels, DigitalSource.TRAINED), threads=ENCODERS, most=batch)
+    sizes = [len(file) for file in files]
     seconds = time.perf_counter() - started
+    clock.seconds["waiting for JPEG"] = seconds - sum(clock.seconds.values())
     assert len(sizes) == options.images
     each = work.denoising(sampling, tricks) + work.vae + work.upscaler
     return {
@@ -93,6 +87,24 @@ def measure_pack(options: Options, work: Work, tell: Callable[[str], None]) -> R
             options.images * work.denoising(sampling, tricks) / clock.seconds["denoising"], 4
         ),
     }
+
+
+def make_pack(
+    options: Options,
+    networks: Networks,
+    upscaler: TorchUpscaler,
+    sampling: Sampling,
+    tricks: frozenset[Trick],
+    batch: int,
+    clock: Clock,
+) -> Iterator[Pixels]:
+    """Every picture of a pack, batch by batch."""
+    static = Trick.COMPILE in tricks
+    for count in batches(options.images, batch, static):
+        with clock.stage("conditions"):
+            pictures = make_conditions(networks, count, options.size, tricks)
+        padded = [*pictures, *pictures[-1:] * (batch - count if static and count > 1 else 0)]
+        yield from make_pictures(networks, upscaler, padded, sampling, tricks, clock, count)
 
 
 def make_pictures(

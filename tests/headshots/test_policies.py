@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from django.conf import LazySettings
+from django.core.checks import run_checks
 from django.test import Client
 from django.utils import timezone
 
@@ -158,3 +159,13 @@ def test_terms_name_payments_only_where_there_are_some(client: Client, settings:
     settings.HEADSHOTS_STRIPE_SECRET_KEY = "sk_test_1"
 
     assert "Paying" in read(client, "/terms/")
+
+
+def test_an_installation_for_strangers_is_told_that_nobody_answers(settings: LazySettings) -> None:
+    assert not settings.DEBUG
+    missing = [message.msg for message in run_checks() if message.id == "pages.W001"]
+    assert missing == ["HEADSHOTS_OPERATOR is not set.", "HEADSHOTS_ABUSE_EMAIL is not set."]
+
+    settings.HEADSHOTS_OPERATOR, settings.HEADSHOTS_ABUSE_EMAIL = "Example Ltd", "help@example.org"
+
+    assert "pages.W001" not in {message.id for message in run_checks()}

@@ -20,7 +20,7 @@ from headshots.vault.models import Blob
 from headshots.vault.services import read_blob
 from pipeline.engines.fake import FakeEngine
 from pipeline.finish import FinishedFiles
-from pipeline.types import Job, Picture, Progress, Size, Subject
+from pipeline.types import Face, Job, Picture, Pixels, Progress, Size, Subject
 from tests import photos
 from tests.factories import make_preview
 
@@ -65,6 +65,34 @@ def test_a_pack_is_delivered_with_each_headshot_once() -> None:
     assert len({row.blob_id for row in rows}) == 4
     assert all(read_blob(row.blob)[:2] == b"\xff\xd8" for row in rows if row.blob)
     assert all(row.likeness is not None and row.lease_token is None for row in rows)
+
+
+def test_the_engine_goes_on_while_its_last_pictures_are_judged(monkeypatch) -> None:
+    pack, asked_again = make_preview(), threading.Event()
+    batches = []
+
+    class Busy(FakeEngine):
+        def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
+            batches.append(len(jobs))
+            if len(batches) > 1:
+                asked_again.set()
+            yield from super().render(jobs, size, on_progress)
+
+    finder = engine._finder()
+
+    class Patient:
+        def find(self, pixels: Pixels) -> tuple[Face, ...]:
+            assert asked_again.wait(30), "the next batch waited for this picture"
+            return finder.find(pixels)
+
+    use(monkeypatch, Busy())
+    monkeypatch.setattr(engine, "_finder", Patient)
+
+    rendering.render_pack(pack=pack)
+
+    pack.refresh_from_db()
+    assert batches == [2, 2]
+    assert pack.state == Pack.State.DELIVERED
 
 
 def test_running_the_task_again_changes_nothing() -> None:

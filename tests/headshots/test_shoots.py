@@ -162,8 +162,8 @@ def test_with_two_people_the_person_picks_their_face(browser: Client, person: Us
     assert not Pack.objects.exists()
 
     crop = browser.get(f"/shoots/{shoot.pk}/photos/{photo.pk}/faces/1.jpg")
-    wrong = browser.post(f"/shoots/{shoot.pk}/photos/{photo.pk}/face/", {"face": "7"}, follow=True)
-    browser.post(f"/shoots/{shoot.pk}/photos/{photo.pk}/face/", {"face": "1"})
+    wrong = browser.post(f"/shoots/{shoot.pk}/faces/", {f"face-{photo.pk}": "7"}, follow=True)
+    browser.post(f"/shoots/{shoot.pk}/faces/", {f"face-{photo.pk}": "1"})
     checks.settle(shoot=shoot)
 
     photo.refresh_from_db()
