@@ -64,7 +64,7 @@ class Estimate:
 
 # Until packs made here say better, a preview and a premium pack: the studio's as measured on two cores, those of
 # engines that draw as computed for a large GPU (docs/experiments.md, docs/operations.md).
-_STUDIO = (Pace(2.0, 0.45), Pace(110.0, 1.8))
+_STUDIO = (Pace(2.0, 0.4), Pace(110.0, 1.8))
 _OTHERS = (Pace(5.0, 2.5), Pace(10.0, 3.0))
 
 

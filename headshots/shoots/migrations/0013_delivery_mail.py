@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('shoots', '0011_ends_and_marks'),
+        ('shoots', '0012_look_versions'),
     ]
 
     operations = [
