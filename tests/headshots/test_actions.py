@@ -27,6 +27,7 @@ from headshots.shoots.lifecycle import advance
 from headshots.shoots.looks import Look, publish, save_draft
 from headshots.shoots.models import Event, Headshot, Pack, Pause, Shoot, Style, StyleVersion
 from headshots.shoots.styles import seed_styles
+from headshots.shoots.support import allow
 from headshots.vault.services import key_exists
 from tests import photos
 from tests.factories import make_checked_shoot, make_preview, make_shoot, make_user
@@ -88,6 +89,13 @@ def mailed_receipt() -> Receipt:
     )
 
 
+def shoot_with_leave() -> Shoot:
+    shoot = make_shoot()
+    allow(shoot=shoot)
+    shoot.refresh_from_db()
+    return shoot
+
+
 def draft_of_a_look() -> StyleVersion:
     seed_styles()
     style = Style.objects.first()
@@ -115,6 +123,7 @@ THINGS: dict[str, Callable[[], object]] = {
     "grant-pack": make_checked_shoot,
     "resend-receipt": mailed_receipt,
     "resend-credit-mail": told_credit,
+    "look-at-headshots": shoot_with_leave,
     "publish-look": draft_of_a_look,
     "restore-look": older_version,
     "pause": lambda: Pause.What.UPLOADS,
@@ -134,6 +143,7 @@ ALLOWED = {
     "grant-pack": {"owner", "support"},
     "resend-receipt": {"owner", "support"},
     "resend-credit-mail": {"owner", "support"},
+    "look-at-headshots": {"owner", "support"},
     "publish-look": {"owner"},
     "restore-look": {"owner"},
     "pause": {"owner"},
