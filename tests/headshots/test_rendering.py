@@ -1,6 +1,7 @@
 """How packs are made, with the fake engine: leases, the gate, crashes, and purges in mid-work."""
 
 import contextlib
+import math
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -78,7 +79,7 @@ def test_the_engine_goes_on_while_its_last_pictures_are_judged(monkeypatch) -> N
                 asked_again.set()
             yield from super().render(jobs, size, on_progress)
 
-    finder = engine._finder()
+    finder = engine.finder()
 
     class Patient:
         def find(self, pixels: Pixels) -> tuple[Face, ...]:
@@ -86,7 +87,7 @@ def test_the_engine_goes_on_while_its_last_pictures_are_judged(monkeypatch) -> N
             return finder.find(pixels)
 
     use(monkeypatch, Busy())
-    monkeypatch.setattr(engine, "_finder", Patient)
+    monkeypatch.setattr(engine, "finder", Patient)
 
     rendering.render_pack(pack=pack)
 
@@ -115,7 +116,7 @@ def test_a_lease_that_ran_out_is_taken_over_and_the_late_picture_is_not_stored()
     rendering.render_pack(pack=pack)
     blobs = Blob.objects.filter(kind="headshot").count()
     finished = engine.Finished(late.index, True, 0.9, [], FinishedFiles(b"late"))
-    rendering._keep(pack, late, finished, sittings.Sitting(sitter_of_nobody()), rendering.Tally())
+    rendering._keep(pack, late, finished, rendering.Tally())
 
     assert Blob.objects.filter(kind="headshot").count() == blobs == 4
     assert pack.headshots.filter(state=Headshot.State.DONE).count() == 4
@@ -166,7 +167,7 @@ def test_a_stranger_is_never_delivered_and_the_pack_says_why(monkeypatch, settin
 
 
 def test_an_open_gate_lets_everything_through(monkeypatch, settings) -> None:
-    settings.HEADSHOTS_LIKENESS_MAX_DISTANCE = 10.0
+    settings.HEADSHOTS_LIKENESS_MAX_DISTANCE = math.inf
     pack = make_preview()
     use(monkeypatch, _Stranger())
 
