@@ -14,7 +14,7 @@ from django.db.models import F, Sum
 
 from headshots import engine
 from headshots.shoots.lifecycle import record_pack
-from headshots.shoots.models import GateCount, Headshot, Pack, Style
+from headshots.shoots.models import GateCount, Headshot, Pack
 
 # A shot and two new seeds: what fails three times fails for a reason that a seed does not change.
 MOST_TAKES = 3
@@ -22,23 +22,23 @@ MOST_TAKES = 3
 
 def planned(row: Headshot) -> engine.PlannedShot:
     """The shot of this row as the engine takes it."""
-    return engine.PlannedShot(row.index, row.seed, _recipe(row.style), row.framing, row.light)
+    return engine.PlannedShot(row.index, row.seed, _look(row), row.framing, row.light)
 
 
 def next_try(pack: Pack, row: Headshot, reasons: list[str]) -> dict[str, object] | None:
     """How a refused row is shot next: the columns that change, its budget taken; None when nothing is left to try."""
     takes = row.takes + 1
     if takes < MOST_TAKES and _take(pack, "reshoots"):
-        shot, taken = planned(row), _taken(pack, row.style)
+        shot, taken = planned(row), _taken(pack, row)
         alike = engine.Reason.TOO_ALIKE.value in reasons
         again = engine.move(shot, takes, taken) if alike else engine.reshoot(shot, takes)
         return {"takes": takes, "seed": again.seed, "framing": again.framing, "light": again.light}
     stand_in = _stand_in(pack, row, takes)
     if stand_in is None or not _take(pack, "replacements"):
         return None
-    style, shot = stand_in
+    like, shot = stand_in
     changes = {"seed": shot.seed, "framing": shot.framing, "light": shot.light}
-    return {"takes": 0, "replaced": True, "style": style, **changes}
+    return {"takes": 0, "replaced": True, "style": like.style, "version": like.version, **changes}
 
 
 def best_first_of(pack: Pack, rows: Sequence[Headshot]) -> list[Headshot]:
@@ -82,22 +82,25 @@ def _take(pack: Pack, budget: str) -> bool:
     return bool(Pack.objects.filter(pk=pack.pk, **{f"{budget}__lt": most}).update(**{budget: F(budget) + 1}))
 
 
-def _stand_in(pack: Pack, row: Headshot, takes: int) -> tuple[Style, engine.PlannedShot] | None:
-    """A shot that the pack does not have, in another of its looks if there is one; None when it has had them all."""
-    used = {each.style_id: each.style for each in pack.headshots.select_related("style").order_by("style__position")}
-    for style in sorted(used.values(), key=lambda each: each.pk == row.style_id):
-        taken = _taken(pack, style)
-        shot = engine.move(replace(planned(row), style=_recipe(style)), takes, taken)
+def _stand_in(pack: Pack, row: Headshot, takes: int) -> tuple[Headshot, engine.PlannedShot] | None:
+    """A shot that the pack does not have, and a row of its look: another look if there is one; None when it has had
+    them all."""
+    rows = pack.headshots.select_related("style", "version").order_by("style__position")
+    looks = {each.style_id: each for each in rows}
+    for like in sorted(looks.values(), key=lambda each: each.style_id == row.style_id):
+        taken = _taken(pack, like)
+        shot = engine.move(replace(planned(row), style=_look(like)), takes, taken)
         if (shot.framing, shot.light) not in taken:
-            return style, shot
+            return like, shot
     return None
 
 
-def _taken(pack: Pack, style: Style) -> set[tuple[str, str]]:
-    """Framing and light of every shot of this pack on the style's set."""
-    rows = pack.headshots.select_related("style")
-    return {(row.framing, row.light) for row in rows if _recipe(row.style).set == _recipe(style).set}
+def _taken(pack: Pack, like: Headshot) -> set[tuple[str, str]]:
+    """Framing and light of every shot of this pack on the same set."""
+    rows = pack.headshots.select_related("style", "version")
+    return {(row.framing, row.light) for row in rows if _look(row).set == _look(like).set}
 
 
-def _recipe(style: Style) -> engine.Style:
-    return engine.style_from(name=style.name, title=style.title, recipe=style.recipe)
+def _look(row: Headshot) -> engine.Style:
+    look = row.version or row.style
+    return engine.style_from(name=row.style.name, title=look.title, recipe=look.recipe)

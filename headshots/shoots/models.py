@@ -33,6 +33,8 @@ class Shoot(models.Model):
     person_blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     # Asked for at the order: the photos stay until `delete_after` for another pack, not only until the delivery.
     keep_photos = models.BooleanField(default=False)
+    # The source ring as it was when the key was made: if the ring is another one now, the key is lost.
+    ring_mark = models.UUIDField(null=True, editable=False)
     # The person picks their face before any faces are compared; other people's are then never embedded.
     ask_first = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -41,7 +43,17 @@ class Shoot(models.Model):
 
     class Meta:
         ordering = ["-created_at"]
-        indexes = [models.Index(fields=["state", "delete_after"]), models.Index(fields=["owner", "-created_at"])]
+        indexes = [
+            models.Index(fields=["state", "delete_after"]),
+            models.Index(fields=["state", "ring_mark"]),
+            models.Index(fields=["owner", "-created_at"]),
+            models.Index(
+                # The owner, always none here, is what makes SQLite take this index.
+                fields=["owner", "delete_after"],
+                condition=models.Q(owner=None, purge_everything=False),
+                name="shoot_of_guest_by_time",
+            ),
+        ]
         constraints = [models.UniqueConstraint(fields=["owner", "submission"], name="one_shoot_per_submission")]
 
     def __str__(self) -> str:
@@ -141,13 +153,40 @@ class Style(models.Model):
     recipe = models.JSONField(default=dict, blank=True)
     position = models.PositiveSmallIntegerField(default=0)
     active = models.BooleanField(default=True)
-    in_preview = models.BooleanField(default=False)
+    # The price group: in free packs too, or in paid ones only.
+    in_preview = models.BooleanField("in free packs", default=False)
+    # Which of its versions this is; None as it was built in.
+    current = models.ForeignKey("StyleVersion", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
 
     class Meta:
+        verbose_name = "look"
         ordering = ["position", "name"]
 
     def __str__(self) -> str:
         return self.title
+
+
+class StyleVersion(models.Model):
+    """A look as somebody of staff left it: a draft, until it is published. Never changed after."""
+
+    style = models.ForeignKey(Style, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    title = models.CharField(max_length=80)
+    description = models.CharField(max_length=200, blank=True)
+    recipe = models.JSONField(default=dict, blank=True)
+    made_at = models.DateTimeField(default=timezone.now, editable=False)
+    # The number of their account; None for the built-in look.
+    made_by = models.BigIntegerField(null=True, editable=False)
+    published_at = models.DateTimeField(null=True, blank=True)
+    # The pack that shows it on the built-in sample.
+    trial = models.ForeignKey("Pack", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [models.UniqueConstraint(fields=["style", "number"], name="one_version_per_number")]
+
+    def __str__(self) -> str:
+        return f"{self.title}, version {self.number}"
 
 
 class Pack(models.Model):
@@ -169,11 +208,16 @@ class Pack(models.Model):
         FORGOTTEN = "forgotten"
 
     LIVE = (State.AWAITING_PAYMENT, State.QUEUED, State.RENDERING)
+    ENDED = (State.DELIVERED, State.FAILED, State.CANCELLED, State.REVOKED)
+    # As if it had never been ordered: what was finished of it is not kept.
+    UNDONE = (State.CANCELLED, State.REVOKED)
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     shoot = models.ForeignKey(Shoot, on_delete=models.PROTECT, related_name="packs")
     kind = models.CharField(max_length=8, choices=Kind.choices)
     state = models.CharField(max_length=16, choices=State.choices)
+    # How it ended, also after it is forgotten; empty while it is live.
+    ended_as = models.CharField(max_length=16, choices=State.choices, blank=True)
     # Why a pack failed or was cancelled: a code, its words stand in the templates.
     reason = models.CharField(max_length=32, blank=True)
     engine = models.CharField(max_length=16)
@@ -189,7 +233,7 @@ class Pack(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     queued_at = models.DateTimeField(null=True, blank=True)
     delivered_at = models.DateTimeField(null=True, blank=True)
-    # When the finished headshots are forgotten; set at delivery.
+    # When the finished headshots are forgotten; set at its end.
     expires_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -234,6 +278,8 @@ class Headshot(models.Model):
     pack = models.ForeignKey(Pack, on_delete=models.CASCADE, related_name="headshots")
     index = models.PositiveSmallIntegerField()
     style = models.ForeignKey(Style, on_delete=models.PROTECT, related_name="+")
+    # Of the look, when it was planned: a pack is made in one version to its end.
+    version = models.ForeignKey(StyleVersion, null=True, on_delete=models.SET_NULL, related_name="+")
     seed = models.PositiveIntegerField()
     # How near the person stands and where the lamps do, in the pipeline's words.
     framing = models.CharField(max_length=16, default="classic")

@@ -100,7 +100,7 @@ def claim(pack: Pack, count: int, token: uuid.UUID | None = None) -> list[Headsh
             lease_holder=leases.node_name,
             attempts=F("attempts") + 1,
         )
-    return list(Headshot.objects.filter(pk__in=ids, lease_token=token).select_related("style"))
+    return list(Headshot.objects.filter(pk__in=ids, lease_token=token).select_related("style", "version"))
 
 
 def go_on_after_a_crash() -> None:
@@ -128,7 +128,7 @@ def _shoot(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally
                 yield [gating.planned(row) for row in batch]
                 batch = claim(pack, engine.capacity(size), token)
 
-        versions = pack.kind != Pack.Kind.PREVIEW
+        versions = pack.kind == Pack.Kind.PREMIUM
         for finished in engine.render(sitter, batches(), size, keep_going, versions=versions):
             row = leased[finished.index]
             reasons = finished.reasons
@@ -150,7 +150,7 @@ def _shoot(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally
 
 def _call_another(pack: Pack, tally: Tally) -> None:
     """Whoever starts on a pack that is too much for one wakes one more, who does the same."""
-    if tally.called_another or pack.kind == Pack.Kind.PREVIEW:
+    if tally.called_another or pack.kind != Pack.Kind.PREMIUM:
         return
     tally.called_another = True
     if pack.headshots.filter(state=_State.PENDING).exists():
@@ -194,8 +194,8 @@ def _keep(pack: Pack, row: Headshot, finished: engine.Finished, tally: Tally) ->
 
 def _is_twin(pack: Pack, finished: engine.Finished) -> bool:
     """Whether the picture looks like a finished one of its pack, whoever made that."""
-    # The four of a preview are four looks: they cannot be alike.
-    if pack.kind == Pack.Kind.PREVIEW:
+    # The four of a preview are four looks: they cannot be alike. Those of a trial may be.
+    if pack.kind != Pack.Kind.PREMIUM:
         return False
     done = pack.headshots.filter(state=_State.DONE).exclude(perceptual_hash="")
     return engine.is_twin(finished.perceptual_hash, done.values_list("perceptual_hash", flat=True))
@@ -244,7 +244,7 @@ def _refuse(pack: Pack, row: Headshot, reasons: list[str], tally: Tally) -> None
             mine.update(state=_State.REJECTED, takes=F("takes") + 1, **free)
             return
         mine.update(state=_State.PENDING, attempts=0, **changes, **free)
-    tally.counts.update(f"reshot_{reason}" for reason in reasons)
+    tally.counts.update(["again", *(f"reshot_{reason}" for reason in reasons)])
 
 
 def _fault_code(error: Exception) -> str:

@@ -32,11 +32,12 @@ class AccountClosed(Exception):
 def previews_left(owner: User) -> int:
     """How many free packs this account may still ask for within 24 hours.
 
-    A shoot whose photos were all refused has cost nothing and is not counted."""
+    A shoot whose photos were all refused has cost nothing and is not counted, and neither is one that we lost."""
     recent = Shoot.objects.filter(owner=owner, created_at__gt=timezone.now() - timedelta(days=1))
     hopeful = [state for state in Photo.State if state != Photo.State.REFUSED]
     may_get_one = Q(state=Shoot.State.OPEN, photos__state__in=hopeful)
-    used = recent.filter(Q(packs__kind=Pack.Kind.PREVIEW) | may_get_one).distinct().count()
+    had_one = Q(packs__kind=Pack.Kind.PREVIEW) & ~Q(packs__reason="photos_lost")
+    used = recent.filter(had_one | may_get_one).distinct().count()
     allowed = settings.HEADSHOTS_PREVIEWS_PER_DAY + sum(allowance(owner) for allowance in allowances)
     return max(0, allowed - used)
 
@@ -61,6 +62,7 @@ def open_shoot(
         id=uuid.uuid4(),
         owner=owner,
         submission=submission,
+        ring_mark=vault.source_ring_mark(),
         ask_first=ask_first,
         created_at=now,
         delete_after=now + ttl - ttl / 288,

@@ -301,6 +301,7 @@ def _pack_context(pack: Pack) -> dict[str, object]:
         "kind": pack.kind,
         "state": pack.state,
         "reason": pack.reason,
+        "ended_as": pack.ended_as,
         "expires_at": pack.expires_at,
         "done": _done(pack),
         "total": pack.total,

@@ -193,9 +193,8 @@ def test_what_keeps_failing_is_replaced_by_a_shot_that_the_pack_does_not_have(mo
     assert (pack.reshoots, pack.replacements, ended["not_alike"]) == (2, 1, 3)
     (row,) = pack.headshots.filter(replaced=True)
     assert row.index == 3
-    shots = Counter(
-        (each.style.recipe["set"], each.framing, each.light) for each in pack.headshots.select_related("style")
-    )
+    rows = pack.headshots.select_related("style")
+    shots = Counter((each.style.recipe["set"], each.framing, each.light) for each in rows)
     assert max(shots.values()) == 1
     client.force_login(pack.shoot.owner)
     page = client.get(f"/shoots/{pack.shoot_id}/").content.decode()

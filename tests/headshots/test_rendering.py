@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-import numpy as np
 import pytest
 from django.db import connection
 from django.utils import timezone
@@ -21,7 +20,7 @@ from headshots.vault.models import Blob
 from headshots.vault.services import read_blob
 from pipeline.engines.fake import FakeEngine
 from pipeline.finish import FinishedFiles
-from pipeline.types import Face, Job, Picture, Pixels, Progress, Size, Subject
+from pipeline.types import Face, Job, Picture, Pixels, Progress, Size
 from tests import photos
 from tests.factories import make_preview
 
@@ -43,10 +42,6 @@ class _Broken(FakeEngine):
     def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
         raise RuntimeError("the card fell out")
         yield
-
-
-def sitter_of_nobody() -> engine.Sitter:
-    return engine.Sitter(Subject("nobody", engine.PREVIEW), np.zeros(128, np.float32))
 
 
 def use(monkeypatch: pytest.MonkeyPatch, fake: FakeEngine) -> None:

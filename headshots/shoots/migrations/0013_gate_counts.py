@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('shoots', '0010_who_is_meant'),
+        ('shoots', '0012_look_versions'),
     ]
 
     operations = [
