@@ -53,10 +53,12 @@ def stranger(pixels: Pixels) -> Pixels:
 
 
 def two_faces(pixels: Pixels) -> Pixels:
-    """The person above, somebody else below."""
-    height, width = pixels.shape[:2]
-    small = [cv2.resize(each[: height // 2 * 2], (width, height // 2)) for each in (pixels, stranger(pixels))]
-    return np.vstack(small).astype(np.uint8)
+    """The person, and somebody else beside them, both at half the size."""
+    both = [cv2.resize(each, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for each in (pixels, stranger(pixels))]
+    picture = np.zeros_like(pixels)
+    picture[: len(both[0]), : both[0].shape[1]] = both[0]
+    picture[: len(both[1]), -both[1].shape[1] :] = both[1]
+    return picture
 
 
 def blurred(pixels: Pixels) -> Pixels:
