@@ -233,6 +233,8 @@ class Pack(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     queued_at = models.DateTimeField(null=True, blank=True)
     delivered_at = models.DateTimeField(null=True, blank=True)
+    # Its person has still to be told by mail that it is ready.
+    mail_due = models.BooleanField(default=False)
     # When the finished headshots are forgotten; set at its end.
     expires_at = models.DateTimeField(null=True, blank=True)
 
