@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('shoots', '0012_look_versions'),
+        ('shoots', '0013_delivery_mail'),
     ]
 
     operations = [
