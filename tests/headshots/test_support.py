@@ -1,4 +1,4 @@
-"""What support sees of a shoot: everything that happened, no picture; finished headshots with leave only, written down."""
+"""What support sees of a shoot: what happened, and no picture; finished headshots with leave, written down."""
 
 from datetime import timedelta
 
