@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('shoots', '0013_delivery_mail'),
+        ('shoots', '0014_gate_counts'),
     ]
 
     operations = [
