@@ -6,6 +6,7 @@ are as large as they can be, and nothing is behind the blobs.
 
 import random
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -202,7 +203,6 @@ class Year:
             if chance.random() < 0.06:
                 reason = chance.choice(("not_alike", "no_face", "several_faces"))
                 work[f"reshot_{reason}"] = work.get(f"reshot_{reason}", 0) + 1
-                work["again"] = work.get("again", 0) + 1
                 pack.reshoots += 1
             if index < missed:
                 row.state, row.reasons = Headshot.State.REJECTED, [pack.reason]
@@ -215,6 +215,13 @@ class Year:
             work["seconds"] = round(work["seconds"] + chance.uniform(0.5, 3), 3)
             if keeps:
                 row.blob = self._blob(rows, "result", pack.pk, "headshot", ended)
+        if ended is not None and pack.state in (Pack.State.DELIVERED, Pack.State.FAILED):
+            rejected: Counter[str] = Counter()
+            for work in works.values():
+                reshot = {key: int(count) for key, count in work.items() if key.startswith("reshot_")}
+                rejected.update({f"rejected_{key.removeprefix('reshot_')}": count for key, count in reshot.items()})
+            numbers = {"generated": pack.total - missed + pack.reshoots, "accepted": pack.total - missed, **rejected}
+            self._pack_event(rows, ended, "gated", pack, {**numbers, "reshot": pack.reshoots, "replaced": 0})
         if ended is not None:
             for worker, numbers in works.items():
                 self._pack_event(rows, ended, "shot", pack, numbers, worker=worker)
