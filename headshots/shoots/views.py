@@ -21,6 +21,7 @@ from headshots.shoots.checks import best_first
 from headshots.shoots.consent import Changes, changes_since, current
 from headshots.shoots.estimates import Estimate, estimate
 from headshots.shoots.forms import NewShootForm
+from headshots.shoots.gating import best_first_of
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Consent, Event, FaceCrop, Headshot, Pack, Pause, Photo, Shoot
 from headshots.shoots.orders import cancel_pack
@@ -309,7 +310,8 @@ def _pack_context(pack: Pack) -> dict[str, object]:
         "width": pack.width,
         "height": pack.height,
         "estimate": _in_words(estimate(pack, rows)),
-        "headshots": [_headshot_context(pack, row) for row in rows],
+        "replaced": sum(row.replaced for row in rows),
+        "headshots": [_headshot_context(pack, row) for row in best_first_of(pack, rows)],
     }
 
 
@@ -322,6 +324,8 @@ def _headshot_context(pack: Pack, row: Headshot) -> dict[str, object]:
         "number": row.index + 1,
         "state": row.state,
         "style_title": row.style.title,
+        # Of the person's own pixels nobody need ask whether they are theirs.
+        "likeness_percent": round(100 * row.likeness) if row.likeness and engine.draws(pack.engine) else None,
         "url": full,
         # What a page shows: 4K files are for saving, fifty of them are 200 MB.
         "shown_url": web,
