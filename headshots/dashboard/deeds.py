@@ -99,7 +99,7 @@ def perform(*, action: Action, thing_id: str, answers: Answers, staff: User) -> 
                 raise NotPossible(why_not)
             deed.shoot_id = action.shoot_of(thing)
             deed.save(update_fields=["shoot_id"])
-            return action.do(thing, answers)
+            return action.do(thing, answers | {"staff": staff.pk})
     except IntegrityError:
         if Deed.objects.filter(submission=answers["submission"]).exists():
             return "That was done already."

@@ -16,14 +16,17 @@ from django.utils import timezone
 
 from headshots import heart
 from headshots.retention.journal import truncate_journal
+from headshots.retention.models import LastRun
 from headshots.retention.services import forget_packs, purge_delivered, purge_shoots
 from headshots.shoots.lifecycle import begin_purges
 from headshots.shoots.models import Pack, Shoot
 from headshots.vault import services as vault
 from headshots.vault.errors import VaultError, VaultUnavailable
+from headshots.vault.rings import Ring
 
 log = logging.getLogger(__name__)
 
+PURGE_TASK = "retention.purge_due"
 # Shoots or packs in one transaction: beyond it a purge is hardly faster, and others wait longer for it.
 AT_ONCE = 200
 _TROUBLE = (VaultError, DatabaseError, OSError)
@@ -52,6 +55,7 @@ def purge_due() -> Purged:
             log.error("forgetting: %s: %s", step.__name__.strip("_"), type(error).__name__)
             purged.failed += 1
     truncate_journal()
+    LastRun.objects.update_or_create(task=PURGE_TASK, defaults={"at": timezone.now()})
     if purged.shoots or purged.packs or purged.failed:
         log.info("purged: %s", purged)
     return purged
@@ -131,6 +135,8 @@ def _purge(purged: Purged) -> None:
 def _forget(purged: Purged) -> None:
     ids = list(expired_packs().values_list("pk", flat=True))
     purged.packs = _each_batch(ids, lambda ids: forget_packs(pack_ids=ids), purged)
+    if purged.packs:
+        vault.forget_removed_keys(ring=Ring.RESULT)
 
 
 def _each_batch(ids: Sequence[UUID], act: Callable[[Sequence[UUID]], Sequence[UUID]], purged: Purged) -> int:

@@ -36,7 +36,7 @@ MOVES: dict[str, frozenset[str]] = {
 # State entered -> names of the tasks it starts, each with the pack's id.
 STARTS: dict[str, tuple[str, ...]] = {
     _State.QUEUED: ("shoots.render_pack",),
-    _State.DELIVERED: ("retention.purge_delivered", "shoots.drop_kept"),
+    _State.DELIVERED: ("retention.purge_delivered", "shoots.drop_kept", "shoots.mail_delivered"),
     _State.FAILED: ("payments.give_back_credit", "shoots.drop_kept"),
     _State.CANCELLED: ("payments.give_back_credit", "shoots.drop_kept"),
     _State.REVOKED: ("shoots.drop_kept",),
@@ -61,6 +61,7 @@ def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str
             changes |= {"expires_at": None, "ended_as": ""}
         elif to == _State.DELIVERED:
             changes["delivered_at"] = now
+            changes["mail_due"] = pack.kind == Pack.Kind.PREMIUM
             # A premium pack is queued the moment it is paid for.
             numbers = {"pictures": pack.total, "seconds": round((now - queued_at).total_seconds()) if queued_at else 0}
         if to in Pack.ENDED:

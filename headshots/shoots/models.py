@@ -153,13 +153,40 @@ class Style(models.Model):
     recipe = models.JSONField(default=dict, blank=True)
     position = models.PositiveSmallIntegerField(default=0)
     active = models.BooleanField(default=True)
-    in_preview = models.BooleanField(default=False)
+    # The price group: in free packs too, or in paid ones only.
+    in_preview = models.BooleanField("in free packs", default=False)
+    # Which of its versions this is; None as it was built in.
+    current = models.ForeignKey("StyleVersion", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
 
     class Meta:
+        verbose_name = "look"
         ordering = ["position", "name"]
 
     def __str__(self) -> str:
         return self.title
+
+
+class StyleVersion(models.Model):
+    """A look as somebody of staff left it: a draft, until it is published. Never changed after."""
+
+    style = models.ForeignKey(Style, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    title = models.CharField(max_length=80)
+    description = models.CharField(max_length=200, blank=True)
+    recipe = models.JSONField(default=dict, blank=True)
+    made_at = models.DateTimeField(default=timezone.now, editable=False)
+    # The number of their account; None for the built-in look.
+    made_by = models.BigIntegerField(null=True, editable=False)
+    published_at = models.DateTimeField(null=True, blank=True)
+    # The pack that shows it on the built-in sample.
+    trial = models.ForeignKey("Pack", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [models.UniqueConstraint(fields=["style", "number"], name="one_version_per_number")]
+
+    def __str__(self) -> str:
+        return f"{self.title}, version {self.number}"
 
 
 class Pack(models.Model):
@@ -204,6 +231,8 @@ class Pack(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     queued_at = models.DateTimeField(null=True, blank=True)
     delivered_at = models.DateTimeField(null=True, blank=True)
+    # Its person has still to be told by mail that it is ready.
+    mail_due = models.BooleanField(default=False)
     # When the finished headshots are forgotten; set at its end.
     expires_at = models.DateTimeField(null=True, blank=True)
 
@@ -249,6 +278,8 @@ class Headshot(models.Model):
     pack = models.ForeignKey(Pack, on_delete=models.CASCADE, related_name="headshots")
     index = models.PositiveSmallIntegerField()
     style = models.ForeignKey(Style, on_delete=models.PROTECT, related_name="+")
+    # Of the look, when it was planned: a pack is made in one version to its end.
+    version = models.ForeignKey(StyleVersion, null=True, on_delete=models.SET_NULL, related_name="+")
     seed = models.PositiveIntegerField()
     # How near the person stands and where the lamps do, in the pipeline's words.
     framing = models.CharField(max_length=16, default="classic")

@@ -103,7 +103,7 @@ def claim(pack: Pack, count: int, token: uuid.UUID | None = None) -> list[Headsh
             lease_holder=leases.node_name,
             attempts=F("attempts") + 1,
         )
-    return list(Headshot.objects.filter(pk__in=ids, lease_token=token).select_related("style"))
+    return list(Headshot.objects.filter(pk__in=ids, lease_token=token).select_related("style", "version"))
 
 
 def go_on_after_a_crash() -> None:
@@ -132,7 +132,7 @@ def _shoot(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally
                 yield planned
                 batch = claim(pack, engine.capacity(size), token)
 
-        versions = pack.kind != Pack.Kind.PREVIEW
+        versions = pack.kind == Pack.Kind.PREMIUM
         for finished in engine.render(sitting.sitter, batches(), size, keep_going, versions=versions):
             row, shot = leased[finished.index]
             reasons = finished.reasons
@@ -154,7 +154,7 @@ def _shoot(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally
 
 def _call_another(pack: Pack, tally: Tally) -> None:
     """Whoever starts on a pack that is too much for one wakes one more, who does the same."""
-    if tally.called_another or pack.kind == Pack.Kind.PREVIEW:
+    if tally.called_another or pack.kind != Pack.Kind.PREMIUM:
         return
     tally.called_another = True
     if pack.headshots.filter(state=_State.PENDING).exists():
@@ -164,8 +164,8 @@ def _call_another(pack: Pack, tally: Tally) -> None:
 def _keep(pack: Pack, row: Headshot, finished: engine.Finished, sitting: Sitting, tally: Tally) -> bool:
     """Store a picture, unless the lease was lost or the pack ended while it was made; False for one that looks like
     another of its pack, which is not stored."""
-    # The four of a preview are four looks: they cannot be alike.
-    glance = None if pack.kind == Pack.Kind.PREVIEW else finished.glance
+    # The four of a preview are four looks: they cannot be alike. Those of a trial may be.
+    glance = finished.glance if pack.kind == Pack.Kind.PREMIUM else None
     if glance is not None and sitting.is_twin(pack, glance):
         return False
     blobs = _store(pack, finished)
@@ -237,7 +237,7 @@ def _refuse(pack: Pack, row: Headshot, shot: engine.PlannedShot, reasons: list[s
 
 def _taken(pack: Pack, shot: engine.PlannedShot) -> set[tuple[str, str]]:
     """Framing and light of every shot of this pack on the same set."""
-    rows = pack.headshots.select_related("style")
+    rows = pack.headshots.select_related("style", "version")
     return {(row.framing, row.light) for row in rows if _planned(row).style.set == shot.style.set}
 
 
@@ -270,5 +270,6 @@ def _tell(pack: Pack, tally: Tally) -> None:
 
 
 def _planned(row: Headshot) -> engine.PlannedShot:
-    style = engine.style_from(name=row.style.name, title=row.style.title, recipe=row.style.recipe)
+    look = row.version or row.style
+    style = engine.style_from(name=row.style.name, title=look.title, recipe=look.recipe)
     return engine.PlannedShot(row.index, row.seed, style, row.framing, row.light)

@@ -21,6 +21,7 @@ from headshots.shoots.leases import KeepGoing, lease_end
 from headshots.shoots.lifecycle import record_pack, set_back
 from headshots.shoots.models import Headshot, Pack, Preparation, Shoot
 from headshots.shoots.person import read_person
+from headshots.shoots.sample import sample_photo
 from headshots.vault import services as vault
 from headshots.vault.errors import BlobCorrupt, BlobMissing
 
@@ -60,9 +61,7 @@ def sitting_of(pack: Pack, size: engine.Size, keep_going: KeepGoing) -> Sitting:
     if pack.pk not in _sittings:
         while len(_sittings) >= MOST_IN_MEMORY:
             _sittings.popitem(last=False)
-        photos = best_first(pack.shoot.photos.select_related("blob", "faces_blob"))
-        # The preview is of the best photo alone; a pack spreads over all of them.
-        wanted = [stored(photo) for photo in (photos[:1] if pack.kind == Pack.Kind.PREVIEW else photos)]
+        wanted = _photos_of(pack)
         words = read_person(shoot=pack.shoot)
         if engine.keeps_sitters(size):
             sitter = _shared(pack, wanted, words, size, keep_going)
@@ -71,6 +70,14 @@ def sitting_of(pack: Pack, size: engine.Size, keep_going: KeepGoing) -> Sitting:
         _sittings[pack.pk] = Sitting(sitter)
     _sittings.move_to_end(pack.pk)
     return _sittings[pack.pk]
+
+
+def _photos_of(pack: Pack) -> list[engine.StoredPhoto]:
+    """Best first. A trial is of the sample; the preview of the best photo alone; a pack spreads over all of them."""
+    if pack.kind == Pack.Kind.TRIAL:
+        return [sample_photo()]
+    photos = best_first(pack.shoot.photos.select_related("blob", "faces_blob"))
+    return [stored(photo) for photo in (photos[:1] if pack.kind == Pack.Kind.PREVIEW else photos)]
 
 
 def is_being_prepared(pack: Pack) -> bool:

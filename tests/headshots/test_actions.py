@@ -24,7 +24,9 @@ from headshots.retention.models import Receipt
 from headshots.retention.receipt_mail import mail_receipt
 from headshots.shoots import pausing, rendering
 from headshots.shoots.lifecycle import advance
-from headshots.shoots.models import Event, Headshot, Pack, Pause, Shoot, Style
+from headshots.shoots.looks import Look, publish, save_draft
+from headshots.shoots.models import Event, Headshot, Pack, Pause, Shoot, Style, StyleVersion
+from headshots.shoots.styles import seed_styles
 from headshots.vault.services import key_exists
 from tests import photos
 from tests.factories import make_checked_shoot, make_preview, make_shoot, make_user
@@ -86,6 +88,18 @@ def mailed_receipt() -> Receipt:
     )
 
 
+def draft_of_a_look() -> StyleVersion:
+    seed_styles()
+    style = Style.objects.first()
+    return save_draft(style=style, look=Look("Another", "", style.recipe), made_by=1)
+
+
+def older_version() -> StyleVersion:
+    draft = draft_of_a_look()
+    publish(version=draft)
+    return draft.style.versions.last()
+
+
 # Something on which each action is possible.
 THINGS: dict[str, Callable[[], object]] = {
     "retry-pack": failed_pack,
@@ -101,6 +115,8 @@ THINGS: dict[str, Callable[[], object]] = {
     "grant-pack": make_checked_shoot,
     "resend-receipt": mailed_receipt,
     "resend-credit-mail": told_credit,
+    "publish-look": draft_of_a_look,
+    "restore-look": older_version,
     "pause": lambda: Pause.What.UPLOADS,
     "resume": paused_rendering,
 }
@@ -118,6 +134,8 @@ ALLOWED = {
     "grant-pack": {"owner", "support"},
     "resend-receipt": {"owner", "support"},
     "resend-credit-mail": {"owner", "support"},
+    "publish-look": {"owner"},
+    "restore-look": {"owner"},
     "pause": {"owner"},
     "resume": {"owner"},
 }

@@ -78,7 +78,7 @@ def test_the_engine_goes_on_while_its_last_pictures_are_judged(monkeypatch) -> N
                 asked_again.set()
             yield from super().render(jobs, size, on_progress)
 
-    finder = engine._finder()
+    finder = engine.finder()
 
     class Patient:
         def find(self, pixels: Pixels) -> tuple[Face, ...]:
@@ -86,7 +86,7 @@ def test_the_engine_goes_on_while_its_last_pictures_are_judged(monkeypatch) -> N
             return finder.find(pixels)
 
     use(monkeypatch, Busy())
-    monkeypatch.setattr(engine, "_finder", Patient)
+    monkeypatch.setattr(engine, "finder", Patient)
 
     rendering.render_pack(pack=pack)
 

@@ -10,7 +10,7 @@ from headshots.accounts.models import User
 from headshots.dashboard.actions import ACTIONS
 from headshots.payments.models import Credit, Payment
 from headshots.retention.models import Receipt
-from headshots.shoots.models import Pack, Pause, Shoot
+from headshots.shoots.models import Pack, Pause, Shoot, StyleVersion
 
 register = template.Library()
 
@@ -21,6 +21,7 @@ _SUBJECTS = {
     Payment: "payment",
     Credit: "credit",
     Receipt: "receipt",
+    StyleVersion: "look",
     Pause.What: "part",
 }
 
