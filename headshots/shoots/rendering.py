@@ -19,7 +19,7 @@ from headshots import engine
 from headshots.celery import app
 from headshots.shoots import gating, leases, sittings
 from headshots.shoots.leases import KeepGoing, lease_end
-from headshots.shoots.lifecycle import advance, begin_purge, record, send_on_commit, set_back
+from headshots.shoots.lifecycle import advance, close_without_key, record, send_on_commit, set_back
 from headshots.shoots.live import nudge
 from headshots.shoots.models import GateCount, Headshot, Pack, Pause, Shoot
 from headshots.shoots.pausing import is_paused
@@ -58,7 +58,7 @@ def render_pack(*, pack: Pack) -> None:
     except KeyGone:
         # The photos' key is dead, by time or by a lost ring: nothing more can be made of them.
         log.info("pack %s: the key of its photos is gone", pack.pk)
-        begin_purge(pack.shoot)
+        close_without_key(pack.shoot)
     except VaultUnavailable as error:
         # Nothing is lost, and no try is counted: beat comes back.
         log.error("pack %s: waiting for the vault: %s", pack.pk, error)

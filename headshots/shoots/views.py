@@ -29,7 +29,7 @@ from headshots.shoots.pausing import is_paused
 from headshots.shoots.person import NOTHING_SAID, PersonForm, read_person, write_person
 from headshots.shoots.uploads import AccountClosed, NoPreviewsLeft, open_shoot, previews_left
 from headshots.vault import services as vault
-from headshots.vault.errors import VaultError
+from headshots.vault.errors import VaultError, VaultUnavailable
 from headshots.vault.models import Blob
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def new(request: HttpRequest) -> HttpResponse:
             left = 0
         except AccountClosed:
             return redirect("pages:home")
-        except (OSError, OperationalError) as error:
+        except (VaultError, OSError, OperationalError) as error:
             log.error("an upload could not be stored: %s", type(error).__name__)
             form.add_error(None, "We have no room for your photos right now. Nothing was kept; please try again later.")
             status = 503
@@ -228,6 +228,8 @@ def file_name(headshot: Headshot, version: str = "full") -> str:
 def _picture(blob: Blob) -> HttpResponse:
     try:
         return _no_store(HttpResponse(vault.read_blob(blob), content_type="image/jpeg"))
+    except VaultUnavailable:
+        return _no_store(HttpResponse("Please try again in a minute.", status=503, content_type="text/plain"))
     except VaultError:
         # Forgotten between the row and the key: for whoever asks it is gone.
         raise Http404 from None
