@@ -16,7 +16,7 @@ from headshots.shoots.models import Consent, Event, Headshot, Pack, Photo, Shoot
 from headshots.shoots.person import NOTHING_SAID, read_person
 from headshots.shoots.views import VERSIONS, file_name
 from headshots.vault import services as vault
-from headshots.vault.errors import VaultError
+from headshots.vault.errors import BlobMissing, KeyGone
 from headshots.vault.models import Blob
 
 
@@ -93,7 +93,7 @@ def _consent(given: Consent, gathered: Gathered) -> dict[str, object]:
 def _person(shoot: Shoot) -> dict[str, object] | None:
     try:
         said = read_person(shoot=shoot)
-    except VaultError:
+    except (KeyGone, BlobMissing):
         return None
     return None if said == NOTHING_SAID else {name: str(value) for name, value in vars(said).items()}
 
@@ -109,7 +109,9 @@ def _photo(photo: Photo, folder: str, gathered: Gathered) -> dict[str, object]:
         "faces_found": f"{name}-faces.json" if faces is not None else None,
         "verdict": photo.state,
         "reasons": photo.reasons,
+        "face_we_proposed": photo.proposed_face,
         "your_face": photo.chosen_face,
+        "you_picked_it": photo.picked,
         "measurements_of_each_face": photo.measurements,
     }
 
@@ -117,7 +119,7 @@ def _photo(photo: Photo, folder: str, gathered: Gathered) -> dict[str, object]:
 def _faces(photo: Photo) -> list[dict[str, object]] | None:
     try:
         return engine.describe_faces(vault.read_blob(photo.faces_blob)) if photo.faces_blob else None
-    except VaultError:
+    except (KeyGone, BlobMissing):
         return None
 
 

@@ -65,7 +65,10 @@ def begin_leaving(*, owner: User, receipt_id: UUID, actor: str = Event.Actor.PER
         begin_purge(shoot, actor=actor, everything=True)
     # All of them before the first file: a store that is away must keep no picture readable.
     packs = Pack.objects.filter(shoot__owner=person).exclude(state=Pack.State.FORGOTTEN)
-    vault.destroy_keys(ring="result", key_ids=packs.values_list("pk", flat=True))
+    try:
+        vault.destroy_keys(ring="result", key_ids=list(packs.values_list("pk", flat=True)))
+    except (VaultError, OSError) as error:
+        log.error("account %s: keys that could not be destroyed yet: %s", owner.pk, type(error).__name__)
     return receipt
 
 

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.conf import settings
 from django.core.cache import cache
 from django.db.models import Count, Q
 from django.utils import timezone
 
 from headshots.shoots.models import Event, Headshot, Pack, Preparation
 
-# The last so many pictures make the pace: twice what any engine makes at once.
-WINDOW = 20
+# The last so many pictures make the pace, and as many as the engine makes at once, which come together.
+WINDOW = 10
 # So many pictures of its own weigh as much as all past packs together.
 PAST_WEIGHS = 2
 # From here on a preparation's own pace is surer than what others took.
@@ -61,10 +62,10 @@ class Estimate:
     ahead: int = 0
 
 
-# Until packs made here say better. The studio's: two cores, docs/experiments.md; others need the face only.
-_PREVIEWS = Pace(4.0, 1.0)
-_STUDIO = Pace(110.0, 2.4)
-_OTHERS = Pace(10.0, 3.0)
+# Until packs made here say better, a preview and a premium pack: the studio's as measured on two cores, those of
+# engines that draw as computed for a large GPU (docs/experiments.md, docs/operations.md).
+_STUDIO = (Pace(2.0, 0.4), Pace(110.0, 1.8))
+_OTHERS = (Pace(5.0, 2.5), Pace(10.0, 3.0))
 
 
 def estimate_from(facts: Facts, now: datetime) -> Estimate:
@@ -95,8 +96,9 @@ def _picture_seconds(facts: Facts) -> float:
     if not facts.done or facts.began is None:
         return facts.pace.picture
     count = len(facts.done)
-    first = facts.done[-1 - WINDOW] if count > WINDOW else facts.began
-    own = (facts.done[-1] - first).total_seconds() / min(count, WINDOW)
+    window = max(WINDOW, settings.HEADSHOTS_INSTANTID_MAX_BATCH)
+    first = facts.done[-1 - window] if count > window else facts.began
+    own = (facts.done[-1] - first).total_seconds() / min(count, window)
     return (count * own + PAST_WEIGHS * facts.pace.picture) / (count + PAST_WEIGHS)
 
 
@@ -134,7 +136,13 @@ def past_pace(engine_name: str, kind: str) -> Pace:
 
 
 def _measure_pace(engine_name: str, kind: str) -> Pace:
-    pace = _PREVIEWS if kind == Pack.Kind.PREVIEW else _STUDIO if engine_name == "studio" else _OTHERS
+    preview, pace = _STUDIO if engine_name == "studio" else _OTHERS
+    if kind == Pack.Kind.PREVIEW:
+        pace = preview
+    else:
+        # The same machine has made previews: how much slower is it than the one that was measured?
+        slower = past_pace(engine_name, Pack.Kind.PREVIEW).picture / preview.picture
+        pace = Pace(pace.preparing * slower, pace.picture * slower)
     events = Event.objects.filter(codes__engine=engine_name, codes__kind=kind).order_by("-at")
     prepared, shot = (
         list(events.filter(name=f"pack.{what}").values_list("numbers", flat=True)[:_EVENTS_LOOKED_AT])

@@ -15,11 +15,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from headshots import engine
 from headshots.accounts.models import User
-from headshots.shoots import checks
+from headshots.shoots import people, support
 from headshots.shoots.access import shoot_or_404
+from headshots.shoots.checks import best_first
 from headshots.shoots.consent import Changes, changes_since, current
 from headshots.shoots.estimates import Estimate, estimate
 from headshots.shoots.forms import NewShootForm
+from headshots.shoots.gating import best_first_of
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Consent, Event, FaceCrop, Headshot, Pack, Pause, Photo, Shoot
 from headshots.shoots.orders import cancel_pack
@@ -27,7 +29,7 @@ from headshots.shoots.pausing import is_paused
 from headshots.shoots.person import NOTHING_SAID, PersonForm, read_person, write_person
 from headshots.shoots.uploads import AccountClosed, NoPreviewsLeft, open_shoot, previews_left
 from headshots.vault import services as vault
-from headshots.vault.errors import VaultError
+from headshots.vault.errors import VaultError, VaultUnavailable
 from headshots.vault.models import Blob
 
 log = logging.getLogger(__name__)
@@ -53,14 +55,14 @@ def new(request: HttpRequest) -> HttpResponse:
     paused = is_paused(Pause.What.UPLOADS)
     if sent and left and not paused and (about is None or about.is_valid()) and form.is_valid():
         person = about.person if about else NOTHING_SAID
-        photos, submission = form.cleaned_data["photos"], form.cleaned_data["submission"]
+        told = {name: form.cleaned_data[name] for name in ("photos", "submission", "ask_first")}
         try:
-            return redirect(open_shoot(owner=owner, photos=photos, person=person, submission=submission))
+            return redirect(open_shoot(owner=owner, person=person, **told))
         except NoPreviewsLeft:
             left = 0
         except AccountClosed:
             return redirect("pages:home")
-        except (OSError, OperationalError) as error:
+        except (VaultError, OSError, OperationalError) as error:
             log.error("an upload could not be stored: %s", type(error).__name__)
             form.add_error(None, "We have no room for your photos right now. Nothing was kept; please try again later.")
             status = 503
@@ -129,13 +131,24 @@ def status(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
 
 
 @require_POST
-def choose_face(request: HttpRequest, shoot_id: UUID, photo_id: UUID) -> HttpResponse:
-    """The answer to "which one is you?"."""
-    photo = get_object_or_404(Photo, pk=photo_id, shoot=shoot_or_404(request, shoot_id))
-    answer = request.POST.get("face", "")
-    if not answer.isdecimal() or not checks.choose_face(photo=photo, index=int(answer)):
+def choose_faces(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
+    """The answers to "which one is you?", of one or several photos: `face-<photo>` is a face's number or `none`."""
+    shoot = shoot_or_404(request, shoot_id)
+    try:
+        answers = {UUID(name[5:]): _face(value) for name, value in request.POST.items() if name.startswith("face-")}
+    except ValueError:
+        answers = {}
+    if not people.choose_faces(shoot=shoot, answers=answers):
         messages.error(request, "Please pick one of the faces shown.")
     return redirect("shoots:detail", shoot_id)
+
+
+def _face(answer: object) -> int:
+    if answer == "none":
+        return people.NOT_IN_IT
+    if not (isinstance(answer, str) and answer.isdecimal()):
+        raise ValueError("not the number of a face")
+    return int(answer)
 
 
 @require_POST
@@ -215,6 +228,8 @@ def file_name(headshot: Headshot, version: str = "full") -> str:
 def _picture(blob: Blob) -> HttpResponse:
     try:
         return _no_store(HttpResponse(vault.read_blob(blob), content_type="image/jpeg"))
+    except VaultUnavailable:
+        return _no_store(HttpResponse("Please try again in a minute.", status=503, content_type="text/plain"))
     except VaultError:
         # Forgotten between the row and the key: for whoever asks it is gone.
         raise Http404 from None
@@ -248,18 +263,38 @@ def _seconds_left(pack: Pack) -> int | None:
 def _context(shoot: Shoot) -> dict[str, object]:
     photos = list(shoot.photos.prefetch_related("face_crops"))
     packs = _packs(shoot)
-    checking = any(photo.state == Photo.State.UPLOADED for photo in photos)
-    live = shoot.state == Shoot.State.PURGING or (
-        shoot.is_open and (checking or any(pack.is_live for pack in packs) or _preview_is_coming(photos, packs))
-    )
+    busy = people.are_being_compared(shoot=shoot, photos=photos) or any(pack.is_live for pack in packs)
+    live = shoot.state == Shoot.State.PURGING or (shoot.is_open and (busy or _preview_is_coming(photos, packs)))
+    used = best_first(photos)[:1] if packs else []
+    shown = [_photo_context(photo, for_preview=photo in used) for photo in photos]
     return {
         "shoot": shoot,
-        "photos": photos,
+        "photos": shown,
+        "asking": [photo for photo in shown if photo["state"] == Photo.State.CHOOSE_FACE],
         "packs": [_pack_context(pack) for pack in packs],
         "live": live,
         "may_order": _may_order(shoot, packs),
         "rendering_paused": live and is_paused(Pause.What.RENDERING),
+        "support_may_look": support.may_look(shoot),
+        "support_could_look": not shoot.purge_everything and any(_done(pack) for pack in packs),
         "draws": engine.draws_new_pictures(),
+    }
+
+
+def _photo_context(photo: Photo, *, for_preview: bool) -> dict[str, object]:
+    judged = photo.state in Photo.SETTLED and photo.measurements
+    not_theirs = engine.Reason.NOT_SAME_PERSON.value in photo.reasons
+    score, tips = engine.advise(photo.own_measurements) if judged and not not_theirs else (None, [])
+    return {
+        "id": photo.pk,
+        "state": photo.state,
+        "reasons": photo.reasons,
+        "face_count": photo.face_count,
+        "face_crops": photo.face_crops,
+        "proposed_face": photo.proposed_face,
+        "score": score,
+        "tips": engine.tips_beside(tips, photo.reasons),
+        "for_preview": for_preview,
     }
 
 
@@ -270,13 +305,15 @@ def _pack_context(pack: Pack) -> dict[str, object]:
         "kind": pack.kind,
         "state": pack.state,
         "reason": pack.reason,
+        "ended_as": pack.ended_as,
         "expires_at": pack.expires_at,
         "done": _done(pack),
         "total": pack.total,
         "width": pack.width,
         "height": pack.height,
         "estimate": _in_words(estimate(pack, rows)),
-        "headshots": [_headshot_context(pack, row) for row in rows],
+        "replaced": sum(row.replaced for row in rows),
+        "headshots": [_headshot_context(pack, row) for row in best_first_of(pack, rows)],
     }
 
 
@@ -289,6 +326,8 @@ def _headshot_context(pack: Pack, row: Headshot) -> dict[str, object]:
         "number": row.index + 1,
         "state": row.state,
         "style_title": row.style.title,
+        # Of the person's own pixels nobody need ask whether they are theirs.
+        "likeness_percent": round(100 * row.likeness) if row.likeness and engine.draws(pack.engine) else None,
         "url": full,
         # What a page shows: 4K files are for saving, fifty of them are 200 MB.
         "shown_url": web,

@@ -12,10 +12,17 @@ from headshots.dashboard import doctor
 from tests.headshots.test_settings import run_python
 
 
+@pytest.fixture(autouse=True)
+def no_test_checkout(settings: LazySettings) -> None:
+    """Tests run with DEBUG off, where a test checkout is a broken rule of its own."""
+    settings.HEADSHOTS_TEST_CHECKOUT = False
+
+
 def test_the_doctor_joins_engines_and_settings_and_holds_no_secret(
     settings: LazySettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings.HEADSHOTS_STRIPE_SECRET_KEY = "sk_test_abcdef"
+    settings.HEADSHOTS_STRIPE_WEBHOOK_SECRET = "whsec_abcdef"
 
     call_command("doctor")
 

@@ -33,7 +33,7 @@ from headshots.rights import services, tasks
 from headshots.shoots.models import Consent, Event, Headshot, Pack, Photo, Shoot
 from headshots.shoots.uploads import AccountClosed
 from headshots.vault import services as vault
-from headshots.vault.errors import VaultError
+from headshots.vault.errors import VaultError, VaultUnavailable
 from headshots.vault.models import Blob
 from headshots.vault.rings import open_ring
 from tests.factories import (
@@ -237,6 +237,29 @@ def test_a_picture_that_dies_during_the_export_is_named_and_the_rest_is_whole(
     assert missing.endswith(told["shoots"][0]["packs"][0]["headshots"][2]["files"]["full"].rpartition("/")[2])
     assert missing not in archive.namelist()
     assert sum(name.endswith(".jpg") for name in archive.namelist()) == 4
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_store_that_does_not_answer_breaks_an_export_off_rather_than_shorten_it(
+    ada: User, shoot: Shoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(blob: Blob) -> object:
+        raise VaultUnavailable("the store")
+
+    monkeypatch.setattr(vault, "stream_blob", away)
+
+    with pytest.raises(VaultUnavailable):
+        export(ada)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_exports_are_not_made_all_day(ada: User) -> None:
+    async def statuses() -> list[int]:
+        client = AsyncClient()
+        await client.aforce_login(ada)
+        return [(await client.get("/account/export.zip")).status_code for _ in range(11)]
+
+    assert async_to_sync(statuses)() == [200] * 10 + [429]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -666,6 +689,25 @@ def test_who_is_leaving_cannot_sign_in_again(ada: User, client: Client) -> None:
     client.post("/accounts/login/", {"login": EMAIL, "password": PASSWORD})
 
     assert client.get("/account/").status_code == 302
+
+
+def test_a_ring_that_is_away_closes_the_account_all_the_same(
+    browser: Client, shoot: Shoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(**_: object) -> None:
+        raise VaultUnavailable("the ring")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(vault, "destroy_keys", away)
+        patch.setattr(vault, "destroy_key", away)
+        response = delete_account(browser)
+    assert "Your account is being deleted" in browser.get(response.url).content.decode()
+    assert not User.objects.get().is_active
+
+    tasks.finish_leaving()
+
+    assert not User.objects.exists()
+    assert not Blob.objects.exists()
 
 
 # Sessions -----------------------------------------------------------------------------------------------------------

@@ -122,7 +122,7 @@ def test_a_good_photo_is_accepted_and_its_preview_queued(browser: Client, person
         "delete_after": shoot.delete_after.isoformat(),
         "photos": [{"id": str(photo.pk), "status": "accepted", "reasons": []}],
         "packs": [
-            {"id": str(pack.pk), "kind": "preview", "status": "queued", "done": 0, "total": 4, "seconds_left": 8}
+            {"id": str(pack.pk), "kind": "preview", "status": "queued", "done": 0, "total": 4, "seconds_left": 15}
         ],
     }
 
@@ -162,8 +162,8 @@ def test_with_two_people_the_person_picks_their_face(browser: Client, person: Us
     assert not Pack.objects.exists()
 
     crop = browser.get(f"/shoots/{shoot.pk}/photos/{photo.pk}/faces/1.jpg")
-    wrong = browser.post(f"/shoots/{shoot.pk}/photos/{photo.pk}/face/", {"face": "7"}, follow=True)
-    browser.post(f"/shoots/{shoot.pk}/photos/{photo.pk}/face/", {"face": "1"})
+    wrong = browser.post(f"/shoots/{shoot.pk}/faces/", {f"face-{photo.pk}": "7"}, follow=True)
+    browser.post(f"/shoots/{shoot.pk}/faces/", {f"face-{photo.pk}": "1"})
     checks.settle(shoot=shoot)
 
     photo.refresh_from_db()
