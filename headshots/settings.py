@@ -106,6 +106,8 @@ try:
     HEADSHOTS_LIKENESS_MAX_DISTANCE = float(_max_distance) if _max_distance else None
 except ValueError as error:
     raise ImproperlyConfigured("HEADSHOTS_LIKENESS_MAX_DISTANCE must be a number.") from error
+# The operator's own constants, as `python -m pipeline calibrate` writes them.
+HEADSHOTS_LIKENESS_CALIBRATION = _path("HEADSHOTS_LIKENESS_CALIBRATION")
 
 # Keys never lie below the data folder: a copy of that folder alone must be noise. Source keys in memory, where there is
 # such a folder; result keys in the user's state folder.

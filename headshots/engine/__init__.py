@@ -15,9 +15,11 @@ from django.conf import settings
 from headshots import heart
 from headshots.engine.configured import (
     Diagnosis,
+    calibration,
     configured_name,
     device,
     diagnose,
+    draws,
     draws_new_pictures,
     engine_name,
     identity,
@@ -43,9 +45,8 @@ from headshots.engine.photos import (
     weights,
     who_is_who,
 )
-from pipeline import distinct, intake
+from pipeline import distinct
 from pipeline.device import DeviceState
-from pipeline.distinct import Overview
 from pipeline.engines import create_engine
 from pipeline.errors import Cancelled, DeviceLost, PhotoRefused, PipelineError, Reason, SigningFailed, WeightsError
 from pipeline.face_files import describe_faces
@@ -55,7 +56,6 @@ from pipeline.shot_list import reshoot as _reshoot
 from pipeline.types import (
     PREVIEW,
     AgeBand,
-    Embedding,
     Engine,
     Framing,
     Hair,
@@ -76,6 +76,7 @@ from pipeline.types import (
 
 if TYPE_CHECKING:
     from pipeline.finish import FinishedFiles, Marks
+    from pipeline.gate import Standard
 
 __all__ = [
     "PREVIEW",
@@ -89,7 +90,6 @@ __all__ = [
     "Finished",
     "Hair",
     "Outfit",
-    "Overview",
     "Person",
     "PersonKind",
     "PhotoRefused",
@@ -101,6 +101,7 @@ __all__ = [
     "Sitter",
     "Size",
     "StoredPhoto",
+    "Style",
     "WeightsError",
     "advise",
     "capacity",
@@ -110,10 +111,10 @@ __all__ = [
     "describe_faces",
     "device",
     "diagnose",
+    "draws",
     "draws_new_pictures",
     "engine_name",
     "freeze",
-    "glance_at",
     "is_twin",
     "judge",
     "keeps_sitters",
@@ -140,11 +141,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Sitter:
-    """A person ready to be shot: the engine's subject, the embedding that pictures are held against, and what they
-    said about themselves. Memory only."""
+    """A person ready to be shot: the engine's subject, what pictures are held against, and what they said about
+    themselves. Memory only."""
 
     subject: Subject = field(repr=False)
-    reference: Embedding = field(repr=False)
+    standard: "Standard" = field(repr=False)
     person: Person = field(default=Person(), repr=False)
 
 
@@ -165,16 +166,17 @@ class PlannedShot:
 
 @dataclass(frozen=True)
 class Finished:
-    """One picture and what the gate says of it: `likeness` 0..1 rounded, `reasons` why it was not accepted.
+    """One picture and what the gate says of it: `likeness` and `quality` 0..1 rounded, `reasons` against it.
 
-    files: what is handed out, None when it was not accepted. glance: what others are compared with."""
+    files: what is handed out, None when it was not accepted. perceptual_hash: what `is_twin` compares."""
 
     index: int
     accepted: bool
     likeness: float | None
     reasons: list[str]
     files: "FinishedFiles | None" = field(repr=False, default=None)
-    glance: Overview | None = field(repr=False, default=None)
+    quality: float = 0.0
+    perceptual_hash: str = ""
 
 
 def plan(styles: Sequence[Style], count: int, seed: int) -> list[PlannedShot]:
@@ -212,7 +214,7 @@ def prepare(
 ) -> Sitter:
     """The person in these photos, best first, ready for `render`. At 4K it takes minutes."""
     sources = [source_of(photo) for photo in photos]
-    return Sitter(_engine().prepare(sources, size, on_progress), _reference(sources), person)
+    return Sitter(_engine().prepare(sources, size, on_progress), _standard(sources), person)
 
 
 def keeps_sitters(size: Size) -> bool:
@@ -237,7 +239,7 @@ def thaw(
     """The person that another worker prepared from these photos. Raises ValueError for what another release froze."""
     maker = _engine()
     assert isinstance(maker, KeepsSubjects)
-    return Sitter(maker.thaw(data, size), _reference([source_of(photos[0])]), person)
+    return Sitter(maker.thaw(data, size), _standard([source_of(photo) for photo in photos]), person)
 
 
 def capacity(size: Size) -> int:
@@ -261,26 +263,22 @@ def render(
     )
     jobs = ([Job(sitter.subject, replace(shot.as_shot(), person=sitter.person)) for shot in batch] for batch in batches)
     pictures = chain.from_iterable(_engine().render(batch, size, on_progress) for batch in jobs)
-    for developed in develop(pictures, sitter.reference, darkroom):
-        likeness, files = developed.likeness, developed.files
+    for developed in develop(pictures, sitter.standard, darkroom):
+        judgement, distance = developed.judgement, developed.judgement.likeness.distance
         yield Finished(
             index=developed.shot.index,
-            accepted=files is not None,
-            likeness=None if likeness.distance is None else likeness_score(likeness.distance),
-            reasons=[reason.value for reason in likeness.reasons],
-            files=files,
-            glance=developed.look.whole if developed.look else None,
+            accepted=developed.files is not None,
+            likeness=None if distance is None else likeness_score(distance, calibration()),
+            reasons=[reason.value for reason in judgement.reasons],
+            files=developed.files,
+            quality=round(judgement.quality, 2),
+            perceptual_hash=developed.perceptual_hash,
         )
 
 
-def glance_at(jpeg: bytes) -> Overview:
-    """What pictures are compared by, of a finished one."""
-    return distinct.overview(intake.load_pixels(jpeg))
-
-
-def is_twin(glance: Overview, others: Iterable[Overview]) -> bool:
+def is_twin(perceptual_hash: str, others: Iterable[str]) -> bool:
     """Whether a picture looks like one of the others. Whatever tells headshots of a pack apart is asked here."""
-    return distinct.is_twin(glance, others)
+    return distinct.is_twin(perceptual_hash, others)
 
 
 def read_marks(data: bytes) -> "Marks | None":
@@ -315,5 +313,7 @@ def _planned(shot: Shot) -> PlannedShot:
     return PlannedShot(shot.index, shot.seed, shot.style, shot.framing.value, shot.light.value)
 
 
-def _reference(sources: Sequence[SourcePhoto]) -> Embedding:
-    return embedder().embed(sources[0].pixels, sources[0].face)
+def _standard(sources: Sequence[SourcePhoto]) -> "Standard":
+    from pipeline.gate import set_standard
+
+    return set_standard(sources, embedder())

@@ -55,8 +55,9 @@ def sweep_orphans(*, everything: bool = False) -> Swept:
     now = timezone.now()
     before = now - GRACE
     last = LastRun.objects.filter(pk=SWEEP_TASK).first()
-    # Twice the grace: with one of it this sweep begins where the last one ended, and a clock is not that exact.
-    first = FIRST if everything or last is None else first_id_at(min(last.at, now) - 2 * GRACE)
+    # A last time that is still to come is of a wrong clock. Twice the grace: with one of it this sweep begins where the
+    # last one ended, and a clock is not that exact.
+    first = FIRST if everything or last is None or last.at > now else first_id_at(last.at - 2 * GRACE)
     swept = Swept(unfinished=vault.blob_store().sweep_unfinished(before), mails=_sweep_mails())
     for ring in Ring.values:
         _sweep_ring(ring, first, first_id_at(before), swept)

@@ -1,19 +1,23 @@
 """The verdict on each photo, and the free preview that follows once it is settled who is meant."""
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Sequence
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 
 from headshots import engine
-from headshots.shoots.lifecycle import begin_purge, record
+from headshots.shoots.lifecycle import close_without_key, record
 from headshots.shoots.live import nudge
 from headshots.shoots.models import FaceCrop, Photo, Shoot
 from headshots.shoots.orders import start_preview
 from headshots.shoots.people import find_person
 from headshots.vault import services as vault
-from headshots.vault.errors import KeyGone
+from headshots.vault.errors import KeyGone, VaultUnavailable
+from headshots.vault.models import Blob
+
+log = logging.getLogger(__name__)
 
 MAX_CHECKS = 3
 
@@ -30,26 +34,42 @@ def check_photo(*, photo: Photo) -> None:
         return
     try:
         checked = engine.check(vault.read_blob(photo.blob))
-        with transaction.atomic():
-            faces = vault.write_blob(ring="source", key_id=photo.shoot_id, kind="faces", data=checked.faces)
-            settled = Photo.objects.filter(pk=photo.pk, state=Photo.State.UPLOADED).update(
-                state=checked.status,
-                reasons=checked.reasons,
-                chosen_face=checked.face,
-                measurements=checked.measurements,
-                faces_blob=faces,
-            )
-            if not settled:
-                vault.delete_blob(faces)
-                return
-            for index, crop in enumerate(checked.crops):
-                blob = vault.write_blob(ring="source", key_id=photo.shoot_id, kind="face_crop", data=crop)
-                FaceCrop.objects.create(photo=photo, index=index, blob=blob)
-            record(f"photo.{checked.status}", shoot_id=photo.shoot_id, codes={"reasons": checked.reasons})
+        # Outside the transaction: a bucket can take seconds.
+        faces = vault.write_blob(ring="source", key_id=photo.shoot_id, kind="faces", data=checked.faces)
+        crops = [
+            vault.write_blob(ring="source", key_id=photo.shoot_id, kind="face_crop", data=crop)
+            for crop in checked.crops
+        ]
     except KeyGone:
-        begin_purge(photo.shoot)
+        close_without_key(photo.shoot)
         return
-    settle(shoot=photo.shoot)
+    except VaultUnavailable as error:
+        # Not the photo's fault, so no try is counted: beat comes back. What was written so far the sweep finds.
+        log.error("photo %s: waiting for the vault: %s", photo.pk, error)
+        Photo.objects.filter(pk=photo.pk).update(checks=F("checks") - 1)
+        return
+    if _store_verdict(photo, checked, faces, crops):
+        settle(shoot=photo.shoot)
+        return
+    for blob in (faces, *crops):
+        vault.delete_blob(blob)
+
+
+def _store_verdict(photo: Photo, checked: engine.CheckedPhoto, faces: Blob, crops: Sequence[Blob]) -> bool:
+    """Whether this worker was the first, and the photo still there."""
+    with transaction.atomic():
+        settled = Photo.objects.filter(pk=photo.pk, state=Photo.State.UPLOADED).update(
+            state=checked.status,
+            reasons=checked.reasons,
+            chosen_face=checked.face,
+            measurements=checked.measurements,
+            faces_blob=faces,
+        )
+        if not settled:
+            return False
+        FaceCrop.objects.bulk_create(FaceCrop(photo=photo, index=index, blob=blob) for index, blob in enumerate(crops))
+        record(f"photo.{checked.status}", shoot_id=photo.shoot_id, codes={"reasons": checked.reasons})
+    return True
 
 
 def settle(*, shoot: Shoot) -> None:
@@ -61,7 +81,10 @@ def settle(*, shoot: Shoot) -> None:
     try:
         settled = find_person(shoot=shoot, photos=photos)
     except KeyGone:
-        begin_purge(shoot)
+        close_without_key(shoot)
+        return
+    except VaultUnavailable as error:
+        log.error("shoot %s: waiting for the vault: %s", shoot.pk, error)
         return
     if settled and shoot.photos.filter(state__in=Photo.USABLE).exists():
         start_preview(shoot=shoot, count=settings.HEADSHOTS_PREVIEW_COUNT)

@@ -114,6 +114,11 @@ def begin_purge(shoot: Shoot, *, actor: str = Event.Actor.SYSTEM, everything: bo
     return True
 
 
+def close_without_key(shoot: Shoot) -> bool:
+    """Close a shoot whose key was found gone: its time was over, or else its photos are lost."""
+    return begin_purge(shoot, lost=timezone.now() < shoot.delete_after)
+
+
 def begin_purges(
     shoots: QuerySet[Shoot], *, actor: str = Event.Actor.SYSTEM, everything: bool = False, lost: bool = False
 ) -> list[UUID]:

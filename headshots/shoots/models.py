@@ -225,7 +225,9 @@ class Pack(models.Model):
     seed = models.PositiveIntegerField()
     width = models.PositiveIntegerField()
     height = models.PositiveIntegerField()
+    # Tries beyond the planned ones, and shots that others stand in for.
     reshoots = models.PositiveSmallIntegerField(default=0)
+    replacements = models.PositiveSmallIntegerField(default=0)
     # Runs in a row that ended in a fault and brought no picture.
     setbacks = models.PositiveSmallIntegerField(default=0)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -292,6 +294,13 @@ class Headshot(models.Model):
     lease_holder = models.CharField(max_length=255, blank=True, editable=False)
     # Rounded to 0.01: enough to rank by, too little to recognise by.
     likeness = models.FloatField(null=True, blank=True)
+    quality = models.FloatField(null=True, blank=True)
+    # What the finished picture looks like from afar: mean colours of twenty fields.
+    perceptual_hash = models.CharField(max_length=120, blank=True, editable=False)
+    # Pictures made for this shot; a shot that stands in for another begins anew.
+    takes = models.PositiveSmallIntegerField(default=0)
+    # Another shot than was planned stands here: the planned one did not pass the gate.
+    replaced = models.BooleanField(default=False)
     reasons = models.JSONField(default=list, blank=True)
     blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     # Of a premium headshot: 1,200 px for pages, and a square around the face.
@@ -306,6 +315,25 @@ class Headshot(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pack_id}/{self.index}"
+
+
+class GateCount(models.Model):
+    """How many pictures of a pack the gate saw end one way: `accepted`, or refused for the reason that weighed most.
+
+    All of a pack together are what its engine made, so that no gate can hide a bad engine. Outlives the headshots."""
+
+    ACCEPTED = "accepted"
+
+    pack = models.ForeignKey(Pack, on_delete=models.CASCADE, related_name="gate_counts")
+    outcome = models.CharField(max_length=32)
+    count = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ["outcome"]
+        constraints = [models.UniqueConstraint(fields=["pack", "outcome"], name="one_gate_count_per_outcome")]
+
+    def __str__(self) -> str:
+        return f"{self.pack_id}/{self.outcome}"
 
 
 class Preparation(models.Model):

@@ -21,6 +21,7 @@ from headshots.shoots.checks import best_first
 from headshots.shoots.consent import Changes, changes_since, current
 from headshots.shoots.estimates import Estimate, estimate
 from headshots.shoots.forms import NewShootForm
+from headshots.shoots.gating import best_first_of
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Consent, Event, FaceCrop, Headshot, Pack, Pause, Photo, Shoot
 from headshots.shoots.orders import cancel_pack
@@ -28,7 +29,7 @@ from headshots.shoots.pausing import is_paused
 from headshots.shoots.person import NOTHING_SAID, PersonForm, read_person, write_person
 from headshots.shoots.uploads import AccountClosed, NoPreviewsLeft, open_shoot, previews_left
 from headshots.vault import services as vault
-from headshots.vault.errors import VaultError
+from headshots.vault.errors import VaultError, VaultUnavailable
 from headshots.vault.models import Blob
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ def new(request: HttpRequest) -> HttpResponse:
             left = 0
         except AccountClosed:
             return redirect("pages:home")
-        except (OSError, OperationalError) as error:
+        except (VaultError, OSError, OperationalError) as error:
             log.error("an upload could not be stored: %s", type(error).__name__)
             form.add_error(None, "We have no room for your photos right now. Nothing was kept; please try again later.")
             status = 503
@@ -227,6 +228,8 @@ def file_name(headshot: Headshot, version: str = "full") -> str:
 def _picture(blob: Blob) -> HttpResponse:
     try:
         return _no_store(HttpResponse(vault.read_blob(blob), content_type="image/jpeg"))
+    except VaultUnavailable:
+        return _no_store(HttpResponse("Please try again in a minute.", status=503, content_type="text/plain"))
     except VaultError:
         # Forgotten between the row and the key: for whoever asks it is gone.
         raise Http404 from None
@@ -307,7 +310,8 @@ def _pack_context(pack: Pack) -> dict[str, object]:
         "width": pack.width,
         "height": pack.height,
         "estimate": _in_words(estimate(pack, rows)),
-        "headshots": [_headshot_context(pack, row) for row in rows],
+        "replaced": sum(row.replaced for row in rows),
+        "headshots": [_headshot_context(pack, row) for row in best_first_of(pack, rows)],
     }
 
 
@@ -320,6 +324,8 @@ def _headshot_context(pack: Pack, row: Headshot) -> dict[str, object]:
         "number": row.index + 1,
         "state": row.state,
         "style_title": row.style.title,
+        # Of the person's own pixels nobody need ask whether they are theirs.
+        "likeness_percent": round(100 * row.likeness) if row.likeness and engine.draws(pack.engine) else None,
         "url": full,
         # What a page shows: 4K files are for saving, fifty of them are 200 MB.
         "shown_url": web,

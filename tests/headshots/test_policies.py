@@ -88,6 +88,9 @@ def test_the_schedule_tells_how_old_the_oldest_photo_is(client: Client) -> None:
     Blob.objects.update(created_at=timezone.now() - timedelta(hours=3, minutes=10))
     assert "the oldest photo here is 4 hours old" in read(client, "/retention/")
 
+    Blob.objects.update(created_at=timezone.now() - timedelta(hours=25))
+    assert "Something is wrong here: the oldest photo is 26 hours old" in read(client, "/retention/")
+
 
 # Policies -----------------------------------------------------------------------------------------------------------
 

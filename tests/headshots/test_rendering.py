@@ -1,12 +1,12 @@
 """How packs are made, with the fake engine: leases, the gate, crashes, and purges in mid-work."""
 
 import contextlib
+import math
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-import numpy as np
 import pytest
 from django.db import connection
 from django.utils import timezone
@@ -20,7 +20,7 @@ from headshots.vault.models import Blob
 from headshots.vault.services import read_blob
 from pipeline.engines.fake import FakeEngine
 from pipeline.finish import FinishedFiles
-from pipeline.types import Face, Job, Picture, Pixels, Progress, Size, Subject
+from pipeline.types import Face, Job, Picture, Pixels, Progress, Size
 from tests import photos
 from tests.factories import make_preview
 
@@ -42,10 +42,6 @@ class _Broken(FakeEngine):
     def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
         raise RuntimeError("the card fell out")
         yield
-
-
-def sitter_of_nobody() -> engine.Sitter:
-    return engine.Sitter(Subject("nobody", engine.PREVIEW), np.zeros(128, np.float32))
 
 
 def use(monkeypatch: pytest.MonkeyPatch, fake: FakeEngine) -> None:
@@ -115,7 +111,7 @@ def test_a_lease_that_ran_out_is_taken_over_and_the_late_picture_is_not_stored()
     rendering.render_pack(pack=pack)
     blobs = Blob.objects.filter(kind="headshot").count()
     finished = engine.Finished(late.index, True, 0.9, [], FinishedFiles(b"late"))
-    rendering._keep(pack, late, finished, sittings.Sitting(sitter_of_nobody()), rendering.Tally())
+    rendering._keep(pack, late, finished, rendering.Tally())
 
     assert Blob.objects.filter(kind="headshot").count() == blobs == 4
     assert pack.headshots.filter(state=Headshot.State.DONE).count() == 4
@@ -166,7 +162,7 @@ def test_a_stranger_is_never_delivered_and_the_pack_says_why(monkeypatch, settin
 
 
 def test_an_open_gate_lets_everything_through(monkeypatch, settings) -> None:
-    settings.HEADSHOTS_LIKENESS_MAX_DISTANCE = 10.0
+    settings.HEADSHOTS_LIKENESS_MAX_DISTANCE = math.inf
     pack = make_preview()
     use(monkeypatch, _Stranger())
 
