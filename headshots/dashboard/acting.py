@@ -15,7 +15,7 @@ from headshots.shoots.models import StyleVersion
 # Where one comes from and goes back to, by what the action is done to.
 _PAGES = {
     "pack": "admin:shoots_pack_change",
-    "shoot": "admin:shoots_shoot_change",
+    "shoot": "admin:support_timeline",
     "account": "admin:accounts_user_change",
     "payment": "admin:payments_payment_change",
     "credit": "admin:payments_credit_change",
@@ -49,7 +49,7 @@ def act(request: HttpRequest, code: str, thing_id: str) -> HttpResponse:
                 messages.warning(request, "It has changed since you looked. This is how it stands now; ask again.")
             else:
                 messages.success(request, told)
-                return redirect(_back_to(action, thing))
+                return redirect(action.then, thing_id) if action.then else redirect(_back_to(action, thing))
         else:
             status = 422
     context = {

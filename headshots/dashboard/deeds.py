@@ -67,6 +67,8 @@ class Action:
     form: type[ReasonForm] = ReasonForm
     danger: bool = False
     initial: Callable[[Any], dict[str, Any]] = lambda thing: {}
+    # The page to go to afterwards, by the id of what it was done to; else the one where it came from.
+    then: str = ""
     shoot_of: Callable[[Any], UUID | None] = lambda thing: None
 
 

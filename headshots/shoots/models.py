@@ -33,6 +33,8 @@ class Shoot(models.Model):
     person_blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     # Asked for at the order: the photos stay until `delete_after` for another pack, not only until the delivery.
     keep_photos = models.BooleanField(default=False)
+    # Until then the person lets support look at the finished headshots.
+    support_until = models.DateTimeField(null=True, blank=True)
     # The source ring as it was when the key was made: if the ring is another one now, the key is lost.
     ring_mark = models.UUIDField(null=True, editable=False)
     # The person picks their face before any faces are compared; other people's are then never embedded.

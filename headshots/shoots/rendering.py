@@ -244,7 +244,7 @@ def _refuse(pack: Pack, row: Headshot, reasons: list[str], tally: Tally) -> None
             mine.update(state=_State.REJECTED, takes=F("takes") + 1, **free)
             return
         mine.update(state=_State.PENDING, attempts=0, **changes, **free)
-    tally.counts.update(["again", *(f"reshot_{reason}" for reason in reasons)])
+    tally.counts.update(f"reshot_{reason}" for reason in reasons)
 
 
 def _fault_code(error: Exception) -> str:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from headshots.shoots import streams, views
+from headshots.shoots import streams, support_views, views
 
 app_name = "shoots"
 urlpatterns = [
@@ -14,6 +14,7 @@ urlpatterns = [
     path("<uuid:shoot_id>/packs/<uuid:pack_id>/cancel/", views.cancel, name="cancel"),
     path("<uuid:shoot_id>/about/", views.about, name="about"),
     path("<uuid:shoot_id>/delete/", views.delete, name="delete"),
+    path("<uuid:shoot_id>/support/", support_views.leave, name="support"),
     path("<uuid:shoot_id>/headshots/<uuid:headshot_id>.jpg", views.headshot, name="headshot"),
     path("<uuid:shoot_id>/faces/", views.choose_faces, name="choose_faces"),
     path("<uuid:shoot_id>/headshots/<uuid:headshot_id>/<slug:version>.jpg", views.headshot, name="headshot_version"),

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from headshots import engine
 from headshots.accounts.models import User
-from headshots.shoots import people
+from headshots.shoots import people, support
 from headshots.shoots.access import shoot_or_404
 from headshots.shoots.checks import best_first
 from headshots.shoots.consent import Changes, changes_since, current
@@ -275,6 +275,8 @@ def _context(shoot: Shoot) -> dict[str, object]:
         "live": live,
         "may_order": _may_order(shoot, packs),
         "rendering_paused": live and is_paused(Pause.What.RENDERING),
+        "support_may_look": support.may_look(shoot),
+        "support_could_look": not shoot.purge_everything and any(_done(pack) for pack in packs),
         "draws": engine.draws_new_pictures(),
     }
 

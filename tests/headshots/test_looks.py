@@ -14,6 +14,7 @@ from headshots.dashboard.models import Deed
 from headshots.dashboard.now import packs_by_state, queue
 from headshots.retention.due import purge_due
 from headshots.shoots import looks, rendering
+from headshots.shoots.gating import planned
 from headshots.shoots.models import Event, Headshot, Pack, Photo, Shoot, Style, StyleVersion
 from headshots.shoots.styles import seed_styles
 from headshots.vault.models import Blob
@@ -88,7 +89,7 @@ def test_a_published_look_is_what_new_packs_are_made_in(owner: Client, style: St
     style.refresh_from_db()
     assert (style.recipe["key"], style.current) == (0.9, draft)
     assert after.headshots.get(style=style).version == draft
-    assert rendering._planned(after.headshots.get(style=style)).style.key == 0.9
+    assert planned(after.headshots.get(style=style)).style.key == 0.9
     assert before.headshots.get(style=style).version is None
     assert Deed.objects.get().action == "publish-look"
 
@@ -100,7 +101,7 @@ def test_a_pack_keeps_the_version_that_it_was_planned_with(style: Style) -> None
     looks.publish(version=edited(style, key=0.9))
 
     row = pack.headshots.select_related("style", "version").get(style=style)
-    assert rendering._planned(row).style.key == 0.5
+    assert planned(row).style.key == 0.5
 
 
 def test_going_back_publishes_the_older_version_anew(owner: Client, style: Style) -> None:
