@@ -48,6 +48,7 @@ from pipeline.types import (
     Engine,
     Job,
     PhotoCheck,
+    Picture,
     Pixels,
     Progress,
     Shot,
@@ -245,29 +246,37 @@ def make_headshots(
     another in a new framing and light as well; after three attempts it is left out.
 
     `on_progress` hears the share of the shots that are through."""
-    models = studio.models
-    capacity, darkroom = models.engine.capacity(size), studio.darkroom(size)
-    planned, pending, hashes = {shot.index: shot for shot in shots}, list(shots), list[str]()
+    darkroom, hashes = studio.darkroom(size), list[str]()
+    planned, pending = {shot.index: shot for shot in shots}, list(shots)
     for attempt in range(1, ATTEMPTS + 1):
-        batches = [pending[start : start + capacity] for start in range(0, len(pending), capacity)]
-        pending = []
-        for batch in batches:
-            jobs = [Job(person.subject, shot) for shot in batch]
-            report = within(on_progress, len(hashes) / len(shots), len(batch) / len(shots))
+        wanted, pending = pending, []
+        report = within(on_progress, 1 - len(wanted) / len(shots), len(wanted) / len(shots))
+        started = time.perf_counter()
+        for developed in develop(take_pictures(person, wanted, size, studio, report), person.standard, darkroom):
+            shot, look = developed.shot, developed.look
+            if developed.files is None or look is None:
+                planned[shot.index] = reshoot(shot, attempt)
+                pending.append(planned[shot.index])
+            elif is_twin(developed.perceptual_hash, hashes):
+                on_set = [other for other in planned.values() if other.style.set == shot.style.set]
+                planned[shot.index] = move(shot, attempt, {(other.framing, other.light) for other in on_set})
+                pending.append(planned[shot.index])
+            else:
+                hashes.append(developed.perceptual_hash)
+                yield keep_headshot(developed, look, studio.file_format, time.perf_counter() - started)
             started = time.perf_counter()
-            for developed in develop(models.engine.render(jobs, size, report), person.standard, darkroom):
-                shot, look = developed.shot, developed.look
-                if developed.files is None or look is None:
-                    planned[shot.index] = reshoot(shot, attempt)
-                    pending.append(planned[shot.index])
-                elif is_twin(developed.perceptual_hash, hashes):
-                    on_set = [other for other in planned.values() if other.style.set == shot.style.set]
-                    planned[shot.index] = move(shot, attempt, {(other.framing, other.light) for other in on_set})
-                    pending.append(planned[shot.index])
-                else:
-                    hashes.append(developed.perceptual_hash)
-                    yield keep_headshot(developed, look, studio.file_format, time.perf_counter() - started)
-                started = time.perf_counter()
+
+
+def take_pictures(
+    person: Person, shots: Sequence[Shot], size: Size, studio: Studio, on_progress: Progress
+) -> Iterator[Picture]:
+    """The engine's pictures of these shots, as many at once as it likes to make."""
+    engine = studio.models.engine
+    capacity = engine.capacity(size)
+    for start in range(0, len(shots), capacity):
+        jobs = [Job(person.subject, shot) for shot in shots[start : start + capacity]]
+        report = within(on_progress, start / len(shots), len(jobs) / len(shots))
+        yield from engine.render(jobs, size, report)
 
 
 def keep_headshot(developed: Developed, look: Look, file_format: FileFormat, seconds: float) -> Headshot:

@@ -280,6 +280,17 @@ def test_packs_come_in_no_shape_that_was_not_compiled_at_the_start(config, monke
     assert len([share for share in heard if 0.2 < share < 1]) >= 6
 
 
+def test_a_machine_that_cannot_compile_does_not_start(config, monkeypatch):
+    def fail(network, **named) -> None:
+        def complain(*_):
+            raise torch._dynamo.exc.TorchDynamoException("no compiler found\nand a long story")
+
+        network.register_forward_pre_hook(complain)
+
+    with pytest.raises(EngineUnavailable, match=r"here \(no compiler found\)\. To go without"):
+        start_compiled(config, monkeypatch, fail)
+
+
 @pytest.mark.slow
 def test_what_is_to_be_compiled_is_compiled_at_the_start_and_never_for_a_pack(config, monkeypatch):
     # Everything of torch.compile but the generation of code, which takes minutes on a CPU.

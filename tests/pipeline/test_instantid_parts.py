@@ -23,6 +23,7 @@ from pipeline.engines.instantid.speed import (
     Trick,
     capability_fault,
     change_tricks,
+    compiler_fault,
     default_tricks,
 )
 from pipeline.errors import EngineUnavailable, FaceNotFound, WeightsError
@@ -195,6 +196,18 @@ def test_a_change_that_names_no_trick_is_refused(change):
         change_tricks(frozenset(), [change])
 
 
+def test_a_machine_that_cannot_compile_is_told_what_it_lacks(monkeypatch, tmp_path):
+    compiling = frozenset({Trick.COMPILE})
+    monkeypatch.setattr("shutil.which", lambda name: None)
+
+    assert compiler_fault(frozenset()) is None
+    assert "needs a C compiler. Fix: install gcc" in compiler_fault(compiling)
+
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    assert compiler_fault(compiling) is None
+    assert str(tmp_path / "Python.h") in compiler_fault(compiling, tmp_path / "Python.h")
+
+
 def test_a_layer_cannot_be_8_bit_in_two_ways():
     with pytest.raises(ValueError, match="choose one"):
         change_tricks(frozenset(), ["+fp8", "+int8"])
@@ -321,6 +334,16 @@ def test_the_upscaler_makes_four_times_the_sides_of_a_loaded_network(tmp_path):
 
     assert enlarged.shape == (48, 32, 3)
     assert enlarged.dtype == np.uint8
+
+
+@pytest.mark.parametrize("rows", [1, 5, 16, 17, 100])
+def test_in_strips_the_network_makes_the_same_picture(rows):
+    torch.manual_seed(0)
+    network = RRDBNet(features=8, growth=4, blocks=1).eval()
+    picture = torch.rand(1, 3, 17, 12)
+
+    with torch.inference_mode():
+        torch.testing.assert_close(network(picture, rows), network(picture), rtol=0, atol=1e-6)
 
 
 def test_a_file_that_holds_another_network_is_no_upscaler(tmp_path):

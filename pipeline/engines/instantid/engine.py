@@ -26,7 +26,7 @@ from pipeline.engines.instantid.memory import (
     usable_bytes,
 )
 from pipeline.engines.instantid.poses import draw_keypoints, place_keypoints, pose_for
-from pipeline.engines.instantid.speed import Trick, capability_fault, few_step_sampling
+from pipeline.engines.instantid.speed import Trick, capability_fault, compiler_fault, few_step_sampling
 from pipeline.engines.instantid.text import PromptEncoder
 from pipeline.errors import EngineUnavailable, FaceNotFound
 from pipeline.shot_list import load_styles
@@ -173,8 +173,14 @@ class InstantIDEngine:
         for number, (size, count) in enumerate(runs):
             job = Job(InstantIDSubject(self.name, size, tokens), Shot(0, load_styles()[0], seed=0))
             heard = within(on_progress, number / len(runs), 1 / len(runs))
-            for _ in self._render([job] * count, size, brief, heard):
-                pass
+            try:
+                for _ in self._render([job] * count, size, brief, heard):
+                    pass
+            except torch._dynamo.exc.TorchDynamoException as error:
+                raise EngineUnavailable(
+                    f"torch cannot compile the networks here ({str(error).strip().splitlines()[0]}). "
+                    "To go without: HEADSHOTS_INSTANTID_TRICKS=-compile"
+                ) from error
 
     def _conditions(self, job: Job, canvas: Size) -> Conditions:
         if not isinstance(job.subject, InstantIDSubject):
@@ -228,6 +234,7 @@ def choose_mode(device: str, tricks: frozenset[Trick]) -> MemoryMode:
     if (torch.device(device).index or 0) >= count:
         raise EngineUnavailable(f"There is no GPU {device}: torch sees {count}, counted from cuda:0.")
     properties = torch.cuda.get_device_properties(device)
-    if fault := capability_fault(tricks, properties.name, (properties.major, properties.minor)):
+    capability = (properties.major, properties.minor)
+    if fault := capability_fault(tricks, properties.name, capability) or compiler_fault(tricks):
         raise EngineUnavailable(fault)
     return memory_mode(properties.total_memory)

@@ -10,8 +10,11 @@ stands in `denoise.py`, under the trick's name.
 
 from __future__ import annotations
 
+import shutil
+import sysconfig
 from collections.abc import Iterable
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -109,6 +112,23 @@ def capability_fault(tricks: frozenset[Trick], gpu: str, capability: tuple[int, 
     return (
         f"The trick fp8 needs a GPU of compute capability {needs} (Ada, Hopper or later); the {gpu} has {has}. "
         "Fix: leave it out, or +int8 instead."
+    )
+
+
+def compiler_fault(tricks: frozenset[Trick], header: Path | None = None) -> str | None:
+    """What torch's compiler for GPUs lacks on this machine; None when nothing, or when it is not asked for.
+
+    header: where Python.h has to be, by default this Python's own."""
+    if Trick.COMPILE not in tricks:
+        return None
+    header = header or Path(sysconfig.get_path("include")) / "Python.h"
+    lacks = [] if shutil.which("gcc") or shutil.which("clang") else ["a C compiler"]
+    lacks += [] if header.is_file() else [f"Python's headers ({header})"]
+    if not lacks:
+        return None
+    return (
+        f"The trick compile needs {' and '.join(lacks)}. Fix: install gcc and python3-dev, "
+        "or leave it out: HEADSHOTS_INSTANTID_TRICKS=-compile"
     )
 
 
