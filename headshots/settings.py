@@ -311,6 +311,7 @@ ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = True
 # The rest keeps allauth's limits; all of them count in the shared cache.
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/300s/key", "reset_password": "20/m/ip,5/h/key", "verify": "20/m/ip"}
+MFA_ADAPTER = "headshots.accounts.second_factor.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Headshots"
 MFA_ALLOW_UNVERIFIED_EMAIL = not HEADSHOTS_EMAIL_URL

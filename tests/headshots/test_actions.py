@@ -507,6 +507,7 @@ def test_mails_are_sent_again(valkey, django_capture_on_commit_callbacks) -> Non
 
     sent = {json.loads(message)["headers"]["task"] for message in valkey.lrange("default", 0, -1)}
     assert sent == {"retention.mail_receipt", "payments.send_mail", "shoots.mail_delivered"}
+    app.loader.import_default_modules()
     assert sent <= set(app.tasks)
     assert sorted(message.to[0] for message in mail.outbox) == sorted(
         each.email for each in (receipt.owner, credit.owner, pack.shoot.owner)
