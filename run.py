@@ -4,7 +4,8 @@
 run.py [--port N] [--data DIR] [--no-browser]   the whole product, until Ctrl-C
 run.py --engine instantid [--yes]               the same on an NVIDIA GPU, with new pictures of the person
 run.py test [--full] [pytest's arguments]       the tests, --full with the long ones
-run.py make|check|upscale|bench|weights ...     the pipeline's command line, as `python -m pipeline` takes it
+run.py make|check|upscale|bench|calibrate|evaluate|weights ...
+                                                the pipeline's command line, as `python -m pipeline` takes it
 run.py doctor [--json]                          what can run here, what is missing, what the settings amount to
 run.py doctor --prove PHOTO --out DIR           four pictures with the real weights, and how alike they are
 run.py manage ...                               Django's commands, with the environment that the services have
@@ -42,7 +43,7 @@ from headshots.launch.gpu import require_gpu, set_up_gpu, set_up_gpu_for_tests
 from headshots.launch.services import Product, bring_up, make_data_folder, service_environment, take_port, valkey_socket
 from headshots.launch.supervise import Service, look_after, stop
 
-PIPELINE_COMMANDS = ("make", "check", "upscale", "bench", "weights")
+PIPELINE_COMMANDS = ("make", "check", "upscale", "bench", "calibrate", "evaluate", "weights")
 ENGINES = ("auto", "studio", "instantid")
 
 

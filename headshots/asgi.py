@@ -1,5 +1,6 @@
 """What uvicorn serves: Django behind the limit on request bodies."""
 
+import logging
 import os
 from typing import cast
 
@@ -12,12 +13,20 @@ django_application = get_asgi_application()
 
 from django.conf import settings  # noqa: E402
 
+from headshots.vault.errors import VaultUnavailable  # noqa: E402
+from headshots.vault.services import sweep_expired_keys  # noqa: E402
 from headshots.web.body_limit import Application, BodyLimit  # noqa: E402
 
 # Only management commands run checks by themselves: without this a web process would serve with a rule broken.
 broken = [str(message) for message in run_checks() if message.is_serious(ERROR)]
 if broken:
     raise ImproperlyConfigured("\n".join(broken))
+
+# What expired while nothing ran is erased before anybody is served.
+try:
+    sweep_expired_keys()
+except VaultUnavailable as error:
+    logging.getLogger(__name__).error("keys that may have expired could not be looked at: %s", error)
 
 application = BodyLimit(
     cast(Application, django_application),

@@ -2,8 +2,9 @@
 
 A busy solo worker answers no ping and ignores time limits, so its supervisor looks at the file's age instead. An idle
 worker lives through its main loop, which must come round every few seconds; a busy one through its task, which must
-report progress (`heart.progress()`) at least every HEADSHOTS_HANG_SECONDS. A thread touches the file as long as the
-last sign of either is fresh, so a stuck loop, a stuck task and a stopped process all look the same: a file that ages.
+report progress (`heart.progress()`) at least every HEADSHOTS_HANG_SECONDS; one that loads its models, at least every
+HEADSHOTS_LOAD_SECONDS. A thread touches the file as long as the last sign is fresh, so a stuck loop, a stuck task and a
+stopped process all look the same: a file that ages.
 """
 
 import socket
@@ -28,15 +29,17 @@ class Heart:
     def __init__(self, hang_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._hang_seconds = hang_seconds
         self._clock = clock
-        self._busy = False
+        # None while idle.
+        self._task_patience_seconds: float | None = None
         self._last_sign = clock()
 
-    def task_began(self) -> None:
-        self._busy = True
+    def task_began(self, patience_seconds: float | None = None) -> None:
+        """patience_seconds: how long this one may go without progress, where that is not as long as any other."""
+        self._task_patience_seconds = patience_seconds or self._hang_seconds
         self.sign()
 
     def task_ended(self) -> None:
-        self._busy = False
+        self._task_patience_seconds = None
         self.sign()
 
     def sign(self) -> None:
@@ -44,11 +47,11 @@ class Heart:
 
     @property
     def is_busy(self) -> bool:
-        return self._busy
+        return self._task_patience_seconds is not None
 
     @property
     def beats(self) -> bool:
-        allowed = self._hang_seconds if self._busy else IDLE_SECONDS
+        allowed = IDLE_SECONDS if self._task_patience_seconds is None else self._task_patience_seconds
         return self._clock() - self._last_sign <= allowed
 
     def keep(self, file: Path) -> None:
@@ -110,10 +113,12 @@ def listen() -> None:
 
 
 def begin_loading(node: str) -> None:
-    """The heart of a worker that loads its models, minutes perhaps, before it takes its first task."""
+    """The heart of a worker that loads its models before it takes its first task.
+
+    It may be silent for longer than a task: compiling one network is a single step of minutes."""
     global _worker, _loading
     _worker, _loading = Heart(hang_seconds=settings.HEADSHOTS_HANG_SECONDS), True
-    _worker.task_began()
+    _worker.task_began(settings.HEADSHOTS_LOAD_SECONDS)
     _keep_worker(node, _worker)
 
 

@@ -54,9 +54,11 @@ HEADSHOTS_PREMIUM_LONG_EDGE = _whole("HEADSHOTS_PREMIUM_LONG_EDGE", 3840)
 HEADSHOTS_LEASE_SECONDS = _whole("HEADSHOTS_LEASE_SECONDS", 60)
 # Extra pictures a pack may cost when the likeness gate refuses some, as a share of its size.
 HEADSHOTS_RESHOOT_SHARE = env.float("HEADSHOTS_RESHOOT_SHARE", default=0.3)
-# Heart files, for whoever supervises the processes, and how long a task may go without progress before its heart stops.
+# Heart files, for whoever supervises the processes; how long a task may go without progress before its heart stops, and
+# how long a worker that loads its models and compiles them.
 HEADSHOTS_RUN_DIR = Path(env.str("HEADSHOTS_RUN_DIR", default=str(HEADSHOTS_DATA_DIR / "run"))).resolve()
 HEADSHOTS_HANG_SECONDS = _whole("HEADSHOTS_HANG_SECONDS", 300)
+HEADSHOTS_LOAD_SECONDS = _whole("HEADSHOTS_LOAD_SECONDS", 1800)
 HEADSHOTS_MAX_PHOTOS = 5
 HEADSHOTS_MAX_PHOTO_BYTES = 25 * 1024 * 1024
 
@@ -104,6 +106,8 @@ try:
     HEADSHOTS_LIKENESS_MAX_DISTANCE = float(_max_distance) if _max_distance else None
 except ValueError as error:
     raise ImproperlyConfigured("HEADSHOTS_LIKENESS_MAX_DISTANCE must be a number.") from error
+# The operator's own constants, as `python -m pipeline calibrate` writes them.
+HEADSHOTS_LIKENESS_CALIBRATION = _path("HEADSHOTS_LIKENESS_CALIBRATION")
 
 # Keys never lie below the data folder: a copy of that folder alone must be noise. Source keys in memory, where there is
 # such a folder; result keys in the user's state folder.
@@ -307,6 +311,7 @@ ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = True
 # The rest keeps allauth's limits; all of them count in the shared cache.
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/300s/key", "reset_password": "20/m/ip,5/h/key", "verify": "20/m/ip"}
+MFA_ADAPTER = "headshots.accounts.second_factor.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Headshots"
 MFA_ALLOW_UNVERIFIED_EMAIL = not HEADSHOTS_EMAIL_URL

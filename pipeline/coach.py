@@ -9,6 +9,7 @@ from enum import StrEnum
 import numpy as np
 
 from pipeline import photo_rules as rules
+from pipeline.errors import Reason
 from pipeline.types import Measurements, Status
 
 
@@ -35,6 +36,18 @@ class Advice:
 
 
 MAX_TIPS = 2
+# What the verdict's reasons advise already, and need not be said twice.
+SAID_BY: dict[Reason, Tip] = {
+    Reason.FACE_CUT_OFF: Tip.LEAVE_ROOM,
+    Reason.FACE_TOO_SMALL: Tip.COME_CLOSER,
+    Reason.TURNED_AWAY: Tip.LOOK_INTO_CAMERA,
+    Reason.TOO_DARK: Tip.FACE_THE_WINDOW,
+    Reason.UNEVEN_LIGHT: Tip.FACE_THE_WINDOW,
+    Reason.OVEREXPOSED: Tip.LEAVE_HARD_LIGHT,
+    Reason.TOO_BLURRY: Tip.HOLD_STILL,
+    Reason.COVERED: Tip.UNCOVER_FACE,
+    Reason.TILTED_HEAD: Tip.HEAD_UPRIGHT,
+}
 # What reaches this share of the best is not worth a word.
 GOOD_ENOUGH = 0.85
 # A score says the same as the verdict: one that is refused stays below one that warns, and that below one accepted.

@@ -1,19 +1,18 @@
 """From the engine's pictures to judged, finished files, while the engine makes the next picture."""
 
 import os
-import threading
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from pipeline.distinct import Look, look_at
+from pipeline.distinct import Look, look_at, perceptual_hash
 from pipeline.faces.embed import FaceEmbedder
 from pipeline.faces.find import FaceFinder
 from pipeline.finish import FileFormat, FinishedFiles, finish, finish_small, shrink_for_web
-from pipeline.likeness import ACCEPT_DISTANCE, Likeness, judge_likeness
+from pipeline.gate import Judgement, Standard, judge_picture
+from pipeline.likeness import ACCEPT_DISTANCE
+from pipeline.overlap import finish_behind
 from pipeline.signing import Identity
-from pipeline.types import DigitalSource, Embedding, Picture, Shot
+from pipeline.types import DigitalSource, Picture, Shot
 
 
 def _spare_threads() -> int:
@@ -25,7 +24,8 @@ def _spare_threads() -> int:
 class Darkroom:
     """What pictures are judged and finished with. versions: whether to make profile crop and web version, too.
 
-    threads: how many pictures are finished at once; so many and one more wait in memory."""
+    threads: how many pictures are finished at once; so many and one more are in memory, or a whole batch of an engine
+    that makes several at once, so that it need not wait before the next."""
 
     finder: FaceFinder
     embedder: FaceEmbedder
@@ -34,47 +34,52 @@ class Darkroom:
     file_format: FileFormat = "jpeg"
     versions: bool = True
     threads: int = field(default_factory=_spare_threads)
-    # Neither finder nor embedder may be used by two threads at once.
-    turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    batch: int = 1
 
 
 @dataclass(frozen=True, eq=False)
 class Developed:
-    """One picture judged, and finished when it was accepted. look: what others are compared with; None without a face.
+    """One picture judged, and finished when it was accepted. look: how it differs from others is told by; None without
+    a face. perceptual_hash: twins are found by.
 
     files: None for a picture that the gate refused; no picture leaves by another way."""
 
     shot: Shot
     digital_source: DigitalSource
-    likeness: Likeness
+    judgement: Judgement
     look: Look | None
+    perceptual_hash: str
     files: FinishedFiles | None = field(repr=False)
 
 
-def develop(pictures: Iterable[Picture], reference: Embedding, darkroom: Darkroom) -> Iterator[Developed]:
+def develop(pictures: Iterable[Picture], standard: Standard, darkroom: Darkroom) -> Iterator[Developed]:
     """One result a picture, in order. Raises SigningFailed, and whatever asking for the next picture raises.
 
     The next picture is asked for while the last ones are finished in threads of their own."""
-    with ThreadPoolExecutor(darkroom.threads) as pool:
-        waiting: deque[Future[Developed]] = deque()
-        for picture in pictures:
-            waiting.append(pool.submit(develop_one, picture, reference, darkroom))
-            while waiting and (waiting[0].done() or len(waiting) > darkroom.threads):
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    yield from finish_behind(
+        pictures,
+        lambda picture: develop_one(picture, standard, darkroom),
+        threads=darkroom.threads,
+        most=max(darkroom.threads, darkroom.batch),
+    )
 
 
-def develop_one(picture: Picture, reference: Embedding, darkroom: Darkroom) -> Developed:
+def develop_one(picture: Picture, standard: Standard, darkroom: Darkroom) -> Developed:
     """The picture held against the person and made into files. Raises SigningFailed."""
     pixels, source, form = picture.pixels, picture.digital_source, darkroom.file_format
     seen = shrink_for_web(pixels)
-    with darkroom.turn:
-        likeness = judge_likeness(seen, reference, darkroom.finder, darkroom.embedder, darkroom.max_distance)
-    face = likeness.face.box if likeness.face else None
+    judgement = judge_picture(
+        seen,
+        standard,
+        darkroom.finder,
+        darkroom.embedder,
+        monochrome=picture.job.shot.style.monochrome,
+        max_distance=darkroom.max_distance,
+    )
+    face = judgement.likeness.face.box if judgement.likeness.face else None
     look, files = None if face is None else look_at(seen, face), None
-    if likeness.accepted and darkroom.versions:
+    if judgement.accepted and darkroom.versions:
         files = finish(pixels, face and face.scaled(pixels.shape[0] / seen.shape[0]), source, darkroom.identity, form)
-    elif likeness.accepted:
+    elif judgement.accepted:
         files = finish_small(pixels, source, darkroom.identity, form)
-    return Developed(picture.job.shot, source, likeness, look, files)
+    return Developed(picture.job.shot, source, judgement, look, perceptual_hash(seen), files)

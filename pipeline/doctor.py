@@ -86,7 +86,8 @@ def _weight_as_json(weight: Weight, problem: str | None) -> dict[str, object]:
 
 
 def _weight_line(weight: Weight, problem: str | None) -> str:
-    state = "ok" if problem is None else "not fetched" if "was not fetched" in problem else "missing or damaged"
+    words = {"was not fetched": "not fetched", "is missing": "missing"}
+    state = next((word for said, word in words.items() if said in (problem or "")), "damaged" if problem else "ok")
     size = "" if weight.bytes is None else f"{weight.bytes / 1e6:,.1f} MB"
     terms = weight.licence if weight.business else f"{weight.licence}, not for business"
-    return f"  {weight.name:20} {state:18} {size:>10}  {terms}  {weight.source}: {weight.purpose}"
+    return f"  {weight.name:20} {state:12} {size:>10}  {terms}  {weight.source}: {weight.purpose}"

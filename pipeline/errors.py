@@ -23,6 +23,7 @@ class Reason(StrEnum):
     TOO_LARGE = "too_large"
     NO_FACE = "no_face"
     SEVERAL_FACES = "several_faces"
+    SEVERAL_PEOPLE = "several_people"
     FACE_TOO_SMALL = "face_too_small"
     FACE_CUT_OFF = "face_cut_off"
     TURNED_AWAY = "turned_away"
@@ -36,7 +37,7 @@ class Reason(StrEnum):
     NOT_ALIKE = "not_alike"
     SKIN_TONE = "skin_tone"
     OVERSATURATED = "oversaturated"
-    NEAR_DUPLICATE = "near_duplicate"
+    TOO_ALIKE = "too_alike"
 
 
 class PipelineError(Exception):

@@ -53,16 +53,21 @@ def judge(measurements: Sequence[Measurements], chosen: int | None = None) -> Ve
         return _judge_face(measurements[chosen], chosen)
     if not measurements:
         return Verdict(Status.REFUSED, (Reason.NO_FACE,))
-    widths = [face.face_width_px for face in measurements]
-    widest = widths.index(max(widths))
-    relevant = [index for index, width in enumerate(widths) if width >= BACKGROUND_SHARE * widths[widest]]
+    relevant = relevant_faces(measurements)
     verdicts = [_judge_face(measurements[index], index) for index in relevant]
     if len(relevant) == 1:
         return verdicts[0]
     if all(verdict.status is Status.REFUSED for verdict in verdicts):
         # Whoever it is, this photo will not do: say why instead of asking who.
+        widest = max(relevant, key=lambda index: measurements[index].face_width_px)
         return Verdict(Status.REFUSED, verdicts[relevant.index(widest)].reasons)
     return Verdict(Status.CHOOSE_FACE, (Reason.SEVERAL_FACES,))
+
+
+def relevant_faces(measurements: Sequence[Measurements]) -> list[int]:
+    """Indices of the faces that may be the person's: those that are not in the background."""
+    widest = max((face.face_width_px for face in measurements), default=0.0)
+    return [index for index, face in enumerate(measurements) if face.face_width_px >= BACKGROUND_SHARE * widest]
 
 
 def judge_faceless(photo: PhotoMeasurements) -> Verdict:

@@ -14,6 +14,8 @@ from pipeline.rrdb_weights import BLOCKS, FEATURES, GROWTH, count_blocks, read_r
 
 SCALE = 4
 RESIDUAL_SHARE = 0.2
+# So many pixels to each side does a pixel of what the body made reach in the result.
+REACH = 2
 
 
 def _activate(features: Tensor) -> Tensor:
@@ -68,9 +70,20 @@ class RRDBNet(nn.Module):
         self.conv_hr = _convolution(features, features)
         self.conv_last = _convolution(features, 3)
 
-    def forward(self, picture: Tensor) -> Tensor:
+    def forward(self, picture: Tensor, strip_rows: int | None = None) -> Tensor:
+        """strip_rows: of the input, after which what follows the body begins anew: the same result in less memory."""
         features = self.conv_first(picture)
         features = features + self.conv_body(self.body(features))
+        height = features.shape[2]
+        strips = []
+        for top in range(0, height, strip_rows or height):
+            bottom = min(height, top + (strip_rows or height))
+            start = max(0, top - REACH)
+            strip = self._enlarge(features[:, :, start : bottom + REACH])
+            strips.append(strip[:, :, SCALE * (top - start) : SCALE * (bottom - start)])
+        return torch.cat(strips, dim=2)
+
+    def _enlarge(self, features: Tensor) -> Tensor:
         for convolution in (self.conv_up1, self.conv_up2):
             features = _activate(convolution(functional.interpolate(features, scale_factor=2, mode="nearest")))
         enlarged: Tensor = self.conv_last(_activate(self.conv_hr(features)))

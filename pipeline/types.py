@@ -145,6 +145,12 @@ class Style:
     saturation: float = 1.0
     vignette: float = 0.10
     monochrome: bool = False
+    # For an engine that draws a new picture. Empty and None: as its looks.toml has them under this look's name.
+    prompt: str = ""
+    negative: str = ""
+    guidance_scale: float | None = None
+    control_scale: float | None = None
+    adapter_scale: float | None = None
 
 
 class Framing(StrEnum):

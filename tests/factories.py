@@ -87,11 +87,11 @@ def make_premium(owner: User | None = None, *pictures: bytes, looks: int = 5, qu
     return order_premium(shoot=shoot, styles=Style.objects.all()[:looks], queued=queued)
 
 
-def make_payment(owner: User | None) -> Payment:
+def make_payment(owner: User | None, mode: str = "test") -> Payment:
     """Paid, with the credit that it bought."""
     now = timezone.now()
     payment = Payment.objects.create(
-        owner=owner, engine="fake", mode="test", state="paid", amount=1900, amount_paid=1900, currency="usd",
+        owner=owner, engine="fake", mode=mode, state="paid", amount=1900, amount_paid=1900, currency="usd",
         expires_at=now, paid_at=now,
     )  # fmt: skip
     Credit.objects.create(owner=owner, source="payment", payment=payment)

@@ -38,6 +38,20 @@ class Product:
     result_ring: Path
     url: str = ""
     output: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def order_premium(self, looks: int = 5) -> str:
+        """The id of a premium pack of the newest shoot, queued without a payment, as staff's own code could do it."""
+        code = (
+            "from headshots.shoots.models import Shoot, Style; from headshots.shoots.orders import order_premium; "
+            "shoot = Shoot.objects.latest('created_at'); "
+            f"print(order_premium(shoot=shoot, styles=Style.objects.all()[:{looks}], queued=True).pk)"
+        )
+        command = [sys.executable, str(ROOT / "run.py"), "manage", "shell", "--verbosity", "0", "--command", code]
+        environment = self.environment | {"HEADSHOTS_DATA_DIR": str(self.data)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()[-1]
 
     def query(self, sql: str) -> list[tuple[object, ...]]:
         """Rows of the product's own database, read from outside."""
@@ -115,7 +129,7 @@ def _start(tmp_path: Path, arguments: Sequence[str], settings: dict[str, str]) -
         text=True,
         start_new_session=True,
     )
-    product = Product(process, data, source, result)
+    product = Product(process, data, source, result, environment=environment)
     threading.Thread(target=_collect, args=(product,), daemon=True).start()
     give_up = time.monotonic() + START_SECONDS
     while not product.url:

@@ -63,10 +63,15 @@ def slow_figures(first: date, last: date) -> Counter[str]:
         elif event["name"] == "pack.shot" and pack:
             who = f"{pack['engine']}|{codes['worker']}"
             counts[f"work_ms|{who}"] += round(1000 * numbers["seconds"])
+        elif event["name"] == "pack.gated" and pack:
+            # The row knows how often; only the event knows why.
+            counts["reshot"] += pack["reshoots"]
+            counts["generated"] += numbers["generated"]
+            counts["accepted"] += numbers["accepted"]
+            counts["replaced"] += numbers["replaced"]
             for key, number in numbers.items():
-                if key.startswith("reshot_"):
-                    counts[f"reshot|{key[7:]}"] += number
-                    counts["shot_again"] += number
+                if key.startswith("rejected_"):
+                    counts[f"rejected|{key[9:]}"] += number
     for pack in packs.values():
         if inside(pack["queued_at"]):
             counts[f"ordered|{pack['kind']}"] += 1

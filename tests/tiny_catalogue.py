@@ -10,8 +10,9 @@ from pipeline.weights import CATALOGUE, DEFAULT_DIR, STUDIO, Weights, load_catal
 from tests.tiny_instantid import GOLDEN, SIZE, build_face_networks
 
 OPTIONS = InstantIDOptions(device="cpu", steps=2, canvas_pixels=SIZE.width * SIZE.height, max_batch=4)
-# The same, for a process.
+# The same, for a process. One thread, as in tests/torch_needed.py.
 SETTINGS = {
+    "OMP_NUM_THREADS": "1",
     "HEADSHOTS_INSTANTID_DEVICE": OPTIONS.device,
     "HEADSHOTS_INSTANTID_STEPS": str(OPTIONS.steps),
     "HEADSHOTS_INSTANTID_CANVAS_PIXELS": str(OPTIONS.canvas_pixels),

@@ -13,6 +13,11 @@ NEEDED = ("torch", "diffusers", "transformers", "accelerate", "safetensors")
 def require_torch(*more: str) -> None:
     """Skips the calling test module where torch, diffusers or one of these packages is not installed."""
     require(*NEEDED, *more)
+    import torch
+
+    # Networks of some thousand weights: threads that wait for one another take ten times the work's own time as soon
+    # as the cores are shared with anything else.
+    torch.set_num_threads(1)
 
 
 def require(*names: str) -> None:

@@ -6,6 +6,7 @@ are as large as they can be, and nothing is behind the blobs.
 
 import random
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,6 +19,7 @@ from headshots.engine import Reason
 from headshots.payments.models import LedgerEntry
 from headshots.shoots.models import Consent, Event, Headshot, Pack, Photo, Shoot, Style
 from headshots.shoots.styles import seed_styles
+from headshots.vault.blob_ids import first_id_at
 from headshots.vault.models import Blob
 
 PREVIEW_PICTURES, PREMIUM_PICTURES = 4, 50
@@ -142,7 +144,8 @@ class Year:
 
     def _blob(self, rows: Rows, ring: str, key_id: uuid.UUID, kind: str, at: datetime) -> Blob:
         size = self.chance.randrange(200_000, 4_000_000)
-        blob = Blob(id=self._id(), ring=ring, key_id=key_id, kind=kind, size=size, created_at=at)
+        blob_id = uuid.UUID(int=first_id_at(at).int | self.chance.getrandbits(62))
+        blob = Blob(id=blob_id, ring=ring, key_id=key_id, kind=kind, size=size, created_at=at)
         rows.blobs.append(blob)
         return blob
 
@@ -200,7 +203,6 @@ class Year:
             if chance.random() < 0.06:
                 reason = chance.choice(("not_alike", "no_face", "several_faces"))
                 work[f"reshot_{reason}"] = work.get(f"reshot_{reason}", 0) + 1
-                work["again"] = work.get("again", 0) + 1
                 pack.reshoots += 1
             if index < missed:
                 row.state, row.reasons = Headshot.State.REJECTED, [pack.reason]
@@ -213,6 +215,13 @@ class Year:
             work["seconds"] = round(work["seconds"] + chance.uniform(0.5, 3), 3)
             if keeps:
                 row.blob = self._blob(rows, "result", pack.pk, "headshot", ended)
+        if ended is not None and pack.state in (Pack.State.DELIVERED, Pack.State.FAILED):
+            rejected: Counter[str] = Counter()
+            for work in works.values():
+                reshot = {key: int(count) for key, count in work.items() if key.startswith("reshot_")}
+                rejected.update({f"rejected_{key.removeprefix('reshot_')}": count for key, count in reshot.items()})
+            numbers = {"generated": pack.total - missed + pack.reshoots, "accepted": pack.total - missed, **rejected}
+            self._pack_event(rows, ended, "gated", pack, {**numbers, "reshot": pack.reshoots, "replaced": 0})
         if ended is not None:
             for worker, numbers in works.items():
                 self._pack_event(rows, ended, "shot", pack, numbers, worker=worker)

@@ -1,6 +1,7 @@
 from allauth.account.models import EmailAddress
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
+from django.http import HttpRequest
 
 from headshots.accounts.models import User
 from headshots.accounts.read_only import ReadOnlyAdmin
@@ -10,7 +11,9 @@ admin.site.unregister(EmailAddress)
 
 @admin.register(User)
 class AccountAdmin(UserAdmin):  # type: ignore[type-arg]
-    """Accounts by their address; passwords are set, never seen."""
+    """Accounts by their address; passwords are set, never seen.
+
+    None is deleted here: its pictures, sessions and receipt would be left. `manage.py delete_account` does it."""
 
     list_display = ("email", "is_active", "is_staff", "date_joined", "last_login")
     list_filter = ("is_active", "is_staff", "is_superuser")
@@ -23,6 +26,9 @@ class AccountAdmin(UserAdmin):  # type: ignore[type-arg]
         ("Times", {"fields": ("date_joined", "last_login")}),
     )
     add_fieldsets = ((None, {"classes": ("wide",), "fields": ("email", "usable_password", "password1", "password2")}),)
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
 
 
 @admin.register(EmailAddress)

@@ -15,7 +15,7 @@ Numbers = Mapping[str, float]
 Counts = Counter[str]
 
 # One more whenever what is counted changes: days that were counted by other rules are counted again.
-RULES = 3
+RULES = 4
 # Likeness is counted in steps of so many percent.
 LIKENESS_STEP = 5
 # Pack events that are counted by kind under the name of the state.
@@ -27,6 +27,7 @@ COUNTED = (
     "photo.choose_face",
     "pack.queued",
     "pack.shot",
+    "pack.gated",
     *(f"pack.{state}" for state in sorted(_PACK_STATES)),
 )
 
@@ -55,6 +56,8 @@ def _count(counts: Counts, name: str, codes: Codes, numbers: Numbers) -> None:
         counts[f"ordered|{kind}"] += 1
     elif name == "pack.shot":
         _count_shooting(counts, codes, numbers)
+    elif name == "pack.gated":
+        _count_gate(counts, numbers)
     elif subject == "pack" and what in _PACK_STATES:
         counts[f"{what}|{kind}"] += 1
         if what == "delivered":
@@ -68,14 +71,19 @@ def _count_shooting(counts: Counts, codes: Codes, numbers: Numbers) -> None:
     who = f"{codes.get('engine', '')}|{codes.get('worker', '')}"
     counts[f"pictures|{who}"] += int(numbers.get("pictures", 0))
     counts[f"work_ms|{who}"] += round(1000 * numbers.get("seconds", 0))
-    counts["shot_again"] += int(numbers.get("again", 0))
     for key, number in numbers.items():
-        # reshot_not_alike, likeness_87
-        group, _, rest = key.partition("_")
-        if group == "reshot":
-            counts[f"reshot|{rest}"] += int(number)
-        elif group == "likeness":
-            counts[f"likeness|{int(rest) // LIKENESS_STEP * LIKENESS_STEP}"] += int(number)
+        if key.startswith("likeness_"):
+            percent = int(key.removeprefix("likeness_"))
+            counts[f"likeness|{percent // LIKENESS_STEP * LIKENESS_STEP}"] += int(number)
+
+
+def _count_gate(counts: Counts, numbers: Numbers) -> None:
+    """What the gate said of all pictures of one pack: accepted, or rejected and why; shot again, or another instead."""
+    for name in ("generated", "accepted", "reshot", "replaced"):
+        counts[name] += int(numbers.get(name, 0))
+    for key, number in numbers.items():
+        if key.startswith("rejected_"):
+            counts[f"rejected|{key.removeprefix('rejected_')}"] += int(number)
 
 
 def count_movement(counts: Counts, where: Sequence[str], amount: int) -> None:

@@ -67,6 +67,8 @@ class Action:
     form: type[ReasonForm] = ReasonForm
     danger: bool = False
     initial: Callable[[Any], dict[str, Any]] = lambda thing: {}
+    # The page to go to afterwards, by the id of what it was done to; else the one where it came from.
+    then: str = ""
     shoot_of: Callable[[Any], UUID | None] = lambda thing: None
 
 
@@ -99,7 +101,7 @@ def perform(*, action: Action, thing_id: str, answers: Answers, staff: User) -> 
                 raise NotPossible(why_not)
             deed.shoot_id = action.shoot_of(thing)
             deed.save(update_fields=["shoot_id"])
-            return action.do(thing, answers)
+            return action.do(thing, answers | {"staff": staff.pk})
     except IntegrityError:
         if Deed.objects.filter(submission=answers["submission"]).exists():
             return "That was done already."

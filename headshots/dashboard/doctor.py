@@ -59,6 +59,7 @@ def describe_settings() -> dict[str, str]:
         "engine": settings.HEADSHOTS_ENGINE,
         "payments": describe_payments(),
         "licence statement": settings.HEADSHOTS_LICENCE_STATEMENT or "none (HEADSHOTS_LICENCE_STATEMENT)",
+        "signature of files": describe_signature(),
         "keys of photos": describe_ring(Ring.SOURCE),
         "keys of headshots": describe_ring(Ring.RESULT),
         "encrypted pictures": describe_store(),
@@ -71,6 +72,13 @@ def describe_payments() -> str:
     if settings.HEADSHOTS_LIVE_PAYMENTS:
         return "live: weights that are not for business need a licence statement"
     return "Stripe's test mode" if settings.HEADSHOTS_STRIPE_SECRET_KEY else "none"
+
+
+def describe_signature() -> str:
+    """Whose certificate the finished files carry."""
+    if settings.HEADSHOTS_C2PA_KEY_FILE is None and settings.HEADSHOTS_C2PA_CERTIFICATE_FILE is None:
+        return "a test certificate, which proves nothing (HEADSHOTS_C2PA_CERTIFICATE_FILE)"
+    return engine.signing_fault() or f"the operator's, {settings.HEADSHOTS_C2PA_CERTIFICATE_FILE}"
 
 
 def describe_ring(ring: Ring) -> str:

@@ -1,7 +1,7 @@
 """Is everything well? One lamp a subject: green, yellow for what somebody should look at, red for what is broken."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -13,9 +13,8 @@ from django.utils import timezone
 
 from headshots.dashboard import workers
 from headshots.dashboard.models import Worker
+from headshots.retention.audit import Finding, audit
 from headshots.shoots.models import Pack, Pause
-from headshots.vault.models import Blob
-from headshots.vault.rings import Ring
 
 # A queue without any of these does nothing.
 QUEUES = ("render", "default", "retention")
@@ -32,7 +31,7 @@ class Light(StrEnum):
 
 @dataclass(frozen=True)
 class Lamp:
-    """`code`: beat, broker, worker, oldest_photo, queue, disk, paused. `about`: which one, where there are several."""
+    """`code`: beat, broker, worker, oldest_photo, retention, queue, disk or paused. `about`: which one of several."""
 
     code: str
     title: str
@@ -44,7 +43,7 @@ class Lamp:
 def lamps() -> list[Lamp]:
     """All of them, what is broken first."""
     known = workers.known_workers()
-    found = [beat_lamp(known), broker_lamp(), *worker_lamps(known), oldest_photo_lamp(), queue_lamp(), disk_lamp()]
+    found = [beat_lamp(known), broker_lamp(), *worker_lamps(known), *retention_lamps(), queue_lamp(), disk_lamp()]
     found += pause_lamps()
     return sorted(found, key=lambda lamp: (Light.RED, Light.YELLOW, Light.GREEN).index(lamp.light))
 
@@ -86,17 +85,28 @@ def worker_lamps(known: list[Worker]) -> Iterator[Lamp]:
                 yield Lamp("worker", worker.name, Light.GREEN, "busy" if worker.busy else "ready", worker.name)
 
 
-def oldest_photo_lamp() -> Lamp:
-    """Age of the oldest private blob against its limit. What is due goes a little earlier than it must."""
-    made = Blob.objects.filter(ring=Ring.SOURCE).aggregate(oldest=Min("created_at"))["oldest"]
-    limit = timedelta(seconds=settings.HEADSHOTS_SOURCE_TTL_SECONDS)
+def retention_lamps() -> list[Lamp]:
+    """What the audit of everything private says: the oldest photo against its limit, then the rest."""
+    found = audit()
+    photos = [finding for finding in found.findings if finding.what.endswith("photos")]
+    late = [finding.words() for finding in found.findings if finding.is_over and finding not in photos]
+    if found.purge_is_late:
+        late.append("nothing has been purged for too long")
+    rest = Lamp("retention", "Forgetting", Light.RED if late else Light.GREEN, "; ".join(late) or "on time")
+    return [oldest_photo_lamp(photos), rest]
+
+
+def oldest_photo_lamp(photos: Sequence[Finding]) -> Lamp:
     title = "Oldest photo"
-    if made is None:
+    if silent := [finding for finding in photos if not finding.answers]:
+        return Lamp("oldest_photo", title, Light.RED, silent[0].words())
+    ages = [finding for finding in photos if finding.age_seconds is not None]
+    if not ages:
         return Lamp("oldest_photo", title, Light.GREEN, "there is none")
-    age = timezone.now() - made
+    oldest = max(ages, key=lambda finding: finding.age_seconds or 0)
+    age, limit = timedelta(seconds=oldest.age_seconds or 0), timedelta(seconds=oldest.limit_seconds)
     # Purged when 1/288 of its life is left, by beat, which needs a moment.
-    late = age > limit - limit / 600
-    light = Light.RED if age > limit else Light.YELLOW if late else Light.GREEN
+    light = Light.RED if oldest.is_over else Light.YELLOW if age > limit - limit / 600 else Light.GREEN
     return Lamp("oldest_photo", title, light, f"{in_words(age)} of {in_words(limit)}")
 
 

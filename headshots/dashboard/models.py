@@ -86,6 +86,7 @@ class Deed(models.Model):
             ("view_figures", "May see the dashboard's figures"),
             ("view_money", "May see revenue and refunds"),
             ("view_timeline", "May see what happened to a shoot"),
+            ("look_at_headshots", "May look at finished headshots, with their person's leave"),
             ("run_packs", "May retry and cancel packs"),
             ("block_account", "May block accounts"),
             ("purge_now", "May have photos destroyed at once"),

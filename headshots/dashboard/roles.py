@@ -14,6 +14,7 @@ _MAY = {
     SUPPORT: (
         "view_figures",
         "view_timeline",
+        "look_at_headshots",
         "run_packs",
         "block_account",
         "purge_now",

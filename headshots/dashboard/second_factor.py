@@ -10,7 +10,8 @@ def lacks_second_factor(request: HttpRequest) -> bool:
     """Whether this session still owes one. Never where the operator does not ask for it."""
     if not settings.HEADSHOTS_STAFF_TWO_FACTOR:
         return False
-    return not any(record.get("method") == "mfa" for record in get_authentication_records(request))
+    user = request.user if request.user.is_authenticated else None
+    return not any(record.get("method") == "mfa" for record in get_authentication_records(request, user))
 
 
 def next_step(request: HttpRequest) -> str:

@@ -11,7 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.http import urlencode
 
-from headshots.dashboard import page
+from headshots.dashboard import page, support
 from headshots.dashboard.acting import act
 from headshots.dashboard.second_factor import lacks_second_factor, next_step
 
@@ -48,6 +48,13 @@ class OperatorSite(admin.AdminSite):
             path("lamps/", staff(page.lamps), name="lamps"),
             path("charts/<slug:code>.svg", staff(page.chart), name="chart"),
             path("figures/<slug:code>.csv", staff(page.csv), name="csv"),
+            path("support/<uuid:shoot_id>/", staff(support.timeline), name="support_timeline"),
+            path("support/<uuid:shoot_id>/headshots/", staff(support.gallery), name="support_gallery"),
+            path(
+                "support/<uuid:shoot_id>/headshots/<uuid:headshot_id>.jpg",
+                staff(support.picture),
+                name="support_picture",
+            ),
             path("do/<slug:code>/<str:thing_id>/", staff(act), name="act"),
         ]
         return own + super().get_urls()

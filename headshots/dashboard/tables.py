@@ -148,12 +148,15 @@ def work(figures: Figures) -> Table:
 
 
 def reshoots(figures: Figures) -> Table:
-    reasons = split(figures.total, "reshot")
-    made = sum(split(figures.total, "pictures").values())
-    again = figures.total["shot_again"]
-    rows = [("all", again, share(again, made + again)), *_largest_first(reasons, made + again)]
-    note = "One shot can have several reasons."
-    return Table("reshoots", "Shot again", ("Reason", "Shots", "Of all shots, %"), rows, note)
+    """What the likeness gate said, and what followed."""
+    total = figures.total
+    made = total["generated"]
+    steps = (("Made", made), ("Accepted", total["accepted"]), ("Shot again", total["reshot"]))
+    rows: list[tuple[Cell, ...]] = [(title, count, share(count, made)) for title, count in steps]
+    rows.append(("Another shot instead", total["replaced"], share(total["replaced"], made)))
+    reasons = [(f"Rejected: {row[0]}", *row[1:]) for row in _largest_first(split(total, "rejected"), made)]
+    note = "Of packs that were delivered or failed; by each picture's first reason."
+    return Table("reshoots", "Shot again", ("What", "Pictures", "Of all made, %"), [*rows, *reasons], note)
 
 
 def likeness(figures: Figures) -> Table:

@@ -1,4 +1,6 @@
 import time
+from contextlib import suppress
+from shutil import disk_usage
 from uuid import uuid4
 
 from django.conf import settings
@@ -8,13 +10,24 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 from redis.exceptions import RedisError
 
+from headshots.retention.audit import audit
+from headshots.vault.services import blob_store
+
 PROCESSES = ("render", "default", "retention", "beat")
 
 
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
-    """200 when database and broker answer, else 503; with the age of each process' last heartbeat in seconds."""
-    answers = {"database": _database_answers(), "broker": _broker_answers()}
+    """200 when all is well, else 503; with the age of each process' last heartbeat in seconds.
+
+    database, broker: they answer. room: an upload would fit. retention: nothing private is older than it may be, and
+    beat has purged lately."""
+    answers = {
+        "database": _database_answers(),
+        "broker": _broker_answers(),
+        "room": _has_room(),
+        "retention": _retention_is_sound(),
+    }
     return JsonResponse(
         {
             "status": "ok" if all(answers.values()) else "failing",
@@ -42,6 +55,27 @@ def _broker_answers() -> bool:
         return cache.get("healthz") is not None
     except (RedisError, OSError):
         return False
+
+
+def _has_room() -> bool:
+    """On the disk of the data folder, where database, logs and perhaps blobs are written, and in the store of blobs."""
+    needed = settings.HEADSHOTS_MAX_UPLOAD_BYTES
+    return disk_usage(settings.HEADSHOTS_DATA_DIR).free >= needed and blob_store().has_room(needed)
+
+
+def _retention_is_sound() -> bool:
+    """By the audit, asked anew every ten seconds at most: anybody may ask for this page as often as they like."""
+    known: bool | None = None
+    with suppress(RedisError, OSError):
+        known = cache.get("retention-is-sound")
+    if known is None:
+        try:
+            known = audit().ok
+        except DatabaseError:
+            return False
+        with suppress(RedisError, OSError):
+            cache.set("retention-is-sound", known, timeout=10)
+    return known
 
 
 def _heartbeat_seconds(name: str) -> float | None:

@@ -4,47 +4,64 @@ Everything heavy is imported where it is used: the web process loads no model an
 """
 
 import logging
-import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from django.conf import settings
 
+from headshots import heart
 from headshots.engine.configured import (
     Diagnosis,
+    calibration,
     configured_name,
     device,
     diagnose,
+    draws,
     draws_new_pictures,
     engine_name,
     identity,
-    open_weights,
     options,
     refusals,
     signing_fault,
 )
-from pipeline import distinct, intake, photo_rules
+from headshots.engine.photos import (
+    TIPS,
+    CheckedPhoto,
+    SeenPhoto,
+    StoredPhoto,
+    advise,
+    check,
+    clean_upload,
+    crop_faces,
+    embedder,
+    finder,
+    judge,
+    relevant_faces,
+    source_of,
+    tips_beside,
+    weights,
+    who_is_who,
+)
+from pipeline import distinct
 from pipeline.device import DeviceState
-from pipeline.distinct import Overview
 from pipeline.engines import create_engine
 from pipeline.errors import Cancelled, DeviceLost, PhotoRefused, PipelineError, Reason, SigningFailed, WeightsError
-from pipeline.face_files import crop_face, describe_faces, pack_faces, unpack_faces
+from pipeline.face_files import describe_faces
 from pipeline.shot_list import load_styles, plan_shots
 from pipeline.shot_list import move as _move
 from pipeline.shot_list import reshoot as _reshoot
 from pipeline.types import (
     PREVIEW,
     AgeBand,
-    Embedding,
     Engine,
     Framing,
     Hair,
     Job,
     KeepsSubjects,
     Light,
-    Measurements,
     Outfit,
     Person,
     PersonKind,
@@ -56,15 +73,14 @@ from pipeline.types import (
     Subject,
     ignore_progress,
 )
-from pipeline.weights import Weights
 
 if TYPE_CHECKING:
-    from pipeline.faces.embed import FaceEmbedder
-    from pipeline.faces.find import FaceFinder
     from pipeline.finish import FinishedFiles, Marks
+    from pipeline.gate import Standard
 
 __all__ = [
     "PREVIEW",
+    "TIPS",
     "AgeBand",
     "Cancelled",
     "CheckedPhoto",
@@ -74,28 +90,31 @@ __all__ = [
     "Finished",
     "Hair",
     "Outfit",
-    "Overview",
     "Person",
     "PersonKind",
     "PhotoRefused",
     "PipelineError",
     "PlannedShot",
     "Reason",
+    "SeenPhoto",
     "SigningFailed",
     "Sitter",
     "Size",
     "StoredPhoto",
+    "Style",
     "WeightsError",
+    "advise",
     "capacity",
     "check",
     "clean_upload",
+    "crop_faces",
     "describe_faces",
     "device",
     "diagnose",
+    "draws",
     "draws_new_pictures",
     "engine_name",
     "freeze",
-    "glance_at",
     "is_twin",
     "judge",
     "keeps_sitters",
@@ -106,49 +125,27 @@ __all__ = [
     "prepare",
     "read_marks",
     "refusals",
+    "relevant_faces",
     "render",
     "reshoot",
     "signing_fault",
-    "strangers",
     "style_from",
     "thaw",
+    "tips_beside",
     "warm_up",
+    "who_is_who",
 ]
 
 log = logging.getLogger(__name__)
 
-# A decoder may take 1.5 GB: the third upload at the same moment waits its turn.
-_decoding = threading.BoundedSemaphore(2)
-
-
-@dataclass(frozen=True)
-class CheckedPhoto:
-    """What the check says of one photo. `faces` is private (boxes and meshes, npz), and so are the crops (JPEG)."""
-
-    status: str
-    reasons: list[str]
-    face: int | None
-    measurements: list[dict[str, float]]
-    faces: bytes = field(repr=False)
-    crops: list[bytes] = field(repr=False)
-
-
-@dataclass(frozen=True)
-class StoredPhoto:
-    """One photo out of the vault: its JPEG, the faces found in it (npz) and which one is the person's."""
-
-    photo: bytes = field(repr=False)
-    faces: bytes = field(repr=False)
-    chosen: int
-
 
 @dataclass(frozen=True, eq=False)
 class Sitter:
-    """A person ready to be shot: the engine's subject, the embedding that pictures are held against, and what they
-    said about themselves. Memory only."""
+    """A person ready to be shot: the engine's subject, what pictures are held against, and what they said about
+    themselves. Memory only."""
 
     subject: Subject = field(repr=False)
-    reference: Embedding = field(repr=False)
+    standard: "Standard" = field(repr=False)
     person: Person = field(default=Person(), repr=False)
 
 
@@ -169,56 +166,17 @@ class PlannedShot:
 
 @dataclass(frozen=True)
 class Finished:
-    """One picture and what the gate says of it: `likeness` 0..1 rounded, `reasons` why it was not accepted.
+    """One picture and what the gate says of it: `likeness` and `quality` 0..1 rounded, `reasons` against it.
 
-    files: what is handed out, None when it was not accepted. glance: what others are compared with."""
+    files: what is handed out, None when it was not accepted. perceptual_hash: what `is_twin` compares."""
 
     index: int
     accepted: bool
     likeness: float | None
     reasons: list[str]
     files: "FinishedFiles | None" = field(repr=False, default=None)
-    glance: Overview | None = field(repr=False, default=None)
-
-
-def clean_upload(data: bytes) -> bytes:
-    """The photo re-encoded from its pixels: upright, sRGB, no metadata. Raises PhotoRefused."""
-    with _decoding:
-        return intake.clean_photo(data).data
-
-
-def check(photo: bytes) -> CheckedPhoto:
-    """Find and measure the faces of a cleaned photo and judge it."""
-    from pipeline.check import check_photo
-
-    pixels = intake.load_pixels(photo)
-    found = check_photo(pixels, _finder())
-    crops = [crop_face(photo, face.box) for face in found.faces] if found.verdict.status == "choose_face" else []
-    return CheckedPhoto(
-        status=found.verdict.status.value,
-        reasons=[reason.value for reason in found.verdict.reasons],
-        face=found.verdict.face,
-        measurements=[asdict(face) for face in found.measurements],
-        faces=pack_faces(found.faces),
-        crops=crops,
-    )
-
-
-def judge(measurements: Sequence[dict[str, float]], chosen: int) -> tuple[str, list[str]]:
-    """Status and reason codes of a photo whose person has said which face is theirs."""
-    verdict = photo_rules.judge([Measurements(**face) for face in measurements], chosen=chosen)
-    return verdict.status.value, [reason.value for reason in verdict.reasons]
-
-
-def strangers(photos: Sequence[StoredPhoto]) -> list[int]:
-    """Which of these photos (by index) do not show the person of the first one. Embeddings stay in memory."""
-    from pipeline.faces.embed import embedding_distance
-    from pipeline.likeness import ACCEPT_DISTANCE
-
-    sources = [_source(photo) for photo in photos]
-    embeddings = [_embedder().embed(source.pixels, source.face) for source in sources]
-    distances = [embedding_distance(embeddings[0], embedding) for embedding in embeddings]
-    return [index for index, distance in enumerate(distances) if distance > ACCEPT_DISTANCE]
+    quality: float = 0.0
+    perceptual_hash: str = ""
 
 
 def plan(styles: Sequence[Style], count: int, seed: int) -> list[PlannedShot]:
@@ -255,8 +213,8 @@ def prepare(
     person: Person = Person(),  # noqa: B008 - frozen
 ) -> Sitter:
     """The person in these photos, best first, ready for `render`. At 4K it takes minutes."""
-    sources = [_source(photo) for photo in photos]
-    return Sitter(_engine().prepare(sources, size, on_progress), _reference(sources), person)
+    sources = [source_of(photo) for photo in photos]
+    return Sitter(_engine().prepare(sources, size, on_progress), _standard(sources), person)
 
 
 def keeps_sitters(size: Size) -> bool:
@@ -281,7 +239,7 @@ def thaw(
     """The person that another worker prepared from these photos. Raises ValueError for what another release froze."""
     maker = _engine()
     assert isinstance(maker, KeepsSubjects)
-    return Sitter(maker.thaw(data, size), _reference([_source(photos[0])]), person)
+    return Sitter(maker.thaw(data, size), _standard([source_of(photo) for photo in photos]), person)
 
 
 def capacity(size: Size) -> int:
@@ -290,37 +248,37 @@ def capacity(size: Size) -> int:
 
 
 def render(
-    sitter: Sitter, shots: Sequence[PlannedShot], size: Size, on_progress: Progress, *, versions: bool
+    sitter: Sitter, batches: Iterable[Sequence[PlannedShot]], size: Size, on_progress: Progress, *, versions: bool
 ) -> Iterator[Finished]:
     """One finished picture a shot, in order, each held against the person by the likeness gate.
 
+    A batch is asked for while pictures of the last one are judged and finished: the engine never waits for that.
     versions: whether profile crop and web version are wanted as well. Raises SigningFailed."""
     from pipeline.darkroom import Darkroom, develop
     from pipeline.likeness import ACCEPT_DISTANCE, likeness_score
 
     max_distance = settings.HEADSHOTS_LIKENESS_MAX_DISTANCE or ACCEPT_DISTANCE
-    darkroom = Darkroom(_finder(), _embedder(), identity(), max_distance=max_distance, versions=versions)
-    jobs = [Job(sitter.subject, replace(shot.as_shot(), person=sitter.person)) for shot in shots]
-    for developed in develop(_engine().render(jobs, size, on_progress), sitter.reference, darkroom):
-        likeness, files = developed.likeness, developed.files
+    darkroom = Darkroom(
+        finder(), embedder(), identity(), max_distance=max_distance, versions=versions, batch=capacity(size)
+    )
+    jobs = ([Job(sitter.subject, replace(shot.as_shot(), person=sitter.person)) for shot in batch] for batch in batches)
+    pictures = chain.from_iterable(_engine().render(batch, size, on_progress) for batch in jobs)
+    for developed in develop(pictures, sitter.standard, darkroom):
+        judgement, distance = developed.judgement, developed.judgement.likeness.distance
         yield Finished(
             index=developed.shot.index,
-            accepted=files is not None,
-            likeness=None if likeness.distance is None else likeness_score(likeness.distance),
-            reasons=[reason.value for reason in likeness.reasons],
-            files=files,
-            glance=developed.look.whole if developed.look else None,
+            accepted=developed.files is not None,
+            likeness=None if distance is None else likeness_score(distance, calibration()),
+            reasons=[reason.value for reason in judgement.reasons],
+            files=developed.files,
+            quality=round(judgement.quality, 2),
+            perceptual_hash=developed.perceptual_hash,
         )
 
 
-def glance_at(jpeg: bytes) -> Overview:
-    """What pictures are compared by, of a finished one."""
-    return distinct.overview(intake.load_pixels(jpeg))
-
-
-def is_twin(glance: Overview, others: Iterable[Overview]) -> bool:
+def is_twin(perceptual_hash: str, others: Iterable[str]) -> bool:
     """Whether a picture looks like one of the others. Whatever tells headshots of a pack apart is asked here."""
-    return distinct.is_twin(glance, others)
+    return distinct.is_twin(perceptual_hash, others)
 
 
 def read_marks(data: bytes) -> "Marks | None":
@@ -336,48 +294,26 @@ def read_marks(data: bytes) -> "Marks | None":
 def warm_up(queue: str) -> None:
     """Load what this queue's worker needs before its first task, so that nobody waits for it."""
     if queue == "default":
-        _finder()
+        finder()
     elif queue == "render":
-        _engine(), _finder(), _embedder(), identity()
-
-
-@cache
-def _weights() -> Weights:
-    return open_weights()
+        _engine(), finder(), embedder(), identity()
 
 
 @cache
 def _engine() -> Engine:
-    return create_engine(configured_name(), _weights(), options(), _tell_progress)
+    return create_engine(configured_name(), weights(), options(), _tell_progress)
 
 
 def _tell_progress(share: float) -> None:
+    heart.progress()
     log.info("engine: %d %% loaded", round(100 * share))
-
-
-@cache
-def _finder() -> "FaceFinder":
-    from pipeline.faces.find import FaceFinder
-
-    return FaceFinder(_weights())
-
-
-@cache
-def _embedder() -> "FaceEmbedder":
-    from pipeline.faces.embed import FaceEmbedder
-
-    return FaceEmbedder(_weights())
 
 
 def _planned(shot: Shot) -> PlannedShot:
     return PlannedShot(shot.index, shot.seed, shot.style, shot.framing.value, shot.light.value)
 
 
-def _reference(sources: Sequence[SourcePhoto]) -> Embedding:
-    return _embedder().embed(sources[0].pixels, sources[0].face)
+def _standard(sources: Sequence[SourcePhoto]) -> "Standard":
+    from pipeline.gate import set_standard
 
-
-def _source(stored: StoredPhoto) -> SourcePhoto:
-    faces = unpack_faces(stored.faces)
-    bystanders = tuple(face for index, face in enumerate(faces) if index != stored.chosen)
-    return SourcePhoto(intake.load_pixels(stored.photo), faces[stored.chosen], bystanders)
+    return set_standard(sources, embedder())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, get_args
 
 from django.conf import settings
 
+from pipeline.calibration import Calibration, built_in, load_calibration
 from pipeline.device import DeviceState, look_at
 from pipeline.doctor import examine
 from pipeline.engines import DRAWING, OFFERED, EngineName, choose_engine
@@ -67,6 +68,20 @@ def load_identity() -> "Identity | None":
     return signing.load_identity(key.read_bytes(), certificates.read_bytes())
 
 
+@cache
+def calibration() -> Calibration:
+    """What turns a distance into the likeness that people are shown: the operator's, or the one that ships.
+
+    Raises PipelineError over a file that holds none."""
+    own = settings.HEADSHOTS_LIKENESS_CALIBRATION
+    return load_calibration(own) if own else built_in()
+
+
+def draws(engine: str) -> bool:
+    """Whether the engine of that name draws the person anew, and so may miss them."""
+    return engine in DRAWING
+
+
 def engine_name() -> str:
     """The name of the engine that makes the pictures here; nothing is loaded, the render worker alone does that."""
     name = configured_name()
@@ -80,7 +95,7 @@ def device() -> DeviceState:
 
 def draws_new_pictures() -> bool:
     """Whether the engine here draws the person anew, so that it matters what they say about themselves."""
-    return engine_name() in DRAWING
+    return draws(engine_name())
 
 
 @cache
@@ -102,6 +117,7 @@ def refusals() -> list[str]:
     if name not in get_args(EngineName):
         return [f"There is no engine called {name!r}; known: {', '.join(OFFERED)} (HEADSHOTS_ENGINE)."]
     try:
+        calibration()
         weights = open_weights()
         chosen = choose_engine(weights) if name == "auto" else name
         if chosen != "instantid":

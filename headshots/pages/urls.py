@@ -1,6 +1,6 @@
 from django.urls import path
 
-from headshots.pages.views import abuse, favicon, home, how, privacy
+from headshots.pages.views import abuse, favicon, home, how, likeness, privacy
 
 app_name = "pages"
 
@@ -8,6 +8,7 @@ urlpatterns = [
     path("", home, name="home"),
     path("favicon.ico", favicon),
     path("how-it-works/", how, name="how"),
+    path("likeness/", likeness, name="likeness"),
     path("privacy/", privacy, name="privacy"),
     path("abuse/", abuse, name="abuse"),
 ]

@@ -22,6 +22,12 @@ def how(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
+def likeness(request: HttpRequest) -> HttpResponse:
+    """A guide: what a face embedding is, how pictures are checked against one, and what the likeness shown means."""
+    return render(request, "pages/likeness.html", _figures())
+
+
+@require_safe
 def privacy(request: HttpRequest) -> HttpResponse:
     """The privacy policy, with the numbers and the helpers of this installation."""
     return render(request, "pages/privacy.html", {**_figures(), **_operator()})

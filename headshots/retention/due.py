@@ -1,27 +1,35 @@
-"""What has to go now: found by the database's clock columns, not by messages, so none can be lost."""
+"""What has to go now: found by the database's clock columns, not by messages, so none can be lost.
+
+Every question here is answered by an index, in batches: what is not due yet costs nothing (docs/operations.md).
+"""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError
-from django.db.models import Model, Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from headshots import heart
 from headshots.retention.journal import truncate_journal
-from headshots.retention.services import forget_pack, purge_delivered, purge_shoot
-from headshots.shoots.lifecycle import begin_purge
+from headshots.retention.models import LastRun
+from headshots.retention.services import forget_packs, purge_delivered, purge_shoots
+from headshots.shoots.lifecycle import begin_purges
 from headshots.shoots.models import Pack, Shoot
 from headshots.vault import services as vault
-from headshots.vault.errors import VaultError
+from headshots.vault.errors import VaultError, VaultUnavailable
+from headshots.vault.rings import Ring
 
 log = logging.getLogger(__name__)
 
-_Row = TypeVar("_Row", bound=Model)
+PURGE_TASK = "retention.purge_due"
+# Shoots or packs in one transaction: beyond it a purge is hardly faster, and others wait longer for it.
+AT_ONCE = 200
+_TROUBLE = (VaultError, DatabaseError, OSError)
 
 
 @dataclass
@@ -38,58 +46,117 @@ def purge_due() -> Purged:
     """Forget all whose time has come, go on with what a crash left half done. Safe to run twice and at once.
 
     What fails is logged and counted, and does not keep the rest from going."""
-    purged = Purged(keys=len(vault.sweep_expired_keys()))
-    _each(due_shoots(), lambda shoot: begin_purge(shoot, everything=shoot.owner_id is None), purged)
-    _each(delivered_shoots(), lambda shoot: purge_delivered(shoot=shoot), purged)
-    _each(_shoots_without_key(), begin_purge, purged)
-    purged.shoots = _each(
-        Shoot.objects.filter(state=Shoot.State.PURGING), lambda shoot: purge_shoot(shoot=shoot), purged
-    )
-    purged.packs = _each(expired_packs(), lambda pack: forget_pack(pack=pack), purged)
+    purged = Purged()
+    for step in (_sweep_keys, _close_due, _close_delivered, _close_lost, _purge, _forget):
+        try:
+            step(purged)
+        except _TROUBLE as error:
+            # The rows still say what has to go: the next beat tries again.
+            log.error("forgetting: %s: %s", step.__name__.strip("_"), type(error).__name__)
+            purged.failed += 1
     truncate_journal()
+    LastRun.objects.update_or_create(task=PURGE_TASK, defaults={"at": timezone.now()})
     if purged.shoots or purged.packs or purged.failed:
         log.info("purged: %s", purged)
     return purged
 
 
 def due_shoots() -> QuerySet[Shoot]:
-    """Shoots whose photos have to go; a guest's, which no account can open, loses everything at that time."""
-    unclaimed = Q(owner=None, purge_everything=False)
-    return Shoot.objects.filter(Q(state=Shoot.State.OPEN) | unclaimed, delete_after__lte=timezone.now())
+    """Open shoots whose photos have to go."""
+    return Shoot.objects.filter(state=Shoot.State.OPEN, delete_after__lte=timezone.now())
 
 
-def delivered_shoots() -> QuerySet[Shoot]:
-    """Open shoots with a premium pack that was delivered since the oldest of them began.
+def due_guests() -> QuerySet[Shoot]:
+    """A guest's shoot, which no account can open, loses everything when its photos do, or as soon after as it is
+    found: its photos may have gone before."""
+    return Shoot.objects.filter(owner=None, purge_everything=False, delete_after__lte=timezone.now())
 
-    Usually the delivery itself ends them; here are those whose message was lost, or whose last pack ended later."""
+
+def delivered_packs() -> QuerySet[Pack]:
+    """Premium packs of a shoot that is still open, delivered since the oldest of those began.
+
+    Usually the delivery itself closes it; here are those whose message was lost, or whose last pack ended later."""
     since = timezone.now() - timedelta(seconds=settings.HEADSHOTS_SOURCE_TTL_SECONDS)
-    delivered = Pack.objects.filter(kind=Pack.Kind.PREMIUM, state=Pack.State.DELIVERED, delivered_at__gte=since)
-    return Shoot.objects.filter(pk__in=delivered.values("shoot_id"), state=Shoot.State.OPEN, keep_photos=False)
+    delivered = Pack.objects.filter(state=Pack.State.DELIVERED, delivered_at__gte=since, kind=Pack.Kind.PREMIUM)
+    return delivered.filter(shoot__state=Shoot.State.OPEN, shoot__keep_photos=False)
+
+
+def unmarked_shoots(mark: UUID) -> list[QuerySet[Shoot]]:
+    """Open shoots from before the source ring, as it is now, began: their keys went with the one before.
+
+    In parts, each of which is one range of an index."""
+    opened = Shoot.objects.filter(state=Shoot.State.OPEN)
+    return [opened.filter(ring_mark__lt=mark), opened.filter(ring_mark__gt=mark), opened.filter(ring_mark=None)]
 
 
 def expired_packs() -> QuerySet[Pack]:
-    """Packs whose finished headshots have to go: some days after delivery, or after the order if none came."""
-    now = timezone.now()
-    ended = Pack.objects.exclude(state__in=[*Pack.LIVE, Pack.State.FORGOTTEN])
-    ordered_before = now - timedelta(days=settings.HEADSHOTS_RESULT_DAYS)
-    return ended.filter(Q(expires_at__lte=now) | Q(expires_at=None, created_at__lte=ordered_before))
+    """Packs that have ended and whose finished headshots have to go."""
+    return Pack.objects.filter(state__in=Pack.ENDED, expires_at__lte=timezone.now())
 
 
-def _shoots_without_key() -> list[Shoot]:
-    """Open shoots whose photos cannot be opened any more: their key has expired, or its ring was lost."""
-    still_open = Shoot.objects.filter(state=Shoot.State.OPEN)
-    return [shoot for shoot in still_open if not vault.key_exists(ring="source", key_id=shoot.pk)]
+def _sweep_keys(purged: Purged) -> None:
+    """Keys that died by themselves: usually of nobody, else of shoots that a wrong clock took too early."""
+    dead = vault.sweep_expired_keys()
+    purged.keys = len(dead)
+    for some in _batches(dead):
+        begin_purges(Shoot.objects.filter(pk__in=some), lost=True)
 
 
-def _each(rows: Iterable[_Row], act: Callable[[_Row], bool], purged: Purged) -> int:
-    """How many rows it was done to."""
+def _close_due(_: Purged) -> None:
+    for shoots, everything in ((due_guests, True), (due_shoots, False)):
+        while ids := list(shoots().values_list("pk", flat=True)[:AT_ONCE]):
+            heart.progress()
+            if not begin_purges(Shoot.objects.filter(pk__in=ids), everything=everything):
+                break
+
+
+def _close_delivered(_: Purged) -> None:
+    for pack in delivered_packs().select_related("shoot"):
+        purge_delivered(shoot=pack.shoot)
+
+
+def _close_lost(_: Purged) -> None:
+    """Shoots whose photos cannot be opened any more, because the ring that held their keys was lost."""
+    unmarked = [
+        shoot_id for part in unmarked_shoots(vault.source_ring_mark()) for shoot_id in part.values_list("pk", flat=True)
+    ]
+    lost = [shoot_id for shoot_id in unmarked if not vault.key_exists(ring="source", key_id=shoot_id)]
+    for some in _batches(lost):
+        begin_purges(Shoot.objects.filter(pk__in=some), lost=True)
+    if lost:
+        log.warning("the source ring was lost, and the photos of %d shoots with it", len(lost))
+
+
+def _purge(purged: Purged) -> None:
+    closed = Shoot.objects.filter(state=Shoot.State.PURGING).values_list("pk", flat=True)
+    purged.shoots = _each_batch(list(closed), lambda ids: purge_shoots(shoot_ids=ids), purged)
+
+
+def _forget(purged: Purged) -> None:
+    ids = list(expired_packs().values_list("pk", flat=True))
+    purged.packs = _each_batch(ids, lambda ids: forget_packs(pack_ids=ids), purged)
+    if purged.packs:
+        vault.forget_removed_keys(ring=Ring.RESULT)
+
+
+def _each_batch(ids: Sequence[UUID], act: Callable[[Sequence[UUID]], Sequence[UUID]], purged: Purged) -> int:
+    """How many it was done to. Where a batch fails, one by one: the one that is in the way is found and passed over."""
     done = 0
-    for row in list(rows):
+    for some in _batches(ids):
         heart.progress()
         try:
-            done += act(row)
-        except (VaultError, DatabaseError, OSError) as error:
-            # Its row still says that it has to go: the next beat tries again.
-            log.error("could not forget %s %s: %s", row._meta.model_name, row.pk, type(error).__name__)
+            done += len(act(some))
+        except VaultUnavailable:
+            # Not this one's fault: all that follow would wait for the same.
+            raise
+        except _TROUBLE as error:
+            if len(some) > 1:
+                done += sum(_each_batch([one], act, purged) for one in some)
+                continue
+            log.error("could not forget %s: %s", some[0], type(error).__name__)
             purged.failed += 1
     return done
+
+
+def _batches(ids: Sequence[UUID]) -> list[Sequence[UUID]]:
+    return [ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE)]

@@ -100,3 +100,15 @@ class Destruction(models.Model):
     def what(self) -> list[tuple[str, int]]:
         """Kinds and how many, in the order in which people think of them."""
         return sorted(self.counts.items(), key=lambda item: (item[0] == "rows", item[0] not in _FIRST, item[0]))
+
+
+class LastRun(models.Model):
+    """When a task of beat's was last done to its end, and what the next one has to know of it."""
+
+    task = models.CharField(max_length=32, primary_key=True)
+    at = models.DateTimeField()
+    # Ring -> ids of keys that belonged to nobody: those that still do so the next time are destroyed.
+    stray_keys = models.JSONField(default=dict, blank=True)
+
+    def __str__(self) -> str:
+        return self.task

@@ -7,7 +7,7 @@ are read in the same order and only from where the last sweep ended: what is lon
 import logging
 import time
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from uuid import UUID
@@ -17,6 +17,8 @@ from django.db.models import Exists, ManyToOneRel, OuterRef, QuerySet
 from django.utils import timezone
 
 from headshots import heart
+from headshots.retention.models import LastRun
+from headshots.retention.stray_keys import close_shoots_without_key, sweep_stray_keys
 from headshots.vault import services as vault
 from headshots.vault.blob_ids import FIRST, first_id_at
 from headshots.vault.models import Blob
@@ -25,6 +27,7 @@ from headshots.vault.store import BlobName
 
 log = logging.getLogger(__name__)
 
+SWEEP_TASK = "retention.sweep_orphans"
 # Younger than this, its row or its owner may still be on the way.
 GRACE = timedelta(hours=1)
 MAIL_LIFE = timedelta(days=1)
@@ -32,28 +35,38 @@ MAIL_LIFE = timedelta(days=1)
 
 @dataclass
 class Swept:
-    """`files`: without a row. `blobs`: without an owner. `lost`: rows whose file is missing, which stay."""
+    """`files`: without a row. `blobs`: without an owner. `unfinished`: writes that never ended. `keys`: of nobody.
+    `shoots`: closed since their key was gone. `lost`: rows whose file is missing, which stay."""
 
     files: int = 0
     blobs: int = 0
     unfinished: int = 0
+    keys: int = 0
+    shoots: int = 0
     mails: int = 0
     lost: int = 0
 
 
-def sweep_orphans(since: datetime | None = None) -> Swept:
-    """Remove files without a row and blobs without an owner, made since then and more than an hour ago; report lost
-    files. Without `since` all that there are.
+def sweep_orphans(*, everything: bool = False) -> Swept:
+    """Remove files without a row, blobs without an owner and keys of nobody; report lost files.
 
-    Mails that were written to files, for want of a server, go after a day: they hold addresses."""
-    before = timezone.now() - GRACE
-    first = first_id_at(since) if since else FIRST
+    Of blobs, those that are older than an hour and that the last sweep found too young, or `everything`. Mails that
+    were written to files, for want of a server, go after a day: they hold addresses."""
+    now = timezone.now()
+    before = now - GRACE
+    last = LastRun.objects.filter(pk=SWEEP_TASK).first()
+    # A last time that is still to come is of a wrong clock. Twice the grace: with one of it this sweep begins where the
+    # last one ended, and a clock is not that exact.
+    first = FIRST if everything or last is None or last.at > now else first_id_at(last.at - 2 * GRACE)
     swept = Swept(unfinished=vault.blob_store().sweep_unfinished(before), mails=_sweep_mails())
     for ring in Ring.values:
         _sweep_ring(ring, first, first_id_at(before), swept)
+    swept.shoots = len(close_shoots_without_key())
+    swept.keys, strays = sweep_stray_keys(last.stray_keys if last else {})
+    LastRun.objects.update_or_create(task=SWEEP_TASK, defaults={"at": now, "stray_keys": strays})
     if swept.lost:
         log.error("%d blobs have lost their files", swept.lost)
-    if swept.files or swept.blobs or swept.unfinished or swept.mails:
+    if swept != Swept(lost=swept.lost):
         log.warning("removed: %s", swept)
     return swept
 

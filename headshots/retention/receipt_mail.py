@@ -23,6 +23,9 @@ def mail_receipt(receipt: Receipt) -> bool:
     receipt.refresh_from_db()
     if receipt.mailed_at or receipt.owner is None:
         return receipt.mailed_at is not None
+    if receipt.kind == Receipt.Kind.SHOOT and receipt.owner.leaving_at:
+        # The account's own receipt is all that is still written to it.
+        return False
     # Claimed first: a crash between the two lines costs the mail, never sends it twice.
     if not Receipt.objects.filter(pk=receipt.pk, mailed_at=None).update(mailed_at=timezone.now()):
         return True

@@ -1,16 +1,16 @@
 """Receipts: what was deleted, when its key died, what backups still hold. Written with the deletion, or not at all."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, QuerySet
+from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from headshots.accounts.models import User
-from headshots.payments.models import Payment
+from headshots.payments.models import Payment, Refund
 from headshots.retention.models import Destruction, Receipt
 from headshots.shoots.lifecycle import send_on_commit
 from headshots.shoots.models import Consent, Event, Shoot
@@ -18,55 +18,74 @@ from headshots.vault.models import Blob
 from headshots.vault.rings import Ring
 
 
-def key_died(*, ring: str, key_id: UUID, shoot_id: UUID) -> None:
-    """Note that this key is dead, once: whoever resumes a purge keeps the first time."""
-    Destruction.objects.get_or_create(ring=ring, key_id=key_id, defaults={"shoot_id": shoot_id})
+def keys_died(*, ring: str, shoot_ids: Mapping[UUID, UUID]) -> None:
+    """Note that these keys (key id -> shoot id) are dead, once: whoever resumes a purge keeps the first time."""
+    Destruction.objects.bulk_create(
+        (Destruction(ring=ring, key_id=key_id, shoot_id=shoot_id) for key_id, shoot_id in shoot_ids.items()),
+        ignore_conflicts=True,
+    )
 
 
-def count_files(*, ring: str, key_id: UUID) -> dict[str, int]:
-    """How many blobs of each kind this key opened; to be asked before their rows go."""
-    kinds = Blob.objects.filter(ring=ring, key_id=key_id).order_by().values_list("kind").annotate(Count("id"))
-    return dict(kinds)
+def count_files(*, ring: str, key_ids: Collection[UUID]) -> dict[UUID, dict[str, int]]:
+    """How many blobs of each kind each of these keys opened; to be asked before their rows go."""
+    counts: dict[UUID, dict[str, int]] = {key_id: {} for key_id in key_ids}
+    blobs = Blob.objects.filter(ring=ring, key_id__in=key_ids).order_by()
+    for key_id, kind, count in blobs.values_list("key_id", "kind").annotate(Count("id")):
+        counts[key_id][kind] = count
+    return counts
 
 
-def destroyed(*, ring: str, key_id: UUID, counts: dict[str, int]) -> None:
-    """Note that what the key opened has gone as well. A key that never opened anything leaves no proof."""
-    unfinished = Destruction.objects.filter(ring=ring, key_id=key_id, done_at=None)
-    if any(counts.values()):
-        unfinished.update(done_at=timezone.now(), counts=counts)
-    else:
-        unfinished.delete()
+def destroyed(*, ring: str, counts: Mapping[UUID, Mapping[str, int]]) -> None:
+    """Note that what these keys opened has gone as well. A key that never opened anything leaves no proof."""
+    # Most shoots lose the same: one statement for all that do.
+    alike: dict[frozenset[tuple[str, int]], list[UUID]] = {}
+    for key_id, count_of_kind in counts.items():
+        alike.setdefault(frozenset(count_of_kind.items()), []).append(key_id)
+    for same, key_ids in alike.items():
+        unfinished = Destruction.objects.filter(ring=ring, key_id__in=key_ids, done_at=None)
+        if any(count for _, count in same):
+            unfinished.update(done_at=timezone.now(), counts=dict(sorted(same)))
+        else:
+            unfinished.delete()
 
 
-def issue_receipt(*, shoot: Shoot, asked_by: str) -> Receipt | None:
-    """The receipt for what of this shoot went since the last one, mailed after the commit; None for nothing.
+def issue_receipts(*, shoots: Collection[Shoot], asked_by: Mapping[UUID, str]) -> list[Receipt]:
+    """For each of these shoots the receipt for what of it went since the last one, mailed after the commit; none for
+    nothing. `asked_by`: shoot id -> actor.
 
     An account that is being deleted gets one for all, see `fill_account_receipt`. To be called in the
     transaction that ends the deletion."""
-    owner = shoot.owner
-    if owner and owner.leaving_at:
-        return None
-    proofs = _without_receipt([shoot.pk])
-    if not proofs:
-        return None
-    receipt = Receipt(kind=Receipt.Kind.SHOOT, owner=owner, shoot_id=shoot.pk, asked_by=asked_by)
-    _fill(receipt, proofs)
-    receipt.done_at = receipt.begun_at
-    receipt.save(force_insert=True)
-    _attach(receipt, proofs)
-    if owner:
-        send_on_commit("retention.mail_receipt", str(receipt.pk))
-    return receipt
+    staying = {shoot.pk: shoot.owner for shoot in shoots if not (shoot.owner and shoot.owner.leaving_at)}
+    of_shoot: dict[UUID, list[Destruction]] = {}
+    for proof in _without_receipt(staying):
+        of_shoot.setdefault(proof.shoot_id, []).append(proof)
+    receipts = []
+    for shoot_id, proofs in of_shoot.items():
+        receipt = Receipt(
+            kind=Receipt.Kind.SHOOT, owner=staying[shoot_id], shoot_id=shoot_id, asked_by=asked_by[shoot_id]
+        )
+        _fill(receipt, proofs)
+        receipt.done_at = receipt.begun_at
+        receipts.append(receipt)
+    Receipt.objects.bulk_create(receipts)
+    # Each proof goes to the receipt of its shoot, all of them in one statement.
+    own = Receipt.objects.filter(pk__in=[receipt.pk for receipt in receipts], shoot_id=OuterRef("shoot_id"))
+    named = [proof.pk for proofs in of_shoot.values() for proof in proofs]
+    Destruction.objects.filter(pk__in=named).update(receipt=Subquery(own.order_by().values("pk")[:1]))
+    for receipt in receipts:
+        if receipt.owner:
+            send_on_commit("retention.mail_receipt", str(receipt.pk))
+    return receipts
 
 
-def begin_account_receipt(*, owner: User, receipt_id: UUID) -> Receipt:
+def begin_account_receipt(*, owner: User, receipt_id: UUID, asked_by: str) -> Receipt:
     """The receipt of an account whose deletion begins; the same one however often that is asked.
 
     receipt_id: its id, unless there is one. Raises IntegrityError for an id that somebody else's has."""
     receipt, _ = Receipt.objects.get_or_create(
         owner=owner,
         kind=Receipt.Kind.ACCOUNT,
-        defaults={"id": receipt_id, "asked_by": Event.Actor.PERSON, "proof_until": _proof_until(timezone.now())},
+        defaults={"id": receipt_id, "asked_by": asked_by, "proof_until": _proof_until(timezone.now())},
     )
     return receipt
 
@@ -83,15 +102,18 @@ def fill_account_receipt(receipt: Receipt) -> None:
                 for row in Consent.objects.filter(shoot__in=shoots).order_by("given_at")
             ],
             "payments": Payment.objects.filter(owner=receipt.owner, paid_at__isnull=False).count(),
+            "given_back": Refund.objects.filter(
+                payment__owner=receipt.owner, reason=Refund.Reason.ACCOUNT_DELETED
+            ).count(),
             "payments_until": (timezone.now() + timedelta(days=settings.HEADSHOTS_PAYMENT_DAYS)).isoformat(),
         }
         receipt.save()
 
 
-def who_asked(shoot: Shoot) -> str:
-    """Who had the shoot purged the last time."""
-    last = Event.objects.filter(shoot_id=shoot.pk, name="shoot.purging").order_by("-at", "-id").first()
-    return last.actor if last else Event.Actor.SYSTEM
+def who_asked(shoot_ids: Collection[UUID]) -> dict[UUID, str]:
+    """Who had each of these shoots purged the last time."""
+    asked = Event.objects.filter(shoot_id__in=shoot_ids, name="shoot.purging").order_by("at", "id")
+    return dict.fromkeys(shoot_ids, Event.Actor.SYSTEM.value) | dict(asked.values_list("shoot_id", "actor"))
 
 
 def _without_receipt(shoot_ids: "Collection[UUID] | QuerySet[Shoot, UUID]") -> list[Destruction]:

@@ -6,71 +6,111 @@ that there is work left, and beat comes back. Whoever calls them empties the jou
 
 import logging
 import time
+from collections.abc import Collection, Sequence
+from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Count
 
-from headshots.retention.receipts import count_files, destroyed, issue_receipt, key_died, who_asked
-from headshots.shoots.lifecycle import advance, begin_purge, end_purge
-from headshots.shoots.models import Event, Headshot, Pack, Photo, Shoot
+from headshots.retention.receipts import count_files, destroyed, issue_receipts, keys_died, who_asked
+from headshots.shoots.lifecycle import begin_purge, cancel_live_packs, end_purges, forget
+from headshots.shoots.models import Event, FaceCrop, Headshot, Pack, Photo, Shoot
 from headshots.vault import services as vault
 
 log = logging.getLogger(__name__)
 
 
 def purge_shoot(*, shoot: Shoot) -> bool:
-    """Destroy the photos of a shoot that `begin_purge` closed, and all that derives from them; whether this call
-    finished it. With `purge_everything` its headshots go too."""
-    began = time.monotonic()
+    """`purge_shoots` for one; whether this call finished it. `shoot` is refreshed."""
+    purged = purge_shoots(shoot_ids=[shoot.pk])
     shoot.refresh_from_db()
-    if shoot.state != Shoot.State.PURGING:
-        return False
-    vault.destroy_key(ring="source", key_id=shoot.pk)
-    key_died(ring="source", key_id=shoot.pk, shoot_id=shoot.pk)
-    for pack in shoot.packs.filter(state__in=Pack.LIVE):
-        advance(pack, Pack.State.CANCELLED, reason="photos_deleted")
-    if shoot.purge_everything:
-        for pack in shoot.packs.exclude(state__in=[*Pack.LIVE, Pack.State.FORGOTTEN]):
-            forget_pack(pack=pack)
-    vault.delete_files(ring="source", key_id=shoot.pk)
+    return bool(purged)
+
+
+def purge_shoots(*, shoot_ids: Collection[UUID]) -> list[UUID]:
+    """Destroy the photos of shoots that `begin_purge` closed, and all that derives from them; the ids of those that
+    this call finished. With `purge_everything` their headshots go too, and what a pack that was stopped had so far
+    goes in any case."""
+    began = time.monotonic()
+    shoots = list(Shoot.objects.filter(pk__in=shoot_ids, state=Shoot.State.PURGING).select_related("owner"))
+    ids = [shoot.pk for shoot in shoots]
+    if not ids:
+        return []
+    vault.destroy_keys(ring="source", key_ids=ids)
+    keys_died(ring="source", shoot_ids={shoot_id: shoot_id for shoot_id in ids})
+    cancel_live_packs(ids, reason="photos_deleted")
+    ended = Pack.objects.filter(shoot_id__in=ids).exclude(state__in=[*Pack.LIVE, Pack.State.FORGOTTEN])
+    everything = {shoot.pk for shoot in shoots if shoot.purge_everything}
+    doomed = [pack for pack in ended if pack.shoot_id in everything or pack.state in Pack.UNDONE]
+    _destroy_headshots(doomed, Event.Actor.SYSTEM, with_receipt=False)
+    gone = vault.delete_files(ring="source", key_ids=ids)
     with transaction.atomic():
-        if _unfinished(shoot):
-            return False
-        photos = Photo.objects.filter(shoot=shoot)
-        # A check that is storing its verdict at this moment is through before this line, or finds no photo after.
-        list(photos.select_for_update().values_list("pk"))
-        counts = count_files(ring="source", key_id=shoot.pk)
-        rows, _ = photos.delete()
-        blobs = vault.delete_blobs(ring="source", key_id=shoot.pk)
-        numbers = {"rows": rows, "blobs": blobs, "seconds": round(time.monotonic() - began, 3)}
-        destroyed(ring="source", key_id=shoot.pk, counts={**counts, "rows": rows})
-        purged = end_purge(shoot, numbers=numbers)
-        if purged:
-            issue_receipt(shoot=shoot, asked_by=who_asked(shoot))
-    if purged:
-        log.info("shoot %s: purged, %d rows and %d blobs", shoot.pk, rows, blobs)
-    return purged
+        unfinished = _unfinished(ids, everything)
+        purged = _delete_photos([shoot for shoot in shoots if shoot.pk not in unfinished], gone, began)
+        issue_receipts(shoots=purged, asked_by=who_asked([shoot.pk for shoot in purged]))
+    for shoot in purged:
+        log.info("shoot %s: purged", shoot.pk)
+    return [shoot.pk for shoot in purged]
 
 
 def forget_pack(*, pack: Pack, actor: str = Event.Actor.SYSTEM) -> bool:
-    """Destroy the finished headshots of a pack that has ended; whether this call finished it."""
+    """`forget_packs` for one; whether this call finished it. `pack` is refreshed."""
+    forgotten = forget_packs(pack_ids=[pack.pk], actor=actor)
     pack.refresh_from_db()
-    if pack.is_live or pack.state == Pack.State.FORGOTTEN:
-        return False
-    vault.destroy_key(ring="result", key_id=pack.pk)
-    key_died(ring="result", key_id=pack.pk, shoot_id=pack.shoot_id)
-    vault.delete_files(ring="result", key_id=pack.pk)
+    return bool(forgotten)
+
+
+def forget_packs(*, pack_ids: Collection[UUID], actor: str = Event.Actor.SYSTEM) -> list[UUID]:
+    """Destroy the finished headshots of packs that have ended; the ids of those that this call finished."""
+    ended = Pack.objects.filter(pk__in=pack_ids).exclude(state__in=[*Pack.LIVE, Pack.State.FORGOTTEN])
+    forgotten = _destroy_headshots(list(ended.select_related("shoot__owner")), actor, with_receipt=True)
+    return [pack.pk for pack in forgotten]
+
+
+def _destroy_headshots(packs: Sequence[Pack], actor: str, *, with_receipt: bool) -> list[Pack]:
+    """Those of these packs that this call finished. Without a receipt, that of their shoot will name them."""
+    ids = [pack.pk for pack in packs]
+    if not ids:
+        return []
+    vault.destroy_keys(ring="result", key_ids=ids)
+    keys_died(ring="result", shoot_ids={pack.pk: pack.shoot_id for pack in packs})
+    gone = vault.delete_files(ring="result", key_ids=ids)
     with transaction.atomic():
-        counts = count_files(ring="result", key_id=pack.pk)
-        Headshot.objects.filter(pack=pack).delete()
-        blobs = vault.delete_blobs(ring="result", key_id=pack.pk)
-        destroyed(ring="result", key_id=pack.pk, counts=counts)
-        forgotten = advance(pack, Pack.State.FORGOTTEN, actor=actor, reason=pack.reason)
-        # With everything else of its shoot it gets a receipt when all of it has gone.
-        if forgotten and not pack.shoot.purge_everything:
-            issue_receipt(shoot=pack.shoot, asked_by=actor)
-    if forgotten:
-        log.info("pack %s: forgotten, %d blobs", pack.pk, blobs)
+        counts = count_files(ring="result", key_ids=ids)
+        Headshot.objects.filter(pack_id__in=ids).delete()
+        vault.delete_blobs(ring="result", key_ids=ids, gone=gone)
+        destroyed(ring="result", counts=counts)
+        forgotten = forget(packs, actor=actor)
+        if with_receipt:
+            # With everything else of its shoot a pack gets a receipt when all of it has gone.
+            shoots = {pack.shoot_id: pack.shoot for pack in forgotten if not pack.shoot.purge_everything}
+            issue_receipts(shoots=shoots.values(), asked_by=dict.fromkeys(shoots, actor))
+    for pack in forgotten:
+        log.info("pack %s: forgotten", pack.pk)
     return forgotten
+
+
+def _delete_photos(shoots: Sequence[Shoot], gone: set[UUID], began: float) -> list[Shoot]:
+    """The rows of photos whose files have gone, and the end of the purge; those shoots that this call finished."""
+    ids = [shoot.pk for shoot in shoots]
+    photos, crops = Photo.objects.filter(shoot_id__in=ids), FaceCrop.objects.filter(photo__shoot_id__in=ids)
+    # A check that is storing its verdict at this moment is through before this line, or finds no photo after.
+    list(photos.select_for_update().values_list("pk"))
+    counts = count_files(ring="source", key_ids=ids)
+    rows = dict.fromkeys(ids, 0)
+    for key, found in (("shoot_id", photos), ("photo__shoot_id", crops)):
+        for shoot_id, count in found.order_by().values_list(key).annotate(Count("id")):
+            rows[shoot_id] += count
+    crops.delete()
+    photos.delete()
+    vault.delete_blobs(ring="source", key_ids=ids, gone=gone)
+    destroyed(ring="source", counts={shoot_id: {**counts[shoot_id], "rows": rows[shoot_id]} for shoot_id in ids})
+    seconds = round(time.monotonic() - began, 3)
+    numbers = {
+        shoot_id: {"rows": rows[shoot_id], "blobs": sum(counts[shoot_id].values()), "seconds": seconds}
+        for shoot_id in ids
+    }
+    return end_purges(shoots, numbers=numbers)
 
 
 def purge_delivered(*, shoot: Shoot) -> bool:
@@ -85,7 +125,11 @@ def purge_delivered(*, shoot: Shoot) -> bool:
         return delivered.exists() and begin_purge(shoot)
 
 
-def _unfinished(shoot: Shoot) -> bool:
-    """A pack that another worker moved while it was to be cancelled or forgotten: beat comes back for it."""
-    left = shoot.packs.exclude(state=Pack.State.FORGOTTEN)
-    return left.exists() if shoot.purge_everything else left.filter(state__in=Pack.LIVE).exists()
+def _unfinished(shoot_ids: Collection[UUID], everything: Collection[UUID]) -> set[UUID]:
+    """Shoots with a pack that another worker moved while it was to be cancelled or forgotten: beat comes back."""
+    left = Pack.objects.filter(shoot_id__in=shoot_ids).exclude(state=Pack.State.FORGOTTEN)
+    return {
+        shoot_id
+        for shoot_id, state in left.values_list("shoot_id", "state")
+        if state in Pack.LIVE or shoot_id in everything
+    }

@@ -2,9 +2,9 @@
 
 from uuid import UUID
 
-from celery import shared_task
+from celery import shared_task, signals
 
-from headshots.retention import due, journal, orphans, proofs, receipt_mail, services
+from headshots.retention import audit, due, journal, orphans, proofs, receipt_mail, services
 from headshots.retention.models import Receipt
 from headshots.shoots.models import Pack, Shoot
 
@@ -20,12 +20,13 @@ def purge_delivered(pack_id: str) -> None:
     services.purge_delivered(shoot=Pack.objects.select_related("shoot").get(pk=UUID(pack_id)).shoot)
 
 
-@shared_task(name="retention.purge_due")
+@shared_task(name=due.PURGE_TASK)
 def purge_due() -> None:
     due.purge_due()
+    audit.report()
 
 
-@shared_task(name="retention.sweep_orphans")
+@shared_task(name=orphans.SWEEP_TASK)
 def sweep_orphans() -> None:
     orphans.sweep_orphans()
 
@@ -47,3 +48,13 @@ def drop_proofs() -> None:
     proofs.drop_proofs()
     proofs.drop_payments()
     journal.truncate_journal()
+
+
+@signals.worker_ready.connect
+def purge_first(sender: object, **_signal: object) -> None:
+    """What became due while nothing ran goes before anything else is done; beat's first reminder comes a minute later.
+
+    Celery says "ready" again after each reconnect to the broker: purging once too often is harmless."""
+    if str(getattr(sender, "hostname", "")).startswith("retention@"):
+        due.purge_due()
+        audit.report()

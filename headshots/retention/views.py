@@ -31,7 +31,7 @@ def schedule(request: HttpRequest) -> HttpResponse:
         "proof_life": days_in_words(settings.HEADSHOTS_PROOF_DAYS),
         "backup_life": days_in_words(settings.HEADSHOTS_BACKUP_DAYS) if settings.HEADSHOTS_BACKUP_DAYS else "",
         "key_backup_life": days_in_words(key_backups) if key_backups else "",
-        "oldest": _age_of_the_oldest_photo(),
+        **_oldest_photo(),
     }
     return render(request, "retention/schedule.html", context)
 
@@ -54,10 +54,12 @@ def shoot_receipts(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     return render(request, "retention/receipts.html", {"receipts": receipts})
 
 
-def _age_of_the_oldest_photo() -> str:
-    """In whole minutes or hours, rounded up; empty when there is none."""
+def _oldest_photo() -> dict[str, object]:
+    """`oldest`: its age in whole minutes or hours, rounded up, empty for none; `late`: whether that is too old."""
     oldest = Blob.objects.filter(ring=Ring.SOURCE).order_by("created_at").values_list("created_at", flat=True).first()
     if oldest is None:
-        return ""
-    minutes = math.ceil((timezone.now() - oldest).total_seconds() / 60)
-    return in_words(60 * minutes if minutes < 60 else 3600 * math.ceil(minutes / 60))
+        return {"oldest": "", "late": False}
+    seconds = (timezone.now() - oldest).total_seconds()
+    minutes = math.ceil(seconds / 60)
+    words = in_words(60 * minutes if minutes < 60 else 3600 * math.ceil(minutes / 60))
+    return {"oldest": words, "late": seconds > settings.HEADSHOTS_SOURCE_TTL_SECONDS}

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.views import redirect_to_login
+from django.core.cache import cache
 from django.core.serializers.json import DjangoJSONEncoder
-from django.http import HttpRequest, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
+from django.shortcuts import render
 from django.views.decorators.http import require_GET
 from zipstream import ZipStream
 
@@ -17,7 +19,10 @@ from headshots.accounts.models import User
 from headshots.rights.gathering import Gathered, gather
 from headshots.shoots.streams import in_thread
 from headshots.vault import services as vault
-from headshots.vault.errors import VaultError
+from headshots.vault.errors import BlobMissing, KeyGone
+
+# Each may be gigabytes, read and decrypted for one person.
+EXPORTS_PER_HOUR = 10
 
 _READ_ME = """Everything that Headshots has about you.
 
@@ -34,10 +39,10 @@ What was deleted before you asked is not here either; account.json has the recei
 
 @require_GET
 async def export(request: HttpRequest) -> HttpResponseBase:
-    """The ZIP, for whoever is signed in."""
+    """The ZIP, for whoever is signed in. A store that does not answer breaks it off: half of it would pass for all."""
     gathered = await sync_to_async(_gather)(request)
-    if gathered is None:
-        return redirect_to_login(request.get_full_path())
+    if not isinstance(gathered, Gathered):
+        return gathered
     response = StreamingHttpResponse(in_thread(_chunks(gathered)), content_type="application/zip")
     response["Content-Disposition"] = 'attachment; filename="my-headshots-data.zip"'
     response["Cache-Control"] = "no-store, private"
@@ -45,8 +50,14 @@ async def export(request: HttpRequest) -> HttpResponseBase:
     return response
 
 
-def _gather(request: HttpRequest) -> Gathered | None:
-    return gather(request.user) if isinstance(request.user, User) else None
+def _gather(request: HttpRequest) -> Gathered | HttpResponse:
+    if not isinstance(request.user, User):
+        return redirect_to_login(request.get_full_path())
+    made = f"exports:{request.user.pk}"
+    cache.add(made, 0, timeout=3600)
+    if cache.incr(made) > EXPORTS_PER_HOUR:
+        return render(request, "429.html", status=429)
+    return gather(request.user)
 
 
 def _chunks(gathered: Gathered) -> Iterator[bytes]:
@@ -59,7 +70,7 @@ def _chunks(gathered: Gathered) -> Iterator[bytes]:
         try:
             # The key and the first megabyte are looked at here, before the ZIP says that there is such a file.
             archive.add(vault.stream_blob(picture.blob), picture.name)
-        except VaultError:
+        except (KeyGone, BlobMissing):
             missing.append(picture.name)
         yield from archive.all_files()
     account = {**gathered.account, "deleted_while_this_was_written": missing}

@@ -14,9 +14,9 @@ from headshots.retention.models import Receipt
 from headshots.shoots.consent import in_version
 from headshots.shoots.models import Consent, Event, Headshot, Pack, Photo, Shoot
 from headshots.shoots.person import NOTHING_SAID, read_person
-from headshots.shoots.views import file_name
+from headshots.shoots.views import VERSIONS, file_name
 from headshots.vault import services as vault
-from headshots.vault.errors import VaultError
+from headshots.vault.errors import BlobMissing, KeyGone
 from headshots.vault.models import Blob
 
 
@@ -93,7 +93,7 @@ def _consent(given: Consent, gathered: Gathered) -> dict[str, object]:
 def _person(shoot: Shoot) -> dict[str, object] | None:
     try:
         said = read_person(shoot=shoot)
-    except VaultError:
+    except (KeyGone, BlobMissing):
         return None
     return None if said == NOTHING_SAID else {name: str(value) for name, value in vars(said).items()}
 
@@ -109,7 +109,9 @@ def _photo(photo: Photo, folder: str, gathered: Gathered) -> dict[str, object]:
         "faces_found": f"{name}-faces.json" if faces is not None else None,
         "verdict": photo.state,
         "reasons": photo.reasons,
+        "face_we_proposed": photo.proposed_face,
         "your_face": photo.chosen_face,
+        "you_picked_it": photo.picked,
         "measurements_of_each_face": photo.measurements,
     }
 
@@ -117,7 +119,7 @@ def _photo(photo: Photo, folder: str, gathered: Gathered) -> dict[str, object]:
 def _faces(photo: Photo) -> list[dict[str, object]] | None:
     try:
         return engine.describe_faces(vault.read_blob(photo.faces_blob)) if photo.faces_blob else None
-    except VaultError:
+    except (KeyGone, BlobMissing):
         return None
 
 
@@ -133,22 +135,17 @@ def _pack(pack: Pack, number: int, folder: str, gathered: Gathered) -> dict[str,
         "deleted_by": pack.expires_at,
         "headshots": [
             _headshot(row, f"{folder}/pack-{number}", gathered)
-            for row in pack.headshots.select_related("style", "blob", "web_blob", "profile_blob")
+            for row in pack.headshots.select_related("style", *VERSIONS.values())
         ],
     }
 
 
 def _headshot(row: Headshot, folder: str, gathered: Gathered) -> dict[str, object]:
-    stem = f"{folder}/{file_name(row).removesuffix('.jpg')}"
-    versions = {
-        "file": (stem, row.blob),
-        "web": (f"{stem}-web", row.web_blob),
-        "profile": (f"{stem}-profile", row.profile_blob),
-    }
-    files = {name: Picture(f"{path}.jpg", blob) for name, (path, blob) in versions.items() if blob is not None}
-    gathered.pictures += files.values()
+    blobs = {version: getattr(row, field) for version, field in VERSIONS.items()}
+    files = {version: f"{folder}/{file_name(row, version)}" for version, blob in blobs.items() if blob is not None}
+    gathered.pictures += [Picture(name, blobs[version]) for version, name in files.items()]
     return {
-        **{name: picture.name for name, picture in files.items()},
+        "files": files,
         "look": row.style.title,
         "state": row.state,
         "likeness": row.likeness,

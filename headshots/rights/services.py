@@ -48,7 +48,7 @@ def withdraw_all(*, owner: User) -> int:
     return sum(withdraw_consent(shoot=shoot) for shoot in list(standing))
 
 
-def begin_leaving(*, owner: User, receipt_id: UUID) -> Receipt | None:
+def begin_leaving(*, owner: User, receipt_id: UUID, actor: str = Event.Actor.PERSON) -> Receipt | None:
     """Close an account and destroy the keys of all its pictures; its receipt, None when the account has gone already.
 
     From here on nobody is signed in to it and nothing new begins. receipt_id: what its receipt is to be called."""
@@ -59,13 +59,16 @@ def begin_leaving(*, owner: User, receipt_id: UUID) -> Receipt | None:
         if person.leaving_at is None:
             person.leaving_at, person.is_active = timezone.now(), False
             person.save(update_fields=["leaving_at", "is_active"])
-        receipt = begin_account_receipt(owner=person, receipt_id=receipt_id)
+        receipt = begin_account_receipt(owner=person, receipt_id=receipt_id, asked_by=actor)
         Session.objects.filter(account_id=person.pk).delete()
     for shoot in Shoot.objects.filter(owner=person):
-        begin_purge(shoot, actor=Event.Actor.PERSON, everything=True)
+        begin_purge(shoot, actor=actor, everything=True)
     # All of them before the first file: a store that is away must keep no picture readable.
     packs = Pack.objects.filter(shoot__owner=person).exclude(state=Pack.State.FORGOTTEN)
-    vault.destroy_keys(ring="result", key_ids=packs.values_list("pk", flat=True))
+    try:
+        vault.destroy_keys(ring="result", key_ids=list(packs.values_list("pk", flat=True)))
+    except (VaultError, OSError) as error:
+        log.error("account %s: keys that could not be destroyed yet: %s", owner.pk, type(error).__name__)
     return receipt
 
 

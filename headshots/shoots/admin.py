@@ -3,7 +3,8 @@
 from django.contrib import admin
 
 from headshots.accounts.read_only import ReadOnlyAdmin
-from headshots.shoots.models import Consent, Event, Headshot, Pack, Photo, Shoot, Style
+from headshots.shoots import look_admin as look_admin
+from headshots.shoots.models import Consent, Event, Headshot, Pack, Photo, Shoot
 
 
 @admin.register(Shoot)
@@ -45,9 +46,3 @@ class EventAdmin(ReadOnlyAdmin):
     list_display = ["at", "name", "actor", "shoot_id", "pack_id", "codes", "numbers"]
     list_filter = ["name", "actor"]
     search_fields = ["shoot_id", "pack_id"]
-
-
-@admin.register(Style)
-class StyleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    list_display = ["title", "name", "position", "active", "in_preview"]
-    list_editable = ["position", "active", "in_preview"]

@@ -1,18 +1,23 @@
-"""The verdict on each photo, the question which face is meant, and the free preview that follows."""
+"""The verdict on each photo, and the free preview that follows once it is settled who is meant."""
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Sequence
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 
 from headshots import engine
-from headshots.shoots.lifecycle import begin_purge, record, send_on_commit
+from headshots.shoots.lifecycle import close_without_key, record
 from headshots.shoots.live import nudge
-from headshots.shoots.models import Event, FaceCrop, Photo, Shoot
+from headshots.shoots.models import FaceCrop, Photo, Shoot
 from headshots.shoots.orders import start_preview
+from headshots.shoots.people import find_person
 from headshots.vault import services as vault
-from headshots.vault.errors import KeyGone
+from headshots.vault.errors import KeyGone, VaultUnavailable
+from headshots.vault.models import Blob
+
+log = logging.getLogger(__name__)
 
 MAX_CHECKS = 3
 
@@ -29,69 +34,67 @@ def check_photo(*, photo: Photo) -> None:
         return
     try:
         checked = engine.check(vault.read_blob(photo.blob))
-        with transaction.atomic():
-            faces = vault.write_blob(ring="source", key_id=photo.shoot_id, kind="faces", data=checked.faces)
-            settled = Photo.objects.filter(pk=photo.pk, state=Photo.State.UPLOADED).update(
-                state=checked.status,
-                reasons=checked.reasons,
-                chosen_face=checked.face,
-                measurements=checked.measurements,
-                faces_blob=faces,
-            )
-            if not settled:
-                vault.delete_blob(faces)
-                return
-            for index, crop in enumerate(checked.crops):
-                blob = vault.write_blob(ring="source", key_id=photo.shoot_id, kind="face_crop", data=crop)
-                FaceCrop.objects.create(photo=photo, index=index, blob=blob)
-            record(f"photo.{checked.status}", shoot_id=photo.shoot_id, codes={"reasons": checked.reasons})
+        # Outside the transaction: a bucket can take seconds.
+        faces = vault.write_blob(ring="source", key_id=photo.shoot_id, kind="faces", data=checked.faces)
+        crops = [
+            vault.write_blob(ring="source", key_id=photo.shoot_id, kind="face_crop", data=crop)
+            for crop in checked.crops
+        ]
     except KeyGone:
-        begin_purge(photo.shoot)
+        close_without_key(photo.shoot)
         return
-    settle(shoot=photo.shoot)
+    except VaultUnavailable as error:
+        # Not the photo's fault, so no try is counted: beat comes back. What was written so far the sweep finds.
+        log.error("photo %s: waiting for the vault: %s", photo.pk, error)
+        Photo.objects.filter(pk=photo.pk).update(checks=F("checks") - 1)
+        return
+    if _store_verdict(photo, checked, faces, crops):
+        settle(shoot=photo.shoot)
+        return
+    for blob in (faces, *crops):
+        vault.delete_blob(blob)
 
 
-def choose_face(*, photo: Photo, index: int) -> bool:
-    """Judge the photo by the face its person picked. False when the photo no longer asks, or has no such face."""
-    if not 0 <= index < photo.face_count:
-        return False
-    status, reasons = engine.judge(photo.measurements, index)
+def _store_verdict(photo: Photo, checked: engine.CheckedPhoto, faces: Blob, crops: Sequence[Blob]) -> bool:
+    """Whether this worker was the first, and the photo still there."""
     with transaction.atomic():
-        moved = Photo.objects.filter(pk=photo.pk, state=Photo.State.CHOOSE_FACE, shoot__state=Shoot.State.OPEN).update(
-            state=status, reasons=reasons, chosen_face=index
+        settled = Photo.objects.filter(pk=photo.pk, state=Photo.State.UPLOADED).update(
+            state=checked.status,
+            reasons=checked.reasons,
+            chosen_face=checked.face,
+            measurements=checked.measurements,
+            faces_blob=faces,
         )
-        if not moved:
+        if not settled:
             return False
-        record(f"photo.{status}", shoot_id=photo.shoot_id, actor=Event.Actor.PERSON, codes={"reasons": reasons})
-        # Not here: whether several photos show one person takes a model, and this is the web process.
-        send_on_commit("shoots.settle", str(photo.shoot_id))
+        FaceCrop.objects.bulk_create(FaceCrop(photo=photo, index=index, blob=blob) for index, blob in enumerate(crops))
+        record(f"photo.{checked.status}", shoot_id=photo.shoot_id, codes={"reasons": checked.reasons})
     return True
 
 
 def settle(*, shoot: Shoot) -> None:
-    """Once every photo has its verdict: refuse those of somebody else and start the free preview. Safe to repeat."""
+    """Once every photo has its verdict: find the person in all of them, then start the free preview. Safe to repeat."""
     nudge(shoot.pk)
     photos = list(shoot.photos.select_related("blob", "faces_blob"))
-    if not all(photo.state in Photo.SETTLED for photo in photos):
+    if any(photo.state == Photo.State.UPLOADED for photo in photos):
         return
-    usable = best_first(photos)
-    if len(usable) > 1:
-        _refuse_strangers(usable)
-    if usable:
+    try:
+        settled = find_person(shoot=shoot, photos=photos)
+    except KeyGone:
+        close_without_key(shoot)
+        return
+    except VaultUnavailable as error:
+        log.error("shoot %s: waiting for the vault: %s", shoot.pk, error)
+        return
+    if settled and shoot.photos.filter(state__in=Photo.USABLE).exists():
         start_preview(shoot=shoot, count=settings.HEADSHOTS_PREVIEW_COUNT)
     nudge(shoot.pk)
 
 
 def best_first(photos: Iterable[Photo]) -> list[Photo]:
-    """The usable photos: accepted before warned, then the widest face."""
+    """The usable photos, those of the highest score first."""
     usable = [photo for photo in photos if photo.state in Photo.USABLE]
-    return sorted(
-        usable,
-        key=lambda photo: (
-            photo.state != Photo.State.ACCEPTED,
-            -photo.measurements[photo.chosen_face or 0]["face_width_px"],
-        ),
-    )
+    return sorted(usable, key=lambda photo: (-engine.advise(photo.own_measurements)[0], photo.position))
 
 
 def stored(photo: Photo) -> engine.StoredPhoto:
@@ -100,22 +103,6 @@ def stored(photo: Photo) -> engine.StoredPhoto:
     return engine.StoredPhoto(
         photo=vault.read_blob(photo.blob), faces=vault.read_blob(photo.faces_blob), chosen=photo.chosen_face or 0
     )
-
-
-def _refuse_strangers(usable: list[Photo]) -> None:
-    """The best photo says who the person is."""
-    try:
-        others = engine.strangers([stored(photo) for photo in usable])
-    except KeyGone:
-        begin_purge(usable[0].shoot)
-        return
-    for index in others:
-        photo, reasons = usable[index], [engine.Reason.NOT_SAME_PERSON.value]
-        refused = Photo.objects.filter(pk=photo.pk, state__in=Photo.USABLE).update(
-            state=Photo.State.REFUSED, reasons=reasons
-        )
-        if refused:
-            record("photo.refused", shoot_id=photo.shoot_id, codes={"reasons": reasons})
 
 
 def _settle(photo: Photo, *, state: str, reasons: list[str]) -> None:

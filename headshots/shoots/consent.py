@@ -7,7 +7,7 @@ from pathlib import Path
 
 TEXTS = Path(__file__).parent / "texts"
 
-_AFTER_A_SENTENCE = re.compile(r"(?<=[.;]) ")
+_AFTER_A_SENTENCE = re.compile(r"(?<=\.) ")
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,7 @@ class NewShootForm(forms.Form):
     consent = _AgreedField("consent", please="We may only look at your photos with your consent: please tick this box.")
     # Which showing of the form this is; says nothing about anybody.
     submission = forms.UUIDField(required=False, widget=forms.HiddenInput)
+    ask_first = forms.BooleanField(required=False)
     is_me = _AgreedField("is_me", please="Please confirm that the photos show you and that you are 18 or older.")
 
     def earlier_shoot(self, owner: User) -> Shoot | None:

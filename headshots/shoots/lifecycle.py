@@ -4,14 +4,14 @@ Tasks are named, not imported: the rooms above this one (payments, retention) ha
 theirs in here without this one knowing them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -36,7 +36,7 @@ MOVES: dict[str, frozenset[str]] = {
 # State entered -> names of the tasks it starts, each with the pack's id.
 STARTS: dict[str, tuple[str, ...]] = {
     _State.QUEUED: ("shoots.render_pack",),
-    _State.DELIVERED: ("retention.purge_delivered", "shoots.drop_kept"),
+    _State.DELIVERED: ("retention.purge_delivered", "shoots.drop_kept", "shoots.mail_delivered"),
     _State.FAILED: ("payments.give_back_credit", "shoots.drop_kept"),
     _State.CANCELLED: ("payments.give_back_credit", "shoots.drop_kept"),
     _State.REVOKED: ("shoots.drop_kept",),
@@ -58,11 +58,20 @@ def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str
         numbers: dict[str, float] = {}
         if to == _State.QUEUED:
             changes["queued_at"] = now
+            changes |= {"expires_at": None, "ended_as": ""}
         elif to == _State.DELIVERED:
             changes["delivered_at"] = now
-            changes["expires_at"] = now + timedelta(days=settings.HEADSHOTS_RESULT_DAYS)
+            changes["mail_due"] = pack.kind == Pack.Kind.PREMIUM
             # A premium pack is queued the moment it is paid for.
             numbers = {"pictures": pack.total, "seconds": round((now - queued_at).total_seconds()) if queued_at else 0}
+        if to in Pack.ENDED:
+            changes["ended_as"] = to
+        if to in (_State.DELIVERED, _State.FAILED):
+            # What was finished is shown until then.
+            changes["expires_at"] = now + timedelta(days=settings.HEADSHOTS_RESULT_DAYS)
+        elif to in _LIVE_ENDS:
+            # It is as if it had never been ordered: nothing of it is kept.
+            changes["expires_at"] = now
         if not Pack.objects.filter(pk=pack.pk, state=current).update(**changes):
             return False
         record_pack(pack, to, actor=actor, reason=reason, numbers=numbers)
@@ -92,38 +101,79 @@ def send_on_commit(task: str, *ids: str) -> None:
     transaction.on_commit(partial(app.send_task, task, args=ids), robust=True)
 
 
-def begin_purge(shoot: Shoot, *, actor: str = Event.Actor.SYSTEM, everything: bool = False) -> bool:
+def begin_purge(shoot: Shoot, *, actor: str = Event.Actor.SYSTEM, everything: bool = False, lost: bool = False) -> bool:
     """Whether this caller closed the shoot. From here on nothing of it is shown and nothing new is stored.
 
     With `everything` the finished headshots go too; that may be asked again of a shoot
-    whose photos have gone already (`purged -> purging`)."""
-    shoots = Shoot.objects.filter(pk=shoot.pk)
+    whose photos have gone already (`purged -> purging`). With `lost` nobody asked for it: its key has gone."""
     with transaction.atomic():
-        if everything:
-            moved = shoots.filter(purge_everything=False).update(state=Shoot.State.PURGING, purge_everything=True)
-        else:
-            moved = shoots.filter(state=Shoot.State.OPEN).update(state=Shoot.State.PURGING)
-        if not moved:
+        if not begin_purges(Shoot.objects.filter(pk=shoot.pk), actor=actor, everything=everything, lost=lost):
             return False
-        record("shoot.purging", shoot_id=shoot.pk, actor=actor)
-        # The key dies with the click, not when the retention worker comes to it.
-        transaction.on_commit(partial(vault.destroy_key, ring="source", key_id=shoot.pk), robust=True)
         send_on_commit("retention.purge_shoot", str(shoot.pk))
     shoot.refresh_from_db()
     return True
 
 
-def end_purge(shoot: Shoot, *, numbers: dict[str, float]) -> bool:
-    """Whether this caller closed the purge of what `shoot` asks for; False when somebody was faster or asked for more.
+def close_without_key(shoot: Shoot) -> bool:
+    """Close a shoot whose key was found gone: its time was over, or else its photos are lost."""
+    return begin_purge(shoot, lost=timezone.now() < shoot.delete_after)
+
+
+def begin_purges(
+    shoots: QuerySet[Shoot], *, actor: str = Event.Actor.SYSTEM, everything: bool = False, lost: bool = False
+) -> list[UUID]:
+    """The same for many at once; the ids of those that this caller closed. No worker is woken: the caller purges."""
+    may_close = {"purge_everything": False} if everything else {"state": Shoot.State.OPEN}
+    changes = {"state": Shoot.State.PURGING, **({"purge_everything": True} if everything else {})}
+    with transaction.atomic():
+        ids = list(shoots.filter(**may_close).select_for_update().values_list("pk", flat=True))
+        if not ids:
+            return []
+        Shoot.objects.filter(pk__in=ids).update(**changes)
+        Event.objects.bulk_create(Event(name="shoot.purging", shoot_id=shoot_id, actor=actor) for shoot_id in ids)
+        # The keys die with the click, not when the retention worker comes to them.
+        transaction.on_commit(partial(vault.destroy_keys, ring="source", key_ids=ids), robust=True)
+        cancel_live_packs(ids, reason="photos_lost" if lost else "photos_deleted")
+    return ids
+
+
+def cancel_live_packs(shoot_ids: Collection[UUID], *, reason: str) -> None:
+    """Without photos nothing more can be made."""
+    for pack in Pack.objects.filter(shoot_id__in=shoot_ids, state__in=Pack.LIVE):
+        advance(pack, _State.CANCELLED, reason=reason)
+
+
+def end_purges(shoots: Collection[Shoot], *, numbers: Mapping[UUID, Mapping[str, float]]) -> list[Shoot]:
+    """Those of these shoots whose purge this caller ended, of what each of them asks for: not those where somebody
+    was faster or has asked for more.
 
     `purged_at` is when the photos went: it stays when the headshots go later."""
-    purging = Shoot.objects.filter(pk=shoot.pk, state=Shoot.State.PURGING, purge_everything=shoot.purge_everything)
+    now = timezone.now()
     with transaction.atomic():
-        if not purging.update(state=Shoot.State.PURGED, purged_at=Coalesce("purged_at", timezone.now())):
-            return False
-        record("shoot.purged", shoot_id=shoot.pk, numbers=numbers)
-    shoot.refresh_from_db()
-    return True
+        purging = Shoot.objects.filter(pk__in=[shoot.pk for shoot in shoots], state=Shoot.State.PURGING)
+        wanted = dict(purging.select_for_update().values_list("pk", "purge_everything"))
+        ended = [shoot for shoot in shoots if wanted.get(shoot.pk) == shoot.purge_everything]
+        Shoot.objects.filter(pk__in=[shoot.pk for shoot in ended]).update(
+            state=Shoot.State.PURGED, purged_at=Coalesce("purged_at", now)
+        )
+        Event.objects.bulk_create(
+            Event(name="shoot.purged", shoot_id=shoot.pk, numbers=dict(numbers[shoot.pk])) for shoot in ended
+        )
+    return ended
+
+
+def forget(packs: Collection[Pack], *, actor: str = Event.Actor.SYSTEM) -> list[Pack]:
+    """Those of these packs that this caller moved from their end to `forgotten`, whose reason for ending they keep."""
+    may = [state for state, targets in MOVES.items() if _State.FORGOTTEN in targets]
+    with transaction.atomic():
+        ended = Pack.objects.filter(pk__in=[pack.pk for pack in packs], state__in=may)
+        ids = set(ended.select_for_update().values_list("pk", flat=True))
+        Pack.objects.filter(pk__in=ids).update(state=_State.FORGOTTEN)
+        forgotten = [pack for pack in packs if pack.pk in ids]
+        Event.objects.bulk_create(
+            pack_event(pack, _State.FORGOTTEN, actor=actor, reason=pack.reason) for pack in forgotten
+        )
+    return forgotten
 
 
 def record(
@@ -151,5 +201,18 @@ def record_pack(
     numbers: Mapping[str, float] | None = None,
 ) -> None:
     """Write `pack.<what>` with the pack's kind and engine, so that figures outlive the pack's row."""
+    pack_event(pack, what, actor=actor, reason=reason, numbers=numbers).save()
+
+
+def pack_event(
+    pack: Pack,
+    what: str,
+    *,
+    actor: str = Event.Actor.SYSTEM,
+    reason: str = "",
+    numbers: Mapping[str, float] | None = None,
+) -> Event:
+    """What `record_pack` writes, not yet written."""
     codes = {"kind": pack.kind, "engine": pack.engine, **({"reason": reason} if reason else {})}
-    record(f"pack.{what}", shoot_id=pack.shoot_id, pack_id=pack.pk, actor=actor, codes=codes, numbers=numbers)
+    name = f"pack.{what}"
+    return Event(name=name, shoot_id=pack.shoot_id, pack_id=pack.pk, actor=actor, codes=codes, numbers=numbers or {})

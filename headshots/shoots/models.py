@@ -33,13 +33,29 @@ class Shoot(models.Model):
     person_blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     # Asked for at the order: the photos stay until `delete_after` for another pack, not only until the delivery.
     keep_photos = models.BooleanField(default=False)
+    # Until then the person lets support look at the finished headshots.
+    support_until = models.DateTimeField(null=True, blank=True)
+    # The source ring as it was when the key was made: if the ring is another one now, the key is lost.
+    ring_mark = models.UUIDField(null=True, editable=False)
+    # The person picks their face before any faces are compared; other people's are then never embedded.
+    ask_first = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     delete_after = models.DateTimeField()
     purged_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-created_at"]
-        indexes = [models.Index(fields=["state", "delete_after"]), models.Index(fields=["owner", "-created_at"])]
+        indexes = [
+            models.Index(fields=["state", "delete_after"]),
+            models.Index(fields=["state", "ring_mark"]),
+            models.Index(fields=["owner", "-created_at"]),
+            models.Index(
+                # The owner, always none here, is what makes SQLite take this index.
+                fields=["owner", "delete_after"],
+                condition=models.Q(owner=None, purge_everything=False),
+                name="shoot_of_guest_by_time",
+            ),
+        ]
         constraints = [models.UniqueConstraint(fields=["owner", "submission"], name="one_shoot_per_submission")]
 
     def __str__(self) -> str:
@@ -85,6 +101,10 @@ class Photo(models.Model):
     state = models.CharField(max_length=12, choices=State.choices, default=State.UPLOADED)
     reasons = models.JSONField(default=list, blank=True)
     chosen_face = models.PositiveSmallIntegerField(null=True, blank=True)
+    # Whose face we think it is: found by comparing all photos, shown as a proposal; below 0 see shoots/people.py.
+    proposed_face = models.SmallIntegerField(null=True, blank=True)
+    # The person said so themselves.
+    picked = models.BooleanField(default=False)
     # One dict of scalars a face, widest face first.
     measurements = models.JSONField(default=list, blank=True)
     checks = models.PositiveSmallIntegerField(default=0)
@@ -102,6 +122,12 @@ class Photo(models.Model):
     @property
     def face_count(self) -> int:
         return len(self.measurements)
+
+    @property
+    def own_measurements(self) -> dict[str, float]:
+        """Those of the person's face; of the widest one as long as nobody said which that is."""
+        own: dict[str, float] = self.measurements[self.chosen_face or 0]
+        return own
 
 
 class FaceCrop(models.Model):
@@ -129,13 +155,40 @@ class Style(models.Model):
     recipe = models.JSONField(default=dict, blank=True)
     position = models.PositiveSmallIntegerField(default=0)
     active = models.BooleanField(default=True)
-    in_preview = models.BooleanField(default=False)
+    # The price group: in free packs too, or in paid ones only.
+    in_preview = models.BooleanField("in free packs", default=False)
+    # Which of its versions this is; None as it was built in.
+    current = models.ForeignKey("StyleVersion", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
 
     class Meta:
+        verbose_name = "look"
         ordering = ["position", "name"]
 
     def __str__(self) -> str:
         return self.title
+
+
+class StyleVersion(models.Model):
+    """A look as somebody of staff left it: a draft, until it is published. Never changed after."""
+
+    style = models.ForeignKey(Style, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    title = models.CharField(max_length=80)
+    description = models.CharField(max_length=200, blank=True)
+    recipe = models.JSONField(default=dict, blank=True)
+    made_at = models.DateTimeField(default=timezone.now, editable=False)
+    # The number of their account; None for the built-in look.
+    made_by = models.BigIntegerField(null=True, editable=False)
+    published_at = models.DateTimeField(null=True, blank=True)
+    # The pack that shows it on the built-in sample.
+    trial = models.ForeignKey("Pack", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [models.UniqueConstraint(fields=["style", "number"], name="one_version_per_number")]
+
+    def __str__(self) -> str:
+        return f"{self.title}, version {self.number}"
 
 
 class Pack(models.Model):
@@ -157,11 +210,16 @@ class Pack(models.Model):
         FORGOTTEN = "forgotten"
 
     LIVE = (State.AWAITING_PAYMENT, State.QUEUED, State.RENDERING)
+    ENDED = (State.DELIVERED, State.FAILED, State.CANCELLED, State.REVOKED)
+    # As if it had never been ordered: what was finished of it is not kept.
+    UNDONE = (State.CANCELLED, State.REVOKED)
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     shoot = models.ForeignKey(Shoot, on_delete=models.PROTECT, related_name="packs")
     kind = models.CharField(max_length=8, choices=Kind.choices)
     state = models.CharField(max_length=16, choices=State.choices)
+    # How it ended, also after it is forgotten; empty while it is live.
+    ended_as = models.CharField(max_length=16, choices=State.choices, blank=True)
     # Why a pack failed or was cancelled: a code, its words stand in the templates.
     reason = models.CharField(max_length=32, blank=True)
     engine = models.CharField(max_length=16)
@@ -169,13 +227,17 @@ class Pack(models.Model):
     seed = models.PositiveIntegerField()
     width = models.PositiveIntegerField()
     height = models.PositiveIntegerField()
+    # Tries beyond the planned ones, and shots that others stand in for.
     reshoots = models.PositiveSmallIntegerField(default=0)
+    replacements = models.PositiveSmallIntegerField(default=0)
     # Runs in a row that ended in a fault and brought no picture.
     setbacks = models.PositiveSmallIntegerField(default=0)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     queued_at = models.DateTimeField(null=True, blank=True)
     delivered_at = models.DateTimeField(null=True, blank=True)
-    # When the finished headshots are forgotten; set at delivery.
+    # Its person has still to be told by mail that it is ready.
+    mail_due = models.BooleanField(default=False)
+    # When the finished headshots are forgotten; set at its end.
     expires_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -220,6 +282,8 @@ class Headshot(models.Model):
     pack = models.ForeignKey(Pack, on_delete=models.CASCADE, related_name="headshots")
     index = models.PositiveSmallIntegerField()
     style = models.ForeignKey(Style, on_delete=models.PROTECT, related_name="+")
+    # Of the look, when it was planned: a pack is made in one version to its end.
+    version = models.ForeignKey(StyleVersion, null=True, on_delete=models.SET_NULL, related_name="+")
     seed = models.PositiveIntegerField()
     # How near the person stands and where the lamps do, in the pipeline's words.
     framing = models.CharField(max_length=16, default="classic")
@@ -232,6 +296,13 @@ class Headshot(models.Model):
     lease_holder = models.CharField(max_length=255, blank=True, editable=False)
     # Rounded to 0.01: enough to rank by, too little to recognise by.
     likeness = models.FloatField(null=True, blank=True)
+    quality = models.FloatField(null=True, blank=True)
+    # What the finished picture looks like from afar: mean colours of twenty fields.
+    perceptual_hash = models.CharField(max_length=120, blank=True, editable=False)
+    # Pictures made for this shot; a shot that stands in for another begins anew.
+    takes = models.PositiveSmallIntegerField(default=0)
+    # Another shot than was planned stands here: the planned one did not pass the gate.
+    replaced = models.BooleanField(default=False)
     reasons = models.JSONField(default=list, blank=True)
     blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     # Of a premium headshot: 1,200 px for pages, and a square around the face.
@@ -246,6 +317,25 @@ class Headshot(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pack_id}/{self.index}"
+
+
+class GateCount(models.Model):
+    """How many pictures of a pack the gate saw end one way: `accepted`, or refused for the reason that weighed most.
+
+    All of a pack together are what its engine made, so that no gate can hide a bad engine. Outlives the headshots."""
+
+    ACCEPTED = "accepted"
+
+    pack = models.ForeignKey(Pack, on_delete=models.CASCADE, related_name="gate_counts")
+    outcome = models.CharField(max_length=32)
+    count = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ["outcome"]
+        constraints = [models.UniqueConstraint(fields=["pack", "outcome"], name="one_gate_count_per_outcome")]
+
+    def __str__(self) -> str:
+        return f"{self.pack_id}/{self.outcome}"
 
 
 class Preparation(models.Model):

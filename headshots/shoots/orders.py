@@ -105,6 +105,7 @@ def _plan(pack: Pack, styles: Sequence[Style]) -> list[Headshot]:
             pack=pack,
             index=shot.index,
             style=by_name[shot.style.name],
+            version_id=by_name[shot.style.name].current_id,
             seed=shot.seed,
             framing=shot.framing,
             light=shot.light,

@@ -5,27 +5,25 @@ one row is a lease, see leases.py.
 """
 
 import logging
-import math
 import time
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from django.conf import settings
 from django.db import DatabaseError, transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from headshots import engine
 from headshots.celery import app
-from headshots.shoots import leases, sittings
+from headshots.shoots import gating, leases, sittings
 from headshots.shoots.leases import KeepGoing, lease_end
-from headshots.shoots.lifecycle import advance, begin_purge, record, send_on_commit, set_back
+from headshots.shoots.lifecycle import advance, close_without_key, record, send_on_commit, set_back
 from headshots.shoots.live import nudge
-from headshots.shoots.models import Headshot, Pack, Pause, Shoot
+from headshots.shoots.models import GateCount, Headshot, Pack, Pause, Shoot
 from headshots.shoots.pausing import is_paused
-from headshots.shoots.sittings import Sitting, sitting_of
+from headshots.shoots.sittings import sitting_of
 from headshots.vault import services as vault
 from headshots.vault.errors import KeyGone, VaultUnavailable
 from headshots.vault.models import Blob
@@ -33,7 +31,6 @@ from headshots.vault.models import Blob
 log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 3
-TOO_ALIKE = "too_alike"
 _State = Headshot.State
 
 
@@ -61,7 +58,7 @@ def render_pack(*, pack: Pack) -> None:
     except KeyGone:
         # The photos' key is dead, by time or by a lost ring: nothing more can be made of them.
         log.info("pack %s: the key of its photos is gone", pack.pk)
-        begin_purge(pack.shoot)
+        close_without_key(pack.shoot)
     except VaultUnavailable as error:
         # Nothing is lost, and no try is counted: beat comes back.
         log.error("pack %s: waiting for the vault: %s", pack.pk, error)
@@ -79,12 +76,13 @@ def render_pack(*, pack: Pack) -> None:
         nudge(pack.shoot_id)
 
 
-def claim(pack: Pack, count: int) -> list[Headshot]:
-    """Up to `count` rows that are free or whose lease ran out, leased to the caller under one new token."""
+def claim(pack: Pack, count: int, token: uuid.UUID | None = None) -> list[Headshot]:
+    """Up to `count` rows that are free or whose lease ran out, leased to the caller under one token, a new one unless
+    it has one already."""
     if is_paused(Pause.What.RENDERING):
         return []
     now = timezone.now()
-    token = uuid.uuid4()
+    token = token or uuid.uuid4()
     free = Q(state=_State.PENDING) | Q(state=_State.RENDERING, lease_until__lt=now)
     rows = Headshot.objects.filter(
         free, pack=pack, pack__state=Pack.State.RENDERING, pack__shoot__state=Shoot.State.OPEN
@@ -102,7 +100,7 @@ def claim(pack: Pack, count: int) -> list[Headshot]:
             lease_holder=leases.node_name,
             attempts=F("attempts") + 1,
         )
-    return list(Headshot.objects.filter(lease_token=token).select_related("style"))
+    return list(Headshot.objects.filter(pk__in=ids, lease_token=token).select_related("style", "version"))
 
 
 def go_on_after_a_crash() -> None:
@@ -113,23 +111,31 @@ def go_on_after_a_crash() -> None:
 
 
 def _shoot(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally) -> None:
+    """Shoots these rows, and what else is free when the engine is through with them."""
     token = rows[0].lease_token
     mine = Headshot.objects.filter(lease_token=token, state=_State.RENDERING)
     keep_going = KeepGoing(pack, token)
     try:
-        sitting = sitting_of(pack, size, keep_going)
+        sitter = sitting_of(pack, size, keep_going)
         _call_another(pack, tally)
         began = time.monotonic()
-        shots = {row.index: _planned(row) for row in rows}
-        by_index = {row.index: row for row in rows}
-        versions = pack.kind != Pack.Kind.PREVIEW
-        for finished in engine.render(sitting.sitter, list(shots.values()), size, keep_going, versions=versions):
-            row, shot = by_index[finished.index], shots[finished.index]
+        leased: dict[int, Headshot] = {}
+
+        def batches() -> Iterator[list[engine.PlannedShot]]:
+            batch = rows
+            while batch:
+                leased.update({row.index: row for row in batch})
+                yield [gating.planned(row) for row in batch]
+                batch = claim(pack, engine.capacity(size), token)
+
+        versions = pack.kind == Pack.Kind.PREMIUM
+        for finished in engine.render(sitter, batches(), size, keep_going, versions=versions):
+            row = leased[finished.index]
             reasons = finished.reasons
             if finished.accepted:
-                reasons = [] if _keep(pack, row, finished, sitting, tally) else [TOO_ALIKE]
+                reasons = [] if _keep(pack, row, finished, tally) else [engine.Reason.TOO_ALIKE.value]
             if reasons:
-                _refuse(pack, row, shot, reasons, tally)
+                _refuse(pack, row, reasons, tally)
             nudge(pack.shoot_id)
             tally.seconds += time.monotonic() - began
             began = time.monotonic()
@@ -144,51 +150,66 @@ def _shoot(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally
 
 def _call_another(pack: Pack, tally: Tally) -> None:
     """Whoever starts on a pack that is too much for one wakes one more, who does the same."""
-    if tally.called_another or pack.kind == Pack.Kind.PREVIEW:
+    if tally.called_another or pack.kind != Pack.Kind.PREMIUM:
         return
     tally.called_another = True
     if pack.headshots.filter(state=_State.PENDING).exists():
         send_on_commit("shoots.render_pack", str(pack.pk))
 
 
-def _keep(pack: Pack, row: Headshot, finished: engine.Finished, sitting: Sitting, tally: Tally) -> bool:
+def _keep(pack: Pack, row: Headshot, finished: engine.Finished, tally: Tally) -> bool:
     """Store a picture, unless the lease was lost or the pack ended while it was made; False for one that looks like
     another of its pack, which is not stored."""
-    # The four of a preview are four looks: they cannot be alike.
-    glance = None if pack.kind == Pack.Kind.PREVIEW else finished.glance
-    if glance is not None and sitting.is_twin(pack, glance):
+    if _is_twin(pack, finished):
         return False
     blobs = _store(pack, finished)
     with transaction.atomic():
         # One at a time: two workers may come with two pictures that look alike.
         Pack.objects.select_for_update().get(pk=pack.pk)
-        twin = glance is not None and sitting.is_twin(pack, glance)
-        kept = not twin and Headshot.objects.filter(
-            pk=row.pk,
-            lease_token=row.lease_token,
-            state=_State.RENDERING,
-            pack__state=Pack.State.RENDERING,
-            pack__shoot__state=Shoot.State.OPEN,
-        ).update(
+        twin = _is_twin(pack, finished)
+        kept = not twin and _leased(pack, row).update(
             state=_State.DONE,
             **blobs,
             likeness=finished.likeness,
+            quality=finished.quality,
+            perceptual_hash=finished.perceptual_hash,
+            takes=F("takes") + 1,
             reasons=[],
             done_at=timezone.now(),
             lease_token=None,
             lease_until=None,
         )
+        if kept:
+            gating.count(pack, GateCount.ACCEPTED)
     if kept:
         Pack.objects.filter(pk=pack.pk, setbacks__gt=0).update(setbacks=0)
         tally.counts["pictures"] += 1
         if finished.likeness is not None:
             tally.counts[f"likeness_{round(100 * finished.likeness)}"] += 1
-        if glance is not None:
-            sitting.glances[row.pk] = glance
     else:
         for blob in blobs.values():
             vault.delete_blob(blob)
     return not twin
+
+
+def _is_twin(pack: Pack, finished: engine.Finished) -> bool:
+    """Whether the picture looks like a finished one of its pack, whoever made that."""
+    # The four of a preview are four looks: they cannot be alike. Those of a trial may be.
+    if pack.kind != Pack.Kind.PREMIUM:
+        return False
+    done = pack.headshots.filter(state=_State.DONE).exclude(perceptual_hash="")
+    return engine.is_twin(finished.perceptual_hash, done.values_list("perceptual_hash", flat=True))
+
+
+def _leased(pack: Pack, row: Headshot) -> QuerySet[Headshot]:
+    """The row, as long as it is this caller's to finish."""
+    return Headshot.objects.filter(
+        pk=row.pk,
+        lease_token=row.lease_token,
+        state=_State.RENDERING,
+        pack__state=Pack.State.RENDERING,
+        pack__shoot__state=Shoot.State.OPEN,
+    )
 
 
 def _store(pack: Pack, finished: engine.Finished) -> dict[str, Blob]:
@@ -210,25 +231,20 @@ def _store(pack: Pack, finished: engine.Finished) -> dict[str, Blob]:
     return blobs
 
 
-def _refuse(pack: Pack, row: Headshot, shot: engine.PlannedShot, reasons: list[str], tally: Tally) -> None:
-    """Shoot it again while the pack's budget lasts, else give the shot up: with another seed, and when it looked like
-    another picture also in another framing and light."""
-    budget = math.ceil(pack.total * settings.HEADSHOTS_RESHOOT_SHARE)
-    mine = Headshot.objects.filter(pk=row.pk, lease_token=row.lease_token, state=_State.RENDERING)
+def _refuse(pack: Pack, row: Headshot, reasons: list[str], tally: Tally) -> None:
+    """Shoot it again, or another shot in its place, while the pack's budgets last; else give it up."""
     free = {"reasons": reasons, "lease_token": None, "lease_until": None}
-    if not Pack.objects.filter(pk=pack.pk, reshoots__lt=budget).update(reshoots=F("reshoots") + 1):
-        mine.update(state=_State.REJECTED, **free)
-        return
-    tally.counts.update(["again", *(f"reshot_{reason}" for reason in reasons)])
-    again = engine.move(shot, row.attempts, _taken(pack, shot)) if TOO_ALIKE in reasons else None
-    again = again or engine.reshoot(shot, row.attempts)
-    mine.update(state=_State.PENDING, attempts=0, seed=again.seed, framing=again.framing, light=again.light, **free)
-
-
-def _taken(pack: Pack, shot: engine.PlannedShot) -> set[tuple[str, str]]:
-    """Framing and light of every shot of this pack on the same set."""
-    rows = pack.headshots.select_related("style")
-    return {(row.framing, row.light) for row in rows if _planned(row).style.set == shot.style.set}
+    with transaction.atomic():
+        mine = _leased(pack, row)
+        if not mine.select_for_update().exists():
+            return  # Whoever took it over makes it again, and counts.
+        gating.count(pack, reasons[0])
+        changes = gating.next_try(pack, row, reasons)
+        if changes is None:
+            mine.update(state=_State.REJECTED, takes=F("takes") + 1, **free)
+            return
+        mine.update(state=_State.PENDING, attempts=0, **changes, **free)
+    tally.counts.update(f"reshot_{reason}" for reason in reasons)
 
 
 def _fault_code(error: Exception) -> str:
@@ -240,15 +256,15 @@ def _fault_code(error: Exception) -> str:
 
 def _finish(pack: Pack) -> None:
     """Advance the pack when no row is left to make: delivered if all are done, else failed."""
-    rows = list(pack.headshots.values_list("state", "reasons"))
-    states = {state for state, _ in rows}
-    if not rows or states & {_State.PENDING, _State.RENDERING}:
+    states = set(pack.headshots.values_list("state", flat=True))
+    if not states or states & {_State.PENDING, _State.RENDERING}:
         return
     if states == {_State.DONE}:
-        advance(pack, Pack.State.DELIVERED)
+        moved = advance(pack, Pack.State.DELIVERED)
     else:
-        reasons = [reason for state, codes in rows if state == _State.REJECTED for reason in codes]
-        advance(pack, Pack.State.FAILED, reason=reasons[0] if reasons else "engine_failed")
+        moved = advance(pack, Pack.State.FAILED, reason=gating.main_reason(pack))
+    if moved:
+        gating.tell_counts(pack)
 
 
 def _tell(pack: Pack, tally: Tally) -> None:
@@ -257,8 +273,3 @@ def _tell(pack: Pack, tally: Tally) -> None:
         codes = {"kind": pack.kind, "engine": pack.engine, "worker": leases.node_name}
         numbers = {**tally.counts, "seconds": round(tally.seconds, 2)}
         record("pack.shot", shoot_id=pack.shoot_id, pack_id=pack.pk, codes=codes, numbers=numbers)
-
-
-def _planned(row: Headshot) -> engine.PlannedShot:
-    style = engine.style_from(name=row.style.name, title=row.style.title, recipe=row.style.recipe)
-    return engine.PlannedShot(row.index, row.seed, style, row.framing, row.light)

@@ -9,7 +9,6 @@ import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -19,8 +18,9 @@ from headshots.shoots import leases
 from headshots.shoots.checks import best_first, stored
 from headshots.shoots.leases import KeepGoing, lease_end
 from headshots.shoots.lifecycle import record_pack, set_back
-from headshots.shoots.models import Headshot, Pack, Preparation, Shoot
+from headshots.shoots.models import Pack, Preparation, Shoot
 from headshots.shoots.person import read_person
+from headshots.shoots.sample import sample_photo
 from headshots.vault import services as vault
 from headshots.vault.errors import BlobCorrupt, BlobMissing
 
@@ -33,44 +33,32 @@ class PreparedElsewhere(Exception):
     """Another worker is preparing this person; it wakes others when it is done."""
 
 
-@dataclass(frozen=True, eq=False)
-class Sitting:
-    """A person while their pack is made, and the pack's headshots at a glance, as far as this worker has seen them."""
-
-    sitter: engine.Sitter
-    glances: dict[uuid.UUID, engine.Overview] = field(default_factory=dict, repr=False)
-
-    def is_twin(self, pack: Pack, glance: engine.Overview) -> bool:
-        """Whether a picture looks like a finished one of its pack, whoever made that. Raises KeyGone."""
-        done = pack.headshots.filter(state=Headshot.State.DONE).exclude(pk__in=list(self.glances))
-        for row in done.select_related("blob", "web_blob"):
-            blob = row.web_blob or row.blob
-            if blob is not None:
-                self.glances[row.pk] = engine.glance_at(vault.read_blob(blob))
-        return engine.is_twin(glance, self.glances.values())
+_sittings: OrderedDict[uuid.UUID, engine.Sitter] = OrderedDict()
 
 
-_sittings: OrderedDict[uuid.UUID, Sitting] = OrderedDict()
-
-
-def sitting_of(pack: Pack, size: engine.Size, keep_going: KeepGoing) -> Sitting:
+def sitting_of(pack: Pack, size: engine.Size, keep_going: KeepGoing) -> engine.Sitter:
     """This pack's person, from memory, from the vault, or prepared now.
 
     Raises PreparedElsewhere, KeyGone, and whatever the engine raises."""
     if pack.pk not in _sittings:
         while len(_sittings) >= MOST_IN_MEMORY:
             _sittings.popitem(last=False)
-        photos = best_first(pack.shoot.photos.select_related("blob", "faces_blob"))
-        # The preview is of the best photo alone; a pack spreads over all of them.
-        wanted = [stored(photo) for photo in (photos[:1] if pack.kind == Pack.Kind.PREVIEW else photos)]
+        wanted = _photos_of(pack)
         words = read_person(shoot=pack.shoot)
         if engine.keeps_sitters(size):
-            sitter = _shared(pack, wanted, words, size, keep_going)
+            _sittings[pack.pk] = _shared(pack, wanted, words, size, keep_going)
         else:
-            sitter = engine.prepare(wanted, size, keep_going, words)
-        _sittings[pack.pk] = Sitting(sitter)
+            _sittings[pack.pk] = engine.prepare(wanted, size, keep_going, words)
     _sittings.move_to_end(pack.pk)
     return _sittings[pack.pk]
+
+
+def _photos_of(pack: Pack) -> list[engine.StoredPhoto]:
+    """Best first. A trial is of the sample; the preview of the best photo alone; a pack spreads over all of them."""
+    if pack.kind == Pack.Kind.TRIAL:
+        return [sample_photo()]
+    photos = best_first(pack.shoot.photos.select_related("blob", "faces_blob"))
+    return [stored(photo) for photo in (photos[:1] if pack.kind == Pack.Kind.PREVIEW else photos)]
 
 
 def is_being_prepared(pack: Pack) -> bool:

@@ -12,14 +12,15 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_GET
 from redis import asyncio as aioredis
 from zipstream import ZipStream
 
 from headshots.shoots.access import shoot_or_404
 from headshots.shoots.live import channel
-from headshots.shoots.models import Headshot
-from headshots.shoots.views import file_name
+from headshots.shoots.models import Pack
+from headshots.shoots.views import VERSIONS, file_name
 from headshots.vault import services as vault
 from headshots.vault.models import Blob
 
@@ -41,29 +42,33 @@ async def events(request: HttpRequest, shoot_id: UUID) -> HttpResponseBase:
 
 
 @require_GET
-async def download_zip(request: HttpRequest, shoot_id: UUID) -> HttpResponseBase:
-    """Every finished headshot of the shoot in one ZIP, read and decrypted while it is sent."""
+async def download_zip(request: HttpRequest, shoot_id: UUID, pack_id: UUID) -> HttpResponseBase:
+    """Every finished headshot of the pack in one ZIP, read and decrypted while it is sent."""
     shoot = await sync_to_async(shoot_or_404)(request, shoot_id)
-    archive = await sync_to_async(_archive)(shoot.pk)
+    pack = await sync_to_async(get_object_or_404)(Pack, pk=pack_id, shoot=shoot)
+    archive = await sync_to_async(_archive)(pack)
     if archive.is_empty():
         return HttpResponse("There is nothing to download yet.", status=404, content_type="text/plain")
     response = StreamingHttpResponse(in_thread(iter(archive)), content_type="application/zip")
-    response["Content-Disposition"] = 'attachment; filename="headshots.zip"'
+    name = "headshots-4k" if pack.kind == Pack.Kind.PREMIUM else "headshots"
+    response["Content-Disposition"] = f'attachment; filename="{name}.zip"'
     response["Content-Length"] = len(archive)
     response["Cache-Control"] = "no-store, private"
     return response
 
 
-def _archive(shoot_id: UUID) -> ZipStream:
+def _archive(pack: Pack) -> ZipStream:
+    """Headshots of one file lie side by side, those of three in a folder for each version."""
     # JPEGs do not get smaller: stored, so that the length is known before the first byte.
     archive = ZipStream(sized=True)
-    rows = Headshot.objects.filter(pack__shoot_id=shoot_id, blob__isnull=False).select_related("blob", "style", "pack")
-    packs: dict[UUID, int] = {}
-    for row in rows.order_by("pack__created_at", "index"):
-        number = packs.setdefault(row.pack_id, len(packs) + 1)
-        assert row.blob is not None
-        folder = "" if number == 1 else f"pack-{number}/"
-        archive.add(_lazily(row.blob), folder + file_name(row), size=row.blob.size)
+    rows = list(pack.headshots.filter(blob__isnull=False).select_related("style", *VERSIONS.values()))
+    several = any(row.web_blob_id for row in rows)
+    for version, field in VERSIONS.items():
+        for row in rows:
+            blob: Blob | None = getattr(row, field)
+            if blob is not None:
+                folder = f"{version}/" if several else ""
+                archive.add(_lazily(blob), folder + file_name(row, version), size=blob.size)
     return archive
 
 

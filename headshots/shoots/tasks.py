@@ -7,7 +7,7 @@ from celery import shared_task, signals
 from django.db import DatabaseError
 
 from headshots import engine, heart
-from headshots.shoots import checks, leases, rendering, sittings, waking
+from headshots.shoots import checks, leases, mails, rendering, sittings, waking
 from headshots.shoots.models import Pack, Photo, Shoot
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,11 @@ def drop_kept(pack_id: str) -> None:
     pack = Pack.objects.get(pk=UUID(pack_id))
     if not pack.is_live:  # Staff may have queued it again.
         sittings.drop_kept(pack)
+
+
+@shared_task(name="shoots.mail_delivered")
+def mail_delivered(pack_id: str) -> None:
+    mails.send_delivery_mail(pack=Pack.objects.select_related("shoot__owner").get(pk=UUID(pack_id)))
 
 
 @shared_task(name="shoots.wake_stuck")

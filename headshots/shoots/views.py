@@ -15,20 +15,27 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from headshots import engine
 from headshots.accounts.models import User
-from headshots.shoots import checks
+from headshots.shoots import people, support
 from headshots.shoots.access import shoot_or_404
+from headshots.shoots.checks import best_first
 from headshots.shoots.consent import Changes, changes_since, current
+from headshots.shoots.estimates import Estimate, estimate
 from headshots.shoots.forms import NewShootForm
+from headshots.shoots.gating import best_first_of
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Consent, Event, FaceCrop, Headshot, Pack, Pause, Photo, Shoot
+from headshots.shoots.orders import cancel_pack
 from headshots.shoots.pausing import is_paused
 from headshots.shoots.person import NOTHING_SAID, PersonForm, read_person, write_person
 from headshots.shoots.uploads import AccountClosed, NoPreviewsLeft, open_shoot, previews_left
 from headshots.vault import services as vault
-from headshots.vault.errors import VaultError
+from headshots.vault.errors import VaultError, VaultUnavailable
 from headshots.vault.models import Blob
 
 log = logging.getLogger(__name__)
+
+# What a headshot comes as, by the field that its file stands in.
+VERSIONS = {"full": "blob", "web": "web_blob", "profile": "profile_blob"}
 
 
 @login_required
@@ -48,14 +55,14 @@ def new(request: HttpRequest) -> HttpResponse:
     paused = is_paused(Pause.What.UPLOADS)
     if sent and left and not paused and (about is None or about.is_valid()) and form.is_valid():
         person = about.person if about else NOTHING_SAID
-        photos, submission = form.cleaned_data["photos"], form.cleaned_data["submission"]
+        told = {name: form.cleaned_data[name] for name in ("photos", "submission", "ask_first")}
         try:
-            return redirect(open_shoot(owner=owner, photos=photos, person=person, submission=submission))
+            return redirect(open_shoot(owner=owner, person=person, **told))
         except NoPreviewsLeft:
             left = 0
         except AccountClosed:
             return redirect("pages:home")
-        except (OSError, OperationalError) as error:
+        except (VaultError, OSError, OperationalError) as error:
             log.error("an upload could not be stored: %s", type(error).__name__)
             form.add_error(None, "We have no room for your photos right now. Nothing was kept; please try again later.")
             status = 503
@@ -109,7 +116,14 @@ def status(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
         "delete_after": shoot.delete_after.isoformat(),
         "photos": [{"id": photo.pk, "status": photo.state, "reasons": photo.reasons} for photo in shoot.photos.all()],
         "packs": [
-            {"id": pack.pk, "kind": pack.kind, "status": pack.state, "done": _done(pack), "total": pack.total}
+            {
+                "id": pack.pk,
+                "kind": pack.kind,
+                "status": pack.state,
+                "done": _done(pack),
+                "total": pack.total,
+                "seconds_left": _seconds_left(pack),
+            }
             for pack in _packs(shoot)
         ],
     }
@@ -117,12 +131,32 @@ def status(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
 
 
 @require_POST
-def choose_face(request: HttpRequest, shoot_id: UUID, photo_id: UUID) -> HttpResponse:
-    """The answer to "which one is you?"."""
-    photo = get_object_or_404(Photo, pk=photo_id, shoot=shoot_or_404(request, shoot_id))
-    answer = request.POST.get("face", "")
-    if not answer.isdecimal() or not checks.choose_face(photo=photo, index=int(answer)):
+def choose_faces(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
+    """The answers to "which one is you?", of one or several photos: `face-<photo>` is a face's number or `none`."""
+    shoot = shoot_or_404(request, shoot_id)
+    try:
+        answers = {UUID(name[5:]): _face(value) for name, value in request.POST.items() if name.startswith("face-")}
+    except ValueError:
+        answers = {}
+    if not people.choose_faces(shoot=shoot, answers=answers):
         messages.error(request, "Please pick one of the faces shown.")
+    return redirect("shoots:detail", shoot_id)
+
+
+def _face(answer: object) -> int:
+    if answer == "none":
+        return people.NOT_IN_IT
+    if not (isinstance(answer, str) and answer.isdecimal()):
+        raise ValueError("not the number of a face")
+    return int(answer)
+
+
+@require_POST
+def cancel(request: HttpRequest, shoot_id: UUID, pack_id: UUID) -> HttpResponse:
+    """Stop a premium pack of which nothing has been shown yet."""
+    pack = get_object_or_404(Pack, pk=pack_id, shoot=shoot_or_404(request, shoot_id), kind=Pack.Kind.PREMIUM)
+    if not cancel_pack(pack=pack):
+        messages.error(request, "This pack cannot be stopped any more: its first headshots are ready.")
     return redirect("shoots:detail", shoot_id)
 
 
@@ -160,16 +194,18 @@ def delete(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
 
 
 @require_safe
-def headshot(request: HttpRequest, shoot_id: UUID, headshot_id: UUID) -> HttpResponse:
-    """One finished headshot; with ?download it is saved instead of shown."""
+def headshot(request: HttpRequest, shoot_id: UUID, headshot_id: UUID, version: str = "full") -> HttpResponse:
+    """One finished headshot, `full`, `web` or `profile`; with ?download it is saved instead of shown."""
     shoot = shoot_or_404(request, shoot_id)
     row = get_object_or_404(
-        Headshot.objects.select_related("blob", "style"), pk=headshot_id, pack__shoot=shoot, blob__isnull=False
+        Headshot.objects.select_related("style", *VERSIONS.values()), pk=headshot_id, pack__shoot=shoot
     )
-    assert row.blob is not None
-    response = _picture(row.blob)
+    blob = getattr(row, VERSIONS.get(version, ""), None)
+    if blob is None:
+        raise Http404
+    response = _picture(blob)
     if "download" in request.GET:
-        response["Content-Disposition"] = f'attachment; filename="{file_name(row)}"'
+        response["Content-Disposition"] = f'attachment; filename="{file_name(row, version)}"'
     return response
 
 
@@ -183,14 +219,17 @@ def face_crop(request: HttpRequest, shoot_id: UUID, photo_id: UUID, number: int)
     return _picture(crop.blob)
 
 
-def file_name(headshot: Headshot) -> str:
-    """What a headshot is called when it is saved: number and look, nothing of the person."""
-    return f"headshot-{headshot.index + 1:02d}-{headshot.style.name}.jpg"
+def file_name(headshot: Headshot, version: str = "full") -> str:
+    """What a headshot is called when it is saved: number, look and version, nothing of the person."""
+    name = f"headshot-{headshot.index + 1:02d}-{headshot.style.name}"
+    return f"{name}.jpg" if version == "full" else f"{name}-{version}.jpg"
 
 
 def _picture(blob: Blob) -> HttpResponse:
     try:
         return _no_store(HttpResponse(vault.read_blob(blob), content_type="image/jpeg"))
+    except VaultUnavailable:
+        return _no_store(HttpResponse("Please try again in a minute.", status=503, content_type="text/plain"))
     except VaultError:
         # Forgotten between the row and the key: for whoever asks it is gone.
         raise Http404 from None
@@ -216,43 +255,97 @@ def _done(pack: Pack) -> int:
     return sum(row.state == Headshot.State.DONE for row in pack.headshots.all())
 
 
+def _seconds_left(pack: Pack) -> int | None:
+    found = estimate(pack, list(pack.headshots.all()))
+    return None if found is None else round(found.seconds_left)
+
+
 def _context(shoot: Shoot) -> dict[str, object]:
     photos = list(shoot.photos.prefetch_related("face_crops"))
     packs = _packs(shoot)
-    checking = any(photo.state == Photo.State.UPLOADED for photo in photos)
-    live = shoot.state == Shoot.State.PURGING or (
-        shoot.is_open and (checking or any(pack.is_live for pack in packs) or _preview_is_coming(photos, packs))
-    )
+    busy = people.are_being_compared(shoot=shoot, photos=photos) or any(pack.is_live for pack in packs)
+    live = shoot.state == Shoot.State.PURGING or (shoot.is_open and (busy or _preview_is_coming(photos, packs)))
+    used = best_first(photos)[:1] if packs else []
+    shown = [_photo_context(photo, for_preview=photo in used) for photo in photos]
     return {
         "shoot": shoot,
-        "photos": photos,
+        "photos": shown,
+        "asking": [photo for photo in shown if photo["state"] == Photo.State.CHOOSE_FACE],
         "packs": [_pack_context(pack) for pack in packs],
         "live": live,
         "may_order": _may_order(shoot, packs),
         "rendering_paused": live and is_paused(Pause.What.RENDERING),
+        "support_may_look": support.may_look(shoot),
+        "support_could_look": not shoot.purge_everything and any(_done(pack) for pack in packs),
         "draws": engine.draws_new_pictures(),
     }
 
 
+def _photo_context(photo: Photo, *, for_preview: bool) -> dict[str, object]:
+    judged = photo.state in Photo.SETTLED and photo.measurements
+    not_theirs = engine.Reason.NOT_SAME_PERSON.value in photo.reasons
+    score, tips = engine.advise(photo.own_measurements) if judged and not not_theirs else (None, [])
+    return {
+        "id": photo.pk,
+        "state": photo.state,
+        "reasons": photo.reasons,
+        "face_count": photo.face_count,
+        "face_crops": photo.face_crops,
+        "proposed_face": photo.proposed_face,
+        "score": score,
+        "tips": engine.tips_beside(tips, photo.reasons),
+        "for_preview": for_preview,
+    }
+
+
 def _pack_context(pack: Pack) -> dict[str, object]:
-    headshots = [
-        {
-            "id": row.pk,
-            "state": row.state,
-            "style_title": row.style.title,
-            "url": reverse("shoots:headshot", args=[pack.shoot_id, row.pk]),
-        }
-        for row in pack.headshots.all()
-    ]
+    rows = list(pack.headshots.all())
     return {
         "id": pack.pk,
         "kind": pack.kind,
         "state": pack.state,
         "reason": pack.reason,
+        "ended_as": pack.ended_as,
         "expires_at": pack.expires_at,
         "done": _done(pack),
         "total": pack.total,
-        "headshots": headshots,
+        "width": pack.width,
+        "height": pack.height,
+        "estimate": _in_words(estimate(pack, rows)),
+        "replaced": sum(row.replaced for row in rows),
+        "headshots": [_headshot_context(pack, row) for row in best_first_of(pack, rows)],
+    }
+
+
+def _headshot_context(pack: Pack, row: Headshot) -> dict[str, object]:
+    here = [pack.shoot_id, row.pk]
+    full = reverse("shoots:headshot", args=here)
+    web = reverse("shoots:headshot_version", args=[*here, "web"]) if row.web_blob_id else full
+    return {
+        "id": row.pk,
+        "number": row.index + 1,
+        "state": row.state,
+        "style_title": row.style.title,
+        # Of the person's own pixels nobody need ask whether they are theirs.
+        "likeness_percent": round(100 * row.likeness) if row.likeness and engine.draws(pack.engine) else None,
+        "url": full,
+        # What a page shows: 4K files are for saving, fifty of them are 200 MB.
+        "shown_url": web,
+        "web_url": web if row.web_blob_id else "",
+        "profile_url": reverse("shoots:headshot_version", args=[*here, "profile"]) if row.profile_blob_id else "",
+    }
+
+
+def _in_words(found: Estimate | None) -> dict[str, object] | None:
+    """An estimate in the steps in which people think: minutes, and at the end tens of seconds."""
+    if found is None:
+        return None
+    return {
+        "percent": round(100 * found.share),
+        "preparing_percent": None if found.preparing is None else round(100 * found.preparing),
+        "ahead": found.ahead,
+        "minutes": round(found.seconds_left / 60) if found.seconds_left >= 100 else 0,
+        "seconds": max(10, 10 * round(found.seconds_left / 10)),
     }
 
 

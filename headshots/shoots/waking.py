@@ -29,6 +29,8 @@ def wake_stuck() -> None:
     if not is_paused(Pause.What.RENDERING):
         for pack_id in _stuck_packs().values_list("pk", flat=True):
             _wake("shoots.render_pack", pack_id)
+    for pack_id in _packs_to_mail().values_list("pk", flat=True):
+        _wake("shoots.mail_delivered", pack_id)
     for shoot_id in _shoots_without_preview().values_list("pk", flat=True):
         _wake("shoots.settle", shoot_id)
 
@@ -42,6 +44,11 @@ def _stuck_packs() -> QuerySet[Pack]:
         Q(state=Pack.State.QUEUED, queued_at__lt=now - _GRACE) | Q(state=Pack.State.RENDERING),
         shoot__state=Shoot.State.OPEN,
     )
+
+
+def _packs_to_mail() -> QuerySet[Pack]:
+    """Ready for a while, and the mail about it has not left yet."""
+    return Pack.objects.filter(state=Pack.State.DELIVERED, mail_due=True, delivered_at__lt=timezone.now() - _GRACE)
 
 
 def _shoots_without_preview() -> QuerySet[Shoot]:

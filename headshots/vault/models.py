@@ -32,6 +32,8 @@ class Blob(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["ring", "key_id"], name="blob_by_key"),
+            # A range of ids, which is one of time, within a ring.
+            models.Index(fields=["ring", "id"], name="blob_by_name"),
             # The oldest of a ring and the bytes in it are found without the rows.
             models.Index(fields=["ring", "created_at", "size"], name="blob_by_age"),
         ]

@@ -92,17 +92,20 @@ def delete_blob(blob: Blob) -> None:
     Blob.objects.filter(id=blob.id).delete()
 
 
-def delete_files(*, ring: str, key_id: UUID) -> None:
-    """Remove the files of all that was sealed with this key and leave the rows. Safe to repeat."""
-    blob_store().delete([BlobName(ring, blob_id) for blob_id in _blob_ids(ring, [key_id])])
-
-
-def delete_blobs(*, ring: str, key_id: UUID) -> int:
-    """Remove all that was sealed with this key, files before rows; how many rows. Safe to repeat and to resume.
-
-    Rows that refer to the blobs must be gone, else Django's ProtectedError."""
-    ids = _blob_ids(ring, [key_id])
+def delete_files(*, ring: str, key_ids: Collection[UUID]) -> set[UUID]:
+    """Remove the files of all that was sealed with these keys and leave the rows; the blobs' ids. Safe to repeat."""
+    ids = _blob_ids(ring, key_ids)
     blob_store().delete([BlobName(ring, blob_id) for blob_id in ids])
+    return set(ids)
+
+
+def delete_blobs(*, ring: str, key_ids: Collection[UUID], gone: Collection[UUID] = ()) -> int:
+    """Remove all that was sealed with these keys, files before rows; how many rows. Safe to repeat and to resume.
+
+    `gone`: blobs whose files have been removed already, so that a transaction need not wait for a store.
+    Rows that refer to the blobs must be gone, else Django's ProtectedError."""
+    ids = _blob_ids(ring, key_ids)
+    blob_store().delete([BlobName(ring, blob_id) for blob_id in ids if blob_id not in gone])
     # These and no others: a row that comes this moment still names a file.
     for start in range(0, len(ids), AT_ONCE):
         Blob.objects.filter(id__in=ids[start : start + AT_ONCE]).delete()

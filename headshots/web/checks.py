@@ -27,6 +27,8 @@ def check_work(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> lis
             "HEADSHOTS_PREVIEW_COUNT",
             "HEADSHOTS_PREMIUM_COUNT",
             "HEADSHOTS_LEASE_SECONDS",
+            "HEADSHOTS_HANG_SECONDS",
+            "HEADSHOTS_LOAD_SECONDS",
         )
         if getattr(settings, name) < 1
     ]

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import torch
 
+from pipeline.errors import EngineUnavailable
+
 Report = dict[str, object]
 
 
@@ -51,6 +53,12 @@ def reset_peak(device: torch.device) -> None:
 def peak_gigabytes(device: torch.device) -> float | None:
     """Of the GPU, since the last reset; None on the CPU."""
     return round(torch.cuda.max_memory_allocated(device) / 1e9, 2) if device.type == "cuda" else None
+
+
+def require_device(device: str) -> None:
+    """Raises EngineUnavailable when it is not there."""
+    if device != "cpu" and not torch.cuda.is_available():
+        raise EngineUnavailable("The benchmark needs an NVIDIA GPU with CUDA. Fix: --device cpu --networks tiny")
 
 
 def describe_device(device: str) -> str:

@@ -1,17 +1,15 @@
-"""How long a pack takes on this machine, and what each trick is worth, with random weights.
+"""How long a pack takes on this machine, with random weights.
 
 Needs torch, diffusers, transformers and accelerate; no opencv, no face networks, no web. A pack is measured as a
 worker makes it: text, denoising, decoding, enlarging four times, JPEG.
 """
 
-import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-from pipeline.bench.clock import Clock, Report, describe_device, peak_gigabytes, reset_peak, summary
+from pipeline.bench.clock import Clock, Report, describe_device, reset_peak, summary
 from pipeline.bench.plain import measure_reference
 from pipeline.bench.setup import Options, build_engine, choose_batch, make_conditions
 from pipeline.engines.instantid.conditions import Conditions
@@ -22,8 +20,8 @@ from pipeline.engines.instantid.load import Networks
 from pipeline.engines.instantid.memory import next_batch
 from pipeline.engines.instantid.speed import Trick, default_tricks, few_step_sampling
 from pipeline.engines.instantid.work import Work, count_work
-from pipeline.errors import EngineUnavailable
 from pipeline.finish import encode
+from pipeline.overlap import finish_behind
 from pipeline.types import DigitalSource, Pixels
 from pipeline.upscale import TorchUpscaler
 
@@ -32,9 +30,7 @@ ENCODERS = 4
 
 
 def measure(options: Options, tell: Callable[[str], None]) -> Report:
-    """Everything that `bench instantid` reports. Raises EngineUnavailable when the device is not there."""
-    if options.device != "cpu" and not torch.cuda.is_available():
-        raise EngineUnavailable("The benchmark needs an NVIDIA GPU with CUDA. Fix: --device cpu --networks tiny")
+    """Everything that `bench instantid` reports."""
     tell("counting the work")
     work = count_work(options.architecture, options.size)
     report: Report = {
@@ -73,17 +69,11 @@ def measure_pack(options: Options, work: Work, tell: Callable[[str], None]) -> R
     reset_peak(networks.device)
     clock = Clock(networks.device)
     started = time.perf_counter()
-    with ThreadPoolExecutor(ENCODERS) as encoders:
-        files = []
-        for count in batches(options.images, batch, Trick.COMPILE in tricks):
-            with clock.stage("conditions"):
-                pictures = make_conditions(networks, count, options.size, tricks)
-            padded = [*pictures, *pictures[-1:] * (batch - count if Trick.COMPILE in tricks and count > 1 else 0)]
-            made = make_pictures(networks, upscaler, padded, sampling, tricks, clock, count)
-            files += [encoders.submit(encode, pixels, DigitalSource.TRAINED) for pixels in made]
-        with clock.stage("waiting for JPEG"):
-            sizes = [len(file.result()) for file in files]
+    made = make_pack(options, networks, upscaler, sampling, tricks, batch, clock)
+    files = finish_behind(made, lambda pixels: encode(pixels, DigitalSource.TRAINED), threads=ENCODERS, most=batch)
+    sizes = [len(file) for file in files]
     seconds = time.perf_counter() - started
+    clock.seconds["waiting for JPEG"] = seconds - sum(clock.seconds.values())
     assert len(sizes) == options.images
     each = work.denoising(sampling, tricks) + work.vae + work.upscaler
     return {
@@ -97,6 +87,24 @@ def measure_pack(options: Options, work: Work, tell: Callable[[str], None]) -> R
             options.images * work.denoising(sampling, tricks) / clock.seconds["denoising"], 4
         ),
     }
+
+
+def make_pack(
+    options: Options,
+    networks: Networks,
+    upscaler: TorchUpscaler,
+    sampling: Sampling,
+    tricks: frozenset[Trick],
+    batch: int,
+    clock: Clock,
+) -> Iterator[Pixels]:
+    """Every picture of a pack, batch by batch."""
+    static = Trick.COMPILE in tricks
+    for count in batches(options.images, batch, static):
+        with clock.stage("conditions"):
+            pictures = make_conditions(networks, count, options.size, tricks)
+        padded = [*pictures, *pictures[-1:] * (batch - count if static and count > 1 else 0)]
+        yield from make_pictures(networks, upscaler, padded, sampling, tricks, clock, count)
 
 
 def make_pictures(
@@ -127,40 +135,6 @@ def batches(images: int, batch: int, static: bool) -> Iterator[int]:
         count = batch if static and images >= batch else next_batch(images, batch, static=static)
         yield count
         images -= count
-
-
-# Recorded graphs come with compiling only; half a VAE changes no step.
-NOT_IN_TABLE = frozenset({Trick.CUDA_GRAPHS, Trick.HALF_VAE})
-
-
-def measure_tricks(
-    options: Options, tell: Callable[[str], None], skipped: frozenset[Trick] = NOT_IN_TABLE
-) -> list[Report]:
-    """A table: denoising seconds a picture with every lossless trick but compiling, and with each trick changed."""
-    base = default_tricks(options.device) - {Trick.COMPILE}
-    sets = {"all but compile": base, "none": frozenset[Trick]()}
-    sets |= {f"-{trick}": base - {trick} for trick in sorted(base)}
-    sets |= {f"+{trick}": base | {trick} for trick in sorted(set(Trick) - base - skipped - NOT_IN_TABLE)}
-    rows: list[Report] = []
-    for name, tricks in sets.items():
-        tell(name)
-        networks, _, _ = build_engine(options, tricks)
-        pictures = make_conditions(networks, choose_batch(options, tricks, networks.device), options.size, tricks)
-        sampling = few_step_sampling() if Trick.FEW_STEP in tricks else Sampling(10, options.sampling.sampler)
-        denoise(networks, pictures, Sampling(2), tricks, lambda share: None)
-        reset_peak(networks.device)
-        clock = Clock(networks.device)
-        with clock.stage("denoising"):
-            denoise(networks, pictures, sampling, tricks, lambda share: None)
-        steps = sampling.steps if Trick.FEW_STEP in tricks else options.sampling.steps
-        seconds = clock.seconds["denoising"] / len(pictures) * steps / sampling.steps
-        peak = peak_gigabytes(networks.device)
-        rows.append({"tricks": name, "seconds_per_picture": round(seconds, 4), "peak_gigabytes": peak})
-        del networks, pictures
-        gc.collect()
-        if options.device != "cpu":
-            torch.cuda.empty_cache()
-    return rows
 
 
 def per_minute(report: object) -> float:

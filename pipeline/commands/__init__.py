@@ -57,7 +57,8 @@ def read_options(arguments: argparse.Namespace) -> InstantIDOptions:
     options = InstantIDOptions(
         checkpoint=arguments.checkpoint,
         device=arguments.device,
-        tricks=tuple(arguments.trick),
+        # A command ends long before minutes of compiling have paid.
+        tricks=("-compile", *arguments.trick),
         steps=arguments.steps,
         canvas_pixels=arguments.canvas_pixels,
     )

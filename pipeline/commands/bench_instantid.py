@@ -5,6 +5,7 @@ Options only until it runs: torch takes seconds to import.
 
 import argparse
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.commands import DONE, CommandFailed, print_json
@@ -31,7 +32,9 @@ def add_arguments(command: argparse._ArgumentGroup) -> None:
         "--trick", action="append", default=[], metavar="±NAME", help="+fp8, -compile, ...; may be repeated"
     )
     command.add_argument("--reference", action="store_true", help="also make four pictures the plain way")
-    command.add_argument("--table", action="store_true", help="measure every trick on and off instead")
+    command.add_argument(
+        "--table", action="store_true", help="measure every trick on and off instead; within ten minutes on a GPU"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -44,8 +47,12 @@ def run(arguments: argparse.Namespace) -> int:
         tricks = change_tricks(default_tricks(arguments.device), arguments.trick)
     except ValueError as error:
         raise CommandFailed(str(error)) from error
-    from pipeline.bench.instantid import measure, measure_tricks
+    from pipeline.bench.clock import describe_device, require_device
+    from pipeline.bench.instantid import measure
     from pipeline.bench.setup import ARCHITECTURES, Options
+    from pipeline.bench.table import as_markdown, measure_table
+
+    require_device(arguments.device)
 
     options = Options(
         architecture=ARCHITECTURES[arguments.networks],
@@ -57,11 +64,16 @@ def run(arguments: argparse.Namespace) -> int:
         max_batch=arguments.batch,
         reference=arguments.reference,
     )
-    figures = {"table": measure_tricks(options, note)} if arguments.table else measure(options, note)
+    if not arguments.table:
+        figures = measure(options, note)
+        print_json(figures) if arguments.json else print_figures(figures)
+        return DONE
+    rows = measure_table(options, note)
     if arguments.json:
-        print_json(figures)
+        print_json({"device": describe_device(options.device), "table": [asdict(row) for row in rows]})
     else:
-        print_figures(figures)
+        print(f"{describe_device(options.device)}, {arguments.size.width} x {arguments.size.height}")
+        print(as_markdown(rows))
     return DONE
 
 

@@ -29,11 +29,13 @@ from pipeline.distinct import Look, is_twin, nearest
 from pipeline.engines import DEFAULT_OPTIONS, EngineName, create_engine
 from pipeline.engines.instantid.options import InstantIDOptions
 from pipeline.errors import FaceNotFound, PhotoRefused
-from pipeline.faces.embed import FaceEmbedder, embedding_distance
+from pipeline.faces.cluster import SeenFace, cluster_faces
+from pipeline.faces.embed import FaceEmbedder
 from pipeline.faces.find import FaceFinder
 from pipeline.finish import ENDINGS, WEB_LONG_EDGE_PX, FileFormat
+from pipeline.gate import Standard, set_standard
 from pipeline.intake import clean_photo, load_pixels
-from pipeline.likeness import SAME_PERSON_DISTANCE, likeness_score
+from pipeline.likeness import likeness_score
 from pipeline.photo_rules import judge
 from pipeline.shot_list import load_styles, move, plan_shots, reshoot
 from pipeline.signing import Identity, load_identity, make_test_identity
@@ -43,10 +45,10 @@ from pipeline.types import (
     PREVIEW,
     PREVIEW_SQUARE,
     DigitalSource,
-    Embedding,
     Engine,
     Job,
     PhotoCheck,
+    Picture,
     Pixels,
     Progress,
     Shot,
@@ -98,24 +100,26 @@ class Studio:
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """The subject of the pictures and the embedding that they are held against."""
+    """The subject of the pictures and what these are held against."""
 
     subject: Subject
-    reference: Embedding
+    standard: Standard
 
 
 @dataclass(frozen=True, eq=False)
 class Headshot:
     """A picture that passed the gate: its file, and for a large one also its profile crop and web version.
 
-    `likeness` 0..1; `look` is what other pictures are compared with; `seconds` from asking the engine to the
-    finished files."""
+    `likeness` and `quality` 0..1; `look` and `perceptual_hash` are what other pictures are compared with; `seconds`
+    from asking the engine to the finished files."""
 
     shot: Shot
     files: dict[str, bytes] = field(repr=False)
     digital_source: DigitalSource
     likeness: float | None
+    quality: float
     look: Look
+    perceptual_hash: str
     seconds: float
 
     @property
@@ -205,11 +209,16 @@ def prepare_person(files: Sequence[tuple[Path, bytes]], face: int | None, models
         # With several photos the number is meant for those that show several people.
         wanted = None if len(files) > 1 and len(check.faces) == 1 else face
         sources.append(choose_source(path, pixels, check, wanted))
-    reference = models.embedder.embed(sources[0].pixels, sources[0].face)
-    for (path, _), source in zip(files[1:], sources[1:], strict=True):
-        if embedding_distance(reference, models.embedder.embed(source.pixels, source.face)) > SAME_PERSON_DISTANCE:
-            raise CommandFailed(f"{path}: not the person of {files[0][0]}", REFUSED)
-    return Person(models.engine.prepare(sources, size), reference)
+    if strangers := find_strangers(sources, models.embedder):
+        raise CommandFailed(f"{files[strangers[0]][0]}: not the person of most photos", REFUSED)
+    return Person(models.engine.prepare(sources, size), set_standard(sources, models.embedder))
+
+
+def find_strangers(sources: Sequence[SourcePhoto], embedder: FaceEmbedder) -> list[int]:
+    """Which photos do not show whoever is in most of them; of two in as many, the first is meant."""
+    seen = [SeenFace(index, 0, embedder.embed(photo.pixels, photo.face)) for index, photo in enumerate(sources)]
+    person = max(cluster_faces(seen), key=lambda each: (len(each.faces), -min(face.photo for face in each.faces)))
+    return [index for index in range(len(sources)) if person.face_in(index) is None]
 
 
 def choose_source(path: Path, pixels: Pixels, check: PhotoCheck, face: int | None) -> SourcePhoto:
@@ -237,29 +246,37 @@ def make_headshots(
     another in a new framing and light as well; after three attempts it is left out.
 
     `on_progress` hears the share of the shots that are through."""
-    models = studio.models
-    capacity, darkroom = models.engine.capacity(size), studio.darkroom(size)
-    planned, pending, looks = {shot.index: shot for shot in shots}, list(shots), list[Look]()
+    darkroom, hashes = studio.darkroom(size), list[str]()
+    planned, pending = {shot.index: shot for shot in shots}, list(shots)
     for attempt in range(1, ATTEMPTS + 1):
-        batches = [pending[start : start + capacity] for start in range(0, len(pending), capacity)]
-        pending = []
-        for batch in batches:
-            jobs = [Job(person.subject, shot) for shot in batch]
-            report = within(on_progress, len(looks) / len(shots), len(batch) / len(shots))
+        wanted, pending = pending, []
+        report = within(on_progress, 1 - len(wanted) / len(shots), len(wanted) / len(shots))
+        started = time.perf_counter()
+        for developed in develop(take_pictures(person, wanted, size, studio, report), person.standard, darkroom):
+            shot, look = developed.shot, developed.look
+            if developed.files is None or look is None:
+                planned[shot.index] = reshoot(shot, attempt)
+                pending.append(planned[shot.index])
+            elif is_twin(developed.perceptual_hash, hashes):
+                on_set = [other for other in planned.values() if other.style.set == shot.style.set]
+                planned[shot.index] = move(shot, attempt, {(other.framing, other.light) for other in on_set})
+                pending.append(planned[shot.index])
+            else:
+                hashes.append(developed.perceptual_hash)
+                yield keep_headshot(developed, look, studio.file_format, time.perf_counter() - started)
             started = time.perf_counter()
-            for developed in develop(models.engine.render(jobs, size, report), person.reference, darkroom):
-                shot, look = developed.shot, developed.look
-                if developed.files is None or look is None:
-                    planned[shot.index] = reshoot(shot, attempt)
-                    pending.append(planned[shot.index])
-                elif is_twin(look.whole, [other.whole for other in looks]):
-                    on_set = [other for other in planned.values() if other.style.set == shot.style.set]
-                    planned[shot.index] = move(shot, attempt, {(other.framing, other.light) for other in on_set})
-                    pending.append(planned[shot.index])
-                else:
-                    looks.append(look)
-                    yield keep_headshot(developed, look, studio.file_format, time.perf_counter() - started)
-                started = time.perf_counter()
+
+
+def take_pictures(
+    person: Person, shots: Sequence[Shot], size: Size, studio: Studio, on_progress: Progress
+) -> Iterator[Picture]:
+    """The engine's pictures of these shots, as many at once as it likes to make."""
+    engine = studio.models.engine
+    capacity = engine.capacity(size)
+    for start in range(0, len(shots), capacity):
+        jobs = [Job(person.subject, shot) for shot in shots[start : start + capacity]]
+        report = within(on_progress, start / len(shots), len(jobs) / len(shots))
+        yield from engine.render(jobs, size, report)
 
 
 def keep_headshot(developed: Developed, look: Look, file_format: FileFormat, seconds: float) -> Headshot:
@@ -268,10 +285,10 @@ def keep_headshot(developed: Developed, look: Look, file_format: FileFormat, sec
     assert made is not None
     file = f"{shot.index + 1:02d}-{shot.style.name}.{ENDINGS[file_format]}"
     files = {file: made.full, f"profile/{file}": made.profile, f"web/{file}": made.web}
-    distance = developed.likeness.distance
+    distance, quality = developed.judgement.likeness.distance, developed.judgement.quality
     score = None if distance is None else likeness_score(distance)
     kept = {name: data for name, data in files.items() if data is not None}
-    return Headshot(shot, kept, developed.digital_source, score, look, seconds)
+    return Headshot(shot, kept, developed.digital_source, score, quality, look, developed.perceptual_hash, seconds)
 
 
 def describe_headshot(headshot: Headshot, size: Size, pack: Sequence[Headshot]) -> dict[str, str | int | float | None]:
@@ -290,6 +307,8 @@ def describe_headshot(headshot: Headshot, size: Size, pack: Sequence[Headshot]) 
         "height": size.height,
         "digital_source": headshot.digital_source,
         "likeness": headshot.likeness,
+        "quality": round(headshot.quality, 2),
+        "perceptual_hash": headshot.perceptual_hash,
         "nearest_whole": None if twin is None else round(twin.whole, 2),
         "nearest_subject": None if twin is None else round(twin.subject, 2),
         "seconds": round(headshot.seconds, 3),

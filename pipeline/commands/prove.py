@@ -22,10 +22,11 @@ from pipeline.commands import (
 from pipeline.commands.make import load_models, make_folder, prepare_person
 from pipeline.engines.instantid.options import InstantIDOptions
 from pipeline.finish import encode
+from pipeline.gate import Judgement, judge_picture
 from pipeline.intake import clean_photo, load_pixels
-from pipeline.likeness import ACCEPT_DISTANCE, judge_likeness, likeness_score
+from pipeline.likeness import ACCEPT_DISTANCE, likeness_score
 from pipeline.shot_list import load_styles, plan_shots
-from pipeline.types import PREVIEW, DigitalSource, Job, Pixels
+from pipeline.types import PREVIEW, DigitalSource, Job, Pixels, Shot
 from pipeline.weights import Weights
 
 PICTURES = 4
@@ -43,6 +44,7 @@ class Figure:
     distance: float | None
     likeness: float | None
     accepted: bool
+    reasons: list[str]
 
 
 def prove(arguments: argparse.Namespace, weights: Weights, options: InstantIDOptions) -> int:
@@ -64,13 +66,19 @@ def prove(arguments: argparse.Namespace, weights: Weights, options: InstantIDOpt
     for shot, pixels in zip(shots, pictures, strict=True):
         file = f"{shot.index + 1:02d}-{shot.style.name}.jpg"
         write_atomically(folder / file, encode(pixels, DigitalSource.TRAINED))
-        found = judge_likeness(pixels, person.reference, models.finder, models.embedder)
-        score = None if found.distance is None else likeness_score(found.distance)
-        figures.append(Figure(file, shot.style.name, found.faces, found.distance, score, found.accepted))
+        found = judge_picture(pixels, person.standard, models.finder, models.embedder, monochrome=shot.style.monochrome)
+        figures.append(describe_picture(file, shot, found))
     sheet = contact_sheet([load_pixels(clean_photo(data).data), *pictures])
     write_atomically(folder / "contact-sheet.jpg", encode(sheet, DigitalSource.TRAINED))
     report(arguments, folder, models.engine.name, options, figures, loaded - started, finished - loaded)
     return DONE if all(figure.accepted for figure in figures) else REFUSED
+
+
+def describe_picture(file: str, shot: Shot, found: Judgement) -> Figure:
+    """What the gate saw of a picture, as a figure."""
+    distance, faces = found.likeness.distance, found.likeness.faces
+    score = None if distance is None else likeness_score(distance)
+    return Figure(file, shot.style.name, faces, distance, score, found.accepted, list(found.reasons))
 
 
 def report(
@@ -98,7 +106,7 @@ def report(
         return
     for figure in figures:
         distance = "no single face" if figure.distance is None else f"distance {figure.distance:.3f}"
-        verdict = "accepted" if figure.accepted else "refused"
+        verdict = "accepted" if figure.accepted else f"refused ({', '.join(figure.reasons)})"
         print(f"{folder / figure.file}  {distance} (at most {ACCEPT_DISTANCE}), likeness {figure.likeness}, {verdict}")
     print(folder / "contact-sheet.jpg")
     tell(f"{engine}: loaded in {load_seconds:.1f} s, {len(figures)} pictures in {make_seconds:.1f} s")

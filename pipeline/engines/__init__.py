@@ -62,8 +62,10 @@ def create_engine(
             )
         from pipeline.engines.instantid.engine import InstantIDEngine, choose_mode
 
+        if options.fault:
+            raise EngineUnavailable(options.fault)
         # Before 12 GB are hashed.
-        choose_mode(options.device)
+        choose_mode(options.device, options.chosen_tricks)
         return InstantIDEngine(build_config(weights, options), on_progress)
     raise EngineUnavailable(f"There is no engine called {name!r}; known: {', '.join(OFFERED)}.")
 
@@ -93,11 +95,11 @@ def instantid_status(weights: Weights, options: InstantIDOptions, *, wanted: boo
 
     missing: list[str] = [options.fault] if options.fault else []
     notes: list[str] = []
-    try:
-        notes.append(device_note(options))
-    except EngineUnavailable as error:
-        missing.append(str(error))
     if not options.fault:
+        try:
+            notes.append(device_note(options))
+        except EngineUnavailable as error:
+            missing.append(str(error))
         try:
             names = needed_weights(weights, options)
         except EngineUnavailable as error:

@@ -210,9 +210,19 @@ def test_the_admin_is_entered_through_the_same_door(client: Client, account: Use
 def test_the_admins_log_names_an_account_by_its_number(client: Client, account: User) -> None:
     client.force_login(User.objects.create_superuser("staff@example.org", PASSWORD))
 
-    client.post(f"/admin/accounts/user/{account.pk}/delete/", {"post": "yes"})
+    client.post(
+        f"/admin/accounts/user/{account.pk}/password/",
+        {"usable_password": "true", "password1": "a new pass phrase", "password2": "a new pass phrase"},
+    )
 
     assert LogEntry.objects.get().object_repr == f"account {account.pk}"
+
+
+def test_the_admin_deletes_no_account_since_its_pictures_would_stay(client: Client, account: User) -> None:
+    client.force_login(User.objects.create_superuser("staff@example.org", PASSWORD))
+
+    assert client.post(f"/admin/accounts/user/{account.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert User.objects.filter(pk=account.pk).exists()
 
 
 def test_one_address_is_one_account_in_any_case(account: User) -> None:

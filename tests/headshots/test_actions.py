@@ -1,5 +1,6 @@
 """What staff can do: by whom, once, and only while it is still what it was."""
 
+import json
 import re
 import threading
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from django.test import Client
 from django.utils import timezone
 
 from headshots.accounts.models import Session, User
+from headshots.celery import app
 from headshots.dashboard.actions import ACTIONS
 from headshots.dashboard.models import Deed
 from headshots.payments.credits import give_back_credit, open_credits
@@ -24,7 +26,11 @@ from headshots.retention.models import Receipt
 from headshots.retention.receipt_mail import mail_receipt
 from headshots.shoots import pausing, rendering
 from headshots.shoots.lifecycle import advance
-from headshots.shoots.models import Event, Headshot, Pack, Pause, Shoot, Style
+from headshots.shoots.looks import Look, publish, save_draft
+from headshots.shoots.mails import send_delivery_mail
+from headshots.shoots.models import Event, Headshot, Pack, Pause, Shoot, Style, StyleVersion
+from headshots.shoots.styles import seed_styles
+from headshots.shoots.support import allow
 from headshots.vault.services import key_exists
 from tests import photos
 from tests.factories import make_checked_shoot, make_preview, make_shoot, make_user
@@ -86,6 +92,32 @@ def mailed_receipt() -> Receipt:
     )
 
 
+def delivered_pack() -> Pack:
+    pack = make_preview()
+    advance(pack, Pack.State.RENDERING)
+    advance(pack, Pack.State.DELIVERED)
+    return pack
+
+
+def shoot_with_leave() -> Shoot:
+    shoot = make_shoot()
+    allow(shoot=shoot)
+    shoot.refresh_from_db()
+    return shoot
+
+
+def draft_of_a_look() -> StyleVersion:
+    seed_styles()
+    style = Style.objects.first()
+    return save_draft(style=style, look=Look("Another", "", style.recipe), made_by=1)
+
+
+def older_version() -> StyleVersion:
+    draft = draft_of_a_look()
+    publish(version=draft)
+    return draft.style.versions.last()
+
+
 # Something on which each action is possible.
 THINGS: dict[str, Callable[[], object]] = {
     "retry-pack": failed_pack,
@@ -100,7 +132,11 @@ THINGS: dict[str, Callable[[], object]] = {
     "grant-credits": make_user,
     "grant-pack": make_checked_shoot,
     "resend-receipt": mailed_receipt,
+    "resend-delivery-mail": delivered_pack,
     "resend-credit-mail": told_credit,
+    "look-at-headshots": shoot_with_leave,
+    "publish-look": draft_of_a_look,
+    "restore-look": older_version,
     "pause": lambda: Pause.What.UPLOADS,
     "resume": paused_rendering,
 }
@@ -117,7 +153,11 @@ ALLOWED = {
     "grant-credits": {"owner", "support"},
     "grant-pack": {"owner", "support"},
     "resend-receipt": {"owner", "support"},
+    "resend-delivery-mail": {"owner", "support"},
     "resend-credit-mail": {"owner", "support"},
+    "look-at-headshots": {"owner", "support"},
+    "publish-look": {"owner"},
+    "restore-look": {"owner"},
     "pause": {"owner"},
     "resume": {"owner"},
 }
@@ -454,13 +494,21 @@ def test_a_failed_premium_pack_needs_an_open_credit_to_be_tried_again() -> None:
 
 
 def test_mails_are_sent_again(valkey, django_capture_on_commit_callbacks) -> None:
-    receipt, credit = mailed_receipt(), told_credit()
+    receipt, credit, pack = mailed_receipt(), told_credit(), delivered_pack()
 
     with django_capture_on_commit_callbacks(execute=True):
         do(client_of("support"), "resend-receipt", receipt)
         do(client_of("support"), "resend-credit-mail", credit)
+        do(client_of("support"), "resend-delivery-mail", pack)
+    pack.refresh_from_db()
+    send_delivery_mail(pack=pack)
     mail_receipt(Receipt.objects.get())
     send_credit_mail(credit=Credit.objects.select_related("owner", "payment").get())
 
-    assert valkey.llen("default") == 2
-    assert [message.to for message in mail.outbox] == [[receipt.owner.email], [credit.owner.email]]
+    sent = {json.loads(message)["headers"]["task"] for message in valkey.lrange("default", 0, -1)}
+    assert sent == {"retention.mail_receipt", "payments.send_mail", "shoots.mail_delivered"}
+    app.loader.import_default_modules()
+    assert sent <= set(app.tasks)
+    assert sorted(message.to[0] for message in mail.outbox) == sorted(
+        each.email for each in (receipt.owner, credit.owner, pack.shoot.owner)
+    )

@@ -9,13 +9,20 @@ from django.conf import LazySettings
 from django.core.management import call_command
 
 from headshots.dashboard import doctor
-from tests.headshots.test_settings import run_python
+from tests.headshots.test_settings import run_python, signing_files
+
+
+@pytest.fixture(autouse=True)
+def no_test_checkout(settings: LazySettings) -> None:
+    """Tests run with DEBUG off, where a test checkout is a broken rule of its own."""
+    settings.HEADSHOTS_TEST_CHECKOUT = False
 
 
 def test_the_doctor_joins_engines_and_settings_and_holds_no_secret(
     settings: LazySettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings.HEADSHOTS_STRIPE_SECRET_KEY = "sk_test_abcdef"
+    settings.HEADSHOTS_STRIPE_WEBHOOK_SECRET = "whsec_abcdef"
 
     call_command("doctor")
 
@@ -23,6 +30,7 @@ def test_the_doctor_joins_engines_and_settings_and_holds_no_secret(
     assert "studio: ready, used here" in said
     assert "Stripe's test mode" in said
     assert "none (HEADSHOTS_LICENCE_STATEMENT)" in said
+    assert "a test certificate, which proves nothing" in said
     assert str(settings.HEADSHOTS_SOURCE_RING_DIR) in said
     assert "sk_test_abcdef" not in said
 
@@ -77,3 +85,15 @@ def test_swap_on_a_disk_is_told(tmp_path: Path, table: str, said: str) -> None:
 
 def test_a_system_without_a_table_of_swaps_says_so(tmp_path: Path) -> None:
     assert doctor.describe_swap(tmp_path / "nothing").startswith("not known")
+
+
+def test_the_doctor_says_whose_certificate_signs_and_what_is_wrong_with_it(
+    settings: LazySettings, tmp_path: Path
+) -> None:
+    own = signing_files(tmp_path)
+    settings.HEADSHOTS_C2PA_KEY_FILE = Path(own["HEADSHOTS_C2PA_KEY_FILE"])
+    settings.HEADSHOTS_C2PA_CERTIFICATE_FILE = Path(own["HEADSHOTS_C2PA_CERTIFICATE_FILE"])
+
+    assert doctor.describe_settings()["signature of files"].startswith("the operator's, ")
+    settings.HEADSHOTS_C2PA_KEY_FILE = None
+    assert "belong together" in doctor.describe_settings()["signature of files"]

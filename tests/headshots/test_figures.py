@@ -117,7 +117,8 @@ def test_what_really_happened_is_counted() -> None:
 
     assert counts["uploads"] == counts["photos"] == 1
     assert counts["ordered|preview"] == counts["delivered|preview"] == 1
-    assert counts["refused"] == counts["shot_again"] == 0
+    assert counts["refused"] == counts["reshot"] == 0
+    assert counts["generated"] == counts["accepted"] == 4
     assert sum(split(counts, "pictures").values()) == sum(split(counts, "likeness").values()) == 4
 
 

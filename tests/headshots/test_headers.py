@@ -3,6 +3,7 @@
 import pytest
 from asgiref.sync import async_to_sync
 from django.test import AsyncClient, Client
+from django.urls import reverse
 
 from headshots.accounts.models import User
 from headshots.shoots.models import FaceCrop, Shoot
@@ -57,7 +58,7 @@ def test_no_zip_is_kept_by_anybody(person: User, shoot: Shoot) -> None:
         response = await client.get(path)
         return response.status_code, response["Cache-Control"]
 
-    for path in (f"{shoot.get_absolute_url()}download.zip", "/account/export.zip"):
+    for path in (reverse("shoots:zip", args=[shoot.pk, shoot.packs.get().pk]), "/account/export.zip"):
         assert async_to_sync(headers)(path) == (200, "no-store, private")
 
 

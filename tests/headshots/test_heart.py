@@ -155,7 +155,17 @@ def test_a_real_workers_file_ages_while_its_task_hangs(running_worker: Path) -> 
     assert touches(running_worker, 8) >= 1, "idle again"
 
 
-def test_a_worker_that_loads_its_models_may_take_as_long_as_a_task(
+def test_one_that_is_known_to_take_longer_may_be_silent_for_longer_this_once(worker: heart.Heart, clock: Clock) -> None:
+    worker.task_began(patience_seconds=1800)
+    clock.now += 1799
+    assert worker.beats
+
+    worker.task_began()
+    clock.now += 301
+    assert not worker.beats
+
+
+def test_a_worker_that_loads_and_compiles_may_be_silent_for_longer_than_a_task(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: LazySettings
 ) -> None:
     settings.HEADSHOTS_RUN_DIR = tmp_path
@@ -171,10 +181,13 @@ def test_a_worker_that_loads_its_models_may_take_as_long_as_a_task(
     heart.begin_loading("render@here")
     loading = heart._worker
     assert loading is not None
-    loading._last_sign -= heart.IDLE_SECONDS + 1
+    loading._last_sign -= settings.HEADSHOTS_HANG_SECONDS + 1
     assert loading.beats
+    loading._last_sign -= settings.HEADSHOTS_LOAD_SECONDS
+    assert not loading.beats
 
     heart._start_worker_heart(sender=None)
+    assert loading.beats
     loading._last_sign -= heart.IDLE_SECONDS + 1
 
     assert kept == [tmp_path / "render.heart"]

@@ -10,14 +10,28 @@ from django.template.loader import render_to_string
 from django.test import Client
 
 from headshots.shoots.models import Pack
+from pipeline.calibration import built_in
 from pipeline.errors import Reason
+from pipeline.gate import MAX_DARKER, MAX_HUE_DEGREES, MAX_LIGHTER
+from pipeline.likeness import ACCEPT_DISTANCE
+from pipeline.photo_rules import MIN_FACE_WIDTH_PX
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.parametrize(
     "address",
-    ["/", "/how-it-works/", "/retention/", "/privacy/", "/terms/", "/abuse/", "/accounts/signup/", "/accounts/login/"],
+    [
+        "/",
+        "/how-it-works/",
+        "/likeness/",
+        "/retention/",
+        "/privacy/",
+        "/terms/",
+        "/abuse/",
+        "/accounts/signup/",
+        "/accounts/login/",
+    ],
 )
 def test_a_page_is_complete_and_asks_nothing_of_other_hosts(client: Client, address: str) -> None:
     response = client.get(address)
@@ -106,3 +120,23 @@ def test_health_fails_when_the_broker_is_away(client: Client, settings: LazySett
 
 def test_an_anonymous_visit_leaves_no_cookie_behind(client: Client) -> None:
     assert not client.get("/").cookies
+
+
+def test_the_guide_to_likeness_names_the_numbers_that_are_in_force(client: Client) -> None:
+    page = " ".join(client.get("/likeness/").content.decode().split())
+    fit = built_in()
+    facts = fit.provenance
+
+    assert f"below {ACCEPT_DISTANCE}" in page
+    assert f"{facts['people']} people" in page
+    assert f"{facts['same_pairs'] + facts['different_pairs']:,} pairs" in page
+    assert f"of {facts['different_pairs']:,} pairs of different people" in page
+    assert f"more than {fit.cap:.0%}".replace("%", " %") in page
+    assert f"at most {MAX_LIGHTER:.0f} steps of lightness (of 100) lighter or {MAX_DARKER:.0f} darker" in page
+    assert f"at most {MAX_HUE_DEGREES:.0f} degrees" in page
+    assert f"smaller than {MIN_FACE_WIDTH_PX} pixels" in page
+
+
+def test_the_guide_is_linked_from_every_page_and_from_how_it_works(client: Client) -> None:
+    assert 'href="/likeness/"' in client.get("/").content.decode()
+    assert client.get("/how-it-works/").content.decode().count('href="/likeness/"') >= 2

@@ -232,7 +232,7 @@ def test_every_word_that_the_engine_knows_can_be_chosen() -> None:
 
 
 def test_nothing_that_was_said_shows_when_a_sitter_is_printed() -> None:
-    sitter = engine.Sitter(subject=None, reference=None, person=PERSON)  # type: ignore[arg-type]
+    sitter = engine.Sitter(subject=None, standard=None, person=PERSON)  # type: ignore[arg-type]
 
     assert "long_dark" not in repr(sitter)
 

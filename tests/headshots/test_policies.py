@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from django.conf import LazySettings
+from django.core.checks import run_checks
 from django.test import Client
 from django.utils import timezone
 
@@ -87,6 +88,9 @@ def test_the_schedule_tells_how_old_the_oldest_photo_is(client: Client) -> None:
     Blob.objects.update(created_at=timezone.now() - timedelta(hours=3, minutes=10))
     assert "the oldest photo here is 4 hours old" in read(client, "/retention/")
 
+    Blob.objects.update(created_at=timezone.now() - timedelta(hours=25))
+    assert "Something is wrong here: the oldest photo is 26 hours old" in read(client, "/retention/")
+
 
 # Policies -----------------------------------------------------------------------------------------------------------
 
@@ -158,3 +162,13 @@ def test_terms_name_payments_only_where_there_are_some(client: Client, settings:
     settings.HEADSHOTS_STRIPE_SECRET_KEY = "sk_test_1"
 
     assert "Paying" in read(client, "/terms/")
+
+
+def test_an_installation_for_strangers_is_told_that_nobody_answers(settings: LazySettings) -> None:
+    assert not settings.DEBUG
+    missing = [message.msg for message in run_checks() if message.id == "pages.W001"]
+    assert missing == ["HEADSHOTS_OPERATOR is not set.", "HEADSHOTS_ABUSE_EMAIL is not set."]
+
+    settings.HEADSHOTS_OPERATOR, settings.HEADSHOTS_ABUSE_EMAIL = "Example Ltd", "help@example.org"
+
+    assert "pages.W001" not in {message.id for message in run_checks()}

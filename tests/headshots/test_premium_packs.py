@@ -9,12 +9,13 @@ from datetime import timedelta
 
 import pytest
 from django.conf import LazySettings
+from django.core.mail import EmailMessage
 from django.db import connection
 from django.utils import timezone
 from PIL import Image
 
 from headshots import engine
-from headshots.shoots import leases, rendering, sittings, tasks
+from headshots.shoots import leases, rendering, sittings, tasks, waking
 from headshots.shoots.lifecycle import advance, begin_purge
 from headshots.shoots.models import Event, Headshot, Pack, Preparation
 from headshots.shoots.orders import cancel_pack
@@ -394,3 +395,55 @@ def test_a_pack_of_which_something_was_shown_cannot_be_cancelled_by_its_person()
     Pack.objects.filter(pk=pack.pk).update(state=Pack.State.RENDERING)
 
     assert not cancel_pack(pack=pack)
+
+
+# The mail -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_person_is_told_once_that_their_pack_is_ready(
+    settings: LazySettings, mailoutbox: list[EmailMessage]
+) -> None:
+    settings.HEADSHOTS_SITE_URL = "https://headshots.example.org"
+    pack = make_premium()
+    render(pack)
+
+    tasks.mail_delivered(str(pack.pk))
+    tasks.mail_delivered(str(pack.pk))
+
+    (mail,) = mailoutbox
+    assert mail.to == [pack.shoot.owner.email]
+    assert mail.subject == f"Your {COUNT} headshots are ready"
+    assert f"https://headshots.example.org/shoots/{pack.shoot_id}/" in mail.body
+
+
+def test_a_mail_server_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch, valkey, mailoutbox) -> None:
+    pack = make_premium()
+    render(pack)
+
+    def away(*_: object, **__: object) -> None:
+        raise ConnectionRefusedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("headshots.shoots.mails.send_mail", away)
+        with pytest.raises(ConnectionRefusedError):
+            tasks.mail_delivered(str(pack.pk))
+    Pack.objects.filter(pk=pack.pk).update(delivered_at=timezone.now() - timedelta(minutes=1))
+    waking.wake_stuck()
+    tasks.mail_delivered(str(pack.pk))
+
+    assert any(b"shoots.mail_delivered" in message for message in valkey.lrange("default", 0, -1))
+    assert len(mailoutbox) == 1
+
+
+def test_nobody_is_mailed_about_a_preview_or_a_pack_that_has_gone(mailoutbox: list[EmailMessage]) -> None:
+    pack = make_premium()
+    render(pack)
+    Pack.objects.filter(pk=pack.pk).update(state=Pack.State.FORGOTTEN)
+    preview = Pack.objects.get(shoot=pack.shoot, kind=Pack.Kind.PREVIEW)
+    Pack.objects.filter(pk=preview.pk).update(state=Pack.State.QUEUED)
+    render(preview)
+
+    tasks.mail_delivered(str(pack.pk))
+    tasks.mail_delivered(str(preview.pk))
+
+    assert mailoutbox == []

@@ -8,13 +8,15 @@ import pytest
 from django.template.loader import render_to_string
 from django.utils import timezone
 
+from headshots import engine
 from headshots.shoots.models import FaceCrop, Pack, Photo, Shoot
 
 
 def render(
     shoot: Shoot, photos: list[dict[str, object]] | None = None, packs: list[dict[str, object]] | None = None
 ) -> str:
-    context = {"shoot": shoot, "photos": photos or [], "packs": packs or [], "live": False}
+    asking = [photo for photo in photos or [] if photo["state"] == "choose_face"]
+    context = {"shoot": shoot, "photos": photos or [], "asking": asking, "packs": packs or [], "live": False}
     return render_to_string("shoots/_progress.html", context)
 
 
@@ -34,6 +36,7 @@ def make_pack(state: str, done: int = 0, reason: str = "") -> dict[str, object]:
             "state": "done" if index < done else "pending",
             "style_title": "Corporate",
             "url": f"/{index}.jpg",
+            "shown_url": f"/{index}.jpg",
         }
         for index in range(4)
     ]
@@ -70,8 +73,40 @@ def test_several_faces_become_a_question_with_one_picture_each() -> None:
     page = render(make_shoot(), [make_photo("choose_face", "several_faces", faces=3)])
 
     assert "Which one is you?" in page
-    assert len(re.findall(r'<input type="radio" name="face" value="[012]" required>', page)) == 3
+    assert len(re.findall(r'<input type="radio" name="face-[0-9a-f-]{36}" value="[012]" required>', page)) == 3
     assert len(re.findall(r"/faces/[012]\.jpg", page)) == 3
+    assert 'value="none"' not in page
+    assert "That is me" in page
+
+
+def test_a_proposal_is_ticked_and_several_photos_are_one_question() -> None:
+    mine = make_photo("choose_face", "several_faces", faces=2) | {"proposed_face": 1}
+    not_mine = make_photo("choose_face", "several_faces", faces=3) | {"proposed_face": -1}
+
+    page = render(make_shoot(), [mine, not_mine])
+
+    assert page.count("<form") == 1
+    assert f'name="face-{mine["id"]}" value="1" required checked' in page
+    assert f'name="face-{not_mine["id"]}" value="none" required checked' in page
+    assert len(re.findall(r" checked", page)) == 2
+    assert "This is me in all of them" in page
+
+
+@pytest.mark.parametrize("tip", engine.TIPS)
+def test_a_score_comes_with_words_for_every_tip(tip: str) -> None:
+    page = render(make_shoot(), [make_photo("accepted") | {"score": 83, "tips": [tip]}])
+
+    assert re.search(r"<strong>83</strong>\s+of 100", page)
+    words = re.search(r'<div class="tips">.*?<li>(.*?)</li>', page, re.S)
+    assert words
+    assert words[1].strip()
+
+
+@pytest.mark.parametrize("reason", engine.Reason)
+def test_every_reason_has_words_of_its_own(reason: str) -> None:
+    page = render(make_shoot(), [make_photo("refused", reason)])
+
+    assert "This photo is not suitable" not in page
 
 
 def test_headshots_appear_one_by_one_and_the_zip_when_all_are_there() -> None:

@@ -298,6 +298,13 @@ def test_nobody_is_written_to_after_the_account_has_gone(receipt: Receipt, perso
     assert Receipt.objects.get().owner is None
 
 
+def test_who_is_leaving_gets_no_mail_about_a_single_shoot(receipt: Receipt) -> None:
+    User.objects.update(leaving_at=timezone.now())
+
+    assert not mail_receipt(receipt)
+    assert not mail.outbox
+
+
 def test_a_mail_server_that_was_away_gets_it_later(
     receipt: Receipt, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, person: User
 ) -> None:

@@ -1,12 +1,12 @@
 """How packs are made, with the fake engine: leases, the gate, crashes, and purges in mid-work."""
 
 import contextlib
+import math
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-import numpy as np
 import pytest
 from django.db import connection
 from django.utils import timezone
@@ -20,7 +20,7 @@ from headshots.vault.models import Blob
 from headshots.vault.services import read_blob
 from pipeline.engines.fake import FakeEngine
 from pipeline.finish import FinishedFiles
-from pipeline.types import Job, Picture, Progress, Size, Subject
+from pipeline.types import Face, Job, Picture, Pixels, Progress, Size
 from tests import photos
 from tests.factories import make_preview
 
@@ -44,10 +44,6 @@ class _Broken(FakeEngine):
         yield
 
 
-def sitter_of_nobody() -> engine.Sitter:
-    return engine.Sitter(Subject("nobody", engine.PREVIEW), np.zeros(128, np.float32))
-
-
 def use(monkeypatch: pytest.MonkeyPatch, fake: FakeEngine) -> None:
     monkeypatch.setattr(engine, "create_engine", lambda *_: fake)
     engine._engine.cache_clear()
@@ -65,6 +61,34 @@ def test_a_pack_is_delivered_with_each_headshot_once() -> None:
     assert len({row.blob_id for row in rows}) == 4
     assert all(read_blob(row.blob)[:2] == b"\xff\xd8" for row in rows if row.blob)
     assert all(row.likeness is not None and row.lease_token is None for row in rows)
+
+
+def test_the_engine_goes_on_while_its_last_pictures_are_judged(monkeypatch) -> None:
+    pack, asked_again = make_preview(), threading.Event()
+    batches = []
+
+    class Busy(FakeEngine):
+        def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
+            batches.append(len(jobs))
+            if len(batches) > 1:
+                asked_again.set()
+            yield from super().render(jobs, size, on_progress)
+
+    finder = engine.finder()
+
+    class Patient:
+        def find(self, pixels: Pixels) -> tuple[Face, ...]:
+            assert asked_again.wait(30), "the next batch waited for this picture"
+            return finder.find(pixels)
+
+    use(monkeypatch, Busy())
+    monkeypatch.setattr(engine, "finder", Patient)
+
+    rendering.render_pack(pack=pack)
+
+    pack.refresh_from_db()
+    assert batches == [2, 2]
+    assert pack.state == Pack.State.DELIVERED
 
 
 def test_running_the_task_again_changes_nothing() -> None:
@@ -87,7 +111,7 @@ def test_a_lease_that_ran_out_is_taken_over_and_the_late_picture_is_not_stored()
     rendering.render_pack(pack=pack)
     blobs = Blob.objects.filter(kind="headshot").count()
     finished = engine.Finished(late.index, True, 0.9, [], FinishedFiles(b"late"))
-    rendering._keep(pack, late, finished, sittings.Sitting(sitter_of_nobody()), rendering.Tally())
+    rendering._keep(pack, late, finished, rendering.Tally())
 
     assert Blob.objects.filter(kind="headshot").count() == blobs == 4
     assert pack.headshots.filter(state=Headshot.State.DONE).count() == 4
@@ -138,7 +162,7 @@ def test_a_stranger_is_never_delivered_and_the_pack_says_why(monkeypatch, settin
 
 
 def test_an_open_gate_lets_everything_through(monkeypatch, settings) -> None:
-    settings.HEADSHOTS_LIKENESS_MAX_DISTANCE = 10.0
+    settings.HEADSHOTS_LIKENESS_MAX_DISTANCE = math.inf
     pack = make_preview()
     use(monkeypatch, _Stranger())
 

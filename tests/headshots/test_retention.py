@@ -1,6 +1,7 @@
 """Forgetting: on time, in the right order, to the end, and again after every crash."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,13 +22,14 @@ from django.utils import timezone
 
 from headshots.accounts.models import User
 from headshots.celery import app
-from headshots.retention.due import purge_due
+from headshots.retention.due import delivered_packs, due_guests, due_shoots, expired_packs, purge_due, unmarked_shoots
 from headshots.retention.journal import truncate_journal
 from headshots.retention.models import Receipt
-from headshots.retention.orphans import sweep_orphans
+from headshots.retention.orphans import sweep_orphans, unowned
 from headshots.retention.services import forget_pack, purge_delivered, purge_shoot
 from headshots.shoots.lifecycle import advance, begin_purge
 from headshots.shoots.models import Consent, Event, FaceCrop, Headshot, Pack, Photo, Shoot, Style
+from headshots.shoots.uploads import previews_left
 from headshots.vault import services as vault
 from headshots.vault.errors import KeyGone
 from headshots.vault.models import Blob
@@ -35,6 +37,7 @@ from headshots.vault.rings import Ring, open_ring, ring_folder
 from headshots.vault.services import blob_store, name_of
 from headshots.vault.store import FileStore
 from headshots.web.durations import in_words
+from tests import factories
 
 ROOT = Path(__file__).resolve().parents[2]
 DAY = timedelta(days=1)
@@ -125,6 +128,11 @@ def source_key_lives(shoot: Shoot) -> bool:
     return vault.key_exists(ring="source", key_id=shoot.pk)
 
 
+def lose_source_ring() -> None:
+    """What a reboot does."""
+    shutil.rmtree(ring_folder(Ring.SOURCE))
+
+
 def events(shoot: Shoot) -> list[str]:
     return list(Event.objects.filter(shoot_id=shoot.pk).values_list("name", flat=True))
 
@@ -140,7 +148,7 @@ def test_a_purge_takes_the_key_the_files_and_the_rows_of_the_photos(shoot, data_
     assert not Blob.objects.filter(ring="source").exists()
     assert not Photo.objects.exists()
     assert not FaceCrop.objects.exists()
-    assert len(blob_files(data_folder)) == 2  # one headshot of each pack
+    assert len(blob_files(data_folder)) == 1  # the headshot of the delivered pack
     assert (shoot.state, shoot.purged_at is not None) == (Shoot.State.PURGED, True)
 
 
@@ -149,7 +157,7 @@ def test_a_purge_leaves_the_proofs(shoot):
     purge_shoot(shoot=shoot)
 
     assert Consent.objects.filter(shoot=shoot).exists()
-    assert events(shoot) == ["shoot.purging", "pack.cancelled", "shoot.purged"]
+    assert events(shoot) == ["shoot.purging", "pack.cancelled", "pack.forgotten", "shoot.purged"]
     numbers = Event.objects.get(name="shoot.purged").numbers
     assert (numbers["blobs"], numbers["rows"]) == (6, 4)
 
@@ -165,13 +173,28 @@ def test_finished_headshots_stay_readable_after_the_photos_went(shoot):
 
 
 @pytest.mark.parametrize("state", Pack.LIVE)
-def test_a_pack_that_is_still_being_made_is_cancelled(owner, state):
+def test_a_pack_that_is_still_being_made_is_stopped_and_what_it_had_goes_with_the_photos(owner, data_folder, state):
     shoot = make_shoot(owner, packs=(state,))
     begin_purge(shoot)
+    assert (shoot.packs.get().state, shoot.packs.get().reason) == (Pack.State.CANCELLED, "photos_deleted")
+
     purge_shoot(shoot=shoot)
 
     pack = shoot.packs.get()
-    assert (pack.state, pack.reason) == (Pack.State.CANCELLED, "photos_deleted")
+    assert (pack.state, pack.reason) == (Pack.State.FORGOTTEN, "photos_deleted")
+    assert not vault.key_exists(ring="result", key_id=pack.pk)
+    assert blob_files(data_folder) == []
+    assert Receipt.objects.get().destructions.count() == 2
+
+
+@pytest.mark.parametrize("state", ["cancelled", "revoked"])
+def test_what_a_stopped_pack_had_goes_at_once_also_while_the_photos_stay(owner, state):
+    shoot = make_shoot(owner, packs=("rendering", "delivered"))
+    advance(pack_in(shoot, "rendering"), state)
+
+    assert purge_due().packs == 1
+    assert state_of(shoot) == Shoot.State.OPEN
+    assert Headshot.objects.filter(pack__shoot=shoot).count() == 2
 
 
 def test_everything_takes_the_headshots_too(shoot, data_folder):
@@ -374,6 +397,7 @@ def assert_order_kept(shoot: Shoot, data_folder: Path, blobs: dict[UUID, list[Pa
         assert blob_files(data_folder) == []
 
 
+@pytest.mark.django_db(transaction=True)
 def test_killed_between_any_two_steps_a_purge_is_finished_by_beat(owner, data_folder, monkeypatch):
     steps = 0
     while True:
@@ -470,14 +494,43 @@ def test_a_guest_who_deleted_the_photos_early_keeps_the_headshots_until_then(dat
 
 
 def test_a_lost_ring_purges_open_shoots_and_cancels_what_was_being_made(shoot, data_folder):
-    for path in ring_folder(Ring.SOURCE).iterdir():
-        path.unlink()  # what a reboot does
+    lose_source_ring()
 
     assert purge_due().shoots == 1
     shoot.refresh_from_db()
     assert shoot.state == Shoot.State.PURGED
-    assert pack_in(shoot, "cancelled").reason == "photos_deleted"
+    assert pack_in(shoot, "forgotten").reason == "photos_lost"
     assert vault.read_blob(pack_in(shoot, "delivered").headshots.get(index=0).blob) == b"a headshot"
+
+
+def test_who_lost_photos_to_a_restart_is_asked_to_upload_again_and_has_lost_no_free_pack(owner, client):
+    shoot = make_shoot(owner, packs=("rendering",))
+    Pack.objects.update(kind=Pack.Kind.PREVIEW)
+    left = previews_left(owner)
+    lose_source_ring()
+    purge_due()
+    client.force_login(owner)
+
+    page = client.get(f"/shoots/{shoot.pk}/").content.decode()
+
+    assert "was restarted" in page
+    assert f'href="{reverse("shoots:new")}"' in page
+    assert "headshots have been deleted" not in page
+    assert previews_left(owner) == left + 1
+
+
+def test_shoots_whose_key_lives_are_not_taken_for_lost(owner):
+    living, since_lost = make_shoot(owner), make_shoot(owner)
+    lose_source_ring()
+    # One that came after the loss, and one whose mark is of before it though its key is not.
+    Shoot.objects.filter(pk=living.pk).update(ring_mark=vault.source_ring_mark())
+    vault.create_key(ring="source", key_id=since_lost.pk, expires_at=timezone.now() + DAY)
+
+    assert purge_due().shoots == 0
+
+
+def test_an_upload_bears_the_mark_of_the_ring_that_its_key_is_on(person):
+    assert factories.make_shoot(person).ring_mark == vault.source_ring_mark()
 
 
 def test_a_key_that_expired_before_beat_came_is_swept_and_its_shoot_purged(owner, time_machine):
@@ -522,6 +575,29 @@ def test_what_cannot_be_purged_now_does_not_keep_the_rest(owner, monkeypatch, ca
     assert purge_due().shoots == 1
 
 
+@only_sqlite
+@pytest.mark.parametrize(
+    ("question", "range_of"),
+    [
+        (due_shoots, "state=? AND delete_after<?"),
+        (due_guests, "owner_id=? AND delete_after<?"),
+        (lambda: Shoot.objects.filter(state=Shoot.State.PURGING), "state=?"),
+        (lambda: unmarked_shoots(uuid4())[0], "state=? AND ring_mark<?"),
+        (lambda: unmarked_shoots(uuid4())[1], "state=? AND ring_mark>?"),
+        (lambda: unmarked_shoots(uuid4())[2], "state=? AND ring_mark=?"),
+        (lambda: delivered_packs().select_related("shoot"), "state=? AND delivered_at>?"),
+        (expired_packs, "state=? AND expires_at<?"),
+        (lambda: unowned(Blob.objects.filter(ring="source", id__gte=uuid4(), id__lte=uuid4())), "ring=? AND id>?"),
+    ],
+)
+def test_what_is_due_is_one_range_of_an_index_so_what_is_not_due_costs_nothing(question, range_of):
+    first, *others = [line.strip() for line in question().order_by().explain().splitlines()]
+
+    assert "USING INDEX" in first, first
+    assert range_of in first, first
+    assert not any("SCAN " in line for line in others), others
+
+
 # Headshots ----------------------------------------------------------------------------------------------------------
 
 
@@ -539,16 +615,24 @@ def test_a_pack_is_forgotten_when_it_expires(shoot):
     assert not Blob.objects.filter(key_id=pack.pk).exists()
 
 
-@pytest.mark.parametrize("state", ["failed", "cancelled", "revoked"])
-def test_pictures_of_a_pack_that_never_was_delivered_do_not_stay_for_ever(owner, state):
-    shoot = make_shoot(owner, packs=(state,))
-    purge_due()
-    assert shoot.packs.get().state == state
+def test_what_a_failed_pack_had_is_shown_as_long_as_a_delivered_one(owner, time_machine):
+    shoot = make_shoot(owner, packs=("rendering",))
+    advance(pack_in(shoot, "rendering"), Pack.State.FAILED)
+    time_machine.move_to(timezone.now() + 30 * DAY - timedelta(seconds=10))
+    assert purge_due().packs == 0
 
-    Pack.objects.update(created_at=timezone.now() - 30 * DAY)
+    time_machine.shift(timedelta(seconds=11))
 
     assert purge_due().packs == 1
     assert not Headshot.objects.exists()
+
+
+def test_a_failed_pack_that_is_tried_again_is_not_forgotten_meanwhile(owner, time_machine):
+    shoot = make_shoot(owner, packs=("rendering",))
+    advance(pack_in(shoot, "rendering"), Pack.State.FAILED)
+    advance(pack_in(shoot, "failed"), Pack.State.QUEUED)
+
+    assert pack_in(shoot, "queued").expires_at is None
 
 
 @pytest.mark.parametrize("state", Pack.LIVE)
@@ -628,7 +712,7 @@ def test_a_lost_file_is_reported_and_its_row_stays_for_its_owner(shoot, caplog):
 @pytest.mark.usefixtures("two_hours_later")
 def test_a_file_that_went_before_its_row_in_a_purge_is_not_lost(shoot):
     vault.destroy_key(ring="source", key_id=shoot.pk)
-    vault.delete_files(ring="source", key_id=shoot.pk)
+    vault.delete_files(ring="source", key_ids=[shoot.pk])
 
     assert sweep_orphans().lost == 0
 
@@ -645,15 +729,6 @@ def test_the_sweep_goes_through_more_than_one_batch(count, time_machine, monkeyp
     swept = sweep_orphans()
 
     assert (swept.files, swept.blobs) == ((count + 1) // 2, count // 2)
-
-
-def test_the_sweep_looks_at_nothing_that_was_made_before(shoot, data_folder, time_machine):
-    source_blob(shoot, "face_crop")
-    began = timezone.now() + timedelta(minutes=1)
-    time_machine.move_to(began + timedelta(hours=2))
-
-    assert sweep_orphans(since=began).blobs == 0
-    assert sweep_orphans().blobs == 1
 
 
 def test_mails_in_files_are_removed_after_a_day(settings, tmp_path):
@@ -682,7 +757,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 from PIL import Image
-from headshots.retention.due import purge_due
+from headshots.retention.due import delivered_packs, due_guests, due_shoots, expired_packs, purge_due, unmarked_shoots
 from headshots.shoots.models import Photo, Shoot
 from headshots.vault import services as vault
 
@@ -791,7 +866,7 @@ def test_the_command_sweeps_orphans(shoot, time_machine, capsys):
     time_machine.move_to(timezone.now() + timedelta(hours=2))
     call_command("purge", "--orphans")
 
-    assert capsys.readouterr().out == "0 files, 1 blobs removed; 0 blobs lack their file.\n"
+    assert capsys.readouterr().out == "0 files, 1 blobs, 0 keys removed; 0 blobs lack their file.\n"
 
 
 @pytest.mark.parametrize(

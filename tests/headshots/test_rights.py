@@ -15,6 +15,7 @@ from asgiref.sync import async_to_sync
 from django.apps import apps
 from django.conf import LazySettings
 from django.core import mail
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import AsyncClient, Client
 from django.utils import timezone
@@ -23,6 +24,7 @@ from PIL import Image
 from headshots.accounts.models import Session, User
 from headshots.accounts.sessions import SessionStore
 from headshots.accounts.tasks import clear_sessions
+from headshots.payments.models import Credit, Refund
 from headshots.retention import receipt_mail
 from headshots.retention import services as retention
 from headshots.retention.models import Destruction, Receipt
@@ -31,7 +33,7 @@ from headshots.rights import services, tasks
 from headshots.shoots.models import Consent, Event, Headshot, Pack, Photo, Shoot
 from headshots.shoots.uploads import AccountClosed
 from headshots.vault import services as vault
-from headshots.vault.errors import VaultError
+from headshots.vault.errors import VaultError, VaultUnavailable
 from headshots.vault.models import Blob
 from headshots.vault.rings import open_ring
 from tests.factories import (
@@ -169,7 +171,7 @@ def test_an_export_holds_all_there_is_readable(ada: User, shoot: Shoot) -> None:
     assert photo["verdict"] == "accepted"
     assert photo["measurements_of_each_face"]
     assert one["history"][0]["what"] == "shoot.opened"
-    pictures = [photo["file"], *(row["file"] for row in pack["headshots"])]
+    pictures = [photo["file"], *(row["files"]["full"] for row in pack["headshots"])]
     assert len(pictures) == 5
     assert all(Image.open(io.BytesIO(archive.read(name))).format == "JPEG" for name in pictures)
     (face,) = json.loads(archive.read(photo["faces_found"]))
@@ -194,8 +196,9 @@ def test_an_export_has_every_version_of_a_headshot_and_every_payment(ada: User, 
 
     told = json.loads(archive.read("account.json"))
     first, *others = told["shoots"][0]["packs"][0]["headshots"]
-    assert all(archive.read(first[version])[:2] == b"\xff\xd8" for version in ("file", "web", "profile"))
-    assert all("web" not in other for other in others)
+    assert all(archive.read(name)[:2] == b"\xff\xd8" for name in first["files"].values())
+    assert set(first["files"]) == {"full", "web", "profile"}
+    assert all(set(other["files"]) == {"full"} for other in others)
     assert (told["payments"][0]["paid"], told["payments"][0]["state"]) == ("$19", "paid")
     assert told["credits"][0]["payment"] == told["payments"][0]["id"]
 
@@ -231,9 +234,32 @@ def test_a_picture_that_dies_during_the_export_is_named_and_the_rest_is_whole(
 
     told = json.loads(archive.read("account.json"))
     (missing,) = told["deleted_while_this_was_written"]
-    assert missing.endswith(told["shoots"][0]["packs"][0]["headshots"][2]["file"].rpartition("/")[2])
+    assert missing.endswith(told["shoots"][0]["packs"][0]["headshots"][2]["files"]["full"].rpartition("/")[2])
     assert missing not in archive.namelist()
     assert sum(name.endswith(".jpg") for name in archive.namelist()) == 4
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_store_that_does_not_answer_breaks_an_export_off_rather_than_shorten_it(
+    ada: User, shoot: Shoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(blob: Blob) -> object:
+        raise VaultUnavailable("the store")
+
+    monkeypatch.setattr(vault, "stream_blob", away)
+
+    with pytest.raises(VaultUnavailable):
+        export(ada)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_exports_are_not_made_all_day(ada: User) -> None:
+    async def statuses() -> list[int]:
+        client = AsyncClient()
+        await client.aforce_login(ada)
+        return [(await client.get("/account/export.zip")).status_code for _ in range(11)]
+
+    assert async_to_sync(statuses)() == [200] * 10 + [429]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -432,6 +458,20 @@ def test_what_stays_is_named_pseudonymous_and_goes_after_the_stated_time(browser
         assert not model.objects.exists(), model
 
 
+def test_what_was_paid_and_not_had_is_given_back_once(browser: Client, ada: User, settings: LazySettings) -> None:
+    settings.HEADSHOTS_TEST_CHECKOUT = settings.DEBUG = True
+    make_payment(ada, mode="local")
+
+    page = browser.get(delete_account(browser).url).content.decode()
+
+    refund = Refund.objects.get(reason="account_deleted")
+    assert refund.amount == 1800  # a dollar went back before
+    assert Credit.objects.get().state == "refunded"
+    assert "1 pack that you had paid for and not had" in page
+    assert "1 pack that you had paid for and not had" in mail.outbox[0].body
+    assert len(mail.outbox) == 1
+
+
 def test_the_receipt_names_payments_that_stay_and_until_when(browser: Client, ada: User) -> None:
     payment = make_payment(ada)
 
@@ -546,6 +586,27 @@ def test_an_upload_under_way_finds_the_account_closed(ada: User) -> None:
     assert not Blob.objects.exists()
 
 
+def test_an_operator_deletes_an_account_by_its_number(
+    ada: User, shoot: Shoot, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("delete_account", str(ada.pk))
+
+    receipt = Receipt.objects.get()
+    assert not User.objects.exists()
+    assert not Blob.objects.exists()
+    assert receipt.asked_by == "staff"
+    assert receipt.reference in capsys.readouterr().out
+    assert "your account is deleted" in mail.outbox[0].body
+
+
+@pytest.mark.parametrize("who", ["nobody", "staff"])
+def test_an_operator_is_told_why_an_account_cannot_be_deleted(who: str) -> None:
+    number = staff().pk if who == "staff" else 4711
+
+    with pytest.raises(CommandError, match=str(number)):
+        call_command("delete_account", str(number))
+
+
 # Crashes and outages ------------------------------------------------------------------------------------------------
 
 
@@ -553,7 +614,7 @@ class Killed(BaseException):
     """The process is gone: nothing of ours may catch it."""
 
 
-@pytest.mark.parametrize("step", ["_purge_everything", "_mail_receipt", "_drop_account"])
+@pytest.mark.parametrize("step", ["_give_money_back", "_purge_everything", "_mail_receipt", "_drop_account"])
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_killed_between_two_steps_the_deletion_is_finished_by_beat(
     ada: User, shoot: Shoot, monkeypatch: pytest.MonkeyPatch, step: str, moment: str
@@ -628,6 +689,25 @@ def test_who_is_leaving_cannot_sign_in_again(ada: User, client: Client) -> None:
     client.post("/accounts/login/", {"login": EMAIL, "password": PASSWORD})
 
     assert client.get("/account/").status_code == 302
+
+
+def test_a_ring_that_is_away_closes_the_account_all_the_same(
+    browser: Client, shoot: Shoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(**_: object) -> None:
+        raise VaultUnavailable("the ring")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(vault, "destroy_keys", away)
+        patch.setattr(vault, "destroy_key", away)
+        response = delete_account(browser)
+    assert "Your account is being deleted" in browser.get(response.url).content.decode()
+    assert not User.objects.get().is_active
+
+    tasks.finish_leaving()
+
+    assert not User.objects.exists()
+    assert not Blob.objects.exists()
 
 
 # Sessions -----------------------------------------------------------------------------------------------------------

@@ -19,6 +19,8 @@ COMPLETE = {
     "HEADSHOTS_ALLOWED_HOSTS": "headshots.example.org",
     "HEADSHOTS_REDIS_URL": "redis://cache.example.org:6379/2",
     "HEADSHOTS_DATABASE_URL": "postgres://name:word@db.example.org:5432/headshots",
+    "HEADSHOTS_OPERATOR": "Example Ltd, 1 Some Street, Sometown",
+    "HEADSHOTS_ABUSE_EMAIL": "misuse@headshots.example.org",
 }
 
 

@@ -121,7 +121,9 @@ def test_a_good_photo_is_accepted_and_its_preview_queued(browser: Client, person
         "status": "open",
         "delete_after": shoot.delete_after.isoformat(),
         "photos": [{"id": str(photo.pk), "status": "accepted", "reasons": []}],
-        "packs": [{"id": str(pack.pk), "kind": "preview", "status": "queued", "done": 0, "total": 4}],
+        "packs": [
+            {"id": str(pack.pk), "kind": "preview", "status": "queued", "done": 0, "total": 4, "seconds_left": 15}
+        ],
     }
 
 
@@ -160,8 +162,8 @@ def test_with_two_people_the_person_picks_their_face(browser: Client, person: Us
     assert not Pack.objects.exists()
 
     crop = browser.get(f"/shoots/{shoot.pk}/photos/{photo.pk}/faces/1.jpg")
-    wrong = browser.post(f"/shoots/{shoot.pk}/photos/{photo.pk}/face/", {"face": "7"}, follow=True)
-    browser.post(f"/shoots/{shoot.pk}/photos/{photo.pk}/face/", {"face": "1"})
+    wrong = browser.post(f"/shoots/{shoot.pk}/faces/", {f"face-{photo.pk}": "7"}, follow=True)
+    browser.post(f"/shoots/{shoot.pk}/faces/", {f"face-{photo.pk}": "1"})
     checks.settle(shoot=shoot)
 
     photo.refresh_from_db()
@@ -263,7 +265,7 @@ def test_headshots_are_shown_saved_and_zipped(person: User, browser: Client) -> 
 
     shown = browser.get(f"/shoots/{pack.shoot_id}/headshots/{first.pk}.jpg")
     saved = browser.get(f"/shoots/{pack.shoot_id}/headshots/{first.pk}.jpg?download")
-    archive = async_to_sync(_download)(asynchronous, person, f"/shoots/{pack.shoot_id}/download.zip")
+    archive = async_to_sync(_download)(asynchronous, person, f"/shoots/{pack.shoot_id}/packs/{pack.pk}/download.zip")
 
     assert shown["Cache-Control"] == "no-store, private"
     assert saved["Content-Disposition"] == 'attachment; filename="headshot-01-corporate.jpg"'
@@ -291,9 +293,10 @@ def test_whoever_else_asks_gets_404_for_every_address_of_a_shoot(person: User, c
         f"{base}/progress/",
         f"{base}/status.json",
         f"{base}/events/",
-        f"{base}/download.zip",
+        f"{base}/packs/{pack.pk}/download.zip",
         f"{base}/delete/",
         f"{base}/headshots/{row.pk}.jpg",
+        f"{base}/headshots/{row.pk}/web.jpg",
         f"{base}/photos/{photo.pk}/faces/0.jpg",
         f"/shoots/{uuid4()}/",
     ]
@@ -303,7 +306,7 @@ def test_whoever_else_asks_gets_404_for_every_address_of_a_shoot(person: User, c
     for address in addresses:
         assert stranger.get(address).status_code == 404, address
         assert client.get(address).status_code == 404, address
-    for address in (f"{base}/delete/", f"{base}/photos/{photo.pk}/face/"):
+    for address in (f"{base}/delete/", f"{base}/photos/{photo.pk}/face/", f"{base}/packs/{pack.pk}/cancel/"):
         assert stranger.post(address, {"face": "0"}).status_code == 404
     assert Shoot.objects.get().state == Shoot.State.OPEN
 

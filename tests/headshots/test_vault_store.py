@@ -103,7 +103,7 @@ def test_a_key_that_dies_during_the_write_takes_the_blob_with_it(data_folder, pa
         store_write(self, blob_id, chunks)
         # What a purge in another process does, which sees no row of this blob yet.
         vault.destroy_key(ring="result", key_id=pack_id)
-        vault.delete_blobs(ring="result", key_id=pack_id)
+        vault.delete_blobs(ring="result", key_ids=[pack_id])
 
     monkeypatch.setattr(FileStore, "write", purged_meanwhile)
 
@@ -197,8 +197,8 @@ def test_deleting_by_key_takes_files_and_rows_of_that_key_only(data_folder, pack
     other = write(other_id)
     write(pack_id), write(pack_id)
 
-    assert vault.delete_blobs(ring="result", key_id=pack_id) == 2
-    assert vault.delete_blobs(ring="result", key_id=pack_id) == 0
+    assert vault.delete_blobs(ring="result", key_ids=[pack_id]) == 2
+    assert vault.delete_blobs(ring="result", key_ids=[pack_id]) == 0
     assert list(Blob.objects.all()) == [other]
     assert len(files(data_folder / "blobs")) == 1
 
@@ -206,8 +206,8 @@ def test_deleting_by_key_takes_files_and_rows_of_that_key_only(data_folder, pack
 def test_files_can_go_before_their_rows(data_folder, pack_id):
     write(pack_id)
 
-    vault.delete_files(ring="result", key_id=pack_id)
-    vault.delete_files(ring="result", key_id=pack_id)
+    vault.delete_files(ring="result", key_ids=[pack_id])
+    vault.delete_files(ring="result", key_ids=[pack_id])
 
     assert files(data_folder / "blobs") == []
     assert Blob.objects.count() == 1

@@ -4,6 +4,7 @@ import datetime
 import io
 import socket
 
+import cv2
 import numpy as np
 import pytest
 import time_machine
@@ -153,6 +154,16 @@ def test_the_independent_reader_finds_no_thumbnail_ingredient_or_time(files):
 
     for word in ("thumbnail", "ingredient", '"when"', '"time"', "stds.exif", "schema-org"):
         assert word not in report
+
+
+def test_other_programs_open_the_files_and_see_the_same_picture(files):
+    for data in (files.full, files.profile, files.web):
+        ours = np.asarray(opened(data).convert("RGB"))
+
+        theirs = cv2.cvtColor(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+        # Decoders of JPEG may round differently.
+        assert np.abs(theirs.astype(int) - ours).max() <= 2
 
 
 def test_a_changed_pixel_breaks_the_credential(identity):

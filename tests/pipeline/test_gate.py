@@ -4,6 +4,7 @@ import pytest
 
 from pipeline.commands.make import Models, Person, Studio, make_headshots
 from pipeline.engines.fake import FakeEngine
+from pipeline.gate import set_standard
 from pipeline.shot_list import load_styles, plan_shots
 from pipeline.signing import make_test_identity
 from pipeline.types import Job, Picture, Size, SourcePhoto, Subject, ignore_progress
@@ -45,7 +46,7 @@ def reshooting(finder, embedder):
         )
         size = Size(320, 400)
         engine = LateLikeness(astronaut, obama, wrong)
-        person = Person(engine.prepare([astronaut], size), embedder.embed(astronaut.pixels, astronaut.face))
+        person = Person(engine.prepare([astronaut], size), set_standard([astronaut], embedder))
         studio = Studio(Models(finder, embedder, engine), make_test_identity("A test"))
         shares: list[float] = []
         shots = plan_shots(load_styles(), 2, seed=1)

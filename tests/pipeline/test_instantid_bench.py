@@ -13,11 +13,15 @@ require_torch()
 
 import torch
 
-from pipeline.bench.instantid import batches, measure, measure_tricks
-from pipeline.bench.setup import Options, choose_batch
+from pipeline.__main__ import main
+from pipeline.bench import table
+from pipeline.bench.clock import require_device
+from pipeline.bench.instantid import batches, measure
+from pipeline.bench.setup import Options, build_engine, choose_batch
+from pipeline.bench.table import as_markdown, describe, measure_table, order
 from pipeline.engines.instantid.config import Sampling
 from pipeline.engines.instantid.random_weights import SDXL, TINY
-from pipeline.engines.instantid.speed import Trick, default_tricks
+from pipeline.engines.instantid.speed import LOSSY, Trick, default_tricks
 from pipeline.engines.instantid.work import count_work
 from pipeline.errors import EngineUnavailable
 from pipeline.types import Size
@@ -69,12 +73,59 @@ def test_a_pack_and_the_plain_way_are_measured_and_compared():
     assert report["ratio"] == pytest.approx(ours["pictures_per_minute"] / reference["pictures_per_minute"], abs=0.01)
 
 
-def test_the_table_has_a_row_for_every_trick_that_changes_a_step():
-    rows = measure_tricks(OPTIONS, lambda message: None, skipped=frozenset({Trick.COMPILE, Trick.CUDA_GRAPHS}))
+def test_the_table_has_a_row_for_every_trick_that_changes_a_step(capsys):
+    words = "bench instantid --weights random --networks tiny --device cpu --size 64x80 --images 2 --table --json"
 
-    changed = {str(row["tricks"])[1:] for row in rows}
-    assert set(Trick) - {Trick.COMPILE, Trick.CUDA_GRAPHS, Trick.HALF_VAE} <= changed
-    assert all(row["seconds_per_picture"] > 0 for row in rows)
+    assert main(words.split()) == 0
+
+    rows = json.loads(capsys.readouterr().out)["table"]
+    lossless = {f"-{trick}" for trick in default_tricks("cpu")}
+    lossy = {f"+{trick}" for trick in LOSSY - {Trick.HALF_VAE}}
+    assert {row["name"] for row in rows} == {"all lossless but compile", "none"} | lossless | lossy
+    assert all(row["seconds"] and row["times"] for row in rows)
+    assert {row["name"] for row in rows if not row["lossless"]} == lossy
+    assert rows[0]["times"] == 1
+
+
+def test_on_a_gpu_the_table_says_what_compiling_adds_and_8_bit_on_top_of_it():
+    base = default_tricks("cuda") - {Trick.COMPILE}
+
+    names = [describe(tricks, base) for tricks in order(base, compiled=True)]
+
+    assert names[0] == "all lossless but compile"
+    assert names[-4:] == ["+compile", "+compile +fp8", "+compile +int8", "+compile +cuda_graphs"]
+    assert "-cudnn_search" in names
+
+
+def test_networks_are_built_anew_only_where_needed_and_a_row_that_fails_costs_no_other(monkeypatch):
+    built: list[frozenset[Trick]] = []
+
+    def count(options, tricks):
+        built.append(tricks)
+        return build_engine(options, tricks)
+
+    def too_large(networks, options, tricks):
+        if Trick.FLASH_ATTENTION not in tricks:
+            raise torch.OutOfMemoryError("out of memory\nand a long story")
+        return 1.0, 0.0
+
+    monkeypatch.setattr(table, "build_engine", count)
+    monkeypatch.setattr(table, "measure_row", too_large)
+    heard: list[str] = []
+
+    rows = measure_table(OPTIONS, heard.append)
+
+    # As they are for the first row; without each of three; without any; in 8 bits twice.
+    assert len(built) == 7 < len(rows)
+    assert {row.name for row in rows if row.seconds is None} == {"-flash_attention", "none"}
+    assert "none failed: out of memory" in heard
+
+
+def test_when_time_is_up_the_table_says_what_was_not_measured():
+    rows = measure_table(OPTIONS, lambda message: None, last_start_seconds=-1)
+
+    assert {row.seconds for row in rows} == {None}
+    assert "| none | lossless | – | – | – | – |" in as_markdown(rows)
 
 
 @pytest.mark.parametrize(("images", "batch"), [(50, 10), (5, 3), (7, 3), (1, 1)])
@@ -93,7 +144,7 @@ def test_without_a_gpu_the_benchmark_says_so():
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     with pytest.raises(EngineUnavailable, match="NVIDIA"):
-        measure(replace(OPTIONS, device="cuda"), lambda message: None)
+        require_device("cuda")
 
 
 def test_the_command_runs_on_a_machine_that_has_torch_and_little_else():
@@ -114,7 +165,5 @@ def test_the_command_runs_on_a_machine_that_has_torch_and_little_else():
     ],
 )
 def test_a_wrong_call_is_explained(words, said, capsys):
-    from pipeline.__main__ import main
-
     assert main(words.split()) == 3
     assert said in capsys.readouterr().err

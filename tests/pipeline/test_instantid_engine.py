@@ -12,16 +12,19 @@ require_torch("insightface", "onnx", "onnxruntime")
 import torch
 from safetensors.torch import load_file, save_file
 
+import pipeline.engines.instantid.engine as engine_module
 from pipeline.engines.instantid.adapter import convert_adapter
 from pipeline.engines.instantid.config import InstantIDConfig
 from pipeline.engines.instantid.engine import InstantIDEngine
-from pipeline.engines.instantid.memory import device_errors
+from pipeline.engines.instantid.memory import device_errors, loading
+from pipeline.engines.instantid.speed import Trick, default_tricks
 from pipeline.errors import Cancelled, DeviceLost, EngineUnavailable, FaceNotFound, WeightsError
 from pipeline.shot_list import load_styles, plan_shots
 from pipeline.types import Box, Job, Size
 from tests import photos
 from tests.tiny_instantid import GOLDEN, SIZE, build_config, source_photo
 
+LARGE = Size(4 * SIZE.width, 4 * SIZE.height)
 ASTRONAUT_FACE = Box(170, 60, 280, 190)
 # insightface 2.1 uses a call that scikit-image will drop.
 pytestmark = pytest.mark.filterwarnings("ignore:`estimate` is deprecated:FutureWarning")
@@ -121,7 +124,18 @@ def test_progress_rises_with_every_step_to_one(engine, subject):
 
     assert heard == sorted(heard)
     assert heard[-1] == 1
-    assert len(heard) == 2 * (engine.config.sampling.steps + 1)
+    assert len(heard) == 2 * engine.config.sampling.steps + 6
+
+
+def test_a_picture_is_handed_over_before_the_next_one_of_its_batch_is_decoded(fresh_engine, subject):
+    decoded = []
+    fresh_engine.networks.vae.decoder.register_forward_pre_hook(lambda *_: decoded.append(1))
+
+    pictures = fresh_engine.render(jobs_for(subject, 3), SIZE, lambda share: None)
+    next(pictures)
+
+    assert len(decoded) == 1
+    assert len(list(pictures)) == 2
 
 
 def test_a_callback_that_cancels_ends_the_work_within_a_step(engine, subject):
@@ -159,6 +173,22 @@ def test_running_out_of_memory_halves_the_batch_and_loses_nothing(engine, fresh_
         assert np.abs(one.astype(int) - other).max() <= 1
 
 
+def test_running_out_of_memory_after_some_pictures_of_a_batch_keeps_them(fresh_engine, subject):
+    jobs, decoded = jobs_for(subject, 4), []
+
+    def too_much(module, arguments):
+        decoded.append(1)
+        if len(decoded) == 3:
+            raise torch.OutOfMemoryError("out of memory")
+
+    fresh_engine.networks.vae.decoder.register_forward_pre_hook(too_much)
+    pictures = list(fresh_engine.render(jobs, SIZE, lambda share: None))
+
+    assert [picture.job for picture in pictures] == jobs
+    assert len(decoded) == 5
+    assert fresh_engine.capacity(SIZE) == 2
+
+
 def test_when_not_one_picture_fits_the_engine_says_so(fresh_engine, subject):
     def too_much(module, arguments):
         raise torch.OutOfMemoryError("out of memory")
@@ -181,6 +211,11 @@ def test_a_lost_device_is_no_ordinary_error(fresh_engine, subject):
 
 def test_running_out_of_memory_is_no_lost_device():
     with pytest.raises(torch.OutOfMemoryError), device_errors():
+        raise torch.OutOfMemoryError("out of memory")
+
+
+def test_networks_that_do_not_fit_are_no_reason_to_try_smaller_batches():
+    with pytest.raises(EngineUnavailable, match="nvidia-smi"), loading():
         raise torch.OutOfMemoryError("out of memory")
 
 
@@ -208,6 +243,70 @@ def test_loading_reports_progress_to_one(config):
 
     assert heard == sorted(heard)
     assert heard[-1] == 1
+
+
+def start_compiled(config, monkeypatch, compile_network, heard=None) -> InstantIDEngine:
+    """An engine with the trick `compile`, torch's compiler exchanged, its sizes small enough for a test."""
+    monkeypatch.setattr(torch.nn.Module, "compile", compile_network)
+    monkeypatch.setattr(engine_module, "PREVIEW", SIZE)
+    monkeypatch.setattr(engine_module, "PREMIUM", LARGE)
+    tricks = default_tricks("cpu") | {Trick.COMPILE}
+    return InstantIDEngine(replace(config, max_batch=3, tricks=tricks), heard or (lambda share: None))
+
+
+def make_packs(engine) -> None:
+    """One of each size: a full batch of three, and one picture more."""
+    person = engine.prepare([source_photo(photos.astronaut(), ASTRONAUT_FACE)], SIZE)
+    for size in (SIZE, LARGE):
+        assert len(render(engine, jobs_for(person, 4), size)) == 4
+
+
+def test_packs_come_in_no_shape_that_was_not_compiled_at_the_start(config, monkeypatch):
+    shapes: set[tuple[object, ...]] = set()
+    heard: list[float] = []
+
+    def note_shapes(network, **named) -> None:
+        network.register_forward_pre_hook(lambda _, given: shapes.add((type(network), given[0].shape)))
+
+    engine = start_compiled(config, monkeypatch, note_shapes, heard.append)
+    at_start = set(shapes)
+    make_packs(engine)
+
+    assert {kind.__name__ for kind, _ in at_start} == {"UNet2DConditionModel", "ControlNetModel", "Decoder", "RRDBNet"}
+    assert {shape[0] for kind, shape in at_start if kind is type(engine.networks.unet)} == {2, 6}
+    assert shapes == at_start
+    assert heard == sorted(heard)
+    assert heard[-1] == 1
+    assert len([share for share in heard if 0.2 < share < 1]) >= 6
+
+
+def test_a_machine_that_cannot_compile_does_not_start(config, monkeypatch):
+    def fail(network, **named) -> None:
+        def complain(*_):
+            raise torch._dynamo.exc.TorchDynamoException("no compiler found\nand a long story")
+
+        network.register_forward_pre_hook(complain)
+
+    with pytest.raises(EngineUnavailable, match=r"here \(no compiler found\)\. To go without"):
+        start_compiled(config, monkeypatch, fail)
+
+
+@pytest.mark.slow
+def test_what_is_to_be_compiled_is_compiled_at_the_start_and_never_for_a_pack(config, monkeypatch):
+    # Everything of torch.compile but the generation of code, which takes minutes on a CPU.
+    whole = torch.nn.Module.compile
+
+    engine = start_compiled(config, monkeypatch, lambda network, **named: whole(network, backend="eager", **named))
+    at_start = graphs_compiled()
+    make_packs(engine)
+    after_packs = graphs_compiled()
+    engine._upscaler.enlarge(torch.zeros(3, 16, 16))
+
+    assert 0 < at_start == after_packs < graphs_compiled()
+
+
+def graphs_compiled() -> int:
+    return torch._dynamo.utils.counters["stats"]["unique_graphs"]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA here")

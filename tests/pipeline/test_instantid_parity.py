@@ -221,7 +221,7 @@ def test_guidance_of_one_without_the_unconditional_half_is_the_same_picture(load
     np.testing.assert_allclose(short.numpy(), long.numpy(), atol=LATENTS_TOLERANCE)
 
 
-@pytest.mark.parametrize("trick", [Trick.GUIDANCE_CUTOFF, Trick.CONTROL_CUTOFF, Trick.FP8])
+@pytest.mark.parametrize("trick", [Trick.GUIDANCE_CUTOFF, Trick.CONTROL_CUTOFF, Trick.FP8, Trick.INT8])
 def test_a_lossy_trick_changes_the_picture_and_keeps_it_finite(files, trick):
     networks = load_networks(files, "cpu", torch.float32, CHEAP | {trick})
     case = read_case(networks, NAMES[0])
@@ -232,7 +232,11 @@ def test_a_lossy_trick_changes_the_picture_and_keeps_it_finite(files, trick):
     assert np.abs(latents - case.expected["latents"]).max() > LATENTS_TOLERANCE
 
 
-@pytest.mark.parametrize("tricks", [CHEAP, CHEAP | {Trick.FP8}, frozenset()], ids=["lossless", "fp8", "plain"])
+@pytest.mark.parametrize(
+    "tricks",
+    [CHEAP, CHEAP | {Trick.FP8}, CHEAP | {Trick.INT8}, frozenset()],
+    ids=["lossless", "fp8", "int8", "plain"],
+)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 def test_half_precision_fits_together_and_stays_near_the_reference(files, dtype, tricks):
     networks = load_networks(files, "cpu", dtype, tricks)

@@ -12,12 +12,20 @@ from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
 from pipeline.engines.instantid.canvas import canvas_for
+from pipeline.engines.instantid.eight_bit import Float8Linear, Int8Linear, replace_linears
 from pipeline.engines.instantid.faces import Reading, fuse, overlap, surroundings
 from pipeline.engines.instantid.few_step import fuse_lora
 from pipeline.engines.instantid.finishing import fit, to_grey
-from pipeline.engines.instantid.fp8 import Float8Linear
 from pipeline.engines.instantid.memory import MemoryMode, fitting_batch, memory_mode, next_batch
-from pipeline.engines.instantid.speed import EXPLANATIONS, LOSSLESS, Trick, change_tricks, default_tricks
+from pipeline.engines.instantid.speed import (
+    EXPLANATIONS,
+    LOSSLESS,
+    Trick,
+    capability_fault,
+    change_tricks,
+    compiler_fault,
+    default_tricks,
+)
 from pipeline.errors import EngineUnavailable, FaceNotFound, WeightsError
 from pipeline.rrdbnet import RRDBNet, load_rrdbnet
 from pipeline.types import PREVIEW, PREVIEW_SQUARE, Box, Size
@@ -188,6 +196,23 @@ def test_a_change_that_names_no_trick_is_refused(change):
         change_tricks(frozenset(), [change])
 
 
+def test_a_machine_that_cannot_compile_is_told_what_it_lacks(monkeypatch, tmp_path):
+    compiling = frozenset({Trick.COMPILE})
+    monkeypatch.setattr("shutil.which", lambda name: None)
+
+    assert compiler_fault(frozenset()) is None
+    assert "needs a C compiler. Fix: install gcc" in compiler_fault(compiling)
+
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    assert compiler_fault(compiling) is None
+    assert str(tmp_path / "Python.h") in compiler_fault(compiling, tmp_path / "Python.h")
+
+
+def test_a_layer_cannot_be_8_bit_in_two_ways():
+    with pytest.raises(ValueError, match="choose one"):
+        change_tricks(frozenset(), ["+fp8", "+int8"])
+
+
 # Few-step adapter
 
 
@@ -240,16 +265,49 @@ def test_a_low_rank_change_for_another_network_is_refused(tmp_path):
 # 8 bit
 
 
-def test_an_8_bit_layer_is_close_to_the_layer_that_it_replaces():
+@pytest.mark.parametrize(("kind", "least"), [(Float8Linear, 0.08), (Int8Linear, 0.03)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+def test_an_8_bit_layer_is_close_to_the_layer_that_it_replaces(kind, least, dtype):
     torch.manual_seed(0)
     linear = torch.nn.Linear(64, 96)
+    # Rows of very different size: each has a scale of its own.
     tokens = torch.randn(2, 10, 64) * torch.logspace(-2, 2, 10)[:, None]
 
-    exact, rounded = linear(tokens), Float8Linear(linear)(tokens)
+    exact, rounded = linear(tokens), kind(linear.to(dtype))(tokens.to(dtype))
 
     assert rounded.shape == exact.shape
-    error = (rounded - exact).norm(dim=-1) / exact.norm(dim=-1)
-    assert error.max() < 0.08
+    assert rounded.dtype == dtype
+    error = (rounded.float() - exact).norm(dim=-1) / exact.norm(dim=-1)
+    assert 0 < error.max() < least
+
+
+def test_only_what_changes_with_the_picture_is_made_8_bit():
+    unet = tiny_unet()
+
+    swapped = replace_linears(unet, Int8Linear)
+
+    names = {name.rpartition("transformer_blocks.0.")[2] for name, _ in unet.named_modules() if "transformer" in name}
+    eight_bit = {
+        name.rpartition("transformer_blocks.0.")[2]
+        for name, module in unet.named_modules()
+        if isinstance(module, Int8Linear)
+    }
+    assert swapped > 0
+    assert {"attn2.to_k", "attn2.to_v"} <= names
+    assert eight_bit == {
+        *("attn1.to_q", "attn1.to_k", "attn1.to_v", "attn1.to_out.0"),
+        *("attn2.to_q", "attn2.to_out.0", "ff.net.0.proj", "ff.net.2"),
+    }
+
+
+def test_a_gpu_that_cannot_do_what_was_asked_is_named():
+    assert capability_fault(frozenset({Trick.FP8}), "H100", (9, 0)) is None
+    assert capability_fault(frozenset({Trick.INT8}), "A100", (8, 0)) is None
+
+    fault = capability_fault(frozenset({Trick.FP8}), "NVIDIA A100", (8, 0))
+
+    assert "8.9" in fault
+    assert "NVIDIA A100 has 8.0" in fault
 
 
 # The x4 network
@@ -276,6 +334,16 @@ def test_the_upscaler_makes_four_times_the_sides_of_a_loaded_network(tmp_path):
 
     assert enlarged.shape == (48, 32, 3)
     assert enlarged.dtype == np.uint8
+
+
+@pytest.mark.parametrize("rows", [1, 5, 16, 17, 100])
+def test_in_strips_the_network_makes_the_same_picture(rows):
+    torch.manual_seed(0)
+    network = RRDBNet(features=8, growth=4, blocks=1).eval()
+    picture = torch.rand(1, 3, 17, 12)
+
+    with torch.inference_mode():
+        torch.testing.assert_close(network(picture, rows), network(picture), rtol=0, atol=1e-6)
 
 
 def test_a_file_that_holds_another_network_is_no_upscaler(tmp_path):

@@ -142,15 +142,44 @@ def test_without_cuda_nothing_starts_unless_the_cpu_was_asked_for(built):
     assert any("NVIDIA GPU" in fault for fault in report.engines[1].missing)
 
 
-def test_a_gpu_with_too_little_memory_is_refused_with_what_it_takes(built, monkeypatch):
+@pytest.fixture
+def one_card(monkeypatch) -> type:
+    """What torch would say of the only GPU."""
+
     class Card:
-        name, total_memory = "a small card", 8_000_000_000
+        name, total_memory, major, minor = "NVIDIA A100", 40_000_000_000, 8, 0
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: Card)
+    return Card
+
+
+def test_a_gpu_with_too_little_memory_is_refused_with_what_it_takes(built, one_card):
+    one_card.total_memory = 8_000_000_000
 
     with pytest.raises(EngineUnavailable, match=r"has 8\.0 GB of memory; the InstantID engine needs 12 GB"):
         create_engine("auto", built.open(), replace(OPTIONS, device="cuda"))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"device": "cuda:1"}, "There is no GPU cuda:1: torch sees 1"),
+        ({"device": "cuda", "tricks": ("+fp8",)}, "compute capability 8.9"),
+        ({"device": "cuda", "tricks": ("+fp8", "+int8")}, "choose one"),
+        ({"device": "cuda", "tricks": ("+warp",)}, "known tricks"),
+    ],
+)
+def test_what_this_gpu_cannot_do_is_said_by_the_doctor_and_refused_at_the_start(built, one_card, change, said):
+    options = replace(OPTIONS, **change)
+
+    report = examine(built.open(), options)
+
+    assert not report.ready
+    assert any(said in fault for fault in report.engines[1].missing)
+    with pytest.raises(EngineUnavailable, match=re.escape(said)):
+        create_engine("auto", built.open(), options)
 
 
 def test_while_payments_are_live_it_needs_a_licence_statement(built):

@@ -4,11 +4,12 @@ Real-ESRGAN itself takes minutes; here a plain enlargement stands in for it at t
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from pipeline.distinct import MIN_DISTANCE, distance_between, look_at, nearest
+from pipeline.distinct import MIN_DISTANCE, Look, distance_between, look_at, nearest
 from pipeline.engines.studio import StudioEngine, choose_photo
 from pipeline.engines.studio.compose import compose
 from pipeline.engines.studio.filters import enlarge_rows, resize
@@ -233,15 +234,25 @@ def test_framings_stand_the_person_where_they_say(subject, finder):
     assert tight[1] > 1.2 * classic[1]
 
 
-def test_fifty_shots_of_one_photo_are_fifty_pictures(subject, finder):
+def nearest_pair(looks: list[Look]) -> float:
+    return min(nearest(look, looks[:index]).whole for index, look in enumerate(looks) if index)
+
+
+def test_fifty_shots_of_one_photo_are_fifty_pictures_and_two_equal_ones_are_found(subject, finder):
+    shots = plan_shots(tuple(STYLES.values())[:5], 50, seed=3)
     looks = []
-    for each in plan_shots(tuple(STYLES.values())[:5], 50, seed=3):
+    for each in shots:
         pixels = compose(subject.portraits[0], each)
         looks.append(look_at(pixels, finder.find(pixels)[0].box))
 
-    distances = [nearest(look, looks[:index]).whole for index, look in enumerate(looks) if index]
+    assert nearest_pair(looks) >= MIN_DISTANCE
+    assert len({(each.style.set, each.framing, each.light) for each in shots}) == 50
 
-    assert min(distances) >= MIN_DISTANCE
+    # The same shot at another place of the pack.
+    again = compose(subject.portraits[0], replace(shots[5], index=20))
+    looks[20] = look_at(again, finder.find(again)[0].box)
+
+    assert nearest_pair(looks) < MIN_DISTANCE
 
 
 def test_two_equal_shots_are_one_picture_even_with_another_grain(subject):

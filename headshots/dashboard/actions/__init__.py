@@ -1,6 +1,6 @@
 """Everything that staff can do to a pack, a shoot, an account, a payment or the product: one entry each."""
 
-from headshots.dashboard.actions import accounts, mails, money, packs, product, shoots
+from headshots.dashboard.actions import accounts, looks, mails, money, packs, product, shoots
 
 ACTIONS = {
     action.code: action
@@ -10,6 +10,7 @@ ACTIONS = {
         *accounts.ACTIONS,
         *money.ACTIONS,
         *mails.ACTIONS,
+        *looks.ACTIONS,
         *product.ACTIONS,
     )
 }

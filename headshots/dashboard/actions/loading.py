@@ -8,7 +8,7 @@ from django.shortcuts import get_object_or_404
 from headshots.accounts.models import User
 from headshots.payments.models import Credit, Payment
 from headshots.retention.models import Receipt
-from headshots.shoots.models import Pack, Pause, Shoot
+from headshots.shoots.models import Pack, Pause, Shoot, StyleVersion
 
 
 def load_pack(pack_id: str) -> Pack:
@@ -35,6 +35,12 @@ def load_credit(credit_id: str) -> Credit:
 
 def load_receipt(receipt_id: str) -> Receipt:
     return get_object_or_404(Receipt.objects.select_related("owner"), pk=_uuid(receipt_id))
+
+
+def load_version(version_id: str) -> StyleVersion:
+    if not version_id.isdecimal():
+        raise Http404
+    return get_object_or_404(StyleVersion.objects.select_related("style"), pk=int(version_id))
 
 
 def load_part(what: str) -> Pause.What:

@@ -1,10 +1,11 @@
 """Mails that did not arrive, sent again. The address is read from the account when they are."""
 
-from headshots.dashboard.actions.loading import load_credit, load_receipt
+from headshots.dashboard.actions.loading import load_credit, load_pack, load_receipt
 from headshots.dashboard.deeds import Action, Answers
 from headshots.payments.models import Credit
 from headshots.retention.models import Receipt
 from headshots.shoots.lifecycle import send_on_commit
+from headshots.shoots.models import Pack
 
 
 def _why_no_receipt(receipt: Receipt) -> str:
@@ -34,7 +35,33 @@ def _resend_credit_mail(credit: Credit, answers: Answers) -> str:
     return "The mail is on its way again."
 
 
+def _why_no_delivery_mail(pack: Pack) -> str:
+    if pack.state != Pack.State.DELIVERED or pack.kind == Pack.Kind.TRIAL:
+        return "Only a delivered pack has such a mail."
+    if pack.shoot.owner is None or not pack.shoot.owner.is_active:
+        return "There is nobody to send it to."
+    return "It is about to be sent." if pack.mail_due else ""
+
+
+def _resend_delivery_mail(pack: Pack, answers: Answers) -> str:
+    Pack.objects.filter(pk=pack.pk, state=Pack.State.DELIVERED).update(mail_due=True)
+    send_on_commit("shoots.mail_delivered", str(pack.pk))
+    return "The mail is on its way again."
+
+
 ACTIONS = (
+    Action(
+        code="resend-delivery-mail",
+        title="Send the delivery mail again",
+        question="Send the mail that says that this pack is ready to the account's address again?",
+        subject="pack",
+        permission="dashboard.resend_mail",
+        load=load_pack,
+        state_of=lambda pack: f"{pack.state} {pack.mail_due}",
+        why_not=_why_no_delivery_mail,
+        do=_resend_delivery_mail,
+        shoot_of=lambda pack: pack.shoot_id,
+    ),
     Action(
         code="resend-receipt",
         title="Send the receipt again",

@@ -1,8 +1,9 @@
-"""Shoots: what belongs to them destroyed at once."""
+"""Shoots: what belongs to them destroyed at once, or looked at with leave."""
 
 from headshots.dashboard.actions.loading import load_shoot
 from headshots.dashboard.deeds import Action, Answers, NotPossible
-from headshots.shoots.lifecycle import begin_purge
+from headshots.shoots import support
+from headshots.shoots.lifecycle import begin_purge, record
 from headshots.shoots.models import Event, Shoot
 
 
@@ -26,7 +27,31 @@ def _purge_everything(shoot: Shoot, answers: Answers) -> str:
     return "Photos and headshots are being destroyed."
 
 
+def _why_no_look(shoot: Shoot) -> str:
+    if not support.may_look(shoot):
+        return "Its person does not let support look at the headshots. They can, on the page of the shoot."
+    return ""
+
+
+def _look(shoot: Shoot, answers: Answers) -> str:
+    record(support.LOOKED, shoot_id=shoot.pk, actor=Event.Actor.STAFF)
+    return "You may look at them while the leave holds. The person is shown that you did."
+
+
 ACTIONS = (
+    Action(
+        code="look-at-headshots",
+        title="Look at the finished headshots",
+        question="Look at this person's finished headshots? It is written down, and they are shown that you did.",
+        subject="shoot",
+        permission="dashboard.look_at_headshots",
+        load=load_shoot,
+        state_of=lambda shoot: str(shoot.support_until or ""),
+        why_not=_why_no_look,
+        do=_look,
+        shoot_of=lambda shoot: shoot.pk,
+        then="admin:support_gallery",
+    ),
     Action(
         code="purge-photos",
         title="Destroy the photos now",

@@ -10,7 +10,7 @@ from headshots.accounts.models import User
 from headshots.dashboard.actions import ACTIONS
 from headshots.payments.models import Credit, Payment
 from headshots.retention.models import Receipt
-from headshots.shoots.models import Pack, Pause, Shoot
+from headshots.shoots.models import Pack, Pause, Shoot, StyleVersion
 
 register = template.Library()
 
@@ -21,6 +21,7 @@ _SUBJECTS = {
     Payment: "payment",
     Credit: "credit",
     Receipt: "receipt",
+    StyleVersion: "look",
     Pause.What: "part",
 }
 
@@ -39,7 +40,11 @@ def actions_for(thing: object, user: User | AnonymousUser) -> list[Offer]:
     """Those that this user may do and that can be done as things stand."""
     subject = _SUBJECTS.get(type(thing))
     thing_id = str(getattr(thing, "pk", thing))
-    return [
+    shoot_id = thing.pk if isinstance(thing, Shoot) else getattr(thing, "shoot_id", None)
+    offers = []
+    if shoot_id and user.has_perm("dashboard.view_timeline"):
+        offers.append(Offer("What happened", reverse("admin:support_timeline", args=[shoot_id]), danger=False))
+    return offers + [
         Offer(action.title, reverse("admin:act", args=[action.code, thing_id]), action.danger)
         for action in ACTIONS.values()
         if action.subject == subject and user.has_perm(action.permission) and not action.why_not(thing)

@@ -5,6 +5,10 @@ This module, `config` and `looks` import no heavy package; everything else needs
 """
 
 import importlib.util
+import logging
+
+# When it is imported, transformers advises to install torchvision, which nothing here uses.
+logging.getLogger("transformers.utils.import_utils").setLevel(logging.ERROR)
 
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "insightface", "onnx", "onnxruntime")
 

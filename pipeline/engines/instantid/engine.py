@@ -1,27 +1,53 @@
 """The InstantID engine: one set of networks, any number of people."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.engines.instantid.adapter import EMBEDDING_LENGTH
 from pipeline.engines.instantid.canvas import Canvas, canvas_for
 from pipeline.engines.instantid.conditions import Conditions, face_tokens, make_noise
-from pipeline.engines.instantid.config import InstantIDConfig
+from pipeline.engines.instantid.config import InstantIDConfig, Sampling
 from pipeline.engines.instantid.denoise import decode, denoise
 from pipeline.engines.instantid.faces import FaceReader, fuse
 from pipeline.engines.instantid.finishing import fit, to_grey, to_pixels
 from pipeline.engines.instantid.load import load_networks
 from pipeline.engines.instantid.looks import look_for, prompts_for
-from pipeline.engines.instantid.memory import MemoryMode, device_errors, fitting_batch, memory_mode, next_batch
+from pipeline.engines.instantid.memory import (
+    MemoryMode,
+    device_errors,
+    fitting_batch,
+    loading,
+    memory_mode,
+    next_batch,
+    usable_bytes,
+)
 from pipeline.engines.instantid.poses import draw_keypoints, place_keypoints, pose_for
-from pipeline.engines.instantid.speed import Trick, few_step_sampling
+from pipeline.engines.instantid.speed import Trick, capability_fault, compiler_fault, few_step_sampling
 from pipeline.engines.instantid.text import PromptEncoder
 from pipeline.errors import EngineUnavailable, FaceNotFound
-from pipeline.types import Job, Picture, Pixels, Progress, Size, SourcePhoto, Subject, ignore_progress
+from pipeline.shot_list import load_styles
+from pipeline.types import (
+    PREMIUM,
+    PREVIEW,
+    Job,
+    Picture,
+    Pixels,
+    Progress,
+    Shot,
+    Size,
+    SourcePhoto,
+    Subject,
+    ignore_progress,
+    within,
+)
 from pipeline.upscale import TorchUpscaler
 
+# Share of the start that loading takes where networks are compiled as well.
+LOADING_SHARE = 0.2
 # Share of a batch's time that denoising takes; decoding, enlarging and copying take the rest.
 DENOISING_SHARE = 0.9
 # A picture that has to grow by less than this is interpolated.
@@ -39,7 +65,8 @@ class InstantIDEngine:
     """Draws new pictures of people. Deterministic: a shot's seed, not its batch, decides its picture.
 
     Refuses to start rather than to fall back: EngineUnavailable without CUDA (unless the device is `cpu`) or with
-    too little memory, WeightsError over a file that is missing, cut off or of another shape."""
+    too little memory, WeightsError over a file that is missing, cut off or of another shape. With the trick `compile`
+    the start takes minutes; no picture afterwards waits for the compiler."""
 
     name = "instantid"
 
@@ -47,25 +74,29 @@ class InstantIDEngine:
         self.config = config
         self.tricks = config.chosen_tricks
         self.sampling = few_step_sampling() if Trick.FEW_STEP in self.tricks else config.sampling
-        mode = choose_mode(config.device)
+        mode = choose_mode(config.device, self.tricks)
         dtype = torch.float32 if config.device == "cpu" else torch.float16
+        compiles = Trick.COMPILE in self.tricks
+        on_loading = within(on_progress, 0, LOADING_SHARE if compiles else 1)
         self._faces = FaceReader(config.weights.faces)
-        on_progress(0.1)
-        with device_errors():
+        on_loading(0.1)
+        with loading():
             self.networks = load_networks(
                 config.weights, config.device, dtype, self.tricks, offload=mode is MemoryMode.OFFLOAD
             )
-            on_progress(0.9)
+            on_loading(0.9)
             self._upscaler = None
             if config.weights.upscaler is not None:
                 self._upscaler = TorchUpscaler.load(
                     config.weights.upscaler,
                     config.device,
                     channels_last=Trick.CHANNELS_LAST in self.tricks,
-                    compiled=Trick.COMPILE in self.tricks,
+                    compiled=compiles,
                 )
         self._prompts = PromptEncoder(self.networks)
         self._limits: dict[Size, int] = {}
+        if compiles:
+            self._compile(within(on_progress, LOADING_SHARE, 1 - LOADING_SHARE))
         on_progress(1.0)
 
     def capacity(self, size: Size) -> int:
@@ -74,8 +105,7 @@ class InstantIDEngine:
         if canvas not in self._limits:
             limit = self.config.max_batch
             if self.networks.device.type == "cuda":
-                free, _ = torch.cuda.mem_get_info(self.networks.device)
-                limit = fitting_batch(free, canvas, limit)
+                limit = fitting_batch(usable_bytes(self.networks.device), canvas, limit)
             self._limits[canvas] = limit
         return self._limits[canvas]
 
@@ -94,39 +124,63 @@ class InstantIDEngine:
             return InstantIDSubject(self.name, size, face_tokens(self.networks, fuse(readings)))
 
     def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
-        """One picture a job, in order. Raises DeviceLost, EngineUnavailable, or what `on_progress` raises."""
-        done = 0
+        """One picture a job, in order, each as soon as it is there.
+
+        Raises DeviceLost, EngineUnavailable, or what `on_progress` raises."""
+        return self._render(jobs, size, self.sampling, on_progress)
+
+    def _render(self, jobs: Sequence[Job], size: Size, sampling: Sampling, on_progress: Progress) -> Iterator[Picture]:
+        static, done = Trick.COMPILE in self.tricks, 0
         while done < len(jobs):
-            static = Trick.COMPILE in self.tricks
             batch = jobs[done : done + next_batch(len(jobs) - done, self.capacity(size), static=static)]
-            pixels = self._try_batch(batch, size, BatchProgress(on_progress, done, len(batch), len(jobs)))
-            if pixels is None:
+            heard = within(on_progress, done / len(jobs), len(batch) / len(jobs))
+            fits = True
+            try:
+                for picture in self._render_batch(batch, size, sampling, heard):
+                    done += 1
+                    yield picture
+            except torch.OutOfMemoryError:
+                # Halved below: while the error lives, so does all that memory ran out over.
+                fits = False
+            if not fits:
                 self._halve(len(batch), size)
-                continue
-            for job, each in zip(batch, pixels, strict=True):
-                yield Picture(job, each)
-            done += len(batch)
-            on_progress(done / len(jobs))
 
-    def _try_batch(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> list[Pixels] | None:
-        """The batch's pictures, or None when they did not fit into memory: then all of it is free again."""
-        try:
-            with device_errors():
-                return self._render_batch(jobs, size, on_progress)
-        except torch.OutOfMemoryError:
-            return None
+    def _render_batch(
+        self, jobs: Sequence[Job], size: Size, sampling: Sampling, on_progress: Progress
+    ) -> Iterator[Picture]:
+        with device_errors():
+            canvas = self._canvas(size)
+            conditions = [self._conditions(job, canvas.size) for job in jobs]
+            # Compiled networks know one picture and a full batch; any other number costs a minute of compiling.
+            spare = self.capacity(size) - len(jobs) if Trick.COMPILE in self.tricks and len(jobs) > 1 else 0
+            padded = conditions + conditions[-1:] * spare
+            latents = denoise(self.networks, padded, sampling, self.tricks, within(on_progress, 0, DENOISING_SHARE))
+            for number, job in enumerate(jobs):
+                (picture,) = decode(self.networks, latents[number : number + 1])
+                pixels = self._finish(job, picture, canvas, size)
+                on_progress(DENOISING_SHARE + (1 - DENOISING_SHARE) * (number + 1) / len(jobs))
+                yield Picture(job, pixels)
 
-    def _render_batch(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> list[Pixels]:
-        canvas = self._canvas(size)
-        conditions = [self._conditions(job, canvas.size) for job in jobs]
-        # Compiled networks know one picture and a full batch; any other number costs a minute of compiling.
-        spare = self.capacity(size) - len(jobs) if Trick.COMPILE in self.tricks and len(jobs) > 1 else 0
-        latents = denoise(self.networks, conditions + conditions[-1:] * spare, self.sampling, self.tricks, on_progress)
-        return [
-            self._finish(job, picture, canvas, size)
-            for job, latent in zip(jobs, latents, strict=False)
-            for picture in decode(self.networks, latent[None])
-        ]
+    def _compile(self, on_progress: Progress) -> None:
+        """Makes pictures of nobody in every shape that packs come in: torch compiles for each when it first sees it,
+        minutes that no pack shall wait for. A full batch and a single picture, in two steps, so that cut-offs show."""
+        tokens = face_tokens(self.networks, np.ones(EMBEDDING_LENGTH, np.float32))
+        brief = replace(self.sampling, steps=2)
+        # Most likely one canvas serves both; the larger size then brings the upscaler in.
+        sizes = (PREVIEW,) if self._upscaler is None else (PREVIEW, PREMIUM)
+        canvases = {self._canvas(size).size: size for size in sizes}
+        runs = [(size, count) for size in canvases.values() for count in {self.capacity(size), 1}]
+        for number, (size, count) in enumerate(runs):
+            job = Job(InstantIDSubject(self.name, size, tokens), Shot(0, load_styles()[0], seed=0))
+            heard = within(on_progress, number / len(runs), 1 / len(runs))
+            try:
+                for _ in self._render([job] * count, size, brief, heard):
+                    pass
+            except torch._dynamo.exc.TorchDynamoException as error:
+                raise EngineUnavailable(
+                    f"torch cannot compile the networks here ({str(error).strip().splitlines()[0]}). "
+                    "To go without: HEADSHOTS_INSTANTID_TRICKS=-compile"
+                ) from error
 
     def _conditions(self, job: Job, canvas: Size) -> Conditions:
         if not isinstance(job.subject, InstantIDSubject):
@@ -167,18 +221,8 @@ class InstantIDEngine:
         return canvas_for(size, self.config.canvas_pixels, grain)
 
 
-class BatchProgress:
-    """Turns a batch's share into that of all jobs. A batch that is tried again in halves starts again."""
-
-    def __init__(self, on_progress: Progress, done: int, batch: int, total: int) -> None:
-        self._on_progress, self._done, self._batch, self._total = on_progress, done, batch, total
-
-    def __call__(self, share: float) -> None:
-        self._on_progress((self._done + DENOISING_SHARE * share * self._batch) / self._total)
-
-
-def choose_mode(device: str) -> MemoryMode:
-    """How the networks share the device. Raises EngineUnavailable when it cannot run them."""
+def choose_mode(device: str, tricks: frozenset[Trick]) -> MemoryMode:
+    """How the networks share the device. Raises EngineUnavailable when it cannot run them, or not with these tricks."""
     if device == "cpu":
         return MemoryMode.RESIDENT
     if not torch.cuda.is_available():
@@ -186,4 +230,11 @@ def choose_mode(device: str) -> MemoryMode:
             "The InstantID engine needs an NVIDIA GPU with CUDA and torch sees none. "
             "Fix: install a driver and torch's CUDA build, or HEADSHOTS_ENGINE=studio."
         )
-    return memory_mode(torch.cuda.get_device_properties(device).total_memory)
+    count = torch.cuda.device_count()
+    if (torch.device(device).index or 0) >= count:
+        raise EngineUnavailable(f"There is no GPU {device}: torch sees {count}, counted from cuda:0.")
+    properties = torch.cuda.get_device_properties(device)
+    capability = (properties.major, properties.minor)
+    if fault := capability_fault(tricks, properties.name, capability) or compiler_fault(tricks):
+        raise EngineUnavailable(fault)
+    return memory_mode(properties.total_memory)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import FaceNotFound, WeightsError
+from pipeline.faces.fuse import fuse as fuse_embeddings
 from pipeline.faces.points import yaw_degrees
 from pipeline.types import Box, Embedding, Pixels, SourcePhoto
 
@@ -108,17 +109,9 @@ def quality(photo: SourcePhoto, score: float) -> float:
 
 
 def fuse(readings: Sequence[Reading]) -> Embedding:
-    """One raw embedding (512,) of several photos of one person; of a single photo its own, unchanged.
+    """One raw embedding (512,) of several photos of one person, the better ones counting for more.
 
-    The direction is the quality-weighted mean's. A mean is shorter than what it is made of, and length matters to
-    InstantID, so it is stretched to the photos' weighted mean length. Raises FaceNotFound without a reading."""
+    Raises FaceNotFound without a reading."""
     if not readings:
         raise FaceNotFound("no photo shows the face")
-    if len(readings) == 1:
-        return readings[0].embedding
-    embeddings = np.stack([reading.embedding for reading in readings]).astype(np.float64)
-    weights = np.array([reading.quality for reading in readings])
-    lengths = np.linalg.norm(embeddings, axis=1)
-    mean = np.average(embeddings / lengths[:, None], axis=0, weights=weights)
-    fused: Embedding = (mean / np.linalg.norm(mean) * np.average(lengths, weights=weights)).astype(np.float32)
-    return fused
+    return fuse_embeddings([reading.embedding for reading in readings], [reading.quality for reading in readings])

@@ -1,6 +1,5 @@
 """From decoded pictures to pixels of the size that was asked: enlarged, cut, grey where the look is grey."""
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -31,5 +30,6 @@ def to_grey(picture: Tensor) -> Tensor:
 
 def to_pixels(picture: Tensor) -> Pixels:
     """(3, H, W), 0..1 -> (H, W, 3) uint8 in main memory."""
-    pixels: Pixels = np.ascontiguousarray(picture.mul(255).round().byte().permute(1, 2, 0).cpu().numpy())
+    # Turned on the device: the processor would take a tenth of a second for a large one, and the GPU would wait for it.
+    pixels: Pixels = picture.mul(255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
     return pixels

@@ -1,7 +1,8 @@
-"""Pure: the words and scales of a shot. Every word comes from looks.toml; none that a person typed gets in."""
+"""Pure: the words and scales of a shot. Every word comes from looks.toml, or from the operator who made a look of
+their own; none that a customer typed gets in."""
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +24,10 @@ class Look:
     control_end: float = 1.0
 
 
+# What a style may say itself.
+_OWN = ("prompt", "negative", "guidance_scale", "control_scale", "adapter_scale")
+
+
 @cache
 def load_looks() -> dict[str, Look]:
     """Every look that has words, by its style's name."""
@@ -31,13 +36,17 @@ def load_looks() -> dict[str, Look]:
 
 
 def look_for(shot: Shot) -> Look:
-    """The words of the shot's style. Raises EngineUnavailable when looks.toml has none: nothing is made up."""
-    try:
-        return load_looks()[shot.style.name]
-    except KeyError as error:
-        raise EngineUnavailable(
-            f"The look {shot.style.name} has no words for a prompt in {LOOKS_FILE.name}."
-        ) from error
+    """The words of the shot's style: its own, and what it leaves open from looks.toml.
+
+    Raises EngineUnavailable when neither has a prompt: nothing is made up."""
+    style = shot.style
+    look = load_looks().get(style.name)
+    if look is None:
+        if not style.prompt:
+            raise EngineUnavailable(f"The look {style.name} has no words for a prompt, nor has {LOOKS_FILE.name}.")
+        look = Look(prompt=style.prompt, **tomllib.loads(LOOKS_FILE.read_text("utf-8"))["defaults"])
+    own = {name: getattr(style, name) for name in _OWN}
+    return replace(look, **{name: value for name, value in own.items() if value})
 
 
 def prompts_for(shot: Shot) -> tuple[str, str]:

@@ -13,12 +13,13 @@ GIB = 2**30
 # Half precision: UNet 5.1 GB with the adapter's projections 0.9 GB, ControlNet 2.5 GB; text encoders 1.6 GB, VAE
 # 0.2 GB, upscaler and resampler 0.2 GB. Counted from the parameters.
 RESIDENT_BYTES = int(10.6e9)
+# Decoding (1.5 GB live at once) or a strip of the upscaler (1.2 GB), with room for their kernels.
 WORKING_BYTES = int(3.0e9)
 OFFLOAD_MIN_BYTES = int(11.5e9)
 RESIDENT_MIN_BYTES = int(15e9)
-# Activations of UNet and ControlNet for both halves of a picture at a million pixels. An estimate, on the safe
-# side: running out only costs a retry with half the pictures.
-PICTURE_BYTES_PER_MEGAPIXEL = int(2.5e9)
+# UNet and ControlNet for both halves of a picture at a million pixels: three times the 0.43 GB that live at once by the
+# networks' shapes, for what kernels and the allocator take besides. Running out costs a retry with half the pictures.
+PICTURE_BYTES_PER_MEGAPIXEL = int(1.3e9)
 
 
 class MemoryMode(StrEnum):
@@ -66,3 +67,21 @@ def device_errors() -> Iterator[None]:
         raise
     except torch.AcceleratorError as error:
         raise DeviceLost(f"The accelerator stopped answering: {str(error).splitlines()[0]}") from error
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """The same while networks are loaded, when no smaller batch helps against too little memory."""
+    try:
+        with device_errors():
+            yield
+    except torch.OutOfMemoryError as error:
+        raise EngineUnavailable(
+            "The networks do not fit into what is free of the GPU's memory; nvidia-smi shows what else uses it."
+        ) from error
+
+
+def usable_bytes(device: torch.device) -> int:
+    """What batches can have of a GPU's memory: what nobody has, and what torch keeps for the next who asks."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))

@@ -40,13 +40,16 @@ class InstantIDOptions:
     def fault(self) -> str | None:
         """What cannot be meant, in one sentence; None when all can."""
         if self.device != "cpu" and self.device != "cuda" and not self.device.removeprefix("cuda:").isdecimal():
-            return f"The device of the InstantID engine is {self.device!r}; it can be cuda, cuda:N or cpu."
+            return f"HEADSHOTS_INSTANTID_DEVICE is {self.device!r}; it can be cuda, cuda:N or cpu."
         try:
             self.chosen_tricks  # noqa: B018 - asked for what it raises
         except ValueError as error:
-            return f"The InstantID engine's tricks: {error}."
+            return f"HEADSHOTS_INSTANTID_TRICKS: {error}."
         if self.steps < 1 or self.max_batch < 1 or self.canvas_pixels < MIN_CANVAS_PIXELS:
-            return f"The InstantID engine needs a step, a picture and {MIN_CANVAS_PIXELS} pixels at least."
+            return (
+                f"The InstantID engine needs a step, a picture and {MIN_CANVAS_PIXELS} pixels at least "
+                "(HEADSHOTS_INSTANTID_STEPS, _MAX_BATCH, _CANVAS_PIXELS)."
+            )
         return None
 
 

@@ -10,8 +10,11 @@ stands in `denoise.py`, under the trick's name.
 
 from __future__ import annotations
 
+import shutil
+import sysconfig
 from collections.abc import Iterable
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ class Trick(StrEnum):
     CUDA_GRAPHS = "cuda_graphs"
     # Lossy
     FP8 = "fp8"
+    INT8 = "int8"
     HALF_VAE = "half_vae"
     GUIDANCE_CUTOFF = "guidance_cutoff"
     CONTROL_CUTOFF = "control_cutoff"
@@ -60,21 +64,25 @@ EXPLANATIONS = {
     Trick.COMPILE: "Compiles the networks for one batch size with torch.compile.",
     Trick.CUDA_GRAPHS: "Replays recorded CUDA graphs; needs `compile`, pays for small batches only.",
     Trick.FP8: "Runs the transformers' matrix products in 8 bit floating point (torch._scaled_mm, compute 8.9+).",
+    Trick.INT8: "Runs them in 8 bit whole numbers instead (torch._int_mm), for GPUs without the former.",
     Trick.HALF_VAE: "Decodes in half precision even with a VAE that asks for full precision.",
     Trick.GUIDANCE_CUTOFF: "Drops classifier-free guidance after 60 % of the steps.",
     Trick.CONTROL_CUTOFF: "Drops the ControlNet after 60 % of the steps.",
     Trick.FEW_STEP: "Four steps without guidance through a distilled adapter (SDXL-Lightning).",
 }
 
-LOSSY = frozenset({Trick.FP8, Trick.HALF_VAE, Trick.GUIDANCE_CUTOFF, Trick.CONTROL_CUTOFF, Trick.FEW_STEP})
+LOSSY = frozenset({Trick.FP8, Trick.INT8, Trick.HALF_VAE, Trick.GUIDANCE_CUTOFF, Trick.CONTROL_CUTOFF, Trick.FEW_STEP})
 LOSSLESS = frozenset(Trick) - LOSSY
 # Compiling pays after some hundred steps; recorded graphs do not pay where a step takes a quarter of a second.
 _NOT_BY_DEFAULT_ON_CUDA = frozenset({Trick.CUDA_GRAPHS})
 _FOR_CUDA_ONLY = frozenset({Trick.COMPILE, Trick.CUDA_GRAPHS, Trick.CUDNN_SEARCH})
 
 FEW_STEPS = 4
+FP8_CAPABILITY = (8, 9)
 # Share of the steps after which a cut-off trick stops its part.
 CUTOFF = 0.6
+# Shapes that a compiled network is compiled for: one picture or a batch, guided or not, of two canvases, and halves.
+SHAPES = 32
 
 
 def default_tricks(device: str) -> frozenset[Trick]:
@@ -83,14 +91,45 @@ def default_tricks(device: str) -> frozenset[Trick]:
 
 
 def change_tricks(tricks: frozenset[Trick], changes: Iterable[str]) -> frozenset[Trick]:
-    """The set after changes such as `+fp8` and `-compile`. Raises ValueError for anything else."""
+    """The set after changes such as `+fp8` and `-compile`. Raises ValueError for anything else, and for two tricks
+    of which a layer can only do one."""
     for change in changes:
         sign, name = change[:1], change[1:]
         if sign not in "+-" or name not in set(Trick):
             known = ", ".join(Trick)
             raise ValueError(f"{change!r} is no +trick or -trick; known tricks: {known}")
         tricks = tricks | {Trick(name)} if sign == "+" else tricks - {Trick(name)}
+    if tricks >= {Trick.FP8, Trick.INT8}:
+        raise ValueError("fp8 and int8 do the same in two ways; choose one of these tricks")
     return tricks
+
+
+def capability_fault(tricks: frozenset[Trick], gpu: str, capability: tuple[int, int]) -> str | None:
+    """Why a GPU of this name and compute capability cannot do what the tricks ask for; None when it can."""
+    if Trick.FP8 not in tricks or capability >= FP8_CAPABILITY:
+        return None
+    has, needs = (".".join(map(str, each)) for each in (capability, FP8_CAPABILITY))
+    return (
+        f"The trick fp8 needs a GPU of compute capability {needs} (Ada, Hopper or later); the {gpu} has {has}. "
+        "Fix: leave it out, or +int8 instead."
+    )
+
+
+def compiler_fault(tricks: frozenset[Trick], header: Path | None = None) -> str | None:
+    """What torch's compiler for GPUs lacks on this machine; None when nothing, or when it is not asked for.
+
+    header: where Python.h has to be, by default this Python's own."""
+    if Trick.COMPILE not in tricks:
+        return None
+    header = header or Path(sysconfig.get_path("include")) / "Python.h"
+    lacks = [] if shutil.which("gcc") or shutil.which("clang") else ["a C compiler"]
+    lacks += [] if header.is_file() else [f"Python's headers ({header})"]
+    if not lacks:
+        return None
+    return (
+        f"The trick compile needs {' and '.join(lacks)}. Fix: install gcc and python3-dev, "
+        "or leave it out: HEADSHOTS_INSTANTID_TRICKS=-compile"
+    )
 
 
 def few_step_sampling() -> Sampling:
@@ -105,15 +144,16 @@ def prepare_networks(networks: Networks, tricks: frozenset[Trick]) -> None:
     import torch
 
     from pipeline.engines.instantid.attention import fuse_self_attention
-    from pipeline.engines.instantid.fp8 import replace_linears
+    from pipeline.engines.instantid.eight_bit import Float8Linear, Int8Linear, replace_linears
 
     both = (networks.unet, networks.controlnet)
     if Trick.FUSED_QKV in tricks:
         for network in both:
             fuse_self_attention(network)
-    if Trick.FP8 in tricks:
-        for network in both:
-            replace_linears(network)
+    for trick, kind in ((Trick.FP8, Float8Linear), (Trick.INT8, Int8Linear)):
+        if trick in tricks:
+            for network in both:
+                replace_linears(network, kind)
     if Trick.HALF_VAE in tricks:
         networks.vae.to(networks.dtype)
     if Trick.CHANNELS_LAST in tricks:
@@ -121,6 +161,10 @@ def prepare_networks(networks: Networks, tricks: frozenset[Trick]) -> None:
             network.to(memory_format=torch.channels_last)
     torch.backends.cudnn.benchmark = Trick.CUDNN_SEARCH in tricks
     if Trick.COMPILE in tricks:
+        import torch._dynamo.config
+
+        # One entry a shape: beyond the limit torch would go on uncompiled without a word.
+        torch._dynamo.config.recompile_limit = SHAPES
         mode = "reduce-overhead" if Trick.CUDA_GRAPHS in tricks else None
         for network in both:
             network.compile(dynamic=False, mode=mode)

@@ -21,7 +21,7 @@ class Command(BaseCommand):
         what.add_argument("--shoot", type=UUID, help="the photos of this shoot and all that derives from them")
         what.add_argument("--pack", type=UUID, help="the finished headshots of this pack, which must have ended")
         what.add_argument("--all-due", action="store_true", help="everything whose time has come")
-        what.add_argument("--orphans", action="store_true", help="files and blobs that belong to nobody")
+        what.add_argument("--orphans", action="store_true", help="files, blobs and keys that belong to nobody")
         parser.add_argument("--everything", action="store_true", help="with --shoot: its finished headshots too")
 
     def handle(
@@ -43,8 +43,11 @@ class Command(BaseCommand):
         elif all_due:
             self._purge_due()
         else:
-            swept = sweep_orphans()
-            self.stdout.write(f"{swept.files} files, {swept.blobs} blobs removed; {swept.lost} blobs lack their file.")
+            swept = sweep_orphans(everything=True)
+            self.stdout.write(
+                f"{swept.files + swept.unfinished} files, {swept.blobs} blobs, {swept.keys} keys removed;"
+                f" {swept.lost} blobs lack their file."
+            )
         if not truncate_journal():
             self.stderr.write("The database's journal is in use and still holds deleted rows; beat will empty it.")
 

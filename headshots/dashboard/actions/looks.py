@@ -1,0 +1,56 @@
+"""Looks: a draft becomes what customers get, an older version comes back."""
+
+from headshots.dashboard.actions.loading import load_version
+from headshots.dashboard.deeds import Action, Answers
+from headshots.shoots import looks
+from headshots.shoots.models import StyleVersion
+
+
+def _state(version: StyleVersion) -> str:
+    return f"{version.number} {version.style.current_id or ''} {looks.is_draft(version)}"
+
+
+def _why_no_publishing(version: StyleVersion) -> str:
+    return "" if looks.is_draft(version) else "It has been published before. Go back to it instead."
+
+
+def _publish(version: StyleVersion, answers: Answers) -> str:
+    looks.publish(version=version)
+    return f"Version {version.number} is what new packs are made in."
+
+
+def _why_no_return(version: StyleVersion) -> str:
+    if looks.is_draft(version):
+        return "It is a draft: publish it."
+    return "It is what customers get now." if version.style.current_id == version.pk else ""
+
+
+def _go_back(version: StyleVersion, answers: Answers) -> str:
+    again = looks.go_back(version=version, made_by=answers["staff"])
+    return f"It is as in version {version.number} again, as version {again.number}."
+
+
+ACTIONS = (
+    Action(
+        code="publish-look",
+        title="Publish",
+        question="Make new packs in this version? Packs that are ordered already keep theirs.",
+        subject="look",
+        permission="shoots.change_style",
+        load=load_version,
+        state_of=_state,
+        why_not=_why_no_publishing,
+        do=_publish,
+    ),
+    Action(
+        code="restore-look",
+        title="Go back to it",
+        question="Make new packs as this older version says? It becomes the newest one.",
+        subject="look",
+        permission="shoots.change_style",
+        load=load_version,
+        state_of=_state,
+        why_not=_why_no_return,
+        do=_go_back,
+    ),
+)

@@ -1,0 +1,139 @@
+"""One shoot as support sees it: what happened, in order, and no picture.
+
+Finished headshots are shown only while the person's leave holds, and only to whoever has said why; see the action
+`look-at-headshots`. Photos are never shown to anybody.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Q
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import require_safe
+
+from headshots.accounts.models import User
+from headshots.dashboard.models import Deed
+from headshots.payments.models import Credit, LedgerEntry, Payment
+from headshots.payments.prices import as_money
+from headshots.retention.models import Destruction, Receipt
+from headshots.shoots import support
+from headshots.shoots.models import Consent, Event, Headshot, Shoot
+from headshots.vault import services as vault
+from headshots.vault.errors import VaultError
+
+LOOK = "look-at-headshots"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing that happened. `about`: the pack it is about."""
+
+    at: datetime
+    what: str
+    who: str
+    details: Mapping[str, object] = field(default_factory=dict)
+    about: UUID | None = None
+
+
+@require_safe
+def timeline(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
+    """States, work, payments, mails, purges; what staff did; how it stands."""
+    if not request.user.has_perm("dashboard.view_timeline"):
+        raise PermissionDenied
+    shoot = get_object_or_404(Shoot.objects.select_related("owner"), pk=shoot_id)
+    done = Count("headshots", filter=Q(headshots__state=Headshot.State.DONE))
+    given_up = Count("headshots", filter=Q(headshots__state=Headshot.State.REJECTED))
+    in_work = Count("headshots", filter=Q(headshots__state=Headshot.State.RENDERING))
+    context = {
+        "title": "What happened",
+        "subtitle": f"Shoot {shoot.pk}",
+        "shoot": shoot,
+        "entries": sorted(_entries(shoot), key=lambda entry: entry.at),
+        "photos": list(shoot.photos.values("position", "state", "reasons", "checks")),
+        "packs": list(shoot.packs.annotate(done=done, given_up=given_up, in_work=in_work)),
+        "may_look": support.may_look(shoot),
+        "has_permission": True,
+    }
+    return render(request, "dashboard/timeline.html", context)
+
+
+@require_safe
+def gallery(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
+    """The finished headshots, while the person lets support look."""
+    shoot = _shoot_to_look_at(request, shoot_id)
+    rows = Headshot.objects.filter(pack__shoot=shoot, state=Headshot.State.DONE, blob__isnull=False)
+    context = {
+        "title": "Finished headshots",
+        "shoot": shoot,
+        "rows": list(rows.select_related("style", "pack").order_by("pack__created_at", "index")),
+        "has_permission": True,
+    }
+    return render(request, "dashboard/gallery.html", context)
+
+
+@require_safe
+def picture(request: HttpRequest, shoot_id: UUID, headshot_id: UUID) -> HttpResponse:
+    """One of them, in the size of a page."""
+    shoot = _shoot_to_look_at(request, shoot_id)
+    rows = Headshot.objects.select_related("blob", "web_blob")
+    row = get_object_or_404(rows, pk=headshot_id, pack__shoot=shoot, state=Headshot.State.DONE, blob__isnull=False)
+    blob = row.web_blob or row.blob
+    assert blob is not None
+    try:
+        return HttpResponse(vault.read_blob(blob), content_type="image/jpeg")
+    except VaultError:
+        raise Http404 from None
+
+
+def _shoot_to_look_at(request: HttpRequest, shoot_id: UUID) -> Shoot:
+    """The shoot, if its person lets support look now and this member of staff has said why since. Else 403."""
+    user = request.user
+    if not isinstance(user, User) or not user.has_perm("dashboard.look_at_headshots"):
+        raise PermissionDenied
+    shoot = get_object_or_404(Shoot, pk=shoot_id)
+    if not support.may_look(shoot) or shoot.support_until is None:
+        raise PermissionDenied
+    given_at = shoot.support_until - support.LEAVE
+    asked = Deed.objects.filter(action=LOOK, who=user.pk, shoot_id=shoot.pk, at__gte=given_at)
+    if not asked.exists():
+        raise PermissionDenied
+    return shoot
+
+
+def _entries(shoot: Shoot) -> Iterator[Entry]:
+    for consent in Consent.objects.filter(shoot=shoot):
+        yield Entry(consent.given_at, "consent given", "person", {"version": consent.consent_version})
+    for event in Event.objects.filter(shoot_id=shoot.pk):
+        yield Entry(event.at, _words(event.name), event.actor, {**event.codes, **event.numbers}, event.pack_id)
+    for deed in Deed.objects.filter(shoot_id=shoot.pk):
+        details = {"reason": deed.reason, **deed.details}
+        yield Entry(deed.at, _words(deed.action), f"account {deed.who}", details)
+    yield from _money(shoot)
+    for receipt in Receipt.objects.filter(shoot_id=shoot.pk):
+        yield Entry(receipt.begun_at, "deletion receipt", receipt.asked_by, {"reference": receipt.reference})
+        if receipt.mailed_at:
+            yield Entry(receipt.mailed_at, "receipt mailed", "system", {"reference": receipt.reference})
+    for proof in Destruction.objects.filter(shoot_id=shoot.pk):
+        yield Entry(proof.key_died_at, f"{proof.ring} key destroyed", "system", dict(proof.counts))
+
+
+def _money(shoot: Shoot) -> Iterator[Entry]:
+    payments = {payment.pk: payment for payment in Payment.objects.filter(pack__shoot=shoot)}
+    for payment in payments.values():
+        details = {"state": payment.state, "mode": payment.mode}
+        yield Entry(payment.created_at, "checkout begun", "person", details, payment.pack_id)
+    for entry in LedgerEntry.objects.filter(payment_id__in=list(payments)):
+        amount = as_money(entry.amount, entry.currency)
+        about = payments[entry.payment_id].pack_id
+        yield Entry(entry.at, f"ledger: {_words(entry.kind)}", "system", {"amount": amount}, about)
+    for credit in Credit.objects.filter(pack__shoot=shoot):
+        details = {"source": credit.source, "state": credit.state, "mail waits": credit.mail or "none"}
+        yield Entry(credit.created_at, "credit made", "system", details, credit.pack_id)
+
+
+def _words(code: str) -> str:
+    return code.replace("_", " ").replace(".", ": ").replace("-", " ")

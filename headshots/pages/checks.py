@@ -1,0 +1,18 @@
+"""What the policy pages have to say once strangers read them."""
+
+from django.conf import settings
+from django.core import checks
+from django.core.checks import CheckMessage, Tags, register
+
+
+@register(Tags.security)
+def check_somebody_answers(**_: object) -> list[CheckMessage]:
+    """Where strangers upload photos, they can read who answers for it and where to complain."""
+    if settings.DEBUG:
+        return []
+    hint = "It stands on /privacy/, /terms/ and /abuse/; without it these pages say that it is missing."
+    return [
+        checks.Warning(f"{name} is not set.", hint=hint, id="pages.W001")
+        for name in ("HEADSHOTS_OPERATOR", "HEADSHOTS_ABUSE_EMAIL")
+        if not getattr(settings, name)
+    ]

@@ -1,0 +1,157 @@
+"""Is anything private older than it may be? Asked by `/healthz`, by beat, by the dashboard and by the operator.
+
+What is looked at is what is there: the oldest file in the store, the next key to die in the ring, the oldest row. Each
+is the first of an index or of a listing, so it costs the same whatever else there is (a ring's names are read whole).
+"""
+
+import logging
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from headshots.celery import app
+from headshots.retention.due import PURGE_TASK
+from headshots.retention.models import LastRun
+from headshots.shoots.models import Pack, Shoot
+from headshots.vault import services as vault
+from headshots.vault.blob_ids import made_at
+from headshots.vault.errors import VaultUnavailable
+from headshots.vault.models import Blob
+from headshots.vault.rings import Ring, open_ring
+
+log = logging.getLogger(__name__)
+
+# What is due goes within a round of beat; whatever is later than this is a fault.
+LATE = timedelta(hours=1)
+# A pack's pictures are made while its photos live, so its first may be older than its delivery by as much.
+_MAKING = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The oldest of one kind. `age_seconds`: None when there is none, or when the place does not answer, which
+    `answers` tells apart."""
+
+    what: str
+    age_seconds: float | None
+    limit_seconds: float
+    answers: bool = True
+
+    @property
+    def is_over(self) -> bool:
+        return not self.answers or (self.age_seconds is not None and self.age_seconds > self.limit_seconds)
+
+    def words(self) -> str:
+        if not self.answers:
+            return f"{self.what}: cannot be looked at, the place where they lie does not answer"
+        if self.age_seconds is None:
+            return f"{self.what}: none"
+        state = "OVER THE LIMIT of" if self.is_over else "of"
+        return f"{self.what}: {self.age_seconds / 3600:.2f} h {state} {self.limit_seconds / 3600:.2f} h"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """`since_purge_seconds`: since beat's last purge ended, None when there was none yet."""
+
+    findings: list[Finding]
+    since_purge_seconds: float | None
+    purge_is_late: bool
+
+    @property
+    def ok(self) -> bool:
+        return not self.purge_is_late and not any(finding.is_over for finding in self.findings)
+
+    def as_json(self) -> dict[str, object]:
+        found = [asdict(finding) | {"over": finding.is_over} for finding in self.findings]
+        purge = {"since_seconds": self.since_purge_seconds, "late": self.purge_is_late}
+        return {"ok": self.ok, "oldest": found, "purge": purge}
+
+    def lines(self) -> list[str]:
+        """For a person to read."""
+        since = self.since_purge_seconds
+        purge = "last purge: never" if since is None else f"last purge: {since:.0f} s ago"
+        return [*(finding.words() for finding in self.findings), purge + (", LATE" if self.purge_is_late else "")]
+
+
+def audit() -> Audit:
+    """Look at the oldest of everything private. Expired keys that it meets are erased, as by everybody."""
+    now = timezone.now()
+    return Audit([*_photos(now), *_headshots(now)], _since_purge(now), purge_is_late())
+
+
+def report() -> Audit:
+    """The same, and into the log what is wrong."""
+    found = audit()
+    for finding in found.findings:
+        if finding.is_over:
+            log.error("retention: %s", finding.words())
+    return found
+
+
+def purge_is_late() -> bool:
+    """Whether beat, its broker or the retention worker must be dead: nothing has been purged for five rounds."""
+    every = next(entry["schedule"] for entry in app.conf.beat_schedule.values() if entry["task"] == PURGE_TASK)
+    allowed = max(timedelta(seconds=5 * float(every)), timedelta(minutes=1))
+    last = LastRun.objects.filter(pk=PURGE_TASK).values_list("at", flat=True).first()
+    if last is not None:
+        return timezone.now() - last > allowed
+    # Nothing was ever purged: late as soon as there has been something to come back for.
+    return Shoot.objects.filter(state=Shoot.State.OPEN, created_at__lt=timezone.now() - allowed).exists()
+
+
+def _since_purge(now: datetime) -> float | None:
+    last = LastRun.objects.filter(pk=PURGE_TASK).values_list("at", flat=True).first()
+    return None if last is None else round((now - last).total_seconds(), 1)
+
+
+def _photos(now: datetime) -> list[Finding]:
+    limit = float(settings.HEADSHOTS_SOURCE_TTL_SECONDS)
+    closed = Shoot.objects.filter(state=Shoot.State.PURGING, purged_at=None)
+    first = [shoots.order_by("delete_after").first() for shoots in (Shoot.objects.filter(state="open"), closed)]
+    began = min((shoot.created_at for shoot in first if shoot), default=None)
+    return [
+        _oldest_file(Ring.SOURCE, "files of photos", limit, now),
+        _oldest_source_key(limit, now),
+        Finding("rows of photos", _seconds(began, now), limit),
+    ]
+
+
+def _headshots(now: datetime) -> list[Finding]:
+    life = timedelta(days=settings.HEADSHOTS_RESULT_DAYS)
+    first = Pack.objects.filter(state__in=Pack.ENDED).order_by("expires_at").first()
+    ended = first.expires_at - life if first and first.expires_at else None
+    return [
+        _oldest_file(Ring.RESULT, "files of headshots", (life + _MAKING + LATE).total_seconds(), now),
+        Finding("rows of headshots", _seconds(ended, now), (life + LATE).total_seconds()),
+    ]
+
+
+def _oldest_file(ring: Ring, what: str, limit: float, now: datetime) -> Finding:
+    """Of the store or of the table, whichever is older: one may have outlived the other."""
+    row = Blob.objects.filter(ring=ring).order_by("id").values_list("id", flat=True).first()
+    try:
+        file = next(vault.blob_store().ids(ring), None)
+    except VaultUnavailable:
+        return Finding(what, None, limit, answers=False)
+    oldest = min((blob_id for blob_id in (row, file) if blob_id), default=None)
+    return Finding(what, _seconds(made_at(oldest) if oldest else None, now), limit)
+
+
+def _oldest_source_key(limit: float, now: datetime) -> Finding:
+    """By the time it has left: a key carries when it dies, not when it was made."""
+    what = "keys of photos"
+    try:
+        ring = open_ring(Ring.SOURCE)
+        expires = ring.next_expiry()
+        if expires is not None and expires <= now.timestamp():
+            ring.sweep_expired()
+    except VaultUnavailable:
+        return Finding(what, None, limit, answers=False)
+    return Finding(what, None if expires is None else max(0.0, limit - (expires - now.timestamp())), limit)
+
+
+def _seconds(since: datetime | None, now: datetime) -> float | None:
+    return None if since is None else round(max(0.0, (now - since).total_seconds()), 1)

@@ -1,0 +1,139 @@
+"""How fast photos are forgotten, and what of that time is the store's, the ring's, the database's and our own."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import islice
+from typing import TypeVar
+from uuid import UUID, uuid4
+
+from django.db import connection
+from django.utils import timezone
+
+from headshots.retention.due import AT_ONCE, purge_due
+from headshots.shoots.models import Consent, Photo, Shoot
+from headshots.vault import services as vault
+from headshots.vault.blob_ids import new_blob_id
+from headshots.vault.models import Blob
+from headshots.vault.rings import open_ring
+from headshots.vault.store import BlobName, FileStore
+
+_NOISE_BYTES = 4096
+_KINDS = ("photo", "faces")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Seconds that a purge took, and what it could not have done without: the seconds within database queries, and
+    those that store and ring take for as many files and keys alone. `idle`: of a round with nothing due."""
+
+    photos: int
+    living: int
+    seconds: float
+    database: float
+    store: float
+    ring: float
+    idle: float
+
+    def lines(self) -> list[str]:
+        """For a person to read."""
+        own = self.seconds - self.database - self.store - self.ring
+        parts = {"database": self.database, "store": self.store, "key ring": self.ring, "our own code": own}
+        return [
+            f"{self.photos} photos in {self.seconds:.2f} s: {self.photos / self.seconds:.0f} a second",
+            *(f"  {name:12} {seconds:8.2f} s" for name, seconds in parts.items()),
+            f"the next round, with nothing due beside {self.living} living photos: {self.idle * 1000:.0f} ms",
+        ]
+
+
+def bench_purge(photos: int, living: int = 0) -> Rate:
+    """Make so many shoots of one photo that are due, and so many that are not, and purge what is due.
+
+    To be called with a database, a store and rings of its own: it leaves rows behind."""
+    now = timezone.now()
+    _make_shoots(living, now + timedelta(hours=12))
+    store, ring = _alone(photos)
+    _make_shoots(photos, now - timedelta(seconds=1))
+    with _database_seconds() as database:
+        seconds, purged = _timed(purge_due)
+    if (purged.shoots, purged.failed) != (photos, 0):
+        raise RuntimeError(f"{photos} were due: {purged}")
+    idle, _ = _timed(purge_due)
+    return Rate(photos, living, seconds, sum(database), store, ring, idle)
+
+
+def _alone(photos: int) -> tuple[float, float]:
+    """Seconds in which the store deletes the files of so many photos, and the ring their keys, in the same batches."""
+    store, ring = vault.blob_store(), open_ring("source")
+    names = [BlobName("source", new_blob_id()) for _ in range(photos * len(_KINDS))]
+    ids = [uuid4() for _ in range(photos)]
+    for name in names:
+        _write_noise(name)
+    for key_id in ids:
+        ring.create(key_id, timezone.now() + timedelta(hours=1))
+    files = sum(_timed(partial(store.delete, some))[0] for some in _batches(names))
+    return files, sum(_timed(partial(ring.destroy, some))[0] for some in _batches(ids))
+
+
+def _make_shoots(count: int, delete_after: datetime) -> None:
+    """As an upload and a check leave them: a key, a consent, a photo, and its blob and that of its faces."""
+    ring, mark = open_ring("source"), vault.source_ring_mark()
+    made = (Shoot(id=uuid4(), ring_mark=mark, delete_after=delete_after) for _ in range(count))
+    for shoots in _batches(made):
+        blobs = [_blob(shoot.pk, kind) for shoot in shoots for kind in _KINDS]
+        Shoot.objects.bulk_create(shoots)
+        Consent.objects.bulk_create(Consent(shoot=shoot, consent_version="1", is_me_version="1") for shoot in shoots)
+        Blob.objects.bulk_create(blobs)
+        Photo.objects.bulk_create(
+            Photo(shoot=shoot, position=0, state=Photo.State.ACCEPTED, blob=photo, faces_blob=faces)
+            for shoot, photo, faces in zip(shoots, blobs[::2], blobs[1::2], strict=True)
+        )
+        for shoot in shoots:
+            ring.create(shoot.pk, timezone.now() + timedelta(hours=1))
+        for blob in blobs:
+            _write_noise(vault.name_of(blob))
+
+
+def _blob(key_id: UUID, kind: str) -> Blob:
+    return Blob(id=new_blob_id(), ring="source", key_id=key_id, kind=kind, size=_NOISE_BYTES)
+
+
+def _write_noise(name: BlobName) -> None:
+    store = vault.blob_store()
+    if not isinstance(store, FileStore):
+        store.write(name, [os.urandom(_NOISE_BYTES)])
+        return
+    # Not through to the disk, one by one: that would take most of an hour, and is not what is measured.
+    path = store.path(name)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.write_bytes(os.urandom(_NOISE_BYTES))
+
+
+def _batches(things: Iterator[_T] | list[_T]) -> Iterator[list[_T]]:
+    rest = iter(things)
+    return iter(lambda: list(islice(rest, AT_ONCE)), [])
+
+
+def _timed(act: Callable[[], _T]) -> tuple[float, _T]:
+    began = time.perf_counter()
+    result = act()
+    return time.perf_counter() - began, result
+
+
+@contextmanager
+def _database_seconds() -> Iterator[list[float]]:
+    """The seconds of each query in the block."""
+    seconds: list[float] = []
+
+    def query(execute: Callable[..., object], *arguments: object) -> object:
+        took, result = _timed(lambda: execute(*arguments))
+        seconds.append(took)
+        return result
+
+    with connection.execute_wrapper(query):
+        yield seconds

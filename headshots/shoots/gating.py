@@ -1,0 +1,106 @@
+"""What becomes of a picture that the gate refused, and the numbers that keep the gate honest.
+
+A refused shot is made again with another seed while the pack's budget lasts; then another shot, one that the pack
+does not have, stands in for it; a pack of which neither is left has failed. Nothing is silently fewer.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from django.conf import settings
+from django.db.models import F, Sum
+
+from headshots import engine
+from headshots.shoots.lifecycle import record_pack
+from headshots.shoots.models import GateCount, Headshot, Pack
+
+# A shot and two new seeds: what fails three times fails for a reason that a seed does not change.
+MOST_TAKES = 3
+
+
+def planned(row: Headshot) -> engine.PlannedShot:
+    """The shot of this row as the engine takes it."""
+    return engine.PlannedShot(row.index, row.seed, _look(row), row.framing, row.light)
+
+
+def next_try(pack: Pack, row: Headshot, reasons: list[str]) -> dict[str, object] | None:
+    """How a refused row is shot next: the columns that change, its budget taken; None when nothing is left to try."""
+    takes = row.takes + 1
+    if takes < MOST_TAKES and _take(pack, "reshoots"):
+        shot, taken = planned(row), _taken(pack, row)
+        alike = engine.Reason.TOO_ALIKE.value in reasons
+        again = engine.move(shot, takes, taken) if alike else engine.reshoot(shot, takes)
+        return {"takes": takes, "seed": again.seed, "framing": again.framing, "light": again.light}
+    stand_in = _stand_in(pack, row, takes)
+    if stand_in is None or not _take(pack, "replacements"):
+        return None
+    like, shot = stand_in
+    changes = {"seed": shot.seed, "framing": shot.framing, "light": shot.light}
+    return {"takes": 0, "replaced": True, "style": like.style, "version": like.version, **changes}
+
+
+def best_first_of(pack: Pack, rows: Sequence[Headshot]) -> list[Headshot]:
+    """The headshots of a pack as they are shown: the most alike and best made first, once all are there.
+
+    Before that in the order of the plan: what arrives must not push aside what somebody looks at."""
+    if pack.state != Pack.State.DELIVERED:
+        return list(rows)
+    return sorted(rows, key=lambda row: (-(row.likeness or 0) * (row.quality or 0), row.index))
+
+
+def count(pack: Pack, outcome: str) -> None:
+    """One more picture ended so. Safe from several workers at once."""
+    counts, _ = GateCount.objects.get_or_create(pack=pack, outcome=outcome)
+    GateCount.objects.filter(pk=counts.pk).update(count=F("count") + 1)
+
+
+def tell_counts(pack: Pack) -> None:
+    """The pack's numbers as an event, which outlives it."""
+    counts = dict(pack.gate_counts.values_list("outcome", "count"))
+    rejected = {f"rejected_{reason}": number for reason, number in counts.items() if reason != GateCount.ACCEPTED}
+    numbers = {"generated": sum(counts.values()), GateCount.ACCEPTED: counts.get(GateCount.ACCEPTED, 0), **rejected}
+    record_pack(pack, "gated", numbers={**numbers, "reshot": pack.reshoots, "replaced": pack.replacements})
+
+
+def generated(pack: Pack) -> int:
+    """How many pictures were made for this pack, whatever became of them."""
+    return pack.gate_counts.aggregate(Sum("count"))["count__sum"] or 0
+
+
+def main_reason(pack: Pack) -> str:
+    """Why a pack has failed: what most of its shots were given up for."""
+    reasons = pack.headshots.filter(state=Headshot.State.REJECTED).values_list("reasons", flat=True)
+    codes = Counter(codes[0] for codes in reasons if codes)
+    return min(codes, key=lambda code: (-codes[code], code)) if codes else "engine_failed"
+
+
+def _take(pack: Pack, budget: str) -> bool:
+    """Whether the pack had one of these left, which is now taken."""
+    most = math.ceil(pack.total * settings.HEADSHOTS_RESHOOT_SHARE)
+    return bool(Pack.objects.filter(pk=pack.pk, **{f"{budget}__lt": most}).update(**{budget: F(budget) + 1}))
+
+
+def _stand_in(pack: Pack, row: Headshot, takes: int) -> tuple[Headshot, engine.PlannedShot] | None:
+    """A shot that the pack does not have, and a row of its look: another look if there is one; None when it has had
+    them all."""
+    rows = pack.headshots.select_related("style", "version").order_by("style__position")
+    looks = {each.style_id: each for each in rows}
+    for like in sorted(looks.values(), key=lambda each: each.style_id == row.style_id):
+        taken = _taken(pack, like)
+        shot = engine.move(replace(planned(row), style=_look(like)), takes, taken)
+        if (shot.framing, shot.light) not in taken:
+            return like, shot
+    return None
+
+
+def _taken(pack: Pack, like: Headshot) -> set[tuple[str, str]]:
+    """Framing and light of every shot of this pack on the same set."""
+    rows = pack.headshots.select_related("style", "version")
+    return {(row.framing, row.light) for row in rows if _look(row).set == _look(like).set}
+
+
+def _look(row: Headshot) -> engine.Style:
+    look = row.version or row.style
+    return engine.style_from(name=row.style.name, title=look.title, recipe=look.recipe)

@@ -1,0 +1,27 @@
+"""What people are told by mail. The address is read when a mail is sent, and stands nowhere else."""
+
+from django.conf import settings
+from django.core.mail import send_mail
+from django.template.loader import render_to_string
+
+from headshots.shoots.models import Pack
+
+
+def send_delivery_mail(*, pack: Pack) -> bool:
+    """Whether this caller told the person that their pack is ready."""
+    due = Pack.objects.filter(pk=pack.pk, state=Pack.State.DELIVERED, mail_due=True)
+    if not due.update(mail_due=False):
+        return False
+    owner = pack.shoot.owner
+    if owner is None or not owner.is_active:
+        return False
+    site = settings.HEADSHOTS_SITE_URL
+    context = {"pack": pack, "page": site + pack.shoot.get_absolute_url(), "has_address": bool(site)}
+    subject = render_to_string("shoots/mail/delivered_subject.txt", context).strip()
+    try:
+        send_mail(subject, render_to_string("shoots/mail/delivered.txt", context), None, [owner.email])
+    except OSError:
+        # Beat comes back for it.
+        Pack.objects.filter(pk=pack.pk, state=Pack.State.DELIVERED).update(mail_due=True)
+        raise
+    return True

@@ -1,0 +1,90 @@
+"""Matrix products in 8 bits with nothing but torch: weights rounded once, inputs each time, a scale for each row."""
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+# Kernels want both sides in sixteens.
+GRAIN = 16
+
+
+class EightBitLinear(nn.Module):
+    """A linear layer whose weight is stored, and whose input is rounded, to 8 bits; sums are kept in full precision.
+
+    Each output channel and each input position has a scale of its own. Not lossless."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        weight, scale = self.round(linear.weight.detach())
+        self.register_buffer("weight", weight)
+        self.register_buffer("weight_scale", scale.t().contiguous())
+        self.bias = linear.bias
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+
+    @staticmethod
+    @abstractmethod
+    def round(rows: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, K) in 8 bits and the (N, 1) float32 scales that undo it."""
+
+    @abstractmethod
+    def multiply(self, rows: Tensor, scale: Tensor) -> Tensor:
+        """(N, K) rounded rows and their scales -> (N, out_features)"""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(..., in_features) -> (..., out_features), dtype kept."""
+        product = self.multiply(*self.round(tokens.reshape(-1, self.in_features))).to(tokens.dtype)
+        if self.bias is not None:
+            product = product + self.bias
+        return product.reshape(*tokens.shape[:-1], self.out_features)
+
+
+class Float8Linear(EightBitLinear):
+    """In floating point, e4m3: about 3 significant bits, at any magnitude."""
+
+    @staticmethod
+    def round(rows: Tensor) -> tuple[Tensor, Tensor]:
+        scale = row_scales(rows, torch.finfo(torch.float8_e4m3fn).max)
+        return (rows.float() / scale).to(torch.float8_e4m3fn), scale
+
+    def multiply(self, rows: Tensor, scale: Tensor) -> Tensor:
+        # Scales by row come with bfloat16 results only.
+        return torch._scaled_mm(
+            rows, self.weight.t(), scale_a=scale, scale_b=self.weight_scale, out_dtype=torch.bfloat16
+        )
+
+
+class Int8Linear(EightBitLinear):
+    """In whole numbers: 7 significant bits next to the row's largest value, fewer below it."""
+
+    @staticmethod
+    def round(rows: Tensor) -> tuple[Tensor, Tensor]:
+        scale = row_scales(rows, torch.iinfo(torch.int8).max)
+        return (rows.float() / scale).round().to(torch.int8), scale
+
+    def multiply(self, rows: Tensor, scale: Tensor) -> Tensor:
+        return torch._int_mm(rows, self.weight.t()) * scale * self.weight_scale
+
+
+def row_scales(rows: Tensor, largest: float) -> Tensor:
+    """(N, 1) float32: what each row is divided by so that it reaches up to `largest`."""
+    return rows.abs().amax(dim=-1, keepdim=True).float().clamp(min=1e-12) / largest
+
+
+def replace_linears(network: nn.Module, kind: type[EightBitLinear]) -> int:
+    """Swaps the linear layers inside the transformer blocks, in place; returns how many.
+
+    Projections of text and face stay: they run once a picture."""
+    swapped = 0
+    for block in network.modules():
+        if type(block).__name__ != "BasicTransformerBlock":
+            continue
+        for name, layer in list(block.named_modules()):
+            # The feed-forward part, and what self- and cross-attention compute from the picture.
+            constant = name.startswith("attn2.") and not name.endswith(("to_q", "to_out.0"))
+            fits = isinstance(layer, nn.Linear) and layer.in_features % GRAIN == layer.out_features % GRAIN == 0
+            if fits and not constant:
+                parent, _, leaf = name.rpartition(".")
+                setattr(block.get_submodule(parent), leaf, kind(layer))
+                swapped += 1
+    return swapped

@@ -1,0 +1,75 @@
+"""Pure: what a look may say. What staff types is held against this before a picture is made of it."""
+
+import math
+import re
+from collections.abc import Mapping
+
+# As engines/studio/sets.py paints them, and the photo's own background.
+SETS = ("corporate", "executive", "navy", "slate", "bright", "linen", "park", "office", "city", "natural")
+# Smallest and largest of each scale. The last three are of the engine that draws new pictures; None: as built in.
+SCALES: Mapping[str, tuple[float, float]] = {
+    "key": (0.0, 1.0),
+    "rim": (0.0, 1.0),
+    "wrap": (0.0, 1.0),
+    "tint": (0.0, 1.0),
+    "contrast": (0.0, 1.0),
+    "saturation": (0.0, 1.5),
+    "vignette": (0.0, 1.0),
+    "guidance_scale": (1.0, 12.0),
+    "control_scale": (0.1, 1.5),
+    "adapter_scale": (0.1, 1.5),
+}
+OPTIONAL = frozenset({"guidance_scale", "control_scale", "adapter_scale"})
+# An encoder reads 77 tokens; what people say of themselves needs some of them.
+MOST_WORDS = 60
+_PLACES = re.compile(r"\{([^{}]*)\}")
+
+
+def recipe_faults(recipe: Mapping[str, object]) -> dict[str, str]:
+    """What is wrong with a look, a sentence a field; empty when the engines can take it."""
+    known = {"set", "key_light", "monochrome", "prompt", "negative", *SCALES}
+    faults = {name: "There is no such word in a look." for name in recipe if name not in known}
+    if recipe.get("set", SETS[0]) not in SETS:
+        faults["set"] = f"There is no such set. There are: {', '.join(SETS)}."
+    if not isinstance(recipe.get("monochrome", False), bool):
+        faults["monochrome"] = "This is true or false."
+    for name, (least, most) in SCALES.items():
+        value = recipe.get(name)
+        missing = value is None and (name not in recipe or name in OPTIONAL)
+        if not missing and not (_is_number(value) and least <= float(str(value)) <= most):
+            faults[name] = f"This is a number from {least:g} to {most:g}."
+    if fault := _light_fault(recipe.get("key_light", (0.0, 0.0, 1.0))):
+        faults["key_light"] = fault
+    for name in ("prompt", "negative"):
+        if fault := _words_fault(recipe.get(name, ""), is_prompt=name == "prompt"):
+            faults[name] = fault
+    return faults
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _light_fault(light: object) -> str:
+    if not isinstance(light, list | tuple) or len(light) != 3 or not all(_is_number(each) for each in light):
+        return "These are three numbers: to the right, down, towards the viewer."
+    if not all(-1 <= each <= 1 for each in light):
+        return "Each of them lies between -1 and 1."
+    return "" if light[2] > 0 else "The light comes from the viewer's side: the third number is above 0."
+
+
+def _words_fault(text: object, *, is_prompt: bool) -> str:
+    if not isinstance(text, str):
+        return "These are words."
+    if not text:
+        return ""
+    if len(text.split()) > MOST_WORDS:
+        return f"These are {len(text.split())} words; {MOST_WORDS} are read at most."
+    places = _PLACES.findall(text)
+    allowed = {"person", "outfit"} if is_prompt else set()
+    strange = sorted(set(places) - allowed)
+    if strange or "{" in _PLACES.sub("", text) or "}" in _PLACES.sub("", text):
+        return "Braces hold {person} or {outfit} and nothing else." if is_prompt else "Leave braces out."
+    if is_prompt and (places.count("person") != 1 or places.count("outfit") > 1):
+        return "It names {person} once, and {outfit} once at most."
+    return ""

@@ -1,0 +1,20 @@
+"""What axe finds wrong with a page as it stands in the browser."""
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+
+def assert_accessible(page: Page) -> None:
+    """No violation of any of axe's rules, neither wide nor on a phone, neither light nor dark."""
+    usual = page.viewport_size
+    # What moves is caught half way, in colours that nobody reads by.
+    page.emulate_media(reduced_motion="reduce")
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            found = Axe().run(page)
+            assert not found.violations_count, f"{page.url}, {width} px, {scheme}:\n{found.generate_report()}"
+    page.emulate_media(color_scheme="light")
+    if usual:
+        page.set_viewport_size(usual)

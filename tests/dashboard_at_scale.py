@@ -1,0 +1,99 @@
+"""How long the dashboard takes on a generated year, and whether its figures are right: one JSON object on stdout.
+
+python -m tests.dashboard_at_scale 100000      with the environment of the product, HEADSHOTS_DATABASE_URL among it
+"""
+
+import json
+import statistics
+import sys
+import time
+from datetime import timedelta
+
+import django
+
+django.setup()
+
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from headshots.accounts.models import User
+from headshots.dashboard.charts import CHARTS
+from headshots.dashboard.figures import Range, close_days, figures_of
+from headshots.shoots.models import Event, Headshot, Shoot
+from tests.slow_figures import median_and_95, slow_figures
+from tests.year import Year
+
+RANGES = (1, 7, 30, 366)
+
+
+def main(shoots: int) -> dict[str, object]:
+    # Else every query is kept.
+    settings.DEBUG = False
+    call_command("migrate", verbosity=0)
+    began = time.monotonic()
+    Year(until=timezone.now(), shoots=shoots, days=365).write()
+    seconds = {"write": time.monotonic() - began}
+    began = time.monotonic()
+    closed = close_days()
+    seconds["close"] = time.monotonic() - began
+    if connection.vendor == "postgresql":
+        # What its own housekeeping does within minutes of such a load.
+        with connection.cursor() as cursor:
+            cursor.execute("VACUUM ANALYZE")
+    rows = {model.__name__: model.objects.count() for model in (Shoot, Headshot, Event)}
+    pages, queries = time_pages()
+    return {
+        "database": connection.vendor,
+        "rows": rows,
+        "closed_days": closed,
+        "seconds": {name: round(value, 1) for name, value in seconds.items()},
+        "page_ms": pages,
+        "queries": queries,
+        "differences": differences(),
+    }
+
+
+def time_pages() -> tuple[dict[str, list[float]], list[int]]:
+    """Address -> median and longest of five, in milliseconds, after one that is not counted; queries of each range."""
+    owner = User.objects.create_superuser("owner@example.org", "a long enough pass phrase")
+    client = Client(headers={"host": "localhost"})
+    client.force_login(owner)
+    times: dict[str, list[float]] = {}
+    queries = []
+    addresses = [f"/admin/?days={days}" for days in RANGES]
+    for address in addresses + [f"/admin/charts/{code}.svg?days=366" for code in CHARTS]:
+        client.get(address)
+        taken = []
+        for _ in range(5):
+            began = time.monotonic()
+            assert client.get(address).status_code == 200
+            taken.append(1000 * (time.monotonic() - began))
+        times[address] = [round(statistics.median(taken)), round(max(taken))]
+        if address in addresses:
+            with CaptureQueriesContext(connection) as captured:
+                client.get(address)
+            queries.append(len(captured))
+    return times, queries
+
+
+def differences() -> list[str]:
+    """Every number that the slow script sees differently."""
+    found = []
+    today = timezone.now().date()
+    ranges = [Range.until_today(days) for days in RANGES]
+    ranges.append(Range(today - timedelta(days=200), today - timedelta(days=100)))
+    for days in ranges:
+        fast, slow = figures_of(days), slow_figures(days.first, days.last)
+        found += [f"{days} {key}" for key in fast.total.keys() | slow.keys() if fast.total[key] != slow[key]]
+        for kind in ("preview", "premium"):
+            if (fast.delivery_seconds(kind, 50), fast.delivery_seconds(kind, 95)) != median_and_95(slow, kind):
+                found.append(f"{days} {kind}")
+    return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(int(sys.argv[1]))))

@@ -1,0 +1,132 @@
+"""Staff's second factor: asked for by setting, set up on the way, kept encrypted."""
+
+import re
+import time
+
+import pytest
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
+from django.conf import LazySettings
+from django.test import Client
+
+from headshots.accounts.models import User
+from tests.factories import PASSWORD
+from tests.headshots.staff import make_staff
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def demanded(settings: LazySettings) -> None:
+    settings.HEADSHOTS_STAFF_TWO_FACTOR = True
+
+
+@pytest.fixture
+def staff() -> User:
+    return make_staff("owner")
+
+
+def sign_in(client: Client, user: User) -> str:
+    """Where the password leads."""
+    form = {"login": user.email, "password": PASSWORD}
+    return client.post("/accounts/login/?next=/admin/", {**form, "next": "/admin/"}).url
+
+
+def code(secret: str) -> str:
+    return format_hotp_value(hotp_value(secret, int(time.time()) // 30))
+
+
+def set_up(client: Client) -> str:
+    """The secret of the second factor that this signed-in client has set up."""
+    client.post("/accounts/reauthenticate/", {"password": PASSWORD})
+    page = client.get("/accounts/2fa/totp/activate/").content.decode()
+    secret = re.search(r"<code>([A-Z2-7]+)</code>", page)
+    assert secret
+    client.post("/accounts/2fa/totp/activate/", {"code": code(secret[1])})
+    return secret[1]
+
+
+def test_staff_without_one_is_led_to_set_it_up(client: Client, staff: User) -> None:
+    sign_in(client, staff)
+
+    answer = client.get("/admin/", follow=True)
+
+    form = {"password": PASSWORD, "next": "/accounts/2fa/totp/activate/"}
+    page = client.post("/accounts/reauthenticate/", form, follow=True).content.decode()
+
+    way = [step for step, _ in answer.redirect_chain]
+    assert way[1].startswith("/accounts/2fa/totp/activate/")
+    assert way[2].startswith("/accounts/reauthenticate/"), "the password once more, before anything is set up"
+    assert "<svg" in page
+    assert "data:" not in page
+    for address in ("/admin/lamps/", "/admin/figures/funnel.csv", "/admin/shoots/pack/", "/admin/do/pause/uploads/"):
+        assert client.get(address).status_code == 302
+
+
+def test_with_one_it_takes_password_and_code(client: Client, staff: User) -> None:
+    sign_in(client, staff)
+    secret = set_up(client)
+    other = Client()
+
+    asked = sign_in(other, staff)
+    closed = other.get("/admin/").status_code
+    wrong = other.post("/accounts/2fa/authenticate/", {"code": "000000"}).status_code
+    other.post("/accounts/2fa/authenticate/", {"code": code(secret)})
+
+    assert asked == "/accounts/2fa/authenticate/"
+    assert closed == 302
+    assert wrong == 200
+    assert other.get("/admin/").status_code == 200
+
+
+def test_a_session_that_began_without_the_code_is_asked_for_it(client: Client, staff: User) -> None:
+    sign_in(client, staff)
+    secret = set_up(client)
+
+    asked = client.get("/admin/", follow=True)
+    client.post("/accounts/2fa/reauthenticate/", {"code": code(secret), "next": "/admin/"})
+
+    assert asked.redirect_chain[-1][0].startswith("/accounts/2fa/reauthenticate/")
+    assert client.get("/admin/").status_code == 200
+
+
+def test_a_recovery_code_opens_once(client: Client, staff: User) -> None:
+    sign_in(client, staff)
+    set_up(client)
+    page = client.get("/accounts/2fa/recovery-codes/").content.decode()
+    recovery = re.findall(r"<li><code>([0-9A-Za-z-]+)</code>", page)
+    first, second = Client(), Client()
+    for each in (first, second):
+        sign_in(each, staff)
+        each.post("/accounts/2fa/authenticate/", {"code": recovery[0]})
+
+    assert len(recovery) == 10
+    assert first.get("/admin/").status_code == 200
+    assert second.get("/admin/").status_code == 302
+
+
+def test_without_the_setting_the_password_is_enough(client: Client, staff: User, settings: LazySettings) -> None:
+    settings.HEADSHOTS_STAFF_TWO_FACTOR = False
+
+    assert sign_in(client, staff) == "/admin/"
+    assert client.get("/admin/").status_code == 200
+
+
+def test_customers_are_asked_for_nothing(client: Client, person: User) -> None:
+    client.force_login(person)
+
+    assert client.get("/shoots/").status_code == 200
+    assert client.get("/admin/", follow=True).status_code == 403
+
+
+def test_secrets_lie_encrypted_and_are_in_no_admin_page(client: Client, staff: User, settings: LazySettings) -> None:
+    settings.HEADSHOTS_STAFF_TWO_FACTOR = False
+    sign_in(client, staff)
+    secret = set_up(client)
+    stored = Authenticator.objects.get(type=Authenticator.Type.TOTP)
+
+    assert secret not in str(stored.data)
+    assert client.get("/admin/mfa/authenticator/").status_code == 404
+    page = client.get(f"/admin/accounts/user/{staff.pk}/change/").content.decode()
+    assert secret not in page
+    assert stored.data["secret"] not in page

@@ -1,0 +1,90 @@
+"""Finishing behind the work: order, overlap, bounds, and what happens when either side fails."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from pipeline.errors import Cancelled
+from pipeline.overlap import finish_behind
+
+
+def test_results_come_in_order_whichever_is_finished_first():
+    def finish(number: int) -> int:
+        time.sleep(0.02 * (5 - number))
+        return 10 * number
+
+    assert list(finish_behind(range(5), finish, threads=3, most=3)) == [0, 10, 20, 30, 40]
+
+
+def test_the_next_is_made_while_the_last_is_finished():
+    second_was_asked_for = threading.Event()
+
+    def make() -> Iterator[int]:
+        yield 1
+        second_was_asked_for.set()
+        yield 2
+
+    def finish(number: int) -> int:
+        assert second_was_asked_for.wait(10)
+        return number
+
+    assert list(finish_behind(make(), finish, threads=1, most=1)) == [1, 2]
+
+
+def test_no_more_wait_than_are_allowed():
+    made, finished, lag = 0, 0, 0
+
+    def make() -> Iterator[int]:
+        nonlocal made, lag
+        for number in range(12):
+            lag = max(lag, made - finished)
+            made += 1
+            yield number
+
+    def finish(number: int) -> int:
+        nonlocal finished
+        time.sleep(0.01)
+        finished += 1
+        return number
+
+    assert list(finish_behind(make(), finish, threads=1, most=3)) == list(range(12))
+    assert 1 <= lag <= 3
+
+
+def test_a_failure_in_a_thread_is_raised_and_the_rest_is_dropped():
+    begun: list[int] = []
+
+    def finish(number: int) -> int:
+        begun.append(number)
+        time.sleep(0.02)
+        if number == 1:
+            raise ValueError("a bad one")
+        return number
+
+    results = finish_behind(range(100), finish, threads=1, most=4)
+
+    assert next(results) == 0
+    with pytest.raises(ValueError, match="a bad one"):
+        list(results)
+    assert len(begun) < 8
+
+
+def test_who_makes_may_stop_the_work():
+    def make() -> Iterator[int]:
+        yield 0
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        list(finish_behind(make(), lambda number: number, threads=2, most=2))
+
+
+def test_who_stops_listening_leaves_nothing_running():
+    before = threading.active_count()
+    results = finish_behind(range(10), lambda number: number, threads=2, most=2)
+
+    next(results)
+    results.close()
+
+    assert threading.active_count() == before
