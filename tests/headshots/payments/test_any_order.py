@@ -16,7 +16,7 @@ import pytest
 from django.conf import LazySettings
 from django.db import connection, transaction
 from django.utils import timezone
-from hypothesis import HealthCheck, Phase, Verbosity, settings
+from hypothesis import HealthCheck, Verbosity, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from headshots.celery import app
@@ -320,14 +320,13 @@ class Money(RuleBasedStateMachine):
         connection.run_on_commit = []
 
 
-def run(sequences: int, seed: int | None = None) -> None:
+def run(sequences: int) -> None:
     run_state_machine_as_test(
         Money,
         settings=settings(
             max_examples=sequences,
             stateful_step_count=_STEPS,
             deadline=None,
-            phases=[Phase.generate] if __import__("os").environ.get("NOSHRINK") else list(Phase),
             suppress_health_check=list(HealthCheck),
             verbosity=Verbosity.normal,
             database=None,
@@ -351,7 +350,7 @@ def any_order(settings: LazySettings, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 @pytest.mark.usefixtures("any_order")
 def test_nobody_pays_twice_or_for_nothing_in_any_order() -> None:
-    run(int(__import__("os").environ.get("N", "150")))
+    run(150)
 
 
 @pytest.mark.slow
