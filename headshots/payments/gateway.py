@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -169,10 +170,17 @@ def _client() -> stripe.StripeClient:
         from headshots.payments.local_stripe import LocalStripe
 
         return stripe.StripeClient("sk_test_local", http_client=LocalStripe())
+    url = settings.HEADSHOTS_STRIPE_API_URL or stripe.DEFAULT_API_BASE
+    return _client_of(settings.HEADSHOTS_STRIPE_SECRET_KEY, url, _RETRIES)
+
+
+@cache
+def _client_of(key: str, url: str, retries: int) -> stripe.StripeClient:
+    """Kept, and with it the connection: each thread has one of its own."""
     return stripe.StripeClient(
-        settings.HEADSHOTS_STRIPE_SECRET_KEY,
-        base_addresses={"api": settings.HEADSHOTS_STRIPE_API_URL or stripe.DEFAULT_API_BASE},
-        max_network_retries=_RETRIES,
+        key,
+        base_addresses={"api": url},
+        max_network_retries=retries,
         http_client=stripe.RequestsClient(timeout=_TIMEOUT_SECONDS),
     )
 

@@ -61,7 +61,7 @@ def confirm(*, payment: Payment, amount: int, amount_tax: int, payment_intent: s
     payment.save()
     _enter(payment, _Kind.CHARGE, amount, session_id)
     _record(payment, "payment.paid")
-    credit = Credit.objects.create(owner=payment.owner, source=Credit.Source.PAYMENT, payment=payment)
+    credit = Credit.objects.create(owner_id=payment.owner_id, source=Credit.Source.PAYMENT, payment=payment)
     if payment.pack is not None and not use_on(credit=credit, pack=payment.pack):
         # Paid too late: the photos or the order have gone meanwhile.
         credit.mail = Credit.Mail.WAITING
@@ -185,7 +185,7 @@ def use_on(*, credit: Credit, pack: Pack) -> bool:
             transaction.set_rollback(True)
             return False
         record("credit.used", shoot_id=pack.shoot_id, pack_id=pack.pk)
-    credit.refresh_from_db()
+    credit.state, credit.pack, credit.mail = Credit.State.USED, pack, Credit.Mail.NONE
     return True
 
 
@@ -280,8 +280,8 @@ def lock_payment(payment: Payment) -> None:
     """Lock its shoot, then the payment, until the transaction ends; `payment` is as the database has it."""
     if payment.pack is not None:
         Shoot.objects.select_for_update().filter(pk=payment.pack.shoot_id).exists()
-    Payment.objects.select_for_update().filter(pk=payment.pk).exists()
-    payment.refresh_from_db()
+    locked = Payment.objects.select_for_update(of=("self",)).select_related("pack")
+    payment.refresh_from_db(from_queryset=locked)
 
 
 def _enter(payment: Payment, kind: str, amount: int, stripe_id: str) -> None:

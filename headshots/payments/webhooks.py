@@ -60,13 +60,14 @@ def _store(event: StripeEvent, fetched: bool) -> WebhookEvent:
 
 def _payment_of(event: StripeEvent) -> Payment | None:
     """Whose money it is about, if that is known yet."""
-    payments = Payment.objects.filter(mode=current_mode())
+    payments = Payment.objects.select_related("pack").filter(mode=current_mode())
     if event.type in SESSION_TYPES:
         by_session = payments.filter(session_id=event.object_id).first()
         # The process may have died between Stripe's answer and our note of it.
         return by_session or (payments.filter(pk=event.payment_id).first() if event.payment_id else None)
     if event.type in REFUND_TYPES and event.refund_id:
-        refund = Refund.objects.filter(pk=event.refund_id, payment__mode=current_mode()).first()
+        refunds = Refund.objects.select_related("payment__pack")
+        refund = refunds.filter(pk=event.refund_id, payment__mode=current_mode()).first()
         if refund is not None:
             return refund.payment
     if event.type in (*REFUND_TYPES, *DISPUTE_TYPES, "charge.refunded") and event.payment_intent:

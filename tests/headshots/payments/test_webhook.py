@@ -3,19 +3,23 @@
 import itertools
 import json
 import time
+from collections.abc import Callable
 
 import pytest
 from django.conf import LazySettings
-from django.db import connection
+from django.db import OperationalError, connection, transaction
 from django.test import Client
 
 from headshots.payments.models import Credit, LedgerEntry, Payment, WebhookEvent
+from headshots.payments.webhooks import receive_webhook
 from headshots.shoots.lifecycle import advance, begin_purge
 from headshots.shoots.models import Event, Pack, Shoot
 from tests.fake_stripe import FakeStripe, signed
 from tests.money import WEBHOOK, deliver, ledger_sum, open_checkout, paid, session_of, state
 
 pytestmark = pytest.mark.django_db
+
+Execute = Callable[..., object]
 
 
 def post(body: bytes, signature: str | None) -> int:
@@ -258,9 +262,7 @@ def test_news_of_a_dispute_may_come_in_any_order(stripe: FakeStripe, shoot: Shoo
     events = stripe.events[1:]
 
     for order in itertools.permutations(events):
-        for entry in ("payments_webhookevent",):
-            with connection.cursor() as cursor:
-                cursor.execute(f"DELETE FROM {entry} WHERE type LIKE 'charge.dispute.%%'", [])  # noqa: S608
+        WebhookEvent.objects.filter(type__startswith="charge.dispute.").delete()
         Payment.objects.filter(pk=payment.pk).update(dispute_id="", dispute_state="")
         deliver(*order)
         assert state(payment)[0] == ("paid" if won else "lost")
@@ -349,3 +351,48 @@ def test_a_pack_that_a_promotion_code_makes_free_is_paid(stripe: FakeStripe, sho
 
     assert state(payment) == ("paid", "used", "queued")
     assert ledger_sum() == stripe.balance == 0
+
+
+class FaultAt:
+    """Makes the statement of this number fail, as a database that goes away does."""
+
+    def __init__(self, statement: int) -> None:
+        self.left = statement
+
+    def __call__(self, execute: Execute, sql: str, params: object, many: bool, context: object) -> object:
+        # Rolling back must work, or the test's own transaction is lost.
+        if not sql.startswith(("ROLLBACK", "RELEASE", "SAVEPOINT")):
+            if self.left == 0:
+                self.left -= 1
+                raise OperationalError("the database is away")
+            self.left -= 1
+        return execute(sql, params, many, context)
+
+
+def test_a_fault_at_any_statement_leaves_all_or_nothing_and_the_repeat_makes_it_right(
+    stripe: FakeStripe, shoot: Shoot
+) -> None:
+    payment = open_checkout(shoot)
+    event = stripe.pay(session_of(payment))
+    body, signature = signed(event)
+    faults = 0
+
+    for statement in itertools.count():
+        with transaction.atomic():
+            fault = FaultAt(statement)
+            try:
+                with connection.execute_wrapper(fault):
+                    receive_webhook(payload=body, signature=signature)
+            except OperationalError:
+                faults += 1
+            if fault.left >= 0:
+                break
+            assert not WebhookEvent.objects.exists()
+            assert state(payment) == ("open", None, "awaiting_payment")
+            deliver(event)
+            assert state(payment) == ("paid", "used", "queued")
+            assert ledger_sum() == 1900
+            transaction.set_rollback(True)
+
+    assert faults == statement > 15
+    assert state(payment) == ("paid", "used", "queued")

@@ -1,0 +1,259 @@
+"""A program of the tests: the webhook's handler in many processes that are killed, or that come at once.
+
+    python -m tests.chaos.webhook_processes [--full]
+
+Runs on the database that the environment names, and prints what it saw as JSON. Every process is a fork of this one,
+so that hundreds of them take seconds."""
+
+import gc
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import django
+
+django.setup()
+
+from django.core.management import call_command
+from django.db import connection, connections
+from django.utils import timezone
+
+from headshots.accounts.models import User
+from headshots.payments.models import Credit, WebhookEvent
+from headshots.payments.webhooks import receive_webhook
+from headshots.shoots.lifecycle import advance
+from headshots.shoots.models import Event, Pack
+from headshots.shoots.waking import _stuck_packs
+from tests.fake_stripe import signed
+from tests.purchases import Body, Purchase
+
+PROCESSES = 8
+FULL = "--full" in sys.argv
+
+
+def deliver(event: Body) -> None:
+    payload, signature = signed(event)
+    receive_webhook(payload=payload, signature=signature)
+
+
+def in_process(work: Callable[[], object]) -> int:
+    """The process that does it, forked from this one without its connections."""
+    connections.close_all()
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        work()
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    finally:
+        connections.close_all()
+    os._exit(0)
+
+
+def ended(pid: int) -> int:
+    """Its exit status; minus the signal that ended it."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@contextmanager
+def killed_at(statement: int) -> Iterator[None]:
+    """Dies by kill -9 just before the statement of this number; counts what is sent to the database, commits too."""
+    count = 0
+
+    def one_more(*_: object) -> None:
+        nonlocal count
+        if count == statement:
+            os.kill(os.getpid(), signal.SIGKILL)
+        count += 1
+
+    def watch(execute: Any, sql: str, params: object, many: bool, context: object) -> object:
+        one_more()
+        return execute(sql, params, many, context)
+
+    connection.ensure_connection()
+    commit, run_hooks = connection._commit, connection.run_and_clear_commit_hooks
+
+    def watched_commit() -> None:
+        one_more()
+        commit()
+
+    def watched_hooks() -> None:
+        # Between the commit and the messages to the workers.
+        one_more()
+        run_hooks()
+
+    connection._commit = watched_commit
+    connection.run_and_clear_commit_hooks = watched_hooks
+    with connection.execute_wrapper(watch):
+        yield
+
+
+def crash() -> Body:
+    """For each event: the process dies before the first statement, before the second, ... until one survives."""
+    seen: Body = {}
+    number = 0
+    for name, prepare, right in EVENTS if FULL else EVENTS[:1]:
+        for statement in range(200):
+            number += 1
+            purchase = Purchase(number, BUYER)
+            before, event = prepare(purchase)
+            for each in before:
+                deliver(each)
+            was, was_ledger = purchase.state(), purchase.ledger()
+
+            def die(event: Body = event, statement: int = statement) -> None:
+                with killed_at(statement):
+                    deliver(event)
+
+            survived = ended(in_process(die)) == 0
+            known = WebhookEvent.objects.filter(event_id=event["id"]).exists()
+            now, now_ledger = purchase.state(), purchase.ledger()
+            # All of it or nothing of it.
+            assert (now, now_ledger) == ((right, purchase.stripe.balance) if known else (was, was_ledger)), (
+                name,
+                statement,
+            )
+            assert ended(in_process(lambda event=event: deliver(event))) == 0
+            assert purchase.state() == right, (name, statement, purchase.state())
+            assert purchase.ledger() == purchase.stripe.balance, (name, statement)
+            found_by_beat(purchase)
+            if survived:
+                seen[name] = statement
+                break
+    return seen
+
+
+def found_by_beat(purchase: Purchase) -> None:
+    """A pack that is queued while nobody was told is woken by beat."""
+    assert purchase.payment.pack is not None
+    pack = Pack.objects.get(pk=purchase.payment.pack.pk)
+    if pack.state == Pack.State.QUEUED:
+        Pack.objects.filter(pk=pack.pk).update(queued_at=timezone.now() - timedelta(minutes=1))
+        assert _stuck_packs().filter(pk=pack.pk).exists()
+
+
+def delivered(purchase: Purchase) -> tuple[list[Body], Body]:
+    return [], purchase.bought
+
+
+def expired(purchase: Purchase) -> tuple[list[Body], Body]:
+    purchase.stripe.balance = 0
+    session = purchase.stripe.sessions[purchase.session] | {"status": "expired", "payment_status": "unpaid"}
+    return [], purchase.stripe.tell("checkout.session.expired", session)
+
+
+def refunded(purchase: Purchase) -> tuple[list[Body], Body]:
+    purchase.stripe.refund(purchase.intent)
+    return [purchase.bought], purchase.stripe.events[1]
+
+
+def disputed(purchase: Purchase) -> tuple[list[Body], Body]:
+    purchase.stripe.dispute(purchase.intent)
+    return [purchase.bought], purchase.stripe.events[1]
+
+
+def overtaken(purchase: Purchase) -> tuple[list[Body], Body]:
+    """The refund was heard of before the payment."""
+    purchase.stripe.refund(purchase.intent)
+    return [purchase.stripe.events[1]], purchase.bought
+
+
+EVENTS: list[tuple[str, Callable[[Purchase], tuple[list[Body], Body]], tuple[str, str | None, str]]] = [
+    ("paid", delivered, ("paid", "used", "queued")),
+    ("paid after its refund", overtaken, ("refunded", "refunded", "revoked")),
+    ("expired", expired, ("expired", None, "cancelled")),
+    ("refunded", refunded, ("refunded", "refunded", "revoked")),
+    ("disputed", disputed, ("disputed", "revoked", "revoked")),
+]
+
+
+def race() -> Body:
+    """Everything that Stripe ever says about a pack, at once and several times, from several processes."""
+    rounds, failed = 12 if FULL else 3, 0
+    for number in range(rounds):
+        purchase = Purchase(10_000 + number, BUYER)
+        if number % 3 == 1:
+            purchase.stripe.refund(purchase.intent)
+        if number % 3 == 2:
+            dispute = purchase.stripe.dispute(purchase.intent)
+            purchase.stripe.close_dispute(dispute["id"], won=True)
+        events = purchase.stripe.events
+
+        def all_of_them(events: list[Body] = events, start: int = 0) -> None:
+            for turn in range(len(events)):
+                deliver_until_taken(events[(start + turn) % len(events)])
+
+        pids = [in_process(lambda start=start, run=all_of_them: run(start=start)) for start in range(PROCESSES)]
+        failed += sum(ended(pid) != 0 for pid in pids)
+        check(purchase, number)
+    return {"rounds": rounds, "failed": failed, **one_credit_for_many()}
+
+
+def deliver_until_taken(event: Body) -> None:
+    """As Stripe: what was not taken comes again."""
+    from django.db import OperationalError
+
+    for _ in range(20):
+        try:
+            return deliver(event)
+        except OperationalError:
+            connection.close()
+            time.sleep(0.05)
+    raise AssertionError("never taken")
+
+
+def check(purchase: Purchase, number: int) -> None:
+    right = {0: ("paid", "used", "queued"), 1: ("refunded", "refunded", "revoked")}.get(number % 3)
+    state = purchase.state()
+    if right:
+        assert state == right, state
+    else:
+        # Won: the pack goes on if the dispute was over before the payment was heard of, else its right is open.
+        assert state in {("paid", "open", "revoked"), ("paid", "used", "queued")}, state
+    assert purchase.ledger() == purchase.stripe.balance
+    assert Credit.objects.filter(payment=purchase.payment).count() == 1
+    queued = Event.objects.filter(pack_id=purchase.payment.pack_id, name="pack.queued").count()
+    assert queued <= 1
+
+
+def one_credit_for_many() -> Body:
+    """One open credit, eight packs that want it, and the person who wants the money: one of them has it."""
+    from headshots.payments.refunds import refund_credit
+    from headshots.payments.settling import use_on
+
+    winners = []
+    for number in range(8 if FULL else 2):
+        purchase = Purchase(20_000 + number, BUYER)
+        deliver(purchase.bought)
+        assert purchase.payment.pack is not None
+        advance(purchase.payment.pack, Pack.State.CANCELLED)
+        Credit.objects.filter(payment=purchase.payment).update(state="open", pack=None)
+        credit = Credit.objects.get(payment=purchase.payment)
+        packs = [Purchase(30_000 + number * 10 + each, BUYER).payment.pack for each in range(PROCESSES - 1)]
+        works = [lambda pack=pack, credit=credit: use_on(credit=credit, pack=pack) for pack in packs]
+        works.insert(number % PROCESSES, lambda credit=credit: refund_credit(credit=credit, reason="person"))
+        for pid in [in_process(work) for work in works]:
+            ended(pid)
+        credit.refresh_from_db()
+        queued = Pack.objects.filter(pk__in=[pack.pk for pack in packs if pack], state="queued").count()
+        assert (queued, credit.state) in {(1, "used"), (0, "refunded")}, (queued, credit.state)
+        winners.append(credit.state)
+    return {"winners": winners}
+
+
+if __name__ == "__main__":
+    call_command("migrate", verbosity=0)
+    BUYER = User.objects.create_user("buyer@example.org", "a long enough pass phrase")
+    # What is there already is not looked at by the children's garbage collectors, and so never copied.
+    gc.freeze()
+    gc.disable()
+    print(json.dumps({"crash": crash(), "race": race()}))
