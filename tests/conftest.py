@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-pytest_plugins = ["tests.product", "tests.servers", "tests.postgres"]
+pytest_plugins = ["tests.product", "tests.servers", "tests.postgresql"]
 
 # Short and outside of pytest's own folders: a unix socket's path holds 107 characters at most.
 SCRATCH = Path(tempfile.mkdtemp(prefix="hs-", dir="/tmp"))

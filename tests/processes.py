@@ -12,7 +12,7 @@ from tests.fake_stripe import KEY, SECRET
 def environment_for(database: str, folder: Path, request: pytest.FixtureRequest) -> dict[str, str]:
     """Own folders, an own database (`sqlite` or `postgresql`), the tests' valkey, and keys of a Stripe in test mode."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HEADSHOTS_", "DJANGO_"))}
-    address = request.getfixturevalue("new_postgres_url")() if database == "postgresql" else ""
+    address = request.getfixturevalue("new_postgresql")() if database == "postgresql" else ""
     return (
         inherited
         | {

@@ -14,7 +14,7 @@ from tests import photos
 from tests.browser.test_main_job import DiskWatch, shown_headshots, sign_up, upload, wait_for
 from tests.product import Product
 
-COUNT, LONG_EDGE = 50, 400
+COUNT, LONG_EDGE = 50, 480
 SMALL = {"HEADSHOTS_PREMIUM_COUNT": str(COUNT), "HEADSHOTS_PREMIUM_LONG_EDGE": str(LONG_EDGE)}
 
 
@@ -89,7 +89,7 @@ def _delivered(page: Page, address: str) -> bool:
 def test_the_pages_of_money_are_open_to_everybody(
     start_product: Callable[..., Product], page: Page, width: int
 ) -> None:
-    product = start_product(HEADSHOTS_PREMIUM_COUNT="6", HEADSHOTS_PREMIUM_LONG_EDGE="400")
+    product = start_product(HEADSHOTS_PREMIUM_COUNT="6", HEADSHOTS_PREMIUM_LONG_EDGE="480")
     page.set_viewport_size({"width": width, "height": 900})
     sign_up(page, product)
     address = upload(page, photos.astronaut_path())
