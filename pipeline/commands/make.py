@@ -210,7 +210,8 @@ def prepare_person(files: Sequence[tuple[Path, bytes]], face: int | None, models
         wanted = None if len(files) > 1 and len(check.faces) == 1 else face
         sources.append(choose_source(path, pixels, check, wanted))
     if strangers := find_strangers(sources, models.embedder):
-        raise CommandFailed(f"{files[strangers[0]][0]}: not the person of most photos", REFUSED)
+        person = next(path for index, (path, _) in enumerate(files) if index not in strangers)
+        raise CommandFailed(f"{files[strangers[0]][0]}: not the person of {person}", REFUSED)
     return Person(models.engine.prepare(sources, size), set_standard(sources, models.embedder))
 
 
