@@ -68,6 +68,10 @@ MEANWHILE: dict[str, Callable[..., object]] = {
 }
 
 
+# A second confirmation mail says the same as the first; each member of staff looks for themselves.
+HARMLESS_TWICE = {"resend-confirmation", "look-at-headshots"}
+
+
 def counts() -> list[int]:
     """Rows of everything that an action makes."""
     made = (Deed, Credit, Refund, Pack, StyleVersion, Authenticator, Pause, Payment)
@@ -109,7 +113,7 @@ def test_two_clicks_at_the_same_moment_do_it_once(code: str) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("code", ["refund", "grant-credits", "grant-pack", "retry-pack", "purge-photos", "pause"])
+@pytest.mark.parametrize("code", sorted(set(THINGS) - HARMLESS_TWICE))
 def test_of_two_members_of_staff_at_the_same_moment_one_does_it(code: str) -> None:
     thing = THINGS[code]()
     clients = [client_of("owner"), client_of("owner")]
