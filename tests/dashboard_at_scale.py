@@ -68,7 +68,10 @@ def time_pages() -> tuple[dict[str, list[float]], list[int]]:
     times: dict[str, list[float]] = {}
     queries = []
     addresses = [f"/admin/?days={days}" for days in RANGES]
-    for address in addresses + [f"/admin/charts/{code}.svg?days=366" for code in CHARTS]:
+    others = [f"/admin/charts/{code}.svg?days=366" for code in CHARTS]
+    others += [f"/admin/shoots/{model}/" for model in ("shoot", "pack", "headshot", "event")]
+    others.append(f"/admin/support/{Shoot.objects.earliest('created_at').pk}/")
+    for address in addresses + others:
         client.get(address)
         taken = []
         for _ in range(5):

@@ -31,6 +31,7 @@ class PhotoAdmin(ReadOnlyAdmin):
 class PackAdmin(ReadOnlyAdmin):
     list_display = ["id", "kind", "state", "reason", "engine", "total", "reshoots", "created_at", "delivered_at"]
     list_filter = ["kind", "state", "engine"]
+    ordering = ["-created_at"]
     search_fields = ["id", "shoot__id"]
 
 
@@ -38,6 +39,8 @@ class PackAdmin(ReadOnlyAdmin):
 class HeadshotAdmin(ReadOnlyAdmin):
     list_display = ["id", "pack", "index", "style", "state", "attempts", "likeness", "reasons", "done_at"]
     list_filter = ["state", "style"]
+    # By an index: there are millions.
+    ordering = ["pack", "index"]
     exclude = ["blob"]
 
 
@@ -45,4 +48,5 @@ class HeadshotAdmin(ReadOnlyAdmin):
 class EventAdmin(ReadOnlyAdmin):
     list_display = ["at", "name", "actor", "shoot_id", "pack_id", "codes", "numbers"]
     list_filter = ["name", "actor"]
+    ordering = ["-at", "-id"]
     search_fields = ["shoot_id", "pack_id"]
