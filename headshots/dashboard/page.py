@@ -138,16 +138,15 @@ def _tiles(figures: Figures) -> list[tuple[str, object, str]]:
         ("Premium packs ordered", total["ordered|premium"], ""),
         ("Premium packs delivered", total["delivered|premium"], ""),
         ("Order to delivery, median", _minutes(figures.delivery_seconds("premium", 50)), "min"),
-        ("Order to delivery, 95 %", _minutes(figures.delivery_seconds("premium", 95)), "min"),
+        ("Order to delivery, 95\N{NO-BREAK SPACE}%", _minutes(figures.delivery_seconds("premium", 95)), "min"),
     ]
 
 
 def _money_tiles(money: Sequence[Purse]) -> list[tuple[str, object, str]]:
     """One a currency. What a test checkout took says so, and only where there is nothing else."""
     return [
-        ("Revenue" if purse.mode == Payment.Mode.LIVE else f"Revenue, {purse.mode}", purse.written(*REVENUE), unit)
+        ("Revenue" if purse.mode == Payment.Mode.LIVE else f"Revenue, {purse.mode}", purse.price(*REVENUE), "")
         for purse in money
-        for unit in [purse.currency.upper()]
         if purse.mode == money[0].mode
     ]
 
