@@ -45,9 +45,7 @@ def queue() -> Queue:
 
 def packs_by_state() -> dict[tuple[str, str], int]:
     """(state, kind) -> packs."""
-    rows = (
-        Pack.objects.exclude(kind=Pack.Kind.TRIAL).order_by().values_list("state", "kind").annotate(packs=Count("*"))
-    )
+    rows = Pack.objects.exclude(kind=Pack.Kind.TRIAL).order_by().values_list("state", "kind").annotate(packs=Count("*"))
     return {(state, kind): packs for state, kind, packs in rows}
 
 

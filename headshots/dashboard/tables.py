@@ -130,7 +130,7 @@ def queue() -> Table:
         ("Longest wait, s", round(waiting.longest_wait.total_seconds())),
         ("Pictures to make", waiting.pictures),
     )
-    return Table("queue", "Queue, now", ("", "Now"), rows)
+    return Table("queue", "Queue, now", ("What", "Now"), rows)
 
 
 def work(figures: Figures) -> Table:
