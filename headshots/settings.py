@@ -280,6 +280,8 @@ LOGIN_REDIRECT_URL = "shoots:new"
 
 # Whether staff needs a second factor for /admin/.
 HEADSHOTS_STAFF_TWO_FACTOR = env.bool("HEADSHOTS_STAFF_TWO_FACTOR", default=False)
+# What Prometheus shows at /metrics; without it only staff sees that page (and, on a laptop, this machine).
+HEADSHOTS_METRICS_TOKEN = env.str("HEADSHOTS_METRICS_TOKEN", default="").strip()
 
 # Mail goes to files below the data folder until the operator names a server; then addresses are verified.
 HEADSHOTS_EMAIL_URL = env.str("HEADSHOTS_EMAIL_URL", default="")

@@ -264,3 +264,10 @@ def test_an_engine_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 
     assert checked.returncode != 0
     assert "known: auto, studio, instantid" in checked.stderr
+
+
+@pytest.mark.parametrize(("token", "is_good"), [("", True), ("guess", False), ("ü" * 30, False), ("a" * 20, True)])
+def test_a_token_that_could_be_guessed_is_refused(settings: LazySettings, token: str, is_good: bool) -> None:
+    settings.HEADSHOTS_METRICS_TOKEN = token
+
+    assert [message.id for message in checks.check_metrics(None)] == ([] if is_good else ["headshots.E010"])
