@@ -178,6 +178,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "headshots.web.request_ids.RequestIds",
     "django.middleware.security.SecurityMiddleware",
     "headshots.web.headers.PrivacyHeaders",
     "headshots.web.headers.ContentSecurityPolicy",
@@ -383,8 +384,13 @@ TIME_ZONE = "UTC"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"()": "headshots.web.log_format.PlainFormatter"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "formatters": {
+        "lines": {
+            "()": "headshots.web.log_format.LineFormatter",
+            "as_json": env.bool("HEADSHOTS_LOG_JSON", default=not DEBUG),
+        }
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "lines"}},
     "root": {"handlers": ["console"], "level": env.str("HEADSHOTS_LOG_LEVEL", default="INFO")},
     "loggers": {
         "django": {"handlers": ["console"], "level": "INFO", "propagate": False},
