@@ -4,6 +4,7 @@ Rules about values are system checks in `headshots/web/checks.py`; nothing here 
 """
 
 import os
+import re
 import secrets
 import tempfile
 from pathlib import Path
@@ -402,3 +403,8 @@ LOGGING = {
         "stripe": {"level": "WARNING"},
     },
 }
+
+# Where crashes are reported, scrubbed of everything but types and places (headshots/web/error_reports.py).
+HEADSHOTS_SENTRY_DSN = env.str("HEADSHOTS_SENTRY_DSN", default="").strip()
+if HEADSHOTS_SENTRY_DSN and not re.fullmatch(r"https?://[^@/\s]+@[^@\s]+/\d+", HEADSHOTS_SENTRY_DSN):
+    raise ImproperlyConfigured("HEADSHOTS_SENTRY_DSN must look like https://key@host/number.")

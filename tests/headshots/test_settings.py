@@ -49,6 +49,7 @@ def run_check(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess
         ("DATABASE_URL", "nonsense", "HEADSHOTS_DATABASE_URL must look like postgres://"),
         ("EMAIL_URL", "nonsense", "HEADSHOTS_EMAIL_URL must look like smtp+tls://"),
         ("REDIS_URL", "nonsense", "HEADSHOTS_REDIS_URL must begin with redis://"),
+        ("SENTRY_DSN", "nonsense", "HEADSHOTS_SENTRY_DSN must look like https://"),
     ],
 )
 def test_a_setting_that_cannot_be_read_is_named_and_not_repeated(
