@@ -282,6 +282,8 @@ LOGIN_REDIRECT_URL = "shoots:new"
 
 # Whether staff needs a second factor for /admin/.
 HEADSHOTS_STAFF_TWO_FACTOR = env.bool("HEADSHOTS_STAFF_TWO_FACTOR", default=False)
+# Who gets the week's figures on Mondays; without names the accounts of owners.
+HEADSHOTS_REPORT_EMAILS = env.list("HEADSHOTS_REPORT_EMAILS", default=[])
 # What Prometheus shows at /metrics; without it only staff sees that page (and, on a laptop, this machine).
 HEADSHOTS_METRICS_TOKEN = env.str("HEADSHOTS_METRICS_TOKEN", default="").strip()
 
