@@ -13,6 +13,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from headshots.beat import beat_schedule
+from headshots.web.log_format import logging_settings
 
 env = environ.Env()
 
@@ -384,27 +385,9 @@ TIME_ZONE = "UTC"
 
 # Logging: ids and numbers, never addresses, names or contents -------------------------------------------------------
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "lines": {
-            "()": "headshots.web.log_format.LineFormatter",
-            "as_json": env.bool("HEADSHOTS_LOG_JSON", default=not DEBUG),
-        }
-    },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "lines"}},
-    "root": {"handlers": ["console"], "level": env.str("HEADSHOTS_LOG_LEVEL", default="INFO")},
-    "loggers": {
-        "django": {"handlers": ["console"], "level": "INFO", "propagate": False},
-        # A page that is not there, a form that is not complete: the person's concern, not the operator's.
-        "django.request": {"level": "ERROR"},
-        # Through our formatter as well; the access log would hold the links of password mails.
-        "uvicorn": {"handlers": ["console"], "level": "INFO", "propagate": False},
-        "uvicorn.access": {"level": "WARNING"},
-        "stripe": {"level": "WARNING"},
-    },
-}
+LOGGING = logging_settings(
+    level=env.str("HEADSHOTS_LOG_LEVEL", default="INFO"), as_json=env.bool("HEADSHOTS_LOG_JSON", default=not DEBUG)
+)
 
 # Where crashes are reported, scrubbed of everything but types and places (headshots/web/error_reports.py).
 HEADSHOTS_SENTRY_DSN = env.str("HEADSHOTS_SENTRY_DSN", default="").strip()

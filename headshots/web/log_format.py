@@ -24,6 +24,26 @@ _MASKED = (
 _IDS = ("request", "task", "shoot", "pack", "photo", "payment")
 
 
+def logging_settings(*, level: str, as_json: bool) -> dict[str, object]:
+    """Django's LOGGING: every line to the standard error of its process, in our format."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"lines": {"()": LineFormatter, "as_json": as_json}},
+        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "lines"}},
+        "root": {"handlers": ["console"], "level": level},
+        "loggers": {
+            "django": {"handlers": ["console"], "level": "INFO", "propagate": False},
+            # A page that is not there, a form that is not complete: the person's concern, not the operator's.
+            "django.request": {"level": "ERROR"},
+            # Through our formatter as well; the access log would hold the links of password mails.
+            "uvicorn": {"handlers": ["console"], "level": "INFO", "propagate": False},
+            "uvicorn.access": {"level": "WARNING"},
+            "stripe": {"level": "WARNING"},
+        },
+    }
+
+
 class LineFormatter(ProcessorFormatter):
     """Time, level, logger, text and ids; of an exception its types and where they were raised.
 
