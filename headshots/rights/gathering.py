@@ -1,7 +1,9 @@
 """What there is about a person, out of every table that knows them, in words that they can read."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from allauth.account.models import EmailAddress
 from django.utils import timezone
@@ -13,11 +15,14 @@ from headshots.payments.prices import as_money
 from headshots.retention.models import Receipt
 from headshots.shoots.consent import in_version
 from headshots.shoots.models import Consent, Event, Headshot, Pack, Photo, Shoot
-from headshots.shoots.person import NOTHING_SAID, read_person
+from headshots.shoots.person import AGES, HAIR, KINDS, NOTHING_SAID, OUTFITS, read_person
 from headshots.shoots.views import VERSIONS, file_name
 from headshots.vault import services as vault
 from headshots.vault.errors import BlobMissing, KeyGone
 from headshots.vault.models import Blob
+
+# As the form that was filled in has them.
+_WORDS: dict[str, Mapping[StrEnum, str]] = {"kind": KINDS, "age": AGES, "hair": HAIR, "outfit": OUTFITS}
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,10 @@ def _person(shoot: Shoot) -> dict[str, object] | None:
         said = read_person(shoot=shoot)
     except (KeyGone, BlobMissing):
         return None
-    return None if said == NOTHING_SAID else {name: str(value) for name, value in vars(said).items()}
+    if said == NOTHING_SAID:
+        return None
+    told = {name: words[value] for name, words in _WORDS.items() if (value := getattr(said, name)) is not None}
+    return {**told, "glasses": said.glasses, "headscarf": said.headscarf}
 
 
 def _photo(photo: Photo, folder: str, gathered: Gathered) -> dict[str, object]:
