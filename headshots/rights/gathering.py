@@ -1,9 +1,7 @@
 """What there is about a person, out of every table that knows them, in words that they can read."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from allauth.account.models import EmailAddress
 from django.utils import timezone
@@ -20,9 +18,6 @@ from headshots.shoots.views import VERSIONS, file_name
 from headshots.vault import services as vault
 from headshots.vault.errors import BlobMissing, KeyGone
 from headshots.vault.models import Blob
-
-# As the form that was filled in has them.
-_WORDS: dict[str, Mapping[StrEnum, str]] = {"kind": KINDS, "age": AGES, "hair": HAIR, "outfit": OUTFITS}
 
 
 @dataclass(frozen=True)
@@ -102,8 +97,15 @@ def _person(shoot: Shoot) -> dict[str, object] | None:
         return None
     if said == NOTHING_SAID:
         return None
-    told = {name: words[value] for name, words in _WORDS.items() if (value := getattr(said, name)) is not None}
-    return {**told, "glasses": said.glasses, "headscarf": said.headscarf}
+    # In the words of the form that was filled in.
+    return {
+        "kind": KINDS[said.kind],
+        "age": AGES[said.age] if said.age else None,
+        "hair": HAIR[said.hair] if said.hair else None,
+        "outfit": OUTFITS[said.outfit] if said.outfit else None,
+        "glasses": said.glasses,
+        "headscarf": said.headscarf,
+    }
 
 
 def _photo(photo: Photo, folder: str, gathered: Gathered) -> dict[str, object]:
