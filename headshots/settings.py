@@ -230,6 +230,9 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     }
     # A file, as in production: Django's in-memory default answers two threads with "table is locked".
     _database["TEST"] = {"NAME": HEADSHOTS_DATA_DIR / "test.sqlite3"}
+# Seconds. Requests run in threads that stay (headshots.web.handler), and so may their connections.
+_database.setdefault("CONN_MAX_AGE", 60)
+_database["CONN_HEALTH_CHECKS"] = True
 DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
