@@ -7,12 +7,12 @@ are as large as they can be, and nothing is behind the blobs.
 import random
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 
-from django.db import models, transaction
+from django.db import connection, models, transaction
 
 from headshots.dashboard.models import Visit
 from headshots.engine import Reason
@@ -29,6 +29,8 @@ WORKERS = {"studio": ("render@attic", "render@cellar"), "instantid": ("render@gp
 PAGES = ("pages:home", "pages:how", "shoots:new", "account_signup")
 RESULT_LIFE, SOURCE_LIFE = timedelta(days=30), timedelta(hours=24)
 _BATCH = 400
+# What every database takes as it is.
+_PLAIN = (str, int, float, bool, type(None))
 
 
 @dataclass
@@ -51,7 +53,29 @@ class Rows:
         )  # fmt: skip
         with transaction.atomic():
             for model, rows in kinds:
-                model._default_manager.bulk_create(rows)
+                if rows:
+                    insert(model, rows)
+
+
+def insert(model: type[models.Model], rows: Sequence[models.Model]) -> None:
+    """As bulk_create does, several times as fast: one prepared statement, and times that are there stay."""
+    fields = [field for field in model._meta.concrete_fields if not isinstance(field, models.AutoField)]
+    quote = connection.ops.quote_name
+    columns, places = ", ".join(quote(field.column) for field in fields), ", ".join(["%s"] * len(fields))
+    names = [(field, field.attname) for field in fields]
+
+    def values(row: models.Model) -> list[object]:
+        return [
+            value if type(value) in _PLAIN else field.get_db_prep_save(value, connection)
+            for field, name in names
+            for value in [getattr(row, name)]
+        ]
+
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({places})",  # noqa: S608 - names of ours
+            [values(row) for row in rows],
+        )
 
 
 class Year:
@@ -69,12 +93,7 @@ class Year:
             rows = Rows()
             for _ in part:
                 self._shoot(rows)
-            created = Blob._meta.get_field("created_at")
-            created.auto_now_add = False  # Else every blob is as old as this run.
-            try:
-                rows.store()
-            finally:
-                created.auto_now_add = True
+            rows.store()
         Visit.objects.bulk_create(self._visits())
 
     def _visits(self) -> Iterator[Visit]:

@@ -26,7 +26,7 @@ class NotPossible(Exception):
 
 
 class Changed(Exception):
-    """It is no longer what it was when the question was shown."""
+    """It is no longer what it was when the question was shown. Raised by `do` too, when somebody was quicker."""
 
 
 def no_address(text: str) -> None:

@@ -7,7 +7,7 @@ from datetime import date
 from headshots.dashboard import now
 from headshots.dashboard.counting import LIKENESS_STEP, split
 from headshots.dashboard.figures import Figures, Range, figures_of
-from headshots.dashboard.money import DISPUTES, EVERYTHING, REFUNDS, REVENUE, Purse, purses
+from headshots.dashboard.money import DISPUTES, EVERYTHING, REFUNDS, REVENUE, Purse, count_payments, purses
 from headshots.dashboard.visits import visits_by_day
 
 Cell = str | int | float | None
@@ -69,7 +69,7 @@ def funnel(numbers: Numbers) -> Table:
         ("Visits", sum(visits for _, visits in numbers.visits.values())),
         ("Uploads", total["uploads"]),
         ("Free packs delivered", total["delivered|preview"]),
-        ("Payments", numbers.money[0].count(*REVENUE) if numbers.money else 0),
+        ("Payments", count_payments(numbers.money)),
     )
     rows, before = [], 0
     for title, count in steps:

@@ -7,7 +7,7 @@ from django.db import transaction
 
 from headshots.accounts.models import Session, User
 from headshots.dashboard.actions.loading import load_account
-from headshots.dashboard.deeds import Action, Answers
+from headshots.dashboard.deeds import Action, Answers, Changed
 
 
 def _why_no_block(account: User) -> str:
@@ -17,7 +17,8 @@ def _why_no_block(account: User) -> str:
 
 
 def _block(account: User, answers: Answers) -> str:
-    User.objects.filter(pk=account.pk).update(is_active=False)
+    if not User.objects.filter(pk=account.pk, is_active=True).update(is_active=False):
+        raise Changed
     Session.objects.filter(account_id=account.pk).delete()
     return "The account is blocked and signed out everywhere."
 
@@ -27,7 +28,8 @@ def _why_no_unblock(account: User) -> str:
 
 
 def _unblock(account: User, answers: Answers) -> str:
-    User.objects.filter(pk=account.pk).update(is_active=True)
+    if not User.objects.filter(pk=account.pk, is_active=False).update(is_active=True):
+        raise Changed
     return "The account may sign in again."
 
 
@@ -37,7 +39,9 @@ def _why_no_factor_reset(account: User) -> str:
 
 
 def _reset_second_factor(account: User, answers: Answers) -> str:
-    Authenticator.objects.filter(user=account).delete()
+    gone, _ = Authenticator.objects.filter(user=account).delete()
+    if not gone:
+        raise Changed
     Session.objects.filter(account_id=account.pk).delete()
     return "The second factor is gone; the next sign-in asks for the password alone."
 

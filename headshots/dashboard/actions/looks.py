@@ -1,9 +1,9 @@
 """Looks: a draft becomes what customers get, an older version comes back."""
 
 from headshots.dashboard.actions.loading import load_version
-from headshots.dashboard.deeds import Action, Answers
+from headshots.dashboard.deeds import Action, Answers, Changed
 from headshots.shoots import looks
-from headshots.shoots.models import StyleVersion
+from headshots.shoots.models import Style, StyleVersion
 
 
 def _state(version: StyleVersion) -> str:
@@ -14,7 +14,15 @@ def _why_no_publishing(version: StyleVersion) -> str:
     return "" if looks.is_draft(version) else "It has been published before. Go back to it instead."
 
 
+def _wait_for_others(version: StyleVersion, answers: Answers) -> None:
+    """Raises Changed when somebody else has just published of the same look."""
+    Style.objects.select_for_update().get(pk=version.style_id)
+    if answers["seen"] != _state(load_version(str(version.pk))):
+        raise Changed
+
+
 def _publish(version: StyleVersion, answers: Answers) -> str:
+    _wait_for_others(version, answers)
     looks.publish(version=version)
     return f"Version {version.number} is what new packs are made in."
 
@@ -26,6 +34,7 @@ def _why_no_return(version: StyleVersion) -> str:
 
 
 def _go_back(version: StyleVersion, answers: Answers) -> str:
+    _wait_for_others(version, answers)
     again = looks.go_back(version=version, made_by=answers["staff"])
     return f"It is as in version {version.number} again, as version {again.number}."
 

@@ -1,7 +1,7 @@
 """Mails that did not arrive, sent again. The address is read from the account when they are."""
 
 from headshots.dashboard.actions.loading import load_credit, load_pack, load_receipt
-from headshots.dashboard.deeds import Action, Answers
+from headshots.dashboard.deeds import Action, Answers, Changed
 from headshots.payments.models import Credit
 from headshots.retention.models import Receipt
 from headshots.shoots.lifecycle import send_on_commit
@@ -15,7 +15,8 @@ def _why_no_receipt(receipt: Receipt) -> str:
 
 
 def _resend_receipt(receipt: Receipt, answers: Answers) -> str:
-    Receipt.objects.filter(pk=receipt.pk).update(mailed_at=None)
+    if not Receipt.objects.filter(pk=receipt.pk, mailed_at=receipt.mailed_at).update(mailed_at=None):
+        raise Changed
     send_on_commit("retention.mail_receipt", str(receipt.pk))
     return "The receipt is on its way again."
 
@@ -30,7 +31,8 @@ def _why_no_credit_mail(credit: Credit) -> str:
 
 def _resend_credit_mail(credit: Credit, answers: Answers) -> str:
     kind = Credit.Mail.REFUNDED if credit.state == Credit.State.REFUNDED else Credit.Mail.WAITING
-    Credit.objects.filter(pk=credit.pk).update(mail=kind)
+    if not Credit.objects.filter(pk=credit.pk, state=credit.state, mail=Credit.Mail.NONE).update(mail=kind):
+        raise Changed
     send_on_commit("payments.send_mail", str(credit.pk))
     return "The mail is on its way again."
 
@@ -44,7 +46,8 @@ def _why_no_delivery_mail(pack: Pack) -> str:
 
 
 def _resend_delivery_mail(pack: Pack, answers: Answers) -> str:
-    Pack.objects.filter(pk=pack.pk, state=Pack.State.DELIVERED).update(mail_due=True)
+    if not Pack.objects.filter(pk=pack.pk, state=Pack.State.DELIVERED, mail_due=False).update(mail_due=True):
+        raise Changed
     send_on_commit("shoots.mail_delivered", str(pack.pk))
     return "The mail is on its way again."
 

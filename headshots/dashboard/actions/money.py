@@ -6,7 +6,7 @@ from django import forms
 
 from headshots.accounts.models import User
 from headshots.dashboard.actions.loading import load_account, load_payment, load_shoot
-from headshots.dashboard.deeds import Action, Answers, NotPossible, ReasonForm
+from headshots.dashboard.deeds import Action, Answers, Changed, NotPossible, ReasonForm
 from headshots.payments.credits import grant_credit, open_credits
 from headshots.payments.errors import OrderRefused
 from headshots.payments.models import Payment, Refund
@@ -65,11 +65,19 @@ def _refund(payment: Payment, answers: Answers) -> str:
     return f"{as_money(int(amount), payment.currency)} is on its way back."
 
 
+def _open_count(account: User) -> str:
+    return str(open_credits(account).count())
+
+
 def _why_no_grant(account: User) -> str:
     return "" if account.is_active and account.leaving_at is None else "This account is blocked or being deleted."
 
 
 def _grant(account: User, answers: Answers) -> str:
+    # Two of staff who help at the same moment: the second waits here and is shown what the first one gave.
+    User.objects.select_for_update().get(pk=account.pk)
+    if answers["seen"] != _open_count(account):
+        raise Changed
     for _ in range(answers["count"]):
         grant_credit(owner=account, reason=answers["code"])
     return f"Granted: {answers['count']}. The person is told by mail."
@@ -124,7 +132,7 @@ ACTIONS = (
         subject="account",
         permission="payments.add_credit",
         load=load_account,
-        state_of=lambda account: str(open_credits(account).count()),
+        state_of=_open_count,
         why_not=_why_no_grant,
         do=_grant,
         form=GrantForm,

@@ -1,7 +1,7 @@
 """The product: parts of it that stop for a while."""
 
 from headshots.dashboard.actions.loading import load_part
-from headshots.dashboard.deeds import Action, Answers
+from headshots.dashboard.deeds import Action, Answers, Changed
 from headshots.shoots import pausing
 from headshots.shoots.models import Pause
 
@@ -11,7 +11,8 @@ def _why_no_pause(what: Pause.What) -> str:
 
 
 def _pause(what: Pause.What, answers: Answers) -> str:
-    pausing.pause(what)
+    if not pausing.pause(what):
+        raise Changed
     return f"{what.label} is paused. Pages say so."
 
 
@@ -20,7 +21,8 @@ def _why_no_resume(what: Pause.What) -> str:
 
 
 def _resume(what: Pause.What, answers: Answers) -> str:
-    pausing.resume(what)
+    if not pausing.resume(what):
+        raise Changed
     return f"{what.label} goes on."
 
 
