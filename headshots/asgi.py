@@ -2,6 +2,7 @@
 
 import logging
 import os
+from typing import cast
 
 import django
 from django.core.checks import ERROR, run_checks
@@ -14,7 +15,7 @@ from django.conf import settings  # noqa: E402
 
 from headshots.vault.errors import VaultUnavailable  # noqa: E402
 from headshots.vault.services import sweep_expired_keys  # noqa: E402
-from headshots.web.body_limit import BodyLimit  # noqa: E402
+from headshots.web.body_limit import Application, BodyLimit  # noqa: E402
 from headshots.web.handler import KeptThreads, OneHop  # noqa: E402
 
 # Only management commands run checks by themselves: without this a web process would serve with a rule broken.
@@ -29,7 +30,7 @@ except VaultUnavailable as error:
     logging.getLogger(__name__).error("keys that may have expired could not be looked at: %s", error)
 
 django_application = BodyLimit(
-    OneHop(),
+    cast(Application, OneHop()),
     max_bytes=settings.HEADSHOTS_MAX_BODY_BYTES,
     max_bytes_by_path=dict.fromkeys(settings.HEADSHOTS_UPLOAD_PATHS, settings.HEADSHOTS_MAX_UPLOAD_BYTES),
 )
