@@ -153,6 +153,11 @@ def has_pictures(pack: Pack) -> bool:
     return pack.headshots.filter(state=Headshot.State.DONE).exists()
 
 
+def was_had(pack: Pack) -> bool:
+    """Whether its person has had what was paid for; also when it is forgotten."""
+    return pack.delivered_at is not None or pack.reason == Pack.HAD_PICTURES
+
+
 def end_purges(shoots: Collection[Shoot], *, numbers: Mapping[UUID, Mapping[str, float]]) -> list[Shoot]:
     """Those of these shoots whose purge this caller ended, of what each of them asks for: not those where somebody
     was faster or has asked for more.

@@ -270,11 +270,6 @@ class Pack(models.Model):
     def is_live(self) -> bool:
         return self.state in self.LIVE
 
-    @property
-    def was_had(self) -> bool:
-        """Whether its person has had what was paid for, also after it is forgotten."""
-        return self.delivered_at is not None or self.reason == self.HAD_PICTURES
-
 
 class Headshot(models.Model):
     """One shot of a pack, and the lease of the worker that is making it."""
