@@ -100,7 +100,6 @@ HEADSHOTS_AUTOMATIC_TAX = env.bool("HEADSHOTS_AUTOMATIC_TAX", default=False)
 HEADSHOTS_PAYMENT_METHODS = env.list("HEADSHOTS_PAYMENT_METHODS", default=["card"])
 HEADSHOTS_REFUND_DAYS = _whole("HEADSHOTS_REFUND_DAYS", 14)
 HEADSHOTS_REDO_DAYS = _whole("HEADSHOTS_REDO_DAYS", 7)
-HEADSHOTS_SECONDS_PER_HEADSHOT = _whole("HEADSHOTS_SECONDS_PER_HEADSHOT", 12)  # until packs made here say better
 # None: the distance that was measured (pipeline.likeness). `inf` opens the gate for tests; elsewhere a check refuses
 # it. Not env.float: that drops every letter.
 _max_distance = env.str("HEADSHOTS_LIKENESS_MAX_DISTANCE", default="")
@@ -234,6 +233,9 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     }
     # A file, as in production: Django's in-memory default answers two threads with "table is locked".
     _database["TEST"] = {"NAME": HEADSHOTS_DATA_DIR / "test.sqlite3"}
+# Seconds. Requests run in threads that stay (headshots.web.handler), and so may their connections.
+_database.setdefault("CONN_MAX_AGE", 60)
+_database["CONN_HEALTH_CHECKS"] = True
 DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
