@@ -97,7 +97,7 @@ def fill_account_receipt(receipt: Receipt) -> None:
     shoots = Shoot.objects.filter(owner=receipt.owner_id)
     with transaction.atomic():
         # Locked against somebody else who finishes the same deletion at this moment.
-        if not User.objects.select_for_update().filter(pk=receipt.owner_id).exists():
+        if not User.objects.select_for_update().filter(receipts=receipt).exists():
             return
         _attach(receipt, _without_receipt(shoots.values_list("pk", flat=True)))
         _fill(receipt, list(receipt.destructions.all()))
