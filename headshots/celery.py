@@ -4,7 +4,7 @@ import os
 
 from celery import Celery
 
-from headshots import heart
+from headshots import heart, log_context
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "headshots.settings")
 
@@ -50,3 +50,4 @@ app.conf.update(
 )
 app.autodiscover_tasks()
 heart.listen()
+log_context.listen()

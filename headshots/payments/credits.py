@@ -34,6 +34,8 @@ def give_back_credit(*, pack: Pack) -> bool:
     with transaction.atomic():
         ended = Q(pack__state__in=_WITHOUT_PICTURES) | Q(pack__state=Pack.State.FORGOTTEN, pack__delivered_at=None)
         used = Credit.objects.filter(ended, pack=pack, state=Credit.State.USED)
+        # Deleted by its person's own wish, with headshots to take along: that is having it.
+        used = used.exclude(pack__reason=Pack.HAD_PICTURES)
         credit = used.select_for_update(of=("self",)).first()
         if credit is None:
             return False
