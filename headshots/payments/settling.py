@@ -98,6 +98,17 @@ def close(*, payment: Payment, to: str) -> None:
         _end_pack(payment.pack, Pack.State.CANCELLED, "not_paid")
 
 
+@transaction.atomic
+def close_unopened(*, payment: Payment) -> bool:
+    """Whether this caller closed a payment that has no checkout: looked at under its lock, for another tab may be
+    opening one at this moment, and comes second then."""
+    lock_payment(payment)
+    if payment.state != _State.OPEN or payment.session_id is not None:
+        return False
+    close(payment=payment, to=_State.EXPIRED)
+    return True
+
+
 def apply_event(*, payment: Payment, event: StripeEvent) -> None:
     """What an event says of its payment. Does nothing with types that are not in EVENT_TYPES."""
     if event.type in PAID_TYPES and event.status in {"paid", "no_payment_required"}:

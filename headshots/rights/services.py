@@ -98,7 +98,10 @@ def _not_purged(owner: User) -> QuerySet[Shoot]:
 
 def _mail_receipt(owner: User) -> bool:
     """While there is an address. A server that stays away costs the mail, not the deletion."""
-    receipt = Receipt.objects.get(owner=owner, kind=Receipt.Kind.ACCOUNT)
+    receipt = Receipt.objects.filter(owner=owner, kind=Receipt.Kind.ACCOUNT).first()
+    if receipt is None:
+        # Somebody else has finished it meanwhile.
+        return True
     if not receipt.mailed_at:
         fill_account_receipt(receipt)
     assert owner.leaving_at is not None

@@ -28,7 +28,7 @@ from headshots.shoots.styles import seed_styles
 from tests.chaos.killed import full_shoot, leftovers
 from tests.chaos.webhook_processes import ended, in_process
 
-ROUNDS = 8
+ROUNDS = 4
 
 
 def at_once(*works: Callable[[], object]) -> None:
@@ -100,9 +100,8 @@ def accounts() -> int:
         for shoot in several:
             check_shoot(shoot)
         # The shoot that was faster than the account may have one of its own.
-        receipt = Receipt.objects.get(
-            kind=Receipt.Kind.ACCOUNT, destructions__shoot_id=several[1].pk, pk__in={first, second}
-        )
+        receipt = Receipt.objects.get(kind=Receipt.Kind.ACCOUNT, pk__in={first, second})
+        assert receipt.destructions.filter(shoot_id=several[1].pk).count() == 3
         assert receipt.done_at
         assert mails() == before + 1, (before, mails())
     return ROUNDS

@@ -22,4 +22,4 @@ def test_deleted_by_several_processes_at_once_it_is_deleted_once(
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == {"shoots": 8, "accounts": 8}
+    assert json.loads(done.stdout.splitlines()[-1]) == {"shoots": 4, "accounts": 4}
