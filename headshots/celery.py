@@ -4,7 +4,7 @@ import os
 
 from celery import Celery
 
-from headshots import heart
+from headshots import heart, log_context
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "headshots.settings")
 
@@ -34,6 +34,7 @@ app.conf.update(
     accept_content=["json"],
     task_acks_late=True,
     worker_prefetch_multiplier=1,
+    worker_consumer="headshots.reconnecting:Consumer",
     worker_send_task_events=False,
     task_send_sent_event=False,
     worker_hijack_root_logger=False,
@@ -50,3 +51,4 @@ app.conf.update(
 )
 app.autodiscover_tasks()
 heart.listen()
+log_context.listen()

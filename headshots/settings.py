@@ -4,6 +4,7 @@ Rules about values are system checks in `headshots/web/checks.py`; nothing here 
 """
 
 import os
+import re
 import secrets
 import tempfile
 from pathlib import Path
@@ -12,6 +13,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from headshots.beat import beat_schedule
+from headshots.web.log_format import logging_settings
 
 env = environ.Env()
 
@@ -98,7 +100,6 @@ HEADSHOTS_AUTOMATIC_TAX = env.bool("HEADSHOTS_AUTOMATIC_TAX", default=False)
 HEADSHOTS_PAYMENT_METHODS = env.list("HEADSHOTS_PAYMENT_METHODS", default=["card"])
 HEADSHOTS_REFUND_DAYS = _whole("HEADSHOTS_REFUND_DAYS", 14)
 HEADSHOTS_REDO_DAYS = _whole("HEADSHOTS_REDO_DAYS", 7)
-HEADSHOTS_SECONDS_PER_HEADSHOT = _whole("HEADSHOTS_SECONDS_PER_HEADSHOT", 12)  # until packs made here say better
 # None: the distance that was measured (pipeline.likeness). `inf` opens the gate for tests; elsewhere a check refuses
 # it. Not env.float: that drops every letter.
 _max_distance = env.str("HEADSHOTS_LIKENESS_MAX_DISTANCE", default="")
@@ -178,6 +179,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "headshots.web.request_ids.RequestIds",
     "django.middleware.security.SecurityMiddleware",
     "headshots.web.headers.PrivacyHeaders",
     "headshots.web.headers.ContentSecurityPolicy",
@@ -231,6 +233,9 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     }
     # A file, as in production: Django's in-memory default answers two threads with "table is locked".
     _database["TEST"] = {"NAME": HEADSHOTS_DATA_DIR / "test.sqlite3"}
+# Seconds. Requests run in threads that stay (headshots.web.handler), and so may their connections.
+_database.setdefault("CONN_MAX_AGE", 60)
+_database["CONN_HEALTH_CHECKS"] = True
 DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -280,6 +285,10 @@ LOGIN_REDIRECT_URL = "shoots:new"
 
 # Whether staff needs a second factor for /admin/.
 HEADSHOTS_STAFF_TWO_FACTOR = env.bool("HEADSHOTS_STAFF_TWO_FACTOR", default=False)
+# Who gets the week's figures on Mondays; without names the accounts of owners.
+HEADSHOTS_REPORT_EMAILS = env.list("HEADSHOTS_REPORT_EMAILS", default=[])
+# What Prometheus shows at /metrics; without it only staff sees that page (and, on a laptop, this machine).
+HEADSHOTS_METRICS_TOKEN = env.str("HEADSHOTS_METRICS_TOKEN", default="").strip()
 
 # Mail goes to files below the data folder until the operator names a server; then addresses are verified.
 HEADSHOTS_EMAIL_URL = env.str("HEADSHOTS_EMAIL_URL", default="")
@@ -380,19 +389,11 @@ DATETIME_FORMAT = "j M Y H:i"
 
 # Logging: ids and numbers, never addresses, names or contents -------------------------------------------------------
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"plain": {"()": "headshots.web.log_format.PlainFormatter"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
-    "root": {"handlers": ["console"], "level": env.str("HEADSHOTS_LOG_LEVEL", default="INFO")},
-    "loggers": {
-        "django": {"handlers": ["console"], "level": "INFO", "propagate": False},
-        # A page that is not there, a form that is not complete: the person's concern, not the operator's.
-        "django.request": {"level": "ERROR"},
-        # Through our formatter as well; the access log would hold the links of password mails.
-        "uvicorn": {"handlers": ["console"], "level": "INFO", "propagate": False},
-        "uvicorn.access": {"level": "WARNING"},
-        "stripe": {"level": "WARNING"},
-    },
-}
+LOGGING = logging_settings(
+    level=env.str("HEADSHOTS_LOG_LEVEL", default="INFO"), as_json=env.bool("HEADSHOTS_LOG_JSON", default=not DEBUG)
+)
+
+# Where crashes are reported, scrubbed of everything but types and places (headshots/web/error_reports.py).
+HEADSHOTS_SENTRY_DSN = env.str("HEADSHOTS_SENTRY_DSN", default="").strip()
+if HEADSHOTS_SENTRY_DSN and not re.fullmatch(r"https?://[^@/\s]+@[^@\s]+/\d+", HEADSHOTS_SENTRY_DSN):
+    raise ImproperlyConfigured("HEADSHOTS_SENTRY_DSN must look like https://key@host/number.")

@@ -3,7 +3,7 @@ from django.urls import include, path
 
 from headshots import engine
 from headshots.accounts.views import logout
-from headshots.dashboard.views import healthz
+from headshots.dashboard.views import healthz, metrics
 from headshots.pages.views import terms
 from headshots.shoots.verifying import verify
 
@@ -23,4 +23,5 @@ urlpatterns = [
     path("accounts/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),
     path("healthz", healthz, name="healthz"),
+    path("metrics", metrics, name="metrics"),
 ]

@@ -1,9 +1,14 @@
 """The surroundings of programs that tests start beside themselves."""
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.conf import settings
 
 from tests.conftest import VALKEY_SOCKET
 from tests.fake_stripe import KEY, SECRET
@@ -29,3 +34,13 @@ def environment_for(database: str, folder: Path, request: pytest.FixtureRequest)
         }
         | ({"HEADSHOTS_DATABASE_URL": address} if address else {})
     )
+
+
+def run_program(program: str, environment: dict[str, str], *arguments: str) -> dict[str, Any]:
+    """What a program of the tests printed in its last line, as JSON."""
+    command = [sys.executable, "-m", program, *arguments]
+    done = subprocess.run(command, cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    print(found)
+    return found

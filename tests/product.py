@@ -57,12 +57,16 @@ class Product:
         )
 
     def shell(self, code: str) -> str:
-        """The last word that this code prints, run by `manage.py shell` on the product's own data."""
-        command = [sys.executable, str(ROOT / "run.py"), "manage", "shell", "--verbosity", "0", "--command", code]
+        """The last word that this code prints."""
+        return self.manage("shell", "--verbosity", "0", "--command", code).split()[-1]
+
+    def manage(self, *arguments: str) -> str:
+        """What `run.py manage` prints, with the environment that the services have."""
+        command = [sys.executable, str(ROOT / "run.py"), "manage", *arguments]
         environment = self.environment | {"HEADSHOTS_DATA_DIR": str(self.data)}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        return done.stdout.split()[-1]
+        return done.stdout
 
     def query(self, sql: str) -> list[tuple[object, ...]]:
         """Rows of the product's own database, read from outside."""
@@ -89,7 +93,7 @@ def start_product(tmp_path: Path) -> Iterator[Callable[..., Product]]:
     started: list[Product] = []
 
     def start(*arguments: str, **settings: str) -> Product:
-        product = _start(tmp_path, arguments, settings)
+        product = start_below(tmp_path, arguments, settings)
         started.append(product)
         return product
 
@@ -101,15 +105,20 @@ def start_product(tmp_path: Path) -> Iterator[Callable[..., Product]]:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=CHROMIUM_SWITCHES)
+        yield browser
+        browser.close()
+
+
+def chromium_path() -> str:
+    """Where it is; without one the test is skipped, or fails where a browser is required."""
     path = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
     if path is None:
         if os.environ.get("HEADSHOTS_REQUIRE_BROWSER"):
             pytest.fail("no Chromium on this machine, and this run requires one")
         pytest.skip("no Chromium on this machine: install the package chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_SWITCHES)
-        yield browser
-        browser.close()
+    return path
 
 
 @pytest.fixture
@@ -125,8 +134,9 @@ def page(chromium: Browser) -> Iterator[Page]:
     assert not broken
 
 
-def _start(tmp_path: Path, arguments: Sequence[str], settings: dict[str, str]) -> Product:
-    data, source, result = tmp_path / "data", tmp_path / "source-ring", tmp_path / "result-ring"
+def start_below(folder: Path, arguments: Sequence[str], settings: dict[str, str]) -> Product:
+    """`run.py` with its folders below this one and the given settings, once it has said its address."""
+    data, source, result = folder / "data", folder / "source-ring", folder / "result-ring"
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADSHOTS_")}
     weights = os.environ.get("HEADSHOTS_WEIGHTS_DIR")
     environment = inherited | ({"HEADSHOTS_WEIGHTS_DIR": weights} if weights else {}) | settings

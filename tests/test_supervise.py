@@ -190,6 +190,19 @@ def test_warnings_reach_the_terminal_and_everything_the_log(
     assert "all is well" in (tmp_path / "a.log").read_text()
 
 
+def test_warnings_in_json_reach_the_terminal_too(
+    start: Callable[..., Service], capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = start(
+        'print(\'{"level": "INFO", "event": "all is well"}\'); print(\'{"level": "ERROR", "event": "not so"}\');'
+        + BEATING
+    )
+
+    wait(service, lambda: service.was_well)
+
+    assert capsys.readouterr().err == '[a] {"level": "ERROR", "event": "not so"}\n'
+
+
 def test_logs_stay_small(
     start: Callable[..., Service], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

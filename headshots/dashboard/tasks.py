@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from headshots.dashboard import figures, visits
+from headshots.dashboard import figures, report, visits
 
 
 @shared_task(name="dashboard.close_days")
@@ -13,3 +13,8 @@ def close_days() -> None:
 @shared_task(name="dashboard.carry_visits_over")
 def carry_visits_over() -> None:
     visits.carry_over()
+
+
+@shared_task(name=report.MAIL_TASK)
+def mail_report() -> None:
+    report.mail_weekly_report()

@@ -1,3 +1,4 @@
+import hmac
 import time
 from contextlib import suppress
 from shutil import disk_usage
@@ -6,14 +7,17 @@ from uuid import uuid4
 from django.conf import settings
 from django.core.cache import cache
 from django.db import DatabaseError, connection
-from django.http import HttpRequest, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 from redis.exceptions import RedisError
 
+from headshots.dashboard.second_factor import lacks_second_factor
 from headshots.retention.audit import audit
 from headshots.vault.services import blob_store
 
 PROCESSES = ("render", "default", "retention", "beat")
+_THIS_MACHINE = ("127.0.0.1", "::1")
+_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 
 
 @require_safe
@@ -85,3 +89,33 @@ def _heartbeat_seconds(name: str) -> float | None:
         return round(max(0.0, time.time() - heart.stat().st_mtime), 1)
     except FileNotFoundError:
         return None
+
+
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """The figures for Prometheus.
+
+    With a token set, for whoever has it and else 401. Without one for staff who may see figures, and on a laptop
+    (DEBUG) for this machine; everybody else gets 404."""
+    token = settings.HEADSHOTS_METRICS_TOKEN
+    if token:
+        if not hmac.compare_digest(request.headers.get("Authorization", "").encode(), f"Bearer {token}".encode()):
+            return HttpResponse(status=401, headers={"WWW-Authenticate": "Bearer"}, content_type="text/plain")
+    elif not (_is_on_this_laptop(request) or _may_see_figures(request)):
+        raise Http404
+    # Here: the web process needs the library for nothing else.
+    from headshots.dashboard.metrics import CONTENT_TYPE, exposition
+
+    return HttpResponse(exposition(), content_type=CONTENT_TYPE)
+
+
+def _is_on_this_laptop(request: HttpRequest) -> bool:
+    """A proxy on the same machine is on this machine too: whoever it speaks for is not."""
+    is_forwarded = any(name in request.headers for name in _FORWARDED)
+    return settings.DEBUG and request.META.get("REMOTE_ADDR") in _THIS_MACHINE and not is_forwarded
+
+
+def _may_see_figures(request: HttpRequest) -> bool:
+    user = request.user
+    allowed = user.is_active and user.is_staff and user.has_perm("dashboard.view_figures")
+    return bool(allowed and not lacks_second_factor(request))

@@ -28,8 +28,8 @@ LONGEST_PAUSE_SECONDS = 30.0
 # Our own loop comes round ten times a second: a gap means that the machine slept, or that we did something else.
 SLEPT_SECONDS = 5.0
 
-# Ours begin with the time, those of libraries in C with the level.
-_LOG_LINE = re.compile(rb"(?:\d{4}-\d\d-\d\d \S+ )?(DEBUG|INFO|WARNING|ERROR|CRITICAL)\b")
+# Ours begin with the time, or are JSON that begins with the level; those of libraries in C begin with the level.
+_LOG_LINE = re.compile(rb'(?:\d{4}-\d\d-\d\d \S+ |\{"level": ")?(DEBUG|INFO|WARNING|ERROR|CRITICAL)\b')
 
 
 class HeartFile:

@@ -23,7 +23,7 @@ def check_prices(**_: object) -> list[CheckMessage]:
         except ValueError:
             hint = "Write it as 19 or 18.50, no finer than the currency's smallest coin."
             found.append(Error(f"{name} is not a price.", hint=hint, id="payments.E002"))
-    counts = ("HEADSHOTS_REFUND_DAYS", "HEADSHOTS_REDO_DAYS", "HEADSHOTS_SECONDS_PER_HEADSHOT")
+    counts = ("HEADSHOTS_REFUND_DAYS", "HEADSHOTS_REDO_DAYS")
     wrong = [name for name in counts if getattr(settings, name) < 1]
     return [*found, *(Error(f"{name} must be 1 or more.", id="payments.E003") for name in wrong)]
 

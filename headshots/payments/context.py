@@ -4,14 +4,13 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from headshots import engine
-from headshots.payments.models import Payment
-from headshots.payments.prices import current_mode, is_sold, price_of
+from headshots.payments.prices import is_sold, payments_are_a_test, price_of
 
 
 def payments(request: HttpRequest) -> dict[str, object]:
     """`payments_are_a_test`; `pack_price`, which is empty where nothing is sold."""
     return {
-        "payments_are_a_test": current_mode() in {Payment.Mode.LOCAL, Payment.Mode.TEST},
+        "payments_are_a_test": payments_are_a_test(),
         "pack_price": SimpleLazyObject(_price),
     }
 

@@ -13,6 +13,7 @@ from headshots.payments.prices import current_mode
 from headshots.payments.settling import reopen
 from headshots.shoots.lifecycle import advance, record, send_on_commit
 from headshots.shoots.models import Event, Pack, Shoot
+from headshots.shoots.retrying import make_again
 
 _WITHOUT_PICTURES = (Pack.State.FAILED, Pack.State.CANCELLED)
 
@@ -33,6 +34,8 @@ def give_back_credit(*, pack: Pack) -> bool:
     with transaction.atomic():
         ended = Q(pack__state__in=_WITHOUT_PICTURES) | Q(pack__state=Pack.State.FORGOTTEN, pack__delivered_at=None)
         used = Credit.objects.filter(ended, pack=pack, state=Credit.State.USED)
+        # Deleted by its person's own wish, with headshots to take along: that is having it.
+        used = used.exclude(pack__reason=Pack.HAD_PICTURES)
         credit = used.select_for_update(of=("self",)).first()
         if credit is None:
             return False
@@ -75,7 +78,9 @@ def grant_credit(*, owner: User, reason: str) -> Credit:
 
 
 def requeue_pack(*, pack: Pack, actor: str = Event.Actor.STAFF) -> bool:
-    """Whether a failed pack is on its way again, with an open credit of its owner's, while its photos are there."""
+    """Whether a failed pack is on its way again, with an open credit of its owner's, while its photos are there.
+
+    What is done stays; what was given up is shot anew."""
     owner = pack.shoot.owner
     with transaction.atomic():
         if not Shoot.objects.select_for_update().filter(pk=pack.shoot_id, state=Shoot.State.OPEN).exists():
@@ -87,4 +92,5 @@ def requeue_pack(*, pack: Pack, actor: str = Event.Actor.STAFF) -> bool:
         credit.state, credit.pack, credit.mail = Credit.State.USED, pack, Credit.Mail.NONE
         credit.save(update_fields=["state", "pack", "mail"])
         record("credit.used", shoot_id=pack.shoot_id, pack_id=pack.pk, actor=actor)
+        make_again(pack)
     return True

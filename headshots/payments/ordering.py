@@ -19,7 +19,7 @@ from headshots.payments.credits import open_credits
 from headshots.payments.errors import OrderRefused, StripeRefused
 from headshots.payments.models import Credit, Payment
 from headshots.payments.prices import current_mode, price_of, require_sale
-from headshots.payments.settling import apply_session, close
+from headshots.payments.settling import apply_session, close, close_unopened
 from headshots.payments.words import Returns, describe
 from headshots.shoots.lifecycle import record
 from headshots.shoots.models import Event, Headshot, Pack, Shoot, Style
@@ -134,7 +134,7 @@ def ask_stripe(*, payment: Payment) -> None:
         apply_session(payment=payment, session=gateway.fetch_session(payment.session_id))
     elif payment.expires_at < timezone.now():
         # Nobody was ever sent to its checkout.
-        close(payment=payment, to=Payment.State.EXPIRED)
+        close_unopened(payment=payment)
     payment.refresh_from_db()
 
 
@@ -144,9 +144,9 @@ def retire(*, payment: Payment) -> bool:
     Raises StripeAway, and then nothing is known."""
     if payment.state == Payment.State.OPEN and payment.mode != current_mode():
         close(payment=payment, to=Payment.State.EXPIRED)
-    elif payment.state == Payment.State.OPEN and payment.session_id is None:
+    elif close_unopened(payment=payment):
         # An answer of Stripe's that was lost opened a checkout whose address nobody has.
-        close(payment=payment, to=Payment.State.EXPIRED)
+        return True
     elif payment.state == Payment.State.OPEN and payment.session_id:
         try:
             session = gateway.expire_session(payment.session_id)

@@ -69,6 +69,11 @@ def current_mode() -> str | None:
     return Payment.Mode.LOCAL if settings.HEADSHOTS_TEST_CHECKOUT and settings.DEBUG else None
 
 
+def payments_are_a_test() -> bool:
+    """Whether packs can be paid here, and not with real money."""
+    return current_mode() in {Payment.Mode.LOCAL, Payment.Mode.TEST}
+
+
 def require_sale(engine_name: str) -> str:
     """The mode in which packs of this engine are sold now. Raises NotForSale."""
     mode = current_mode()

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from headshots.payments.gateway import Session, StripeEvent
 from headshots.payments.models import Credit, LedgerEntry, Payment, Refund, WebhookEvent
-from headshots.shoots.lifecycle import advance, record, send_on_commit
+from headshots.shoots.lifecycle import advance, record, send_on_commit, was_had
 from headshots.shoots.models import Event, Pack, Shoot
 
 PAID_TYPES = ("checkout.session.completed", "checkout.session.async_payment_succeeded")
@@ -96,6 +96,17 @@ def close(*, payment: Payment, to: str) -> None:
     _record(payment, f"payment.{to}")
     if payment.pack is not None:
         _end_pack(payment.pack, Pack.State.CANCELLED, "not_paid")
+
+
+@transaction.atomic
+def close_unopened(*, payment: Payment) -> bool:
+    """Whether this caller closed a payment that has no checkout: looked at under its lock, for another tab may be
+    opening one at this moment, and comes second then."""
+    lock_payment(payment)
+    if payment.state != _State.OPEN or payment.session_id is not None:
+        return False
+    close(payment=payment, to=_State.EXPIRED)
+    return True
 
 
 def apply_event(*, payment: Payment, event: StripeEvent) -> None:
@@ -228,13 +239,13 @@ def _credits(payment: Payment) -> list[Credit]:
 
 
 def _take_back(credit: Credit, to: str) -> None:
-    """What was not delivered is revoked; what was delivered stays with the person."""
+    """What was not delivered is revoked; what was delivered, or taken along in part, stays with the person."""
     if credit.state == to or credit.state == Credit.State.REFUNDED:
         return
     pack = credit.pack
     if pack is not None:
         _end_pack(pack, Pack.State.REVOKED, to)
-        if pack.delivered_at is not None and to == Credit.State.REVOKED:
+        if was_had(pack) and to == Credit.State.REVOKED:
             return
     credit.state, credit.mail = to, Credit.Mail.NONE
     credit.save(update_fields=["state", "mail"])
@@ -245,7 +256,7 @@ def _reinstate(credit: Credit) -> None:
     """A dispute was won, or a refund did not arrive: the right is back."""
     if credit.state not in {Credit.State.REVOKED, Credit.State.REFUNDED}:
         return
-    if credit.pack is not None and credit.pack.delivered_at is not None:
+    if credit.pack is not None and was_had(credit.pack):
         credit.state = Credit.State.USED
         credit.save(update_fields=["state"])
     else:

@@ -135,7 +135,8 @@ def _purge(purged: Purged) -> None:
 def _forget(purged: Purged) -> None:
     ids = list(expired_packs().values_list("pk", flat=True))
     purged.packs = _each_batch(ids, lambda ids: forget_packs(pack_ids=ids), purged)
-    if purged.packs:
+    # A shoot that was purged may have taken headshots along.
+    if purged.packs or purged.shoots:
         vault.forget_removed_keys(ring=Ring.RESULT)
 
 

@@ -1,12 +1,31 @@
-"""SQLite keeps copies of pages in its write-ahead log: what was deleted from the file lies there until it is emptied.
+"""Journals still hold what was deleted: SQLite's write-ahead log pages, that of a key server destroyed keys.
 
-(`secure_delete`, which blanks deleted rows in the file itself, is set for every connection.)
+(`secure_delete`, which blanks deleted rows in SQLite's file itself, is set for every connection.)
 """
+
+import logging
 
 from django.db import connection
 
+from headshots.vault import services as vault
+from headshots.vault.errors import VaultUnavailable
+from headshots.vault.rings import Ring
+
+log = logging.getLogger(__name__)
+
 # Readers that hold the log longer than this are left alone; the next purge tries again.
 WAIT_MS = 1000
+
+
+def empty_journals() -> bool:
+    """Both, after a purge that may have destroyed keys of headshots; whether nothing is left in the database's.
+
+    A key server that does not answer is asked again by the hourly sweep."""
+    try:
+        vault.forget_removed_keys(ring=Ring.RESULT)
+    except VaultUnavailable as error:
+        log.warning("the key server's journal was not written anew: %s", type(error).__name__)
+    return truncate_journal()
 
 
 def truncate_journal() -> bool:

@@ -20,7 +20,8 @@ _GRACE = timedelta(minutes=2)
 
 def mail_receipt(receipt: Receipt) -> bool:
     """Whether it is mailed, now or before. False for nobody to mail to, and for a mail server that refuses."""
-    receipt.refresh_from_db()
+    # With its owner: the account may go between two looks.
+    receipt.refresh_from_db(from_queryset=Receipt.objects.select_related("owner"))
     if receipt.mailed_at or receipt.owner is None:
         return receipt.mailed_at is not None
     if receipt.kind == Receipt.Kind.SHOOT and receipt.owner.leaving_at:

@@ -91,9 +91,14 @@ def begin_account_receipt(*, owner: User, receipt_id: UUID, asked_by: str) -> Re
 
 
 def fill_account_receipt(receipt: Receipt) -> None:
-    """Put into an account's receipt what went and what stays, once its shoots are purged. Safe to repeat."""
-    shoots = Shoot.objects.filter(owner=receipt.owner)
+    """Put into an account's receipt what went and what stays, once its shoots are purged. Safe to repeat.
+
+    Nothing is changed once the account has gone: then nobody knows any more which shoots were its."""
+    shoots = Shoot.objects.filter(owner=receipt.owner_id)
     with transaction.atomic():
+        # Locked against somebody else who finishes the same deletion at this moment.
+        if not User.objects.select_for_update().filter(receipts=receipt).exists():
+            return
         _attach(receipt, _without_receipt(shoots.values_list("pk", flat=True)))
         _fill(receipt, list(receipt.destructions.all()))
         receipt.account = {
@@ -101,13 +106,14 @@ def fill_account_receipt(receipt: Receipt) -> None:
                 {"consent": row.consent_version, "is_me": row.is_me_version, "given_at": row.given_at.isoformat()}
                 for row in Consent.objects.filter(shoot__in=shoots).order_by("given_at")
             ],
-            "payments": Payment.objects.filter(owner=receipt.owner, paid_at__isnull=False).count(),
+            "payments": Payment.objects.filter(owner=receipt.owner_id, paid_at__isnull=False).count(),
             "given_back": Refund.objects.filter(
-                payment__owner=receipt.owner, reason=Refund.Reason.ACCOUNT_DELETED
+                payment__owner=receipt.owner_id, reason=Refund.Reason.ACCOUNT_DELETED
             ).count(),
             "payments_until": (timezone.now() + timedelta(days=settings.HEADSHOTS_PAYMENT_DAYS)).isoformat(),
         }
-        receipt.save()
+        # Not whether it is mailed: that somebody else may have noted since it was read.
+        receipt.save(update_fields=["proof_until", "backups_until", "result_keys_until", "account"])
 
 
 def who_asked(shoot_ids: Collection[UUID]) -> dict[UUID, str]:

@@ -12,12 +12,18 @@ from headshots.shoots.models import Pack, Shoot
 @shared_task(name="retention.purge_shoot")
 def purge_shoot(shoot_id: str) -> None:
     services.purge_shoot(shoot=Shoot.objects.get(pk=UUID(shoot_id)))
-    journal.truncate_journal()
+    journal.empty_journals()
 
 
 @shared_task(name="retention.purge_delivered")
 def purge_delivered(pack_id: str) -> None:
     services.purge_delivered(shoot=Pack.objects.select_related("shoot").get(pk=UUID(pack_id)).shoot)
+
+
+@shared_task(name="retention.forget_pack")
+def forget_pack(pack_id: str) -> None:
+    services.forget_pack(pack=Pack.objects.get(pk=UUID(pack_id)))
+    journal.empty_journals()
 
 
 @shared_task(name=due.PURGE_TASK)

@@ -13,7 +13,7 @@ from headshots.payments.prices import as_money
 from headshots.retention.models import Receipt
 from headshots.shoots.consent import in_version
 from headshots.shoots.models import Consent, Event, Headshot, Pack, Photo, Shoot
-from headshots.shoots.person import NOTHING_SAID, read_person
+from headshots.shoots.person import AGES, HAIR, KINDS, NOTHING_SAID, OUTFITS, read_person
 from headshots.shoots.views import VERSIONS, file_name
 from headshots.vault import services as vault
 from headshots.vault.errors import BlobMissing, KeyGone
@@ -95,7 +95,17 @@ def _person(shoot: Shoot) -> dict[str, object] | None:
         said = read_person(shoot=shoot)
     except (KeyGone, BlobMissing):
         return None
-    return None if said == NOTHING_SAID else {name: str(value) for name, value in vars(said).items()}
+    if said == NOTHING_SAID:
+        return None
+    # In the words of the form that was filled in.
+    return {
+        "kind": KINDS[said.kind],
+        "age": AGES[said.age] if said.age else None,
+        "hair": HAIR[said.hair] if said.hair else None,
+        "outfit": OUTFITS[said.outfit] if said.outfit else None,
+        "glasses": said.glasses,
+        "headscarf": said.headscarf,
+    }
 
 
 def _photo(photo: Photo, folder: str, gathered: Gathered) -> dict[str, object]:

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from headshots.accounts.models import Session, User
 from headshots.payments.closing import close_account
-from headshots.retention.journal import truncate_journal
+from headshots.retention.journal import empty_journals
 from headshots.retention.models import Receipt
 from headshots.retention.receipt_mail import mail_receipt
 from headshots.retention.receipts import begin_account_receipt, fill_account_receipt
@@ -38,7 +38,7 @@ def withdraw_consent(*, shoot: Shoot) -> bool:
             record("shoot.consent_withdrawn", shoot_id=shoot.pk, actor=Event.Actor.PERSON)
         begin_purge(shoot, actor=Event.Actor.PERSON, everything=True)
     _purge_now(shoot)
-    truncate_journal()
+    empty_journals()
     return withdrawn
 
 
@@ -98,7 +98,10 @@ def _not_purged(owner: User) -> QuerySet[Shoot]:
 
 def _mail_receipt(owner: User) -> bool:
     """While there is an address. A server that stays away costs the mail, not the deletion."""
-    receipt = Receipt.objects.get(owner=owner, kind=Receipt.Kind.ACCOUNT)
+    receipt = Receipt.objects.filter(owner=owner, kind=Receipt.Kind.ACCOUNT).first()
+    if receipt is None:
+        # Somebody else has finished it meanwhile.
+        return True
     if not receipt.mailed_at:
         fill_account_receipt(receipt)
     assert owner.leaving_at is not None
@@ -117,7 +120,7 @@ def _drop_account(owner: User) -> bool:
         Receipt.objects.filter(owner=person, kind=Receipt.Kind.ACCOUNT).update(done_at=timezone.now())
         Session.objects.filter(account_id=person.pk).delete()
         person.delete()
-    truncate_journal()
+    empty_journals()
     log.info("account %s: deleted", owner.pk)
     return True
 

@@ -20,6 +20,7 @@ from headshots.rights import services
 from headshots.rights.forms import DeleteAccountForm
 from headshots.shoots.access import shoot_or_404
 from headshots.shoots.models import Shoot
+from headshots.shoots.orders import running_pack
 from headshots.web.durations import days_in_words
 
 # All that the browser keeps of this site; "cookies" ends the session in its other tabs, too.
@@ -45,7 +46,8 @@ def withdraw(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     """Take back the consent to one shoot, after one question."""
     shoot = shoot_or_404(request, shoot_id)
     if request.method != "POST":
-        return render(request, "rights/withdraw.html", {"shoot": shoot})
+        running = running_pack(Shoot.objects.filter(pk=shoot.pk))
+        return render(request, "rights/withdraw.html", {"shoot": shoot, "running": running})
     services.withdraw_consent(shoot=shoot)
     return _withdrawn(request)
 
@@ -55,7 +57,8 @@ def withdraw(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
 def withdraw_all(request: HttpRequest) -> HttpResponse:
     """Take back every consent, after one question."""
     if request.method != "POST":
-        return render(request, "rights/withdraw.html")
+        running = running_pack(Shoot.objects.filter(owner=_owner(request)))
+        return render(request, "rights/withdraw.html", {"running": running})
     services.withdraw_all(owner=_owner(request))
     return _withdrawn(request)
 
@@ -79,6 +82,7 @@ def delete(request: HttpRequest) -> HttpResponse:
         context = {
             "form": form,
             "shoots": Shoot.objects.filter(owner=owner, purge_everything=False).count(),
+            "running": running_pack(Shoot.objects.filter(owner=owner)),
             "payment_life": days_in_words(settings.HEADSHOTS_PAYMENT_DAYS),
             "proof_life": days_in_words(settings.HEADSHOTS_PROOF_DAYS),
         }

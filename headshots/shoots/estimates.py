@@ -9,7 +9,7 @@ from datetime import datetime
 
 from django.conf import settings
 from django.core.cache import cache
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from headshots.shoots.models import Event, Headshot, Pack, Preparation
@@ -156,12 +156,23 @@ def _measure_pace(engine_name: str, kind: str) -> Pace:
     )
 
 
+def seconds_needed(*, engine_name: str, count: int) -> float:
+    """How long a premium pack of `count` that is ordered now will take, with all that comes before it."""
+    pace = past_pace(engine_name, Pack.Kind.PREMIUM)
+    in_work = Pack.objects.filter(state__in=(Pack.State.QUEUED, Pack.State.RENDERING))
+    return sum(_seconds_of(in_work)) / _workers() + pace.preparing + count * pace.picture
+
+
 def _seconds_before(pack: Pack) -> list[float]:
     """What each pack will take that the workers have in hand or that was queued before."""
     before = Q(state=Pack.State.RENDERING) | Q(state=Pack.State.QUEUED, queued_at__lt=pack.queued_at)
+    return _seconds_of(Pack.objects.filter(before).exclude(pk=pack.pk))
+
+
+def _seconds_of(packs: QuerySet[Pack]) -> list[float]:
+    """What is left to do on each of these packs."""
     missing = Count("headshots", filter=~Q(headshots__state=Headshot.State.DONE))
-    others = Pack.objects.filter(before).exclude(pk=pack.pk).annotate(missing=missing)
-    counted = others.values_list("engine", "kind", "total", "missing")
+    counted = packs.annotate(missing=missing).values_list("engine", "kind", "total", "missing")
     paces = [(past_pace(engine_name, kind), total, left) for engine_name, kind, total, left in counted]
     return [(pace.preparing if left == total else 0.0) + left * pace.picture for pace, total, left in paces]
 

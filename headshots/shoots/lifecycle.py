@@ -16,7 +16,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from headshots.celery import app
-from headshots.shoots.models import Event, Pack, Shoot
+from headshots.shoots.models import Event, Headshot, Pack, Shoot
 from headshots.vault import services as vault
 
 _State = Pack.State
@@ -39,7 +39,7 @@ STARTS: dict[str, tuple[str, ...]] = {
     _State.DELIVERED: ("retention.purge_delivered", "shoots.drop_kept", "shoots.mail_delivered"),
     _State.FAILED: ("payments.give_back_credit", "shoots.drop_kept"),
     _State.CANCELLED: ("payments.give_back_credit", "shoots.drop_kept"),
-    _State.REVOKED: ("shoots.drop_kept",),
+    _State.REVOKED: ("retention.forget_pack", "shoots.drop_kept"),
 }
 
 MOST_SETBACKS = 3
@@ -133,14 +133,29 @@ def begin_purges(
         Event.objects.bulk_create(Event(name="shoot.purging", shoot_id=shoot_id, actor=actor) for shoot_id in ids)
         # The keys die with the click, not when the retention worker comes to them.
         transaction.on_commit(partial(vault.destroy_keys, ring="source", key_ids=ids), robust=True)
-        cancel_live_packs(ids, reason="photos_lost" if lost else "photos_deleted")
+        cancel_live_packs(ids, reason="photos_lost" if lost else "photos_deleted", actor=actor)
     return ids
 
 
-def cancel_live_packs(shoot_ids: Collection[UUID], *, reason: str) -> None:
-    """Without photos nothing more can be made."""
+def cancel_live_packs(shoot_ids: Collection[UUID], *, reason: str, actor: str = Event.Actor.SYSTEM) -> None:
+    """Without photos nothing more can be made. Whoever deletes them by their own wish when headshots of a paid pack
+    are there to be had has had the pack: else forty-nine of fifty would be free."""
     for pack in Pack.objects.filter(shoot_id__in=shoot_ids, state__in=Pack.LIVE):
-        advance(pack, _State.CANCELLED, reason=reason)
+        with transaction.atomic():
+            # No picture can be stored between this look and the move.
+            Pack.objects.select_for_update().get(pk=pack.pk)
+            had = actor == Event.Actor.PERSON and pack.kind == Pack.Kind.PREMIUM and has_pictures(pack)
+            advance(pack, _State.CANCELLED, actor=actor, reason=Pack.HAD_PICTURES if had else reason)
+
+
+def has_pictures(pack: Pack) -> bool:
+    """Whether headshots of it are there, to be seen and downloaded."""
+    return pack.headshots.filter(state=Headshot.State.DONE).exists()
+
+
+def was_had(pack: Pack) -> bool:
+    """Whether its person has had what was paid for; also when it is forgotten."""
+    return pack.delivered_at is not None or pack.reason == Pack.HAD_PICTURES
 
 
 def end_purges(shoots: Collection[Shoot], *, numbers: Mapping[UUID, Mapping[str, float]]) -> list[Shoot]:

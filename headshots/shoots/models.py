@@ -213,6 +213,8 @@ class Pack(models.Model):
     ENDED = (State.DELIVERED, State.FAILED, State.CANCELLED, State.REVOKED)
     # As if it had never been ordered: what was finished of it is not kept.
     UNDONE = (State.CANCELLED, State.REVOKED)
+    # A reason to be cancelled: its person deleted the shoot when headshots of the pack were there to be had.
+    HAD_PICTURES = "had_pictures"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     shoot = models.ForeignKey(Shoot, on_delete=models.PROTECT, related_name="packs")

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from headshots import engine
-from headshots.shoots.lifecycle import advance, record_pack, start_tasks
+from headshots.shoots.lifecycle import advance, has_pictures, record_pack, start_tasks
 from headshots.shoots.models import Event, Headshot, Pack, Photo, Shoot, Style
 from headshots.vault import services as vault
 
@@ -65,9 +66,19 @@ def cancel_pack(*, pack: Pack, actor: str = Event.Actor.PERSON) -> bool:
     with transaction.atomic():
         # No picture can be stored between this look and the move.
         Pack.objects.select_for_update().get(pk=pack.pk)
-        if pack.headshots.filter(state=Headshot.State.DONE).exists():
+        if has_pictures(pack):
             return False
         return advance(pack, Pack.State.CANCELLED, actor=actor, reason="on_request")
+
+
+def running_pack(shoots: QuerySet[Shoot]) -> str:
+    """What deleting these shoots would stop: "" for no paid pack, "begun" for one of which nothing is shown yet,
+    "shown" for one that counts as used then."""
+    running = Pack.objects.filter(shoot__in=shoots, kind=Pack.Kind.PREMIUM, state__in=Pack.LIVE)
+    running = running.exclude(state=Pack.State.AWAITING_PAYMENT)
+    if running.filter(headshots__state=Headshot.State.DONE).exists():
+        return "shown"
+    return "begun" if running.exists() else ""
 
 
 def _new_pack(shoot: Shoot, kind: str, state: str, count: int, size: engine.Size) -> Pack:

@@ -6,7 +6,7 @@ from uuid import UUID
 from celery import shared_task, signals
 from django.db import DatabaseError
 
-from headshots import engine, heart
+from headshots import engine, heart, log_context
 from headshots.shoots import checks, leases, mails, rendering, sittings, waking
 from headshots.shoots.models import Pack, Photo, Shoot
 
@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 def check_photo(photo_id: str) -> None:
     photo = Photo.objects.select_related("shoot", "blob").filter(pk=UUID(photo_id)).first()
     if photo is not None:  # Purged while the message was under way.
+        log_context.about(shoot=photo.shoot_id)
         checks.check_photo(photo=photo)
 
 
@@ -27,8 +28,10 @@ def settle(shoot_id: str) -> None:
 
 @shared_task(name="shoots.render_pack")
 def render_pack(pack_id: str) -> None:
+    pack = Pack.objects.select_related("shoot").get(pk=UUID(pack_id))
+    log_context.about(shoot=pack.shoot_id)
     try:
-        rendering.render_pack(pack=Pack.objects.select_related("shoot").get(pk=UUID(pack_id)))
+        rendering.render_pack(pack=pack)
     except engine.DeviceLost as error:
         # Only a new process can use the device again. Whoever supervises this one starts it; leases free the work.
         log.critical("this worker ends: %s", error)

@@ -10,7 +10,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from headshots import engine
+from headshots import engine, log_context
 from headshots.accounts.models import User
 from headshots.shoots.consent import current
 from headshots.shoots.lifecycle import record, send_on_commit
@@ -72,6 +72,7 @@ def open_shoot(
         created_at=now,
         delete_after=now + ttl - ttl / 288,
     )
+    log_context.about(shoot=shoot.pk)
     vault.create_key(ring="source", key_id=shoot.pk, expires_at=now + ttl)
     try:
         # Before the transaction: a bucket can take seconds. Until the rows are there nothing looks at a face.

@@ -24,7 +24,7 @@ from headshots.shoots.forms import NewShootForm
 from headshots.shoots.gating import best_first_of
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Consent, Event, FaceCrop, Headshot, Pack, Pause, Photo, Shoot
-from headshots.shoots.orders import cancel_pack
+from headshots.shoots.orders import cancel_pack, running_pack
 from headshots.shoots.pausing import is_paused
 from headshots.shoots.person import NOTHING_SAID, PersonForm, read_person, write_person
 from headshots.shoots.uploads import AccountClosed, NoPreviewsLeft, open_shoot, previews_left
@@ -185,7 +185,8 @@ def delete(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     """Delete photos and headshots at once, after one question."""
     shoot = shoot_or_404(request, shoot_id)
     if request.method != "POST":
-        return render(request, "shoots/delete.html", {"shoot": shoot})
+        running = running_pack(Shoot.objects.filter(pk=shoot.pk))
+        return render(request, "shoots/delete.html", {"shoot": shoot, "running": running})
     begin_purge(shoot, actor=Event.Actor.PERSON, everything=True)
     response = HttpResponseRedirect(shoot.get_absolute_url())
     # What the browser keeps of the pictures goes too.

@@ -12,6 +12,7 @@ from headshots import engine
 
 # Beyond it, different people pass for one.
 MAX_DISTANCE = 0.6
+SHORTEST_TOKEN = 20
 # What 4K means, what the tests need, and from where on a worker would need more memory than it is promised to take.
 PROMISED_EDGE_PX, SMALLEST_EDGE_PX, LARGEST_EDGE_PX = 3840, 400, 5120
 
@@ -74,6 +75,21 @@ def check_signing(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> 
                 "Finished files are signed with a test certificate, which proves nothing.",
                 hint="Set HEADSHOTS_C2PA_KEY_FILE and HEADSHOTS_C2PA_CERTIFICATE_FILE.",
                 id="headshots.W001",
+            )
+        ]
+    return []
+
+
+@register(Tags.security)
+def check_metrics(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
+    """What opens /metrics cannot be guessed, and fits into a header."""
+    token = settings.HEADSHOTS_METRICS_TOKEN
+    if token and not (len(token) >= SHORTEST_TOKEN and token.isascii()):
+        return [
+            Error(
+                f"HEADSHOTS_METRICS_TOKEN must be {SHORTEST_TOKEN} plain characters or more.",
+                hint="python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
+                id="headshots.E010",
             )
         ]
     return []

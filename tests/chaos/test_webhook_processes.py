@@ -1,16 +1,14 @@
-"""The webhook's handler, killed between any two statements and raced by itself, on both databases."""
+"""The webhook's handler, killed between any two statements and raced by itself, and orders raced by a person with many
+tabs, on both databases."""
 
-import json
-import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings
 
-from tests.processes import environment_for
+from tests.processes import environment_for, run_program
 
 Run = Callable[..., dict[str, Any]]
 
@@ -18,19 +16,13 @@ Run = Callable[..., dict[str, Any]]
 @pytest.fixture(params=["sqlite", "postgresql"])
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     """A function that runs tests/chaos/webhook_processes.py on one of the databases and returns what it saw."""
-    environment = environment_for(request.param, tmp_path, request)
+    return partial(run_program, "tests.chaos.webhook_processes", environment_for(request.param, tmp_path, request))
 
-    def start(*arguments: str) -> dict[str, Any]:
-        command = [sys.executable, "-m", "tests.chaos.webhook_processes", *arguments]
-        done = subprocess.run(
-            command, cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True, timeout=900
-        )
-        assert done.returncode == 0, done.stderr
-        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        print(found)
-        return found
 
-    return start
+@pytest.fixture(params=["sqlite", "postgresql"])
+def order(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
+    """The same with tests/chaos/order_processes.py."""
+    return partial(run_program, "tests.chaos.order_processes", environment_for(request.param, tmp_path, request))
 
 
 def test_a_process_that_dies_between_two_statements_loses_nothing_and_many_at_once_do_everything_once(
@@ -50,3 +42,17 @@ def test_so_it_is_for_every_kind_of_event_and_in_many_races(run: Run) -> None:
     assert set(seen["crash"]) == {"paid", "paid after its refund", "expired", "refunded", "disputed"}
     assert (seen["race"]["rounds"], seen["race"]["failed"]) == (12, 0)
     assert len(seen["race"]["winners"]) == 8
+
+
+def test_eight_tabs_that_order_at_once_make_one_charge_or_use_one_credit(order: Run) -> None:
+    seen = order()
+
+    assert {name: len(rounds) for name, rounds in seen.items()} == dict.fromkeys(seen, 1)
+    assert len(seen) == 6
+
+
+@pytest.mark.slow
+def test_so_it_is_in_many_storms(order: Run) -> None:
+    seen = order("--full")
+
+    assert [len(rounds) for rounds in seen.values()] == [10] * 6

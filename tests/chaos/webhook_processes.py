@@ -2,8 +2,7 @@
 
     python -m tests.chaos.webhook_processes [--full]
 
-Runs on the database that the environment names, and prints what it saw as JSON. Every process is a fork of this one,
-so that hundreds of them take seconds."""
+Runs on the database that the environment names, and prints what it saw as JSON."""
 
 import gc
 import json
@@ -11,7 +10,6 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -22,7 +20,7 @@ import django
 django.setup()
 
 from django.core.management import call_command
-from django.db import connection, connections
+from django.db import connection
 from django.utils import timezone
 
 from headshots.accounts.models import User
@@ -31,6 +29,7 @@ from headshots.payments.webhooks import receive_webhook
 from headshots.shoots.lifecycle import advance
 from headshots.shoots.models import Event, Pack
 from headshots.shoots.waking import _stuck_packs
+from tests.chaos.forks import at_once, ended, in_process
 from tests.fake_stripe import signed
 from tests.purchases import Body, Purchase
 
@@ -41,27 +40,6 @@ FULL = "--full" in sys.argv
 def deliver(event: Body) -> None:
     payload, signature = signed(event)
     receive_webhook(payload=payload, signature=signature)
-
-
-def in_process(work: Callable[[], object]) -> int:
-    """The process that does it, forked from this one without its connections."""
-    connections.close_all()
-    pid = os.fork()
-    if pid:
-        return pid
-    try:
-        work()
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
-    finally:
-        connections.close_all()
-    os._exit(0)
-
-
-def ended(pid: int) -> int:
-    """Its exit status; minus the signal that ended it."""
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 @contextmanager
@@ -192,8 +170,7 @@ def race() -> Body:
             for turn in range(len(events)):
                 deliver_until_taken(events[(start + turn) % len(events)])
 
-        pids = [in_process(lambda start=start, run=all_of_them: run(start=start)) for start in range(PROCESSES)]
-        failed += sum(ended(pid) != 0 for pid in pids)
+        failed += at_once([lambda start=start, run=all_of_them: run(start=start) for start in range(PROCESSES)])
         check(purchase, number)
     return {"rounds": rounds, "failed": failed, **one_credit_for_many()}
 
@@ -241,8 +218,7 @@ def one_credit_for_many() -> Body:
         packs = [Purchase(30_000 + number * 10 + each, BUYER).payment.pack for each in range(PROCESSES - 1)]
         works = [lambda pack=pack, credit=credit: use_on(credit=credit, pack=pack) for pack in packs]
         works.insert(number % PROCESSES, lambda credit=credit: refund_credit(credit=credit, reason="person"))
-        for pid in [in_process(work) for work in works]:
-            ended(pid)
+        at_once(works)
         credit.refresh_from_db()
         queued = Pack.objects.filter(pk__in=[pack.pk for pack in packs if pack], state="queued").count()
         assert (queued, credit.state) in {(1, "used"), (0, "refunded")}, (queued, credit.state)

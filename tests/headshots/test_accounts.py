@@ -1,7 +1,6 @@
 """Signing up, in and out; passwords; what is said to whom, and what is kept of an address."""
 
 import re
-from logging import ERROR, LogRecord
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 
 from headshots.accounts.models import User
-from headshots.web.log_format import PlainFormatter
 
 pytestmark = pytest.mark.django_db
 
@@ -233,22 +231,6 @@ def test_one_address_is_one_account_in_any_case(account: User) -> None:
 def test_an_account_without_an_address_is_refused() -> None:
     with pytest.raises(ValueError, match="address"):
         User.objects.create_user("")
-
-
-def test_a_log_line_keeps_no_address_and_no_message_of_an_exception() -> None:
-    try:
-        raise IntegrityError("Key (email)=(ada@example.org) already exists, token 4711")
-    except IntegrityError as error:
-        refused = (type(error), error, error.__traceback__)
-    record = LogRecord("accounts", ERROR, __file__, 1, "refused for %s", ("ada@example.org",), refused)
-
-    line = PlainFormatter().format(record)
-
-    assert "refused for [address]" in line
-    assert "IntegrityError" in line
-    assert "test_accounts.py" in line
-    assert "ada@" not in line
-    assert "4711" not in line
 
 
 def test_staff_see_addresses_and_can_change_them_nowhere_but_in_the_account(client: Client, account: User) -> None:

@@ -21,6 +21,7 @@ from django.test import AsyncClient, Client
 from django.utils import timezone
 from PIL import Image
 
+from headshots import engine
 from headshots.accounts.models import Session, User
 from headshots.accounts.sessions import SessionStore
 from headshots.accounts.tasks import clear_sessions
@@ -31,6 +32,7 @@ from headshots.retention.models import Destruction, Receipt
 from headshots.retention.proofs import drop_proofs
 from headshots.rights import services, tasks
 from headshots.shoots.models import Consent, Event, Headshot, Pack, Photo, Shoot
+from headshots.shoots.person import write_person
 from headshots.shoots.uploads import AccountClosed
 from headshots.vault import services as vault
 from headshots.vault.errors import VaultError, VaultUnavailable
@@ -181,6 +183,20 @@ def test_an_export_holds_all_there_is_readable(ada: User, shoot: Shoot) -> None:
     # And nothing that is not told of.
     named = {*pictures, photo["faces_found"], "account.json", "README.txt"}
     assert {name for name in archive.namelist() if not name.startswith("texts/")} == named
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_export_has_what_the_person_said_about_themselves_while_it_is_here(ada: User, shoot: Shoot) -> None:
+    said = engine.Person(engine.PersonKind.WOMAN, hair=engine.Hair.LONG_GREY, headscarf=True)
+    assert write_person(shoot=shoot, person=said)
+
+    (told,) = json.loads(export(ada).read("account.json"))["shoots"]
+    retention.begin_purge(shoot)
+    (later,) = json.loads(export(ada).read("account.json"))["shoots"]
+
+    said_of = {name: words for name, words in told["what_you_told_us"].items() if words}
+    assert said_of == {"kind": "a woman", "hair": "long and grey", "headscarf": True}
+    assert later["what_you_told_us"] is None
 
 
 @pytest.mark.django_db(transaction=True)

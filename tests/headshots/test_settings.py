@@ -49,6 +49,7 @@ def run_check(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess
         ("DATABASE_URL", "nonsense", "HEADSHOTS_DATABASE_URL must look like postgres://"),
         ("EMAIL_URL", "nonsense", "HEADSHOTS_EMAIL_URL must look like smtp+tls://"),
         ("REDIS_URL", "nonsense", "HEADSHOTS_REDIS_URL must begin with redis://"),
+        ("SENTRY_DSN", "nonsense", "HEADSHOTS_SENTRY_DSN must look like https://"),
     ],
 )
 def test_a_setting_that_cannot_be_read_is_named_and_not_repeated(
@@ -264,3 +265,10 @@ def test_an_engine_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 
     assert checked.returncode != 0
     assert "known: auto, studio, instantid" in checked.stderr
+
+
+@pytest.mark.parametrize(("token", "is_good"), [("", True), ("guess", False), ("ü" * 30, False), ("a" * 20, True)])
+def test_a_token_that_could_be_guessed_is_refused(settings: LazySettings, token: str, is_good: bool) -> None:
+    settings.HEADSHOTS_METRICS_TOKEN = token
+
+    assert [message.id for message in checks.check_metrics(None)] == ([] if is_good else ["headshots.E010"])

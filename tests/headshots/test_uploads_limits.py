@@ -11,7 +11,7 @@ from django.conf import settings as product
 from django.test import Client
 
 from headshots.accounts.models import User
-from headshots.asgi import application
+from headshots.asgi import django_application as application
 
 MEGABYTE = 1024 * 1024
 BOUNDARY = b"a-boundary"

@@ -4,9 +4,9 @@ from headshots.dashboard.actions.loading import load_pack
 from headshots.dashboard.deeds import Action, Answers, NotPossible
 from headshots.payments.credits import open_credits, requeue_pack
 from headshots.payments.models import Credit
-from headshots.shoots import retrying
 from headshots.shoots.lifecycle import advance
 from headshots.shoots.models import Event, Pack
+from headshots.shoots.retrying import retry_pack
 
 
 def _why_no_retry(pack: Pack) -> str:
@@ -24,12 +24,8 @@ def _costs_a_credit(pack: Pack) -> bool:
 
 
 def _retry(pack: Pack, answers: Answers) -> str:
-    if pack.kind == Pack.Kind.PREMIUM:
-        is_queued = requeue_pack(pack=pack)
-        retrying.make_again(pack)
-    else:
-        is_queued = retrying.retry_pack(pack=pack, actor=Event.Actor.STAFF)
-    if not is_queued:
+    try_again = requeue_pack if pack.kind == Pack.Kind.PREMIUM else retry_pack
+    if not try_again(pack=pack):
         raise NotPossible("It has changed at this moment. Please look again.")
     return "The pack is queued again."
 

@@ -7,7 +7,7 @@ run late or lost, as a broker may lose them.
 
 import functools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +16,7 @@ import pytest
 from django.conf import LazySettings
 from django.db import connection, transaction
 from django.utils import timezone
-from hypothesis import HealthCheck, Verbosity, settings
+from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from headshots.celery import app
@@ -25,7 +25,7 @@ from headshots.payments.closing import close_account
 from headshots.payments.credits import ask_redo, requeue_pack
 from headshots.payments.errors import OrderRefused, StripeError
 from headshots.payments.looking_after import look_after, replay_events
-from headshots.payments.models import Credit, Payment, Refund
+from headshots.payments.models import Credit, Payment, Refund, WebhookEvent
 from headshots.payments.ordering import buy_credit, checkout_url, order_with_credit, order_with_money
 from headshots.payments.refunds import refund_credit, request_refund
 from headshots.payments.webhooks import receive_webhook
@@ -256,6 +256,7 @@ class Money(RuleBasedStateMachine):
         assert ledger_sum() == self.stripe.balance
         self._each_pack_was_paid_once()
         self._all_money_bought_something()
+        self._nothing_was_asked_or_known_twice()
 
     def _each_pack_was_paid_once(self) -> None:
         paid_for: dict[object, int] = {}
@@ -279,6 +280,15 @@ class Money(RuleBasedStateMachine):
                 assert credit.pack.delivered_at is not None or credit.pack.state in _IN_WORK
             else:
                 assert credit.state == Credit.State.OPEN
+
+    def _nothing_was_asked_or_known_twice(self) -> None:
+        """Stripe has one session for a payment and one refund for a refund; we have one row for an event."""
+        sessions = [each["metadata"]["payment"] for each in self.stripe.sessions.values()]
+        refunds = [each["metadata"]["refund"] for each in self.stripe.refunds.values() if each["metadata"]]
+        for ids in (sessions, refunds):
+            assert len(ids) == len(set(ids))
+        told = sorted(event["id"] for event in self.stripe.events)
+        assert sorted(WebhookEvent.objects.values_list("event_id", flat=True)) == told
 
     def _is_inquired(self, intent: str) -> bool:
         about = [each for each in self.stripe.disputes.values() if each["payment_intent"] == intent]
@@ -320,7 +330,7 @@ class Money(RuleBasedStateMachine):
         connection.run_on_commit = []
 
 
-def run(sequences: int) -> None:
+def run(sequences: int, phases: Sequence[Phase] = tuple(Phase)) -> None:
     run_state_machine_as_test(
         Money,
         settings=settings(
@@ -330,6 +340,8 @@ def run(sequences: int) -> None:
             suppress_health_check=list(HealthCheck),
             verbosity=Verbosity.normal,
             database=None,
+            phases=phases,
+            report_multiple_bugs=False,
         ),
     )
 

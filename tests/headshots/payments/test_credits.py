@@ -270,6 +270,20 @@ def test_staff_queue_a_failed_pack_again_with_its_credit(stripe: FakeStripe, sho
     assert state(payment) == ("paid", "used", "queued")
 
 
+def test_what_was_given_up_is_shot_anew_and_what_is_done_stays(stripe: FakeStripe, shoot: Shoot) -> None:
+    pack = pack_of(paid(stripe, shoot))
+    pack.headshots.filter(index=0).update(state="rejected", attempts=3, takes=3, reasons=["engine_failed"])
+    pack.headshots.filter(index__gt=0).update(state="done", attempts=1)
+    Pack.objects.filter(pk=pack.pk).update(setbacks=3, reshoots=2)
+    fail(pack)
+
+    assert requeue_pack(pack=pack)
+
+    pack.refresh_from_db()
+    assert sorted(pack.headshots.values_list("state", "attempts")) == [("done", 1)] * 3 + [("pending", 0)]
+    assert (pack.setbacks, pack.reshoots) == (0, 0)
+
+
 def test_a_failed_pack_is_not_queued_again_without_photos_or_without_a_credit(stripe: FakeStripe, shoot: Shoot) -> None:
     payment = paid(stripe, shoot)
     fail(pack_of(payment))

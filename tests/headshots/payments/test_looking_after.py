@@ -8,7 +8,7 @@ from django.utils import timezone
 from headshots.payments import gateway, tasks
 from headshots.payments.looking_after import look_after, replay_events
 from headshots.payments.models import Credit, Payment, Refund, WebhookEvent
-from headshots.payments.ordering import order_with_money
+from headshots.payments.ordering import order_with_money, retire
 from headshots.payments.refunds import request_refund, send_refund
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Shoot
@@ -56,6 +56,18 @@ def test_an_expired_session_whose_webhook_never_came_ends_the_order(stripe: Fake
 
     look_after()
 
+    assert state(payment) == ("expired", None, "cancelled")
+
+
+def test_a_checkout_that_opens_while_another_order_takes_its_place_is_closed_at_stripe(
+    stripe: FakeStripe, shoot: Shoot
+) -> None:
+    as_another_tab_saw_it = order_with_money(order=order_of(shoot), owner=shoot.owner)
+    payment = open_checkout(shoot)
+
+    assert retire(payment=as_another_tab_saw_it)
+
+    assert stripe.sessions[session_of(payment)]["status"] == "expired"
     assert state(payment) == ("expired", None, "cancelled")
 
 

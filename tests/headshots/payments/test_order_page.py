@@ -8,10 +8,11 @@ from django.test import Client
 from django.utils import timezone
 
 from headshots.accounts.models import User
+from headshots.payments.clock import checkout_closes
 from headshots.payments.models import Credit, Payment, WebhookEvent
-from headshots.shoots.lifecycle import advance, begin_purge
+from headshots.shoots.lifecycle import advance, begin_purge, record
 from headshots.shoots.models import Pack, Photo, Shoot
-from tests.factories import make_user
+from tests.factories import make_premium, make_user
 from tests.fake_stripe import FakeStripe
 from tests.money import deliver, looks, session_of, state
 
@@ -187,15 +188,30 @@ def test_a_checkout_does_not_open_when_the_photos_go_before_the_pack_is_done(bro
     assert not Payment.objects.exists()
 
 
-def test_a_checkout_closes_in_time_for_the_photos(browser: Client, shoot: Shoot) -> None:
+def test_a_checkout_closes_in_time_for_the_photos_by_what_packs_took_here(browser: Client, shoot: Shoot) -> None:
     leaves = timezone.now() + timedelta(hours=2)
     Shoot.objects.filter(pk=shoot.pk).update(delete_after=leaves)
+    Pack.objects.all().delete()
+    codes = {"kind": Pack.Kind.PREMIUM, "engine": "fake"}
+    record("pack.prepared", shoot_id=shoot.pk, codes=codes, numbers={"seconds": 40.0})
+    record("pack.shot", shoot_id=shoot.pk, codes=codes, numbers={"pictures": 10, "seconds": 120.0})
 
     order(browser, shoot)
 
-    payment = Payment.objects.get()
-    # Three minutes to begin with and four headshots of twelve seconds.
-    assert payment.expires_at == leaves - timedelta(minutes=3, seconds=48)
+    # Three minutes to load an engine; the person and four headshots of twelve seconds, and half of that more.
+    assert Payment.objects.get().expires_at == leaves - timedelta(minutes=3, seconds=1.5 * (40 + 4 * 12))
+
+
+def test_a_checkout_closes_earlier_when_packs_are_queued(shoot: Shoot) -> None:
+    shoot.delete_after = timezone.now() + timedelta(hours=2)
+    alone = checkout_closes(shoot, engine_name="fake", count=4)
+    make_premium(make_user())
+
+    behind = checkout_closes(shoot, engine_name="fake", count=4)
+
+    assert alone is not None
+    assert behind is not None
+    assert behind < alone
 
 
 def test_photos_that_have_gone_or_will_not_do_cannot_be_ordered_from(browser: Client, shoot: Shoot) -> None:
