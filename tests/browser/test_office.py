@@ -116,3 +116,46 @@ def test_a_look_is_edited_tried_published_used_and_taken_back(
     deeds = product.query("select action, reason from dashboard_deed order by id")
     assert deeds == [("publish-look", "a trial run"), ("restore-look", "a trial run")]
     assert "Traceback" not in "".join(product.output)
+
+
+@pytest.mark.slow
+def test_every_page_of_the_office_is_open_to_everybody(start_product: StartProduct, page: Page, customer: Page) -> None:
+    product = start_product(HEADSHOTS_PREMIUM_COUNT="6", HEADSHOTS_PREMIUM_LONG_EDGE="480")
+    product.hire(STAFF, PASSPHRASE, "owner")
+    sign_up(customer, product)
+    shoot = upload(customer, photos.astronaut_path()).rstrip("/").rpartition("/")[2]
+    wait_for(customer, lambda: shown_headshots(customer) == 4, 60, "four headshots")
+    sign_in(page, product)
+    page.wait_for_url(f"{product.url}/admin/")
+
+    found = {"/admin/", "/admin/?days=30", f"/admin/support/{shoot}/", "/admin/shoots/style/import/"}
+    page.locator("details.records summary").click()
+    found |= set(page.locator("details.records a").evaluate_all("links => links.map(link => link.pathname)"))
+    looked_at: set[str] = set()
+    while found:
+        address = min(found)
+        found.remove(address)
+        looked_at.add(address)
+        page.goto(f"{product.url}{address}")
+        assert_accessible(page)
+        assert fits(page), address
+        # From each list to one row, from there to what can be done to it.
+        rows = page.locator("#result_list tbody th a").evaluate_all("links => links.slice(0, 1).map(a => a.pathname)")
+        deeds = page.locator("main a[href*='/admin/do/']").evaluate_all("links => links.map(a => a.pathname)")
+        found |= {*rows, *deeds} - looked_at
+
+    asked = {address.split("/")[3] for address in looked_at if address.startswith("/admin/do/")}
+    assert asked >= {"pause", "purge-photos", "purge-everything", "block-account", "grant-credits", "grant-pack"}
+    assert {"/admin/shoots/pack/", "/admin/accounts/user/", "/admin/payments/payment/"} <= looked_at
+
+
+def fits(page: Page) -> bool:
+    """Whether nothing sticks out of the page, wide and on a phone."""
+    usual = page.viewport_size
+    wide = []
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        wide.append(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+    if usual:
+        page.set_viewport_size(usual)
+    return wide == [0, 0]
