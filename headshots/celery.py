@@ -34,6 +34,7 @@ app.conf.update(
     accept_content=["json"],
     task_acks_late=True,
     worker_prefetch_multiplier=1,
+    worker_consumer="headshots.reconnecting:Consumer",
     worker_send_task_events=False,
     task_send_sent_event=False,
     worker_hijack_root_logger=False,

@@ -1,7 +1,8 @@
 """A sign of life for whoever supervises a process: one file, touched only while the process still gets somewhere.
 
 A busy solo worker answers no ping and ignores time limits, so its supervisor looks at the file's age instead. An idle
-worker lives through its main loop, which must come round every few seconds; a busy one through its task, which must
+worker lives through its main loop, which must come round every few seconds (or through its tries to reach a broker
+that is away, `headshots/reconnecting.py`); a busy one through its task, which must
 report progress (`heart.progress()`) at least every HEADSHOTS_HANG_SECONDS; one that loads its models, at least every
 HEADSHOTS_LOAD_SECONDS. A thread touches the file as long as the last sign is fresh, so a stuck loop, a stuck task and a
 stopped process all look the same: a file that ages.

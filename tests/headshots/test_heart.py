@@ -1,8 +1,10 @@
 """When a worker's heart beats, and what stops it."""
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from django.conf import LazySettings
 
 from headshots import heart
 from headshots.celery import app
+from tests.servers import run_valkey, wait_for
 
 
 class Clock:
@@ -153,6 +156,25 @@ def test_a_real_workers_file_ages_while_its_task_hangs(running_worker: Path) -> 
     assert touches(running_worker, 5) == 0, "hanging"
 
     assert touches(running_worker, 8) >= 1, "idle again"
+
+
+def test_a_real_worker_lives_on_while_its_broker_is_away(tmp_path: Path) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="hs-", dir="/tmp"))
+    own = {"HEADSHOTS_RUN_DIR": str(tmp_path), "HEADSHOTS_REDIS_URL": f"unix://{folder / 'v.sock'}"}
+    impatient = WORKER.replace("\napp.worker_main", "\nheart.IDLE_SECONDS = 4.0\napp.worker_main")
+    file = tmp_path / "tests.heart"
+    with (tmp_path / "log").open("w") as log, run_valkey(folder / "v.sock", "--save", "") as valkey:
+        worker = subprocess.Popen([sys.executable, "-c", impatient], env=os.environ | own, stdout=log, stderr=log)
+        wait_for(file.exists, worker, tmp_path / "log", 60)
+        assert touches(file, 5) >= 1
+
+        valkey.kill()
+        time.sleep(6)
+
+        assert touches(file, 5) >= 1, (tmp_path / "log").read_text()
+        worker.kill()
+        worker.wait()
+    shutil.rmtree(folder)
 
 
 def test_one_that_is_known_to_take_longer_may_be_silent_for_longer_this_once(worker: heart.Heart, clock: Clock) -> None:
