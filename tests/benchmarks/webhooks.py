@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import django
@@ -67,8 +68,10 @@ def web_processes() -> Iterator[list[int]]:
 def wait_for(port: int) -> None:
     for _ in range(600):
         try:
-            urlopen(f"http://127.0.0.1:{port}/", timeout=5).close()
+            urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5).close()
             return
+        except HTTPError:
+            return  # Any answer: here it misses the workers.
         except OSError:
             time.sleep(0.1)
     raise TimeoutError(port)
