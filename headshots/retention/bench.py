@@ -96,8 +96,8 @@ def _alone(photos: int) -> tuple[_Took, _Took]:
         _write_noise(name)
     for key_id in ids:
         ring.create(key_id, timezone.now() + timedelta(hours=1))
-    files, _ = _timed(lambda: [store.delete(some) for some in _batches(names)])
-    keys, _ = _timed(lambda: [ring.destroy(some) for some in _batches(ids)])
+    files, _ = _timed(lambda: _in_batches(store.delete, names))
+    keys, _ = _timed(lambda: _in_batches(ring.destroy, ids))
     return files, keys
 
 
@@ -133,6 +133,11 @@ def _write_noise(name: BlobName) -> None:
     path = store.path(name)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.write_bytes(os.urandom(_NOISE_BYTES))
+
+
+def _in_batches(act: Callable[[list[_T]], None], things: list[_T]) -> None:
+    for some in _batches(things):
+        act(some)
 
 
 def _batches(things: Iterator[_T] | list[_T]) -> Iterator[list[_T]]:

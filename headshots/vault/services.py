@@ -101,9 +101,7 @@ def delete_files(*, ring: str, key_ids: Collection[UUID]) -> set[UUID]:
     return ids
 
 
-def delete_blobs(
-    *, ring: str, key_ids: Collection[UUID], gone: Collection[UUID] = ()
-) -> dict[UUID, Counter[str]]:
+def delete_blobs(*, ring: str, key_ids: Collection[UUID], gone: Collection[UUID] = ()) -> dict[UUID, Counter[str]]:
     """Remove all that was sealed with these keys, files before rows; key id -> kind -> how many rows. Safe to repeat
     and to resume.
 
