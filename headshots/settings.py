@@ -384,6 +384,8 @@ LANGUAGE_CODE = "en"
 USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
+DATE_FORMAT = "j M Y"
+DATETIME_FORMAT = "j M Y H:i"
 
 # Logging: ids and numbers, never addresses, names or contents -------------------------------------------------------
 

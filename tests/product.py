@@ -42,11 +42,22 @@ class Product:
 
     def order_premium(self, looks: int = 5) -> str:
         """The id of a premium pack of the newest shoot, queued without a payment, as staff's own code could do it."""
-        code = (
+        return self.shell(
             "from headshots.shoots.models import Shoot, Style; from headshots.shoots.orders import order_premium; "
             "shoot = Shoot.objects.latest('created_at'); "
             f"print(order_premium(shoot=shoot, styles=Style.objects.all()[:{looks}], queued=True).pk)"
         )
+
+    def hire(self, email: str, password: str, role: str) -> None:
+        """An account of staff in one of the groups."""
+        self.shell(
+            "from django.contrib.auth.models import Group; from headshots.accounts.models import User; "
+            f"user = User.objects.create_user({email!r}, {password!r}, is_staff=True); "
+            f"user.groups.add(Group.objects.get(name={role!r})); print(user.pk)"
+        )
+
+    def shell(self, code: str) -> str:
+        """The last word that this code prints."""
         return self.manage("shell", "--verbosity", "0", "--command", code).split()[-1]
 
     def manage(self, *arguments: str) -> str:

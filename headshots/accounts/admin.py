@@ -1,12 +1,18 @@
+from typing import Any
+
 from allauth.account.models import EmailAddress
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import Group
+from django.forms import CheckboxSelectMultiple
 from django.http import HttpRequest
 
 from headshots.accounts.models import User
 from headshots.accounts.read_only import ReadOnlyAdmin
 
 admin.site.unregister(EmailAddress)
+# What the roles may do is written by each migration: an edit would not last.
+admin.site.unregister(Group)
 
 
 @admin.register(User)
@@ -20,12 +26,17 @@ class AccountAdmin(UserAdmin):  # type: ignore[type-arg]
     search_fields = ("email",)
     ordering = ("-date_joined",)
     readonly_fields = ("date_joined", "last_login")
+    filter_horizontal = ()
     fieldsets = (
         (None, {"fields": ("email", "password")}),
-        ("May", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
+        ("May", {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
         ("Times", {"fields": ("date_joined", "last_login")}),
     )
     add_fieldsets = ((None, {"classes": ("wide",), "fields": ("email", "usable_password", "password1", "password2")}),)
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        """The three roles as boxes to tick."""
+        return super().formfield_for_manytomany(db_field, request, **options, widget=CheckboxSelectMultiple)
 
     def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
         return False

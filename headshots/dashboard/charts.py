@@ -9,7 +9,6 @@ from xml.etree.ElementTree import Element, tostring
 
 import pygal
 
-from headshots.dashboard.counting import Counts, split
 from headshots.dashboard.figures import Figures
 from headshots.dashboard.money import REFUNDS, REVENUE
 from headshots.dashboard.tables import KINDS, Numbers, likeness, refusals
@@ -18,6 +17,8 @@ WIDTH, HEIGHT = 560, 250
 _FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, sans-serif'
 # More bars than this are bars of a week each.
 _MOST_BARS = 92
+# Up to this many every number has a line of its own.
+_FEW = 6
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,8 @@ def _people(numbers: Numbers) -> Chart:
 
 
 def _pictures(numbers: Numbers) -> Chart:
-    figures = numbers.figures
-    engines = sorted({who.split("|")[0] for who in split(figures.total, "pictures")})
-    series = {engine: [_of_engine(figures.by_day[day], engine) for day in figures.days] for engine in engines}
-    return _by_day("Pictures by engine", figures, series, stacked=True)
-
-
-def _of_engine(counts: Counts, engine: str) -> int:
-    return sum(split(counts, f"pictures|{engine}").values())
+    series = dict(sorted(numbers.figures.pictures.items()))
+    return _by_day("Pictures by engine", numbers.figures, series, stacked=True)
 
 
 def _failures(numbers: Numbers) -> Chart:
@@ -163,6 +158,10 @@ def draw(chart: Chart, theme: Theme) -> bytes:
         drawing.x_labels_major = labels
     else:
         drawing.x_labels_major_count = min(6, len(labels))
+    highest = max(map(sum, zip(*series.values(), strict=True)), default=0)
+    if 0 < highest <= _FEW and all(isinstance(value, int) for values in series.values() for value in values):
+        # Nothing is counted in halves.
+        drawing.y_labels = list(range(highest + 1))
     for name, values in series.items():
         drawing.add(name, list(values))
     root = drawing.render_tree()

@@ -81,6 +81,15 @@ class Figures:
         """This number on each day."""
         return [self.by_day[day][key] for day in self.days]
 
+    @cached_property
+    def pictures(self) -> dict[str, list[int]]:
+        """Engine -> pictures on each day."""
+        engines: dict[str, list[int]] = {}
+        for number, day in enumerate(self.days):
+            for who, pictures in split(self.by_day[day], "pictures").items():
+                engines.setdefault(who.split("|")[0], [0] * self.days.days)[number] += pictures
+        return engines
+
     def delivery_seconds(self, kind: str, percent: int) -> int | None:
         """Seconds from order to delivery that so many percent of these packs did not exceed."""
         histogram = {int(seconds): packs for seconds, packs in split(self.total, f"delivery|{kind}").items()}

@@ -1,12 +1,13 @@
 """Revenue and refunds, out of what was counted in the ledger."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headshots.dashboard.counting import split
 from headshots.dashboard.figures import Figures
 from headshots.payments.models import LedgerEntry, Payment
-from headshots.payments.prices import digits_of
+from headshots.payments.prices import as_money, digits_of
 
 _Kind = LedgerEntry.Kind
 
@@ -41,17 +42,22 @@ class Purse:
         digits = digits_of(self.currency)
         return f"{self.amount(*kinds) / 10**digits:.{digits}f}"
 
+    def price(self, *kinds: str) -> str:
+        """As people write it: "$19"."""
+        return as_money(self.amount(*kinds), self.currency)
+
     def _key(self, name: str, kind: str) -> str:
         return f"{name}|{self.mode}|{self.currency}|{kind}"
 
 
 def purses(figures: Figures) -> list[Purse]:
-    """One a mode and currency, real money first: what a test checkout took is no revenue."""
-    found = {tuple(key.split("|")[:2]) for key in split(figures.total, "movements")}
-    return [
-        Purse(figures, mode, currency)
-        for mode, currency in sorted(found, key=lambda where: (where[0] != Payment.Mode.LIVE, where))
-    ]
+    """One a mode and currency, real money first (what a test checkout took is no revenue), then the most used."""
+    used: Counter[tuple[str, str]] = Counter()
+    for key, count in split(figures.total, "movements").items():
+        mode, currency, _kind = key.split("|")
+        used[mode, currency] += count
+    order = sorted(used, key=lambda where: (where[0] != Payment.Mode.LIVE, -used[where], where))
+    return [Purse(figures, mode, currency) for mode, currency in order]
 
 
 def count_payments(money: Sequence[Purse]) -> int:

@@ -130,7 +130,7 @@ def queue() -> Table:
         ("Longest wait, s", round(waiting.longest_wait.total_seconds())),
         ("Pictures to make", waiting.pictures),
     )
-    return Table("queue", "Queue, now", ("", "Now"), rows)
+    return Table("queue", "Queue, now", ("What", "Now"), rows)
 
 
 def work(figures: Figures) -> Table:
@@ -195,9 +195,9 @@ def by_day(figures: Figures, visits: Mapping[date, tuple[int, int]]) -> Table:
             counts["photos"],
             counts["refused"],
             *(counts[f"{state}|{kind}"] for kind in KINDS for state in ("ordered", "delivered", "failed")),
-            sum(split(counts, "pictures").values()),
+            sum(pictures),
         )
-        for day in figures.days
+        for day, *pictures in zip(figures.days, *figures.pictures.values(), strict=True)
         for counts in [figures.by_day[day]]
     ]
     columns = (

@@ -9,7 +9,7 @@ from headshots.payments.prices import as_money
 
 @admin.register(Payment)
 class PaymentAdmin(ReadOnlyAdmin):
-    list_display = ["id", "state", "money", "mode", "engine", "created_at", "paid_at"]
+    list_display = ["short_id", "state", "money", "mode", "engine", "created_at", "paid_at"]
     list_filter = ["state", "mode", "engine", "created_at"]
     search_fields = ["id", "session_id", "payment_intent", "pack__id", "pack__shoot__id"]
     exclude = ["session_url"]
@@ -21,14 +21,14 @@ class PaymentAdmin(ReadOnlyAdmin):
 
 @admin.register(Credit)
 class CreditAdmin(ReadOnlyAdmin):
-    list_display = ["id", "source", "state", "reason", "created_at", "open_since"]
+    list_display = ["short_id", "source", "state", "reason", "created_at", "open_since"]
     list_filter = ["state", "source"]
     search_fields = ["id", "payment__id", "pack__id"]
 
 
 @admin.register(Refund)
 class RefundAdmin(ReadOnlyAdmin):
-    list_display = ["id", "payment", "amount", "state", "reason", "created_at"]
+    list_display = ["short_id", "payment", "amount", "state", "reason", "created_at"]
     list_filter = ["state", "reason"]
     search_fields = ["id", "stripe_id", "payment__id"]
 

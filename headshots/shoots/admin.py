@@ -9,7 +9,7 @@ from headshots.shoots.models import Consent, Event, Headshot, Pack, Photo, Shoot
 
 @admin.register(Shoot)
 class ShootAdmin(ReadOnlyAdmin):
-    list_display = ["id", "state", "created_at", "delete_after", "purged_at"]
+    list_display = ["short_id", "state", "created_at", "delete_after", "purged_at"]
     list_filter = ["state", "created_at"]
     search_fields = ["id"]
     fields = ["id", "owner", "state", "purge_everything", "keep_photos", "created_at", "delete_after", "purged_at"]
@@ -22,27 +22,32 @@ class ConsentAdmin(ReadOnlyAdmin):
 
 @admin.register(Photo)
 class PhotoAdmin(ReadOnlyAdmin):
-    list_display = ["id", "shoot", "state", "reasons", "checks"]
+    list_display = ["short_id", "shoot", "state", "reasons", "checks"]
     list_filter = ["state"]
     fields = ["id", "shoot", "position", "state", "reasons", "checks"]
 
 
 @admin.register(Pack)
 class PackAdmin(ReadOnlyAdmin):
-    list_display = ["id", "kind", "state", "reason", "engine", "total", "reshoots", "created_at", "delivered_at"]
+    list_display = ["short_id", "kind", "state", "reason", "engine", "total", "reshoots", "created_at", "delivered_at"]
     list_filter = ["kind", "state", "engine"]
+    ordering = ["-created_at"]
     search_fields = ["id", "shoot__id"]
 
 
 @admin.register(Headshot)
 class HeadshotAdmin(ReadOnlyAdmin):
-    list_display = ["id", "pack", "index", "style", "state", "attempts", "likeness", "reasons", "done_at"]
+    list_display = ["short_id", "pack", "index", "style", "state", "attempts", "likeness", "reasons", "done_at"]
     list_filter = ["state", "style"]
+    # By an index: there are millions.
+    ordering = ["pack_id", "index"]
     exclude = ["blob"]
 
 
 @admin.register(Event)
 class EventAdmin(ReadOnlyAdmin):
     list_display = ["at", "name", "actor", "shoot_id", "pack_id", "codes", "numbers"]
-    list_filter = ["name", "actor"]
+    # Not the name: the names of a million rows would be looked for with every list.
+    list_filter = ["actor", "at"]
+    ordering = ["-at", "-id"]
     search_fields = ["shoot_id", "pack_id"]

@@ -33,6 +33,15 @@ class _Offered(BaseModelFormSet):  # type: ignore[type-arg]
             raise forms.ValidationError("At least one look must be active and in free packs: those are made of these.")
 
 
+class _OfferedForm(forms.ModelForm):  # type: ignore[type-arg]
+    """One row of the list, whose fields have no labels beside them."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        for field in self.fields.values():
+            field.widget.attrs["aria-label"] = f"{self.instance.title}: {field.label}"
+
+
 @admin.register(Style)
 class StyleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """The list orders looks, offers them and sets their price group; the page of a look makes drafts."""
@@ -70,7 +79,7 @@ class StyleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return super().get_changelist_formset(request, formset=_Offered, **options)
 
     def get_changelist_form(self, request: HttpRequest, **options: Any) -> Any:
-        return super().get_changelist_form(request, form=forms.ModelForm, **options)
+        return super().get_changelist_form(request, form=_OfferedForm, **options)
 
     def save_model(self, request: HttpRequest, obj: Style, form: Any, change: bool) -> None:
         """From the list the row itself, from the page of a look a draft."""

@@ -54,9 +54,10 @@ def is_draft(version: StyleVersion) -> bool:
 @transaction.atomic
 def save_draft(*, style: Style, look: Look, made_by: int) -> StyleVersion:
     """A new version on top; customers do not see it yet. The built-in look becomes version 1 first, to go back to."""
-    Style.objects.select_for_update().get(pk=style.pk)
+    # As it is stored: an editor's form has written its answers into `style` already.
+    stored = Style.objects.select_for_update().get(pk=style.pk)
     if not style.versions.exists():
-        built_in = Look(style.title, style.description, style.recipe)
+        built_in = Look(stored.title, stored.description, stored.recipe)
         first = _add(style, built_in, made_by=None)
         first.published_at = timezone.now()
         first.save(update_fields=["published_at"])

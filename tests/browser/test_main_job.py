@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, UnidentifiedImageError
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests import photos
 from tests.product import Product
@@ -176,3 +176,17 @@ def test_beat_alone_forgets_the_photo(start_product: StartProduct, page: Page) -
 
 def _status(page: Page, address: str) -> str:
     return str(json.loads(page.request.get(f"{address}status.json").text())["status"])
+
+
+def test_the_upload_page_fits_a_telephone_without_scripts(start_product: StartProduct, chromium: Browser) -> None:
+    product = start_product()
+    context = chromium.new_context(viewport={"width": 390, "height": 900}, java_script_enabled=False)
+    page = context.new_page()
+
+    sign_up(page, product)
+
+    widths = page.locator("html").evaluate("page => [page.scrollWidth, page.clientWidth]")
+    assert widths == [390, 390]
+    page.set_input_files("input[name=photos]", photos.astronaut_path())
+    assert page.locator("html").evaluate("page => page.scrollWidth") == 390
+    context.close()

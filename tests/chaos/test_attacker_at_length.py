@@ -66,7 +66,7 @@ def test_through_a_browser_and_a_premium_pack_no_copy_yields_anything(folder: Pa
     assert attack([*looter.pile, *after_deletion], secrets) == []
     # And with what is not promised against, all of it.
     everything = attack([*looter.pile, *looter.rings], secrets)
-    assert {finding.opened for finding in everything} >= {"photo", "faces", "subject", "headshot", "web", "profile"}
+    assert {finding.opened for finding in everything} >= {"photo", "faces", "headshot", "web", "profile"}
 
 
 HREFS = "links => links.map(link => link.href)"

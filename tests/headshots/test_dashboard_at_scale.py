@@ -33,7 +33,7 @@ def measure(tmp_path: Path, shoots: int, **settings: str) -> dict[str, object]:
 
 
 def test_figures_are_right_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
-    measured = measure(tmp_path, 60, HEADSHOTS_DATABASE_URL=postgres_url)
+    measured = measure(tmp_path, 250, HEADSHOTS_DATABASE_URL=postgres_url)
 
     assert measured["database"] == "postgresql"
 

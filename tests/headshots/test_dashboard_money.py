@@ -41,7 +41,7 @@ def ledger(db: None) -> None:
 
 @pytest.mark.usefixtures("ledger")
 def test_revenue_is_what_the_ledger_says_by_mode_and_currency() -> None:
-    yen, dollars, trial = table(client_of("finance"), "revenue")
+    dollars, yen, trial = table(client_of("finance"), "revenue")
 
     assert (dollars["Mode"], dollars["Currency"], trial["Mode"], yen["Currency"]) == ("live", "USD", "local", "JPY")
     assert (dollars["Payments"], dollars["Revenue"]) == ("3", "57.00")
@@ -71,5 +71,6 @@ def test_money_is_seen_by_those_who_may(who: str, sees: bool) -> None:
     page = client.get("/admin/").content.decode()
     answers = [client.get(f"/admin/{path}").status_code for path in ("figures/revenue.csv", "charts/money.svg")]
 
+    assert ("<dt>Revenue</dt><dd>$57</dd>" in page) is sees
     assert ("57.00" in page) is sees
     assert answers == [200 if sees else 403] * 2

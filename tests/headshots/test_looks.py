@@ -117,6 +117,16 @@ def test_going_back_publishes_the_older_version_anew(owner: Client, style: Style
     assert all(version.published_at for version in style.versions.all())
 
 
+def test_going_back_brings_the_words_back_that_were_edited_on_the_page(owner: Client, style: Style) -> None:
+    owner.post(page(style), answers(style, title="Company", description="Of a company"))
+    looks.publish(version=style.versions.first())
+
+    do(owner, "restore-look", style.versions.get(number=1))
+
+    again = Style.objects.get(pk=style.pk)
+    assert (again.title, again.description) == (style.title, style.description)
+
+
 @pytest.mark.parametrize("who", ["support", "finance", "staff", "person", "nobody"])
 def test_looks_are_the_owners_alone(style: Style, who: str) -> None:
     version = edited(style, key=0.5)
