@@ -139,7 +139,8 @@ def test_after_the_purge_no_copy_yields_anything_of_the_photo(run: Run) -> None:
     # The headshots live on, and open: so the attack is one that works.
     assert what(found) <= {"headshot", "pixels of the headshot"}, found
     assert {finding.opened for finding in found} == {"headshot"}
-    assert len({finding.place for finding in found}) == 4
+    # By file: in an opened one the same may be found once more, spelt otherwise.
+    assert len({finding.place.split()[0] for finding in found}) == 4
 
 
 def test_after_their_deletion_no_copy_yields_the_headshots_either(run: Run) -> None:
