@@ -114,6 +114,20 @@ def test_the_privacy_page_names_who_answers_and_who_helps(client: Client, settin
     assert "Hosting Inc (servers, in Norway)" in page
     assert "A mail service carries our mails" in page
     assert "Stripe takes the payments" in page
+    assert "amounts, times and Stripe’s numbers for them" in page
+
+
+def test_the_privacy_page_tells_of_payments_wherever_packs_are_sold(client: Client, settings: LazySettings) -> None:
+    assert "Payments:" not in read(client, "/privacy/")
+
+    settings.DEBUG = settings.HEADSHOTS_TEST_CHECKOUT = True
+
+    page = read(client, "/privacy/")
+    assert "Payments: amounts, times and the TEST checkout’s numbers for them" in page
+    assert "10 years, as tax law asks; without your address once your account is gone" in page
+    # That checkout is on this machine.
+    assert "Stripe takes the payments" not in page
+    assert "Nobody: pictures are made on the machine" in page
 
 
 @pytest.mark.parametrize(
