@@ -9,6 +9,7 @@ from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import redirect_to_login
 from django.db import IntegrityError
+from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -20,7 +21,7 @@ from headshots.rights import services
 from headshots.rights.forms import DeleteAccountForm
 from headshots.shoots.access import shoot_or_404
 from headshots.shoots.models import Shoot
-from headshots.shoots.orders import running_pack
+from headshots.shoots.orders import packs_to_show, running_pack
 from headshots.web.durations import days_in_words
 
 # All that the browser keeps of this site; "cookies" ends the session in its other tabs, too.
@@ -32,7 +33,8 @@ EVERYTHING = '"cache", "cookies", "storage"'
 def account(request: HttpRequest) -> HttpResponse:
     """One page with everything: address, shoots with their consents, receipts, and the three rights."""
     owner = _owner(request)
-    shoots = list(Shoot.objects.filter(owner=owner).select_related("consent").prefetch_related("packs"))
+    packs = Prefetch("packs", packs_to_show())
+    shoots = list(Shoot.objects.filter(owner=owner).select_related("consent").prefetch_related(packs))
     context = {
         "shoots": shoots,
         "standing": sum(shoot.consent.withdrawn_at is None for shoot in shoots if not _is_gone(shoot)),

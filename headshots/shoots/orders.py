@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from headshots import engine
@@ -69,6 +69,11 @@ def cancel_pack(*, pack: Pack, actor: str = Event.Actor.PERSON) -> bool:
         if has_pictures(pack):
             return False
         return advance(pack, Pack.State.CANCELLED, actor=actor, reason="on_request")
+
+
+def packs_to_show() -> QuerySet[Pack]:
+    """All but those whose order ended before it was paid: they are nothing to look at."""
+    return Pack.objects.filter(Q(state=Pack.State.AWAITING_PAYMENT) | Q(queued_at__isnull=False))
 
 
 def running_pack(shoots: QuerySet[Shoot]) -> str:

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db import OperationalError
+from django.db.models import Prefetch
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -24,7 +25,7 @@ from headshots.shoots.forms import NewShootForm
 from headshots.shoots.gating import best_first_of
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Consent, Event, FaceCrop, Headshot, Pack, Pause, Photo, Shoot
-from headshots.shoots.orders import cancel_pack, running_pack
+from headshots.shoots.orders import cancel_pack, packs_to_show, running_pack
 from headshots.shoots.pausing import is_paused
 from headshots.shoots.person import NOTHING_SAID, PersonForm, read_person, write_person
 from headshots.shoots.uploads import AccountClosed, NoPreviewsLeft, open_shoot, previews_left
@@ -91,7 +92,7 @@ def new(request: HttpRequest) -> HttpResponse:
 def index(request: HttpRequest) -> HttpResponse:
     """The person's shoots, newest first."""
     assert isinstance(request.user, User)
-    shoots = Shoot.objects.filter(owner=request.user).prefetch_related("packs")[:100]
+    shoots = Shoot.objects.filter(owner=request.user).prefetch_related(Prefetch("packs", packs_to_show()))[:100]
     return render(request, "shoots/list.html", {"shoots": shoots})
 
 
@@ -248,8 +249,7 @@ def _no_store(response: HttpResponse) -> HttpResponse:
 
 
 def _packs(shoot: Shoot) -> list[Pack]:
-    # An order that was never paid is nothing to look at.
-    return list(shoot.packs.exclude(reason="not_paid").prefetch_related("headshots__style"))
+    return list(packs_to_show().filter(shoot=shoot).prefetch_related("headshots__style"))
 
 
 def _done(pack: Pack) -> int:

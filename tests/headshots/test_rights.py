@@ -31,7 +31,9 @@ from headshots.retention import services as retention
 from headshots.retention.models import Destruction, Receipt
 from headshots.retention.proofs import drop_proofs
 from headshots.rights import services, tasks
-from headshots.shoots.models import Consent, Event, Headshot, Pack, Photo, Shoot
+from headshots.shoots.lifecycle import advance
+from headshots.shoots.models import Consent, Event, Headshot, Pack, Photo, Shoot, Style
+from headshots.shoots.orders import order_premium
 from headshots.shoots.person import write_person
 from headshots.shoots.uploads import AccountClosed
 from headshots.vault import services as vault
@@ -44,6 +46,7 @@ from tests.factories import (
     make_checked_shoot,
     make_delivered,
     make_payment,
+    make_premium,
     make_shoot,
     make_user,
 )
@@ -107,6 +110,20 @@ def test_the_page_shows_what_is_the_persons_own(browser: Client, shoot: Shoot) -
     assert f"/account/consent/{shoot.pk}/withdraw/" in page
     assert str(theirs.pk) not in page
     assert response["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("address", ["/account/", "/shoots/"])
+def test_orders_that_were_never_paid_are_not_listed(browser: Client, ada: User, address: str) -> None:
+    unpaid = make_premium(ada, queued=False)
+    advance(unpaid, Pack.State.CANCELLED, reason="not_paid")
+    stopped = order_premium(shoot=unpaid.shoot, styles=Style.objects.all()[:5], queued=True)
+    Pack.objects.filter(kind=Pack.Kind.PREVIEW).delete()
+    advance(stopped, Pack.State.CANCELLED, reason="on_request")
+
+    page = browser.get(address).content.decode()
+
+    assert page.lower().count("stopped") == 1
+    assert "stopped ." not in " ".join(page.lower().split())
 
 
 def test_staff_see_their_own_page_and_nobody_elses(client: Client, shoot: Shoot) -> None:
