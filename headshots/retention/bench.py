@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from itertools import islice
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from uuid import UUID, uuid4
 
 from django.db import connection
@@ -27,10 +26,18 @@ _KINDS = ("photo", "faces")
 _T = TypeVar("_T")
 
 
+class _Took(NamedTuple):
+    """Seconds of the clock, and of this process's on a processor."""
+
+    wall: float
+    cpu: float
+
+
 @dataclass(frozen=True)
 class Rate:
     """Seconds that a purge took, and what it could not have done without: the seconds within database queries, and
-    those that store and ring take for as many files and keys alone. `idle`: of a round with nothing due."""
+    those that store and ring take for as many files and keys alone. `cpu`, `store_cpu`: this process's part of them,
+    which does not grow with what else the machine does. `idle`: of a round with nothing due."""
 
     photos: int
     living: int
@@ -38,6 +45,8 @@ class Rate:
     database: float
     store: float
     ring: float
+    cpu: float
+    store_cpu: float
     idle: float
 
     def lines(self) -> list[str]:
@@ -47,6 +56,7 @@ class Rate:
         return [
             f"{self.photos} photos in {self.seconds:.2f} s: {self.photos / self.seconds:.0f} a second",
             *(f"  {name:12} {seconds:8.2f} s" for name, seconds in parts.items()),
+            f"of the processor it took {self.cpu:.2f} s, the store alone {self.store_cpu:.2f} s",
             f"the next round, with nothing due beside {self.living} living photos: {self.idle * 1000:.0f} ms",
         ]
 
@@ -57,18 +67,28 @@ def bench_purge(photos: int, living: int = 0) -> Rate:
     To be called with a database, a store and rings of its own: it leaves rows behind."""
     now = timezone.now()
     _make_shoots(living, now + timedelta(hours=12))
-    store, ring = _alone(photos)
+    files, keys = _alone(photos)
     _make_shoots(photos, now - timedelta(seconds=1))
     with _database_seconds() as database:
-        seconds, purged = _timed(purge_due)
+        took, purged = _timed(purge_due)
     if (purged.shoots, purged.failed) != (photos, 0):
         raise RuntimeError(f"{photos} were due: {purged}")
     idle, _ = _timed(purge_due)
-    return Rate(photos, living, seconds, sum(database), store, ring, idle)
+    return Rate(
+        photos=photos,
+        living=living,
+        seconds=took.wall,
+        database=sum(database),
+        store=files.wall,
+        ring=keys.wall,
+        cpu=took.cpu,
+        store_cpu=files.cpu,
+        idle=idle.wall,
+    )
 
 
-def _alone(photos: int) -> tuple[float, float]:
-    """Seconds in which the store deletes the files of so many photos, and the ring their keys, in the same batches."""
+def _alone(photos: int) -> tuple[_Took, _Took]:
+    """What it takes the store to delete the files of so many photos, and the ring their keys, in the same batches."""
     store, ring = vault.blob_store(), open_ring("source")
     names = [BlobName("source", new_blob_id()) for _ in range(photos * len(_KINDS))]
     ids = [uuid4() for _ in range(photos)]
@@ -76,8 +96,9 @@ def _alone(photos: int) -> tuple[float, float]:
         _write_noise(name)
     for key_id in ids:
         ring.create(key_id, timezone.now() + timedelta(hours=1))
-    files = sum(_timed(partial(store.delete, some))[0] for some in _batches(names))
-    return files, sum(_timed(partial(ring.destroy, some))[0] for some in _batches(ids))
+    files, _ = _timed(lambda: _in_batches(store.delete, names))
+    keys, _ = _timed(lambda: _in_batches(ring.destroy, ids))
+    return files, keys
 
 
 def _make_shoots(count: int, delete_after: datetime) -> None:
@@ -114,15 +135,20 @@ def _write_noise(name: BlobName) -> None:
     path.write_bytes(os.urandom(_NOISE_BYTES))
 
 
+def _in_batches(act: Callable[[list[_T]], None], things: list[_T]) -> None:
+    for some in _batches(things):
+        act(some)
+
+
 def _batches(things: Iterator[_T] | list[_T]) -> Iterator[list[_T]]:
     rest = iter(things)
     return iter(lambda: list(islice(rest, AT_ONCE)), [])
 
 
-def _timed(act: Callable[[], _T]) -> tuple[float, _T]:
-    began = time.perf_counter()
+def _timed(act: Callable[[], _T]) -> tuple[_Took, _T]:
+    wall, cpu = time.perf_counter(), time.process_time()
     result = act()
-    return time.perf_counter() - began, result
+    return _Took(time.perf_counter() - wall, time.process_time() - cpu), result
 
 
 @contextmanager
@@ -132,7 +158,7 @@ def _database_seconds() -> Iterator[list[float]]:
 
     def query(execute: Callable[..., object], *arguments: object) -> object:
         took, result = _timed(lambda: execute(*arguments))
-        seconds.append(took)
+        seconds.append(took.wall)
         return result
 
     with connection.execute_wrapper(query):

@@ -18,7 +18,8 @@ _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 def new_reference() -> str:
     """What a person quotes to support, HS-XXXXX-XXXXX: fifty random bits, and nothing about anybody."""
-    letters = "".join(secrets.choice(_ALPHABET) for _ in range(10))
+    bits = secrets.randbits(50)
+    letters = "".join(_ALPHABET[bits >> shift & 31] for shift in range(0, 50, 5))
     return f"HS-{letters[:5]}-{letters[5:]}"
 
 

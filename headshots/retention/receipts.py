@@ -1,12 +1,12 @@
 """Receipts: what was deleted, when its key died, what backups still hold. Written with the deletion, or not at all."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from headshots.accounts.models import User
@@ -14,7 +14,6 @@ from headshots.payments.models import Payment, Refund
 from headshots.retention.models import Destruction, Receipt
 from headshots.shoots.lifecycle import send_on_commit
 from headshots.shoots.models import Consent, Event, Shoot
-from headshots.vault.models import Blob
 from headshots.vault.rings import Ring
 
 
@@ -24,15 +23,6 @@ def keys_died(*, ring: str, shoot_ids: Mapping[UUID, UUID]) -> None:
         (Destruction(ring=ring, key_id=key_id, shoot_id=shoot_id) for key_id, shoot_id in shoot_ids.items()),
         ignore_conflicts=True,
     )
-
-
-def count_files(*, ring: str, key_ids: Collection[UUID]) -> dict[UUID, dict[str, int]]:
-    """How many blobs of each kind each of these keys opened; to be asked before their rows go."""
-    counts: dict[UUID, dict[str, int]] = {key_id: {} for key_id in key_ids}
-    blobs = Blob.objects.filter(ring=ring, key_id__in=key_ids).order_by()
-    for key_id, kind, count in blobs.values_list("key_id", "kind").annotate(Count("id")):
-        counts[key_id][kind] = count
-    return counts
 
 
 def destroyed(*, ring: str, counts: Mapping[UUID, Mapping[str, int]]) -> None:
@@ -56,21 +46,22 @@ def issue_receipts(*, shoots: Collection[Shoot], asked_by: Mapping[UUID, str]) -
     An account that is being deleted gets one for all, see `fill_account_receipt`. To be called in the
     transaction that ends the deletion."""
     staying = {shoot.pk: shoot.owner for shoot in shoots if not (shoot.owner and shoot.owner.leaving_at)}
-    of_shoot: dict[UUID, list[Destruction]] = {}
-    for proof in _without_receipt(staying):
-        of_shoot.setdefault(proof.shoot_id, []).append(proof)
+    rings: dict[UUID, set[str]] = {}
+    named = []
+    for proof_id, shoot_id, ring in _without_receipt(staying).values_list("pk", "shoot_id", "ring"):
+        named.append(proof_id)
+        rings.setdefault(shoot_id, set()).add(ring)
     receipts = []
-    for shoot_id, proofs in of_shoot.items():
+    for shoot_id in rings:
         receipt = Receipt(
             kind=Receipt.Kind.SHOOT, owner=staying[shoot_id], shoot_id=shoot_id, asked_by=asked_by[shoot_id]
         )
-        _fill(receipt, proofs)
+        _fill(receipt, rings[shoot_id])
         receipt.done_at = receipt.begun_at
         receipts.append(receipt)
     Receipt.objects.bulk_create(receipts)
     # Each proof goes to the receipt of its shoot, all of them in one statement.
     own = Receipt.objects.filter(pk__in=[receipt.pk for receipt in receipts], shoot_id=OuterRef("shoot_id"))
-    named = [proof.pk for proofs in of_shoot.values() for proof in proofs]
     Destruction.objects.filter(pk__in=named).update(receipt=Subquery(own.order_by().values("pk")[:1]))
     for receipt in receipts:
         if receipt.owner:
@@ -99,8 +90,9 @@ def fill_account_receipt(receipt: Receipt) -> None:
         # Locked against somebody else who finishes the same deletion at this moment.
         if not User.objects.select_for_update().filter(receipts=receipt).exists():
             return
-        _attach(receipt, _without_receipt(shoots.values_list("pk", flat=True)))
-        _fill(receipt, list(receipt.destructions.all()))
+        new = list(_without_receipt(shoots.values_list("pk", flat=True)).values_list("pk", flat=True))
+        Destruction.objects.filter(pk__in=new).update(receipt=receipt)
+        _fill(receipt, set(receipt.destructions.values_list("ring", flat=True)))
         receipt.account = {
             "consents": [
                 {"consent": row.consent_version, "is_me": row.is_me_version, "given_at": row.given_at.isoformat()}
@@ -122,23 +114,19 @@ def who_asked(shoot_ids: Collection[UUID]) -> dict[UUID, str]:
     return dict.fromkeys(shoot_ids, Event.Actor.SYSTEM.value) | dict(asked.values_list("shoot_id", "actor"))
 
 
-def _without_receipt(shoot_ids: "Collection[UUID] | QuerySet[Shoot, UUID]") -> list[Destruction]:
+def _without_receipt(shoot_ids: "Collection[UUID] | QuerySet[Shoot, UUID]") -> QuerySet[Destruction]:
     # Locked: of two that end at once each proof goes to one receipt.
     done = Destruction.objects.filter(shoot_id__in=shoot_ids, receipt=None, done_at__isnull=False)
-    return list(done.select_for_update())
+    return done.select_for_update()
 
 
-def _attach(receipt: Receipt, proofs: Sequence[Destruction]) -> None:
-    Destruction.objects.filter(pk__in=[proof.pk for proof in proofs]).update(receipt=receipt)
-
-
-def _fill(receipt: Receipt, proofs: Sequence[Destruction]) -> None:
+def _fill(receipt: Receipt, rings: Collection[str]) -> None:
     """Until when backups hold what, by the settings of this day: later ones do not change what was promised."""
     now = timezone.now()
     backups, keys = settings.HEADSHOTS_BACKUP_DAYS, settings.HEADSHOTS_RESULT_KEY_BACKUP_DAYS
     receipt.proof_until = _proof_until(now)
     receipt.backups_until = now + timedelta(days=backups) if backups else None
-    if keys and any(proof.ring == Ring.RESULT for proof in proofs):
+    if keys and Ring.RESULT in rings:
         receipt.result_keys_until = now + timedelta(days=keys)
 
 

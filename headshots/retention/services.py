@@ -6,18 +6,22 @@ that there is work left, and beat comes back. Whoever calls them empties the jou
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Collection, Sequence
+from typing import TypeVar
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Model, QuerySet
 
-from headshots.retention.receipts import count_files, destroyed, issue_receipts, keys_died, who_asked
+from headshots.retention.receipts import destroyed, issue_receipts, keys_died, who_asked
 from headshots.shoots.lifecycle import begin_purge, cancel_live_packs, end_purges, forget
-from headshots.shoots.models import Event, FaceCrop, Headshot, Pack, Photo, Shoot
+from headshots.shoots.models import Event, FaceCrop, Headshot, Pack, Photo, Preparation, Shoot
 from headshots.vault import services as vault
 
 log = logging.getLogger(__name__)
+
+_Row = TypeVar("_Row", bound=Model)
 
 
 def purge_shoot(*, shoot: Shoot) -> bool:
@@ -48,9 +52,11 @@ def purge_shoots(*, shoot_ids: Collection[UUID]) -> list[UUID]:
         unfinished = _unfinished(ids, everything)
         purged = _delete_photos([shoot for shoot in shoots if shoot.pk not in unfinished], gone, began)
         issue_receipts(shoots=purged, asked_by=who_asked([shoot.pk for shoot in purged]))
-    for shoot in purged:
-        log.info("shoot %s: purged", shoot.pk)
-    return [shoot.pk for shoot in purged]
+    done = [shoot.pk for shoot in purged]
+    if done:
+        # In one line: one a shoot takes longer than its files do.
+        log.info("shoots purged: %s", " ".join(map(str, done)))
+    return done
 
 
 def forget_pack(*, pack: Pack, actor: str = Event.Actor.SYSTEM) -> bool:
@@ -76,34 +82,32 @@ def _destroy_headshots(packs: Sequence[Pack], actor: str, *, with_receipt: bool)
     keys_died(ring="result", shoot_ids={pack.pk: pack.shoot_id for pack in packs})
     gone = vault.delete_files(ring="result", key_ids=ids)
     with transaction.atomic():
-        counts = count_files(ring="result", key_ids=ids)
-        Headshot.objects.filter(pack_id__in=ids).delete()
-        vault.delete_blobs(ring="result", key_ids=ids, gone=gone)
+        _delete_rows(Headshot.objects.filter(pack_id__in=ids))
+        counts = vault.delete_blobs(ring="result", key_ids=ids, gone=gone)
         destroyed(ring="result", counts=counts)
         forgotten = forget(packs, actor=actor)
         if with_receipt:
             # With everything else of its shoot a pack gets a receipt when all of it has gone.
             shoots = {pack.shoot_id: pack.shoot for pack in forgotten if not pack.shoot.purge_everything}
             issue_receipts(shoots=shoots.values(), asked_by=dict.fromkeys(shoots, actor))
-    for pack in forgotten:
-        log.info("pack %s: forgotten", pack.pk)
+    if forgotten:
+        log.info("packs forgotten: %s", " ".join(str(pack.pk) for pack in forgotten))
     return forgotten
 
 
 def _delete_photos(shoots: Sequence[Shoot], gone: set[UUID], began: float) -> list[Shoot]:
     """The rows of photos whose files have gone, and the end of the purge; those shoots that this call finished."""
     ids = [shoot.pk for shoot in shoots]
-    photos, crops = Photo.objects.filter(shoot_id__in=ids), FaceCrop.objects.filter(photo__shoot_id__in=ids)
+    photos = Photo.objects.filter(shoot_id__in=ids).order_by()
+    crops = FaceCrop.objects.filter(photo__shoot_id__in=ids).order_by()
     # A check that is storing its verdict at this moment is through before this line, or finds no photo after.
-    list(photos.select_for_update().values_list("pk"))
-    counts = count_files(ring="source", key_ids=ids)
-    rows = dict.fromkeys(ids, 0)
-    for key, found in (("shoot_id", photos), ("photo__shoot_id", crops)):
-        for shoot_id, count in found.order_by().values_list(key).annotate(Count("id")):
-            rows[shoot_id] += count
-    crops.delete()
-    photos.delete()
-    vault.delete_blobs(ring="source", key_ids=ids, gone=gone)
+    rows = Counter(photos.select_for_update().values_list("shoot_id", flat=True))
+    rows.update(crops.values_list("photo__shoot_id", flat=True))
+    _delete_rows(crops)
+    _delete_rows(photos)
+    _delete_rows(Preparation.objects.filter(pack__shoot_id__in=ids, blob__isnull=False))
+    Shoot.objects.filter(pk__in=ids, person_blob__isnull=False).update(person_blob=None)
+    counts = vault.delete_blobs(ring="source", key_ids=ids, gone=gone)
     destroyed(ring="source", counts={shoot_id: {**counts[shoot_id], "rows": rows[shoot_id]} for shoot_id in ids})
     seconds = round(time.monotonic() - began, 3)
     numbers = {
@@ -111,6 +115,12 @@ def _delete_photos(shoots: Sequence[Shoot], gone: set[UUID], began: float) -> li
         for shoot_id in ids
     }
     return end_purges(shoots, numbers=numbers)
+
+
+def _delete_rows(rows: QuerySet[_Row]) -> None:
+    """Delete them in one statement. Django's own way fetches each of them first and asks for what hangs on it: on
+    these, nothing that is not deleted here by name."""
+    rows._raw_delete(rows.db)
 
 
 def purge_delivered(*, shoot: Shoot) -> bool:

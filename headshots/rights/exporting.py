@@ -19,15 +19,15 @@ from headshots.accounts.models import User
 from headshots.rights.gathering import Gathered, gather
 from headshots.shoots.streams import in_thread
 from headshots.vault import services as vault
-from headshots.vault.errors import BlobMissing, KeyGone
+from headshots.vault.errors import BlobCorrupt, BlobMissing, KeyGone
 
 # Each may be gigabytes, read and decrypted for one person.
 EXPORTS_PER_HOUR = 10
 
 _READ_ME = """Everything that Headshots has about you.
 
-account.json      your account, your shoots with what was found in each photo, your payments and your receipts. Any text
-                  editor opens it.
+account.json      your account, your shoots with what was found in each photo, your payments and your receipts, and
+                  what we could not read any more, if anything. Any text editor opens it.
 shoots/           your photos while we still have them, and your finished headshots while we have those. Beside a photo
                   lies what was found of the faces in it: a box and 468 points for each.
 texts/            what you agreed to, in the versions of that day.
@@ -68,11 +68,14 @@ def _chunks(gathered: Gathered) -> Iterator[bytes]:
     missing = []
     for picture in gathered.pictures:
         try:
-            # The key and the first megabyte are looked at here, before the ZIP says that there is such a file.
-            archive.add(vault.stream_blob(picture.blob), picture.name)
+            # Whole and verified before the ZIP says that there is such a file.
+            archive.add(vault.read_blob(picture.blob), picture.name)
         except (KeyGone, BlobMissing):
             missing.append(picture.name)
+        except BlobCorrupt as error:
+            gathered.add_spoiled(picture.name, error)
         yield from archive.all_files()
-    account = {**gathered.account, "deleted_while_this_was_written": missing}
+    lists = {"deleted_while_this_was_written": missing, "could_not_be_read": gathered.spoiled}
+    account = {**gathered.account, **lists}
     archive.add(json.dumps(account, indent=2, ensure_ascii=False, cls=DjangoJSONEncoder), "account.json")
     yield from archive.finalize()

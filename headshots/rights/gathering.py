@@ -1,6 +1,7 @@
 """What there is about a person, out of every table that knows them, in words that they can read."""
 
 import json
+import logging
 from dataclasses import dataclass, field
 
 from allauth.account.models import EmailAddress
@@ -16,8 +17,10 @@ from headshots.shoots.models import Consent, Event, Headshot, Pack, Photo, Shoot
 from headshots.shoots.person import AGES, HAIR, KINDS, NOTHING_SAID, OUTFITS, read_person
 from headshots.shoots.views import VERSIONS, file_name
 from headshots.vault import services as vault
-from headshots.vault.errors import BlobMissing, KeyGone
+from headshots.vault.errors import BlobCorrupt, BlobMissing, KeyGone
 from headshots.vault.models import Blob
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,18 @@ class Picture:
 
 @dataclass
 class Gathered:
-    """`account` becomes account.json; `texts` are files by their names; `pictures` are read when their turn comes."""
+    """`account` becomes account.json; `texts` are files by their names; `pictures` are read when their turn comes.
+
+    `spoiled`: what is there and cannot be read, which must not keep the rest from its person."""
 
     account: dict[str, object] = field(repr=False)
     texts: dict[str, str] = field(default_factory=dict, repr=False)
     pictures: list[Picture] = field(default_factory=list)
+    spoiled: list[str] = field(default_factory=list)
+
+    def add_spoiled(self, name: str, error: BlobCorrupt) -> None:
+        log.error("left out of an export: %s", error)
+        self.spoiled.append(name)
 
 
 def gather(owner: User) -> Gathered:
@@ -75,7 +85,7 @@ def _shoot(shoot: Shoot, gathered: Gathered) -> dict[str, object]:
         "photos_deleted_by": shoot.delete_after,
         "photos_deleted_at": shoot.purged_at,
         "consent": _consent(shoot.consent, gathered),
-        "what_you_told_us": _person(shoot),
+        "what_you_told_us": _person(shoot, folder, gathered),
         "photos": [_photo(photo, folder, gathered) for photo in shoot.photos.select_related("blob", "faces_blob")],
         "packs": [_pack(pack, number, folder, gathered) for number, pack in enumerate(shoot.packs.all(), 1)],
         "history": [_event(event) for event in Event.objects.filter(shoot_id=shoot.pk)],
@@ -90,10 +100,13 @@ def _consent(given: Consent, gathered: Gathered) -> dict[str, object]:
     return {**versions, "given_at": given.given_at, "withdrawn_at": given.withdrawn_at}
 
 
-def _person(shoot: Shoot) -> dict[str, object] | None:
+def _person(shoot: Shoot, folder: str, gathered: Gathered) -> dict[str, object] | None:
     try:
         said = read_person(shoot=shoot)
     except (KeyGone, BlobMissing):
+        return None
+    except BlobCorrupt as error:
+        gathered.add_spoiled(f"{folder}: what you told us", error)
         return None
     if said == NOTHING_SAID:
         return None
@@ -111,9 +124,15 @@ def _person(shoot: Shoot) -> dict[str, object] | None:
 def _photo(photo: Photo, folder: str, gathered: Gathered) -> dict[str, object]:
     name = f"{folder}/photo-{photo.position + 1}"
     gathered.pictures.append(Picture(f"{name}.jpg", photo.blob))
-    faces = _faces(photo)
-    if faces is not None:
-        gathered.texts[f"{name}-faces.json"] = json.dumps(faces)
+    faces = None
+    try:
+        if photo.faces_blob:
+            faces = engine.describe_faces(vault.read_blob(photo.faces_blob))
+            gathered.texts[f"{name}-faces.json"] = json.dumps(faces)
+    except (KeyGone, BlobMissing):
+        pass
+    except BlobCorrupt as error:
+        gathered.add_spoiled(f"{name}-faces.json", error)
     return {
         "file": f"{name}.jpg",
         "faces_found": f"{name}-faces.json" if faces is not None else None,
@@ -124,13 +143,6 @@ def _photo(photo: Photo, folder: str, gathered: Gathered) -> dict[str, object]:
         "you_picked_it": photo.picked,
         "measurements_of_each_face": photo.measurements,
     }
-
-
-def _faces(photo: Photo) -> list[dict[str, object]] | None:
-    try:
-        return engine.describe_faces(vault.read_blob(photo.faces_blob)) if photo.faces_blob else None
-    except (KeyGone, BlobMissing):
-        return None
 
 
 def _pack(pack: Pack, number: int, folder: str, gathered: Gathered) -> dict[str, object]:

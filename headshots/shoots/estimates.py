@@ -21,7 +21,8 @@ PAST_WEIGHS = 2
 # From here on a preparation's own pace is surer than what others took.
 SURE_SHARE = 0.08
 _EVENTS_LOOKED_AT = 20
-_CACHED_SECONDS = 60
+# Shorter than a preview takes: a pack ordered right after it is estimated by its pace already.
+_CACHED_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Estimate:
 
 # Until packs made here say better, a preview and a premium pack: the studio's as measured on two cores, those of
 # engines that draw as computed for a large GPU (docs/experiments.md, docs/operations.md).
-_STUDIO = (Pace(2.0, 0.4), Pace(110.0, 1.8))
+_STUDIO = (Pace(2.0, 0.8), Pace(110.0, 1.8))
 _OTHERS = (Pace(5.0, 2.5), Pace(10.0, 3.0))
 
 

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,8 +68,8 @@ def live(folder: Path, rings: Callable[[Product], list[Piece]] = rings_in_folder
             looter.take()
             secrets = both(of_photo(upload), of_headshots(person.headshots(shoot)))
             person.meet_errors(shoot, FILE_NAME, upload)
-            break_faces(product)
-            person.get("/account/export.zip")
+            with faces_unreadable(product):
+                person.get("/account/export.zip")
             kinds = {str(kind) for (kind,) in product.query("select distinct kind from vault_blob")}
 
             product.manage("purge", "--shoot", shoot.split("/")[2])
@@ -94,12 +95,17 @@ def live(folder: Path, rings: Callable[[Product], list[Piece]] = rings_in_folder
     return Run(secrets, pile, held_back, after_purge, after_deletion, errors, statuses, kinds, looter.copies)
 
 
-def break_faces(product: Product) -> None:
-    """A disk spoils a file: whoever reads it fails, and says so in the log."""
+@contextmanager
+def faces_unreadable(product: Product) -> Iterator[None]:
+    """A disk fails for a while: whoever reads the file of the faces breaks off, and says so in the log."""
     ((blob_id,),) = product.query("select id from vault_blob where kind = 'faces'")
     (path,) = [path for path in (product.data / "blobs").rglob("*") if path.name.replace("-", "") == blob_id]
     data = path.read_bytes()
-    path.write_bytes(data[:200] + bytes(50) + data[250:])
+    path.unlink()
+    path.mkdir()
+    yield
+    path.rmdir()
+    path.write_bytes(data)
 
 
 def what(findings: Iterable[Finding]) -> set[str]:
@@ -133,7 +139,8 @@ def test_after_the_purge_no_copy_yields_anything_of_the_photo(run: Run) -> None:
     # The headshots live on, and open: so the attack is one that works.
     assert what(found) <= {"headshot", "pixels of the headshot"}, found
     assert {finding.opened for finding in found} == {"headshot"}
-    assert len({finding.place for finding in found}) == 4
+    # By file: in an opened one the same may be found once more, spelt otherwise.
+    assert len({finding.place.split()[0] for finding in found}) == 4
 
 
 def test_after_their_deletion_no_copy_yields_the_headshots_either(run: Run) -> None:
@@ -169,7 +176,7 @@ def test_logs_messages_and_error_pages_name_nobody(run: Run) -> None:
 
     # All of it is there: tasks by their names, a traceback, and a page for each error.
     assert b"shoots.check_photo" in everything
-    assert b"headshots.vault.errors.BlobCorrupt" in everything
+    assert b"IsADirectoryError" in everything
     assert run.statuses >= {400, 403, 404, 413, 422, 500}
     for word in (EMAIL, EMAIL.split("@")[0], FILE_NAME, "Lisbon"):
         for spelling in spellings(word):

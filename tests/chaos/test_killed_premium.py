@@ -34,11 +34,11 @@ def test_a_killed_worker_costs_a_premium_pack_time_and_nothing_else(
     upload(page, photos.obama_path())
     wait_for(page, lambda: shown_headshots(page) == 4, 60, "the free preview")
     product.order_premium()
-    wait_for(page, lambda: number(product, DONE) >= 2, 120, "the first headshots")
+    wait_for(page, lambda: number(product, DONE) >= 2, 300, "the first headshots")
 
     os.kill(product.worker_pid("render"), signal.SIGKILL)
     done_at_kill = number(product, DONE)
-    wait_for(page, lambda: product.query(STATE) == [("delivered",)], 120, "the delivery")
+    wait_for(page, lambda: product.query(STATE) == [("delivered",)], 300, "the delivery")
 
     assert done_at_kill < COUNT
     assert product.query(FILES) == [(COUNT, COUNT, COUNT)]

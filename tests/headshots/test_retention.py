@@ -15,8 +15,10 @@ from django.conf import LazySettings
 from django.core.checks import run_checks
 from django.core.mail import send_mail
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
+from django.db.models import ManyToOneRel
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -28,7 +30,7 @@ from headshots.retention.models import Receipt
 from headshots.retention.orphans import sweep_orphans, unowned
 from headshots.retention.services import forget_pack, purge_delivered, purge_shoot
 from headshots.shoots.lifecycle import advance, begin_purge
-from headshots.shoots.models import Consent, Event, FaceCrop, Headshot, Pack, Photo, Shoot, Style
+from headshots.shoots.models import Consent, Event, FaceCrop, Headshot, Pack, Photo, Preparation, Shoot, Style
 from headshots.shoots.uploads import previews_left
 from headshots.vault import services as vault
 from headshots.vault.errors import KeyGone
@@ -267,6 +269,55 @@ def test_a_late_check_or_render_stores_nothing(shoot, data_folder):
             vault.write_blob(ring=ring, key_id=key_id, kind="late", data=b"a face")
     assert blob_files(data_folder) == []
     assert not Blob.objects.exists()
+
+
+def test_what_a_person_said_and_was_prepared_of_them_goes_with_the_photos(owner):
+    shoot = make_shoot(owner, packs=("rendering", "queued"))
+    Shoot.objects.filter(pk=shoot.pk).update(person_blob=source_blob(shoot, "person"))
+    lease = {"lease_token": uuid4(), "lease_until": timezone.now(), "began_at": timezone.now()}
+    Preparation.objects.create(pack=pack_in(shoot, "rendering"), blob=source_blob(shoot, "subject"), **lease)
+    begun = Preparation.objects.create(pack=pack_in(shoot, "queued"), **lease)
+    begin_purge(shoot)
+
+    assert purge_shoot(shoot=shoot)
+    assert shoot.person_blob is None
+    assert Preparation.objects.get() == begun
+    assert not Blob.objects.exists()
+
+
+def test_on_rows_that_are_deleted_straight_away_hangs_nothing_that_a_purge_does_not_name():
+    # What is new here has to be deleted, or set to none, by `purge_shoots` and `forget_packs` as well.
+    hangs = {
+        f"{relation.related_model.__name__}.{relation.field.name}"
+        for model in (Photo, FaceCrop, Headshot, Preparation, Blob)
+        for relation in model._meta.get_fields(include_hidden=True)
+        if isinstance(relation, ManyToOneRel)
+    }
+
+    named = {"Photo": ["blob", "faces_blob"], "Headshot": ["blob", "web_blob", "profile_blob"]}
+    named |= {"FaceCrop": ["photo", "blob"], "Preparation": ["blob"], "Shoot": ["person_blob"]}
+    assert hangs == {f"{model}.{field}" for model, fields in named.items() for field in fields}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_that_still_refers_to_a_blob_keeps_all_rows(shoot):
+    with pytest.raises(IntegrityError), transaction.atomic():
+        vault.delete_blobs(ring="source", key_ids=[shoot.pk])
+
+    assert Blob.objects.filter(key_id=shoot.pk).count() == 6
+
+
+def test_many_shoots_cost_as_many_statements_as_one(owner):
+    purge_due()
+    counted = []
+    for many in (1, 30):
+        for _ in range(many):
+            make_shoot(owner, due_in=timedelta(seconds=-1), packs=("delivered",))
+        with CaptureQueriesContext(connection) as queries:
+            assert purge_due().shoots == many
+        counted.append(len(queries))
+
+    assert counted[0] == counted[1]
 
 
 # Delivery -----------------------------------------------------------------------------------------------------------
@@ -754,7 +805,7 @@ from datetime import timedelta
 from pathlib import Path
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from PIL import Image
 from headshots.retention.due import delivered_packs, due_guests, due_shoots, expired_packs, purge_due, unmarked_shoots

@@ -237,14 +237,14 @@ def test_a_picture_that_dies_during_the_export_is_named_and_the_rest_is_whole(
     ada: User, shoot: Shoot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     doomed = Headshot.objects.get(index=2).blob
-    real = vault.stream_blob
+    real = vault.read_blob
 
-    def stream(blob: Blob) -> object:
+    def read(blob: Blob) -> object:
         if blob.pk == doomed.pk:
             vault.blob_store().delete([vault.name_of(blob)])
         return real(blob)
 
-    monkeypatch.setattr(vault, "stream_blob", stream)
+    monkeypatch.setattr(vault, "read_blob", read)
 
     archive = export(ada)
 
@@ -256,13 +256,34 @@ def test_a_picture_that_dies_during_the_export_is_named_and_the_rest_is_whole(
 
 
 @pytest.mark.django_db(transaction=True)
+def test_what_a_disk_spoiled_is_named_and_the_rest_is_exported(ada: User, shoot: Shoot) -> None:
+    write_person(shoot=shoot, person=engine.Person(engine.PersonKind.WOMAN))
+    photo = shoot.photos.get()
+    shoot.refresh_from_db()
+    for blob in (photo.faces_blob, Headshot.objects.get(index=2).blob, shoot.person_blob):
+        path = vault.blob_store().path(vault.name_of(blob))
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+    archive = export(ada)
+
+    told = json.loads(archive.read("account.json"))
+    said, faces, headshot = told["could_not_be_read"]
+    assert said.endswith(": what you told us")
+    assert faces.endswith("photo-1-faces.json")
+    assert headshot.endswith(told["shoots"][0]["packs"][0]["headshots"][2]["files"]["full"].rpartition("/")[2])
+    assert not {faces, headshot} & set(archive.namelist())
+    assert told["shoots"][0]["photos"][0]["faces_found"] is None
+    assert sum(name.endswith(".jpg") for name in archive.namelist()) == 4
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_store_that_does_not_answer_breaks_an_export_off_rather_than_shorten_it(
     ada: User, shoot: Shoot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(blob: Blob) -> object:
         raise VaultUnavailable("the store")
 
-    monkeypatch.setattr(vault, "stream_blob", away)
+    monkeypatch.setattr(vault, "read_blob", away)
 
     with pytest.raises(VaultUnavailable):
         export(ada)

@@ -197,8 +197,8 @@ def test_deleting_by_key_takes_files_and_rows_of_that_key_only(data_folder, pack
     other = write(other_id)
     write(pack_id), write(pack_id)
 
-    assert vault.delete_blobs(ring="result", key_ids=[pack_id]) == 2
-    assert vault.delete_blobs(ring="result", key_ids=[pack_id]) == 0
+    assert vault.delete_blobs(ring="result", key_ids=[pack_id]) == {pack_id: {"headshot": 2}}
+    assert vault.delete_blobs(ring="result", key_ids=[pack_id]) == {pack_id: {}}
     assert list(Blob.objects.all()) == [other]
     assert len(files(data_folder / "blobs")) == 1
 
