@@ -1,15 +1,18 @@
 """Short ways through the purchase of a pack, for tests."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 from django.db.models import Sum
 from django.test import Client
+from django.utils import timezone
 
 from headshots.accounts.models import User
 from headshots.payments.models import Credit, LedgerEntry, Payment
 from headshots.payments.ordering import Order, checkout_url, order_with_money, orders_so_far
 from headshots.payments.words import Returns
-from headshots.shoots.models import Pack, Shoot, Style
+from headshots.shoots.models import Pack, Photo, Shoot, Style
+from headshots.vault.models import Blob
 from tests.fake_stripe import Body, FakeStripe, signed
 
 HOME = Returns("http://testserver")
@@ -18,6 +21,14 @@ WEBHOOK = "/stripe/webhook/"
 
 def looks(count: int = 3) -> list[Style]:
     return list(Style.objects.filter(active=True)[:count])
+
+
+def bare_shoot(owner: User) -> Shoot:
+    """A shoot with a usable photo as far as an order is concerned; nothing of it lies in the vault."""
+    shoot = Shoot.objects.create(owner=owner, delete_after=timezone.now() + timedelta(hours=23))
+    blob = Blob.objects.create(ring="source", key_id=shoot.pk, kind="photo", size=1)
+    Photo.objects.create(shoot=shoot, position=0, state=Photo.State.ACCEPTED, blob=blob)
+    return shoot
 
 
 def order_of(shoot: Shoot, count: int = 3) -> Order:

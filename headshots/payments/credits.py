@@ -78,7 +78,8 @@ def grant_credit(*, owner: User, reason: str) -> Credit:
 
 
 def requeue_pack(*, pack: Pack, actor: str = Event.Actor.STAFF) -> bool:
-    """Whether a failed pack is on its way again, with an open credit of its owner's, while its photos are there.
+    """Whether a failed pack is on its way again, with an open credit of its owner's, while its photos are there and
+    its shoot has no other order.
 
     What is done stays; what was given up is shot anew."""
     owner = pack.shoot.owner
@@ -86,6 +87,9 @@ def requeue_pack(*, pack: Pack, actor: str = Event.Actor.STAFF) -> bool:
         if not Shoot.objects.select_for_update().filter(pk=pack.shoot_id, state=Shoot.State.OPEN).exists():
             return False
         give_back_credit(pack=pack)
+        if Pack.objects.filter(shoot=pack.shoot_id, kind=Pack.Kind.PREMIUM, state__in=Pack.LIVE).exists():
+            # Its person has ordered again meanwhile, and a shoot has one order at a time.
+            return False
         credit = open_credits(owner).select_for_update(of=("self",)).first() if owner else None
         if credit is None or pack.state != Pack.State.FAILED or not advance(pack, Pack.State.QUEUED, actor=actor):
             return False

@@ -30,6 +30,7 @@ EVENT_TYPES = (*SESSION_TYPES, "charge.refunded", *REFUND_TYPES, *DISPUTE_TYPES)
 _State = Payment.State
 _NOT_FAILED = (Refund.State.REQUESTED, Refund.State.PENDING, Refund.State.SUCCEEDED)
 _Kind = LedgerEntry.Kind
+_COLUMNS = [column.name for column in Payment._meta.concrete_fields]
 
 
 def apply_session(*, payment: Payment, session: Session) -> None:
@@ -48,7 +49,7 @@ def apply_session(*, payment: Payment, session: Session) -> None:
         close(payment=payment, to=_State.EXPIRED)
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def confirm(*, payment: Payment, amount: int, amount_tax: int, payment_intent: str, session_id: str) -> None:
     """The money has come, whatever was thought of this payment before: it buys a credit, and the pack is queued."""
     lock_payment(payment)
@@ -58,15 +59,19 @@ def confirm(*, payment: Payment, amount: int, amount_tax: int, payment_intent: s
     payment.amount_paid, payment.amount_tax = amount, amount_tax
     payment.payment_intent, payment.session_id = payment_intent, session_id
     payment.state = _State.PAID
-    payment.save()
+    payment.save(update_fields=["paid_at", "amount_paid", "amount_tax", "payment_intent", "session_id", "state"])
     _enter(payment, _Kind.CHARGE, amount, session_id)
     _record(payment, "payment.paid")
-    credit = Credit.objects.create(owner_id=payment.owner_id, source=Credit.Source.PAYMENT, payment=payment)
-    if payment.pack is not None and not use_on(credit=credit, pack=payment.pack):
+    credit = Credit(owner_id=payment.owner_id, source=Credit.Source.PAYMENT, payment=payment)
+    pack = payment.pack
+    if pack is not None and _queue(pack):
+        credit.state, credit.pack = Credit.State.USED, pack
+        record("credit.used", shoot_id=pack.shoot_id, pack_id=pack.pk)
+    elif pack is not None:
         # Paid too late: the photos or the order have gone meanwhile.
         credit.mail = Credit.Mail.WAITING
-        credit.save(update_fields=["mail"])
         send_on_commit("payments.send_mail", str(credit.pk))
+    credit.save(force_insert=True)
     # What was heard of this money before we knew whose it is.
     early = WebhookEvent.objects.filter(outcome=WebhookEvent.Outcome.WAITING, payment_intent=payment_intent)
     for row in early.exclude(payment_intent="").order_by("created_at", "id"):
@@ -75,7 +80,7 @@ def confirm(*, payment: Payment, amount: int, amount_tax: int, payment_intent: s
         row.save(update_fields=["outcome", "payment"])
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def start_processing(*, payment: Payment, payment_intent: str) -> None:
     """The person has done their part, their bank has not yet."""
     lock_payment(payment)
@@ -85,7 +90,7 @@ def start_processing(*, payment: Payment, payment_intent: str) -> None:
         _record(payment, "payment.processing")
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def close(*, payment: Payment, to: str) -> None:
     """Nothing was paid and nothing will be: `to` is expired or failed. Its pack is cancelled."""
     lock_payment(payment)
@@ -98,7 +103,7 @@ def close(*, payment: Payment, to: str) -> None:
         _end_pack(payment.pack, Pack.State.CANCELLED, "not_paid")
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def close_unopened(*, payment: Payment) -> bool:
     """Whether this caller closed a payment that has no checkout: looked at under its lock, for another tab may be
     opening one at this moment, and comes second then."""
@@ -134,7 +139,7 @@ def apply_event(*, payment: Payment, event: StripeEvent) -> None:
         send_on_commit("payments.fetch_refunds", str(payment.pk))
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def apply_refund(*, payment: Payment, event: StripeEvent) -> None:
     """How Stripe says a refund stands; one that was made at Stripe is new to us."""
     lock_payment(payment)
@@ -153,7 +158,7 @@ def apply_refund(*, payment: Payment, event: StripeEvent) -> None:
     _settle(payment)
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def apply_dispute(*, payment: Payment, event: StripeEvent) -> None:
     """How Stripe says a dispute stands. A mere inquiry (`warning_...`) moves no money, but stops the pack as well."""
     lock_payment(payment)
@@ -177,27 +182,19 @@ def apply_dispute(*, payment: Payment, event: StripeEvent) -> None:
     _settle(payment)
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def withhold(*, payment: Payment) -> None:
     """Draw the consequences of a refund that was asked for: nobody may use its credit meanwhile."""
     lock_payment(payment)
     _settle(payment)
 
 
-def use_on(*, credit: Credit, pack: Pack) -> bool:
-    """Whether the credit was open, the pack waited for it and its photos are there: then it is queued."""
-    with transaction.atomic():
-        if not Shoot.objects.select_for_update().filter(pk=pack.shoot_id, state=Shoot.State.OPEN).exists():
-            return False
-        if pack.state != Pack.State.AWAITING_PAYMENT or not advance(pack, Pack.State.QUEUED):
-            return False
-        taken = Credit.objects.filter(pk=credit.pk, state=Credit.State.OPEN)
-        if not taken.update(state=Credit.State.USED, pack=pack, mail=Credit.Mail.NONE):
-            transaction.set_rollback(True)
-            return False
-        record("credit.used", shoot_id=pack.shoot_id, pack_id=pack.pk)
-    credit.state, credit.pack, credit.mail = Credit.State.USED, pack, Credit.Mail.NONE
-    return True
+def _queue(pack: Pack) -> bool:
+    """Whether the pack waited for its payment, and its photos are there: then it is queued. Its shoot is locked."""
+    if pack.state != Pack.State.AWAITING_PAYMENT:
+        return False
+    photos_are_there = Shoot.objects.filter(pk=pack.shoot_id, state=Shoot.State.OPEN).exists()
+    return photos_are_there and advance(pack, Pack.State.QUEUED)
 
 
 def _settle(payment: Payment) -> None:
@@ -272,11 +269,9 @@ def reopen(credit: Credit) -> None:
 
 
 def _end_pack(pack: Pack, to: str, reason: str) -> None:
-    pack.refresh_from_db()
-    if pack.is_live and advance(pack, to, reason=reason):
-        return
-    # Somebody was faster: a worker delivered it, a purge cancelled it.
-    pack.refresh_from_db()
+    if not advance(pack, to, reason=reason):
+        # Somebody was faster: a worker delivered it, a purge cancelled it.
+        pack.refresh_from_db()
 
 
 def _refund_of(payment: Payment, event: StripeEvent) -> Refund:
@@ -292,20 +287,21 @@ def lock_payment(payment: Payment) -> None:
     if payment.pack is not None:
         Shoot.objects.select_for_update().filter(pk=payment.pack.shoot_id).exists()
     locked = Payment.objects.select_for_update(of=("self",)).select_related("pack")
-    payment.refresh_from_db(from_queryset=locked)
+    # Named, since whoever found the payment may have left some of them out.
+    payment.refresh_from_db(fields=_COLUMNS, from_queryset=locked)
 
 
 def _enter(payment: Payment, kind: str, amount: int, stripe_id: str) -> None:
     """Once per movement, however often it is heard of."""
-    if not LedgerEntry.objects.filter(kind=kind, stripe_id=stripe_id).exists():
-        LedgerEntry.objects.create(
-            kind=kind,
-            amount=amount,
-            currency=payment.currency,
-            mode=payment.mode,
-            payment_id=payment.pk,
-            stripe_id=stripe_id,
-        )
+    entry = LedgerEntry(
+        kind=kind,
+        amount=amount,
+        currency=payment.currency,
+        mode=payment.mode,
+        payment_id=payment.pk,
+        stripe_id=stripe_id,
+    )
+    LedgerEntry.objects.bulk_create([entry], ignore_conflicts=True)
 
 
 def facts_of(row: WebhookEvent) -> StripeEvent:

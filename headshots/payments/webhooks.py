@@ -5,7 +5,7 @@ import logging
 from django.db import IntegrityError, transaction
 
 from headshots.payments.gateway import StripeEvent, read_webhook
-from headshots.payments.models import Payment, Refund, WebhookEvent
+from headshots.payments.models import Payment, WebhookEvent
 from headshots.payments.prices import current_mode
 from headshots.payments.settling import DISPUTE_TYPES, EVENT_TYPES, REFUND_TYPES, SESSION_TYPES, apply_event
 
@@ -25,21 +25,17 @@ def receive_event(*, event: StripeEvent, fetched: bool = False) -> bool:
         with transaction.atomic():
             # First, so that the same event in another process waits here, and then is known.
             row = _store(event, fetched)
-            payment = _payment_of(event)
-            if event.type not in EVENT_TYPES:
-                outcome = _Outcome.IGNORED
-            elif payment is None:
-                outcome = _Outcome.WAITING
-            else:
-                apply_event(payment=payment, event=event)
-                outcome = _Outcome.DONE
-            row.outcome, row.payment = outcome, payment
-            row.save(update_fields=["outcome", "payment"])
+            if event.type in EVENT_TYPES:
+                row.payment = _payment_of(event)
+                row.outcome = _Outcome.DONE if row.payment else _Outcome.WAITING
+                if row.payment is not None:
+                    apply_event(payment=row.payment, event=event)
+                row.save(update_fields=["outcome", "payment"])
     except IntegrityError:
         if WebhookEvent.objects.filter(event_id=event.id).exists():
             return False
         raise
-    log.info("event %s: %s, %s", event.id, event.type, outcome)
+    log.info("event %s: %s, %s", event.id, event.type, row.outcome)
     return True
 
 
@@ -59,17 +55,16 @@ def _store(event: StripeEvent, fetched: bool) -> WebhookEvent:
 
 
 def _payment_of(event: StripeEvent) -> Payment | None:
-    """Whose money it is about, if that is known yet."""
-    payments = Payment.objects.select_related("pack").filter(mode=current_mode())
+    """Whose money it is about, if that is known yet; of its columns only what `lock_payment` needs to read the rest."""
+    payments = Payment.objects.select_related("pack").only("pack__shoot").filter(mode=current_mode())
     if event.type in SESSION_TYPES:
         by_session = payments.filter(session_id=event.object_id).first()
         # The process may have died between Stripe's answer and our note of it.
         return by_session or (payments.filter(pk=event.payment_id).first() if event.payment_id else None)
     if event.type in REFUND_TYPES and event.refund_id:
-        refunds = Refund.objects.select_related("payment__pack")
-        refund = refunds.filter(pk=event.refund_id, payment__mode=current_mode()).first()
-        if refund is not None:
-            return refund.payment
+        payment = payments.filter(refunds=event.refund_id).first()
+        if payment is not None:
+            return payment
     if event.type in (*REFUND_TYPES, *DISPUTE_TYPES, "charge.refunded") and event.payment_intent:
         # Not before it is paid: what follows from a refund follows from what was paid.
         return payments.filter(payment_intent=event.payment_intent, paid_at__isnull=False).first()

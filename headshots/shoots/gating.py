@@ -58,6 +58,8 @@ def count(pack: Pack, outcome: str) -> None:
 
 def tell_counts(pack: Pack) -> None:
     """The pack's numbers as an event, which outlives it."""
+    # Counted in the database, by every worker that shot for it.
+    pack.refresh_from_db(fields=["reshoots", "replacements"])
     counts = dict(pack.gate_counts.values_list("outcome", "count"))
     rejected = {f"rejected_{reason}": number for reason, number in counts.items() if reason != GateCount.ACCEPTED}
     numbers = {"generated": sum(counts.values()), GateCount.ACCEPTED: counts.get(GateCount.ACCEPTED, 0), **rejected}

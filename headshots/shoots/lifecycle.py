@@ -48,9 +48,9 @@ MOST_SETBACKS = 3
 def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str = "") -> bool:
     """Whether this caller moved the pack: False when the move is not allowed or somebody else was first.
 
-    Works on the database's state, not on the one in `pack`; `pack` is refreshed when moved."""
+    Works on the database's state, not on the one in `pack`; `pack` gets what changed when moved."""
     now = timezone.now()
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         current, queued_at = Pack.objects.values_list("state", "queued_at").get(pk=pack.pk)
         if to not in MOVES[current]:
             return False
@@ -76,7 +76,8 @@ def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str
             return False
         record_pack(pack, to, actor=actor, reason=reason, numbers=numbers)
         start_tasks(to, pack.pk)
-    pack.refresh_from_db()
+    for name, value in changes.items():
+        setattr(pack, name, value)
     return True
 
 

@@ -203,27 +203,38 @@ def check(purchase: Purchase, number: int) -> None:
 
 
 def one_credit_for_many() -> Body:
-    """One open credit, eight packs that want it, and the person who wants the money: one of them has it."""
+    """One open credit, seven packs that want it, and the person who wants the money: one of them has it."""
+    from headshots.payments.credits import requeue_pack
     from headshots.payments.refunds import refund_credit
-    from headshots.payments.settling import use_on
 
     winners = []
     for number in range(8 if FULL else 2):
-        purchase = Purchase(20_000 + number, BUYER)
+        # Somebody who has no other credit.
+        buyer = User.objects.create_user(f"buyer-{number}@example.org", "a long enough pass phrase")
+        purchase = Purchase(20_000 + number, buyer)
         deliver(purchase.bought)
         assert purchase.payment.pack is not None
         advance(purchase.payment.pack, Pack.State.CANCELLED)
         Credit.objects.filter(payment=purchase.payment).update(state="open", pack=None)
         credit = Credit.objects.get(payment=purchase.payment)
-        packs = [Purchase(30_000 + number * 10 + each, BUYER).payment.pack for each in range(PROCESSES - 1)]
-        works = [lambda pack=pack, credit=credit: use_on(credit=credit, pack=pack) for pack in packs]
+        packs = [failed_pack(30_000 + number * 10 + each, buyer) for each in range(PROCESSES - 1)]
+        works = [lambda pack=pack: requeue_pack(pack=pack) for pack in packs]
         works.insert(number % PROCESSES, lambda credit=credit: refund_credit(credit=credit, reason="person"))
         at_once(works)
         credit.refresh_from_db()
-        queued = Pack.objects.filter(pk__in=[pack.pk for pack in packs if pack], state="queued").count()
+        queued = Pack.objects.filter(pk__in=[pack.pk for pack in packs], state="queued").count()
         assert (queued, credit.state) in {(1, "used"), (0, "refunded")}, (queued, credit.state)
         winners.append(credit.state)
     return {"winners": winners}
+
+
+def failed_pack(number: int, owner: User) -> Pack:
+    """A pack that only waits for a credit to be tried again."""
+    pack = Purchase(number, owner).payment.pack
+    assert pack is not None
+    pack.state = Pack.State.FAILED
+    pack.save(update_fields=["state"])
+    return pack
 
 
 if __name__ == "__main__":

@@ -89,7 +89,10 @@ def test_the_schedule_tells_how_old_the_oldest_photo_is(client: Client) -> None:
     assert "the oldest photo here is 4 hours old" in read(client, "/retention/")
 
     Blob.objects.update(created_at=timezone.now() - timedelta(hours=25))
-    assert "Something is wrong here: the oldest photo is 26 hours old" in read(client, "/retention/")
+    late = read(client, "/retention/")
+    assert "Something is wrong here: the oldest photo is 26 hours old, and 24 hours are allowed." in late
+    # Its key may live on, where the time was shortened after the upload.
+    assert "Its key has expired" not in late
 
 
 # Policies -----------------------------------------------------------------------------------------------------------

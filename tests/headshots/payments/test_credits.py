@@ -299,6 +299,16 @@ def test_a_failed_pack_is_not_queued_again_without_photos_or_without_a_credit(st
     assert state(payment)[2] == "failed"
 
 
+def test_a_failed_pack_is_not_queued_again_beside_another_order_of_its_shoot(stripe: FakeStripe, shoot: Shoot) -> None:
+    failed = paid(stripe, shoot)
+    fail(pack_of(failed))
+    another = open_checkout(shoot)
+
+    assert not requeue_pack(pack=pack_of(failed))
+    assert state(failed) == ("paid", "open", "failed")
+    assert state(another)[2] == "awaiting_payment"
+
+
 def test_an_account_that_goes_has_its_money_back_first(stripe: FakeStripe, shoot: Shoot, person: User) -> None:
     in_work = paid(stripe, shoot)
     unused = bought(stripe, person)

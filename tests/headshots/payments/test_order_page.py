@@ -4,7 +4,9 @@ from datetime import timedelta
 
 import pytest
 from django.conf import LazySettings
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from headshots.accounts.models import User
@@ -12,7 +14,7 @@ from headshots.payments.clock import checkout_closes
 from headshots.payments.models import Credit, Payment, WebhookEvent
 from headshots.shoots.lifecycle import advance, begin_purge, record
 from headshots.shoots.models import Pack, Photo, Shoot
-from tests.factories import make_premium, make_user
+from tests.factories import make_delivered, make_premium, make_user
 from tests.fake_stripe import FakeStripe
 from tests.money import deliver, looks, session_of, state
 
@@ -239,6 +241,24 @@ def test_an_open_credit_is_used_instead_of_money(browser: Client, person: User, 
     assert credit.pack is not None
     assert credit.pack.state == Pack.State.QUEUED
     assert not Payment.objects.exists()
+
+
+def test_who_has_a_pack_is_not_asked_for_its_price_on_the_page_of_a_shoot(browser: Client, person: User) -> None:
+    shoot = make_delivered(person).shoot
+    without = browser.get(f"/shoots/{shoot.pk}/").content.decode()
+    Credit.objects.create(owner=person, source=Credit.Source.GRANT)
+    having = browser.get(f"/shoots/{shoot.pk}/").content.decode()
+
+    assert "Have the whole pack for $19" in without
+    assert "Use the pack you have" in having
+    assert "$19" not in having
+
+
+def test_only_a_page_that_offers_a_pack_asks_whether_there_is_one(browser: Client) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        assert browser.get("/how-it-works/").status_code == 200
+
+    assert not [query for query in queries if "payments_credit" in query["sql"]]
 
 
 def test_paying_first_and_uploading_later(browser: Client, person: User, shoot: Shoot) -> None:

@@ -394,5 +394,5 @@ def test_a_fault_at_any_statement_leaves_all_or_nothing_and_the_repeat_makes_it_
             assert ledger_sum() == 1900
             transaction.set_rollback(True)
 
-    assert faults == statement > 15
+    assert faults == statement > 12
     assert state(payment) == ("paid", "used", "queued")
