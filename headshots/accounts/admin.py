@@ -5,7 +5,7 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Group
 from django.forms import CheckboxSelectMultiple
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 
 from headshots.accounts.models import User
 from headshots.accounts.read_only import ReadOnlyAdmin
@@ -17,22 +17,32 @@ admin.site.unregister(Group)
 
 @admin.register(User)
 class AccountAdmin(UserAdmin):  # type: ignore[type-arg]
-    """Accounts by their address; passwords are set, never seen.
+    """Accounts by their address, and who is staff.
 
-    None is deleted here: its pictures, sessions and receipt would be left. `manage.py delete_account` does it."""
+    Nobody changes an address or sets a password here, or looks at one's hash: whoever does could sign in as that person
+    and see their headshots. Letting out and in are actions with a reason. None is deleted here: its pictures, sessions
+    and receipt would be left. `manage.py delete_account` does it."""
 
     list_display = ("email", "is_active", "is_staff", "date_joined", "last_login")
     list_filter = ("is_active", "is_staff", "is_superuser")
     search_fields = ("email",)
     ordering = ("-date_joined",)
-    readonly_fields = ("date_joined", "last_login")
     filter_horizontal = ()
     fieldsets = (
-        (None, {"fields": ("email", "password")}),
+        (None, {"fields": ("email",)}),
         ("May", {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
         ("Times", {"fields": ("date_joined", "last_login")}),
     )
     add_fieldsets = ((None, {"classes": ("wide",), "fields": ("email", "usable_password", "password1", "password2")}),)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: object = None) -> tuple[str, ...]:
+        fixed = ("date_joined", "last_login") if obj is None else ("email", "is_active", "date_joined", "last_login")
+        assert isinstance(request.user, User)
+        # Only who stands above all roles lifts somebody else there.
+        return fixed if request.user.is_superuser else (*fixed, "is_superuser")
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002
+        raise Http404
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         """The three roles as boxes to tick."""

@@ -2,6 +2,7 @@
 
 from allauth.mfa.models import Authenticator
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 
 from headshots.accounts.read_only import ReadOnlyAdmin
 from headshots.dashboard.models import Deed
@@ -18,3 +19,19 @@ class DeedAdmin(ReadOnlyAdmin):
     list_filter = ["action", "at"]
     search_fields = ["subject_id", "shoot_id"]
     date_hierarchy = "at"
+
+
+@admin.register(LogEntry)
+class EditAdmin(ReadOnlyAdmin):
+    """What was changed in forms and lists instead of by an action: roles of staff, looks on offer and their order."""
+
+    list_display = ["action_time", "who", "content_type", "object_id", "get_change_message"]
+    list_filter = ["action_time", "content_type"]
+    fields = ["action_time", "who", "content_type", "object_id", "get_change_message"]
+    date_hierarchy = "action_time"
+    list_select_related = ["content_type"]
+
+    @admin.display(description="who", ordering="user_id")
+    def who(self, entry: LogEntry) -> int:
+        """The account's number, as in the audit log."""
+        return entry.user_id

@@ -40,6 +40,8 @@ class Range:
     def __post_init__(self) -> None:
         if not 0 < self.days <= LONGEST_DAYS:
             raise ValueError(f"a range holds 1 to {LONGEST_DAYS} days")
+        if self.last == date.max:
+            raise ValueError("a range ends before the calendar does")
 
     @classmethod
     def until_today(cls, days: int) -> "Range":

@@ -99,7 +99,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
     (DEBUG) for this machine; everybody else gets 404."""
     token = settings.HEADSHOTS_METRICS_TOKEN
     if token:
-        if not hmac.compare_digest(request.headers.get("Authorization", "").encode(), f"Bearer {token}".encode()):
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), token.encode()):
             return HttpResponse(status=401, headers={"WWW-Authenticate": "Bearer"}, content_type="text/plain")
     elif not (_is_on_this_laptop(request) or _may_see_figures(request)):
         raise Http404

@@ -142,11 +142,16 @@ def export_toml(styles: Sequence[Style]) -> str:
 def import_toml(text: str, *, made_by: int) -> list[StyleVersion]:
     """A draft for each look of the file that differs from what is there. All or none; raises LookRefused."""
     try:
-        rows = tomllib.loads(text).get("style", [])
+        tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise LookRefused(f"This is not TOML: {error}.") from error
+    except RecursionError as error:
+        raise LookRefused("This is not a file of looks: it is nested too deeply.") from error
+    rows = tables.pop("style", [])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows) or not rows:
         raise LookRefused("There is no [[style]] in this file.")
+    if tables:
+        raise LookRefused(f"Only [[style]] is known here, not: {', '.join(tables)[:80]}.")
     drafts = []
     for row in rows:
         name, look = _read(row)

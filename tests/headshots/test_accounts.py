@@ -7,6 +7,7 @@ import pytest
 from allauth.account.models import EmailAddress
 from django.conf import LazySettings
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group
 from django.core import mail
 from django.db import IntegrityError, transaction
 from django.test import Client
@@ -205,15 +206,48 @@ def test_the_admin_is_entered_through_the_same_door(client: Client, account: Use
     assert staff.status_code == 200
 
 
+def edit_account(client: Client, account: User, **changes: str) -> None:
+    """Sends the admin's form of an account, with everything that a browser could be made to send."""
+    told = {"email": account.email, "is_active": "on", "password": "x", **changes}
+    assert client.post(f"/admin/accounts/user/{account.pk}/change/", told).status_code == 302
+
+
 def test_the_admins_log_names_an_account_by_its_number(client: Client, account: User) -> None:
     client.force_login(User.objects.create_superuser("staff@example.org", PASSWORD))
 
-    client.post(
+    edit_account(client, account, is_staff="on")
+
+    entry = LogEntry.objects.get()
+    assert entry.object_repr == f"account {account.pk}"
+    assert f"/admin/admin/logentry/{entry.pk}/" in client.get("/admin/admin/logentry/").content.decode()
+
+
+def test_no_staff_takes_over_an_account(client: Client, account: User) -> None:
+    client.force_login(User.objects.create_superuser("staff@example.org", PASSWORD))
+    before = account.password
+
+    edit_account(client, account, email="mine@example.org", is_active="")
+    password = client.post(
         f"/admin/accounts/user/{account.pk}/password/",
         {"usable_password": "true", "password1": "a new pass phrase", "password2": "a new pass phrase"},
     )
 
-    assert LogEntry.objects.get().object_repr == f"account {account.pk}"
+    account.refresh_from_db()
+    assert (account.email, account.is_active, account.password) == ("ada@example.org", True, before)
+    assert password.status_code == 404
+    assert "pbkdf2" not in client.get(f"/admin/accounts/user/{account.pk}/change/").content.decode()
+
+
+def test_owners_make_nobody_a_superuser(client: Client, account: User) -> None:
+    owner = User.objects.create_user("owner@example.org", PASSWORD, is_staff=True)
+    owner.groups.add(Group.objects.get(name="owner"))
+    client.force_login(owner)
+
+    edit_account(client, account, is_staff="on", is_superuser="on")
+    edit_account(client, owner, is_staff="on", is_superuser="on", groups=str(owner.groups.get().pk))
+
+    assert User.objects.get(pk=account.pk).is_staff
+    assert not User.objects.filter(is_superuser=True).exists()
 
 
 def test_the_admin_deletes_no_account_since_its_pictures_would_stay(client: Client, account: User) -> None:

@@ -34,7 +34,7 @@ from headshots.shoots.support import allow
 from headshots.vault.services import key_exists
 from tests import photos
 from tests.factories import make_checked_shoot, make_preview, make_shoot, make_user
-from tests.headshots.staff import client_of, signed_in
+from tests.headshots.staff import client_of, make_staff, signed_in
 from tests.headshots.test_shoots import upload
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
@@ -348,13 +348,24 @@ def test_a_blocked_account_is_out_at_once_and_in_again_when_it_is_let_in() -> No
     assert account.is_active
 
 
-def test_a_superuser_is_not_blocked() -> None:
-    superuser = User.objects.create_superuser("root@example.org", "x")
+@pytest.mark.parametrize("who", ["owner", "support", "root"])
+def test_staff_is_not_blocked(who: str) -> None:
+    staff = User.objects.create_superuser("root@example.org", "x") if who == "root" else make_staff(who)
 
-    assert (
-        "A superuser is not blocked here."
-        in client_of("owner").get(address("block-account", superuser)).content.decode()
-    )
+    refused = do(client_of("support"), "block-account", staff)
+
+    assert refused.status_code in {409, 422}
+    assert "Staff is not blocked here" in refused.content.decode()
+    assert User.objects.get(pk=staff.pk).is_active
+
+
+def test_nobody_grants_packs_to_themselves() -> None:
+    staff = make_staff("support")
+
+    refused = do(signed_in(staff), "grant-credits", staff, count="1", code="goodwill")
+
+    assert refused.status_code == 409
+    assert not Credit.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True)

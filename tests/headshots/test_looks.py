@@ -265,6 +265,8 @@ def test_what_differs_in_a_file_becomes_drafts(owner: Client, style: Style) -> N
     ("text", "words"),
     [
         ("[[style", "This is not TOML"),
+        ("a = " + 3000 * "[" + 3000 * "]", "nested too deeply"),
+        ('[evil]\nname = 1\n[[style]]\nname = "a"\ntitle = "x"', "Only [[style]] is known here, not: evil"),
         ("name = 'x'", "There is no [[style]]"),
         ("style = 3", "There is no [[style]]"),
         ('[[style]]\nname = "A B"\ntitle = "x"', "is no name of a look"),

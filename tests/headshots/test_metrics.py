@@ -46,7 +46,7 @@ def today(token: str) -> Iterator[Figures]:
 
 def scrape() -> dict[str, Samples]:
     """Name -> values of its labels, in the order of their names -> number."""
-    answer = Client().get("/metrics", headers={"authorization": f"Bearer {TOKEN}"})
+    answer = Client().get("/metrics", headers={"authorization": f"bearer {TOKEN}"})
     assert answer.status_code == 200
     found: dict[str, Samples] = {}
     for family in text_string_to_metric_families(answer.content.decode()):

@@ -11,13 +11,13 @@ from headshots.dashboard.deeds import Action, Answers, Changed
 
 
 def _why_no_block(account: User) -> str:
-    if account.is_superuser:
-        return "A superuser is not blocked here."
+    if account.is_staff or account.is_superuser:
+        return "Staff is not blocked here: an owner takes their roles away first."
     return "" if account.is_active else "This account is blocked already."
 
 
 def _block(account: User, answers: Answers) -> str:
-    if not User.objects.filter(pk=account.pk, is_active=True).update(is_active=False):
+    if not User.objects.filter(pk=account.pk, is_active=True, is_staff=False).update(is_active=False):
         raise Changed
     Session.objects.filter(account_id=account.pk).delete()
     return "The account is blocked and signed out everywhere."

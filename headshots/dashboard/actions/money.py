@@ -73,7 +73,13 @@ def _why_no_grant(account: User) -> str:
     return "" if account.is_active and account.leaving_at is None else "This account is blocked or being deleted."
 
 
+def _refuse_to_oneself(owner: User, answers: Answers) -> None:
+    if answers["staff"] == owner.pk:
+        raise NotPossible("Nobody grants packs to themselves: ask a colleague.")
+
+
 def _grant(account: User, answers: Answers) -> str:
+    _refuse_to_oneself(account, answers)
     # Two of staff who help at the same moment: the second waits here and is shown what the first one gave.
     User.objects.select_for_update().get(pk=account.pk)
     if answers["seen"] != _open_count(account):
@@ -99,6 +105,7 @@ def _why_no_pack(shoot: Shoot) -> str:
 
 def _grant_pack(shoot: Shoot, answers: Answers) -> str:
     assert shoot.owner is not None
+    _refuse_to_oneself(shoot.owner, answers)
     grant_credit(owner=shoot.owner, reason=answers["code"])
     order = Order(shoot, list(answers["styles"]), number=orders_so_far(shoot), keep_photos=shoot.keep_photos)
     try:
