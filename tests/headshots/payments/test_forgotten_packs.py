@@ -61,6 +61,21 @@ def test_who_deletes_a_pack_of_which_headshots_are_there_has_had_it(
     assert state(payment) == ("paid", "used", "forgotten")
 
 
+def test_the_page_that_deletes_an_account_says_one_thing_of_a_pack_in_the_making(
+    stripe: FakeStripe, shoot: Shoot, client: Client, person: User
+) -> None:
+    pack = pack_of(paid(stripe, shoot))
+    client.force_login(person)
+    begun = client.get("/account/delete/").content.decode()
+    show_one(pack)
+    shown = client.get("/account/delete/").content.decode()
+
+    assert "is given back, also the pack that is being made" in begun
+    assert "order again" not in begun
+    assert "is given back, but not the pack that is being made: headshots of it are here already" in shown
+    assert "nothing of its price" not in shown
+
+
 def test_a_withdrawal_or_a_closed_account_gives_back_no_pack_that_was_had(
     stripe: FakeStripe, shoot: Shoot, person: User
 ) -> None:
