@@ -21,7 +21,7 @@ class NotForSale(PaymentError):
 class OrderRefused(PaymentError):
     """This order cannot be taken.
 
-    `code`: photos_gone, too_late, too_few_looks, no_photo, order_changed or pack_is_live."""
+    `code`: photos_gone, too_late, too_few_looks, no_photo, order_changed, pack_is_live or has_a_pack."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)

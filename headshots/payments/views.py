@@ -35,9 +35,14 @@ AWAY = "The payment page cannot be reached right now. Nothing was charged; pleas
 @require_http_methods(["GET", "HEAD", "POST"])
 def pricing(request: HttpRequest) -> HttpResponse:
     """What a pack costs and what is in it; whoever is signed in may pay now and upload later."""
+    status = 503 if request.method == "POST" else 200
     if request.method == "POST" and request.user.is_authenticated:
         try:
-            return to_checkout(request, buy_credit(owner=request.user))
+            if not open_credits(request.user).exists():
+                return to_checkout(request, buy_credit(owner=request.user))
+            # From a page that was opened before the pack came.
+            messages.error(request, "You have a pack already: use it. Nothing was charged.")
+            status = 409
         except NotForSale:
             messages.error(request, "Packs are not sold here at the moment.")
         except StripeError:
@@ -51,7 +56,7 @@ def pricing(request: HttpRequest) -> HttpResponse:
         "open_credits": open_credits(request.user).count() if request.user.is_authenticated else 0,
         **promises(),
     }
-    return render(request, "payments/pricing.html", context, status=503 if request.method == "POST" else 200)
+    return render(request, "payments/pricing.html", context, status=status)
 
 
 @login_required

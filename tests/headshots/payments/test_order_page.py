@@ -261,6 +261,19 @@ def test_only_a_page_that_offers_a_pack_asks_whether_there_is_one(browser: Clien
     assert not [query for query in queries if "payments_credit" in query["sql"]]
 
 
+def test_nobody_who_has_a_pack_is_led_to_a_checkout(browser: Client, person: User, shoot: Shoot) -> None:
+    order(browser, shoot)
+    Credit.objects.create(owner=person, source=Credit.Source.GRANT)
+
+    # From pages that were opened before it came.
+    answers = order(browser, shoot), order(browser, shoot, count=4), browser.post("/pricing/")
+
+    assert [answer.status_code for answer in answers] == [409, 409, 409]
+    assert all("You have a pack already: use it" in answer.content.decode() for answer in answers)
+    assert Payment.objects.count() == 1
+    assert Credit.objects.get().state == Credit.State.OPEN
+
+
 def test_paying_first_and_uploading_later(browser: Client, person: User, shoot: Shoot) -> None:
     checkout = browser.post("/pricing/")
     again = browser.post("/pricing/")
