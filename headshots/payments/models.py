@@ -119,6 +119,8 @@ class Credit(models.Model):
     redo_of = models.OneToOneField(Pack, null=True, blank=True, on_delete=models.SET_NULL, related_name="redo")
     # Why staff granted it: a code.
     reason = models.CharField(max_length=32, blank=True)
+    # Why the last pack that it was used for came to nothing: that pack's reason, for the mail.
+    came_back = models.CharField(max_length=32, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     open_since = models.DateTimeField(default=timezone.now)
     mail = models.CharField(max_length=8, choices=Mail.choices, default=Mail.NONE, blank=True)

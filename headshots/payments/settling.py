@@ -262,9 +262,10 @@ def _reinstate(credit: Credit) -> None:
 
 def reopen(credit: Credit) -> None:
     """The right is open again, from now on, and the person is told."""
+    credit.came_back = credit.pack.reason if credit.pack else ""
     credit.state, credit.pack = Credit.State.OPEN, None
     credit.open_since, credit.mail = timezone.now(), Credit.Mail.WAITING
-    credit.save(update_fields=["state", "pack", "open_since", "mail"])
+    credit.save(update_fields=["state", "pack", "came_back", "open_since", "mail"])
     send_on_commit("payments.send_mail", str(credit.pk))
 
 

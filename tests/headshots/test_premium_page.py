@@ -121,6 +121,8 @@ def test_a_person_stops_their_pack_while_nothing_is_shown(pack: Pack, browser: C
     assert pack.state == Pack.State.CANCELLED
     page = browser.get(f"/shoots/{pack.shoot_id}/").content.decode()
     assert "You stopped this pack before anything was made." in page
+    # Its photos are still there.
+    assert "order it again, or have your money back" in page
 
 
 def test_once_something_is_shown_there_is_nothing_to_stop(pack: Pack, browser: Client) -> None:
