@@ -93,6 +93,8 @@ def requeue_pack(*, pack: Pack, actor: str = Event.Actor.STAFF) -> bool:
         credit = open_credits(owner).select_for_update(of=("self",)).first() if owner else None
         if credit is None or pack.state != Pack.State.FAILED or not advance(pack, Pack.State.QUEUED, actor=actor):
             return False
+        # One whose money went back before it was given back: should that money return, it is open, not this pack's.
+        Credit.objects.filter(pack=pack).update(pack=None)
         credit.state, credit.pack, credit.mail = Credit.State.USED, pack, Credit.Mail.NONE
         credit.save(update_fields=["state", "pack", "mail"])
         record("credit.used", shoot_id=pack.shoot_id, pack_id=pack.pk, actor=actor)

@@ -333,6 +333,24 @@ def test_a_failed_pack_is_not_queued_again_beside_another_order_of_its_shoot(str
     assert state(another)[2] == "awaiting_payment"
 
 
+def test_a_failed_pack_whose_money_went_back_is_queued_again_with_a_present(stripe: FakeStripe, shoot: Shoot) -> None:
+    payment = paid(stripe, shoot)
+    fail(pack_of(payment))
+    refund = request_refund(payment=payment, reason=Refund.Reason.GOODWILL)
+    assert refund is not None
+    assert shoot.owner is not None
+    present = grant_credit(owner=shoot.owner, reason="goodwill")
+
+    assert requeue_pack(pack=pack_of(payment))
+
+    present.refresh_from_db()
+    assert present.pack == pack_of(payment)
+    assert state(payment) == ("paid", "refunded", "queued")
+    send_refund(refund=refund)
+    deliver(stripe.fail_refund(next(iter(stripe.refunds))))
+    assert state(payment) == ("paid", "open", "queued")
+
+
 def test_an_account_that_goes_has_its_money_back_first(stripe: FakeStripe, shoot: Shoot, person: User) -> None:
     in_work = paid(stripe, shoot)
     unused = bought(stripe, person)
