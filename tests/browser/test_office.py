@@ -65,6 +65,7 @@ def seen_trial(page: Page) -> int:
     )
 
 
+@pytest.mark.slow
 def test_a_look_is_edited_tried_published_used_and_taken_back(
     start_product: StartProduct, page: Page, customer: Page
 ) -> None:

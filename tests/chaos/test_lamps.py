@@ -93,6 +93,7 @@ def start(start_product: Callable[..., Product]) -> tuple[Product, str]:
     return product, cookie
 
 
+@pytest.mark.slow
 def test_a_dead_beat_a_dead_worker_and_then_a_dead_broker_turn_their_lamps_red(
     start_product: Callable[..., Product],
 ) -> None:

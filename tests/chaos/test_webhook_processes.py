@@ -44,6 +44,7 @@ def test_so_it_is_for_every_kind_of_event_and_in_many_races(run: Run) -> None:
     assert len(seen["race"]["winners"]) == 8
 
 
+@pytest.mark.slow
 def test_eight_tabs_that_order_at_once_make_one_charge_or_use_one_credit(order: Run) -> None:
     seen = order()
 
