@@ -73,7 +73,8 @@ def cancel_pack(*, pack: Pack, actor: str = Event.Actor.PERSON) -> bool:
 
 def packs_to_show() -> QuerySet[Pack]:
     """All but those whose order ended before it was paid: they are nothing to look at."""
-    return Pack.objects.filter(Q(state=Pack.State.AWAITING_PAYMENT) | Q(queued_at__isnull=False))
+    unpaid = Q(kind=Pack.Kind.PREMIUM, queued_at__isnull=True)
+    return Pack.objects.filter(~unpaid | Q(state=Pack.State.AWAITING_PAYMENT))
 
 
 def running_pack(shoots: QuerySet[Shoot]) -> str:

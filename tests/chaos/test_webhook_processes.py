@@ -25,6 +25,7 @@ def order(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     return partial(run_program, "tests.chaos.order_processes", environment_for(request.param, tmp_path, request))
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_between_two_statements_loses_nothing_and_many_at_once_do_everything_once(
     run: Run,
 ) -> None:
