@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,8 @@ def measure(tmp_path: Path, shoots: int, **settings: str) -> dict[str, object]:
     return measured
 
 
-def test_figures_are_right_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
-    measured = measure(tmp_path, 250, HEADSHOTS_DATABASE_URL=postgres_url)
+def test_figures_are_right_on_postgresql(tmp_path: Path, new_postgresql: Callable[[], str]) -> None:
+    measured = measure(tmp_path, 250, HEADSHOTS_DATABASE_URL=new_postgresql())
 
     assert measured["database"] == "postgresql"
 
@@ -45,7 +46,7 @@ def test_a_year_of_a_hundred_thousand_shoots_answers_at_once(
 ) -> None:
     settings = {}
     if database == "postgresql":
-        settings = {"HEADSHOTS_DATABASE_URL": request.getfixturevalue("postgres_url")}
+        settings = {"HEADSHOTS_DATABASE_URL": request.getfixturevalue("new_postgresql")()}
 
     measured = measure(tmp_path, 100_000, **settings)
 
