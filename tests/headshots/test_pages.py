@@ -126,6 +126,23 @@ def test_health_fails_when_the_broker_is_away(client: Client, settings: LazySett
     assert response.json()["database"] is True
 
 
+def test_health_writes_one_line_when_something_goes_and_one_when_it_is_back(
+    client: Client, settings: LazySettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    here = settings.CACHES
+    client.get("/healthz")
+    caplog.clear()
+
+    for caches in ({"default": {**here["default"], "LOCATION": "unix:///nowhere/valkey.sock"}}, here):
+        settings.CACHES = caches
+        for _ in range(3):
+            client.get("/healthz")
+
+    told = [record.getMessage() for record in caplog.records if "broker" in record.getMessage()]
+    assert told == ["health: not well any more: broker", "health: well again: broker"]
+    assert "Service Unavailable" not in caplog.text
+
+
 def test_an_anonymous_visit_leaves_no_cookie_behind(client: Client) -> None:
     assert not client.get("/").cookies
 
