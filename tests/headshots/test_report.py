@@ -56,7 +56,7 @@ def test_every_figure_is_that_of_the_dashboard(owner: Client, days: int) -> None
     told = json.loads(run("--days", str(days), "--json"))
 
     assert (told["first"], told["last"]) == (str(NOON.date() - timedelta(days=days - 1)), "2026-11-25")
-    assert len(told["tables"]) == 12
+    assert len(told["tables"]) == 13
     for table in told["tables"]:
         shown = list(
             csv.reader(io.StringIO(owner.get(f"/admin/figures/{table['code']}.csv?days={days}").content.decode()))
