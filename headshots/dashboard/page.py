@@ -163,7 +163,7 @@ def _money_tiles(money: Sequence[Purse]) -> list[tuple[str, object, str]]:
         (
             "Revenue left" if purse.mode == Payment.Mode.LIVE else f"Revenue left, {MODES[purse.mode]}",
             purse.price(*EVERYTHING),
-            f"of {purse.price(*REVENUE)} paid",
+            f"of {purse.price(*REVENUE)}",
         )
         for purse in money
         if purse.mode == money[0].mode

@@ -50,8 +50,8 @@ def tables_of(numbers: Numbers) -> list[Table]:
     """All of them, in the order of the page."""
     figures = numbers.figures
     return [
-        funnel(numbers),
         revenue(numbers.money),
+        funnel(numbers),
         packs(figures),
         standing(),
         delivery_times(figures),
