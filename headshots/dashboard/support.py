@@ -125,9 +125,11 @@ def _entries(shoot: Shoot, *, with_amounts: bool) -> Iterator[Entry]:
         details = _told({"amount": amount, "mode": entry.mode})
         yield Entry(entry.at, f"ledger: {_words(entry.kind)}", "system", details, payments[entry.payment_id].pack_id)
     ours = Q(pack__shoot=shoot) | Q(payment__pack__shoot=shoot) | Q(redo_of__shoot=shoot)
-    for credit in Credit.objects.filter(ours):
+    for credit in Credit.objects.filter(ours).select_related("payment"):
         details = _told({"source": credit.source, "reason": credit.reason})
-        yield Entry(credit.created_at, "credit made", "system", details, credit.pack_id)
+        # What it came from: it may have been used for another pack since.
+        about = credit.payment.pack_id if credit.payment else credit.redo_of_id
+        yield Entry(credit.created_at, "credit made", "system", details, about)
     for receipt in Receipt.objects.filter(shoot_id=shoot.pk):
         yield Entry(receipt.begun_at, "deletion receipt", receipt.asked_by, {"reference": receipt.reference})
         if receipt.mailed_at:
