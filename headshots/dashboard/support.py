@@ -124,7 +124,9 @@ def _entries(shoot: Shoot, *, with_amounts: bool) -> Iterator[Entry]:
         amount = as_money(entry.amount, entry.currency) if with_amounts else ""
         details = _told({"amount": amount, "mode": entry.mode})
         yield Entry(entry.at, f"ledger: {_words(entry.kind)}", "system", details, payments[entry.payment_id].pack_id)
-    ours = Q(pack__shoot=shoot) | Q(payment__pack__shoot=shoot) | Q(redo_of__shoot=shoot)
+    packs = list(shoot.packs.values_list("pk", flat=True))
+    # By its own columns, each of which has an index: through the tables behind them every credit would be read.
+    ours = Q(pack__in=packs) | Q(payment__in=list(payments)) | Q(redo_of__in=packs)
     for credit in Credit.objects.filter(ours).select_related("payment"):
         details = _told({"source": credit.source, "reason": credit.reason})
         # What it came from: it may have been used for another pack since.
