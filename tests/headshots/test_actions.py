@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from headshots.accounts.models import Session, User
 from headshots.celery import app
+from headshots.dashboard import now
 from headshots.dashboard.actions import ACTIONS
 from headshots.dashboard.models import Deed
 from headshots.dashboard.subjects import name_of
@@ -26,7 +27,7 @@ from headshots.payments.models import Credit, Payment, Refund
 from headshots.payments.settling import confirm
 from headshots.retention.models import Receipt
 from headshots.retention.receipt_mail import mail_receipt
-from headshots.shoots import pausing, rendering
+from headshots.shoots import pausing, rendering, waking
 from headshots.shoots.lifecycle import advance
 from headshots.shoots.looks import Look, publish, save_draft
 from headshots.shoots.mails import send_delivery_mail
@@ -447,20 +448,28 @@ def test_paused_uploads_are_told_kindly_and_keep_nothing() -> None:
     assert "We take no new photos" not in browser.get("/shoots/new/").content.decode()
 
 
-def test_paused_rendering_leaves_packs_where_they_are_and_goes_on_after() -> None:
+def test_paused_rendering_leaves_packs_in_the_queue_and_wakes_them_at_once_after(
+    valkey, django_capture_on_commit_callbacks
+) -> None:
     person = make_user()
     pack = make_preview(person)
     do(client_of("owner"), "pause", Pause.What.RENDERING)
 
     rendering.render_pack(pack=pack)
-    done_while_paused = pack.headshots.filter(state="done").count()
+    waiting, state = now.queue().packs, Pack.objects.get().state
     page = signed_in(person).get(f"/shoots/{pack.shoot_id}/").content.decode()
-    do(client_of("owner"), "resume", Pause.What.RENDERING)
+    valkey.flushall()
+    with django_capture_on_commit_callbacks(execute=True):
+        do(client_of("owner"), "resume", Pause.What.RENDERING)
+    asked = valkey.llen("default")
+    waking.wake_waiting()
+    woken = valkey.llen("render")
     rendering.render_pack(pack=pack)
 
-    pack.refresh_from_db()
-    assert done_while_paused == 0
+    assert (waiting, state, asked, woken) == (1, Pack.State.QUEUED, 1, 1)
     assert "The studio takes a short break" in page
+    assert "Your headshots wait for the studio." in page
+    pack.refresh_from_db()
     assert pack.state == Pack.State.DELIVERED
 
 
