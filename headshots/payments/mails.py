@@ -10,6 +10,8 @@ from django.urls import reverse
 from headshots.accounts.models import User
 from headshots.payments.models import Credit, Refund
 from headshots.payments.prices import as_money
+from headshots.shoots.lifecycle import record
+from headshots.shoots.models import Pack
 
 
 def send_credit_mail(*, credit: Credit) -> bool:
@@ -26,7 +28,8 @@ def send_credit_mail(*, credit: Credit) -> bool:
         "money": as_money(payment.amount_paid, payment.currency) if payment and payment.amount_paid else "",
     }
     try:
-        return _send(credit.owner, kind, context)
+        about = credit.pack or (payment and payment.pack) or credit.redo_of
+        return _send(credit.owner, about, kind, context)
     except OSError:
         # Beat comes back for it.
         Credit.objects.filter(pk=credit.pk, mail=Credit.Mail.NONE).update(mail=kind)
@@ -46,13 +49,13 @@ def send_refund_mail(*, refund: Refund) -> bool:
         "receipt": settings.HEADSHOTS_SITE_URL + reverse("payments:payment", args=[payment.pk]),
     }
     try:
-        return _send(payment.owner, "refunded", context)
+        return _send(payment.owner, payment.pack, "refunded", context)
     except OSError:
         Refund.objects.filter(pk=refund.pk).update(mail_due=True)
         raise
 
 
-def _send(owner: User | None, kind: str, context: dict[str, object]) -> bool:
+def _send(owner: User | None, pack: Pack | None, kind: str, context: dict[str, object]) -> bool:
     if owner is None or not owner.is_active:
         return False
     context |= {
@@ -64,4 +67,7 @@ def _send(owner: User | None, kind: str, context: dict[str, object]) -> bool:
     }
     subject = render_to_string(f"payments/mail/{kind}_subject.txt", context).strip()
     send_mail(subject, render_to_string(f"payments/mail/{kind}.txt", context), None, [owner.email])
+    if pack is not None:
+        # Of a present that no shoot has used there is no story to tell it in.
+        record("credit.mailed", shoot_id=pack.shoot_id, pack_id=pack.pk, codes={"mail": kind})
     return True
