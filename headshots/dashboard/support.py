@@ -71,7 +71,7 @@ def gallery(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     context = {
         "title": "Finished headshots",
         "shoot": shoot,
-        "rows": list(rows.select_related("style", "pack").order_by("pack__created_at", "index")),
+        "rows": list(rows.select_related("style", "version", "pack").order_by("pack__created_at", "index")),
         "has_permission": True,
     }
     return render(request, "dashboard/gallery.html", context)
