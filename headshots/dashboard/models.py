@@ -68,7 +68,7 @@ class Worker(models.Model):
 class Deed(models.Model):
     """A line of the audit log: what a member of staff did, to what, when and why. Never changed or deleted."""
 
-    at = models.DateTimeField(default=timezone.now, editable=False)
+    at = models.DateTimeField("time", default=timezone.now, editable=False)
     # The number of their account, which stays when the account goes.
     who = models.BigIntegerField("account of staff", db_index=True)
     action = models.CharField(max_length=40)
