@@ -138,7 +138,7 @@ def _entries(shoot: Shoot, *, with_amounts: bool) -> Iterator[Entry]:
 
 def _deed(deed: Deed, payments: Mapping[UUID, Payment], with_amounts: bool) -> dict[str, object]:
     details = {"reason": deed.reason, **deed.details}
-    amount = details.pop("amount", None)
+    amount, _ = details.pop("amount", None), details.pop("currency", None)
     if with_amounts and amount is not None:
         payment = next((each for pk, each in payments.items() if str(pk) == deed.subject_id), None)
         details["amount"] = money_from(amount, payment.currency) if payment else amount
