@@ -183,6 +183,10 @@ def test_the_history_says_what_became_of_the_money(stripe: FakeStripe, shoot: Sh
     assert "Not used yet. If it stays so, the money goes back by itself on" in waiting
     assert "$19 on its way back since" in returning
     assert "$19 given back on" in became()
+    # The shoot's page offers no money a second time.
+    shoot_page = browser.get(f"/shoots/{shoot.pk}/").content.decode()
+    assert "What you paid has been given back" in shoot_page
+    assert "have your money back" not in shoot_page
 
 
 def test_a_pack_leads_to_its_receipt_and_to_its_redo_while_there_is_one(
@@ -201,6 +205,7 @@ def test_a_pack_leads_to_its_receipt_and_to_its_redo_while_there_is_one(
     assert receipt in in_work
     assert "Not happy" not in in_work
     assert receipt in fresh
+    assert fresh.index("Your 4 headshots at 4K") < fresh.index("Your free headshots")
     assert "Not happy with them?" in fresh
     assert f"/payments/packs/{pack.pk}/redo/" in prices
     assert "Not happy" not in asked
