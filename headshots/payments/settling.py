@@ -72,8 +72,20 @@ def confirm(*, payment: Payment, amount: int, amount_tax: int, payment_intent: s
         credit.mail = Credit.Mail.WAITING
         send_on_commit("payments.send_mail", str(credit.pk))
     credit.save(force_insert=True)
-    # What was heard of this money before we knew whose it is.
-    early = WebhookEvent.objects.filter(outcome=WebhookEvent.Outcome.WAITING, payment_intent=payment_intent)
+    _apply_early(payment)
+
+
+@transaction.atomic(savepoint=False)
+def apply_early(*, payment: Payment) -> None:
+    """What was heard of a paid payment while it was being paid: on PostgreSQL neither of two transactions sees what
+    the other has not committed."""
+    lock_payment(payment)
+    _apply_early(payment)
+
+
+def _apply_early(payment: Payment) -> None:
+    """What was heard of this money before we knew whose it is. The payment is locked."""
+    early = WebhookEvent.objects.filter(outcome=WebhookEvent.Outcome.WAITING, payment_intent=payment.payment_intent)
     for row in early.exclude(payment_intent="").order_by("created_at", "id"):
         apply_event(payment=payment, event=facts_of(row))
         row.outcome, row.payment = WebhookEvent.Outcome.DONE, payment
