@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from headshots import engine
 from headshots.accounts.models import User
 from headshots.payments.credits import ask_redo, open_credits, redo_is_possible
-from headshots.payments.errors import BadSignature, NotForSale, StripeError
+from headshots.payments.errors import BadSignature, NotForSale, OrderRefused, StripeError
 from headshots.payments.models import Credit, Payment, Refund
 from headshots.payments.ordering import ask_stripe, buy_credit, checkout_url
 from headshots.payments.prices import as_money, is_sold, price_of
@@ -38,8 +38,8 @@ def pricing(request: HttpRequest) -> HttpResponse:
     status = 503 if request.method == "POST" else 200
     if request.method == "POST" and request.user.is_authenticated:
         try:
-            if not open_credits(request.user).exists():
-                return to_checkout(request, buy_credit(owner=request.user))
+            return to_checkout(request, buy_credit(owner=request.user))
+        except OrderRefused:
             # From a page that was opened before the pack came.
             messages.error(request, "You have a pack already: use it. Nothing was charged.")
             status = 409
