@@ -74,7 +74,7 @@ def time_pages() -> tuple[dict[str, list[float]], list[int]]:
     addresses = [f"/admin/?days={days}" for days in RANGES]
     others = [f"/admin/charts/{code}.svg?days=366" for code in CHARTS]
     others += [f"/admin/shoots/{model}/" for model in ("shoot", "pack", "headshot", "event")]
-    others.append(f"/admin/support/{Shoot.objects.earliest('created_at').pk}/")
+    others += [f"/admin/support/{Shoot.objects.earliest('created_at').pk}/", "/metrics"]
     for address in addresses + others:
         client.get(address)
         taken, cpu = [], time.process_time()

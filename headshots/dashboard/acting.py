@@ -5,23 +5,14 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from headshots.accounts.models import User
 from headshots.dashboard.actions import ACTIONS
-from headshots.dashboard.deeds import Action, Changed, NotPossible, fresh_form, perform
+from headshots.dashboard.deeds import Action, Changed, NotPossible, fresh_form, in_words, perform
+from headshots.dashboard.models import Deed
+from headshots.dashboard.subjects import PAGES, facts_of, name_of
 from headshots.shoots.models import StyleVersion
-
-# Where one comes from and goes back to, by what the action is done to.
-_PAGES = {
-    "pack": "admin:shoots_pack_change",
-    "shoot": "admin:support_timeline",
-    "account": "admin:accounts_user_change",
-    "payment": "admin:payments_payment_change",
-    "credit": "admin:payments_credit_change",
-    "receipt": "admin:retention_receipt_change",
-    "look": "admin:shoots_style_change",
-}
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -30,14 +21,13 @@ def act(request: HttpRequest, code: str, thing_id: str) -> HttpResponse:
     action = ACTIONS.get(code)
     if action is None:
         raise Http404
-    if not request.user.has_perm(action.permission):
+    if not isinstance(request.user, User) or not request.user.has_perm(action.permission):
         raise PermissionDenied
     thing = action.load(thing_id)
     form, status = fresh_form(action, thing), 200
     if request.method == "POST":
         form = action.form(request.POST)
         if form.is_valid():
-            assert isinstance(request.user, User)
             try:
                 told = perform(action=action, thing_id=thing_id, answers=form.cleaned_data, staff=request.user)
             except NotPossible as error:
@@ -46,17 +36,17 @@ def act(request: HttpRequest, code: str, thing_id: str) -> HttpResponse:
             except Changed:
                 thing = action.load(thing_id)
                 form, status = fresh_form(action, thing), 409
-                messages.warning(request, "It has changed since you looked. This is how it stands now; ask again.")
+                messages.warning(request, _what_changed(action, thing_id, request.user))
             else:
                 messages.success(request, told)
                 return redirect(action.then, thing_id) if action.then else redirect(_back_to(action, thing))
         else:
             status = 422
     context = {
-        "title": action.title,
+        "title": f"{action.title}: {name_of(thing)}",
+        "name": name_of(thing),
+        "facts": facts_of(thing, request.user),
         "action": action,
-        "thing_id": thing_id,
-        "state": action.state_of(thing),
         "why_not": action.why_not(thing),
         "form": form,
         "back": _back_to(action, thing),
@@ -65,8 +55,25 @@ def act(request: HttpRequest, code: str, thing_id: str) -> HttpResponse:
     return render(request, "dashboard/act.html", context, status=status)
 
 
+@require_safe
+def about(request: HttpRequest, subject: str, thing_id: str) -> HttpResponse:
+    """From a line of the audit log to the page of what it is about. 404 when that is gone."""
+    if subject == "style":
+        return redirect(PAGES[subject], thing_id)
+    action = next((each for each in ACTIONS.values() if each.subject == subject), None)
+    if action is None:
+        raise Http404
+    return redirect(_back_to(action, action.load(thing_id)))
+
+
+def _what_changed(action: Action, thing_id: str, viewer: User) -> str:
+    told = "It has changed since you looked. This is how it stands now; ask again."
+    last = Deed.objects.filter(subject=action.subject, subject_id=thing_id).first()
+    return f"{told} Done to it last: {in_words(last, viewer)}." if last else told
+
+
 def _back_to(action: Action, thing: object) -> str:
     """The page of what it is done to; a version's is that of its look."""
-    page = _PAGES.get(action.subject)
+    subject = "style" if isinstance(thing, StyleVersion) else action.subject
     pk = thing.style_id if isinstance(thing, StyleVersion) else getattr(thing, "pk", None)
-    return reverse(page, args=[pk]) if page else reverse("admin:index")
+    return reverse(PAGES[subject], args=[pk]) if subject in PAGES else reverse("admin:index")

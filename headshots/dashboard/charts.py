@@ -9,8 +9,9 @@ from xml.etree.ElementTree import Element, tostring
 
 import pygal
 
+from headshots.dashboard.counting import LIKENESS_STEP
 from headshots.dashboard.figures import Figures
-from headshots.dashboard.money import REFUNDS, REVENUE
+from headshots.dashboard.money import MODES, REFUNDS, REVENUE
 from headshots.dashboard.tables import KINDS, Numbers, likeness, refusals
 
 WIDTH, HEIGHT = 560, 250
@@ -75,8 +76,10 @@ def _failures(numbers: Numbers) -> Chart:
 
 
 def _likeness(numbers: Numbers) -> Chart:
-    rows = likeness(numbers.figures).rows
-    return Chart("Likeness", [str(row[0]) for row in rows], {"Pictures": [_number(row[1]) for row in rows]})
+    counted = {str(row[0]): _number(row[1]) for row in likeness(numbers.figures).rows}
+    # Always the upper half: one bar alone would fill the chart, and two ranges could not be compared.
+    labels = sorted({*counted, *(f"{low / 100:.2f}" for low in range(50, 100, LIKENESS_STEP))})
+    return Chart("Likeness", labels, {"Pictures": [counted.get(label, 0) for label in labels]})
 
 
 def _refusals(numbers: Numbers) -> Chart:
@@ -90,7 +93,7 @@ def _money(numbers: Numbers) -> Chart:
         return _by_day("Revenue and refunds", numbers.figures, {})
     first = numbers.money[0]
     series = {"Revenue": first.series(*REVENUE), "Refunds": [-amount for amount in first.series(*REFUNDS)]}
-    return _by_day(f"Revenue and refunds ({first.mode}, {first.currency.upper()})", numbers.figures, series)
+    return _by_day(f"Revenue and refunds ({MODES[first.mode]}, {first.currency.upper()})", numbers.figures, series)
 
 
 CHARTS: dict[str, Callable[[Numbers], Chart]] = {

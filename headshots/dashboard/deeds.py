@@ -16,6 +16,7 @@ from django.db.models import QuerySet
 
 from headshots.accounts.models import User
 from headshots.dashboard.models import Deed
+from headshots.dashboard.subjects import name_of, who
 
 Answers = dict[str, Any]
 """What was answered, by field."""
@@ -35,15 +36,20 @@ def no_address(text: str) -> None:
         raise ValidationError("Please leave addresses out: reasons are kept.")
 
 
+def reason_field() -> forms.CharField:
+    """Why: asked of whoever does something."""
+    return forms.CharField(
+        max_length=200,
+        validators=[no_address],
+        widget=forms.TextInput(attrs={"autocomplete": "off", "size": "60"}),
+        help_text="One sentence for the audit log. No names and no addresses.",
+    )
+
+
 class ReasonForm(forms.Form):
     """Why, and which showing of the question this is an answer to."""
 
-    reason = forms.CharField(
-        max_length=200,
-        validators=[no_address],
-        widget=forms.TextInput(attrs={"autocomplete": "off"}),
-        help_text="One sentence for the audit log. No names and no addresses.",
-    )
+    reason = reason_field()
     # What the thing looked like when the question was asked.
     seen = forms.CharField(max_length=100, required=False, widget=forms.HiddenInput)
     submission = forms.UUIDField(widget=forms.HiddenInput)
@@ -51,13 +57,16 @@ class ReasonForm(forms.Form):
 
 @dataclass(frozen=True)
 class Action:
-    """`subject`: what kind of thing it is done to. `state_of`: in a few letters, for the question "has it changed?".
-    `why_not`: empty when it can be done now. `do`: does it and returns what to tell; raises NotPossible.
+    """`effects`: what happens, a sentence each. `way_back`: what can be undone, and what cannot. `subject`: what kind
+    of thing it is done to. `state_of`: in a few letters, for the question "has it changed?". `why_not`: empty when it
+    can be done now. `do`: does it and returns what to tell; raises NotPossible.
     """
 
     code: str
     title: str
     question: str
+    effects: tuple[str, ...]
+    way_back: str
     subject: str
     permission: str
     load: Callable[[str], Any]
@@ -70,6 +79,8 @@ class Action:
     # The page to go to afterwards, by the id of what it was done to; else the one where it came from.
     then: str = ""
     shoot_of: Callable[[Any], UUID | None] = lambda thing: None
+    # What the audit log keeps besides the answers, so that they can be read later.
+    details_of: Callable[[Any], dict[str, str]] = lambda thing: {}
 
 
 def fresh_form(action: Action, thing: object) -> ReasonForm:
@@ -80,8 +91,8 @@ def perform(*, action: Action, thing_id: str, answers: Answers, staff: User) -> 
     """What was done, in words. The same submission twice is done once.
 
     Raises NotPossible, Changed, and what `action.load` raises for a thing that is not there."""
-    if Deed.objects.filter(submission=answers["submission"]).exists():
-        return "That was done already."
+    if earlier := Deed.objects.filter(submission=answers["submission"]).first():
+        return f"That was done already: {in_words(earlier, staff)}."
     try:
         with transaction.atomic():
             # First of all: whoever comes second waits here, and then finds it done.
@@ -99,19 +110,27 @@ def perform(*, action: Action, thing_id: str, answers: Answers, staff: User) -> 
                 raise Changed
             if why_not := action.why_not(thing):
                 raise NotPossible(why_not)
-            deed.shoot_id = action.shoot_of(thing)
-            deed.save(update_fields=["shoot_id"])
+            deed.shoot_id, deed.about = action.shoot_of(thing), name_of(thing)
+            deed.details |= action.details_of(thing)
+            deed.save(update_fields=["shoot_id", "about", "details"])
             return action.do(thing, answers | {"staff": staff.pk})
     except IntegrityError:
-        if Deed.objects.filter(submission=answers["submission"]).exists():
-            return "That was done already."
+        if earlier := Deed.objects.filter(submission=answers["submission"]).first():
+            return f"That was done already: {in_words(earlier, staff)}."
         raise
+
+
+def in_words(deed: Deed, viewer: User) -> str:
+    """What was done to what, how much, when and by whom, as this viewer may know it."""
+    by = "you" if deed.who == viewer.pk else who(deed.who, viewer)
+    more = f" ({deed.amount})" if deed.amount else ""
+    return f"{deed.title}, {deed.about or deed.subject}{more}, at {deed.at:%H:%M:%S} UTC on {deed.at:%-d %b %Y} by {by}"
 
 
 def _details(answers: Answers) -> dict[str, object]:
     """What was chosen besides, as the audit log keeps it."""
     chosen = {name: answer for name, answer in answers.items() if name not in ReasonForm.base_fields}
     return {
-        name: [str(each.pk) for each in answer] if isinstance(answer, QuerySet) else str(answer)
+        name: [str(each) for each in answer] if isinstance(answer, QuerySet) else str(answer)
         for name, answer in chosen.items()
     }

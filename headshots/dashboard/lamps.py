@@ -5,16 +5,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from uuid import UUID
 
 import redis
 from django.conf import settings
-from django.db.models import Min
 from django.utils import timezone
 
-from headshots.dashboard import workers
+from headshots.dashboard import now, workers
 from headshots.dashboard.models import Worker
 from headshots.retention.audit import Finding, audit
-from headshots.shoots.models import Pack, Pause
+from headshots.shoots.lifecycle import MOST_SETBACKS
+from headshots.shoots.models import Pause
 
 # A queue without any of these does nothing.
 QUEUES = ("render", "default", "retention")
@@ -31,20 +32,23 @@ class Light(StrEnum):
 
 @dataclass(frozen=True)
 class Lamp:
-    """`code`: beat, broker, worker, oldest_photo, retention, queue, disk or paused. `about`: which one of several."""
+    """`code`: beat, broker, worker, oldest_photo, retention, queue, trouble, disk or paused. `about`: which one of
+    several."""
 
     code: str
     title: str
     light: Light
     words: str
     about: str = ""
+    # Of the shoot that it is about, for those who may see what happened to it.
+    shoot_id: UUID | None = None
 
 
 def lamps() -> list[Lamp]:
     """All of them, what is broken first."""
     known = workers.known_workers()
-    found = [beat_lamp(known), broker_lamp(), *worker_lamps(known), *retention_lamps(), queue_lamp(), disk_lamp()]
-    found += pause_lamps()
+    found = [beat_lamp(known), broker_lamp(), *worker_lamps(known), *retention_lamps(), queue_lamp()]
+    found += [trouble_lamp(), disk_lamp(), *pause_lamps()]
     return sorted(found, key=lambda lamp: (Light.RED, Light.YELLOW, Light.GREEN).index(lamp.light))
 
 
@@ -111,12 +115,21 @@ def oldest_photo_lamp(photos: Sequence[Finding]) -> Lamp:
 
 
 def queue_lamp() -> Lamp:
-    waiting = Pack.objects.filter(state=Pack.State.QUEUED).aggregate(oldest=Min("queued_at"))["oldest"]
-    if waiting is None:
+    packs, age = now.waiting()
+    if not packs:
         return Lamp("queue", "Queue", Light.GREEN, "nobody waits")
-    age = timezone.now() - waiting
     light = Light.RED if age > QUEUE_RED else Light.YELLOW if age > QUEUE_YELLOW else Light.GREEN
-    return Lamp("queue", "Queue", light, f"the first has waited {in_words(age)}")
+    return Lamp("queue", "Queue", light, f"{packs} waiting, the first for {in_words(age)}")
+
+
+def trouble_lamp() -> Lamp:
+    """Packs that failed and are tried again: after the third time it is too late to mend anything for them."""
+    packs = list(now.troubled_packs())
+    if not packs:
+        return Lamp("trouble", "Packs in trouble", Light.GREEN, "none")
+    worst = packs[0]
+    words = f"{len(packs)} failed and tried again, the worst {worst.setbacks} of {MOST_SETBACKS} times"
+    return Lamp("trouble", "Packs in trouble", Light.YELLOW, words, shoot_id=worst.shoot_id)
 
 
 def disk_lamp() -> Lamp:

@@ -6,6 +6,7 @@ that is a counter that was reset, which `rate` and `increase` know how to add up
 """
 
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from math import inf
 
@@ -93,7 +94,7 @@ def _at_work(known: Sequence[Worker]) -> Iterator[Metric]:
 def _queues() -> Iterator[Metric]:
     waiting = now.waiting_by_engine()
     packs = [((engine,), float(queue.packs)) for engine, queue in waiting.items()]
-    yield _gauge("queue_packs", "Packs that wait for their first picture.", packs, "engine")
+    yield _gauge("queue_packs", "Packs that wait for a worker.", packs, "engine")
     oldest = [((engine,), queue.longest_wait.total_seconds()) for engine, queue in waiting.items()]
     yield _gauge("queue_oldest_seconds", "How long the first of them has waited.", oldest, "engine")
     pictures = [((engine,), float(queue.pictures)) for engine, queue in waiting.items()]
@@ -102,6 +103,9 @@ def _queues() -> Iterator[Metric]:
     yield _gauge("broker_answers", "1 when the broker answers, else 0.", [((), float(lengths is not None))])
     messages = [((queue,), float(length)) for queue, length in (lengths or {}).items()]
     yield _gauge("queue_messages", "Messages that no worker has taken yet.", messages, "queue")
+    troubled = Counter(now.troubled_packs().values_list("kind", flat=True))
+    kinds = [((kind,), float(troubled[kind])) for kind in KINDS]
+    yield _gauge("packs_in_trouble", "Packs that failed and are tried again.", kinds, "kind")
     paused = set(Pause.objects.values_list("what", flat=True))
     parts = [((part.value,), float(part in paused)) for part in Pause.What]
     yield _gauge("paused", "1 for a part of the product that staff has stopped.", parts, "what")

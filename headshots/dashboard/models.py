@@ -1,9 +1,12 @@
 """What the operator's pages keep for themselves: figures of days that are over."""
 
+from decimal import Decimal
 from uuid import uuid4
 
 from django.db import models
 from django.utils import timezone
+
+from headshots.payments.prices import as_money, digits_of
 
 
 class DayFigures(models.Model):
@@ -63,7 +66,7 @@ class Worker(models.Model):
 
 
 class Deed(models.Model):
-    """What a member of staff did, to what, when and why. Nothing here is changed or deleted."""
+    """A line of the audit log: what a member of staff did, to what, when and why. Never changed or deleted."""
 
     at = models.DateTimeField(default=timezone.now, editable=False)
     # The number of their account, which stays when the account goes.
@@ -72,14 +75,18 @@ class Deed(models.Model):
     # What kind of thing it was done to (pack, shoot, account, ...) and which.
     subject = models.CharField(max_length=20)
     subject_id = models.CharField(max_length=64, blank=True)
+    # What it was called then, for the day when it is gone.
+    about = models.CharField(max_length=100, blank=True)
     shoot_id = models.UUIDField(null=True, blank=True, db_index=True)
     reason = models.CharField(max_length=200)
-    # How much, how many, which: what was chosen besides.
+    # How much, how many, which, from what to what: what was chosen besides.
     details = models.JSONField(default=dict, blank=True)
     # Which showing of the question this came from: sent twice, it is done once.
     submission = models.UUIDField(unique=True, default=uuid4, editable=False)
 
     class Meta:
+        verbose_name = "audit log entry"
+        verbose_name_plural = "audit log"
         ordering = ["-at", "-pk"]
         default_permissions = ("view",)
         permissions = [
@@ -95,4 +102,27 @@ class Deed(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.action} {self.subject} {self.subject_id}"
+        return f"{self.title}, {self.about or self.subject}"
+
+    @property
+    def title(self) -> str:
+        """What was done: the action's code in words."""
+        return self.action.replace("-", " ").capitalize()
+
+    @property
+    def amount(self) -> str:
+        """How much money or how many packs; empty where it was about neither."""
+        given, currency = self.details.get("amount"), self.details.get("currency")
+        if given and currency:
+            return as_money(int(Decimal(given).scaleb(digits_of(currency))), currency)
+        count = self.details.get("count")
+        return given or (f"{count} pack{'' if count == '1' else 's'}" if count else "")
+
+    @property
+    def more(self) -> str:
+        """Everything else that was chosen or changed."""
+        told = {key: value for key, value in self.details.items() if key not in ("amount", "currency", "count")}
+        return "; ".join(
+            f"{key.replace('_', ' ')}: {', '.join(value) if isinstance(value, list) else value}"
+            for key, value in told.items()
+        )

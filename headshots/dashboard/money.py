@@ -15,6 +15,12 @@ REVENUE = (_Kind.CHARGE.value,)
 REFUNDS = (_Kind.REFUND.value, _Kind.REFUND_FAILED.value)
 DISPUTES = (_Kind.DISPUTE.value, _Kind.DISPUTE_WON.value)
 EVERYTHING = (*REVENUE, *REFUNDS, *DISPUTES)
+# What a mode means, where a figure is shown without the others.
+MODES: dict[str, str] = {
+    Payment.Mode.LIVE.value: "real money",
+    Payment.Mode.TEST.value: "Stripe's test mode",
+    Payment.Mode.LOCAL.value: "test checkout, no money",
+}
 
 
 @dataclass(frozen=True)

@@ -33,10 +33,22 @@ class Stored:
     oldest: datetime
 
 
+@dataclass(frozen=True)
+class Trouble:
+    """A pack whose last runs ended in a fault and that is tried again. `reason`: of the last of them."""
+
+    pack: Pack
+    reason: str
+
+
 def queue() -> Queue:
-    waiting = Pack.objects.filter(state=Pack.State.QUEUED).exclude(kind=Pack.Kind.TRIAL)
-    packs = waiting.order_by().aggregate(packs=Count("*"), since=Min("queued_at"))
-    return Queue(packs["packs"], packs["since"], _to_make().order_by().count())
+    return Queue(*_waiting(), _to_make().order_by().count())
+
+
+def waiting() -> tuple[int, timedelta]:
+    """How many packs wait, and the first of them for how long. What is to be made of them is not counted."""
+    packs, since = _waiting()
+    return packs, timezone.now() - since if since else timedelta()
 
 
 def waiting_by_engine() -> dict[str, Queue]:
@@ -59,6 +71,21 @@ def packs_by_state() -> dict[tuple[str, str], int]:
     return {(state, kind): packs for state, kind, packs in rows}
 
 
+def troubled_packs() -> QuerySet[Pack]:
+    """Those that failed once or twice and are tried again, the worst first."""
+    made = (Pack.State.QUEUED, Pack.State.RENDERING)
+    packs = Pack.objects.filter(state__in=made, setbacks__gt=0).exclude(kind=Pack.Kind.TRIAL)
+    return packs.order_by("-setbacks", "queued_at")
+
+
+def in_trouble(count: int) -> list[Trouble]:
+    """The worst of them, and why. Two queries."""
+    packs = list(troubled_packs()[:count])
+    told = Event.objects.filter(name="pack.set_back", pack_id__in=[pack.pk for pack in packs]).order_by("at", "pk")
+    reasons = {pack_id: codes.get("reason", "") for pack_id, codes in told.values_list("pack_id", "codes")}
+    return [Trouble(pack, reasons.get(pack.pk, "")) for pack in packs]
+
+
 def stored() -> list[Stored]:
     """Each ring that holds something."""
     rows = Blob.objects.order_by("ring").values_list("ring")
@@ -69,6 +96,12 @@ def stored() -> list[Stored]:
 def last_failures(count: int) -> list[Event]:
     """The packs that failed last, newest first."""
     return list(Event.objects.filter(name="pack.failed").exclude(codes__kind=Pack.Kind.TRIAL).order_by("-at")[:count])
+
+
+def _waiting() -> tuple[int, datetime | None]:
+    packs = Pack.objects.filter(state=Pack.State.QUEUED).exclude(kind=Pack.Kind.TRIAL)
+    found = packs.order_by().aggregate(packs=Count("*"), since=Min("queued_at"))
+    return found["packs"], found["since"]
 
 
 def _to_make() -> QuerySet[Headshot]:

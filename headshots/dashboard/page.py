@@ -16,9 +16,10 @@ from headshots.dashboard import charts, now, workers
 from headshots.dashboard.charts import CHARTS
 from headshots.dashboard.figures import LONGEST_DAYS, Figures, Range
 from headshots.dashboard.lamps import lamps as all_lamps
-from headshots.dashboard.money import REVENUE, Purse
+from headshots.dashboard.money import EVERYTHING, MODES, REVENUE, Purse
 from headshots.dashboard.tables import Numbers, numbers_of, tables_of
 from headshots.payments.models import Payment
+from headshots.shoots.lifecycle import MOST_SETBACKS
 from headshots.shoots.models import Pause
 
 USUAL_DAYS = (1, 7, 30)
@@ -26,12 +27,16 @@ DEFAULT_DAYS = 7
 _FAILURES_SHOWN = 8
 
 
+# In the only spelling that a browser's box of days reads.
+_DATE = forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
+
+
 class RangeForm(forms.Form):
     """?days=7, or ?first=2026-11-01&last=2026-11-20."""
 
     days = forms.IntegerField(min_value=1, max_value=LONGEST_DAYS, required=False)
-    first = forms.DateField(label="From", required=False, widget=forms.DateInput(attrs={"type": "date"}))
-    last = forms.DateField(label="to", required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    first = forms.DateField(label="From", required=False, widget=_DATE)
+    last = forms.DateField(label="to", required=False, widget=_DATE)
 
     def chosen(self) -> Range | None:
         """The range that was asked for; None when nothing or nonsense was, with the reason in `errors`."""
@@ -40,11 +45,19 @@ class RangeForm(forms.Form):
         first, last = self.cleaned_data["first"], self.cleaned_data["last"]
         if not (first or last):
             return Range.until_today(self.cleaned_data["days"] or DEFAULT_DAYS)
+        today = timezone.now().date()
+        if first and first > today:
+            self.add_error("first", "These days are still to come.")
+            return None
         try:
-            return Range(first or last, last or timezone.now().date())
+            return Range(first or last, last or today)
         except ValueError:
             self.add_error("last", f"Please choose 1 to {LONGEST_DAYS} days, the first before the last.")
             return None
+
+    def shown(self, days: Range) -> "RangeForm":
+        """What the page shows in its boxes: these days, or what has to be corrected."""
+        return self if self.errors else RangeForm(initial={"first": days.first, "last": days.last})
 
 
 @require_safe
@@ -54,7 +67,7 @@ def dashboard(request: HttpRequest, site_context: dict[str, object]) -> Template
     days = form.chosen() or Range.until_today(DEFAULT_DAYS)
     context = site_context | {
         "title": "Dashboard",
-        "form": form,
+        "form": form.shown(days),
         "usual_days": USUAL_DAYS,
         "days": days,
         "is_until_today": days == Range.until_today(days.days),
@@ -71,6 +84,8 @@ def dashboard(request: HttpRequest, site_context: dict[str, object]) -> Template
             "charts": [_chart_context(code, numbers, query) for code in CHARTS if may(charts.permission_of(code))],
             "query": query,
             "workers": [(worker, workers.is_silent(worker)) for worker in workers.known_workers()],
+            "in_trouble": now.in_trouble(_FAILURES_SHOWN),
+            "most_setbacks": MOST_SETBACKS,
             "last_failures": now.last_failures(_FAILURES_SHOWN),
         }
     return TemplateResponse(request, "dashboard/index.html", context)
@@ -143,9 +158,13 @@ def _tiles(figures: Figures) -> list[tuple[str, object, str]]:
 
 
 def _money_tiles(money: Sequence[Purse]) -> list[tuple[str, object, str]]:
-    """One a currency. What a test checkout took says so, and only where there is nothing else."""
+    """One a currency, less what went back. What a test checkout took says so, and only where there is nothing else."""
     return [
-        ("Revenue" if purse.mode == Payment.Mode.LIVE else f"Revenue, {purse.mode}", purse.price(*REVENUE), "")
+        (
+            "Revenue left" if purse.mode == Payment.Mode.LIVE else f"Revenue left, {MODES[purse.mode]}",
+            purse.price(*EVERYTHING),
+            f"of {purse.price(*REVENUE)}",
+        )
         for purse in money
         if purse.mode == money[0].mode
     ]

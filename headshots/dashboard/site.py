@@ -12,7 +12,7 @@ from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.http import urlencode
 
 from headshots.dashboard import page, support
-from headshots.dashboard.acting import act
+from headshots.dashboard.acting import about, act
 from headshots.dashboard.second_factor import lacks_second_factor, next_step
 
 
@@ -56,5 +56,6 @@ class OperatorSite(admin.AdminSite):
                 name="support_picture",
             ),
             path("do/<slug:code>/<str:thing_id>/", staff(act), name="act"),
+            path("about/<slug:subject>/<str:thing_id>/", staff(about), name="about"),
         ]
         return own + super().get_urls()

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_safe
 from headshots.accounts.models import User
 from headshots.dashboard.models import Deed
 from headshots.payments.models import Credit, LedgerEntry, Payment
-from headshots.payments.prices import as_money
+from headshots.payments.prices import as_money, money_from
 from headshots.retention.models import Destruction, Receipt
 from headshots.shoots import support
 from headshots.shoots.models import Consent, Event, Headshot, Shoot
@@ -52,7 +52,9 @@ def timeline(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
         "title": "What happened",
         "subtitle": f"Shoot {shoot.pk}",
         "shoot": shoot,
-        "entries": sorted(_entries(shoot), key=lambda entry: entry.at),
+        "entries": sorted(
+            _entries(shoot, with_amounts=request.user.has_perm("dashboard.view_money")), key=lambda entry: entry.at
+        ),
         "photos": list(shoot.photos.values("position", "state", "reasons", "checks")),
         "packs": list(shoot.packs.annotate(done=done, given_up=given_up, in_work=in_work)),
         "may_look": support.may_look(shoot),
@@ -69,7 +71,7 @@ def gallery(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     context = {
         "title": "Finished headshots",
         "shoot": shoot,
-        "rows": list(rows.select_related("style", "pack").order_by("pack__created_at", "index")),
+        "rows": list(rows.select_related("style", "version", "pack").order_by("pack__created_at", "index")),
         "has_permission": True,
     }
     return render(request, "dashboard/gallery.html", context)
@@ -104,35 +106,52 @@ def _shoot_to_look_at(request: HttpRequest, shoot_id: UUID) -> Shoot:
     return shoot
 
 
-def _entries(shoot: Shoot) -> Iterator[Entry]:
+def _entries(shoot: Shoot, *, with_amounts: bool) -> Iterator[Entry]:
+    """Each with what was true at that time: how things stand now is told elsewhere."""
+    payments = {payment.pk: payment for payment in Payment.objects.filter(pack__shoot=shoot)}
+    currencies = {payment.pack_id: payment.currency for payment in payments.values()}
     for consent in Consent.objects.filter(shoot=shoot):
         yield Entry(consent.given_at, "consent given", "person", {"version": consent.consent_version})
     for event in Event.objects.filter(shoot_id=shoot.pk):
-        yield Entry(event.at, _words(event.name), event.actor, {**event.codes, **event.numbers}, event.pack_id)
+        numbers = dict(event.numbers)
+        amount, currency = numbers.pop("amount", None), currencies.get(event.pack_id)
+        if with_amounts and amount is not None and currency:
+            numbers["amount"] = as_money(amount, currency)
+        yield Entry(event.at, _words(event.name), event.actor, _told({**event.codes, **numbers}), event.pack_id)
     for deed in Deed.objects.filter(shoot_id=shoot.pk):
-        details = {"reason": deed.reason, **deed.details}
-        yield Entry(deed.at, _words(deed.action), f"account {deed.who}", details)
-    yield from _money(shoot)
+        yield Entry(deed.at, _words(deed.action), f"account {deed.who}", _deed(deed, payments, with_amounts))
+    for entry in LedgerEntry.objects.filter(payment_id__in=list(payments)):
+        amount = as_money(entry.amount, entry.currency) if with_amounts else ""
+        details = _told({"amount": amount, "mode": entry.mode})
+        yield Entry(entry.at, f"ledger: {_words(entry.kind)}", "system", details, payments[entry.payment_id].pack_id)
+    ours = Q(pack__shoot=shoot) | Q(payment__pack__shoot=shoot) | Q(redo_of__shoot=shoot)
+    for credit in Credit.objects.filter(ours):
+        details = _told({"source": credit.source, "reason": credit.reason})
+        yield Entry(credit.created_at, "credit made", "system", details, credit.pack_id)
     for receipt in Receipt.objects.filter(shoot_id=shoot.pk):
         yield Entry(receipt.begun_at, "deletion receipt", receipt.asked_by, {"reference": receipt.reference})
         if receipt.mailed_at:
-            yield Entry(receipt.mailed_at, "receipt mailed", "system", {"reference": receipt.reference})
+            yield Entry(receipt.mailed_at, "mail: receipt", "system", {"reference": receipt.reference})
     for proof in Destruction.objects.filter(shoot_id=shoot.pk):
-        yield Entry(proof.key_died_at, f"{proof.ring} key destroyed", "system", dict(proof.counts))
+        yield Entry(proof.key_died_at, f"{proof.ring} key destroyed", "system", _told(proof.counts))
 
 
-def _money(shoot: Shoot) -> Iterator[Entry]:
-    payments = {payment.pk: payment for payment in Payment.objects.filter(pack__shoot=shoot)}
-    for payment in payments.values():
-        details = {"state": payment.state, "mode": payment.mode}
-        yield Entry(payment.created_at, "checkout begun", "person", details, payment.pack_id)
-    for entry in LedgerEntry.objects.filter(payment_id__in=list(payments)):
-        amount = as_money(entry.amount, entry.currency)
-        about = payments[entry.payment_id].pack_id
-        yield Entry(entry.at, f"ledger: {_words(entry.kind)}", "system", {"amount": amount}, about)
-    for credit in Credit.objects.filter(pack__shoot=shoot):
-        details = {"source": credit.source, "state": credit.state, "mail waits": credit.mail or "none"}
-        yield Entry(credit.created_at, "credit made", "system", details, credit.pack_id)
+def _deed(deed: Deed, payments: Mapping[UUID, Payment], with_amounts: bool) -> dict[str, object]:
+    details = {"reason": deed.reason, **deed.details}
+    amount = details.pop("amount", None)
+    if with_amounts and amount is not None:
+        payment = next((each for pk, each in payments.items() if str(pk) == deed.subject_id), None)
+        details["amount"] = money_from(amount, payment.currency) if payment else amount
+    return _told(details)
+
+
+def _told(details: Mapping[str, object]) -> dict[str, object]:
+    """Without what says nothing; several values side by side."""
+    return {
+        name: ", ".join(map(str, value)) if isinstance(value, list) else value
+        for name, value in details.items()
+        if value not in ("", [], None)
+    }
 
 
 def _words(code: str) -> str:

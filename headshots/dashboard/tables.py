@@ -7,7 +7,7 @@ from datetime import date
 from headshots.dashboard import now
 from headshots.dashboard.counting import LIKENESS_STEP, split
 from headshots.dashboard.figures import Figures, Range, figures_of
-from headshots.dashboard.money import DISPUTES, EVERYTHING, REFUNDS, REVENUE, Purse, count_payments, purses
+from headshots.dashboard.money import DISPUTES, EVERYTHING, MODES, REFUNDS, REVENUE, Purse, count_payments, purses
 from headshots.dashboard.visits import visits_by_day
 
 Cell = str | int | float | None
@@ -24,6 +24,8 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     note: str = ""
     permission: str = field(default="dashboard.view_figures", compare=False)
+    # Too many columns for half a page.
+    wide: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,10 @@ def tables_of(numbers: Numbers) -> list[Table]:
     """All of them, in the order of the page."""
     figures = numbers.figures
     return [
-        funnel(numbers),
         revenue(numbers.money),
+        funnel(numbers),
         packs(figures),
+        standing(),
         delivery_times(figures),
         queue(),
         work(figures),
@@ -93,21 +96,25 @@ def revenue(money: Sequence[Purse]) -> Table:
         for each in money
     ]
     columns = ("Mode", "Currency", "Payments", "Revenue", "Refunds", "Refunded", "Disputed", "Left")
-    note = "Before the fees of the payment service."
-    return Table("revenue", "Revenue and refunds", columns, rows, note, permission="dashboard.view_money")
+    modes = "; ".join(f"{mode}: {words}" for mode, words in MODES.items())
+    note = f"Before the fees of the payment service. {modes}."
+    return Table("revenue", "Revenue and refunds", columns, rows, note, permission="dashboard.view_money", wide=True)
 
 
 def packs(figures: Figures) -> Table:
-    """What became of packs within the range, and how they stand now."""
-    standing = now.packs_by_state()
-    states = ("awaiting_payment", "queued", "rendering", "delivered", "failed", "cancelled", "revoked", "forgotten")
-    rows = [
-        (state, *(figures.total[f"{state}|{kind}"] if state in _ENDS else None for kind in KINDS),
-         *(standing.get((state, kind), 0) for kind in KINDS))
-        for state in states
-    ]  # fmt: skip
-    columns = ("State", "Previews reached it", "Premium reached it", "Previews now", "Premium now")
-    return Table("packs", "Packs by state", columns, rows)
+    """What became of packs within the range."""
+    rows: list[tuple[Cell, ...]] = [
+        (what, *(figures.total[f"{what}|{kind}"] for kind in KINDS)) for what in ("ordered", *_ENDS)
+    ]
+    note = "Each on the day when it happened. One that is tried again by staff is ordered twice."
+    return Table("packs", "What became of packs", ("In these days", "Previews", "Premium"), rows, note)
+
+
+def standing() -> Table:
+    found = now.packs_by_state()
+    states = ("awaiting_payment", "queued", "rendering", *_ENDS, "forgotten")
+    rows: list[tuple[Cell, ...]] = [(state, *(found.get((state, kind), 0) for kind in KINDS)) for state in states]
+    return Table("standing", "Packs by state, now", ("State", "Previews", "Premium"), rows)
 
 
 _ENDS = ("delivered", "failed", "cancelled", "revoked")

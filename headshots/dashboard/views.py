@@ -1,4 +1,6 @@
 import hmac
+import logging
+import threading
 import time
 from contextlib import suppress
 from shutil import disk_usage
@@ -15,8 +17,13 @@ from headshots.dashboard.second_factor import lacks_second_factor
 from headshots.retention.audit import audit
 from headshots.vault.services import blob_store
 
+log = logging.getLogger(__name__)
+
 PROCESSES = ("render", "default", "retention", "beat")
 _THIS_MACHINE = ("127.0.0.1", "::1")
+# What was wrong when this process was last asked: supervisors ask every few seconds, and only a change is worth a line.
+_known_wrong: frozenset[str] = frozenset()
+_telling = threading.Lock()
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 
 
@@ -32,7 +39,8 @@ def healthz(request: HttpRequest) -> JsonResponse:
         "room": _has_room(),
         "retention": _retention_is_sound(),
     }
-    return JsonResponse(
+    _tell_changes(frozenset(name for name, is_well in answers.items() if not is_well))
+    response = JsonResponse(
         {
             "status": "ok" if all(answers.values()) else "failing",
             **answers,
@@ -40,6 +48,20 @@ def healthz(request: HttpRequest) -> JsonResponse:
         },
         status=200 if all(answers.values()) else 503,
     )
+    # Django writes a line for each answer of 500 and more unless one was written already: here it was, once.
+    response._has_been_logged = True  # type: ignore[attr-defined]
+    return response
+
+
+def _tell_changes(wrong: frozenset[str]) -> None:
+    """One line when something goes, one when it is back."""
+    global _known_wrong
+    with _telling:
+        gone, back, _known_wrong = wrong - _known_wrong, _known_wrong - wrong, wrong
+    if gone:
+        log.error("health: not well any more: %s", ", ".join(sorted(gone)))
+    if back:
+        log.warning("health: well again: %s", ", ".join(sorted(back)))
 
 
 def _database_answers() -> bool:

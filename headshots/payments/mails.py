@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from headshots.payments.models import Credit
 from headshots.payments.prices import as_money
+from headshots.shoots.lifecycle import record
 
 
 def send_credit_mail(*, credit: Credit) -> bool:
@@ -36,4 +37,8 @@ def send_credit_mail(*, credit: Credit) -> bool:
         # Beat comes back for it.
         Credit.objects.filter(pk=credit.pk, mail=Credit.Mail.NONE).update(mail=kind)
         raise
+    # Of a present that no shoot has used there is no story to tell it in.
+    pack = credit.pack or (credit.payment and credit.payment.pack) or credit.redo_of
+    if pack is not None:
+        record("credit.mailed", shoot_id=pack.shoot_id, pack_id=pack.pk, codes={"mail": kind})
     return True

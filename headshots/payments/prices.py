@@ -43,6 +43,11 @@ def as_money(amount: int, currency: str) -> str:
     return f"{minus}{sign}{number.removesuffix('.00')}" if sign else f"{minus}{number} {currency.upper()}"
 
 
+def money_from(text: str, currency: str) -> str:
+    """The same for an amount that was written down in the currency's own unit: "4.50" is $4.50."""
+    return as_money(int(Decimal(text).scaleb(digits_of(currency))), currency)
+
+
 def read_price(text: str, currency: str) -> int:
     """A price as people write it, in the smallest unit. Raises ValueError when it is none, or finer than that unit."""
     try:

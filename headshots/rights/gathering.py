@@ -157,7 +157,7 @@ def _pack(pack: Pack, number: int, folder: str, gathered: Gathered) -> dict[str,
         "deleted_by": pack.expires_at,
         "headshots": [
             _headshot(row, f"{folder}/pack-{number}", gathered)
-            for row in pack.headshots.select_related("style", *VERSIONS.values())
+            for row in pack.headshots.select_related("style", "version", *VERSIONS.values())
         ],
     }
 
@@ -168,7 +168,7 @@ def _headshot(row: Headshot, folder: str, gathered: Gathered) -> dict[str, objec
     gathered.pictures += [Picture(name, blobs[version]) for version, name in files.items()]
     return {
         "files": files,
-        "look": row.style.title,
+        "look": row.look.title,
         "state": row.state,
         "likeness": row.likeness,
         "reasons": row.reasons,

@@ -46,8 +46,14 @@ class HeadshotAdmin(ReadOnlyAdmin):
 
 @admin.register(Event)
 class EventAdmin(ReadOnlyAdmin):
-    list_display = ["at", "name", "actor", "shoot_id", "pack_id", "codes", "numbers"]
+    list_display = ["at", "name", "actor", "shoot_id", "pack_id", "codes", "counts"]
+    fields = ["at", "name", "actor", "shoot_id", "pack_id", "codes", "counts"]
     # Not the name: the names of a million rows would be looked for with every list.
     list_filter = ["actor", "at"]
     ordering = ["-at", "-id"]
     search_fields = ["shoot_id", "pack_id"]
+
+    @admin.display(description="numbers")
+    def counts(self, event: Event) -> str:
+        """Without amounts of money, which support does not see: the ledger has them."""
+        return ", ".join(f"{name} {number}" for name, number in event.numbers.items() if name != "amount")

@@ -12,7 +12,8 @@ from django.core.cache import cache
 from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
-from headshots.shoots.models import Event, Headshot, Pack, Preparation
+from headshots.shoots.models import Event, Headshot, Pack, Pause, Preparation
+from headshots.shoots.pausing import is_paused
 
 # The last so many pictures make the pace, and as many as the engine makes at once, which come together.
 WINDOW = 10
@@ -106,7 +107,7 @@ def _picture_seconds(facts: Facts) -> float:
 
 def estimate(pack: Pack, rows: Sequence[Headshot]) -> Estimate | None:
     """Where this pack stands; None when nobody works on it, now or soon. rows: all of its headshots."""
-    if pack.state not in (Pack.State.QUEUED, Pack.State.RENDERING):
+    if pack.state not in (Pack.State.QUEUED, Pack.State.RENDERING) or is_paused(Pause.What.RENDERING):
         return None
     return estimate_from(_gather(pack, rows), timezone.now())
 

@@ -104,5 +104,4 @@ def _taken(pack: Pack, like: Headshot) -> set[tuple[str, str]]:
 
 
 def _look(row: Headshot) -> engine.Style:
-    look = row.version or row.style
-    return engine.style_from(name=row.style.name, title=look.title, recipe=look.recipe)
+    return engine.style_from(name=row.style.name, title=row.look.title, recipe=row.look.recipe)

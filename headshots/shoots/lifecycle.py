@@ -11,12 +11,12 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import Exists, F, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from headshots.celery import app
-from headshots.shoots.models import Event, Headshot, Pack, Shoot
+from headshots.shoots.models import Event, Headshot, Pack, Pause, Shoot
 from headshots.vault import services as vault
 
 _State = Pack.State
@@ -80,11 +80,31 @@ def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str
     return True
 
 
+def put_back(pack: Pack) -> bool:
+    """Whether this caller gave back to the queue what was being made and nobody has in hand, while rendering is paused.
+
+    Not a move of the table: nothing is ordered anew, so the pack keeps its place and no worker is woken."""
+    held = Headshot.objects.filter(pack=pack, state=Headshot.State.RENDERING, lease_until__gte=timezone.now())
+    paused = Pause.objects.filter(what=Pause.What.RENDERING)
+    with transaction.atomic(savepoint=False):
+        # In one statement: whoever goes on at this moment finds the pack as they need it.
+        rendering = Pack.objects.filter(Exists(paused), ~Exists(held), pk=pack.pk, state=_State.RENDERING)
+        if not rendering.update(state=_State.QUEUED):
+            return False
+        record_pack(pack, "put_back")
+    pack.state = _State.QUEUED
+    return True
+
+
 def set_back(pack: Pack, reason: str) -> bool:
     """Count a run on this pack that ended in a fault and brought no picture; the third in a row fails the pack for
     good, with that reason. Whether it has failed."""
-    Pack.objects.filter(pk=pack.pk).update(setbacks=F("setbacks") + 1)
-    if Pack.objects.filter(pk=pack.pk, setbacks__gte=MOST_SETBACKS).exists():
+    with transaction.atomic(savepoint=False):
+        Pack.objects.filter(pk=pack.pk).update(setbacks=F("setbacks") + 1)
+        setbacks = Pack.objects.values_list("setbacks", flat=True).get(pk=pack.pk)
+        # Told from the first on: the operator may mend it before the third.
+        record_pack(pack, "set_back", reason=reason, numbers={"setbacks": setbacks})
+    if setbacks >= MOST_SETBACKS:
         advance(pack, _State.FAILED, reason=reason)
         return True
     return False

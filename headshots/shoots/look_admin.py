@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import OuterRef
 from django.forms import BaseModelFormSet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -64,7 +65,7 @@ class StyleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     @admin.display(description="newest version")
     def draft(self, style: Style) -> str:
         newest = looks.latest(style)
-        if not isinstance(newest, StyleVersion):
+        if newest.made_by is None:
             return "built in"
         return f"{newest.number}, a draft" if looks.is_draft(newest) else str(newest.number)
 
@@ -103,7 +104,7 @@ class StyleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def _saved(self, request: HttpRequest, style: Style) -> HttpResponse:
         """Back to the look; with the button for it the draft is tried at once."""
         newest = looks.latest(style)
-        if "_try" in request.POST and isinstance(newest, StyleVersion):
+        if "_try" in request.POST:
             looks.start_trial(version=newest)
             messages.success(request, "Saved as a draft. It is being tried on the sample.")
         else:
@@ -113,10 +114,11 @@ class StyleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **options: Any) -> HttpResponse:
         style = options.get("obj")
         if style is not None:
-            versions = list(style.versions.select_related("trial")[:30])
-            newest = versions[0] if versions else None
-            context |= {"versions": versions, "style": style, "trial": _trial(newest)}
-            context["newest"] = newest
+            versions = style.versions.select_related("trial")
+            if request.user.has_perm("accounts.view_user"):
+                versions = versions.annotate(maker=User.objects.filter(pk=OuterRef("made_by")).values("email"))
+            newest = versions[0]
+            context |= {"versions": versions[:30], "style": style, "newest": newest, "trial": _trial(newest)}
         return super().render_change_form(request, context, *args, **options)
 
     def get_urls(self) -> list[URLPattern]:
@@ -145,7 +147,7 @@ class StyleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         """The part of the page that shows the trial, for the page to fetch again."""
         self._require_change(request)
         style = get_object_or_404(Style, pk=style_id)
-        newest = style.versions.select_related("trial").first()
+        newest = get_object_or_404(style.versions.select_related("trial")[:1])
         context = {"newest": newest, "style": style, "trial": _trial(newest)}
         return render(request, "admin/shoots/style/_trial.html", context)
 
@@ -195,9 +197,9 @@ def _page(style: Style) -> str:
     return reverse("admin:shoots_style_change", args=[style.pk])
 
 
-def _trial(version: StyleVersion | None) -> dict[str, object] | None:
+def _trial(version: StyleVersion) -> dict[str, object] | None:
     """What came of trying it: its state and its pictures."""
-    if version is None or version.trial is None:
+    if version.trial is None:
         return None
     rows = version.trial.headshots.filter(blob__isnull=False)
     return {"pack": version.trial, "pictures": list(rows)}

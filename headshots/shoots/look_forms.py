@@ -75,7 +75,7 @@ class LookForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         style: Style | None = options.get("instance")
-        look = latest(style) if style is not None and style.pk else Style(title="", recipe={})
+        look = latest(style) if style is not None and style.pk else Look("")
         initial = _initial(look.title, look.description, look.recipe)
         options["initial"] = initial | (options.get("initial") or {})
         super().__init__(*args, **options)

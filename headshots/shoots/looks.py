@@ -8,7 +8,7 @@ import json
 import secrets
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from uuid import uuid4
 
@@ -41,9 +41,11 @@ class Look:
     recipe: Mapping[str, object] = field(default_factory=dict)
 
 
-def latest(style: Style) -> StyleVersion | Style:
-    """What an editor begins with: the newest version, published or not."""
-    return style.versions.first() or style
+def latest(style: Style) -> StyleVersion:
+    """What an editor begins with: the newest version, published or not. Every look has one."""
+    newest = style.versions.first()
+    assert newest is not None
+    return newest
 
 
 def is_draft(version: StyleVersion) -> bool:
@@ -51,18 +53,17 @@ def is_draft(version: StyleVersion) -> bool:
     return version.published_at is None
 
 
+def differences(before: StyleVersion | Look, after: StyleVersion | Look) -> dict[str, tuple[object, object]]:
+    """What the second says otherwise, by name: before and after. Empty when a picture of both would be the same."""
+    old, new = _meaning(before), _meaning(after)
+    return {name: (old[name], new[name]) for name in old if old[name] != new[name]}
+
+
 @transaction.atomic
 def save_draft(*, style: Style, look: Look, made_by: int) -> StyleVersion:
-    """A new version on top; customers do not see it yet. The built-in look becomes version 1 first, to go back to."""
-    # As it is stored: an editor's form has written its answers into `style` already.
-    stored = Style.objects.select_for_update().get(pk=style.pk)
-    if not style.versions.exists():
-        built_in = Look(stored.title, stored.description, stored.recipe)
-        first = _add(style, built_in, made_by=None)
-        first.published_at = timezone.now()
-        first.save(update_fields=["published_at"])
-        Style.objects.filter(pk=style.pk).update(current=first)
-    return _add(style, look, made_by=made_by)
+    """A new version on top; customers do not see it yet."""
+    Style.objects.select_for_update().get(pk=style.pk)
+    return add_version(style=style, look=look, made_by=made_by)
 
 
 @transaction.atomic
@@ -73,7 +74,16 @@ def create_look(*, name: str, look: Look, made_by: int) -> StyleVersion:
         name=name, title=look.title, description=look.description, recipe=dict(look.recipe), active=False,
         position=last + 1,
     )  # fmt: skip
-    return _add(style, look, made_by=made_by)
+    return add_version(style=style, look=look, made_by=made_by)
+
+
+def add_version(*, style: Style, look: Look, made_by: int | None) -> StyleVersion:
+    """The next one, not published. `made_by`: the number of an account, None for the built-in look."""
+    last = style.versions.aggregate(last=Max("number"))["last"] or 0
+    return StyleVersion.objects.create(
+        style=style, number=last + 1, title=look.title, description=look.description, recipe=dict(look.recipe),
+        made_by=made_by,
+    )  # fmt: skip
 
 
 @transaction.atomic
@@ -158,7 +168,7 @@ def import_toml(text: str, *, made_by: int) -> list[StyleVersion]:
         style = Style.objects.filter(name=name).first()
         if style is None:
             drafts.append(create_look(name=name, look=look, made_by=made_by))
-        elif not _is_same(latest(style), look):
+        elif differences(latest(style), look):
             drafts.append(save_draft(style=style, look=look, made_by=made_by))
     return drafts
 
@@ -178,21 +188,10 @@ def _read(row: Mapping[str, object]) -> tuple[str, Look]:
     return name, Look(title, description, recipe)
 
 
-def _is_same(known: StyleVersion | Style, look: Look) -> bool:
-    """Whether a picture of both would be the same: what is left out counts as what it is then."""
-
-    def meaning(title: str, description: str, recipe: Mapping[str, object]) -> tuple[str, str, object]:
-        return title, description, engine.style_from(name="any", title="any", recipe=dict(recipe))
-
-    return meaning(known.title, known.description, known.recipe) == meaning(look.title, look.description, look.recipe)
-
-
-def _add(style: Style, look: Look, *, made_by: int | None) -> StyleVersion:
-    last = style.versions.aggregate(last=Max("number"))["last"] or 0
-    return StyleVersion.objects.create(
-        style=style, number=last + 1, title=look.title, description=look.description, recipe=dict(look.recipe),
-        made_by=made_by,
-    )  # fmt: skip
+def _meaning(look: StyleVersion | Look) -> dict[str, object]:
+    """What a look says, by name: what is left out counts as what it is then."""
+    words = asdict(engine.style_from(name="any", title="any", recipe=dict(look.recipe)))
+    return words | {"title": look.title, "description": look.description}
 
 
 def _toml(value: object) -> str:

@@ -4,6 +4,7 @@ from django.conf import settings
 from django.core.mail import send_mail
 from django.template.loader import render_to_string
 
+from headshots.shoots.lifecycle import record_pack
 from headshots.shoots.models import Pack
 
 
@@ -24,4 +25,5 @@ def send_delivery_mail(*, pack: Pack) -> bool:
         # Beat comes back for it.
         Pack.objects.filter(pk=pack.pk, state=Pack.State.DELIVERED).update(mail_due=True)
         raise
+    record_pack(pack, "mailed")
     return True

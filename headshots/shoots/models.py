@@ -157,7 +157,7 @@ class Style(models.Model):
     active = models.BooleanField(default=True)
     # The price group: in free packs too, or in paid ones only.
     in_preview = models.BooleanField("in free packs", default=False)
-    # Which of its versions this is; None as it was built in.
+    # Which of its versions is on offer; None until the first one is published.
     current = models.ForeignKey("StyleVersion", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
 
     class Meta:
@@ -177,7 +177,7 @@ class StyleVersion(models.Model):
     description = models.CharField(max_length=200, blank=True)
     recipe = models.JSONField(default=dict, blank=True)
     made_at = models.DateTimeField(default=timezone.now, editable=False)
-    # The number of their account; None for the built-in look.
+    # The number of their account; None for the built-in look, which is version 1.
     made_by = models.BigIntegerField(null=True, editable=False)
     published_at = models.DateTimeField(null=True, blank=True)
     # The pack that shows it on the built-in sample.
@@ -319,6 +319,11 @@ class Headshot(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pack_id}/{self.index}"
+
+    @property
+    def look(self) -> StyleVersion | Style:
+        """The look as it was when this was ordered, whatever has become of it since."""
+        return self.version or self.style
 
 
 class GateCount(models.Model):

@@ -1,5 +1,8 @@
 """Stopping uploads or rendering for a while. What is under way is finished, what waits keeps its place."""
 
+from django.db import transaction
+
+from headshots.shoots.lifecycle import send_on_commit
 from headshots.shoots.models import Pause
 
 
@@ -14,6 +17,9 @@ def pause(what: Pause.What) -> bool:
 
 
 def resume(what: Pause.What) -> bool:
-    """Whether this caller let it go on. Beat wakes the packs that wait."""
-    deleted, _ = Pause.objects.filter(what=what).delete()
+    """Whether this caller let it go on. The packs that wait are woken at once."""
+    with transaction.atomic():
+        deleted, _ = Pause.objects.filter(what=what).delete()
+        if deleted and what == Pause.What.RENDERING:
+            send_on_commit("shoots.wake_waiting")
     return deleted > 0

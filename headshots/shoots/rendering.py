@@ -19,7 +19,7 @@ from headshots import engine
 from headshots.celery import app
 from headshots.shoots import gating, leases, sittings
 from headshots.shoots.leases import KeepGoing, lease_end
-from headshots.shoots.lifecycle import advance, close_without_key, record, send_on_commit, set_back
+from headshots.shoots.lifecycle import advance, close_without_key, put_back, record, send_on_commit, set_back
 from headshots.shoots.live import nudge
 from headshots.shoots.models import GateCount, Headshot, Pack, Pause, Shoot
 from headshots.shoots.pausing import is_paused
@@ -44,8 +44,13 @@ class Tally:
 
 
 def render_pack(*, pack: Pack) -> None:
-    """Make what is left of this pack; safe to run twice and on several workers at once."""
+    """Make what is left of this pack; safe to run twice and on several workers at once. While rendering is paused it
+    waits in the queue."""
     sittings.drop_ended()
+    if is_paused(Pause.What.RENDERING):
+        # One that a worker had in hand when it was killed would count as being made.
+        put_back(pack)
+        return
     advance(pack, Pack.State.RENDERING)
     size, tally = engine.Size(pack.width, pack.height), Tally()
     try:
@@ -255,9 +260,11 @@ def _fault_code(error: Exception) -> str:
 
 
 def _finish(pack: Pack) -> None:
-    """Advance the pack when no row is left to make: delivered if all are done, else failed."""
+    """Advance the pack when no row is left to make: delivered if all are done, else failed. What a pause leaves
+    unmade waits again."""
     states = set(pack.headshots.values_list("state", flat=True))
     if not states or states & {_State.PENDING, _State.RENDERING}:
+        put_back(pack)
         return
     if states == {_State.DONE}:
         moved = advance(pack, Pack.State.DELIVERED)

@@ -55,6 +55,11 @@ def wake_stuck() -> None:
     waking.wake_stuck()
 
 
+@shared_task(name="shoots.wake_waiting")
+def wake_waiting() -> None:
+    waking.wake_waiting()
+
+
 @signals.celeryd_init.connect
 def load_models_first(sender: str, **_signal: object) -> None:
     """Load what the worker's queue needs before its first task; a worker that cannot work does not start."""

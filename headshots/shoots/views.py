@@ -249,7 +249,7 @@ def _no_store(response: HttpResponse) -> HttpResponse:
 
 
 def _packs(shoot: Shoot) -> list[Pack]:
-    return list(packs_to_show().filter(shoot=shoot).prefetch_related("headshots__style"))
+    return list(packs_to_show().filter(shoot=shoot).prefetch_related("headshots__style", "headshots__version"))
 
 
 def _done(pack: Pack) -> int:
@@ -326,7 +326,7 @@ def _headshot_context(pack: Pack, row: Headshot) -> dict[str, object]:
         "id": row.pk,
         "number": row.index + 1,
         "state": row.state,
-        "style_title": row.style.title,
+        "style_title": row.look.title,
         # Of the person's own pixels nobody need ask whether they are theirs.
         "likeness_percent": round(100 * row.likeness) if row.likeness and engine.draws(pack.engine) else None,
         "url": full,

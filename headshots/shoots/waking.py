@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.core.cache import cache
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from headshots.celery import app
@@ -35,14 +35,23 @@ def wake_stuck() -> None:
         _wake("shoots.settle", shoot_id)
 
 
+def wake_waiting() -> None:
+    """After a pause: every pack that waits, the first one first, and none of them waits for beat's patience."""
+    for pack_id in _free_packs().order_by("queued_at").values_list("pk", flat=True):
+        app.send_task("shoots.render_pack", args=[str(pack_id)])
+
+
 def _stuck_packs() -> QuerySet[Pack]:
+    """Free for longer than a message takes."""
+    return _free_packs().exclude(state=Pack.State.QUEUED, queued_at__gte=timezone.now() - _GRACE)
+
+
+def _free_packs() -> QuerySet[Pack]:
     """Queued or rendering, and no worker holds a living lease on any of its rows."""
     now = timezone.now()
     held = Headshot.objects.filter(pack=OuterRef("pk"), state=Headshot.State.RENDERING, lease_until__gte=now)
     return Pack.objects.filter(
-        ~Exists(held),
-        Q(state=Pack.State.QUEUED, queued_at__lt=now - _GRACE) | Q(state=Pack.State.RENDERING),
-        shoot__state=Shoot.State.OPEN,
+        ~Exists(held), state__in=(Pack.State.QUEUED, Pack.State.RENDERING), shoot__state=Shoot.State.OPEN
     )
 
 

@@ -10,16 +10,52 @@ from django.utils.safestring import SafeString
 from django.views.debug import ExceptionReporter
 
 from headshots.web.body_limit import REFUSED
+from headshots.web.request_ids import ID_KEY
+
+OFFICE = "/admin/"
 
 
-def error_page(status: int, request: HttpRequest | None = None) -> HttpResponse:
-    """The page for this status: 400, 404, 413 or 500 (403 and 429 are rendered by Django and allauth)."""
-    return HttpResponse(render_to_string(f"{status}.html", request=request), status=status)
+def error_page(status: int, request: HttpRequest, *, broken: bool = False) -> HttpResponse:
+    """The page for this status: 400, 403, 404, 413 or 500 (429 is rendered by allauth). The office has its own words.
+
+    Of a broken request, or in a broken product, nothing is read but the path and the request's id."""
+    return HttpResponse(_page(status, request, broken=broken), status=status)
+
+
+def _page(status: int, request: HttpRequest | None, *, broken: bool) -> SafeString:
+    readable = None if broken else request
+    if request is None or not _is_office(status, request):
+        return render_to_string(f"{status}.html", request=readable)
+    user = getattr(readable, "user", None)
+    words = {
+        "status": status,
+        "request_id": request.META.get(ID_KEY, ""),
+        "has_permission": user is not None and user.is_staff,
+    }
+    return render_to_string("dashboard/error.html", words, request=readable)
+
+
+def _is_office(status: int, request: HttpRequest) -> bool:
+    """Whoever only knocks at its door is answered like everybody."""
+    if not request.path.startswith(OFFICE):
+        return False
+    user = getattr(request, "user", None)
+    return status not in (403, 404) or (user is not None and user.is_staff)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Django's handler400. Rendered without the request, which is the bad one; a form that is too long is told so."""
-    return error_page(413 if isinstance(exception, RequestDataTooBig) else 400)
+    """Django's handler400; a form that is too long is told so."""
+    return error_page(413 if isinstance(exception, RequestDataTooBig) else 400, request, broken=True)
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler403."""
+    return error_page(403, request)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's handler500."""
+    return error_page(500, request, broken=True)
 
 
 class RefuseLargeBodies(MiddlewareMixin):
@@ -57,7 +93,7 @@ class SilentReporter(ExceptionReporter):
 
     def get_traceback_html(self) -> SafeString:
         bad = isinstance(self.exc_value, (BadRequest, SuspiciousOperation))
-        return render_to_string("400.html" if bad else "500.html")
+        return _page(400 if bad else 500, self.request, broken=True)
 
     def get_traceback_text(self) -> SafeString:
         return SafeString("Something went wrong.\n")

@@ -13,7 +13,7 @@ from headshots import log_context
 HEADER = "X-Request-ID"
 _ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 # Where the request keeps it, beside what the server says of it.
-_KEY = "headshots.request_id"
+ID_KEY = "headshots.request_id"
 
 
 class RequestIds(MiddlewareMixin):
@@ -21,8 +21,8 @@ class RequestIds(MiddlewareMixin):
 
     def process_request(self, request: HttpRequest) -> None:
         given = request.headers.get(HEADER, "") if settings.HEADSHOTS_TRUSTED_PROXIES else ""
-        request.META[_KEY] = given if _ID.fullmatch(given) else log_context.new_request_id()
-        log_context.begin(request=request.META[_KEY])
+        request.META[ID_KEY] = given if _ID.fullmatch(given) else log_context.new_request_id()
+        log_context.begin(request=request.META[ID_KEY])
 
     def process_view(
         self,
@@ -34,5 +34,5 @@ class RequestIds(MiddlewareMixin):
         log_context.about_arguments(named)
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        response.headers[HEADER] = request.META[_KEY]
+        response.headers[HEADER] = request.META[ID_KEY]
         return response

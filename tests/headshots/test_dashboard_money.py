@@ -63,6 +63,15 @@ def test_without_real_payments_the_funnel_counts_those_of_the_test_checkout() ->
     assert (before, table(client_of("owner"), "funnel")[-1]["Count"]) == ("0", "1")
 
 
+def test_what_the_test_checkout_took_says_so() -> None:
+    move("charge", 1900, mode="local")
+
+    page = client_of("finance").get("/admin/").content.decode()
+
+    assert "<dt>Revenue left, test checkout, no money</dt>" in page
+    assert "Revenue and refunds (test checkout, no money, USD)" in page
+
+
 @pytest.mark.usefixtures("ledger")
 @pytest.mark.parametrize(("who", "sees"), [("owner", True), ("finance", True), ("support", False), ("staff", False)])
 def test_money_is_seen_by_those_who_may(who: str, sees: bool) -> None:
@@ -71,6 +80,6 @@ def test_money_is_seen_by_those_who_may(who: str, sees: bool) -> None:
     page = client.get("/admin/").content.decode()
     answers = [client.get(f"/admin/{path}").status_code for path in ("figures/revenue.csv", "charts/money.svg")]
 
-    assert ("<dt>Revenue</dt><dd>$57</dd>" in page) is sees
+    assert ("<dt>Revenue left</dt><dd>$19 <small>of $57</small></dd>" in page) is sees
     assert ("57.00" in page) is sees
     assert answers == [200 if sees else 403] * 2

@@ -8,7 +8,11 @@ from django.test import Client
 from django.urls import path
 
 from headshots.urls import handler400 as handler400
+from headshots.urls import handler403 as handler403
+from headshots.urls import handler500 as handler500
 from headshots.urls import urlpatterns as real_urlpatterns
+from tests.factories import make_user
+from tests.headshots.staff import make_staff
 
 pytestmark = pytest.mark.django_db
 
@@ -31,6 +35,10 @@ def suspicious(request: HttpRequest) -> HttpResponse:
 
 
 urlpatterns = [
+    path("admin/broken/crash/", crash),
+    path("admin/broken/missing/", missing),
+    path("admin/broken/forbidden/", forbidden),
+    path("admin/broken/suspicious/", suspicious),
     *real_urlpatterns,
     path("broken/crash/", crash),
     path("broken/missing/", missing),
@@ -65,6 +73,37 @@ def test_every_error_has_the_products_own_page(visitor: Client, address: str, st
     assert "secret" not in page
     assert "Traceback" not in page
     assert "urlconf" not in page.lower()
+
+
+@pytest.mark.parametrize(
+    ("address", "status", "words"),
+    [
+        ("/admin/broken/missing/", 404, "What was done to it stands in the audit log"),
+        ("/admin/broken/forbidden/", 403, "Your role does not allow this"),
+        ("/admin/broken/suspicious/", 400, "That could not be read"),
+        ("/admin/broken/crash/", 500, "It is in the log, with this number"),
+    ],
+)
+def test_the_office_has_words_of_its_own(visitor: Client, address: str, status: int, words: str) -> None:
+    visitor.force_login(make_staff("owner"))
+
+    response = visitor.post(address, {"diary": "the secret of this body"})
+
+    page = response.content.decode()
+    assert response.status_code == status
+    assert words in page
+    assert response["X-Request-ID"] in page
+    assert "<h1" in page
+    assert page.count("<h1") == 1
+    assert "secret" not in page
+    assert "photo" not in page
+    assert ("Sign out" in page) == (status in (403, 404))
+
+
+def test_whoever_only_knocks_at_the_offices_door_is_answered_like_everybody(visitor: Client) -> None:
+    visitor.force_login(make_user())
+
+    assert "This page is not for you" in visitor.get("/admin/", follow=True).content.decode()
 
 
 def test_an_error_page_carries_the_same_headers_as_any_other(visitor: Client) -> None:

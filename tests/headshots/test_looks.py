@@ -2,9 +2,11 @@
 
 import json
 from datetime import timedelta
+from importlib import import_module
 
 import pytest
 import time_machine
+from django.apps import apps
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
@@ -13,13 +15,14 @@ from headshots.dashboard.figures import Range, figures_of
 from headshots.dashboard.models import Deed
 from headshots.dashboard.now import packs_by_state, queue
 from headshots.retention.due import purge_due
+from headshots.rights.gathering import gather
 from headshots.shoots import looks, rendering
 from headshots.shoots.gating import planned
 from headshots.shoots.models import Event, Headshot, Pack, Photo, Shoot, Style, StyleVersion
 from headshots.shoots.styles import seed_styles
 from headshots.vault.models import Blob
 from tests.factories import make_preview
-from tests.headshots.staff import client_of
+from tests.headshots.staff import client_of, signed_in
 from tests.headshots.test_actions import do
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
@@ -76,7 +79,7 @@ def test_what_no_engine_can_take_is_told_at_its_field(owner: Client, style: Styl
 
         assert response.status_code == 200
         assert field in response.context["adminform"].form.errors
-    assert not StyleVersion.objects.exists()
+    assert not StyleVersion.objects.filter(published_at=None).exists()
 
 
 def test_a_published_look_is_what_new_packs_are_made_in(owner: Client, style: Style) -> None:
@@ -90,7 +93,7 @@ def test_a_published_look_is_what_new_packs_are_made_in(owner: Client, style: St
     assert (style.recipe["key"], style.current) == (0.9, draft)
     assert after.headshots.get(style=style).version == draft
     assert planned(after.headshots.get(style=style)).style.key == 0.9
-    assert before.headshots.get(style=style).version is None
+    assert before.headshots.get(style=style).version.number == 1
     assert Deed.objects.get().action == "publish-look"
 
 
@@ -102,6 +105,42 @@ def test_a_pack_keeps_the_version_that_it_was_planned_with(style: Style) -> None
 
     row = pack.headshots.select_related("style", "version").get(style=style)
     assert planned(row).style.key == 0.5
+
+
+def test_a_renamed_look_is_still_called_what_it_was_in_packs_ordered_before(owner: Client, style: Style) -> None:
+    pack = make_preview()
+    person = signed_in(pack.shoot.owner)
+    owner.post(page(style), answers(style, title="Company", key="0.4"))
+    looks.publish(version=style.versions.first())
+    rendering.render_pack(pack=pack)
+
+    shown = person.get(f"/shoots/{pack.shoot_id}/").content.decode()
+    told = gather(pack.shoot.owner).account["shoots"][0]["packs"][0]["headshots"]
+    versions = owner.get(page(style)).content.decode()
+
+    assert "Corporate" in shown
+    assert "Company" not in shown
+    assert {row["look"] for row in told} >= {"Corporate"}
+    assert planned(pack.headshots.get(style=style)).style.key == style.recipe["key"]
+    assert "from the beginning" in versions, "and no date on which nothing was made"
+
+
+def test_what_was_ordered_before_looks_had_versions_gets_the_first_one(style: Style) -> None:
+    looks.publish(version=edited(style, key=0.9))
+    other = Style.objects.get(name="outdoor")
+    pack = make_preview()
+    pack.headshots.update(version=None)
+    other.current = None
+    other.save()
+    other.versions.all().delete()
+
+    import_module("headshots.shoots.migrations.0016_every_look_has_a_version").give_versions(apps, None)
+
+    other.refresh_from_db()
+    assert set(pack.headshots.values_list("version__number", flat=True)) == {1}
+    assert planned(pack.headshots.get(style=style)).style.key == style.recipe["key"]
+    assert (other.current.number, other.current.title, other.current.recipe) == (1, other.title, other.recipe)
+    assert style.versions.count() == 2
 
 
 def test_going_back_publishes_the_older_version_anew(owner: Client, style: Style) -> None:
@@ -222,7 +261,7 @@ def test_the_list_orders_and_offers_and_keeps_one_for_free_packs(owner: Client, 
     assert unchanged == 4
     assert list(Style.objects.values_list("name", flat=True))[-1] == rows[0].name
     assert list(Style.objects.filter(in_preview=True)) == [rows[0]]
-    assert not StyleVersion.objects.exists()
+    assert not StyleVersion.objects.filter(published_at=None).exists()
 
 
 def test_looks_are_never_deleted(owner: Client, style: Style) -> None:
@@ -243,7 +282,7 @@ def test_an_export_comes_back_without_a_change(owner: Client, style: Style) -> N
     upload(owner, exported.content)
 
     assert exported["Content-Disposition"] == 'attachment; filename="looks.toml"'
-    assert not StyleVersion.objects.exists()
+    assert not StyleVersion.objects.filter(published_at=None).exists()
     assert looks.import_toml(exported.content.decode(), made_by=STAFF) == []
 
 
@@ -283,7 +322,7 @@ def test_a_bad_file_is_told_and_changes_nothing(owner: Client, style: Style, tex
 
     assert response.status_code == 422
     assert words in response.content.decode().replace("&#x27;", "'")
-    assert not StyleVersion.objects.exists()
+    assert not StyleVersion.objects.filter(published_at=None).exists()
     assert Style.objects.count() == count
 
 

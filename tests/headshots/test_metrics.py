@@ -18,6 +18,7 @@ from headshots.dashboard.counting import split
 from headshots.dashboard.figures import Figures, Range, figures_of
 from headshots.dashboard.models import Visit, Worker
 from headshots.retention.audit import audit
+from headshots.shoots.lifecycle import set_back
 from headshots.shoots.models import Pack, Pause, Shoot
 from tests.factories import make_preview, make_shoot
 from tests.headshots.staff import client_of, make_staff, signed_in
@@ -205,6 +206,12 @@ def test_what_staff_has_stopped_is_told(token: str) -> None:
     Pause.objects.create(what=Pause.What.UPLOADS)
 
     assert scrape()["paused"] == {("uploads",): 1, ("rendering",): 0}
+
+
+def test_packs_that_are_tried_again_are_told(token: str) -> None:
+    set_back(make_preview(), "engine_failed")
+
+    assert scrape()["packs_in_trouble"] == {("preview",): 1, ("premium",): 0}
 
 
 def test_nothing_of_anybody_is_told(token: str) -> None:

@@ -1,5 +1,6 @@
 """The pages anybody may read, and the one that tells an operator whether all is well."""
 
+import logging
 import re
 from pathlib import Path
 
@@ -124,6 +125,25 @@ def test_health_fails_when_the_broker_is_away(client: Client, settings: LazySett
     assert response.status_code == 503
     assert response.json()["broker"] is False
     assert response.json()["database"] is True
+
+
+def test_health_writes_one_line_when_something_goes_and_one_when_it_is_back(
+    client: Client, settings: LazySettings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Else nobody here would see what Django itself writes about an answer.
+    monkeypatch.setattr(logging.getLogger("django"), "propagate", True)
+    here = settings.CACHES
+    client.get("/healthz")
+    caplog.clear()
+
+    for caches in ({"default": {**here["default"], "LOCATION": "unix:///nowhere/valkey.sock"}}, here):
+        settings.CACHES = caches
+        for _ in range(3):
+            client.get("/healthz")
+
+    told = [record.getMessage() for record in caplog.records if "broker" in record.getMessage()]
+    assert told == ["health: not well any more: broker", "health: well again: broker"]
+    assert not [record for record in caplog.records if record.name.startswith("django")]
 
 
 def test_an_anonymous_visit_leaves_no_cookie_behind(client: Client) -> None:

@@ -15,10 +15,10 @@ from django.utils import timezone
 from PIL import Image
 
 from headshots.accounts.models import User
-from headshots.shoots import rendering
+from headshots.shoots import pausing, rendering
 from headshots.shoots.estimates import Facts, Pace, estimate, estimate_from, past_pace
 from headshots.shoots.lifecycle import advance, record
-from headshots.shoots.models import Headshot, Pack, Preparation
+from headshots.shoots.models import Headshot, Pack, Pause, Preparation
 from tests.factories import make_premium
 
 COUNT = 6
@@ -234,7 +234,11 @@ def test_a_pack_that_waits_says_how_many_come_first(pack: Pack, person: User) ->
     assert found.seconds_left > alone.seconds_left
 
 
-def test_a_pack_that_nobody_works_on_has_no_time(pack: Pack) -> None:
-    advance(pack, Pack.State.CANCELLED)
+@pytest.mark.parametrize("paused", [True, False])
+def test_a_pack_that_nobody_works_on_has_no_time(pack: Pack, paused: bool) -> None:
+    if paused:
+        pausing.pause(Pause.What.RENDERING)
+    else:
+        advance(pack, Pack.State.CANCELLED)
 
     assert estimate(pack, list(pack.headshots.all())) is None

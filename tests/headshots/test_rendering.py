@@ -12,10 +12,11 @@ from django.db import connection
 from django.utils import timezone
 
 from headshots import engine
-from headshots.shoots import leases, rendering, sittings, tasks, waking
+from headshots.dashboard.figures import Range, figures_of
+from headshots.shoots import leases, pausing, rendering, sittings, tasks, waking
 from headshots.shoots.checks import stored
-from headshots.shoots.lifecycle import begin_purge
-from headshots.shoots.models import Headshot, Pack
+from headshots.shoots.lifecycle import advance, begin_purge, put_back
+from headshots.shoots.models import Event, Headshot, Pack, Pause
 from headshots.vault.models import Blob
 from headshots.vault.services import read_blob
 from pipeline.engines.fake import FakeEngine
@@ -184,6 +185,8 @@ def test_an_engine_that_fails_three_times_fails_the_pack(monkeypatch) -> None:
 
     pack.refresh_from_db()
     assert (pack.state, pack.reason) == (Pack.State.FAILED, "engine_failed")
+    told = Event.objects.filter(name="pack.set_back").order_by("pk").values_list("codes__reason", "numbers__setbacks")
+    assert list(told) == [("engine_failed", 1), ("engine_failed", 2), ("engine_failed", 3)]
 
 
 def test_a_purge_in_mid_work_stores_nothing_more(monkeypatch) -> None:
@@ -265,6 +268,49 @@ def test_beat_leaves_a_pack_alone_that_a_worker_holds(valkey) -> None:
     waking.wake_stuck()
 
     assert valkey.llen("render") == 0
+
+
+def test_a_pause_in_mid_work_gives_the_pack_back_to_its_old_place_in_the_queue(monkeypatch) -> None:
+    class PausedMeanwhile(FakeEngine):
+        def capacity(self, size: Size) -> int:
+            return 1
+
+        def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
+            pausing.pause(Pause.What.RENDERING)
+            yield from super().render(jobs, size, on_progress)
+
+    pack = make_preview()
+    queued_at = pack.queued_at
+    use(monkeypatch, PausedMeanwhile())
+
+    rendering.render_pack(pack=pack)
+    pack.refresh_from_db()
+    paused = pack.state, pack.queued_at, pack.headshots.filter(state=Headshot.State.DONE).count()
+    pausing.resume(Pause.What.RENDERING)
+    use(monkeypatch, FakeEngine())
+    rendering.render_pack(pack=pack)
+
+    assert paused[:2] == (Pack.State.QUEUED, queued_at)
+    assert 0 < paused[2] < 4
+    pack.refresh_from_db()
+    assert pack.state == Pack.State.DELIVERED
+    assert figures_of(Range.until_today(1)).total["ordered|preview"] == 1
+
+
+def test_a_pack_that_somebody_has_in_hand_is_not_given_back(monkeypatch) -> None:
+    pack = make_preview()
+    advance(pack, Pack.State.RENDERING)
+    held = rendering.claim(pack, 1)
+    going_on = put_back(pack)
+    pausing.pause(Pause.What.RENDERING)
+
+    rendering.render_pack(pack=pack)
+    in_hand = Pack.objects.get().state
+    Headshot.objects.filter(pk=held[0].pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+    rendering.render_pack(pack=pack)
+
+    assert (going_on, in_hand) == (False, Pack.State.RENDERING)
+    assert Pack.objects.get().state == Pack.State.QUEUED
 
 
 def test_a_lost_device_ends_the_worker_and_frees_what_it_held(monkeypatch) -> None:

@@ -56,7 +56,7 @@ def test_every_figure_is_that_of_the_dashboard(owner: Client, days: int) -> None
     told = json.loads(run("--days", str(days), "--json"))
 
     assert (told["first"], told["last"]) == (str(NOON.date() - timedelta(days=days - 1)), "2026-11-25")
-    assert len(told["tables"]) == 12
+    assert len(told["tables"]) == 13
     for table in told["tables"]:
         shown = list(
             csv.reader(io.StringIO(owner.get(f"/admin/figures/{table['code']}.csv?days={days}").content.decode()))
@@ -70,7 +70,7 @@ def test_the_text_holds_every_table_and_its_numbers_in_columns(owner: Client) ->
     funnel = csv.reader(io.StringIO(owner.get("/admin/figures/funnel.csv?days=30").content.decode()))
     (uploads,) = [row for row in funnel if row[0] == "Uploads"]
 
-    assert text.startswith("Headshots, 2026-10-27 to 2026-11-25 (days of UTC)\n\nFrom visit to payment\n------")
+    assert text.startswith("Headshots, 2026-10-27 to 2026-11-25 (days of UTC)\n\nRevenue and refunds\n------")
     assert [line for line in text.splitlines() if line.split() == uploads]
     for table in report.report_tables(Range.until_today(30)):
         assert f"\n{table.title}\n" in text

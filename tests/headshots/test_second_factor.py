@@ -79,15 +79,36 @@ def test_with_one_it_takes_password_and_code(client: Client, staff: User) -> Non
     assert other.get("/admin/").status_code == 200
 
 
-def test_a_session_that_began_without_the_code_is_asked_for_it(client: Client, staff: User) -> None:
+def test_whoever_has_just_set_it_up_is_not_asked_again(client: Client, staff: User) -> None:
     sign_in(client, staff)
+    set_up(client)
+
+    assert client.get("/admin/").status_code == 200
+
+
+def test_a_wrong_first_code_opens_nothing(client: Client, staff: User) -> None:
+    sign_in(client, staff)
+    client.post("/accounts/reauthenticate/", {"password": PASSWORD})
+    client.get("/accounts/2fa/totp/activate/")
+
+    refused = client.post("/accounts/2fa/totp/activate/", {"code": "000000"})
+
+    assert refused.status_code == 200
+    assert client.get("/admin/").status_code == 302
+    assert not Authenticator.objects.exists()
+
+
+def test_a_session_that_began_without_the_code_is_asked_for_it(client: Client, staff: User) -> None:
+    other = Client()
+    sign_in(client, staff)
+    sign_in(other, staff)
     secret = set_up(client)
 
-    asked = client.get("/admin/", follow=True)
-    client.post("/accounts/2fa/reauthenticate/", {"code": code(secret), "next": "/admin/"})
+    asked = other.get("/admin/", follow=True)
+    other.post("/accounts/2fa/reauthenticate/", {"code": code(secret), "next": "/admin/"})
 
     assert asked.redirect_chain[-1][0].startswith("/accounts/2fa/reauthenticate/")
-    assert client.get("/admin/").status_code == 200
+    assert other.get("/admin/").status_code == 200
 
 
 def test_a_recovery_code_opens_once(client: Client, staff: User) -> None:

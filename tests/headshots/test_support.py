@@ -11,6 +11,7 @@ from headshots.accounts.models import User
 from headshots.dashboard.models import Deed
 from headshots.retention.services import purge_shoot
 from headshots.shoots import rendering
+from headshots.shoots.mails import send_delivery_mail
 from headshots.shoots.models import Event, Pack, Photo
 from tests.factories import make_preview, make_shoot, make_user
 from tests.headshots.staff import client_of, signed_in
@@ -64,6 +65,16 @@ def test_the_timeline_tells_everything_in_order_and_shows_no_picture(pack: Pack)
     assert '<img src="/admin' not in page
     assert ".jpg" not in page
     assert pack.shoot.owner.email not in page
+
+
+def test_the_timeline_tells_when_the_delivery_mail_left(pack: Pack) -> None:
+    Pack.objects.filter(pk=pack.pk).update(mail_due=True)
+
+    send_delivery_mail(pack=pack)
+
+    page = client_of("support").get(timeline(pack)).content.decode()
+    assert page.count("pack: mailed") == 1
+    assert "reasons: []" not in page
 
 
 @pytest.mark.parametrize("who", ["finance", "staff", "person", "nobody"])

@@ -103,6 +103,14 @@ def test_a_body_that_grows_too_large_is_cut_off() -> None:
     assert is_our_page(answer)
 
 
+def test_a_file_of_looks_that_is_too_large_is_told_so_in_the_offices_words() -> None:
+    answer = post("/admin/shoots/style/import/", megabytes(3), complete=False)
+
+    assert answer.status == 413
+    assert b"a file of looks has 200 kB at most" in answer.body
+    assert b"photo" not in answer.body
+
+
 @pytest.mark.usefixtures("no_temporary_files")
 def test_whatever_comes_after_the_limit_is_dropped() -> None:
     answer = post("/accounts/login/", megabytes(200))

@@ -64,7 +64,13 @@ ACTIONS = (
     Action(
         code="block-account",
         title="Block",
-        question="Block this account? It is signed out everywhere and cannot sign in again.",
+        question="Block this account?",
+        effects=(
+            "It is signed out everywhere at once and cannot sign in.",
+            "Mails about packs and credits no longer go to it; deletion receipts still do.",
+            "Its photos and headshots stay as long as they would have, and its orders are made to their end.",
+        ),
+        way_back="It can be let in again at any time.",
         subject="account",
         permission="dashboard.block_account",
         load=load_account,
@@ -76,7 +82,12 @@ ACTIONS = (
     Action(
         code="unblock-account",
         title="Let it in again",
-        question="Let this account sign in again?",
+        question="Let this account in again?",
+        effects=(
+            "It may sign in, and finds what is still there of its shoots.",
+            "It gets mails about packs and credits again.",
+        ),
+        way_back="It can be blocked again at any time.",
         subject="account",
         permission="dashboard.block_account",
         load=load_account,
@@ -87,7 +98,9 @@ ACTIONS = (
     Action(
         code="resend-confirmation",
         title="Send the confirmation mail again",
-        question="Send the mail that asks to confirm the address of this account again?",
+        question="Send the mail that asks to confirm the address again?",
+        effects=("A mail with a new link goes to the address of this account.",),
+        way_back="A mail that was sent cannot be taken back.",
         subject="account",
         permission="dashboard.resend_mail",
         load=load_account,
@@ -99,6 +112,11 @@ ACTIONS = (
         code="reset-second-factor",
         title="Remove the second factor",
         question="Remove the second factor of this account, because it was lost? Be sure who asks.",
+        effects=(
+            "The password alone opens the account until its owner sets a new one up.",
+            "It is signed out everywhere, and its recovery codes are void.",
+        ),
+        way_back="The old second factor cannot be brought back.",
         subject="account",
         permission="accounts.change_user",
         load=load_account,

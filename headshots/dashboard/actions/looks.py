@@ -43,7 +43,13 @@ ACTIONS = (
     Action(
         code="publish-look",
         title="Publish",
-        question="Make new packs in this version? Packs that are ordered already keep theirs.",
+        question="Make new packs in this version?",
+        effects=(
+            "The order page and new packs show this version from now on.",
+            "Packs that are ordered already keep the words and scales that they were ordered with.",
+            "A new look is offered with its first publishing.",
+        ),
+        way_back="You can go back to an older version at any time; packs that were ordered meanwhile keep this one.",
         subject="look",
         permission="shoots.change_style",
         load=load_version,
@@ -54,7 +60,12 @@ ACTIONS = (
     Action(
         code="restore-look",
         title="Go back to it",
-        question="Make new packs as this older version says? It becomes the newest one.",
+        question="Make new packs as this older version says?",
+        effects=(
+            "A copy of it becomes the newest version and is offered at once.",
+            "Packs that are ordered already keep the words and scales that they were ordered with.",
+        ),
+        way_back="You can go back to any other version at any time.",
         subject="look",
         permission="shoots.change_style",
         load=load_version,

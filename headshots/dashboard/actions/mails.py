@@ -56,7 +56,9 @@ ACTIONS = (
     Action(
         code="resend-delivery-mail",
         title="Send the delivery mail again",
-        question="Send the mail that says that this pack is ready to the account's address again?",
+        question="Send the mail that says that this pack is ready again?",
+        effects=("The mail goes to the address that the account has now.",),
+        way_back="A mail that was sent cannot be taken back.",
         subject="pack",
         permission="dashboard.resend_mail",
         load=load_pack,
@@ -68,7 +70,9 @@ ACTIONS = (
     Action(
         code="resend-receipt",
         title="Send the receipt again",
-        question="Send this receipt to the account's address again?",
+        question="Send this deletion receipt again?",
+        effects=("The receipt goes to the address that the account has now.",),
+        way_back="A mail that was sent cannot be taken back.",
         subject="receipt",
         permission="dashboard.resend_mail",
         load=load_receipt,
@@ -80,7 +84,9 @@ ACTIONS = (
     Action(
         code="resend-credit-mail",
         title="Send its mail again",
-        question="Send the mail about this credit to the account's address again?",
+        question="Send the mail about this credit again?",
+        effects=("The mail goes to the address that the account has now.",),
+        way_back="A mail that was sent cannot be taken back.",
         subject="credit",
         permission="dashboard.resend_mail",
         load=load_credit,

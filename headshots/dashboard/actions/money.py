@@ -120,7 +120,13 @@ ACTIONS = (
     Action(
         code="refund",
         title="Give money back",
-        question="Give all or a part of this payment back? Given back in full, what is not delivered is stopped.",
+        question="Give all or a part of this payment back?",
+        effects=(
+            "The money goes back the way it came.",
+            "Given back in full, its credit is void; a pack that is not delivered stops, and its pictures go.",
+            "Headshots that were delivered stay with the person.",
+        ),
+        way_back="This cannot be undone: the person would have to pay again.",
         subject="payment",
         permission="payments.add_refund",
         load=load_payment,
@@ -131,11 +137,17 @@ ACTIONS = (
         initial=lambda payment: {"amount": _left(payment)},
         danger=True,
         shoot_of=lambda payment: payment.pack.shoot_id if payment.pack else None,
+        details_of=lambda payment: {"currency": payment.currency},
     ),
     Action(
         code="grant-credits",
         title="Grant packs",
-        question="Give this account packs for nothing? They are used on its order page.",
+        question="Give this account packs for nothing?",
+        effects=(
+            "Each is an open credit, to be used on the order page of any shoot of this account.",
+            "The person is told by mail, once for each pack.",
+        ),
+        way_back="Granted packs cannot be taken back here.",
         subject="account",
         permission="payments.add_credit",
         load=load_account,
@@ -147,7 +159,12 @@ ACTIONS = (
     Action(
         code="grant-pack",
         title="Grant a premium pack",
-        question="Make a premium pack of this shoot for nothing, in these looks?",
+        question="Make a premium pack of this shoot for nothing?",
+        effects=(
+            "A pack in the looks that you choose is queued at once.",
+            "The person is told by mail when it is ready.",
+        ),
+        way_back="The pack can be cancelled while it is being made; its credit stays with the account then.",
         subject="shoot",
         permission="payments.add_credit",
         load=load_shoot,

@@ -48,7 +48,13 @@ ACTIONS = (
     Action(
         code="retry-pack",
         title="Try again",
-        question="Queue this pack again? What is done stays; what was given up is shot anew.",
+        question="Queue this pack again?",
+        effects=(
+            "It goes back into the queue, with three fresh tries for each picture that was given up.",
+            "Pictures that are done stay as they are.",
+            "A premium pack whose credit was given back takes an open credit of its account.",
+        ),
+        way_back="It can be cancelled while it is being made; pictures that were done are lost then.",
         subject="pack",
         permission="dashboard.run_packs",
         load=load_pack,
@@ -60,7 +66,13 @@ ACTIONS = (
     Action(
         code="cancel-pack",
         title="Cancel",
-        question="Cancel this pack? What is not finished will not be made.",
+        question="Cancel this pack?",
+        effects=(
+            "Nothing more of it is made.",
+            "The pictures that are done are destroyed within minutes.",
+            "What was paid for a premium pack becomes an open credit of its account again.",
+        ),
+        way_back="This cannot be undone: neither the pack nor its pictures come back.",
         subject="pack",
         permission="dashboard.run_packs",
         load=load_pack,

@@ -30,7 +30,12 @@ ACTIONS = (
     Action(
         code="pause",
         title="Pause",
-        question="Pause this part of the product? Pages say so kindly; what waits keeps its place.",
+        question="Pause this part of the product?",
+        effects=(
+            "Pages say so kindly, and nothing new is begun.",
+            "What is being made is finished, and what waits keeps its place. Photos are still deleted on time.",
+        ),
+        way_back="You can let it go on at any time.",
         subject="part",
         permission="dashboard.pause",
         load=load_part,
@@ -43,6 +48,8 @@ ACTIONS = (
         code="resume",
         title="Go on",
         question="Let this part of the product go on?",
+        effects=("The pages work as before within a minute, and what waits is begun.",),
+        way_back="You can pause it again at any time.",
         subject="part",
         permission="dashboard.pause",
         load=load_part,

@@ -42,7 +42,12 @@ ACTIONS = (
     Action(
         code="look-at-headshots",
         title="Look at the finished headshots",
-        question="Look at this person's finished headshots? It is written down, and they are shown that you did.",
+        question="Look at this person's finished headshots?",
+        effects=(
+            "You see the finished headshots while the person's leave holds, never the photos.",
+            "It is written down, and the person is shown on their page that support looked.",
+        ),
+        way_back="That you looked cannot be taken out of the log.",
         subject="shoot",
         permission="dashboard.look_at_headshots",
         load=load_shoot,
@@ -55,7 +60,15 @@ ACTIONS = (
     Action(
         code="purge-photos",
         title="Destroy the photos now",
-        question="Destroy the photos of this shoot and all that was measured in them? Live packs end.",
+        question="Destroy the photos of this shoot now?",
+        effects=(
+            "The photos and all that was measured in them are destroyed: their key at once, the rest within a minute.",
+            "Packs that wait or are being made are cancelled, with what is done of them.",
+            "What was paid for those becomes an open credit again.",
+            "Finished headshots of delivered packs stay until their date.",
+            "The person gets a deletion receipt.",
+        ),
+        way_back="This cannot be undone, by nobody and from no backup.",
         subject="shoot",
         permission="dashboard.purge_now",
         load=load_shoot,
@@ -68,7 +81,14 @@ ACTIONS = (
     Action(
         code="purge-everything",
         title="Destroy photos and headshots now",
-        question="Destroy the photos and every finished headshot of this shoot? There is no way back.",
+        question="Destroy the photos and every finished headshot of this shoot now?",
+        effects=(
+            "The photos and all that was measured in them are destroyed: their key at once, the rest within a minute.",
+            "Every headshot of this shoot is destroyed too, also those of delivered and paid packs.",
+            "Packs that wait or are being made are cancelled; what was paid for those becomes an open credit again.",
+            "The person gets a deletion receipt.",
+        ),
+        way_back="This cannot be undone, by nobody and from no backup. What was delivered is not paid back by this.",
         subject="shoot",
         permission="dashboard.purge_now",
         load=load_shoot,

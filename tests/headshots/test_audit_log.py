@@ -1,0 +1,221 @@
+"""The audit log: whatever staff does, by an action or in a plain form, who, to what, when and why."""
+
+import csv
+import html
+import io
+from importlib import import_module
+
+import pytest
+from django.apps import apps
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group
+from django.test import Client
+
+from headshots.accounts.models import User
+from headshots.dashboard.models import Deed
+from headshots.shoots.models import Style
+from headshots.shoots.styles import seed_styles
+from tests.factories import make_preview, make_shoot, make_user
+from tests.headshots.staff import client_of, make_staff, signed_in
+from tests.headshots.test_actions import EVERYBODY, THINGS, do, paid_payment, stripes_test_mode
+
+__all__ = ["stripes_test_mode"]
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
+
+LOG = "/admin/dashboard/deed/"
+
+
+@pytest.fixture
+def staff() -> User:
+    return make_staff("owner")
+
+
+@pytest.fixture
+def owner(staff: User) -> Client:
+    return signed_in(staff)
+
+
+def shown(client: Client, address: str = LOG) -> str:
+    return html.unescape(client.get(address).content.decode())
+
+
+def lines(client: Client, query: str = "") -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(client.get(f"{LOG}audit-log.csv{query}").content.decode())))
+
+
+def edit_account(client: Client, account: User, **answers: object) -> object:
+    told = {"email": account.email, "password": "x"} | answers
+    return client.post(f"/admin/accounts/user/{account.pk}/change/", told)
+
+
+def test_a_line_says_who_did_what_to_what_how_much_and_why(owner: Client, staff: User) -> None:
+    payment = paid_payment()
+    do(owner, "refund", payment, amount="4.50", code="quality")
+    deed = Deed.objects.get()
+
+    for page in (shown(owner), shown(owner, f"{LOG}{deed.pk}/change/")):
+        assert staff.email in page
+        assert f'href="/admin/about/payment/{payment.pk}/"' in page
+        assert f"payment {str(payment.pk)[:8]}" in page
+        assert "$4.50" in page
+        assert "code: quality" in page
+        assert "because it helps" in page
+    assert f"{deed.at:%-d %B %Y %H:%M:%S}" in shown(owner, f"{LOG}{deed.pk}/change/")
+
+
+def test_it_is_called_audit_log_everywhere(owner: Client) -> None:
+    pack = make_preview()
+    do(owner, "cancel-pack", pack)
+
+    assert "<h1>Audit log</h1>" in shown(owner)
+    page = shown(owner, f"/admin/shoots/pack/{pack.pk}/change/")
+    link = f"{LOG}?subject=pack&subject_id={pack.pk}"
+    assert link in page
+    assert "Cancel pack" in shown(owner, link)
+    assert "History" not in page
+    assert "Deeds" not in shown(owner, "/admin/")
+    assert owner.get("/admin/admin/logentry/").status_code == 404
+
+
+@pytest.mark.parametrize("code", THINGS)
+def test_every_line_leads_to_what_it_is_about(owner: Client, code: str) -> None:
+    do(owner, code, THINGS[code]())
+    deed = Deed.objects.get()
+
+    page = owner.get(f"/admin/about/{deed.subject}/{deed.subject_id}/", follow=True)
+
+    assert page.status_code == 200
+    assert deed.about
+    assert "@" not in deed.about
+
+
+def test_what_is_gone_is_told_so_and_keeps_its_name_in_the_log(owner: Client) -> None:
+    account = make_user()
+    do(owner, "block-account", account)
+    number = account.pk
+    account.delete()
+
+    gone = owner.get(f"/admin/about/account/{number}/")
+
+    assert gone.status_code == 404
+    assert "deleted since" in gone.content.decode()
+    assert f"account {number}" in shown(owner)
+    for address in ("account/x", "nothing/1", "pack/x"):
+        assert owner.get(f"/admin/about/{address}/").status_code == 404
+
+
+def test_the_file_has_what_the_list_shows(owner: Client, staff: User) -> None:
+    shoot = make_shoot()
+    do(owner, "purge-photos", shoot, reason="=1+1")
+    do(owner, "block-account", make_user())
+
+    everything, chosen = lines(owner), lines(owner, "?action__exact=purge-photos")
+
+    assert [line["what"] for line in everything] == ["block-account", "purge-photos"]
+    assert chosen == everything[1:]
+    assert (chosen[0]["address"], chosen[0]["id"], chosen[0]["shoot"]) == (staff.email, str(shoot.pk), str(shoot.pk))
+    assert chosen[0]["reason"] == "'=1+1", "no formula"
+
+
+@pytest.mark.parametrize("who", EVERYBODY)
+def test_it_is_the_owners_to_read_and_nobodys_to_write(who: str) -> None:
+    do(client_of("owner"), "purge-photos", make_shoot())
+    deed, client = Deed.objects.get(), client_of(who)
+
+    for page in ("", f"{deed.pk}/change/", "audit-log.csv"):
+        expected = 200 if who == "owner" else 302 if who in ("person", "nobody") else 403
+        assert client.get(f"{LOG}{page}").status_code == expected, page
+    for page in ("add/", f"{deed.pk}/delete/", f"{deed.pk}/change/"):
+        assert client.post(f"{LOG}{page}", {"post": "yes", "reason": "mine"}).status_code in (302, 403)
+    assert client.get(f"/admin/about/shoot/{deed.subject_id}/").status_code == 302
+    assert list(Deed.objects.values_list("reason", flat=True)) == ["because it helps"]
+
+
+def test_whoever_may_read_it_and_not_see_accounts_reads_numbers(owner: Client, staff: User) -> None:
+    do(owner, "purge-photos", make_shoot())
+    auditor = make_staff()
+    auditor.user_permissions.set(Group.objects.get(name="owner").permissions.filter(codename="view_deed"))
+
+    page, (line,) = shown(signed_in(auditor)), lines(signed_in(auditor))
+
+    assert f"account {staff.pk}" in page
+    assert staff.email not in page
+    assert (line["account"], line["address"]) == (str(staff.pk), "")
+
+
+# Plain forms -----------------------------------------------------------------------------------------------------
+
+
+def test_making_somebody_staff_needs_a_reason_and_is_written_down_before_and_after(owner: Client, staff: User) -> None:
+    account, group = make_user(), Group.objects.get(name="support")
+    roles = {"is_active": "on", "is_staff": "on", "groups": str(group.pk)}
+
+    without = edit_account(owner, account, **roles)
+    with_address = edit_account(owner, account, **roles, reason="ask ada@example.org")
+    done = edit_account(owner, account, **roles, reason="our new colleague")
+
+    deed = Deed.objects.get()
+    assert (without.status_code, with_address.status_code, done.status_code) == (200, 200, 302)
+    assert (deed.who, deed.action, deed.about, deed.reason) == (
+        staff.pk, "edit", f"account {account.pk}", "our new colleague",
+    )  # fmt: skip
+    assert deed.details == {"is_staff": "no → yes", "groups": "none → support"}
+    assert "groups: none → support" in shown(owner)
+    assert not LogEntry.objects.exists()
+
+
+def test_a_new_account_is_written_down_without_address_and_password(owner: Client) -> None:
+    password = "a fine long password"
+    told = {"email": "new@example.org", "usable_password": "true", "password1": password, "password2": password}
+
+    without = owner.post("/admin/accounts/user/add/", told)
+    done = owner.post("/admin/accounts/user/add/", told | {"reason": "a new colleague"})
+
+    deed = Deed.objects.get()
+    assert (without.status_code, done.status_code) == (200, 302)
+    assert deed.action == "add"
+    assert "new@example.org" not in f"{deed.details} {deed.about}"
+    assert password not in str(deed.details)
+
+
+def test_support_sees_an_account_and_is_asked_for_no_reason() -> None:
+    account = make_user()
+
+    page = shown(client_of("support"), f"/admin/accounts/user/{account.pk}/change/")
+
+    assert account.email in page
+    assert 'name="reason"' not in page
+    assert edit_account(client_of("support"), account, is_staff="on", reason="me").status_code == 403
+    assert not Deed.objects.exists()
+
+
+def test_edits_of_looks_are_written_down_before_and_after(owner: Client) -> None:
+    seed_styles()
+    rows = list(Style.objects.all())
+    form = {"form-TOTAL_FORMS": str(len(rows)), "form-INITIAL_FORMS": str(len(rows)), "_save": "Save"}
+    for number, row in enumerate(rows):
+        form |= {f"form-{number}-id": str(row.pk), f"form-{number}-position": str(row.position)}
+        form |= {f"form-{number}-active": "on"} if number else {}
+        form |= {f"form-{number}-in_preview": "on"} if row.in_preview else {}
+
+    owner.post("/admin/shoots/style/", form)
+
+    deed = Deed.objects.get()
+    assert (deed.action, deed.subject, deed.about) == ("edit", "style", f"look {rows[0].name}")
+    assert deed.details == {"active": "yes → no"}
+    assert deed.about in shown(owner, f"{LOG}?about__startswith=look+{rows[0].name}")
+
+
+def test_edits_of_before_are_taken_over(owner: Client, staff: User) -> None:
+    account = make_user()
+    LogEntry.objects.log_actions(
+        staff.pk, [account], 2, [{"changed": {"fields": ["Staff status"]}}], single_object=True
+    )
+
+    import_module("headshots.dashboard.migrations.0006_audit_log").take_over_edits(apps, None)
+
+    deed = Deed.objects.get()
+    assert (deed.who, deed.action, deed.subject, deed.subject_id) == (staff.pk, "edit", "account", str(account.pk))
+    assert "Staff status" in shown(owner)
+    assert not LogEntry.objects.exists()
