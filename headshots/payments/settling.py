@@ -238,8 +238,8 @@ def _state_of(payment: Payment) -> str:
 def _credits(payment: Payment) -> list[Credit]:
     """What this money bought: its credit, and the free redo of that credit's pack."""
     its_pack = Subquery(Credit.objects.filter(payment=payment).values("pack"))
-    credits = Credit.objects.select_for_update(of=("self",)).select_related("pack")
-    return list(credits.filter(Q(payment=payment) | Q(redo_of=its_pack)))
+    locked = Credit.objects.select_for_update(of=("self",)).select_related("pack")
+    return list(locked.filter(Q(payment=payment) | Q(redo_of=its_pack)))
 
 
 def _take_back(credit: Credit, to: str) -> None:
