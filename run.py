@@ -70,9 +70,9 @@ def serve(arguments: list[str]) -> int:
         choose_engine(options.engine, agreed=options.yes)
         redis_url = os.environ.get("HEADSHOTS_REDIS_URL")
         path = None if redis_url else held.enter_context(valkey_socket(data))
-        product = Product(data, service_environment(data, redis_url or f"unix://{path}"), lock)
         address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        run(product, path, listener, address, browser=not options.no_browser)
+        product = Product(data, service_environment(data, redis_url or f"unix://{path}"), lock, address)
+        run(product, path, listener, browser=not options.no_browser)
     return 0
 
 
@@ -86,7 +86,7 @@ def choose_engine(engine: str | None, *, agreed: bool) -> None:
     os.environ["HEADSHOTS_ENGINE"] = engine
 
 
-def run(product: Product, path: Path | None, listener: socket.socket, address: str, *, browser: bool) -> None:
+def run(product: Product, path: Path | None, listener: socket.socket, *, browser: bool) -> None:
     """The product's life, until a signal; all services are gone afterwards."""
     interrupts: list[int] = []
 
@@ -100,9 +100,9 @@ def run(product: Product, path: Path | None, listener: socket.socket, address: s
     services: list[Service] = []
     try:
         bring_up(product, path, listener, services)
-        print(f"Headshots is ready at {address} (Ctrl-C stops it)", flush=True)
+        print(f"Headshots is ready at {product.address} (Ctrl-C stops it)", flush=True)
         if browser:
-            open_in_browser(address)
+            open_in_browser(product.address)
         look_after(services, until=lambda: False)
     except KeyboardInterrupt:
         say("\nStopping")

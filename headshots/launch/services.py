@@ -113,10 +113,10 @@ def take_port(port: int) -> socket.socket:
 
 
 class Product:
-    """The services, in the order in which they start."""
+    """The services, in the order in which they start. address: where people reach them on this machine."""
 
-    def __init__(self, data: Path, environment: dict[str, str], lock: int) -> None:
-        self.data, self.environment, self.lock = data, environment, lock
+    def __init__(self, data: Path, environment: dict[str, str], lock: int, address: str) -> None:
+        self.data, self.environment, self.lock, self.address = data, environment, lock, address
         self.patience = float(os.environ.get("HEADSHOTS_HEART_SECONDS", "60"))
 
     def service(
@@ -124,7 +124,7 @@ class Product:
     ) -> Service:
         return Service(
             name, command, life=life, patience_seconds=patience, log=self.data / "logs" / f"{name}.log",
-            folder=ROOT, environment=self.environment, quiet=name == "valkey",
+            folder=ROOT, environment=self.environment | {"HEADSHOTS_LOCAL_URL": self.address}, quiet=name == "valkey",
             # With the lock's descriptor: where children can outlive us, a second start still sees the folder in use.
             descriptors=(self.lock, *descriptors),
         )  # fmt: skip

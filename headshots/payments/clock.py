@@ -2,10 +2,13 @@
 
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.utils import timezone
 
+from headshots import engine
+from headshots.accounts.models import User
 from headshots.shoots import estimates
-from headshots.shoots.models import Shoot
+from headshots.shoots.models import Pack, Photo, Shoot
 
 # Stripe keeps a session open for at least 30 minutes and at most a day; a minute is for the way there.
 SHORTEST = timedelta(minutes=31)
@@ -26,6 +29,14 @@ def checkout_closes(shoot: Shoot, *, engine_name: str, count: int) -> datetime |
 def is_time_left(shoot: Shoot, *, engine_name: str, count: int) -> bool:
     """Whether a pack that is queued now is finished before its photos go."""
     return timezone.now() + time_needed(engine_name=engine_name, count=count) < shoot.delete_after
+
+
+def shoot_to_use(owner: User) -> Shoot | None:
+    """The newest shoot of which a pack could be made now."""
+    usable = Shoot.objects.filter(owner=owner, state=Shoot.State.OPEN, photos__state__in=Photo.USABLE)
+    shoot = usable.exclude(packs__in=Pack.objects.filter(kind=Pack.Kind.PREMIUM, state__in=Pack.LIVE)).first()
+    name, count = engine.engine_name(), settings.HEADSHOTS_PREMIUM_COUNT
+    return shoot if shoot and is_time_left(shoot, engine_name=name, count=count) else None
 
 
 def time_needed(*, engine_name: str, count: int) -> timedelta:

@@ -20,6 +20,7 @@ def close_account(*, owner: User) -> int:
         give_back_credit(pack=pack)
     # No mails: the address goes with the account, and the page says what is given back.
     Credit.objects.filter(owner=owner).update(mail=Credit.Mail.NONE)
+    Refund.objects.filter(payment__owner=owner).update(mail_due=False)
     paid = Credit.objects.filter(owner=owner, state=Credit.State.OPEN, payment__amount_paid__gt=0)
     return sum(
         refund_credit(credit=credit, reason=Refund.Reason.ACCOUNT_DELETED, actor=Event.Actor.PERSON)

@@ -15,6 +15,7 @@ from headshots.shoots.lifecycle import advance, record, send_on_commit
 from headshots.shoots.models import Event, Pack, Shoot
 from headshots.shoots.retrying import make_again
 
+_LOOKED_AT = 5
 _WITHOUT_PICTURES = (Pack.State.FAILED, Pack.State.CANCELLED)
 
 
@@ -67,6 +68,13 @@ def redo_is_possible(pack: Pack) -> bool:
     if credit is None or credit.source == Credit.Source.REDO or Credit.objects.filter(redo_of=pack).exists():
         return False
     return credit.payment is None or credit.payment.state == Payment.State.PAID
+
+
+def pack_to_redo(owner: User) -> Pack | None:
+    """The last delivered pack that this person may have made once more, free."""
+    delivered = Pack.objects.filter(shoot__owner=owner, kind=Pack.Kind.PREMIUM, delivered_at__isnull=False)
+    newest = delivered.order_by("-delivered_at")[:_LOOKED_AT]
+    return next((pack for pack in newest if redo_is_possible(pack)), None)
 
 
 def grant_credit(*, owner: User, reason: str) -> Credit:

@@ -7,9 +7,11 @@ from django.core.mail import send_mail
 from django.template.loader import render_to_string
 from django.urls import reverse
 
-from headshots.payments.models import Credit
+from headshots.accounts.models import User
+from headshots.payments.models import Credit, Refund
 from headshots.payments.prices import as_money
 from headshots.shoots.lifecycle import record
+from headshots.shoots.models import Pack
 
 
 def send_credit_mail(*, credit: Credit) -> bool:
@@ -17,28 +19,55 @@ def send_credit_mail(*, credit: Credit) -> bool:
     kind = credit.mail
     if not kind or not Credit.objects.filter(pk=credit.pk, mail=kind).update(mail=Credit.Mail.NONE):
         return False
-    if credit.owner is None or not credit.owner.is_active:
-        return False
+    payment = credit.payment
     context = {
         "credit": credit,
-        "count": settings.HEADSHOTS_PREMIUM_COUNT,
-        "refund_days": settings.HEADSHOTS_REFUND_DAYS,
         "refunded_at": credit.open_since + timedelta(days=settings.HEADSHOTS_REFUND_DAYS),
-        "upload": settings.HEADSHOTS_SITE_URL + reverse("shoots:new"),
-        "history": settings.HEADSHOTS_SITE_URL + reverse("payments:history"),
-        "has_address": bool(settings.HEADSHOTS_SITE_URL),
-        "money": as_money(credit.payment.amount_paid, credit.payment.currency) if credit.payment else "",
+        # Without a reason of its own, a credit is back because its refund did not arrive, or was paid for too late.
+        "refund_failed": bool(payment and payment.refunds.filter(state=Refund.State.FAILED).exists()),
+        "money": as_money(payment.amount_paid, payment.currency) if payment and payment.amount_paid else "",
     }
-    subject = render_to_string(f"payments/mail/{kind}_subject.txt", context).strip()
-    message = render_to_string(f"payments/mail/{kind}.txt", context)
     try:
-        send_mail(subject, message, None, [credit.owner.email])
+        about = credit.pack or (payment and payment.pack) or credit.redo_of
+        return _send(credit.owner, about, kind, context)
     except OSError:
         # Beat comes back for it.
         Credit.objects.filter(pk=credit.pk, mail=Credit.Mail.NONE).update(mail=kind)
         raise
-    # Of a present that no shoot has used there is no story to tell it in.
-    pack = credit.pack or (credit.payment and credit.payment.pack) or credit.redo_of
+
+
+def send_refund_mail(*, refund: Refund) -> bool:
+    """Whether this caller told the person that their money is on its way back. Not before Stripe has taken it on."""
+    due = Refund.objects.filter(pk=refund.pk, mail_due=True, state__in=Refund.UNDER_WAY)
+    if not due.update(mail_due=False):
+        return False
+    payment = refund.payment
+    context = {
+        "refund": refund,
+        "money": as_money(refund.amount, payment.currency),
+        "is_part": refund.amount < payment.amount_paid,
+        "receipt": settings.HEADSHOTS_SITE_URL + reverse("payments:payment", args=[payment.pk]),
+    }
+    try:
+        return _send(payment.owner, payment.pack, "refunded", context)
+    except OSError:
+        Refund.objects.filter(pk=refund.pk).update(mail_due=True)
+        raise
+
+
+def _send(owner: User | None, pack: Pack | None, kind: str, context: dict[str, object]) -> bool:
+    if owner is None or not owner.is_active:
+        return False
+    context |= {
+        "count": settings.HEADSHOTS_PREMIUM_COUNT,
+        "refund_days": settings.HEADSHOTS_REFUND_DAYS,
+        "upload": settings.HEADSHOTS_SITE_URL + reverse("shoots:new"),
+        "history": settings.HEADSHOTS_SITE_URL + reverse("payments:history"),
+        "has_address": bool(settings.HEADSHOTS_SITE_URL),
+    }
+    subject = render_to_string(f"payments/mail/{kind}_subject.txt", context).strip()
+    send_mail(subject, render_to_string(f"payments/mail/{kind}.txt", context), None, [owner.email])
     if pack is not None:
+        # Of a present that no shoot has used there is no story to tell it in.
         record("credit.mailed", shoot_id=pack.shoot_id, pack_id=pack.pk, codes={"mail": kind})
     return True

@@ -104,7 +104,7 @@ class Credit(models.Model):
 
         NONE = ""
         WAITING = "waiting"
-        REFUNDED = "refunded"
+        BOUGHT = "bought"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(
@@ -152,6 +152,9 @@ class Refund(models.Model):
         GOODWILL = "goodwill", "Goodwill"
         STRIPE = "stripe", "Made at Stripe"
 
+    # Stripe has taken it on.
+    UNDER_WAY = (State.PENDING, State.SUCCEEDED)
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="refunds")
     amount = models.PositiveIntegerField()
@@ -160,6 +163,8 @@ class Refund(models.Model):
     stripe_id = models.CharField(max_length=255, null=True, blank=True, unique=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     asked_at = models.DateTimeField(null=True, blank=True)
+    # Whether its person is still to be told by mail, once Stripe has taken it on.
+    mail_due = models.BooleanField(default=True)
 
     class Meta:
         ordering = ["created_at"]

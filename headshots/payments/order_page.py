@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from headshots import engine
@@ -82,6 +83,12 @@ def _page(
 ) -> HttpResponse:
     name, count = engine.engine_name(), settings.HEADSHOTS_PREMIUM_COUNT
     waiting = waiting_payment(shoot)
+    credit = open_credits(owner).first()
+    closes = checkout_closes(shoot, engine_name=name, count=count)
+    if closes is None and waiting and timezone.now() < waiting.expires_at:
+        # Opened in time.
+        closes = waiting.expires_at
+    time_left = is_time_left(shoot, engine_name=name, count=count) if credit else closes is not None
     in_work = (Pack.State.QUEUED, Pack.State.RENDERING)
     context = {
         "shoot": shoot,
@@ -91,13 +98,13 @@ def _page(
         "in_work": shoot.packs.filter(kind=Pack.Kind.PREMIUM, state__in=in_work).exists(),
         "waiting": waiting,
         "waiting_money": as_money(waiting.amount, waiting.currency) if waiting else "",
-        "open_credits": open_credits(owner).count(),
+        "credit": credit,
         "sold": is_sold(),
         "price": price_of(name),
         "words": describe(engine_name=name),
         "engine": name,
-        "closes": checkout_closes(shoot, engine_name=name, count=count),
-        "time_left": is_time_left(shoot, engine_name=name, count=count),
+        "closes": closes,
+        "time_left": time_left,
         "minutes": round(time_needed(engine_name=name, count=count).total_seconds() / 60),
         **promises(),
     }

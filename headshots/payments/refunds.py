@@ -39,7 +39,9 @@ def request_refund(
         wanted = left if amount is None else amount
         if not 0 < wanted <= left:
             return None
-        refund = Refund.objects.create(payment=payment, amount=wanted, reason=reason)
+        # An account that goes is told on its last page: the address goes with it.
+        told = reason != Refund.Reason.ACCOUNT_DELETED
+        refund = Refund.objects.create(payment=payment, amount=wanted, reason=reason, mail_due=told)
         withhold(payment=payment)
         if payment.pack is not None:
             numbers = {"amount": wanted}
@@ -78,10 +80,6 @@ def refund_credit(*, credit: Credit, reason: str, actor: str = Event.Actor.SYSTE
             return False
         if request_refund(payment=payment, reason=reason, actor=actor) is None:
             return False
-        if reason == Refund.Reason.UNUSED:
-            # Nobody was there to see it.
-            Credit.objects.filter(pk=credit.pk).update(mail=Credit.Mail.REFUNDED)
-            send_on_commit("payments.send_mail", str(credit.pk))
     credit.refresh_from_db()
     return True
 

@@ -66,9 +66,9 @@ def confirm(*, payment: Payment, amount: int, amount_tax: int, payment_intent: s
     if pack is not None and _queue(pack):
         credit.state, credit.pack = Credit.State.USED, pack
         record("credit.used", shoot_id=pack.shoot_id, pack_id=pack.pk)
-    elif pack is not None:
-        # Paid too late: the photos or the order have gone meanwhile.
-        credit.mail = Credit.Mail.WAITING
+    else:
+        # Bought without a shoot, or paid too late: the photos or the order have gone meanwhile.
+        credit.mail = Credit.Mail.WAITING if pack is not None else Credit.Mail.BOUGHT
         send_on_commit("payments.send_mail", str(credit.pk))
     credit.save(force_insert=True)
     _apply_early(payment)
@@ -164,6 +164,8 @@ def apply_refund(*, payment: Payment, event: StripeEvent) -> None:
         refund.state = Refund.State.SUCCEEDED if event.status == "succeeded" else Refund.State.PENDING
     refund.stripe_id = event.object_id
     refund.save()
+    if refund.mail_due and refund.state in Refund.UNDER_WAY:
+        send_on_commit("payments.mail_refund", str(refund.pk))
     if refund.state == Refund.State.SUCCEEDED:
         _enter(payment, _Kind.REFUND, -refund.amount, event.object_id)
     _settle(payment)

@@ -41,6 +41,15 @@ def send_mail(credit_id: str) -> None:
         log.error("credit %s: mail not sent, %s", credit_id, type(error).__name__)
 
 
+@shared_task(name="payments.mail_refund")
+def mail_refund(refund_id: str) -> None:
+    try:
+        refund = Refund.objects.select_related("payment__owner", "payment__pack").get(pk=UUID(refund_id))
+        mails.send_refund_mail(refund=refund)
+    except OSError as error:
+        log.error("refund %s: mail not sent, %s", refund_id, type(error).__name__)
+
+
 @shared_task(name="payments.look_after")
 def look_after() -> None:
     looking_after.look_after()

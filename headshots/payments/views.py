@@ -15,11 +15,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from headshots import engine
 from headshots.accounts.models import User
-from headshots.payments.credits import ask_redo, open_credits, redo_is_possible
+from headshots.payments.clock import shoot_to_use
+from headshots.payments.credits import ask_redo, open_credits, pack_to_redo, redo_is_possible
 from headshots.payments.errors import BadSignature, NotForSale, OrderRefused, StripeError
 from headshots.payments.models import Credit, Payment, Refund
 from headshots.payments.ordering import ask_stripe, buy_credit, checkout_url
-from headshots.payments.prices import as_money, is_sold, price_of
+from headshots.payments.prices import as_money, current_mode, is_sold, price_of
+from headshots.payments.receipts import receipts_of
 from headshots.payments.refunds import refund_credit, refundable
 from headshots.payments.webhooks import receive_webhook
 from headshots.payments.words import Returns, describe
@@ -29,6 +31,7 @@ log = logging.getLogger(__name__)
 
 # A page that is asked for again and again while somebody waits must not ask Stripe each time.
 _ASK_AGAIN_AFTER = timedelta(seconds=3)
+_AT_MOST = 200
 AWAY = "The payment page cannot be reached right now. Nothing was charged; please try again in a minute."
 
 
@@ -53,7 +56,9 @@ def pricing(request: HttpRequest) -> HttpResponse:
         "price": price_of(name),
         "words": describe(engine_name=name),
         "engine": name,
-        "open_credits": open_credits(request.user).count() if request.user.is_authenticated else 0,
+        "test_checkout": current_mode() == Payment.Mode.LOCAL,
+        "redo_pack": pack_to_redo(request.user) if request.user.is_authenticated else None,
+        **(_credits_to_use(request.user) if request.user.is_authenticated else {}),
         **promises(),
     }
     return render(request, "payments/pricing.html", context, status=status)
@@ -63,6 +68,7 @@ def pricing(request: HttpRequest) -> HttpResponse:
 @require_safe
 def payment(request: HttpRequest, payment_id: UUID) -> HttpResponse:
     """The receipt of a payment, and where Stripe sends people back to (`?back`): it already knows."""
+    assert isinstance(request.user, User)
     found = get_object_or_404(Payment.objects.select_related("pack"), pk=payment_id, owner=request.user)
     is_back = "back" in request.GET
     if found.state in Payment.UNPAID and (found.asked_at is None or found.asked_at < timezone.now() - _ASK_AGAIN_AFTER):
@@ -71,21 +77,20 @@ def payment(request: HttpRequest, payment_id: UUID) -> HttpResponse:
         except StripeError as error:
             # The webhook will tell; the page asks again.
             log.warning("payment %s: not known yet, %s", found.pk, type(error).__name__)
-    credit = Credit.objects.select_related("pack").filter(payment=found).first()
+    (receipt,) = receipts_of(Payment.objects.filter(pk=found.pk))
+    credit = receipt.credit
     if is_back and credit is not None and credit.pack is not None:
-        messages.success(
-            request, f"Thank you. {as_money(found.amount_paid, found.currency)} paid, your pack is in the making."
-        )
+        messages.success(request, f"Thank you. {receipt.amount} paid, your pack is in the making.")
         return redirect("shoots:detail", credit.pack.shoot_id)
     context = {
         "payment": found,
+        "receipt": receipt,
         "credit": credit,
-        "amount": as_money(found.amount_paid or found.amount, found.currency),
-        "tax": as_money(found.amount_tax, found.currency) if found.amount_tax else "",
-        "refunds": [(refund, as_money(refund.amount, found.currency)) for refund in found.refunds.all()],
-        "refundable": refundable(found),
+        "seller": settings.HEADSHOTS_OPERATOR,
+        "redo_is_possible": receipt.pack is not None and redo_is_possible(receipt.pack),
         "is_back": is_back,
         "words": describe(engine_name=found.engine),
+        "shoot_to_use": shoot_to_use(request.user) if credit and credit.state == Credit.State.OPEN else None,
         **promises(),
     }
     return render(request, "payments/payment.html", context)
@@ -97,14 +102,7 @@ def history(request: HttpRequest) -> HttpResponse:
     """Everything this person has paid, and the packs they may still order."""
     assert isinstance(request.user, User)
     paid = Payment.objects.filter(owner=request.user).exclude(state__in=[Payment.State.EXPIRED, Payment.State.FAILED])
-    context = {
-        "payments": [
-            (each, as_money(each.amount_paid or each.amount, each.currency))
-            for each in paid.select_related("credit", "pack")[:200]
-        ],
-        "open_credits": open_credits(request.user).select_related("payment"),
-        **promises(),
-    }
+    context = {"receipts": receipts_of(paid[:_AT_MOST]), **_credits_to_use(request.user), **promises()}
     return render(request, "payments/history.html", context)
 
 
@@ -154,11 +152,18 @@ def webhook(request: HttpRequest) -> HttpResponse:
 
 def to_checkout(request: HttpRequest, payment: Payment) -> HttpResponse:
     """On to where it is paid, or to the page that says why there is nothing to pay. Raises StripeError."""
-    root = settings.HEADSHOTS_SITE_URL or request.build_absolute_uri("/").rstrip("/")
+    # On a laptop back to the name that the person called it by: another one does not know them.
+    here = request.build_absolute_uri("/").rstrip("/")
+    root = here if settings.DEBUG else settings.HEADSHOTS_SITE_URL or here
     url = checkout_url(payment=payment, returns=Returns(root))
     if not url:
         return redirect("payments:payment", payment.pk)
     return HttpResponseRedirect(url, status=303)
+
+
+def _credits_to_use(owner: User) -> dict[str, object]:
+    waiting = list(open_credits(owner).select_related("payment"))
+    return {"open_credits": waiting, "shoot_to_use": shoot_to_use(owner) if waiting else None}
 
 
 def promises() -> dict[str, object]:

@@ -6,13 +6,15 @@ from django.conf import settings
 from django.urls import reverse
 
 from headshots.payments.models import Payment
+from headshots.web.sizes import size_in_words
 
 
 @dataclass(frozen=True)
 class Words:
-    """name and description of the product, and the promise under Stripe's button."""
+    """name and description of the product, its size, and the promise under Stripe's button."""
 
     name: str
+    size: str
     description: str
     promise: str
 
@@ -20,7 +22,7 @@ class Words:
 def describe(*, engine_name: str) -> Words:
     """What a pack of this engine is: the same words on our pages and at the checkout."""
     count, edge = settings.HEADSHOTS_PREMIUM_COUNT, settings.HEADSHOTS_PREMIUM_LONG_EDGE
-    size = "4K" if edge >= 3840 else f"{edge} pixels"
+    size = size_in_words(edge)
     if engine_name == "studio":
         description = (
             f"{count} portraits of {edge:,} pixels, made from your own photo: new backdrops, light and framing. "
@@ -30,6 +32,7 @@ def describe(*, engine_name: str) -> Words:
         description = f"{count} new portraits of {edge:,} pixels, in the looks that you chose."
     return Words(
         name=f"{count} headshots at {size}",
+        size=size,
         description=description,
         promise="Not delivered, not paid: what cannot be made is given back. Your photos are deleted within 24 hours.",
     )

@@ -10,6 +10,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 
 from headshots.retention.models import Receipt
+from headshots.web.durations import days_in_words, in_words
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,13 @@ def mail_receipt(receipt: Receipt) -> bool:
     # Claimed first: a crash between the two lines costs the mail, never sends it twice.
     if not Receipt.objects.filter(pk=receipt.pk, mailed_at=None).update(mailed_at=timezone.now()):
         return True
-    context = {"receipt": receipt, "proofs": receipt.destructions.all(), "site_url": settings.HEADSHOTS_SITE_URL}
+    context = {
+        "receipt": receipt,
+        "proofs": receipt.destructions.all(),
+        "site_url": settings.HEADSHOTS_SITE_URL,
+        "photos_life": in_words(settings.HEADSHOTS_SOURCE_TTL_SECONDS),
+        "headshots_life": days_in_words(settings.HEADSHOTS_RESULT_DAYS),
+    }
     # The account is there until this mail has left; whoever reads it has none.
     title = "Your account is deleted" if receipt.kind == Receipt.Kind.ACCOUNT else receipt.title
     text = render_to_string("retention/mail/receipt.txt", context)

@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from headshots.vault.models import Blob
+from headshots.web.sizes import size_in_words
 
 
 class Shoot(models.Model):
@@ -265,6 +266,11 @@ class Pack(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.id}"
+
+    @property
+    def size(self) -> str:
+        """How large its headshots are, in words: "4K"."""
+        return size_in_words(max(self.width, self.height))
 
     @property
     def is_live(self) -> bool:

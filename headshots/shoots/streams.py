@@ -50,7 +50,8 @@ async def download_zip(request: HttpRequest, shoot_id: UUID, pack_id: UUID) -> H
     if archive.is_empty():
         return HttpResponse("There is nothing to download yet.", status=404, content_type="text/plain")
     response = StreamingHttpResponse(in_thread(iter(archive)), content_type="application/zip")
-    name = "headshots-4k" if pack.kind == Pack.Kind.PREMIUM else "headshots"
+    size = pack.size.lower().replace(",", "").replace(" ", "-")
+    name = f"headshots-{size}" if pack.kind == Pack.Kind.PREMIUM else "headshots"
     response["Content-Disposition"] = f'attachment; filename="{name}.zip"'
     response["Content-Length"] = len(archive)
     response["Cache-Control"] = "no-store, private"

@@ -152,10 +152,13 @@ def _face(answer: object) -> int:
     return int(answer)
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 def cancel(request: HttpRequest, shoot_id: UUID, pack_id: UUID) -> HttpResponse:
-    """Stop a premium pack of which nothing has been shown yet."""
-    pack = get_object_or_404(Pack, pk=pack_id, shoot=shoot_or_404(request, shoot_id), kind=Pack.Kind.PREMIUM)
+    """Stop a premium pack of which nothing has been shown yet, after one question."""
+    shoot = shoot_or_404(request, shoot_id)
+    pack = get_object_or_404(Pack, pk=pack_id, shoot=shoot, kind=Pack.Kind.PREMIUM)
+    if request.method != "POST":
+        return render(request, "shoots/cancel.html", {"shoot": shoot, "pack": pack})
     if not cancel_pack(pack=pack):
         messages.error(request, "This pack cannot be stopped any more: its first headshots are ready.")
     return redirect("shoots:detail", shoot_id)
@@ -312,6 +315,7 @@ def _pack_context(pack: Pack) -> dict[str, object]:
         "total": pack.total,
         "width": pack.width,
         "height": pack.height,
+        "size": pack.size,
         "estimate": _in_words(estimate(pack, rows)),
         "replaced": sum(row.replaced for row in rows),
         "headshots": [_headshot_context(pack, row) for row in best_first_of(pack, rows)],
@@ -330,7 +334,7 @@ def _headshot_context(pack: Pack, row: Headshot) -> dict[str, object]:
         # Of the person's own pixels nobody need ask whether they are theirs.
         "likeness_percent": round(100 * row.likeness) if row.likeness and engine.draws(pack.engine) else None,
         "url": full,
-        # What a page shows: 4K files are for saving, fifty of them are 200 MB.
+        # What a page shows: full files are for saving, fifty of them at 4K are 200 MB.
         "shown_url": web,
         "web_url": web if row.web_blob_id else "",
         "profile_url": reverse("shoots:headshot_version", args=[*here, "profile"]) if row.profile_blob_id else "",
@@ -342,8 +346,9 @@ def _in_words(found: Estimate | None) -> dict[str, object] | None:
     if found is None:
         return None
     return {
-        "percent": round(100 * found.share),
-        "preparing_percent": None if found.preparing is None else round(100 * found.preparing),
+        # Not a hundred before the last one is there.
+        "percent": min(99, round(100 * found.share)),
+        "is_preparing": found.preparing is not None,
         "ahead": found.ahead,
         "minutes": round(found.seconds_left / 60) if found.seconds_left >= 100 else 0,
         "seconds": max(10, 10 * round(found.seconds_left / 10)),

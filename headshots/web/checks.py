@@ -9,12 +9,13 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.exceptions import ImproperlyConfigured
 
 from headshots import engine
+from headshots.web.sizes import FOUR_K_PX
 
 # Beyond it, different people pass for one.
 MAX_DISTANCE = 0.6
 SHORTEST_TOKEN = 20
-# What 4K means, what the tests need, and from where on a worker would need more memory than it is promised to take.
-PROMISED_EDGE_PX, SMALLEST_EDGE_PX, LARGEST_EDGE_PX = 3840, 400, 5120
+# What is promised, what the tests need, and from where on a worker would need more memory than it is promised to take.
+PROMISED_EDGE_PX, SMALLEST_EDGE_PX, LARGEST_EDGE_PX = FOUR_K_PX, 400, 5120
 
 
 @register(Tags.security)

@@ -45,7 +45,7 @@ def browser(person: User, client: Client) -> Client:
 async def _download(browser: AsyncClient, person: User, url: str) -> bytes:
     await browser.aforce_login(person)
     response = await browser.get(url)
-    assert response["Content-Disposition"] == 'attachment; filename="headshots-4k.zip"'
+    assert response["Content-Disposition"] == 'attachment; filename="headshots-1600-pixels.zip"'
     body = b"".join([chunk async for chunk in response.streaming_content])
     assert len(body) == int(response["Content-Length"])
     return body
@@ -61,11 +61,11 @@ def test_the_page_shows_web_versions_and_never_loads_the_large_files(pack: Pack,
     assert len(sources) == COUNT
     assert all(source.endswith("/web.jpg") for source in sources)
     assert Image.open(io.BytesIO(browser.get(sources[0]).content)).size == (960, 1200)
-    downloads = re.findall(r'<a href="([^"]+)\?download" download>(4K|Web|Profile)</a>', section)
+    downloads = re.findall(r'<a href="([^"]+)\?download" download>(1,600 pixels|Web|Profile)</a>', section)
     assert len(downloads) == 3 * COUNT
     sizes = {words: Image.open(io.BytesIO(browser.get(url).content)).size for url, words in downloads}
-    assert sizes == {"4K": (1280, 1600), "Web": (960, 1200), "Profile": (600, 600)}
-    assert f"Your {COUNT} headshots in 4K" in section
+    assert sizes == {"1,600 pixels": (1280, 1600), "Web": (960, 1200), "Profile": (600, 600)}
+    assert f"Your {COUNT} headshots at 1,600 pixels" in section
 
 
 def test_each_version_is_saved_under_a_name_of_its_own(pack: Pack, browser: Client) -> None:
@@ -104,7 +104,8 @@ def test_preparing_is_shown_with_the_time_that_is_left_and_a_way_out(pack: Pack,
 
     page = browser.get(f"/shoots/{pack.shoot_id}/progress/").content.decode()
 
-    assert "once for all headshots: 50 %" in page
+    assert "once for all headshots." in page
+    assert "%" not in page.split("Preparing you", 1)[1].split("</p>", 1)[0]
     assert "About 2 minutes left." in page
     assert "Stop this pack" in page
     packs = browser.get(f"/shoots/{pack.shoot_id}/status.json").json()["packs"]
@@ -122,7 +123,7 @@ def test_a_person_stops_their_pack_while_nothing_is_shown(pack: Pack, browser: C
     page = browser.get(f"/shoots/{pack.shoot_id}/").content.decode()
     assert "You stopped this pack before anything was made." in page
     # Its photos are still there.
-    assert "order it again, or have your money back" in page
+    assert "Order it once more, or, if you paid for it, have your money back" in page
 
 
 def test_once_something_is_shown_there_is_nothing_to_stop(pack: Pack, browser: Client) -> None:

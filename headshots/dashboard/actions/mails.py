@@ -2,7 +2,7 @@
 
 from headshots.dashboard.actions.loading import load_credit, load_pack, load_receipt
 from headshots.dashboard.deeds import Action, Answers, Changed
-from headshots.payments.models import Credit
+from headshots.payments.models import Credit, Refund
 from headshots.retention.models import Receipt
 from headshots.shoots.lifecycle import send_on_commit
 from headshots.shoots.models import Pack
@@ -24,14 +24,29 @@ def _resend_receipt(receipt: Receipt, answers: Answers) -> str:
 def _why_no_credit_mail(credit: Credit) -> str:
     if credit.owner is None or not credit.owner.is_active:
         return "There is nobody to send it to."
-    if credit.state not in (Credit.State.OPEN, Credit.State.REFUNDED):
+    refund = _refund_of(credit)
+    if credit.state != Credit.State.OPEN and refund is None:
         return "There is nothing to be told of it."
-    return "It is about to be sent." if credit.mail else ""
+    return "It is about to be sent." if credit.mail or (refund and refund.mail_due) else ""
+
+
+def _refund_of(credit: Credit) -> Refund | None:
+    """The last refund that a mail tells of, of a credit whose money went back."""
+    if credit.state != Credit.State.REFUNDED or credit.payment is None:
+        return None
+    return credit.payment.refunds.filter(state__in=Refund.UNDER_WAY).last()
 
 
 def _resend_credit_mail(credit: Credit, answers: Answers) -> str:
-    kind = Credit.Mail.REFUNDED if credit.state == Credit.State.REFUNDED else Credit.Mail.WAITING
-    if not Credit.objects.filter(pk=credit.pk, state=credit.state, mail=Credit.Mail.NONE).update(mail=kind):
+    refund = _refund_of(credit)
+    if refund is not None:
+        if not Refund.objects.filter(pk=refund.pk, mail_due=False).update(mail_due=True):
+            raise Changed
+        send_on_commit("payments.mail_refund", str(refund.pk))
+        return "The mail is on its way again."
+    is_new = credit.payment is not None and credit.payment.pack is None and not credit.came_back
+    kind = Credit.Mail.BOUGHT if is_new else Credit.Mail.WAITING
+    if not Credit.objects.filter(pk=credit.pk, state=Credit.State.OPEN, mail=Credit.Mail.NONE).update(mail=kind):
         raise Changed
     send_on_commit("payments.send_mail", str(credit.pk))
     return "The mail is on its way again."

@@ -176,7 +176,7 @@ def test_a_credit_that_is_being_refunded_cannot_be_used(stripe: FakeStripe, pers
 def test_an_unused_credit_is_refunded_by_itself_after_some_days(
     stripe: FakeStripe, person: User, settings: LazySettings
 ) -> None:
-    credit = bought(stripe, person)
+    bought(stripe, person)
     look_after()
     still_open = Credit.objects.get().state
     settings.HEADSHOTS_REFUND_DAYS = 14
@@ -184,14 +184,14 @@ def test_an_unused_credit_is_refunded_by_itself_after_some_days(
 
     look_after()
     send_refund(refund=Refund.objects.get())
-    tasks.send_mail(str(credit.pk))
+    tasks.mail_refund(str(Refund.objects.get().pk))
 
     assert still_open == Credit.State.OPEN
     assert state(Payment.objects.get()) == ("refunded", "refunded", None)
     assert Refund.objects.get().reason == Refund.Reason.UNUSED
     (told,) = mail.outbox
     assert told.to == [person.email]
-    assert told.subject == "$19 are on their way back to you"
+    assert told.subject == "$19 is on its way back to you"
 
 
 def test_a_granted_credit_is_never_refunded_by_itself(person: User, stripe: FakeStripe) -> None:

@@ -127,7 +127,7 @@ def test_repeated_clicks_and_the_back_button_lead_to_one_checkout(browser: Clien
     third = order(browser, shoot)
 
     assert third.status_code == 409
-    assert "nothing more was charged" in third.content.decode()
+    assert "Nothing was charged again" in third.content.decode()
     assert Payment.objects.count() == Pack.objects.filter(kind="premium").count() == 1
 
 
@@ -184,7 +184,7 @@ def test_a_checkout_does_not_open_when_the_photos_go_before_the_pack_is_done(bro
     shown = browser.get(f"/shoots/{shoot.pk}/order/").content.decode()
     tried = order(browser, shoot)
 
-    assert "There is not enough time left" in shown
+    assert "there is not enough time left" in shown
     assert "Pay $19" not in shown
     assert tried.status_code == 409
     assert not Payment.objects.exists()

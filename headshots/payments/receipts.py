@@ -1,0 +1,76 @@
+"""What a payment was and what became of its money, for the person who made it."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import QuerySet
+
+from headshots.payments.models import Credit, LedgerEntry, Payment, Refund
+from headshots.payments.prices import as_money
+from headshots.shoots.models import Pack
+
+
+@dataclass(frozen=True)
+class Returned:
+    """One refund. state: of Refund; at: when the money left for its payer, or when that was asked for."""
+
+    money: str
+    state: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A payment in words and times. Amounts as people write them, tax empty where none was charged.
+
+    credit: what it bought; pack: what that was used for, also when it has come back; goes_back: when the money of a
+    credit that waits goes back by itself."""
+
+    payment: Payment
+    amount: str
+    tax: str
+    credit: Credit | None
+    pack: Pack | None
+    refunds: list[Returned]
+    goes_back: datetime | None
+
+
+def receipts_of(payments: QuerySet[Payment]) -> list[Receipt]:
+    """One a payment, in their order."""
+    rows = list(payments.select_related("pack__shoot").prefetch_related("refunds"))
+    bought = {
+        credit.payment_id: credit for credit in Credit.objects.filter(payment__in=rows).select_related("pack__shoot")
+    }
+    returned = LedgerEntry.objects.filter(payment_id__in=[row.pk for row in rows], kind=LedgerEntry.Kind.REFUND)
+    left_at = dict(returned.values_list("stripe_id", "at"))
+    return [_receipt(row, bought.get(row.pk), left_at) for row in rows]
+
+
+def _receipt(payment: Payment, credit: Credit | None, left_at: dict[str, datetime]) -> Receipt:
+    waits = credit is not None and credit.state == Credit.State.OPEN and payment.amount_paid > 0
+    return Receipt(
+        payment=payment,
+        # A promotion code may have made it nothing at all.
+        amount=as_money(payment.amount if payment.paid_at is None else payment.amount_paid, payment.currency),
+        tax=as_money(payment.amount_tax, payment.currency) if payment.amount_tax else "",
+        credit=credit,
+        pack=credit.pack if credit and credit.pack else payment.pack,
+        refunds=[_returned(refund, payment.currency, left_at) for refund in payment.refunds.all()],
+        goes_back=credit.open_since + timedelta(days=settings.HEADSHOTS_REFUND_DAYS) if credit and waits else None,
+    )
+
+
+def _returned(refund: Refund, currency: str, left_at: dict[str, datetime]) -> Returned:
+    at = left_at.get(refund.stripe_id or "", refund.created_at)
+    return Returned(as_money(refund.amount, currency), refund.state, at)
+
+
+def payment_behind(pack_id: UUID) -> Payment | None:
+    """The payment that a pack was made for, also when it is the free redo of another; None for one that was granted."""
+    credit = Credit.objects.select_related("payment").filter(pack=pack_id).first()
+    if credit is None:
+        # It has come to nothing, and its credit is free again.
+        return Payment.objects.filter(pack=pack_id, paid_at__isnull=False).first()
+    return payment_behind(credit.redo_of_id) if credit.redo_of_id else credit.payment
