@@ -29,9 +29,10 @@ admin.site.unregister(Authenticator)
 class DeedAdmin(ReadOnlyAdmin):
     """Who did what, when and why."""
 
-    list_display = ["at", "by", "what", "to", "amount", "reason", "more"]
-    list_display_links = ["at"]
+    list_display = ["time", "by", "what", "to", "amount", "reason", "more"]
+    list_display_links = ["time"]
     list_filter = ["action", "subject", "at"]
+    empty_value_display = ""
     search_fields = ["subject_id", "shoot_id", "about", "reason", "address"]
     date_hierarchy = "at"
     fields = ["time", "by", "what", "to", "shoot", "amount", "more", "reason"]
@@ -63,9 +64,9 @@ class DeedAdmin(ReadOnlyAdmin):
         writer.writerows([_plain(str(cell)) for cell in _row(deed)] for deed in deeds)
         return response
 
-    @admin.display(description="time, UTC")
+    @admin.display(description="time, UTC", ordering="at")
     def time(self, deed: Deed) -> str:
-        return f"{deed.at:%-d %B %Y %H:%M:%S}"
+        return f"{deed.at:%-d %b %Y %H:%M:%S}"
 
     @admin.display(description="who", ordering="who")
     def by(self, deed: Deed) -> SafeString | str:
@@ -93,11 +94,11 @@ class DeedAdmin(ReadOnlyAdmin):
 
     @admin.display(description="amount")
     def amount(self, deed: Deed) -> str:
-        return deed.amount or "–"
+        return deed.amount
 
     @admin.display(description="chosen or changed")
     def more(self, deed: Deed) -> str:
-        return deed.more or "–"
+        return deed.more
 
 
 def _row(deed: Deed) -> tuple[object, ...]:

@@ -1,12 +1,11 @@
 """What the operator's pages keep for themselves: figures of days that are over."""
 
-from decimal import Decimal
 from uuid import uuid4
 
 from django.db import models
 from django.utils import timezone
 
-from headshots.payments.prices import as_money, digits_of
+from headshots.payments.prices import money_from
 
 
 class DayFigures(models.Model):
@@ -68,7 +67,7 @@ class Worker(models.Model):
 class Deed(models.Model):
     """A line of the audit log: what a member of staff did, to what, when and why. Never changed or deleted."""
 
-    at = models.DateTimeField(default=timezone.now, editable=False)
+    at = models.DateTimeField("time", default=timezone.now, editable=False)
     # The number of their account, which stays when the account goes.
     who = models.BigIntegerField("account of staff", db_index=True)
     action = models.CharField(max_length=40)
@@ -114,7 +113,7 @@ class Deed(models.Model):
         """How much money or how many packs; empty where it was about neither."""
         given, currency = self.details.get("amount"), self.details.get("currency")
         if given and currency:
-            return as_money(int(Decimal(given).scaleb(digits_of(currency))), currency)
+            return money_from(given, currency)
         count = self.details.get("count")
         return given or (f"{count} pack{'' if count == '1' else 's'}" if count else "")
 

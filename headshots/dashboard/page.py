@@ -25,8 +25,6 @@ from headshots.shoots.models import Pause
 USUAL_DAYS = (1, 7, 30)
 DEFAULT_DAYS = 7
 _FAILURES_SHOWN = 8
-
-
 # In the only spelling that a browser's box of days reads.
 _DATE = forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
 

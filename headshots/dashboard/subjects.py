@@ -122,10 +122,13 @@ def _(thing: Payment) -> str:
 @facts_of.register
 def _(thing: Payment, viewer: Viewer) -> list[Fact]:
     mode = "" if thing.mode == Payment.Mode.LIVE else ", test money"
-    return [
-        Fact("Payment", str(thing.pk), _page("payments.view_payment", "payment", thing.pk, viewer)),
+    amounts = [
         Fact("Paid", f"{as_money(thing.amount_paid, thing.currency)}{mode}"),
         Fact("Can be given back", as_money(refundable(thing), thing.currency)),
+    ]
+    return [
+        Fact("Payment", str(thing.pk), _page("payments.view_payment", "payment", thing.pk, viewer)),
+        *(amounts if viewer.has_perm("dashboard.view_money") else []),
         Fact("When", _time(thing.paid_at)),
         Fact("For", f"{name_of(thing.pack)}, {_code(thing.pack.state)}" if thing.pack else "no pack yet"),
         _account(thing.owner_id, viewer),
@@ -226,7 +229,7 @@ def _code(code: str) -> str:
 
 
 def _brief(value: object) -> str:
-    text = str(value)
+    text = str(value or "none")
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 

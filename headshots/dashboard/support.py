@@ -18,7 +18,7 @@ from django.views.decorators.http import require_safe
 from headshots.accounts.models import User
 from headshots.dashboard.models import Deed
 from headshots.payments.models import Credit, LedgerEntry, Payment
-from headshots.payments.prices import as_money, money_from
+from headshots.payments.prices import as_money
 from headshots.retention.models import Destruction, Receipt
 from headshots.shoots import support
 from headshots.shoots.models import Consent, Event, Headshot, Shoot
@@ -119,15 +119,19 @@ def _entries(shoot: Shoot, *, with_amounts: bool) -> Iterator[Entry]:
             numbers["amount"] = as_money(amount, currency)
         yield Entry(event.at, _words(event.name), event.actor, _told({**event.codes, **numbers}), event.pack_id)
     for deed in Deed.objects.filter(shoot_id=shoot.pk):
-        yield Entry(deed.at, _words(deed.action), f"account {deed.who}", _deed(deed, payments, with_amounts))
+        yield Entry(deed.at, _words(deed.action), f"account {deed.who}", _deed(deed, with_amounts))
     for entry in LedgerEntry.objects.filter(payment_id__in=list(payments)):
         amount = as_money(entry.amount, entry.currency) if with_amounts else ""
         details = _told({"amount": amount, "mode": entry.mode})
         yield Entry(entry.at, f"ledger: {_words(entry.kind)}", "system", details, payments[entry.payment_id].pack_id)
-    ours = Q(pack__shoot=shoot) | Q(payment__pack__shoot=shoot) | Q(redo_of__shoot=shoot)
-    for credit in Credit.objects.filter(ours):
+    packs = list(shoot.packs.values_list("pk", flat=True))
+    # By its own columns, each of which has an index: through the tables behind them every credit would be read.
+    ours = Q(pack__in=packs) | Q(payment__in=list(payments)) | Q(redo_of__in=packs)
+    for credit in Credit.objects.filter(ours).select_related("payment"):
         details = _told({"source": credit.source, "reason": credit.reason})
-        yield Entry(credit.created_at, "credit made", "system", details, credit.pack_id)
+        # What it came from: it may have been used for another pack since.
+        about = credit.payment.pack_id if credit.payment else credit.redo_of_id
+        yield Entry(credit.created_at, "credit made", "system", details, about)
     for receipt in Receipt.objects.filter(shoot_id=shoot.pk):
         yield Entry(receipt.begun_at, "deletion receipt", receipt.asked_by, {"reference": receipt.reference})
         if receipt.mailed_at:
@@ -136,13 +140,11 @@ def _entries(shoot: Shoot, *, with_amounts: bool) -> Iterator[Entry]:
         yield Entry(proof.key_died_at, f"{proof.ring} key destroyed", "system", _told(proof.counts))
 
 
-def _deed(deed: Deed, payments: Mapping[UUID, Payment], with_amounts: bool) -> dict[str, object]:
-    details = {"reason": deed.reason, **deed.details}
-    amount = details.pop("amount", None)
-    if with_amounts and amount is not None:
-        payment = next((each for pk, each in payments.items() if str(pk) == deed.subject_id), None)
-        details["amount"] = money_from(amount, payment.currency) if payment else amount
-    return _told(details)
+def _deed(deed: Deed, with_amounts: bool) -> dict[str, object]:
+    details = {name: value for name, value in deed.details.items() if name not in ("amount", "currency")}
+    if with_amounts and "amount" in deed.details:
+        details["amount"] = deed.amount
+    return _told({"reason": deed.reason, **details})
 
 
 def _told(details: Mapping[str, object]) -> dict[str, object]:

@@ -1,3 +1,4 @@
+import django.utils.timezone
 from django.db import migrations, models
 
 
@@ -47,6 +48,11 @@ class Migration(migrations.Migration):
                 "verbose_name": "audit log entry",
                 "verbose_name_plural": "audit log",
             },
+        ),
+        migrations.AlterField(
+            model_name="deed",
+            name="at",
+            field=models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name="time"),
         ),
         migrations.AddField(
             model_name="deed",

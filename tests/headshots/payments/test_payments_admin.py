@@ -62,7 +62,7 @@ def test_the_timeline_tells_what_was_true_then_and_amounts_to_those_who_may_see_
     stripe: FakeStripe, shoot: Shoot
 ) -> None:
     payment = paid(stripe, shoot)
-    request = {"amount": "4.50", "code": "goodwill", "styles": ["1", "2"], "none": []}
+    request = {"amount": "4.50", "currency": "usd", "code": "goodwill", "styles": ["1", "2"], "none": []}
     Deed.objects.create(
         who=1, action="refund", subject="payment", subject_id=str(payment.pk), shoot_id=shoot.pk, reason="kind",
         details=request,
