@@ -98,8 +98,17 @@
     timer = setTimeout(ask, open ? ASK_WHEN_OPEN : ASK_WHEN_CUT);
   }
 
+  // A picture that does not load: a sentence beside it instead of a frame that says nothing.
+  function tell(picture) {
+    picture.closest("li")?.querySelector(".unreadable")?.removeAttribute("hidden");
+  }
+
   if (shoot && progress()) {
     remember(progress());
+    shoot.addEventListener("error", (event) => tell(event.target), true);
+    for (const picture of shoot.querySelectorAll("img")) {
+      if (picture.complete && !picture.naturalWidth) tell(picture);
+    }
     if (isLive()) {
       channel = new EventSource(shoot.dataset.eventsUrl);
       channel.addEventListener("changed", ask);

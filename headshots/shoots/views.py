@@ -30,7 +30,7 @@ from headshots.shoots.pausing import is_paused
 from headshots.shoots.person import NOTHING_SAID, PersonForm, read_person, write_person
 from headshots.shoots.uploads import AccountClosed, NoPreviewsLeft, open_shoot, previews_left
 from headshots.vault import services as vault
-from headshots.vault.errors import VaultError, VaultUnavailable
+from headshots.vault.errors import BlobCorrupt, BlobMissing, VaultError, VaultUnavailable
 from headshots.vault.models import Blob
 
 log = logging.getLogger(__name__)
@@ -235,6 +235,10 @@ def _picture(blob: Blob) -> HttpResponse:
         return _no_store(HttpResponse(vault.read_blob(blob), content_type="image/jpeg"))
     except VaultUnavailable:
         return _no_store(HttpResponse("Please try again in a minute.", status=503, content_type="text/plain"))
+    except (BlobCorrupt, BlobMissing) as error:
+        # Its key is there: nobody has deleted it. The page says so beside the broken picture.
+        log.error("a picture cannot be read: %s", error)
+        raise Http404 from None
     except VaultError:
         # Forgotten between the row and the key: for whoever asks it is gone.
         raise Http404 from None

@@ -29,7 +29,7 @@ from headshots.vault.models import Blob
 from headshots.vault.rings import Ring, open_ring, ring_folder
 from headshots.vault.services import name_of
 from tests.factories import make_shoot, make_user
-from tests.headshots.test_retention import make_pack, path_of
+from tests.headshots.retention.private import make_pack, path_of
 
 pytestmark = pytest.mark.django_db
 

@@ -21,11 +21,12 @@ from headshots.shoots import checks, rendering, waking
 from headshots.shoots.models import Consent, Event, Pack, Photo, Shoot
 from headshots.shoots.uploads import NoPreviewsLeft, previews_left
 from headshots.vault.models import Blob
-from headshots.vault.services import key_exists, read_blob
+from headshots.vault.services import blob_store, destroy_key, key_exists, name_of, read_blob
 from tests import photos
 from tests.factories import (
     cleaned_two_people,
     make_checked_shoot,
+    make_delivered,
     make_preview,
     make_shoot,
     make_user,
@@ -255,6 +256,40 @@ def test_a_photo_of_somebody_else_is_refused_and_the_others_are_used(person: Use
     assert Event.objects.get(name="photo.refused").codes == {"reasons": ["not_same_person"]}
     assert "does not look like the person in your other photos" in browser.get(f"/shoots/{shoot.pk}/").content.decode()
     assert Pack.objects.get().kind == "preview"
+
+
+@pytest.mark.parametrize("harm", ["changed", "gone"])
+def test_a_spoiled_headshot_is_told_to_the_log_and_to_its_person(
+    person: User, browser: Client, caplog: pytest.LogCaptureFixture, harm: str
+) -> None:
+    pack = make_delivered(person)
+    row, other = pack.headshots.all()[:2]
+    path = blob_store().path(name_of(row.blob))
+    if harm == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+    answer = browser.get(f"/shoots/{pack.shoot_id}/headshots/{row.pk}.jpg")
+    page = browser.get(f"/shoots/{pack.shoot_id}/").content.decode()
+
+    (line,) = [record for record in caplog.records if record.name == "headshots.shoots.views"]
+    assert (answer.status_code, line.levelname) == (404, "ERROR")
+    assert str(row.blob_id) in line.getMessage()
+    assert page.count("This headshot cannot be shown") == 4, "hidden until a picture does not load"
+    assert browser.get(f"/shoots/{pack.shoot_id}/headshots/{other.pk}.jpg").status_code == 200
+
+
+def test_a_headshot_that_was_forgotten_is_gone_without_a_word(
+    person: User, browser: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    pack = make_delivered(person)
+    destroy_key(ring="result", key_id=pack.pk)
+
+    answer = browser.get(f"/shoots/{pack.shoot_id}/headshots/{pack.headshots.first().pk}.jpg")
+
+    assert answer.status_code == 404
+    assert not [record for record in caplog.records if record.name == "headshots.shoots.views"]
 
 
 def test_headshots_are_shown_saved_and_zipped(person: User, browser: Client) -> None:
