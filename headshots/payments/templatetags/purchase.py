@@ -30,6 +30,12 @@ def pack_offer(context: Context, shoot: Shoot) -> dict[str, object]:
     }
 
 
+@register.inclusion_tag("payments/_pack_waiting.html", takes_context=True)
+def pack_waiting(context: Context) -> dict[str, object]:
+    """Above the upload: whether a pack waits for what is uploaded here."""
+    return {"credit": open_credits(context["request"].user).first()}
+
+
 @register.inclusion_tag("payments/_pack_ended.html")
 def pack_ended(pack_id: UUID, reason: str, shoot: Shoot) -> dict[str, object]:
     """Under a pack that came to nothing: what became of the right to it, and of its price."""
