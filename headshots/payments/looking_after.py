@@ -17,7 +17,7 @@ from headshots.payments.models import Credit, Payment, Refund, WebhookEvent
 from headshots.payments.ordering import ask_stripe, retire
 from headshots.payments.prices import current_mode
 from headshots.payments.refunds import refund_credit, send_refund
-from headshots.payments.settling import EVENT_TYPES, apply_refund
+from headshots.payments.settling import EVENT_TYPES, apply_early, apply_refund
 from headshots.payments.webhooks import receive_event
 from headshots.shoots.lifecycle import send_on_commit
 from headshots.shoots.models import Pack
@@ -43,6 +43,7 @@ def look_after() -> None:
         unsent = Refund.objects.filter(state=Refund.State.REQUESTED, payment__mode=current_mode())
         waited = Q(asked_at=None, created_at__lt=now - _FIRST_ASKED_AFTER) | Q(asked_at__lt=now - _ASKED_EVERY)
         _each(unsent.filter(waited).select_related("payment"), lambda refund: send_refund(refund=refund))
+    _each(_heard_of_early(), lambda payment: apply_early(payment=payment))
     _each(_packs_that_owe(), lambda pack: give_back_credit(pack=pack))
     _each(_unused(), refund_unused)
     for credit_id in Credit.objects.exclude(mail=Credit.Mail.NONE).values_list("pk", flat=True)[:_AT_ONCE]:
@@ -96,6 +97,13 @@ def _unanswered() -> Iterable[Payment]:
 def _ownerless() -> Iterable[Payment]:
     """Open checkouts of accounts that have gone: nobody is to pay there any more."""
     return Payment.objects.filter(state=Payment.State.OPEN, mode=current_mode(), owner=None)[:_AT_ONCE]
+
+
+def _heard_of_early() -> Iterable[Payment]:
+    """Paid payments of which something waits to be acted on: it came while they were being paid."""
+    waiting = WebhookEvent.objects.filter(outcome=WebhookEvent.Outcome.WAITING).exclude(payment_intent="")
+    paid = Payment.objects.filter(paid_at__isnull=False, payment_intent__in=waiting.values("payment_intent"))
+    return paid.select_related("pack").order_by("paid_at")[:_AT_ONCE]
 
 
 def _packs_that_owe() -> Iterable[Pack]:

@@ -64,9 +64,6 @@ def _take(request: HttpRequest, shoot: Shoot, owner: User, form: OrderForm) -> H
     if "credit" in request.POST and order_with_credit(order=wanted, owner=owner):
         messages.success(request, "Your pack is in the making. You need not wait here: we write when it is ready.")
         return redirect("shoots:detail", shoot.pk)
-    if open_credits(owner).exists():
-        # From a page that was opened before the pack came.
-        raise OrderRefused("has_a_pack")
     return to_checkout(request, order_with_money(order=wanted, owner=owner))
 
 

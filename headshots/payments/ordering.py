@@ -74,6 +74,7 @@ def order_with_money(*, order: Order, owner: User) -> Payment:
     """The payment of this order; the same one for the same order.
 
     Raises OrderRefused, NotForSale, StripeAway, StripeRefused."""
+    _refuse_beside_a_pack(owner)
     require_sale(engine.engine_name())
     try:
         return _retire_other(order.shoot, styles=order.styles) or _open_payment(order, owner)
@@ -87,7 +88,8 @@ def order_with_money(*, order: Order, owner: User) -> Payment:
 def buy_credit(*, owner: User) -> Payment:
     """A payment for a pack whose photos are still to come; the same one while it is open, or when it was just made.
 
-    Raises NotForSale, StripeAway, StripeRefused."""
+    Raises OrderRefused, NotForSale, StripeAway, StripeRefused."""
+    _refuse_beside_a_pack(owner)
     name = engine.engine_name()
     mode, price = require_sale(name), price_of(name)
     for payment in Payment.objects.filter(owner=owner, pack=None, state=Payment.State.OPEN):
@@ -101,6 +103,7 @@ def buy_credit(*, owner: User) -> Payment:
             return payment
     try:
         with transaction.atomic():
+            _refuse_beside_a_pack(owner)
             return Payment.objects.create(
                 owner=owner,
                 engine=name,
@@ -183,6 +186,7 @@ def looks_of(pack: Pack) -> set[int]:
 @transaction.atomic
 def _open_payment(order: Order, owner: User) -> Payment:
     _check(order)
+    _refuse_beside_a_pack(owner)
     name = engine.engine_name()
     closes = checkout_closes(order.shoot, engine_name=name, count=settings.HEADSHOTS_PREMIUM_COUNT)
     if closes is None:
@@ -201,6 +205,13 @@ def _open_payment(order: Order, owner: User) -> Payment:
     numbers = {"amount": price.amount}
     record("payment.opened", shoot_id=pack.shoot_id, pack_id=pack.pk, actor=Event.Actor.PERSON, numbers=numbers)
     return payment
+
+
+def _refuse_beside_a_pack(owner: User) -> None:
+    """Nobody pays who has a pack already. Looked at before Stripe is asked, which may take seconds, and again when the
+    payment is written: it may have come meanwhile, to another request or from a webhook."""
+    if open_credits(owner).exists():
+        raise OrderRefused("has_a_pack")
 
 
 def _check(order: Order) -> None:

@@ -6,7 +6,7 @@ Rows are locked in one order everywhere: shoot, payment, pack, credit.
 """
 
 from django.db import transaction
-from django.db.models import QuerySet, Sum
+from django.db.models import Q, Subquery
 from django.utils import timezone
 
 from headshots.payments.gateway import Session, StripeEvent
@@ -28,7 +28,6 @@ DISPUTE_TYPES = (
 EVENT_TYPES = (*SESSION_TYPES, "charge.refunded", *REFUND_TYPES, *DISPUTE_TYPES)
 
 _State = Payment.State
-_NOT_FAILED = (Refund.State.REQUESTED, Refund.State.PENDING, Refund.State.SUCCEEDED)
 _Kind = LedgerEntry.Kind
 _COLUMNS = [column.name for column in Payment._meta.concrete_fields]
 
@@ -72,8 +71,20 @@ def confirm(*, payment: Payment, amount: int, amount_tax: int, payment_intent: s
         credit.mail = Credit.Mail.WAITING if pack is not None else Credit.Mail.BOUGHT
         send_on_commit("payments.send_mail", str(credit.pk))
     credit.save(force_insert=True)
-    # What was heard of this money before we knew whose it is.
-    early = WebhookEvent.objects.filter(outcome=WebhookEvent.Outcome.WAITING, payment_intent=payment_intent)
+    _apply_early(payment)
+
+
+@transaction.atomic(savepoint=False)
+def apply_early(*, payment: Payment) -> None:
+    """What was heard of a paid payment while it was being paid: on PostgreSQL neither of two transactions sees what
+    the other has not committed."""
+    lock_payment(payment)
+    _apply_early(payment)
+
+
+def _apply_early(payment: Payment) -> None:
+    """What was heard of this money before we knew whose it is. The payment is locked."""
+    early = WebhookEvent.objects.filter(outcome=WebhookEvent.Outcome.WAITING, payment_intent=payment.payment_intent)
     for row in early.exclude(payment_intent="").order_by("created_at", "id"):
         apply_event(payment=payment, event=facts_of(row))
         row.outcome, row.payment = WebhookEvent.Outcome.DONE, payment
@@ -193,22 +204,19 @@ def withhold(*, payment: Payment) -> None:
 
 def _queue(pack: Pack) -> bool:
     """Whether the pack waited for its payment, and its photos are there: then it is queued. Its shoot is locked."""
-    if pack.state != Pack.State.AWAITING_PAYMENT:
-        return False
-    photos_are_there = Shoot.objects.filter(pk=pack.shoot_id, state=Shoot.State.OPEN).exists()
-    return photos_are_there and advance(pack, Pack.State.QUEUED)
+    return pack.state == Pack.State.AWAITING_PAYMENT and pack.shoot.is_open and advance(pack, Pack.State.QUEUED)
 
 
 def _settle(payment: Payment) -> None:
-    refunds = payment.refunds.all()
-    payment.amount_refunded = _sum(refunds.filter(state=Refund.State.SUCCEEDED))
+    given, promised = _refunded(payment)
+    payment.amount_refunded = given
     before, payment.state = payment.state, _state_of(payment)
     payment.save(update_fields=["amount_refunded", "state"])
     if payment.state != before:
         _record(payment, f"payment.{payment.state}")
     if payment.paid_at is None:
         return
-    given_back = 0 < payment.amount_paid <= _sum(refunds.filter(state__in=_NOT_FAILED))
+    given_back = 0 < payment.amount_paid <= promised
     taken_back = payment.dispute_state in {Payment.Dispute.OPEN, Payment.Dispute.LOST}
     for credit in _credits(payment):
         if given_back:
@@ -231,10 +239,9 @@ def _state_of(payment: Payment) -> str:
 
 def _credits(payment: Payment) -> list[Credit]:
     """What this money bought: its credit, and the free redo of that credit's pack."""
+    its_pack = Subquery(Credit.objects.filter(payment=payment).values("pack"))
     locked = Credit.objects.select_for_update(of=("self",)).select_related("pack")
-    bought = list(locked.filter(payment=payment))
-    packs = [credit.pack for credit in bought if credit.pack is not None]
-    return bought + list(locked.filter(redo_of__in=packs))
+    return list(locked.filter(Q(payment=payment) | Q(redo_of=its_pack)))
 
 
 def _take_back(credit: Credit, to: str) -> None:
@@ -286,12 +293,15 @@ def _refund_of(payment: Payment, event: StripeEvent) -> Refund:
 
 
 def lock_payment(payment: Payment) -> None:
-    """Lock its shoot, then the payment, until the transaction ends; `payment` is as the database has it."""
-    if payment.pack is not None:
-        Shoot.objects.select_for_update().filter(pk=payment.pack.shoot_id).exists()
+    """Lock its shoot, then the payment, until the transaction ends; `payment`, its pack and that shoot's state are as
+    the database has them."""
+    shoots = Shoot.objects.select_for_update().only("state")
+    shoot = shoots.get(pk=payment.pack.shoot_id) if payment.pack is not None else None
     locked = Payment.objects.select_for_update(of=("self",)).select_related("pack")
     # Named, since whoever found the payment may have left some of them out.
     payment.refresh_from_db(fields=_COLUMNS, from_queryset=locked)
+    if payment.pack is not None and shoot is not None:
+        payment.pack.shoot = shoot
 
 
 def _enter(payment: Payment, kind: str, amount: int, stripe_id: str) -> None:
@@ -322,8 +332,11 @@ def facts_of(row: WebhookEvent) -> StripeEvent:
     )
 
 
-def _sum(refunds: QuerySet[Refund]) -> int:
-    return refunds.aggregate(sum=Sum("amount"))["sum"] or 0
+def _refunded(payment: Payment) -> tuple[int, int]:
+    """How much of it was given back, and how much will have been when all that is on its way has arrived."""
+    amounts = payment.refunds.exclude(state=Refund.State.FAILED).order_by().values_list("state", "amount")
+    given = sum(amount for state, amount in amounts if state == Refund.State.SUCCEEDED)
+    return given, sum(amount for _, amount in amounts)
 
 
 def _record(payment: Payment, name: str) -> None:

@@ -17,7 +17,7 @@ from headshots import engine
 from headshots.accounts.models import User
 from headshots.payments.clock import shoot_to_use
 from headshots.payments.credits import ask_redo, open_credits, pack_to_redo, redo_is_possible
-from headshots.payments.errors import BadSignature, NotForSale, StripeError
+from headshots.payments.errors import BadSignature, NotForSale, OrderRefused, StripeError
 from headshots.payments.models import Credit, Payment, Refund
 from headshots.payments.ordering import ask_stripe, buy_credit, checkout_url
 from headshots.payments.prices import as_money, current_mode, is_sold, price_of
@@ -41,8 +41,8 @@ def pricing(request: HttpRequest) -> HttpResponse:
     status = 503 if request.method == "POST" else 200
     if request.method == "POST" and request.user.is_authenticated:
         try:
-            if not open_credits(request.user).exists():
-                return to_checkout(request, buy_credit(owner=request.user))
+            return to_checkout(request, buy_credit(owner=request.user))
+        except OrderRefused:
             # From a page that was opened before the pack came.
             messages.error(request, "You have a pack already: use it. Nothing was charged.")
             status = 409
@@ -133,7 +133,6 @@ def redo(request: HttpRequest, pack_id: UUID) -> HttpResponse:
             return redirect("payments:history")
         if pack.shoot.is_open:
             return redirect("payments:order", pack.shoot_id)
-        messages.success(request, "The redo is yours. Upload a photo, a different one helps most.")
         return redirect("shoots:new")
     return render(request, "payments/redo.html", {"pack": pack, "possible": redo_is_possible(pack), **promises()})
 

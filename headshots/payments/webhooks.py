@@ -2,12 +2,13 @@
 
 import logging
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 
 from headshots.payments.gateway import StripeEvent, read_webhook
 from headshots.payments.models import Payment, WebhookEvent
 from headshots.payments.prices import current_mode
 from headshots.payments.settling import DISPUTE_TYPES, EVENT_TYPES, REFUND_TYPES, SESSION_TYPES, apply_event
+from headshots.payments.turns import in_turn
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ def receive_webhook(*, payload: bytes, signature: str) -> bool:
 def receive_event(*, event: StripeEvent, fetched: bool = False) -> bool:
     """Whether this event is new: stored and acted on, both or neither. An event that fails is sent again by Stripe."""
     try:
-        with transaction.atomic():
+        with in_turn():
             # First, so that the same event in another process waits here, and then is known.
             row = _store(event, fetched)
             if event.type in EVENT_TYPES:

@@ -50,30 +50,29 @@ def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str
 
     Works on the database's state, not on the one in `pack`; `pack` gets what changed when moved."""
     now = timezone.now()
+    changes: dict[str, object] = {"state": to, "reason": reason}
+    if to == _State.QUEUED:
+        changes |= {"queued_at": now, "expires_at": None, "ended_as": ""}
+    elif to == _State.DELIVERED:
+        changes["delivered_at"] = now
+        changes["mail_due"] = pack.kind == Pack.Kind.PREMIUM
+    if to in Pack.ENDED:
+        changes["ended_as"] = to
+    if to in (_State.DELIVERED, _State.FAILED):
+        # What was finished is shown until then.
+        changes["expires_at"] = now + timedelta(days=settings.HEADSHOTS_RESULT_DAYS)
+    elif to in _LIVE_ENDS:
+        # It is as if it had never been ordered: nothing of it is kept.
+        changes["expires_at"] = now
+    may = [state for state, targets in MOVES.items() if to in targets]
     with transaction.atomic(savepoint=False):
-        current, queued_at = Pack.objects.values_list("state", "queued_at").get(pk=pack.pk)
-        if to not in MOVES[current]:
+        if not Pack.objects.filter(pk=pack.pk, state__in=may).update(**changes):
             return False
-        changes: dict[str, object] = {"state": to, "reason": reason}
         numbers: dict[str, float] = {}
-        if to == _State.QUEUED:
-            changes["queued_at"] = now
-            changes |= {"expires_at": None, "ended_as": ""}
-        elif to == _State.DELIVERED:
-            changes["delivered_at"] = now
-            changes["mail_due"] = pack.kind == Pack.Kind.PREMIUM
+        if to == _State.DELIVERED:
             # A premium pack is queued the moment it is paid for.
+            queued_at = Pack.objects.values_list("queued_at", flat=True).get(pk=pack.pk)
             numbers = {"pictures": pack.total, "seconds": round((now - queued_at).total_seconds()) if queued_at else 0}
-        if to in Pack.ENDED:
-            changes["ended_as"] = to
-        if to in (_State.DELIVERED, _State.FAILED):
-            # What was finished is shown until then.
-            changes["expires_at"] = now + timedelta(days=settings.HEADSHOTS_RESULT_DAYS)
-        elif to in _LIVE_ENDS:
-            # It is as if it had never been ordered: nothing of it is kept.
-            changes["expires_at"] = now
-        if not Pack.objects.filter(pk=pack.pk, state=current).update(**changes):
-            return False
         record_pack(pack, to, actor=actor, reason=reason, numbers=numbers)
         start_tasks(to, pack.pk)
     for name, value in changes.items():

@@ -13,7 +13,7 @@ from tests.processes import environment_for, run_program
 Run = Callable[..., dict[str, Any]]
 
 
-# On PostgreSQL it failed once in its races, for a cause not yet found (docs/experiments.md): there with --full only.
+# On PostgreSQL it takes 25 to 49 s beside other programs: there with --full only.
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     """A function that runs tests/chaos/webhook_processes.py on one of the databases and returns what it saw."""
@@ -32,8 +32,10 @@ def test_a_process_that_dies_between_two_statements_loses_nothing_and_many_at_on
     seen = run()
 
     # Killed before every statement of the purchase of a pack: so many there are.
-    assert seen["crash"]["paid"] > 15
+    assert seen["crash"]["paid"] > 12
     assert (seen["race"]["rounds"], seen["race"]["failed"]) == (3, 0)
+    # What was heard of while its payment was being written down is left to beat.
+    assert seen["race"]["unseen"] in {"cannot be", "waiting"}
 
 
 @pytest.mark.slow

@@ -1,11 +1,13 @@
 """Rights to a pack: given back, refunded, granted, asked for again; and the mails about them."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from django.conf import LazySettings
 from django.core import mail
+from django.db import connection
 from django.test import Client, TestCase
 from django.utils import timezone
 
@@ -13,9 +15,10 @@ from headshots.accounts.models import User
 from headshots.payments import tasks
 from headshots.payments.closing import close_account
 from headshots.payments.credits import ask_redo, give_back_credit, grant_credit, redo_is_possible, requeue_pack
+from headshots.payments.errors import OrderRefused
 from headshots.payments.looking_after import look_after
 from headshots.payments.models import Credit, Payment, Refund
-from headshots.payments.ordering import buy_credit, checkout_url
+from headshots.payments.ordering import buy_credit, checkout_url, order_with_money
 from headshots.payments.refunds import refund_credit, request_refund, send_refund
 from headshots.retention.due import purge_due
 from headshots.rights.services import begin_leaving, finish_leaving
@@ -23,9 +26,11 @@ from headshots.shoots.lifecycle import STARTS, advance, begin_purge
 from headshots.shoots.models import Event, Pack, Shoot
 from tests.factories import make_user
 from tests.fake_stripe import FakeStripe
-from tests.money import HOME, deliver, ledger_sum, open_checkout, paid, session_of, state
+from tests.money import HOME, bare_shoot, deliver, ledger_sum, open_checkout, order_of, paid, session_of, state
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
+
+Execute = Callable[..., object]
 
 
 def pack_of(payment: Payment) -> Pack:
@@ -50,6 +55,29 @@ def bought(stripe: FakeStripe, person: User) -> Credit:
     checkout_url(payment=payment, returns=HOME)
     deliver(stripe.pay(session_of(payment)))
     return Credit.objects.get(payment=payment)
+
+
+@pytest.mark.parametrize("way", ["order page", "price page"])
+def test_who_gets_a_pack_while_a_checkout_is_about_to_open_is_not_led_to_it(
+    stripe: FakeStripe, shoot: Shoot, person: User, way: str
+) -> None:
+    wanted = order_of(shoot)
+    granted: list[Credit] = []
+
+    def a_pack_comes(execute: Execute, sql: str, params: object, many: bool, context: object) -> object:
+        """After the first look whether there is one."""
+        found = execute(sql, params, many, context)
+        if "payments_credit" in sql and not granted:
+            granted.append(Credit(owner=person, source=Credit.Source.GRANT))
+            granted[0].save()
+        return found
+
+    with connection.execute_wrapper(a_pack_comes), pytest.raises(OrderRefused, match="has_a_pack"):
+        order_with_money(order=wanted, owner=person) if way == "order page" else buy_credit(owner=person)
+
+    assert granted
+    assert not Payment.objects.exists()
+    assert not shoot.packs.filter(kind=Pack.Kind.PREMIUM).exists()
 
 
 def test_the_ends_without_pictures_start_the_giving_back() -> None:
@@ -353,9 +381,8 @@ def test_a_failed_pack_whose_money_went_back_is_queued_again_with_a_present(stri
 
 def test_an_account_that_goes_has_its_money_back_first(stripe: FakeStripe, shoot: Shoot, person: User) -> None:
     in_work = paid(stripe, shoot)
+    checkout = open_checkout(bare_shoot(person))
     unused = bought(stripe, person)
-    checkout = buy_credit(owner=person)
-    checkout_url(payment=checkout, returns=HOME)
 
     assert close_account(owner=person) == 2
     assert close_account(owner=person) == 0
@@ -367,7 +394,7 @@ def test_an_account_that_goes_has_its_money_back_first(stripe: FakeStripe, shoot
     assert unused.payment is not None
     assert state(in_work) == ("refunded", "refunded", "cancelled")
     assert state(unused.payment) == ("refunded", "refunded", None)
-    assert state(checkout) == ("expired", None, None)
+    assert state(checkout) == ("expired", None, "cancelled")
     assert stripe.sessions[session_of(checkout)]["status"] == "expired"
     assert ledger_sum() == stripe.balance == 0
     assert set(Payment.objects.values_list("owner", flat=True)) == {None}

@@ -181,6 +181,26 @@ def test_events_that_no_webhook_brought_are_fetched_and_acted_on(stripe: FakeStr
     }
 
 
+def test_what_was_heard_of_while_the_payment_was_written_down_is_acted_on(stripe: FakeStripe, shoot: Shoot) -> None:
+    payment = paid(stripe, shoot)
+    dispute = stripe.dispute(payment.payment_intent)
+    stripe.close_dispute(dispute["id"], won=False)
+    elsewhere = {"id": "dp_1", "object": "dispute", "payment_intent": "pi_of_another_business", "status": "lost"}
+    stripe.tell("charge.dispute.closed", elsewhere)
+    # As PostgreSQL shows it to the transaction of the dispute while that of the payment is open.
+    Payment.objects.update(paid_at=None)
+    deliver(*stripe.events[1:])
+    Payment.objects.update(paid_at=payment.paid_at)
+    unseen = state(payment)
+
+    look_after()
+
+    assert unseen == ("paid", "used", "queued")
+    assert state(payment) == ("lost", "revoked", "revoked")
+    assert ledger_sum() == stripe.balance == 0
+    assert WebhookEvent.objects.get(outcome="waiting").payment_intent == "pi_of_another_business"
+
+
 def test_a_webhook_that_comes_after_it_was_fetched_changes_nothing(stripe: FakeStripe, shoot: Shoot) -> None:
     payment = open_checkout(shoot)
     event = stripe.pay(session_of(payment))
