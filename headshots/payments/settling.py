@@ -83,12 +83,11 @@ def apply_early(*, payment: Payment) -> None:
 
 def _apply_early(payment: Payment) -> None:
     """What was heard of this money before we knew whose it is. The payment is locked."""
-    if not payment.payment_intent:
-        return
     early = WebhookEvent.objects.filter(outcome=WebhookEvent.Outcome.WAITING, payment_intent=payment.payment_intent)
-    # Nearly always there is none: asked for without the columns that only an event needs.
-    for event_id in early.order_by("created_at", "id").values_list("pk", flat=True):
-        row = WebhookEvent.objects.get(pk=event_id)
+    # Nearly always nothing: a look costs a third of reading rows.
+    if not payment.payment_intent or not early.exists():
+        return
+    for row in early.order_by("created_at", "id"):
         apply_event(payment=payment, event=facts_of(row))
         row.outcome, row.payment = WebhookEvent.Outcome.DONE, payment
         row.save(update_fields=["outcome", "payment"])
