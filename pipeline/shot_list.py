@@ -68,3 +68,15 @@ def move(shot: Shot, attempt: int, taken: Collection[tuple[str, str]]) -> Shot:
     free = (turn for turn in TURNS if turn not in taken)
     framing, light = next(free, (shot.framing, shot.light))
     return replace(reshoot(shot, attempt), framing=framing, light=light)
+
+
+def stand_in(shot: Shot, attempt: int, pack: Sequence[Shot]) -> Shot | None:
+    """A shot that the pack does not have, in place of one that fails however it is made: of another look if one has a
+    framing and light left on its set, else of its own. None when the looks have had them all."""
+    looks = {each.style.name: each.style for each in pack}
+    for style in sorted(looks.values(), key=lambda each: each.name == shot.style.name):
+        taken = {(each.framing, each.light) for each in pack if each.style.set == style.set}
+        other = move(replace(shot, style=style), attempt, taken)
+        if (other.framing, other.light) not in taken:
+            return other
+    return None

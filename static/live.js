@@ -38,15 +38,18 @@
     }
     const wanted = new Set([...fresh.children].map((child) => child.id));
     for (const child of [...old.children]) if (!wanted.has(child.id)) child.remove();
+    const here = new Map([...old.children].map((child) => [child.id, child]));
     let place = old.firstElementChild;
     for (const child of fresh.children) {
-      if (place?.id === child.id) {
-        const next = place.nextElementSibling;
-        exchange(place, child);
-        place = next;
-      } else {
+      const known = here.get(child.id);
+      if (!known) {
         old.insertBefore(child.cloneNode(true), place);
+        continue;
       }
+      // The order may be another one: what is there already is moved, never shown twice.
+      if (known === place) place = place.nextElementSibling;
+      else old.insertBefore(known, place);
+      exchange(known, child);
     }
   }
 

@@ -53,6 +53,7 @@ from pipeline.face_files import describe_faces
 from pipeline.shot_list import load_styles, plan_shots
 from pipeline.shot_list import move as _move
 from pipeline.shot_list import reshoot as _reshoot
+from pipeline.shot_list import stand_in as _stand_in
 from pipeline.types import (
     PREVIEW,
     AgeBand,
@@ -192,6 +193,12 @@ def reshoot(shot: PlannedShot, attempt: int) -> PlannedShot:
 def move(shot: PlannedShot, attempt: int, taken: Collection[tuple[str, str]]) -> PlannedShot:
     """A shot that came out like another as it is tried again: in a framing and light that are not taken on its set."""
     return _planned(_move(shot.as_shot(), attempt, taken))
+
+
+def stand_in(shot: PlannedShot, attempt: int, pack: Sequence[PlannedShot]) -> PlannedShot | None:
+    """A shot that the pack does not have, in place of one that fails however it is made; None when it has had all."""
+    other = _stand_in(shot.as_shot(), attempt, [each.as_shot() for each in pack])
+    return None if other is None else _planned(other)
 
 
 def premium_size(long_edge: int) -> Size:

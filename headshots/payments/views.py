@@ -133,7 +133,6 @@ def redo(request: HttpRequest, pack_id: UUID) -> HttpResponse:
             return redirect("payments:history")
         if pack.shoot.is_open:
             return redirect("payments:order", pack.shoot_id)
-        messages.success(request, "The redo is yours. Upload a photo, a different one helps most.")
         return redirect("shoots:new")
     return render(request, "payments/redo.html", {"pack": pack, "possible": redo_is_possible(pack), **promises()})
 

@@ -19,8 +19,9 @@ from headshots.shoots.pausing import is_paused
 WINDOW = 10
 # So many pictures of its own weigh as much as all past packs together.
 PAST_WEIGHS = 2
-# From here on a preparation's own pace is surer than what others took.
-SURE_SHARE = 0.08
+# From here on a preparation's length is told by its own pace alone; before, past ones count too. Its beginning says
+# little: loading, and whatever else the machine did in those seconds.
+SURE_SHARE = 0.5
 _EVENTS_LOOKED_AT = 20
 # Shorter than a preview takes: a pack ordered right after it is estimated by its pace already.
 _CACHED_SECONDS = 10
@@ -64,10 +65,10 @@ class Estimate:
     ahead: int = 0
 
 
-# Until packs made here say better, a preview and a premium pack: the studio's as measured on two cores (but for the
-# 0.8 s of a preview's picture, a guess for a worker that has just started), those of
-# engines that draw as computed for a large GPU (docs/experiments.md, docs/operations.md).
-_STUDIO = (Pace(2.0, 0.8), Pace(110.0, 1.8))
+# Until packs made here say better, a preview and a premium pack: the studio's as measured on two quiet cores (the
+# preview by a worker that has just started), those of engines that draw as computed for a large GPU
+# (docs/experiments.md, docs/operations.md).
+_STUDIO = (Pace(2.0, 1.2), Pace(180.0, 2.1))
 _OTHERS = (Pace(5.0, 2.5), Pace(10.0, 3.0))
 
 
@@ -81,9 +82,10 @@ def estimate_from(facts: Facts, now: datetime) -> Estimate:
             preparing = (facts.began - facts.since).total_seconds()
     elif facts.since is not None:
         elapsed = (now - facts.since).total_seconds()
-        sure = facts.share >= SURE_SHARE
-        preparing = elapsed / facts.share if sure else max(preparing, elapsed)
-        prepared = facts.share if sure else 0.9 * min(1.0, elapsed / preparing) if preparing else 0.0
+        own = min(1.0, facts.share / SURE_SHARE) ** 2
+        by_own_pace = elapsed / facts.share if own else 0.0
+        preparing = max(elapsed, own * by_own_pace + (1 - own) * preparing)
+        prepared = elapsed / preparing if preparing else 0.0
     left = (1 - prepared) * preparing + facts.missing * picture
     if facts.done and facts.missing:
         # What is on its way has been under work since the last one came.
@@ -143,8 +145,9 @@ def _measure_pace(engine_name: str, kind: str) -> Pace:
     if kind == Pack.Kind.PREVIEW:
         pace = preview
     else:
-        # The same machine has made previews: how much slower is it than the one that was measured?
-        slower = past_pace(engine_name, Pack.Kind.PREVIEW).picture / preview.picture
+        # The same machine has made previews: how much slower is it than the one that was measured? Never quicker: a
+        # worker that has been running for a while is, with previews.
+        slower = max(1.0, past_pace(engine_name, Pack.Kind.PREVIEW).picture / preview.picture)
         pace = Pace(pace.preparing * slower, pace.picture * slower)
     events = Event.objects.filter(codes__engine=engine_name, codes__kind=kind).order_by("-at")
     prepared, shot = (

@@ -7,7 +7,6 @@ does not have, stands in for it; a pack of which neither is left has failed. Not
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
 from django.conf import settings
 from django.db.models import F, Sum
@@ -87,14 +86,9 @@ def _take(pack: Pack, budget: str) -> bool:
 def _stand_in(pack: Pack, row: Headshot, takes: int) -> tuple[Headshot, engine.PlannedShot] | None:
     """A shot that the pack does not have, and a row of its look: another look if there is one; None when it has had
     them all."""
-    rows = pack.headshots.select_related("style", "version").order_by("style__position")
-    looks = {each.style_id: each for each in rows}
-    for like in sorted(looks.values(), key=lambda each: each.style_id == row.style_id):
-        taken = _taken(pack, like)
-        shot = engine.move(replace(planned(row), style=_look(like)), takes, taken)
-        if (shot.framing, shot.light) not in taken:
-            return like, shot
-    return None
+    rows = list(pack.headshots.select_related("style", "version").order_by("style__position"))
+    shot = engine.stand_in(planned(row), takes, [planned(each) for each in rows])
+    return None if shot is None else (next(each for each in rows if each.style.name == shot.style.name), shot)
 
 
 def _taken(pack: Pack, like: Headshot) -> set[tuple[str, str]]:

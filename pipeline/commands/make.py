@@ -37,7 +37,7 @@ from pipeline.gate import Standard, set_standard
 from pipeline.intake import clean_photo, load_pixels
 from pipeline.likeness import likeness_score
 from pipeline.photo_rules import judge
-from pipeline.shot_list import load_styles, move, plan_shots, reshoot
+from pipeline.shot_list import load_styles, move, plan_shots, reshoot, stand_in
 from pipeline.signing import Identity, load_identity, make_test_identity
 from pipeline.types import (
     PREMIUM,
@@ -244,7 +244,7 @@ def make_headshots(
     person: Person, shots: Sequence[Shot], size: Size, studio: Studio, on_progress: Progress
 ) -> Iterator[Headshot]:
     """The pictures that pass the gate, as they come. One that fails is shot again with a new seed, one that looks like
-    another in a new framing and light as well; after three attempts it is left out.
+    another in a new framing and light as well, and then in another look; after three attempts it is left out.
 
     `on_progress` hears the share of the shots that are through."""
     darkroom, hashes = studio.darkroom(size), list[str]()
@@ -259,13 +259,19 @@ def make_headshots(
                 planned[shot.index] = reshoot(shot, attempt)
                 pending.append(planned[shot.index])
             elif is_twin(developed.perceptual_hash, hashes):
-                on_set = [other for other in planned.values() if other.style.set == shot.style.set]
-                planned[shot.index] = move(shot, attempt, {(other.framing, other.light) for other in on_set})
+                planned[shot.index] = unlike(shot, attempt, list(planned.values()))
                 pending.append(planned[shot.index])
             else:
                 hashes.append(developed.perceptual_hash)
                 yield keep_headshot(developed, look, studio.file_format, time.perf_counter() - started)
             started = time.perf_counter()
+
+
+def unlike(shot: Shot, attempt: int, pack: Sequence[Shot]) -> Shot:
+    """A shot that came out like another, once more: elsewhere on its set, and when that was no better, in another
+    look. A face that fills its photo leaves framings little to differ in."""
+    elsewhere = move(shot, attempt, {(each.framing, each.light) for each in pack if each.style.set == shot.style.set})
+    return elsewhere if attempt == 1 else stand_in(shot, attempt, pack) or elsewhere
 
 
 def take_pictures(

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import threading
 import time
 import zipfile
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, UnidentifiedImageError
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests import photos
 from tests.product import Product
@@ -43,6 +44,22 @@ def shown_headshots(page: Page) -> int:
     """How many headshots the page shows that really are pictures."""
     return page.locator("img[src*='/headshots/']").evaluate_all(
         "images => images.filter(image => image.complete && image.naturalWidth > 500).length"
+    )
+
+
+def headshot_ids(page: Page) -> list[str]:
+    ids: list[str] = page.locator("li[id^='headshot-']").evaluate_all("items => items.map(item => item.id)")
+    return ids
+
+
+def turn_around(route: Route) -> None:
+    """Answer with the page's headshots in the opposite order."""
+    response = route.fetch()
+    items = re.findall(r'<li id="headshot-.*?</li>', response.text(), re.S)
+    backwards = iter(items[::-1])
+    route.fulfill(
+        response=response,
+        body=re.sub(r'<li id="headshot-.*?</li>', lambda _: next(backwards), response.text(), flags=re.S),
     )
 
 
@@ -130,6 +147,11 @@ def test_the_page_works_when_the_live_channel_is_cut(start_product: StartProduct
     upload(page, photos.astronaut_path())
 
     wait_for(page, lambda: shown_headshots(page) == 4, 60, "four headshots by polling")
+    shown = headshot_ids(page)
+    page.route("**/progress/", turn_around)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    # A delivered pack shows its best first: another order, and nothing twice.
+    wait_for(page, lambda: headshot_ids(page) == shown[::-1], 10, "the other order")
 
 
 def test_two_people_the_picker_and_deleting_everything(start_product: StartProduct, page: Page, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_preview_order_pay_fifty_delivered_photos_gone_and_the_receipt_there(
     page.goto(address)
     expect(page.get_by_text("Your photos have been deleted")).to_be_visible()
     with page.expect_download() as download:
-        page.locator("a[href*='download.zip']").last.click()
+        page.locator("a[href*='download.zip']").first.click()
     with zipfile.ZipFile(download.value.path()) as archive:
         sizes = [
             Image.open(io.BytesIO(archive.read(name))).size for name in archive.namelist() if name.endswith(".jpg")

@@ -154,12 +154,15 @@ def test_before_anything_is_known_past_packs_tell_the_time() -> None:
     assert (found.share, found.seconds_left, found.preparing, found.ahead) == (0.0, 500.0, None, 2)
 
 
-def test_a_preparation_tells_its_own_time_as_soon_as_it_has_one() -> None:
-    slow = estimate_from(Facts(PACE, 50, 50, since=NOON, share=0.25), after(60))
+def test_a_preparation_is_believed_the_more_the_further_it_is() -> None:
+    begun = estimate_from(Facts(PACE, 50, 50, since=NOON, share=0.2), after(60))
+    done = estimate_from(Facts(PACE, 50, 50, since=NOON, share=0.8), after(240))
 
-    assert slow.preparing == 0.25
-    assert slow.seconds_left == pytest.approx(180 + 100)
-    assert slow.share == pytest.approx(60 / 340)
+    # By its own pace it takes 300 s, by past ones 100 s.
+    assert begun.preparing == 0.2
+    assert begun.seconds_left == pytest.approx(0.16 * 300 + 0.84 * 100 - 60 + 100)
+    assert begun.share == pytest.approx(60 / 232)
+    assert done.seconds_left == pytest.approx(300 - 240 + 100)
 
 
 def test_a_preparation_that_has_only_begun_is_believed_to_be_like_the_others() -> None:

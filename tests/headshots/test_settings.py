@@ -232,6 +232,15 @@ def test_a_live_key_of_stripe_makes_payments_live(key: str, live: bool, tmp_path
     assert read.stdout.strip() == str(live), read.stderr
 
 
+def test_mails_of_the_embedded_product_name_the_address_that_it_has(tmp_path: Path) -> None:
+    code = "from headshots import settings; print(settings.HEADSHOTS_SITE_URL)"
+    here = "http://127.0.0.1:8000/"
+
+    read = run_python(["-c", code], tmp_path, HEADSHOTS_DEBUG="1", HEADSHOTS_LOCAL_URL=here)
+
+    assert read.stdout.strip() == here.rstrip("/"), read.stderr
+
+
 def test_live_payments_and_weights_for_research_need_a_licence_statement(tmp_path: Path) -> None:
     earning = {
         **COMPLETE,

@@ -1,5 +1,7 @@
 """`make` and the likeness gate: what does not look like the person is shot again, then left out."""
 
+from dataclasses import replace
+
 import pytest
 
 from pipeline.commands.make import Models, Person, Studio, make_headshots
@@ -70,3 +72,36 @@ def test_after_three_attempts_a_picture_is_left_out(reshooting):
 
     assert made == []
     assert len(seeds) == 6
+
+
+class Stuck:
+    """An engine for which every shot of one look comes out as the same picture."""
+
+    name = "stuck"
+
+    def __init__(self, source: SourcePhoto, look: str) -> None:
+        self._engine, self._source, self._look = FakeEngine(), source, look
+
+    def capacity(self, size: Size) -> int:
+        return 2
+
+    def prepare(self, source_photos, size, on_progress=ignore_progress):
+        return self._engine.prepare(source_photos, size)
+
+    def render(self, jobs, size, on_progress):
+        for job in jobs:
+            shot = replace(job.shot, seed=1) if job.shot.style.name == self._look else job.shot
+            (picture,) = self._engine.render([Job(job.subject, shot)], size, on_progress)
+            yield Picture(job, picture.pixels)
+
+
+def test_where_a_look_cannot_make_two_pictures_another_look_stands_in(finder, embedder):
+    astronaut = SourcePhoto(photos.astronaut(), finder.find(photos.astronaut())[0])
+    looks, size = load_styles()[:2], Size(320, 400)
+    engine = Stuck(astronaut, looks[0].name)
+    person = Person(engine.prepare([astronaut], size), set_standard([astronaut], embedder))
+    studio = Studio(Models(finder, embedder, engine), make_test_identity("A test"))
+
+    made = list(make_headshots(person, plan_shots(looks, 4, seed=1), size, studio, ignore_progress))
+
+    assert sorted(headshot.shot.style.name for headshot in made) == sorted([looks[0].name] + 3 * [looks[1].name])

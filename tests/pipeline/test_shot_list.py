@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.engines.studio.sets import OWN_BACKGROUND, SETS
-from pipeline.shot_list import TURNS, load_styles, move, plan_shots, reshoot
+from pipeline.shot_list import TURNS, load_styles, move, plan_shots, reshoot, stand_in
 from pipeline.types import Framing, Light
 
 
@@ -104,6 +104,29 @@ def test_where_no_place_is_left_a_moved_shot_has_a_new_seed_alone():
     moved = move(shot, 1, set(TURNS))
 
     assert moved == reshoot(shot, 1)
+
+
+def test_another_look_stands_in_with_a_place_its_set_has_not_had():
+    shots = plan_shots(load_styles()[:2], 6, seed=5)
+
+    other = stand_in(shots[0], 2, shots)
+
+    assert other.style == shots[1].style
+    assert other.index == shots[0].index
+    assert other.seed not in {shot.seed for shot in shots}
+    assert all(
+        (other.framing, other.light) != (shot.framing, shot.light) for shot in shots if shot.style == other.style
+    )
+
+
+def test_the_own_look_stands_in_when_it_is_the_only_one_and_nobody_when_all_places_are_taken():
+    (style,) = load_styles()[:1]
+
+    shots = plan_shots([style], 3, seed=5)
+    full = plan_shots([style], len(TURNS), seed=5)
+
+    assert stand_in(shots[0], 2, shots).style == style
+    assert stand_in(full[0], 2, full) is None
 
 
 def test_a_shot_list_needs_a_style():

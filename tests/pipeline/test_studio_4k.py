@@ -13,7 +13,7 @@ from pipeline.distinct import MIN_DISTANCE, Look, distance_between, look_at, nea
 from pipeline.engines.studio import StudioEngine, choose_photo
 from pipeline.engines.studio.compose import compose
 from pipeline.engines.studio.filters import enlarge_rows, resize
-from pipeline.engines.studio.fine import small_factor
+from pipeline.engines.studio.fine import calm_cloth, small_factor
 from pipeline.engines.studio.prepare import choose_within
 from pipeline.errors import Cancelled, WeightsError
 from pipeline.shot_list import load_styles, plan_shots
@@ -149,6 +149,22 @@ def test_the_network_sees_no_more_than_the_person_and_their_surroundings(engine,
 
     assert 0 < network.pixels - before < 100_000
     assert subject.portraits[0].fine.person.shape == (3840, 3072, 3)
+
+
+def test_clothes_keep_the_weave_of_the_photo_and_the_face_what_the_network_made(astronaut):
+    pixels = astronaut.pixels
+    plain = enlarge_plainly(pixels)
+    drawn = np.where(plain > 127, 255, 0).astype(np.uint8)
+    face = replace(astronaut.face, mesh=4 * astronaut.face.mesh)
+    chin = int(face.mesh[:, 1].max())
+
+    calmed = drawn.copy()
+    calm_cloth(calmed, pixels, face)
+
+    assert np.array_equal(calmed[:chin], drawn[:chin])
+    cloth = slice(chin + int(0.4 * np.ptp(face.mesh[:, 1])), None)
+    by_hand = 0.4 * drawn[cloth].astype(float) + 0.6 * plain[cloth]
+    assert np.abs(calmed[cloth] - by_hand).max() <= 1
 
 
 @pytest.mark.parametrize(

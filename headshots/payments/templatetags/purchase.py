@@ -30,6 +30,21 @@ def pack_offer(context: Context, shoot: Shoot) -> dict[str, object]:
     }
 
 
+@register.inclusion_tag("payments/_pack_waiting.html", takes_context=True)
+def pack_waiting(context: Context) -> dict[str, object]:
+    """Above the upload: whether a pack waits for what is uploaded here."""
+    return {"credit": open_credits(context["request"].user).first()}
+
+
+@register.inclusion_tag("payments/_pack_ended.html")
+def pack_ended(pack_id: UUID, reason: str, shoot: Shoot) -> dict[str, object]:
+    """Under a pack that came to nothing: what became of the right to it, and of its price."""
+    rights = Credit.objects.select_related("payment")
+    credit = rights.filter(pack=pack_id).first() or rights.filter(payment__pack=pack_id).first()
+    is_used = credit is not None and credit.state == Credit.State.USED and credit.pack_id != pack_id
+    return {"credit": credit, "is_used_elsewhere": is_used, "reason": reason, "shoot": shoot}
+
+
 @register.inclusion_tag("payments/_pack_money.html")
 def pack_money(pack_id: UUID) -> dict[str, object]:
     """Under a pack that was paid for: its receipt, and the free redo while there is one to ask for or to use."""

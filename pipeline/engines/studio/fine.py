@@ -20,7 +20,7 @@ from pipeline.engines.studio.filters import (
     warp,
 )
 from pipeline.types import Box, Face, Pixels, Progress, Size, SourcePhoto
-from pipeline.upscale import SCALE, Network, upscale
+from pipeline.upscale import SCALE, Network, enlarge_plainly, upscale
 
 # Larger pictures are lit and graded on a small one of about this long edge; only what is sharp is made at full size.
 SMALL_LONG_EDGE = 1000
@@ -31,6 +31,10 @@ ENLARGE_FROM = 1.7
 # Of the plain enlargement so much is mixed in where the photo is all but large enough, and where it is not: the
 # network alone draws skin too crisp.
 PLAIN_SHARES = (0.5, 0.15)
+# Of cloth the network makes a weave of its own, coarser than the photo's and in patches: below the chin so much of the
+# plain enlargement is mixed in on top, from so many face heights below it on.
+PLAIN_CLOTH_SHARE = 0.6
+CLOTH_BELOW_CHIN = 0.35
 # Belief above this is worth the network's time, with so much around it in shares of the frame's side.
 WORTH_ENLARGING = 0.04
 MARGIN = 0.012
@@ -110,8 +114,27 @@ def enlarge_photo(
     matrix[:, 2] += matrix[:, :2] @ cut.low
     matrix[:, :2] *= step
     faces = [_moved(face, cut.low, step) for face in (photo.face, *photo.bystanders)]
+    calm_cloth(enlarged, cut.pixels, faces[0])
     moved = replace(frame, matrix=matrix, scale=frame.scale * float(step.mean()))
     return SourcePhoto(enlarged, faces[0], tuple(faces[1:])), moved
+
+
+def calm_cloth(enlarged: Pixels, pixels: Pixels, face: Face) -> None:
+    """Takes what the network made of the clothes back, in place, as far as it is not in the photo.
+
+    enlarged: (4H, 4W, 3) of pixels (H, W, 3); face: in pixels of the enlarged."""
+    head, chin = float(face.mesh[:, 1].min()), float(face.mesh[:, 1].max())
+    start = (np.arange(len(enlarged)) - chin) / (CLOTH_BELOW_CHIN * (chin - head))
+    share = np.asarray(PLAIN_CLOTH_SHARE * np.clip(start, 0, 1), np.float32)[:, None, None]
+    if not share.any():
+        return
+    plain = enlarge_plainly(pixels)
+    for top, bottom in strips(len(enlarged)):
+        if share[bottom - 1] > 0:
+            kept = enlarged[top:bottom] + share[top:bottom] * (
+                plain[top:bottom] - enlarged[top:bottom].astype(np.float32)
+            )
+            enlarged[top:bottom] = np.rint(kept)
 
 
 def _moved(face: Face, low: NDArray[np.int_], step: NDArray[np.float64]) -> Face:

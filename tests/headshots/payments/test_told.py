@@ -183,6 +183,10 @@ def test_the_history_says_what_became_of_the_money(stripe: FakeStripe, shoot: Sh
     assert "Not used yet. If it stays so, the money goes back by itself on" in waiting
     assert "$19 on its way back since" in returning
     assert "$19 given back on" in became()
+    # The shoot's page offers no money a second time.
+    shoot_page = browser.get(f"/shoots/{shoot.pk}/").content.decode()
+    assert "What you paid has been given back" in shoot_page
+    assert "have your money back" not in shoot_page
 
 
 def test_a_pack_leads_to_its_receipt_and_to_its_redo_while_there_is_one(
@@ -201,6 +205,7 @@ def test_a_pack_leads_to_its_receipt_and_to_its_redo_while_there_is_one(
     assert receipt in in_work
     assert "Not happy" not in in_work
     assert receipt in fresh
+    assert fresh.index("Your 4 headshots at 4K") < fresh.index("Your free headshots")
     assert "Not happy with them?" in fresh
     assert f"/payments/packs/{pack.pk}/redo/" in prices
     assert "Not happy" not in asked
@@ -236,6 +241,8 @@ def test_the_redo_says_beforehand_that_it_begins_with_an_upload(
 
     assert "Your photos are still here" in here
     assert "begins with a new upload" in browser.get(f"/payments/packs/{pack.pk}/redo/").content.decode()
+    upload = browser.post(f"/payments/packs/{pack.pk}/redo/", follow=True)
+    assert "Your free redo waits for a photo." in upload.content.decode()
 
 
 def test_when_no_time_is_left_both_pages_say_to_upload_again_and_offer_nothing_else(
@@ -266,3 +273,11 @@ def test_stopping_a_pack_is_asked_first_and_says_what_becomes_of_the_money(
     assert Pack.objects.get(pk=payment.pack_id).state == Pack.State.QUEUED
     browser.post(address)
     assert Pack.objects.get(pk=payment.pack_id).state == Pack.State.CANCELLED
+
+
+def test_when_the_free_shoots_of_the_day_are_used_a_pack_still_opens_the_way(
+    browser: Client, settings: LazySettings, stripe: FakeStripe
+) -> None:
+    settings.HEADSHOTS_PREVIEWS_PER_DAY = 0
+
+    assert "has paid for a pack</a> may upload" in browser.get("/shoots/new/").content.decode()
