@@ -62,7 +62,7 @@ def _take(request: HttpRequest, shoot: Shoot, owner: User, form: OrderForm) -> H
     given = form.cleaned_data
     wanted = Order(shoot, list(given["styles"]), number=given["number"], keep_photos=given["keep_photos"])
     if "credit" in request.POST and order_with_credit(order=wanted, owner=owner):
-        messages.success(request, "Your pack is in the making. You need not wait here: we write when it is ready.")
+        messages.success(request, "Your pack is ordered. You need not wait here: we write when it is ready.")
         return redirect("shoots:detail", shoot.pk)
     return to_checkout(request, order_with_money(order=wanted, owner=owner))
 

@@ -80,7 +80,7 @@ def payment(request: HttpRequest, payment_id: UUID) -> HttpResponse:
     (receipt,) = receipts_of(Payment.objects.filter(pk=found.pk))
     credit = receipt.credit
     if is_back and credit is not None and credit.pack is not None:
-        messages.success(request, f"Thank you. {receipt.amount} paid, your pack is in the making.")
+        messages.success(request, f"Thank you. {receipt.amount} paid, and your pack is ordered.")
         return redirect("shoots:detail", credit.pack.shoot_id)
     context = {
         "payment": found,

@@ -274,12 +274,15 @@ def _context(shoot: Shoot) -> dict[str, object]:
     busy = people.are_being_compared(shoot=shoot, photos=photos) or any(pack.is_live for pack in packs)
     live = shoot.state == Shoot.State.PURGING or (shoot.is_open and (busy or _preview_is_coming(photos, packs)))
     used = best_first(photos)[:1] if packs else []
+    premium = [pack for pack in packs if pack.kind == Pack.Kind.PREMIUM]
+    # Two of a shoot have to be told apart.
+    numbers = {pack.pk: number for number, pack in enumerate(premium, 1)} if len(premium) > 1 else {}
     shown = [_photo_context(photo, for_preview=photo in used) for photo in photos]
     return {
         "shoot": shoot,
         "photos": shown,
         "asking": [photo for photo in shown if photo["state"] == Photo.State.CHOOSE_FACE],
-        "packs": [_pack_context(pack) for pack in packs],
+        "packs": [_pack_context(pack) | {"order": numbers.get(pack.pk)} for pack in packs],
         "live": live,
         "may_order": _may_order(shoot, packs),
         "rendering_paused": live and is_paused(Pause.What.RENDERING),

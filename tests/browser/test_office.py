@@ -120,7 +120,7 @@ def test_a_look_is_edited_tried_published_used_and_taken_back(
     )
     assert recipes[0] == recipes[1]
     deeds = product.query("select action, reason from dashboard_deed order by id")
-    assert deeds == [("publish-look", "a trial run"), ("restore-look", "a trial run")]
+    assert deeds == [("edit", ""), ("publish-look", "a trial run"), ("restore-look", "a trial run")]
     assert "Traceback" not in "".join(product.output)
 
 

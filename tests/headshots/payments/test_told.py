@@ -228,7 +228,9 @@ def test_a_free_redo_is_not_called_paid_and_leads_to_the_receipt_of_the_first_pa
     assert "Your free redo" in offered[1]
     assert not any("paid and not used" in page for page in offered)
     page = browser.get(f"/shoots/{shoot.pk}/").content.decode()
-    assert "This was your free redo." in page
+    assert "This is your free redo." in page
+    assert "Your 4 headshots at 4K, order 1<" in page
+    assert "Your 4 headshots at 4K, order 2<" in page
     assert page.count(f'href="/payments/{payment.pk}/"') == 2
 
 
