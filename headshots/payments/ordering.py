@@ -150,13 +150,14 @@ def retire(*, payment: Payment) -> bool:
     elif close_unopened(payment=payment):
         # An answer of Stripe's that was lost opened a checkout whose address nobody has.
         return True
-    elif payment.state == Payment.State.OPEN and payment.session_id:
+    payment.refresh_from_db()
+    if payment.state == Payment.State.OPEN and payment.session_id:
         try:
             session = gateway.expire_session(payment.session_id)
         except StripeRefused:
             session = gateway.fetch_session(payment.session_id)
         apply_session(payment=payment, session=session)
-    payment.refresh_from_db()
+        payment.refresh_from_db()
     return payment.state in {Payment.State.EXPIRED, Payment.State.FAILED}
 
 

@@ -34,7 +34,7 @@ def request_refund(
 
     A refund of everything takes the credit back at once; what was not delivered is revoked."""
     with transaction.atomic():
-        lock_payment(payment)
+        payment = lock_payment(payment)
         left = refundable(payment)
         wanted = left if amount is None else amount
         if not 0 < wanted <= left:
@@ -74,7 +74,7 @@ def refund_credit(*, credit: Credit, reason: str, actor: str = Event.Actor.SYSTE
         payment = credit.payment
         if payment is None:
             return False
-        lock_payment(payment)
+        payment = lock_payment(payment)
         # Locked: a pack that wants to use it at this moment has to wait, and then finds it gone.
         if not Credit.objects.select_for_update().filter(pk=credit.pk, state=Credit.State.OPEN).exists():
             return False

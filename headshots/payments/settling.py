@@ -29,7 +29,6 @@ EVENT_TYPES = (*SESSION_TYPES, "charge.refunded", *REFUND_TYPES, *DISPUTE_TYPES)
 
 _State = Payment.State
 _Kind = LedgerEntry.Kind
-_COLUMNS = [column.name for column in Payment._meta.concrete_fields]
 
 
 def apply_session(*, payment: Payment, session: Session) -> None:
@@ -51,7 +50,7 @@ def apply_session(*, payment: Payment, session: Session) -> None:
 @transaction.atomic(savepoint=False)
 def confirm(*, payment: Payment, amount: int, amount_tax: int, payment_intent: str, session_id: str) -> None:
     """The money has come, whatever was thought of this payment before: it buys a credit, and the pack is queued."""
-    lock_payment(payment)
+    payment = lock_payment(payment)
     if payment.paid_at is not None:
         return
     payment.paid_at = timezone.now()
@@ -78,14 +77,17 @@ def confirm(*, payment: Payment, amount: int, amount_tax: int, payment_intent: s
 def apply_early(*, payment: Payment) -> None:
     """What was heard of a paid payment while it was being paid: on PostgreSQL neither of two transactions sees what
     the other has not committed."""
-    lock_payment(payment)
+    payment = lock_payment(payment)
     _apply_early(payment)
 
 
 def _apply_early(payment: Payment) -> None:
     """What was heard of this money before we knew whose it is. The payment is locked."""
     early = WebhookEvent.objects.filter(outcome=WebhookEvent.Outcome.WAITING, payment_intent=payment.payment_intent)
-    for row in early.exclude(payment_intent="").order_by("created_at", "id"):
+    # Nearly always nothing: a look costs a third of reading rows.
+    if not payment.payment_intent or not early.exists():
+        return
+    for row in early.order_by("created_at", "id"):
         apply_event(payment=payment, event=facts_of(row))
         row.outcome, row.payment = WebhookEvent.Outcome.DONE, payment
         row.save(update_fields=["outcome", "payment"])
@@ -94,7 +96,7 @@ def _apply_early(payment: Payment) -> None:
 @transaction.atomic(savepoint=False)
 def start_processing(*, payment: Payment, payment_intent: str) -> None:
     """The person has done their part, their bank has not yet."""
-    lock_payment(payment)
+    payment = lock_payment(payment)
     if payment.state == _State.OPEN:
         payment.state, payment.payment_intent = _State.PROCESSING, payment_intent
         payment.save(update_fields=["state", "payment_intent"])
@@ -104,7 +106,7 @@ def start_processing(*, payment: Payment, payment_intent: str) -> None:
 @transaction.atomic(savepoint=False)
 def close(*, payment: Payment, to: str) -> None:
     """Nothing was paid and nothing will be: `to` is expired or failed. Its pack is cancelled."""
-    lock_payment(payment)
+    payment = lock_payment(payment)
     if payment.state not in (Payment.UNPAID if to == _State.FAILED else (_State.OPEN,)):
         return
     payment.state = to
@@ -118,7 +120,7 @@ def close(*, payment: Payment, to: str) -> None:
 def close_unopened(*, payment: Payment) -> bool:
     """Whether this caller closed a payment that has no checkout: looked at under its lock, for another tab may be
     opening one at this moment, and comes second then."""
-    lock_payment(payment)
+    payment = lock_payment(payment)
     if payment.state != _State.OPEN or payment.session_id is not None:
         return False
     close(payment=payment, to=_State.EXPIRED)
@@ -153,7 +155,7 @@ def apply_event(*, payment: Payment, event: StripeEvent) -> None:
 @transaction.atomic(savepoint=False)
 def apply_refund(*, payment: Payment, event: StripeEvent) -> None:
     """How Stripe says a refund stands; one that was made at Stripe is new to us."""
-    lock_payment(payment)
+    payment = lock_payment(payment)
     refund = _refund_of(payment, event)
     known = refund.stripe_id is not None and refund.state == Refund.State.FAILED
     if event.status in {"failed", "canceled"}:
@@ -174,7 +176,7 @@ def apply_refund(*, payment: Payment, event: StripeEvent) -> None:
 @transaction.atomic(savepoint=False)
 def apply_dispute(*, payment: Payment, event: StripeEvent) -> None:
     """How Stripe says a dispute stands. A mere inquiry (`warning_...`) moves no money, but stops the pack as well."""
-    lock_payment(payment)
+    payment = lock_payment(payment)
     inquiry = event.status.startswith("warning_")
     amount = event.amount or 0
     if not inquiry or event.type == "charge.dispute.funds_withdrawn":
@@ -198,7 +200,7 @@ def apply_dispute(*, payment: Payment, event: StripeEvent) -> None:
 @transaction.atomic(savepoint=False)
 def withhold(*, payment: Payment) -> None:
     """Draw the consequences of a refund that was asked for: nobody may use its credit meanwhile."""
-    lock_payment(payment)
+    payment = lock_payment(payment)
     _settle(payment)
 
 
@@ -292,16 +294,15 @@ def _refund_of(payment: Payment, event: StripeEvent) -> Refund:
     return found or Refund(payment=payment, amount=event.amount or 0, reason=Refund.Reason.STRIPE)
 
 
-def lock_payment(payment: Payment) -> None:
-    """Lock its shoot, then the payment, until the transaction ends; `payment`, its pack and that shoot's state are as
-    the database has them."""
+def lock_payment(payment: Payment) -> Payment:
+    """Lock its shoot, then the payment, until the transaction ends. Returns the payment with its pack and that shoot's
+    state as the database has them; of the one that is given only its id and its pack's shoot are read."""
     shoots = Shoot.objects.select_for_update().only("state")
     shoot = shoots.get(pk=payment.pack.shoot_id) if payment.pack is not None else None
-    locked = Payment.objects.select_for_update(of=("self",)).select_related("pack")
-    # Named, since whoever found the payment may have left some of them out.
-    payment.refresh_from_db(fields=_COLUMNS, from_queryset=locked)
-    if payment.pack is not None and shoot is not None:
-        payment.pack.shoot = shoot
+    locked = Payment.objects.select_for_update(of=("self",)).select_related("pack").get(pk=payment.pk)
+    if locked.pack is not None and shoot is not None:
+        locked.pack.shoot = shoot
+    return locked
 
 
 def _enter(payment: Payment, kind: str, amount: int, stripe_id: str) -> None:

@@ -3,6 +3,7 @@
 import logging
 
 from django.db import IntegrityError
+from django.db.models import QuerySet
 
 from headshots.payments.gateway import StripeEvent, read_webhook
 from headshots.payments.models import Payment, WebhookEvent
@@ -57,16 +58,21 @@ def _store(event: StripeEvent, fetched: bool) -> WebhookEvent:
 
 def _payment_of(event: StripeEvent) -> Payment | None:
     """Whose money it is about, if that is known yet; of its columns only what `lock_payment` needs to read the rest."""
-    payments = Payment.objects.select_related("pack").only("pack__shoot").filter(mode=current_mode())
+    payments = Payment.objects.filter(mode=current_mode()).select_related("pack").only("pack__shoot").order_by()
     if event.type in SESSION_TYPES:
-        by_session = payments.filter(session_id=event.object_id).first()
+        by_session = _only(payments.filter(session_id=event.object_id))
         # The process may have died between Stripe's answer and our note of it.
-        return by_session or (payments.filter(pk=event.payment_id).first() if event.payment_id else None)
+        return by_session or (_only(payments.filter(pk=event.payment_id)) if event.payment_id else None)
     if event.type in REFUND_TYPES and event.refund_id:
-        payment = payments.filter(refunds=event.refund_id).first()
+        payment = _only(payments.filter(refunds=event.refund_id))
         if payment is not None:
             return payment
     if event.type in (*REFUND_TYPES, *DISPUTE_TYPES, "charge.refunded") and event.payment_intent:
         # Not before it is paid: what follows from a refund follows from what was paid.
-        return payments.filter(payment_intent=event.payment_intent, paid_at__isnull=False).first()
+        return _only(payments.filter(payment_intent=event.payment_intent, paid_at__isnull=False))
     return None
+
+
+def _only(payments: QuerySet[Payment]) -> Payment | None:
+    """The one there is, if any: `first` would put them in order."""
+    return next(iter(payments[:1]), None)

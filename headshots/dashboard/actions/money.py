@@ -61,6 +61,7 @@ def _refund(payment: Payment, answers: Answers) -> str:
         raise NotPossible(f"{payment.currency.upper()} has no such amount.")
     refund = request_refund(payment=payment, amount=int(amount), reason=answers["code"], actor=Event.Actor.STAFF)
     if refund is None:
+        payment.refresh_from_db()
         raise NotPossible(f"At most {as_money(refundable(payment), payment.currency)} can be given back.")
     return f"{as_money(int(amount), payment.currency)} is on its way back."
 
