@@ -23,6 +23,7 @@ def receive_webhook(*, payload: bytes, signature: str) -> bool:
 
 def receive_event(*, event: StripeEvent, fetched: bool = False) -> bool:
     """Whether this event is new: stored and acted on, both or neither. An event that fails is sent again by Stripe."""
+    row = None
     try:
         with in_turn():
             # First, so that the same event in another process waits here, and then is known.
@@ -34,7 +35,8 @@ def receive_event(*, event: StripeEvent, fetched: bool = False) -> bool:
                     apply_event(payment=row.payment, event=event)
                 row.save(update_fields=["outcome", "payment"])
     except IntegrityError:
-        if WebhookEvent.objects.filter(event_id=event.id).exists():
+        # Nothing else of an event has to be unique.
+        if row is None:
             return False
         raise
     log.info("event %s: %s, %s", event.id, event.type, row.outcome)
