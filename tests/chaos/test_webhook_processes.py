@@ -13,8 +13,7 @@ from tests.processes import environment_for, run_program
 Run = Callable[..., dict[str, Any]]
 
 
-# On PostgreSQL it takes 25 to 49 s beside other programs: there with --full only.
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     """A function that runs tests/chaos/webhook_processes.py on one of the databases and returns what it saw."""
     return partial(run_program, "tests.chaos.webhook_processes", environment_for(request.param, tmp_path, request))
