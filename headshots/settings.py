@@ -143,8 +143,7 @@ HEADSHOTS_S3_PREFIX = f"{_s3_prefix}/" if _s3_prefix else ""
 SECRET_KEY = env.str("HEADSHOTS_SECRET_KEY", default=secrets.token_urlsafe(50) if DEBUG else "")
 ALLOWED_HOSTS = env.list("HEADSHOTS_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 CSRF_TRUSTED_ORIGINS = env.list("HEADSHOTS_CSRF_TRUSTED_ORIGINS", default=[])
-# Where mails point to. Guessed from the first name that it answers to, on a laptop what run.py says; without either
-# mails name pages, not addresses.
+# Where mails point to. Guessed from the first name it answers to, on a laptop what run.py says; else mails name pages.
 _first_host = ALLOWED_HOSTS[0].lstrip(".") if ALLOWED_HOSTS and not DEBUG and "*" not in ALLOWED_HOSTS[0] else ""
 _guessed = f"https://{_first_host}" if _first_host else env.str("HEADSHOTS_LOCAL_URL", default="") if DEBUG else ""
 HEADSHOTS_SITE_URL = env.str("HEADSHOTS_SITE_URL", default=_guessed).rstrip("/")

@@ -7,6 +7,8 @@ from django.db import models
 from django.urls import reverse
 from django.utils import timezone
 
+from headshots.shoots.records import Event as Event
+from headshots.shoots.records import Pause as Pause
 from headshots.vault.models import Blob
 from headshots.web.sizes import size_in_words
 
@@ -366,43 +368,3 @@ class Preparation(models.Model):
 
     def __str__(self) -> str:
         return f"of {self.pack_id}"
-
-
-class Event(models.Model):
-    """What happened to a shoot or a pack, when and by whom, in ids, codes and numbers. Outlives what it is about."""
-
-    class Actor(models.TextChoices):
-        PERSON = "person"
-        STAFF = "staff"
-        SYSTEM = "system"
-
-    at = models.DateTimeField(default=timezone.now, editable=False)
-    # No foreign keys: the event stays when what it is about has gone.
-    shoot_id = models.UUIDField(db_index=True)
-    pack_id = models.UUIDField(null=True, blank=True)
-    name = models.CharField(max_length=40)
-    actor = models.CharField(max_length=8, choices=Actor.choices, default=Actor.SYSTEM)
-    # By their subject: kind, engine, worker, reason, or several reasons in a list.
-    codes = models.JSONField(default=dict, blank=True)
-    numbers = models.JSONField(default=dict, blank=True)
-
-    class Meta:
-        ordering = ["at", "id"]
-        indexes = [models.Index(fields=["name", "at"]), models.Index(fields=["at"], name="event_by_time")]
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class Pause(models.Model):
-    """A part of the product that staff has stopped for a while."""
-
-    class What(models.TextChoices):
-        UPLOADS = "uploads"
-        RENDERING = "rendering"
-
-    what = models.CharField(max_length=12, choices=What.choices, primary_key=True)
-    since = models.DateTimeField(default=timezone.now, editable=False)
-
-    def __str__(self) -> str:
-        return self.what
