@@ -140,7 +140,7 @@ def test_a_crash_arrives_with_types_places_and_ids_and_with_nothing_of_the_perso
     assert len(request["request"]) == 32
     assert task["pack"] == "4712"
     assert process == {}
-    for secret in ("ada", "example.org", "0.123456", "0.061728", "array(", "pixels", "somebody", "Key ("):
+    for secret in ("lovelace", "ada@", "example.org", "0.123456", "0.061728", "array(", "pixels", "somebody", "Key ("):
         assert secret not in arrived
 
 

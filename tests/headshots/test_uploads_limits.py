@@ -13,6 +13,9 @@ from django.test import Client
 from headshots.accounts.models import User
 from headshots.asgi import django_application as application
 
+# Each request looks whether a connection is left from the one before, and other tests may have left one.
+pytestmark = pytest.mark.django_db
+
 MEGABYTE = 1024 * 1024
 BOUNDARY = b"a-boundary"
 
