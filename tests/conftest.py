@@ -72,7 +72,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave the slow tests out, unless --full, an own -m expression or a test named by hand asks for them."""
     # Playwright keeps an event loop running in this thread for as long as its browser lives: whoever brings an own
     # loop comes first.
-    items.sort(key=lambda item: "chromium" in getattr(item, "fixturenames", ()))
+    items.sort(key=_wants_a_browser)
+    for item in filter(_wants_a_browser, items):
+        # Two products and their browsers at once would be too much for two cores.
+        item.add_marker(pytest.mark.xdist_group("browser"))
     named = any("::" in argument for argument in config.args)
     if config.getoption("--full") or config.getoption("-m") or named:
         return
@@ -80,6 +83,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if slow:
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if not item.get_closest_marker("slow")]
+
+
+def _wants_a_browser(item: pytest.Item) -> bool:
+    return "chromium" in getattr(item, "fixturenames", ())
 
 
 class NetworkBlocked(RuntimeError):

@@ -176,7 +176,7 @@ def test_two_people_the_picker_and_deleting_everything(start_product: StartProdu
 
 
 def test_beat_alone_forgets_the_photo(start_product: StartProduct, page: Page) -> None:
-    product = start_product(HEADSHOTS_SOURCE_TTL_SECONDS="20")
+    product = start_product(HEADSHOTS_SOURCE_TTL_SECONDS="30")
     sign_up(page, product)
     address = upload(page, photos.astronaut_path())
     wait_for(page, lambda: shown_headshots(page) == 4, 60, "four headshots")
