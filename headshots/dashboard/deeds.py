@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 
 from headshots.accounts.models import User
 from headshots.dashboard.models import Deed
-from headshots.dashboard.subjects import name_of, who
+from headshots.dashboard.subjects import name_of
 
 Answers = dict[str, Any]
 """What was answered, by field."""
@@ -121,8 +121,8 @@ def perform(*, action: Action, thing_id: str, answers: Answers, staff: User) -> 
 
 
 def in_words(deed: Deed, viewer: User) -> str:
-    """What was done to what, how much, when and by whom, as this viewer may know it."""
-    by = "you" if deed.who == viewer.pk else who(deed.who, viewer)
+    """What was done to what, how much, when and by whom. By number: it may be kept until the next page is shown."""
+    by = "you" if deed.who == viewer.pk else f"account {deed.who}"
     more = f" ({deed.amount})" if deed.amount else ""
     return f"{deed.title}, {deed.about or deed.subject}{more}, at {deed.at:%H:%M:%S} UTC on {deed.at:%-d %b %Y} by {by}"
 
