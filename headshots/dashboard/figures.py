@@ -87,9 +87,10 @@ class Figures:
     def pictures(self) -> dict[str, list[int]]:
         """Engine -> pictures on each day."""
         engines: dict[str, list[int]] = {}
-        for number, day in enumerate(self.days):
-            for who, pictures in split(self.by_day[day], "pictures").items():
-                engines.setdefault(who.split("|")[0], [0] * self.days.days)[number] += pictures
+        for who in split(self.total, "pictures"):
+            made = engines.setdefault(who.partition("|")[0], [0] * self.days.days)
+            for number, pictures in enumerate(self.series(f"pictures|{who}")):
+                made[number] += pictures
         return engines
 
     def delivery_seconds(self, kind: str, percent: int) -> int | None:
