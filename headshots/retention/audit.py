@@ -79,7 +79,11 @@ class Audit:
 def audit() -> Audit:
     """Look at the oldest of everything private. Expired keys that it meets are erased, as by everybody."""
     now = timezone.now()
-    return Audit([*_photos(now), *_headshots(now)], _since_purge(now), purge_is_late())
+    rows, since_purge = _rows_of_photos(now), _since_purge(now)
+    # Where nothing was ever purged it is late as soon as there has been something to come back for.
+    waited = rows.age_seconds if since_purge is None else since_purge
+    is_late = waited is not None and waited > _longest_without_purge().total_seconds()
+    return Audit([*_photos(now), rows, *_headshots(now)], since_purge, is_late)
 
 
 def report() -> Audit:
@@ -91,15 +95,10 @@ def report() -> Audit:
     return found
 
 
-def purge_is_late() -> bool:
-    """Whether beat, its broker or the retention worker must be dead: nothing has been purged for five rounds."""
+def _longest_without_purge() -> timedelta:
+    """Five rounds of beat: after that it, its broker or the retention worker must be dead."""
     every = next(entry["schedule"] for entry in app.conf.beat_schedule.values() if entry["task"] == PURGE_TASK)
-    allowed = max(timedelta(seconds=5 * float(every)), timedelta(minutes=1))
-    last = LastRun.objects.filter(pk=PURGE_TASK).values_list("at", flat=True).first()
-    if last is not None:
-        return timezone.now() - last > allowed
-    # Nothing was ever purged: late as soon as there has been something to come back for.
-    return Shoot.objects.filter(state=Shoot.State.OPEN, created_at__lt=timezone.now() - allowed).exists()
+    return max(timedelta(seconds=5 * float(every)), timedelta(minutes=1))
 
 
 def _since_purge(now: datetime) -> float | None:
@@ -109,14 +108,14 @@ def _since_purge(now: datetime) -> float | None:
 
 def _photos(now: datetime) -> list[Finding]:
     limit = float(settings.HEADSHOTS_SOURCE_TTL_SECONDS)
+    return [_oldest_file(Ring.SOURCE, "files of photos", limit, now), _oldest_source_key(limit, now)]
+
+
+def _rows_of_photos(now: datetime) -> Finding:
     closed = Shoot.objects.filter(state=Shoot.State.PURGING, purged_at=None)
     first = [shoots.order_by("delete_after").first() for shoots in (Shoot.objects.filter(state="open"), closed)]
     began = min((shoot.created_at for shoot in first if shoot), default=None)
-    return [
-        _oldest_file(Ring.SOURCE, "files of photos", limit, now),
-        _oldest_source_key(limit, now),
-        Finding("rows of photos", _seconds(began, now), limit),
-    ]
+    return Finding("rows of photos", _seconds(began, now), float(settings.HEADSHOTS_SOURCE_TTL_SECONDS))
 
 
 def _headshots(now: datetime) -> list[Finding]:

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from headshots.celery import app
 from headshots.retention import orphans, tasks
-from headshots.retention.audit import audit, purge_is_late
+from headshots.retention.audit import audit
 from headshots.retention.bench import bench_purge
 from headshots.retention.due import purge_due
 from headshots.retention.models import LastRun
@@ -208,11 +208,11 @@ def test_a_dead_beat_is_noticed_by_the_web_process(client: Client, valkey):
 
 
 def test_where_nothing_was_ever_purged_it_is_late_only_if_there_was_something_to_purge(shoot):
-    assert not purge_is_late()
+    assert not audit().purge_is_late
 
     Shoot.objects.update(created_at=timezone.now() - timedelta(minutes=6))
 
-    assert purge_is_late()
+    assert audit().purge_is_late
 
 
 def test_health_tells_of_a_full_disk(client: Client, monkeypatch):
