@@ -1,11 +1,14 @@
 """The audit log, to look at and to take along."""
 
 import csv
+from collections.abc import Iterator
 from datetime import UTC
+from typing import TYPE_CHECKING
 
 from allauth.mfa.models import Authenticator
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import CharField, OuterRef, QuerySet, Subquery, Value
 from django.http import Http404, HttpRequest, HttpResponse
@@ -17,12 +20,25 @@ from django.views.decorators.http import require_safe
 from headshots.accounts.models import User
 from headshots.accounts.read_only import ReadOnlyAdmin
 from headshots.dashboard import edits as edits
+from headshots.dashboard.actions import title_of
 from headshots.dashboard.models import Deed
+
+if TYPE_CHECKING:
+    from django.contrib.admin.filters import _ListFilterChoices
 
 _COLUMNS = ("at", "account", "address", "what", "subject", "id", "about", "shoot", "amount", "more", "reason")
 
 # Its rows hold the secrets of second factors.
 admin.site.unregister(Authenticator)
+
+
+class _ByTitle(admin.AllValuesFieldListFilter):
+    """By action, called as its button and its rows are."""
+
+    def choices(self, changelist: ChangeList) -> "Iterator[_ListFilterChoices]":
+        for choice in super().choices(changelist):
+            choice["display"] = title_of(str(choice["display"]))
+            yield choice
 
 
 @admin.register(Deed)
@@ -31,7 +47,7 @@ class DeedAdmin(ReadOnlyAdmin):
 
     list_display = ["time", "by", "what", "to", "amount", "reason", "more"]
     list_display_links = ["time"]
-    list_filter = ["action", "subject", "at"]
+    list_filter = [("action", _ByTitle), "subject", "at"]
     empty_value_display = ""
     search_fields = ["subject_id", "shoot_id", "about", "reason", "address"]
     date_hierarchy = "at"
@@ -80,7 +96,9 @@ class DeedAdmin(ReadOnlyAdmin):
         return deed.title
 
     @admin.display(description="to", ordering="subject")
-    def to(self, deed: Deed) -> SafeString:
+    def to(self, deed: Deed) -> SafeString | str:
+        if not deed.subject_id:
+            return deed.about or deed.subject
         page = reverse("admin:about", args=[deed.subject, deed.subject_id])
         return format_html('<a href="{}">{}</a>', page, deed.about or f"{deed.subject} {deed.subject_id[:8]}")
 

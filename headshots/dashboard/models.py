@@ -105,8 +105,11 @@ class Deed(models.Model):
 
     @property
     def title(self) -> str:
-        """What was done: the action's code in words."""
-        return self.action.replace("-", " ").capitalize()
+        """What was done, in the words of its button."""
+        # Not above: the actions write these rows.
+        from headshots.dashboard.actions import title_of
+
+        return title_of(self.action)
 
     @property
     def amount(self) -> str:

@@ -119,7 +119,8 @@ def _entries(shoot: Shoot, *, with_amounts: bool) -> Iterator[Entry]:
             numbers["amount"] = as_money(amount, currency)
         yield Entry(event.at, _words(event.name), event.actor, _told({**event.codes, **numbers}), event.pack_id)
     for deed in Deed.objects.filter(shoot_id=shoot.pk):
-        yield Entry(deed.at, _words(deed.action), f"account {deed.who}", _deed(deed, with_amounts))
+        pack_id = UUID(deed.subject_id) if deed.subject == "pack" else None
+        yield Entry(deed.at, deed.title, f"account {deed.who}", _deed(deed, with_amounts), pack_id)
     for entry in LedgerEntry.objects.filter(payment_id__in=list(payments)):
         amount = as_money(entry.amount, entry.currency) if with_amounts else ""
         details = _told({"amount": amount, "mode": entry.mode})

@@ -280,7 +280,7 @@ def test_two_of_staff_who_help_one_after_the_other_are_told_of_each_other() -> N
 
     page = second.post(address("grant-credits", account), answers | more("grant-credits")).content.decode()
 
-    assert f"Done to it last: Grant credits, account {account.pk} (1 pack)" in page
+    assert f"Done to it last: Grant packs, account {account.pk} (1 pack)" in page
     assert f"by account {first.pk}." in page
 
 

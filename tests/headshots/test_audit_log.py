@@ -3,6 +3,7 @@
 import csv
 import html
 import io
+import re
 from importlib import import_module
 
 import pytest
@@ -12,6 +13,7 @@ from django.contrib.auth.models import Group
 from django.test import Client
 
 from headshots.accounts.models import User
+from headshots.dashboard.actions import ACTIONS
 from headshots.dashboard.models import Deed
 from headshots.shoots.models import Style
 from headshots.shoots.styles import seed_styles
@@ -72,10 +74,22 @@ def test_it_is_called_audit_log_everywhere(owner: Client) -> None:
     page = shown(owner, f"/admin/shoots/pack/{pack.pk}/change/")
     link = f"{LOG}?subject=pack&subject_id={pack.pk}"
     assert link in page
-    assert "Cancel pack" in shown(owner, link)
+    assert f"preview pack {str(pack.pk)[:8]}" in shown(owner, link)
     assert "History" not in page
     assert "Deeds" not in shown(owner, "/admin/")
     assert owner.get("/admin/admin/logentry/").status_code == 404
+
+
+def test_a_line_and_its_filter_say_what_the_button_said(owner: Client) -> None:
+    do(owner, "grant-credits", make_user())
+    Deed.objects.create(who=1, action="lend-camera", subject="account", reason="long ago")
+
+    page = shown(owner)
+
+    for title in (ACTIONS["grant-credits"].title, "Lend camera"):
+        assert f'<td class="field-what">{title}</td>' in page
+        assert re.search(rf'<a href="[^"]*action=[^"]*">\s*{title}</a>', page)
+    assert "grant-credits</" not in page
 
 
 @pytest.mark.parametrize("code", THINGS)
