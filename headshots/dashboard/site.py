@@ -12,7 +12,7 @@ from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.http import urlencode
 
 from headshots.dashboard import page, support
-from headshots.dashboard.acting import about, act
+from headshots.dashboard.acting import about, act, history
 from headshots.dashboard.second_factor import lacks_second_factor, next_step
 
 
@@ -57,5 +57,6 @@ class OperatorSite(admin.AdminSite):
             ),
             path("do/<slug:code>/<str:thing_id>/", staff(act), name="act"),
             path("about/<slug:subject>/<str:thing_id>/", staff(about), name="about"),
+            path("<slug:app>/<slug:model>/<path:object_id>/history/", staff(history), name="history"),
         ]
         return own + super().get_urls()

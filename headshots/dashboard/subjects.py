@@ -6,7 +6,9 @@ from functools import singledispatch
 from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
+from django.db.models import Model
 from django.urls import reverse
+from django.utils.http import urlencode
 
 from headshots.accounts.models import User
 from headshots.payments.credits import count_open_credits
@@ -19,6 +21,17 @@ from headshots.shoots.models import Headshot, Pack, Pause, Shoot, Style, StyleVe
 
 Viewer = User | AnonymousUser
 
+# What the audit log calls each.
+SUBJECTS: dict[type, str] = {
+    Pack: "pack",
+    Shoot: "shoot",
+    User: "account",
+    Payment: "payment",
+    Credit: "credit",
+    Receipt: "receipt",
+    StyleVersion: "look",
+    Pause.What: "part",
+}
 # The page of each, by what the audit log calls it.
 PAGES = {
     "pack": "admin:shoots_pack_change",
@@ -29,6 +42,20 @@ PAGES = {
     "receipt": "admin:retention_receipt_change",
     "style": "admin:shoots_style_change",
 }
+
+
+def audit_log_of(thing: Model) -> str:
+    """Where it is told what was done to it; empty where nothing can be."""
+    if isinstance(thing, Shoot):
+        chosen = {"shoot_id": str(thing.pk)}
+    elif isinstance(thing, Style):
+        # Edits of the look itself and what was done to its versions.
+        chosen = {"about__startswith": name_of(thing)}
+    elif subject := SUBJECTS.get(type(thing)):
+        chosen = {"subject": subject, "subject_id": str(thing.pk)}
+    else:
+        return ""
+    return f"{reverse('admin:dashboard_deed_changelist')}?{urlencode(chosen)}"
 
 
 @dataclass(frozen=True)

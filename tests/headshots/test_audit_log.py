@@ -5,6 +5,7 @@ import html
 import io
 import re
 from importlib import import_module
+from uuid import uuid4
 
 import pytest
 from django.apps import apps
@@ -15,7 +16,7 @@ from django.test import Client
 from headshots.accounts.models import User
 from headshots.dashboard.actions import ACTIONS
 from headshots.dashboard.models import Deed
-from headshots.shoots.models import Style
+from headshots.shoots.models import Event, Style
 from headshots.shoots.styles import seed_styles
 from tests.factories import make_preview, make_shoot, make_user
 from tests.headshots.staff import client_of, make_staff, signed_in
@@ -78,6 +79,10 @@ def test_it_is_called_audit_log_everywhere(owner: Client) -> None:
     assert "History" not in page
     assert "Deeds" not in shown(owner, "/admin/")
     assert owner.get("/admin/admin/logentry/").status_code == 404
+    assert owner.get(f"/admin/shoots/pack/{pack.pk}/history/").url == link
+    event, account = Event.objects.first(), User.objects.first()
+    for nowhere in (f"shoots/event/{event.pk}", f"shoots/pack/{uuid4()}", "shoots/pack/x", f"auth/user/{account.pk}"):
+        assert owner.get(f"/admin/{nowhere}/history/").status_code == 404
 
 
 def test_a_line_and_its_filter_say_what_the_button_said(owner: Client) -> None:

@@ -43,6 +43,7 @@ VIEWS = {
     "audit_log_csv": OWNER,
     "chart": FIGURES,
     "csv": FIGURES,
+    "history": OWNER,
     "index": STAFF,
     "lamps": STAFF,
     "look_export": OWNER,
@@ -50,6 +51,7 @@ VIEWS = {
     "look_trial_state": OWNER,
     "support_timeline": SUPPORT,
 }
+LEAD_ON = {"about", "history"}
 # By actions, by leave and by POST: in the tests of actions, support and looks.
 ELSEWHERE = {"act", "support_gallery", "support_picture", "look_trial", "look_try"}
 ADDED_BY_HAND = {"accounts/user": OWNER, "shoots/style": OWNER}
@@ -61,6 +63,7 @@ def addresses(shoot: Shoot) -> dict[str, str]:
         "audit_log_csv": "dashboard/deed/audit-log.csv",
         "chart": "charts/people.svg",
         "csv": "figures/funnel.csv",
+        "history": f"shoots/shoot/{shoot.pk}/history/",
         "index": "",
         "lamps": "lamps/",
         "look_export": "shoots/style/export.toml",
@@ -116,7 +119,7 @@ def test_a_page_opens_for_those_who_may_and_for_nobody_else(who: str) -> None:
     assert opened == {name for name, may in LISTS.items() if who in may}
     assert opened_rows == {name for name in rows if who in LISTS[name]}
     assert added == {name for name, may in ADDED_BY_HAND.items() if who in may}
-    assert {name for name, status in answers.items() if status == (302 if name == "about" else 200)} == (
-        {"about"} if outside else {name for name, may in VIEWS.items() if who in may}
+    assert {name for name, status in answers.items() if status == (302 if name in LEAD_ON else 200)} == (
+        LEAD_ON if outside else {name for name, may in VIEWS.items() if who in may}
     ), "whoever is outside is led to the door from everywhere"
     assert all(status == 302 for status in answers.values()) or not outside
