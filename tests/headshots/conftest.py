@@ -25,6 +25,11 @@ def quick_passwords(settings: LazySettings) -> None:
 
 
 @pytest.fixture
+def stripes_test_mode(settings: LazySettings) -> None:
+    settings.HEADSHOTS_STRIPE_SECRET_KEY = "sk_test_nobody"
+
+
+@pytest.fixture
 def fake_engine(settings: LazySettings) -> Iterator[None]:
     """The engine that needs milliseconds; everything around it is real."""
     from headshots import engine

@@ -21,12 +21,10 @@ from headshots.retention.models import Receipt
 from headshots.shoots import looks, pausing, retrying, support
 from headshots.shoots.lifecycle import advance, begin_purge
 from headshots.shoots.models import Pack, Pause, StyleVersion
-from tests.headshots.staff import client_of
-from tests.headshots.test_actions import THINGS, address, hidden, more, stripes_test_mode
+from tests.headshots.staff import address, client_of, hidden, more
+from tests.headshots.things import THINGS
 
-__all__ = ["stripes_test_mode"]
-
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine", "stripes_test_mode")]
 
 
 def published_elsewhere(version: StyleVersion) -> None:

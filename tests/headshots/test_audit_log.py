@@ -19,12 +19,10 @@ from headshots.dashboard.models import Deed
 from headshots.shoots.models import Event, Style
 from headshots.shoots.styles import seed_styles
 from tests.factories import make_preview, make_shoot, make_user
-from tests.headshots.staff import client_of, make_staff, signed_in
-from tests.headshots.test_actions import EVERYBODY, THINGS, do, paid_payment, stripes_test_mode
+from tests.headshots.staff import EVERYBODY, client_of, do, make_staff, signed_in
+from tests.headshots.things import THINGS, paid_payment
 
-__all__ = ["stripes_test_mode"]
-
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine", "stripes_test_mode")]
 
 LOG = "/admin/dashboard/deed/"
 

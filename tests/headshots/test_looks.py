@@ -22,8 +22,7 @@ from headshots.shoots.models import Event, Headshot, Pack, Photo, Shoot, Style, 
 from headshots.shoots.styles import seed_styles
 from headshots.vault.models import Blob
 from tests.factories import make_preview
-from tests.headshots.staff import client_of, signed_in
-from tests.headshots.test_actions import do
+from tests.headshots.staff import client_of, do, signed_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 

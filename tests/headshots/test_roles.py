@@ -9,8 +9,7 @@ from headshots.accounts.models import User
 from headshots.dashboard.models import Deed
 from headshots.shoots.models import Pack, Shoot, Style
 from tests.factories import make_payment, make_preview
-from tests.headshots.staff import client_of
-from tests.headshots.test_actions import EVERYBODY, do
+from tests.headshots.staff import EVERYBODY, client_of, do
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 

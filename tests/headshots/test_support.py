@@ -14,8 +14,7 @@ from headshots.shoots import rendering
 from headshots.shoots.mails import send_delivery_mail
 from headshots.shoots.models import Event, Pack, Photo
 from tests.factories import make_preview, make_shoot, make_user
-from tests.headshots.staff import client_of, signed_in
-from tests.headshots.test_actions import do
+from tests.headshots.staff import client_of, do, signed_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 

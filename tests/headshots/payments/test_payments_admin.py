@@ -1,4 +1,4 @@
-"""What staff see of money. What they can do about it: tests/headshots/test_actions.py."""
+"""What staff see of money. What they can do about it: tests/headshots/test_actions_on_accounts.py."""
 
 from html import unescape
 
