@@ -47,12 +47,13 @@ class _Everything(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        numbers = numbers_of(Range.until_today(1))
+        numbers, known = numbers_of(Range.until_today(1)), workers.known_workers()
         yield from _private(audit())
-        yield from _at_work(workers.known_workers())
+        yield from _at_work(known)
         yield from _queues()
         yield from _standing()
-        yield from _made(numbers.figures)
+        yield from _ended(numbers.figures)
+        yield from _made(numbers.figures, known)
         yield from _people(numbers)
         yield from _money(numbers.money)
 
@@ -138,8 +139,8 @@ def _standing() -> Iterator[Metric]:
     yield _gauge("disk_free_ratio", "The same as a share of the disk.", [((), disk.free / disk.total)])
 
 
-def _made(figures: Figures) -> Iterator[Metric]:
-    """What became of packs and pictures, today."""
+def _ended(figures: Figures) -> Iterator[Metric]:
+    """What became of packs, today."""
     total = figures.total
     ordered = [((kind,), total[f"ordered|{kind}"]) for kind in KINDS]
     yield _counter("packs_ordered", "Packs that were queued.", ordered, "kind")
@@ -154,8 +155,14 @@ def _made(figures: Figures) -> Iterator[Metric]:
         if (seconds := figures.delivery_seconds(kind, percent)) is not None
     ]
     yield _gauge("delivery_seconds", "From order to delivery, of today's packs.", times, "kind", "quantile")
-    labels = ("engine", "worker")
-    made, work = split(total, "pictures"), split(total, "work_ms")
+
+
+def _made(figures: Figures, known: Sequence[Worker]) -> Iterator[Metric]:
+    """What became of pictures, today."""
+    total, labels = figures.total, ("engine", "worker")
+    # Those who have made nothing yet begin at nothing, else `rate` would not see their first pack.
+    idle = dict.fromkeys((f"{worker.engine}|{worker.name}" for worker in known if worker.queue == "render"), 0)
+    made, work = idle | split(total, "pictures"), idle | split(total, "work_ms")
     yield _counter("pictures", "Finished headshots.", [(who.split("|", 1), made[who]) for who in made], *labels)
     seconds_at_work = [(who.split("|", 1), work[who] / 1000) for who in work]
     yield _counter("work_seconds", "Time that workers spent on them.", seconds_at_work, *labels)

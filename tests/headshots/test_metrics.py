@@ -158,11 +158,16 @@ def test_what_stands_is_what_the_dashboard_shows_now(today: Figures) -> None:
 
 
 def test_a_day_that_begins_counts_from_nothing(today: Figures) -> None:
-    with time_machine.travel(NOON + timedelta(hours=12, seconds=1), tick=False):
+    midnight = NOON + timedelta(hours=12, seconds=1)
+    for queue in ("render", "default"):
+        Worker.objects.create(name=f"{queue}@attic", queue=queue, engine="studio", started_at=NOON, last_seen=midnight)
+    with time_machine.travel(midnight, tick=False):
         told = scrape()
 
     assert told["uploads_total"] == {(): 0}
-    assert "pictures_total" not in told
+    # Who has made nothing yet is told of all the same: `rate` sees no number that was never less.
+    assert told["pictures_total"] == told["work_seconds_total"] == {("studio", "render@attic"): 0}
+    assert "seconds_per_picture" not in told
 
 
 def test_the_oldest_photo_is_told_with_its_limit(token: str) -> None:
