@@ -25,7 +25,7 @@ from headshots.dashboard.models import Worker
 from headshots.dashboard.money import REFUNDS, REVENUE, Purse
 from headshots.dashboard.tables import KINDS, Numbers, numbers_of
 from headshots.retention.audit import Audit, audit
-from headshots.shoots.models import Pause
+from headshots.shoots.models import Event, Pause
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 ENDS = ("delivered", "failed", "cancelled", "revoked")
@@ -175,6 +175,9 @@ def _made(figures: Figures, known: Sequence[Worker]) -> Iterator[Metric]:
         ("replaced", "Shots that others stand in for."),
     ):
         yield _counter(f"pictures_{name}", words, [((), total[name])])
+    spoiled = Event.objects.filter(name="pack.spoiled", at__gte=figures.days.begin)
+    files = sum(numbers["files"] for numbers in spoiled.values_list("numbers", flat=True))
+    yield _counter("files_spoiled", "Files that ZIPs had to leave out, unreadable.", [((), float(files))])
     yield _counter("pictures_rejected", "By the first reason of the gate.", _split(figures, "rejected"), "reason")
 
 

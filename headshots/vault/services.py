@@ -1,5 +1,6 @@
 """Reading and writing private bytes. Whoever holds a blob's row and a living key may read; nobody else can."""
 
+import errno
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
@@ -9,7 +10,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import QuerySet
 
-from headshots.vault.errors import KeyGone
+from headshots.vault.errors import BlobCorrupt, KeyGone
 from headshots.vault.format import Label, decrypt, encrypt
 from headshots.vault.models import Blob
 from headshots.vault.rings import open_ring
@@ -135,8 +136,13 @@ def name_of(blob: Blob) -> BlobName:
 
 def _plain_chunks(blob: Blob) -> Iterator[bytes]:
     key = open_ring(blob.ring).cipher(blob.key_id)
-    with blob_store().open(name_of(blob)) as file:
-        yield from decrypt(file, key, _label(blob))
+    try:
+        with blob_store().open(name_of(blob)) as file:
+            yield from decrypt(file, key, _label(blob))
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        raise BlobCorrupt(blob.id, "the disk cannot read it") from error
 
 
 def _label(blob: Blob) -> Label:

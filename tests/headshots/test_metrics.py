@@ -18,7 +18,7 @@ from headshots.dashboard.counting import split
 from headshots.dashboard.figures import Figures, Range, figures_of
 from headshots.dashboard.models import Visit, Worker
 from headshots.retention.audit import audit
-from headshots.shoots.lifecycle import set_back
+from headshots.shoots.lifecycle import record_pack, set_back
 from headshots.shoots.models import Pack, Pause, Shoot
 from tests.factories import make_preview, make_shoot
 from tests.headshots.staff import client_of, make_staff, signed_in
@@ -217,6 +217,13 @@ def test_packs_that_are_tried_again_are_told(token: str) -> None:
     set_back(make_preview(), "engine_failed")
 
     assert scrape()["packs_in_trouble"] == {("preview",): 1, ("premium",): 0}
+
+
+def test_files_that_could_not_be_read_are_told(token: str) -> None:
+    before = scrape()["files_spoiled_total"]
+    record_pack(make_preview(), "spoiled", numbers={"files": 3})
+
+    assert (before, scrape()["files_spoiled_total"]) == ({(): 0}, {(): 3})
 
 
 def test_nothing_of_anybody_is_told(token: str) -> None:
