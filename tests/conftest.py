@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -51,6 +52,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     os.umask(0o077)
+    # A shell has what it starts in the background ignore Ctrl-C, and whatever we start would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     (SCRATCH / "data").mkdir(exist_ok=True)
     import django
 
@@ -70,11 +73,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the slow tests out, unless --full, an own -m expression or a test named by hand asks for them."""
-    # Playwright keeps an event loop running in this thread for as long as its browser lives: whoever brings an own
-    # loop comes first.
-    items.sort(key=_wants_a_browser)
+    # Those with a browser are the longest and go one after the other: two products and their browsers at once would be
+    # too much for two cores. With `-n 2` one process begins with them and the other takes the rest meanwhile.
+    items.sort(key=_wants_a_browser, reverse=True)
     for item in filter(_wants_a_browser, items):
-        # Two products and their browsers at once would be too much for two cores.
         item.add_marker(pytest.mark.xdist_group("browser"))
     named = any("::" in argument for argument in config.args)
     if config.getoption("--full") or config.getoption("-m") or named:

@@ -103,8 +103,10 @@ def start_product(tmp_path: Path) -> Iterator[Callable[..., Product]]:
             product.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    # For one file: as long as it lives Playwright keeps an event loop running in this thread, and Django refuses its
+    # database there.
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=CHROMIUM_SWITCHES)
         yield browser
