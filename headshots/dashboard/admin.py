@@ -37,7 +37,9 @@ class _ByTitle(admin.AllValuesFieldListFilter):
 
     def choices(self, changelist: ChangeList) -> "Iterator[_ListFilterChoices]":
         for choice in super().choices(changelist):
-            choice["display"] = title_of(str(choice["display"]))
+            # With counts it is "grant-pack (3)".
+            code, *count = str(choice["display"]).split()
+            choice["display"] = " ".join([title_of(code), *count])
             yield choice
 
 

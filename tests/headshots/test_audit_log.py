@@ -93,6 +93,7 @@ def test_a_line_and_its_filter_say_what_the_button_said(owner: Client) -> None:
         assert f'<td class="field-what">{title}</td>' in page
         assert re.search(rf'<a href="[^"]*action=[^"]*">\s*{title}</a>', page)
     assert "grant-credits</" not in page
+    assert f"{ACTIONS['grant-credits'].title} (1)</a>" in shown(owner, f"{LOG}?_facets=True")
 
 
 @pytest.mark.parametrize("code", THINGS)
