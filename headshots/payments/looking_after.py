@@ -48,7 +48,7 @@ def look_after() -> None:
     _each(_unused(), refund_unused)
     for credit_id in Credit.objects.exclude(mail=Credit.Mail.NONE).values_list("pk", flat=True)[:_AT_ONCE]:
         send_on_commit("payments.send_mail", str(credit_id))
-    told = Refund.objects.filter(mail_due=True, state__in=Refund.UNDER_WAY)
+    told = Refund.objects.filter(mail_due=True).exclude(state=Refund.State.REQUESTED)
     for refund_id in told.values_list("pk", flat=True)[:_AT_ONCE]:
         send_on_commit("payments.mail_refund", str(refund_id))
 

@@ -37,19 +37,25 @@ def send_credit_mail(*, credit: Credit) -> bool:
 
 
 def send_refund_mail(*, refund: Refund) -> bool:
-    """Whether this caller told the person that their money is on its way back. Not before Stripe has taken it on."""
-    due = Refund.objects.filter(pk=refund.pk, mail_due=True, state__in=Refund.UNDER_WAY)
+    """Whether this caller told the person that their money is on its way back, or after all is not.
+
+    Not before Stripe has taken it on."""
+    due = Refund.objects.filter(pk=refund.pk, mail_due=True).exclude(state=Refund.State.REQUESTED)
     if not due.update(mail_due=False):
         return False
     payment = refund.payment
+    is_part, failed = refund.amount < payment.amount_paid, refund.state == Refund.State.FAILED
+    if failed and not is_part and Credit.objects.filter(payment=payment, state=Credit.State.OPEN).exists():
+        # The mail about the pack that is theirs again says so.
+        return False
     context = {
         "refund": refund,
         "money": as_money(refund.amount, payment.currency),
-        "is_part": refund.amount < payment.amount_paid,
+        "is_part": is_part,
         "receipt": settings.HEADSHOTS_SITE_URL + reverse("payments:payment", args=[payment.pk]),
     }
     try:
-        return _send(payment.owner, payment.pack, "refunded", context)
+        return _send(payment.owner, payment.pack, "refund_failed" if failed else "refunded", context)
     except OSError:
         Refund.objects.filter(pk=refund.pk).update(mail_due=True)
         raise

@@ -163,7 +163,7 @@ class Refund(models.Model):
     stripe_id = models.CharField(max_length=255, null=True, blank=True, unique=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     asked_at = models.DateTimeField(null=True, blank=True)
-    # Whether its person is still to be told by mail, once Stripe has taken it on.
+    # Whether its person is still to be told by mail: once Stripe has taken it on, and once it has failed after that.
     mail_due = models.BooleanField(default=True)
 
     class Meta:

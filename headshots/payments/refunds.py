@@ -87,5 +87,6 @@ def refund_credit(*, credit: Credit, reason: str, actor: str = Event.Actor.SYSTE
 def _give_up(refund: Refund) -> None:
     """Stripe will not do it: the right that the refund was to end is back, and staff see a failed refund."""
     with transaction.atomic():
-        Refund.objects.filter(pk=refund.pk, state=Refund.State.REQUESTED).update(state=Refund.State.FAILED)
+        asked = Refund.objects.filter(pk=refund.pk, state=Refund.State.REQUESTED)
+        asked.update(state=Refund.State.FAILED, mail_due=False)
         withhold(payment=refund.payment)

@@ -159,6 +159,9 @@ def apply_refund(*, payment: Payment, event: StripeEvent) -> None:
     refund = _refund_of(payment, event)
     known = refund.stripe_id is not None and refund.state == Refund.State.FAILED
     if event.status in {"failed", "canceled"}:
+        if refund.state != Refund.State.FAILED:
+            # Whoever was told that it comes is told that it does not.
+            refund.mail_due = not refund.mail_due
         refund.state = Refund.State.FAILED
         if LedgerEntry.objects.filter(kind=_Kind.REFUND, stripe_id=event.object_id).exists():
             _enter(payment, _Kind.REFUND_FAILED, refund.amount, event.object_id)
@@ -166,7 +169,7 @@ def apply_refund(*, payment: Payment, event: StripeEvent) -> None:
         refund.state = Refund.State.SUCCEEDED if event.status == "succeeded" else Refund.State.PENDING
     refund.stripe_id = event.object_id
     refund.save()
-    if refund.mail_due and refund.state in Refund.UNDER_WAY:
+    if refund.mail_due:
         send_on_commit("payments.mail_refund", str(refund.pk))
     if refund.state == Refund.State.SUCCEEDED:
         _enter(payment, _Kind.REFUND, -refund.amount, event.object_id)

@@ -129,6 +129,60 @@ def test_a_refund_made_at_stripe_is_told_and_a_mail_that_could_not_be_sent_is_se
     assert [told.subject for told in mail.outbox] == ["$19 is on its way back to you"]
 
 
+def test_a_part_that_did_not_arrive_is_told_of_once(stripe: FakeStripe, shoot: Shoot) -> None:
+    refund = request_refund(payment=paid(stripe, shoot), reason=Refund.Reason.GOODWILL, amount=500)
+    assert refund is not None
+    send_refund(refund=refund)
+    tasks.mail_refund(str(refund.pk))
+    refund.refresh_from_db()
+    stripe.fail_refund(refund.stripe_id)
+
+    deliver(*stripe.events)
+    for _ in range(2):
+        tasks.mail_refund(str(refund.pk))
+        deliver(*stripe.events)
+
+    _, told = mail.outbox
+    assert told.subject == "$5 did not come back to you"
+    assert "It is still yours. Please write to us" in told.body
+    assert f"https://headshots.example.org/payments/{refund.payment_id}/" in told.body
+
+
+@pytest.mark.parametrize("amount", [None, 500])
+def test_who_was_not_told_that_money_comes_is_not_told_that_it_does_not(
+    stripe: FakeStripe, shoot: Shoot, amount: int | None
+) -> None:
+    refund = request_refund(payment=paid(stripe, shoot), reason=Refund.Reason.GOODWILL, amount=amount)
+    assert refund is not None
+    send_refund(refund=refund)
+    refund.refresh_from_db()
+    stripe.fail_refund(refund.stripe_id)
+    deliver(*stripe.events)
+
+    tasks.mail_refund(str(refund.pk))
+
+    assert Refund.objects.get().state == Refund.State.FAILED
+    assert not mail.outbox
+
+
+def test_whose_pack_is_theirs_again_reads_that_in_one_mail(stripe: FakeStripe, person: User) -> None:
+    bought(stripe, person)
+    refund_credit(credit=Credit.objects.get(), reason=Refund.Reason.PERSON)
+    refund = Refund.objects.get()
+    send_refund(refund=refund)
+    tasks.mail_refund(str(refund.pk))
+    refund.refresh_from_db()
+    mail.outbox.clear()
+    stripe.fail_refund(refund.stripe_id)
+    deliver(*stripe.events)
+
+    tasks.mail_refund(str(refund.pk))
+    tasks.send_mail(str(Credit.objects.get().pk))
+
+    (told,) = mail.outbox
+    assert "the money did not arrive" in told.body
+
+
 def test_an_account_that_goes_is_not_written_to_about_its_money(stripe: FakeStripe, person: User) -> None:
     bought(stripe, person)
 
