@@ -4,18 +4,22 @@ import re
 
 import pytest
 from django.conf import LazySettings
+from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
 from headshots.accounts.models import User
-from headshots.payments.credits import give_back_credit
-from headshots.payments.models import Credit, Payment
+from headshots.payments import tasks
+from headshots.payments.credits import give_back_credit, grant_credit
+from headshots.payments.models import Credit, Payment, Refund
+from headshots.payments.ordering import buy_credit, checkout_url
 from headshots.shoots.lifecycle import advance, begin_purge
 from headshots.shoots.models import Headshot, Pack, Shoot
 from headshots.shoots.styles import seed_styles
 from headshots.shoots.uploads import previews_left
 from tests.factories import checked_astronaut
-from tests.money import bare_shoot, looks
+from tests.fake_stripe import FakeStripe
+from tests.money import HOME, bare_shoot, deliver, looks, paid, session_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 
@@ -195,3 +199,78 @@ def test_the_order_page_asks_nobody_for_money_whose_pack_is_about_to_come_back(b
 
     assert "Use the pack you have" in page
     assert "Pay $" not in page
+
+
+# By mail ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("end", "reason", "words"),
+    [
+        ("cancelled", "on_request", "you stopped your pack of 4 headshots."),
+        ("cancelled", "photos_deleted", "its photos were gone before it was finished."),
+        ("cancelled", "staff", "we had to stop your pack"),
+        ("failed", "not_alike", "your pack of 4 headshots could not be made. You"),
+    ],
+)
+def test_the_mail_about_a_pack_that_came_back_says_why(
+    stripe: FakeStripe, shoot: Shoot, end: str, reason: str, words: str
+) -> None:
+    pack = paid(stripe, shoot).pack
+    assert pack is not None
+    advance(pack, Pack.State.RENDERING)
+    advance(pack, end, reason=reason)
+    give_back_credit(pack=pack)
+
+    tasks.send_mail(str(Credit.objects.get().pk))
+
+    (told,) = mail.outbox
+    assert words in told.body
+    assert "yours again" in told.body
+
+
+@pytest.mark.parametrize(
+    ("reason", "subject", "words"),
+    [
+        ("", "A pack of 4 headshots for you", "you have a pack of 4 headshots from us, free."),
+        ("staff", "Your 4 headshots are still to come", "we had to stop your pack of 4 headshots. You have lost"),
+        ("not_alike", "Your 4 headshots are still to come", "your pack of 4 headshots could not be made. You have"),
+    ],
+)
+def test_the_mail_about_a_granted_pack_says_what_became_of_it_and_promises_no_money(
+    stripe: FakeStripe, person: User, reason: str, subject: str, words: str
+) -> None:
+    credit = grant_credit(owner=person, reason="goodwill")
+    Credit.objects.filter(pk=credit.pk).update(came_back=reason)
+
+    tasks.send_mail(str(credit.pk))
+
+    (told,) = mail.outbox
+    assert told.subject == subject
+    assert words in told.body
+    assert "there is nothing to pay" in told.body
+    assert "back, with one click" not in told.body
+
+
+@pytest.mark.parametrize(
+    ("reason", "failed", "words"),
+    [
+        ("refunded", True, "we wanted to give back what you paid"),
+        ("revoked", False, "was stopped while your bank decided about the payment; that is settled."),
+    ],
+)
+def test_the_mail_about_money_that_stayed_says_why(
+    stripe: FakeStripe, person: User, reason: str, failed: bool, words: str
+) -> None:
+    payment = buy_credit(owner=person)
+    checkout_url(payment=payment, returns=HOME)
+    deliver(stripe.pay(session_of(payment)))
+    credit = Credit.objects.get(payment=payment)
+    Credit.objects.filter(pk=credit.pk).update(came_back=reason, mail=Credit.Mail.WAITING)
+    if failed:
+        Refund.objects.create(payment=payment, amount=1900, reason=Refund.Reason.PERSON, state="failed")
+
+    tasks.send_mail(str(credit.pk))
+
+    assert words in mail.outbox[0].body
+    assert "could not be made" not in mail.outbox[0].body
