@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from django.db import DatabaseError, transaction
+from django.db import Error as DatabaseFault
+from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
@@ -25,7 +26,7 @@ from headshots.shoots.models import GateCount, Headshot, Pack, Pause, Shoot
 from headshots.shoots.pausing import is_paused
 from headshots.shoots.sittings import sitting_of
 from headshots.vault import services as vault
-from headshots.vault.errors import KeyGone, VaultUnavailable
+from headshots.vault.errors import KeyGone, VaultError, VaultUnavailable
 from headshots.vault.models import Blob
 
 log = logging.getLogger(__name__)
@@ -67,8 +68,8 @@ def render_pack(*, pack: Pack) -> None:
     except VaultUnavailable as error:
         # Nothing is lost, and no try is counted: beat comes back.
         log.error("pack %s: waiting for the vault: %s", pack.pk, error)
-    except (OSError, engine.WeightsError, engine.SigningFailed) as error:
-        # A full disk, a broken file: for the operator, who reads this, and for another try.
+    except (OSError, VaultError, engine.WeightsError, engine.SigningFailed) as error:
+        # A full disk, a photo's file that is missing or spoiled, a broken weight: for the operator, who reads this, and for another try.
         log.error("pack %s: %s: %s", pack.pk, type(error).__name__, error)
         set_back(pack, _fault_code(error))
     except Exception as error:
@@ -254,8 +255,13 @@ def _refuse(pack: Pack, row: Headshot, reasons: list[str], tally: Tally) -> None
 
 def _fault_code(error: Exception) -> str:
     """Why a pack failed, for its page and for the operator."""
-    if isinstance(error, (OSError, DatabaseError)):
+    if isinstance(error, (OSError, VaultError, DatabaseFault)):
         return "storage_failed"
+    if isinstance(error, engine.FaceNotFound):
+        # Of a photo that passed the check: this engine looks with eyes of its own.
+        return engine.Reason.NO_FACE.value
+    if isinstance(error, engine.PhotoRefused):
+        return error.reason.value
     return "engine_broken" if isinstance(error, engine.PipelineError) else "engine_failed"
 
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 from django.conf import LazySettings
 from django.core.mail import EmailMessage
-from django.db import connection
+from django.db import Error, connection
 from django.utils import timezone
 from PIL import Image
 
@@ -23,7 +23,7 @@ from headshots.shoots.retrying import retry_pack
 from headshots.vault.models import Blob
 from headshots.vault.services import read_blob
 from pipeline.engines.fake import FakeEngine
-from pipeline.errors import WeightsError
+from pipeline.errors import FaceNotFound, PhotoRefused, Reason, WeightsError
 from pipeline.finish import read_marks
 from pipeline.types import Job, Picture, Progress, Size, SourcePhoto, Subject, ignore_progress
 from tests.factories import make_premium
@@ -352,6 +352,25 @@ def test_a_broken_weight_fails_the_pack_after_three_tries(monkeypatch: pytest.Mo
     assert "realesrgan_x4plus is cut short" in caplog.text
     assert not Preparation.objects.exists()
     assert set(pack.headshots.values_list("state", flat=True)) == {Headshot.State.PENDING}
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (FaceNotFound("not seen"), "no_face"),
+        (PhotoRefused(Reason.UNREADABLE), "unreadable"),
+        (Error(), "storage_failed"),
+    ],
+)
+def test_a_pack_says_what_it_failed_for(monkeypatch: pytest.MonkeyPatch, fault: Exception, reason: str) -> None:
+    pack = make_premium()
+    use(monkeypatch, Counting(fault=fault))
+    Pack.objects.filter(pk=pack.pk).update(setbacks=2)
+
+    with pytest.raises(type(fault)):
+        render(pack)
+
+    assert Pack.objects.get(pk=pack.pk).reason == reason
 
 
 def test_a_failed_pack_that_staff_queues_again_keeps_what_was_finished(monkeypatch: pytest.MonkeyPatch) -> None:
