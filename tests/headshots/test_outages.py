@@ -294,7 +294,7 @@ def test_a_clock_that_jumps_there_and_back_leaves_nothing_and_harms_nobody_who_c
     assert vault.read_blob(shoot.photos.get().blob)
 
 
-# A photo whose file is lost or spoiled ----------------------------------------------------------------------------------
+# A photo whose file is lost or spoiled -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("is_there", [False, True], ids=["missing", "spoiled"])

@@ -85,6 +85,11 @@ def size_of(blob: Blob | None) -> tuple[int, int]:
     return Image.open(io.BytesIO(read_blob(blob))).size
 
 
+def let_rest(pack: Pack) -> None:
+    """What time does after a fault."""
+    Pack.objects.filter(pk=pack.pk).update(rests_until=timezone.now())
+
+
 def files(settings: LazySettings) -> int:
     return sum(path.is_file() for path in (settings.HEADSHOTS_DATA_DIR / "blobs").rglob("*"))
 
@@ -319,6 +324,7 @@ def test_a_full_disk_leaves_nothing_half_written_and_ends_in_a_clear_state(
         patch.setattr(os, "fsync", full)
         for _ in range(3):
             render(pack)
+            let_rest(pack)
 
     assert (pack.state, pack.reason) == (Pack.State.FAILED, "storage_failed")
     assert files(settings) == before
@@ -335,6 +341,7 @@ def test_a_disk_that_has_room_again_costs_time_only(monkeypatch: pytest.MonkeyPa
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         render(pack)
+    let_rest(pack)
     render(pack)
 
     assert pack.state == Pack.State.DELIVERED
@@ -347,6 +354,7 @@ def test_a_broken_weight_fails_the_pack_after_three_tries(monkeypatch: pytest.Mo
 
     for _ in range(3):
         render(pack)
+        let_rest(pack)
 
     assert (pack.state, pack.reason, counting.prepared) == (Pack.State.FAILED, "engine_broken", 3)
     assert "realesrgan_x4plus is cut short" in caplog.text
