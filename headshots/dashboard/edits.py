@@ -12,6 +12,7 @@ from headshots.accounts.admin import AccountAdmin
 from headshots.accounts.models import User
 from headshots.dashboard.deeds import reason_field
 from headshots.dashboard.models import Deed
+from headshots.dashboard.roles import OWNER
 from headshots.dashboard.subjects import name_of
 from headshots.shoots.look_admin import StyleAdmin
 from headshots.shoots.models import Style
@@ -42,7 +43,43 @@ class _WrittenDown(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 class _AccountForm(UserChangeForm):  # type: ignore[type-arg]
+    """Nobody shuts themselves out, and somebody who may do everything is always left."""
+
     reason = reason_field()
+    # Who edits.
+    staff: User
+
+    def clean(self) -> dict[str, Any]:
+        answers: dict[str, Any] = super().clean() or self.cleaned_data
+        roles = answers.get("groups", ())
+        if roles and not answers.get("is_staff"):
+            self.add_error(
+                "is_staff", "A role works for those only who may enter: tick this as well, or take the role away."
+            )
+        if self.instance.pk == self.staff.pk and (lost := self._lost(answers)):
+            self.add_error(lost, "You would shut yourself out. Ask another owner to take this away.")
+        elif self._ends_a_superuser(answers) and not self._is_another_superuser_left():
+            words = "This is the last account that may do everything. Give another one that status first."
+            self.add_error("is_staff" if not answers.get("is_staff") else "is_superuser", words)
+        return answers
+
+    def _lost(self, answers: dict[str, Any]) -> str:
+        """What lets its bearer mend mistakes here and is to go, by its field; empty when nothing of that goes."""
+        for name in ("is_staff", "is_superuser"):
+            if self.initial.get(name) and not answers.get(name, True):
+                return name
+        kept = {group.name for group in answers.get("groups", ())}
+        had = {group.name for group in self.initial.get("groups", ())}
+        return "groups" if OWNER in had - kept and not self.instance.is_superuser else ""
+
+    def _ends_a_superuser(self, answers: dict[str, Any]) -> bool:
+        was = self.initial.get("is_superuser", self.instance.is_superuser) and self.initial.get("is_staff")
+        return bool(was) and not (answers.get("is_staff") and answers.get("is_superuser", True))
+
+    def _is_another_superuser_left(self) -> bool:
+        """Two who take it from each other at once wait for one another here."""
+        superusers = User.objects.select_for_update().filter(is_superuser=True, is_staff=True, is_active=True)
+        return bool(set(superusers.order_by("pk").values_list("pk", flat=True)) - {self.instance.pk})
 
 
 class _NewAccountForm(AdminUserCreationForm):  # type: ignore[type-arg]
@@ -55,6 +92,12 @@ class WrittenAccountAdmin(_WrittenDown, AccountAdmin):
 
     form = _AccountForm
     add_form = _NewAccountForm
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
+        form: Any = super().get_form(request, obj, change=change, **options)
+        # A class of this request's own.
+        form.staff = request.user
+        return form
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         fieldsets = tuple(super().get_fieldsets(request, obj))

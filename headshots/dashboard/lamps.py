@@ -15,7 +15,7 @@ from headshots.dashboard import now, workers
 from headshots.dashboard.models import Worker
 from headshots.retention.audit import Finding, audit
 from headshots.shoots.lifecycle import MOST_SETBACKS
-from headshots.shoots.models import Pause
+from headshots.shoots.models import Pack, Pause
 
 # A queue without any of these does nothing.
 QUEUES = ("render", "default", "retention")
@@ -32,8 +32,8 @@ class Light(StrEnum):
 
 @dataclass(frozen=True)
 class Lamp:
-    """`code`: beat, broker, worker, oldest_photo, retention, queue, trouble, disk or paused. `about`: which one of
-    several."""
+    """`code`: beat, broker, worker, oldest_photo, retention, queue, trouble, lost, disk or paused. `about`: which one
+    of several."""
 
     code: str
     title: str
@@ -48,7 +48,7 @@ def lamps() -> list[Lamp]:
     """All of them, what is broken first."""
     known = workers.known_workers()
     found = [beat_lamp(known), broker_lamp(), *worker_lamps(known), *retention_lamps(), queue_lamp()]
-    found += [trouble_lamp(), disk_lamp(), *pause_lamps()]
+    found += [trouble_lamp(), lost_lamp(), disk_lamp(), *pause_lamps()]
     return sorted(found, key=lambda lamp: (Light.RED, Light.YELLOW, Light.GREEN).index(lamp.light))
 
 
@@ -130,6 +130,17 @@ def trouble_lamp() -> Lamp:
     worst = packs[0]
     words = f"{len(packs)} failed and tried again, the worst {worst.setbacks} of {MOST_SETBACKS} times"
     return Lamp("trouble", "Packs in trouble", Light.YELLOW, words, shoot_id=worst.shoot_id)
+
+
+def lost_lamp() -> Lamp:
+    """Packs that failed for good through a fault, for a day or until they are tried again: red once one was paid."""
+    title, packs = "Packs lost to a fault", list(now.lost_packs())
+    if not packs:
+        return Lamp("lost", title, Light.GREEN, "none within a day")
+    premium = sum(pack.kind == Pack.Kind.PREMIUM for pack in packs)
+    words = f"{premium} premium and {len(packs) - premium} free failed for good within a day"
+    light = Light.RED if premium else Light.YELLOW
+    return Lamp("lost", title, light, words, shoot_id=packs[0].shoot_id)
 
 
 def disk_lamp() -> Lamp:

@@ -107,6 +107,9 @@ def _queues() -> Iterator[Metric]:
     troubled = Counter(now.troubled_packs().values_list("kind", flat=True))
     kinds = [((kind,), float(troubled[kind])) for kind in KINDS]
     yield _gauge("packs_in_trouble", "Packs that failed and are tried again.", kinds, "kind")
+    lost = Counter(now.lost_packs().values_list("kind", flat=True))
+    kinds = [((kind,), float(lost[kind])) for kind in KINDS]
+    yield _gauge("packs_lost", "Packs that a fault made fail within a day, not tried again.", kinds, "kind")
     paused = set(Pause.objects.values_list("what", flat=True))
     parts = [((part.value,), float(part in paused)) for part in Pause.What]
     yield _gauge("paused", "1 for a part of the product that staff has stopped.", parts, "what")

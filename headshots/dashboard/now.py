@@ -7,6 +7,7 @@ from django.db.models import Count, Min, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.fields.json import KeyTextTransform
 from django.utils import timezone
 
+from headshots.shoots.lifecycle import MOST_SETBACKS
 from headshots.shoots.models import Event, Headshot, Pack
 from headshots.vault.models import Blob
 
@@ -77,6 +78,15 @@ def troubled_packs() -> QuerySet[Pack]:
     made = (Pack.State.QUEUED, Pack.State.RENDERING)
     packs = Pack.objects.filter(state__in=made, setbacks__gt=0).exclude(kind=Pack.Kind.TRIAL)
     return packs.order_by("-setbacks", "queued_at")
+
+
+def lost_packs() -> QuerySet[Pack]:
+    """Those that failed for good through a fault of ours within a day and are not tried again, the newest first. Not
+    what the gate refused: nothing is broken then."""
+    # By the event, which has an index by name and time: a pack does not know when it failed.
+    failed = Event.objects.filter(name="pack.failed", at__gt=timezone.now() - timedelta(days=1))
+    packs = Pack.objects.filter(state=Pack.State.FAILED, setbacks__gte=MOST_SETBACKS, pk__in=failed.values("pack_id"))
+    return packs.exclude(kind=Pack.Kind.TRIAL).order_by("-expires_at")
 
 
 def in_trouble(count: int) -> list[Trouble]:

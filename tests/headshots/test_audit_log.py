@@ -162,6 +162,13 @@ def test_whoever_may_read_it_and_not_see_accounts_reads_numbers(owner: Client, s
     assert (line["account"], line["address"]) == (str(staff.pk), "")
 
 
+def make_superuser() -> User:
+    user = make_staff()
+    user.is_superuser = True
+    user.save()
+    return user
+
+
 # Plain forms -----------------------------------------------------------------------------------------------------
 
 
@@ -181,6 +188,39 @@ def test_making_somebody_staff_needs_a_reason_and_is_written_down_before_and_aft
     assert deed.details == {"is_staff": "no → yes", "groups": "none → support"}
     assert "groups: none → support" in shown(owner)
     assert not LogEntry.objects.exists()
+
+
+@pytest.mark.parametrize("lost", ["is_staff", "is_superuser"])
+def test_a_superuser_shuts_out_neither_themselves_nor_the_last_of_them(lost: str) -> None:
+    first, second, owner = make_superuser(), make_superuser(), make_staff("owner")
+    everything = {"is_active": "on", "is_staff": "on", "is_superuser": "on", "reason": "tidying up"}
+    less = {name: value for name, value in everything.items() if name != lost}
+
+    own = edit_account(signed_in(first), first, **less)
+    anothers = edit_account(signed_in(first), second, **less)
+    last = edit_account(signed_in(owner), first, is_active="on", reason="tidying up")
+
+    first.refresh_from_db()
+    assert "You would shut yourself out. Ask another owner" in own.content.decode()
+    assert anothers.status_code == 302
+    assert "This is the last account that may do everything. Give another one" in last.content.decode()
+    assert (first.is_staff, first.is_superuser) == (True, True)
+
+
+def test_an_owner_keeps_their_own_role(owner: Client, staff: User) -> None:
+    kept = edit_account(owner, staff, is_active="on", is_staff="on", reason="tidying up")
+
+    assert "You would shut yourself out" in kept.content.decode()
+    assert staff.groups.get().name == "owner"
+
+
+def test_a_role_without_the_way_in_is_refused_in_words(owner: Client) -> None:
+    group = Group.objects.get(name="support")
+
+    page = edit_account(owner, make_user(), is_active="on", groups=str(group.pk), reason="our new colleague")
+
+    assert "A role works for those only who may enter: tick this as well" in page.content.decode()
+    assert not Deed.objects.exists()
 
 
 def test_a_new_account_is_written_down_without_address_and_password(owner: Client) -> None:

@@ -25,9 +25,9 @@ from headshots.heart import Heart
 from headshots.retention.due import PURGE_TASK
 from headshots.retention.models import LastRun
 from headshots.shoots import pausing
-from headshots.shoots.lifecycle import MOST_SETBACKS, set_back
+from headshots.shoots.lifecycle import advance, set_back
 from headshots.shoots.models import Pack, Pause
-from tests.factories import make_preview, make_shoot, make_user
+from tests.factories import lose, make_premium, make_preview, make_shoot, make_user
 from tests.headshots.staff import make_staff, signed_in
 from tests.year import Year
 
@@ -103,8 +103,7 @@ def test_the_page_costs_the_same_queries_whatever_there_is_and_however_long_the_
         for pack in (make_preview(), make_preview()):
             set_back(pack, "storage_failed")
         failed = make_preview()
-        Pack.objects.filter(pk=failed.pk).update(setbacks=MOST_SETBACKS - 1)
-        set_back(failed, "engine_broken")
+        lose(failed)
         pausing.pause(Pause.What.UPLOADS)
         pausing.pause(Pause.What.RENDERING)
         for name in ("render@attic", "render@cellar", "default@attic", "retention@attic", "beat@attic"):
@@ -114,7 +113,10 @@ def test_the_page_costs_the_same_queries_whatever_there_is_and_however_long_the_
 
     assert len({*empty, *busy, *troubled}) == 1
     assert empty[0] <= 30
-    assert all(words in page for words in ("2 failed and tried again", "paused since", "3 waiting", str(failed.pk)))
+    assert all(
+        words in page
+        for words in ("2 failed and tried again", "paused since", "3 waiting", "1 free failed for good", str(failed.pk))
+    )
 
 
 @pytest.mark.usefixtures("year")
@@ -294,6 +296,28 @@ def test_a_pack_that_fails_again_and_again_is_told_before_it_is_too_late(owner: 
     assert f"/admin/support/{pack.shoot_id}/" in fragment
     assert "1 failed and tried again" in plain
     assert "/admin/support/" not in plain
+
+
+def test_packs_lost_to_a_fault_are_told_for_a_day_or_until_they_are_tried_again(owner: Client) -> None:
+    free, paid, refused, trial = make_preview(), make_premium(), make_preview(), make_preview()
+    Pack.objects.filter(pk=trial.pk).update(kind=Pack.Kind.TRIAL)
+    trial.refresh_from_db()
+    advance(refused, Pack.State.FAILED, reason="likeness_low")
+    lose(trial)
+    before = lamp("lost")
+    lose(free)
+    one_free = lamp("lost")
+    lose(paid)
+
+    told, page = lamp("lost"), owner.get("/admin/lamps/").content.decode()
+    with time_machine.travel(timezone.now() + timedelta(hours=25), tick=False):
+        a_day_later = lamp("lost")
+    advance(paid, Pack.State.QUEUED)
+
+    assert (before, one_free, told, a_day_later) == ("green", "yellow", "red", "green")
+    assert "1 premium and 1 free failed for good within a day" in page
+    assert f"/admin/support/{paid.shoot_id}/" in page
+    assert lamp("lost") == "yellow"
 
 
 @pytest.mark.parametrize(("free", "light"), [(50, "green"), (10, "yellow"), (4, "red")])

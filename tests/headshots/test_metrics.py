@@ -20,7 +20,7 @@ from headshots.dashboard.models import Visit, Worker
 from headshots.retention.audit import audit
 from headshots.shoots.lifecycle import record_pack, set_back
 from headshots.shoots.models import Pack, Pause, Shoot
-from tests.factories import make_preview, make_shoot
+from tests.factories import lose, make_preview, make_shoot
 from tests.headshots.staff import client_of, make_staff, signed_in
 from tests.year import Year
 
@@ -213,10 +213,15 @@ def test_what_staff_has_stopped_is_told(token: str) -> None:
     assert scrape()["paused"] == {("uploads",): 1, ("rendering",): 0}
 
 
-def test_packs_that_are_tried_again_are_told(token: str) -> None:
+def test_packs_that_are_tried_again_or_lost_are_told(token: str) -> None:
     set_back(make_preview(), "engine_failed")
+    lost = make_preview()
+    lose(lost)
 
-    assert scrape()["packs_in_trouble"] == {("preview",): 1, ("premium",): 0}
+    told = scrape()
+
+    assert told["packs_in_trouble"] == {("preview",): 1, ("premium",): 0}
+    assert told["packs_lost"] == {("preview",): 1, ("premium",): 0}
 
 
 def test_files_that_could_not_be_read_are_told(token: str) -> None:
