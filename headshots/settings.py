@@ -13,6 +13,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from headshots.beat import beat_schedule
+from headshots.broker import broker_url
 from headshots.web.log_format import logging_settings
 
 env = environ.Env()
@@ -212,6 +213,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "headshots.shoots.context.pauses",
                 "headshots.payments.context.payments",
             ],
         },
@@ -257,17 +259,7 @@ else:
 
 # Work -------------------------------------------------------------------------------------------------------------
 
-
-def _broker_url(redis_url: str) -> str:
-    """The same server in the broker's spelling; `memory://` when there is none."""
-    if redis_url and not redis_url.startswith(("unix://", "redis://", "rediss://")):
-        raise ImproperlyConfigured("HEADSHOTS_REDIS_URL must begin with redis://, rediss:// or unix://.")
-    if redis_url.startswith("unix://"):
-        return "redis+socket://" + redis_url.removeprefix("unix://")
-    return redis_url or "memory://"
-
-
-CELERY_BROKER_URL = _broker_url(HEADSHOTS_REDIS_URL)
+CELERY_BROKER_URL = broker_url(HEADSHOTS_REDIS_URL)
 CELERY_BEAT_SCHEDULE_FILENAME = str(HEADSHOTS_RUN_DIR / "beat-schedule")
 CELERY_BEAT_SCHEDULE = beat_schedule(source_ttl_seconds=HEADSHOTS_SOURCE_TTL_SECONDS)
 

@@ -313,7 +313,7 @@ def test_a_photo_whose_file_cannot_be_read_is_called_a_fault_of_the_storage(
     assert (pack.state, pack.reason) == (Pack.State.FAILED, "storage_failed")
     assert str(blob.pk) in caplog.text
     client.force_login(pack.shoot.owner)
-    assert "a fault of our storage, not of your photo" in client.get(pack.shoot.get_absolute_url()).content.decode()
+    assert "Your photo is not to blame" in client.get(pack.shoot.get_absolute_url()).content.decode()
 
 
 # The ring lost in mid-work -------------------------------------------------------------------------------------------
