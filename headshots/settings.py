@@ -13,6 +13,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from headshots.beat import beat_schedule
+from headshots.broker import broker_url
 from headshots.web.log_format import logging_settings
 
 env = environ.Env()
@@ -150,6 +151,8 @@ HEADSHOTS_SITE_URL = env.str("HEADSHOTS_SITE_URL", default=_guessed).rstrip("/")
 # Who runs this (name and postal address) and where misuse is reported: shown on the policy pages.
 HEADSHOTS_OPERATOR = env.str("HEADSHOTS_OPERATOR", default="").strip()
 HEADSHOTS_ABUSE_EMAIL = env.str("HEADSHOTS_ABUSE_EMAIL", default="").strip()
+# Where whoever has paid and is not happy writes to: shown on receipts, in mails about money, beside damaged files.
+HEADSHOTS_SUPPORT_EMAIL = env.str("HEADSHOTS_SUPPORT_EMAIL", default="").strip()
 # Who works for the operator and could see what (a host, a mail service): named on the privacy page, separated by ";".
 HEADSHOTS_PROCESSORS = [name.strip() for name in env.str("HEADSHOTS_PROCESSORS", default="").split(";") if name.strip()]
 # How many proxies of the operator's own stand in front; only then are their forwarding headers believed.
@@ -212,6 +215,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "headshots.shoots.context.pauses",
                 "headshots.payments.context.payments",
             ],
         },
@@ -257,17 +261,7 @@ else:
 
 # Work -------------------------------------------------------------------------------------------------------------
 
-
-def _broker_url(redis_url: str) -> str:
-    """The same server in the broker's spelling; `memory://` when there is none."""
-    if redis_url and not redis_url.startswith(("unix://", "redis://", "rediss://")):
-        raise ImproperlyConfigured("HEADSHOTS_REDIS_URL must begin with redis://, rediss:// or unix://.")
-    if redis_url.startswith("unix://"):
-        return "redis+socket://" + redis_url.removeprefix("unix://")
-    return redis_url or "memory://"
-
-
-CELERY_BROKER_URL = _broker_url(HEADSHOTS_REDIS_URL)
+CELERY_BROKER_URL = broker_url(HEADSHOTS_REDIS_URL)
 CELERY_BEAT_SCHEDULE_FILENAME = str(HEADSHOTS_RUN_DIR / "beat-schedule")
 CELERY_BEAT_SCHEDULE = beat_schedule(source_ttl_seconds=HEADSHOTS_SOURCE_TTL_SECONDS)
 

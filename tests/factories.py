@@ -9,7 +9,7 @@ from headshots.accounts.models import User
 from headshots.engine import CheckedPhoto, check, clean_upload
 from headshots.payments.models import Credit, Payment, Refund
 from headshots.shoots import checks
-from headshots.shoots.lifecycle import advance
+from headshots.shoots.lifecycle import MOST_SETBACKS, advance, set_back
 from headshots.shoots.models import Headshot, Pack, Photo, Shoot, Style
 from headshots.shoots.orders import order_premium, start_preview
 from headshots.shoots.styles import seed_styles
@@ -85,6 +85,13 @@ def make_premium(owner: User | None = None, *pictures: bytes, looks: int = 5, qu
     shoot = make_checked_shoot(owner, *pictures)
     advance(Pack.objects.get(shoot=shoot), Pack.State.CANCELLED)
     return order_premium(shoot=shoot, styles=Style.objects.all()[:looks], queued=queued)
+
+
+def lose(pack: Pack) -> None:
+    """As many faults as fail it for good, and the time between them."""
+    for _ in range(MOST_SETBACKS):
+        Pack.objects.filter(pk=pack.pk).update(rests_until=None)
+        set_back(pack, "storage_failed")
 
 
 def make_payment(owner: User | None, mode: str = "test") -> Payment:

@@ -48,7 +48,16 @@ from headshots.engine.photos import (
 from pipeline import distinct
 from pipeline.device import DeviceState
 from pipeline.engines import create_engine
-from pipeline.errors import Cancelled, DeviceLost, PhotoRefused, PipelineError, Reason, SigningFailed, WeightsError
+from pipeline.errors import (
+    Cancelled,
+    DeviceLost,
+    FaceNotFound,
+    PhotoRefused,
+    PipelineError,
+    Reason,
+    SigningFailed,
+    WeightsError,
+)
 from pipeline.face_files import describe_faces
 from pipeline.shot_list import load_styles, plan_shots
 from pipeline.shot_list import move as _move
@@ -88,6 +97,7 @@ __all__ = [
     "DeviceLost",
     "DeviceState",
     "Diagnosis",
+    "FaceNotFound",
     "Finished",
     "Hair",
     "Outfit",

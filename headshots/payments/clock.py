@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from headshots import engine
@@ -33,10 +34,23 @@ def is_time_left(shoot: Shoot, *, engine_name: str, count: int) -> bool:
 
 def shoot_to_use(owner: User) -> Shoot | None:
     """The newest shoot of which a pack could be made now."""
-    usable = Shoot.objects.filter(owner=owner, state=Shoot.State.OPEN, photos__state__in=Photo.USABLE)
-    shoot = usable.exclude(packs__in=Pack.objects.filter(kind=Pack.Kind.PREMIUM, state__in=Pack.LIVE)).first()
-    name, count = engine.engine_name(), settings.HEADSHOTS_PREMIUM_COUNT
-    return shoot if shoot and is_time_left(shoot, engine_name=name, count=count) else None
+    shoot = _to_order_from().filter(owner=owner).first()
+    return shoot if shoot and _is_time_for_a_pack(shoot) else None
+
+
+def may_be_used(shoot: Shoot) -> bool:
+    """Whether a pack could be made of this shoot now."""
+    return _to_order_from().filter(pk=shoot.pk).exists() and _is_time_for_a_pack(shoot)
+
+
+def _to_order_from() -> QuerySet[Shoot]:
+    """Shoots with a photo that will do, of which no pack is being made or paid."""
+    usable = Shoot.objects.filter(state=Shoot.State.OPEN, photos__state__in=Photo.USABLE)
+    return usable.exclude(packs__in=Pack.objects.filter(kind=Pack.Kind.PREMIUM, state__in=Pack.LIVE))
+
+
+def _is_time_for_a_pack(shoot: Shoot) -> bool:
+    return is_time_left(shoot, engine_name=engine.engine_name(), count=settings.HEADSHOTS_PREMIUM_COUNT)
 
 
 def time_needed(*, engine_name: str, count: int) -> timedelta:

@@ -21,7 +21,8 @@ class NotForSale(PaymentError):
 class OrderRefused(PaymentError):
     """This order cannot be taken.
 
-    `code`: photos_gone, too_late, too_few_looks, no_photo, order_changed, pack_is_live or has_a_pack."""
+    `code`: photos_gone, too_late, too_few_looks, no_photo, order_changed, pack_is_live, has_a_pack or
+    uploads_paused."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods
 from headshots import engine
 from headshots.accounts.models import User
 from headshots.payments.clock import checkout_closes, is_time_left, time_needed
-from headshots.payments.credits import open_credits
+from headshots.payments.credits import give_back_credit, open_credits
 from headshots.payments.errors import NotForSale, OrderRefused, StripeError
 from headshots.payments.forms import DEFAULT_LOOKS, OrderForm
 from headshots.payments.ordering import (
@@ -37,6 +37,9 @@ def order(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     shoot = shoot_or_404(request, shoot_id)
     owner = request.user
     assert isinstance(owner, User)
+    # What a pack that has just ended gives back may still be under way: nobody is asked for money meanwhile.
+    for ended in shoot.packs.filter(state__in=[Pack.State.FAILED, Pack.State.CANCELLED], credit__state="used"):
+        give_back_credit(pack=ended)
     looks = Style.objects.filter(active=True)
     if request.method != "POST":
         return _page(request, shoot, owner, OrderForm(initial=_first_choice(shoot, looks), looks=looks))

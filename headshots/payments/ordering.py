@@ -22,8 +22,9 @@ from headshots.payments.prices import current_mode, price_of, require_sale
 from headshots.payments.settling import apply_session, close, close_unopened
 from headshots.payments.words import Returns, describe
 from headshots.shoots.lifecycle import record
-from headshots.shoots.models import Event, Headshot, Pack, Shoot, Style
+from headshots.shoots.models import Event, Headshot, Pack, Pause, Shoot, Style
 from headshots.shoots.orders import CannotOrder, order_premium
+from headshots.shoots.pausing import is_paused
 
 _REFUSED_AS = {"shoot_closed": "photos_gone"}
 
@@ -90,6 +91,9 @@ def buy_credit(*, owner: User) -> Payment:
 
     Raises OrderRefused, NotForSale, StripeAway, StripeRefused."""
     _refuse_beside_a_pack(owner)
+    if is_paused(Pause.What.UPLOADS):
+        # Nobody pays for what could not be begun.
+        raise OrderRefused("uploads_paused")
     name = engine.engine_name()
     mode, price = require_sale(name), price_of(name)
     for payment in Payment.objects.filter(owner=owner, pack=None, state=Payment.State.OPEN):

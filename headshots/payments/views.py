@@ -32,6 +32,10 @@ log = logging.getLogger(__name__)
 # A page that is asked for again and again while somebody waits must not ask Stripe each time.
 _ASK_AGAIN_AFTER = timedelta(seconds=3)
 _AT_MOST = 200
+_REFUSED = {
+    "has_a_pack": "You have a pack already: use it. Nothing was charged.",
+    "uploads_paused": "We take no new photos for a moment. Nothing was charged; please come back a little later.",
+}
 AWAY = "The payment page cannot be reached right now. Nothing was charged; please try again in a minute."
 
 
@@ -42,9 +46,9 @@ def pricing(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and request.user.is_authenticated:
         try:
             return to_checkout(request, buy_credit(owner=request.user))
-        except OrderRefused:
-            # From a page that was opened before the pack came.
-            messages.error(request, "You have a pack already: use it. Nothing was charged.")
+        except OrderRefused as refused:
+            # From a page that was opened before the pack came, or before the pause.
+            messages.error(request, _REFUSED[refused.code])
             status = 409
         except NotForSale:
             messages.error(request, "Packs are not sold here at the moment.")

@@ -109,7 +109,8 @@ def _picture_seconds(facts: Facts) -> float:
 
 def estimate(pack: Pack, rows: Sequence[Headshot]) -> Estimate | None:
     """Where this pack stands; None when nobody works on it, now or soon. rows: all of its headshots."""
-    if pack.state not in (Pack.State.QUEUED, Pack.State.RENDERING) or is_paused(Pause.What.RENDERING):
+    is_made = pack.state in (Pack.State.QUEUED, Pack.State.RENDERING) and not pack.rests
+    if not is_made or is_paused(Pause.What.RENDERING):
         return None
     return estimate_from(_gather(pack, rows), timezone.now())
 
@@ -170,8 +171,9 @@ def seconds_needed(*, engine_name: str, count: int) -> float:
 
 
 def _seconds_before(pack: Pack) -> list[float]:
-    """What each pack will take that the workers have in hand or that was queued before."""
-    before = Q(state=Pack.State.RENDERING) | Q(state=Pack.State.QUEUED, queued_at__lt=pack.queued_at)
+    """What each pack will take that the workers have in hand or that was queued before. Those that rest are passed."""
+    awake = Q(rests_until=None) | Q(rests_until__lte=timezone.now())
+    before = Q(state=Pack.State.RENDERING) | Q(awake, state=Pack.State.QUEUED, queued_at__lt=pack.queued_at)
     return _seconds_of(Pack.objects.filter(before).exclude(pk=pack.pk))
 
 

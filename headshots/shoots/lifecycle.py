@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -42,7 +42,10 @@ STARTS: dict[str, tuple[str, ...]] = {
     _State.REVOKED: ("retention.forget_pack", "shoots.drop_kept"),
 }
 
-MOST_SETBACKS = 3
+# How long a pack is left alone after its first fault and its second. A minute is what a restart takes; ten are time to
+# be called by an alarm and mend something. More would be taken from the photos' last hours.
+RESTS = (timedelta(minutes=1), timedelta(minutes=10))
+MOST_SETBACKS = len(RESTS) + 1
 
 
 def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str = "") -> bool:
@@ -81,27 +84,48 @@ def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str
 
 
 def put_back(pack: Pack) -> bool:
-    """Whether this caller gave back to the queue what was being made and nobody has in hand, while rendering is paused.
+    """Whether this caller gave back to the queue what was being made and nobody has in hand, while rendering is paused
+    or the pack rests.
 
     Not a move of the table: nothing is ordered anew, so the pack keeps its place and no worker is woken."""
-    held = Headshot.objects.filter(pack=pack, state=Headshot.State.RENDERING, lease_until__gte=timezone.now())
-    paused = Pause.objects.filter(what=Pause.What.RENDERING)
+    waits = Exists(Pause.objects.filter(what=Pause.What.RENDERING)) | Q(rests_until__gt=timezone.now())
     with transaction.atomic(savepoint=False):
         # In one statement: whoever goes on at this moment finds the pack as they need it.
-        rendering = Pack.objects.filter(Exists(paused), ~Exists(held), pk=pack.pk, state=_State.RENDERING)
-        if not rendering.update(state=_State.QUEUED):
+        if not Pack.objects.filter(waits, ~in_hand(), pk=pack.pk, state=_State.RENDERING).update(state=_State.QUEUED):
             return False
         record_pack(pack, "put_back")
     pack.state = _State.QUEUED
     return True
 
 
+def in_hand() -> Exists:
+    """For packs: whether a worker holds a living lease on any of its rows."""
+    now = timezone.now()
+    return Exists(Headshot.objects.filter(pack=OuterRef("pk"), state=Headshot.State.RENDERING, lease_until__gte=now))
+
+
+def is_resting(pack: Pack) -> bool:
+    """Whether nobody is to begin on it yet. What a worker has in hand, having taken it over, others may join."""
+    return Pack.objects.filter(~in_hand(), pk=pack.pk, rests_until__gt=timezone.now()).exists()
+
+
 def set_back(pack: Pack, reason: str) -> bool:
-    """Count a run on this pack that ended in a fault and brought no picture; the third in a row fails the pack for
-    good, with that reason. Whether it has failed."""
+    """Count a run on this pack that ended in a fault and brought no picture, and let it rest; the third in a row fails
+    the pack for good, with that reason. Whether it has failed.
+
+    Faults while it rests are of runs that had begun before, and no further ones."""
+    now = timezone.now()
+    awake = Q(rests_until=None) | Q(rests_until__lte=now)
+    made = (_State.QUEUED, _State.RENDERING)
     with transaction.atomic(savepoint=False):
-        Pack.objects.filter(pk=pack.pk).update(setbacks=F("setbacks") + 1)
-        setbacks = Pack.objects.values_list("setbacks", flat=True).get(pk=pack.pk)
+        counted = Pack.objects.filter(awake, pk=pack.pk, state__in=made).select_for_update().first()
+        if counted is None:
+            return False
+        setbacks = counted.setbacks + 1
+        # Staff waits before the page of a trial, and whoever tries a look mends nothing meanwhile.
+        rests = setbacks < MOST_SETBACKS and pack.kind != Pack.Kind.TRIAL
+        rests_until = now + RESTS[setbacks - 1] if rests else None
+        Pack.objects.filter(pk=pack.pk).update(setbacks=setbacks, rests_until=rests_until)
         # Told from the first on: the operator may mend it before the third.
         record_pack(pack, "set_back", reason=reason, numbers={"setbacks": setbacks})
     if setbacks >= MOST_SETBACKS:

@@ -237,6 +237,8 @@ class Pack(models.Model):
     replacements = models.PositiveSmallIntegerField(default=0)
     # Runs in a row that ended in a fault and brought no picture.
     setbacks = models.PositiveSmallIntegerField(default=0)
+    # No worker begins on it before: what was at fault may be mended meanwhile.
+    rests_until = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     queued_at = models.DateTimeField(null=True, blank=True)
     delivered_at = models.DateTimeField(null=True, blank=True)
@@ -277,6 +279,11 @@ class Pack(models.Model):
     @property
     def is_live(self) -> bool:
         return self.state in self.LIVE
+
+    @property
+    def rests(self) -> bool:
+        """Whether it waits to be tried again after a fault."""
+        return self.state == self.State.QUEUED and self.rests_until is not None and self.rests_until > timezone.now()
 
 
 class Headshot(models.Model):

@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from django.db import DatabaseError, transaction
+from django.db import Error as DatabaseFault
+from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
@@ -19,13 +20,21 @@ from headshots import engine
 from headshots.celery import app
 from headshots.shoots import gating, leases, sittings
 from headshots.shoots.leases import KeepGoing, lease_end
-from headshots.shoots.lifecycle import advance, close_without_key, put_back, record, send_on_commit, set_back
+from headshots.shoots.lifecycle import (
+    advance,
+    close_without_key,
+    is_resting,
+    put_back,
+    record,
+    send_on_commit,
+    set_back,
+)
 from headshots.shoots.live import nudge
 from headshots.shoots.models import GateCount, Headshot, Pack, Pause, Shoot
 from headshots.shoots.pausing import is_paused
 from headshots.shoots.sittings import sitting_of
 from headshots.vault import services as vault
-from headshots.vault.errors import KeyGone, VaultUnavailable
+from headshots.vault.errors import KeyGone, VaultError, VaultUnavailable
 from headshots.vault.models import Blob
 
 log = logging.getLogger(__name__)
@@ -44,10 +53,10 @@ class Tally:
 
 
 def render_pack(*, pack: Pack) -> None:
-    """Make what is left of this pack; safe to run twice and on several workers at once. While rendering is paused it
-    waits in the queue."""
+    """Make what is left of this pack; safe to run twice and on several workers at once. While rendering is paused or
+    the pack rests it waits in the queue."""
     sittings.drop_ended()
-    if is_paused(Pause.What.RENDERING):
+    if is_paused(Pause.What.RENDERING) or is_resting(pack):
         # One that a worker had in hand when it was killed would count as being made.
         put_back(pack)
         return
@@ -67,8 +76,8 @@ def render_pack(*, pack: Pack) -> None:
     except VaultUnavailable as error:
         # Nothing is lost, and no try is counted: beat comes back.
         log.error("pack %s: waiting for the vault: %s", pack.pk, error)
-    except (OSError, engine.WeightsError, engine.SigningFailed) as error:
-        # A full disk, a broken file: for the operator, who reads this, and for another try.
+    except (OSError, VaultError, engine.WeightsError, engine.SigningFailed) as error:
+        # A full disk, a photo whose file is gone, a broken weight: for the operator, who reads this, and another try.
         log.error("pack %s: %s: %s", pack.pk, type(error).__name__, error)
         set_back(pack, _fault_code(error))
     except Exception as error:
@@ -187,7 +196,7 @@ def _keep(pack: Pack, row: Headshot, finished: engine.Finished, tally: Tally) ->
         if kept:
             gating.count(pack, GateCount.ACCEPTED)
     if kept:
-        Pack.objects.filter(pk=pack.pk, setbacks__gt=0).update(setbacks=0)
+        Pack.objects.filter(pk=pack.pk, setbacks__gt=0).update(setbacks=0, rests_until=None)
         tally.counts["pictures"] += 1
         if finished.likeness is not None:
             tally.counts[f"likeness_{round(100 * finished.likeness)}"] += 1
@@ -254,14 +263,19 @@ def _refuse(pack: Pack, row: Headshot, reasons: list[str], tally: Tally) -> None
 
 def _fault_code(error: Exception) -> str:
     """Why a pack failed, for its page and for the operator."""
-    if isinstance(error, (OSError, DatabaseError)):
+    if isinstance(error, (OSError, VaultError, DatabaseFault)):
         return "storage_failed"
+    if isinstance(error, engine.FaceNotFound):
+        # Of a photo that passed the check: this engine looks with eyes of its own.
+        return engine.Reason.NO_FACE.value
+    if isinstance(error, engine.PhotoRefused):
+        return error.reason.value
     return "engine_broken" if isinstance(error, engine.PipelineError) else "engine_failed"
 
 
 def _finish(pack: Pack) -> None:
-    """Advance the pack when no row is left to make: delivered if all are done, else failed. What a pause leaves
-    unmade waits again."""
+    """Advance the pack when no row is left to make: delivered if all are done, else failed. What a pause or a
+    fault leaves unmade waits again."""
     states = set(pack.headshots.values_list("state", flat=True))
     if not states or states & {_State.PENDING, _State.RENDERING}:
         put_back(pack)

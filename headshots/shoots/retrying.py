@@ -20,7 +20,7 @@ def retry_pack(*, pack: Pack, actor: str = Event.Actor.STAFF) -> bool:
 
 def make_again(pack: Pack) -> None:
     """Give the shots that are not done their three tries, and the pack its budget, once more."""
-    Pack.objects.filter(pk=pack.pk).update(reshoots=0, replacements=0, setbacks=0)
+    Pack.objects.filter(pk=pack.pk).update(reshoots=0, replacements=0, setbacks=0, rests_until=None)
     pack.headshots.exclude(state=Headshot.State.DONE).update(
         state=Headshot.State.PENDING, attempts=0, takes=0, reasons=[], lease_token=None, lease_until=None
     )

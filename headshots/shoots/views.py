@@ -315,6 +315,7 @@ def _pack_context(pack: Pack) -> dict[str, object]:
         "id": pack.pk,
         "kind": pack.kind,
         "state": pack.state,
+        "rests": pack.rests,
         "reason": pack.reason,
         "ended_as": pack.ended_as,
         "expires_at": pack.expires_at,

@@ -5,11 +5,12 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.core.cache import cache
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from headshots.celery import app
-from headshots.shoots.models import Headshot, Pack, Pause, Photo, Shoot
+from headshots.shoots.lifecycle import in_hand
+from headshots.shoots.models import Pack, Pause, Photo, Shoot
 from headshots.shoots.pausing import is_paused
 
 log = logging.getLogger(__name__)
@@ -47,12 +48,10 @@ def _stuck_packs() -> QuerySet[Pack]:
 
 
 def _free_packs() -> QuerySet[Pack]:
-    """Queued or rendering, and no worker holds a living lease on any of its rows."""
-    now = timezone.now()
-    held = Headshot.objects.filter(pack=OuterRef("pk"), state=Headshot.State.RENDERING, lease_until__gte=now)
-    return Pack.objects.filter(
-        ~Exists(held), state__in=(Pack.State.QUEUED, Pack.State.RENDERING), shoot__state=Shoot.State.OPEN
-    )
+    """Queued or rendering, at rest no more, and in no worker's hands."""
+    awake = Q(rests_until=None) | Q(rests_until__lte=timezone.now())
+    made = (Pack.State.QUEUED, Pack.State.RENDERING)
+    return Pack.objects.filter(awake, ~in_hand(), state__in=made, shoot__state=Shoot.State.OPEN)
 
 
 def _packs_to_mail() -> QuerySet[Pack]:

@@ -25,9 +25,9 @@ from headshots.heart import Heart
 from headshots.retention.due import PURGE_TASK
 from headshots.retention.models import LastRun
 from headshots.shoots import pausing
-from headshots.shoots.lifecycle import MOST_SETBACKS, advance, set_back
+from headshots.shoots.lifecycle import advance, set_back
 from headshots.shoots.models import Pack, Pause
-from tests.factories import make_premium, make_preview, make_shoot, make_user
+from tests.factories import lose, make_premium, make_preview, make_shoot, make_user
 from tests.headshots.staff import make_staff, signed_in
 from tests.year import Year
 
@@ -217,11 +217,6 @@ def lamp(code: str, about: str = "") -> str:
     return next(each.light for each in lamps.lamps() if each.code == code and each.about == about)
 
 
-def lose(pack: Pack) -> None:
-    for _ in range(MOST_SETBACKS):
-        set_back(pack, "storage_failed")
-
-
 def see(name: str, seconds_ago: float = 0) -> None:
     seen = timezone.now() - timedelta(seconds=seconds_ago)
     Worker.objects.update_or_create(
@@ -284,7 +279,7 @@ def test_a_long_wait_in_the_queue_is_told(minutes: int, light: str) -> None:
 def test_a_pack_that_fails_again_and_again_is_told_before_it_is_too_late(owner: Client) -> None:
     fine, pack = make_preview(), make_preview()
     before = lamp("trouble")
-    set_back(pack, "storage_failed")
+    Pack.objects.filter(pk=pack.pk).update(setbacks=1)
     set_back(pack, "engine_broken")
 
     page = owner.get("/admin/").content.decode()
@@ -293,8 +288,9 @@ def test_a_pack_that_fails_again_and_again_is_told_before_it_is_too_late(owner: 
 
     told = page.partition('id="in-trouble"')[2].partition("</section>")[0]
     assert (before, lamp("trouble")) == ("green", "yellow")
+    pack.refresh_from_db()
     assert f'<a href="/admin/support/{pack.shoot_id}/">{pack.pk}</a>' in told
-    assert "2 of 3 times" in told
+    assert f"2 of 3 times, next at {pack.rests_until:%H:%M} UTC" in told
     assert "engine broken" in told
     assert str(fine.pk) not in told
     assert f"/admin/support/{pack.shoot_id}/" in fragment

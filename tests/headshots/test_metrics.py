@@ -18,9 +18,9 @@ from headshots.dashboard.counting import split
 from headshots.dashboard.figures import Figures, Range, figures_of
 from headshots.dashboard.models import Visit, Worker
 from headshots.retention.audit import audit
-from headshots.shoots.lifecycle import MOST_SETBACKS, record_pack, set_back
+from headshots.shoots.lifecycle import record_pack, set_back
 from headshots.shoots.models import Pack, Pause, Shoot
-from tests.factories import make_preview, make_shoot
+from tests.factories import lose, make_preview, make_shoot
 from tests.headshots.staff import client_of, make_staff, signed_in
 from tests.year import Year
 
@@ -216,8 +216,7 @@ def test_what_staff_has_stopped_is_told(token: str) -> None:
 def test_packs_that_are_tried_again_or_lost_are_told(token: str) -> None:
     set_back(make_preview(), "engine_failed")
     lost = make_preview()
-    for _ in range(MOST_SETBACKS):
-        set_back(lost, "engine_failed")
+    lose(lost)
 
     told = scrape()
 

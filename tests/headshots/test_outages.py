@@ -294,6 +294,28 @@ def test_a_clock_that_jumps_there_and_back_leaves_nothing_and_harms_nobody_who_c
     assert vault.read_blob(shoot.photos.get().blob)
 
 
+# A photo whose file is lost or spoiled -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_there", [False, True], ids=["missing", "spoiled"])
+def test_a_photo_whose_file_cannot_be_read_is_called_a_fault_of_the_storage(
+    client, caplog, settings: LazySettings, is_there: bool
+):
+    pack = make_checked_shoot().packs.get()
+    blob = pack.shoot.photos.get().blob
+    (file,) = (settings.HEADSHOTS_DATA_DIR / "blobs").rglob(f"{blob.pk}*")
+    file.write_bytes(b"spoiled") if is_there else file.unlink()
+    Pack.objects.filter(pk=pack.pk).update(setbacks=2)
+
+    rendering.render_pack(pack=pack)
+
+    pack.refresh_from_db()
+    assert (pack.state, pack.reason) == (Pack.State.FAILED, "storage_failed")
+    assert str(blob.pk) in caplog.text
+    client.force_login(pack.shoot.owner)
+    assert "Your photo is not to blame" in client.get(pack.shoot.get_absolute_url()).content.decode()
+
+
 # The ring lost in mid-work -------------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 from django.conf import LazySettings
 from django.core.mail import EmailMessage
-from django.db import connection
+from django.db import Error, connection
 from django.utils import timezone
 from PIL import Image
 
@@ -23,7 +23,7 @@ from headshots.shoots.retrying import retry_pack
 from headshots.vault.models import Blob
 from headshots.vault.services import read_blob
 from pipeline.engines.fake import FakeEngine
-from pipeline.errors import WeightsError
+from pipeline.errors import FaceNotFound, PhotoRefused, Reason, WeightsError
 from pipeline.finish import read_marks
 from pipeline.types import Job, Picture, Progress, Size, SourcePhoto, Subject, ignore_progress
 from tests.factories import make_premium
@@ -83,6 +83,11 @@ def render(pack: Pack) -> None:
 def size_of(blob: Blob | None) -> tuple[int, int]:
     assert blob is not None
     return Image.open(io.BytesIO(read_blob(blob))).size
+
+
+def let_rest(pack: Pack) -> None:
+    """What time does after a fault."""
+    Pack.objects.filter(pk=pack.pk).update(rests_until=timezone.now())
 
 
 def files(settings: LazySettings) -> int:
@@ -319,6 +324,7 @@ def test_a_full_disk_leaves_nothing_half_written_and_ends_in_a_clear_state(
         patch.setattr(os, "fsync", full)
         for _ in range(3):
             render(pack)
+            let_rest(pack)
 
     assert (pack.state, pack.reason) == (Pack.State.FAILED, "storage_failed")
     assert files(settings) == before
@@ -335,6 +341,7 @@ def test_a_disk_that_has_room_again_costs_time_only(monkeypatch: pytest.MonkeyPa
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         render(pack)
+    let_rest(pack)
     render(pack)
 
     assert pack.state == Pack.State.DELIVERED
@@ -347,11 +354,31 @@ def test_a_broken_weight_fails_the_pack_after_three_tries(monkeypatch: pytest.Mo
 
     for _ in range(3):
         render(pack)
+        let_rest(pack)
 
     assert (pack.state, pack.reason, counting.prepared) == (Pack.State.FAILED, "engine_broken", 3)
     assert "realesrgan_x4plus is cut short" in caplog.text
     assert not Preparation.objects.exists()
     assert set(pack.headshots.values_list("state", flat=True)) == {Headshot.State.PENDING}
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (FaceNotFound("not seen"), "no_face"),
+        (PhotoRefused(Reason.UNREADABLE), "unreadable"),
+        (Error(), "storage_failed"),
+    ],
+)
+def test_a_pack_says_what_it_failed_for(monkeypatch: pytest.MonkeyPatch, fault: Exception, reason: str) -> None:
+    pack = make_premium()
+    use(monkeypatch, Counting(fault=fault))
+    Pack.objects.filter(pk=pack.pk).update(setbacks=2)
+
+    with pytest.raises(type(fault)):
+        render(pack)
+
+    assert Pack.objects.get(pk=pack.pk).reason == reason
 
 
 def test_a_failed_pack_that_staff_queues_again_keeps_what_was_finished(monkeypatch: pytest.MonkeyPatch) -> None:

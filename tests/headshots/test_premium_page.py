@@ -17,7 +17,7 @@ from PIL import Image
 from headshots.accounts.models import User
 from headshots.shoots import pausing, rendering
 from headshots.shoots.estimates import Facts, Pace, estimate, estimate_from, past_pace
-from headshots.shoots.lifecycle import advance, record
+from headshots.shoots.lifecycle import advance, record, set_back
 from headshots.shoots.models import Headshot, Pack, Pause, Preparation
 from tests.factories import make_premium
 
@@ -236,6 +236,24 @@ def test_a_pack_that_waits_says_how_many_come_first(pack: Pack, person: User) ->
     alone = estimate(pack, list(pack.headshots.all()))
     assert alone is not None
     assert found.seconds_left > alone.seconds_left
+
+
+def test_a_pack_that_rests_after_a_fault_promises_no_time_and_others_pass_it(
+    pack: Pack, person: User, client: Client
+) -> None:
+    second = make_premium(person)
+    set_back(pack, "storage_failed")
+    client.force_login(person)
+
+    page = client.get(pack.shoot.get_absolute_url()).content.decode()
+
+    assert "Something went wrong on our side" in page
+    assert "Your headshots wait for the studio" in page
+    assert "minutes left" not in page
+    assert "seconds left" not in page
+    found = estimate(second, list(second.headshots.all()))
+    assert found is not None
+    assert found.ahead == 0
 
 
 @pytest.mark.parametrize("paused", [True, False])

@@ -15,7 +15,7 @@ from headshots import engine
 from headshots.dashboard.figures import Range, figures_of
 from headshots.shoots import leases, pausing, rendering, sittings, tasks, waking
 from headshots.shoots.checks import stored
-from headshots.shoots.lifecycle import advance, begin_purge, put_back
+from headshots.shoots.lifecycle import advance, begin_purge, put_back, set_back
 from headshots.shoots.models import Event, Headshot, Pack, Pause
 from headshots.vault.models import Blob
 from headshots.vault.services import read_blob
@@ -173,20 +173,49 @@ def test_an_open_gate_lets_everything_through(monkeypatch, settings) -> None:
     assert pack.state == Pack.State.DELIVERED
 
 
-def test_an_engine_that_fails_three_times_fails_the_pack(monkeypatch) -> None:
-    pack = make_preview()
+def test_an_engine_that_fails_three_times_fails_the_pack_which_rests_in_between(monkeypatch, time_machine) -> None:
+    pack, start, states = make_preview(), timezone.now(), {}
     use(monkeypatch, _Broken())
 
-    with pytest.raises(RuntimeError):
-        rendering.render_pack(pack=pack)
-    for _ in range(rendering.MAX_ATTEMPTS * pack.total):
+    for seconds in (0, 1, 59, 60, 61, 659, 660, 661):
+        time_machine.move_to(start + timedelta(seconds=seconds), tick=False)
         with contextlib.suppress(RuntimeError):
             rendering.render_pack(pack=pack)
+        pack.refresh_from_db()
+        states[seconds] = (pack.state, pack.rests, pack.setbacks)
 
-    pack.refresh_from_db()
-    assert (pack.state, pack.reason) == (Pack.State.FAILED, "engine_failed")
+    assert [seconds for seconds, found in states.items() if found == ("queued", True, 1)] == [0, 1, 59]
+    assert [seconds for seconds, found in states.items() if found == ("queued", True, 2)] == [60, 61, 659]
+    assert states[660] == states[661] == ("failed", False, 3)
+    assert pack.reason == "engine_failed"
     told = Event.objects.filter(name="pack.set_back").order_by("pk").values_list("codes__reason", "numbers__setbacks")
     assert list(told) == [("engine_failed", 1), ("engine_failed", 2), ("engine_failed", 3)]
+
+
+def test_two_workers_that_meet_one_fault_set_the_pack_back_once() -> None:
+    pack = make_preview()
+    advance(pack, Pack.State.RENDERING)
+
+    set_back(pack, "storage_failed")
+    set_back(pack, "storage_failed")
+
+    pack.refresh_from_db()
+    assert pack.setbacks == 1
+    assert Event.objects.filter(name="pack.set_back").count() == 1
+
+
+def test_a_resting_pack_that_somebody_took_over_may_be_joined_and_rests_no_more_with_its_first_picture() -> None:
+    pack = make_preview()
+    advance(pack, Pack.State.RENDERING)
+    set_back(pack, "engine_failed")
+    (held,) = rendering.claim(pack, 1)
+
+    rendering.render_pack(pack=pack)
+
+    pack.refresh_from_db()
+    assert pack.headshots.filter(state=Headshot.State.DONE).count() == 3
+    assert (pack.state, pack.setbacks, pack.rests_until) == (Pack.State.RENDERING, 0, None)
+    assert held.pk not in pack.headshots.filter(state=Headshot.State.DONE).values_list("pk", flat=True)
 
 
 def test_a_purge_in_mid_work_stores_nothing_more(monkeypatch) -> None:
@@ -259,6 +288,20 @@ def test_beat_wakes_a_pack_that_nobody_works_on(valkey) -> None:
     assert valkey.llen("render") == 1  # once a lease, however often beat looks
 
 
+@pytest.mark.parametrize("wake", [waking.wake_stuck, waking.wake_waiting])
+def test_beat_and_the_end_of_a_pause_leave_a_pack_alone_that_rests(valkey, time_machine, wake) -> None:
+    pack = make_preview()
+    time_machine.move_to(timezone.now() + timedelta(seconds=30), tick=False)
+    set_back(pack, "storage_failed")
+    wake()
+    resting = valkey.llen("render")
+    time_machine.shift(timedelta(minutes=1))
+
+    wake()
+
+    assert (resting, valkey.llen("render")) == (0, 1)
+
+
 def test_beat_leaves_a_pack_alone_that_a_worker_holds(valkey) -> None:
     pack = make_preview()
     pack.state = Pack.State.RENDERING
@@ -326,5 +369,5 @@ def test_a_lost_device_ends_the_worker_and_frees_what_it_held(monkeypatch) -> No
         tasks.render_pack(str(pack.pk))
 
     pack.refresh_from_db()
-    assert pack.state == Pack.State.RENDERING
+    assert pack.state == Pack.State.QUEUED
     assert pack.headshots.filter(state=Headshot.State.PENDING, lease_token=None).count() == 4

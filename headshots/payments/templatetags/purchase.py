@@ -7,13 +7,18 @@ from django.conf import settings
 from django.template import Context
 
 from headshots import engine
-from headshots.payments.clock import checkout_closes, is_time_left
+from headshots.payments.clock import checkout_closes, is_time_left, may_be_used
 from headshots.payments.credits import open_credits, redo_is_possible
 from headshots.payments.models import Credit
+from headshots.payments.prices import as_money
 from headshots.payments.receipts import payment_behind
+from headshots.payments.refunds import refundable
 from headshots.shoots.models import Pack, Shoot
 
 register = template.Library()
+
+# Ends that no other photo would have helped against.
+_NOT_THE_PHOTO = {"on_request", "staff", "photos_lost", "photos_deleted", "storage_failed", "engine_broken"}
 
 
 @register.inclusion_tag("payments/_offer.html", takes_context=True)
@@ -38,11 +43,22 @@ def pack_waiting(context: Context) -> dict[str, object]:
 
 @register.inclusion_tag("payments/_pack_ended.html")
 def pack_ended(pack_id: UUID, reason: str, shoot: Shoot) -> dict[str, object]:
-    """Under a pack that came to nothing: what became of the right to it, and of its price."""
+    """Under a pack that came to nothing: what became of the right to it, and what can be done with it now."""
     rights = Credit.objects.select_related("payment")
     credit = rights.filter(pack=pack_id).first() or rights.filter(payment__pack=pack_id).first()
-    is_used = credit is not None and credit.state == Credit.State.USED and credit.pack_id != pack_id
-    return {"credit": credit, "is_used_elsewhere": is_used, "reason": reason, "shoot": shoot}
+    if credit is None and shoot.owner:
+        # One that was granted, a redo, or bought without a shoot does not know what it was once used for.
+        credit = open_credits(shoot.owner).select_related("payment").first()
+    is_elsewhere = credit is not None and credit.state == Credit.State.USED and credit.pack_id != pack_id
+    left = refundable(credit.payment) if credit and credit.payment and not is_elsewhere else 0
+    return {
+        "credit": credit,
+        "is_used_elsewhere": is_elsewhere,
+        "money": as_money(left, credit.payment.currency) if credit and credit.payment and left else "",
+        "may_order": may_be_used(shoot),
+        "photo_is_fine": reason in _NOT_THE_PHOTO,
+        "shoot": shoot,
+    }
 
 
 @register.inclusion_tag("payments/_pack_money.html")

@@ -224,30 +224,6 @@ def test_the_mail_about_a_credit_is_sent_once_to_the_accounts_address_of_the_day
     assert "\n\n\n" not in told.body.strip()
 
 
-@pytest.mark.parametrize(
-    ("end", "reason", "words"),
-    [
-        ("cancelled", "on_request", "you stopped your pack of 4 headshots."),
-        ("cancelled", "photos_deleted", "its photos were gone before it was finished."),
-        ("cancelled", "staff", "we had to stop your pack"),
-        ("failed", "not_alike", "your pack of 4 headshots could not be made. You"),
-    ],
-)
-def test_the_mail_about_a_pack_that_came_back_says_why(
-    stripe: FakeStripe, shoot: Shoot, end: str, reason: str, words: str
-) -> None:
-    pack = pack_of(paid(stripe, shoot))
-    advance(pack, Pack.State.RENDERING)
-    advance(pack, end, reason=reason)
-    give_back_credit(pack=pack)
-
-    tasks.send_mail(str(Credit.objects.get().pk))
-
-    (told,) = mail.outbox
-    assert words in told.body
-    assert "yours again" in told.body
-
-
 def test_a_mail_that_could_not_be_sent_is_sent_later(
     person: User, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,113 @@
+"""What people read before they pay while uploads or rendering are paused."""
+
+import pytest
+from django.conf import LazySettings
+from django.test import Client
+
+from headshots.accounts.models import User
+from headshots.payments.models import Credit, Payment
+from headshots.shoots import pausing
+from headshots.shoots.lifecycle import advance
+from headshots.shoots.models import Pack, Pause, Shoot
+from tests.money import looks
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
+
+BREAK = "The studio takes a short break"
+NO_PHOTOS = "We take no new photos for a moment"
+
+
+@pytest.fixture(autouse=True)
+def at_the_test_checkout(settings: LazySettings) -> None:
+    settings.DEBUG = True
+    settings.HEADSHOTS_PREMIUM_COUNT = 4
+
+
+@pytest.fixture
+def browser(person: User, client: Client) -> Client:
+    client.force_login(person)
+    return client
+
+
+@pytest.mark.parametrize("address", ["/", "/pricing/", "/shoots/new/", "/shoots/{shoot}/order/"])
+def test_a_pause_of_rendering_is_told_before_anybody_pays_and_while_it_lasts(
+    browser: Client, shoot: Shoot, address: str
+) -> None:
+    address = address.format(shoot=shoot.pk)
+    pausing.pause(Pause.What.RENDERING)
+    during = browser.get(address).content.decode()
+    pausing.resume(Pause.What.RENDERING)
+    after = browser.get(address).content.decode()
+
+    assert BREAK in during
+    assert "after it" in during
+    assert BREAK not in after
+    if "Pay $19" in after:
+        assert during.index(BREAK) < during.index("Pay $19")
+
+
+def test_an_order_during_a_pause_of_rendering_is_taken_and_no_time_is_promised(browser: Client, shoot: Shoot) -> None:
+    pausing.pause(Pause.What.RENDERING)
+    address = f"/shoots/{shoot.pk}/order/"
+
+    page = browser.get(address).content.decode()
+    answer = browser.post(address, {"styles": [look.name for look in looks()], "number": "0"})
+
+    assert "Begins after the break." in page
+    assert "minutes" not in page
+    assert "so that it is finished" not in page
+    assert answer.status_code == 303
+    assert Payment.objects.get().state == Payment.State.OPEN
+
+
+@pytest.mark.parametrize("address", ["/", "/pricing/", "/shoots/new/"])
+@pytest.mark.parametrize("signed_in", [True, False])
+def test_a_pause_of_uploads_is_told_where_an_upload_would_begin(
+    client: Client, person: User, address: str, signed_in: bool
+) -> None:
+    if signed_in:
+        client.force_login(person)
+    pausing.pause(Pause.What.UPLOADS)
+
+    page = client.get(address, follow=True).content.decode()
+
+    # Whoever is not signed in is led to do so first.
+    assert (NO_PHOTOS in page) == (signed_in or address != "/shoots/new/")
+    assert "now, upload later" not in page
+
+
+def test_nothing_is_sold_for_an_upload_that_would_be_refused(browser: Client, shoot: Shoot) -> None:
+    opened_before = browser.get("/pricing/").content.decode()
+    pausing.pause(Pause.What.UPLOADS)
+
+    answer = browser.post("/pricing/")
+    order_page = browser.get(f"/shoots/{shoot.pk}/order/").content.decode()
+
+    assert "now, upload later" in opened_before
+    assert answer.status_code == 409
+    assert "Nothing was charged; please come back a little later." in answer.content.decode()
+    assert not Payment.objects.exists()
+    # Its photos are here.
+    assert "Pay $19" in order_page
+
+
+@pytest.mark.parametrize("address", ["/pricing/", "/payments/"])
+def test_who_has_a_pack_reads_that_it_waits_with_them(browser: Client, person: User, address: str) -> None:
+    Credit.objects.create(owner=person, source="grant")
+    pausing.pause(Pause.What.UPLOADS)
+
+    page = browser.get(address).content.decode()
+
+    assert f"<strong>{NO_PHOTOS}.</strong> Please come back a little later: it stays yours." in page
+    assert "Upload a photo</a>" not in page
+
+
+def test_a_pause_in_mid_pack_is_said_in_one_voice(browser: Client, shoot: Shoot) -> None:
+    pack = Pack.objects.get(shoot=shoot)
+    advance(pack, Pack.State.RENDERING)
+    pausing.pause(Pause.What.RENDERING)
+
+    page = browser.get(f"/shoots/{shoot.pk}/").content.decode()
+
+    assert "Your headshots wait for the studio." in page
+    assert "Cutting out" not in page
