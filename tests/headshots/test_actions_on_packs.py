@@ -77,7 +77,7 @@ def test_paused_uploads_are_told_kindly_and_keep_nothing() -> None:
     page = browser.get("/shoots/new/")
     sent = upload(browser, photos.astronaut_path().read_bytes())
     dashboard = client_of("owner").get("/admin/").content.decode()
-    do(client_of("owner"), "resume", Pause.What.UPLOADS)
+    told = (owner := client_of("owner")).get(do(owner, "resume", Pause.What.UPLOADS).url).content.decode()
 
     assert page.status_code == 200
     assert "We take no new photos for a moment" in page.content.decode()
@@ -85,6 +85,7 @@ def test_paused_uploads_are_told_kindly_and_keep_nothing() -> None:
     assert sent.status_code == 503
     assert not Shoot.objects.exists()
     assert "paused since" in dashboard
+    assert "Uploads go on." in told
     assert "We take no new photos" not in browser.get("/shoots/new/").content.decode()
 
 

@@ -32,7 +32,9 @@ _MOST_CREDITS = 5
 class RefundForm(ReasonForm):
     """How much, and under which of the ledger's reasons."""
 
-    amount = forms.DecimalField(min_value=Decimal("0.001"), max_digits=12)
+    amount = forms.DecimalField(
+        min_value=Decimal("0.001"), max_digits=12, error_messages={"min_value": "Please give back more than nothing."}
+    )
     code = forms.ChoiceField(label="For the books", choices=[(reason.value, reason.label) for reason in _REFUNDS])
 
 
