@@ -16,8 +16,10 @@ from django.views.decorators.http import require_POST, require_safe
 
 from headshots.accounts.models import User
 from headshots.shoots import looks
+from headshots.shoots.estimates import estimate
 from headshots.shoots.look_forms import LookForm, UploadLooksForm
-from headshots.shoots.models import Headshot, Pack, Style, StyleVersion
+from headshots.shoots.models import Headshot, Pack, Pause, Style, StyleVersion
+from headshots.shoots.pausing import is_paused
 from headshots.vault import services as vault
 from headshots.vault.errors import VaultError
 
@@ -198,11 +200,18 @@ def _page(style: Style) -> str:
 
 
 def _trial(version: StyleVersion) -> dict[str, object] | None:
-    """What came of trying it: its state and its pictures."""
+    """What came of trying it: its state and its pictures; while it waits, for how many packs or for whom."""
     if version.trial is None:
         return None
-    rows = version.trial.headshots.filter(blob__isnull=False)
-    return {"pack": version.trial, "pictures": list(rows)}
+    rows = list(version.trial.headshots.all())
+    waits = version.trial.state == Pack.State.QUEUED
+    found = estimate(version.trial, rows) if waits else None
+    return {
+        "pack": version.trial,
+        "pictures": [row for row in rows if row.blob_id],
+        "ahead": found.ahead if found else 0,
+        "is_paused": waits and is_paused(Pause.What.RENDERING),
+    }
 
 
 def _drafts_in_words(count: int) -> str | SafeString:

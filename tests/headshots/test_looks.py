@@ -16,9 +16,10 @@ from headshots.dashboard.models import Deed
 from headshots.dashboard.now import packs_by_state, queue
 from headshots.retention.due import purge_due
 from headshots.rights.gathering import gather
-from headshots.shoots import looks, rendering
+from headshots.shoots import looks, pausing, rendering
 from headshots.shoots.gating import planned
-from headshots.shoots.models import Event, Headshot, Pack, Photo, Shoot, Style, StyleVersion
+from headshots.shoots.lifecycle import advance
+from headshots.shoots.models import Event, Headshot, Pack, Pause, Photo, Shoot, Style, StyleVersion
 from headshots.shoots.styles import seed_styles
 from headshots.vault.models import Blob
 from tests.factories import make_preview
@@ -205,6 +206,25 @@ def test_a_draft_is_tried_on_the_sample_and_seen(owner: Client, style: Style) ->
     assert "no-store" in response["Cache-Control"]
     assert picture.version == version
     assert not Photo.objects.exists()
+
+
+def test_a_trial_says_what_it_waits_for(owner: Client, style: Style) -> None:
+    before = make_preview()
+    looks.start_trial(version=edited(style, key=0.4))
+
+    def told() -> str:
+        shown = owner.get(f"/admin/shoots/style/{style.pk}/trial/").content.decode()
+        return shown.partition('<p role="status">')[2].partition("</p>")[0]
+
+    behind = told()
+    pausing.pause(Pause.What.RENDERING)
+    paused = told()
+    pausing.resume(Pause.What.RENDERING)
+    advance(before, Pack.State.CANCELLED)
+
+    assert behind == "Version 2 waits behind 1 pack…"
+    assert paused == "Version 2 waits: rendering is paused."
+    assert told() == "Version 2 is being made on the sample…"
 
 
 def test_a_trial_is_in_no_figure_and_gone_after_a_day(style: Style) -> None:
