@@ -51,7 +51,7 @@ class StyleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     form = LookForm
     fieldsets = (
-        (None, {"fields": ("name", "title", "description")}),
+        (None, {"fields": ("name", "title", "description", "made_from")}),
         ("Set and light", {"fields": (("set", "monochrome"), ("light_right", "light_down", "light_front"))}),
         ("Scales", {"fields": (("key", "rim", "wrap"), ("tint", "contrast"), ("saturation", "vignette"))}),
         (
@@ -90,6 +90,8 @@ class StyleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             super().save_model(request, obj, form, change)
             return
         assert isinstance(request.user, User)
+        if form.is_there:
+            return
         if change:
             looks.save_draft(style=obj, look=form.look, made_by=request.user.pk)
         else:
@@ -105,9 +107,8 @@ class StyleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def _saved(self, request: HttpRequest, style: Style) -> HttpResponse:
         """Back to the look; with the button for it the draft is tried at once."""
-        newest = looks.latest(style)
         if "_try" in request.POST:
-            looks.start_trial(version=newest)
+            _try(looks.latest(style))
             messages.success(request, "Saved as a draft. It is being tried on the sample.")
         else:
             messages.success(request, "Saved as a draft. Nobody sees it until it is published.")
@@ -140,8 +141,7 @@ class StyleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         """Queue a trial of this version."""
         self._require_change(request)
         version = get_object_or_404(StyleVersion.objects.select_related("style", "trial"), pk=version_id)
-        if version.trial is None or not version.trial.is_live:
-            looks.start_trial(version=version)
+        _try(version)
         messages.success(request, "It is being tried on the sample.")
         return redirect(_page(version.style))
 
@@ -197,6 +197,11 @@ class StyleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 def _page(style: Style) -> str:
     return reverse("admin:shoots_style_change", args=[style.pk])
+
+
+def _try(version: StyleVersion) -> None:
+    if version.trial is None or not version.trial.is_live:
+        looks.start_trial(version=version)
 
 
 def _trial(version: StyleVersion) -> dict[str, object] | None:
