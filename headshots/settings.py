@@ -151,6 +151,8 @@ HEADSHOTS_SITE_URL = env.str("HEADSHOTS_SITE_URL", default=_guessed).rstrip("/")
 # Who runs this (name and postal address) and where misuse is reported: shown on the policy pages.
 HEADSHOTS_OPERATOR = env.str("HEADSHOTS_OPERATOR", default="").strip()
 HEADSHOTS_ABUSE_EMAIL = env.str("HEADSHOTS_ABUSE_EMAIL", default="").strip()
+# Where whoever has paid and is not happy writes to: shown on receipts, in mails about money, beside damaged files.
+HEADSHOTS_SUPPORT_EMAIL = env.str("HEADSHOTS_SUPPORT_EMAIL", default="").strip()
 # Who works for the operator and could see what (a host, a mail service): named on the privacy page, separated by ";".
 HEADSHOTS_PROCESSORS = [name.strip() for name in env.str("HEADSHOTS_PROCESSORS", default="").split(";") if name.strip()]
 # How many proxies of the operator's own stand in front; only then are their forwarding headers believed.

@@ -75,6 +75,12 @@ def time_pages() -> tuple[dict[str, list[float]], list[int]]:
     addresses = [f"/admin/?days={days}" for days in RANGES]
     others = [f"/admin/charts/{code}.svg?days=366" for code in CHARTS]
     others += [f"/admin/shoots/{model}/" for model in ("shoot", "pack", "headshot", "event")]
+    found_by = [f"account+{User.objects.earliest('pk').pk}", "owner@example"]
+    others += [
+        f"/admin/{model}/?q={term}"
+        for model in ("shoots/shoot", "shoots/pack", "payments/payment", "payments/credit")
+        for term in found_by
+    ]
     others += [f"/admin/support/{Shoot.objects.earliest('created_at').pk}/", "/metrics"]
     for address in addresses + others:
         client.get(address)

@@ -4,10 +4,12 @@ from allauth.account.models import EmailAddress
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Group
+from django.db.models import QuerySet
 from django.forms import CheckboxSelectMultiple
 from django.http import Http404, HttpRequest, HttpResponse
 
 from headshots.accounts.models import User
+from headshots.accounts.owned import account_in
 from headshots.accounts.read_only import ReadOnlyAdmin
 
 admin.site.unregister(EmailAddress)
@@ -26,6 +28,7 @@ class AccountAdmin(UserAdmin):  # type: ignore[type-arg]
     list_display = ("email", "is_active", "is_staff", "date_joined", "last_login")
     list_filter = ("is_active", "is_staff", "is_superuser")
     search_fields = ("email",)
+    search_help_text = "E-mail address, or number of the account: “account 2”."
     ordering = ("-date_joined",)
     filter_horizontal = ()
     fieldsets = (
@@ -40,6 +43,13 @@ class AccountAdmin(UserAdmin):  # type: ignore[type-arg]
         assert isinstance(request.user, User)
         # Only who stands above all roles lifts somebody else there.
         return fixed if request.user.is_superuser else (*fixed, "is_superuser")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[User], search_term: str
+    ) -> tuple[QuerySet[User], bool]:
+        if (number := account_in(search_term)) is not None:
+            return queryset.filter(pk=number), False
+        return super().get_search_results(request, queryset, search_term)
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002
         raise Http404
@@ -59,3 +69,4 @@ class EmailAddressAdmin(ReadOnlyAdmin):
     list_display = ("email", "user", "verified", "primary")
     list_filter = ("verified", "primary")
     search_fields = ("email",)
+    search_help_text = "E-mail address."

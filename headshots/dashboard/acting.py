@@ -32,11 +32,11 @@ def act(request: HttpRequest, code: str, thing_id: str) -> HttpResponse:
             try:
                 told = perform(action=action, thing_id=thing_id, answers=form.cleaned_data, staff=request.user)
             except NotPossible as error:
-                form, status = fresh_form(action, thing), 409
+                form, status = fresh_form(action, thing, form.cleaned_data), 409
                 messages.error(request, str(error))
             except Changed:
                 thing = action.load(thing_id)
-                form, status = fresh_form(action, thing), 409
+                form, status = fresh_form(action, thing, form.cleaned_data), 409
                 messages.warning(request, _what_changed(action, thing_id, request.user))
             else:
                 messages.success(request, told)

@@ -88,8 +88,10 @@ class Action:
     details_of: Callable[[Any], dict[str, str]] = lambda thing: {}
 
 
-def fresh_form(action: Action, thing: object) -> ReasonForm:
-    return action.form(initial={"seen": action.state_of(thing), "submission": uuid4()} | action.initial(thing))
+def fresh_form(action: Action, thing: object, kept: Answers | None = None) -> ReasonForm:
+    """`kept`: what was answered to an earlier showing, still good but for what follows from how the thing stands."""
+    now = {"seen": action.state_of(thing), "submission": uuid4()}
+    return action.form(initial=(kept or {}) | now | action.initial(thing))
 
 
 def perform(*, action: Action, thing_id: str, answers: Answers, staff: User) -> str:

@@ -228,9 +228,13 @@ def _(thing: Pause.What, viewer: Viewer) -> list[Fact]:
     return [
         Fact("Part", str(thing.label)),
         Fact("Stands at", f"paused since {_time(since)}" if since else "at work"),
-        *([Fact("Waiting", f"{Pack.objects.filter(state=Pack.State.QUEUED).count()} packs")]
-          if thing == Pause.What.RENDERING else []),
-    ]  # fmt: skip
+        *([_waiting_packs()] if thing == Pause.What.RENDERING else []),
+    ]
+
+
+def _waiting_packs() -> Fact:
+    waiting = Pack.objects.filter(state=Pack.State.QUEUED).count()
+    return Fact("Waiting", "1 pack" if waiting == 1 else f"{waiting} packs")
 
 
 def _shoot(shoot_id: UUID, viewer: Viewer) -> list[Fact]:

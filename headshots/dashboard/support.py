@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q
 from django.http import Http404, HttpRequest, HttpResponse
@@ -58,6 +59,7 @@ def timeline(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
         "photos": list(shoot.photos.values("position", "state", "reasons", "checks")),
         "packs": list(shoot.packs.annotate(done=done, given_up=given_up, in_work=in_work)),
         "may_look": support.may_look(shoot),
+        "has_said_why": _has_said_why(request.user, shoot),
         "has_permission": True,
     }
     return render(request, "dashboard/timeline.html", context)
@@ -66,7 +68,10 @@ def timeline(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
 @require_safe
 def gallery(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     """The finished headshots, while the person lets support look."""
-    shoot = _shoot_to_look_at(request, shoot_id)
+    shoot = _shoot_for_lookers(request, shoot_id)
+    if not support.may_look(shoot) or not _has_said_why(request.user, shoot):
+        context = {"shoot": shoot, "may_look": support.may_look(shoot), "look": LOOK, "has_permission": True}
+        return render(request, "dashboard/closed_gallery.html", context, status=403)
     rows = Headshot.objects.filter(pack__shoot=shoot, state=Headshot.State.DONE, blob__isnull=False)
     context = {
         "title": "Finished headshots",
@@ -80,7 +85,9 @@ def gallery(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
 @require_safe
 def picture(request: HttpRequest, shoot_id: UUID, headshot_id: UUID) -> HttpResponse:
     """One of them, in the size of a page."""
-    shoot = _shoot_to_look_at(request, shoot_id)
+    shoot = _shoot_for_lookers(request, shoot_id)
+    if not support.may_look(shoot) or not _has_said_why(request.user, shoot):
+        raise PermissionDenied
     rows = Headshot.objects.select_related("blob", "web_blob")
     row = get_object_or_404(rows, pk=headshot_id, pack__shoot=shoot, state=Headshot.State.DONE, blob__isnull=False)
     blob = row.web_blob or row.blob
@@ -91,19 +98,19 @@ def picture(request: HttpRequest, shoot_id: UUID, headshot_id: UUID) -> HttpResp
         raise Http404 from None
 
 
-def _shoot_to_look_at(request: HttpRequest, shoot_id: UUID) -> Shoot:
-    """The shoot, if its person lets support look now and this member of staff has said why since. Else 403."""
-    user = request.user
-    if not isinstance(user, User) or not user.has_perm("dashboard.look_at_headshots"):
+def _shoot_for_lookers(request: HttpRequest, shoot_id: UUID) -> Shoot:
+    """For whoever has a role that looks at headshots. Else 403."""
+    if not request.user.has_perm("dashboard.look_at_headshots"):
         raise PermissionDenied
-    shoot = get_object_or_404(Shoot, pk=shoot_id)
-    if not support.may_look(shoot) or shoot.support_until is None:
-        raise PermissionDenied
+    return get_object_or_404(Shoot, pk=shoot_id)
+
+
+def _has_said_why(user: User | AnonymousUser, shoot: Shoot) -> bool:
+    """Whether this member of staff has, since the person gave the leave that holds, or held last."""
+    if shoot.support_until is None or user.pk is None:
+        return False
     given_at = shoot.support_until - support.LEAVE
-    asked = Deed.objects.filter(action=LOOK, who=user.pk, shoot_id=shoot.pk, at__gte=given_at)
-    if not asked.exists():
-        raise PermissionDenied
-    return shoot
+    return Deed.objects.filter(action=LOOK, who=user.pk, shoot_id=shoot.pk, at__gte=given_at).exists()
 
 
 def _entries(shoot: Shoot, *, with_amounts: bool) -> Iterator[Entry]:

@@ -1,11 +1,13 @@
 """Staff's view of money, to read. What can be done about it, the dashboard does."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
 
+from headshots.accounts.owned import OwnedAdmin
 from headshots.accounts.read_only import ReadOnlyAdmin
 from headshots.payments.models import Credit, LedgerEntry, Payment, Refund, WebhookEvent
 from headshots.payments.prices import as_money
@@ -20,22 +22,26 @@ class MoneyAdmin(ReadOnlyAdmin):
     amounts: tuple[str, ...] = ()
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
-        return self._seen(request, super().get_list_display(request))
+        return tuple(str(name) for name in self._seen(request, super().get_list_display(request)))
 
-    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         return self._seen(request, super().get_fields(request, obj))
 
-    def _seen(self, request: HttpRequest, names: Iterable[object]) -> tuple[str, ...]:
+    def _seen(self, request: HttpRequest, names: Iterable[Any]) -> list[Any]:
         sees = request.user.has_perm(_SEES_AMOUNTS)
-        return tuple(str(name) for name in names if sees or name not in self.amounts)
+        return [name for name in names if sees or name not in self.amounts]
 
 
 @admin.register(Payment)
-class PaymentAdmin(MoneyAdmin):
+class PaymentAdmin(OwnedAdmin, MoneyAdmin):
     amounts = ("money", "price", "paid", "tax", "given_back")
-    list_display = ["short_id", "state", "money", "mode", "engine", "created_at", "paid_at"]
+    list_display = ["short_id", "account", "state", "money", "mode", "engine", "created_at", "paid_at"]
     list_filter = ["state", "mode", "engine", "created_at"]
     search_fields = ["id", "session_id", "payment_intent", "pack__id", "pack__shoot__id"]
+    search_help_text = (
+        "Id of the payment, its pack or shoot, Stripe's id of the session or the payment, or its account: “account 2”, "
+        "or the e-mail address if you may see accounts."
+    )
     fields = [
         "owner", "pack", "engine", "mode", "state", "price", "paid", "tax", "given_back", "session_id",
         "payment_intent", "dispute_id", "dispute_state", "created_at", "expires_at", "paid_at", "asked_at",
@@ -60,10 +66,14 @@ class PaymentAdmin(MoneyAdmin):
 
 
 @admin.register(Credit)
-class CreditAdmin(ReadOnlyAdmin):
-    list_display = ["short_id", "source", "state", "reason", "created_at", "open_since"]
+class CreditAdmin(OwnedAdmin, ReadOnlyAdmin):
+    list_display = ["short_id", "account", "source", "state", "reason", "created_at", "open_since"]
     list_filter = ["state", "source"]
     search_fields = ["id", "payment__id", "pack__id"]
+    search_help_text = (
+        "Id of the credit, its payment or pack, or its account: “account 2”, or the e-mail address if you may see "
+        "accounts."
+    )
 
 
 @admin.register(Refund)
@@ -73,6 +83,7 @@ class RefundAdmin(MoneyAdmin):
     list_filter = ["state", "reason"]
     list_select_related = ["payment"]
     search_fields = ["id", "stripe_id", "payment__id"]
+    search_help_text = "Id of the refund, ours or Stripe's, or of its payment."
     fields = ["payment", "money", "reason", "state", "stripe_id", "created_at", "asked_at"]
 
     @admin.display(description="amount")
@@ -86,6 +97,7 @@ class WebhookEventAdmin(MoneyAdmin):
     list_display = ["event_id", "type", "outcome", "fetched", "created_at", "received_at"]
     list_filter = ["outcome", "fetched", "type"]
     search_fields = ["event_id", "object_id", "payment_intent", "payment__id"]
+    search_help_text = "Stripe's id of the event, of what it is about or of the payment, or our id of the payment."
     fields = [
         "event_id", "type", "created_at", "received_at", "fetched", "outcome", "object_id", "payment_intent",
         "payment", "money", "tax", "status",
@@ -106,6 +118,7 @@ class LedgerEntryAdmin(MoneyAdmin):
     list_display = ["at", "kind", "money", "mode", "payment_id", "stripe_id"]
     list_filter = ["kind", "mode", "currency"]
     search_fields = ["payment_id", "stripe_id"]
+    search_help_text = "Our id of the payment, or Stripe's id of what moved the money."
     fields = ["at", "kind", "money", "mode", "payment_id", "stripe_id"]
 
     @admin.display(description="amount")

@@ -1,6 +1,7 @@
 """System checks of payments: money is taken only where nothing can go wrong with it by a setting."""
 
 from django.conf import settings
+from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
 
 from headshots import engine
@@ -68,6 +69,11 @@ def check_live_payments(**_: object) -> list[CheckMessage]:
     if not settings.HEADSHOTS_SELL_STUDIO and _engine_name() == "studio":
         hint = "It makes no new pictures of a person: to sell it, set HEADSHOTS_SELL_STUDIO and HEADSHOTS_STUDIO_PRICE."
         found.append(Error("Payments are live and the studio engine works here.", hint=hint, id="payments.E010"))
+    if not settings.HEADSHOTS_SUPPORT_EMAIL:
+        hint = (
+            "It stands on receipts and in mails about money; without it whoever is not happy finds nobody to write to."
+        )
+        found.append(checks.Warning("HEADSHOTS_SUPPORT_EMAIL is not set.", hint=hint, id="payments.W001"))
     return found
 
 

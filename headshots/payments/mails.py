@@ -69,6 +69,7 @@ def _send(owner: User | None, pack: Pack | None, kind: str, context: dict[str, o
         "refund_days": settings.HEADSHOTS_REFUND_DAYS,
         "upload": settings.HEADSHOTS_SITE_URL + reverse("shoots:new"),
         "history": settings.HEADSHOTS_SITE_URL + reverse("payments:history"),
+        "support_email": settings.HEADSHOTS_SUPPORT_EMAIL,
         "has_address": bool(settings.HEADSHOTS_SITE_URL),
     }
     subject = render_to_string(f"payments/mail/{kind}_subject.txt", context).strip()

@@ -24,5 +24,6 @@ class ReceiptAdmin(ReadOnlyAdmin):
     list_display = ("reference", "kind", "asked_by", "shoot_id", "begun_at", "done_at", "mailed_at")
     list_filter = ("kind", "asked_by")
     search_fields = ("reference", "shoot_id")
+    search_help_text = "Reference of the receipt, or id of the shoot."
     date_hierarchy = "begun_at"
     inlines = (_DestructionInline,)

@@ -1,18 +1,31 @@
 """Staff's view: facts and states. No picture, no blob and no measurement of a face is shown here."""
 
 from django.contrib import admin
+from django.db.models import Model, Prefetch, QuerySet
+from django.http import HttpRequest
 
+from headshots.accounts.owned import OwnedAdmin
 from headshots.accounts.read_only import ReadOnlyAdmin
 from headshots.shoots import look_admin as look_admin
 from headshots.shoots.models import Consent, Event, Headshot, Pack, Photo, Shoot
 
 
 @admin.register(Shoot)
-class ShootAdmin(ReadOnlyAdmin):
-    list_display = ["short_id", "state", "created_at", "delete_after", "purged_at"]
+class ShootAdmin(OwnedAdmin, ReadOnlyAdmin):
+    list_display = ["short_id", "account", "state", "created_at", "delete_after", "purged_at"]
     list_filter = ["state", "created_at"]
     search_fields = ["id"]
+    search_help_text = "Id of the shoot, or its account: “account 2”, or the e-mail address if you may see accounts."
     fields = ["id", "owner", "state", "purge_everything", "keep_photos", "created_at", "delete_after", "purged_at"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Shoot]:
+        """With the packs that tried a look: of the rows that are shown alone, in one query."""
+        trials = Prefetch("packs", Pack.objects.filter(kind=Pack.Kind.TRIAL), to_attr="trials")
+        shoots: QuerySet[Shoot] = super().get_queryset(request).prefetch_related(trials)
+        return shoots
+
+    def account_number(self, row: Model) -> str:
+        return "none: a look on trial" if getattr(row, "trials", ()) else super().account_number(row)
 
 
 @admin.register(Consent)
@@ -28,11 +41,18 @@ class PhotoAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Pack)
-class PackAdmin(ReadOnlyAdmin):
-    list_display = ["short_id", "kind", "state", "reason", "engine", "total", "reshoots", "created_at", "delivered_at"]
+class PackAdmin(OwnedAdmin, ReadOnlyAdmin):
+    list_display = [
+        "short_id", "account", "kind", "state", "reason", "engine", "total", "reshoots", "created_at", "delivered_at",
+    ]  # fmt: skip
+    list_select_related = ["shoot"]
+    owner_path = "shoot__owner"
     list_filter = ["kind", "state", "engine"]
     ordering = ["-created_at"]
     search_fields = ["id", "shoot__id"]
+    search_help_text = (
+        "Id of the pack or its shoot, or its account: “account 2”, or the e-mail address if you may see accounts."
+    )
 
 
 @admin.register(Headshot)
@@ -52,6 +72,7 @@ class EventAdmin(ReadOnlyAdmin):
     list_filter = ["actor", "at"]
     ordering = ["-at", "-id"]
     search_fields = ["shoot_id", "pack_id"]
+    search_help_text = "Whole id of a shoot or pack, or a part of it."
 
     @admin.display(description="numbers")
     def counts(self, event: Event) -> str:

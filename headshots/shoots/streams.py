@@ -117,7 +117,7 @@ def _is_whole(blob: Blob) -> bool:
 
 def _what_is_missing(pack: Pack, names: list[str]) -> str:
     privacy = f"{settings.HEADSHOTS_SITE_URL}{reverse('pages:privacy')}"
-    whom = settings.HEADSHOTS_ABUSE_EMAIL or f"the address on {privacy}"
+    whom = settings.HEADSHOTS_SUPPORT_EMAIL or settings.HEADSHOTS_ABUSE_EMAIL or f"the address on {privacy}"
     return _MISSING.format(files="\n".join(names), whom=whom, pack=pack.pk)
 
 

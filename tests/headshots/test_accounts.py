@@ -242,7 +242,11 @@ def test_owners_make_nobody_a_superuser(client: Client, account: User) -> None:
 def test_the_admin_deletes_no_account_since_its_pictures_would_stay(client: Client, account: User) -> None:
     client.force_login(User.objects.create_superuser("staff@example.org", PASSWORD))
 
-    assert client.post(f"/admin/accounts/user/{account.pk}/delete/", {"post": "yes"}).status_code == 403
+    refused = client.post(f"/admin/accounts/user/{account.pk}/delete/", {"post": "yes"})
+
+    assert refused.status_code == 403
+    assert "This is not done here" in refused.content.decode()
+    assert "manage delete_account" in refused.content.decode()
     assert User.objects.filter(pk=account.pk).exists()
 
 

@@ -93,6 +93,7 @@ def test_what_has_changed_between_page_and_click_is_not_done(code: str) -> None:
 
     assert response.status_code == 409
     assert 'class="messagelist"' in response.content.decode()
+    assert ' value="because"' in response.content.decode() or action.why_not(action.load(thing_id)), "still typed"
     assert action.state_of(action.load(thing_id)) == before
     assert counts() == rows
     assert not Deed.objects.exists()

@@ -71,12 +71,15 @@ def test_a_part_of_a_payment_is_given_back_and_written_down() -> None:
 
     do(client_of("finance"), "refund", payment, amount="4.50", code="quality")
     too_much = do(client_of("finance"), "refund", payment, amount="19.00")
+    nothing = do(client_of("finance"), "refund", payment, amount="0")
 
     refund, deed = Refund.objects.get(), Deed.objects.get()
     assert (refund.amount, refund.reason) == (450, "quality")
     assert deed.details == {"amount": "4.50", "code": "quality", "currency": "usd"}
     assert too_much.status_code == 409
     assert "At most $14.50 can be given back" in too_much.content.decode()
+    assert ' value="because it helps"' in too_much.content.decode()
+    assert "Please give back more than nothing." in nothing.content.decode()
 
 
 def test_granted_packs_are_open_credits() -> None:

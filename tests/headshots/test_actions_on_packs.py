@@ -10,7 +10,7 @@ from headshots.payments.credits import give_back_credit
 from headshots.payments.models import Credit
 from headshots.shoots import rendering, waking
 from headshots.shoots.lifecycle import advance
-from headshots.shoots.models import Event, Pack, Pause, Shoot
+from headshots.shoots.models import Event, Pack, Pause, Shoot, Style
 from headshots.vault.services import key_exists
 from tests import photos
 from tests.factories import make_checked_shoot, make_preview, make_shoot, make_user
@@ -77,7 +77,7 @@ def test_paused_uploads_are_told_kindly_and_keep_nothing() -> None:
     page = browser.get("/shoots/new/")
     sent = upload(browser, photos.astronaut_path().read_bytes())
     dashboard = client_of("owner").get("/admin/").content.decode()
-    do(client_of("owner"), "resume", Pause.What.UPLOADS)
+    told = (owner := client_of("owner")).get(do(owner, "resume", Pause.What.UPLOADS).url).content.decode()
 
     assert page.status_code == 200
     assert "We take no new photos for a moment" in page.content.decode()
@@ -85,6 +85,7 @@ def test_paused_uploads_are_told_kindly_and_keep_nothing() -> None:
     assert sent.status_code == 503
     assert not Shoot.objects.exists()
     assert "paused since" in dashboard
+    assert "Uploads go on." in told
     assert "We take no new photos" not in browser.get("/shoots/new/").content.decode()
 
 
@@ -122,7 +123,20 @@ def test_a_granted_pack_is_queued_in_the_chosen_looks() -> None:
     assert pack.state == Pack.State.QUEUED
     assert pack.headshots.order_by().values("style").distinct().count() == 3
     assert Credit.objects.get().pack == pack
+    assert Event.objects.get(name="credit.used").actor == Event.Actor.STAFF
     assert "is being made" in client_of("support").get(address("grant-pack", shoot)).content.decode()
+
+
+def test_who_grants_a_pack_in_too_few_looks_reads_how_many_it_needs() -> None:
+    shoot = make_checked_shoot()
+
+    question = client_of("support").get(address("grant-pack", shoot)).content.decode()
+    answer = do(client_of("support"), "grant-pack", shoot, styles=str(Style.objects.first().pk))
+
+    needed = "50 headshots that differ need at least 3 with different backdrops."
+    assert needed in question
+    assert f"Please choose more looks. {needed}" in answer.content.decode()
+    assert not Credit.objects.exists()
 
 
 def test_a_failed_premium_pack_needs_an_open_credit_to_be_tried_again() -> None:

@@ -150,6 +150,16 @@ def test_it_is_the_owners_to_read_and_nobodys_to_write(who: str) -> None:
     assert list(Deed.objects.values_list("reason", flat=True)) == ["because it helps"]
 
 
+def test_it_is_searched_for_reasons_numbers_and_what_was_chosen(owner: Client) -> None:
+    do(owner, "grant-credits", account := make_user(), code="press", count="3")
+    do(owner, "block-account", make_user())
+
+    for term in ("press", "code: press", f"account {account.pk}", "helps press"):
+        assert [line["what"] for line in lines(owner, f"?q={term}")] == ["grant-credits"], term
+    assert lines(owner, "?q=goodwill") == []
+    assert len(lines(owner, "?q=helps")) == 2
+
+
 def test_whoever_may_read_it_and_not_see_accounts_reads_numbers(owner: Client, staff: User) -> None:
     do(owner, "purge-photos", make_shoot())
     auditor = make_staff()

@@ -91,7 +91,9 @@ def test_without_leave_nobody_sees_a_headshot(pack: Pack) -> None:
         question = client.get(f"/admin/do/look-at-headshots/{pack.shoot_id}/").content.decode()
 
         assert "does not let support look" in question
-        assert client.get(gallery(pack)).status_code == 403
+        closed = client.get(gallery(pack))
+        assert closed.status_code == 403
+        assert "There is no leave to look" in closed.content.decode()
         assert client.get(picture(pack)).status_code == 403
     assert not Event.objects.filter(name__startswith="shoot.support").exists()
 
@@ -101,11 +103,16 @@ def test_with_leave_support_says_why_then_looks_and_the_person_is_told(pack: Pac
     browser.post(leave(pack))
 
     before = support.get(picture(pack)).status_code
+    asked, unlinked = support.get(gallery(pack)), support.get(timeline(pack)).content.decode()
     answer = do(support, "look-at-headshots", pack.shoot)
     page = support.get(gallery(pack))
     shown = support.get(picture(pack))
 
-    assert before == 403
+    assert (before, asked.status_code) == (403, 403)
+    assert "Say why first" in asked.content.decode()
+    assert f'href="/admin/do/look-at-headshots/{pack.shoot_id}/"' in asked.content.decode()
+    assert gallery(pack) not in unlinked
+    assert gallery(pack) in support.get(timeline(pack)).content.decode()
     assert answer.url == gallery(pack)
     assert page.content.decode().count(".jpg") == 4
     assert shown.content[:2] == b"\xff\xd8"
@@ -125,10 +132,12 @@ def test_leave_ends_by_itself_after_a_day_and_at_once_when_it_is_taken_back(pack
         after_a_day = support.get(picture(pack)).status_code
     browser.post(leave(pack), {"end": "1"})
     taken_back = support.get(picture(pack)).status_code
+    ended = support.get(gallery(pack)).content.decode()
     browser.post(leave(pack))
     given_again = support.get(picture(pack)).status_code
 
     assert (after_a_day, taken_back, given_again) == (403, 403, 403)
+    assert "The leave has ended" in ended
     assert [event.name for event in Event.objects.filter(name__startswith="shoot.support_").order_by("id")] == [
         "shoot.support_allowed",
         "shoot.support_looked",

@@ -5,6 +5,9 @@ from headshots.dashboard.deeds import Action, Answers, Changed
 from headshots.shoots import pausing
 from headshots.shoots.models import Pause
 
+_IS = {Pause.What.UPLOADS: "are", Pause.What.RENDERING: "is"}
+_GOES = {Pause.What.UPLOADS: "go", Pause.What.RENDERING: "goes"}
+
 
 def _why_no_pause(what: Pause.What) -> str:
     return "That is paused already." if pausing.is_paused(what) else ""
@@ -13,7 +16,7 @@ def _why_no_pause(what: Pause.What) -> str:
 def _pause(what: Pause.What, answers: Answers) -> str:
     if not pausing.pause(what):
         raise Changed
-    return f"{what.label} is paused. Pages say so."
+    return f"{what.label} {_IS[what]} paused. Pages say so."
 
 
 def _why_no_resume(what: Pause.What) -> str:
@@ -23,7 +26,7 @@ def _why_no_resume(what: Pause.What) -> str:
 def _resume(what: Pause.What, answers: Answers) -> str:
     if not pausing.resume(what):
         raise Changed
-    return f"{what.label} goes on."
+    return f"{what.label} {_GOES[what]} on."
 
 
 ACTIONS = (

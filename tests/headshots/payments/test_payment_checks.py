@@ -19,6 +19,7 @@ LIVE = {
     "HEADSHOTS_HTTPS": True,
     "HEADSHOTS_TEST_CHECKOUT": False,
     "HEADSHOTS_ENGINE": "studio",
+    "HEADSHOTS_SUPPORT_EMAIL": "support@headshots.example.org",
     "DEBUG": False,
 }
 
@@ -48,6 +49,8 @@ def test_complete_live_settings_are_let_in(settings: LazySettings) -> None:
         ("HEADSHOTS_SELL_STUDIO", False, "payments.E010"),
         ("HEADSHOTS_STRIPE_API_URL", "http://127.0.0.1:1", "payments.E005"),
         ("HEADSHOTS_TEST_CHECKOUT", True, "payments.E004"),
+        # Said only.
+        ("HEADSHOTS_SUPPORT_EMAIL", "", "payments.W001"),
     ],
 )
 def test_live_payments_are_refused_without_what_makes_them_safe(

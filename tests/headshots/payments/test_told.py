@@ -129,7 +129,11 @@ def test_a_refund_made_at_stripe_is_told_and_a_mail_that_could_not_be_sent_is_se
     assert [told.subject for told in mail.outbox] == ["$19 is on its way back to you"]
 
 
-def test_a_part_that_did_not_arrive_is_told_of_once(stripe: FakeStripe, shoot: Shoot) -> None:
+@pytest.mark.parametrize("support", ["", "support@example.org"])
+def test_a_part_that_did_not_arrive_is_told_of_once(
+    stripe: FakeStripe, shoot: Shoot, browser: Client, settings: LazySettings, support: str
+) -> None:
+    settings.HEADSHOTS_SUPPORT_EMAIL = support
     refund = request_refund(payment=paid(stripe, shoot), reason=Refund.Reason.GOODWILL, amount=500)
     assert refund is not None
     send_refund(refund=refund)
@@ -144,7 +148,15 @@ def test_a_part_that_did_not_arrive_is_told_of_once(stripe: FakeStripe, shoot: S
 
     _, told = mail.outbox
     assert told.subject == "$5 did not come back to you"
-    assert "It is still yours. Please write to us" in told.body
+    whom = f"us ({support})" if support else "us"
+    assert f"It is still yours. Please write to {whom} how you would like to have it." in told.body
+    receipt, history = (
+        browser.get(page).content.decode() for page in (f"/payments/{refund.payment_id}/", "/payments/")
+    )
+    assert f"(please write to {support or 'us'})" in receipt
+    assert f"(please write to {support or 'us'})" in history
+    assert (f'<a href="mailto:{support}">' in receipt) == bool(support)
+    assert ("Not happy, or a question" in receipt) == bool(support)
     assert f"https://headshots.example.org/payments/{refund.payment_id}/" in told.body
 
 

@@ -1,0 +1,70 @@
+"""Lists of what belongs to accounts: whose each row is, and found by that."""
+
+import re
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from headshots.accounts.models import User
+
+SEES_ACCOUNTS = "accounts.view_user"
+# Fewer digits than a big number has, so that every database can look for it.
+_NUMBER = re.compile(r"(account )?(\d{1,18})", re.IGNORECASE)
+# As many digits of an id as lists show: those may be the beginning of one.
+_ID_DIGITS = 8
+
+
+def account_in(term: str) -> int | None:
+    """The account whose number was searched for, "account 2" or "2"; None when it is something else."""
+    found = _NUMBER.fullmatch(term.strip())
+    if found is None or (not found[1] and len(found[2]) >= _ID_DIGITS):
+        return None
+    return int(found[2])
+
+
+class OwnedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """`owner_path`: from a row to its account. Shown by number to everybody, as a link and found by address for those
+    who may see accounts. `account` in `list_display` is where it stands."""
+
+    owner_path = "owner"
+
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        names = tuple(str(name) for name in super().get_list_display(request))
+        if request.user.has_perm(SEES_ACCOUNTS):
+            return names
+        return tuple("account_number" if name == "account" else name for name in names)
+
+    @admin.display(description="account")
+    def account(self, row: Model) -> SafeString | str:
+        if (owner := self.owner_of(row)) is None:
+            return self.account_number(row)
+        return format_html('<a href="{}">account {}</a>', reverse("admin:accounts_user_change", args=[owner]), owner)
+
+    @admin.display(description="account")
+    def account_number(self, row: Model) -> str:
+        owner = self.owner_of(row)
+        return "none" if owner is None else f"account {owner}"
+
+    def owner_of(self, row: Any) -> int | None:
+        """Without a look at the account itself."""
+        *between, last = self.owner_path.split("__")
+        for name in between:
+            row = getattr(row, name)
+        owner: int | None = getattr(row, f"{last}_id")
+        return owner
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        if (number := account_in(search_term)) is not None:
+            return queryset.filter(**{self.owner_path: number}), False
+        found, has_duplicates = super().get_search_results(request, queryset, search_term)
+        if search_term.strip() and request.user.has_perm(SEES_ACCOUNTS):
+            accounts = User.objects.filter(email__icontains=search_term.strip()).values("pk")
+            found |= queryset.filter(**{f"{self.owner_path}__in": accounts})
+        return found, has_duplicates
