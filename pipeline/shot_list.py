@@ -54,6 +54,11 @@ def plan_shots(styles: Sequence[Style], count: int, seed: int) -> tuple[Shot, ..
     return tuple(shots)
 
 
+def fewest_styles(count: int) -> int:
+    """Of how many styles `count` distinct shots can be made, if each has a set of its own."""
+    return math.ceil(count / len(TURNS))
+
+
 def reshoot(shot: Shot, attempt: int) -> Shot:
     """The same shot once more with a seed of its own for this attempt, 1 or more. Attempt 0 is the shot itself."""
     if attempt == 0:

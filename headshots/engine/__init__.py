@@ -59,7 +59,7 @@ from pipeline.errors import (
     WeightsError,
 )
 from pipeline.face_files import describe_faces
-from pipeline.shot_list import load_styles, plan_shots
+from pipeline.shot_list import fewest_styles, load_styles, plan_shots
 from pipeline.shot_list import move as _move
 from pipeline.shot_list import reshoot as _reshoot
 from pipeline.shot_list import stand_in as _stand_in
@@ -193,6 +193,11 @@ class Finished:
 def plan(styles: Sequence[Style], count: int, seed: int) -> list[PlannedShot]:
     """The shots of a pack, distinct, in order. Raises ValueError when so many cannot be made of the styles."""
     return [_planned(shot) for shot in plan_shots(styles, count, seed)]
+
+
+def fewest_looks(count: int) -> int:
+    """How many looks, each on a set of its own, a pack of `count` distinct headshots needs."""
+    return fewest_styles(count)
 
 
 def reshoot(shot: PlannedShot, attempt: int) -> PlannedShot:

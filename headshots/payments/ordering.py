@@ -51,8 +51,8 @@ def waiting_payment(shoot: Shoot) -> Payment | None:
     return waiting.filter(pack__state=Pack.State.AWAITING_PAYMENT).first()
 
 
-def order_with_credit(*, order: Order, owner: User) -> Pack | None:
-    """The queued pack, paid with the owner's oldest open credit; None when they have none.
+def order_with_credit(*, order: Order, owner: User, actor: str = Event.Actor.PERSON) -> Pack | None:
+    """The queued pack, paid with the owner's oldest open credit; None when they have none. actor: who orders it.
 
     Raises OrderRefused, StripeAway."""
     _retire_other(order.shoot, styles=None)
@@ -67,7 +67,7 @@ def order_with_credit(*, order: Order, owner: User) -> Pack | None:
         pack = _place(order, queued=True)
         credit.state, credit.pack, credit.mail = Credit.State.USED, pack, Credit.Mail.NONE
         credit.save(update_fields=["state", "pack", "mail"])
-        record("credit.used", shoot_id=order.shoot.pk, pack_id=pack.pk, actor=Event.Actor.PERSON)
+        record("credit.used", shoot_id=order.shoot.pk, pack_id=pack.pk, actor=actor)
     return pack
 
 

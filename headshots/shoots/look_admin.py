@@ -16,8 +16,10 @@ from django.views.decorators.http import require_POST, require_safe
 
 from headshots.accounts.models import User
 from headshots.shoots import looks
+from headshots.shoots.estimates import estimate
 from headshots.shoots.look_forms import LookForm, UploadLooksForm
-from headshots.shoots.models import Headshot, Pack, Style, StyleVersion
+from headshots.shoots.models import Headshot, Pack, Pause, Style, StyleVersion
+from headshots.shoots.pausing import is_paused
 from headshots.vault import services as vault
 from headshots.vault.errors import VaultError
 
@@ -49,7 +51,7 @@ class StyleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     form = LookForm
     fieldsets = (
-        (None, {"fields": ("name", "title", "description")}),
+        (None, {"fields": ("name", "title", "description", "made_from")}),
         ("Set and light", {"fields": (("set", "monochrome"), ("light_right", "light_down", "light_front"))}),
         ("Scales", {"fields": (("key", "rim", "wrap"), ("tint", "contrast"), ("saturation", "vignette"))}),
         (
@@ -88,6 +90,8 @@ class StyleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             super().save_model(request, obj, form, change)
             return
         assert isinstance(request.user, User)
+        if form.is_there:
+            return
         if change:
             looks.save_draft(style=obj, look=form.look, made_by=request.user.pk)
         else:
@@ -103,9 +107,8 @@ class StyleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def _saved(self, request: HttpRequest, style: Style) -> HttpResponse:
         """Back to the look; with the button for it the draft is tried at once."""
-        newest = looks.latest(style)
         if "_try" in request.POST:
-            looks.start_trial(version=newest)
+            _try(looks.latest(style))
             messages.success(request, "Saved as a draft. It is being tried on the sample.")
         else:
             messages.success(request, "Saved as a draft. Nobody sees it until it is published.")
@@ -138,8 +141,7 @@ class StyleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         """Queue a trial of this version."""
         self._require_change(request)
         version = get_object_or_404(StyleVersion.objects.select_related("style", "trial"), pk=version_id)
-        if version.trial is None or not version.trial.is_live:
-            looks.start_trial(version=version)
+        _try(version)
         messages.success(request, "It is being tried on the sample.")
         return redirect(_page(version.style))
 
@@ -197,12 +199,24 @@ def _page(style: Style) -> str:
     return reverse("admin:shoots_style_change", args=[style.pk])
 
 
+def _try(version: StyleVersion) -> None:
+    if version.trial is None or not version.trial.is_live:
+        looks.start_trial(version=version)
+
+
 def _trial(version: StyleVersion) -> dict[str, object] | None:
-    """What came of trying it: its state and its pictures."""
+    """What came of trying it: its state and its pictures; while it waits, for how many packs or for whom."""
     if version.trial is None:
         return None
-    rows = version.trial.headshots.filter(blob__isnull=False)
-    return {"pack": version.trial, "pictures": list(rows)}
+    rows = list(version.trial.headshots.all())
+    waits = version.trial.state == Pack.State.QUEUED
+    found = estimate(version.trial, rows) if waits else None
+    return {
+        "pack": version.trial,
+        "pictures": [row for row in rows if row.blob_id],
+        "ahead": found.ahead if found else 0,
+        "is_paused": waits and is_paused(Pause.What.RENDERING),
+    }
 
 
 def _drafts_in_words(count: int) -> str | SafeString:

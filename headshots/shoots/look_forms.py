@@ -5,9 +5,10 @@ from typing import Any
 
 from django import forms
 from django.core.validators import MinLengthValidator
+from django.utils.dateformat import format as date_format
 
 from headshots.engine.looks import OPTIONAL, SCALES, SETS, recipe_faults
-from headshots.shoots.looks import Look, latest
+from headshots.shoots.looks import Look, differences, latest
 from headshots.shoots.models import Style
 
 _LIGHT = ("light_right", "light_down", "light_front")
@@ -40,6 +41,10 @@ def _direction(label: str) -> forms.FloatField:
 class LookForm(forms.ModelForm):  # type: ignore[type-arg]
     """One look. What it saves is a draft; name, order, price group and whether it is offered are the row's own."""
 
+    # The newest version says it already: sent twice, it is still one draft.
+    is_there = False
+    # The number of the version that the page showed.
+    made_from = forms.IntegerField(required=False, widget=forms.HiddenInput)
     title = forms.CharField(max_length=80, validators=[MinLengthValidator(2)])
     description = forms.CharField(max_length=200, required=False, widget=forms.TextInput(attrs={"size": "60"}))
     set = forms.ChoiceField(choices=[(name, name.capitalize()) for name in SETS])
@@ -75,8 +80,10 @@ class LookForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         style: Style | None = options.get("instance")
-        look = latest(style) if style is not None and style.pk else Look("")
+        self.newest = latest(style) if style is not None and style.pk else None
+        look = self.newest or Look("")
         initial = _initial(look.title, look.description, look.recipe)
+        initial["made_from"] = self.newest and self.newest.number
         options["initial"] = initial | (options.get("initial") or {})
         super().__init__(*args, **options)
 
@@ -86,7 +93,28 @@ class LookForm(forms.ModelForm):  # type: ignore[type-arg]
             return cleaned
         for name, fault in recipe_faults(self.recipe).items():
             self.add_error(name if name in self.fields else "light_front", fault)
+        if not self.errors and self.newest is not None:
+            self._look_for_a_newer_one(self.newest.style)
         return cleaned
+
+    def _look_for_a_newer_one(self, style: Style) -> None:
+        """Refuse to undo what somebody saved meanwhile, unless it is the same: then it came twice."""
+        # Whoever saves at this moment is waited for.
+        Style.objects.select_for_update().get(pk=style.pk)
+        newest = latest(style)
+        if self.cleaned_data["made_from"] == newest.number:
+            return
+        if not differences(newest, self.look):
+            self.is_there = True
+            return
+        when = date_format(newest.made_at, "j M Y H:i")
+        self.add_error(
+            None,
+            f"Account {newest.made_by} saved version {newest.number} on {when} UTC, after you opened this page. What "
+            "you typed is here still, not saved. Look at that version in another tab; saving again puts yours on top.",
+        )
+        # Saving again is then meant.
+        self.data = {name: self.data[name] for name in self.data} | {"made_from": str(newest.number)}
 
     @property
     def recipe(self) -> dict[str, object]:

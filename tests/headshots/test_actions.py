@@ -3,11 +3,14 @@ test_actions_on_packs.py and test_actions_on_accounts.py."""
 
 import html
 import threading
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+import time_machine
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 
 from headshots.accounts.models import User
 from headshots.dashboard.actions import ACTIONS
@@ -78,11 +81,13 @@ def test_a_double_click_does_it_once(code: str) -> None:
 
     first = client.post(address(code, thing), answers)
     second = client.post(address(code, thing), answers, follow=True)
+    with time_machine.travel(timezone.now() + timedelta(minutes=1)):
+        later = client.post(address(code, thing), answers, follow=True)
 
     deed = Deed.objects.get()
     assert first.status_code == 302
-    told = f"That was done already: {deed.title}, {deed.about}"
-    assert told in html.unescape(second.content.decode())
+    assert f"Done: {deed.title}, {deed.about}" in html.unescape(second.content.decode())
+    assert f"That was done already: {deed.title}, {deed.about}" in html.unescape(later.content.decode())
     assert f"at {deed.at:%H:%M:%S} UTC on {deed.at:%-d %b %Y} by you." in second.content.decode()
 
 
@@ -96,6 +101,7 @@ def test_the_question_says_what_it_is_about_and_what_comes_of_it(code: str) -> N
     about = name_of(action.load(str(getattr(thing, "pk", thing))))
     assert f"<h1>{action.title}: {about}</h1>" in page
     assert all(effect in page for effect in (*action.effects, action.way_back))
+    assert ("way-back danger" in page) == ("cannot be" in action.way_back and action.danger)
     shoot_id = action.shoot_of(thing)
     assert shoot_id is None or code == "refund" or str(shoot_id) in page or str(thing.pk) in page
     owner = thing if isinstance(thing, User) else getattr(thing, "owner", getattr(thing, "shoot", None))

@@ -10,7 +10,7 @@ from headshots.payments.credits import give_back_credit
 from headshots.payments.models import Credit
 from headshots.shoots import rendering, waking
 from headshots.shoots.lifecycle import advance
-from headshots.shoots.models import Event, Pack, Pause, Shoot
+from headshots.shoots.models import Event, Pack, Pause, Shoot, Style
 from headshots.vault.services import key_exists
 from tests import photos
 from tests.factories import make_checked_shoot, make_preview, make_shoot, make_user
@@ -123,7 +123,20 @@ def test_a_granted_pack_is_queued_in_the_chosen_looks() -> None:
     assert pack.state == Pack.State.QUEUED
     assert pack.headshots.order_by().values("style").distinct().count() == 3
     assert Credit.objects.get().pack == pack
+    assert Event.objects.get(name="credit.used").actor == Event.Actor.STAFF
     assert "is being made" in client_of("support").get(address("grant-pack", shoot)).content.decode()
+
+
+def test_who_grants_a_pack_in_too_few_looks_reads_how_many_it_needs() -> None:
+    shoot = make_checked_shoot()
+
+    question = client_of("support").get(address("grant-pack", shoot)).content.decode()
+    answer = do(client_of("support"), "grant-pack", shoot, styles=str(Style.objects.first().pk))
+
+    needed = "50 headshots that differ need at least 3 with different backdrops."
+    assert needed in question
+    assert f"Please choose more looks. {needed}" in answer.content.decode()
+    assert not Credit.objects.exists()
 
 
 def test_a_failed_premium_pack_needs_an_open_credit_to_be_tried_again() -> None:

@@ -1,7 +1,7 @@
 """Looks in the hands of staff: drafts, trials, publishing, going back, files."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
 
 import pytest
@@ -16,9 +16,10 @@ from headshots.dashboard.models import Deed
 from headshots.dashboard.now import packs_by_state, queue
 from headshots.retention.due import purge_due
 from headshots.rights.gathering import gather
-from headshots.shoots import looks, rendering
+from headshots.shoots import looks, pausing, rendering
 from headshots.shoots.gating import planned
-from headshots.shoots.models import Event, Headshot, Pack, Photo, Shoot, Style, StyleVersion
+from headshots.shoots.lifecycle import advance
+from headshots.shoots.models import Event, Headshot, Pack, Pause, Photo, Shoot, Style, StyleVersion
 from headshots.shoots.styles import seed_styles
 from headshots.vault.models import Blob
 from tests.factories import make_preview
@@ -50,7 +51,8 @@ def answers(style: Style, **changes: object) -> dict[str, object]:
     right, down, front = look.recipe["key_light"]
     filled = {key: value for key, value in look.recipe.items() if key != "key_light" and value not in (None, False)}
     light = {"light_right": right, "light_down": down, "light_front": front}
-    return {"title": look.title, "description": look.description, **filled, **light, **changes}
+    words = {"title": look.title, "description": look.description, "made_from": look.number}
+    return {**words, **filled, **light, **changes}
 
 
 def edited(style: Style, **changes: object) -> StyleVersion:
@@ -70,6 +72,32 @@ def test_an_edit_is_a_draft_that_nobody_sees(owner: Client, style: Style) -> Non
     assert (draft.number, draft.title, draft.recipe["key"]) == (2, "Company", 0.4)
     assert looks.is_draft(draft)
     assert 'value="Company"' in owner.get(page(style)).content.decode()
+
+
+def test_an_edit_of_an_older_version_is_refused_until_it_is_meant(owner: Client, style: Style) -> None:
+    mine = answers(style, description="Typed for a while")
+    with time_machine.travel(datetime(2026, 11, 25, 14, 5, tzinfo=UTC), tick=False):
+        looks.save_draft(style=style, look=looks.Look("Company", "", style.recipe), made_by=STAFF)
+
+    refused = owner.post(page(style), mine)
+    shown = refused.content.decode()
+    kept = style.versions.count()
+    again = owner.post(page(style), mine | {"made_from": refused.context["adminform"].form["made_from"].value()})
+
+    assert refused.status_code == 200
+    assert "Account 7 saved version 2 on 25 Nov 2026 14:05 UTC" in shown
+    assert 'value="Typed for a while"' in shown
+    assert (kept, again.status_code, style.versions.count()) == (2, 302, 3)
+
+
+def test_a_draft_that_is_sent_twice_is_one_draft_with_one_trial(owner: Client, style: Style) -> None:
+    sent = answers(style, title="Company") | {"_try": "1"}
+
+    twice = [owner.post(page(style), sent).status_code for _ in range(2)]
+
+    assert twice == [302, 302]
+    assert style.versions.count() == 2
+    assert Pack.objects.filter(kind=Pack.Kind.TRIAL).count() == 1
 
 
 def test_what_no_engine_can_take_is_told_at_its_field(owner: Client, style: Style) -> None:
@@ -205,6 +233,25 @@ def test_a_draft_is_tried_on_the_sample_and_seen(owner: Client, style: Style) ->
     assert "no-store" in response["Cache-Control"]
     assert picture.version == version
     assert not Photo.objects.exists()
+
+
+def test_a_trial_says_what_it_waits_for(owner: Client, style: Style) -> None:
+    before = make_preview()
+    looks.start_trial(version=edited(style, key=0.4))
+
+    def told() -> str:
+        shown = owner.get(f"/admin/shoots/style/{style.pk}/trial/").content.decode()
+        return shown.partition('<p role="status">')[2].partition("</p>")[0]
+
+    behind = told()
+    pausing.pause(Pause.What.RENDERING)
+    paused = told()
+    pausing.resume(Pause.What.RENDERING)
+    advance(before, Pack.State.CANCELLED)
+
+    assert behind == "Version 2 waits behind 1 pack…"
+    assert paused == "Version 2 waits: rendering is paused."
+    assert told() == "Version 2 is being made on the sample…"
 
 
 def test_a_trial_is_in_no_figure_and_gone_after_a_day(style: Style) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.engines.studio.sets import OWN_BACKGROUND, SETS
-from pipeline.shot_list import TURNS, load_styles, move, plan_shots, reshoot, stand_in
+from pipeline.shot_list import TURNS, fewest_styles, load_styles, move, plan_shots, reshoot, stand_in
 from pipeline.types import Framing, Light
 
 
@@ -66,6 +66,15 @@ def test_the_first_turn_shows_the_looks_as_they_are():
 def test_more_shots_than_can_differ_are_refused():
     with pytest.raises(ValueError, match="1 styles make 20 distinct shots, not 50"):
         plan_shots(load_styles()[:1], 50, seed=1)
+
+
+@pytest.mark.parametrize("count", [1, 20, 21, 50])
+def test_the_fewest_looks_are_enough_and_one_less_is_not(count):
+    styles, fewest = load_styles(), fewest_styles(count)
+
+    assert len(plan_shots(styles[:fewest], count, 1)) == count
+    with pytest.raises(ValueError, match="style"):
+        plan_shots(styles[: fewest - 1], count, 1)
 
 
 def test_the_same_seed_plans_the_same_shots_and_a_longer_pack_begins_like_a_shorter_one():

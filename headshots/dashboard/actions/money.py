@@ -3,7 +3,9 @@
 from decimal import Decimal
 
 from django import forms
+from django.conf import settings
 
+from headshots import engine
 from headshots.accounts.models import User
 from headshots.dashboard.actions.loading import load_account, load_payment, load_shoot
 from headshots.dashboard.deeds import Action, Answers, Changed, NotPossible, ReasonForm
@@ -50,6 +52,10 @@ class GrantPackForm(ReasonForm):
         label="Looks", queryset=Style.objects.filter(active=True), widget=forms.CheckboxSelectMultiple
     )
     code = forms.ChoiceField(label="For the books", choices=_GRANTS)
+
+    def __init__(self, *args: object, **options: object) -> None:
+        super().__init__(*args, **options)  # type: ignore[arg-type]
+        self.fields["styles"].help_text = _looks_needed()
 
 
 def _left(payment: Payment) -> str:
@@ -112,11 +118,25 @@ def _grant_pack(shoot: Shoot, answers: Answers) -> str:
     grant_credit(owner=shoot.owner, reason=answers["code"])
     order = Order(shoot, list(answers["styles"]), number=orders_so_far(shoot), keep_photos=shoot.keep_photos)
     try:
-        pack = order_with_credit(order=order, owner=shoot.owner)
+        pack = order_with_credit(order=order, owner=shoot.owner, actor=Event.Actor.STAFF)
     except OrderRefused as refused:
-        raise NotPossible(f"It cannot be made now: {refused.code.replace('_', ' ')}.") from refused
+        raise NotPossible(_why_refused(refused.code)) from refused
     assert pack is not None, "a credit was granted in this transaction"
     return "The pack is queued."
+
+
+def _why_refused(code: str) -> str:
+    if code == "too_few_looks":
+        return f"Please choose more looks. {_looks_needed()}"
+    if code == "too_late":
+        return "There is not enough time left: its photos are deleted before the pack would be finished."
+    # What `_why_no_pack` says too: somebody was faster.
+    return "It has changed at this moment. Please look again."
+
+
+def _looks_needed() -> str:
+    count = settings.HEADSHOTS_PREMIUM_COUNT
+    return f"{count} headshots that differ need at least {engine.fewest_looks(count)} with different backdrops."
 
 
 ACTIONS = (

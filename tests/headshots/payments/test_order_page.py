@@ -175,6 +175,8 @@ def test_too_few_looks_for_fifty_are_refused_and_nothing_is_charged(
 
     assert page.status_code == 409
     assert "choose more looks" in page.content.decode()
+    assert "50 headshots that differ need at least 3 looks with different backdrops." in page.content.decode()
+    assert "At least 3: your 50 headshots spread over them." in page.content.decode()
     assert not Payment.objects.exists()
 
 
