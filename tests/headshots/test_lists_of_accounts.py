@@ -54,6 +54,7 @@ def test_a_list_says_whose_each_row_is_and_finds_it_by_number_and_address(name: 
     page = support.get(f"/admin/{name}/").content.decode()
     assert f'<a href="/admin/accounts/user/{person.pk}/change/">{theirs}</a>' in page
     assert "or its account: “account 2”" in page
+    assert '<label for="searchbar">Find</label>' in page
     assert person.email not in page
 
 
