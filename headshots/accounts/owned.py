@@ -64,7 +64,10 @@ class OwnedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         if (number := account_in(search_term)) is not None:
             return queryset.filter(**{self.owner_path: number}), False
         found, has_duplicates = super().get_search_results(request, queryset, search_term)
-        if search_term.strip() and request.user.has_perm(SEES_ACCOUNTS):
-            accounts = User.objects.filter(email__icontains=search_term.strip()).values("pk")
-            found |= queryset.filter(**{f"{self.owner_path}__in": accounts})
-        return found, has_duplicates
+        address = search_term.strip()
+        if not address or not request.user.has_perm(SEES_ACCOUNTS):
+            return found, has_duplicates
+        accounts = User.objects.filter(email__icontains=address).values("pk")
+        theirs = queryset.filter(**{f"{self.owner_path}__in": accounts})
+        # No id has an "@": without "or" the index of accounts is used.
+        return (theirs, False) if "@" in address else (found | theirs, has_duplicates)

@@ -80,6 +80,8 @@ class Action:
     do: Callable[[Any, Answers], str]
     form: type[ReasonForm] = ReasonForm
     danger: bool = False
+    # Of a dangerous one: `way_back` is no warning.
+    can_be_undone: bool = False
     initial: Callable[[Any], dict[str, Any]] = lambda thing: {}
     # The page to go to afterwards, by the id of what it was done to; else the one where it came from.
     then: str = ""

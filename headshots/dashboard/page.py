@@ -150,8 +150,8 @@ def _tiles(figures: Figures) -> list[tuple[str, object, str]]:
         ("Free packs delivered", total["delivered|preview"], ""),
         ("Premium packs ordered", total["ordered|premium"], ""),
         ("Premium packs delivered", total["delivered|premium"], ""),
-        ("Order to delivery, median", _minutes(figures.delivery_seconds("premium", 50)), "min"),
-        ("Order to delivery, 95\N{NO-BREAK SPACE}%", _minutes(figures.delivery_seconds("premium", 95)), "min"),
+        ("Premium order to delivery, median", _minutes(figures.delivery_seconds("premium", 50)), "min"),
+        ("Premium order to delivery, 95\N{NO-BREAK SPACE}%", _minutes(figures.delivery_seconds("premium", 95)), "min"),
     ]
 
 

@@ -72,13 +72,17 @@ def funnel(numbers: Numbers) -> Table:
         ("Visits", sum(visits for _, visits in numbers.visits.values())),
         ("Uploads", total["uploads"]),
         ("Free packs delivered", total["delivered|preview"]),
-        ("Payments", count_payments(numbers.money)),
     )
-    rows, before = [], 0
+    rows: list[tuple[Cell, ...]] = []
+    before = 0
     for title, count in steps:
         rows.append((title, count, share(count, before)))
         before = count
-    return Table("funnel", "From visit to payment", ("Step", "Count", "Of the step before, %"), rows)
+    # No step of the one before: who pays first uploads later, and one shoot may be paid for twice.
+    rows.append(("Payments", count_payments(numbers.money), None))
+    columns = ("Step", "Count", "Of the step before, %")
+    note = "Payments are no share of the free packs: a pack can be paid before its photos are uploaded."
+    return Table("funnel", "From visit to payment", columns, rows, note)
 
 
 def revenue(money: Sequence[Purse]) -> Table:

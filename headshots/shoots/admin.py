@@ -45,7 +45,6 @@ class PackAdmin(OwnedAdmin, ReadOnlyAdmin):
     list_display = [
         "short_id", "account", "kind", "state", "reason", "engine", "total", "reshoots", "created_at", "delivered_at",
     ]  # fmt: skip
-    list_select_related = ["shoot"]
     owner_path = "shoot__owner"
     list_filter = ["kind", "state", "engine"]
     ordering = ["-created_at"]
@@ -53,6 +52,12 @@ class PackAdmin(OwnedAdmin, ReadOnlyAdmin):
     search_help_text = (
         "Id of the pack or its shoot, or its account: “account 2”, or the e-mail address if you may see accounts."
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Pack]:
+        """With the shoots of the rows that are shown alone: joined, those of all packs are read before they are
+        sorted."""
+        packs: QuerySet[Pack] = super().get_queryset(request).prefetch_related("shoot")
+        return packs
 
 
 @admin.register(Headshot)

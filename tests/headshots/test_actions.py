@@ -101,6 +101,7 @@ def test_the_question_says_what_it_is_about_and_what_comes_of_it(code: str) -> N
     about = name_of(action.load(str(getattr(thing, "pk", thing))))
     assert f"<h1>{action.title}: {about}</h1>" in page
     assert all(effect in page for effect in (*action.effects, action.way_back))
+    assert ("way-back danger" in page) == ("cannot be" in action.way_back and action.danger)
     shoot_id = action.shoot_of(thing)
     assert shoot_id is None or code == "refund" or str(shoot_id) in page or str(thing.pk) in page
     owner = thing if isinstance(thing, User) else getattr(thing, "owner", getattr(thing, "shoot", None))

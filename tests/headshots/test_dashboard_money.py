@@ -56,6 +56,14 @@ def test_the_funnel_counts_payments_of_all_currencies_and_none_of_the_test_check
     assert table(client_of("support"), "funnel", days=30)[-1]["Count"] == "5"
 
 
+@pytest.mark.usefixtures("ledger")
+def test_payments_are_no_share_of_the_free_packs() -> None:
+    assert table(client_of("support"), "funnel")[-1]["Of the step before, %"] == ""
+    page = client_of("support").get("/admin/").content.decode()
+    assert "a pack can be paid before its photos are uploaded" in page
+    assert "Premium order to delivery, median" in page
+
+
 def test_without_real_payments_the_funnel_counts_those_of_the_test_checkout() -> None:
     before = table(client_of("owner"), "funnel")[-1]["Count"]
     move("charge", 1900, mode="local")

@@ -78,6 +78,7 @@ ACTIONS = (
         why_not=_why_no_block,
         do=_block,
         danger=True,
+        can_be_undone=True,
     ),
     Action(
         code="unblock-account",

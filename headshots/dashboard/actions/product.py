@@ -46,6 +46,7 @@ ACTIONS = (
         why_not=_why_no_pause,
         do=_pause,
         danger=True,
+        can_be_undone=True,
     ),
     Action(
         code="resume",

@@ -47,8 +47,10 @@ def pack_ended(pack_id: UUID, reason: str, shoot: Shoot) -> dict[str, object]:
     rights = Credit.objects.select_related("payment")
     credit = rights.filter(pack=pack_id).first() or rights.filter(payment__pack=pack_id).first()
     if credit is None and shoot.owner:
-        # One that was granted, a redo, or bought without a shoot does not know what it was once used for.
-        credit = open_credits(shoot.owner).select_related("payment").first()
+        # One that was granted, a redo, or bought without a shoot does not know what it was once used for, only why it
+        # came back.
+        theirs = open_credits(shoot.owner).select_related("payment").filter(payment__pack=None, came_back=reason)
+        credit = theirs.first()
     is_elsewhere = credit is not None and credit.state == Credit.State.USED and credit.pack_id != pack_id
     left = refundable(credit.payment) if credit and credit.payment and not is_elsewhere else 0
     return {

@@ -119,6 +119,11 @@ def test_what_a_page_says_of_a_paid_pack_that_came_to_nothing_is_true(
 def test_who_paid_nothing_for_a_pack_is_promised_no_money(browser: Client, person: User, end: str, source: str) -> None:
     pack = make_pack(shoot_of(person))
     Credit.objects.create(owner=person, source=source, state="used", pack=pack)
+    # Another one, which was paid, is none of its business.
+    other = make_pack(shoot_of(person))
+    pay_for(other)
+    advance(other, end, reason="staff" if end == "cancelled" else "engine_failed")
+    give_back_credit(pack=other)
     advance(pack, end, reason="staff" if end == "cancelled" else "engine_failed")
     give_back_credit(pack=pack)
 
