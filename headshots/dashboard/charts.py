@@ -18,6 +18,7 @@ WIDTH, HEIGHT = 560, 250
 _FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, sans-serif'
 # More bars than this are bars of a week each.
 _MOST_BARS = 92
+_MOST_LABELS = 7
 # Up to this many every number has a line of its own.
 _FEW = 6
 
@@ -132,6 +133,14 @@ def _label(day: date) -> str:
     return f"{day.day} {day:%b}"
 
 
+def shown_of(labels: Sequence[str]) -> list[str]:
+    """Those that are written beneath: the first, the last, and as many at even distances as have room."""
+    last = len(labels) - 1
+    most = min(_MOST_LABELS - 1, last)
+    gaps = next((gaps for gaps in range(most, 2, -1) if last % gaps == 0), most)
+    return [labels[round(each * last / gaps)] for each in range(gaps + 1)] if gaps > 0 else list(labels)
+
+
 def draw(chart: Chart, theme: Theme) -> bytes:
     """The SVG, as a file."""
     kind = pygal.HorizontalBar if chart.lying else pygal.StackedBar if chart.stacked else pygal.Bar
@@ -147,7 +156,7 @@ def draw(chart: Chart, theme: Theme) -> bytes:
         margin=4,
         spacing=6,
         max_scale=6,
-        show_minor_x_labels=False,
+        show_minor_x_labels=chart.lying,
         truncate_label=-1,
         truncate_legend=-1,
         legend_at_bottom=True,
@@ -157,10 +166,7 @@ def draw(chart: Chart, theme: Theme) -> bytes:
     )
     labels = list(chart.labels) if series else []
     drawing.x_labels = labels
-    if chart.lying:
-        drawing.x_labels_major = labels
-    else:
-        drawing.x_labels_major_count = min(6, len(labels))
+    drawing.x_labels_major = labels if chart.lying else shown_of(labels)
     highest = max(map(sum, zip(*series.values(), strict=True)), default=0)
     if 0 < highest <= _FEW and all(isinstance(value, int) for values in series.values() for value in values):
         # Nothing is counted in halves.

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -203,6 +204,23 @@ def test_the_chart_of_likeness_shows_the_upper_half_however_few_there_are() -> N
     assert (chart.labels[0], chart.labels[-1], len(chart.labels)) == ("0.50", "0.95", 10)
     assert chart.series["Pictures"][chart.labels.index("0.90")] == 4
     assert sum(chart.series["Pictures"]) == 4
+
+
+def test_labels_beneath_a_chart_are_even_from_the_first_to_the_last() -> None:
+    assert charts.shown_of([]) == []
+    for count in range(1, 93):
+        shown = [int(label) for label in charts.shown_of([str(each) for each in range(count)])]
+        gaps = {second - first for first, second in itertools.pairwise(shown)}
+        assert (shown[0], shown[-1]) == (0, count - 1)
+        assert min(count, 4) <= len(shown) <= 7
+        assert max(gaps, default=0) - min(gaps, default=0) <= 1
+    assert charts.shown_of(list("abcdefg")) == list("abcdefg")
+
+
+def test_a_lying_chart_has_a_scale() -> None:
+    drawn = charts.draw(charts.Chart("Refused", ["dark"], {"Photos": [3]}, lying=True), charts.THEMES["light"]).decode()
+
+    assert re.findall(r">([^<>]+)</text>", drawn) == ["dark", "0", "1", "2", "3"]
 
 
 def test_no_such_table_and_no_such_chart(owner: Client) -> None:
