@@ -45,6 +45,7 @@ ACTIONS = (
         state_of=lambda what: str(pausing.is_paused(what)),
         why_not=_why_no_pause,
         do=_pause,
+        danger=True,
         can_be_undone=True,
     ),
     Action(
