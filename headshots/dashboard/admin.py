@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
-from django.db.models import CharField, OuterRef, QuerySet, Subquery, Value
+from django.db.models import CharField, OuterRef, Q, QuerySet, Subquery, Value
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
@@ -18,6 +18,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
 from headshots.accounts.models import User
+from headshots.accounts.owned import account_in
 from headshots.accounts.read_only import ReadOnlyAdmin
 from headshots.dashboard import edits as edits
 from headshots.dashboard.actions import title_of
@@ -53,8 +54,8 @@ class DeedAdmin(ReadOnlyAdmin):
     empty_value_display = ""
     search_fields = ["subject_id", "shoot_id", "about", "reason", "details", "address"]
     search_help_text = (
-        "Whole id of what it was done to or of its shoot, its name (“account 2”), a word of the reason or of what was "
-        "chosen (“goodwill”), or the e-mail address of whoever did it if you may see accounts."
+        "Whole id of what it was done to or of its shoot, whom it was done to or by (“account 2”), a word of the "
+        "reason or of what was chosen (“goodwill”), or the e-mail address of whoever did it if you may see accounts."
     )
     date_hierarchy = "at"
     fields = ["time", "by", "what", "to", "shoot", "amount", "more", "reason"]
@@ -70,6 +71,8 @@ class DeedAdmin(ReadOnlyAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Deed], search_term: str
     ) -> tuple[QuerySet[Deed], bool]:
+        if search_term.strip().lower().startswith("account") and (number := account_in(search_term)) is not None:
+            return queryset.filter(Q(about=f"account {number}") | Q(who=number)), False
         # "code: goodwill", as the list has it, is kept in another spelling.
         return super().get_search_results(request, queryset, search_term.replace(": ", " "))
 

@@ -152,10 +152,13 @@ def test_it_is_the_owners_to_read_and_nobodys_to_write(who: str) -> None:
 
 def test_it_is_searched_for_reasons_numbers_and_what_was_chosen(owner: Client) -> None:
     do(owner, "grant-credits", account := make_user(), code="press", count="3")
-    do(owner, "block-account", make_user())
+    do(owner, "block-account", other := make_user())
+    # Their number stands in the id of something else, too.
+    Deed.objects.filter(action="block-account").update(reason=f"it helps in {account.pk} ways")
 
     for term in ("press", "code: press", f"account {account.pk}", "helps press"):
         assert [line["what"] for line in lines(owner, f"?q={term}")] == ["grant-credits"], term
+    assert [line["what"] for line in lines(owner, f"?q=account {other.pk}")] == ["block-account"]
     assert lines(owner, "?q=goodwill") == []
     assert len(lines(owner, "?q=helps")) == 2
 

@@ -122,8 +122,7 @@ def test_a_person_stops_their_pack_while_nothing_is_shown(pack: Pack, browser: C
     assert pack.state == Pack.State.CANCELLED
     page = browser.get(f"/shoots/{pack.shoot_id}/").content.decode()
     assert "You stopped this pack before anything was made." in page
-    # Its photos are still there.
-    assert "Order it once more, or, if you paid for it, have your money back" in page
+    assert "You have lost nothing by that" in page
 
 
 def test_once_something_is_shown_there_is_nothing_to_stop(pack: Pack, browser: Client) -> None:
