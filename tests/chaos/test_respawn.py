@@ -70,6 +70,7 @@ def test_whatever_is_killed_comes_back(start_product: Callable[..., Product]) ->
     assert product.stop() == 0
 
 
+@pytest.mark.slow
 def test_workers_take_messages_again_after_the_broker_died(start_product: Callable[..., Product]) -> None:
     product = start_product()
     wait_for(lambda: is_well(product), 60)
