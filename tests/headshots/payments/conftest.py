@@ -11,6 +11,8 @@ from django.conf import LazySettings
 from tests.fake_stripe import KEY, SECRET, FakeStripe, running
 
 if TYPE_CHECKING:
+    from django.test import Client
+
     from headshots.accounts.models import User
     from headshots.shoots.models import Shoot
 
@@ -30,6 +32,20 @@ def use(settings: LazySettings, fake: FakeStripe) -> None:
     settings.HEADSHOTS_TEST_CHECKOUT = False
     # Four pictures make the same point as fifty.
     settings.HEADSHOTS_PREMIUM_COUNT = 4
+
+
+@pytest.fixture
+def at_the_test_checkout(settings: LazySettings) -> None:
+    """Without a Stripe: packs are sold for no money."""
+    settings.DEBUG = True
+    settings.HEADSHOTS_PREMIUM_COUNT = 4
+
+
+@pytest.fixture
+def browser(person: User, client: Client) -> Client:
+    """Where they are signed in."""
+    client.force_login(person)
+    return client
 
 
 @pytest.fixture

@@ -18,19 +18,7 @@ from tests.factories import make_delivered, make_premium, make_user
 from tests.fake_stripe import FakeStripe
 from tests.money import deliver, looks, session_of, state
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
-
-
-@pytest.fixture(autouse=True)
-def at_the_test_checkout(settings: LazySettings) -> None:
-    settings.DEBUG = True
-    settings.HEADSHOTS_PREMIUM_COUNT = 4
-
-
-@pytest.fixture
-def browser(person: User, client: Client) -> Client:
-    client.force_login(person)
-    return client
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine", "at_the_test_checkout")]
 
 
 def order(browser: Client, shoot: Shoot, count: int = 3, **more: str) -> "object":

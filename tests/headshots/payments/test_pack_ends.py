@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from django.conf import LazySettings
 from django.core import mail
 from django.test import Client
 from django.utils import timezone
@@ -21,7 +20,7 @@ from tests.factories import checked_astronaut
 from tests.fake_stripe import FakeStripe
 from tests.money import HOME, bare_shoot, deliver, looks, paid, session_of
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine", "at_the_test_checkout")]
 
 STOPPED = "We had to stop this pack."
 YOURS = "You have lost nothing by that: the pack is yours again."
@@ -52,16 +51,8 @@ ENDS = [
 
 
 @pytest.fixture(autouse=True)
-def at_the_test_checkout(settings: LazySettings, db: None) -> None:
-    settings.DEBUG = True
-    settings.HEADSHOTS_PREMIUM_COUNT = 4
+def looks_there_are(db: None) -> None:
     seed_styles()
-
-
-@pytest.fixture
-def browser(person: User, client: Client) -> Client:
-    client.force_login(person)
-    return client
 
 
 def shoot_of(person: User) -> Shoot:

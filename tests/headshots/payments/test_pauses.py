@@ -1,7 +1,6 @@
 """What people read before they pay while uploads or rendering are paused."""
 
 import pytest
-from django.conf import LazySettings
 from django.test import Client
 
 from headshots.accounts.models import User
@@ -11,22 +10,10 @@ from headshots.shoots.lifecycle import advance
 from headshots.shoots.models import Pack, Pause, Shoot
 from tests.money import looks
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine", "at_the_test_checkout")]
 
 BREAK = "The studio takes a short break"
 NO_PHOTOS = "We take no new photos for a moment"
-
-
-@pytest.fixture(autouse=True)
-def at_the_test_checkout(settings: LazySettings) -> None:
-    settings.DEBUG = True
-    settings.HEADSHOTS_PREMIUM_COUNT = 4
-
-
-@pytest.fixture
-def browser(person: User, client: Client) -> Client:
-    client.force_login(person)
-    return client
 
 
 @pytest.mark.parametrize("address", ["/", "/pricing/", "/shoots/new/", "/shoots/{shoot}/order/"])

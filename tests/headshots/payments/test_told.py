@@ -30,12 +30,6 @@ def with_an_address(settings: LazySettings) -> None:
     settings.HEADSHOTS_OPERATOR = "Example Ltd, 1 Some Street, Sometown"
 
 
-@pytest.fixture
-def browser(person: User, client: Client) -> Client:
-    client.force_login(person)
-    return client
-
-
 def bought(stripe: FakeStripe, person: User) -> Payment:
     """Paid on the page of prices, for photos that are still to come."""
     payment = buy_credit(owner=person)
