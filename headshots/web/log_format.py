@@ -15,12 +15,24 @@ from structlog.contextvars import merge_contextvars
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict
 
-# What people call themselves and their pictures, and the links that let them in.
+# Email addresses, names of pictures, and the keys in links of mails. The first two look only at the start of a word:
+# without that, a word of n letters is read from each of them, and n letters cost n squared.
 _MASKED = (
-    (re.compile(r"[^\s@<>\"'(=]+@[^\s@<>\"')]+\.[a-zA-Z]{2,}"), "[address]"),
-    (re.compile(r"[^\s/<>\"'(=]+\.(?:jpe?g|jfif|png|webp|hei[cf]|avif|gif|bmp|tiff?)\b", re.IGNORECASE), "[picture]"),
+    (re.compile(r"(?<![^\s@<>\"'(=])[^\s@<>\"'(=]++@[^\s@<>\"')]+\.[a-zA-Z]{2,}"), "[address]"),
+    (
+        re.compile(
+            r"(?<![^\s/<>\"'(=])[^\s/<>\"'(=]+\.(?:jpe?g|jfif|png|webp|hei[cf]|hif|avif|gif|bmp|tiff?)\b",
+            re.IGNORECASE,
+        ),
+        "[picture]",
+    ),
     (re.compile(r"(/accounts/(?:password/reset/key|confirm-email)/)[^\s/]+"), r"\1[key]"),
 )
+# A line is for reading, and the sender of a request chooses how long its headers are.
+LONGEST_TEXT = 2000
+# The longest address that mail servers take: as much of a word at the cut may be the start of one.
+LONGEST_ADDRESS = 254
+MOST_FRAMES, MOST_CAUSES = 20, 5
 _IDS = ("request", "task", "shoot", "pack", "photo", "payment")
 
 
@@ -65,23 +77,33 @@ class LineFormatter(ProcessorFormatter):
 
 
 def mask(text: str) -> str:
-    """The text without addresses, names of pictures and keys to accounts."""
+    """Return at most 2,000 characters of the text without addresses, names of pictures and keys to accounts.
+
+    A word at the cut is left out: half an address would not be recognized as one."""
+    if len(text) > LONGEST_TEXT:
+        text = _last_word_removed(text[:LONGEST_TEXT]) + " [cut]"
     for pattern, instead in _MASKED:
         text = pattern.sub(instead, text)
     return text
 
 
+def _last_word_removed(text: str) -> str:
+    space = max(text.rfind(space) for space in " \t\n")
+    return text[: max(space, len(text) - LONGEST_ADDRESS)].rstrip()
+
+
 def places(error: BaseException | None) -> list[str]:
-    """The types of an exception and of what caused it, each with the lines that it went through."""
+    """Return the types of an exception and of its causes, each with the last lines that it went through."""
     lines: list[str] = []
-    while error is not None:
-        lines.append(f"{type(error).__module__}.{type(error).__qualname__}")
-        lines += [
-            f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in traceback.extract_tb(error.__traceback__)
-        ]
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-        if error is not None:
+    for _ in range(MOST_CAUSES):
+        if error is None:
+            break
+        if lines:
             lines.append("caused by")
+        lines.append(f"{type(error).__module__}.{type(error).__qualname__}")
+        frames = traceback.extract_tb(error.__traceback__)[-MOST_FRAMES:]
+        lines += [f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames]
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return lines
 
 
