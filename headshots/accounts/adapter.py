@@ -1,4 +1,8 @@
+from typing import Any
+from urllib.parse import urlsplit
+
 from allauth.account.adapter import DefaultAccountAdapter
+from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 
@@ -13,6 +17,11 @@ class AccountAdapter(DefaultAccountAdapter):
         "too_many_login_attempts": "That was too often. Please wait five minutes, then try again.",
     }
 
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """Send a mail whose links begin with HEADSHOTS_SITE_URL: a request can name any host as its own."""
+        urls = {name: _at_site(value) for name, value in context.items() if name.endswith("_url")}
+        super().send_mail(template_prefix, email, context | urls)
+
     def get_reauthentication_methods(self, user: AbstractBaseUser | AnonymousUser) -> list[dict[str, str]]:
         """Return the ways to confirm a sensitive change: only the second factor once the account has one.
 
@@ -20,3 +29,9 @@ class AccountAdapter(DefaultAccountAdapter):
         methods: list[dict[str, str]] = super().get_reauthentication_methods(user)
         by_factor = [method for method in methods if method["id"].startswith("mfa_reauthenticate")]
         return by_factor or methods
+
+
+def _at_site(url: str) -> str:
+    """Return the same page at the site's own address. On a laptop that was started by hand there is none to prefer."""
+    path = urlsplit(url)._replace(scheme="", netloc="").geturl()
+    return f"{settings.HEADSHOTS_SITE_URL}{path}" if settings.HEADSHOTS_SITE_URL else url
