@@ -253,6 +253,7 @@ if HEADSHOTS_REDIS_URL:
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": HEADSHOTS_REDIS_URL,
             "KEY_PREFIX": "headshots",
+            "KEY_FUNCTION": "headshots.web.cache_keys.keyed",
             "OPTIONS": {"socket_timeout": 2, "socket_connect_timeout": 2},
         }
     }

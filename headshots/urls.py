@@ -2,7 +2,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from headshots import engine
-from headshots.accounts.views import activate_second_factor, logout
+from headshots.accounts.views import activate_second_factor, deactivate_second_factor, logout
 from headshots.dashboard.views import healthz, metrics
 from headshots.pages.views import terms
 from headshots.shoots.verifying import verify
@@ -23,6 +23,7 @@ urlpatterns = [
     path("accounts/logout/", logout, name="account_logout"),
     # Before allauth's own, by the same name.
     path("accounts/2fa/totp/activate/", activate_second_factor, name="mfa_activate_totp"),
+    path("accounts/2fa/totp/deactivate/", deactivate_second_factor, name="mfa_deactivate_totp"),
     path("accounts/2fa/", include("allauth.mfa.urls")),
     path("accounts/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),

@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from django.forms import CheckboxSelectMultiple
 from django.http import Http404, HttpRequest, HttpResponse
 
+from headshots.accounts.lists import FilteredAdmin
 from headshots.accounts.models import User
 from headshots.accounts.owned import account_in
 from headshots.accounts.read_only import ReadOnlyAdmin
@@ -18,7 +19,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class AccountAdmin(UserAdmin):  # type: ignore[type-arg]
+class AccountAdmin(FilteredAdmin, UserAdmin):  # type: ignore[type-arg]
     """Accounts by their address, and who is staff.
 
     Nobody changes an address or sets a password here, or looks at one's hash: whoever does could sign in as that person

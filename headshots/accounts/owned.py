@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from headshots.accounts.lists import FilteredAdmin
 from headshots.accounts.models import User
 
 SEES_ACCOUNTS = "accounts.view_user"
@@ -27,7 +28,7 @@ def account_in(term: str) -> int | None:
     return int(found[2])
 
 
-class OwnedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class OwnedAdmin(FilteredAdmin):
     """`owner_path`: from a row to its account. Shown by number to everybody, as a link and found by address for those
     who may see accounts. `account` in `list_display` is where it stands."""
 

@@ -6,8 +6,10 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 from django.http import HttpRequest
 
+from headshots.accounts.lists import FilteredAdmin
 
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+
+class ReadOnlyAdmin(FilteredAdmin):
     """Rows that the product writes and staff only read."""
 
     # Counting all rows beside those that were found takes as long as the list itself.

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
+from django.http import HttpRequest
 
 from headshots.accounts.models import Session
 
@@ -21,3 +22,11 @@ class SessionStore(DatabaseStore):
         account_id = data.get(SESSION_KEY)
         row.account_id = int(str(account_id)) if account_id else None
         return row
+
+
+def end_other_sessions(request: HttpRequest) -> None:
+    """Sign the account of this request out everywhere else. This browser stays signed in, under a new session key."""
+    # The old key may have been copied from this browser.
+    request.session.cycle_key()
+    others = Session.objects.filter(account_id=request.user.pk)
+    others.exclude(session_key=request.session.session_key).delete()

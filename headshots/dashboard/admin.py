@@ -51,6 +51,8 @@ class DeedAdmin(ReadOnlyAdmin):
     list_display = ["time", "by", "what", "to", "amount", "reason", "more"]
     list_display_links = ["time"]
     list_filter = [("action", _ByTitle), "subject", "at"]
+    # What was done to one thing: `audit_log_of` makes these links.
+    linked_filters = ("subject", "subject_id", "shoot_id", "about__startswith")
     empty_value_display = ""
     search_fields = ["subject_id", "shoot_id", "about", "reason", "details", "address"]
     search_help_text = (

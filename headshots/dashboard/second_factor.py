@@ -7,11 +7,16 @@ from django.http import HttpRequest
 
 
 def lacks_second_factor(request: HttpRequest) -> bool:
-    """Whether this session still owes one. Never where the operator does not ask for it."""
+    """Return True if this session did not use a second factor that its account still has.
+
+    Always False where the operator does not ask for one."""
     if not settings.HEADSHOTS_STAFF_TWO_FACTOR:
         return False
     user = request.user if request.user.is_authenticated else None
-    return not any(record.get("method") == "mfa" for record in get_authentication_records(request, user))
+    records = get_authentication_records(request, user)
+    used = [record.get("id") for record in records if record.get("method") == "mfa"]
+    # A factor that was removed since counts no more.
+    return not used or not Authenticator.objects.filter(user=user, pk__in=used).exists()
 
 
 def next_step(request: HttpRequest) -> str:

@@ -57,7 +57,10 @@ def _page_of(request: HttpRequest, response: HttpResponseBase) -> str | None:
 
 
 def _is_from_us(request: HttpRequest) -> bool:
-    return urlsplit(request.headers.get("Referer", "")).netloc == request.get_host()
+    try:
+        return urlsplit(request.headers.get("Referer", "")).netloc == request.get_host()
+    except ValueError:  # no address: anyone can send any header
+        return False
 
 
 def count(page: str, *, is_visit: bool) -> None:

@@ -14,6 +14,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST, require_safe
 
+from headshots.accounts.lists import FilteredAdmin
 from headshots.accounts.models import User
 from headshots.shoots import looks
 from headshots.shoots.estimates import estimate
@@ -46,7 +47,7 @@ class _OfferedForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Style)
-class StyleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class StyleAdmin(FilteredAdmin):
     """The list orders looks, offers them and sets their price group; the page of a look makes drafts."""
 
     form = LookForm

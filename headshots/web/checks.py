@@ -106,6 +106,14 @@ def check_production(app_configs: Sequence[AppConfig] | None, **kwargs: object) 
         return errors
     if not settings.ALLOWED_HOSTS:
         errors.append(Error("HEADSHOTS_ALLOWED_HOSTS is not set.", id="headshots.E005"))
+    if not settings.HEADSHOTS_SITE_URL:
+        errors.append(
+            Error(
+                "HEADSHOTS_SITE_URL is not set.",
+                hint="Without it, a request that names another host gets that host into the links of our emails.",
+                id="headshots.E011",
+            )
+        )
     if not settings.HEADSHOTS_REDIS_URL:
         errors.append(
             Error(

@@ -8,8 +8,9 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
 from django.conf import LazySettings
 from django.test import Client
+from time_machine import travel
 
-from headshots.accounts.models import User
+from headshots.accounts.models import Session, User
 from tests.factories import PASSWORD
 from tests.headshots.staff import make_staff
 
@@ -36,14 +37,25 @@ def code(secret: str) -> str:
     return format_hotp_value(hotp_value(secret, int(time.time()) // 30))
 
 
-def set_up(client: Client) -> str:
-    """The secret of the second factor that this signed-in client has set up."""
+def begin_set_up(client: Client) -> str:
+    """Return the secret that the page for setting up shows this signed-in client."""
     client.post("/accounts/reauthenticate/", {"password": PASSWORD})
     page = client.get("/accounts/2fa/totp/activate/").content.decode()
     secret = re.search(r"<code>([A-Z2-7]+)</code>", page)
     assert secret
-    client.post("/accounts/2fa/totp/activate/", {"code": code(secret[1])})
     return secret[1]
+
+
+def set_up(client: Client) -> str:
+    """Return the secret of the second factor that this signed-in client has set up, half a minute ago."""
+    secret = begin_set_up(client)
+    with travel(time.time() - 30):
+        client.post("/accounts/2fa/totp/activate/", {"code": code(secret)})
+    return secret
+
+
+def is_signed_in(client: Client) -> bool:
+    return client.get("/account/").status_code == 200
 
 
 def test_staff_without_one_is_led_to_set_it_up(client: Client, staff: User) -> None:
@@ -98,17 +110,89 @@ def test_a_wrong_first_code_opens_nothing(client: Client, staff: User) -> None:
     assert not Authenticator.objects.exists()
 
 
-def test_a_session_that_began_without_the_code_is_asked_for_it(client: Client, staff: User) -> None:
+def test_setting_it_up_ends_every_other_session(client: Client, staff: User) -> None:
+    stolen = Client()
+    sign_in(client, staff)
+    sign_in(stolen, staff)
+    copied = Client()
+    copied.cookies["sessionid"] = client.cookies["sessionid"].value
+
+    set_up(client)
+
+    assert client.get("/admin/").status_code == 200
+    assert not is_signed_in(stolen)
+    assert not is_signed_in(copied), "the session key from before is void"
+    assert Session.objects.filter(account_id=staff.pk).count() == 1
+
+
+def test_removing_it_ends_every_other_session_and_the_way_into_the_admin(client: Client, staff: User) -> None:
     other = Client()
     sign_in(client, staff)
-    sign_in(other, staff)
     secret = set_up(client)
-
-    asked = other.get("/admin/", follow=True)
-    other.post("/accounts/2fa/reauthenticate/", {"code": code(secret), "next": "/admin/"})
-
-    assert asked.redirect_chain[-1][0].startswith("/accounts/2fa/reauthenticate/")
+    sign_in(other, staff)
+    other.post("/accounts/2fa/authenticate/", {"code": code(secret)})
     assert other.get("/admin/").status_code == 200
+
+    client.post("/accounts/2fa/totp/deactivate/")
+
+    assert not Authenticator.objects.exists()
+    assert not is_signed_in(other)
+    assert is_signed_in(client)
+    asked = client.get("/admin/", follow=True).redirect_chain[-1][0]
+    assert asked.startswith("/accounts/2fa/totp/activate/"), "a factor that is gone opens nothing"
+
+
+def password_only(user: User) -> Client:
+    """Return a browser with a session such as a thief may still have: signed in without a code."""
+    thief = Client()
+    thief.force_login(user)
+    return thief
+
+
+def test_codes_and_removal_need_the_factor_and_not_the_password(client: Client, staff: User) -> None:
+    sign_in(client, staff)
+    set_up(client)
+    before = list(Authenticator.objects.order_by("pk").values_list("pk", flat=True))
+    thief = password_only(staff)
+
+    answers = [thief.post("/accounts/reauthenticate/", {"password": PASSWORD})]
+    pages = [f"/accounts/2fa/{page}/" for page in ("recovery-codes/generate", "totp/deactivate")]
+    answers += [thief.post(page) for page in pages]
+    answers += [thief.get(page) for page in (*pages, "/accounts/2fa/recovery-codes/")]
+    answers.append(thief.get("/accounts/2fa/recovery-codes/download/"))
+
+    for answer in answers:
+        assert answer.status_code == 302
+        assert answer.url.startswith("/accounts/2fa/reauthenticate/")
+    assert list(Authenticator.objects.order_by("pk").values_list("pk", flat=True)) == before
+    assert thief.get("/admin/").status_code == 302
+
+
+def test_the_factor_itself_lets_its_owner_see_the_codes_and_remove_it(client: Client, staff: User) -> None:
+    sign_in(client, staff)
+    secret = set_up(client)
+    later = password_only(staff)
+
+    later.post("/accounts/2fa/reauthenticate/", {"code": code(secret), "next": "/admin/"})
+
+    assert later.get("/accounts/2fa/recovery-codes/").content.count(b"<li><code>") == 10
+    assert later.get("/admin/").status_code == 200
+    later.post("/accounts/2fa/totp/deactivate/")
+    assert not Authenticator.objects.exists()
+
+
+def test_the_code_that_set_it_up_signs_no_other_browser_in(client: Client, staff: User) -> None:
+    other = Client()
+    sign_in(client, staff)
+    secret = begin_set_up(client)
+    with travel(time.time(), tick=False):
+        client.post("/accounts/2fa/totp/activate/", {"code": code(secret)})
+        sign_in(other, staff)
+        replayed = other.post("/accounts/2fa/authenticate/", {"code": code(secret)})
+
+    assert client.get("/admin/").status_code == 200
+    assert replayed.status_code == 200
+    assert not is_signed_in(other)
 
 
 def test_a_recovery_code_opens_once(client: Client, staff: User) -> None:

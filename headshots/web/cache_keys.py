@@ -1,0 +1,10 @@
+"""Names in the cache, which the broker may write to its disk: allauth's hold IP addresses and hashes of emails."""
+
+from django.utils.crypto import salted_hmac
+
+
+def keyed(key: str, prefix: str, version: int) -> str:
+    """Return the name under which an entry is stored: no guess of what it is about can be checked without our key.
+
+    Named as KEY_FUNCTION in CACHES."""
+    return f"{prefix}:{version}:{salted_hmac('headshots.cache', key, algorithm='sha256').hexdigest()}"
