@@ -17,6 +17,7 @@ from headshots.web.addresses import client_address
 from headshots.web.asgi_types import Application, Message, Receive, Scope, Send
 from headshots.web.budgets import Budget, BudgetExceeded
 from headshots.web.refusals import refuse
+from headshots.web.threads import NoThreadFree
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -31,7 +32,6 @@ TOO_LARGE, SIGNED_OUT = "too large", "signed out"
 UNCOUNTED_BYTES = 64 * 1024
 _PIECE_BYTES = 64 * 1024
 _LEASE_SECONDS = 30
-_WAIT_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class BodyLimit:
                 body = await self._take(scope, receive, held)
             except _Refused as refused:
                 scope[REFUSED], body = str(refused), Body()
-            except BudgetExceeded as full:
+            except (BudgetExceeded, NoThreadFree) as full:
                 await refuse(send, retry_after_seconds=full.retry_after_seconds)
                 return
             if body is not None:
@@ -123,7 +123,7 @@ class BodyLimit:
                 await self.application(scope, receive, send)
 
     async def _take(self, scope: Scope, receive: Receive, held: AsyncExitStack) -> Body | None:
-        """Return the body, None when the client left. Raises _Refused, BudgetExceeded."""
+        """Return the body, None when the client left. Raises _Refused, BudgetExceeded, NoThreadFree."""
         body = Body()
         room = await self._make_room(scope, _announced_bytes(scope), 0, held)
         while True:
@@ -159,7 +159,8 @@ class BodyLimit:
     async def _hold(self, size: int, account: int | None, address: str, held: AsyncExitStack) -> None:
         """Hold so many bytes until the request ends. One address gets half of all, one account what it may upload at
         once, and all who are not signed in a quarter together. Raises BudgetExceeded."""
-        total = settings.HEADSHOTS_LIMITS.body_budget_bytes
+        limits = settings.HEADSHOTS_LIMITS
+        total, patience = limits.body_budget_bytes, limits.web_wait_seconds
         everything = Budget("bodies", total, _LEASE_SECONDS, per_holder=total // 2)
         if account is None:
             own, holder = Budget("bodies-anonymous", total // 4, _LEASE_SECONDS), ""
@@ -167,7 +168,7 @@ class BodyLimit:
             most = max((large.max_bytes for large in self.large.values()), default=self.max_bytes)
             own, holder = Budget("bodies-account", total, _LEASE_SECONDS, per_holder=most), str(account)
         for budget, key in ((own, holder), (everything, address)):
-            lease = await held.enter_async_context(budget.hold_async(size, holder=key, wait_seconds=_WAIT_SECONDS))
+            lease = await held.enter_async_context(budget.hold_async(size, holder=key, wait_seconds=patience))
             await held.enter_async_context(lease.renewed())
 
 

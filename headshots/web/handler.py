@@ -21,8 +21,6 @@ from headshots.web.bodies import BODY
 from headshots.web.refusals import refuse
 from headshots.web.threads import NoThreadFree, Threads
 
-_RETRY_AFTER_SECONDS = 5
-
 
 class OneHop(ASGIHandler):
     """Django's handler, its middleware as under WSGI. Asynchronous views stay on the event loop.
@@ -49,9 +47,9 @@ class OneHop(ASGIHandler):
             work = partial(self._answer, request)
             try:
                 response = await threads.run(work, address=client_address(scope), wait_seconds=self.wait_seconds)
-            except NoThreadFree:
+            except NoThreadFree as full:
                 request.close()
-                await refuse(send, retry_after_seconds=_RETRY_AFTER_SECONDS)
+                await refuse(send, retry_after_seconds=full.retry_after_seconds)
                 return
         assert response is not None
         if response.streaming:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, fields
 class Limits:
     """Limits of requests. Those of one process by nature (threads, connections) say so; the rest holds for all."""
 
-    # In each process: requests that are worked on at once, each with a database connection, and how long others wait.
+    # In each process: requests that are worked on at once, each with a database connection.
     web_threads: int = 16
+    # How long a request waits for one of them, and for room for its body.
     web_wait_seconds: int = 10
     # In each process: open connections, in all and of one address (where no proxy of the operator's stands in front).
     # Behind proxies the second one limits requests in progress of one forwarded address.

@@ -16,6 +16,8 @@ Answer = TypeVar("Answer")
 class NoThreadFree(Exception):
     """All threads were busy for longer than a request waits."""
 
+    retry_after_seconds = 5
+
 
 class Threads:
     """Threads that stay, with their open connections. Requests wait for one in line, and not for ever.
