@@ -53,4 +53,4 @@ RUN HEADSHOTS_SECRET_KEY=only-to-collect-static-files python manage.py collectst
 
 USER 10001:10001
 EXPOSE 8000
-CMD ["uvicorn", "headshots.asgi:application", "--host", "0.0.0.0", "--port", "8000", "--no-access-log", "--no-server-header", "--timeout-graceful-shutdown", "3"]
+CMD ["uvicorn", "headshots.asgi:application", "--http", "headshots.web.protocol:LimitedProtocol", "--ws", "none", "--no-proxy-headers", "--no-server-header", "--timeout-graceful-shutdown", "3", "--host", "0.0.0.0", "--port", "8000", "--no-access-log"]

@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from headshots.beat import beat_schedule
 from headshots.broker import broker_url
+from headshots.web.limits import limits
 from headshots.web.log_format import logging_settings
 
 env = environ.Env()
@@ -187,7 +188,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "headshots.web.headers.PrivacyHeaders",
     "headshots.web.headers.ContentSecurityPolicy",
-    "headshots.web.error_pages.RefuseLargeBodies",
+    "headshots.web.error_pages.AnswerRefusedBodies",
     "headshots.web.static_files.StaticFiles",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "headshots.web.error_pages.RedirectReaders",
@@ -325,10 +326,11 @@ ALLAUTH_TRUSTED_PROXY_COUNT = HEADSHOTS_TRUSTED_PROXIES
 # Nothing of a person on this disk in clear --------------------------------------------------------------------------
 
 # The ASGI handler writes a body beyond this to a temporary file, in clear: the limit therefore exceeds the largest
-# body that headshots.web.body_limit lets through, and the only upload handler is the one in memory.
+# body that headshots.web.bodies lets through, and the only upload handler is the one in memory.
 HEADSHOTS_MAX_BODY_BYTES = 1024 * 1024
 HEADSHOTS_MAX_UPLOAD_BYTES = HEADSHOTS_MAX_PHOTOS * HEADSHOTS_MAX_PHOTO_BYTES + HEADSHOTS_MAX_BODY_BYTES
-HEADSHOTS_UPLOAD_PATHS = ("/shoots/new/", "/verify/")
+HEADSHOTS_MAX_VERIFY_BYTES = HEADSHOTS_MAX_PHOTO_BYTES + HEADSHOTS_MAX_BODY_BYTES
+HEADSHOTS_LIMITS = limits(_whole)
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 FILE_UPLOAD_MAX_MEMORY_SIZE = HEADSHOTS_MAX_UPLOAD_BYTES + 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = HEADSHOTS_MAX_BODY_BYTES

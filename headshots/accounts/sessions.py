@@ -1,12 +1,14 @@
 """Sessions that know whose they are, so that they can end with the account. Named in SESSION_ENGINE."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from django.contrib.auth import SESSION_KEY
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY, get_user
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
 from django.http import HttpRequest
 
-from headshots.accounts.models import Session
+from headshots.accounts.models import Session, User
 
 
 class SessionStore(DatabaseStore):
@@ -30,3 +32,14 @@ def end_other_sessions(request: HttpRequest) -> None:
     request.session.cycle_key()
     others = Session.objects.filter(account_id=request.user.pk)
     others.exclude(session_key=request.session.session_key).delete()
+
+
+def signed_in_account(cookies: Mapping[str, str]) -> int | None:
+    """Return the id of the account that these cookies are signed in to, None without one."""
+    session_key = cookies.get(settings.SESSION_COOKIE_NAME)
+    if not session_key:
+        return None
+    request = HttpRequest()
+    request.session = SessionStore(session_key)
+    user = get_user(request)
+    return user.pk if isinstance(user, User) else None

@@ -19,6 +19,12 @@ from headshots.launch.environment import finish_fetching_weights, start_fetching
 from headshots.launch.supervise import HeartFile, Knock, Service, look_after
 
 QUEUES = ("render", "default", "retention")
+# What the web process needs, however it is started (docker/web.Dockerfile has the same). Forwarding headers count for
+# as many proxies as HEADSHOTS_TRUSTED_PROXIES says; uvicorn on its own believes them from everything on this machine.
+UVICORN = (
+    *("headshots.asgi:application", "--http", "headshots.web.protocol:LimitedProtocol", "--ws", "none"),
+    *("--no-proxy-headers", "--no-server-header", "--timeout-graceful-shutdown", "3"),
+)
 # A unix socket's path holds 107 characters on Linux, 103 on macOS; a URL carries only plain ones unchanged.
 SOCKET_PATH = re.compile(r"/[A-Za-z0-9/._-]{1,99}")
 
@@ -139,8 +145,8 @@ class Product:
 
     def web(self, listener: socket.socket) -> Service:
         port = listener.getsockname()[1]
-        command = [str(PYTHON), "-m", "uvicorn", "headshots.asgi:application", "--fd", str(listener.fileno())]
-        options = ["--timeout-graceful-shutdown", "3", "--no-access-log", "--log-level", "warning"]
+        command = [str(PYTHON), "-m", "uvicorn", *UVICORN, "--fd", str(listener.fileno())]
+        options = ["--no-access-log", "--log-level", "warning"]
         question = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
         # Any answer is a sign of life: /healthz may well say that something else is wrong.
         knock = Knock(("127.0.0.1", port), question, rb"HTTP/", 5)

@@ -6,7 +6,9 @@ the first byte leaves.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -27,10 +29,13 @@ from headshots.shoots.views import VERSIONS, file_name
 from headshots.vault import services as vault
 from headshots.vault.errors import BlobCorrupt, BlobMissing, KeyGone, VaultUnavailable
 from headshots.vault.models import Blob
+from headshots.web.budgets import Budget, BudgetExceeded
 
 log = logging.getLogger(__name__)
 
 _KEEP_ALIVE_SECONDS = 15
+# A stream says so that often; one of a killed process counts no longer than this.
+_LEASE_SECONDS = 45
 # A page that is left open does not hold a connection for ever; the browser reconnects by itself.
 _LONGEST_SECONDS = 600
 _MISSING = """Some of your headshots are missing here.
@@ -48,11 +53,18 @@ and give this number, so that we can put it right:
 
 @require_GET
 async def events(request: HttpRequest, shoot_id: UUID) -> HttpResponseBase:
-    """Server-sent events: one "changed" for every nudge."""
+    """Server-sent events: one "changed" for every nudge. 204 tells EventSource to stop, and the page polls.
+
+    That is the answer without a live channel, and to an account that has as many open as it may."""
     shoot = await sync_to_async(shoot_or_404)(request, shoot_id)
     if not settings.HEADSHOTS_REDIS_URL:
-        return HttpResponse(status=204)  # No live channel here: tells EventSource to stop, the page polls.
-    response = StreamingHttpResponse(_nudges(channel(shoot.pk)), content_type="text/event-stream")
+        return HttpResponse(status=204)
+    nudges = _nudges(channel(shoot.pk), holder=str(shoot.owner_id))
+    try:
+        first = await anext(nudges)
+    except (BudgetExceeded, StopAsyncIteration):
+        return HttpResponse(status=204)
+    response = StreamingHttpResponse(_with_first(first, nudges), content_type="text/event-stream")
     response["Cache-Control"] = "no-store, private"
     response["X-Accel-Buffering"] = "no"
     return response
@@ -132,17 +144,32 @@ async def in_thread(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
         yield chunk
 
 
-async def _nudges(name: str) -> AsyncIterator[bytes]:
+async def _with_first(first: bytes, others: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+    async with aclosing(others):
+        yield first
+        async for other in others:
+            yield other
+
+
+async def _nudges(name: str, holder: str) -> AsyncGenerator[bytes]:
+    """Raises BudgetExceeded at the first step when the account has its share of streams open already."""
+    limits = settings.HEADSHOTS_LIMITS
+    budget = Budget("streams", limits.streams, _LEASE_SECONDS, per_holder=limits.streams_per_account)
     client = aioredis.Redis.from_url(settings.HEADSHOTS_REDIS_URL, socket_connect_timeout=2)
+    end = time.monotonic() + _LONGEST_SECONDS
     try:
-        async with client.pubsub() as watch, asyncio.timeout(_LONGEST_SECONDS):
+        async with budget.hold_async(holder=holder) as lease, client.pubsub() as watch:
             await watch.subscribe(name)
             # Whatever changed between the page and this subscription is fetched now.
             yield b"event: changed\ndata: 1\n\n"
-            while True:
+            renew_at = time.monotonic() + _KEEP_ALIVE_SECONDS
+            while time.monotonic() < end:
                 message = await watch.get_message(ignore_subscribe_messages=True, timeout=_KEEP_ALIVE_SECONDS)
+                if time.monotonic() >= renew_at:
+                    await lease.renew_async()
+                    renew_at = time.monotonic() + _KEEP_ALIVE_SECONDS
                 yield b": still here\n\n" if message is None else b"event: changed\ndata: 1\n\n"
-    except (TimeoutError, aioredis.RedisError):
+    except aioredis.RedisError:
         return  # The page falls back to polling and tries again.
     finally:
         await client.aclose()

@@ -1,15 +1,17 @@
 """The product's own error pages, with DEBUG on as well: no locals, no settings, no request in them."""
 
+from django.conf import settings
 from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse
 from django.middleware.common import CommonMiddleware
 from django.template.loader import render_to_string
-from django.urls import Resolver404, resolve
+from django.urls import Resolver404, resolve, reverse
 from django.utils.deprecation import MiddlewareMixin
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.views.debug import ExceptionReporter
 
-from headshots.web.body_limit import REFUSED
+from headshots.web.bodies import REFUSED, SIGNED_OUT
 from headshots.web.request_ids import ID_KEY
 
 OFFICE = "/admin/"
@@ -58,13 +60,17 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return error_page(500, request, broken=True)
 
 
-class RefuseLargeBodies(MiddlewareMixin):
-    """Answers 413 where `BodyLimit` cut a body off, before any view can take the rest for the whole."""
+class AnswerRefusedBodies(MiddlewareMixin):
+    """Answers where `BodyLimit` did not take a body, before any view can take the rest for the whole.
+
+    413 for one that is too large. Without a session it leads to the sign-in page, which says that nothing was kept."""
 
     def process_request(self, request: HttpRequest) -> HttpResponse | None:
-        if getattr(request, "scope", {}).get(REFUSED):
-            return error_page(413, request)
-        return None
+        refused = getattr(request, "scope", {}).get(REFUSED)
+        if refused == SIGNED_OUT:
+            back = urlencode({"next": f"{request.path}?unsent=1"})
+            return HttpResponse(status=303, headers={"Location": f"{reverse(settings.LOGIN_URL)}?{back}"})
+        return error_page(413, request) if refused else None
 
 
 class RedirectReaders(CommonMiddleware):

@@ -1,53 +1,87 @@
-"""How Django serves under ASGI: a request in one thread from the first middleware to the view, and threads that stay.
+"""How Django serves under ASGI: a request in one thread from the first middleware to the view, of a few that stay.
 
-By itself Django sends each middleware of each request to a thread and back, a thread that was made for this request
-alone, with a database connection of its own. A third of the time of a small request went there (docs/experiments.md).
+Left alone, Django sends each middleware of each request to a thread and back, a thread that was made for this request,
+with a database connection of its own. A third of the time of a small request went there (docs/experiments.md), and a
+hundred slow requests had a hundred connections. Here no thread waits: not for a body, and not for a slow reader.
 """
 
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import cast
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from typing import IO, cast
 
-from asgiref.sync import ThreadSensitiveContext, sync_to_async
-from django.core.handlers.asgi import ASGIHandler
-from django.db import connections
-from django.http import HttpRequest
+from django.core import signals
+from django.core.handlers.asgi import ASGIHandler, ASGIRequest, get_script_prefix
 from django.http.response import HttpResponseBase
+from django.urls import set_script_prefix
 
-from headshots.web.body_limit import Application, Receive, Scope, Send
-
-# As many as a process can make good use of; more requests at once get threads that go again.
-KEPT = 8
+from headshots.web.addresses import client_address
+from headshots.web.asgi_types import Receive, Scope, Send
+from headshots.web.bodies import BODY
+from headshots.web.refusals import refuse
+from headshots.web.threads import NoThreadFree, Threads
 
 
 class OneHop(ASGIHandler):
-    """Django's handler, its middleware as under WSGI. Asynchronous views stay on the event loop."""
+    """Django's handler, its middleware as under WSGI. Asynchronous views stay on the event loop.
 
-    _middleware_chain: Callable[[HttpRequest], Awaitable[HttpResponseBase]]
+    reserved: path -> the threads that only requests of this path have, so that it answers whatever else goes on."""
+
+    def __init__(self, threads: Threads, *, wait_seconds: float, reserved: Mapping[str, Threads] | None = None) -> None:
+        super().__init__()
+        self.threads = threads
+        self.wait_seconds = wait_seconds
+        self.reserved = reserved or {}
 
     def load_middleware(self, is_async: bool = False) -> None:
         super().load_middleware(is_async=False)
-        in_thread = cast("Callable[[HttpRequest], HttpResponseBase]", self._middleware_chain)
-        self._middleware_chain = sync_to_async(in_thread, thread_sensitive=True)
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
+        """Answer one request whose body has been taken in."""
+        if scope["type"] != "http":
+            raise ValueError(f"only HTTP is served here, not {scope['type']}")
+        set_script_prefix(get_script_prefix(scope))
+        request, response = self.create_request(scope, cast("IO[bytes]", scope.pop(BODY)))
+        if request is not None:
+            threads = self.reserved.get(str(scope["path"]), self.threads)
+            work = partial(self._answer, request)
+            try:
+                response = await threads.run(work, address=client_address(scope), wait_seconds=self.wait_seconds)
+            except NoThreadFree as full:
+                request.close()
+                await refuse(send, retry_after_seconds=full.retry_after_seconds)
+                return
+        assert response is not None
+        if response.streaming:
+            await self._stream(response, receive, send)
+        else:
+            await self.send_response(response, send)  # type: ignore[arg-type]
 
-class KeptThreads:
-    """ASGI application around Django: a request takes a thread that is free, with its open connections."""
+    def _answer(self, request: ASGIRequest) -> HttpResponseBase:
+        """Return the response, closed already unless it is still to be streamed. In a thread."""
+        signals.request_started.send(sender=self.__class__, scope=request.scope)
+        response: HttpResponseBase = self.get_response(request)
+        response._handler_class = self.__class__  # type: ignore[attr-defined]
+        if not response.streaming:
+            # Before it is sent: a slow reader must keep neither the thread nor the files of the request.
+            response.close()
+        return response
 
-    def __init__(self, application: Application, *, kept: int = KEPT) -> None:
-        self.application = application
-        self.kept = kept
-        self.free: list[ThreadPoolExecutor] = []
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # The one that was free last: what is rarely needed at once is rarely in use.
-        thread = self.free.pop() if self.free else ThreadPoolExecutor(max_workers=1, thread_name_prefix="request")
+    async def _stream(self, response: HttpResponseBase, receive: Receive, send: Send) -> None:
+        """Send a response until it ends or its reader leaves."""
+        sending = asyncio.create_task(self.send_response(response, send))  # type: ignore[arg-type]
+        leaving = asyncio.create_task(_until_gone(receive))
         try:
-            async with ThreadSensitiveContext(executor=thread):
-                await self.application(scope, receive, send)
+            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            if len(self.free) < self.kept:
-                self.free.append(thread)
-            else:
-                thread.submit(connections.close_all)
-                thread.shutdown(wait=False)
+            sending.cancel()
+            leaving.cancel()
+            outcome, _ = await asyncio.gather(sending, leaving, return_exceptions=True)
+            response.close()
+        if isinstance(outcome, Exception):
+            raise outcome
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,81 +1,148 @@
-"""A request runs in one thread, and that thread and its connections are there for the next."""
+"""Requests share a bounded number of threads, wait for one in line, and none of them takes all."""
 
 import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from typing import TypeVar
 
 import pytest
-from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.conf import LazySettings
 
-from headshots.web.body_limit import Message, Receive, Scope, Send
-from headshots.web.handler import KeptThreads, OneHop
+from headshots.web.asgi_types import Message, Scope
+from headshots.web.bodies import BODY, Body
+from headshots.web.handler import OneHop
+from headshots.web.threads import NoThreadFree, Threads
+
+Answer = TypeVar("Answer")
+A, B = "192.0.2.1", "192.0.2.2"
 
 
-class Asks:
-    """An application that does its work where Django does, and notes in which threads."""
-
-    def __init__(self, work: Callable[[], object] = lambda: None) -> None:
-        self.work = work
-        self.seen: list[threading.Thread] = []
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.seen.append(await sync_to_async(threading.current_thread)())
-        await sync_to_async(self.work)()
-
-
-async def receive_nothing() -> Message:
-    return {"type": "http.disconnect"}
-
-
-async def send_nowhere(message: Message) -> None:
-    pass
-
-
-async def ask(application: KeptThreads, times: int, *, at_once: bool) -> None:
-    asked = [partial(application, {}, receive_nothing, send_nowhere) for _ in range(times)]
-    if at_once:
-        await asyncio.gather(*(one() for one in asked))
-    else:
-        for one in asked:
-            await one()
+def run(threads: Threads, work: Callable[[], Answer], address: str = A, wait: float = 5) -> "asyncio.Task[Answer]":
+    return asyncio.create_task(threads.run(work, address=address, wait_seconds=wait))
 
 
 def test_requests_one_after_the_other_share_a_thread() -> None:
-    asks = Asks()
+    async def ask() -> set[threading.Thread]:
+        threads = Threads(4, per_address=4)
+        return {await run(threads, threading.current_thread) for _ in range(3)}
 
-    asyncio.run(ask(KeptThreads(asks), 3, at_once=False))
-
-    assert len(set(asks.seen)) == 1
+    assert len(asyncio.run(ask())) == 1
 
 
-def test_requests_at_once_do_not_wait_for_each_other_and_only_some_threads_stay() -> None:
-    all_there = threading.Barrier(4)
-    asks = Asks(lambda: all_there.wait(10) and None)
-    application = KeptThreads(asks, kept=2)
+def test_requests_at_once_do_not_wait_for_each_other_until_all_threads_are_busy() -> None:
+    async def ask() -> tuple[int, int, list[int]]:
+        threads = Threads(4, per_address=4)
+        all_there, go_on = threading.Barrier(5), threading.Event()
+        seen: list[int] = []
 
-    asyncio.run(ask(application, 4, at_once=True))
+        def work() -> None:
+            seen.append(threading.get_ident())
+            if len(seen) <= 4:
+                all_there.wait(10)
+            go_on.wait(10)
 
-    assert len(set(asks.seen)) == 4
-    assert len(application.free) == 2
-    gone = [thread for thread in asks.seen if thread not in {each for one in application.free for each in one._threads}]
-    for thread in gone:
-        thread.join(10)
-    assert [thread.is_alive() for thread in gone] == [False, False]
+        asked = [run(threads, work) for _ in range(20)]
+        await asyncio.to_thread(all_there.wait, 10)
+        await asyncio.sleep(0.05)
+        at_once = len(seen)
+        go_on.set()
+        await asyncio.gather(*asked)
+        return at_once, len(set(seen)), [threads.made, len(threads.free), len(threads.in_use), len(threads.waiting)]
+
+    assert asyncio.run(ask()) == (4, 4, [4, 4, 0, 0])
+
+
+def test_one_address_leaves_threads_to_others() -> None:
+    async def ask() -> str:
+        threads = Threads(4, per_address=2)
+        go_on = threading.Event()
+        asked = [run(threads, lambda: go_on.wait(10)) for _ in range(100)]
+        await asyncio.sleep(0.05)
+        try:
+            return await run(threads, lambda: "answered", B, wait=1)
+        finally:
+            go_on.set()
+            await asyncio.gather(*asked)
+
+    assert asyncio.run(ask()) == "answered"
+
+
+def test_a_wait_for_a_thread_ends_and_costs_nothing() -> None:
+    async def ask() -> list[object]:
+        threads = Threads(1, per_address=1)
+        go_on = threading.Event()
+        busy = run(threads, lambda: go_on.wait(10))
+        await asyncio.sleep(0.02)
+        others = await asyncio.gather(*(run(threads, int, wait=0.05) for _ in range(20)), return_exceptions=True)
+        left = run(threads, int)
+        await asyncio.sleep(0.02)
+        left.cancel()
+        go_on.set()
+        await busy
+        return [{type(other) for other in others}, await run(threads, int), len(threads.free), dict(threads.in_use)]
+
+    assert asyncio.run(ask()) == [{NoThreadFree}, 0, 1, {}]
+
+
+def test_a_request_that_was_cancelled_keeps_its_thread_until_its_work_is_done() -> None:
+    async def ask() -> tuple[int, int]:
+        threads = Threads(1, per_address=1)
+        go_on = threading.Event()
+        busy = run(threads, lambda: go_on.wait(10))
+        await asyncio.sleep(0.02)
+        busy.cancel()
+        await asyncio.gather(busy, return_exceptions=True)
+        meanwhile = len(threads.free)
+        go_on.set()
+        await run(threads, int)
+        return meanwhile, len(threads.free)
+
+    assert asyncio.run(ask()) == (0, 1)
 
 
 def test_a_request_that_fails_gives_its_thread_back() -> None:
     def fail() -> None:
         raise LookupError
 
-    application = KeptThreads(Asks(fail))
+    async def ask() -> int:
+        threads = Threads(1, per_address=1)
+        with pytest.raises(LookupError):
+            await run(threads, fail)
+        return len(threads.free)
 
-    with pytest.raises(LookupError):
-        asyncio.run(ask(application, 1, at_once=False))
+    assert asyncio.run(ask()) == 1
 
-    assert len(application.free) == 1
+
+@pytest.mark.parametrize(("path", "status"), [("/how-it-works/", 200), ("/nowhere/", 404), ("/shoots/new", 301)])
+def test_all_middleware_and_the_view_are_one_way_to_a_thread(settings: LazySettings, path: str, status: int) -> None:
+    settings.HEADSHOTS_REDIS_URL = ""
+    answers: list[Message] = []
+    threads = Threads(1, per_address=1)
+    threads.made, threads.free = 1, [Counting(max_workers=1)]
+
+    async def receive() -> Message:
+        return await asyncio.Future()
+
+    async def send(message: Message) -> None:
+        answers.append(message)
+
+    headers = [(b"host", b"localhost")]
+    scope: Scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "query_string": b"",
+        "headers": headers,
+        BODY: Body(),
+    }
+    asyncio.run(OneHop(threads, wait_seconds=1)(scope, receive, send))
+
+    assert answers[0]["status"] == status
+    (thread,) = threads.free
+    assert isinstance(thread, Counting)
+    assert thread.calls == 1
+    thread.shutdown()
 
 
 class Counting(ThreadPoolExecutor):
@@ -86,29 +153,3 @@ class Counting(ThreadPoolExecutor):
     def submit(self, *arguments: object, **options: object) -> object:  # type: ignore[override]
         self.calls += 1
         return super().submit(*arguments, **options)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(("path", "status"), [("/how-it-works/", 200), ("/nowhere/", 404), ("/shoots/new", 301)])
-def test_all_middleware_and_the_view_are_one_way_to_a_thread(settings: LazySettings, path: str, status: int) -> None:
-    settings.HEADSHOTS_REDIS_URL = ""
-    answers: list[Message] = []
-    body: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
-
-    async def receive() -> Message:
-        return body.pop() if body else await asyncio.Future()
-
-    async def send(message: Message) -> None:
-        answers.append(message)
-
-    async def serve(thread: Counting) -> None:
-        headers = [(b"host", b"localhost")]
-        scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": headers}
-        async with ThreadSensitiveContext(executor=thread):
-            await OneHop()(scope, receive, send)
-
-    with Counting(max_workers=1) as thread:
-        asyncio.run(serve(thread))
-
-    assert answers[0]["status"] == status
-    # Django's start of a request, all of it, Django's end.
-    assert thread.calls == 3

@@ -11,7 +11,7 @@ from django.conf import settings as product
 from django.test import Client
 
 from headshots.accounts.models import User
-from headshots.asgi import django_application as application
+from headshots.asgi import application
 
 # Each request looks whether a connection is left from the one before, and other tests may have left one.
 pytestmark = pytest.mark.django_db

@@ -1,0 +1,63 @@
+"""Where a request comes from, for limits by address."""
+
+import ipaddress
+from collections import Counter
+
+from django.conf import settings
+
+from headshots.web.asgi_types import Application, Receive, Scope, Send
+from headshots.web.refusals import refuse
+
+
+def client_address(scope: Scope) -> str:
+    """Return the address of the client, "" where the server does not know it.
+
+    Forwarding headers count only for as many proxies as the operator has: X-Forwarded-For is read from its end."""
+    client = scope.get("client")
+    host = str(client[0]) if isinstance(client, (list, tuple)) else ""
+    proxies = settings.HEADSHOTS_TRUSTED_PROXIES
+    headers = scope.get("headers")
+    if proxies and isinstance(headers, (list, tuple)):
+        given = b",".join(value for name, value in headers if name == b"x-forwarded-for").decode("latin-1").split(",")
+        if len(given) >= proxies and given[-proxies].strip():
+            host = given[-proxies].strip()
+    return network(host)
+
+
+def network(host: str) -> str:
+    """Return what one visitor can use: an IPv4 address, the /64 of an IPv6 address, anything else as it is."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host[:64]
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.IPv6Network((address, 64), strict=False))
+    return str(address)
+
+
+class RequestsPerAddress:
+    """ASGI application: one forwarded address has so many requests in progress in this process, not more.
+
+    Only behind proxies; without one the limit of connections (`headshots/web/protocol.py`) does the same."""
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+        self.in_progress: Counter[str] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not settings.HEADSHOTS_TRUSTED_PROXIES:
+            await self.application(scope, receive, send)
+            return
+        address = client_address(scope)
+        if self.in_progress[address] >= settings.HEADSHOTS_LIMITS.web_connections_per_address:
+            await refuse(send, retry_after_seconds=5)
+            return
+        self.in_progress[address] += 1
+        try:
+            await self.application(scope, receive, send)
+        finally:
+            self.in_progress[address] -= 1
+            if not self.in_progress[address]:
+                del self.in_progress[address]

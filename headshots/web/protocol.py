@@ -1,0 +1,173 @@
+"""How uvicorn speaks HTTP here: with deadlines, and with limits of what a head, a body and a client may cost.
+
+Started as `uvicorn --http headshots.web.protocol:LimitedProtocol`. Uvicorn's own protocol waits for ever for a head and
+for a body, and reads heads of any length. What is refused here is not logged: its client writes the lines.
+"""
+
+import asyncio
+import resource
+from collections import Counter
+
+import httptools
+from django.conf import settings
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from headshots.web.addresses import network
+
+MAX_LINE_BYTES = 8 * 1024
+"""Of a request line's address, and of one header."""
+MAX_HEAD_BYTES = 32 * 1024
+MAX_HEADERS = 100
+_MAX_PIPELINED = 8
+_LOOK_SECONDS = 1.0
+_LONGEST_WRITE_SECONDS, _LONGEST_LAST_WRITE_SECONDS = 60.0, 10.0
+# What else a process has open, and what each connection may open on its own: an event stream listens at the server.
+_OTHER_FILES, _FILES_PER_CONNECTION = 200, 2
+
+_WORDS = {400: "Bad Request", 408: "Request Timeout", 414: "URI Too Long", 431: "Request Header Fields Too Large"}
+
+
+class _Refused(Exception):
+    """The request is answered with the status that is the argument, and the connection closed."""
+
+
+_connections: Counter[str] = Counter()
+"""Open connections of this process by address."""
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.limits = settings.HEADSHOTS_LIMITS
+        self.address = network(self.client[0]) if self.client else ""
+        _connections[self.address] += 1
+        self.head_since: float | None = self.loop.time()
+        self.head_bytes = 0
+        self.body_bytes = self.raw_bytes = 0
+        # Seconds that the body has had, and since its last byte. They stand still while we do not read.
+        self.body_seconds: float | None = None
+        self.body_idle_seconds = 0.0
+        self.unsent_bytes = 0
+        self.unsent_seconds = 0.0
+        self.looking = self.loop.call_later(_LOOK_SECONDS, self._look)
+        # Behind proxies all come from the proxy: there `RequestsPerAddress` counts.
+        of_one = 0 if settings.HEADSHOTS_TRUSTED_PROXIES or not self.address else _connections[self.address]
+        if of_one > self.limits.web_connections_per_address or _connections.total() > self._most_connections():
+            self._answer(503, "Too many connections. Please try again in a minute.")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.looking.cancel()
+        _connections[self.address] -= 1
+        if not _connections[self.address]:
+            del _connections[self.address]
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        if self.transport.is_closing():
+            return
+        if self.head_since is None and self.body_seconds is None:
+            self.head_since = self.loop.time()
+        if self.head_since is not None:
+            self.head_bytes += len(data)
+        self.raw_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+            self._look_at_size()
+        except httptools.HttpParserUpgrade:
+            pass  # Nothing here is upgraded to: the request is answered as any other.
+        except httptools.HttpParserCallbackError as error:
+            cause = error.__context__
+            self._answer(cause.args[0] if isinstance(cause, _Refused) else 400)
+        except _Refused as refused:
+            self._answer(refused.args[0])
+        except httptools.HttpParserError:
+            self._answer(400)
+
+    def _look_at_size(self) -> None:
+        """Refuse what grows without anything coming of it. Raises _Refused."""
+        if self.head_since is not None and self.head_bytes > MAX_HEAD_BYTES:
+            raise _Refused(431)
+        # Chunks of single bytes, endless extensions, trailers that the parser collects.
+        if self.body_seconds is not None and self.raw_bytes > 2 * MAX_HEAD_BYTES + 16 * self.body_bytes:
+            raise _Refused(400)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.head_since = self.loop.time()
+        self.header_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        if len(self.url) > MAX_LINE_BYTES:
+            raise _Refused(414)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.header_bytes += len(name) + len(value)
+        too_long = len(name) + len(value) > MAX_LINE_BYTES or self.header_bytes > MAX_HEAD_BYTES
+        if too_long or len(self.headers) >= MAX_HEADERS:
+            raise _Refused(431)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if len(self.pipeline) >= _MAX_PIPELINED:
+            raise _Refused(400)
+        self.head_since = None
+        self.head_bytes = self.body_bytes = self.raw_bytes = 0
+        self.body_seconds = self.body_idle_seconds = 0.0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self.body_bytes += len(body)
+        self.body_idle_seconds = 0.0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self.body_seconds = None
+        super().on_message_complete()
+
+    def _look(self) -> None:
+        """Close a connection that is behind its deadlines."""
+        self.looking = self.loop.call_later(_LOOK_SECONDS, self._look)
+        self._look_at_reader()
+        if self.transport.is_closing():
+            return
+        if self.head_since is not None and self.loop.time() - self.head_since > self.limits.head_seconds:
+            self._answer(408)
+        elif self.body_seconds is not None and not self.flow.read_paused:
+            self.body_seconds += _LOOK_SECONDS
+            self.body_idle_seconds += _LOOK_SECONDS
+            if self._body_is_late(self.body_seconds):
+                self._answer(408)
+
+    def _body_is_late(self, seconds: float) -> bool:
+        grace = self.limits.body_grace_seconds
+        wanted = (seconds - grace) * self.limits.body_bytes_per_second
+        return seconds > self.limits.body_seconds or self.body_idle_seconds > grace or self.body_bytes < wanted
+
+    def _look_at_reader(self) -> None:
+        """Close a connection whose client has taken nothing of its answer for a minute, sooner when that was all."""
+        unsent = self.transport.get_write_buffer_size()
+        is_stuck = unsent and unsent == self.unsent_bytes
+        self.unsent_bytes, self.unsent_seconds = unsent, self.unsent_seconds + _LOOK_SECONDS if is_stuck else 0.0
+        longest = _LONGEST_LAST_WRITE_SECONDS if self.transport.is_closing() else _LONGEST_WRITE_SECONDS
+        if self.unsent_seconds > longest:
+            self.transport.abort()
+
+    def _most_connections(self) -> int:
+        """Return how many connections fit, also into what the system lets this process open."""
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return max(1, min(self.limits.web_connections, (files - _OTHER_FILES) // _FILES_PER_CONNECTION))
+
+    def _answer(self, status: int, words: str = "") -> None:
+        """Answer in one line unless an answer is on its way, and close."""
+        is_answering = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
+        if not self.transport.is_closing() and not is_answering:
+            phrase = _WORDS.get(status, "Service Unavailable")
+            words = words or phrase
+            head = f"HTTP/1.1 {status} {phrase}\r\nContent-Type: text/plain\r\nContent-Length: {len(words)}\r\n"
+            again = "Retry-After: 30\r\n" if status == 503 else ""
+            self.transport.write(f"{head}{again}Connection: close\r\n\r\n{words}".encode())
+        self.transport.close()
