@@ -1,7 +1,6 @@
 """Pictures as files: full size, profile and web, each in sRGB, at 300 dpi and marked as what it is."""
 
 import io
-import re
 import struct
 from dataclasses import dataclass, field
 from functools import cache
@@ -10,8 +9,10 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageCms, PngImagePlugin
 
+from pipeline.errors import SigningFailed
 from pipeline.signing import SOURCE_TYPES, Credential, Identity, read_credential, sign
 from pipeline.types import Box, DigitalSource, Pixels
+from pipeline.xmp import image_type, read_source_type
 
 FileFormat = Literal["jpeg", "png"]
 ENDINGS = {"jpeg": "jpg", "png": "png"}
@@ -30,7 +31,6 @@ XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\
 <rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">\
 <Iptc4xmpExt:DigitalSourceType>{address}</Iptc4xmpExt:DigitalSourceType>\
 </rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="r"?>"""
-XMP_SOURCE = re.compile(rb"DigitalSourceType[^>\"]*[>\"]\s*" + re.escape(SOURCE_TYPES.encode()) + rb"(\w+)")
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,10 @@ def srgb_profile() -> bytes:
 
 
 def read_marks(data: bytes) -> Marks:
-    """What the file says about itself. Raises SigningFailed for what is no picture."""
-    # The packet lies in the clear in JPEG and PNG alike; parsing foreign XML is not worth its dangers.
-    found = XMP_SOURCE.search(data)
-    return Marks(found[1].decode() if found else None, read_credential(data))
+    """Return what a JPEG, PNG or WebP says about itself. Raises SigningFailed for anything else."""
+    if image_type(data) is None:
+        raise SigningFailed("The file is not a JPEG, PNG or WebP.")
+    return Marks(read_source_type(data), read_credential(data))
 
 
 def crop_profile(pixels: Pixels, face: Box) -> Pixels:

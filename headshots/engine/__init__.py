@@ -304,7 +304,9 @@ def is_twin(perceptual_hash: str, others: Iterable[str]) -> bool:
 
 
 def read_marks(data: bytes) -> "Marks | None":
-    """What a file says about how it was made, read in a limited process; None for what is no picture."""
+    """Return what a file says about how it was made, read in a limited process; None when it cannot be read.
+
+    Raises PhotoRefused, before a process is started, for anything but a JPEG, PNG or WebP that is not too large."""
     from pipeline.marks import read_marks_apart
 
     try:

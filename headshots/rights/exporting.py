@@ -13,13 +13,13 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
-from zipstream import ZipStream
 
 from headshots.accounts.models import User
 from headshots.rights.gathering import Gathered, gather
 from headshots.shoots.streams import in_thread
 from headshots.vault import services as vault
 from headshots.vault.errors import BlobCorrupt, BlobMissing, KeyGone
+from headshots.web.zip_stream import ZipWriter, member_of
 
 # Each may be gigabytes, read and decrypted for one person.
 EXPORTS_PER_HOUR = 10
@@ -61,21 +61,22 @@ def _gather(request: HttpRequest) -> Gathered | HttpResponse:
 
 
 def _chunks(gathered: Gathered) -> Iterator[bytes]:
-    archive = ZipStream()
-    archive.add(_READ_ME, "README.txt")
-    for name, text in gathered.texts.items():
-        archive.add(text, name)
+    archive = ZipWriter()
+    for name, text in {"README.txt": _READ_ME, **gathered.texts}.items():
+        yield from archive.add(member_of(name, text.encode()))
     missing = []
     for picture in gathered.pictures:
         try:
             # Whole and verified before the ZIP says that there is such a file.
-            archive.add(vault.read_blob(picture.blob), picture.name)
+            data = vault.read_blob(picture.blob)
         except (KeyGone, BlobMissing):
             missing.append(picture.name)
         except BlobCorrupt as error:
             gathered.add_spoiled(picture.name, error)
-        yield from archive.all_files()
+        else:
+            yield from archive.add(member_of(picture.name, data))
     lists = {"deleted_while_this_was_written": missing, "could_not_be_read": gathered.spoiled}
     account = {**gathered.account, **lists}
-    archive.add(json.dumps(account, indent=2, ensure_ascii=False, cls=DjangoJSONEncoder), "account.json")
-    yield from archive.finalize()
+    text = json.dumps(account, indent=2, ensure_ascii=False, cls=DjangoJSONEncoder)
+    yield from archive.add(member_of("account.json", text.encode()))
+    yield archive.end()

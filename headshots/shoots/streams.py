@@ -7,8 +7,10 @@ the first byte leaves.
 import asyncio
 import logging
 import time
+import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
+from functools import partial
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -17,9 +19,8 @@ from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpRespons
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_safe
 from redis import asyncio as aioredis
-from zipstream import ZipStream
 
 from headshots.shoots.access import shoot_or_404
 from headshots.shoots.lifecycle import record_pack
@@ -30,6 +31,7 @@ from headshots.vault import services as vault
 from headshots.vault.errors import BlobCorrupt, BlobMissing, KeyGone, VaultUnavailable
 from headshots.vault.models import Blob
 from headshots.web.budgets import Budget, BudgetExceeded
+from headshots.web.zip_stream import Member, member_of, stream_zip, zip_length
 
 log = logging.getLogger(__name__)
 
@@ -70,33 +72,38 @@ async def events(request: HttpRequest, shoot_id: UUID) -> HttpResponseBase:
     return response
 
 
-@require_GET
+@require_safe
 async def download_zip(request: HttpRequest, shoot_id: UUID, pack_id: UUID) -> HttpResponseBase:
-    """Every finished headshot of the pack in one ZIP, read and decrypted while it is sent."""
+    """Send every finished headshot of the pack in one ZIP, read and decrypted on the way. HEAD gets its length."""
     shoot = await sync_to_async(shoot_or_404)(request, shoot_id)
     pack = await sync_to_async(get_object_or_404)(Pack, pk=pack_id, shoot=shoot)
     try:
-        archive, spoiled = await sync_to_async(_archive)(pack)
+        members, spoiled = await sync_to_async(_members)(pack)
     except VaultUnavailable:
         return HttpResponse("Please try again in a minute.", status=503, content_type="text/plain")
     except KeyGone:
         raise Http404 from None
-    if archive.is_empty():
+    if not members:
         return HttpResponse("There is nothing to download yet.", status=404, content_type="text/plain")
-    response = StreamingHttpResponse(in_thread(iter(archive)), content_type="application/zip")
+    response: HttpResponseBase = (
+        HttpResponse(content_type="application/zip")
+        if request.method == "HEAD"
+        else StreamingHttpResponse(in_thread(stream_zip(members)), content_type="application/zip")
+    )
     size = pack.size.lower().replace(",", "").replace(" ", "-")
     name = f"headshots-{size}" if pack.kind == Pack.Kind.PREMIUM else "headshots"
     response["Content-Disposition"] = f'attachment; filename="{name}{"-incomplete" if spoiled else ""}.zip"'
-    response["Content-Length"] = len(archive)
+    response["Content-Length"] = zip_length(members)
     response["Cache-Control"] = "no-store, private"
     return response
 
 
-def _archive(pack: Pack) -> tuple[ZipStream, list[str]]:
-    """Headshots of one file lie side by side, those of three in a folder for each version. And the names of those
-    that cannot be read, which a text in it tells as well. Raises KeyGone, VaultUnavailable."""
-    # JPEGs do not get smaller: stored, so that the length is known before the first byte.
-    archive, spoiled = ZipStream(sized=True), []
+def _members(pack: Pack) -> tuple[list[Member], list[str]]:
+    """Return the files of the pack's ZIP, and the names of those that cannot be read, which a text in it lists too.
+
+    Headshots of one file lie side by side, those of three in a folder for each version. Raises KeyGone,
+    VaultUnavailable."""
+    members, spoiled = [], []
     rows = list(pack.headshots.filter(blob__isnull=False).select_related("style", *VERSIONS.values()))
     several = any(row.web_blob_id for row in rows)
     for version, field in VERSIONS.items():
@@ -105,37 +112,36 @@ def _archive(pack: Pack) -> tuple[ZipStream, list[str]]:
             if blob is None:
                 continue
             name = f"{version}/{file_name(row, version)}" if several else file_name(row, version)
-            if _is_whole(blob):
-                archive.add(_lazily(blob), name, size=blob.size)
-            else:
+            crc = _crc_of(blob)
+            if crc is None:
                 spoiled.append(name)
+            else:
+                members.append(Member(name, blob.size, crc, partial(vault.stream_blob, blob)))
     if spoiled:
         record_pack(pack, "spoiled", numbers={"files": len(spoiled)})
-        archive.add(_what_is_missing(pack, spoiled), "MISSING.txt")
-    return archive, spoiled
+        members.append(member_of("MISSING.txt", _what_is_missing(pack, spoiled).encode()))
+    return members, spoiled
 
 
-def _is_whole(blob: Blob) -> bool:
-    """Whether the file can be read to its end. Looked at beforehand: a ZIP whose length was told cannot leave one out,
-    and 300 MB take half a second (docs/experiments.md)."""
+def _crc_of(blob: Blob) -> int | None:
+    """Return the CRC-32 of a file that can be read to its end, None for one that cannot.
+
+    All files are read beforehand: a ZIP whose length was told cannot leave one out, and streaming readers need the
+    checksum in front of the file. 300 MB take half a second (docs/experiments.md)."""
+    crc = 0
     try:
-        for _ in vault.stream_blob(blob):
-            pass
+        for chunk in vault.stream_blob(blob):
+            crc = zlib.crc32(chunk, crc)
     except (BlobCorrupt, BlobMissing) as error:
         log.error("left out of a ZIP: %s", error)
-        return False
-    return True
+        return None
+    return crc
 
 
 def _what_is_missing(pack: Pack, names: list[str]) -> str:
     privacy = f"{settings.HEADSHOTS_SITE_URL}{reverse('pages:privacy')}"
     whom = settings.HEADSHOTS_SUPPORT_EMAIL or settings.HEADSHOTS_ABUSE_EMAIL or f"the address on {privacy}"
     return _MISSING.format(files="\n".join(names), whom=whom, pack=pack.pk)
-
-
-def _lazily(blob: Blob) -> Iterator[bytes]:
-    """The blob's bytes, its file opened only when the ZIP comes to it."""
-    yield from vault.stream_blob(blob)
 
 
 async def in_thread(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:

@@ -8,33 +8,65 @@ from django.shortcuts import render
 from django.views.decorators.http import require_http_methods
 
 from headshots import engine
+from headshots.web.budgets import Budget, BudgetExceeded
+
+_WORDS = {
+    engine.Reason.TOO_LARGE: "The picture is too large; it may have up to 25 MB.",
+    engine.Reason.UNSUPPORTED_FORMAT: "This file is not a JPEG, PNG or WebP; we can read only these.",
+}
+_UNREADABLE = "This file cannot be read as a picture."
+_BUSY = "We are reading other pictures right now. Please try again in a few seconds."
+# Longer than the reader may take (pipeline/marks.py): the share of a killed process is free after it.
+_LEASE_SECONDS = 15
 
 
 class VerifyForm(forms.Form):
     """One file."""
 
     picture = forms.FileField(
-        widget=forms.ClearableFileInput(attrs={"accept": "image/jpeg,image/png"}),
+        widget=forms.ClearableFileInput(attrs={"accept": "image/jpeg,image/png,image/webp"}),
         error_messages={"required": "Please choose a picture."},
     )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def verify(request: HttpRequest) -> HttpResponse:
-    """The form, and after an upload what the file's marks say."""
+    """Show the form, and after an upload what the file's marks say."""
     if request.method != "POST":
         return render(request, "shoots/verify.html", {"form": VerifyForm()})
     # Reading takes a process and a second: nobody gets more than a few a minute.
     if not ratelimit.consume(request, action="verify"):
         return render(request, "429.html", status=429)
     form = VerifyForm(request.POST, request.FILES)
-    marks = None
+    busy, found = None, None
     if form.is_valid():
-        picture = form.cleaned_data["picture"]
-        if picture.size > settings.HEADSHOTS_MAX_PHOTO_BYTES:
-            form.add_error("picture", "The picture is too large; it may have up to 25 MB.")
-        elif (marks := engine.read_marks(picture.read())) is None:
-            form.add_error("picture", "This file cannot be read as a picture.")
-    response = render(request, "shoots/verify.html", {"form": form, "marks": marks}, status=200 if marks else 422)
+        try:
+            found = _read_marks(form)
+        except BudgetExceeded as error:
+            busy = error
+            form.add_error(None, _BUSY)
+    status = 503 if busy else 200 if found else 422
+    response = render(request, "shoots/verify.html", {"form": form, "marks": found}, status=status)
     response["Cache-Control"] = "no-store"
+    if busy:
+        response["Retry-After"] = str(busy.retry_after_seconds)
     return response
+
+
+def _read_marks(form: VerifyForm) -> object | None:
+    """Return the marks of the form's picture, for the template; None, with an error in the form, when it has none.
+
+    Raises BudgetExceeded."""
+    picture = form.cleaned_data["picture"]
+    try:
+        if picture.size > settings.HEADSHOTS_MAX_PHOTO_BYTES:
+            raise engine.PhotoRefused(engine.Reason.TOO_LARGE)
+        # Each takes a process: a few for all web processes together, and the others are told to try again.
+        with Budget("verify", total=settings.HEADSHOTS_VERIFY_AT_ONCE, lease_seconds=_LEASE_SECONDS).hold():
+            found = engine.read_marks(picture.read())
+    except engine.PhotoRefused as refused:
+        form.add_error("picture", _WORDS[refused.reason])
+        return None
+    if found is None:
+        form.add_error("picture", _UNREADABLE)
+    return found

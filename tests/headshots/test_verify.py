@@ -1,22 +1,29 @@
 """/verify/: anybody may read what a picture says about itself; nothing is kept or fetched, nobody may ask too often."""
 
 import io
+import resource
 import socket
+import sys
 from contextlib import suppress
 
 import c2pa
 import pytest
+from django.conf import LazySettings
 from django.conf import settings as product
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from PIL import Image
 
 from headshots.vault.models import Blob
-from pipeline.errors import SigningFailed
-from pipeline.finish import MIME, encode
+from headshots.web.budgets import Budget
+from pipeline.errors import PhotoRefused, SigningFailed
+from pipeline.finish import MIME, XMP, encode
 from pipeline.marks import read_marks_apart
-from pipeline.signing import make_test_identity, sign
+from pipeline.signing import SOURCE_TYPES, make_test_identity, sign
 from pipeline.types import DigitalSource
+from pipeline.xmp import JPEG_XMP, image_type
 from tests import photos
+from tests.uploads import jpeg_segment, save
 
 pytestmark = pytest.mark.django_db
 
@@ -65,12 +72,61 @@ def test_a_picture_without_marks_proves_nothing(client: Client) -> None:
     assert "says nothing about how it was made" in page
 
 
-@pytest.mark.parametrize("data", [b"", b"no picture", b"\xff\xd8\xff\xe0 broken"])
+@pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff\xe0 broken"])
 def test_what_is_no_picture_is_told_so(client: Client, data: bytes) -> None:
     status, page = ask(client, data)
 
     assert status == 422
     assert "What we found" not in page
+
+
+@pytest.mark.parametrize("data", [b"no picture", b"%PDF-1.7", b"GIF89a", b"<svg xmlns='http://www.w3.org/2000/svg'/>"])
+def test_other_formats_are_refused_in_plain_words_before_a_process_starts(
+    client: Client, monkeypatch: pytest.MonkeyPatch, data: bytes
+) -> None:
+    # Without an interpreter to start, a process would be an error.
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+
+    status, page = ask(client, data)
+
+    assert status == 422
+    assert "not a JPEG, PNG or WebP" in page
+
+
+def test_the_words_of_the_issue_cost_no_time(client: Client) -> None:
+    """420 kB of one word held a processor for 20 s."""
+    plain = photos.encode(photos.astronaut())
+    attack = (
+        plain[:2] + jpeg_segment(JPEG_XMP + b"DigitalSourceType" * 3800) + plain[2:] + b"DigitalSourceType" * 25_000
+    )
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+
+    status, _ = ask(client, attack)
+
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert status == 200
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2.5
+
+
+def test_when_all_places_are_taken_the_page_says_so_and_no_process_starts(
+    client: Client, settings: LazySettings, monkeypatch: pytest.MonkeyPatch, signed: bytes
+) -> None:
+    settings.HEADSHOTS_VERIFY_AT_ONCE = 1
+    with monkeypatch.context() as patch, Budget("verify", total=1, lease_seconds=15).hold():
+        patch.setattr(sys, "executable", "/nowhere/python")
+        busy = client.post("/verify/", {"picture": SimpleUploadedFile("picture.jpg", signed)})
+    status, _ = ask(client, signed)
+
+    assert (busy.status_code, busy["Retry-After"]) == (503, "5")
+    assert "Please try again in a few seconds" in busy.content.decode()
+    assert status == 200
+
+
+def test_a_reader_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch, signed: bytes) -> None:
+    monkeypatch.setattr("pipeline.marks.SECONDS", 0.05)
+
+    with pytest.raises(SigningFailed):
+        read_marks_apart(signed)
 
 
 def test_nothing_is_kept_and_nothing_is_cached(client: Client, signed: bytes) -> None:
@@ -113,15 +169,23 @@ def test_a_manifest_that_lies_elsewhere_is_not_fetched() -> None:
 
 
 def test_a_file_that_is_too_large_is_refused_unread() -> None:
-    with pytest.raises(SigningFailed, match="too large"):
+    with pytest.raises(PhotoRefused, match="too_large"):
         read_marks_apart(bytes(51 * 1024 * 1024))
 
 
-def test_a_png_is_read_too() -> None:
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_every_format_is_read(kind: str) -> None:
     source = DigitalSource.TRAINED
-    data = sign(encode(photos.astronaut(), source, "png"), MIME["png"], source, make_test_identity("Somebody"))
+    if kind == "WEBP":
+        xmp = XMP.format(address=SOURCE_TYPES + source).encode()
+        data = save(Image.fromarray(photos.astronaut()), "WEBP", xmp=xmp)
+    else:
+        data = encode(photos.astronaut(), source, kind.lower())
+    data = sign(data, f"image/{kind.lower()}", source, make_test_identity("A studio in Testing"))
 
     marks = read_marks_apart(data)
 
     assert marks.digital_source == "trainedAlgorithmicMedia"
-    assert io.BytesIO(data).read(4) == b"\x89PNG"
+    assert marks.credential is not None
+    assert marks.credential.intact
+    assert image_type(data) == f"image/{kind.lower()}"

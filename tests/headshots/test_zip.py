@@ -6,12 +6,13 @@ import zipfile
 import pytest
 from asgiref.sync import async_to_sync
 from django.conf import LazySettings
-from django.test import AsyncClient
+from django.test import AsyncClient, Client
 
 from headshots.accounts.models import User
 from headshots.shoots.models import Event, Pack
 from headshots.vault.services import blob_store, destroy_key, name_of
 from tests.factories import make_delivered
+from tests.streaming_zip import read_forward
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 
@@ -78,6 +79,28 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_whole(
     assert (line.levelname, blob_id in line.getMessage(), names[0] in line.getMessage()) == ("ERROR", True, False)
     event = Event.objects.get(name="pack.spoiled")
     assert (event.pack_id, event.numbers) == (pack.pk, {"files": 1})
+
+
+def test_a_reader_of_streams_reads_the_pack(person: User, pack: Pack) -> None:
+    _, _, body = ask(person, pack)
+
+    with zipfile.ZipFile(io.BytesIO(body)) as files:
+        assert read_forward(body) == {name: files.read(name) for name in files.namelist()}
+    assert len(read_forward(body)) == 4
+
+
+def test_head_tells_the_length_and_sends_nothing(client: Client, person: User, pack: Pack) -> None:
+    client.force_login(person)
+    address = f"/shoots/{pack.shoot_id}/packs/{pack.pk}/download.zip"
+    picture = f"/shoots/{pack.shoot_id}/headshots/{pack.headshots.get(index=0).pk}.jpg"
+
+    head, image_head = client.head(address), client.head(picture)
+
+    assert (head.status_code, head.streaming, head.content) == (200, False, b"")
+    assert int(head["Content-Length"]) == len(ask(person, pack)[2])
+    assert head["Content-Disposition"] == 'attachment; filename="headshots.zip"'
+    assert image_head.status_code == 200
+    assert int(image_head["Content-Length"]) == len(client.get(picture).content)
 
 
 def test_without_an_address_the_page_that_says_who_runs_this_is_named(person: User, pack: Pack) -> None:

@@ -21,6 +21,7 @@ from headshots.vault.errors import VaultUnavailable
 from headshots.vault.models import Blob
 from tests.factories import make_checked_shoot, make_payment, make_user
 from tests.headshots.rights.account import EMAIL
+from tests.streaming_zip import read_forward
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 
@@ -35,7 +36,10 @@ def export(user: User) -> zipfile.ZipFile:
         assert response["Cache-Control"] == "no-store, private"
         return b"".join([chunk async for chunk in response])
 
-    archive = zipfile.ZipFile(io.BytesIO(async_to_sync(fetch)()))
+    data = async_to_sync(fetch)()
+    archive = zipfile.ZipFile(io.BytesIO(data))
+    # Readers of streams, which go forward only, get the same.
+    assert list(read_forward(data)) == archive.namelist()
     assert archive.testzip() is None
     return archive
 
