@@ -10,6 +10,7 @@ def beat_schedule(*, source_ttl_seconds: int) -> dict[str, dict[str, object]]:
         "sweep orphans": _every(3600.0, "retention.sweep_orphans", expires=3600),
         "look after payments": _every(60.0, "payments.look_after", expires=300),
         "replay missed events": _every(3600.0, "payments.replay_events", expires=3600),
+        "rewrite account tables": _every(3600.0, "retention.rewrite_account_tables", expires=3600),
         "mail receipts": _every(600.0, "retention.mail_receipts", expires=600),
         "drop old proofs": _every(86_400.0, "retention.drop_proofs", expires=86_400),
         "finish deleting accounts": _every(60.0, "rights.finish_leaving", expires=60),

@@ -66,7 +66,7 @@ def make_delivered(owner: User | None = None) -> Pack:
     photo = shoot.photos.get()
     photo.faces_blob = write_blob(ring="source", key_id=shoot.pk, kind="faces", data=checked_astronaut().faces)
     photo.state, photo.chosen_face = Photo.State.ACCEPTED, 0
-    photo.measurements = checked_astronaut().measurements
+    photo.face_count, photo.score, photo.tips = 1, checked_astronaut().score, checked_astronaut().tips
     photo.save()
     seed_styles()
     pack = start_preview(shoot=shoot, count=4)

@@ -2,15 +2,15 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
 from headshots.engine.configured import open_weights
 from pipeline import coach, intake, photo_rules
 from pipeline.errors import Reason
-from pipeline.face_files import crop_face, pack_faces, unpack_faces
-from pipeline.types import Measurements, SourcePhoto
+from pipeline.face_files import crop_face, pack_faces, unpack_faces, unpack_measurements
+from pipeline.types import SourcePhoto
 from pipeline.weights import Weights
 
 if TYPE_CHECKING:
@@ -26,14 +26,31 @@ _decoding = threading.BoundedSemaphore(2)
 
 @dataclass(frozen=True)
 class CheckedPhoto:
-    """What the check says of one photo. `faces` is private (boxes and meshes, npz), and so are the crops (JPEG)."""
+    """What the check says of one photo. `faces` is private (boxes, meshes and measurements, npz), and so are the crops
+    (JPEG).
+
+    score, tips: how good the photo is, 0 to 100, and what would help most, by the person's face or, until that is
+    known, by the widest one; None and empty without a face."""
 
     status: str
     reasons: list[str]
     face: int | None
-    measurements: list[dict[str, float]]
+    face_count: int
+    score: int | None
+    tips: list[str]
     faces: bytes = field(repr=False)
     crops: list[bytes] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class JudgedFace:
+    """Status and reason codes of a photo by one of its faces, how good it is for that face, 0 to 100, and the codes of
+    the one or two things that would help most."""
+
+    status: str
+    reasons: list[str]
+    score: int
+    tips: list[str]
 
 
 @dataclass(frozen=True)
@@ -47,11 +64,10 @@ class StoredPhoto:
 
 @dataclass(frozen=True)
 class SeenPhoto:
-    """One photo out of the vault: its JPEG, the faces in it (npz), what they measured, and who of them is looked at."""
+    """One photo out of the vault: its JPEG, the faces in it (npz), and which of them are looked at."""
 
     photo: bytes = field(repr=False)
     faces: bytes = field(repr=False)
-    measurements: list[dict[str, float]]
     candidates: list[int]
 
 
@@ -68,26 +84,26 @@ def check(photo: bytes) -> CheckedPhoto:
     pixels = intake.load_pixels(photo)
     found = check_photo(pixels, finder())
     crops = [crop_face(photo, face.box) for face in found.faces] if found.verdict.status == "choose_face" else []
+    advice = coach.advise(found.measurements[found.verdict.face or 0]) if found.measurements else None
     return CheckedPhoto(
         status=found.verdict.status.value,
         reasons=[reason.value for reason in found.verdict.reasons],
         face=found.verdict.face,
-        measurements=[asdict(face) for face in found.measurements],
-        faces=pack_faces(found.faces),
+        face_count=len(found.faces),
+        score=advice.score if advice else None,
+        tips=[tip.value for tip in advice.tips] if advice else [],
+        faces=pack_faces(found.faces, found.measurements),
         crops=crops,
     )
 
 
-def judge(measurements: Sequence[dict[str, float]], chosen: int) -> tuple[str, list[str]]:
-    """Status and reason codes of a photo whose person has said which face is theirs."""
-    verdict = photo_rules.judge([Measurements(**face) for face in measurements], chosen=chosen)
-    return verdict.status.value, [reason.value for reason in verdict.reasons]
-
-
-def advise(measurements: dict[str, float]) -> tuple[int, list[str]]:
-    """How good a photo is by this face, 0 to 100, and the codes of the one or two things that would help most."""
-    advice = coach.advise(Measurements(**measurements))
-    return advice.score, [tip.value for tip in advice.tips]
+def judge(faces: bytes, chosen: int) -> JudgedFace:
+    """Judge a photo whose person has said which of its faces (npz) is theirs. Raises FaceNotFound."""
+    measured = unpack_measurements(faces)
+    verdict = photo_rules.judge(measured, chosen=chosen)
+    advice = coach.advise(measured[chosen])
+    reasons, tips = [reason.value for reason in verdict.reasons], [tip.value for tip in advice.tips]
+    return JudgedFace(verdict.status.value, reasons, advice.score, tips)
 
 
 def tips_beside(tips: Sequence[str], reasons: Sequence[str]) -> list[str]:
@@ -96,9 +112,9 @@ def tips_beside(tips: Sequence[str], reasons: Sequence[str]) -> list[str]:
     return [tip for tip in tips if coach.Tip(tip) not in said]
 
 
-def relevant_faces(measurements: Sequence[dict[str, float]]) -> list[int]:
-    """Indices of the faces in a photo that may be the person's: those that are not in the background."""
-    return photo_rules.relevant_faces([Measurements(**face) for face in measurements])
+def relevant_faces(faces: bytes) -> list[int]:
+    """Return the indices of those faces (npz) of a photo that may be the person's: not the ones in the background."""
+    return photo_rules.relevant_faces(unpack_measurements(faces))
 
 
 def crop_faces(photo: bytes, faces: bytes) -> list[bytes]:
@@ -115,9 +131,10 @@ def who_is_who(photos: Sequence[SeenPhoto]) -> list[dict[int, int]]:
     seen = []
     for number, photo in enumerate(photos):
         pixels, faces = intake.load_pixels(photo.photo), unpack_faces(photo.faces)
+        measured = unpack_measurements(photo.faces)
         for index in photo.candidates:
-            score, _ = advise(photo.measurements[index])
-            seen.append(SeenFace(number, index, embedder().embed(pixels, faces[index]), max(1, score) / 100))
+            weight = max(1, coach.advise(measured[index]).score) / 100
+            seen.append(SeenFace(number, index, embedder().embed(pixels, faces[index]), weight))
     return [{face.photo: face.face for face in cluster.faces} for cluster in cluster_faces(seen)]
 
 

@@ -1,6 +1,7 @@
 """Journals still hold what was deleted: SQLite's write-ahead log pages, that of a key server destroyed keys.
 
-(`secure_delete`, which blanks deleted rows in SQLite's file itself, is set for every connection.)
+(`secure_delete`, which blanks deleted rows and dropped columns in SQLite's file itself, is set for every connection.)
+PostgreSQL's log cannot be emptied from here: its server writes over old parts of it, or removes them, when it likes.
 """
 
 import logging
@@ -17,8 +18,13 @@ log = logging.getLogger(__name__)
 WAIT_MS = 1000
 
 
+def keeps_deleted_rows() -> bool:
+    """Return whether deleted rows stay readable in the database's files for a while, as on PostgreSQL."""
+    return connection.vendor != "sqlite"
+
+
 def empty_journals() -> bool:
-    """Both, after a purge that may have destroyed keys of headshots; whether nothing is left in the database's.
+    """Empty both, after a purge that may have destroyed keys of headshots; whether nothing is left in the database's.
 
     A key server that does not answer is asked again by the hourly sweep."""
     try:
@@ -29,10 +35,9 @@ def empty_journals() -> bool:
 
 
 def truncate_journal() -> bool:
-    """Empty the write-ahead log; whether nothing is left in it. True at once on another database."""
-    if connection.vendor != "sqlite":
-        return True
-    if connection.in_atomic_block:
+    """Empty SQLite's write-ahead log; whether nothing is left in it. False on PostgreSQL: deleted rows stay readable
+    there until the server has recycled its log (docs/privacy.md)."""
+    if keeps_deleted_rows() or connection.in_atomic_block:
         return False
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA busy_timeout")

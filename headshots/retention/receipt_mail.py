@@ -9,6 +9,7 @@ from django.core.mail import send_mail
 from django.template.loader import render_to_string
 from django.utils import timezone
 
+from headshots.retention.journal import keeps_deleted_rows
 from headshots.retention.models import Receipt
 from headshots.web.durations import days_in_words, in_words
 
@@ -36,6 +37,7 @@ def mail_receipt(receipt: Receipt) -> bool:
         "proofs": receipt.destructions.all(),
         "site_url": settings.HEADSHOTS_SITE_URL,
         "photos_life": in_words(settings.HEADSHOTS_SOURCE_TTL_SECONDS),
+        "database_keeps": keeps_deleted_rows(),
         "headshots_life": days_in_words(settings.HEADSHOTS_RESULT_DAYS),
     }
     # The account is there until this mail has left; whoever reads it has none.

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from celery import shared_task, signals
 
-from headshots.retention import audit, due, journal, orphans, proofs, receipt_mail, services
+from headshots.retention import audit, due, journal, orphans, proofs, receipt_mail, rewriting, services
 from headshots.retention.models import Receipt
 from headshots.shoots.models import Pack, Shoot
 
@@ -35,6 +35,11 @@ def purge_due() -> None:
 @shared_task(name=orphans.SWEEP_TASK)
 def sweep_orphans() -> None:
     orphans.sweep_orphans()
+
+
+@shared_task(name="retention.rewrite_account_tables")
+def rewrite_account_tables() -> None:
+    rewriting.rewrite_account_tables()
 
 
 @shared_task(name="retention.mail_receipt")

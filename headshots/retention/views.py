@@ -7,6 +7,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from headshots.retention.journal import keeps_deleted_rows
 from headshots.retention.models import Receipt
 from headshots.retention.orphans import MAIL_LIFE
 from headshots.shoots.access import shoot_or_404
@@ -30,6 +31,7 @@ def schedule(request: HttpRequest) -> HttpResponse:
         "payment_life": days_in_words(settings.HEADSHOTS_PAYMENT_DAYS),
         "proof_life": days_in_words(settings.HEADSHOTS_PROOF_DAYS),
         "backup_life": days_in_words(settings.HEADSHOTS_BACKUP_DAYS) if settings.HEADSHOTS_BACKUP_DAYS else "",
+        "database_keeps": keeps_deleted_rows(),
         "key_backup_life": days_in_words(key_backups) if key_backups else "",
         **_oldest_photo(),
     }
@@ -42,7 +44,8 @@ def receipt(request: HttpRequest, receipt_id: UUID) -> HttpResponse:
     found = get_object_or_404(Receipt, pk=receipt_id)
     if found.kind != Receipt.Kind.ACCOUNT and (found.owner is None or found.owner != request.user):
         raise Http404
-    return render(request, "retention/receipt.html", {"receipt": found, "proofs": found.destructions.all()})
+    context = {"receipt": found, "proofs": found.destructions.all(), "database_keeps": keeps_deleted_rows()}
+    return render(request, "retention/receipt.html", context)
 
 
 @require_safe

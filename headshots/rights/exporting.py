@@ -29,7 +29,7 @@ _READ_ME = """Everything that Headshots has about you.
 account.json      your account, your shoots with what was found in each photo, your payments and your receipts, and
                   what we could not read any more, if anything. Any text editor opens it.
 shoots/           your photos while we still have them, and your finished headshots while we have those. Beside a photo
-                  lies what was found of the faces in it: a box and 468 points for each.
+                  lies what was found of the faces in it: a box, 468 points and some measurements for each.
 texts/            what you agreed to, in the versions of that day.
 
 Face embeddings are not here because they are not anywhere: they exist in memory while your pictures are made.

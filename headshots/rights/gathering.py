@@ -141,7 +141,8 @@ def _photo(photo: Photo, folder: str, gathered: Gathered) -> dict[str, object]:
         "face_we_proposed": photo.proposed_face,
         "your_face": photo.chosen_face,
         "you_picked_it": photo.picked,
-        "measurements_of_each_face": photo.measurements,
+        "score": photo.score,
+        "tips": photo.tips,
     }
 
 

@@ -62,7 +62,9 @@ def _store_verdict(photo: Photo, checked: engine.CheckedPhoto, faces: Blob, crop
             state=checked.status,
             reasons=checked.reasons,
             chosen_face=checked.face,
-            measurements=checked.measurements,
+            face_count=checked.face_count,
+            score=checked.score,
+            tips=checked.tips,
             faces_blob=faces,
         )
         if not settled:
@@ -94,7 +96,7 @@ def settle(*, shoot: Shoot) -> None:
 def best_first(photos: Iterable[Photo]) -> list[Photo]:
     """The usable photos, those of the highest score first."""
     usable = [photo for photo in photos if photo.state in Photo.USABLE]
-    return sorted(usable, key=lambda photo: (-engine.advise(photo.own_measurements)[0], photo.position))
+    return sorted(usable, key=lambda photo: (-(photo.score or 0), photo.position))
 
 
 def stored(photo: Photo) -> engine.StoredPhoto:

@@ -86,7 +86,7 @@ class Consent(models.Model):
 
 
 class Photo(models.Model):
-    """One uploaded photo: the verdict on it and the scalars behind that. Deleted with the shoot's key."""
+    """One uploaded photo and the verdict on it, in codes. What was measured of its faces is in the vault."""
 
     class State(models.TextChoices):
         UPLOADED = "uploaded"
@@ -108,11 +108,14 @@ class Photo(models.Model):
     proposed_face = models.SmallIntegerField(null=True, blank=True)
     # The person said so themselves.
     picked = models.BooleanField(default=False)
-    # One dict of scalars a face, widest face first.
-    measurements = models.JSONField(default=list, blank=True)
+    face_count = models.PositiveSmallIntegerField(default=0)
+    # How good the photo is, 0 to 100, and the codes of what would help most: of the photo, not of the face. Here since
+    # the page that is polled shows them, and packs begin with the best photo.
+    score = models.PositiveSmallIntegerField(null=True, blank=True)
+    tips = models.JSONField(default=list, blank=True)
     checks = models.PositiveSmallIntegerField(default=0)
     blob = models.OneToOneField(Blob, on_delete=models.PROTECT, related_name="+")
-    # Boxes and meshes of the faces found: private, hence a blob.
+    # Boxes, meshes and measurements of the faces found: private, hence a blob.
     faces_blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
 
     class Meta:
@@ -121,16 +124,6 @@ class Photo(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
-
-    @property
-    def face_count(self) -> int:
-        return len(self.measurements)
-
-    @property
-    def own_measurements(self) -> dict[str, float]:
-        """Those of the person's face; of the widest one as long as nobody said which that is."""
-        own: dict[str, float] = self.measurements[self.chosen_face or 0]
-        return own
 
 
 class FaceCrop(models.Model):

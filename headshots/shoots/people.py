@@ -50,13 +50,16 @@ def are_being_compared(*, shoot: Shoot, photos: Sequence[Photo]) -> bool:
 def choose_faces(*, shoot: Shoot, answers: Mapping[UUID, int]) -> bool:
     """Judge photos by the face that the person picked in each; NOT_IN_IT refuses the photo.
 
-    False, and nothing is changed, when a photo has no such face, or none of them asks any more."""
-    photos = {photo.pk: photo for photo in shoot.photos.filter(pk__in=answers)}
+    False, and nothing is changed, when a photo has no such face, or none of them asks any more. Raises KeyGone,
+    BlobMissing, BlobCorrupt, VaultUnavailable."""
+    photos = {photo.pk: photo for photo in shoot.photos.filter(pk__in=answers).select_related("faces_blob")}
     faces = [(photos.get(photo_id), index) for photo_id, index in answers.items()]
     if any(photo is None or not NOT_IN_IT <= index < photo.face_count for photo, index in faces):
         return False
+    # Outside the transaction: a bucket can take seconds.
+    judged = [(photo, index, _judge(photo, index)) for photo, index in faces if photo is not None]
     with transaction.atomic():
-        moved = [_answer(photo, index) for photo, index in faces if photo is not None]
+        moved = [_answer(photo, index, judgement) for photo, index, judgement in judged]
         if any(moved):
             # Not here: whether several photos show one person takes a model, and this is the web process.
             send_on_commit("shoots.settle", str(shoot.pk))
@@ -74,28 +77,37 @@ def refuse(photo: Photo, reason: str, *, actor: str = Event.Actor.SYSTEM) -> boo
     return bool(moved)
 
 
-def _answer(photo: Photo, index: int) -> bool:
-    if index == NOT_IN_IT:
-        return photo.state == Photo.State.CHOOSE_FACE and refuse(
-            photo, engine.Reason.NOT_SAME_PERSON.value, actor=Event.Actor.PERSON
-        )
-    status, reasons = engine.judge(photo.measurements, index)
+def _judge(photo: Photo, index: int) -> engine.JudgedFace | None:
+    """Judge the photo by the face that its person picked; None where it has to be refused, or asks no more."""
+    if index == NOT_IN_IT or photo.state != Photo.State.CHOOSE_FACE or photo.faces_blob is None:
+        return None
+    return engine.judge(vault.read_blob(photo.faces_blob), index)
+
+
+def _answer(photo: Photo, index: int, judged: engine.JudgedFace | None) -> bool:
+    if judged is None:
+        is_refused = index == NOT_IN_IT and photo.state == Photo.State.CHOOSE_FACE
+        return is_refused and refuse(photo, engine.Reason.NOT_SAME_PERSON.value, actor=Event.Actor.PERSON)
     asks = Photo.objects.filter(pk=photo.pk, state=Photo.State.CHOOSE_FACE, shoot__state=Shoot.State.OPEN)
-    moved = asks.update(state=status, reasons=reasons, chosen_face=index, picked=True)
+    moved = asks.update(
+        state=judged.status,
+        reasons=judged.reasons,
+        chosen_face=index,
+        picked=True,
+        score=judged.score,
+        tips=judged.tips,
+    )
     if moved:
-        record(f"photo.{status}", shoot_id=photo.shoot_id, actor=Event.Actor.PERSON, codes={"reasons": reasons})
+        codes = {"reasons": judged.reasons}
+        record(f"photo.{judged.status}", shoot_id=photo.shoot_id, actor=Event.Actor.PERSON, codes=codes)
     return bool(moved)
 
 
 def _seen(photo: Photo) -> engine.SeenPhoto:
     assert photo.faces_blob is not None
-    chosen = [] if photo.chosen_face is None else [photo.chosen_face]
-    return engine.SeenPhoto(
-        photo=vault.read_blob(photo.blob),
-        faces=vault.read_blob(photo.faces_blob),
-        measurements=photo.measurements,
-        candidates=chosen or engine.relevant_faces(photo.measurements),
-    )
+    faces = vault.read_blob(photo.faces_blob)
+    candidates = engine.relevant_faces(faces) if photo.chosen_face is None else [photo.chosen_face]
+    return engine.SeenPhoto(photo=vault.read_blob(photo.blob), faces=faces, candidates=candidates)
 
 
 def _wanted(people: Sequence[Mapping[int, int]], photos: Sequence[Photo]) -> Mapping[int, int] | None:

@@ -23,14 +23,14 @@ from headshots.shoots.consent import Changes, changes_since, current
 from headshots.shoots.estimates import Estimate, estimate
 from headshots.shoots.forms import NewShootForm
 from headshots.shoots.gating import best_first_of
-from headshots.shoots.lifecycle import begin_purge
+from headshots.shoots.lifecycle import begin_purge, close_without_key
 from headshots.shoots.models import Consent, Event, FaceCrop, Headshot, Pack, Pause, Photo, Shoot
 from headshots.shoots.orders import cancel_pack, packs_to_show, running_pack
 from headshots.shoots.pausing import is_paused
 from headshots.shoots.person import NOTHING_SAID, PersonForm, read_person, write_person
 from headshots.shoots.uploads import AccountClosed, NoPreviewsLeft, open_shoot, previews_left
 from headshots.vault import services as vault
-from headshots.vault.errors import BlobCorrupt, BlobMissing, VaultError, VaultUnavailable
+from headshots.vault.errors import BlobCorrupt, BlobMissing, KeyGone, VaultError, VaultUnavailable
 from headshots.vault.models import Blob
 
 log = logging.getLogger(__name__)
@@ -139,8 +139,14 @@ def choose_faces(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
         answers = {UUID(name[5:]): _face(value) for name, value in request.POST.items() if name.startswith("face-")}
     except ValueError:
         answers = {}
-    if not people.choose_faces(shoot=shoot, answers=answers):
-        messages.error(request, "Please pick one of the faces shown.")
+    try:
+        if not people.choose_faces(shoot=shoot, answers=answers):
+            messages.error(request, "Please pick one of the faces shown.")
+    except KeyGone:
+        close_without_key(shoot)
+    except VaultError as error:
+        log.error("shoot %s: the faces of a photo could not be read: %s", shoot.pk, error)
+        messages.error(request, "We can't read this photo right now. Please try again in a minute.")
     return redirect("shoots:detail", shoot_id)
 
 
@@ -293,9 +299,8 @@ def _context(shoot: Shoot) -> dict[str, object]:
 
 
 def _photo_context(photo: Photo, *, for_preview: bool) -> dict[str, object]:
-    judged = photo.state in Photo.SETTLED and photo.measurements
-    not_theirs = engine.Reason.NOT_SAME_PERSON.value in photo.reasons
-    score, tips = engine.advise(photo.own_measurements) if judged and not not_theirs else (None, [])
+    is_theirs = engine.Reason.NOT_SAME_PERSON.value not in photo.reasons
+    is_advised = photo.state in Photo.SETTLED and is_theirs
     return {
         "id": photo.pk,
         "state": photo.state,
@@ -303,8 +308,8 @@ def _photo_context(photo: Photo, *, for_preview: bool) -> dict[str, object]:
         "face_count": photo.face_count,
         "face_crops": photo.face_crops,
         "proposed_face": photo.proposed_face,
-        "score": score,
-        "tips": engine.tips_beside(tips, photo.reasons),
+        "score": photo.score if is_advised else None,
+        "tips": engine.tips_beside(photo.tips, photo.reasons) if is_advised else [],
         "for_preview": for_preview,
     }
 

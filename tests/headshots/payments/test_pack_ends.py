@@ -57,7 +57,7 @@ def looks_there_are(db: None) -> None:
 
 def shoot_of(person: User) -> Shoot:
     shoot = bare_shoot(person)
-    shoot.photos.update(chosen_face=0, measurements=checked_astronaut().measurements)
+    shoot.photos.update(chosen_face=0, face_count=1, score=checked_astronaut().score)
     return shoot
 
 

@@ -39,7 +39,7 @@ shoot = Shoot.objects.create(delete_after=timezone.now())
 vault.create_key(ring="source", key_id=shoot.pk, expires_at=timezone.now() + timedelta(hours=1))
 for position in range(5):
     blob = vault.write_blob(ring="source", key_id=shoot.pk, kind="photo", data=out.getvalue())
-    Photo.objects.create(shoot=shoot, position=position, blob=blob, measurements=[{"sharpness": secret}] * 40)
+    Photo.objects.create(shoot=shoot, position=position, blob=blob, reasons=[str(secret)] * 40)
 
 def found():
     files = [path for path in Path(settings.HEADSHOTS_DATA_DIR).rglob("*") if path.is_file()]

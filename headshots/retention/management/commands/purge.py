@@ -6,7 +6,7 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError
 
 from headshots.retention.due import purge_due
-from headshots.retention.journal import empty_journals
+from headshots.retention.journal import empty_journals, keeps_deleted_rows
 from headshots.retention.orphans import sweep_orphans
 from headshots.retention.services import forget_pack, purge_shoot
 from headshots.shoots.lifecycle import begin_purge
@@ -48,7 +48,11 @@ class Command(BaseCommand):
                 f"{swept.files + swept.unfinished} files, {swept.blobs} blobs, {swept.keys} keys removed;"
                 f" {swept.lost} blobs lack their file."
             )
-        if not empty_journals():
+        if empty_journals():
+            return
+        if keeps_deleted_rows():
+            self.stderr.write("The database's journal holds deleted rows until its server recycles it: docs/privacy.md")
+        else:
             self.stderr.write("The database's journal is in use and still holds deleted rows; beat will empty it.")
 
     def _purge_shoot(self, shoot_id: UUID, everything: bool) -> None:

@@ -1,0 +1,92 @@
+"""PostgreSQL leaves deleted rows readable in its files, VACUUM or not, until a table is written anew: VACUUM FULL.
+
+Done for the tables of accounts, which hold addresses and are small. What is left then, in the write-ahead log and in
+blocks that the file system has freed, docs/privacy.md names.
+"""
+
+import logging
+import time
+from datetime import datetime
+
+from django.apps import apps
+from django.core.cache import cache
+from django.db import OperationalError, connection
+
+log = logging.getLogger(__name__)
+
+# Apps whose rows name a person: ours, and allauth's two.
+_APPS = ("accounts", "account", "mfa")
+# VACUUM FULL locks everybody out, and whoever asks for a table waits behind it as soon as it waits for its lock.
+_LOCK_TIMEOUT = "500ms"
+# A transaction that is open since before a deletion still sees the row, which is then written anew as well.
+_PATIENCE_SECONDS = 5.0
+
+
+def account_tables() -> list[str]:
+    """Name every table of accounts, sign-ins, addresses and second factors."""
+    models = [model for label in _APPS for model in apps.get_app_config(label).get_models(include_auto_created=True)]
+    return [model._meta.db_table for model in models]
+
+
+def rewrite_account_tables() -> list[str]:
+    """Write those tables anew in which rows were changed or deleted since the last time; the names of those that could
+    not be, which the next call tries again. Does nothing on another database. Not within a transaction."""
+    if connection.vendor != "postgresql":
+        return []
+    # Counted before: what is deleted meanwhile makes a difference the next time. Where the cache or the server has lost
+    # its numbers, a table is written once too often.
+    changes, now = _changes()
+    due = [table for table in account_tables() if changes[table] != cache.get(f"rewritten:{table}")]
+    may_rewrite = bool(due) and _are_older_transactions_over(now)
+    done = [table for table in due if may_rewrite and _rewrite(table)]
+    cache.set_many({f"rewritten:{table}": changes[table] for table in done}, timeout=None)
+    left = [table for table in due if table not in done]
+    if left:
+        log.warning("deleted rows may still be readable in %s: in use, to be tried again", ", ".join(left))
+    return left
+
+
+def _changes() -> tuple[dict[str, int], datetime]:
+    """Count for each table the rows that were ever updated or deleted, and say when they were counted."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT relname, n_tup_upd + n_tup_del, clock_timestamp() FROM pg_stat_user_tables")
+        found = cursor.fetchall()
+    return {name: changes for name, changes, _ in found}, found[0][2]
+
+
+def _rewrite(table: str) -> bool:
+    """Write one table and its indexes into new files, if nobody holds it; whether that was done."""
+    before = _file_of(table)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('lock_timeout', %s, false)", [_LOCK_TIMEOUT])
+        try:
+            cursor.execute(f"VACUUM FULL {connection.ops.quote_name(table)}")
+        except OperationalError:
+            return False
+        finally:
+            cursor.execute("RESET lock_timeout")
+    # A role that does not own the table gets a warning, and the table is left as it is.
+    return _file_of(table) != before
+
+
+def _file_of(table: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_relation_filenode(%s::regclass)", [table])
+        (number,) = cursor.fetchone()
+    return int(number)
+
+
+def _are_older_transactions_over(since: datetime) -> bool:
+    """Wait a little for what was begun before; whether all of it has ended."""
+    give_up = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND xact_start < %s"
+                " AND backend_type = 'client backend' AND pid <> pg_backend_pid()",
+                [since],
+            )
+            (count,) = cursor.fetchone()
+        if not count or time.monotonic() > give_up:
+            return not count
+        time.sleep(0.1)
