@@ -301,6 +301,11 @@ DEFAULT_FROM_EMAIL = env.str("HEADSHOTS_EMAIL_FROM", default="Headshots <no-repl
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 
 ACCOUNT_ADAPTER = "headshots.accounts.adapter.AccountAdapter"
+ACCOUNT_FORMS = {
+    "login": "headshots.accounts.forms.SignInForm",
+    "reset_password": "headshots.accounts.forms.ForgottenPasswordForm",
+    "add_email": "headshots.accounts.forms.AddAddressForm",
+}
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
@@ -315,7 +320,13 @@ ACCOUNT_LOGOUT_REDIRECT_URL = "pages:home"
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = True
 # The rest keeps allauth's limits; all of them count in the shared cache.
-ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/300s/key", "reset_password": "20/m/ip,5/h/key", "verify": "20/m/ip"}
+# Wrong passwords: the longer an attack lasts, the fewer per hour. A browser that the account knows has its own five.
+ACCOUNT_RATE_LIMITS = {
+    "login_failed": "10/m/ip,100/h/ip,5/300s/key,20/h/key,60/d/key",
+    "login_failed_in_known_browser": "5/300s/key,20/h/key",
+    "reset_password": "20/m/ip,5/h/key",
+    "verify": "20/m/ip",
+}
 MFA_ADAPTER = "headshots.accounts.second_factor.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Headshots"
