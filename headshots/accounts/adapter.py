@@ -2,7 +2,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
-from allauth.account.internal.userkit import filter_users_by_email
 from allauth.core.internal import ratelimit
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -32,8 +31,7 @@ class AccountAdapter(DefaultAccountAdapter):
         """Count this attempt, or refuse it. Wrong passwords count per IP address and per account; in a browser that the
         account has signed in from they have a count of their own, so that strangers lock its owner out of none."""
         address = credentials.get("email", "")
-        accounts = {user.pk for user in filter_users_by_email(address)}
-        browser = known_browser(request, account_ids=accounts)
+        browser = known_browser(request, address=address)
         if browser is None:
             super().pre_authenticate(request, **credentials)
             return

@@ -5,6 +5,7 @@ Each keeps a signed cookie with a random number of its own and the numbers of it
 import secrets
 from datetime import timedelta
 
+from allauth.account.internal.userkit import filter_users_by_email
 from django.conf import settings
 from django.core import signing
 from django.http import HttpRequest, HttpResponse
@@ -26,10 +27,12 @@ def remember_browser(request: HttpRequest, response: HttpResponse, *, account_id
     )  # fmt: skip
 
 
-def known_browser(request: HttpRequest, *, account_ids: set[int]) -> str | None:
-    """Return the number of this browser if one of these accounts has signed in from it."""
+def known_browser(request: HttpRequest, *, address: str) -> str | None:
+    """Return the number of this browser if the account with this address has signed in from it."""
     browser, accounts = _read(request)
-    return browser if account_ids.intersection(accounts) else None
+    if browser is None or not any(user.pk in accounts for user in filter_users_by_email(address)):
+        return None
+    return browser
 
 
 def _read(request: HttpRequest) -> tuple[str | None, list[int]]:

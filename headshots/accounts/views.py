@@ -1,16 +1,18 @@
 from allauth.account.forms import ResetPasswordKeyForm
 from allauth.account.views import EmailView, LogoutView, PasswordResetFromKeyView
+from allauth.core.internal.httpkit import authenticated_user
 from allauth.mfa.base.internal.flows import post_authentication
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.forms import ActivateTOTPForm, DeactivateTOTPForm
 from allauth.mfa.totp.views import ActivateTOTPView, DeactivateTOTPView
 from django.contrib import messages
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from headshots.accounts.adapter import AccountAdapter
 from headshots.accounts.known_browsers import remember_browser
+from headshots.accounts.models import User
 from headshots.accounts.sessions import end_other_sessions
 
 
@@ -39,13 +41,12 @@ class EmailAddresses(EmailView):
     """The addresses of an account."""
 
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        try:
-            with transaction.atomic():
-                response: HttpResponse = super().post(request, *args, **kwargs)
-        except IntegrityError:
-            # Another account signs in with it. Attached while nothing confirmed addresses, or at this very moment.
+        others = User.objects.exclude(pk=authenticated_user(request).pk)
+        # Rows may be older than the rule that refuses such addresses (AddAddressForm).
+        if "action_primary" in request.POST and others.filter(email=request.POST.get("email", "")).exists():
             messages.error(request, AccountAdapter.error_messages["email_taken"])
             return redirect("account_email")
+        response: HttpResponse = super().post(request, *args, **kwargs)
         return response
 
 
@@ -67,10 +68,10 @@ class ActivateSecondFactor(ActivateTOTPView):
 class DeactivateSecondFactor(DeactivateTOTPView):
     """Remove the second factor, after a code of it or a recovery code, and sign the account out everywhere else."""
 
-    @transaction.atomic
     def form_valid(self, form: DeactivateTOTPForm) -> HttpResponse:
-        response: HttpResponse = super().form_valid(form)
+        # First, and not in one transaction: allauth sends its mail at once.
         end_other_sessions(self.request)
+        response: HttpResponse = super().form_valid(form)
         return response
 
 
