@@ -52,6 +52,13 @@ class AccountAdapter(DefaultAccountAdapter):
         remember_browser(request, response, account_id=user.pk)
         return response
 
+    def is_safe_url(self, url: str) -> bool:
+        """Return True for a page of this site. False also for what is no address at all, such as `http://[`."""
+        try:
+            return bool(super().is_safe_url(url))
+        except ValueError:
+            return False
+
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Send a mail whose links begin with HEADSHOTS_SITE_URL: a request can name any host as its own."""
         urls = {name: _at_site(value) for name, value in context.items() if name.endswith("_url")}

@@ -74,6 +74,18 @@ def test_a_referer_that_is_no_address_is_no_error() -> None:
         assert answer.status_code == 200
 
 
+@pytest.mark.parametrize("after", ["http://[", "//[", "http://[::1", "/\0"])
+def test_a_next_page_that_is_no_address_is_no_error(after: str) -> None:
+    person, stranger = Client(), Client()
+    person.force_login(make_user())
+
+    for page in ("login/", "signup/", "2fa/authenticate/", "password/reset/"):
+        assert stranger.get(f"/accounts/{page}", {"next": after}).status_code in (200, 302)
+    for page in ("reauthenticate/", "2fa/totp/activate/", "logout/"):
+        assert person.get(f"/accounts/{page}", {"next": after}).status_code in (200, 302)
+    assert person.get("/admin/login/", {"next": after}).status_code == 403
+
+
 def test_secrets_of_an_installation_are_ignored_by_git_and_stay_out_of_images() -> None:
     root = Path(__file__).parents[2]
 
