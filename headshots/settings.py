@@ -308,6 +308,8 @@ DEFAULT_FROM_EMAIL = env.str("HEADSHOTS_EMAIL_FROM", default="Headshots <no-repl
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 
 ACCOUNT_ADAPTER = "headshots.accounts.adapter.AccountAdapter"
+_forms = {"login": "SignInForm", "reset_password": "ForgottenPasswordForm", "add_email": "AddAddressForm"}
+ACCOUNT_FORMS = {name: f"headshots.accounts.forms.{form}" for name, form in _forms.items()}
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
@@ -321,8 +323,11 @@ ACCOUNT_SIGNUP_REDIRECT_URL = "shoots:new"
 ACCOUNT_LOGOUT_REDIRECT_URL = "pages:home"
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = True
-# The rest keeps allauth's limits; all of them count in the shared cache.
-ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/300s/key", "reset_password": "20/m/ip,5/h/key", "verify": "20/m/ip"}
+# Counted in the shared cache; the rest is as allauth has it. The longer guessing lasts, the fewer guesses per hour.
+ACCOUNT_RATE_LIMITS = {
+    "login_failed": "10/m/ip,100/h/ip,5/300s/key,20/h/key,60/d/key", "reset_password": "20/m/ip,5/h/key",
+    "login_failed_in_known_browser": "5/300s/key,20/h/key", "verify": "20/m/ip",
+}  # fmt: skip
 MFA_ADAPTER = "headshots.accounts.second_factor.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Headshots"

@@ -1,8 +1,8 @@
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
 
 from headshots import engine
-from headshots.accounts.views import activate_second_factor, deactivate_second_factor, logout
+from headshots.accounts import views as accounts
 from headshots.dashboard.views import healthz, metrics
 from headshots.pages.views import terms
 from headshots.shoots.verifying import verify
@@ -20,10 +20,16 @@ urlpatterns = [
     path("verify/", verify, name="verify"),
     path("retention/", include("headshots.retention.urls")),
     path("account/", include("headshots.rights.urls")),
-    path("accounts/logout/", logout, name="account_logout"),
-    # Before allauth's own, by the same name.
-    path("accounts/2fa/totp/activate/", activate_second_factor, name="mfa_activate_totp"),
-    path("accounts/2fa/totp/deactivate/", deactivate_second_factor, name="mfa_deactivate_totp"),
+    # Before allauth's own, by the same names.
+    path("accounts/logout/", accounts.logout, name="account_logout"),
+    path("accounts/email/", accounts.addresses, name="account_email"),
+    re_path(
+        r"^accounts/password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$",
+        accounts.password_from_mail,
+        name="account_reset_password_from_key",
+    ),
+    path("accounts/2fa/totp/activate/", accounts.activate_second_factor, name="mfa_activate_totp"),
+    path("accounts/2fa/totp/deactivate/", accounts.deactivate_second_factor, name="mfa_deactivate_totp"),
     path("accounts/2fa/", include("allauth.mfa.urls")),
     path("accounts/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),

@@ -47,7 +47,10 @@ def recipe_faults(recipe: Mapping[str, object]) -> dict[str, str]:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    # A whole number can be too large to be asked whether it is finite.
+    return isinstance(value, int) or math.isfinite(value)
 
 
 def _light_fault(light: object) -> str:
@@ -63,6 +66,8 @@ def _words_fault(text: object, *, is_prompt: bool) -> str:
         return "These are words."
     if not text:
         return ""
+    if "\0" in text:
+        return "These are words, without null characters."
     if len(text.split()) > MOST_WORDS:
         return f"These are {len(text.split())} words; {MOST_WORDS} are read at most."
     places = _PLACES.findall(text)

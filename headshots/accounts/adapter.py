@@ -2,9 +2,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core.internal import ratelimit
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest, HttpResponse
+
+from headshots.accounts.addresses import normalize
+from headshots.accounts.known_browsers import known_browser, remember_browser
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -14,8 +19,45 @@ class AccountAdapter(DefaultAccountAdapter):
         **DefaultAccountAdapter.error_messages,
         "email_taken": "There is an account with this address already. Sign in, or reset the password.",
         "email_password_mismatch": "The address or the password is not right. Please try again.",
-        "too_many_login_attempts": "That was too often. Please wait five minutes, then try again.",
+        "too_many_login_attempts": (
+            "That was too often. Please wait a few minutes, then try again, or choose a new password."
+        ),
     }
+
+    def clean_email(self, email: str) -> str:
+        return normalize(super().clean_email(email))
+
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        """Count this attempt, or refuse it. Wrong passwords count per IP address and per account; in a browser that the
+        account has signed in from they have a count of their own, so that strangers lock its owner out of none."""
+        address = credentials.get("email", "")
+        browser = known_browser(request, address=address)
+        if browser is None:
+            super().pre_authenticate(request, **credentials)
+            return
+        key = f"{address}:{browser}"
+        # Given back after a right password, as allauth gives back its own.
+        self._login_failed_rl_usage = ratelimit.consume(
+            request, app="allauth.account", action="login_failed_in_known_browser", key=key
+        )
+        if not self._login_failed_rl_usage:
+            raise self.validation_error("too_many_login_attempts")
+
+    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
+        # allauth's begins with the host, so each host that a site answers to would allow as many attempts again.
+        return str(credentials.get("email", ""))
+
+    def post_login(self, request: HttpRequest, user: AbstractBaseUser, **login: Any) -> HttpResponse:
+        response: HttpResponse = super().post_login(request, user, **login)
+        remember_browser(request, response, account_id=user.pk)
+        return response
+
+    def is_safe_url(self, url: str) -> bool:
+        """Return True for a page of this site. False also for what is no address at all, such as `http://[`."""
+        try:
+            return bool(super().is_safe_url(url))
+        except ValueError:
+            return False
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Send a mail whose links begin with HEADSHOTS_SITE_URL: a request can name any host as its own."""

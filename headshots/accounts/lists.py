@@ -8,7 +8,15 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import get_fields_from_path
 from django.contrib.admin.views.main import ChangeList
 from django.db import DataError
+from django.db.models import QuerySet
 from django.http import HttpRequest
+
+from headshots.accounts.addresses import normalize
+
+
+def as_searched(term: str) -> str:
+    """Return what a search box is asked for, with an address in the spelling that is stored."""
+    return normalize(term) if "@" in term else term
 
 
 class FilteredAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -19,6 +27,11 @@ class FilteredAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     # Filters of links that the product makes to this list, beyond those of `list_filter` and `date_hierarchy`.
     linked_filters: tuple[str, ...] = ()
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        return super().get_search_results(request, queryset, as_searched(search_term))
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         assert request is not None

@@ -8,6 +8,8 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from headshots.accounts.addresses import normalize
+
 if TYPE_CHECKING:
     from headshots.accounts.sessions import SessionStore
 
@@ -19,7 +21,7 @@ class UserManager(BaseUserManager["User"]):
         """A new account; without a password nobody can sign in to it. Raises ValueError without an address."""
         if not email:
             raise ValueError("an account needs an e-mail address")
-        user = self.model(email=email.strip().lower(), is_staff=is_staff)
+        user = self.model(email=normalize(email), is_staff=is_staff)
         user.set_password(password)
         user.save(using=self._db)
         return user
@@ -32,11 +34,11 @@ class UserManager(BaseUserManager["User"]):
         return user
 
     def get_by_natural_key(self, username: str | None) -> "User":
-        return self.get(email__iexact=username)
+        return self.get(email=normalize(username or ""))
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    """One account. The e-mail address, in lower case, is its name."""
+    """One account. The e-mail address, in the spelling of `normalize`, is its name."""
 
     email = models.EmailField("e-mail", max_length=254, unique=True)
     is_staff = models.BooleanField("may enter the admin", default=False)
@@ -54,6 +56,11 @@ class User(AbstractBaseUser, PermissionsMixin):
     class Meta:
         verbose_name = "account"
         constraints = [models.UniqueConstraint(Lower("email"), name="accounts_user_email_any_case")]
+
+    @classmethod
+    def normalize_username(cls, username: str) -> str:
+        """Return the address in its one spelling. Django's forms for users call this before they look for another."""
+        return normalize(username)
 
     def __str__(self) -> str:
         # Not the address: the admin copies this text into its log, which outlives the account.

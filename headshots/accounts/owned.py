@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from headshots.accounts.lists import FilteredAdmin
+from headshots.accounts.lists import FilteredAdmin, as_searched
 from headshots.accounts.models import User
 
 SEES_ACCOUNTS = "accounts.view_user"
@@ -65,7 +65,7 @@ class OwnedAdmin(FilteredAdmin):
         if (number := account_in(search_term)) is not None:
             return queryset.filter(**{self.owner_path: number}), False
         found, has_duplicates = super().get_search_results(request, queryset, search_term)
-        address = search_term.strip()
+        address = as_searched(search_term.strip())
         if not address or not request.user.has_perm(SEES_ACCOUNTS):
             return found, has_duplicates
         accounts = User.objects.filter(email__icontains=address).values("pk")

@@ -1,20 +1,52 @@
-from allauth.account.views import LogoutView
+from allauth.account.forms import ResetPasswordKeyForm
+from allauth.account.views import EmailView, LogoutView, PasswordResetFromKeyView
+from allauth.core.internal.httpkit import authenticated_user
 from allauth.mfa.base.internal.flows import post_authentication
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.forms import ActivateTOTPForm, DeactivateTOTPForm
 from allauth.mfa.totp.views import ActivateTOTPView, DeactivateTOTPView
+from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 
+from headshots.accounts.adapter import AccountAdapter
+from headshots.accounts.known_browsers import remember_browser
+from headshots.accounts.models import User
 from headshots.accounts.sessions import end_other_sessions
 
 
 class ForgetfulLogout(LogoutView):
-    """Asks, ends the session by POST, and has the browser drop what it kept of the person's pages."""
+    """Ask, end the session by POST, and have the browser drop what it kept of the person's pages.
+
+    Not its cookies: the session's is void and deleted, and the one of `known_browsers` has to outlive it."""
 
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         response: HttpResponse = super().post(request, *args, **kwargs)
-        response["Clear-Site-Data"] = '"cache", "cookies", "storage"'
+        response["Clear-Site-Data"] = '"cache", "storage"'
+        return response
+
+
+class PasswordFromMail(PasswordResetFromKeyView):
+    """Choose a new password with the link of a mail. From then on the account knows this browser: that is the way in
+    for its owner while others use up the attempts of unknown browsers."""
+
+    def form_valid(self, form: ResetPasswordKeyForm) -> HttpResponse:
+        response: HttpResponse = super().form_valid(form)
+        remember_browser(self.request, response, account_id=self.reset_user.pk)
+        return response
+
+
+class EmailAddresses(EmailView):
+    """The addresses of an account."""
+
+    def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        others = User.objects.exclude(pk=authenticated_user(request).pk)
+        # Rows may be older than the rule that refuses such addresses (AddAddressForm).
+        if "action_primary" in request.POST and others.filter(email=request.POST.get("email", "")).exists():
+            messages.error(request, AccountAdapter.error_messages["email_taken"])
+            return redirect("account_email")
+        response: HttpResponse = super().post(request, *args, **kwargs)
         return response
 
 
@@ -36,13 +68,15 @@ class ActivateSecondFactor(ActivateTOTPView):
 class DeactivateSecondFactor(DeactivateTOTPView):
     """Remove the second factor, after a code of it or a recovery code, and sign the account out everywhere else."""
 
-    @transaction.atomic
     def form_valid(self, form: DeactivateTOTPForm) -> HttpResponse:
-        response: HttpResponse = super().form_valid(form)
+        # First, and not in one transaction: allauth sends its mail at once.
         end_other_sessions(self.request)
+        response: HttpResponse = super().form_valid(form)
         return response
 
 
+addresses = EmailAddresses.as_view()
+password_from_mail = PasswordFromMail.as_view()
 logout = ForgetfulLogout.as_view()
 activate_second_factor = ActivateSecondFactor.as_view()
 deactivate_second_factor = DeactivateSecondFactor.as_view()

@@ -1,7 +1,7 @@
 """What a pack costs and whether it is sold here."""
 
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from django.conf import settings
 
@@ -15,6 +15,9 @@ _DIGITS = {
     **dict.fromkeys(_WHOLE, 0),
     **dict.fromkeys(["bhd", "jod", "kwd", "omr", "tnd"], 3),
 }
+# Their smallest coin in Stripe's smallest units: three digits are taken in steps of ten, and ISK and UGX, which Stripe
+# counts with two digits, as whole ones. (HUF and TWD are whole in payouts only: their prices may have two digits.)
+_STEPS = {**{name: 10 for name, digits in _DIGITS.items() if digits == 3}, "isk": 100, "ugx": 100}
 _SIGNS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
 
 
@@ -49,14 +52,14 @@ def money_from(text: str, currency: str) -> str:
 
 
 def read_price(text: str, currency: str) -> int:
-    """A price as people write it, in the smallest unit. Raises ValueError when it is none, or finer than that unit."""
+    """Return a price as people write it in the smallest unit. Raises ValueError when it is none or has no coin."""
     try:
         amount = Decimal(text).scaleb(digits_of(currency))
-    except InvalidOperation as error:
-        raise ValueError(f"{text!r} is not a price") from error
-    # Stripe takes currencies of three digits in steps of ten.
-    if not amount.is_finite() or amount % (10 if digits_of(currency) == 3 else 1):
-        raise ValueError(f"{text!r} cannot be paid in {currency}")
+        is_payable = amount.is_finite() and amount % _STEPS.get(currency, 1) == 0
+    except ArithmeticError as error:  # no number, or one too large to count with
+        raise ValueError(f"{text[:20]!r} is not a price") from error
+    if not is_payable:
+        raise ValueError(f"{text[:20]!r} cannot be paid in {currency}")
     return int(amount)
 
 

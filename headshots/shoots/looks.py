@@ -155,6 +155,8 @@ def import_toml(text: str, *, made_by: int) -> list[StyleVersion]:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise LookRefused(f"This is not TOML: {error}.") from error
+    except ValueError as error:
+        raise LookRefused("This is not a file of looks: a number in it has thousands of digits.") from error
     except RecursionError as error:
         raise LookRefused("This is not a file of looks: it is nested too deeply.") from error
     rows = tables.pop("style", [])
@@ -178,7 +180,9 @@ def _read(row: Mapping[str, object]) -> tuple[str, Look]:
     name, title = recipe.pop("name", None), recipe.pop("title", None)
     description = recipe.pop("description", "")
     if not isinstance(name, str) or not name or slugify(name) != name or len(name) > 40:
-        raise LookRefused(f"{name!r} is no name of a look: small letters, digits and dashes, 40 at most.")
+        raise LookRefused(f"{name!r:.60} is no name of a look: small letters, digits and dashes, 40 at most.")
+    if "\0" in f"{title}{description}":
+        raise LookRefused(f"{name}: title and description are text without null characters.")
     if not isinstance(title, str) or not 0 < len(title) <= 80:
         raise LookRefused(f"{name}: a title of 80 letters at most is missing.")
     if not isinstance(description, str) or len(description) > 200:

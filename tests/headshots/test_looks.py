@@ -359,6 +359,13 @@ def test_what_differs_in_a_file_becomes_drafts(owner: Client, style: Style) -> N
         ('[[style]]\nname = "a"\ntitle = "x"\nkey = 3', "a, key: This is a number from 0 to 1."),
         ('[[style]]\nname = "a"\ntitle = "x"\n\n[[style]]\nname = "b"\ntitle = "x"\nset = "beach"', "b, set"),
         (b"\xff\xfe\x00", "not a text file"),
+        (f'[[style]]\nname = "a"\ntitle = "x"\nkey = {"9" * 400}', "a, key: This is a number from 0 to 1."),
+        (f'[[style]]\nname = "a"\ntitle = "x"\nkey_light = [0, 0, {"9" * 400}]', "a, key_light: Each of them"),
+        (f'[[style]]\nname = "a"\ntitle = "x"\nkey = {"9" * 5000}', "a number in it has thousands of digits"),
+        (f'[[style]]\nname = {"9" * 400}\ntitle = "x"', "is no name of a look"),
+        ('[[style]]\nname = "a"\ntitle = "x"\nkey = 1e999', "a, key: This is a number from 0 to 1."),
+        ('[[style]]\nname = "a"\ntitle = "x\\u0000"', "without null characters"),
+        ('[[style]]\nname = "a"\ntitle = "x"\nprompt = "{person}\\u0000"', "without null characters"),
     ],
 )
 def test_a_bad_file_is_told_and_changes_nothing(owner: Client, style: Style, text: str | bytes, words: str) -> None:

@@ -13,7 +13,7 @@ from headshots.payments.credits import grant_credit, open_credits
 from headshots.payments.errors import OrderRefused
 from headshots.payments.models import Payment, Refund
 from headshots.payments.ordering import Order, order_with_credit, orders_so_far, waiting_payment
-from headshots.payments.prices import as_money, digits_of
+from headshots.payments.prices import as_money, digits_of, read_price
 from headshots.payments.refunds import refundable, request_refund
 from headshots.shoots.models import Event, Pack, Photo, Shoot, Style
 
@@ -64,14 +64,15 @@ def _left(payment: Payment) -> str:
 
 
 def _refund(payment: Payment, answers: Answers) -> str:
-    amount = answers["amount"].scaleb(digits_of(payment.currency))
-    if amount != int(amount):
-        raise NotPossible(f"{payment.currency.upper()} has no such amount.")
-    refund = request_refund(payment=payment, amount=int(amount), reason=answers["code"], actor=Event.Actor.STAFF)
+    try:
+        amount = read_price(str(answers["amount"]), payment.currency)
+    except ValueError as error:
+        raise NotPossible(f"{payment.currency.upper()} has no such amount.") from error
+    refund = request_refund(payment=payment, amount=amount, reason=answers["code"], actor=Event.Actor.STAFF)
     if refund is None:
         payment.refresh_from_db()
         raise NotPossible(f"At most {as_money(refundable(payment), payment.currency)} can be given back.")
-    return f"{as_money(int(amount), payment.currency)} is on its way back."
+    return f"{as_money(amount, payment.currency)} is on its way back."
 
 
 def _open_count(account: User) -> str:

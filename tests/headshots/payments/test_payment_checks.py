@@ -65,6 +65,30 @@ def test_a_price_of_zero_or_below_or_none_is_always_refused(settings: LazySettin
     assert found(settings, **{name: value}, DEBUG=True) == ["payments.E002"]
 
 
+@pytest.mark.parametrize(
+    ("currency", "right", "wrong"),
+    [
+        # Counted by Stripe in hundredths, and taken whole.
+        ("isk", "2400", "2400.50"),
+        ("ugx", "70000", "0.5"),
+        # Whole in payouts alone.
+        ("huf", "6900.50", "6900.505"),
+        ("twd", "599.50", "599.505"),
+        # Of three digits the last one is 0; some have none.
+        ("kwd", "5.990", "5.995"),
+        ("jpy", "2900", "2900.5"),
+        ("usd", "19.99", "9" * 400),
+        ("usd", "19", "1e999999"),
+        ("usd", "19", "1e-999999"),
+    ],
+)
+def test_a_price_has_coins_that_stripe_takes(settings: LazySettings, currency: str, right: str, wrong: str) -> None:
+    safe = {"DEBUG": True, "HEADSHOTS_CURRENCY": currency, "HEADSHOTS_STUDIO_PRICE": "1900"}
+
+    assert found(settings, **safe, HEADSHOTS_PRICE=right) == []
+    assert found(settings, **safe, HEADSHOTS_PRICE=wrong) == ["payments.E002"]
+
+
 @pytest.mark.parametrize("value", ["", "dollars", "u$d"])
 def test_a_currency_is_three_letters(settings: LazySettings, value: str) -> None:
     assert found(settings, HEADSHOTS_CURRENCY=value, DEBUG=True) == ["payments.E001"]
