@@ -19,7 +19,7 @@ from headshots.vault.rings import Ring
 
 
 def keys_died(*, ring: str, shoot_ids: Mapping[UUID, UUID]) -> None:
-    """Note that these keys (key id -> shoot id) are dead, once: whoever resumes a purge keeps the first time.
+    """Note that these keys (key id -> shoot id) are dead, once: a purge that is resumed keeps the first time.
 
     In the database, and in the journal that outlives a restored one."""
     known = Destruction.objects.filter(ring=ring, key_id__in=shoot_ids).values_list("key_id", flat=True)

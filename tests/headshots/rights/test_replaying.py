@@ -101,7 +101,7 @@ def test_after_a_restore_of_everything_the_command_deletes_it_again(
     for pack in (gone, forgotten):
         with pytest.raises(KeyGone):
             vault.read_blob(blobs[pack.pk])
-    # Nobody else's is touched, and the second time there is nothing left to do.
+    # Other people's are not touched, and the second time there is nothing left to do.
     assert vault.read_blob(blobs[stays.pk])
     assert "Deleted again: 0 accounts, the photos of 0 shoots, the headshots of 0 packs." in replay_command()
 
