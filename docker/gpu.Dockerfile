@@ -27,7 +27,7 @@ RUN apt-get update \
 
 RUN groupadd --gid 10001 headshots \
     && useradd --uid 10001 --gid headshots --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin headshots \
-    && install -d -o headshots -g headshots -m 0700 /data /rings/source /rings/result /run/headshots /compiled
+    && install -d -o headshots -g headshots -m 0700 /data /rings/source /rings/result /deletions /run/headshots /compiled
 
 COPY --from=environment /opt/venv /opt/venv
 WORKDIR /srv/headshots
@@ -44,6 +44,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     HEADSHOTS_RUN_DIR=/run/headshots \
     HEADSHOTS_SOURCE_RING_DIR=/rings/source \
     HEADSHOTS_RESULT_RING_DIR=/rings/result \
+    HEADSHOTS_DELETIONS_DIR=/deletions \
     HEADSHOTS_WEIGHTS_DIR=/weights \
     HEADSHOTS_ENGINE=instantid \
     TORCHINDUCTOR_CACHE_DIR=/compiled \

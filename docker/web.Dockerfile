@@ -25,7 +25,7 @@ FROM python:3.11-slim-bookworm
 # No password, no shell, no home of its own: the processes write to their volumes only.
 RUN groupadd --gid 10001 headshots \
     && useradd --uid 10001 --gid headshots --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin headshots \
-    && install -d -o headshots -g headshots -m 0700 /data /rings/source /rings/result /run/headshots
+    && install -d -o headshots -g headshots -m 0700 /data /rings/source /rings/result /deletions /run/headshots
 
 COPY --from=environment /opt/venv /opt/venv
 COPY --from=weights /opt/weights /opt/weights
@@ -44,6 +44,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     HEADSHOTS_RUN_DIR=/run/headshots \
     HEADSHOTS_SOURCE_RING_DIR=/rings/source \
     HEADSHOTS_RESULT_RING_DIR=/rings/result \
+    HEADSHOTS_DELETIONS_DIR=/deletions \
     HEADSHOTS_STATIC_ROOT=/srv/headshots/staticfiles \
     HEADSHOTS_WEIGHTS_DIR=/opt/weights
 

@@ -130,6 +130,11 @@ HEADSHOTS_RESULT_RING_DIR = Path(
     env.str("HEADSHOTS_RESULT_RING_DIR", default=str(Path(_state_home) / "headshots"))
 ).resolve()
 
+# Which deletions a restored backup has to lose again. Apart from the data folder and from every backup.
+HEADSHOTS_DELETIONS_DIR = Path(
+    env.str("HEADSHOTS_DELETIONS_DIR", default=str(HEADSHOTS_RESULT_RING_DIR / "deletions"))
+).resolve()
+
 # Or each on a Redis of its own, where more machines than one work: photos' keys on one that keeps and evicts nothing
 # (stated by the operator where the server must not be asked), headshots' keys on one that keeps.
 HEADSHOTS_SOURCE_RING_URL = env.str("HEADSHOTS_SOURCE_RING_URL", default="").strip()

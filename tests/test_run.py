@@ -15,15 +15,21 @@ from pathlib import Path
 
 import pytest
 
+from headshots.launch import CannotRun
+from headshots.launch.secret_key import data_id, secret_key
+from headshots.vault import rings
+from tests.conftest import SCRATCH
 from tests.product import Product
 
+STATE = SCRATCH / "state"
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [ROOT / "run.py", *sorted((ROOT / "headshots" / "launch").glob("*.py"))]
 
 
 def environment() -> dict[str, str]:
-    """This shell's, without what the tests' own Django was told."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("HEADSHOTS_")}
+    """This shell's, without what the tests' own Django was told, and with a state folder of the tests'."""
+    shell = {name: value for name, value in os.environ.items() if not name.startswith("HEADSHOTS_")}
+    return shell | {"XDG_STATE_HOME": str(STATE)}
 
 
 def run(checkout: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -107,10 +113,63 @@ def test_services_get_their_settings_and_a_key_that_stays(checkout: Path) -> Non
 
     assert settings["HEADSHOTS_DEBUG"] == "1"
     assert len(settings["HEADSHOTS_SECRET_KEY"]) >= 50
-    key = Path(settings["HEADSHOTS_DATA_DIR"]) / "secret_key"
-    assert key.read_text() == settings["HEADSHOTS_SECRET_KEY"]
+    data = Path(settings["HEADSHOTS_DATA_DIR"])
+    key = STATE / "headshots" / "secrets" / (data / "id").read_text().strip()
+    assert key.read_text().strip() == settings["HEADSHOTS_SECRET_KEY"]
     assert key.stat().st_mode & 0o777 == 0o600
     assert key.parent.stat().st_mode & 0o777 == 0o700
+    assert data.stat().st_mode & 0o777 == 0o700
+    assert json.loads(run(checkout, "manage").stdout)["settings"]["HEADSHOTS_SECRET_KEY"] == key.read_text().strip()
+
+
+def test_a_backup_of_the_data_folder_holds_no_secret_key(checkout: Path) -> None:
+    settings = json.loads(run(checkout, "manage").stdout)["settings"]
+
+    files = [path for path in Path(settings["HEADSHOTS_DATA_DIR"]).rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if settings["HEADSHOTS_SECRET_KEY"].encode() in path.read_bytes()]
+
+
+def test_a_key_that_an_earlier_version_left_in_the_data_folder_is_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADSHOTS_RESULT_RING_DIR", str(tmp_path / "ring"))
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "secret_key").write_text("the key that encrypted second factors")
+
+    moved, again = secret_key(data), secret_key(data)
+
+    assert moved == again == "the key that encrypted second factors"
+    assert [path.name for path in data.iterdir()] == ["id"]
+    (file,) = (tmp_path / "ring" / "secrets").iterdir()
+    assert file.name == data_id(data) == rings.data_id(data)
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_another_key_that_a_restore_brought_back_is_neither_used_nor_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HEADSHOTS_RESULT_RING_DIR", str(tmp_path / "ring"))
+    data = tmp_path / "data"
+    data.mkdir()
+    used = secret_key(data)
+    (data / "secret_key").write_text("of another day")
+
+    assert secret_key(data) == used
+
+    assert (data / "secret_key").read_text() == "of another day"
+    assert "holds another secret key" in capfd.readouterr().err
+
+
+def test_a_key_is_never_kept_below_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADSHOTS_RESULT_RING_DIR", str(tmp_path / "ring"))
+
+    with pytest.raises(CannotRun, match="point HEADSHOTS_RESULT_RING_DIR to another folder"):
+        secret_key(tmp_path)
+    (tmp_path / "ring").write_text("no folder")
+    with pytest.raises(CannotRun, match="or set HEADSHOTS_SECRET_KEY"):
+        secret_key(tmp_path / "data")
 
 
 def test_an_interrupted_installation_is_started_afresh(checkout: Path) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 import re
-import secrets
 import shutil
 import socket
 import subprocess
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from headshots.launch import PYTHON, ROOT, RUN_LOCK, VENV, CannotRun, die_with_parent, fingerprint, say
 from headshots.launch.environment import finish_fetching_weights, start_fetching_weights, stop_fetching_weights
+from headshots.launch.secret_key import secret_key
 from headshots.launch.supervise import HeartFile, Knock, Service, look_after
 
 QUEUES = ("render", "default", "retention")
@@ -27,17 +27,6 @@ UVICORN = (
 )
 # A unix socket's path holds 107 characters on Linux, 103 on macOS; a URL carries only plain ones unchanged.
 SOCKET_PATH = re.compile(r"/[A-Za-z0-9/._-]{1,99}")
-
-
-def secret_key(data: Path) -> str:
-    file = data / "secret_key"
-    if not (file.exists() and file.stat().st_size):
-        fresh = file.with_suffix(".new")
-        fresh.unlink(missing_ok=True)
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
-            opened.write(secrets.token_urlsafe(50))
-        fresh.rename(file)
-    return file.read_text().strip()
 
 
 def make_data_folder(data: Path) -> None:
@@ -52,7 +41,9 @@ def make_data_folder(data: Path) -> None:
 
 def service_environment(data: Path, redis_url: str) -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
-    defaults = {"HEADSHOTS_DEBUG": "1", "HEADSHOTS_ENGINE": "auto", "HEADSHOTS_SECRET_KEY": secret_key(data)}
+    defaults = {"HEADSHOTS_DEBUG": "1", "HEADSHOTS_ENGINE": "auto"}
+    if "HEADSHOTS_SECRET_KEY" not in environment:
+        defaults["HEADSHOTS_SECRET_KEY"] = secret_key(data)
     fixed = {
         "DJANGO_SETTINGS_MODULE": "headshots.settings",
         "HEADSHOTS_DATA_DIR": str(data),

@@ -38,6 +38,15 @@ def check_deleted_rows_are_blanked(**_: object) -> list[CheckMessage]:
 
 
 @register(Tags.security)
+def check_journal_lies_apart(**_: object) -> list[CheckMessage]:
+    """Restoring the data folder must not bring an old journal of deletions back."""
+    if not settings.HEADSHOTS_DELETIONS_DIR.is_relative_to(settings.HEADSHOTS_DATA_DIR):
+        return []
+    hint = "Point HEADSHOTS_DELETIONS_DIR elsewhere: after a restore it has to say what was deleted since the backup."
+    return [Error("The journal of deletions lies below the data folder.", hint=hint, id="retention.E007")]
+
+
+@register(Tags.security)
 def check_backups_end(**_: object) -> list[CheckMessage]:
     """What receipts say about backups has an end, and the keys of finished headshots an early one."""
     found: list[CheckMessage] = []

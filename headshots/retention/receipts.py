@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from headshots.accounts.models import User
 from headshots.payments.models import Payment, Refund
+from headshots.retention import deletions
 from headshots.retention.models import Destruction, Receipt
 from headshots.shoots.lifecycle import send_on_commit
 from headshots.shoots.models import Consent, Event, Shoot
@@ -18,7 +19,12 @@ from headshots.vault.rings import Ring
 
 
 def keys_died(*, ring: str, shoot_ids: Mapping[UUID, UUID]) -> None:
-    """Note that these keys (key id -> shoot id) are dead, once: whoever resumes a purge keeps the first time."""
+    """Note that these keys (key id -> shoot id) are dead, once: a purge that is resumed keeps the first time.
+
+    In the database, and in the journal that outlives a restored one."""
+    known = Destruction.objects.filter(ring=ring, key_id__in=shoot_ids).values_list("key_id", flat=True)
+    what = deletions.What.PHOTOS if ring == Ring.SOURCE else deletions.What.HEADSHOTS
+    deletions.note(what, shoot_ids.keys() - set(known))
     Destruction.objects.bulk_create(
         (Destruction(ring=ring, key_id=key_id, shoot_id=shoot_id) for key_id, shoot_id in shoot_ids.items()),
         ignore_conflicts=True,

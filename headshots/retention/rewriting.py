@@ -1,4 +1,4 @@
-"""PostgreSQL leaves deleted rows readable in its files, VACUUM or not, until a table is written anew: VACUUM FULL.
+"""PostgreSQL leaves deleted rows readable in its files, VACUUM or not, until a table is rewritten: VACUUM FULL.
 
 Done for the tables of accounts, which hold addresses and are small. What is left then, in the write-ahead log and in
 blocks that the file system has freed, docs/privacy.md names.
@@ -16,9 +16,9 @@ log = logging.getLogger(__name__)
 
 # Apps whose rows name a person: ours, and allauth's two.
 _APPS = ("accounts", "account", "mfa")
-# VACUUM FULL locks everybody out, and whoever asks for a table waits behind it as soon as it waits for its lock.
+# VACUUM FULL needs the table for itself. While it waits for its lock, all other queries wait behind it.
 _LOCK_TIMEOUT = "500ms"
-# A transaction that is open since before a deletion still sees the row, which is then written anew as well.
+# A transaction that is open since before a deletion still sees the row, which is then kept.
 _PATIENCE_SECONDS = 5.0
 
 
@@ -29,7 +29,7 @@ def account_tables() -> list[str]:
 
 
 def rewrite_account_tables() -> list[str]:
-    """Write those tables anew in which rows were changed or deleted since the last time; the names of those that could
+    """Rewrite those tables in which rows were changed or deleted since the last time; the names of those that could
     not be, which the next call tries again. Does nothing on another database. Not within a transaction."""
     if connection.vendor != "postgresql":
         return []
@@ -55,7 +55,7 @@ def _changes() -> tuple[dict[str, int], datetime]:
 
 
 def _rewrite(table: str) -> bool:
-    """Write one table and its indexes into new files, if nobody holds it; whether that was done."""
+    """Write one table and its indexes into new files; False while it is in use."""
     before = _file_of(table)
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('lock_timeout', %s, false)", [_LOCK_TIMEOUT])

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from celery import shared_task, signals
 
-from headshots.retention import audit, due, journal, orphans, proofs, receipt_mail, rewriting, services
+from headshots.retention import audit, deletions, due, journal, orphans, proofs, receipt_mail, rewriting, services
 from headshots.retention.models import Receipt
 from headshots.shoots.models import Pack, Shoot
 
@@ -58,6 +58,7 @@ def mail_receipts() -> None:
 def drop_proofs() -> None:
     proofs.drop_proofs()
     proofs.drop_payments()
+    deletions.drop_old()
     journal.truncate_journal()
 
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from headshots.accounts.models import Session, User
 from headshots.payments.closing import close_account
+from headshots.retention import deletions
 from headshots.retention.journal import empty_journals
 from headshots.retention.models import Receipt
 from headshots.retention.receipt_mail import mail_receipt
@@ -59,6 +60,7 @@ def begin_leaving(*, owner: User, receipt_id: UUID, actor: str = Event.Actor.PER
         if person.leaving_at is None:
             person.leaving_at, person.is_active = timezone.now(), False
             person.save(update_fields=["leaving_at", "is_active"])
+            deletions.note(deletions.What.ACCOUNT, [person.pk])
         receipt = begin_account_receipt(owner=person, receipt_id=receipt_id, asked_by=actor)
         Session.objects.filter(account_id=person.pk).delete()
     for shoot in Shoot.objects.filter(owner=person):

@@ -33,7 +33,7 @@ class KeyServer:
         self._url = url
         self._volatile = volatile
         self._client = ring_client(url)
-        self._prefix = f"headshots:{_installation()}:{ring}:"
+        self._prefix = f"headshots:{installation_id()}:{ring}:"
 
     def read(self, key_id: UUID) -> bytes | None:
         return self._get(self._name(key_id))
@@ -174,8 +174,9 @@ def _has_snapshots(client: "redis.Redis") -> bool:
 
 
 @cache
-def _installation() -> UUID:
-    """Names this installation's keys on a server that others use too; the database knows it, so all machines agree."""
+def installation_id() -> UUID:
+    """Return the name of this installation where it shares a place with others. The database knows it: all machines
+    agree."""
     from headshots.vault.models import Installation
 
     return Installation.objects.get_or_create(only=True)[0].id

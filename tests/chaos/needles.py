@@ -1,9 +1,10 @@
 """What must not be found, in the spellings in which it could lie about: bytes of files, rows of pixels, numbers."""
 
 import io
+import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 from headshots import engine
 from headshots.engine.photos import embedder, finder
-from pipeline.face_files import crop_face, unpack_faces
+from pipeline.face_files import crop_face, unpack_faces, unpack_measurements
 from pipeline.intake import load_pixels
 from pipeline.types import Embedding, Pixels
 
@@ -65,7 +66,7 @@ class Secrets:
 
 
 def of_photo(upload: bytes) -> Secrets:
-    """Of a photo with one face: the file, what is kept of it, its pixels, faces, crop, and the embedding."""
+    """Of a photo with one face: the file, what is kept of it, its pixels, faces, measurements, crop, and embedding."""
     secrets = Secrets()
     cleaned = engine.clean_upload(upload)
     checked = engine.check(cleaned)
@@ -79,6 +80,9 @@ def of_photo(upload: bytes) -> Secrets:
             secrets.add(f"pixels of the {name}", needle, count=4)
     secrets.add("faces", checked.faces)
     secrets.add("faces", face.mesh.astype(np.float64).tobytes())
+    measured = [asdict(each) for each in unpack_measurements(checked.faces)]
+    for spelt in (json.dumps(measured), json.dumps(measured, separators=(",", ":")), repr(measured)):
+        secrets.add("measurements", spelt.encode(), count=24)
     secrets.embedding = embedder().embed(load_pixels(cleaned), face)
     for vector in (secrets.embedding, secrets.embedding / np.linalg.norm(secrets.embedding)):
         for needle in _spellings(vector):

@@ -89,7 +89,7 @@ def upgrade() -> dict[str, bool]:
 
 
 def measured(owner: User) -> dict[str, bool]:
-    """Whether what was measured of a face is anywhere, in the spellings of text, JSON and numbers."""
+    """Search for what was measured of a face, in the spellings of text, JSON and numbers."""
     photo = make_checked_shoot(owner).photos.get()
     assert photo.faces_blob
     (face,) = unpack_measurements(vault.read_blob(photo.faces_blob))

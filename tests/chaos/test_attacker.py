@@ -8,7 +8,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,8 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut
 
+from headshots import engine
+from pipeline.face_files import unpack_measurements
 from tests import photos
 from tests.chaos.attack import KINDS, Finding, attack
 from tests.chaos.conftest import short_folder
@@ -166,6 +168,12 @@ def test_the_same_attack_succeeds_when(run: Run, rings: Callable[[Run], list[Pie
     assert {finding.opened for finding in found} == {"photo", "faces", "headshot"}
 
 
+def test_what_was_measured_of_the_face_is_in_no_copy_at_any_time(run: Run) -> None:
+    assert "measurements" in run.secrets.needles.values()
+    # With all keys, those of the time before the purge too: then the faces can be opened, whose file has the numbers.
+    assert "measurements" not in what(attack([*run.pile, *run.held_back], run.secrets))
+
+
 def test_logs_messages_and_error_pages_name_nobody(run: Run) -> None:
     told = [
         piece
@@ -213,6 +221,11 @@ def secrets(upload: bytes) -> Secrets:
     return of_photo(upload)
 
 
+def measured(upload: bytes) -> list[dict[str, float]]:
+    faces = engine.check(engine.clean_upload(upload)).faces
+    return [asdict(face) for face in unpack_measurements(faces)]
+
+
 def as_file(pixels: np.ndarray, image_format: str, **options: object) -> bytes:
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, image_format, **options)
@@ -233,6 +246,7 @@ WAYS: dict[str, tuple[str, Callable[[bytes, Secrets], bytes]]] = {
     "pixels as float32": ("pixels of the photo", lambda upload, _: (decode(upload) / np.float32(255)).tobytes()),
     "a thumbnail": ("photo", lambda upload, _: as_file(decode(upload)[::8, ::8], "WEBP", quality=60)),
     "a crop": ("face", lambda upload, _: as_file(decode(upload)[20:300, 100:340], "JPEG", quality=80)),
+    "measurements in a table": ("measurements", lambda upload, _: json.dumps(measured(upload)).encode()),
     "the embedding as float32": ("embedding", lambda _, secrets: secrets.embedding.tobytes()),
     "the embedding as float64": ("embedding", lambda _, secrets: secrets.embedding.astype(float).tobytes()),
     "the embedding as JSON": ("embedding", lambda _, secrets: json.dumps(secrets.embedding.tolist()).encode()),

@@ -1,5 +1,5 @@
-"""Whoever has the files of the PostgreSQL server: no measurement of a face is ever in them, and no address once the
-tables of accounts were written anew after a deletion. The write-ahead log holds it longer, as docs/privacy.md says."""
+"""An attacker with the files of the PostgreSQL server: no measurement of a face is ever in them, and no address once
+the account tables were rewritten after a deletion. The write-ahead log holds it longer, as docs/privacy.md says."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ def test_measurements_of_an_older_version_leave_the_heap_with_their_column(found
     assert found["upgrade"] == {"before": True, "after": False, "checked_again": True}
 
 
-def test_an_address_is_out_of_heap_indexes_and_statistics_once_the_tables_were_written_anew(
+def test_an_address_is_out_of_heap_indexes_and_statistics_once_the_tables_were_rewritten(
     found: dict[str, Any],
 ) -> None:
     assert found["before"]["base"]

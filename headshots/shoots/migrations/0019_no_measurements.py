@@ -4,7 +4,7 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 
 def rewrite_table(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    """Write the table anew on PostgreSQL, which leaves a dropped column's values in every row. SQLite rewrites the rows
+    """Rewrite the table on PostgreSQL, which leaves a dropped column's values in every row. SQLite rewrites the rows
     itself, and blanks what it frees (secure_delete)."""
     if schema_editor.connection.vendor == "postgresql":
         schema_editor.execute("VACUUM FULL shoots_photo")

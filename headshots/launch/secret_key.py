@@ -1,0 +1,78 @@
+"""The secret key of a data folder: made once, and kept apart from that folder and its backups."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import uuid
+from pathlib import Path
+
+from headshots.launch import CannotRun, say
+
+
+def secret_key(data: Path) -> str:
+    """Return the key that signs sessions and encrypts second factors; make it if there is none. Raises CannotRun.
+
+    It is stored beside the key ring of headshots, under the id of the data folder. One that an earlier version left in
+    the data folder is moved there."""
+    folder = state_folder() / "secrets"
+    if folder.is_relative_to(data):
+        raise CannotRun(f"secrets must not be kept below {data}: point HEADSHOTS_RESULT_RING_DIR to another folder")
+    old = data / "secret_key"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = folder / data_id(data)
+        if not file.exists():
+            earlier = old.read_text().strip() if old.exists() else ""
+            create_once(file, earlier or secrets.token_urlsafe(50))
+        key = file.read_text().strip()
+        if old.exists():
+            remove_moved(old, key, file)
+    except OSError as error:
+        raise CannotRun(
+            f"cannot keep the secret key in {folder} ({error.strerror}): choose another folder with "
+            "HEADSHOTS_RESULT_RING_DIR, or set HEADSHOTS_SECRET_KEY"
+        ) from error
+    return key
+
+
+def state_folder() -> Path:
+    """Return the folder above the key ring of headshots, as headshots/settings.py finds it."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(os.environ.get("HEADSHOTS_RESULT_RING_DIR") or Path(state) / "headshots").resolve()
+
+
+def data_id(data: Path) -> str:
+    """Return the id of a data folder, as headshots/vault/rings.py knows it; make it if there is none."""
+    file = data / "id"
+    if not file.exists():
+        create_once(file, str(uuid.uuid4()))
+    # Through UUID, so that the file cannot name a path.
+    return str(uuid.UUID(file.read_text().strip()))
+
+
+def create_once(file: Path, content: str) -> None:
+    """Create a file for this user alone, whole or not at all. An existing one is never changed."""
+    fresh = file.with_name(f"{file.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+            opened.write(f"{content}\n")
+            opened.flush()
+            os.fsync(opened.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(fresh, file)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def remove_moved(old: Path, key: str, file: Path) -> None:
+    """Blank and remove the key in the data folder, unless it is another one."""
+    if old.read_text().strip() not in {key, ""}:
+        say(f"{old} holds another secret key than {file}, which is used. Remove the one that is wrong.")
+        return
+    with old.open("r+b") as opened:
+        opened.write(bytes(old.stat().st_size))
+        opened.flush()
+        os.fsync(opened.fileno())
+    old.unlink()
