@@ -50,7 +50,7 @@ class Site(NamedTuple):
 def serve(folder: Path, database: str, **limits: int) -> Iterator[Site]:
     given = {f"HEADSHOTS_{name.upper()}": str(value) for name, value in limits.items()}
     environment = environment_below(folder, HEADSHOTS_DATABASE_URL=database, **given)
-    made = json.loads(prepare(environment, "tests.hostile_setup"))
+    made = json.loads(prepare(environment, "tests.running_pack"))
     with run_web(environment, folder / "web.log") as web:
         yield Site(web, **made, database=re.sub("^postgres:", "postgresql:", database))
 
