@@ -296,6 +296,43 @@ def test_forwarding_headers_from_this_machine_are_not_believed(site: Site) -> No
     assert answers == [422] * 20 + [429]
 
 
+@pytest.mark.slow
+def test_large_attacks_with_the_limits_of_production(
+    tmp_path: Path, new_postgresql: Callable[[], str], empty_valkey: None
+) -> None:
+    """500 half requests, eight bodies of 125 MB one byte short, 110 streams and 150 requests, all at once."""
+    with serve(tmp_path, new_postgresql(), web_connections_per_address=400) as site, ExitStack() as held:
+        before = site.web.megabytes("VmHWM")
+        addresses = [f"127.0.0.{number}" for number in range(2, 8)]
+        half = [held.enter_context(site.web.connect(addresses[number % 6], 60)) for number in range(500)]
+        for line in half:
+            line.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ")
+        large = [held.enter_context(site.web.connect(ATTACKER, 60)) for _ in range(8)]
+        for line in large:
+            line.sendall(head("/shoots/new/", length=125 * MEGABYTE))
+        streams = [held.enter_context(site.web.connect(ATTACKER, 60)) for _ in range(110)]
+        for line in streams:
+            line.sendall(head(f"{site.shoot}events/", site.cookie))
+        with health_watched(site.web) as waits, ThreadPoolExecutor(150) as pool:
+            asked = [
+                pool.submit(site.web.ask, "/shoots/", f"sessionid={number:032}", ATTACKER) for number in range(150)
+            ]
+            pages = [site.web.ask("/how-it-works/") for _ in range(20)]
+            answers = Counter(status(each.result()) for each in asked)
+            opened = Counter(status(line.recv(200)) for line in streams)
+            refused = Counter(status(line.recv(65_536)) for line in large)
+            closed = Counter(status(read_all(line)) for line in half)
+        slots, peak = site.slots(), site.web.megabytes("VmHWM") - before
+
+    print(f"{answers=} {opened=} {refused=} {closed=} {slots=} {peak=:.0f} MB, health {max(waits):.2f} s")
+    assert [status(page) for page in pages] == [200] * 20
+    assert set(answers) <= {302, 503}
+    assert (opened[200], refused[303], closed[408]) == (6, 8, 500)
+    assert slots <= settings.HEADSHOTS_LIMITS.web_threads + 2
+    assert peak < 100
+    assert max(waits) < 1
+
+
 def test_the_container_starts_the_web_process_with_the_same_options() -> None:
     command = (settings.BASE_DIR / "docker" / "web.Dockerfile").read_text().rpartition("CMD ")[2]
 
