@@ -7,6 +7,8 @@
   const ASK_WHEN_CUT = 2000;
   const ASK_WHEN_OPEN = 5000; // A nudge can get lost on its way.
   const ASK_WHEN_DONE = 20000;
+  const ASK_WHEN_HIDDEN = 20000;
+  const LISTEN_AGAIN = 60000; // After the server had no stream for us.
   // Each answer carries its own form token; that alone is no difference.
   const FORM_TOKEN = /<input type="hidden" name="csrfmiddlewaretoken"[^>]*>/g;
 
@@ -17,6 +19,8 @@
   // What the server last said of each part: other scripts may have changed what stands on the page since.
   const said = new Map();
   let channel = null;
+  let stopListening = null;
+  let listenAfter = 0;
   let timer = null;
   let asking = false;
   let askAgain = false;
@@ -88,17 +92,40 @@
     }
   }
 
+  // One stream per browser: over HTTP/1.1 a browser has six connections to us, each stream keeps one of them, and with
+  // six tabs nothing else would load. The tab that gets the lock listens until it is hidden, the others ask.
+  function listen() {
+    if (stopListening || document.hidden || Date.now() < listenAfter || !navigator.locks) return;
+    navigator.locks.request("headshots-live", { ifAvailable: true }, (lock) => {
+      if (!lock || document.hidden || !isLive()) return undefined;
+      return new Promise((resolve) => {
+        channel = new EventSource(shoot.dataset.eventsUrl);
+        stopListening = () => {
+          channel.close();
+          channel = stopListening = null;
+          resolve();
+        };
+        channel.addEventListener("changed", ask);
+        channel.addEventListener("error", () => {
+          if (channel?.readyState !== EventSource.CLOSED) return;
+          listenAfter = Date.now() + LISTEN_AGAIN;
+          stopListening();
+        });
+      });
+    });
+  }
+
   function wait() {
     clearTimeout(timer);
+    if (document.hidden || !isLive()) stopListening?.();
     if (!isLive()) {
-      channel?.close();
-      channel = null;
       // The clock, another tab or staff can still delete what is shown here.
       timer = setTimeout(ask, ASK_WHEN_DONE);
       return;
     }
+    listen();
     const open = channel?.readyState === EventSource.OPEN;
-    timer = setTimeout(ask, open ? ASK_WHEN_OPEN : ASK_WHEN_CUT);
+    timer = setTimeout(ask, document.hidden ? ASK_WHEN_HIDDEN : open ? ASK_WHEN_OPEN : ASK_WHEN_CUT);
   }
 
   // A picture that does not load: a sentence beside it instead of a frame that says nothing.
@@ -112,11 +139,8 @@
     for (const picture of shoot.querySelectorAll("img")) {
       if (picture.complete && !picture.naturalWidth) tell(picture);
     }
-    if (isLive()) {
-      channel = new EventSource(shoot.dataset.eventsUrl);
-      channel.addEventListener("changed", ask);
-    }
-    document.addEventListener("visibilitychange", () => document.hidden || ask());
+    document.addEventListener("visibilitychange", () => (document.hidden ? wait() : ask()));
+    addEventListener("pagehide", () => stopListening?.());
     addEventListener("pageshow", (event) => event.persisted && ask());
     wait();
   }

@@ -5,6 +5,7 @@ No thread and no database connection waits for a body. How slow one may arrive i
 """
 
 import io
+import mmap
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -30,7 +31,7 @@ TOO_LARGE, SIGNED_OUT = "too large", "signed out"
 
 # What every connection may bring without being counted: the server reads as much ahead.
 UNCOUNTED_BYTES = 64 * 1024
-_PIECE_BYTES = 64 * 1024
+_PIECE_BYTES = 1024 * 1024
 _LEASE_SECONDS = 30
 
 
@@ -49,20 +50,27 @@ class _Refused(Exception):
 
 
 class Body(io.RawIOBase):
-    """The bytes of a body. What has been read is let go, so that a parser's copy replaces ours piece by piece."""
+    """The bytes of a body. What has been read is let go, so that a parser's copy replaces ours piece by piece.
+
+    The pieces are mappings and not bytes, which the process would keep after they were freed."""
 
     def __init__(self) -> None:
-        self.pieces: deque[bytearray] = deque()
+        self.pieces: deque[mmap.mmap] = deque()
         self.read_of_first = 0
+        self.written_of_last = 0
         self.length = 0
 
     def append(self, data: bytes) -> None:
-        """Add what has arrived. Small pieces are joined: a body of single bytes must not cost forty times its size."""
+        """Add what has arrived."""
         self.length += len(data)
-        if self.pieces and len(self.pieces[-1]) < _PIECE_BYTES:
-            self.pieces[-1] += data
-        elif data:
-            self.pieces.append(bytearray(data))
+        while data:
+            if not self.pieces or self.written_of_last == _PIECE_BYTES:
+                self.pieces.append(mmap.mmap(-1, _PIECE_BYTES))
+                self.written_of_last = 0
+            fits = data[: _PIECE_BYTES - self.written_of_last]
+            self.pieces[-1].write(fits)
+            self.written_of_last += len(fits)
+            data = data[len(fits) :]
 
     def readable(self) -> bool:
         return True
@@ -71,18 +79,18 @@ class Body(io.RawIOBase):
         if not self.pieces:
             return 0
         target = memoryview(buffer).cast("B")
-        with memoryview(self.pieces[0]) as first:
-            count = min(len(target), len(first) - self.read_of_first)
-            target[:count] = first[self.read_of_first : self.read_of_first + count]
-            self.read_of_first += count
-            is_read = self.read_of_first == len(first)
-        if is_read:
-            self.pieces.popleft()
+        start, end = self.read_of_first, self.written_of_last if len(self.pieces) == 1 else _PIECE_BYTES
+        count = min(len(target), end - start)
+        target[:count] = self.pieces[0][start : start + count]
+        self.read_of_first += count
+        if self.read_of_first == _PIECE_BYTES:
+            self.pieces.popleft().close()
             self.read_of_first = 0
         return count
 
     def close(self) -> None:
-        self.pieces.clear()
+        while self.pieces:
+            self.pieces.pop().close()
         super().close()
 
 

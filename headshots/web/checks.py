@@ -1,6 +1,7 @@
 """Rules about settings, as system checks: commands, the web process and every worker refuse what breaks one."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from django.apps import AppConfig
 from django.conf import settings
@@ -14,6 +15,8 @@ from headshots.web.sizes import FOUR_K_PX
 # Beyond it, different people pass for one.
 MAX_DISTANCE = 0.6
 SHORTEST_TOKEN = 20
+# Two addresses get one each at least.
+FEWEST_THREADS = 2
 # What is promised, what the tests need, and from where on a worker would need more memory than it is promised to take.
 PROMISED_EDGE_PX, SMALLEST_EDGE_PX, LARGEST_EDGE_PX = FOUR_K_PX, 400, 5120
 
@@ -57,6 +60,28 @@ def check_work(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> lis
                 hint="Django would write the rest to a temporary file, in clear.",
                 id="headshots.E003",
             )
+        )
+    return errors
+
+
+@register(Tags.security)
+def check_limits(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
+    """The limits of web processes let one honest request through."""
+    limits = settings.HEADSHOTS_LIMITS
+    errors: list[CheckMessage] = [
+        Error(f"HEADSHOTS_{name.upper()} must be 1 or more.", id="headshots.E011")
+        for name, value in asdict(limits).items()
+        if value < 1
+    ]
+    if limits.web_threads < FEWEST_THREADS:
+        errors.append(Error(f"HEADSHOTS_WEB_THREADS must be {FEWEST_THREADS} or more.", id="headshots.E011"))
+    # One address gets half of it, and all who are not signed in a quarter.
+    least = max(2 * settings.HEADSHOTS_MAX_UPLOAD_BYTES, 4 * settings.HEADSHOTS_MAX_VERIFY_BYTES)
+    if limits.body_budget_bytes < least:
+        errors.append(Error(f"HEADSHOTS_BODY_BUDGET_BYTES must be {least} or more.", id="headshots.E011"))
+    if limits.body_grace_seconds > limits.body_seconds:
+        errors.append(
+            Error("HEADSHOTS_BODY_GRACE_SECONDS must not exceed HEADSHOTS_BODY_SECONDS.", id="headshots.E011")
         )
     return errors
 

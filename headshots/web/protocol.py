@@ -118,6 +118,10 @@ class LimitedProtocol(HttpToolsProtocol):
         self.head_bytes = self.body_bytes = self.raw_bytes = 0
         self.body_seconds = self.body_idle_seconds = 0.0
         super().on_headers_complete()
+        # Closed after its answer while the client still sends, a connection is reset and the answer lost: what is left
+        # of the body is taken and dropped first.
+        self.close_at_end = not self.cycle.keep_alive
+        self.cycle.keep_alive = True
 
     def on_body(self, body: bytes) -> None:
         self.body_bytes += len(body)
@@ -126,6 +130,10 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self.body_seconds = None
+        if self.close_at_end and self.cycle.response_complete:
+            self.transport.close()
+        elif self.close_at_end:
+            self.cycle.keep_alive = False
         super().on_message_complete()
 
     def _look(self) -> None:
