@@ -320,7 +320,13 @@ ACCOUNT_LOGOUT_REDIRECT_URL = "pages:home"
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = True
 # The rest keeps allauth's limits; all of them count in the shared cache.
-ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/300s/key", "reset_password": "20/m/ip,5/h/key", "verify": "20/m/ip"}
+ACCOUNT_RATE_LIMITS = {
+    "login_failed": "10/m/ip,5/300s/key",
+    "reset_password": "20/m/ip,5/h/key",
+    "verify": "20/m/ip",
+    # Photos, the refused ones too. An address may be an office's.
+    "upload": "30/10m/user,90/10m/ip",
+}
 MFA_ADAPTER = "headshots.accounts.second_factor.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Headshots"
