@@ -10,10 +10,14 @@
   // The photos outlive the form, which the server's answer may replace.
   let chosen = [];
   let shown = [];
+  // What the form at hand does with photos that are dropped on the page, and when the person comes back to it.
+  let take = () => {};
   let comeBack = () => {};
 
   const inWords = (bytes) =>
     bytes < 1048576 ? `${Math.ceil(bytes / 1024)} kB` : `${(bytes / 1048576).toFixed(1)} MB`;
+
+  const parse = (text) => new DOMParser().parseFromString(text, "text/html");
 
   // Names are shown apart from the words around them: one may be written from right to left.
   const named = (file, words) => {
@@ -42,6 +46,7 @@
     const maxFiles = Number(form.dataset.maxFiles);
     const maxBytes = Number(form.dataset.maxBytes);
     let sending = null;
+    let wasSent = false;
 
     // Whether it is a photo is told by its content, and that by the server: names have any ending or none.
     async function problem(file) {
@@ -49,6 +54,14 @@
       if (file.size === 0) return "is empty.";
       if (file.size > maxBytes) return `has ${inWords(file.size)}: a photo may have up to ${inWords(maxBytes)}.`;
       return null;
+    }
+
+    // Other photos are another upload: the server answers the same one, sent twice, with the shoot that it made.
+    function beginAnother() {
+      if (!wasSent) return;
+      const random = crypto.getRandomValues(new Uint8Array(16));
+      form.elements.submission.value = [...random].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+      wasSent = false;
     }
 
     function tell(sentences) {
@@ -65,6 +78,7 @@
     async function add(files) {
       const problems = await Promise.all(files.map(problem));
       const sentences = [];
+      let beyond = 0;
       files.forEach((file, index) => {
         const known = chosen.some(
           (other) =>
@@ -72,9 +86,13 @@
         );
         if (problems[index]) sentences.push(named(file, ` ${problems[index]} It was left out.`));
         else if (known) return;
-        else if (chosen.length >= maxFiles) sentences.push(named(file, ` was left out: up to ${maxFiles} photos.`));
-        else chosen.push(file);
+        else if (chosen.length >= maxFiles) beyond += 1;
+        else {
+          chosen.push(file);
+          beginAnother();
+        }
       });
+      if (beyond) sentences.push(`We take up to ${maxFiles} photos: ${beyond} ${beyond > 1 ? "were" : "was"} left out.`);
       tell(sentences);
       show();
     }
@@ -127,6 +145,7 @@
       button.setAttribute("aria-label", `Remove ${file.name}`);
       button.onclick = () => {
         chosen = chosen.filter((other) => other !== file);
+        beginAnother();
         tell([]);
         show();
         input.focus();
@@ -146,6 +165,7 @@
     async function send() {
       const upload = new AbortController();
       sending = upload;
+      wasSent = true;
       tell([]);
       setBusy(true);
       try {
@@ -157,9 +177,10 @@
           setTimeout(() => setBusy(false), LEAVING_MS);
           return;
         }
-        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-        if (!page.querySelector("main")) throw new TypeError("not a page of ours");
-        replace(page);
+        const page = parse(await answer.text());
+        if (answer.status === 403) await renew();
+        else if (page.querySelector("main")) replace(page);
+        else throw new TypeError("not a page of ours");
       } catch {
         const stopped = upload.signal.aborted;
         setBusy(false);
@@ -167,6 +188,17 @@
         else await explain();
         errors.scrollIntoView({ block: "center" });
       }
+    }
+
+    // The form's token is of an earlier session: another one was begun in another tab.
+    async function renew() {
+      const fresh = parse(await (await fetch(form.action)).text()).querySelector("form[data-upload]");
+      if (!fresh) throw new TypeError("not signed in any more");
+      const [token, newToken] = [form, fresh].map((each) => each.querySelector("[name=csrfmiddlewaretoken]"));
+      token.value = newToken.value;
+      setBusy(false);
+      tell(["You have signed in again since you opened this page. Your photos are still chosen: please send them again."]);
+      errors.scrollIntoView({ block: "center" });
     }
 
     async function explain() {
@@ -186,6 +218,7 @@
     input.addEventListener("change", () => add([...input.files]));
     for (const name of ["dragenter", "dragover"]) zone.addEventListener(name, () => zone.classList.add("over"));
     for (const name of ["dragleave", "drop"]) zone.addEventListener(name, () => zone.classList.remove("over"));
+    take = add;
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       // A second click must not send it twice.
@@ -216,5 +249,13 @@
   }
 
   start();
+  // A photo that misses the field would be opened in place of this page.
+  for (const name of ["dragover", "drop"]) {
+    document.addEventListener(name, (event) => {
+      if (event.target.type === "file" || !event.dataTransfer.types.includes("Files")) return;
+      event.preventDefault();
+      if (name === "drop") take([...event.dataTransfer.files]);
+    });
+  }
   window.addEventListener("pageshow", (event) => comeBack(event));
 })();

@@ -193,11 +193,49 @@ def test_an_upload_that_is_stopped_halfway_can_be_sent_again(form: Page, photo: 
     assert_usable("The upload was cut off.")
 
     line.set()
+    before = form.input_value("input[name=submission]")
     form.route(NEW, lambda route: route.fulfill(status=502, body="Bad gateway", content_type="text/plain"))
     button(form).click()
     assert_usable("The upload was cut off.")
 
     form.unroute(NEW)
+    # The same upload again leads to the shoot that it may have made; other photos are another upload.
+    assert form.input_value("input[name=submission]") == before
+    form.get_by_label("Remove IMG_0001").click()
+    choose(form, photo)
+    assert form.input_value("input[name=submission]") != before
+    button(form).click()
+    expect(form).to_have_url(SHOOT, timeout=60_000)
+
+
+@pytest.mark.slow
+def test_photos_outlive_another_session_and_a_drop_beside_the_field(
+    form: Page, product: Product, account: str, photo: Path, tmp_path: Path
+) -> None:
+    crowd = [tmp_path / f"{number}.jpg" for number in range(7)]
+    for path in crowd:
+        path.write_bytes(photo.read_bytes())
+    client = form.context.new_cdp_session(form)
+    dropped = {"items": [], "files": [str(tmp_path), str(photo)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        client.send("Input.dispatchDragEvent", {"type": kind, "x": 20, "y": 500, "data": dropped})
+    expect(words(form)).to_contain_text("cannot be read. A folder? Please choose the photos in it. It was left out.")
+    expect(tiles(form)).to_have_count(1)
+    choose(form, *crowd)
+    expect(words(form)).to_have_text("We take up to 5 photos: 3 were left out.")
+    for _ in range(4):
+        form.get_by_label(re.compile("Remove .*jpg")).first.click()
+    agree(form)
+
+    form.context.clear_cookies()
+    other = form.context.new_page()
+    other.goto(f"{product.url}/accounts/login/")
+    sign_in(other, account)
+    expect(other).to_have_url(NEW)
+    button(form).click()
+
+    expect(words(form)).to_contain_text("Your photos are still chosen: please send them again.")
+    assert sent_files(form) == 1
     button(form).click()
     expect(form).to_have_url(SHOOT, timeout=60_000)
 

@@ -196,3 +196,19 @@ def test_a_photo_is_known_by_its_content_whatever_its_name(browser: Client, name
     answer = browser.post("/shoots/new/", {"photos": file, "consent": "on", "is_me": "on"})
 
     assert answer.status_code == 302
+
+
+def test_far_too_many_photos_are_told_how_many_there_may_be(browser: Client) -> None:
+    """A browser without scripts sends all that were chosen."""
+    status, page, _ = upload(browser, b"", count=60)
+
+    assert status == 413
+    assert "up to five photos" in page
+
+
+@pytest.mark.parametrize("sent", [{"photos": "no file"}, {}, {"photos": ""}])
+def test_a_form_without_a_file_is_answered_in_the_form(browser: Client, sent: dict[str, str]) -> None:
+    answer = browser.post("/shoots/new/", sent | {"consent": "on", "is_me": "on"})
+
+    assert answer.status_code == 422
+    assert "Please choose at least one photo" in answer.content.decode()
