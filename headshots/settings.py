@@ -329,9 +329,10 @@ ACCOUNT_LOGOUT_REDIRECT_URL = "pages:home"
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = True
 # Counted in the shared cache; the rest is as allauth has it. The longer guessing lasts, the fewer guesses per hour.
+# upload: photos, the refused ones too; an address may be an office's.
 ACCOUNT_RATE_LIMITS = {
     "login_failed": "10/m/ip,100/h/ip,5/300s/key,20/h/key,60/d/key", "reset_password": "20/m/ip,5/h/key",
-    "login_failed_in_known_browser": "5/300s/key,20/h/key", "verify": "20/m/ip",
+    "login_failed_in_known_browser": "5/300s/key,20/h/key", "verify": "20/m/ip", "upload": "30/10m/user,90/10m/ip",
 }  # fmt: skip
 MFA_ADAPTER = "headshots.accounts.second_factor.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]

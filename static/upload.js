@@ -1,128 +1,261 @@
-// The upload form before anything is sent: drag and drop, small previews, and the checks that need no server.
+// The upload form: drag and drop, small previews, the checks that need no server, and sending without leaving the page,
+// so that the photos stay chosen when the answer is no, when the connection is lost and when the upload is stopped.
 // Without this script the form works as it is; the server checks everything again.
 "use strict";
 
 (() => {
-  const form = document.querySelector("form[data-upload]");
-  if (!form) return;
-  const input = form.querySelector('input[type="file"]');
-  const zone = form.querySelector("[data-dropzone]");
-  const previews = form.querySelector("[data-previews]");
-  const errors = form.querySelector("[data-upload-errors]");
-  const submit = form.querySelector('button[type="submit"]');
-  const submitLabel = submit.textContent;
-  const maxFiles = Number(form.dataset.maxFiles);
-  const maxBytes = Number(form.dataset.maxBytes);
-  const GOOD_NAME = /\.(jpe?g|png|webp|heic|heif)$/i;
+  const main = document.querySelector("main");
   const SMALL_PX = 400;
-
+  const LEAVING_MS = 8000;
+  // The photos outlive the form, which the server's answer may replace.
   let chosen = [];
   let shown = [];
+  // What the form at hand does with photos that are dropped on the page, and when the person comes back to it.
+  let take = () => {};
+  let comeBack = () => {};
 
-  const megabytes = (bytes) => `${(bytes / 1048576).toFixed(1)} MB`;
+  const inWords = (bytes) =>
+    bytes < 1048576 ? `${Math.ceil(bytes / 1024)} kB` : `${(bytes / 1048576).toFixed(1)} MB`;
 
-  function problem(file) {
-    if (file.size === 0) return `“${file.name}” is empty.`;
-    if (file.size > maxBytes) return `“${file.name}” has ${megabytes(file.size)}: a photo may have up to ${megabytes(maxBytes)}.`;
-    if (!GOOD_NAME.test(file.name) && !file.type.startsWith("image/")) {
-      return `“${file.name}” is not a photo: please choose a JPEG, PNG, WebP or HEIC.`;
+  const parse = (text) => new DOMParser().parseFromString(text, "text/html");
+
+  // Names are shown apart from the words around them: one may be written from right to left.
+  const named = (file, words) => {
+    const name = document.createElement("bdi");
+    name.textContent = file.name;
+    return ["“", name, "”", words];
+  };
+
+  const isReadable = async (file) => {
+    try {
+      await file.slice(0, 1).arrayBuffer();
+      return true;
+    } catch {
+      return false;
     }
-    return null;
-  }
+  };
 
-  function tell(sentences) {
-    errors.replaceChildren(
-      ...sentences.map((sentence) => {
-        const item = document.createElement("li");
-        item.textContent = sentence;
-        return item;
-      }),
-    );
-    errors.hidden = sentences.length === 0;
-  }
+  function enhance(form) {
+    const input = form.querySelector('input[type="file"]');
+    const zone = form.querySelector("[data-dropzone]");
+    const previews = form.querySelector("[data-previews]");
+    const errors = form.querySelector("[data-upload-errors]");
+    const submit = form.querySelector('button[type="submit"]');
+    const stop = form.querySelector("[data-stop]");
+    const submitLabel = submit.textContent;
+    const maxFiles = Number(form.dataset.maxFiles);
+    const maxBytes = Number(form.dataset.maxBytes);
+    let sending = null;
+    let wasSent = false;
 
-  function add(files) {
-    const sentences = [];
-    for (const file of files) {
-      const sentence = problem(file);
-      const known = chosen.some((other) => other.name === file.name && other.size === file.size);
-      if (sentence) sentences.push(`${sentence} It was left out.`);
-      else if (chosen.length >= maxFiles && !known) sentences.push(`“${file.name}” was left out: up to ${maxFiles} photos.`);
-      else if (!known) chosen.push(file);
+    // Whether it is a photo is told by its content, and that by the server: names have any ending or none.
+    async function problem(file) {
+      if (!(await isReadable(file))) return "cannot be read. A folder? Please choose the photos in it.";
+      if (file.size === 0) return "is empty.";
+      if (file.size > maxBytes) return `has ${inWords(file.size)}: a photo may have up to ${inWords(maxBytes)}.`;
+      return null;
     }
-    tell(sentences);
-    show();
-  }
 
-  function show() {
-    const transfer = new DataTransfer();
-    for (const file of chosen) transfer.items.add(file);
-    input.files = transfer.files;
-    for (const address of shown) URL.revokeObjectURL(address);
-    shown = [];
-    previews.replaceChildren(...chosen.map(tile));
-    previews.hidden = chosen.length === 0;
-  }
+    // Other photos are another upload: the server answers the same one, sent twice, with the shoot that it made.
+    function beginAnother() {
+      if (!wasSent) return;
+      const random = crypto.getRandomValues(new Uint8Array(16));
+      form.elements.submission.value = [...random].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+      wasSent = false;
+    }
 
-  function tile(file) {
-    const item = document.createElement("li");
-    const words = document.createElement("span");
-    words.textContent = megabytes(file.size);
-    item.append(picture(file, words), words, removal(file));
-    return item;
-  }
+    function tell(sentences) {
+      errors.replaceChildren(
+        ...sentences.map((sentence) => {
+          const item = document.createElement("li");
+          item.append(...[sentence].flat());
+          return item;
+        }),
+      );
+      errors.hidden = sentences.length === 0;
+    }
 
-  function picture(file, words) {
-    const image = document.createElement("img");
-    const address = URL.createObjectURL(file);
-    shown.push(address);
-    image.className = "thumb";
-    image.alt = file.name;
-    image.onload = () => {
-      const { naturalWidth: width, naturalHeight: height } = image;
-      words.textContent = `${width} × ${height}`;
-      if (Math.min(width, height) < SMALL_PX) words.textContent += ", rather small";
-    };
-    image.onerror = () => {
-      // HEIC in most browsers: fine to send, not to be shown here.
-      const stand = document.createElement("span");
-      stand.className = "thumb";
-      stand.textContent = file.name;
-      image.replaceWith(stand);
-    };
-    image.src = address;
-    return image;
-  }
-
-  function removal(file) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = "×";
-    button.setAttribute("aria-label", `Remove ${file.name}`);
-    button.onclick = () => {
-      chosen = chosen.filter((other) => other !== file);
-      tell([]);
+    async function add(files) {
+      const problems = await Promise.all(files.map(problem));
+      const sentences = [];
+      let beyond = 0;
+      files.forEach((file, index) => {
+        const known = chosen.some(
+          (other) =>
+            other.name === file.name && other.size === file.size && other.lastModified === file.lastModified,
+        );
+        if (problems[index]) sentences.push(named(file, ` ${problems[index]} It was left out.`));
+        else if (known) return;
+        else if (chosen.length >= maxFiles) beyond += 1;
+        else {
+          chosen.push(file);
+          beginAnother();
+        }
+      });
+      if (beyond) sentences.push(`We take up to ${maxFiles} photos: ${beyond} ${beyond > 1 ? "were" : "was"} left out.`);
+      tell(sentences);
       show();
-      input.focus();
+    }
+
+    function show() {
+      const transfer = new DataTransfer();
+      for (const file of chosen) transfer.items.add(file);
+      input.files = transfer.files;
+      for (const address of shown) URL.revokeObjectURL(address);
+      shown = [];
+      previews.replaceChildren(...chosen.map(tile));
+      previews.hidden = chosen.length === 0;
+    }
+
+    function tile(file) {
+      const item = document.createElement("li");
+      const words = document.createElement("span");
+      words.textContent = inWords(file.size);
+      item.append(picture(file, words), words, removal(file));
+      return item;
+    }
+
+    function picture(file, words) {
+      const image = document.createElement("img");
+      const address = URL.createObjectURL(file);
+      shown.push(address);
+      image.className = "thumb";
+      image.alt = file.name;
+      image.onload = () => {
+        const { naturalWidth: width, naturalHeight: height } = image;
+        words.textContent = `${width} × ${height}`;
+        if (Math.min(width, height) < SMALL_PX) words.textContent += ", rather small";
+      };
+      image.onerror = () => {
+        // HEIC in most browsers: fine to send, not to be shown here.
+        const stand = document.createElement("span");
+        stand.className = "thumb";
+        stand.dir = "auto";
+        stand.textContent = file.name;
+        image.replaceWith(stand);
+      };
+      image.src = address;
+      return image;
+    }
+
+    function removal(file) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = "×";
+      button.setAttribute("aria-label", `Remove ${file.name}`);
+      button.onclick = () => {
+        chosen = chosen.filter((other) => other !== file);
+        beginAnother();
+        tell([]);
+        show();
+        input.focus();
+      };
+      return button;
+    }
+
+    function setBusy(busy) {
+      if (!busy) sending = null;
+      submit.disabled = busy;
+      if (busy) submit.setAttribute("aria-busy", "true");
+      else submit.removeAttribute("aria-busy");
+      submit.textContent = busy ? submit.dataset.busyLabel : submitLabel;
+      stop.hidden = !busy;
+    }
+
+    async function send() {
+      const upload = new AbortController();
+      sending = upload;
+      wasSent = true;
+      tell([]);
+      setBusy(true);
+      try {
+        const body = new FormData(form);
+        const answer = await fetch(form.action, { method: "POST", body, signal: upload.signal });
+        if (answer.redirected) {
+          // To the shoot, or to the page to sign in. Busy until it is there, unless it does not come.
+          location.assign(answer.url);
+          setTimeout(() => setBusy(false), LEAVING_MS);
+          return;
+        }
+        const page = parse(await answer.text());
+        if (answer.status === 403) await renew();
+        else if (page.querySelector("main")) replace(page);
+        else throw new TypeError("not a page of ours");
+      } catch {
+        const stopped = upload.signal.aborted;
+        setBusy(false);
+        if (stopped) tell(["The upload was stopped. Your photos are still chosen."]);
+        else await explain();
+        errors.scrollIntoView({ block: "center" });
+      }
+    }
+
+    // The form's token is of an earlier session: another one was begun in another tab.
+    async function renew() {
+      const fresh = parse(await (await fetch(form.action)).text()).querySelector("form[data-upload]");
+      if (!fresh) throw new TypeError("not signed in any more");
+      const [token, newToken] = [form, fresh].map((each) => each.querySelector("[name=csrfmiddlewaretoken]"));
+      token.value = newToken.value;
+      setBusy(false);
+      tell(["You have signed in again since you opened this page. Your photos are still chosen: please send them again."]);
+      errors.scrollIntoView({ block: "center" });
+    }
+
+    async function explain() {
+      const readable = await Promise.all(chosen.map(isReadable));
+      const gone = chosen.filter((_, index) => !readable[index]);
+      chosen = chosen.filter((_, index) => readable[index]);
+      show();
+      tell(
+        gone.length
+          ? gone.map((file) => named(file, " was changed, moved or deleted after you chose it. Please choose it again."))
+          : ["The upload was cut off. Your photos are still chosen: please try again."],
+      );
+    }
+
+    zone.classList.add("enhanced");
+    form.querySelector("[data-drop-hint]").hidden = matchMedia("(pointer: coarse)").matches;
+    input.addEventListener("change", () => add([...input.files]));
+    for (const name of ["dragenter", "dragover"]) zone.addEventListener(name, () => zone.classList.add("over"));
+    for (const name of ["dragleave", "drop"]) zone.addEventListener(name, () => zone.classList.remove("over"));
+    take = add;
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      // A second click must not send it twice.
+      if (!sending) send();
+    });
+    stop.addEventListener("click", () => sending?.abort());
+    comeBack = (event) => {
+      if (event.persisted) setBusy(false);
+      // Photos that the browser has put back, or that were chosen before this script came.
+      if (input.files.length && !chosen.length) add([...input.files]);
     };
-    return button;
+    if (chosen.length) show();
+    const again = form.querySelector("[data-choose-again]");
+    if (again) again.hidden = chosen.length > 0;
   }
 
-  zone.classList.add("enhanced");
-  form.querySelector("[data-drop-hint]").hidden = matchMedia("(pointer: coarse)").matches;
-  input.addEventListener("change", () => add([...input.files]));
-  for (const name of ["dragenter", "dragover"]) zone.addEventListener(name, () => zone.classList.add("over"));
-  for (const name of ["dragleave", "drop"]) zone.addEventListener(name, () => zone.classList.remove("over"));
-  form.addEventListener("submit", () => {
-    submit.setAttribute("aria-busy", "true");
-    submit.textContent = submit.dataset.busyLabel;
-    // After the browser has taken the form: a second click must not send it twice.
-    setTimeout(() => (submit.disabled = true), 0);
-  });
-  // Back from the next page: the button works again.
-  window.addEventListener("pageshow", () => {
-    submit.disabled = false;
-    submit.removeAttribute("aria-busy");
-    submit.textContent = submitLabel;
-  });
+  function replace(page) {
+    document.title = page.title;
+    main.replaceChildren(...page.querySelector("main").childNodes);
+    start();
+    main.focus({ preventScroll: true });
+    (main.querySelector(".errorlist:not([hidden]), .notice") ?? main).scrollIntoView({ block: "center" });
+  }
+
+  function start() {
+    const form = main.querySelector("form[data-upload]");
+    if (form) enhance(form);
+  }
+
+  start();
+  // A photo that misses the field would be opened in place of this page.
+  for (const name of ["dragover", "drop"]) {
+    document.addEventListener(name, (event) => {
+      if (event.target.type === "file" || !event.dataTransfer.types.includes("Files")) return;
+      event.preventDefault();
+      if (name === "drop") take([...event.dataTransfer.files]);
+    });
+  }
+  window.addEventListener("pageshow", (event) => comeBack(event));
 })();

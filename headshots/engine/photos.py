@@ -1,6 +1,5 @@
 """Photos of people: read, checked, advised on, and compared with each other."""
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
 
 # Every code that `advise` may give.
 TIPS = tuple(tip.value for tip in coach.Tip)
-
-# A decoder may take 1.5 GB: the third upload at the same moment waits its turn.
-_decoding = threading.BoundedSemaphore(2)
 
 
 @dataclass(frozen=True)
@@ -72,9 +68,10 @@ class SeenPhoto:
 
 
 def clean_upload(data: bytes) -> bytes:
-    """The photo re-encoded from its pixels: upright, sRGB, no metadata. Raises PhotoRefused."""
-    with _decoding:
-        return intake.clean_photo(data).data
+    """Return the photo re-encoded from its pixels: upright, sRGB, no metadata.
+
+    Takes a process of up to 1.5 GB; callers limit how many there are. Raises PhotoRefused."""
+    return intake.clean_photo(data).data
 
 
 def check(photo: bytes) -> CheckedPhoto:

@@ -1,15 +1,23 @@
 """The upload form: everything that can be said about the files before anything is stored."""
 
+import time
 from typing import cast
 
 from django import forms
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
+from django.forms.utils import ErrorDict
+from django.http import QueryDict
+from django.utils.datastructures import MultiValueDict
 
 from headshots import engine
 from headshots.accounts.models import User
 from headshots.shoots.consent import current
 from headshots.shoots.models import Shoot
+from headshots.web.budgets import Budget
+
+# Longer than a decoder may take (pipeline/intake.py): the share of a killed process is free after it.
+_DECODE_LEASE_SECONDS = 40
 
 _WORDS = {
     engine.Reason.UNREADABLE: "{file} cannot be read as a photo; it may be damaged or cut short. Please take another.",
@@ -23,8 +31,11 @@ class _PhotosInput(forms.ClearableFileInput):
 
 
 class _PhotosField(forms.FileField):
-    """One to five photos; cleans to their re-encoded JPEG bytes."""
+    """One to five photos; cleans to their re-encoded JPEG bytes. Raises BudgetExceeded when no decoder is free.
 
+    holder: whose photos they are; one of them is decoded at a time."""
+
+    holder = ""
     widget = _PhotosInput(attrs={"multiple": True, "accept": "image/jpeg,image/png,image/webp,image/heic,image/heif"})
 
     def clean(self, data: object, initial: object = None) -> list[bytes]:
@@ -34,9 +45,10 @@ class _PhotosField(forms.FileField):
         if len(files) > settings.HEADSHOTS_MAX_PHOTOS:
             raise forms.ValidationError(f"Please choose at most {settings.HEADSHOTS_MAX_PHOTOS} photos.", code="many")
         photos, errors = [], []
+        wait_until = time.monotonic() + settings.HEADSHOTS_DECODE_WAIT_SECONDS
         for number, file in enumerate(files, 1):
             try:
-                photos.append(_clean_file(file))
+                photos.append(_clean_file(file, self.holder, max(0.0, wait_until - time.monotonic())))
             except engine.PhotoRefused as refused:
                 errors.append(forms.ValidationError(_WORDS[refused.reason].format(file=_called(number, len(files)))))
         if errors:
@@ -76,6 +88,23 @@ class NewShootForm(forms.Form):
     ask_first = forms.BooleanField(required=False)
     is_me = _AgreedField("is_me", please="Please confirm that the photos show you and that you are 18 or older.")
 
+    def __init__(
+        self,
+        data: QueryDict | None = None,
+        files: "MultiValueDict[str, UploadedFile[bytes]] | None" = None,
+        *,
+        owner: User | None = None,
+        initial: dict[str, object] | None = None,
+    ) -> None:
+        super().__init__(data, files, initial=initial)
+        cast(_PhotosField, self.fields["photos"]).holder = str(owner.pk) if owner else ""
+
+    def refuse(self, sentence: str) -> None:
+        """Show this sentence alone: what else may be wrong with the form is not the reason."""
+        self._errors = ErrorDict()
+        self.cleaned_data = {}
+        self.add_error(None, sentence)
+
     def earlier_shoot(self, owner: User) -> Shoot | None:
         """The shoot that this showing of the form has made already."""
         try:
@@ -85,10 +114,15 @@ class NewShootForm(forms.Form):
         return Shoot.objects.filter(owner=owner, submission=submission).first() if submission else None
 
 
-def _clean_file(file: "UploadedFile[bytes]") -> bytes:
+def _clean_file(file: "UploadedFile[bytes]", holder: str, wait_seconds: float) -> bytes:
     if (file.size or 0) > settings.HEADSHOTS_MAX_PHOTO_BYTES:
         raise engine.PhotoRefused(engine.Reason.TOO_LARGE)
-    return engine.clean_upload(file.read())
+    # A decoder may take 1.5 GB and some seconds: a few work at a time, for different accounts, over all web processes.
+    decodes = Budget(
+        "decodes", total=settings.HEADSHOTS_DECODES_AT_ONCE, per_holder=1, lease_seconds=_DECODE_LEASE_SECONDS
+    )
+    with decodes.hold(holder=holder, wait_seconds=wait_seconds):
+        return engine.clean_upload(file.read())
 
 
 def _called(number: int, count: int) -> str:

@@ -1,11 +1,11 @@
 from django.urls import path
 
-from headshots.shoots import streams, support_views, views
+from headshots.shoots import streams, support_views, upload_views, views
 
 app_name = "shoots"
 urlpatterns = [
     path("", views.index, name="list"),
-    path("new/", views.new, name="new"),
+    path("new/", upload_views.new, name="new"),
     path("<uuid:shoot_id>/", views.detail, name="detail"),
     path("<uuid:shoot_id>/progress/", views.progress, name="progress"),
     path("<uuid:shoot_id>/status.json", views.status, name="status"),

@@ -1,13 +1,11 @@
-"""The pages of a shoot: upload, verdict, headshots as they arrive, downloads, deletion."""
+"""The pages of a shoot: verdict, headshots as they arrive, downloads, deletion."""
 
 import logging
 from dataclasses import asdict
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db import OperationalError
 from django.db.models import Prefetch
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -19,16 +17,13 @@ from headshots.accounts.models import User
 from headshots.shoots import people, support
 from headshots.shoots.access import shoot_or_404
 from headshots.shoots.checks import best_first
-from headshots.shoots.consent import Changes, changes_since, current
 from headshots.shoots.estimates import Estimate, estimate
-from headshots.shoots.forms import NewShootForm
 from headshots.shoots.gating import best_first_of
 from headshots.shoots.lifecycle import begin_purge, close_without_key
-from headshots.shoots.models import Consent, Event, FaceCrop, Headshot, Pack, Pause, Photo, Shoot
+from headshots.shoots.models import Event, FaceCrop, Headshot, Pack, Pause, Photo, Shoot
 from headshots.shoots.orders import cancel_pack, packs_to_show, running_pack
 from headshots.shoots.pausing import is_paused
-from headshots.shoots.person import NOTHING_SAID, PersonForm, read_person, write_person
-from headshots.shoots.uploads import AccountClosed, NoPreviewsLeft, open_shoot, previews_left
+from headshots.shoots.person import PersonForm, read_person, write_person
 from headshots.vault import services as vault
 from headshots.vault.errors import BlobCorrupt, BlobMissing, KeyGone, VaultError, VaultUnavailable
 from headshots.vault.models import Blob
@@ -37,54 +32,6 @@ log = logging.getLogger(__name__)
 
 # What a headshot comes as, by the field that its file stands in.
 VERSIONS = {"full": "blob", "web": "web_blob", "profile": "profile_blob"}
-
-
-@login_required
-@require_http_methods(["GET", "HEAD", "POST"])
-def new(request: HttpRequest) -> HttpResponse:
-    """Upload one to five photos; nothing is stored unless all of them can be used."""
-    owner = request.user
-    assert isinstance(owner, User)
-    sent = request.method == "POST"
-    form = NewShootForm(request.POST, request.FILES) if sent else NewShootForm(initial={"submission": uuid4()})
-    about = PersonForm(request.POST if sent else None) if engine.draws_new_pictures() else None
-    status = 422 if sent else 200
-    # The same form sent twice leads to the shoot that it made, also when that was the last free one.
-    if sent and (earlier := form.earlier_shoot(owner)):
-        return redirect(earlier)
-    left = previews_left(owner)
-    paused = is_paused(Pause.What.UPLOADS)
-    if sent and left and not paused and (about is None or about.is_valid()) and form.is_valid():
-        person = about.person if about else NOTHING_SAID
-        told = {name: form.cleaned_data[name] for name in ("photos", "submission", "ask_first")}
-        try:
-            return redirect(open_shoot(owner=owner, person=person, **told))
-        except NoPreviewsLeft:
-            left = 0
-        except AccountClosed:
-            return redirect("pages:home")
-        except (VaultError, OSError, OperationalError) as error:
-            log.error("an upload could not be stored: %s", type(error).__name__)
-            form.add_error(None, "We have no room for your photos right now. Nothing was kept; please try again later.")
-            status = 503
-    context = {
-        "form": form,
-        "about": about,
-        "paused": paused,
-        "previews_left": left,
-        "previews_per_day": settings.HEADSHOTS_PREVIEWS_PER_DAY,
-        "preview_count": settings.HEADSHOTS_PREVIEW_COUNT,
-        "max_photos": settings.HEADSHOTS_MAX_PHOTOS,
-        "max_photo_bytes": settings.HEADSHOTS_MAX_PHOTO_BYTES,
-        "consent_text": current("consent"),
-        "is_me_text": current("is_me"),
-        "consent_changes": _consent_changes(owner),
-    }
-    if sent and paused:
-        status = 503
-    elif sent and not left:
-        status = 429
-    return render(request, "shoots/new.html", context, status=status)
 
 
 @login_required
@@ -248,12 +195,6 @@ def _picture(blob: Blob) -> HttpResponse:
     except VaultError:
         # Forgotten between the row and the key: for whoever asks it is gone.
         raise Http404 from None
-
-
-def _consent_changes(owner: User) -> Changes | None:
-    """What is new in the consent's text for somebody whose last one was to an older version."""
-    last = Consent.objects.filter(shoot__owner=owner).order_by("-given_at").first()
-    return changes_since("consent", last.consent_version) if last else None
 
 
 def _no_store(response: HttpResponse) -> HttpResponse:

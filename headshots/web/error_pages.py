@@ -1,7 +1,7 @@
 """The product's own error pages, with DEBUG on as well: no locals, no settings, no request in them."""
 
 from django.conf import settings
-from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation, TooManyFilesSent
 from django.http import Http404, HttpRequest, HttpResponse
 from django.middleware.common import CommonMiddleware
 from django.template.loader import render_to_string
@@ -15,6 +15,7 @@ from headshots.web.bodies import REFUSED, SIGNED_OUT
 from headshots.web.request_ids import ID_KEY
 
 OFFICE = "/admin/"
+_TOO_MUCH = (RequestDataTooBig, TooManyFilesSent)
 
 
 def error_page(status: int, request: HttpRequest, *, broken: bool = False) -> HttpResponse:
@@ -46,8 +47,8 @@ def _is_office(status: int, request: HttpRequest) -> bool:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Django's handler400; a form that is too long is told so."""
-    return error_page(413 if isinstance(exception, RequestDataTooBig) else 400, request, broken=True)
+    """Answer for Django's handler400. A form that is too long, or has too many files, is told so."""
+    return error_page(413 if isinstance(exception, _TOO_MUCH) else 400, request, broken=True)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -99,7 +100,8 @@ class SilentReporter(ExceptionReporter):
 
     def get_traceback_html(self) -> SafeString:
         bad = isinstance(self.exc_value, (BadRequest, SuspiciousOperation))
-        return _page(400 if bad else 500, self.request, broken=True)
+        status = 413 if isinstance(self.exc_value, _TOO_MUCH) else 400 if bad else 500
+        return _page(status, self.request, broken=True)
 
     def get_traceback_text(self) -> SafeString:
         return SafeString("Something went wrong.\n")
