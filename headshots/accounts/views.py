@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from headshots.accounts.adapter import AccountAdapter
+from headshots.accounts.addresses import normalize
 from headshots.accounts.known_browsers import remember_browser
 from headshots.accounts.models import User
 from headshots.accounts.sessions import end_other_sessions
@@ -41,9 +42,9 @@ class EmailAddresses(EmailView):
     """The addresses of an account."""
 
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        others = User.objects.exclude(pk=authenticated_user(request).pk)
+        chosen = User.objects.filter(email=normalize(request.POST.get("email", "")))
         # Rows may be older than the rule that refuses such addresses (AddAddressForm).
-        if "action_primary" in request.POST and others.filter(email=request.POST.get("email", "")).exists():
+        if "action_primary" in request.POST and chosen.exclude(pk=authenticated_user(request).pk).exists():
             messages.error(request, AccountAdapter.error_messages["email_taken"])
             return redirect("account_email")
         response: HttpResponse = super().post(request, *args, **kwargs)
