@@ -138,7 +138,7 @@ def check_production(app_configs: Sequence[AppConfig] | None, **kwargs: object) 
             Error(
                 "HEADSHOTS_SITE_URL is not set.",
                 hint="Without it, a request that names another host gets that host into the links of our emails.",
-                id="headshots.E011",
+                id="headshots.E012",
             )
         )
     if not settings.HEADSHOTS_REDIS_URL:

@@ -121,11 +121,11 @@ def test_production_refuses_to_start_without_what_it_needs(name: str, tmp_path: 
 def test_a_server_that_answers_to_every_host_says_where_its_mails_point(settings: LazySettings) -> None:
     settings.DEBUG, settings.HEADSHOTS_SITE_URL = False, ""
 
-    assert "headshots.E011" in [error.id for error in checks.check_production(None)]
+    assert "headshots.E012" in [error.id for error in checks.check_production(None)]
 
     settings.HEADSHOTS_SITE_URL = "https://headshots.example.org"
 
-    assert "headshots.E011" not in [error.id for error in checks.check_production(None)]
+    assert "headshots.E012" not in [error.id for error in checks.check_production(None)]
 
 
 def test_photos_may_not_live_longer_than_a_day(tmp_path: Path) -> None:

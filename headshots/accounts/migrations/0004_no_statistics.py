@@ -29,7 +29,7 @@ def keep_no_statistics(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> N
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0002_leaving_and_sessions"),
+        ("accounts", "0003_one_spelling_of_addresses"),
         ("account", "0009_emailaddress_unique_primary_email"),
         ("mfa", "0003_authenticator_type_uniq"),
     ]
