@@ -136,7 +136,7 @@ def test_all_middleware_and_the_view_are_one_way_to_a_thread(settings: LazySetti
         "headers": headers,
         BODY: Body(),
     }
-    asyncio.run(OneHop(threads, wait_seconds=1)(scope, receive, send))
+    asyncio.run(OneHop(lambda scope: (threads, 1))(scope, receive, send))
 
     assert answers[0]["status"] == status
     (thread,) = threads.free

@@ -28,7 +28,7 @@ def test_each_limit_has_a_variable_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("web_threads", 1),
+        ("web_threads", 3),
         ("web_connections", 0),
         ("head_seconds", -1),
         ("streams_per_account", 0),
