@@ -162,7 +162,7 @@ def test_one_address_gets_its_share_of_connections(site: Site) -> None:
     assert answers == {503: 10} or answers == {503: 9, 0: 1}
 
 
-def test_a_large_body_of_somebody_not_signed_in_is_refused_from_its_length(site: Site) -> None:
+def test_a_large_body_without_a_session_is_refused_from_its_length(site: Site) -> None:
     before = site.web.megabytes("VmHWM")
     with ExitStack() as held:
         cookie, large = "sessionid=" + "x" * 32, 125 * MEGABYTE
@@ -243,7 +243,7 @@ def test_health_is_told_while_every_thread_is_busy(site: Site) -> None:
         return status(site.web.ask("/shoots/", site.cookie, f"127.0.0.{2 + number % 2}"))
 
     with psycopg.connect(site.database) as database, ThreadPoolExecutor(40) as pool:
-        # Whoever has a session waits for this table, until this transaction ends.
+        # Every request with a session waits for this table, until this transaction ends.
         database.execute("LOCK TABLE accounts_session IN ACCESS EXCLUSIVE MODE")
         asked = [pool.submit(ask, number) for number in range(40)]
         with health_watched(site.web) as waits:
