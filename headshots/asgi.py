@@ -21,11 +21,13 @@ from headshots.vault.errors import VaultUnavailable  # noqa: E402
 from headshots.vault.services import sweep_expired_keys  # noqa: E402
 from headshots.web.addresses import RequestsPerAddress, client_address  # noqa: E402
 from headshots.web.asgi_types import Scope  # noqa: E402
-from headshots.web.bodies import BodyLimit, LargeBodies  # noqa: E402
+from headshots.web.bodies import BODY, UNCOUNTED_BYTES, Body, BodyLimit, LargeBodies  # noqa: E402
 from headshots.web.handler import OneHop  # noqa: E402
 from headshots.web.threads import Threads  # noqa: E402
 
 OPEN_FILES = 8192
+# A person who has sent photos for a minute is not sent away after ten seconds.
+LONG_WAIT_SECONDS = 60.0
 
 # Only management commands run checks by themselves: without this a web process would serve with a rule broken.
 broken = [str(message) for message in run_checks() if message.is_serious(ERROR)]
@@ -45,24 +47,34 @@ if 0 < files < OPEN_FILES:
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most_files))
 
 limits = settings.HEADSHOTS_LIMITS
-threads = Threads(limits.web_threads, per_address=max(1, limits.web_threads // 2))
+# What brings a large body is decoded, which takes seconds: it never has all threads, so that pages go on.
+large_bodies = Threads(limits.web_threads // 4, per_address=max(1, limits.web_threads // 8))
+others = limits.web_threads - large_bodies.count
+requests = Threads(others, per_address=max(1, others // 2))
+# Supervisors ask for it: it answers while all other threads are busy.
+health = Threads(2, per_address=1)
+
+
+def threads_for(scope: Scope) -> tuple[Threads, float]:
+    """Return the threads that a request is worked on in, and how many seconds it waits for one."""
+    if scope["path"] == "/healthz":
+        return health, limits.web_wait_seconds
+    if cast(Body, scope[BODY]).length > UNCOUNTED_BYTES:
+        return large_bodies, max(limits.web_wait_seconds, LONG_WAIT_SECONDS)
+    return requests, limits.web_wait_seconds
 
 
 async def account_of(scope: Scope) -> int | None:
     """Return the account that a request is signed in to."""
-    sent = dict(cast("list[tuple[bytes, bytes]]", scope["headers"])).get(b"cookie", b"")
+    headers = cast("list[tuple[bytes, bytes]]", scope["headers"])
+    sent = b"; ".join(value for name, value in headers if name == b"cookie")
     work = partial(signed_in_account, parse_cookie(sent.decode("latin-1")))
-    return await threads.run(work, address=client_address(scope), wait_seconds=limits.web_wait_seconds)
+    return await requests.run(work, address=client_address(scope), wait_seconds=limits.web_wait_seconds)
 
 
 application = RequestsPerAddress(
     BodyLimit(
-        OneHop(
-            threads,
-            wait_seconds=limits.web_wait_seconds,
-            # Supervisors ask it: it answers while all other threads are busy.
-            reserved={"/healthz": Threads(2, per_address=1)},
-        ),
+        OneHop(threads_for),
         max_bytes=settings.HEADSHOTS_MAX_BODY_BYTES,
         large={
             "/shoots/new/": LargeBodies(settings.HEADSHOTS_MAX_UPLOAD_BYTES, signed_in=True),

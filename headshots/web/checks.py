@@ -15,8 +15,8 @@ from headshots.web.sizes import FOUR_K_PX
 # Beyond it, different people pass for one.
 MAX_DISTANCE = 0.6
 SHORTEST_TOKEN = 20
-# Two addresses get one each at least.
-FEWEST_THREADS = 2
+# A quarter of them is kept for requests with large bodies, and one address gets half of the others.
+FEWEST_THREADS = 4
 # What is promised, what the tests need, and from where on a worker would need more memory than it is promised to take.
 PROMISED_EDGE_PX, SMALLEST_EDGE_PX, LARGEST_EDGE_PX = FOUR_K_PX, 400, 5120
 

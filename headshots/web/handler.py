@@ -6,7 +6,7 @@ hundred slow requests had a hundred connections. Here no thread waits: not for a
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import IO, cast
 
@@ -25,13 +25,11 @@ from headshots.web.threads import NoThreadFree, Threads
 class OneHop(ASGIHandler):
     """Django's handler, its middleware as under WSGI. Asynchronous views stay on the event loop.
 
-    reserved: path -> the threads that only requests of this path have, so that it answers whatever else goes on."""
+    threads_for: says in which threads a request is worked on, and how many seconds it waits for one."""
 
-    def __init__(self, threads: Threads, *, wait_seconds: float, reserved: Mapping[str, Threads] | None = None) -> None:
+    def __init__(self, threads_for: Callable[[Scope], tuple[Threads, float]]) -> None:
         super().__init__()
-        self.threads = threads
-        self.wait_seconds = wait_seconds
-        self.reserved = reserved or {}
+        self.threads_for = threads_for
 
     def load_middleware(self, is_async: bool = False) -> None:
         super().load_middleware(is_async=False)
@@ -41,12 +39,12 @@ class OneHop(ASGIHandler):
         if scope["type"] != "http":
             raise ValueError(f"only HTTP is served here, not {scope['type']}")
         set_script_prefix(get_script_prefix(scope))
+        threads, wait_seconds = self.threads_for(scope)
         request, response = self.create_request(scope, cast("IO[bytes]", scope.pop(BODY)))
         if request is not None:
-            threads = self.reserved.get(str(scope["path"]), self.threads)
             work = partial(self._answer, request)
             try:
-                response = await threads.run(work, address=client_address(scope), wait_seconds=self.wait_seconds)
+                response = await threads.run(work, address=client_address(scope), wait_seconds=wait_seconds)
             except NoThreadFree as full:
                 request.close()
                 await refuse(send, retry_after_seconds=full.retry_after_seconds)

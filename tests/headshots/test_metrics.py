@@ -93,18 +93,21 @@ def test_staff_who_owe_a_second_factor_may_not_read(settings: LazySettings) -> N
 
 
 @pytest.mark.parametrize(
-    ("debug", "address", "headers", "status"),
+    ("debug", "address", "headers", "proxies", "status"),
     [
-        (True, "127.0.0.1", {}, 200),
-        (True, "192.0.2.7", {}, 404),
-        (True, "127.0.0.1", {"x-forwarded-for": "192.0.2.7"}, 404),
-        (False, "127.0.0.1", {}, 404),
+        (True, "127.0.0.1", {}, 0, 200),
+        (True, "192.0.2.7", {}, 0, 404),
+        (True, "127.0.0.1", {"x-forwarded-for": "192.0.2.7"}, 0, 404),
+        # A proxy that says nothing of whom it speaks for.
+        (True, "127.0.0.1", {}, 1, 404),
+        (False, "127.0.0.1", {}, 0, 404),
     ],
 )
 def test_a_laptop_tells_itself_and_nobody_behind_a_proxy(
-    settings: LazySettings, debug: bool, address: str, headers: dict[str, str], status: int
+    settings: LazySettings, debug: bool, address: str, headers: dict[str, str], proxies: int, status: int
 ) -> None:
     settings.DEBUG = debug
+    settings.HEADSHOTS_TRUSTED_PROXIES = proxies
 
     assert Client(REMOTE_ADDR=address).get("/metrics", headers=headers).status_code == status
 

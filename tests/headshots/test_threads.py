@@ -136,13 +136,40 @@ def test_all_middleware_and_the_view_are_one_way_to_a_thread(settings: LazySetti
         "headers": headers,
         BODY: Body(),
     }
-    asyncio.run(OneHop(threads, wait_seconds=1)(scope, receive, send))
+    asyncio.run(OneHop(lambda scope: (threads, 1))(scope, receive, send))
 
     assert answers[0]["status"] == status
     (thread,) = threads.free
     assert isinstance(thread, Counting)
     assert thread.calls == 1
     thread.shutdown()
+
+
+def test_a_reader_who_takes_nothing_keeps_no_thread(settings: LazySettings) -> None:
+    settings.HEADSHOTS_REDIS_URL = ""
+    threads = Threads(1, per_address=1)
+    headers = [(b"host", b"localhost")]
+
+    async def receive() -> Message:
+        return await asyncio.Future()
+
+    async def ask() -> tuple[int, int]:
+        asked = asyncio.Event()
+
+        async def send(message: Message) -> None:
+            asked.set()
+            await asyncio.Future()
+
+        scope: Scope = {"type": "http", "method": "GET", "path": "/how-it-works/", "query_string": b""}
+        scope |= {"headers": headers, BODY: Body()}
+        reader = asyncio.create_task(OneHop(lambda scope: (threads, 1))(scope, receive, send))
+        await asyncio.wait_for(asked.wait(), 20)
+        kept = len(threads.free), len(threads.in_use)
+        reader.cancel()
+        await asyncio.gather(reader, return_exceptions=True)
+        return kept
+
+    assert asyncio.run(ask()) == (1, 0)
 
 
 class Counting(ThreadPoolExecutor):

@@ -28,7 +28,7 @@ def test_each_limit_has_a_variable_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("web_threads", 1),
+        ("web_threads", 3),
         ("web_connections", 0),
         ("head_seconds", -1),
         ("streams_per_account", 0),
@@ -36,7 +36,7 @@ def test_each_limit_has_a_variable_of_its_own() -> None:
         ("body_grace_seconds", 601),
     ],
 )
-def test_a_limit_that_lets_nobody_in_is_refused(settings: LazySettings, name: str, value: int) -> None:
+def test_a_limit_that_lets_no_request_in_is_refused(settings: LazySettings, name: str, value: int) -> None:
     assert checks.check_limits(None) == []
 
     settings.HEADSHOTS_LIMITS = replace(settings.HEADSHOTS_LIMITS, **{name: value})
