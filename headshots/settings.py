@@ -324,7 +324,7 @@ ACCOUNT_RATE_LIMITS = {
     "login_failed": "10/m/ip,5/300s/key",
     "reset_password": "20/m/ip,5/h/key",
     "verify": "20/m/ip",
-    # Photos, the refused ones too. An address may be an office's.
+    # Photos, the refused ones too, and seconds of decoding that came to nothing. An address may be an office's.
     "upload": "30/10m/user,90/10m/ip",
 }
 MFA_ADAPTER = "headshots.accounts.second_factor.MFAAdapter"

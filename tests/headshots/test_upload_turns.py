@@ -3,7 +3,9 @@
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -15,6 +17,7 @@ from headshots.accounts.models import User
 from headshots.shoots.models import Shoot
 from headshots.vault.models import Blob
 from headshots.web.budgets import Budget
+from pipeline import intake
 from tests import photos
 from tests.factories import make_user
 
@@ -127,6 +130,22 @@ def test_refused_photos_count_too(browser: Client, settings: LazySettings) -> No
     assert [status for status, _, _ in answers] == [422, 422, 429]
     assert "You have sent many photos in a short time. Nothing was kept" in answers[2][1]
     assert answers[2][2] == "600"
+
+
+def test_a_refused_photo_that_kept_a_decoder_busy_counts_by_the_second(
+    browser: Client, settings: LazySettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings.ACCOUNT_RATE_LIMITS = product.ACCOUNT_RATE_LIMITS | {"upload": "3/10m/user"}
+    # A decoder that a photo keeps busy until it is ended.
+    endless = tmp_path / "decoder.py"
+    endless.write_text("import sys\nsys.stdin.buffer.read()\nprint('ready', flush=True)\nwhile True: pass\n")
+    monkeypatch.setattr(intake, "DECODER", endless)
+    (limits,) = intake.clean_photo.__defaults__
+    monkeypatch.setattr(intake.clean_photo, "__defaults__", (replace(limits, seconds=2.2),))
+
+    statuses = [upload(browser, data)[0] for data in (astronaut(), b"")]
+
+    assert statuses == [422, 429]
 
 
 def test_an_address_is_limited_over_its_accounts(settings: LazySettings) -> None:
