@@ -64,12 +64,9 @@ HEADSHOTS_HANG_SECONDS = _whole("HEADSHOTS_HANG_SECONDS", 300)
 HEADSHOTS_LOAD_SECONDS = _whole("HEADSHOTS_LOAD_SECONDS", 1800)
 HEADSHOTS_MAX_PHOTOS = 5
 HEADSHOTS_MAX_PHOTO_BYTES = 25 * 1024 * 1024
-# Uploaded photos that are decoded at the same time, and pictures whose marks are read, over all web processes: each
-# takes a process of up to 1.5 GB.
+# Photos that are decoded, and pictures whose marks are read, at once over all web processes; each takes up to 1.5 GB.
 HEADSHOTS_DECODES_AT_ONCE = _whole("HEADSHOTS_DECODES_AT_ONCE", 2)
 HEADSHOTS_VERIFY_AT_ONCE = _whole("HEADSHOTS_VERIFY_AT_ONCE", 2)
-# How long the photos of one upload wait for their turn, all of them together.
-HEADSHOTS_DECODE_WAIT_SECONDS = 20
 
 HEADSHOTS_ENGINE = env.str("HEADSHOTS_ENGINE", default="auto")
 HEADSHOTS_WEIGHTS_DIR = _path("HEADSHOTS_WEIGHTS_DIR")
@@ -319,14 +316,11 @@ ACCOUNT_SIGNUP_REDIRECT_URL = "shoots:new"
 ACCOUNT_LOGOUT_REDIRECT_URL = "pages:home"
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = True
-# The rest keeps allauth's limits; all of them count in the shared cache.
+# The rest keeps allauth's limits; all count in the shared cache. upload: photos, refused ones too (upload_views.py).
 ACCOUNT_RATE_LIMITS = {
-    "login_failed": "10/m/ip,5/300s/key",
-    "reset_password": "20/m/ip,5/h/key",
-    "verify": "20/m/ip",
-    # Photos, the refused ones too, and seconds of decoding that came to nothing. An address may be an office's.
+    "login_failed": "10/m/ip,5/300s/key", "reset_password": "20/m/ip,5/h/key", "verify": "20/m/ip",
     "upload": "30/10m/user,90/10m/ip",
-}
+}  # fmt: skip
 MFA_ADAPTER = "headshots.accounts.second_factor.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Headshots"

@@ -16,6 +16,8 @@ from headshots.shoots.consent import current
 from headshots.shoots.models import Shoot
 from headshots.web.budgets import Budget
 
+# How long the photos of one upload wait for a decoder, all of them together.
+WAIT_SECONDS = 20.0
 # Longer than a decoder may take (pipeline/intake.py): the share of a killed process is free after it.
 _DECODE_LEASE_SECONDS = 40
 
@@ -47,7 +49,7 @@ class _PhotosField(forms.FileField):
         if len(files) > settings.HEADSHOTS_MAX_PHOTOS:
             raise forms.ValidationError(f"Please choose at most {settings.HEADSHOTS_MAX_PHOTOS} photos.", code="many")
         photos, errors = [], []
-        wait_until = time.monotonic() + settings.HEADSHOTS_DECODE_WAIT_SECONDS
+        wait_until = time.monotonic() + WAIT_SECONDS
         for number, file in enumerate(files, 1):
             try:
                 photos.append(self._clean_file(file, max(0.0, wait_until - time.monotonic())))

@@ -14,6 +14,7 @@ from django.conf import settings as product
 from django.test import Client
 
 from headshots.accounts.models import User
+from headshots.shoots import forms
 from headshots.shoots.models import Shoot
 from headshots.vault.models import Blob
 from headshots.web.budgets import Budget
@@ -31,8 +32,8 @@ def browser(person: User, client: Client) -> Client:
 
 
 @pytest.fixture(autouse=True)
-def short_wait(settings: LazySettings) -> None:
-    settings.HEADSHOTS_DECODE_WAIT_SECONDS = 0.5
+def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forms, "WAIT_SECONDS", 0.5)
 
 
 def decodes() -> Budget:
@@ -85,8 +86,11 @@ def test_a_wait_for_a_decoder_ends(browser: Client, settings: LazySettings) -> N
     assert 0.4 < waited < 10
 
 
-def test_an_upload_goes_ahead_as_soon_as_a_decoder_is_free(browser: Client, settings: LazySettings) -> None:
-    settings.HEADSHOTS_DECODES_AT_ONCE, settings.HEADSHOTS_DECODE_WAIT_SECONDS = 1, 20
+def test_an_upload_goes_ahead_as_soon_as_a_decoder_is_free(
+    browser: Client, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.HEADSHOTS_DECODES_AT_ONCE = 1
+    monkeypatch.setattr(forms, "WAIT_SECONDS", 20)
     taken, done = threading.Event(), threading.Event()
 
     def keep_for_a_while() -> None:
@@ -112,8 +116,10 @@ def two_uploads_under_way(person: User) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("two_uploads_under_way")
-def test_a_third_upload_of_an_account_does_not_wait_in_a_thread(browser: Client, settings: LazySettings) -> None:
-    settings.HEADSHOTS_DECODE_WAIT_SECONDS = 60
+def test_a_third_upload_of_an_account_does_not_wait_in_a_thread(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forms, "WAIT_SECONDS", 60)
     began = time.monotonic()
 
     status, _, _ = upload(browser, astronaut())
