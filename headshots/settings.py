@@ -65,12 +65,9 @@ HEADSHOTS_HANG_SECONDS = _whole("HEADSHOTS_HANG_SECONDS", 300)
 HEADSHOTS_LOAD_SECONDS = _whole("HEADSHOTS_LOAD_SECONDS", 1800)
 HEADSHOTS_MAX_PHOTOS = 5
 HEADSHOTS_MAX_PHOTO_BYTES = 25 * 1024 * 1024
-# Uploaded photos that are decoded at the same time, and pictures whose marks are read, over all web processes: each
-# takes a process of up to 1.5 GB.
+# Photos that are decoded, and pictures whose marks are read, at once over all web processes; each takes up to 1.5 GB.
 HEADSHOTS_DECODES_AT_ONCE = _whole("HEADSHOTS_DECODES_AT_ONCE", 2)
 HEADSHOTS_VERIFY_AT_ONCE = _whole("HEADSHOTS_VERIFY_AT_ONCE", 2)
-# How long the photos of one upload wait for their turn, all of them together.
-HEADSHOTS_DECODE_WAIT_SECONDS = 20
 
 HEADSHOTS_ENGINE = env.str("HEADSHOTS_ENGINE", default="auto")
 HEADSHOTS_WEIGHTS_DIR = _path("HEADSHOTS_WEIGHTS_DIR")

@@ -16,12 +16,16 @@ from headshots.shoots.consent import current
 from headshots.shoots.models import Shoot
 from headshots.web.budgets import Budget
 
+# How long the photos of one upload wait for a decoder, all of them together.
+WAIT_SECONDS = 20.0
 # Longer than a decoder may take (pipeline/intake.py): the share of a killed process is free after it.
 _DECODE_LEASE_SECONDS = 40
 
 _WORDS = {
     engine.Reason.UNREADABLE: "{file} cannot be read as a photo; it may be damaged or cut short. Please take another.",
     engine.Reason.UNSUPPORTED_FORMAT: "{file} is not a photo we can use. Please upload a JPEG, PNG, WebP or HEIC.",
+    # By its code: the decoder's word for a photo that keeps it busy for too long.
+    "too_slow": "{file} takes too long to read. Please save it as a plain JPEG and upload that.",
     engine.Reason.TOO_LARGE: "{file} is too large. A photo may have up to 25 MB and 60 megapixels.",
 }
 
@@ -33,9 +37,11 @@ class _PhotosInput(forms.ClearableFileInput):
 class _PhotosField(forms.FileField):
     """One to five photos; cleans to their re-encoded JPEG bytes. Raises BudgetExceeded when no decoder is free.
 
-    holder: whose photos they are; one of them is decoded at a time."""
+    holder: whose photos they are; one of them is decoded at a time. wasted_seconds: how long decoders worked on photos
+    that were refused."""
 
     holder = ""
+    wasted_seconds = 0.0
     widget = _PhotosInput(attrs={"multiple": True, "accept": "image/jpeg,image/png,image/webp,image/heic,image/heif"})
 
     def clean(self, data: object, initial: object = None) -> list[bytes]:
@@ -45,15 +51,29 @@ class _PhotosField(forms.FileField):
         if len(files) > settings.HEADSHOTS_MAX_PHOTOS:
             raise forms.ValidationError(f"Please choose at most {settings.HEADSHOTS_MAX_PHOTOS} photos.", code="many")
         photos, errors = [], []
-        wait_until = time.monotonic() + settings.HEADSHOTS_DECODE_WAIT_SECONDS
+        wait_until = time.monotonic() + WAIT_SECONDS
         for number, file in enumerate(files, 1):
             try:
-                photos.append(_clean_file(file, self.holder, max(0.0, wait_until - time.monotonic())))
+                photos.append(self._clean_file(file, max(0.0, wait_until - time.monotonic())))
             except engine.PhotoRefused as refused:
                 errors.append(forms.ValidationError(_WORDS[refused.reason].format(file=_called(number, len(files)))))
         if errors:
             raise forms.ValidationError(errors)
         return photos
+
+    def _clean_file(self, file: "UploadedFile[bytes]", wait_seconds: float) -> bytes:
+        if (file.size or 0) > settings.HEADSHOTS_MAX_PHOTO_BYTES:
+            raise engine.PhotoRefused(engine.Reason.TOO_LARGE)
+        # A decoder may take 1.5 GB and some seconds: a few work at a time, for different accounts, over all processes.
+        total = settings.HEADSHOTS_DECODES_AT_ONCE
+        decodes = Budget("decodes", total=total, per_holder=1, lease_seconds=_DECODE_LEASE_SECONDS)
+        with decodes.hold(holder=self.holder, wait_seconds=wait_seconds):
+            began = time.monotonic()
+            try:
+                return engine.clean_upload(file.read())
+            except engine.PhotoRefused:
+                self.wasted_seconds += time.monotonic() - began
+                raise
 
 
 class _AgreedField(forms.Field):
@@ -97,7 +117,16 @@ class NewShootForm(forms.Form):
         initial: dict[str, object] | None = None,
     ) -> None:
         super().__init__(data, files, initial=initial)
-        cast(_PhotosField, self.fields["photos"]).holder = str(owner.pk) if owner else ""
+        self._photos_field.holder = str(owner.pk) if owner else ""
+
+    @property
+    def _photos_field(self) -> _PhotosField:
+        return cast(_PhotosField, self.fields["photos"])
+
+    @property
+    def wasted_seconds(self) -> int:
+        """Return how many whole seconds decoders worked on photos that were refused."""
+        return int(self._photos_field.wasted_seconds)
 
     def refuse(self, sentence: str) -> None:
         """Show this sentence alone: what else may be wrong with the form is not the reason."""
@@ -112,17 +141,6 @@ class NewShootForm(forms.Form):
         except forms.ValidationError:
             return None
         return Shoot.objects.filter(owner=owner, submission=submission).first() if submission else None
-
-
-def _clean_file(file: "UploadedFile[bytes]", holder: str, wait_seconds: float) -> bytes:
-    if (file.size or 0) > settings.HEADSHOTS_MAX_PHOTO_BYTES:
-        raise engine.PhotoRefused(engine.Reason.TOO_LARGE)
-    # A decoder may take 1.5 GB and some seconds: a few work at a time, for different accounts, over all web processes.
-    decodes = Budget(
-        "decodes", total=settings.HEADSHOTS_DECODES_AT_ONCE, per_holder=1, lease_seconds=_DECODE_LEASE_SECONDS
-    )
-    with decodes.hold(holder=holder, wait_seconds=wait_seconds):
-        return engine.clean_upload(file.read())
 
 
 def _called(number: int, count: int) -> str:

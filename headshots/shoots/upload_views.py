@@ -70,7 +70,8 @@ def _receive(request: HttpRequest, owner: User) -> HttpResponse:
         return _page(owner, request, form, about, status=503)
     if not previews_left(owner):
         return _page(owner, request, form, about, status=429)
-    if not _may_send(request):
+    photos = min(len(request.FILES.getlist("photos")), settings.HEADSHOTS_MAX_PHOTOS)
+    if not _count_attempts(request, photos):
         form.refuse(_TOO_MANY)
         return _page(owner, request, form, about, status=429, retry_after=_TOO_MANY_SECONDS)
     total = _UPLOADS_PER_DECODE * settings.HEADSHOTS_DECODES_AT_ONCE
@@ -81,6 +82,8 @@ def _receive(request: HttpRequest, owner: User) -> HttpResponse:
             if form.is_valid() and about_is_valid:
                 told = {name: form.cleaned_data[name] for name in ("photos", "submission", "ask_first")}
                 return redirect(open_shoot(owner=owner, person=about.person if about else NOTHING_SAID, **told))
+        # Bad photos that are quickly told cost one attempt each, those that kept a decoder busy one a second.
+        _count_attempts(request, form.wasted_seconds)
     except BudgetExceeded as busy:
         form.refuse(_BUSY)
         return _page(owner, request, form, about, status=503, retry_after=busy.retry_after_seconds)
@@ -95,14 +98,11 @@ def _receive(request: HttpRequest, owner: User) -> HttpResponse:
     return _page(owner, request, form, about, status=422)
 
 
-def _may_send(request: HttpRequest) -> bool:
-    """Count the photos of this upload, whether they will be of use or not. Returns False beyond the limit."""
-    photos = len(request.FILES.getlist("photos"))
+def _count_attempts(request: HttpRequest, count: int) -> bool:
+    """Count so many attempts for the account and the address. Returns False beyond the limit."""
     # Without its server the limit is not kept: what is decoded at once is limited all the same (headshots.web.budgets).
     with suppress(redis.RedisError):
-        return all(
-            ratelimit.consume(request, action="upload") for _ in range(min(photos, settings.HEADSHOTS_MAX_PHOTOS))
-        )
+        return all(ratelimit.consume(request, action="upload") for _ in range(count))
     return True
 
 

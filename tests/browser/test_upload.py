@@ -248,6 +248,9 @@ def test_after_the_session_ended_both_pages_say_that_nothing_was_kept(
     page = context.new_page()
     page.goto(f"{product.url}/accounts/login/?next=/shoots/new/")
     sign_in(page, account)
+    # As large as photos are: the server does not take it in without a session.
+    with photo.open("ab") as file:
+        file.write(bytes(8_000_000))
     choose(page, photo)
     agree(page)
     before = product.query("select count(*) from shoots_shoot")

@@ -3,7 +3,9 @@
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -12,9 +14,11 @@ from django.conf import settings as product
 from django.test import Client
 
 from headshots.accounts.models import User
+from headshots.shoots import forms
 from headshots.shoots.models import Shoot
 from headshots.vault.models import Blob
 from headshots.web.budgets import Budget
+from pipeline import intake
 from tests import photos
 from tests.factories import make_user
 
@@ -28,8 +32,8 @@ def browser(person: User, client: Client) -> Client:
 
 
 @pytest.fixture(autouse=True)
-def short_wait(settings: LazySettings) -> None:
-    settings.HEADSHOTS_DECODE_WAIT_SECONDS = 0.5
+def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forms, "WAIT_SECONDS", 0.5)
 
 
 def decodes() -> Budget:
@@ -82,8 +86,11 @@ def test_a_wait_for_a_decoder_ends(browser: Client, settings: LazySettings) -> N
     assert 0.4 < waited < 10
 
 
-def test_an_upload_goes_ahead_as_soon_as_a_decoder_is_free(browser: Client, settings: LazySettings) -> None:
-    settings.HEADSHOTS_DECODES_AT_ONCE, settings.HEADSHOTS_DECODE_WAIT_SECONDS = 1, 20
+def test_an_upload_goes_ahead_as_soon_as_a_decoder_is_free(
+    browser: Client, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.HEADSHOTS_DECODES_AT_ONCE = 1
+    monkeypatch.setattr(forms, "WAIT_SECONDS", 20)
     taken, done = threading.Event(), threading.Event()
 
     def keep_for_a_while() -> None:
@@ -109,8 +116,10 @@ def two_uploads_under_way(person: User) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("two_uploads_under_way")
-def test_a_third_upload_of_an_account_does_not_wait_in_a_thread(browser: Client, settings: LazySettings) -> None:
-    settings.HEADSHOTS_DECODE_WAIT_SECONDS = 60
+def test_a_third_upload_of_an_account_does_not_wait_in_a_thread(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forms, "WAIT_SECONDS", 60)
     began = time.monotonic()
 
     status, _, _ = upload(browser, astronaut())
@@ -127,6 +136,22 @@ def test_refused_photos_count_too(browser: Client, settings: LazySettings) -> No
     assert [status for status, _, _ in answers] == [422, 422, 429]
     assert "You have sent many photos in a short time. Nothing was kept" in answers[2][1]
     assert answers[2][2] == "600"
+
+
+def test_a_refused_photo_that_kept_a_decoder_busy_counts_by_the_second(
+    browser: Client, settings: LazySettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings.ACCOUNT_RATE_LIMITS = product.ACCOUNT_RATE_LIMITS | {"upload": "3/10m/user"}
+    # A decoder that a photo keeps busy until it is ended.
+    endless = tmp_path / "decoder.py"
+    endless.write_text("import sys\nsys.stdin.buffer.read()\nprint('ready', flush=True)\nwhile True: pass\n")
+    monkeypatch.setattr(intake, "DECODER", endless)
+    (limits,) = intake.clean_photo.__defaults__
+    monkeypatch.setattr(intake.clean_photo, "__defaults__", (replace(limits, seconds=2.2),))
+
+    statuses = [upload(browser, data)[0] for data in (astronaut(), b"")]
+
+    assert statuses == [422, 429]
 
 
 def test_an_address_is_limited_over_its_accounts(settings: LazySettings) -> None:
