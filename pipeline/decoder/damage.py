@@ -18,6 +18,10 @@ JPEG_MARKER = re.compile(rb"\xff+[\x01-\xcf\xd8-\xfe]")
 NEXT_MARKER = re.compile(rb"\xff+[\x01-\xfe]")
 START_OF_IMAGE, END_OF_IMAGE, START_OF_SCAN, JFIF, ADOBE, COMMENT = 0xD8, 0xD9, 0xDA, 0xE0, 0xEE, 0xFE
 SEQUENTIAL_FRAMES = {0xC0, 0xC1, 0xC9}
+HUFFMAN_TABLES, END_OF_BLOCK = 0xC4, 0x00
+# So many zeros in a row are a block of 42 equal coefficients or more, in tables whose shortest code is not the end of a
+# block. No photo has that, and a hole of a page or a sector has thousands.
+ZEROS = bytes(16)
 # What libjpeg says of bytes between the last scan and the end.
 EXTRA_BYTES = re.compile(rb"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9\s*")
 
@@ -48,42 +52,65 @@ def read_jpeg(data: bytes) -> Jpeg:
 
     Raises Damaged, TooManyScans."""
     parts = [b"\xff\xd8"]
-    position, scans, components, sequential = 2, 0, 0, False
+    scans, components, sequential = 0, 0, False
+    shortest: dict[int, int] = {}
+    for marker, segment, scan in _jpeg_segments(data):
+        if 0xC0 <= marker <= 0xCF and marker not in (HUFFMAN_TABLES, 0xC8, 0xCC):
+            sequential, components = marker in SEQUENTIAL_FRAMES, segment[7]
+        elif marker == HUFFMAN_TABLES:
+            shortest |= _shortest_codes(segment[2:])
+        elif marker == JFIF:
+            # The major version: decoders warn of any but 1.
+            segment = segment[:7] + b"\1" + segment[8:]
+        elif marker == START_OF_SCAN:
+            scans += 1
+            if scans > MAX_SCANS:
+                raise TooManyScans
+            if sequential:
+                if shortest.get(segment[4] & 15) != END_OF_BLOCK and ZEROS in scan:
+                    raise Damaged
+                # Cameras write anything here; only progressive pictures have a use for it.
+                segment = segment[:-3] + b"\0\x3f\0"
+        if marker == ADOBE or (marker != COMMENT and not 0xE1 <= marker <= 0xEF):
+            parts += [bytes([0xFF, marker]), segment, scan]
+    if not scans:
+        raise Damaged
+    return Jpeg(b"".join([*parts, b"\xff\xd9"]), components)
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """Yield marker, segment with its length, and compressed data behind it, to the end of the first picture.
+
+    Raises Damaged."""
+    position = 2
     while True:
         found = NEXT_MARKER.search(data, position)
         if found is None:
             raise Damaged
         marker, start = data[found.end() - 1], found.end()
         if marker == END_OF_IMAGE:
-            break
-        if marker == START_OF_IMAGE or marker == 0x01 or 0xD0 <= marker <= 0xD7:
+            return
+        if marker in (START_OF_IMAGE, 0x01) or 0xD0 <= marker <= 0xD7:
             position = start
             continue
         length = int.from_bytes(data[start : start + 2], "big")
-        segment = data[start : start + length]
-        if length < 2 or len(segment) < length:
+        end = position = start + length
+        if length < 2 or end > len(data):
             raise Damaged
-        position = start + length
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            sequential, components = marker in SEQUENTIAL_FRAMES, data[start + 7]
-        if marker == JFIF:
-            # The major version: decoders warn of any but 1.
-            segment = segment[:7] + b"\1" + segment[8:]
         if marker == START_OF_SCAN:
-            scans += 1
-            if scans > MAX_SCANS:
-                raise TooManyScans
-            if sequential:
-                # Cameras write anything here; only progressive pictures have a use for it.
-                segment = segment[:-3] + b"\0\x3f\0"
-            end = JPEG_MARKER.search(data, position)
-            segment += data[position : end.start() if end else len(data)]
-            position += len(segment) - length
-        if marker == ADOBE or (marker != COMMENT and not 0xE1 <= marker <= 0xEF):
-            parts += [bytes([0xFF, marker]), segment]
-    if not scans:
-        raise Damaged
-    return Jpeg(b"".join([*parts, b"\xff\xd9"]), components)
+            following = JPEG_MARKER.search(data, end)
+            position = following.start() if following else len(data)
+        yield marker, data[start:end], data[end:position]
+
+
+def _shortest_codes(tables: bytes) -> dict[int, int]:
+    """Return what the code of zeros alone means in each AC table."""
+    shortest = {}
+    while len(tables) > 17:
+        if tables[0] & 0x10:
+            shortest[tables[0] & 15] = tables[17]
+        tables = tables[17 + sum(tables[1:17]) :]
+    return shortest
 
 
 def check_jpeg_warnings(warnings: bytes, jpeg: Jpeg) -> None:
