@@ -8,7 +8,6 @@ from django.conf import settings
 
 from headshots.web import error_reports
 
-
 _PR_SET_DUMPABLE = 4
 
 

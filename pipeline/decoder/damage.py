@@ -67,7 +67,7 @@ def read_jpeg(data: bytes) -> Jpeg:
             if scans > MAX_SCANS:
                 raise TooManyScans
             if sequential:
-                if shortest.get(segment[4] & 15) != END_OF_BLOCK and ZEROS in scan:
+                if shortest.get(segment[4] & 15) != END_OF_BLOCK and ZEROS in scan.rstrip(b"\0"):
                     raise Damaged
                 # Cameras write anything here; only progressive pictures have a use for it.
                 segment = segment[:-3] + b"\0\x3f\0"

@@ -33,7 +33,7 @@ def tone_map(
         linear = np.maximum(linear @ matrix.T, 0)
         brightest = linear.max(axis=2, keepdims=True)
         over = np.maximum(brightest - KNEE, 0) / (1 - KNEE)
-        pressed = KNEE + (1 - KNEE) * (1 - np.exp(-over))
+        pressed = KNEE + (1 - KNEE) * over / (1 + over)
         linear *= np.where(over > 0, pressed / np.maximum(brightest, KNEE), 1)
         result[top : top + ROWS_AT_ONCE] = to_signal[(linear * 65535).astype(np.uint16)]
     return result

@@ -33,9 +33,10 @@ def with_closed_input(attempt):
     os.close(0)
     return attempt()
 
+one = ctypes.c_ulong(1)
 rights.give_up_rights(2**31, 10)
 attempts = dict(
-    memory=lambda: call(numbers["read"], parent, local, ctypes.c_ulong(1), remote, ctypes.c_ulong(1), ctypes.c_ulong(0)),
+    memory=lambda: call(numbers["read"], parent, local, one, remote, one, ctypes.c_ulong(0)),
     trace=lambda: call(numbers["ptrace"], 16, parent, 0, 0),
     signal=lambda: os.kill(parent, 0),
     fork=os.fork,
