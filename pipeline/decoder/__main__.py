@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 
 # `python -I` puts only this folder on the path. Its modules import each other by their full names.
-sys.path[0] = str(Path(__file__).resolve().parents[2])
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from PIL import Image  # noqa: E402
+from PIL import Image
 
-from pipeline.decoder.damage import TooManyScans  # noqa: E402
-from pipeline.decoder.images import (  # noqa: E402
+from pipeline.decoder.damage import TooManyScans
+from pipeline.decoder.images import (
     TooLarge,
     UnsupportedFormat,
     Warnings,
@@ -24,7 +25,7 @@ from pipeline.decoder.images import (  # noqa: E402
     load_codecs,
     read_image,
 )
-from pipeline.decoder.rights import give_up_rights  # noqa: E402
+from pipeline.decoder.rights import give_up_rights
 
 
 def main(max_pixels: int, memory_bytes: int, cpu_seconds: int) -> None:

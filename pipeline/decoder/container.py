@@ -4,7 +4,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from pipeline.decoder.damage import Damaged, check_hevc
+from pipeline.decoder.damage import Damaged
+from pipeline.decoder.hevc import check_hevc
 
 # More than any phone writes; a box in a box is at most four deep.
 MAX_ITEMS = 5000
@@ -12,12 +13,28 @@ MAX_ITEMS = 5000
 
 @dataclass
 class Container:
-    """What the meta box says. primary: the picture's item. turned: items that the container turns or mirrors."""
+    """What the meta box says.
+
+    primary: the picture's item. parts: the items that an item is made of. turned: items that the container turns or
+    mirrors. setups: what a decoder has to know first (hvcC), by item."""
 
     primary: int = 0
     kinds: dict[int, bytes] = field(default_factory=dict)
     extents: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    parts: dict[int, list[int]] = field(default_factory=dict)
     turned: set[int] = field(default_factory=set)
+    setups: dict[int, bytes] = field(default_factory=dict)
+
+    def pieces(self) -> list[int]:
+        """Return the items that hold the picture's own compressed data: itself or its tiles."""
+        pieces: list[int] = []
+        waiting = [self.primary]
+        while waiting and len(pieces) < MAX_ITEMS:
+            item = waiting.pop()
+            if self.kinds.get(item) == b"hvc1":
+                pieces.append(item)
+            waiting += self.parts.pop(item, [])
+        return pieces
 
 
 def read_container(data: bytes) -> Container:
@@ -35,18 +52,50 @@ def read_container(data: bytes) -> Container:
                     container.kinds = read_kinds(content)
                 elif inner == b"iloc":
                     container.extents = read_extents(content)
+                elif inner == b"iref":
+                    container.parts = read_parts(content)
                 elif inner == b"iprp":
-                    container.turned = read_turned(content)
+                    read_properties(content, container)
     return container
 
 
 def check_container(data: bytes, container: Container) -> None:
-    """Raise Damaged where an item is cut short or its HEVC data was overwritten."""
-    for item, extents in container.extents.items():
+    """Raise Damaged where an item is cut short or the picture's compressed data was overwritten."""
+    for extents in container.extents.values():
         if any(offset + length > len(data) for offset, length in extents):
             raise Damaged
-        if container.kinds.get(item) == b"hvc1":
-            check_hevc(b"".join(data[offset : offset + length] for offset, length in extents))
+    for item in container.pieces():
+        if item in container.extents:
+            extents = container.extents[item]
+            units = read_units(b"".join(data[offset : offset + length] for offset, length in extents))
+            check_hevc(read_setup(container.setups.get(item, b"")), units)
+
+
+def read_units(content: bytes) -> list[bytes]:
+    """Return the units of HEVC data of an item, each of which follows its length in 4 bytes. Raises Damaged."""
+    units, position = [], 0
+    while position < len(content):
+        length = int.from_bytes(content[position : position + 4], "big")
+        units.append(content[position + 4 : position + 4 + length])
+        position += 4 + length
+        if length < 2 or position > len(content):
+            raise Damaged
+    return units
+
+
+def read_setup(content: bytes) -> list[bytes]:
+    """Return the units of HEVC data that stand before a picture's own (hvcC)."""
+    units, position = [], 23
+    for _ in range(content[22] if len(content) > 22 else 0):
+        count = int.from_bytes(content[position + 1 : position + 3], "big")
+        position += 3
+        for _ in range(count):
+            length = int.from_bytes(content[position : position + 2], "big")
+            units.append(content[position + 2 : position + 2 + length])
+            position += 2 + length
+            if position > len(content):
+                raise Damaged
+    return units
 
 
 def boxes(data: bytes, *, whole: bool = True) -> Iterator[tuple[bytes, bytes]]:
@@ -109,11 +158,21 @@ def read_extents(content: bytes) -> dict[int, list[tuple[int, int]]]:
     return extents
 
 
-def read_turned(content: bytes) -> set[int]:
-    """Return the items with a property that turns or mirrors them (iprp)."""
+def read_parts(content: bytes) -> dict[int, list[int]]:
+    """Return the items that each item is made of (iref)."""
+    width = 4 if content[0] else 2
+    parts = {}
+    for kind, body in boxes(content[4:]):
+        if kind == b"dimg":
+            numbers = [int.from_bytes(body[at : at + width], "big") for at in range(width + 2, len(body), width)]
+            parts[int.from_bytes(body[:width], "big")] = numbers
+    return parts
+
+
+def read_properties(content: bytes, container: Container) -> None:
+    """Add which items are turned, and each item's hvcC (iprp)."""
     parts = list(boxes(content))
     properties = [prop for name, body in parts if name == b"ipco" for prop in boxes(body)]
-    turned = set()
     for name, body in parts:
         if name != b"ipma":
             continue
@@ -125,9 +184,11 @@ def read_turned(content: bytes) -> set[int]:
             for _ in range(count):
                 index = int.from_bytes(body[position : position + 1 + wide], "big") & (0x7FFF if wide else 0x7F)
                 position += 1 + wide
-                if 0 < index <= len(properties) and _turns(*properties[index - 1]):
-                    turned.add(item)
-    return turned
+                kind, value = properties[index - 1] if 0 < index <= len(properties) else (b"", b"")
+                if _turns(kind, value):
+                    container.turned.add(item)
+                if kind == b"hvcC":
+                    container.setups[item] = value
 
 
 def _turns(kind: bytes, content: bytes) -> bool:

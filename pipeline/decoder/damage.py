@@ -27,8 +27,6 @@ EXTRA_BYTES = re.compile(rb"Corrupt JPEG data: (\d+) extraneous bytes before mar
 
 # An intact WebP picture cannot be decoded without its last bytes. Decoders read 8 bytes ahead.
 WEBP_TAIL_BYTES = 32
-# Compressed HEVC data never has three of these in a row, 0x03 is inserted between them.
-FORBIDDEN_HEVC = re.compile(rb"\0\0[\0-\2]")
 
 
 class Damaged(Exception):
@@ -170,17 +168,3 @@ def _webp_chunks(data: bytes, position: int, end: int) -> Iterator[tuple[bytes, 
         kind, length = struct.unpack_from("<4sI", data, position)
         yield kind, data[position + 8 : position + 8 + length]
         position += 8 + length + length % 2
-
-
-def check_hevc(item: bytes) -> None:
-    """Raise Damaged unless these bytes are whole units of HEVC data, each after its length in 4 bytes."""
-    position = 0
-    while position < len(item):
-        length = int.from_bytes(item[position : position + 4], "big")
-        unit = item[position + 4 : position + 4 + length]
-        # Some writers leave zeros between units.
-        if length < 2 or len(unit) < length or FORBIDDEN_HEVC.search(unit.rstrip(b"\0")):
-            raise Damaged
-        if len(unit) - len(unit.rstrip(b"\0")) > 4:
-            raise Damaged
-        position += 4 + length

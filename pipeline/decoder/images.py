@@ -23,6 +23,7 @@ from pipeline.decoder.colors import (
     matrix_to_srgb,
 )
 from pipeline.decoder.container import check_container, read_container
+from pipeline.decoder.hevc import load_library
 
 # A second compression at this quality, with color at full resolution, costs nothing that can be seen.
 JPEG_QUALITY = 97
@@ -100,6 +101,7 @@ def load_codecs(data: bytes) -> None:
     if kind == "HEIF":
         pillow_heif = import_module("pillow_heif")
         pillow_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
+        load_library()
     if kind in ("HEIF", "PNG") and may_be_hdr(data):
         import_module("pipeline.decoder.hdr")
 
