@@ -19,6 +19,11 @@ def test_three_hundred_mutated_files_keep_the_decoder_within_its_limits():
 
     report = json.loads(made.stdout or "{}")
     assert made.returncode == 0, made.stderr + str(report.get("faults"))
-    assert report["answers"].keys() <= {"photo", "refused unreadable", "refused unsupported_format", "refused too_large"}
+    assert report["answers"].keys() <= {
+        "photo",
+        "refused unreadable",
+        "refused unsupported_format",
+        "refused too_large",
+    }
     # Most that passes is a changed bit, and what is seen of it is little: see docs/experiments.md.
     assert float(report["pass visibly"].rstrip("%")) < 8
