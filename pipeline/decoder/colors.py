@@ -14,12 +14,13 @@ SAME_AS_SRGB = 2
 
 # ITU-T H.273: the codes of primaries, with white at D65, as x and y of red, green and blue.
 SRGB_PRIMARIES = (0.640, 0.330, 0.300, 0.600, 0.150, 0.060)
+BT2020_PRIMARIES = (0.708, 0.292, 0.170, 0.797, 0.131, 0.046)
 PRIMARIES = {
     1: SRGB_PRIMARIES,
     5: (0.640, 0.330, 0.290, 0.600, 0.150, 0.060),
     6: (0.630, 0.340, 0.310, 0.595, 0.155, 0.070),
     7: (0.630, 0.340, 0.310, 0.595, 0.155, 0.070),
-    9: (0.708, 0.292, 0.170, 0.797, 0.131, 0.046),
+    9: BT2020_PRIMARIES,
     12: (0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
     22: (0.630, 0.340, 0.295, 0.605, 0.155, 0.077),
 }
@@ -27,18 +28,25 @@ ADOBE_PRIMARIES = (0.640, 0.330, 0.210, 0.710, 0.150, 0.060)
 ADOBE_GAMMA = 563 / 256
 D65 = (0.3127, 0.3290)
 D50_XYZ = (0.96420, 1.0, 0.82491)
-# Codes of curves. Video's curve (1, 6, 14, 15) is read as sRGB's: photos are encoded for screens of that curve.
+# Codes of curves.
 PQ, HLG = 16, 18
+VIDEO_CURVES = {1, 6, 14, 15}
+# Parameters of curves as ICC profiles have them: (a * x + b) ** g above d, c * x below.
+SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+VIDEO_CURVE = (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
 GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0}
 
 
 @dataclass(frozen=True)
 class Colors:
-    """What a file says of its colors outside an ICC profile. gamma: None for sRGB's curve. hdr: PQ, HLG or 0."""
+    """What a file says of its colors outside an ICC profile.
+
+    gamma: None for sRGB's curve, or video's where `video` is set. hdr: PQ, HLG or 0."""
 
     primaries: tuple[float, ...] = SRGB_PRIMARIES
     white: tuple[float, ...] = D65
     gamma: float | None = None
+    video: bool = False
     hdr: int = 0
 
     @property
@@ -50,7 +58,10 @@ class Colors:
 def colors_of_codes(primaries: int, curve: int) -> Colors:
     """Return the colors that these codes of H.273 name; unknown ones are sRGB's."""
     return Colors(
-        PRIMARIES.get(primaries, SRGB_PRIMARIES), gamma=GAMMAS.get(curve), hdr=curve if curve in (PQ, HLG) else 0
+        PRIMARIES.get(primaries, SRGB_PRIMARIES),
+        gamma=GAMMAS.get(curve),
+        video=curve in VIDEO_CURVES,
+        hdr=curve if curve in (PQ, HLG) else 0,
     )
 
 
@@ -82,7 +93,8 @@ def build_profile(colors: Colors) -> bytes:
     """Return an ICC profile of these colors. Raises ValueError for primaries that span no colors."""
     columns = _rgb_to_d50(colors.primaries, colors.white)
     if colors.gamma is None:
-        curve = struct.pack(">4s4xHxx5i", b"para", 3, *map(_fixed, (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)))
+        parameters = VIDEO_CURVE if colors.video else SRGB_CURVE
+        curve = struct.pack(">4s4xHxx5i", b"para", 3, *map(_fixed, parameters))
     else:
         curve = struct.pack(">4s4xHxxi", b"para", 0, _fixed(colors.gamma))
     xyz = [(b"wtpt", D50_XYZ), *zip((b"rXYZ", b"gXYZ", b"bXYZ"), columns, strict=True)]

@@ -83,8 +83,17 @@ def test_highlights_of_a_heic_for_bright_screens_stay_in_order():
     assert row[-1] <= 255
 
 
+def video(light: np.ndarray) -> np.ndarray:
+    return np.where(light < 0.018, light * 4.5, 1.099 * light**0.45 - 0.099)
+
+
 def test_a_heic_in_wide_colors_without_a_profile_becomes_srgb():
-    assert_right(heic(srgb(linear() @ BT2020.T), 9, 14, 9), tolerance=3)
+    assert_right(heic(video(linear() @ BT2020.T), 9, 14, 9), tolerance=3)
+    assert_right(heic(srgb(linear() @ BT2020.T), 9, 13, 9), tolerance=3)
+
+
+def test_a_heic_whose_phone_names_the_curve_of_video_is_srgb():
+    assert_right(heic(srgb(linear()), 5, 6, 6), tolerance=3)
 
 
 def png(signal: np.ndarray, *chunks: bytes) -> bytes:
@@ -105,11 +114,12 @@ CHROMATICITIES = struct.pack(">8I", 31270, 32900, 70800, 29200, 17000, 79700, 13
         (srgb(linear()), [(b"sRGB", b"\0"), (b"gAMA", struct.pack(">I", 100_000))]),
         (srgb(linear() @ BT2020.T), [(b"gAMA", struct.pack(">I", 45_455)), (b"cHRM", CHROMATICITIES)]),
         (srgb(linear() @ BT2020.T), [(b"cICP", bytes([9, 13, 0, 1]))]),
+        (video(linear()), [(b"cICP", bytes([1, 1, 0, 1]))]),
         (linear(), [(b"cICP", bytes([1, 8, 0, 1])), (b"sRGB", b"\0")]),
         (pq(linear() @ BT2020.T), [(b"cICP", bytes([9, 16, 0, 1]))]),
         (srgb(linear()), [(b"gAMA", struct.pack(">I", 45_455)), (b"cHRM", bytes(32))]),
     ],
-    ids=["plain", "linear", "1.8", "2.2", "sRGB", "wide", "cICP", "cICP first", "PQ", "no primaries"],
+    ids=["plain", "linear", "1.8", "2.2", "sRGB", "wide", "cICP", "video", "cICP first", "PQ", "no primaries"],
 )
 def test_a_png_is_read_as_its_chunks_say(signal, chunks):
     assert_right(png(signal, *(png_chunk(kind, body) for kind, body in chunks)), tolerance=4)
