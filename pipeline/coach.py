@@ -47,6 +47,7 @@ SAID_BY: dict[Reason, Tip] = {
     Reason.TOO_BLURRY: Tip.HOLD_STILL,
     Reason.COVERED: Tip.UNCOVER_FACE,
     Reason.TILTED_HEAD: Tip.HEAD_UPRIGHT,
+    Reason.NOT_UPRIGHT: Tip.HEAD_UPRIGHT,
 }
 # What reaches this share of the best is not worth a word.
 GOOD_ENOUGH = 0.85

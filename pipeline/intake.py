@@ -1,4 +1,4 @@
-"""Untrusted bytes in, a clean photo out; decoded in a limited process of its own (decoder.py).
+"""Untrusted bytes in, a clean photo out; decoded in a limited process of its own (decoder/).
 
 What comes back was encoded anew from pixels, so nothing of the upload survives but the picture: no EXIF, no
 position, no colour profile, no second picture, no tail.
@@ -20,7 +20,7 @@ import numpy as np
 from pipeline.errors import PhotoRefused, PipelineError, Reason
 from pipeline.types import Pixels
 
-DECODER = Path(__file__).with_name("decoder.py")
+DECODER = Path(__file__).with_name("decoder")
 # More than any JPEG of 60 megapixels at our quality; a decoder that was taken over cannot fill our memory.
 MAX_OUTPUT_BYTES = 200_000_000
 JPEG_END = b"\xff\xd9"
@@ -34,7 +34,7 @@ class Limits:
     max_bytes: int = 25 * 1024 * 1024
     max_pixels: int = 60_000_000
     memory_bytes: int = 1536 * 1024 * 1024
-    seconds: float = 30.0
+    seconds: float = 8.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def clean_photo(data: bytes, limits: Limits = Limits()) -> CleanPhoto:
     """The upload as a clean photo: upright, opaque, sRGB, the first picture of several, everything else dropped.
 
     JPEG, PNG, WebP and HEIC are let in, known by their content. Blocks for about 0.3 s at 12 megapixels.
-    Raises PhotoRefused with UNREADABLE, UNSUPPORTED_FORMAT or TOO_LARGE, whatever the bytes are.
+    Raises PhotoRefused with UNREADABLE, UNSUPPORTED_FORMAT, TOO_LARGE or TOO_SLOW, whatever the bytes are.
     """
     if not data:
         raise PhotoRefused(Reason.UNREADABLE)
@@ -64,8 +64,10 @@ def clean_photo(data: bytes, limits: Limits = Limits()) -> CleanPhoto:
         return CleanPhoto(jpeg, int(photo[1]), int(photo[2]))
     if words in REASONS:
         raise PhotoRefused(REASONS[words])
-    if exit_status in (-signal.SIGKILL, -signal.SIGXCPU) or len(output) == MAX_OUTPUT_BYTES:
+    if len(output) == MAX_OUTPUT_BYTES:
         raise PhotoRefused(Reason.TOO_LARGE)
+    if exit_status in (-signal.SIGKILL, -signal.SIGXCPU):
+        raise PhotoRefused(Reason.TOO_SLOW)
     if ready != b"ready":
         raise PipelineError(f"The photo decoder does not start; to see why: {sys.executable} -I {DECODER} 1 1 1")
     raise PhotoRefused(Reason.UNREADABLE)
@@ -88,7 +90,7 @@ def run_apart(command: list[str], data: bytes, seconds: float, folder: Path) -> 
         stderr=subprocess.DEVNULL,
         cwd=folder,
         # One arena: glibc reserves address space by the thread, and that is what is limited.
-        env={"LC_ALL": "C.UTF-8", "MALLOC_ARENA_MAX": "1"},
+        env={"LC_ALL": "C.UTF-8", "MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1"},
         start_new_session=True,
     )
     timer = threading.Timer(seconds, end_group, [process.pid])

@@ -11,7 +11,7 @@ from dataclasses import asdict
 # All up front: later there is no file descriptor left to import with.
 import c2pa  # noqa: F401
 
-from pipeline.decoder import give_up_rights
+from pipeline.decoder.rights import give_up_rights
 from pipeline.errors import SigningFailed
 from pipeline.finish import read_marks
 from pipeline.signing import read_credential

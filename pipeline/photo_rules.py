@@ -11,7 +11,7 @@ from pipeline.errors import FaceNotFound, Reason
 from pipeline.faces.measure import PhotoMeasurements
 from pipeline.types import Measurements, Status, Verdict
 
-# Somebody this much narrower than the widest face is in the background, and nobody asks who it is.
+# A face this much narrower than the widest is in the background. It is asked about only if it would do.
 BACKGROUND_SHARE = 0.35
 
 # 112 px is what face recognition aligns faces to; below it likeness drops.
@@ -42,18 +42,18 @@ class _Grade(IntEnum):
     REFUSE = 2
 
 
-def judge(measurements: Sequence[Measurements], chosen: int | None = None) -> Verdict:
-    """The verdict on a photo with these faces; `chosen` is the index of the person's own, if they said so.
+def judge(measurements: Sequence[Measurements], chosen: int | None = None, *, ask_first: bool = False) -> Verdict:
+    """Return the verdict on a photo with these faces; `chosen` is the index of the person's own, if they said so.
 
-    Asks when several faces are of relevant size and at least one would do. Raises
-    FaceNotFound when there is no face `chosen`."""
+    Asks when several faces may be the person's and at least one would do. With `ask_first`, which the person has asked
+    for, every face counts. Raises FaceNotFound when there is no face `chosen`."""
     if chosen is not None:
         if not 0 <= chosen < len(measurements):
             raise FaceNotFound(f"no face {chosen} in a photo with {len(measurements)}")
         return _judge_face(measurements[chosen], chosen)
     if not measurements:
         return Verdict(Status.REFUSED, (Reason.NO_FACE,))
-    relevant = relevant_faces(measurements)
+    relevant = list(range(len(measurements))) if ask_first else relevant_faces(measurements)
     verdicts = [_judge_face(measurements[index], index) for index in relevant]
     if len(relevant) == 1:
         return verdicts[0]
@@ -65,9 +65,15 @@ def judge(measurements: Sequence[Measurements], chosen: int | None = None) -> Ve
 
 
 def relevant_faces(measurements: Sequence[Measurements]) -> list[int]:
-    """Indices of the faces that may be the person's: those that are not in the background."""
+    """Return the indices of the faces that may be the person's.
+
+    Those are the faces that are not in the background, and those in it that would do: the widest may be on a poster."""
     widest = max((face.face_width_px for face in measurements), default=0.0)
-    return [index for index, face in enumerate(measurements) if face.face_width_px >= BACKGROUND_SHARE * widest]
+    return [
+        index
+        for index, face in enumerate(measurements)
+        if face.face_width_px >= BACKGROUND_SHARE * widest or _judge_face(face, index).status is not Status.REFUSED
+    ]
 
 
 def judge_faceless(photo: PhotoMeasurements) -> Verdict:
@@ -92,10 +98,12 @@ def _judge_face(face: Measurements, index: int) -> Verdict:
 def _findings(face: Measurements) -> list[tuple[Reason, _Grade]]:
     """Every rule and what it says, those that people can see most easily first."""
     pitch = abs(face.pitch_degrees - LEVEL_PITCH_DEGREES)
-    tilt = max(
-        _above(abs(face.roll_degrees), ROLL_WARN_DEGREES, ROLL_REFUSE_DEGREES), _above(pitch, PITCH_WARN_DEGREES)
-    )
+    roll = abs(face.roll_degrees)
+    upright = roll <= ROLL_REFUSE_DEGREES
+    tilt = max(_above(roll, ROLL_WARN_DEGREES) if upright else _Grade.FINE, _above(pitch, PITCH_WARN_DEGREES))
     return [
+        # Of a face that lies on its side the other angles say nothing.
+        (Reason.NOT_UPRIGHT, _Grade.FINE if upright else _Grade.REFUSE),
         (Reason.FACE_CUT_OFF, _above(face.outside_share, OUTSIDE_WARN, OUTSIDE_REFUSE)),
         (Reason.FACE_TOO_SMALL, _below(face.face_width_px, MIN_FACE_WIDTH_PX, MIN_FACE_WIDTH_PX)),
         (Reason.TURNED_AWAY, _above(abs(face.yaw_degrees), YAW_WARN_DEGREES, YAW_REFUSE_DEGREES)),

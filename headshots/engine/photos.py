@@ -74,12 +74,12 @@ def clean_upload(data: bytes) -> bytes:
     return intake.clean_photo(data).data
 
 
-def check(photo: bytes) -> CheckedPhoto:
-    """Find and measure the faces of a cleaned photo and judge it."""
+def check(photo: bytes, *, ask_first: bool = False) -> CheckedPhoto:
+    """Find and measure the faces of a cleaned photo and judge it; `ask_first`: the person wants to pick their face."""
     from pipeline.check import check_photo
 
     pixels = intake.load_pixels(photo)
-    found = check_photo(pixels, finder())
+    found = check_photo(pixels, finder(), ask_first=ask_first)
     crops = [crop_face(photo, face.box) for face in found.faces] if found.verdict.status == "choose_face" else []
     advice = coach.advise(found.measurements[found.verdict.face or 0]) if found.measurements else None
     return CheckedPhoto(

@@ -33,7 +33,7 @@ def check_photo(*, photo: Photo) -> None:
         _settle(photo, state=Photo.State.REFUSED, reasons=[engine.Reason.UNREADABLE.value])
         return
     try:
-        checked = engine.check(vault.read_blob(photo.blob))
+        checked = engine.check(vault.read_blob(photo.blob), ask_first=photo.shoot.ask_first)
         # Outside the transaction: a bucket can take seconds.
         faces = vault.write_blob(ring="source", key_id=photo.shoot_id, kind="faces", data=checked.faces)
         crops = [

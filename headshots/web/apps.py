@@ -1,10 +1,14 @@
+import ctypes
 import resource
+import sys
 from importlib import import_module
 
 from django.apps import AppConfig
 from django.conf import settings
 
 from headshots.web import error_reports
+
+_PR_SET_DUMPABLE = 4
 
 
 class WebConfig(AppConfig):
@@ -19,3 +23,6 @@ class WebConfig(AppConfig):
         settings.HEADSHOTS_DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
         # A core file would hold photos in clear.
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if sys.platform == "linux":
+            # Other processes of the same user cannot read photos and keys out of this one's memory.
+            ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

@@ -17,12 +17,13 @@ from pipeline.commands import (
     tell,
     write_atomically,
 )
-from pipeline.decoder import TooLarge, UnsupportedFormat, read_image
+from pipeline.decoder.damage import Damaged, TooManyScans
+from pipeline.decoder.images import MAX_EDGE_PX, TooLarge, UnsupportedFormat, capture_warnings, load_codecs, read_image
 from pipeline.finish import FileFormat, encode
 from pipeline.rrdb_weights import read_rrdb, verify_official
 from pipeline.tiles import MIN_TILE_PX
 from pipeline.types import DigitalSource, Pixels
-from pipeline.upscale import DEFAULT_TILE_PX, MAX_INPUT_PIXELS, Network, load_network, upscale
+from pipeline.upscale import DEFAULT_TILE_PX, MAX_INPUT_PIXELS, SCALE, Network, load_network, upscale
 from pipeline.weights import Weights
 
 ENCODERS: dict[str, FileFormat] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
@@ -36,7 +37,12 @@ def run(arguments: argparse.Namespace) -> int:
     tile_px = arguments.tile or DEFAULT_TILE_PX
     if tile_px < MIN_TILE_PX:
         raise CommandFailed(f"--tile {tile_px}: tiles have {MIN_TILE_PX} px at least")
-    pixels = read_picture(arguments.source)
+    if not target.parent.is_dir():
+        raise CommandFailed(f"{target.parent}: no such folder; create it first")
+    file_format = ENCODERS[target.suffix.lower()]
+    pixels, alpha = read_picture(arguments.source, keep_alpha=file_format == "png")
+    if file_format == "jpeg" and max(pixels.shape) * SCALE > MAX_EDGE_PX:
+        raise CommandFailed(f"{target}: a JPEG has at most {MAX_EDGE_PX:,} px per edge; name a .png file instead")
     network = open_network(arguments.network, Weights(arguments.weights))
     started = time.perf_counter()
     with progress_bar("Upscale") as bar:
@@ -44,7 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
             pixels, network, advance(bar), tile_px=tile_px, plain_share=arguments.blend, grain=arguments.grain
         )
     seconds = time.perf_counter() - started
-    write_atomically(target, encode(enlarged, DigitalSource.COMPOSITE_WITH_TRAINED, ENCODERS[target.suffix.lower()]))
+    if alpha is not None:
+        enlarged = np.dstack([enlarged, enlarge_alpha(alpha)])
+    write_atomically(target, encode(enlarged, DigitalSource.COMPOSITE_WITH_TRAINED, file_format))
     height, width = enlarged.shape[:2]
     if arguments.json:
         print_json({"file": str(target), "width": width, "height": height, "seconds": round(seconds, 2)})
@@ -54,17 +62,30 @@ def run(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def read_picture(path: Path) -> Pixels:
-    """The pixels of a file, upright sRGB. Raises CommandFailed for what is no picture or too large to enlarge."""
-    Image.preinit()
+def read_picture(path: Path, *, keep_alpha: bool = False) -> tuple[Pixels, Pixels | None]:
+    """Return the file's pixels, upright sRGB, and its alpha channel (H, W) if that is kept and there is one.
+
+    Raises CommandFailed for what is no picture, damaged or too large to enlarge."""
+    data = read_photo(path)
+    load_codecs(data)
     try:
-        return np.asarray(read_image(read_photo(path), MAX_INPUT_PIXELS))
+        with capture_warnings() as warnings:
+            image = read_image(data, MAX_INPUT_PIXELS, warnings, keep_alpha=keep_alpha)
     except (TooLarge, Image.DecompressionBombError) as error:
         raise CommandFailed(f"{path}: too large; at most {MAX_INPUT_PIXELS / 1e6:.0f} million pixels") from error
     except UnsupportedFormat as error:
         raise CommandFailed(f"{path}: neither JPEG, PNG, WebP nor HEIC") from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except (Damaged, TooManyScans, OSError, SyntaxError, ValueError) as error:
         raise CommandFailed(f"{path}: cannot be read") from error
+    alpha = np.asarray(image.getchannel("A")) if image.mode == "RGBA" else None
+    return np.asarray(image.convert("RGB")), alpha
+
+
+def enlarge_alpha(alpha: Pixels) -> Pixels:
+    """Return the alpha channel (H, W) as large as the enlarged picture, (4H, 4W)."""
+    height, width = alpha.shape
+    size = (width * SCALE, height * SCALE)
+    return np.asarray(Image.fromarray(alpha).resize(size, Image.Resampling.BICUBIC))
 
 
 def open_network(file: Path | None, weights: Weights) -> Network:

@@ -2,9 +2,11 @@
 
 from functools import cache
 
+import numpy as np
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from PIL import Image
 
 from headshots import engine
 from headshots.accounts.models import User
@@ -145,6 +147,20 @@ def test_two_people_who_are_both_picked_are_not_made_one() -> None:
     checks.settle(shoot=shoot)
 
     assert sorted(state for state, _ in states(shoot)) == ["accepted", "refused"]
+
+
+@pytest.mark.parametrize(("ask_first", "state"), [(True, "choose_face"), (False, "accepted")])
+def test_a_person_who_wants_to_pick_their_face_is_asked_about_small_faces_too(ask_first: bool, state: str) -> None:
+    seed_styles()
+    pixels = photos.obama()
+    small = np.asarray(Image.fromarray(photos.astronaut()[30:230, 130:330]).resize((120, 120)))
+    pixels[300:420, 720:840] = small
+    photo = clean_upload(photos.encode(pixels))
+
+    shoot = check_all(open_shoot(owner=make_user(), photos=[photo], ask_first=ask_first))
+
+    assert [found for found, _ in states(shoot)] == [state]
+    assert FaceCrop.objects.filter(photo__shoot=shoot).count() == (2 if ask_first else 0)
 
 
 def test_whoever_wants_to_be_asked_first_has_no_other_face_embedded(monkeypatch) -> None:

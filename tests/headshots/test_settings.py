@@ -182,6 +182,16 @@ def test_sqlite_waits_for_its_turn_and_blanks_what_it_deletes(tmp_path: Path) ->
     connection.close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="a setting of Linux")
+def test_no_other_process_of_the_same_user_reads_our_memory(tmp_path: Path) -> None:
+    # 3 is PR_GET_DUMPABLE.
+    code = "import ctypes, django; django.setup(); print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
+
+    made = run_python(["-c", code], tmp_path, HEADSHOTS_DEBUG="1", DJANGO_SETTINGS_MODULE="headshots.settings")
+
+    assert made.stdout.strip() == "0", made.stderr
+
+
 def test_the_data_folder_is_private_and_no_core_is_dumped(tmp_path: Path) -> None:
     code = "import django, resource; django.setup(); print(resource.getrlimit(resource.RLIMIT_CORE))"
 

@@ -1,6 +1,7 @@
 """Real photos, whole and spoilt, and what the check says of them."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ from pipeline.check import check_photo
 from pipeline.errors import FaceNotFound, Reason
 from pipeline.faces import points
 from pipeline.faces.find import FaceFinder
-from pipeline.types import Mesh, Pixels, Status
+from pipeline.types import Mesh, Pixels, Status, Verdict
 from tests import photos
 
 Photo = Callable[[], Pixels]
@@ -168,13 +169,13 @@ def test_a_grey_photo_and_a_dim_one_will_do(finder: FaceFinder) -> None:
 
 
 @pytest.mark.parametrize("quarter_turns", [1, 2, 3])
-def test_a_photo_that_is_not_upright_is_refused_as_tilted(finder: FaceFinder, quarter_turns: int) -> None:
+def test_a_photo_that_is_not_upright_is_named_as_that(finder: FaceFinder, quarter_turns: int) -> None:
     turned = np.ascontiguousarray(np.rot90(photos.obama(), quarter_turns))
 
     verdict = check_photo(turned, finder).verdict
 
     assert verdict.status is Status.REFUSED
-    assert verdict.reasons == (Reason.TILTED_HEAD,)
+    assert verdict.reasons == (Reason.NOT_UPRIGHT,)
 
 
 def test_two_people_have_to_say_who_is_meant(finder: FaceFinder) -> None:
@@ -208,6 +209,15 @@ def test_a_passer_by_in_the_background_is_listed_but_raises_no_question(finder: 
     assert len(check.faces) == 2
     assert check.verdict.status is Status.ACCEPTED
     assert check.verdict.face == 0
+
+
+def test_a_larger_face_on_a_poster_does_not_pass_for_the_person(finder: FaceFinder) -> None:
+    poster = Path(__file__).parents[1] / "golden" / "photos" / "poster.jpg"
+
+    check = check_photo(photos.read_pixels(poster), finder)
+
+    assert check.verdict == Verdict(Status.CHOOSE_FACE, (Reason.SEVERAL_FACES,), None)
+    assert len(check.faces) == 2
 
 
 def test_a_photo_without_a_person_has_no_face(finder: FaceFinder) -> None:

@@ -65,7 +65,21 @@ def test_every_exif_orientation_comes_out_upright(image_format, orientation):
 
 
 def test_a_heic_is_turned_as_its_container_says_whatever_its_exif_says():
-    assert_looks_like(save(corners(), "HEIF", quality=95, exif=orientation_exif(6)), CORNERS)
+    stored = Image.fromarray(turned(6))
+    stored.info["exif"] = orientation_exif(6).tobytes()
+    data = save(stored, "HEIF", quality=95, exif=stored.info["exif"])
+    tag = struct.pack(">HHIH", 0x0112, 3, 1, 6)
+    assert data.count(tag) == 1
+
+    assert_looks_like(data.replace(tag, struct.pack(">HHIH", 0x0112, 3, 1, 3)), CORNERS)
+
+
+def test_a_heic_that_only_its_exif_turns_is_turned_once():
+    # Fujifilm's cameras write such files.
+    data = save(Image.fromarray(turned(6)), "HEIF", quality=95, exif=orientation_exif(6))
+    assert b"irot" not in data
+
+    assert_looks_like(data, CORNERS)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_a_photo_without_faces_is_refused() -> None:
         ({"pitch_degrees": 21}, Status.WARNED, Reason.TILTED_HEAD),
         ({"pitch_degrees": -11}, Status.WARNED, Reason.TILTED_HEAD),
         ({"roll_degrees": -28}, Status.WARNED, Reason.TILTED_HEAD),
-        ({"roll_degrees": 178}, Status.REFUSED, Reason.TILTED_HEAD),
+        ({"roll_degrees": 178}, Status.REFUSED, Reason.NOT_UPRIGHT),
         ({"sharpness": 0.2}, Status.WARNED, Reason.TOO_BLURRY),
         ({"sharpness": 0.14}, Status.REFUSED, Reason.TOO_BLURRY),
         ({"lightness_p95": 44}, Status.WARNED, Reason.TOO_DARK),
@@ -73,6 +73,20 @@ def test_two_people_of_similar_size_are_asked_who_is_meant() -> None:
 
 def test_small_faces_in_the_background_raise_no_question() -> None:
     assert judge([GOOD, replace(GOOD, face_width_px=90)]) == Verdict(Status.ACCEPTED, (), 0)
+
+
+def test_a_face_in_the_background_that_would_do_is_asked_about() -> None:
+    poster = replace(GOOD, face_width_px=900)
+
+    assert judge([poster, replace(GOOD, face_width_px=171)]) == Verdict(Status.CHOOSE_FACE, (Reason.SEVERAL_FACES,))
+
+
+def test_a_person_who_wants_to_be_asked_is_asked_about_every_face() -> None:
+    faces = [GOOD, replace(GOOD, face_width_px=90)]
+
+    assert judge(faces, ask_first=True) == Verdict(Status.CHOOSE_FACE, (Reason.SEVERAL_FACES,))
+    assert judge(faces[:1], ask_first=True) == Verdict(Status.ACCEPTED, (), 0)
+    assert judge(faces[1:] * 2, ask_first=True) == Verdict(Status.REFUSED, (Reason.FACE_TOO_SMALL,))
 
 
 def test_the_face_that_matters_need_not_be_listed_first() -> None:

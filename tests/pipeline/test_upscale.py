@@ -202,6 +202,22 @@ def test_the_command_enlarges_a_file(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_the_command_enlarges_transparency_too(tmp_path):
+    picture = Image.fromarray(noise(11, 17))
+    picture.putalpha(Image.linear_gradient("L").resize((17, 11)))
+    picture.save(tmp_path / "in.png")
+
+    assert main(["upscale", str(tmp_path / "in.png"), str(tmp_path / "out.png"), "--tile", "16"]) == 0
+    assert main(["upscale", str(tmp_path / "in.png"), str(tmp_path / "out.jpg"), "--tile", "16"]) == 0
+
+    enlarged = Image.open(tmp_path / "out.png")
+    assert (enlarged.mode, enlarged.size) == ("RGBA", (68, 44))
+    expected = picture.getchannel("A").resize((68, 44), Image.Resampling.BICUBIC)
+    assert np.abs(np.asarray(enlarged.getchannel("A"), int) - np.asarray(expected, int)).max() <= 1
+    # A JPEG has no transparency: there it is on white.
+    assert np.asarray(Image.open(tmp_path / "out.jpg"))[0].mean() > 230
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
@@ -210,11 +226,18 @@ def test_the_command_enlarges_a_file(tmp_path, capsys):
         (["note.txt", "out.png"], "neither JPEG"),
         (["in.png", "out.png", "--tile", "3"], "tiles have 8 px at least"),
         (["in.png", "out.png", "--blend", "2"], "not a number from 0 to 1"),
+        # A network that is not there: the complaint comes before the work.
+        (["in.png", "absent/out.png", "--network", "absent.bin"], "absent: no such folder; create it first"),
+        (
+            ["wide.png", "out.jpg", "--network", "absent.bin"],
+            "out.jpg: a JPEG has at most 65,500 px per edge; name a .png file instead",
+        ),
     ],
 )
 def test_a_wrong_call_says_what_is_wrong_and_writes_nothing(tmp_path, monkeypatch, capsys, words, complaint):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(noise(11, 17)).save("in.png")
+    Image.fromarray(noise(2, 16_384)).save("wide.png")
     Path("note.txt").write_text("no picture")
 
     status = main(["upscale", *words])

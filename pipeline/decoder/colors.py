@@ -1,0 +1,163 @@
+"""Converts an image to sRGB from whatever its file says of its colors.
+
+A profile is judged by what it does and never by its name.
+"""
+
+import io
+import struct
+from dataclasses import dataclass
+
+from PIL import Image, ImageCms
+
+# Levels of 255 by which a profile may differ from sRGB without being applied: the rounding of the conversion.
+SAME_AS_SRGB = 2
+
+# ITU-T H.273: the codes of primaries, with white at D65, as x and y of red, green and blue.
+SRGB_PRIMARIES = (0.640, 0.330, 0.300, 0.600, 0.150, 0.060)
+BT2020_PRIMARIES = (0.708, 0.292, 0.170, 0.797, 0.131, 0.046)
+PRIMARIES = {
+    1: SRGB_PRIMARIES,
+    5: (0.640, 0.330, 0.290, 0.600, 0.150, 0.060),
+    6: (0.630, 0.340, 0.310, 0.595, 0.155, 0.070),
+    7: (0.630, 0.340, 0.310, 0.595, 0.155, 0.070),
+    9: BT2020_PRIMARIES,
+    12: (0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
+    22: (0.630, 0.340, 0.295, 0.605, 0.155, 0.077),
+}
+ADOBE_PRIMARIES = (0.640, 0.330, 0.210, 0.710, 0.150, 0.060)
+ADOBE_GAMMA = 563 / 256
+D65 = (0.3127, 0.3290)
+D50_XYZ = (0.96420, 1.0, 0.82491)
+# Codes of curves.
+PQ, HLG = 16, 18
+VIDEO_CURVES = {1, 6, 14, 15}
+# Parameters of curves as ICC profiles have them: (a * x + b) ** g above d, c * x below.
+SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+VIDEO_CURVE = (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
+GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0}
+
+
+@dataclass(frozen=True)
+class Colors:
+    """What a file says of its colors outside an ICC profile.
+
+    gamma: None for sRGB's curve, or video's where `video` is set. hdr: PQ, HLG or 0."""
+
+    primaries: tuple[float, ...] = SRGB_PRIMARIES
+    white: tuple[float, ...] = D65
+    gamma: float | None = None
+    video: bool = False
+    hdr: int = 0
+
+    @property
+    def are_srgb(self) -> bool:
+        """Return whether there is nothing to convert."""
+        return self == Colors()
+
+
+def colors_of_codes(primaries: int, curve: int) -> Colors:
+    """Return the colors that these codes of H.273 name; unknown ones are sRGB's."""
+    return Colors(
+        PRIMARIES.get(primaries, SRGB_PRIMARIES),
+        gamma=GAMMAS.get(curve),
+        video=curve in VIDEO_CURVES,
+        hdr=curve if curve in (PQ, HLG) else 0,
+    )
+
+
+def convert_profile(image: Image.Image, profile: bytes) -> Image.Image:
+    """Return the image in sRGB. A profile that is damaged or of another kind of image is ignored, as browsers do."""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if source.profile.xcolor_space.strip() == "RGB" and image.mode != "RGB":
+            image = image.convert("RGB")
+        target = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+        if image.mode == "RGB" and _is_srgb(source, target):
+            return image
+        converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB", inPlace=image.mode == "RGB")
+    except (ImageCms.PyCMSError, OSError):
+        return image
+    return converted or image
+
+
+def _is_srgb(source: ImageCms.ImageCmsProfile, target: ImageCms.ImageCmsProfile) -> bool:
+    levels = (0, 16, 64, 128, 192, 255)
+    colors = bytes(level for red in levels for green in levels for blue in levels for level in (red, green, blue))
+    probe = Image.frombytes("RGB", (len(colors) // 3, 1), colors)
+    converted = ImageCms.profileToProfile(probe, source, target, outputMode="RGB")
+    assert converted is not None
+    return max(abs(a - b) for a, b in zip(colors, converted.tobytes(), strict=True)) <= SAME_AS_SRGB
+
+
+def build_profile(colors: Colors) -> bytes:
+    """Return an ICC profile of these colors. Raises ValueError for primaries that span no colors."""
+    columns = _rgb_to_d50(colors.primaries, colors.white)
+    if colors.gamma is None:
+        parameters = VIDEO_CURVE if colors.video else SRGB_CURVE
+        curve = struct.pack(">4s4xHxx5i", b"para", 3, *map(_fixed, parameters))
+    else:
+        curve = struct.pack(">4s4xHxxi", b"para", 0, _fixed(colors.gamma))
+    xyz = [(b"wtpt", D50_XYZ), *zip((b"rXYZ", b"gXYZ", b"bXYZ"), columns, strict=True)]
+    tags = [(name, struct.pack(">4s4x3i", b"XYZ ", *map(_fixed, values))) for name, values in xyz]
+    tags += [(name, curve) for name in (b"rTRC", b"gTRC", b"bTRC")]
+    position = 128 + 4 + 12 * len(tags)
+    table, body = struct.pack(">I", len(tags)), b""
+    for name, content in tags:
+        table += struct.pack(">4sII", name, position + len(body), len(content))
+        body += content
+    size = position + len(body)
+    header = struct.pack(">I4xI4s4s4s", size, 0x04200000, b"mntr", b"RGB ", b"XYZ ")
+    header += struct.pack(">6H4s28x3i", 2000, 1, 1, 0, 0, 0, b"acsp", *map(_fixed, D50_XYZ))
+    return header.ljust(128, b"\0") + table + body
+
+
+def matrix_to_srgb(colors: Colors) -> "Matrix":
+    """Return the matrix from these linear colors to sRGB's. Raises ValueError."""
+    given = tuple(zip(*_rgb_to_d50(colors.primaries, colors.white), strict=True))
+    back = _invert(tuple(zip(*_rgb_to_d50(SRGB_PRIMARIES, D65), strict=True)))
+    return tuple(zip(*(_apply(back, column) for column in zip(*given, strict=True)), strict=True))
+
+
+def _fixed(value: float) -> int:
+    return round(value * 65536)
+
+
+Matrix = tuple[tuple[float, ...], ...]
+
+
+def _rgb_to_d50(primaries: tuple[float, ...], white: tuple[float, ...]) -> Matrix:
+    """Return XYZ of red, green and blue, adapted to D50. Raises ValueError."""
+    try:
+        columns = [(x / y, 1.0, (1 - x - y) / y) for x, y in zip(primaries[::2], primaries[1::2], strict=True)]
+        white_xyz = (white[0] / white[1], 1.0, (1 - white[0] - white[1]) / white[1])
+        shares = _apply(_invert(tuple(zip(*columns, strict=True))), white_xyz)
+        cones = _apply(BRADFORD, white_xyz)
+        scales = [wanted / given for wanted, given in zip(_apply(BRADFORD, D50_XYZ), cones, strict=True)]
+    except ZeroDivisionError as error:
+        raise ValueError from error
+    back = _invert(BRADFORD)
+    adapted = []
+    for column, share in zip(columns, shares, strict=True):
+        lms = _apply(BRADFORD, tuple(value * share for value in column))
+        adapted.append(_apply(back, tuple(value * scale for value, scale in zip(lms, scales, strict=True))))
+    if any(abs(value) > 4 for column in adapted for value in column):
+        raise ValueError
+    return tuple(adapted)
+
+
+BRADFORD: Matrix = ((0.8951, 0.2664, -0.1614), (-0.7502, 1.7135, 0.0367), (0.0389, -0.0685, 1.0296))
+
+
+def _apply(matrix: Matrix, vector: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(sum(a * b for a, b in zip(row, vector, strict=True)) for row in matrix)
+
+
+def _invert(matrix: Matrix) -> Matrix:
+    (a, b, c), (d, e, f), (g, h, i) = matrix
+    adjugate = (
+        (e * i - f * h, c * h - b * i, b * f - c * e),
+        (f * g - d * i, a * i - c * g, c * d - a * f),
+        (d * h - e * g, b * g - a * h, a * e - b * d),
+    )
+    determinant = a * adjugate[0][0] + b * adjugate[1][0] + c * adjugate[2][0]
+    return tuple(tuple(value / determinant for value in row) for row in adjugate)

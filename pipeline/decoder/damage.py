@@ -1,0 +1,170 @@
+"""Finds damage that decoders pass over: a file that was cut short, overwritten or filled with zeros.
+
+Decoders fill the gaps of a damaged file with whatever comes out, and many say nothing. Each check here looks at what
+an intact file of its format always has. Pure: bytes in, Damaged or nothing out.
+"""
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+# The most that cameras and encoders write is about a dozen.
+MAX_SCANS = 100
+
+# In compressed JPEG data these bytes begin a marker; a restart and a stuffed zero do not end the scan.
+JPEG_MARKER = re.compile(rb"\xff+[\x01-\xcf\xd8-\xfe]")
+NEXT_MARKER = re.compile(rb"\xff+[\x01-\xfe]")
+START_OF_IMAGE, END_OF_IMAGE, START_OF_SCAN, JFIF, ADOBE, COMMENT = 0xD8, 0xD9, 0xDA, 0xE0, 0xEE, 0xFE
+SEQUENTIAL_FRAMES = {0xC0, 0xC1, 0xC9}
+HUFFMAN_TABLES, END_OF_BLOCK = 0xC4, 0x00
+# So many zeros in a row are a block of 42 equal coefficients or more, in tables whose shortest code is not the end of a
+# block. No photo has that, and a hole of a page or a sector has thousands.
+ZEROS = bytes(16)
+# What libjpeg says of bytes between the last scan and the end.
+EXTRA_BYTES = re.compile(rb"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9\s*")
+
+# An intact WebP picture cannot be decoded without its last bytes. Decoders read 8 bytes ahead.
+WEBP_TAIL_BYTES = 32
+
+
+class Damaged(Exception):
+    """The file is cut short or overwritten."""
+
+
+class TooManyScans(Exception):
+    """A JPEG that would take minutes to decode."""
+
+
+@dataclass(frozen=True)
+class Jpeg:
+    """A JPEG without its metadata. components: channels per pixel."""
+
+    data: bytes
+    components: int
+
+
+def read_jpeg(data: bytes) -> Jpeg:
+    """Return the JPEG's first picture without metadata and without what cameras get wrong and decoders warn of.
+
+    Raises Damaged, TooManyScans."""
+    parts = [b"\xff\xd8"]
+    scans, components, sequential = 0, 0, False
+    shortest: dict[int, int] = {}
+    for marker, segment, scan in _jpeg_segments(data):
+        if 0xC0 <= marker <= 0xCF and marker not in (HUFFMAN_TABLES, 0xC8, 0xCC):
+            sequential, components = marker in SEQUENTIAL_FRAMES, segment[7]
+        elif marker == HUFFMAN_TABLES:
+            shortest |= _shortest_codes(segment[2:])
+        elif marker == JFIF:
+            # The major version: decoders warn of any but 1.
+            segment = segment[:7] + b"\1" + segment[8:]
+        elif marker == START_OF_SCAN:
+            scans += 1
+            if scans > MAX_SCANS:
+                raise TooManyScans
+            if sequential:
+                if shortest.get(segment[4] & 15) != END_OF_BLOCK and ZEROS in scan.rstrip(b"\0"):
+                    raise Damaged
+                # Cameras write anything here; only progressive pictures have a use for it.
+                segment = segment[:-3] + b"\0\x3f\0"
+        if marker == ADOBE or (marker != COMMENT and not 0xE1 <= marker <= 0xEF):
+            parts += [bytes([0xFF, marker]), segment, scan]
+    if not scans:
+        raise Damaged
+    return Jpeg(b"".join([*parts, b"\xff\xd9"]), components)
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """Yield marker, segment with its length, and compressed data behind it, to the end of the first picture.
+
+    Raises Damaged."""
+    position = 2
+    while True:
+        found = NEXT_MARKER.search(data, position)
+        if found is None:
+            raise Damaged
+        marker, start = data[found.end() - 1], found.end()
+        if marker == END_OF_IMAGE:
+            return
+        if marker in (START_OF_IMAGE, 0x01) or 0xD0 <= marker <= 0xD7:
+            position = start
+            continue
+        length = int.from_bytes(data[start : start + 2], "big")
+        end = position = start + length
+        if length < 2 or end > len(data):
+            raise Damaged
+        if marker == START_OF_SCAN:
+            following = JPEG_MARKER.search(data, end)
+            position = following.start() if following else len(data)
+        yield marker, data[start:end], data[end:position]
+
+
+def _shortest_codes(tables: bytes) -> dict[int, int]:
+    """Return what the code of zeros alone means in each AC table."""
+    shortest = {}
+    while len(tables) > 17:
+        if tables[0] & 0x10:
+            shortest[tables[0] & 15] = tables[17]
+        tables = tables[17 + sum(tables[1:17]) :]
+    return shortest
+
+
+def check_jpeg_warnings(warnings: bytes, jpeg: Jpeg) -> None:
+    """Raise Damaged for what the decoder wrote, unless cameras cause that: equal bytes that fill up the last scan."""
+    extra = EXTRA_BYTES.fullmatch(warnings)
+    if extra:
+        filling = jpeg.data[-2 - int(extra[1]) : -2]
+        # One or two bytes of any kind: some encoders end their last scan like that.
+        if len(filling) <= 2 or len(set(filling)) == 1:
+            return
+    if warnings:
+        raise Damaged
+
+
+def read_png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+    """Return kind and body of each chunk to the end of the picture. Raises Damaged where a checksum is wrong."""
+    chunks = []
+    position = 8
+    view = memoryview(data)
+    while position + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        end = position + 8 + length
+        if end + 4 > len(data) or zlib.crc32(view[position + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
+            raise Damaged
+        chunks.append((kind, data[position + 8 : end] if kind != b"IDAT" else b""))
+        position = end + 4
+        if kind == b"IEND":
+            return chunks
+    raise Damaged
+
+
+def cut_webp(data: bytes) -> bytes | None:
+    """Return the first picture of a WebP without its last bytes. None for one that is too small to cut.
+
+    Raises Damaged for one that is cut short."""
+    if int.from_bytes(data[4:8], "little") + 8 > len(data):
+        raise Damaged
+    for kind, body in _webp_pictures(data):
+        kept = body[:-WEBP_TAIL_BYTES]
+        if len(kept) < WEBP_TAIL_BYTES:
+            return None
+        size = len(kept)
+        kept += b"\0" * (size % 2)
+        return b"RIFF" + struct.pack("<I", 12 + len(kept)) + b"WEBP" + kind + struct.pack("<I", size) + kept
+    raise Damaged
+
+
+def _webp_pictures(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    for kind, body in _webp_chunks(data, 12, len(data)):
+        # A frame of an animation has 16 bytes of its own in front of its picture.
+        inner = _webp_chunks(body, 16, len(body)) if kind == b"ANMF" else [(kind, body)]
+        yield from ((name, content) for name, content in inner if name in (b"VP8 ", b"VP8L"))
+
+
+def _webp_chunks(data: bytes, position: int, end: int) -> Iterator[tuple[bytes, bytes]]:
+    while position + 8 <= end:
+        kind, length = struct.unpack_from("<4sI", data, position)
+        yield kind, data[position + 8 : position + 8 + length]
+        position += 8 + length + length % 2
