@@ -60,14 +60,11 @@ HEADSHOTS_LEASE_SECONDS = _whole("HEADSHOTS_LEASE_SECONDS", 60)
 HEADSHOTS_RESHOOT_SHARE = env.float("HEADSHOTS_RESHOOT_SHARE", default=0.3)
 # Heart files, for whoever supervises the processes; how long a task may go without progress before its heart stops, and
 # how long a worker that loads its models and compiles them.
-HEADSHOTS_RUN_DIR = Path(env.str("HEADSHOTS_RUN_DIR", default=str(HEADSHOTS_DATA_DIR / "run"))).resolve()
+HEADSHOTS_RUN_DIR = _path("HEADSHOTS_RUN_DIR") or HEADSHOTS_DATA_DIR / "run"
 HEADSHOTS_HANG_SECONDS = _whole("HEADSHOTS_HANG_SECONDS", 300)
 HEADSHOTS_LOAD_SECONDS = _whole("HEADSHOTS_LOAD_SECONDS", 1800)
 HEADSHOTS_MAX_PHOTOS = 5
 HEADSHOTS_MAX_PHOTO_BYTES = 25 * 1024 * 1024
-# Photos that are decoded, and pictures whose marks are read, at once over all web processes; each takes up to 1.5 GB.
-HEADSHOTS_DECODES_AT_ONCE = _whole("HEADSHOTS_DECODES_AT_ONCE", 2)
-HEADSHOTS_VERIFY_AT_ONCE = _whole("HEADSHOTS_VERIFY_AT_ONCE", 2)
 
 HEADSHOTS_ENGINE = env.str("HEADSHOTS_ENGINE", default="auto")
 HEADSHOTS_WEIGHTS_DIR = _path("HEADSHOTS_WEIGHTS_DIR")
@@ -93,8 +90,7 @@ HEADSHOTS_LIVE_PAYMENTS = HEADSHOTS_STRIPE_SECRET_KEY.startswith(("sk_live_", "r
 HEADSHOTS_STRIPE_WEBHOOK_SECRET = env.str("HEADSHOTS_STRIPE_WEBHOOK_SECRET", default="").strip()
 HEADSHOTS_STRIPE_API_URL = env.str("HEADSHOTS_STRIPE_API_URL", default="")  # another one, for tests
 HEADSHOTS_TEST_CHECKOUT = env.bool("HEADSHOTS_TEST_CHECKOUT", default=DEBUG and not HEADSHOTS_STRIPE_SECRET_KEY)
-# What a pack costs, as people write it. Packs of the studio engine, which makes no new pictures, are sold for real
-# money only when told to.
+# As people write it. Packs of the studio engine, which makes no new pictures, are sold only when told to.
 HEADSHOTS_PRICE = env.str("HEADSHOTS_PRICE", default="19").strip()
 HEADSHOTS_STUDIO_PRICE = env.str("HEADSHOTS_STUDIO_PRICE", default="19").strip()
 HEADSHOTS_CURRENCY = env.str("HEADSHOTS_CURRENCY", default="usd").strip().lower()
@@ -120,24 +116,17 @@ HEADSHOTS_LIKENESS_CALIBRATION = _path("HEADSHOTS_LIKENESS_CALIBRATION")
 _in_memory = Path("/dev/shm")  # noqa: S108 (the vault makes its own private folder below it)
 _source_ring_base = _in_memory if _in_memory.is_dir() else Path(tempfile.gettempdir())
 _state_home = env.str("XDG_STATE_HOME", default="") or str(Path.home() / ".local" / "state")
-HEADSHOTS_SOURCE_RING_DIR = Path(
-    env.str("HEADSHOTS_SOURCE_RING_DIR", default=str(_source_ring_base / f"headshots-{os.getuid()}"))
-).resolve()
-HEADSHOTS_RESULT_RING_DIR = Path(
-    env.str("HEADSHOTS_RESULT_RING_DIR", default=str(Path(_state_home) / "headshots"))
-).resolve()
-
+_source_ring_dir = _source_ring_base / f"headshots-{os.getuid()}"
+HEADSHOTS_SOURCE_RING_DIR = _path("HEADSHOTS_SOURCE_RING_DIR") or _source_ring_dir.resolve()
+HEADSHOTS_RESULT_RING_DIR = _path("HEADSHOTS_RESULT_RING_DIR") or (Path(_state_home) / "headshots").resolve()
 # Which deletions a restored backup has to lose again. Apart from the data folder and from every backup.
-HEADSHOTS_DELETIONS_DIR = Path(
-    env.str("HEADSHOTS_DELETIONS_DIR", default=str(HEADSHOTS_RESULT_RING_DIR / "deletions"))
-).resolve()
+HEADSHOTS_DELETIONS_DIR = _path("HEADSHOTS_DELETIONS_DIR") or (HEADSHOTS_RESULT_RING_DIR / "deletions").resolve()
 
 # Or each on a Redis of its own, where more machines than one work: photos' keys on one that keeps and evicts nothing
 # (stated by the operator where the server must not be asked), headshots' keys on one that keeps.
 HEADSHOTS_SOURCE_RING_URL = env.str("HEADSHOTS_SOURCE_RING_URL", default="").strip()
 HEADSHOTS_SOURCE_RING_IS_VOLATILE = env.bool("HEADSHOTS_SOURCE_RING_IS_VOLATILE", default=False)
 HEADSHOTS_RESULT_RING_URL = env.str("HEADSHOTS_RESULT_RING_URL", default="").strip()
-# The operator's word for it, where the system does not tell.
 HEADSHOTS_SWAP_IS_ENCRYPTED = env.bool("HEADSHOTS_SWAP_IS_ENCRYPTED", default=False)
 
 # Ciphertext in a bucket instead of the data folder. Credentials come from where boto3 looks for them itself.

@@ -62,7 +62,7 @@ def _read_marks(form: VerifyForm) -> object | None:
         if picture.size > settings.HEADSHOTS_MAX_PHOTO_BYTES:
             raise engine.PhotoRefused(engine.Reason.TOO_LARGE)
         # Each takes a process: a few for all web processes together, and the others are told to try again.
-        with Budget("verify", total=settings.HEADSHOTS_VERIFY_AT_ONCE, lease_seconds=_LEASE_SECONDS).hold():
+        with Budget("verify", total=settings.HEADSHOTS_LIMITS.verify_at_once, lease_seconds=_LEASE_SECONDS).hold():
             found = engine.read_marks(picture.read())
     except engine.PhotoRefused as refused:
         form.add_error("picture", _WORDS[refused.reason])

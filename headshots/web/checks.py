@@ -28,8 +28,6 @@ def check_work(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> lis
         Error(f"{name} must be 1 or more.", id="headshots.E001")
         for name in (
             "HEADSHOTS_RESULT_DAYS",
-            "HEADSHOTS_DECODES_AT_ONCE",
-            "HEADSHOTS_VERIFY_AT_ONCE",
             "HEADSHOTS_PREVIEWS_PER_DAY",
             "HEADSHOTS_PREVIEW_COUNT",
             "HEADSHOTS_PREMIUM_COUNT",

@@ -27,6 +27,10 @@ class Limits:
     # Event streams: of one account, and all together.
     streams_per_account: int = 6
     streams: int = 500
+    # Uploaded photos that are decoded at the same time, and pictures whose marks are read: each takes a process of up
+    # to 1.5 GB.
+    decodes_at_once: int = 2
+    verify_at_once: int = 2
 
 
 def limits(whole: Callable[[str, int], int]) -> Limits:
