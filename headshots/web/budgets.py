@@ -93,6 +93,22 @@ class Lease:
         """Hold the share for another `lease_seconds`, on the event loop."""
         await self.budget._ask_async(*self.budget._take_command(self, total=-1, per_holder=-1))
 
+    @asynccontextmanager
+    async def renewed(self) -> AsyncIterator[None]:
+        """Renew the share again and again while the block runs, however long that is."""
+
+        async def renew() -> None:
+            while True:
+                await asyncio.sleep(self.budget.lease_seconds / 3)
+                await self.renew_async()
+
+        renewing = asyncio.create_task(renew())
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+
 
 @dataclass(frozen=True)
 class Budget:
