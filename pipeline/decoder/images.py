@@ -96,9 +96,10 @@ def load_codecs(data: bytes) -> None:
     except UnsupportedFormat:
         return
     if kind == "JPEG":
+        cv2 = import_module("cv2")
+        cv2.setNumThreads(1)
         # Its own messages would be taken for libjpeg's.
-        os.environ["OPENCV_LOG_LEVEL"] = "SILENT"
-        import_module("cv2").setNumThreads(1)
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     if kind == "HEIF":
         pillow_heif = import_module("pillow_heif")
         pillow_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)

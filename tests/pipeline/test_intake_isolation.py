@@ -90,12 +90,14 @@ def test_the_decoder_meets_the_photo_without_rights_or_environment(stand_in, mon
     real = intake.DECODER
     stand_in(f"""
 import importlib.util, resource, socket
+sys.path[0] = {str(real.parents[1])!r}
 spec = importlib.util.spec_from_file_location("real", {str(real / "__main__.py")!r})
 real = importlib.util.module_from_spec(spec); spec.loader.exec_module(real)
 def attempts(data, max_pixels, warnings):
     done = []
     for name, attempt in {{
         "read": lambda: open("/etc/hostname"),
+        "read in the place of stdin": lambda: (os.close(0), open("/etc/hostname")),
         "write": lambda: open({str(tmp_path / "trace")!r}, "w"),
         "connect": lambda: socket.socket(),
         "grow": lambda: bytearray(600_000_000),
