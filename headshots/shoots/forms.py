@@ -15,6 +15,7 @@ _WORDS = {
     engine.Reason.UNREADABLE: "{file} cannot be read as a photo; it may be damaged or cut short. Please take another.",
     engine.Reason.UNSUPPORTED_FORMAT: "{file} is not a photo we can use. Please upload a JPEG, PNG, WebP or HEIC.",
     engine.Reason.TOO_LARGE: "{file} is too large. A photo may have up to 25 MB and 60 megapixels.",
+    engine.Reason.TOO_SLOW: "{file} takes too long to open. Please save it again as an ordinary JPEG.",
 }
 
 
