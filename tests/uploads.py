@@ -86,3 +86,10 @@ def heic_that_claims(width: int, height: int) -> bytes:
     data = save(corners(), "HEIF")
     start = data.index(b"ispe") + 8
     return data[:start] + struct.pack(">II", width, height) + data[start + 8 :]
+
+
+def jpeg_of_scans(edge_px: int, more_scans: int) -> bytes:
+    """A progressive JPEG whose last scan comes again and again, as the standard allows it."""
+    data = save(Image.new("RGB", (edge_px, edge_px)), "JPEG", progressive=True)
+    last_scan = data.rindex(b"\xff\xda")
+    return data[:-2] + data[last_scan:-2] * more_scans + b"\xff\xd9"

@@ -14,13 +14,12 @@ SAME_AS_SRGB = 2
 
 # ITU-T H.273: the codes of primaries, with white at D65, as x and y of red, green and blue.
 SRGB_PRIMARIES = (0.640, 0.330, 0.300, 0.600, 0.150, 0.060)
-BT2020_PRIMARIES = (0.708, 0.292, 0.170, 0.797, 0.131, 0.046)
 PRIMARIES = {
     1: SRGB_PRIMARIES,
     5: (0.640, 0.330, 0.290, 0.600, 0.150, 0.060),
     6: (0.630, 0.340, 0.310, 0.595, 0.155, 0.070),
     7: (0.630, 0.340, 0.310, 0.595, 0.155, 0.070),
-    9: BT2020_PRIMARIES,
+    9: (0.708, 0.292, 0.170, 0.797, 0.131, 0.046),
     12: (0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
     22: (0.630, 0.340, 0.295, 0.605, 0.155, 0.077),
 }
@@ -31,6 +30,7 @@ D50_XYZ = (0.96420, 1.0, 0.82491)
 # Codes of curves.
 PQ, HLG = 16, 18
 VIDEO_CURVES = {1, 6, 14, 15}
+WIDE = {9, 12}
 # Parameters of curves as ICC profiles have them: (a * x + b) ** g above d, c * x below.
 SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 VIDEO_CURVE = (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
@@ -56,11 +56,13 @@ class Colors:
 
 
 def colors_of_codes(primaries: int, curve: int) -> Colors:
-    """Return the colors that these codes of H.273 name; unknown ones are sRGB's."""
+    """Return the colors that these codes of H.273 name; unknown ones are sRGB's.
+
+    The curve of video is believed where wide primaries come with it. Phones name it for photos that have sRGB's."""
     return Colors(
         PRIMARIES.get(primaries, SRGB_PRIMARIES),
         gamma=GAMMAS.get(curve),
-        video=curve in VIDEO_CURVES,
+        video=curve in VIDEO_CURVES and primaries in WIDE,
         hdr=curve if curve in (PQ, HLG) else 0,
     )
 

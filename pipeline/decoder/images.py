@@ -15,7 +15,6 @@ from pipeline.decoder import damage
 from pipeline.decoder.colors import (
     ADOBE_GAMMA,
     ADOBE_PRIMARIES,
-    BT2020_PRIMARIES,
     HLG,
     Colors,
     build_profile,
@@ -286,9 +285,6 @@ def read_heic(data: bytes, max_pixels: int) -> Stored:
     colors = Colors()
     if nclx and not profile:
         colors = colors_of_codes(int(nclx["color_primaries"]), int(nclx["transfer_characteristics"]))
-        if colors.video and colors.primaries != BT2020_PRIMARIES:
-            # Phones name the curve of video for photos that have sRGB's.
-            colors = Colors()
     if colors.hdr:
         from pipeline.decoder.hdr import read_heic_16_bit, tone_map
 

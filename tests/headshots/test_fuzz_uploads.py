@@ -8,8 +8,19 @@ from headshots.shoots.models import Consent, Photo, Shoot
 from headshots.vault.models import Blob
 from tests.factories import make_user
 from tests.fuzz_decoder import mutations
+from tests.uploads import jpeg_of_scans
 
 pytestmark = pytest.mark.django_db
+
+
+def test_a_photo_of_endless_scans_is_refused_in_plain_words(client: Client) -> None:
+    client.force_login(make_user())
+    photo = SimpleUploadedFile("me.jpg", jpeg_of_scans(200, 101), "image/jpeg")
+
+    answer = client.post("/shoots/new/", {"photos": photo, "consent": "on", "is_me": "on"})
+
+    assert "takes too long to open" in answer.content.decode()
+    assert not Shoot.objects.exists()
 
 
 @pytest.mark.parametrize(

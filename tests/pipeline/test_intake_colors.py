@@ -114,12 +114,26 @@ CHROMATICITIES = struct.pack(">8I", 31270, 32900, 70800, 29200, 17000, 79700, 13
         (srgb(linear()), [(b"sRGB", b"\0"), (b"gAMA", struct.pack(">I", 100_000))]),
         (srgb(linear() @ BT2020.T), [(b"gAMA", struct.pack(">I", 45_455)), (b"cHRM", CHROMATICITIES)]),
         (srgb(linear() @ BT2020.T), [(b"cICP", bytes([9, 13, 0, 1]))]),
-        (video(linear()), [(b"cICP", bytes([1, 1, 0, 1]))]),
+        (video(linear() @ BT2020.T), [(b"cICP", bytes([9, 1, 0, 1]))]),
+        (srgb(linear()), [(b"cICP", bytes([1, 1, 0, 1]))]),
         (linear(), [(b"cICP", bytes([1, 8, 0, 1])), (b"sRGB", b"\0")]),
         (pq(linear() @ BT2020.T), [(b"cICP", bytes([9, 16, 0, 1]))]),
         (srgb(linear()), [(b"gAMA", struct.pack(">I", 45_455)), (b"cHRM", bytes(32))]),
     ],
-    ids=["plain", "linear", "1.8", "2.2", "sRGB", "wide", "cICP", "video", "cICP first", "PQ", "no primaries"],
+    ids=[
+        "plain",
+        "linear",
+        "1.8",
+        "2.2",
+        "sRGB",
+        "wide",
+        "cICP",
+        "wide video",
+        "video",
+        "cICP first",
+        "PQ",
+        "no primaries",
+    ],
 )
 def test_a_png_is_read_as_its_chunks_say(signal, chunks):
     assert_right(png(signal, *(png_chunk(kind, body) for kind, body in chunks)), tolerance=4)

@@ -16,6 +16,7 @@ from tests.uploads import (
     CORNERS,
     corners,
     heic_that_claims,
+    jpeg_of_scans,
     jpeg_that_claims,
     orientation_exif,
     png_chunk,
@@ -150,13 +151,6 @@ def test_a_compressed_text_bomb_is_refused():
     data = save(corners(), "PNG")
 
     assert refusal(data[:33] + bomb + data[33:]) is Reason.UNREADABLE
-
-
-def jpeg_of_scans(edge_px: int, more_scans: int) -> bytes:
-    """A progressive JPEG whose last scan comes again and again, as the standard allows it."""
-    data = save(Image.new("RGB", (edge_px, edge_px)), "JPEG", progressive=True)
-    last_scan = data.rindex(b"\xff\xda")
-    return data[:-2] + data[last_scan:-2] * more_scans + b"\xff\xd9"
 
 
 def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded():
