@@ -29,7 +29,9 @@ REASONS = {b"refused " + reason.value.encode(): reason for reason in Reason}
 
 @dataclass(frozen=True)
 class Limits:
-    """What a photo may cost. The memory is address space of the decoding process, 60 megapixels of any format fit."""
+    """What a photo may cost. The memory is address space of the decoding process, 60 megapixels of any format fit.
+
+    seconds: of processor time, and twice as many on the clock, so that a busy machine refuses no honest photo."""
 
     max_bytes: int = 25 * 1024 * 1024
     max_pixels: int = 60_000_000
@@ -75,10 +77,8 @@ def clean_photo(data: bytes, limits: Limits = Limits()) -> CleanPhoto:
 
 def run_decoder(data: bytes, limits: Limits) -> tuple[bytes, int]:
     """What the decoding process wrote, and its exit status (minus the signal that ended it, if one did)."""
-    # Twice the time in CPU seconds is never reached by a process of one thread: it is there should our clock not run.
-    cpu_seconds = math.ceil(limits.seconds * 2)
-    numbers = map(str, (limits.max_pixels, limits.memory_bytes, cpu_seconds))
-    return run_apart([sys.executable, "-I", str(DECODER), *numbers], data, limits.seconds, Path("/"))
+    numbers = map(str, (limits.max_pixels, limits.memory_bytes, math.ceil(limits.seconds)))
+    return run_apart([sys.executable, "-I", str(DECODER), *numbers], data, 2 * limits.seconds, Path("/"))
 
 
 def run_apart(command: list[str], data: bytes, seconds: float, folder: Path) -> tuple[bytes, int]:

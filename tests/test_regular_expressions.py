@@ -19,7 +19,8 @@ from headshots.dashboard import visits
 from headshots.launch import supervise
 from headshots.payments import local_stripe
 from headshots.web import log_format, request_ids
-from pipeline import style_rules
+from pipeline import style_rules, xmp
+from pipeline.decoder import damage, hevc
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL, LARGE = 10_000, 100_000
@@ -33,10 +34,14 @@ NOT_FOREIGN = {
     "headshots/launch/services.py": "the path of the data folder",
     "headshots/settings.py": "the operator's settings",
     "headshots/shoots/consent.py": "our own consent texts",
-    "pipeline/finish.py": "read in a process of its own, with a deadline",
     "pipeline/intake.py": "the first line of our decoder's answer",
 }
 ADDRESS, PICTURE, KEY = (pattern for pattern, _ in log_format._MASKED)
+
+
+def structure_read(text: str) -> None:
+    with suppress(damage.Damaged, damage.TooManyScans):
+        damage.read_jpeg(b"\xff\xd8" + text.encode("latin-1"))
 
 
 def resolved(path: str) -> None:
@@ -61,6 +66,10 @@ WORST: list[tuple[str, Callable[[str], object], list[str]]] = [
     ("headshots/payments/local_stripe.py", local_stripe._SESSION.fullmatch, ["/v1/checkout/sessions/cs_test_", "a"]),
     ("headshots/launch/supervise.py", lambda text: supervise._LOG_LINE.match(text.encode()), ["2026-11-30 a", "2"]),
     ("pipeline/style_rules.py", lambda text: style_rules._words_fault(text, is_prompt=True), ["{", "{a", "{}"]),
+    ("pipeline/decoder/damage.py", structure_read, ["\xff", "\xff\0", "\xff\xd0", "\xff\xe1\0\2", "\xff\xda\0\2a"]),
+    ("pipeline/decoder/damage.py", lambda text: damage.EXTRA_BYTES.fullmatch(text.encode("latin-1")), ["1", " "]),
+    ("pipeline/decoder/hevc.py", lambda text: hevc.FORBIDDEN.search(text.encode("latin-1")), ["\0\3", "\0", "a"]),
+    ("pipeline/xmp.py", xmp._look_at, ["a", f"{xmp.SOURCE_TYPES}a", " "]),
     # Expressions of the libraries, through what we call of them.
     ("django", resolved, ["a", "a/", "/accounts/password/reset/key/", "a-", "shoots/", "1"]),
     ("django", email_checked, ["a", "a@", "a.", "@a.", '"']),

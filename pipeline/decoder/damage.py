@@ -14,8 +14,8 @@ from dataclasses import dataclass
 MAX_SCANS = 100
 
 # In compressed JPEG data these bytes begin a marker; a restart and a stuffed zero do not end the scan.
-JPEG_MARKER = re.compile(rb"\xff+[\x01-\xcf\xd8-\xfe]")
-NEXT_MARKER = re.compile(rb"\xff+[\x01-\xfe]")
+JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+NEXT_MARKER = re.compile(rb"\xff[\x01-\xfe]")
 START_OF_IMAGE, END_OF_IMAGE, START_OF_SCAN, JFIF, ADOBE, COMMENT = 0xD8, 0xD9, 0xDA, 0xE0, 0xEE, 0xFE
 SEQUENTIAL_FRAMES = {0xC0, 0xC1, 0xC9}
 HUFFMAN_TABLES, END_OF_BLOCK = 0xC4, 0x00
@@ -98,7 +98,8 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
         if marker == START_OF_SCAN:
             following = JPEG_MARKER.search(data, end)
             position = following.start() if following else len(data)
-        yield marker, data[start:end], data[end:position]
+        # A marker may follow any number of filling bytes.
+        yield marker, data[start:end], data[end:position].rstrip(b"\xff")
 
 
 def _shortest_codes(tables: bytes) -> dict[int, int]:
