@@ -13,9 +13,10 @@ from tests.headshots.test_settings import run_python, signing_files
 
 
 @pytest.fixture(autouse=True)
-def no_test_checkout(settings: LazySettings) -> None:
-    """Tests run with DEBUG off, where a test checkout is a broken rule of its own."""
+def no_broken_rules(settings: LazySettings) -> None:
+    """Tests run with DEBUG off, where a test checkout and a missing address of the site are broken rules."""
     settings.HEADSHOTS_TEST_CHECKOUT = False
+    settings.HEADSHOTS_SITE_URL = "https://headshots.example.org"
 
 
 def test_the_doctor_joins_engines_and_settings_and_holds_no_secret(
