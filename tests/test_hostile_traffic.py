@@ -110,7 +110,8 @@ def test_half_requests_are_closed_at_their_deadline(site: Site) -> None:
         answers = [read_all(line) for line in [*never, *half, *again]]
 
     assert time.monotonic() - began < 8
-    assert Counter(map(status, answers[:40])) == {408: 40}
+    # Where no byte of a request came, there is nothing to answer.
+    assert Counter(map(status, answers[:40])) == {0: 10, 408: 30}
 
 
 def test_a_head_that_comes_letter_by_letter_is_closed_as_well(site: Site) -> None:
