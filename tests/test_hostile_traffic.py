@@ -229,6 +229,21 @@ def test_bodies_of_all_processes_share_one_budget(site: Site) -> None:
     assert status(room) == 403  # Django has it: the form's token is missing.
 
 
+def test_bodies_of_strangers_leave_room_for_a_small_photo_and_for_other_addresses(site: Site) -> None:
+    body = b"--b\r\nContent-Disposition: form-data; name=x\r\n\r\n" + b"x" * 500_000 + b"\r\n--b--\r\n"
+    total = settings.HEADSHOTS_LIMITS.body_budget_bytes
+    # This process is the other one, with all that one address may send.
+    with Budget("bodies-anonymous", total, 30).hold(total // 8, holder=ATTACKER, wait_seconds=5):
+        same = site.web.ask("/verify/", address=ATTACKER, body=body)
+        other = site.web.ask("/verify/", body=body)
+    with Budget("bodies-anonymous", total, 30).hold(total, wait_seconds=5):
+        photo = site.web.ask("/shoots/new/", site.cookie, body=body)
+
+    assert status(same) == 503
+    # Django has them: the form's token is missing.
+    assert (status(other), status(photo)) == (403, 403)
+
+
 def test_many_requests_at_once_cost_no_database_slot_and_no_500(site: Site) -> None:
     def ask(number: int) -> int:
         return status(site.web.ask("/shoots/", f"sessionid={number:032}", f"127.0.0.{2 + number % 4}"))
