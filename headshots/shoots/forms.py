@@ -24,8 +24,6 @@ _DECODE_LEASE_SECONDS = 40
 _WORDS = {
     engine.Reason.UNREADABLE: "{file} cannot be read as a photo; it may be damaged or cut short. Please take another.",
     engine.Reason.UNSUPPORTED_FORMAT: "{file} is not a photo we can use. Please upload a JPEG, PNG, WebP or HEIC.",
-    # By its code: the decoder's word for a photo that keeps it busy for too long.
-    "too_slow": "{file} takes too long to read. Please save it as a plain JPEG and upload that.",
     engine.Reason.TOO_LARGE: "{file} is too large. A photo may have up to 25 MB and 60 megapixels.",
     engine.Reason.TOO_SLOW: "{file} takes too long to open. Please save it again as an ordinary JPEG.",
 }
