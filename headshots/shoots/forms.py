@@ -36,11 +36,11 @@ class _PhotosInput(forms.ClearableFileInput):
 class _PhotosField(forms.FileField):
     """One to five photos; cleans to their re-encoded JPEG bytes. Raises BudgetExceeded when no decoder is free.
 
-    holder: whose photos they are; one of them is decoded at a time. wasted_seconds: how long decoders worked on photos
-    that were refused."""
+    holder: whose photos they are; one of them is decoded at a time. decoder_seconds: how long decoders worked on them,
+    also on those that were refused."""
 
     holder = ""
-    wasted_seconds = 0.0
+    decoder_seconds = 0.0
     widget = _PhotosInput(attrs={"multiple": True, "accept": "image/jpeg,image/png,image/webp,image/heic,image/heif"})
 
     def clean(self, data: object, initial: object = None) -> list[bytes]:
@@ -70,9 +70,8 @@ class _PhotosField(forms.FileField):
             began = time.monotonic()
             try:
                 return engine.clean_upload(file.read())
-            except engine.PhotoRefused:
-                self.wasted_seconds += time.monotonic() - began
-                raise
+            finally:
+                self.decoder_seconds += time.monotonic() - began
 
 
 class _AgreedField(forms.Field):
@@ -123,9 +122,9 @@ class NewShootForm(forms.Form):
         return cast(_PhotosField, self.fields["photos"])
 
     @property
-    def wasted_seconds(self) -> int:
-        """Return how many whole seconds decoders worked on photos that were refused."""
-        return int(self._photos_field.wasted_seconds)
+    def decoder_seconds(self) -> float:
+        """Return how many seconds decoders have worked on the photos."""
+        return self._photos_field.decoder_seconds
 
     def refuse(self, sentence: str) -> None:
         """Show this sentence alone: what else may be wrong with the form is not the reason."""
