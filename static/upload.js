@@ -179,6 +179,7 @@
         }
         const page = parse(await answer.text());
         if (answer.status === 403) await renew();
+        else if (answer.headers.has("Retry-After") && !page.querySelector("form[data-upload]")) sayBusy();
         else if (page.querySelector("main")) replace(page);
         else throw new TypeError("not a page of ours");
       } catch {
@@ -198,6 +199,13 @@
       token.value = newToken.value;
       setBusy(false);
       tell(["You have signed in again since you opened this page. Your photos are still chosen: please send them again."]);
+      errors.scrollIntoView({ block: "center" });
+    }
+
+    // There was no room for the upload, and the page that says so has no form that the photos could go into.
+    function sayBusy() {
+      setBusy(false);
+      tell(["We are too busy right now. Your photos are still chosen: please try again in a minute."]);
       errors.scrollIntoView({ block: "center" });
     }
 

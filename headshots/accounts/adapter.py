@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 
 from headshots.accounts.addresses import normalize
 from headshots.accounts.known_browsers import known_browser, remember_browser
+from headshots.web.addresses import network
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -23,6 +24,10 @@ class AccountAdapter(DefaultAccountAdapter):
             "That was too often. Please wait a few minutes, then try again, or choose a new password."
         ),
     }
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        """Return what one visitor can use, for limits by address: of IPv6 that is a whole network."""
+        return network(super().get_client_ip(request))
 
     def clean_email(self, email: str) -> str:
         return normalize(super().clean_email(email))

@@ -24,8 +24,6 @@ _DECODE_LEASE_SECONDS = 40
 _WORDS = {
     engine.Reason.UNREADABLE: "{file} cannot be read as a photo; it may be damaged or cut short. Please take another.",
     engine.Reason.UNSUPPORTED_FORMAT: "{file} is not a photo we can use. Please upload a JPEG, PNG, WebP or HEIC.",
-    # By its code: the decoder's word for a photo that keeps it busy for too long.
-    "too_slow": "{file} takes too long to read. Please save it as a plain JPEG and upload that.",
     engine.Reason.TOO_LARGE: "{file} is too large. A photo may have up to 25 MB and 60 megapixels.",
     engine.Reason.TOO_SLOW: "{file} takes too long to open. Please save it again as an ordinary JPEG.",
 }
@@ -38,11 +36,11 @@ class _PhotosInput(forms.ClearableFileInput):
 class _PhotosField(forms.FileField):
     """One to five photos; cleans to their re-encoded JPEG bytes. Raises BudgetExceeded when no decoder is free.
 
-    holder: whose photos they are; one of them is decoded at a time. wasted_seconds: how long decoders worked on photos
-    that were refused."""
+    holder: whose photos they are; one of them is decoded at a time. decoder_seconds: how long decoders worked on them,
+    also on those that were refused."""
 
     holder = ""
-    wasted_seconds = 0.0
+    decoder_seconds = 0.0
     widget = _PhotosInput(attrs={"multiple": True, "accept": "image/jpeg,image/png,image/webp,image/heic,image/heif"})
 
     def clean(self, data: object, initial: object = None) -> list[bytes]:
@@ -72,9 +70,8 @@ class _PhotosField(forms.FileField):
             began = time.monotonic()
             try:
                 return engine.clean_upload(file.read())
-            except engine.PhotoRefused:
-                self.wasted_seconds += time.monotonic() - began
-                raise
+            finally:
+                self.decoder_seconds += time.monotonic() - began
 
 
 class _AgreedField(forms.Field):
@@ -125,9 +122,9 @@ class NewShootForm(forms.Form):
         return cast(_PhotosField, self.fields["photos"])
 
     @property
-    def wasted_seconds(self) -> int:
-        """Return how many whole seconds decoders worked on photos that were refused."""
-        return int(self._photos_field.wasted_seconds)
+    def decoder_seconds(self) -> float:
+        """Return how many seconds decoders have worked on the photos."""
+        return self._photos_field.decoder_seconds
 
     def refuse(self, sentence: str) -> None:
         """Show this sentence alone: what else may be wrong with the form is not the reason."""

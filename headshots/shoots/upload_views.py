@@ -82,9 +82,9 @@ def _receive(request: HttpRequest, owner: User) -> HttpResponse:
             if form.is_valid() and about_is_valid:
                 told = {name: form.cleaned_data[name] for name in ("photos", "submission", "ask_first")}
                 return redirect(open_shoot(owner=owner, person=about.person if about else NOTHING_SAID, **told))
-        # Bad photos that are quickly told cost one attempt each, those that kept a decoder busy one a second.
-        _count_attempts(request, form.wasted_seconds)
+        _count_decoding(request, form)
     except BudgetExceeded as busy:
+        _count_decoding(request, form)
         form.refuse(_BUSY)
         return _page(owner, request, form, about, status=503, retry_after=busy.retry_after_seconds)
     except NoPreviewsLeft:
@@ -104,6 +104,13 @@ def _count_attempts(request: HttpRequest, count: int) -> bool:
     with suppress(redis.RedisError):
         return all(ratelimit.consume(request, action="upload") for _ in range(count))
     return True
+
+
+def _count_decoding(request: HttpRequest, form: NewShootForm) -> None:
+    """Count what an upload that came to nothing has cost: beside one attempt for each photo, one a second of decoding.
+
+    Good photos count as well. Sent without a tick they would keep the decoders busy for nothing."""
+    _count_attempts(request, int(form.decoder_seconds))
 
 
 def _person_form(request: HttpRequest | None = None) -> PersonForm | None:

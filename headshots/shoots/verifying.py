@@ -1,5 +1,6 @@
 """/verify/: what a picture says about how it was made. Open to anybody; nothing is kept, nothing is fetched."""
 
+from allauth.account.adapter import get_adapter
 from allauth.core import ratelimit
 from django import forms
 from django.conf import settings
@@ -41,7 +42,7 @@ def verify(request: HttpRequest) -> HttpResponse:
     busy, found = None, None
     if form.is_valid():
         try:
-            found = _read_marks(form)
+            found = _read_marks(form, address=get_adapter().get_client_ip(request))
         except BudgetExceeded as error:
             busy = error
             form.add_error(None, _BUSY)
@@ -53,7 +54,7 @@ def verify(request: HttpRequest) -> HttpResponse:
     return response
 
 
-def _read_marks(form: VerifyForm) -> object | None:
+def _read_marks(form: VerifyForm, *, address: str) -> object | None:
     """Return the marks of the form's picture, for the template; None, with an error in the form, when it has none.
 
     Raises BudgetExceeded."""
@@ -61,8 +62,10 @@ def _read_marks(form: VerifyForm) -> object | None:
     try:
         if picture.size > settings.HEADSHOTS_MAX_PHOTO_BYTES:
             raise engine.PhotoRefused(engine.Reason.TOO_LARGE)
-        # Each takes a process: a few for all web processes together, and the others are told to try again.
-        with Budget("verify", total=settings.HEADSHOTS_LIMITS.verify_at_once, lease_seconds=_LEASE_SECONDS).hold():
+        # Each takes a process: a few for all web processes together, and one of them for an address. Others are told to
+        # try again.
+        total = settings.HEADSHOTS_LIMITS.verify_at_once
+        with Budget("verify", total=total, per_holder=1, lease_seconds=_LEASE_SECONDS).hold(holder=address):
             found = engine.read_marks(picture.read())
     except engine.PhotoRefused as refused:
         form.add_error("picture", _WORDS[refused.reason])

@@ -156,7 +156,8 @@ class BodyLimit:
         if needed <= UNCOUNTED_BYTES:
             return UNCOUNTED_BYTES
         account = None
-        if large and large.signed_in and needed > self.max_bytes:
+        # Small photos too: they must not wait for room among what strangers send.
+        if large and large.signed_in:
             account = await self.account_of(scope)
             if account is None:
                 raise _Refused(SIGNED_OUT)
@@ -166,12 +167,13 @@ class BodyLimit:
 
     async def _hold(self, size: int, account: int | None, address: str, held: AsyncExitStack) -> None:
         """Hold so many bytes until the request ends. One address gets half of all, one account what it may upload at
-        once, and all who are not signed in a quarter together. Raises BudgetExceeded."""
+        once, and all other requests a quarter together, an eighth from one address. Raises BudgetExceeded."""
         limits = settings.HEADSHOTS_LIMITS
         total, patience = limits.body_budget_bytes, limits.web_wait_seconds
         everything = Budget("bodies", total, _LEASE_SECONDS, per_holder=total // 2)
         if account is None:
-            own, holder = Budget("bodies-anonymous", total // 4, _LEASE_SECONDS), ""
+            own = Budget("bodies-anonymous", total // 4, _LEASE_SECONDS, per_holder=total // 8)
+            holder = address
         else:
             most = max((large.max_bytes for large in self.large.values()), default=self.max_bytes)
             own, holder = Budget("bodies-account", total, _LEASE_SECONDS, per_holder=most), str(account)

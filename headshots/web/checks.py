@@ -73,8 +73,8 @@ def check_limits(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> l
     ]
     if limits.web_threads < FEWEST_THREADS:
         errors.append(Error(f"HEADSHOTS_WEB_THREADS must be {FEWEST_THREADS} or more.", id="headshots.E011"))
-    # One address gets half of it, and all who are not signed in a quarter.
-    least = max(2 * settings.HEADSHOTS_MAX_UPLOAD_BYTES, 4 * settings.HEADSHOTS_MAX_VERIFY_BYTES)
+    # One address gets half of it, and an eighth for what needs no account.
+    least = max(2 * settings.HEADSHOTS_MAX_UPLOAD_BYTES, 8 * settings.HEADSHOTS_MAX_VERIFY_BYTES)
     if limits.body_budget_bytes < least:
         errors.append(Error(f"HEADSHOTS_BODY_BUDGET_BYTES must be {least} or more.", id="headshots.E011"))
     if limits.body_grace_seconds > limits.body_seconds:

@@ -10,7 +10,8 @@ from collections import Counter
 
 import httptools
 from django.conf import settings
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from headshots.web.addresses import network
 
@@ -51,6 +52,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self.body_idle_seconds = 0.0
         self.unsent_bytes = 0
         self.unsent_seconds = 0.0
+        self.running: RequestResponseCycle | None = None
         self.looking = self.loop.call_later(_LOOK_SECONDS, self._look)
         # Behind proxies all come from the proxy: there `RequestsPerAddress` counts.
         of_one = 0 if settings.HEADSHOTS_TRUSTED_PROXIES or not self.address else _connections[self.address]
@@ -62,6 +64,10 @@ class LimitedProtocol(HttpToolsProtocol):
         _connections[self.address] -= 1
         if not _connections[self.address]:
             del _connections[self.address]
+        if self.running is not None and not self.running.response_complete:
+            # Uvicorn tells the latest request alone, which still waits when requests are pipelined.
+            self.running.disconnected = True
+            self.running.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -105,6 +111,10 @@ class LimitedProtocol(HttpToolsProtocol):
             raise _Refused(414)
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self.body_seconds is not None:
+            # A trailer, behind the body. Among the headers it would stand for one that no proxy has looked at, such as
+            # X-Forwarded-For.
+            return
         self.header_bytes += len(name) + len(value)
         too_long = len(name) + len(value) > MAX_LINE_BYTES or self.header_bytes > MAX_HEAD_BYTES
         if too_long or len(self.headers) >= MAX_HEADERS:
@@ -134,7 +144,14 @@ class LimitedProtocol(HttpToolsProtocol):
             self.transport.close()
         elif self.close_at_end:
             self.cycle.keep_alive = False
+        elif self.cycle.response_complete:
+            # It was answered before it was complete, and the time that uvicorn waits for a next one was called off.
+            self.head_since = self.loop.time()
         super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self.running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _look(self) -> None:
         """Close a connection that is behind its deadlines."""
@@ -143,7 +160,11 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self.head_since is not None and self.loop.time() - self.head_since > self.limits.head_seconds:
-            self._answer(408)
+            if self.head_bytes:
+                self._answer(408)
+            else:
+                # Browsers open connections for later: an answer to nothing would be taken for that of a next request.
+                self.transport.close()
         elif self.body_seconds is not None and not self.flow.read_paused:
             self.body_seconds += _LOOK_SECONDS
             self.body_idle_seconds += _LOOK_SECONDS
@@ -171,7 +192,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _answer(self, status: int, words: str = "") -> None:
         """Answer in one line unless an answer is on its way, and close."""
-        is_answering = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
+        running = self.running
+        is_answering = running is not None and running.response_started and not running.response_complete
         if not self.transport.is_closing() and not is_answering:
             phrase = _WORDS.get(status, "Service Unavailable")
             words = words or phrase

@@ -8,7 +8,7 @@ from pathlib import Path
 import pillow_heif
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests import photos
 from tests.accessibility import assert_accessible
@@ -206,6 +206,25 @@ def test_an_upload_that_is_stopped_halfway_can_be_sent_again(form: Page, photo: 
     assert form.input_value("input[name=submission]") != before
     button(form).click()
     expect(form).to_have_url(SHOOT, timeout=60_000)
+
+
+@pytest.mark.slow
+def test_photos_stay_chosen_when_the_server_has_no_room_and_no_form_to_answer_with(form: Page, photo: Path) -> None:
+    def refuse(route: Route) -> None:
+        # What `headshots/web/refusals.py` sends, without Django and its forms.
+        page = "<title>Too busy right now</title><main>Too busy right now</main>"
+        route.fulfill(status=503, content_type="text/html", headers={"Retry-After": "5"}, body=page)
+
+    choose(form, photo)
+    agree(form)
+    form.route(NEW, refuse)
+    button(form).click()
+
+    expect(words(form)).to_contain_text("Your photos are still chosen")
+    expect(button(form)).to_be_enabled()
+    form.unroute(NEW)
+    button(form).click()
+    expect(form).to_have_url(SHOOT, timeout=30_000)
 
 
 @pytest.mark.slow

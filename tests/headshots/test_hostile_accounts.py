@@ -148,6 +148,16 @@ def test_a_known_browser_has_five_attempts_and_knows_no_other_account() -> None:
     assert not signs_in(browser, owner.email)
 
 
+def test_a_visitor_with_a_network_of_ipv6_has_the_limits_of_one_address() -> None:
+    def ask(address: str) -> int:
+        return Client(REMOTE_ADDR=address).post("/verify/").status_code
+
+    answers = [ask(f"2001:db8::{number:x}") for number in range(21)]
+
+    assert answers == [422] * 20 + [429]
+    assert ask("2001:db8:0:1::1") == 422
+
+
 def test_the_longer_an_attack_lasts_the_fewer_guesses_it_has() -> None:
     owner = make_user()
     with travel(time.time(), tick=False) as clock:

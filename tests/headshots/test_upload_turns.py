@@ -154,6 +154,22 @@ def test_a_refused_photo_that_kept_a_decoder_busy_counts_by_the_second(
     assert statuses == [422, 429]
 
 
+def test_a_good_photo_that_leads_to_no_shoot_counts_by_the_second(
+    browser: Client, settings: LazySettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings.ACCOUNT_RATE_LIMITS = product.ACCOUNT_RATE_LIMITS | {"upload": "3/10m/user"}
+    slow = tmp_path / "decoder.py"
+    run = f"import runpy\nrunpy.run_path({str(intake.DECODER)!r}, run_name='__main__')\n"
+    slow.write_text(f"import time\ntime.sleep(2.2)\n{run}")
+    monkeypatch.setattr(intake, "DECODER", slow)
+
+    unticked = browser.post("/shoots/new/", {"photos": BytesIO(astronaut()), "is_me": "on", "submission": uuid4()})
+
+    assert unticked.status_code == 422
+    assert "cannot be read" not in unticked.content.decode()
+    assert upload(browser, b"")[0] == 429
+
+
 def test_an_address_is_limited_over_its_accounts(settings: LazySettings) -> None:
     settings.ACCOUNT_RATE_LIMITS = product.ACCOUNT_RATE_LIMITS | {"upload": "30/10m/user,3/10m/ip"}
     statuses = []

@@ -123,6 +123,14 @@ def test_when_all_places_are_taken_the_page_says_so_and_no_process_starts(
     assert status == 200
 
 
+def test_one_address_takes_one_place_and_leaves_the_others(client: Client, signed: bytes) -> None:
+    with Budget("verify", total=2, lease_seconds=15).hold(holder="127.0.0.1"):
+        status, _ = ask(client, signed)
+        of_another, _ = ask(Client(REMOTE_ADDR="203.0.113.7"), signed)
+
+    assert (status, of_another) == (503, 200)
+
+
 def test_a_reader_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch, signed: bytes) -> None:
     monkeypatch.setattr("pipeline.marks.SECONDS", 0.05)
 
