@@ -20,7 +20,7 @@ from headshots.launch import supervise
 from headshots.payments import local_stripe
 from headshots.web import log_format, request_ids
 from pipeline import style_rules, xmp
-from pipeline.decoder import damage, hevc
+from pipeline.decoder import damage, hevc, images
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL, LARGE = 10_000, 100_000
@@ -69,6 +69,7 @@ WORST: list[tuple[str, Callable[[str], object], list[str]]] = [
     ("pipeline/decoder/damage.py", structure_read, ["\xff", "\xff\0", "\xff\xd0", "\xff\xe1\0\2", "\xff\xda\0\2a"]),
     ("pipeline/decoder/damage.py", lambda text: damage.EXTRA_BYTES.fullmatch(text.encode("latin-1")), ["1", " "]),
     ("pipeline/decoder/hevc.py", lambda text: hevc.FORBIDDEN.search(text.encode("latin-1")), ["\0\3", "\0", "a"]),
+    ("pipeline/decoder/images.py", lambda text: images.may_be_hdr(text.encode("latin-1")), ["colrnclx", "cICP", "c"]),
     ("pipeline/xmp.py", xmp._look_at, ["a", f"{xmp.SOURCE_TYPES}a", " "]),
     # Expressions of the libraries, through what we call of them.
     ("django", resolved, ["a", "a/", "/accounts/password/reset/key/", "a-", "shoots/", "1"]),

@@ -162,6 +162,21 @@ def test_another_key_that_a_restore_brought_back_is_neither_used_nor_lost(
     assert "holds another secret key" in capfd.readouterr().err
 
 
+def test_a_new_key_for_data_that_had_another_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    monkeypatch.setenv("HEADSHOTS_RESULT_RING_DIR", str(tmp_path / "ring"))
+    used = secret_key(data)
+    assert capfd.readouterr().err == ""
+    monkeypatch.setenv("HEADSHOTS_RESULT_RING_DIR", str(tmp_path / "another ring"))
+
+    assert secret_key(data) != used
+
+    assert f"write it to {tmp_path / 'another ring' / 'secrets' / data_id(data)}" in capfd.readouterr().err
+
+
 def test_a_key_is_never_kept_below_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADSHOTS_RESULT_RING_DIR", str(tmp_path / "ring"))
 

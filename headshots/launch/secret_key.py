@@ -22,9 +22,16 @@ def secret_key(data: Path) -> str:
     old = data / "secret_key"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        is_used = (data / "id").exists()
         file = folder / data_id(data)
         if not file.exists():
             earlier = old.read_text().strip() if old.exists() else ""
+            if is_used and not earlier:
+                # The state folder was changed or lost, or the data folder comes from another machine.
+                say(
+                    f"{folder} holds no secret key of {data}: a new one is made. All sessions end, and second factors "
+                    f"stay closed. If you have the old key, stop, and write it to {file}."
+                )
             create_once(file, earlier or secrets.token_urlsafe(50))
         key = file.read_text().strip()
         if old.exists():

@@ -57,12 +57,15 @@ def begin_leaving(*, owner: User, receipt_id: UUID, actor: str = Event.Actor.PER
         person = User.objects.select_for_update().filter(pk=owner.pk).first()
         if person is None:
             return None
-        if person.leaving_at is None:
+        is_first_time = person.leaving_at is None
+        if is_first_time:
             person.leaving_at, person.is_active = timezone.now(), False
             person.save(update_fields=["leaving_at", "is_active"])
-            deletions.note(deletions.What.ACCOUNT, [person.pk])
         receipt = begin_account_receipt(owner=person, receipt_id=receipt_id, asked_by=actor)
         Session.objects.filter(account_id=person.pk).delete()
+        if is_first_time:
+            # Last: where a step before is refused the account stays, and a replay must not delete it.
+            deletions.note(deletions.What.ACCOUNT, [person.pk])
     for shoot in Shoot.objects.filter(owner=person):
         begin_purge(shoot, actor=actor, everything=True)
     # All of them before the first file: a store that is away must keep no picture readable.

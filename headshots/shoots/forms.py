@@ -16,7 +16,7 @@ from headshots.shoots.consent import current
 from headshots.shoots.models import Shoot
 from headshots.web.budgets import Budget
 
-# How long the photos of one upload wait for a decoder, all of them together.
+# How long the photos of one upload wait for a decoder, all of them together; what their own decoding takes is apart.
 WAIT_SECONDS = 20.0
 # Longer than a decoder may take (pipeline/intake.py): the share of a killed process is free after it.
 _DECODE_LEASE_SECONDS = 40
@@ -36,10 +36,11 @@ class _PhotosInput(forms.ClearableFileInput):
 class _PhotosField(forms.FileField):
     """One to five photos; cleans to their re-encoded JPEG bytes. Raises BudgetExceeded when no decoder is free.
 
-    holder: whose photos they are; one of them is decoded at a time. decoder_seconds: how long decoders worked on them,
-    also on those that were refused."""
+    holder: whose photos they are; one of them is decoded at a time. wait_seconds: how long they may still wait.
+    decoder_seconds: how long decoders worked on them, also on those that were refused."""
 
     holder = ""
+    wait_seconds = 0.0
     decoder_seconds = 0.0
     widget = _PhotosInput(attrs={"multiple": True, "accept": "image/jpeg,image/png,image/webp,image/heic,image/heif"})
 
@@ -50,24 +51,26 @@ class _PhotosField(forms.FileField):
         if len(files) > settings.HEADSHOTS_MAX_PHOTOS:
             raise forms.ValidationError(f"Please choose at most {settings.HEADSHOTS_MAX_PHOTOS} photos.", code="many")
         photos, errors = [], []
-        wait_until = time.monotonic() + WAIT_SECONDS
+        self.wait_seconds = WAIT_SECONDS
         for number, file in enumerate(files, 1):
             try:
-                photos.append(self._clean_file(file, max(0.0, wait_until - time.monotonic())))
+                photos.append(self._clean_file(file))
             except engine.PhotoRefused as refused:
                 errors.append(forms.ValidationError(_WORDS[refused.reason].format(file=_called(number, len(files)))))
         if errors:
             raise forms.ValidationError(errors)
         return photos
 
-    def _clean_file(self, file: "UploadedFile[bytes]", wait_seconds: float) -> bytes:
+    def _clean_file(self, file: "UploadedFile[bytes]") -> bytes:
         if (file.size or 0) > settings.HEADSHOTS_MAX_PHOTO_BYTES:
             raise engine.PhotoRefused(engine.Reason.TOO_LARGE)
         # A decoder may take 1.5 GB and some seconds: a few work at a time, for different accounts, over all processes.
         total = settings.HEADSHOTS_LIMITS.decodes_at_once
         decodes = Budget("decodes", total=total, per_holder=1, lease_seconds=_DECODE_LEASE_SECONDS)
-        with decodes.hold(holder=self.holder, wait_seconds=wait_seconds):
+        asked = time.monotonic()
+        with decodes.hold(holder=self.holder, wait_seconds=self.wait_seconds):
             began = time.monotonic()
+            self.wait_seconds = max(0.0, self.wait_seconds - (began - asked))
             try:
                 return engine.clean_upload(file.read())
             finally:

@@ -35,7 +35,7 @@ _TOO_MANY_SECONDS = 600
 # thread of a web process; more would leave too few for the pages.
 _UPLOADS_PER_DECODE, _UPLOADS_PER_ACCOUNT = 4, 2
 # Longer than an upload may take: waiting, decoding and storing. The share of a killed process is free after it.
-_LEASE_SECONDS = 120
+_LEASE_SECONDS = 150
 
 
 # What a stranger sends is not read: they are sent to sign in without the check, which would only say "forbidden".

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import struct
 import warnings as python_warnings
 from collections.abc import Callable, Iterator
@@ -47,6 +48,9 @@ TURNS = {
 }
 # What a damaged EXIF block makes Pillow raise.
 EXIF_ERRORS = (SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, OSError, struct.error)
+
+# The curve of PQ or HLG after the primaries: in one of a HEIC's colr boxes, or in a PNG's cICP.
+HDR_CODES = re.compile(rb"colrnclx..\0[\x10\x12]|cICP.[\x10\x12]", re.DOTALL)
 
 # Returns what native libraries have written to stderr since the last call.
 Warnings = Callable[[], bytes]
@@ -109,10 +113,7 @@ def load_codecs(data: bytes) -> None:
 
 def may_be_hdr(data: bytes) -> bool:
     """Return whether the file names a curve that takes numpy to convert. It may be a word in its pixels, too."""
-    nclx, cicp = data.find(b"colrnclx"), data.find(b"cICP")
-    return (nclx >= 0 and data[nclx + 11 : nclx + 12] in (b"\x10", b"\x12")) or (
-        cicp >= 0 and data[cicp + 5 : cicp + 6] in (b"\x10", b"\x12")
-    )
+    return HDR_CODES.search(data) is not None
 
 
 @contextmanager

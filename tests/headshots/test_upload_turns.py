@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -84,6 +85,28 @@ def test_a_wait_for_a_decoder_ends(browser: Client, settings: LazySettings) -> N
     assert "We are reading other people&#x27;s photos right now. Nothing was kept" in page
     assert nothing_is_stored()
     assert 0.4 < waited < 10
+
+
+def test_slow_photos_of_one_upload_do_not_use_up_its_own_wait(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits, hold, clean = [], Budget.hold, intake.clean_photo
+
+    def noted(self: Budget, *, holder: str, wait_seconds: float = 0.0, **rest: Any) -> Any:
+        if self.name == "decodes":
+            waits.append(wait_seconds)
+        return hold(self, holder=holder, wait_seconds=wait_seconds, **rest)
+
+    def slow(data: bytes, *rest: Any) -> Any:
+        time.sleep(forms.WAIT_SECONDS + 0.1)
+        return clean(data, *rest)
+
+    monkeypatch.setattr(Budget, "hold", noted)
+    monkeypatch.setattr(intake, "clean_photo", slow)
+
+    status, _, _ = upload(browser, astronaut(), count=2)
+
+    assert status == 302
+    assert waits[0] == forms.WAIT_SECONDS
+    assert waits[1] > 0
 
 
 def test_an_upload_goes_ahead_as_soon_as_a_decoder_is_free(

@@ -74,6 +74,22 @@ def test_a_heic_for_bright_screens_keeps_its_skin(encode, code):
     assert_right(heic(encode(linear() @ BT2020.T), 9, code, 9), tolerance=3)
 
 
+def test_a_heic_for_bright_screens_keeps_its_skin_behind_another_picture():
+    file = pillow_heif.HeifFile()
+    file.add_from_pillow(Image.new("RGB", (64, 64)))
+    wide = card(pq(linear() @ BT2020.T), 65535)
+    file.add_frombytes("RGB;16", (256, 64), wide.tobytes())
+    nclx = {"color_primaries": 9, "transfer_characteristics": 16, "matrix_coefficients": 9, "full_range_flag": 1}
+    file[1].info["nclx_profile"] = nclx
+    buffer = io.BytesIO()
+    file.save(buffer, quality=-1, chroma=444, primary_index=1)
+    data = buffer.getvalue()
+    # Both pictures declare their colors, and the first one's are not those of the main one.
+    assert data.count(b"colrnclx") == 2
+
+    assert_right(data, tolerance=3)
+
+
 def test_highlights_of_a_heic_for_bright_screens_stay_in_order():
     levels = pq(np.array([0.5, 1, 2, 5])[:, None].repeat(3, axis=1))
     pixels = load_pixels(clean_photo(heic(levels, 9, 16, 9)).data)

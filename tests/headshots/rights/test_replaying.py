@@ -13,7 +13,7 @@ import pytest
 from django.conf import LazySettings
 from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 
 from headshots.accounts.models import User
 from headshots.retention import deletions
@@ -140,6 +140,18 @@ def test_a_number_that_was_given_again_is_another_account() -> None:
     assert replay(deletions.deletions()).accounts == []
 
     assert User.objects.filter(pk=newcomer.pk).exists()
+
+
+@pytest.mark.django_db
+def test_an_account_that_could_not_be_closed_is_not_in_the_journal() -> None:
+    left, stays = make_user("left@example.org"), make_user("stays@example.org")
+    receipt_id, number = uuid4(), str(left.pk)
+    begin_leaving(owner=left, receipt_id=receipt_id)
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        begin_leaving(owner=stays, receipt_id=receipt_id)
+
+    assert told() == [("account", number)]
 
 
 @pytest.mark.django_db
