@@ -22,7 +22,8 @@ from headshots.vault import key_folder, rings
 from headshots.vault.errors import KeyGone, UnsafeRing
 from headshots.vault.key_folder import KeyFolder
 from headshots.vault.key_server import KeyServer
-from headshots.vault.rings import MAX_SOURCE_TTL, KeyRing, Ring, data_id, open_ring, ring_folder
+from headshots.vault.models import Ring
+from headshots.vault.rings import MAX_SOURCE_TTL, KeyRing, data_id, open_ring, ring_folder
 
 # Ahead of any clock that a server of the tests has: it is our clock that these tests move.
 NOW = datetime(2100, 11, 21, 12, tzinfo=UTC)
