@@ -17,7 +17,7 @@ from django.utils.http import parse_header_parameters
 from headshots.accounts import owned
 from headshots.dashboard import visits
 from headshots.launch import supervise
-from headshots.payments import local_stripe
+from headshots.payments.stripe import local
 from headshots.web import log_format, request_ids
 from pipeline import style_rules, xmp
 from pipeline.decoder import damage, hevc, images
@@ -63,7 +63,7 @@ WORST: list[tuple[str, Callable[[str], object], list[str]]] = [
     ("headshots/web/request_ids.py", request_ids._ID.fullmatch, ["a", "a!"]),
     ("headshots/accounts/owned.py", owned.account_in, ["1", " ", "account ", "1 "]),
     ("headshots/dashboard/visits.py", visits._ROBOT.search, ["b", "bo", "headles", "crawspide"]),
-    ("headshots/payments/local_stripe.py", local_stripe._SESSION.fullmatch, ["/v1/checkout/sessions/cs_test_", "a"]),
+    ("headshots/payments/stripe/local.py", local._SESSION.fullmatch, ["/v1/checkout/sessions/cs_test_", "a"]),
     ("headshots/launch/supervise.py", lambda text: supervise._LOG_LINE.match(text.encode()), ["2026-11-30 a", "2"]),
     ("pipeline/style_rules.py", lambda text: style_rules._words_fault(text, is_prompt=True), ["{", "{a", "{}"]),
     ("pipeline/decoder/damage.py", structure_read, ["\xff", "\xff\0", "\xff\xd0", "\xff\xe1\0\2", "\xff\xda\0\2a"]),

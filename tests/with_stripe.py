@@ -23,13 +23,13 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from headshots.accounts.models import User
-from headshots.payments import gateway
 from headshots.payments.errors import OrderRefused
 from headshots.payments.looking_after import replay_events
 from headshots.payments.models import Credit, Payment, Refund, WebhookEvent
 from headshots.payments.ordering import Order, buy_credit, checkout_url, order_with_money, retire
 from headshots.payments.prices import digits_of
 from headshots.payments.refunds import request_refund, send_refund
+from headshots.payments.stripe import client
 from headshots.shoots.models import Pack, Photo, Shoot
 from headshots.shoots.styles import seed_styles
 from headshots.vault.models import Blob
@@ -47,7 +47,7 @@ def refuse_real_money() -> None:
 
 def ask(method: str, path: str, **params: Any) -> dict[str, Any]:
     """What Stripe answers at an address that the product itself does not use."""
-    answer: dict[str, Any] = gateway._client().raw_request(method, path, **params).data
+    answer: dict[str, Any] = client._client().raw_request(method, path, **params).data
     return answer
 
 

@@ -1,17 +1,16 @@
 """The person who signs in. Their address stands here and in allauth's tables, nowhere else."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
-from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
 from headshots.accounts.addresses import normalize
 
-if TYPE_CHECKING:
-    from headshots.accounts.sessions import SessionStore
+# Where Django looks for the models of an app.
+from headshots.accounts.sessions import Session as Session
 
 
 class UserManager(BaseUserManager["User"]):
@@ -65,15 +64,3 @@ class User(AbstractBaseUser, PermissionsMixin):
     def __str__(self) -> str:
         # Not the address: the admin copies this text into its log, which outlives the account.
         return f"account {self.pk}"
-
-
-class Session(AbstractBaseSession):
-    """One signed-in browser, found by its account: the session's data hold the address that was typed to sign in."""
-
-    account_id = models.BigIntegerField(null=True, db_index=True)
-
-    @classmethod
-    def get_session_store_class(cls) -> "type[SessionStore]":
-        from headshots.accounts.sessions import SessionStore
-
-        return SessionStore

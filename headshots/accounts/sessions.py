@@ -6,9 +6,22 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY, get_user
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
+from django.contrib.sessions.base_session import AbstractBaseSession
+from django.db import models
 from django.http import HttpRequest
 
-from headshots.accounts.models import Session, User
+
+class Session(AbstractBaseSession):
+    """One signed-in browser, found by its account: the session's data hold the address that was typed to sign in."""
+
+    account_id = models.BigIntegerField(null=True, db_index=True)
+
+    class Meta(AbstractBaseSession.Meta):
+        app_label = "accounts"
+
+    @classmethod
+    def get_session_store_class(cls) -> "type[SessionStore]":
+        return SessionStore
 
 
 class SessionStore(DatabaseStore):
@@ -42,4 +55,4 @@ def signed_in_account(cookies: Mapping[str, str]) -> int | None:
     request = HttpRequest()
     request.session = SessionStore(session_key)
     user = get_user(request)
-    return user.pk if isinstance(user, User) else None
+    return user.pk if user.is_authenticated else None

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from headshots.accounts.models import User
-from headshots.dashboard.actions import ACTIONS
+from headshots.dashboard.actions import ACTIONS, title_of
 from headshots.dashboard.deeds import Action, Changed, NotPossible, fresh_form, in_words, perform
 from headshots.dashboard.models import Deed
 from headshots.dashboard.subjects import PAGES, audit_log_of, facts_of, name_of
@@ -83,7 +83,7 @@ def history(request: HttpRequest, app: str, model: str, object_id: str) -> HttpR
 def _what_changed(action: Action, thing_id: str, viewer: User) -> str:
     told = "It has changed since you looked. This is how it stands now; ask again."
     last = Deed.objects.filter(subject=action.subject, subject_id=thing_id).first()
-    return f"{told} Done to it last: {in_words(last, viewer)}." if last else told
+    return f"{told} Done to it last: {in_words(last, title_of(last.action), viewer)}." if last else told
 
 
 def _back_to(action: Action, thing: object) -> str:

@@ -110,7 +110,7 @@ class DeedAdmin(ReadOnlyAdmin):
 
     @admin.display(description="what", ordering="action")
     def what(self, deed: Deed) -> str:
-        return deed.title
+        return title_of(deed.action)
 
     @admin.display(description="to", ordering="subject")
     def to(self, deed: Deed) -> SafeString | str:

@@ -101,7 +101,7 @@ def perform(*, action: Action, thing_id: str, answers: Answers, staff: User) -> 
 
     Raises NotPossible, Changed, and what `action.load` raises for a thing that is not there."""
     if earlier := Deed.objects.filter(submission=answers["submission"]).first():
-        return _told_again(earlier, staff)
+        return _told_again(action, earlier, staff)
     try:
         with transaction.atomic():
             # First of all: whoever comes second waits here, and then finds it done.
@@ -125,21 +125,23 @@ def perform(*, action: Action, thing_id: str, answers: Answers, staff: User) -> 
             return action.do(thing, answers | {"staff": staff.pk})
     except IntegrityError:
         if earlier := Deed.objects.filter(submission=answers["submission"]).first():
-            return _told_again(earlier, staff)
+            return _told_again(action, earlier, staff)
         raise
 
 
-def _told_again(deed: Deed, staff: User) -> str:
+def _told_again(action: Action, deed: Deed, staff: User) -> str:
     """A double click sees the second answer alone: to whoever clicked it must not look like a failure."""
     is_double_click = deed.who == staff.pk and timezone.now() - deed.at < _DOUBLE_CLICK
-    return f"{'Done' if is_double_click else 'That was done already'}: {in_words(deed, staff)}."
+    return f"{'Done' if is_double_click else 'That was done already'}: {in_words(deed, action.title, staff)}."
 
 
-def in_words(deed: Deed, viewer: User) -> str:
-    """What was done to what, how much, when and by whom. By number: it may be kept until the next page is shown."""
+def in_words(deed: Deed, title: str, viewer: User) -> str:
+    """Say what was done to what, how much, when and by whom. By number: it may be kept until the next page is shown.
+
+    title: what the button of the action says."""
     by = "you" if deed.who == viewer.pk else f"account {deed.who}"
     more = f" ({deed.amount})" if deed.amount else ""
-    return f"{deed.title}, {deed.about or deed.subject}{more}, at {deed.at:%H:%M:%S} UTC on {deed.at:%-d %b %Y} by {by}"
+    return f"{title}, {deed.about or deed.subject}{more}, at {deed.at:%H:%M:%S} UTC on {deed.at:%-d %b %Y} by {by}"
 
 
 def _details(answers: Answers) -> dict[str, object]:

@@ -13,7 +13,8 @@ from headshots.vault import services as vault
 from headshots.vault.errors import VaultUnavailable
 from headshots.vault.key_server import why_unsafe_for_headshots, why_unsafe_for_photos
 from headshots.vault.memory import filesystem_type, is_in_memory, swap_places, unencrypted_swap
-from headshots.vault.rings import Ring, describe_place, ring_base, ring_url
+from headshots.vault.models import Ring
+from headshots.vault.rings import describe_place, ring_base, ring_url
 from headshots.vault.s3_store import anybody_can_list
 
 

@@ -101,15 +101,7 @@ class Deed(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.title}, {self.about or self.subject}"
-
-    @property
-    def title(self) -> str:
-        """What was done, in the words of its button."""
-        # Not above: the actions write these rows.
-        from headshots.dashboard.actions import title_of
-
-        return title_of(self.action)
+        return f"{self.action}, {self.about or self.subject}"
 
     @property
     def amount(self) -> str:

@@ -17,6 +17,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from headshots.accounts.models import User
+from headshots.dashboard.actions import title_of
 from headshots.dashboard.models import Deed
 from headshots.payments.models import Credit, LedgerEntry, Payment
 from headshots.payments.prices import as_money
@@ -127,7 +128,7 @@ def _entries(shoot: Shoot, *, with_amounts: bool) -> Iterator[Entry]:
         yield Entry(event.at, _words(event.name), event.actor, _told({**event.codes, **numbers}), event.pack_id)
     for deed in Deed.objects.filter(shoot_id=shoot.pk):
         pack_id = UUID(deed.subject_id) if deed.subject == "pack" else None
-        yield Entry(deed.at, deed.title, f"account {deed.who}", _deed(deed, with_amounts), pack_id)
+        yield Entry(deed.at, title_of(deed.action), f"account {deed.who}", _deed(deed, with_amounts), pack_id)
     for entry in LedgerEntry.objects.filter(payment_id__in=list(payments)):
         amount = as_money(entry.amount, entry.currency) if with_amounts else ""
         details = _told({"amount": amount, "mode": entry.mode})

@@ -8,6 +8,9 @@ class PaymentsConfig(AppConfig):
     def ready(self) -> None:
         from headshots.payments import checks  # noqa: F401  registers the system checks
         from headshots.payments.credits import count_open_credits
+        from headshots.payments.stripe import local
+        from headshots.payments.webhooks import receive_webhook
         from headshots.shoots import uploads
 
         uploads.allowances.append(count_open_credits)
+        local.webhook_endpoints.append(receive_webhook)

@@ -10,7 +10,6 @@ from django.db.models import F, Model, Q
 from django.utils import timezone
 
 from headshots import heart
-from headshots.payments import gateway
 from headshots.payments.credits import give_back_credit
 from headshots.payments.errors import StripeError
 from headshots.payments.models import Credit, Payment, Refund, WebhookEvent
@@ -18,6 +17,7 @@ from headshots.payments.ordering import ask_stripe, retire
 from headshots.payments.prices import current_mode
 from headshots.payments.refunds import refund_credit, send_refund
 from headshots.payments.settling import EVENT_TYPES, apply_early, apply_refund
+from headshots.payments.stripe import client
 from headshots.payments.webhooks import receive_event
 from headshots.shoots.lifecycle import send_on_commit
 from headshots.shoots.models import Pack
@@ -63,7 +63,7 @@ def replay_events() -> int:
         known = set(
             WebhookEvent.objects.filter(created_at__gte=timezone.now() - _REPLAYED).values_list("event_id", flat=True)
         )
-        events = gateway.events_since(timezone.now() - _REPLAYED, EVENT_TYPES)
+        events = client.events_since(timezone.now() - _REPLAYED, EVENT_TYPES)
         for event in reversed([event for event in events if event.id not in known]):
             heart.progress()
             missed += receive_event(event=event, fetched=True)
@@ -76,7 +76,7 @@ def replay_events() -> int:
 
 def fetch_refunds(*, payment: Payment) -> None:
     """Write down every refund that Stripe knows of. Raises StripeAway, StripeRefused."""
-    for event in gateway.refunds_of(payment):
+    for event in client.refunds_of(payment):
         apply_refund(payment=payment, event=event)
 
 

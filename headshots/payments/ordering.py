@@ -13,13 +13,14 @@ from django.utils import timezone
 
 from headshots import engine
 from headshots.accounts.models import User
-from headshots.payments import gateway
 from headshots.payments.clock import LONGEST, checkout_closes, is_time_left
 from headshots.payments.credits import open_credits
 from headshots.payments.errors import OrderRefused, StripeRefused
 from headshots.payments.models import Credit, Payment
 from headshots.payments.prices import current_mode, price_of, require_sale
 from headshots.payments.settling import apply_session, close, close_unopened
+from headshots.payments.stripe import client
+from headshots.payments.stripe.objects import Session
 from headshots.payments.words import Returns, describe
 from headshots.shoots.lifecycle import record
 from headshots.shoots.models import Event, Headshot, Pack, Pause, Shoot, Style
@@ -138,7 +139,7 @@ def ask_stripe(*, payment: Payment) -> None:
     """Bring a payment to where Stripe says it is. Raises StripeAway, StripeRefused."""
     Payment.objects.filter(pk=payment.pk).update(asked_at=timezone.now())
     if payment.session_id:
-        apply_session(payment=payment, session=gateway.fetch_session(payment.session_id))
+        apply_session(payment=payment, session=client.fetch_session(payment.session_id))
     elif payment.expires_at < timezone.now():
         # Nobody was ever sent to its checkout.
         close_unopened(payment=payment)
@@ -157,9 +158,9 @@ def retire(*, payment: Payment) -> bool:
     payment.refresh_from_db()
     if payment.state == Payment.State.OPEN and payment.session_id:
         try:
-            session = gateway.expire_session(payment.session_id)
+            session = client.expire_session(payment.session_id)
         except StripeRefused:
-            session = gateway.fetch_session(payment.session_id)
+            session = client.fetch_session(payment.session_id)
         apply_session(payment=payment, session=session)
         payment.refresh_from_db()
     return payment.state in {Payment.State.EXPIRED, Payment.State.FAILED}
@@ -239,9 +240,9 @@ def _place(order: Order, *, queued: bool) -> Pack:
         raise OrderRefused(_REFUSED_AS.get(refused.code, refused.code)) from refused
 
 
-def _open_session(payment: Payment, returns: Returns) -> gateway.Session:
+def _open_session(payment: Payment, returns: Returns) -> Session:
     words = describe(engine_name=payment.engine)
-    return gateway.create_session(
+    return client.create_session(
         payment,
         name=words.name,
         description=words.description,

@@ -6,11 +6,11 @@ from django.db import transaction
 from django.db.models import Sum
 from django.utils import timezone
 
-from headshots.payments import gateway
 from headshots.payments.errors import StripeAway, StripeRefused
 from headshots.payments.models import Credit, Payment, Refund
 from headshots.payments.prices import current_mode
 from headshots.payments.settling import apply_refund, lock_payment, withhold
+from headshots.payments.stripe import client
 from headshots.shoots.lifecycle import record, send_on_commit
 from headshots.shoots.models import Event
 
@@ -57,7 +57,7 @@ def send_refund(*, refund: Refund) -> None:
         return
     Refund.objects.filter(pk=refund.pk).update(asked_at=timezone.now())
     try:
-        event = gateway.create_refund(refund)
+        event = client.create_refund(refund)
     except StripeAway:
         log.warning("refund %s: Stripe is away", refund.pk)
         return

@@ -9,8 +9,8 @@ from django.db import transaction
 from django.db.models import Q, Subquery
 from django.utils import timezone
 
-from headshots.payments.gateway import Session, StripeEvent
 from headshots.payments.models import Credit, LedgerEntry, Payment, Refund, WebhookEvent
+from headshots.payments.stripe.objects import Session, StripeEvent
 from headshots.shoots.lifecycle import advance, record, send_on_commit, was_had
 from headshots.shoots.models import Event, Pack, Shoot
 

@@ -6,9 +6,9 @@ from django.shortcuts import render
 from django.views.decorators.http import require_http_methods
 
 from headshots.accounts.models import User
-from headshots.payments.local_stripe import find_session, pay
 from headshots.payments.models import Payment
 from headshots.payments.prices import as_money, current_mode
+from headshots.payments.stripe.local import find_session, pay
 
 
 @login_required

@@ -5,10 +5,10 @@ import logging
 from django.db import IntegrityError
 from django.db.models import QuerySet
 
-from headshots.payments.gateway import StripeEvent, read_webhook
 from headshots.payments.models import Payment, WebhookEvent
 from headshots.payments.prices import current_mode
 from headshots.payments.settling import DISPUTE_TYPES, EVENT_TYPES, REFUND_TYPES, SESSION_TYPES, apply_event
+from headshots.payments.stripe.objects import StripeEvent, read_webhook
 from headshots.payments.turns import in_turn
 
 log = logging.getLogger(__name__)

@@ -18,8 +18,8 @@ from headshots.shoots.models import Pack, Shoot
 from headshots.vault import services as vault
 from headshots.vault.blob_ids import made_at
 from headshots.vault.errors import VaultUnavailable
-from headshots.vault.models import Blob
-from headshots.vault.rings import Ring, open_ring
+from headshots.vault.models import Blob, Ring
+from headshots.vault.rings import open_ring
 
 log = logging.getLogger(__name__)
 

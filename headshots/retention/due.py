@@ -22,7 +22,7 @@ from headshots.shoots.lifecycle import begin_purges
 from headshots.shoots.models import Pack, Shoot
 from headshots.vault import services as vault
 from headshots.vault.errors import VaultError, VaultUnavailable
-from headshots.vault.rings import Ring
+from headshots.vault.models import Ring
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from django.db import connection
 
 from headshots.vault import services as vault
 from headshots.vault.errors import VaultUnavailable
-from headshots.vault.rings import Ring
+from headshots.vault.models import Ring
 
 log = logging.getLogger(__name__)
 

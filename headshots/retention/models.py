@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from headshots.shoots.models import Event
-from headshots.vault.rings import Ring
+from headshots.vault.models import Ring
 
 _FIRST = ("photo", "headshot")
 # Crockford's: nothing that reads as something else over the telephone.

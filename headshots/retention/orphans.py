@@ -21,8 +21,7 @@ from headshots.retention.models import LastRun
 from headshots.retention.stray_keys import close_shoots_without_key, sweep_stray_keys
 from headshots.vault import services as vault
 from headshots.vault.blob_ids import FIRST, first_id_at
-from headshots.vault.models import Blob
-from headshots.vault.rings import Ring
+from headshots.vault.models import Blob, Ring
 from headshots.vault.store import BlobName
 
 log = logging.getLogger(__name__)

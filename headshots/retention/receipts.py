@@ -15,7 +15,7 @@ from headshots.retention import deletions
 from headshots.retention.models import Destruction, Receipt
 from headshots.shoots.lifecycle import send_on_commit
 from headshots.shoots.models import Consent, Event, Shoot
-from headshots.vault.rings import Ring
+from headshots.vault.models import Ring
 
 
 def keys_died(*, ring: str, shoot_ids: Mapping[UUID, UUID]) -> None:

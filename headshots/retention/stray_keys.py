@@ -12,7 +12,8 @@ from django.db.models import QuerySet
 from headshots.shoots.lifecycle import begin_purges
 from headshots.shoots.models import Pack, Shoot
 from headshots.vault import services as vault
-from headshots.vault.rings import Ring, open_ring
+from headshots.vault.models import Ring
+from headshots.vault.rings import open_ring
 
 Strays = dict[str, list[str]]
 

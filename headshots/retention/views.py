@@ -11,8 +11,8 @@ from headshots.retention.journal import keeps_deleted_rows
 from headshots.retention.models import Receipt
 from headshots.retention.orphans import MAIL_LIFE
 from headshots.shoots.access import shoot_or_404
-from headshots.vault.models import Blob
-from headshots.vault.rings import Ring, source_keys_are_in_memory
+from headshots.vault.models import Blob, Ring
+from headshots.vault.rings import source_keys_are_in_memory
 from headshots.web.durations import days_in_words, in_words
 
 

@@ -14,8 +14,9 @@ from headshots.vault.key_server import (
     without_password,
 )
 from headshots.vault.memory import is_in_memory, unencrypted_swap
+from headshots.vault.models import Ring
 from headshots.vault.private_files import why_unsafe
-from headshots.vault.rings import MAX_SOURCE_TTL, Ring, ring_base, ring_folder, ring_url
+from headshots.vault.rings import MAX_SOURCE_TTL, ring_base, ring_folder, ring_url
 
 
 @register(Tags.security)

@@ -17,6 +17,7 @@ from django.conf import settings
 from redis.exceptions import RedisError, ResponseError
 
 from headshots.vault.errors import UnsafeRing, VaultUnavailable
+from headshots.vault.models import Installation
 from headshots.vault.private_files import uuid_or_none
 
 # Somebody may change a server's configuration while it runs.
@@ -177,8 +178,6 @@ def _has_snapshots(client: "redis.Redis") -> bool:
 def installation_id() -> UUID:
     """Return the name of this installation where it shares a place with others. The database knows it: all machines
     agree."""
-    from headshots.vault.models import Installation
-
     return Installation.objects.get_or_create(only=True)[0].id
 
 

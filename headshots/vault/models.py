@@ -3,7 +3,13 @@ from uuid import uuid4
 from django.db import models
 
 from headshots.vault.blob_ids import new_blob_id
-from headshots.vault.rings import Ring
+
+
+class Ring(models.TextChoices):
+    """Which ring a key is on."""
+
+    SOURCE = "source"
+    RESULT = "result"
 
 
 class Installation(models.Model):

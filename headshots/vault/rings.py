@@ -18,12 +18,12 @@ from uuid import UUID, uuid4
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
-from django.db import models
 
 from headshots.vault.errors import KeyGone
 from headshots.vault.key_folder import KeyFolder
 from headshots.vault.key_server import KeyServer, without_password
 from headshots.vault.memory import is_in_memory
+from headshots.vault.models import Ring
 from headshots.vault.private_files import create_file_once, make_folder
 
 log = logging.getLogger(__name__)
@@ -35,13 +35,6 @@ CLOCK_STEP = timedelta(minutes=5)
 # Magic and version, expiry in milliseconds since 1970 (0: never), key.
 _RECORD = struct.Struct(">6sq32s")
 _MAGIC = b"HSKEY\x01"
-
-
-class Ring(models.TextChoices):
-    """Which ring a key is on."""
-
-    SOURCE = "source"
-    RESULT = "result"
 
 
 class KeyPlace(Protocol):

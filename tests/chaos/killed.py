@@ -31,8 +31,8 @@ from headshots.shoots.styles import seed_styles
 from headshots.shoots.uploads import open_shoot
 from headshots.vault import services as vault
 from headshots.vault.errors import BlobMissing, KeyGone
-from headshots.vault.models import Blob
-from headshots.vault.rings import Ring, open_ring
+from headshots.vault.models import Blob, Ring
+from headshots.vault.rings import open_ring
 
 CHANGES = {"os.link", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"}
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT

@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from headshots.accounts.models import User
-from headshots.dashboard.actions import ACTIONS
+from headshots.dashboard.actions import ACTIONS, title_of
 from headshots.dashboard.models import Deed
 from headshots.dashboard.subjects import name_of
 from headshots.shoots.lifecycle import advance
@@ -86,8 +86,8 @@ def test_a_double_click_does_it_once(code: str) -> None:
 
     deed = Deed.objects.get()
     assert first.status_code == 302
-    assert f"Done: {deed.title}, {deed.about}" in html.unescape(second.content.decode())
-    assert f"That was done already: {deed.title}, {deed.about}" in html.unescape(later.content.decode())
+    assert f"Done: {title_of(deed.action)}, {deed.about}" in html.unescape(second.content.decode())
+    assert f"That was done already: {title_of(deed.action)}, {deed.about}" in html.unescape(later.content.decode())
     assert f"at {deed.at:%H:%M:%S} UTC on {deed.at:%-d %b %Y} by you." in second.content.decode()
 
 

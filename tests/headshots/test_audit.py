@@ -25,8 +25,8 @@ from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Pack, Photo, Shoot
 from headshots.vault import services as vault
 from headshots.vault.errors import VaultUnavailable
-from headshots.vault.models import Blob
-from headshots.vault.rings import Ring, open_ring, ring_folder
+from headshots.vault.models import Blob, Ring
+from headshots.vault.rings import open_ring, ring_folder
 from headshots.vault.services import name_of
 from tests.factories import make_shoot, make_user
 from tests.headshots.retention.private import make_pack, path_of

@@ -23,8 +23,8 @@ from headshots.shoots.models import Headshot, Pack, Photo, Shoot
 from headshots.shoots.styles import seed_styles
 from headshots.vault import services as vault
 from headshots.vault.errors import KeyGone, VaultUnavailable
-from headshots.vault.models import Blob
-from headshots.vault.rings import Ring, open_ring, ring_folder
+from headshots.vault.models import Blob, Ring
+from headshots.vault.rings import open_ring, ring_folder
 from tests import photos
 from tests.factories import make_checked_shoot, make_shoot
 from tests.servers import Gate

@@ -17,8 +17,8 @@ from headshots.vault import key_server
 from headshots.vault import services as vault
 from headshots.vault.errors import KeyGone, UnsafeRing, VaultUnavailable
 from headshots.vault.key_server import KeyServer, ring_client, without_password
-from headshots.vault.models import Installation
-from headshots.vault.rings import MAX_SOURCE_TTL, KeyRing, Ring, open_ring
+from headshots.vault.models import Installation, Ring
+from headshots.vault.rings import MAX_SOURCE_TTL, KeyRing, open_ring
 
 pytestmark = pytest.mark.django_db
 

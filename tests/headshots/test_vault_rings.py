@@ -22,7 +22,8 @@ from headshots.vault import key_folder, rings
 from headshots.vault.errors import KeyGone, UnsafeRing
 from headshots.vault.key_folder import KeyFolder
 from headshots.vault.key_server import KeyServer
-from headshots.vault.rings import MAX_SOURCE_TTL, KeyRing, Ring, data_id, open_ring, ring_folder
+from headshots.vault.models import Ring
+from headshots.vault.rings import MAX_SOURCE_TTL, KeyRing, data_id, open_ring, ring_folder
 
 # Ahead of any clock that a server of the tests has: it is our clock that these tests move.
 NOW = datetime(2100, 11, 21, 12, tzinfo=UTC)
@@ -381,6 +382,8 @@ START_TOGETHER = """
 import sys, time
 from pathlib import Path
 from uuid import UUID
+import django
+django.setup()
 from headshots.vault.key_folder import KeyFolder
 from headshots.vault.rings import KeyRing, data_id
 data, ring, key_id, go = Path(sys.argv[1]), Path(sys.argv[2]), UUID(sys.argv[3]), float(sys.argv[4])
@@ -393,7 +396,7 @@ print(name, keys.cipher(key_id).encrypt(bytes(12), b"secret", None).hex())
 
 
 def test_processes_that_start_at_once_agree_on_the_data_folder_and_on_a_key(tmp_path):
-    go = str(datetime.now(UTC).timestamp() + 1.5)
+    go = str(datetime.now(UTC).timestamp() + 6)
     arguments = [str(tmp_path / "data"), str(tmp_path / "rings"), str(uuid4()), go]
     processes = [
         subprocess.Popen([sys.executable, "-c", START_TOGETHER, *arguments], stdout=subprocess.PIPE, text=True)

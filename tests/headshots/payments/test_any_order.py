@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from django.conf import LazySettings
 
-from headshots.payments import gateway
+from headshots.payments.stripe import client as stripe_client
 from headshots.shoots.styles import seed_styles
 from tests.any_order import SERVER, run
 from tests.fake_stripe import running
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 
 @pytest.fixture
 def any_order(settings: LazySettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(gateway, "_RETRIES", 0)
+    monkeypatch.setattr(stripe_client, "_RETRIES", 0)
     logging.getLogger("headshots").setLevel(logging.CRITICAL)
     seed_styles()
     for fake in running(SERVER):

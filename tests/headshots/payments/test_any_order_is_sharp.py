@@ -10,9 +10,10 @@ import stripe
 from hypothesis import Phase
 
 from headshots.payments import credits as rights
-from headshots.payments import gateway, settling, webhooks
-from headshots.payments.gateway import Session, StripeEvent
+from headshots.payments import settling, webhooks
 from headshots.payments.models import Credit, WebhookEvent
+from headshots.payments.stripe import client
+from headshots.payments.stripe.objects import Session, StripeEvent
 from tests.any_order import Money, run
 from tests.headshots.payments.test_any_order import any_order  # noqa: F401  the fixture
 from tests.reached import SITUATIONS
@@ -63,7 +64,7 @@ def the_other_checkout_stays_open(patch: pytest.MonkeyPatch) -> None:
     def say_that_it_is_closed(session_id: str) -> Session:
         return Session(session_id, "", "expired", "unpaid", "", None, None, "")
 
-    patch.setattr(gateway, "expire_session", say_that_it_is_closed)
+    patch.setattr(client, "expire_session", say_that_it_is_closed)
 
 
 @pytest.mark.parametrize(

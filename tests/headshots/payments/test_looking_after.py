@@ -5,11 +5,12 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from headshots.payments import gateway, tasks
+from headshots.payments import tasks
 from headshots.payments.looking_after import look_after, replay_events
 from headshots.payments.models import Credit, Payment, Refund, WebhookEvent
 from headshots.payments.ordering import order_with_money, retire
 from headshots.payments.refunds import request_refund, send_refund
+from headshots.payments.stripe import client as stripe_client
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Shoot
 from tests.fake_stripe import FakeStripe
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stripe's library does not sleep between tries here."""
-    monkeypatch.setattr(gateway, "_RETRIES", 0)
+    monkeypatch.setattr(stripe_client, "_RETRIES", 0)
 
 
 def minutes_later(minutes: int) -> None:

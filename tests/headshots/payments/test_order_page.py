@@ -326,7 +326,7 @@ def test_stripes_page_and_the_way_back(browser: Client, shoot: Shoot, stripe: Fa
 def test_when_stripe_is_away_nothing_is_charged_and_the_order_is_kept(
     browser: Client, shoot: Shoot, stripe: FakeStripe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headshots.payments.gateway._RETRIES", 0)
+    monkeypatch.setattr("headshots.payments.stripe.client._RETRIES", 0)
     stripe.away = 1
 
     away = order(browser, shoot)
@@ -341,7 +341,7 @@ def test_when_stripe_is_away_nothing_is_charged_and_the_order_is_kept(
 def test_an_answer_of_stripes_that_got_lost_is_asked_for_again(
     browser: Client, shoot: Shoot, stripe: FakeStripe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headshots.payments.gateway._RETRIES", 0)
+    monkeypatch.setattr("headshots.payments.stripe.client._RETRIES", 0)
     stripe.lost_answers = 1
 
     assert order(browser, shoot).status_code == 503

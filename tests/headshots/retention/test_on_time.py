@@ -15,8 +15,8 @@ from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Event, Pack, Photo, Shoot
 from headshots.shoots.uploads import previews_left
 from headshots.vault import services as vault
-from headshots.vault.models import Blob
-from headshots.vault.rings import Ring, ring_folder
+from headshots.vault.models import Blob, Ring
+from headshots.vault.rings import ring_folder
 from headshots.vault.store import FileStore
 from tests import factories
 from tests.headshots.retention.private import DAY, blob_files, make_shoot, only_sqlite, pack_in, source_key_lives
