@@ -77,8 +77,12 @@ class Threads:
         self._hand_out()
 
     def _hand_out(self) -> None:
-        """Give free threads to those who have waited longest and whose address has not got its share."""
-        for waiting, address in list(self.waiting.items()):
+        """Give free threads to addresses that have not got their share, first to those that wait for the fewest.
+
+        One request of an address that asks for little passes hundreds of another one. Of one address, and of those that
+        wait for as many, the longest waiting is first."""
+        queued = Counter(self.waiting.values())
+        for waiting, address in sorted(self.waiting.items(), key=lambda item: queued[item[1]]):
             if not self.free and self.made == self.count:
                 return
             if waiting.done() or (address and self.in_use[address] >= self.per_address):

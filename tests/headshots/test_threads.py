@@ -68,6 +68,31 @@ def test_one_address_leaves_threads_to_others() -> None:
     assert asyncio.run(ask()) == "answered"
 
 
+def test_one_request_passes_the_hundreds_of_other_addresses() -> None:
+    async def ask() -> tuple[str, int]:
+        threads = Threads(2, per_address=1)
+        go_on, done = threading.Event(), []
+
+        def work() -> None:
+            go_on.wait(10)
+            done.append(threading.get_ident())
+
+        asked = [run(threads, work, address) for _ in range(100) for address in (A, B)]
+        await asyncio.sleep(0.05)
+        probe = run(threads, lambda: f"answered after {len(done)}", "127.0.0.1")
+        await asyncio.sleep(0.05)
+        go_on.set()
+        answer = await probe
+        await asyncio.gather(*asked)
+        return answer, len(done)
+
+    answer, done = asyncio.run(ask())
+
+    # The two that were at work already, and what they gave way to meanwhile.
+    assert int(answer.split()[-1]) <= 4
+    assert done == 200
+
+
 def test_a_wait_for_a_thread_ends_and_costs_nothing() -> None:
     async def ask() -> list[object]:
         threads = Threads(1, per_address=1)
