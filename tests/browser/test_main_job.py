@@ -176,13 +176,13 @@ def test_two_people_the_picker_and_deleting_everything(start_product: StartProdu
 
 
 def test_beat_alone_forgets_the_photo(start_product: StartProduct, page: Page) -> None:
-    product = start_product(HEADSHOTS_SOURCE_TTL_SECONDS="30")
+    product = start_product(HEADSHOTS_SOURCE_TTL_SECONDS="60")
     sign_up(page, product)
     address = upload(page, photos.astronaut_path())
     wait_for(page, lambda: shown_headshots(page) == 4, 60, "four headshots")
     blobs_with_photo = product.query("select count(*) from vault_blob where ring = 'source'")[0][0]
 
-    wait_for(page, lambda: _status(page, address) == "purged", 60, "the purge by beat")
+    wait_for(page, lambda: _status(page, address) == "purged", 120, "the purge by beat")
 
     keys = list(product.source_ring.rglob("*.key*"))
     files = [file for file in (product.data / "blobs").rglob("*") if file.is_file()]
