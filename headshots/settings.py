@@ -68,7 +68,7 @@ HEADSHOTS_MAX_PHOTO_BYTES = 25 * 1024 * 1024
 
 HEADSHOTS_ENGINE = env.str("HEADSHOTS_ENGINE", default="auto")
 HEADSHOTS_WEIGHTS_DIR = _path("HEADSHOTS_WEIGHTS_DIR")
-# Weights of the operator's own, in the form of pipeline/weights.toml, beside the built-in ones.
+# Weights of the operator's own, in the form of pipeline/weights/weights.toml, beside the built-in ones.
 HEADSHOTS_WEIGHTS_CATALOGUE = _path("HEADSHOTS_WEIGHTS_CATALOGUE")
 # The InstantID engine: which SDXL draws (a weight's name), on which device, with which changes to the lossless
 # speed tricks (`+fp8,-compile`), in how many steps, on how large a canvas, with how many pictures at once at most.
@@ -101,7 +101,7 @@ HEADSHOTS_AUTOMATIC_TAX = env.bool("HEADSHOTS_AUTOMATIC_TAX", default=False)
 HEADSHOTS_PAYMENT_METHODS = env.list("HEADSHOTS_PAYMENT_METHODS", default=["card"])
 HEADSHOTS_REFUND_DAYS = _whole("HEADSHOTS_REFUND_DAYS", 14)
 HEADSHOTS_REDO_DAYS = _whole("HEADSHOTS_REDO_DAYS", 7)
-# None: the distance that was measured (pipeline.likeness). `inf` opens the gate for tests; elsewhere a check refuses
+# None: the measured distance (pipeline.identity.likeness). `inf` opens the gate for tests; elsewhere a check refuses
 # it. Not env.float: that drops every letter.
 _max_distance = env.str("HEADSHOTS_LIKENESS_MAX_DISTANCE", default="")
 try:

@@ -54,7 +54,10 @@ def build_parser() -> Parser:
             "--weights", type=Path, default=DEFAULT_DIR, metavar="DIR", help="folder of the weights (%(default)s)"
         )
         command.add_argument(
-            "--catalogue", type=Path, metavar="FILE", help="weights of your own, in the form of pipeline/weights.toml"
+            "--catalogue",
+            type=Path,
+            metavar="FILE",
+            help="weights of your own, in the form of pipeline/weights/weights.toml",
         )
         return command
 

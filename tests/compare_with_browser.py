@@ -19,9 +19,9 @@ import skimage
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from pipeline.decoder.colors import ADOBE_PRIMARIES, PRIMARIES, Colors, build_profile
 from pipeline.errors import PhotoRefused
-from pipeline.intake import clean_photo, load_pixels
+from pipeline.photos.decoder.colors import ADOBE_PRIMARIES, PRIMARIES, Colors, build_profile
+from pipeline.photos.intake import clean_photo, load_pixels
 from pipeline.types import Pixels
 from tests.fuzz_decoder import originals
 from tests.product import CHROMIUM_SWITCHES, chromium_path

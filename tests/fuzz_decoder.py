@@ -23,11 +23,11 @@ import pillow_heif
 import skimage
 from PIL import Image
 
-from pipeline.decoder import hdr  # noqa: F401  loaded before rights are given up
-from pipeline.decoder.__main__ import answer
-from pipeline.decoder.images import capture_warnings, load_codecs
-from pipeline.decoder.rights import give_up_rights
-from pipeline.intake import Limits
+from pipeline.photos.decoder import hdr  # noqa: F401  loaded before rights are given up
+from pipeline.photos.decoder.__main__ import answer
+from pipeline.photos.decoder.images import capture_warnings, load_codecs
+from pipeline.photos.decoder.rights import give_up_rights
+from pipeline.photos.intake import Limits
 
 LIMITS = Limits()
 THUMBNAIL = (64, 64)

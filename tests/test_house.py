@@ -34,7 +34,9 @@ def test_the_web_process_loads_no_model_and_no_picture_library() -> None:
     assert loaded.isdisjoint(HEAVY)
 
 
-@pytest.mark.parametrize("module", ["pipeline.types", "pipeline.engines", "pipeline.intake", "pipeline.__main__"])
+@pytest.mark.parametrize(
+    "module", ["pipeline.types", "pipeline.engines", "pipeline.photos.intake", "pipeline.__main__"]
+)
 def test_the_pipelines_doors_load_nothing_heavy(module: str) -> None:
     program = f"import sys, {module}; print(','.join(sorted(sys.modules)))"
 

@@ -19,8 +19,9 @@ from headshots.dashboard import visits
 from headshots.launch import supervise
 from headshots.payments.stripe import local
 from headshots.web import log_format, request_ids
-from pipeline import style_rules, xmp
-from pipeline.decoder import damage, hevc, images
+from pipeline.files import xmp
+from pipeline.photos.decoder import damage, hevc, images
+from pipeline.styles import rules
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL, LARGE = 10_000, 100_000
@@ -34,7 +35,7 @@ NOT_FOREIGN = {
     "headshots/launch/services.py": "the path of the data folder",
     "headshots/settings.py": "the operator's settings",
     "headshots/shoots/consent.py": "our own consent texts",
-    "pipeline/intake.py": "the first line of our decoder's answer",
+    "pipeline/photos/intake.py": "the first line of our decoder's answer",
 }
 ADDRESS, PICTURE, KEY = (pattern for pattern, _ in log_format._MASKED)
 
@@ -54,6 +55,7 @@ def email_checked(text: str) -> None:
         EmailField().clean(text)
 
 
+DECODER = "pipeline/photos/decoder/"
 # The module that holds the expression, what it does with foreign text, and texts that are the worst for it.
 WORST: list[tuple[str, Callable[[str], object], list[str]]] = [
     ("headshots/web/log_format.py", lambda text: ADDRESS.sub("", text), ["a", "a@", "a@b.", "@", "=a@b", "a.b@c.1"]),
@@ -65,12 +67,12 @@ WORST: list[tuple[str, Callable[[str], object], list[str]]] = [
     ("headshots/dashboard/visits.py", visits._ROBOT.search, ["b", "bo", "headles", "crawspide"]),
     ("headshots/payments/stripe/local.py", local._SESSION.fullmatch, ["/v1/checkout/sessions/cs_test_", "a"]),
     ("headshots/launch/supervise.py", lambda text: supervise._LOG_LINE.match(text.encode()), ["2026-11-30 a", "2"]),
-    ("pipeline/style_rules.py", lambda text: style_rules._words_fault(text, is_prompt=True), ["{", "{a", "{}"]),
-    ("pipeline/decoder/damage.py", structure_read, ["\xff", "\xff\0", "\xff\xd0", "\xff\xe1\0\2", "\xff\xda\0\2a"]),
-    ("pipeline/decoder/damage.py", lambda text: damage.EXTRA_BYTES.fullmatch(text.encode("latin-1")), ["1", " "]),
-    ("pipeline/decoder/hevc.py", lambda text: hevc.FORBIDDEN.search(text.encode("latin-1")), ["\0\3", "\0", "a"]),
-    ("pipeline/decoder/images.py", lambda text: images.may_be_hdr(text.encode("latin-1")), ["colrnclx", "cICP", "c"]),
-    ("pipeline/xmp.py", xmp._look_at, ["a", f"{xmp.SOURCE_TYPES}a", " "]),
+    ("pipeline/styles/rules.py", lambda text: rules._words_fault(text, is_prompt=True), ["{", "{a", "{}"]),
+    (DECODER + "damage.py", structure_read, ["\xff", "\xff\0", "\xff\xd0", "\xff\xe1\0\2", "\xff\xda\0\2a"]),
+    (DECODER + "damage.py", lambda text: damage.EXTRA_BYTES.fullmatch(text.encode("latin-1")), ["1", " "]),
+    (DECODER + "hevc.py", lambda text: hevc.FORBIDDEN.search(text.encode("latin-1")), ["\0\3", "\0", "a"]),
+    (DECODER + "images.py", lambda text: images.may_be_hdr(text.encode("latin-1")), ["colrnclx", "cICP", "c"]),
+    ("pipeline/files/xmp.py", xmp._look_at, ["a", f"{xmp.SOURCE_TYPES}a", " "]),
     # Expressions of the libraries, through what we call of them.
     ("django", resolved, ["a", "a/", "/accounts/password/reset/key/", "a-", "shoots/", "1"]),
     ("django", email_checked, ["a", "a@", "a.", "@a.", '"']),

@@ -63,7 +63,7 @@ def write_sources(source: Path) -> None:
     """One folder a weight, in the layout that a checkpoint in diffusers' format has."""
     import torch
 
-    from pipeline.rrdbnet import RRDBNet
+    from pipeline.upscaling.rrdb_torch import RRDBNet
 
     shutil.copytree(GOLDEN / "base", source / "realvisxl")
     (source / "sdxl_configs").mkdir()

@@ -23,8 +23,8 @@ def build_weights(folder: Path) -> WeightFiles:
     import torch
     from safetensors.torch import save_file
 
-    from pipeline.engines.instantid.adapter import convert_adapter
-    from pipeline.rrdbnet import RRDBNet
+    from pipeline.upscaling.rrdb_torch import RRDBNet
+    from pipeline.weights.convert import convert_adapter
 
     folder.mkdir(parents=True, exist_ok=True)
     convert_adapter(GOLDEN / "instantid" / "ip-adapter.bin", folder / "ip-adapter.safetensors")

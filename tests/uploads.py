@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import PhotoRefused, Reason
-from pipeline.intake import Limits, clean_photo, load_pixels
+from pipeline.photos.intake import Limits, clean_photo, load_pixels
 
 pillow_heif.register_heif_opener()
 

@@ -45,9 +45,8 @@ from headshots.engine.photos import (
     weights,
     who_is_who,
 )
-from pipeline import distinct
-from pipeline.device import DeviceState
 from pipeline.engines import create_engine
+from pipeline.engines.doctor import DeviceState
 from pipeline.errors import (
     Cancelled,
     DeviceLost,
@@ -58,11 +57,12 @@ from pipeline.errors import (
     SigningFailed,
     WeightsError,
 )
-from pipeline.face_files import describe_faces
-from pipeline.shot_list import fewest_styles, load_styles, plan_shots
-from pipeline.shot_list import move as _move
-from pipeline.shot_list import reshoot as _reshoot
-from pipeline.shot_list import stand_in as _stand_in
+from pipeline.faces.serialization import describe_faces
+from pipeline.quality import duplicates
+from pipeline.styles.shot_list import fewest_styles, load_styles, plan_shots
+from pipeline.styles.shot_list import move as _move
+from pipeline.styles.shot_list import reshoot as _reshoot
+from pipeline.styles.shot_list import stand_in as _stand_in
 from pipeline.types import (
     PREVIEW,
     AgeBand,
@@ -85,8 +85,9 @@ from pipeline.types import (
 )
 
 if TYPE_CHECKING:
-    from pipeline.finish import FinishedFiles, Marks
-    from pipeline.gate import Standard
+    from pipeline.files.finish import FinishedFiles
+    from pipeline.files.provenance import Marks
+    from pipeline.quality.gate import Standard
 
 __all__ = [
     "PREVIEW",
@@ -276,8 +277,8 @@ def render(
 
     A batch is asked for while pictures of the last one are judged and finished: the engine never waits for that.
     versions: whether profile crop and web version are wanted as well. Raises SigningFailed."""
-    from pipeline.darkroom import Darkroom, develop
-    from pipeline.likeness import ACCEPT_DISTANCE, likeness_score
+    from pipeline.identity.likeness import ACCEPT_DISTANCE, likeness_score
+    from pipeline.postprocess import Darkroom, develop
 
     max_distance = settings.HEADSHOTS_LIKENESS_MAX_DISTANCE or ACCEPT_DISTANCE
     darkroom = Darkroom(
@@ -300,14 +301,14 @@ def render(
 
 def is_twin(perceptual_hash: str, others: Iterable[str]) -> bool:
     """Whether a picture looks like one of the others. Whatever tells headshots of a pack apart is asked here."""
-    return distinct.is_twin(perceptual_hash, others)
+    return duplicates.is_twin(perceptual_hash, others)
 
 
 def read_marks(data: bytes) -> "Marks | None":
     """Return what a file says about how it was made, read in a limited process; None when it cannot be read.
 
     Raises PhotoRefused, before a process is started, for anything but a JPEG, PNG or WebP that is not too large."""
-    from pipeline.marks import read_marks_apart
+    from pipeline.files.provenance import read_marks_apart
 
     try:
         return read_marks_apart(data)
@@ -338,6 +339,6 @@ def _planned(shot: Shot) -> PlannedShot:
 
 
 def _standard(sources: Sequence[SourcePhoto]) -> "Standard":
-    from pipeline.gate import set_standard
+    from pipeline.quality.gate import set_standard
 
     return set_standard(sources, embedder())

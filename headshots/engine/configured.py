@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, get_args
 
 from django.conf import settings
 
-from pipeline.calibration import Calibration, built_in, load_calibration
-from pipeline.device import DeviceState, look_at
-from pipeline.doctor import examine
 from pipeline.engines import DRAWING, OFFERED, EngineName, choose_engine
+from pipeline.engines.doctor import DeviceState, examine, look_at
 from pipeline.engines.instantid.options import InstantIDOptions, needed_weights
 from pipeline.errors import PipelineError, SigningFailed
+from pipeline.identity.calibration import Calibration, built_in, load_calibration
 from pipeline.weights import CATALOGUE, DEFAULT_DIR, LicencePolicy, Weights, load_catalogue
 
 if TYPE_CHECKING:
-    from pipeline.signing import Identity
+    from pipeline.files.signing import Identity
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def open_weights() -> Weights:
 
 def load_identity() -> "Identity | None":
     """The operator's; None when none is set. Raises OSError, SigningFailed."""
-    from pipeline import signing
+    from pipeline.files import signing
 
     key, certificates = settings.HEADSHOTS_C2PA_KEY_FILE, settings.HEADSHOTS_C2PA_CERTIFICATE_FILE
     if key is None and certificates is None:
@@ -101,7 +100,7 @@ def draws_new_pictures() -> bool:
 @cache
 def identity() -> "Identity":
     """Who signs what this process makes, tried out once: the operator, or a test certificate that says it is one."""
-    from pipeline.signing import make_test_identity, try_out
+    from pipeline.files.signing import make_test_identity, try_out
 
     try:
         identity = load_identity() or make_test_identity("Unknown operator")

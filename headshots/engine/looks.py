@@ -1,5 +1,5 @@
 """What a look may say: for those who edit looks."""
 
-from pipeline.style_rules import OPTIONAL, SCALES, SETS, recipe_faults
+from pipeline.styles.rules import OPTIONAL, SCALES, SETS, recipe_faults
 
 __all__ = ["OPTIONAL", "SCALES", "SETS", "recipe_faults"]

@@ -6,15 +6,15 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from headshots.engine.configured import open_weights
-from pipeline import coach, intake, photo_rules
 from pipeline.errors import Reason
-from pipeline.face_files import crop_face, pack_faces, unpack_faces, unpack_measurements
+from pipeline.faces.serialization import crop_face, pack_faces, unpack_faces, unpack_measurements
+from pipeline.photos import coach, intake, rules
 from pipeline.types import SourcePhoto
 from pipeline.weights import Weights
 
 if TYPE_CHECKING:
-    from pipeline.faces.embed import FaceEmbedder
     from pipeline.faces.find import FaceFinder
+    from pipeline.identity.embedding import FaceEmbedder
 
 # Every code that `advise` may give.
 TIPS = tuple(tip.value for tip in coach.Tip)
@@ -76,7 +76,7 @@ def clean_upload(data: bytes) -> bytes:
 
 def check(photo: bytes, *, ask_first: bool = False) -> CheckedPhoto:
     """Find and measure the faces of a cleaned photo and judge it; `ask_first`: the person wants to pick their face."""
-    from pipeline.check import check_photo
+    from pipeline.photos.check import check_photo
 
     pixels = intake.load_pixels(photo)
     found = check_photo(pixels, finder(), ask_first=ask_first)
@@ -97,7 +97,7 @@ def check(photo: bytes, *, ask_first: bool = False) -> CheckedPhoto:
 def judge(faces: bytes, chosen: int) -> JudgedFace:
     """Judge a photo whose person has said which of its faces (npz) is theirs. Raises FaceNotFound."""
     measured = unpack_measurements(faces)
-    verdict = photo_rules.judge(measured, chosen=chosen)
+    verdict = rules.judge(measured, chosen=chosen)
     advice = coach.advise(measured[chosen])
     reasons, tips = [reason.value for reason in verdict.reasons], [tip.value for tip in advice.tips]
     return JudgedFace(verdict.status.value, reasons, advice.score, tips)
@@ -111,7 +111,7 @@ def tips_beside(tips: Sequence[str], reasons: Sequence[str]) -> list[str]:
 
 def relevant_faces(faces: bytes) -> list[int]:
     """Return the indices of those faces (npz) of a photo that may be the person's: not the ones in the background."""
-    return photo_rules.relevant_faces(unpack_measurements(faces))
+    return rules.relevant_faces(unpack_measurements(faces))
 
 
 def crop_faces(photo: bytes, faces: bytes) -> list[bytes]:
@@ -123,7 +123,7 @@ def who_is_who(photos: Sequence[SeenPhoto]) -> list[dict[int, int]]:
     """Everybody in these photos, whoever is in most first: index of the photo -> index of their face in it.
 
     The embeddings live in this call alone."""
-    from pipeline.faces.cluster import SeenFace, cluster_faces
+    from pipeline.identity.cluster import SeenFace, cluster_faces
 
     seen = []
     for number, photo in enumerate(photos):
@@ -155,6 +155,6 @@ def finder() -> "FaceFinder":
 
 @cache
 def embedder() -> "FaceEmbedder":
-    from pipeline.faces.embed import FaceEmbedder
+    from pipeline.identity.embedding import FaceEmbedder
 
     return FaceEmbedder(weights())

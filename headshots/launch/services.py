@@ -60,7 +60,7 @@ def prepare_database(data: Path, environment: dict[str, str]) -> None:
     database, stamp = data / "db.sqlite3", data / "run" / "database-ready"
 
     def state() -> str:
-        sources = sorted([*ROOT.glob("headshots/*/migrations/*.py"), ROOT / "pipeline" / "styles.toml"])
+        sources = sorted([*ROOT.glob("headshots/*/migrations/*.py"), ROOT / "pipeline" / "styles" / "styles.toml"])
         # Settings too: `migrate` runs the checks, whose refusal shall be read here and not in a web process that dies.
         settings = "\0".join(f"{name}={environment[name]}" for name in sorted(environment) if "HEADSHOTS_" in name)
         told = hashlib.sha256(settings.encode()).hexdigest()

@@ -18,7 +18,7 @@ from headshots.web.budgets import Budget
 
 # How long the photos of one upload wait for a decoder, all of them together; what their own decoding takes is apart.
 WAIT_SECONDS = 20.0
-# Longer than a decoder may take (pipeline/intake.py): the share of a killed process is free after it.
+# Longer than a decoder may take (pipeline/photos/intake.py): the share of a killed process is free after it.
 _DECODE_LEASE_SECONDS = 40
 
 _WORDS = {

@@ -17,7 +17,7 @@ _WORDS = {
 }
 _UNREADABLE = "This file cannot be read as a picture."
 _BUSY = "We are reading other pictures right now. Please try again in a few seconds."
-# Longer than the reader may take (pipeline/marks.py): the share of a killed process is free after it.
+# Longer than the reader may take (pipeline/files/provenance.py): the share of a killed process is free after it.
 _LEASE_SECONDS = 15
 
 

@@ -12,18 +12,18 @@ import torch
 from pipeline.bench.clock import Clock, Report, describe_device, reset_peak, summary
 from pipeline.bench.plain import measure_reference
 from pipeline.bench.setup import Options, build_engine, choose_batch, make_conditions
+from pipeline.diffusion.memory import next_batch
+from pipeline.diffusion.optimizations import Trick, default_tricks
+from pipeline.engines.instantid.canvas import to_pixels
 from pipeline.engines.instantid.conditions import Conditions
-from pipeline.engines.instantid.config import Sampling
+from pipeline.engines.instantid.config import Sampling, few_step_sampling
 from pipeline.engines.instantid.denoise import decode, denoise
-from pipeline.engines.instantid.finishing import to_pixels
-from pipeline.engines.instantid.load import Networks
-from pipeline.engines.instantid.memory import next_batch
-from pipeline.engines.instantid.speed import Trick, default_tricks, few_step_sampling
-from pipeline.engines.instantid.work import Work, count_work
-from pipeline.finish import encode
-from pipeline.overlap import finish_behind
+from pipeline.engines.instantid.networks.bundle import Networks
+from pipeline.engines.instantid.networks.flops import Work, count_work
+from pipeline.files.finish import encode
+from pipeline.postprocess import finish_behind
 from pipeline.types import DigitalSource, Pixels
-from pipeline.upscale import TorchUpscaler
+from pipeline.upscaling.upscale import TorchUpscaler
 
 # Threads that write JPEG files while the GPU goes on.
 ENCODERS = 4

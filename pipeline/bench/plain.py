@@ -12,14 +12,14 @@ from torch import Tensor
 
 from pipeline.bench.clock import Clock, Report, reset_peak, summary
 from pipeline.bench.setup import CONTROL, GUIDANCE, Options, precision, random_face
+from pipeline.engines.instantid.canvas import to_pixels
 from pipeline.engines.instantid.config import Sampling
-from pipeline.engines.instantid.finishing import to_pixels
-from pipeline.engines.instantid.load import make_scheduler
-from pipeline.engines.instantid.random_weights import SCHEDULER_CONFIG, Parts, build_parts
-from pipeline.engines.instantid.work import Work
-from pipeline.finish import encode
+from pipeline.engines.instantid.networks.flops import Work
+from pipeline.engines.instantid.networks.load import make_scheduler
+from pipeline.engines.instantid.networks.random_weights import SCHEDULER_CONFIG, Parts, build_parts
+from pipeline.files.finish import encode
 from pipeline.types import DigitalSource, Pixels
-from pipeline.upscale import TorchUpscaler
+from pipeline.upscaling.upscale import TorchUpscaler
 
 REFERENCE_PICTURES = 4
 

@@ -5,15 +5,16 @@ from dataclasses import dataclass
 
 import torch
 
+from pipeline.diffusion.memory import fitting_batch
+from pipeline.diffusion.optimizations import Trick
 from pipeline.engines.instantid.conditions import Conditions, face_tokens, make_noise
 from pipeline.engines.instantid.config import Sampling
-from pipeline.engines.instantid.load import Networks, assemble
-from pipeline.engines.instantid.memory import fitting_batch
-from pipeline.engines.instantid.random_weights import SCHEDULER_CONFIG, SDXL, TINY, Architecture, build_parts
-from pipeline.engines.instantid.speed import Trick, prepare_networks
-from pipeline.engines.instantid.text import PromptEmbedding, encode_ids
+from pipeline.engines.instantid.networks.bundle import Networks, prepare_networks
+from pipeline.engines.instantid.networks.load import assemble
+from pipeline.engines.instantid.networks.random_weights import SCHEDULER_CONFIG, SDXL, TINY, Architecture, build_parts
+from pipeline.engines.instantid.networks.text_encoders import PromptEmbedding, encode_ids
 from pipeline.types import Embedding, Size
-from pipeline.upscale import TorchUpscaler
+from pipeline.upscaling.upscale import TorchUpscaler
 
 ARCHITECTURES = {"sdxl": SDXL, "tiny": TINY}
 DEFAULT_SIZE = Size(896, 1152)

@@ -11,10 +11,10 @@ import torch
 
 from pipeline.bench.clock import Clock, peak_gigabytes, reset_peak
 from pipeline.bench.setup import Options, build_engine, choose_batch, make_conditions
-from pipeline.engines.instantid.config import Sampling
+from pipeline.diffusion.optimizations import Trick, default_tricks
+from pipeline.engines.instantid.config import Sampling, few_step_sampling
 from pipeline.engines.instantid.denoise import denoise
-from pipeline.engines.instantid.load import Networks
-from pipeline.engines.instantid.speed import Trick, default_tricks, few_step_sampling
+from pipeline.engines.instantid.networks.bundle import Networks
 
 # Enough for a rate, and exactly as many lie behind a cut-off as in thirty.
 STEPS = 5

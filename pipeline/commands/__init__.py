@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Never
 
 from pipeline.engines.instantid.options import InstantIDOptions
 from pipeline.errors import PipelineError
-from pipeline.intake import Limits
+from pipeline.photos.intake import Limits
 from pipeline.types import Face, Progress
 from pipeline.weights import CATALOGUE, Weights, load_catalogue
 

@@ -112,13 +112,13 @@ def bench_upscale(photo: Path, weights: Path) -> dict[str, str | int | float]:
 
 def measure_upscale(way: str, photo: Path, weights: Path) -> dict[str, float]:
     """Seconds of one way to enlarge what a headshot at 4K needs of the photo."""
-    from pipeline.engines.studio.fine import cut_for_network
-    from pipeline.engines.studio.mask import PersonMask
-    from pipeline.engines.studio.prepare import frame_photo
     from pipeline.faces.find import FaceFinder
-    from pipeline.intake import clean_photo, load_pixels
+    from pipeline.photos.intake import clean_photo, load_pixels
+    from pipeline.portrait.mask import PersonMask
+    from pipeline.portrait.prepare import frame_photo
+    from pipeline.portrait.upscaled import cut_for_network
     from pipeline.types import PREMIUM, SourcePhoto, ignore_progress
-    from pipeline.upscale import load_network, upscale
+    from pipeline.upscaling.upscale import load_network, upscale
 
     store = Weights(weights)
     pixels = load_pixels(clean_photo(read_photo(photo)).data)
@@ -179,8 +179,8 @@ def measure_warm(engine: EngineName, photo: Path, weights: Path) -> dict[str, fl
     """Seconds of `make` with four looks and of `check`, for one photo, with everything loaded: medians."""
     from pipeline.commands.check import check_file
     from pipeline.commands.make import Studio, choose_styles, load_models, make_headshots, prepare_person
-    from pipeline.shot_list import plan_shots
-    from pipeline.signing import make_test_identity
+    from pipeline.files.signing import make_test_identity
+    from pipeline.styles.shot_list import plan_shots
     from pipeline.types import PREVIEW
 
     models = load_models(engine, Weights(weights))
@@ -208,12 +208,12 @@ def measure_gate(photo: Path, weights: Path) -> dict[str, float]:
     import numpy as np
 
     from pipeline.engines.studio import StudioEngine
-    from pipeline.faces.embed import FaceEmbedder
     from pipeline.faces.find import FaceFinder
-    from pipeline.finish import shrink_for_web
-    from pipeline.gate import judge_picture, set_standard
-    from pipeline.intake import clean_photo, load_pixels
-    from pipeline.shot_list import load_styles, plan_shots
+    from pipeline.files.finish import shrink_for_web
+    from pipeline.identity.embedding import FaceEmbedder
+    from pipeline.photos.intake import clean_photo, load_pixels
+    from pipeline.quality.gate import judge_picture, set_standard
+    from pipeline.styles.shot_list import load_styles, plan_shots
     from pipeline.types import PREMIUM, PREVIEW, Job, SourcePhoto, ignore_progress
 
     store = Weights(weights)

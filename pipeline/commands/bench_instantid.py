@@ -9,9 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.commands import DONE, CommandFailed, print_json
+from pipeline.diffusion.optimizations import change_tricks, default_tricks
 from pipeline.engines.instantid import missing_packages
 from pipeline.engines.instantid.config import Sampler, Sampling
-from pipeline.engines.instantid.speed import change_tricks, default_tricks
 from pipeline.types import Size
 
 NEEDED = ("torch", "diffusers", "transformers", "accelerate")

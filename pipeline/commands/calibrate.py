@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.calibration import Calibration, Interval, NotEnoughPairs, Pairs, Report, calibrate
 from pipeline.commands import DONE, CommandFailed, open_weights, print_json, progress_bar, tell, write_atomically
-from pipeline.commands.faces import EmbeddedFaces
-from pipeline.commands.tables import read_table
-from pipeline.likeness import ACCEPT_DISTANCE, SAME_PERSON_DISTANCE
+from pipeline.commands.inputs import EmbeddedFaces, read_table
+from pipeline.identity.calibration import Calibration, Interval, NotEnoughPairs, Pairs, Report, calibrate
+from pipeline.identity.likeness import ACCEPT_DISTANCE, SAME_PERSON_DISTANCE
 
 COLUMNS = ("one", "other", "same")
 YES, NO = {"1", "yes", "true"}, {"0", "no", "false"}

@@ -32,8 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def check_file(data: bytes, finder: FaceFinder) -> PhotoCheck:
     """The check of a photo as it was uploaded; one that cannot be read is refused without a face."""
-    from pipeline.check import check_photo
-    from pipeline.intake import clean_photo, load_pixels
+    from pipeline.photos.check import check_photo
+    from pipeline.photos.intake import clean_photo, load_pixels
 
     try:
         return check_photo(load_pixels(clean_photo(data).data), finder)

@@ -3,7 +3,7 @@
 import argparse
 
 from pipeline.commands import DONE, REFUSED, open_weights, print_json, read_options
-from pipeline.doctor import examine
+from pipeline.engines.doctor import examine
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -7,7 +7,6 @@ import math
 from dataclasses import asdict
 from pathlib import Path
 
-from pipeline.check import check_photo
 from pipeline.commands import (
     DONE,
     CommandFailed,
@@ -18,15 +17,16 @@ from pipeline.commands import (
     tell,
     write_atomically,
 )
+from pipeline.commands.inputs import read_table
 from pipeline.commands.make import SIZES, Models, choose_styles, load_models, make_folder
-from pipeline.commands.tables import read_table
 from pipeline.engines import EngineName
 from pipeline.errors import FaceNotFound, PhotoRefused
-from pipeline.fairness import GroupFigures, Outcome, Share, Spread, Subject, sum_up
-from pipeline.fairness_chart import draw_chart
-from pipeline.gate import judge_picture, set_standard
-from pipeline.intake import clean_photo, load_pixels
-from pipeline.shot_list import plan_shots
+from pipeline.photos.check import check_photo
+from pipeline.photos.intake import clean_photo, load_pixels
+from pipeline.quality.fairness import GroupFigures, Outcome, Share, Spread, Subject, sum_up
+from pipeline.quality.fairness_chart import draw_chart
+from pipeline.quality.gate import judge_picture, set_standard
+from pipeline.styles.shot_list import plan_shots
 from pipeline.types import Job, Shot, SourcePhoto, Status, ignore_progress
 
 COLUMNS = ("file", "group")

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pipeline.check import check_photo
 from pipeline.commands import (
     CHOOSE_FACE,
     DONE,
@@ -24,21 +23,22 @@ from pipeline.commands import (
     tell,
     write_atomically,
 )
-from pipeline.darkroom import Darkroom, Developed, develop
-from pipeline.distinct import Look, is_twin, nearest
 from pipeline.engines import DEFAULT_OPTIONS, EngineName, create_engine
 from pipeline.engines.instantid.options import InstantIDOptions
 from pipeline.errors import FaceNotFound, PhotoRefused
-from pipeline.faces.cluster import SeenFace, cluster_faces
-from pipeline.faces.embed import FaceEmbedder
 from pipeline.faces.find import FaceFinder
-from pipeline.finish import ENDINGS, WEB_LONG_EDGE_PX, FileFormat
-from pipeline.gate import Standard, set_standard
-from pipeline.intake import clean_photo, load_pixels
-from pipeline.likeness import likeness_score
-from pipeline.photo_rules import judge
-from pipeline.shot_list import load_styles, move, plan_shots, reshoot, stand_in
-from pipeline.signing import Identity, load_identity, make_test_identity
+from pipeline.files.finish import ENDINGS, WEB_LONG_EDGE_PX, FileFormat
+from pipeline.files.signing import Identity, load_identity, make_test_identity
+from pipeline.identity.cluster import SeenFace, cluster_faces
+from pipeline.identity.embedding import FaceEmbedder
+from pipeline.identity.likeness import likeness_score
+from pipeline.photos.check import check_photo
+from pipeline.photos.intake import clean_photo, load_pixels
+from pipeline.photos.rules import judge
+from pipeline.postprocess import Darkroom, Developed, develop
+from pipeline.quality.duplicates import Look, is_twin, nearest
+from pipeline.quality.gate import Standard, set_standard
+from pipeline.styles.shot_list import load_styles, move, plan_shots, reshoot, stand_in
 from pipeline.types import (
     PREMIUM,
     PREMIUM_SQUARE,

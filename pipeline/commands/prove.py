@@ -21,11 +21,11 @@ from pipeline.commands import (
 )
 from pipeline.commands.make import load_models, make_folder, prepare_person
 from pipeline.engines.instantid.options import InstantIDOptions
-from pipeline.finish import encode
-from pipeline.gate import Judgement, judge_picture
-from pipeline.intake import clean_photo, load_pixels
-from pipeline.likeness import ACCEPT_DISTANCE, likeness_score
-from pipeline.shot_list import load_styles, plan_shots
+from pipeline.files.finish import encode
+from pipeline.identity.likeness import ACCEPT_DISTANCE, likeness_score
+from pipeline.photos.intake import clean_photo, load_pixels
+from pipeline.quality.gate import Judgement, judge_picture
+from pipeline.styles.shot_list import load_styles, plan_shots
 from pipeline.types import PREVIEW, DigitalSource, Job, Pixels, Shot
 from pipeline.weights import Weights
 

@@ -17,13 +17,20 @@ from pipeline.commands import (
     tell,
     write_atomically,
 )
-from pipeline.decoder.damage import Damaged, TooManyScans
-from pipeline.decoder.images import MAX_EDGE_PX, TooLarge, UnsupportedFormat, capture_warnings, load_codecs, read_image
-from pipeline.finish import FileFormat, encode
-from pipeline.rrdb_weights import read_rrdb, verify_official
-from pipeline.tiles import MIN_TILE_PX
+from pipeline.files.finish import FileFormat, encode
+from pipeline.photos.decoder.damage import Damaged, TooManyScans
+from pipeline.photos.decoder.images import (
+    MAX_EDGE_PX,
+    TooLarge,
+    UnsupportedFormat,
+    capture_warnings,
+    load_codecs,
+    read_image,
+)
 from pipeline.types import DigitalSource, Pixels
-from pipeline.upscale import DEFAULT_TILE_PX, MAX_INPUT_PIXELS, SCALE, Network, load_network, upscale
+from pipeline.upscaling.rrdb_weights import read_rrdb, verify_official
+from pipeline.upscaling.tiles import MIN_TILE_PX
+from pipeline.upscaling.upscale import DEFAULT_TILE_PX, MAX_INPUT_PIXELS, SCALE, Network, load_network, upscale
 from pipeline.weights import Weights
 
 ENCODERS: dict[str, FileFormat] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
@@ -92,7 +99,7 @@ def open_network(file: Path | None, weights: Weights) -> Network:
     """The named network, or the one in the weights folder. Raises WeightsError."""
     if file is None:
         return load_network(weights)
-    from pipeline.rrdb_onnx import OnnxNetwork
+    from pipeline.upscaling.rrdb_onnx import OnnxNetwork
 
     if file.suffix == ".pth":
         verify_official(file)

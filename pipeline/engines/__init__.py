@@ -91,7 +91,7 @@ def instantid_status(weights: Weights, options: InstantIDOptions, *, wanted: boo
     if absent := missing_packages():
         faults = tuple(f"The Python package {name} is not installed (extra gpu)." for name in absent)
         return EngineStatus("instantid", False, faults)
-    from pipeline.engines.instantid.inspect import device_note, load_fault
+    from pipeline.engines.instantid.diagnostics import device_note, load_fault
 
     missing: list[str] = [options.fault] if options.fault else []
     notes: list[str] = []

@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 
-from pipeline.faces import points
+from pipeline.faces import landmarks
 from pipeline.faces.detect import BlazeFace, Detection, Window, intersection, merge, overlap
 from pipeline.faces.mesh import FaceMesh
 from pipeline.faces.sampling import shrink_to
@@ -105,14 +105,14 @@ def _is_face(candidate: Detection, mesh: Mesh, probability: float) -> bool:
     return (
         probability >= DOUBTFUL_MIN_MESH_PROBABILITY
         and disagreement <= DOUBTFUL_MAX_DISAGREEMENT
-        and overlap(points.bounds(mesh), candidate.box) >= DOUBTFUL_MIN_OVERLAP
+        and overlap(landmarks.bounds(mesh), candidate.box) >= DOUBTFUL_MIN_OVERLAP
     )
 
 
 def _disagreement(candidate: Detection, mesh: Mesh) -> float:
     """Mean distance, in box widths, between the detector's eyes, nose and mouth and the mesh's."""
-    mouth = points.points(mesh, (points.UPPER_LIP, points.LOWER_LIP)).mean(axis=0)
-    seen_by_mesh = np.array([*points.eye_centres(mesh), mesh[points.NOSE_TIP, :2], mouth])
+    mouth = landmarks.points(mesh, (landmarks.UPPER_LIP, landmarks.LOWER_LIP)).mean(axis=0)
+    seen_by_mesh = np.array([*landmarks.eye_centres(mesh), mesh[landmarks.NOSE_TIP, :2], mouth])
     distances = np.hypot(*(seen_by_mesh - candidate.keypoints[:4]).T)
     return float(distances.mean()) / max(candidate.box.width, 1.0)
 

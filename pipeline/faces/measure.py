@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.faces import points
+from pipeline.faces import landmarks
 from pipeline.faces.sampling import Similarity, sample, shrink_to, square_around
 from pipeline.types import Box, Face, Measurements, Mesh, Pixels
 
@@ -100,23 +100,23 @@ class PhotoMeasurements:
 def measure(pixels: Pixels, face: Face) -> Measurements:
     """Measurements of one face at the photo's own scale; a face of any size costs the same few milliseconds."""
     chip = _cut(pixels, face.mesh)
-    oval = chip.zone(points.OVAL, -7)
+    oval = chip.zone(landmarks.OVAL, -7)
     seen = oval & chip.inside
     if np.count_nonzero(seen) < MIN_ZONE_PX:
-        seen = chip.zone(points.OVAL)
+        seen = chip.zone(landmarks.OVAL)
     lightness = chip.lightness[seen]
     return Measurements(
         face_width_px=_face_width_px(face.mesh),
-        yaw_degrees=points.yaw_degrees(face.mesh),
-        pitch_degrees=points.pitch_degrees(face.mesh),
-        roll_degrees=points.roll_degrees(face.mesh),
+        yaw_degrees=landmarks.yaw_degrees(face.mesh),
+        pitch_degrees=landmarks.pitch_degrees(face.mesh),
+        roll_degrees=landmarks.roll_degrees(face.mesh),
         sharpness=_sharpness(chip),
         lightness_median=float(np.median(lightness)),
         lightness_p95=float(np.percentile(lightness, 95)),
         burnt_share=float((lightness > BURNT_LIGHTNESS).mean()),
         light_asymmetry=_light_asymmetry(chip, seen),
         occlusion=_occlusion(chip, seen),
-        outside_share=float((~chip.inside[chip.zone(points.OVAL)]).mean()),
+        outside_share=float((~chip.inside[chip.zone(landmarks.OVAL)]).mean()),
     )
 
 
@@ -133,14 +133,14 @@ def measure_photo(pixels: Pixels) -> PhotoMeasurements:
 
 
 def _cut(pixels: Pixels, mesh: Mesh) -> _Chip:
-    x, y = points.points(mesh, (points.FOREHEAD_TOP, points.CHIN)).mean(axis=0)
+    x, y = landmarks.points(mesh, (landmarks.FOREHEAD_TOP, landmarks.CHIN)).mean(axis=0)
     # By the width where that is more: a head thrown back is wider than high, and must not leave the chip.
-    side = max(points.face_height(mesh), points.face_width(mesh), 1.0) * CHIP_SIDE
-    similarity = square_around((float(x), float(y)), side, CHIP_SIZE, points.roll_degrees(mesh))
+    side = max(landmarks.face_height(mesh), landmarks.face_width(mesh), 1.0) * CHIP_SIDE
+    similarity = square_around((float(x), float(y)), side, CHIP_SIZE, landmarks.roll_degrees(mesh))
     rgb = sample(pixels, similarity, CHIP_SIZE, cubic=True)
     in_chip = np.c_[mesh[:, :2], np.ones(len(mesh))] @ similarity.T
     height, width = pixels.shape[:2]
-    return _Chip(_lab(rgb), in_chip, points.yaw_degrees(mesh), _inside(similarity, Box(0, 0, width, height)))
+    return _Chip(_lab(rgb), in_chip, landmarks.yaw_degrees(mesh), _inside(similarity, Box(0, 0, width, height)))
 
 
 def _lab(rgb: Pixels) -> Plane:
@@ -163,8 +163,8 @@ def _inside(similarity: Similarity, photo: Box) -> Mask:
 
 def _face_width_px(mesh: Mesh) -> float:
     # In three dimensions: turning the head moves the eyes together in the picture, but makes no face smaller.
-    right = mesh[[points.RIGHT_EYE_OUTER, points.RIGHT_EYE_INNER]].mean(axis=0)
-    left = mesh[[points.LEFT_EYE_OUTER, points.LEFT_EYE_INNER]].mean(axis=0)
+    right = mesh[[landmarks.RIGHT_EYE_OUTER, landmarks.RIGHT_EYE_INNER]].mean(axis=0)
+    left = mesh[[landmarks.LEFT_EYE_OUTER, landmarks.LEFT_EYE_INNER]].mean(axis=0)
     return float(np.linalg.norm(left - right)) * FACE_WIDTHS_PER_EYE_DISTANCE
 
 
@@ -174,7 +174,7 @@ def _sharpness(chip: _Chip) -> float:
     Counts the direction with the least detail too: a moved camera blurs in one."""
     import cv2
 
-    features = chip.zone(points.RIGHT_EYE, 9) | chip.zone(points.LEFT_EYE, 9) | chip.zone(points.LIPS, 9)
+    features = chip.zone(landmarks.RIGHT_EYE, 9) | chip.zone(landmarks.LEFT_EYE, 9) | chip.zone(landmarks.LIPS, 9)
     smooth = cv2.GaussianBlur(chip.lightness, (0, 0), DETAIL_SIGMA)
     details = [np.asarray(cv2.filter2D(smooth, cv2.CV_32F, bend))[features].std() for bend in BENDS]
     all_round = np.asarray(cv2.Laplacian(smooth, cv2.CV_32F))[features].std()
@@ -184,7 +184,7 @@ def _sharpness(chip: _Chip) -> float:
 def _light_asymmetry(chip: _Chip, seen: Mask) -> float:
     """Difference in lightness, 0..100, between the halves of the face; 0 when one of them is hidden."""
     columns = np.arange(CHIP_SIZE)[None, :] + np.zeros((CHIP_SIZE, 1))
-    nose = chip.mesh[points.NOSE_TIP, 0]
+    nose = chip.mesh[landmarks.NOSE_TIP, 0]
     left, right = chip.lightness[seen & (columns < nose)], chip.lightness[seen & (columns > nose)]
     if min(left.size, right.size) < MIN_ZONE_PX:
         return 0.0
@@ -194,7 +194,10 @@ def _light_asymmetry(chip: _Chip, seen: Mask) -> float:
 def _occlusion(chip: _Chip, seen: Mask) -> float:
     """0 for a bare face, 1 when it deserves a warning, 2 when an eye or the mouth is a blank."""
     contrast = _contrast(chip.lightness[seen])
-    eyes = min(_contrast(chip.lightness[chip.zone(eye, 3)]) for eye in (points.RIGHT_EYE, points.LEFT_EYE)) / contrast
+    eyes = (
+        min(_contrast(chip.lightness[chip.zone(eye, 3)]) for eye in (landmarks.RIGHT_EYE, landmarks.LEFT_EYE))
+        / contrast
+    )
     hand = MAX_HAND * max(_hand_on_forehead(chip, seen), _hand_on_mouth(chip))
     return max(0.0, 2 - eyes / HALF_SEEN_EYE, 2 - _lips_seen(chip, contrast), hand)
 
@@ -206,11 +209,11 @@ def _contrast(lightness: Plane) -> float:
 
 def _lips_seen(chip: _Chip, contrast: float) -> float:
     """1 where half a doubt is left that these are lips, more is better."""
-    lips, rim = chip.zone(points.LIPS), chip.zone(points.LIPS, 5)
-    around = chip.zone(points.LIPS, 15) & ~rim
+    lips, rim = chip.zone(landmarks.LIPS), chip.zone(landmarks.LIPS, 5)
+    around = chip.zone(landmarks.LIPS, 15) & ~rim
     difference = np.median(chip.lab[lips], axis=0) - np.median(chip.lab[around], axis=0)
     distance = float(np.linalg.norm(difference * (0.45, 1, 1)))
-    spread = float(chip.lightness[chip.zone(points.LIPS, 3)].std()) / contrast
+    spread = float(chip.lightness[chip.zone(landmarks.LIPS, 3)].std()) / contrast
     return max(spread / HALF_SEEN_LIP_SPREAD, distance / HALF_SEEN_LIP_DISTANCE)
 
 
@@ -218,10 +221,10 @@ def _hand_on_forehead(chip: _Chip, seen: Mask) -> float:
     """0 for a bare or fringed forehead, up to 1 where skin with edges lies over both brows."""
     import cv2
 
-    brows = [chip.zone(brow) for brow in (points.RIGHT_BROW, points.LEFT_BROW)]
+    brows = [chip.zone(brow) for brow in (landmarks.RIGHT_BROW, landmarks.LEFT_BROW)]
     rows = np.arange(CHIP_SIZE)[:, None]
     top_of_brows = min(int(np.flatnonzero(brow.any(axis=1)).min(initial=CHIP_SIZE)) for brow in brows)
-    forehead = seen & (rows < top_of_brows - 4) & (rows > chip.mesh[points.FOREHEAD_TOP, 1] + 6)
+    forehead = seen & (rows < top_of_brows - 4) & (rows > chip.mesh[landmarks.FOREHEAD_TOP, 1] + 6)
     if np.count_nonzero(forehead) < MIN_ZONE_PX:
         return 0.0
     lightness = chip.lightness
@@ -242,7 +245,7 @@ def _hand_on_mouth(chip: _Chip) -> float:
 
     if abs(chip.yaw_degrees) > MAX_MIRROR_YAW_DEGREES:
         return 0.0
-    right, left = chip.mesh[points.MOUTH_RIGHT], chip.mesh[points.MOUTH_LEFT]
+    right, left = chip.mesh[landmarks.MOUTH_RIGHT], chip.mesh[landmarks.MOUTH_LEFT]
     length = max(float(np.hypot(*(left - right))), 1.0)
     cos, sin = 0.8 * MOUTH_WIDTH_PX / length * (left - right) / length
     x, y = (left + right) / 2

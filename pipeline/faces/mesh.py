@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from pipeline.faces import points
+from pipeline.faces import landmarks
 from pipeline.faces.interpreter import Network
 from pipeline.faces.sampling import sample, square_around
 from pipeline.types import Box, Mesh, Pixels
@@ -47,7 +47,7 @@ class FaceMesh:
 
 
 def _eye_line_degrees(mesh: Mesh) -> float:
-    across = mesh[points.LEFT_EYE_OUTER] - mesh[points.RIGHT_EYE_OUTER]
+    across = mesh[landmarks.LEFT_EYE_OUTER] - mesh[landmarks.RIGHT_EYE_OUTER]
     return math.degrees(math.atan2(across[1], across[0]))
 
 

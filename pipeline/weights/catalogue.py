@@ -10,7 +10,7 @@ from pipeline.errors import WeightsError
 
 Table: TypeAlias = "Mapping[str, Mapping[str, Mapping[str, object]]]"
 
-BUILT_IN = Path(__file__).parent.parent / "weights.toml"
+BUILT_IN = Path(__file__).with_name("weights.toml")
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,58 @@
-"""Pickles turned once into safetensors, by the code that later reads them. torch is loaded here and only here."""
+"""Convert pickled checkpoints to safetensors, once, after the download. Needs torch, which only this step loads."""
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.errors import WeightsError
 
+# The two groups of tensors in InstantID's adapter.
+PARTS = ("image_proj", "ip_adapter")
+
 
 def convert_adapter(source: Path, target: Path) -> None:
-    """InstantID's ip-adapter.bin. Raises WeightsError."""
-    _require_torch()
-    from pipeline.engines.instantid.adapter import convert_adapter as convert
+    """Write InstantID's ip-adapter.bin as safetensors (`image_proj.NAME`, `ip_adapter.NAME`), whole or not at all.
 
-    convert(source, target)
+    No code of the pickle runs: only tensors and plain containers load. Raises WeightsError."""
+    _require_torch()
+    import torch
+    from safetensors.torch import save_file
+
+    try:
+        parts = torch.load(source, map_location="cpu", weights_only=True, mmap=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise WeightsError(f"The adapter {source} cannot be read: {first_line(error)}") from error
+    tensors: dict[str, torch.Tensor] = {}
+    for part in PARTS:
+        if not isinstance(parts, dict) or not isinstance(parts.get(part), dict):
+            raise WeightsError(f"The adapter {source} has no part {part}.")
+        tensors.update({f"{part}.{name}": tensor.contiguous() for name, tensor in parts[part].items()})
+    staging = target.with_name(f"{target.name}.part")
+    save_file(tensors, staging)
+    staging.replace(target)
 
 
 def convert_upscaler(source: Path, target: Path) -> None:
-    """Real-ESRGAN's checkpoint: the averaged weights, `params_ema`. Raises WeightsError."""
-    _require_torch()
-    from pipeline.rrdbnet import convert_checkpoint
+    """Write the averaged weights (`params_ema`) of Real-ESRGAN's .pth as safetensors, whole or not at all.
 
-    convert_checkpoint(source, target)
+    No code of the pickle runs. Raises WeightsError."""
+    _require_torch()
+    import torch
+    from safetensors.torch import save_file
+
+    try:
+        parts = torch.load(source, map_location="cpu", weights_only=True)
+        tensors = {name: tensor.contiguous() for name, tensor in parts["params_ema"].items()}
+        staging = target.with_name(f"{target.name}.part")
+        save_file(tensors, staging)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{source} holds no checkpoint of Real-ESRGAN: {first_line(error)}") from error
+    staging.replace(target)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or the name of its class where it has none."""
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _require_torch() -> None:

@@ -12,8 +12,8 @@ from PIL import Image
 
 from headshots import engine
 from headshots.engine.photos import embedder, finder
-from pipeline.face_files import crop_face, unpack_faces, unpack_measurements
-from pipeline.intake import load_pixels
+from pipeline.faces.serialization import crop_face, unpack_faces, unpack_measurements
+from pipeline.photos.intake import load_pixels
 from pipeline.types import Embedding, Pixels
 
 # A needle is so long, and no needle is made of fewer different bytes: flat surfaces are everybody's.

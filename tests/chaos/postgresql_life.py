@@ -29,7 +29,7 @@ from headshots.retention import rewriting
 from headshots.retention.journal import truncate_journal
 from headshots.rights.services import begin_leaving, finish_leaving
 from headshots.vault import services as vault
-from pipeline.face_files import unpack_measurements
+from pipeline.faces.serialization import unpack_measurements
 from pipeline.types import Measurements
 from tests.factories import make_checked_shoot, make_user
 

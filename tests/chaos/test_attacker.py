@@ -17,7 +17,7 @@ from PIL import Image
 from skimage.data import astronaut
 
 from headshots import engine
-from pipeline.face_files import unpack_measurements
+from pipeline.faces.serialization import unpack_measurements
 from tests import photos
 from tests.chaos.attack import KINDS, Finding, attack
 from tests.chaos.conftest import short_folder

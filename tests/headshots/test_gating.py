@@ -17,7 +17,7 @@ from headshots.shoots.retrying import retry_pack
 from headshots.vault.models import Blob
 from headshots.vault.services import read_blob
 from pipeline.engines.fake import FakeEngine
-from pipeline.intake import load_pixels
+from pipeline.photos.intake import load_pixels
 from pipeline.types import Job, Picture, Pixels, Progress, Size
 from tests import photos
 from tests.factories import make_premium, make_preview

@@ -14,8 +14,8 @@ from headshots.shoots.models import Photo, Shoot
 from headshots.shoots.people import choose_faces
 from headshots.vault import services as vault
 from headshots.vault.errors import KeyGone
-from pipeline.coach import advise
-from pipeline.face_files import unpack_measurements
+from pipeline.faces.serialization import unpack_measurements
+from pipeline.photos.coach import advise
 from pipeline.types import Measurements
 from tests.factories import cleaned_astronaut, cleaned_two_people, make_checked_shoot, make_user
 

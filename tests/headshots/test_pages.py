@@ -12,11 +12,11 @@ from django.template.loader import render_to_string
 from django.test import Client
 
 from headshots.shoots.models import Pack
-from pipeline.calibration import built_in
 from pipeline.errors import Reason
-from pipeline.gate import MAX_DARKER, MAX_HUE_DEGREES, MAX_LIGHTER
-from pipeline.likeness import ACCEPT_DISTANCE
-from pipeline.photo_rules import MIN_FACE_WIDTH_PX
+from pipeline.identity.calibration import built_in
+from pipeline.identity.likeness import ACCEPT_DISTANCE
+from pipeline.photos.rules import MIN_FACE_WIDTH_PX
+from pipeline.quality.gate import MAX_DARKER, MAX_HUE_DEGREES, MAX_LIGHTER
 
 pytestmark = pytest.mark.django_db
 

@@ -24,7 +24,7 @@ from headshots.vault.models import Blob
 from headshots.vault.services import read_blob
 from pipeline.engines.fake import FakeEngine
 from pipeline.errors import FaceNotFound, PhotoRefused, Reason, WeightsError
-from pipeline.finish import read_marks
+from pipeline.files.provenance import read_marks
 from pipeline.types import Job, Picture, Progress, Size, SourcePhoto, Subject, ignore_progress
 from tests.factories import make_premium
 

@@ -20,7 +20,7 @@ from headshots.shoots.models import Event, Headshot, Pack, Pause
 from headshots.vault.models import Blob
 from headshots.vault.services import read_blob
 from pipeline.engines.fake import FakeEngine
-from pipeline.finish import FinishedFiles
+from pipeline.files.finish import FinishedFiles
 from pipeline.types import Face, Job, Picture, Pixels, Progress, Size
 from tests import photos
 from tests.factories import make_preview

@@ -12,7 +12,7 @@ from django.conf import settings as product
 from django.db.utils import ConnectionHandler
 
 from headshots.web import checks
-from pipeline.signing import make_test_identity
+from pipeline.files.signing import make_test_identity
 
 COMPLETE = {
     "HEADSHOTS_SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_",

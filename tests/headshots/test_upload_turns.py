@@ -19,7 +19,7 @@ from headshots.shoots import forms
 from headshots.shoots.models import Shoot
 from headshots.vault.models import Blob
 from headshots.web.budgets import Budget
-from pipeline import intake
+from pipeline.photos import intake
 from tests import photos
 from tests.factories import make_user
 

@@ -18,11 +18,11 @@ from PIL import Image
 from headshots.vault.models import Blob
 from headshots.web.budgets import Budget
 from pipeline.errors import PhotoRefused, SigningFailed
-from pipeline.finish import MIME, XMP, encode
-from pipeline.marks import read_marks_apart
-from pipeline.signing import SOURCE_TYPES, make_test_identity, sign
+from pipeline.files.finish import MIME, XMP, encode
+from pipeline.files.provenance import read_marks_apart
+from pipeline.files.signing import SOURCE_TYPES, make_test_identity, sign
+from pipeline.files.xmp import JPEG_XMP, image_type
 from pipeline.types import DigitalSource
-from pipeline.xmp import JPEG_XMP, image_type
 from tests import photos
 from tests.uploads import jpeg_segment, save
 
@@ -132,7 +132,7 @@ def test_one_address_takes_one_place_and_leaves_the_others(client: Client, signe
 
 
 def test_a_reader_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch, signed: bytes) -> None:
-    monkeypatch.setattr("pipeline.marks.SECONDS", 0.05)
+    monkeypatch.setattr("pipeline.files.provenance.SECONDS", 0.05)
 
     with pytest.raises(SigningFailed):
         read_marks_apart(signed)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.faces.embed import FaceEmbedder
 from pipeline.faces.find import FaceFinder
+from pipeline.identity.embedding import FaceEmbedder
 from pipeline.weights import DEFAULT_DIR, Weights
 
 

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.calibration import (
+from pipeline.commands.calibrate import make_pairs, read_distances, read_rows
+from pipeline.errors import PipelineError
+from pipeline.identity.calibration import (
     Calibration,
     NotEnoughPairs,
     Pairs,
@@ -19,9 +21,7 @@ from pipeline.calibration import (
     fit_logistic,
     load_calibration,
 )
-from pipeline.commands.calibrate import make_pairs, read_distances, read_rows
-from pipeline.errors import PipelineError
-from pipeline.likeness import ACCEPT_DISTANCE, SAME_PERSON_DISTANCE, likeness_score
+from pipeline.identity.likeness import ACCEPT_DISTANCE, SAME_PERSON_DISTANCE, likeness_score
 from tests import photos
 
 PAIRS_FILE = Path(__file__).parents[1] / "golden" / "likeness" / "pairs.csv"
@@ -206,6 +206,6 @@ def test_a_probability_stops_at_the_cap():
 
 
 def test_importing_the_calibration_loads_no_model():
-    code = "import sys, pipeline.calibration; assert not {'cv2', 'dlib', 'scipy'} & set(sys.modules)"
+    code = "import sys, pipeline.identity.calibration; assert not {'cv2', 'dlib', 'scipy'} & set(sys.modules)"
 
     subprocess.run([sys.executable, "-c", code], check=True, cwd=PAIRS_FILE.parents[3])

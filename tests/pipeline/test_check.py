@@ -7,16 +7,16 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.check import check_photo
 from pipeline.errors import FaceNotFound, Reason
-from pipeline.faces import points
+from pipeline.faces import landmarks
 from pipeline.faces.find import FaceFinder
+from pipeline.photos.check import check_photo
 from pipeline.types import Mesh, Pixels, Status, Verdict
 from tests import photos
 
 Photo = Callable[[], Pixels]
 
-EYES = (*points.RIGHT_EYE, *points.LEFT_EYE)
+EYES = (*landmarks.RIGHT_EYE, *landmarks.LEFT_EYE)
 SKIN, BLACK, BLUE = (214, 170, 140), (0, 0, 0), (150, 190, 215)
 
 
@@ -37,8 +37,8 @@ def resized(pixels: Pixels, factor: float) -> Pixels:
 
 def boxed(pixels: Pixels, mesh: Mesh, indices: tuple[int, ...], colour: tuple[int, int, int]) -> Pixels:
     """The photo with a box of one colour, a little larger than these points, over them."""
-    around = points.points(mesh, indices)
-    margin = 0.08 * points.face_height(mesh)
+    around = landmarks.points(mesh, indices)
+    margin = 0.08 * landmarks.face_height(mesh)
     (left, top), (right, bottom) = around.min(axis=0) - margin, around.max(axis=0) + margin
     covered = pixels.copy()
     covered[int(top) : int(bottom), int(left) : int(right)] = colour
@@ -113,7 +113,9 @@ def test_a_small_face_is_refused_at_any_size_of_the_photo(finder: FaceFinder) ->
 @pytest.mark.parametrize("photo", [photos.astronaut, photos.obama, photos.biden])
 @pytest.mark.parametrize("colour", [BLACK, BLUE], ids=["black", "blue"])
 @pytest.mark.parametrize(
-    "indices", [EYES, points.RIGHT_EYE, points.LEFT_EYE, points.LIPS], ids=["eyes", "right eye", "left eye", "mouth"]
+    "indices",
+    [EYES, landmarks.RIGHT_EYE, landmarks.LEFT_EYE, landmarks.LIPS],
+    ids=["eyes", "right eye", "left eye", "mouth"],
 )
 def test_a_box_over_eyes_or_mouth_counts_as_covered(
     finder: FaceFinder, photo: Photo, indices: tuple[int, ...], colour: tuple[int, int, int]
@@ -129,7 +131,7 @@ def test_a_box_over_eyes_or_mouth_counts_as_covered(
 def test_a_structure_over_the_mouth_that_is_no_mouth_counts_as_covered(finder: FaceFinder) -> None:
     pixels = photos.obama()
     mesh = finder.find(pixels)[0].mesh
-    mouth = points.points(mesh, points.LIPS).mean(axis=0)
+    mouth = landmarks.points(mesh, landmarks.LIPS).mean(axis=0)
     # Fingers: slanting stripes of skin and shadow.
     rows, columns = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
     stripes = 1 - 0.3 * (np.sin((columns + 2 * rows) / 12) > 0.6)[..., None]
@@ -146,15 +148,15 @@ def test_something_of_the_colour_of_skin_over_the_mouth_counts_as_covered(finder
     pixels = photos.obama()
     mesh = finder.find(pixels)[0].mesh
 
-    assert Reason.COVERED in check_photo(boxed(pixels, mesh, points.LIPS, SKIN), finder).verdict.reasons
+    assert Reason.COVERED in check_photo(boxed(pixels, mesh, landmarks.LIPS, SKIN), finder).verdict.reasons
 
 
 @pytest.mark.parametrize("photo", [photos.astronaut, photos.obama, photos.biden])
 def test_spectacles_are_not_mistaken_for_a_cover(finder: FaceFinder, photo: Photo) -> None:
     pixels = photo()
     mesh = finder.find(pixels)[0].mesh
-    width = int(points.eye_distance(mesh))
-    for x, y in points.eye_centres(mesh):
+    width = int(landmarks.eye_distance(mesh))
+    for x, y in landmarks.eye_centres(mesh):
         cv2.ellipse(pixels, (int(x), int(y)), (width * 4 // 10, width * 3 // 10), 0, 0, 360, (25, 25, 25), width // 20)
 
     assert check_photo(pixels, finder).verdict.status is Status.ACCEPTED

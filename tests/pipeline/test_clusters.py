@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.faces.cluster import Cluster, SeenFace, cluster_faces
-from pipeline.faces.embed import FaceEmbedder, embedding_distance
 from pipeline.faces.find import FaceFinder
-from pipeline.faces.fuse import fuse
-from pipeline.likeness import SAME_PERSON_DISTANCE
+from pipeline.identity.cluster import Cluster, SeenFace, cluster_faces
+from pipeline.identity.embedding import FaceEmbedder, embedding_distance, fuse
+from pipeline.identity.likeness import SAME_PERSON_DISTANCE
 from pipeline.types import Embedding, Pixels
 from tests import photos
 

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.check import check_photo
-from pipeline.coach import BANDS, MAX_TIPS, Tip, advise
 from pipeline.faces.find import FaceFinder
 from pipeline.faces.measure import measure
-from pipeline.photo_rules import judge
+from pipeline.photos.check import check_photo
+from pipeline.photos.coach import BANDS, MAX_TIPS, Tip, advise
+from pipeline.photos.rules import judge
 from pipeline.types import Measurements, Pixels, Status
 from tests import photos
 

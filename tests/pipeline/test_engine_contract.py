@@ -5,8 +5,8 @@ import pytest
 
 from pipeline.engines import create_engine
 from pipeline.errors import Cancelled, EngineUnavailable, FaceNotFound
-from pipeline.likeness import judge_likeness
-from pipeline.shot_list import load_styles, plan_shots, reshoot
+from pipeline.identity.likeness import judge_likeness
+from pipeline.styles.shot_list import load_styles, plan_shots, reshoot
 from pipeline.types import PREMIUM, PREVIEW, PREVIEW_SQUARE, Job, KeepsSubjects, Size, SourcePhoto, Subject
 from tests import photos
 

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.faces import points
-from pipeline.faces.embed import FaceEmbedder, embedding_distance
+from pipeline.faces import landmarks
 from pipeline.faces.find import FaceFinder
 from pipeline.faces.sampling import sample, shrink_to, square_around
+from pipeline.identity.embedding import FaceEmbedder, embedding_distance
 from pipeline.types import Face, Pixels
 from tests import photos
 
@@ -28,13 +28,13 @@ def scaled(pixels: Pixels, factor: float) -> Pixels:
 def test_the_astronaut_has_one_upright_face_that_looks_into_the_camera(finder: FaceFinder) -> None:
     face = only_face(finder, photos.astronaut())
 
-    right, left = points.eye_centres(face.mesh)
+    right, left = landmarks.eye_centres(face.mesh)
     # Read off the picture by eye.
     assert right == pytest.approx((203.5, 101.5), abs=3)
     assert left == pytest.approx((246, 103.5), abs=3)
-    assert points.face_height(face.mesh) == pytest.approx(107, abs=6)
-    assert abs(points.yaw_degrees(face.mesh)) < 6
-    assert abs(points.roll_degrees(face.mesh)) < 6
+    assert landmarks.face_height(face.mesh) == pytest.approx(107, abs=6)
+    assert abs(landmarks.yaw_degrees(face.mesh)) < 6
+    assert abs(landmarks.roll_degrees(face.mesh)) < 6
     assert face.score > 0.9
 
 
@@ -84,7 +84,7 @@ def test_a_face_of_fifty_pixels_in_a_wide_photo_is_still_found(finder: FaceFinde
     face = only_face(finder, pixels)
 
     assert face.box.width < 56
-    assert face.mesh[points.NOSE_TIP, :2] == pytest.approx((200 + 113, 100 + 62), abs=4)
+    assert face.mesh[landmarks.NOSE_TIP, :2] == pytest.approx((200 + 113, 100 + 62), abs=4)
 
 
 def test_a_huge_photo_gives_the_face_of_the_small_one_at_its_own_scale(finder: FaceFinder) -> None:
@@ -101,20 +101,20 @@ def test_a_face_that_is_not_upright_is_found_where_it_is(finder: FaceFinder, qua
 
     turned = only_face(finder, np.ascontiguousarray(np.rot90(photos.astronaut(), quarter_turns)))
 
-    x, y = upright.mesh[points.NOSE_TIP, :2]
+    x, y = upright.mesh[landmarks.NOSE_TIP, :2]
     # A left turn of the 512 px square brings (x, y) to (y, 511 - x).
     for _ in range(quarter_turns):
         x, y = y, 511 - x
-    assert turned.mesh[points.NOSE_TIP, :2] == pytest.approx((x, y), abs=4)
-    expected_roll = points.roll_degrees(upright.mesh) - 90 * quarter_turns
-    assert np.cos(np.radians(points.roll_degrees(turned.mesh) - expected_roll)) > 0.99
+    assert turned.mesh[landmarks.NOSE_TIP, :2] == pytest.approx((x, y), abs=4)
+    expected_roll = landmarks.roll_degrees(upright.mesh) - 90 * quarter_turns
+    assert np.cos(np.radians(landmarks.roll_degrees(turned.mesh) - expected_roll)) > 0.99
 
 
 def test_a_photo_that_stands_on_its_head_is_not_read_as_an_upright_face(finder: FaceFinder) -> None:
     # This one's beardless chin and dark hair pass for a face the other way round.
     face = only_face(finder, np.ascontiguousarray(photos.obama()[::-1, ::-1]))
 
-    assert abs(points.roll_degrees(face.mesh)) > 170
+    assert abs(landmarks.roll_degrees(face.mesh)) > 170
 
 
 def test_grey_and_dark_photos_have_faces_too(finder: FaceFinder) -> None:

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from pipeline.__main__ import main
-from pipeline.fairness import Outcome, Share, Subject, sum_up
-from pipeline.fairness_chart import draw_chart
-from pipeline.gate import Drift
+from pipeline.quality.fairness import Outcome, Share, Subject, sum_up
+from pipeline.quality.fairness_chart import draw_chart
+from pipeline.quality.gate import Drift
 from pipeline.types import Status
 from tests import photos
 

@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from PIL import Image, ImageCms
 
 from pipeline.errors import SigningFailed
-from pipeline.finish import MIME, encode, finish, read_marks
-from pipeline.signing import (
+from pipeline.files.finish import MIME, encode, finish
+from pipeline.files.provenance import read_marks
+from pipeline.files.signing import (
     SOURCE_TYPES,
     Identity,
     _certificate,
@@ -243,7 +244,7 @@ def test_what_is_no_key_is_refused(key, identity):
 
 
 def test_the_source_photos_metadata_never_survives(identity):
-    from pipeline.intake import clean_photo, load_pixels
+    from pipeline.photos.intake import clean_photo, load_pixels
 
     exif = Image.Exif()
     exif[0x010F] = "CameraMaker"

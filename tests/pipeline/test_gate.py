@@ -6,9 +6,9 @@ import pytest
 
 from pipeline.commands.make import Models, Person, Studio, make_headshots
 from pipeline.engines.fake import FakeEngine
-from pipeline.gate import set_standard
-from pipeline.shot_list import load_styles, plan_shots
-from pipeline.signing import make_test_identity
+from pipeline.files.signing import make_test_identity
+from pipeline.quality.gate import set_standard
+from pipeline.styles.shot_list import load_styles, plan_shots
 from pipeline.types import Job, Picture, Size, SourcePhoto, Subject, ignore_progress
 from tests import photos
 

@@ -19,10 +19,10 @@ from pipeline.bench.clock import require_device
 from pipeline.bench.instantid import batches, measure
 from pipeline.bench.setup import Options, build_engine, choose_batch
 from pipeline.bench.table import as_markdown, describe, measure_table, order
+from pipeline.diffusion.optimizations import LOSSY, Trick, default_tricks
 from pipeline.engines.instantid.config import Sampling
-from pipeline.engines.instantid.random_weights import SDXL, TINY
-from pipeline.engines.instantid.speed import LOSSY, Trick, default_tricks
-from pipeline.engines.instantid.work import count_work
+from pipeline.engines.instantid.networks.flops import count_work
+from pipeline.engines.instantid.networks.random_weights import SDXL, TINY
 from pipeline.errors import EngineUnavailable
 from pipeline.types import Size
 

@@ -13,14 +13,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import pipeline.engines.instantid.engine as engine_module
-from pipeline.engines.instantid.adapter import convert_adapter
+from pipeline.diffusion.memory import device_errors, loading
+from pipeline.diffusion.optimizations import Trick, default_tricks
 from pipeline.engines.instantid.config import InstantIDConfig
 from pipeline.engines.instantid.engine import InstantIDEngine
-from pipeline.engines.instantid.memory import device_errors, loading
-from pipeline.engines.instantid.speed import Trick, default_tricks
 from pipeline.errors import Cancelled, DeviceLost, EngineUnavailable, FaceNotFound, WeightsError
-from pipeline.shot_list import load_styles, plan_shots
+from pipeline.styles.shot_list import load_styles, plan_shots
 from pipeline.types import Box, Job, Size
+from pipeline.weights.convert import convert_adapter
 from tests import photos
 from tests.tiny_instantid import GOLDEN, SIZE, build_config, source_photo
 

@@ -19,15 +19,16 @@ require_torch()
 
 import torch
 
-from pipeline.engines.instantid.adapter import convert_adapter
+from pipeline.diffusion.optimizations import LOSSLESS, Trick
 from pipeline.engines.instantid.conditions import Conditions, face_tokens, make_noise
 from pipeline.engines.instantid.config import Sampler, Sampling, WeightFiles
 from pipeline.engines.instantid.denoise import decode, denoise
-from pipeline.engines.instantid.load import Networks, load_networks
+from pipeline.engines.instantid.networks.bundle import Networks
+from pipeline.engines.instantid.networks.load import load_networks
+from pipeline.engines.instantid.networks.text_encoders import PromptEncoder
 from pipeline.engines.instantid.poses import draw_keypoints
-from pipeline.engines.instantid.speed import LOSSLESS, Trick
-from pipeline.engines.instantid.text import PromptEncoder
 from pipeline.types import Size
+from pipeline.weights.convert import convert_adapter
 
 CASES_DIR = Path(os.environ.get("INSTANTID_PARITY_DIR") or Path(__file__).parents[1] / "golden" / "instantid")
 CASES = json.loads((CASES_DIR / "cases.json").read_text("utf-8"))

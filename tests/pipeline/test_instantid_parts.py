@@ -11,13 +11,8 @@ import torch
 from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
-from pipeline.engines.instantid.canvas import canvas_for
-from pipeline.engines.instantid.eight_bit import Float8Linear, Int8Linear, replace_linears
-from pipeline.engines.instantid.faces import Reading, fuse, overlap, surroundings
-from pipeline.engines.instantid.few_step import fuse_lora
-from pipeline.engines.instantid.finishing import fit, to_grey
-from pipeline.engines.instantid.memory import MemoryMode, fitting_batch, memory_mode, next_batch
-from pipeline.engines.instantid.speed import (
+from pipeline.diffusion.memory import MemoryMode, fitting_batch, memory_mode, next_batch
+from pipeline.diffusion.optimizations import (
     EXPLANATIONS,
     LOSSLESS,
     Trick,
@@ -26,10 +21,14 @@ from pipeline.engines.instantid.speed import (
     compiler_fault,
     default_tricks,
 )
+from pipeline.diffusion.quantization import Float8Linear, Int8Linear, replace_linears
+from pipeline.engines.instantid.canvas import canvas_for, fit, to_grey
+from pipeline.engines.instantid.faces import Reading, fuse, overlap, surroundings
+from pipeline.engines.instantid.networks.few_step import fuse_lora
 from pipeline.errors import EngineUnavailable, FaceNotFound, WeightsError
-from pipeline.rrdbnet import RRDBNet, load_rrdbnet
 from pipeline.types import PREVIEW, PREVIEW_SQUARE, Box, Size
-from pipeline.upscale import TorchUpscaler
+from pipeline.upscaling.rrdb_torch import RRDBNet, load_rrdbnet
+from pipeline.upscaling.upscale import TorchUpscaler
 from tests.tiny_instantid import GOLDEN
 
 MILLION = 896 * 1152

@@ -12,8 +12,8 @@ require_torch()
 import torch
 
 from pipeline.engines.instantid.config import WeightFiles
-from pipeline.engines.instantid.load import load_base
-from pipeline.engines.instantid.random_weights import TINY, build_text_encoders, build_unet, build_vae
+from pipeline.engines.instantid.networks.load import load_base
+from pipeline.engines.instantid.networks.random_weights import TINY, build_text_encoders, build_unet, build_vae
 from pipeline.errors import WeightsError
 from tests.single_file import write_single_file
 from tests.tiny_instantid import GOLDEN

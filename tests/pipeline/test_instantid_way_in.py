@@ -17,8 +17,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from pipeline.__main__ import main
-from pipeline.doctor import examine
 from pipeline.engines import create_engine
+from pipeline.engines.doctor import examine
 from pipeline.engines.instantid.options import InstantIDOptions, needed_weights
 from pipeline.errors import EngineUnavailable, LicenceError, WeightsError
 from pipeline.types import PREVIEW

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.engines.instantid.looks import describe_person, load_looks, prompts_for
 from pipeline.errors import EngineUnavailable
-from pipeline.shot_list import load_styles
+from pipeline.styles.shot_list import load_styles
 from pipeline.types import AgeBand, Hair, Outfit, Person, PersonKind, Shot, Style
 
 # CLIP reads 77 tokens, two of which are marks; common English words are about 1.3 tokens each.
@@ -79,7 +79,7 @@ def test_scales_stay_where_likeness_survives():
 def test_naming_the_engine_loads_no_heavy_package():
     code = (
         "import sys; import pipeline.engines.instantid, pipeline.engines.instantid.config, "
-        "pipeline.engines.instantid.looks, pipeline.upscale; "
+        "pipeline.engines.instantid.looks, pipeline.upscaling.upscale; "
         "print(sorted({'torch', 'cv2', 'diffusers', 'onnxruntime'} & set(sys.modules)))"
     )
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
 from pipeline.errors import PhotoRefused
-from pipeline.intake import clean_photo, load_pixels
+from pipeline.photos.intake import clean_photo, load_pixels
 from tests.uploads import CORNERS, assert_looks_like, corners, orientation_exif, png_chunk, png_of, save
 
 

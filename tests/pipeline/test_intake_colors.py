@@ -8,8 +8,8 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from pipeline.decoder.colors import Colors, build_profile
-from pipeline.intake import clean_photo, load_pixels
+from pipeline.photos.decoder.colors import Colors, build_profile
+from pipeline.photos.intake import clean_photo, load_pixels
 from tests.uploads import png_chunk, save
 
 # Skin, gray, dark skin and sky, in sRGB.

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import Reason
-from pipeline.intake import clean_photo
+from pipeline.photos.intake import clean_photo
 from tests import photos
 from tests.uploads import png_chunk, refusal, save
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import intake
 from pipeline.errors import PhotoRefused, PipelineError, Reason
-from pipeline.intake import Limits, clean_photo
+from pipeline.photos import intake
+from pipeline.photos.intake import Limits, clean_photo
 from tests.uploads import corners, refusal, save
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import PhotoRefused, Reason
-from pipeline.intake import Limits, clean_photo, load_pixels
+from pipeline.photos.intake import Limits, clean_photo, load_pixels
 from tests import photos
 from tests.uploads import (
     CORNERS,

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ATTEMPTS = """
 import ctypes, os, socket, struct, sys, resource
 sys.path.insert(0, {root!r})
-from pipeline.decoder import rights
+from pipeline.photos.decoder import rights
 libc = ctypes.CDLL(None, use_errno=True)
 parent, address, size = os.getppid(), int(sys.argv[1]), int(sys.argv[2])
 copy = ctypes.create_string_buffer(size)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from pipeline.errors import Reason
-from pipeline.faces.embed import FaceEmbedder
 from pipeline.faces.find import FaceFinder
-from pipeline.likeness import ACCEPT_DISTANCE, OPEN_GATE, judge_likeness, likeness_score
+from pipeline.identity.embedding import FaceEmbedder
+from pipeline.identity.likeness import ACCEPT_DISTANCE, OPEN_GATE, judge_likeness, likeness_score
 from pipeline.types import Embedding
 from tests import photos
 

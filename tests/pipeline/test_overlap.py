@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from pipeline.errors import Cancelled
-from pipeline.overlap import finish_behind
+from pipeline.postprocess import finish_behind
 
 
 def test_results_come_in_order_whichever_is_finished_first():

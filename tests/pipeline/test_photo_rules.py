@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.errors import FaceNotFound, Reason
 from pipeline.faces.measure import PhotoMeasurements
-from pipeline.photo_rules import judge, judge_faceless
+from pipeline.photos.rules import judge, judge_faceless
 from pipeline.types import Measurements, Status, Verdict
 
 GOOD = Measurements(

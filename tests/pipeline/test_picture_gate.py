@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from pipeline.engines.studio import StudioEngine
-from pipeline.engines.studio.colours import Skin
 from pipeline.errors import Reason
-from pipeline.faces import points
-from pipeline.faces.embed import FaceEmbedder
+from pipeline.faces import landmarks
 from pipeline.faces.find import FaceFinder
-from pipeline.gate import Judgement, Standard, drift_between, judge_picture, set_standard
-from pipeline.likeness import OPEN_GATE
-from pipeline.shot_list import load_styles, plan_shots
+from pipeline.identity.embedding import FaceEmbedder
+from pipeline.identity.likeness import OPEN_GATE
+from pipeline.imaging.skin import Skin
+from pipeline.quality.gate import Judgement, Standard, drift_between, judge_picture, set_standard
+from pipeline.styles.shot_list import load_styles, plan_shots
 from pipeline.types import PREVIEW, Job, Pixels, Shot, SourcePhoto, ignore_progress
 from pipeline.weights import Weights
 from tests import photos
@@ -70,7 +70,7 @@ def on_face(pixels: Pixels, finder: FaceFinder, change: Callable[[np.ndarray], n
     """The picture with the Lab values of its face changed, softly at the rim, the rest as it was."""
     mesh = finder.find(pixels)[0].mesh
     mask = np.zeros(pixels.shape[:2], np.float32)
-    cv2.fillConvexPoly(mask, cv2.convexHull(points.points(mesh, points.OVAL).astype(np.int32)), 1)
+    cv2.fillConvexPoly(mask, cv2.convexHull(landmarks.points(mesh, landmarks.OVAL).astype(np.int32)), 1)
     mask = cv2.GaussianBlur(mask, (0, 0), 8)[..., None]
     lab = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
     changed = cv2.cvtColor((lab + (change(lab) - lab) * mask).astype(np.float32), cv2.COLOR_Lab2RGB)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.upscale import WEIGHT, Network, TorchUpscaler, load_network, upscale
+from pipeline.upscaling.upscale import WEIGHT, Network, TorchUpscaler, load_network, upscale
 from pipeline.weights import Weights
 
 PAIRS = Path(os.environ.get("REALESRGAN_PARITY_DIR") or Path(__file__).parents[1] / "golden" / "realesrgan")

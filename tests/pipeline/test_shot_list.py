@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.engines.studio.sets import OWN_BACKGROUND, SETS
-from pipeline.shot_list import TURNS, fewest_styles, load_styles, move, plan_shots, reshoot, stand_in
+from pipeline.styles.shot_list import TURNS, fewest_styles, load_styles, move, plan_shots, reshoot, stand_in
 from pipeline.types import Framing, Light
 
 

@@ -8,13 +8,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.engines.studio import StudioEngine, colours
-from pipeline.engines.studio.crop import Outline, frame_head
-from pipeline.engines.studio.filters import Floats, blur, from_lab, resize, to_lab, to_linear
-from pipeline.engines.studio.matte import extract_matte, own_colours, work_shape
+from pipeline.engines.studio import StudioEngine
 from pipeline.engines.studio.sets import SETS, paint_set
-from pipeline.faces import points
-from pipeline.shot_list import load_styles, plan_shots
+from pipeline.faces import landmarks
+from pipeline.imaging.filters import Floats, blur, from_lab, resize, to_lab, to_linear
+from pipeline.imaging.skin import (
+    MAX_DARKEN,
+    MAX_HUE_DEGREES,
+    MAX_LIGHTEN,
+    Skin,
+    correct_cast,
+    fill_hull,
+    measure_skin,
+    move_lightness,
+    skin_area,
+)
+from pipeline.portrait.crop import Outline, frame_head
+from pipeline.portrait.matte import extract_matte, own_colours, work_shape
+from pipeline.styles.shot_list import load_styles, plan_shots
 from pipeline.types import PREVIEW, Face, Job, Pixels, Shot, Size, SourcePhoto
 from tests import photos
 
@@ -49,20 +60,20 @@ def lab_of(pixels: Pixels) -> Floats:
     return to_lab(pixels.astype(np.float32) / 255)
 
 
-def skin_of(pixels: Pixels, face: Face) -> colours.Skin:
-    return colours.measure_skin(lab_of(pixels), colours.skin_area(face.mesh, pixels.shape[:2]))
+def skin_of(pixels: Pixels, face: Face) -> Skin:
+    return measure_skin(lab_of(pixels), skin_area(face.mesh, pixels.shape[:2]))
 
 
 def darkened(pixels: Pixels, face: Face, lightness: float) -> Pixels:
     """The photo as if the person had dark skin under the same light: only the skin's tone changes."""
     lab = lab_of(pixels)
-    unit = points.face_height(face.mesh)
-    skin = colours.measure_skin(lab, colours.skin_area(face.mesh, pixels.shape[:2]))
-    near = colours.fill_hull(face.mesh[:, :2], pixels.shape[:2])
-    for eye in (points.LEFT_EYE, points.RIGHT_EYE, points.INNER_LIPS):
-        near = near * (1 - colours.fill_hull(points.points(face.mesh, eye), pixels.shape[:2]))
+    unit = landmarks.face_height(face.mesh)
+    skin = measure_skin(lab, skin_area(face.mesh, pixels.shape[:2]))
+    near = fill_hull(face.mesh[:, :2], pixels.shape[:2])
+    for eye in (landmarks.LEFT_EYE, landmarks.RIGHT_EYE, landmarks.INNER_LIPS):
+        near = near * (1 - fill_hull(landmarks.points(face.mesh, eye), pixels.shape[:2]))
     share = blur(near, 0.01 * unit)
-    dark = colours.move_lightness(lab, skin.lightness, lightness - skin.lightness)
+    dark = move_lightness(lab, skin.lightness, lightness - skin.lightness)
     lab = lab + (dark - lab) * share[..., None]
     return np.asarray(from_lab(lab) * 255 + 0.5, np.uint8)
 
@@ -73,7 +84,7 @@ def test_skin_keeps_its_lightness_within_the_band_in_every_look(headshots, astro
     for name, pixels in headshots.items():
         after = skin_of(pixels, finder.find(pixels)[0])
         # Two units for measuring on another mesh at another size.
-        assert -colours.MAX_DARKEN - 2 <= after.lightness - before.lightness <= colours.MAX_LIGHTEN + 2, name
+        assert -MAX_DARKEN - 2 <= after.lightness - before.lightness <= MAX_LIGHTEN + 2, name
 
 
 def test_skin_keeps_its_hue_within_the_band_in_every_look(headshots, astronaut, finder):
@@ -83,7 +94,7 @@ def test_skin_keeps_its_hue_within_the_band_in_every_look(headshots, astronaut, 
         if STYLES[name].monochrome:
             continue
         after = skin_of(pixels, finder.find(pixels)[0])
-        assert abs(after.hue_degrees - before.hue_degrees) <= colours.MAX_HUE_DEGREES + 3, name
+        assert abs(after.hue_degrees - before.hue_degrees) <= MAX_HUE_DEGREES + 3, name
 
 
 @pytest.mark.parametrize("lightness", [28, 40, 52])
@@ -99,7 +110,7 @@ def test_dark_skin_in_good_light_is_not_lightened(engine, astronaut, lightness):
     for style in STYLES.values():
         (picture,) = engine.render([Job(subject, Shot(0, style, 3))], SMALL, lambda share: None)
         after = float(np.median(lab_of(picture.pixels)[..., 0][portrait.skin]))
-        assert after - before.lightness <= colours.MAX_LIGHTEN + 1, style.name
+        assert after - before.lightness <= MAX_LIGHTEN + 1, style.name
 
 
 def test_an_underexposed_photo_is_lifted_but_never_past_the_band(engine, astronaut):
@@ -110,18 +121,18 @@ def test_an_underexposed_photo_is_lifted_but_never_past_the_band(engine, astrona
 
     lab = to_lab(portrait.person)
     lift = float(np.median(lab[..., 0][portrait.skin])) - before.lightness
-    assert 1 < lift <= colours.MAX_LIGHTEN + 1
+    assert 1 < lift <= MAX_LIGHTEN + 1
 
 
 def test_a_blue_cast_is_taken_back_in_the_direction_of_skin_and_not_beyond_the_band():
     lab = np.zeros((8, 8, 3), np.float32)
     lab[:] = (60, 18, 6)
-    skin = colours.Skin(60, 18, 6, 70)
+    skin = Skin(60, 18, 6, 70)
 
-    corrected = to_lab(colours.correct_cast(from_lab(lab), skin))[4, 4]
+    corrected = to_lab(correct_cast(from_lab(lab), skin))[4, 4]
 
     moved = math.degrees(math.atan2(corrected[2], corrected[1])) - skin.hue_degrees
-    assert 2 < moved <= colours.MAX_HUE_DEGREES + 0.5
+    assert 2 < moved <= MAX_HUE_DEGREES + 0.5
     assert abs(corrected[0] - 60) < 2
 
 
@@ -130,7 +141,7 @@ def test_natural_skin_of_any_hue_stays_as_it_is(hue_degrees):
     a, b = 20 * math.cos(math.radians(hue_degrees)), 20 * math.sin(math.radians(hue_degrees))
     picture = from_lab(np.full((4, 4, 3), (45, a, b), np.float32))
 
-    corrected = colours.correct_cast(picture, colours.Skin(45, a, b, 60))
+    corrected = correct_cast(picture, Skin(45, a, b, 60))
 
     np.testing.assert_allclose(corrected, picture, atol=0.01)
 
@@ -174,7 +185,7 @@ def test_another_process_makes_the_same_pixels(engine, astronaut, weights, tmp_p
         from pathlib import Path
         import numpy as np
         from pipeline.engines.studio import StudioEngine
-        from pipeline.shot_list import load_styles, plan_shots
+        from pipeline.styles.shot_list import load_styles, plan_shots
         from pipeline.types import Box, Face, Job, Size, SourcePhoto
         from pipeline.weights import Weights
         given = np.load(sys.argv[1])
@@ -202,12 +213,12 @@ def test_another_process_makes_the_same_pixels(engine, astronaut, weights, tmp_p
 def test_the_head_stands_upright_in_the_middle_with_the_eyes_above_it(headshots, finder):
     for name, pixels in headshots.items():
         face = finder.find(pixels)[0]
-        right, left = points.eye_centres(face.mesh)
+        right, left = landmarks.eye_centres(face.mesh)
         eyes = (right + left) / 2
         assert abs(eyes[0] / SMALL.width - 0.5) < 0.12, name
         assert 0.31 < eyes[1] / SMALL.height < 0.5, name
-        assert abs(points.roll_degrees(face.mesh)) < 4, name
-        assert 0.28 < points.face_height(face.mesh) / SMALL.height < 0.62, name
+        assert abs(landmarks.roll_degrees(face.mesh)) < 4, name
+        assert 0.28 < landmarks.face_height(face.mesh) / SMALL.height < 0.62, name
 
 
 @pytest.mark.parametrize("size", [PREVIEW, Size(1024, 1024)])
@@ -215,7 +226,7 @@ def test_the_head_stands_upright_in_the_middle_with_the_eyes_above_it(headshots,
 def test_no_gap_shows_below_a_person_however_tight_the_photo_ends(engine, astronaut, cut_rows, size):
     """The photo ends below the chin; the frame must end above that."""
     rows = astronaut.pixels.shape[0] - cut_rows
-    below_chin = float(astronaut.face.mesh[points.CHIN, 1]) + 20
+    below_chin = float(astronaut.face.mesh[landmarks.CHIN, 1]) + 20
     photo = SourcePhoto(astronaut.pixels[: max(rows, int(below_chin))], astronaut.face)
 
     (portrait,) = engine.prepare([photo], Size(size.width // 2, size.height // 2)).portraits
@@ -225,7 +236,7 @@ def test_no_gap_shows_below_a_person_however_tight_the_photo_ends(engine, astron
 
 
 def test_a_photo_of_hardly_more_than_the_face_fills_the_frame(engine, astronaut):
-    box = points.bounds(astronaut.face.mesh)
+    box = landmarks.bounds(astronaut.face.mesh)
     left, top = int(box.left) - 4, int(box.top) - 4
     pixels = astronaut.pixels[top : int(box.bottom) + 5, left : int(box.right) + 5].copy()
     mesh = np.asarray(astronaut.face.mesh - (left, top, 0), np.float32)
@@ -244,8 +255,10 @@ def test_a_tilted_head_is_levelled_and_its_frame_stays_inside_the_photo_where_th
     frame = frame_head(astronaut.face.mesh, PREVIEW, Outline(cut, None, nowhere))
 
     corners = np.linalg.inv(np.r_[frame.matrix, [[0, 0, 1]]])[:2] @ [[0, 896], [1120, 1120], [1, 1]]
-    assert corners[1].max() <= height + 0.03 * points.face_height(astronaut.face.mesh)
-    assert abs(points.roll_degrees(frame.place(astronaut.face.mesh))) < abs(points.roll_degrees(astronaut.face.mesh))
+    assert corners[1].max() <= height + 0.03 * landmarks.face_height(astronaut.face.mesh)
+    assert abs(landmarks.roll_degrees(frame.place(astronaut.face.mesh))) < abs(
+        landmarks.roll_degrees(astronaut.face.mesh)
+    )
 
 
 def test_the_matte_of_a_composite_of_known_alpha_is_found_again(astronaut):
@@ -306,7 +319,7 @@ def test_a_neighbour_is_not_carried_into_the_picture(engine, finder):
 
     (portrait,) = engine.prepare([SourcePhoto(pixels, left, bystanders=(right,))], SMALL).portraits
 
-    chin = int(portrait.mesh[points.CHIN, 1])
+    chin = int(portrait.mesh[landmarks.CHIN, 1])
     assert portrait.alpha[: chin - 20, -12:].max() < 0.1
 
 

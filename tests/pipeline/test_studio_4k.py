@@ -9,14 +9,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.distinct import MIN_DISTANCE, Look, distance_between, look_at, nearest
 from pipeline.engines.studio import StudioEngine, choose_photo
 from pipeline.engines.studio.compose import compose
-from pipeline.engines.studio.filters import enlarge_rows, resize
-from pipeline.engines.studio.fine import calm_cloth, small_factor
-from pipeline.engines.studio.prepare import choose_within
 from pipeline.errors import Cancelled, WeightsError
-from pipeline.shot_list import load_styles, plan_shots
+from pipeline.imaging.filters import enlarge_rows, resize
+from pipeline.portrait.prepare import choose_within
+from pipeline.portrait.upscaled import calm_cloth, small_factor
+from pipeline.quality.duplicates import MIN_DISTANCE, Look, distance_between, look_at, nearest
+from pipeline.styles.shot_list import load_styles, plan_shots
 from pipeline.types import (
     PREMIUM,
     PREMIUM_SQUARE,
@@ -31,7 +31,7 @@ from pipeline.types import (
     Size,
     SourcePhoto,
 )
-from pipeline.upscale import enlarge_plainly
+from pipeline.upscaling.upscale import enlarge_plainly
 from pipeline.weights import Weights
 from tests import photos
 
@@ -201,7 +201,7 @@ def test_a_large_person_is_kept_to_the_last_bit_with_what_made_them_large(engine
 
 def test_a_person_kept_by_another_release_is_not_misread(engine, subject, monkeypatch):
     data = engine.freeze(subject)
-    monkeypatch.setattr("pipeline.engines.studio.keeping.FORMAT", 2)
+    monkeypatch.setattr("pipeline.portrait.serialization.FORMAT", 2)
 
     with pytest.raises(ValueError, match="in form 1, not 2"):
         engine.thaw(data, LARGE)

@@ -8,8 +8,8 @@ from pipeline.engines.instantid.looks import load_looks, look_for, prompts_for
 from pipeline.engines.studio.sets import OWN_BACKGROUND
 from pipeline.engines.studio.sets import SETS as PAINTED
 from pipeline.errors import EngineUnavailable
-from pipeline.shot_list import load_styles
-from pipeline.style_rules import SCALES, SETS, recipe_faults
+from pipeline.styles.rules import SCALES, SETS, recipe_faults
+from pipeline.styles.shot_list import load_styles
 from pipeline.types import Shot, Style
 
 

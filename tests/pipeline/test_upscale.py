@@ -10,10 +10,10 @@ from PIL import Image
 
 from pipeline.__main__ import main
 from pipeline.errors import Cancelled, WeightsError
-from pipeline.rrdb_onnx import OnnxNetwork
-from pipeline.rrdb_weights import layer_shapes, read_rrdb, verify_official
-from pipeline.tiles import OVERLAP, plan_tiles
-from pipeline.upscale import TorchUpscaler, enlarge_plainly, upscale
+from pipeline.upscaling.rrdb_onnx import OnnxNetwork
+from pipeline.upscaling.rrdb_weights import layer_shapes, read_rrdb, verify_official
+from pipeline.upscaling.tiles import OVERLAP, plan_tiles
+from pipeline.upscaling.upscale import TorchUpscaler, enlarge_plainly, upscale
 
 # A network of 2 blocks and 4 channels, saved by torch, and what torch makes of a picture of 13 x 9 px with it.
 TINY = Path(__file__).parents[1] / "golden" / "realesrgan" / "tiny.pth"

@@ -8,7 +8,15 @@ from contextlib import suppress
 import pytest
 
 from pipeline.errors import SigningFailed
-from pipeline.xmp import JPEG_XMP, MAX_PACKET_BYTES, PNG_XMP, SOURCE_TYPES, find_packet, image_type, read_source_type
+from pipeline.files.xmp import (
+    JPEG_XMP,
+    MAX_PACKET_BYTES,
+    PNG_XMP,
+    SOURCE_TYPES,
+    find_packet,
+    image_type,
+    read_source_type,
+)
 from tests.uploads import corners, jpeg_segment, png_chunk, png_of, save
 
 ADDRESS = SOURCE_TYPES + "trainedAlgorithmicMedia"

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.engines.instantid.attention import KeysValues, project_all
-from pipeline.engines.instantid.load import Networks
-from pipeline.engines.instantid.speed import CUTOFF, Trick
-from pipeline.engines.instantid.text import PromptEmbedding
+from pipeline.diffusion.attention import KeysValues, project_all
+from pipeline.diffusion.optimizations import CUTOFF, Trick
+from pipeline.engines.instantid.networks.bundle import Networks
+from pipeline.engines.instantid.networks.text_encoders import PromptEmbedding
 from pipeline.types import Embedding, Pixels, Size
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 
-from pipeline.engines.instantid.speed import Trick, default_tricks
+from pipeline.diffusion.optimizations import Trick, default_tricks
 
 
 class Sampler(StrEnum):
@@ -29,7 +29,7 @@ class WeightFiles:
 
     base        SDXL: a folder in diffusers' layout, or one .safetensors file; the latter needs `base_configs`
     controlnet  folder with config.json and diffusion_pytorch_model.safetensors
-    adapter     ip-adapter.safetensors, see `adapter.convert_adapter`
+    adapter     ip-adapter.safetensors, see `weights.convert`
     faces       folder with insightface's detection and recognition networks
     vae         folder of a VAE that replaces the base's own
     upscaler    x4 RRDBNet as .safetensors; None: no picture may be larger than the canvas
@@ -66,3 +66,11 @@ class InstantIDConfig:
     @property
     def chosen_tricks(self) -> frozenset[Trick]:
         return default_tricks(self.device) if self.tricks is None else self.tricks
+
+
+FEW_STEPS = 4
+
+
+def few_step_sampling() -> Sampling:
+    """The steps that SDXL-Lightning's four-step adapter was trained for."""
+    return Sampling(FEW_STEPS, Sampler.EULER, trailing=True)

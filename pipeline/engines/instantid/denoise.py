@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pipeline.diffusion.optimizations import CUTOFF, Trick
 from pipeline.engines.instantid.conditions import Conditions, Rows, control_ends, make_rows
 from pipeline.engines.instantid.config import Sampling
-from pipeline.engines.instantid.load import Networks, make_scheduler
-from pipeline.engines.instantid.speed import CUTOFF, Trick
+from pipeline.engines.instantid.networks.bundle import Networks
+from pipeline.engines.instantid.networks.load import make_scheduler
 from pipeline.types import Progress
 
 

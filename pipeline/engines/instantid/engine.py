@@ -7,16 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.engines.instantid.adapter import EMBEDDING_LENGTH
-from pipeline.engines.instantid.canvas import Canvas, canvas_for
-from pipeline.engines.instantid.conditions import Conditions, face_tokens, make_noise
-from pipeline.engines.instantid.config import InstantIDConfig, Sampling
-from pipeline.engines.instantid.denoise import decode, denoise
-from pipeline.engines.instantid.faces import FaceReader, fuse
-from pipeline.engines.instantid.finishing import fit, to_grey, to_pixels
-from pipeline.engines.instantid.load import load_networks
-from pipeline.engines.instantid.looks import look_for, prompts_for
-from pipeline.engines.instantid.memory import (
+from pipeline.diffusion.memory import (
     MemoryMode,
     device_errors,
     fitting_batch,
@@ -25,11 +16,19 @@ from pipeline.engines.instantid.memory import (
     next_batch,
     usable_bytes,
 )
+from pipeline.diffusion.optimizations import Trick, capability_fault, compiler_fault
+from pipeline.engines.instantid.canvas import Canvas, canvas_for, fit, to_grey, to_pixels
+from pipeline.engines.instantid.conditions import Conditions, face_tokens, make_noise
+from pipeline.engines.instantid.config import InstantIDConfig, Sampling, few_step_sampling
+from pipeline.engines.instantid.denoise import decode, denoise
+from pipeline.engines.instantid.faces import FaceReader, fuse
+from pipeline.engines.instantid.looks import look_for, prompts_for
+from pipeline.engines.instantid.networks.adapter import EMBEDDING_LENGTH
+from pipeline.engines.instantid.networks.load import load_networks
+from pipeline.engines.instantid.networks.text_encoders import PromptEncoder
 from pipeline.engines.instantid.poses import draw_keypoints, place_keypoints, pose_for
-from pipeline.engines.instantid.speed import Trick, capability_fault, compiler_fault, few_step_sampling
-from pipeline.engines.instantid.text import PromptEncoder
 from pipeline.errors import EngineUnavailable, FaceNotFound
-from pipeline.shot_list import load_styles
+from pipeline.styles.shot_list import load_styles
 from pipeline.types import (
     PREMIUM,
     PREVIEW,
@@ -44,7 +43,7 @@ from pipeline.types import (
     ignore_progress,
     within,
 )
-from pipeline.upscale import TorchUpscaler
+from pipeline.upscaling.upscale import TorchUpscaler
 
 # Share of the start that loading takes where networks are compiled as well.
 LOADING_SHARE = 0.2

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import FaceNotFound, WeightsError
-from pipeline.faces.fuse import fuse as fuse_embeddings
-from pipeline.faces.points import yaw_degrees
+from pipeline.faces.landmarks import yaw_degrees
+from pipeline.identity.embedding import fuse as fuse_embeddings
 from pipeline.types import Box, Embedding, Pixels, SourcePhoto
 
 DETECTOR, RECOGNISER = "scrfd_10g_bnkps.onnx", "glintr100.onnx"

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from pipeline.diffusion.optimizations import Trick, change_tricks, default_tricks
 from pipeline.engines.instantid.config import InstantIDConfig, Sampling, WeightFiles
-from pipeline.engines.instantid.speed import Trick, change_tricks, default_tricks
 from pipeline.errors import EngineUnavailable
 from pipeline.weights import Weights
 

@@ -23,8 +23,8 @@ from pipeline.types import (
 from pipeline.weights import Weights
 
 if TYPE_CHECKING:
-    from pipeline.engines.studio.prepare import Portrait
-    from pipeline.upscale import Network
+    from pipeline.portrait.prepare import Portrait
+    from pipeline.upscaling.upscale import Network
 
 
 # So many pixels the network may look at for one person, unless a single photo needs more: see docs/decisions.md.
@@ -47,7 +47,7 @@ class StudioEngine:
 
     def __init__(self, weights: Weights, threads: int = 2) -> None:
         # Here, not above: a process that only names engines shall not load cv2.
-        from pipeline.engines.studio.mask import PersonMask
+        from pipeline.portrait.mask import PersonMask
 
         self._weights, self._threads = weights, threads
         self._mask = PersonMask(weights, threads)
@@ -56,7 +56,7 @@ class StudioEngine:
 
     def _load_network(self) -> "Network":
         """Real-ESRGAN, loaded when the first large picture is wanted."""
-        from pipeline.upscale import load_network
+        from pipeline.upscaling.upscale import load_network
 
         if self._network is None:
             self._network = load_network(self._weights, self._threads)
@@ -73,7 +73,7 @@ class StudioEngine:
 
         Of several photos that have to be enlarged only as many as MOST_PIXELS allows are used, best first.
         Raises FaceNotFound without a photo, WeightsError without the network that enlarges."""
-        from pipeline.engines.studio.prepare import (
+        from pipeline.portrait.prepare import (
             DEVELOPING_PIXELS,
             choose_within,
             plan_portrait,
@@ -95,13 +95,13 @@ class StudioEngine:
 
     def worth_keeping(self, size: Size) -> bool:
         """A large one is: it may have taken minutes."""
-        from pipeline.engines.studio.fine import small_factor
+        from pipeline.portrait.upscaled import small_factor
 
         return small_factor(size) > 1
 
     def freeze(self, subject: Subject) -> bytes:
         """Some 60 MB a photo at 4K. Raises ValueError for a subject of another engine."""
-        from pipeline.engines.studio.keeping import freeze_portraits
+        from pipeline.portrait.serialization import freeze_portraits
 
         if not isinstance(subject, StudioSubject):
             raise ValueError(f"prepared by {subject.engine}, not by {self.name}")
@@ -109,7 +109,7 @@ class StudioEngine:
 
     def thaw(self, data: bytes, size: Size) -> StudioSubject:
         """The subject that was frozen. Raises ValueError for one of another release."""
-        from pipeline.engines.studio.keeping import thaw_portraits
+        from pipeline.portrait.serialization import thaw_portraits
 
         return StudioSubject(self.name, size, thaw_portraits(data))
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.engines.studio import colours
-from pipeline.engines.studio.filters import (
+from pipeline.engines.studio.sets import OWN_BACKGROUND, SETS, Set, hang, paint_set
+from pipeline.faces import landmarks
+from pipeline.imaging.filters import (
     Floats,
     blur,
     colour,
@@ -24,12 +25,11 @@ from pipeline.engines.studio.filters import (
     to_lab,
     warp,
 )
-from pipeline.engines.studio.filters import to_linear as linear
-from pipeline.engines.studio.fine import strips
-from pipeline.engines.studio.prepare import Portrait
-from pipeline.engines.studio.sets import OWN_BACKGROUND, SETS, Set, hang, paint_set
-from pipeline.engines.studio.setups import arrange_lamps, light_set, place_person
-from pipeline.faces import points
+from pipeline.imaging.filters import to_linear as linear
+from pipeline.imaging.skin import hold_in_band_of
+from pipeline.portrait.framing import arrange_lamps, light_set, place_person
+from pipeline.portrait.prepare import Portrait
+from pipeline.portrait.upscaled import strips
 from pipeline.types import Framing, Pixels, Shot, Style
 
 GRAIN = 0.0045
@@ -189,8 +189,8 @@ def _face(portrait: Portrait, shape: tuple[int, int]) -> Floats:
     """(H, W), 0..1, soft: the face."""
     reduced = (shape[0] // 4, shape[1] // 4)
     mesh = np.asarray(portrait.mesh / 4, np.float32)
-    face = fill_hull(points.points(mesh, points.OVAL), reduced)
-    return np.clip(resize(blur(face, 0.09 * points.face_height(mesh)), shape), 0, 1)
+    face = fill_hull(landmarks.points(mesh, landmarks.OVAL), reduced)
+    return np.clip(resize(blur(face, 0.09 * landmarks.face_height(mesh)), shape), 0, 1)
 
 
 def _with_shadow(behind: Floats, alpha: Floats, depth: float) -> Floats:
@@ -214,7 +214,7 @@ def _grade(picture: Floats, portrait: Portrait, style: Style) -> Grading:
     tones = 100 * np.clip(tone + style.contrast * offset * (1 - np.abs(offset)) * reach, 0, 1)
     skin = _look_up(np.asarray(tones, np.float32), skin)
     lab = stack([np.asarray(plane, np.float32)[None] for plane in (tones, tones, tones)])
-    held = colours.hold_in_band_of(lab, float(np.median(skin)), portrait.source)
+    held = hold_in_band_of(lab, float(np.median(skin)), portrait.source)
     amount = MONOCHROME_GRAIN if style.monochrome else GRAIN
     # An enlarged photo has lost its fine texture; grain stands in for it, set and person alike.
     amount *= 1 + 0.35 * float(np.clip(portrait.scale - 1.5, 0, 2.5))

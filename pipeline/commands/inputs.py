@@ -1,0 +1,49 @@
+"""Photos and tables that commands read."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.commands import CommandFailed, hushed, read_photo
+from pipeline.errors import PhotoRefused
+from pipeline.faces.find import FaceFinder
+from pipeline.identity.embedding import FaceEmbedder
+from pipeline.photos.intake import clean_photo, load_pixels
+from pipeline.types import Embedding
+from pipeline.weights import Weights
+
+
+class EmbeddedFaces:
+    """Finds and embeds the face of a photo file."""
+
+    def __init__(self, weights: Weights) -> None:
+        with hushed():
+            self.finder, self.embedder = FaceFinder(weights), FaceEmbedder(weights)
+
+    def only_face(self, path: Path) -> Embedding | None:
+        """The embedding of the one face in the photo; None when it shows none, several, or is no photo.
+
+        Raises CommandFailed when there is no such file."""
+        try:
+            pixels = load_pixels(clean_photo(read_photo(path)).data)
+        except PhotoRefused:
+            return None
+        found = self.finder.find(pixels)
+        return self.embedder.embed(pixels, found[0]) if len(found) == 1 else None
+
+
+def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of the file, each with a value in these columns. Raises CommandFailed with the line where one fails."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file, skipinitialspace=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CommandFailed(f"{path}: {error}") from error
+    if not rows:
+        raise CommandFailed(f"{path}: no rows in it; the first line must name the columns {', '.join(columns)}")
+    if missing := [name for name in columns if name not in rows[0]]:
+        raise CommandFailed(f"{path}: the first line must name the columns {', '.join(columns)}; missing: {missing[0]}")
+    for number, row in enumerate(rows, 2):
+        if empty := [name for name in columns if not row[name]]:
+            raise CommandFailed(f"{path}, line {number}: nothing in the column {empty[0]}")
+    return rows

@@ -1,0 +1,120 @@
+"""Every speed trick, each removable by name.
+
+Lossless: the same mathematics in another order; in fp32 the picture stays the same (the parity test shows it).
+Lossy: another picture, made faster; off unless asked for by name. Half precision on a GPU is no trick: everybody
+uses it, the reference included.
+
+This module holds the names and the defaults. `networks/bundle.py` of the engine applies what is done once, after
+loading; `denoise.py` applies what changes a step.
+"""
+
+import shutil
+import sysconfig
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+
+
+class Trick(StrEnum):
+    """The name of a trick, as commands and settings spell it."""
+
+    # Lossless
+    CHANNELS_LAST = "channels_last"
+    FLASH_ATTENTION = "flash_attention"
+    CACHED_CONDITION = "cached_condition"
+    CACHED_KEYS = "cached_keys"
+    FUSED_QKV = "fused_qkv"
+    SKIP_IDLE = "skip_idle"
+    CUDNN_SEARCH = "cudnn_search"
+    COMPILE = "compile"
+    CUDA_GRAPHS = "cuda_graphs"
+    # Lossy
+    FP8 = "fp8"
+    INT8 = "int8"
+    HALF_VAE = "half_vae"
+    GUIDANCE_CUTOFF = "guidance_cutoff"
+    CONTROL_CUTOFF = "control_cutoff"
+    FEW_STEP = "few_step"
+
+    @property
+    def lossless(self) -> bool:
+        return self in LOSSLESS
+
+    @property
+    def explanation(self) -> str:
+        """What it does, in one sentence."""
+        return EXPLANATIONS[self]
+
+
+EXPLANATIONS = {
+    Trick.CHANNELS_LAST: "Keeps pictures channel by channel in memory, as tensor cores want them.",
+    Trick.FLASH_ATTENTION: "Uses torch's fused attention kernels instead of three written-out operations.",
+    Trick.CACHED_CONDITION: "Embeds the key point image once a picture instead of twice a step.",
+    Trick.CACHED_KEYS: "Projects text and face tokens to keys and values once a picture instead of every step.",
+    Trick.FUSED_QKV: "Makes one matrix product of a self-attention layer's three.",
+    Trick.SKIP_IDLE: "Leaves out a ControlNet whose scale is 0 and an unconditional half whose guidance is 1.",
+    Trick.CUDNN_SEARCH: "Lets cuDNN try which convolution is fastest for each shape.",
+    Trick.COMPILE: "Compiles the networks for one batch size with torch.compile.",
+    Trick.CUDA_GRAPHS: "Replays recorded CUDA graphs; needs `compile`, pays for small batches only.",
+    Trick.FP8: "Runs the transformers' matrix products in 8 bit floating point (torch._scaled_mm, compute 8.9+).",
+    Trick.INT8: "Runs them in 8 bit whole numbers instead (torch._int_mm), for GPUs without the former.",
+    Trick.HALF_VAE: "Decodes in half precision even with a VAE that asks for full precision.",
+    Trick.GUIDANCE_CUTOFF: "Drops classifier-free guidance after 60 % of the steps.",
+    Trick.CONTROL_CUTOFF: "Drops the ControlNet after 60 % of the steps.",
+    Trick.FEW_STEP: "Four steps without guidance through a distilled adapter (SDXL-Lightning).",
+}
+LOSSY = frozenset({Trick.FP8, Trick.INT8, Trick.HALF_VAE, Trick.GUIDANCE_CUTOFF, Trick.CONTROL_CUTOFF, Trick.FEW_STEP})
+LOSSLESS = frozenset(Trick) - LOSSY
+# Compiling pays after some hundred steps; recorded graphs do not pay where a step takes a quarter of a second.
+_NOT_BY_DEFAULT_ON_CUDA = frozenset({Trick.CUDA_GRAPHS})
+_FOR_CUDA_ONLY = frozenset({Trick.COMPILE, Trick.CUDA_GRAPHS, Trick.CUDNN_SEARCH})
+FP8_CAPABILITY = (8, 9)
+# Share of the steps after which a cut-off trick stops its part.
+CUTOFF = 0.6
+
+
+def default_tricks(device: str) -> frozenset[Trick]:
+    """The lossless tricks that pay on this kind of device."""
+    return LOSSLESS - (_NOT_BY_DEFAULT_ON_CUDA if device.startswith("cuda") else _FOR_CUDA_ONLY)
+
+
+def change_tricks(tricks: frozenset[Trick], changes: Iterable[str]) -> frozenset[Trick]:
+    """The set after changes such as `+fp8` and `-compile`. Raises ValueError for anything else, and for two tricks
+    of which a layer can only do one."""
+    for change in changes:
+        sign, name = change[:1], change[1:]
+        if sign not in "+-" or name not in set(Trick):
+            known = ", ".join(Trick)
+            raise ValueError(f"{change!r} is no +trick or -trick; known tricks: {known}")
+        tricks = tricks | {Trick(name)} if sign == "+" else tricks - {Trick(name)}
+    if tricks >= {Trick.FP8, Trick.INT8}:
+        raise ValueError("fp8 and int8 do the same in two ways; choose one of these tricks")
+    return tricks
+
+
+def capability_fault(tricks: frozenset[Trick], gpu: str, capability: tuple[int, int]) -> str | None:
+    """Why a GPU of this name and compute capability cannot do what the tricks ask for; None when it can."""
+    if Trick.FP8 not in tricks or capability >= FP8_CAPABILITY:
+        return None
+    has, needs = (".".join(map(str, each)) for each in (capability, FP8_CAPABILITY))
+    return (
+        f"The trick fp8 needs a GPU of compute capability {needs} (Ada, Hopper or later); the {gpu} has {has}. "
+        "Fix: leave it out, or +int8 instead."
+    )
+
+
+def compiler_fault(tricks: frozenset[Trick], header: Path | None = None) -> str | None:
+    """What torch's compiler for GPUs lacks on this machine; None when nothing, or when it is not asked for.
+
+    header: where Python.h has to be, by default this Python's own."""
+    if Trick.COMPILE not in tricks:
+        return None
+    header = header or Path(sysconfig.get_path("include")) / "Python.h"
+    lacks = [] if shutil.which("gcc") or shutil.which("clang") else ["a C compiler"]
+    lacks += [] if header.is_file() else [f"Python's headers ({header})"]
+    if not lacks:
+        return None
+    return (
+        f"The trick compile needs {' and '.join(lacks)}. Fix: install gcc and python3-dev, "
+        "or leave it out: HEADSHOTS_INSTANTID_TRICKS=-compile"
+    )

@@ -1,0 +1,47 @@
+"""What `doctor` says of this engine without making a picture."""
+
+import torch
+
+from pipeline.diffusion.memory import MemoryMode, fitting_batch
+from pipeline.engines.instantid.config import InstantIDConfig
+from pipeline.engines.instantid.engine import choose_mode
+from pipeline.engines.instantid.faces import FaceReader
+from pipeline.engines.instantid.networks.load import load_networks
+from pipeline.engines.instantid.options import InstantIDOptions
+from pipeline.errors import WeightsError
+from pipeline.types import Size
+from pipeline.upscaling.rrdb_torch import load_rrdbnet
+
+MODES = {
+    MemoryMode.RESIDENT: "everything stays on it",
+    MemoryMode.OFFLOAD: "text encoders, VAE and upscaler visit it in turn (offload)",
+}
+USUAL = Size(896, 1152)
+
+
+def device_note(options: InstantIDOptions) -> str:
+    """Which device, how much memory, which mode fits. Raises EngineUnavailable when the engine cannot run on it."""
+    mode = choose_mode(options.device, options.chosen_tricks)
+    if options.device == "cpu":
+        return "Device: the CPU, as was asked for. A picture takes many minutes there."
+    properties = torch.cuda.get_device_properties(options.device)
+    free, total = torch.cuda.mem_get_info(options.device)
+    batch = fitting_batch(free, USUAL, options.max_batch)
+    return (
+        f"Device: {properties.name}, {total / 1e9:.0f} GB, {free / 1e9:.0f} GB free: {MODES[mode]}; "
+        f"about {batch} pictures of {USUAL.width} x {USUAL.height} at once."
+    )
+
+
+def load_fault(config: InstantIDConfig) -> str | None:
+    """What is wrong with files whose hashes are right, a shape for instance; None when every network loads.
+
+    On the CPU in half precision, so that a worker that holds the GPU is not disturbed."""
+    try:
+        FaceReader(config.weights.faces)
+        if config.weights.upscaler is not None:
+            load_rrdbnet(config.weights.upscaler)
+        load_networks(config.weights, "cpu", torch.float16, frozenset())
+    except (WeightsError, MemoryError) as error:
+        return str(error) or "There is not enough main memory to load the networks."
+    return None

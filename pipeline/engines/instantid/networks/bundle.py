@@ -1,0 +1,89 @@
+"""All loaded networks as one value, and what optimizations do to them once, after loading."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch._dynamo.config
+from diffusers import (
+    AutoencoderKL,
+    ControlNetModel,
+    UNet2DConditionModel,
+)
+from torch import nn
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from pipeline.diffusion.optimizations import Trick
+
+Config = Mapping[str, object]
+
+
+@dataclass(frozen=True, eq=False)
+class Networks:
+    """Everything that makes pictures. UNet and ControlNet live on `device`; the rest too, unless `offload`.
+
+    `condition_embedding` was the ControlNet's own first stage: it sees the key point image, which never changes."""
+
+    unet: UNet2DConditionModel
+    controlnet: ControlNetModel
+    condition_embedding: nn.Module
+    resampler: nn.Module
+    vae: AutoencoderKL
+    text_encoders: tuple[CLIPTextModel, CLIPTextModelWithProjection]
+    tokenizers: tuple[CLIPTokenizer, ...]
+    scheduler_config: Config
+    device: torch.device
+    dtype: torch.dtype
+    offload: bool = False
+
+    @property
+    def vae_factor(self) -> int:
+        """Pixels a latent position is wide and high."""
+        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+
+    @contextmanager
+    def on_device(self, *modules: nn.Module) -> Iterator[None]:
+        """These modules are on the device within the block; with `offload` they leave it afterwards."""
+        if not self.offload:
+            yield
+            return
+        try:
+            for module in modules:
+                module.to(self.device)
+            yield
+        finally:
+            for module in modules:
+                module.to("cpu")
+
+
+# Shapes that a compiled network is compiled for: one picture or a batch, guided or not, of two canvases, and halves.
+SHAPES = 32
+
+
+def prepare_networks(networks: Networks, tricks: frozenset[Trick]) -> None:
+    """Does to freshly loaded networks, in place, what the tricks ask for. Order matters: compile what is final."""
+    from pipeline.diffusion.attention import fuse_self_attention
+    from pipeline.diffusion.quantization import Float8Linear, Int8Linear, replace_linears
+
+    both = (networks.unet, networks.controlnet)
+    if Trick.FUSED_QKV in tricks:
+        for network in both:
+            fuse_self_attention(network)
+    for trick, kind in ((Trick.FP8, Float8Linear), (Trick.INT8, Int8Linear)):
+        if trick in tricks:
+            for network in both:
+                replace_linears(network, kind)
+    if Trick.HALF_VAE in tricks:
+        networks.vae.to(networks.dtype)
+    if Trick.CHANNELS_LAST in tricks:
+        for network in (*both, networks.vae):
+            network.to(memory_format=torch.channels_last)
+    torch.backends.cudnn.benchmark = Trick.CUDNN_SEARCH in tricks
+    if Trick.COMPILE in tricks:
+        # One entry a shape: beyond the limit torch would go on uncompiled without a word.
+        torch._dynamo.config.recompile_limit = SHAPES
+        mode = "reduce-overhead" if Trick.CUDA_GRAPHS in tricks else None
+        for network in both:
+            network.compile(dynamic=False, mode=mode)
+        networks.vae.decoder.compile(dynamic=False)

@@ -1,0 +1,216 @@
+"""From files to networks that are ready to denoise. Reads local files only; whatever is wrong with one is said."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+import diffusers
+import torch
+import transformers
+from diffusers import (
+    AutoencoderKL,
+    ControlNetModel,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    StableDiffusionXLPipeline,
+    UNet2DConditionModel,
+)
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from pipeline.diffusion.attention import install_attention
+from pipeline.diffusion.optimizations import Trick
+from pipeline.engines.instantid.config import Sampler, Sampling, WeightFiles
+from pipeline.engines.instantid.networks.adapter import load_adapter
+from pipeline.engines.instantid.networks.bundle import Config, Networks, prepare_networks
+from pipeline.engines.instantid.networks.few_step import fuse_lora
+from pipeline.errors import WeightsError
+
+Network = TypeVar("Network", bound=nn.Module)
+Scheduler: TypeAlias = "EulerDiscreteScheduler | DPMSolverMultistepScheduler"
+
+
+def load_networks(
+    files: WeightFiles, device: str, dtype: torch.dtype, tricks: frozenset[Trick], *, offload: bool = False
+) -> Networks:
+    """All networks, verified, on the device, prepared as the tricks ask. Raises WeightsError."""
+    for library in (diffusers, transformers):
+        # Bars and advice that are no news to whoever reads a worker's log.
+        library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()
+    unet, vae, text_encoders, tokenizers, scheduler_config = load_base(files, dtype)
+    if files.vae is not None:
+        vae = load_network(AutoencoderKL, files.vae, dtype)
+    if vae.config.force_upcast and Trick.HALF_VAE not in tricks:
+        vae.to(torch.float32)
+    if Trick.FEW_STEP in tricks:
+        if files.lora is None:
+            raise WeightsError("The trick few_step needs the weights of a few-step adapter.")
+        fuse_lora(unet, files.lora)
+    controlnet = load_network(ControlNetModel, files.controlnet, dtype)
+    # Kept in full precision: one small network, one run a person, and its output conditions every step.
+    resampler = load_adapter(unet, files.adapter).float()
+    networks = assemble(
+        unet, controlnet, resampler, vae, text_encoders, tokenizers, scheduler_config, device, dtype, tricks, offload
+    )
+    prepare_networks(networks, tricks)
+    return networks
+
+
+def assemble(
+    unet: UNet2DConditionModel,
+    controlnet: ControlNetModel,
+    resampler: nn.Module,
+    vae: AutoencoderKL,
+    text_encoders: tuple[CLIPTextModel, CLIPTextModelWithProjection],
+    tokenizers: tuple[CLIPTokenizer, ...],
+    scheduler_config: Config,
+    device: str,
+    dtype: torch.dtype,
+    tricks: frozenset[Trick],
+    offload: bool,
+) -> Networks:
+    """The loaded parts as one, wired as the denoising loop wants them, every weight frozen."""
+    for network in (unet, controlnet):
+        install_attention(network, flash=Trick.FLASH_ATTENTION in tricks)
+    condition_embedding = controlnet.controlnet_cond_embedding
+    controlnet.controlnet_cond_embedding = nn.Identity()
+    stay = (unet, controlnet, condition_embedding, resampler)
+    visit = (vae, *text_encoders)
+    for module in (*stay, *visit):
+        module.eval().requires_grad_(False)
+        module.to("cpu" if offload and module in visit else device)
+    return Networks(
+        unet=unet,
+        controlnet=controlnet,
+        condition_embedding=condition_embedding,
+        resampler=resampler,
+        vae=vae,
+        text_encoders=text_encoders,
+        tokenizers=tokenizers,
+        scheduler_config=scheduler_config,
+        device=torch.device(device),
+        dtype=dtype,
+        offload=offload,
+    )
+
+
+def load_base(
+    files: WeightFiles, dtype: torch.dtype
+) -> tuple[
+    UNet2DConditionModel,
+    AutoencoderKL,
+    tuple[CLIPTextModel, CLIPTextModelWithProjection],
+    tuple[CLIPTokenizer, CLIPTokenizer],
+    Config,
+]:
+    """SDXL from a folder in diffusers' layout or from one checkpoint file. Raises WeightsError."""
+    if files.base.is_file():
+        return load_single_file(files, dtype)
+    scheduler_config = load_scheduler_config(files.base)
+    tokenizers = (load_tokenizer(files.base / "tokenizer"), load_tokenizer(files.base / "tokenizer_2"))
+    text_encoders = (
+        load_network(CLIPTextModel, files.base / "text_encoder", dtype),
+        load_network(CLIPTextModelWithProjection, files.base / "text_encoder_2", dtype),
+    )
+    unet = load_network(UNet2DConditionModel, files.base / "unet", dtype)
+    vae = load_network(AutoencoderKL, files.base / "vae", dtype)
+    return unet, vae, text_encoders, tokenizers, scheduler_config
+
+
+def load_single_file(
+    files: WeightFiles, dtype: torch.dtype
+) -> tuple[
+    UNet2DConditionModel,
+    AutoencoderKL,
+    tuple[CLIPTextModel, CLIPTextModelWithProjection],
+    tuple[CLIPTokenizer, CLIPTokenizer],
+    Config,
+]:
+    """SDXL from one .safetensors file; configs and tokenizers come from a local folder. Raises WeightsError."""
+    if files.base_configs is None or not (files.base_configs / "model_index.json").is_file():
+        raise WeightsError(f"{files.base.name} is one file: the folder with SDXL's configs and tokenizers is missing.")
+    with explained(files.base):
+        whole = StableDiffusionXLPipeline.from_single_file(
+            str(files.base), config=str(files.base_configs), torch_dtype=dtype, local_files_only=True
+        )
+    for network in (whole.unet, whole.vae, whole.text_encoder, whole.text_encoder_2):
+        if empty := [name for name, weight in network.named_parameters() if weight.is_meta]:
+            raise WeightsError(f"{files.base} lacks weights: {empty[0]} and {len(empty) - 1} more.")
+    return (
+        whole.unet,
+        whole.vae,
+        (whole.text_encoder, whole.text_encoder_2),
+        (whole.tokenizer, whole.tokenizer_2),
+        dict(whole.scheduler.config),
+    )
+
+
+def load_network(kind: type[Network], folder: Path, dtype: torch.dtype) -> Network:
+    """A diffusers or transformers network from its folder, every weight present. Raises WeightsError."""
+    if not (folder / "config.json").is_file():
+        raise WeightsError(f"{folder / 'config.json'} is missing.")
+    with explained(folder):
+        network: Network
+        network, report = kind.from_pretrained(
+            folder, torch_dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+    # Both libraries fill a gap with random numbers and go on.
+    for fault in ("missing_keys", "mismatched_keys", "error_msgs"):
+        if found := list(report.get(fault) or ()):
+            raise WeightsError(f"The weights in {folder} do not fit: {fault.replace('_', ' ')}, first {found[0]}.")
+    return network
+
+
+def load_tokenizer(folder: Path) -> CLIPTokenizer:
+    """Raises WeightsError."""
+    if not (folder / "tokenizer_config.json").is_file():
+        raise WeightsError(f"{folder / 'tokenizer_config.json'} is missing.")
+    with explained(folder):
+        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def load_scheduler_config(base: Path) -> Config:
+    """Raises WeightsError."""
+    if not (base / "scheduler" / "scheduler_config.json").is_file():
+        raise WeightsError(f"{base / 'scheduler' / 'scheduler_config.json'} is missing.")
+    with explained(base):
+        config, _ = EulerDiscreteScheduler.load_config(
+            base, subfolder="scheduler", return_unused_kwargs=True, local_files_only=True
+        )
+        return dict(config)
+
+
+def make_scheduler(config: Config, sampling: Sampling, device: torch.device) -> Scheduler:
+    """A fresh scheduler with its timesteps set: schedulers remember what they did, so each batch needs its own."""
+    if sampling.trailing:
+        config = {**config, "timestep_spacing": "trailing"}
+    if sampling.sampler is Sampler.DPMPP_2M_KARRAS:
+        scheduler: Scheduler = DPMSolverMultistepScheduler.from_config(config, use_karras_sigmas=True)
+    else:
+        scheduler = EulerDiscreteScheduler.from_config(config)
+    scheduler.set_timesteps(sampling.steps, device=device)
+    return scheduler
+
+
+def load_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a .safetensors file. Raises WeightsError."""
+    with explained(path):
+        tensors: dict[str, torch.Tensor] = load_file(path)
+    return tensors
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turns what the libraries raise over a bad file into a WeightsError that names it."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise WeightsError(
+            f"{path} cannot be loaded: {(str(error) or type(error).__name__).splitlines()[0]}"
+        ) from error

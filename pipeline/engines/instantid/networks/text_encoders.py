@@ -1,0 +1,60 @@
+"""What the two text encoders make of a prompt, kept per prompt."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pipeline.engines.instantid.networks.bundle import Networks
+
+# One embedding is 0.3 MB in half precision. A pack needs two a look.
+KEEP = 256
+
+
+@dataclass(frozen=True, eq=False)
+class PromptEmbedding:
+    """tokens: (77, width) of both encoders side by side; pooled: (P,) of the second. Dtype and device of the UNet."""
+
+    tokens: Tensor
+    pooled: Tensor
+
+
+class PromptEncoder:
+    """Encodes prompts, each once while it is among the last KEEP that were asked for."""
+
+    def __init__(self, networks: Networks) -> None:
+        self._networks = networks
+        self._known: OrderedDict[str, PromptEmbedding] = OrderedDict()
+
+    def encode(self, prompts: list[str]) -> list[PromptEmbedding]:
+        """One embedding a prompt, in order. What exceeds 77 tokens is cut off."""
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._known]
+        if new:
+            with torch.inference_mode(), self._networks.on_device(*self._networks.text_encoders):
+                for prompt in new:
+                    ids = [tokenize(tokenizer, prompt) for tokenizer in self._networks.tokenizers]
+                    self._known[prompt] = encode_ids(self._networks, ids[0], ids[1])
+        for prompt in prompts:
+            self._known.move_to_end(prompt)
+        embeddings = [self._known[prompt] for prompt in prompts]
+        while len(self._known) > KEEP:
+            self._known.popitem(last=False)
+        return embeddings
+
+
+def tokenize(tokenizer: object, prompt: str) -> Tensor:
+    """(1, 77) int64: start, the prompt's tokens, end, padding as this encoder was trained with."""
+    assert callable(tokenizer)
+    encoded = tokenizer(prompt, padding="max_length", max_length=77, truncation=True, return_tensors="pt")
+    return torch.as_tensor(encoded.input_ids)
+
+
+def encode_ids(networks: Networks, first: Tensor, second: Tensor) -> PromptEmbedding:
+    """SDXL's way: the last hidden state but one of each encoder; the projected text of the second is the pooled one."""
+    states = []
+    for encoder, ids in zip(networks.text_encoders, (first, second), strict=True):
+        output = encoder(ids.to(networks.device), output_hidden_states=True)
+        states.append(output.hidden_states[-2])
+    tokens = torch.cat(states, dim=-1)[0].to(networks.dtype)
+    return PromptEmbedding(tokens, output.text_embeds[0].to(networks.dtype))

@@ -1,0 +1,106 @@
+"""Pictures as files: full size, profile and web, each in sRGB, at 300 dpi and marked as what it is."""
+
+import io
+import struct
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Literal
+
+import numpy as np
+from PIL import Image, ImageCms, PngImagePlugin
+
+from pipeline.files.signing import SOURCE_TYPES, Identity, sign
+from pipeline.types import Box, DigitalSource, Pixels
+
+FileFormat = Literal["jpeg", "png"]
+ENDINGS = {"jpeg": "jpg", "png": "png"}
+MIME = {"jpeg": "image/jpeg", "png": "image/png"}
+QUALITY = 95
+DPI = 300
+PROFILE_PX = 600
+WEB_LONG_EDGE_PX = 1200
+# A profile picture is seen small and often in a circle: the face takes this share of its height, its middle lies here.
+PROFILE_FACE_SHARE = 0.52
+PROFILE_FACE_MIDDLE = 0.5
+XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\
+<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">\
+<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">\
+<Iptc4xmpExt:DigitalSourceType>{address}</Iptc4xmpExt:DigitalSourceType>\
+</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="r"?>"""
+
+
+@dataclass(frozen=True)
+class FinishedFiles:
+    """One headshot as it is handed out: full size (signed), a square for profiles and a small one for the web.
+
+    A small headshot has its full size alone."""
+
+    full: bytes = field(repr=False)
+    profile: bytes | None = field(repr=False, default=None)
+    web: bytes | None = field(repr=False, default=None)
+
+
+def finish(
+    pixels: Pixels, face: Box | None, source: DigitalSource, identity: Identity, file_format: FileFormat = "jpeg"
+) -> FinishedFiles:
+    """The three files of a headshot, all marked, the full one signed. face: in pixels of the picture; without one
+    there is no profile crop. Raises SigningFailed."""
+    full = finish_small(pixels, source, identity, file_format).full
+    profile = None if face is None else encode(crop_profile(pixels, face), source, file_format)
+    return FinishedFiles(full, profile, encode(shrink_for_web(pixels), source, file_format))
+
+
+def finish_small(
+    pixels: Pixels, source: DigitalSource, identity: Identity, file_format: FileFormat = "jpeg"
+) -> FinishedFiles:
+    """The one file of a small headshot, marked and signed. Raises SigningFailed."""
+    return FinishedFiles(sign(encode(pixels, source, file_format), MIME[file_format], source, identity))
+
+
+def encode(pixels: Pixels, source: DigitalSource, file_format: FileFormat = "jpeg", quality: int = QUALITY) -> bytes:
+    """The picture as a file: sRGB, 300 dpi, the kind of the picture in its XMP, no other metadata.
+
+    The same pixels give the same bytes. quality: of a JPEG, 1..100."""
+    image, buffer = Image.fromarray(pixels), io.BytesIO()
+    xmp = XMP.format(address=SOURCE_TYPES + source).encode()
+    if file_format == "png":
+        described = PngImagePlugin.PngInfo()
+        described.add_itxt("XML:com.adobe.xmp", xmp.decode())
+        image.save(buffer, "PNG", compress_level=4, dpi=(DPI, DPI), icc_profile=srgb_profile(), pnginfo=described)
+    else:
+        # Colour at full resolution: red lips and thin hair suffer first without it.
+        image.save(buffer, "JPEG", quality=quality, subsampling=0, dpi=(DPI, DPI), icc_profile=srgb_profile(), xmp=xmp)
+    return buffer.getvalue()
+
+
+@cache
+def srgb_profile() -> bytes:
+    """An ICC profile of sRGB, 588 bytes, that says nothing of when it was made."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    # Bytes 24 to 35 of the header are the date.
+    return profile[:24] + struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + profile[36:]
+
+
+def crop_profile(pixels: Pixels, face: Box) -> Pixels:
+    """(600, 600, 3): the face in the middle, with as much around it as the picture has."""
+    import cv2
+
+    height, width = pixels.shape[:2]
+    side = min(face.height / PROFILE_FACE_SHARE, width, height)
+    left = float(np.clip((face.left + face.right - side) / 2, 0, width - side))
+    top = float(np.clip((face.top + face.bottom) / 2 - PROFILE_FACE_MIDDLE * side, 0, height - side))
+    crop = pixels[round(top) : round(top + side), round(left) : round(left + side)]
+    how = cv2.INTER_AREA if side > PROFILE_PX else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(crop, (PROFILE_PX, PROFILE_PX), interpolation=how), np.uint8)
+
+
+def shrink_for_web(pixels: Pixels) -> Pixels:
+    """The whole picture with a long edge of 1,200 px, or as it is when it is smaller."""
+    import cv2
+
+    height, width = pixels.shape[:2]
+    factor = WEB_LONG_EDGE_PX / max(height, width)
+    if factor >= 1:
+        return pixels
+    shape = (round(width * factor), round(height * factor))
+    return np.asarray(cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA), np.uint8)

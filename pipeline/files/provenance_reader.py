@@ -1,0 +1,35 @@
+"""The part of reading marks that touches untrusted bytes: one file on stdin, what it says as JSON on stdout.
+
+Run as `python -m pipeline.files.provenance_reader MEMORY_BYTES CPU_SECONDS`. Like the photo decoder, this process
+gives up opening files and sockets and growing beyond its limits before it parses the first byte, so nothing can be
+fetched."""
+
+import json
+import sys
+from contextlib import suppress
+from dataclasses import asdict
+
+# All up front: later there is no file descriptor left to import with.
+import c2pa  # noqa: F401
+
+from pipeline.errors import SigningFailed
+from pipeline.files.provenance import read_marks
+from pipeline.files.signing import read_credential
+from pipeline.photos.decoder.rights import give_up_rights
+
+
+def main(memory_bytes: int, cpu_seconds: int) -> None:
+    data = sys.stdin.buffer.read()
+    # Threads and tables of the native library, which it makes at its first use.
+    with suppress(SigningFailed):
+        read_credential(b"")
+    give_up_rights(memory_bytes, cpu_seconds)
+    try:
+        marks = asdict(read_marks(data))
+    except SigningFailed:
+        marks = None
+    sys.stdout.write(json.dumps(marks))
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

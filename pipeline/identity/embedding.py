@@ -1,0 +1,72 @@
+"""What makes a face comparable: dlib's 128 numbers, in which pictures of one person lie close together."""
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.faces import landmarks
+from pipeline.types import Embedding, Face, Pixels
+from pipeline.weights import Weights
+
+# The order of dlib's five-point predictor: outer and inner corner of the left eye, of the right eye, base of the nose.
+ALIGNMENT_POINTS = (
+    landmarks.LEFT_EYE_OUTER,
+    landmarks.LEFT_EYE_INNER,
+    landmarks.RIGHT_EYE_OUTER,
+    landmarks.RIGHT_EYE_INNER,
+    landmarks.NOSE_BASE,
+)
+# What dlib's aligned chip shows reaches less than one face beyond the mesh on every side.
+SURROUNDINGS = 1.0
+JITTERS = 0
+PADDING = 0.25
+
+
+class FaceEmbedder:
+    """Runs dlib's face_recognition_resnet_model_v1. Safe to share between threads: calls take turns."""
+
+    def __init__(self, weights: Weights) -> None:
+        import dlib
+
+        self._network = dlib.face_recognition_model_v1(str(weights.path("dlib_face")))
+        self._turn = threading.Lock()
+
+    def embed(self, pixels: Pixels, face: Face) -> Embedding:
+        """Embedding of one face: (128,) float32, length about 1.4, compared by Euclidean distance."""
+        import dlib
+
+        bounds = landmarks.bounds(face.mesh)
+        margin = SURROUNDINGS * max(bounds.width, bounds.height)
+        left, top = (max(0, int(edge - margin)) for edge in (bounds.left, bounds.top))
+        region = np.ascontiguousarray(pixels[top : int(bounds.bottom + margin), left : int(bounds.right + margin)])
+
+        corners = landmarks.points(face.mesh, ALIGNMENT_POINTS) - np.array([left, top])
+        shape = dlib.full_object_detection(
+            dlib.rectangle(0, 0, region.shape[1], region.shape[0]), [dlib.point(round(x), round(y)) for x, y in corners]
+        )
+        with self._turn:
+            embedding = self._network.compute_face_descriptor(region, shape, JITTERS, PADDING)
+        return np.array(embedding, dtype=np.float32)
+
+
+def embedding_distance(one: Embedding, other: Embedding) -> float:
+    """Euclidean distance, 0 upwards: below about 0.5 it is one person."""
+    return float(np.linalg.norm(one - other))
+
+
+def fuse(embeddings: Sequence[Embedding], qualities: Sequence[float]) -> Embedding:
+    """The person's template: (N,) float32 of as many (N,) embeddings; of a single one itself, unchanged.
+
+    Its direction is the quality-weighted mean of the normalised embeddings. A mean is shorter than what it is made
+    of, and distances (dlib) as well as the generator (InstantID) care about length, so it is stretched to their
+    weighted mean length. qualities: above 0. Raises ValueError without an embedding."""
+    if not embeddings:
+        raise ValueError("no embedding to fuse")
+    if len(embeddings) == 1:
+        return embeddings[0]
+    stacked = np.stack(embeddings).astype(np.float64)
+    lengths = np.linalg.norm(stacked, axis=1)
+    mean = np.average(stacked / lengths[:, None], axis=0, weights=qualities)
+    fused: Embedding = (mean / np.linalg.norm(mean) * np.average(lengths, weights=qualities)).astype(np.float32)
+    return fused

@@ -1,0 +1,191 @@
+"""The tone of a face's skin: as a photo shows it, and as it is after the correction that the product states.
+
+That correction, and no more, may lie between a person's photo and their headshot: a cast of the light taken out and
+a dim exposure lifted, both within the bands of this module."""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.faces import landmarks
+from pipeline.imaging.filters import (
+    Floats,
+    blur,
+    fill_hull,
+    from_lab,
+    grow,
+    shrink,
+    to_display,
+    to_lab,
+    to_linear,
+)
+from pipeline.types import Face, Mesh, Pixels
+
+# Medians over a face need no more pixels than this.
+LONG_EDGE = 320
+# Room around the mesh, in face heights.
+MARGIN = 0.15
+# The median lightness of the skin, CIE L, may rise and fall by so much between photo and headshot; hue in Lab degrees.
+MAX_LIGHTEN = 6.0
+MAX_DARKEN = 6.0
+MAX_HUE_DEGREES = 8.0
+# Skin of every tone lies between these hues under neutral light; what lies outside is the light's fault.
+NATURAL_HUES = (42.0, 66.0)
+NATURAL_CHROMA = (11.0, 30.0)
+CAST_SHARE = 0.75
+GREY_CHROMA = 3.0
+# A face is underexposed when the whites of its eyes, alike in all people, and its highlights are dim: dark skin in
+# good light has bright eyes, and smiling eyes show little white below bright skin.
+DIM_EYES = 56.0
+DIM_FACE = 76.0
+BURNT_FACE = 90.0
+
+
+@dataclass(frozen=True)
+class Skin:
+    """Medians over the skin of the face: CIE L 0..100, a, b; p95 is the lightness of its highlights."""
+
+    lightness: float
+    a: float
+    b: float
+    p95: float
+
+    @property
+    def hue_degrees(self) -> float:
+        return math.degrees(math.atan2(self.b, self.a))
+
+    @property
+    def chroma(self) -> float:
+        return math.hypot(self.a, self.b)
+
+
+def skin_of(pixels: Pixels, face: Face) -> Skin:
+    """The skin of a face as it is seen."""
+    picture, mesh = _cut(pixels, face.mesh)
+    return measure_skin(to_lab(picture), skin_area(mesh, (picture.shape[0], picture.shape[1])))
+
+
+def corrected_skin_of(pixels: Pixels, face: Face) -> Skin:
+    """The skin of a face in a photo after the stated correction of exposure and white balance."""
+    picture, mesh = _cut(pixels, face.mesh)
+    area = skin_area(mesh, (picture.shape[0], picture.shape[1]))
+    source = measure_skin(to_lab(picture), area)
+    lab = to_lab(correct_cast(picture, source))
+    lab = correct_exposure(lab, source, eye_whites(lab, mesh))
+    return measure_skin(hold_in_band(lab, area, source), area)
+
+
+def _cut(pixels: Pixels, mesh: Mesh) -> tuple[Floats, Mesh]:
+    """The face alone, display values 0..1, no larger than needed, and the mesh in it."""
+    bounds = landmarks.bounds(mesh)
+    margin = MARGIN * bounds.height
+    left, top = (max(0, int(edge - margin)) for edge in (bounds.left, bounds.top))
+    region = pixels[top : max(top + 8, int(bounds.bottom + margin)), left : max(left + 8, int(bounds.right + margin))]
+    factor = min(1.0, LONG_EDGE / max(region.shape[:2]))
+    placed = (mesh - np.array([left, top, 0])) * factor
+    if factor < 1:
+        shape = (max(8, round(region.shape[1] * factor)), max(8, round(region.shape[0] * factor)))
+        region = np.asarray(cv2.resize(region, shape, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(region / np.float32(255), np.float32), np.asarray(placed, np.float32)
+
+
+def skin_area(mesh: Mesh, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """(H, W): the face without eyes, brows, lips and its rim; hair and beard may be in it, medians pass over them."""
+    unit = landmarks.face_height(mesh)
+    area = shrink(fill_hull(landmarks.points(mesh, landmarks.OVAL), shape), 0.028 * unit)
+    for indices, margin in (
+        (landmarks.LEFT_EYE, 0.02),
+        (landmarks.RIGHT_EYE, 0.02),
+        (landmarks.LEFT_BROW, 0.012),
+        (landmarks.RIGHT_BROW, 0.012),
+        (landmarks.LIPS, 0.01),
+    ):
+        area = area * (1 - grow(fill_hull(landmarks.points(mesh, indices), shape), margin * unit))
+    return area > 0.5
+
+
+def measure_skin(lab: Floats, area: NDArray[np.bool_]) -> Skin:
+    """Medians of the skin; its a and b from the middle lightnesses only, without shine and beard."""
+    lightness = lab[..., 0][area]
+    low, high = np.percentile(lightness, (20, 92))
+    core = lab[area][(lightness > low) & (lightness < high)]
+    if not len(core):
+        core = lab[area]
+    return Skin(
+        float(np.median(lightness)),
+        float(np.median(core[:, 1])),
+        float(np.median(core[:, 2])),
+        float(np.percentile(lightness, 95)),
+    )
+
+
+def eye_whites(lab: Floats, mesh: Mesh) -> float:
+    """Lightness of the brightest part of both eyes, without the sparkle."""
+    shape = (lab.shape[0], lab.shape[1])
+    eyes = fill_hull(landmarks.points(mesh, landmarks.LEFT_EYE), shape)
+    eyes = np.maximum(eyes, fill_hull(landmarks.points(mesh, landmarks.RIGHT_EYE), shape))
+    values = lab[..., 0][eyes > 0.5]
+    return float(np.percentile(values, 85)) if len(values) else DIM_EYES
+
+
+def correct_cast(picture: Floats, skin: Skin) -> Floats:
+    """The picture under neutral light: gains per channel carry the skin's hue towards natural hues, in the band."""
+    if skin.chroma < GREY_CHROMA:
+        return picture
+    hue = skin.hue_degrees
+    step = (float(np.clip(hue, *NATURAL_HUES)) - hue) * CAST_SHARE
+    target_hue = math.radians(hue + float(np.clip(step, -MAX_HUE_DEGREES, MAX_HUE_DEGREES)))
+    chroma = skin.chroma + (float(np.clip(skin.chroma, *NATURAL_CHROMA)) - skin.chroma) * CAST_SHARE
+    before = np.array([[[skin.lightness, skin.a, skin.b]]], np.float32)
+    after = np.array([[[skin.lightness, chroma * math.cos(target_hue), chroma * math.sin(target_hue)]]], np.float32)
+    light_before, light_after = (to_linear(from_lab(lab))[0, 0] for lab in (before, after))
+    # Von Kries: a cast is one factor per channel for the whole picture.
+    gains = np.clip((light_after + 1e-4) / (light_before + 1e-4), 0.8, 1.25)
+    gains /= gains @ np.array([0.2126, 0.7152, 0.0722], np.float32)
+    return to_display(to_linear(picture) * gains)
+
+
+def correct_exposure(lab: Floats, skin: Skin, whites: float) -> Floats:
+    """Lightness lifted when the whites of the eyes and the face are dim, lowered when it burns; within the band."""
+    lift = float(np.clip(0.5 * min(DIM_EYES - whites, DIM_FACE - skin.p95), 0, MAX_LIGHTEN - 1))
+    if skin.p95 > BURNT_FACE:
+        lift = -float(np.clip((skin.p95 - BURNT_FACE) * 0.7, 0, MAX_DARKEN - 2))
+    return move_lightness(lab, skin.lightness, lift)
+
+
+def move_lightness(lab: Floats, lightness: float, change: float) -> Floats:
+    """The tone curve, black and white fixed, that moves `lightness` by `change`."""
+    if abs(change) < 0.05:
+        return lab
+    start = float(np.clip(lightness, 5, 95)) / 100
+    end = float(np.clip(lightness + change, 4, 96)) / 100
+    moved = lab.copy()
+    moved[..., 0] = 100 * np.power(np.clip(lab[..., 0] / 100, 0, 1), math.log(end) / math.log(start))
+    return moved
+
+
+def restore_skin(lab: Floats, area: NDArray[np.bool_], lightness: float) -> Floats:
+    """The picture with the skin's median lightness brought back to this."""
+    now = float(np.median(lab[..., 0][area]))
+    return move_lightness(lab, now, lightness - now)
+
+
+def hold_in_band(lab: Floats, area: NDArray[np.bool_], source: Skin) -> Floats:
+    """The picture with the skin's median lightness brought back into the band around the photo's."""
+    return hold_in_band_of(lab, float(np.median(lab[..., 0][area])), source)
+
+
+def hold_in_band_of(lab: Floats, lightness: float, source: Skin) -> Floats:
+    """Likewise where the skin's median lightness is known."""
+    allowed = float(np.clip(lightness, source.lightness - MAX_DARKEN, source.lightness + MAX_LIGHTEN))
+    return move_lightness(lab, lightness, allowed - lightness)
+
+
+def skin_likeness(lab: Floats, area: NDArray[np.bool_], skin: Skin, spread: float) -> Floats:
+    """(H, W), 0..1, soft: where the face shows skin of the person's own colour; spread in pixels."""
+    near = blur(grow(area.astype(np.float32), spread / 3), spread)
+    off = (lab[..., 1] - skin.a) ** 2 + (lab[..., 2] - skin.b) ** 2
+    return np.asarray(near * np.exp(-off / (2 * 14.0**2)), np.float32)

@@ -1,0 +1,20 @@
+"""Checks one photo: finds its faces, measures them, asks the rules."""
+
+from pipeline.faces.find import FaceFinder
+from pipeline.faces.measure import measure, measure_photo
+from pipeline.photos.rules import judge, judge_faceless
+from pipeline.types import PhotoCheck, Pixels
+
+
+def check_photo(
+    pixels: Pixels, finder: FaceFinder, chosen: int | None = None, *, ask_first: bool = False
+) -> PhotoCheck:
+    """Return verdict, faces (widest first) and their measurements; `chosen` is the index of the person's own face.
+
+    With `ask_first` the verdict asks whenever there is more than one face and one of them would do.
+    Raises FaceNotFound when there is no face `chosen`."""
+    faces = finder.find(pixels)
+    if not faces and chosen is None:
+        return PhotoCheck(judge_faceless(measure_photo(pixels)))
+    measurements = tuple(measure(pixels, face) for face in faces)
+    return PhotoCheck(judge(measurements, chosen, ask_first=ask_first), faces, measurements)

@@ -1,0 +1,101 @@
+"""The photo coach: how good a photo is for headshots, and the one or two things that would help most. Pure.
+
+The same number ranks photos, weighs their embeddings and is shown to people, so what we advise is what we use.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from pipeline.errors import Reason
+from pipeline.photos import rules
+from pipeline.types import Measurements, Status
+
+
+class Tip(StrEnum):
+    """What to do better next time. Shown by code; words live in templates."""
+
+    LEAVE_ROOM = "leave_room"
+    COME_CLOSER = "come_closer"
+    LOOK_INTO_CAMERA = "look_into_camera"
+    FACE_THE_WINDOW = "face_the_window"
+    LEAVE_HARD_LIGHT = "leave_hard_light"
+    HOLD_STILL = "hold_still"
+    UNCOVER_FACE = "uncover_face"
+    HEAD_UPRIGHT = "head_upright"
+    CAMERA_AT_EYE_LEVEL = "camera_at_eye_level"
+
+
+@dataclass(frozen=True)
+class Advice:
+    """score: 0 to 100. tips: at most two, what would help most first; none for a photo that is as good as it gets."""
+
+    score: int
+    tips: tuple[Tip, ...]
+
+
+MAX_TIPS = 2
+# What the verdict's reasons advise already, and need not be said twice.
+SAID_BY: dict[Reason, Tip] = {
+    Reason.FACE_CUT_OFF: Tip.LEAVE_ROOM,
+    Reason.FACE_TOO_SMALL: Tip.COME_CLOSER,
+    Reason.TURNED_AWAY: Tip.LOOK_INTO_CAMERA,
+    Reason.TOO_DARK: Tip.FACE_THE_WINDOW,
+    Reason.UNEVEN_LIGHT: Tip.FACE_THE_WINDOW,
+    Reason.OVEREXPOSED: Tip.LEAVE_HARD_LIGHT,
+    Reason.TOO_BLURRY: Tip.HOLD_STILL,
+    Reason.COVERED: Tip.UNCOVER_FACE,
+    Reason.TILTED_HEAD: Tip.HEAD_UPRIGHT,
+    Reason.NOT_UPRIGHT: Tip.HEAD_UPRIGHT,
+}
+# What reaches this share of the best is not worth a word.
+GOOD_ENOUGH = 0.85
+# A score says the same as the verdict: one that is refused stays below one that warns, and that below one accepted.
+BANDS = {Status.REFUSED: (0, 39), Status.WARNED: (40, 69), Status.ACCEPTED: (70, 100)}
+
+_REFUSED, _WARNED = 0.3, 0.65
+# For each tip the measurement behind it as a scale, from the best value to the hopeless one, and what it is worth
+# there, 0..1. The rules' own limits stand at their grades; where 1 ends is measured, docs/experiments.md.
+_Scale = tuple[tuple[float, float], ...]
+_OUTSIDE: _Scale = ((0, 1), (rules.OUTSIDE_WARN, _WARNED), (rules.OUTSIDE_REFUSE, _REFUSED), (0.5, 0))
+_NARROWNESS: _Scale = ((1 / 320, 1), (1 / 200, 0.8), (1 / rules.MIN_FACE_WIDTH_PX, _WARNED), (1 / 50, 0))
+_YAW: _Scale = ((10, 1), (rules.YAW_WARN_DEGREES, _WARNED), (rules.YAW_REFUSE_DEGREES, _REFUSED), (90, 0))
+_DARKNESS: _Scale = ((-68, 1), (-rules.DARK_WARN, _WARNED), (-rules.DARK_REFUSE, _REFUSED), (-10, 0))
+_UNEVENNESS: _Scale = ((18, 1), (rules.ASYMMETRY_WARN, _WARNED), (90, _REFUSED))
+_BURNT: _Scale = ((0.01, 1), (rules.BURNT_WARN, _WARNED), (rules.BURNT_REFUSE, _REFUSED), (0.6, 0))
+_BLUR: _Scale = ((-0.36, 1), (-rules.SHARPNESS_WARN, _WARNED), (-rules.SHARPNESS_REFUSE, _REFUSED), (0, 0))
+_COVERED: _Scale = ((0.6, 1), (rules.OCCLUSION_WARN, _WARNED), (rules.OCCLUSION_REFUSE, _REFUSED), (2.5, 0))
+_ROLL: _Scale = ((12, 1), (rules.ROLL_WARN_DEGREES, _WARNED), (rules.ROLL_REFUSE_DEGREES, _REFUSED), (90, 0))
+_PITCH: _Scale = ((8, 1), (rules.PITCH_WARN_DEGREES, _WARNED), (45, _REFUSED))
+
+
+def advise(face: Measurements) -> Advice:
+    """Score and tips for a photo of which this face is the person's."""
+    worth = _worths(face)
+    wanting = sorted((value, tip) for tip, value in worth.items() if value < GOOD_ENOUGH)
+    low, high = BANDS[rules.judge([face], chosen=0).status]
+    # The worst thing decides, the rest tells apart what is equal in that.
+    raw = 100 * (0.75 * min(worth.values()) + 0.25 * sum(worth.values()) / len(worth))
+    return Advice(round(min(high, max(low, raw))), tuple(tip for _, tip in wanting[:MAX_TIPS]))
+
+
+def _worths(face: Measurements) -> dict[Tip, float]:
+    """What the photo is worth in each respect, 0..1."""
+    light = min(_at(-face.lightness_p95, _DARKNESS), _at(face.light_asymmetry, _UNEVENNESS))
+    return {
+        Tip.LEAVE_ROOM: _at(face.outside_share, _OUTSIDE),
+        Tip.COME_CLOSER: _at(1 / max(face.face_width_px, 1), _NARROWNESS),
+        Tip.LOOK_INTO_CAMERA: _at(abs(face.yaw_degrees), _YAW),
+        Tip.FACE_THE_WINDOW: light,
+        Tip.LEAVE_HARD_LIGHT: _at(face.burnt_share, _BURNT),
+        Tip.HOLD_STILL: _at(-face.sharpness, _BLUR),
+        Tip.UNCOVER_FACE: _at(face.occlusion, _COVERED),
+        Tip.HEAD_UPRIGHT: _at(abs(face.roll_degrees), _ROLL),
+        Tip.CAMERA_AT_EYE_LEVEL: _at(abs(face.pitch_degrees - rules.LEVEL_PITCH_DEGREES), _PITCH),
+    }
+
+
+def _at(value: float, scale: _Scale) -> float:
+    values, worths = zip(*scale, strict=True)
+    return float(np.interp(value, values, worths))

@@ -1,0 +1,61 @@
+"""The part of intake that touches untrusted bytes: one photo on stdin, one clean JPEG on stdout, then the end.
+
+Run as `python -I FOLDER MAX_PIXELS MEMORY_BYTES CPU_SECONDS`. Before the first byte of the photo is parsed the process
+has given up all its rights (rights.py).
+
+stdout: the line `ready`, then either `refused REASON` or `photo WIDTH HEIGHT`, a newline and the JPEG.
+"""
+
+import sys
+from pathlib import Path
+
+# `python -I` puts only this folder on the path. Its modules import each other by their full names.
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[3])
+
+from PIL import Image
+
+from pipeline.photos.decoder.damage import TooManyScans
+from pipeline.photos.decoder.images import (
+    TooLarge,
+    UnsupportedFormat,
+    Warnings,
+    capture_warnings,
+    encode,
+    load_codecs,
+    read_image,
+)
+from pipeline.photos.decoder.rights import give_up_rights
+
+
+def main(max_pixels: int, memory_bytes: int, cpu_seconds: int) -> None:
+    """Decode the photo on stdin and write the answer to stdout."""
+    data = sys.stdin.buffer.read()
+    # All up front: later there is no file descriptor left to import with.
+    load_codecs(data)
+    with capture_warnings() as warnings:
+        give_up_rights(memory_bytes, cpu_seconds)
+        sys.stdout.buffer.write(b"ready\n")
+        sys.stdout.buffer.flush()
+        sys.stdout.buffer.write(answer(data, max_pixels, warnings))
+        sys.stdout.buffer.flush()
+
+
+def answer(data: bytes, max_pixels: int, warnings: Warnings) -> bytes:
+    """Return what this process has to say about the photo: see the module's docstring."""
+    try:
+        image = read_image(data, max_pixels, warnings)
+        return b"photo %d %d\n" % image.size + encode(image)
+    except UnsupportedFormat:
+        return b"refused unsupported_format"
+    except TooManyScans:
+        return b"refused too_slow"
+    except (TooLarge, Image.DecompressionBombError, MemoryError):
+        return b"refused too_large"
+    except Exception:
+        # Whatever else a decoder throws at hostile bytes, it means the same.
+        return b"refused unreadable"
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

@@ -1,0 +1,60 @@
+"""Decodes the HEVC data of a HEIC once more for the warnings of its decoder, libde265, which libheif does not pass on.
+
+An intact picture ends where its data ends. After damage the decoder ends early or goes on, and warns of that."""
+
+import ctypes
+import re
+from functools import cache
+from importlib import import_module
+
+from pipeline.photos.decoder.damage import Damaged
+
+# The picture itself is not wanted here, so it need not be smooth.
+DISABLE_DEBLOCKING, DISABLE_SAO = 7, 8
+# Warnings from 1000 on; the first two are about threads and a full queue.
+FIRST_WARNING_OF_DAMAGE = 1002
+# A picture is one turn of the decoder or a few; more is a file that keeps it busy.
+MAX_TURNS = 1000
+# Compressed data never has three of these in a row, 0x03 is inserted between them.
+FORBIDDEN = re.compile(rb"\0\0[\0-\2]")
+
+
+def check_hevc(setup: list[bytes], units: list[bytes]) -> None:
+    """Raise Damaged unless a decoder takes these units of HEVC data without a warning."""
+    if any(FORBIDDEN.search(unit.rstrip(b"\0")) for unit in units):
+        raise Damaged
+    library = load_library()
+    decoder = library.de265_new_decoder()
+    try:
+        for parameter in (DISABLE_DEBLOCKING, DISABLE_SAO):
+            library.de265_set_parameter_bool(decoder, parameter, 1)
+        for unit in (*setup, *units):
+            library.de265_push_NAL(decoder, unit, len(unit), 0, None)
+        library.de265_flush_data(decoder)
+        more = ctypes.c_int(1)
+        turns = 0
+        while more.value and turns < MAX_TURNS:
+            turns += 1
+            if library.de265_decode(decoder, ctypes.byref(more)):
+                raise Damaged
+            library.de265_get_next_picture(decoder)
+        while warning := library.de265_get_warning(decoder):
+            if warning >= FIRST_WARNING_OF_DAMAGE:
+                raise Damaged
+    finally:
+        library.de265_free_decoder(decoder)
+
+
+@cache
+def load_library() -> ctypes.CDLL:
+    """Return libde265 as pillow-heif brings it: its symbols are found through the module that is linked to it."""
+    library = ctypes.CDLL(import_module("_pillow_heif").__file__)
+    pointer = ctypes.c_void_p
+    library.de265_new_decoder.restype = pointer
+    library.de265_get_next_picture.restype = pointer
+    library.de265_push_NAL.argtypes = [pointer, ctypes.c_char_p, ctypes.c_int, ctypes.c_int64, pointer]
+    library.de265_set_parameter_bool.argtypes = [pointer, ctypes.c_int, ctypes.c_int]
+    library.de265_decode.argtypes = [pointer, pointer]
+    for name in ("flush_data", "get_next_picture", "get_warning", "free_decoder"):
+        getattr(library, f"de265_{name}").argtypes = [pointer]
+    return library

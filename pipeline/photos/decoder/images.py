@@ -1,0 +1,354 @@
+"""Reads one untrusted photo: the first or main picture of a JPEG, PNG, WebP or HEIC file, in sRGB and upright."""
+
+import io
+import os
+import re
+import struct
+import warnings as python_warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+
+from PIL import Image, JpegImagePlugin, MpoImagePlugin, PngImagePlugin, WebPImagePlugin  # noqa: F401
+
+from pipeline.photos.decoder import damage
+from pipeline.photos.decoder.colors import (
+    ADOBE_GAMMA,
+    ADOBE_PRIMARIES,
+    HLG,
+    Colors,
+    build_profile,
+    colors_of_codes,
+    convert_profile,
+    matrix_to_srgb,
+)
+from pipeline.photos.decoder.container import check_container, read_container
+from pipeline.photos.decoder.hevc import load_library
+
+# A second compression at this quality, with color at full resolution, costs nothing that can be seen.
+JPEG_QUALITY = 97
+# The longest edge that libjpeg writes.
+MAX_EDGE_PX = 65500
+# A profile or text of a PNG once it is unpacked: profiles of printers and edit histories take a few MB.
+MAX_PNG_TEXT_BYTES = 16 * 1024 * 1024
+
+HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+AVIF_BRANDS = {b"avif", b"avis"}
+
+ORIENTATION_TAG, EXIF_TAG, INTEROP_TAG, COLOR_SPACE_TAG = 0x0112, 0x8769, 0xA005, 0xA001
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# What a damaged EXIF block makes Pillow raise.
+EXIF_ERRORS = (SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, OSError, struct.error)
+
+# The curve of PQ or HLG after the primaries: in one of a HEIC's colr boxes, or in a PNG's cICP.
+HDR_CODES = re.compile(rb"colrnclx..\0[\x10\x12]|cICP.[\x10\x12]", re.DOTALL)
+
+# Returns what native libraries have written to stderr since the last call.
+Warnings = Callable[[], bytes]
+
+
+class UnsupportedFormat(Exception):
+    """These bytes are none of the formats that are let in."""
+
+
+class TooLarge(Exception):
+    """More pixels than are let in."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A picture as its file stores it, and what the file says of its colors and of the way it turns."""
+
+    image: Image.Image
+    colors: Colors
+    profile: bytes | None = None
+    orientation: int = 1
+
+
+def recognise(data: bytes) -> str:
+    """Return Pillow's name of the format, by content; the file's name is not asked. Raises UnsupportedFormat."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data[4:8] == b"ftyp":
+        box_bytes = min(int.from_bytes(data[:4], "big"), 256)
+        brands = {data[8:12], *(data[start : start + 4] for start in range(16, box_bytes, 4))}
+        if brands & HEIC_BRANDS and not brands & AVIF_BRANDS:
+            return "HEIF"
+    raise UnsupportedFormat
+
+
+def load_codecs(data: bytes) -> None:
+    """Import all that this file's format needs; nothing for a format that is not let in."""
+    Image.preinit()
+    PngImagePlugin.MAX_TEXT_CHUNK = MAX_PNG_TEXT_BYTES
+    try:
+        kind = recognise(data)
+    except UnsupportedFormat:
+        return
+    if kind == "JPEG":
+        cv2 = import_module("cv2")
+        cv2.setNumThreads(1)
+        # Its own messages would be taken for libjpeg's.
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    if kind == "HEIF":
+        pillow_heif = import_module("pillow_heif")
+        pillow_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
+        load_library()
+    if kind in ("HEIF", "PNG") and may_be_hdr(data):
+        import_module("pipeline.photos.decoder.hdr")
+
+
+def may_be_hdr(data: bytes) -> bool:
+    """Return whether the file names a curve that takes numpy to convert. It may be a word in its pixels, too."""
+    return HDR_CODES.search(data) is not None
+
+
+@contextmanager
+def capture_warnings() -> Iterator[Warnings]:
+    """Have what native libraries write to stderr kept for the caller, who takes it by calling what this yields."""
+    kept = os.dup(2)
+    reader, writer = os.pipe()
+    os.dup2(writer, 2)
+    os.close(writer)
+    # A library that writes without end must not wait for us.
+    os.set_blocking(reader, False)
+    os.set_blocking(2, False)
+
+    def take() -> bytes:
+        try:
+            return os.read(reader, 65536)
+        except BlockingIOError:
+            return b""
+
+    try:
+        with python_warnings.catch_warnings():
+            # Pillow's, about sizes and EXIF blocks, would be taken for a codec's.
+            python_warnings.simplefilter("ignore")
+            yield take
+    finally:
+        restore_stderr(kept)
+        os.close(reader)
+
+
+def restore_stderr(kept: int) -> None:
+    """Put stderr back. A process that has given up opening files cannot, and is about to end."""
+    try:
+        os.dup2(kept, 2)
+    except OSError:
+        return
+    os.close(kept)
+
+
+def read_image(data: bytes, max_pixels: int, warnings: Warnings, *, keep_alpha: bool = False) -> Image.Image:
+    """Return the picture: RGB, 8 bit, sRGB, upright, without metadata, on white where it was transparent.
+
+    With `keep_alpha` a picture that has transparent parts stays as it is, RGBA. Raises UnsupportedFormat, TooLarge,
+    damage.Damaged, damage.TooManyScans, and whatever else the decoders raise."""
+    kind = recognise(data)
+    # Pillow refuses what is larger than twice this, before any decoder makes room for it.
+    Image.MAX_IMAGE_PIXELS = max_pixels // 2
+    if kind == "JPEG":
+        stored = read_jpeg(data, max_pixels, warnings)
+    else:
+        stored = {"PNG": read_png, "WEBP": read_webp, "HEIF": read_heic}[kind](data, max_pixels)
+    # HEIC says its true size only when it is decoded.
+    check_size(stored.image, max_pixels)
+    image, alpha = split_alpha(stored.image)
+    if stored.profile:
+        image = convert_profile(image, stored.profile)
+    elif not stored.colors.are_srgb:
+        image = convert_profile(image.convert("RGB"), build_profile(stored.colors))
+    if image.mode != "RGB":
+        image = image.convert("RGB")
+    if alpha and keep_alpha:
+        image.putalpha(alpha)
+    elif alpha:
+        image = Image.composite(image, Image.new("RGB", image.size, "white"), alpha)
+    if stored.orientation in TURNS:
+        image = image.transpose(TURNS[stored.orientation])
+    image.info = {}
+    return image
+
+
+def check_size(image: Image.Image, max_pixels: int) -> None:
+    """Raise TooLarge for more than is let in."""
+    if image.width * image.height > max_pixels or max(image.size) > MAX_EDGE_PX:
+        raise TooLarge
+
+
+def open_image(data: bytes, kind: str, max_pixels: int) -> Image.Image:
+    """Return the picture, of which only the head was read. Raises TooLarge."""
+    image = Image.open(io.BytesIO(data), formats=[kind])
+    check_size(image, max_pixels)
+    return image
+
+
+def read_jpeg(data: bytes, max_pixels: int, warnings: Warnings) -> Stored:
+    """Read the first picture of a JPEG. Pillow swallows libjpeg's warnings and OpenCV writes them to stderr."""
+    import cv2
+    import numpy as np
+
+    opened = open_image(data, "JPEG", max_pixels)
+    jpeg = damage.read_jpeg(data)
+    buffer = np.frombuffer(jpeg.data, np.uint8)
+    ways = {1: cv2.IMREAD_GRAYSCALE, 4: cv2.IMREAD_REDUCED_GRAYSCALE_8}
+    pixels = cv2.imdecode(buffer, ways.get(jpeg.components, cv2.IMREAD_COLOR_RGB) | cv2.IMREAD_IGNORE_ORIENTATION)
+    damage.check_jpeg_warnings(warnings(), jpeg)
+    if pixels is None:
+        raise damage.Damaged
+    if jpeg.components == 4:
+        # OpenCV mixes CMYK without its profile.
+        image = opened
+        image.load()
+    else:
+        image = Image.fromarray(np.asarray(pixels, np.uint8))
+    return Stored(image, exif_colors(opened), opened.info.get("icc_profile"), exif_orientation(opened))
+
+
+def read_png(data: bytes, max_pixels: int) -> Stored:
+    """Read a PNG. Of what says its colors cICP counts most, then the profile, sRGB, and last gAMA with cHRM."""
+    chunks = dict(reversed(damage.read_png_chunks(data)))
+    image = open_image(data, "PNG", max_pixels)
+    image.load()
+    orientation = exif_orientation(image)
+    if image.mode.startswith("I"):
+        image = scale_16_bit_grey(image)
+    elif chunks[b"IHDR"][8:9] == b"\x10" and isinstance(image.info.get("transparency"), tuple):
+        # The color that is transparent has 16 bits, and the pixels have become 8.
+        image.info["transparency"] = tuple(level >> 8 for level in image.info["transparency"])
+    if len(chunks.get(b"cICP", b"")) == 4:
+        colors = colors_of_codes(chunks[b"cICP"][0], chunks[b"cICP"][1])
+        if colors.hdr:
+            from pipeline.photos.decoder.hdr import tone_map_image
+
+            image = tone_map_image(image, matrix_to_srgb(colors), is_hlg=colors.hdr == HLG)
+            colors = Colors()
+        return Stored(image, colors, orientation=orientation)
+    profile = image.info.get("icc_profile")
+    gamma = int.from_bytes(chunks.get(b"gAMA", b""), "big")
+    if profile or b"sRGB" in chunks or not gamma:
+        return Stored(image, Colors(), profile, orientation)
+    return Stored(image, png_colors(gamma, chunks.get(b"cHRM", b"")), orientation=orientation)
+
+
+def png_colors(gamma: int, chromaticities: bytes) -> Colors:
+    """Return what gAMA (a hundred thousand times the gamma) and cHRM say."""
+    # What every writer means with this is the curve of screens, sRGB's.
+    curve = None if abs(gamma - 45455) <= 100 else 100_000 / gamma
+    if len(chromaticities) != 32:
+        return Colors(gamma=curve)
+    white_x, white_y, *primaries = (value / 100_000 for value in struct.unpack(">8I", chromaticities))
+    colors = Colors(tuple(primaries), (white_x, white_y), curve)
+    try:
+        build_profile(colors)
+    except (ValueError, struct.error, ZeroDivisionError):
+        return Colors(gamma=curve)
+    return colors
+
+
+def read_webp(data: bytes, max_pixels: int) -> Stored:
+    """Read a WebP, or the first picture of an animation."""
+    cut = damage.cut_webp(data)
+    image = open_image(data, "WEBP", max_pixels)
+    image.load()
+    if cut is not None:
+        try:
+            open_image(cut, "WEBP", max_pixels).load()
+        except (OSError, EOFError, SyntaxError, ValueError):
+            # The last bytes were needed, as they are in every intact file.
+            pass
+        else:
+            raise damage.Damaged
+    return Stored(image, exif_colors(image), image.info.get("icc_profile"), exif_orientation(image))
+
+
+def read_heic(data: bytes, max_pixels: int) -> Stored:
+    """Read the main picture of a HEIC. Where the container turns it, what EXIF says of that is done already."""
+    container = read_container(data)
+    check_container(data, container)
+    image = open_image(data, "HEIF", max_pixels)
+    info = image.info
+    orientation = 1 if container.primary in container.turned else info.get("original_orientation") or 1
+    nclx, profile = info.get("nclx_profile"), info.get("icc_profile")
+    colors = Colors()
+    if nclx and not profile:
+        colors = colors_of_codes(int(nclx["color_primaries"]), int(nclx["transfer_characteristics"]))
+    if colors.hdr:
+        from pipeline.photos.decoder.hdr import read_heic_16_bit, tone_map
+
+        pixels = read_heic_16_bit(data)
+        image = Image.fromarray(tone_map(pixels, matrix_to_srgb(colors), is_hlg=colors.hdr == HLG))
+        colors = Colors()
+    else:
+        image.load()
+    if image.mode.startswith("I"):
+        image = scale_16_bit_grey(image)
+    return Stored(image, colors, profile, orientation)
+
+
+def read_exif(image: Image.Image) -> Image.Exif:
+    """Return the image's EXIF block, an empty one where that is damaged."""
+    try:
+        return image.getexif()
+    except EXIF_ERRORS:
+        return Image.Exif()
+
+
+def exif_orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 to 8; 1, upright, when there is none."""
+    try:
+        return int(read_exif(image).get(ORIENTATION_TAG, 1))
+    except EXIF_ERRORS:
+        return 1
+
+
+def exif_colors(image: Image.Image) -> Colors:
+    """Return Adobe RGB for cameras that say so by the rules of DCF, without a profile; else sRGB."""
+    try:
+        exif = read_exif(image)
+        if exif.get_ifd(EXIF_TAG).get(COLOR_SPACE_TAG) == 0xFFFF and exif.get_ifd(INTEROP_TAG).get(1) == "R03":
+            return Colors(ADOBE_PRIMARIES, gamma=ADOBE_GAMMA)
+    except EXIF_ERRORS:
+        pass
+    return Colors()
+
+
+def scale_16_bit_grey(image: Image.Image) -> Image.Image:
+    """Return the image with 8 bits. Pillow's own conversion would clip instead of scale."""
+    info = image.info
+    wide = image.convert("I")
+    grey = wide.point([(level * 255 + 32767) // 65535 for level in range(65536)], "L")
+    transparent = info.get("transparency")
+    if isinstance(transparent, int):
+        grey.putalpha(wide.point([0 if level == transparent else 255 for level in range(65536)], "L"))
+    # The level that is transparent has 16 bits.
+    grey.info = {name: value for name, value in info.items() if name != "transparency"}
+    return grey
+
+
+def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """Return the image without palette and transparency, and its alpha channel where it had any."""
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return image.convert("RGB"), image.getchannel("A")
+    return (image if image.mode in {"RGB", "L", "CMYK"} else image.convert("RGB")), None
+
+
+def encode(image: Image.Image) -> bytes:
+    """Return the image as a JPEG without any metadata."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return buffer.getvalue()

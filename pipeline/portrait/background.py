@@ -1,0 +1,42 @@
+"""The photo's own background, with the person taken out and the rest put out of focus as a fast lens would."""
+
+import numpy as np
+
+from pipeline.imaging.filters import Floats, blur, convolve, resize
+
+PAINT_HEIGHT = 420
+
+
+def out_of_focus(scene: Floats, radius: float) -> Floats:
+    """The scene through a wide open lens: every point a disc, its rim slightly bright; radius in frame heights."""
+    pixels = max(1.0, radius * scene.shape[0])
+    reach = int(np.ceil(pixels)) + 1
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float32)
+    distance = np.hypot(x, y)
+    kernel = np.clip(pixels - distance + 0.5, 0, 1) * (0.85 + 0.15 * np.clip(distance / pixels, 0, 1) ** 3)
+    return blur(convolve(scene, kernel.astype(np.float32)), 0.8)
+
+
+def surroundings(picture: Floats, alpha: Floats) -> Floats:
+    """(h, w, 3) linear light: the photo's own background with the person taken out, then out of focus.
+
+    Holes fill from ever wider surroundings. picture is linear light."""
+    height, width = alpha.shape
+    rows = PAINT_HEIGHT
+    shape = (rows, max(8, round(rows * width / height)))
+    side = float(np.sqrt(shape[0] * shape[1]))
+    small = resize(picture, shape)
+    open_ = np.clip(1 - resize(alpha, shape), 0, 1)
+    # What is only half background carries the person's colour.
+    weight = np.clip((blur(open_, 0.006 * side) - 0.85) / 0.15, 0, 1) ** 2
+    filled, known = np.zeros_like(small), np.zeros_like(weight)
+    for reach in (0.006, 0.018, 0.05, 0.13, 0.30):
+        spread = blur(np.ascontiguousarray(small * weight[..., None]), reach * side)
+        amount = blur(weight, reach * side)
+        share = np.clip(amount * 8, 0, 1) * (1 - known)
+        filled += share[..., None] * spread / (amount[..., None] + 1e-4)
+        known += share
+    filled = np.clip(filled / (known[..., None] + 1e-4), 0, 1)
+    # Display white hides lamps and sky that were brighter: let them glow.
+    filled = filled + 0.9 * np.clip(filled - 0.6, 0, 1) * filled
+    return blur(out_of_focus(np.asarray(filled, np.float32), 0.036), 3)

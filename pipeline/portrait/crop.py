@@ -1,0 +1,211 @@
+"""Where the headshot's frame lies in the photo, and the pixels inside it."""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.faces import landmarks
+from pipeline.imaging.filters import Floats, Shape, blur, displace, from_lab, resize, slopes, to_lab, warp
+from pipeline.types import Mesh, Pixels, Size
+
+# In face heights (forehead top to chin). A square holds 2.7, a 4:5 portrait a little more shoulder.
+SQUARE_HEIGHT = 2.7
+PORTRAIT_EXTRA = 0.4
+EYES_BELOW_TOP = (1.0, 1.2)
+HEADROOM = 0.32
+MIN_HEADROOM = 0.17
+USUAL_CROWN = -0.8
+CONTACT_COST = 1.6
+
+# A tilted head is levelled, never wholly: people look alive with a little tilt.
+MAX_LEVELLED_DEGREES = 30.0
+LEVELLED_SHARE = 0.85
+IGNORED_ROLL_DEGREES = 1.5
+
+# What the search may change, dearest last: the height of the eyes, the centring, the size of the head.
+ZOOMS = np.concatenate([[1.0, 1.05, 1.1, 1.15, 1.2], np.arange(0.98, 0.35, -0.02)])
+EYE_SHIFTS = np.array([0, 0.02, 0.04, 0.06, 0.08, 0.10, 0.12, 0.14, 0.16, 0.18, -0.02, -0.04, -0.06, -0.09])
+SIDE_SHIFTS = np.linspace(-0.09, 0.09, 13)
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A rectangle in the photo, possibly turned. `matrix` (2, 3) maps the photo to the frame, `scale` is its factor."""
+
+    matrix: NDArray[np.float64]
+    scale: float
+    shape: Shape
+
+    def place(self, mesh: Mesh) -> Mesh:
+        """The mesh in pixels of the frame."""
+        xy = mesh[:, :2] @ self.matrix[:, :2].T + self.matrix[:, 2]
+        return np.asarray(np.c_[xy, mesh[:, 2] * self.scale], np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Outline:
+    """What a first look at the person says about framing, in pixels of the photo.
+
+    cut: (N, 2) points where the photo's border cuts through the person; none may lie inside the frame.
+    crown: (2,) the highest point of hair seen, or None. contact: (N, 2) where a bystander overlaps with the person;
+    the fewer of them show, the better."""
+
+    cut: NDArray[np.float64]
+    crown: NDArray[np.float64] | None
+    contact: NDArray[np.float64]
+
+
+def level_degrees(mesh: Mesh) -> float:
+    """How far the photo is turned so that the head stands upright."""
+    roll = landmarks.roll_degrees(mesh)
+    if abs(roll) <= IGNORED_ROLL_DEGREES:
+        return 0.0
+    return float(np.clip(roll, -MAX_LEVELLED_DEGREES, MAX_LEVELLED_DEGREES)) * LEVELLED_SHARE
+
+
+def head_anchor(mesh: Mesh) -> NDArray[np.float64]:
+    """(2,) the point that is centred across the frame and set at eye level: between the eyes and the face's middle."""
+    eyes = np.mean(landmarks.eye_centres(mesh), axis=0)
+    bounds = landmarks.bounds(mesh)
+    return np.array([(bounds.left + bounds.right) / 4 + eyes[0] / 2, eyes[1]], np.float64)
+
+
+def rotation(degrees: float) -> NDArray[np.float64]:
+    """(2, 2): photo axes to frame axes."""
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return np.array([[cos, sin], [-sin, cos]], np.float64)
+
+
+def frame_head(mesh: Mesh, size: Size, outline: Outline) -> Frame:
+    """The best frame around a head: level, eyes above the middle, tighter only where the photo's border cuts the body.
+
+    So no border of the photo is ever seen on the person; beyond the person the set takes over."""
+    unit = landmarks.face_height(mesh)
+    turn, anchor = rotation(level_degrees(mesh)), head_anchor(mesh)
+    aspect = size.width / size.height
+    height = SQUARE_HEIGHT + PORTRAIT_EXTRA * float(np.clip(1 - aspect, 0, 0.4))
+    cut = (outline.cut - anchor) @ turn.T / unit
+    crown = None if outline.crown is None else float((turn @ (outline.crown - anchor))[1] / unit)
+
+    zoom, eye_shift, side_shift = np.meshgrid(ZOOMS, EYE_SHIFTS, SIDE_SHIFTS, indexing="ij")
+    zoom, eye_shift, side_shift = zoom.ravel(), eye_shift.ravel(), side_shift.ravel()
+    heights = height * zoom
+    hair_top = USUAL_CROWN if crown is None else crown
+    eyes_below_top = float(np.clip(HEADROOM - hair_top, *EYES_BELOW_TOP))
+    tops = -(eyes_below_top / height + eye_shift) * heights
+    lefts = side_shift * height - 0.5 * aspect * heights
+    cost = 0.8 * np.abs(1 - zoom) + 2.5 * (1 - zoom) ** 2 + 0.8 * np.abs(eye_shift) + 1.1 * np.abs(side_shift)
+    # Hair cut off at the top is the first thing one sees.
+    cost += 2.5 * np.clip(MIN_HEADROOM - (hair_top - tops), 0, 0.4)
+    cost += 60 * _depth_inside(cut, lefts, tops, heights * aspect, heights)
+    contact = (outline.contact - anchor) @ turn.T / unit
+    cost += CONTACT_COST * _depth_inside(contact[::7], lefts, tops, heights * aspect, heights)
+    best = int(np.argmin(cost))
+
+    scale = size.height / (float(heights[best]) * unit)
+    matrix = np.empty((2, 3))
+    matrix[:, :2] = turn * scale
+    matrix[:, 2] = -matrix[:, :2] @ anchor - np.array([lefts[best], tops[best]]) * unit * scale
+    return Frame(matrix, scale, (size.height, size.width))
+
+
+def _depth_inside(
+    cut: NDArray[np.float64],
+    lefts: NDArray[np.float64],
+    tops: NDArray[np.float64],
+    widths: NDArray[np.float64],
+    heights: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """How far, in face heights, the worst cut point lies inside each candidate; (N,), 0 where none does."""
+    worst = np.zeros(len(lefts))
+    for x, y in cut:
+        across = np.minimum(x - lefts, lefts + widths - x)
+        down = np.minimum(y - tops, tops + heights - y)
+        worst = np.maximum(worst, np.minimum(across, down))
+    return worst
+
+
+def take(photo: Pixels, frame: Frame) -> Floats:
+    """(H, W, 3) display values 0..1: the photo inside the frame, cleaned before and sharpened after an enlargement."""
+    region, matrix = _cut_region(photo, frame.matrix, frame.shape)
+    if frame.scale > 1.15:
+        region = _denoise(region, frame.scale)
+    picture = np.clip(warp(np.asarray(region / np.float32(255), np.float32), matrix, frame.shape), 0, 1)
+    picture = _clean_chroma(picture, frame.scale)
+    return _thin_edges(picture, frame.scale) if frame.scale > 1.5 else picture
+
+
+def look(photo: Pixels, matrix: NDArray[np.float64], side: int) -> Pixels:
+    """(side, side, 3) uint8: the photo through any map, for a network's eye."""
+    region, matrix = _cut_region(photo, matrix, (side, side))
+    return warp(region, matrix, (side, side))
+
+
+def inside_photo(photo_shape: Shape, frame: Frame) -> Floats:
+    """(H, W): 1 where the frame shows photo, 0 beyond its border."""
+    height, width = frame.shape
+    inverse = np.asarray(cv2.invertAffineTransform(frame.matrix), np.float64)
+    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32) + 0.5
+    x = inverse[0, 0] * columns + inverse[0, 1] * rows + inverse[0, 2]
+    y = inverse[1, 0] * columns + inverse[1, 1] * rows + inverse[1, 2]
+    margin = 1.0
+    seen = (x > margin) & (y > margin) & (x < photo_shape[1] - margin) & (y < photo_shape[0] - margin)
+    return np.asarray(seen, np.float32)
+
+
+def _cut_region(photo: Pixels, matrix: NDArray[np.float64], shape: Shape) -> tuple[Pixels, NDArray[np.float64]]:
+    """The part of the photo that a map shows, shrunk by area where it would skip pixels, and the map from there."""
+    inverse = np.asarray(cv2.invertAffineTransform(matrix), np.float64)
+    height, width = shape
+    corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]], np.float64) @ inverse.T
+    scale = math.hypot(matrix[0, 0], matrix[0, 1])
+    margin = 4 / min(scale, 1) + 8
+    low = np.floor(np.clip(corners.min(axis=0) - margin, 0, None)).astype(int)
+    high = np.ceil(np.clip(corners.max(axis=0) + margin, 1, None)).astype(int)
+    region = photo[low[1] : high[1], low[0] : high[0]]
+    moved = matrix.copy()
+    moved[:, 2] += moved[:, :2] @ low
+    if scale < 0.75:
+        rows, columns = (max(1, round(edge * scale)) for edge in region.shape[:2])
+        moved[:, :2] = moved[:, :2] @ np.diag([region.shape[1] / columns, region.shape[0] / rows])
+        region = np.asarray(cv2.resize(region, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+    return region, moved
+
+
+def _denoise(region: Pixels, scale: float) -> Pixels:
+    """Noise and JPEG blocks removed at the source's own size, where they are small: enlarged they would be texture."""
+    lightness = np.asarray(cv2.cvtColor(region, cv2.COLOR_RGB2GRAY), np.float32)
+    noise = float(np.median(np.abs(np.asarray(cv2.Laplacian(lightness, cv2.CV_32F))))) / 3.0
+    # Half of what would clean it: skin without any texture looks painted once enlarged.
+    strength = 0.5 * float(np.clip(noise - 0.5, 0, 4)) * min(1.0, scale - 1.0)
+    if strength < 0.4:
+        return region
+    cleaned = cv2.fastNlMeansDenoisingColored(region, None, strength, strength * 1.6, 5, 11)
+    return np.asarray(cleaned, np.uint8)
+
+
+def _clean_chroma(picture: Floats, scale: float) -> Floats:
+    """Colour noise smoothed away; a camera's chroma has half the resolution anyhow."""
+    lab = to_lab(picture)
+    height, width = picture.shape[:2]
+    chroma = resize(np.ascontiguousarray(lab[..., 1:]), (height // 2, width // 2))
+    chroma = resize(blur(chroma, 0.8 + 0.45 * min(scale, 5)), (height, width))
+    lab[..., 1:] = 0.35 * lab[..., 1:] + 0.65 * chroma
+    return from_lab(lab)
+
+
+def _thin_edges(picture: Floats, scale: float) -> Floats:
+    """Edges that the enlargement made soft drawn together: every pixel looks a little away from the nearest edge.
+
+    Unlike more unsharp masking it makes no halos and leaves flat skin alone."""
+    lightness = np.ascontiguousarray(picture @ np.array([0.299, 0.587, 0.114], np.float32))
+    right, down = slopes(blur(lightness, 0.5 * scale))
+    steepness = np.minimum(np.sqrt(right**2 + down**2) * scale, 0.35)
+    toward_right, toward_down = slopes(blur(steepness, 0.5 * scale))
+    reach = 2.4 * scale * scale * min(1.0, (scale - 1.5) / 1.5)
+    limit = 0.2 * scale
+    move = [np.clip(-part * reach, -limit, limit) for part in (toward_right, toward_down)]
+    return np.clip(displace(picture, move[0], move[1]), 0, 1)

@@ -1,0 +1,56 @@
+"""What changes from shot to shot within a look: how near the person stands, and where the lamps do."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.imaging.filters import Shape
+from pipeline.types import Framing, Light, Style
+
+# How much larger than in the frame that was prepared, and how far to the side in widths of the frame. Never smaller:
+# the photo has no more of the person; never further aside than the enlargement gives room for.
+PLACES = {
+    Framing.CLASSIC: (1.0, 0.0),
+    Framing.CLOSE: (1.12, 0.0),
+    Framing.LEFT: (1.16, -0.075),
+    Framing.TIGHT: (1.3, 0.0),
+    Framing.RIGHT: (1.16, 0.075),
+    Framing.TIGHT_LEFT: (1.34, -0.11),
+    Framing.TIGHT_RIGHT: (1.34, 0.11),
+    Framing.NEAR: (1.46, 0.0),
+    Framing.A_LITTLE_LEFT: (1.22, -0.04),
+    Framing.A_LITTLE_RIGHT: (1.22, 0.04),
+}
+# The row that stays where it is, from the top: near it, so that hair keeps its room.
+FIXED_ROW = 0.2
+
+
+# The light on the set, against the look's own: lamps near the camera reach it, lamps at the side or above do not.
+SET_LIGHT = {Light.KEY: 1.0, Light.FRONT: 1.3, Light.SIDE: 0.62, Light.HIGH: 0.8}
+
+
+def place_person(framing: Framing, shape: Shape) -> NDArray[np.float64] | None:
+    """(2, 3) from the prepared frame to this framing, in pixels; None when nothing moves."""
+    zoom, aside = PLACES[framing]
+    if zoom == 1.0:
+        return None
+    height, width = shape
+    return np.array([[zoom, 0, width * (0.5 * (1 - zoom) + aside)], [0, zoom, height * FIXED_ROW * (1 - zoom)]])
+
+
+def light_set(light: Light, steadiness: float) -> float:
+    """The factor on the light of a set, nearer to 1 the steadier its brightness has to be (0..1)."""
+    return float(SET_LIGHT[light] ** (1 - steadiness))
+
+
+def arrange_lamps(style: Style, light: Light) -> Style:
+    """The look with its lamps moved: softer from the front, harder from the side, or from above."""
+    x, y, z = style.key_light
+    if light is Light.FRONT:
+        return replace(style, key_light=(0.2 * x, y - 0.1, z + 0.3), key=0.6 * style.key, rim=0.5 * style.rim)
+    if light is Light.SIDE:
+        return replace(style, key_light=(1.5 * x, 0.6 * y, 0.6 * z), key=1.6 * style.key, rim=1.3 * style.rim)
+    if light is Light.HIGH:
+        return replace(style, key_light=(0.4 * x, y - 0.5, 0.8 * z), key=1.3 * style.key, wrap=0.8 * style.wrap)
+    return style

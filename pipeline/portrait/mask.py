@@ -1,0 +1,177 @@
+"""Where the person is, roughly: a small network's belief from several views, and what keeps neighbours out."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.faces import landmarks
+from pipeline.faces.interpreter import Network
+from pipeline.imaging.filters import Floats, Shape, component_at, grow, shrink, warp
+from pipeline.portrait.crop import Frame, Outline, head_anchor, level_degrees, look, rotation
+from pipeline.types import Mesh, Pixels, SourcePhoto
+from pipeline.weights import Weights
+
+NETWORK_SIDE = 256
+
+# The first look: so many face heights across, the eyes at this share of the height.
+FIRST_LOOK_SIDE = 4.4
+FIRST_LOOK_EYES = 0.36
+BORDER_SHARE = 0.012
+
+# Nobody has less head than this, in heights of the face, above the face.
+MIN_HAIR = 0.18
+
+# The network sees squares of so many face heights around this many face heights below the eyes, each also mirrored,
+# and these opinions weigh so much. Ghosts of a busy background rarely agree; near views know the hair best.
+VIEWS = ((1.9, -0.05, 1.5), (2.35, 0.2, 1.0), (2.9, 0.35, 1.0), (3.7, 0.6, 0.7))
+VIEW_FEATHER = 16
+
+# Nearer than this to somebody's head or body axis, in face heights, is theirs even before a person behind them.
+OWN_HAIR, OWN_BODY = 0.95, 0.75
+
+
+class PersonMask:
+    """Belief, 0..1, that a pixel belongs to a person. Not thread-safe."""
+
+    def __init__(self, weights: Weights, threads: int) -> None:
+        self._network = Network(weights.path("person_mask"), threads)
+
+    def outline(self, photo: SourcePhoto) -> Outline:
+        """What framing must respect: where the photo's border cuts this person, and how high the hair reaches."""
+        mesh = photo.face.mesh
+        matrix = _first_look(mesh)
+        shape = (NETWORK_SIDE, NETWORK_SIDE)
+        belief = self._see(photo.pixels, matrix, mirrored=False)
+        head = _to(matrix, mesh[landmarks.NOSE_TIP, :2])
+        own = share_of(mesh, [other.mesh for other in photo.bystanders], matrix, shape)
+        person = component_at((belief * own > 0.4).astype(np.float32), head[0], head[1])
+        cut, crown = _meet_border(person, photo, matrix)
+        contact = np.argwhere((belief > 0.5) & (np.abs(own - 0.5) < 0.3) & (grow(person, 3) > 0))[:, ::-1]
+        inverse = np.linalg.inv(np.r_[matrix, [[0, 0, 1]]])[:2]
+        return Outline(cut, crown, np.c_[contact + 0.5, np.ones(len(contact))] @ inverse.T)
+
+    def believe(self, photo: SourcePhoto, frame: Frame, shape: Shape) -> Floats:
+        """(H, W) at the given shape of the frame: the mean over all views, for this person alone."""
+        height, width = frame.shape
+        to_work = np.diag([shape[1] / width, shape[0] / height])
+        mesh = frame.place(photo.face.mesh)
+        unit, eyes = landmarks.face_height(mesh), head_anchor(mesh)
+        window = _feathered_window()
+        total, weight = np.zeros(shape, np.float32), np.full(shape, 1e-6, np.float32)
+        for faces, below_eyes, opinion in VIEWS:
+            factor = NETWORK_SIDE / (faces * unit)
+            shift = NETWORK_SIDE / 2 - factor * (eyes + np.array([0, below_eyes * unit]))
+            matrix = factor * frame.matrix
+            matrix[:, 2] += shift
+            seen = self._see(photo.pixels, matrix, mirrored=False) + self._see(photo.pixels, matrix, mirrored=True)
+            back = np.c_[to_work / factor, to_work @ (-shift / factor)]
+            covered = opinion * warp(window, back, shape)
+            total += covered * warp(np.asarray(seen / 2, np.float32), back, shape)
+            weight += covered
+        belief = np.clip(total / weight, 0, 1)
+        matrix = to_work @ frame.matrix
+        own = share_of(photo.face.mesh, [other.mesh for other in photo.bystanders], matrix, shape)
+        return np.asarray(belief * own, np.float32)
+
+    def _see(self, photo: Pixels, matrix: NDArray[np.float64], mirrored: bool) -> Floats:
+        picture = np.asarray(look(photo, matrix, NETWORK_SIDE) / np.float32(255), np.float32)
+        if mirrored:
+            return self._network.run(np.ascontiguousarray(picture[:, ::-1]))[0][:, ::-1, 0].copy()
+        return self._network.run(picture)[0][..., 0].copy()
+
+
+def share_of(mesh: Mesh, others: Sequence[Mesh], matrix: NDArray[np.float64], shape: Shape) -> Floats:
+    """(H, W), 0..1: how far each place is this person's rather than a bystander's; 1 everywhere when alone."""
+    if not others:
+        return np.ones(shape, np.float32)
+    unit = landmarks.face_height(mesh)
+    own = _distance_to_body(mesh, matrix, shape)
+    distances = []
+    for other in others:
+        distance = _distance_to_body(other, matrix, shape)
+        if other[landmarks.NOSE_TIP, 1] < mesh[landmarks.NOSE_TIP, 1] - 0.3 * unit:
+            # Whose head is clearly higher stands behind: this person's hair and shoulders cover the other's body.
+            hair = _distance_to_body(mesh, matrix, shape, head_only=True) < OWN_HAIR
+            distance = np.where(hair | (own < OWN_BODY), np.inf, distance)
+            distance = np.minimum(distance, _distance_to_body(other, matrix, shape, head_only=True))
+        distances.append(distance)
+    theirs = np.minimum.reduce(distances)
+    return np.asarray(1 / (1 + np.exp(np.clip((own - theirs) * 24, -60, 60))), np.float32)
+
+
+def _distance_to_body(mesh: Mesh, matrix: NDArray[np.float64], shape: Shape, head_only: bool = False) -> Floats:
+    """Distance from a head and the body below it, in units that grow with the width of each."""
+    top, chin = (_to(matrix, mesh[index, :2]) for index in (landmarks.FOREHEAD_TOP, landmarks.CHIN))
+    height = float(np.hypot(*(chin - top)))
+    centre = (top + chin) / 2
+    rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
+    below = rows - centre[1]
+    if head_only:
+        return np.asarray(np.hypot((columns - centre[0]) / 0.72, below / 0.95) / height, np.float32)
+    half_width = np.where(below < 0, 0.72, 0.72 + np.clip(below / height - 0.55, 0, 0.9))
+    vertical = np.where(below < 0, below / 0.95, np.clip(below - 0.3 * height, 0, None) * 0.12)
+    return np.asarray(np.hypot((columns - centre[0]) / half_width, vertical) / height, np.float32)
+
+
+def _first_look(mesh: Mesh) -> NDArray[np.float64]:
+    """(2, 3): a level square around head and shoulders, as the network likes to see people."""
+    side = FIRST_LOOK_SIDE * landmarks.face_height(mesh)
+    matrix = np.empty((2, 3))
+    matrix[:, :2] = rotation(level_degrees(mesh)) * (NETWORK_SIDE / side)
+    matrix[:, 2] = NETWORK_SIDE * np.array([0.5, FIRST_LOOK_EYES]) - matrix[:, :2] @ head_anchor(mesh)
+    return matrix
+
+
+def _meet_border(
+    person: Floats, photo: SourcePhoto, matrix: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """The points of the photo's border that cut the person, and the crown of the head, in pixels of the photo."""
+    height, width = photo.pixels.shape[:2]
+    inverse = np.linalg.inv(np.r_[matrix, [[0, 0, 1]]])[:2]
+    rows, columns = np.nonzero(person)
+    places = np.c_[columns + 0.5, rows + 0.5, np.ones(len(rows))] @ inverse.T
+    inside = (places > 0).all(axis=1) & (places < (width, height)).all(axis=1)
+    beyond, places, rows = places[~inside], places[inside], rows[inside]
+    near = BORDER_SHARE * min(width, height) + 1.5 / np.hypot(*matrix[:, 0])
+    x, y = places.T
+
+    cut = [np.c_[np.zeros((x < near).sum()), y[x < near]]]
+    cut.append(np.c_[np.full((x > width - near).sum(), width), y[x > width - near]])
+    # Hair that ends just below the top border is not cut. Where it is, the network sees it go on in the border's
+    # repeated pixels.
+    above = beyond[(beyond[:, 1] < 0) & (beyond[:, 1] > -near), 0]
+    cut.append(np.c_[above, np.zeros(len(above))])
+    face = landmarks.bounds(photo.face.mesh)
+    if face.top < MIN_HAIR * face.height:
+        # So little room above the face holds no head, whatever the network makes of it.
+        cut.append(np.c_[np.linspace(face.left, face.right, 20), np.zeros(20)])
+    # The bottom border always cuts: everybody goes on below it, whatever the mask says there.
+    reach = 1.6 * landmarks.face_height(photo.face.mesh)
+    centre = float(photo.face.mesh[landmarks.NOSE_TIP, 0])
+    bottom = np.linspace(max(0, centre - reach), min(width, centre + reach), 60)
+    cut.append(np.c_[bottom, np.full(60, height)])
+    crown = places[np.argmin(rows)] if len(rows) else None
+    return np.unique(np.concatenate(cut).round(), axis=0), crown
+
+
+def _to(matrix: NDArray[np.float64], point: Floats) -> NDArray[np.float64]:
+    return np.asarray(matrix[:, :2] @ point + matrix[:, 2], np.float64)
+
+
+def _feathered_window() -> Floats:
+    """1 in the middle of a view, falling to 0 at its border, where the network knows least."""
+    ramp = np.clip(np.minimum(np.arange(NETWORK_SIDE), np.arange(NETWORK_SIDE)[::-1]) / VIEW_FEATHER, 0, 1)
+    return np.asarray(np.minimum(ramp[:, None], ramp[None]), np.float32)
+
+
+def keep_person(belief: Floats, mesh: Mesh) -> Floats:
+    """The belief on the connected part that holds the face; a stranger in the background goes.
+
+    mesh: in pixels of the belief."""
+    side = float(np.sqrt(belief.size))
+    # Opened a little first: a neighbour's shoulder often hangs on by a thread.
+    opened = shrink((belief > 0.5).astype(np.float32), 0.008 * side)
+    nose = mesh[landmarks.NOSE_TIP, :2]
+    kept = component_at(opened, float(nose[0]), float(nose[1]))
+    return belief * grow(kept, 0.008 * side + 0.012 * side)

@@ -1,0 +1,257 @@
+"""How much of each pixel is person: the mask's rough belief refined along hair, and the person's own colours."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.faces import landmarks
+from pipeline.imaging.filters import (
+    Floats,
+    blur,
+    box,
+    component_at,
+    fill_hull,
+    grow,
+    guided,
+    largest_distance,
+    resize,
+    shrink,
+    slopes,
+)
+from pipeline.types import Mesh
+
+# Matting works on a frame of about so many pixels; hair's finer edges come back with the guided upsampling.
+WORK_PIXELS = 500 * 500
+
+REGULARISATION = 1e-6
+UNKNOWN = 0.5
+
+# Colour evidence: samples lie so near (share of the frame's side); a step of a whole side weighs like such a step of
+# colour (black to white is 1.7), more for the person: a red tie is no reason to believe in red beside the cheek; so
+# strong is the best opinion against the affinities of the solve.
+NEIGHBOURHOOD = 0.12
+PERSON_PLACE_WEIGHT, BEHIND_PLACE_WEIGHT = 0.7, 0.15
+MAX_SAMPLES = 6_000
+EVIDENCE = 0.02
+
+
+def work_shape(shape: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of the reduced frame that the matte is solved on."""
+    factor = min(1.0, (WORK_PIXELS / (shape[0] * shape[1])) ** 0.5)
+    return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
+
+
+def extract_matte(picture: Floats, belief: Floats, inside: Floats, mesh: Mesh) -> Floats:
+    """(H, W) alpha, 0..1, of the person in the frame.
+
+    picture: (H, W, 3) display values. belief: the mask, at `work_shape`. inside: (H, W), 1 where there is photo.
+    mesh: in pixels of the frame."""
+    shape = belief.shape[0], belief.shape[1]
+    side = float(np.sqrt(belief.size))
+    small = resize(picture, shape)
+    seen = resize(inside, shape) > 0.99
+    work_mesh = mesh * (shape[0] / picture.shape[0])
+    head = _above_chin(work_mesh, shape, side)
+    belief = head * belief + (1 - head) * np.clip((belief - 0.22) / 0.40, 0, 1)
+
+    busy = _busyness(small, belief, seen, side)
+    trimap = _trimap(belief, seen, work_mesh, busy, side)
+    prior = np.clip((belief - 0.12) / 0.76, 0, 1)
+    trust = _trust(prior, belief, busy, side)
+    by_colour, evidence = _colour_evidence(small, trimap, seen, side)
+    prior = (trust * prior + evidence * by_colour) / (trust + evidence)
+    alpha = closed_form(small, trimap, prior, trust + evidence)
+    alpha = _colour_vote(small, alpha, belief, trimap == UNKNOWN, head, side)
+    nose = work_mesh[landmarks.NOSE_TIP]
+    # Specks that belong to nobody go; strands of hair hang together.
+    whole = component_at((alpha > 0.15).astype(np.float32), float(nose[0]), float(nose[1]))
+    alpha = alpha * grow(whole, 2)
+
+    alpha = np.clip(resize(alpha, (picture.shape[0], picture.shape[1])), 0, 1)
+    radius = max(2, round(0.003 * float(np.sqrt(inside.size))))
+    alpha = np.clip(guided(picture, alpha, radius, 1e-5), 0, 1)
+    near = resize(blur(grow(belief, 0.025 * side), 0.008 * side), (picture.shape[0], picture.shape[1]))
+    alpha = alpha * np.clip(near * 1.6, 0, 1)
+    alpha = np.clip((alpha - 0.04) / 0.91, 0, 1)
+    return np.asarray(0.65 * alpha + 0.35 * alpha * alpha * (3 - 2 * alpha), np.float32)
+
+
+def _above_chin(mesh: Mesh, shape: tuple[int, int], side: float) -> Floats:
+    """(H, 1): 1 at the height of the head, 0 below the chin; hair wants a wide band, cloth a narrow one."""
+    rows = np.arange(shape[0], dtype=np.float32)[:, None]
+    return np.asarray(np.clip((mesh[landmarks.CHIN, 1] + 0.03 * side - rows) / (0.04 * side), 0, 1), np.float32)
+
+
+def _busyness(small: Floats, belief: Floats, seen: NDArray[np.bool_], side: float) -> float:
+    """0 for a plain wall behind the head, 1 for a pattern: how little colours can be trusted, and the network must."""
+    energy = np.zeros(belief.shape, np.float32)
+    for channel in range(3):
+        right, down = slopes(np.ascontiguousarray(small[..., channel]))
+        energy += right**2 + down**2
+    around = (belief < 0.10) & (grow((belief > 0.5).astype(np.float32), 0.08 * side) > 0) & seen
+    if int(around.sum()) < 200:
+        return 0.0
+    steepness = 8 * float(np.percentile(np.sqrt(energy[around]), 80))
+    return float(np.clip((steepness - 0.10) / 0.35, 0, 1))
+
+
+def _trimap(belief: Floats, seen: NDArray[np.bool_], mesh: Mesh, busy: float, side: float) -> Floats:
+    """0 surely not the person, 1 surely, 0.5 to be solved."""
+    sure = (belief > 0.88).astype(np.float32)
+    none = (belief < 0.10).astype(np.float32)
+    head = np.arange(belief.shape[0])[:, None] < mesh[landmarks.CHIN, 1] + 0.02 * side
+    inner = np.where(head, shrink(sure, (0.023 - 0.005 * busy) * side), shrink(sure, 0.006 * side))
+    outer = np.where(head, shrink(none, (0.021 - 0.005 * busy) * side), shrink(none, 0.007 * side))
+    trimap = np.full(belief.shape, UNKNOWN, np.float32)
+    trimap[outer > 0] = 0
+    trimap[inner > 0] = 1
+    face = fill_hull(landmarks.points(mesh, landmarks.OVAL), (belief.shape[0], belief.shape[1]))
+    trimap[shrink(face, 4) > 0] = 1
+    trimap[~seen] = 0
+    return trimap
+
+
+def _trust(prior: Floats, belief: Floats, busy: float, side: float) -> Floats:
+    """Weight of the network in the solve: strong where it is sure, far from its outline, before a busy background."""
+    sureness = np.abs(2 * prior - 1) ** 2
+    outside = largest_distance((belief < 0.5).astype(np.float32)) / side
+    inside = largest_distance((belief >= 0.5).astype(np.float32)) / side
+    depth = np.clip(outside / 0.02, 0.15, 2) ** 2 + 0.5 * np.clip(inside / 0.02 - 0.25, 0, 1) ** 2
+    return np.asarray(2e-4 + (4e-3 + 4e-2 * busy) * sureness * depth, np.float32)
+
+
+def _colour_evidence(small: Floats, trimap: Floats, seen: NDArray[np.bool_], side: float) -> tuple[Floats, Floats]:
+    """What an unknown pixel's colour says: the share of person, 0..1, and the weight of that opinion.
+
+    Each is compared with the most alike sure pixels of both kinds near it. So a flag of two colours or the letters
+    of a poster count as background although no mean colour describes them."""
+    from scipy.spatial import cKDTree
+
+    shape = trimap.shape[0] // 2, trimap.shape[1] // 2
+    coarse, calm = resize(trimap, shape), resize(small, shape)
+    unknown = (coarse > 0.02) & (coarse < 0.98)
+    near = grow(unknown.astype(np.float32), NEIGHBOURHOOD * side / 2) > 0
+    rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
+    photographed = resize(seen.astype(np.float32), shape) > 0.9
+    kinds = (
+        (near & (coarse >= 0.98), PERSON_PLACE_WEIGHT),
+        (near & (coarse <= 0.02) & photographed, BEHIND_PLACE_WEIGHT),
+    )
+    distances = []
+    for sure, place_weight in kinds:
+        place = place_weight / (side / 2)
+        features = np.dstack([calm, rows * place, columns * place])
+        samples = features[sure]
+        if len(samples) < 50 or not unknown.any():
+            return np.full(trimap.shape, 0.5, np.float32), np.zeros(trimap.shape, np.float32)
+        tree = cKDTree(samples[:: max(1, len(samples) // MAX_SAMPLES)])
+        # A fifth off the nearest is near enough and, among the equal pixels of a wall, many times faster.
+        distance, _ = tree.query(features[unknown], k=3, eps=0.2, workers=2)
+        distances.append(np.asarray(distance.mean(axis=1), np.float32))
+    to_person, to_behind = distances
+    larger = np.maximum(to_person, to_behind)
+    contrast = np.abs(to_person - to_behind) / (larger + 1e-4)
+    share, weight = np.full(shape, 0.5, np.float32), np.zeros(shape, np.float32)
+    share[unknown] = to_behind > to_person
+    weight[unknown] = EVIDENCE * np.clip((contrast - 0.55) / 0.35, 0, 1) * np.clip((larger - 0.06) / 0.08, 0, 1)
+    full = trimap.shape[0], trimap.shape[1]
+    return np.clip(resize(share, full), 0, 1), np.clip(resize(weight, full), 0, EVIDENCE)
+
+
+def closed_form(picture: Floats, trimap: Floats, prior: Floats, trust: Floats) -> Floats:
+    """Alpha that is locally linear in colour. Levin, Lischinski, Weiss: A Closed-Form Solution to Matting (2008).
+
+    picture (H, W, 3); trimap 0, 1 and 0.5 where it is solved; prior (H, W) pulls with weight trust (H, W).
+    Only windows that touch unknown pixels enter, and the system is solved directly."""
+    import scipy.sparse as sparse
+    import scipy.sparse.linalg as linalg
+
+    unknown = trimap == UNKNOWN
+    count = int(unknown.sum())
+    if count == 0:
+        return trimap.copy()
+    affinity, windows = _window_affinities(picture, unknown)
+    number = np.full(trimap.size, -1, np.int64)
+    number[unknown.ravel()] = np.arange(count)
+    rows = number[np.repeat(windows, 9, axis=1).ravel()]
+    columns = np.tile(windows, (1, 9)).ravel()
+    relevant = rows >= 0
+    rows, columns, values = rows[relevant], columns[relevant], affinity.ravel()[relevant]
+
+    known = number[columns] < 0
+    known_alpha = trimap.ravel()[columns[known]]
+    right_side = -np.bincount(rows[known], weights=values[known] * known_alpha, minlength=count)
+    weight = trust[unknown].astype(np.float64) + 1e-7
+    matrix = sparse.csc_matrix((values[~known], (rows[~known], number[columns[~known]])), shape=(count, count))
+    matrix = (matrix + sparse.diags(weight)).tocsc()
+    # Symmetric mode halves the time of the default: the system is symmetric positive definite.
+    factors = linalg.splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    alpha = trimap.copy()
+    alpha[unknown] = np.clip(factors.solve(right_side + weight * prior[unknown]), 0, 1)
+    return alpha
+
+
+def _window_affinities(picture: Floats, unknown: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """(N, 9, 9) rows of the matting Laplacian and (N, 9) flat pixel indices of the 3 x 3 windows they belong to."""
+    width = unknown.shape[1]
+    touched = np.asarray(cv2.dilate(unknown.astype(np.uint8), np.ones((3, 3), np.uint8))) > 0
+    touched[[0, -1]] = False
+    touched[:, [0, -1]] = False
+    ys, xs = np.nonzero(touched)
+    offsets = [dy * width + dx for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+    windows = (ys * width + xs)[:, None] + np.array(offsets)[None]
+    colours = picture.reshape(-1, 3)[windows].astype(np.float64)
+    spread = colours - colours.mean(axis=1, keepdims=True)
+    covariance = spread.transpose(0, 2, 1) @ spread / 9 + np.eye(3) * (REGULARISATION / 9)
+    affinity = np.eye(9) - (1 + spread @ np.linalg.inv(covariance) @ spread.transpose(0, 2, 1)) / 9
+    return affinity, windows
+
+
+def _colour_vote(
+    small: Floats, alpha: Floats, belief: Floats, unknown: NDArray[np.bool_], head: Floats, side: float
+) -> Floats:
+    """Alpha lowered where a pixel looks like the background around it: walls between curls, curtains beside ears.
+
+    Counts only where the sure colours of both sides are near and differ."""
+    sure_person = ((alpha > 0.97) & (shrink((belief > 0.9).astype(np.float32), 0.015 * side) > 0)).astype(np.float32)
+    sure_behind = ((alpha < 0.02) & (belief < 0.25)).astype(np.float32)
+    radius = 0.035 * side
+    near_person, near_behind = box(sure_person, radius), box(sure_behind, radius)
+    person = box(small * sure_person[..., None], radius) / (near_person + 1e-4)[..., None]
+    behind = box(small * sure_behind[..., None], radius) / (near_behind + 1e-4)[..., None]
+    apart = person - behind
+    distance = np.sqrt((apart**2).sum(axis=2))
+    from_behind = small - behind
+    spread = np.sqrt(np.maximum(box((from_behind**2).sum(axis=2) * sure_behind, radius) / (near_behind + 1e-4), 0))
+    enough = np.clip(np.minimum(near_person, near_behind) * 25, 0, 1)
+    # Where colours cannot tell the sides apart, dark hair before a dark poster or any hair before a pattern, the solve
+    # leaves a veil of half person. A decided edge, a little inside, is the smaller fault.
+    veiled = enough * np.clip(1 - (distance - 1.2 * spread - 0.02) / 0.2, 0, 1) * unknown
+    decided = np.clip((alpha - 0.38) / 0.47, 0, 1)
+    alpha = alpha + veiled * (decided * decided * (3 - 2 * decided) - alpha)
+    say = enough * np.clip((distance - 1.2 * spread - 0.10) / 0.25, 0, 1) * unknown
+    vote = np.clip(((from_behind * apart).sum(axis=2) / (distance**2 + 0.004) - 0.05) / 0.50, 0, 1)
+    vote = vote * vote * (3 - 2 * vote)
+    return np.asarray(alpha * (1 - say * np.clip(head, 0.35, 1) * (1 - vote)), np.float32)
+
+
+def own_colours(picture: Floats, alpha: Floats) -> Floats:
+    """(H, W, 3) the person's colours without what shone through from behind.
+
+    Blur fusion in three passes (Forte: Approximate Fast Foreground Colour Estimation, 2021); then, where little of
+    the pixel was person, the colour of the nearest solid hair or cloth."""
+    side = float(np.sqrt(alpha.size))
+    opaque = alpha[..., None]
+    person, behind = picture, picture
+    for radius in (0.06 * side, 0.012 * side, 0.004 * side):
+        weight = box(alpha, radius)[..., None]
+        near_person = box(person * opaque, radius) / (weight + 1e-5)
+        near_behind = box(behind * (1 - opaque), radius) / (1 - weight + 1e-5)
+        rest = picture - opaque * near_person - (1 - opaque) * near_behind
+        person = np.clip(near_person + opaque * rest, 0, 1)
+        behind = near_behind
+    solid = np.clip((alpha - 0.9) * 10, 0, 1)
+    reach = blur(solid, 0.006 * side)
+    inner = blur(picture * solid[..., None], 0.006 * side) / (reach[..., None] + 1e-4)
+    pull = (0.65 * (1 - alpha) * np.clip(reach * 8, 0, 1))[..., None]
+    return np.asarray(person + (inner - person) * pull, np.float32)

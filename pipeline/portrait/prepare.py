@@ -1,0 +1,136 @@
+"""One photo of the person, made ready once for every look."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.imaging.filters import Floats, from_lab, to_lab, to_linear
+from pipeline.imaging.skin import (
+    Skin,
+    correct_cast,
+    correct_exposure,
+    eye_whites,
+    hold_in_band,
+    measure_skin,
+    restore_skin,
+    skin_area,
+)
+from pipeline.portrait import light
+from pipeline.portrait.background import surroundings
+from pipeline.portrait.crop import Frame, frame_head, inside_photo, take
+from pipeline.portrait.mask import PersonMask, keep_person
+from pipeline.portrait.matte import extract_matte, own_colours, work_shape
+from pipeline.portrait.upscaled import (
+    ENLARGE_FROM,
+    Cut,
+    Fine,
+    cut_for_network,
+    enlarge_photo,
+    refine,
+    shrunk,
+    small_factor,
+)
+from pipeline.types import Mesh, Progress, Size, SourcePhoto, within
+from pipeline.upscaling.upscale import Network
+
+# What cutting out and developing one photo costs beside enlarging it, in pixels that the network sees.
+DEVELOPING_PIXELS = 30_000
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Portrait:
+    """The person cut out of one photo, in the frame of the headshot or, for a large one, of a small picture of it.
+
+    person (H, W, 3) display values; alpha (H, W); shape (H/4, W/4, 3) normals; background (h, w, 3) linear light of
+    the photo's own surroundings; mesh in pixels of the frame; skin where it was measured, source what the photo's
+    skin measured before anything was done to it; light_side -1 left .. 1 right; scale from photo to frame;
+    fine: the person at full size; enlarged: whether a trained network had a part in it."""
+
+    person: Floats
+    alpha: Floats
+    shape: Floats
+    background: Floats
+    mesh: Mesh
+    skin: NDArray[np.bool_]
+    source: Skin
+    light_side: float
+    scale: float
+    fine: Fine | None = None
+    enlarged: bool = False
+
+
+def frame_photo(photo: SourcePhoto, size: Size, mask: PersonMask) -> tuple[Frame, Floats]:
+    """The frame of the headshot in this photo, and the belief, at `work_shape`, of where the person is in it."""
+    full = frame_head(photo.face.mesh, size, mask.outline(photo))
+    frame = shrunk(full, small_factor(size))
+    reduced = work_shape(frame.shape)
+    mesh = frame.place(photo.face.mesh)
+    return full, keep_person(mask.believe(photo, frame, reduced), mesh * (reduced[0] / frame.shape[0]))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Plan:
+    """One photo before its person is developed: the frame of the headshot in it and the belief of where they are.
+
+    cut: what the network has to enlarge; None when the photo is large enough as it is."""
+
+    photo: SourcePhoto
+    frame: Frame
+    belief: Floats
+    cut: Cut | None
+
+    @property
+    def work(self) -> int:
+        """Pixels that the network has to look at, its tiles' context aside."""
+        return 0 if self.cut is None else int(self.cut.wanted.sum())
+
+
+def plan_portrait(photo: SourcePhoto, size: Size, mask: PersonMask) -> Plan:
+    """A first look at the photo: half a second, against the minutes that enlarging it for a large size may take."""
+    frame, belief = frame_photo(photo, size, mask)
+    large = small_factor(size) > 1 and frame.scale > ENLARGE_FROM
+    return Plan(photo, frame, belief, cut_for_network(photo.pixels, frame, belief) if large else None)
+
+
+def choose_within(works: Sequence[int], most: int) -> list[int]:
+    """Which photos to develop so that the network looks at `most` pixels in sum: the first, whatever it costs, and of
+    the others, best first, each that still fits. One that is large enough by itself always does."""
+    chosen, spent = [0], works[0]
+    for index, work in enumerate(works[1:], start=1):
+        if work == 0 or spent + work <= most:
+            chosen.append(index)
+            spent += work
+    return chosen
+
+
+def prepare_portrait(plan: Plan, size: Size, network: Network | None, on_progress: Progress) -> Portrait:
+    """Levels, cuts out and develops the person of one photo; enlarges them first where that was planned.
+
+    network: for plans with a cut."""
+    photo, full, belief = plan.photo, plan.frame, plan.belief
+    factor = small_factor(size)
+    enlarged = network is not None and plan.cut is not None
+    if network is not None and plan.cut is not None:
+        share = plan.work / (plan.work + DEVELOPING_PIXELS)
+        photo, full = enlarge_photo(photo, full, plan.cut, network, within(on_progress, 0, share))
+    frame = shrunk(full, factor)
+    mesh = frame.place(photo.face.mesh)
+    picture = take(photo.pixels, frame)
+    alpha = extract_matte(picture, belief, inside_photo(photo.pixels.shape[:2], frame), mesh)
+
+    area = skin_area(mesh, frame.shape)
+    source = measure_skin(to_lab(picture), area)
+    background = surroundings(to_linear(correct_cast(picture, source)), alpha)
+    lab = to_lab(correct_cast(own_colours(picture, alpha), source))
+    side = light.light_side(lab, area, mesh)
+    lab = correct_exposure(lab, source, eye_whites(lab, mesh))
+    skin = measure_skin(lab, area)
+    lab = light.retouch(light.fill_face(lab, mesh), area, skin, mesh, frame.scale)
+    lab = hold_in_band(restore_skin(lab, area, skin.lightness), area, source)
+    person = from_lab(lab)
+    fine = refine(photo.pixels, full, picture, person, alpha) if factor > 1 else None
+    shape = light.shape_of(alpha)
+    on_progress(1.0)
+    return Portrait(person, alpha, shape, background, mesh, area, source, side, full.scale, fine, enlarged)

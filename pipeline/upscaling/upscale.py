@@ -1,0 +1,172 @@
+"""Four times the width and height: Real-ESRGAN x4plus, whole or in tiles, behind one interface."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.types import Pixels, Progress, ignore_progress, within
+from pipeline.upscaling.tiles import OVERLAP, SEAM, Tile, plan_tiles, ramp
+from pipeline.weights import Weights
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipeline.upscaling.rrdb_torch import RRDBNet
+
+SCALE = 4
+WEIGHT = "realesrgan_x4plus"
+# A tile of this side and its context need about 1 GB on the CPU.
+DEFAULT_TILE_PX = 448
+STRIP_ROWS = 256
+# Of the input, on the GPU: 64 channels of half precision at four times the size, three times over, are 6 kB a pixel,
+# 6 GB for a whole picture of a million pixels and 0.8 GB for a strip.
+STRIP_PIXELS = 131_072
+MIN_STRIP_ROWS = 16
+# The result of a picture of this side is 805 MB.
+MAX_INPUT_PIXELS = 4096 * 4096
+
+
+class Network(Protocol):
+    """Real-ESRGAN on one device. Implementations: onnxruntime on the CPU, torch on the GPU."""
+
+    def upscale(self, pixels: Pixels, on_progress: Progress = ignore_progress) -> Pixels:
+        """(4H, 4W, 3) of (H, W, 3), in one piece."""
+        ...
+
+
+def load_network(weights: Weights, threads: int = 2) -> Network:
+    """x4plus on the CPU. Raises WeightsError."""
+    from pipeline.upscaling.rrdb_onnx import OnnxNetwork
+    from pipeline.upscaling.rrdb_weights import read_rrdb
+
+    return OnnxNetwork(read_rrdb(weights.path(WEIGHT)), threads)
+
+
+def upscale(
+    pixels: Pixels,
+    network: Network,
+    on_progress: Progress,
+    *,
+    tile_px: int = DEFAULT_TILE_PX,
+    wanted: NDArray[np.bool_] | None = None,
+    plain_share: float = 0.0,
+    grain: float = 0.0,
+) -> Pixels:
+    """(4H, 4W, 3) of (H, W, 3), of any size; memory is the result's and that of one tile of tile_px².
+
+    wanted: (H, W), where the network's work is wanted; elsewhere, as far as tiles allow, it is a plain Lanczos
+    enlargement. plain_share: 0..1 of that enlargement mixed in everywhere, against over-sharpened skin.
+    grain: deviation of the noise that is added, of 255. `on_progress` may raise Cancelled, every few seconds.
+    Raises ValueError for a picture without pixels or too large."""
+    height, width = pixels.shape[:2]
+    if not 0 < height * width <= MAX_INPUT_PIXELS:
+        raise ValueError(f"a picture of {width} x {height} px cannot be enlarged")
+    tiles = plan_tiles(np.ones((height, width), np.bool_) if wanted is None else wanted, tile_px)
+    areas = [tile.grown(OVERLAP, (height, width)).area for tile in tiles]
+    enlarged = enlarge_plainly(pixels)
+    covered = np.zeros((height, width), np.bool_)
+    for number, tile in enumerate(tiles):
+        report = within(on_progress, sum(areas[:number]) / sum(areas), areas[number] / sum(areas))
+        _set_tile(enlarged, covered, pixels, tile, network, report, plain_share)
+    if grain > 0:
+        add_grain(enlarged, grain)
+    on_progress(1.0)
+    return enlarged
+
+
+def enlarge_plainly(pixels: Pixels) -> Pixels:
+    """(4H, 4W, 3) of (H, W, 3) by Lanczos."""
+    import cv2
+
+    height, width = pixels.shape[:2]
+    return np.asarray(cv2.resize(pixels, (SCALE * width, SCALE * height), interpolation=cv2.INTER_LANCZOS4), np.uint8)
+
+
+def _set_tile(
+    enlarged: Pixels,
+    covered: NDArray[np.bool_],
+    pixels: Pixels,
+    tile: Tile,
+    network: Network,
+    on_progress: Progress,
+    plain_share: float,
+) -> None:
+    """Puts one tile into the result; where another one lies already they fade into one another."""
+    import cv2
+
+    shape = pixels.shape[0], pixels.shape[1]
+    seen, kept = tile.grown(OVERLAP, shape), tile.grown(SEAM, shape)
+    answer = network.upscale(np.ascontiguousarray(pixels[seen.top : seen.bottom, seen.left : seen.right]), on_progress)
+    if plain_share > 0:
+        plain = enlarge_plainly(pixels[seen.top : seen.bottom, seen.left : seen.right])
+        answer = np.asarray(cv2.addWeighted(answer, 1 - plain_share, plain, plain_share, 0), np.uint8)
+    top, left = SCALE * (kept.top - seen.top), SCALE * (kept.left - seen.left)
+    rows, columns = SCALE * (kept.bottom - kept.top), SCALE * (kept.right - kept.left)
+    answer = answer[top : top + rows, left : left + columns]
+
+    place = np.s_[SCALE * kept.top : SCALE * kept.bottom, SCALE * kept.left : SCALE * kept.right]
+    before = covered[kept.top : kept.bottom, kept.left : kept.right]
+    down = ramp(rows, 2 * SCALE * SEAM, kept.top < tile.top, kept.bottom > tile.bottom)
+    across = ramp(columns, 2 * SCALE * SEAM, kept.left < tile.left, kept.right > tile.right)
+    own = np.minimum.outer(down, across)
+    own[~before.repeat(SCALE, axis=0).repeat(SCALE, axis=1)] = 1
+    # In strips: a float copy of a whole tile would be the largest thing in memory.
+    for row in range(0, rows, STRIP_ROWS):
+        strip = np.s_[row : row + STRIP_ROWS]
+        old = enlarged[place][strip].astype(np.float32)
+        enlarged[place][strip] = np.rint(old + own[strip, :, None] * (answer[strip] - old))
+    covered[kept.top : kept.bottom, kept.left : kept.right] = True
+
+
+def add_grain(pixels: Pixels, deviation: float) -> None:
+    """Adds a film's grain, the same in all colours, in place; the same picture gets the same grain."""
+    chance = np.random.default_rng(0)
+    for row in range(0, len(pixels), STRIP_ROWS):
+        strip = pixels[row : row + STRIP_ROWS]
+        noise = chance.standard_normal(strip.shape[:2], dtype=np.float32)[..., None] * np.float32(deviation)
+        strip[:] = np.clip(np.rint(strip + noise), 0, 255)
+
+
+class TorchUpscaler:
+    """Holds the network on a device, in half precision there unless the device is the CPU."""
+
+    def __init__(self, network: RRDBNet, device: str, *, channels_last: bool = True, compiled: bool = False) -> None:
+        import torch
+
+        self.device = device
+        self.dtype = torch.float32 if device == "cpu" else torch.float16
+        self.network = network.eval().requires_grad_(False).to(device=device, dtype=self.dtype)
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.network.to(memory_format=self.memory_format)
+        if compiled:
+            self.network.compile(dynamic=False)
+
+    @classmethod
+    def load(cls, path: Path, device: str, *, channels_last: bool = True, compiled: bool = False) -> TorchUpscaler:
+        """From any file that read_rrdb knows. Raises WeightsError."""
+        from pipeline.upscaling.rrdb_torch import load_rrdbnet
+
+        return cls(load_rrdbnet(path), device, channels_last=channels_last, compiled=compiled)
+
+    def enlarge(self, picture: torch.Tensor) -> torch.Tensor:
+        """(3, H, W) float, 0..1 -> (3, 4H, 4W) float32, 0..1, on the device."""
+        import torch
+
+        with torch.inference_mode():
+            inputs = picture[None].to(device=self.device, dtype=self.dtype).contiguous(memory_format=self.memory_format)
+            strip_rows = max(MIN_STRIP_ROWS, STRIP_PIXELS // inputs.shape[3])
+            return self.network(inputs, strip_rows)[0].float().clamp(0, 1)
+
+    def upscale(self, pixels: Pixels, on_progress: Progress = ignore_progress) -> Pixels:
+        """(4H, 4W, 3) of (H, W, 3), in one piece."""
+        import torch
+
+        picture = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1) / 255
+        enlarged = self.enlarge(picture).mul(255).round().byte()
+        result: Pixels = enlarged.permute(1, 2, 0).contiguous().cpu().numpy()
+        on_progress(1.0)
+        return result
