@@ -1,16 +1,18 @@
 """The Celery application, and how its queues behave."""
 
 import os
+from functools import partial
 
 from celery import Celery
+from django.db import transaction
 
-from headshots import heart, log_context
+from headshots.runtime import heartbeat, log_context
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "headshots.settings")
 
 app = Celery("headshots")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-# What no environment changes; queues' addresses stand in the settings, beat's schedule in headshots/beat.py.
+# What no environment changes; queues' addresses stand in the settings, beat's schedule in headshots/runtime/queues.py.
 app.conf.update(
     broker_connection_timeout=2,
     broker_connection_retry_on_startup=True,
@@ -34,7 +36,7 @@ app.conf.update(
     accept_content=["json"],
     task_acks_late=True,
     worker_prefetch_multiplier=1,
-    worker_consumer="headshots.reconnecting:Consumer",
+    worker_consumer="headshots.runtime.consumer:Consumer",
     worker_send_task_events=False,
     task_send_sent_event=False,
     worker_hijack_root_logger=False,
@@ -50,5 +52,10 @@ app.conf.update(
     },
 )
 app.autodiscover_tasks()
-heart.listen()
+heartbeat.listen()
 log_context.listen()
+
+
+def send_on_commit(task: str, *ids: str) -> None:
+    """Wake a worker after the commit. A broker that is away costs time, not truth: beat wakes again."""
+    transaction.on_commit(partial(app.send_task, task, args=ids), robust=True)

@@ -12,10 +12,9 @@ from pathlib import Path
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from headshots.beat import beat_schedule
-from headshots.broker import broker_url
-from headshots.web.limits import limits
-from headshots.web.log_format import logging_settings
+from headshots.runtime.limits import limits
+from headshots.runtime.log_format import logging_settings
+from headshots.runtime.queues import beat_schedule, broker_url
 
 env = environ.Env()
 
@@ -166,7 +165,7 @@ INSTALLED_APPS = [
     "headshots.shoots",
     "headshots.payments",
     "headshots.retention",
-    "headshots.rights",
+    "headshots.data_rights",
     "headshots.dashboard",
     "headshots.pages",
     "headshots.web",
@@ -181,12 +180,12 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "headshots.web.request_ids.RequestIds",
+    "headshots.web.middleware.RequestIds",
     "django.middleware.security.SecurityMiddleware",
-    "headshots.web.headers.PrivacyHeaders",
-    "headshots.web.headers.ContentSecurityPolicy",
+    "headshots.web.middleware.PrivacyHeaders",
+    "headshots.web.middleware.ContentSecurityPolicy",
     "headshots.web.error_pages.AnswerRefusedBodies",
-    "headshots.web.static_files.StaticFiles",
+    "headshots.web.middleware.StaticFiles",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "headshots.web.error_pages.RedirectReaders",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -195,7 +194,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "headshots.web.error_pages.OwnErrorPages",
-    "headshots.dashboard.visits.CountVisits",
+    "headshots.dashboard.stats.visits.CountVisits",
 ]
 
 ROOT_URLCONF = "headshots.urls"
@@ -213,8 +212,8 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "headshots.shoots.context.pauses",
-                "headshots.payments.context.payments",
+                "headshots.shoots.pauses.pauses",
+                "headshots.payments.context_processors.payments",
             ],
         },
     },
@@ -293,12 +292,12 @@ if HEADSHOTS_EMAIL_URL:
         raise ImproperlyConfigured("HEADSHOTS_EMAIL_URL must look like smtp+tls://user:password@host:587.") from error
     EMAIL_TIMEOUT = 10
 else:
-    EMAIL_BACKEND = "headshots.accounts.mail_files.MailFiles"
+    EMAIL_BACKEND = "headshots.runtime.mail_files.MailFiles"
     EMAIL_FILE_PATH = HEADSHOTS_DATA_DIR / "mail"
 DEFAULT_FROM_EMAIL = env.str("HEADSHOTS_EMAIL_FROM", default="Headshots <no-reply@localhost>")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 
-ACCOUNT_ADAPTER = "headshots.accounts.adapter.AccountAdapter"
+ACCOUNT_ADAPTER = "headshots.accounts.adapters.AccountAdapter"
 _forms = {"login": "SignInForm", "reset_password": "ForgottenPasswordForm", "add_email": "AddAddressForm"}
 ACCOUNT_FORMS = {name: f"headshots.accounts.forms.{form}" for name, form in _forms.items()}
 ACCOUNT_LOGIN_METHODS = {"email"}
@@ -320,7 +319,7 @@ ACCOUNT_RATE_LIMITS = {
     "login_failed": "10/m/ip,100/h/ip,5/300s/key,20/h/key,60/d/key", "reset_password": "20/m/ip,5/h/key",
     "login_failed_in_known_browser": "5/300s/key,20/h/key", "verify": "20/m/ip", "upload": "30/10m/user,90/10m/ip",
 }  # fmt: skip
-MFA_ADAPTER = "headshots.accounts.second_factor.MFAAdapter"
+MFA_ADAPTER = "headshots.accounts.adapters.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Headshots"
 MFA_ALLOW_UNVERIFIED_EMAIL = not HEADSHOTS_EMAIL_URL
@@ -394,7 +393,7 @@ LOGGING = logging_settings(
     level=env.str("HEADSHOTS_LOG_LEVEL", default="INFO"), as_json=env.bool("HEADSHOTS_LOG_JSON", default=not DEBUG)
 )
 
-# Where crashes are reported, scrubbed of everything but types and places (headshots/web/error_reports.py).
+# Where crashes are reported, scrubbed of everything but types and places (headshots/runtime/error_reports.py).
 HEADSHOTS_SENTRY_DSN = env.str("HEADSHOTS_SENTRY_DSN", default="").strip()
 if HEADSHOTS_SENTRY_DSN and not re.fullmatch(r"https?://[^@/\s]+@[^@\s]+/\d+", HEADSHOTS_SENTRY_DSN):
     raise ImproperlyConfigured("HEADSHOTS_SENTRY_DSN must look like https://key@host/number.")

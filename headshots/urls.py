@@ -3,9 +3,9 @@ from django.urls import include, path, re_path
 
 from headshots import engine
 from headshots.accounts import views as accounts
-from headshots.dashboard.views import healthz, metrics
+from headshots.dashboard.monitoring.views import healthz, metrics
 from headshots.pages.views import terms
-from headshots.shoots.verifying import verify
+from headshots.shoots.delivery.verify import verify
 
 handler400 = "headshots.web.error_pages.bad_request"
 handler403 = "headshots.web.error_pages.forbidden"
@@ -19,7 +19,7 @@ urlpatterns = [
     path("shoots/", include("headshots.shoots.urls")),
     path("verify/", verify, name="verify"),
     path("retention/", include("headshots.retention.urls")),
-    path("account/", include("headshots.rights.urls")),
+    path("account/", include("headshots.data_rights.urls")),
     # Before allauth's own, by the same names.
     path("accounts/logout/", accounts.logout, name="account_logout"),
     path("accounts/email/", accounts.addresses, name="account_email"),

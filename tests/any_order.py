@@ -28,14 +28,13 @@ from hypothesis.stateful import (
 
 from headshots.celery import app
 from headshots.payments import tasks  # noqa: F401  registers what messages start
-from headshots.payments.closing import close_account
-from headshots.payments.credits import ask_redo, requeue_pack
+from headshots.payments.accounting.credits import ask_redo, close_account, requeue_pack
+from headshots.payments.accounting.refunds import refund_credit, request_refund
+from headshots.payments.accounting.webhooks import receive_webhook
+from headshots.payments.checkout.orders import buy_credit, checkout_url, order_with_credit, order_with_money
 from headshots.payments.errors import OrderRefused, StripeError
-from headshots.payments.looking_after import look_after, replay_events
 from headshots.payments.models import Credit, Payment, Refund, WebhookEvent
-from headshots.payments.ordering import buy_credit, checkout_url, order_with_credit, order_with_money
-from headshots.payments.refunds import refund_credit, request_refund
-from headshots.payments.webhooks import receive_webhook
+from headshots.payments.reconciliation import look_after, replay_events
 from headshots.shoots.lifecycle import advance, begin_purge
 from headshots.shoots.models import Pack, Shoot
 from tests.factories import make_user

@@ -15,8 +15,8 @@ def build(count: int, size: int) -> dict[str, str]:
     from django.utils import timezone
 
     from headshots.accounts.models import User
+    from headshots.shoots.looks.versions import seed_styles
     from headshots.shoots.models import Headshot, Pack, Shoot, Style
-    from headshots.shoots.styles import seed_styles
     from headshots.vault import services as vault
 
     call_command("migrate", verbosity=0)

@@ -21,8 +21,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from headshots.accounts.models import User
-from headshots.dashboard.charts import CHARTS
-from headshots.dashboard.figures import Range, close_days, figures_of
+from headshots.dashboard.stats.charts import CHARTS
+from headshots.dashboard.stats.daily_stats import Range, close_days, figures_of
 from headshots.shoots.models import Event, Headshot, Shoot
 from tests.slow_figures import median_and_95, slow_figures_of
 from tests.year import Year

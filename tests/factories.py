@@ -8,12 +8,12 @@ from django.utils import timezone
 from headshots.accounts.models import User
 from headshots.engine import CheckedPhoto, check, clean_upload
 from headshots.payments.models import Credit, Payment, Refund
-from headshots.shoots import checks
 from headshots.shoots.lifecycle import MOST_SETBACKS, advance, set_back
+from headshots.shoots.looks.versions import seed_styles
 from headshots.shoots.models import Headshot, Pack, Photo, Shoot, Style
-from headshots.shoots.orders import order_premium, start_preview
-from headshots.shoots.styles import seed_styles
-from headshots.shoots.uploads import open_shoot
+from headshots.shoots.packs.orders import order_premium, start_preview
+from headshots.shoots.uploads import photo_checks
+from headshots.shoots.uploads.new_shoot import open_shoot
 from headshots.vault.services import write_blob
 from tests import photos
 
@@ -50,7 +50,7 @@ def make_checked_shoot(owner: User | None = None, *pictures: bytes) -> Shoot:
     seed_styles()
     shoot = make_shoot(owner, *pictures)
     for photo in Photo.objects.filter(shoot=shoot):
-        checks.check_photo(photo=photo)
+        photo_checks.check_photo(photo=photo)
     return shoot
 
 

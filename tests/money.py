@@ -8,9 +8,9 @@ from django.test import Client
 from django.utils import timezone
 
 from headshots.accounts.models import User
+from headshots.payments.checkout.orders import Order, checkout_url, order_with_money, orders_so_far
 from headshots.payments.models import Credit, LedgerEntry, Payment
-from headshots.payments.ordering import Order, checkout_url, order_with_money, orders_so_far
-from headshots.payments.words import Returns
+from headshots.payments.product_copy import Returns
 from headshots.shoots.models import Pack, Photo, Shoot, Style
 from headshots.vault.models import Blob
 from tests.fake_stripe import Body, FakeStripe, signed

@@ -43,7 +43,8 @@ class Product:
     def order_premium(self, looks: int = 5) -> str:
         """The id of a premium pack of the newest shoot, queued without a payment, as staff's own code could do it."""
         return self.shell(
-            "from headshots.shoots.models import Shoot, Style; from headshots.shoots.orders import order_premium; "
+            "from headshots.shoots.models import Shoot, Style; "
+            "from headshots.shoots.packs.orders import order_premium; "
             "shoot = Shoot.objects.latest('created_at'); "
             f"print(order_premium(shoot=shoot, styles=Style.objects.all()[:{looks}], queued=True).pk)"
         )

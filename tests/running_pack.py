@@ -16,8 +16,8 @@ def build() -> dict[str, str]:
     from django.utils import timezone
 
     from headshots.accounts.models import User
+    from headshots.shoots.looks.versions import seed_styles
     from headshots.shoots.models import Pack, Shoot
-    from headshots.shoots.styles import seed_styles
 
     call_command("migrate", verbosity=0)
     seed_styles()

@@ -11,8 +11,8 @@ import time_machine
 from django.conf import LazySettings
 from django.test import Client
 
-from headshots.dashboard import lamps
-from headshots.dashboard.workers import SILENT_AFTER
+from headshots.dashboard.monitoring import health
+from headshots.dashboard.monitoring.workers import SILENT_AFTER
 from tests.year import Year
 
 FOLDER = Path(__file__).resolve().parents[1] / "docker" / "monitoring"
@@ -107,10 +107,10 @@ def test_panels_have_places_of_their_own() -> None:
 def test_alerts_are_raised_where_the_lamps_turn() -> None:
     for limit in (
         f"headshots_beat_age_seconds > {SILENT_AFTER.total_seconds():.0f}\n",
-        f"headshots_queue_oldest_seconds > {lamps.QUEUE_RED.total_seconds():.0f}\n",
-        f"headshots_queue_oldest_seconds > {lamps.QUEUE_YELLOW.total_seconds():.0f}\n",
-        f"headshots_disk_free_ratio < {lamps.DISK_RED}\n",
-        f"headshots_disk_free_ratio < {lamps.DISK_YELLOW}\n",
+        f"headshots_queue_oldest_seconds > {health.QUEUE_RED.total_seconds():.0f}\n",
+        f"headshots_queue_oldest_seconds > {health.QUEUE_YELLOW.total_seconds():.0f}\n",
+        f"headshots_disk_free_ratio < {health.DISK_RED}\n",
+        f"headshots_disk_free_ratio < {health.DISK_YELLOW}\n",
     ):
         assert limit in rules()
 

@@ -23,15 +23,15 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from headshots.accounts.models import User
+from headshots.payments.accounting.refunds import request_refund, send_refund
+from headshots.payments.checkout.orders import Order, buy_credit, checkout_url, order_with_money, retire
 from headshots.payments.errors import OrderRefused
-from headshots.payments.looking_after import replay_events
 from headshots.payments.models import Credit, Payment, Refund, WebhookEvent
-from headshots.payments.ordering import Order, buy_credit, checkout_url, order_with_money, retire
 from headshots.payments.prices import digits_of
-from headshots.payments.refunds import request_refund, send_refund
+from headshots.payments.reconciliation import replay_events
 from headshots.payments.stripe import client
+from headshots.shoots.looks.versions import seed_styles
 from headshots.shoots.models import Pack, Photo, Shoot
-from headshots.shoots.styles import seed_styles
 from headshots.vault.models import Blob
 from tests.money import HOME, ledger_sum, looks, session_of, state
 

@@ -17,8 +17,8 @@ from django.db import connection, models, transaction
 from headshots.dashboard.models import Visit
 from headshots.engine import Reason
 from headshots.payments.models import LedgerEntry
+from headshots.shoots.looks.versions import seed_styles
 from headshots.shoots.models import Consent, Event, Headshot, Pack, Photo, Shoot, Style
-from headshots.shoots.styles import seed_styles
 from headshots.vault.blob_ids import first_id_at
 from headshots.vault.models import Blob
 

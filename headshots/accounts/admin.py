@@ -8,10 +8,9 @@ from django.db.models import QuerySet
 from django.forms import CheckboxSelectMultiple
 from django.http import Http404, HttpRequest, HttpResponse
 
+from headshots.accounts.admin_mixins import ReadOnlyAdmin, account_in
 from headshots.accounts.lists import FilteredAdmin
 from headshots.accounts.models import User
-from headshots.accounts.owned import account_in
-from headshots.accounts.read_only import ReadOnlyAdmin
 
 admin.site.unregister(EmailAddress)
 # What the roles may do is written by each migration: an edit would not last.

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from headshots.accounts.adapter import AccountAdapter
+from headshots.accounts.adapters import AccountAdapter
 from headshots.accounts.addresses import normalize
 from headshots.accounts.known_browsers import remember_browser
 from headshots.accounts.models import User

@@ -17,11 +17,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
+from headshots.accounts.admin_mixins import ReadOnlyAdmin, account_in
 from headshots.accounts.models import User
-from headshots.accounts.owned import account_in
-from headshots.accounts.read_only import ReadOnlyAdmin
-from headshots.dashboard import edits as edits
-from headshots.dashboard.actions import title_of
+from headshots.dashboard.actions.registry import title_of
 from headshots.dashboard.models import Deed
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ class DashboardConfig(AppConfig):
     label = "dashboard"
 
     def ready(self) -> None:
-        from headshots import heart
+        from headshots.dashboard.monitoring.workers import start_reporting
         from headshots.dashboard.roles import ensure_roles
-        from headshots.dashboard.workers import start_reporting
+        from headshots.runtime import heartbeat
 
         post_migrate.connect(ensure_roles, sender=self)
         # A process that turns out to be a worker or beat says that it lives.
-        heart.when_it_starts(start_reporting)
+        heartbeat.when_it_starts(start_reporting)

@@ -11,9 +11,9 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.http import urlencode
 
-from headshots.dashboard import page, support
-from headshots.dashboard.acting import about, act, history
-from headshots.dashboard.second_factor import lacks_second_factor, next_step
+from headshots.dashboard import support, views
+from headshots.dashboard.actions.action_views import about, act, history
+from headshots.dashboard.roles import lacks_second_factor, next_step
 
 
 class OperatorSite(admin.AdminSite):
@@ -38,16 +38,16 @@ class OperatorSite(admin.AdminSite):
         return answer
 
     def index(self, request: HttpRequest, extra_context: dict[str, object] | None = None) -> TemplateResponse:
-        return page.dashboard(request, self.each_context(request) | {"app_list": self.get_app_list(request)})
+        return views.dashboard(request, self.each_context(request) | {"app_list": self.get_app_list(request)})
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
         def staff(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
             return self.admin_view(view)
 
         own = [
-            path("lamps/", staff(page.lamps), name="lamps"),
-            path("charts/<slug:code>.svg", staff(page.chart), name="chart"),
-            path("figures/<slug:code>.csv", staff(page.csv), name="csv"),
+            path("lamps/", staff(views.lamps), name="lamps"),
+            path("charts/<slug:code>.svg", staff(views.chart), name="chart"),
+            path("figures/<slug:code>.csv", staff(views.csv), name="csv"),
             path("support/<uuid:shoot_id>/", staff(support.timeline), name="support_timeline"),
             path("support/<uuid:shoot_id>/headshots/", staff(support.gallery), name="support_gallery"),
             path(

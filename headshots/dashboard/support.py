@@ -17,12 +17,12 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from headshots.accounts.models import User
-from headshots.dashboard.actions import title_of
+from headshots.dashboard.actions.registry import title_of
 from headshots.dashboard.models import Deed
 from headshots.payments.models import Credit, LedgerEntry, Payment
 from headshots.payments.prices import as_money
 from headshots.retention.models import Destruction, Receipt
-from headshots.shoots import support
+from headshots.shoots import support_access
 from headshots.shoots.models import Consent, Event, Headshot, Shoot
 from headshots.vault import services as vault
 from headshots.vault.errors import VaultError
@@ -59,7 +59,7 @@ def timeline(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
         ),
         "photos": list(shoot.photos.values("position", "state", "reasons", "checks")),
         "packs": list(shoot.packs.annotate(done=done, given_up=given_up, in_work=in_work)),
-        "may_look": support.may_look(shoot),
+        "may_look": support_access.may_look(shoot),
         "has_said_why": _has_said_why(request.user, shoot),
         "has_permission": True,
     }
@@ -70,8 +70,8 @@ def timeline(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
 def gallery(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     """The finished headshots, while the person lets support look."""
     shoot = _shoot_for_lookers(request, shoot_id)
-    if not support.may_look(shoot) or not _has_said_why(request.user, shoot):
-        context = {"shoot": shoot, "may_look": support.may_look(shoot), "look": LOOK, "has_permission": True}
+    if not support_access.may_look(shoot) or not _has_said_why(request.user, shoot):
+        context = {"shoot": shoot, "may_look": support_access.may_look(shoot), "look": LOOK, "has_permission": True}
         return render(request, "dashboard/closed_gallery.html", context, status=403)
     rows = Headshot.objects.filter(pack__shoot=shoot, state=Headshot.State.DONE, blob__isnull=False)
     context = {
@@ -87,7 +87,7 @@ def gallery(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
 def picture(request: HttpRequest, shoot_id: UUID, headshot_id: UUID) -> HttpResponse:
     """One of them, in the size of a page."""
     shoot = _shoot_for_lookers(request, shoot_id)
-    if not support.may_look(shoot) or not _has_said_why(request.user, shoot):
+    if not support_access.may_look(shoot) or not _has_said_why(request.user, shoot):
         raise PermissionDenied
     rows = Headshot.objects.select_related("blob", "web_blob")
     row = get_object_or_404(rows, pk=headshot_id, pack__shoot=shoot, state=Headshot.State.DONE, blob__isnull=False)
@@ -110,7 +110,7 @@ def _has_said_why(user: User | AnonymousUser, shoot: Shoot) -> bool:
     """Whether this member of staff has, since the person gave the leave that holds, or held last."""
     if shoot.support_until is None or user.pk is None:
         return False
-    given_at = shoot.support_until - support.LEAVE
+    given_at = shoot.support_until - support_access.LEAVE
     return Deed.objects.filter(action=LOOK, who=user.pk, shoot_id=shoot.pk, at__gte=given_at).exists()
 
 

@@ -2,12 +2,12 @@
 
 from celery import shared_task
 
-from headshots.dashboard import figures, report, visits
+from headshots.dashboard.stats import daily_stats, report, visits
 
 
 @shared_task(name="dashboard.close_days")
 def close_days() -> None:
-    figures.close_days()
+    daily_stats.close_days()
 
 
 @shared_task(name="dashboard.carry_visits_over")

@@ -1,145 +1,173 @@
-import hmac
-import logging
-import threading
-import time
-from contextlib import suppress
-from shutil import disk_usage
-from uuid import uuid4
+"""The operator's first page: lamps, figures of a range of days as charts and tables, and each table as CSV."""
 
-from django.conf import settings
-from django.core.cache import cache
-from django.db import DatabaseError, connection
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+import csv as csv_files
+from collections.abc import Sequence
+
+from django import forms
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_safe
-from redis.exceptions import RedisError
 
-from headshots.dashboard.second_factor import lacks_second_factor
-from headshots.retention.audit import audit
-from headshots.vault.services import blob_store
+from headshots.dashboard.monitoring import workers
+from headshots.dashboard.monitoring.health import lamps as all_lamps
+from headshots.dashboard.stats import charts, live_stats
+from headshots.dashboard.stats.charts import CHARTS
+from headshots.dashboard.stats.daily_stats import LONGEST_DAYS, Figures, Range
+from headshots.dashboard.stats.revenue import EVERYTHING, MODES, REVENUE, Purse
+from headshots.dashboard.stats.tables import Numbers, numbers_of, tables_of
+from headshots.payments.models import Payment
+from headshots.shoots.lifecycle import MOST_SETBACKS
+from headshots.shoots.models import Pause
 
-log = logging.getLogger(__name__)
+USUAL_DAYS = (1, 7, 30)
+DEFAULT_DAYS = 7
+_FAILURES_SHOWN = 8
+# In the only spelling that a browser's box of days reads.
+_DATE = forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
 
-PROCESSES = ("render", "default", "retention", "beat")
-_THIS_MACHINE = ("127.0.0.1", "::1")
-# What was wrong when this process was last asked: supervisors ask every few seconds, and only a change is worth a line.
-_known_wrong: frozenset[str] = frozenset()
-_telling = threading.Lock()
-_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
+
+class RangeForm(forms.Form):
+    """?days=7, or ?first=2026-11-01&last=2026-11-20."""
+
+    days = forms.IntegerField(min_value=1, max_value=LONGEST_DAYS, required=False)
+    first = forms.DateField(label="From", required=False, widget=_DATE)
+    last = forms.DateField(label="to", required=False, widget=_DATE)
+
+    def chosen(self) -> Range | None:
+        """The range that was asked for; None when nothing or nonsense was, with the reason in `errors`."""
+        if not self.is_valid():
+            return None
+        first, last = self.cleaned_data["first"], self.cleaned_data["last"]
+        if not (first or last):
+            return Range.until_today(self.cleaned_data["days"] or DEFAULT_DAYS)
+        today = timezone.now().date()
+        if first and first > today:
+            self.add_error("first", "These days are still to come.")
+            return None
+        try:
+            return Range(first or last, last or today)
+        except ValueError:
+            self.add_error("last", f"Please choose 1 to {LONGEST_DAYS} days, the first before the last.")
+            return None
+
+    def shown(self, days: Range) -> "RangeForm":
+        """What the page shows in its boxes: these days, or what has to be corrected."""
+        return self if self.errors else RangeForm(initial={"first": days.first, "last": days.last})
 
 
 @require_safe
-def healthz(request: HttpRequest) -> JsonResponse:
-    """200 when all is well, else 503; with the age of each process' last heartbeat in seconds.
-
-    database, broker: they answer. room: an upload would fit. retention: nothing private is older than it may be, and
-    beat has purged lately."""
-    answers = {
-        "database": _database_answers(),
-        "broker": _broker_answers(),
-        "room": _has_room(),
-        "retention": _retention_is_sound(),
+def dashboard(request: HttpRequest, site_context: dict[str, object]) -> TemplateResponse:
+    """Everything at a glance."""
+    form = RangeForm(request.GET)
+    days = form.chosen() or Range.until_today(DEFAULT_DAYS)
+    context = site_context | {
+        "title": "Dashboard",
+        "form": form.shown(days),
+        "usual_days": USUAL_DAYS,
+        "days": days,
+        "is_until_today": days == Range.until_today(days.days),
+        "lamps": all_lamps(),
+        "parts": list(Pause.What),
+        "may_see_figures": _may_see_figures(request),
     }
-    _tell_changes(frozenset(name for name, is_well in answers.items() if not is_well))
-    response = JsonResponse(
-        {
-            "status": "ok" if all(answers.values()) else "failing",
-            **answers,
-            "heartbeat_seconds": {name: _heartbeat_seconds(name) for name in PROCESSES},
-        },
-        status=200 if all(answers.values()) else 503,
-    )
-    # Django writes a line for each answer of 500 and more unless one was written already: here it was, once.
-    response._has_been_logged = True  # type: ignore[attr-defined]
+    if _may_see_figures(request):
+        numbers, query = numbers_of(days), f"first={days.first}&last={days.last}"
+        may = request.user.has_perm
+        context |= {
+            "tiles": [*_tiles(numbers.figures), *(_money_tiles(numbers.money) if may("dashboard.view_money") else [])],
+            "tables": [table for table in tables_of(numbers) if may(table.permission)],
+            "charts": [_chart_context(code, numbers, query) for code in CHARTS if may(charts.permission_of(code))],
+            "query": query,
+            "workers": [(worker, workers.is_silent(worker)) for worker in workers.known_workers()],
+            "in_trouble": live_stats.in_trouble(_FAILURES_SHOWN),
+            "most_setbacks": MOST_SETBACKS,
+            "last_failures": live_stats.last_failures(_FAILURES_SHOWN),
+        }
+    return TemplateResponse(request, "dashboard/index.html", context)
+
+
+@require_safe
+def lamps(request: HttpRequest) -> HttpResponse:
+    """The lamps alone, for the page to fetch again."""
+    return render(request, "dashboard/_lamps.html", {"lamps": all_lamps()})
+
+
+@require_safe
+def chart(request: HttpRequest, code: str) -> HttpResponse:
+    """One chart as an SVG file; ?theme=dark for dark pages."""
+    theme = charts.THEMES.get(request.GET.get("theme", "light"))
+    if theme is None or code not in CHARTS:
+        raise Http404
+    days = _days(request, charts.permission_of(code))
+    return HttpResponse(charts.draw(charts.chart_of(code, numbers_of(days)), theme), content_type="image/svg+xml")
+
+
+@require_safe
+def csv(request: HttpRequest, code: str) -> HttpResponse:
+    """One table as a file."""
+    days = _days(request, "dashboard.view_figures")
+    table = next((each for each in tables_of(numbers_of(days)) if each.code == code), None)
+    if table is None:
+        raise Http404
+    if not request.user.has_perm(table.permission):
+        raise PermissionDenied
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    name = f"headshots-{code}-{days.first}-{days.last}.csv"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    writer = csv_files.writer(response)
+    writer.writerow(table.columns)
+    writer.writerows(table.rows)
     return response
 
 
-def _tell_changes(wrong: frozenset[str]) -> None:
-    """One line when something goes, one when it is back."""
-    global _known_wrong
-    with _telling:
-        gone, back, _known_wrong = wrong - _known_wrong, _known_wrong - wrong, wrong
-    if gone:
-        log.error("health: not well any more: %s", ", ".join(sorted(gone)))
-    if back:
-        log.warning("health: well again: %s", ", ".join(sorted(back)))
-
-
-def _database_answers() -> bool:
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-            return bool(cursor.fetchone())
-    except DatabaseError:
-        return False
-
-
-def _broker_answers() -> bool:
-    """Cache and broker are one server, so what was written must come back."""
-    written = uuid4().hex
-    try:
-        cache.set("healthz", written, timeout=60)
-        return cache.get("healthz") is not None
-    except (RedisError, OSError):
-        return False
-
-
-def _has_room() -> bool:
-    """On the disk of the data folder, where database, logs and perhaps blobs are written, and in the store of blobs."""
-    needed = settings.HEADSHOTS_MAX_UPLOAD_BYTES
-    return disk_usage(settings.HEADSHOTS_DATA_DIR).free >= needed and blob_store().has_room(needed)
-
-
-def _retention_is_sound() -> bool:
-    """By the audit, asked anew every ten seconds at most: anybody may ask for this page as often as they like."""
-    known: bool | None = None
-    with suppress(RedisError, OSError):
-        known = cache.get("retention-is-sound")
-    if known is None:
-        try:
-            known = audit().ok
-        except DatabaseError:
-            return False
-        with suppress(RedisError, OSError):
-            cache.set("retention-is-sound", known, timeout=10)
-    return known
-
-
-def _heartbeat_seconds(name: str) -> float | None:
-    """Since the process last touched its file; None when it never did."""
-    heart = settings.HEADSHOTS_RUN_DIR / f"{name}.heart"
-    try:
-        return round(max(0.0, time.time() - heart.stat().st_mtime), 1)
-    except FileNotFoundError:
-        return None
-
-
-@require_safe
-def metrics(request: HttpRequest) -> HttpResponse:
-    """The figures for Prometheus.
-
-    With a token set, for whoever has it and else 401. Without one for staff who may see figures, and on a laptop
-    (DEBUG) for this machine; everybody else gets 404."""
-    token = settings.HEADSHOTS_METRICS_TOKEN
-    if token:
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode(), token.encode()):
-            return HttpResponse(status=401, headers={"WWW-Authenticate": "Bearer"}, content_type="text/plain")
-    elif not (_is_on_this_laptop(request) or _may_see_figures(request)):
+def _days(request: HttpRequest, permission: str) -> Range:
+    """The range in the address. 403 without the permission, 404 for a range that cannot be."""
+    if not request.user.has_perm(permission):
+        raise PermissionDenied
+    chosen = RangeForm(request.GET).chosen()
+    if chosen is None:
         raise Http404
-    # Here: the web process needs the library for nothing else.
-    from headshots.dashboard.metrics import CONTENT_TYPE, exposition
-
-    return HttpResponse(exposition(), content_type=CONTENT_TYPE)
-
-
-def _is_on_this_laptop(request: HttpRequest) -> bool:
-    """A proxy on the same machine is on this machine too: whoever it speaks for is not."""
-    is_forwarded = any(name in request.headers for name in _FORWARDED)
-    is_forwarded = is_forwarded or bool(settings.HEADSHOTS_TRUSTED_PROXIES)
-    return settings.DEBUG and request.META.get("REMOTE_ADDR") in _THIS_MACHINE and not is_forwarded
+    return chosen
 
 
 def _may_see_figures(request: HttpRequest) -> bool:
-    user = request.user
-    allowed = user.is_active and user.is_staff and user.has_perm("dashboard.view_figures")
-    return bool(allowed and not lacks_second_factor(request))
+    return bool(request.user.has_perm("dashboard.view_figures"))
+
+
+def _chart_context(code: str, numbers: Numbers, query: str) -> dict[str, str]:
+    address = f"{reverse('admin:chart', args=[code])}?{query}"
+    return {"code": code, "title": charts.chart_of(code, numbers).title, "url": address}
+
+
+def _tiles(figures: Figures) -> list[tuple[str, object, str]]:
+    """The numbers that are looked at first: title, number, unit."""
+    total = figures.total
+    return [
+        ("Uploads", total["uploads"], ""),
+        ("Free packs delivered", total["delivered|preview"], ""),
+        ("Premium packs ordered", total["ordered|premium"], ""),
+        ("Premium packs delivered", total["delivered|premium"], ""),
+        ("Premium order to delivery, median", _minutes(figures.delivery_seconds("premium", 50)), "min"),
+        ("Premium order to delivery, 95\N{NO-BREAK SPACE}%", _minutes(figures.delivery_seconds("premium", 95)), "min"),
+    ]
+
+
+def _money_tiles(money: Sequence[Purse]) -> list[tuple[str, object, str]]:
+    """One a currency, less what went back. What a test checkout took says so, and only where there is nothing else."""
+    return [
+        (
+            "Revenue left" if purse.mode == Payment.Mode.LIVE else f"Revenue left, {MODES[purse.mode]}",
+            purse.price(*EVERYTHING),
+            f"of {purse.price(*REVENUE)}",
+        )
+        for purse in money
+        if purse.mode == money[0].mode
+    ]
+
+
+def _minutes(seconds: int | None) -> float | None:
+    return None if seconds is None else round(seconds / 60, 1)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
-from headshots.engine.configured import open_weights
+from headshots.engine.configuration import open_weights
 from pipeline.errors import Reason
 from pipeline.faces.serialization import crop_face, pack_faces, unpack_faces, unpack_measurements
 from pipeline.photos import coach, intake, rules

@@ -6,7 +6,7 @@ from django.shortcuts import redirect, render
 from django.templatetags.static import static
 from django.views.decorators.http import require_safe
 
-from headshots.web.durations import days_in_words, in_words
+from headshots.web.humanize import days_in_words, in_words
 
 
 @require_safe

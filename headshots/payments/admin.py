@@ -7,8 +7,7 @@ from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
 
-from headshots.accounts.owned import OwnedAdmin
-from headshots.accounts.read_only import ReadOnlyAdmin
+from headshots.accounts.admin_mixins import OwnedAdmin, ReadOnlyAdmin
 from headshots.payments.models import Credit, LedgerEntry, Payment, Refund, WebhookEvent
 from headshots.payments.prices import as_money
 

@@ -7,10 +7,10 @@ class PaymentsConfig(AppConfig):
 
     def ready(self) -> None:
         from headshots.payments import checks  # noqa: F401  registers the system checks
-        from headshots.payments.credits import count_open_credits
+        from headshots.payments.accounting.credits import count_open_credits
+        from headshots.payments.accounting.webhooks import receive_webhook
         from headshots.payments.stripe import local
-        from headshots.payments.webhooks import receive_webhook
-        from headshots.shoots import uploads
+        from headshots.shoots.uploads import new_shoot
 
-        uploads.allowances.append(count_open_credits)
+        new_shoot.allowances.append(count_open_credits)
         local.webhook_endpoints.append(receive_webhook)

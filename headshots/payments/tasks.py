@@ -5,8 +5,9 @@ from uuid import UUID
 
 from celery import shared_task
 
-from headshots.payments import credits as rights
-from headshots.payments import looking_after, mails, refunds
+from headshots.payments import mails, reconciliation
+from headshots.payments.accounting import credits as rights
+from headshots.payments.accounting import refunds
 from headshots.payments.errors import StripeError
 from headshots.payments.models import Credit, Payment, Refund
 from headshots.shoots.models import Pack
@@ -27,7 +28,7 @@ def send_refund(refund_id: str) -> None:
 @shared_task(name="payments.fetch_refunds")
 def fetch_refunds(payment_id: str) -> None:
     try:
-        looking_after.fetch_refunds(payment=Payment.objects.get(pk=UUID(payment_id)))
+        reconciliation.fetch_refunds(payment=Payment.objects.get(pk=UUID(payment_id)))
     except StripeError as error:
         # The events about them come as well, if need be when beat fetches them.
         log.warning("payment %s: refunds not fetched, %s", payment_id, type(error).__name__)
@@ -52,9 +53,9 @@ def mail_refund(refund_id: str) -> None:
 
 @shared_task(name="payments.look_after")
 def look_after() -> None:
-    looking_after.look_after()
+    reconciliation.look_after()
 
 
 @shared_task(name="payments.replay_events")
 def replay_events() -> None:
-    looking_after.replay_events()
+    reconciliation.replay_events()

@@ -1,7 +1,7 @@
 from django.urls import path
 
-from headshots.payments import test_checkout, views
-from headshots.payments.order_page import order
+from headshots.payments import views
+from headshots.payments.checkout.views import order
 
 app_name = "payments"
 urlpatterns = [
@@ -12,5 +12,5 @@ urlpatterns = [
     path("payments/credits/<uuid:credit_id>/refund/", views.refund, name="refund"),
     path("payments/packs/<uuid:pack_id>/redo/", views.redo, name="redo"),
     path("stripe/webhook/", views.webhook, name="webhook"),
-    path("test-checkout/<str:session_id>/", test_checkout.checkout, name="test_checkout"),
+    path("test-checkout/<str:session_id>/", views.test_checkout, name="test_checkout"),
 ]

@@ -1,4 +1,4 @@
-"""The pages of money: what a pack costs, the order of a shoot, payments and what became of them."""
+"""Pages about money: pricing, receipts, refunds, redos, the webhook, and the test checkout where there is no Stripe key."""
 
 import logging
 from datetime import timedelta
@@ -7,7 +7,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
@@ -15,20 +15,21 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from headshots import engine
 from headshots.accounts.models import User
-from headshots.payments.clock import shoot_to_use
-from headshots.payments.credits import ask_redo, open_credits, pack_to_redo, redo_is_possible
+from headshots.payments.accounting.credits import ask_redo, open_credits, pack_to_redo, redo_is_possible
+from headshots.payments.accounting.receipts import receipts_of
+from headshots.payments.accounting.refunds import refund_credit, refundable
+from headshots.payments.accounting.webhooks import receive_webhook
+from headshots.payments.checkout.deadlines import shoot_to_use
+from headshots.payments.checkout.orders import ask_stripe, buy_credit
+from headshots.payments.checkout.views import to_checkout
 from headshots.payments.errors import BadSignature, NotForSale, OrderRefused, StripeError
 from headshots.payments.models import Credit, Payment, Refund
-from headshots.payments.ordering import ask_stripe, buy_credit, checkout_url
 from headshots.payments.prices import as_money, current_mode, is_sold, price_of
-from headshots.payments.receipts import receipts_of
-from headshots.payments.refunds import refund_credit, refundable
-from headshots.payments.webhooks import receive_webhook
-from headshots.payments.words import Returns, describe
+from headshots.payments.product_copy import describe, promises
+from headshots.payments.stripe.local import find_session, pay
 from headshots.shoots.models import Event, Pack
 
 log = logging.getLogger(__name__)
-
 # A page that is asked for again and again while somebody waits must not ask Stripe each time.
 _ASK_AGAIN_AFTER = timedelta(seconds=3)
 _AT_MOST = 200
@@ -153,29 +154,27 @@ def webhook(request: HttpRequest) -> HttpResponse:
     return HttpResponse(status=200)
 
 
-def to_checkout(request: HttpRequest, payment: Payment) -> HttpResponse:
-    """On to where it is paid, or to the page that says why there is nothing to pay. Raises StripeError."""
-    # On a laptop back to the name that the person called it by: another one does not know them.
-    here = request.build_absolute_uri("/").rstrip("/")
-    root = here if settings.DEBUG else settings.HEADSHOTS_SITE_URL or here
-    url = checkout_url(payment=payment, returns=Returns(root))
-    if not url:
-        return redirect("payments:payment", payment.pk)
-    return HttpResponseRedirect(url, status=303)
-
-
 def _credits_to_use(owner: User) -> dict[str, object]:
     waiting = list(open_credits(owner).select_related("payment"))
     return {"open_credits": waiting, "shoot_to_use": shoot_to_use(owner) if waiting else None}
 
 
-def promises() -> dict[str, object]:
-    """The numbers that the pages name, from the settings that enforce them."""
-    return {
-        "count": settings.HEADSHOTS_PREMIUM_COUNT,
-        "preview_count": settings.HEADSHOTS_PREVIEW_COUNT,
-        "long_edge": settings.HEADSHOTS_PREMIUM_LONG_EDGE,
-        "refund_days": settings.HEADSHOTS_REFUND_DAYS,
-        "redo_days": settings.HEADSHOTS_REDO_DAYS,
-        "result_days": settings.HEADSHOTS_RESULT_DAYS,
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def test_checkout(request: HttpRequest, session_id: str) -> HttpResponse:
+    """Pay, be declined, or go back."""
+    assert isinstance(request.user, User)
+    mine = Payment.objects.filter(session_id=session_id, owner=request.user, mode=Payment.Mode.LOCAL)
+    if current_mode() != Payment.Mode.LOCAL or not mine.exists():
+        raise Http404
+    session = pay(session_id) if request.POST.get("card") == "good" else find_session(session_id)
+    if session is None:
+        raise Http404
+    if session["status"] == "complete":
+        return HttpResponseRedirect(session["success_url"], status=303 if request.method == "POST" else 302)
+    context = {
+        "session": session,
+        "price": as_money(session["amount_total"], session["currency"]),
+        "declined": request.POST.get("card") == "bad",
     }
+    return render(request, "payments/test_checkout.html", context)

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.http import HttpRequest
 
-from headshots.accounts.read_only import ReadOnlyAdmin
+from headshots.accounts.admin_mixins import ReadOnlyAdmin
 from headshots.retention.models import Destruction, Receipt
 
 

@@ -1,6 +1,6 @@
-"""What has to go now: found by the database's clock columns, not by messages, so none can be lost.
+"""Find and delete what is due. The database's time columns decide, not messages, so nothing can be lost.
 
-Every question here is answered by an index, in batches: what is not due yet costs nothing (docs/operations.md).
+An index answers every query, in batches: rows that are not due yet cost nothing (docs/operations.md).
 """
 
 import logging
@@ -10,22 +10,22 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from headshots import heart
-from headshots.retention.journal import truncate_journal
-from headshots.retention.models import LastRun
-from headshots.retention.services import forget_packs, purge_delivered, purge_shoots
+from headshots.payments.models import Credit, Payment, Refund, WebhookEvent
+from headshots.retention.models import Destruction, LastRun, Receipt
+from headshots.retention.purging import forget_packs, purge_delivered, purge_shoots
+from headshots.retention.wal import truncate_journal
+from headshots.runtime import heartbeat
 from headshots.shoots.lifecycle import begin_purges
-from headshots.shoots.models import Pack, Shoot
+from headshots.shoots.models import Consent, Event, Pack, Shoot
 from headshots.vault import services as vault
 from headshots.vault.errors import VaultError, VaultUnavailable
 from headshots.vault.models import Ring
 
 log = logging.getLogger(__name__)
-
 PURGE_TASK = "retention.purge_due"
 # Shoots or packs in one transaction: beyond it a purge is hardly faster, and others wait longer for it.
 AT_ONCE = 200
@@ -105,7 +105,7 @@ def _sweep_keys(purged: Purged) -> None:
 def _close_due(_: Purged) -> None:
     for shoots, everything in ((due_guests, True), (due_shoots, False)):
         while ids := list(shoots().values_list("pk", flat=True)[:AT_ONCE]):
-            heart.progress()
+            heartbeat.progress()
             if not begin_purges(Shoot.objects.filter(pk__in=ids), everything=everything):
                 break
 
@@ -144,7 +144,7 @@ def _each_batch(ids: Sequence[UUID], act: Callable[[Sequence[UUID]], Sequence[UU
     """How many it was done to. Where a batch fails, one by one: the one that is in the way is found and passed over."""
     done = 0
     for some in _batches(ids):
-        heart.progress()
+        heartbeat.progress()
         try:
             done += len(act(some))
         except VaultUnavailable:
@@ -161,3 +161,46 @@ def _each_batch(ids: Sequence[UUID], act: Callable[[Sequence[UUID]], Sequence[UU
 
 def _batches(ids: Sequence[UUID]) -> list[Sequence[UUID]]:
     return [ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE)]
+
+
+def drop_proofs() -> int:
+    """Delete receipts whose time is over, and what is left of their shoots; how many receipts."""
+    old = list(Receipt.objects.filter(proof_until__lte=timezone.now()))
+    for receipt in old:
+        with transaction.atomic():
+            shoot_ids = set(receipt.destructions.values_list("shoot_id", flat=True))
+            receipt.delete()
+            for shoot_id in shoot_ids:
+                _drop_shoot(shoot_id)
+    if old:
+        log.info("proofs of %d deletions dropped", len(old))
+    return len(old)
+
+
+def drop_payments() -> int:
+    """Delete payments whose account has gone, once their own time is over; how many. The ledger keeps its sums: it
+    names nobody."""
+    long_ago = timezone.now() - timedelta(days=settings.HEADSHOTS_PAYMENT_DAYS)
+    old = Payment.objects.filter(owner=None, created_at__lt=long_ago)
+    ids = list(old.values_list("pk", flat=True))
+    with transaction.atomic():
+        Credit.objects.filter(payment__in=ids).delete()
+        Refund.objects.filter(payment__in=ids).delete()
+        WebhookEvent.objects.filter(payment__in=ids).delete()
+        Payment.objects.filter(pk__in=ids).delete()
+    if ids:
+        log.info("%d payments without an account dropped", len(ids))
+    return len(ids)
+
+
+def _drop_shoot(shoot_id: UUID) -> None:
+    """The rows of a shoot of which nothing lives and nothing is to be proven any more: consent, packs, events."""
+    left = Pack.objects.filter(shoot_id=shoot_id).exclude(state=Pack.State.FORGOTTEN)
+    if left.exists() or Destruction.objects.filter(shoot_id=shoot_id).exists():
+        return
+    if not Shoot.objects.filter(pk=shoot_id, state=Shoot.State.PURGED).exists():
+        return
+    Consent.objects.filter(shoot_id=shoot_id).delete()
+    Pack.objects.filter(shoot_id=shoot_id).delete()
+    Event.objects.filter(shoot_id=shoot_id).delete()
+    Shoot.objects.filter(pk=shoot_id).delete()

@@ -1,11 +1,12 @@
-"""What nobody asks for any more: blobs that a crash between two steps left behind, and old mail files.
+"""Sweep orphans: blobs, keys and mail files that a crash between two steps left without a row.
 
-Files and rows of blobs are held against each other. Ids of blobs begin with the time of their making, so both sides
-are read in the same order and only from where the last sweep ended: what is long in its place costs nothing.
+Ids of blobs begin with the time of their creation. Files and rows are compared in that order, from where the last
+sweep ended, so blobs that have been in place for long cost nothing.
 """
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
@@ -16,16 +17,17 @@ from django.conf import settings
 from django.db.models import Exists, ManyToOneRel, OuterRef, QuerySet
 from django.utils import timezone
 
-from headshots import heart
 from headshots.retention.models import LastRun
-from headshots.retention.stray_keys import close_shoots_without_key, sweep_stray_keys
+from headshots.runtime import heartbeat
+from headshots.shoots.lifecycle import begin_purges
+from headshots.shoots.models import Pack, Shoot
 from headshots.vault import services as vault
 from headshots.vault.blob_ids import FIRST, first_id_at
 from headshots.vault.models import Blob, Ring
+from headshots.vault.rings import open_ring
 from headshots.vault.store import BlobName
 
 log = logging.getLogger(__name__)
-
 SWEEP_TASK = "retention.sweep_orphans"
 # Younger than this, its row or its owner may still be on the way.
 GRACE = timedelta(hours=1)
@@ -74,7 +76,7 @@ def _sweep_ring(ring: str, first: UUID, last: UUID, swept: Swept) -> None:
     """Both sides side by side, in batches: up to the last file of a batch, its rows are in the same range."""
     files = vault.blob_store().ids(ring, first, last)
     while True:
-        heart.progress()
+        heartbeat.progress()
         batch = list(islice(files, vault.AT_ONCE))
         end = batch[-1] if len(batch) == vault.AT_ONCE else last
         # The files were listed first: a row that comes in between is not missed, its file is younger than `last`.
@@ -113,3 +115,49 @@ def unowned(blobs: QuerySet[Blob]) -> QuerySet[Blob]:
             owners = relation.related_model._base_manager.filter(**{relation.field.name: OuterRef("pk")})
             blobs = blobs.filter(~Exists(owners))
     return blobs
+
+
+Strays = dict[str, list[str]]
+
+
+def sweep_stray_keys(before: Strays) -> tuple[int, Strays]:
+    """Destroy keys that belong to nobody and did not in `before`; how many, and those that belong to nobody now."""
+    strays = {ring: _strays(ring) for ring in Ring}
+    destroyed = 0
+    for ring, key_ids in strays.items():
+        known = set(before.get(ring, ()))
+        doomed = [key_id for key_id in key_ids if str(key_id) in known]
+        vault.destroy_keys(ring=ring, key_ids=doomed)
+        destroyed += len(doomed)
+    # What a server still keeps of keys that were destroyed since the last time goes with it.
+    vault.forget_removed_keys(ring=Ring.RESULT)
+    return destroyed, {ring: [str(key_id) for key_id in key_ids] for ring, key_ids in strays.items()}
+
+
+def close_shoots_without_key() -> list[UUID]:
+    """Open shoots whose key is gone although its ring was not lost: somebody erased it."""
+    opened = list(Shoot.objects.filter(state=Shoot.State.OPEN).values_list("pk", flat=True))
+    # Read after the rows: whoever is in them had a key by then.
+    keys = set(open_ring(Ring.SOURCE).key_ids())
+    lost = [shoot_id for shoot_id in opened if shoot_id not in keys]
+    return [shoot_id for some in _batches(lost) for shoot_id in begin_purges(_shoots(some), lost=True)]
+
+
+def _strays(ring: Ring) -> list[UUID]:
+    key_ids = open_ring(ring).key_ids()
+    return [key_id for some in _batches(key_ids) for key_id in set(some) - _owners(ring, some)]
+
+
+def _owners(ring: Ring, key_ids: Sequence[UUID]) -> set[UUID]:
+    if ring is Ring.SOURCE:
+        return set(_shoots(key_ids).exclude(state=Shoot.State.PURGED).values_list("pk", flat=True))
+    packs = Pack.objects.filter(pk__in=key_ids).exclude(state=Pack.State.FORGOTTEN)
+    return set(packs.values_list("pk", flat=True))
+
+
+def _shoots(ids: Sequence[UUID]) -> QuerySet[Shoot]:
+    return Shoot.objects.filter(pk__in=ids)
+
+
+def _batches(ids: Sequence[UUID]) -> list[Sequence[UUID]]:
+    return [ids[start : start + vault.AT_ONCE] for start in range(0, len(ids), vault.AT_ONCE)]

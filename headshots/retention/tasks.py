@@ -4,26 +4,26 @@ from uuid import UUID
 
 from celery import shared_task, signals
 
-from headshots.retention import audit, deletions, due, journal, orphans, proofs, receipt_mail, rewriting, services
+from headshots.retention import audit, certificates, deletions, due, orphans, purging, wal
 from headshots.retention.models import Receipt
 from headshots.shoots.models import Pack, Shoot
 
 
 @shared_task(name="retention.purge_shoot")
 def purge_shoot(shoot_id: str) -> None:
-    services.purge_shoot(shoot=Shoot.objects.get(pk=UUID(shoot_id)))
-    journal.empty_journals()
+    purging.purge_shoot(shoot=Shoot.objects.get(pk=UUID(shoot_id)))
+    wal.empty_journals()
 
 
 @shared_task(name="retention.purge_delivered")
 def purge_delivered(pack_id: str) -> None:
-    services.purge_delivered(shoot=Pack.objects.select_related("shoot").get(pk=UUID(pack_id)).shoot)
+    purging.purge_delivered(shoot=Pack.objects.select_related("shoot").get(pk=UUID(pack_id)).shoot)
 
 
 @shared_task(name="retention.forget_pack")
 def forget_pack(pack_id: str) -> None:
-    services.forget_pack(pack=Pack.objects.get(pk=UUID(pack_id)))
-    journal.empty_journals()
+    purging.forget_pack(pack=Pack.objects.get(pk=UUID(pack_id)))
+    wal.empty_journals()
 
 
 @shared_task(name=due.PURGE_TASK)
@@ -39,27 +39,27 @@ def sweep_orphans() -> None:
 
 @shared_task(name="retention.rewrite_account_tables")
 def rewrite_account_tables() -> None:
-    rewriting.rewrite_account_tables()
+    wal.rewrite_account_tables()
 
 
 @shared_task(name="retention.mail_receipt")
 def mail_receipt(receipt_id: str) -> None:
     receipt = Receipt.objects.filter(pk=UUID(receipt_id)).first()
     if receipt is not None:
-        receipt_mail.mail_receipt(receipt)
+        certificates.mail_receipt(receipt)
 
 
 @shared_task(name="retention.mail_receipts")
 def mail_receipts() -> None:
-    receipt_mail.mail_waiting_receipts()
+    certificates.mail_waiting_receipts()
 
 
 @shared_task(name="retention.drop_proofs")
 def drop_proofs() -> None:
-    proofs.drop_proofs()
-    proofs.drop_payments()
+    due.drop_proofs()
+    due.drop_payments()
     deletions.drop_old()
-    journal.truncate_journal()
+    wal.truncate_journal()
 
 
 @signals.worker_ready.connect

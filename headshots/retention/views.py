@@ -7,13 +7,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from headshots.retention.journal import keeps_deleted_rows
 from headshots.retention.models import Receipt
 from headshots.retention.orphans import MAIL_LIFE
+from headshots.retention.wal import keeps_deleted_rows
 from headshots.shoots.access import shoot_or_404
 from headshots.vault.models import Blob, Ring
 from headshots.vault.rings import source_keys_are_in_memory
-from headshots.web.durations import days_in_words, in_words
+from headshots.web.humanize import days_in_words, in_words
 
 
 @require_safe

@@ -1,8 +1,8 @@
-"""Whose is it? Whatever is not the asker's does not exist for them."""
+"""Find a shoot for its owner. For everyone else it does not exist."""
 
 from uuid import UUID
 
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 
 from headshots.shoots.models import Shoot
 
@@ -14,3 +14,8 @@ def shoot_or_404(request: HttpRequest, shoot_id: UUID) -> Shoot:
         if shoot is not None:
             return shoot
     raise Http404
+
+
+def no_store(response: HttpResponse) -> HttpResponse:
+    response["Cache-Control"] = "no-store, private"
+    return response

@@ -4,9 +4,7 @@ from django.contrib import admin
 from django.db.models import Model, Prefetch, QuerySet
 from django.http import HttpRequest
 
-from headshots.accounts.owned import OwnedAdmin
-from headshots.accounts.read_only import ReadOnlyAdmin
-from headshots.shoots import look_admin as look_admin
+from headshots.accounts.admin_mixins import OwnedAdmin, ReadOnlyAdmin
 from headshots.shoots.models import Consent, Event, Headshot, Pack, Photo, Shoot
 
 

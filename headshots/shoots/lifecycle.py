@@ -15,13 +15,12 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from headshots.celery import app
+from headshots.celery import send_on_commit
 from headshots.shoots.models import Event, Headshot, Pack, Pause, Shoot
 from headshots.vault import services as vault
 
 _State = Pack.State
 _LIVE_ENDS = frozenset({_State.CANCELLED, _State.REVOKED})
-
 MOVES: dict[str, frozenset[str]] = {
     _State.AWAITING_PAYMENT: _LIVE_ENDS | {_State.QUEUED},
     _State.QUEUED: _LIVE_ENDS | {_State.RENDERING, _State.FAILED},
@@ -32,7 +31,6 @@ MOVES: dict[str, frozenset[str]] = {
     _State.REVOKED: frozenset({_State.FORGOTTEN}),
     _State.FORGOTTEN: frozenset(),
 }
-
 # State entered -> names of the tasks it starts, each with the pack's id.
 STARTS: dict[str, tuple[str, ...]] = {
     _State.QUEUED: ("shoots.render_pack",),
@@ -41,7 +39,6 @@ STARTS: dict[str, tuple[str, ...]] = {
     _State.CANCELLED: ("payments.give_back_credit", "shoots.drop_kept"),
     _State.REVOKED: ("retention.forget_pack", "shoots.drop_kept"),
 }
-
 # How long a pack is left alone after its first fault and its second. A minute is what a restart takes; ten are time to
 # be called by an alarm and mend something. More would be taken from the photos' last hours.
 RESTS = (timedelta(minutes=1), timedelta(minutes=10))
@@ -138,11 +135,6 @@ def start_tasks(state: str, pack_id: UUID) -> None:
     """Send what arriving in `state` starts, once the transaction holds."""
     for task in STARTS.get(state, ()):
         send_on_commit(task, str(pack_id))
-
-
-def send_on_commit(task: str, *ids: str) -> None:
-    """Wake a worker after the commit. A broker that is away costs time, not truth: beat wakes again."""
-    transaction.on_commit(partial(app.send_task, task, args=ids), robust=True)
 
 
 def begin_purge(shoot: Shoot, *, actor: str = Event.Actor.SYSTEM, everything: bool = False, lost: bool = False) -> bool:

@@ -7,10 +7,10 @@ from django.db import models
 from django.urls import reverse
 from django.utils import timezone
 
-from headshots.shoots.records import Event as Event
-from headshots.shoots.records import Pause as Pause
+from headshots.shoots.events import Event as Event
+from headshots.shoots.events import Pause as Pause
 from headshots.vault.models import Blob
-from headshots.web.sizes import size_in_words
+from headshots.web.humanize import size_in_words
 
 
 class Shoot(models.Model):

@@ -6,9 +6,12 @@ from uuid import UUID
 from celery import shared_task, signals
 from django.db import DatabaseError
 
-from headshots import engine, heart, log_context
-from headshots.shoots import checks, leases, mails, rendering, sittings, waking
+from headshots import engine
+from headshots.runtime import heartbeat, log_context
+from headshots.shoots.delivery import mails
 from headshots.shoots.models import Pack, Photo, Shoot
+from headshots.shoots.packs import leases, prepared_subjects, recovery, rendering
+from headshots.shoots.uploads import photo_checks
 
 log = logging.getLogger(__name__)
 
@@ -18,12 +21,12 @@ def check_photo(photo_id: str) -> None:
     photo = Photo.objects.select_related("shoot", "blob").filter(pk=UUID(photo_id)).first()
     if photo is not None:  # Purged while the message was under way.
         log_context.about(shoot=photo.shoot_id)
-        checks.check_photo(photo=photo)
+        photo_checks.check_photo(photo=photo)
 
 
 @shared_task(name="shoots.settle")
 def settle(shoot_id: str) -> None:
-    checks.settle(shoot=Shoot.objects.get(pk=UUID(shoot_id)))
+    photo_checks.settle(shoot=Shoot.objects.get(pk=UUID(shoot_id)))
 
 
 @shared_task(name="shoots.render_pack")
@@ -42,7 +45,7 @@ def render_pack(pack_id: str) -> None:
 def drop_kept(pack_id: str) -> None:
     pack = Pack.objects.get(pk=UUID(pack_id))
     if not pack.is_live:  # Staff may have queued it again.
-        sittings.drop_kept(pack)
+        prepared_subjects.drop_kept(pack)
 
 
 @shared_task(name="shoots.mail_delivered")
@@ -52,12 +55,12 @@ def mail_delivered(pack_id: str) -> None:
 
 @shared_task(name="shoots.wake_stuck")
 def wake_stuck() -> None:
-    waking.wake_stuck()
+    recovery.wake_stuck()
 
 
 @shared_task(name="shoots.wake_waiting")
 def wake_waiting() -> None:
-    waking.wake_waiting()
+    recovery.wake_waiting()
 
 
 @signals.celeryd_init.connect
@@ -65,7 +68,7 @@ def load_models_first(sender: str, **_signal: object) -> None:
     """Load what the worker's queue needs before its first task; a worker that cannot work does not start."""
     leases.node_name = sender
     name = sender.partition("@")[0]
-    heart.begin_loading(sender)
+    heartbeat.begin_loading(sender)
     try:
         engine.warm_up(name)
     except engine.PipelineError as error:
@@ -84,6 +87,6 @@ def free_what_died_here(sender: object, **_signal: object) -> None:
 def forget_who_has_gone(**_signal: object) -> None:
     """Between two tasks: a person whose pack another worker ended must not stay in this one's memory."""
     try:
-        sittings.drop_ended()
+        prepared_subjects.drop_ended()
     except DatabaseError as error:
         log.warning("cannot see which packs have ended: %s", type(error).__name__)

@@ -1,6 +1,6 @@
 from django.contrib import admin
 
-from headshots.accounts.read_only import ReadOnlyAdmin
+from headshots.accounts.admin_mixins import ReadOnlyAdmin
 from headshots.vault.models import Blob
 
 

@@ -1,10 +1,10 @@
 """Where a request comes from, for limits by address."""
 
-import ipaddress
 from collections import Counter
 
 from django.conf import settings
 
+from headshots.runtime.networks import network
 from headshots.web.asgi_types import Application, Receive, Scope, Send
 from headshots.web.refusals import refuse
 
@@ -22,19 +22,6 @@ def client_address(scope: Scope) -> str:
         if len(given) >= proxies and given[-proxies].strip():
             host = given[-proxies].strip()
     return network(host)
-
-
-def network(host: str) -> str:
-    """Return what one visitor can use: an IPv4 address, the /64 of an IPv6 address, anything else as it is."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return host[:64]
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        return str(ipaddress.IPv6Network((address, 64), strict=False))
-    return str(address)
 
 
 class RequestsPerAddress:

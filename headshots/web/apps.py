@@ -6,7 +6,7 @@ from importlib import import_module
 from django.apps import AppConfig
 from django.conf import settings
 
-from headshots.web import error_reports
+from headshots.runtime import error_reports
 
 _PR_SET_DUMPABLE = 4
 

@@ -10,7 +10,7 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.exceptions import ImproperlyConfigured
 
 from headshots import engine
-from headshots.web.sizes import FOUR_K_PX
+from headshots.web.humanize import FOUR_K_PX
 
 # Beyond it, different people pass for one.
 MAX_DISTANCE = 0.6

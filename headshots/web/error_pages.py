@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from django.views.debug import ExceptionReporter
 
 from headshots.web.bodies import REFUSED, SIGNED_OUT
-from headshots.web.request_ids import ID_KEY
+from headshots.web.middleware import ID_KEY
 
 OFFICE = "/admin/"
 _TOO_MUCH = (RequestDataTooBig, TooManyFilesSent)

@@ -13,7 +13,7 @@ from django.conf import settings
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from headshots.web.addresses import network
+from headshots.runtime.networks import network
 
 MAX_LINE_BYTES = 8 * 1024
 """Of a request line's address, and of one header."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from django.template.loader import render_to_string
 from playwright.sync_api import Page, Route, expect
 
-from headshots.dashboard.lamps import Lamp, Light
+from headshots.dashboard.monitoring.health import Lamp, Light
 
 SCRIPT = Path(__file__).resolve().parents[2] / "static" / "lamps.js"
 OFFICE = "http://office.test/"

@@ -19,12 +19,12 @@ from django.conf import settings
 from django.core.management import call_command
 
 from headshots.accounts.models import User
+from headshots.data_rights.services import begin_leaving, finish_leaving, withdraw_consent
 from headshots.retention.models import Destruction, Receipt
-from headshots.retention.services import purge_shoot
-from headshots.rights.services import begin_leaving, finish_leaving, withdraw_consent
+from headshots.retention.purging import purge_shoot
 from headshots.shoots.lifecycle import begin_purge
+from headshots.shoots.looks.versions import seed_styles
 from headshots.shoots.models import Event, Shoot
-from headshots.shoots.styles import seed_styles
 from tests.chaos.killed import full_shoot, leftovers
 from tests.chaos.webhook_processes import ended, in_process
 

@@ -24,11 +24,11 @@ from headshots.engine import Person, PersonKind
 from headshots.retention.due import purge_due
 from headshots.retention.models import Receipt
 from headshots.retention.orphans import sweep_orphans
-from headshots.retention.services import purge_shoots
+from headshots.retention.purging import purge_shoots
 from headshots.shoots.lifecycle import begin_purge
+from headshots.shoots.looks.versions import seed_styles
 from headshots.shoots.models import Consent, Event, FaceCrop, Headshot, Pack, Photo, Shoot, Style
-from headshots.shoots.styles import seed_styles
-from headshots.shoots.uploads import open_shoot
+from headshots.shoots.uploads.new_shoot import open_shoot
 from headshots.vault import services as vault
 from headshots.vault.errors import BlobMissing, KeyGone
 from headshots.vault.models import Blob, Ring

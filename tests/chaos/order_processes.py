@@ -29,12 +29,12 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from headshots.accounts.models import User
+from headshots.payments.accounting.webhooks import receive_webhook
+from headshots.payments.checkout.orders import Order, buy_credit, checkout_url, order_with_credit, order_with_money
 from headshots.payments.errors import OrderRefused
 from headshots.payments.models import Credit, Payment
-from headshots.payments.ordering import Order, buy_credit, checkout_url, order_with_credit, order_with_money
-from headshots.payments.webhooks import receive_webhook
+from headshots.shoots.looks.versions import seed_styles
 from headshots.shoots.models import Event, Pack, Photo, Shoot
-from headshots.shoots.styles import seed_styles
 from headshots.vault.models import Blob
 from tests.chaos.forks import at_once
 from tests.fake_stripe import KEY, FakeStripe, running, signed

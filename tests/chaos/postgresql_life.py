@@ -25,9 +25,9 @@ from django.utils import timezone
 
 from headshots.accounts.models import User
 from headshots.accounts.sessions import SessionStore
-from headshots.retention import rewriting
-from headshots.retention.journal import truncate_journal
-from headshots.rights.services import begin_leaving, finish_leaving
+from headshots.data_rights.services import begin_leaving, finish_leaving
+from headshots.retention import wal
+from headshots.retention.wal import truncate_journal
 from headshots.vault import services as vault
 from pipeline.faces.serialization import unpack_measurements
 from pipeline.types import Measurements
@@ -138,9 +138,9 @@ def in_use() -> dict[str, object]:
     options = connection.get_connection_params()
     with psycopg.connect(**{name: options[name] for name in ("dbname", "user", "host")}) as other:
         other.execute("SELECT count(*) FROM accounts_user")
-        is_locked = not rewriting._rewrite("accounts_user")
-        left = rewriting.rewrite_account_tables()
-    return {"while_read": is_locked and "accounts_user" in left, "afterwards": rewriting.rewrite_account_tables()}
+        is_locked = not wal._rewrite("accounts_user")
+        left = wal.rewrite_account_tables()
+    return {"while_read": is_locked and "accounts_user" in left, "afterwards": wal.rewrite_account_tables()}
 
 
 def main() -> None:
@@ -160,7 +160,7 @@ def main() -> None:
     with connection.cursor() as cursor:
         cursor.execute("VACUUM accounts_user")
     found["deleted"] = {folder: holds(folder, needle) for folder in ("base", "pg_wal")}
-    found["left"] = rewriting.rewrite_account_tables()
+    found["left"] = wal.rewrite_account_tables()
     found["rewritten"] = {folder: holds(folder, needle) for folder in ("base", "pg_wal")}
     found["journal_is_empty"] = truncate_journal()
     found["in_use"] = in_use()

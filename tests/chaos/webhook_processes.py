@@ -25,12 +25,12 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from headshots.accounts.models import User
-from headshots.payments.looking_after import look_after
+from headshots.payments.accounting.webhooks import receive_webhook
 from headshots.payments.models import Credit, WebhookEvent
-from headshots.payments.webhooks import receive_webhook
+from headshots.payments.reconciliation import look_after
 from headshots.shoots.lifecycle import advance
 from headshots.shoots.models import Event, Pack
-from headshots.shoots.waking import _stuck_packs
+from headshots.shoots.packs.recovery import _stuck_packs
 from tests.chaos.forks import at_once, ended, in_process
 from tests.fake_stripe import signed
 from tests.purchases import Body, Purchase
@@ -235,8 +235,8 @@ def check(purchase: Purchase, number: int) -> None:
 
 def one_credit_for_many() -> Body:
     """One open credit, seven packs that want it, and the person who wants the money: one of them has it."""
-    from headshots.payments.credits import requeue_pack
-    from headshots.payments.refunds import refund_credit
+    from headshots.payments.accounting.credits import requeue_pack
+    from headshots.payments.accounting.refunds import refund_credit
 
     winners = []
     for number in range(8 if FULL else 2):

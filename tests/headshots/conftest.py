@@ -33,11 +33,11 @@ def stripes_test_mode(settings: LazySettings) -> None:
 def fake_engine(settings: LazySettings) -> Iterator[None]:
     """The engine that needs milliseconds; everything around it is real."""
     from headshots import engine
-    from headshots.shoots import sittings
+    from headshots.shoots.packs import prepared_subjects
 
     settings.HEADSHOTS_ENGINE = "fake"
     engine._engine.cache_clear()
-    sittings._sittings.clear()
+    prepared_subjects._sittings.clear()
     yield
     engine._engine.cache_clear()
-    sittings._sittings.clear()
+    prepared_subjects._sittings.clear()

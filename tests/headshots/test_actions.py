@@ -13,9 +13,9 @@ from django.test import Client
 from django.utils import timezone
 
 from headshots.accounts.models import User
-from headshots.dashboard.actions import ACTIONS, title_of
+from headshots.dashboard.actions.registry import ACTIONS, title_of
+from headshots.dashboard.actions.targets import name_of
 from headshots.dashboard.models import Deed
-from headshots.dashboard.subjects import name_of
 from headshots.shoots.lifecycle import advance
 from headshots.shoots.models import Event, Pack, Shoot
 from tests.factories import make_preview, make_user

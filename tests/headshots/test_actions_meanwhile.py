@@ -12,15 +12,17 @@ from django.test import Client
 from django.utils import timezone
 
 from headshots.accounts.models import User
-from headshots.dashboard.actions import ACTIONS
+from headshots.dashboard.actions.registry import ACTIONS
 from headshots.dashboard.models import Deed
-from headshots.payments.credits import grant_credit
+from headshots.payments.accounting.credits import grant_credit
+from headshots.payments.accounting.refunds import request_refund
 from headshots.payments.models import Credit, Payment, Refund
-from headshots.payments.refunds import request_refund
 from headshots.retention.models import Receipt
-from headshots.shoots import looks, pausing, retrying, support
+from headshots.shoots import pauses, support_access
 from headshots.shoots.lifecycle import advance, begin_purge
+from headshots.shoots.looks import versions
 from headshots.shoots.models import Pack, Pause, StyleVersion
+from headshots.shoots.packs import recovery
 from tests.headshots.staff import address, client_of, hidden, more
 from tests.headshots.things import THINGS
 
@@ -29,8 +31,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine", "str
 
 def published_elsewhere(version: StyleVersion) -> None:
     """Another version is on offer than when the question was asked."""
-    look = looks.Look("Quicker", "", version.recipe)
-    looks.publish(version=looks.save_draft(style=version.style, look=look, made_by=2))
+    look = versions.Look("Quicker", "", version.recipe)
+    versions.publish(version=versions.save_draft(style=version.style, look=look, made_by=2))
 
 
 def confirmed(account: User) -> None:
@@ -44,7 +46,7 @@ def delivered(pack: Pack) -> None:
 
 # What somebody else does between page and click.
 MEANWHILE: dict[str, Callable[..., object]] = {
-    "retry-pack": lambda pack: retrying.retry_pack(pack=pack),
+    "retry-pack": lambda pack: recovery.retry_pack(pack=pack),
     "cancel-pack": delivered,
     "purge-photos": begin_purge,
     "purge-everything": lambda shoot: begin_purge(shoot, everything=True),
@@ -58,11 +60,11 @@ MEANWHILE: dict[str, Callable[..., object]] = {
     "resend-receipt": lambda receipt: Receipt.objects.filter(pk=receipt.pk).update(mailed_at=timezone.now()),
     "resend-delivery-mail": lambda pack: Pack.objects.filter(pk=pack.pk).update(mail_due=True),
     "resend-credit-mail": lambda credit: Credit.objects.filter(pk=credit.pk).update(state=Credit.State.USED),
-    "look-at-headshots": lambda shoot: support.end(shoot=shoot),
-    "publish-look": lambda version: looks.publish(version=version),
+    "look-at-headshots": lambda shoot: support_access.end(shoot=shoot),
+    "publish-look": lambda version: versions.publish(version=version),
     "restore-look": published_elsewhere,
-    "pause": pausing.pause,
-    "resume": pausing.resume,
+    "pause": pauses.pause,
+    "resume": pauses.resume,
 }
 
 

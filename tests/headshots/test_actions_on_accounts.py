@@ -8,12 +8,12 @@ from django.core import mail
 from headshots.accounts.models import Session, User
 from headshots.celery import app
 from headshots.dashboard.models import Deed
-from headshots.payments.credits import open_credits
+from headshots.payments.accounting.credits import open_credits
 from headshots.payments.mails import send_credit_mail
 from headshots.payments.models import Credit, Refund
+from headshots.retention.certificates import mail_receipt
 from headshots.retention.models import Receipt
-from headshots.retention.receipt_mail import mail_receipt
-from headshots.shoots.mails import send_delivery_mail
+from headshots.shoots.delivery.mails import send_delivery_mail
 from tests.factories import make_user
 from tests.headshots.staff import client_of, do, make_staff, signed_in
 from tests.headshots.things import delivered_pack, mailed_receipt, paid_payment, told_credit

@@ -4,13 +4,13 @@ from uuid import uuid4
 
 import pytest
 
-from headshots.dashboard import now
 from headshots.dashboard.models import Deed
-from headshots.payments.credits import give_back_credit
+from headshots.dashboard.stats import live_stats
+from headshots.payments.accounting.credits import give_back_credit
 from headshots.payments.models import Credit
-from headshots.shoots import rendering, waking
 from headshots.shoots.lifecycle import advance
 from headshots.shoots.models import Event, Pack, Pause, Shoot, Style
+from headshots.shoots.packs import recovery, rendering
 from headshots.vault.services import key_exists
 from tests import photos
 from tests.factories import make_checked_shoot, make_preview, make_shoot, make_user
@@ -97,13 +97,13 @@ def test_paused_rendering_leaves_packs_in_the_queue_and_wakes_them_at_once_after
     do(client_of("owner"), "pause", Pause.What.RENDERING)
 
     rendering.render_pack(pack=pack)
-    waiting, state = now.queue().packs, Pack.objects.get().state
+    waiting, state = live_stats.queue().packs, Pack.objects.get().state
     page = signed_in(person).get(f"/shoots/{pack.shoot_id}/").content.decode()
     valkey.flushall()
     with django_capture_on_commit_callbacks(execute=True):
         do(client_of("owner"), "resume", Pause.What.RENDERING)
     asked = valkey.llen("default")
-    waking.wake_waiting()
+    recovery.wake_waiting()
     woken = valkey.llen("render")
     rendering.render_pack(pack=pack)
 

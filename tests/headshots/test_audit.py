@@ -218,7 +218,7 @@ def test_where_nothing_was_ever_purged_it_is_late_only_if_there_was_something_to
 def test_health_tells_of_a_full_disk(client: Client, monkeypatch):
     purge_due()
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr("headshots.dashboard.views.disk_usage", lambda folder: usage(100, 100, 0))
+    monkeypatch.setattr("headshots.dashboard.monitoring.views.disk_usage", lambda folder: usage(100, 100, 0))
 
     answer = client.get("/healthz")
 

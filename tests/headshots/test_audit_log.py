@@ -14,10 +14,10 @@ from django.contrib.auth.models import Group
 from django.test import Client
 
 from headshots.accounts.models import User
-from headshots.dashboard.actions import ACTIONS
+from headshots.dashboard.actions.registry import ACTIONS
 from headshots.dashboard.models import Deed
+from headshots.shoots.looks.versions import seed_styles
 from headshots.shoots.models import Event, Style
-from headshots.shoots.styles import seed_styles
 from tests.factories import make_preview, make_shoot, make_user
 from tests.headshots.staff import EVERYBODY, client_of, do, make_staff, signed_in
 from tests.headshots.things import THINGS, paid_payment

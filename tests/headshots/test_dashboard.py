@@ -17,15 +17,16 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from headshots.dashboard import charts, lamps
-from headshots.dashboard.figures import Figures, Range, close_days, figures_of
 from headshots.dashboard.models import Worker
-from headshots.dashboard.tables import Numbers
-from headshots.dashboard.workers import SILENT_AFTER, Reporter
-from headshots.heart import Heart
+from headshots.dashboard.monitoring import health
+from headshots.dashboard.monitoring.workers import SILENT_AFTER, Reporter
+from headshots.dashboard.stats import charts
+from headshots.dashboard.stats.daily_stats import Figures, Range, close_days, figures_of
+from headshots.dashboard.stats.tables import Numbers
 from headshots.retention.due import PURGE_TASK
 from headshots.retention.models import LastRun
-from headshots.shoots import pausing
+from headshots.runtime.heartbeat import Heart
+from headshots.shoots import pauses
 from headshots.shoots.lifecycle import advance, set_back
 from headshots.shoots.models import Pack, Pause
 from tests.factories import lose, make_premium, make_preview, make_shoot, make_user
@@ -105,8 +106,8 @@ def test_the_page_costs_the_same_queries_whatever_there_is_and_however_long_the_
             set_back(pack, "storage_failed")
         failed = make_preview()
         lose(failed)
-        pausing.pause(Pause.What.UPLOADS)
-        pausing.pause(Pause.What.RENDERING)
+        pauses.pause(Pause.What.UPLOADS)
+        pauses.pause(Pause.What.RENDERING)
         for name in ("render@attic", "render@cellar", "default@attic", "retention@attic", "beat@attic"):
             see(name)
         LastRun.objects.create(task=PURGE_TASK, at=NOON)
@@ -232,7 +233,7 @@ def test_no_such_table_and_no_such_chart(owner: Client) -> None:
 
 
 def lamp(code: str, about: str = "") -> str:
-    return next(each.light for each in lamps.lamps() if each.code == code and each.about == about)
+    return next(each.light for each in health.lamps() if each.code == code and each.about == about)
 
 
 def see(name: str, seconds_ago: float = 0) -> None:
@@ -253,7 +254,7 @@ def test_a_silent_worker_is_red_beside_a_living_one_until_it_is_forgotten() -> N
 
     assert (lamp("worker", "render@attic"), lamp("worker", "render@cellar")) == ("green", "red")
     see("render@cellar", seconds_ago=3601)
-    assert "render@cellar" not in [each.about for each in lamps.lamps()]
+    assert "render@cellar" not in [each.about for each in health.lamps()]
 
 
 def test_beat_is_seen_by_its_youngest_sign() -> None:
@@ -340,8 +341,8 @@ def test_packs_lost_to_a_fault_are_told_for_a_day_or_until_they_are_tried_again(
 
 @pytest.mark.parametrize(("free", "light"), [(50, "green"), (10, "yellow"), (4, "red")])
 def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch, free: int, light: str) -> None:
-    usage = lamps.shutil._ntuple_diskusage(100, 100 - free, free)
-    monkeypatch.setattr(lamps.shutil, "disk_usage", lambda path: usage)
+    usage = health.shutil._ntuple_diskusage(100, 100 - free, free)
+    monkeypatch.setattr(health.shutil, "disk_usage", lambda path: usage)
 
     assert lamp("disk") == light
 

@@ -8,7 +8,7 @@ import pytest
 from django.conf import LazySettings
 from django.core.management import call_command
 
-from headshots.dashboard import doctor
+from headshots.dashboard.monitoring import doctor
 from tests.headshots.test_settings import run_python, signing_files
 
 

@@ -7,12 +7,12 @@ import pytest
 import time_machine
 from django.utils import timezone
 
-from headshots.dashboard.counting import percentile, split
-from headshots.dashboard.figures import Range, close_days, figures_of
 from headshots.dashboard.models import DayFigures
-from headshots.shoots import rendering
+from headshots.dashboard.stats.aggregation import percentile, split
+from headshots.dashboard.stats.daily_stats import Range, close_days, figures_of
 from headshots.shoots.lifecycle import record
 from headshots.shoots.models import Event, Pack
+from headshots.shoots.packs import rendering
 from tests.factories import make_preview, make_shoot
 from tests.slow_figures import median_and_95, slow_figures
 from tests.year import Year

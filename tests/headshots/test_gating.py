@@ -10,10 +10,10 @@ from django.conf import LazySettings
 from django.test import Client
 
 from headshots import engine
-from headshots.retention.services import forget_pack
-from headshots.shoots import gating, rendering
+from headshots.retention.purging import forget_pack
 from headshots.shoots.models import Event, GateCount, Headshot, Pack
-from headshots.shoots.retrying import retry_pack
+from headshots.shoots.packs import gating, rendering
+from headshots.shoots.packs.recovery import retry_pack
 from headshots.vault.models import Blob
 from headshots.vault.services import read_blob
 from pipeline.engines.fake import FakeEngine

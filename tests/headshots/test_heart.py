@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from django.conf import LazySettings
 
-from headshots import heart
 from headshots.celery import app
+from headshots.runtime import heartbeat
 from tests.servers import run_valkey, wait_for
 
 
@@ -30,24 +30,24 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def worker(clock: Clock) -> heart.Heart:
-    return heart.Heart(hang_seconds=300, clock=clock)
+def worker(clock: Clock) -> heartbeat.Heart:
+    return heartbeat.Heart(hang_seconds=300, clock=clock)
 
 
-def test_an_idle_heart_beats_while_the_main_loop_comes_round(worker: heart.Heart, clock: Clock) -> None:
+def test_an_idle_heart_beats_while_the_main_loop_comes_round(worker: heartbeat.Heart, clock: Clock) -> None:
     for _ in range(100):
         clock.now += 2
         worker.sign()
         assert worker.beats
 
 
-def test_an_idle_heart_stops_with_the_main_loop(worker: heart.Heart, clock: Clock) -> None:
-    clock.now += heart.IDLE_SECONDS + 1
+def test_an_idle_heart_stops_with_the_main_loop(worker: heartbeat.Heart, clock: Clock) -> None:
+    clock.now += heartbeat.IDLE_SECONDS + 1
 
     assert not worker.beats
 
 
-def test_a_task_may_be_silent_for_the_hang_seconds_and_no_longer(worker: heart.Heart, clock: Clock) -> None:
+def test_a_task_may_be_silent_for_the_hang_seconds_and_no_longer(worker: heartbeat.Heart, clock: Clock) -> None:
     worker.task_began()
 
     clock.now += 299
@@ -56,7 +56,7 @@ def test_a_task_may_be_silent_for_the_hang_seconds_and_no_longer(worker: heart.H
     assert not worker.beats
 
 
-def test_progress_starts_the_time_of_a_task_again(worker: heart.Heart, clock: Clock) -> None:
+def test_progress_starts_the_time_of_a_task_again(worker: heartbeat.Heart, clock: Clock) -> None:
     worker.task_began()
     clock.now += 299
 
@@ -66,18 +66,18 @@ def test_progress_starts_the_time_of_a_task_again(worker: heart.Heart, clock: Cl
     assert worker.beats
 
 
-def test_after_a_task_the_main_loop_counts_again(worker: heart.Heart, clock: Clock) -> None:
+def test_after_a_task_the_main_loop_counts_again(worker: heartbeat.Heart, clock: Clock) -> None:
     worker.task_began()
     clock.now += 200
     worker.task_ended()
 
-    clock.now += heart.IDLE_SECONDS + 1
+    clock.now += heartbeat.IDLE_SECONDS + 1
 
     assert not worker.beats
 
 
 def test_the_file_is_touched_while_the_heart_beats_and_ages_after(tmp_path: Path, clock: Clock) -> None:
-    worker = heart.Heart(hang_seconds=300, clock=clock)
+    worker = heartbeat.Heart(hang_seconds=300, clock=clock)
     file = tmp_path / "run" / "render.heart"
 
     worker.keep(file)
@@ -89,12 +89,12 @@ def test_the_file_is_touched_while_the_heart_beats_and_ages_after(tmp_path: Path
     clock.now += 1000
     time.sleep(0.1)
     stopped_at = file.stat().st_mtime_ns
-    time.sleep(heart.TOUCH_SECONDS + 0.2)
+    time.sleep(heartbeat.TOUCH_SECONDS + 0.2)
     assert file.stat().st_mtime_ns == stopped_at
 
 
 def test_progress_outside_of_a_worker_is_allowed() -> None:
-    heart.progress()
+    heartbeat.progress()
 
 
 # A worker of the real application, with two tasks of its own.
@@ -177,7 +177,9 @@ def test_a_real_worker_lives_on_while_its_broker_is_away(tmp_path: Path) -> None
     shutil.rmtree(folder)
 
 
-def test_one_that_is_known_to_take_longer_may_be_silent_for_longer_this_once(worker: heart.Heart, clock: Clock) -> None:
+def test_one_that_is_known_to_take_longer_may_be_silent_for_longer_this_once(
+    worker: heartbeat.Heart, clock: Clock
+) -> None:
     worker.task_began(patience_seconds=1800)
     clock.now += 1799
     assert worker.beats
@@ -193,26 +195,26 @@ def test_a_worker_that_loads_and_compiles_may_be_silent_for_longer_than_a_task(
     settings.HEADSHOTS_RUN_DIR = tmp_path
     kept: list[Path] = []
     # The thread would touch its file for as long as the tests run.
-    monkeypatch.setattr(heart.Heart, "keep", lambda self, file: kept.append(file))
-    monkeypatch.setattr(heart, "_worker", None)
-    monkeypatch.setattr(heart, "_loading", False)
-    told: list[tuple[str, heart.Heart]] = []
-    monkeypatch.setattr(heart, "_hearts", {})
-    monkeypatch.setattr(heart, "_listeners", [lambda node, one: told.append((node, one))])
+    monkeypatch.setattr(heartbeat.Heart, "keep", lambda self, file: kept.append(file))
+    monkeypatch.setattr(heartbeat, "_worker", None)
+    monkeypatch.setattr(heartbeat, "_loading", False)
+    told: list[tuple[str, heartbeat.Heart]] = []
+    monkeypatch.setattr(heartbeat, "_hearts", {})
+    monkeypatch.setattr(heartbeat, "_listeners", [lambda node, one: told.append((node, one))])
 
-    heart.begin_loading("render@here")
-    loading = heart._worker
+    heartbeat.begin_loading("render@here")
+    loading = heartbeat._worker
     assert loading is not None
     loading._last_sign -= settings.HEADSHOTS_HANG_SECONDS + 1
     assert loading.beats
     loading._last_sign -= settings.HEADSHOTS_LOAD_SECONDS
     assert not loading.beats
 
-    heart._start_worker_heart(sender=None)
+    heartbeat._start_worker_heart(sender=None)
     assert loading.beats
-    loading._last_sign -= heart.IDLE_SECONDS + 1
+    loading._last_sign -= heartbeat.IDLE_SECONDS + 1
 
     assert kept == [tmp_path / "render.heart"]
-    assert heart._worker is loading
+    assert heartbeat._worker is loading
     assert told == [("render@here", loading)]
     assert not loading.beats

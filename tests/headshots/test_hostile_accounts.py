@@ -19,7 +19,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client, RequestFactory
 from time_machine import Traveller, travel
 
-from headshots.accounts.adapter import AccountAdapter
+from headshots.accounts.adapters import AccountAdapter
 from headshots.accounts.addresses import normalize
 from headshots.accounts.models import User
 from tests.factories import PASSWORD, make_delivered, make_user

@@ -13,8 +13,8 @@ from django.test import RequestFactory
 from django.urls import reverse
 
 from headshots.accounts.lists import FilteredAdmin
+from headshots.dashboard.actions.targets import audit_log_of
 from headshots.dashboard.models import Deed
-from headshots.dashboard.subjects import audit_log_of
 from tests.factories import make_delivered
 from tests.headshots.staff import client_of, make_staff
 

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from headshots.accounts.models import User
 from headshots.payments.models import Credit, Payment
-from headshots.shoots.looks import start_trial
+from headshots.shoots.looks.versions import start_trial
 from headshots.shoots.models import Pack
 from tests.factories import make_payment, make_premium, make_user
 from tests.headshots.staff import client_of

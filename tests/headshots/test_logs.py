@@ -20,11 +20,11 @@ from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client
 from django.urls import path
 
-from headshots import log_context
 from headshots.celery import app
+from headshots.runtime import log_context
+from headshots.runtime.log_format import LineFormatter
 from headshots.urls import handler400 as handler400
 from headshots.urls import urlpatterns as real_urlpatterns
-from headshots.web.log_format import LineFormatter
 
 log = logging.getLogger("headshots.tests")
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,16 +11,18 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
-from headshots.dashboard.figures import Range, figures_of
 from headshots.dashboard.models import Deed
-from headshots.dashboard.now import packs_by_state, queue
+from headshots.dashboard.stats.daily_stats import Range, figures_of
+from headshots.dashboard.stats.live_stats import packs_by_state, queue
+from headshots.data_rights.export import gather
 from headshots.retention.due import purge_due
-from headshots.rights.gathering import gather
-from headshots.shoots import looks, pausing, rendering
-from headshots.shoots.gating import planned
+from headshots.shoots import pauses
 from headshots.shoots.lifecycle import advance
+from headshots.shoots.looks import versions
+from headshots.shoots.looks.versions import seed_styles
 from headshots.shoots.models import Event, Headshot, Pack, Pause, Photo, Shoot, Style, StyleVersion
-from headshots.shoots.styles import seed_styles
+from headshots.shoots.packs import rendering
+from headshots.shoots.packs.gating import planned
 from headshots.vault.models import Blob
 from tests.factories import make_preview
 from tests.headshots.staff import client_of, do, signed_in
@@ -47,7 +49,7 @@ def page(style: Style) -> str:
 
 def answers(style: Style, **changes: object) -> dict[str, object]:
     """The form as the page shows it, with changes."""
-    look = looks.latest(style)
+    look = versions.latest(style)
     right, down, front = look.recipe["key_light"]
     filled = {key: value for key, value in look.recipe.items() if key != "key_light" and value not in (None, False)}
     light = {"light_right": right, "light_down": down, "light_front": front}
@@ -56,8 +58,8 @@ def answers(style: Style, **changes: object) -> dict[str, object]:
 
 
 def edited(style: Style, **changes: object) -> StyleVersion:
-    look = looks.Look(style.title, style.description, {**style.recipe, **changes})
-    return looks.save_draft(style=style, look=look, made_by=STAFF)
+    look = versions.Look(style.title, style.description, {**style.recipe, **changes})
+    return versions.save_draft(style=style, look=look, made_by=STAFF)
 
 
 def test_an_edit_is_a_draft_that_nobody_sees(owner: Client, style: Style) -> None:
@@ -70,14 +72,14 @@ def test_an_edit_is_a_draft_that_nobody_sees(owner: Client, style: Style) -> Non
     assert response.status_code == 302
     assert (style.title, style.recipe) == ("Corporate", recipe)
     assert (draft.number, draft.title, draft.recipe["key"]) == (2, "Company", 0.4)
-    assert looks.is_draft(draft)
+    assert versions.is_draft(draft)
     assert 'value="Company"' in owner.get(page(style)).content.decode()
 
 
 def test_an_edit_of_an_older_version_is_refused_until_it_is_meant(owner: Client, style: Style) -> None:
     mine = answers(style, description="Typed for a while")
     with time_machine.travel(datetime(2026, 11, 25, 14, 5, tzinfo=UTC), tick=False):
-        looks.save_draft(style=style, look=looks.Look("Company", "", style.recipe), made_by=STAFF)
+        versions.save_draft(style=style, look=versions.Look("Company", "", style.recipe), made_by=STAFF)
 
     refused = owner.post(page(style), mine)
     shown = refused.content.decode()
@@ -125,10 +127,10 @@ def test_a_published_look_is_what_new_packs_are_made_in(owner: Client, style: St
 
 
 def test_a_pack_keeps_the_version_that_it_was_planned_with(style: Style) -> None:
-    looks.publish(version=edited(style, key=0.5))
+    versions.publish(version=edited(style, key=0.5))
     pack = make_preview()
 
-    looks.publish(version=edited(style, key=0.9))
+    versions.publish(version=edited(style, key=0.9))
 
     row = pack.headshots.select_related("style", "version").get(style=style)
     assert planned(row).style.key == 0.5
@@ -138,22 +140,22 @@ def test_a_renamed_look_is_still_called_what_it_was_in_packs_ordered_before(owne
     pack = make_preview()
     person = signed_in(pack.shoot.owner)
     owner.post(page(style), answers(style, title="Company", key="0.4"))
-    looks.publish(version=style.versions.first())
+    versions.publish(version=style.versions.first())
     rendering.render_pack(pack=pack)
 
     shown = person.get(f"/shoots/{pack.shoot_id}/").content.decode()
     told = gather(pack.shoot.owner).account["shoots"][0]["packs"][0]["headshots"]
-    versions = owner.get(page(style)).content.decode()
+    page_of_style = owner.get(page(style)).content.decode()
 
     assert "Corporate" in shown
     assert "Company" not in shown
     assert {row["look"] for row in told} >= {"Corporate"}
     assert planned(pack.headshots.get(style=style)).style.key == style.recipe["key"]
-    assert "from the beginning" in versions, "and no date on which nothing was made"
+    assert "from the beginning" in page_of_style, "and no date on which nothing was made"
 
 
 def test_what_was_ordered_before_looks_had_versions_gets_the_first_one(style: Style) -> None:
-    looks.publish(version=edited(style, key=0.9))
+    versions.publish(version=edited(style, key=0.9))
     other = Style.objects.get(name="outdoor")
     pack = make_preview()
     pack.headshots.update(version=None)
@@ -172,7 +174,7 @@ def test_what_was_ordered_before_looks_had_versions_gets_the_first_one(style: St
 
 def test_going_back_publishes_the_older_version_anew(owner: Client, style: Style) -> None:
     built_in = dict(style.recipe)
-    looks.publish(version=edited(style, key=0.9))
+    versions.publish(version=edited(style, key=0.9))
 
     do(owner, "restore-look", style.versions.get(number=1))
 
@@ -185,7 +187,7 @@ def test_going_back_publishes_the_older_version_anew(owner: Client, style: Style
 
 def test_going_back_brings_the_words_back_that_were_edited_on_the_page(owner: Client, style: Style) -> None:
     owner.post(page(style), answers(style, title="Company", description="Of a company"))
-    looks.publish(version=style.versions.first())
+    versions.publish(version=style.versions.first())
 
     do(owner, "restore-look", style.versions.get(number=1))
 
@@ -196,7 +198,7 @@ def test_going_back_brings_the_words_back_that_were_edited_on_the_page(owner: Cl
 @pytest.mark.parametrize("who", ["support", "finance", "staff", "person", "nobody"])
 def test_looks_are_the_owners_alone(style: Style, who: str) -> None:
     version = edited(style, key=0.5)
-    looks.start_trial(version=version)
+    versions.start_trial(version=version)
     rendering.render_pack(pack=version.trial)
     picture = version.trial.headshots.first()
     client = client_of(who)
@@ -228,7 +230,7 @@ def test_a_draft_is_tried_on_the_sample_and_seen(owner: Client, style: Style) ->
     version.trial.refresh_from_db()
     assert "is being made on the sample" in waiting
     assert version.trial.state == Pack.State.DELIVERED
-    assert shown.count("/admin/shoots/style/trials/") == looks.TRIAL_PICTURES
+    assert shown.count("/admin/shoots/style/trials/") == versions.TRIAL_PICTURES
     assert response.content[:2] == b"\xff\xd8"
     assert "no-store" in response["Cache-Control"]
     assert picture.version == version
@@ -237,16 +239,16 @@ def test_a_draft_is_tried_on_the_sample_and_seen(owner: Client, style: Style) ->
 
 def test_a_trial_says_what_it_waits_for(owner: Client, style: Style) -> None:
     before = make_preview()
-    looks.start_trial(version=edited(style, key=0.4))
+    versions.start_trial(version=edited(style, key=0.4))
 
     def told() -> str:
         shown = owner.get(f"/admin/shoots/style/{style.pk}/trial/").content.decode()
         return shown.partition('<p role="status">')[2].partition("</p>")[0]
 
     behind = told()
-    pausing.pause(Pause.What.RENDERING)
+    pauses.pause(Pause.What.RENDERING)
     paused = told()
-    pausing.resume(Pause.What.RENDERING)
+    pauses.resume(Pause.What.RENDERING)
     advance(before, Pack.State.CANCELLED)
 
     assert behind == "Version 2 waits behind 1 pack…"
@@ -258,7 +260,7 @@ def test_a_trial_is_in_no_figure_and_gone_after_a_day(style: Style) -> None:
     version = edited(style, key=0.5)
     waiting = queue(), packs_by_state()
 
-    looks.start_trial(version=version)
+    versions.start_trial(version=version)
     queued = queue(), packs_by_state()
     rendering.render_pack(pack=version.trial)
     counts = +figures_of(Range.until_today(1)).total
@@ -329,7 +331,7 @@ def test_an_export_comes_back_without_a_change(owner: Client, style: Style) -> N
 
     assert exported["Content-Disposition"] == 'attachment; filename="looks.toml"'
     assert not StyleVersion.objects.filter(published_at=None).exists()
-    assert looks.import_toml(exported.content.decode(), made_by=STAFF) == []
+    assert versions.import_toml(exported.content.decode(), made_by=STAFF) == []
 
 
 def test_what_differs_in_a_file_becomes_drafts(owner: Client, style: Style) -> None:
@@ -381,6 +383,6 @@ def test_a_bad_file_is_told_and_changes_nothing(owner: Client, style: Style, tex
 
 def test_drafts_and_trials_leave_no_words_in_events(style: Style) -> None:
     version = edited(style, prompt="photo of {person} in a secret garden")
-    looks.start_trial(version=version)
+    versions.start_trial(version=version)
 
     assert "secret garden" not in json.dumps(list(Event.objects.values_list("codes", "numbers")))

@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from headshots.shoots.models import Photo, Shoot
-from headshots.shoots.people import choose_faces
+from headshots.shoots.uploads.identity import choose_faces
 from headshots.vault import services as vault
 from headshots.vault.errors import KeyGone
 from pipeline.faces.serialization import unpack_measurements

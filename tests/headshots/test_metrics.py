@@ -13,10 +13,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
-from headshots.dashboard import now
-from headshots.dashboard.counting import split
-from headshots.dashboard.figures import Figures, Range, figures_of
 from headshots.dashboard.models import Visit, Worker
+from headshots.dashboard.stats import live_stats
+from headshots.dashboard.stats.aggregation import split
+from headshots.dashboard.stats.daily_stats import Figures, Range, figures_of
 from headshots.retention.audit import audit
 from headshots.shoots.lifecycle import record_pack, set_back
 from headshots.shoots.models import Pack, Pause, Shoot
@@ -149,14 +149,14 @@ def test_what_stands_is_what_the_dashboard_shows_now(today: Figures) -> None:
     State = Pack.State  # noqa: N806
     Pack.objects.filter(state=State.DELIVERED, queued_at__gt=NOON - timedelta(hours=2)).update(state=State.QUEUED)
 
-    told, queue = scrape(), now.queue()
+    told, queue = scrape(), live_stats.queue()
 
     assert queue.packs > 1
     assert sum(told["queue_packs"].values()) == queue.packs
     assert sum(told["queue_pictures"].values()) == queue.pictures
     assert max(told["queue_oldest_seconds"].values()) == queue.longest_wait.total_seconds()
-    assert told["packs"] == {(kind, state): count for (state, kind), count in now.packs_by_state().items()}
-    assert told["stored_blobs"] == {(each.ring,): each.blobs for each in now.stored()}
+    assert told["packs"] == {(kind, state): count for (state, kind), count in live_stats.packs_by_state().items()}
+    assert told["stored_blobs"] == {(each.ring,): each.blobs for each in live_stats.stored()}
     assert 0 < told["disk_free_ratio"][()] < 1
 
 

@@ -10,7 +10,7 @@ from redis import Redis
 
 from headshots.shoots.lifecycle import advance, begin_purge
 from headshots.shoots.models import Event, Pack, Photo, Style
-from headshots.shoots.orders import CannotOrder, order_premium
+from headshots.shoots.packs.orders import CannotOrder, order_premium
 from headshots.vault.services import key_exists
 from tests.factories import make_checked_shoot, make_premium
 

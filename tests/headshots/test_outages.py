@@ -17,10 +17,11 @@ from django.utils import timezone
 from headshots.accounts.models import User
 from headshots.retention.audit import audit
 from headshots.retention.due import purge_due
-from headshots.shoots import checks, rendering
 from headshots.shoots.lifecycle import begin_purge
+from headshots.shoots.looks.versions import seed_styles
 from headshots.shoots.models import Headshot, Pack, Photo, Shoot
-from headshots.shoots.styles import seed_styles
+from headshots.shoots.packs import rendering
+from headshots.shoots.uploads import photo_checks
 from headshots.vault import services as vault
 from headshots.vault.errors import KeyGone, VaultUnavailable
 from headshots.vault.models import Blob, Ring
@@ -99,12 +100,12 @@ def test_a_check_waits_for_the_bucket_and_counts_no_try(s3):
     photo = shoot.photos.get()
     s3.shut = True
     for _ in range(5):
-        checks.check_photo(photo=photo)
+        photo_checks.check_photo(photo=photo)
     photo.refresh_from_db()
     assert (photo.state, photo.checks) == (Photo.State.UPLOADED, 0)
 
     s3.shut = False
-    checks.check_photo(photo=photo)
+    photo_checks.check_photo(photo=photo)
 
     photo.refresh_from_db()
     assert photo.state == Photo.State.ACCEPTED
@@ -189,7 +190,7 @@ def test_a_ring_that_is_away_is_not_taken_for_a_lost_one(settings, tmp_path, tim
     shoot = make_shoot()
     photo = shoot.photos.get()
     settings.HEADSHOTS_SOURCE_RING_URL = f"unix://{tmp_path}/nobody.sock"
-    checks.check_photo(photo=photo)
+    photo_checks.check_photo(photo=photo)
     purged = purge_due()
     shoot.refresh_from_db()
     photo.refresh_from_db()
@@ -197,7 +198,7 @@ def test_a_ring_that_is_away_is_not_taken_for_a_lost_one(settings, tmp_path, tim
     assert purged.failed > 0
 
     settings.HEADSHOTS_SOURCE_RING_URL = ""
-    checks.check_photo(photo=photo)
+    photo_checks.check_photo(photo=photo)
 
     photo.refresh_from_db()
     assert photo.state == Photo.State.ACCEPTED
@@ -340,7 +341,7 @@ def test_a_check_that_finds_the_ring_lost_ends_the_shoot():
     for path in ring_folder(Ring.SOURCE).iterdir():
         path.unlink()
 
-    checks.check_photo(photo=shoot.photos.get())
+    photo_checks.check_photo(photo=shoot.photos.get())
 
     shoot.refresh_from_db()
     assert shoot.state == Shoot.State.PURGING
@@ -355,10 +356,10 @@ def test_a_late_check_or_render_or_a_message_that_comes_twice_stores_nothing():
     begin_purge(pack.shoot, everything=True)
     purge_due()
 
-    checks.check_photo(photo=photo)
+    photo_checks.check_photo(photo=photo)
     rendering.render_pack(pack=pack)
     rendering.render_pack(pack=pack)
-    checks.settle(shoot=pack.shoot)
+    photo_checks.settle(shoot=pack.shoot)
 
     assert files() == []
     assert not Blob.objects.exists()
@@ -393,7 +394,7 @@ def test_a_verdict_that_comes_after_the_purge_is_not_stored(monkeypatch):
         return write(**arguments)
 
     monkeypatch.setattr(vault, "write_blob", purged_meanwhile)
-    checks.check_photo(photo=shoot.photos.get())
+    photo_checks.check_photo(photo=shoot.photos.get())
 
     assert files() == []
     assert not Blob.objects.exists()

@@ -11,11 +11,11 @@ from PIL import Image
 from headshots import engine
 from headshots.accounts.models import User
 from headshots.engine import clean_upload
-from headshots.shoots import checks
+from headshots.shoots.looks.versions import seed_styles
 from headshots.shoots.models import Event, FaceCrop, Pack, Photo, Shoot
-from headshots.shoots.people import NOT_IN_IT, UNDECIDED, choose_faces
-from headshots.shoots.styles import seed_styles
-from headshots.shoots.uploads import open_shoot
+from headshots.shoots.uploads import photo_checks
+from headshots.shoots.uploads.identity import NOT_IN_IT, UNDECIDED, choose_faces
+from headshots.shoots.uploads.new_shoot import open_shoot
 from headshots.vault import services as vault
 from headshots.vault.models import Blob
 from tests import photos
@@ -44,7 +44,7 @@ def biden() -> bytes:
 
 def check_all(shoot: Shoot) -> Shoot:
     for photo in Photo.objects.filter(shoot=shoot):
-        checks.check_photo(photo=photo)
+        photo_checks.check_photo(photo=photo)
     return shoot
 
 
@@ -84,7 +84,7 @@ def test_confirming_the_proposal_starts_the_preview(client: Client) -> None:
 
     page = client.get(f"/shoots/{shoot.pk}/").content.decode()
     client.post(f"/shoots/{shoot.pk}/faces/", {f"face-{asking.pk}": str(asking.proposed_face)})
-    checks.settle(shoot=shoot)
+    photo_checks.settle(shoot=shoot)
 
     asking.refresh_from_db()
     assert f'value="{asking.proposed_face}" required checked' in page
@@ -98,7 +98,7 @@ def test_picking_another_face_makes_the_photos_of_the_proposed_one_those_of_a_st
     asking = shoot.photos.get(state=Photo.State.CHOOSE_FACE)
 
     assert choose_faces(shoot=shoot, answers={asking.pk: BIDEN})
-    checks.settle(shoot=shoot)
+    photo_checks.settle(shoot=shoot)
 
     asking.refresh_from_db()
     assert asking.state in Photo.USABLE
@@ -112,7 +112,7 @@ def test_a_group_without_the_person_is_proposed_as_such_and_refused_when_they_ag
     assert asking.proposed_face == NOT_IN_IT
 
     assert choose_faces(shoot=shoot, answers={asking.pk: NOT_IN_IT})
-    checks.settle(shoot=shoot)
+    photo_checks.settle(shoot=shoot)
 
     asking.refresh_from_db()
     assert (asking.state, asking.reasons) == ("refused", ["not_same_person"])
@@ -131,7 +131,7 @@ def test_two_photos_of_two_people_are_a_question_because_only_the_person_knows(c
 
     page = client.get(f"/shoots/{shoot.pk}/").content.decode()
     client.post(f"/shoots/{shoot.pk}/faces/", {f"face-{first.pk}": "none", f"face-{second.pk}": "0"})
-    checks.settle(shoot=shoot)
+    photo_checks.settle(shoot=shoot)
 
     assert "is this you?" in page
     assert 'data-live="no"' in page
@@ -144,7 +144,7 @@ def test_two_people_who_are_both_picked_are_not_made_one() -> None:
     shoot = make_checked_shoot(None, biden(), obama())
 
     assert choose_faces(shoot=shoot, answers=dict.fromkeys(shoot.photos.values_list("pk", flat=True), 0))
-    checks.settle(shoot=shoot)
+    photo_checks.settle(shoot=shoot)
 
     assert sorted(state for state, _ in states(shoot)) == ["accepted", "refused"]
 
@@ -180,7 +180,7 @@ def test_whoever_wants_to_be_asked_first_has_no_other_face_embedded(monkeypatch)
     assert embedded == []
 
     choose_faces(shoot=shoot, answers={asking.pk: OBAMA})
-    checks.settle(shoot=shoot)
+    photo_checks.settle(shoot=shoot)
 
     assert embedded == [[[0], [OBAMA]]]
     assert Pack.objects.filter(shoot=shoot).exists()
@@ -220,14 +220,14 @@ def test_the_best_photo_makes_the_preview_and_the_page_says_which(client: Client
 
     page = client.get(f"/shoots/{shoot.pk}/").content.decode()
 
-    assert checks.best_first(shoot.photos.all())[0] == better
+    assert photo_checks.best_first(shoot.photos.all())[0] == better
     assert page.count("Your free headshots are made from this one") == 1
     assert page.index("made from this one") > page.index(f'id="photo-{better.pk}"')
 
 
 def test_a_photo_that_is_not_checked_yet_keeps_the_others_waiting() -> None:
     shoot = make_shoot(None, obama(), biden())
-    checks.check_photo(photo=shoot.photos.first())
+    photo_checks.check_photo(photo=shoot.photos.first())
 
     assert [state for state, _ in states(shoot)] == ["accepted", "uploaded"]
     assert not Pack.objects.exists()
@@ -236,11 +236,11 @@ def test_a_photo_that_is_not_checked_yet_keeps_the_others_waiting() -> None:
 def test_a_shoot_whose_key_has_gone_is_purged_instead(client: Client) -> None:
     shoot = make_shoot(None, obama(), cleaned_two_people())
     first, second = shoot.photos.all()
-    checks.check_photo(photo=first)
-    checks.check_photo(photo=second)
+    photo_checks.check_photo(photo=first)
+    photo_checks.check_photo(photo=second)
     vault.destroy_key(ring="source", key_id=shoot.pk)
 
-    checks.settle(shoot=shoot)
+    photo_checks.settle(shoot=shoot)
 
     shoot.refresh_from_db()
     assert shoot.state != Shoot.State.OPEN

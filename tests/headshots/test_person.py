@@ -12,12 +12,22 @@ from django.utils import timezone
 from headshots import engine
 from headshots.accounts.models import User
 from headshots.retention.orphans import sweep_orphans
-from headshots.retention.services import purge_shoot
-from headshots.shoots import checks, rendering
+from headshots.retention.purging import purge_shoot
 from headshots.shoots.lifecycle import begin_purge
+from headshots.shoots.looks.versions import seed_styles
 from headshots.shoots.models import Pack, Shoot
-from headshots.shoots.person import AGES, HAIR, KINDS, NOTHING_SAID, OUTFITS, STORED_BYTES, read_person, write_person
-from headshots.shoots.styles import seed_styles
+from headshots.shoots.packs import rendering
+from headshots.shoots.self_description import (
+    AGES,
+    HAIR,
+    KINDS,
+    NOTHING_SAID,
+    OUTFITS,
+    STORED_BYTES,
+    read_person,
+    write_person,
+)
+from headshots.shoots.uploads import photo_checks
 from headshots.vault.errors import KeyGone
 from headshots.vault.models import Blob
 from headshots.vault.services import blob_store, name_of, read_blob
@@ -73,7 +83,7 @@ def upload(browser: Client, **said: str) -> "object":
 def test_what_a_person_chose_reaches_the_prompt_of_each_picture(browser: Client, drawing: Drawing) -> None:
     seed_styles()
     upload(browser, **SAID)
-    checks.check_photo(photo=Shoot.objects.get().photos.get())
+    photo_checks.check_photo(photo=Shoot.objects.get().photos.get())
 
     rendering.render_pack(pack=Pack.objects.get())
 

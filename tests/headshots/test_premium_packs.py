@@ -15,11 +15,12 @@ from django.utils import timezone
 from PIL import Image
 
 from headshots import engine
-from headshots.shoots import leases, rendering, sittings, tasks, waking
+from headshots.shoots import tasks
 from headshots.shoots.lifecycle import advance, begin_purge
 from headshots.shoots.models import Event, Headshot, Pack, Preparation
-from headshots.shoots.orders import cancel_pack
-from headshots.shoots.retrying import retry_pack
+from headshots.shoots.packs import leases, prepared_subjects, recovery, rendering
+from headshots.shoots.packs.orders import cancel_pack
+from headshots.shoots.packs.recovery import retry_pack
 from headshots.vault.models import Blob
 from headshots.vault.services import read_blob
 from pipeline.engines.fake import FakeEngine
@@ -150,7 +151,7 @@ def test_whoever_goes_on_takes_the_person_from_the_vault(monkeypatch: pytest.Mon
     advance(pack, Pack.State.RENDERING)
     rows = rendering.claim(pack, 2)
     rendering._shoot(pack, engine.Size(pack.width, pack.height), rows, rendering.Tally())
-    sittings._sittings.clear()  # As after kill -9.
+    prepared_subjects._sittings.clear()  # As after kill -9.
 
     render(pack)
 
@@ -224,7 +225,7 @@ def test_a_worker_that_comes_back_frees_the_person_it_was_preparing(monkeypatch:
 
     leases.free_own_leases()
 
-    assert not sittings.is_being_prepared(pack)
+    assert not prepared_subjects.is_being_prepared(pack)
 
 
 def test_nobody_works_on_a_pack_whose_person_another_worker_prepares(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +248,7 @@ def test_the_prepared_person_goes_when_the_pack_ends_and_with_the_photos(monkeyp
 
     assert not Blob.objects.filter(kind="subject").exists()
     assert not Preparation.objects.exists()
-    assert pack.pk not in sittings._sittings
+    assert pack.pk not in prepared_subjects._sittings
 
 
 def test_at_most_two_people_are_in_memory() -> None:
@@ -257,10 +258,10 @@ def test_at_most_two_people_are_in_memory() -> None:
         rows = rendering.claim(pack, 1)
         rendering._shoot(pack, engine.Size(pack.width, pack.height), rows, rendering.Tally())
 
-    assert list(sittings._sittings) == [pack.pk for pack in packs[1:]]
+    assert list(prepared_subjects._sittings) == [pack.pk for pack in packs[1:]]
     begin_purge(packs[1].shoot)
     tasks.forget_who_has_gone()
-    assert list(sittings._sittings) == [packs[2].pk]
+    assert list(prepared_subjects._sittings) == [packs[2].pk]
 
 
 # No two alike -------------------------------------------------------------------------------------------------------
@@ -299,7 +300,7 @@ def test_the_pictures_of_another_worker_are_looked_at_too(monkeypatch: pytest.Mo
     advance(pack, Pack.State.RENDERING)
     (first,) = rendering.claim(pack, 1)
     rendering._shoot(pack, engine.Size(pack.width, pack.height), [first], rendering.Tally())
-    sittings._sittings.clear()  # The second worker has seen nothing of it.
+    prepared_subjects._sittings.clear()  # The second worker has seen nothing of it.
 
     render(pack)
 
@@ -314,7 +315,7 @@ def test_a_full_disk_leaves_nothing_half_written_and_ends_in_a_clear_state(
     monkeypatch: pytest.MonkeyPatch, settings: LazySettings
 ) -> None:
     pack = make_premium()
-    sittings._sittings.clear()
+    prepared_subjects._sittings.clear()
     before = files(settings)
 
     def full(_descriptor: int) -> None:
@@ -413,7 +414,7 @@ def test_a_pack_that_is_cancelled_in_mid_preparation_stores_nothing(monkeypatch:
     assert (pack.state, pack.reason) == (Pack.State.CANCELLED, "on_request")
     assert not Blob.objects.filter(ring="result").exists()
     assert not Blob.objects.filter(kind="subject").exists()
-    assert pack.pk not in sittings._sittings
+    assert pack.pk not in prepared_subjects._sittings
 
 
 def test_a_pack_of_which_something_was_shown_cannot_be_cancelled_by_its_person() -> None:
@@ -451,11 +452,11 @@ def test_a_mail_server_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPat
         raise ConnectionRefusedError
 
     with monkeypatch.context() as patch:
-        patch.setattr("headshots.shoots.mails.send_mail", away)
+        patch.setattr("headshots.shoots.delivery.mails.send_mail", away)
         with pytest.raises(ConnectionRefusedError):
             tasks.mail_delivered(str(pack.pk))
     Pack.objects.filter(pk=pack.pk).update(delivered_at=timezone.now() - timedelta(minutes=1))
-    waking.wake_stuck()
+    recovery.wake_stuck()
     tasks.mail_delivered(str(pack.pk))
 
     assert any(b"shoots.mail_delivered" in message for message in valkey.lrange("default", 0, -1))

@@ -15,10 +15,11 @@ from django.utils import timezone
 from PIL import Image
 
 from headshots.accounts.models import User
-from headshots.shoots import pausing, rendering
-from headshots.shoots.estimates import Facts, Pace, estimate, estimate_from, past_pace
+from headshots.shoots import pauses
 from headshots.shoots.lifecycle import advance, record, set_back
 from headshots.shoots.models import Headshot, Pack, Pause, Preparation
+from headshots.shoots.packs import rendering
+from headshots.shoots.packs.estimates import Facts, Pace, estimate, estimate_from, past_pace
 from tests.factories import make_premium
 
 COUNT = 6
@@ -258,7 +259,7 @@ def test_a_pack_that_rests_after_a_fault_promises_no_time_and_others_pass_it(
 @pytest.mark.parametrize("paused", [True, False])
 def test_a_pack_that_nobody_works_on_has_no_time(pack: Pack, paused: bool) -> None:
     if paused:
-        pausing.pause(Pause.What.RENDERING)
+        pauses.pause(Pause.What.RENDERING)
     else:
         advance(pack, Pack.State.CANCELLED)
 

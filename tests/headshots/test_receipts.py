@@ -15,12 +15,11 @@ from django.utils import timezone
 
 from headshots.accounts.models import User
 from headshots.payments.models import Credit, Payment
-from headshots.retention import receipt_mail
-from headshots.retention.due import purge_due
+from headshots.retention import certificates
+from headshots.retention.certificates import mail_receipt, mail_waiting_receipts
+from headshots.retention.due import drop_payments, drop_proofs, purge_due
 from headshots.retention.models import Destruction, Receipt
-from headshots.retention.proofs import drop_payments, drop_proofs
-from headshots.retention.receipt_mail import mail_receipt, mail_waiting_receipts
-from headshots.retention.services import forget_pack, purge_shoot
+from headshots.retention.purging import forget_pack, purge_shoot
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Consent, Event, Pack, Shoot
 from headshots.vault import services as vault
@@ -311,7 +310,7 @@ def test_a_mail_server_that_was_away_gets_it_later(
     receipt: Receipt, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, person: User
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(receipt_mail, "send_mail", _refuse)
+        patch.setattr(certificates, "send_mail", _refuse)
         assert not mail_receipt(receipt)
     Receipt.objects.update(begun_at=timezone.now() - timedelta(minutes=10))
 

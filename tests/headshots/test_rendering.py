@@ -12,11 +12,12 @@ from django.db import connection
 from django.utils import timezone
 
 from headshots import engine
-from headshots.dashboard.figures import Range, figures_of
-from headshots.shoots import leases, pausing, rendering, sittings, tasks, waking
-from headshots.shoots.checks import stored
+from headshots.dashboard.stats.daily_stats import Range, figures_of
+from headshots.shoots import pauses, tasks
 from headshots.shoots.lifecycle import advance, begin_purge, put_back, set_back
 from headshots.shoots.models import Event, Headshot, Pack, Pause
+from headshots.shoots.packs import leases, prepared_subjects, recovery, rendering
+from headshots.shoots.packs.prepared_subjects import stored
 from headshots.vault.models import Blob
 from headshots.vault.services import read_blob
 from pipeline.engines.fake import FakeEngine
@@ -233,7 +234,7 @@ def test_a_purge_in_mid_work_stores_nothing_more(monkeypatch) -> None:
 
     assert not Blob.objects.filter(kind="headshot").exists()
     assert not pack.headshots.filter(state=Headshot.State.DONE).exists()
-    assert pack.pk not in sittings._sittings
+    assert pack.pk not in prepared_subjects._sittings
 
 
 def test_nothing_of_a_person_shows_when_their_values_are_printed() -> None:
@@ -253,7 +254,7 @@ def test_a_person_is_dropped_from_memory_when_their_pack_ends() -> None:
 
     rendering.render_pack(pack=pack)
 
-    assert pack.pk not in sittings._sittings
+    assert pack.pk not in prepared_subjects._sittings
 
 
 @pytest.mark.django_db(transaction=True)
@@ -282,13 +283,13 @@ def test_beat_wakes_a_pack_that_nobody_works_on(valkey) -> None:
     pack = make_preview()
     Pack.objects.filter(pk=pack.pk).update(queued_at=timezone.now() - timedelta(minutes=1))
 
-    waking.wake_stuck()
-    waking.wake_stuck()
+    recovery.wake_stuck()
+    recovery.wake_stuck()
 
     assert valkey.llen("render") == 1  # once a lease, however often beat looks
 
 
-@pytest.mark.parametrize("wake", [waking.wake_stuck, waking.wake_waiting])
+@pytest.mark.parametrize("wake", [recovery.wake_stuck, recovery.wake_waiting])
 def test_beat_and_the_end_of_a_pause_leave_a_pack_alone_that_rests(valkey, time_machine, wake) -> None:
     pack = make_preview()
     time_machine.move_to(timezone.now() + timedelta(seconds=30), tick=False)
@@ -308,7 +309,7 @@ def test_beat_leaves_a_pack_alone_that_a_worker_holds(valkey) -> None:
     pack.save()
     rendering.claim(pack, 1)
 
-    waking.wake_stuck()
+    recovery.wake_stuck()
 
     assert valkey.llen("render") == 0
 
@@ -319,7 +320,7 @@ def test_a_pause_in_mid_work_gives_the_pack_back_to_its_old_place_in_the_queue(m
             return 1
 
         def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
-            pausing.pause(Pause.What.RENDERING)
+            pauses.pause(Pause.What.RENDERING)
             yield from super().render(jobs, size, on_progress)
 
     pack = make_preview()
@@ -329,7 +330,7 @@ def test_a_pause_in_mid_work_gives_the_pack_back_to_its_old_place_in_the_queue(m
     rendering.render_pack(pack=pack)
     pack.refresh_from_db()
     paused = pack.state, pack.queued_at, pack.headshots.filter(state=Headshot.State.DONE).count()
-    pausing.resume(Pause.What.RENDERING)
+    pauses.resume(Pause.What.RENDERING)
     use(monkeypatch, FakeEngine())
     rendering.render_pack(pack=pack)
 
@@ -345,7 +346,7 @@ def test_a_pack_that_somebody_has_in_hand_is_not_given_back(monkeypatch) -> None
     advance(pack, Pack.State.RENDERING)
     held = rendering.claim(pack, 1)
     going_on = put_back(pack)
-    pausing.pause(Pause.What.RENDERING)
+    pauses.pause(Pause.What.RENDERING)
 
     rendering.render_pack(pack=pack)
     in_hand = Pack.objects.get().state

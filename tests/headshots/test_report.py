@@ -15,8 +15,9 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from headshots.celery import app
-from headshots.dashboard import report, tasks
-from headshots.dashboard.figures import Range, close_days
+from headshots.dashboard import tasks
+from headshots.dashboard.stats import report
+from headshots.dashboard.stats.daily_stats import Range, close_days
 from headshots.retention.models import LastRun
 from tests.headshots.staff import make_staff, signed_in
 from tests.year import Year

@@ -17,9 +17,10 @@ from django.utils import timezone
 
 from headshots.accounts.models import User
 from headshots.engine import clean_upload
-from headshots.shoots import checks, rendering, waking
 from headshots.shoots.models import Consent, Event, Pack, Photo, Shoot
-from headshots.shoots.uploads import NoPreviewsLeft, previews_left
+from headshots.shoots.packs import recovery, rendering
+from headshots.shoots.uploads import photo_checks
+from headshots.shoots.uploads.new_shoot import NoPreviewsLeft, previews_left
 from headshots.vault.models import Blob
 from headshots.vault.services import blob_store, destroy_key, key_exists, name_of, read_blob
 from tests import photos
@@ -131,8 +132,8 @@ def test_a_good_photo_is_accepted_and_its_preview_queued(browser: Client, person
 def test_checking_twice_orders_one_preview(person: User) -> None:
     shoot = make_checked_shoot(person)
 
-    checks.check_photo(photo=shoot.photos.get())
-    checks.settle(shoot=shoot)
+    photo_checks.check_photo(photo=shoot.photos.get())
+    photo_checks.settle(shoot=shoot)
 
     assert Pack.objects.count() == 1
 
@@ -149,9 +150,9 @@ def test_a_photo_without_a_face_is_refused_and_orders_nothing(browser: Client, p
 
 def test_a_photo_that_kills_the_worker_three_times_is_refused() -> None:
     shoot = make_shoot()
-    Photo.objects.update(checks=checks.MAX_CHECKS)
+    Photo.objects.update(checks=photo_checks.MAX_CHECKS)
 
-    checks.check_photo(photo=shoot.photos.get())
+    photo_checks.check_photo(photo=shoot.photos.get())
 
     assert shoot.photos.get().state == Photo.State.REFUSED
 
@@ -165,7 +166,7 @@ def test_with_two_people_the_person_picks_their_face(browser: Client, person: Us
     crop = browser.get(f"/shoots/{shoot.pk}/photos/{photo.pk}/faces/1.jpg")
     wrong = browser.post(f"/shoots/{shoot.pk}/faces/", {f"face-{photo.pk}": "7"}, follow=True)
     browser.post(f"/shoots/{shoot.pk}/faces/", {f"face-{photo.pk}": "1"})
-    checks.settle(shoot=shoot)
+    photo_checks.settle(shoot=shoot)
 
     photo.refresh_from_db()
     assert crop.content[:2] == b"\xff\xd8"
@@ -273,7 +274,7 @@ def test_a_spoiled_headshot_is_told_to_the_log_and_to_its_person(
     answer = browser.get(f"/shoots/{pack.shoot_id}/headshots/{row.pk}.jpg")
     page = browser.get(f"/shoots/{pack.shoot_id}/").content.decode()
 
-    (line,) = [record for record in caplog.records if record.name == "headshots.shoots.views"]
+    (line,) = [record for record in caplog.records if record.name == "headshots.shoots.delivery.views"]
     assert (answer.status_code, line.levelname) == (404, "ERROR")
     assert str(row.blob_id) in line.getMessage()
     assert page.count("This headshot cannot be shown") == 4, "hidden until a picture does not load"
@@ -289,7 +290,7 @@ def test_a_headshot_that_was_forgotten_is_gone_without_a_word(
     answer = browser.get(f"/shoots/{pack.shoot_id}/headshots/{pack.headshots.first().pk}.jpg")
 
     assert answer.status_code == 404
-    assert not [record for record in caplog.records if record.name == "headshots.shoots.views"]
+    assert not [record for record in caplog.records if record.name == "headshots.shoots.delivery.views"]
 
 
 def test_headshots_are_shown_saved_and_zipped(person: User, browser: Client) -> None:
@@ -366,7 +367,7 @@ def test_beat_checks_photos_and_orders_previews_that_a_dead_worker_left(valkey, 
     Pack.objects.all().delete()
     Shoot.objects.update(created_at=timezone.now() - timedelta(minutes=1))
 
-    waking.wake_stuck()
+    recovery.wake_stuck()
 
     tasks = [json.loads(message)["headers"] for message in valkey.lrange("default", 0, -1)]
     assert sorted((task["task"], task["argsrepr"]) for task in tasks) == [

@@ -9,10 +9,10 @@ from django.utils import timezone
 
 from headshots.accounts.models import User
 from headshots.dashboard.models import Deed
-from headshots.retention.services import purge_shoot
-from headshots.shoots import rendering
-from headshots.shoots.mails import send_delivery_mail
+from headshots.retention.purging import purge_shoot
+from headshots.shoots.delivery.mails import send_delivery_mail
 from headshots.shoots.models import Event, Pack, Photo
+from headshots.shoots.packs import rendering
 from tests.factories import make_preview, make_shoot, make_user
 from tests.headshots.staff import client_of, do, signed_in
 

@@ -15,8 +15,8 @@ from django.conf import settings as product
 from django.test import Client
 
 from headshots.accounts.models import User
-from headshots.shoots import forms
 from headshots.shoots.models import Shoot
+from headshots.shoots.uploads import forms
 from headshots.vault.models import Blob
 from headshots.web.budgets import Budget
 from pipeline.photos import intake

@@ -12,7 +12,7 @@ import redis
 from django.conf import LazySettings
 from django.core.checks import run_checks
 
-from headshots.dashboard import doctor
+from headshots.dashboard.monitoring import doctor
 from headshots.vault import key_server
 from headshots.vault import services as vault
 from headshots.vault.errors import KeyGone, UnsafeRing, VaultUnavailable

@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 from django.conf import LazySettings
 
+from headshots.runtime.limits import Limits, limits
+from headshots.runtime.networks import network
 from headshots.web import checks
-from headshots.web.addresses import RequestsPerAddress, client_address, network
+from headshots.web.addresses import RequestsPerAddress, client_address
 from headshots.web.asgi_types import Message, Receive, Scope, Send
 from headshots.web.bodies import Body
-from headshots.web.limits import Limits, limits
 
 
 def test_each_limit_has_a_variable_of_its_own() -> None:

@@ -75,7 +75,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_whole(
     assert not any(name in told for name in names[1:])
     assert (support or "help@example.org") in told
     assert str(pack.pk) in told
-    (line,) = [record for record in caplog.records if record.name == "headshots.shoots.streams"]
+    (line,) = [record for record in caplog.records if record.name == "headshots.shoots.delivery.streams"]
     assert (line.levelname, blob_id in line.getMessage(), names[0] in line.getMessage()) == ("ERROR", True, False)
     event = Event.objects.get(name="pack.spoiled")
     assert (event.pack_id, event.numbers) == (pack.pk, {"files": 1})
@@ -120,7 +120,7 @@ def test_a_pack_that_is_forgotten_at_this_moment_is_gone_without_a_word(
     destroy_key(ring="result", key_id=pack.pk)
 
     assert ask(person, pack)[0] == 404
-    assert not [record for record in caplog.records if record.name == "headshots.shoots.streams"]
+    assert not [record for record in caplog.records if record.name == "headshots.shoots.delivery.streams"]
     assert not Event.objects.filter(name="pack.spoiled").exists()
 
 

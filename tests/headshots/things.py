@@ -7,15 +7,14 @@ from allauth.mfa.models import Authenticator
 from django.utils import timezone
 
 from headshots.accounts.models import User
+from headshots.payments.accounting.payment_state import confirm
 from headshots.payments.models import Credit, Payment
-from headshots.payments.settling import confirm
 from headshots.retention.models import Receipt
-from headshots.shoots import pausing
+from headshots.shoots import pauses
 from headshots.shoots.lifecycle import advance
-from headshots.shoots.looks import Look, publish, save_draft
+from headshots.shoots.looks.versions import Look, publish, save_draft, seed_styles
 from headshots.shoots.models import Headshot, Pack, Pause, Shoot, Style, StyleVersion
-from headshots.shoots.styles import seed_styles
-from headshots.shoots.support import allow
+from headshots.shoots.support_access import allow
 from tests.factories import make_checked_shoot, make_preview, make_shoot, make_user
 
 
@@ -41,7 +40,7 @@ def account_with_second_factor() -> User:
 
 
 def paused_rendering() -> Pause.What:
-    pausing.pause(Pause.What.RENDERING)
+    pauses.pause(Pause.What.RENDERING)
     return Pause.What.RENDERING
 
 

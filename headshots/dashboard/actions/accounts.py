@@ -6,8 +6,8 @@ from allauth.mfa.models import Authenticator
 from django.db import transaction
 
 from headshots.accounts.models import Session, User
-from headshots.dashboard.actions.loading import load_account
-from headshots.dashboard.deeds import Action, Answers, Changed
+from headshots.dashboard.actions.audit_actions import Action, Answers, Changed
+from headshots.dashboard.actions.targets import load_account
 
 
 def _why_no_block(account: User) -> str:

@@ -1,17 +1,17 @@
 """Looks: a draft becomes what customers get, an older version comes back."""
 
-from headshots.dashboard.actions.loading import load_version
-from headshots.dashboard.deeds import Action, Answers, Changed
-from headshots.shoots import looks
+from headshots.dashboard.actions.audit_actions import Action, Answers, Changed
+from headshots.dashboard.actions.targets import load_version
+from headshots.shoots.looks import versions
 from headshots.shoots.models import Style, StyleVersion
 
 
 def _state(version: StyleVersion) -> str:
-    return f"{version.number} {version.style.current_id or ''} {looks.is_draft(version)}"
+    return f"{version.number} {version.style.current_id or ''} {versions.is_draft(version)}"
 
 
 def _why_no_publishing(version: StyleVersion) -> str:
-    return "" if looks.is_draft(version) else "It has been published before. Go back to it instead."
+    return "" if versions.is_draft(version) else "It has been published before. Go back to it instead."
 
 
 def _wait_for_others(version: StyleVersion, answers: Answers) -> None:
@@ -23,19 +23,19 @@ def _wait_for_others(version: StyleVersion, answers: Answers) -> None:
 
 def _publish(version: StyleVersion, answers: Answers) -> str:
     _wait_for_others(version, answers)
-    looks.publish(version=version)
+    versions.publish(version=version)
     return f"Version {version.number} is what new packs are made in."
 
 
 def _why_no_return(version: StyleVersion) -> str:
-    if looks.is_draft(version):
+    if versions.is_draft(version):
         return "It is a draft: publish it."
     return "It is what customers get now." if version.style.current_id == version.pk else ""
 
 
 def _go_back(version: StyleVersion, answers: Answers) -> str:
     _wait_for_others(version, answers)
-    again = looks.go_back(version=version, made_by=answers["staff"])
+    again = versions.go_back(version=version, made_by=answers["staff"])
     return f"It is as in version {version.number} again, as version {again.number}."
 
 

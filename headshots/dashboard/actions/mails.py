@@ -1,10 +1,10 @@
 """Mails that did not arrive, sent again. The address is read from the account when they are."""
 
-from headshots.dashboard.actions.loading import load_credit, load_pack, load_receipt
-from headshots.dashboard.deeds import Action, Answers, Changed
+from headshots.celery import send_on_commit
+from headshots.dashboard.actions.audit_actions import Action, Answers, Changed
+from headshots.dashboard.actions.targets import load_credit, load_pack, load_receipt
 from headshots.payments.models import Credit, Refund
 from headshots.retention.models import Receipt
-from headshots.shoots.lifecycle import send_on_commit
 from headshots.shoots.models import Pack
 
 

@@ -7,14 +7,14 @@ from django.conf import settings
 
 from headshots import engine
 from headshots.accounts.models import User
-from headshots.dashboard.actions.loading import load_account, load_payment, load_shoot
-from headshots.dashboard.deeds import Action, Answers, Changed, NotPossible, ReasonForm
-from headshots.payments.credits import grant_credit, open_credits
+from headshots.dashboard.actions.audit_actions import Action, Answers, Changed, NotPossible, ReasonForm
+from headshots.dashboard.actions.targets import load_account, load_payment, load_shoot
+from headshots.payments.accounting.credits import grant_credit, open_credits
+from headshots.payments.accounting.refunds import refundable, request_refund
+from headshots.payments.checkout.orders import Order, order_with_credit, orders_so_far, waiting_payment
 from headshots.payments.errors import OrderRefused
 from headshots.payments.models import Payment, Refund
-from headshots.payments.ordering import Order, order_with_credit, orders_so_far, waiting_payment
 from headshots.payments.prices import as_money, digits_of, read_price
-from headshots.payments.refunds import refundable, request_refund
 from headshots.shoots.models import Event, Pack, Photo, Shoot, Style
 
 # What staff may choose; the others the product writes by itself.

@@ -1,12 +1,12 @@
 """Packs: another try, an end."""
 
-from headshots.dashboard.actions.loading import load_pack
-from headshots.dashboard.deeds import Action, Answers, NotPossible
-from headshots.payments.credits import open_credits, requeue_pack
+from headshots.dashboard.actions.audit_actions import Action, Answers, NotPossible
+from headshots.dashboard.actions.targets import load_pack
+from headshots.payments.accounting.credits import open_credits, requeue_pack
 from headshots.payments.models import Credit
 from headshots.shoots.lifecycle import advance
 from headshots.shoots.models import Event, Pack
-from headshots.shoots.retrying import retry_pack
+from headshots.shoots.packs.recovery import retry_pack
 
 
 def _why_no_retry(pack: Pack) -> str:

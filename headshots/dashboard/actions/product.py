@@ -1,8 +1,8 @@
 """The product: parts of it that stop for a while."""
 
-from headshots.dashboard.actions.loading import load_part
-from headshots.dashboard.deeds import Action, Answers, Changed
-from headshots.shoots import pausing
+from headshots.dashboard.actions.audit_actions import Action, Answers, Changed
+from headshots.dashboard.actions.targets import load_part
+from headshots.shoots import pauses
 from headshots.shoots.models import Pause
 
 _IS = {Pause.What.UPLOADS: "are", Pause.What.RENDERING: "is"}
@@ -10,21 +10,21 @@ _GOES = {Pause.What.UPLOADS: "go", Pause.What.RENDERING: "goes"}
 
 
 def _why_no_pause(what: Pause.What) -> str:
-    return "That is paused already." if pausing.is_paused(what) else ""
+    return "That is paused already." if pauses.is_paused(what) else ""
 
 
 def _pause(what: Pause.What, answers: Answers) -> str:
-    if not pausing.pause(what):
+    if not pauses.pause(what):
         raise Changed
     return f"{what.label} {_IS[what]} paused. Pages say so."
 
 
 def _why_no_resume(what: Pause.What) -> str:
-    return "" if pausing.is_paused(what) else "That is not paused."
+    return "" if pauses.is_paused(what) else "That is not paused."
 
 
 def _resume(what: Pause.What, answers: Answers) -> str:
-    if not pausing.resume(what):
+    if not pauses.resume(what):
         raise Changed
     return f"{what.label} {_GOES[what]} on."
 
@@ -42,7 +42,7 @@ ACTIONS = (
         subject="part",
         permission="dashboard.pause",
         load=load_part,
-        state_of=lambda what: str(pausing.is_paused(what)),
+        state_of=lambda what: str(pauses.is_paused(what)),
         why_not=_why_no_pause,
         do=_pause,
         danger=True,
@@ -57,7 +57,7 @@ ACTIONS = (
         subject="part",
         permission="dashboard.pause",
         load=load_part,
-        state_of=lambda what: str(pausing.is_paused(what)),
+        state_of=lambda what: str(pauses.is_paused(what)),
         why_not=_why_no_resume,
         do=_resume,
     ),

@@ -1,8 +1,8 @@
 """Shoots: what belongs to them destroyed at once, or looked at with leave."""
 
-from headshots.dashboard.actions.loading import load_shoot
-from headshots.dashboard.deeds import Action, Answers, NotPossible
-from headshots.shoots import support
+from headshots.dashboard.actions.audit_actions import Action, Answers, NotPossible
+from headshots.dashboard.actions.targets import load_shoot
+from headshots.shoots import support_access
 from headshots.shoots.lifecycle import begin_purge, record
 from headshots.shoots.models import Event, Shoot
 
@@ -28,13 +28,13 @@ def _purge_everything(shoot: Shoot, answers: Answers) -> str:
 
 
 def _why_no_look(shoot: Shoot) -> str:
-    if not support.may_look(shoot):
+    if not support_access.may_look(shoot):
         return "Its person does not let support look at the headshots. They can, on the page of the shoot."
     return ""
 
 
 def _look(shoot: Shoot, answers: Answers) -> str:
-    record(support.LOOKED, shoot_id=shoot.pk, actor=Event.Actor.STAFF)
+    record(support_access.LOOKED, shoot_id=shoot.pk, actor=Event.Actor.STAFF)
     return "You may look at them while the leave holds. The person is shown that you did."
 
 

@@ -10,8 +10,8 @@ from django.urls import reverse
 from django.utils.http import urlencode
 
 from headshots.accounts.models import User
-from headshots.dashboard.actions import ACTIONS
-from headshots.dashboard.subjects import SUBJECTS, audit_log_of, name_of
+from headshots.dashboard.actions.registry import ACTIONS
+from headshots.dashboard.actions.targets import SUBJECTS, audit_log_of, name_of
 from headshots.payments.models import Credit, Payment
 from headshots.shoots.models import Pack, Shoot
 

@@ -2,7 +2,7 @@
 
 from django import template
 
-from headshots.dashboard.tables import Cell
+from headshots.dashboard.stats.tables import Cell
 
 register = template.Library()
 

@@ -7,12 +7,12 @@ from django.conf import settings
 from django.template import Context
 
 from headshots import engine
-from headshots.payments.clock import checkout_closes, is_time_left, may_be_used
-from headshots.payments.credits import open_credits, redo_is_possible
+from headshots.payments.accounting.credits import open_credits, redo_is_possible
+from headshots.payments.accounting.receipts import payment_behind
+from headshots.payments.accounting.refunds import refundable
+from headshots.payments.checkout.deadlines import checkout_closes, is_time_left, may_be_used
 from headshots.payments.models import Credit
 from headshots.payments.prices import as_money
-from headshots.payments.receipts import payment_behind
-from headshots.payments.refunds import refundable
 from headshots.shoots.models import Pack, Shoot
 
 register = template.Library()

@@ -7,7 +7,7 @@ import pytest
 from django.conf import LazySettings
 
 from headshots.payments.stripe import client as stripe_client
-from headshots.shoots.styles import seed_styles
+from headshots.shoots.looks.versions import seed_styles
 from tests.any_order import SERVER, run
 from tests.fake_stripe import running
 from tests.headshots.payments.conftest import use

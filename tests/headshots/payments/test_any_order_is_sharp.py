@@ -9,8 +9,8 @@ import pytest
 import stripe
 from hypothesis import Phase
 
-from headshots.payments import credits as rights
-from headshots.payments import settling, webhooks
+from headshots.payments.accounting import credits as rights
+from headshots.payments.accounting import payment_state, webhooks
 from headshots.payments.models import Credit, WebhookEvent
 from headshots.payments.stripe import client
 from headshots.payments.stripe.objects import Session, StripeEvent
@@ -51,13 +51,13 @@ def no_idempotency_key(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_refund_leaves_the_right(patch: pytest.MonkeyPatch) -> None:
-    take_back = settling._take_back
+    take_back = payment_state._take_back
 
     def take_back_disputed(credit: Credit, to: str) -> None:
         if to != Credit.State.REFUNDED:
             take_back(credit, to)
 
-    patch.setattr(settling, "_take_back", take_back_disputed)
+    patch.setattr(payment_state, "_take_back", take_back_disputed)
 
 
 def the_other_checkout_stays_open(patch: pytest.MonkeyPatch) -> None:

@@ -12,16 +12,22 @@ from django.test import Client, TestCase
 from django.utils import timezone
 
 from headshots.accounts.models import User
+from headshots.data_rights.services import begin_leaving, finish_leaving
 from headshots.payments import tasks
-from headshots.payments.closing import close_account
-from headshots.payments.credits import ask_redo, give_back_credit, grant_credit, redo_is_possible, requeue_pack
+from headshots.payments.accounting.credits import (
+    ask_redo,
+    close_account,
+    give_back_credit,
+    grant_credit,
+    redo_is_possible,
+    requeue_pack,
+)
+from headshots.payments.accounting.refunds import refund_credit, request_refund, send_refund
+from headshots.payments.checkout.orders import buy_credit, checkout_url, order_with_money
 from headshots.payments.errors import OrderRefused
-from headshots.payments.looking_after import look_after
 from headshots.payments.models import Credit, Payment, Refund
-from headshots.payments.ordering import buy_credit, checkout_url, order_with_money
-from headshots.payments.refunds import refund_credit, request_refund, send_refund
+from headshots.payments.reconciliation import look_after
 from headshots.retention.due import purge_due
-from headshots.rights.services import begin_leaving, finish_leaving
 from headshots.shoots.lifecycle import STARTS, advance, begin_purge
 from headshots.shoots.models import Event, Pack, Shoot
 from tests.factories import make_user

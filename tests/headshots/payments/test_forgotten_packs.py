@@ -11,12 +11,12 @@ import redis
 from django.test import Client
 
 from headshots.accounts.models import User
-from headshots.payments.credits import give_back_credit
-from headshots.payments.looking_after import look_after
+from headshots.data_rights.services import begin_leaving, finish_leaving
+from headshots.payments.accounting.credits import give_back_credit
 from headshots.payments.models import Payment, Refund
+from headshots.payments.reconciliation import look_after
 from headshots.retention.due import purge_due
 from headshots.retention.tasks import forget_pack
-from headshots.rights.services import begin_leaving, finish_leaving
 from headshots.shoots.lifecycle import advance, begin_purge
 from headshots.shoots.models import Event, Headshot, Pack, Shoot
 from headshots.vault.services import key_exists, write_blob

@@ -6,10 +6,10 @@ import pytest
 from django.utils import timezone
 
 from headshots.payments import tasks
-from headshots.payments.looking_after import look_after, replay_events
+from headshots.payments.accounting.refunds import request_refund, send_refund
+from headshots.payments.checkout.orders import order_with_money, retire
 from headshots.payments.models import Credit, Payment, Refund, WebhookEvent
-from headshots.payments.ordering import order_with_money, retire
-from headshots.payments.refunds import request_refund, send_refund
+from headshots.payments.reconciliation import look_after, replay_events
 from headshots.payments.stripe import client as stripe_client
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Shoot

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from headshots.accounts.models import User
-from headshots.payments.clock import checkout_closes
+from headshots.payments.checkout.deadlines import checkout_closes
 from headshots.payments.models import Credit, Payment, WebhookEvent
 from headshots.shoots.lifecycle import advance, begin_purge, record
 from headshots.shoots.models import Pack, Photo, Shoot
@@ -280,7 +280,7 @@ def test_paying_first_and_uploading_later(browser: Client, person: User, shoot: 
 
 
 def test_whoever_has_paid_may_upload_beyond_the_free_shoots(person: User, settings: LazySettings) -> None:
-    from headshots.shoots.uploads import previews_left
+    from headshots.shoots.uploads.new_shoot import previews_left
 
     settings.HEADSHOTS_PREVIEWS_PER_DAY = 0
     assert previews_left(person) == 0

@@ -9,13 +9,13 @@ from django.utils import timezone
 
 from headshots.accounts.models import User
 from headshots.payments import tasks
-from headshots.payments.credits import give_back_credit, grant_credit
+from headshots.payments.accounting.credits import give_back_credit, grant_credit
+from headshots.payments.checkout.orders import buy_credit, checkout_url
 from headshots.payments.models import Credit, Payment, Refund
-from headshots.payments.ordering import buy_credit, checkout_url
 from headshots.shoots.lifecycle import advance, begin_purge
+from headshots.shoots.looks.versions import seed_styles
 from headshots.shoots.models import Headshot, Pack, Shoot
-from headshots.shoots.styles import seed_styles
-from headshots.shoots.uploads import previews_left
+from headshots.shoots.uploads.new_shoot import previews_left
 from tests.factories import checked_astronaut
 from tests.fake_stripe import FakeStripe
 from tests.money import HOME, bare_shoot, deliver, looks, paid, session_of

@@ -7,10 +7,10 @@ from django.test import Client
 
 from headshots.accounts.models import User
 from headshots.dashboard.models import Deed
-from headshots.payments.credits import give_back_credit
+from headshots.payments.accounting.credits import give_back_credit
+from headshots.payments.accounting.refunds import request_refund
 from headshots.payments.mails import send_credit_mail
 from headshots.payments.models import Credit, Payment, WebhookEvent
-from headshots.payments.refunds import request_refund
 from headshots.shoots.lifecycle import advance
 from headshots.shoots.models import Event, Pack, Shoot
 from tests.fake_stripe import FakeStripe

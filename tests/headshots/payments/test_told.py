@@ -10,11 +10,11 @@ from django.utils import timezone
 
 from headshots.accounts.models import User
 from headshots.payments import tasks
-from headshots.payments.credits import ask_redo, give_back_credit
-from headshots.payments.looking_after import look_after
+from headshots.payments.accounting.credits import ask_redo, give_back_credit
+from headshots.payments.accounting.refunds import refund_credit, request_refund, send_refund
+from headshots.payments.checkout.orders import buy_credit, checkout_url
 from headshots.payments.models import Credit, Payment, Refund
-from headshots.payments.ordering import buy_credit, checkout_url
-from headshots.payments.refunds import refund_credit, request_refund, send_refund
+from headshots.payments.reconciliation import look_after
 from headshots.shoots.lifecycle import advance
 from headshots.shoots.models import Pack, Shoot
 from tests.factories import make_delivered

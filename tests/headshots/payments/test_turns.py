@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection, transaction
 
-from headshots.payments.turns import in_turn
+from headshots.payments.accounting.sqlite_write_queue import in_turn
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -10,8 +10,8 @@ from django.conf import LazySettings
 from django.db import OperationalError, connection, transaction
 from django.test import Client
 
+from headshots.payments.accounting.webhooks import receive_webhook
 from headshots.payments.models import Credit, LedgerEntry, Payment, WebhookEvent
-from headshots.payments.webhooks import receive_webhook
 from headshots.shoots.lifecycle import advance, begin_purge
 from headshots.shoots.models import Event, Pack, Shoot
 from tests.fake_stripe import FakeStripe, signed

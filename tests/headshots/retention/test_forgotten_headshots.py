@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from headshots.retention.due import purge_due
-from headshots.retention.services import forget_pack
+from headshots.retention.purging import forget_pack
 from headshots.shoots.lifecycle import advance
 from headshots.shoots.models import Headshot, Pack
 from headshots.vault import services as vault

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from headshots.retention.journal import truncate_journal
+from headshots.retention.wal import truncate_journal
 from tests.headshots.retention.private import only_sqlite
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -10,10 +10,10 @@ from django.utils import timezone
 
 from headshots.retention.due import delivered_packs, due_guests, due_shoots, expired_packs, purge_due, unmarked_shoots
 from headshots.retention.orphans import unowned
-from headshots.retention.services import purge_shoot
+from headshots.retention.purging import purge_shoot
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Event, Pack, Photo, Shoot
-from headshots.shoots.uploads import previews_left
+from headshots.shoots.uploads.new_shoot import previews_left
 from headshots.vault import services as vault
 from headshots.vault.models import Blob, Ring
 from headshots.vault.rings import ring_folder

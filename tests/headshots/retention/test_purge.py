@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from headshots.retention.due import purge_due
 from headshots.retention.models import Receipt
-from headshots.retention.services import purge_shoot
+from headshots.retention.purging import purge_shoot
 from headshots.shoots.lifecycle import advance, begin_purge
 from headshots.shoots.models import Consent, Event, FaceCrop, Headshot, Pack, Photo, Preparation, Shoot
 from headshots.vault import services as vault

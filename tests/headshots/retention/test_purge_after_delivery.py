@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from headshots.celery import app
 from headshots.retention.due import purge_due
-from headshots.retention.services import purge_delivered, purge_shoot
+from headshots.retention.purging import purge_delivered, purge_shoot
 from headshots.shoots.lifecycle import advance
 from headshots.shoots.models import Pack, Shoot
 from tests.headshots.retention.private import blob_files, make_pack, make_shoot, pack_in, source_key_lives, state_of

@@ -11,7 +11,7 @@ from django.db import connection
 
 from headshots.retention.due import purge_due
 from headshots.retention.models import Receipt
-from headshots.retention.services import purge_shoot
+from headshots.retention.purging import purge_shoot
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Shoot
 from headshots.vault import services as vault

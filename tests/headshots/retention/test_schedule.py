@@ -13,7 +13,7 @@ from django.urls import reverse
 from headshots.celery import app
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Shoot
-from headshots.web.durations import in_words
+from headshots.web.humanize import in_words
 from tests.headshots.retention.private import only_sqlite
 
 pytestmark = pytest.mark.django_db

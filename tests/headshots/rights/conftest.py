@@ -27,9 +27,9 @@ def own_folders(settings: LazySettings, tmp_path: Path) -> None:
 @pytest.fixture
 def ada() -> User:
     from allauth.account.models import EmailAddress
+    from tests.headshots.data_rights.account import EMAIL
 
     from tests.factories import make_user
-    from tests.headshots.rights.account import EMAIL
 
     user = make_user(EMAIL)
     EmailAddress.objects.create(user=user, email=EMAIL, primary=True, verified=True)

@@ -7,15 +7,15 @@ from django.apps import apps
 from django.conf import LazySettings
 from django.test import Client
 from django.utils import timezone
+from tests.headshots.data_rights.account import EMAIL, staff
 
 from headshots.accounts.models import Session, User
 from headshots.accounts.tasks import clear_sessions
-from headshots.rights import services
+from headshots.data_rights import services
 from headshots.shoots.lifecycle import advance
 from headshots.shoots.models import Pack, Shoot, Style
-from headshots.shoots.orders import order_premium
+from headshots.shoots.packs.orders import order_premium
 from tests.factories import make_checked_shoot, make_premium, make_shoot, make_user
-from tests.headshots.rights.account import EMAIL, staff
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 

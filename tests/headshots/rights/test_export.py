@@ -9,18 +9,18 @@ from asgiref.sync import async_to_sync
 from django.conf import LazySettings
 from django.test import AsyncClient
 from PIL import Image
+from tests.headshots.data_rights.account import EMAIL
 
 from headshots import engine
 from headshots.accounts.models import User
-from headshots.retention import services as retention
+from headshots.retention import purging as retention
 from headshots.retention.models import Receipt
 from headshots.shoots.models import Headshot, Shoot
-from headshots.shoots.person import write_person
+from headshots.shoots.self_description import write_person
 from headshots.vault import services as vault
 from headshots.vault.errors import VaultUnavailable
 from headshots.vault.models import Blob
 from tests.factories import make_checked_shoot, make_payment, make_user
-from tests.headshots.rights.account import EMAIL
 from tests.streaming_zip import read_forward
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]

@@ -12,22 +12,22 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
+from tests.headshots.data_rights.account import EMAIL, delete_account, staff
 
 from headshots.accounts.models import Session, User
 from headshots.accounts.sessions import SessionStore
+from headshots.data_rights import services
 from headshots.payments.models import Credit, Refund
-from headshots.retention import receipt_mail
-from headshots.retention import services as retention
+from headshots.retention import certificates
+from headshots.retention import purging as retention
+from headshots.retention.due import drop_proofs
 from headshots.retention.models import Destruction, Receipt
-from headshots.retention.proofs import drop_proofs
-from headshots.rights import services
 from headshots.shoots.models import Consent, Event, Headshot, Pack, Photo, Shoot
-from headshots.shoots.uploads import AccountClosed
+from headshots.shoots.uploads.new_shoot import AccountClosed
 from headshots.vault import services as vault
 from headshots.vault.models import Blob
 from headshots.vault.rings import open_ring
 from tests.factories import cleaned_two_people, make_checked_shoot, make_delivered, make_payment, make_shoot, make_user
-from tests.headshots.rights.account import EMAIL, delete_account, staff
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 
@@ -221,7 +221,7 @@ def test_no_receipt_of_a_shoot_is_mailed_beside_that_of_the_account(browser: Cli
 
     delete_account(browser)
 
-    assert not receipt_mail.mail_receipt(earlier)
+    assert not certificates.mail_receipt(earlier)
     assert [receipt.kind for receipt in Receipt.objects.all()] == ["account", "shoot"]
     assert len(mail.outbox) == 1
 

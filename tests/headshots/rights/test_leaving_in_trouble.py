@@ -8,18 +8,18 @@ import pytest
 from django.core import mail
 from django.test import Client
 from django.utils import timezone
+from tests.headshots.data_rights.account import EMAIL, away, delete_account
 
 from headshots.accounts.models import User
-from headshots.retention import receipt_mail
+from headshots.data_rights import services, tasks
+from headshots.retention import certificates
 from headshots.retention.models import Receipt
-from headshots.rights import services, tasks
 from headshots.shoots.models import Shoot
 from headshots.vault import services as vault
 from headshots.vault.errors import VaultError, VaultUnavailable
 from headshots.vault.models import Blob
 from headshots.vault.rings import open_ring
 from tests.factories import PASSWORD
-from tests.headshots.rights.account import EMAIL, away, delete_account
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 
@@ -85,7 +85,7 @@ def test_a_mail_server_that_is_away_holds_up_the_address_for_an_hour_and_no_long
     def refuse(*message: object) -> None:
         raise SMTPServerDisconnected
 
-    monkeypatch.setattr(receipt_mail, "send_mail", refuse)
+    monkeypatch.setattr(certificates, "send_mail", refuse)
     delete_account(browser)
     assert not Blob.objects.exists()
     assert User.objects.exists()

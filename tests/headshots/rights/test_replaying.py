@@ -16,10 +16,10 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 
 from headshots.accounts.models import User
+from headshots.data_rights.replaying import replay
+from headshots.data_rights.services import begin_leaving, finish_leaving
 from headshots.retention import deletions
-from headshots.retention.services import forget_pack, purge_shoot
-from headshots.rights.replaying import replay
-from headshots.rights.services import begin_leaving, finish_leaving
+from headshots.retention.purging import forget_pack, purge_shoot
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Pack, Shoot
 from headshots.vault import services as vault

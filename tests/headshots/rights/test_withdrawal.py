@@ -2,16 +2,16 @@
 
 import pytest
 from django.test import Client
+from tests.headshots.data_rights.account import away
 
 from headshots.accounts.models import User
-from headshots.retention import services as retention
+from headshots.retention import purging as retention
 from headshots.retention.models import Receipt
 from headshots.shoots.models import Consent, Event, Headshot, Shoot
 from headshots.vault import services as vault
 from headshots.vault.models import Blob
 from headshots.vault.rings import open_ring
 from tests.factories import make_shoot, make_user
-from tests.headshots.rights.account import away
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 

@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 
 from django.core.management.base import BaseCommand
 
-from headshots.dashboard.doctor import examine
+from headshots.dashboard.monitoring.doctor import examine
 
 
 class Command(BaseCommand):

@@ -4,8 +4,8 @@ from argparse import ArgumentParser
 
 from django.core.management.base import BaseCommand, CommandError
 
-from headshots.dashboard import report
-from headshots.dashboard.figures import LONGEST_DAYS, Range
+from headshots.dashboard.stats import report
+from headshots.dashboard.stats.daily_stats import LONGEST_DAYS, Range
 
 
 class Command(BaseCommand):

@@ -6,9 +6,9 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError
 
 from headshots.retention.due import purge_due
-from headshots.retention.journal import empty_journals, keeps_deleted_rows
 from headshots.retention.orphans import sweep_orphans
-from headshots.retention.services import forget_pack, purge_shoot
+from headshots.retention.purging import forget_pack, purge_shoot
+from headshots.retention.wal import empty_journals, keeps_deleted_rows
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Event, Pack, Shoot
 

@@ -1,6 +1,6 @@
 from django.core.management.base import BaseCommand
 
-from headshots.shoots.styles import seed_styles
+from headshots.shoots.looks.versions import seed_styles
 
 
 class Command(BaseCommand):

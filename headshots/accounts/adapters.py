@@ -1,0 +1,108 @@
+"""Settings of allauth that need code: email addresses, limits by network, encrypted second factors."""
+
+import base64
+import hashlib
+from typing import Any
+from urllib.parse import urlsplit
+
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core.internal import ratelimit
+from allauth.mfa.adapter import DefaultMFAAdapter
+from cryptography.fernet import Fernet
+from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest, HttpResponse
+
+from headshots.accounts.addresses import normalize
+from headshots.accounts.known_browsers import known_browser, remember_browser
+from headshots.runtime.networks import network
+
+
+class AccountAdapter(DefaultAccountAdapter):
+    """Adapt allauth to this product: its words, and what it asks before sensitive changes."""
+
+    error_messages = {
+        **DefaultAccountAdapter.error_messages,
+        "email_taken": "There is an account with this address already. Sign in, or reset the password.",
+        "email_password_mismatch": "The address or the password is not right. Please try again.",
+        "too_many_login_attempts": (
+            "That was too often. Please wait a few minutes, then try again, or choose a new password."
+        ),
+    }
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        """Return what one visitor can use, for limits by address: of IPv6 that is a whole network."""
+        return network(super().get_client_ip(request))
+
+    def clean_email(self, email: str) -> str:
+        return normalize(super().clean_email(email))
+
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        """Count this attempt, or refuse it. Wrong passwords count per IP address and per account; in a browser that the
+        account has signed in from they have a count of their own, so that strangers lock its owner out of none."""
+        address = credentials.get("email", "")
+        browser = known_browser(request, address=address)
+        if browser is None:
+            super().pre_authenticate(request, **credentials)
+            return
+        key = f"{address}:{browser}"
+        # Given back after a right password, as allauth gives back its own.
+        self._login_failed_rl_usage = ratelimit.consume(
+            request, app="allauth.account", action="login_failed_in_known_browser", key=key
+        )
+        if not self._login_failed_rl_usage:
+            raise self.validation_error("too_many_login_attempts")
+
+    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
+        # allauth's begins with the host, so each host that a site answers to would allow as many attempts again.
+        return str(credentials.get("email", ""))
+
+    def post_login(self, request: HttpRequest, user: AbstractBaseUser, **login: Any) -> HttpResponse:
+        response: HttpResponse = super().post_login(request, user, **login)
+        remember_browser(request, response, account_id=user.pk)
+        return response
+
+    def is_safe_url(self, url: str) -> bool:
+        """Return True for a page of this site. False also for what is no address at all, such as `http://[`."""
+        try:
+            return bool(super().is_safe_url(url))
+        except ValueError:
+            return False
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """Send a mail whose links begin with HEADSHOTS_SITE_URL: a request can name any host as its own."""
+        urls = {name: _at_site(value) for name, value in context.items() if name.endswith("_url")}
+        super().send_mail(template_prefix, email, context | urls)
+
+    def get_reauthentication_methods(self, user: AbstractBaseUser | AnonymousUser) -> list[dict[str, str]]:
+        """Return the ways to confirm a sensitive change: only the second factor once the account has one.
+
+        allauth would accept the password as well, and with it show the recovery codes or remove the factor."""
+        methods: list[dict[str, str]] = super().get_reauthentication_methods(user)
+        by_factor = [method for method in methods if method["id"].startswith("mfa_reauthenticate")]
+        return by_factor or methods
+
+
+def _at_site(url: str) -> str:
+    """Return the same page at the site's own address. On a laptop that was started by hand there is none to prefer."""
+    path = urlsplit(url)._replace(scheme="", netloc="").geturl()
+    return f"{settings.HEADSHOTS_SITE_URL}{path}" if settings.HEADSHOTS_SITE_URL else url
+
+
+class MFAAdapter(DefaultMFAAdapter):
+    """allauth's, with secrets under a key that follows from HEADSHOTS_SECRET_KEY.
+
+    With another key they open nothing: the accounts set their second factor up again."""
+
+    def encrypt(self, text: str) -> str:
+        return _cipher().encrypt(text.encode()).decode()
+
+    def decrypt(self, encrypted_text: str) -> str:
+        """Raises InvalidToken: no code is right, also not one of an empty secret."""
+        return _cipher().decrypt(encrypted_text.encode()).decode()
+
+
+def _cipher() -> Fernet:
+    key = hashlib.sha256(b"headshots second factor " + settings.SECRET_KEY.encode()).digest()
+    return Fernet(base64.urlsafe_b64encode(key))

@@ -1,0 +1,119 @@
+"""Mixins of admin lists: rows that belong to an account, lists that nobody edits."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from headshots.accounts.lists import FilteredAdmin, as_searched
+from headshots.accounts.models import User
+
+SEES_ACCOUNTS = "accounts.view_user"
+# Fewer digits than a big number has, so that every database can look for it.
+_NUMBER = re.compile(r"(account )?(\d{1,18})", re.IGNORECASE)
+# As many digits of an id as lists show: those may be the beginning of one.
+_ID_DIGITS = 8
+
+
+def account_in(term: str) -> int | None:
+    """The account whose number was searched for, "account 2" or "2"; None when it is something else."""
+    found = _NUMBER.fullmatch(term.strip())
+    if found is None or (not found[1] and len(found[2]) >= _ID_DIGITS):
+        return None
+    return int(found[2])
+
+
+class OwnedAdmin(FilteredAdmin):
+    """`owner_path`: from a row to its account. Shown by number to everybody, as a link and found by address for those
+    who may see accounts. `account` in `list_display` is where it stands."""
+
+    owner_path = "owner"
+
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        names = tuple(str(name) for name in super().get_list_display(request))
+        if request.user.has_perm(SEES_ACCOUNTS):
+            return names
+        return tuple("account_number" if name == "account" else name for name in names)
+
+    @admin.display(description="account")
+    def account(self, row: Model) -> SafeString | str:
+        if (owner := self.owner_of(row)) is None:
+            return self.account_number(row)
+        return format_html('<a href="{}">account {}</a>', reverse("admin:accounts_user_change", args=[owner]), owner)
+
+    @admin.display(description="account")
+    def account_number(self, row: Model) -> str:
+        owner = self.owner_of(row)
+        return "none" if owner is None else f"account {owner}"
+
+    def owner_of(self, row: Any) -> int | None:
+        """Without a look at the account itself."""
+        *between, last = self.owner_path.split("__")
+        for name in between:
+            row = getattr(row, name)
+        owner: int | None = getattr(row, f"{last}_id")
+        return owner
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        if (number := account_in(search_term)) is not None:
+            return queryset.filter(**{self.owner_path: number}), False
+        found, has_duplicates = super().get_search_results(request, queryset, search_term)
+        address = as_searched(search_term.strip())
+        if not address or not request.user.has_perm(SEES_ACCOUNTS):
+            return found, has_duplicates
+        accounts = User.objects.filter(email__icontains=address).values("pk")
+        theirs = queryset.filter(**{f"{self.owner_path}__in": accounts})
+        # No id has an "@": without "or" the index of accounts is used.
+        return (theirs, False) if "@" in address else (found | theirs, has_duplicates)
+
+
+class ReadOnlyAdmin(FilteredAdmin):
+    """Rows that the product writes and staff only read."""
+
+    # Counting all rows beside those that were found takes as long as the list itself.
+    show_full_result_count = False
+
+    @admin.display(description="id", ordering="pk")
+    def short_id(self, row: Model) -> str:
+        """Its first eight digits, as a list has room for; its own page has them all."""
+        return str(row.pk)[:8]
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        """Those that would lead to a page that this viewer may not open are words, not links."""
+        names = [str(name) for name in super().get_fields(request, obj)]
+        return [self._words_of(name) if self._is_closed(request, name) else name for name in names]
+
+    def _is_closed(self, request: HttpRequest, name: str) -> bool:
+        try:
+            related = self.opts.get_field(name).related_model
+        except FieldDoesNotExist:
+            return False
+        page = self.admin_site._registry.get(related) if isinstance(related, type) else None
+        return page is not None and not page.has_view_permission(request)
+
+    def _words_of(self, name: str) -> Callable[[Model], str]:
+        @admin.display(description=str(getattr(self.opts.get_field(name), "verbose_name", name)))
+        def words(row: Model) -> str:
+            value = getattr(row, name)
+            return str(self.get_empty_value_display() if value is None else value)
+
+        words.__name__ = name
+        return words
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        return False

@@ -1,0 +1,135 @@
+"""Edits in plain forms of the admin, in the audit log like everything else: what changed, before and after, and why."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from django.db.models import Model
+from django.http import HttpRequest
+
+from headshots.accounts.admin import AccountAdmin
+from headshots.accounts.models import User
+from headshots.dashboard.actions.audit_actions import reason_field
+from headshots.dashboard.actions.targets import name_of
+from headshots.dashboard.models import Deed
+from headshots.dashboard.roles import OWNER
+from headshots.shoots.looks.admin import StyleAdmin
+from headshots.shoots.models import Style
+
+# Addresses stand in account tables only, and nobody looks at a password.
+_PRIVATE = {"email", "password", "password1", "password2", "usable_password", "reason"}
+_LONGEST = 60
+_SUBJECTS: dict[type[Model], str] = {User: "account", Style: "style"}
+
+admin.site.unregister([User, Style])
+
+
+class _WrittenDown(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Writes into the audit log what Django would into a log of its own."""
+
+    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
+        names = [name for name in form.changed_data if name not in _PRIVATE]
+        after = {name: _words(form.cleaned_data.get(name)) for name in names}
+        if add:
+            return {name: words for name, words in after.items() if words != "none"}
+        return {name: f"{_words(form.initial.get(name))} → {after[name]}" for name in names}
+
+    def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
+        return _write_down(request, "add", obj, message)
+
+    def log_change(self, request: HttpRequest, obj: Model, message: Any) -> Any:
+        return _write_down(request, "edit", obj, message)
+
+
+class _AccountForm(UserChangeForm):  # type: ignore[type-arg]
+    """Nobody shuts themselves out, and somebody who may do everything is always left."""
+
+    reason = reason_field()
+    # Who edits.
+    staff: User
+
+    def clean(self) -> dict[str, Any]:
+        answers: dict[str, Any] = super().clean() or self.cleaned_data
+        roles = answers.get("groups", ())
+        if roles and not answers.get("is_staff"):
+            self.add_error(
+                "is_staff", "A role works for those only who may enter: tick this as well, or take the role away."
+            )
+        if self.instance.pk == self.staff.pk and (lost := self._lost(answers)):
+            self.add_error(lost, "You would shut yourself out. Ask another owner to take this away.")
+        elif self._ends_a_superuser(answers) and not self._is_another_superuser_left():
+            words = "This is the last account that may do everything. Give another one that status first."
+            self.add_error("is_staff" if not answers.get("is_staff") else "is_superuser", words)
+        return answers
+
+    def _lost(self, answers: dict[str, Any]) -> str:
+        """What lets its bearer mend mistakes here and is to go, by its field; empty when nothing of that goes."""
+        for name in ("is_staff", "is_superuser"):
+            if self.initial.get(name) and not answers.get(name, True):
+                return name
+        kept = {group.name for group in answers.get("groups", ())}
+        had = {group.name for group in self.initial.get("groups", ())}
+        return "groups" if OWNER in had - kept and not self.instance.is_superuser else ""
+
+    def _ends_a_superuser(self, answers: dict[str, Any]) -> bool:
+        was = self.initial.get("is_superuser", self.instance.is_superuser) and self.initial.get("is_staff")
+        return bool(was) and not (answers.get("is_staff") and answers.get("is_superuser", True))
+
+    def _is_another_superuser_left(self) -> bool:
+        """Two who take it from each other at once wait for one another here."""
+        superusers = User.objects.select_for_update().filter(is_superuser=True, is_staff=True, is_active=True)
+        return bool(set(superusers.order_by("pk").values_list("pk", flat=True)) - {self.instance.pk})
+
+
+class _NewAccountForm(AdminUserCreationForm):  # type: ignore[type-arg]
+    reason = reason_field()
+
+
+@admin.register(User)
+class WrittenAccountAdmin(_WrittenDown, AccountAdmin):
+    """Who is staff, and why."""
+
+    form = _AccountForm
+    add_form = _NewAccountForm
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
+        form: Any = super().get_form(request, obj, change=change, **options)
+        # A class of this request's own.
+        form.staff = request.user
+        return form
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets = tuple(super().get_fieldsets(request, obj))
+        may_save = self.has_change_permission(request, obj)
+        return (*fieldsets, ("For the audit log", {"fields": ("reason",)})) if may_save else fieldsets
+
+
+@admin.register(Style)
+class WrittenStyleAdmin(_WrittenDown, StyleAdmin):
+    """Looks on offer and their order; a draft needs no reason, publishing it does."""
+
+
+def _write_down(request: HttpRequest, action: str, thing: Model, changes: dict[str, str]) -> Deed:
+    assert isinstance(request.user, User)
+    return Deed.objects.create(
+        who=request.user.pk,
+        action=action,
+        subject=_SUBJECTS[type(thing)],
+        subject_id=str(thing.pk),
+        about=name_of(thing),
+        reason=request.POST.get("reason", ""),
+        details=changes,
+    )
+
+
+def _words(value: object) -> str:
+    """A field's value as the audit log keeps it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None or value == "":
+        return "none"
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return ", ".join(sorted(str(each) for each in value)) or "none"
+    text = str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

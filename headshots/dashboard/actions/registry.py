@@ -1,0 +1,22 @@
+"""Everything that staff can do to a pack, a shoot, an account, a payment or the product: one entry each."""
+
+from headshots.dashboard.actions import accounts, looks, mails, money, packs, product, shoots
+
+ACTIONS = {
+    action.code: action
+    for action in (
+        *packs.ACTIONS,
+        *shoots.ACTIONS,
+        *accounts.ACTIONS,
+        *money.ACTIONS,
+        *mails.ACTIONS,
+        *looks.ACTIONS,
+        *product.ACTIONS,
+    )
+}
+
+
+def title_of(code: str) -> str:
+    """What an action's button says. What has none, an edit or an action of before, is its code in words."""
+    action = ACTIONS.get(code)
+    return action.title if action else code.replace("-", " ").capitalize()

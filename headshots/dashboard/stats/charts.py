@@ -1,0 +1,220 @@
+"""Charts as SVG, made here by pygal: no script, no style element, so that the strict policy holds in a tab of its own
+too. A picture cannot see the page's colours: each chart exists once for light and once for dark.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from xml.etree.ElementTree import Element, tostring
+
+import pygal
+
+from headshots.dashboard.stats.aggregation import LIKENESS_STEP
+from headshots.dashboard.stats.daily_stats import Figures
+from headshots.dashboard.stats.revenue import MODES, REFUNDS, REVENUE
+from headshots.dashboard.stats.tables import KINDS, Numbers, likeness, refusals
+
+WIDTH, HEIGHT = 560, 250
+_FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, sans-serif'
+# More bars than this are bars of a week each.
+_MOST_BARS = 92
+_MOST_LABELS = 7
+# Up to this many every number has a line of its own.
+_FEW = 6
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours of the product's stylesheet; `series` are told apart by lightness too."""
+
+    paper: str
+    ink: str
+    line: str
+    series: tuple[str, ...]
+
+
+THEMES = {
+    "light": Theme("#ffffff", "#56615d", "#e0ddd4", ("#0b5d4e", "#d99a2b", "#5877b8", "#a12622")),
+    "dark": Theme("#181f1c", "#a9b5b0", "#2b3531", ("#7fd6bd", "#f0c271", "#8fa9e6", "#ffa8a1")),
+}
+
+
+@dataclass(frozen=True)
+class Chart:
+    """`series`: name -> a number a label."""
+
+    title: str
+    labels: Sequence[str]
+    series: Mapping[str, Sequence[float]]
+    stacked: bool = False
+    lying: bool = False
+
+
+def chart_of(code: str, numbers: Numbers) -> Chart:
+    """The chart of this name. Raises KeyError."""
+    return CHARTS[code](numbers)
+
+
+def _people(numbers: Numbers) -> Chart:
+    figures = numbers.figures
+    keys = {
+        "Uploads": "uploads",
+        "Free packs delivered": "delivered|preview",
+        "Premium packs ordered": "ordered|premium",
+    }
+    return _by_day("Uploads and packs", figures, {name: figures.series(key) for name, key in keys.items()})
+
+
+def _pictures(numbers: Numbers) -> Chart:
+    series = dict(sorted(numbers.figures.pictures.items()))
+    return _by_day("Pictures by engine", numbers.figures, series, stacked=True)
+
+
+def _failures(numbers: Numbers) -> Chart:
+    figures = numbers.figures
+    series = {f"Failed, {kind}": figures.series(f"failed|{kind}") for kind in KINDS}
+    return _by_day("Failed packs", figures, series, stacked=True)
+
+
+def _likeness(numbers: Numbers) -> Chart:
+    counted = {str(row[0]): _number(row[1]) for row in likeness(numbers.figures).rows}
+    # Always the upper half: one bar alone would fill the chart, and two ranges could not be compared.
+    labels = sorted({*counted, *(f"{low / 100:.2f}" for low in range(50, 100, LIKENESS_STEP))})
+    return Chart("Likeness", labels, {"Pictures": [counted.get(label, 0) for label in labels]})
+
+
+def _refusals(numbers: Numbers) -> Chart:
+    rows = list(refusals(numbers.figures).rows)[1:9][::-1]
+    labels = [str(row[0]).replace("_", " ") for row in rows]
+    return Chart("Refused photos", labels, {"Photos": [_number(row[1]) for row in rows]}, lying=True)
+
+
+def _money(numbers: Numbers) -> Chart:
+    if not numbers.money:
+        return _by_day("Revenue and refunds", numbers.figures, {})
+    first = numbers.money[0]
+    series = {"Revenue": first.series(*REVENUE), "Refunds": [-amount for amount in first.series(*REFUNDS)]}
+    return _by_day(f"Revenue and refunds ({MODES[first.mode]}, {first.currency.upper()})", numbers.figures, series)
+
+
+CHARTS: dict[str, Callable[[Numbers], Chart]] = {
+    "people": _people,
+    "money": _money,
+    "pictures": _pictures,
+    "failures": _failures,
+    "likeness": _likeness,
+    "refusals": _refusals,
+}
+
+
+# Charts that only some may see.
+PERMISSIONS = {"money": "dashboard.view_money"}
+
+
+def permission_of(code: str) -> str:
+    return PERMISSIONS.get(code, "dashboard.view_figures")
+
+
+def _number(cell: object) -> float:
+    return cell if isinstance(cell, int | float) else 0
+
+
+def _by_day(title: str, figures: Figures, series: Mapping[str, Sequence[float]], *, stacked: bool = False) -> Chart:
+    days = list(figures.days)
+    step = 7 if len(days) > _MOST_BARS else 1
+    labels = [_label(day) for day in days[::step]]
+    summed = {
+        name: [sum(values[at : at + step]) for at in range(0, len(values), step)] for name, values in series.items()
+    }
+    return Chart(f"{title} a {'week' if step > 1 else 'day'}", labels, summed, stacked)
+
+
+def _label(day: date) -> str:
+    return f"{day.day} {day:%b}"
+
+
+def shown_of(labels: Sequence[str]) -> list[str]:
+    """Those that are written beneath: the first, the last, and as many at even distances as have room."""
+    last = len(labels) - 1
+    most = min(_MOST_LABELS - 1, last)
+    gaps = next((gaps for gaps in range(most, 2, -1) if last % gaps == 0), most)
+    return [labels[round(each * last / gaps)] for each in range(gaps + 1)] if gaps > 0 else list(labels)
+
+
+def draw(chart: Chart, theme: Theme) -> bytes:
+    """The SVG, as a file."""
+    kind = pygal.HorizontalBar if chart.lying else pygal.StackedBar if chart.stacked else pygal.Bar
+    # Zeros all over are nothing to draw axes for.
+    series = chart.series if any(any(values) for values in chart.series.values()) else {}
+    sizes = {"label_font_size": 13, "major_label_font_size": 13, "legend_font_size": 13}
+    drawing = kind(
+        js=[],
+        style=pygal.style.Style(font_family=_FONT, **sizes),
+        disable_xml_declaration=True,
+        width=WIDTH,
+        height=HEIGHT,
+        margin=4,
+        spacing=6,
+        max_scale=6,
+        show_minor_x_labels=chart.lying,
+        truncate_label=-1,
+        truncate_legend=-1,
+        legend_at_bottom=True,
+        legend_box_size=10,
+        show_legend=len(series) > 1,
+        no_data_text="Nothing yet",
+    )
+    labels = list(chart.labels) if series else []
+    drawing.x_labels = labels
+    drawing.x_labels_major = labels if chart.lying else shown_of(labels)
+    highest = max(map(sum, zip(*series.values(), strict=True)), default=0)
+    if 0 < highest <= _FEW and all(isinstance(value, int) for values in series.values() for value in values):
+        # Nothing is counted in halves.
+        drawing.y_labels = list(range(highest + 1))
+    for name, values in series.items():
+        drawing.add(name, list(values))
+    root = drawing.render_tree()
+    root.attrib.update({"role": "img", "font-family": _FONT, "fill": theme.ink})
+    # Lines for numbers only: a line a label says nothing.
+    named = [node for node in root.iter() if f"axis {'y' if chart.lying else 'x'}" in node.get("class", "")]
+    for guides in [each for axis in named for each in axis]:
+        for line in [each for each in guides if "guide" in each.get("class", "")]:
+            guides.remove(line)
+    _dress(root, theme, colour=theme.series[0])
+    return tostring(root)
+
+
+# What reacts to a pointer, and words that only a script would show.
+_DROPPED = frozenset({"style", "script", "defs", "desc", "title"})
+_DROPPED_CLASSES = frozenset({"tooltip", "tooltip-overlay"})
+
+
+def _dress(node: Element, theme: Theme, colour: str) -> None:
+    """Presentation attributes instead of pygal's stylesheet, for all below this node."""
+    for child in list(node):
+        classes = set(child.get("class", "").split())
+        tag = child.tag.rpartition("}")[2] if isinstance(child.tag, str) else "comment"
+        if tag in _DROPPED or tag == "comment" or classes & _DROPPED_CLASSES:
+            node.remove(child)
+            continue
+        own = next((name for name in classes if name.startswith("color-")), None)
+        inherited = theme.series[int(own.removeprefix("color-")) % len(theme.series)] if own else colour
+        child.attrib |= _attributes(tag, classes, theme, inherited)
+        child.attrib.pop("class", None)
+        _dress(child, theme, inherited)
+
+
+def _attributes(tag: str, classes: set[str], theme: Theme, colour: str) -> dict[str, str]:
+    if "axis" in classes:
+        return {"text-anchor": "end" if "y" in classes else "middle"}
+    if "background" in classes:
+        return {"fill": "none"}
+    if "no_data" in classes:
+        return {"text-anchor": "middle", "font-size": "16"}
+    if "reactive" in classes:
+        return {"fill": colour}
+    if tag == "path":
+        return {"stroke": theme.line, "fill": "none"}
+    if tag == "text":
+        return {"fill": theme.ink, "font-size": "13"}
+    return {}

@@ -1,0 +1,109 @@
+"""The dashboard's tables for the shell, and by mail to owners once a week."""
+
+import json
+import logging
+from collections.abc import Sequence
+from datetime import datetime, time, timedelta
+from smtplib import SMTPException
+
+from django.conf import settings
+from django.core.mail import EmailMessage
+from django.db.models import Q
+from django.urls import reverse
+from django.utils import timezone
+
+from headshots.accounts.models import User
+from headshots.dashboard.roles import OWNER
+from headshots.dashboard.stats.daily_stats import Range
+from headshots.dashboard.stats.tables import Cell, Table, numbers_of, tables_of
+from headshots.retention.models import LastRun
+
+log = logging.getLogger(__name__)
+
+MAIL_TASK = "dashboard.mail_report"
+# Monday (UTC), when the week before is over everywhere.
+_HOUR = 6
+
+
+def report_tables(days: Range) -> list[Table]:
+    """What the dashboard shows of these days, money too: it is for the shell and for owners."""
+    return tables_of(numbers_of(days))
+
+
+def as_text(days: Range) -> str:
+    """For a person to read, in a font whose letters are all as wide."""
+    parts = [f"Headshots, {days.first} to {days.last} (days of UTC)"]
+    parts += [_table_as_text(table) for table in report_tables(days)]
+    return "\n\n".join(parts) + "\n"
+
+
+def as_json(days: Range) -> str:
+    tables = [
+        {"code": table.code, "title": table.title, "note": table.note, "columns": table.columns, "rows": table.rows}
+        for table in report_tables(days)
+    ]
+    return json.dumps({"first": str(days.first), "last": str(days.last), "tables": tables}, indent=2)
+
+
+def mail_report(days: Range) -> int:
+    """Mail it to everybody who gets it; how many these are. One mail each: nobody reads who the others are.
+
+    Raises OSError or SMTPException when the mail server does not take it."""
+    site = settings.HEADSHOTS_SITE_URL
+    where = f"\n{site}{reverse('admin:index')}?first={days.first}&last={days.last}\n" if site else ""
+    text, subject = as_text(days) + where, f"Headshots: {days.first} to {days.last}"
+    to = addressees()
+    for address in to:
+        EmailMessage(subject, text, to=[address]).send()
+    return len(to)
+
+
+def addressees() -> list[str]:
+    """Those that the operator named (HEADSHOTS_REPORT_EMAILS), else the accounts of owners."""
+    named: list[str] = settings.HEADSHOTS_REPORT_EMAILS
+    owners = User.objects.filter(Q(is_superuser=True) | Q(groups__name=OWNER), is_staff=True, is_active=True)
+    return named or sorted(set(owners.values_list("email", flat=True)))
+
+
+def mail_weekly_report() -> bool:
+    """Whether this caller mailed the report of the week before. Once a week, from Monday morning on, as soon as
+    somebody is there to do it."""
+    due = last_monday(timezone.now())
+    last, is_new = LastRun.objects.get_or_create(task=MAIL_TASK, defaults={"at": timezone.now()})
+    if is_new or last.at >= due:
+        # An installation that has just begun has no week to tell of.
+        return False
+    # Claimed first: a crash between the two lines costs the mail, never sends it twice.
+    if not LastRun.objects.filter(task=MAIL_TASK, at=last.at).update(at=timezone.now()):
+        return False
+    sunday = due.date() - timedelta(days=1)
+    try:
+        return mail_report(Range(sunday - timedelta(days=6), sunday)) > 0
+    except (OSError, SMTPException) as error:
+        # The next hour tries again.
+        LastRun.objects.filter(task=MAIL_TASK).update(at=last.at)
+        log.error("the weekly report could not be mailed: %s", type(error).__name__)
+        return False
+
+
+def last_monday(now: datetime) -> datetime:
+    """The last time that it was Monday and late enough."""
+    monday = datetime.combine(now.date() - timedelta(days=now.weekday()), time(_HOUR), now.tzinfo)
+    return monday if monday <= now else monday - timedelta(days=7)
+
+
+def _table_as_text(table: Table) -> str:
+    lines = [list(table.columns), *([_cell(cell) for cell in row] for row in table.rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(table.columns))]
+    written = [_line(line, widths) for line in lines]
+    return "\n".join([table.title, "-" * len(table.title), *written, *([table.note] if table.note else [])])
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """Words to the left, what follows to the right."""
+    first, *rest = zip(cells, widths, strict=True)
+    return "  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]).rstrip()
+
+
+def _cell(cell: Cell) -> str:
+    return "-" if cell is None else str(cell)

@@ -1,0 +1,238 @@
+"""The figures as tables: the page, the CSV and the report all show these."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from headshots.dashboard.stats import live_stats
+from headshots.dashboard.stats.aggregation import LIKENESS_STEP, split
+from headshots.dashboard.stats.daily_stats import Figures, Range, figures_of
+from headshots.dashboard.stats.revenue import (
+    DISPUTES,
+    EVERYTHING,
+    MODES,
+    REFUNDS,
+    REVENUE,
+    Purse,
+    count_payments,
+    purses,
+)
+from headshots.dashboard.stats.visits import visits_by_day
+
+Cell = str | int | float | None
+KINDS = ("preview", "premium")
+
+
+@dataclass(frozen=True)
+class Table:
+    """`code` names it in addresses. A cell of None was not measured."""
+
+    code: str
+    title: str
+    columns: tuple[str, ...]
+    rows: Sequence[Sequence[Cell]]
+    note: str = ""
+    permission: str = field(default="dashboard.view_figures", compare=False)
+    # Too many columns for half a page.
+    wide: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Everything that was counted in a range of days. `visits`: day -> (views, visits)."""
+
+    figures: Figures
+    visits: Mapping[date, tuple[int, int]]
+
+    @property
+    def money(self) -> list[Purse]:
+        """Real money first."""
+        return purses(self.figures)
+
+
+def numbers_of(days: Range) -> Numbers:
+    """In four queries, however long the range is."""
+    return Numbers(figures_of(days), visits_by_day(days))
+
+
+def tables_of(numbers: Numbers) -> list[Table]:
+    """All of them, in the order of the page."""
+    figures = numbers.figures
+    return [
+        revenue(numbers.money),
+        funnel(numbers),
+        packs(figures),
+        standing(),
+        delivery_times(figures),
+        queue(),
+        work(figures),
+        reshoots(figures),
+        likeness(figures),
+        refusals(figures),
+        failures(figures),
+        storage(),
+        by_day(figures, numbers.visits),
+    ]
+
+
+def funnel(numbers: Numbers) -> Table:
+    total = numbers.figures.total
+    steps = (
+        ("Visits", sum(visits for _, visits in numbers.visits.values())),
+        ("Uploads", total["uploads"]),
+        ("Free packs delivered", total["delivered|preview"]),
+    )
+    rows: list[tuple[Cell, ...]] = []
+    before = 0
+    for title, count in steps:
+        rows.append((title, count, share(count, before)))
+        before = count
+    # No step of the one before: who pays first uploads later, and one shoot may be paid for twice.
+    rows.append(("Payments", count_payments(numbers.money), None))
+    columns = ("Step", "Count", "Of the step before, %")
+    note = "Payments are no share of the free packs: a pack can be paid before its photos are uploaded."
+    return Table("funnel", "From visit to payment", columns, rows, note)
+
+
+def revenue(money: Sequence[Purse]) -> Table:
+    rows = [
+        (
+            each.mode,
+            each.currency.upper(),
+            each.count(*REVENUE),
+            each.written(*REVENUE),
+            each.count(REFUNDS[0]),
+            each.written(*REFUNDS),
+            each.written(*DISPUTES),
+            each.written(*EVERYTHING),
+        )
+        for each in money
+    ]
+    columns = ("Mode", "Currency", "Payments", "Revenue", "Refunds", "Refunded", "Disputed", "Left")
+    modes = "; ".join(f"{mode}: {words}" for mode, words in MODES.items())
+    note = f"Before the fees of the payment service. {modes}."
+    return Table("revenue", "Revenue and refunds", columns, rows, note, permission="dashboard.view_money", wide=True)
+
+
+def packs(figures: Figures) -> Table:
+    """What became of packs within the range."""
+    rows: list[tuple[Cell, ...]] = [
+        (what, *(figures.total[f"{what}|{kind}"] for kind in KINDS)) for what in ("ordered", *_ENDS)
+    ]
+    note = "Each on the day when it happened. One that is tried again by staff is ordered twice."
+    return Table("packs", "What became of packs", ("In these days", "Previews", "Premium"), rows, note)
+
+
+def standing() -> Table:
+    found = live_stats.packs_by_state()
+    states = ("awaiting_payment", "queued", "rendering", *_ENDS, "forgotten")
+    rows: list[tuple[Cell, ...]] = [(state, *(found.get((state, kind), 0) for kind in KINDS)) for state in states]
+    return Table("standing", "Packs by state, now", ("State", "Previews", "Premium"), rows)
+
+
+_ENDS = ("delivered", "failed", "cancelled", "revoked")
+
+
+def delivery_times(figures: Figures) -> Table:
+    rows = [
+        (kind, figures.total[f"delivered|{kind}"], *(figures.delivery_seconds(kind, percent) for percent in (50, 95)))
+        for kind in KINDS
+    ]
+    columns = ("Pack", "Delivered", "Median, s", "95 %, s")
+    note = "Seconds from order to delivery. A premium pack is ordered the moment it is paid for."
+    return Table("delivery", "Time to delivery", columns, rows, note)
+
+
+def queue() -> Table:
+    waiting = live_stats.queue()
+    rows = (
+        ("Packs that wait", waiting.packs),
+        ("Longest wait, s", round(waiting.longest_wait.total_seconds())),
+        ("Pictures to make", waiting.pictures),
+    )
+    return Table("queue", "Queue, now", ("What", "Now"), rows)
+
+
+def work(figures: Figures) -> Table:
+    pictures, times = split(figures.total, "pictures"), split(figures.total, "work_ms")
+    rows: list[tuple[Cell, ...]] = []
+    for who in sorted(times):
+        engine, worker = who.split("|", 1)
+        made, seconds = pictures.get(who, 0), times[who] / 1000
+        per_minute = round(60 * made / seconds, 1) if seconds else None
+        rows.append(
+            (engine, worker, made, round(seconds / 60, 1), per_minute, round(seconds / made, 2) if made else None)
+        )
+    columns = ("Engine", "Worker", "Pictures", "Minutes at work", "Pictures a minute", "Seconds a picture")
+    return Table("work", "Pictures by engine and worker", columns, rows)
+
+
+def reshoots(figures: Figures) -> Table:
+    """What the likeness gate said, and what followed."""
+    total = figures.total
+    made = total["generated"]
+    steps = (("Made", made), ("Accepted", total["accepted"]), ("Shot again", total["reshot"]))
+    rows: list[tuple[Cell, ...]] = [(title, count, share(count, made)) for title, count in steps]
+    rows.append(("Another shot instead", total["replaced"], share(total["replaced"], made)))
+    reasons = [(f"Rejected: {row[0]}", *row[1:]) for row in _largest_first(split(total, "rejected"), made)]
+    note = "Of packs that were delivered or failed; by each picture's first reason."
+    return Table("reshoots", "Shot again", ("What", "Pictures", "Of all made, %"), [*rows, *reasons], note)
+
+
+def likeness(figures: Figures) -> Table:
+    counted = {int(low): pictures for low, pictures in split(figures.total, "likeness").items()}
+    total = sum(counted.values())
+    steps = range(min(counted, default=0), max(counted, default=-1) + 1, LIKENESS_STEP)
+    rows = [(f"{low / 100:.2f}", counted.get(low, 0), share(counted.get(low, 0), total)) for low in steps]
+    return Table("likeness", "Likeness of accepted pictures", ("From", "Pictures", "%"), rows)
+
+
+def refusals(figures: Figures) -> Table:
+    photos, refused = figures.total["photos"], figures.total["refused"]
+    rows = [("all", refused, share(refused, photos)), *_largest_first(split(figures.total, "refused"), photos)]
+    return Table("refusals", "Refused photos", ("Reason", "Photos", "Of all photos, %"), rows)
+
+
+def failures(figures: Figures) -> Table:
+    total = figures.total
+    ended = sum(total[f"{state}|{kind}"] for state in _ENDS for kind in KINDS)
+    failed = sum(total[f"failed|{kind}"] for kind in KINDS)
+    rows = [("all", failed, share(failed, ended)), *_largest_first(split(total, "failed_because"), ended)]
+    return Table("failures", "Failed packs", ("Reason", "Packs", "Of all that ended, %"), rows)
+
+
+def storage() -> Table:
+    rows = [(stored.ring, stored.blobs, round(stored.size / 1e6, 1)) for stored in live_stats.stored()]
+    return Table("storage", "Storage, now", ("Key ring", "Blobs", "MB"), rows)
+
+
+def by_day(figures: Figures, visits: Mapping[date, tuple[int, int]]) -> Table:
+    rows: list[tuple[Cell, ...]] = [
+        (
+            day.isoformat(),
+            *visits.get(day, (0, 0)),
+            counts["uploads"],
+            counts["photos"],
+            counts["refused"],
+            *(counts[f"{state}|{kind}"] for kind in KINDS for state in ("ordered", "delivered", "failed")),
+            sum(pictures),
+        )
+        for day, *pictures in zip(figures.days, *figures.pictures.values(), strict=True)
+        for counts in [figures.by_day[day]]
+    ]
+    columns = (
+        "Day", "Views", "Visits", "Uploads", "Photos", "Refused", "Previews ordered",
+        "Previews delivered", "Previews failed", "Premium ordered", "Premium delivered", "Premium failed", "Pictures",
+    )  # fmt: skip
+    return Table("days", "Day by day", columns, rows[::-1])
+
+
+def share(count: int, of: int) -> float | None:
+    """Percent, to a tenth."""
+    return round(100 * count / of, 1) if of else None
+
+
+def _largest_first(counts: dict[str, int], of: int) -> list[tuple[Cell, ...]]:
+    return [
+        (key, count, share(count, of)) for key, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ]

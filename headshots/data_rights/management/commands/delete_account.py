@@ -1,0 +1,30 @@
+"""Delete an account for its person: who asked by mail, whose account was taken down, who was back after a restore."""
+
+from argparse import ArgumentParser
+from uuid import uuid4
+
+from django.core.management.base import BaseCommand, CommandError
+
+from headshots.accounts.models import User
+from headshots.data_rights.services import begin_leaving, finish_leaving
+from headshots.shoots.models import Event
+
+
+class Command(BaseCommand):
+    help = "Delete an account as its owner would: keys, pictures, rows, sessions, address. A receipt is mailed before."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("number", type=int, help="the account's number, as the admin and the log name it")
+
+    def handle(self, *args: str, number: int, **options: object) -> None:
+        owner = User.objects.filter(pk=number).first()
+        if owner is None:
+            raise CommandError(f"There is no account {number}.")
+        if owner.is_staff:
+            raise CommandError(f"Account {number} may enter the admin: take that right away first.")
+        receipt = begin_leaving(owner=owner, receipt_id=uuid4(), actor=Event.Actor.STAFF)
+        done = finish_leaving(owner=owner)
+        self.stdout.write(f"Receipt {receipt}.")
+        if not done:
+            raise CommandError(f"Account {number} is closed and its keys are dead; beat removes the rest.")
+        self.stdout.write(f"Account {number} is deleted.")

@@ -1,0 +1,137 @@
+"""What a person may ask of us at any time: to take back a consent, and to be forgotten altogether.
+
+Both close first, destroy keys next and remove the rest after; whatever a crash leaves undone, beat finishes.
+"""
+
+import logging
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import DatabaseError, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from headshots.accounts.models import Session, User
+from headshots.payments.accounting.credits import close_account
+from headshots.retention import deletions
+from headshots.retention.certificates import begin_account_receipt, fill_account_receipt, mail_receipt
+from headshots.retention.models import Receipt
+from headshots.retention.purging import purge_shoot
+from headshots.retention.wal import empty_journals
+from headshots.shoots.lifecycle import begin_purge, record
+from headshots.shoots.models import Consent, Event, Pack, Shoot
+from headshots.vault import services as vault
+from headshots.vault.errors import VaultError
+
+log = logging.getLogger(__name__)
+
+# An account does not wait longer than this for a mail server: the receipt was shown, the address has to go.
+MAIL_PATIENCE = timedelta(hours=1)
+
+
+def withdraw_consent(*, shoot: Shoot) -> bool:
+    """Take back the consent to one shoot and destroy all of it; whether this call took it back."""
+    with transaction.atomic():
+        given = Consent.objects.filter(shoot=shoot, withdrawn_at=None)
+        withdrawn = bool(given.update(withdrawn_at=timezone.now()))
+        if withdrawn:
+            record("shoot.consent_withdrawn", shoot_id=shoot.pk, actor=Event.Actor.PERSON)
+        begin_purge(shoot, actor=Event.Actor.PERSON, everything=True)
+    _purge_now(shoot)
+    empty_journals()
+    return withdrawn
+
+
+def withdraw_all(*, owner: User) -> int:
+    """The same for every shoot of an account; how many consents were taken back."""
+    standing = Shoot.objects.filter(owner=owner, consent__withdrawn_at=None)
+    return sum(withdraw_consent(shoot=shoot) for shoot in list(standing))
+
+
+def begin_leaving(*, owner: User, receipt_id: UUID, actor: str = Event.Actor.PERSON) -> Receipt | None:
+    """Close an account and destroy the keys of all its pictures; its receipt, None when the account has gone already.
+
+    From here on nobody is signed in to it and nothing new begins. receipt_id: what its receipt is to be called."""
+    with transaction.atomic():
+        person = User.objects.select_for_update().filter(pk=owner.pk).first()
+        if person is None:
+            return None
+        is_first_time = person.leaving_at is None
+        if is_first_time:
+            person.leaving_at, person.is_active = timezone.now(), False
+            person.save(update_fields=["leaving_at", "is_active"])
+        receipt = begin_account_receipt(owner=person, receipt_id=receipt_id, asked_by=actor)
+        Session.objects.filter(account_id=person.pk).delete()
+        if is_first_time:
+            # Last: where a step before is refused the account stays, and a replay must not delete it.
+            deletions.note(deletions.What.ACCOUNT, [person.pk])
+    for shoot in Shoot.objects.filter(owner=person):
+        begin_purge(shoot, actor=actor, everything=True)
+    # All of them before the first file: a store that is away must keep no picture readable.
+    packs = Pack.objects.filter(shoot__owner=person).exclude(state=Pack.State.FORGOTTEN)
+    try:
+        vault.destroy_keys(ring="result", key_ids=list(packs.values_list("pk", flat=True)))
+    except (VaultError, OSError) as error:
+        log.error("account %s: keys that could not be destroyed yet: %s", owner.pk, type(error).__name__)
+    return receipt
+
+
+def finish_leaving(*, owner: User) -> bool:
+    """Remove what is left of an account that is closed; whether nothing is left. Safe to repeat and to resume."""
+    person = User.objects.filter(pk=owner.pk, leaving_at__isnull=False).first()
+    steps = (_purge_everything, _give_money_back, _mail_receipt, _drop_account)
+    return person is None or all(step(person) for step in steps)
+
+
+def _purge_everything(owner: User) -> bool:
+    for shoot in _not_purged(owner):
+        begin_purge(shoot, actor=Event.Actor.PERSON, everything=True)
+        _purge_now(shoot)
+    return not _not_purged(owner).exists()
+
+
+def _give_money_back(owner: User) -> bool:
+    """For packs that were paid and not had. Noted here; the money itself goes while nobody waits for it."""
+    close_account(owner=owner)
+    return True
+
+
+def _not_purged(owner: User) -> QuerySet[Shoot]:
+    return Shoot.objects.filter(owner=owner).exclude(state=Shoot.State.PURGED, purge_everything=True)
+
+
+def _mail_receipt(owner: User) -> bool:
+    """While there is an address. A server that stays away costs the mail, not the deletion."""
+    receipt = Receipt.objects.filter(owner=owner, kind=Receipt.Kind.ACCOUNT).first()
+    if receipt is None:
+        # Somebody else has finished it meanwhile.
+        return True
+    if not receipt.mailed_at:
+        fill_account_receipt(receipt)
+    assert owner.leaving_at is not None
+    return mail_receipt(receipt) or timezone.now() - owner.leaving_at > MAIL_PATIENCE
+
+
+def _drop_account(owner: User) -> bool:
+    with transaction.atomic():
+        # Locked against an upload that was under way when the account closed.
+        person = User.objects.select_for_update().filter(pk=owner.pk).first()
+        if person is None:
+            return True
+        if _not_purged(person).exists():
+            return False
+        Shoot.objects.filter(owner=person).update(submission=None)
+        Receipt.objects.filter(owner=person, kind=Receipt.Kind.ACCOUNT).update(done_at=timezone.now())
+        Session.objects.filter(account_id=person.pk).delete()
+        person.delete()
+    empty_journals()
+    log.info("account %s: deleted", owner.pk)
+    return True
+
+
+def _purge_now(shoot: Shoot) -> None:
+    try:
+        purge_shoot(shoot=shoot)
+    except (VaultError, DatabaseError, OSError) as error:
+        # Its keys are dead and its row says that it has to go: beat tries again.
+        log.error("shoot %s: not all of it could be removed yet: %s", shoot.pk, type(error).__name__)

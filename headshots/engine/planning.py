@@ -1,0 +1,81 @@
+"""Plan the shots of a pack: plain values in and out, no network. What a look may say is checked here as well."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.styles.rules import OPTIONAL as OPTIONAL
+from pipeline.styles.rules import SCALES as SCALES
+from pipeline.styles.rules import SETS as SETS
+from pipeline.styles.rules import recipe_faults as recipe_faults
+from pipeline.styles.shot_list import fewest_styles, plan_shots
+from pipeline.styles.shot_list import move as _move
+from pipeline.styles.shot_list import reshoot as _reshoot
+from pipeline.styles.shot_list import stand_in as _stand_in
+from pipeline.types import (
+    Framing,
+    Light,
+    Shot,
+    Size,
+    Style,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class PlannedShot:
+    """One shot as the database knows it."""
+
+    index: int
+    seed: int
+    style: Style
+    framing: str = Framing.CLASSIC
+    light: str = Light.KEY
+
+    def as_shot(self) -> Shot:
+        """The same for the pipeline. Raises ValueError for a framing or a light that it does not know."""
+        return Shot(self.index, self.style, self.seed, framing=Framing(self.framing), light=Light(self.light))
+
+
+def plan(styles: Sequence[Style], count: int, seed: int) -> list[PlannedShot]:
+    """The shots of a pack, distinct, in order. Raises ValueError when so many cannot be made of the styles."""
+    return [_planned(shot) for shot in plan_shots(styles, count, seed)]
+
+
+def fewest_looks(count: int) -> int:
+    """How many looks, each on a set of its own, a pack of `count` distinct headshots needs."""
+    return fewest_styles(count)
+
+
+def reshoot(shot: PlannedShot, attempt: int) -> PlannedShot:
+    """A refused shot as it is tried again: with another seed."""
+    return _planned(_reshoot(shot.as_shot(), attempt))
+
+
+def move(shot: PlannedShot, attempt: int, taken: Collection[tuple[str, str]]) -> PlannedShot:
+    """A shot that came out like another as it is tried again: in a framing and light that are not taken on its set."""
+    return _planned(_move(shot.as_shot(), attempt, taken))
+
+
+def stand_in(shot: PlannedShot, attempt: int, pack: Sequence[PlannedShot]) -> PlannedShot | None:
+    """A shot that the pack does not have, in place of one that fails however it is made; None when it has had all."""
+    other = _stand_in(shot.as_shot(), attempt, [each.as_shot() for each in pack])
+    return None if other is None else _planned(other)
+
+
+def premium_size(long_edge: int) -> Size:
+    """Four by five, as the preview, with that long edge rounded down to what divides evenly."""
+    tall = long_edge // 40 * 40
+    return Size(tall * 4 // 5, tall)
+
+
+def style_from(*, name: str, title: str, recipe: dict[str, object]) -> Style:
+    """A look out of the database. Raises TypeError when the recipe has a word the pipeline does not know."""
+    words = {key: tuple(value) if isinstance(value, list) else value for key, value in recipe.items()}
+    return Style(name=name, title=title, **words)  # type: ignore[arg-type]
+
+
+def _planned(shot: Shot) -> PlannedShot:
+    return PlannedShot(shot.index, shot.seed, shot.style, shot.framing.value, shot.light.value)

@@ -1,0 +1,93 @@
+"""Money back: noted first, then asked of Stripe until it has answered."""
+
+import logging
+
+from django.db import transaction
+from django.db.models import Sum
+from django.utils import timezone
+
+from headshots.celery import send_on_commit
+from headshots.payments.accounting.payment_state import apply_refund, lock_payment, withhold
+from headshots.payments.errors import StripeAway, StripeRefused
+from headshots.payments.models import Credit, Payment, Refund
+from headshots.payments.prices import current_mode
+from headshots.payments.stripe import client
+from headshots.shoots.lifecycle import record
+from headshots.shoots.models import Event
+
+log = logging.getLogger(__name__)
+
+
+def refundable(payment: Payment) -> int:
+    """How much of it can still be given back."""
+    if payment.paid_at is None or payment.mode != current_mode():
+        return 0
+    if payment.dispute_state in {Payment.Dispute.OPEN, Payment.Dispute.LOST}:
+        return 0
+    gone = payment.refunds.exclude(state=Refund.State.FAILED).aggregate(sum=Sum("amount"))["sum"] or 0
+    return max(0, payment.amount_paid - gone)
+
+
+def request_refund(
+    *, payment: Payment, reason: str, amount: int | None = None, actor: str = Event.Actor.SYSTEM
+) -> Refund | None:
+    """The refund that was noted, of all that is left or of `amount`; None when that much is not left.
+
+    A refund of everything takes the credit back at once; what was not delivered is revoked."""
+    with transaction.atomic():
+        payment = lock_payment(payment)
+        left = refundable(payment)
+        wanted = left if amount is None else amount
+        if not 0 < wanted <= left:
+            return None
+        # An account that goes is told on its last page: the address goes with it.
+        told = reason != Refund.Reason.ACCOUNT_DELETED
+        refund = Refund.objects.create(payment=payment, amount=wanted, reason=reason, mail_due=told)
+        withhold(payment=payment)
+        if payment.pack is not None:
+            numbers = {"amount": wanted}
+            shoot_id = payment.pack.shoot_id
+            record("payment.refund_asked", shoot_id=shoot_id, pack_id=payment.pack_id, actor=actor, numbers=numbers)
+        send_on_commit("payments.send_refund", str(refund.pk))
+    return refund
+
+
+def send_refund(*, refund: Refund) -> None:
+    """Ask Stripe for a refund that was noted. Beat asks again while there is no answer."""
+    if refund.state != Refund.State.REQUESTED or refund.payment.mode != current_mode():
+        return
+    Refund.objects.filter(pk=refund.pk).update(asked_at=timezone.now())
+    try:
+        event = client.create_refund(refund)
+    except StripeAway:
+        log.warning("refund %s: Stripe is away", refund.pk)
+        return
+    except StripeRefused as refused:
+        log.error("refund %s: refused, %s", refund.pk, refused.code)
+        _give_up(refund)
+        return
+    apply_refund(payment=refund.payment, event=event)
+
+
+def refund_credit(*, credit: Credit, reason: str, actor: str = Event.Actor.SYSTEM) -> bool:
+    """Whether this caller turned an open, paid credit back into money."""
+    with transaction.atomic():
+        payment = credit.payment
+        if payment is None:
+            return False
+        payment = lock_payment(payment)
+        # Locked: a pack that wants to use it at this moment has to wait, and then finds it gone.
+        if not Credit.objects.select_for_update().filter(pk=credit.pk, state=Credit.State.OPEN).exists():
+            return False
+        if request_refund(payment=payment, reason=reason, actor=actor) is None:
+            return False
+    credit.refresh_from_db()
+    return True
+
+
+def _give_up(refund: Refund) -> None:
+    """Stripe will not do it: the right that the refund was to end is back, and staff see a failed refund."""
+    with transaction.atomic():
+        asked = Refund.objects.filter(pk=refund.pk, state=Refund.State.REQUESTED)
+        asked.update(state=Refund.State.FAILED, mail_due=False)
+        withhold(payment=refund.payment)

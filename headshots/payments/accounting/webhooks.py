@@ -1,0 +1,86 @@
+"""What Stripe tells us: stored once, and acted on in the transaction that stores it."""
+
+import logging
+
+from django.db import IntegrityError
+from django.db.models import QuerySet
+
+from headshots.payments.accounting.payment_state import (
+    DISPUTE_TYPES,
+    EVENT_TYPES,
+    REFUND_TYPES,
+    SESSION_TYPES,
+    apply_event,
+)
+from headshots.payments.accounting.sqlite_write_queue import in_turn
+from headshots.payments.models import Payment, WebhookEvent
+from headshots.payments.prices import current_mode
+from headshots.payments.stripe.objects import StripeEvent, read_webhook
+
+log = logging.getLogger(__name__)
+
+_Outcome = WebhookEvent.Outcome
+
+
+def receive_webhook(*, payload: bytes, signature: str) -> bool:
+    """Whether this event is new. Raises BadSignature, and then nothing was stored."""
+    return receive_event(event=read_webhook(payload, signature))
+
+
+def receive_event(*, event: StripeEvent, fetched: bool = False) -> bool:
+    """Whether this event is new: stored and acted on, both or neither. An event that fails is sent again by Stripe."""
+    row = None
+    try:
+        with in_turn():
+            # First, so that the same event in another process waits here, and then is known.
+            row = _store(event, fetched)
+            if event.type in EVENT_TYPES:
+                row.payment = _payment_of(event)
+                row.outcome = _Outcome.DONE if row.payment else _Outcome.WAITING
+                if row.payment is not None:
+                    apply_event(payment=row.payment, event=event)
+                row.save(update_fields=["outcome", "payment"])
+    except IntegrityError:
+        # Nothing else of an event has to be unique.
+        if row is None:
+            return False
+        raise
+    log.info("event %s: %s, %s", event.id, event.type, row.outcome)
+    return True
+
+
+def _store(event: StripeEvent, fetched: bool) -> WebhookEvent:
+    return WebhookEvent.objects.create(
+        event_id=event.id,
+        type=event.type,
+        created_at=event.created_at,
+        fetched=fetched,
+        object_id=event.object_id,
+        payment_intent=event.payment_intent,
+        amount=event.amount,
+        amount_tax=event.amount_tax,
+        currency=event.currency,
+        status=event.status,
+    )
+
+
+def _payment_of(event: StripeEvent) -> Payment | None:
+    """Whose money it is about, if that is known yet; of its columns only what `lock_payment` needs to read the rest."""
+    payments = Payment.objects.filter(mode=current_mode()).select_related("pack").only("pack__shoot").order_by()
+    if event.type in SESSION_TYPES:
+        by_session = _only(payments.filter(session_id=event.object_id))
+        # The process may have died between Stripe's answer and our note of it.
+        return by_session or (_only(payments.filter(pk=event.payment_id)) if event.payment_id else None)
+    if event.type in REFUND_TYPES and event.refund_id:
+        payment = _only(payments.filter(refunds=event.refund_id))
+        if payment is not None:
+            return payment
+    if event.type in (*REFUND_TYPES, *DISPUTE_TYPES, "charge.refunded") and event.payment_intent:
+        # Not before it is paid: what follows from a refund follows from what was paid.
+        return _only(payments.filter(payment_intent=event.payment_intent, paid_at__isnull=False))
+    return None
+
+
+def _only(payments: QuerySet[Payment]) -> Payment | None:
+    """The one there is, if any: `first` would put them in order."""
+    return next(iter(payments[:1]), None)

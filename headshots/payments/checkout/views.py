@@ -1,0 +1,149 @@
+"""The order page of a shoot: its form, price and time left, and the way to the checkout."""
+
+from uuid import UUID
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods
+
+from headshots import engine
+from headshots.accounts.models import User
+from headshots.payments.accounting.credits import (
+    give_back_credit,
+    open_credits,
+)
+from headshots.payments.checkout.deadlines import checkout_closes, is_time_left, time_needed
+from headshots.payments.checkout.orders import (
+    Order,
+    checkout_url,
+    looks_of,
+    order_with_credit,
+    order_with_money,
+    orders_so_far,
+    waiting_payment,
+)
+from headshots.payments.errors import NotForSale, OrderRefused, StripeError
+from headshots.payments.models import Payment
+from headshots.payments.prices import as_money, is_sold, price_of
+from headshots.payments.product_copy import Returns, describe, promises
+from headshots.shoots.access import shoot_or_404
+from headshots.shoots.models import Pack, Photo, Shoot, Style
+
+DEFAULT_LOOKS = 5
+
+
+class OrderForm(forms.Form):
+    """Looks, and whether the photos may stay for another order. `number`: see `ordering.Order`."""
+
+    styles = forms.ModelMultipleChoiceField(
+        queryset=Style.objects.none(),
+        to_field_name="name",
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": "Please choose at least one look."},
+    )
+    keep_photos = forms.BooleanField(required=False)
+    number = forms.IntegerField(widget=forms.HiddenInput, min_value=0)
+
+    def __init__(self, *args: object, looks: QuerySet[Style], **options: object) -> None:
+        super().__init__(*args, **options)  # type: ignore[arg-type]
+        self.fields["styles"].queryset = looks  # type: ignore[attr-defined]
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def order(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
+    """Choose looks and pay for them, with money or with a pack that was paid before."""
+    shoot = shoot_or_404(request, shoot_id)
+    owner = request.user
+    assert isinstance(owner, User)
+    # What a pack that has just ended gives back may still be under way: nobody is asked for money meanwhile.
+    for ended in shoot.packs.filter(state__in=[Pack.State.FAILED, Pack.State.CANCELLED], credit__state="used"):
+        give_back_credit(pack=ended)
+    looks = Style.objects.filter(active=True)
+    if request.method != "POST":
+        return _page(request, shoot, owner, OrderForm(initial=_first_choice(shoot, looks), looks=looks))
+    form = OrderForm(request.POST, looks=looks)
+    if not form.is_valid():
+        return _page(request, shoot, owner, form, status=422)
+    try:
+        return _take(request, shoot, owner, form)
+    except OrderRefused as refused:
+        refusal, status = refused.code, 409
+    except NotForSale:
+        refusal, status = "not_for_sale", 409
+    except StripeError:
+        refusal, status = "stripe_away", 503
+    shoot.refresh_from_db()
+    # The next try is about what this answer shows.
+    now = request.POST.copy()
+    now["number"] = str(orders_so_far(shoot))
+    return _page(request, shoot, owner, OrderForm(now, looks=looks), refusal=refusal, status=status)
+
+
+def _take(request: HttpRequest, shoot: Shoot, owner: User, form: OrderForm) -> HttpResponse:
+    given = form.cleaned_data
+    wanted = Order(shoot, list(given["styles"]), number=given["number"], keep_photos=given["keep_photos"])
+    if "credit" in request.POST and order_with_credit(order=wanted, owner=owner):
+        messages.success(request, "Your pack is ordered. You need not wait here: we write when it is ready.")
+        return redirect("shoots:detail", shoot.pk)
+    return to_checkout(request, order_with_money(order=wanted, owner=owner))
+
+
+def _first_choice(shoot: Shoot, looks: QuerySet[Style]) -> dict[str, object]:
+    """The looks of the last order of this shoot, also of one that was not paid; else the first ones."""
+    last = Pack.objects.filter(shoot=shoot, kind=Pack.Kind.PREMIUM).last()
+    chosen = [look for look in looks if look.pk in looks_of(last)] if last else []
+    return {
+        "styles": [look.name for look in chosen or looks[:DEFAULT_LOOKS]],
+        "keep_photos": shoot.keep_photos,
+        "number": orders_so_far(shoot),
+    }
+
+
+def _page(
+    request: HttpRequest, shoot: Shoot, owner: User, form: OrderForm, *, refusal: str = "", status: int = 200
+) -> HttpResponse:
+    name, count = engine.engine_name(), settings.HEADSHOTS_PREMIUM_COUNT
+    waiting = waiting_payment(shoot)
+    credit = open_credits(owner).first()
+    closes = checkout_closes(shoot, engine_name=name, count=count)
+    if closes is None and waiting and timezone.now() < waiting.expires_at:
+        # Opened in time.
+        closes = waiting.expires_at
+    time_left = is_time_left(shoot, engine_name=name, count=count) if credit else closes is not None
+    in_work = (Pack.State.QUEUED, Pack.State.RENDERING)
+    context = {
+        "shoot": shoot,
+        "form": form,
+        "refusal": refusal,
+        "has_photo": shoot.photos.filter(state__in=Photo.USABLE).exists(),
+        "in_work": shoot.packs.filter(kind=Pack.Kind.PREMIUM, state__in=in_work).exists(),
+        "waiting": waiting,
+        "waiting_money": as_money(waiting.amount, waiting.currency) if waiting else "",
+        "credit": credit,
+        "sold": is_sold(),
+        "price": price_of(name),
+        "words": describe(engine_name=name),
+        "engine": name,
+        "fewest_looks": engine.fewest_looks(count),
+        "closes": closes,
+        "time_left": time_left,
+        "minutes": round(time_needed(engine_name=name, count=count).total_seconds() / 60),
+        **promises(),
+    }
+    return render(request, "payments/order.html", context, status=status)
+
+
+def to_checkout(request: HttpRequest, payment: Payment) -> HttpResponse:
+    """On to where it is paid, or to the page that says why there is nothing to pay. Raises StripeError."""
+    # On a laptop back to the name that the person called it by: another one does not know them.
+    here = request.build_absolute_uri("/").rstrip("/")
+    root = here if settings.DEBUG else settings.HEADSHOTS_SITE_URL or here
+    url = checkout_url(payment=payment, returns=Returns(root))
+    if not url:
+        return redirect("payments:payment", payment.pk)
+    return HttpResponseRedirect(url, status=303)

@@ -1,0 +1,67 @@
+"""What is sold, in words, the promises of the pricing pages, and the URLs that Stripe sends customers back to."""
+
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.urls import reverse
+
+from headshots.payments.models import Payment
+from headshots.web.humanize import size_in_words
+
+
+@dataclass(frozen=True)
+class Words:
+    """name and description of the product, its size, and the promise under Stripe's button."""
+
+    name: str
+    size: str
+    description: str
+    promise: str
+
+
+def describe(*, engine_name: str) -> Words:
+    """What a pack of this engine is: the same words on our pages and at the checkout."""
+    count, edge = settings.HEADSHOTS_PREMIUM_COUNT, settings.HEADSHOTS_PREMIUM_LONG_EDGE
+    size = size_in_words(edge)
+    if engine_name == "studio":
+        description = (
+            f"{count} portraits of {edge:,} pixels, made from your own photo: new backdrops, light and framing. "
+            "Your clothes, pose and expression stay as in your photos."
+        )
+    else:
+        description = f"{count} new portraits of {edge:,} pixels, in the looks that you chose."
+    return Words(
+        name=f"{count} headshots at {size}",
+        size=size,
+        description=description,
+        promise="Not delivered, not paid: what cannot be made is given back. Your photos are deleted within 24 hours.",
+    )
+
+
+@dataclass(frozen=True)
+class Returns:
+    """The addresses that a checkout leads back to. root: where the product is reached, without a last slash."""
+
+    root: str
+
+    def home(self, payment: Payment) -> str:
+        """The page that knows how the payment stands."""
+        return self.root + reverse("payments:payment", args=[payment.pk]) + "?back"
+
+    def back(self, payment: Payment) -> str:
+        """Where the checkout was opened."""
+        if payment.pack is None:
+            return self.root + reverse("payments:pricing")
+        return self.root + reverse("payments:order", args=[payment.pack.shoot_id])
+
+
+def promises() -> dict[str, object]:
+    """The numbers that the pages name, from the settings that enforce them."""
+    return {
+        "count": settings.HEADSHOTS_PREMIUM_COUNT,
+        "preview_count": settings.HEADSHOTS_PREVIEW_COUNT,
+        "long_edge": settings.HEADSHOTS_PREMIUM_LONG_EDGE,
+        "refund_days": settings.HEADSHOTS_REFUND_DAYS,
+        "redo_days": settings.HEADSHOTS_REDO_DAYS,
+        "result_days": settings.HEADSHOTS_RESULT_DAYS,
+    }

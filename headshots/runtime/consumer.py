@@ -1,0 +1,34 @@
+"""A worker whose broker is away still lives: it says so at each of its tries to come back.
+
+Celery's main loop stands still meanwhile. Without this the operator would see every worker die with the broker, and
+whoever supervises them would kill them, while all they can do is wait.
+"""
+
+from collections.abc import Callable
+from typing import cast
+
+from celery.worker.consumer import Consumer as CeleryConsumer
+from kombu.connection import Connection
+
+from headshots.runtime import heartbeat
+
+
+class Consumer(CeleryConsumer):
+    """Celery's own, named in `headshots/celery.py`."""
+
+    def ensure_connected(self, conn: Connection) -> Connection:
+        ensure = cast("Callable[..., Connection]", conn.ensure_connection)
+
+        def ensure_with_signs(errback: object, max_retries: int, callback: Callable[[], None]) -> Connection:
+            def each_second() -> None:
+                heartbeat.progress()
+                callback()
+
+            return ensure(errback, max_retries, callback=each_second)
+
+        conn.ensure_connection = ensure_with_signs  # type: ignore[method-assign]
+        try:
+            connected: Connection = super().ensure_connected(conn)  # type: ignore[no-untyped-call]
+            return connected
+        finally:
+            del conn.ensure_connection

@@ -1,0 +1,41 @@
+"""Where the broker is and what beat repeats, read by the settings.
+
+Whatever a lost message left undone is found again by a task of this schedule.
+"""
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+def beat_schedule(*, source_ttl_seconds: int) -> dict[str, dict[str, object]]:
+    """Celery's beat schedule for photos that live that long."""
+    purge_seconds = min(60.0, max(1.0, source_ttl_seconds / 20))
+    return {
+        "wake stuck packs": _every(10.0, "shoots.wake_stuck", expires=30),
+        "purge what is due": _every(purge_seconds, "retention.purge_due", expires=300),
+        "sweep orphans": _every(3600.0, "retention.sweep_orphans", expires=3600),
+        "look after payments": _every(60.0, "payments.look_after", expires=300),
+        "replay missed events": _every(3600.0, "payments.replay_events", expires=3600),
+        "rewrite account tables": _every(3600.0, "retention.rewrite_account_tables", expires=3600),
+        "mail receipts": _every(600.0, "retention.mail_receipts", expires=600),
+        "drop old proofs": _every(86_400.0, "retention.drop_proofs", expires=86_400),
+        "finish deleting accounts": _every(60.0, "rights.finish_leaving", expires=60),
+        "clear sessions": _every(86_400.0, "accounts.clear_sessions", expires=86_400),
+        "carry visits over": _every(60.0, "dashboard.carry_visits_over", expires=60),
+        "close days": _every(900.0, "dashboard.close_days", expires=900),
+        # Which looks whether it is Monday, so that a beat that was away then is late, not a week late.
+        "mail report": _every(3600.0, "dashboard.mail_report", expires=3600),
+    }
+
+
+def _every(seconds: float, task: str, *, expires: int) -> dict[str, object]:
+    # `expires`: a queue that nobody reads for an hour must not hold a thousand copies of the same reminder.
+    return {"task": task, "schedule": seconds, "options": {"expires": expires}}
+
+
+def broker_url(redis_url: str) -> str:
+    """The same server in the broker's spelling; `memory://` when there is none."""
+    if redis_url and not redis_url.startswith(("unix://", "redis://", "rediss://")):
+        raise ImproperlyConfigured("HEADSHOTS_REDIS_URL must begin with redis://, rediss:// or unix://.")
+    if redis_url.startswith("unix://"):
+        return "redis+socket://" + redis_url.removeprefix("unix://")
+    return redis_url or "memory://"

@@ -1,0 +1,65 @@
+"""One picture of a shoot as a response, and what it is called when it is saved."""
+
+import logging
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.views.decorators.http import require_safe
+
+from headshots.shoots.access import no_store, shoot_or_404
+from headshots.shoots.models import FaceCrop, Headshot
+from headshots.vault import services as vault
+from headshots.vault.errors import BlobCorrupt, BlobMissing, VaultError, VaultUnavailable
+from headshots.vault.models import Blob
+
+log = logging.getLogger(__name__)
+
+# What a headshot comes as, by the field that its file stands in.
+VERSIONS = {"full": "blob", "web": "web_blob", "profile": "profile_blob"}
+
+
+@require_safe
+def headshot(request: HttpRequest, shoot_id: UUID, headshot_id: UUID, version: str = "full") -> HttpResponse:
+    """One finished headshot, `full`, `web` or `profile`; with ?download it is saved instead of shown."""
+    shoot = shoot_or_404(request, shoot_id)
+    row = get_object_or_404(
+        Headshot.objects.select_related("style", *VERSIONS.values()), pk=headshot_id, pack__shoot=shoot
+    )
+    blob = getattr(row, VERSIONS.get(version, ""), None)
+    if blob is None:
+        raise Http404
+    response = _picture(blob)
+    if "download" in request.GET:
+        response["Content-Disposition"] = f'attachment; filename="{file_name(row, version)}"'
+    return response
+
+
+@require_safe
+def face_crop(request: HttpRequest, shoot_id: UUID, photo_id: UUID, number: int) -> HttpResponse:
+    """One of the faces to choose from."""
+    shoot = shoot_or_404(request, shoot_id)
+    crop = get_object_or_404(
+        FaceCrop.objects.select_related("blob"), photo__shoot=shoot, photo_id=photo_id, index=number
+    )
+    return _picture(crop.blob)
+
+
+def file_name(headshot: Headshot, version: str = "full") -> str:
+    """What a headshot is called when it is saved: number, look and version, nothing of the person."""
+    name = f"headshot-{headshot.index + 1:02d}-{headshot.style.name}"
+    return f"{name}.jpg" if version == "full" else f"{name}-{version}.jpg"
+
+
+def _picture(blob: Blob) -> HttpResponse:
+    try:
+        return no_store(HttpResponse(vault.read_blob(blob), content_type="image/jpeg"))
+    except VaultUnavailable:
+        return no_store(HttpResponse("Please try again in a minute.", status=503, content_type="text/plain"))
+    except (BlobCorrupt, BlobMissing) as error:
+        # Its key is there: nobody has deleted it. The page says so beside the broken picture.
+        log.error("a picture cannot be read: %s", error)
+        raise Http404 from None
+    except VaultError:
+        # Forgotten between the row and the key: for whoever asks it is gone.
+        raise Http404 from None

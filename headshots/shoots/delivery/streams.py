@@ -1,0 +1,181 @@
+"""What a shoot's page streams: the live channel and the ZIP.
+
+Asynchronous on purpose: under ASGI a synchronous generator is read to its end before
+the first byte leaves.
+"""
+
+import asyncio
+import logging
+import time
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing
+from functools import partial
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_safe
+from redis import asyncio as aioredis
+
+from headshots.shoots.access import shoot_or_404
+from headshots.shoots.delivery.pictures import VERSIONS, file_name
+from headshots.shoots.lifecycle import record_pack
+from headshots.shoots.live import channel
+from headshots.shoots.models import Pack
+from headshots.vault import services as vault
+from headshots.vault.errors import BlobCorrupt, BlobMissing, KeyGone, VaultUnavailable
+from headshots.vault.models import Blob
+from headshots.web.budgets import Budget, BudgetExceeded
+from headshots.web.zip_stream import Member, member_of, stream_zip, zip_length
+
+log = logging.getLogger(__name__)
+
+_KEEP_ALIVE_SECONDS = 15
+# A stream says so that often; one of a killed process counts no longer than this.
+_LEASE_SECONDS = 45
+# A page that is left open does not hold a connection for ever; the browser reconnects by itself.
+_LONGEST_SECONDS = 600
+_MISSING = """Some of your headshots are missing here.
+
+Our copies of these files are damaged:
+
+{files}
+
+All other files of this pack are here, and whole. Please write to {whom}
+and give this number, so that we can put it right:
+
+{pack}
+"""
+
+
+@require_GET
+async def events(request: HttpRequest, shoot_id: UUID) -> HttpResponseBase:
+    """Server-sent events: one "changed" for every nudge. 204 tells EventSource to stop, and the page polls.
+
+    That is the answer without a live channel, and to an account that has as many open as it may."""
+    shoot = await sync_to_async(shoot_or_404)(request, shoot_id)
+    if not settings.HEADSHOTS_REDIS_URL:
+        return HttpResponse(status=204)
+    nudges = _nudges(channel(shoot.pk), holder=str(shoot.owner_id))
+    try:
+        first = await anext(nudges)
+    except (BudgetExceeded, StopAsyncIteration):
+        return HttpResponse(status=204)
+    response = StreamingHttpResponse(_with_first(first, nudges), content_type="text/event-stream")
+    response["Cache-Control"] = "no-store, private"
+    response["X-Accel-Buffering"] = "no"
+    return response
+
+
+@require_safe
+async def download_zip(request: HttpRequest, shoot_id: UUID, pack_id: UUID) -> HttpResponseBase:
+    """Send every finished headshot of the pack in one ZIP, read and decrypted on the way. HEAD gets its length."""
+    shoot = await sync_to_async(shoot_or_404)(request, shoot_id)
+    pack = await sync_to_async(get_object_or_404)(Pack, pk=pack_id, shoot=shoot)
+    try:
+        members, spoiled = await sync_to_async(_members)(pack)
+    except VaultUnavailable:
+        return HttpResponse("Please try again in a minute.", status=503, content_type="text/plain")
+    except KeyGone:
+        raise Http404 from None
+    if not members:
+        return HttpResponse("There is nothing to download yet.", status=404, content_type="text/plain")
+    response: HttpResponseBase = (
+        HttpResponse(content_type="application/zip")
+        if request.method == "HEAD"
+        else StreamingHttpResponse(in_thread(stream_zip(members)), content_type="application/zip")
+    )
+    size = pack.size.lower().replace(",", "").replace(" ", "-")
+    name = f"headshots-{size}" if pack.kind == Pack.Kind.PREMIUM else "headshots"
+    response["Content-Disposition"] = f'attachment; filename="{name}{"-incomplete" if spoiled else ""}.zip"'
+    response["Content-Length"] = zip_length(members)
+    response["Cache-Control"] = "no-store, private"
+    return response
+
+
+def _members(pack: Pack) -> tuple[list[Member], list[str]]:
+    """Return the files of the pack's ZIP, and the names of those that cannot be read, which a text in it lists too.
+
+    Headshots of one file lie side by side, those of three in a folder for each version. Raises KeyGone,
+    VaultUnavailable."""
+    members, spoiled = [], []
+    rows = list(pack.headshots.filter(blob__isnull=False).select_related("style", *VERSIONS.values()))
+    several = any(row.web_blob_id for row in rows)
+    for version, field in VERSIONS.items():
+        for row in rows:
+            blob: Blob | None = getattr(row, field)
+            if blob is None:
+                continue
+            name = f"{version}/{file_name(row, version)}" if several else file_name(row, version)
+            crc = _crc_of(blob)
+            if crc is None:
+                spoiled.append(name)
+            else:
+                members.append(Member(name, blob.size, crc, partial(vault.stream_blob, blob)))
+    if spoiled:
+        record_pack(pack, "spoiled", numbers={"files": len(spoiled)})
+        members.append(member_of("MISSING.txt", _what_is_missing(pack, spoiled).encode()))
+    return members, spoiled
+
+
+def _crc_of(blob: Blob) -> int | None:
+    """Return the CRC-32 of a file that can be read to its end, None for one that cannot.
+
+    All files are read beforehand: a ZIP whose length was told cannot leave one out, and streaming readers need the
+    checksum in front of the file. 300 MB take half a second (docs/experiments.md)."""
+    crc = 0
+    try:
+        for chunk in vault.stream_blob(blob):
+            crc = zlib.crc32(chunk, crc)
+    except (BlobCorrupt, BlobMissing) as error:
+        log.error("left out of a ZIP: %s", error)
+        return None
+    return crc
+
+
+def _what_is_missing(pack: Pack, names: list[str]) -> str:
+    privacy = f"{settings.HEADSHOTS_SITE_URL}{reverse('pages:privacy')}"
+    whom = settings.HEADSHOTS_SUPPORT_EMAIL or settings.HEADSHOTS_ABUSE_EMAIL or f"the address on {privacy}"
+    return _MISSING.format(files="\n".join(names), whom=whom, pack=pack.pk)
+
+
+async def in_thread(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """The same chunks, each fetched in a thread: reading and decrypting must not stop the event loop."""
+    while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
+        yield chunk
+
+
+async def _with_first(first: bytes, others: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+    async with aclosing(others):
+        yield first
+        async for other in others:
+            yield other
+
+
+async def _nudges(name: str, holder: str) -> AsyncGenerator[bytes]:
+    """Raises BudgetExceeded at the first step when the account has its share of streams open already."""
+    limits = settings.HEADSHOTS_LIMITS
+    budget = Budget("streams", limits.streams, _LEASE_SECONDS, per_holder=limits.streams_per_account)
+    client = aioredis.Redis.from_url(settings.HEADSHOTS_REDIS_URL, socket_connect_timeout=2)
+    end = time.monotonic() + _LONGEST_SECONDS
+    try:
+        async with budget.hold_async(holder=holder) as lease, client.pubsub() as watch:
+            await watch.subscribe(name)
+            # Whatever changed between the page and this subscription is fetched now.
+            yield b"event: changed\ndata: 1\n\n"
+            renew_at = time.monotonic() + _KEEP_ALIVE_SECONDS
+            while time.monotonic() < end:
+                message = await watch.get_message(ignore_subscribe_messages=True, timeout=_KEEP_ALIVE_SECONDS)
+                if time.monotonic() >= renew_at:
+                    await lease.renew_async()
+                    renew_at = time.monotonic() + _KEEP_ALIVE_SECONDS
+                yield b": still here\n\n" if message is None else b"event: changed\ndata: 1\n\n"
+    except aioredis.RedisError:
+        return  # The page falls back to polling and tries again.
+    finally:
+        await client.aclose()

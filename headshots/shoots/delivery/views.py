@@ -1,0 +1,215 @@
+"""Pages of a shoot: list, page, progress, status.json, cancel a pack, delete."""
+
+import logging
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.db.models import Prefetch
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_safe
+
+from headshots import engine
+from headshots.accounts.models import User
+from headshots.shoots import support_access
+from headshots.shoots.access import no_store, shoot_or_404
+from headshots.shoots.lifecycle import begin_purge
+from headshots.shoots.models import Event, Headshot, Pack, Pause, Photo, Shoot
+from headshots.shoots.packs.estimates import Estimate, estimate
+from headshots.shoots.packs.gating import best_first_of
+from headshots.shoots.packs.orders import cancel_pack, packs_to_show, running_pack
+from headshots.shoots.packs.prepared_subjects import best_first
+from headshots.shoots.pauses import is_paused
+from headshots.shoots.uploads import identity
+
+log = logging.getLogger(__name__)
+
+
+@login_required
+@require_safe
+def index(request: HttpRequest) -> HttpResponse:
+    """The person's shoots, newest first."""
+    assert isinstance(request.user, User)
+    shoots = Shoot.objects.filter(owner=request.user).prefetch_related(Prefetch("packs", packs_to_show()))[:100]
+    return render(request, "shoots/list.html", {"shoots": shoots})
+
+
+@require_safe
+def detail(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
+    """The page of one shoot."""
+    return no_store(render(request, "shoots/detail.html", _context(shoot_or_404(request, shoot_id))))
+
+
+@require_safe
+def progress(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
+    """The changing part of the page alone, for the page to fetch again."""
+    return no_store(render(request, "shoots/_progress.html", _context(shoot_or_404(request, shoot_id))))
+
+
+@require_safe
+def status(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
+    """The state of a shoot for programs, in the words of the data model."""
+    shoot = shoot_or_404(request, shoot_id)
+    body = {
+        "status": shoot.state,
+        "delete_after": shoot.delete_after.isoformat(),
+        "photos": [{"id": photo.pk, "status": photo.state, "reasons": photo.reasons} for photo in shoot.photos.all()],
+        "packs": [
+            {
+                "id": pack.pk,
+                "kind": pack.kind,
+                "status": pack.state,
+                "done": _done(pack),
+                "total": pack.total,
+                "seconds_left": _seconds_left(pack),
+            }
+            for pack in _packs(shoot)
+        ],
+    }
+    return no_store(JsonResponse(body))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def cancel(request: HttpRequest, shoot_id: UUID, pack_id: UUID) -> HttpResponse:
+    """Stop a premium pack of which nothing has been shown yet, after one question."""
+    shoot = shoot_or_404(request, shoot_id)
+    pack = get_object_or_404(Pack, pk=pack_id, shoot=shoot, kind=Pack.Kind.PREMIUM)
+    if request.method != "POST":
+        return render(request, "shoots/cancel.html", {"shoot": shoot, "pack": pack})
+    if not cancel_pack(pack=pack):
+        messages.error(request, "This pack cannot be stopped any more: its first headshots are ready.")
+    return redirect("shoots:detail", shoot_id)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def delete(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
+    """Delete photos and headshots at once, after one question."""
+    shoot = shoot_or_404(request, shoot_id)
+    if request.method != "POST":
+        running = running_pack(Shoot.objects.filter(pk=shoot.pk))
+        return render(request, "shoots/delete.html", {"shoot": shoot, "running": running})
+    begin_purge(shoot, actor=Event.Actor.PERSON, everything=True)
+    response = HttpResponseRedirect(shoot.get_absolute_url())
+    # What the browser keeps of the pictures goes too.
+    response["Clear-Site-Data"] = '"cache"'
+    return response
+
+
+def _packs(shoot: Shoot) -> list[Pack]:
+    return list(packs_to_show().filter(shoot=shoot).prefetch_related("headshots__style", "headshots__version"))
+
+
+def _done(pack: Pack) -> int:
+    return sum(row.state == Headshot.State.DONE for row in pack.headshots.all())
+
+
+def _seconds_left(pack: Pack) -> int | None:
+    found = estimate(pack, list(pack.headshots.all()))
+    return None if found is None else round(found.seconds_left)
+
+
+def _context(shoot: Shoot) -> dict[str, object]:
+    photos = list(shoot.photos.prefetch_related("face_crops"))
+    packs = _packs(shoot)
+    busy = identity.are_being_compared(shoot=shoot, photos=photos) or any(pack.is_live for pack in packs)
+    live = shoot.state == Shoot.State.PURGING or (shoot.is_open and (busy or _preview_is_coming(photos, packs)))
+    used = best_first(photos)[:1] if packs else []
+    premium = [pack for pack in packs if pack.kind == Pack.Kind.PREMIUM]
+    # Two of a shoot have to be told apart.
+    numbers = {pack.pk: number for number, pack in enumerate(premium, 1)} if len(premium) > 1 else {}
+    shown = [_photo_context(photo, for_preview=photo in used) for photo in photos]
+    return {
+        "shoot": shoot,
+        "photos": shown,
+        "asking": [photo for photo in shown if photo["state"] == Photo.State.CHOOSE_FACE],
+        "packs": [_pack_context(pack) | {"order": numbers.get(pack.pk)} for pack in packs],
+        "live": live,
+        "may_order": _may_order(shoot, packs),
+        "rendering_paused": live and is_paused(Pause.What.RENDERING),
+        "support_may_look": support_access.may_look(shoot),
+        "support_could_look": not shoot.purge_everything and any(_done(pack) for pack in packs),
+        "draws": engine.draws_new_pictures(),
+    }
+
+
+def _photo_context(photo: Photo, *, for_preview: bool) -> dict[str, object]:
+    is_theirs = engine.Reason.NOT_SAME_PERSON.value not in photo.reasons
+    is_advised = photo.state in Photo.SETTLED and is_theirs
+    return {
+        "id": photo.pk,
+        "state": photo.state,
+        "reasons": photo.reasons,
+        "face_count": photo.face_count,
+        "face_crops": photo.face_crops,
+        "proposed_face": photo.proposed_face,
+        "score": photo.score if is_advised else None,
+        "tips": engine.tips_beside(photo.tips, photo.reasons) if is_advised else [],
+        "for_preview": for_preview,
+    }
+
+
+def _pack_context(pack: Pack) -> dict[str, object]:
+    rows = list(pack.headshots.all())
+    return {
+        "id": pack.pk,
+        "kind": pack.kind,
+        "state": pack.state,
+        "rests": pack.rests,
+        "reason": pack.reason,
+        "ended_as": pack.ended_as,
+        "expires_at": pack.expires_at,
+        "done": _done(pack),
+        "total": pack.total,
+        "width": pack.width,
+        "height": pack.height,
+        "size": pack.size,
+        "estimate": _in_words(estimate(pack, rows)),
+        "replaced": sum(row.replaced for row in rows),
+        "headshots": [_headshot_context(pack, row) for row in best_first_of(pack, rows)],
+    }
+
+
+def _headshot_context(pack: Pack, row: Headshot) -> dict[str, object]:
+    here = [pack.shoot_id, row.pk]
+    full = reverse("shoots:headshot", args=here)
+    web = reverse("shoots:headshot_version", args=[*here, "web"]) if row.web_blob_id else full
+    return {
+        "id": row.pk,
+        "number": row.index + 1,
+        "state": row.state,
+        "style_title": row.look.title,
+        # Of the person's own pixels nobody need ask whether they are theirs.
+        "likeness_percent": round(100 * row.likeness) if row.likeness and engine.draws(pack.engine) else None,
+        "url": full,
+        # What a page shows: full files are for saving, fifty of them at 4K are 200 MB.
+        "shown_url": web,
+        "web_url": web if row.web_blob_id else "",
+        "profile_url": reverse("shoots:headshot_version", args=[*here, "profile"]) if row.profile_blob_id else "",
+    }
+
+
+def _in_words(found: Estimate | None) -> dict[str, object] | None:
+    """An estimate in the steps in which people think: minutes, and at the end tens of seconds."""
+    if found is None:
+        return None
+    return {
+        # Not a hundred before the last one is there.
+        "percent": min(99, round(100 * found.share)),
+        "is_preparing": found.preparing is not None,
+        "ahead": found.ahead,
+        "minutes": round(found.seconds_left / 60) if found.seconds_left >= 100 else 0,
+        "seconds": max(10, 10 * round(found.seconds_left / 10)),
+    }
+
+
+def _may_order(shoot: Shoot, packs: list[Pack]) -> bool:
+    """The free headshots have been seen, and no pack is being paid or made."""
+    seen = any(pack.kind == Pack.Kind.PREVIEW and pack.state == Pack.State.DELIVERED for pack in packs)
+    return shoot.is_open and seen and not any(pack.kind == Pack.Kind.PREMIUM and pack.is_live for pack in packs)
+
+
+def _preview_is_coming(photos: list[Photo], packs: list[Pack]) -> bool:
+    settled = all(photo.state in Photo.SETTLED for photo in photos)
+    return settled and not packs and any(photo.state in Photo.USABLE for photo in photos)

@@ -1,0 +1,155 @@
+"""The form for a look: words, set, light and scales, held against what the engines can take."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.core.validators import MinLengthValidator
+from django.utils.dateformat import format as date_format
+
+from headshots.engine.planning import OPTIONAL, SCALES, SETS, recipe_faults
+from headshots.shoots.looks.versions import Look, differences, latest
+from headshots.shoots.models import Style
+
+_LIGHT = ("light_right", "light_down", "light_front")
+_HELP = {
+    "key": "How much stronger the main light is than the fill.",
+    "rim": "The lamp behind, on hair and shoulders.",
+    "wrap": "How far the set's light reaches around the edges.",
+    "tint": "How much of the set's colour falls on the person.",
+    "contrast": "Of the whole picture.",
+    "saturation": "1 leaves colours as they are.",
+    "vignette": "How much darker the corners are.",
+    "guidance_scale": "New pictures: how closely the words are followed. Empty: as built in.",
+    "control_scale": "New pictures: how closely the pose is followed. Empty: as built in.",
+    "adapter_scale": "New pictures: how strongly the face is held. Empty: as built in.",
+}
+
+
+def _scale(name: str) -> forms.FloatField:
+    least, most = SCALES[name]
+    widget = forms.NumberInput(attrs={"step": "0.01"})
+    return forms.FloatField(
+        min_value=least, max_value=most, required=name not in OPTIONAL, help_text=_HELP[name], widget=widget
+    )
+
+
+def _direction(label: str) -> forms.FloatField:
+    return forms.FloatField(label=label, min_value=-1, max_value=1, widget=forms.NumberInput(attrs={"step": "0.01"}))
+
+
+class LookForm(forms.ModelForm):  # type: ignore[type-arg]
+    """One look. What it saves is a draft; name, order, price group and whether it is offered are the row's own."""
+
+    # The newest version says it already: sent twice, it is still one draft.
+    is_there = False
+    # The number of the version that the page showed.
+    made_from = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    title = forms.CharField(max_length=80, validators=[MinLengthValidator(2)])
+    description = forms.CharField(max_length=200, required=False, widget=forms.TextInput(attrs={"size": "60"}))
+    set = forms.ChoiceField(choices=[(name, name.capitalize()) for name in SETS])
+    monochrome = forms.BooleanField(required=False, help_text="Black and white.")
+    light_right = _direction("Light, to the right")
+    light_down = _direction("Light, down")
+    light_front = _direction("Light, to the viewer")
+    prompt = forms.CharField(
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 4, "cols": 60}),
+        help_text="New pictures: words with {person}, and {outfit} if you like. Empty: as built in under this name.",
+    )
+    negative = forms.CharField(
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3, "cols": 60}),
+        help_text="New pictures: what is to be kept out. Empty: as built in.",
+    )
+    # `key` and the others, as SCALES names them.
+    key = _scale("key")
+    rim = _scale("rim")
+    wrap = _scale("wrap")
+    tint = _scale("tint")
+    contrast = _scale("contrast")
+    saturation = _scale("saturation")
+    vignette = _scale("vignette")
+    guidance_scale = _scale("guidance_scale")
+    control_scale = _scale("control_scale")
+    adapter_scale = _scale("adapter_scale")
+
+    class Meta:
+        model = Style
+        fields = ["name"]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        style: Style | None = options.get("instance")
+        self.newest = latest(style) if style is not None and style.pk else None
+        look = self.newest or Look("")
+        initial = _initial(look.title, look.description, look.recipe)
+        initial["made_from"] = self.newest and self.newest.number
+        options["initial"] = initial | (options.get("initial") or {})
+        super().__init__(*args, **options)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if self.errors:
+            return cleaned
+        for name, fault in recipe_faults(self.recipe).items():
+            self.add_error(name if name in self.fields else "light_front", fault)
+        if not self.errors and self.newest is not None:
+            self._look_for_a_newer_one(self.newest.style)
+        return cleaned
+
+    def _look_for_a_newer_one(self, style: Style) -> None:
+        """Refuse to undo what somebody saved meanwhile, unless it is the same: then it came twice."""
+        # Whoever saves at this moment is waited for.
+        Style.objects.select_for_update().get(pk=style.pk)
+        newest = latest(style)
+        if self.cleaned_data["made_from"] == newest.number:
+            return
+        if not differences(newest, self.look):
+            self.is_there = True
+            return
+        when = date_format(newest.made_at, "j M Y H:i")
+        self.add_error(
+            None,
+            f"Account {newest.made_by} saved version {newest.number} on {when} UTC, after you opened this page. What "
+            "you typed is here still, not saved. Look at that version in another tab; saving again puts yours on top.",
+        )
+        # Saving again is then meant.
+        self.data = {name: self.data[name] for name in self.data} | {"made_from": str(newest.number)}
+
+    @property
+    def recipe(self) -> dict[str, object]:
+        """As the pipeline names it; what was left empty is left out."""
+        data = self.cleaned_data
+        recipe: dict[str, object] = {"set": data["set"], "monochrome": data["monochrome"]}
+        recipe["key_light"] = [data[name] for name in _LIGHT]
+        recipe |= {name: data[name] for name in SCALES if data.get(name) is not None}
+        return recipe | {name: data[name] for name in ("prompt", "negative") if data.get(name)}
+
+    @property
+    def look(self) -> Look:
+        return Look(self.cleaned_data["title"], self.cleaned_data["description"], self.recipe)
+
+
+def _initial(title: str, description: str, recipe: Mapping[str, Any]) -> dict[str, object]:
+    from headshots.engine.planning import style_from
+
+    style = style_from(name="any", title="any", recipe=dict(recipe))
+    values: dict[str, object] = {name: getattr(style, name) for name in SCALES}
+    values |= dict(zip(_LIGHT, style.key_light, strict=True))
+    values |= {"set": style.set, "monochrome": style.monochrome, "prompt": style.prompt, "negative": style.negative}
+    return values | {"title": title, "description": description}
+
+
+class UploadLooksForm(forms.Form):
+    """A file of looks, as `export` writes it."""
+
+    file = forms.FileField(help_text="TOML, as the export writes it. What differs becomes a draft of its look.")
+
+    def clean_file(self) -> str:
+        file = self.cleaned_data["file"]
+        if file.size > 200_000:
+            raise forms.ValidationError("A file of looks has 200 kB at most.")
+        try:
+            return str(file.read().decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise forms.ValidationError("This is not a text file.") from error

@@ -1,0 +1,236 @@
+"""Versions of looks: seed, draft, publish, restore, try on the built-in sample, import and export.
+
+Customers get the row of `Style`; publishing copies a version into it. A pack keeps the versions that it was planned
+with.
+"""
+
+import json
+import secrets
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from uuid import uuid4
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+from django.utils.text import slugify
+
+from headshots import engine
+from headshots.engine import load_styles
+from headshots.engine.planning import recipe_faults
+from headshots.shoots.lifecycle import record_pack, start_tasks
+from headshots.shoots.models import Headshot, Pack, Shoot, Style, StyleVersion
+from headshots.vault import services as vault
+
+# The look as it is, and from the second turn of framings and lights.
+TRIAL_PICTURES = 2
+
+
+class LookRefused(Exception):
+    """A file that cannot be taken; says which look and why."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a version says. `recipe`: set, light, grade and words, by the names of the pipeline's Style."""
+
+    title: str
+    description: str = ""
+    recipe: Mapping[str, object] = field(default_factory=dict)
+
+
+def latest(style: Style) -> StyleVersion:
+    """What an editor begins with: the newest version, published or not. Every look has one."""
+    newest = style.versions.first()
+    assert newest is not None
+    return newest
+
+
+def is_draft(version: StyleVersion) -> bool:
+    """Whether it is newer than what customers get."""
+    return version.published_at is None
+
+
+def differences(before: StyleVersion | Look, after: StyleVersion | Look) -> dict[str, tuple[object, object]]:
+    """What the second says otherwise, by name: before and after. Empty when a picture of both would be the same."""
+    old, new = _meaning(before), _meaning(after)
+    return {name: (old[name], new[name]) for name in old if old[name] != new[name]}
+
+
+@transaction.atomic
+def save_draft(*, style: Style, look: Look, made_by: int) -> StyleVersion:
+    """A new version on top; customers do not see it yet."""
+    Style.objects.select_for_update().get(pk=style.pk)
+    return add_version(style=style, look=look, made_by=made_by)
+
+
+@transaction.atomic
+def create_look(*, name: str, look: Look, made_by: int) -> StyleVersion:
+    """A look of its own, with nothing but a draft: inactive until that is published."""
+    last = Style.objects.aggregate(last=Max("position"))["last"] or 0
+    style = Style.objects.create(
+        name=name, title=look.title, description=look.description, recipe=dict(look.recipe), active=False,
+        position=last + 1,
+    )  # fmt: skip
+    return add_version(style=style, look=look, made_by=made_by)
+
+
+def add_version(*, style: Style, look: Look, made_by: int | None) -> StyleVersion:
+    """The next one, not published. `made_by`: the number of an account, None for the built-in look."""
+    last = style.versions.aggregate(last=Max("number"))["last"] or 0
+    return StyleVersion.objects.create(
+        style=style, number=last + 1, title=look.title, description=look.description, recipe=dict(look.recipe),
+        made_by=made_by,
+    )  # fmt: skip
+
+
+@transaction.atomic
+def publish(*, version: StyleVersion) -> None:
+    """From now on new packs are planned with it. The first version of a new look makes it active."""
+    style = Style.objects.select_for_update().get(pk=version.style_id)
+    is_first = style.current_id is None
+    style.title, style.description, style.recipe = version.title, version.description, version.recipe
+    style.current = version
+    style.active = style.active or is_first
+    style.save()
+    StyleVersion.objects.filter(pk=version.pk, published_at=None).update(published_at=timezone.now())
+
+
+@transaction.atomic
+def go_back(*, version: StyleVersion, made_by: int) -> StyleVersion:
+    """Publish an older version again, as the newest one: history only grows."""
+    look = Look(version.title, version.description, version.recipe)
+    again = save_draft(style=version.style, look=look, made_by=made_by)
+    publish(version=again)
+    return again
+
+
+def start_trial(*, version: StyleVersion) -> Pack:
+    """A pack of the built-in sample in this version, queued. It is in no figure, and gone with its shoot in a day."""
+    now, ttl = timezone.now(), timedelta(seconds=settings.HEADSHOTS_SOURCE_TTL_SECONDS)
+    shoot = Shoot(id=uuid4(), created_at=now, delete_after=now + ttl - ttl / 288)
+    size = engine.PREVIEW
+    pack = Pack(
+        shoot=shoot, kind=Pack.Kind.TRIAL, state=Pack.State.QUEUED, engine=engine.engine_name(), total=TRIAL_PICTURES,
+        seed=secrets.randbelow(2**31), width=size.width, height=size.height, queued_at=now,
+    )  # fmt: skip
+    style = engine.style_from(name=version.style.name, title=version.title, recipe=version.recipe)
+    shots = engine.plan([style], TRIAL_PICTURES, pack.seed)
+    with transaction.atomic():
+        shoot.save(force_insert=True)
+        pack.save(force_insert=True)
+        Headshot.objects.bulk_create(
+            Headshot(
+                pack=pack, index=shot.index, style=version.style, version=version, seed=shot.seed,
+                framing=shot.framing, light=shot.light,
+            )
+            for shot in shots
+        )  # fmt: skip
+        StyleVersion.objects.filter(pk=version.pk).update(trial=pack)
+        record_pack(pack, pack.state)
+        start_tasks(pack.state, pack.pk)
+        # Last: what fails before leaves no key. Beat purges an open shoot without one.
+        vault.create_key(ring="source", key_id=shoot.pk, expires_at=now + ttl)
+        vault.create_key(ring="result", key_id=pack.pk)
+    version.trial = pack
+    return pack
+
+
+def export_toml(styles: Sequence[Style]) -> str:
+    """The published looks in the form of the pipeline's styles.toml."""
+    blocks = []
+    for style in styles:
+        facts = {"name": style.name, "title": style.title, "description": style.description, **style.recipe}
+        lines = [f"{key} = {_toml(value)}" for key, value in facts.items() if value not in (None, "")]
+        blocks.append("[[style]]\n" + "\n".join(lines) + "\n")
+    return "\n".join(blocks)
+
+
+@transaction.atomic
+def import_toml(text: str, *, made_by: int) -> list[StyleVersion]:
+    """A draft for each look of the file that differs from what is there. All or none; raises LookRefused."""
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise LookRefused(f"This is not TOML: {error}.") from error
+    except ValueError as error:
+        raise LookRefused("This is not a file of looks: a number in it has thousands of digits.") from error
+    except RecursionError as error:
+        raise LookRefused("This is not a file of looks: it is nested too deeply.") from error
+    rows = tables.pop("style", [])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows) or not rows:
+        raise LookRefused("There is no [[style]] in this file.")
+    if tables:
+        raise LookRefused(f"Only [[style]] is known here, not: {', '.join(tables)[:80]}.")
+    drafts = []
+    for row in rows:
+        name, look = _read(row)
+        style = Style.objects.filter(name=name).first()
+        if style is None:
+            drafts.append(create_look(name=name, look=look, made_by=made_by))
+        elif differences(latest(style), look):
+            drafts.append(save_draft(style=style, look=look, made_by=made_by))
+    return drafts
+
+
+def _read(row: Mapping[str, object]) -> tuple[str, Look]:
+    recipe = dict(row)
+    name, title = recipe.pop("name", None), recipe.pop("title", None)
+    description = recipe.pop("description", "")
+    if not isinstance(name, str) or not name or slugify(name) != name or len(name) > 40:
+        raise LookRefused(f"{name!r:.60} is no name of a look: small letters, digits and dashes, 40 at most.")
+    if "\0" in f"{title}{description}":
+        raise LookRefused(f"{name}: title and description are text without null characters.")
+    if not isinstance(title, str) or not 0 < len(title) <= 80:
+        raise LookRefused(f"{name}: a title of 80 letters at most is missing.")
+    if not isinstance(description, str) or len(description) > 200:
+        raise LookRefused(f"{name}: a description has 200 letters at most.")
+    for key, fault in recipe_faults(recipe).items():
+        raise LookRefused(f"{name}, {key}: {fault}")
+    return name, Look(title, description, recipe)
+
+
+def _meaning(look: StyleVersion | Look) -> dict[str, object]:
+    """What a look says, by name: what is left out counts as what it is then."""
+    words = asdict(engine.style_from(name="any", title="any", recipe=dict(look.recipe)))
+    return words | {"title": look.title, "description": look.description}
+
+
+def _toml(value: object) -> str:
+    """A value of a look as TOML. JSON's strings are TOML's basic strings."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_toml(each) for each in value)}]"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+
+
+# The four of the free preview: light, dark, outside, black and white.
+PREVIEW_LOOKS = frozenset({"corporate", "executive", "outdoor", "bw"})
+
+
+@transaction.atomic
+def seed_styles() -> int:
+    """Add the built-in looks that are missing; how many. Looks that are there are left as staff made them."""
+    added = 0
+    for position, style in enumerate(load_styles()):
+        recipe = asdict(style)
+        title, description = recipe.pop("title"), recipe.pop("description")
+        look, created = Style.objects.get_or_create(
+            name=recipe.pop("name"),
+            defaults={
+                "title": title,
+                "description": description,
+                "recipe": recipe,
+                "position": position,
+                "in_preview": style.name in PREVIEW_LOOKS,
+            },
+        )
+        if created:
+            # From the first pack on: one that is ordered keeps its look when that is renamed.
+            publish(version=add_version(style=look, look=Look(title, description, recipe), made_by=None))
+        added += created
+    return added

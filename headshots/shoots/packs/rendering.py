@@ -1,0 +1,288 @@
+"""How a worker makes a pack: claim rows, shoot, hold against the person, store, until none is left.
+
+Nothing here holds a transaction open while the engine works. What keeps two workers off
+one row is a lease, see leases.py.
+"""
+
+import logging
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from django.db import Error as DatabaseFault
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+
+from headshots import engine
+from headshots.celery import app, send_on_commit
+from headshots.shoots.lifecycle import advance, close_without_key, is_resting, put_back, record, set_back
+from headshots.shoots.live import nudge
+from headshots.shoots.models import GateCount, Headshot, Pack, Pause, Shoot
+from headshots.shoots.packs import gating, leases, prepared_subjects
+from headshots.shoots.packs.leases import KeepGoing, lease_end
+from headshots.shoots.packs.prepared_subjects import sitting_of
+from headshots.shoots.pauses import is_paused
+from headshots.vault import services as vault
+from headshots.vault.errors import KeyGone, VaultError, VaultUnavailable
+from headshots.vault.models import Blob
+
+log = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 3
+_State = Headshot.State
+
+
+@dataclass
+class Tally:
+    """What one worker did for one pack: counts by name, and seconds of shooting, preparing the person aside."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    called_another: bool = False
+
+
+def render_pack(*, pack: Pack) -> None:
+    """Make what is left of this pack; safe to run twice and on several workers at once. While rendering is paused or
+    the pack rests it waits in the queue."""
+    prepared_subjects.drop_ended()
+    if is_paused(Pause.What.RENDERING) or is_resting(pack):
+        # One that a worker had in hand when it was killed would count as being made.
+        put_back(pack)
+        return
+    advance(pack, Pack.State.RENDERING)
+    size, tally = engine.Size(pack.width, pack.height), Tally()
+    try:
+        while not prepared_subjects.is_being_prepared(pack) and (rows := claim(pack, engine.capacity(size))):
+            _shoot(pack, size, rows, tally)
+    except engine.Cancelled:
+        log.info("pack %s: stopped, no longer wanted", pack.pk)
+    except prepared_subjects.PreparedElsewhere:
+        log.info("pack %s: another worker prepares its person", pack.pk)
+    except KeyGone:
+        # The photos' key is dead, by time or by a lost ring: nothing more can be made of them.
+        log.info("pack %s: the key of its photos is gone", pack.pk)
+        close_without_key(pack.shoot)
+    except VaultUnavailable as error:
+        # Nothing is lost, and no try is counted: beat comes back.
+        log.error("pack %s: waiting for the vault: %s", pack.pk, error)
+    except (OSError, VaultError, engine.WeightsError, engine.SigningFailed) as error:
+        # A full disk, a photo whose file is gone, a broken weight: for the operator, who reads this, and another try.
+        log.error("pack %s: %s: %s", pack.pk, type(error).__name__, error)
+        set_back(pack, _fault_code(error))
+    except Exception as error:
+        set_back(pack, _fault_code(error))
+        raise
+    finally:
+        _tell(pack, tally)
+        _finish(pack)
+        prepared_subjects.drop_ended()
+        nudge(pack.shoot_id)
+
+
+def claim(pack: Pack, count: int, token: uuid.UUID | None = None) -> list[Headshot]:
+    """Up to `count` rows that are free or whose lease ran out, leased to the caller under one token, a new one unless
+    it has one already."""
+    if is_paused(Pause.What.RENDERING):
+        return []
+    now = timezone.now()
+    token = token or uuid.uuid4()
+    free = Q(state=_State.PENDING) | Q(state=_State.RENDERING, lease_until__lt=now)
+    rows = Headshot.objects.filter(
+        free, pack=pack, pack__state=Pack.State.RENDERING, pack__shoot__state=Shoot.State.OPEN
+    )
+    with transaction.atomic():
+        # Three workers died over it, or the engine failed three times: a fourth try would only cost time.
+        rows.filter(attempts__gte=MAX_ATTEMPTS).update(
+            state=_State.REJECTED, reasons=["engine_failed"], lease_token=None, lease_until=None
+        )
+        ids = list(rows.values_list("pk", flat=True)[:count])
+        Headshot.objects.filter(free, pk__in=ids).update(
+            state=_State.RENDERING,
+            lease_token=token,
+            lease_until=lease_end(),
+            lease_holder=leases.node_name,
+            attempts=F("attempts") + 1,
+        )
+    return list(Headshot.objects.filter(pk__in=ids, lease_token=token).select_related("style", "version"))
+
+
+def go_on_after_a_crash() -> None:
+    """Free what a worker of this name held when it was killed, and go on with its packs."""
+    for pack_id in leases.free_own_leases():
+        log.info("pack %s: going on where a worker died", pack_id)
+        app.send_task("shoots.render_pack", args=[str(pack_id)])
+
+
+def _shoot(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally) -> None:
+    """Shoots these rows, and what else is free when the engine is through with them."""
+    token = rows[0].lease_token
+    mine = Headshot.objects.filter(lease_token=token, state=_State.RENDERING)
+    keep_going = KeepGoing(pack, token)
+    try:
+        sitter = sitting_of(pack, size, keep_going)
+        _call_another(pack, tally)
+        began = time.monotonic()
+        leased: dict[int, Headshot] = {}
+
+        def batches() -> Iterator[list[engine.PlannedShot]]:
+            batch = rows
+            while batch:
+                leased.update({row.index: row for row in batch})
+                yield [gating.planned(row) for row in batch]
+                batch = claim(pack, engine.capacity(size), token)
+
+        versions = pack.kind == Pack.Kind.PREMIUM
+        for finished in engine.render(sitter, batches(), size, keep_going, versions=versions):
+            row = leased[finished.index]
+            reasons = finished.reasons
+            if finished.accepted:
+                reasons = [] if _keep(pack, row, finished, tally) else [engine.Reason.TOO_ALIKE.value]
+            if reasons:
+                _refuse(pack, row, reasons, tally)
+            nudge(pack.shoot_id)
+            tally.seconds += time.monotonic() - began
+            began = time.monotonic()
+    except (prepared_subjects.PreparedElsewhere, VaultUnavailable):
+        # Not the rows' fault: it must not count among their attempts.
+        mine.update(attempts=F("attempts") - 1)
+        raise
+    finally:
+        # What this worker could not finish is free at once; after kill -9 the lease has to run out.
+        mine.update(state=_State.PENDING, lease_token=None, lease_until=None)
+
+
+def _call_another(pack: Pack, tally: Tally) -> None:
+    """Whoever starts on a pack that is too much for one wakes one more, who does the same."""
+    if tally.called_another or pack.kind != Pack.Kind.PREMIUM:
+        return
+    tally.called_another = True
+    if pack.headshots.filter(state=_State.PENDING).exists():
+        send_on_commit("shoots.render_pack", str(pack.pk))
+
+
+def _keep(pack: Pack, row: Headshot, finished: engine.Finished, tally: Tally) -> bool:
+    """Store a picture, unless the lease was lost or the pack ended while it was made; False for one that looks like
+    another of its pack, which is not stored."""
+    if _is_twin(pack, finished):
+        return False
+    blobs = _store(pack, finished)
+    with transaction.atomic():
+        # One at a time: two workers may come with two pictures that look alike.
+        Pack.objects.select_for_update().get(pk=pack.pk)
+        twin = _is_twin(pack, finished)
+        kept = not twin and _leased(pack, row).update(
+            state=_State.DONE,
+            **blobs,
+            likeness=finished.likeness,
+            quality=finished.quality,
+            perceptual_hash=finished.perceptual_hash,
+            takes=F("takes") + 1,
+            reasons=[],
+            done_at=timezone.now(),
+            lease_token=None,
+            lease_until=None,
+        )
+        if kept:
+            gating.count(pack, GateCount.ACCEPTED)
+    if kept:
+        Pack.objects.filter(pk=pack.pk, setbacks__gt=0).update(setbacks=0, rests_until=None)
+        tally.counts["pictures"] += 1
+        if finished.likeness is not None:
+            tally.counts[f"likeness_{round(100 * finished.likeness)}"] += 1
+    else:
+        for blob in blobs.values():
+            vault.delete_blob(blob)
+    return not twin
+
+
+def _is_twin(pack: Pack, finished: engine.Finished) -> bool:
+    """Whether the picture looks like a finished one of its pack, whoever made that."""
+    # The four of a preview are four looks: they cannot be alike. Those of a trial may be.
+    if pack.kind != Pack.Kind.PREMIUM:
+        return False
+    done = pack.headshots.filter(state=_State.DONE).exclude(perceptual_hash="")
+    return engine.is_twin(finished.perceptual_hash, done.values_list("perceptual_hash", flat=True))
+
+
+def _leased(pack: Pack, row: Headshot) -> QuerySet[Headshot]:
+    """The row, as long as it is this caller's to finish."""
+    return Headshot.objects.filter(
+        pk=row.pk,
+        lease_token=row.lease_token,
+        state=_State.RENDERING,
+        pack__state=Pack.State.RENDERING,
+        pack__shoot__state=Shoot.State.OPEN,
+    )
+
+
+def _store(pack: Pack, finished: engine.Finished) -> dict[str, Blob]:
+    """The files of a picture in the vault, by the field of the row that they belong to. All of them or none."""
+    assert finished.files is not None
+    files = {"blob": finished.files.full, "web_blob": finished.files.web, "profile_blob": finished.files.profile}
+    kinds = {"blob": "headshot", "web_blob": "web", "profile_blob": "profile"}
+    blobs: dict[str, Blob] = {}
+    try:
+        for name, data in files.items():
+            if data is not None:
+                blobs[name] = vault.write_blob(ring="result", key_id=pack.pk, kind=kinds[name], data=data)
+    except BaseException as error:
+        for blob in blobs.values():
+            vault.delete_blob(blob)
+        if isinstance(error, KeyGone):
+            raise engine.Cancelled from None
+        raise
+    return blobs
+
+
+def _refuse(pack: Pack, row: Headshot, reasons: list[str], tally: Tally) -> None:
+    """Shoot it again, or another shot in its place, while the pack's budgets last; else give it up."""
+    free = {"reasons": reasons, "lease_token": None, "lease_until": None}
+    with transaction.atomic():
+        mine = _leased(pack, row)
+        if not mine.select_for_update().exists():
+            return  # Whoever took it over makes it again, and counts.
+        gating.count(pack, reasons[0])
+        changes = gating.next_try(pack, row, reasons)
+        if changes is None:
+            mine.update(state=_State.REJECTED, takes=F("takes") + 1, **free)
+            return
+        mine.update(state=_State.PENDING, attempts=0, **changes, **free)
+    tally.counts.update(f"reshot_{reason}" for reason in reasons)
+
+
+def _fault_code(error: Exception) -> str:
+    """Why a pack failed, for its page and for the operator."""
+    if isinstance(error, (OSError, VaultError, DatabaseFault)):
+        return "storage_failed"
+    if isinstance(error, engine.FaceNotFound):
+        # Of a photo that passed the check: this engine looks with eyes of its own.
+        return engine.Reason.NO_FACE.value
+    if isinstance(error, engine.PhotoRefused):
+        return error.reason.value
+    return "engine_broken" if isinstance(error, engine.PipelineError) else "engine_failed"
+
+
+def _finish(pack: Pack) -> None:
+    """Advance the pack when no row is left to make: delivered if all are done, else failed. What a pause or a
+    fault leaves unmade waits again."""
+    states = set(pack.headshots.values_list("state", flat=True))
+    if not states or states & {_State.PENDING, _State.RENDERING}:
+        put_back(pack)
+        return
+    if states == {_State.DONE}:
+        moved = advance(pack, Pack.State.DELIVERED)
+    else:
+        moved = advance(pack, Pack.State.FAILED, reason=gating.main_reason(pack))
+    if moved:
+        gating.tell_counts(pack)
+
+
+def _tell(pack: Pack, tally: Tally) -> None:
+    """What this worker did for the pack, as an event: figures and estimates are made of these."""
+    if tally.counts:
+        codes = {"kind": pack.kind, "engine": pack.engine, "worker": leases.node_name}
+        numbers = {**tally.counts, "seconds": round(tally.seconds, 2)}
+        record("pack.shot", shoot_id=pack.shoot_id, pack_id=pack.pk, codes=codes, numbers=numbers)

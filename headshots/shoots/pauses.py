@@ -1,0 +1,35 @@
+"""Pause uploads or rendering. What is under way is finished; what waits keeps its place."""
+
+from django.db import transaction
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+
+from headshots.celery import send_on_commit
+from headshots.shoots.models import Pause
+
+
+def is_paused(what: Pause.What) -> bool:
+    return Pause.objects.filter(what=what).exists()
+
+
+def pause(what: Pause.What) -> bool:
+    """Whether this caller stopped it."""
+    _, made = Pause.objects.get_or_create(what=what)
+    return made
+
+
+def resume(what: Pause.What) -> bool:
+    """Whether this caller let it go on. The packs that wait are woken at once."""
+    with transaction.atomic():
+        deleted, _ = Pause.objects.filter(what=what).delete()
+        if deleted and what == Pause.What.RENDERING:
+            send_on_commit("shoots.wake_waiting")
+    return deleted > 0
+
+
+def pauses(request: HttpRequest) -> dict[str, object]:
+    """`uploads_paused`, `rendering_paused`."""
+    return {
+        "uploads_paused": SimpleLazyObject(lambda: is_paused(Pause.What.UPLOADS)),
+        "rendering_paused": SimpleLazyObject(lambda: is_paused(Pause.What.RENDERING)),
+    }

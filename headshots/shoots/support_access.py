@@ -1,0 +1,77 @@
+"""Let support see the finished headshots of a shoot for a day, never the photos."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.contrib import messages
+from django.db import transaction
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods
+
+from headshots.shoots import support_access
+from headshots.shoots.access import shoot_or_404
+from headshots.shoots.lifecycle import record
+from headshots.shoots.models import Event, Headshot, Shoot
+
+LEAVE = timedelta(hours=24)
+ALLOWED, ENDED, LOOKED = "shoot.support_allowed", "shoot.support_ended", "shoot.support_looked"
+
+
+def may_look(shoot: Shoot) -> bool:
+    """Whether the person's leave holds now."""
+    is_there = not shoot.purge_everything and shoot.support_until is not None
+    return is_there and shoot.support_until > timezone.now()  # type: ignore[operator]
+
+
+def has_something_to_see(shoot: Shoot) -> bool:
+    finished = Headshot.objects.filter(pack__shoot=shoot, state=Headshot.State.DONE, blob__isnull=False)
+    return not shoot.purge_everything and finished.exists()
+
+
+def allow(*, shoot: Shoot) -> bool:
+    """Whether this caller gave the leave; one that holds is not made longer by a second click."""
+    until = timezone.now() + LEAVE
+    free = Q(support_until=None) | Q(support_until__lte=timezone.now())
+    with transaction.atomic():
+        if not Shoot.objects.filter(free, pk=shoot.pk, purge_everything=False).update(support_until=until):
+            return False
+        record(ALLOWED, shoot_id=shoot.pk, actor=Event.Actor.PERSON)
+    return True
+
+
+def end(*, shoot: Shoot) -> bool:
+    """Whether this caller took the leave back."""
+    with transaction.atomic():
+        if not Shoot.objects.filter(pk=shoot.pk, support_until__gt=timezone.now()).update(support_until=None):
+            return False
+        record(ENDED, shoot_id=shoot.pk, actor=Event.Actor.PERSON)
+    return True
+
+
+def looks_so_far(shoot: Shoot) -> list[Event]:
+    """When support looked, newest first."""
+    return list(Event.objects.filter(shoot_id=shoot.pk, name=LOOKED).order_by("-at")[:20])
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def leave(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
+    """Give it for a day, or end it."""
+    shoot = shoot_or_404(request, shoot_id)
+    if request.method == "POST":
+        if "end" in request.POST:
+            support_access.end(shoot=shoot)
+            messages.success(request, "Nobody but you can see your headshots now.")
+        elif support_access.has_something_to_see(shoot):
+            support_access.allow(shoot=shoot)
+            messages.success(request, "Thank you. Our support may look at your headshots for 24 hours.")
+        return redirect("shoots:support", shoot_id)
+    context = {
+        "shoot": shoot,
+        "may_look": support_access.may_look(shoot),
+        "has_something_to_see": support_access.has_something_to_see(shoot),
+        "looks": support_access.looks_so_far(shoot),
+    }
+    return render(request, "shoots/support.html", context)

@@ -1,0 +1,158 @@
+"""Who of the people in a shoot's photos is meant: proposed from all photos together, decided by the person.
+
+Embeddings of faces, other people's too, exist inside one call of `engine.who_is_who` and nowhere else; of a photo in
+which the person has picked their face, only that face is embedded.
+"""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from django.db import transaction
+
+from headshots import engine
+from headshots.celery import send_on_commit
+from headshots.shoots.lifecycle import record
+from headshots.shoots.models import Event, FaceCrop, Photo, Shoot
+from headshots.vault import services as vault
+
+# Instead of a face's index. The answer "I am not in this photo", and that comparing the photos gave no proposal.
+NOT_IN_IT, UNDECIDED = -1, -2
+
+
+def find_person(*, shoot: Shoot, photos: Sequence[Photo]) -> bool:
+    """Whether it is settled who is meant; if not, the photos now ask, with a proposal where there is one.
+
+    Refuses photos of somebody else. photos: all of the shoot, each with a verdict. Raises KeyGone."""
+    shown = [photo for photo in photos if photo.state != Photo.State.REFUSED]
+    asking = [photo for photo in shown if photo.state == Photo.State.CHOOSE_FACE]
+    if len(shown) < 2 or (asking and shoot.ask_first):
+        return not asking
+    people = engine.who_is_who([_seen(photo) for photo in shown])
+    person = _wanted(people, shown)
+    if asking:
+        _propose(shown, person)
+        return False
+    if person is None:
+        _ask_all([shown[index] for index in {index for each in _leading(people) for index in each}])
+        return False
+    _refuse_strangers([photo for index, photo in enumerate(shown) if index not in person])
+    return True
+
+
+def are_being_compared(*, shoot: Shoot, photos: Sequence[Photo]) -> bool:
+    """Whether verdicts or proposals are still on their way."""
+    if any(photo.state == Photo.State.UPLOADED for photo in photos):
+        return True
+    shown = [photo for photo in photos if photo.state != Photo.State.REFUSED]
+    waiting = any(photo.state == Photo.State.CHOOSE_FACE and photo.proposed_face is None for photo in shown)
+    return waiting and len(shown) > 1 and not shoot.ask_first
+
+
+def choose_faces(*, shoot: Shoot, answers: Mapping[UUID, int]) -> bool:
+    """Judge photos by the face that the person picked in each; NOT_IN_IT refuses the photo.
+
+    False, and nothing is changed, when a photo has no such face, or none of them asks any more. Raises KeyGone,
+    BlobMissing, BlobCorrupt, VaultUnavailable."""
+    photos = {photo.pk: photo for photo in shoot.photos.filter(pk__in=answers).select_related("faces_blob")}
+    faces = [(photos.get(photo_id), index) for photo_id, index in answers.items()]
+    if any(photo is None or not NOT_IN_IT <= index < photo.face_count for photo, index in faces):
+        return False
+    # Outside the transaction: a bucket can take seconds.
+    judged = [(photo, index, _judge(photo, index)) for photo, index in faces if photo is not None]
+    with transaction.atomic():
+        moved = [_answer(photo, index, judgement) for photo, index, judgement in judged]
+        if any(moved):
+            # Not here: whether several photos show one person takes a model, and this is the web process.
+            send_on_commit("shoots.settle", str(shoot.pk))
+    return any(moved)
+
+
+def refuse(photo: Photo, reason: str, *, actor: str = Event.Actor.SYSTEM) -> bool:
+    """Whether this caller refused the photo."""
+    open_states = [*Photo.USABLE, Photo.State.CHOOSE_FACE]
+    moved = Photo.objects.filter(pk=photo.pk, state__in=open_states, shoot__state=Shoot.State.OPEN).update(
+        state=Photo.State.REFUSED, reasons=[reason]
+    )
+    if moved:
+        record("photo.refused", shoot_id=photo.shoot_id, actor=actor, codes={"reasons": [reason]})
+    return bool(moved)
+
+
+def _judge(photo: Photo, index: int) -> engine.JudgedFace | None:
+    """Judge the photo by the face that its person picked; None where it has to be refused, or asks no more."""
+    if index == NOT_IN_IT or photo.state != Photo.State.CHOOSE_FACE or photo.faces_blob is None:
+        return None
+    return engine.judge(vault.read_blob(photo.faces_blob), index)
+
+
+def _answer(photo: Photo, index: int, judged: engine.JudgedFace | None) -> bool:
+    if judged is None:
+        is_refused = index == NOT_IN_IT and photo.state == Photo.State.CHOOSE_FACE
+        return is_refused and refuse(photo, engine.Reason.NOT_SAME_PERSON.value, actor=Event.Actor.PERSON)
+    asks = Photo.objects.filter(pk=photo.pk, state=Photo.State.CHOOSE_FACE, shoot__state=Shoot.State.OPEN)
+    moved = asks.update(
+        state=judged.status,
+        reasons=judged.reasons,
+        chosen_face=index,
+        picked=True,
+        score=judged.score,
+        tips=judged.tips,
+    )
+    if moved:
+        codes = {"reasons": judged.reasons}
+        record(f"photo.{judged.status}", shoot_id=photo.shoot_id, actor=Event.Actor.PERSON, codes=codes)
+    return bool(moved)
+
+
+def _seen(photo: Photo) -> engine.SeenPhoto:
+    assert photo.faces_blob is not None
+    faces = vault.read_blob(photo.faces_blob)
+    candidates = engine.relevant_faces(faces) if photo.chosen_face is None else [photo.chosen_face]
+    return engine.SeenPhoto(photo=vault.read_blob(photo.blob), faces=faces, candidates=candidates)
+
+
+def _wanted(people: Sequence[Mapping[int, int]], photos: Sequence[Photo]) -> Mapping[int, int] | None:
+    """Who is meant: whoever was picked in most photos, else who is in most; None when two are in as many."""
+
+    def picked(person: Mapping[int, int]) -> int:
+        return sum(photos[index].picked for index in person)
+
+    if any(photo.picked for photo in photos):
+        return max(people, key=lambda person: (picked(person), len(person)))
+    leading = _leading(people)
+    return leading[0] if len(leading) == 1 else None
+
+
+def _leading(people: Sequence[Mapping[int, int]]) -> list[Mapping[int, int]]:
+    most = max((len(person) for person in people), default=0)
+    return [person for person in people if len(person) == most]
+
+
+def _propose(photos: Sequence[Photo], person: Mapping[int, int] | None) -> None:
+    for index, photo in enumerate(photos):
+        if photo.state == Photo.State.CHOOSE_FACE:
+            proposed = UNDECIDED if person is None else person.get(index, NOT_IN_IT)
+            Photo.objects.filter(pk=photo.pk, state=Photo.State.CHOOSE_FACE).update(proposed_face=proposed)
+
+
+def _ask_all(photos: Sequence[Photo]) -> None:
+    """Several people are in equally many photos: only the person knows."""
+    reasons = [engine.Reason.SEVERAL_PEOPLE.value]
+    for photo in photos:
+        assert photo.faces_blob is not None
+        faces = vault.read_blob(photo.faces_blob)
+        crops = engine.crop_faces(vault.read_blob(photo.blob), faces)
+        with transaction.atomic():
+            if not Photo.objects.filter(pk=photo.pk, state__in=Photo.USABLE).update(
+                state=Photo.State.CHOOSE_FACE, reasons=reasons, chosen_face=None, proposed_face=UNDECIDED
+            ):
+                continue
+            for index, crop in enumerate(crops):
+                blob = vault.write_blob(ring="source", key_id=photo.shoot_id, kind="face_crop", data=crop)
+                FaceCrop.objects.create(photo=photo, index=index, blob=blob)
+            record("photo.choose_face", shoot_id=photo.shoot_id, codes={"reasons": reasons})
+
+
+def _refuse_strangers(photos: Sequence[Photo]) -> None:
+    for photo in photos:
+        refuse(photo, engine.Reason.NOT_SAME_PERSON.value)
