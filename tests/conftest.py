@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
-pytest_plugins = ["tests.product", "tests.servers", "tests.postgresql"]
+pytest_plugins = ["tests.helpers.product", "tests.helpers.servers", "tests.helpers.postgresql"]
 
 # Short and outside of pytest's own folders: a unix socket's path holds 107 characters at most.
 SCRATCH = Path(tempfile.mkdtemp(prefix="hs-", dir="/tmp"))
@@ -137,7 +137,7 @@ def network_blocked() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def valkey_server() -> Iterator[Path]:
     """The socket of a real valkey that keeps nothing on disk."""
-    from tests.servers import run_valkey
+    from tests.helpers.servers import run_valkey
 
     with run_valkey(VALKEY_SOCKET, "--save", "", "--appendonly", "no"):
         yield VALKEY_SOCKET

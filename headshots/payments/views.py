@@ -1,4 +1,4 @@
-"""Pages about money: pricing, receipts, refunds, redos, the webhook, and the test checkout where there is no Stripe key."""
+"""Pages about money: pricing, receipts, refunds, redos, the webhook, and the test checkout without a Stripe key."""
 
 import logging
 from datetime import timedelta

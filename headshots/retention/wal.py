@@ -1,9 +1,9 @@
 """Remove deleted rows from the database's own files.
 
-SQLite's write-ahead log and a key server's journal are emptied. PostgreSQL's log cannot be emptied from here: its server
-overwrites or removes old parts later. Tables of accounts, which hold addresses and are small, are rewritten there with
-VACUUM FULL. What remains in freed blocks of the file system is named in docs/privacy.md. (`secure_delete`, which blanks
-deleted rows in SQLite's file itself, is set for every connection.)
+SQLite's write-ahead log and a key server's journal are emptied. PostgreSQL's log cannot be emptied from here: the
+server overwrites or removes old parts later. Tables of accounts, which hold addresses and are small, are
+rewritten there with VACUUM FULL. What remains in freed blocks of the file system is named in docs/privacy.md.
+(`secure_delete`, which blanks deleted rows in SQLite's file itself, is set for every connection.)
 """
 
 import logging

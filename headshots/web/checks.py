@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+from django.db.migrations.loader import MigrationLoader
 
 from headshots import engine
 from headshots.web.humanize import FOUR_K_PX
@@ -157,3 +159,21 @@ def _secret_key() -> str:
         return key
     except ImproperlyConfigured:
         return ""
+
+
+@register(Tags.database)
+def check_database_version(databases: Sequence[str] | None = None, **_: object) -> list[CheckMessage]:
+    """Refuse a database with migrations that this version does not know: `migrate` would mix two sets of tables."""
+    labels = {config.label for config in apps.get_app_configs() if config.name.startswith("headshots.")}
+    errors: list[CheckMessage] = []
+    for alias in databases or ():
+        loader = MigrationLoader(connections[alias])
+        ours = sorted(migration for migration in loader.applied_migrations if migration[0] in labels)
+        unknown = [f"{label}.{name}" for label, name in ours if (label, name) not in loader.disk_migrations]
+        if unknown:
+            hint = "Start with a new data folder (run.py --data FOLDER) or a new database (HEADSHOTS_DATABASE_URL)."
+            message = (
+                f"The database was made by another version of Headshots, which this one cannot read ({unknown[0]})."
+            )
+            errors.append(Error(message, hint=hint, id="headshots.E013"))
+    return errors

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.processes import environment_for, run_program
+from tests.helpers.processes import environment_for, run_program
 
 
 @pytest.mark.slow

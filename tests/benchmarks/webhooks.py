@@ -27,8 +27,8 @@ from django.db import connections
 from headshots.accounts.models import User
 from headshots.payments.models import Credit, LedgerEntry, WebhookEvent
 from headshots.shoots.models import Pack
-from tests.fake_stripe import signed
-from tests.purchases import Purchase
+from tests.helpers.fake_stripe import signed
+from tests.helpers.purchases import Purchase
 
 
 def free_port() -> int:

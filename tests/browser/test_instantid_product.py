@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.torch_needed import require_torch
+from tests.helpers.torch_needed import require_torch
 
 require_torch("insightface", "onnx", "onnxruntime", "huggingface_hub")
 
 from PIL import Image
 from playwright.sync_api import Page
 
-from tests import photos
 from tests.browser.test_main_job import shown_headshots, sign_up, upload, wait_for
-from tests.product import Product
-from tests.tiny_catalogue import SETTINGS, TinyWeights, build_tiny_weights
+from tests.helpers import photos
+from tests.helpers.product import Product
+from tests.pipeline.engines.instantid.tiny_catalogue import SETTINGS, TinyWeights, build_tiny_weights
 
 PATIENCE_SECONDS = 120
 OPEN_GATE = "inf"

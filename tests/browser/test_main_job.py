@@ -13,8 +13,8 @@ import pytest
 from PIL import Image, UnidentifiedImageError
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests import photos
-from tests.product import Product
+from tests.helpers import photos
+from tests.helpers.product import Product
 
 StartProduct = Callable[..., Product]
 EMAIL = "grace@example.org"

@@ -6,11 +6,11 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests import photos
-from tests.accessibility import assert_accessible
 from tests.browser.test_main_job import shown_headshots, sign_up, upload, wait_for
-from tests.headshots.test_second_factor import code
-from tests.product import Product
+from tests.headshots.accounts.test_second_factor import code
+from tests.helpers import photos
+from tests.helpers.accessibility import assert_accessible
+from tests.helpers.product import Product
 
 StartProduct = Callable[..., Product]
 STAFF, PASSPHRASE = "ada@example.org", "quite another long pass phrase"

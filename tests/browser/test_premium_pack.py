@@ -7,10 +7,10 @@ from collections.abc import Callable
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests import photos
-from tests.accessibility import assert_accessible
 from tests.browser.test_main_job import shown_headshots, sign_up, upload, wait_for
-from tests.product import Product
+from tests.helpers import photos
+from tests.helpers.accessibility import assert_accessible
+from tests.helpers.product import Product
 
 COUNT = 10
 

@@ -9,9 +9,9 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests import photos
 from tests.browser.test_main_job import DiskWatch, shown_headshots, sign_up, upload, wait_for
-from tests.product import Product
+from tests.helpers import photos
+from tests.helpers.product import Product
 
 COUNT, LONG_EDGE = 50, 480
 SMALL = {"HEADSHOTS_PREMIUM_COUNT": str(COUNT), "HEADSHOTS_PREMIUM_LONG_EDGE": str(LONG_EDGE)}

@@ -6,7 +6,7 @@ from pathlib import Path
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.test_main_job import shown_headshots, wait_for
-from tests.web import environment_below, prepare, run_web
+from tests.helpers.web import environment_below, prepare, run_web
 
 PATIENCE_MS = 20_000
 TABS = 7
@@ -21,7 +21,7 @@ def open_tab(context: BrowserContext, address: str) -> Page:
 
 def test_seven_tabs_of_a_running_pack_leave_room_for_everything(tmp_path: Path, page: Page) -> None:
     environment = environment_below(tmp_path)
-    made = json.loads(prepare(environment, "tests.running_pack"))
+    made = json.loads(prepare(environment, "tests.browser.running_pack"))
     streams: list[str] = []
     page.context.on("request", lambda request: request.url.endswith("/events/") and streams.append(request.url))
     with run_web(environment, tmp_path / "web.log") as web:
@@ -32,7 +32,7 @@ def test_seven_tabs_of_a_running_pack_leave_room_for_everything(tmp_path: Path, 
         tabs = [open_tab(page.context, site + made["shoot"]) for _ in range(TABS)]
         page.goto(f"{site}/how-it-works/", timeout=PATIENCE_MS)
         expect(page.locator("h1")).to_be_visible()
-        prepare(environment, "tests.running_pack", "deliver")
+        prepare(environment, "tests.browser.running_pack", "deliver")
 
         for tab in tabs:
             wait_for(tab, lambda tab=tab: shown_headshots(tab) == 4, 20, "four headshots in each tab")  # type: ignore[misc]

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-from tests import photos
-from tests.accessibility import assert_accessible
-from tests.product import Product, start_below
+from tests.helpers import photos
+from tests.helpers.accessibility import assert_accessible
+from tests.helpers.product import Product, start_below
 
 PASSWORD = "a long enough pass phrase"
 NEW = re.compile(r"/shoots/new/$")

@@ -20,8 +20,8 @@ import requests
 from PIL import Image
 from requests.adapters import HTTPAdapter
 
-from tests import photos
 from tests.chaos.visitor import Visitor
+from tests.helpers import photos
 
 # Attackers have addresses of their own: what an address may do must not limit everybody else.
 ADDRESSES = [f"127.0.0.{number}" for number in range(2, 10)]

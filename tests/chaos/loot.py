@@ -11,7 +11,7 @@ from pathlib import Path
 
 import redis
 
-from tests.product import Product
+from tests.helpers.product import Product
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,8 @@ from headshots.shoots.looks.versions import seed_styles
 from headshots.shoots.models import Event, Pack, Photo, Shoot
 from headshots.vault.models import Blob
 from tests.chaos.forks import at_once
-from tests.fake_stripe import KEY, FakeStripe, running, signed
-from tests.money import HOME, ledger_sum, looks
+from tests.helpers.fake_stripe import KEY, FakeStripe, running, signed
+from tests.helpers.money import HOME, ledger_sum, looks
 
 TABS = 8
 FULL = "--full" in sys.argv

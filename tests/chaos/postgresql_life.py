@@ -31,7 +31,7 @@ from headshots.retention.wal import truncate_journal
 from headshots.vault import services as vault
 from pipeline.faces.serialization import unpack_measurements
 from pipeline.types import Measurements
-from tests.factories import make_checked_shoot, make_user
+from tests.helpers.factories import make_checked_shoot, make_user
 
 EMAIL = "marked.person.of.postgresql@example.org"
 # Few enough for every address to be a boundary of the histogram that ANALYZE stores.

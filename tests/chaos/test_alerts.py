@@ -16,10 +16,10 @@ import pytest
 from tests.chaos.test_lamps import kill, nobody_starts_it_again
 from tests.chaos.test_respawn import is_well, wait_for
 from tests.chaos.visitor import Visitor
-from tests.photos import astronaut_path
-from tests.product import Product
-from tests.servers import free_ports
-from tests.test_monitoring import FOLDER, dashboard, expressions
+from tests.headshots.dashboard.monitoring.test_monitoring import FOLDER, dashboard, expressions
+from tests.helpers.photos import astronaut_path
+from tests.helpers.product import Product
+from tests.helpers.servers import free_ports
 
 TOKEN = "a token of the tests"
 # Beat is called dead after 30 s of silence; the rule waits for a minute more, a broker's for a minute.

@@ -18,13 +18,13 @@ from skimage.data import astronaut
 
 from headshots import engine
 from pipeline.faces.serialization import unpack_measurements
-from tests import photos
 from tests.chaos.attack import KINDS, Finding, attack
 from tests.chaos.conftest import short_folder
 from tests.chaos.loot import Looter, Piece, rings_in_folders
 from tests.chaos.needles import Secrets, both, decode, of_headshots, of_photo
 from tests.chaos.visitor import Visitor
-from tests.product import Product, start_below
+from tests.helpers import photos
+from tests.helpers.product import Product, start_below
 
 EMAIL = "marked.person@example.org"
 FILE_NAME = "Marked-Person-in-Lisbon.png"

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from tests import photos
 from tests.browser.test_main_job import shown_headshots, sign_up, upload, wait_for
 from tests.chaos.attack import attack
 from tests.chaos.loot import Looter, Piece, files_below, rings_in_folders, values_of_server
 from tests.chaos.needles import both, of_headshots, of_photo
 from tests.chaos.test_attacker import live, marked, what
-from tests.product import CHROMIUM_SWITCHES, chromium_path, start_below
+from tests.helpers import photos
+from tests.helpers.product import CHROMIUM_SWITCHES, chromium_path, start_below
 
 HEADSHOTS = {"headshot", "pixels of the headshot"}
 PREMIUM = {"HEADSHOTS_PREMIUM_COUNT": "6", "HEADSHOTS_PREMIUM_LONG_EDGE": "1680"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.processes import environment_for, run_program
+from tests.helpers.processes import environment_for, run_program
 
 PROGRAM = "tests.chaos.postgresql_life"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from tests.processes import environment_for
+from tests.helpers.processes import environment_for
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])

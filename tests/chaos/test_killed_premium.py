@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page
 
-from tests import photos
 from tests.browser.test_main_job import shown_headshots, sign_up, upload, wait_for
-from tests.product import Product
+from tests.helpers import photos
+from tests.helpers.product import Product
 
 COUNT = 10
 STATE = "select state from shoots_pack where kind = 'premium'"

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page
 
-from tests import photos
 from tests.browser.test_main_job import shown_headshots, sign_up, upload, wait_for
-from tests.product import Product
+from tests.helpers import photos
+from tests.helpers.product import Product
 
 
 def test_a_killed_render_worker_costs_time_not_pictures(start_product: Callable[..., Product], page: Page) -> None:

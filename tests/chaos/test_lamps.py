@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.chaos.test_respawn import is_well, service_pid, wait_for
-from tests.product import Product
+from tests.helpers.product import Product
 
 # What the operator is told by whom, once it is dead.
 LAMPS = {"beat": "Beat", "render": "render@", "default": "default@", "retention": "retention@", "valkey": "Broker"}

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.product import Product
+from tests.helpers.product import Product
 
 SERVICES = {
     "valkey": "valkey-server",

@@ -13,10 +13,10 @@ from uuid import uuid4
 
 import pytest
 
-from tests import photos
 from tests.chaos.hostile import ATTACKS
 from tests.chaos.visitor import Visitor
-from tests.product import ROOT, Product
+from tests.helpers import photos
+from tests.helpers.product import ROOT, Product
 
 # How much longer an honest upload may take, and how long the health check may: the promises of the product.
 MOST_TIMES_AS_LONG = 2.0

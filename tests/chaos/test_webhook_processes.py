@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.processes import environment_for, run_program
+from tests.helpers.processes import environment_for, run_program
 
 Run = Callable[..., dict[str, Any]]
 

@@ -32,8 +32,8 @@ from headshots.shoots.lifecycle import advance
 from headshots.shoots.models import Event, Pack
 from headshots.shoots.packs.recovery import _stuck_packs
 from tests.chaos.forks import at_once, ended, in_process
-from tests.fake_stripe import signed
-from tests.purchases import Body, Purchase
+from tests.helpers.fake_stripe import signed
+from tests.helpers.purchases import Body, Purchase
 
 PROCESSES = 8
 FULL = "--full" in sys.argv

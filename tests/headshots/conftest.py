@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def person(db: None) -> User:
-    from tests.factories import make_user
+    from tests.helpers.factories import make_user
 
     return make_user()
 
@@ -32,12 +32,12 @@ def stripes_test_mode(settings: LazySettings) -> None:
 @pytest.fixture
 def fake_engine(settings: LazySettings) -> Iterator[None]:
     """The engine that needs milliseconds; everything around it is real."""
-    from headshots import engine
+    from headshots.engine import rendering
     from headshots.shoots.packs import prepared_subjects
 
     settings.HEADSHOTS_ENGINE = "fake"
-    engine._engine.cache_clear()
+    rendering._engine.cache_clear()
     prepared_subjects._sittings.clear()
     yield
-    engine._engine.cache_clear()
+    rendering._engine.cache_clear()
     prepared_subjects._sittings.clear()

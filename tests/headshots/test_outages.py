@@ -26,9 +26,9 @@ from headshots.vault import services as vault
 from headshots.vault.errors import KeyGone, VaultUnavailable
 from headshots.vault.models import Blob, Ring
 from headshots.vault.rings import open_ring, ring_folder
-from tests import photos
-from tests.factories import make_checked_shoot, make_shoot
-from tests.servers import Gate
+from tests.helpers import photos
+from tests.helpers.factories import make_checked_shoot, make_shoot
+from tests.helpers.servers import Gate
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 

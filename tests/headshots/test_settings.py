@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from django.conf import LazySettings
 from django.conf import settings as product
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
 from django.db.utils import ConnectionHandler
 
 from headshots.web import checks
@@ -301,3 +303,15 @@ def test_a_token_that_could_be_guessed_is_refused(settings: LazySettings, token:
     settings.HEADSHOTS_METRICS_TOKEN = token
 
     assert [message.id for message in checks.check_metrics(None)] == ([] if is_good else ["headshots.E010"])
+
+
+@pytest.mark.django_db
+def test_a_database_of_another_version_is_refused() -> None:
+    assert checks.check_database_version(databases=["default"]) == []
+
+    MigrationRecorder(connection).record_applied("shoots", "0019_no_measurements")
+
+    (error,) = checks.check_database_version(databases=["default"])
+    assert "made by another version of Headshots" in error.msg
+    assert "shoots.0019_no_measurements" in error.msg
+    assert "new data folder" in str(error.hint)

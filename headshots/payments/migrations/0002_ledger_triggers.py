@@ -33,5 +33,5 @@ def drop(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("payments", "0001_payments")]
+    dependencies = [("payments", "0001_initial")]
     operations = [migrations.RunPython(create, drop)]

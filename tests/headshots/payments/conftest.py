@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from django.conf import LazySettings
 
-from tests.fake_stripe import KEY, SECRET, FakeStripe, running
+from tests.helpers.fake_stripe import KEY, SECRET, FakeStripe, running
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -51,6 +51,6 @@ def browser(person: User, client: Client) -> Client:
 @pytest.fixture
 def shoot(person: User, fake_engine: None) -> Shoot:
     """An open shoot with a usable photo."""
-    from tests.factories import make_checked_shoot
+    from tests.helpers.factories import make_checked_shoot
 
     return make_checked_shoot(person)

@@ -8,7 +8,7 @@ from headshots.payments.models import Credit, Payment
 from headshots.shoots import pauses
 from headshots.shoots.lifecycle import advance
 from headshots.shoots.models import Pack, Pause, Shoot
-from tests.money import looks
+from tests.helpers.money import looks
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine", "at_the_test_checkout")]
 

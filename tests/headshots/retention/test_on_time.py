@@ -18,8 +18,8 @@ from headshots.vault import services as vault
 from headshots.vault.models import Blob, Ring
 from headshots.vault.rings import ring_folder
 from headshots.vault.store import FileStore
-from tests import factories
 from tests.headshots.retention.private import DAY, blob_files, make_shoot, only_sqlite, pack_in, source_key_lives
+from tests.helpers import factories
 
 pytestmark = pytest.mark.django_db
 

@@ -1,0 +1,113 @@
+"""Something for staff to act on: one for each action."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from allauth.mfa.models import Authenticator
+from django.utils import timezone
+
+from headshots.accounts.models import User
+from headshots.payments.accounting.payment_state import confirm
+from headshots.payments.models import Credit, Payment
+from headshots.retention.models import Receipt
+from headshots.shoots import pauses
+from headshots.shoots.lifecycle import advance
+from headshots.shoots.looks.versions import Look, publish, save_draft, seed_styles
+from headshots.shoots.models import Headshot, Pack, Pause, Shoot, Style, StyleVersion
+from headshots.shoots.support_access import allow
+from tests.helpers.factories import make_checked_shoot, make_preview, make_shoot, make_user
+
+
+def failed_pack() -> Pack:
+    pack = make_preview()
+    advance(pack, Pack.State.RENDERING)
+    Headshot.objects.filter(pack=pack, index=0).update(state="rejected", attempts=3, reasons=["engine_failed"])
+    Headshot.objects.filter(pack=pack, index__gt=0).update(state="done")
+    advance(pack, Pack.State.FAILED, reason="engine_failed")
+    return pack
+
+
+def blocked_account() -> User:
+    account = make_user()
+    User.objects.filter(pk=account.pk).update(is_active=False)
+    return account
+
+
+def account_with_second_factor() -> User:
+    account = make_user()
+    Authenticator.objects.create(user=account, type=Authenticator.Type.TOTP, data={"secret": "x"})
+    return account
+
+
+def paused_rendering() -> Pause.What:
+    pauses.pause(Pause.What.RENDERING)
+    return Pause.What.RENDERING
+
+
+def paid_payment() -> Payment:
+    payment = Payment.objects.create(
+        owner=make_user(), engine="fake", mode="test", amount=1900, currency="usd", expires_at=timezone.now()
+    )
+    confirm(payment=payment, amount=1900, amount_tax=0, payment_intent="pi_1", session_id="cs_1")
+    return payment
+
+
+def told_credit() -> Credit:
+    return Credit.objects.create(owner=make_user(), source=Credit.Source.GRANT)
+
+
+def mailed_receipt() -> Receipt:
+    now = timezone.now()
+    return Receipt.objects.create(
+        kind="shoot", owner=make_user(), asked_by="person", proof_until=now + timedelta(days=1), mailed_at=now
+    )
+
+
+def delivered_pack() -> Pack:
+    pack = make_preview()
+    advance(pack, Pack.State.RENDERING)
+    advance(pack, Pack.State.DELIVERED)
+    return pack
+
+
+def shoot_with_leave() -> Shoot:
+    shoot = make_shoot()
+    allow(shoot=shoot)
+    shoot.refresh_from_db()
+    return shoot
+
+
+def draft_of_a_look() -> StyleVersion:
+    seed_styles()
+    style = Style.objects.first()
+    return save_draft(style=style, look=Look("Another", "", style.recipe), made_by=1)
+
+
+def older_version() -> StyleVersion:
+    draft = draft_of_a_look()
+    publish(version=draft)
+    return draft.style.versions.last()
+
+
+# Something on which each action is possible.
+THINGS: dict[str, Callable[[], object]] = {
+    "retry-pack": failed_pack,
+    "cancel-pack": make_preview,
+    "purge-photos": make_shoot,
+    "purge-everything": make_shoot,
+    "block-account": make_user,
+    "unblock-account": blocked_account,
+    "resend-confirmation": make_user,
+    "reset-second-factor": account_with_second_factor,
+    "refund": paid_payment,
+    "grant-credits": make_user,
+    "grant-pack": make_checked_shoot,
+    "resend-receipt": mailed_receipt,
+    "resend-delivery-mail": delivered_pack,
+    "resend-credit-mail": told_credit,
+    "look-at-headshots": shoot_with_leave,
+    "publish-look": draft_of_a_look,
+    "restore-look": older_version,
+    "pause": lambda: Pause.What.UPLOADS,
+    "resume": paused_rendering,
+}

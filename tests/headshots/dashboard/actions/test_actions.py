@@ -1,0 +1,212 @@
+"""What staff can do: by whom, once, and only while it is still what it was. What comes of it stands in
+test_actions_on_packs.py and test_actions_on_accounts.py."""
+
+import html
+import threading
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+import time_machine
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from headshots.accounts.models import User
+from headshots.dashboard.actions.registry import ACTIONS, title_of
+from headshots.dashboard.actions.targets import name_of
+from headshots.dashboard.models import Deed
+from headshots.shoots.lifecycle import advance
+from headshots.shoots.models import Event, Pack, Shoot
+from tests.headshots.dashboard.actions.targets import THINGS, draft_of_a_look, paid_payment
+from tests.helpers.factories import make_preview, make_user
+from tests.helpers.staff import EVERYBODY, address, client_of, do, hidden, make_staff, more, signed_in
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine", "stripes_test_mode")]
+
+
+ALLOWED = {
+    "retry-pack": {"owner", "support"},
+    "cancel-pack": {"owner", "support"},
+    "purge-photos": {"owner", "support"},
+    "purge-everything": {"owner", "support"},
+    "block-account": {"owner", "support"},
+    "unblock-account": {"owner", "support"},
+    "resend-confirmation": {"owner", "support"},
+    "reset-second-factor": {"owner"},
+    "refund": {"owner", "finance"},
+    "grant-credits": {"owner", "support"},
+    "grant-pack": {"owner", "support"},
+    "resend-receipt": {"owner", "support"},
+    "resend-delivery-mail": {"owner", "support"},
+    "resend-credit-mail": {"owner", "support"},
+    "look-at-headshots": {"owner", "support"},
+    "publish-look": {"owner"},
+    "restore-look": {"owner"},
+    "pause": {"owner"},
+    "resume": {"owner"},
+}
+
+
+def test_every_action_has_its_test() -> None:
+    assert set(THINGS) == set(ALLOWED) == set(ACTIONS)
+
+
+@pytest.mark.parametrize("who", EVERYBODY)
+@pytest.mark.parametrize("code", THINGS)
+def test_an_action_is_done_by_those_who_may_and_by_nobody_else(code: str, who: str) -> None:
+    thing = THINGS[code]()
+    state = ACTIONS[code].state_of(ACTIONS[code].load(str(getattr(thing, "pk", thing))))
+    client = client_of(who)
+
+    question = client.get(address(code, thing))
+    answers = {"reason": "because", "seen": state, "submission": str(uuid4())} | more(code)
+    answer = client.post(address(code, thing), answers)
+
+    deeds = list(Deed.objects.values_list("action", "who", "reason"))
+    if who in ALLOWED[code]:
+        assert question.status_code == 200
+        assert answer.status_code == 302
+        assert deeds == [(code, int(client.session["_auth_user_id"]), "because")]
+    else:
+        assert question.status_code == answer.status_code == (302 if who in ("nobody", "person") else 403)
+        assert "/admin/login/" in answer.get("Location", "/admin/login/")
+        assert not deeds
+
+
+@pytest.mark.parametrize("code", THINGS)
+def test_a_double_click_does_it_once(code: str) -> None:
+    thing, client = THINGS[code](), client_of("owner")
+    answers = hidden(client.get(address(code, thing)).content.decode()) | {"reason": "because"} | more(code)
+
+    first = client.post(address(code, thing), answers)
+    second = client.post(address(code, thing), answers, follow=True)
+    with time_machine.travel(timezone.now() + timedelta(minutes=1)):
+        later = client.post(address(code, thing), answers, follow=True)
+
+    deed = Deed.objects.get()
+    assert first.status_code == 302
+    assert f"Done: {title_of(deed.action)}, {deed.about}" in html.unescape(second.content.decode())
+    assert f"That was done already: {title_of(deed.action)}, {deed.about}" in html.unescape(later.content.decode())
+    assert f"at {deed.at:%H:%M:%S} UTC on {deed.at:%-d %b %Y} by you." in second.content.decode()
+
+
+@pytest.mark.parametrize("code", THINGS)
+def test_the_question_says_what_it_is_about_and_what_comes_of_it(code: str) -> None:
+    thing = THINGS[code]()
+    action = ACTIONS[code]
+
+    page = html.unescape(client_of("owner").get(address(code, thing)).content.decode())
+
+    about = name_of(action.load(str(getattr(thing, "pk", thing))))
+    assert f"<h1>{action.title}: {about}</h1>" in page
+    assert all(effect in page for effect in (*action.effects, action.way_back))
+    assert ("way-back danger" in page) == ("cannot be" in action.way_back and action.danger)
+    shoot_id = action.shoot_of(thing)
+    assert shoot_id is None or code == "refund" or str(shoot_id) in page or str(thing.pk) in page
+    owner = thing if isinstance(thing, User) else getattr(thing, "owner", getattr(thing, "shoot", None))
+    owner = owner.owner if isinstance(owner, Shoot) else owner
+    assert owner is None or owner.email in page
+
+
+def test_the_question_names_looks_and_what_a_version_changes() -> None:
+    pack, draft = make_preview(), draft_of_a_look()
+    client = client_of("owner")
+
+    of_a_pack = client.get(address("cancel-pack", pack)).content.decode()
+    of_a_look = client.get(address("publish-look", draft)).content.decode()
+
+    assert pack.headshots.first().look.title in of_a_pack
+    assert f"title: {draft.style.title} → Another" in of_a_look
+
+
+def test_whoever_may_not_see_accounts_is_shown_their_numbers() -> None:
+    payment = paid_payment()
+
+    page = client_of("finance").get(address("refund", payment)).content.decode()
+
+    assert f"account {payment.owner_id}" in page
+    assert payment.owner.email not in page
+
+
+def test_two_of_staff_who_help_one_after_the_other_are_told_of_each_other() -> None:
+    account, first, second = make_user(), make_staff("support"), signed_in(make_staff("support"))
+    answers = hidden(second.get(address("grant-credits", account)).content.decode()) | {"reason": "late"}
+    do(signed_in(first), "grant-credits", account, count="1")
+
+    page = second.post(address("grant-credits", account), answers | more("grant-credits")).content.decode()
+
+    assert f"Done to it last: Grant packs, account {account.pk} (1 pack)" in page
+    assert f"by account {first.pk}." in page
+
+
+@pytest.mark.parametrize("code", THINGS)
+def test_without_a_reason_nothing_is_done(code: str) -> None:
+    thing = THINGS[code]()
+
+    for reason in ("", "x" * 201, "ask ada@example.org"):
+        assert do(client_of("owner"), code, thing, reason=reason).status_code == 422
+
+    assert not Deed.objects.exists()
+
+
+def test_what_has_changed_since_the_question_is_asked_again() -> None:
+    pack, owner = make_preview(), client_of("owner")
+    answers = hidden(owner.get(address("cancel-pack", pack)).content.decode()) | {"reason": "stuck"}
+    advance(pack, Pack.State.RENDERING)
+
+    response = owner.post(address("cancel-pack", pack), answers)
+    pack.refresh_from_db()
+    state_after = pack.state
+    again = do(owner, "cancel-pack", pack)
+
+    assert response.status_code == 409
+    assert "It has changed since you looked" in response.content.decode()
+    assert state_after == Pack.State.RENDERING
+    assert again.status_code == 302
+    assert Deed.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_of_staff_at_the_same_moment_do_it_once() -> None:
+    pack = make_preview()
+    clients = [client_of("owner"), client_of("support")]
+    answers = [
+        hidden(each.get(address("cancel-pack", pack)).content.decode()) | {"reason": "stuck"} for each in clients
+    ]
+    statuses = []
+
+    def click(client: Client, answer: dict[str, str]) -> None:
+        try:
+            statuses.append(client.post(address("cancel-pack", pack), answer).status_code)
+        finally:
+            connection.close()
+
+    clicks = [threading.Thread(target=click, args=pair) for pair in zip(clients, answers, strict=True)]
+    for each in clicks:
+        each.start()
+    for each in clicks:
+        each.join(30)
+
+    assert sorted(statuses) == [302, 409]
+    assert Deed.objects.count() == Event.objects.filter(name="pack.cancelled").count() == 1
+
+
+def test_pages_of_rows_offer_what_can_be_done_and_no_more() -> None:
+    pack = make_preview()
+    page = f"/admin/shoots/pack/{pack.pk}/change/"
+
+    offered = client_of("support").get(page).content.decode()
+    advance(pack, Pack.State.CANCELLED)
+    ended = client_of("support").get(page).content.decode()
+
+    assert address("cancel-pack", pack) in offered
+    assert address("retry-pack", pack) not in offered
+    assert address("cancel-pack", pack) not in ended
+
+
+def test_no_such_action_and_no_such_thing() -> None:
+    owner = client_of("owner")
+
+    for path in ("explode/1", f"retry-pack/{uuid4()}", "retry-pack/x", "block-account/999999", "pause/everything"):
+        assert owner.get(f"/admin/do/{path}/").status_code == 404

@@ -1,0 +1,272 @@
+"""Every reason that a pack can end with, and whether what its page says then is true."""
+
+import re
+
+import pytest
+from django.core import mail
+from django.test import Client
+from django.utils import timezone
+
+from headshots.accounts.models import User
+from headshots.payments import tasks
+from headshots.payments.accounting.credits import give_back_credit, grant_credit
+from headshots.payments.checkout.orders import buy_credit, checkout_url
+from headshots.payments.models import Credit, Payment, Refund
+from headshots.shoots.lifecycle import advance, begin_purge
+from headshots.shoots.looks.versions import seed_styles
+from headshots.shoots.models import Headshot, Pack, Shoot
+from headshots.shoots.uploads.new_shoot import previews_left
+from tests.helpers.factories import checked_astronaut
+from tests.helpers.fake_stripe import FakeStripe
+from tests.helpers.money import HOME, bare_shoot, deliver, looks, paid, session_of
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine", "at_the_test_checkout")]
+
+STOPPED = "We had to stop this pack."
+YOURS = "You have lost nothing by that: the pack is yours again."
+HERE = "from the photos that are still here"
+UPLOAD = "and order it from its page"
+GENERAL = "We tried several times. Another photo may work at once."
+OURS = "Your photo is not to blame"
+OWN_WORDS = {
+    "not_alike": "would not show you a stranger",
+    "skin_tone": "we do not hand that out",
+    "oversaturated": "we do not hand that out",
+    "too_alike": "too much like others",
+    "storage_failed": OURS,
+    "engine_broken": OURS,
+}
+FAILURES = [*OWN_WORDS, "no_face", "several_faces", "engine_failed"]
+# How a premium pack ends, why, whether its photos are there still, and what its page says.
+ENDS = [
+    *(("failed", reason, True, (OWN_WORDS.get(reason, GENERAL), YOURS, HERE)) for reason in FAILURES),
+    ("failed", "engine_failed", False, (GENERAL, YOURS, UPLOAD)),
+    ("cancelled", "staff", True, (STOPPED, YOURS, HERE)),
+    ("cancelled", "staff", False, (STOPPED, YOURS, UPLOAD)),
+    ("cancelled", "on_request", True, ("You stopped this pack before anything was made.", YOURS, HERE)),
+    ("cancelled", "photos_deleted", False, ("the photos it needed are no longer here", YOURS, UPLOAD)),
+    ("cancelled", "photos_lost", False, ("restarted", "so they are gone", YOURS, UPLOAD)),
+    ("cancelled", "account_deleted", True, ("This pack was stopped.", YOURS)),
+]
+
+
+@pytest.fixture(autouse=True)
+def looks_there_are(db: None) -> None:
+    seed_styles()
+
+
+def shoot_of(person: User) -> Shoot:
+    shoot = bare_shoot(person)
+    shoot.photos.update(chosen_face=0, face_count=1, score=checked_astronaut().score)
+    return shoot
+
+
+def make_pack(shoot: Shoot, kind: str = "premium") -> Pack:
+    sizes = {"width": 768, "height": 960, "total": 1, "seed": 1, "engine": "fake"}
+    pack = Pack.objects.create(shoot=shoot, kind=kind, state="queued", queued_at=timezone.now(), **sizes)
+    Headshot.objects.create(pack=pack, index=0, style=looks(1)[0], seed=1)
+    return pack
+
+
+def pay_for(pack: Pack, amount: int = 1900) -> Credit:
+    now = timezone.now()
+    payment = Payment.objects.create(
+        owner=pack.shoot.owner, pack=pack, engine="fake", mode="local", state="paid", amount=1900, amount_paid=amount,
+        currency="usd", expires_at=now, paid_at=now,
+    )  # fmt: skip
+    return Credit.objects.create(owner=pack.shoot.owner, source="payment", payment=payment, state="used", pack=pack)
+
+
+def words_of(browser: Client, pack: Pack) -> str:
+    """What the page of the shoot says under this pack, without its marks."""
+    page = browser.get(f"/shoots/{pack.shoot_id}/").content.decode()
+    part = page[page.index(f'id="pack-{pack.pk}-words"') :]
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", part[: part.index("</div>")]))
+
+
+@pytest.mark.parametrize(("end", "reason", "photos_are_here", "words"), ENDS)
+def test_what_a_page_says_of_a_paid_pack_that_came_to_nothing_is_true(
+    browser: Client, person: User, end: str, reason: str, photos_are_here: bool, words: tuple[str, ...]
+) -> None:
+    pack = make_pack(shoot_of(person))
+    pay_for(pack)
+    advance(pack, end, reason=reason)
+    give_back_credit(pack=pack)
+    if not photos_are_here:
+        begin_purge(pack.shoot)
+
+    said = words_of(browser, pack)
+
+    assert [sentence for sentence in words if sentence not in said] == []
+    assert (HERE in said) == photos_are_here
+    assert "Or have your $19 back" in said
+    # Nothing was.
+    assert "What was finished is below" not in said
+    assert ("no longer here" in said) == (reason == "photos_deleted")
+
+
+@pytest.mark.parametrize("end", ["failed", "cancelled"])
+@pytest.mark.parametrize("source", ["grant", "redo"])
+def test_who_paid_nothing_for_a_pack_is_promised_no_money(browser: Client, person: User, end: str, source: str) -> None:
+    pack = make_pack(shoot_of(person))
+    Credit.objects.create(owner=person, source=source, state="used", pack=pack)
+    # Another one, which was paid, is none of its business.
+    other = make_pack(shoot_of(person))
+    pay_for(other)
+    advance(other, end, reason="staff" if end == "cancelled" else "engine_failed")
+    give_back_credit(pack=other)
+    advance(pack, end, reason="staff" if end == "cancelled" else "engine_failed")
+    give_back_credit(pack=pack)
+
+    said = words_of(browser, pack)
+
+    assert YOURS in said
+    assert "there is nothing to pay" in said
+    assert "back:" not in said
+
+
+def test_a_granted_pack_that_came_back_and_was_used_again_is_not_said_to_be_there(
+    browser: Client, person: User
+) -> None:
+    pack = make_pack(shoot_of(person))
+    credit = Credit.objects.create(owner=person, source="grant", state="used", pack=pack)
+    advance(pack, "cancelled", reason="staff")
+    give_back_credit(pack=pack)
+    Credit.objects.filter(pk=credit.pk).update(state="used", pack=make_pack(shoot_of(person)))
+
+    said = words_of(browser, pack)
+
+    assert YOURS not in said
+    assert "the pack was yours again" in said
+
+
+@pytest.mark.parametrize("state", ["refunded", "revoked"])
+def test_a_pack_whose_money_went_back_is_not_called_theirs(browser: Client, person: User, state: str) -> None:
+    pack = make_pack(shoot_of(person))
+    credit = pay_for(pack)
+    advance(pack, "revoked", reason=state)
+    Credit.objects.filter(pk=credit.pk).update(state=state)
+
+    said = words_of(browser, pack)
+
+    assert "This pack was stopped." in said
+    assert ("What you paid has been given back" if state == "refunded" else "Your bank asked") in said
+    assert YOURS not in said
+
+
+def test_a_pack_that_was_had_before_its_photos_were_deleted_counts_as_used(browser: Client, person: User) -> None:
+    pack = make_pack(shoot_of(person))
+    pay_for(pack)
+    advance(pack, "cancelled", reason=Pack.HAD_PICTURES)
+    give_back_credit(pack=pack)
+
+    said = words_of(browser, pack)
+
+    assert "so it counts as used" in said
+    assert YOURS not in said
+
+
+def test_a_free_pack_that_staff_stopped_does_not_count(browser: Client, person: User) -> None:
+    before = previews_left(person)
+    pack = make_pack(shoot_of(person), kind="preview")
+    counted = previews_left(person)
+    advance(pack, "cancelled", reason="staff")
+
+    said = words_of(browser, pack)
+
+    assert "We had to stop this pack. You have lost nothing by that" in said
+    assert (counted, previews_left(person)) == (before - 1, before)
+
+
+def test_what_was_finished_is_named_only_where_something_was(browser: Client, person: User) -> None:
+    pack = make_pack(shoot_of(person), kind="preview")
+    pack.headshots.update(state="done", done_at=timezone.now())
+    advance(pack, "failed", reason="engine_failed")
+
+    assert "What was finished is below." in words_of(browser, pack)
+
+
+def test_the_order_page_asks_nobody_for_money_whose_pack_is_about_to_come_back(browser: Client, person: User) -> None:
+    pack = make_pack(shoot_of(person))
+    pay_for(pack)
+    advance(pack, "cancelled", reason="staff")
+
+    page = browser.get(f"/shoots/{pack.shoot_id}/order/").content.decode()
+
+    assert "Use the pack you have" in page
+    assert "Pay $" not in page
+
+
+# By mail ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("end", "reason", "words"),
+    [
+        ("cancelled", "on_request", "you stopped your pack of 4 headshots."),
+        ("cancelled", "photos_deleted", "its photos were gone before it was finished."),
+        ("cancelled", "staff", "we had to stop your pack"),
+        ("failed", "not_alike", "your pack of 4 headshots could not be made. You"),
+    ],
+)
+def test_the_mail_about_a_pack_that_came_back_says_why(
+    stripe: FakeStripe, shoot: Shoot, end: str, reason: str, words: str
+) -> None:
+    pack = paid(stripe, shoot).pack
+    assert pack is not None
+    advance(pack, Pack.State.RENDERING)
+    advance(pack, end, reason=reason)
+    give_back_credit(pack=pack)
+
+    tasks.send_mail(str(Credit.objects.get().pk))
+
+    (told,) = mail.outbox
+    assert words in told.body
+    assert "yours again" in told.body
+
+
+@pytest.mark.parametrize(
+    ("reason", "subject", "words"),
+    [
+        ("", "A pack of 4 headshots for you", "you have a pack of 4 headshots from us, free."),
+        ("staff", "Your 4 headshots are still to come", "we had to stop your pack of 4 headshots. You have lost"),
+        ("not_alike", "Your 4 headshots are still to come", "your pack of 4 headshots could not be made. You have"),
+    ],
+)
+def test_the_mail_about_a_granted_pack_says_what_became_of_it_and_promises_no_money(
+    stripe: FakeStripe, person: User, reason: str, subject: str, words: str
+) -> None:
+    credit = grant_credit(owner=person, reason="goodwill")
+    Credit.objects.filter(pk=credit.pk).update(came_back=reason)
+
+    tasks.send_mail(str(credit.pk))
+
+    (told,) = mail.outbox
+    assert told.subject == subject
+    assert words in told.body
+    assert "there is nothing to pay" in told.body
+    assert "back, with one click" not in told.body
+
+
+@pytest.mark.parametrize(
+    ("reason", "failed", "words"),
+    [
+        ("refunded", True, "we wanted to give back what you paid"),
+        ("revoked", False, "was stopped while your bank decided about the payment; that is settled."),
+    ],
+)
+def test_the_mail_about_money_that_stayed_says_why(
+    stripe: FakeStripe, person: User, reason: str, failed: bool, words: str
+) -> None:
+    payment = buy_credit(owner=person)
+    checkout_url(payment=payment, returns=HOME)
+    deliver(stripe.pay(session_of(payment)))
+    credit = Credit.objects.get(payment=payment)
+    Credit.objects.filter(pk=credit.pk).update(came_back=reason, mail=Credit.Mail.WAITING)
+    if failed:
+        Refund.objects.create(payment=payment, amount=1900, reason=Refund.Reason.PERSON, state="failed")
+
+    tasks.send_mail(str(credit.pk))
+
+    assert words in mail.outbox[0].body
+    assert "could not be made" not in mail.outbox[0].body

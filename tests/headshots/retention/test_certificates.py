@@ -1,0 +1,385 @@
+"""Receipts: one for every deletion, true, kept apart from what it is about, and mailed once."""
+
+import json
+import re
+from dataclasses import fields
+from datetime import timedelta
+from smtplib import SMTPServerDisconnected
+
+import pytest
+from django.conf import LazySettings
+from django.core import mail
+from django.core.checks import run_checks
+from django.test import Client
+from django.utils import timezone
+
+from headshots.accounts.models import User
+from headshots.payments.models import Credit, Payment
+from headshots.retention import certificates
+from headshots.retention.certificates import mail_receipt, mail_waiting_receipts
+from headshots.retention.due import drop_payments, drop_proofs, purge_due
+from headshots.retention.models import Destruction, Receipt
+from headshots.retention.purging import forget_pack, purge_shoot
+from headshots.shoots.lifecycle import begin_purge
+from headshots.shoots.models import Consent, Event, Pack, Shoot
+from headshots.vault import services as vault
+from pipeline.types import Measurements
+from tests.helpers.factories import make_delivered, make_payment, make_user
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
+
+
+@pytest.fixture
+def shoot(person: User) -> Shoot:
+    """A shoot of the astronaut with four delivered headshots."""
+    return make_delivered(person).shoot
+
+
+def purge(shoot: Shoot, *, everything: bool = False, actor: str = Event.Actor.PERSON) -> list[Receipt]:
+    begin_purge(shoot, everything=everything, actor=actor)
+    assert purge_shoot(shoot=shoot)
+    return list(Receipt.objects.filter(shoot_id=shoot.pk))
+
+
+# What it says ---------------------------------------------------------------------------------------------------
+
+
+def test_a_purge_leaves_a_receipt_of_what_went_and_when_its_key_died(shoot: Shoot, person: User) -> None:
+    before = timezone.now()
+
+    (receipt,) = purge(shoot)
+
+    proof = receipt.destructions.get()
+    assert (receipt.owner, receipt.asked_by, receipt.title) == (person, "person", "Your photos are deleted")
+    assert (proof.ring, proof.key_id) == ("source", shoot.pk)
+    assert proof.counts == {"photo": 1, "faces": 1, "rows": 1}
+    assert before < proof.key_died_at < proof.done_at < timezone.now()
+
+
+def test_the_deletion_of_finished_headshots_has_a_receipt_of_its_own(shoot: Shoot) -> None:
+    purge(shoot)
+    Pack.objects.update(expires_at=timezone.now())
+
+    purge_due()
+
+    latest = Receipt.objects.first()
+    assert Receipt.objects.count() == 2
+    assert (latest.title, latest.asked_by) == ("Your headshots are deleted", "system")
+    assert latest.destructions.get().counts == {"headshot": 4}
+
+
+def test_everything_at_once_has_one_receipt(shoot: Shoot) -> None:
+    (receipt,) = purge(shoot, everything=True)
+
+    assert receipt.title == "Your photos and headshots are deleted"
+    assert {proof.ring for proof in receipt.destructions.all()} == {"source", "result"}
+
+
+def test_headshots_that_go_later_are_on_a_second_receipt(shoot: Shoot) -> None:
+    purge(shoot)
+
+    second, first = purge(shoot, everything=True)
+
+    assert [proof.ring for proof in first.destructions.all()] == ["source"]
+    assert [proof.ring for proof in second.destructions.all()] == ["result"]
+
+
+def test_an_order_without_a_picture_leaves_no_receipt(shoot: Shoot) -> None:
+    empty = Pack.objects.create(
+        shoot=shoot, kind="trial", state="cancelled", engine="fake", total=4, seed=1, width=64, height=80
+    )
+    vault.create_key(ring="result", key_id=empty.pk)
+
+    assert forget_pack(pack=empty)
+
+    assert not Receipt.objects.exists()
+    assert not Destruction.objects.exists()
+
+
+def test_purging_twice_writes_one_receipt(shoot: Shoot) -> None:
+    purge(shoot)
+
+    assert not purge_shoot(shoot=shoot)
+    purge_due()
+
+    assert Receipt.objects.count() == 1
+
+
+def test_a_purge_that_goes_on_after_a_crash_keeps_the_time_at_which_the_key_died(
+    shoot: Shoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_purge(shoot)
+    with monkeypatch.context() as patch:
+        patch.setattr(vault, "delete_files", lambda **_: (_ for _ in ()).throw(OSError))
+        with pytest.raises(OSError):  # noqa: PT011  (a disk has many ways to fail)
+            purge_shoot(shoot=shoot)
+    assert not Receipt.objects.exists()
+    died = Destruction.objects.get().key_died_at
+
+    purge_due()
+
+    assert Receipt.objects.get().destructions.get().key_died_at == died
+
+
+def test_a_receipt_holds_numbers_and_names_nobody(shoot: Shoot, person: User) -> None:
+    measured = [field.name for field in fields(Measurements)]
+    (receipt,) = purge(shoot, everything=True)
+
+    rows = [*Receipt.objects.values(), *Destruction.objects.values()]
+    said = json.dumps(rows, default=str)
+    assert person.email not in said
+    assert not [name for name in measured if name in said]
+    allowed = {"photo", "faces", "headshot", "rows"}
+    assert all(set(proof.counts) <= allowed for proof in receipt.destructions.all())
+    assert all(isinstance(count, int) for proof in receipt.destructions.all() for count in proof.counts.values())
+
+
+def test_the_number_can_be_quoted_and_is_never_the_same(shoot: Shoot) -> None:
+    (receipt,) = purge(shoot)
+
+    references = {Receipt().reference for _ in range(1000)} | {receipt.reference}
+    assert len(references) == 1001
+    assert all(re.fullmatch(r"HS-[0-9A-HJKMNP-TV-Z]{5}-[0-9A-HJKMNP-TV-Z]{5}", one) for one in references)
+
+
+# Backups --------------------------------------------------------------------------------------------------------
+
+
+def test_what_backups_hold_is_what_the_settings_of_that_day_said(
+    client: Client, shoot: Shoot, person: User, settings: LazySettings
+) -> None:
+    settings.HEADSHOTS_BACKUP_DAYS, settings.HEADSHOTS_RESULT_KEY_BACKUP_DAYS = 14, 5
+    (receipt,) = purge(shoot, everything=True)
+    settings.HEADSHOTS_BACKUP_DAYS, settings.HEADSHOTS_RESULT_KEY_BACKUP_DAYS = 0, 0
+
+    client.force_login(person)
+    page = client.get(receipt.get_absolute_url()).content.decode()
+
+    assert receipt.backups_until - receipt.begun_at == pytest.approx(timedelta(days=14), abs=timedelta(seconds=5))
+    assert receipt.result_keys_until - receipt.begun_at == pytest.approx(timedelta(days=5), abs=timedelta(seconds=5))
+    assert "Keys of photos are in no backup" in page
+    assert receipt.result_keys_until.strftime("%B %Y") in page
+
+
+def test_photos_alone_have_no_key_in_any_backup(shoot: Shoot, settings: LazySettings) -> None:
+    settings.HEADSHOTS_BACKUP_DAYS, settings.HEADSHOTS_RESULT_KEY_BACKUP_DAYS = 14, 5
+
+    (receipt,) = purge(shoot)
+
+    assert receipt.result_keys_until is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("HEADSHOTS_RESULT_KEY_BACKUP_DAYS", 8, "retention.E004"),
+        ("HEADSHOTS_RESULT_KEY_BACKUP_DAYS", -1, "retention.E004"),
+        ("HEADSHOTS_BACKUP_DAYS", -1, "retention.E005"),
+        ("HEADSHOTS_PROOF_DAYS", 0, "retention.E006"),
+        ("HEADSHOTS_PAYMENT_DAYS", 0, "retention.E006"),
+    ],
+)
+def test_times_that_would_make_a_receipt_lie_are_refused(
+    settings: LazySettings, name: str, value: int, code: str
+) -> None:
+    setattr(settings, name, value)
+
+    assert code in {message.id for message in run_checks()}
+
+
+# Who may read it ------------------------------------------------------------------------------------------------
+
+
+def test_a_receipt_is_for_its_owner_alone(client: Client, shoot: Shoot, person: User) -> None:
+    (receipt,) = purge(shoot)
+    addresses = [receipt.get_absolute_url(), f"/retention/shoots/{shoot.pk}/"]
+
+    assert [client.get(address).status_code for address in addresses] == [404, 404]
+    client.force_login(make_user())
+    assert [client.get(address).status_code for address in addresses] == [404, 404]
+    client.force_login(User.objects.create_superuser("staff@example.org", "x"))
+    assert [client.get(address).status_code for address in addresses] == [404, 404]
+    client.force_login(person)
+    page = client.get(addresses[0])
+    assert page.status_code == 200
+    assert receipt.reference in page.content.decode()
+    assert page["Cache-Control"] == "no-store"
+
+
+def test_the_shoots_page_leads_to_its_receipts(client: Client, shoot: Shoot, person: User) -> None:
+    client.force_login(person)
+    address = f"/retention/shoots/{shoot.pk}/"
+    assert address not in client.get(shoot.get_absolute_url()).content.decode()
+    assert "There is none yet" in client.get(address).content.decode()
+
+    (first,) = purge(shoot)
+    assert address in client.get(shoot.get_absolute_url()).content.decode()
+    assert client.get(address).url == first.get_absolute_url()
+
+    purge(shoot, everything=True)
+    assert address in client.get(shoot.get_absolute_url()).content.decode()
+    page = client.get(address).content.decode()
+    assert all(receipt.reference in page for receipt in Receipt.objects.all())
+
+
+def test_support_finds_a_receipt_by_its_number_and_cannot_change_it(client: Client, shoot: Shoot) -> None:
+    (receipt,) = purge(shoot)
+    client.force_login(User.objects.create_superuser("staff@example.org", "x"))
+
+    found = client.get("/admin/retention/receipt/", {"q": receipt.reference}).content.decode()
+
+    assert receipt.reference in found
+    assert client.get(f"/admin/retention/receipt/{receipt.pk}/change/").status_code == 200
+    assert client.post(f"/admin/retention/receipt/{receipt.pk}/delete/", {"post": "yes"}).status_code == 403
+
+
+def test_every_kind_of_file_has_words(client: Client, shoot: Shoot, person: User) -> None:
+    (receipt,) = purge(shoot, everything=True)
+    Destruction.objects.filter(ring="source").update(counts={"subject": 1, "person": 1, "something_new": 2})
+    Destruction.objects.filter(ring="result").update(counts={"headshot": 4, "web": 4, "profile": 3})
+
+    client.force_login(person)
+    page = client.get(receipt.get_absolute_url()).content.decode()
+
+    assert "1 portrait cut out for the studio" in page
+    assert "what you told us about yourself" in page
+    assert "2 other encrypted files" in page
+    assert "4 finished headshots" in page
+    assert "4 smaller versions" in page
+    assert "3 square versions" in page
+
+
+# The mail -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def receipt(shoot: Shoot) -> Receipt:
+    return purge(shoot)[0]
+
+
+def test_the_mail_is_sent_once_however_often_it_is_asked_for(receipt: Receipt, person: User) -> None:
+    assert mail_receipt(receipt)
+    assert mail_receipt(receipt)
+    mail_waiting_receipts()
+
+    (message,) = mail.outbox
+    assert message.to == [person.email]
+    assert receipt.reference in message.subject
+    assert "1 photo" in message.body
+    assert "Key destroyed:" in message.body
+    assert "There are no backups" in message.body
+    assert person.email not in message.body
+    assert "&" not in message.body
+
+
+def test_the_purge_sends_it_on_its_way_by_its_id_on_the_queue_that_may_wait(
+    shoot: Shoot, valkey: "object", django_capture_on_commit_callbacks: "object"
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        purge(shoot)
+
+    messages = [json.loads(message) for message in valkey.lrange("default", 0, -1)]
+    (sent,) = [message for message in messages if message["headers"]["task"] == "retention.mail_receipt"]
+    assert str(Receipt.objects.get().pk) in sent["headers"]["argsrepr"]
+
+
+def test_a_mail_leads_to_the_page_where_the_site_has_an_address(receipt: Receipt, settings: LazySettings) -> None:
+    settings.HEADSHOTS_SITE_URL = "https://headshots.example.org"
+
+    mail_receipt(receipt)
+
+    assert f"https://headshots.example.org{receipt.get_absolute_url()}" in mail.outbox[0].body
+
+
+def test_nobody_is_written_to_after_the_account_has_gone(receipt: Receipt, person: User) -> None:
+    person.delete()
+
+    assert not mail_receipt(receipt)
+    assert not mail.outbox
+    assert Receipt.objects.get().owner is None
+
+
+def test_who_is_leaving_gets_no_mail_about_a_single_shoot(receipt: Receipt) -> None:
+    User.objects.update(leaving_at=timezone.now())
+
+    assert not mail_receipt(receipt)
+    assert not mail.outbox
+
+
+def test_a_mail_server_that_was_away_gets_it_later(
+    receipt: Receipt, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, person: User
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(certificates, "send_mail", _refuse)
+        assert not mail_receipt(receipt)
+    Receipt.objects.update(begun_at=timezone.now() - timedelta(minutes=10))
+
+    assert mail_waiting_receipts() == 1
+    assert len(mail.outbox) == 1
+    assert person.email not in caplog.text
+
+
+def test_an_old_receipt_is_not_mailed_any_more(receipt: Receipt) -> None:
+    Receipt.objects.update(begun_at=timezone.now() - timedelta(days=3))
+
+    assert mail_waiting_receipts() == 0
+
+
+def _refuse(*message: object) -> None:
+    raise SMTPServerDisconnected
+
+
+# The end of the proofs --------------------------------------------------------------------------------------------
+
+
+def test_proofs_stay_for_the_stated_time_and_then_go_with_what_is_left_of_the_shoot(
+    shoot: Shoot, settings: LazySettings
+) -> None:
+    settings.HEADSHOTS_PROOF_DAYS = 100
+    (receipt,) = purge(shoot, everything=True)
+    assert receipt.proof_until - receipt.begun_at == pytest.approx(timedelta(days=100), abs=timedelta(seconds=5))
+    assert drop_proofs() == 0
+
+    Receipt.objects.update(proof_until=timezone.now())
+
+    assert drop_proofs() == 1
+    for model in (Receipt, Destruction, Consent, Shoot, Pack, Event):
+        assert not model.objects.exists(), model
+
+
+def test_the_end_of_the_photos_proof_leaves_headshots_that_are_still_there(shoot: Shoot) -> None:
+    purge(shoot)
+    Receipt.objects.update(proof_until=timezone.now())
+
+    assert drop_proofs() == 1
+    assert Shoot.objects.exists()
+    assert Consent.objects.exists()
+
+    purge(shoot, everything=True)
+    Receipt.objects.update(proof_until=timezone.now())
+    assert drop_proofs() == 1
+    assert not Shoot.objects.exists()
+
+
+def test_the_later_of_two_receipts_ends_the_shoot(shoot: Shoot) -> None:
+    purge(shoot)
+    second, first = purge(shoot, everything=True)
+    Receipt.objects.filter(pk=first.pk).update(proof_until=timezone.now())
+
+    assert drop_proofs() == 1
+    assert Shoot.objects.exists()
+    assert list(Receipt.objects.all()) == [second]
+
+
+def test_payments_without_an_account_stay_as_long_as_tax_law_asks_and_then_go(
+    person: User, settings: LazySettings
+) -> None:
+    settings.HEADSHOTS_PAYMENT_DAYS = 100
+    gone, kept = make_payment(None), make_payment(person)
+    recent = make_payment(None)
+    Payment.objects.exclude(pk=recent.pk).update(created_at=timezone.now() - timedelta(days=101))
+
+    assert drop_payments() == 1
+
+    assert set(Payment.objects.all()) == {kept, recent}
+    assert not Credit.objects.filter(payment=gone.pk).exists()

@@ -1,0 +1,220 @@
+"""When a worker's heart beats, and what stops it."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import LazySettings
+
+from headshots.celery import app
+from headshots.runtime import heartbeat
+from tests.helpers.servers import run_valkey, wait_for
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def worker(clock: Clock) -> heartbeat.Heart:
+    return heartbeat.Heart(hang_seconds=300, clock=clock)
+
+
+def test_an_idle_heart_beats_while_the_main_loop_comes_round(worker: heartbeat.Heart, clock: Clock) -> None:
+    for _ in range(100):
+        clock.now += 2
+        worker.sign()
+        assert worker.beats
+
+
+def test_an_idle_heart_stops_with_the_main_loop(worker: heartbeat.Heart, clock: Clock) -> None:
+    clock.now += heartbeat.IDLE_SECONDS + 1
+
+    assert not worker.beats
+
+
+def test_a_task_may_be_silent_for_the_hang_seconds_and_no_longer(worker: heartbeat.Heart, clock: Clock) -> None:
+    worker.task_began()
+
+    clock.now += 299
+    assert worker.beats
+    clock.now += 2
+    assert not worker.beats
+
+
+def test_progress_starts_the_time_of_a_task_again(worker: heartbeat.Heart, clock: Clock) -> None:
+    worker.task_began()
+    clock.now += 299
+
+    worker.sign()
+
+    clock.now += 299
+    assert worker.beats
+
+
+def test_after_a_task_the_main_loop_counts_again(worker: heartbeat.Heart, clock: Clock) -> None:
+    worker.task_began()
+    clock.now += 200
+    worker.task_ended()
+
+    clock.now += heartbeat.IDLE_SECONDS + 1
+
+    assert not worker.beats
+
+
+def test_the_file_is_touched_while_the_heart_beats_and_ages_after(tmp_path: Path, clock: Clock) -> None:
+    worker = heartbeat.Heart(hang_seconds=300, clock=clock)
+    file = tmp_path / "run" / "render.heart"
+
+    worker.keep(file)
+
+    deadline = time.monotonic() + 5
+    while not file.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    clock.now += 1000
+    time.sleep(0.1)
+    stopped_at = file.stat().st_mtime_ns
+    time.sleep(heartbeat.TOUCH_SECONDS + 0.2)
+    assert file.stat().st_mtime_ns == stopped_at
+
+
+def test_progress_outside_of_a_worker_is_allowed() -> None:
+    heartbeat.progress()
+
+
+# A worker of the real application, with two tasks of its own.
+WORKER = """
+import time, django
+django.setup()
+from headshots import heart
+from headshots.celery import app
+
+@app.task(name="tests.hang")
+def hang(seconds):
+    time.sleep(seconds)
+
+@app.task(name="tests.plod")
+def plod(seconds):
+    for _ in range(seconds * 10):
+        time.sleep(0.1)
+        heart.progress()
+
+app.worker_main(["worker", "--pool", "solo", "-Q", "tests", "-n", "tests@%h", "--without-gossip", "--without-mingle"])
+"""
+
+
+@pytest.fixture
+def running_worker(tmp_path: Path, valkey_server: Path) -> Iterator[Path]:
+    """The heart file of a real worker that allows its tasks one second of silence."""
+    environment = os.environ | {"HEADSHOTS_HANG_SECONDS": "1", "HEADSHOTS_RUN_DIR": str(tmp_path)}
+    with (tmp_path / "log").open("w") as log:
+        worker = subprocess.Popen([sys.executable, "-c", WORKER], env=environment, stdout=log, stderr=log)
+    file = tmp_path / "tests.heart"
+    deadline = time.monotonic() + 60
+    while not file.exists():
+        assert worker.poll() is None, (tmp_path / "log").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    yield file
+    worker.kill()
+    worker.wait()
+
+
+def touches(file: Path, seconds: float) -> int:
+    """How often the file is touched from now on."""
+    times = set()
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        times.add(file.stat().st_mtime_ns)
+        time.sleep(0.1)
+    return len(times) - 1
+
+
+def test_a_real_workers_file_ages_while_its_task_hangs(running_worker: Path) -> None:
+    assert touches(running_worker, 5) >= 1, "idle"
+
+    app.send_task("tests.plod", args=[6], queue="tests")
+    assert touches(running_worker, 5) >= 1, "busy, with progress"
+
+    app.send_task("tests.hang", args=[10], queue="tests")
+    time.sleep(5)
+    assert touches(running_worker, 5) == 0, "hanging"
+
+    assert touches(running_worker, 8) >= 1, "idle again"
+
+
+def test_a_real_worker_lives_on_while_its_broker_is_away(tmp_path: Path) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="hs-", dir="/tmp"))
+    own = {"HEADSHOTS_RUN_DIR": str(tmp_path), "HEADSHOTS_REDIS_URL": f"unix://{folder / 'v.sock'}"}
+    impatient = WORKER.replace("\napp.worker_main", "\nheart.IDLE_SECONDS = 4.0\napp.worker_main")
+    file = tmp_path / "tests.heart"
+    with (tmp_path / "log").open("w") as log, run_valkey(folder / "v.sock", "--save", "") as valkey:
+        worker = subprocess.Popen([sys.executable, "-c", impatient], env=os.environ | own, stdout=log, stderr=log)
+        wait_for(file.exists, worker, tmp_path / "log", 60)
+        assert touches(file, 5) >= 1
+
+        valkey.kill()
+        time.sleep(6)
+
+        assert touches(file, 5) >= 1, (tmp_path / "log").read_text()
+        worker.kill()
+        worker.wait()
+    shutil.rmtree(folder)
+
+
+def test_one_that_is_known_to_take_longer_may_be_silent_for_longer_this_once(
+    worker: heartbeat.Heart, clock: Clock
+) -> None:
+    worker.task_began(patience_seconds=1800)
+    clock.now += 1799
+    assert worker.beats
+
+    worker.task_began()
+    clock.now += 301
+    assert not worker.beats
+
+
+def test_a_worker_that_loads_and_compiles_may_be_silent_for_longer_than_a_task(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: LazySettings
+) -> None:
+    settings.HEADSHOTS_RUN_DIR = tmp_path
+    kept: list[Path] = []
+    # The thread would touch its file for as long as the tests run.
+    monkeypatch.setattr(heartbeat.Heart, "keep", lambda self, file: kept.append(file))
+    monkeypatch.setattr(heartbeat, "_worker", None)
+    monkeypatch.setattr(heartbeat, "_loading", False)
+    told: list[tuple[str, heartbeat.Heart]] = []
+    monkeypatch.setattr(heartbeat, "_hearts", {})
+    monkeypatch.setattr(heartbeat, "_listeners", [lambda node, one: told.append((node, one))])
+
+    heartbeat.begin_loading("render@here")
+    loading = heartbeat._worker
+    assert loading is not None
+    loading._last_sign -= settings.HEADSHOTS_HANG_SECONDS + 1
+    assert loading.beats
+    loading._last_sign -= settings.HEADSHOTS_LOAD_SECONDS
+    assert not loading.beats
+
+    heartbeat._start_worker_heart(sender=None)
+    assert loading.beats
+    loading._last_sign -= heartbeat.IDLE_SECONDS + 1
+
+    assert kept == [tmp_path / "render.heart"]
+    assert heartbeat._worker is loading
+    assert told == [("render@here", loading)]
+    assert not loading.beats

@@ -1,0 +1,171 @@
+"""The whole product as a newcomer starts it, and a real browser before it."""
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM_SWITCHES = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+START_SECONDS = 90
+
+
+@dataclass
+class Product:
+    """A running product: its address, its folders and what it printed."""
+
+    process: "subprocess.Popen[str]"
+    data: Path
+    source_ring: Path
+    result_ring: Path
+    url: str = ""
+    output: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def order_premium(self, looks: int = 5) -> str:
+        """The id of a premium pack of the newest shoot, queued without a payment, as staff's own code could do it."""
+        return self.shell(
+            "from headshots.shoots.models import Shoot, Style; "
+            "from headshots.shoots.packs.orders import order_premium; "
+            "shoot = Shoot.objects.latest('created_at'); "
+            f"print(order_premium(shoot=shoot, styles=Style.objects.all()[:{looks}], queued=True).pk)"
+        )
+
+    def hire(self, email: str, password: str, role: str) -> None:
+        """An account of staff in one of the groups."""
+        self.shell(
+            "from django.contrib.auth.models import Group; from headshots.accounts.models import User; "
+            f"user = User.objects.create_user({email!r}, {password!r}, is_staff=True); "
+            f"user.groups.add(Group.objects.get(name={role!r})); print(user.pk)"
+        )
+
+    def shell(self, code: str) -> str:
+        """The last word that this code prints."""
+        return self.manage("shell", "--verbosity", "0", "--command", code).split()[-1]
+
+    def manage(self, *arguments: str) -> str:
+        """What `run.py manage` prints, with the environment that the services have."""
+        command = [sys.executable, str(ROOT / "run.py"), "manage", *arguments]
+        environment = self.environment | {"HEADSHOTS_DATA_DIR": str(self.data)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def query(self, sql: str) -> list[tuple[object, ...]]:
+        """Rows of the product's own database, read from outside."""
+        with sqlite3.connect(f"file:{self.data / 'db.sqlite3'}?mode=ro", uri=True, timeout=10) as database:
+            return database.execute(sql).fetchall()
+
+    def worker_pid(self, queue: str) -> int:
+        """The process that reads this queue now."""
+        listed = subprocess.run(["ps", "-ewwo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+        for line in listed.splitlines():
+            pid, parent, command = line.split(None, 2)
+            if int(parent) == self.process.pid and f"-Q {queue}" in command:
+                return int(pid)
+        raise LookupError(f"no worker reads {queue}")
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(30)
+
+
+@pytest.fixture
+def start_product(tmp_path: Path) -> Iterator[Callable[..., Product]]:
+    """A function that starts `run.py` with own folders and the given settings, and waits for its address."""
+    started: list[Product] = []
+
+    def start(*arguments: str, **settings: str) -> Product:
+        product = start_below(tmp_path, arguments, settings)
+        started.append(product)
+        return product
+
+    yield start
+    for product in started:
+        if product.process.poll() is None:
+            product.stop()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    # For one file: as long as it lives Playwright keeps an event loop running in this thread, and Django refuses its
+    # database there.
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=CHROMIUM_SWITCHES)
+        yield browser
+        browser.close()
+
+
+def chromium_path() -> str:
+    """Where it is; without one the test is skipped, or fails where a browser is required."""
+    path = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
+    if path is None:
+        if os.environ.get("HEADSHOTS_REQUIRE_BROWSER"):
+            pytest.fail("no Chromium on this machine, and this run requires one")
+        pytest.skip("no Chromium on this machine: install the package chromium")
+    return path
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """A fresh visitor; the test fails when a page breaks its own security policy or a script."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    broken: list[str] = []
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    page.on("console", lambda line: broken.append(line.text) if "Content Security Policy" in line.text else None)
+    yield page
+    context.close()
+    assert not broken
+
+
+def start_below(folder: Path, arguments: Sequence[str], settings: dict[str, str]) -> Product:
+    """`run.py` with its folders below this one and the given settings, once it has said its address."""
+    data, source, result = folder / "data", folder / "source-ring", folder / "result-ring"
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADSHOTS_")}
+    weights = os.environ.get("HEADSHOTS_WEIGHTS_DIR")
+    environment = inherited | ({"HEADSHOTS_WEIGHTS_DIR": weights} if weights else {}) | settings
+    environment |= {"HEADSHOTS_SOURCE_RING_DIR": str(source), "HEADSHOTS_RESULT_RING_DIR": str(result)}
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "run.py"), "--port", "0", "--data", str(data), "--no-browser", *arguments],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    product = Product(process, data, source, result, environment=environment)
+    threading.Thread(target=_collect, args=(product,), daemon=True).start()
+    give_up = time.monotonic() + START_SECONDS
+    while not product.url:
+        if process.poll() is not None or time.monotonic() > give_up:
+            pytest.fail("the product did not start:\n" + "".join(product.output))
+        time.sleep(0.05)
+    return product
+
+
+def _collect(product: Product) -> None:
+    assert product.process.stdout is not None
+    for line in product.process.stdout:
+        product.output.append(line)
+        if "http://" in line and not product.url:
+            product.url = "http://" + line.split("http://", 1)[1].split()[0].rstrip("/.")

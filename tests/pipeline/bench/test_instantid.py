@@ -1,0 +1,169 @@
+"""The benchmark at tiny size: the same code that measures a GPU, on networks of some thousand weights."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from tests.helpers.torch_needed import require_torch
+
+require_torch()
+
+import torch
+
+from pipeline.__main__ import main
+from pipeline.bench import table
+from pipeline.bench.clock import require_device
+from pipeline.bench.instantid import batches, measure
+from pipeline.bench.setup import Options, build_engine, choose_batch
+from pipeline.bench.table import as_markdown, describe, measure_table, order
+from pipeline.diffusion.optimizations import LOSSY, Trick, default_tricks
+from pipeline.engines.instantid.config import Sampling
+from pipeline.engines.instantid.networks.flops import count_work
+from pipeline.engines.instantid.networks.random_weights import SDXL, TINY
+from pipeline.errors import EngineUnavailable
+from pipeline.types import Size
+
+OPTIONS = Options(TINY, images=3, size=Size(64, 80), sampling=Sampling(3), device="cpu", max_batch=2)
+
+# A machine that has the repository, torch and diffusers, and nothing else of the product.
+BARE_MACHINE = """
+import sys
+from importlib.machinery import PathFinder
+absent = {"cv2", "django", "celery", "ai_edge_litert", "dlib", "scipy", "skimage", "insightface", "onnx", "onnxruntime"}
+class Bare(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in absent else PathFinder.find_spec(name, path, target)
+sys.meta_path[sys.meta_path.index(PathFinder)] = Bare
+from pipeline.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_the_counted_work_of_the_full_networks_is_the_published_one():
+    work = count_work(SDXL, Size(1024, 1024))
+
+    assert work.unet == pytest.approx(6.78, abs=0.01)
+    assert work.controlnet + work.condition == pytest.approx(2.99, abs=0.01)
+    assert work.vae == pytest.approx(10.5, abs=0.05)
+    assert work.upscaler == pytest.approx(37.6, abs=0.05)
+    assert work.denoising(Sampling(30), default_tricks("cuda")) == pytest.approx(583, abs=4)
+
+
+def test_lossy_tricks_need_less_work_and_lossless_ones_the_same():
+    work, sampling = count_work(TINY, OPTIONS.size), Sampling(10)
+    whole = work.denoising(sampling, frozenset())
+
+    assert work.denoising(sampling, default_tricks("cuda")) == whole
+    for trick in (Trick.GUIDANCE_CUTOFF, Trick.CONTROL_CUTOFF, Trick.FEW_STEP):
+        assert work.denoising(sampling, frozenset({trick})) < whole
+
+
+def test_a_pack_and_the_plain_way_are_measured_and_compared():
+    report = measure(replace(OPTIONS, reference=True), lambda message: None)
+
+    ours, reference = report["ours"], report["reference"]
+    assert ours["pictures_per_minute"] > 0
+    assert ours["lossless"]
+    assert {"denoising", "decoding", "enlarging", "waiting for JPEG"} <= ours["stages_seconds"].keys()
+    assert ours["tflop_per_picture"] == reference["tflop_per_picture"]
+    assert report["ratio"] == pytest.approx(ours["pictures_per_minute"] / reference["pictures_per_minute"], abs=0.01)
+
+
+def test_the_table_has_a_row_for_every_trick_that_changes_a_step(capsys):
+    words = "bench instantid --weights random --networks tiny --device cpu --size 64x80 --images 2 --table --json"
+
+    assert main(words.split()) == 0
+
+    rows = json.loads(capsys.readouterr().out)["table"]
+    lossless = {f"-{trick}" for trick in default_tricks("cpu")}
+    lossy = {f"+{trick}" for trick in LOSSY - {Trick.HALF_VAE}}
+    assert {row["name"] for row in rows} == {"all lossless but compile", "none"} | lossless | lossy
+    assert all(row["seconds"] and row["times"] for row in rows)
+    assert {row["name"] for row in rows if not row["lossless"]} == lossy
+    assert rows[0]["times"] == 1
+
+
+def test_on_a_gpu_the_table_says_what_compiling_adds_and_8_bit_on_top_of_it():
+    base = default_tricks("cuda") - {Trick.COMPILE}
+
+    names = [describe(tricks, base) for tricks in order(base, compiled=True)]
+
+    assert names[0] == "all lossless but compile"
+    assert names[-4:] == ["+compile", "+compile +fp8", "+compile +int8", "+compile +cuda_graphs"]
+    assert "-cudnn_search" in names
+
+
+def test_networks_are_built_anew_only_where_needed_and_a_row_that_fails_costs_no_other(monkeypatch):
+    built: list[frozenset[Trick]] = []
+
+    def count(options, tricks):
+        built.append(tricks)
+        return build_engine(options, tricks)
+
+    def too_large(networks, options, tricks):
+        if Trick.FLASH_ATTENTION not in tricks:
+            raise torch.OutOfMemoryError("out of memory\nand a long story")
+        return 1.0, 0.0
+
+    monkeypatch.setattr(table, "build_engine", count)
+    monkeypatch.setattr(table, "measure_row", too_large)
+    heard: list[str] = []
+
+    rows = measure_table(OPTIONS, heard.append)
+
+    # As they are for the first row; without each of three; without any; in 8 bits twice.
+    assert len(built) == 7 < len(rows)
+    assert {row.name for row in rows if row.seconds is None} == {"-flash_attention", "none"}
+    assert "none failed: out of memory" in heard
+
+
+def test_when_time_is_up_the_table_says_what_was_not_measured():
+    rows = measure_table(OPTIONS, lambda message: None, last_start_seconds=-1)
+
+    assert {row.seconds for row in rows} == {None}
+    assert "| none | lossless | – | – | – | – |" in as_markdown(rows)
+
+
+@pytest.mark.parametrize(("images", "batch"), [(50, 10), (5, 3), (7, 3), (1, 1)])
+def test_every_picture_of_a_pack_is_made_once(images, batch):
+    for static in (False, True):
+        assert sum(batches(images, batch, static)) == images
+
+
+def test_compiled_packs_are_cut_so_that_no_single_pictures_are_left_over():
+    for images, limit, batch in ((50, 10, 10), (50, 8, 5), (4, 10, 4), (7, 4, 4)):
+        options = replace(OPTIONS, images=images, max_batch=limit)
+        assert choose_batch(options, frozenset({Trick.COMPILE}), torch.device("cpu")) == batch
+
+
+def test_without_a_gpu_the_benchmark_says_so():
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    with pytest.raises(EngineUnavailable, match="NVIDIA"):
+        require_device("cuda")
+
+
+def test_the_command_runs_on_a_machine_that_has_torch_and_little_else():
+    words = "bench instantid --weights random --networks tiny --device cpu --size 64x80 --images 2 --steps 2 --json"
+
+    ran = subprocess.run([sys.executable, "-c", BARE_MACHINE, *words.split()], capture_output=True, text=True)
+
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["ours"]["pictures_per_minute"] > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("bench instantid", "random"),
+        ("bench instantid --weights random --trick +warp", "known tricks"),
+        ("bench instantid --weights random --size big", "896x1152"),
+    ],
+)
+def test_a_wrong_call_is_explained(words, said, capsys):
+    assert main(words.split()) == 3
+    assert said in capsys.readouterr().err
