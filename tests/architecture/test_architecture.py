@@ -1,4 +1,4 @@
-"""What the house plan promises about who may load what."""
+"""The layout of the code: who may load what, how large files and folders may be, where tests are."""
 
 import subprocess
 import sys
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ["headshots", "pipeline"]
 HEAVY = ["torch", "cv2", "dlib", "ai_edge_litert", "diffusers", "insightface", "onnxruntime", "scipy"]
 
 # Imports what uvicorn imports, asks for the pages so that everything lazy has happened, then tells what is loaded.
@@ -37,7 +38,7 @@ def test_the_web_process_loads_no_model_and_no_picture_library() -> None:
 @pytest.mark.parametrize(
     "module", ["pipeline.types", "pipeline.engines", "pipeline.photos.intake", "pipeline.__main__"]
 )
-def test_the_pipelines_doors_load_nothing_heavy(module: str) -> None:
+def test_the_entry_points_of_the_pipeline_load_nothing_heavy(module: str) -> None:
     program = f"import sys, {module}; print(','.join(sorted(sys.modules)))"
 
     result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -47,7 +48,7 @@ def test_the_pipelines_doors_load_nothing_heavy(module: str) -> None:
     assert loaded.isdisjoint([*HEAVY, "django", "celery", "headshots"])
 
 
-def test_the_rooms_keep_to_the_import_contracts() -> None:
+def test_the_import_contracts_are_kept() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     command = [Path(sys.executable).parent / "lint-imports", "--no-cache"]
 
@@ -60,8 +61,8 @@ def test_only_the_settings_read_the_environment() -> None:
     # headshots/launch runs before there are settings: it hands the shell's environment on to what it starts.
     readers = [
         str(file.relative_to(ROOT))
-        for room in ("headshots", "pipeline")
-        for file in (ROOT / room).rglob("*.py")
+        for package in PACKAGES
+        for file in (ROOT / package).rglob("*.py")
         if file.parent.name != "launch"
         if any(word in file.read_text() for word in ("os.environ.get", "os.environ[", "os.getenv", "environ.Env"))
     ]
@@ -69,12 +70,38 @@ def test_only_the_settings_read_the_environment() -> None:
     assert readers == ["headshots/settings.py"]
 
 
-def test_files_fit_the_house() -> None:
+def test_no_file_is_longer_than_400_lines() -> None:
+    files = [ROOT / "run.py", *(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))]
+
     too_long = {
         str(file.relative_to(ROOT)): lines
-        for room in ("headshots", "pipeline", "run.py")
-        for file in ([ROOT / room] if room.endswith(".py") else (ROOT / room).rglob("*.py"))
+        for file in files
         if "migrations" not in file.parts and (lines := len(file.read_text().splitlines())) > 400
     }
 
     assert too_long == {}
+
+
+def test_no_folder_has_more_than_16_modules() -> None:
+    folders = [folder for package in PACKAGES for folder in (ROOT / package).rglob("*") if folder.is_dir()]
+
+    crowded = {
+        str(folder.relative_to(ROOT)): len(modules)
+        for folder in folders
+        if folder.name != "migrations" and len(modules := [*folder.glob("[!_]*.py")]) > 16
+    }
+
+    assert crowded == {}
+
+
+def test_the_tests_mirror_the_tree() -> None:
+    tests = [file for package in PACKAGES for file in (ROOT / "tests" / package).rglob("*.py")]
+
+    astray = {
+        str(file.parent.relative_to(ROOT))
+        for file in tests
+        if not (ROOT / file.parent.relative_to(ROOT / "tests")).is_dir()
+    }
+
+    assert len(tests) > 100
+    assert astray == set()
