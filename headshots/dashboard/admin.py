@@ -19,6 +19,7 @@ from django.views.decorators.http import require_safe
 
 from headshots.accounts.admin_mixins import ReadOnlyAdmin, account_in
 from headshots.accounts.models import User
+from headshots.dashboard.actions import edits as edits
 from headshots.dashboard.actions.registry import title_of
 from headshots.dashboard.models import Deed
 

@@ -5,6 +5,7 @@ from django.db.models import Model, Prefetch, QuerySet
 from django.http import HttpRequest
 
 from headshots.accounts.admin_mixins import OwnedAdmin, ReadOnlyAdmin
+from headshots.shoots.looks.admin import StyleAdmin as StyleAdmin
 from headshots.shoots.models import Consent, Event, Headshot, Pack, Photo, Shoot
 
 
