@@ -45,10 +45,10 @@ app.conf.update(
     task_routes={
         "shoots.render_pack": {"queue": "render"},
         # Not with the purges: a mail server may take its time.
-        "retention.mail_receipt": {"queue": "default"},
-        "retention.mail_receipts": {"queue": "default"},
+        "retention.mail_certificate": {"queue": "default"},
+        "retention.mail_certificates": {"queue": "default"},
         "retention.*": {"queue": "retention"},
-        "rights.*": {"queue": "retention"},
+        "data_rights.*": {"queue": "retention"},
     },
 )
 app.autodiscover_tasks()

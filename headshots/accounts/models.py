@@ -44,7 +44,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_active = models.BooleanField("active", default=True)
     date_joined = models.DateTimeField("joined", default=timezone.now, editable=False)
     # Set when the person deleted the account: nothing new begins, and beat finishes what a crash left undone.
-    leaving_at = models.DateTimeField("deleted by its owner", null=True, editable=False)
+    deletion_requested_at = models.DateTimeField("deleted by its owner", null=True, editable=False)
 
     objects: ClassVar[UserManager] = UserManager()
 

@@ -37,7 +37,7 @@ _SEES = {
         "accounts.user",
         "payments.payment",
         "payments.credit",
-        "retention.receipt",
+        "retention.deletioncertificate",
     ),
     FINANCE: ("payments.payment", "payments.credit", "payments.refund", "payments.ledgerentry"),
 }

@@ -1,7 +1,7 @@
 """One shoot as support sees it: what happened, in order, and no picture.
 
 Finished headshots are shown only while the person's leave holds, and only to whoever has said why; see the action
-`look-at-headshots`. Photos are never shown to anybody.
+`view-headshots`. Photos are never shown to anybody.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,13 +21,13 @@ from headshots.dashboard.actions.registry import title_of
 from headshots.dashboard.models import Deed
 from headshots.payments.models import Credit, LedgerEntry, Payment
 from headshots.payments.prices import as_money
-from headshots.retention.models import Destruction, Receipt
+from headshots.retention.models import DeletionCertificate, KeyDestruction
 from headshots.shoots import support_access
 from headshots.shoots.models import Consent, Event, Headshot, Shoot
 from headshots.vault import services as vault
 from headshots.vault.errors import VaultError
 
-LOOK = "look-at-headshots"
+LOOK = "view-headshots"
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def timeline(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
         ),
         "photos": list(shoot.photos.values("position", "state", "reasons", "checks")),
         "packs": list(shoot.packs.annotate(done=done, given_up=given_up, in_work=in_work)),
-        "may_look": support_access.may_look(shoot),
+        "may_view": support_access.may_view(shoot),
         "has_said_why": _has_said_why(request.user, shoot),
         "has_permission": True,
     }
@@ -70,8 +70,8 @@ def timeline(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
 def gallery(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     """The finished headshots, while the person lets support look."""
     shoot = _shoot_for_lookers(request, shoot_id)
-    if not support_access.may_look(shoot) or not _has_said_why(request.user, shoot):
-        context = {"shoot": shoot, "may_look": support_access.may_look(shoot), "look": LOOK, "has_permission": True}
+    if not support_access.may_view(shoot) or not _has_said_why(request.user, shoot):
+        context = {"shoot": shoot, "may_view": support_access.may_view(shoot), "look": LOOK, "has_permission": True}
         return render(request, "dashboard/closed_gallery.html", context, status=403)
     rows = Headshot.objects.filter(pack__shoot=shoot, state=Headshot.State.DONE, blob__isnull=False)
     context = {
@@ -87,7 +87,7 @@ def gallery(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
 def picture(request: HttpRequest, shoot_id: UUID, headshot_id: UUID) -> HttpResponse:
     """One of them, in the size of a page."""
     shoot = _shoot_for_lookers(request, shoot_id)
-    if not support_access.may_look(shoot) or not _has_said_why(request.user, shoot):
+    if not support_access.may_view(shoot) or not _has_said_why(request.user, shoot):
         raise PermissionDenied
     rows = Headshot.objects.select_related("blob", "web_blob")
     row = get_object_or_404(rows, pk=headshot_id, pack__shoot=shoot, state=Headshot.State.DONE, blob__isnull=False)
@@ -110,7 +110,7 @@ def _has_said_why(user: User | AnonymousUser, shoot: Shoot) -> bool:
     """Whether this member of staff has, since the person gave the leave that holds, or held last."""
     if shoot.support_until is None or user.pk is None:
         return False
-    given_at = shoot.support_until - support_access.LEAVE
+    given_at = shoot.support_until - support_access.ACCESS_DURATION
     return Deed.objects.filter(action=LOOK, who=user.pk, shoot_id=shoot.pk, at__gte=given_at).exists()
 
 
@@ -141,12 +141,14 @@ def _entries(shoot: Shoot, *, with_amounts: bool) -> Iterator[Entry]:
         # What it came from: it may have been used for another pack since.
         about = credit.payment.pack_id if credit.payment else credit.redo_of_id
         yield Entry(credit.created_at, "credit made", "system", details, about)
-    for receipt in Receipt.objects.filter(shoot_id=shoot.pk):
-        yield Entry(receipt.begun_at, "deletion receipt", receipt.asked_by, {"reference": receipt.reference})
-        if receipt.mailed_at:
-            yield Entry(receipt.mailed_at, "mail: receipt", "system", {"reference": receipt.reference})
-    for proof in Destruction.objects.filter(shoot_id=shoot.pk):
-        yield Entry(proof.key_died_at, f"{proof.ring} key destroyed", "system", _told(proof.counts))
+    for certificate in DeletionCertificate.objects.filter(shoot_id=shoot.pk):
+        yield Entry(
+            certificate.begun_at, "deletion certificate", certificate.requested_by, {"reference": certificate.reference}
+        )
+        if certificate.mailed_at:
+            yield Entry(certificate.mailed_at, "mail: certificate", "system", {"reference": certificate.reference})
+    for destruction in KeyDestruction.objects.filter(shoot_id=shoot.pk):
+        yield Entry(destruction.destroyed_at, f"{destruction.ring} key destroyed", "system", _told(destruction.counts))
 
 
 def _deed(deed: Deed, with_amounts: bool) -> dict[str, object]:

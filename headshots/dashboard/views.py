@@ -20,7 +20,7 @@ from headshots.dashboard.stats.daily_stats import LONGEST_DAYS, Figures, Range
 from headshots.dashboard.stats.revenue import EVERYTHING, MODES, REVENUE, Purse
 from headshots.dashboard.stats.tables import Numbers, numbers_of, tables_of
 from headshots.payments.models import Payment
-from headshots.shoots.lifecycle import MOST_SETBACKS
+from headshots.shoots.lifecycle import MAX_CONSECUTIVE_FAILURES
 from headshots.shoots.models import Pause
 
 USUAL_DAYS = (1, 7, 30)
@@ -84,7 +84,7 @@ def dashboard(request: HttpRequest, site_context: dict[str, object]) -> Template
             "query": query,
             "workers": [(worker, workers.is_silent(worker)) for worker in workers.known_workers()],
             "in_trouble": live_stats.in_trouble(_FAILURES_SHOWN),
-            "most_setbacks": MOST_SETBACKS,
+            "max_consecutive_failures": MAX_CONSECUTIVE_FAILURES,
             "last_failures": live_stats.last_failures(_FAILURES_SHOWN),
         }
     return TemplateResponse(request, "dashboard/index.html", context)

@@ -1,6 +1,6 @@
 from django.apps import AppConfig
 
 
-class RightsConfig(AppConfig):
+class DataRightsConfig(AppConfig):
     name = "headshots.data_rights"
-    label = "rights"
+    label = "data_rights"

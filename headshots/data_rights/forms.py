@@ -6,10 +6,10 @@ from headshots.accounts.models import User
 
 
 class DeleteAccountForm(forms.Form):
-    """The password once more, and the id that the receipt will have: sent twice, it is one deletion."""
+    """The password once more, and the id that the certificate will have: sent twice, it is one deletion."""
 
     password = forms.CharField(widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}))
-    receipt = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)
+    certificate = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)
 
     def __init__(self, data: object, owner: User) -> None:
         super().__init__(data)  # type: ignore[arg-type]

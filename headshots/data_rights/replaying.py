@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 from headshots.accounts.models import User
-from headshots.data_rights.services import begin_leaving, finish_leaving
-from headshots.retention.deletions import Deletion, What
-from headshots.retention.purging import forget_packs, purge_shoots
-from headshots.retention.wal import empty_journals
+from headshots.data_rights.services import begin_account_deletion, finish_account_deletion
+from headshots.retention.deletions import Deletion, DeletionKind
+from headshots.retention.purging import delete_packs, purge_shoots
+from headshots.retention.wal import checkpoint_journals
 from headshots.shoots.lifecycle import begin_purges
 from headshots.shoots.models import Event, Pack, Shoot
 from headshots.vault import services as vault
@@ -17,11 +17,11 @@ from headshots.vault import services as vault
 log = logging.getLogger(__name__)
 
 # Shoots or packs in one transaction.
-_AT_ONCE = 200
+_BATCH_SIZE = 200
 
 
 @dataclass
-class Replayed:
+class ReplayResult:
     """What was there again and has gone. `unfinished`: accounts that are closed and of which beat removes the rest."""
 
     accounts: list[int] = field(default_factory=list)
@@ -30,36 +30,36 @@ class Replayed:
     packs: int = 0
 
 
-def replay(deletions: Iterable[Deletion]) -> Replayed:
+def replay(deletions: Iterable[Deletion]) -> ReplayResult:
     """Delete again what these lines name, as far as it is there. Safe to repeat. Raises VaultError."""
     lines = list(deletions)
-    shoots = [UUID(line.id) for line in lines if line.what is What.PHOTOS]
-    packs = [UUID(line.id) for line in lines if line.what is What.HEADSHOTS]
+    shoots = [UUID(line.id) for line in lines if line.kind is DeletionKind.PHOTOS]
+    packs = [UUID(line.id) for line in lines if line.kind is DeletionKind.HEADSHOTS]
     # First: with a ring out of a backup, pictures could be read again.
     vault.destroy_keys(ring="source", key_ids=shoots)
     vault.destroy_keys(ring="result", key_ids=packs)
-    replayed = Replayed()
+    result = ReplayResult()
     for line in lines:
-        if line.what is What.ACCOUNT:
-            _delete_account(line, replayed)
+        if line.kind is DeletionKind.ACCOUNT:
+            _replay_account_deletion(line, result)
     for some in _batches(shoots):
         begin_purges(Shoot.objects.filter(pk__in=some), actor=Event.Actor.STAFF)
-        replayed.shoots += len(purge_shoots(shoot_ids=some))
+        result.shoots += len(purge_shoots(shoot_ids=some))
     for some in _batches(packs):
-        there = Pack.objects.filter(pk__in=some).exclude(state=Pack.State.FORGOTTEN)
-        replayed.packs += len(forget_packs(pack_ids=list(there.values_list("pk", flat=True)), actor=Event.Actor.STAFF))
-    empty_journals()
-    return replayed
+        there = Pack.objects.filter(pk__in=some).exclude(state=Pack.State.DELETED)
+        result.packs += len(delete_packs(pack_ids=list(there.values_list("pk", flat=True)), actor=Event.Actor.STAFF))
+    checkpoint_journals()
+    return result
 
 
-def _delete_account(line: Deletion, replayed: Replayed) -> None:
+def _replay_account_deletion(line: Deletion, result: ReplayResult) -> None:
     """Numbers are given again after a restore: an account that began after the deletion is another one."""
     owner = User.objects.filter(pk=int(line.id), date_joined__lt=line.at).first()
     if owner is None:
         return
-    begin_leaving(owner=owner, receipt_id=uuid4(), actor=Event.Actor.STAFF)
-    (replayed.accounts if finish_leaving(owner=owner) else replayed.unfinished).append(owner.pk)
+    begin_account_deletion(owner=owner, certificate_id=uuid4(), actor=Event.Actor.STAFF)
+    (result.accounts if finish_account_deletion(owner=owner) else result.unfinished).append(owner.pk)
 
 
 def _batches(ids: list[UUID]) -> Iterable[list[UUID]]:
-    return [ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE)]
+    return [ids[start : start + _BATCH_SIZE] for start in range(0, len(ids), _BATCH_SIZE)]

@@ -14,10 +14,10 @@ from django.utils import timezone
 from headshots.accounts.models import Session, User
 from headshots.payments.accounting.credits import close_account
 from headshots.retention import deletions
-from headshots.retention.certificates import begin_account_receipt, fill_account_receipt, mail_receipt
-from headshots.retention.models import Receipt
+from headshots.retention.certificates import begin_account_certificate, fill_account_certificate, mail_certificate
+from headshots.retention.models import DeletionCertificate
 from headshots.retention.purging import purge_shoot
-from headshots.retention.wal import empty_journals
+from headshots.retention.wal import checkpoint_journals
 from headshots.shoots.lifecycle import begin_purge, record
 from headshots.shoots.models import Consent, Event, Pack, Shoot
 from headshots.vault import services as vault
@@ -25,7 +25,7 @@ from headshots.vault.errors import VaultError
 
 log = logging.getLogger(__name__)
 
-# An account does not wait longer than this for a mail server: the receipt was shown, the address has to go.
+# An account does not wait longer than this for a mail server: the certificate was shown, the address has to go.
 MAIL_PATIENCE = timedelta(hours=1)
 
 
@@ -38,48 +38,50 @@ def withdraw_consent(*, shoot: Shoot) -> bool:
             record("shoot.consent_withdrawn", shoot_id=shoot.pk, actor=Event.Actor.PERSON)
         begin_purge(shoot, actor=Event.Actor.PERSON, everything=True)
     _purge_now(shoot)
-    empty_journals()
+    checkpoint_journals()
     return withdrawn
 
 
 def withdraw_all(*, owner: User) -> int:
     """The same for every shoot of an account; how many consents were taken back."""
-    standing = Shoot.objects.filter(owner=owner, consent__withdrawn_at=None)
-    return sum(withdraw_consent(shoot=shoot) for shoot in list(standing))
+    active_consents = Shoot.objects.filter(owner=owner, consent__withdrawn_at=None)
+    return sum(withdraw_consent(shoot=shoot) for shoot in list(active_consents))
 
 
-def begin_leaving(*, owner: User, receipt_id: UUID, actor: str = Event.Actor.PERSON) -> Receipt | None:
-    """Close an account and destroy the keys of all its pictures; its receipt, None when the account has gone already.
+def begin_account_deletion(
+    *, owner: User, certificate_id: UUID, actor: str = Event.Actor.PERSON
+) -> DeletionCertificate | None:
+    """Close an account and destroy the keys of all its pictures. Nobody is signed in to it any longer.
 
-    From here on nobody is signed in to it and nothing new begins. receipt_id: what its receipt is to be called."""
+    certificate_id: the id of its certificate. Returns the certificate, None when the account has gone already."""
     with transaction.atomic():
         person = User.objects.select_for_update().filter(pk=owner.pk).first()
         if person is None:
             return None
-        is_first_time = person.leaving_at is None
+        is_first_time = person.deletion_requested_at is None
         if is_first_time:
-            person.leaving_at, person.is_active = timezone.now(), False
-            person.save(update_fields=["leaving_at", "is_active"])
-        receipt = begin_account_receipt(owner=person, receipt_id=receipt_id, asked_by=actor)
+            person.deletion_requested_at, person.is_active = timezone.now(), False
+            person.save(update_fields=["deletion_requested_at", "is_active"])
+        certificate = begin_account_certificate(owner=person, certificate_id=certificate_id, requested_by=actor)
         Session.objects.filter(account_id=person.pk).delete()
         if is_first_time:
             # Last: where a step before is refused the account stays, and a replay must not delete it.
-            deletions.note(deletions.What.ACCOUNT, [person.pk])
+            deletions.record_deletions(deletions.DeletionKind.ACCOUNT, [person.pk])
     for shoot in Shoot.objects.filter(owner=person):
         begin_purge(shoot, actor=actor, everything=True)
     # All of them before the first file: a store that is away must keep no picture readable.
-    packs = Pack.objects.filter(shoot__owner=person).exclude(state=Pack.State.FORGOTTEN)
+    packs = Pack.objects.filter(shoot__owner=person).exclude(state=Pack.State.DELETED)
     try:
         vault.destroy_keys(ring="result", key_ids=list(packs.values_list("pk", flat=True)))
     except (VaultError, OSError) as error:
         log.error("account %s: keys that could not be destroyed yet: %s", owner.pk, type(error).__name__)
-    return receipt
+    return certificate
 
 
-def finish_leaving(*, owner: User) -> bool:
+def finish_account_deletion(*, owner: User) -> bool:
     """Remove what is left of an account that is closed; whether nothing is left. Safe to repeat and to resume."""
-    person = User.objects.filter(pk=owner.pk, leaving_at__isnull=False).first()
-    steps = (_purge_everything, _give_money_back, _mail_receipt, _drop_account)
+    person = User.objects.filter(pk=owner.pk, deletion_requested_at__isnull=False).first()
+    steps = (_purge_everything, _refund_unused_packs, _mail_certificate, _delete_account)
     return person is None or all(step(person) for step in steps)
 
 
@@ -90,7 +92,7 @@ def _purge_everything(owner: User) -> bool:
     return not _not_purged(owner).exists()
 
 
-def _give_money_back(owner: User) -> bool:
+def _refund_unused_packs(owner: User) -> bool:
     """For packs that were paid and not had. Noted here; the money itself goes while nobody waits for it."""
     close_account(owner=owner)
     return True
@@ -100,19 +102,19 @@ def _not_purged(owner: User) -> QuerySet[Shoot]:
     return Shoot.objects.filter(owner=owner).exclude(state=Shoot.State.PURGED, purge_everything=True)
 
 
-def _mail_receipt(owner: User) -> bool:
+def _mail_certificate(owner: User) -> bool:
     """While there is an address. A server that stays away costs the mail, not the deletion."""
-    receipt = Receipt.objects.filter(owner=owner, kind=Receipt.Kind.ACCOUNT).first()
-    if receipt is None:
+    certificate = DeletionCertificate.objects.filter(owner=owner, kind=DeletionCertificate.Kind.ACCOUNT).first()
+    if certificate is None:
         # Somebody else has finished it meanwhile.
         return True
-    if not receipt.mailed_at:
-        fill_account_receipt(receipt)
-    assert owner.leaving_at is not None
-    return mail_receipt(receipt) or timezone.now() - owner.leaving_at > MAIL_PATIENCE
+    if not certificate.mailed_at:
+        fill_account_certificate(certificate)
+    assert owner.deletion_requested_at is not None
+    return mail_certificate(certificate) or timezone.now() - owner.deletion_requested_at > MAIL_PATIENCE
 
 
-def _drop_account(owner: User) -> bool:
+def _delete_account(owner: User) -> bool:
     with transaction.atomic():
         # Locked against an upload that was under way when the account closed.
         person = User.objects.select_for_update().filter(pk=owner.pk).first()
@@ -121,10 +123,12 @@ def _drop_account(owner: User) -> bool:
         if _not_purged(person).exists():
             return False
         Shoot.objects.filter(owner=person).update(submission=None)
-        Receipt.objects.filter(owner=person, kind=Receipt.Kind.ACCOUNT).update(done_at=timezone.now())
+        DeletionCertificate.objects.filter(owner=person, kind=DeletionCertificate.Kind.ACCOUNT).update(
+            done_at=timezone.now()
+        )
         Session.objects.filter(account_id=person.pk).delete()
         person.delete()
-    empty_journals()
+    checkpoint_journals()
     log.info("account %s: deleted", owner.pk)
     return True
 

@@ -3,13 +3,13 @@
 from celery import shared_task
 
 from headshots.accounts.models import User
-from headshots.data_rights.services import finish_leaving as finish
+from headshots.data_rights.services import finish_account_deletion as finish
 from headshots.runtime import heartbeat
 
 
-@shared_task(name="rights.finish_leaving")
-def finish_leaving() -> None:
+@shared_task(name="data_rights.finish_account_deletion")
+def finish_account_deletion() -> None:
     """Beat's part: accounts whose deletion a crash, a store or a mail server has held up."""
-    for owner in User.objects.filter(leaving_at__isnull=False):
+    for owner in User.objects.filter(deletion_requested_at__isnull=False):
         heartbeat.progress()
         finish(owner=owner)

@@ -2,7 +2,7 @@ from django.urls import path
 
 from headshots.data_rights import export, views
 
-app_name = "rights"
+app_name = "data_rights"
 urlpatterns = [
     path("", views.account, name="account"),
     path("export.zip", export.export, name="export"),

@@ -18,29 +18,29 @@ from django.views.decorators.http import require_http_methods, require_safe
 from headshots.accounts.models import User
 from headshots.data_rights import services
 from headshots.data_rights.forms import DeleteAccountForm
-from headshots.retention.models import Receipt
+from headshots.retention.models import DeletionCertificate
 from headshots.shoots.access import shoot_or_404
 from headshots.shoots.models import Shoot
-from headshots.shoots.packs.orders import packs_to_show, running_pack
+from headshots.shoots.packs.orders import running_pack, visible_packs
 from headshots.web.humanize import days_in_words
 
 # All that the browser keeps of this site; "cookies" ends the session in its other tabs, too.
-EVERYTHING = '"cache", "cookies", "storage"'
+CLEAR_ALL_SITE_DATA = '"cache", "cookies", "storage"'
 
 
 @login_required
 @require_safe
 def account(request: HttpRequest) -> HttpResponse:
-    """One page with everything: address, shoots with their consents, receipts, and the three rights."""
+    """One page with everything: address, shoots with their consents, certificates, and the three rights."""
     owner = _owner(request)
-    packs = Prefetch("packs", packs_to_show())
+    packs = Prefetch("packs", visible_packs())
     shoots = list(Shoot.objects.filter(owner=owner).select_related("consent").prefetch_related(packs))
     context = {
         "shoots": shoots,
-        "standing": sum(shoot.consent.withdrawn_at is None for shoot in shoots if not _is_gone(shoot)),
-        "receipts": owner.receipts.prefetch_related("destructions"),
+        "active_consents": sum(shoot.consent.withdrawn_at is None for shoot in shoots if not _is_fully_deleted(shoot)),
+        "certificates": owner.deletion_certificates.prefetch_related("key_destructions"),
     }
-    return render(request, "rights/account.html", context)
+    return render(request, "data_rights/account.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -49,7 +49,7 @@ def withdraw(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     shoot = shoot_or_404(request, shoot_id)
     if request.method != "POST":
         running = running_pack(Shoot.objects.filter(pk=shoot.pk))
-        return render(request, "rights/withdraw.html", {"shoot": shoot, "running": running})
+        return render(request, "data_rights/withdraw.html", {"shoot": shoot, "running": running})
     services.withdraw_consent(shoot=shoot)
     return _withdrawn(request)
 
@@ -60,7 +60,7 @@ def withdraw_all(request: HttpRequest) -> HttpResponse:
     """Take back every consent, after one question."""
     if request.method != "POST":
         running = running_pack(Shoot.objects.filter(owner=_owner(request)))
-        return render(request, "rights/withdraw.html", {"running": running})
+        return render(request, "data_rights/withdraw.html", {"running": running})
     services.withdraw_all(owner=_owner(request))
     return _withdrawn(request)
 
@@ -69,13 +69,13 @@ def withdraw_all(request: HttpRequest) -> HttpResponse:
 def delete(request: HttpRequest) -> HttpResponse:
     """Delete the account, after its password."""
     # Sent twice, the second finds nobody signed in any more: it is shown what the first one did.
-    if request.method == "POST" and (earlier := _earlier_receipt(request)):
-        return _gone(earlier)
+    if request.method == "POST" and (earlier := _earlier_certificate(request)):
+        return _redirect_to_certificate(earlier)
     if not request.user.is_authenticated:
         return redirect_to_login(request.get_full_path())
     owner = _owner(request)
     if owner.is_staff:
-        return render(request, "rights/delete_staff.html", status=403)
+        return render(request, "data_rights/delete_staff.html", status=403)
     sent = request.method == "POST"
     if sent and not ratelimit.consume(request, action="reauthenticate", user=owner):
         return render(request, "429.html", status=429)
@@ -85,20 +85,20 @@ def delete(request: HttpRequest) -> HttpResponse:
             "form": form,
             "shoots": Shoot.objects.filter(owner=owner, purge_everything=False).count(),
             "running": running_pack(Shoot.objects.filter(owner=owner)),
-            "payment_life": days_in_words(settings.HEADSHOTS_PAYMENT_DAYS),
-            "proof_life": days_in_words(settings.HEADSHOTS_PROOF_DAYS),
+            "payment_retention": days_in_words(settings.HEADSHOTS_PAYMENT_DAYS),
+            "record_retention": days_in_words(settings.HEADSHOTS_PROOF_DAYS),
         }
-        return render(request, "rights/delete.html", context, status=422 if sent else 200)
+        return render(request, "data_rights/delete.html", context, status=422 if sent else 200)
     try:
-        receipt = services.begin_leaving(owner=owner, receipt_id=form.cleaned_data["receipt"])
+        certificate = services.begin_account_deletion(owner=owner, certificate_id=form.cleaned_data["certificate"])
     except IntegrityError:
-        # The id of a receipt that is not this person's: a fresh form has a fresh one.
-        return redirect("rights:delete")
+        # The id of a certificate that is not this person's: a fresh form has a fresh one.
+        return redirect("data_rights:delete")
     logout(request)
-    if receipt is None:
+    if certificate is None:
         return redirect("pages:home")
-    services.finish_leaving(owner=owner)
-    return _gone(receipt)
+    services.finish_account_deletion(owner=owner)
+    return _redirect_to_certificate(certificate)
 
 
 def _owner(request: HttpRequest) -> User:
@@ -106,28 +106,28 @@ def _owner(request: HttpRequest) -> User:
     return request.user
 
 
-def _is_gone(shoot: Shoot) -> bool:
+def _is_fully_deleted(shoot: Shoot) -> bool:
     return shoot.state == Shoot.State.PURGED and shoot.purge_everything
 
 
 def _withdrawn(request: HttpRequest) -> HttpResponse:
     messages.success(
-        request, "Your consent is withdrawn. The keys of the pictures are destroyed; the receipt is below."
+        request, "Your consent is withdrawn. The keys of the pictures are destroyed; the certificate is below."
     )
-    response = HttpResponseRedirect(reverse("rights:account"))
+    response = HttpResponseRedirect(reverse("data_rights:account"))
     response["Clear-Site-Data"] = '"cache"'
     return response
 
 
-def _earlier_receipt(request: HttpRequest) -> Receipt | None:
+def _earlier_certificate(request: HttpRequest) -> DeletionCertificate | None:
     try:
-        receipt_id = UUID(request.POST.get("receipt", ""))
+        certificate_id = UUID(request.POST.get("certificate", ""))
     except ValueError:
         return None
-    return Receipt.objects.filter(pk=receipt_id, kind=Receipt.Kind.ACCOUNT).first()
+    return DeletionCertificate.objects.filter(pk=certificate_id, kind=DeletionCertificate.Kind.ACCOUNT).first()
 
 
-def _gone(receipt: Receipt) -> HttpResponse:
-    response = HttpResponseRedirect(receipt.get_absolute_url())
-    response["Clear-Site-Data"] = EVERYTHING
+def _redirect_to_certificate(certificate: DeletionCertificate) -> HttpResponse:
+    response = HttpResponseRedirect(certificate.get_absolute_url())
+    response["Clear-Site-Data"] = CLEAR_ALL_SITE_DATA
     return response

@@ -57,12 +57,12 @@ def _figures() -> dict[str, object]:
         "preview_count": settings.HEADSHOTS_PREVIEW_COUNT,
         "result_days": settings.HEADSHOTS_RESULT_DAYS,
         "max_photos": settings.HEADSHOTS_MAX_PHOTOS,
-        "photos_life": in_words(settings.HEADSHOTS_SOURCE_TTL_SECONDS),
-        "headshots_life": days_in_words(settings.HEADSHOTS_RESULT_DAYS),
-        "payment_life": days_in_words(settings.HEADSHOTS_PAYMENT_DAYS),
-        "proof_life": days_in_words(settings.HEADSHOTS_PROOF_DAYS),
-        "backup_life": days_in_words(settings.HEADSHOTS_BACKUP_DAYS) if settings.HEADSHOTS_BACKUP_DAYS else "",
-        "sign_in_life": in_words(settings.SESSION_COOKIE_AGE),
+        "photo_retention": in_words(settings.HEADSHOTS_SOURCE_TTL_SECONDS),
+        "headshot_retention": days_in_words(settings.HEADSHOTS_RESULT_DAYS),
+        "payment_retention": days_in_words(settings.HEADSHOTS_PAYMENT_DAYS),
+        "record_retention": days_in_words(settings.HEADSHOTS_PROOF_DAYS),
+        "backup_retention": days_in_words(settings.HEADSHOTS_BACKUP_DAYS) if settings.HEADSHOTS_BACKUP_DAYS else "",
+        "session_lifetime": in_words(settings.SESSION_COOKIE_AGE),
     }
 
 

@@ -1,15 +1,15 @@
-"""Staff's view of receipts: support finds one by the reference that its owner quotes."""
+"""Staff's view of certificates: support finds one by the reference that its owner quotes."""
 
 from django.contrib import admin
 from django.http import HttpRequest
 
 from headshots.accounts.admin_mixins import ReadOnlyAdmin
-from headshots.retention.models import Destruction, Receipt
+from headshots.retention.models import DeletionCertificate, KeyDestruction
 
 
-class _DestructionInline(admin.TabularInline):  # type: ignore[type-arg]
-    model = Destruction
-    fields = readonly_fields = ("ring", "key_id", "key_died_at", "done_at", "counts")
+class _KeyDestructionInline(admin.TabularInline):  # type: ignore[type-arg]
+    model = KeyDestruction
+    fields = readonly_fields = ("ring", "key_id", "destroyed_at", "done_at", "counts")
     extra = 0
     can_delete = False
 
@@ -17,13 +17,13 @@ class _DestructionInline(admin.TabularInline):  # type: ignore[type-arg]
         return False
 
 
-@admin.register(Receipt)
-class ReceiptAdmin(ReadOnlyAdmin):
+@admin.register(DeletionCertificate)
+class DeletionCertificateAdmin(ReadOnlyAdmin):
     """Read only: a proof that could be edited would prove nothing."""
 
-    list_display = ("reference", "kind", "asked_by", "shoot_id", "begun_at", "done_at", "mailed_at")
-    list_filter = ("kind", "asked_by")
+    list_display = ("reference", "kind", "requested_by", "shoot_id", "begun_at", "done_at", "mailed_at")
+    list_filter = ("kind", "requested_by")
     search_fields = ("reference", "shoot_id")
-    search_help_text = "Reference of the receipt, or id of the shoot."
+    search_help_text = "Reference of the certificate, or id of the shoot."
     date_hierarchy = "begun_at"
-    inlines = (_DestructionInline,)
+    inlines = (_KeyDestructionInline,)

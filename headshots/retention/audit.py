@@ -16,7 +16,7 @@ from headshots.retention.due import PURGE_TASK
 from headshots.retention.models import LastRun
 from headshots.shoots.models import Pack, Shoot
 from headshots.vault import services as vault
-from headshots.vault.blob_ids import made_at
+from headshots.vault.blob_ids import created_at_of
 from headshots.vault.errors import VaultUnavailable
 from headshots.vault.models import Blob, Ring
 from headshots.vault.rings import open_ring
@@ -24,27 +24,27 @@ from headshots.vault.rings import open_ring
 log = logging.getLogger(__name__)
 
 # What is due goes within a round of beat; whatever is later than this is a fault.
-LATE = timedelta(hours=1)
+OVERDUE_AFTER = timedelta(hours=1)
 # A pack's pictures are made while its photos live, so its first may be older than its delivery by as much.
-_MAKING = timedelta(days=1)
+_MAX_RENDER_TIME = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Finding:
     """The oldest of one kind. `age_seconds`: None when there is none, or when the place does not answer, which
-    `answers` tells apart."""
+    `is_reachable` tells apart."""
 
     what: str
     age_seconds: float | None
     limit_seconds: float
-    answers: bool = True
+    is_reachable: bool = True
 
     @property
     def is_over(self) -> bool:
-        return not self.answers or (self.age_seconds is not None and self.age_seconds > self.limit_seconds)
+        return not self.is_reachable or (self.age_seconds is not None and self.age_seconds > self.limit_seconds)
 
-    def words(self) -> str:
-        if not self.answers:
+    def describe(self) -> str:
+        if not self.is_reachable:
             return f"{self.what}: cannot be looked at, the place where they lie does not answer"
         if self.age_seconds is None:
             return f"{self.what}: none"
@@ -54,36 +54,39 @@ class Finding:
 
 @dataclass(frozen=True)
 class Audit:
-    """`since_purge_seconds`: since beat's last purge ended, None when there was none yet."""
+    """`last_purge_age_seconds`: since beat's last purge ended, None when there was none yet."""
 
     findings: list[Finding]
-    since_purge_seconds: float | None
-    purge_is_late: bool
+    last_purge_age_seconds: float | None
+    purge_is_overdue: bool
 
     @property
     def ok(self) -> bool:
-        return not self.purge_is_late and not any(finding.is_over for finding in self.findings)
+        return not self.purge_is_overdue and not any(finding.is_over for finding in self.findings)
 
     def as_json(self) -> dict[str, object]:
         found = [asdict(finding) | {"over": finding.is_over} for finding in self.findings]
-        purge = {"since_seconds": self.since_purge_seconds, "late": self.purge_is_late}
+        purge = {"age_seconds": self.last_purge_age_seconds, "overdue": self.purge_is_overdue}
         return {"ok": self.ok, "oldest": found, "purge": purge}
 
     def lines(self) -> list[str]:
         """For a person to read."""
-        since = self.since_purge_seconds
+        since = self.last_purge_age_seconds
         purge = "last purge: never" if since is None else f"last purge: {since:.0f} s ago"
-        return [*(finding.words() for finding in self.findings), purge + (", LATE" if self.purge_is_late else "")]
+        return [
+            *(finding.describe() for finding in self.findings),
+            purge + (", OVERDUE" if self.purge_is_overdue else ""),
+        ]
 
 
 def audit() -> Audit:
     """Look at the oldest of everything private. Expired keys that it meets are erased, as by everybody."""
     now = timezone.now()
-    rows, since_purge = _rows_of_photos(now), _since_purge(now)
+    rows, last_purge_age = _rows_of_photos(now), _last_purge_age(now)
     # Where nothing was ever purged it is late as soon as there has been something to come back for.
-    waited = rows.age_seconds if since_purge is None else since_purge
-    is_late = waited is not None and waited > _longest_without_purge().total_seconds()
-    return Audit([*_photos(now), rows, *_headshots(now)], since_purge, is_late)
+    waited = rows.age_seconds if last_purge_age is None else last_purge_age
+    is_overdue = waited is not None and waited > _max_time_without_purge().total_seconds()
+    return Audit([*_photos(now), rows, *_headshots(now)], last_purge_age, is_overdue)
 
 
 def report() -> Audit:
@@ -91,17 +94,17 @@ def report() -> Audit:
     found = audit()
     for finding in found.findings:
         if finding.is_over:
-            log.error("retention: %s", finding.words())
+            log.error("retention: %s", finding.describe())
     return found
 
 
-def _longest_without_purge() -> timedelta:
+def _max_time_without_purge() -> timedelta:
     """Five rounds of beat: after that it, its broker or the retention worker must be dead."""
     every = next(entry["schedule"] for entry in app.conf.beat_schedule.values() if entry["task"] == PURGE_TASK)
     return max(timedelta(seconds=5 * float(every)), timedelta(minutes=1))
 
 
-def _since_purge(now: datetime) -> float | None:
+def _last_purge_age(now: datetime) -> float | None:
     last = LastRun.objects.filter(pk=PURGE_TASK).values_list("at", flat=True).first()
     return None if last is None else round((now - last).total_seconds(), 1)
 
@@ -119,12 +122,14 @@ def _rows_of_photos(now: datetime) -> Finding:
 
 
 def _headshots(now: datetime) -> list[Finding]:
-    life = timedelta(days=settings.HEADSHOTS_RESULT_DAYS)
+    retention = timedelta(days=settings.HEADSHOTS_RESULT_DAYS)
     first = Pack.objects.filter(state__in=Pack.ENDED).order_by("expires_at").first()
-    ended = first.expires_at - life if first and first.expires_at else None
+    ended = first.expires_at - retention if first and first.expires_at else None
     return [
-        _oldest_file(Ring.RESULT, "files of headshots", (life + _MAKING + LATE).total_seconds(), now),
-        Finding("rows of headshots", _seconds(ended, now), (life + LATE).total_seconds()),
+        _oldest_file(
+            Ring.RESULT, "files of headshots", (retention + _MAX_RENDER_TIME + OVERDUE_AFTER).total_seconds(), now
+        ),
+        Finding("rows of headshots", _seconds(ended, now), (retention + OVERDUE_AFTER).total_seconds()),
     ]
 
 
@@ -134,9 +139,9 @@ def _oldest_file(ring: Ring, what: str, limit: float, now: datetime) -> Finding:
     try:
         file = next(vault.blob_store().ids(ring), None)
     except VaultUnavailable:
-        return Finding(what, None, limit, answers=False)
+        return Finding(what, None, limit, is_reachable=False)
     oldest = min((blob_id for blob_id in (row, file) if blob_id), default=None)
-    return Finding(what, _seconds(made_at(oldest) if oldest else None, now), limit)
+    return Finding(what, _seconds(created_at_of(oldest) if oldest else None, now), limit)
 
 
 def _oldest_source_key(limit: float, now: datetime) -> Finding:
@@ -148,7 +153,7 @@ def _oldest_source_key(limit: float, now: datetime) -> Finding:
         if expires is not None and expires <= now.timestamp():
             ring.sweep_expired()
     except VaultUnavailable:
-        return Finding(what, None, limit, answers=False)
+        return Finding(what, None, limit, is_reachable=False)
     return Finding(what, None if expires is None else max(0.0, limit - (expires - now.timestamp())), limit)
 
 

@@ -1,4 +1,4 @@
-"""How fast photos are forgotten, and what of that time is the store's, the ring's, the database's and our own."""
+"""How fast photos are deleted, and what of that time is the store's, the ring's, the database's and our own."""
 
 import os
 import time
@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 from django.db import connection
 from django.utils import timezone
 
-from headshots.retention.due import AT_ONCE, purge_due
+from headshots.retention.due import BATCH_SIZE, purge_due
 from headshots.shoots.models import Consent, Photo, Shoot
 from headshots.vault import services as vault
 from headshots.vault.blob_ids import new_blob_id
@@ -26,7 +26,7 @@ _KINDS = ("photo", "faces")
 _T = TypeVar("_T")
 
 
-class _Took(NamedTuple):
+class _Timing(NamedTuple):
     """Seconds of the clock, and of this process's on a processor."""
 
     wall: float
@@ -87,7 +87,7 @@ def bench_purge(photos: int, living: int = 0) -> Rate:
     )
 
 
-def _alone(photos: int) -> tuple[_Took, _Took]:
+def _alone(photos: int) -> tuple[_Timing, _Timing]:
     """What it takes the store to delete the files of so many photos, and the ring their keys, in the same batches."""
     store, ring = vault.blob_store(), open_ring("source")
     names = [BlobName("source", new_blob_id()) for _ in range(photos * len(_KINDS))]
@@ -103,8 +103,8 @@ def _alone(photos: int) -> tuple[_Took, _Took]:
 
 def _make_shoots(count: int, delete_after: datetime) -> None:
     """As an upload and a check leave them: a key, a consent, a photo, and its blob and that of its faces."""
-    ring, mark = open_ring("source"), vault.source_ring_mark()
-    made = (Shoot(id=uuid4(), ring_mark=mark, delete_after=delete_after) for _ in range(count))
+    ring, epoch = open_ring("source"), vault.source_keyring_epoch()
+    made = (Shoot(id=uuid4(), keyring_epoch=epoch, delete_after=delete_after) for _ in range(count))
     for shoots in _batches(made):
         blobs = [_blob(shoot.pk, kind) for shoot in shoots for kind in _KINDS]
         Shoot.objects.bulk_create(shoots)
@@ -142,13 +142,13 @@ def _in_batches(act: Callable[[list[_T]], None], things: list[_T]) -> None:
 
 def _batches(things: Iterator[_T] | list[_T]) -> Iterator[list[_T]]:
     rest = iter(things)
-    return iter(lambda: list(islice(rest, AT_ONCE)), [])
+    return iter(lambda: list(islice(rest, BATCH_SIZE)), [])
 
 
-def _timed(act: Callable[[], _T]) -> tuple[_Took, _T]:
+def _timed(act: Callable[[], _T]) -> tuple[_Timing, _T]:
     wall, cpu = time.perf_counter(), time.process_time()
     result = act()
-    return _Took(time.perf_counter() - wall, time.process_time() - cpu), result
+    return _Timing(time.perf_counter() - wall, time.process_time() - cpu), result
 
 
 @contextmanager

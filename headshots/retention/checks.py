@@ -38,7 +38,7 @@ def check_deleted_rows_are_blanked(**_: object) -> list[CheckMessage]:
 
 
 @register(Tags.security)
-def check_journal_lies_apart(**_: object) -> list[CheckMessage]:
+def check_deletions_folder_is_separate(**_: object) -> list[CheckMessage]:
     """Restoring the data folder must not bring an old journal of deletions back."""
     if not settings.HEADSHOTS_DELETIONS_DIR.is_relative_to(settings.HEADSHOTS_DATA_DIR):
         return []
@@ -48,7 +48,7 @@ def check_journal_lies_apart(**_: object) -> list[CheckMessage]:
 
 @register(Tags.security)
 def check_backups_end(**_: object) -> list[CheckMessage]:
-    """What receipts say about backups has an end, and the keys of finished headshots an early one."""
+    """What certificates say about backups has an end, and the keys of finished headshots an early one."""
     found: list[CheckMessage] = []
     if not 0 <= settings.HEADSHOTS_RESULT_KEY_BACKUP_DAYS <= LONGEST_KEY_BACKUP_DAYS:
         hint = "A deleted headshot can be read out of older backups for as long as its key lies in one."

@@ -23,10 +23,10 @@ from headshots.vault.private_files import make_folder, sync_folder
 log = logging.getLogger(__name__)
 
 # Kept at least so long, whatever backups the operator has stated.
-LEAST_LIFE = timedelta(days=90)
+MIN_JOURNAL_RETENTION = timedelta(days=90)
 
 
-class What(StrEnum):
+class DeletionKind(StrEnum):
     """What was deleted: an account by its number, a shoot's photos, a pack's headshots."""
 
     ACCOUNT = "account"
@@ -39,15 +39,15 @@ class Deletion:
     """One line: what was deleted, and when its deletion began."""
 
     at: datetime
-    what: What
+    kind: DeletionKind
     id: str
 
 
-def note(what: What, ids: Iterable[object]) -> None:
+def record_deletions(kind: DeletionKind, ids: Iterable[object]) -> None:
     """Add lines to the journal, through to the disk. A journal that cannot be written holds no deletion up: the log
     says so."""
     now = timezone.now()
-    lines = [json.dumps({"at": now.isoformat(), "what": what.value, "id": str(each)}) for each in ids]
+    lines = [json.dumps({"at": now.isoformat(), "what": kind.value, "id": str(each)}) for each in ids]
     if not lines:
         return
     try:
@@ -64,7 +64,7 @@ def deletions(since: datetime | None = None) -> Iterator[Deletion]:
                 continue
             try:
                 told = json.loads(line)
-                found = Deletion(datetime.fromisoformat(told["at"]), What(told["what"]), told["id"])
+                found = Deletion(datetime.fromisoformat(told["at"]), DeletionKind(told["what"]), told["id"])
             except (ValueError, KeyError, TypeError):
                 log.warning("the journal of deletions has a line that is none, in %s", path.name)
                 continue
@@ -72,10 +72,10 @@ def deletions(since: datetime | None = None) -> Iterator[Deletion]:
                 yield found
 
 
-def drop_old() -> int:
+def delete_old_files() -> int:
     """Remove the files of months that no backup reaches back to; how many."""
     stated = max(settings.HEADSHOTS_BACKUP_DAYS, settings.HEADSHOTS_RESULT_KEY_BACKUP_DAYS)
-    before = timezone.now() - max(LEAST_LIFE, timedelta(days=stated))
+    before = timezone.now() - max(MIN_JOURNAL_RETENTION, timedelta(days=stated))
     old = [path for path in folder().glob("*.jsonl") if _end_of_month(path.stem) <= before]
     for path in old:
         path.unlink(missing_ok=True)

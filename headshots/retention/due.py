@@ -15,9 +15,9 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from headshots.payments.models import Credit, Payment, Refund, WebhookEvent
-from headshots.retention.models import Destruction, LastRun, Receipt
-from headshots.retention.purging import forget_packs, purge_delivered, purge_shoots
-from headshots.retention.wal import truncate_journal
+from headshots.retention.models import DeletionCertificate, KeyDestruction, LastRun
+from headshots.retention.purging import delete_packs, purge_delivered, purge_shoots
+from headshots.retention.wal import checkpoint_wal
 from headshots.runtime import heartbeat
 from headshots.shoots.lifecycle import begin_purges
 from headshots.shoots.models import Consent, Event, Pack, Shoot
@@ -28,12 +28,12 @@ from headshots.vault.models import Ring
 log = logging.getLogger(__name__)
 PURGE_TASK = "retention.purge_due"
 # Shoots or packs in one transaction: beyond it a purge is hardly faster, and others wait longer for it.
-AT_ONCE = 200
-_TROUBLE = (VaultError, DatabaseError, OSError)
+BATCH_SIZE = 200
+_EXPECTED_ERRORS = (VaultError, DatabaseError, OSError)
 
 
 @dataclass
-class Purged:
+class PurgeResult:
     """How much went, and how many shoots and packs could not be finished this time."""
 
     keys: int = 0
@@ -42,23 +42,23 @@ class Purged:
     failed: int = 0
 
 
-def purge_due() -> Purged:
+def purge_due() -> PurgeResult:
     """Forget all whose time has come, go on with what a crash left half done. Safe to run twice and at once.
 
     What fails is logged and counted, and does not keep the rest from going."""
-    purged = Purged()
-    for step in (_sweep_keys, _close_due, _close_delivered, _close_lost, _purge, _forget):
+    result = PurgeResult()
+    for step in (_sweep_keys, _close_due, _close_delivered, _close_lost, _purge, _delete_expired_packs):
         try:
-            step(purged)
-        except _TROUBLE as error:
+            step(result)
+        except _EXPECTED_ERRORS as error:
             # The rows still say what has to go: the next beat tries again.
             log.error("forgetting: %s: %s", step.__name__.strip("_"), type(error).__name__)
-            purged.failed += 1
-    truncate_journal()
+            result.failed += 1
+    checkpoint_wal()
     LastRun.objects.update_or_create(task=PURGE_TASK, defaults={"at": timezone.now()})
-    if purged.shoots or purged.packs or purged.failed:
-        log.info("purged: %s", purged)
-    return purged
+    if result.shoots or result.packs or result.failed:
+        log.info("purged: %s", result)
+    return result
 
 
 def due_shoots() -> QuerySet[Shoot]:
@@ -81,12 +81,16 @@ def delivered_packs() -> QuerySet[Pack]:
     return delivered.filter(shoot__state=Shoot.State.OPEN, shoot__keep_photos=False)
 
 
-def unmarked_shoots(mark: UUID) -> list[QuerySet[Shoot]]:
+def shoots_of_other_epochs(epoch: UUID) -> list[QuerySet[Shoot]]:
     """Open shoots from before the source ring, as it is now, began: their keys went with the one before.
 
     In parts, each of which is one range of an index."""
     opened = Shoot.objects.filter(state=Shoot.State.OPEN)
-    return [opened.filter(ring_mark__lt=mark), opened.filter(ring_mark__gt=mark), opened.filter(ring_mark=None)]
+    return [
+        opened.filter(keyring_epoch__lt=epoch),
+        opened.filter(keyring_epoch__gt=epoch),
+        opened.filter(keyring_epoch=None),
+    ]
 
 
 def expired_packs() -> QuerySet[Pack]:
@@ -94,53 +98,55 @@ def expired_packs() -> QuerySet[Pack]:
     return Pack.objects.filter(state__in=Pack.ENDED, expires_at__lte=timezone.now())
 
 
-def _sweep_keys(purged: Purged) -> None:
+def _sweep_keys(result: PurgeResult) -> None:
     """Keys that died by themselves: usually of nobody, else of shoots that a wrong clock took too early."""
     dead = vault.sweep_expired_keys()
-    purged.keys = len(dead)
+    result.keys = len(dead)
     for some in _batches(dead):
         begin_purges(Shoot.objects.filter(pk__in=some), lost=True)
 
 
-def _close_due(_: Purged) -> None:
+def _close_due(_: PurgeResult) -> None:
     for shoots, everything in ((due_guests, True), (due_shoots, False)):
-        while ids := list(shoots().values_list("pk", flat=True)[:AT_ONCE]):
+        while ids := list(shoots().values_list("pk", flat=True)[:BATCH_SIZE]):
             heartbeat.progress()
             if not begin_purges(Shoot.objects.filter(pk__in=ids), everything=everything):
                 break
 
 
-def _close_delivered(_: Purged) -> None:
+def _close_delivered(_: PurgeResult) -> None:
     for pack in delivered_packs().select_related("shoot"):
         purge_delivered(shoot=pack.shoot)
 
 
-def _close_lost(_: Purged) -> None:
+def _close_lost(_: PurgeResult) -> None:
     """Shoots whose photos cannot be opened any more, because the ring that held their keys was lost."""
-    unmarked = [
-        shoot_id for part in unmarked_shoots(vault.source_ring_mark()) for shoot_id in part.values_list("pk", flat=True)
+    doubtful = [
+        shoot_id
+        for part in shoots_of_other_epochs(vault.source_keyring_epoch())
+        for shoot_id in part.values_list("pk", flat=True)
     ]
-    lost = [shoot_id for shoot_id in unmarked if not vault.key_exists(ring="source", key_id=shoot_id)]
+    lost = [shoot_id for shoot_id in doubtful if not vault.key_exists(ring="source", key_id=shoot_id)]
     for some in _batches(lost):
         begin_purges(Shoot.objects.filter(pk__in=some), lost=True)
     if lost:
         log.warning("the source ring was lost, and the photos of %d shoots with it", len(lost))
 
 
-def _purge(purged: Purged) -> None:
+def _purge(result: PurgeResult) -> None:
     closed = Shoot.objects.filter(state=Shoot.State.PURGING).values_list("pk", flat=True)
-    purged.shoots = _each_batch(list(closed), lambda ids: purge_shoots(shoot_ids=ids), purged)
+    result.shoots = _each_batch(list(closed), lambda ids: purge_shoots(shoot_ids=ids), result)
 
 
-def _forget(purged: Purged) -> None:
+def _delete_expired_packs(result: PurgeResult) -> None:
     ids = list(expired_packs().values_list("pk", flat=True))
-    purged.packs = _each_batch(ids, lambda ids: forget_packs(pack_ids=ids), purged)
+    result.packs = _each_batch(ids, lambda ids: delete_packs(pack_ids=ids), result)
     # A shoot that was purged may have taken headshots along.
-    if purged.packs or purged.shoots:
-        vault.forget_removed_keys(ring=Ring.RESULT)
+    if result.packs or result.shoots:
+        vault.delete_key_history(ring=Ring.RESULT)
 
 
-def _each_batch(ids: Sequence[UUID], act: Callable[[Sequence[UUID]], Sequence[UUID]], purged: Purged) -> int:
+def _each_batch(ids: Sequence[UUID], act: Callable[[Sequence[UUID]], Sequence[UUID]], result: PurgeResult) -> int:
     """How many it was done to. Where a batch fails, one by one: the one that is in the way is found and passed over."""
     done = 0
     for some in _batches(ids):
@@ -150,34 +156,34 @@ def _each_batch(ids: Sequence[UUID], act: Callable[[Sequence[UUID]], Sequence[UU
         except VaultUnavailable:
             # Not this one's fault: all that follow would wait for the same.
             raise
-        except _TROUBLE as error:
+        except _EXPECTED_ERRORS as error:
             if len(some) > 1:
-                done += sum(_each_batch([one], act, purged) for one in some)
+                done += sum(_each_batch([one], act, result) for one in some)
                 continue
             log.error("could not forget %s: %s", some[0], type(error).__name__)
-            purged.failed += 1
+            result.failed += 1
     return done
 
 
 def _batches(ids: Sequence[UUID]) -> list[Sequence[UUID]]:
-    return [ids[start : start + AT_ONCE] for start in range(0, len(ids), AT_ONCE)]
+    return [ids[start : start + BATCH_SIZE] for start in range(0, len(ids), BATCH_SIZE)]
 
 
-def drop_proofs() -> int:
-    """Delete receipts whose time is over, and what is left of their shoots; how many receipts."""
-    old = list(Receipt.objects.filter(proof_until__lte=timezone.now()))
-    for receipt in old:
+def delete_expired_certificates() -> int:
+    """Delete certificates whose time is over, and what is left of their shoots; how many certificates."""
+    old = list(DeletionCertificate.objects.filter(keep_until__lte=timezone.now()))
+    for certificate in old:
         with transaction.atomic():
-            shoot_ids = set(receipt.destructions.values_list("shoot_id", flat=True))
-            receipt.delete()
+            shoot_ids = set(certificate.key_destructions.values_list("shoot_id", flat=True))
+            certificate.delete()
             for shoot_id in shoot_ids:
-                _drop_shoot(shoot_id)
+                _delete_shoot(shoot_id)
     if old:
-        log.info("proofs of %d deletions dropped", len(old))
+        log.info("%d expired certificates deleted", len(old))
     return len(old)
 
 
-def drop_payments() -> int:
+def delete_expired_payments() -> int:
     """Delete payments whose account has gone, once their own time is over; how many. The ledger keeps its sums: it
     names nobody."""
     long_ago = timezone.now() - timedelta(days=settings.HEADSHOTS_PAYMENT_DAYS)
@@ -189,14 +195,14 @@ def drop_payments() -> int:
         WebhookEvent.objects.filter(payment__in=ids).delete()
         Payment.objects.filter(pk__in=ids).delete()
     if ids:
-        log.info("%d payments without an account dropped", len(ids))
+        log.info("%d payments without an account deleted", len(ids))
     return len(ids)
 
 
-def _drop_shoot(shoot_id: UUID) -> None:
+def _delete_shoot(shoot_id: UUID) -> None:
     """The rows of a shoot of which nothing lives and nothing is to be proven any more: consent, packs, events."""
-    left = Pack.objects.filter(shoot_id=shoot_id).exclude(state=Pack.State.FORGOTTEN)
-    if left.exists() or Destruction.objects.filter(shoot_id=shoot_id).exists():
+    left = Pack.objects.filter(shoot_id=shoot_id).exclude(state=Pack.State.DELETED)
+    if left.exists() or KeyDestruction.objects.filter(shoot_id=shoot_id).exists():
         return
     if not Shoot.objects.filter(pk=shoot_id, state=Shoot.State.PURGED).exists():
         return

@@ -23,22 +23,26 @@ def new_reference() -> str:
     return f"HS-{letters[:5]}-{letters[5:]}"
 
 
-class Receipt(models.Model):
+class DeletionCertificate(models.Model):
     """One deletion as its person is told of it: a shoot's photos or headshots, or a whole account."""
 
     class Kind(models.TextChoices):
         SHOOT = "shoot"
         ACCOUNT = "account"
 
-    # In links; whoever has the link to the receipt of an account may read it, for there is no account to sign in to.
+    # In links. A link to the certificate of an account is enough to read it, for there is no account to sign in to.
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     reference = models.CharField(max_length=16, unique=True, default=new_reference, editable=False)
     kind = models.CharField(max_length=7, choices=Kind.choices)
     owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="receipts", editable=False
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="deletion_certificates",
+        editable=False,
     )
-    asked_by = models.CharField(max_length=8, choices=Event.Actor.choices)
-    # No foreign key: the receipt stays when the shoot has gone.
+    requested_by = models.CharField(max_length=8, choices=Event.Actor.choices)
+    # No foreign key: the certificate stays when the shoot has gone.
     shoot_id = models.UUIDField(null=True, db_index=True, editable=False)
     begun_at = models.DateTimeField(default=timezone.now, editable=False)
     # An account's is begun when its keys die and done when the address has gone.
@@ -49,14 +53,14 @@ class Receipt(models.Model):
     result_keys_until = models.DateTimeField(null=True, editable=False)
     # Of an account: which consents stay as proof, and what else went. Versions, times and counts.
     account = models.JSONField(default=dict, blank=True, editable=False)
-    proof_until = models.DateTimeField(db_index=True, editable=False)
+    keep_until = models.DateTimeField(db_index=True, editable=False)
     mailed_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         ordering = ["-begun_at"]
         constraints = [
             models.UniqueConstraint(
-                fields=["owner"], condition=models.Q(kind="account"), name="one_receipt_for_an_account"
+                fields=["owner"], condition=models.Q(kind="account"), name="one_certificate_per_account"
             )
         ]
 
@@ -64,35 +68,37 @@ class Receipt(models.Model):
         return self.reference
 
     def get_absolute_url(self) -> str:
-        return reverse("retention:receipt", args=[self.pk])
+        return reverse("retention:certificate", args=[self.pk])
 
     @property
     def title(self) -> str:
         if self.kind == self.Kind.ACCOUNT:
             return "Your account is deleted" if self.done_at else "Your account is being deleted"
-        rings = {proof.ring for proof in self.destructions.all()}
+        rings = {destruction.ring for destruction in self.key_destructions.all()}
         if rings == {Ring.RESULT.value}:
             return "Your headshots are deleted"
         return "Your photos are deleted" if rings == {Ring.SOURCE.value} else "Your photos and headshots are deleted"
 
 
-class Destruction(models.Model):
+class KeyDestruction(models.Model):
     """The proof that one key died, and what died with it."""
 
     ring = models.CharField(max_length=8, choices=Ring.choices)
     key_id = models.UUIDField()
     shoot_id = models.UUIDField(db_index=True)
     # The key was dead at this time, at the latest.
-    key_died_at = models.DateTimeField(default=timezone.now, editable=False)
+    destroyed_at = models.DateTimeField(default=timezone.now, editable=False)
     # When the files and rows had followed it.
     done_at = models.DateTimeField(null=True, editable=False)
     # Files by kind, and `rows` of the database.
     counts = models.JSONField(default=dict, blank=True)
-    receipt = models.ForeignKey(Receipt, null=True, on_delete=models.CASCADE, related_name="destructions")
+    certificate = models.ForeignKey(
+        DeletionCertificate, null=True, on_delete=models.CASCADE, related_name="key_destructions"
+    )
 
     class Meta:
-        ordering = ["key_died_at"]
-        constraints = [models.UniqueConstraint(fields=["ring", "key_id"], name="a_key_dies_once")]
+        ordering = ["destroyed_at"]
+        constraints = [models.UniqueConstraint(fields=["ring", "key_id"], name="one_destruction_per_key")]
 
     def __str__(self) -> str:
         return f"{self.ring} {self.key_id}"
@@ -109,7 +115,7 @@ class LastRun(models.Model):
     task = models.CharField(max_length=32, primary_key=True)
     at = models.DateTimeField()
     # Ring -> ids of keys that belonged to nobody: those that still do so the next time are destroyed.
-    stray_keys = models.JSONField(default=dict, blank=True)
+    orphaned_keys = models.JSONField(default=dict, blank=True)
 
     def __str__(self) -> str:
         return self.task

@@ -31,11 +31,11 @@ log = logging.getLogger(__name__)
 SWEEP_TASK = "retention.sweep_orphans"
 # Younger than this, its row or its owner may still be on the way.
 GRACE = timedelta(hours=1)
-MAIL_LIFE = timedelta(days=1)
+MAIL_FILE_RETENTION = timedelta(days=1)
 
 
 @dataclass
-class Swept:
+class SweepResult:
     """`files`: without a row. `blobs`: without an owner. `unfinished`: writes that never ended. `keys`: of nobody.
     `shoots`: closed since their key was gone. `lost`: rows whose file is missing, which stay."""
 
@@ -48,7 +48,7 @@ class Swept:
     lost: int = 0
 
 
-def sweep_orphans(*, everything: bool = False) -> Swept:
+def sweep_orphans(*, everything: bool = False) -> SweepResult:
     """Remove files without a row, blobs without an owner and keys of nobody; report lost files.
 
     Of blobs, those that are older than an hour and that the last sweep found too young, or `everything`. Mails that
@@ -59,39 +59,39 @@ def sweep_orphans(*, everything: bool = False) -> Swept:
     # A last time that is still to come is of a wrong clock. Twice the grace: with one of it this sweep begins where the
     # last one ended, and a clock is not that exact.
     first = FIRST if everything or last is None or last.at > now else first_id_at(last.at - 2 * GRACE)
-    swept = Swept(unfinished=vault.blob_store().sweep_unfinished(before), mails=_sweep_mails())
+    result = SweepResult(unfinished=vault.blob_store().sweep_unfinished(before), mails=_sweep_mails())
     for ring in Ring.values:
-        _sweep_ring(ring, first, first_id_at(before), swept)
-    swept.shoots = len(close_shoots_without_key())
-    swept.keys, strays = sweep_stray_keys(last.stray_keys if last else {})
-    LastRun.objects.update_or_create(task=SWEEP_TASK, defaults={"at": now, "stray_keys": strays})
-    if swept.lost:
-        log.error("%d blobs have lost their files", swept.lost)
-    if swept != Swept(lost=swept.lost):
-        log.warning("removed: %s", swept)
-    return swept
+        _sweep_ring(ring, first, first_id_at(before), result)
+    result.shoots = len(close_shoots_without_key())
+    result.keys, orphaned_keys = sweep_orphaned_keys(last.orphaned_keys if last else {})
+    LastRun.objects.update_or_create(task=SWEEP_TASK, defaults={"at": now, "orphaned_keys": orphaned_keys})
+    if result.lost:
+        log.error("%d blobs have lost their files", result.lost)
+    if result != SweepResult(lost=result.lost):
+        log.warning("removed: %s", result)
+    return result
 
 
-def _sweep_ring(ring: str, first: UUID, last: UUID, swept: Swept) -> None:
+def _sweep_ring(ring: str, first: UUID, last: UUID, result: SweepResult) -> None:
     """Both sides side by side, in batches: up to the last file of a batch, its rows are in the same range."""
     files = vault.blob_store().ids(ring, first, last)
     while True:
         heartbeat.progress()
-        batch = list(islice(files, vault.AT_ONCE))
-        end = batch[-1] if len(batch) == vault.AT_ONCE else last
+        batch = list(islice(files, vault.BATCH_SIZE))
+        end = batch[-1] if len(batch) == vault.BATCH_SIZE else last
         # The files were listed first: a row that comes in between is not missed, its file is younger than `last`.
         rows = Blob.objects.filter(ring=ring, id__gte=first, id__lte=end)
         keys = dict(rows.values_list("id", "key_id"))
-        stray = [blob_id for blob_id in batch if blob_id not in keys]
-        vault.blob_store().delete([BlobName(ring, blob_id) for blob_id in stray])
+        orphaned_files = [blob_id for blob_id in batch if blob_id not in keys]
+        vault.blob_store().delete([BlobName(ring, blob_id) for blob_id in orphaned_files])
         unwanted = list(unowned(rows))
         for blob in unwanted:
             vault.delete_blob(blob)
         missing = keys.keys() - set(batch) - {blob.id for blob in unwanted}
-        swept.files += len(stray)
-        swept.blobs += len(unwanted)
+        result.files += len(orphaned_files)
+        result.blobs += len(unwanted)
         # Without its key it is on its way out, and its file only went first.
-        swept.lost += sum(vault.key_exists(ring=ring, key_id=keys[blob_id]) for blob_id in missing)
+        result.lost += sum(vault.key_exists(ring=ring, key_id=keys[blob_id]) for blob_id in missing)
         if end == last:
             return
         first = UUID(int=end.int + 1)
@@ -101,7 +101,7 @@ def _sweep_mails() -> int:
     folder = getattr(settings, "EMAIL_FILE_PATH", None)
     if not folder:
         return 0
-    newest = time.time() - MAIL_LIFE.total_seconds()
+    newest = time.time() - MAIL_FILE_RETENTION.total_seconds()
     old = [path for path in Path(folder).glob("*.log") if path.stat().st_mtime < newest]
     for path in old:
         path.unlink(missing_ok=True)
@@ -117,21 +117,21 @@ def unowned(blobs: QuerySet[Blob]) -> QuerySet[Blob]:
     return blobs
 
 
-Strays = dict[str, list[str]]
+OrphanedKeys = dict[str, list[str]]
 
 
-def sweep_stray_keys(before: Strays) -> tuple[int, Strays]:
+def sweep_orphaned_keys(before: OrphanedKeys) -> tuple[int, OrphanedKeys]:
     """Destroy keys that belong to nobody and did not in `before`; how many, and those that belong to nobody now."""
-    strays = {ring: _strays(ring) for ring in Ring}
+    orphaned_keys = {ring: _orphaned_keys(ring) for ring in Ring}
     destroyed = 0
-    for ring, key_ids in strays.items():
+    for ring, key_ids in orphaned_keys.items():
         known = set(before.get(ring, ()))
         doomed = [key_id for key_id in key_ids if str(key_id) in known]
         vault.destroy_keys(ring=ring, key_ids=doomed)
         destroyed += len(doomed)
     # What a server still keeps of keys that were destroyed since the last time goes with it.
-    vault.forget_removed_keys(ring=Ring.RESULT)
-    return destroyed, {ring: [str(key_id) for key_id in key_ids] for ring, key_ids in strays.items()}
+    vault.delete_key_history(ring=Ring.RESULT)
+    return destroyed, {ring: [str(key_id) for key_id in key_ids] for ring, key_ids in orphaned_keys.items()}
 
 
 def close_shoots_without_key() -> list[UUID]:
@@ -143,7 +143,7 @@ def close_shoots_without_key() -> list[UUID]:
     return [shoot_id for some in _batches(lost) for shoot_id in begin_purges(_shoots(some), lost=True)]
 
 
-def _strays(ring: Ring) -> list[UUID]:
+def _orphaned_keys(ring: Ring) -> list[UUID]:
     key_ids = open_ring(ring).key_ids()
     return [key_id for some in _batches(key_ids) for key_id in set(some) - _owners(ring, some)]
 
@@ -151,7 +151,7 @@ def _strays(ring: Ring) -> list[UUID]:
 def _owners(ring: Ring, key_ids: Sequence[UUID]) -> set[UUID]:
     if ring is Ring.SOURCE:
         return set(_shoots(key_ids).exclude(state=Shoot.State.PURGED).values_list("pk", flat=True))
-    packs = Pack.objects.filter(pk__in=key_ids).exclude(state=Pack.State.FORGOTTEN)
+    packs = Pack.objects.filter(pk__in=key_ids).exclude(state=Pack.State.DELETED)
     return set(packs.values_list("pk", flat=True))
 
 
@@ -160,4 +160,4 @@ def _shoots(ids: Sequence[UUID]) -> QuerySet[Shoot]:
 
 
 def _batches(ids: Sequence[UUID]) -> list[Sequence[UUID]]:
-    return [ids[start : start + vault.AT_ONCE] for start in range(0, len(ids), vault.AT_ONCE)]
+    return [ids[start : start + vault.BATCH_SIZE] for start in range(0, len(ids), vault.BATCH_SIZE)]

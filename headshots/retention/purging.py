@@ -14,8 +14,13 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Model, QuerySet
 
-from headshots.retention.certificates import destroyed, issue_receipts, keys_died, who_asked
-from headshots.shoots.lifecycle import begin_purge, cancel_live_packs, end_purges, forget
+from headshots.retention.certificates import (
+    issue_certificates,
+    record_contents_deleted,
+    record_key_destructions,
+    requesters_of,
+)
+from headshots.shoots.lifecycle import begin_purge, cancel_live_packs, end_purges, mark_deleted
 from headshots.shoots.models import Event, FaceCrop, Headshot, Pack, Photo, Preparation, Shoot
 from headshots.vault import services as vault
 
@@ -41,17 +46,17 @@ def purge_shoots(*, shoot_ids: Collection[UUID]) -> list[UUID]:
     if not ids:
         return []
     vault.destroy_keys(ring="source", key_ids=ids)
-    keys_died(ring="source", shoot_ids={shoot_id: shoot_id for shoot_id in ids})
+    record_key_destructions(ring="source", shoot_ids={shoot_id: shoot_id for shoot_id in ids})
     cancel_live_packs(ids, reason="photos_deleted")
-    ended = Pack.objects.filter(shoot_id__in=ids).exclude(state__in=[*Pack.LIVE, Pack.State.FORGOTTEN])
+    ended = Pack.objects.filter(shoot_id__in=ids).exclude(state__in=[*Pack.LIVE, Pack.State.DELETED])
     everything = {shoot.pk for shoot in shoots if shoot.purge_everything}
     doomed = [pack for pack in ended if pack.shoot_id in everything or pack.state in Pack.UNDONE]
-    _destroy_headshots(doomed, Event.Actor.SYSTEM, with_receipt=False)
+    _destroy_headshots(doomed, Event.Actor.SYSTEM, with_certificate=False)
     gone = vault.delete_files(ring="source", key_ids=ids)
     with transaction.atomic():
         unfinished = _unfinished(ids, everything)
         purged = _delete_photos([shoot for shoot in shoots if shoot.pk not in unfinished], gone, began)
-        issue_receipts(shoots=purged, asked_by=who_asked([shoot.pk for shoot in purged]))
+        issue_certificates(shoots=purged, requested_by=requesters_of([shoot.pk for shoot in purged]))
     done = [shoot.pk for shoot in purged]
     if done:
         # In one line: one a shoot takes longer than its files do.
@@ -59,40 +64,40 @@ def purge_shoots(*, shoot_ids: Collection[UUID]) -> list[UUID]:
     return done
 
 
-def forget_pack(*, pack: Pack, actor: str = Event.Actor.SYSTEM) -> bool:
-    """`forget_packs` for one; whether this call finished it. `pack` is refreshed."""
-    forgotten = forget_packs(pack_ids=[pack.pk], actor=actor)
+def delete_pack(*, pack: Pack, actor: str = Event.Actor.SYSTEM) -> bool:
+    """`delete_packs` for one; whether this call finished it. `pack` is refreshed."""
+    deleted = delete_packs(pack_ids=[pack.pk], actor=actor)
     pack.refresh_from_db()
-    return bool(forgotten)
+    return bool(deleted)
 
 
-def forget_packs(*, pack_ids: Collection[UUID], actor: str = Event.Actor.SYSTEM) -> list[UUID]:
+def delete_packs(*, pack_ids: Collection[UUID], actor: str = Event.Actor.SYSTEM) -> list[UUID]:
     """Destroy the finished headshots of packs that have ended; the ids of those that this call finished."""
-    ended = Pack.objects.filter(pk__in=pack_ids).exclude(state__in=[*Pack.LIVE, Pack.State.FORGOTTEN])
-    forgotten = _destroy_headshots(list(ended.select_related("shoot__owner")), actor, with_receipt=True)
-    return [pack.pk for pack in forgotten]
+    ended = Pack.objects.filter(pk__in=pack_ids).exclude(state__in=[*Pack.LIVE, Pack.State.DELETED])
+    deleted = _destroy_headshots(list(ended.select_related("shoot__owner")), actor, with_certificate=True)
+    return [pack.pk for pack in deleted]
 
 
-def _destroy_headshots(packs: Sequence[Pack], actor: str, *, with_receipt: bool) -> list[Pack]:
-    """Those of these packs that this call finished. Without a receipt, that of their shoot will name them."""
+def _destroy_headshots(packs: Sequence[Pack], actor: str, *, with_certificate: bool) -> list[Pack]:
+    """Those of these packs that this call finished. Without a certificate, that of their shoot will name them."""
     ids = [pack.pk for pack in packs]
     if not ids:
         return []
     vault.destroy_keys(ring="result", key_ids=ids)
-    keys_died(ring="result", shoot_ids={pack.pk: pack.shoot_id for pack in packs})
+    record_key_destructions(ring="result", shoot_ids={pack.pk: pack.shoot_id for pack in packs})
     gone = vault.delete_files(ring="result", key_ids=ids)
     with transaction.atomic():
         _delete_rows(Headshot.objects.filter(pack_id__in=ids))
         counts = vault.delete_blobs(ring="result", key_ids=ids, gone=gone)
-        destroyed(ring="result", counts=counts)
-        forgotten = forget(packs, actor=actor)
-        if with_receipt:
-            # With everything else of its shoot a pack gets a receipt when all of it has gone.
-            shoots = {pack.shoot_id: pack.shoot for pack in forgotten if not pack.shoot.purge_everything}
-            issue_receipts(shoots=shoots.values(), asked_by=dict.fromkeys(shoots, actor))
-    if forgotten:
-        log.info("packs forgotten: %s", " ".join(str(pack.pk) for pack in forgotten))
-    return forgotten
+        record_contents_deleted(ring="result", counts=counts)
+        deleted = mark_deleted(packs, actor=actor)
+        if with_certificate:
+            # With everything else of its shoot a pack gets a certificate when all of it has gone.
+            shoots = {pack.shoot_id: pack.shoot for pack in deleted if not pack.shoot.purge_everything}
+            issue_certificates(shoots=shoots.values(), requested_by=dict.fromkeys(shoots, actor))
+    if deleted:
+        log.info("packs deleted: %s", " ".join(str(pack.pk) for pack in deleted))
+    return deleted
 
 
 def _delete_photos(shoots: Sequence[Shoot], gone: set[UUID], began: float) -> list[Shoot]:
@@ -106,9 +111,11 @@ def _delete_photos(shoots: Sequence[Shoot], gone: set[UUID], began: float) -> li
     _delete_rows(crops)
     _delete_rows(photos)
     _delete_rows(Preparation.objects.filter(pack__shoot_id__in=ids, blob__isnull=False))
-    Shoot.objects.filter(pk__in=ids, person_blob__isnull=False).update(person_blob=None)
+    Shoot.objects.filter(pk__in=ids, self_description_blob__isnull=False).update(self_description_blob=None)
     counts = vault.delete_blobs(ring="source", key_ids=ids, gone=gone)
-    destroyed(ring="source", counts={shoot_id: {**counts[shoot_id], "rows": rows[shoot_id]} for shoot_id in ids})
+    record_contents_deleted(
+        ring="source", counts={shoot_id: {**counts[shoot_id], "rows": rows[shoot_id]} for shoot_id in ids}
+    )
     seconds = round(time.monotonic() - began, 3)
     numbers = {
         shoot_id: {"rows": rows[shoot_id], "blobs": sum(counts[shoot_id].values()), "seconds": seconds}
@@ -136,8 +143,8 @@ def purge_delivered(*, shoot: Shoot) -> bool:
 
 
 def _unfinished(shoot_ids: Collection[UUID], everything: Collection[UUID]) -> set[UUID]:
-    """Shoots with a pack that another worker moved while it was to be cancelled or forgotten: beat comes back."""
-    left = Pack.objects.filter(shoot_id__in=shoot_ids).exclude(state=Pack.State.FORGOTTEN)
+    """Shoots with a pack that another worker moved while it was to be cancelled or deleted: beat comes back."""
+    left = Pack.objects.filter(shoot_id__in=shoot_ids).exclude(state=Pack.State.DELETED)
     return {
         shoot_id
         for shoot_id, state in left.values_list("shoot_id", "state")

@@ -5,14 +5,14 @@ from uuid import UUID
 from celery import shared_task, signals
 
 from headshots.retention import audit, certificates, deletions, due, orphans, purging, wal
-from headshots.retention.models import Receipt
+from headshots.retention.models import DeletionCertificate
 from headshots.shoots.models import Pack, Shoot
 
 
 @shared_task(name="retention.purge_shoot")
 def purge_shoot(shoot_id: str) -> None:
     purging.purge_shoot(shoot=Shoot.objects.get(pk=UUID(shoot_id)))
-    wal.empty_journals()
+    wal.checkpoint_journals()
 
 
 @shared_task(name="retention.purge_delivered")
@@ -20,10 +20,10 @@ def purge_delivered(pack_id: str) -> None:
     purging.purge_delivered(shoot=Pack.objects.select_related("shoot").get(pk=UUID(pack_id)).shoot)
 
 
-@shared_task(name="retention.forget_pack")
-def forget_pack(pack_id: str) -> None:
-    purging.forget_pack(pack=Pack.objects.get(pk=UUID(pack_id)))
-    wal.empty_journals()
+@shared_task(name="retention.delete_pack")
+def delete_pack(pack_id: str) -> None:
+    purging.delete_pack(pack=Pack.objects.get(pk=UUID(pack_id)))
+    wal.checkpoint_journals()
 
 
 @shared_task(name=due.PURGE_TASK)
@@ -42,28 +42,28 @@ def rewrite_account_tables() -> None:
     wal.rewrite_account_tables()
 
 
-@shared_task(name="retention.mail_receipt")
-def mail_receipt(receipt_id: str) -> None:
-    receipt = Receipt.objects.filter(pk=UUID(receipt_id)).first()
-    if receipt is not None:
-        certificates.mail_receipt(receipt)
+@shared_task(name="retention.mail_certificate")
+def mail_certificate(certificate_id: str) -> None:
+    certificate = DeletionCertificate.objects.filter(pk=UUID(certificate_id)).first()
+    if certificate is not None:
+        certificates.mail_certificate(certificate)
 
 
-@shared_task(name="retention.mail_receipts")
-def mail_receipts() -> None:
-    certificates.mail_waiting_receipts()
+@shared_task(name="retention.mail_certificates")
+def mail_certificates() -> None:
+    certificates.mail_waiting_certificates()
 
 
-@shared_task(name="retention.drop_proofs")
-def drop_proofs() -> None:
-    due.drop_proofs()
-    due.drop_payments()
-    deletions.drop_old()
-    wal.truncate_journal()
+@shared_task(name="retention.delete_expired_certificates")
+def delete_expired_certificates() -> None:
+    due.delete_expired_certificates()
+    due.delete_expired_payments()
+    deletions.delete_old_files()
+    wal.checkpoint_wal()
 
 
 @signals.worker_ready.connect
-def purge_first(sender: object, **_signal: object) -> None:
+def purge_on_start(sender: object, **_signal: object) -> None:
     """What became due while nothing ran goes before anything else is done; beat's first reminder comes a minute later.
 
     Celery says "ready" again after each reconnect to the broker: purging once too often is harmless."""

@@ -5,6 +5,6 @@ from headshots.retention import views
 app_name = "retention"
 urlpatterns = [
     path("", views.schedule, name="schedule"),
-    path("receipts/<uuid:receipt_id>/", views.receipt, name="receipt"),
-    path("shoots/<uuid:shoot_id>/", views.shoot_receipts, name="shoot_receipts"),
+    path("certificates/<uuid:certificate_id>/", views.certificate, name="certificate"),
+    path("shoots/<uuid:shoot_id>/", views.shoot_certificates, name="shoot_certificates"),
 ]

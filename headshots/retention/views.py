@@ -7,8 +7,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from headshots.retention.models import Receipt
-from headshots.retention.orphans import MAIL_LIFE
+from headshots.retention.models import DeletionCertificate
+from headshots.retention.orphans import MAIL_FILE_RETENTION
 from headshots.retention.wal import keeps_deleted_rows
 from headshots.shoots.access import shoot_or_404
 from headshots.vault.models import Blob, Ring
@@ -21,40 +21,46 @@ def schedule(request: HttpRequest) -> HttpResponse:
     """The public retention schedule, with the numbers that this installation enforces."""
     key_backups = settings.HEADSHOTS_RESULT_KEY_BACKUP_DAYS
     context = {
-        "photos_life": in_words(settings.HEADSHOTS_SOURCE_TTL_SECONDS),
-        "headshots_life": days_in_words(settings.HEADSHOTS_RESULT_DAYS),
+        "photo_retention": in_words(settings.HEADSHOTS_SOURCE_TTL_SECONDS),
+        "headshot_retention": days_in_words(settings.HEADSHOTS_RESULT_DAYS),
         "keys_in_memory": source_keys_are_in_memory(),
         "mail_files": getattr(settings, "EMAIL_FILE_PATH", None) is not None,
-        "mail_life": in_words(int(MAIL_LIFE.total_seconds())),
-        "sign_in_life": in_words(settings.SESSION_COOKIE_AGE),
+        "mail_file_retention": in_words(int(MAIL_FILE_RETENTION.total_seconds())),
+        "session_lifetime": in_words(settings.SESSION_COOKIE_AGE),
         "payments": bool(settings.HEADSHOTS_STRIPE_SECRET_KEY or settings.HEADSHOTS_TEST_CHECKOUT),
-        "payment_life": days_in_words(settings.HEADSHOTS_PAYMENT_DAYS),
-        "proof_life": days_in_words(settings.HEADSHOTS_PROOF_DAYS),
-        "backup_life": days_in_words(settings.HEADSHOTS_BACKUP_DAYS) if settings.HEADSHOTS_BACKUP_DAYS else "",
+        "payment_retention": days_in_words(settings.HEADSHOTS_PAYMENT_DAYS),
+        "record_retention": days_in_words(settings.HEADSHOTS_PROOF_DAYS),
+        "backup_retention": days_in_words(settings.HEADSHOTS_BACKUP_DAYS) if settings.HEADSHOTS_BACKUP_DAYS else "",
         "database_keeps": keeps_deleted_rows(),
-        "key_backup_life": days_in_words(key_backups) if key_backups else "",
+        "key_backup_retention": days_in_words(key_backups) if key_backups else "",
         **_oldest_photo(),
     }
     return render(request, "retention/schedule.html", context)
 
 
 @require_safe
-def receipt(request: HttpRequest, receipt_id: UUID) -> HttpResponse:
-    """One receipt, for its owner. That of a deleted account has none: it is for who has the link."""
-    found = get_object_or_404(Receipt, pk=receipt_id)
-    if found.kind != Receipt.Kind.ACCOUNT and (found.owner is None or found.owner != request.user):
+def certificate(request: HttpRequest, certificate_id: UUID) -> HttpResponse:
+    """One certificate, for its owner. That of a deleted account has none: it is for who has the link."""
+    found = get_object_or_404(DeletionCertificate, pk=certificate_id)
+    if found.kind != DeletionCertificate.Kind.ACCOUNT and (found.owner is None or found.owner != request.user):
         raise Http404
-    context = {"receipt": found, "proofs": found.destructions.all(), "database_keeps": keeps_deleted_rows()}
-    return render(request, "retention/receipt.html", context)
+    context = {
+        "certificate": found,
+        "destructions": found.key_destructions.all(),
+        "database_keeps": keeps_deleted_rows(),
+    }
+    return render(request, "retention/certificate.html", context)
 
 
 @require_safe
-def shoot_receipts(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
-    """The receipts of one shoot, for its owner; the only one at once."""
-    receipts = list(Receipt.objects.filter(shoot_id=shoot_or_404(request, shoot_id).pk, owner=request.user.pk))
-    if len(receipts) == 1:
-        return redirect(receipts[0])
-    return render(request, "retention/receipts.html", {"receipts": receipts})
+def shoot_certificates(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
+    """The certificates of one shoot, for its owner; the only one at once."""
+    certificates = list(
+        DeletionCertificate.objects.filter(shoot_id=shoot_or_404(request, shoot_id).pk, owner=request.user.pk)
+    )
+    if len(certificates) == 1:
+        return redirect(certificates[0])
+    return render(request, "retention/certificates.html", {"certificates": certificates})
 
 
 def _oldest_photo() -> dict[str, object]:

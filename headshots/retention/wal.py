@@ -28,18 +28,18 @@ def keeps_deleted_rows() -> bool:
     return connection.vendor != "sqlite"
 
 
-def empty_journals() -> bool:
+def checkpoint_journals() -> bool:
     """Empty both, after a purge that may have destroyed keys of headshots; whether nothing is left in the database's.
 
     A key server that does not answer is asked again by the hourly sweep."""
     try:
-        vault.forget_removed_keys(ring=Ring.RESULT)
+        vault.delete_key_history(ring=Ring.RESULT)
     except VaultUnavailable as error:
         log.warning("the key server's journal was not written anew: %s", type(error).__name__)
-    return truncate_journal()
+    return checkpoint_wal()
 
 
-def truncate_journal() -> bool:
+def checkpoint_wal() -> bool:
     """Empty SQLite's write-ahead log; whether nothing is left in it. False on PostgreSQL: deleted rows stay readable
     there until the server has recycled its log (docs/privacy.md)."""
     if keeps_deleted_rows() or connection.in_atomic_block:

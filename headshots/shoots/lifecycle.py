@@ -25,11 +25,11 @@ MOVES: dict[str, frozenset[str]] = {
     _State.AWAITING_PAYMENT: _LIVE_ENDS | {_State.QUEUED},
     _State.QUEUED: _LIVE_ENDS | {_State.RENDERING, _State.FAILED},
     _State.RENDERING: _LIVE_ENDS | {_State.DELIVERED, _State.FAILED},
-    _State.FAILED: frozenset({_State.QUEUED, _State.FORGOTTEN}),
-    _State.DELIVERED: frozenset({_State.FORGOTTEN}),
-    _State.CANCELLED: frozenset({_State.FORGOTTEN}),
-    _State.REVOKED: frozenset({_State.FORGOTTEN}),
-    _State.FORGOTTEN: frozenset(),
+    _State.FAILED: frozenset({_State.QUEUED, _State.DELETED}),
+    _State.DELIVERED: frozenset({_State.DELETED}),
+    _State.CANCELLED: frozenset({_State.DELETED}),
+    _State.REVOKED: frozenset({_State.DELETED}),
+    _State.DELETED: frozenset(),
 }
 # State entered -> names of the tasks it starts, each with the pack's id.
 STARTS: dict[str, tuple[str, ...]] = {
@@ -37,12 +37,12 @@ STARTS: dict[str, tuple[str, ...]] = {
     _State.DELIVERED: ("retention.purge_delivered", "shoots.drop_kept", "shoots.mail_delivered"),
     _State.FAILED: ("payments.give_back_credit", "shoots.drop_kept"),
     _State.CANCELLED: ("payments.give_back_credit", "shoots.drop_kept"),
-    _State.REVOKED: ("retention.forget_pack", "shoots.drop_kept"),
+    _State.REVOKED: ("retention.delete_pack", "shoots.drop_kept"),
 }
 # How long a pack is left alone after its first fault and its second. A minute is what a restart takes; ten are time to
 # be called by an alarm and mend something. More would be taken from the photos' last hours.
-RESTS = (timedelta(minutes=1), timedelta(minutes=10))
-MOST_SETBACKS = len(RESTS) + 1
+RETRY_DELAYS = (timedelta(minutes=1), timedelta(minutes=10))
+MAX_CONSECUTIVE_FAILURES = len(RETRY_DELAYS) + 1
 
 
 def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str = "") -> bool:
@@ -80,52 +80,54 @@ def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str
     return True
 
 
-def put_back(pack: Pack) -> bool:
+def return_to_queue(pack: Pack) -> bool:
     """Whether this caller gave back to the queue what was being made and nobody has in hand, while rendering is paused
-    or the pack rests.
+    or the pack awaits a retry.
 
     Not a move of the table: nothing is ordered anew, so the pack keeps its place and no worker is woken."""
-    waits = Exists(Pause.objects.filter(what=Pause.What.RENDERING)) | Q(rests_until__gt=timezone.now())
+    waits = Exists(Pause.objects.filter(what=Pause.What.RENDERING)) | Q(retry_at__gt=timezone.now())
     with transaction.atomic(savepoint=False):
         # In one statement: whoever goes on at this moment finds the pack as they need it.
-        if not Pack.objects.filter(waits, ~in_hand(), pk=pack.pk, state=_State.RENDERING).update(state=_State.QUEUED):
+        if not Pack.objects.filter(waits, ~has_active_lease(), pk=pack.pk, state=_State.RENDERING).update(
+            state=_State.QUEUED
+        ):
             return False
-        record_pack(pack, "put_back")
+        record_pack(pack, "returned_to_queue")
     pack.state = _State.QUEUED
     return True
 
 
-def in_hand() -> Exists:
+def has_active_lease() -> Exists:
     """For packs: whether a worker holds a living lease on any of its rows."""
     now = timezone.now()
     return Exists(Headshot.objects.filter(pack=OuterRef("pk"), state=Headshot.State.RENDERING, lease_until__gte=now))
 
 
-def is_resting(pack: Pack) -> bool:
+def is_awaiting_retry(pack: Pack) -> bool:
     """Whether nobody is to begin on it yet. What a worker has in hand, having taken it over, others may join."""
-    return Pack.objects.filter(~in_hand(), pk=pack.pk, rests_until__gt=timezone.now()).exists()
+    return Pack.objects.filter(~has_active_lease(), pk=pack.pk, retry_at__gt=timezone.now()).exists()
 
 
-def set_back(pack: Pack, reason: str) -> bool:
+def record_failure(pack: Pack, reason: str) -> bool:
     """Count a run on this pack that ended in a fault and brought no picture, and let it rest; the third in a row fails
     the pack for good, with that reason. Whether it has failed.
 
     Faults while it rests are of runs that had begun before, and no further ones."""
     now = timezone.now()
-    awake = Q(rests_until=None) | Q(rests_until__lte=now)
+    is_due = Q(retry_at=None) | Q(retry_at__lte=now)
     made = (_State.QUEUED, _State.RENDERING)
     with transaction.atomic(savepoint=False):
-        counted = Pack.objects.filter(awake, pk=pack.pk, state__in=made).select_for_update().first()
+        counted = Pack.objects.filter(is_due, pk=pack.pk, state__in=made).select_for_update().first()
         if counted is None:
             return False
-        setbacks = counted.setbacks + 1
+        consecutive_failures = counted.consecutive_failures + 1
         # Staff waits before the page of a trial, and whoever tries a look mends nothing meanwhile.
-        rests = setbacks < MOST_SETBACKS and pack.kind != Pack.Kind.TRIAL
-        rests_until = now + RESTS[setbacks - 1] if rests else None
-        Pack.objects.filter(pk=pack.pk).update(setbacks=setbacks, rests_until=rests_until)
+        awaiting_retry = consecutive_failures < MAX_CONSECUTIVE_FAILURES and pack.kind != Pack.Kind.TRIAL
+        retry_at = now + RETRY_DELAYS[consecutive_failures - 1] if awaiting_retry else None
+        Pack.objects.filter(pk=pack.pk).update(consecutive_failures=consecutive_failures, retry_at=retry_at)
         # Told from the first on: the operator may mend it before the third.
-        record_pack(pack, "set_back", reason=reason, numbers={"setbacks": setbacks})
-    if setbacks >= MOST_SETBACKS:
+        record_pack(pack, "run_failed", reason=reason, numbers={"consecutive_failures": consecutive_failures})
+    if consecutive_failures >= MAX_CONSECUTIVE_FAILURES:
         advance(pack, _State.FAILED, reason=reason)
         return True
     return False
@@ -180,18 +182,18 @@ def cancel_live_packs(shoot_ids: Collection[UUID], *, reason: str, actor: str = 
         with transaction.atomic():
             # No picture can be stored between this look and the move.
             Pack.objects.select_for_update().get(pk=pack.pk)
-            had = actor == Event.Actor.PERSON and pack.kind == Pack.Kind.PREMIUM and has_pictures(pack)
-            advance(pack, _State.CANCELLED, actor=actor, reason=Pack.HAD_PICTURES if had else reason)
+            is_used = actor == Event.Actor.PERSON and pack.kind == Pack.Kind.PREMIUM and has_finished_headshots(pack)
+            advance(pack, _State.CANCELLED, actor=actor, reason=Pack.USED_AFTER_DELIVERY if is_used else reason)
 
 
-def has_pictures(pack: Pack) -> bool:
+def has_finished_headshots(pack: Pack) -> bool:
     """Whether headshots of it are there, to be seen and downloaded."""
     return pack.headshots.filter(state=Headshot.State.DONE).exists()
 
 
-def was_had(pack: Pack) -> bool:
-    """Whether its person has had what was paid for; also when it is forgotten."""
-    return pack.delivered_at is not None or pack.reason == Pack.HAD_PICTURES
+def is_consumed(pack: Pack) -> bool:
+    """Whether its person has had what was paid for; also when it is deleted."""
+    return pack.delivered_at is not None or pack.reason == Pack.USED_AFTER_DELIVERY
 
 
 def end_purges(shoots: Collection[Shoot], *, numbers: Mapping[UUID, Mapping[str, float]]) -> list[Shoot]:
@@ -213,18 +215,16 @@ def end_purges(shoots: Collection[Shoot], *, numbers: Mapping[UUID, Mapping[str,
     return ended
 
 
-def forget(packs: Collection[Pack], *, actor: str = Event.Actor.SYSTEM) -> list[Pack]:
-    """Those of these packs that this caller moved from their end to `forgotten`, whose reason for ending they keep."""
-    may = [state for state, targets in MOVES.items() if _State.FORGOTTEN in targets]
+def mark_deleted(packs: Collection[Pack], *, actor: str = Event.Actor.SYSTEM) -> list[Pack]:
+    """Those of these packs that this caller moved from their end to `deleted`, whose reason for ending they keep."""
+    may = [state for state, targets in MOVES.items() if _State.DELETED in targets]
     with transaction.atomic():
         ended = Pack.objects.filter(pk__in=[pack.pk for pack in packs], state__in=may)
         ids = set(ended.select_for_update().values_list("pk", flat=True))
-        Pack.objects.filter(pk__in=ids).update(state=_State.FORGOTTEN)
-        forgotten = [pack for pack in packs if pack.pk in ids]
-        Event.objects.bulk_create(
-            pack_event(pack, _State.FORGOTTEN, actor=actor, reason=pack.reason) for pack in forgotten
-        )
-    return forgotten
+        Pack.objects.filter(pk__in=ids).update(state=_State.DELETED)
+        deleted = [pack for pack in packs if pack.pk in ids]
+        Event.objects.bulk_create(pack_event(pack, _State.DELETED, actor=actor, reason=pack.reason) for pack in deleted)
+    return deleted
 
 
 def record(

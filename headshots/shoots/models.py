@@ -33,13 +33,15 @@ class Shoot(models.Model):
     # Asked for by the person: the finished headshots go too, not only the photos.
     purge_everything = models.BooleanField(default=False)
     # What the person said about themselves for engines that draw them anew. Goes with the photos, the shoot stays.
-    person_blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    self_description_blob = models.OneToOneField(
+        Blob, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
     # Asked for at the order: the photos stay until `delete_after` for another pack, not only until the delivery.
     keep_photos = models.BooleanField(default=False)
     # Until then the person lets support look at the finished headshots.
     support_until = models.DateTimeField(null=True, blank=True)
     # The source ring as it was when the key was made: if the ring is another one now, the key is lost.
-    ring_mark = models.UUIDField(null=True, editable=False)
+    keyring_epoch = models.UUIDField(null=True, editable=False)
     # The person picks their face before any faces are compared; other people's are then never embedded.
     ask_first = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -50,7 +52,7 @@ class Shoot(models.Model):
         ordering = ["-created_at"]
         indexes = [
             models.Index(fields=["state", "delete_after"]),
-            models.Index(fields=["state", "ring_mark"]),
+            models.Index(fields=["state", "keyring_epoch"]),
             models.Index(fields=["owner", "-created_at"]),
             models.Index(
                 # The owner, always none here, is what makes SQLite take this index.
@@ -96,7 +98,7 @@ class Photo(models.Model):
         REFUSED = "refused"
 
     USABLE = (State.ACCEPTED, State.WARNED)
-    SETTLED = (State.ACCEPTED, State.WARNED, State.REFUSED)
+    DECIDED = (State.ACCEPTED, State.WARNED, State.REFUSED)
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     shoot = models.ForeignKey(Shoot, on_delete=models.CASCADE, related_name="photos")
@@ -172,9 +174,9 @@ class StyleVersion(models.Model):
     title = models.CharField(max_length=80)
     description = models.CharField(max_length=200, blank=True)
     recipe = models.JSONField(default=dict, blank=True)
-    made_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
     # The number of their account; None for the built-in look, which is version 1.
-    made_by = models.BigIntegerField(null=True, editable=False)
+    created_by = models.BigIntegerField(null=True, editable=False)
     published_at = models.DateTimeField(null=True, blank=True)
     # The pack that shows it on the built-in sample.
     trial = models.ForeignKey("Pack", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
@@ -203,20 +205,20 @@ class Pack(models.Model):
         FAILED = "failed"
         CANCELLED = "cancelled"
         REVOKED = "revoked"
-        FORGOTTEN = "forgotten"
+        DELETED = "deleted"
 
     LIVE = (State.AWAITING_PAYMENT, State.QUEUED, State.RENDERING)
     ENDED = (State.DELIVERED, State.FAILED, State.CANCELLED, State.REVOKED)
     # As if it had never been ordered: what was finished of it is not kept.
     UNDONE = (State.CANCELLED, State.REVOKED)
     # A reason to be cancelled: its person deleted the shoot when headshots of the pack were there to be had.
-    HAD_PICTURES = "had_pictures"
+    USED_AFTER_DELIVERY = "used_after_delivery"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     shoot = models.ForeignKey(Shoot, on_delete=models.PROTECT, related_name="packs")
     kind = models.CharField(max_length=8, choices=Kind.choices)
     state = models.CharField(max_length=16, choices=State.choices)
-    # How it ended, also after it is forgotten; empty while it is live.
+    # How it ended, also after it is deleted; empty while it is live.
     ended_as = models.CharField(max_length=16, choices=State.choices, blank=True)
     # Why a pack failed or was cancelled: a code, its words stand in the templates.
     reason = models.CharField(max_length=32, blank=True)
@@ -229,15 +231,15 @@ class Pack(models.Model):
     reshoots = models.PositiveSmallIntegerField(default=0)
     replacements = models.PositiveSmallIntegerField(default=0)
     # Runs in a row that ended in a fault and brought no picture.
-    setbacks = models.PositiveSmallIntegerField(default=0)
+    consecutive_failures = models.PositiveSmallIntegerField(default=0)
     # No worker begins on it before: what was at fault may be mended meanwhile.
-    rests_until = models.DateTimeField(null=True, blank=True)
+    retry_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     queued_at = models.DateTimeField(null=True, blank=True)
     delivered_at = models.DateTimeField(null=True, blank=True)
     # Its person has still to be told by mail that it is ready.
     mail_due = models.BooleanField(default=False)
-    # When the finished headshots are forgotten; set at its end.
+    # When the finished headshots are deleted; set at its end.
     expires_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -274,9 +276,9 @@ class Pack(models.Model):
         return self.state in self.LIVE
 
     @property
-    def rests(self) -> bool:
+    def awaiting_retry(self) -> bool:
         """Whether it waits to be tried again after a fault."""
-        return self.state == self.State.QUEUED and self.rests_until is not None and self.rests_until > timezone.now()
+        return self.state == self.State.QUEUED and self.retry_at is not None and self.retry_at > timezone.now()
 
 
 class Headshot(models.Model):
@@ -310,7 +312,7 @@ class Headshot(models.Model):
     # What the finished picture looks like from afar: mean colours of twenty fields.
     perceptual_hash = models.CharField(max_length=120, blank=True, editable=False)
     # Pictures made for this shot; a shot that stands in for another begins anew.
-    takes = models.PositiveSmallIntegerField(default=0)
+    renders = models.PositiveSmallIntegerField(default=0)
     # Another shot than was planned stands here: the planned one did not pass the gate.
     replaced = models.BooleanField(default=False)
     reasons = models.JSONField(default=list, blank=True)

@@ -23,7 +23,7 @@ def resume(what: Pause.What) -> bool:
     with transaction.atomic():
         deleted, _ = Pause.objects.filter(what=what).delete()
         if deleted and what == Pause.What.RENDERING:
-            send_on_commit("shoots.wake_waiting")
+            send_on_commit("shoots.enqueue_waiting")
     return deleted > 0
 
 

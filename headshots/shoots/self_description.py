@@ -20,7 +20,7 @@ from headshots.vault.models import Blob
 
 Word = TypeVar("Word", bound=StrEnum)
 
-NOTHING_SAID = engine.Person()
+NO_SELF_DESCRIPTION = engine.Person()
 # A blob's size stands in a table: it must not tell what was said.
 STORED_BYTES = 512
 
@@ -73,7 +73,7 @@ def _choice(label: str, words: Mapping[Word, str], unsaid: str | None) -> forms.
     )
 
 
-class PersonForm(forms.Form):
+class SelfDescriptionForm(forms.Form):
     """All of it optional. `person` is what was said, once the form is clean."""
 
     def __init__(self, data: Mapping[str, object] | None = None, initial: dict[str, object] | None = None) -> None:
@@ -87,12 +87,12 @@ class PersonForm(forms.Form):
     headscarf = forms.BooleanField(label="I wear a headscarf", required=False)
 
     @property
-    def person(self) -> engine.Person:
+    def self_description(self) -> engine.Person:
         said = {name: value for name, value in self.cleaned_data.items() if value is not None}
         return engine.Person(**said)
 
 
-def write_person(*, shoot: Shoot, person: engine.Person) -> bool:
+def write_self_description(*, shoot: Shoot, self_description: engine.Person) -> bool:
     """Keep what the person said in the place of what they said before; False when the shoot is closed.
 
     Raises KeyGone."""
@@ -100,27 +100,27 @@ def write_person(*, shoot: Shoot, person: engine.Person) -> bool:
         locked = Shoot.objects.select_for_update().filter(pk=shoot.pk, state=Shoot.State.OPEN).first()
         if locked is None:
             return False
-        before = locked.person_blob
-        locked.person_blob = _write(shoot, person)
-        locked.save(update_fields=["person_blob"])
+        before = locked.self_description_blob
+        locked.self_description_blob = _write(shoot, self_description)
+        locked.save(update_fields=["self_description_blob"])
     if before is not None:
         vault.delete_blob(before)
     return True
 
 
-def read_person(*, shoot: Shoot) -> engine.Person:
+def read_self_description(*, shoot: Shoot) -> engine.Person:
     """What the person said last. Raises KeyGone."""
-    blob = Shoot.objects.select_related("person_blob").get(pk=shoot.pk).person_blob
+    blob = Shoot.objects.select_related("self_description_blob").get(pk=shoot.pk).self_description_blob
     if blob is None:
-        return NOTHING_SAID
+        return NO_SELF_DESCRIPTION
     # Through the form again: whatever was stored, only words of the closed lists come back.
-    form = PersonForm(json.loads(vault.read_blob(blob)))
+    form = SelfDescriptionForm(json.loads(vault.read_blob(blob)))
     form.full_clean()
-    return form.person
+    return form.self_description
 
 
-def _write(shoot: Shoot, person: engine.Person) -> Blob | None:
-    if person == NOTHING_SAID:
+def _write(shoot: Shoot, self_description: engine.Person) -> Blob | None:
+    if self_description == NO_SELF_DESCRIPTION:
         return None
-    data = json.dumps(asdict(person)).encode().ljust(STORED_BYTES)
-    return vault.write_blob(ring="source", key_id=shoot.pk, kind="person", data=data)
+    data = json.dumps(asdict(self_description)).encode().ljust(STORED_BYTES)
+    return vault.write_blob(ring="source", key_id=shoot.pk, kind="self_description", data=data)

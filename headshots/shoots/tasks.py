@@ -24,9 +24,9 @@ def check_photo(photo_id: str) -> None:
         photo_checks.check_photo(photo=photo)
 
 
-@shared_task(name="shoots.settle")
-def settle(shoot_id: str) -> None:
-    photo_checks.settle(shoot=Shoot.objects.get(pk=UUID(shoot_id)))
+@shared_task(name="shoots.resolve_identity")
+def resolve_identity(shoot_id: str) -> None:
+    photo_checks.resolve_identity(shoot=Shoot.objects.get(pk=UUID(shoot_id)))
 
 
 @shared_task(name="shoots.render_pack")
@@ -53,18 +53,18 @@ def mail_delivered(pack_id: str) -> None:
     mails.send_delivery_mail(pack=Pack.objects.select_related("shoot__owner").get(pk=UUID(pack_id)))
 
 
-@shared_task(name="shoots.wake_stuck")
-def wake_stuck() -> None:
-    recovery.wake_stuck()
+@shared_task(name="shoots.requeue_stalled")
+def requeue_stalled() -> None:
+    recovery.requeue_stalled()
 
 
-@shared_task(name="shoots.wake_waiting")
-def wake_waiting() -> None:
-    recovery.wake_waiting()
+@shared_task(name="shoots.enqueue_waiting")
+def enqueue_waiting() -> None:
+    recovery.enqueue_waiting()
 
 
 @signals.celeryd_init.connect
-def load_models_first(sender: str, **_signal: object) -> None:
+def load_models(sender: str, **_signal: object) -> None:
     """Load what the worker's queue needs before its first task; a worker that cannot work does not start."""
     leases.node_name = sender
     name = sender.partition("@")[0]
@@ -77,14 +77,14 @@ def load_models_first(sender: str, **_signal: object) -> None:
 
 
 @signals.worker_ready.connect
-def free_what_died_here(sender: object, **_signal: object) -> None:
+def free_leases_after_crash(sender: object, **_signal: object) -> None:
     """A render worker that comes back after kill -9 need not wait for its own leases to run out."""
     if leases.node_name.startswith("render@"):
-        rendering.go_on_after_a_crash()
+        rendering.resume_after_crash()
 
 
 @signals.heartbeat_sent.connect
-def forget_who_has_gone(**_signal: object) -> None:
+def evict_ended_subjects(**_signal: object) -> None:
     """Between two tasks: a person whose pack another worker ended must not stay in this one's memory."""
     try:
         prepared_subjects.drop_ended()

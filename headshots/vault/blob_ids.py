@@ -18,7 +18,7 @@ def first_id_at(moment: datetime) -> UUID:
     return _with_time(int(moment.timestamp() * 1000), 0)
 
 
-def made_at(blob_id: UUID) -> datetime:
+def created_at_of(blob_id: UUID) -> datetime:
     """When an id was made, to the millisecond."""
     return datetime.fromtimestamp((blob_id.int >> 80) / 1000, UTC)
 

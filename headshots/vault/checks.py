@@ -9,13 +9,13 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from headshots.vault.errors import VaultUnavailable
 from headshots.vault.key_server import (
     URL_KINDS,
-    why_unsafe_for_headshots,
-    why_unsafe_for_photos,
+    unsafe_reason_for_headshots,
+    unsafe_reason_for_photos,
     without_password,
 )
 from headshots.vault.memory import is_in_memory, unencrypted_swap
 from headshots.vault.models import Ring
-from headshots.vault.private_files import why_unsafe
+from headshots.vault.private_files import unsafe_reason
 from headshots.vault.rings import MAX_SOURCE_TTL, ring_base, ring_folder, ring_url
 
 
@@ -29,7 +29,7 @@ def check_source_ttl(**_: object) -> list[CheckMessage]:
 
 
 @register(Tags.security)
-def check_rings_lie_apart(**_: object) -> list[CheckMessage]:
+def check_rings_are_separate(**_: object) -> list[CheckMessage]:
     data = Path(settings.HEADSHOTS_DATA_DIR).resolve()
     bases = {ring: ring_base(ring).resolve() for ring in Ring if not ring_url(ring)}
     found: list[CheckMessage] = [
@@ -57,7 +57,7 @@ def check_rings_are_private(**_: object) -> list[CheckMessage]:
     return [
         Error(f"The {ring.value} key ring is not private: {reason}.", hint=str(folder), id="vault.E004")
         for ring in Ring
-        if not ring_url(ring) and (folder := ring_folder(ring)).is_dir() and (reason := why_unsafe(folder))
+        if not ring_url(ring) and (folder := ring_folder(ring)).is_dir() and (reason := unsafe_reason(folder))
     ]
 
 
@@ -80,16 +80,16 @@ def check_ring_servers(**_: object) -> list[CheckMessage]:
         for ring, url in urls.items()
         if not url.startswith(URL_KINDS)
     ]
-    return found or [finding for ring, url in urls.items() if (finding := _look_at_server(ring, url))]
+    return found or [finding for ring, url in urls.items() if (finding := _check_server(ring, url))]
 
 
-def _look_at_server(ring: Ring, url: str) -> CheckMessage | None:
+def _check_server(ring: Ring, url: str) -> CheckMessage | None:
     place = without_password(url)
     try:
         if ring is Ring.SOURCE:
-            reason = why_unsafe_for_photos(url)
+            reason = unsafe_reason_for_photos(url)
             return Error(f"Keys of photos must not lie on {place}: {reason}.", id="vault.E006") if reason else None
-        reason = why_unsafe_for_headshots(url)
+        reason = unsafe_reason_for_headshots(url)
         return checks.Warning(f"{place} for keys of headshots: {reason}.", id="vault.W004") if reason else None
     except VaultUnavailable:
         message = f"The server of the {ring.value} key ring, {place}, does not answer: what it keeps is not known."

@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 from headshots.vault.private_files import (
     TEMPORARY,
     create_file_once,
-    erase_file,
     make_key_folder,
+    overwrite_and_delete,
     sync_folder,
     uuid_or_none,
 )
@@ -38,9 +38,9 @@ class KeyFolder:
     def write_new(self, key_id: UUID, record: bytes, expires_ms: int) -> bool:
         return create_file_once(self._path(key_id), record, changed_at=expires_ms / 1000 if expires_ms else None)
 
-    def remove(self, key_ids: Iterable[UUID]) -> None:
+    def destroy(self, key_ids: Iterable[UUID]) -> None:
         # A second name that a crash left behind is of the same file: blank as well, and the sweep takes it.
-        erased = [erase_file(self._path(key_id)) for key_id in key_ids]
+        erased = [overwrite_and_delete(self._path(key_id)) for key_id in key_ids]
         if any(erased):
             sync_folder(self.folder)
 
@@ -60,11 +60,11 @@ class KeyFolder:
                     # Not blanked: it may be a second name of a living key.
                     path.unlink()
 
-    def forget_history(self) -> None:
+    def delete_history(self) -> None:
         """A folder has none."""
 
-    def mark(self) -> UUID:
-        path = self.folder / "mark"
+    def epoch(self) -> UUID:
+        path = self.folder / "epoch"
         if not path.exists():
             create_file_once(path, f"{uuid4()}\n".encode())
         return UUID(path.read_text(encoding="ascii").strip())

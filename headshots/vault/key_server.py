@@ -21,7 +21,7 @@ from headshots.vault.models import Installation
 from headshots.vault.private_files import uuid_or_none
 
 # Somebody may change a server's configuration while it runs.
-_LOOK_AGAIN_SECONDS = 60
+_RECHECK_SECONDS = 60
 _BATCH = 1000
 URL_KINDS = ("redis://", "rediss://", "unix://")
 _STATEMENT = "HEADSHOTS_SOURCE_RING_IS_VOLATILE"
@@ -40,23 +40,23 @@ class KeyServer:
         return self._get(self._name(key_id))
 
     def write_new(self, key_id: UUID, record: bytes, expires_ms: int) -> bool:
-        if self._volatile and (reason := _why_unsafe_lately(self._url, int(time.time() // _LOOK_AGAIN_SECONDS))):
+        if self._volatile and (reason := _cached_unsafe_reason(self._url, int(time.time() // _RECHECK_SECONDS))):
             raise UnsafeRing(without_password(self._url), reason)
-        with _answers():
+        with _translate_errors():
             # With its expiry in one command: the key dies by the server's own clock, whatever becomes of us.
             return bool(self._client.set(self._name(key_id), record, nx=True, pxat=expires_ms or None))
 
-    def remove(self, key_ids: Iterable[UUID]) -> None:
+    def destroy(self, key_ids: Iterable[UUID]) -> None:
         names = iter([self._name(key_id) for key_id in key_ids])
         while some := list(islice(names, _BATCH)):
-            with _answers():
+            with _translate_errors():
                 self._client.delete(*some)
 
     def expiries(self) -> Iterator[tuple[UUID, int]]:
         """What has expired by the server's clock is met here for the last time: a key that is looked at goes."""
         key_ids = self._key_ids()
         while some := list(islice(key_ids, _BATCH)):
-            with _answers():
+            with _translate_errors():
                 times = self._client.pipeline(transaction=False)
                 for key_id in some:
                     times.pexpiretime(self._name(key_id))
@@ -67,27 +67,27 @@ class KeyServer:
     def sweep_unfinished(self) -> None:
         """A record is there whole or not at all."""
 
-    def forget_history(self) -> None:
+    def delete_history(self) -> None:
         """Journal and snapshot, where the server has them, are written anew: until then they hold removed keys."""
         if self._volatile:
             return
-        with _answers():
+        with _translate_errors():
             if self._client.info("persistence").get("aof_enabled"):
-                _write_anew(self._client.bgrewriteaof)
+                _start_rewrite(self._client.bgrewriteaof)
             if _has_snapshots(self._client):
-                _write_anew(self._client.bgsave)
+                _start_rewrite(self._client.bgsave)
 
-    def mark(self) -> UUID:
-        name = f"{self._prefix}mark"
-        with _answers():
+    def epoch(self) -> UUID:
+        name = f"{self._prefix}epoch"
+        with _translate_errors():
             self._client.set(name, str(uuid4()), nx=True)
         found = self._get(name)
         if found is None:
-            raise VaultUnavailable("the ring lost its mark at this moment")
+            raise VaultUnavailable("the ring lost its epoch at this moment")
         return UUID(str(found, "ascii"))
 
     def _get(self, name: str) -> bytes | None:
-        with _answers():
+        with _translate_errors():
             found = self._client.get(name)
         assert not isinstance(found, str)  # this client leaves bytes as they are
         return found
@@ -96,17 +96,17 @@ class KeyServer:
         return f"{self._prefix}{key_id}"
 
     def _key_ids(self) -> Iterator[UUID]:
-        with _answers():
+        with _translate_errors():
             for name in self._client.scan_iter(match=f"{self._prefix}*", count=_BATCH):
                 if key_id := uuid_or_none(str(name, "ascii")[len(self._prefix) :]):
                     yield key_id
 
 
-def why_unsafe_for_photos(url: str) -> str | None:
+def unsafe_reason_for_photos(url: str) -> str | None:
     """Why this server must not hold keys of photos, or None if it may. Raises VaultUnavailable."""
     client = ring_client(url)
     try:
-        with _answers():
+        with _translate_errors():
             found = client.config_get("save", "appendonly", "maxmemory-policy")
     except VaultUnavailable as error:
         if not isinstance(error.__cause__, ResponseError):
@@ -123,11 +123,11 @@ def why_unsafe_for_photos(url: str) -> str | None:
     return None
 
 
-def why_unsafe_for_headshots(url: str) -> str | None:
+def unsafe_reason_for_headshots(url: str) -> str | None:
     """Why this server would lose keys of headshots, or None if it keeps them. Raises VaultUnavailable."""
     client = ring_client(url)
     try:
-        with _answers():
+        with _translate_errors():
             found = client.config_get("save", "appendonly", "maxmemory-policy")
     except VaultUnavailable as error:
         if not isinstance(error.__cause__, ResponseError):
@@ -153,11 +153,11 @@ def without_password(url: str) -> str:
 
 
 @lru_cache(maxsize=2)
-def _why_unsafe_lately(url: str, minute: int) -> str | None:
-    return why_unsafe_for_photos(url)
+def _cached_unsafe_reason(url: str, minute: int) -> str | None:
+    return unsafe_reason_for_photos(url)
 
 
-def _write_anew(write: Callable[[], object]) -> None:
+def _start_rewrite(write: Callable[[], object]) -> None:
     try:
         write()
     except ResponseError as error:
@@ -182,7 +182,7 @@ def installation_id() -> UUID:
 
 
 @contextmanager
-def _answers() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     """Whatever goes wrong between here and the server is VaultUnavailable."""
     try:
         yield

@@ -32,7 +32,7 @@ def unencrypted_swap(table: Path = Path("/proc/swaps"), devices: Path = Path("/s
 
     Compressed memory (zram) is none, and neither is what lies on a device of dm-crypt, through however many layers.
     Empty where the system does not say: macOS encrypts its swap itself."""
-    return [place for place in swap_places(table) if not _keeps_secrets(Path(place), devices)]
+    return [place for place in swap_places(table) if not _is_memory_or_encrypted(Path(place), devices)]
 
 
 def swap_places(table: Path = Path("/proc/swaps")) -> list[str]:
@@ -44,7 +44,7 @@ def swap_places(table: Path = Path("/proc/swaps")) -> list[str]:
     return [line.split()[0].encode("latin-1", "replace").decode("unicode_escape") for line in lines]
 
 
-def _keeps_secrets(place: Path, devices: Path) -> bool:
+def _is_memory_or_encrypted(place: Path, devices: Path) -> bool:
     """Whether this swap device or file is memory, or on an encrypted device."""
     if place.name.startswith("zram"):
         return True

@@ -23,7 +23,7 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700)
 
 
-def why_unsafe(folder: Path) -> str | None:
+def unsafe_reason(folder: Path) -> str | None:
     """Why keys must not lie in this existing folder, or None if they may.
 
     It has to be a real folder of this user with no rights for others, in a place where nobody else
@@ -46,7 +46,7 @@ def why_unsafe(folder: Path) -> str | None:
 def make_key_folder(folder: Path) -> None:
     """Make a folder for keys, private to this user. Raises UnsafeRing if it, or the one above, is not."""
     make_folder(folder)
-    if reason := why_unsafe(folder):
+    if reason := unsafe_reason(folder):
         raise UnsafeRing(str(folder), reason)
 
 
@@ -86,7 +86,7 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.{secrets.token_hex(8)}{TEMPORARY}")
 
 
-def erase_file(path: Path) -> bool:
+def overwrite_and_delete(path: Path) -> bool:
     """Overwrite a small file with zeros and remove it; whether it was there.
 
     A disk may keep the old sector all the same, but a hard link or an open handle to this file is blank.

@@ -37,7 +37,7 @@ _RECORD = struct.Struct(">6sq32s")
 _MAGIC = b"HSKEY\x01"
 
 
-class KeyPlace(Protocol):
+class KeyStore(Protocol):
     """Where the records of a ring lie. Raises VaultUnavailable where it does not answer."""
 
     def read(self, key_id: UUID) -> bytes | None:
@@ -46,7 +46,7 @@ class KeyPlace(Protocol):
     def write_new(self, key_id: UUID, record: bytes, expires_ms: int) -> bool:
         """Put a record there unless there is one; whether this call did it. Raises UnsafeRing."""
 
-    def remove(self, key_ids: Iterable[UUID]) -> None:
+    def destroy(self, key_ids: Iterable[UUID]) -> None:
         """Erase these records. Safe to repeat."""
 
     def expiries(self) -> Iterator[tuple[UUID, int]]:
@@ -55,42 +55,42 @@ class KeyPlace(Protocol):
     def sweep_unfinished(self) -> None:
         """Remove what a crash left unfinished."""
 
-    def forget_history(self) -> None:
+    def delete_history(self) -> None:
         """Have the place drop what it still keeps of removed records."""
 
-    def mark(self) -> UUID:
+    def epoch(self) -> UUID:
         """An id that is another one as soon as the place has lost its records."""
 
 
 class KeyRing:
     """Keys by id. Holds none in memory: any process may use it.
 
-    `max_life`: keys must expire, and no further ahead than this; without it they live until destroyed."""
+    `max_lifetime`: keys must expire, and no further ahead than this; without it they live until destroyed."""
 
-    def __init__(self, place: KeyPlace, max_life: timedelta | None = None) -> None:
-        self.place = place
-        self.max_life = max_life
+    def __init__(self, key_store: KeyStore, max_lifetime: timedelta | None = None) -> None:
+        self.key_store = key_store
+        self.max_lifetime = max_lifetime
 
     def create(self, key_id: UUID, expires_at: datetime | None = None) -> bool:
         """Make a new random key; whether this call made it. A living key is never replaced. Raises UnsafeRing."""
-        if self.max_life is not None and (
-            expires_at is None or expires_at.timestamp() > time.time() + self.max_life.total_seconds()
+        if self.max_lifetime is not None and (
+            expires_at is None or expires_at.timestamp() > time.time() + self.max_lifetime.total_seconds()
         ):
-            raise ValueError(f"a key of this ring must expire within {self.max_life}")
+            raise ValueError(f"a key of this ring must expire within {self.max_lifetime}")
         expires_ms = int(expires_at.timestamp() * 1000) if expires_at else 0
         # A dead one under this id would stand in the way.
         self.has(key_id)
         record = _RECORD.pack(_MAGIC, expires_ms, AESGCM.generate_key(bit_length=256))
-        return self.place.write_new(key_id, record, expires_ms)
+        return self.key_store.write_new(key_id, record, expires_ms)
 
     def cipher(self, key_id: UUID) -> AESGCM:
         """The key, ready to encrypt and decrypt; its bytes never leave the ring. Raises KeyGone."""
-        record = self.place.read(key_id)
+        record = self.key_store.read(key_id)
         # A record of another size or magic is a key that somebody is erasing at this moment.
         if record is None or len(record) != _RECORD.size or not record.startswith(_MAGIC):
             raise KeyGone(key_id)
         _, expires_ms, key = _RECORD.unpack(record)
-        if self._is_dead(expires_ms):
+        if self._is_expired(expires_ms):
             self.destroy([key_id])
             raise KeyGone(key_id)
         return AESGCM(key)
@@ -105,47 +105,47 @@ class KeyRing:
 
     def destroy(self, key_ids: Iterable[UUID]) -> None:
         """Erase these keys. Safe to repeat."""
-        self.place.remove(key_ids)
+        self.key_store.destroy(key_ids)
 
     def sweep_expired(self) -> list[UUID]:
         """Erase expired keys and what a crash left unfinished; the ids of those that were erased."""
-        dead = [key_id for key_id, expires_ms in self.place.expiries() if self._is_dead(expires_ms)]
-        self.destroy(dead)
-        self.place.sweep_unfinished()
-        return dead
+        expired = [key_id for key_id, expires_ms in self.key_store.expiries() if self._is_expired(expires_ms)]
+        self.destroy(expired)
+        self.key_store.sweep_unfinished()
+        return expired
 
     def key_ids(self) -> list[UUID]:
         """Ids of all keys that are there, dead or alive."""
-        return [key_id for key_id, _ in self.place.expiries()]
+        return [key_id for key_id, _ in self.key_store.expiries()]
 
     def next_expiry(self) -> float | None:
         """When the next key expires, in seconds since 1970; None for an empty ring. For a ring whose keys expire."""
-        soonest = min((expires_ms for _, expires_ms in self.place.expiries()), default=None)
+        soonest = min((expires_ms for _, expires_ms in self.key_store.expiries()), default=None)
         return None if soonest is None else soonest / 1000
 
-    def mark(self) -> UUID:
+    def epoch(self) -> UUID:
         """An id that is another one as soon as the ring has lost its keys."""
-        return self.place.mark()
+        return self.key_store.epoch()
 
-    def _is_dead(self, expires_ms: int) -> bool:
+    def _is_expired(self, expires_ms: int) -> bool:
         now = time.time()
-        if self.max_life is None:
+        if self.max_lifetime is None:
             return expires_ms != 0 and expires_ms <= now * 1000
         # The upper bound: a clock that was set back must not lengthen a life, nor a record without expiry be immortal.
-        latest = now + (self.max_life + CLOCK_STEP).total_seconds()
+        latest = now + (self.max_lifetime + CLOCK_STEP).total_seconds()
         return not now * 1000 < expires_ms <= latest * 1000
 
 
 def open_ring(ring: str) -> KeyRing:
     """The ring of this name ("source" or "result") of this installation. Raises UnsafeRing."""
     kind = Ring(ring)
-    max_life = MAX_SOURCE_TTL if kind is Ring.SOURCE else None
+    max_lifetime = MAX_SOURCE_TTL if kind is Ring.SOURCE else None
     if url := ring_url(kind):
-        return KeyRing(KeyServer(url, kind.value, volatile=kind is Ring.SOURCE), max_life)
+        return KeyRing(KeyServer(url, kind.value, volatile=kind is Ring.SOURCE), max_lifetime)
     folder = ring_folder(kind)
     if kind is Ring.SOURCE:
         _warn_of_disk(folder)
-    return KeyRing(KeyFolder(folder), max_life)
+    return KeyRing(KeyFolder(folder), max_lifetime)
 
 
 def ring_url(ring: Ring) -> str:
@@ -165,7 +165,7 @@ def ring_base(ring: Ring) -> Path:
     return base
 
 
-def describe_place(ring: Ring) -> str:
+def describe_location(ring: Ring) -> str:
     """Where the ring lies, for people to read: a folder, or a Redis without its password."""
     return without_password(ring_url(ring)) if ring_url(ring) else str(ring_base(ring))
 

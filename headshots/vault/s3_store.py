@@ -24,7 +24,7 @@ CONNECT_SECONDS, READ_SECONDS = 3, 20
 ATTEMPTS = 4
 _Page = TypeVar("_Page")
 # What one request can delete, by S3's own limit.
-_DELETE_AT_ONCE = 1000
+_DELETE_BATCH_SIZE = 1000
 _PART_BYTES = 8 * 1024 * 1024
 
 
@@ -42,13 +42,13 @@ class S3Store:
 
         # One part after the other and in this thread: a part is held until it is through, so that it can be repeated.
         one_by_one = TransferConfig(multipart_threshold=_PART_BYTES, multipart_chunksize=_PART_BYTES, use_threads=False)
-        with _answers():
+        with _translate_errors():
             self._client.upload_fileobj(
                 io.BufferedReader(_Upload(chunks)), self._bucket, self._key(name), Config=one_by_one
             )
 
     def open(self, name: BlobName) -> BinaryIO:
-        with _answers():
+        with _translate_errors():
             try:
                 answer = self._client.get_object(Bucket=self._bucket, Key=self._key(name))
             except self._client.exceptions.NoSuchKey:
@@ -57,9 +57,9 @@ class S3Store:
 
     def delete(self, names: Sequence[BlobName]) -> None:
         keys = [{"Key": self._key(name)} for name in names]
-        for start in range(0, len(keys), _DELETE_AT_ONCE):
-            some = {"Objects": keys[start : start + _DELETE_AT_ONCE], "Quiet": True}
-            with _answers():
+        for start in range(0, len(keys), _DELETE_BATCH_SIZE):
+            some = {"Objects": keys[start : start + _DELETE_BATCH_SIZE], "Quiet": True}
+            with _translate_errors():
                 answer = self._client.delete_objects(Bucket=self._bucket, Delete=some)
             if any(error.get("Code") != "NoSuchKey" for error in answer.get("Errors", [])):
                 raise VaultUnavailable("the bucket would not delete everything")
@@ -83,7 +83,7 @@ class S3Store:
         begun = [upload for page in _each(pages) for upload in page.get("Uploads", [])]
         old = [upload for upload in begun if upload["Initiated"] < before]
         for upload in old:
-            with _answers():
+            with _translate_errors():
                 self._client.abort_multipart_upload(Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"])
         return len(old)
 
@@ -124,7 +124,7 @@ def anybody_can_list(endpoint: str, region: str, bucket: str) -> bool:
     """Whether the bucket shows its contents to strangers. Raises VaultUnavailable when it does not say."""
     from botocore.exceptions import ClientError
 
-    with _answers():
+    with _translate_errors():
         try:
             s3_client(endpoint, region, signed=False).list_objects_v2(Bucket=bucket, MaxKeys=1)
         except ClientError as error:
@@ -135,7 +135,7 @@ def anybody_can_list(endpoint: str, region: str, bucket: str) -> bool:
 
 
 @contextmanager
-def _answers() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     """Whatever goes wrong between here and the bucket is VaultUnavailable."""
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
@@ -156,7 +156,7 @@ def _each(pages: Iterable[_Page]) -> Iterator[_Page]:
     """The same pages, each fetched within `_answers`."""
     fetching = iter(pages)
     while True:
-        with _answers():
+        with _translate_errors():
             page = next(fetching, None)
         if page is None:
             return
@@ -190,7 +190,7 @@ class _Download(io.RawIOBase):
         return True
 
     def readinto(self, into: "bytearray | memoryview") -> int:  # type: ignore[override]
-        with _answers():
+        with _translate_errors():
             data = self._body.read(len(into))
         into[: len(data)] = data
         return len(data)

@@ -18,7 +18,7 @@ from headshots.vault.s3_store import S3Store, s3_client
 from headshots.vault.store import BlobName, BlobStore, FileStore
 
 # SQLite takes 32,766 values in one statement, PostgreSQL 65,535; a list of this length is quick in both.
-AT_ONCE = 500
+BATCH_SIZE = 500
 
 
 def create_key(*, ring: str, key_id: UUID, expires_at: datetime | None = None) -> None:
@@ -45,9 +45,9 @@ def destroy_keys(*, ring: str, key_ids: Iterable[UUID]) -> None:
     open_ring(ring).destroy(key_ids)
 
 
-def forget_removed_keys(*, ring: str) -> None:
+def delete_key_history(*, ring: str) -> None:
     """Have the ring's server drop what its journal and snapshots still keep of destroyed keys."""
-    open_ring(ring).place.forget_history()
+    open_ring(ring).key_store.delete_history()
 
 
 def sweep_expired_keys() -> list[UUID]:
@@ -55,9 +55,9 @@ def sweep_expired_keys() -> list[UUID]:
     return open_ring("source").sweep_expired()
 
 
-def source_ring_mark() -> UUID:
+def source_keyring_epoch() -> UUID:
     """An id that is another one as soon as the source ring has lost its keys."""
-    return open_ring("source").mark()
+    return open_ring("source").epoch()
 
 
 def write_blob(*, ring: str, key_id: UUID, kind: str, data: bytes) -> Blob:
@@ -115,8 +115,8 @@ def delete_blobs(*, ring: str, key_ids: Collection[UUID], gone: Collection[UUID]
         counts[key_id][kind] += 1
     blob_store().delete([BlobName(ring, blob_id) for blob_id in ids if blob_id not in gone])
     # These and no others: a row that comes this moment still names a file.
-    for start in range(0, len(ids), AT_ONCE):
-        blobs = Blob.objects.filter(id__in=ids[start : start + AT_ONCE])
+    for start in range(0, len(ids), BATCH_SIZE):
+        blobs = Blob.objects.filter(id__in=ids[start : start + BATCH_SIZE])
         # Straight away: Django's own way asks eight tables, in which a row may refer to a blob, for these.
         blobs._raw_delete(blobs.db)
     return counts

@@ -13,7 +13,7 @@ from shutil import disk_usage
 from typing import BinaryIO, Protocol
 from uuid import UUID
 
-from headshots.vault.blob_ids import FIRST, LAST, first_id_at, made_at
+from headshots.vault.blob_ids import FIRST, LAST, created_at_of, first_id_at
 from headshots.vault.errors import BlobMissing
 from headshots.vault.private_files import (
     TEMPORARY,
@@ -100,7 +100,7 @@ class FileStore:
                 continue
             for path in folder.glob(f"*{TEMPORARY}"):
                 blob_id = uuid_or_none(path.name.split(".")[0])
-                if blob_id and made_at(blob_id) < before:
+                if blob_id and created_at_of(blob_id) < before:
                     path.unlink(missing_ok=True)
                     removed += 1
             if folder.name < _shard(newest):

@@ -19,8 +19,8 @@ from django.conf import settings
 from django.core.management import call_command
 
 from headshots.accounts.models import User
-from headshots.data_rights.services import begin_leaving, finish_leaving, withdraw_consent
-from headshots.retention.models import Destruction, Receipt
+from headshots.data_rights.services import begin_account_deletion, finish_account_deletion, withdraw_consent
+from headshots.retention.models import DeletionCertificate, KeyDestruction
 from headshots.retention.purging import purge_shoot
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.looks.versions import seed_styles
@@ -50,11 +50,11 @@ def delete_shoot(shoot: Shoot) -> None:
     purge_shoot(shoot=shoot)
 
 
-def delete_account(owner: User, receipt_id: object) -> None:
+def delete_account(owner: User, certificate_id: object) -> None:
     """What the page's form does, until it is through."""
-    begin_leaving(owner=owner, receipt_id=receipt_id)  # type: ignore[arg-type]
+    begin_account_deletion(owner=owner, certificate_id=certificate_id)  # type: ignore[arg-type]
     give_up = time.monotonic() + 60
-    while not finish_leaving(owner=owner):
+    while not finish_account_deletion(owner=owner):
         assert time.monotonic() < give_up
         time.sleep(0.05)
 
@@ -63,27 +63,27 @@ def check_shoot(shoot: Shoot) -> None:
     shoot.refresh_from_db()
     assert (shoot.state, shoot.purge_everything) == (Shoot.State.PURGED, True)
     assert not any(leftovers().values()), leftovers()
-    proofs = Destruction.objects.filter(shoot_id=shoot.pk)
-    assert proofs.count() == 3, proofs.count()
-    assert all(proof.receipt_id and proof.done_at for proof in proofs)
-    for name, count in (("shoot.purging", 1), ("shoot.purged", 1), ("pack.forgotten", 2)):
+    destructions = KeyDestruction.objects.filter(shoot_id=shoot.pk)
+    assert destructions.count() == 3, destructions.count()
+    assert all(destruction.certificate_id and destruction.done_at for destruction in destructions)
+    for name, count in (("shoot.purging", 1), ("shoot.purged", 1), ("pack.deleted", 2)):
         assert Event.objects.filter(shoot_id=shoot.pk, name=name).count() == count, name
 
 
 def shoots() -> int:
-    """Deleted twice, withdrawn and deleted: one receipt each."""
+    """Deleted twice, withdrawn and deleted: one certificate each."""
     owner = User.objects.create_user("one@example.org")
     for number in range(ROUNDS):
         shoot = full_shoot(owner)
         other = delete_shoot if number % 2 else lambda shoot: withdraw_consent(shoot=shoot)
         at_once(lambda shoot=shoot: delete_shoot(shoot), lambda shoot=shoot, other=other: other(shoot))
         check_shoot(shoot)
-        assert Receipt.objects.filter(shoot_id=shoot.pk).count() == 1
+        assert DeletionCertificate.objects.filter(shoot_id=shoot.pk).count() == 1
     return ROUNDS
 
 
 def accounts() -> int:
-    """Deleted from two tabs, or by a double click, while a shoot of it is deleted as well: one receipt, one mail."""
+    """Deleted from two tabs, or by a double click, while a shoot of it is deleted too: one certificate, one mail."""
     for number in range(ROUNDS):
         owner = User.objects.create_user(f"leaving{number}@example.org")
         settings.HEADSHOTS_PREVIEWS_PER_DAY = 100
@@ -100,9 +100,9 @@ def accounts() -> int:
         for shoot in several:
             check_shoot(shoot)
         # The shoot that was faster than the account may have one of its own.
-        receipt = Receipt.objects.get(kind=Receipt.Kind.ACCOUNT, pk__in={first, second})
-        assert receipt.destructions.filter(shoot_id=several[1].pk).count() == 3
-        assert receipt.done_at
+        certificate = DeletionCertificate.objects.get(kind=DeletionCertificate.Kind.ACCOUNT, pk__in={first, second})
+        assert certificate.key_destructions.filter(shoot_id=several[1].pk).count() == 3
+        assert certificate.done_at
         assert mails() == before + 1, (before, mails())
     return ROUNDS
 

@@ -22,7 +22,7 @@ from django.utils import timezone
 from headshots.accounts.models import User
 from headshots.engine import Person, PersonKind
 from headshots.retention.due import purge_due
-from headshots.retention.models import Receipt
+from headshots.retention.models import DeletionCertificate
 from headshots.retention.orphans import sweep_orphans
 from headshots.retention.purging import purge_shoots
 from headshots.shoots.lifecycle import begin_purge
@@ -117,7 +117,7 @@ def kill_uploads() -> int:
     settings.HEADSHOTS_PREVIEWS_PER_DAY = 10_000
     pictures = [b"\xff\xd8 one photo" * 9000, b"\xff\xd8 another" * 9000]
     person = Person(PersonKind.WOMAN, headscarf=True)
-    while killed_at(step, lambda: open_shoot(owner=owner, photos=pictures, person=person)):
+    while killed_at(step, lambda: open_shoot(owner=owner, photos=pictures, self_description=person)):
         settle()
         whole = {"files": 3, "keys": 1, "blobs": 3, "photos": 2, "crops": 0, "headshots": 0}
         shoot = Shoot.objects.first()
@@ -131,7 +131,7 @@ def kill_uploads() -> int:
             assert Consent.objects.filter(shoot=shoot).count() == 1
             begin_purge(shoot, everything=True)
             purge_due()
-            forget_rows()
+            delete_rows()
         step += 1
     return step
 
@@ -150,9 +150,9 @@ def kill_purges() -> int:
         assert shoot.state == Shoot.State.PURGED, step
         assert not any(leftovers().values()), (step, leftovers())
         assert Event.objects.filter(name="shoot.purged").count() == 1
-        assert Event.objects.filter(name="pack.forgotten").count() == 2
-        assert Receipt.objects.get().destructions.count() == 3, step
-        forget_rows()
+        assert Event.objects.filter(name="pack.deleted").count() == 2
+        assert DeletionCertificate.objects.get().key_destructions.count() == 3, step
+        delete_rows()
         if not killed:
             return step
         step += 1
@@ -160,7 +160,9 @@ def kill_purges() -> int:
 
 def full_shoot(owner: User) -> Shoot:
     """With two photos, their faces, a crop and words, a delivered and a rendering pack."""
-    shoot = open_shoot(owner=owner, photos=[b"one", b"another"], person=Person(PersonKind.MAN, headscarf=True))
+    shoot = open_shoot(
+        owner=owner, photos=[b"one", b"another"], self_description=Person(PersonKind.MAN, headscarf=True)
+    )
     for photo in shoot.photos.all():
         photo.faces_blob = vault.write_blob(ring="source", key_id=shoot.pk, kind="faces", data=b"mesh")
         photo.save()
@@ -193,13 +195,13 @@ def check_order(step: int) -> None:
         assert not any(leftovers().values()), step
 
 
-def forget_rows() -> None:
+def delete_rows() -> None:
     """Proofs of the last round, so that the next one counts its own."""
-    for model in (Receipt, Consent, Event, Pack, Shoot):
+    for model in (DeletionCertificate, Consent, Event, Pack, Shoot):
         model.objects.all().delete()
-    from headshots.retention.models import Destruction
+    from headshots.retention.models import KeyDestruction
 
-    Destruction.objects.all().delete()
+    KeyDestruction.objects.all().delete()
 
 
 if __name__ == "__main__":

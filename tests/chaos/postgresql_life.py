@@ -25,9 +25,9 @@ from django.utils import timezone
 
 from headshots.accounts.models import User
 from headshots.accounts.sessions import SessionStore
-from headshots.data_rights.services import begin_leaving, finish_leaving
+from headshots.data_rights.services import begin_account_deletion, finish_account_deletion
 from headshots.retention import wal
-from headshots.retention.wal import truncate_journal
+from headshots.retention.wal import checkpoint_wal
 from headshots.vault import services as vault
 from pipeline.faces.serialization import unpack_measurements
 from pipeline.types import Measurements
@@ -120,14 +120,14 @@ def live() -> User:
 
 
 def leave(person: User) -> str:
-    """Delete the account; its receipt's page."""
-    receipt = begin_leaving(owner=person, receipt_id=uuid4())
-    assert receipt
+    """Delete the account; its certificate's page."""
+    certificate = begin_account_deletion(owner=person, certificate_id=uuid4())
+    assert certificate
     give_up = time.monotonic() + 60
-    while not finish_leaving(owner=person):
+    while not finish_account_deletion(owner=person):
         assert time.monotonic() < give_up
         time.sleep(0.05)
-    return Client(SERVER_NAME="localhost").get(receipt.get_absolute_url()).content.decode()
+    return Client(SERVER_NAME="localhost").get(certificate.get_absolute_url()).content.decode()
 
 
 def in_use() -> dict[str, object]:
@@ -155,14 +155,14 @@ def main() -> None:
     found: dict[str, object] = {"upgrade": upgraded, "measurements": measured(person)}
     needle = EMAIL.encode()
     found["before"] = {folder: holds(folder, needle) for folder in ("base", "pg_wal")}
-    found["receipt"] = leave(person)
+    found["certificate"] = leave(person)
     found["schedule"] = Client(SERVER_NAME="localhost").get("/retention/").content.decode()
     with connection.cursor() as cursor:
         cursor.execute("VACUUM accounts_user")
     found["deleted"] = {folder: holds(folder, needle) for folder in ("base", "pg_wal")}
     found["left"] = wal.rewrite_account_tables()
     found["rewritten"] = {folder: holds(folder, needle) for folder in ("base", "pg_wal")}
-    found["journal_is_empty"] = truncate_journal()
+    found["wal_is_empty"] = checkpoint_wal()
     found["in_use"] = in_use()
     found["others"] = User.objects.count()
     print(json.dumps(found))

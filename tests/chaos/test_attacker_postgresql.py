@@ -41,8 +41,8 @@ def test_an_address_is_out_of_heap_indexes_and_statistics_once_the_tables_were_r
 
 def test_the_log_holds_it_until_the_server_recycles_it_and_nothing_says_otherwise(found: dict[str, Any]) -> None:
     assert found["rewritten"]["pg_wal"]
-    assert found["journal_is_empty"] is False
-    for page in ("receipt", "schedule"):
+    assert found["wal_is_empty"] is False
+    for page in ("certificate", "schedule"):
         assert "The database's own log and the free space of its disk keep rows" in found[page]
         assert "Your address leaves its tables within about an hour" in found[page]
 

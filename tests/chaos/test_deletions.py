@@ -1,4 +1,4 @@
-"""Several processes delete the same shoot, the same account, at the same moment: all end well, with one receipt."""
+"""Several processes delete the same shoot, the same account, at the same moment: all end well, with one certificate."""
 
 import json
 import subprocess

@@ -78,9 +78,9 @@ def test_workers_take_messages_again_after_the_broker_died(start_product: Callab
     log = product.data / "logs" / "default.log"
 
     replaced_after(product, "valkey", signal.SIGKILL, seconds=15)
-    done = log.read_text().count("shoots.wake_stuck")
+    done = log.read_text().count("shoots.requeue_stalled")
 
-    wait_for(lambda: log.read_text().count("shoots.wake_stuck") > done, 40)
+    wait_for(lambda: log.read_text().count("shoots.requeue_stalled") > done, 40)
     assert [service_pid(product, name) for name in ("render", "default", "retention")] == workers
 
 

@@ -30,7 +30,7 @@ from headshots.payments.models import Credit, WebhookEvent
 from headshots.payments.reconciliation import look_after
 from headshots.shoots.lifecycle import advance
 from headshots.shoots.models import Event, Pack
-from headshots.shoots.packs.recovery import _stuck_packs
+from headshots.shoots.packs.recovery import _stalled_packs
 from tests.chaos.forks import at_once, ended, in_process
 from tests.helpers.fake_stripe import signed
 from tests.helpers.purchases import Body, Purchase
@@ -118,7 +118,7 @@ def found_by_beat(purchase: Purchase) -> None:
     pack = Pack.objects.get(pk=purchase.payment.pack.pk)
     if pack.state == Pack.State.QUEUED:
         Pack.objects.filter(pk=pack.pk).update(queued_at=timezone.now() - timedelta(minutes=1))
-        assert _stuck_packs().filter(pk=pack.pk).exists()
+        assert _stalled_packs().filter(pk=pack.pk).exists()
 
 
 def delivered(purchase: Purchase) -> tuple[list[Body], Body]:

@@ -164,7 +164,7 @@ def test_a_purge_destroys_the_keys_at_once_and_the_files_as_soon_as_the_bucket_i
 
 
 def test_an_outage_in_the_middle_of_many_purges_is_met_once_not_once_for_each(s3, monkeypatch):
-    monkeypatch.setattr("headshots.retention.due.AT_ONCE", 2)
+    monkeypatch.setattr("headshots.retention.due.BATCH_SIZE", 2)
     for _ in range(6):
         begin_purge(make_shoot())
     s3.shut, s3.refused = True, 0
@@ -275,7 +275,7 @@ def test_a_clock_that_is_set_back_takes_photos_early_and_tells_their_person_so(t
     assert purge_due().shoots == 1
 
     pack.refresh_from_db()
-    assert (pack.state, pack.reason) == (Pack.State.FORGOTTEN, "photos_lost")
+    assert (pack.state, pack.reason) == (Pack.State.DELETED, "photos_lost")
     assert open_ring("source").key_ids() == []
 
 
@@ -298,7 +298,7 @@ def test_a_clock_that_jumps_there_and_back_leaves_nothing_and_harms_nobody_who_c
 # A photo whose file is lost or spoiled -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("is_there", [False, True], ids=["missing", "spoiled"])
+@pytest.mark.parametrize("is_there", [False, True], ids=["missing", "corrupt"])
 def test_a_photo_whose_file_cannot_be_read_is_called_a_fault_of_the_storage(
     client, caplog, settings: LazySettings, is_there: bool
 ):
@@ -306,7 +306,7 @@ def test_a_photo_whose_file_cannot_be_read_is_called_a_fault_of_the_storage(
     blob = pack.shoot.photos.get().blob
     (file,) = (settings.HEADSHOTS_DATA_DIR / "blobs").rglob(f"{blob.pk}*")
     file.write_bytes(b"spoiled") if is_there else file.unlink()
-    Pack.objects.filter(pk=pack.pk).update(setbacks=2)
+    Pack.objects.filter(pk=pack.pk).update(consecutive_failures=2)
 
     rendering.render_pack(pack=pack)
 
@@ -359,7 +359,7 @@ def test_a_late_check_or_render_or_a_message_that_comes_twice_stores_nothing():
     photo_checks.check_photo(photo=photo)
     rendering.render_pack(pack=pack)
     rendering.render_pack(pack=pack)
-    photo_checks.settle(shoot=pack.shoot)
+    photo_checks.resolve_identity(shoot=pack.shoot)
 
     assert files() == []
     assert not Blob.objects.exists()

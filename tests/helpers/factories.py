@@ -8,7 +8,7 @@ from django.utils import timezone
 from headshots.accounts.models import User
 from headshots.engine import CheckedPhoto, check, clean_upload
 from headshots.payments.models import Credit, Payment, Refund
-from headshots.shoots.lifecycle import MOST_SETBACKS, advance, set_back
+from headshots.shoots.lifecycle import MAX_CONSECUTIVE_FAILURES, advance, record_failure
 from headshots.shoots.looks.versions import seed_styles
 from headshots.shoots.models import Headshot, Pack, Photo, Shoot, Style
 from headshots.shoots.packs.orders import order_premium, start_preview
@@ -89,9 +89,9 @@ def make_premium(owner: User | None = None, *pictures: bytes, looks: int = 5, qu
 
 def lose(pack: Pack) -> None:
     """As many faults as fail it for good, and the time between them."""
-    for _ in range(MOST_SETBACKS):
-        Pack.objects.filter(pk=pack.pk).update(rests_until=None)
-        set_back(pack, "storage_failed")
+    for _ in range(MAX_CONSECUTIVE_FAILURES):
+        Pack.objects.filter(pk=pack.pk).update(retry_at=None)
+        record_failure(pack, "storage_failed")
 
 
 def make_payment(owner: User | None, mode: str = "test") -> Payment:

@@ -98,9 +98,9 @@ def count_event(counts: Counter[str], event: dict[str, Any], pack: dict[str, Any
         counts[f"{state}|{pack['kind']}"] += 1
         if pack["reason"]:
             counts[f"{state}_because|{pack['reason']}"] += 1
-    elif event["name"] == "pack.shot" and pack:
+    elif event["name"] == "pack.rendered" and pack:
         counts[f"work_ms|{pack['engine']}|{codes['worker']}"] += round(1000 * numbers["seconds"])
-    elif event["name"] == "pack.gated" and pack:
+    elif event["name"] == "pack.quality_checked" and pack:
         # The row knows how often; only the event knows why.
         counts["reshot"] += pack["reshoots"]
         for name in ("generated", "accepted", "replaced"):

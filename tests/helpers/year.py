@@ -125,7 +125,7 @@ class Year:
         if not any(usable):
             return
         preview = self._pack(rows, shoot, Pack.Kind.PREVIEW, opened + timedelta(seconds=chance.uniform(1, 5)))
-        if preview.state in (Pack.State.DELIVERED, Pack.State.FORGOTTEN) and chance.random() < PREMIUM_SHARE:
+        if preview.state in (Pack.State.DELIVERED, Pack.State.DELETED) and chance.random() < PREMIUM_SHARE:
             ordered = opened + timedelta(seconds=chance.uniform(120, 70_000))
             if ordered < self.until:
                 self._pay(rows, self._pack(rows, shoot, Pack.Kind.PREMIUM, ordered))
@@ -202,8 +202,8 @@ class Year:
         self._headshots(rows, pack, ended)
         self._pack_event(rows, ended, end, pack, numbers)
         if ended + RESULT_LIFE < self.until:
-            pack.state = Pack.State.FORGOTTEN
-            self._pack_event(rows, ended + RESULT_LIFE, "forgotten", pack)
+            pack.state = Pack.State.DELETED
+            self._pack_event(rows, ended + RESULT_LIFE, "deleted", pack)
 
     def _headshots(self, rows: Rows, pack: Pack, ended: datetime | None) -> None:
         """Its rows, and what each worker says of its part in them."""
@@ -242,10 +242,10 @@ class Year:
                 reshot = {key: int(count) for key, count in work.items() if key.startswith("reshot_")}
                 rejected.update({f"rejected_{key.removeprefix('reshot_')}": count for key, count in reshot.items()})
             numbers = {"generated": pack.total - missed + pack.reshoots, "accepted": pack.total - missed, **rejected}
-            self._pack_event(rows, ended, "gated", pack, {**numbers, "reshot": pack.reshoots, "replaced": 0})
+            self._pack_event(rows, ended, "quality_checked", pack, {**numbers, "reshot": pack.reshoots, "replaced": 0})
         if ended is not None:
             for worker, numbers in works.items():
-                self._pack_event(rows, ended, "shot", pack, numbers, worker=worker)
+                self._pack_event(rows, ended, "rendered", pack, numbers, worker=worker)
 
     def _pack_event(
         self, rows: Rows, at: datetime, what: str, pack: Pack, numbers: dict[str, float] | None = None, **codes: str

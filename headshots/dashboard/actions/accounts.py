@@ -67,7 +67,7 @@ ACTIONS = (
         question="Block this account?",
         effects=(
             "It is signed out everywhere at once and cannot sign in.",
-            "Mails about packs and credits no longer go to it; deletion receipts still do.",
+            "Mails about packs and credits no longer go to it; deletion certificates still do.",
             "Its photos and headshots stay as long as they would have, and its orders are made to their end.",
         ),
         way_back="It can be let in again at any time.",

@@ -35,7 +35,7 @@ def _why_no_return(version: StyleVersion) -> str:
 
 def _go_back(version: StyleVersion, answers: Answers) -> str:
     _wait_for_others(version, answers)
-    again = versions.go_back(version=version, made_by=answers["staff"])
+    again = versions.restore_version(version=version, created_by=answers["staff"])
     return f"It is as in version {version.number} again, as version {again.number}."
 
 

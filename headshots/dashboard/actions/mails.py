@@ -2,23 +2,25 @@
 
 from headshots.celery import send_on_commit
 from headshots.dashboard.actions.audit_actions import Action, Answers, Changed
-from headshots.dashboard.actions.targets import load_credit, load_pack, load_receipt
+from headshots.dashboard.actions.targets import load_certificate, load_credit, load_pack
 from headshots.payments.models import Credit, Refund
-from headshots.retention.models import Receipt
+from headshots.retention.models import DeletionCertificate
 from headshots.shoots.models import Pack
 
 
-def _why_no_receipt(receipt: Receipt) -> str:
-    if receipt.owner is None:
+def _why_no_certificate(certificate: DeletionCertificate) -> str:
+    if certificate.owner is None:
         return "The account is gone: there is nobody to send it to. Its page is still there."
-    return "" if receipt.mailed_at else "It has not been sent yet; beat sends it."
+    return "" if certificate.mailed_at else "It has not been sent yet; beat sends it."
 
 
-def _resend_receipt(receipt: Receipt, answers: Answers) -> str:
-    if not Receipt.objects.filter(pk=receipt.pk, mailed_at=receipt.mailed_at).update(mailed_at=None):
+def _resend_certificate(certificate: DeletionCertificate, answers: Answers) -> str:
+    if not DeletionCertificate.objects.filter(pk=certificate.pk, mailed_at=certificate.mailed_at).update(
+        mailed_at=None
+    ):
         raise Changed
-    send_on_commit("retention.mail_receipt", str(receipt.pk))
-    return "The receipt is on its way again."
+    send_on_commit("retention.mail_certificate", str(certificate.pk))
+    return "The certificate is on its way again."
 
 
 def _why_no_credit_mail(credit: Credit) -> str:
@@ -83,18 +85,18 @@ ACTIONS = (
         shoot_of=lambda pack: pack.shoot_id,
     ),
     Action(
-        code="resend-receipt",
-        title="Send the receipt again",
-        question="Send this deletion receipt again?",
-        effects=("The receipt goes to the address that the account has now.",),
+        code="resend-certificate",
+        title="Send the certificate again",
+        question="Send this deletion certificate again?",
+        effects=("The certificate goes to the address that the account has now.",),
         way_back="A mail that was sent cannot be taken back.",
-        subject="receipt",
+        subject="certificate",
         permission="dashboard.resend_mail",
-        load=load_receipt,
-        state_of=lambda receipt: str(receipt.mailed_at or ""),
-        why_not=_why_no_receipt,
-        do=_resend_receipt,
-        shoot_of=lambda receipt: receipt.shoot_id,
+        load=load_certificate,
+        state_of=lambda certificate: str(certificate.mailed_at or ""),
+        why_not=_why_no_certificate,
+        do=_resend_certificate,
+        shoot_of=lambda certificate: certificate.shoot_id,
     ),
     Action(
         code="resend-credit-mail",

@@ -80,7 +80,11 @@ def _open_count(account: User) -> str:
 
 
 def _why_no_grant(account: User) -> str:
-    return "" if account.is_active and account.leaving_at is None else "This account is blocked or being deleted."
+    return (
+        ""
+        if account.is_active and account.deletion_requested_at is None
+        else "This account is blocked or being deleted."
+    )
 
 
 def _refuse_to_oneself(owner: User, answers: Answers) -> None:

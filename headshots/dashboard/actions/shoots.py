@@ -28,19 +28,19 @@ def _purge_everything(shoot: Shoot, answers: Answers) -> str:
 
 
 def _why_no_look(shoot: Shoot) -> str:
-    if not support_access.may_look(shoot):
+    if not support_access.may_view(shoot):
         return "Its person does not let support look at the headshots. They can, on the page of the shoot."
     return ""
 
 
 def _look(shoot: Shoot, answers: Answers) -> str:
-    record(support_access.LOOKED, shoot_id=shoot.pk, actor=Event.Actor.STAFF)
+    record(support_access.VIEWED, shoot_id=shoot.pk, actor=Event.Actor.STAFF)
     return "You may look at them while the leave holds. The person is shown that you did."
 
 
 ACTIONS = (
     Action(
-        code="look-at-headshots",
+        code="view-headshots",
         title="Look at the finished headshots",
         question="Look at this person's finished headshots?",
         effects=(
@@ -66,7 +66,7 @@ ACTIONS = (
             "Packs that wait or are being made are cancelled, with what is done of them.",
             "What was paid for those becomes an open credit again.",
             "Finished headshots of delivered packs stay until their date.",
-            "The person gets a deletion receipt.",
+            "The person gets a deletion certificate.",
         ),
         way_back="This cannot be undone, by nobody and from no backup.",
         subject="shoot",
@@ -86,7 +86,7 @@ ACTIONS = (
             "The photos and all that was measured in them are destroyed: their key at once, the rest within a minute.",
             "Every headshot of this shoot is destroyed too, also those of delivered and paid packs.",
             "Packs that wait or are being made are cancelled; what was paid for those becomes an open credit again.",
-            "The person gets a deletion receipt.",
+            "The person gets a deletion certificate.",
         ),
         way_back="This cannot be undone, by nobody and from no backup. What was delivered is not paid back by this.",
         subject="shoot",

@@ -17,7 +17,7 @@ from headshots.payments.accounting.credits import count_open_credits
 from headshots.payments.accounting.refunds import refundable
 from headshots.payments.models import Credit, Payment
 from headshots.payments.prices import as_money
-from headshots.retention.models import Receipt
+from headshots.retention.models import DeletionCertificate
 from headshots.shoots.looks.versions import differences
 from headshots.shoots.models import Headshot, Pack, Pause, Shoot, Style, StyleVersion
 
@@ -29,7 +29,7 @@ SUBJECTS: dict[type, str] = {
     User: "account",
     Payment: "payment",
     Credit: "credit",
-    Receipt: "receipt",
+    DeletionCertificate: "certificate",
     StyleVersion: "look",
     Pause.What: "part",
 }
@@ -40,7 +40,7 @@ PAGES = {
     "account": "admin:accounts_user_change",
     "payment": "admin:payments_payment_change",
     "credit": "admin:payments_credit_change",
-    "receipt": "admin:retention_receipt_change",
+    "certificate": "admin:retention_deletioncertificate_change",
     "style": "admin:shoots_style_change",
 }
 
@@ -179,14 +179,18 @@ def _(thing: Credit, viewer: Viewer) -> list[Fact]:
 
 
 @name_of.register
-def _(thing: Receipt) -> str:
-    return f"receipt {thing.reference}"
+def _(thing: DeletionCertificate) -> str:
+    return f"certificate {thing.reference}"
 
 
 @facts_of.register
-def _(thing: Receipt, viewer: Viewer) -> list[Fact]:
+def _(thing: DeletionCertificate, viewer: Viewer) -> list[Fact]:
     return [
-        Fact("Receipt", thing.reference, _page("retention.view_receipt", "receipt", thing.pk, viewer)),
+        Fact(
+            "Deletion certificate",
+            thing.reference,
+            _page("retention.view_deletioncertificate", "certificate", thing.pk, viewer),
+        ),
         Fact("Of", f"{thing.kind}, {_time(thing.begun_at)}"),
         Fact("Mailed", _time(thing.mailed_at)),
         _account(thing.owner_id, viewer),
@@ -291,8 +295,8 @@ def load_credit(credit_id: str) -> Credit:
     return get_object_or_404(Credit.objects.select_related("owner", "payment"), pk=_uuid(credit_id))
 
 
-def load_receipt(receipt_id: str) -> Receipt:
-    return get_object_or_404(Receipt.objects.select_related("owner"), pk=_uuid(receipt_id))
+def load_certificate(certificate_id: str) -> DeletionCertificate:
+    return get_object_or_404(DeletionCertificate.objects.select_related("owner"), pk=_uuid(certificate_id))
 
 
 def load_version(version_id: str) -> StyleVersion:

@@ -11,10 +11,10 @@ from django.core.checks import ERROR
 from headshots import engine
 from headshots.vault import services as vault
 from headshots.vault.errors import VaultUnavailable
-from headshots.vault.key_server import why_unsafe_for_headshots, why_unsafe_for_photos
+from headshots.vault.key_server import unsafe_reason_for_headshots, unsafe_reason_for_photos
 from headshots.vault.memory import filesystem_type, is_in_memory, swap_places, unencrypted_swap
 from headshots.vault.models import Ring
-from headshots.vault.rings import describe_place, ring_base, ring_url
+from headshots.vault.rings import describe_location, ring_base, ring_url
 from headshots.vault.s3_store import anybody_can_list
 
 
@@ -94,12 +94,12 @@ def describe_ring(ring: Ring) -> str:
 
 def describe_ring_server(ring: Ring, url: str) -> str:
     """Whether a Redis does what its ring needs: keep nothing (photos), or keep what it has (headshots)."""
-    place = describe_place(ring)
+    place = describe_location(ring)
     try:
         if ring is Ring.SOURCE:
-            reason = why_unsafe_for_photos(url)
+            reason = unsafe_reason_for_photos(url)
             return f"{place}: {reason}" if reason else f"{place}, which keeps and evicts nothing"
-        reason = why_unsafe_for_headshots(url)
+        reason = unsafe_reason_for_headshots(url)
         return f"{place}: {reason}" if reason else f"{place}, which keeps what it has"
     except VaultUnavailable:
         return f"{place}, which does not answer"

@@ -15,7 +15,7 @@ from headshots.dashboard.models import Worker
 from headshots.dashboard.monitoring import workers
 from headshots.dashboard.stats import live_stats
 from headshots.retention.audit import Finding, audit
-from headshots.shoots.lifecycle import MOST_SETBACKS
+from headshots.shoots.lifecycle import MAX_CONSECUTIVE_FAILURES
 from headshots.shoots.models import Pack, Pause
 
 # A queue without any of these does nothing.
@@ -94,8 +94,8 @@ def retention_lamps() -> list[Lamp]:
     """What the audit of everything private says: the oldest photo against its limit, then the rest."""
     found = audit()
     photos = [finding for finding in found.findings if finding.what.endswith("photos")]
-    late = [finding.words() for finding in found.findings if finding.is_over and finding not in photos]
-    if found.purge_is_late:
+    late = [finding.describe() for finding in found.findings if finding.is_over and finding not in photos]
+    if found.purge_is_overdue:
         late.append("nothing has been purged for too long")
     rest = Lamp("retention", "Forgetting", Light.RED if late else Light.GREEN, "; ".join(late) or "on time")
     return [oldest_photo_lamp(photos), rest]
@@ -103,8 +103,8 @@ def retention_lamps() -> list[Lamp]:
 
 def oldest_photo_lamp(photos: Sequence[Finding]) -> Lamp:
     title = "Oldest photo"
-    if silent := [finding for finding in photos if not finding.answers]:
-        return Lamp("oldest_photo", title, Light.RED, silent[0].words())
+    if silent := [finding for finding in photos if not finding.is_reachable]:
+        return Lamp("oldest_photo", title, Light.RED, silent[0].describe())
     ages = [finding for finding in photos if finding.age_seconds is not None]
     if not ages:
         return Lamp("oldest_photo", title, Light.GREEN, "there is none")
@@ -129,7 +129,8 @@ def trouble_lamp() -> Lamp:
     if not packs:
         return Lamp("trouble", "Packs in trouble", Light.GREEN, "none")
     worst = packs[0]
-    words = f"{len(packs)} failed and tried again, the worst {worst.setbacks} of {MOST_SETBACKS} times"
+    times = f"{worst.consecutive_failures} of {MAX_CONSECUTIVE_FAILURES} times"
+    words = f"{len(packs)} failed and tried again, the worst {times}"
     return Lamp("trouble", "Packs in trouble", Light.YELLOW, words, shoot_id=worst.shoot_id)
 
 

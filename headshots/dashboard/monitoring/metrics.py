@@ -66,11 +66,11 @@ def _private(found: Audit) -> Iterator[Metric]:
     yield _gauge("oldest_private_age_seconds", "Age of the oldest private thing of its kind.", ages, "what")
     limits = [(place, each.limit_seconds) for place, each in by_place]
     yield _gauge("oldest_private_limit_seconds", "How old it may get.", limits, "what")
-    answers = [(place, float(each.answers)) for place, each in by_place]
+    answers = [(place, float(each.is_reachable)) for place, each in by_place]
     yield _gauge("private_place_answers", "1 where the place could be looked at, else 0.", answers, "what")
-    since = inf if found.since_purge_seconds is None else found.since_purge_seconds
-    yield _gauge("since_purge_seconds", "Since the last purge ended; +Inf: never.", [((), since)])
-    yield _gauge("purge_late", "1 when nothing was purged for too long.", [((), float(found.purge_is_late))])
+    since = inf if found.last_purge_age_seconds is None else found.last_purge_age_seconds
+    yield _gauge("last_purge_age_seconds", "Since the last purge ended; +Inf: never.", [((), since)])
+    yield _gauge("purge_late", "1 when nothing was purged for too long.", [((), float(found.purge_is_overdue))])
 
 
 def _at_work(known: Sequence[Worker]) -> Iterator[Metric]:
@@ -179,8 +179,8 @@ def _made(figures: Figures, known: Sequence[Worker]) -> Iterator[Metric]:
         ("replaced", "Shots that others stand in for."),
     ):
         yield _counter(f"pictures_{name}", words, [((), total[name])])
-    spoiled = Event.objects.filter(name="pack.spoiled", at__gte=figures.days.begin)
-    files = sum(numbers["files"] for numbers in spoiled.values_list("numbers", flat=True))
+    corrupt = Event.objects.filter(name="pack.files_corrupt", at__gte=figures.days.begin)
+    files = sum(numbers["files"] for numbers in corrupt.values_list("numbers", flat=True))
     yield _counter("files_spoiled", "Files that ZIPs had to leave out, unreadable.", [((), float(files))])
     yield _counter("pictures_rejected", "By the first reason of the gate.", _split(figures, "rejected"), "reason")
 

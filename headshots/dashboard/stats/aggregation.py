@@ -26,8 +26,8 @@ COUNTED = (
     "photo.refused",
     "photo.choose_face",
     "pack.queued",
-    "pack.shot",
-    "pack.gated",
+    "pack.rendered",
+    "pack.quality_checked",
     *(f"pack.{state}" for state in sorted(_PACK_STATES)),
 )
 
@@ -54,9 +54,9 @@ def _count(counts: Counts, name: str, codes: Codes, numbers: Numbers) -> None:
         counts["asked_for_face"] += 1
     elif name == "pack.queued":
         counts[f"ordered|{kind}"] += 1
-    elif name == "pack.shot":
+    elif name == "pack.rendered":
         _count_shooting(counts, codes, numbers)
-    elif name == "pack.gated":
+    elif name == "pack.quality_checked":
         _count_gate(counts, numbers)
     elif subject == "pack" and what in _PACK_STATES:
         counts[f"{what}|{kind}"] += 1

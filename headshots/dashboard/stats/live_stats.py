@@ -7,7 +7,7 @@ from django.db.models import Count, Min, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.fields.json import KeyTextTransform
 from django.utils import timezone
 
-from headshots.shoots.lifecycle import MOST_SETBACKS
+from headshots.shoots.lifecycle import MAX_CONSECUTIVE_FAILURES
 from headshots.shoots.models import Event, Headshot, Pack
 from headshots.vault.models import Blob
 
@@ -76,8 +76,8 @@ def packs_by_state() -> dict[tuple[str, str], int]:
 def troubled_packs() -> QuerySet[Pack]:
     """Those that failed once or twice and are tried again, the worst first."""
     made = (Pack.State.QUEUED, Pack.State.RENDERING)
-    packs = Pack.objects.filter(state__in=made, setbacks__gt=0).exclude(kind=Pack.Kind.TRIAL)
-    return packs.order_by("-setbacks", "queued_at")
+    packs = Pack.objects.filter(state__in=made, consecutive_failures__gt=0).exclude(kind=Pack.Kind.TRIAL)
+    return packs.order_by("-consecutive_failures", "queued_at")
 
 
 def lost_packs() -> QuerySet[Pack]:
@@ -85,14 +85,16 @@ def lost_packs() -> QuerySet[Pack]:
     what the gate refused: nothing is broken then."""
     # By the event, which has an index by name and time: a pack does not know when it failed.
     failed = Event.objects.filter(name="pack.failed", at__gt=timezone.now() - timedelta(days=1))
-    packs = Pack.objects.filter(state=Pack.State.FAILED, setbacks__gte=MOST_SETBACKS, pk__in=failed.values("pack_id"))
+    packs = Pack.objects.filter(
+        state=Pack.State.FAILED, consecutive_failures__gte=MAX_CONSECUTIVE_FAILURES, pk__in=failed.values("pack_id")
+    )
     return packs.exclude(kind=Pack.Kind.TRIAL).order_by("-expires_at")
 
 
 def in_trouble(count: int) -> list[Trouble]:
     """The worst of them, and why. One query."""
     # By the shoot too: that has an index, a pack has none.
-    told = Event.objects.filter(name="pack.set_back", shoot_id=OuterRef("shoot_id"), pack_id=OuterRef("pk"))
+    told = Event.objects.filter(name="pack.run_failed", shoot_id=OuterRef("shoot_id"), pack_id=OuterRef("pk"))
     last = Subquery(told.order_by("-at", "-pk").values(reason=KeyTextTransform("reason", "codes"))[:1])
     packs = troubled_packs().annotate(last_reason=last)[:count]
     return [Trouble(pack, pack.last_reason or "") for pack in packs]

@@ -125,7 +125,7 @@ def packs(figures: Figures) -> Table:
 
 def standing() -> Table:
     found = live_stats.packs_by_state()
-    states = ("awaiting_payment", "queued", "rendering", *_ENDS, "forgotten")
+    states = ("awaiting_payment", "queued", "rendering", *_ENDS, "deleted")
     rows: list[tuple[Cell, ...]] = [(state, *(found.get((state, kind), 0) for kind in KINDS)) for state in states]
     return Table("standing", "Packs by state, now", ("State", "Previews", "Premium"), rows)
 

@@ -15,7 +15,7 @@ from headshots.payments.models import Credit, Payment, Refund
 from headshots.payments.prices import current_mode
 from headshots.shoots.lifecycle import advance, record
 from headshots.shoots.models import Event, Pack, Shoot
-from headshots.shoots.packs.recovery import make_again
+from headshots.shoots.packs.recovery import reset_for_retry
 
 _LOOKED_AT = 5
 _WITHOUT_PICTURES = (Pack.State.FAILED, Pack.State.CANCELLED)
@@ -35,10 +35,10 @@ def count_open_credits(owner: User) -> int:
 def give_back_credit(*, pack: Pack) -> bool:
     """Whether this caller made the credit of a pack that failed or was cancelled open again."""
     with transaction.atomic():
-        ended = Q(pack__state__in=_WITHOUT_PICTURES) | Q(pack__state=Pack.State.FORGOTTEN, pack__delivered_at=None)
+        ended = Q(pack__state__in=_WITHOUT_PICTURES) | Q(pack__state=Pack.State.DELETED, pack__delivered_at=None)
         used = Credit.objects.filter(ended, pack=pack, state=Credit.State.USED)
         # Deleted by its person's own wish, with headshots to take along: that is having it.
-        used = used.exclude(pack__reason=Pack.HAD_PICTURES)
+        used = used.exclude(pack__reason=Pack.USED_AFTER_DELIVERY)
         credit = used.select_for_update(of=("self",)).first()
         if credit is None:
             return False
@@ -108,7 +108,7 @@ def requeue_pack(*, pack: Pack, actor: str = Event.Actor.STAFF) -> bool:
         credit.state, credit.pack, credit.mail = Credit.State.USED, pack, Credit.Mail.NONE
         credit.save(update_fields=["state", "pack", "mail"])
         record("credit.used", shoot_id=pack.shoot_id, pack_id=pack.pk, actor=actor)
-        make_again(pack)
+        reset_for_retry(pack)
     return True
 
 

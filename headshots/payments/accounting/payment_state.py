@@ -12,7 +12,7 @@ from django.utils import timezone
 from headshots.celery import send_on_commit
 from headshots.payments.models import Credit, LedgerEntry, Payment, Refund, WebhookEvent
 from headshots.payments.stripe.objects import Session, StripeEvent
-from headshots.shoots.lifecycle import advance, record, was_had
+from headshots.shoots.lifecycle import advance, is_consumed, record
 from headshots.shoots.models import Event, Pack, Shoot
 
 PAID_TYPES = ("checkout.session.completed", "checkout.session.async_payment_succeeded")
@@ -257,7 +257,7 @@ def _take_back(credit: Credit, to: str) -> None:
     pack = credit.pack
     if pack is not None:
         _end_pack(pack, Pack.State.REVOKED, to)
-        if was_had(pack) and to == Credit.State.REVOKED:
+        if is_consumed(pack) and to == Credit.State.REVOKED:
             return
     credit.state, credit.mail = to, Credit.Mail.NONE
     credit.save(update_fields=["state", "mail"])
@@ -268,7 +268,7 @@ def _reinstate(credit: Credit) -> None:
     """A dispute was won, or a refund did not arrive: the right is back."""
     if credit.state not in {Credit.State.REVOKED, Credit.State.REFUNDED}:
         return
-    if credit.pack is not None and was_had(credit.pack):
+    if credit.pack is not None and is_consumed(credit.pack):
         credit.state = Credit.State.USED
         credit.save(update_fields=["state"])
     else:

@@ -47,7 +47,7 @@ def request_refund(
         if payment.pack is not None:
             numbers = {"amount": wanted}
             shoot_id = payment.pack.shoot_id
-            record("payment.refund_asked", shoot_id=shoot_id, pack_id=payment.pack_id, actor=actor, numbers=numbers)
+            record("payment.refund_requested", shoot_id=shoot_id, pack_id=payment.pack_id, actor=actor, numbers=numbers)
         send_on_commit("payments.send_refund", str(refund.pk))
     return refund
 

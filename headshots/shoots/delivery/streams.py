@@ -78,7 +78,7 @@ async def download_zip(request: HttpRequest, shoot_id: UUID, pack_id: UUID) -> H
     shoot = await sync_to_async(shoot_or_404)(request, shoot_id)
     pack = await sync_to_async(get_object_or_404)(Pack, pk=pack_id, shoot=shoot)
     try:
-        members, spoiled = await sync_to_async(_members)(pack)
+        members, corrupt = await sync_to_async(_members)(pack)
     except VaultUnavailable:
         return HttpResponse("Please try again in a minute.", status=503, content_type="text/plain")
     except KeyGone:
@@ -92,7 +92,7 @@ async def download_zip(request: HttpRequest, shoot_id: UUID, pack_id: UUID) -> H
     )
     size = pack.size.lower().replace(",", "").replace(" ", "-")
     name = f"headshots-{size}" if pack.kind == Pack.Kind.PREMIUM else "headshots"
-    response["Content-Disposition"] = f'attachment; filename="{name}{"-incomplete" if spoiled else ""}.zip"'
+    response["Content-Disposition"] = f'attachment; filename="{name}{"-incomplete" if corrupt else ""}.zip"'
     response["Content-Length"] = zip_length(members)
     response["Cache-Control"] = "no-store, private"
     return response
@@ -103,7 +103,7 @@ def _members(pack: Pack) -> tuple[list[Member], list[str]]:
 
     Headshots of one file lie side by side, those of three in a folder for each version. Raises KeyGone,
     VaultUnavailable."""
-    members, spoiled = [], []
+    members, corrupt = [], []
     rows = list(pack.headshots.filter(blob__isnull=False).select_related("style", *VERSIONS.values()))
     several = any(row.web_blob_id for row in rows)
     for version, field in VERSIONS.items():
@@ -114,13 +114,13 @@ def _members(pack: Pack) -> tuple[list[Member], list[str]]:
             name = f"{version}/{file_name(row, version)}" if several else file_name(row, version)
             crc = _crc_of(blob)
             if crc is None:
-                spoiled.append(name)
+                corrupt.append(name)
             else:
                 members.append(Member(name, blob.size, crc, partial(vault.stream_blob, blob)))
-    if spoiled:
-        record_pack(pack, "spoiled", numbers={"files": len(spoiled)})
-        members.append(member_of("MISSING.txt", _what_is_missing(pack, spoiled).encode()))
-    return members, spoiled
+    if corrupt:
+        record_pack(pack, "files_corrupt", numbers={"files": len(corrupt)})
+        members.append(member_of("MISSING.txt", _what_is_missing(pack, corrupt).encode()))
+    return members, corrupt
 
 
 def _crc_of(blob: Blob) -> int | None:

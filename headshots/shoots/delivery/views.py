@@ -18,8 +18,8 @@ from headshots.shoots.access import no_store, shoot_or_404
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Event, Headshot, Pack, Pause, Photo, Shoot
 from headshots.shoots.packs.estimates import Estimate, estimate
-from headshots.shoots.packs.gating import best_first_of
-from headshots.shoots.packs.orders import cancel_pack, packs_to_show, running_pack
+from headshots.shoots.packs.gating import sort_for_display
+from headshots.shoots.packs.orders import cancel_pack, running_pack, visible_packs
 from headshots.shoots.packs.prepared_subjects import best_first
 from headshots.shoots.pauses import is_paused
 from headshots.shoots.uploads import identity
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 def index(request: HttpRequest) -> HttpResponse:
     """The person's shoots, newest first."""
     assert isinstance(request.user, User)
-    shoots = Shoot.objects.filter(owner=request.user).prefetch_related(Prefetch("packs", packs_to_show()))[:100]
+    shoots = Shoot.objects.filter(owner=request.user).prefetch_related(Prefetch("packs", visible_packs()))[:100]
     return render(request, "shoots/list.html", {"shoots": shoots})
 
 
@@ -98,7 +98,7 @@ def delete(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
 
 
 def _packs(shoot: Shoot) -> list[Pack]:
-    return list(packs_to_show().filter(shoot=shoot).prefetch_related("headshots__style", "headshots__version"))
+    return list(visible_packs().filter(shoot=shoot).prefetch_related("headshots__style", "headshots__version"))
 
 
 def _done(pack: Pack) -> int:
@@ -128,15 +128,15 @@ def _context(shoot: Shoot) -> dict[str, object]:
         "live": live,
         "may_order": _may_order(shoot, packs),
         "rendering_paused": live and is_paused(Pause.What.RENDERING),
-        "support_may_look": support_access.may_look(shoot),
-        "support_could_look": not shoot.purge_everything and any(_done(pack) for pack in packs),
+        "support_may_view": support_access.may_view(shoot),
+        "support_could_view": not shoot.purge_everything and any(_done(pack) for pack in packs),
         "draws": engine.draws_new_pictures(),
     }
 
 
 def _photo_context(photo: Photo, *, for_preview: bool) -> dict[str, object]:
     is_theirs = engine.Reason.NOT_SAME_PERSON.value not in photo.reasons
-    is_advised = photo.state in Photo.SETTLED and is_theirs
+    is_advised = photo.state in Photo.DECIDED and is_theirs
     return {
         "id": photo.pk,
         "state": photo.state,
@@ -156,7 +156,7 @@ def _pack_context(pack: Pack) -> dict[str, object]:
         "id": pack.pk,
         "kind": pack.kind,
         "state": pack.state,
-        "rests": pack.rests,
+        "awaiting_retry": pack.awaiting_retry,
         "reason": pack.reason,
         "ended_as": pack.ended_as,
         "expires_at": pack.expires_at,
@@ -167,7 +167,7 @@ def _pack_context(pack: Pack) -> dict[str, object]:
         "size": pack.size,
         "estimate": _in_words(estimate(pack, rows)),
         "replaced": sum(row.replaced for row in rows),
-        "headshots": [_headshot_context(pack, row) for row in best_first_of(pack, rows)],
+        "headshots": [_headshot_context(pack, row) for row in sort_for_display(pack, rows)],
     }
 
 
@@ -211,5 +211,5 @@ def _may_order(shoot: Shoot, packs: list[Pack]) -> bool:
 
 
 def _preview_is_coming(photos: list[Photo], packs: list[Pack]) -> bool:
-    settled = all(photo.state in Photo.SETTLED for photo in photos)
-    return settled and not packs and any(photo.state in Photo.USABLE for photo in photos)
+    decided = all(photo.state in Photo.DECIDED for photo in photos)
+    return decided and not packs and any(photo.state in Photo.USABLE for photo in photos)

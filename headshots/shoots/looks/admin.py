@@ -52,7 +52,7 @@ class StyleAdmin(FilteredAdmin):
 
     form = LookForm
     fieldsets = (
-        (None, {"fields": ("name", "title", "description", "made_from")}),
+        (None, {"fields": ("name", "title", "description", "based_on")}),
         ("Set and light", {"fields": (("set", "monochrome"), ("light_right", "light_down", "light_front"))}),
         ("Scales", {"fields": (("key", "rim", "wrap"), ("tint", "contrast"), ("saturation", "vignette"))}),
         (
@@ -68,7 +68,7 @@ class StyleAdmin(FilteredAdmin):
     @admin.display(description="newest version")
     def draft(self, style: Style) -> str:
         newest = versions.latest(style)
-        if newest.made_by is None:
+        if newest.created_by is None:
             return "built in"
         return f"{newest.number}, a draft" if versions.is_draft(newest) else str(newest.number)
 
@@ -94,9 +94,9 @@ class StyleAdmin(FilteredAdmin):
         if form.is_there:
             return
         if change:
-            versions.save_draft(style=obj, look=form.look, made_by=request.user.pk)
+            versions.save_draft(style=obj, look=form.look, created_by=request.user.pk)
         else:
-            version = versions.create_look(name=obj.name, look=form.look, made_by=request.user.pk)
+            version = versions.create_look(name=obj.name, look=form.look, created_by=request.user.pk)
             obj.pk = version.style_id
             obj.refresh_from_db()
 
@@ -120,7 +120,7 @@ class StyleAdmin(FilteredAdmin):
         if style is not None:
             history = style.versions.select_related("trial")
             if request.user.has_perm("accounts.view_user"):
-                history = history.annotate(maker=User.objects.filter(pk=OuterRef("made_by")).values("email"))
+                history = history.annotate(creator=User.objects.filter(pk=OuterRef("created_by")).values("email"))
             newest = history[0]
             context |= {"versions": history[:30], "style": style, "newest": newest, "trial": _trial(newest)}
         return super().render_change_form(request, context, *args, **options)
@@ -181,8 +181,8 @@ class StyleAdmin(FilteredAdmin):
         if request.method == "POST" and form.is_valid():
             assert isinstance(request.user, User)
             try:
-                drafts = versions.import_toml(form.cleaned_data["file"], made_by=request.user.pk)
-            except versions.LookRefused as refused:
+                drafts = versions.import_toml(form.cleaned_data["file"], created_by=request.user.pk)
+            except versions.LookImportError as refused:
                 form.add_error("file", str(refused))
             else:
                 messages.success(request, _drafts_in_words(len(drafts)))

@@ -8,7 +8,7 @@ from django.core.validators import MinLengthValidator
 from django.utils.dateformat import format as date_format
 
 from headshots.engine.planning import OPTIONAL, SCALES, SETS, recipe_faults
-from headshots.shoots.looks.versions import Look, differences, latest
+from headshots.shoots.looks.versions import LookContent, differences, latest
 from headshots.shoots.models import Style
 
 _LIGHT = ("light_right", "light_down", "light_front")
@@ -44,7 +44,7 @@ class LookForm(forms.ModelForm):  # type: ignore[type-arg]
     # The newest version says it already: sent twice, it is still one draft.
     is_there = False
     # The number of the version that the page showed.
-    made_from = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    based_on = forms.IntegerField(required=False, widget=forms.HiddenInput)
     title = forms.CharField(max_length=80, validators=[MinLengthValidator(2)])
     description = forms.CharField(max_length=200, required=False, widget=forms.TextInput(attrs={"size": "60"}))
     set = forms.ChoiceField(choices=[(name, name.capitalize()) for name in SETS])
@@ -81,9 +81,9 @@ class LookForm(forms.ModelForm):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **options: Any) -> None:
         style: Style | None = options.get("instance")
         self.newest = latest(style) if style is not None and style.pk else None
-        look = self.newest or Look("")
+        look = self.newest or LookContent("")
         initial = _initial(look.title, look.description, look.recipe)
-        initial["made_from"] = self.newest and self.newest.number
+        initial["based_on"] = self.newest and self.newest.number
         options["initial"] = initial | (options.get("initial") or {})
         super().__init__(*args, **options)
 
@@ -94,27 +94,28 @@ class LookForm(forms.ModelForm):  # type: ignore[type-arg]
         for name, fault in recipe_faults(self.recipe).items():
             self.add_error(name if name in self.fields else "light_front", fault)
         if not self.errors and self.newest is not None:
-            self._look_for_a_newer_one(self.newest.style)
+            self._check_for_newer_version(self.newest.style)
         return cleaned
 
-    def _look_for_a_newer_one(self, style: Style) -> None:
+    def _check_for_newer_version(self, style: Style) -> None:
         """Refuse to undo what somebody saved meanwhile, unless it is the same: then it came twice."""
         # Whoever saves at this moment is waited for.
         Style.objects.select_for_update().get(pk=style.pk)
         newest = latest(style)
-        if self.cleaned_data["made_from"] == newest.number:
+        if self.cleaned_data["based_on"] == newest.number:
             return
         if not differences(newest, self.look):
             self.is_there = True
             return
-        when = date_format(newest.made_at, "j M Y H:i")
+        when = date_format(newest.created_at, "j M Y H:i")
         self.add_error(
             None,
-            f"Account {newest.made_by} saved version {newest.number} on {when} UTC, after you opened this page. What "
-            "you typed is here still, not saved. Look at that version in another tab; saving again puts yours on top.",
+            f"Account {newest.created_by} saved version {newest.number} on {when} UTC, after you opened this page. "
+            "What you typed is here still, not saved. Look at that version in another tab; "
+            "saving again puts yours on top.",
         )
         # Saving again is then meant.
-        self.data = {name: self.data[name] for name in self.data} | {"made_from": str(newest.number)}
+        self.data = {name: self.data[name] for name in self.data} | {"based_on": str(newest.number)}
 
     @property
     def recipe(self) -> dict[str, object]:
@@ -126,8 +127,8 @@ class LookForm(forms.ModelForm):  # type: ignore[type-arg]
         return recipe | {name: data[name] for name in ("prompt", "negative") if data.get(name)}
 
     @property
-    def look(self) -> Look:
-        return Look(self.cleaned_data["title"], self.cleaned_data["description"], self.recipe)
+    def look(self) -> LookContent:
+        return LookContent(self.cleaned_data["title"], self.cleaned_data["description"], self.recipe)
 
 
 def _initial(title: str, description: str, recipe: Mapping[str, Any]) -> dict[str, object]:

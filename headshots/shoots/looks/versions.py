@@ -29,12 +29,12 @@ from headshots.vault import services as vault
 TRIAL_PICTURES = 2
 
 
-class LookRefused(Exception):
+class LookImportError(Exception):
     """A file that cannot be taken; says which look and why."""
 
 
 @dataclass(frozen=True)
-class Look:
+class LookContent:
     """What a version says. `recipe`: set, light, grade and words, by the names of the pipeline's Style."""
 
     title: str
@@ -54,36 +54,38 @@ def is_draft(version: StyleVersion) -> bool:
     return version.published_at is None
 
 
-def differences(before: StyleVersion | Look, after: StyleVersion | Look) -> dict[str, tuple[object, object]]:
+def differences(
+    before: StyleVersion | LookContent, after: StyleVersion | LookContent
+) -> dict[str, tuple[object, object]]:
     """What the second says otherwise, by name: before and after. Empty when a picture of both would be the same."""
     old, new = _meaning(before), _meaning(after)
     return {name: (old[name], new[name]) for name in old if old[name] != new[name]}
 
 
 @transaction.atomic
-def save_draft(*, style: Style, look: Look, made_by: int) -> StyleVersion:
+def save_draft(*, style: Style, look: LookContent, created_by: int) -> StyleVersion:
     """A new version on top; customers do not see it yet."""
     Style.objects.select_for_update().get(pk=style.pk)
-    return add_version(style=style, look=look, made_by=made_by)
+    return add_version(style=style, look=look, created_by=created_by)
 
 
 @transaction.atomic
-def create_look(*, name: str, look: Look, made_by: int) -> StyleVersion:
+def create_look(*, name: str, look: LookContent, created_by: int) -> StyleVersion:
     """A look of its own, with nothing but a draft: inactive until that is published."""
     last = Style.objects.aggregate(last=Max("position"))["last"] or 0
     style = Style.objects.create(
         name=name, title=look.title, description=look.description, recipe=dict(look.recipe), active=False,
         position=last + 1,
     )  # fmt: skip
-    return add_version(style=style, look=look, made_by=made_by)
+    return add_version(style=style, look=look, created_by=created_by)
 
 
-def add_version(*, style: Style, look: Look, made_by: int | None) -> StyleVersion:
-    """The next one, not published. `made_by`: the number of an account, None for the built-in look."""
+def add_version(*, style: Style, look: LookContent, created_by: int | None) -> StyleVersion:
+    """The next one, not published. `created_by`: the number of an account, None for the built-in look."""
     last = style.versions.aggregate(last=Max("number"))["last"] or 0
     return StyleVersion.objects.create(
         style=style, number=last + 1, title=look.title, description=look.description, recipe=dict(look.recipe),
-        made_by=made_by,
+        created_by=created_by,
     )  # fmt: skip
 
 
@@ -100,10 +102,10 @@ def publish(*, version: StyleVersion) -> None:
 
 
 @transaction.atomic
-def go_back(*, version: StyleVersion, made_by: int) -> StyleVersion:
+def restore_version(*, version: StyleVersion, created_by: int) -> StyleVersion:
     """Publish an older version again, as the newest one: history only grows."""
-    look = Look(version.title, version.description, version.recipe)
-    again = save_draft(style=version.style, look=look, made_by=made_by)
+    look = LookContent(version.title, version.description, version.recipe)
+    again = save_draft(style=version.style, look=look, created_by=created_by)
     publish(version=again)
     return again
 
@@ -150,50 +152,50 @@ def export_toml(styles: Sequence[Style]) -> str:
 
 
 @transaction.atomic
-def import_toml(text: str, *, made_by: int) -> list[StyleVersion]:
-    """A draft for each look of the file that differs from what is there. All or none; raises LookRefused."""
+def import_toml(text: str, *, created_by: int) -> list[StyleVersion]:
+    """A draft for each look of the file that differs from what is there. All or none; raises LookImportError."""
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise LookRefused(f"This is not TOML: {error}.") from error
+        raise LookImportError(f"This is not TOML: {error}.") from error
     except ValueError as error:
-        raise LookRefused("This is not a file of looks: a number in it has thousands of digits.") from error
+        raise LookImportError("This is not a file of looks: a number in it has thousands of digits.") from error
     except RecursionError as error:
-        raise LookRefused("This is not a file of looks: it is nested too deeply.") from error
+        raise LookImportError("This is not a file of looks: it is nested too deeply.") from error
     rows = tables.pop("style", [])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows) or not rows:
-        raise LookRefused("There is no [[style]] in this file.")
+        raise LookImportError("There is no [[style]] in this file.")
     if tables:
-        raise LookRefused(f"Only [[style]] is known here, not: {', '.join(tables)[:80]}.")
+        raise LookImportError(f"Only [[style]] is known here, not: {', '.join(tables)[:80]}.")
     drafts = []
     for row in rows:
         name, look = _read(row)
         style = Style.objects.filter(name=name).first()
         if style is None:
-            drafts.append(create_look(name=name, look=look, made_by=made_by))
+            drafts.append(create_look(name=name, look=look, created_by=created_by))
         elif differences(latest(style), look):
-            drafts.append(save_draft(style=style, look=look, made_by=made_by))
+            drafts.append(save_draft(style=style, look=look, created_by=created_by))
     return drafts
 
 
-def _read(row: Mapping[str, object]) -> tuple[str, Look]:
+def _read(row: Mapping[str, object]) -> tuple[str, LookContent]:
     recipe = dict(row)
     name, title = recipe.pop("name", None), recipe.pop("title", None)
     description = recipe.pop("description", "")
     if not isinstance(name, str) or not name or slugify(name) != name or len(name) > 40:
-        raise LookRefused(f"{name!r:.60} is no name of a look: small letters, digits and dashes, 40 at most.")
+        raise LookImportError(f"{name!r:.60} is no name of a look: small letters, digits and dashes, 40 at most.")
     if "\0" in f"{title}{description}":
-        raise LookRefused(f"{name}: title and description are text without null characters.")
+        raise LookImportError(f"{name}: title and description are text without null characters.")
     if not isinstance(title, str) or not 0 < len(title) <= 80:
-        raise LookRefused(f"{name}: a title of 80 letters at most is missing.")
+        raise LookImportError(f"{name}: a title of 80 letters at most is missing.")
     if not isinstance(description, str) or len(description) > 200:
-        raise LookRefused(f"{name}: a description has 200 letters at most.")
+        raise LookImportError(f"{name}: a description has 200 letters at most.")
     for key, fault in recipe_faults(recipe).items():
-        raise LookRefused(f"{name}, {key}: {fault}")
-    return name, Look(title, description, recipe)
+        raise LookImportError(f"{name}, {key}: {fault}")
+    return name, LookContent(title, description, recipe)
 
 
-def _meaning(look: StyleVersion | Look) -> dict[str, object]:
+def _meaning(look: StyleVersion | LookContent) -> dict[str, object]:
     """What a look says, by name: what is left out counts as what it is then."""
     words = asdict(engine.style_from(name="any", title="any", recipe=dict(look.recipe)))
     return words | {"title": look.title, "description": look.description}
@@ -231,6 +233,6 @@ def seed_styles() -> int:
         )
         if created:
             # From the first pack on: one that is ordered keeps its look when that is renamed.
-            publish(version=add_version(style=look, look=Look(title, description, recipe), made_by=None))
+            publish(version=add_version(style=look, look=LookContent(title, description, recipe), created_by=None))
         added += created
     return added

@@ -18,11 +18,11 @@ from headshots.shoots.pauses import is_paused
 # The last so many pictures make the pace, and as many as the engine makes at once, which come together.
 WINDOW = 10
 # So many pictures of its own weigh as much as all past packs together.
-PAST_WEIGHS = 2
+PAST_WEIGHT = 2
 # From here on a preparation's length is told by its own pace alone; before, past ones count too. Its beginning says
 # little: loading, and whatever else the machine did in those seconds.
 SURE_SHARE = 0.5
-_EVENTS_LOOKED_AT = 20
+_EVENTS_SAMPLED = 20
 # Shorter than a preview takes: a pack ordered right after it is estimated by its pace already.
 _CACHED_SECONDS = 10
 
@@ -104,12 +104,12 @@ def _picture_seconds(facts: Facts) -> float:
     window = max(WINDOW, settings.HEADSHOTS_INSTANTID_MAX_BATCH)
     first = facts.done[-1 - window] if count > window else facts.began
     own = (facts.done[-1] - first).total_seconds() / min(count, window)
-    return (count * own + PAST_WEIGHS * facts.pace.picture) / (count + PAST_WEIGHS)
+    return (count * own + PAST_WEIGHT * facts.pace.picture) / (count + PAST_WEIGHT)
 
 
 def estimate(pack: Pack, rows: Sequence[Headshot]) -> Estimate | None:
     """Where this pack stands; None when nobody works on it, now or soon. rows: all of its headshots."""
-    is_made = pack.state in (Pack.State.QUEUED, Pack.State.RENDERING) and not pack.rests
+    is_made = pack.state in (Pack.State.QUEUED, Pack.State.RENDERING) and not pack.awaiting_retry
     if not is_made or is_paused(Pause.What.RENDERING):
         return None
     return estimate_from(_gather(pack, rows), timezone.now())
@@ -151,15 +151,15 @@ def _measure_pace(engine_name: str, kind: str) -> Pace:
         slower = max(1.0, past_pace(engine_name, Pack.Kind.PREVIEW).picture / preview.picture)
         pace = Pace(pace.preparing * slower, pace.picture * slower)
     events = Event.objects.filter(codes__engine=engine_name, codes__kind=kind).order_by("-at")
-    prepared, shot = (
-        list(events.filter(name=f"pack.{what}").values_list("numbers", flat=True)[:_EVENTS_LOOKED_AT])
-        for what in ("prepared", "shot")
+    prepared, rendered = (
+        list(events.filter(name=f"pack.{what}").values_list("numbers", flat=True)[:_EVENTS_SAMPLED])
+        for what in ("prepared", "rendered")
     )
     seconds = sorted(numbers["seconds"] for numbers in prepared)
-    pictures = sum(numbers.get("pictures", 0) for numbers in shot)
+    pictures = sum(numbers.get("pictures", 0) for numbers in rendered)
     return Pace(
         seconds[len(seconds) // 2] if seconds else pace.preparing,
-        sum(numbers["seconds"] for numbers in shot) / pictures if pictures else pace.picture,
+        sum(numbers["seconds"] for numbers in rendered) / pictures if pictures else pace.picture,
     )
 
 
@@ -172,8 +172,8 @@ def seconds_needed(*, engine_name: str, count: int) -> float:
 
 def _seconds_before(pack: Pack) -> list[float]:
     """What each pack will take that the workers have in hand or that was queued before. Those that rest are passed."""
-    awake = Q(rests_until=None) | Q(rests_until__lte=timezone.now())
-    before = Q(state=Pack.State.RENDERING) | Q(awake, state=Pack.State.QUEUED, queued_at__lt=pack.queued_at)
+    is_due = Q(retry_at=None) | Q(retry_at__lte=timezone.now())
+    before = Q(state=Pack.State.RENDERING) | Q(is_due, state=Pack.State.QUEUED, queued_at__lt=pack.queued_at)
     return _seconds_of(Pack.objects.filter(before).exclude(pk=pack.pk))
 
 

@@ -16,31 +16,31 @@ from headshots.shoots.lifecycle import record_pack
 from headshots.shoots.models import GateCount, Headshot, Pack
 
 # A shot and two new seeds: what fails three times fails for a reason that a seed does not change.
-MOST_TAKES = 3
+MAX_RENDERS = 3
 
 
-def planned(row: Headshot) -> engine.PlannedShot:
+def to_planned_shot(row: Headshot) -> engine.PlannedShot:
     """The shot of this row as the engine takes it."""
-    return engine.PlannedShot(row.index, row.seed, _look(row), row.framing, row.light)
+    return engine.PlannedShot(row.index, row.seed, _style_of(row), row.framing, row.light)
 
 
 def next_try(pack: Pack, row: Headshot, reasons: list[str]) -> dict[str, object] | None:
     """How a refused row is shot next: the columns that change, its budget taken; None when nothing is left to try."""
-    takes = row.takes + 1
-    if takes < MOST_TAKES and _take(pack, "reshoots"):
-        shot, taken = planned(row), _taken(pack, row)
+    renders = row.renders + 1
+    if renders < MAX_RENDERS and _spend(pack, "reshoots"):
+        shot, taken = to_planned_shot(row), _used_variants(pack, row)
         alike = engine.Reason.TOO_ALIKE.value in reasons
-        again = engine.move(shot, takes, taken) if alike else engine.reshoot(shot, takes)
-        return {"takes": takes, "seed": again.seed, "framing": again.framing, "light": again.light}
-    stand_in = _stand_in(pack, row, takes)
-    if stand_in is None or not _take(pack, "replacements"):
+        again = engine.move(shot, renders, taken) if alike else engine.reshoot(shot, renders)
+        return {"renders": renders, "seed": again.seed, "framing": again.framing, "light": again.light}
+    stand_in = _stand_in(pack, row, renders)
+    if stand_in is None or not _spend(pack, "replacements"):
         return None
     like, shot = stand_in
     changes = {"seed": shot.seed, "framing": shot.framing, "light": shot.light}
-    return {"takes": 0, "replaced": True, "style": like.style, "version": like.version, **changes}
+    return {"renders": 0, "replaced": True, "style": like.style, "version": like.version, **changes}
 
 
-def best_first_of(pack: Pack, rows: Sequence[Headshot]) -> list[Headshot]:
+def sort_for_display(pack: Pack, rows: Sequence[Headshot]) -> list[Headshot]:
     """The headshots of a pack as they are shown: the most alike and best made first, once all are there.
 
     Before that in the order of the plan: what arrives must not push aside what somebody looks at."""
@@ -49,7 +49,7 @@ def best_first_of(pack: Pack, rows: Sequence[Headshot]) -> list[Headshot]:
     return sorted(rows, key=lambda row: (-(row.likeness or 0) * (row.quality or 0), row.index))
 
 
-def count(pack: Pack, outcome: str) -> None:
+def count_outcome(pack: Pack, outcome: str) -> None:
     """One more picture ended so. Safe from several workers at once."""
     counts, _ = GateCount.objects.get_or_create(pack=pack, outcome=outcome)
     GateCount.objects.filter(pk=counts.pk).update(count=F("count") + 1)
@@ -62,10 +62,10 @@ def tell_counts(pack: Pack) -> None:
     counts = dict(pack.gate_counts.values_list("outcome", "count"))
     rejected = {f"rejected_{reason}": number for reason, number in counts.items() if reason != GateCount.ACCEPTED}
     numbers = {"generated": sum(counts.values()), GateCount.ACCEPTED: counts.get(GateCount.ACCEPTED, 0), **rejected}
-    record_pack(pack, "gated", numbers={**numbers, "reshot": pack.reshoots, "replaced": pack.replacements})
+    record_pack(pack, "quality_checked", numbers={**numbers, "reshot": pack.reshoots, "replaced": pack.replacements})
 
 
-def generated(pack: Pack) -> int:
+def count_renders(pack: Pack) -> int:
     """How many pictures were made for this pack, whatever became of them."""
     return pack.gate_counts.aggregate(Sum("count"))["count__sum"] or 0
 
@@ -77,25 +77,25 @@ def main_reason(pack: Pack) -> str:
     return min(codes, key=lambda code: (-codes[code], code)) if codes else "engine_failed"
 
 
-def _take(pack: Pack, budget: str) -> bool:
+def _spend(pack: Pack, budget: str) -> bool:
     """Whether the pack had one of these left, which is now taken."""
     most = math.ceil(pack.total * settings.HEADSHOTS_RESHOOT_SHARE)
     return bool(Pack.objects.filter(pk=pack.pk, **{f"{budget}__lt": most}).update(**{budget: F(budget) + 1}))
 
 
-def _stand_in(pack: Pack, row: Headshot, takes: int) -> tuple[Headshot, engine.PlannedShot] | None:
+def _stand_in(pack: Pack, row: Headshot, renders: int) -> tuple[Headshot, engine.PlannedShot] | None:
     """A shot that the pack does not have, and a row of its look: another look if there is one; None when it has had
     them all."""
     rows = list(pack.headshots.select_related("style", "version").order_by("style__position"))
-    shot = engine.stand_in(planned(row), takes, [planned(each) for each in rows])
+    shot = engine.stand_in(to_planned_shot(row), renders, [to_planned_shot(each) for each in rows])
     return None if shot is None else (next(each for each in rows if each.style.name == shot.style.name), shot)
 
 
-def _taken(pack: Pack, like: Headshot) -> set[tuple[str, str]]:
+def _used_variants(pack: Pack, like: Headshot) -> set[tuple[str, str]]:
     """Framing and light of every shot of this pack on the same set."""
     rows = pack.headshots.select_related("style", "version")
-    return {(row.framing, row.light) for row in rows if _look(row).set == _look(like).set}
+    return {(row.framing, row.light) for row in rows if _style_of(row).set == _style_of(like).set}
 
 
-def _look(row: Headshot) -> engine.Style:
+def _style_of(row: Headshot) -> engine.Style:
     return engine.style_from(name=row.style.name, title=row.look.title, recipe=row.look.recipe)

@@ -26,7 +26,7 @@ def lease_end() -> datetime:
     return timezone.now() + timedelta(seconds=settings.HEADSHOTS_LEASE_SECONDS)
 
 
-class KeepGoing:
+class LeaseRenewer:
     """The engine's progress callback: renews the leases, beats the heart, stops work that nobody wants any more.
 
     preparation: the token of the pack's preparation while this worker is at it."""

@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from headshots import engine
-from headshots.shoots.lifecycle import advance, has_pictures, record_pack, start_tasks
+from headshots.shoots.lifecycle import advance, has_finished_headshots, record_pack, start_tasks
 from headshots.shoots.models import Event, Headshot, Pack, Photo, Shoot, Style
 from headshots.vault import services as vault
 
@@ -28,7 +28,7 @@ def start_preview(*, shoot: Shoot, count: int) -> Pack | None:
     pack = _new_pack(shoot, Pack.Kind.PREVIEW, Pack.State.QUEUED, count, engine.PREVIEW)
     try:
         with transaction.atomic():
-            if not _is_open(shoot):
+            if not _lock_open_shoot(shoot):
                 return None
             _store(pack, _plan(pack, styles))
     except IntegrityError:
@@ -51,7 +51,7 @@ def order_premium(*, shoot: Shoot, styles: Sequence[Style], queued: bool) -> Pac
         raise CannotOrder("too_few_looks") from error
     try:
         with transaction.atomic():
-            if not _is_open(shoot):
+            if not _lock_open_shoot(shoot):
                 raise CannotOrder("shoot_closed")
             if not shoot.photos.filter(state__in=Photo.USABLE).exists():
                 raise CannotOrder("no_photo")
@@ -66,12 +66,12 @@ def cancel_pack(*, pack: Pack, actor: str = Event.Actor.PERSON) -> bool:
     with transaction.atomic():
         # No picture can be stored between this look and the move.
         Pack.objects.select_for_update().get(pk=pack.pk)
-        if has_pictures(pack):
+        if has_finished_headshots(pack):
             return False
         return advance(pack, Pack.State.CANCELLED, actor=actor, reason="on_request")
 
 
-def packs_to_show() -> QuerySet[Pack]:
+def visible_packs() -> QuerySet[Pack]:
     """All but those whose order ended before it was paid: they are nothing to look at."""
     unpaid = Q(kind=Pack.Kind.PREMIUM, queued_at__isnull=True)
     return Pack.objects.filter(~unpaid | Q(state=Pack.State.AWAITING_PAYMENT))
@@ -101,7 +101,7 @@ def _new_pack(shoot: Shoot, kind: str, state: str, count: int, size: engine.Size
     )
 
 
-def _is_open(shoot: Shoot) -> bool:
+def _lock_open_shoot(shoot: Shoot) -> bool:
     """Whether the shoot is open, and locked against a purge that starts now."""
     return Shoot.objects.filter(pk=shoot.pk, state=Shoot.State.OPEN).select_for_update().exists()
 

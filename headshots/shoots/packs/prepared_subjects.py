@@ -16,11 +16,11 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from headshots import engine
-from headshots.shoots.lifecycle import record_pack, set_back
+from headshots.shoots.lifecycle import record_failure, record_pack
 from headshots.shoots.models import Pack, Photo, Preparation, Shoot
 from headshots.shoots.packs import leases
-from headshots.shoots.packs.leases import KeepGoing, lease_end
-from headshots.shoots.self_description import read_person
+from headshots.shoots.packs.leases import LeaseRenewer, lease_end
+from headshots.shoots.self_description import read_self_description
 from headshots.vault import services as vault
 from headshots.vault.errors import BlobCorrupt, BlobMissing
 
@@ -35,7 +35,7 @@ class PreparedElsewhere(Exception):
 _sittings: OrderedDict[uuid.UUID, engine.Sitter] = OrderedDict()
 
 
-def sitting_of(pack: Pack, size: engine.Size, keep_going: KeepGoing) -> engine.Sitter:
+def sitting_of(pack: Pack, size: engine.Size, renew_leases: LeaseRenewer) -> engine.Sitter:
     """This pack's person, from memory, from the vault, or prepared now.
 
     Raises PreparedElsewhere, KeyGone, and whatever the engine raises."""
@@ -43,11 +43,11 @@ def sitting_of(pack: Pack, size: engine.Size, keep_going: KeepGoing) -> engine.S
         while len(_sittings) >= MOST_IN_MEMORY:
             _sittings.popitem(last=False)
         wanted = _photos_of(pack)
-        words = read_person(shoot=pack.shoot)
+        words = read_self_description(shoot=pack.shoot)
         if engine.keeps_sitters(size):
-            _sittings[pack.pk] = _shared(pack, wanted, words, size, keep_going)
+            _sittings[pack.pk] = _shared(pack, wanted, words, size, renew_leases)
         else:
-            _sittings[pack.pk] = engine.prepare(wanted, size, keep_going, words)
+            _sittings[pack.pk] = engine.prepare(wanted, size, renew_leases, words)
     _sittings.move_to_end(pack.pk)
     return _sittings[pack.pk]
 
@@ -57,7 +57,7 @@ def _photos_of(pack: Pack) -> list[engine.StoredPhoto]:
     if pack.kind == Pack.Kind.TRIAL:
         return [sample_photo()]
     photos = best_first(pack.shoot.photos.select_related("blob", "faces_blob"))
-    return [stored(photo) for photo in (photos[:1] if pack.kind == Pack.Kind.PREVIEW else photos)]
+    return [load_stored_photo(photo) for photo in (photos[:1] if pack.kind == Pack.Kind.PREVIEW else photos)]
 
 
 def is_being_prepared(pack: Pack) -> bool:
@@ -91,7 +91,7 @@ def _shared(
     photos: Sequence[engine.StoredPhoto],
     words: engine.Person,
     size: engine.Size,
-    keep_going: KeepGoing,
+    renew_leases: LeaseRenewer,
 ) -> engine.Sitter:
     """What another worker prepared, or else prepared here and kept for the others."""
     ready = Preparation.objects.filter(pack=pack, blob__isnull=False).select_related("blob").first()
@@ -102,20 +102,20 @@ def _shared(
             # Of another release, or lost: it costs time to do it again, nothing else.
             log.warning("pack %s: its prepared person cannot be used: %s", pack.pk, type(error).__name__)
             drop_kept(pack)
-    token = _take(pack)
+    token = _claim_preparation(pack)
     if token is None:
         raise PreparedElsewhere
-    keep_going.preparation = token
+    renew_leases.preparation = token
     mine = Preparation.objects.filter(lease_token=token, blob=None)
     began = time.monotonic()
     try:
-        sitter = engine.prepare(photos, size, keep_going, words)
+        sitter = engine.prepare(photos, size, renew_leases, words)
         blob = vault.write_blob(ring="source", key_id=pack.shoot_id, kind="subject", data=engine.freeze(sitter))
     except BaseException:
         mine.delete()
         raise
     finally:
-        keep_going.preparation = None
+        renew_leases.preparation = None
     if not mine.filter(pack__state=Pack.State.RENDERING).update(blob=blob, share=1.0, lease_until=timezone.now()):
         vault.delete_blob(blob)
         raise engine.Cancelled
@@ -124,7 +124,7 @@ def _shared(
     return sitter
 
 
-def _take(pack: Pack) -> uuid.UUID | None:
+def _claim_preparation(pack: Pack) -> uuid.UUID | None:
     """The token of a lease on preparing this pack's person; None while another worker holds it, or has done it.
 
     Raises Cancelled when too many have been killed over it."""
@@ -143,7 +143,7 @@ def _take(pack: Pack) -> uuid.UUID | None:
         if not Preparation.objects.filter(pack=pack, blob=None, lease_until__lt=now).update(**lease):
             return None
         # Whoever held it was killed over it, perhaps by it.
-        if set_back(pack, "engine_failed"):
+        if record_failure(pack, "engine_failed"):
             raise engine.Cancelled from None
     return token
 
@@ -166,7 +166,7 @@ def best_first(photos: Iterable[Photo]) -> list[Photo]:
     return sorted(usable, key=lambda photo: (-(photo.score or 0), photo.position))
 
 
-def stored(photo: Photo) -> engine.StoredPhoto:
+def load_stored_photo(photo: Photo) -> engine.StoredPhoto:
     """The photo out of the vault. Raises KeyGone."""
     assert photo.faces_blob is not None
     return engine.StoredPhoto(

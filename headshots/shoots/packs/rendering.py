@@ -18,11 +18,18 @@ from django.utils import timezone
 
 from headshots import engine
 from headshots.celery import app, send_on_commit
-from headshots.shoots.lifecycle import advance, close_without_key, is_resting, put_back, record, set_back
+from headshots.shoots.lifecycle import (
+    advance,
+    close_without_key,
+    is_awaiting_retry,
+    record,
+    record_failure,
+    return_to_queue,
+)
 from headshots.shoots.live import nudge
 from headshots.shoots.models import GateCount, Headshot, Pack, Pause, Shoot
 from headshots.shoots.packs import gating, leases, prepared_subjects
-from headshots.shoots.packs.leases import KeepGoing, lease_end
+from headshots.shoots.packs.leases import LeaseRenewer, lease_end
 from headshots.shoots.packs.prepared_subjects import sitting_of
 from headshots.shoots.pauses import is_paused
 from headshots.vault import services as vault
@@ -41,16 +48,16 @@ class Tally:
 
     counts: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
-    called_another: bool = False
+    has_enqueued_another: bool = False
 
 
 def render_pack(*, pack: Pack) -> None:
     """Make what is left of this pack; safe to run twice and on several workers at once. While rendering is paused or
-    the pack rests it waits in the queue."""
+    the pack awaits a retry it waits in the queue."""
     prepared_subjects.drop_ended()
-    if is_paused(Pause.What.RENDERING) or is_resting(pack):
+    if is_paused(Pause.What.RENDERING) or is_awaiting_retry(pack):
         # One that a worker had in hand when it was killed would count as being made.
-        put_back(pack)
+        return_to_queue(pack)
         return
     advance(pack, Pack.State.RENDERING)
     size, tally = engine.Size(pack.width, pack.height), Tally()
@@ -71,9 +78,9 @@ def render_pack(*, pack: Pack) -> None:
     except (OSError, VaultError, engine.WeightsError, engine.SigningFailed) as error:
         # A full disk, a photo whose file is gone, a broken weight: for the operator, who reads this, and another try.
         log.error("pack %s: %s: %s", pack.pk, type(error).__name__, error)
-        set_back(pack, _fault_code(error))
+        record_failure(pack, _fault_code(error))
     except Exception as error:
-        set_back(pack, _fault_code(error))
+        record_failure(pack, _fault_code(error))
         raise
     finally:
         _tell(pack, tally)
@@ -109,7 +116,7 @@ def claim(pack: Pack, count: int, token: uuid.UUID | None = None) -> list[Headsh
     return list(Headshot.objects.filter(pk__in=ids, lease_token=token).select_related("style", "version"))
 
 
-def go_on_after_a_crash() -> None:
+def resume_after_crash() -> None:
     """Free what a worker of this name held when it was killed, and go on with its packs."""
     for pack_id in leases.free_own_leases():
         log.info("pack %s: going on where a worker died", pack_id)
@@ -120,10 +127,10 @@ def _shoot(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally
     """Shoots these rows, and what else is free when the engine is through with them."""
     token = rows[0].lease_token
     mine = Headshot.objects.filter(lease_token=token, state=_State.RENDERING)
-    keep_going = KeepGoing(pack, token)
+    renew_leases = LeaseRenewer(pack, token)
     try:
-        sitter = sitting_of(pack, size, keep_going)
-        _call_another(pack, tally)
+        sitter = sitting_of(pack, size, renew_leases)
+        _enqueue_another(pack, tally)
         began = time.monotonic()
         leased: dict[int, Headshot] = {}
 
@@ -131,11 +138,11 @@ def _shoot(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally
             batch = rows
             while batch:
                 leased.update({row.index: row for row in batch})
-                yield [gating.planned(row) for row in batch]
+                yield [gating.to_planned_shot(row) for row in batch]
                 batch = claim(pack, engine.capacity(size), token)
 
         versions = pack.kind == Pack.Kind.PREMIUM
-        for finished in engine.render(sitter, batches(), size, keep_going, versions=versions):
+        for finished in engine.render(sitter, batches(), size, renew_leases, versions=versions):
             row = leased[finished.index]
             reasons = finished.reasons
             if finished.accepted:
@@ -154,11 +161,11 @@ def _shoot(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally
         mine.update(state=_State.PENDING, lease_token=None, lease_until=None)
 
 
-def _call_another(pack: Pack, tally: Tally) -> None:
+def _enqueue_another(pack: Pack, tally: Tally) -> None:
     """Whoever starts on a pack that is too much for one wakes one more, who does the same."""
-    if tally.called_another or pack.kind != Pack.Kind.PREMIUM:
+    if tally.has_enqueued_another or pack.kind != Pack.Kind.PREMIUM:
         return
-    tally.called_another = True
+    tally.has_enqueued_another = True
     if pack.headshots.filter(state=_State.PENDING).exists():
         send_on_commit("shoots.render_pack", str(pack.pk))
 
@@ -179,16 +186,16 @@ def _keep(pack: Pack, row: Headshot, finished: engine.Finished, tally: Tally) ->
             likeness=finished.likeness,
             quality=finished.quality,
             perceptual_hash=finished.perceptual_hash,
-            takes=F("takes") + 1,
+            renders=F("renders") + 1,
             reasons=[],
             done_at=timezone.now(),
             lease_token=None,
             lease_until=None,
         )
         if kept:
-            gating.count(pack, GateCount.ACCEPTED)
+            gating.count_outcome(pack, GateCount.ACCEPTED)
     if kept:
-        Pack.objects.filter(pk=pack.pk, setbacks__gt=0).update(setbacks=0, rests_until=None)
+        Pack.objects.filter(pk=pack.pk, consecutive_failures__gt=0).update(consecutive_failures=0, retry_at=None)
         tally.counts["pictures"] += 1
         if finished.likeness is not None:
             tally.counts[f"likeness_{round(100 * finished.likeness)}"] += 1
@@ -244,10 +251,10 @@ def _refuse(pack: Pack, row: Headshot, reasons: list[str], tally: Tally) -> None
         mine = _leased(pack, row)
         if not mine.select_for_update().exists():
             return  # Whoever took it over makes it again, and counts.
-        gating.count(pack, reasons[0])
+        gating.count_outcome(pack, reasons[0])
         changes = gating.next_try(pack, row, reasons)
         if changes is None:
-            mine.update(state=_State.REJECTED, takes=F("takes") + 1, **free)
+            mine.update(state=_State.REJECTED, renders=F("renders") + 1, **free)
             return
         mine.update(state=_State.PENDING, attempts=0, **changes, **free)
     tally.counts.update(f"reshot_{reason}" for reason in reasons)
@@ -270,7 +277,7 @@ def _finish(pack: Pack) -> None:
     fault leaves unmade waits again."""
     states = set(pack.headshots.values_list("state", flat=True))
     if not states or states & {_State.PENDING, _State.RENDERING}:
-        put_back(pack)
+        return_to_queue(pack)
         return
     if states == {_State.DONE}:
         moved = advance(pack, Pack.State.DELIVERED)
@@ -285,4 +292,4 @@ def _tell(pack: Pack, tally: Tally) -> None:
     if tally.counts:
         codes = {"kind": pack.kind, "engine": pack.engine, "worker": leases.node_name}
         numbers = {**tally.counts, "seconds": round(tally.seconds, 2)}
-        record("pack.shot", shoot_id=pack.shoot_id, pack_id=pack.pk, codes=codes, numbers=numbers)
+        record("pack.rendered", shoot_id=pack.shoot_id, pack_id=pack.pk, codes=codes, numbers=numbers)

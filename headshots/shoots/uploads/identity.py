@@ -19,7 +19,7 @@ from headshots.vault import services as vault
 NOT_IN_IT, UNDECIDED = -1, -2
 
 
-def find_person(*, shoot: Shoot, photos: Sequence[Photo]) -> bool:
+def identify_person(*, shoot: Shoot, photos: Sequence[Photo]) -> bool:
     """Whether it is settled who is meant; if not, the photos now ask, with a proposal where there is one.
 
     Refuses photos of somebody else. photos: all of the shoot, each with a verdict. Raises KeyGone."""
@@ -28,12 +28,12 @@ def find_person(*, shoot: Shoot, photos: Sequence[Photo]) -> bool:
     if len(shown) < 2 or (asking and shoot.ask_first):
         return not asking
     people = engine.who_is_who([_seen(photo) for photo in shown])
-    person = _wanted(people, shown)
+    person = _select_person(people, shown)
     if asking:
         _propose(shown, person)
         return False
     if person is None:
-        _ask_all([shown[index] for index in {index for each in _leading(people) for index in each}])
+        _ask_all([shown[index] for index in {index for each in _most_frequent(people) for index in each}])
         return False
     _refuse_strangers([photo for index, photo in enumerate(shown) if index not in person])
     return True
@@ -63,7 +63,7 @@ def choose_faces(*, shoot: Shoot, answers: Mapping[UUID, int]) -> bool:
         moved = [_answer(photo, index, judgement) for photo, index, judgement in judged]
         if any(moved):
             # Not here: whether several photos show one person takes a model, and this is the web process.
-            send_on_commit("shoots.settle", str(shoot.pk))
+            send_on_commit("shoots.resolve_identity", str(shoot.pk))
     return any(moved)
 
 
@@ -111,7 +111,7 @@ def _seen(photo: Photo) -> engine.SeenPhoto:
     return engine.SeenPhoto(photo=vault.read_blob(photo.blob), faces=faces, candidates=candidates)
 
 
-def _wanted(people: Sequence[Mapping[int, int]], photos: Sequence[Photo]) -> Mapping[int, int] | None:
+def _select_person(people: Sequence[Mapping[int, int]], photos: Sequence[Photo]) -> Mapping[int, int] | None:
     """Who is meant: whoever was picked in most photos, else who is in most; None when two are in as many."""
 
     def picked(person: Mapping[int, int]) -> int:
@@ -119,11 +119,11 @@ def _wanted(people: Sequence[Mapping[int, int]], photos: Sequence[Photo]) -> Map
 
     if any(photo.picked for photo in photos):
         return max(people, key=lambda person: (picked(person), len(person)))
-    leading = _leading(people)
+    leading = _most_frequent(people)
     return leading[0] if len(leading) == 1 else None
 
 
-def _leading(people: Sequence[Mapping[int, int]]) -> list[Mapping[int, int]]:
+def _most_frequent(people: Sequence[Mapping[int, int]]) -> list[Mapping[int, int]]:
     most = max((len(person) for person in people), default=0)
     return [person for person in people if len(person) == most]
 

@@ -17,7 +17,7 @@ from headshots.runtime import log_context
 from headshots.shoots.consent import current
 from headshots.shoots.lifecycle import record
 from headshots.shoots.models import Consent, Event, Pack, Photo, Shoot
-from headshots.shoots.self_description import NOTHING_SAID, write_person
+from headshots.shoots.self_description import NO_SELF_DESCRIPTION, write_self_description
 from headshots.vault import services as vault
 from headshots.vault.errors import VaultUnavailable
 from headshots.vault.models import Blob
@@ -55,7 +55,7 @@ def open_shoot(
     *,
     owner: User,
     photos: Sequence[bytes],
-    person: engine.Person = NOTHING_SAID,
+    self_description: engine.Person = NO_SELF_DESCRIPTION,
     submission: uuid.UUID | None = None,
     ask_first: bool = False,
 ) -> Shoot:
@@ -71,7 +71,7 @@ def open_shoot(
         id=uuid.uuid4(),
         owner=owner,
         submission=submission,
-        ring_mark=vault.source_ring_mark(),
+        keyring_epoch=vault.source_keyring_epoch(),
         ask_first=ask_first,
         created_at=now,
         delete_after=now + ttl - ttl / 288,
@@ -83,21 +83,21 @@ def open_shoot(
         blobs = [vault.write_blob(ring="source", key_id=shoot.pk, kind="photo", data=data) for data in photos]
         with transaction.atomic():
             # One upload of an account at a time: two that count at once would both find the last free pack.
-            if not User.objects.select_for_update().filter(pk=owner.pk, leaving_at=None):
+            if not User.objects.select_for_update().filter(pk=owner.pk, deletion_requested_at=None):
                 raise AccountClosed
             earlier = Shoot.objects.filter(owner=owner, submission=submission).first() if submission else None
             if earlier is None:
-                _save(shoot, blobs, person)
+                _save(shoot, blobs, self_description)
     except BaseException:
-        _take_back(shoot)
+        _roll_back(shoot)
         raise
     if earlier is not None:
-        _take_back(shoot)
+        _roll_back(shoot)
         return earlier
     return shoot
 
 
-def _save(shoot: Shoot, blobs: Sequence[Blob], person: engine.Person) -> None:
+def _save(shoot: Shoot, blobs: Sequence[Blob], self_description: engine.Person) -> None:
     """The rows of a new shoot. Raises NoPreviewsLeft."""
     assert shoot.owner is not None
     if not previews_left(shoot.owner):
@@ -109,14 +109,14 @@ def _save(shoot: Shoot, blobs: Sequence[Blob], person: engine.Person) -> None:
         is_me_version=current("is_me").version,
         given_at=shoot.created_at,
     )
-    write_person(shoot=shoot, person=person)
+    write_self_description(shoot=shoot, self_description=self_description)
     record("shoot.opened", shoot_id=shoot.pk, actor=Event.Actor.PERSON, numbers={"photos": len(blobs)})
     for position, blob in enumerate(blobs):
         photo = Photo.objects.create(shoot=shoot, position=position, blob=blob)
         send_on_commit("shoots.check_photo", str(photo.pk))
 
 
-def _take_back(shoot: Shoot) -> None:
+def _roll_back(shoot: Shoot) -> None:
     """Nothing of an upload that came to nothing stays: its key dies first, and the sweep finds what is left then."""
     vault.destroy_key(ring="source", key_id=shoot.pk)
     try:

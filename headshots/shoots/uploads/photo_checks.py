@@ -12,7 +12,7 @@ from headshots.shoots.lifecycle import close_without_key, record
 from headshots.shoots.live import nudge
 from headshots.shoots.models import FaceCrop, Photo, Shoot
 from headshots.shoots.packs.orders import start_preview
-from headshots.shoots.uploads.identity import find_person
+from headshots.shoots.uploads.identity import identify_person
 from headshots.vault import services as vault
 from headshots.vault.errors import KeyGone, VaultUnavailable
 from headshots.vault.models import Blob
@@ -29,7 +29,7 @@ def check_photo(*, photo: Photo) -> None:
     photo.refresh_from_db()
     if photo.checks > MAX_CHECKS:
         # It took the worker down three times: no fourth.
-        _settle(photo, state=Photo.State.REFUSED, reasons=[engine.Reason.UNREADABLE.value])
+        _store_refusal(photo, state=Photo.State.REFUSED, reasons=[engine.Reason.UNREADABLE.value])
         return
     try:
         checked = engine.check(vault.read_blob(photo.blob), ask_first=photo.shoot.ask_first)
@@ -48,7 +48,7 @@ def check_photo(*, photo: Photo) -> None:
         Photo.objects.filter(pk=photo.pk).update(checks=F("checks") - 1)
         return
     if _store_verdict(photo, checked, faces, crops):
-        settle(shoot=photo.shoot)
+        resolve_identity(shoot=photo.shoot)
         return
     for blob in (faces, *crops):
         vault.delete_blob(blob)
@@ -57,7 +57,7 @@ def check_photo(*, photo: Photo) -> None:
 def _store_verdict(photo: Photo, checked: engine.CheckedPhoto, faces: Blob, crops: Sequence[Blob]) -> bool:
     """Whether this worker was the first, and the photo still there."""
     with transaction.atomic():
-        settled = Photo.objects.filter(pk=photo.pk, state=Photo.State.UPLOADED).update(
+        decided = Photo.objects.filter(pk=photo.pk, state=Photo.State.UPLOADED).update(
             state=checked.status,
             reasons=checked.reasons,
             chosen_face=checked.face,
@@ -66,33 +66,33 @@ def _store_verdict(photo: Photo, checked: engine.CheckedPhoto, faces: Blob, crop
             tips=checked.tips,
             faces_blob=faces,
         )
-        if not settled:
+        if not decided:
             return False
         FaceCrop.objects.bulk_create(FaceCrop(photo=photo, index=index, blob=blob) for index, blob in enumerate(crops))
         record(f"photo.{checked.status}", shoot_id=photo.shoot_id, codes={"reasons": checked.reasons})
     return True
 
 
-def settle(*, shoot: Shoot) -> None:
+def resolve_identity(*, shoot: Shoot) -> None:
     """Once every photo has its verdict: find the person in all of them, then start the free preview. Safe to repeat."""
     nudge(shoot.pk)
     photos = list(shoot.photos.select_related("blob", "faces_blob"))
     if any(photo.state == Photo.State.UPLOADED for photo in photos):
         return
     try:
-        settled = find_person(shoot=shoot, photos=photos)
+        decided = identify_person(shoot=shoot, photos=photos)
     except KeyGone:
         close_without_key(shoot)
         return
     except VaultUnavailable as error:
         log.error("shoot %s: waiting for the vault: %s", shoot.pk, error)
         return
-    if settled and shoot.photos.filter(state__in=Photo.USABLE).exists():
+    if decided and shoot.photos.filter(state__in=Photo.USABLE).exists():
         start_preview(shoot=shoot, count=settings.HEADSHOTS_PREVIEW_COUNT)
     nudge(shoot.pk)
 
 
-def _settle(photo: Photo, *, state: str, reasons: list[str]) -> None:
+def _store_refusal(photo: Photo, *, state: str, reasons: list[str]) -> None:
     Photo.objects.filter(pk=photo.pk, state=Photo.State.UPLOADED).update(state=state, reasons=reasons)
     record(f"photo.{state}", shoot_id=photo.shoot_id, codes={"reasons": reasons})
-    settle(shoot=photo.shoot)
+    resolve_identity(shoot=photo.shoot)

@@ -23,7 +23,12 @@ from headshots.shoots.consent import Changes, changes_since, current
 from headshots.shoots.lifecycle import close_without_key
 from headshots.shoots.models import Consent, Pause
 from headshots.shoots.pauses import is_paused
-from headshots.shoots.self_description import NOTHING_SAID, PersonForm, read_person, write_person
+from headshots.shoots.self_description import (
+    NO_SELF_DESCRIPTION,
+    SelfDescriptionForm,
+    read_self_description,
+    write_self_description,
+)
 from headshots.shoots.uploads import identity
 from headshots.shoots.uploads.forms import NewShootForm
 from headshots.shoots.uploads.new_shoot import AccountClosed, NoPreviewsLeft, open_shoot, previews_left
@@ -61,12 +66,12 @@ def _new(request: HttpRequest) -> HttpResponse:
     assert isinstance(owner, User)
     if request.method == "POST":
         return _receive(request, owner)
-    return _page(owner, request, NewShootForm(initial={"submission": uuid4()}), _person_form())
+    return _page(owner, request, NewShootForm(initial={"submission": uuid4()}), _self_description_form())
 
 
 def _receive(request: HttpRequest, owner: User) -> HttpResponse:
     """Open the shoot of an upload, or say in the form why there is none."""
-    form, about = NewShootForm(request.POST, request.FILES, owner=owner), _person_form(request)
+    form, about = NewShootForm(request.POST, request.FILES, owner=owner), _self_description_form(request)
     # The same form sent twice leads to the shoot that it made, also when that was the last free one.
     if earlier := form.earlier_shoot(owner):
         return redirect(earlier)
@@ -85,7 +90,11 @@ def _receive(request: HttpRequest, owner: User) -> HttpResponse:
             about_is_valid = about is None or about.is_valid()
             if form.is_valid() and about_is_valid:
                 told = {name: form.cleaned_data[name] for name in ("photos", "submission", "ask_first")}
-                return redirect(open_shoot(owner=owner, person=about.person if about else NOTHING_SAID, **told))
+                return redirect(
+                    open_shoot(
+                        owner=owner, self_description=about.self_description if about else NO_SELF_DESCRIPTION, **told
+                    )
+                )
         _count_decoding(request, form)
     except BudgetExceeded as busy:
         _count_decoding(request, form)
@@ -117,16 +126,16 @@ def _count_decoding(request: HttpRequest, form: NewShootForm) -> None:
     _count_attempts(request, int(form.decoder_seconds))
 
 
-def _person_form(request: HttpRequest | None = None) -> PersonForm | None:
+def _self_description_form(request: HttpRequest | None = None) -> SelfDescriptionForm | None:
     """Return the questions about the person, where the engine asks them."""
-    return PersonForm(request.POST if request else None) if engine.draws_new_pictures() else None
+    return SelfDescriptionForm(request.POST if request else None) if engine.draws_new_pictures() else None
 
 
 def _page(
     owner: User,
     request: HttpRequest,
     form: NewShootForm,
-    about: PersonForm | None,
+    about: SelfDescriptionForm | None,
     *,
     status: int = 200,
     retry_after: int | None = None,
@@ -191,11 +200,13 @@ def about(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     if not (shoot.is_open and engine.draws_new_pictures()):
         raise Http404
     try:
-        form = PersonForm(request.POST if request.method == "POST" else None, initial=asdict(read_person(shoot=shoot)))
+        form = SelfDescriptionForm(
+            request.POST if request.method == "POST" else None, initial=asdict(read_self_description(shoot=shoot))
+        )
         if not form.is_valid():
             status = 422 if form.is_bound else 200
             return no_store(render(request, "shoots/about.html", {"shoot": shoot, "about": form}, status=status))
-        kept = write_person(shoot=shoot, person=form.person)
+        kept = write_self_description(shoot=shoot, self_description=form.self_description)
     except VaultError:
         # Forgotten at this moment: so are the words.
         kept = False

@@ -27,7 +27,7 @@ from headshots.retention.due import PURGE_TASK
 from headshots.retention.models import LastRun
 from headshots.runtime.heartbeat import Heart
 from headshots.shoots import pauses
-from headshots.shoots.lifecycle import advance, set_back
+from headshots.shoots.lifecycle import advance, record_failure
 from headshots.shoots.models import Pack, Pause
 from tests.helpers.factories import lose, make_premium, make_preview, make_shoot, make_user
 from tests.helpers.staff import make_staff, signed_in
@@ -103,7 +103,7 @@ def test_the_page_costs_the_same_queries_whatever_there_is_and_however_long_the_
         staff.groups.add(*Group.objects.filter(name__in=["support", "finance"]))
         make_preview()
         for pack in (make_preview(), make_preview()):
-            set_back(pack, "storage_failed")
+            record_failure(pack, "storage_failed")
         failed = make_preview()
         lose(failed)
         pauses.pause(Pause.What.UPLOADS)
@@ -298,8 +298,8 @@ def test_a_long_wait_in_the_queue_is_told(minutes: int, light: str) -> None:
 def test_a_pack_that_fails_again_and_again_is_told_before_it_is_too_late(owner: Client) -> None:
     fine, pack = make_preview(), make_preview()
     before = lamp("trouble")
-    Pack.objects.filter(pk=pack.pk).update(setbacks=1)
-    set_back(pack, "engine_broken")
+    Pack.objects.filter(pk=pack.pk).update(consecutive_failures=1)
+    record_failure(pack, "engine_broken")
 
     page = owner.get("/admin/").content.decode()
     fragment = owner.get("/admin/lamps/").content.decode()
@@ -309,7 +309,7 @@ def test_a_pack_that_fails_again_and_again_is_told_before_it_is_too_late(owner: 
     assert (before, lamp("trouble")) == ("green", "yellow")
     pack.refresh_from_db()
     assert f'<a href="/admin/support/{pack.shoot_id}/">{pack.pk}</a>' in told
-    assert f"2 of 3 times, next at {pack.rests_until:%H:%M} UTC" in told
+    assert f"2 of 3 times, next at {pack.retry_at:%H:%M} UTC" in told
     assert "engine broken" in told
     assert str(fine.pk) not in told
     assert f"/admin/support/{pack.shoot_id}/" in fragment

@@ -26,7 +26,7 @@ LISTS = {
     "payments/payment": FIGURES,
     "payments/refund": FINANCE,
     "payments/webhookevent": OWNER,
-    "retention/receipt": SUPPORT,
+    "retention/deletioncertificate": SUPPORT,
     "shoots/consent": OWNER,
     "shoots/event": SUPPORT,
     "shoots/headshot": SUPPORT,

@@ -88,7 +88,7 @@ def test_others_see_nothing_of_a_shoot(pack: Pack, browser: Client, who: str) ->
 def test_without_leave_nobody_sees_a_headshot(pack: Pack) -> None:
     for who in ("owner", "support"):
         client = client_of(who)
-        question = client.get(f"/admin/do/look-at-headshots/{pack.shoot_id}/").content.decode()
+        question = client.get(f"/admin/do/view-headshots/{pack.shoot_id}/").content.decode()
 
         assert "does not let support look" in question
         closed = client.get(gallery(pack))
@@ -104,13 +104,13 @@ def test_with_leave_support_says_why_then_looks_and_the_person_is_told(pack: Pac
 
     before = support.get(picture(pack)).status_code
     asked, unlinked = support.get(gallery(pack)), support.get(timeline(pack)).content.decode()
-    answer = do(support, "look-at-headshots", pack.shoot)
+    answer = do(support, "view-headshots", pack.shoot)
     page = support.get(gallery(pack))
     shown = support.get(picture(pack))
 
     assert (before, asked.status_code) == (403, 403)
     assert "Say why first" in asked.content.decode()
-    assert f'href="/admin/do/look-at-headshots/{pack.shoot_id}/"' in asked.content.decode()
+    assert f'href="/admin/do/view-headshots/{pack.shoot_id}/"' in asked.content.decode()
     assert gallery(pack) not in unlinked
     assert gallery(pack) in support.get(timeline(pack)).content.decode()
     assert answer.url == gallery(pack)
@@ -119,14 +119,14 @@ def test_with_leave_support_says_why_then_looks_and_the_person_is_told(pack: Pac
     assert "no-store" in shown["Cache-Control"]
     assert other.get(picture(pack)).status_code == 403, "who has not said why"
     assert Deed.objects.get().shoot_id == pack.shoot_id
-    assert Event.objects.get(name="shoot.support_looked").actor == "staff"
+    assert Event.objects.get(name="shoot.support_viewed").actor == "staff"
     assert "Support has looked" in browser.get(leave(pack)).content.decode()
 
 
 def test_leave_ends_by_itself_after_a_day_and_at_once_when_it_is_taken_back(pack: Pack, browser: Client) -> None:
     support = client_of("support")
     browser.post(leave(pack))
-    do(support, "look-at-headshots", pack.shoot)
+    do(support, "view-headshots", pack.shoot)
 
     with time_machine.travel(timezone.now() + timedelta(hours=24, seconds=1)):
         after_a_day = support.get(picture(pack)).status_code
@@ -140,7 +140,7 @@ def test_leave_ends_by_itself_after_a_day_and_at_once_when_it_is_taken_back(pack
     assert "The leave has ended" in ended
     assert [event.name for event in Event.objects.filter(name__startswith="shoot.support_").order_by("id")] == [
         "shoot.support_allowed",
-        "shoot.support_looked",
+        "shoot.support_viewed",
         "shoot.support_ended",
         "shoot.support_allowed",
     ]
@@ -162,7 +162,7 @@ def test_a_second_click_makes_the_leave_no_longer(pack: Pack, browser: Client) -
 def test_photos_and_faces_stay_closed_with_leave_as_well(pack: Pack, browser: Client) -> None:
     browser.post(leave(pack))
     support = client_of("support")
-    do(support, "look-at-headshots", pack.shoot)
+    do(support, "view-headshots", pack.shoot)
     photo = Photo.objects.get()
 
     assert support.get(f"{gallery(pack)}{photo.pk}.jpg").status_code == 404
@@ -175,7 +175,7 @@ def test_headshots_of_another_shoot_are_not_opened_by_this_ones_leave(pack: Pack
     rendering.render_pack(pack=other)
     browser.post(leave(pack))
     support = client_of("support")
-    do(support, "look-at-headshots", pack.shoot)
+    do(support, "view-headshots", pack.shoot)
 
     assert support.get(f"{gallery(pack)}{other.headshots.first().pk}.jpg").status_code == 404
     assert support.get(picture(other)).status_code == 403
@@ -208,7 +208,7 @@ def test_the_shoots_page_says_who_can_look(pack: Pack, browser: Client) -> None:
 def test_deleting_everything_ends_the_leave(pack: Pack, browser: Client) -> None:
     browser.post(leave(pack))
     support = client_of("support")
-    do(support, "look-at-headshots", pack.shoot)
+    do(support, "view-headshots", pack.shoot)
 
     browser.post(f"/shoots/{pack.shoot_id}/delete/")
 

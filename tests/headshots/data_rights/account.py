@@ -18,5 +18,5 @@ def away(**_: object) -> None:
     raise OSError("the store is away")
 
 
-def delete_account(browser: Client, password: str = PASSWORD, receipt: str = "") -> "object":
-    return browser.post("/account/delete/", {"password": password, "receipt": receipt or str(uuid4())})
+def delete_account(browser: Client, password: str = PASSWORD, certificate: str = "") -> "object":
+    return browser.post("/account/delete/", {"password": password, "certificate": certificate or str(uuid4())})

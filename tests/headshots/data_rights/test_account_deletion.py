@@ -19,8 +19,8 @@ from headshots.data_rights import services
 from headshots.payments.models import Credit, Refund
 from headshots.retention import certificates
 from headshots.retention import purging as retention
-from headshots.retention.due import drop_proofs
-from headshots.retention.models import Destruction, Receipt
+from headshots.retention.due import delete_expired_certificates
+from headshots.retention.models import DeletionCertificate, KeyDestruction
 from headshots.shoots.models import Consent, Event, Headshot, Pack, Photo, Shoot
 from headshots.shoots.uploads.new_shoot import AccountClosed
 from headshots.vault import services as vault
@@ -83,28 +83,28 @@ def test_the_address_search_finds_addresses_in_sessions(browser: Client) -> None
     assert EMAIL.encode() in everything_in_the_database()
 
 
-def test_the_receipt_is_shown_to_who_has_left_and_mailed_before_the_address_went(
+def test_the_certificate_is_shown_to_who_has_left_and_mailed_before_the_address_went(
     browser: Client, shoot: Shoot, settings: LazySettings
 ) -> None:
     settings.HEADSHOTS_BACKUP_DAYS = 14
     response = delete_account(browser)
 
-    receipt = Receipt.objects.get()
+    certificate = DeletionCertificate.objects.get()
     page = browser.get(response.url).content.decode()
-    assert response.url == receipt.get_absolute_url()
-    assert (receipt.kind, receipt.owner, receipt.asked_by) == ("account", None, "person")
-    assert receipt.done_at
+    assert response.url == certificate.get_absolute_url()
+    assert (certificate.kind, certificate.owner, certificate.requested_by) == ("account", None, "person")
+    assert certificate.done_at
     assert "Your account is deleted" in page
-    assert receipt.reference in page
+    assert certificate.reference in page
     assert "1 photo" in page
     assert "4 finished headshots" in page
     assert f"consent of {Consent.objects.get().consent_version}" in page
     assert "and your address" in page  # what backups hold
     (message,) = mail.outbox
     assert message.to == [EMAIL]
-    assert receipt.reference in message.subject
+    assert certificate.reference in message.subject
     assert "your address goes, too" in message.body
-    assert receipt.get_absolute_url() in message.body
+    assert certificate.get_absolute_url() in message.body
 
 
 def test_what_stays_is_named_pseudonymous_and_goes_after_the_stated_time(browser: Client, shoot: Shoot) -> None:
@@ -112,13 +112,13 @@ def test_what_stays_is_named_pseudonymous_and_goes_after_the_stated_time(browser
 
     assert Consent.objects.get().shoot.owner is None
     assert Event.objects.filter(shoot_id=shoot.pk).exists()
-    assert Destruction.objects.filter(receipt=Receipt.objects.get()).count() == 2
-    assert drop_proofs() == 0
+    assert KeyDestruction.objects.filter(certificate=DeletionCertificate.objects.get()).count() == 2
+    assert delete_expired_certificates() == 0
 
-    Receipt.objects.update(proof_until=timezone.now())
+    DeletionCertificate.objects.update(keep_until=timezone.now())
 
-    assert drop_proofs() == 1
-    for model in (Receipt, Destruction, Consent, Shoot, Pack, Event):
+    assert delete_expired_certificates() == 1
+    for model in (DeletionCertificate, KeyDestruction, Consent, Shoot, Pack, Event):
         assert not model.objects.exists(), model
 
 
@@ -136,7 +136,7 @@ def test_what_was_paid_and_not_had_is_given_back_once(browser: Client, ada: User
     assert len(mail.outbox) == 1
 
 
-def test_the_receipt_names_payments_that_stay_and_until_when(browser: Client, ada: User) -> None:
+def test_the_certificate_names_payments_that_stay_and_until_when(browser: Client, ada: User) -> None:
     payment = make_payment(ada)
 
     page = browser.get(delete_account(browser).url).content.decode()
@@ -165,8 +165,8 @@ def test_a_wrong_password_deletes_nothing(browser: Client, shoot: Shoot) -> None
     assert response.status_code == 422
     assert "That is not the password" in response.content.decode()
     assert Shoot.objects.get().is_open
-    assert User.objects.get().leaving_at is None
-    assert not Receipt.objects.exists()
+    assert User.objects.get().deletion_requested_at is None
+    assert not DeletionCertificate.objects.exists()
 
 
 def test_passwords_cannot_be_tried_for_ever(browser: Client) -> None:
@@ -176,31 +176,31 @@ def test_passwords_cannot_be_tried_for_ever(browser: Client) -> None:
     assert User.objects.get().is_active
 
 
-def test_a_double_click_is_one_deletion_with_one_receipt(browser: Client, shoot: Shoot) -> None:
-    receipt_id = str(uuid4())
+def test_a_double_click_is_one_deletion_with_one_certificate(browser: Client, shoot: Shoot) -> None:
+    certificate_id = str(uuid4())
     twin = Client()
     twin.cookies = browser.cookies.copy()
 
-    first = delete_account(browser, receipt=receipt_id)
-    second = delete_account(twin, receipt=receipt_id)
+    first = delete_account(browser, certificate=certificate_id)
+    second = delete_account(twin, certificate=certificate_id)
 
     assert (first.status_code, second.status_code) == (302, 302)
-    assert first.url == second.url == f"/retention/receipts/{receipt_id}/"
-    assert Receipt.objects.count() == 1
+    assert first.url == second.url == f"/retention/certificates/{certificate_id}/"
+    assert DeletionCertificate.objects.count() == 1
     assert len(mail.outbox) == 1
 
 
-def test_the_receipt_of_somebody_else_is_not_taken_over(browser: Client, ada: User, shoot: Shoot) -> None:
+def test_the_certificate_of_somebody_else_is_not_taken_over(browser: Client, ada: User, shoot: Shoot) -> None:
     theirs = make_shoot(make_user())
     services.withdraw_consent(shoot=theirs)
-    known = Receipt.objects.get()
+    known = DeletionCertificate.objects.get()
 
-    response = delete_account(browser, receipt=str(known.pk))
+    response = delete_account(browser, certificate=str(known.pk))
 
     assert response.url == "/account/delete/"
     known.refresh_from_db()
     assert known.kind == "shoot"
-    assert User.objects.filter(pk=ada.pk, leaving_at=None).exists()
+    assert User.objects.filter(pk=ada.pk, deletion_requested_at=None).exists()
 
 
 def test_staff_cannot_delete_what_the_log_of_staff_names(client: Client) -> None:
@@ -213,7 +213,7 @@ def test_staff_cannot_delete_what_the_log_of_staff_names(client: Client) -> None
     assert User.objects.exists()
 
 
-def test_an_account_without_shoots_has_a_receipt_too(browser: Client) -> None:
+def test_an_account_without_shoots_has_a_certificate_too(browser: Client) -> None:
     response = delete_account(browser)
 
     assert not User.objects.exists()
@@ -221,15 +221,15 @@ def test_an_account_without_shoots_has_a_receipt_too(browser: Client) -> None:
     assert "There were no pictures left" in mail.outbox[0].body
 
 
-def test_no_receipt_of_a_shoot_is_mailed_beside_that_of_the_account(browser: Client, shoot: Shoot) -> None:
+def test_no_certificate_of_a_shoot_is_mailed_beside_that_of_the_account(browser: Client, shoot: Shoot) -> None:
     retention.begin_purge(shoot)
     retention.purge_shoot(shoot=shoot)
-    earlier = Receipt.objects.get()
+    earlier = DeletionCertificate.objects.get()
 
     delete_account(browser)
 
-    assert not certificates.mail_receipt(earlier)
-    assert [receipt.kind for receipt in Receipt.objects.all()] == ["account", "shoot"]
+    assert not certificates.mail_certificate(earlier)
+    assert [certificate.kind for certificate in DeletionCertificate.objects.all()] == ["account", "shoot"]
     assert len(mail.outbox) == 1
 
 
@@ -243,7 +243,7 @@ def test_others_keep_everything(browser: Client, ada: User) -> None:
 
 
 def test_an_upload_under_way_finds_the_account_closed(ada: User) -> None:
-    services.begin_leaving(owner=ada, receipt_id=uuid4())
+    services.begin_account_deletion(owner=ada, certificate_id=uuid4())
 
     with pytest.raises(AccountClosed):
         make_shoot(ada)
@@ -255,11 +255,11 @@ def test_an_operator_deletes_an_account_by_its_number(
 ) -> None:
     call_command("delete_account", str(ada.pk))
 
-    receipt = Receipt.objects.get()
+    certificate = DeletionCertificate.objects.get()
     assert not User.objects.exists()
     assert not Blob.objects.exists()
-    assert receipt.asked_by == "staff"
-    assert receipt.reference in capsys.readouterr().out
+    assert certificate.requested_by == "staff"
+    assert certificate.reference in capsys.readouterr().out
     assert "your account is deleted" in mail.outbox[0].body
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from headshots.accounts.models import User
 from headshots.data_rights import services, tasks
 from headshots.retention import certificates
-from headshots.retention.models import Receipt
+from headshots.retention.models import DeletionCertificate
 from headshots.shoots.models import Shoot
 from headshots.vault import services as vault
 from headshots.vault.errors import VaultError, VaultUnavailable
@@ -28,7 +28,7 @@ class Killed(BaseException):
     """The process is gone: nothing of ours may catch it."""
 
 
-@pytest.mark.parametrize("step", ["_give_money_back", "_purge_everything", "_mail_receipt", "_drop_account"])
+@pytest.mark.parametrize("step", ["_refund_unused_packs", "_purge_everything", "_mail_certificate", "_delete_account"])
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_killed_between_two_steps_the_deletion_is_finished_by_beat(
     ada: User, shoot: Shoot, monkeypatch: pytest.MonkeyPatch, step: str, moment: str
@@ -40,18 +40,18 @@ def test_killed_between_two_steps_the_deletion_is_finished_by_beat(
             real(owner)
         raise Killed
 
-    services.begin_leaving(owner=ada, receipt_id=uuid4())
+    services.begin_account_deletion(owner=ada, certificate_id=uuid4())
     with monkeypatch.context() as patch:
         patch.setattr(services, step, die)
         with pytest.raises(Killed):
-            services.finish_leaving(owner=ada)
+            services.finish_account_deletion(owner=ada)
 
-    tasks.finish_leaving()
-    tasks.finish_leaving()
+    tasks.finish_account_deletion()
+    tasks.finish_account_deletion()
 
     assert not User.objects.exists()
     assert not Blob.objects.exists()
-    assert Receipt.objects.get().done_at
+    assert DeletionCertificate.objects.get().done_at
     assert len(mail.outbox) == 1
 
 
@@ -73,7 +73,7 @@ def test_keys_die_at_once_even_when_no_file_can_be_removed(
     assert not mail.outbox
     assert not User.objects.get().is_active
 
-    tasks.finish_leaving()
+    tasks.finish_account_deletion()
 
     assert not User.objects.exists()
     assert "Your account is deleted" in browser.get(response.url).content.decode()
@@ -90,15 +90,15 @@ def test_a_mail_server_that_is_away_holds_up_the_address_for_an_hour_and_no_long
     assert not Blob.objects.exists()
     assert User.objects.exists()
 
-    User.objects.update(leaving_at=timezone.now() - timedelta(hours=2))
-    tasks.finish_leaving()
+    User.objects.update(deletion_requested_at=timezone.now() - timedelta(hours=2))
+    tasks.finish_account_deletion()
 
     assert not User.objects.exists()
-    assert Receipt.objects.get().done_at
+    assert DeletionCertificate.objects.get().done_at
 
 
 def test_who_is_leaving_cannot_sign_in_again(ada: User, client: Client) -> None:
-    services.begin_leaving(owner=ada, receipt_id=uuid4())
+    services.begin_account_deletion(owner=ada, certificate_id=uuid4())
 
     client.post("/accounts/login/", {"login": EMAIL, "password": PASSWORD})
 
@@ -118,7 +118,7 @@ def test_a_ring_that_is_away_closes_the_account_all_the_same(
     assert "Your account is being deleted" in browser.get(response.url).content.decode()
     assert not User.objects.get().is_active
 
-    tasks.finish_leaving()
+    tasks.finish_account_deletion()
 
     assert not User.objects.exists()
     assert not Blob.objects.exists()

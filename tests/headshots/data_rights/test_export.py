@@ -13,9 +13,9 @@ from PIL import Image
 from headshots import engine
 from headshots.accounts.models import User
 from headshots.retention import purging as retention
-from headshots.retention.models import Receipt
+from headshots.retention.models import DeletionCertificate
 from headshots.shoots.models import Headshot, Shoot
-from headshots.shoots.self_description import write_person
+from headshots.shoots.self_description import write_self_description
 from headshots.vault import services as vault
 from headshots.vault.errors import VaultUnavailable
 from headshots.vault.models import Blob
@@ -74,7 +74,7 @@ def test_an_export_holds_all_there_is_readable(ada: User, shoot: Shoot) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_an_export_has_what_the_person_said_about_themselves_while_it_is_here(ada: User, shoot: Shoot) -> None:
     said = engine.Person(engine.PersonKind.WOMAN, hair=engine.Hair.LONG_GREY, headscarf=True)
-    assert write_person(shoot=shoot, person=said)
+    assert write_self_description(shoot=shoot, self_description=said)
 
     (told,) = json.loads(export(ada).read("account.json"))["shoots"]
     retention.begin_purge(shoot)
@@ -106,14 +106,14 @@ def test_an_export_has_every_version_of_a_headshot_and_every_payment(ada: User, 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_export_after_the_purge_has_the_receipt_and_no_photo(ada: User, shoot: Shoot) -> None:
+def test_an_export_after_the_purge_has_the_certificate_and_no_photo(ada: User, shoot: Shoot) -> None:
     retention.begin_purge(shoot)
     retention.purge_shoot(shoot=shoot)
 
     archive = export(ada)
 
     told = json.loads(archive.read("account.json"))
-    assert told["receipts"][0]["number"] == Receipt.objects.get().reference
+    assert told["deletion_certificates"][0]["number"] == DeletionCertificate.objects.get().reference
     assert told["shoots"][0]["photos"] == []
     assert sum(name.endswith(".jpg") for name in archive.namelist()) == 4
 
@@ -143,10 +143,10 @@ def test_a_picture_that_dies_during_the_export_is_named_and_the_rest_is_whole(
 
 @pytest.mark.django_db(transaction=True)
 def test_what_a_disk_spoiled_is_named_and_the_rest_is_exported(ada: User, shoot: Shoot) -> None:
-    write_person(shoot=shoot, person=engine.Person(engine.PersonKind.WOMAN))
+    write_self_description(shoot=shoot, self_description=engine.Person(engine.PersonKind.WOMAN))
     photo = shoot.photos.get()
     shoot.refresh_from_db()
-    for blob in (photo.faces_blob, Headshot.objects.get(index=2).blob, shoot.person_blob):
+    for blob in (photo.faces_blob, Headshot.objects.get(index=2).blob, shoot.self_description_blob):
         path = vault.blob_store().path(vault.name_of(blob))
         path.write_bytes(path.read_bytes()[:-1] + b"?")
 

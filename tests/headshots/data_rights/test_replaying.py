@@ -17,9 +17,9 @@ from django.db import IntegrityError, connection, transaction
 
 from headshots.accounts.models import User
 from headshots.data_rights.replaying import replay
-from headshots.data_rights.services import begin_leaving, finish_leaving
+from headshots.data_rights.services import begin_account_deletion, finish_account_deletion
 from headshots.retention import deletions
-from headshots.retention.purging import forget_pack, purge_shoot
+from headshots.retention.purging import delete_pack, purge_shoot
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Pack, Shoot
 from headshots.vault import services as vault
@@ -37,13 +37,13 @@ def own_journal(settings: LazySettings, tmp_path: Path) -> Path:
 
 def leave(owner: User) -> int:
     number = owner.pk
-    begin_leaving(owner=owner, receipt_id=uuid4())
-    assert finish_leaving(owner=owner)
+    begin_account_deletion(owner=owner, certificate_id=uuid4())
+    assert finish_account_deletion(owner=owner)
     return number
 
 
 def told() -> list[tuple[str, str]]:
-    return [(line.what.value, line.id) for line in deletions.deletions()]
+    return [(line.kind.value, line.id) for line in deletions.deletions()]
 
 
 def replay_command(*arguments: str) -> str:
@@ -85,7 +85,7 @@ def test_after_a_restore_of_everything_the_command_deletes_it_again(
     number = leave(gone.shoot.owner)
     begin_purge(purged.shoot)
     purge_shoot(shoot=purged.shoot)
-    forget_pack(pack=forgotten)
+    delete_pack(pack=forgotten)
     restore()
     # Without the command the deletions are undone: the headshots can be read, with the keys of the backup.
     blobs = {pack.pk: pack.headshots.select_related("blob").first().blob for pack in (gone, forgotten, stays)}
@@ -97,7 +97,7 @@ def test_after_a_restore_of_everything_the_command_deletes_it_again(
     assert "Deleted again: 1 accounts, the photos of 1 shoots, the headshots of 1 packs." in said
     assert not User.objects.filter(pk=number).exists()
     assert Shoot.objects.get(pk=purged.shoot_id).state == Shoot.State.PURGED
-    assert Pack.objects.get(pk=forgotten.pk).state == Pack.State.FORGOTTEN
+    assert Pack.objects.get(pk=forgotten.pk).state == Pack.State.DELETED
     for pack in (gone, forgotten):
         with pytest.raises(KeyGone):
             vault.read_blob(blobs[pack.pk])
@@ -145,11 +145,11 @@ def test_a_number_that_was_given_again_is_another_account() -> None:
 @pytest.mark.django_db
 def test_an_account_that_could_not_be_closed_is_not_in_the_journal() -> None:
     left, stays = make_user("left@example.org"), make_user("stays@example.org")
-    receipt_id, number = uuid4(), str(left.pk)
-    begin_leaving(owner=left, receipt_id=receipt_id)
+    certificate_id, number = uuid4(), str(left.pk)
+    begin_account_deletion(owner=left, certificate_id=certificate_id)
 
     with pytest.raises(IntegrityError), transaction.atomic():
-        begin_leaving(owner=stays, receipt_id=receipt_id)
+        begin_account_deletion(owner=stays, certificate_id=certificate_id)
 
     assert told() == [("account", number)]
 
@@ -186,12 +186,12 @@ def test_months_stay_as_long_as_a_backup_may_reach_back_to_them(settings: LazySe
         (folder / f"{name}.jsonl").write_text("")
     settings.HEADSHOTS_BACKUP_DAYS = (datetime.now(UTC) - datetime(2020, 2, 15, tzinfo=UTC)).days
 
-    dropped = deletions.drop_old()
+    dropped = deletions.delete_old_files()
 
     assert dropped == 1
     assert sorted(path.stem for path in folder.glob("*.jsonl"))[0] == "2020-02"
     settings.HEADSHOTS_BACKUP_DAYS = 0
-    assert deletions.drop_old() == 1
+    assert deletions.delete_old_files() == 1
     assert len(told()) == 1
 
 

@@ -5,7 +5,7 @@ from django.test import Client
 
 from headshots.accounts.models import User
 from headshots.retention import purging as retention
-from headshots.retention.models import Receipt
+from headshots.retention.models import DeletionCertificate
 from headshots.shoots.models import Consent, Event, Headshot, Shoot
 from headshots.vault import services as vault
 from headshots.vault.models import Blob
@@ -33,7 +33,7 @@ def test_withdrawing_asks_once_and_then_deletes_at_once(browser: Client, shoot: 
     assert not open_ring("result").key_ids()
     assert "shoot.consent_withdrawn" in Event.objects.values_list("name", flat=True)
     page = browser.get("/account/").content.decode()
-    assert Receipt.objects.get().reference in page
+    assert DeletionCertificate.objects.get().reference in page
     assert "Consent withdrawn" in page
 
 
@@ -42,7 +42,7 @@ def test_withdrawing_twice_is_withdrawing_once(browser: Client, shoot: Shoot) ->
         assert browser.post(f"/account/consent/{shoot.pk}/withdraw/").status_code == 302
 
     assert Event.objects.filter(name="shoot.consent_withdrawn").count() == 1
-    assert Receipt.objects.count() == 1
+    assert DeletionCertificate.objects.count() == 1
 
 
 def test_withdrawing_after_the_photos_went_takes_the_headshots(browser: Client, shoot: Shoot) -> None:
@@ -52,7 +52,7 @@ def test_withdrawing_after_the_photos_went_takes_the_headshots(browser: Client, 
     browser.post(f"/account/consent/{shoot.pk}/withdraw/")
 
     assert not Headshot.objects.exists()
-    assert Receipt.objects.count() == 2
+    assert DeletionCertificate.objects.count() == 2
 
 
 def test_all_consents_at_once(browser: Client, ada: User, shoot: Shoot) -> None:

@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from headshots import engine
-from headshots.retention.orphans import MAIL_LIFE
+from headshots.retention.orphans import MAIL_FILE_RETENTION
 from headshots.vault.models import Blob
 from tests.helpers.factories import make_shoot
 
@@ -49,7 +49,7 @@ def test_every_public_page_is_in_the_footer(client: Client) -> None:
         ("HEADSHOTS_RESULT_DAYS", 12, "Your finished headshots", "12 days"),
         ("HEADSHOTS_PROOF_DAYS", 730, "Your consent", "2 years"),
         ("HEADSHOTS_PROOF_DAYS", 730, "What happened when", "2 years"),
-        ("HEADSHOTS_PROOF_DAYS", 730, "Receipts", "2 years"),
+        ("HEADSHOTS_PROOF_DAYS", 730, "Deletion certificates", "2 years"),
         ("HEADSHOTS_PROOF_DAYS", 730, "Your account", "2 years"),
         ("SESSION_COOKIE_AGE", 5 * 86_400, "Your sign-ins", "5 days"),
         ("HEADSHOTS_BACKUP_DAYS", 14, "Backups", "14 days"),
@@ -75,7 +75,7 @@ def test_backups_of_keys_are_told_apart(client: Client, settings: LazySettings) 
 
 def test_mails_are_on_the_schedule_where_they_are_files(client: Client, settings: LazySettings) -> None:
     settings.EMAIL_FILE_PATH = "/somewhere"
-    assert timedelta(hours=24) == MAIL_LIFE
+    assert timedelta(hours=24) == MAIL_FILE_RETENTION
     assert "24 hours" in row(client, "Messages to you")
 
 

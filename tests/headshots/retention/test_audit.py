@@ -171,7 +171,7 @@ def test_the_command_says_it_and_its_exit_status_too(shoot, capsys, time_machine
     assert ended.value.code == 1
     assert told["ok"] is False
     assert {found["what"] for found in told["oldest"] if found["over"]} >= {"files of photos", "rows of photos"}
-    assert told["purge"]["late"] is True
+    assert told["purge"]["overdue"] is True
 
 
 def test_beats_own_round_logs_what_is_over(shoot, time_machine, caplog, monkeypatch):
@@ -204,15 +204,15 @@ def test_a_dead_beat_is_noticed_by_the_web_process(client: Client, valkey):
     valkey.flushall()
 
     assert client.get("/healthz").json()["retention"] is False
-    assert "LATE" in "\n".join(audit().lines())
+    assert "OVERDUE" in "\n".join(audit().lines())
 
 
 def test_where_nothing_was_ever_purged_it_is_late_only_if_there_was_something_to_purge(shoot):
-    assert not audit().purge_is_late
+    assert not audit().purge_is_overdue
 
     Shoot.objects.update(created_at=timezone.now() - timedelta(minutes=6))
 
-    assert audit().purge_is_late
+    assert audit().purge_is_overdue
 
 
 def test_health_tells_of_a_full_disk(client: Client, monkeypatch):
@@ -253,15 +253,15 @@ def test_what_was_swept_before_is_not_looked_at_again_unless_everything_is(shoot
 
 def test_keys_of_nobody_are_destroyed_at_the_second_sweep_that_finds_them(shoot):
     pack = make_pack(shoot, Pack.State.DELIVERED)
-    strays = {ring: uuid4() for ring in Ring}
-    vault.create_key(ring="source", key_id=strays[Ring.SOURCE], expires_at=timezone.now() + HOUR)
-    vault.create_key(ring="result", key_id=strays[Ring.RESULT])
+    orphaned_keys = {ring: uuid4() for ring in Ring}
+    vault.create_key(ring="source", key_id=orphaned_keys[Ring.SOURCE], expires_at=timezone.now() + HOUR)
+    vault.create_key(ring="result", key_id=orphaned_keys[Ring.RESULT])
 
     assert sweep_orphans().keys == 0
-    assert all(vault.key_exists(ring=ring, key_id=key_id) for ring, key_id in strays.items())
+    assert all(vault.key_exists(ring=ring, key_id=key_id) for ring, key_id in orphaned_keys.items())
     assert sweep_orphans().keys == 2
 
-    assert not any(vault.key_exists(ring=ring, key_id=key_id) for ring, key_id in strays.items())
+    assert not any(vault.key_exists(ring=ring, key_id=key_id) for ring, key_id in orphaned_keys.items())
     assert vault.key_exists(ring="source", key_id=shoot.pk)
     assert vault.key_exists(ring="result", key_id=pack.pk)
 
@@ -296,9 +296,9 @@ def test_the_retention_worker_purges_before_its_first_task(shoot):
     Shoot.objects.update(delete_after=timezone.now())
     app.loader.import_default_modules()
 
-    tasks.purge_first(sender=type("Consumer", (), {"hostname": "default@here"})())
+    tasks.purge_on_start(sender=type("Consumer", (), {"hostname": "default@here"})())
     assert Photo.objects.exists()
-    tasks.purge_first(sender=type("Consumer", (), {"hostname": "retention@here"})())
+    tasks.purge_on_start(sender=type("Consumer", (), {"hostname": "retention@here"})())
 
     assert not Photo.objects.exists()
 

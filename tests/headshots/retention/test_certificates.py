@@ -1,4 +1,4 @@
-"""Receipts: one for every deletion, true, kept apart from what it is about, and mailed once."""
+"""Certificates: one for every deletion, true, kept apart from what it is about, and mailed once."""
 
 import json
 import re
@@ -16,10 +16,10 @@ from django.utils import timezone
 from headshots.accounts.models import User
 from headshots.payments.models import Credit, Payment
 from headshots.retention import certificates
-from headshots.retention.certificates import mail_receipt, mail_waiting_receipts
-from headshots.retention.due import drop_payments, drop_proofs, purge_due
-from headshots.retention.models import Destruction, Receipt
-from headshots.retention.purging import forget_pack, purge_shoot
+from headshots.retention.certificates import mail_certificate, mail_waiting_certificates
+from headshots.retention.due import delete_expired_certificates, delete_expired_payments, purge_due
+from headshots.retention.models import DeletionCertificate, KeyDestruction
+from headshots.retention.purging import delete_pack, purge_shoot
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Consent, Event, Pack, Shoot
 from headshots.vault import services as vault
@@ -35,74 +35,78 @@ def shoot(person: User) -> Shoot:
     return make_delivered(person).shoot
 
 
-def purge(shoot: Shoot, *, everything: bool = False, actor: str = Event.Actor.PERSON) -> list[Receipt]:
+def purge(shoot: Shoot, *, everything: bool = False, actor: str = Event.Actor.PERSON) -> list[DeletionCertificate]:
     begin_purge(shoot, everything=everything, actor=actor)
     assert purge_shoot(shoot=shoot)
-    return list(Receipt.objects.filter(shoot_id=shoot.pk))
+    return list(DeletionCertificate.objects.filter(shoot_id=shoot.pk))
 
 
 # What it says ---------------------------------------------------------------------------------------------------
 
 
-def test_a_purge_leaves_a_receipt_of_what_went_and_when_its_key_died(shoot: Shoot, person: User) -> None:
+def test_a_purge_leaves_a_certificate_of_what_went_and_when_its_key_died(shoot: Shoot, person: User) -> None:
     before = timezone.now()
 
-    (receipt,) = purge(shoot)
+    (certificate,) = purge(shoot)
 
-    proof = receipt.destructions.get()
-    assert (receipt.owner, receipt.asked_by, receipt.title) == (person, "person", "Your photos are deleted")
-    assert (proof.ring, proof.key_id) == ("source", shoot.pk)
-    assert proof.counts == {"photo": 1, "faces": 1, "rows": 1}
-    assert before < proof.key_died_at < proof.done_at < timezone.now()
+    destruction = certificate.key_destructions.get()
+    assert (certificate.owner, certificate.requested_by, certificate.title) == (
+        person,
+        "person",
+        "Your photos are deleted",
+    )
+    assert (destruction.ring, destruction.key_id) == ("source", shoot.pk)
+    assert destruction.counts == {"photo": 1, "faces": 1, "rows": 1}
+    assert before < destruction.destroyed_at < destruction.done_at < timezone.now()
 
 
-def test_the_deletion_of_finished_headshots_has_a_receipt_of_its_own(shoot: Shoot) -> None:
+def test_the_deletion_of_finished_headshots_has_a_certificate_of_its_own(shoot: Shoot) -> None:
     purge(shoot)
     Pack.objects.update(expires_at=timezone.now())
 
     purge_due()
 
-    latest = Receipt.objects.first()
-    assert Receipt.objects.count() == 2
-    assert (latest.title, latest.asked_by) == ("Your headshots are deleted", "system")
-    assert latest.destructions.get().counts == {"headshot": 4}
+    latest = DeletionCertificate.objects.first()
+    assert DeletionCertificate.objects.count() == 2
+    assert (latest.title, latest.requested_by) == ("Your headshots are deleted", "system")
+    assert latest.key_destructions.get().counts == {"headshot": 4}
 
 
-def test_everything_at_once_has_one_receipt(shoot: Shoot) -> None:
-    (receipt,) = purge(shoot, everything=True)
+def test_everything_at_once_has_one_certificate(shoot: Shoot) -> None:
+    (certificate,) = purge(shoot, everything=True)
 
-    assert receipt.title == "Your photos and headshots are deleted"
-    assert {proof.ring for proof in receipt.destructions.all()} == {"source", "result"}
+    assert certificate.title == "Your photos and headshots are deleted"
+    assert {destruction.ring for destruction in certificate.key_destructions.all()} == {"source", "result"}
 
 
-def test_headshots_that_go_later_are_on_a_second_receipt(shoot: Shoot) -> None:
+def test_headshots_that_go_later_are_on_a_second_certificate(shoot: Shoot) -> None:
     purge(shoot)
 
     second, first = purge(shoot, everything=True)
 
-    assert [proof.ring for proof in first.destructions.all()] == ["source"]
-    assert [proof.ring for proof in second.destructions.all()] == ["result"]
+    assert [destruction.ring for destruction in first.key_destructions.all()] == ["source"]
+    assert [destruction.ring for destruction in second.key_destructions.all()] == ["result"]
 
 
-def test_an_order_without_a_picture_leaves_no_receipt(shoot: Shoot) -> None:
+def test_an_order_without_a_picture_leaves_no_certificate(shoot: Shoot) -> None:
     empty = Pack.objects.create(
         shoot=shoot, kind="trial", state="cancelled", engine="fake", total=4, seed=1, width=64, height=80
     )
     vault.create_key(ring="result", key_id=empty.pk)
 
-    assert forget_pack(pack=empty)
+    assert delete_pack(pack=empty)
 
-    assert not Receipt.objects.exists()
-    assert not Destruction.objects.exists()
+    assert not DeletionCertificate.objects.exists()
+    assert not KeyDestruction.objects.exists()
 
 
-def test_purging_twice_writes_one_receipt(shoot: Shoot) -> None:
+def test_purging_twice_writes_one_certificate(shoot: Shoot) -> None:
     purge(shoot)
 
     assert not purge_shoot(shoot=shoot)
     purge_due()
 
-    assert Receipt.objects.count() == 1
+    assert DeletionCertificate.objects.count() == 1
 
 
 def test_a_purge_that_goes_on_after_a_crash_keeps_the_time_at_which_the_key_died(
@@ -113,31 +117,35 @@ def test_a_purge_that_goes_on_after_a_crash_keeps_the_time_at_which_the_key_died
         patch.setattr(vault, "delete_files", lambda **_: (_ for _ in ()).throw(OSError))
         with pytest.raises(OSError):  # noqa: PT011  (a disk has many ways to fail)
             purge_shoot(shoot=shoot)
-    assert not Receipt.objects.exists()
-    died = Destruction.objects.get().key_died_at
+    assert not DeletionCertificate.objects.exists()
+    died = KeyDestruction.objects.get().destroyed_at
 
     purge_due()
 
-    assert Receipt.objects.get().destructions.get().key_died_at == died
+    assert DeletionCertificate.objects.get().key_destructions.get().destroyed_at == died
 
 
-def test_a_receipt_holds_numbers_and_names_nobody(shoot: Shoot, person: User) -> None:
+def test_a_certificate_holds_numbers_and_names_nobody(shoot: Shoot, person: User) -> None:
     measured = [field.name for field in fields(Measurements)]
-    (receipt,) = purge(shoot, everything=True)
+    (certificate,) = purge(shoot, everything=True)
 
-    rows = [*Receipt.objects.values(), *Destruction.objects.values()]
+    rows = [*DeletionCertificate.objects.values(), *KeyDestruction.objects.values()]
     said = json.dumps(rows, default=str)
     assert person.email not in said
     assert not [name for name in measured if name in said]
     allowed = {"photo", "faces", "headshot", "rows"}
-    assert all(set(proof.counts) <= allowed for proof in receipt.destructions.all())
-    assert all(isinstance(count, int) for proof in receipt.destructions.all() for count in proof.counts.values())
+    assert all(set(destruction.counts) <= allowed for destruction in certificate.key_destructions.all())
+    assert all(
+        isinstance(count, int)
+        for destruction in certificate.key_destructions.all()
+        for count in destruction.counts.values()
+    )
 
 
 def test_the_number_can_be_quoted_and_is_never_the_same(shoot: Shoot) -> None:
-    (receipt,) = purge(shoot)
+    (certificate,) = purge(shoot)
 
-    references = {Receipt().reference for _ in range(1000)} | {receipt.reference}
+    references = {DeletionCertificate().reference for _ in range(1000)} | {certificate.reference}
     assert len(references) == 1001
     assert all(re.fullmatch(r"HS-[0-9A-HJKMNP-TV-Z]{5}-[0-9A-HJKMNP-TV-Z]{5}", one) for one in references)
 
@@ -149,24 +157,28 @@ def test_what_backups_hold_is_what_the_settings_of_that_day_said(
     client: Client, shoot: Shoot, person: User, settings: LazySettings
 ) -> None:
     settings.HEADSHOTS_BACKUP_DAYS, settings.HEADSHOTS_RESULT_KEY_BACKUP_DAYS = 14, 5
-    (receipt,) = purge(shoot, everything=True)
+    (certificate,) = purge(shoot, everything=True)
     settings.HEADSHOTS_BACKUP_DAYS, settings.HEADSHOTS_RESULT_KEY_BACKUP_DAYS = 0, 0
 
     client.force_login(person)
-    page = client.get(receipt.get_absolute_url()).content.decode()
+    page = client.get(certificate.get_absolute_url()).content.decode()
 
-    assert receipt.backups_until - receipt.begun_at == pytest.approx(timedelta(days=14), abs=timedelta(seconds=5))
-    assert receipt.result_keys_until - receipt.begun_at == pytest.approx(timedelta(days=5), abs=timedelta(seconds=5))
+    assert certificate.backups_until - certificate.begun_at == pytest.approx(
+        timedelta(days=14), abs=timedelta(seconds=5)
+    )
+    assert certificate.result_keys_until - certificate.begun_at == pytest.approx(
+        timedelta(days=5), abs=timedelta(seconds=5)
+    )
     assert "Keys of photos are in no backup" in page
-    assert receipt.result_keys_until.strftime("%B %Y") in page
+    assert certificate.result_keys_until.strftime("%B %Y") in page
 
 
 def test_photos_alone_have_no_key_in_any_backup(shoot: Shoot, settings: LazySettings) -> None:
     settings.HEADSHOTS_BACKUP_DAYS, settings.HEADSHOTS_RESULT_KEY_BACKUP_DAYS = 14, 5
 
-    (receipt,) = purge(shoot)
+    (certificate,) = purge(shoot)
 
-    assert receipt.result_keys_until is None
+    assert certificate.result_keys_until is None
 
 
 @pytest.mark.parametrize(
@@ -179,7 +191,7 @@ def test_photos_alone_have_no_key_in_any_backup(shoot: Shoot, settings: LazySett
         ("HEADSHOTS_PAYMENT_DAYS", 0, "retention.E006"),
     ],
 )
-def test_times_that_would_make_a_receipt_lie_are_refused(
+def test_times_that_would_make_a_certificate_lie_are_refused(
     settings: LazySettings, name: str, value: int, code: str
 ) -> None:
     setattr(settings, name, value)
@@ -190,9 +202,9 @@ def test_times_that_would_make_a_receipt_lie_are_refused(
 # Who may read it ------------------------------------------------------------------------------------------------
 
 
-def test_a_receipt_is_for_its_owner_alone(client: Client, shoot: Shoot, person: User) -> None:
-    (receipt,) = purge(shoot)
-    addresses = [receipt.get_absolute_url(), f"/retention/shoots/{shoot.pk}/"]
+def test_a_certificate_is_for_its_owner_alone(client: Client, shoot: Shoot, person: User) -> None:
+    (certificate,) = purge(shoot)
+    addresses = [certificate.get_absolute_url(), f"/retention/shoots/{shoot.pk}/"]
 
     assert [client.get(address).status_code for address in addresses] == [404, 404]
     client.force_login(make_user())
@@ -202,11 +214,11 @@ def test_a_receipt_is_for_its_owner_alone(client: Client, shoot: Shoot, person: 
     client.force_login(person)
     page = client.get(addresses[0])
     assert page.status_code == 200
-    assert receipt.reference in page.content.decode()
+    assert certificate.reference in page.content.decode()
     assert page["Cache-Control"] == "no-store"
 
 
-def test_the_shoots_page_leads_to_its_receipts(client: Client, shoot: Shoot, person: User) -> None:
+def test_the_shoots_page_leads_to_its_certificates(client: Client, shoot: Shoot, person: User) -> None:
     client.force_login(person)
     address = f"/retention/shoots/{shoot.pk}/"
     assert address not in client.get(shoot.get_absolute_url()).content.decode()
@@ -219,27 +231,29 @@ def test_the_shoots_page_leads_to_its_receipts(client: Client, shoot: Shoot, per
     purge(shoot, everything=True)
     assert address in client.get(shoot.get_absolute_url()).content.decode()
     page = client.get(address).content.decode()
-    assert all(receipt.reference in page for receipt in Receipt.objects.all())
+    assert all(certificate.reference in page for certificate in DeletionCertificate.objects.all())
 
 
-def test_support_finds_a_receipt_by_its_number_and_cannot_change_it(client: Client, shoot: Shoot) -> None:
-    (receipt,) = purge(shoot)
+def test_support_finds_a_certificate_by_its_number_and_cannot_change_it(client: Client, shoot: Shoot) -> None:
+    (certificate,) = purge(shoot)
     client.force_login(User.objects.create_superuser("staff@example.org", "x"))
 
-    found = client.get("/admin/retention/receipt/", {"q": receipt.reference}).content.decode()
+    found = client.get("/admin/retention/deletioncertificate/", {"q": certificate.reference}).content.decode()
 
-    assert receipt.reference in found
-    assert client.get(f"/admin/retention/receipt/{receipt.pk}/change/").status_code == 200
-    assert client.post(f"/admin/retention/receipt/{receipt.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert certificate.reference in found
+    assert client.get(f"/admin/retention/certificate/{certificate.pk}/change/").status_code == 200
+    assert client.post(f"/admin/retention/certificate/{certificate.pk}/delete/", {"post": "yes"}).status_code == 403
 
 
 def test_every_kind_of_file_has_words(client: Client, shoot: Shoot, person: User) -> None:
-    (receipt,) = purge(shoot, everything=True)
-    Destruction.objects.filter(ring="source").update(counts={"subject": 1, "person": 1, "something_new": 2})
-    Destruction.objects.filter(ring="result").update(counts={"headshot": 4, "web": 4, "profile": 3})
+    (certificate,) = purge(shoot, everything=True)
+    KeyDestruction.objects.filter(ring="source").update(
+        counts={"subject": 1, "self_description": 1, "something_new": 2}
+    )
+    KeyDestruction.objects.filter(ring="result").update(counts={"headshot": 4, "web": 4, "profile": 3})
 
     client.force_login(person)
-    page = client.get(receipt.get_absolute_url()).content.decode()
+    page = client.get(certificate.get_absolute_url()).content.decode()
 
     assert "1 portrait cut out for the studio" in page
     assert "what you told us about yourself" in page
@@ -253,18 +267,18 @@ def test_every_kind_of_file_has_words(client: Client, shoot: Shoot, person: User
 
 
 @pytest.fixture
-def receipt(shoot: Shoot) -> Receipt:
+def certificate(shoot: Shoot) -> DeletionCertificate:
     return purge(shoot)[0]
 
 
-def test_the_mail_is_sent_once_however_often_it_is_asked_for(receipt: Receipt, person: User) -> None:
-    assert mail_receipt(receipt)
-    assert mail_receipt(receipt)
-    mail_waiting_receipts()
+def test_the_mail_is_sent_once_however_often_it_is_asked_for(certificate: DeletionCertificate, person: User) -> None:
+    assert mail_certificate(certificate)
+    assert mail_certificate(certificate)
+    mail_waiting_certificates()
 
     (message,) = mail.outbox
     assert message.to == [person.email]
-    assert receipt.reference in message.subject
+    assert certificate.reference in message.subject
     assert "1 photo" in message.body
     assert "Key destroyed:" in message.body
     assert "There are no backups" in message.body
@@ -279,50 +293,52 @@ def test_the_purge_sends_it_on_its_way_by_its_id_on_the_queue_that_may_wait(
         purge(shoot)
 
     messages = [json.loads(message) for message in valkey.lrange("default", 0, -1)]
-    (sent,) = [message for message in messages if message["headers"]["task"] == "retention.mail_receipt"]
-    assert str(Receipt.objects.get().pk) in sent["headers"]["argsrepr"]
+    (sent,) = [message for message in messages if message["headers"]["task"] == "retention.mail_certificate"]
+    assert str(DeletionCertificate.objects.get().pk) in sent["headers"]["argsrepr"]
 
 
-def test_a_mail_leads_to_the_page_where_the_site_has_an_address(receipt: Receipt, settings: LazySettings) -> None:
+def test_a_mail_leads_to_the_page_where_the_site_has_an_address(
+    certificate: DeletionCertificate, settings: LazySettings
+) -> None:
     settings.HEADSHOTS_SITE_URL = "https://headshots.example.org"
 
-    mail_receipt(receipt)
+    mail_certificate(certificate)
 
-    assert f"https://headshots.example.org{receipt.get_absolute_url()}" in mail.outbox[0].body
+    assert f"https://headshots.example.org{certificate.get_absolute_url()}" in mail.outbox[0].body
 
 
-def test_nobody_is_written_to_after_the_account_has_gone(receipt: Receipt, person: User) -> None:
+def test_nobody_is_written_to_after_the_account_has_gone(certificate: DeletionCertificate, person: User) -> None:
     person.delete()
 
-    assert not mail_receipt(receipt)
+    assert not mail_certificate(certificate)
     assert not mail.outbox
-    assert Receipt.objects.get().owner is None
+    assert DeletionCertificate.objects.get().owner is None
 
 
-def test_who_is_leaving_gets_no_mail_about_a_single_shoot(receipt: Receipt) -> None:
-    User.objects.update(leaving_at=timezone.now())
+def test_who_is_leaving_gets_no_mail_about_a_single_shoot(certificate: DeletionCertificate) -> None:
+    User.objects.update(deletion_requested_at=timezone.now())
 
-    assert not mail_receipt(receipt)
+    assert not mail_certificate(certificate)
     assert not mail.outbox
 
 
 def test_a_mail_server_that_was_away_gets_it_later(
-    receipt: Receipt, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, person: User
+    certificate: DeletionCertificate, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, person: User
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(certificates, "send_mail", _refuse)
-        assert not mail_receipt(receipt)
-    Receipt.objects.update(begun_at=timezone.now() - timedelta(minutes=10))
+        assert not mail_certificate(certificate)
+    DeletionCertificate.objects.update(begun_at=timezone.now() - timedelta(minutes=10))
 
-    assert mail_waiting_receipts() == 1
+    assert mail_waiting_certificates() == 1
     assert len(mail.outbox) == 1
     assert person.email not in caplog.text
 
 
-def test_an_old_receipt_is_not_mailed_any_more(receipt: Receipt) -> None:
-    Receipt.objects.update(begun_at=timezone.now() - timedelta(days=3))
+def test_an_old_certificate_is_not_mailed_any_more(certificate: DeletionCertificate) -> None:
+    DeletionCertificate.objects.update(begun_at=timezone.now() - timedelta(days=3))
 
-    assert mail_waiting_receipts() == 0
+    assert mail_waiting_certificates() == 0
 
 
 def _refuse(*message: object) -> None:
@@ -336,39 +352,39 @@ def test_proofs_stay_for_the_stated_time_and_then_go_with_what_is_left_of_the_sh
     shoot: Shoot, settings: LazySettings
 ) -> None:
     settings.HEADSHOTS_PROOF_DAYS = 100
-    (receipt,) = purge(shoot, everything=True)
-    assert receipt.proof_until - receipt.begun_at == pytest.approx(timedelta(days=100), abs=timedelta(seconds=5))
-    assert drop_proofs() == 0
+    (certificate,) = purge(shoot, everything=True)
+    assert certificate.keep_until - certificate.begun_at == pytest.approx(timedelta(days=100), abs=timedelta(seconds=5))
+    assert delete_expired_certificates() == 0
 
-    Receipt.objects.update(proof_until=timezone.now())
+    DeletionCertificate.objects.update(keep_until=timezone.now())
 
-    assert drop_proofs() == 1
-    for model in (Receipt, Destruction, Consent, Shoot, Pack, Event):
+    assert delete_expired_certificates() == 1
+    for model in (DeletionCertificate, KeyDestruction, Consent, Shoot, Pack, Event):
         assert not model.objects.exists(), model
 
 
 def test_the_end_of_the_photos_proof_leaves_headshots_that_are_still_there(shoot: Shoot) -> None:
     purge(shoot)
-    Receipt.objects.update(proof_until=timezone.now())
+    DeletionCertificate.objects.update(keep_until=timezone.now())
 
-    assert drop_proofs() == 1
+    assert delete_expired_certificates() == 1
     assert Shoot.objects.exists()
     assert Consent.objects.exists()
 
     purge(shoot, everything=True)
-    Receipt.objects.update(proof_until=timezone.now())
-    assert drop_proofs() == 1
+    DeletionCertificate.objects.update(keep_until=timezone.now())
+    assert delete_expired_certificates() == 1
     assert not Shoot.objects.exists()
 
 
-def test_the_later_of_two_receipts_ends_the_shoot(shoot: Shoot) -> None:
+def test_the_later_of_two_certificates_ends_the_shoot(shoot: Shoot) -> None:
     purge(shoot)
     second, first = purge(shoot, everything=True)
-    Receipt.objects.filter(pk=first.pk).update(proof_until=timezone.now())
+    DeletionCertificate.objects.filter(pk=first.pk).update(keep_until=timezone.now())
 
-    assert drop_proofs() == 1
+    assert delete_expired_certificates() == 1
     assert Shoot.objects.exists()
-    assert list(Receipt.objects.all()) == [second]
+    assert list(DeletionCertificate.objects.all()) == [second]
 
 
 def test_payments_without_an_account_stay_as_long_as_tax_law_asks_and_then_go(
@@ -379,7 +395,7 @@ def test_payments_without_an_account_stay_as_long_as_tax_law_asks_and_then_go(
     recent = make_payment(None)
     Payment.objects.exclude(pk=recent.pk).update(created_at=timezone.now() - timedelta(days=101))
 
-    assert drop_payments() == 1
+    assert delete_expired_payments() == 1
 
     assert set(Payment.objects.all()) == {kept, recent}
     assert not Credit.objects.filter(payment=gone.pk).exists()

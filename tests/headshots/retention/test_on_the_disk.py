@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from headshots.retention.wal import truncate_journal
+from headshots.retention.wal import checkpoint_wal
 from tests.headshots.retention.private import only_sqlite
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -26,7 +26,8 @@ from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from PIL import Image
-from headshots.retention.due import delivered_packs, due_guests, due_shoots, expired_packs, purge_due, unmarked_shoots
+from headshots.retention.due import delivered_packs, due_guests, due_shoots, expired_packs, purge_due
+from headshots.retention.due import shoots_of_other_epochs
 from headshots.shoots.models import Photo, Shoot
 from headshots.vault import services as vault
 
@@ -91,4 +92,4 @@ def test_nothing_private_is_left_in_any_file_below_the_data_folder(tmp_path):
 @only_sqlite
 def test_within_a_transaction_the_journal_is_left_alone():
     # The test itself runs in one: the log cannot be emptied before it ends.
-    assert not truncate_journal()
+    assert not checkpoint_wal()

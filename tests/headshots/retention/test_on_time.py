@@ -8,7 +8,14 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from headshots.retention.due import delivered_packs, due_guests, due_shoots, expired_packs, purge_due, unmarked_shoots
+from headshots.retention.due import (
+    delivered_packs,
+    due_guests,
+    due_shoots,
+    expired_packs,
+    purge_due,
+    shoots_of_other_epochs,
+)
 from headshots.retention.orphans import unowned
 from headshots.retention.purging import purge_shoot
 from headshots.shoots.lifecycle import begin_purge
@@ -58,7 +65,7 @@ def test_a_guests_shoot_loses_everything_when_it_is_due(data_folder):
     guest = make_shoot(None, due_in=timedelta(seconds=-1))
     purge_due()
 
-    assert set(guest.packs.values_list("state", flat=True)) == {Pack.State.FORGOTTEN}
+    assert set(guest.packs.values_list("state", flat=True)) == {Pack.State.DELETED}
     assert blob_files(data_folder) == []
 
 
@@ -81,7 +88,7 @@ def test_a_lost_ring_purges_open_shoots_and_cancels_what_was_being_made(shoot, d
     assert purge_due().shoots == 1
     shoot.refresh_from_db()
     assert shoot.state == Shoot.State.PURGED
-    assert pack_in(shoot, "forgotten").reason == "photos_lost"
+    assert pack_in(shoot, "deleted").reason == "photos_lost"
     assert vault.read_blob(pack_in(shoot, "delivered").headshots.get(index=0).blob) == b"a headshot"
 
 
@@ -105,14 +112,14 @@ def test_shoots_whose_key_lives_are_not_taken_for_lost(owner):
     living, since_lost = make_shoot(owner), make_shoot(owner)
     lose_source_ring()
     # One that came after the loss, and one whose mark is of before it though its key is not.
-    Shoot.objects.filter(pk=living.pk).update(ring_mark=vault.source_ring_mark())
+    Shoot.objects.filter(pk=living.pk).update(keyring_epoch=vault.source_keyring_epoch())
     vault.create_key(ring="source", key_id=since_lost.pk, expires_at=timezone.now() + DAY)
 
     assert purge_due().shoots == 0
 
 
 def test_an_upload_bears_the_mark_of_the_ring_that_its_key_is_on(person):
-    assert factories.make_shoot(person).ring_mark == vault.source_ring_mark()
+    assert factories.make_shoot(person).keyring_epoch == vault.source_keyring_epoch()
 
 
 def test_a_key_that_expired_before_beat_came_is_swept_and_its_shoot_purged(owner, time_machine):
@@ -164,9 +171,9 @@ def test_what_cannot_be_purged_now_does_not_keep_the_rest(owner, monkeypatch, ca
         (due_shoots, "state=? AND delete_after<?"),
         (due_guests, "owner_id=? AND delete_after<?"),
         (lambda: Shoot.objects.filter(state=Shoot.State.PURGING), "state=?"),
-        (lambda: unmarked_shoots(uuid4())[0], "state=? AND ring_mark<?"),
-        (lambda: unmarked_shoots(uuid4())[1], "state=? AND ring_mark>?"),
-        (lambda: unmarked_shoots(uuid4())[2], "state=? AND ring_mark=?"),
+        (lambda: shoots_of_other_epochs(uuid4())[0], "state=? AND keyring_epoch<?"),
+        (lambda: shoots_of_other_epochs(uuid4())[1], "state=? AND keyring_epoch>?"),
+        (lambda: shoots_of_other_epochs(uuid4())[2], "state=? AND keyring_epoch=?"),
         (lambda: delivered_packs().select_related("shoot"), "state=? AND delivered_at>?"),
         (expired_packs, "state=? AND expires_at<?"),
         (lambda: unowned(Blob.objects.filter(ring="source", id__gte=uuid4(), id__lte=uuid4())), "ring=? AND id>?"),

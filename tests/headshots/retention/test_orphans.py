@@ -33,18 +33,18 @@ def test_the_sweep_leaves_what_belongs_to_somebody(data_folder):
 
 def test_files_without_a_row_and_unfinished_ones_are_removed_once_they_are_old(shoot, data_folder, time_machine):
     photo = Photo.objects.first()
-    stray = photo.blob
-    unfinished = path_of(stray).with_name(f"{stray.id}.0123456789abcdef.tmp")
+    orphaned_files = photo.blob
+    unfinished = path_of(orphaned_files).with_name(f"{orphaned_files.id}.0123456789abcdef.tmp")
     unfinished.write_bytes(b"noise")
     photo.delete()
-    Blob.objects.filter(id=stray.id).delete()
+    Blob.objects.filter(id=orphaned_files.id).delete()
     assert sweep_orphans().files == 0
 
     time_machine.move_to(timezone.now() + timedelta(hours=2))
     swept = sweep_orphans()
 
     assert (swept.files, swept.unfinished) == (1, 1)
-    assert not path_of(stray).exists()
+    assert not path_of(orphaned_files).exists()
     assert not unfinished.exists()
 
 
@@ -79,7 +79,7 @@ def test_a_file_that_went_before_its_row_in_a_purge_is_not_lost(shoot):
 
 @pytest.mark.parametrize("count", [4, 5, 6, 10])
 def test_the_sweep_goes_through_more_than_one_batch(count, time_machine, monkeypatch):
-    monkeypatch.setattr(vault, "AT_ONCE", 5)
+    monkeypatch.setattr(vault, "BATCH_SIZE", 5)
     key_id = uuid4()
     vault.create_key(ring="result", key_id=key_id)
     blobs = [vault.write_blob(ring="result", key_id=key_id, kind="headshot", data=b"") for _ in range(count)]

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from headshots.retention.due import purge_due
-from headshots.retention.models import Receipt
+from headshots.retention.models import DeletionCertificate
 from headshots.retention.purging import purge_shoot
 from headshots.shoots.lifecycle import advance, begin_purge
 from headshots.shoots.models import Consent, Event, FaceCrop, Headshot, Pack, Photo, Preparation, Shoot
@@ -48,7 +48,7 @@ def test_a_purge_leaves_the_proofs(shoot):
     purge_shoot(shoot=shoot)
 
     assert Consent.objects.filter(shoot=shoot).exists()
-    assert events(shoot) == ["shoot.purging", "pack.cancelled", "pack.forgotten", "shoot.purged"]
+    assert events(shoot) == ["shoot.purging", "pack.cancelled", "pack.deleted", "shoot.purged"]
     numbers = Event.objects.get(name="shoot.purged").numbers
     assert (numbers["blobs"], numbers["rows"]) == (6, 4)
 
@@ -72,10 +72,10 @@ def test_a_pack_that_is_still_being_made_is_stopped_and_what_it_had_goes_with_th
     purge_shoot(shoot=shoot)
 
     pack = shoot.packs.get()
-    assert (pack.state, pack.reason) == (Pack.State.FORGOTTEN, "photos_deleted")
+    assert (pack.state, pack.reason) == (Pack.State.DELETED, "photos_deleted")
     assert not vault.key_exists(ring="result", key_id=pack.pk)
     assert blob_files(data_folder) == []
-    assert Receipt.objects.get().destructions.count() == 2
+    assert DeletionCertificate.objects.get().key_destructions.count() == 2
 
 
 @pytest.mark.parametrize("state", ["cancelled", "revoked"])
@@ -97,7 +97,7 @@ def test_everything_takes_the_headshots_too(shoot, data_folder):
     assert not Blob.objects.exists()
     assert not Headshot.objects.exists()
     assert not any(vault.key_exists(ring="result", key_id=pack.pk) for pack in packs)
-    assert set(shoot.packs.values_list("state", flat=True)) == {Pack.State.FORGOTTEN}
+    assert set(shoot.packs.values_list("state", flat=True)) == {Pack.State.DELETED}
 
 
 def test_everything_can_be_asked_for_after_the_photos_went(shoot, data_folder):
@@ -162,20 +162,20 @@ def test_a_late_check_or_render_stores_nothing(shoot, data_folder):
 
 def test_what_a_person_said_and_was_prepared_of_them_goes_with_the_photos(owner):
     shoot = make_shoot(owner, packs=("rendering", "queued"))
-    Shoot.objects.filter(pk=shoot.pk).update(person_blob=source_blob(shoot, "person"))
+    Shoot.objects.filter(pk=shoot.pk).update(self_description_blob=source_blob(shoot, "self_description"))
     lease = {"lease_token": uuid4(), "lease_until": timezone.now(), "began_at": timezone.now()}
     Preparation.objects.create(pack=pack_in(shoot, "rendering"), blob=source_blob(shoot, "subject"), **lease)
     begun = Preparation.objects.create(pack=pack_in(shoot, "queued"), **lease)
     begin_purge(shoot)
 
     assert purge_shoot(shoot=shoot)
-    assert shoot.person_blob is None
+    assert shoot.self_description_blob is None
     assert Preparation.objects.get() == begun
     assert not Blob.objects.exists()
 
 
 def test_on_rows_that_are_deleted_straight_away_hangs_nothing_that_a_purge_does_not_name():
-    # What is new here has to be deleted, or set to none, by `purge_shoots` and `forget_packs` as well.
+    # What is new here has to be deleted, or set to none, by `purge_shoots` and `delete_packs` as well.
     hangs = {
         f"{relation.related_model.__name__}.{relation.field.name}"
         for model in (Photo, FaceCrop, Headshot, Preparation, Blob)
@@ -184,7 +184,7 @@ def test_on_rows_that_are_deleted_straight_away_hangs_nothing_that_a_purge_does_
     }
 
     named = {"Photo": ["blob", "faces_blob"], "Headshot": ["blob", "web_blob", "profile_blob"]}
-    named |= {"FaceCrop": ["photo", "blob"], "Preparation": ["blob"], "Shoot": ["person_blob"]}
+    named |= {"FaceCrop": ["photo", "blob"], "Preparation": ["blob"], "Shoot": ["self_description_blob"]}
     assert hangs == {f"{model}.{field}" for model, fields in named.items() for field in fields}
 
 

@@ -32,19 +32,19 @@ def test_the_command_purges_everything_of_one_shoot_also_later(shoot):
     assert not Blob.objects.exists()
 
 
-def test_the_command_forgets_a_pack_that_has_ended_and_no_other(shoot):
+def test_the_command_deletes_a_pack_that_has_ended_and_no_other(shoot):
     call_command("purge", "--pack", str(pack_in(shoot, "delivered").pk))
     with pytest.raises(CommandError, match="not ended"):
         call_command("purge", "--pack", str(pack_in(shoot, "rendering").pk))
 
-    assert pack_in(shoot, "forgotten")
+    assert pack_in(shoot, "deleted")
 
 
 def test_the_command_purges_what_is_due(owner, capsys):
     make_shoot(owner, due_in=timedelta(seconds=-1))
     call_command("purge", "--all-due")
 
-    assert capsys.readouterr().out == "1 shoots purged, 0 packs forgotten, 0 keys expired.\n"
+    assert capsys.readouterr().out == "1 shoots purged, 0 packs deleted, 0 keys expired.\n"
 
 
 def test_the_command_sweeps_orphans(shoot, time_machine, capsys):

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 
 from headshots.retention.due import purge_due
-from headshots.retention.models import Receipt
+from headshots.retention.models import DeletionCertificate
 from headshots.retention.purging import purge_shoot
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Shoot
@@ -88,8 +88,11 @@ def test_killed_between_any_two_steps_a_purge_is_finished_by_beat(owner, data_fo
         shoot.refresh_from_db()
         assert shoot.state == Shoot.State.PURGED
         assert events(shoot).count("shoot.purged") == 1
-        assert events(shoot).count("pack.forgotten") == 2
-        assert Receipt.objects.get(shoot_id=shoot.pk).destructions.filter(done_at__isnull=False).count() == 3
+        assert events(shoot).count("pack.deleted") == 2
+        assert (
+            DeletionCertificate.objects.get(shoot_id=shoot.pk).key_destructions.filter(done_at__isnull=False).count()
+            == 3
+        )
         assert blob_files(data_folder) == []
         assert open_ring("source").key_ids() == open_ring("result").key_ids() == []
         assert not Blob.objects.exists()

@@ -39,9 +39,9 @@ def test_only_one_of_two_callers_makes_a_move() -> None:
     assert not advance(same_pack, Pack.State.RENDERING)
 
 
-def test_every_state_stands_in_the_table_and_only_forgotten_is_final() -> None:
+def test_every_state_stands_in_the_table_and_only_deleted_is_final() -> None:
     assert set(MOVES) == set(Pack.State.values)
-    assert [state for state, targets in MOVES.items() if not targets] == [Pack.State.FORGOTTEN]
+    assert [state for state, targets in MOVES.items() if not targets] == [Pack.State.DELETED]
 
 
 def test_arriving_at_queued_wakes_a_render_worker(valkey, django_capture_on_commit_callbacks) -> None:
@@ -53,7 +53,7 @@ def test_arriving_at_queued_wakes_a_render_worker(valkey, django_capture_on_comm
     assert valkey.llen("render") == 1
 
 
-def test_delivery_says_when_the_headshots_will_be_forgotten(settings) -> None:
+def test_delivery_says_when_the_headshots_will_be_deleted(settings) -> None:
     settings.HEADSHOTS_RESULT_DAYS = 7
     pack = make_pack(Pack.State.RENDERING)
 

@@ -21,11 +21,11 @@ from headshots.shoots.self_description import (
     AGES,
     HAIR,
     KINDS,
-    NOTHING_SAID,
+    NO_SELF_DESCRIPTION,
     OUTFITS,
     STORED_BYTES,
-    read_person,
-    write_person,
+    read_self_description,
+    write_self_description,
 )
 from headshots.shoots.uploads import photo_checks
 from headshots.vault.errors import KeyGone
@@ -97,7 +97,7 @@ def test_what_a_person_chose_reaches_the_prompt_of_each_picture(browser: Client,
 def test_it_lies_encrypted_in_the_vault_and_in_no_table(browser: Client, drawing: Drawing) -> None:
     upload(browser, **SAID)
 
-    blob = Blob.objects.get(kind="person")
+    blob = Blob.objects.get(kind="self_description")
     with blob_store().open(name_of(blob)) as file:
         stored = file.read()
     assert b"long_dark" in read_blob(blob)
@@ -110,8 +110,8 @@ def test_the_size_of_what_was_said_tells_nothing(drawing: Drawing) -> None:
     sizes = set()
     for person in (PERSON, engine.Person(engine.PersonKind.MAN), engine.Person(headscarf=True)):
         shoot = make_shoot()
-        write_person(shoot=shoot, person=person)
-        sizes.add(Blob.objects.get(kind="person", key_id=shoot.pk).size)
+        write_self_description(shoot=shoot, self_description=person)
+        sizes.add(Blob.objects.get(kind="self_description", key_id=shoot.pk).size)
 
     assert sizes == {STORED_BYTES}
 
@@ -120,8 +120,8 @@ def test_whoever_says_nothing_is_not_described(browser: Client, drawing: Drawing
     response = upload(browser, kind="person", age="", hair="", outfit="")
 
     assert response.status_code == 302
-    assert not Blob.objects.filter(kind="person").exists()
-    assert read_person(shoot=Shoot.objects.get()) == NOTHING_SAID
+    assert not Blob.objects.filter(kind="self_description").exists()
+    assert read_self_description(shoot=Shoot.objects.get()) == NO_SELF_DESCRIPTION
 
 
 @pytest.mark.parametrize("field", ["kind", "age", "hair", "outfit"])
@@ -145,7 +145,7 @@ def test_the_studio_never_asks_and_keeps_no_answer(browser: Client) -> None:
     shoot = Shoot.objects.get()
 
     assert "About you" not in page
-    assert not Blob.objects.filter(kind="person").exists()
+    assert not Blob.objects.filter(kind="self_description").exists()
     assert "what you tell us" not in browser.get(f"/shoots/{shoot.pk}/").content.decode()
     assert browser.get(f"/shoots/{shoot.pk}/about/").status_code == 404
     assert browser.post(f"/shoots/{shoot.pk}/about/", SAID).status_code == 404
@@ -164,23 +164,23 @@ def test_where_pictures_are_drawn_the_form_asks_with_labels(browser: Client, dra
 def test_it_can_be_corrected_until_the_photos_go(browser: Client, drawing: Drawing) -> None:
     upload(browser, **SAID)
     shoot = Shoot.objects.get()
-    old = Blob.objects.get(kind="person")
+    old = Blob.objects.get(kind="self_description")
 
     shown = browser.get(f"/shoots/{shoot.pk}/about/")
     browser.post(f"/shoots/{shoot.pk}/about/", {"kind": "man", "headscarf": "on"})
 
     assert '<option value="long_dark" selected>' in shown.content.decode()
     assert shown["Cache-Control"] == "no-store, private"
-    assert read_person(shoot=shoot) == engine.Person(engine.PersonKind.MAN, headscarf=True)
+    assert read_self_description(shoot=shoot) == engine.Person(engine.PersonKind.MAN, headscarf=True)
     assert old.id not in blob_store().ids("source")
-    assert Blob.objects.filter(kind="person").count() == 1
+    assert Blob.objects.filter(kind="self_description").count() == 1
 
     browser.post(f"/shoots/{shoot.pk}/about/", {"kind": "person"})
-    assert not Blob.objects.filter(kind="person").exists()
+    assert not Blob.objects.filter(kind="self_description").exists()
     begin_purge(shoot)
     assert browser.post(f"/shoots/{shoot.pk}/about/", SAID).status_code == 404
-    assert not write_person(shoot=shoot, person=PERSON)
-    assert not Blob.objects.filter(kind="person").exists()
+    assert not write_self_description(shoot=shoot, self_description=PERSON)
+    assert not Blob.objects.filter(kind="self_description").exists()
 
 
 def test_a_correction_outside_of_the_lists_changes_nothing(browser: Client, drawing: Drawing) -> None:
@@ -190,7 +190,7 @@ def test_a_correction_outside_of_the_lists_changes_nothing(browser: Client, draw
     response = browser.post(f"/shoots/{shoot.pk}/about/", {**SAID, "hair": "green"})
 
     assert response.status_code == 422
-    assert read_person(shoot=shoot) == PERSON
+    assert read_self_description(shoot=shoot) == PERSON
 
 
 def test_a_stranger_sees_and_changes_nothing(browser: Client, drawing: Drawing, client: Client) -> None:
@@ -202,33 +202,33 @@ def test_a_stranger_sees_and_changes_nothing(browser: Client, drawing: Drawing, 
     for somebody in (stranger, Client()):
         assert somebody.get(f"/shoots/{shoot.pk}/about/").status_code == 404
         assert somebody.post(f"/shoots/{shoot.pk}/about/", {"kind": "man"}).status_code == 404
-    assert read_person(shoot=shoot) == PERSON
+    assert read_self_description(shoot=shoot) == PERSON
 
 
 def test_it_goes_with_the_photos(drawing: Drawing) -> None:
     shoot = make_shoot()
-    write_person(shoot=shoot, person=PERSON)
-    blob = Blob.objects.get(kind="person")
+    write_self_description(shoot=shoot, self_description=PERSON)
+    blob = Blob.objects.get(kind="self_description")
     begin_purge(shoot)
 
     assert purge_shoot(shoot=shoot)
 
     assert blob.id not in blob_store().ids("source")
-    assert not Blob.objects.filter(kind="person").exists()
+    assert not Blob.objects.filter(kind="self_description").exists()
     shoot.refresh_from_db()
-    assert shoot.person_blob is None
+    assert shoot.self_description_blob is None
     with pytest.raises(KeyGone):
         read_blob(blob)
 
 
 def test_the_sweep_leaves_it_alone_while_the_shoot_is_open(drawing: Drawing) -> None:
     shoot = make_shoot()
-    write_person(shoot=shoot, person=PERSON)
+    write_self_description(shoot=shoot, self_description=PERSON)
     Blob.objects.update(created_at=timezone.now() - timedelta(hours=2))
 
     sweep_orphans()
 
-    assert read_person(shoot=shoot) == PERSON
+    assert read_self_description(shoot=shoot) == PERSON
 
 
 def test_every_word_that_the_engine_knows_can_be_chosen() -> None:

@@ -65,7 +65,7 @@ def told_nothing(volatile: str) -> str:
 def test_a_server_that_keeps_or_drops_keys_of_photos_is_refused(volatile, settings, option, reason):
     ring_client(volatile).config_set(*option)
     settings.HEADSHOTS_SOURCE_RING_URL = volatile
-    key_server._why_unsafe_lately.cache_clear()
+    key_server._cached_unsafe_reason.cache_clear()
 
     with pytest.raises(UnsafeRing, match=reason):
         vault.create_key(ring="source", key_id=uuid4(), expires_at=in_an_hour())
@@ -78,7 +78,7 @@ def test_a_server_that_turns_unsafe_makes_no_new_keys_and_still_gives_up_old_one
     ring.create(key_id, in_an_hour())
     ring_client(volatile).config_set("appendonly", "yes")
     now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + key_server._LOOK_AGAIN_SECONDS)
+    monkeypatch.setattr(time, "time", lambda: now + key_server._RECHECK_SECONDS)
 
     with pytest.raises(UnsafeRing):
         ring.create(uuid4(), in_an_hour())
@@ -94,7 +94,7 @@ def test_where_the_server_must_not_be_asked_the_operator_has_to_state_it(told_no
     assert findings() == {"vault.E006"}
 
     settings.HEADSHOTS_SOURCE_RING_IS_VOLATILE = True
-    key_server._why_unsafe_lately.cache_clear()
+    key_server._cached_unsafe_reason.cache_clear()
     key_id = uuid4()
     vault.create_key(ring="source", key_id=key_id, expires_at=in_an_hour())
 
@@ -135,7 +135,7 @@ def test_a_server_for_headshots_that_would_lose_them_is_told(volatile, settings,
 
 
 def findings() -> set[str]:
-    key_server._why_unsafe_lately.cache_clear()
+    key_server._cached_unsafe_reason.cache_clear()
     ids = {str(finding.id) for finding in run_checks(tags=["security"])}
     return {name for name in ids if name.startswith("vault.") and name not in {"vault.W001", "vault.W002"}}
 
@@ -174,14 +174,14 @@ def test_a_destroyed_key_of_a_headshot_stays_neither_in_the_journal_nor_in_the_s
     key_id, other = uuid4(), uuid4()
     for each in (key_id, other):
         vault.create_key(ring="result", key_id=each)
-    key = open_ring("result").place.read(key_id)[-32:]
+    key = open_ring("result").key_store.read(key_id)[-32:]
     ring_client(url).save()
     assert {path.suffix for path in files_with(folder, key)} == {".aof", ".rdb"}
 
     vault.destroy_key(ring="result", key_id=key_id)
     assert files_with(folder, key)
-    vault.forget_removed_keys(ring="result")
-    vault.forget_removed_keys(ring="result")  # while the first is under way
+    vault.delete_key_history(ring="result")
+    vault.delete_key_history(ring="result")  # while the first is under way
 
     give_up = time.monotonic() + 20
     while files_with(folder, key) and time.monotonic() < give_up:
@@ -211,7 +211,7 @@ def test_installations_that_share_a_server_do_not_see_each_others_keys(volatile)
 
     assert theirs.key_ids() == []
     assert not theirs.has(key_id)
-    assert theirs.mark() != mine.mark()
+    assert theirs.epoch() != mine.epoch()
 
 
 def test_every_installation_has_its_name_from_the_first_day():
@@ -229,7 +229,7 @@ def test_every_installation_has_its_name_from_the_first_day():
         lambda ring: ring.has(uuid4()),
         lambda ring: ring.destroy([uuid4()]),
         lambda ring: ring.sweep_expired(),
-        lambda ring: ring.mark(),
+        lambda ring: ring.epoch(),
     ],
     ids=["create", "cipher", "has", "destroy", "sweep_expired", "mark"],
 )
@@ -257,7 +257,7 @@ def test_a_full_server_refuses_a_key_and_drops_none(volatile: str, settings: Laz
 
 def test_the_servers_address_is_no_part_of_what_is_raised(tmp_path):
     with pytest.raises(VaultUnavailable) as told:
-        ring_on(f"unix://{tmp_path}/nobody.sock").mark()
+        ring_on(f"unix://{tmp_path}/nobody.sock").epoch()
 
     assert str(tmp_path) not in str(told.value)
     assert isinstance(told.value.__cause__, redis.RedisError)

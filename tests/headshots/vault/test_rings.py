@@ -39,13 +39,13 @@ def clock() -> Iterator[time_machine.Traveller]:
 
 @pytest.fixture(params=["folder", "server"])
 def make_ring(request: pytest.FixtureRequest, tmp_path: Path, db: None) -> Callable[..., KeyRing]:
-    """Makes rings in one kind of place: `make_ring("source", max_life)`."""
+    """Makes rings in one kind of place: `make_ring("source", max_lifetime)`."""
 
-    def in_folder(name: str, max_life: timedelta | None = None) -> KeyRing:
-        return KeyRing(KeyFolder(tmp_path / name), max_life)
+    def in_folder(name: str, max_lifetime: timedelta | None = None) -> KeyRing:
+        return KeyRing(KeyFolder(tmp_path / name), max_lifetime)
 
-    def on_server(name: str, max_life: timedelta | None = None) -> KeyRing:
-        return KeyRing(KeyServer(server_url(), name, volatile=name == "source"), max_life)
+    def on_server(name: str, max_lifetime: timedelta | None = None) -> KeyRing:
+        return KeyRing(KeyServer(server_url(), name, volatile=name == "source"), max_lifetime)
 
     return in_folder if request.param == "folder" else on_server
 
@@ -207,13 +207,13 @@ def test_the_ring_knows_when_its_next_key_expires(clock, source):
 
 
 def test_a_ring_that_lost_its_keys_bears_another_mark(make_ring, source, tmp_path, valkey):
-    mark = source.mark()
-    assert make_ring("source", MAX_SOURCE_TTL).mark() == mark
+    epoch = source.epoch()
+    assert make_ring("source", MAX_SOURCE_TTL).epoch() == epoch
 
     shutil.rmtree(tmp_path / "source", ignore_errors=True)  # what a reboot does
     valkey.flushall()
 
-    assert make_ring("source", MAX_SOURCE_TTL).mark() != mark
+    assert make_ring("source", MAX_SOURCE_TTL).epoch() != epoch
 
 
 def test_a_new_key_under_the_id_of_a_dead_one_opens_nothing_of_before(clock, source):
@@ -252,7 +252,7 @@ def test_a_small_correction_of_the_clock_does_no_harm(clock, source):
 @pytest.mark.parametrize("content", [b"", bytes(46), b"HSKEY\x01", b"x" * 46], ids=["empty", "blank", "cut", "other"])
 def test_a_half_erased_key_file_counts_as_gone_and_is_swept(folder, content):
     key_id = uuid4()
-    (folder.place.folder / f"{key_id}.key").write_bytes(content)
+    (folder.key_store.folder / f"{key_id}.key").write_bytes(content)
 
     assert not folder.has(key_id)
     assert folder.sweep_expired() == [key_id]
@@ -263,8 +263,8 @@ def test_a_crash_while_making_a_key_leaves_no_copy_that_can_be_read_after_its_de
     # Killed between giving the finished file its name and removing the unfinished one: two names of one key.
     key_id = uuid4()
     folder.create(key_id, datetime.now(UTC) + HOUR)
-    left_over = folder.place.folder / f"{key_id}.key.0123456789abcdef.tmp"
-    os.link(folder.place.folder / f"{key_id}.key", left_over)
+    left_over = folder.key_store.folder / f"{key_id}.key.0123456789abcdef.tmp"
+    os.link(folder.key_store.folder / f"{key_id}.key", left_over)
 
     folder.destroy([key_id])
 
@@ -274,8 +274,8 @@ def test_a_crash_while_making_a_key_leaves_no_copy_that_can_be_read_after_its_de
 def test_the_sweep_takes_old_left_overs_without_hurting_the_living_key(folder, monkeypatch):
     key_id = uuid4()
     folder.create(key_id, datetime.now(UTC) + HOUR)
-    left_over = folder.place.folder / f"{key_id}.key.0123456789abcdef.tmp"
-    os.link(folder.place.folder / f"{key_id}.key", left_over)
+    left_over = folder.key_store.folder / f"{key_id}.key.0123456789abcdef.tmp"
+    os.link(folder.key_store.folder / f"{key_id}.key", left_over)
     monkeypatch.setattr(key_folder, "UNFINISHED_SECONDS", -1)
 
     assert folder.sweep_expired() == []
@@ -284,7 +284,7 @@ def test_the_sweep_takes_old_left_overs_without_hurting_the_living_key(folder, m
 
 
 def test_files_of_others_in_the_folder_stop_no_sweep(clock, folder):
-    (folder.place.folder / "notes.key").write_text("not ours")
+    (folder.key_store.folder / "notes.key").write_text("not ours")
     key_id = uuid4()
     folder.create(key_id, NOW + HOUR)
     clock.shift(2 * HOUR)
@@ -344,8 +344,8 @@ def test_a_ring_that_somebody_else_made_first_is_refused(tmp_path, given_away):
 def test_no_key_shows_in_what_is_printed_or_raised(clock, source):
     key_id = uuid4()
     source.create(key_id, NOW + HOUR)
-    key = source.place.read(key_id)[-32:]
-    shown = [repr(source), repr(source.cipher(key_id)), repr(vars(source)), repr(vars(source.place))]
+    key = source.key_store.read(key_id)[-32:]
+    shown = [repr(source), repr(source.cipher(key_id)), repr(vars(source)), repr(vars(source.key_store))]
     clock.shift(2 * HOUR)
     with pytest.raises(KeyGone) as gone:
         source.cipher(key_id)

@@ -10,7 +10,7 @@ import pytest
 import time_machine
 
 from headshots.vault import s3_store
-from headshots.vault.blob_ids import FIRST, LAST, first_id_at, made_at, new_blob_id
+from headshots.vault.blob_ids import FIRST, LAST, created_at_of, first_id_at, new_blob_id
 from headshots.vault.errors import BlobMissing, VaultUnavailable
 from headshots.vault.s3_store import S3Store, anybody_can_list, s3_client
 from headshots.vault.store import BlobName, BlobStore, FileStore
@@ -60,7 +60,7 @@ def test_ids_sort_by_the_time_they_were_made_and_tell_it():
     ids = [named(at=NOW + timedelta(milliseconds=step)).blob_id for step in range(5)]
 
     assert ids == sorted(ids)
-    assert [made_at(blob_id) for blob_id in ids] == [NOW + timedelta(milliseconds=step) for step in range(5)]
+    assert [created_at_of(blob_id) for blob_id in ids] == [NOW + timedelta(milliseconds=step) for step in range(5)]
     assert first_id_at(NOW) <= ids[0] < first_id_at(NOW + timedelta(milliseconds=1)) <= ids[1]
     assert {(blob_id.version, blob_id.variant) for blob_id in ids} == {(7, "specified in RFC 4122")}
     assert FIRST < ids[0] < ids[4] < LAST

@@ -71,7 +71,7 @@ def test_no_zip_is_kept_by_anybody(person: User, shoot: Shoot) -> None:
         ("/account/consent/withdraw/", {}, '"cache"'),
         (
             "/account/delete/",
-            {"password": PASSWORD, "receipt": "6c1f5f0e-7a0f-4d5e-9f39-0d2f3f3b1c11"},
+            {"password": PASSWORD, "certificate": "6c1f5f0e-7a0f-4d5e-9f39-0d2f3f3b1c11"},
             '"cache", "cookies", "storage"',
         ),
     ],

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from django.core.management.base import BaseCommand
 
 from headshots.data_rights.replaying import replay
-from headshots.retention.deletions import What, deletions, folder
+from headshots.retention.deletions import DeletionKind, deletions, folder
 
 
 class Command(BaseCommand):
@@ -19,10 +19,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: str, since: datetime | None, dry_run: bool, **options: object) -> None:
         lines = list(deletions(since))
-        found = Counter(line.what for line in lines)
+        found = Counter(line.kind for line in lines)
         self.stdout.write(
-            f"The journal in {folder()} names {found[What.ACCOUNT]} accounts, the photos of {found[What.PHOTOS]} shoots"
-            f" and the headshots of {found[What.HEADSHOTS]} packs."
+            f"The journal in {folder()} names {found[DeletionKind.ACCOUNT]} accounts, the photos of"
+            f" {found[DeletionKind.PHOTOS]} shoots and the headshots of {found[DeletionKind.HEADSHOTS]} packs."
         )
         if dry_run:
             return

@@ -1,4 +1,4 @@
-"""How fast are photos forgotten here?"""
+"""How fast are photos deleted here?"""
 
 import json
 import shutil

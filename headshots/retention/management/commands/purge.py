@@ -7,8 +7,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from headshots.retention.due import purge_due
 from headshots.retention.orphans import sweep_orphans
-from headshots.retention.purging import forget_pack, purge_shoot
-from headshots.retention.wal import empty_journals, keeps_deleted_rows
+from headshots.retention.purging import delete_pack, purge_shoot
+from headshots.retention.wal import checkpoint_journals, keeps_deleted_rows
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Event, Pack, Shoot
 
@@ -39,16 +39,16 @@ class Command(BaseCommand):
         if shoot:
             self._purge_shoot(shoot, everything)
         elif pack:
-            self._forget_pack(pack)
+            self._delete_pack(pack)
         elif all_due:
             self._purge_due()
         else:
-            swept = sweep_orphans(everything=True)
+            result = sweep_orphans(everything=True)
             self.stdout.write(
-                f"{swept.files + swept.unfinished} files, {swept.blobs} blobs, {swept.keys} keys removed;"
-                f" {swept.lost} blobs lack their file."
+                f"{result.files + result.unfinished} files, {result.blobs} blobs, {result.keys} keys removed;"
+                f" {result.lost} blobs lack their file."
             )
-        if empty_journals():
+        if checkpoint_journals():
             return
         if keeps_deleted_rows():
             self.stderr.write("The database's journal holds deleted rows until its server recycles it: docs/privacy.md")
@@ -65,17 +65,17 @@ class Command(BaseCommand):
             raise CommandError(f"Shoot {shoot_id} is not finished; try again, or leave it to beat.")
         self.stdout.write(f"Shoot {shoot_id} is purged.")
 
-    def _forget_pack(self, pack_id: UUID) -> None:
+    def _delete_pack(self, pack_id: UUID) -> None:
         pack = Pack.objects.filter(pk=pack_id).first()
         if pack is None:
             raise CommandError(f"There is no pack {pack_id}.")
-        forget_pack(pack=pack, actor=Event.Actor.STAFF)
-        if pack.state != Pack.State.FORGOTTEN:
+        delete_pack(pack=pack, actor=Event.Actor.STAFF)
+        if pack.state != Pack.State.DELETED:
             raise CommandError(f"Pack {pack_id} is {pack.state}: it has not ended yet.")
-        self.stdout.write(f"Pack {pack_id} is forgotten.")
+        self.stdout.write(f"Pack {pack_id} is deleted.")
 
     def _purge_due(self) -> None:
-        purged = purge_due()
-        self.stdout.write(f"{purged.shoots} shoots purged, {purged.packs} packs forgotten, {purged.keys} keys expired.")
-        if purged.failed:
-            raise CommandError(f"{purged.failed} could not be finished; the log says why. Try again.")
+        result = purge_due()
+        self.stdout.write(f"{result.shoots} shoots purged, {result.packs} packs deleted, {result.keys} keys expired.")
+        if result.failed:
+            raise CommandError(f"{result.failed} could not be finished; the log says why. Try again.")

@@ -9,10 +9,10 @@ from django.utils import timezone
 from headshots.accounts.models import User
 from headshots.payments.accounting.payment_state import confirm
 from headshots.payments.models import Credit, Payment
-from headshots.retention.models import Receipt
+from headshots.retention.models import DeletionCertificate
 from headshots.shoots import pauses
 from headshots.shoots.lifecycle import advance
-from headshots.shoots.looks.versions import Look, publish, save_draft, seed_styles
+from headshots.shoots.looks.versions import LookContent, publish, save_draft, seed_styles
 from headshots.shoots.models import Headshot, Pack, Pause, Shoot, Style, StyleVersion
 from headshots.shoots.support_access import allow
 from tests.helpers.factories import make_checked_shoot, make_preview, make_shoot, make_user
@@ -56,10 +56,10 @@ def told_credit() -> Credit:
     return Credit.objects.create(owner=make_user(), source=Credit.Source.GRANT)
 
 
-def mailed_receipt() -> Receipt:
+def mailed_certificate() -> DeletionCertificate:
     now = timezone.now()
-    return Receipt.objects.create(
-        kind="shoot", owner=make_user(), asked_by="person", proof_until=now + timedelta(days=1), mailed_at=now
+    return DeletionCertificate.objects.create(
+        kind="shoot", owner=make_user(), requested_by="person", keep_until=now + timedelta(days=1), mailed_at=now
     )
 
 
@@ -80,7 +80,7 @@ def shoot_with_leave() -> Shoot:
 def draft_of_a_look() -> StyleVersion:
     seed_styles()
     style = Style.objects.first()
-    return save_draft(style=style, look=Look("Another", "", style.recipe), made_by=1)
+    return save_draft(style=style, look=LookContent("Another", "", style.recipe), created_by=1)
 
 
 def older_version() -> StyleVersion:
@@ -102,10 +102,10 @@ THINGS: dict[str, Callable[[], object]] = {
     "refund": paid_payment,
     "grant-credits": make_user,
     "grant-pack": make_checked_shoot,
-    "resend-receipt": mailed_receipt,
+    "resend-certificate": mailed_certificate,
     "resend-delivery-mail": delivered_pack,
     "resend-credit-mail": told_credit,
-    "look-at-headshots": shoot_with_leave,
+    "view-headshots": shoot_with_leave,
     "publish-look": draft_of_a_look,
     "restore-look": older_version,
     "pause": lambda: Pause.What.UPLOADS,

@@ -17,7 +17,7 @@ from headshots.dashboard.models import Deed
 from headshots.payments.accounting.credits import grant_credit
 from headshots.payments.accounting.refunds import request_refund
 from headshots.payments.models import Credit, Payment, Refund
-from headshots.retention.models import Receipt
+from headshots.retention.models import DeletionCertificate
 from headshots.shoots import pauses, support_access
 from headshots.shoots.lifecycle import advance, begin_purge
 from headshots.shoots.looks import versions
@@ -31,8 +31,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine", "str
 
 def published_elsewhere(version: StyleVersion) -> None:
     """Another version is on offer than when the question was asked."""
-    look = versions.Look("Quicker", "", version.recipe)
-    versions.publish(version=versions.save_draft(style=version.style, look=look, made_by=2))
+    look = versions.LookContent("Quicker", "", version.recipe)
+    versions.publish(version=versions.save_draft(style=version.style, look=look, created_by=2))
 
 
 def confirmed(account: User) -> None:
@@ -57,10 +57,12 @@ MEANWHILE: dict[str, Callable[..., object]] = {
     "refund": lambda payment: request_refund(payment=payment, amount=100, reason=Refund.Reason.PERSON),
     "grant-credits": lambda account: grant_credit(owner=account, reason="support"),
     "grant-pack": begin_purge,
-    "resend-receipt": lambda receipt: Receipt.objects.filter(pk=receipt.pk).update(mailed_at=timezone.now()),
+    "resend-certificate": lambda certificate: DeletionCertificate.objects.filter(pk=certificate.pk).update(
+        mailed_at=timezone.now()
+    ),
     "resend-delivery-mail": lambda pack: Pack.objects.filter(pk=pack.pk).update(mail_due=True),
     "resend-credit-mail": lambda credit: Credit.objects.filter(pk=credit.pk).update(state=Credit.State.USED),
-    "look-at-headshots": lambda shoot: support_access.end(shoot=shoot),
+    "view-headshots": lambda shoot: support_access.end(shoot=shoot),
     "publish-look": lambda version: versions.publish(version=version),
     "restore-look": published_elsewhere,
     "pause": pauses.pause,
@@ -69,7 +71,7 @@ MEANWHILE: dict[str, Callable[..., object]] = {
 
 
 # A second confirmation mail says the same as the first; each member of staff looks for themselves.
-HARMLESS_TWICE = {"resend-confirmation", "look-at-headshots"}
+HARMLESS_TWICE = {"resend-confirmation", "view-headshots"}
 
 
 def counts() -> list[int]:

@@ -11,10 +11,10 @@ from headshots.dashboard.models import Deed
 from headshots.payments.accounting.credits import open_credits
 from headshots.payments.mails import send_credit_mail
 from headshots.payments.models import Credit, Refund
-from headshots.retention.certificates import mail_receipt
-from headshots.retention.models import Receipt
+from headshots.retention.certificates import mail_certificate
+from headshots.retention.models import DeletionCertificate
 from headshots.shoots.delivery.mails import send_delivery_mail
-from tests.headshots.dashboard.actions.targets import delivered_pack, mailed_receipt, paid_payment, told_credit
+from tests.headshots.dashboard.actions.targets import delivered_pack, mailed_certificate, paid_payment, told_credit
 from tests.helpers.factories import make_user
 from tests.helpers.staff import client_of, do, make_staff, signed_in
 
@@ -92,21 +92,21 @@ def test_granted_packs_are_open_credits() -> None:
 
 
 def test_mails_are_sent_again(valkey, django_capture_on_commit_callbacks) -> None:
-    receipt, credit, pack = mailed_receipt(), told_credit(), delivered_pack()
+    certificate, credit, pack = mailed_certificate(), told_credit(), delivered_pack()
 
     with django_capture_on_commit_callbacks(execute=True):
-        do(client_of("support"), "resend-receipt", receipt)
+        do(client_of("support"), "resend-certificate", certificate)
         do(client_of("support"), "resend-credit-mail", credit)
         do(client_of("support"), "resend-delivery-mail", pack)
     pack.refresh_from_db()
     send_delivery_mail(pack=pack)
-    mail_receipt(Receipt.objects.get())
+    mail_certificate(DeletionCertificate.objects.get())
     send_credit_mail(credit=Credit.objects.select_related("owner", "payment").get())
 
     sent = {json.loads(message)["headers"]["task"] for message in valkey.lrange("default", 0, -1)}
-    assert sent == {"retention.mail_receipt", "payments.send_mail", "shoots.mail_delivered"}
+    assert sent == {"retention.mail_certificate", "payments.send_mail", "shoots.mail_delivered"}
     app.loader.import_default_modules()
     assert sent <= set(app.tasks)
     assert sorted(message.to[0] for message in mail.outbox) == sorted(
-        each.email for each in (receipt.owner, credit.owner, pack.shoot.owner)
+        each.email for each in (certificate.owner, credit.owner, pack.shoot.owner)
     )

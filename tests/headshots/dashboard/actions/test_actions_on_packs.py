@@ -103,7 +103,7 @@ def test_paused_rendering_leaves_packs_in_the_queue_and_wakes_them_at_once_after
     with django_capture_on_commit_callbacks(execute=True):
         do(client_of("owner"), "resume", Pause.What.RENDERING)
     asked = valkey.llen("default")
-    recovery.wake_waiting()
+    recovery.enqueue_waiting()
     woken = valkey.llen("render")
     rendering.render_pack(pack=pack)
 

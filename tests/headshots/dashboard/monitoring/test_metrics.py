@@ -18,7 +18,7 @@ from headshots.dashboard.stats import live_stats
 from headshots.dashboard.stats.aggregation import split
 from headshots.dashboard.stats.daily_stats import Figures, Range, figures_of
 from headshots.retention.audit import audit
-from headshots.shoots.lifecycle import record_pack, set_back
+from headshots.shoots.lifecycle import record_failure, record_pack
 from headshots.shoots.models import Pack, Pause, Shoot
 from tests.helpers.factories import lose, make_preview, make_shoot
 from tests.helpers.staff import client_of, make_staff, signed_in
@@ -217,7 +217,7 @@ def test_what_staff_has_stopped_is_told(token: str) -> None:
 
 
 def test_packs_that_are_tried_again_or_lost_are_told(token: str) -> None:
-    set_back(make_preview(), "engine_failed")
+    record_failure(make_preview(), "engine_failed")
     lost = make_preview()
     lose(lost)
 
@@ -229,7 +229,7 @@ def test_packs_that_are_tried_again_or_lost_are_told(token: str) -> None:
 
 def test_files_that_could_not_be_read_are_told(token: str) -> None:
     before = scrape()["files_spoiled_total"]
-    record_pack(make_preview(), "spoiled", numbers={"files": 3})
+    record_pack(make_preview(), "files_corrupt", numbers={"files": 3})
 
     assert (before, scrape()["files_spoiled_total"]) == ({(): 0}, {(): 3})
 

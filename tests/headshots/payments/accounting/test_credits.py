@@ -12,7 +12,7 @@ from django.test import Client, TestCase
 from django.utils import timezone
 
 from headshots.accounts.models import User
-from headshots.data_rights.services import begin_leaving, finish_leaving
+from headshots.data_rights.services import begin_account_deletion, finish_account_deletion
 from headshots.payments import tasks
 from headshots.payments.accounting.credits import (
     ask_redo,
@@ -131,16 +131,16 @@ def test_photos_that_are_deleted_in_mid_pack_cost_nothing(stripe: FakeStripe, sh
     assert state(payment)[:2] == ("paid", "open")
 
 
-def test_a_credit_comes_back_even_when_its_message_got_lost_and_the_pack_is_forgotten(
+def test_a_credit_comes_back_even_when_its_message_got_lost_and_the_pack_is_deleted(
     stripe: FakeStripe, shoot: Shoot
 ) -> None:
     payment = paid(stripe, shoot)
     fail(pack_of(payment))
-    advance(pack_of(payment), Pack.State.FORGOTTEN)
+    advance(pack_of(payment), Pack.State.DELETED)
 
     look_after()
 
-    assert state(payment) == ("paid", "open", "forgotten")
+    assert state(payment) == ("paid", "open", "deleted")
 
 
 def test_one_click_gives_the_money_back(stripe: FakeStripe, shoot: Shoot, client: Client, person: User) -> None:
@@ -306,16 +306,16 @@ def test_staff_queue_a_failed_pack_again_with_its_credit(stripe: FakeStripe, sho
 
 def test_what_was_given_up_is_shot_anew_and_what_is_done_stays(stripe: FakeStripe, shoot: Shoot) -> None:
     pack = pack_of(paid(stripe, shoot))
-    pack.headshots.filter(index=0).update(state="rejected", attempts=3, takes=3, reasons=["engine_failed"])
+    pack.headshots.filter(index=0).update(state="rejected", attempts=3, renders=3, reasons=["engine_failed"])
     pack.headshots.filter(index__gt=0).update(state="done", attempts=1)
-    Pack.objects.filter(pk=pack.pk).update(setbacks=3, reshoots=2)
+    Pack.objects.filter(pk=pack.pk).update(consecutive_failures=3, reshoots=2)
     fail(pack)
 
     assert requeue_pack(pack=pack)
 
     pack.refresh_from_db()
     assert sorted(pack.headshots.values_list("state", "attempts")) == [("done", 1)] * 3 + [("pending", 0)]
-    assert (pack.setbacks, pack.reshoots) == (0, 0)
+    assert (pack.consecutive_failures, pack.reshoots) == (0, 0)
 
 
 def test_a_failed_pack_is_not_queued_again_without_photos_or_without_a_credit(stripe: FakeStripe, shoot: Shoot) -> None:
@@ -402,9 +402,9 @@ def test_deleting_an_account_gives_back_what_was_paid_and_not_had(
 ) -> None:
     in_work = paid(stripe, shoot)
     unused = bought(stripe, person)
-    begin_leaving(owner=person, receipt_id=uuid4())
+    begin_account_deletion(owner=person, certificate_id=uuid4())
 
-    assert finish_leaving(owner=person)
+    assert finish_account_deletion(owner=person)
     for refund in Refund.objects.all():
         send_refund(refund=refund)
 

@@ -11,12 +11,12 @@ import redis
 from django.test import Client
 
 from headshots.accounts.models import User
-from headshots.data_rights.services import begin_leaving, finish_leaving
+from headshots.data_rights.services import begin_account_deletion, finish_account_deletion
 from headshots.payments.accounting.credits import give_back_credit
 from headshots.payments.models import Payment, Refund
 from headshots.payments.reconciliation import look_after
 from headshots.retention.due import purge_due
-from headshots.retention.tasks import forget_pack
+from headshots.retention.tasks import delete_pack
 from headshots.shoots.lifecycle import advance, begin_purge
 from headshots.shoots.models import Event, Headshot, Pack, Shoot
 from headshots.vault.services import key_exists, write_blob
@@ -58,7 +58,7 @@ def test_who_deletes_a_pack_of_which_headshots_are_there_has_had_it(
 
     assert "none of its headshots is here yet" in before
     assert all("It counts as used" in page for page in (asked, withdrawing, leaving))
-    assert state(payment) == ("paid", "used", "forgotten")
+    assert state(payment) == ("paid", "used", "deleted")
 
 
 def test_the_page_that_deletes_an_account_says_one_thing_of_a_pack_in_the_making(
@@ -81,9 +81,9 @@ def test_a_withdrawal_or_a_closed_account_gives_back_no_pack_that_was_had(
 ) -> None:
     payment = paid(stripe, shoot)
     show_one(pack_of(payment))
-    begin_leaving(owner=person, receipt_id=uuid4())
+    begin_account_deletion(owner=person, certificate_id=uuid4())
 
-    assert finish_leaving(owner=person)
+    assert finish_account_deletion(owner=person)
     look_after()
 
     assert state(payment)[:2] == ("paid", "used")
@@ -115,7 +115,7 @@ def test_a_dispute_about_a_pack_that_was_had_opens_no_right_to_another(stripe: F
     assert state(payment)[:2] == ("paid", "used")
 
 
-def test_what_a_disputed_pack_had_is_forgotten_at_once_and_a_won_dispute_pays_for_another(
+def test_what_a_disputed_pack_had_is_deleted_at_once_and_a_won_dispute_pays_for_another(
     stripe: FakeStripe,
     shoot: Shoot,
     django_capture_on_commit_callbacks: Callable[..., AbstractContextManager[object]],
@@ -130,14 +130,14 @@ def test_what_a_disputed_pack_had_is_forgotten_at_once_and_a_won_dispute_pays_fo
     with django_capture_on_commit_callbacks(execute=True):
         deliver(*stripe.events[1:])
     asked = [json.loads(message)["headers"]["task"] for message in valkey.lrange("retention", 0, -1)]
-    forget_pack(str(pack.pk))
+    delete_pack(str(pack.pk))
 
-    assert asked == ["retention.forget_pack"]
+    assert asked == ["retention.delete_pack"]
     assert not key_exists(ring="result", key_id=pack.pk)
     assert not Headshot.objects.filter(pack=pack).exists()
-    assert state(payment) == ("disputed", "revoked", "forgotten")
+    assert state(payment) == ("disputed", "revoked", "deleted")
 
     stripe.close_dispute(dispute["id"], won=True)
     deliver(*stripe.events[1:])
 
-    assert state(payment) == ("paid", "open", "forgotten")
+    assert state(payment) == ("paid", "open", "deleted")

@@ -157,7 +157,7 @@ def test_a_pack_whose_money_went_back_is_not_called_theirs(browser: Client, pers
 def test_a_pack_that_was_had_before_its_photos_were_deleted_counts_as_used(browser: Client, person: User) -> None:
     pack = make_pack(shoot_of(person))
     pay_for(pack)
-    advance(pack, "cancelled", reason=Pack.HAD_PICTURES)
+    advance(pack, "cancelled", reason=Pack.USED_AFTER_DELIVERY)
     give_back_credit(pack=pack)
 
     said = words_of(browser, pack)

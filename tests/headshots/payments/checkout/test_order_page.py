@@ -186,7 +186,7 @@ def test_a_checkout_closes_in_time_for_the_photos_by_what_packs_took_here(browse
     Pack.objects.all().delete()
     codes = {"kind": Pack.Kind.PREMIUM, "engine": "fake"}
     record("pack.prepared", shoot_id=shoot.pk, codes=codes, numbers={"seconds": 40.0})
-    record("pack.shot", shoot_id=shoot.pk, codes=codes, numbers={"pictures": 10, "seconds": 120.0})
+    record("pack.rendered", shoot_id=shoot.pk, codes=codes, numbers={"pictures": 10, "seconds": 120.0})
 
     order(browser, shoot)
 

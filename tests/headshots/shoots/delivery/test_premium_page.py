@@ -16,7 +16,7 @@ from PIL import Image
 
 from headshots.accounts.models import User
 from headshots.shoots import pauses
-from headshots.shoots.lifecycle import advance, record, set_back
+from headshots.shoots.lifecycle import advance, record, record_failure
 from headshots.shoots.models import Headshot, Pack, Pause, Preparation
 from headshots.shoots.packs import rendering
 from headshots.shoots.packs.estimates import Facts, Pace, estimate, estimate_from, past_pace
@@ -204,8 +204,8 @@ def test_what_past_packs_took_is_read_from_events(pack: Pack) -> None:
     assert past_pace("studio", Pack.Kind.PREMIUM).preparing > 60  # What was measured elsewhere.
     for seconds in (40.0, 50.0, 90.0):
         record("pack.prepared", shoot_id=pack.shoot_id, codes=codes, numbers={"seconds": seconds})
-    record("pack.shot", shoot_id=pack.shoot_id, codes=codes, numbers={"pictures": 20, "seconds": 60.0})
-    record("pack.shot", shoot_id=pack.shoot_id, codes=codes, numbers={"pictures": 30, "seconds": 90.0})
+    record("pack.rendered", shoot_id=pack.shoot_id, codes=codes, numbers={"pictures": 20, "seconds": 60.0})
+    record("pack.rendered", shoot_id=pack.shoot_id, codes=codes, numbers={"pictures": 30, "seconds": 90.0})
 
     cache.clear()
     assert past_pace("studio", Pack.Kind.PREMIUM) == Pace(50.0, 3.0)
@@ -216,7 +216,7 @@ def test_the_first_pack_here_is_judged_by_how_fast_previews_were(pack: Pack) -> 
     usual = past_pace("studio", Pack.Kind.PREMIUM)
     codes = {"kind": Pack.Kind.PREVIEW, "engine": "studio"}
     seconds = 4 * 3 * past_pace("studio", Pack.Kind.PREVIEW).picture
-    record("pack.shot", shoot_id=pack.shoot_id, codes=codes, numbers={"pictures": 4, "seconds": seconds})
+    record("pack.rendered", shoot_id=pack.shoot_id, codes=codes, numbers={"pictures": 4, "seconds": seconds})
     cache.clear()
 
     slow = past_pace("studio", Pack.Kind.PREMIUM)
@@ -242,7 +242,7 @@ def test_a_pack_that_rests_after_a_fault_promises_no_time_and_others_pass_it(
     pack: Pack, person: User, client: Client
 ) -> None:
     second = make_premium(person)
-    set_back(pack, "storage_failed")
+    record_failure(pack, "storage_failed")
     client.force_login(person)
 
     page = client.get(pack.shoot.get_absolute_url()).content.decode()

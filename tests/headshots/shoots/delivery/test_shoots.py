@@ -133,7 +133,7 @@ def test_checking_twice_orders_one_preview(person: User) -> None:
     shoot = make_checked_shoot(person)
 
     photo_checks.check_photo(photo=shoot.photos.get())
-    photo_checks.settle(shoot=shoot)
+    photo_checks.resolve_identity(shoot=shoot)
 
     assert Pack.objects.count() == 1
 
@@ -166,7 +166,7 @@ def test_with_two_people_the_person_picks_their_face(browser: Client, person: Us
     crop = browser.get(f"/shoots/{shoot.pk}/photos/{photo.pk}/faces/1.jpg")
     wrong = browser.post(f"/shoots/{shoot.pk}/faces/", {f"face-{photo.pk}": "7"}, follow=True)
     browser.post(f"/shoots/{shoot.pk}/faces/", {f"face-{photo.pk}": "1"})
-    photo_checks.settle(shoot=shoot)
+    photo_checks.resolve_identity(shoot=shoot)
 
     photo.refresh_from_db()
     assert crop.content[:2] == b"\xff\xd8"
@@ -281,7 +281,7 @@ def test_a_spoiled_headshot_is_told_to_the_log_and_to_its_person(
     assert browser.get(f"/shoots/{pack.shoot_id}/headshots/{other.pk}.jpg").status_code == 200
 
 
-def test_a_headshot_that_was_forgotten_is_gone_without_a_word(
+def test_a_headshot_that_was_deleted_is_gone_without_a_word(
     person: User, browser: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     pack = make_delivered(person)
@@ -367,12 +367,12 @@ def test_beat_checks_photos_and_orders_previews_that_a_dead_worker_left(valkey, 
     Pack.objects.all().delete()
     Shoot.objects.update(created_at=timezone.now() - timedelta(minutes=1))
 
-    recovery.wake_stuck()
+    recovery.requeue_stalled()
 
     tasks = [json.loads(message)["headers"] for message in valkey.lrange("default", 0, -1)]
     assert sorted((task["task"], task["argsrepr"]) for task in tasks) == [
         ("shoots.check_photo", repr([str(waiting.photos.get().pk)])),
-        ("shoots.settle", repr([str(checked.pk)])),
+        ("shoots.resolve_identity", repr([str(checked.pk)])),
     ]
     assert waiting.photos.get().state == Photo.State.UPLOADED
 

@@ -77,7 +77,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_whole(
     assert str(pack.pk) in told
     (line,) = [record for record in caplog.records if record.name == "headshots.shoots.delivery.streams"]
     assert (line.levelname, blob_id in line.getMessage(), names[0] in line.getMessage()) == ("ERROR", True, False)
-    event = Event.objects.get(name="pack.spoiled")
+    event = Event.objects.get(name="pack.files_corrupt")
     assert (event.pack_id, event.numbers) == (pack.pk, {"files": 1})
 
 
@@ -114,14 +114,14 @@ def test_without_an_address_the_page_that_says_who_runs_this_is_named(person: Us
         assert "/privacy/" in files.read("MISSING.txt").decode()
 
 
-def test_a_pack_that_is_forgotten_at_this_moment_is_gone_without_a_word(
+def test_a_pack_that_is_deleted_at_this_moment_is_gone_without_a_word(
     person: User, pack: Pack, caplog: pytest.LogCaptureFixture
 ) -> None:
     destroy_key(ring="result", key_id=pack.pk)
 
     assert ask(person, pack)[0] == 404
     assert not [record for record in caplog.records if record.name == "headshots.shoots.delivery.streams"]
-    assert not Event.objects.filter(name="pack.spoiled").exists()
+    assert not Event.objects.filter(name="pack.files_corrupt").exists()
 
 
 def test_a_store_that_does_not_answer_breaks_nothing_off(

@@ -12,7 +12,7 @@ from django.utils import timezone
 from headshots.dashboard.models import Deed
 from headshots.dashboard.stats.daily_stats import Range, figures_of
 from headshots.dashboard.stats.live_stats import packs_by_state, queue
-from headshots.data_rights.export import gather
+from headshots.data_rights.export import collect_contents
 from headshots.retention.due import purge_due
 from headshots.shoots import pauses
 from headshots.shoots.lifecycle import advance
@@ -20,7 +20,7 @@ from headshots.shoots.looks import versions
 from headshots.shoots.looks.versions import seed_styles
 from headshots.shoots.models import Event, Headshot, Pack, Pause, Photo, Shoot, Style, StyleVersion
 from headshots.shoots.packs import rendering
-from headshots.shoots.packs.gating import planned
+from headshots.shoots.packs.gating import to_planned_shot
 from headshots.vault.models import Blob
 from tests.helpers.factories import make_preview
 from tests.helpers.staff import client_of, do, signed_in
@@ -51,13 +51,13 @@ def answers(style: Style, **changes: object) -> dict[str, object]:
     right, down, front = look.recipe["key_light"]
     filled = {key: value for key, value in look.recipe.items() if key != "key_light" and value not in (None, False)}
     light = {"light_right": right, "light_down": down, "light_front": front}
-    words = {"title": look.title, "description": look.description, "made_from": look.number}
+    words = {"title": look.title, "description": look.description, "based_on": look.number}
     return {**words, **filled, **light, **changes}
 
 
 def edited(style: Style, **changes: object) -> StyleVersion:
-    look = versions.Look(style.title, style.description, {**style.recipe, **changes})
-    return versions.save_draft(style=style, look=look, made_by=STAFF)
+    look = versions.LookContent(style.title, style.description, {**style.recipe, **changes})
+    return versions.save_draft(style=style, look=look, created_by=STAFF)
 
 
 def test_an_edit_is_a_draft_that_nobody_sees(owner: Client, style: Style) -> None:
@@ -77,12 +77,12 @@ def test_an_edit_is_a_draft_that_nobody_sees(owner: Client, style: Style) -> Non
 def test_an_edit_of_an_older_version_is_refused_until_it_is_meant(owner: Client, style: Style) -> None:
     mine = answers(style, description="Typed for a while")
     with time_machine.travel(datetime(2026, 11, 25, 14, 5, tzinfo=UTC), tick=False):
-        versions.save_draft(style=style, look=versions.Look("Company", "", style.recipe), made_by=STAFF)
+        versions.save_draft(style=style, look=versions.LookContent("Company", "", style.recipe), created_by=STAFF)
 
     refused = owner.post(page(style), mine)
     shown = refused.content.decode()
     kept = style.versions.count()
-    again = owner.post(page(style), mine | {"made_from": refused.context["adminform"].form["made_from"].value()})
+    again = owner.post(page(style), mine | {"based_on": refused.context["adminform"].form["based_on"].value()})
 
     assert refused.status_code == 200
     assert "Account 7 saved version 2 on 25 Nov 2026 14:05 UTC" in shown
@@ -119,7 +119,7 @@ def test_a_published_look_is_what_new_packs_are_made_in(owner: Client, style: St
     style.refresh_from_db()
     assert (style.recipe["key"], style.current) == (0.9, draft)
     assert after.headshots.get(style=style).version == draft
-    assert planned(after.headshots.get(style=style)).style.key == 0.9
+    assert to_planned_shot(after.headshots.get(style=style)).style.key == 0.9
     assert before.headshots.get(style=style).version.number == 1
     assert Deed.objects.get().action == "publish-look"
 
@@ -131,7 +131,7 @@ def test_a_pack_keeps_the_version_that_it_was_planned_with(style: Style) -> None
     versions.publish(version=edited(style, key=0.9))
 
     row = pack.headshots.select_related("style", "version").get(style=style)
-    assert planned(row).style.key == 0.5
+    assert to_planned_shot(row).style.key == 0.5
 
 
 def test_a_renamed_look_is_still_called_what_it_was_in_packs_ordered_before(owner: Client, style: Style) -> None:
@@ -142,13 +142,13 @@ def test_a_renamed_look_is_still_called_what_it_was_in_packs_ordered_before(owne
     rendering.render_pack(pack=pack)
 
     shown = person.get(f"/shoots/{pack.shoot_id}/").content.decode()
-    told = gather(pack.shoot.owner).account["shoots"][0]["packs"][0]["headshots"]
+    told = collect_contents(pack.shoot.owner).account["shoots"][0]["packs"][0]["headshots"]
     page_of_style = owner.get(page(style)).content.decode()
 
     assert "Corporate" in shown
     assert "Company" not in shown
     assert {row["look"] for row in told} >= {"Corporate"}
-    assert planned(pack.headshots.get(style=style)).style.key == style.recipe["key"]
+    assert to_planned_shot(pack.headshots.get(style=style)).style.key == style.recipe["key"]
     assert "from the beginning" in page_of_style, "and no date on which nothing was made"
 
 
@@ -311,7 +311,7 @@ def test_an_export_comes_back_without_a_change(owner: Client, style: Style) -> N
 
     assert exported["Content-Disposition"] == 'attachment; filename="looks.toml"'
     assert not StyleVersion.objects.filter(published_at=None).exists()
-    assert versions.import_toml(exported.content.decode(), made_by=STAFF) == []
+    assert versions.import_toml(exported.content.decode(), created_by=STAFF) == []
 
 
 def test_what_differs_in_a_file_becomes_drafts(owner: Client, style: Style) -> None:

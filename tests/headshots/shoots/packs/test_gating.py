@@ -11,7 +11,7 @@ from django.test import Client
 
 from headshots import engine
 from headshots.engine import rendering as engine_rendering
-from headshots.retention.purging import forget_pack
+from headshots.retention.purging import delete_pack
 from headshots.shoots.models import Event, GateCount, Headshot, Pack
 from headshots.shoots.packs import gating, rendering
 from headshots.shoots.packs.recovery import retry_pack
@@ -90,7 +90,7 @@ def shoot(pack: Pack, monkeypatch: pytest.MonkeyPatch, fake: FakeEngine) -> Coun
 
 
 def told(pack: Pack) -> dict[str, float]:
-    return dict(Event.objects.get(pack_id=pack.pk, name="pack.gated").numbers)
+    return dict(Event.objects.get(pack_id=pack.pk, name="pack.quality_checked").numbers)
 
 
 def test_a_stranger_every_third_time_still_gives_a_full_and_correct_pack(monkeypatch) -> None:
@@ -104,7 +104,7 @@ def test_a_stranger_every_third_time_still_gives_a_full_and_correct_pack(monkeyp
     assert [row.state for row in rows] == [Headshot.State.DONE] * COUNT
     assert ended["accepted"] == COUNT
     assert ended["not_alike"] == fake.made - COUNT > 0
-    assert sum(ended.values()) == fake.made == gating.generated(pack)
+    assert sum(ended.values()) == fake.made == gating.count_renders(pack)
     assert pack.reshoots + pack.replacements == ended["not_alike"]
     assert told(pack) == {
         "generated": fake.made,
@@ -227,7 +227,7 @@ def test_the_database_holds_rounded_numbers_and_a_hash_in_which_nobody_can_be_re
         assert row.likeness == round(row.likeness, 2)
         assert 0 < row.quality == round(row.quality, 2) <= 1
         assert len(bytes.fromhex(row.perceptual_hash)) == 4 * 5 * 3
-        assert row.takes == 1
+        assert row.renders == 1
     assert len(set(pack.headshots.values_list("perceptual_hash", flat=True))) == COUNT
 
 
@@ -244,7 +244,7 @@ def test_the_best_headshots_come_first_once_all_are_there(monkeypatch, client: C
     pack.state = Pack.State.RENDERING
 
     assert sorted(range(4), key=lambda index: places[index]) == [1, 3, 2, 0]
-    assert gating.best_first_of(pack, rows) == rows
+    assert gating.sort_for_display(pack, rows) == rows
 
 
 @pytest.mark.parametrize(("maker", "shown"), [("studio", False), ("fake", False), ("instantid", True)])
@@ -263,11 +263,11 @@ def test_a_likeness_is_shown_only_where_the_engine_could_have_missed_the_person(
     assert page.count('class="likeness" href="/likeness/"') == (4 if shown else 0)
 
 
-def test_counts_stay_when_the_headshots_are_forgotten(monkeypatch) -> None:
+def test_counts_stay_when_the_headshots_are_deleted(monkeypatch) -> None:
     pack = make_preview()
     shoot(pack, monkeypatch, FakeEngine())
 
-    assert forget_pack(pack=pack)
+    assert delete_pack(pack=pack)
 
     assert not pack.headshots.exists()
     assert GateCount.objects.get(pack=pack).count == 4

@@ -89,7 +89,7 @@ def size_of(blob: Blob | None) -> tuple[int, int]:
 
 def let_rest(pack: Pack) -> None:
     """What time does after a fault."""
-    Pack.objects.filter(pk=pack.pk).update(rests_until=timezone.now())
+    Pack.objects.filter(pk=pack.pk).update(retry_at=timezone.now())
 
 
 def files(settings: LazySettings) -> int:
@@ -133,7 +133,7 @@ def test_what_a_worker_did_is_told_in_numbers() -> None:
 
     render(pack)
 
-    told = Event.objects.get(pack_id=pack.pk, name="pack.shot")
+    told = Event.objects.get(pack_id=pack.pk, name="pack.rendered")
     assert told.codes["kind"] == Pack.Kind.PREMIUM
     assert told.codes["engine"] == "fake"
     assert told.numbers["pictures"] == COUNT
@@ -199,16 +199,16 @@ def test_a_preparation_whose_worker_died_is_taken_over_and_the_third_death_fails
     Preparation.objects.create(
         pack=pack, lease_token=pack.pk, lease_until=long_ago, began_at=long_ago, lease_holder="render@dead"
     )
-    Pack.objects.filter(pk=pack.pk).update(setbacks=1)
+    Pack.objects.filter(pk=pack.pk).update(consecutive_failures=1)
 
     render(pack)
 
     assert pack.state == Pack.State.DELIVERED
-    assert (counting.prepared, pack.setbacks) == (1, 0)
+    assert (counting.prepared, pack.consecutive_failures) == (1, 0)
 
     other = make_premium()
     Preparation.objects.create(pack=other, lease_token=other.pk, lease_until=long_ago, began_at=long_ago)
-    Pack.objects.filter(pk=other.pk).update(setbacks=2)
+    Pack.objects.filter(pk=other.pk).update(consecutive_failures=2)
 
     render(other)
 
@@ -261,7 +261,7 @@ def test_at_most_two_people_are_in_memory() -> None:
 
     assert list(prepared_subjects._sittings) == [pack.pk for pack in packs[1:]]
     begin_purge(packs[1].shoot)
-    tasks.forget_who_has_gone()
+    tasks.evict_ended_subjects()
     assert list(prepared_subjects._sittings) == [packs[2].pk]
 
 
@@ -281,7 +281,7 @@ def test_a_picture_that_looks_like_another_is_shot_again_in_another_place(monkey
     assert (moved.framing, moved.light) != (planned.framing, planned.light)
     on_its_set = pack.headshots.filter(style=moved.style).values_list("framing", "light")
     assert len(set(on_its_set)) == len(on_its_set)
-    assert Event.objects.get(pack_id=pack.pk, name="pack.shot").numbers["reshot_too_alike"] == 1
+    assert Event.objects.get(pack_id=pack.pk, name="pack.rendered").numbers["reshot_too_alike"] == 1
 
 
 def test_pictures_that_stay_alike_fail_the_pack_instead_of_being_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -375,7 +375,7 @@ def test_a_broken_weight_fails_the_pack_after_three_tries(monkeypatch: pytest.Mo
 def test_a_pack_says_what_it_failed_for(monkeypatch: pytest.MonkeyPatch, fault: Exception, reason: str) -> None:
     pack = make_premium()
     use(monkeypatch, Counting(fault=fault))
-    Pack.objects.filter(pk=pack.pk).update(setbacks=2)
+    Pack.objects.filter(pk=pack.pk).update(consecutive_failures=2)
 
     with pytest.raises(type(fault)):
         render(pack)
@@ -457,7 +457,7 @@ def test_a_mail_server_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPat
         with pytest.raises(ConnectionRefusedError):
             tasks.mail_delivered(str(pack.pk))
     Pack.objects.filter(pk=pack.pk).update(delivered_at=timezone.now() - timedelta(minutes=1))
-    recovery.wake_stuck()
+    recovery.requeue_stalled()
     tasks.mail_delivered(str(pack.pk))
 
     assert any(b"shoots.mail_delivered" in message for message in valkey.lrange("default", 0, -1))
@@ -467,7 +467,7 @@ def test_a_mail_server_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPat
 def test_nobody_is_mailed_about_a_preview_or_a_pack_that_has_gone(mailoutbox: list[EmailMessage]) -> None:
     pack = make_premium()
     render(pack)
-    Pack.objects.filter(pk=pack.pk).update(state=Pack.State.FORGOTTEN)
+    Pack.objects.filter(pk=pack.pk).update(state=Pack.State.DELETED)
     preview = Pack.objects.get(shoot=pack.shoot, kind=Pack.Kind.PREVIEW)
     Pack.objects.filter(pk=preview.pk).update(state=Pack.State.QUEUED)
     render(preview)

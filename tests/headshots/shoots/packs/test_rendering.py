@@ -15,10 +15,10 @@ from headshots import engine
 from headshots.dashboard.stats.daily_stats import Range, figures_of
 from headshots.engine import rendering as engine_rendering
 from headshots.shoots import pauses, tasks
-from headshots.shoots.lifecycle import advance, begin_purge, put_back, set_back
+from headshots.shoots.lifecycle import advance, begin_purge, record_failure, return_to_queue
 from headshots.shoots.models import Event, Headshot, Pack, Pause
 from headshots.shoots.packs import leases, prepared_subjects, recovery, rendering
-from headshots.shoots.packs.prepared_subjects import stored
+from headshots.shoots.packs.prepared_subjects import load_stored_photo
 from headshots.vault.models import Blob
 from headshots.vault.services import read_blob
 from pipeline.engines.fake import FakeEngine
@@ -129,7 +129,7 @@ def test_a_worker_that_was_killed_goes_on_where_it_died(valkey, monkeypatch) -> 
     monkeypatch.setattr(leases, "node_name", "render@here")
     rendering.claim(pack, 2)
 
-    rendering.go_on_after_a_crash()
+    rendering.resume_after_crash()
 
     assert pack.headshots.filter(state=Headshot.State.PENDING).count() == 3
     assert pack.headshots.get(state=Headshot.State.RENDERING).lease_holder == "render@another"
@@ -184,13 +184,17 @@ def test_an_engine_that_fails_three_times_fails_the_pack_which_rests_in_between(
         with contextlib.suppress(RuntimeError):
             rendering.render_pack(pack=pack)
         pack.refresh_from_db()
-        states[seconds] = (pack.state, pack.rests, pack.setbacks)
+        states[seconds] = (pack.state, pack.awaiting_retry, pack.consecutive_failures)
 
     assert [seconds for seconds, found in states.items() if found == ("queued", True, 1)] == [0, 1, 59]
     assert [seconds for seconds, found in states.items() if found == ("queued", True, 2)] == [60, 61, 659]
     assert states[660] == states[661] == ("failed", False, 3)
     assert pack.reason == "engine_failed"
-    told = Event.objects.filter(name="pack.set_back").order_by("pk").values_list("codes__reason", "numbers__setbacks")
+    told = (
+        Event.objects.filter(name="pack.run_failed")
+        .order_by("pk")
+        .values_list("codes__reason", "numbers__consecutive_failures")
+    )
     assert list(told) == [("engine_failed", 1), ("engine_failed", 2), ("engine_failed", 3)]
 
 
@@ -198,25 +202,25 @@ def test_two_workers_that_meet_one_fault_set_the_pack_back_once() -> None:
     pack = make_preview()
     advance(pack, Pack.State.RENDERING)
 
-    set_back(pack, "storage_failed")
-    set_back(pack, "storage_failed")
+    record_failure(pack, "storage_failed")
+    record_failure(pack, "storage_failed")
 
     pack.refresh_from_db()
-    assert pack.setbacks == 1
-    assert Event.objects.filter(name="pack.set_back").count() == 1
+    assert pack.consecutive_failures == 1
+    assert Event.objects.filter(name="pack.run_failed").count() == 1
 
 
 def test_a_resting_pack_that_somebody_took_over_may_be_joined_and_rests_no_more_with_its_first_picture() -> None:
     pack = make_preview()
     advance(pack, Pack.State.RENDERING)
-    set_back(pack, "engine_failed")
+    record_failure(pack, "engine_failed")
     (held,) = rendering.claim(pack, 1)
 
     rendering.render_pack(pack=pack)
 
     pack.refresh_from_db()
     assert pack.headshots.filter(state=Headshot.State.DONE).count() == 3
-    assert (pack.state, pack.setbacks, pack.rests_until) == (Pack.State.RENDERING, 0, None)
+    assert (pack.state, pack.consecutive_failures, pack.retry_at) == (Pack.State.RENDERING, 0, None)
     assert held.pk not in pack.headshots.filter(state=Headshot.State.DONE).values_list("pk", flat=True)
 
 
@@ -241,7 +245,7 @@ def test_a_purge_in_mid_work_stores_nothing_more(monkeypatch) -> None:
 def test_nothing_of_a_person_shows_when_their_values_are_printed() -> None:
     pack = make_preview()
     rendering.render_pack(pack=pack)
-    photo = stored(pack.shoot.photos.get())
+    photo = load_stored_photo(pack.shoot.photos.get())
 
     sitter = engine.prepare([photo], engine.PREVIEW)
 
@@ -284,17 +288,17 @@ def test_beat_wakes_a_pack_that_nobody_works_on(valkey) -> None:
     pack = make_preview()
     Pack.objects.filter(pk=pack.pk).update(queued_at=timezone.now() - timedelta(minutes=1))
 
-    recovery.wake_stuck()
-    recovery.wake_stuck()
+    recovery.requeue_stalled()
+    recovery.requeue_stalled()
 
     assert valkey.llen("render") == 1  # once a lease, however often beat looks
 
 
-@pytest.mark.parametrize("wake", [recovery.wake_stuck, recovery.wake_waiting])
+@pytest.mark.parametrize("wake", [recovery.requeue_stalled, recovery.enqueue_waiting])
 def test_beat_and_the_end_of_a_pause_leave_a_pack_alone_that_rests(valkey, time_machine, wake) -> None:
     pack = make_preview()
     time_machine.move_to(timezone.now() + timedelta(seconds=30), tick=False)
-    set_back(pack, "storage_failed")
+    record_failure(pack, "storage_failed")
     wake()
     resting = valkey.llen("render")
     time_machine.shift(timedelta(minutes=1))
@@ -310,7 +314,7 @@ def test_beat_leaves_a_pack_alone_that_a_worker_holds(valkey) -> None:
     pack.save()
     rendering.claim(pack, 1)
 
-    recovery.wake_stuck()
+    recovery.requeue_stalled()
 
     assert valkey.llen("render") == 0
 
@@ -346,15 +350,15 @@ def test_a_pack_that_somebody_has_in_hand_is_not_given_back(monkeypatch) -> None
     pack = make_preview()
     advance(pack, Pack.State.RENDERING)
     held = rendering.claim(pack, 1)
-    going_on = put_back(pack)
+    going_on = return_to_queue(pack)
     pauses.pause(Pause.What.RENDERING)
 
     rendering.render_pack(pack=pack)
-    in_hand = Pack.objects.get().state
+    held = Pack.objects.get().state
     Headshot.objects.filter(pk=held[0].pk).update(lease_until=timezone.now() - timedelta(seconds=1))
     rendering.render_pack(pack=pack)
 
-    assert (going_on, in_hand) == (False, Pack.State.RENDERING)
+    assert (going_on, held) == (False, Pack.State.RENDERING)
     assert Pack.objects.get().state == Pack.State.QUEUED
 
 

@@ -84,7 +84,7 @@ def test_confirming_the_proposal_starts_the_preview(client: Client) -> None:
 
     page = client.get(f"/shoots/{shoot.pk}/").content.decode()
     client.post(f"/shoots/{shoot.pk}/faces/", {f"face-{asking.pk}": str(asking.proposed_face)})
-    photo_checks.settle(shoot=shoot)
+    photo_checks.resolve_identity(shoot=shoot)
 
     asking.refresh_from_db()
     assert f'value="{asking.proposed_face}" required checked' in page
@@ -98,7 +98,7 @@ def test_picking_another_face_makes_the_photos_of_the_proposed_one_those_of_a_st
     asking = shoot.photos.get(state=Photo.State.CHOOSE_FACE)
 
     assert choose_faces(shoot=shoot, answers={asking.pk: BIDEN})
-    photo_checks.settle(shoot=shoot)
+    photo_checks.resolve_identity(shoot=shoot)
 
     asking.refresh_from_db()
     assert asking.state in Photo.USABLE
@@ -112,7 +112,7 @@ def test_a_group_without_the_person_is_proposed_as_such_and_refused_when_they_ag
     assert asking.proposed_face == NOT_IN_IT
 
     assert choose_faces(shoot=shoot, answers={asking.pk: NOT_IN_IT})
-    photo_checks.settle(shoot=shoot)
+    photo_checks.resolve_identity(shoot=shoot)
 
     asking.refresh_from_db()
     assert (asking.state, asking.reasons) == ("refused", ["not_same_person"])
@@ -131,7 +131,7 @@ def test_two_photos_of_two_people_are_a_question_because_only_the_person_knows(c
 
     page = client.get(f"/shoots/{shoot.pk}/").content.decode()
     client.post(f"/shoots/{shoot.pk}/faces/", {f"face-{first.pk}": "none", f"face-{second.pk}": "0"})
-    photo_checks.settle(shoot=shoot)
+    photo_checks.resolve_identity(shoot=shoot)
 
     assert "is this you?" in page
     assert 'data-live="no"' in page
@@ -144,7 +144,7 @@ def test_two_people_who_are_both_picked_are_not_made_one() -> None:
     shoot = make_checked_shoot(None, biden(), obama())
 
     assert choose_faces(shoot=shoot, answers=dict.fromkeys(shoot.photos.values_list("pk", flat=True), 0))
-    photo_checks.settle(shoot=shoot)
+    photo_checks.resolve_identity(shoot=shoot)
 
     assert sorted(state for state, _ in states(shoot)) == ["accepted", "refused"]
 
@@ -180,7 +180,7 @@ def test_whoever_wants_to_be_asked_first_has_no_other_face_embedded(monkeypatch)
     assert embedded == []
 
     choose_faces(shoot=shoot, answers={asking.pk: OBAMA})
-    photo_checks.settle(shoot=shoot)
+    photo_checks.resolve_identity(shoot=shoot)
 
     assert embedded == [[[0], [OBAMA]]]
     assert Pack.objects.filter(shoot=shoot).exists()
@@ -240,7 +240,7 @@ def test_a_shoot_whose_key_has_gone_is_purged_instead(client: Client) -> None:
     photo_checks.check_photo(photo=second)
     vault.destroy_key(ring="source", key_id=shoot.pk)
 
-    photo_checks.settle(shoot=shoot)
+    photo_checks.resolve_identity(shoot=shoot)
 
     shoot.refresh_from_db()
     assert shoot.state != Shoot.State.OPEN

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from headshots.retention.due import purge_due
-from headshots.retention.purging import forget_pack
+from headshots.retention.purging import delete_pack
 from headshots.shoots.lifecycle import advance
 from headshots.shoots.models import Headshot, Pack
 from headshots.vault import services as vault
@@ -16,7 +16,7 @@ from tests.headshots.retention.private import DAY, make_shoot, pack_in
 pytestmark = pytest.mark.django_db
 
 
-def test_a_pack_is_forgotten_when_it_expires(shoot):
+def test_a_pack_is_deleted_when_it_expires(shoot):
     pack = pack_in(shoot, "delivered")
     assert purge_due().packs == 0
 
@@ -24,7 +24,7 @@ def test_a_pack_is_forgotten_when_it_expires(shoot):
 
     assert purge_due().packs == 1
     pack.refresh_from_db()
-    assert pack.state == Pack.State.FORGOTTEN
+    assert pack.state == Pack.State.DELETED
     assert not vault.key_exists(ring="result", key_id=pack.pk)
     assert not Headshot.objects.filter(pack=pack).exists()
     assert not Blob.objects.filter(key_id=pack.pk).exists()
@@ -42,7 +42,7 @@ def test_what_a_failed_pack_had_is_shown_as_long_as_a_delivered_one(owner, time_
     assert not Headshot.objects.exists()
 
 
-def test_a_failed_pack_that_is_tried_again_is_not_forgotten_meanwhile(owner, time_machine):
+def test_a_failed_pack_that_is_tried_again_is_not_deleted_meanwhile(owner, time_machine):
     shoot = make_shoot(owner, packs=("rendering",))
     advance(pack_in(shoot, "rendering"), Pack.State.FAILED)
     advance(pack_in(shoot, "failed"), Pack.State.QUEUED)
@@ -51,19 +51,19 @@ def test_a_failed_pack_that_is_tried_again_is_not_forgotten_meanwhile(owner, tim
 
 
 @pytest.mark.parametrize("state", Pack.LIVE)
-def test_a_live_pack_is_not_forgotten(owner, state):
+def test_a_live_pack_is_not_deleted(owner, state):
     pack = make_shoot(owner, packs=(state,)).packs.get()
     Pack.objects.update(created_at=timezone.now() - 30 * DAY)
     purge_due()
 
-    assert not forget_pack(pack=pack)
+    assert not delete_pack(pack=pack)
     assert vault.key_exists(ring="result", key_id=pack.pk)
 
 
-def test_forgetting_keeps_the_reason_why_a_pack_ended(owner):
+def test_deleting_keeps_the_reason_why_a_pack_ended(owner):
     pack = make_shoot(owner, packs=("failed",)).packs.get()
     Pack.objects.update(reason="engine_failed")
 
-    assert forget_pack(pack=pack)
-    assert not forget_pack(pack=pack)
+    assert delete_pack(pack=pack)
+    assert not delete_pack(pack=pack)
     assert pack.reason == "engine_failed"

@@ -69,10 +69,10 @@ def test_a_person_sees_takes_along_withdraws_and_is_forgotten(product: Product, 
     expect(page.get_by_text("Your photos and headshots are deleted")).to_be_visible()
     assert product.query("select count(*) from vault_blob where ring = 'result'") == [(4,)]
     page.goto(second)
-    page.get_by_role("link", name="The receipt").click()
+    page.get_by_role("link", name="The deletion certificate").click()
     expect(page.get_by_text("4 finished headshots")).to_be_visible()
     assert_accessible(page)
-    wait_for(page, lambda: len(mails(product)) == 1, 20, "the mailed receipt")
+    wait_for(page, lambda: len(mails(product)) == 1, 20, "the mailed certificate")
 
     # Be forgotten: a wrong password first, then the right one, clicked twice.
     page.goto(f"{product.url}/account/delete/")
@@ -83,7 +83,7 @@ def test_a_person_sees_takes_along_withdraws_and_is_forgotten(product: Product, 
     assert_accessible(page)
     page.fill("input[name=password]", PASSWORD)
     page.get_by_role("button", name="Delete my account").dblclick(no_wait_after=True)
-    page.wait_for_url("**/retention/receipts/**")
+    page.wait_for_url("**/retention/certificates/**")
     wait_for(page, lambda: page.reload() is not None and "is deleted" in page.inner_text("h1"), 90, "the end of it")
     assert_accessible(page)
 
