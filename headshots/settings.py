@@ -194,7 +194,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "headshots.web.error_pages.OwnErrorPages",
-    "headshots.dashboard.stats.visits.CountVisits",
+    "headshots.dashboard.stats.visits.VisitCounterMiddleware",
 ]
 
 ROOT_URLCONF = "headshots.urls"

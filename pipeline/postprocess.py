@@ -92,7 +92,7 @@ Finished = TypeVar("Finished")
 
 
 def finish_behind(
-    things: Iterable[Made], finish: Callable[[Made], Finished], *, threads: int, most: int
+    items: Iterable[Made], finish: Callable[[Made], Finished], *, threads: int, most: int
 ) -> Iterator[Finished]:
     """`finish` of each thing, in order, in threads of their own; meanwhile the next thing is asked for.
 
@@ -101,8 +101,8 @@ def finish_behind(
     pool = ThreadPoolExecutor(threads)
     waiting: deque[Future[Finished]] = deque()
     try:
-        for thing in things:
-            waiting.append(pool.submit(finish, thing))
+        for item in items:
+            waiting.append(pool.submit(finish, item))
             while waiting and (waiting[0].done() or len(waiting) > most):
                 yield waiting.popleft().result()
         while waiting:

@@ -12,7 +12,7 @@ from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.http import urlencode
 
 from headshots.dashboard import support, views
-from headshots.dashboard.actions.action_views import about, act, history
+from headshots.dashboard.actions.action_views import confirm_action, history, target_page
 from headshots.dashboard.roles import lacks_second_factor, next_step
 
 
@@ -45,9 +45,9 @@ class OperatorSite(admin.AdminSite):
             return self.admin_view(view)
 
         own = [
-            path("lamps/", staff(views.lamps), name="lamps"),
+            path("health/", staff(views.health_checks), name="health"),
             path("charts/<slug:code>.svg", staff(views.chart), name="chart"),
-            path("figures/<slug:code>.csv", staff(views.csv), name="csv"),
+            path("tables/<slug:code>.csv", staff(views.table_csv), name="table_csv"),
             path("support/<uuid:shoot_id>/", staff(support.timeline), name="support_timeline"),
             path("support/<uuid:shoot_id>/headshots/", staff(support.gallery), name="support_gallery"),
             path(
@@ -55,8 +55,8 @@ class OperatorSite(admin.AdminSite):
                 staff(support.picture),
                 name="support_picture",
             ),
-            path("do/<slug:code>/<str:thing_id>/", staff(act), name="act"),
-            path("about/<slug:subject>/<str:thing_id>/", staff(about), name="about"),
+            path("actions/<slug:code>/<str:target_id>/", staff(confirm_action), name="action"),
+            path("targets/<slug:target_type>/<str:target_id>/", staff(target_page), name="target"),
             path("<slug:app>/<slug:model>/<path:object_id>/history/", staff(history), name="history"),
         ]
         return own + super().get_urls()

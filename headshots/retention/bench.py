@@ -135,13 +135,13 @@ def _write_noise(name: BlobName) -> None:
     path.write_bytes(os.urandom(_NOISE_BYTES))
 
 
-def _in_batches(act: Callable[[list[_T]], None], things: list[_T]) -> None:
-    for some in _batches(things):
+def _in_batches(act: Callable[[list[_T]], None], items: list[_T]) -> None:
+    for some in _batches(items):
         act(some)
 
 
-def _batches(things: Iterator[_T] | list[_T]) -> Iterator[list[_T]]:
-    rest = iter(things)
+def _batches(items: Iterator[_T] | list[_T]) -> Iterator[list[_T]]:
+    rest = iter(items)
     return iter(lambda: list(islice(rest, AT_ONCE)), [])
 
 

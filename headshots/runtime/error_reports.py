@@ -82,8 +82,8 @@ def _only_types_and_places(error: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-def _only(names: tuple[str, ...], things: object) -> dict[str, object]:
-    return {name: things[name] for name in names if name in things} if isinstance(things, Mapping) else {}
+def _only(names: tuple[str, ...], items: object) -> dict[str, object]:
+    return {name: items[name] for name in names if name in items} if isinstance(items, Mapping) else {}
 
 
 def _report_request(**_signal: object) -> None:

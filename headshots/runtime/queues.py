@@ -20,8 +20,8 @@ def beat_schedule(*, source_ttl_seconds: int) -> dict[str, dict[str, object]]:
         "drop old proofs": _every(86_400.0, "retention.drop_proofs", expires=86_400),
         "finish deleting accounts": _every(60.0, "rights.finish_leaving", expires=60),
         "clear sessions": _every(86_400.0, "accounts.clear_sessions", expires=86_400),
-        "carry visits over": _every(60.0, "dashboard.carry_visits_over", expires=60),
-        "close days": _every(900.0, "dashboard.close_days", expires=900),
+        "flush visit counters": _every(60.0, "dashboard.flush_visit_counters", expires=60),
+        "aggregate days": _every(900.0, "dashboard.aggregate_days", expires=900),
         # Which looks whether it is Monday, so that a beat that was away then is late, not a week late.
         "mail report": _every(3600.0, "dashboard.mail_report", expires=3600),
     }

@@ -16,24 +16,24 @@ from headshots.shoots.access import shoot_or_404
 from headshots.shoots.lifecycle import record
 from headshots.shoots.models import Event, Headshot, Shoot
 
-LEAVE = timedelta(hours=24)
-ALLOWED, ENDED, LOOKED = "shoot.support_allowed", "shoot.support_ended", "shoot.support_looked"
+ACCESS_DURATION = timedelta(hours=24)
+ALLOWED, ENDED, VIEWED = "shoot.support_allowed", "shoot.support_ended", "shoot.support_viewed"
 
 
-def may_look(shoot: Shoot) -> bool:
-    """Whether the person's leave holds now."""
+def may_view(shoot: Shoot) -> bool:
+    """Return True if support may view the headshots now."""
     is_there = not shoot.purge_everything and shoot.support_until is not None
     return is_there and shoot.support_until > timezone.now()  # type: ignore[operator]
 
 
-def has_something_to_see(shoot: Shoot) -> bool:
+def has_viewable_headshots(shoot: Shoot) -> bool:
     finished = Headshot.objects.filter(pack__shoot=shoot, state=Headshot.State.DONE, blob__isnull=False)
     return not shoot.purge_everything and finished.exists()
 
 
 def allow(*, shoot: Shoot) -> bool:
-    """Whether this caller gave the leave; one that holds is not made longer by a second click."""
-    until = timezone.now() + LEAVE
+    """Grant support access. Returns True if this call granted it; a second click does not extend it."""
+    until = timezone.now() + ACCESS_DURATION
     free = Q(support_until=None) | Q(support_until__lte=timezone.now())
     with transaction.atomic():
         if not Shoot.objects.filter(free, pk=shoot.pk, purge_everything=False).update(support_until=until):
@@ -43,7 +43,7 @@ def allow(*, shoot: Shoot) -> bool:
 
 
 def end(*, shoot: Shoot) -> bool:
-    """Whether this caller took the leave back."""
+    """End support access. Returns True if this call ended it."""
     with transaction.atomic():
         if not Shoot.objects.filter(pk=shoot.pk, support_until__gt=timezone.now()).update(support_until=None):
             return False
@@ -51,27 +51,27 @@ def end(*, shoot: Shoot) -> bool:
     return True
 
 
-def looks_so_far(shoot: Shoot) -> list[Event]:
-    """When support looked, newest first."""
-    return list(Event.objects.filter(shoot_id=shoot.pk, name=LOOKED).order_by("-at")[:20])
+def view_log(shoot: Shoot) -> list[Event]:
+    """Return when support viewed the headshots, newest first."""
+    return list(Event.objects.filter(shoot_id=shoot.pk, name=VIEWED).order_by("-at")[:20])
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def leave(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
+def manage_access(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     """Give it for a day, or end it."""
     shoot = shoot_or_404(request, shoot_id)
     if request.method == "POST":
         if "end" in request.POST:
             support_access.end(shoot=shoot)
             messages.success(request, "Nobody but you can see your headshots now.")
-        elif support_access.has_something_to_see(shoot):
+        elif support_access.has_viewable_headshots(shoot):
             support_access.allow(shoot=shoot)
             messages.success(request, "Thank you. Our support may look at your headshots for 24 hours.")
         return redirect("shoots:support", shoot_id)
     context = {
         "shoot": shoot,
-        "may_look": support_access.may_look(shoot),
-        "has_something_to_see": support_access.has_something_to_see(shoot),
-        "looks": support_access.looks_so_far(shoot),
+        "may_view": support_access.may_view(shoot),
+        "has_viewable_headshots": support_access.has_viewable_headshots(shoot),
+        "view_log": support_access.view_log(shoot),
     }
     return render(request, "shoots/support.html", context)

@@ -14,12 +14,12 @@ from django.views.debug import ExceptionReporter
 from headshots.web.bodies import REFUSED, SIGNED_OUT
 from headshots.web.middleware import ID_KEY
 
-OFFICE = "/admin/"
+ADMIN_PREFIX = "/admin/"
 _TOO_MUCH = (RequestDataTooBig, TooManyFilesSent)
 
 
 def error_page(status: int, request: HttpRequest, *, broken: bool = False) -> HttpResponse:
-    """The page for this status: 400, 403, 404, 413 or 500 (429 is rendered by allauth). The office has its own words.
+    """The page for this status: 400, 403, 404, 413 or 500 (429 is rendered by allauth). The admin has its own words.
 
     Of a broken request, or in a broken product, nothing is read but the path and the request's id."""
     return HttpResponse(_page(status, request, broken=broken), status=status)
@@ -27,7 +27,7 @@ def error_page(status: int, request: HttpRequest, *, broken: bool = False) -> Ht
 
 def _page(status: int, request: HttpRequest | None, *, broken: bool) -> SafeString:
     readable = None if broken else request
-    if request is None or not _is_office(status, request):
+    if request is None or not _is_admin(status, request):
         return render_to_string(f"{status}.html", request=readable)
     user = getattr(readable, "user", None)
     words = {
@@ -38,9 +38,9 @@ def _page(status: int, request: HttpRequest | None, *, broken: bool) -> SafeStri
     return render_to_string("dashboard/error.html", words, request=readable)
 
 
-def _is_office(status: int, request: HttpRequest) -> bool:
-    """Whoever only knocks at its door is answered like everybody."""
-    if not request.path.startswith(OFFICE):
+def _is_admin(status: int, request: HttpRequest) -> bool:
+    """Return True for pages of the admin, but not for 403 and 404 of visitors who are no staff."""
+    if not request.path.startswith(ADMIN_PREFIX):
         return False
     user = getattr(request, "user", None)
     return status not in (403, 404) or (user is not None and user.is_staff)

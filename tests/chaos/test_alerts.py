@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.test_lamps import kill, nobody_starts_it_again
+from tests.chaos.test_health import kill, nobody_starts_it_again
 from tests.chaos.test_respawn import is_well, wait_for
 from tests.chaos.visitor import Visitor
 from tests.headshots.dashboard.monitoring.test_monitoring import FOLDER, dashboard, expressions
@@ -120,12 +120,12 @@ def test_prometheus_raises_the_alerts_of_what_was_killed_and_no_others(
         with nobody_starts_it_again(product):
             began = time.monotonic()
             kill(product, "beat", "default")
-            wait_for(lambda: firing(api) >= {"HeadshotsBeatDead", "HeadshotsNoWorker"}, MOST_SECONDS + 60)
+            wait_for(lambda: firing(api) >= {"HeadshotsBeatDown", "HeadshotsNoWorker"}, MOST_SECONDS + 60)
             print(f"beat and a worker: {time.monotonic() - began:.0f} s")
-            assert firing(api) == {"HeadshotsBeatDead", "HeadshotsNoWorker"}
+            assert firing(api) == {"HeadshotsBeatDown", "HeadshotsNoWorker"}
             began = time.monotonic()
             kill(product, "valkey")
-            wait_for(lambda: "HeadshotsBrokerAway" in firing(api), MOST_SECONDS)
+            wait_for(lambda: "HeadshotsBrokerDown" in firing(api), MOST_SECONDS)
             print(f"broker: {time.monotonic() - began:.0f} s")
             began = time.monotonic()
             kill(product, "web")

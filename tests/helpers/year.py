@@ -26,7 +26,7 @@ PREVIEW_PICTURES, PREMIUM_PICTURES = 4, 50
 # Of those who get a preview.
 PREMIUM_SHARE = 0.38
 WORKERS = {"studio": ("render@attic", "render@cellar"), "instantid": ("render@gpu-1", "render@gpu-2", "render@gpu-3")}
-PAGES = ("pages:home", "pages:how", "shoots:new", "account_signup")
+TARGET_URL_NAMES = ("pages:home", "pages:how", "shoots:new", "account_signup")
 RESULT_LIFE, SOURCE_LIFE = timedelta(days=30), timedelta(hours=24)
 _BATCH = 400
 # The end of an id says which copy a row is (tests/helpers/year_copies.py).
@@ -100,7 +100,7 @@ class Year:
 
     def _visits(self) -> Iterator[Visit]:
         for number in range(self.days + 1):
-            for page in PAGES:
+            for page in TARGET_URL_NAMES:
                 views = self.chance.randrange(50, 2000)
                 day = (self.until - timedelta(days=number)).date()
                 yield Visit(day=day, page=page, views=views, visits=views // self.chance.randrange(2, 5))

@@ -1,14 +1,14 @@
 """Mails that did not arrive, sent again. The address is read from the account when they are."""
 
 from headshots.celery import send_on_commit
-from headshots.dashboard.actions.audit_actions import Action, Answers, Changed
+from headshots.dashboard.actions.audit_actions import Action, Answers, StaleTargetError
 from headshots.dashboard.actions.targets import load_credit, load_pack, load_receipt
 from headshots.payments.models import Credit, Refund
 from headshots.retention.models import Receipt
 from headshots.shoots.models import Pack
 
 
-def _why_no_receipt(receipt: Receipt) -> str:
+def _certificate_blocked_reason(receipt: Receipt) -> str:
     if receipt.owner is None:
         return "The account is gone: there is nobody to send it to. Its page is still there."
     return "" if receipt.mailed_at else "It has not been sent yet; beat sends it."
@@ -16,12 +16,12 @@ def _why_no_receipt(receipt: Receipt) -> str:
 
 def _resend_receipt(receipt: Receipt, answers: Answers) -> str:
     if not Receipt.objects.filter(pk=receipt.pk, mailed_at=receipt.mailed_at).update(mailed_at=None):
-        raise Changed
+        raise StaleTargetError
     send_on_commit("retention.mail_receipt", str(receipt.pk))
     return "The receipt is on its way again."
 
 
-def _why_no_credit_mail(credit: Credit) -> str:
+def _credit_mail_blocked_reason(credit: Credit) -> str:
     if credit.owner is None or not credit.owner.is_active:
         return "There is nobody to send it to."
     refund = _refund_of(credit)
@@ -41,18 +41,18 @@ def _resend_credit_mail(credit: Credit, answers: Answers) -> str:
     refund = _refund_of(credit)
     if refund is not None:
         if not Refund.objects.filter(pk=refund.pk, mail_due=False).update(mail_due=True):
-            raise Changed
+            raise StaleTargetError
         send_on_commit("payments.mail_refund", str(refund.pk))
         return "The mail is on its way again."
     is_new = credit.payment is not None and credit.payment.pack is None and not credit.came_back
     kind = Credit.Mail.BOUGHT if is_new else Credit.Mail.WAITING
     if not Credit.objects.filter(pk=credit.pk, state=Credit.State.OPEN, mail=Credit.Mail.NONE).update(mail=kind):
-        raise Changed
+        raise StaleTargetError
     send_on_commit("payments.send_mail", str(credit.pk))
     return "The mail is on its way again."
 
 
-def _why_no_delivery_mail(pack: Pack) -> str:
+def _delivery_mail_blocked_reason(pack: Pack) -> str:
     if pack.state != Pack.State.DELIVERED or pack.kind == Pack.Kind.TRIAL:
         return "Only a delivered pack has such a mail."
     if pack.shoot.owner is None or not pack.shoot.owner.is_active:
@@ -62,7 +62,7 @@ def _why_no_delivery_mail(pack: Pack) -> str:
 
 def _resend_delivery_mail(pack: Pack, answers: Answers) -> str:
     if not Pack.objects.filter(pk=pack.pk, state=Pack.State.DELIVERED, mail_due=False).update(mail_due=True):
-        raise Changed
+        raise StaleTargetError
     send_on_commit("shoots.mail_delivered", str(pack.pk))
     return "The mail is on its way again."
 
@@ -73,12 +73,12 @@ ACTIONS = (
         title="Send the delivery mail again",
         question="Send the mail that says that this pack is ready again?",
         effects=("The mail goes to the address that the account has now.",),
-        way_back="A mail that was sent cannot be taken back.",
-        subject="pack",
+        undo_note="A mail that was sent cannot be taken back.",
+        target_type="pack",
         permission="dashboard.resend_mail",
         load=load_pack,
         state_of=lambda pack: f"{pack.state} {pack.mail_due}",
-        why_not=_why_no_delivery_mail,
+        blocked_reason=_delivery_mail_blocked_reason,
         do=_resend_delivery_mail,
         shoot_of=lambda pack: pack.shoot_id,
     ),
@@ -87,12 +87,12 @@ ACTIONS = (
         title="Send the receipt again",
         question="Send this deletion receipt again?",
         effects=("The receipt goes to the address that the account has now.",),
-        way_back="A mail that was sent cannot be taken back.",
-        subject="receipt",
+        undo_note="A mail that was sent cannot be taken back.",
+        target_type="receipt",
         permission="dashboard.resend_mail",
         load=load_receipt,
         state_of=lambda receipt: str(receipt.mailed_at or ""),
-        why_not=_why_no_receipt,
+        blocked_reason=_certificate_blocked_reason,
         do=_resend_receipt,
         shoot_of=lambda receipt: receipt.shoot_id,
     ),
@@ -101,12 +101,12 @@ ACTIONS = (
         title="Send its mail again",
         question="Send the mail about this credit again?",
         effects=("The mail goes to the address that the account has now.",),
-        way_back="A mail that was sent cannot be taken back.",
-        subject="credit",
+        undo_note="A mail that was sent cannot be taken back.",
+        target_type="credit",
         permission="dashboard.resend_mail",
         load=load_credit,
         state_of=lambda credit: credit.state,
-        why_not=_why_no_credit_mail,
+        blocked_reason=_credit_mail_blocked_reason,
         do=_resend_credit_mail,
     ),
 )

@@ -7,7 +7,7 @@ from django.conf import settings
 
 from headshots import engine
 from headshots.accounts.models import User
-from headshots.dashboard.actions.audit_actions import Action, Answers, Changed, NotPossible, ReasonForm
+from headshots.dashboard.actions.audit_actions import Action, ActionUnavailable, Answers, ReasonForm, StaleTargetError
 from headshots.dashboard.actions.targets import load_account, load_payment, load_shoot
 from headshots.payments.accounting.credits import grant_credit, open_credits
 from headshots.payments.accounting.refunds import refundable, request_refund
@@ -67,11 +67,11 @@ def _refund(payment: Payment, answers: Answers) -> str:
     try:
         amount = read_price(str(answers["amount"]), payment.currency)
     except ValueError as error:
-        raise NotPossible(f"{payment.currency.upper()} has no such amount.") from error
+        raise ActionUnavailable(f"{payment.currency.upper()} has no such amount.") from error
     refund = request_refund(payment=payment, amount=amount, reason=answers["code"], actor=Event.Actor.STAFF)
     if refund is None:
         payment.refresh_from_db()
-        raise NotPossible(f"At most {as_money(refundable(payment), payment.currency)} can be given back.")
+        raise ActionUnavailable(f"At most {as_money(refundable(payment), payment.currency)} can be given back.")
     return f"{as_money(amount, payment.currency)} is on its way back."
 
 
@@ -79,30 +79,30 @@ def _open_count(account: User) -> str:
     return str(open_credits(account).count())
 
 
-def _why_no_grant(account: User) -> str:
+def _grant_blocked_reason(account: User) -> str:
     return "" if account.is_active and account.leaving_at is None else "This account is blocked or being deleted."
 
 
 def _refuse_to_oneself(owner: User, answers: Answers) -> None:
     if answers["staff"] == owner.pk:
-        raise NotPossible("Nobody grants packs to themselves: ask a colleague.")
+        raise ActionUnavailable("Nobody grants packs to themselves: ask a colleague.")
 
 
 def _grant(account: User, answers: Answers) -> str:
     _refuse_to_oneself(account, answers)
     # Two of staff who help at the same moment: the second waits here and is shown what the first one gave.
     User.objects.select_for_update().get(pk=account.pk)
-    if answers["seen"] != _open_count(account):
-        raise Changed
+    if answers["seen_state"] != _open_count(account):
+        raise StaleTargetError
     for _ in range(answers["count"]):
         grant_credit(owner=account, reason=answers["code"])
     return f"Granted: {answers['count']}. The person is told by mail."
 
 
-def _why_no_pack(shoot: Shoot) -> str:
+def _grant_pack_blocked_reason(shoot: Shoot) -> str:
     if not shoot.is_open:
         return "Its photos are gone: nothing more can be made of them."
-    if shoot.owner is None or _why_no_grant(shoot.owner):
+    if shoot.owner is None or _grant_blocked_reason(shoot.owner):
         return "It has no account that a pack could be given to."
     if not shoot.photos.filter(state__in=Photo.USABLE).exists():
         return "It has no photo that will do."
@@ -121,17 +121,17 @@ def _grant_pack(shoot: Shoot, answers: Answers) -> str:
     try:
         pack = order_with_credit(order=order, owner=shoot.owner, actor=Event.Actor.STAFF)
     except OrderRefused as refused:
-        raise NotPossible(_why_refused(refused.code)) from refused
+        raise ActionUnavailable(_refusal_message(refused.code)) from refused
     assert pack is not None, "a credit was granted in this transaction"
     return "The pack is queued."
 
 
-def _why_refused(code: str) -> str:
+def _refusal_message(code: str) -> str:
     if code == "too_few_looks":
         return f"Please choose more looks. {_looks_needed()}"
     if code == "too_late":
         return "There is not enough time left: its photos are deleted before the pack would be finished."
-    # What `_why_no_pack` says too: somebody was faster.
+    # What `_grant_pack_blocked_reason` says too: somebody was faster.
     return "It has changed at this moment. Please look again."
 
 
@@ -150,12 +150,12 @@ ACTIONS = (
             "Given back in full, its credit is void; a pack that is not delivered stops, and its pictures go.",
             "Headshots that were delivered stay with the person.",
         ),
-        way_back="This cannot be undone: the person would have to pay again.",
-        subject="payment",
+        undo_note="This cannot be undone: the person would have to pay again.",
+        target_type="payment",
         permission="payments.add_refund",
         load=load_payment,
         state_of=_left,
-        why_not=lambda payment: "" if refundable(payment) else "Nothing of it is left to give back.",
+        blocked_reason=lambda payment: "" if refundable(payment) else "Nothing of it is left to give back.",
         do=_refund,
         form=RefundForm,
         initial=lambda payment: {"amount": _left(payment)},
@@ -171,12 +171,12 @@ ACTIONS = (
             "Each is an open credit, to be used on the order page of any shoot of this account.",
             "The person is told by mail, once for each pack.",
         ),
-        way_back="Granted packs cannot be taken back here.",
-        subject="account",
+        undo_note="Granted packs cannot be taken back here.",
+        target_type="account",
         permission="payments.add_credit",
         load=load_account,
         state_of=_open_count,
-        why_not=_why_no_grant,
+        blocked_reason=_grant_blocked_reason,
         do=_grant,
         form=GrantForm,
     ),
@@ -188,12 +188,12 @@ ACTIONS = (
             "A pack in the looks that you choose is queued at once.",
             "The person is told by mail when it is ready.",
         ),
-        way_back="The pack can be cancelled while it is being made; its credit stays with the account then.",
-        subject="shoot",
+        undo_note="The pack can be cancelled while it is being made; its credit stays with the account then.",
+        target_type="shoot",
         permission="payments.add_credit",
         load=load_shoot,
         state_of=lambda shoot: f"{shoot.state} {orders_so_far(shoot)}",
-        why_not=_why_no_pack,
+        blocked_reason=_grant_pack_blocked_reason,
         do=_grant_pack,
         form=GrantPackForm,
         shoot_of=lambda shoot: shoot.pk,

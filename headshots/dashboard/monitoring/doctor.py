@@ -19,28 +19,28 @@ from headshots.vault.s3_store import anybody_can_list
 
 
 @dataclass(frozen=True)
-class Examination:
+class InstallationReport:
     """Engines and weights as the pipeline's doctor sees them, settings by their subject, rules that are broken."""
 
     ready: bool
     engines: dict[str, object]
     engine_lines: list[str]
     settings: dict[str, str]
-    broken_rules: list[str]
+    failed_checks: list[str]
 
     @property
     def healthy(self) -> bool:
-        return self.ready and not self.broken_rules
+        return self.ready and not self.failed_checks
 
     def lines(self) -> list[str]:
         """For a person to read."""
         width = max(map(len, self.settings))
         around = [f"  {subject:{width}}  {words}" for subject, words in self.settings.items()]
-        broken = [f"  {rule}" for rule in self.broken_rules]
-        return [*self.engine_lines, "settings", *around, *(["broken rules", *broken] if broken else [])]
+        broken = [f"  {rule}" for rule in self.failed_checks]
+        return [*self.engine_lines, "settings", *around, *(["failed checks", *broken] if broken else [])]
 
 
-def examine() -> Examination:
+def examine() -> InstallationReport:
     """Looks at everything and changes nothing. A rule that is broken is told, not raised."""
     try:
         found = engine.diagnose()
@@ -51,7 +51,7 @@ def examine() -> Examination:
         for message in checks.run_checks(include_deployment_checks=not settings.DEBUG)
         if message.level >= ERROR
     ]
-    return Examination(found.ready, found.report, found.lines, describe_settings(), broken)
+    return InstallationReport(found.ready, found.report, found.lines, describe_settings(), broken)
 
 
 def describe_settings() -> dict[str, str]:

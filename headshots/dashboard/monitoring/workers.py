@@ -24,13 +24,13 @@ log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 5.0
 # Silent for longer than this, a worker counts as dead.
-SILENT_AFTER = timedelta(seconds=30)
+OFFLINE_AFTER = timedelta(seconds=30)
 # A dead one that nobody starts again is forgotten.
-FORGOTTEN_AFTER = timedelta(hours=1)
+LISTED_FOR = timedelta(hours=1)
 
 
 @dataclass
-class Reporter:
+class WorkerReporter:
     """Says that a process lives, for as long as its heart beats."""
 
     name: str
@@ -44,7 +44,7 @@ class Reporter:
     def start(self) -> None:
         self._thread.start()
 
-    def say_goodbye(self) -> None:
+    def unregister(self) -> None:
         """The process ends in good order: nobody needs to look for it."""
         self._stop.set()
         self._thread.join(REPORT_SECONDS)
@@ -78,9 +78,9 @@ class Reporter:
 
 def start_reporting(name: str, heart: Heart) -> None:
     """For `heart.when_it_starts`."""
-    reporter = Reporter(name, heart, timezone.now())
+    reporter = WorkerReporter(name, heart, timezone.now())
     # Weakly held, a receiver that nobody else knows would be gone at once.
-    signals.worker_shutdown.connect(lambda **_: reporter.say_goodbye(), weak=False)
+    signals.worker_shutdown.connect(lambda **_: reporter.unregister(), weak=False)
     reporter.start()
 
 
@@ -95,8 +95,8 @@ def memory_bytes() -> int:
 
 def known_workers() -> list[Worker]:
     """All that were seen within the last hour, beat too."""
-    return list(Worker.objects.filter(last_seen__gt=timezone.now() - FORGOTTEN_AFTER))
+    return list(Worker.objects.filter(last_seen__gt=timezone.now() - LISTED_FOR))
 
 
-def is_silent(worker: Worker) -> bool:
-    return timezone.now() - worker.last_seen > SILENT_AFTER
+def is_offline(worker: Worker) -> bool:
+    return timezone.now() - worker.last_seen > OFFLINE_AFTER

@@ -15,13 +15,13 @@ Numbers = Mapping[str, float]
 Counts = Counter[str]
 
 # One more whenever what is counted changes: days that were counted by other rules are counted again.
-RULES = 4
+RULES_VERSION = 4
 # Likeness is counted in steps of so many percent.
 LIKENESS_STEP = 5
 # Pack events that are counted by kind under the name of the state.
 _PACK_STATES = frozenset({"delivered", "failed", "cancelled", "revoked"})
 # Events that nothing is counted from are not even read.
-COUNTED = (
+COUNTED_EVENTS = (
     "shoot.opened",
     "photo.refused",
     "photo.choose_face",
@@ -55,7 +55,7 @@ def _count(counts: Counts, name: str, codes: Codes, numbers: Numbers) -> None:
     elif name == "pack.queued":
         counts[f"ordered|{kind}"] += 1
     elif name == "pack.shot":
-        _count_shooting(counts, codes, numbers)
+        _count_rendering(counts, codes, numbers)
     elif name == "pack.gated":
         _count_gate(counts, numbers)
     elif subject == "pack" and what in _PACK_STATES:
@@ -66,7 +66,7 @@ def _count(counts: Counts, name: str, codes: Codes, numbers: Numbers) -> None:
             counts[f"{what}_because|{codes['reason']}"] += 1
 
 
-def _count_shooting(counts: Counts, codes: Codes, numbers: Numbers) -> None:
+def _count_rendering(counts: Counts, codes: Codes, numbers: Numbers) -> None:
     """What one worker did for one pack."""
     who = f"{codes.get('engine', '')}|{codes.get('worker', '')}"
     counts[f"pictures|{who}"] += int(numbers.get("pictures", 0))
@@ -86,10 +86,10 @@ def _count_gate(counts: Counts, numbers: Numbers) -> None:
             counts[f"rejected|{key.removeprefix('rejected_')}"] += int(number)
 
 
-def count_movement(counts: Counts, where: Sequence[str], amount: int) -> None:
+def count_ledger_entry(counts: Counts, where: Sequence[str], amount: int) -> None:
     """Add one entry of the ledger. where: mode, currency and kind; amount: in the smallest unit, with its sign."""
     key = "|".join(where)
-    counts[f"movements|{key}"] += 1
+    counts[f"ledger_entries|{key}"] += 1
     counts[f"money|{key}"] += amount
 
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 from headshots.accounts.models import User
 from headshots.dashboard.roles import OWNER
 from headshots.dashboard.stats.daily_stats import Range
-from headshots.dashboard.stats.tables import Cell, Table, numbers_of, tables_of
+from headshots.dashboard.stats.tables import Cell, Table, load_dashboard_stats, tables_of
 from headshots.retention.models import LastRun
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ _HOUR = 6
 
 def report_tables(days: Range) -> list[Table]:
     """What the dashboard shows of these days, money too: it is for the shell and for owners."""
-    return tables_of(numbers_of(days))
+    return tables_of(load_dashboard_stats(days))
 
 
 def as_text(days: Range) -> str:
@@ -52,13 +52,13 @@ def mail_report(days: Range) -> int:
     site = settings.HEADSHOTS_SITE_URL
     where = f"\n{site}{reverse('admin:index')}?first={days.first}&last={days.last}\n" if site else ""
     text, subject = as_text(days) + where, f"Headshots: {days.first} to {days.last}"
-    to = addressees()
+    to = recipients()
     for address in to:
         EmailMessage(subject, text, to=[address]).send()
     return len(to)
 
 
-def addressees() -> list[str]:
+def recipients() -> list[str]:
     """Those that the operator named (HEADSHOTS_REPORT_EMAILS), else the accounts of owners."""
     named: list[str] = settings.HEADSHOTS_REPORT_EMAILS
     owners = User.objects.filter(Q(is_superuser=True) | Q(groups__name=OWNER), is_staff=True, is_active=True)
@@ -95,8 +95,8 @@ def last_monday(now: datetime) -> datetime:
 def _table_as_text(table: Table) -> str:
     lines = [list(table.columns), *([_cell(cell) for cell in row] for row in table.rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(table.columns))]
-    written = [_line(line, widths) for line in lines]
-    return "\n".join([table.title, "-" * len(table.title), *written, *([table.note] if table.note else [])])
+    as_decimal = [_line(line, widths) for line in lines]
+    return "\n".join([table.title, "-" * len(table.title), *as_decimal, *([table.note] if table.note else [])])
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

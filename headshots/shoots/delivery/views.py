@@ -128,7 +128,7 @@ def _context(shoot: Shoot) -> dict[str, object]:
         "live": live,
         "may_order": _may_order(shoot, packs),
         "rendering_paused": live and is_paused(Pause.What.RENDERING),
-        "support_may_look": support_access.may_look(shoot),
+        "support_may_view": support_access.may_view(shoot),
         "support_could_look": not shoot.purge_everything and any(_done(pack) for pack in packs),
         "draws": engine.draws_new_pictures(),
     }

@@ -222,7 +222,7 @@ def test_health_tells_of_a_full_disk(client: Client, monkeypatch):
 
     answer = client.get("/healthz")
 
-    assert (answer.status_code, answer.json()["room"]) == (503, False)
+    assert (answer.status_code, answer.json()["disk_space"]) == (503, False)
 
 
 # Sweeps --------------------------------------------------------------------------------------------------------------

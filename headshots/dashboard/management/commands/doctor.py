@@ -19,12 +19,12 @@ class Command(BaseCommand):
     def handle(self, *args: str, json: bool, **options: object) -> None:
         found = examine()
         if json:
-            self.stdout.write(_as_json(found.engines, found.settings, found.broken_rules))
+            self.stdout.write(_as_json(found.engines, found.settings, found.failed_checks))
         else:
             self.stdout.write("\n".join(found.lines()))
         if not found.healthy:
             raise SystemExit(1)
 
 
-def _as_json(engines: dict[str, object], settings: dict[str, str], broken_rules: list[str]) -> str:
-    return json.dumps({**engines, "settings": settings, "broken_rules": broken_rules}, indent=2)
+def _as_json(engines: dict[str, object], settings: dict[str, str], failed_checks: list[str]) -> str:
+    return json.dumps({**engines, "settings": settings, "failed_checks": failed_checks}, indent=2)

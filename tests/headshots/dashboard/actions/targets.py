@@ -70,7 +70,7 @@ def delivered_pack() -> Pack:
     return pack
 
 
-def shoot_with_leave() -> Shoot:
+def shoot_with_support_access() -> Shoot:
     shoot = make_shoot()
     allow(shoot=shoot)
     shoot.refresh_from_db()
@@ -89,8 +89,8 @@ def older_version() -> StyleVersion:
     return draft.style.versions.last()
 
 
-# Something on which each action is possible.
-THINGS: dict[str, Callable[[], object]] = {
+# A target on which each action is possible.
+TARGETS: dict[str, Callable[[], object]] = {
     "retry-pack": failed_pack,
     "cancel-pack": make_preview,
     "purge-photos": make_shoot,
@@ -105,7 +105,7 @@ THINGS: dict[str, Callable[[], object]] = {
     "resend-receipt": mailed_receipt,
     "resend-delivery-mail": delivered_pack,
     "resend-credit-mail": told_credit,
-    "look-at-headshots": shoot_with_leave,
+    "view-headshots": shoot_with_support_access,
     "publish-look": draft_of_a_look,
     "restore-look": older_version,
     "pause": lambda: Pause.What.UPLOADS,

@@ -7,7 +7,7 @@ from django.core import mail
 
 from headshots.accounts.models import Session, User
 from headshots.celery import app
-from headshots.dashboard.models import Deed
+from headshots.dashboard.models import AuditLogEntry
 from headshots.payments.accounting.credits import open_credits
 from headshots.payments.mails import send_credit_mail
 from headshots.payments.models import Credit, Refund
@@ -73,9 +73,9 @@ def test_a_part_of_a_payment_is_given_back_and_written_down() -> None:
     too_much = do(client_of("finance"), "refund", payment, amount="19.00")
     nothing = do(client_of("finance"), "refund", payment, amount="0")
 
-    refund, deed = Refund.objects.get(), Deed.objects.get()
+    refund, entry = Refund.objects.get(), AuditLogEntry.objects.get()
     assert (refund.amount, refund.reason) == (450, "quality")
-    assert deed.details == {"amount": "4.50", "code": "quality", "currency": "usd"}
+    assert entry.details == {"amount": "4.50", "code": "quality", "currency": "usd"}
     assert too_much.status_code == 409
     assert "At most $14.50 can be given back" in too_much.content.decode()
     assert ' value="because it helps"' in too_much.content.decode()

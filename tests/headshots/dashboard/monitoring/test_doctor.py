@@ -13,7 +13,7 @@ from tests.headshots.test_settings import run_python, signing_files
 
 
 @pytest.fixture(autouse=True)
-def no_broken_rules(settings: LazySettings) -> None:
+def no_failed_checks(settings: LazySettings) -> None:
     """Tests run with DEBUG off, where a test checkout and a missing address of the site are broken rules."""
     settings.HEADSHOTS_TEST_CHECKOUT = False
     settings.HEADSHOTS_SITE_URL = "https://headshots.example.org"
@@ -43,7 +43,7 @@ def test_broken_rules_are_told_and_fail_the_command(settings: LazySettings, caps
         call_command("doctor", "--json")
 
     report = json.loads(capsys.readouterr().out)
-    assert report["broken_rules"] == ["HEADSHOTS_PREVIEW_COUNT must be 1 or more."]
+    assert report["failed_checks"] == ["HEADSHOTS_PREVIEW_COUNT must be 1 or more."]
     assert report["chosen"] == "studio"
 
 

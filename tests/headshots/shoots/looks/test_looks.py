@@ -9,8 +9,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
-from headshots.dashboard.models import Deed
-from headshots.dashboard.stats.daily_stats import Range, figures_of
+from headshots.dashboard.models import AuditLogEntry
+from headshots.dashboard.stats.daily_stats import Range, load_daily_stats
 from headshots.dashboard.stats.live_stats import packs_by_state, queue
 from headshots.data_rights.export import gather
 from headshots.retention.due import purge_due
@@ -121,7 +121,7 @@ def test_a_published_look_is_what_new_packs_are_made_in(owner: Client, style: St
     assert after.headshots.get(style=style).version == draft
     assert planned(after.headshots.get(style=style)).style.key == 0.9
     assert before.headshots.get(style=style).version.number == 1
-    assert Deed.objects.get().action == "publish-look"
+    assert AuditLogEntry.objects.get().action == "publish-look"
 
 
 def test_a_pack_keeps_the_version_that_it_was_planned_with(style: Style) -> None:
@@ -243,7 +243,7 @@ def test_a_trial_is_in_no_figure_and_gone_after_a_day(style: Style) -> None:
     versions.start_trial(version=version)
     queued = queue(), packs_by_state()
     rendering.render_pack(pack=version.trial)
-    counts = +figures_of(Range.until_today(1)).total
+    counts = +load_daily_stats(Range.until_today(1)).total
     with time_machine.travel(timezone.now() + timedelta(days=1)):
         purge_due()
 

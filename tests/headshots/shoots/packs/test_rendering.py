@@ -12,7 +12,7 @@ from django.db import connection
 from django.utils import timezone
 
 from headshots import engine
-from headshots.dashboard.stats.daily_stats import Range, figures_of
+from headshots.dashboard.stats.daily_stats import Range, load_daily_stats
 from headshots.engine import rendering as engine_rendering
 from headshots.shoots import pauses, tasks
 from headshots.shoots.lifecycle import advance, begin_purge, put_back, set_back
@@ -339,7 +339,7 @@ def test_a_pause_in_mid_work_gives_the_pack_back_to_its_old_place_in_the_queue(m
     assert 0 < paused[2] < 4
     pack.refresh_from_db()
     assert pack.state == Pack.State.DELIVERED
-    assert figures_of(Range.until_today(1)).total["ordered|preview"] == 1
+    assert load_daily_stats(Range.until_today(1)).total["ordered|preview"] == 1
 
 
 def test_a_pack_that_somebody_has_in_hand_is_not_given_back(monkeypatch) -> None:
