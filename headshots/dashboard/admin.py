@@ -20,7 +20,7 @@ from django.views.decorators.http import require_safe
 from headshots.accounts.admin_mixins import ReadOnlyAdmin, account_in
 from headshots.accounts.models import User
 from headshots.dashboard.actions import edits as edits
-from headshots.dashboard.actions.registry import title_of
+from headshots.dashboard.actions.registry import action_title
 from headshots.dashboard.models import AuditLogEntry
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class _ActionFilter(admin.AllValuesFieldListFilter):
         for choice in super().choices(changelist):
             # With counts it is "grant-pack (3)".
             code, *count = str(choice["display"]).split()
-            choice["display"] = " ".join([title_of(code), *count])
+            choice["display"] = " ".join([action_title(code), *count])
             yield choice
 
 
@@ -111,7 +111,7 @@ class AuditLogAdmin(ReadOnlyAdmin):
 
     @admin.display(description="what", ordering="action")
     def action_title(self, entry: AuditLogEntry) -> str:
-        return title_of(entry.action)
+        return action_title(entry.action)
 
     @admin.display(description="to", ordering="target_type")
     def target(self, entry: AuditLogEntry) -> SafeString | str:

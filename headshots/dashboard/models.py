@@ -95,7 +95,7 @@ class AuditLogEntry(models.Model):
             ("view_money", "May see revenue and refunds"),
             ("view_timeline", "May see what happened to a shoot"),
             ("view_gallery", "May view finished headshots while the customer grants support access"),
-            ("run_packs", "May retry and cancel packs"),
+            ("manage_packs", "May retry and cancel packs"),
             ("block_account", "May block accounts"),
             ("purge_now", "May have photos destroyed at once"),
             ("resend_mail", "May send mails again"),

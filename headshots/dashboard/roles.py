@@ -19,7 +19,7 @@ _DASHBOARD_PERMISSIONS = {
         "view_stats",
         "view_timeline",
         "view_gallery",
-        "run_packs",
+        "manage_packs",
         "block_account",
         "purge_now",
         "resend_mail",
@@ -79,7 +79,7 @@ def lacks_second_factor(request: HttpRequest) -> bool:
     return not used or not Authenticator.objects.filter(user=user, pk__in=used).exists()
 
 
-def next_step(request: HttpRequest) -> str:
+def second_factor_url_name(request: HttpRequest) -> str:
     """The name of the page on which it is given: by a code, or by setting a second factor up first."""
     assert request.user.is_authenticated
     has_one = Authenticator.objects.filter(user=request.user, type=Authenticator.Type.TOTP).exists()

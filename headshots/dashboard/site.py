@@ -13,7 +13,7 @@ from django.utils.http import urlencode
 
 from headshots.dashboard import support, views
 from headshots.dashboard.actions.action_views import confirm_action, history, target_page
-from headshots.dashboard.roles import lacks_second_factor, next_step
+from headshots.dashboard.roles import lacks_second_factor, second_factor_url_name
 
 
 class OperatorSite(admin.AdminSite):
@@ -31,7 +31,7 @@ class OperatorSite(admin.AdminSite):
         if user.is_authenticated and user.is_staff and user.is_active:
             after = get_next_redirect_url(request) or reverse("admin:index")
             if lacks_second_factor(request):
-                return HttpResponseRedirect(f"{reverse(next_step(request))}?{urlencode({'next': after})}")
+                return HttpResponseRedirect(f"{reverse(second_factor_url_name(request))}?{urlencode({'next': after})}")
             return HttpResponseRedirect(after)
         login = secure_admin_login(super().login)  # type: ignore[no-untyped-call]
         answer: HttpResponse = login(request, extra_context)

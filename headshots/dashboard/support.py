@@ -17,7 +17,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from headshots.accounts.models import User
-from headshots.dashboard.actions.registry import title_of
+from headshots.dashboard.actions.registry import action_title
 from headshots.dashboard.models import AuditLogEntry
 from headshots.payments.models import Credit, LedgerEntry, Payment
 from headshots.payments.prices import as_money
@@ -138,7 +138,7 @@ def _entries(shoot: Shoot, *, with_amounts: bool) -> Iterator[TimelineEntry]:
     for logged in AuditLogEntry.objects.filter(shoot_id=shoot.pk):
         pack_id = UUID(logged.target_id) if logged.target_type == "pack" else None
         details = _audit_details(logged, with_amounts)
-        yield TimelineEntry(logged.at, title_of(logged.action), f"account {logged.staff_id}", details, pack_id)
+        yield TimelineEntry(logged.at, action_title(logged.action), f"account {logged.staff_id}", details, pack_id)
     for entry in LedgerEntry.objects.filter(payment_id__in=list(payments)):
         amount = as_money(entry.amount, entry.currency) if with_amounts else ""
         details = _without_empty({"amount": amount, "mode": entry.mode})

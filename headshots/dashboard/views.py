@@ -18,14 +18,14 @@ from headshots.dashboard.stats import charts, live_stats
 from headshots.dashboard.stats.charts import CHARTS
 from headshots.dashboard.stats.daily_stats import MAX_RANGE_DAYS, DailyStats, Range
 from headshots.dashboard.stats.revenue import MODES, NET, REVENUE, RevenueTotals
-from headshots.dashboard.stats.tables import DashboardStats, load_dashboard_stats, tables_of
+from headshots.dashboard.stats.tables import DashboardStats, build_tables, load_dashboard_stats
 from headshots.payments.models import Payment
 from headshots.shoots.lifecycle import MOST_SETBACKS
 from headshots.shoots.models import Pause
 
 PRESET_DAYS = (1, 7, 30)
 DEFAULT_DAYS = 7
-_FAILURES_SHOWN = 8
+_MAX_FAILURES = 8
 # In the only spelling that a browser's box of days reads.
 _DATE = forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
 
@@ -37,7 +37,7 @@ class RangeForm(forms.Form):
     first = forms.DateField(label="From", required=False, widget=_DATE)
     last = forms.DateField(label="to", required=False, widget=_DATE)
 
-    def chosen(self) -> Range | None:
+    def selected_range(self) -> Range | None:
         """The range that was asked for; None when nothing or nonsense was, with the reason in `errors`."""
         if not self.is_valid():
             return None
@@ -54,7 +54,7 @@ class RangeForm(forms.Form):
             self.add_error("last", f"Please choose 1 to {MAX_RANGE_DAYS} days, the first before the last.")
             return None
 
-    def shown(self, days: Range) -> "RangeForm":
+    def display_form(self, days: Range) -> "RangeForm":
         """What the page shows in its boxes: these days, or what has to be corrected."""
         return self if self.errors else RangeForm(initial={"first": days.first, "last": days.last})
 
@@ -63,10 +63,10 @@ class RangeForm(forms.Form):
 def dashboard(request: HttpRequest, site_context: dict[str, object]) -> TemplateResponse:
     """Everything at a glance."""
     form = RangeForm(request.GET)
-    days = form.chosen() or Range.until_today(DEFAULT_DAYS)
+    days = form.selected_range() or Range.until_today(DEFAULT_DAYS)
     context = site_context | {
         "title": "Dashboard",
-        "form": form.shown(days),
+        "form": form.display_form(days),
         "preset_days": PRESET_DAYS,
         "days": days,
         "is_until_today": days == Range.until_today(days.days),
@@ -79,13 +79,13 @@ def dashboard(request: HttpRequest, site_context: dict[str, object]) -> Template
         may = request.user.has_perm
         context |= {
             "tiles": [*_tiles(stats.daily_stats), *(_money_tiles(stats.money) if may("dashboard.view_money") else [])],
-            "tables": [table for table in tables_of(stats) if may(table.permission)],
-            "charts": [_chart_context(code, stats, query) for code in CHARTS if may(charts.permission_of(code))],
+            "tables": [table for table in build_tables(stats) if may(table.permission)],
+            "charts": [_chart_context(code, stats, query) for code in CHARTS if may(charts.chart_permission(code))],
             "query": query,
-            "workers": [(worker, workers.is_offline(worker)) for worker in workers.known_workers()],
-            "retrying_packs": live_stats.list_retrying(_FAILURES_SHOWN),
+            "workers": [(worker, workers.is_offline(worker)) for worker in workers.recent_workers()],
+            "retrying_packs": live_stats.list_retrying(_MAX_FAILURES),
             "most_setbacks": MOST_SETBACKS,
-            "last_failures": live_stats.last_failures(_FAILURES_SHOWN),
+            "last_failures": live_stats.last_failures(_MAX_FAILURES),
         }
     return TemplateResponse(request, "dashboard/index.html", context)
 
@@ -102,9 +102,9 @@ def chart(request: HttpRequest, code: str) -> HttpResponse:
     theme = charts.THEMES.get(request.GET.get("theme", "light"))
     if theme is None or code not in CHARTS:
         raise Http404
-    days = _days(request, charts.permission_of(code))
+    days = _days(request, charts.chart_permission(code))
     return HttpResponse(
-        charts.draw(charts.chart_of(code, load_dashboard_stats(days)), theme), content_type="image/svg+xml"
+        charts.draw_chart(charts.build_chart(code, load_dashboard_stats(days)), theme), content_type="image/svg+xml"
     )
 
 
@@ -112,7 +112,7 @@ def chart(request: HttpRequest, code: str) -> HttpResponse:
 def table_csv(request: HttpRequest, code: str) -> HttpResponse:
     """One table as a file."""
     days = _days(request, "dashboard.view_stats")
-    table = next((each for each in tables_of(load_dashboard_stats(days)) if each.code == code), None)
+    table = next((each for each in build_tables(load_dashboard_stats(days)) if each.code == code), None)
     if table is None:
         raise Http404
     if not request.user.has_perm(table.permission):
@@ -130,7 +130,7 @@ def _days(request: HttpRequest, permission: str) -> Range:
     """The range in the address. 403 without the permission, 404 for a range that cannot be."""
     if not request.user.has_perm(permission):
         raise PermissionDenied
-    chosen = RangeForm(request.GET).chosen()
+    chosen = RangeForm(request.GET).selected_range()
     if chosen is None:
         raise Http404
     return chosen
@@ -142,7 +142,7 @@ def _may_view_stats(request: HttpRequest) -> bool:
 
 def _chart_context(code: str, stats: DashboardStats, query: str) -> dict[str, str]:
     address = f"{reverse('admin:chart', args=[code])}?{query}"
-    return {"code": code, "title": charts.chart_of(code, stats).title, "url": address}
+    return {"code": code, "title": charts.build_chart(code, stats).title, "url": address}
 
 
 def _tiles(daily_stats: DailyStats) -> list[tuple[str, object, str]]:

@@ -14,11 +14,11 @@ from headshots.dashboard.actions.audit_actions import (
     ActionUnavailable,
     StaleTargetError,
     format_entry,
-    fresh_form,
+    new_form,
     perform,
 )
-from headshots.dashboard.actions.registry import ACTIONS, title_of
-from headshots.dashboard.actions.targets import TARGET_URL_NAMES, audit_log_url, facts_of, name_of
+from headshots.dashboard.actions.registry import ACTIONS, action_title
+from headshots.dashboard.actions.targets import TARGET_URL_NAMES, audit_log_url, target_facts, target_label
 from headshots.dashboard.models import AuditLogEntry
 from headshots.shoots.models import StyleVersion
 
@@ -32,18 +32,18 @@ def confirm_action(request: HttpRequest, code: str, target_id: str) -> HttpRespo
     if not isinstance(request.user, User) or not request.user.has_perm(action.permission):
         raise PermissionDenied
     target = action.load(target_id)
-    form, status = fresh_form(action, target), 200
+    form, status = new_form(action, target), 200
     if request.method == "POST":
         form = action.form(request.POST)
         if form.is_valid():
             try:
                 message = perform(action=action, target_id=target_id, answers=form.cleaned_data, staff=request.user)
             except ActionUnavailable as error:
-                form, status = fresh_form(action, target, form.cleaned_data), 409
+                form, status = new_form(action, target, form.cleaned_data), 409
                 messages.error(request, str(error))
             except StaleTargetError:
                 target = action.load(target_id)
-                form, status = fresh_form(action, target, form.cleaned_data), 409
+                form, status = new_form(action, target, form.cleaned_data), 409
                 messages.warning(request, _stale_message(action, target_id, request.user))
             else:
                 messages.success(request, message)
@@ -52,9 +52,9 @@ def confirm_action(request: HttpRequest, code: str, target_id: str) -> HttpRespo
         else:
             status = 422
     context = {
-        "title": f"{action.title}: {name_of(target)}",
-        "name": name_of(target),
-        "facts": facts_of(target, request.user),
+        "title": f"{action.title}: {target_label(target)}",
+        "name": target_label(target),
+        "facts": target_facts(target, request.user),
         "action": action,
         "blocked_reason": action.blocked_reason(target),
         "form": form,
@@ -91,7 +91,7 @@ def history(request: HttpRequest, app: str, model: str, object_id: str) -> HttpR
 def _stale_message(action: Action, target_id: str, viewer: User) -> str:
     message = "It has changed since you looked. This is how it stands now; ask again."
     last = AuditLogEntry.objects.filter(target_type=action.target_type, target_id=target_id).first()
-    return f"{message} Done to it last: {format_entry(last, title_of(last.action), viewer)}." if last else message
+    return f"{message} Done to it last: {format_entry(last, action_title(last.action), viewer)}." if last else message
 
 
 def _target_url(action: Action, target: object) -> str:

@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from headshots.accounts.models import User
-from headshots.dashboard.actions.targets import name_of
+from headshots.dashboard.actions.targets import target_label
 from headshots.dashboard.models import AuditLogEntry
 
 Answers = dict[str, Any]
@@ -35,7 +35,7 @@ class StaleTargetError(Exception):
     """It is no longer what it was when the question was shown. Raised by `do` too, when somebody was quicker."""
 
 
-def no_address(text: str) -> None:
+def reject_email_address(text: str) -> None:
     """Reasons are kept for good, addresses in account tables only."""
     if "@" in text:
         raise ValidationError("Please leave addresses out: reasons are kept.")
@@ -45,7 +45,7 @@ def reason_field() -> forms.CharField:
     """Why: asked of whoever does something."""
     return forms.CharField(
         max_length=200,
-        validators=[no_address],
+        validators=[reject_email_address],
         widget=forms.TextInput(attrs={"autocomplete": "off", "size": "60"}),
         help_text="One sentence for the audit log. No names and no addresses.",
     )
@@ -95,10 +95,10 @@ class Action:
     details_of: Callable[[Any], dict[str, str]] = lambda target: {}
 
 
-def fresh_form(action: Action, target: object, kept: Answers | None = None) -> ReasonForm:
-    """`kept`: what was answered to an earlier showing, still good but for what depends on the target's state."""
+def new_form(action: Action, target: object, previous_answers: Answers | None = None) -> ReasonForm:
+    """Return a fresh form. Keeps previous answers, except those that depend on the target's current state."""
     now = {"seen_state": action.state_of(target), "submission": uuid4()}
-    return action.form(initial=(kept or {}) | now | action.initial(target))
+    return action.form(initial=(previous_answers or {}) | now | action.initial(target))
 
 
 def perform(*, action: Action, target_id: str, answers: Answers, staff: User) -> str:
@@ -124,7 +124,7 @@ def perform(*, action: Action, target_id: str, answers: Answers, staff: User) ->
                 raise StaleTargetError
             if blocked_reason := action.blocked_reason(target):
                 raise ActionUnavailable(blocked_reason)
-            entry.shoot_id, entry.target_name = action.shoot_of(target), name_of(target)
+            entry.shoot_id, entry.target_name = action.shoot_of(target), target_label(target)
             entry.details |= action.details_of(target)
             entry.save(update_fields=["shoot_id", "target_name", "details"])
             return action.do(target, answers | {"staff": staff.pk})

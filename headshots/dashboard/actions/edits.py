@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from headshots.accounts.admin import AccountAdmin
 from headshots.accounts.models import User
 from headshots.dashboard.actions.audit_actions import reason_field
-from headshots.dashboard.actions.targets import name_of
+from headshots.dashboard.actions.targets import target_label
 from headshots.dashboard.models import AuditLogEntry
 from headshots.dashboard.roles import OWNER
 from headshots.shoots.looks.admin import StyleAdmin
@@ -117,7 +117,7 @@ def _log_edit(request: HttpRequest, action: str, target: Model, changes: dict[st
         action=action,
         target_type=_TARGET_TYPES[type(target)],
         target_id=str(target.pk),
-        target_name=name_of(target),
+        target_name=target_label(target),
         reason=request.POST.get("reason", ""),
         details=changes,
     )

@@ -14,7 +14,7 @@ def _publish_blocked_reason(version: StyleVersion) -> str:
     return "" if versions.is_draft(version) else "It has been published before. Go back to it instead."
 
 
-def _wait_for_others(version: StyleVersion, answers: Answers) -> None:
+def _lock_style(version: StyleVersion, answers: Answers) -> None:
     """Raises Changed when somebody else has just published of the same look."""
     Style.objects.select_for_update().get(pk=version.style_id)
     if answers["seen_state"] != _state(load_version(str(version.pk))):
@@ -22,7 +22,7 @@ def _wait_for_others(version: StyleVersion, answers: Answers) -> None:
 
 
 def _publish(version: StyleVersion, answers: Answers) -> str:
-    _wait_for_others(version, answers)
+    _lock_style(version, answers)
     versions.publish(version=version)
     return f"Version {version.number} is what new packs are made in."
 
@@ -33,8 +33,8 @@ def _restore_blocked_reason(version: StyleVersion) -> str:
     return "It is what customers get now." if version.style.current_id == version.pk else ""
 
 
-def _go_back(version: StyleVersion, answers: Answers) -> str:
-    _wait_for_others(version, answers)
+def _restore(version: StyleVersion, answers: Answers) -> str:
+    _lock_style(version, answers)
     again = versions.go_back(version=version, made_by=answers["staff"])
     return f"It is as in version {version.number} again, as version {again.number}."
 
@@ -71,6 +71,6 @@ ACTIONS = (
         load=load_version,
         state_of=_state,
         blocked_reason=_restore_blocked_reason,
-        do=_go_back,
+        do=_restore,
     ),
 )

@@ -55,10 +55,10 @@ class GrantPackForm(ReasonForm):
 
     def __init__(self, *args: object, **options: object) -> None:
         super().__init__(*args, **options)  # type: ignore[arg-type]
-        self.fields["styles"].help_text = _looks_needed()
+        self.fields["styles"].help_text = _min_looks_message()
 
 
-def _left(payment: Payment) -> str:
+def _refundable_amount(payment: Payment) -> str:
     digits = digits_of(payment.currency)
     return f"{refundable(payment) / 10**digits:.{digits}f}"
 
@@ -75,7 +75,7 @@ def _refund(payment: Payment, answers: Answers) -> str:
     return f"{as_money(amount, payment.currency)} is on its way back."
 
 
-def _open_count(account: User) -> str:
+def _open_credit_count(account: User) -> str:
     return str(open_credits(account).count())
 
 
@@ -83,16 +83,16 @@ def _grant_blocked_reason(account: User) -> str:
     return "" if account.is_active and account.leaving_at is None else "This account is blocked or being deleted."
 
 
-def _refuse_to_oneself(owner: User, answers: Answers) -> None:
+def _refuse_self_grant(owner: User, answers: Answers) -> None:
     if answers["staff"] == owner.pk:
         raise ActionUnavailable("Nobody grants packs to themselves: ask a colleague.")
 
 
 def _grant(account: User, answers: Answers) -> str:
-    _refuse_to_oneself(account, answers)
+    _refuse_self_grant(account, answers)
     # Two of staff who help at the same moment: the second waits here and is shown what the first one gave.
     User.objects.select_for_update().get(pk=account.pk)
-    if answers["seen_state"] != _open_count(account):
+    if answers["seen_state"] != _open_credit_count(account):
         raise StaleTargetError
     for _ in range(answers["count"]):
         grant_credit(owner=account, reason=answers["code"])
@@ -115,7 +115,7 @@ def _grant_pack_blocked_reason(shoot: Shoot) -> str:
 
 def _grant_pack(shoot: Shoot, answers: Answers) -> str:
     assert shoot.owner is not None
-    _refuse_to_oneself(shoot.owner, answers)
+    _refuse_self_grant(shoot.owner, answers)
     grant_credit(owner=shoot.owner, reason=answers["code"])
     order = Order(shoot, list(answers["styles"]), number=orders_so_far(shoot), keep_photos=shoot.keep_photos)
     try:
@@ -128,14 +128,14 @@ def _grant_pack(shoot: Shoot, answers: Answers) -> str:
 
 def _refusal_message(code: str) -> str:
     if code == "too_few_looks":
-        return f"Please choose more looks. {_looks_needed()}"
+        return f"Please choose more looks. {_min_looks_message()}"
     if code == "too_late":
         return "There is not enough time left: its photos are deleted before the pack would be finished."
     # What `_grant_pack_blocked_reason` says too: somebody was faster.
     return "It has changed at this moment. Please look again."
 
 
-def _looks_needed() -> str:
+def _min_looks_message() -> str:
     count = settings.HEADSHOTS_PREMIUM_COUNT
     return f"{count} headshots that differ need at least {engine.fewest_looks(count)} with different backdrops."
 
@@ -154,11 +154,11 @@ ACTIONS = (
         target_type="payment",
         permission="payments.add_refund",
         load=load_payment,
-        state_of=_left,
+        state_of=_refundable_amount,
         blocked_reason=lambda payment: "" if refundable(payment) else "Nothing of it is left to give back.",
         do=_refund,
         form=RefundForm,
-        initial=lambda payment: {"amount": _left(payment)},
+        initial=lambda payment: {"amount": _refundable_amount(payment)},
         danger=True,
         shoot_of=lambda payment: payment.pack.shoot_id if payment.pack else None,
         details_of=lambda payment: {"currency": payment.currency},
@@ -175,7 +175,7 @@ ACTIONS = (
         target_type="account",
         permission="payments.add_credit",
         load=load_account,
-        state_of=_open_count,
+        state_of=_open_credit_count,
         blocked_reason=_grant_blocked_reason,
         do=_grant,
         form=GrantForm,

@@ -51,7 +51,7 @@ def audit_log_url(target: Model) -> str:
         chosen = {"shoot_id": str(target.pk)}
     elif isinstance(target, Style):
         # Edits of the look itself and what was done to its versions.
-        chosen = {"target_name__startswith": name_of(target)}
+        chosen = {"target_name__startswith": target_label(target)}
     elif target_type := TARGET_TYPES.get(type(target)):
         chosen = {"target_type": target_type, "target_id": str(target.pk)}
     else:
@@ -77,23 +77,23 @@ def account_label(account_id: int, viewer: Viewer) -> str:
 
 
 @singledispatch
-def name_of(target: object) -> str:
+def target_label(target: object) -> str:
     """What the audit log calls it: no address, nothing that a person wrote."""
     raise TypeError(type(target))
 
 
 @singledispatch
-def facts_of(target: object, viewer: Viewer) -> list[Fact]:
+def target_facts(target: object, viewer: Viewer) -> list[Fact]:
     """Which one it is and how it stands."""
     raise TypeError(type(target))
 
 
-@name_of.register
+@target_label.register
 def _(target: Pack) -> str:
-    return f"{target.kind} pack {_short(target.pk)}"
+    return f"{target.kind} pack {_short_id(target.pk)}"
 
 
-@facts_of.register
+@target_facts.register
 def _(target: Pack, viewer: Viewer) -> list[Fact]:
     rows = list(target.headshots.select_related("style", "version").order_by("style__position"))
     done = sum(row.state == Headshot.State.DONE for row in rows)
@@ -107,19 +107,19 @@ def _(target: Pack, viewer: Viewer) -> list[Fact]:
     ]
 
 
-@name_of.register
+@target_label.register
 def _(target: Shoot) -> str:
-    return f"shoot {_short(target.pk)}"
+    return f"shoot {_short_id(target.pk)}"
 
 
-@facts_of.register
+@target_facts.register
 def _(target: Shoot, viewer: Viewer) -> list[Fact]:
     packs = [f"{pack.kind}, {_humanize(pack.state)}" for pack in target.packs.all()]
     finished = Headshot.objects.filter(pack__shoot=target, state=Headshot.State.DONE, blob__isnull=False).count()
-    photos = "gone" if target.purged_at else f"{target.photos.count()}, which go by {_time(target.delete_after)}"
+    photos = "gone" if target.purged_at else f"{target.photos.count()}, which go by {_format_time(target.delete_after)}"
     return [
         *_shoot(target.pk, viewer),
-        Fact("Opened", _time(target.created_at)),
+        Fact("Opened", _format_time(target.created_at)),
         Fact("Photos", photos),
         Fact("Packs", "; ".join(packs) or "none"),
         Fact("Finished headshots", str(finished)),
@@ -127,27 +127,27 @@ def _(target: Shoot, viewer: Viewer) -> list[Fact]:
     ]
 
 
-@name_of.register
+@target_label.register
 def _(target: User) -> str:
     return f"account {target.pk}"
 
 
-@facts_of.register
+@target_facts.register
 def _(target: User, viewer: Viewer) -> list[Fact]:
     return [
         _account(target.pk, viewer),
-        Fact("Joined", _time(target.date_joined)),
+        Fact("Joined", _format_time(target.date_joined)),
         Fact("May sign in", "yes" if target.is_active else "no, blocked"),
         Fact("Packs that it may order", str(count_open_credits(target))),
     ]
 
 
-@name_of.register
+@target_label.register
 def _(target: Payment) -> str:
-    return f"payment {_short(target.pk)}"
+    return f"payment {_short_id(target.pk)}"
 
 
-@facts_of.register
+@target_facts.register
 def _(target: Payment, viewer: Viewer) -> list[Fact]:
     mode = "" if target.mode == Payment.Mode.LIVE else ", test money"
     amounts = [
@@ -157,53 +157,54 @@ def _(target: Payment, viewer: Viewer) -> list[Fact]:
     return [
         Fact("Payment", str(target.pk), _url("payments.view_payment", "payment", target.pk, viewer)),
         *(amounts if viewer.has_perm("dashboard.view_money") else []),
-        Fact("When", _time(target.paid_at)),
-        Fact("For", f"{name_of(target.pack)}, {_humanize(target.pack.state)}" if target.pack else "no pack yet"),
+        Fact("When", _format_time(target.paid_at)),
+        Fact("For", f"{target_label(target.pack)}, {_humanize(target.pack.state)}" if target.pack else "no pack yet"),
         _account(target.owner_id, viewer),
     ]
 
 
-@name_of.register
+@target_label.register
 def _(target: Credit) -> str:
-    return f"credit {_short(target.pk)}"
+    return f"credit {_short_id(target.pk)}"
 
 
-@facts_of.register
+@target_facts.register
 def _(target: Credit, viewer: Viewer) -> list[Fact]:
     return [
         Fact("Credit", str(target.pk), _url("payments.view_credit", "credit", target.pk, viewer)),
-        Fact("From", f"{target.source}, {_time(target.created_at)}"),
+        Fact("From", f"{target.source}, {_format_time(target.created_at)}"),
         Fact("Stands at", _humanize(target.state)),
         _account(target.owner_id, viewer),
     ]
 
 
-@name_of.register
+@target_label.register
 def _(target: Receipt) -> str:
     return f"receipt {target.reference}"
 
 
-@facts_of.register
+@target_facts.register
 def _(target: Receipt, viewer: Viewer) -> list[Fact]:
     return [
         Fact("Receipt", target.reference, _url("retention.view_receipt", "receipt", target.pk, viewer)),
-        Fact("Of", f"{target.kind}, {_time(target.begun_at)}"),
-        Fact("Mailed", _time(target.mailed_at)),
+        Fact("Of", f"{target.kind}, {_format_time(target.begun_at)}"),
+        Fact("Mailed", _format_time(target.mailed_at)),
         _account(target.owner_id, viewer),
     ]
 
 
-@name_of.register
+@target_label.register
 def _(target: StyleVersion) -> str:
     return f"look {target.style.name}, version {target.number}"
 
 
-@facts_of.register
+@target_facts.register
 def _(target: StyleVersion, viewer: Viewer) -> list[Fact]:
     style, now = target.style, target.style.current
     differ = differences(now, target) if now else {}
     changed = [
-        f"{name.replace('_', ' ')}: {_brief(before)} → {_brief(after)}" for name, (before, after) in differ.items()
+        f"{name.replace('_', ' ')}: {_truncate(before)} → {_truncate(after)}"
+        for name, (before, after) in differ.items()
     ]
     return [
         Fact("Look", f"{style.title} ({style.name})", _url("shoots.view_style", "style", style.pk, viewer)),
@@ -213,22 +214,22 @@ def _(target: StyleVersion, viewer: Viewer) -> list[Fact]:
     ]
 
 
-@name_of.register
+@target_label.register
 def _(target: Style) -> str:
     return f"look {target.name}"
 
 
-@name_of.register
+@target_label.register
 def _(target: Pause.What) -> str:
     return str(target.label).lower()
 
 
-@facts_of.register
+@target_facts.register
 def _(target: Pause.What, viewer: Viewer) -> list[Fact]:
     since = Pause.objects.filter(what=target).values_list("since", flat=True).first()
     return [
         Fact("Part", str(target.label)),
-        Fact("Stands at", f"paused since {_time(since)}" if since else "at work"),
+        Fact("Stands at", f"paused since {_format_time(since)}" if since else "at work"),
         *([_waiting_packs()] if target == Pause.What.RENDERING else []),
     ]
 
@@ -252,7 +253,7 @@ def _url(permission: str, target_type: str, pk: object, viewer: Viewer) -> str:
     return reverse(TARGET_URL_NAMES[target_type], args=[pk]) if viewer.has_perm(permission) else ""
 
 
-def _short(pk: UUID) -> str:
+def _short_id(pk: UUID) -> str:
     return str(pk)[:8]
 
 
@@ -260,12 +261,12 @@ def _humanize(code: str) -> str:
     return code.replace("_", " ")
 
 
-def _brief(value: object) -> str:
+def _truncate(value: object) -> str:
     text = str(value or "none")
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 
-def _time(at: datetime | None) -> str:
+def _format_time(at: datetime | None) -> str:
     return f"{at:%-d %b %Y %H:%M} UTC" if at else "not yet"
 
 

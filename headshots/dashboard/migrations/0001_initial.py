@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'audit log entry',
                 'verbose_name_plural': 'audit log',
                 'ordering': ['-at', '-pk'],
-                'permissions': [('view_stats', "May see the dashboard's statistics"), ('view_money', 'May see revenue and refunds'), ('view_timeline', 'May see what happened to a shoot'), ('view_gallery', 'May view finished headshots while the customer grants support access'), ('run_packs', 'May retry and cancel packs'), ('block_account', 'May block accounts'), ('purge_now', 'May have photos destroyed at once'), ('resend_mail', 'May send mails again'), ('pause', 'May pause uploads and rendering')],
+                'permissions': [('view_stats', "May see the dashboard's statistics"), ('view_money', 'May see revenue and refunds'), ('view_timeline', 'May see what happened to a shoot'), ('view_gallery', 'May view finished headshots while the customer grants support access'), ('manage_packs', 'May retry and cancel packs'), ('block_account', 'May block accounts'), ('purge_now', 'May have photos destroyed at once'), ('resend_mail', 'May send mails again'), ('pause', 'May pause uploads and rendering')],
                 'default_permissions': ('view',),
             },
         ),

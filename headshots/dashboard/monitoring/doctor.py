@@ -40,7 +40,7 @@ class InstallationReport:
         return [*self.engine_lines, "settings", *around, *(["failed checks", *broken] if broken else [])]
 
 
-def examine() -> InstallationReport:
+def inspect_installation() -> InstallationReport:
     """Looks at everything and changes nothing. A rule that is broken is told, not raised."""
     try:
         found = engine.diagnose()

@@ -49,7 +49,7 @@ class HealthCheck:
 
 def run_health_checks() -> list[HealthCheck]:
     """Run all health checks. Returns critical ones first."""
-    known = workers.known_workers()
+    known = workers.recent_workers()
     found = [check_beat(known), check_broker(), *check_workers(known), *check_retention(), check_queue()]
     found += [check_retrying_packs(), check_failed_packs(), check_disk(), *check_pauses()]
     return sorted(found, key=lambda check: (Health.CRITICAL, Health.WARNING, Health.OK).index(check.status))

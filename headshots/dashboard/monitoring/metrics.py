@@ -48,15 +48,15 @@ class _HeadshotsCollector(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        stats, known = load_dashboard_stats(Range.until_today(1)), workers.known_workers()
+        stats, known = load_dashboard_stats(Range.until_today(1)), workers.recent_workers()
         yield from _data_ages(audit())
         yield from _workers(known)
         yield from _queues()
         yield from _current_state()
         yield from _finished_packs(stats.daily_stats)
         yield from _pictures(stats.daily_stats, known)
-        yield from _people(stats)
-        yield from _money(stats.money)
+        yield from _usage(stats)
+        yield from _payments(stats.money)
 
 
 def _data_ages(found: Audit) -> Iterator[Metric]:
@@ -161,7 +161,7 @@ def _finished_packs(daily_stats: DailyStats) -> Iterator[Metric]:
     yield _counter("packs_ordered", "Packs ordered.", ordered, "kind")
     ended = [((kind, state), total[f"{state}|{kind}"]) for kind in KINDS for state in END_STATES]
     yield _counter("packs_ended", "Packs by final state.", ended, "kind", "state")
-    failures = _split(daily_stats, "failed_because")
+    failures = _samples_by_reason(daily_stats, "failed_because")
     yield _counter("pack_failures", "Failed packs by reason.", failures, "reason")
     times = [
         ((kind, f"0.{percent}"), float(seconds))
@@ -196,12 +196,12 @@ def _pictures(daily_stats: DailyStats, known: Sequence[Worker]) -> Iterator[Metr
     yield _counter(
         "pictures_rejected",
         "Pictures rejected by the quality gate, by first reason.",
-        _split(daily_stats, "rejected"),
+        _samples_by_reason(daily_stats, "rejected"),
         "reason",
     )
 
 
-def _people(stats: DashboardStats) -> Iterator[Metric]:
+def _usage(stats: DashboardStats) -> Iterator[Metric]:
     total = stats.daily_stats.total
     views, visits = stats.visits.get(stats.daily_stats.days.last, (0, 0))
     for name, help_text, count in (
@@ -212,32 +212,32 @@ def _people(stats: DashboardStats) -> Iterator[Metric]:
         ("photos_refused", "Photos refused.", total["refused"]),
     ):
         yield _counter(name, help_text, [((), count)])
-    refusals = _split(stats.daily_stats, "refused")
+    refusals = _samples_by_reason(stats.daily_stats, "refused")
     yield _counter("photo_refusals", "Refused photos by reason; one photo can have several.", refusals, "reason")
 
 
-def _money(money: Sequence[RevenueTotals]) -> Iterator[Metric]:
+def _payments(money: Sequence[RevenueTotals]) -> Iterator[Metric]:
     """How often, not how much: amounts are for those who may see them on the dashboard."""
     for name, help_text, kind in (("payments", "Payments.", REVENUE[0]), ("refunds", "Refunds.", REFUNDS[0])):
         samples = [((totals.mode, totals.currency), totals.count(kind)) for totals in money]
         yield _counter(name, help_text, samples, "mode", "currency")
 
 
-def _split(daily_stats: DailyStats, name: str) -> Samples:
+def _samples_by_reason(daily_stats: DailyStats, name: str) -> Samples:
     return [((reason,), count) for reason, count in split(daily_stats.total, name).items()]
 
 
 def _gauge(name: str, help_text: str, samples: Samples, *labels: str) -> Metric:
-    return _filled(GaugeMetricFamily(f"headshots_{name}", help_text, labels=labels), samples)
+    return _add_samples(GaugeMetricFamily(f"headshots_{name}", help_text, labels=labels), samples)
 
 
 def _counter(name: str, help_text: str, samples: Samples, *labels: str) -> Metric:
-    return _filled(
+    return _add_samples(
         CounterMetricFamily(f"headshots_{name}", f"{help_text} Resets at midnight UTC.", labels=labels), samples
     )
 
 
-def _filled(family: GaugeMetricFamily | CounterMetricFamily, samples: Samples) -> Metric:
+def _add_samples(family: GaugeMetricFamily | CounterMetricFamily, samples: Samples) -> Metric:
     for values, number in samples:
         family.add_metric(values, number)
     return family

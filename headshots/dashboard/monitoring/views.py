@@ -20,7 +20,7 @@ from headshots.vault.services import blob_store
 log = logging.getLogger(__name__)
 
 PROCESSES = ("render", "default", "retention", "beat")
-_THIS_MACHINE = ("127.0.0.1", "::1")
+_LOOPBACK = ("127.0.0.1", "::1")
 # What was wrong when this process was last asked: supervisors ask every few seconds, and only a change is worth a line.
 _known_failures: frozenset[str] = frozenset()
 _log_lock = threading.Lock()
@@ -136,7 +136,7 @@ def _is_local_debug_request(request: HttpRequest) -> bool:
     """A proxy on the same machine is on this machine too: whoever it speaks for is not."""
     is_forwarded = any(name in request.headers for name in _FORWARDED)
     is_forwarded = is_forwarded or bool(settings.HEADSHOTS_TRUSTED_PROXIES)
-    return settings.DEBUG and request.META.get("REMOTE_ADDR") in _THIS_MACHINE and not is_forwarded
+    return settings.DEBUG and request.META.get("REMOTE_ADDR") in _LOOPBACK and not is_forwarded
 
 
 def _may_view_stats(request: HttpRequest) -> bool:

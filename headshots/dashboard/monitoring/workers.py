@@ -93,7 +93,7 @@ def memory_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def known_workers() -> list[Worker]:
+def recent_workers() -> list[Worker]:
     """All that were seen within the last hour, beat too."""
     return list(Worker.objects.filter(last_seen__gt=timezone.now() - LISTED_FOR))
 

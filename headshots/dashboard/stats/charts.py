@@ -20,7 +20,7 @@ _FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, sans-serif'
 _MOST_BARS = 92
 _MOST_LABELS = 7
 # Up to this many every number has a line of its own.
-_FEW = 6
+_MAX_INTEGER_TICKS = 6
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ class Chart:
     horizontal: bool = False
 
 
-def chart_of(code: str, stats: DashboardStats) -> Chart:
+def build_chart(code: str, stats: DashboardStats) -> Chart:
     """The chart of this name. Raises KeyError."""
     return CHARTS[code](stats)
 
 
-def _people(stats: DashboardStats) -> Chart:
+def _activity(stats: DashboardStats) -> Chart:
     daily_stats = stats.daily_stats
     keys = {
         "Uploads": "uploads",
@@ -98,7 +98,7 @@ def _money(stats: DashboardStats) -> Chart:
 
 
 CHARTS: dict[str, Callable[[DashboardStats], Chart]] = {
-    "people": _people,
+    "activity": _activity,
     "money": _money,
     "pictures": _pictures,
     "failures": _failures,
@@ -111,7 +111,7 @@ CHARTS: dict[str, Callable[[DashboardStats], Chart]] = {
 PERMISSIONS = {"money": "dashboard.view_money"}
 
 
-def permission_of(code: str) -> str:
+def chart_permission(code: str) -> str:
     return PERMISSIONS.get(code, "dashboard.view_stats")
 
 
@@ -143,7 +143,7 @@ def visible_labels(labels: Sequence[str]) -> list[str]:
     return [labels[round(each * last / gaps)] for each in range(gaps + 1)] if gaps > 0 else list(labels)
 
 
-def draw(chart: Chart, theme: Theme) -> bytes:
+def draw_chart(chart: Chart, theme: Theme) -> bytes:
     """The SVG, as a file."""
     kind = pygal.HorizontalBar if chart.horizontal else pygal.StackedBar if chart.stacked else pygal.Bar
     # Zeros all over are nothing to draw axes for.
@@ -170,7 +170,9 @@ def draw(chart: Chart, theme: Theme) -> bytes:
     drawing.x_labels = labels
     drawing.x_labels_major = labels if chart.horizontal else visible_labels(labels)
     highest = max(map(sum, zip(*series.values(), strict=True)), default=0)
-    if 0 < highest <= _FEW and all(isinstance(value, int) for values in series.values() for value in values):
+    if 0 < highest <= _MAX_INTEGER_TICKS and all(
+        isinstance(value, int) for values in series.values() for value in values
+    ):
         # Nothing is counted in halves.
         drawing.y_labels = list(range(highest + 1))
     for name, values in series.items():
@@ -187,7 +189,7 @@ def draw(chart: Chart, theme: Theme) -> bytes:
 
 
 # What reacts to a pointer, and words that only a script would show.
-_DROPPED = frozenset({"style", "script", "defs", "desc", "title"})
+_DROPPED_TAGS = frozenset({"style", "script", "defs", "desc", "title"})
 _DROPPED_CLASSES = frozenset({"tooltip", "tooltip-overlay"})
 
 
@@ -196,7 +198,7 @@ def _apply_theme(node: Element, theme: Theme, colour: str) -> None:
     for child in list(node):
         classes = set(child.get("class", "").split())
         tag = child.tag.rpartition("}")[2] if isinstance(child.tag, str) else "comment"
-        if tag in _DROPPED or tag == "comment" or classes & _DROPPED_CLASSES:
+        if tag in _DROPPED_TAGS or tag == "comment" or classes & _DROPPED_CLASSES:
             node.remove(child)
             continue
         own = next((name for name in classes if name.startswith("color-")), None)

@@ -28,7 +28,7 @@ from headshots.shoots.models import Event
 # A transaction that began before midnight may still write an event of the day before.
 _COMPLETE_AFTER = timedelta(minutes=10)
 MAX_RANGE_DAYS = 366
-_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def aggregate_days() -> int:
 def _count_days(days: list[date]) -> dict[date, Counts]:
     """In two queries. No days cost the same two, which find at once that no time has no events."""
     events: dict[date, list[tuple[str, Codes, Numbers]]] = {day: [] for day in days}
-    begin, end = (Range(days[0], days[0]).begin, Range(days[-1], days[-1]).end) if days else (_NEVER, _NEVER)
+    begin, end = (Range(days[0], days[0]).begin, Range(days[-1], days[-1]).end) if days else (_EPOCH, _EPOCH)
     rows = Event.objects.filter(name__in=COUNTED_EVENTS, at__gte=begin, at__lt=end)
     for name, at, codes, numbers in rows.order_by().values_list("name", "at", "codes", "numbers").iterator():
         of_day = events.get(at.astimezone(UTC).date())

@@ -55,7 +55,7 @@ def load_dashboard_stats(days: Range) -> DashboardStats:
     return DashboardStats(load_daily_stats(days), visits_by_day(days))
 
 
-def tables_of(stats: DashboardStats) -> list[Table]:
+def build_tables(stats: DashboardStats) -> list[Table]:
     """All of them, in the order of the page."""
     daily_stats = stats.daily_stats
     return [
@@ -65,7 +65,7 @@ def tables_of(stats: DashboardStats) -> list[Table]:
         packs_by_state(),
         delivery_times(daily_stats),
         queue(),
-        work(daily_stats),
+        worker_output(daily_stats),
         reshoots(daily_stats),
         likeness(daily_stats),
         refusals(daily_stats),
@@ -157,7 +157,7 @@ def queue() -> Table:
     return Table("queue", "Queue, now", ("What", "Now"), rows)
 
 
-def work(daily_stats: DailyStats) -> Table:
+def worker_output(daily_stats: DailyStats) -> Table:
     pictures, times = split(daily_stats.total, "pictures"), split(daily_stats.total, "work_ms")
     rows: list[tuple[Cell, ...]] = []
     for who in sorted(times):

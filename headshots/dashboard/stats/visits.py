@@ -38,7 +38,7 @@ class VisitCounterMiddleware(MiddlewareMixin):
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         page = _page_of(request, response)
         if page:
-            count(page, is_visit=not _is_internal(request))
+            count_view(page, is_visit=not _is_internal(request))
         return response
 
 
@@ -63,7 +63,7 @@ def _is_internal(request: HttpRequest) -> bool:
         return False
 
 
-def count(page: str, *, is_visit: bool) -> None:
+def count_view(page: str, *, is_visit: bool) -> None:
     """Count one view. Without Redis, or with one that is away, it is not counted: a page matters more."""
     global _skip_until
     if not settings.HEADSHOTS_REDIS_URL or time.monotonic() < _skip_until:

@@ -11,7 +11,7 @@ from django.utils.http import urlencode
 
 from headshots.accounts.models import User
 from headshots.dashboard.actions.registry import ACTIONS
-from headshots.dashboard.actions.targets import TARGET_TYPES, audit_log_url, name_of
+from headshots.dashboard.actions.targets import TARGET_TYPES, audit_log_url, target_label
 from headshots.payments.models import Credit, Payment
 from headshots.shoots.models import Pack, Shoot
 
@@ -48,12 +48,12 @@ def _related_links(target: object, user: User | AnonymousUser) -> Iterator[Actio
     if isinstance(target, Shoot | Pack) and user.has_perm("payments.view_payment"):
         for payment in _payments_of(target):
             page = reverse("admin:payments_payment_change", args=[payment.pk])
-            yield ActionLink(name_of(payment).capitalize(), page, danger=False)
+            yield ActionLink(target_label(payment).capitalize(), page, danger=False)
     if isinstance(target, User):
         for title, model in (("Shoots", Shoot), ("Packs", Pack), ("Credits", Credit), ("Payments", Payment)):
             label, name = model._meta.app_label, model._meta.model_name
             if user.has_perm(f"{label}.view_{name}"):
-                page = f"{reverse(f'admin:{label}_{name}_changelist')}?{urlencode({'q': name_of(target)})}"
+                page = f"{reverse(f'admin:{label}_{name}_changelist')}?{urlencode({'q': target_label(target)})}"
                 yield ActionLink(title, page, danger=False)
 
 

@@ -36,7 +36,7 @@ from tests.helpers.year import Year
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
-ADDRESSES = ("/admin/", "/admin/health/", "/admin/charts/people.svg", "/admin/tables/funnel.csv")
+ADDRESSES = ("/admin/", "/admin/health/", "/admin/charts/activity.svg", "/admin/tables/funnel.csv")
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_staff_without_a_role_sees_the_lamps_alone() -> None:
     assert "Broker" in page
     assert "From visit to pack" not in page
     assert client.get("/admin/tables/funnel.csv").status_code == 403
-    assert client.get("/admin/charts/people.svg").status_code == 403
+    assert client.get("/admin/charts/activity.svg").status_code == 403
 
 
 def test_the_page_costs_the_same_queries_whatever_there_is_and_however_long_the_range_is() -> None:
@@ -200,7 +200,7 @@ def test_days_to_come_are_told_of(owner: Client) -> None:
 def test_the_chart_of_likeness_shows_the_upper_half_however_few_there_are() -> None:
     daily_stats = DailyStats(Range(NOON.date(), NOON.date()), {NOON.date(): Counter({"likeness|90": 4})})
 
-    chart = charts.chart_of("likeness", DashboardStats(daily_stats, {}))
+    chart = charts.build_chart("likeness", DashboardStats(daily_stats, {}))
 
     assert (chart.labels[0], chart.labels[-1], len(chart.labels)) == ("0.50", "0.95", 10)
     assert chart.series["Pictures"][chart.labels.index("0.90")] == 4
@@ -219,7 +219,7 @@ def test_labels_beneath_a_chart_are_even_from_the_first_to_the_last() -> None:
 
 
 def test_a_lying_chart_has_a_scale() -> None:
-    drawn = charts.draw(
+    drawn = charts.draw_chart(
         charts.Chart("Refused", ["dark"], {"Photos": [3]}, horizontal=True), charts.THEMES["light"]
     ).decode()
 
@@ -227,7 +227,7 @@ def test_a_lying_chart_has_a_scale() -> None:
 
 
 def test_no_such_table_and_no_such_chart(owner: Client) -> None:
-    for address in ("/admin/tables/faces.csv", "/admin/charts/faces.svg", "/admin/charts/people.svg?theme=pink"):
+    for address in ("/admin/tables/faces.csv", "/admin/charts/faces.svg", "/admin/charts/activity.svg?theme=pink"):
         assert owner.get(address).status_code == 404
 
 

@@ -60,7 +60,7 @@ def addresses(shoot: Shoot) -> dict[str, str]:
     return {
         "target": f"targets/shoot/{shoot.pk}/",
         "audit_log_csv": "dashboard/auditlogentry/audit-log.csv",
-        "chart": "charts/people.svg",
+        "chart": "charts/activity.svg",
         "table_csv": "tables/funnel.csv",
         "history": f"shoots/shoot/{shoot.pk}/history/",
         "index": "",

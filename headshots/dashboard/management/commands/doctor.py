@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 
 from django.core.management.base import BaseCommand
 
-from headshots.dashboard.monitoring.doctor import examine
+from headshots.dashboard.monitoring.doctor import inspect_installation
 
 
 class Command(BaseCommand):
@@ -17,7 +17,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: str, json: bool, **options: object) -> None:
-        found = examine()
+        found = inspect_installation()
         if json:
             self.stdout.write(_as_json(found.engines, found.settings, found.failed_checks))
         else:

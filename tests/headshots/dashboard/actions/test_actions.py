@@ -13,8 +13,8 @@ from django.test import Client
 from django.utils import timezone
 
 from headshots.accounts.models import User
-from headshots.dashboard.actions.registry import ACTIONS, title_of
-from headshots.dashboard.actions.targets import name_of
+from headshots.dashboard.actions.registry import ACTIONS, action_title
+from headshots.dashboard.actions.targets import target_label
 from headshots.dashboard.models import AuditLogEntry
 from headshots.shoots.lifecycle import advance
 from headshots.shoots.models import Event, Pack, Shoot
@@ -86,8 +86,8 @@ def test_a_double_click_does_it_once(code: str) -> None:
 
     entry = AuditLogEntry.objects.get()
     assert first.status_code == 302
-    assert f"Done: {title_of(entry.action)}, {entry.target_name}" in html.unescape(second.content.decode())
-    assert f"That was done already: {title_of(entry.action)}, {entry.target_name}" in html.unescape(
+    assert f"Done: {action_title(entry.action)}, {entry.target_name}" in html.unescape(second.content.decode())
+    assert f"That was done already: {action_title(entry.action)}, {entry.target_name}" in html.unescape(
         later.content.decode()
     )
     assert f"at {entry.at:%H:%M:%S} UTC on {entry.at:%-d %b %Y} by you." in second.content.decode()
@@ -100,7 +100,7 @@ def test_the_question_says_what_it_is_about_and_what_comes_of_it(code: str) -> N
 
     page = html.unescape(client_of("owner").get(address(code, target)).content.decode())
 
-    about = name_of(action.load(str(getattr(target, "pk", target))))
+    about = target_label(action.load(str(getattr(target, "pk", target))))
     assert f"<h1>{action.title}: {about}</h1>" in page
     assert all(effect in page for effect in (*action.effects, action.undo_note))
     assert ("undo-note danger" in page) == ("cannot be" in action.undo_note and action.danger)
