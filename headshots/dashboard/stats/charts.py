@@ -179,13 +179,18 @@ def draw_chart(chart: Chart, theme: Theme) -> bytes:
         drawing.add(name, list(values))
     root = drawing.render_tree()
     root.attrib.update({"role": "img", "font-family": _FONT, "fill": theme.text})
-    # Lines for numbers only: a line a label says nothing.
-    named = [node for node in root.iter() if f"axis {'y' if chart.horizontal else 'x'}" in node.get("class", "")]
-    for guides in [each for axis in named for each in axis]:
-        for line in [each for each in guides if "guide" in each.get("class", "")]:
-            guides.remove(line)
+    _remove_label_lines(root, chart)
     _apply_theme(root, theme, colour=theme.series[0])
     return tostring(root)
+
+
+def _remove_label_lines(root: Element, chart: Chart) -> None:
+    """Remove the grid lines of the axis with the labels: only lines of numbers say something."""
+    axis_class = f"axis {'y' if chart.horizontal else 'x'}"
+    label_axes = [node for node in root.iter() if axis_class in node.get("class", "")]
+    for guides in [each for axis in label_axes for each in axis]:
+        for line in [each for each in guides if "guide" in each.get("class", "")]:
+            guides.remove(line)
 
 
 # What reacts to a pointer, and words that only a script would show.

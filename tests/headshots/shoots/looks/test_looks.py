@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from headshots.dashboard.models import AuditLogEntry
 from headshots.dashboard.stats.daily_stats import Range, load_daily_stats
-from headshots.dashboard.stats.live_stats import packs_by_state, queue
+from headshots.dashboard.stats.live_stats import packs_by_state, queue_stats
 from headshots.data_rights.export import gather
 from headshots.retention.due import purge_due
 from headshots.shoots import pauses
@@ -238,10 +238,10 @@ def test_a_trial_says_what_it_waits_for(owner: Client, style: Style) -> None:
 
 def test_a_trial_is_in_no_figure_and_gone_after_a_day(style: Style) -> None:
     version = edited(style, key=0.5)
-    waiting = queue(), packs_by_state()
+    waiting = queue_stats(), packs_by_state()
 
     versions.start_trial(version=version)
-    queued = queue(), packs_by_state()
+    queued = queue_stats(), packs_by_state()
     rendering.render_pack(pack=version.trial)
     counts = +load_daily_stats(Range.until_today(1)).total
     with time_machine.travel(timezone.now() + timedelta(days=1)):
