@@ -20,7 +20,7 @@ from headshots.vault.s3_store import anybody_can_list
 
 @dataclass(frozen=True)
 class InstallationReport:
-    """Engines and weights as the pipeline's doctor sees them, settings by their subject, rules that are broken."""
+    """Engines and weights as the pipeline's doctor sees them, settings by name, and failed checks."""
 
     ready: bool
     engines: dict[str, object]
@@ -35,7 +35,7 @@ class InstallationReport:
     def lines(self) -> list[str]:
         """For a person to read."""
         width = max(map(len, self.settings))
-        around = [f"  {subject:{width}}  {words}" for subject, words in self.settings.items()]
+        around = [f"  {name:{width}}  {description}" for name, description in self.settings.items()]
         broken = [f"  {rule}" for rule in self.failed_checks]
         return [*self.engine_lines, "settings", *around, *(["failed checks", *broken] if broken else [])]
 

@@ -42,7 +42,7 @@ def count_events(events: Iterable[tuple[str, Codes, Numbers]]) -> Counts:
 
 
 def _count(counts: Counts, name: str, codes: Codes, numbers: Numbers) -> None:
-    subject, _, what = name.partition(".")
+    source, _, state = name.partition(".")
     kind = codes.get("kind", "")
     if name == "shoot.opened":
         counts["uploads"] += 1
@@ -58,12 +58,12 @@ def _count(counts: Counts, name: str, codes: Codes, numbers: Numbers) -> None:
         _count_rendering(counts, codes, numbers)
     elif name == "pack.gated":
         _count_gate(counts, numbers)
-    elif subject == "pack" and what in _PACK_STATES:
-        counts[f"{what}|{kind}"] += 1
-        if what == "delivered":
+    elif source == "pack" and state in _PACK_STATES:
+        counts[f"{state}|{kind}"] += 1
+        if state == "delivered":
             counts[f"delivery|{kind}|{int(numbers.get('seconds', 0))}"] += 1
         elif codes.get("reason"):
-            counts[f"{what}_because|{codes['reason']}"] += 1
+            counts[f"{state}_because|{codes['reason']}"] += 1
 
 
 def _count_rendering(counts: Counts, codes: Codes, numbers: Numbers) -> None:
