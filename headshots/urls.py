@@ -14,7 +14,7 @@ handler500 = "headshots.web.error_pages.server_error"
 urlpatterns = [
     path("", include("headshots.pages.urls")),
     # Which engine works here is not for the pages to know.
-    path("terms/", terms, {"draws": engine.draws_new_pictures}, name="terms"),
+    path("terms/", terms, {"is_generative": engine.uses_generative_engine}, name="terms"),
     path("", include("headshots.payments.urls")),
     path("shoots/", include("headshots.shoots.urls")),
     path("verify/", verify, name="verify"),
@@ -22,10 +22,10 @@ urlpatterns = [
     path("account/", include("headshots.data_rights.urls")),
     # Before allauth's own, by the same names.
     path("accounts/logout/", accounts.logout, name="account_logout"),
-    path("accounts/email/", accounts.addresses, name="account_email"),
+    path("accounts/email/", accounts.email_addresses, name="account_email"),
     re_path(
         r"^accounts/password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$",
-        accounts.password_from_mail,
+        accounts.reset_password_from_mail,
         name="account_reset_password_from_key",
     ),
     path("accounts/2fa/totp/activate/", accounts.activate_second_factor, name="mfa_activate_totp"),

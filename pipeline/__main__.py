@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import NoReturn, get_args
 
 from pipeline.commands import (
+    BROKEN_PIPE,
     EXIT_STATUSES,
     INTERRUPTED,
-    NOBODY_LISTENS,
-    WRONG_CALL,
+    USAGE_ERROR,
     CommandFailed,
     bench_instantid,
-    tell,
+    echo,
 )
 from pipeline.engines import EngineName
 from pipeline.engines.instantid.options import InstantIDOptions
@@ -54,7 +54,7 @@ def build_parser() -> Parser:
             "--weights", type=Path, default=DEFAULT_DIR, metavar="DIR", help="folder of the weights (%(default)s)"
         )
         command.add_argument(
-            "--catalogue",
+            "--catalog",
             type=Path,
             metavar="FILE",
             help="weights of your own, in the form of pipeline/weights/weights.toml",
@@ -64,12 +64,12 @@ def build_parser() -> Parser:
     add_check(add("check", "Will these photos do? Finds the faces, measures them, says what is wrong."))
     add_make(add("make", "Make headshots of the person in these photos."))
     add_upscale(add("upscale", "Enlarge a picture four times with Real-ESRGAN."))
-    doctor = add("doctor", "Which engines can run here, what is missing, and under which licence each weight stands.")
+    doctor = add("doctor", "Which engines can run here, what is missing, and under which license each weight stands.")
     add_doctor(doctor)
     add_weights(add("weights", "Fetch the weights that are not here yet."))
-    add_evaluate(add("evaluate", "How photos of labelled groups of people fare: detection, verdict, likeness, skin."))
+    add_evaluate(add("evaluate", "How photos of labeled groups of people fare: detection, verdict, likeness, skin."))
     add_calibrate(
-        add("calibrate", "Fit distance to probability on labelled pairs of faces; how far is it to be trusted?")
+        add("calibrate", "Fit distance to probability on labeled pairs of faces; how far is it to be trusted?")
     )
     bench = add("bench", "Measure speed and memory: an engine's four looks and `check`, a pack at 4K, gate, enlarging.")
     bench.add_argument("what", choices=("studio", "instantid", "pack", "gate", "upscale"))
@@ -123,7 +123,7 @@ def add_weights(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--from", dest="source", type=Path, metavar="DIR", help="take files that lie there, ask nobody"
     )
-    command.add_argument("--yes", action="store_true", help="agree to the sizes and licences that are shown")
+    command.add_argument("--yes", action="store_true", help="agree to the sizes and licenses that are shown")
     command.add_argument("--endpoint", metavar="URL", help="a mirror of the Hugging Face hub")
 
 
@@ -134,12 +134,14 @@ def add_instantid_options(command: argparse.ArgumentParser) -> None:
         "--checkpoint", default=defaults.checkpoint, metavar="NAME", help="SDXL to draw with (%(default)s)"
     )
     group.add_argument("--device", default=defaults.device, help="cuda, cuda:N or cpu (%(default)s)")
-    group.add_argument("--trick", action="append", default=[], metavar="±NAME", help="+fp8, +compile, ...; repeatable")
     group.add_argument(
-        "--steps", type=positive, default=defaults.steps, metavar="N", help="denoising steps (%(default)s)"
+        "--optimization", action="append", default=[], metavar="±NAME", help="+fp8, +compile, ...; repeatable"
     )
     group.add_argument(
-        "--canvas-pixels", type=positive, default=defaults.canvas_pixels, metavar="N", help="drawn before enlarging"
+        "--steps", type=positive_int, default=defaults.steps, metavar="N", help="denoising steps (%(default)s)"
+    )
+    group.add_argument(
+        "--canvas-pixels", type=positive_int, default=defaults.canvas_pixels, metavar="N", help="drawn before enlarging"
     )
 
 
@@ -156,14 +158,16 @@ def add_make(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--count",
-        type=positive,
+        type=positive_int,
         metavar="N",
         help="how many pictures, the looks in turn (4, or one for each look when more are named)",
     )
     command.add_argument("--engine", choices=get_args(EngineName), default="auto", metavar="auto|studio|instantid")
     add_instantid_options(command)
-    command.add_argument("--face", type=natural, metavar="INDEX", help="who is meant, when a photo shows several")
-    command.add_argument("--seed", type=natural, default=0, metavar="N", help="same seed, same pictures (0)")
+    command.add_argument(
+        "--face", type=non_negative_int, metavar="INDEX", help="who is meant, when a photo shows several"
+    )
+    command.add_argument("--seed", type=non_negative_int, default=0, metavar="N", help="same seed, same pictures (0)")
     command.add_argument("--size", choices=("preview", "4k"), default="preview", help="4k: 3,840 px high (preview)")
     command.add_argument("--format", choices=("jpeg", "png"), default="jpeg", help="(jpeg)")
     command.add_argument("--sign-key", type=Path, metavar="PEM", help="key that signs the pictures (one for tests)")
@@ -176,26 +180,28 @@ def add_upscale(command: argparse.ArgumentParser) -> None:
     command.add_argument("source", type=Path, metavar="IN", help="JPEG, PNG, WebP or HEIC")
     command.add_argument("target", type=Path, metavar="OUT", help="file to write: .png, or .jpg at quality 95")
     command.add_argument(
-        "--tile", type=positive, metavar="N", help="tiles of N x N px at most; smaller needs less memory"
+        "--tile", type=positive_int, metavar="N", help="tiles of N x N px at most; smaller needs less memory"
     )
     command.add_argument(
         "--blend", type=share, default=0.0, metavar="0..1", help="how much plain enlargement is mixed in"
     )
-    command.add_argument("--grain", type=natural, default=0, metavar="N", help="deviation of added grain, of 255 (0)")
+    command.add_argument(
+        "--grain", type=non_negative_int, default=0, metavar="N", help="deviation of added grain, of 255 (0)"
+    )
     command.add_argument("--network", type=Path, metavar="FILE", help="another x4 network than the fetched one")
     command.add_argument("--json", action="store_true", help="print size and seconds as JSON")
 
 
-def natural(text: str) -> int:
+def non_negative_int(text: str) -> int:
     """0 or more."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
     return int(text)
 
 
-def positive(text: str) -> int:
+def positive_int(text: str) -> int:
     """1 or more."""
-    if natural(text) == 0:
+    if non_negative_int(text) == 0:
         raise argparse.ArgumentTypeError("0 pictures are no pictures")
     return int(text)
 
@@ -218,14 +224,14 @@ def main(words: Sequence[str]) -> int:
         command = importlib.import_module(f"pipeline.commands.{arguments.command}")
         status: int = command.run(arguments)
     except PipelineError as error:
-        tell(f"error: {error}")
-        return error.status if isinstance(error, CommandFailed) else WRONG_CALL
+        echo(f"error: {error}")
+        return error.status if isinstance(error, CommandFailed) else USAGE_ERROR
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output has left (`| head`); Python would complain once more when it flushes at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return NOBODY_LISTENS
+        return BROKEN_PIPE
     return status
 
 

@@ -1,19 +1,21 @@
-"""What the operator's pages keep for themselves: figures of days that are over."""
+"""Models of the admin site: counts per day, visits, workers and the audit log."""
 
 from uuid import uuid4
 
 from django.db import models
 from django.utils import timezone
 
-from headshots.payments.prices import money_from
+from headshots.payments.prices import format_decimal_money
 
 
-class DayFigures(models.Model):
+class DayCounts(models.Model):
     """Everything that was counted out of one day's events (UTC), once the day is over."""
 
     day = models.DateField(primary_key=True)
-    rules = models.PositiveSmallIntegerField(help_text="Which rules it was counted by: `counting.RULES`.")
-    # Key -> number, as `counting.count_events` spells them.
+    rules_version = models.PositiveSmallIntegerField(
+        help_text="Which rules it was counted by: `aggregation.RULES_VERSION`."
+    )
+    # Key -> number, as `aggregation.count_events` spells them.
     counts = models.JSONField(default=dict)
 
     class Meta:
@@ -64,18 +66,18 @@ class Worker(models.Model):
         return self.name
 
 
-class Deed(models.Model):
+class AuditLogEntry(models.Model):
     """A line of the audit log: what a member of staff did, to what, when and why. Never changed or deleted."""
 
     at = models.DateTimeField("time", default=timezone.now, editable=False)
     # The number of their account, which stays when the account goes.
-    who = models.BigIntegerField("account of staff", db_index=True)
+    staff_id = models.BigIntegerField("account of staff", db_index=True)
     action = models.CharField(max_length=40)
-    # What kind of thing it was done to (pack, shoot, account, ...) and which.
-    subject = models.CharField(max_length=20)
-    subject_id = models.CharField(max_length=64, blank=True)
+    # What kind of target it was done to (pack, shoot, account, ...) and which.
+    target_type = models.CharField(max_length=20)
+    target_id = models.CharField(max_length=64, blank=True)
     # What it was called then, for the day when it is gone.
-    about = models.CharField(max_length=100, blank=True)
+    target_name = models.CharField(max_length=100, blank=True)
     shoot_id = models.UUIDField(null=True, blank=True, db_index=True)
     reason = models.CharField(max_length=200)
     # How much, how many, which, from what to what: what was chosen besides.
@@ -89,11 +91,11 @@ class Deed(models.Model):
         ordering = ["-at", "-pk"]
         default_permissions = ("view",)
         permissions = [
-            ("view_figures", "May see the dashboard's figures"),
+            ("view_stats", "May see the dashboard's statistics"),
             ("view_money", "May see revenue and refunds"),
             ("view_timeline", "May see what happened to a shoot"),
-            ("look_at_headshots", "May look at finished headshots, with their person's leave"),
-            ("run_packs", "May retry and cancel packs"),
+            ("view_gallery", "May view finished headshots while the customer grants support access"),
+            ("manage_packs", "May retry and cancel packs"),
             ("block_account", "May block accounts"),
             ("purge_now", "May have photos destroyed at once"),
             ("resend_mail", "May send mails again"),
@@ -101,22 +103,22 @@ class Deed(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.action}, {self.about or self.subject}"
+        return f"{self.action}, {self.target_name or self.target_type}"
 
     @property
     def amount(self) -> str:
         """How much money or how many packs; empty where it was about neither."""
         given, currency = self.details.get("amount"), self.details.get("currency")
         if given and currency:
-            return money_from(given, currency)
+            return format_decimal_money(given, currency)
         count = self.details.get("count")
         return given or (f"{count} pack{'' if count == '1' else 's'}" if count else "")
 
     @property
-    def more(self) -> str:
+    def other_details(self) -> str:
         """Everything else that was chosen or changed."""
-        told = {key: value for key, value in self.details.items() if key not in ("amount", "currency", "count")}
+        rest = {key: value for key, value in self.details.items() if key not in ("amount", "currency", "count")}
         return "; ".join(
             f"{key.replace('_', ' ')}: {', '.join(value) if isinstance(value, list) else value}"
-            for key, value in told.items()
+            for key, value in rest.items()
         )

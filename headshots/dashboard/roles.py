@@ -13,21 +13,21 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 OWNER, SUPPORT, FINANCE = "owner", "support", "finance"
-# Permissions of this room, by role; owners have all there are.
-_MAY = {
+# Permissions of this app, by role; owners have all there are.
+_DASHBOARD_PERMISSIONS = {
     SUPPORT: (
-        "view_figures",
+        "view_stats",
         "view_timeline",
-        "look_at_headshots",
-        "run_packs",
+        "view_gallery",
+        "manage_packs",
         "block_account",
         "purge_now",
         "resend_mail",
     ),
-    FINANCE: ("view_figures", "view_money"),
+    FINANCE: ("view_stats", "view_money"),
 }
 # Rows that they may look at.
-_SEES = {
+_VIEWABLE_MODELS = {
     SUPPORT: (
         "shoots.shoot",
         "shoots.pack",
@@ -42,7 +42,7 @@ _SEES = {
     FINANCE: ("payments.payment", "payments.credit", "payments.refund", "payments.ledgerentry"),
 }
 # Rows that they may make, by the action for it.
-_ADDS = {SUPPORT: ("payments.credit",), FINANCE: ("payments.refund",)}
+_ADDABLE_MODELS = {SUPPORT: ("payments.credit",), FINANCE: ("payments.refund",)}
 
 
 def ensure_roles(**_signal: object) -> None:
@@ -58,8 +58,8 @@ def ensure_roles(**_signal: object) -> None:
 def _permissions(role: str) -> QuerySet[Permission]:
     if role == OWNER:
         return Permission.objects.all()
-    wanted = Q(content_type__app_label="dashboard", codename__in=_MAY[role])
-    for verb, models in (("view", _SEES[role]), ("add", _ADDS[role])):
+    wanted = Q(content_type__app_label="dashboard", codename__in=_DASHBOARD_PERMISSIONS[role])
+    for verb, models in (("view", _VIEWABLE_MODELS[role]), ("add", _ADDABLE_MODELS[role])):
         for model in models:
             label, name = model.split(".")
             wanted |= Q(content_type__app_label=label, codename=f"{verb}_{name}")
@@ -79,7 +79,7 @@ def lacks_second_factor(request: HttpRequest) -> bool:
     return not used or not Authenticator.objects.filter(user=user, pk__in=used).exists()
 
 
-def next_step(request: HttpRequest) -> str:
+def second_factor_url_name(request: HttpRequest) -> str:
     """The name of the page on which it is given: by a code, or by setting a second factor up first."""
     assert request.user.is_authenticated
     has_one = Authenticator.objects.filter(user=request.user, type=Authenticator.Type.TOTP).exists()

@@ -12,8 +12,8 @@ from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.http import urlencode
 
 from headshots.dashboard import support, views
-from headshots.dashboard.actions.action_views import about, act, history
-from headshots.dashboard.roles import lacks_second_factor, next_step
+from headshots.dashboard.actions.action_views import confirm_action, history, target_page
+from headshots.dashboard.roles import lacks_second_factor, second_factor_url_name
 
 
 class OperatorSite(admin.AdminSite):
@@ -31,7 +31,7 @@ class OperatorSite(admin.AdminSite):
         if user.is_authenticated and user.is_staff and user.is_active:
             after = get_next_redirect_url(request) or reverse("admin:index")
             if lacks_second_factor(request):
-                return HttpResponseRedirect(f"{reverse(next_step(request))}?{urlencode({'next': after})}")
+                return HttpResponseRedirect(f"{reverse(second_factor_url_name(request))}?{urlencode({'next': after})}")
             return HttpResponseRedirect(after)
         login = secure_admin_login(super().login)  # type: ignore[no-untyped-call]
         answer: HttpResponse = login(request, extra_context)
@@ -45,9 +45,9 @@ class OperatorSite(admin.AdminSite):
             return self.admin_view(view)
 
         own = [
-            path("lamps/", staff(views.lamps), name="lamps"),
+            path("health/", staff(views.health_checks), name="health"),
             path("charts/<slug:code>.svg", staff(views.chart), name="chart"),
-            path("figures/<slug:code>.csv", staff(views.csv), name="csv"),
+            path("tables/<slug:code>.csv", staff(views.table_csv), name="table_csv"),
             path("support/<uuid:shoot_id>/", staff(support.timeline), name="support_timeline"),
             path("support/<uuid:shoot_id>/headshots/", staff(support.gallery), name="support_gallery"),
             path(
@@ -55,8 +55,8 @@ class OperatorSite(admin.AdminSite):
                 staff(support.picture),
                 name="support_picture",
             ),
-            path("do/<slug:code>/<str:thing_id>/", staff(act), name="act"),
-            path("about/<slug:subject>/<str:thing_id>/", staff(about), name="about"),
+            path("actions/<slug:code>/<str:target_id>/", staff(confirm_action), name="action"),
+            path("targets/<slug:target_type>/<str:target_id>/", staff(target_page), name="target"),
             path("<slug:app>/<slug:model>/<path:object_id>/history/", staff(history), name="history"),
         ]
         return own + super().get_urls()

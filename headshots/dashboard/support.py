@@ -1,7 +1,7 @@
 """One shoot as support sees it: what happened, in order, and no picture.
 
-Finished headshots are shown only while the person's leave holds, and only to whoever has said why; see the action
-`view-headshots`. Photos are never shown to anybody.
+Finished headshots are shown only while the customer grants support access, and only to staff who gave a reason; see
+the action `view-headshots`. Photos are never shown to anybody.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,28 +17,28 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from headshots.accounts.models import User
-from headshots.dashboard.actions.registry import title_of
-from headshots.dashboard.models import Deed
+from headshots.dashboard.actions.registry import action_title
+from headshots.dashboard.models import AuditLogEntry
 from headshots.payments.models import Credit, LedgerEntry, Payment
-from headshots.payments.prices import as_money
+from headshots.payments.prices import format_money
 from headshots.retention.models import DeletionCertificate, KeyDestruction
 from headshots.shoots import support_access
 from headshots.shoots.models import Consent, Event, Headshot, Shoot
 from headshots.vault import services as vault
 from headshots.vault.errors import VaultError
 
-LOOK = "view-headshots"
+VIEW_HEADSHOTS = "view-headshots"
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One thing that happened. `about`: the pack it is about."""
+class TimelineEntry:
+    """One thing that happened. `pack_id`: the pack it belongs to."""
 
     at: datetime
     what: str
-    who: str
+    actor: str
     details: Mapping[str, object] = field(default_factory=dict)
-    about: UUID | None = None
+    pack_id: UUID | None = None
 
 
 @require_safe
@@ -60,7 +60,7 @@ def timeline(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
         "photos": list(shoot.photos.values("position", "state", "reasons", "checks")),
         "packs": list(shoot.packs.annotate(done=done, given_up=given_up, in_work=in_work)),
         "may_view": support_access.may_view(shoot),
-        "has_said_why": _has_said_why(request.user, shoot),
+        "has_given_reason": _has_given_reason(request.user, shoot),
         "has_permission": True,
     }
     return render(request, "dashboard/timeline.html", context)
@@ -69,9 +69,14 @@ def timeline(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
 @require_safe
 def gallery(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     """The finished headshots, while the person lets support look."""
-    shoot = _shoot_for_lookers(request, shoot_id)
-    if not support_access.may_view(shoot) or not _has_said_why(request.user, shoot):
-        context = {"shoot": shoot, "may_view": support_access.may_view(shoot), "look": LOOK, "has_permission": True}
+    shoot = _get_shoot_for_viewer(request, shoot_id)
+    if not support_access.may_view(shoot) or not _has_given_reason(request.user, shoot):
+        context = {
+            "shoot": shoot,
+            "may_view": support_access.may_view(shoot),
+            "action_code": VIEW_HEADSHOTS,
+            "has_permission": True,
+        }
         return render(request, "dashboard/closed_gallery.html", context, status=403)
     rows = Headshot.objects.filter(pack__shoot=shoot, state=Headshot.State.DONE, blob__isnull=False)
     context = {
@@ -86,8 +91,8 @@ def gallery(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
 @require_safe
 def picture(request: HttpRequest, shoot_id: UUID, headshot_id: UUID) -> HttpResponse:
     """One of them, in the size of a page."""
-    shoot = _shoot_for_lookers(request, shoot_id)
-    if not support_access.may_view(shoot) or not _has_said_why(request.user, shoot):
+    shoot = _get_shoot_for_viewer(request, shoot_id)
+    if not support_access.may_view(shoot) or not _has_given_reason(request.user, shoot):
         raise PermissionDenied
     rows = Headshot.objects.select_related("blob", "web_blob")
     row = get_object_or_404(rows, pk=headshot_id, pack__shoot=shoot, state=Headshot.State.DONE, blob__isnull=False)
@@ -99,66 +104,77 @@ def picture(request: HttpRequest, shoot_id: UUID, headshot_id: UUID) -> HttpResp
         raise Http404 from None
 
 
-def _shoot_for_lookers(request: HttpRequest, shoot_id: UUID) -> Shoot:
-    """For whoever has a role that looks at headshots. Else 403."""
-    if not request.user.has_perm("dashboard.look_at_headshots"):
+def _get_shoot_for_viewer(request: HttpRequest, shoot_id: UUID) -> Shoot:
+    """Return the shoot. Raises PermissionDenied for roles that may not view headshots."""
+    if not request.user.has_perm("dashboard.view_gallery"):
         raise PermissionDenied
     return get_object_or_404(Shoot, pk=shoot_id)
 
 
-def _has_said_why(user: User | AnonymousUser, shoot: Shoot) -> bool:
-    """Whether this member of staff has, since the person gave the leave that holds, or held last."""
+def _has_given_reason(user: User | AnonymousUser, shoot: Shoot) -> bool:
+    """Return True if this staff member gave a reason since the customer last granted access."""
     if shoot.support_until is None or user.pk is None:
         return False
     given_at = shoot.support_until - support_access.ACCESS_DURATION
-    return Deed.objects.filter(action=LOOK, who=user.pk, shoot_id=shoot.pk, at__gte=given_at).exists()
+    return AuditLogEntry.objects.filter(
+        action=VIEW_HEADSHOTS, staff_id=user.pk, shoot_id=shoot.pk, at__gte=given_at
+    ).exists()
 
 
-def _entries(shoot: Shoot, *, with_amounts: bool) -> Iterator[Entry]:
+def _entries(shoot: Shoot, *, with_amounts: bool) -> Iterator[TimelineEntry]:
     """Each with what was true at that time: how things stand now is told elsewhere."""
     payments = {payment.pk: payment for payment in Payment.objects.filter(pack__shoot=shoot)}
     currencies = {payment.pack_id: payment.currency for payment in payments.values()}
     for consent in Consent.objects.filter(shoot=shoot):
-        yield Entry(consent.given_at, "consent given", "person", {"version": consent.consent_version})
+        yield TimelineEntry(consent.given_at, "consent given", "person", {"version": consent.consent_version})
     for event in Event.objects.filter(shoot_id=shoot.pk):
         numbers = dict(event.numbers)
         amount, currency = numbers.pop("amount", None), currencies.get(event.pack_id)
         if with_amounts and amount is not None and currency:
-            numbers["amount"] = as_money(amount, currency)
-        yield Entry(event.at, _words(event.name), event.actor, _told({**event.codes, **numbers}), event.pack_id)
-    for deed in Deed.objects.filter(shoot_id=shoot.pk):
-        pack_id = UUID(deed.subject_id) if deed.subject == "pack" else None
-        yield Entry(deed.at, title_of(deed.action), f"account {deed.who}", _deed(deed, with_amounts), pack_id)
+            numbers["amount"] = format_money(amount, currency)
+        yield TimelineEntry(
+            event.at, _humanize(event.name), event.actor, _without_empty({**event.codes, **numbers}), event.pack_id
+        )
+    for logged in AuditLogEntry.objects.filter(shoot_id=shoot.pk):
+        pack_id = UUID(logged.target_id) if logged.target_type == "pack" else None
+        details = _audit_details(logged, with_amounts)
+        yield TimelineEntry(logged.at, action_title(logged.action), f"account {logged.staff_id}", details, pack_id)
     for entry in LedgerEntry.objects.filter(payment_id__in=list(payments)):
-        amount = as_money(entry.amount, entry.currency) if with_amounts else ""
-        details = _told({"amount": amount, "mode": entry.mode})
-        yield Entry(entry.at, f"ledger: {_words(entry.kind)}", "system", details, payments[entry.payment_id].pack_id)
+        amount = format_money(entry.amount, entry.currency) if with_amounts else ""
+        details = _without_empty({"amount": amount, "mode": entry.mode})
+        yield TimelineEntry(
+            entry.at, f"ledger: {_humanize(entry.kind)}", "system", details, payments[entry.payment_id].pack_id
+        )
     packs = list(shoot.packs.values_list("pk", flat=True))
     # By its own columns, each of which has an index: through the tables behind them every credit would be read.
     ours = Q(pack__in=packs) | Q(payment__in=list(payments)) | Q(redo_of__in=packs)
     for credit in Credit.objects.filter(ours).select_related("payment"):
-        details = _told({"source": credit.source, "reason": credit.reason})
+        details = _without_empty({"source": credit.source, "reason": credit.reason})
         # What it came from: it may have been used for another pack since.
-        about = credit.payment.pack_id if credit.payment else credit.redo_of_id
-        yield Entry(credit.created_at, "credit made", "system", details, about)
+        pack_id = credit.payment.pack_id if credit.payment else credit.redo_of_id
+        yield TimelineEntry(credit.created_at, "credit made", "system", details, pack_id)
     for certificate in DeletionCertificate.objects.filter(shoot_id=shoot.pk):
-        yield Entry(
+        yield TimelineEntry(
             certificate.begun_at, "deletion certificate", certificate.requested_by, {"reference": certificate.reference}
         )
         if certificate.mailed_at:
-            yield Entry(certificate.mailed_at, "mail: certificate", "system", {"reference": certificate.reference})
+            yield TimelineEntry(
+                certificate.mailed_at, "mail: certificate", "system", {"reference": certificate.reference}
+            )
     for destruction in KeyDestruction.objects.filter(shoot_id=shoot.pk):
-        yield Entry(destruction.destroyed_at, f"{destruction.ring} key destroyed", "system", _told(destruction.counts))
+        yield TimelineEntry(
+            destruction.destroyed_at, f"{destruction.ring} key destroyed", "system", _without_empty(destruction.counts)
+        )
 
 
-def _deed(deed: Deed, with_amounts: bool) -> dict[str, object]:
-    details = {name: value for name, value in deed.details.items() if name not in ("amount", "currency")}
-    if with_amounts and "amount" in deed.details:
-        details["amount"] = deed.amount
-    return _told({"reason": deed.reason, **details})
+def _audit_details(entry: AuditLogEntry, with_amounts: bool) -> dict[str, object]:
+    details = {name: value for name, value in entry.details.items() if name not in ("amount", "currency")}
+    if with_amounts and "amount" in entry.details:
+        details["amount"] = entry.amount
+    return _without_empty({"reason": entry.reason, **details})
 
 
-def _told(details: Mapping[str, object]) -> dict[str, object]:
+def _without_empty(details: Mapping[str, object]) -> dict[str, object]:
     """Without what says nothing; several values side by side."""
     return {
         name: ", ".join(map(str, value)) if isinstance(value, list) else value
@@ -167,5 +183,5 @@ def _told(details: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-def _words(code: str) -> str:
+def _humanize(code: str) -> str:
     return code.replace("_", " ").replace(".", ": ").replace("-", " ")

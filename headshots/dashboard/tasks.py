@@ -5,14 +5,14 @@ from celery import shared_task
 from headshots.dashboard.stats import daily_stats, report, visits
 
 
-@shared_task(name="dashboard.close_days")
-def close_days() -> None:
-    daily_stats.close_days()
+@shared_task(name="dashboard.aggregate_days")
+def aggregate_days() -> None:
+    daily_stats.aggregate_days()
 
 
-@shared_task(name="dashboard.carry_visits_over")
-def carry_visits_over() -> None:
-    visits.carry_over()
+@shared_task(name="dashboard.flush_visit_counters")
+def flush_visit_counters() -> None:
+    visits.flush_counters()
 
 
 @shared_task(name=report.MAIL_TASK)

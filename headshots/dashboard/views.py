@@ -1,4 +1,4 @@
-"""The operator's first page: lamps, figures of a range of days as charts and tables, and each table as CSV."""
+"""The operator's first page: health checks, then statistics of a range of days as charts, tables and CSV."""
 
 import csv as csv_files
 from collections.abc import Sequence
@@ -13,19 +13,19 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from headshots.dashboard.monitoring import workers
-from headshots.dashboard.monitoring.health import lamps as all_lamps
+from headshots.dashboard.monitoring.health import run_health_checks
 from headshots.dashboard.stats import charts, live_stats
 from headshots.dashboard.stats.charts import CHARTS
-from headshots.dashboard.stats.daily_stats import LONGEST_DAYS, Figures, Range
-from headshots.dashboard.stats.revenue import EVERYTHING, MODES, REVENUE, Purse
-from headshots.dashboard.stats.tables import Numbers, numbers_of, tables_of
+from headshots.dashboard.stats.daily_stats import MAX_RANGE_DAYS, DailyStats, Range
+from headshots.dashboard.stats.revenue import MODES, NET, REVENUE, RevenueTotals
+from headshots.dashboard.stats.tables import DashboardStats, build_tables, load_dashboard_stats
 from headshots.payments.models import Payment
 from headshots.shoots.lifecycle import MAX_CONSECUTIVE_FAILURES
 from headshots.shoots.models import Pause
 
-USUAL_DAYS = (1, 7, 30)
+PRESET_DAYS = (1, 7, 30)
 DEFAULT_DAYS = 7
-_FAILURES_SHOWN = 8
+_MAX_FAILURES = 8
 # In the only spelling that a browser's box of days reads.
 _DATE = forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
 
@@ -33,11 +33,11 @@ _DATE = forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
 class RangeForm(forms.Form):
     """?days=7, or ?first=2026-11-01&last=2026-11-20."""
 
-    days = forms.IntegerField(min_value=1, max_value=LONGEST_DAYS, required=False)
+    days = forms.IntegerField(min_value=1, max_value=MAX_RANGE_DAYS, required=False)
     first = forms.DateField(label="From", required=False, widget=_DATE)
     last = forms.DateField(label="to", required=False, widget=_DATE)
 
-    def chosen(self) -> Range | None:
+    def selected_range(self) -> Range | None:
         """The range that was asked for; None when nothing or nonsense was, with the reason in `errors`."""
         if not self.is_valid():
             return None
@@ -51,10 +51,10 @@ class RangeForm(forms.Form):
         try:
             return Range(first or last, last or today)
         except ValueError:
-            self.add_error("last", f"Please choose 1 to {LONGEST_DAYS} days, the first before the last.")
+            self.add_error("last", f"Please choose 1 to {MAX_RANGE_DAYS} days, the first before the last.")
             return None
 
-    def shown(self, days: Range) -> "RangeForm":
+    def display_form(self, days: Range) -> "RangeForm":
         """What the page shows in its boxes: these days, or what has to be corrected."""
         return self if self.errors else RangeForm(initial={"first": days.first, "last": days.last})
 
@@ -63,37 +63,37 @@ class RangeForm(forms.Form):
 def dashboard(request: HttpRequest, site_context: dict[str, object]) -> TemplateResponse:
     """Everything at a glance."""
     form = RangeForm(request.GET)
-    days = form.chosen() or Range.until_today(DEFAULT_DAYS)
+    days = form.selected_range() or Range.until_today(DEFAULT_DAYS)
     context = site_context | {
         "title": "Dashboard",
-        "form": form.shown(days),
-        "usual_days": USUAL_DAYS,
+        "form": form.display_form(days),
+        "preset_days": PRESET_DAYS,
         "days": days,
         "is_until_today": days == Range.until_today(days.days),
-        "lamps": all_lamps(),
-        "parts": list(Pause.What),
-        "may_see_figures": _may_see_figures(request),
+        "health_checks": run_health_checks(),
+        "parts": list(Pause.Part),
+        "may_view_stats": _may_view_stats(request),
     }
-    if _may_see_figures(request):
-        numbers, query = numbers_of(days), f"first={days.first}&last={days.last}"
+    if _may_view_stats(request):
+        stats, query = load_dashboard_stats(days), f"first={days.first}&last={days.last}"
         may = request.user.has_perm
         context |= {
-            "tiles": [*_tiles(numbers.figures), *(_money_tiles(numbers.money) if may("dashboard.view_money") else [])],
-            "tables": [table for table in tables_of(numbers) if may(table.permission)],
-            "charts": [_chart_context(code, numbers, query) for code in CHARTS if may(charts.permission_of(code))],
+            "tiles": [*_tiles(stats.daily_stats), *(_money_tiles(stats.money) if may("dashboard.view_money") else [])],
+            "tables": [table for table in build_tables(stats) if may(table.permission)],
+            "charts": [_chart_context(code, stats, query) for code in CHARTS if may(charts.chart_permission(code))],
             "query": query,
-            "workers": [(worker, workers.is_silent(worker)) for worker in workers.known_workers()],
-            "in_trouble": live_stats.in_trouble(_FAILURES_SHOWN),
+            "workers": [(worker, workers.is_offline(worker)) for worker in workers.recent_workers()],
+            "retrying_packs": live_stats.list_retrying(_MAX_FAILURES),
             "max_consecutive_failures": MAX_CONSECUTIVE_FAILURES,
-            "last_failures": live_stats.last_failures(_FAILURES_SHOWN),
+            "last_failures": live_stats.last_failures(_MAX_FAILURES),
         }
     return TemplateResponse(request, "dashboard/index.html", context)
 
 
 @require_safe
-def lamps(request: HttpRequest) -> HttpResponse:
-    """The lamps alone, for the page to fetch again."""
-    return render(request, "dashboard/_lamps.html", {"lamps": all_lamps()})
+def health_checks(request: HttpRequest) -> HttpResponse:
+    """Render the health checks alone, for the page to refresh them."""
+    return render(request, "dashboard/_health_checks.html", {"health_checks": run_health_checks()})
 
 
 @require_safe
@@ -102,15 +102,17 @@ def chart(request: HttpRequest, code: str) -> HttpResponse:
     theme = charts.THEMES.get(request.GET.get("theme", "light"))
     if theme is None or code not in CHARTS:
         raise Http404
-    days = _days(request, charts.permission_of(code))
-    return HttpResponse(charts.draw(charts.chart_of(code, numbers_of(days)), theme), content_type="image/svg+xml")
+    days = _days(request, charts.chart_permission(code))
+    return HttpResponse(
+        charts.draw_chart(charts.build_chart(code, load_dashboard_stats(days)), theme), content_type="image/svg+xml"
+    )
 
 
 @require_safe
-def csv(request: HttpRequest, code: str) -> HttpResponse:
+def table_csv(request: HttpRequest, code: str) -> HttpResponse:
     """One table as a file."""
-    days = _days(request, "dashboard.view_figures")
-    table = next((each for each in tables_of(numbers_of(days)) if each.code == code), None)
+    days = _days(request, "dashboard.view_stats")
+    table = next((each for each in build_tables(load_dashboard_stats(days)) if each.code == code), None)
     if table is None:
         raise Http404
     if not request.user.has_perm(table.permission):
@@ -128,44 +130,48 @@ def _days(request: HttpRequest, permission: str) -> Range:
     """The range in the address. 403 without the permission, 404 for a range that cannot be."""
     if not request.user.has_perm(permission):
         raise PermissionDenied
-    chosen = RangeForm(request.GET).chosen()
+    chosen = RangeForm(request.GET).selected_range()
     if chosen is None:
         raise Http404
     return chosen
 
 
-def _may_see_figures(request: HttpRequest) -> bool:
-    return bool(request.user.has_perm("dashboard.view_figures"))
+def _may_view_stats(request: HttpRequest) -> bool:
+    return bool(request.user.has_perm("dashboard.view_stats"))
 
 
-def _chart_context(code: str, numbers: Numbers, query: str) -> dict[str, str]:
+def _chart_context(code: str, stats: DashboardStats, query: str) -> dict[str, str]:
     address = f"{reverse('admin:chart', args=[code])}?{query}"
-    return {"code": code, "title": charts.chart_of(code, numbers).title, "url": address}
+    return {"code": code, "title": charts.build_chart(code, stats).title, "url": address}
 
 
-def _tiles(figures: Figures) -> list[tuple[str, object, str]]:
+def _tiles(daily_stats: DailyStats) -> list[tuple[str, object, str]]:
     """The numbers that are looked at first: title, number, unit."""
-    total = figures.total
+    total = daily_stats.total
     return [
         ("Uploads", total["uploads"], ""),
         ("Free packs delivered", total["delivered|preview"], ""),
         ("Premium packs ordered", total["ordered|premium"], ""),
         ("Premium packs delivered", total["delivered|premium"], ""),
-        ("Premium order to delivery, median", _minutes(figures.delivery_seconds("premium", 50)), "min"),
-        ("Premium order to delivery, 95\N{NO-BREAK SPACE}%", _minutes(figures.delivery_seconds("premium", 95)), "min"),
+        ("Premium order to delivery, median", _minutes(daily_stats.delivery_seconds("premium", 50)), "min"),
+        (
+            "Premium order to delivery, 95\N{NO-BREAK SPACE}%",
+            _minutes(daily_stats.delivery_seconds("premium", 95)),
+            "min",
+        ),
     ]
 
 
-def _money_tiles(money: Sequence[Purse]) -> list[tuple[str, object, str]]:
+def _money_tiles(money: Sequence[RevenueTotals]) -> list[tuple[str, object, str]]:
     """One a currency, less what went back. What a test checkout took says so, and only where there is nothing else."""
     return [
         (
-            "Revenue left" if purse.mode == Payment.Mode.LIVE else f"Revenue left, {MODES[purse.mode]}",
-            purse.price(*EVERYTHING),
-            f"of {purse.price(*REVENUE)}",
+            "Revenue left" if totals.mode == Payment.Mode.LIVE else f"Revenue left, {MODES[totals.mode]}",
+            totals.price(*NET),
+            f"of {totals.price(*REVENUE)}",
         )
-        for purse in money
-        if purse.mode == money[0].mode
+        for totals in money
+        if totals.mode == money[0].mode
     ]
 
 

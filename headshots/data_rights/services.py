@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from headshots.accounts.models import Session, User
-from headshots.payments.accounting.credits import close_account
+from headshots.payments.accounting.credits import refund_undelivered_credits
 from headshots.retention import deletions
 from headshots.retention.certificates import begin_account_certificate, fill_account_certificate, mail_certificate
 from headshots.retention.models import DeletionCertificate
@@ -26,7 +26,7 @@ from headshots.vault.errors import VaultError
 log = logging.getLogger(__name__)
 
 # An account does not wait longer than this for a mail server: the certificate was shown, the address has to go.
-MAIL_PATIENCE = timedelta(hours=1)
+MAIL_TIMEOUT = timedelta(hours=1)
 
 
 def withdraw_consent(*, shoot: Shoot) -> bool:
@@ -94,7 +94,7 @@ def _purge_everything(owner: User) -> bool:
 
 def _refund_unused_packs(owner: User) -> bool:
     """For packs that were paid and not had. Noted here; the money itself goes while nobody waits for it."""
-    close_account(owner=owner)
+    refund_undelivered_credits(owner=owner)
     return True
 
 
@@ -111,7 +111,7 @@ def _mail_certificate(owner: User) -> bool:
     if not certificate.mailed_at:
         fill_account_certificate(certificate)
     assert owner.deletion_requested_at is not None
-    return mail_certificate(certificate) or timezone.now() - owner.deletion_requested_at > MAIL_PATIENCE
+    return mail_certificate(certificate) or timezone.now() - owner.deletion_requested_at > MAIL_TIMEOUT
 
 
 def _delete_account(owner: User) -> bool:

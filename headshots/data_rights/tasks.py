@@ -11,5 +11,5 @@ from headshots.runtime import heartbeat
 def finish_account_deletion() -> None:
     """Beat's part: accounts whose deletion a crash, a store or a mail server has held up."""
     for owner in User.objects.filter(deletion_requested_at__isnull=False):
-        heartbeat.progress()
+        heartbeat.record_progress()
         finish(owner=owner)

@@ -22,7 +22,7 @@ from headshots.retention.models import DeletionCertificate
 from headshots.shoots.access import shoot_or_404
 from headshots.shoots.models import Shoot
 from headshots.shoots.packs.orders import running_pack, visible_packs
-from headshots.web.humanize import days_in_words
+from headshots.web.humanize import humanize_days
 
 # All that the browser keeps of this site; "cookies" ends the session in its other tabs, too.
 CLEAR_ALL_SITE_DATA = '"cache", "cookies", "storage"'
@@ -51,7 +51,7 @@ def withdraw(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
         running = running_pack(Shoot.objects.filter(pk=shoot.pk))
         return render(request, "data_rights/withdraw.html", {"shoot": shoot, "running": running})
     services.withdraw_consent(shoot=shoot)
-    return _withdrawn(request)
+    return _redirect_after_withdrawal(request)
 
 
 @login_required
@@ -62,7 +62,7 @@ def withdraw_all(request: HttpRequest) -> HttpResponse:
         running = running_pack(Shoot.objects.filter(owner=_owner(request)))
         return render(request, "data_rights/withdraw.html", {"running": running})
     services.withdraw_all(owner=_owner(request))
-    return _withdrawn(request)
+    return _redirect_after_withdrawal(request)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -85,8 +85,8 @@ def delete(request: HttpRequest) -> HttpResponse:
             "form": form,
             "shoots": Shoot.objects.filter(owner=owner, purge_everything=False).count(),
             "running": running_pack(Shoot.objects.filter(owner=owner)),
-            "payment_retention": days_in_words(settings.HEADSHOTS_PAYMENT_DAYS),
-            "record_retention": days_in_words(settings.HEADSHOTS_PROOF_DAYS),
+            "payment_retention": humanize_days(settings.HEADSHOTS_PAYMENT_RETENTION_DAYS),
+            "record_retention": humanize_days(settings.HEADSHOTS_DELETION_RECORD_DAYS),
         }
         return render(request, "data_rights/delete.html", context, status=422 if sent else 200)
     try:
@@ -110,7 +110,7 @@ def _is_fully_deleted(shoot: Shoot) -> bool:
     return shoot.state == Shoot.State.PURGED and shoot.purge_everything
 
 
-def _withdrawn(request: HttpRequest) -> HttpResponse:
+def _redirect_after_withdrawal(request: HttpRequest) -> HttpResponse:
     messages.success(
         request, "Your consent is withdrawn. The keys of the pictures are destroyed; the certificate is below."
     )

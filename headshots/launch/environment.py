@@ -18,24 +18,24 @@ from headshots.launch import (
     VENV,
     CannotRun,
     die_with_parent,
+    echo,
     fingerprint,
     folder_lock,
-    say,
 )
 
-STAMP = VENV / "headshots.json"
+STATE_FILE = VENV / "headshots.json"
 
 
-def wanted_locks(lock: str) -> dict[str, str]:
+def required_locks(lock: str) -> dict[str, str]:
     """The locks that an environment for `lock` satisfies, with their hashes: the tests' one holds the other."""
     names = [RUN_LOCK, TEST_LOCK] if lock == TEST_LOCK else [lock]
     return {name: fingerprint(ROOT / "docker" / name) for name in names}
 
 
-def read_stamp() -> dict[str, object] | None:
+def read_state_file() -> dict[str, object] | None:
     """What the last set-up of .venv wrote; None where there was none, {} where it is not to be believed."""
     try:
-        stamp = json.loads(STAMP.read_text())
+        stamp = json.loads(STATE_FILE.read_text())
     except FileNotFoundError:
         return None
     except (OSError, ValueError):
@@ -44,14 +44,14 @@ def read_stamp() -> dict[str, object] | None:
 
 
 def is_set_up(lock: str) -> bool:
-    stamp = read_stamp() or {}
+    stamp = read_state_file() or {}
     locks = stamp.get("locks")
     # The interpreter's own path changes with its version: an upgraded system leaves an environment without a library.
     return (
         stamp.get("state") == "ready"
         and stamp.get("python") == os.path.realpath(PYTHON)
         and isinstance(locks, dict)
-        and wanted_locks(lock).items() <= locks.items()
+        and required_locks(lock).items() <= locks.items()
     )
 
 
@@ -62,14 +62,14 @@ def set_up(lock: str) -> None:
     with folder_lock(ROOT, wait=True):
         if is_set_up(lock):
             return
-        stamp = read_stamp()
+        stamp = read_state_file()
         # A set-up that was cut short may have left half a package behind, which pip would take for a whole one.
         if (stamp is not None and stamp.get("state") != "ready") or not pip_works():
             make_environment()
-        STAMP.write_text(json.dumps({"state": "installing"}))
+        STATE_FILE.write_text(json.dumps({"state": "installing"}))
         install(lock)
-        ready = {"state": "ready", "python": os.path.realpath(PYTHON), "locks": wanted_locks(lock)}
-        STAMP.write_text(json.dumps(ready))
+        ready = {"state": "ready", "python": os.path.realpath(PYTHON), "locks": required_locks(lock)}
+        STATE_FILE.write_text(json.dumps(ready))
 
 
 def pip_works() -> bool:
@@ -80,7 +80,7 @@ def pip_works() -> bool:
 def make_environment() -> None:
     if importlib.util.find_spec("ensurepip") is None:
         raise CannotRun("this Python cannot make virtual environments. On Debian or Ubuntu: apt install python3-venv")
-    say("Making the virtual environment .venv")
+    echo("Making the virtual environment .venv")
     try:
         venv.create(VENV, with_pip=True, clear=True, symlinks=True)
     except (OSError, subprocess.CalledProcessError) as error:
@@ -88,12 +88,12 @@ def make_environment() -> None:
 
 
 def install(lock: str) -> None:
-    say("Installing what Headshots is made of (once, a minute or two)")
+    echo("Installing what Headshots is made of (once, a minute or two)")
     try:
         install_lock(lock)
     except CannotRun:
         # It gave up by itself, so it left nothing by halves: the next start may go on with this environment.
-        STAMP.unlink(missing_ok=True)
+        STATE_FILE.unlink(missing_ok=True)
         raise
 
 
@@ -124,7 +124,7 @@ def pip_install(*arguments: str, total: int) -> None:
     if sys.stderr.isatty():
         print(f"\r{'':<66}\r", end="", file=sys.stderr)
     if pip.wait() != 0:
-        say("\n".join(lines[-15:]))
+        echo("\n".join(lines[-15:]))
         raise CannotRun("pip could not install the dependencies (see above). Is there a way to the package index?")
 
 
@@ -136,8 +136,8 @@ def show_progress(lines: list[str], total: int) -> None:
 
 
 def weights_arguments() -> list[str]:
-    folder, catalogue = os.environ.get("HEADSHOTS_WEIGHTS_DIR"), os.environ.get("HEADSHOTS_WEIGHTS_CATALOGUE")
-    return [*(["--weights", folder] if folder else []), *(["--catalogue", catalogue] if catalogue else [])]
+    folder, catalog = os.environ.get("HEADSHOTS_WEIGHTS_DIR"), os.environ.get("HEADSHOTS_WEIGHTS_CATALOG")
+    return [*(["--weights", folder] if folder else []), *(["--catalog", catalog] if catalog else [])]
 
 
 def pipeline_command(*arguments: str) -> list[str]:

@@ -6,7 +6,7 @@ from django.shortcuts import redirect, render
 from django.templatetags.static import static
 from django.views.decorators.http import require_safe
 
-from headshots.web.humanize import days_in_words, in_words
+from headshots.web.humanize import humanize_days, humanize_duration
 
 
 @require_safe
@@ -40,9 +40,9 @@ def abuse(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-def terms(request: HttpRequest, draws: Callable[[], bool]) -> HttpResponse:
-    """The terms of use. draws: whether a model draws new pictures here, whose licence binds its users as well."""
-    return render(request, "pages/terms.html", {**_figures(), **_operator(), "model_licence": draws()})
+def terms(request: HttpRequest, is_generative: Callable[[], bool]) -> HttpResponse:
+    """The terms of use. draws: whether a model draws new pictures here, whose license binds its users as well."""
+    return render(request, "pages/terms.html", {**_figures(), **_operator(), "model_license": is_generative()})
 
 
 @require_safe
@@ -55,14 +55,14 @@ def _figures() -> dict[str, object]:
     """The numbers that the pages name, from the settings that enforce them."""
     return {
         "preview_count": settings.HEADSHOTS_PREVIEW_COUNT,
-        "result_days": settings.HEADSHOTS_RESULT_DAYS,
+        "headshot_retention_days": settings.HEADSHOTS_HEADSHOT_RETENTION_DAYS,
         "max_photos": settings.HEADSHOTS_MAX_PHOTOS,
-        "photo_retention": in_words(settings.HEADSHOTS_SOURCE_TTL_SECONDS),
-        "headshot_retention": days_in_words(settings.HEADSHOTS_RESULT_DAYS),
-        "payment_retention": days_in_words(settings.HEADSHOTS_PAYMENT_DAYS),
-        "record_retention": days_in_words(settings.HEADSHOTS_PROOF_DAYS),
-        "backup_retention": days_in_words(settings.HEADSHOTS_BACKUP_DAYS) if settings.HEADSHOTS_BACKUP_DAYS else "",
-        "session_lifetime": in_words(settings.SESSION_COOKIE_AGE),
+        "photo_retention": humanize_duration(settings.HEADSHOTS_PHOTO_TTL_SECONDS),
+        "headshot_retention": humanize_days(settings.HEADSHOTS_HEADSHOT_RETENTION_DAYS),
+        "payment_retention": humanize_days(settings.HEADSHOTS_PAYMENT_RETENTION_DAYS),
+        "record_retention": humanize_days(settings.HEADSHOTS_DELETION_RECORD_DAYS),
+        "backup_retention": humanize_days(settings.HEADSHOTS_BACKUP_DAYS) if settings.HEADSHOTS_BACKUP_DAYS else "",
+        "session_lifetime": humanize_duration(settings.SESSION_COOKIE_AGE),
     }
 
 
@@ -73,5 +73,5 @@ def _operator() -> dict[str, object]:
         "abuse_email": settings.HEADSHOTS_ABUSE_EMAIL,
         "mail_server": bool(settings.HEADSHOTS_EMAIL_URL),
         "stripe": bool(settings.HEADSHOTS_STRIPE_SECRET_KEY),
-        "processors": settings.HEADSHOTS_PROCESSORS,
+        "processors": settings.HEADSHOTS_DATA_PROCESSORS,
     }

@@ -24,7 +24,7 @@ from headshots.retention.models import DeletionCertificate, KeyDestruction
 from headshots.retention.wal import keeps_deleted_rows
 from headshots.shoots.models import Consent, Event, Shoot
 from headshots.vault.models import Ring
-from headshots.web.humanize import days_in_words, in_words
+from headshots.web.humanize import humanize_days, humanize_duration
 
 
 def record_key_destructions(*, ring: str, shoot_ids: Mapping[UUID, UUID]) -> None:
@@ -123,7 +123,7 @@ def fill_account_certificate(certificate: DeletionCertificate) -> None:
             "given_back": Refund.objects.filter(
                 payment__owner=certificate.owner_id, reason=Refund.Reason.ACCOUNT_DELETED
             ).count(),
-            "payments_until": (timezone.now() + timedelta(days=settings.HEADSHOTS_PAYMENT_DAYS)).isoformat(),
+            "payments_until": (timezone.now() + timedelta(days=settings.HEADSHOTS_PAYMENT_RETENTION_DAYS)).isoformat(),
         }
         # Not whether it is mailed: that somebody else may have noted since it was read.
         certificate.save(update_fields=["keep_until", "backups_until", "result_keys_until", "account"])
@@ -144,7 +144,7 @@ def _without_certificate(shoot_ids: "Collection[UUID] | QuerySet[Shoot, UUID]") 
 def _fill(certificate: DeletionCertificate, rings: Collection[str]) -> None:
     """Until when backups hold what, by the settings of this day: later ones do not change what was promised."""
     now = timezone.now()
-    backups, keys = settings.HEADSHOTS_BACKUP_DAYS, settings.HEADSHOTS_RESULT_KEY_BACKUP_DAYS
+    backups, keys = settings.HEADSHOTS_BACKUP_DAYS, settings.HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS
     certificate.keep_until = _keep_until(now)
     certificate.backups_until = now + timedelta(days=backups) if backups else None
     if keys and Ring.RESULT in rings:
@@ -152,12 +152,12 @@ def _fill(certificate: DeletionCertificate, rings: Collection[str]) -> None:
 
 
 def _keep_until(now: datetime) -> datetime:
-    return now + timedelta(days=settings.HEADSHOTS_PROOF_DAYS)
+    return now + timedelta(days=settings.HEADSHOTS_DELETION_RECORD_DAYS)
 
 
 log = logging.getLogger(__name__)
 # A mail server may be away this long; afterwards the page alone has the certificate.
-PATIENCE = timedelta(days=2)
+RETRY_WINDOW = timedelta(days=2)
 _GRACE = timedelta(minutes=2)
 
 
@@ -177,9 +177,9 @@ def mail_certificate(certificate: DeletionCertificate) -> bool:
         "certificate": certificate,
         "destructions": certificate.key_destructions.all(),
         "site_url": settings.HEADSHOTS_SITE_URL,
-        "photo_retention": in_words(settings.HEADSHOTS_SOURCE_TTL_SECONDS),
+        "photo_retention": humanize_duration(settings.HEADSHOTS_PHOTO_TTL_SECONDS),
         "database_keeps": keeps_deleted_rows(),
-        "headshot_retention": days_in_words(settings.HEADSHOTS_RESULT_DAYS),
+        "headshot_retention": humanize_days(settings.HEADSHOTS_HEADSHOT_RETENTION_DAYS),
     }
     # The account is there until this mail has left; whoever reads it has none.
     title = "Your account is deleted" if certificate.kind == DeletionCertificate.Kind.ACCOUNT else certificate.title
@@ -201,6 +201,6 @@ def mail_waiting_certificates() -> int:
         mailed_at=None,
         owner__isnull=False,
         owner__deletion_requested_at=None,
-        begun_at__range=(now - PATIENCE, now - _GRACE),
+        begun_at__range=(now - RETRY_WINDOW, now - _GRACE),
     )
     return sum(mail_certificate(certificate) for certificate in waiting)

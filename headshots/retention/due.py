@@ -52,7 +52,7 @@ def purge_due() -> PurgeResult:
             step(result)
         except _EXPECTED_ERRORS as error:
             # The rows still say what has to go: the next beat tries again.
-            log.error("forgetting: %s: %s", step.__name__.strip("_"), type(error).__name__)
+            log.error("deleting: %s: %s", step.__name__.strip("_"), type(error).__name__)
             result.failed += 1
     checkpoint_wal()
     LastRun.objects.update_or_create(task=PURGE_TASK, defaults={"at": timezone.now()})
@@ -66,7 +66,7 @@ def due_shoots() -> QuerySet[Shoot]:
     return Shoot.objects.filter(state=Shoot.State.OPEN, delete_after__lte=timezone.now())
 
 
-def due_guests() -> QuerySet[Shoot]:
+def due_guest_shoots() -> QuerySet[Shoot]:
     """A guest's shoot, which no account can open, loses everything when its photos do, or as soon after as it is
     found: its photos may have gone before."""
     return Shoot.objects.filter(owner=None, purge_everything=False, delete_after__lte=timezone.now())
@@ -76,7 +76,7 @@ def delivered_packs() -> QuerySet[Pack]:
     """Premium packs of a shoot that is still open, delivered since the oldest of those began.
 
     Usually the delivery itself closes it; here are those whose message was lost, or whose last pack ended later."""
-    since = timezone.now() - timedelta(seconds=settings.HEADSHOTS_SOURCE_TTL_SECONDS)
+    since = timezone.now() - timedelta(seconds=settings.HEADSHOTS_PHOTO_TTL_SECONDS)
     delivered = Pack.objects.filter(state=Pack.State.DELIVERED, delivered_at__gte=since, kind=Pack.Kind.PREMIUM)
     return delivered.filter(shoot__state=Shoot.State.OPEN, shoot__keep_photos=False)
 
@@ -107,9 +107,9 @@ def _sweep_keys(result: PurgeResult) -> None:
 
 
 def _close_due(_: PurgeResult) -> None:
-    for shoots, everything in ((due_guests, True), (due_shoots, False)):
+    for shoots, everything in ((due_guest_shoots, True), (due_shoots, False)):
         while ids := list(shoots().values_list("pk", flat=True)[:BATCH_SIZE]):
-            heartbeat.progress()
+            heartbeat.record_progress()
             if not begin_purges(Shoot.objects.filter(pk__in=ids), everything=everything):
                 break
 
@@ -150,7 +150,7 @@ def _each_batch(ids: Sequence[UUID], act: Callable[[Sequence[UUID]], Sequence[UU
     """How many it was done to. Where a batch fails, one by one: the one that is in the way is found and passed over."""
     done = 0
     for some in _batches(ids):
-        heartbeat.progress()
+        heartbeat.record_progress()
         try:
             done += len(act(some))
         except VaultUnavailable:
@@ -160,7 +160,7 @@ def _each_batch(ids: Sequence[UUID], act: Callable[[Sequence[UUID]], Sequence[UU
             if len(some) > 1:
                 done += sum(_each_batch([one], act, result) for one in some)
                 continue
-            log.error("could not forget %s: %s", some[0], type(error).__name__)
+            log.error("could not delete %s: %s", some[0], type(error).__name__)
             result.failed += 1
     return done
 
@@ -186,7 +186,7 @@ def delete_expired_certificates() -> int:
 def delete_expired_payments() -> int:
     """Delete payments whose account has gone, once their own time is over; how many. The ledger keeps its sums: it
     names nobody."""
-    long_ago = timezone.now() - timedelta(days=settings.HEADSHOTS_PAYMENT_DAYS)
+    long_ago = timezone.now() - timedelta(days=settings.HEADSHOTS_PAYMENT_RETENTION_DAYS)
     old = Payment.objects.filter(owner=None, created_at__lt=long_ago)
     ids = list(old.values_list("pk", flat=True))
     with transaction.atomic():

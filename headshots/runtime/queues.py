@@ -6,22 +6,22 @@ Whatever a lost message left undone is found again by a task of this schedule.
 from django.core.exceptions import ImproperlyConfigured
 
 
-def beat_schedule(*, source_ttl_seconds: int) -> dict[str, dict[str, object]]:
+def beat_schedule(*, photo_ttl_seconds: int) -> dict[str, dict[str, object]]:
     """Celery's beat schedule for photos that live that long."""
-    purge_seconds = min(60.0, max(1.0, source_ttl_seconds / 20))
+    purge_seconds = min(60.0, max(1.0, photo_ttl_seconds / 20))
     return {
         "requeue stalled packs": _every(10.0, "shoots.requeue_stalled", expires=30),
         "purge what is due": _every(purge_seconds, "retention.purge_due", expires=300),
         "sweep orphans": _every(3600.0, "retention.sweep_orphans", expires=3600),
-        "look after payments": _every(60.0, "payments.look_after", expires=300),
+        "reconcile payments": _every(60.0, "payments.reconcile", expires=300),
         "replay missed events": _every(3600.0, "payments.replay_events", expires=3600),
         "rewrite account tables": _every(3600.0, "retention.rewrite_account_tables", expires=3600),
         "mail certificates": _every(600.0, "retention.mail_certificates", expires=600),
         "delete expired certificates": _every(86_400.0, "retention.delete_expired_certificates", expires=86_400),
         "finish deleting accounts": _every(60.0, "data_rights.finish_account_deletion", expires=60),
         "clear sessions": _every(86_400.0, "accounts.clear_sessions", expires=86_400),
-        "carry visits over": _every(60.0, "dashboard.carry_visits_over", expires=60),
-        "close days": _every(900.0, "dashboard.close_days", expires=900),
+        "flush visit counters": _every(60.0, "dashboard.flush_visit_counters", expires=60),
+        "aggregate days": _every(900.0, "dashboard.aggregate_days", expires=900),
         # Which looks whether it is Monday, so that a beat that was away then is late, not a week late.
         "mail report": _every(3600.0, "dashboard.mail_report", expires=3600),
     }

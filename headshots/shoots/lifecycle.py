@@ -20,24 +20,24 @@ from headshots.shoots.models import Event, Headshot, Pack, Pause, Shoot
 from headshots.vault import services as vault
 
 _State = Pack.State
-_LIVE_ENDS = frozenset({_State.CANCELLED, _State.REVOKED})
+_LIVE_ENDS = frozenset({_State.CANCELED, _State.REVOKED})
 MOVES: dict[str, frozenset[str]] = {
     _State.AWAITING_PAYMENT: _LIVE_ENDS | {_State.QUEUED},
     _State.QUEUED: _LIVE_ENDS | {_State.RENDERING, _State.FAILED},
     _State.RENDERING: _LIVE_ENDS | {_State.DELIVERED, _State.FAILED},
     _State.FAILED: frozenset({_State.QUEUED, _State.DELETED}),
     _State.DELIVERED: frozenset({_State.DELETED}),
-    _State.CANCELLED: frozenset({_State.DELETED}),
+    _State.CANCELED: frozenset({_State.DELETED}),
     _State.REVOKED: frozenset({_State.DELETED}),
     _State.DELETED: frozenset(),
 }
 # State entered -> names of the tasks it starts, each with the pack's id.
 STARTS: dict[str, tuple[str, ...]] = {
     _State.QUEUED: ("shoots.render_pack",),
-    _State.DELIVERED: ("retention.purge_delivered", "shoots.drop_kept", "shoots.mail_delivered"),
-    _State.FAILED: ("payments.give_back_credit", "shoots.drop_kept"),
-    _State.CANCELLED: ("payments.give_back_credit", "shoots.drop_kept"),
-    _State.REVOKED: ("retention.delete_pack", "shoots.drop_kept"),
+    _State.DELIVERED: ("retention.purge_delivered", "shoots.delete_prepared_subject", "shoots.mail_delivered"),
+    _State.FAILED: ("payments.return_credit", "shoots.delete_prepared_subject"),
+    _State.CANCELED: ("payments.return_credit", "shoots.delete_prepared_subject"),
+    _State.REVOKED: ("retention.delete_pack", "shoots.delete_prepared_subject"),
 }
 # How long a pack is left alone after its first fault and its second. A minute is what a restart takes; ten are time to
 # be called by an alarm and mend something. More would be taken from the photos' last hours.
@@ -60,7 +60,7 @@ def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str
         changes["ended_as"] = to
     if to in (_State.DELIVERED, _State.FAILED):
         # What was finished is shown until then.
-        changes["expires_at"] = now + timedelta(days=settings.HEADSHOTS_RESULT_DAYS)
+        changes["expires_at"] = now + timedelta(days=settings.HEADSHOTS_HEADSHOT_RETENTION_DAYS)
     elif to in _LIVE_ENDS:
         # It is as if it had never been ordered: nothing of it is kept.
         changes["expires_at"] = now
@@ -85,7 +85,7 @@ def return_to_queue(pack: Pack) -> bool:
     or the pack awaits a retry.
 
     Not a move of the table: nothing is ordered anew, so the pack keeps its place and no worker is woken."""
-    waits = Exists(Pause.objects.filter(what=Pause.What.RENDERING)) | Q(retry_at__gt=timezone.now())
+    waits = Exists(Pause.objects.filter(part=Pause.Part.RENDERING)) | Q(retry_at__gt=timezone.now())
     with transaction.atomic(savepoint=False):
         # In one statement: whoever goes on at this moment finds the pack as they need it.
         if not Pack.objects.filter(waits, ~has_active_lease(), pk=pack.pk, state=_State.RENDERING).update(
@@ -183,7 +183,7 @@ def cancel_live_packs(shoot_ids: Collection[UUID], *, reason: str, actor: str = 
             # No picture can be stored between this look and the move.
             Pack.objects.select_for_update().get(pk=pack.pk)
             is_used = actor == Event.Actor.PERSON and pack.kind == Pack.Kind.PREMIUM and has_finished_headshots(pack)
-            advance(pack, _State.CANCELLED, actor=actor, reason=Pack.USED_AFTER_DELIVERY if is_used else reason)
+            advance(pack, _State.CANCELED, actor=actor, reason=Pack.USED_AFTER_DELIVERY if is_used else reason)
 
 
 def has_finished_headshots(pack: Pack) -> bool:

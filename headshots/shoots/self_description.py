@@ -20,7 +20,7 @@ from headshots.vault.models import Blob
 
 Word = TypeVar("Word", bound=StrEnum)
 
-NO_SELF_DESCRIPTION = engine.Person()
+NO_SELF_DESCRIPTION = engine.SelfDescription()
 # A blob's size stands in a table: it must not tell what was said.
 STORED_BYTES = 512
 
@@ -38,12 +38,12 @@ HAIR = {
     engine.Hair.SHORT_BROWN: "short and brown",
     engine.Hair.SHORT_BLOND: "short and blond",
     engine.Hair.SHORT_RED: "short and red",
-    engine.Hair.SHORT_GREY: "short and grey",
+    engine.Hair.SHORT_GRAY: "short and gray",
     engine.Hair.LONG_DARK: "long and dark",
     engine.Hair.LONG_BROWN: "long and brown",
     engine.Hair.LONG_BLOND: "long and blond",
     engine.Hair.LONG_RED: "long and red",
-    engine.Hair.LONG_GREY: "long and grey",
+    engine.Hair.LONG_GRAY: "long and gray",
     engine.Hair.CURLY: "curly",
     engine.Hair.SHAVED: "shaved",
     engine.Hair.BALD: "bald",
@@ -87,12 +87,12 @@ class SelfDescriptionForm(forms.Form):
     headscarf = forms.BooleanField(label="I wear a headscarf", required=False)
 
     @property
-    def self_description(self) -> engine.Person:
+    def self_description(self) -> engine.SelfDescription:
         said = {name: value for name, value in self.cleaned_data.items() if value is not None}
-        return engine.Person(**said)
+        return engine.SelfDescription(**said)
 
 
-def write_self_description(*, shoot: Shoot, self_description: engine.Person) -> bool:
+def write_self_description(*, shoot: Shoot, self_description: engine.SelfDescription) -> bool:
     """Keep what the person said in the place of what they said before; False when the shoot is closed.
 
     Raises KeyGone."""
@@ -108,7 +108,7 @@ def write_self_description(*, shoot: Shoot, self_description: engine.Person) -> 
     return True
 
 
-def read_self_description(*, shoot: Shoot) -> engine.Person:
+def read_self_description(*, shoot: Shoot) -> engine.SelfDescription:
     """What the person said last. Raises KeyGone."""
     blob = Shoot.objects.select_related("self_description_blob").get(pk=shoot.pk).self_description_blob
     if blob is None:
@@ -119,7 +119,7 @@ def read_self_description(*, shoot: Shoot) -> engine.Person:
     return form.self_description
 
 
-def _write(shoot: Shoot, self_description: engine.Person) -> Blob | None:
+def _write(shoot: Shoot, self_description: engine.SelfDescription) -> Blob | None:
     if self_description == NO_SELF_DESCRIPTION:
         return None
     data = json.dumps(asdict(self_description)).encode().ljust(STORED_BYTES)

@@ -21,7 +21,7 @@ ALLOWED, ENDED, VIEWED = "shoot.support_allowed", "shoot.support_ended", "shoot.
 
 
 def may_view(shoot: Shoot) -> bool:
-    """Whether the person's leave holds now."""
+    """Return True if support may view the headshots now."""
     is_there = not shoot.purge_everything and shoot.support_until is not None
     return is_there and shoot.support_until > timezone.now()  # type: ignore[operator]
 
@@ -32,7 +32,7 @@ def has_viewable_headshots(shoot: Shoot) -> bool:
 
 
 def allow(*, shoot: Shoot) -> bool:
-    """Whether this caller gave the leave; one that holds is not made longer by a second click."""
+    """Grant support access. Returns True if this call granted it; a second click does not extend it."""
     until = timezone.now() + ACCESS_DURATION
     free = Q(support_until=None) | Q(support_until__lte=timezone.now())
     with transaction.atomic():
@@ -43,7 +43,7 @@ def allow(*, shoot: Shoot) -> bool:
 
 
 def end(*, shoot: Shoot) -> bool:
-    """Whether this caller took the leave back."""
+    """End support access. Returns True if this call ended it."""
     with transaction.atomic():
         if not Shoot.objects.filter(pk=shoot.pk, support_until__gt=timezone.now()).update(support_until=None):
             return False
@@ -52,7 +52,7 @@ def end(*, shoot: Shoot) -> bool:
 
 
 def view_log(shoot: Shoot) -> list[Event]:
-    """When support looked, newest first."""
+    """Return when support viewed the headshots, newest first."""
     return list(Event.objects.filter(shoot_id=shoot.pk, name=VIEWED).order_by("-at")[:20])
 
 
@@ -72,6 +72,6 @@ def manage_access(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
         "shoot": shoot,
         "may_view": support_access.may_view(shoot),
         "has_viewable_headshots": support_access.has_viewable_headshots(shoot),
-        "looks": support_access.view_log(shoot),
+        "view_log": support_access.view_log(shoot),
     }
     return render(request, "shoots/support.html", context)

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 def check_photo(photo_id: str) -> None:
     photo = Photo.objects.select_related("shoot", "blob").filter(pk=UUID(photo_id)).first()
     if photo is not None:  # Purged while the message was under way.
-        log_context.about(shoot=photo.shoot_id)
+        log_context.bind(shoot=photo.shoot_id)
         photo_checks.check_photo(photo=photo)
 
 
@@ -32,7 +32,7 @@ def resolve_identity(shoot_id: str) -> None:
 @shared_task(name="shoots.render_pack")
 def render_pack(pack_id: str) -> None:
     pack = Pack.objects.select_related("shoot").get(pk=UUID(pack_id))
-    log_context.about(shoot=pack.shoot_id)
+    log_context.bind(shoot=pack.shoot_id)
     try:
         rendering.render_pack(pack=pack)
     except engine.DeviceLost as error:
@@ -41,11 +41,11 @@ def render_pack(pack_id: str) -> None:
         raise SystemExit(1) from error
 
 
-@shared_task(name="shoots.drop_kept")
-def drop_kept(pack_id: str) -> None:
+@shared_task(name="shoots.delete_prepared_subject")
+def delete_prepared_subject(pack_id: str) -> None:
     pack = Pack.objects.get(pk=UUID(pack_id))
     if not pack.is_live:  # Staff may have queued it again.
-        prepared_subjects.drop_kept(pack)
+        prepared_subjects.delete_prepared_subject(pack)
 
 
 @shared_task(name="shoots.mail_delivered")
@@ -68,7 +68,7 @@ def load_models(sender: str, **_signal: object) -> None:
     """Load what the worker's queue needs before its first task; a worker that cannot work does not start."""
     leases.node_name = sender
     name = sender.partition("@")[0]
-    heartbeat.begin_loading(sender)
+    heartbeat.start_loading_models(sender)
     try:
         engine.warm_up(name)
     except engine.PipelineError as error:
@@ -87,6 +87,6 @@ def free_leases_after_crash(sender: object, **_signal: object) -> None:
 def evict_ended_subjects(**_signal: object) -> None:
     """Between two tasks: a person whose pack another worker ended must not stay in this one's memory."""
     try:
-        prepared_subjects.drop_ended()
+        prepared_subjects.evict_ended()
     except DatabaseError as error:
         log.warning("cannot see which packs have ended: %s", type(error).__name__)

@@ -14,12 +14,12 @@ from django.views.debug import ExceptionReporter
 from headshots.web.bodies import REFUSED, SIGNED_OUT
 from headshots.web.middleware import ID_KEY
 
-OFFICE = "/admin/"
+ADMIN_PREFIX = "/admin/"
 _TOO_MUCH = (RequestDataTooBig, TooManyFilesSent)
 
 
 def error_page(status: int, request: HttpRequest, *, broken: bool = False) -> HttpResponse:
-    """The page for this status: 400, 403, 404, 413 or 500 (429 is rendered by allauth). The office has its own words.
+    """The page for this status: 400, 403, 404, 413 or 500 (429 is rendered by allauth). The admin has its own words.
 
     Of a broken request, or in a broken product, nothing is read but the path and the request's id."""
     return HttpResponse(_page(status, request, broken=broken), status=status)
@@ -27,7 +27,7 @@ def error_page(status: int, request: HttpRequest, *, broken: bool = False) -> Ht
 
 def _page(status: int, request: HttpRequest | None, *, broken: bool) -> SafeString:
     readable = None if broken else request
-    if request is None or not _is_office(status, request):
+    if request is None or not _is_admin(status, request):
         return render_to_string(f"{status}.html", request=readable)
     user = getattr(readable, "user", None)
     words = {
@@ -38,9 +38,9 @@ def _page(status: int, request: HttpRequest | None, *, broken: bool) -> SafeStri
     return render_to_string("dashboard/error.html", words, request=readable)
 
 
-def _is_office(status: int, request: HttpRequest) -> bool:
-    """Whoever only knocks at its door is answered like everybody."""
-    if not request.path.startswith(OFFICE):
+def _is_admin(status: int, request: HttpRequest) -> bool:
+    """Return True for pages of the admin, but not for 403 and 404 of visitors who are no staff."""
+    if not request.path.startswith(ADMIN_PREFIX):
         return False
     user = getattr(request, "user", None)
     return status not in (403, 404) or (user is not None and user.is_staff)
@@ -61,7 +61,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return error_page(500, request, broken=True)
 
 
-class AnswerRefusedBodies(MiddlewareMixin):
+class RefusedBodyMiddleware(MiddlewareMixin):
     """Answers where `BodyLimit` did not take a body, before any view can take the rest for the whole.
 
     413 for one that is too large. Without a session it leads to the sign-in page, which says that nothing was kept."""
@@ -74,14 +74,14 @@ class AnswerRefusedBodies(MiddlewareMixin):
         return error_page(413, request) if refused else None
 
 
-class RedirectReaders(CommonMiddleware):
+class AppendSlashMiddleware(CommonMiddleware):
     """Adds a missing slash for readers only; a form would lose its body on the way (and debug mode would raise)."""
 
     def should_redirect_with_slash(self, request: HttpRequest) -> bool:
         return request.method in {"GET", "HEAD"} and super().should_redirect_with_slash(request)
 
 
-class OwnErrorPages(MiddlewareMixin):
+class ErrorPageMiddleware(MiddlewareMixin):
     """Answers 404 before debug mode can: its page lists every address and setting that matters to an attacker."""
 
     def process_request(self, request: HttpRequest) -> HttpResponse | None:
@@ -95,7 +95,7 @@ class OwnErrorPages(MiddlewareMixin):
         return error_page(404, request) if isinstance(exception, Http404) else None
 
 
-class SilentReporter(ExceptionReporter):
+class SilentExceptionReporter(ExceptionReporter):
     """What debug mode shows, and what would be mailed, of an exception: the product's page, nothing of the request."""
 
     def get_traceback_html(self) -> SafeString:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Never
 
 from pipeline.engines.instantid.options import InstantIDOptions
 from pipeline.errors import PipelineError
-from pipeline.photos.intake import Limits
+from pipeline.photos.intake import PhotoLimits
 from pipeline.types import Face, Progress
-from pipeline.weights import CATALOGUE, Weights, load_catalogue
+from pipeline.weights import CATALOG, Weights, load_catalog
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 DONE = 0
 REFUSED = 1
 CHOOSE_FACE = 2
-WRONG_CALL = 3
+USAGE_ERROR = 3
 # As the shell counts: 128 and the signal that would have ended a program without manners.
 INTERRUPTED = 130
-NOBODY_LISTENS = 141
+BROKEN_PIPE = 141
 
 EXIT_STATUSES = """\
 exit status:
@@ -41,15 +41,15 @@ exit status:
 class CommandFailed(PipelineError):
     """Ends the command with one line for the person and an exit status."""
 
-    def __init__(self, message: str, status: int = WRONG_CALL) -> None:
+    def __init__(self, message: str, status: int = USAGE_ERROR) -> None:
         super().__init__(message)
         self.status = status
 
 
 def open_weights(arguments: argparse.Namespace) -> Weights:
-    """The folder of weights that the command was given, read by the built-in catalogue and the one given beside it."""
-    catalogue = CATALOGUE.with_changes(load_catalogue(arguments.catalogue)) if arguments.catalogue else CATALOGUE
-    return Weights(arguments.weights, catalogue)
+    """The folder of weights that the command was given, read by the built-in catalog and the one given beside it."""
+    catalog = CATALOG.with_changes(load_catalog(arguments.catalog)) if arguments.catalog else CATALOG
+    return Weights(arguments.weights, catalog)
 
 
 def read_options(arguments: argparse.Namespace) -> InstantIDOptions:
@@ -58,7 +58,7 @@ def read_options(arguments: argparse.Namespace) -> InstantIDOptions:
         checkpoint=arguments.checkpoint,
         device=arguments.device,
         # A command ends long before minutes of compiling have paid.
-        tricks=("-compile", *arguments.trick),
+        optimizations=("-compile", *arguments.optimization),
         steps=arguments.steps,
         canvas_pixels=arguments.canvas_pixels,
     )
@@ -74,7 +74,7 @@ def read_photo(path: Path) -> bytes:
         raise CommandFailed(f"{path}: not a file")
     try:
         with path.open("rb") as file:
-            return file.read(Limits().max_bytes + 1)
+            return file.read(PhotoLimits().max_bytes + 1)
     except OSError as error:
         raise CommandFailed(f"{path}: {error.strerror}") from error
 
@@ -99,7 +99,7 @@ def print_json(value: object) -> None:
     print(json.dumps(value, indent=2))
 
 
-def tell(message: str) -> None:
+def echo(message: str) -> None:
     """A line for the person, above a progress bar if there is one; stdout is kept for results."""
     from tqdm import tqdm
 
@@ -107,7 +107,7 @@ def tell(message: str) -> None:
 
 
 @contextmanager
-def hushed() -> Iterator[None]:
+def suppress_stderr() -> Iterator[None]:
     """Keeps native libraries from writing to stderr while they are loaded: TensorFlow Lite says hello there."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)

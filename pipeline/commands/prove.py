@@ -13,10 +13,10 @@ from pipeline.commands import (
     REFUSED,
     CommandFailed,
     advance,
+    echo,
     print_json,
     progress_bar,
     read_photo,
-    tell,
     write_atomically,
 )
 from pipeline.commands.make import load_models, make_folder, prepare_person
@@ -24,7 +24,7 @@ from pipeline.engines.instantid.options import InstantIDOptions
 from pipeline.files.finish import encode
 from pipeline.identity.likeness import ACCEPT_DISTANCE, likeness_score
 from pipeline.photos.intake import clean_photo, load_pixels
-from pipeline.quality.gate import Judgement, judge_picture
+from pipeline.quality.gate import Judgment, judge_picture
 from pipeline.styles.shot_list import load_styles, plan_shots
 from pipeline.types import PREVIEW, DigitalSource, Job, Pixels, Shot
 from pipeline.weights import Weights
@@ -66,7 +66,9 @@ def prove(arguments: argparse.Namespace, weights: Weights, options: InstantIDOpt
     for shot, pixels in zip(shots, pictures, strict=True):
         file = f"{shot.index + 1:02d}-{shot.style.name}.jpg"
         write_atomically(folder / file, encode(pixels, DigitalSource.TRAINED))
-        found = judge_picture(pixels, person.standard, models.finder, models.embedder, monochrome=shot.style.monochrome)
+        found = judge_picture(
+            pixels, person.gate_reference, models.finder, models.embedder, monochrome=shot.style.monochrome
+        )
         figures.append(describe_picture(file, shot, found))
     sheet = contact_sheet([load_pixels(clean_photo(data).data), *pictures])
     write_atomically(folder / "contact-sheet.jpg", encode(sheet, DigitalSource.TRAINED))
@@ -74,7 +76,7 @@ def prove(arguments: argparse.Namespace, weights: Weights, options: InstantIDOpt
     return DONE if all(figure.accepted for figure in figures) else REFUSED
 
 
-def describe_picture(file: str, shot: Shot, found: Judgement) -> Figure:
+def describe_picture(file: str, shot: Shot, found: Judgment) -> Figure:
     """What the gate saw of a picture, as a figure."""
     distance, faces = found.likeness.distance, found.likeness.faces
     score = None if distance is None else likeness_score(distance)
@@ -109,7 +111,7 @@ def report(
         verdict = "accepted" if figure.accepted else f"refused ({', '.join(figure.reasons)})"
         print(f"{folder / figure.file}  {distance} (at most {ACCEPT_DISTANCE}), likeness {figure.likeness}, {verdict}")
     print(folder / "contact-sheet.jpg")
-    tell(f"{engine}: loaded in {load_seconds:.1f} s, {len(figures)} pictures in {make_seconds:.1f} s")
+    echo(f"{engine}: loaded in {load_seconds:.1f} s, {len(figures)} pictures in {make_seconds:.1f} s")
 
 
 def contact_sheet(pictures: list[Pixels]) -> Pixels:

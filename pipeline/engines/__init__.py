@@ -12,9 +12,9 @@ from pipeline.weights import Weights
 
 EngineName = Literal["auto", "studio", "instantid", "fake"]
 # What people are told they can choose; the fake one is for tests.
-OFFERED = ("auto", "studio", "instantid")
+ENGINE_CHOICES = ("auto", "studio", "instantid")
 # Those that draw a new picture of the person: what people say about themselves shows in it.
-DRAWING = frozenset({"instantid"})
+GENERATIVE_ENGINES = frozenset({"instantid"})
 
 STUDIO_MODULES = ("cv2", "scipy", "ai_edge_litert", "dlib")
 STUDIO_WEIGHTS = ("blazeface_short", "blazeface_full", "face_mesh", "person_mask", "dlib_face")
@@ -41,7 +41,7 @@ def create_engine(
     """The engine of that name, its models loaded; `auto` is InstantID where that was installed, else studio.
 
     One that is installed and cannot run is never replaced by another. Raises WeightsError when a weight is missing,
-    broken or under a licence that does not cover this use, EngineUnavailable when something else is in the way."""
+    broken or under a license that does not cover this use, EngineUnavailable when something else is in the way."""
     if name == "auto":
         name = choose_engine(weights)
     if name == "fake":
@@ -65,14 +65,14 @@ def create_engine(
         if options.fault:
             raise EngineUnavailable(options.fault)
         # Before 12 GB are hashed.
-        choose_mode(options.device, options.chosen_tricks)
+        choose_mode(options.device, options.chosen_optimizations)
         return InstantIDEngine(build_config(weights, options), on_progress)
-    raise EngineUnavailable(f"There is no engine called {name!r}; known: {', '.join(OFFERED)}.")
+    raise EngineUnavailable(f"There is no engine called {name!r}; known: {', '.join(ENGINE_CHOICES)}.")
 
 
 def choose_engine(weights: Weights) -> EngineName:
     """What `auto` means with these weights."""
-    return "instantid" if weights.installed(PARTS_GROUP) else "studio"
+    return "instantid" if weights.is_installed(PARTS_GROUP) else "studio"
 
 
 def engine_status(
@@ -86,7 +86,7 @@ def engine_status(
 
 def instantid_status(weights: Weights, options: InstantIDOptions, *, wanted: bool) -> EngineStatus:
     """What keeps InstantID from running here. The networks are loaded for it when nothing simpler is in the way."""
-    if not (wanted or weights.installed(PARTS_GROUP)):
+    if not (wanted or weights.is_installed(PARTS_GROUP)):
         return EngineStatus("instantid", False, (f"It was not installed. To install it: {INSTALL_COMMAND}",))
     if absent := missing_packages():
         faults = tuple(f"The Python package {name} is not installed (extra gpu)." for name in absent)
@@ -106,7 +106,7 @@ def instantid_status(weights: Weights, options: InstantIDOptions, *, wanted: boo
             missing.append(str(error))
         else:
             missing += [fault for name in names if (fault := weights.problem(name))]
-            missing += [fault for name in names if (fault := weights.licences.fault(weights.catalogue.weights[name]))]
+            missing += [fault for name in names if (fault := weights.licenses.fault(weights.catalog.weights[name]))]
     if not missing and (broken := load_fault(build_config(weights, options))):
         missing.append(broken)
     return EngineStatus("instantid", not missing, tuple(missing), tuple(notes))

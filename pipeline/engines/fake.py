@@ -21,7 +21,7 @@ from pipeline.types import (
     ignore_progress,
 )
 
-# The crop's height in face heights: hair and chin are in, neighbours are not.
+# The crop's height in face heights: hair and chin are in, neighbors are not.
 CROP_FACES = 2.2
 FRAME_SHARE = 0.05
 
@@ -34,7 +34,7 @@ class FakeSubject(Subject):
 
 
 class FakeEngine:
-    """Puts the person's own photo into a frame whose colours are the seed's."""
+    """Puts the person's own photo into a frame whose colors are the seed's."""
 
     name = "fake"
 
@@ -49,11 +49,11 @@ class FakeEngine:
             raise FaceNotFound("no photo of the person")
         return FakeSubject(self.name, size, tuple(crop_to_face(photo, size) for photo in photos))
 
-    def worth_keeping(self, size: Size) -> bool:
+    def is_expensive_to_prepare(self, size: Size) -> bool:
         """As if larger ones than a preview had taken minutes, or smaller ones."""
         return size != PREVIEW
 
-    def freeze(self, subject: Subject) -> bytes:
+    def serialize(self, subject: Subject) -> bytes:
         """The crops as npz. Raises ValueError for a subject of another engine."""
         if not isinstance(subject, FakeSubject):
             raise ValueError(f"prepared by {subject.engine}, not by {self.name}")
@@ -61,8 +61,8 @@ class FakeEngine:
         np.savez(out, *subject.crops)
         return out.getvalue()
 
-    def thaw(self, data: bytes, size: Size) -> FakeSubject:
-        """The subject that was frozen. Raises ValueError for what is none."""
+    def deserialize(self, data: bytes, size: Size) -> FakeSubject:
+        """The subject that was serialized. Raises ValueError for what is none."""
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return FakeSubject(self.name, size, tuple(np.asarray(arrays[name], np.uint8) for name in arrays))
 
@@ -74,7 +74,7 @@ class FakeEngine:
             if not isinstance(subject, FakeSubject) or subject.size != size:
                 raise ValueError(f"prepared by {subject.engine} for {subject.size}")
             frame = round(FRAME_SHARE * size.width)
-            # Four colours: of fifty single ones some would always look alike.
+            # Four colors: of fifty single ones some would always look alike.
             corners = np.random.default_rng(job.shot.seed).integers(0, 256, (2, 2, 3), np.uint8)
             rows, columns = np.arange(size.height) * 2 // size.height, np.arange(size.width) * 2 // size.width
             pixels = np.ascontiguousarray(corners[rows][:, columns])

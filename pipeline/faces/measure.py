@@ -1,4 +1,4 @@
-"""How well a face is seen: the scalars that the photo rules judge, all read from one small levelled picture of it."""
+"""How well a face is seen: the scalars that the photo rules judge, all read from one small leveled picture of it."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ PHOTO_LONG_EDGE = 512
 CHIP_SIDE = 1.15
 # Face recognition aligns a face to 112 px with 35.2 px between the eyes: a face of this width fills that square.
 FACE_WIDTHS_PER_EYE_DISTANCE = 112 / 35.2
-BURNT_LIGHTNESS = 97.0
+OVEREXPOSED_LIGHTNESS = 97.0
 # A zone of fewer chip pixels than this says nothing.
 MIN_ZONE_PX = 30
 
@@ -43,7 +43,7 @@ DIRECTION_SHARE = 0.75
 # faces in 24 photos, and on these with boxes, sunglasses, masks and hands pasted over them (docs/experiments.md).
 # Contrast (5th to 95th percentile) of an eye in contrasts of the face: bare from 0.41 up, behind sunglasses to 0.23.
 HALF_SEEN_EYE = 0.27
-# Spread of lightness of the lips in contrasts of the face (bare 0.12 up, masks 0.08 down), or their colour's distance
+# Spread of lightness of the lips in contrasts of the face (bare 0.12 up, masks 0.08 down), or their color's distance
 # to the skin around them (bare 0.7 up, masks 3 down): bare lips have the one or the other.
 HALF_SEEN_LIP_SPREAD = 0.09
 HALF_SEEN_LIP_DISTANCE = 4.0
@@ -54,7 +54,7 @@ FRINGE_LIGHTNESS = -8.0
 FOREHEAD_EDGES = 0.10
 FAINT_BROW = 0.16
 BROW_TO_FOREHEAD_PX = 11
-# A mouth mirrors itself, a hand does not: correlation of the levelled mouth with its mirror image is 0.40 or more in
+# A mouth mirrors itself, a hand does not: correlation of the leveled mouth with its mirror image is 0.40 or more in
 # all faces turned by less than 15 degrees, and 0.02 or less for the hand. (One turned by 19 has 0.05.)
 MIRRORED_MOUTH, NO_MOUTH = 0.30, 0.05
 MAX_MIRROR_YAW_DEGREES = 15
@@ -65,7 +65,7 @@ MAX_HAND = 1.4
 
 @dataclass(frozen=True, eq=False)
 class _Chip:
-    """A levelled (160, 160) picture of one face. `mesh`: (468, 2) in its pixels. `inside`: where the photo is."""
+    """A leveled (160, 160) picture of one face. `mesh`: (468, 2) in its pixels. `inside`: where the photo is."""
 
     lab: Plane
     mesh: NDArray[np.float64]
@@ -94,7 +94,7 @@ class PhotoMeasurements:
 
     contrast: float
     sharpness: float
-    burnt_share: float
+    overexposed_share: float
 
 
 def measure(pixels: Pixels, face: Face) -> Measurements:
@@ -113,7 +113,7 @@ def measure(pixels: Pixels, face: Face) -> Measurements:
         sharpness=_sharpness(chip),
         lightness_median=float(np.median(lightness)),
         lightness_p95=float(np.percentile(lightness, 95)),
-        burnt_share=float((lightness > BURNT_LIGHTNESS).mean()),
+        overexposed_share=float((lightness > OVEREXPOSED_LIGHTNESS).mean()),
         light_asymmetry=_light_asymmetry(chip, seen),
         occlusion=_occlusion(chip, seen),
         outside_share=float((~chip.inside[chip.zone(landmarks.OVAL)]).mean()),
@@ -129,11 +129,11 @@ def measure_photo(pixels: Pixels) -> PhotoMeasurements:
     contrast = float(lightness.std())
     detail = np.asarray(cv2.Laplacian(cv2.GaussianBlur(lightness, (0, 0), DETAIL_SIGMA), cv2.CV_32F))
     sharpness = float(detail.std()) / (contrast + MIN_CONTRAST)
-    return PhotoMeasurements(contrast, sharpness, float((lightness > BURNT_LIGHTNESS).mean()))
+    return PhotoMeasurements(contrast, sharpness, float((lightness > OVEREXPOSED_LIGHTNESS).mean()))
 
 
 def _cut(pixels: Pixels, mesh: Mesh) -> _Chip:
-    x, y = landmarks.points(mesh, (landmarks.FOREHEAD_TOP, landmarks.CHIN)).mean(axis=0)
+    x, y = landmarks.select_points(mesh, (landmarks.FOREHEAD_TOP, landmarks.CHIN)).mean(axis=0)
     # By the width where that is more: a head thrown back is wider than high, and must not leave the chip.
     side = max(landmarks.face_height(mesh), landmarks.face_width(mesh), 1.0) * CHIP_SIDE
     similarity = square_around((float(x), float(y)), side, CHIP_SIZE, landmarks.roll_degrees(mesh))

@@ -13,9 +13,9 @@ from dataclasses import asdict
 import c2pa  # noqa: F401
 
 from pipeline.errors import SigningFailed
-from pipeline.files.provenance import read_marks
+from pipeline.files.provenance import read_provenance
 from pipeline.files.signing import read_credential
-from pipeline.photos.decoder.rights import give_up_rights
+from pipeline.photos.decoder.rights import drop_privileges
 
 
 def main(memory_bytes: int, cpu_seconds: int) -> None:
@@ -23,12 +23,12 @@ def main(memory_bytes: int, cpu_seconds: int) -> None:
     # Threads and tables of the native library, which it makes at its first use.
     with suppress(SigningFailed):
         read_credential(b"")
-    give_up_rights(memory_bytes, cpu_seconds)
+    drop_privileges(memory_bytes, cpu_seconds)
     try:
-        marks = asdict(read_marks(data))
+        provenance = asdict(read_provenance(data))
     except SigningFailed:
-        marks = None
-    sys.stdout.write(json.dumps(marks))
+        provenance = None
+    sys.stdout.write(json.dumps(provenance))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ DRAWS = 1000
 CONFIDENCE = 0.95
 BINS = 10
 # Nobody who compares faces by numbers is surer than this, however many there were.
-HIGHEST_CAP = 0.99
+MAX_CAP = 0.99
 # dlib's embeddings of different people are about as far apart as this says.
 _START = np.array([12.0, 20.0])
 
@@ -82,7 +82,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Report:
+class CalibrationReport:
     """The fit and what speaks for and against it. Bins are balanced as the fit is: both kinds of pairs weigh the same.
 
     false_matches: share of different pairs within the distance; false_refusals: share of same pairs beyond it."""
@@ -108,24 +108,24 @@ def load_calibration(path: Path) -> Calibration:
         found = Calibration(float(values["offset"]), float(values["slope"]), float(values["cap"]), values["provenance"])
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise PipelineError(f"{path} holds no calibration: {type(error).__name__}") from error
-    if not (found.slope > 0 and 0 < found.cap <= HIGHEST_CAP):
-        raise PipelineError(f"{path}: slope must be above 0, cap above 0 and at most {HIGHEST_CAP}")
+    if not (found.slope > 0 and 0 < found.cap <= MAX_CAP):
+        raise PipelineError(f"{path}: slope must be above 0, cap above 0 and at most {MAX_CAP}")
     return found
 
 
-def calibrate(pairs: Pairs, thresholds: Sequence[float], draws: int = DRAWS) -> Report:
+def calibrate(pairs: Pairs, thresholds: Sequence[float], draws: int = DRAWS) -> CalibrationReport:
     """The fit to these pairs, both kinds weighing the same, and its reliability. The same pairs give the same report.
 
     thresholds: distances whose error rates are wanted; draws: of other people. Raises NotEnoughPairs."""
     if min(pairs.same.sum(), (~pairs.same).sum()) < 2 or pairs.people_count < 3:
         raise NotEnoughPairs("at least two pairs of one person, two of different people and three people are needed")
-    chance = np.random.default_rng(0)
-    weights = [draw for draw in (_draw_people(pairs, chance) for _ in range(draws)) if _both_kinds(pairs, draw)]
+    rng = np.random.default_rng(0)
+    weights = [draw for draw in (_draw_people(pairs, rng) for _ in range(draws)) if _both_kinds(pairs, draw)]
     fits = [fit_logistic(pairs, draw) for draw in weights]
     # The mean of what the draws say of each distance is less sure than a fit to the very people at hand.
     offset, slope = _fit_to_mean(fits, pairs)
     calibration = Calibration(offset, slope, _cap(pairs), _provenance(pairs))
-    return Report(
+    return CalibrationReport(
         calibration,
         _interval(slope, [each for _, each in fits]),
         _interval(
@@ -172,9 +172,9 @@ def _logistic(distance: Floats, offset: float | Floats, slope: float | Floats) -
     return np.asarray(1 / (1 + np.exp(np.clip(slope * distance - offset, -60, 60))), np.float64)
 
 
-def _draw_people(pairs: Pairs, chance: np.random.Generator) -> Floats:
+def _draw_people(pairs: Pairs, rng: np.random.Generator) -> Floats:
     """(N,) weights of the pairs when as many people as there are are drawn anew, some twice, some not at all."""
-    drawn = np.bincount(chance.integers(pairs.people_count, size=pairs.people_count), minlength=pairs.people_count)
+    drawn = np.bincount(rng.integers(pairs.people_count, size=pairs.people_count), minlength=pairs.people_count)
     one, other = drawn[pairs.people[:, 0]], drawn[pairs.people[:, 1]]
     return np.where(pairs.same, one, one * other).astype(np.float64)
 
@@ -229,7 +229,7 @@ def _cap(pairs: Pairs) -> float:
     Of P pairs of people of whom none looked like one person, up to 3 of P may (rule of three, 95 %)."""
     known = {(min(pair), max(pair)) for pair in pairs.people[~pairs.same].tolist()}
     share = 3 / len(known)
-    return math.floor(100 * min(HIGHEST_CAP, 1 / (1 + share))) / 100
+    return math.floor(100 * min(MAX_CAP, 1 / (1 + share))) / 100
 
 
 def _provenance(pairs: Pairs) -> dict[str, str | int | float | list[float]]:

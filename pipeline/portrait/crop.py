@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.faces import landmarks
-from pipeline.imaging.filters import Floats, Shape, blur, displace, from_lab, resize, slopes, to_lab, warp
+from pipeline.imaging.filters import Floats, Shape, blur, displace, from_lab, gradients, resize, to_lab, warp
 from pipeline.types import Mesh, Pixels, Size
 
 # In face heights (forehead top to chin). A square holds 2.7, a 4:5 portrait a little more shoulder.
@@ -20,9 +20,9 @@ MIN_HEADROOM = 0.17
 USUAL_CROWN = -0.8
 CONTACT_COST = 1.6
 
-# A tilted head is levelled, never wholly: people look alive with a little tilt.
-MAX_LEVELLED_DEGREES = 30.0
-LEVELLED_SHARE = 0.85
+# A tilted head is leveled, never wholly: people look alive with a little tilt.
+MAX_LEVELED_DEGREES = 30.0
+LEVELED_SHARE = 0.85
 IGNORED_ROLL_DEGREES = 1.5
 
 # What the search may change, dearest last: the height of the eyes, the centring, the size of the head.
@@ -63,12 +63,12 @@ def level_degrees(mesh: Mesh) -> float:
     roll = landmarks.roll_degrees(mesh)
     if abs(roll) <= IGNORED_ROLL_DEGREES:
         return 0.0
-    return float(np.clip(roll, -MAX_LEVELLED_DEGREES, MAX_LEVELLED_DEGREES)) * LEVELLED_SHARE
+    return float(np.clip(roll, -MAX_LEVELED_DEGREES, MAX_LEVELED_DEGREES)) * LEVELED_SHARE
 
 
 def head_anchor(mesh: Mesh) -> NDArray[np.float64]:
-    """(2,) the point that is centred across the frame and set at eye level: between the eyes and the face's middle."""
-    eyes = np.mean(landmarks.eye_centres(mesh), axis=0)
+    """(2,) the point that is centered across the frame and set at eye level: between the eyes and the face's middle."""
+    eyes = np.mean(landmarks.eye_centers(mesh), axis=0)
     bounds = landmarks.bounds(mesh)
     return np.array([(bounds.left + bounds.right) / 4 + eyes[0] / 2, eyes[1]], np.float64)
 
@@ -128,7 +128,7 @@ def _depth_inside(
     return worst
 
 
-def take(photo: Pixels, frame: Frame) -> Floats:
+def crop_frame(photo: Pixels, frame: Frame) -> Floats:
     """(H, W, 3) display values 0..1: the photo inside the frame, cleaned before and sharpened after an enlargement."""
     region, matrix = _cut_region(photo, frame.matrix, frame.shape)
     if frame.scale > 1.15:
@@ -138,7 +138,7 @@ def take(photo: Pixels, frame: Frame) -> Floats:
     return _thin_edges(picture, frame.scale) if frame.scale > 1.5 else picture
 
 
-def look(photo: Pixels, matrix: NDArray[np.float64], side: int) -> Pixels:
+def sample_square(photo: Pixels, matrix: NDArray[np.float64], side: int) -> Pixels:
     """(side, side, 3) uint8: the photo through any map, for a network's eye."""
     region, matrix = _cut_region(photo, matrix, (side, side))
     return warp(region, matrix, (side, side))
@@ -188,7 +188,7 @@ def _denoise(region: Pixels, scale: float) -> Pixels:
 
 
 def _clean_chroma(picture: Floats, scale: float) -> Floats:
-    """Colour noise smoothed away; a camera's chroma has half the resolution anyhow."""
+    """Color noise smoothed away; a camera's chroma has half the resolution anyhow."""
     lab = to_lab(picture)
     height, width = picture.shape[:2]
     chroma = resize(np.ascontiguousarray(lab[..., 1:]), (height // 2, width // 2))
@@ -202,9 +202,9 @@ def _thin_edges(picture: Floats, scale: float) -> Floats:
 
     Unlike more unsharp masking it makes no halos and leaves flat skin alone."""
     lightness = np.ascontiguousarray(picture @ np.array([0.299, 0.587, 0.114], np.float32))
-    right, down = slopes(blur(lightness, 0.5 * scale))
+    right, down = gradients(blur(lightness, 0.5 * scale))
     steepness = np.minimum(np.sqrt(right**2 + down**2) * scale, 0.35)
-    toward_right, toward_down = slopes(blur(steepness, 0.5 * scale))
+    toward_right, toward_down = gradients(blur(steepness, 0.5 * scale))
     reach = 2.4 * scale * scale * min(1.0, (scale - 1.5) / 1.5)
     limit = 0.2 * scale
     move = [np.clip(-part * reach, -limit, limit) for part in (toward_right, toward_down)]

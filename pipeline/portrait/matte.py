@@ -1,4 +1,4 @@
-"""How much of each pixel is person: the mask's rough belief refined along hair, and the person's own colours."""
+"""How much of each pixel is person: the mask's rough belief refined along hair, and the person's own colors."""
 
 import cv2
 import numpy as np
@@ -8,28 +8,28 @@ from pipeline.faces import landmarks
 from pipeline.imaging.filters import (
     Floats,
     blur,
-    box,
-    component_at,
-    fill_hull,
-    grow,
-    guided,
-    largest_distance,
+    box_filter,
+    connected_component_at,
+    dilate,
+    distance_transform,
+    erode,
+    fill_convex_hull,
+    gradients,
+    guided_filter,
     resize,
-    shrink,
-    slopes,
 )
 from pipeline.types import Mesh
 
 # Matting works on a frame of about so many pixels; hair's finer edges come back with the guided upsampling.
 WORK_PIXELS = 500 * 500
 
-REGULARISATION = 1e-6
+REGULARIZATION = 1e-6
 UNKNOWN = 0.5
 
-# Colour evidence: samples lie so near (share of the frame's side); a step of a whole side weighs like such a step of
-# colour (black to white is 1.7), more for the person: a red tie is no reason to believe in red beside the cheek; so
+# Color evidence: samples lie so near (share of the frame's side); a step of a whole side weighs like such a step of
+# color (black to white is 1.7), more for the person: a red tie is no reason to believe in red beside the cheek; so
 # strong is the best opinion against the affinities of the solve.
-NEIGHBOURHOOD = 0.12
+NEIGHBORHOOD = 0.12
 PERSON_PLACE_WEIGHT, BEHIND_PLACE_WEIGHT = 0.7, 0.15
 MAX_SAMPLES = 6_000
 EVIDENCE = 0.02
@@ -41,36 +41,36 @@ def work_shape(shape: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
 
 
-def extract_matte(picture: Floats, belief: Floats, inside: Floats, mesh: Mesh) -> Floats:
+def extract_matte(picture: Floats, probability: Floats, inside: Floats, mesh: Mesh) -> Floats:
     """(H, W) alpha, 0..1, of the person in the frame.
 
     picture: (H, W, 3) display values. belief: the mask, at `work_shape`. inside: (H, W), 1 where there is photo.
     mesh: in pixels of the frame."""
-    shape = belief.shape[0], belief.shape[1]
-    side = float(np.sqrt(belief.size))
+    shape = probability.shape[0], probability.shape[1]
+    side = float(np.sqrt(probability.size))
     small = resize(picture, shape)
     seen = resize(inside, shape) > 0.99
     work_mesh = mesh * (shape[0] / picture.shape[0])
     head = _above_chin(work_mesh, shape, side)
-    belief = head * belief + (1 - head) * np.clip((belief - 0.22) / 0.40, 0, 1)
+    probability = head * probability + (1 - head) * np.clip((probability - 0.22) / 0.40, 0, 1)
 
-    busy = _busyness(small, belief, seen, side)
-    trimap = _trimap(belief, seen, work_mesh, busy, side)
-    prior = np.clip((belief - 0.12) / 0.76, 0, 1)
-    trust = _trust(prior, belief, busy, side)
-    by_colour, evidence = _colour_evidence(small, trimap, seen, side)
-    prior = (trust * prior + evidence * by_colour) / (trust + evidence)
+    busy = _busyness(small, probability, seen, side)
+    trimap = _trimap(probability, seen, work_mesh, busy, side)
+    prior = np.clip((probability - 0.12) / 0.76, 0, 1)
+    trust = _trust(prior, probability, busy, side)
+    by_color, evidence = _color_evidence(small, trimap, seen, side)
+    prior = (trust * prior + evidence * by_color) / (trust + evidence)
     alpha = closed_form(small, trimap, prior, trust + evidence)
-    alpha = _colour_vote(small, alpha, belief, trimap == UNKNOWN, head, side)
+    alpha = _color_vote(small, alpha, probability, trimap == UNKNOWN, head, side)
     nose = work_mesh[landmarks.NOSE_TIP]
     # Specks that belong to nobody go; strands of hair hang together.
-    whole = component_at((alpha > 0.15).astype(np.float32), float(nose[0]), float(nose[1]))
-    alpha = alpha * grow(whole, 2)
+    whole = connected_component_at((alpha > 0.15).astype(np.float32), float(nose[0]), float(nose[1]))
+    alpha = alpha * dilate(whole, 2)
 
     alpha = np.clip(resize(alpha, (picture.shape[0], picture.shape[1])), 0, 1)
     radius = max(2, round(0.003 * float(np.sqrt(inside.size))))
-    alpha = np.clip(guided(picture, alpha, radius, 1e-5), 0, 1)
-    near = resize(blur(grow(belief, 0.025 * side), 0.008 * side), (picture.shape[0], picture.shape[1]))
+    alpha = np.clip(guided_filter(picture, alpha, radius, 1e-5), 0, 1)
+    near = resize(blur(dilate(probability, 0.025 * side), 0.008 * side), (picture.shape[0], picture.shape[1]))
     alpha = alpha * np.clip(near * 1.6, 0, 1)
     alpha = np.clip((alpha - 0.04) / 0.91, 0, 1)
     return np.asarray(0.65 * alpha + 0.35 * alpha * alpha * (3 - 2 * alpha), np.float32)
@@ -82,55 +82,55 @@ def _above_chin(mesh: Mesh, shape: tuple[int, int], side: float) -> Floats:
     return np.asarray(np.clip((mesh[landmarks.CHIN, 1] + 0.03 * side - rows) / (0.04 * side), 0, 1), np.float32)
 
 
-def _busyness(small: Floats, belief: Floats, seen: NDArray[np.bool_], side: float) -> float:
-    """0 for a plain wall behind the head, 1 for a pattern: how little colours can be trusted, and the network must."""
-    energy = np.zeros(belief.shape, np.float32)
+def _busyness(small: Floats, probability: Floats, seen: NDArray[np.bool_], side: float) -> float:
+    """0 for a plain wall behind the head, 1 for a pattern: how little colors can be trusted, and the network must."""
+    energy = np.zeros(probability.shape, np.float32)
     for channel in range(3):
-        right, down = slopes(np.ascontiguousarray(small[..., channel]))
+        right, down = gradients(np.ascontiguousarray(small[..., channel]))
         energy += right**2 + down**2
-    around = (belief < 0.10) & (grow((belief > 0.5).astype(np.float32), 0.08 * side) > 0) & seen
+    around = (probability < 0.10) & (dilate((probability > 0.5).astype(np.float32), 0.08 * side) > 0) & seen
     if int(around.sum()) < 200:
         return 0.0
     steepness = 8 * float(np.percentile(np.sqrt(energy[around]), 80))
     return float(np.clip((steepness - 0.10) / 0.35, 0, 1))
 
 
-def _trimap(belief: Floats, seen: NDArray[np.bool_], mesh: Mesh, busy: float, side: float) -> Floats:
+def _trimap(probability: Floats, seen: NDArray[np.bool_], mesh: Mesh, busy: float, side: float) -> Floats:
     """0 surely not the person, 1 surely, 0.5 to be solved."""
-    sure = (belief > 0.88).astype(np.float32)
-    none = (belief < 0.10).astype(np.float32)
-    head = np.arange(belief.shape[0])[:, None] < mesh[landmarks.CHIN, 1] + 0.02 * side
-    inner = np.where(head, shrink(sure, (0.023 - 0.005 * busy) * side), shrink(sure, 0.006 * side))
-    outer = np.where(head, shrink(none, (0.021 - 0.005 * busy) * side), shrink(none, 0.007 * side))
-    trimap = np.full(belief.shape, UNKNOWN, np.float32)
+    sure = (probability > 0.88).astype(np.float32)
+    none = (probability < 0.10).astype(np.float32)
+    head = np.arange(probability.shape[0])[:, None] < mesh[landmarks.CHIN, 1] + 0.02 * side
+    inner = np.where(head, erode(sure, (0.023 - 0.005 * busy) * side), erode(sure, 0.006 * side))
+    outer = np.where(head, erode(none, (0.021 - 0.005 * busy) * side), erode(none, 0.007 * side))
+    trimap = np.full(probability.shape, UNKNOWN, np.float32)
     trimap[outer > 0] = 0
     trimap[inner > 0] = 1
-    face = fill_hull(landmarks.points(mesh, landmarks.OVAL), (belief.shape[0], belief.shape[1]))
-    trimap[shrink(face, 4) > 0] = 1
+    face = fill_convex_hull(landmarks.select_points(mesh, landmarks.OVAL), (probability.shape[0], probability.shape[1]))
+    trimap[erode(face, 4) > 0] = 1
     trimap[~seen] = 0
     return trimap
 
 
-def _trust(prior: Floats, belief: Floats, busy: float, side: float) -> Floats:
+def _trust(prior: Floats, probability: Floats, busy: float, side: float) -> Floats:
     """Weight of the network in the solve: strong where it is sure, far from its outline, before a busy background."""
     sureness = np.abs(2 * prior - 1) ** 2
-    outside = largest_distance((belief < 0.5).astype(np.float32)) / side
-    inside = largest_distance((belief >= 0.5).astype(np.float32)) / side
+    outside = distance_transform((probability < 0.5).astype(np.float32)) / side
+    inside = distance_transform((probability >= 0.5).astype(np.float32)) / side
     depth = np.clip(outside / 0.02, 0.15, 2) ** 2 + 0.5 * np.clip(inside / 0.02 - 0.25, 0, 1) ** 2
     return np.asarray(2e-4 + (4e-3 + 4e-2 * busy) * sureness * depth, np.float32)
 
 
-def _colour_evidence(small: Floats, trimap: Floats, seen: NDArray[np.bool_], side: float) -> tuple[Floats, Floats]:
-    """What an unknown pixel's colour says: the share of person, 0..1, and the weight of that opinion.
+def _color_evidence(small: Floats, trimap: Floats, seen: NDArray[np.bool_], side: float) -> tuple[Floats, Floats]:
+    """What an unknown pixel's color says: the share of person, 0..1, and the weight of that opinion.
 
-    Each is compared with the most alike sure pixels of both kinds near it. So a flag of two colours or the letters
-    of a poster count as background although no mean colour describes them."""
+    Each is compared with the most alike sure pixels of both kinds near it. So a flag of two colors or the letters
+    of a poster count as background although no mean color describes them."""
     from scipy.spatial import cKDTree
 
     shape = trimap.shape[0] // 2, trimap.shape[1] // 2
     coarse, calm = resize(trimap, shape), resize(small, shape)
     unknown = (coarse > 0.02) & (coarse < 0.98)
-    near = grow(unknown.astype(np.float32), NEIGHBOURHOOD * side / 2) > 0
+    near = dilate(unknown.astype(np.float32), NEIGHBORHOOD * side / 2) > 0
     rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
     photographed = resize(seen.astype(np.float32), shape) > 0.9
     kinds = (
@@ -159,7 +159,7 @@ def _colour_evidence(small: Floats, trimap: Floats, seen: NDArray[np.bool_], sid
 
 
 def closed_form(picture: Floats, trimap: Floats, prior: Floats, trust: Floats) -> Floats:
-    """Alpha that is locally linear in colour. Levin, Lischinski, Weiss: A Closed-Form Solution to Matting (2008).
+    """Alpha that is locally linear in color. Levin, Lischinski, Weiss: A Closed-Form Solution to Matting (2008).
 
     picture (H, W, 3); trimap 0, 1 and 0.5 where it is solved; prior (H, W) pulls with weight trust (H, W).
     Only windows that touch unknown pixels enter, and the system is solved directly."""
@@ -200,31 +200,35 @@ def _window_affinities(picture: Floats, unknown: NDArray[np.bool_]) -> tuple[NDA
     ys, xs = np.nonzero(touched)
     offsets = [dy * width + dx for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
     windows = (ys * width + xs)[:, None] + np.array(offsets)[None]
-    colours = picture.reshape(-1, 3)[windows].astype(np.float64)
-    spread = colours - colours.mean(axis=1, keepdims=True)
-    covariance = spread.transpose(0, 2, 1) @ spread / 9 + np.eye(3) * (REGULARISATION / 9)
+    colors = picture.reshape(-1, 3)[windows].astype(np.float64)
+    spread = colors - colors.mean(axis=1, keepdims=True)
+    covariance = spread.transpose(0, 2, 1) @ spread / 9 + np.eye(3) * (REGULARIZATION / 9)
     affinity = np.eye(9) - (1 + spread @ np.linalg.inv(covariance) @ spread.transpose(0, 2, 1)) / 9
     return affinity, windows
 
 
-def _colour_vote(
-    small: Floats, alpha: Floats, belief: Floats, unknown: NDArray[np.bool_], head: Floats, side: float
+def _color_vote(
+    small: Floats, alpha: Floats, probability: Floats, unknown: NDArray[np.bool_], head: Floats, side: float
 ) -> Floats:
     """Alpha lowered where a pixel looks like the background around it: walls between curls, curtains beside ears.
 
-    Counts only where the sure colours of both sides are near and differ."""
-    sure_person = ((alpha > 0.97) & (shrink((belief > 0.9).astype(np.float32), 0.015 * side) > 0)).astype(np.float32)
-    sure_behind = ((alpha < 0.02) & (belief < 0.25)).astype(np.float32)
+    Counts only where the sure colors of both sides are near and differ."""
+    sure_person = ((alpha > 0.97) & (erode((probability > 0.9).astype(np.float32), 0.015 * side) > 0)).astype(
+        np.float32
+    )
+    sure_behind = ((alpha < 0.02) & (probability < 0.25)).astype(np.float32)
     radius = 0.035 * side
-    near_person, near_behind = box(sure_person, radius), box(sure_behind, radius)
-    person = box(small * sure_person[..., None], radius) / (near_person + 1e-4)[..., None]
-    behind = box(small * sure_behind[..., None], radius) / (near_behind + 1e-4)[..., None]
+    near_person, near_behind = box_filter(sure_person, radius), box_filter(sure_behind, radius)
+    person = box_filter(small * sure_person[..., None], radius) / (near_person + 1e-4)[..., None]
+    behind = box_filter(small * sure_behind[..., None], radius) / (near_behind + 1e-4)[..., None]
     apart = person - behind
     distance = np.sqrt((apart**2).sum(axis=2))
     from_behind = small - behind
-    spread = np.sqrt(np.maximum(box((from_behind**2).sum(axis=2) * sure_behind, radius) / (near_behind + 1e-4), 0))
+    spread = np.sqrt(
+        np.maximum(box_filter((from_behind**2).sum(axis=2) * sure_behind, radius) / (near_behind + 1e-4), 0)
+    )
     enough = np.clip(np.minimum(near_person, near_behind) * 25, 0, 1)
-    # Where colours cannot tell the sides apart, dark hair before a dark poster or any hair before a pattern, the solve
+    # Where colors cannot tell the sides apart, dark hair before a dark poster or any hair before a pattern, the solve
     # leaves a veil of half person. A decided edge, a little inside, is the smaller fault.
     veiled = enough * np.clip(1 - (distance - 1.2 * spread - 0.02) / 0.2, 0, 1) * unknown
     decided = np.clip((alpha - 0.38) / 0.47, 0, 1)
@@ -235,18 +239,18 @@ def _colour_vote(
     return np.asarray(alpha * (1 - say * np.clip(head, 0.35, 1) * (1 - vote)), np.float32)
 
 
-def own_colours(picture: Floats, alpha: Floats) -> Floats:
-    """(H, W, 3) the person's colours without what shone through from behind.
+def own_colors(picture: Floats, alpha: Floats) -> Floats:
+    """(H, W, 3) the person's colors without what shone through from behind.
 
-    Blur fusion in three passes (Forte: Approximate Fast Foreground Colour Estimation, 2021); then, where little of
-    the pixel was person, the colour of the nearest solid hair or cloth."""
+    Blur fusion in three passes (Forte: Approximate Fast Foreground Color Estimation, 2021); then, where little of
+    the pixel was person, the color of the nearest solid hair or cloth."""
     side = float(np.sqrt(alpha.size))
     opaque = alpha[..., None]
     person, behind = picture, picture
     for radius in (0.06 * side, 0.012 * side, 0.004 * side):
-        weight = box(alpha, radius)[..., None]
-        near_person = box(person * opaque, radius) / (weight + 1e-5)
-        near_behind = box(behind * (1 - opaque), radius) / (1 - weight + 1e-5)
+        weight = box_filter(alpha, radius)[..., None]
+        near_person = box_filter(person * opaque, radius) / (weight + 1e-5)
+        near_behind = box_filter(behind * (1 - opaque), radius) / (1 - weight + 1e-5)
         rest = picture - opaque * near_person - (1 - opaque) * near_behind
         person = np.clip(near_person + opaque * rest, 0, 1)
         behind = near_behind

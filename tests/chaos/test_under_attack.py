@@ -19,7 +19,7 @@ from tests.helpers import photos
 from tests.helpers.product import ROOT, Product
 
 # How much longer an honest upload may take, and how long the health check may: the promises of the product.
-MOST_TIMES_AS_LONG = 2.0
+MAX_SLOWDOWN = 2.0
 HEALTHY_SECONDS = 1.0
 # Until every attack has begun, and the free pack that one attacker uploads for its streams has been made.
 ONSET_SECONDS = 14.0
@@ -85,7 +85,7 @@ def seconds_to_headshots(visitor: Visitor) -> float:
 
 @pytest.mark.parametrize(
     ("names", "rounds"),
-    [(("lines", "bodies", "verifiers"), 1), pytest.param(tuple(ATTACKS), 3, marks=pytest.mark.slow)],
+    [(("lines", "bodies", "verifiers"), 1), pytest.param(tuple(ATTACKS), 3, provenance=pytest.mark.slow)],
     ids=["some at once", "all at once"],
 )
 def test_an_honest_upload_takes_at_most_twice_as_long_under_attack(
@@ -103,6 +103,6 @@ def test_an_honest_upload_takes_at_most_twice_as_long_under_attack(
     print(f"quiet {quiet:.1f} s, attacked {under_attack:.1f} s, health {max(watch.seconds):.2f} s, {answers}")
 
     assert answers.keys() == set(names)
-    assert all(not status.startswith("5") or status == "503" for told in answers.values() for status in told)
+    assert all(not status.startswith("5") or status == "503" for statuses in answers.values() for status in statuses)
     assert max(watch.seconds) < HEALTHY_SECONDS
-    assert under_attack < MOST_TIMES_AS_LONG * quiet + NOISE_SECONDS
+    assert under_attack < MAX_SLOWDOWN * quiet + NOISE_SECONDS

@@ -27,7 +27,7 @@ from django.utils import timezone
 from headshots.accounts.models import User
 from headshots.payments.accounting.webhooks import receive_webhook
 from headshots.payments.models import Credit, WebhookEvent
-from headshots.payments.reconciliation import look_after
+from headshots.payments.reconciliation import reconcile
 from headshots.shoots.lifecycle import advance
 from headshots.shoots.models import Event, Pack
 from headshots.shoots.packs.recovery import _stalled_packs
@@ -128,7 +128,7 @@ def delivered(purchase: Purchase) -> tuple[list[Body], Body]:
 def expired(purchase: Purchase) -> tuple[list[Body], Body]:
     purchase.stripe.balance = 0
     session = purchase.stripe.sessions[purchase.session] | {"status": "expired", "payment_status": "unpaid"}
-    return [], purchase.stripe.tell("checkout.session.expired", session)
+    return [], purchase.stripe.send_event("checkout.session.expired", session)
 
 
 def refunded(purchase: Purchase) -> tuple[list[Body], Body]:
@@ -150,7 +150,7 @@ def overtaken(purchase: Purchase) -> tuple[list[Body], Body]:
 EVENTS: list[tuple[str, Callable[[Purchase], tuple[list[Body], Body]], tuple[str, str | None, str]]] = [
     ("paid", delivered, ("paid", "used", "queued")),
     ("paid after its refund", overtaken, ("refunded", "refunded", "revoked")),
-    ("expired", expired, ("expired", None, "cancelled")),
+    ("expired", expired, ("expired", None, "canceled")),
     ("refunded", refunded, ("refunded", "refunded", "revoked")),
     ("disputed", disputed, ("disputed", "revoked", "revoked")),
 ]
@@ -174,7 +174,7 @@ def race() -> Body:
 
         failed += at_once([lambda start=start, run=all_of_them: run(start=start) for start in range(PROCESSES)])
         # What was stored while the payment's transaction was open.
-        look_after()
+        reconcile()
         check(purchase, number)
     return {"rounds": rounds, "failed": failed, "unseen": heard_of_while_paid(), **one_credit_for_many()}
 
@@ -188,18 +188,18 @@ def heard_of_while_paid() -> str:
     purchase.stripe.dispute(purchase.intent)
     disputed = [event for event in purchase.stripe.events if event["type"].startswith("charge.dispute.")]
 
-    def tell() -> None:
+    def deliver_one() -> None:
         for event in disputed:
             deliver(event)
         connection.close()
 
     with ThreadPoolExecutor(1) as other, transaction.atomic():
         deliver(purchase.bought)
-        other.submit(tell).result()
+        other.submit(deliver_one).result()
     about = WebhookEvent.objects.filter(event_id__in=[event["id"] for event in disputed])
     assert purchase.state() == ("paid", "used", "queued")
     before = set(about.values_list("outcome", flat=True))
-    look_after()
+    reconcile()
     assert set(about.values_list("outcome", flat=True)) == {"done"}
     assert purchase.state() == ("disputed", "revoked", "revoked")
     assert purchase.ledger() == purchase.stripe.balance
@@ -245,7 +245,7 @@ def one_credit_for_many() -> Body:
         purchase = Purchase(20_000 + number, buyer)
         deliver(purchase.bought)
         assert purchase.payment.pack is not None
-        advance(purchase.payment.pack, Pack.State.CANCELLED)
+        advance(purchase.payment.pack, Pack.State.CANCELED)
         Credit.objects.filter(payment=purchase.payment).update(state="open", pack=None)
         credit = Credit.objects.get(payment=purchase.payment)
         packs = [failed_pack(30_000 + number * 10 + each, buyer) for each in range(PROCESSES - 1)]

@@ -48,17 +48,17 @@ def more(code: str) -> dict[str, object]:
     return MORE.get(code, {}) | looks
 
 
-def address(code: str, thing: object) -> str:
-    return f"/admin/do/{code}/{getattr(thing, 'pk', thing)}/"
+def address(code: str, target: object) -> str:
+    return f"/admin/actions/{code}/{getattr(target, 'pk', target)}/"
 
 
 def hidden(page: str) -> dict[str, str]:
     """The hidden fields of the question."""
-    fields = re.findall(r'<input type="hidden" name="(seen|submission)"(?: value="([^"]*)")?', page)
+    fields = re.findall(r'<input type="hidden" name="(seen_state|submission)"(?: value="([^"]*)")?', page)
     return dict(fields)
 
 
-def do(client: Client, action: str, thing: object, **changes: str) -> object:
+def do(client: Client, action: str, target: object, **changes: str) -> object:
     """Look at the question and answer it at once."""
-    answers = hidden(client.get(address(action, thing)).content.decode()) | {"reason": "because it helps"}
-    return client.post(address(action, thing), answers | more(action) | changes)
+    answers = hidden(client.get(address(action, target)).content.decode()) | {"reason": "because it helps"}
+    return client.post(address(action, target), answers | more(action) | changes)

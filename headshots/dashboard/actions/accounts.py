@@ -6,11 +6,11 @@ from allauth.mfa.models import Authenticator
 from django.db import transaction
 
 from headshots.accounts.models import Session, User
-from headshots.dashboard.actions.audit_actions import Action, Answers, Changed
+from headshots.dashboard.actions.audit_actions import Action, Answers, StaleTargetError
 from headshots.dashboard.actions.targets import load_account
 
 
-def _why_no_block(account: User) -> str:
+def _block_blocked_reason(account: User) -> str:
     if account.is_staff or account.is_superuser:
         return "Staff is not blocked here: an owner takes their roles away first."
     return "" if account.is_active else "This account is blocked already."
@@ -18,22 +18,22 @@ def _why_no_block(account: User) -> str:
 
 def _block(account: User, answers: Answers) -> str:
     if not User.objects.filter(pk=account.pk, is_active=True, is_staff=False).update(is_active=False):
-        raise Changed
+        raise StaleTargetError
     Session.objects.filter(account_id=account.pk).delete()
     return "The account is blocked and signed out everywhere."
 
 
-def _why_no_unblock(account: User) -> str:
+def _unblock_blocked_reason(account: User) -> str:
     return "This account is not blocked." if account.is_active else ""
 
 
 def _unblock(account: User, answers: Answers) -> str:
     if not User.objects.filter(pk=account.pk, is_active=False).update(is_active=True):
-        raise Changed
+        raise StaleTargetError
     return "The account may sign in again."
 
 
-def _why_no_factor_reset(account: User) -> str:
+def _factor_reset_blocked_reason(account: User) -> str:
     has_one = Authenticator.objects.filter(user=account).exists()
     return "" if has_one else "This account has no second factor."
 
@@ -41,12 +41,12 @@ def _why_no_factor_reset(account: User) -> str:
 def _reset_second_factor(account: User, answers: Answers) -> str:
     gone, _ = Authenticator.objects.filter(user=account).delete()
     if not gone:
-        raise Changed
+        raise StaleTargetError
     Session.objects.filter(account_id=account.pk).delete()
     return "The second factor is gone; the next sign-in asks for the password alone."
 
 
-def _why_no_confirmation(account: User) -> str:
+def _confirmation_blocked_reason(account: User) -> str:
     if EmailAddress.objects.filter(user=account, verified=True).exists():
         return "The address of this account is confirmed already."
     return "" if account.is_active else "This account is blocked."
@@ -70,12 +70,12 @@ ACTIONS = (
             "Mails about packs and credits no longer go to it; deletion certificates still do.",
             "Its photos and headshots stay as long as they would have, and its orders are made to their end.",
         ),
-        way_back="It can be let in again at any time.",
-        subject="account",
+        undo_note="It can be let in again at any time.",
+        target_type="account",
         permission="dashboard.block_account",
         load=load_account,
         state_of=lambda account: str(account.is_active),
-        why_not=_why_no_block,
+        blocked_reason=_block_blocked_reason,
         do=_block,
         danger=True,
         can_be_undone=True,
@@ -88,12 +88,12 @@ ACTIONS = (
             "It may sign in, and finds what is still there of its shoots.",
             "It gets mails about packs and credits again.",
         ),
-        way_back="It can be blocked again at any time.",
-        subject="account",
+        undo_note="It can be blocked again at any time.",
+        target_type="account",
         permission="dashboard.block_account",
         load=load_account,
         state_of=lambda account: str(account.is_active),
-        why_not=_why_no_unblock,
+        blocked_reason=_unblock_blocked_reason,
         do=_unblock,
     ),
     Action(
@@ -101,12 +101,12 @@ ACTIONS = (
         title="Send the confirmation mail again",
         question="Send the mail that asks to confirm the address again?",
         effects=("A mail with a new link goes to the address of this account.",),
-        way_back="A mail that was sent cannot be taken back.",
-        subject="account",
+        undo_note="A mail that was sent cannot be taken back.",
+        target_type="account",
         permission="dashboard.resend_mail",
         load=load_account,
         state_of=lambda account: "",
-        why_not=_why_no_confirmation,
+        blocked_reason=_confirmation_blocked_reason,
         do=_resend_confirmation,
     ),
     Action(
@@ -117,12 +117,12 @@ ACTIONS = (
             "The password alone opens the account until its owner sets a new one up.",
             "It is signed out everywhere, and its recovery codes are void.",
         ),
-        way_back="The old second factor cannot be brought back.",
-        subject="account",
+        undo_note="The old second factor cannot be brought back.",
+        target_type="account",
         permission="accounts.change_user",
         load=load_account,
         state_of=lambda account: "",
-        why_not=_why_no_factor_reset,
+        blocked_reason=_factor_reset_blocked_reason,
         do=_reset_second_factor,
         danger=True,
     ),

@@ -9,85 +9,94 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from headshots.accounts.models import User
-from headshots.dashboard.actions.audit_actions import Action, Changed, NotPossible, fresh_form, in_words, perform
-from headshots.dashboard.actions.registry import ACTIONS, title_of
-from headshots.dashboard.actions.targets import PAGES, audit_log_of, facts_of, name_of
-from headshots.dashboard.models import Deed
+from headshots.dashboard.actions.audit_actions import (
+    Action,
+    ActionUnavailable,
+    StaleTargetError,
+    format_entry,
+    new_form,
+    perform,
+)
+from headshots.dashboard.actions.registry import ACTIONS, action_title
+from headshots.dashboard.actions.targets import TARGET_URL_NAMES, audit_log_url, target_facts, target_label
+from headshots.dashboard.models import AuditLogEntry
 from headshots.shoots.models import StyleVersion
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def act(request: HttpRequest, code: str, thing_id: str) -> HttpResponse:
+def confirm_action(request: HttpRequest, code: str, target_id: str) -> HttpResponse:
     """Ask why, then do it."""
     action = ACTIONS.get(code)
     if action is None:
         raise Http404
     if not isinstance(request.user, User) or not request.user.has_perm(action.permission):
         raise PermissionDenied
-    thing = action.load(thing_id)
-    form, status = fresh_form(action, thing), 200
+    target = action.load(target_id)
+    form, status = new_form(action, target), 200
     if request.method == "POST":
         form = action.form(request.POST)
         if form.is_valid():
             try:
-                told = perform(action=action, thing_id=thing_id, answers=form.cleaned_data, staff=request.user)
-            except NotPossible as error:
-                form, status = fresh_form(action, thing, form.cleaned_data), 409
+                message = perform(action=action, target_id=target_id, answers=form.cleaned_data, staff=request.user)
+            except ActionUnavailable as error:
+                form, status = new_form(action, target, form.cleaned_data), 409
                 messages.error(request, str(error))
-            except Changed:
-                thing = action.load(thing_id)
-                form, status = fresh_form(action, thing, form.cleaned_data), 409
-                messages.warning(request, _what_changed(action, thing_id, request.user))
+            except StaleTargetError:
+                target = action.load(target_id)
+                form, status = new_form(action, target, form.cleaned_data), 409
+                messages.warning(request, _stale_message(action, target_id, request.user))
             else:
-                messages.success(request, told)
-                return redirect(action.then, thing_id) if action.then else redirect(_back_to(action, thing))
+                messages.success(request, message)
+                url_name = action.success_url_name
+                return redirect(url_name, target_id) if url_name else redirect(_target_url(action, target))
         else:
             status = 422
     context = {
-        "title": f"{action.title}: {name_of(thing)}",
-        "name": name_of(thing),
-        "facts": facts_of(thing, request.user),
+        "title": f"{action.title}: {target_label(target)}",
+        "name": target_label(target),
+        "facts": target_facts(target, request.user),
         "action": action,
-        "why_not": action.why_not(thing),
+        "blocked_reason": action.blocked_reason(target),
         "form": form,
-        "back": _back_to(action, thing),
+        "back": _target_url(action, target),
         "has_permission": True,
     }
-    return render(request, "dashboard/act.html", context, status=status)
+    return render(request, "dashboard/confirm_action.html", context, status=status)
 
 
 @require_safe
-def about(request: HttpRequest, subject: str, thing_id: str) -> HttpResponse:
+def target_page(request: HttpRequest, target_type: str, target_id: str) -> HttpResponse:
     """From a line of the audit log to the page of what it is about. 404 when that is gone."""
-    if subject == "style":
-        return redirect(PAGES[subject], thing_id)
-    action = next((each for each in ACTIONS.values() if each.subject == subject), None)
+    if target_type == "style":
+        return redirect(TARGET_URL_NAMES[target_type], target_id)
+    action = next((each for each in ACTIONS.values() if each.target_type == target_type), None)
     if action is None:
         raise Http404
-    return redirect(_back_to(action, action.load(thing_id)))
+    return redirect(_target_url(action, action.load(target_id)))
 
 
 @require_safe
 def history(request: HttpRequest, app: str, model: str, object_id: str) -> HttpResponse:
     """In place of the pages of Django's own log, which is empty: the audit log of that row. 404 where none is kept."""
-    if not request.user.has_perm("dashboard.view_deed"):
+    if not request.user.has_perm("dashboard.view_auditlogentry"):
         raise PermissionDenied
     rows = next((each for each in admin.site._registry.values() if each.opts.label_lower == f"{app}.{model}"), None)
     row = rows and rows.get_object(request, unquote(object_id))
-    log = audit_log_of(row) if row else ""
+    log = audit_log_url(row) if row else ""
     if not log:
         raise Http404
     return redirect(log)
 
 
-def _what_changed(action: Action, thing_id: str, viewer: User) -> str:
-    told = "It has changed since you looked. This is how it stands now; ask again."
-    last = Deed.objects.filter(subject=action.subject, subject_id=thing_id).first()
-    return f"{told} Done to it last: {in_words(last, title_of(last.action), viewer)}." if last else told
+def _stale_message(action: Action, target_id: str, viewer: User) -> str:
+    message = "It has changed since you looked. This is how it stands now; ask again."
+    last = AuditLogEntry.objects.filter(target_type=action.target_type, target_id=target_id).first()
+    return f"{message} Done to it last: {format_entry(last, action_title(last.action), viewer)}." if last else message
 
 
-def _back_to(action: Action, thing: object) -> str:
+def _target_url(action: Action, target: object) -> str:
     """The page of what it is done to; a version's is that of its look."""
-    subject = "style" if isinstance(thing, StyleVersion) else action.subject
-    pk = thing.style_id if isinstance(thing, StyleVersion) else getattr(thing, "pk", None)
-    return reverse(PAGES[subject], args=[pk]) if subject in PAGES else reverse("admin:index")
+    target_type = "style" if isinstance(target, StyleVersion) else action.target_type
+    pk = target.style_id if isinstance(target, StyleVersion) else getattr(target, "pk", None)
+    url_name = TARGET_URL_NAMES.get(target_type)
+    return reverse(url_name, args=[pk]) if url_name else reverse("admin:index")

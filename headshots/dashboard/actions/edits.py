@@ -11,35 +11,35 @@ from django.http import HttpRequest
 from headshots.accounts.admin import AccountAdmin
 from headshots.accounts.models import User
 from headshots.dashboard.actions.audit_actions import reason_field
-from headshots.dashboard.actions.targets import name_of
-from headshots.dashboard.models import Deed
+from headshots.dashboard.actions.targets import target_label
+from headshots.dashboard.models import AuditLogEntry
 from headshots.dashboard.roles import OWNER
 from headshots.shoots.looks.admin import StyleAdmin
 from headshots.shoots.models import Style
 
 # Addresses stand in account tables only, and nobody looks at a password.
-_PRIVATE = {"email", "password", "password1", "password2", "usable_password", "reason"}
-_LONGEST = 60
-_SUBJECTS: dict[type[Model], str] = {User: "account", Style: "style"}
+_NEVER_LOGGED = {"email", "password", "password1", "password2", "usable_password", "reason"}
+_MAX_TEXT_LENGTH = 60
+_TARGET_TYPES: dict[type[Model], str] = {User: "account", Style: "style"}
 
 admin.site.unregister([User, Style])
 
 
-class _WrittenDown(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Writes into the audit log what Django would into a log of its own."""
+class _AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Writes changes to the audit log instead of Django's own log."""
 
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
-        names = [name for name in form.changed_data if name not in _PRIVATE]
-        after = {name: _words(form.cleaned_data.get(name)) for name in names}
+        names = [name for name in form.changed_data if name not in _NEVER_LOGGED]
+        after = {name: _format_value(form.cleaned_data.get(name)) for name in names}
         if add:
             return {name: words for name, words in after.items() if words != "none"}
-        return {name: f"{_words(form.initial.get(name))} → {after[name]}" for name in names}
+        return {name: f"{_format_value(form.initial.get(name))} → {after[name]}" for name in names}
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
-        return _write_down(request, "add", obj, message)
+        return _log_edit(request, "add", obj, message)
 
     def log_change(self, request: HttpRequest, obj: Model, message: Any) -> Any:
-        return _write_down(request, "edit", obj, message)
+        return _log_edit(request, "edit", obj, message)
 
 
 class _AccountForm(UserChangeForm):  # type: ignore[type-arg]
@@ -56,14 +56,14 @@ class _AccountForm(UserChangeForm):  # type: ignore[type-arg]
             self.add_error(
                 "is_staff", "A role works for those only who may enter: tick this as well, or take the role away."
             )
-        if self.instance.pk == self.staff.pk and (lost := self._lost(answers)):
+        if self.instance.pk == self.staff.pk and (lost := self._lost_access(answers)):
             self.add_error(lost, "You would shut yourself out. Ask another owner to take this away.")
         elif self._ends_a_superuser(answers) and not self._is_another_superuser_left():
             words = "This is the last account that may do everything. Give another one that status first."
             self.add_error("is_staff" if not answers.get("is_staff") else "is_superuser", words)
         return answers
 
-    def _lost(self, answers: dict[str, Any]) -> str:
+    def _lost_access(self, answers: dict[str, Any]) -> str:
         """What lets its bearer mend mistakes here and is to go, by its field; empty when nothing of that goes."""
         for name in ("is_staff", "is_superuser"):
             if self.initial.get(name) and not answers.get(name, True):
@@ -87,7 +87,7 @@ class _NewAccountForm(AdminUserCreationForm):  # type: ignore[type-arg]
 
 
 @admin.register(User)
-class WrittenAccountAdmin(_WrittenDown, AccountAdmin):
+class AuditedAccountAdmin(_AuditedAdmin, AccountAdmin):
     """Who is staff, and why."""
 
     form = _AccountForm
@@ -106,24 +106,24 @@ class WrittenAccountAdmin(_WrittenDown, AccountAdmin):
 
 
 @admin.register(Style)
-class WrittenStyleAdmin(_WrittenDown, StyleAdmin):
+class AuditedStyleAdmin(_AuditedAdmin, StyleAdmin):
     """Looks on offer and their order; a draft needs no reason, publishing it does."""
 
 
-def _write_down(request: HttpRequest, action: str, thing: Model, changes: dict[str, str]) -> Deed:
+def _log_edit(request: HttpRequest, action: str, target: Model, changes: dict[str, str]) -> AuditLogEntry:
     assert isinstance(request.user, User)
-    return Deed.objects.create(
-        who=request.user.pk,
+    return AuditLogEntry.objects.create(
+        staff_id=request.user.pk,
         action=action,
-        subject=_SUBJECTS[type(thing)],
-        subject_id=str(thing.pk),
-        about=name_of(thing),
+        target_type=_TARGET_TYPES[type(target)],
+        target_id=str(target.pk),
+        target_name=target_label(target),
         reason=request.POST.get("reason", ""),
         details=changes,
     )
 
 
-def _words(value: object) -> str:
+def _format_value(value: object) -> str:
     """A field's value as the audit log keeps it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -132,4 +132,4 @@ def _words(value: object) -> str:
     if isinstance(value, Iterable) and not isinstance(value, str):
         return ", ".join(sorted(str(each) for each in value)) or "none"
     text = str(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return text if len(text) <= _MAX_TEXT_LENGTH else f"{text[:_MAX_TEXT_LENGTH]}…"

@@ -1,14 +1,14 @@
 """Mails that did not arrive, sent again. The address is read from the account when they are."""
 
 from headshots.celery import send_on_commit
-from headshots.dashboard.actions.audit_actions import Action, Answers, Changed
+from headshots.dashboard.actions.audit_actions import Action, Answers, StaleTargetError
 from headshots.dashboard.actions.targets import load_certificate, load_credit, load_pack
 from headshots.payments.models import Credit, Refund
 from headshots.retention.models import DeletionCertificate
 from headshots.shoots.models import Pack
 
 
-def _why_no_certificate(certificate: DeletionCertificate) -> str:
+def _certificate_blocked_reason(certificate: DeletionCertificate) -> str:
     if certificate.owner is None:
         return "The account is gone: there is nobody to send it to. Its page is still there."
     return "" if certificate.mailed_at else "It has not been sent yet; beat sends it."
@@ -18,43 +18,45 @@ def _resend_certificate(certificate: DeletionCertificate, answers: Answers) -> s
     if not DeletionCertificate.objects.filter(pk=certificate.pk, mailed_at=certificate.mailed_at).update(
         mailed_at=None
     ):
-        raise Changed
+        raise StaleTargetError
     send_on_commit("retention.mail_certificate", str(certificate.pk))
     return "The certificate is on its way again."
 
 
-def _why_no_credit_mail(credit: Credit) -> str:
+def _credit_mail_blocked_reason(credit: Credit) -> str:
     if credit.owner is None or not credit.owner.is_active:
         return "There is nobody to send it to."
     refund = _refund_of(credit)
     if credit.state != Credit.State.OPEN and refund is None:
         return "There is nothing to be told of it."
-    return "It is about to be sent." if credit.mail or (refund and refund.mail_due) else ""
+    return "It is about to be sent." if credit.pending_mail or (refund and refund.mail_due) else ""
 
 
 def _refund_of(credit: Credit) -> Refund | None:
     """The last refund that a mail tells of, of a credit whose money went back."""
     if credit.state != Credit.State.REFUNDED or credit.payment is None:
         return None
-    return credit.payment.refunds.filter(state__in=Refund.UNDER_WAY).last()
+    return credit.payment.refunds.filter(state__in=Refund.ACCEPTED_STATES).last()
 
 
 def _resend_credit_mail(credit: Credit, answers: Answers) -> str:
     refund = _refund_of(credit)
     if refund is not None:
         if not Refund.objects.filter(pk=refund.pk, mail_due=False).update(mail_due=True):
-            raise Changed
+            raise StaleTargetError
         send_on_commit("payments.mail_refund", str(refund.pk))
         return "The mail is on its way again."
-    is_new = credit.payment is not None and credit.payment.pack is None and not credit.came_back
-    kind = Credit.Mail.BOUGHT if is_new else Credit.Mail.WAITING
-    if not Credit.objects.filter(pk=credit.pk, state=Credit.State.OPEN, mail=Credit.Mail.NONE).update(mail=kind):
-        raise Changed
+    is_new = credit.payment is not None and credit.payment.pack is None and not credit.return_reason
+    kind = Credit.Mail.PURCHASED if is_new else Credit.Mail.AVAILABLE
+    if not Credit.objects.filter(pk=credit.pk, state=Credit.State.OPEN, pending_mail=Credit.Mail.NONE).update(
+        pending_mail=kind
+    ):
+        raise StaleTargetError
     send_on_commit("payments.send_mail", str(credit.pk))
     return "The mail is on its way again."
 
 
-def _why_no_delivery_mail(pack: Pack) -> str:
+def _delivery_mail_blocked_reason(pack: Pack) -> str:
     if pack.state != Pack.State.DELIVERED or pack.kind == Pack.Kind.TRIAL:
         return "Only a delivered pack has such a mail."
     if pack.shoot.owner is None or not pack.shoot.owner.is_active:
@@ -64,7 +66,7 @@ def _why_no_delivery_mail(pack: Pack) -> str:
 
 def _resend_delivery_mail(pack: Pack, answers: Answers) -> str:
     if not Pack.objects.filter(pk=pack.pk, state=Pack.State.DELIVERED, mail_due=False).update(mail_due=True):
-        raise Changed
+        raise StaleTargetError
     send_on_commit("shoots.mail_delivered", str(pack.pk))
     return "The mail is on its way again."
 
@@ -75,12 +77,12 @@ ACTIONS = (
         title="Send the delivery mail again",
         question="Send the mail that says that this pack is ready again?",
         effects=("The mail goes to the address that the account has now.",),
-        way_back="A mail that was sent cannot be taken back.",
-        subject="pack",
+        undo_note="A mail that was sent cannot be taken back.",
+        target_type="pack",
         permission="dashboard.resend_mail",
         load=load_pack,
         state_of=lambda pack: f"{pack.state} {pack.mail_due}",
-        why_not=_why_no_delivery_mail,
+        blocked_reason=_delivery_mail_blocked_reason,
         do=_resend_delivery_mail,
         shoot_of=lambda pack: pack.shoot_id,
     ),
@@ -89,12 +91,12 @@ ACTIONS = (
         title="Send the certificate again",
         question="Send this deletion certificate again?",
         effects=("The certificate goes to the address that the account has now.",),
-        way_back="A mail that was sent cannot be taken back.",
-        subject="certificate",
+        undo_note="A mail that was sent cannot be taken back.",
+        target_type="certificate",
         permission="dashboard.resend_mail",
         load=load_certificate,
         state_of=lambda certificate: str(certificate.mailed_at or ""),
-        why_not=_why_no_certificate,
+        blocked_reason=_certificate_blocked_reason,
         do=_resend_certificate,
         shoot_of=lambda certificate: certificate.shoot_id,
     ),
@@ -103,12 +105,12 @@ ACTIONS = (
         title="Send its mail again",
         question="Send the mail about this credit again?",
         effects=("The mail goes to the address that the account has now.",),
-        way_back="A mail that was sent cannot be taken back.",
-        subject="credit",
+        undo_note="A mail that was sent cannot be taken back.",
+        target_type="credit",
         permission="dashboard.resend_mail",
         load=load_credit,
         state_of=lambda credit: credit.state,
-        why_not=_why_no_credit_mail,
+        blocked_reason=_credit_mail_blocked_reason,
         do=_resend_credit_mail,
     ),
 )

@@ -7,14 +7,14 @@ from django.conf import settings
 
 from headshots import engine
 from headshots.accounts.models import User
-from headshots.dashboard.actions.audit_actions import Action, Answers, Changed, NotPossible, ReasonForm
+from headshots.dashboard.actions.audit_actions import Action, ActionUnavailable, Answers, ReasonForm, StaleTargetError
 from headshots.dashboard.actions.targets import load_account, load_payment, load_shoot
 from headshots.payments.accounting.credits import grant_credit, open_credits
-from headshots.payments.accounting.refunds import refundable, request_refund
-from headshots.payments.checkout.orders import Order, order_with_credit, orders_so_far, waiting_payment
+from headshots.payments.accounting.refunds import refundable_amount, request_refund
+from headshots.payments.checkout.orders import Order, count_orders, find_unpaid_payment, order_with_credit
 from headshots.payments.errors import OrderRefused
 from headshots.payments.models import Payment, Refund
-from headshots.payments.prices import as_money, digits_of, read_price
+from headshots.payments.prices import format_money, minor_unit_digits, parse_price
 from headshots.shoots.models import Event, Pack, Photo, Shoot, Style
 
 # What staff may choose; the others the product writes by itself.
@@ -26,7 +26,7 @@ _REFUNDS = [
     Refund.Reason.FRAUDULENT,
 ]
 _GRANTS = [("goodwill", "Goodwill"), ("support", "Support"), ("test", "Trying the product"), ("press", "Press")]
-_MOST_CREDITS = 5
+_MAX_CREDITS = 5
 
 
 class RefundForm(ReasonForm):
@@ -41,7 +41,7 @@ class RefundForm(ReasonForm):
 class GrantForm(ReasonForm):
     """How many packs."""
 
-    count = forms.IntegerField(label="Packs", min_value=1, max_value=_MOST_CREDITS, initial=1)
+    count = forms.IntegerField(label="Packs", min_value=1, max_value=_MAX_CREDITS, initial=1)
     code = forms.ChoiceField(label="For the books", choices=_GRANTS)
 
 
@@ -55,31 +55,33 @@ class GrantPackForm(ReasonForm):
 
     def __init__(self, *args: object, **options: object) -> None:
         super().__init__(*args, **options)  # type: ignore[arg-type]
-        self.fields["styles"].help_text = _looks_needed()
+        self.fields["styles"].help_text = _min_looks_message()
 
 
-def _left(payment: Payment) -> str:
-    digits = digits_of(payment.currency)
-    return f"{refundable(payment) / 10**digits:.{digits}f}"
+def _refundable_amount(payment: Payment) -> str:
+    digits = minor_unit_digits(payment.currency)
+    return f"{refundable_amount(payment) / 10**digits:.{digits}f}"
 
 
 def _refund(payment: Payment, answers: Answers) -> str:
     try:
-        amount = read_price(str(answers["amount"]), payment.currency)
+        amount = parse_price(str(answers["amount"]), payment.currency)
     except ValueError as error:
-        raise NotPossible(f"{payment.currency.upper()} has no such amount.") from error
+        raise ActionUnavailable(f"{payment.currency.upper()} has no such amount.") from error
     refund = request_refund(payment=payment, amount=amount, reason=answers["code"], actor=Event.Actor.STAFF)
     if refund is None:
         payment.refresh_from_db()
-        raise NotPossible(f"At most {as_money(refundable(payment), payment.currency)} can be given back.")
-    return f"{as_money(amount, payment.currency)} is on its way back."
+        raise ActionUnavailable(
+            f"At most {format_money(refundable_amount(payment), payment.currency)} can be given back."
+        )
+    return f"{format_money(amount, payment.currency)} is on its way back."
 
 
-def _open_count(account: User) -> str:
+def _open_credit_count(account: User) -> str:
     return str(open_credits(account).count())
 
 
-def _why_no_grant(account: User) -> str:
+def _grant_blocked_reason(account: User) -> str:
     return (
         ""
         if account.is_active and account.deletion_requested_at is None
@@ -87,30 +89,30 @@ def _why_no_grant(account: User) -> str:
     )
 
 
-def _refuse_to_oneself(owner: User, answers: Answers) -> None:
+def _refuse_self_grant(owner: User, answers: Answers) -> None:
     if answers["staff"] == owner.pk:
-        raise NotPossible("Nobody grants packs to themselves: ask a colleague.")
+        raise ActionUnavailable("Nobody grants packs to themselves: ask a colleague.")
 
 
 def _grant(account: User, answers: Answers) -> str:
-    _refuse_to_oneself(account, answers)
+    _refuse_self_grant(account, answers)
     # Two of staff who help at the same moment: the second waits here and is shown what the first one gave.
     User.objects.select_for_update().get(pk=account.pk)
-    if answers["seen"] != _open_count(account):
-        raise Changed
+    if answers["seen_state"] != _open_credit_count(account):
+        raise StaleTargetError
     for _ in range(answers["count"]):
         grant_credit(owner=account, reason=answers["code"])
     return f"Granted: {answers['count']}. The person is told by mail."
 
 
-def _why_no_pack(shoot: Shoot) -> str:
+def _grant_pack_blocked_reason(shoot: Shoot) -> str:
     if not shoot.is_open:
         return "Its photos are gone: nothing more can be made of them."
-    if shoot.owner is None or _why_no_grant(shoot.owner):
+    if shoot.owner is None or _grant_blocked_reason(shoot.owner):
         return "It has no account that a pack could be given to."
     if not shoot.photos.filter(state__in=Photo.USABLE).exists():
         return "It has no photo that will do."
-    if waiting_payment(shoot):
+    if find_unpaid_payment(shoot):
         return "The person is about to pay for a pack of it. Refund that one, if need be."
     if shoot.packs.filter(kind=Pack.Kind.PREMIUM, state__in=Pack.LIVE).exists():
         return "A premium pack of it is being made."
@@ -119,29 +121,29 @@ def _why_no_pack(shoot: Shoot) -> str:
 
 def _grant_pack(shoot: Shoot, answers: Answers) -> str:
     assert shoot.owner is not None
-    _refuse_to_oneself(shoot.owner, answers)
+    _refuse_self_grant(shoot.owner, answers)
     grant_credit(owner=shoot.owner, reason=answers["code"])
-    order = Order(shoot, list(answers["styles"]), number=orders_so_far(shoot), keep_photos=shoot.keep_photos)
+    order = Order(shoot, list(answers["styles"]), known_orders=count_orders(shoot), keep_photos=shoot.keep_photos)
     try:
         pack = order_with_credit(order=order, owner=shoot.owner, actor=Event.Actor.STAFF)
     except OrderRefused as refused:
-        raise NotPossible(_why_refused(refused.code)) from refused
+        raise ActionUnavailable(_refusal_message(refused.code)) from refused
     assert pack is not None, "a credit was granted in this transaction"
     return "The pack is queued."
 
 
-def _why_refused(code: str) -> str:
+def _refusal_message(code: str) -> str:
     if code == "too_few_looks":
-        return f"Please choose more looks. {_looks_needed()}"
+        return f"Please choose more looks. {_min_looks_message()}"
     if code == "too_late":
         return "There is not enough time left: its photos are deleted before the pack would be finished."
-    # What `_why_no_pack` says too: somebody was faster.
+    # What `_grant_pack_blocked_reason` says too: somebody was faster.
     return "It has changed at this moment. Please look again."
 
 
-def _looks_needed() -> str:
+def _min_looks_message() -> str:
     count = settings.HEADSHOTS_PREMIUM_COUNT
-    return f"{count} headshots that differ need at least {engine.fewest_looks(count)} with different backdrops."
+    return f"{count} headshots that differ need at least {engine.min_style_count(count)} with different backdrops."
 
 
 ACTIONS = (
@@ -154,15 +156,15 @@ ACTIONS = (
             "Given back in full, its credit is void; a pack that is not delivered stops, and its pictures go.",
             "Headshots that were delivered stay with the person.",
         ),
-        way_back="This cannot be undone: the person would have to pay again.",
-        subject="payment",
+        undo_note="This cannot be undone: the person would have to pay again.",
+        target_type="payment",
         permission="payments.add_refund",
         load=load_payment,
-        state_of=_left,
-        why_not=lambda payment: "" if refundable(payment) else "Nothing of it is left to give back.",
+        state_of=_refundable_amount,
+        blocked_reason=lambda payment: "" if refundable_amount(payment) else "Nothing of it is left to give back.",
         do=_refund,
         form=RefundForm,
-        initial=lambda payment: {"amount": _left(payment)},
+        initial=lambda payment: {"amount": _refundable_amount(payment)},
         danger=True,
         shoot_of=lambda payment: payment.pack.shoot_id if payment.pack else None,
         details_of=lambda payment: {"currency": payment.currency},
@@ -175,12 +177,12 @@ ACTIONS = (
             "Each is an open credit, to be used on the order page of any shoot of this account.",
             "The person is told by mail, once for each pack.",
         ),
-        way_back="Granted packs cannot be taken back here.",
-        subject="account",
+        undo_note="Granted packs cannot be taken back here.",
+        target_type="account",
         permission="payments.add_credit",
         load=load_account,
-        state_of=_open_count,
-        why_not=_why_no_grant,
+        state_of=_open_credit_count,
+        blocked_reason=_grant_blocked_reason,
         do=_grant,
         form=GrantForm,
     ),
@@ -192,12 +194,12 @@ ACTIONS = (
             "A pack in the looks that you choose is queued at once.",
             "The person is told by mail when it is ready.",
         ),
-        way_back="The pack can be cancelled while it is being made; its credit stays with the account then.",
-        subject="shoot",
+        undo_note="The pack can be canceled while it is being made; its credit stays with the account then.",
+        target_type="shoot",
         permission="payments.add_credit",
         load=load_shoot,
-        state_of=lambda shoot: f"{shoot.state} {orders_so_far(shoot)}",
-        why_not=_why_no_pack,
+        state_of=lambda shoot: f"{shoot.state} {count_orders(shoot)}",
+        blocked_reason=_grant_pack_blocked_reason,
         do=_grant_pack,
         form=GrantPackForm,
         shoot_of=lambda shoot: shoot.pk,

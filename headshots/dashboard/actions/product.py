@@ -1,32 +1,32 @@
 """The product: parts of it that stop for a while."""
 
-from headshots.dashboard.actions.audit_actions import Action, Answers, Changed
+from headshots.dashboard.actions.audit_actions import Action, Answers, StaleTargetError
 from headshots.dashboard.actions.targets import load_part
 from headshots.shoots import pauses
 from headshots.shoots.models import Pause
 
-_IS = {Pause.What.UPLOADS: "are", Pause.What.RENDERING: "is"}
-_GOES = {Pause.What.UPLOADS: "go", Pause.What.RENDERING: "goes"}
+_IS = {Pause.Part.UPLOADS: "are", Pause.Part.RENDERING: "is"}
+_GOES = {Pause.Part.UPLOADS: "go", Pause.Part.RENDERING: "goes"}
 
 
-def _why_no_pause(what: Pause.What) -> str:
-    return "That is paused already." if pauses.is_paused(what) else ""
+def _pause_blocked_reason(part: Pause.Part) -> str:
+    return "That is paused already." if pauses.is_paused(part) else ""
 
 
-def _pause(what: Pause.What, answers: Answers) -> str:
-    if not pauses.pause(what):
-        raise Changed
-    return f"{what.label} {_IS[what]} paused. Pages say so."
+def _pause(part: Pause.Part, answers: Answers) -> str:
+    if not pauses.pause(part):
+        raise StaleTargetError
+    return f"{part.label} {_IS[part]} paused. Pages say so."
 
 
-def _why_no_resume(what: Pause.What) -> str:
-    return "" if pauses.is_paused(what) else "That is not paused."
+def _resume_blocked_reason(part: Pause.Part) -> str:
+    return "" if pauses.is_paused(part) else "That is not paused."
 
 
-def _resume(what: Pause.What, answers: Answers) -> str:
-    if not pauses.resume(what):
-        raise Changed
-    return f"{what.label} {_GOES[what]} on."
+def _resume(part: Pause.Part, answers: Answers) -> str:
+    if not pauses.resume(part):
+        raise StaleTargetError
+    return f"{part.label} {_GOES[part]} on."
 
 
 ACTIONS = (
@@ -38,12 +38,12 @@ ACTIONS = (
             "Pages say so kindly, and nothing new is begun.",
             "What is being made is finished, and what waits keeps its place. Photos are still deleted on time.",
         ),
-        way_back="You can let it go on at any time.",
-        subject="part",
+        undo_note="You can let it go on at any time.",
+        target_type="part",
         permission="dashboard.pause",
         load=load_part,
-        state_of=lambda what: str(pauses.is_paused(what)),
-        why_not=_why_no_pause,
+        state_of=lambda part: str(pauses.is_paused(part)),
+        blocked_reason=_pause_blocked_reason,
         do=_pause,
         danger=True,
         can_be_undone=True,
@@ -53,12 +53,12 @@ ACTIONS = (
         title="Go on",
         question="Let this part of the product go on?",
         effects=("The pages work as before within a minute, and what waits is begun.",),
-        way_back="You can pause it again at any time.",
-        subject="part",
+        undo_note="You can pause it again at any time.",
+        target_type="part",
         permission="dashboard.pause",
         load=load_part,
-        state_of=lambda what: str(pauses.is_paused(what)),
-        why_not=_why_no_resume,
+        state_of=lambda part: str(pauses.is_paused(part)),
+        blocked_reason=_resume_blocked_reason,
         do=_resume,
     ),
 )

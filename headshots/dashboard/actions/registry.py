@@ -16,7 +16,7 @@ ACTIONS = {
 }
 
 
-def title_of(code: str) -> str:
+def action_title(code: str) -> str:
     """What an action's button says. What has none, an edit or an action of before, is its code in words."""
     action = ACTIONS.get(code)
     return action.title if action else code.replace("-", " ").capitalize()

@@ -14,16 +14,16 @@ from django.utils.http import urlencode
 
 from headshots.accounts.models import User
 from headshots.payments.accounting.credits import count_open_credits
-from headshots.payments.accounting.refunds import refundable
+from headshots.payments.accounting.refunds import refundable_amount
 from headshots.payments.models import Credit, Payment
-from headshots.payments.prices import as_money
+from headshots.payments.prices import format_money
 from headshots.retention.models import DeletionCertificate
 from headshots.shoots.looks.versions import differences
 from headshots.shoots.models import Headshot, Pack, Pause, Shoot, Style, StyleVersion
 
 Viewer = User | AnonymousUser
 # What the audit log calls each.
-SUBJECTS: dict[type, str] = {
+TARGET_TYPES: dict[type, str] = {
     Pack: "pack",
     Shoot: "shoot",
     User: "account",
@@ -31,10 +31,10 @@ SUBJECTS: dict[type, str] = {
     Credit: "credit",
     DeletionCertificate: "certificate",
     StyleVersion: "look",
-    Pause.What: "part",
+    Pause.Part: "part",
 }
 # The page of each, by what the audit log calls it.
-PAGES = {
+TARGET_URL_NAMES = {
     "pack": "admin:shoots_pack_change",
     "shoot": "admin:support_timeline",
     "account": "admin:accounts_user_change",
@@ -45,30 +45,30 @@ PAGES = {
 }
 
 
-def audit_log_of(thing: Model) -> str:
+def audit_log_url(target: Model) -> str:
     """Where it is told what was done to it; empty where nothing can be."""
-    if isinstance(thing, Shoot):
-        chosen = {"shoot_id": str(thing.pk)}
-    elif isinstance(thing, Style):
+    if isinstance(target, Shoot):
+        chosen = {"shoot_id": str(target.pk)}
+    elif isinstance(target, Style):
         # Edits of the look itself and what was done to its versions.
-        chosen = {"about__startswith": name_of(thing)}
-    elif subject := SUBJECTS.get(type(thing)):
-        chosen = {"subject": subject, "subject_id": str(thing.pk)}
+        chosen = {"target_name__startswith": target_label(target)}
+    elif target_type := TARGET_TYPES.get(type(target)):
+        chosen = {"target_type": target_type, "target_id": str(target.pk)}
     else:
         return ""
-    return f"{reverse('admin:dashboard_deed_changelist')}?{urlencode(chosen)}"
+    return f"{reverse('admin:dashboard_auditlogentry_changelist')}?{urlencode(chosen)}"
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing to know before deciding. `page`: where there is more, if this viewer may go there."""
+    """One thing to know before deciding. `url`: where there is more, if this viewer may go there."""
 
     label: str
-    words: str
-    page: str = ""
+    value: str
+    url: str = ""
 
 
-def who(account_id: int, viewer: Viewer) -> str:
+def account_label(account_id: int, viewer: Viewer) -> str:
     """An account by its address where the viewer may see accounts, by its number elsewhere and once it has gone."""
     if viewer.has_perm("accounts.view_user"):
         address = User.objects.filter(pk=account_id).values_list("email", flat=True).first()
@@ -77,163 +77,164 @@ def who(account_id: int, viewer: Viewer) -> str:
 
 
 @singledispatch
-def name_of(thing: object) -> str:
+def target_label(target: object) -> str:
     """What the audit log calls it: no address, nothing that a person wrote."""
-    raise TypeError(type(thing))
+    raise TypeError(type(target))
 
 
 @singledispatch
-def facts_of(thing: object, viewer: Viewer) -> list[Fact]:
+def target_facts(target: object, viewer: Viewer) -> list[Fact]:
     """Which one it is and how it stands."""
-    raise TypeError(type(thing))
+    raise TypeError(type(target))
 
 
-@name_of.register
-def _(thing: Pack) -> str:
-    return f"{thing.kind} pack {_short(thing.pk)}"
+@target_label.register
+def _(target: Pack) -> str:
+    return f"{target.kind} pack {_short_id(target.pk)}"
 
 
-@facts_of.register
-def _(thing: Pack, viewer: Viewer) -> list[Fact]:
-    rows = list(thing.headshots.select_related("style", "version").order_by("style__position"))
+@target_facts.register
+def _(target: Pack, viewer: Viewer) -> list[Fact]:
+    rows = list(target.headshots.select_related("style", "version").order_by("style__position"))
     done = sum(row.state == Headshot.State.DONE for row in rows)
     return [
-        Fact("Pack", str(thing.pk), _page("shoots.view_pack", "pack", thing.pk, viewer)),
-        Fact("Stands at", _code(thing.state) + (f" ({_code(thing.reason)})" if thing.reason else "")),
+        Fact("Pack", str(target.pk), _url("shoots.view_pack", "pack", target.pk, viewer)),
+        Fact("Stands at", _humanize(target.state) + (f" ({_humanize(target.reason)})" if target.reason else "")),
         Fact("Looks", ", ".join(dict.fromkeys(row.look.title for row in rows)) or "none any more"),
-        Fact("Pictures", f"{done} of {thing.total} done"),
-        *_shoot(thing.shoot_id, viewer),
-        _account(thing.shoot.owner_id, viewer),
+        Fact("Pictures", f"{done} of {target.total} done"),
+        *_shoot(target.shoot_id, viewer),
+        _account(target.shoot.owner_id, viewer),
     ]
 
 
-@name_of.register
-def _(thing: Shoot) -> str:
-    return f"shoot {_short(thing.pk)}"
+@target_label.register
+def _(target: Shoot) -> str:
+    return f"shoot {_short_id(target.pk)}"
 
 
-@facts_of.register
-def _(thing: Shoot, viewer: Viewer) -> list[Fact]:
-    packs = [f"{pack.kind}, {_code(pack.state)}" for pack in thing.packs.all()]
-    finished = Headshot.objects.filter(pack__shoot=thing, state=Headshot.State.DONE, blob__isnull=False).count()
-    photos = "gone" if thing.purged_at else f"{thing.photos.count()}, which go by {_time(thing.delete_after)}"
+@target_facts.register
+def _(target: Shoot, viewer: Viewer) -> list[Fact]:
+    packs = [f"{pack.kind}, {_humanize(pack.state)}" for pack in target.packs.all()]
+    finished = Headshot.objects.filter(pack__shoot=target, state=Headshot.State.DONE, blob__isnull=False).count()
+    photos = "gone" if target.purged_at else f"{target.photos.count()}, which go by {_format_time(target.delete_after)}"
     return [
-        *_shoot(thing.pk, viewer),
-        Fact("Opened", _time(thing.created_at)),
+        *_shoot(target.pk, viewer),
+        Fact("Opened", _format_time(target.created_at)),
         Fact("Photos", photos),
         Fact("Packs", "; ".join(packs) or "none"),
         Fact("Finished headshots", str(finished)),
-        _account(thing.owner_id, viewer),
+        _account(target.owner_id, viewer),
     ]
 
 
-@name_of.register
-def _(thing: User) -> str:
-    return f"account {thing.pk}"
+@target_label.register
+def _(target: User) -> str:
+    return f"account {target.pk}"
 
 
-@facts_of.register
-def _(thing: User, viewer: Viewer) -> list[Fact]:
+@target_facts.register
+def _(target: User, viewer: Viewer) -> list[Fact]:
     return [
-        _account(thing.pk, viewer),
-        Fact("Joined", _time(thing.date_joined)),
-        Fact("May sign in", "yes" if thing.is_active else "no, blocked"),
-        Fact("Packs that it may order", str(count_open_credits(thing))),
+        _account(target.pk, viewer),
+        Fact("Joined", _format_time(target.date_joined)),
+        Fact("May sign in", "yes" if target.is_active else "no, blocked"),
+        Fact("Packs that it may order", str(count_open_credits(target))),
     ]
 
 
-@name_of.register
-def _(thing: Payment) -> str:
-    return f"payment {_short(thing.pk)}"
+@target_label.register
+def _(target: Payment) -> str:
+    return f"payment {_short_id(target.pk)}"
 
 
-@facts_of.register
-def _(thing: Payment, viewer: Viewer) -> list[Fact]:
-    mode = "" if thing.mode == Payment.Mode.LIVE else ", test money"
+@target_facts.register
+def _(target: Payment, viewer: Viewer) -> list[Fact]:
+    mode = "" if target.mode == Payment.Mode.LIVE else ", test money"
     amounts = [
-        Fact("Paid", f"{as_money(thing.amount_paid, thing.currency)}{mode}"),
-        Fact("Can be given back", as_money(refundable(thing), thing.currency)),
+        Fact("Paid", f"{format_money(target.amount_paid, target.currency)}{mode}"),
+        Fact("Can be given back", format_money(refundable_amount(target), target.currency)),
     ]
     return [
-        Fact("Payment", str(thing.pk), _page("payments.view_payment", "payment", thing.pk, viewer)),
+        Fact("Payment", str(target.pk), _url("payments.view_payment", "payment", target.pk, viewer)),
         *(amounts if viewer.has_perm("dashboard.view_money") else []),
-        Fact("When", _time(thing.paid_at)),
-        Fact("For", f"{name_of(thing.pack)}, {_code(thing.pack.state)}" if thing.pack else "no pack yet"),
-        _account(thing.owner_id, viewer),
+        Fact("When", _format_time(target.paid_at)),
+        Fact("For", f"{target_label(target.pack)}, {_humanize(target.pack.state)}" if target.pack else "no pack yet"),
+        _account(target.owner_id, viewer),
     ]
 
 
-@name_of.register
-def _(thing: Credit) -> str:
-    return f"credit {_short(thing.pk)}"
+@target_label.register
+def _(target: Credit) -> str:
+    return f"credit {_short_id(target.pk)}"
 
 
-@facts_of.register
-def _(thing: Credit, viewer: Viewer) -> list[Fact]:
+@target_facts.register
+def _(target: Credit, viewer: Viewer) -> list[Fact]:
     return [
-        Fact("Credit", str(thing.pk), _page("payments.view_credit", "credit", thing.pk, viewer)),
-        Fact("From", f"{thing.source}, {_time(thing.created_at)}"),
-        Fact("Stands at", _code(thing.state)),
-        _account(thing.owner_id, viewer),
+        Fact("Credit", str(target.pk), _url("payments.view_credit", "credit", target.pk, viewer)),
+        Fact("From", f"{target.source}, {_format_time(target.created_at)}"),
+        Fact("Stands at", _humanize(target.state)),
+        _account(target.owner_id, viewer),
     ]
 
 
-@name_of.register
-def _(thing: DeletionCertificate) -> str:
-    return f"certificate {thing.reference}"
+@target_label.register
+def _(target: DeletionCertificate) -> str:
+    return f"certificate {target.reference}"
 
 
-@facts_of.register
-def _(thing: DeletionCertificate, viewer: Viewer) -> list[Fact]:
+@target_facts.register
+def _(target: DeletionCertificate, viewer: Viewer) -> list[Fact]:
     return [
         Fact(
             "Deletion certificate",
-            thing.reference,
-            _page("retention.view_deletioncertificate", "certificate", thing.pk, viewer),
+            target.reference,
+            _url("retention.view_deletioncertificate", "certificate", target.pk, viewer),
         ),
-        Fact("Of", f"{thing.kind}, {_time(thing.begun_at)}"),
-        Fact("Mailed", _time(thing.mailed_at)),
-        _account(thing.owner_id, viewer),
+        Fact("Of", f"{target.kind}, {_format_time(target.begun_at)}"),
+        Fact("Mailed", _format_time(target.mailed_at)),
+        _account(target.owner_id, viewer),
     ]
 
 
-@name_of.register
-def _(thing: StyleVersion) -> str:
-    return f"look {thing.style.name}, version {thing.number}"
+@target_label.register
+def _(target: StyleVersion) -> str:
+    return f"look {target.style.name}, version {target.number}"
 
 
-@facts_of.register
-def _(thing: StyleVersion, viewer: Viewer) -> list[Fact]:
-    style, now = thing.style, thing.style.current
-    differ = differences(now, thing) if now else {}
+@target_facts.register
+def _(target: StyleVersion, viewer: Viewer) -> list[Fact]:
+    style, now = target.style, target.style.current
+    differ = differences(now, target) if now else {}
     changed = [
-        f"{name.replace('_', ' ')}: {_brief(before)} → {_brief(after)}" for name, (before, after) in differ.items()
+        f"{name.replace('_', ' ')}: {_truncate(before)} → {_truncate(after)}"
+        for name, (before, after) in differ.items()
     ]
     return [
-        Fact("Look", f"{style.title} ({style.name})", _page("shoots.view_style", "style", style.pk, viewer)),
-        Fact("Version", f"{thing.number}, “{thing.title}”"),
+        Fact("Look", f"{style.title} ({style.name})", _url("shoots.view_style", "style", style.pk, viewer)),
+        Fact("Version", f"{target.number}, “{target.title}”"),
         Fact("On offer now", f"version {now.number}" if now else "nothing: it is new"),
         Fact("What changes", "; ".join(changed) or ("nothing" if now else "a look is added")),
     ]
 
 
-@name_of.register
-def _(thing: Style) -> str:
-    return f"look {thing.name}"
+@target_label.register
+def _(target: Style) -> str:
+    return f"look {target.name}"
 
 
-@name_of.register
-def _(thing: Pause.What) -> str:
-    return str(thing.label).lower()
+@target_label.register
+def _(target: Pause.Part) -> str:
+    return str(target.label).lower()
 
 
-@facts_of.register
-def _(thing: Pause.What, viewer: Viewer) -> list[Fact]:
-    since = Pause.objects.filter(what=thing).values_list("since", flat=True).first()
+@target_facts.register
+def _(target: Pause.Part, viewer: Viewer) -> list[Fact]:
+    since = Pause.objects.filter(part=target).values_list("since", flat=True).first()
     return [
-        Fact("Part", str(thing.label)),
-        Fact("Stands at", f"paused since {_time(since)}" if since else "at work"),
-        *([_waiting_packs()] if thing == Pause.What.RENDERING else []),
+        Fact("Part", str(target.label)),
+        Fact("Stands at", f"paused since {_format_time(since)}" if since else "at work"),
+        *([_waiting_packs()] if target == Pause.Part.RENDERING else []),
     ]
 
 
@@ -243,33 +244,33 @@ def _waiting_packs() -> Fact:
 
 
 def _shoot(shoot_id: UUID, viewer: Viewer) -> list[Fact]:
-    return [Fact("Shoot", str(shoot_id), _page("dashboard.view_timeline", "shoot", shoot_id, viewer))]
+    return [Fact("Shoot", str(shoot_id), _url("dashboard.view_timeline", "shoot", shoot_id, viewer))]
 
 
 def _account(account_id: int | None, viewer: Viewer) -> Fact:
     if account_id is None:
         return Fact("Account", "none, or gone")
-    return Fact("Account", who(account_id, viewer), _page("accounts.view_user", "account", account_id, viewer))
+    return Fact("Account", account_label(account_id, viewer), _url("accounts.view_user", "account", account_id, viewer))
 
 
-def _page(permission: str, subject: str, pk: object, viewer: Viewer) -> str:
-    return reverse(PAGES[subject], args=[pk]) if viewer.has_perm(permission) else ""
+def _url(permission: str, target_type: str, pk: object, viewer: Viewer) -> str:
+    return reverse(TARGET_URL_NAMES[target_type], args=[pk]) if viewer.has_perm(permission) else ""
 
 
-def _short(pk: UUID) -> str:
+def _short_id(pk: UUID) -> str:
     return str(pk)[:8]
 
 
-def _code(code: str) -> str:
+def _humanize(code: str) -> str:
     return code.replace("_", " ")
 
 
-def _brief(value: object) -> str:
+def _truncate(value: object) -> str:
     text = str(value or "none")
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 
-def _time(at: datetime | None) -> str:
+def _format_time(at: datetime | None) -> str:
     return f"{at:%-d %b %Y %H:%M} UTC" if at else "not yet"
 
 
@@ -305,9 +306,9 @@ def load_version(version_id: str) -> StyleVersion:
     return get_object_or_404(StyleVersion.objects.select_related("style"), pk=int(version_id))
 
 
-def load_part(what: str) -> Pause.What:
+def load_part(what: str) -> Pause.Part:
     try:
-        return Pause.What(what)
+        return Pause.Part(what)
     except ValueError:
         raise Http404 from None
 

@@ -19,28 +19,28 @@ from headshots.vault.s3_store import anybody_can_list
 
 
 @dataclass(frozen=True)
-class Examination:
-    """Engines and weights as the pipeline's doctor sees them, settings by their subject, rules that are broken."""
+class InstallationReport:
+    """Engines and weights as the pipeline's doctor sees them, settings by name, and failed checks."""
 
     ready: bool
     engines: dict[str, object]
     engine_lines: list[str]
     settings: dict[str, str]
-    broken_rules: list[str]
+    failed_checks: list[str]
 
     @property
     def healthy(self) -> bool:
-        return self.ready and not self.broken_rules
+        return self.ready and not self.failed_checks
 
     def lines(self) -> list[str]:
         """For a person to read."""
         width = max(map(len, self.settings))
-        around = [f"  {subject:{width}}  {words}" for subject, words in self.settings.items()]
-        broken = [f"  {rule}" for rule in self.broken_rules]
-        return [*self.engine_lines, "settings", *around, *(["broken rules", *broken] if broken else [])]
+        around = [f"  {name:{width}}  {description}" for name, description in self.settings.items()]
+        broken = [f"  {rule}" for rule in self.failed_checks]
+        return [*self.engine_lines, "settings", *around, *(["failed checks", *broken] if broken else [])]
 
 
-def examine() -> Examination:
+def inspect_installation() -> InstallationReport:
     """Looks at everything and changes nothing. A rule that is broken is told, not raised."""
     try:
         found = engine.diagnose()
@@ -51,7 +51,7 @@ def examine() -> Examination:
         for message in checks.run_checks(include_deployment_checks=not settings.DEBUG)
         if message.level >= ERROR
     ]
-    return Examination(found.ready, found.report, found.lines, describe_settings(), broken)
+    return InstallationReport(found.ready, found.report, found.lines, describe_settings(), broken)
 
 
 def describe_settings() -> dict[str, str]:
@@ -59,7 +59,7 @@ def describe_settings() -> dict[str, str]:
     return {
         "engine": settings.HEADSHOTS_ENGINE,
         "payments": describe_payments(),
-        "licence statement": settings.HEADSHOTS_LICENCE_STATEMENT or "none (HEADSHOTS_LICENCE_STATEMENT)",
+        "license statement": settings.HEADSHOTS_LICENSE_STATEMENT or "none (HEADSHOTS_LICENSE_STATEMENT)",
         "signature of files": describe_signature(),
         "keys of photos": describe_ring(Ring.SOURCE),
         "keys of headshots": describe_ring(Ring.RESULT),
@@ -71,7 +71,7 @@ def describe_settings() -> dict[str, str]:
 def describe_payments() -> str:
     """Whether money is earned, from the kind of Stripe's key."""
     if settings.HEADSHOTS_LIVE_PAYMENTS:
-        return "live: weights that are not for business need a licence statement"
+        return "live: weights that are not for business need a license statement"
     return "Stripe's test mode" if settings.HEADSHOTS_STRIPE_SECRET_KEY else "none"
 
 

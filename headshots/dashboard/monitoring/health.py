@@ -1,4 +1,4 @@
-"""Is everything well? One lamp a subject: green, yellow for what somebody should look at, red for what is broken."""
+"""Health checks of the installation, one status per subject: ok, warning or critical."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -17,157 +17,158 @@ from headshots.dashboard.stats import live_stats
 from headshots.retention.audit import Finding, audit
 from headshots.shoots.lifecycle import MAX_CONSECUTIVE_FAILURES
 from headshots.shoots.models import Pack, Pause
+from headshots.web.humanize import humanize_timedelta
 
 # A queue without any of these does nothing.
 QUEUES = ("render", "default", "retention")
-# Of the disk: what is left when it lights.
-DISK_YELLOW, DISK_RED = 0.15, 0.05
-QUEUE_YELLOW, QUEUE_RED = timedelta(minutes=5), timedelta(minutes=30)
+# Share of the disk that is free when the status changes.
+DISK_WARNING, DISK_CRITICAL = 0.15, 0.05
+QUEUE_WARNING, QUEUE_CRITICAL = timedelta(minutes=5), timedelta(minutes=30)
 
 
-class Light(StrEnum):
-    GREEN = "green"
-    YELLOW = "yellow"
-    RED = "red"
+class Health(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    CRITICAL = "critical"
 
 
 @dataclass(frozen=True)
-class Lamp:
-    """`code`: beat, broker, worker, oldest_photo, retention, queue, trouble, lost, disk or paused. `about`: which one
-    of several."""
+class HealthCheck:
+    """The result of one health check.
+
+    code: beat, broker, worker, oldest_photo, retention, queue, retrying, failed_by_fault, disk or paused.
+    instance: which one of several (a worker, a queue, a paused part)."""
 
     code: str
     title: str
-    light: Light
-    words: str
-    about: str = ""
+    status: Health
+    message: str
+    instance: str = ""
     # Of the shoot that it is about, for those who may see what happened to it.
     shoot_id: UUID | None = None
 
 
-def lamps() -> list[Lamp]:
-    """All of them, what is broken first."""
-    known = workers.known_workers()
-    found = [beat_lamp(known), broker_lamp(), *worker_lamps(known), *retention_lamps(), queue_lamp()]
-    found += [trouble_lamp(), lost_lamp(), disk_lamp(), *pause_lamps()]
-    return sorted(found, key=lambda lamp: (Light.RED, Light.YELLOW, Light.GREEN).index(lamp.light))
+def run_health_checks() -> list[HealthCheck]:
+    """Run all health checks. Returns critical ones first."""
+    known = workers.recent_workers()
+    found = [check_beat(known), check_broker(), *check_workers(known), *check_retention(), check_queue()]
+    found += [check_retrying_packs(), check_failed_packs(), check_disk(), *check_pauses()]
+    return sorted(found, key=lambda check: (Health.CRITICAL, Health.WARNING, Health.OK).index(check.status))
 
 
-def beat_lamp(known: list[Worker]) -> Lamp:
-    """Beat counts by its deliveries: one that ticks and reaches no broker is dark as well."""
+def check_beat(known: list[Worker]) -> HealthCheck:
+    """Check Celery beat by its last delivered message: a beat that ticks but cannot reach the broker is down too."""
     seen = max((worker.last_seen for worker in known if worker.queue == "beat"), default=None)
     if seen is None:
-        return Lamp("beat", "Beat", Light.RED, "has not been seen for an hour: nothing is purged or woken")
+        return HealthCheck("beat", "Beat", Health.CRITICAL, "has not been seen for an hour: nothing is purged or woken")
     silent = timezone.now() - seen
-    light = Light.RED if silent > workers.SILENT_AFTER else Light.GREEN
-    return Lamp("beat", "Beat", light, f"last beat {in_words(silent)} ago")
+    status = Health.CRITICAL if silent > workers.OFFLINE_AFTER else Health.OK
+    return HealthCheck("beat", "Beat", status, f"last beat {humanize_timedelta(silent)} ago")
 
 
-def broker_lamp() -> Lamp:
+def check_broker() -> HealthCheck:
     if not settings.HEADSHOTS_REDIS_URL:
-        return Lamp("broker", "Broker", Light.RED, "none is set: no worker can be woken")
+        return HealthCheck("broker", "Broker", Health.CRITICAL, "none is set: no worker can be woken")
     client = redis.Redis.from_url(settings.HEADSHOTS_REDIS_URL, socket_timeout=1, socket_connect_timeout=1)
     try:
         client.ping()
     except (redis.RedisError, OSError) as error:
-        return Lamp("broker", "Broker", Light.RED, f"does not answer ({type(error).__name__})")
+        return HealthCheck("broker", "Broker", Health.CRITICAL, f"does not answer ({type(error).__name__})")
     finally:
         client.close()
-    return Lamp("broker", "Broker", Light.GREEN, "answers")
+    return HealthCheck("broker", "Broker", Health.OK, "answers")
 
 
-def worker_lamps(known: list[Worker]) -> Iterator[Lamp]:
-    """One for each worker that is known, and for each queue that has none."""
+def check_workers(known: list[Worker]) -> Iterator[HealthCheck]:
+    """Check every known worker, and every queue that has none."""
     for queue in QUEUES:
         mine = [worker for worker in known if worker.queue == queue]
         if not mine:
-            yield Lamp("worker", f"Worker for {queue}", Light.RED, "nobody reads this queue", queue)
+            yield HealthCheck("worker", f"Worker for {queue}", Health.CRITICAL, "nobody reads this queue", queue)
         for worker in mine:
             silent = timezone.now() - worker.last_seen
-            if workers.is_silent(worker):
-                yield Lamp("worker", worker.name, Light.RED, f"silent for {in_words(silent)}", worker.name)
+            if workers.is_offline(worker):
+                yield HealthCheck(
+                    "worker", worker.name, Health.CRITICAL, f"silent for {humanize_timedelta(silent)}", worker.name
+                )
             else:
-                yield Lamp("worker", worker.name, Light.GREEN, "busy" if worker.busy else "ready", worker.name)
+                yield HealthCheck("worker", worker.name, Health.OK, "busy" if worker.busy else "ready", worker.name)
 
 
-def retention_lamps() -> list[Lamp]:
-    """What the audit of everything private says: the oldest photo against its limit, then the rest."""
+def check_retention() -> list[HealthCheck]:
+    """Check the retention audit: the oldest photo against its limit, then all other data."""
     found = audit()
     photos = [finding for finding in found.findings if finding.what.endswith("photos")]
     late = [finding.describe() for finding in found.findings if finding.is_over and finding not in photos]
     if found.purge_is_overdue:
         late.append("nothing has been purged for too long")
-    rest = Lamp("retention", "Forgetting", Light.RED if late else Light.GREEN, "; ".join(late) or "on time")
-    return [oldest_photo_lamp(photos), rest]
+    rest = HealthCheck("retention", "Retention", Health.CRITICAL if late else Health.OK, "; ".join(late) or "on time")
+    return [check_oldest_photo(photos), rest]
 
 
-def oldest_photo_lamp(photos: Sequence[Finding]) -> Lamp:
+def check_oldest_photo(photos: Sequence[Finding]) -> HealthCheck:
     title = "Oldest photo"
     if silent := [finding for finding in photos if not finding.is_reachable]:
-        return Lamp("oldest_photo", title, Light.RED, silent[0].describe())
+        return HealthCheck("oldest_photo", title, Health.CRITICAL, silent[0].describe())
     ages = [finding for finding in photos if finding.age_seconds is not None]
     if not ages:
-        return Lamp("oldest_photo", title, Light.GREEN, "there is none")
+        return HealthCheck("oldest_photo", title, Health.OK, "there is none")
     oldest = max(ages, key=lambda finding: finding.age_seconds or 0)
     age, limit = timedelta(seconds=oldest.age_seconds or 0), timedelta(seconds=oldest.limit_seconds)
     # Purged when 1/288 of its life is left, by beat, which needs a moment.
-    light = Light.RED if oldest.is_over else Light.YELLOW if age > limit - limit / 600 else Light.GREEN
-    return Lamp("oldest_photo", title, light, f"{in_words(age)} of {in_words(limit)}")
+    status = Health.CRITICAL if oldest.is_over else Health.WARNING if age > limit - limit / 600 else Health.OK
+    return HealthCheck("oldest_photo", title, status, f"{humanize_timedelta(age)} of {humanize_timedelta(limit)}")
 
 
-def queue_lamp() -> Lamp:
-    packs, age = live_stats.waiting()
+def check_queue() -> HealthCheck:
+    packs, age = live_stats.queue_wait()
     if not packs:
-        return Lamp("queue", "Queue", Light.GREEN, "nobody waits")
-    light = Light.RED if age > QUEUE_RED else Light.YELLOW if age > QUEUE_YELLOW else Light.GREEN
-    return Lamp("queue", "Queue", light, f"{packs} waiting, the first for {in_words(age)}")
+        return HealthCheck("queue", "Queue", Health.OK, "nobody waits")
+    status = Health.CRITICAL if age > QUEUE_CRITICAL else Health.WARNING if age > QUEUE_WARNING else Health.OK
+    return HealthCheck("queue", "Queue", status, f"{packs} waiting, the first for {humanize_timedelta(age)}")
 
 
-def trouble_lamp() -> Lamp:
-    """Packs that failed and are tried again: after the third time it is too late to mend anything for them."""
-    packs = list(live_stats.troubled_packs())
+def check_retrying_packs() -> HealthCheck:
+    """Check for failed packs that are being retried. After the third failure in a row a pack fails for good."""
+    packs = list(live_stats.retrying_packs())
     if not packs:
-        return Lamp("trouble", "Packs in trouble", Light.GREEN, "none")
+        return HealthCheck("retrying", "Packs being retried", Health.OK, "none")
     worst = packs[0]
     times = f"{worst.consecutive_failures} of {MAX_CONSECUTIVE_FAILURES} times"
-    words = f"{len(packs)} failed and tried again, the worst {times}"
-    return Lamp("trouble", "Packs in trouble", Light.YELLOW, words, shoot_id=worst.shoot_id)
+    message = f"{len(packs)} failed and tried again, the worst {times}"
+    return HealthCheck("retrying", "Packs being retried", Health.WARNING, message, shoot_id=worst.shoot_id)
 
 
-def lost_lamp() -> Lamp:
-    """Packs that failed for good through a fault, for a day or until they are tried again: red once one was paid."""
-    title, packs = "Packs lost to a fault", list(live_stats.lost_packs())
+def check_failed_packs() -> HealthCheck:
+    """Check for packs that failed for good by a system error, for a day or until they are retried.
+
+    Critical once one of them was paid."""
+    title, packs = "Packs failed (system error)", list(live_stats.packs_failed_by_fault())
     if not packs:
-        return Lamp("lost", title, Light.GREEN, "none within a day")
+        return HealthCheck("failed_by_fault", title, Health.OK, "none within a day")
     premium = sum(pack.kind == Pack.Kind.PREMIUM for pack in packs)
-    words = f"{premium} premium and {len(packs) - premium} free failed for good within a day"
-    light = Light.RED if premium else Light.YELLOW
-    return Lamp("lost", title, light, words, shoot_id=packs[0].shoot_id)
+    message = f"{premium} premium and {len(packs) - premium} free failed for good within a day"
+    status = Health.CRITICAL if premium else Health.WARNING
+    return HealthCheck("failed_by_fault", title, status, message, shoot_id=packs[0].shoot_id)
 
 
-def disk_lamp() -> Lamp:
+def check_disk() -> HealthCheck:
     disk = shutil.disk_usage(settings.HEADSHOTS_DATA_DIR)
     left = disk.free / disk.total
-    light = Light.RED if left < DISK_RED else Light.YELLOW if left < DISK_YELLOW else Light.GREEN
-    return Lamp("disk", "Disk", light, f"{disk.free / 1e9:.1f} GB free ({left:.0%})")
+    status = Health.CRITICAL if left < DISK_CRITICAL else Health.WARNING if left < DISK_WARNING else Health.OK
+    return HealthCheck("disk", "Disk", status, f"{disk.free / 1e9:.1f} GB free ({left:.0%})")
 
 
-def pause_lamps() -> list[Lamp]:
-    """One for each part of the product that staff has stopped, so that nobody forgets it."""
-    paused = Pause.objects.order_by("what")
+def check_pauses() -> list[HealthCheck]:
+    """Warn of each part of the product that staff has paused."""
+    paused = Pause.objects.order_by("part")
     return [
-        Lamp(
-            "paused", Pause.What(each.what).label, Light.YELLOW, f"paused since {each.since:%d %b %H:%M} UTC", each.what
+        HealthCheck(
+            "paused",
+            Pause.Part(each.part).label,
+            Health.WARNING,
+            f"paused since {each.since:%d %b %H:%M} UTC",
+            each.what,
         )
         for each in paused
     ]
-
-
-def in_words(time: timedelta) -> str:
-    """To the nearest unit that matters: "12 s", "5 min", "3.2 h"."""
-    seconds = time.total_seconds()
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -22,14 +22,14 @@ from headshots.dashboard.monitoring import workers
 from headshots.dashboard.monitoring.health import QUEUES
 from headshots.dashboard.stats import live_stats
 from headshots.dashboard.stats.aggregation import split
-from headshots.dashboard.stats.daily_stats import Figures, Range
-from headshots.dashboard.stats.revenue import REFUNDS, REVENUE, Purse
-from headshots.dashboard.stats.tables import KINDS, Numbers, numbers_of
+from headshots.dashboard.stats.daily_stats import DailyStats, Range
+from headshots.dashboard.stats.revenue import REFUNDS, REVENUE, RevenueTotals
+from headshots.dashboard.stats.tables import KINDS, DashboardStats, load_dashboard_stats
 from headshots.retention.audit import Audit, audit
 from headshots.shoots.models import Event, Pause
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-ENDS = ("delivered", "failed", "cancelled", "revoked")
+END_STATES = ("delivered", "failed", "canceled", "revoked")
 
 # Values of the labels, then the number.
 Samples = Iterable[tuple[Sequence[str], float]]
@@ -38,82 +38,93 @@ Samples = Iterable[tuple[Sequence[str], float]]
 def exposition() -> bytes:
     """Everything, in Prometheus' text format."""
     registry = CollectorRegistry()
-    registry.register(_Everything())
+    registry.register(_HeadshotsCollector())
     return generate_latest(registry)
 
 
-class _Everything(Collector):
+class _HeadshotsCollector(Collector):
     def describe(self) -> list[Metric]:
         # Asked for at registration: without it everything would be collected once to learn the names.
         return []
 
     def collect(self) -> Iterator[Metric]:
-        numbers, known = numbers_of(Range.until_today(1)), workers.known_workers()
-        yield from _private(audit())
-        yield from _at_work(known)
+        stats, known = load_dashboard_stats(Range.until_today(1)), workers.recent_workers()
+        yield from _data_ages(audit())
+        yield from _workers(known)
         yield from _queues()
-        yield from _standing()
-        yield from _ended(numbers.figures)
-        yield from _made(numbers.figures, known)
-        yield from _people(numbers)
-        yield from _money(numbers.money)
+        yield from _current_state()
+        yield from _finished_packs(stats.daily_stats)
+        yield from _pictures(stats.daily_stats, known)
+        yield from _usage(stats)
+        yield from _payments(stats.money)
 
 
-def _private(found: Audit) -> Iterator[Metric]:
+def _data_ages(found: Audit) -> Iterator[Metric]:
     """The oldest of everything private, as the audit sees it."""
     by_place = [((finding.what.replace(" ", "_"),), finding) for finding in found.findings]
     ages = [(place, each.age_seconds or 0.0) for place, each in by_place]
-    yield _gauge("oldest_private_age_seconds", "Age of the oldest private thing of its kind.", ages, "what")
+    yield _gauge("oldest_data_age_seconds", "Age of the oldest private data of each kind.", ages, "what")
     limits = [(place, each.limit_seconds) for place, each in by_place]
-    yield _gauge("oldest_private_limit_seconds", "How old it may get.", limits, "what")
+    yield _gauge("data_age_limit_seconds", "Maximum allowed age.", limits, "what")
     answers = [(place, float(each.is_reachable)) for place, each in by_place]
-    yield _gauge("private_place_answers", "1 where the place could be looked at, else 0.", answers, "what")
+    yield _gauge("store_up", "1 if the store can be read, else 0.", answers, "what")
     since = inf if found.last_purge_age_seconds is None else found.last_purge_age_seconds
-    yield _gauge("last_purge_age_seconds", "Since the last purge ended; +Inf: never.", [((), since)])
-    yield _gauge("purge_late", "1 when nothing was purged for too long.", [((), float(found.purge_is_overdue))])
+    yield _gauge(
+        "last_purge_age_seconds", "Time since the last completed purge; +Inf if there was none.", [((), since)]
+    )
+    yield _gauge("purge_overdue", "1 if no purge has completed recently.", [((), float(found.purge_is_overdue))])
 
 
-def _at_work(known: Sequence[Worker]) -> Iterator[Metric]:
+def _workers(known: Sequence[Worker]) -> Iterator[Metric]:
     seconds = {worker.name: (timezone.now() - worker.last_seen).total_seconds() for worker in known}
     beat = min((seconds[worker.name] for worker in known if worker.queue == "beat"), default=inf)
-    yield _gauge("beat_age_seconds", "Since beat last said that it lives; +Inf: not within the hour.", [((), beat)])
-    alive = [worker for worker in known if not workers.is_silent(worker)]
+    yield _gauge(
+        "beat_age_seconds",
+        "Time since the last heartbeat of Celery beat; +Inf if there was none within the hour.",
+        [((), beat)],
+    )
+    alive = [worker for worker in known if not workers.is_offline(worker)]
     counts = [((queue,), float(sum(worker.queue == queue for worker in alive))) for queue in (*QUEUES, "beat")]
-    yield _gauge("workers_alive", "Processes that have lately said that they live.", counts, "queue")
+    yield _gauge("workers_alive", "Processes with a recent heartbeat.", counts, "queue")
     labels = ("queue", "worker", "engine")
     named = [((worker.queue, worker.name, worker.engine), worker) for worker in known]
     ages = [(who, seconds[worker.name]) for who, worker in named]
-    yield _gauge("worker_age_seconds", "Since this process last said that it lives.", ages, *labels)
+    yield _gauge("worker_age_seconds", "Time since the last heartbeat of the process.", ages, *labels)
     busy = [(who, float(worker.busy)) for who, worker in named]
-    yield _gauge("worker_busy", "1 while it works on a task.", busy, *labels)
+    yield _gauge("worker_busy", "1 while the worker runs a task.", busy, *labels)
     memory = [(who, float(worker.memory_bytes)) for who, worker in named]
-    yield _gauge("worker_memory_bytes", "What the process holds in memory.", memory, *labels)
+    yield _gauge("worker_memory_bytes", "Resident memory of the process.", memory, *labels)
     for name in ("device_used_bytes", "device_total_bytes"):
         sizes = [(who, float(size)) for who, worker in named if (size := getattr(worker, name)) is not None]
-        yield _gauge(f"worker_{name}", "Memory of its device, where that has its own.", sizes, *labels)
+        yield _gauge(f"worker_{name}", "Memory of the worker's device, for devices with their own.", sizes, *labels)
 
 
 def _queues() -> Iterator[Metric]:
     waiting = live_stats.waiting_by_engine()
     packs = [((engine,), float(queue.packs)) for engine, queue in waiting.items()]
-    yield _gauge("queue_packs", "Packs that wait for a worker.", packs, "engine")
+    yield _gauge("queue_packs", "Packs waiting for a worker.", packs, "engine")
     oldest = [((engine,), queue.longest_wait.total_seconds()) for engine, queue in waiting.items()]
-    yield _gauge("queue_oldest_seconds", "How long the first of them has waited.", oldest, "engine")
+    yield _gauge("queue_oldest_seconds", "Longest wait of a queued pack.", oldest, "engine")
     pictures = [((engine,), float(queue.pictures)) for engine, queue in waiting.items()]
-    yield _gauge("queue_pictures", "Pictures still to be made.", pictures, "engine")
+    yield _gauge("queue_pictures", "Pictures still to be rendered.", pictures, "engine")
     lengths = _messages()
-    yield _gauge("broker_answers", "1 when the broker answers, else 0.", [((), float(lengths is not None))])
+    yield _gauge("broker_up", "1 if the broker answers, else 0.", [((), float(lengths is not None))])
     messages = [((queue,), float(length)) for queue, length in (lengths or {}).items()]
-    yield _gauge("queue_messages", "Messages that no worker has taken yet.", messages, "queue")
-    troubled = Counter(live_stats.troubled_packs().values_list("kind", flat=True))
-    kinds = [((kind,), float(troubled[kind])) for kind in KINDS]
-    yield _gauge("packs_in_trouble", "Packs that failed and are tried again.", kinds, "kind")
-    lost = Counter(live_stats.lost_packs().values_list("kind", flat=True))
-    kinds = [((kind,), float(lost[kind])) for kind in KINDS]
-    yield _gauge("packs_lost", "Packs that a fault made fail within a day, not tried again.", kinds, "kind")
-    paused = set(Pause.objects.values_list("what", flat=True))
-    parts = [((part.value,), float(part in paused)) for part in Pause.What]
-    yield _gauge("paused", "1 for a part of the product that staff has stopped.", parts, "what")
+    yield _gauge("queue_messages", "Messages waiting for a worker.", messages, "queue")
+    retrying = Counter(live_stats.retrying_packs().values_list("kind", flat=True))
+    kinds = [((kind,), float(retrying[kind])) for kind in KINDS]
+    yield _gauge("packs_retrying", "Failed packs that are being retried.", kinds, "kind")
+    failed = Counter(live_stats.packs_failed_by_fault().values_list("kind", flat=True))
+    kinds = [((kind,), float(failed[kind])) for kind in KINDS]
+    yield _gauge(
+        "packs_failed_recently",
+        "Packs failed permanently by a system error in the last day and not retried.",
+        kinds,
+        "kind",
+    )
+    paused = set(Pause.objects.values_list("part", flat=True))
+    parts = [((part.value,), float(part in paused)) for part in Pause.Part]
+    yield _gauge("paused", "1 if staff paused this part of the product.", parts, "what")
 
 
 def _messages() -> dict[str, int] | None:
@@ -129,97 +140,104 @@ def _messages() -> dict[str, int] | None:
         client.close()
 
 
-def _standing() -> Iterator[Metric]:
+def _current_state() -> Iterator[Metric]:
     """How packs, store and disk stand at this moment."""
     packs = [((kind, state), float(count)) for (state, kind), count in live_stats.packs_by_state().items()]
     yield _gauge("packs", "Packs by state.", packs, "kind", "state")
-    stored = live_stats.stored()
+    stored = live_stats.ring_usage()
     blobs = [((each.ring,), float(each.blobs)) for each in stored]
     yield _gauge("stored_blobs", "Encrypted files in the vault.", blobs, "ring")
     sizes = [((each.ring,), float(each.size)) for each in stored]
-    yield _gauge("stored_bytes", "What they hold, before encryption.", sizes, "ring")
+    yield _gauge("stored_bytes", "Bytes in the vault, before encryption.", sizes, "ring")
     disk = shutil.disk_usage(settings.HEADSHOTS_DATA_DIR)
-    yield _gauge("disk_free_bytes", "Free on the disk of the data folder.", [((), float(disk.free))])
+    yield _gauge("disk_free_bytes", "Free space on the disk of the data folder.", [((), float(disk.free))])
     yield _gauge("disk_free_ratio", "The same as a share of the disk.", [((), disk.free / disk.total)])
 
 
-def _ended(figures: Figures) -> Iterator[Metric]:
+def _finished_packs(daily_stats: DailyStats) -> Iterator[Metric]:
     """What became of packs, today."""
-    total = figures.total
+    total = daily_stats.total
     ordered = [((kind,), total[f"ordered|{kind}"]) for kind in KINDS]
-    yield _counter("packs_ordered", "Packs that were queued.", ordered, "kind")
-    ended = [((kind, state), total[f"{state}|{kind}"]) for kind in KINDS for state in ENDS]
-    yield _counter("packs_ended", "Packs by how they ended.", ended, "kind", "state")
-    failures = _split(figures, "failed_because")
+    yield _counter("packs_ordered", "Packs ordered.", ordered, "kind")
+    ended = [((kind, state), total[f"{state}|{kind}"]) for kind in KINDS for state in END_STATES]
+    yield _counter("packs_ended", "Packs by final state.", ended, "kind", "state")
+    failures = _samples_by_reason(daily_stats, "failed_because")
     yield _counter("pack_failures", "Failed packs by reason.", failures, "reason")
     times = [
         ((kind, f"0.{percent}"), float(seconds))
         for kind in KINDS
         for percent in (50, 95)
-        if (seconds := figures.delivery_seconds(kind, percent)) is not None
+        if (seconds := daily_stats.delivery_seconds(kind, percent)) is not None
     ]
-    yield _gauge("delivery_seconds", "From order to delivery, of today's packs.", times, "kind", "quantile")
+    yield _gauge("delivery_seconds", "Time from order to delivery of today's packs.", times, "kind", "quantile")
 
 
-def _made(figures: Figures, known: Sequence[Worker]) -> Iterator[Metric]:
+def _pictures(daily_stats: DailyStats, known: Sequence[Worker]) -> Iterator[Metric]:
     """What became of pictures, today."""
-    total, labels = figures.total, ("engine", "worker")
+    total, labels = daily_stats.total, ("engine", "worker")
     # Those who have made nothing yet begin at nothing, else `rate` would not see their first pack.
     idle = dict.fromkeys((f"{worker.engine}|{worker.name}" for worker in known if worker.queue == "render"), 0)
     made, work = idle | split(total, "pictures"), idle | split(total, "work_ms")
     yield _counter("pictures", "Finished headshots.", [(who.split("|", 1), made[who]) for who in made], *labels)
     seconds_at_work = [(who.split("|", 1), work[who] / 1000) for who in work]
-    yield _counter("work_seconds", "Time that workers spent on them.", seconds_at_work, *labels)
+    yield _counter("work_seconds", "Time workers spent rendering.", seconds_at_work, *labels)
     pace = [(who.split("|", 1), work[who] / 1000 / made[who]) for who in work if made.get(who)]
-    yield _gauge("seconds_per_picture", "Of today's headshots.", pace, *labels)
-    for name, words in (
-        ("generated", "Pictures that engines made."),
-        ("accepted", "Pictures that passed the gate."),
-        ("reshot", "Shots made again."),
-        ("replaced", "Shots that others stand in for."),
+    yield _gauge("seconds_per_picture", "Rendering time per headshot today.", pace, *labels)
+    for name, help_text in (
+        ("generated", "Pictures rendered by engines."),
+        ("accepted", "Pictures accepted by the quality gate."),
+        ("reshot", "Shots rendered again."),
+        ("replaced", "Shots replaced by other shots."),
     ):
-        yield _counter(f"pictures_{name}", words, [((), total[name])])
-    corrupt = Event.objects.filter(name="pack.files_corrupt", at__gte=figures.days.begin)
+        yield _counter(f"pictures_{name}", help_text, [((), total[name])])
+    corrupt = Event.objects.filter(name="pack.files_corrupt", at__gte=daily_stats.days.begin)
     files = sum(numbers["files"] for numbers in corrupt.values_list("numbers", flat=True))
-    yield _counter("files_spoiled", "Files that ZIPs had to leave out, unreadable.", [((), float(files))])
-    yield _counter("pictures_rejected", "By the first reason of the gate.", _split(figures, "rejected"), "reason")
+    yield _counter("corrupt_files", "Unreadable files left out of ZIP downloads.", [((), float(files))])
+    yield _counter(
+        "pictures_rejected",
+        "Pictures rejected by the quality gate, by first reason.",
+        _samples_by_reason(daily_stats, "rejected"),
+        "reason",
+    )
 
 
-def _people(numbers: Numbers) -> Iterator[Metric]:
-    total = numbers.figures.total
-    views, visits = numbers.visits.get(numbers.figures.days.last, (0, 0))
-    for name, words, count in (
-        ("page_views", "Pages that were opened.", views),
-        ("visits", "Pages that were opened from elsewhere.", visits),
-        ("uploads", "Shoots that were opened.", total["uploads"]),
-        ("photos", "Photos in them.", total["photos"]),
-        ("photos_refused", "Photos that will not do.", total["refused"]),
+def _usage(stats: DashboardStats) -> Iterator[Metric]:
+    total = stats.daily_stats.total
+    views, visits = stats.visits.get(stats.daily_stats.days.last, (0, 0))
+    for name, help_text, count in (
+        ("page_views", "Page views.", views),
+        ("visits", "Page views that did not come from our own pages.", visits),
+        ("uploads", "Shoots opened.", total["uploads"]),
+        ("photos", "Photos uploaded.", total["photos"]),
+        ("photos_refused", "Photos refused.", total["refused"]),
     ):
-        yield _counter(name, words, [((), count)])
-    refusals = _split(numbers.figures, "refused")
-    yield _counter("photo_refusals", "Why not; a photo may have several reasons.", refusals, "reason")
+        yield _counter(name, help_text, [((), count)])
+    refusals = _samples_by_reason(stats.daily_stats, "refused")
+    yield _counter("photo_refusals", "Refused photos by reason; one photo can have several.", refusals, "reason")
 
 
-def _money(money: Sequence[Purse]) -> Iterator[Metric]:
+def _payments(money: Sequence[RevenueTotals]) -> Iterator[Metric]:
     """How often, not how much: amounts are for those who may see them on the dashboard."""
-    for name, words, kind in (("payments", "Payments.", REVENUE[0]), ("refunds", "Refunds.", REFUNDS[0])):
-        samples = [((purse.mode, purse.currency), purse.count(kind)) for purse in money]
-        yield _counter(name, words, samples, "mode", "currency")
+    for name, help_text, kind in (("payments", "Payments.", REVENUE[0]), ("refunds", "Refunds.", REFUNDS[0])):
+        samples = [((totals.mode, totals.currency), totals.count(kind)) for totals in money]
+        yield _counter(name, help_text, samples, "mode", "currency")
 
 
-def _split(figures: Figures, name: str) -> Samples:
-    return [((reason,), count) for reason, count in split(figures.total, name).items()]
+def _samples_by_reason(daily_stats: DailyStats, name: str) -> Samples:
+    return [((reason,), count) for reason, count in split(daily_stats.total, name).items()]
 
 
-def _gauge(name: str, words: str, samples: Samples, *labels: str) -> Metric:
-    return _filled(GaugeMetricFamily(f"headshots_{name}", words, labels=labels), samples)
+def _gauge(name: str, help_text: str, samples: Samples, *labels: str) -> Metric:
+    return _add_samples(GaugeMetricFamily(f"headshots_{name}", help_text, labels=labels), samples)
 
 
-def _counter(name: str, words: str, samples: Samples, *labels: str) -> Metric:
-    return _filled(CounterMetricFamily(f"headshots_{name}", f"{words} Of today.", labels=labels), samples)
+def _counter(name: str, help_text: str, samples: Samples, *labels: str) -> Metric:
+    return _add_samples(
+        CounterMetricFamily(f"headshots_{name}", f"{help_text} Resets at midnight UTC.", labels=labels), samples
+    )
 
 
-def _filled(family: GaugeMetricFamily | CounterMetricFamily, samples: Samples) -> Metric:
+def _add_samples(family: GaugeMetricFamily | CounterMetricFamily, samples: Samples) -> Metric:
     for values, number in samples:
         family.add_metric(values, number)
     return family

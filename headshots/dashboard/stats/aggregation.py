@@ -15,13 +15,13 @@ Numbers = Mapping[str, float]
 Counts = Counter[str]
 
 # One more whenever what is counted changes: days that were counted by other rules are counted again.
-RULES = 4
+RULES_VERSION = 4
 # Likeness is counted in steps of so many percent.
 LIKENESS_STEP = 5
 # Pack events that are counted by kind under the name of the state.
-_PACK_STATES = frozenset({"delivered", "failed", "cancelled", "revoked"})
+_PACK_STATES = frozenset({"delivered", "failed", "canceled", "revoked"})
 # Events that nothing is counted from are not even read.
-COUNTED = (
+COUNTED_EVENTS = (
     "shoot.opened",
     "photo.refused",
     "photo.choose_face",
@@ -42,7 +42,7 @@ def count_events(events: Iterable[tuple[str, Codes, Numbers]]) -> Counts:
 
 
 def _count(counts: Counts, name: str, codes: Codes, numbers: Numbers) -> None:
-    subject, _, what = name.partition(".")
+    source, _, state = name.partition(".")
     kind = codes.get("kind", "")
     if name == "shoot.opened":
         counts["uploads"] += 1
@@ -55,18 +55,18 @@ def _count(counts: Counts, name: str, codes: Codes, numbers: Numbers) -> None:
     elif name == "pack.queued":
         counts[f"ordered|{kind}"] += 1
     elif name == "pack.rendered":
-        _count_shooting(counts, codes, numbers)
+        _count_rendering(counts, codes, numbers)
     elif name == "pack.quality_checked":
         _count_gate(counts, numbers)
-    elif subject == "pack" and what in _PACK_STATES:
-        counts[f"{what}|{kind}"] += 1
-        if what == "delivered":
+    elif source == "pack" and state in _PACK_STATES:
+        counts[f"{state}|{kind}"] += 1
+        if state == "delivered":
             counts[f"delivery|{kind}|{int(numbers.get('seconds', 0))}"] += 1
         elif codes.get("reason"):
-            counts[f"{what}_because|{codes['reason']}"] += 1
+            counts[f"{state}_because|{codes['reason']}"] += 1
 
 
-def _count_shooting(counts: Counts, codes: Codes, numbers: Numbers) -> None:
+def _count_rendering(counts: Counts, codes: Codes, numbers: Numbers) -> None:
     """What one worker did for one pack."""
     who = f"{codes.get('engine', '')}|{codes.get('worker', '')}"
     counts[f"pictures|{who}"] += int(numbers.get("pictures", 0))
@@ -86,10 +86,10 @@ def _count_gate(counts: Counts, numbers: Numbers) -> None:
             counts[f"rejected|{key.removeprefix('rejected_')}"] += int(number)
 
 
-def count_movement(counts: Counts, where: Sequence[str], amount: int) -> None:
+def count_ledger_entry(counts: Counts, where: Sequence[str], amount: int) -> None:
     """Add one entry of the ledger. where: mode, currency and kind; amount: in the smallest unit, with its sign."""
     key = "|".join(where)
-    counts[f"movements|{key}"] += 1
+    counts[f"ledger_entries|{key}"] += 1
     counts[f"money|{key}"] += amount
 
 

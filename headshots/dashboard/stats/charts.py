@@ -1,5 +1,5 @@
 """Charts as SVG, made here by pygal: no script, no style element, so that the strict policy holds in a tab of its own
-too. A picture cannot see the page's colours: each chart exists once for light and once for dark.
+too. A picture cannot see the page's colors: each chart exists once for light and once for dark.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,26 +10,26 @@ from xml.etree.ElementTree import Element, tostring
 import pygal
 
 from headshots.dashboard.stats.aggregation import LIKENESS_STEP
-from headshots.dashboard.stats.daily_stats import Figures
+from headshots.dashboard.stats.daily_stats import DailyStats
 from headshots.dashboard.stats.revenue import MODES, REFUNDS, REVENUE
-from headshots.dashboard.stats.tables import KINDS, Numbers, likeness, refusals
+from headshots.dashboard.stats.tables import KINDS, DashboardStats, likeness, refusals
 
 WIDTH, HEIGHT = 560, 250
 _FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, sans-serif'
 # More bars than this are bars of a week each.
-_MOST_BARS = 92
-_MOST_LABELS = 7
+_MAX_BARS = 92
+_MAX_LABELS = 7
 # Up to this many every number has a line of its own.
-_FEW = 6
+_MAX_INTEGER_TICKS = 6
 
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of the product's stylesheet; `series` are told apart by lightness too."""
+    """Colors of the product's stylesheet; `series` are told apart by lightness too."""
 
-    paper: str
-    ink: str
-    line: str
+    background: str
+    text: str
+    grid: str
     series: tuple[str, ...]
 
 
@@ -47,58 +47,58 @@ class Chart:
     labels: Sequence[str]
     series: Mapping[str, Sequence[float]]
     stacked: bool = False
-    lying: bool = False
+    horizontal: bool = False
 
 
-def chart_of(code: str, numbers: Numbers) -> Chart:
+def build_chart(code: str, stats: DashboardStats) -> Chart:
     """The chart of this name. Raises KeyError."""
-    return CHARTS[code](numbers)
+    return CHARTS[code](stats)
 
 
-def _people(numbers: Numbers) -> Chart:
-    figures = numbers.figures
+def _activity(stats: DashboardStats) -> Chart:
+    daily_stats = stats.daily_stats
     keys = {
         "Uploads": "uploads",
         "Free packs delivered": "delivered|preview",
         "Premium packs ordered": "ordered|premium",
     }
-    return _by_day("Uploads and packs", figures, {name: figures.series(key) for name, key in keys.items()})
+    return _by_day("Uploads and packs", daily_stats, {name: daily_stats.series(key) for name, key in keys.items()})
 
 
-def _pictures(numbers: Numbers) -> Chart:
-    series = dict(sorted(numbers.figures.pictures.items()))
-    return _by_day("Pictures by engine", numbers.figures, series, stacked=True)
+def _pictures(stats: DashboardStats) -> Chart:
+    series = dict(sorted(stats.daily_stats.pictures.items()))
+    return _by_day("Pictures by engine", stats.daily_stats, series, stacked=True)
 
 
-def _failures(numbers: Numbers) -> Chart:
-    figures = numbers.figures
-    series = {f"Failed, {kind}": figures.series(f"failed|{kind}") for kind in KINDS}
-    return _by_day("Failed packs", figures, series, stacked=True)
+def _failures(stats: DashboardStats) -> Chart:
+    daily_stats = stats.daily_stats
+    series = {f"Failed, {kind}": daily_stats.series(f"failed|{kind}") for kind in KINDS}
+    return _by_day("Failed packs", daily_stats, series, stacked=True)
 
 
-def _likeness(numbers: Numbers) -> Chart:
-    counted = {str(row[0]): _number(row[1]) for row in likeness(numbers.figures).rows}
+def _likeness(stats: DashboardStats) -> Chart:
+    counted = {str(row[0]): _number(row[1]) for row in likeness(stats.daily_stats).rows}
     # Always the upper half: one bar alone would fill the chart, and two ranges could not be compared.
     labels = sorted({*counted, *(f"{low / 100:.2f}" for low in range(50, 100, LIKENESS_STEP))})
     return Chart("Likeness", labels, {"Pictures": [counted.get(label, 0) for label in labels]})
 
 
-def _refusals(numbers: Numbers) -> Chart:
-    rows = list(refusals(numbers.figures).rows)[1:9][::-1]
+def _refusals(stats: DashboardStats) -> Chart:
+    rows = list(refusals(stats.daily_stats).rows)[1:9][::-1]
     labels = [str(row[0]).replace("_", " ") for row in rows]
-    return Chart("Refused photos", labels, {"Photos": [_number(row[1]) for row in rows]}, lying=True)
+    return Chart("Refused photos", labels, {"Photos": [_number(row[1]) for row in rows]}, horizontal=True)
 
 
-def _money(numbers: Numbers) -> Chart:
-    if not numbers.money:
-        return _by_day("Revenue and refunds", numbers.figures, {})
-    first = numbers.money[0]
+def _money(stats: DashboardStats) -> Chart:
+    if not stats.money:
+        return _by_day("Revenue and refunds", stats.daily_stats, {})
+    first = stats.money[0]
     series = {"Revenue": first.series(*REVENUE), "Refunds": [-amount for amount in first.series(*REFUNDS)]}
-    return _by_day(f"Revenue and refunds ({MODES[first.mode]}, {first.currency.upper()})", numbers.figures, series)
+    return _by_day(f"Revenue and refunds ({MODES[first.mode]}, {first.currency.upper()})", stats.daily_stats, series)
 
 
-CHARTS: dict[str, Callable[[Numbers], Chart]] = {
-    "people": _people,
+CHARTS: dict[str, Callable[[DashboardStats], Chart]] = {
+    "activity": _activity,
     "money": _money,
     "pictures": _pictures,
     "failures": _failures,
@@ -111,17 +111,19 @@ CHARTS: dict[str, Callable[[Numbers], Chart]] = {
 PERMISSIONS = {"money": "dashboard.view_money"}
 
 
-def permission_of(code: str) -> str:
-    return PERMISSIONS.get(code, "dashboard.view_figures")
+def chart_permission(code: str) -> str:
+    return PERMISSIONS.get(code, "dashboard.view_stats")
 
 
 def _number(cell: object) -> float:
     return cell if isinstance(cell, int | float) else 0
 
 
-def _by_day(title: str, figures: Figures, series: Mapping[str, Sequence[float]], *, stacked: bool = False) -> Chart:
-    days = list(figures.days)
-    step = 7 if len(days) > _MOST_BARS else 1
+def _by_day(
+    title: str, daily_stats: DailyStats, series: Mapping[str, Sequence[float]], *, stacked: bool = False
+) -> Chart:
+    days = list(daily_stats.days)
+    step = 7 if len(days) > _MAX_BARS else 1
     labels = [_label(day) for day in days[::step]]
     summed = {
         name: [sum(values[at : at + step]) for at in range(0, len(values), step)] for name, values in series.items()
@@ -133,17 +135,17 @@ def _label(day: date) -> str:
     return f"{day.day} {day:%b}"
 
 
-def shown_of(labels: Sequence[str]) -> list[str]:
+def visible_labels(labels: Sequence[str]) -> list[str]:
     """Those that are written beneath: the first, the last, and as many at even distances as have room."""
     last = len(labels) - 1
-    most = min(_MOST_LABELS - 1, last)
+    most = min(_MAX_LABELS - 1, last)
     gaps = next((gaps for gaps in range(most, 2, -1) if last % gaps == 0), most)
     return [labels[round(each * last / gaps)] for each in range(gaps + 1)] if gaps > 0 else list(labels)
 
 
-def draw(chart: Chart, theme: Theme) -> bytes:
+def draw_chart(chart: Chart, theme: Theme) -> bytes:
     """The SVG, as a file."""
-    kind = pygal.HorizontalBar if chart.lying else pygal.StackedBar if chart.stacked else pygal.Bar
+    kind = pygal.HorizontalBar if chart.horizontal else pygal.StackedBar if chart.stacked else pygal.Bar
     # Zeros all over are nothing to draw axes for.
     series = chart.series if any(any(values) for values in chart.series.values()) else {}
     sizes = {"label_font_size": 13, "major_label_font_size": 13, "legend_font_size": 13}
@@ -156,7 +158,7 @@ def draw(chart: Chart, theme: Theme) -> bytes:
         margin=4,
         spacing=6,
         max_scale=6,
-        show_minor_x_labels=chart.lying,
+        show_minor_x_labels=chart.horizontal,
         truncate_label=-1,
         truncate_legend=-1,
         legend_at_bottom=True,
@@ -166,45 +168,52 @@ def draw(chart: Chart, theme: Theme) -> bytes:
     )
     labels = list(chart.labels) if series else []
     drawing.x_labels = labels
-    drawing.x_labels_major = labels if chart.lying else shown_of(labels)
+    drawing.x_labels_major = labels if chart.horizontal else visible_labels(labels)
     highest = max(map(sum, zip(*series.values(), strict=True)), default=0)
-    if 0 < highest <= _FEW and all(isinstance(value, int) for values in series.values() for value in values):
+    if 0 < highest <= _MAX_INTEGER_TICKS and all(
+        isinstance(value, int) for values in series.values() for value in values
+    ):
         # Nothing is counted in halves.
         drawing.y_labels = list(range(highest + 1))
     for name, values in series.items():
         drawing.add(name, list(values))
     root = drawing.render_tree()
-    root.attrib.update({"role": "img", "font-family": _FONT, "fill": theme.ink})
-    # Lines for numbers only: a line a label says nothing.
-    named = [node for node in root.iter() if f"axis {'y' if chart.lying else 'x'}" in node.get("class", "")]
-    for guides in [each for axis in named for each in axis]:
-        for line in [each for each in guides if "guide" in each.get("class", "")]:
-            guides.remove(line)
-    _dress(root, theme, colour=theme.series[0])
+    root.attrib.update({"role": "img", "font-family": _FONT, "fill": theme.text})
+    _remove_label_lines(root, chart)
+    _apply_theme(root, theme, color=theme.series[0])
     return tostring(root)
 
 
+def _remove_label_lines(root: Element, chart: Chart) -> None:
+    """Remove the grid lines of the axis with the labels: only lines of numbers say something."""
+    axis_class = f"axis {'y' if chart.horizontal else 'x'}"
+    label_axes = [node for node in root.iter() if axis_class in node.get("class", "")]
+    for guides in [each for axis in label_axes for each in axis]:
+        for line in [each for each in guides if "guide" in each.get("class", "")]:
+            guides.remove(line)
+
+
 # What reacts to a pointer, and words that only a script would show.
-_DROPPED = frozenset({"style", "script", "defs", "desc", "title"})
+_DROPPED_TAGS = frozenset({"style", "script", "defs", "desc", "title"})
 _DROPPED_CLASSES = frozenset({"tooltip", "tooltip-overlay"})
 
 
-def _dress(node: Element, theme: Theme, colour: str) -> None:
+def _apply_theme(node: Element, theme: Theme, color: str) -> None:
     """Presentation attributes instead of pygal's stylesheet, for all below this node."""
     for child in list(node):
         classes = set(child.get("class", "").split())
         tag = child.tag.rpartition("}")[2] if isinstance(child.tag, str) else "comment"
-        if tag in _DROPPED or tag == "comment" or classes & _DROPPED_CLASSES:
+        if tag in _DROPPED_TAGS or tag == "comment" or classes & _DROPPED_CLASSES:
             node.remove(child)
             continue
         own = next((name for name in classes if name.startswith("color-")), None)
-        inherited = theme.series[int(own.removeprefix("color-")) % len(theme.series)] if own else colour
+        inherited = theme.series[int(own.removeprefix("color-")) % len(theme.series)] if own else color
         child.attrib |= _attributes(tag, classes, theme, inherited)
         child.attrib.pop("class", None)
-        _dress(child, theme, inherited)
+        _apply_theme(child, theme, inherited)
 
 
-def _attributes(tag: str, classes: set[str], theme: Theme, colour: str) -> dict[str, str]:
+def _attributes(tag: str, classes: set[str], theme: Theme, color: str) -> dict[str, str]:
     if "axis" in classes:
         return {"text-anchor": "end" if "y" in classes else "middle"}
     if "background" in classes:
@@ -212,9 +221,9 @@ def _attributes(tag: str, classes: set[str], theme: Theme, colour: str) -> dict[
     if "no_data" in classes:
         return {"text-anchor": "middle", "font-size": "16"}
     if "reactive" in classes:
-        return {"fill": colour}
+        return {"fill": color}
     if tag == "path":
-        return {"stroke": theme.line, "fill": "none"}
+        return {"stroke": theme.grid, "fill": "none"}
     if tag == "text":
-        return {"fill": theme.ink, "font-size": "13"}
+        return {"fill": theme.text, "font-size": "13"}
     return {}

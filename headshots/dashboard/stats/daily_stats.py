@@ -10,15 +10,15 @@ from django.db import transaction
 from django.db.models import Min
 from django.utils import timezone
 
-from headshots.dashboard.models import DayFigures
+from headshots.dashboard.models import DayCounts
 from headshots.dashboard.stats.aggregation import (
-    COUNTED,
-    RULES,
+    COUNTED_EVENTS,
+    RULES_VERSION,
     Codes,
     Counts,
     Numbers,
     count_events,
-    count_movement,
+    count_ledger_entry,
     percentile,
     split,
 )
@@ -26,9 +26,9 @@ from headshots.payments.models import LedgerEntry
 from headshots.shoots.models import Event
 
 # A transaction that began before midnight may still write an event of the day before.
-_SETTLED_AFTER = timedelta(minutes=10)
-LONGEST_DAYS = 366
-_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+_COMPLETE_AFTER = timedelta(minutes=10)
+MAX_RANGE_DAYS = 366
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Range:
     last: date
 
     def __post_init__(self) -> None:
-        if not 0 < self.days <= LONGEST_DAYS:
-            raise ValueError(f"a range holds 1 to {LONGEST_DAYS} days")
+        if not 0 < self.days <= MAX_RANGE_DAYS:
+            raise ValueError(f"a range holds 1 to {MAX_RANGE_DAYS} days")
         if self.last == date.max:
             raise ValueError("a range ends before the calendar does")
 
@@ -67,7 +67,7 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Figures:
+class DailyStats:
     """What was counted on each day of a range."""
 
     days: Range
@@ -100,26 +100,26 @@ class Figures:
         return percentile(histogram, percent)
 
 
-def figures_of(days: Range) -> Figures:
+def load_daily_stats(days: Range) -> DailyStats:
     """Days that are over come out of their rows, the others out of events and ledger."""
-    closed = DayFigures.objects.filter(rules=RULES, day__range=(days.first, days.last))
+    closed = DayCounts.objects.filter(rules_version=RULES_VERSION, day__range=(days.first, days.last))
     by_day: dict[date, Counts] = {row.day: Counter(row.counts) for row in closed}
-    return Figures(days, by_day | _count_days([day for day in days if day not in by_day]))
+    return DailyStats(days, by_day | _count_days([day for day in days if day not in by_day]))
 
 
-def close_days() -> int:
+def aggregate_days() -> int:
     """Count the days that are over and were not counted yet; how many. Safe to run twice and at once."""
-    settled = (timezone.now() - _SETTLED_AFTER).astimezone(UTC).date()
+    settled = (timezone.now() - _COMPLETE_AFTER).astimezone(UTC).date()
     first = Event.objects.aggregate(first=Min("at"))["first"]
     if first is None:
         return 0
-    known = set(DayFigures.objects.filter(rules=RULES).values_list("day", flat=True))
+    known = set(DayCounts.objects.filter(rules_version=RULES_VERSION).values_list("day", flat=True))
     closed, day = 0, first.astimezone(UTC).date()
     while day < settled:
         if day not in known:
             with transaction.atomic():
                 counts = _count_days([day])[day]
-                DayFigures.objects.update_or_create(day=day, defaults={"rules": RULES, "counts": counts})
+                DayCounts.objects.update_or_create(day=day, defaults={"rules_version": RULES_VERSION, "counts": counts})
             closed += 1
         day += timedelta(days=1)
     return closed
@@ -128,8 +128,8 @@ def close_days() -> int:
 def _count_days(days: list[date]) -> dict[date, Counts]:
     """In two queries. No days cost the same two, which find at once that no time has no events."""
     events: dict[date, list[tuple[str, Codes, Numbers]]] = {day: [] for day in days}
-    begin, end = (Range(days[0], days[0]).begin, Range(days[-1], days[-1]).end) if days else (_NEVER, _NEVER)
-    rows = Event.objects.filter(name__in=COUNTED, at__gte=begin, at__lt=end)
+    begin, end = (Range(days[0], days[0]).begin, Range(days[-1], days[-1]).end) if days else (_EPOCH, _EPOCH)
+    rows = Event.objects.filter(name__in=COUNTED_EVENTS, at__gte=begin, at__lt=end)
     for name, at, codes, numbers in rows.order_by().values_list("name", "at", "codes", "numbers").iterator():
         of_day = events.get(at.astimezone(UTC).date())
         if of_day is not None:
@@ -139,5 +139,5 @@ def _count_days(days: list[date]) -> dict[date, Counts]:
     for at, *where, amount in entries.values_list("at", "mode", "currency", "kind", "amount").iterator():
         counts = counted.get(at.astimezone(UTC).date())
         if counts is not None:
-            count_movement(counts, where, amount)
+            count_ledger_entry(counts, where, amount)
     return counted

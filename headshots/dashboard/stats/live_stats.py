@@ -13,7 +13,7 @@ from headshots.vault.models import Blob
 
 
 @dataclass(frozen=True)
-class Queue:
+class QueueStats:
     """`waiting_since`: when the pack that has waited longest was queued."""
 
     packs: int
@@ -26,7 +26,7 @@ class Queue:
 
 
 @dataclass(frozen=True)
-class Stored:
+class RingUsage:
     """What lies in the vault under one ring's keys. `size`: bytes before encryption."""
 
     ring: str
@@ -36,33 +36,33 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """A pack whose last runs ended in a fault and that is tried again. `reason`: of the last of them."""
+class RetryingPack:
+    """A failed pack that is being retried. `reason`: why its last run failed."""
 
     pack: Pack
     reason: str
 
 
-def queue() -> Queue:
-    return Queue(*_waiting(), _to_make().order_by().count())
+def queue_stats() -> QueueStats:
+    return QueueStats(*_waiting(), _pictures_to_render().order_by().count())
 
 
-def waiting() -> tuple[int, timedelta]:
+def queue_wait() -> tuple[int, timedelta]:
     """How many packs wait, and the first of them for how long. What is to be made of them is not counted."""
     packs, since = _waiting()
     return packs, timezone.now() - since if since else timedelta()
 
 
-def waiting_by_engine() -> dict[str, Queue]:
-    """Engine -> what `queue` says of all of them together. Two queries."""
+def waiting_by_engine() -> dict[str, QueueStats]:
+    """Engine -> what `queue_stats` says of all of them together. Two queries."""
     packs = Pack.objects.filter(state=Pack.State.QUEUED).exclude(kind=Pack.Kind.TRIAL).order_by()
     waiting = {
         engine: (count, since)
         for engine, count, since in packs.values_list("engine").annotate(packs=Count("*"), since=Min("queued_at"))
     }
-    to_make = dict(_to_make().order_by().values_list("pack__engine").annotate(pictures=Count("*")))
+    to_make = dict(_pictures_to_render().order_by().values_list("pack__engine").annotate(pictures=Count("*")))
     return {
-        engine: Queue(*waiting.get(engine, (0, None)), to_make.get(engine, 0))
+        engine: QueueStats(*waiting.get(engine, (0, None)), to_make.get(engine, 0))
         for engine in sorted(waiting.keys() | to_make.keys())
     }
 
@@ -73,14 +73,14 @@ def packs_by_state() -> dict[tuple[str, str], int]:
     return {(state, kind): packs for state, kind, packs in rows}
 
 
-def troubled_packs() -> QuerySet[Pack]:
+def retrying_packs() -> QuerySet[Pack]:
     """Those that failed once or twice and are tried again, the worst first."""
     made = (Pack.State.QUEUED, Pack.State.RENDERING)
     packs = Pack.objects.filter(state__in=made, consecutive_failures__gt=0).exclude(kind=Pack.Kind.TRIAL)
     return packs.order_by("-consecutive_failures", "queued_at")
 
 
-def lost_packs() -> QuerySet[Pack]:
+def packs_failed_by_fault() -> QuerySet[Pack]:
     """Those that failed for good through a fault of ours within a day and are not tried again, the newest first. Not
     what the gate refused: nothing is broken then."""
     # By the event, which has an index by name and time: a pack does not know when it failed.
@@ -91,20 +91,20 @@ def lost_packs() -> QuerySet[Pack]:
     return packs.exclude(kind=Pack.Kind.TRIAL).order_by("-expires_at")
 
 
-def in_trouble(count: int) -> list[Trouble]:
+def list_retrying(count: int) -> list[RetryingPack]:
     """The worst of them, and why. One query."""
     # By the shoot too: that has an index, a pack has none.
-    told = Event.objects.filter(name="pack.run_failed", shoot_id=OuterRef("shoot_id"), pack_id=OuterRef("pk"))
-    last = Subquery(told.order_by("-at", "-pk").values(reason=KeyTextTransform("reason", "codes"))[:1])
-    packs = troubled_packs().annotate(last_reason=last)[:count]
-    return [Trouble(pack, pack.last_reason or "") for pack in packs]
+    failed_runs = Event.objects.filter(name="pack.run_failed", shoot_id=OuterRef("shoot_id"), pack_id=OuterRef("pk"))
+    last = Subquery(failed_runs.order_by("-at", "-pk").values(reason=KeyTextTransform("reason", "codes"))[:1])
+    packs = retrying_packs().annotate(last_reason=last)[:count]
+    return [RetryingPack(pack, pack.last_reason or "") for pack in packs]
 
 
-def stored() -> list[Stored]:
+def ring_usage() -> list[RingUsage]:
     """Each ring that holds something."""
     rows = Blob.objects.order_by("ring").values_list("ring")
     # Rows, not ids, are counted: so one index has it all.
-    return [Stored(*row) for row in rows.annotate(blobs=Count("*"), size=Sum("size"), oldest=Min("created_at"))]
+    return [RingUsage(*row) for row in rows.annotate(blobs=Count("*"), size=Sum("size"), oldest=Min("created_at"))]
 
 
 def last_failures(count: int) -> list[Event]:
@@ -118,7 +118,7 @@ def _waiting() -> tuple[int, datetime | None]:
     return found["packs"], found["since"]
 
 
-def _to_make() -> QuerySet[Headshot]:
+def _pictures_to_render() -> QuerySet[Headshot]:
     return Headshot.objects.filter(
         pack__state__in=(Pack.State.QUEUED, Pack.State.RENDERING),
         state__in=(Headshot.State.PENDING, Headshot.State.RENDERING),

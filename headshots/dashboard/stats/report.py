@@ -15,32 +15,32 @@ from django.utils import timezone
 from headshots.accounts.models import User
 from headshots.dashboard.roles import OWNER
 from headshots.dashboard.stats.daily_stats import Range
-from headshots.dashboard.stats.tables import Cell, Table, numbers_of, tables_of
+from headshots.dashboard.stats.tables import Cell, Table, build_tables, load_dashboard_stats
 from headshots.retention.models import LastRun
 
 log = logging.getLogger(__name__)
 
 MAIL_TASK = "dashboard.mail_report"
 # Monday (UTC), when the week before is over everywhere.
-_HOUR = 6
+_SEND_HOUR = 6
 
 
-def report_tables(days: Range) -> list[Table]:
+def load_report_tables(days: Range) -> list[Table]:
     """What the dashboard shows of these days, money too: it is for the shell and for owners."""
-    return tables_of(numbers_of(days))
+    return build_tables(load_dashboard_stats(days))
 
 
 def as_text(days: Range) -> str:
     """For a person to read, in a font whose letters are all as wide."""
     parts = [f"Headshots, {days.first} to {days.last} (days of UTC)"]
-    parts += [_table_as_text(table) for table in report_tables(days)]
+    parts += [_table_as_text(table) for table in load_report_tables(days)]
     return "\n\n".join(parts) + "\n"
 
 
 def as_json(days: Range) -> str:
     tables = [
         {"code": table.code, "title": table.title, "note": table.note, "columns": table.columns, "rows": table.rows}
-        for table in report_tables(days)
+        for table in load_report_tables(days)
     ]
     return json.dumps({"first": str(days.first), "last": str(days.last), "tables": tables}, indent=2)
 
@@ -52,13 +52,13 @@ def mail_report(days: Range) -> int:
     site = settings.HEADSHOTS_SITE_URL
     where = f"\n{site}{reverse('admin:index')}?first={days.first}&last={days.last}\n" if site else ""
     text, subject = as_text(days) + where, f"Headshots: {days.first} to {days.last}"
-    to = addressees()
+    to = recipients()
     for address in to:
         EmailMessage(subject, text, to=[address]).send()
     return len(to)
 
 
-def addressees() -> list[str]:
+def recipients() -> list[str]:
     """Those that the operator named (HEADSHOTS_REPORT_EMAILS), else the accounts of owners."""
     named: list[str] = settings.HEADSHOTS_REPORT_EMAILS
     owners = User.objects.filter(Q(is_superuser=True) | Q(groups__name=OWNER), is_staff=True, is_active=True)
@@ -88,15 +88,15 @@ def mail_weekly_report() -> bool:
 
 def last_monday(now: datetime) -> datetime:
     """The last time that it was Monday and late enough."""
-    monday = datetime.combine(now.date() - timedelta(days=now.weekday()), time(_HOUR), now.tzinfo)
+    monday = datetime.combine(now.date() - timedelta(days=now.weekday()), time(_SEND_HOUR), now.tzinfo)
     return monday if monday <= now else monday - timedelta(days=7)
 
 
 def _table_as_text(table: Table) -> str:
     lines = [list(table.columns), *([_cell(cell) for cell in row] for row in table.rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(table.columns))]
-    written = [_line(line, widths) for line in lines]
-    return "\n".join([table.title, "-" * len(table.title), *written, *([table.note] if table.note else [])])
+    as_decimal = [_line(line, widths) for line in lines]
+    return "\n".join([table.title, "-" * len(table.title), *as_decimal, *([table.note] if table.note else [])])
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headshots.dashboard.stats.aggregation import split
-from headshots.dashboard.stats.daily_stats import Figures
+from headshots.dashboard.stats.daily_stats import DailyStats
 from headshots.payments.models import LedgerEntry, Payment
-from headshots.payments.prices import as_money, digits_of
+from headshots.payments.prices import format_money, minor_unit_digits
 
 _Kind = LedgerEntry.Kind
 
 REVENUE = (_Kind.CHARGE.value,)
 REFUNDS = (_Kind.REFUND.value, _Kind.REFUND_FAILED.value)
 DISPUTES = (_Kind.DISPUTE.value, _Kind.DISPUTE_WON.value)
-EVERYTHING = (*REVENUE, *REFUNDS, *DISPUTES)
+NET = (*REVENUE, *REFUNDS, *DISPUTES)
 # What a mode means, where a figure is shown without the others.
 MODES: dict[str, str] = {
     Payment.Mode.LIVE.value: "real money",
@@ -24,48 +24,48 @@ MODES: dict[str, str] = {
 
 
 @dataclass(frozen=True)
-class Purse:
-    """What came and went in one mode and currency. Amounts in its smallest unit, refunds below zero."""
+class RevenueTotals:
+    """Income and refunds for one mode and currency. Amounts in its smallest unit, refunds below zero."""
 
-    figures: Figures
+    daily_stats: DailyStats
     mode: str
     currency: str
 
     def count(self, *kinds: str) -> int:
-        return sum(self.figures.total[self._key("movements", kind)] for kind in kinds)
+        return sum(self.daily_stats.total[self._key("ledger_entries", kind)] for kind in kinds)
 
     def amount(self, *kinds: str) -> int:
-        return sum(self.figures.total[self._key("money", kind)] for kind in kinds)
+        return sum(self.daily_stats.total[self._key("money", kind)] for kind in kinds)
 
     def series(self, *kinds: str) -> list[float]:
         """On each day, in the currency's own unit."""
-        unit = 10 ** digits_of(self.currency)
-        by_kind = [self.figures.series(self._key("money", kind)) for kind in kinds]
+        unit = 10 ** minor_unit_digits(self.currency)
+        by_kind = [self.daily_stats.series(self._key("money", kind)) for kind in kinds]
         return [sum(amounts) / unit for amounts in zip(*by_kind, strict=True)]
 
-    def written(self, *kinds: str) -> str:
+    def as_decimal(self, *kinds: str) -> str:
         """With as many digits as the currency has: "19.00"."""
-        digits = digits_of(self.currency)
+        digits = minor_unit_digits(self.currency)
         return f"{self.amount(*kinds) / 10**digits:.{digits}f}"
 
     def price(self, *kinds: str) -> str:
         """As people write it: "$19"."""
-        return as_money(self.amount(*kinds), self.currency)
+        return format_money(self.amount(*kinds), self.currency)
 
     def _key(self, name: str, kind: str) -> str:
         return f"{name}|{self.mode}|{self.currency}|{kind}"
 
 
-def purses(figures: Figures) -> list[Purse]:
+def revenue_totals(daily_stats: DailyStats) -> list[RevenueTotals]:
     """One a mode and currency, real money first (what a test checkout took is no revenue), then the most used."""
     used: Counter[tuple[str, str]] = Counter()
-    for key, count in split(figures.total, "movements").items():
+    for key, count in split(daily_stats.total, "ledger_entries").items():
         mode, currency, _kind = key.split("|")
         used[mode, currency] += count
     order = sorted(used, key=lambda where: (where[0] != Payment.Mode.LIVE, -used[where], where))
-    return [Purse(figures, mode, currency) for mode, currency in order]
+    return [RevenueTotals(daily_stats, mode, currency) for mode, currency in order]
 
 
-def count_payments(money: Sequence[Purse]) -> int:
+def count_payments(money: Sequence[RevenueTotals]) -> int:
     """In all currencies. Those of a test checkout only where there were no real ones."""
-    return sum(purse.count(*REVENUE) for purse in money if purse.mode == money[0].mode)
+    return sum(totals.count(*REVENUE) for totals in money if totals.mode == money[0].mode)

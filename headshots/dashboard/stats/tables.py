@@ -6,16 +6,16 @@ from datetime import date
 
 from headshots.dashboard.stats import live_stats
 from headshots.dashboard.stats.aggregation import LIKENESS_STEP, split
-from headshots.dashboard.stats.daily_stats import Figures, Range, figures_of
+from headshots.dashboard.stats.daily_stats import DailyStats, Range, load_daily_stats
 from headshots.dashboard.stats.revenue import (
     DISPUTES,
-    EVERYTHING,
     MODES,
+    NET,
     REFUNDS,
     REVENUE,
-    Purse,
+    RevenueTotals,
     count_payments,
-    purses,
+    revenue_totals,
 )
 from headshots.dashboard.stats.visits import visits_by_day
 
@@ -32,53 +32,53 @@ class Table:
     columns: tuple[str, ...]
     rows: Sequence[Sequence[Cell]]
     note: str = ""
-    permission: str = field(default="dashboard.view_figures", compare=False)
+    permission: str = field(default="dashboard.view_stats", compare=False)
     # Too many columns for half a page.
     wide: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
-class Numbers:
+class DashboardStats:
     """Everything that was counted in a range of days. `visits`: day -> (views, visits)."""
 
-    figures: Figures
+    daily_stats: DailyStats
     visits: Mapping[date, tuple[int, int]]
 
     @property
-    def money(self) -> list[Purse]:
+    def money(self) -> list[RevenueTotals]:
         """Real money first."""
-        return purses(self.figures)
+        return revenue_totals(self.daily_stats)
 
 
-def numbers_of(days: Range) -> Numbers:
+def load_dashboard_stats(days: Range) -> DashboardStats:
     """In four queries, however long the range is."""
-    return Numbers(figures_of(days), visits_by_day(days))
+    return DashboardStats(load_daily_stats(days), visits_by_day(days))
 
 
-def tables_of(numbers: Numbers) -> list[Table]:
+def build_tables(stats: DashboardStats) -> list[Table]:
     """All of them, in the order of the page."""
-    figures = numbers.figures
+    daily_stats = stats.daily_stats
     return [
-        revenue(numbers.money),
-        funnel(numbers),
-        packs(figures),
-        standing(),
-        delivery_times(figures),
+        revenue(stats.money),
+        funnel(stats),
+        packs(daily_stats),
+        packs_by_state(),
+        delivery_times(daily_stats),
         queue(),
-        work(figures),
-        reshoots(figures),
-        likeness(figures),
-        refusals(figures),
-        failures(figures),
+        worker_output(daily_stats),
+        reshoots(daily_stats),
+        likeness(daily_stats),
+        refusals(daily_stats),
+        failures(daily_stats),
         storage(),
-        by_day(figures, numbers.visits),
+        by_day(daily_stats, stats.visits),
     ]
 
 
-def funnel(numbers: Numbers) -> Table:
-    total = numbers.figures.total
+def funnel(stats: DashboardStats) -> Table:
+    total = stats.daily_stats.total
     steps = (
-        ("Visits", sum(visits for _, visits in numbers.visits.values())),
+        ("Visits", sum(visits for _, visits in stats.visits.values())),
         ("Uploads", total["uploads"]),
         ("Free packs delivered", total["delivered|preview"]),
     )
@@ -88,23 +88,23 @@ def funnel(numbers: Numbers) -> Table:
         rows.append((title, count, share(count, before)))
         before = count
     # No step of the one before: who pays first uploads later, and one shoot may be paid for twice.
-    rows.append(("Payments", count_payments(numbers.money), None))
+    rows.append(("Payments", count_payments(stats.money), None))
     columns = ("Step", "Count", "Of the step before, %")
     note = "Payments are no share of the free packs: a pack can be paid before its photos are uploaded."
     return Table("funnel", "From visit to payment", columns, rows, note)
 
 
-def revenue(money: Sequence[Purse]) -> Table:
+def revenue(money: Sequence[RevenueTotals]) -> Table:
     rows = [
         (
             each.mode,
             each.currency.upper(),
             each.count(*REVENUE),
-            each.written(*REVENUE),
+            each.as_decimal(*REVENUE),
             each.count(REFUNDS[0]),
-            each.written(*REFUNDS),
-            each.written(*DISPUTES),
-            each.written(*EVERYTHING),
+            each.as_decimal(*REFUNDS),
+            each.as_decimal(*DISPUTES),
+            each.as_decimal(*NET),
         )
         for each in money
     ]
@@ -114,28 +114,32 @@ def revenue(money: Sequence[Purse]) -> Table:
     return Table("revenue", "Revenue and refunds", columns, rows, note, permission="dashboard.view_money", wide=True)
 
 
-def packs(figures: Figures) -> Table:
+def packs(daily_stats: DailyStats) -> Table:
     """What became of packs within the range."""
     rows: list[tuple[Cell, ...]] = [
-        (what, *(figures.total[f"{what}|{kind}"] for kind in KINDS)) for what in ("ordered", *_ENDS)
+        (what, *(daily_stats.total[f"{what}|{kind}"] for kind in KINDS)) for what in ("ordered", *_END_STATES)
     ]
     note = "Each on the day when it happened. One that is tried again by staff is ordered twice."
     return Table("packs", "What became of packs", ("In these days", "Previews", "Premium"), rows, note)
 
 
-def standing() -> Table:
+def packs_by_state() -> Table:
     found = live_stats.packs_by_state()
-    states = ("awaiting_payment", "queued", "rendering", *_ENDS, "deleted")
+    states = ("awaiting_payment", "queued", "rendering", *_END_STATES, "deleted")
     rows: list[tuple[Cell, ...]] = [(state, *(found.get((state, kind), 0) for kind in KINDS)) for state in states]
-    return Table("standing", "Packs by state, now", ("State", "Previews", "Premium"), rows)
+    return Table("states", "Packs by state, now", ("State", "Previews", "Premium"), rows)
 
 
-_ENDS = ("delivered", "failed", "cancelled", "revoked")
+_END_STATES = ("delivered", "failed", "canceled", "revoked")
 
 
-def delivery_times(figures: Figures) -> Table:
+def delivery_times(daily_stats: DailyStats) -> Table:
     rows = [
-        (kind, figures.total[f"delivered|{kind}"], *(figures.delivery_seconds(kind, percent) for percent in (50, 95)))
+        (
+            kind,
+            daily_stats.total[f"delivered|{kind}"],
+            *(daily_stats.delivery_seconds(kind, percent) for percent in (50, 95)),
+        )
         for kind in KINDS
     ]
     columns = ("Pack", "Delivered", "Median, s", "95 %, s")
@@ -144,7 +148,7 @@ def delivery_times(figures: Figures) -> Table:
 
 
 def queue() -> Table:
-    waiting = live_stats.queue()
+    waiting = live_stats.queue_stats()
     rows = (
         ("Packs that wait", waiting.packs),
         ("Longest wait, s", round(waiting.longest_wait.total_seconds())),
@@ -153,8 +157,8 @@ def queue() -> Table:
     return Table("queue", "Queue, now", ("What", "Now"), rows)
 
 
-def work(figures: Figures) -> Table:
-    pictures, times = split(figures.total, "pictures"), split(figures.total, "work_ms")
+def worker_output(daily_stats: DailyStats) -> Table:
+    pictures, times = split(daily_stats.total, "pictures"), split(daily_stats.total, "work_ms")
     rows: list[tuple[Cell, ...]] = []
     for who in sorted(times):
         engine, worker = who.split("|", 1)
@@ -167,9 +171,9 @@ def work(figures: Figures) -> Table:
     return Table("work", "Pictures by engine and worker", columns, rows)
 
 
-def reshoots(figures: Figures) -> Table:
+def reshoots(daily_stats: DailyStats) -> Table:
     """What the likeness gate said, and what followed."""
-    total = figures.total
+    total = daily_stats.total
     made = total["generated"]
     steps = (("Made", made), ("Accepted", total["accepted"]), ("Shot again", total["reshot"]))
     rows: list[tuple[Cell, ...]] = [(title, count, share(count, made)) for title, count in steps]
@@ -179,34 +183,34 @@ def reshoots(figures: Figures) -> Table:
     return Table("reshoots", "Shot again", ("What", "Pictures", "Of all made, %"), [*rows, *reasons], note)
 
 
-def likeness(figures: Figures) -> Table:
-    counted = {int(low): pictures for low, pictures in split(figures.total, "likeness").items()}
+def likeness(daily_stats: DailyStats) -> Table:
+    counted = {int(low): pictures for low, pictures in split(daily_stats.total, "likeness").items()}
     total = sum(counted.values())
     steps = range(min(counted, default=0), max(counted, default=-1) + 1, LIKENESS_STEP)
     rows = [(f"{low / 100:.2f}", counted.get(low, 0), share(counted.get(low, 0), total)) for low in steps]
     return Table("likeness", "Likeness of accepted pictures", ("From", "Pictures", "%"), rows)
 
 
-def refusals(figures: Figures) -> Table:
-    photos, refused = figures.total["photos"], figures.total["refused"]
-    rows = [("all", refused, share(refused, photos)), *_largest_first(split(figures.total, "refused"), photos)]
+def refusals(daily_stats: DailyStats) -> Table:
+    photos, refused = daily_stats.total["photos"], daily_stats.total["refused"]
+    rows = [("all", refused, share(refused, photos)), *_largest_first(split(daily_stats.total, "refused"), photos)]
     return Table("refusals", "Refused photos", ("Reason", "Photos", "Of all photos, %"), rows)
 
 
-def failures(figures: Figures) -> Table:
-    total = figures.total
-    ended = sum(total[f"{state}|{kind}"] for state in _ENDS for kind in KINDS)
+def failures(daily_stats: DailyStats) -> Table:
+    total = daily_stats.total
+    ended = sum(total[f"{state}|{kind}"] for state in _END_STATES for kind in KINDS)
     failed = sum(total[f"failed|{kind}"] for kind in KINDS)
     rows = [("all", failed, share(failed, ended)), *_largest_first(split(total, "failed_because"), ended)]
     return Table("failures", "Failed packs", ("Reason", "Packs", "Of all that ended, %"), rows)
 
 
 def storage() -> Table:
-    rows = [(stored.ring, stored.blobs, round(stored.size / 1e6, 1)) for stored in live_stats.stored()]
+    rows = [(stored.ring, stored.blobs, round(stored.size / 1e6, 1)) for stored in live_stats.ring_usage()]
     return Table("storage", "Storage, now", ("Key ring", "Blobs", "MB"), rows)
 
 
-def by_day(figures: Figures, visits: Mapping[date, tuple[int, int]]) -> Table:
+def by_day(daily_stats: DailyStats, visits: Mapping[date, tuple[int, int]]) -> Table:
     rows: list[tuple[Cell, ...]] = [
         (
             day.isoformat(),
@@ -217,8 +221,8 @@ def by_day(figures: Figures, visits: Mapping[date, tuple[int, int]]) -> Table:
             *(counts[f"{state}|{kind}"] for kind in KINDS for state in ("ordered", "delivered", "failed")),
             sum(pictures),
         )
-        for day, *pictures in zip(figures.days, *figures.pictures.values(), strict=True)
-        for counts in [figures.by_day[day]]
+        for day, *pictures in zip(daily_stats.days, *daily_stats.pictures.values(), strict=True)
+        for counts in [daily_stats.by_day[day]]
     ]
     columns = (
         "Day", "Views", "Visits", "Uploads", "Photos", "Refused", "Previews ordered",

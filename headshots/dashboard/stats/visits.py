@@ -24,21 +24,21 @@ from headshots.dashboard.stats.daily_stats import Range
 
 # A fresh one every day, carried away once a minute; a lost Redis loses a minute.
 _KEY = "headshots:visits"
-_LIFE_SECONDS = 7 * 86_400
+_TTL_SECONDS = 7 * 86_400
 _ROBOT = re.compile(r"bot|crawl|spider|slurp|preview|curl|wget|python|headless", re.IGNORECASE)
-_OPERATORS = ("admin:", "healthz", "metrics")
+_UNCOUNTED = ("admin:", "healthz", "metrics")
 # No page waits for a Redis that did not answer a moment ago.
-_REST_SECONDS = 30
-_silent_until = 0.0
+_RETRY_SECONDS = 30
+_skip_until = 0.0
 
 
-class CountVisits(MiddlewareMixin):
+class VisitCounterMiddleware(MiddlewareMixin):
     """Counts whole pages that people open. Staff, robots, fragments and pictures are not counted."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         page = _page_of(request, response)
         if page:
-            count(page, is_visit=not _is_from_us(request))
+            count_view(page, is_visit=not _is_internal(request))
         return response
 
 
@@ -46,7 +46,7 @@ def _page_of(request: HttpRequest, response: HttpResponseBase) -> str | None:
     match = request.resolver_match
     if request.method != "GET" or response.status_code != 200 or match is None:
         return None
-    if not response.get("Content-Type", "").startswith("text/html") or match.view_name.startswith(_OPERATORS):
+    if not response.get("Content-Type", "").startswith("text/html") or match.view_name.startswith(_UNCOUNTED):
         return None
     headers = request.headers
     if headers.get("Sec-Fetch-Dest", "document") != "document" or "prefetch" in headers.get("Sec-Purpose", ""):
@@ -56,17 +56,17 @@ def _page_of(request: HttpRequest, response: HttpResponseBase) -> str | None:
     return str(match.view_name)
 
 
-def _is_from_us(request: HttpRequest) -> bool:
+def _is_internal(request: HttpRequest) -> bool:
     try:
         return urlsplit(request.headers.get("Referer", "")).netloc == request.get_host()
     except ValueError:  # no address: anyone can send any header
         return False
 
 
-def count(page: str, *, is_visit: bool) -> None:
+def count_view(page: str, *, is_visit: bool) -> None:
     """Count one view. Without Redis, or with one that is away, it is not counted: a page matters more."""
-    global _silent_until
-    if not settings.HEADSHOTS_REDIS_URL or time.monotonic() < _silent_until:
+    global _skip_until
+    if not settings.HEADSHOTS_REDIS_URL or time.monotonic() < _skip_until:
         return
     today = timezone.now().date().isoformat()
     try:
@@ -74,13 +74,13 @@ def count(page: str, *, is_visit: bool) -> None:
             pipe.hincrby(_KEY, f"{today}|{page}|views", 1)
             if is_visit:
                 pipe.hincrby(_KEY, f"{today}|{page}|visits", 1)
-            pipe.expire(_KEY, _LIFE_SECONDS)
+            pipe.expire(_KEY, _TTL_SECONDS)
             pipe.execute()
     except (redis.RedisError, OSError):
-        _silent_until = time.monotonic() + _REST_SECONDS
+        _skip_until = time.monotonic() + _RETRY_SECONDS
 
 
-def carry_over() -> int:
+def flush_counters() -> int:
     """Move what was counted into the database; how many rows that were.
 
     After a crash it goes on with what it had taken. (One between the commit and the last line counts it twice.)"""

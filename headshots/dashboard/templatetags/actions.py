@@ -1,4 +1,4 @@
-"""What a member of staff can do to the thing that a page is about, and what was done to it."""
+"""Links to what staff can do to the target of a page, and to its audit log."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from django.utils.http import urlencode
 
 from headshots.accounts.models import User
 from headshots.dashboard.actions.registry import ACTIONS
-from headshots.dashboard.actions.targets import SUBJECTS, audit_log_of, name_of
+from headshots.dashboard.actions.targets import TARGET_TYPES, audit_log_url, target_label
 from headshots.payments.models import Credit, Payment
 from headshots.shoots.models import Pack, Shoot
 
 register = template.Library()
-register.simple_tag(audit_log_of)
+register.simple_tag(audit_log_url)
 
 
 @dataclass(frozen=True)
-class Offer:
+class ActionLink:
     """One action that is allowed and possible now."""
 
     title: str
@@ -29,37 +29,37 @@ class Offer:
 
 
 @register.simple_tag
-def actions_for(thing: object, user: User | AnonymousUser) -> list[Offer]:
+def actions_for(target: object, user: User | AnonymousUser) -> list[ActionLink]:
     """Those that this user may do and that can be done as things stand."""
-    subject = SUBJECTS.get(type(thing))
-    thing_id = str(getattr(thing, "pk", thing))
-    return [*_ways(thing, user)] + [
-        Offer(action.title, reverse("admin:act", args=[action.code, thing_id]), action.danger)
+    target_type = TARGET_TYPES.get(type(target))
+    target_id = str(getattr(target, "pk", target))
+    return [*_related_links(target, user)] + [
+        ActionLink(action.title, reverse("admin:action", args=[action.code, target_id]), action.danger)
         for action in ACTIONS.values()
-        if action.subject == subject and user.has_perm(action.permission) and not action.why_not(thing)
+        if action.target_type == target_type and user.has_perm(action.permission) and not action.blocked_reason(target)
     ]
 
 
-def _ways(thing: object, user: User | AnonymousUser) -> Iterator[Offer]:
+def _related_links(target: object, user: User | AnonymousUser) -> Iterator[ActionLink]:
     """What belongs to it, for those who may see that."""
-    shoot_id = thing.pk if isinstance(thing, Shoot) else getattr(thing, "shoot_id", None)
+    shoot_id = target.pk if isinstance(target, Shoot) else getattr(target, "shoot_id", None)
     if shoot_id and user.has_perm("dashboard.view_timeline"):
-        yield Offer("What happened", reverse("admin:support_timeline", args=[shoot_id]), danger=False)
-    if isinstance(thing, Shoot | Pack) and user.has_perm("payments.view_payment"):
-        for payment in _payments_of(thing):
+        yield ActionLink("What happened", reverse("admin:support_timeline", args=[shoot_id]), danger=False)
+    if isinstance(target, Shoot | Pack) and user.has_perm("payments.view_payment"):
+        for payment in _payments_of(target):
             page = reverse("admin:payments_payment_change", args=[payment.pk])
-            yield Offer(name_of(payment).capitalize(), page, danger=False)
-    if isinstance(thing, User):
+            yield ActionLink(target_label(payment).capitalize(), page, danger=False)
+    if isinstance(target, User):
         for title, model in (("Shoots", Shoot), ("Packs", Pack), ("Credits", Credit), ("Payments", Payment)):
             label, name = model._meta.app_label, model._meta.model_name
             if user.has_perm(f"{label}.view_{name}"):
-                page = f"{reverse(f'admin:{label}_{name}_changelist')}?{urlencode({'q': name_of(thing)})}"
-                yield Offer(title, page, danger=False)
+                page = f"{reverse(f'admin:{label}_{name}_changelist')}?{urlencode({'q': target_label(target)})}"
+                yield ActionLink(title, page, danger=False)
 
 
-def _payments_of(thing: Shoot | Pack) -> list[Payment]:
+def _payments_of(target: Shoot | Pack) -> list[Payment]:
     """What was paid for it: for its packs, or earlier for the credits that they were ordered with."""
-    packs = [thing.pk] if isinstance(thing, Pack) else list(thing.packs.values_list("pk", flat=True))
+    packs = [target.pk] if isinstance(target, Pack) else list(target.packs.values_list("pk", flat=True))
     # Each by its own index: all in one question would read every payment.
     credited = Credit.objects.filter(pack__in=packs, payment__isnull=False).values_list("payment", flat=True)
     payments = Payment.objects.filter(Q(pack__in=packs) | Q(pk__in=list(credited)))

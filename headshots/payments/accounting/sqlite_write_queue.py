@@ -10,7 +10,7 @@ from django.db import connection, transaction
 
 
 @contextmanager
-def in_turn() -> Iterator[None]:
+def queued_transaction() -> Iterator[None]:
     """A transaction that on SQLite waits for its turn before it begins.
 
     SQLite itself sleeps up to 0.1 s between two looks at its lock, which lies idle meanwhile, and of two processes one
@@ -20,7 +20,7 @@ def in_turn() -> Iterator[None]:
         with transaction.atomic():
             yield
         return
-    line = os.open(f"{connection.settings_dict['NAME']}-turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    line = os.open(f"{connection.settings_dict['NAME']}-write-queue", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(line, fcntl.LOCK_EX)
         with transaction.atomic():

@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='LocalObject',
+            name='LocalStripeObject',
             fields=[
                 ('id', models.CharField(max_length=255, primary_key=True, serialize=False)),
                 ('body', models.JSONField()),
@@ -61,7 +61,7 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('expires_at', models.DateTimeField()),
                 ('paid_at', models.DateTimeField(blank=True, null=True)),
-                ('asked_at', models.DateTimeField(blank=True, null=True)),
+                ('last_stripe_call_at', models.DateTimeField(blank=True, null=True)),
                 ('owner', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='payments', to=settings.AUTH_USER_MODEL)),
                 ('pack', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='payment', to='shoots.pack')),
             ],
@@ -76,7 +76,7 @@ class Migration(migrations.Migration):
                 ('source', models.CharField(choices=[('payment', 'Payment'), ('grant', 'Grant'), ('redo', 'Redo')], max_length=7)),
                 ('state', models.CharField(choices=[('open', 'Open'), ('used', 'Used'), ('refunded', 'Refunded'), ('revoked', 'Revoked')], default='open', max_length=8)),
                 ('reason', models.CharField(blank=True, max_length=32)),
-                ('came_back', models.CharField(blank=True, max_length=32)),
+                ('return_reason', models.CharField(blank=True, max_length=32)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('open_since', models.DateTimeField(default=django.utils.timezone.now)),
                 ('mail', models.CharField(blank=True, choices=[('', 'None'), ('waiting', 'Waiting'), ('bought', 'Bought')], default='', max_length=8)),
@@ -98,7 +98,7 @@ class Migration(migrations.Migration):
                 ('state', models.CharField(choices=[('requested', 'Requested'), ('pending', 'Pending'), ('succeeded', 'Succeeded'), ('failed', 'Failed')], default='requested', max_length=9)),
                 ('stripe_id', models.CharField(blank=True, max_length=255, null=True, unique=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('asked_at', models.DateTimeField(blank=True, null=True)),
+                ('last_stripe_call_at', models.DateTimeField(blank=True, null=True)),
                 ('mail_due', models.BooleanField(default=True)),
                 ('payment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='refunds', to='payments.payment')),
             ],
@@ -130,7 +130,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='payment',
-            index=models.Index(fields=['state', 'asked_at'], name='payments_pa_state_390a73_idx'),
+            index=models.Index(fields=['state', 'last_stripe_call_at'], name='payments_pa_state_390a73_idx'),
         ),
         migrations.AddConstraint(
             model_name='payment',
@@ -146,7 +146,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='refund',
-            index=models.Index(fields=['state', 'asked_at'], name='payments_re_state_d0145f_idx'),
+            index=models.Index(fields=['state', 'last_stripe_call_at'], name='payments_re_state_d0145f_idx'),
         ),
         migrations.AddIndex(
             model_name='webhookevent',

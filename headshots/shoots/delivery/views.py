@@ -61,7 +61,7 @@ def status(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
                 "id": pack.pk,
                 "kind": pack.kind,
                 "status": pack.state,
-                "done": _done(pack),
+                "done": _count_done(pack),
                 "total": pack.total,
                 "seconds_left": _seconds_left(pack),
             }
@@ -101,7 +101,7 @@ def _packs(shoot: Shoot) -> list[Pack]:
     return list(visible_packs().filter(shoot=shoot).prefetch_related("headshots__style", "headshots__version"))
 
 
-def _done(pack: Pack) -> int:
+def _count_done(pack: Pack) -> int:
     return sum(row.state == Headshot.State.DONE for row in pack.headshots.all())
 
 
@@ -127,10 +127,10 @@ def _context(shoot: Shoot) -> dict[str, object]:
         "packs": [_pack_context(pack) | {"order": numbers.get(pack.pk)} for pack in packs],
         "live": live,
         "may_order": _may_order(shoot, packs),
-        "rendering_paused": live and is_paused(Pause.What.RENDERING),
+        "rendering_paused": live and is_paused(Pause.Part.RENDERING),
         "support_may_view": support_access.may_view(shoot),
-        "support_could_view": not shoot.purge_everything and any(_done(pack) for pack in packs),
-        "draws": engine.draws_new_pictures(),
+        "support_could_view": not shoot.purge_everything and any(_count_done(pack) for pack in packs),
+        "is_generative": engine.uses_generative_engine(),
     }
 
 
@@ -145,7 +145,7 @@ def _photo_context(photo: Photo, *, for_preview: bool) -> dict[str, object]:
         "face_crops": photo.face_crops,
         "proposed_face": photo.proposed_face,
         "score": photo.score if is_advised else None,
-        "tips": engine.tips_beside(photo.tips, photo.reasons) if is_advised else [],
+        "tips": engine.additional_tips(photo.tips, photo.reasons) if is_advised else [],
         "for_preview": for_preview,
     }
 
@@ -160,12 +160,12 @@ def _pack_context(pack: Pack) -> dict[str, object]:
         "reason": pack.reason,
         "ended_as": pack.ended_as,
         "expires_at": pack.expires_at,
-        "done": _done(pack),
+        "done": _count_done(pack),
         "total": pack.total,
         "width": pack.width,
         "height": pack.height,
         "size": pack.size,
-        "estimate": _in_words(estimate(pack, rows)),
+        "estimate": _estimate_context(estimate(pack, rows)),
         "replaced": sum(row.replaced for row in rows),
         "headshots": [_headshot_context(pack, row) for row in sort_for_display(pack, rows)],
     }
@@ -181,7 +181,7 @@ def _headshot_context(pack: Pack, row: Headshot) -> dict[str, object]:
         "state": row.state,
         "style_title": row.look.title,
         # Of the person's own pixels nobody need ask whether they are theirs.
-        "likeness_percent": round(100 * row.likeness) if row.likeness and engine.draws(pack.engine) else None,
+        "likeness_percent": round(100 * row.likeness) if row.likeness and engine.is_generative(pack.engine) else None,
         "url": full,
         # What a page shows: full files are for saving, fifty of them at 4K are 200 MB.
         "shown_url": web,
@@ -190,7 +190,7 @@ def _headshot_context(pack: Pack, row: Headshot) -> dict[str, object]:
     }
 
 
-def _in_words(found: Estimate | None) -> dict[str, object] | None:
+def _estimate_context(found: Estimate | None) -> dict[str, object] | None:
     """An estimate in the steps in which people think: minutes, and at the end tens of seconds."""
     if found is None:
         return None

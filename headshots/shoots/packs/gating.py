@@ -30,9 +30,9 @@ def next_try(pack: Pack, row: Headshot, reasons: list[str]) -> dict[str, object]
     if renders < MAX_RENDERS and _spend(pack, "reshoots"):
         shot, taken = to_planned_shot(row), _used_variants(pack, row)
         alike = engine.Reason.TOO_ALIKE.value in reasons
-        again = engine.move(shot, renders, taken) if alike else engine.reshoot(shot, renders)
+        again = engine.reframe(shot, renders, taken) if alike else engine.reshoot(shot, renders)
         return {"renders": renders, "seed": again.seed, "framing": again.framing, "light": again.light}
-    stand_in = _stand_in(pack, row, renders)
+    stand_in = _choose_replacement(pack, row, renders)
     if stand_in is None or not _spend(pack, "replacements"):
         return None
     like, shot = stand_in
@@ -55,7 +55,7 @@ def count_outcome(pack: Pack, outcome: str) -> None:
     GateCount.objects.filter(pk=counts.pk).update(count=F("count") + 1)
 
 
-def tell_counts(pack: Pack) -> None:
+def record_quality_counts(pack: Pack) -> None:
     """The pack's numbers as an event, which outlives it."""
     # Counted in the database, by every worker that shot for it.
     pack.refresh_from_db(fields=["reshoots", "replacements"])
@@ -79,15 +79,15 @@ def main_reason(pack: Pack) -> str:
 
 def _spend(pack: Pack, budget: str) -> bool:
     """Whether the pack had one of these left, which is now taken."""
-    most = math.ceil(pack.total * settings.HEADSHOTS_RESHOOT_SHARE)
+    most = math.ceil(pack.total * settings.HEADSHOTS_RESHOOT_RATIO)
     return bool(Pack.objects.filter(pk=pack.pk, **{f"{budget}__lt": most}).update(**{budget: F(budget) + 1}))
 
 
-def _stand_in(pack: Pack, row: Headshot, renders: int) -> tuple[Headshot, engine.PlannedShot] | None:
+def _choose_replacement(pack: Pack, row: Headshot, renders: int) -> tuple[Headshot, engine.PlannedShot] | None:
     """A shot that the pack does not have, and a row of its look: another look if there is one; None when it has had
     them all."""
     rows = list(pack.headshots.select_related("style", "version").order_by("style__position"))
-    shot = engine.stand_in(to_planned_shot(row), renders, [to_planned_shot(each) for each in rows])
+    shot = engine.choose_replacement(to_planned_shot(row), renders, [to_planned_shot(each) for each in rows])
     return None if shot is None else (next(each for each in rows if each.style.name == shot.style.name), shot)
 
 
@@ -97,5 +97,5 @@ def _used_variants(pack: Pack, like: Headshot) -> set[tuple[str, str]]:
     return {(row.framing, row.light) for row in rows if _style_of(row).set == _style_of(like).set}
 
 
-def _style_of(row: Headshot) -> engine.Style:
+def _style_of(row: Headshot) -> engine.StyleSpec:
     return engine.style_from(name=row.style.name, title=row.look.title, recipe=row.look.recipe)

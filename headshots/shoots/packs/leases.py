@@ -27,7 +27,7 @@ def lease_end() -> datetime:
 
 
 class LeaseRenewer:
-    """The engine's progress callback: renews the leases, beats the heart, stops work that nobody wants any more.
+    """The engine's progress callback: renews the leases, records a heartbeat, stops work that nobody wants any more.
 
     preparation: the token of the pack's preparation while this worker is at it."""
 
@@ -38,8 +38,8 @@ class LeaseRenewer:
         self._renewed = time.monotonic()
 
     def __call__(self, share: float) -> None:
-        """Raises Cancelled when the pack, the shoot or the lease has gone meanwhile."""
-        heartbeat.progress()
+        """Raises Canceled when the pack, the shoot or the lease has gone meanwhile."""
+        heartbeat.record_progress()
         if time.monotonic() - self._renewed < RENEW_EVERY_SECONDS:
             return
         self._renewed = time.monotonic()
@@ -51,7 +51,7 @@ class LeaseRenewer:
             still_wanted = still_wanted and mine.update(lease_until=lease_end(), share=share)
             nudge(self._pack.shoot_id)
         if not still_wanted:
-            raise engine.Cancelled
+            raise engine.Canceled
 
 
 def free_own_leases() -> set[uuid.UUID]:

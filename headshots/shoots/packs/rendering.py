@@ -30,7 +30,7 @@ from headshots.shoots.live import nudge
 from headshots.shoots.models import GateCount, Headshot, Pack, Pause, Shoot
 from headshots.shoots.packs import gating, leases, prepared_subjects
 from headshots.shoots.packs.leases import LeaseRenewer, lease_end
-from headshots.shoots.packs.prepared_subjects import sitting_of
+from headshots.shoots.packs.prepared_subjects import get_prepared_subject
 from headshots.shoots.pauses import is_paused
 from headshots.vault import services as vault
 from headshots.vault.errors import KeyGone, VaultError, VaultUnavailable
@@ -54,8 +54,8 @@ class Tally:
 def render_pack(*, pack: Pack) -> None:
     """Make what is left of this pack; safe to run twice and on several workers at once. While rendering is paused or
     the pack awaits a retry it waits in the queue."""
-    prepared_subjects.drop_ended()
-    if is_paused(Pause.What.RENDERING) or is_awaiting_retry(pack):
+    prepared_subjects.evict_ended()
+    if is_paused(Pause.Part.RENDERING) or is_awaiting_retry(pack):
         # One that a worker had in hand when it was killed would count as being made.
         return_to_queue(pack)
         return
@@ -63,10 +63,10 @@ def render_pack(*, pack: Pack) -> None:
     size, tally = engine.Size(pack.width, pack.height), Tally()
     try:
         while not prepared_subjects.is_being_prepared(pack) and (rows := claim(pack, engine.capacity(size))):
-            _shoot(pack, size, rows, tally)
-    except engine.Cancelled:
+            _render_rows(pack, size, rows, tally)
+    except engine.Canceled:
         log.info("pack %s: stopped, no longer wanted", pack.pk)
-    except prepared_subjects.PreparedElsewhere:
+    except prepared_subjects.PreparationInProgress:
         log.info("pack %s: another worker prepares its person", pack.pk)
     except KeyGone:
         # The photos' key is dead, by time or by a lost ring: nothing more can be made of them.
@@ -83,16 +83,16 @@ def render_pack(*, pack: Pack) -> None:
         record_failure(pack, _fault_code(error))
         raise
     finally:
-        _tell(pack, tally)
+        _record_run(pack, tally)
         _finish(pack)
-        prepared_subjects.drop_ended()
+        prepared_subjects.evict_ended()
         nudge(pack.shoot_id)
 
 
 def claim(pack: Pack, count: int, token: uuid.UUID | None = None) -> list[Headshot]:
     """Up to `count` rows that are free or whose lease ran out, leased to the caller under one token, a new one unless
     it has one already."""
-    if is_paused(Pause.What.RENDERING):
+    if is_paused(Pause.Part.RENDERING):
         return []
     now = timezone.now()
     token = token or uuid.uuid4()
@@ -123,13 +123,13 @@ def resume_after_crash() -> None:
         app.send_task("shoots.render_pack", args=[str(pack_id)])
 
 
-def _shoot(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally) -> None:
+def _render_rows(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally) -> None:
     """Shoots these rows, and what else is free when the engine is through with them."""
     token = rows[0].lease_token
     mine = Headshot.objects.filter(lease_token=token, state=_State.RENDERING)
     renew_leases = LeaseRenewer(pack, token)
     try:
-        sitter = sitting_of(pack, size, renew_leases)
+        prepared_subject = get_prepared_subject(pack, size, renew_leases)
         _enqueue_another(pack, tally)
         began = time.monotonic()
         leased: dict[int, Headshot] = {}
@@ -142,7 +142,7 @@ def _shoot(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally
                 batch = claim(pack, engine.capacity(size), token)
 
         versions = pack.kind == Pack.Kind.PREMIUM
-        for finished in engine.render(sitter, batches(), size, renew_leases, versions=versions):
+        for finished in engine.render(prepared_subject, batches(), size, renew_leases, versions=versions):
             row = leased[finished.index]
             reasons = finished.reasons
             if finished.accepted:
@@ -152,7 +152,7 @@ def _shoot(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally
             nudge(pack.shoot_id)
             tally.seconds += time.monotonic() - began
             began = time.monotonic()
-    except (prepared_subjects.PreparedElsewhere, VaultUnavailable):
+    except (prepared_subjects.PreparationInProgress, VaultUnavailable):
         # Not the rows' fault: it must not count among their attempts.
         mine.update(attempts=F("attempts") - 1)
         raise
@@ -170,17 +170,17 @@ def _enqueue_another(pack: Pack, tally: Tally) -> None:
         send_on_commit("shoots.render_pack", str(pack.pk))
 
 
-def _keep(pack: Pack, row: Headshot, finished: engine.Finished, tally: Tally) -> bool:
+def _keep(pack: Pack, row: Headshot, finished: engine.RenderResult, tally: Tally) -> bool:
     """Store a picture, unless the lease was lost or the pack ended while it was made; False for one that looks like
     another of its pack, which is not stored."""
-    if _is_twin(pack, finished):
+    if _is_near_duplicate(pack, finished):
         return False
     blobs = _store(pack, finished)
     with transaction.atomic():
         # One at a time: two workers may come with two pictures that look alike.
         Pack.objects.select_for_update().get(pk=pack.pk)
-        twin = _is_twin(pack, finished)
-        kept = not twin and _leased(pack, row).update(
+        near_duplicate = _is_near_duplicate(pack, finished)
+        kept = not near_duplicate and _leased(pack, row).update(
             state=_State.DONE,
             **blobs,
             likeness=finished.likeness,
@@ -202,16 +202,16 @@ def _keep(pack: Pack, row: Headshot, finished: engine.Finished, tally: Tally) ->
     else:
         for blob in blobs.values():
             vault.delete_blob(blob)
-    return not twin
+    return not near_duplicate
 
 
-def _is_twin(pack: Pack, finished: engine.Finished) -> bool:
+def _is_near_duplicate(pack: Pack, finished: engine.RenderResult) -> bool:
     """Whether the picture looks like a finished one of its pack, whoever made that."""
     # The four of a preview are four looks: they cannot be alike. Those of a trial may be.
     if pack.kind != Pack.Kind.PREMIUM:
         return False
     done = pack.headshots.filter(state=_State.DONE).exclude(perceptual_hash="")
-    return engine.is_twin(finished.perceptual_hash, done.values_list("perceptual_hash", flat=True))
+    return engine.is_near_duplicate(finished.perceptual_hash, done.values_list("perceptual_hash", flat=True))
 
 
 def _leased(pack: Pack, row: Headshot) -> QuerySet[Headshot]:
@@ -225,7 +225,7 @@ def _leased(pack: Pack, row: Headshot) -> QuerySet[Headshot]:
     )
 
 
-def _store(pack: Pack, finished: engine.Finished) -> dict[str, Blob]:
+def _store(pack: Pack, finished: engine.RenderResult) -> dict[str, Blob]:
     """The files of a picture in the vault, by the field of the row that they belong to. All of them or none."""
     assert finished.files is not None
     files = {"blob": finished.files.full, "web_blob": finished.files.web, "profile_blob": finished.files.profile}
@@ -239,7 +239,7 @@ def _store(pack: Pack, finished: engine.Finished) -> dict[str, Blob]:
         for blob in blobs.values():
             vault.delete_blob(blob)
         if isinstance(error, KeyGone):
-            raise engine.Cancelled from None
+            raise engine.Canceled from None
         raise
     return blobs
 
@@ -284,10 +284,10 @@ def _finish(pack: Pack) -> None:
     else:
         moved = advance(pack, Pack.State.FAILED, reason=gating.main_reason(pack))
     if moved:
-        gating.tell_counts(pack)
+        gating.record_quality_counts(pack)
 
 
-def _tell(pack: Pack, tally: Tally) -> None:
+def _record_run(pack: Pack, tally: Tally) -> None:
     """What this worker did for the pack, as an event: figures and estimates are made of these."""
     if tally.counts:
         codes = {"kind": pack.kind, "engine": pack.engine, "worker": leases.node_name}

@@ -55,7 +55,7 @@ def open_shoot(
     *,
     owner: User,
     photos: Sequence[bytes],
-    self_description: engine.Person = NO_SELF_DESCRIPTION,
+    self_description: engine.SelfDescription = NO_SELF_DESCRIPTION,
     submission: uuid.UUID | None = None,
     ask_first: bool = False,
 ) -> Shoot:
@@ -65,7 +65,7 @@ def open_shoot(
     consent is stored before anything looks at a face. The same submission twice gives the same shoot.
     Raises NoPreviewsLeft, AccountClosed."""
     now = timezone.now()
-    ttl = timedelta(seconds=settings.HEADSHOTS_SOURCE_TTL_SECONDS)
+    ttl = timedelta(seconds=settings.HEADSHOTS_PHOTO_TTL_SECONDS)
     # Purged a little before the key dies by itself: five minutes of twenty-four hours.
     shoot = Shoot(
         id=uuid.uuid4(),
@@ -76,7 +76,7 @@ def open_shoot(
         created_at=now,
         delete_after=now + ttl - ttl / 288,
     )
-    log_context.about(shoot=shoot.pk)
+    log_context.bind(shoot=shoot.pk)
     vault.create_key(ring="source", key_id=shoot.pk, expires_at=now + ttl)
     try:
         # Before the transaction: a bucket can take seconds. Until the rows are there nothing looks at a face.
@@ -97,7 +97,7 @@ def open_shoot(
     return shoot
 
 
-def _save(shoot: Shoot, blobs: Sequence[Blob], self_description: engine.Person) -> None:
+def _save(shoot: Shoot, blobs: Sequence[Blob], self_description: engine.SelfDescription) -> None:
     """The rows of a new shoot. Raises NoPreviewsLeft."""
     assert shoot.owner is not None
     if not previews_left(shoot.owner):

@@ -75,7 +75,7 @@ def _receive(request: HttpRequest, owner: User) -> HttpResponse:
     # The same form sent twice leads to the shoot that it made, also when that was the last free one.
     if earlier := form.earlier_shoot(owner):
         return redirect(earlier)
-    if is_paused(Pause.What.UPLOADS):
+    if is_paused(Pause.Part.UPLOADS):
         return _page(owner, request, form, about, status=503)
     if not previews_left(owner):
         return _page(owner, request, form, about, status=429)
@@ -83,16 +83,18 @@ def _receive(request: HttpRequest, owner: User) -> HttpResponse:
     if not _count_attempts(request, photos):
         form.refuse(_TOO_MANY)
         return _page(owner, request, form, about, status=429, retry_after=_TOO_MANY_SECONDS)
-    total = _UPLOADS_PER_DECODE * settings.HEADSHOTS_LIMITS.decodes_at_once
+    total = _UPLOADS_PER_DECODE * settings.HEADSHOTS_LIMITS.max_concurrent_decodes
     uploads = Budget("uploads", total=total, per_holder=_UPLOADS_PER_ACCOUNT, lease_seconds=_LEASE_SECONDS)
     try:
         with uploads.hold(holder=str(owner.pk)):
             about_is_valid = about is None or about.is_valid()
             if form.is_valid() and about_is_valid:
-                told = {name: form.cleaned_data[name] for name in ("photos", "submission", "ask_first")}
+                form_values = {name: form.cleaned_data[name] for name in ("photos", "submission", "ask_first")}
                 return redirect(
                     open_shoot(
-                        owner=owner, self_description=about.self_description if about else NO_SELF_DESCRIPTION, **told
+                        owner=owner,
+                        self_description=about.self_description if about else NO_SELF_DESCRIPTION,
+                        **form_values,
                     )
                 )
         _count_decoding(request, form)
@@ -128,7 +130,7 @@ def _count_decoding(request: HttpRequest, form: NewShootForm) -> None:
 
 def _self_description_form(request: HttpRequest | None = None) -> SelfDescriptionForm | None:
     """Return the questions about the person, where the engine asks them."""
-    return SelfDescriptionForm(request.POST if request else None) if engine.draws_new_pictures() else None
+    return SelfDescriptionForm(request.POST if request else None) if engine.uses_generative_engine() else None
 
 
 def _page(
@@ -144,7 +146,7 @@ def _page(
         "form": form,
         "about": about,
         "unsent": "unsent" in request.GET and not form.is_bound,
-        "paused": is_paused(Pause.What.UPLOADS),
+        "paused": is_paused(Pause.Part.UPLOADS),
         "previews_left": previews_left(owner),
         "previews_per_day": settings.HEADSHOTS_PREVIEWS_PER_DAY,
         "preview_count": settings.HEADSHOTS_PREVIEW_COUNT,
@@ -197,7 +199,7 @@ def _face(answer: object) -> int:
 def about(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     """What the person said about themselves, to be corrected while there may be more pictures."""
     shoot = shoot_or_404(request, shoot_id)
-    if not (shoot.is_open and engine.draws_new_pictures()):
+    if not (shoot.is_open and engine.uses_generative_engine()):
         raise Http404
     try:
         form = SelfDescriptionForm(

@@ -16,13 +16,13 @@ from pipeline.diffusion.memory import (
     next_batch,
     usable_bytes,
 )
-from pipeline.diffusion.optimizations import Trick, capability_fault, compiler_fault
-from pipeline.engines.instantid.canvas import Canvas, canvas_for, fit, to_grey, to_pixels
+from pipeline.diffusion.optimizations import Optimization, capability_fault, compiler_fault
+from pipeline.engines.instantid.canvas import Canvas, canvas_for, fit, to_gray, to_pixels
 from pipeline.engines.instantid.conditions import Conditions, face_tokens, make_noise
 from pipeline.engines.instantid.config import InstantIDConfig, Sampling, few_step_sampling
 from pipeline.engines.instantid.denoise import decode, denoise
 from pipeline.engines.instantid.faces import FaceReader, fuse
-from pipeline.engines.instantid.looks import look_for, prompts_for
+from pipeline.engines.instantid.looks import get_prompt_style, prompts_for
 from pipeline.engines.instantid.networks.adapter import EMBEDDING_LENGTH
 from pipeline.engines.instantid.networks.load import load_networks
 from pipeline.engines.instantid.networks.text_encoders import PromptEncoder
@@ -64,24 +64,24 @@ class InstantIDEngine:
     """Draws new pictures of people. Deterministic: a shot's seed, not its batch, decides its picture.
 
     Refuses to start rather than to fall back: EngineUnavailable without CUDA (unless the device is `cpu`) or with
-    too little memory, WeightsError over a file that is missing, cut off or of another shape. With the trick `compile`
-    the start takes minutes; no picture afterwards waits for the compiler."""
+    too little memory, WeightsError over a file that is missing, cut off or of another shape. With the optimization
+    `compile` the start takes minutes; no picture afterwards waits for the compiler."""
 
     name = "instantid"
 
     def __init__(self, config: InstantIDConfig, on_progress: Progress = lambda share: None) -> None:
         self.config = config
-        self.tricks = config.chosen_tricks
-        self.sampling = few_step_sampling() if Trick.FEW_STEP in self.tricks else config.sampling
-        mode = choose_mode(config.device, self.tricks)
+        self.optimizations = config.chosen_optimizations
+        self.sampling = few_step_sampling() if Optimization.FEW_STEP in self.optimizations else config.sampling
+        mode = choose_mode(config.device, self.optimizations)
         dtype = torch.float32 if config.device == "cpu" else torch.float16
-        compiles = Trick.COMPILE in self.tricks
+        compiles = Optimization.COMPILE in self.optimizations
         on_loading = within(on_progress, 0, LOADING_SHARE if compiles else 1)
         self._faces = FaceReader(config.weights.faces)
         on_loading(0.1)
         with loading():
             self.networks = load_networks(
-                config.weights, config.device, dtype, self.tricks, offload=mode is MemoryMode.OFFLOAD
+                config.weights, config.device, dtype, self.optimizations, offload=mode is MemoryMode.OFFLOAD
             )
             on_loading(0.9)
             self._upscaler = None
@@ -89,7 +89,7 @@ class InstantIDEngine:
                 self._upscaler = TorchUpscaler.load(
                     config.weights.upscaler,
                     config.device,
-                    channels_last=Trick.CHANNELS_LAST in self.tricks,
+                    channels_last=Optimization.CHANNELS_LAST in self.optimizations,
                     compiled=compiles,
                 )
         self._prompts = PromptEncoder(self.networks)
@@ -129,7 +129,7 @@ class InstantIDEngine:
         return self._render(jobs, size, self.sampling, on_progress)
 
     def _render(self, jobs: Sequence[Job], size: Size, sampling: Sampling, on_progress: Progress) -> Iterator[Picture]:
-        static, done = Trick.COMPILE in self.tricks, 0
+        static, done = Optimization.COMPILE in self.optimizations, 0
         while done < len(jobs):
             batch = jobs[done : done + next_batch(len(jobs) - done, self.capacity(size), static=static)]
             heard = within(on_progress, done / len(jobs), len(batch) / len(jobs))
@@ -151,9 +151,13 @@ class InstantIDEngine:
             canvas = self._canvas(size)
             conditions = [self._conditions(job, canvas.size) for job in jobs]
             # Compiled networks know one picture and a full batch; any other number costs a minute of compiling.
-            spare = self.capacity(size) - len(jobs) if Trick.COMPILE in self.tricks and len(jobs) > 1 else 0
+            spare = (
+                self.capacity(size) - len(jobs) if Optimization.COMPILE in self.optimizations and len(jobs) > 1 else 0
+            )
             padded = conditions + conditions[-1:] * spare
-            latents = denoise(self.networks, padded, sampling, self.tricks, within(on_progress, 0, DENOISING_SHARE))
+            latents = denoise(
+                self.networks, padded, sampling, self.optimizations, within(on_progress, 0, DENOISING_SHARE)
+            )
             for number, job in enumerate(jobs):
                 (picture,) = decode(self.networks, latents[number : number + 1])
                 pixels = self._finish(job, picture, canvas, size)
@@ -178,13 +182,13 @@ class InstantIDEngine:
             except torch._dynamo.exc.TorchDynamoException as error:
                 raise EngineUnavailable(
                     f"torch cannot compile the networks here ({str(error).strip().splitlines()[0]}). "
-                    "To go without: HEADSHOTS_INSTANTID_TRICKS=-compile"
+                    "To go without: HEADSHOTS_INSTANTID_OPTIMIZATIONS=-compile"
                 ) from error
 
     def _conditions(self, job: Job, canvas: Size) -> Conditions:
         if not isinstance(job.subject, InstantIDSubject):
             raise TypeError(f"a subject of the {job.subject.engine} engine")
-        look, shot = look_for(job.shot), job.shot
+        prompt_style, shot = get_prompt_style(job.shot), job.shot
         prompt, negative = self._prompts.encode(list(prompts_for(shot)))
         return Conditions(
             prompt=prompt,
@@ -192,10 +196,10 @@ class InstantIDEngine:
             face_tokens=job.subject.tokens,
             keypoint_image=draw_keypoints(place_keypoints(pose_for(shot.index), canvas), canvas),
             noise=make_noise(self.networks, shot.seed, canvas),
-            guidance_scale=1.0 if Trick.FEW_STEP in self.tricks else look.guidance_scale,
-            control_scale=look.control_scale,
-            adapter_scale=look.adapter_scale,
-            control_end=look.control_end,
+            guidance_scale=1.0 if Optimization.FEW_STEP in self.optimizations else prompt_style.guidance_scale,
+            control_scale=prompt_style.control_scale,
+            adapter_scale=prompt_style.adapter_scale,
+            control_end=prompt_style.control_end,
         )
 
     def _finish(self, job: Job, picture: Tensor, canvas: Canvas, size: Size) -> Pixels:
@@ -205,7 +209,7 @@ class InstantIDEngine:
             with self.networks.on_device(self._upscaler.network):
                 picture = self._upscaler.enlarge(picture)
         picture = fit(picture, size)
-        return to_pixels(to_grey(picture) if job.shot.style.monochrome else picture)
+        return to_pixels(to_gray(picture) if job.shot.style.monochrome else picture)
 
     def _halve(self, tried: int, size: Size) -> None:
         """Lowers the limit for this size. Raises EngineUnavailable when not even one picture fits."""
@@ -216,12 +220,12 @@ class InstantIDEngine:
         self._limits[self._canvas(size).size] = tried // 2
 
     def _canvas(self, size: Size) -> Canvas:
-        grain = 4 * self.networks.vae_factor
-        return canvas_for(size, self.config.canvas_pixels, grain)
+        side_multiple = 4 * self.networks.vae_factor
+        return canvas_for(size, self.config.canvas_pixels, side_multiple)
 
 
-def choose_mode(device: str, tricks: frozenset[Trick]) -> MemoryMode:
-    """How the networks share the device. Raises EngineUnavailable when it cannot run them, or not with these tricks."""
+def choose_mode(device: str, optimizations: frozenset[Optimization]) -> MemoryMode:
+    """Choose how the networks share the device. Raises EngineUnavailable when it cannot run them like this."""
     if device == "cpu":
         return MemoryMode.RESIDENT
     if not torch.cuda.is_available():
@@ -234,6 +238,6 @@ def choose_mode(device: str, tricks: frozenset[Trick]) -> MemoryMode:
         raise EngineUnavailable(f"There is no GPU {device}: torch sees {count}, counted from cuda:0.")
     properties = torch.cuda.get_device_properties(device)
     capability = (properties.major, properties.minor)
-    if fault := capability_fault(tricks, properties.name, capability) or compiler_fault(tricks):
+    if fault := capability_fault(optimizations, properties.name, capability) or compiler_fault(optimizations):
         raise EngineUnavailable(fault)
     return memory_mode(properties.total_memory)

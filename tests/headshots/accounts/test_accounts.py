@@ -181,7 +181,7 @@ def test_mail_without_a_server_is_a_file_that_only_the_operator_reads(
     client: Client, account: User, settings: LazySettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    settings.EMAIL_BACKEND = "headshots.runtime.mail_files.MailFiles"
+    settings.EMAIL_BACKEND = "headshots.runtime.mail_files.PrivateFileEmailBackend"
     settings.EMAIL_FILE_PATH = tmp_path / "mail"
 
     client.post("/accounts/password/reset/", {"email": account.email})
@@ -207,8 +207,8 @@ def test_the_admin_is_entered_through_the_same_door(client: Client, account: Use
 
 def edit_account(client: Client, account: User, **changes: str) -> None:
     """Sends the admin's form of an account, with everything that a browser could be made to send."""
-    told = {"email": account.email, "is_active": "on", "password": "x", "reason": "a test", **changes}
-    assert client.post(f"/admin/accounts/user/{account.pk}/change/", told).status_code == 302
+    form = {"email": account.email, "is_active": "on", "password": "x", "reason": "a test", **changes}
+    assert client.post(f"/admin/accounts/user/{account.pk}/change/", form).status_code == 302
 
 
 def test_no_staff_takes_over_an_account(client: Client, account: User) -> None:

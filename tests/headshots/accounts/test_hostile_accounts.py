@@ -15,10 +15,10 @@ from django.core import mail
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.test import Client, RequestFactory
-from time_machine import Traveller, travel
+from time_machine import Traveler, travel
 
 from headshots.accounts.adapters import AccountAdapter
-from headshots.accounts.addresses import normalize
+from headshots.accounts.email_addresses import normalize_email
 from headshots.accounts.models import User
 from tests.helpers.factories import PASSWORD, make_delivered, make_user
 
@@ -165,7 +165,7 @@ def test_the_longer_an_attack_lasts_the_fewer_guesses_it_has() -> None:
         assert looked_at(5, owner.email, clock, minutes=6) == 0, "60 a day"
 
 
-def looked_at(guesses: int, address: str, clock: Traveller, *, minutes: int) -> int:
+def looked_at(guesses: int, address: str, clock: Traveler, *, minutes: int) -> int:
     """Return how many of these wrong passwords, each from another IP address, were not refused at once."""
     clock.shift(minutes * 60)
     return sum(not refused(address, ip=f"203.0.113.{number}") for number in range(guesses))
@@ -229,11 +229,17 @@ OTHERS = ("c@exämple。de", "ｃ@ｅxämple.de", "c@exämple.de.", "c@xn--exmpl
 
 @pytest.mark.parametrize("spelling", [*SPELLINGS, *OTHERS])
 def test_an_address_has_one_spelling(spelling: str) -> None:
-    assert normalize(spelling) == "c@xn--exmple-cua.de"
+    assert normalize_email(spelling) == "c@xn--exmple-cua.de"
 
 
 def test_what_is_no_address_stays_for_validation_to_refuse() -> None:
-    assert [normalize(text) for text in ("", "Ada", "@", "a@ä..b", "a@-ä-")] == ["", "ada", "@", "a@ä..b", "a@-ä-"]
+    assert [normalize_email(text) for text in ("", "Ada", "@", "a@ä..b", "a@-ä-")] == [
+        "",
+        "ada",
+        "@",
+        "a@ä..b",
+        "a@-ä-",
+    ]
 
 
 def test_one_mailbox_is_one_account_in_every_spelling_of_its_domain() -> None:

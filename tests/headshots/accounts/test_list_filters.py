@@ -13,8 +13,8 @@ from django.test import RequestFactory
 from django.urls import reverse
 
 from headshots.accounts.lists import FilteredAdmin
-from headshots.dashboard.actions.targets import audit_log_of
-from headshots.dashboard.models import Deed
+from headshots.dashboard.actions.targets import audit_log_url
+from headshots.dashboard.models import AuditLogEntry
 from tests.helpers.factories import make_delivered
 from tests.helpers.staff import client_of, make_staff
 
@@ -95,12 +95,12 @@ def test_support_reads_no_hidden_column(model: str, filters: str) -> None:
 
 
 def test_no_expression_of_an_address_is_ever_run() -> None:
-    deed = Deed.objects.create(who=1, action="edit", subject="account", reason="a" * 60 + "!")
+    entry = AuditLogEntry.objects.create(staff_id=1, action="edit", target_type="account", reason="a" * 60 + "!")
 
-    answer = client_of("owner").get("/admin/dashboard/deed/", {"reason__regex": "(a+)+$"})
+    answer = client_of("owner").get("/admin/dashboard/auditlogentry/", {"reason__regex": "(a+)+$"})
 
     assert answer.status_code == 400
-    assert deed.reason.encode() not in answer.content
+    assert entry.reason.encode() not in answer.content
 
 
 def test_what_the_lists_offer_works() -> None:
@@ -121,8 +121,8 @@ def test_the_links_into_the_audit_log_work() -> None:
     pack = make_delivered()
     owner = client_of("owner")
 
-    for thing in (pack, pack.shoot, pack.shoot.owner, pack.headshots.first().style):
-        assert owner.get(audit_log_of(thing)).status_code == 200
+    for target in (pack, pack.shoot, pack.shoot.owner, pack.headshots.first().style):
+        assert owner.get(audit_log_url(target)).status_code == 200
 
 
 def test_a_value_that_no_database_can_take_is_refused_politely() -> None:
@@ -143,7 +143,7 @@ def test_a_value_that_no_database_can_take_is_refused_politely() -> None:
 
 @pytest.mark.parametrize("year", ["9999", "9" * 400])
 @pytest.mark.parametrize(
-    "filters", ["dashboard/deed/?at", "retention/deletioncertificate/?begun_at", "vault/blob/?created_at"]
+    "filters", ["dashboard/auditlogentry/?at", "retention/deletioncertificate/?begun_at", "vault/blob/?created_at"]
 )
 def test_a_date_beyond_the_calendar_leads_back_to_the_whole_list(filters: str, year: str) -> None:
     owner = client_of("owner")

@@ -71,7 +71,12 @@ def test_staff_without_one_is_led_to_set_it_up(client: Client, staff: User) -> N
     assert way[2].startswith("/accounts/reauthenticate/"), "the password once more, before anything is set up"
     assert "<svg" in page
     assert "data:" not in page
-    for address in ("/admin/lamps/", "/admin/figures/funnel.csv", "/admin/shoots/pack/", "/admin/do/pause/uploads/"):
+    for address in (
+        "/admin/health/",
+        "/admin/tables/funnel.csv",
+        "/admin/shoots/pack/",
+        "/admin/actions/pause/uploads/",
+    ):
         assert client.get(address).status_code == 302
 
 

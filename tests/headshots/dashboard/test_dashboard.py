@@ -19,13 +19,13 @@ from django.utils import timezone
 
 from headshots.dashboard.models import Worker
 from headshots.dashboard.monitoring import health
-from headshots.dashboard.monitoring.workers import SILENT_AFTER, Reporter
+from headshots.dashboard.monitoring.workers import OFFLINE_AFTER, WorkerReporter
 from headshots.dashboard.stats import charts
-from headshots.dashboard.stats.daily_stats import Figures, Range, close_days, figures_of
-from headshots.dashboard.stats.tables import Numbers
+from headshots.dashboard.stats.daily_stats import DailyStats, Range, aggregate_days, load_daily_stats
+from headshots.dashboard.stats.tables import DashboardStats
 from headshots.retention.due import PURGE_TASK
 from headshots.retention.models import LastRun
-from headshots.runtime.heartbeat import Heart
+from headshots.runtime.heartbeat import Heartbeat
 from headshots.shoots import pauses
 from headshots.shoots.lifecycle import advance, record_failure
 from headshots.shoots.models import Pack, Pause
@@ -36,7 +36,7 @@ from tests.helpers.year import Year
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
-ADDRESSES = ("/admin/", "/admin/lamps/", "/admin/charts/people.svg", "/admin/figures/funnel.csv")
+ADDRESSES = ("/admin/", "/admin/health/", "/admin/charts/activity.svg", "/admin/tables/funnel.csv")
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def year() -> None:
     """Forty days of a small product, as of a noon that stands still."""
     with time_machine.travel(NOON, tick=False):
         Year(until=NOON, shoots=80, days=40).write()
-        close_days()
+        aggregate_days()
         yield
 
 
@@ -78,8 +78,8 @@ def test_staff_without_a_role_sees_the_lamps_alone() -> None:
 
     assert "Broker" in page
     assert "From visit to pack" not in page
-    assert client.get("/admin/figures/funnel.csv").status_code == 403
-    assert client.get("/admin/charts/people.svg").status_code == 403
+    assert client.get("/admin/tables/funnel.csv").status_code == 403
+    assert client.get("/admin/charts/activity.svg").status_code == 403
 
 
 def test_the_page_costs_the_same_queries_whatever_there_is_and_however_long_the_range_is() -> None:
@@ -98,7 +98,7 @@ def test_the_page_costs_the_same_queries_whatever_there_is_and_however_long_the_
     with time_machine.travel(NOON, tick=False):
         empty = queries_of_the_page()
         Year(until=NOON, shoots=20, days=30).write()
-        close_days()
+        aggregate_days()
         busy = queries_of_the_page()
         staff.groups.add(*Group.objects.filter(name__in=["support", "finance"]))
         make_preview()
@@ -106,8 +106,8 @@ def test_the_page_costs_the_same_queries_whatever_there_is_and_however_long_the_
             record_failure(pack, "storage_failed")
         failed = make_preview()
         lose(failed)
-        pauses.pause(Pause.What.UPLOADS)
-        pauses.pause(Pause.What.RENDERING)
+        pauses.pause(Pause.Part.UPLOADS)
+        pauses.pause(Pause.Part.RENDERING)
         for name in ("render@attic", "render@cellar", "default@attic", "retention@attic", "beat@attic"):
             see(name)
         LastRun.objects.create(task=PURGE_TASK, at=NOON)
@@ -124,8 +124,8 @@ def test_the_page_costs_the_same_queries_whatever_there_is_and_however_long_the_
 @pytest.mark.usefixtures("year")
 def test_page_and_csv_show_the_figures(owner: Client) -> None:
     page = owner.get("/admin/?days=30").content.decode()
-    uploads = figures_of(Range.until_today(30)).total["uploads"]
-    rows = list(csv.reader(io.StringIO(owner.get("/admin/figures/funnel.csv?days=30").content.decode())))
+    uploads = load_daily_stats(Range.until_today(30)).total["uploads"]
+    rows = list(csv.reader(io.StringIO(owner.get("/admin/tables/funnel.csv?days=30").content.decode())))
 
     assert rows[0] == ["Step", "Count", "Of the step before, %"]
     assert rows[2][:2] == ["Uploads", str(uploads)]
@@ -134,7 +134,7 @@ def test_page_and_csv_show_the_figures(owner: Client) -> None:
 
 @pytest.mark.usefixtures("year")
 def test_every_table_comes_as_csv_under_the_name_that_the_page_links(owner: Client) -> None:
-    links = re.findall(r'href="(/admin/figures/[^"]+)"', owner.get("/admin/?days=7").content.decode())
+    links = re.findall(r'href="(/admin/tables/[^"]+)"', owner.get("/admin/?days=7").content.decode())
 
     assert len(links) == 13
     for link in links:
@@ -178,7 +178,7 @@ def test_a_range_that_cannot_be_is_told_and_the_usual_one_shown(owner: Client, q
 
     assert page.status_code == 200
     assert 'class="errorlist"' in page.content.decode()
-    assert owner.get(f"/admin/figures/funnel.csv?{query}").status_code == 404
+    assert owner.get(f"/admin/tables/funnel.csv?{query}").status_code == 404
 
 
 @pytest.mark.parametrize("query", ["days=2", "first=2026-11-24&last=2026-11-25", "first=2026-11-24", ""])
@@ -198,9 +198,9 @@ def test_days_to_come_are_told_of(owner: Client) -> None:
 
 
 def test_the_chart_of_likeness_shows_the_upper_half_however_few_there_are() -> None:
-    figures = Figures(Range(NOON.date(), NOON.date()), {NOON.date(): Counter({"likeness|90": 4})})
+    daily_stats = DailyStats(Range(NOON.date(), NOON.date()), {NOON.date(): Counter({"likeness|90": 4})})
 
-    chart = charts.chart_of("likeness", Numbers(figures, {}))
+    chart = charts.build_chart("likeness", DashboardStats(daily_stats, {}))
 
     assert (chart.labels[0], chart.labels[-1], len(chart.labels)) == ("0.50", "0.95", 10)
     assert chart.series["Pictures"][chart.labels.index("0.90")] == 4
@@ -208,32 +208,34 @@ def test_the_chart_of_likeness_shows_the_upper_half_however_few_there_are() -> N
 
 
 def test_labels_beneath_a_chart_are_even_from_the_first_to_the_last() -> None:
-    assert charts.shown_of([]) == []
+    assert charts.visible_labels([]) == []
     for count in range(1, 93):
-        shown = [int(label) for label in charts.shown_of([str(each) for each in range(count)])]
+        shown = [int(label) for label in charts.visible_labels([str(each) for each in range(count)])]
         gaps = {second - first for first, second in itertools.pairwise(shown)}
         assert (shown[0], shown[-1]) == (0, count - 1)
         assert min(count, 4) <= len(shown) <= 7
         assert max(gaps, default=0) - min(gaps, default=0) <= 1
-    assert charts.shown_of(list("abcdefg")) == list("abcdefg")
+    assert charts.visible_labels(list("abcdefg")) == list("abcdefg")
 
 
 def test_a_lying_chart_has_a_scale() -> None:
-    drawn = charts.draw(charts.Chart("Refused", ["dark"], {"Photos": [3]}, lying=True), charts.THEMES["light"]).decode()
+    drawn = charts.draw_chart(
+        charts.Chart("Refused", ["dark"], {"Photos": [3]}, horizontal=True), charts.THEMES["light"]
+    ).decode()
 
     assert re.findall(r">([^<>]+)</text>", drawn) == ["dark", "0", "1", "2", "3"]
 
 
 def test_no_such_table_and_no_such_chart(owner: Client) -> None:
-    for address in ("/admin/figures/faces.csv", "/admin/charts/faces.svg", "/admin/charts/people.svg?theme=pink"):
+    for address in ("/admin/tables/faces.csv", "/admin/charts/faces.svg", "/admin/charts/activity.svg?theme=pink"):
         assert owner.get(address).status_code == 404
 
 
-# Lamps ----------------------------------------------------------------------------------------------------------
+# Health checks --------------------------------------------------------------------------------------------------
 
 
-def lamp(code: str, about: str = "") -> str:
-    return next(each.light for each in health.lamps() if each.code == code and each.about == about)
+def status(code: str, instance: str = "") -> str:
+    return next(each.status for each in health.run_health_checks() if each.code == code and each.instance == instance)
 
 
 def see(name: str, seconds_ago: float = 0) -> None:
@@ -244,30 +246,30 @@ def see(name: str, seconds_ago: float = 0) -> None:
 
 
 def test_without_a_sign_of_life_workers_and_beat_are_dark() -> None:
-    assert lamp("beat") == "red"
-    assert lamp("worker", "render") == lamp("worker", "default") == lamp("worker", "retention") == "red"
+    assert status("beat") == "critical"
+    assert status("worker", "render") == status("worker", "default") == status("worker", "retention") == "critical"
 
 
 def test_a_silent_worker_is_red_beside_a_living_one_until_it_is_forgotten() -> None:
     see("render@attic")
-    see("render@cellar", seconds_ago=SILENT_AFTER.total_seconds() + 1)
+    see("render@cellar", seconds_ago=OFFLINE_AFTER.total_seconds() + 1)
 
-    assert (lamp("worker", "render@attic"), lamp("worker", "render@cellar")) == ("green", "red")
+    assert (status("worker", "render@attic"), status("worker", "render@cellar")) == ("ok", "critical")
     see("render@cellar", seconds_ago=3601)
-    assert "render@cellar" not in [each.about for each in health.lamps()]
+    assert "render@cellar" not in [each.instance for each in health.run_health_checks()]
 
 
 def test_beat_is_seen_by_its_youngest_sign() -> None:
     see("beat@old", seconds_ago=100)
-    assert lamp("beat") == "red"
+    assert status("beat") == "critical"
     see("beat@new")
-    assert lamp("beat") == "green"
+    assert status("beat") == "ok"
 
 
 def test_a_broker_that_is_away_is_red(settings) -> None:
-    assert lamp("broker") == "green"
+    assert status("broker") == "ok"
     settings.HEADSHOTS_REDIS_URL = "unix:///nowhere/at/all.sock"
-    assert lamp("broker") == "red"
+    assert status("broker") == "critical"
 
 
 def test_a_photo_that_is_older_than_it_may_be_is_red(settings, tmp_path: Path) -> None:
@@ -275,38 +277,38 @@ def test_a_photo_that_is_older_than_it_may_be_is_red(settings, tmp_path: Path) -
     settings.HEADSHOTS_DATA_DIR = tmp_path / "data"
     settings.HEADSHOTS_DATA_DIR.mkdir()
     with time_machine.travel(NOON, tick=False):
-        before = lamp("oldest_photo")
+        before = status("oldest_photo")
         make_shoot()
-        fresh = lamp("oldest_photo")
+        fresh = status("oldest_photo")
     with time_machine.travel(NOON + timedelta(hours=23, minutes=59), tick=False):
-        late, unpurged = lamp("oldest_photo"), lamp("retention")
+        late, unpurged = status("oldest_photo"), status("retention")
     with time_machine.travel(NOON + timedelta(hours=24, seconds=1), tick=False):
-        too_late = lamp("oldest_photo")
+        too_late = status("oldest_photo")
 
-    assert (before, fresh, late, too_late) == ("green", "green", "yellow", "red")
-    assert unpurged == "red"
+    assert (before, fresh, late, too_late) == ("ok", "ok", "warning", "critical")
+    assert unpurged == "critical"
 
 
-@pytest.mark.parametrize(("minutes", "light"), [(1, "green"), (6, "yellow"), (31, "red")])
-def test_a_long_wait_in_the_queue_is_told(minutes: int, light: str) -> None:
+@pytest.mark.parametrize(("minutes", "expected"), [(1, "ok"), (6, "warning"), (31, "critical")])
+def test_a_long_wait_in_the_queue_is_told(minutes: int, expected: str) -> None:
     pack = make_preview()
     Pack.objects.filter(pk=pack.pk).update(queued_at=timezone.now() - timedelta(minutes=minutes))
 
-    assert lamp("queue") == light
+    assert status("queue") == expected
 
 
 def test_a_pack_that_fails_again_and_again_is_told_before_it_is_too_late(owner: Client) -> None:
     fine, pack = make_preview(), make_preview()
-    before = lamp("trouble")
+    before = status("retrying")
     Pack.objects.filter(pk=pack.pk).update(consecutive_failures=1)
     record_failure(pack, "engine_broken")
 
     page = owner.get("/admin/").content.decode()
-    fragment = owner.get("/admin/lamps/").content.decode()
+    fragment = owner.get("/admin/health/").content.decode()
     plain = signed_in(make_staff("finance")).get("/admin/").content.decode()
 
-    told = page.partition('id="in-trouble"')[2].partition("</section>")[0]
-    assert (before, lamp("trouble")) == ("green", "yellow")
+    told = page.partition('id="retrying-packs"')[2].partition("</section>")[0]
+    assert (before, status("retrying")) == ("ok", "warning")
     pack.refresh_from_db()
     assert f'<a href="/admin/support/{pack.shoot_id}/">{pack.pk}</a>' in told
     assert f"2 of 3 times, next at {pack.retry_at:%H:%M} UTC" in told
@@ -323,32 +325,32 @@ def test_packs_lost_to_a_fault_are_told_for_a_day_or_until_they_are_tried_again(
     trial.refresh_from_db()
     advance(refused, Pack.State.FAILED, reason="likeness_low")
     lose(trial)
-    before = lamp("lost")
+    before = status("failed_by_fault")
     lose(free)
-    one_free = lamp("lost")
+    one_free = status("failed_by_fault")
     lose(paid)
 
-    told, page = lamp("lost"), owner.get("/admin/lamps/").content.decode()
+    told, page = status("failed_by_fault"), owner.get("/admin/health/").content.decode()
     with time_machine.travel(timezone.now() + timedelta(hours=25), tick=False):
-        a_day_later = lamp("lost")
+        a_day_later = status("failed_by_fault")
     advance(paid, Pack.State.QUEUED)
 
-    assert (before, one_free, told, a_day_later) == ("green", "yellow", "red", "green")
+    assert (before, one_free, told, a_day_later) == ("ok", "warning", "critical", "ok")
     assert "1 premium and 1 free failed for good within a day" in page
     assert f"/admin/support/{paid.shoot_id}/" in page
-    assert lamp("lost") == "yellow"
+    assert status("failed_by_fault") == "warning"
 
 
-@pytest.mark.parametrize(("free", "light"), [(50, "green"), (10, "yellow"), (4, "red")])
-def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch, free: int, light: str) -> None:
+@pytest.mark.parametrize(("free", "expected"), [(50, "ok"), (10, "warning"), (4, "critical")])
+def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch, free: int, expected: str) -> None:
     usage = health.shutil._ntuple_diskusage(100, 100 - free, free)
     monkeypatch.setattr(health.shutil, "disk_usage", lambda path: usage)
 
-    assert lamp("disk") == light
+    assert status("disk") == expected
 
 
 def test_a_worker_says_what_it_is_and_takes_its_row_with_it() -> None:
-    reporter = Reporter("render@attic", Heart(hang_seconds=1), timezone.now())
+    reporter = WorkerReporter("render@attic", Heartbeat(stall_timeout_seconds=1), timezone.now())
 
     reporter.report()
 
@@ -356,4 +358,4 @@ def test_a_worker_says_what_it_is_and_takes_its_row_with_it() -> None:
     assert (worker.queue, worker.engine) == ("render", "fake")
     assert "processor cores" in worker.device
     assert worker.memory_bytes > 10_000_000
-    assert lamp("worker", "render@attic") == "green"
+    assert status("worker", "render@attic") == "ok"

@@ -1,4 +1,4 @@
-"""Who may open which page of the office: every list, row and view, for owner, support, finance, staff without a role,
+"""Who may open which page of the admin: every list, row and view, for owner, support, finance, staff without a role,
 a person and nobody. What each may do: tests/headshots/dashboard/actions/test_actions.py."""
 
 import pytest
@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.urls import URLPattern
 
 from headshots.accounts.models import User
-from headshots.dashboard.models import Deed
+from headshots.dashboard.models import AuditLogEntry
 from headshots.shoots.models import Pack, Shoot, Style
 from tests.helpers.factories import make_payment, make_preview
 from tests.helpers.staff import EVERYBODY, client_of, do
@@ -15,15 +15,15 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 
 OWNER, SUPPORT, FINANCE = {"owner"}, {"owner", "support"}, {"owner", "finance"}
 STAFF = {"owner", "support", "finance", "staff"}
-FIGURES = {"owner", "support", "finance"}
+STATS = {"owner", "support", "finance"}
 
 LISTS = {
     "account/emailaddress": OWNER,
     "accounts/user": SUPPORT,
-    "dashboard/deed": OWNER,
-    "payments/credit": FIGURES,
+    "dashboard/auditlogentry": OWNER,
+    "payments/credit": STATS,
     "payments/ledgerentry": FINANCE,
-    "payments/payment": FIGURES,
+    "payments/payment": STATS,
     "payments/refund": FINANCE,
     "payments/webhookevent": OWNER,
     "retention/deletioncertificate": SUPPORT,
@@ -36,35 +36,35 @@ LISTS = {
     "shoots/style": OWNER,
     "vault/blob": OWNER,
 }
-# The product's own views of the office, by the names of their addresses.
+# The product's own views of the admin, by the names of their addresses.
 VIEWS = {
-    "about": STAFF,
+    "target": STAFF,
     "audit_log_csv": OWNER,
-    "chart": FIGURES,
-    "csv": FIGURES,
+    "chart": STATS,
+    "table_csv": STATS,
     "history": OWNER,
     "index": STAFF,
-    "lamps": STAFF,
+    "health": STAFF,
     "look_export": OWNER,
     "look_import": OWNER,
     "look_trial_state": OWNER,
     "support_timeline": SUPPORT,
 }
-LEAD_ON = {"about", "history"}
+LEAD_ON = {"history", "target"}
 # By actions, by leave and by POST: in the tests of actions, support and looks.
-ELSEWHERE = {"act", "support_gallery", "support_picture", "look_trial", "look_try"}
+ELSEWHERE = {"action", "support_gallery", "support_picture", "look_trial", "look_try"}
 ADDED_BY_HAND = {"accounts/user": OWNER, "shoots/style": OWNER}
 
 
 def addresses(shoot: Shoot) -> dict[str, str]:
     return {
-        "about": f"about/shoot/{shoot.pk}/",
-        "audit_log_csv": "dashboard/deed/audit-log.csv",
-        "chart": "charts/people.svg",
-        "csv": "figures/funnel.csv",
+        "target": f"targets/shoot/{shoot.pk}/",
+        "audit_log_csv": "dashboard/auditlogentry/audit-log.csv",
+        "chart": "charts/activity.svg",
+        "table_csv": "tables/funnel.csv",
         "history": f"shoots/shoot/{shoot.pk}/history/",
         "index": "",
-        "lamps": "lamps/",
+        "health": "health/",
         "look_export": "shoots/style/export.toml",
         "look_import": "shoots/style/import/",
         "look_trial_state": f"shoots/style/{Style.objects.first().pk}/trial/",
@@ -101,7 +101,7 @@ def test_a_page_opens_for_those_who_may_and_for_nobody_else(who: str) -> None:
     client, outside = client_of(who), who in ("person", "nobody")
     rows = {
         "accounts/user": User.objects.exclude(is_staff=True).first(),
-        "dashboard/deed": Deed.objects.get(),
+        "dashboard/auditlogentry": AuditLogEntry.objects.get(),
         "shoots/pack": Pack.objects.get(),
         "shoots/shoot": pack.shoot,
         "shoots/style": Style.objects.first(),

@@ -8,7 +8,7 @@ from django.test import Client
 from django.utils import timezone
 
 from headshots.accounts.models import User
-from headshots.dashboard.models import Deed
+from headshots.dashboard.models import AuditLogEntry
 from headshots.retention.purging import purge_shoot
 from headshots.shoots.delivery.mails import send_delivery_mail
 from headshots.shoots.models import Event, Pack, Photo
@@ -44,7 +44,7 @@ def picture(pack: Pack) -> str:
     return f"{gallery(pack)}{pack.headshots.first().pk}.jpg"
 
 
-def leave(pack: Pack) -> str:
+def access_page(pack: Pack) -> str:
     return f"/shoots/{pack.shoot_id}/support/"
 
 
@@ -55,7 +55,7 @@ def test_the_timeline_tells_everything_in_order_and_shows_no_picture(pack: Pack)
 
     page = support.get(timeline(pack)).content.decode()
 
-    told = ("consent given", "shoot: opened", "photo: accepted", "pack: queued", "pack: shot", "pack: delivered")
+    told = ("consent given", "shoot: opened", "photo: accepted", "pack: queued", "pack: rendered", "pack: delivered")
     gone = ("Destroy the photos now", "shoot: purging", "source key destroyed", "shoot: purged")
     places = [page.index(words) for words in told]
     assert places == sorted(places)
@@ -78,7 +78,7 @@ def test_the_timeline_tells_when_the_delivery_mail_left(pack: Pack) -> None:
 
 @pytest.mark.parametrize("who", ["finance", "staff", "person", "nobody"])
 def test_others_see_nothing_of_a_shoot(pack: Pack, browser: Client, who: str) -> None:
-    browser.post(leave(pack))
+    browser.post(access_page(pack))
     client = client_of(who)
 
     for address in (timeline(pack), gallery(pack), picture(pack)):
@@ -88,19 +88,19 @@ def test_others_see_nothing_of_a_shoot(pack: Pack, browser: Client, who: str) ->
 def test_without_leave_nobody_sees_a_headshot(pack: Pack) -> None:
     for who in ("owner", "support"):
         client = client_of(who)
-        question = client.get(f"/admin/do/view-headshots/{pack.shoot_id}/").content.decode()
+        question = client.get(f"/admin/actions/view-headshots/{pack.shoot_id}/").content.decode()
 
         assert "does not let support look" in question
         closed = client.get(gallery(pack))
         assert closed.status_code == 403
-        assert "There is no leave to look" in closed.content.decode()
+        assert "The customer hasn't given support access" in closed.content.decode()
         assert client.get(picture(pack)).status_code == 403
     assert not Event.objects.filter(name__startswith="shoot.support").exists()
 
 
 def test_with_leave_support_says_why_then_looks_and_the_person_is_told(pack: Pack, browser: Client) -> None:
     support, other = client_of("support"), client_of("support")
-    browser.post(leave(pack))
+    browser.post(access_page(pack))
 
     before = support.get(picture(pack)).status_code
     asked, unlinked = support.get(gallery(pack)), support.get(timeline(pack)).content.decode()
@@ -110,7 +110,7 @@ def test_with_leave_support_says_why_then_looks_and_the_person_is_told(pack: Pac
 
     assert (before, asked.status_code) == (403, 403)
     assert "Say why first" in asked.content.decode()
-    assert f'href="/admin/do/view-headshots/{pack.shoot_id}/"' in asked.content.decode()
+    assert f'href="/admin/actions/view-headshots/{pack.shoot_id}/"' in asked.content.decode()
     assert gallery(pack) not in unlinked
     assert gallery(pack) in support.get(timeline(pack)).content.decode()
     assert answer.url == gallery(pack)
@@ -118,26 +118,26 @@ def test_with_leave_support_says_why_then_looks_and_the_person_is_told(pack: Pac
     assert shown.content[:2] == b"\xff\xd8"
     assert "no-store" in shown["Cache-Control"]
     assert other.get(picture(pack)).status_code == 403, "who has not said why"
-    assert Deed.objects.get().shoot_id == pack.shoot_id
+    assert AuditLogEntry.objects.get().shoot_id == pack.shoot_id
     assert Event.objects.get(name="shoot.support_viewed").actor == "staff"
-    assert "Support has looked" in browser.get(leave(pack)).content.decode()
+    assert "Support has looked" in browser.get(access_page(pack)).content.decode()
 
 
 def test_leave_ends_by_itself_after_a_day_and_at_once_when_it_is_taken_back(pack: Pack, browser: Client) -> None:
     support = client_of("support")
-    browser.post(leave(pack))
+    browser.post(access_page(pack))
     do(support, "view-headshots", pack.shoot)
 
     with time_machine.travel(timezone.now() + timedelta(hours=24, seconds=1)):
         after_a_day = support.get(picture(pack)).status_code
-    browser.post(leave(pack), {"end": "1"})
+    browser.post(access_page(pack), {"end": "1"})
     taken_back = support.get(picture(pack)).status_code
     ended = support.get(gallery(pack)).content.decode()
-    browser.post(leave(pack))
+    browser.post(access_page(pack))
     given_again = support.get(picture(pack)).status_code
 
     assert (after_a_day, taken_back, given_again) == (403, 403, 403)
-    assert "The leave has ended" in ended
+    assert "Support access has ended" in ended
     assert [event.name for event in Event.objects.filter(name__startswith="shoot.support_").order_by("id")] == [
         "shoot.support_allowed",
         "shoot.support_viewed",
@@ -147,12 +147,12 @@ def test_leave_ends_by_itself_after_a_day_and_at_once_when_it_is_taken_back(pack
 
 
 def test_a_second_click_makes_the_leave_no_longer(pack: Pack, browser: Client) -> None:
-    browser.post(leave(pack))
+    browser.post(access_page(pack))
     pack.shoot.refresh_from_db()
     until = pack.shoot.support_until
 
     with time_machine.travel(timezone.now() + timedelta(hours=5)):
-        browser.post(leave(pack))
+        browser.post(access_page(pack))
 
     pack.shoot.refresh_from_db()
     assert pack.shoot.support_until == until
@@ -160,7 +160,7 @@ def test_a_second_click_makes_the_leave_no_longer(pack: Pack, browser: Client) -
 
 
 def test_photos_and_faces_stay_closed_with_leave_as_well(pack: Pack, browser: Client) -> None:
-    browser.post(leave(pack))
+    browser.post(access_page(pack))
     support = client_of("support")
     do(support, "view-headshots", pack.shoot)
     photo = Photo.objects.get()
@@ -173,7 +173,7 @@ def test_photos_and_faces_stay_closed_with_leave_as_well(pack: Pack, browser: Cl
 def test_headshots_of_another_shoot_are_not_opened_by_this_ones_leave(pack: Pack, browser: Client) -> None:
     other = make_preview()
     rendering.render_pack(pack=other)
-    browser.post(leave(pack))
+    browser.post(access_page(pack))
     support = client_of("support")
     do(support, "view-headshots", pack.shoot)
 
@@ -198,7 +198,7 @@ def test_leave_is_the_owners_to_give_and_needs_something_to_see(person: User, br
 
 def test_the_shoots_page_says_who_can_look(pack: Pack, browser: Client) -> None:
     before = browser.get(f"/shoots/{pack.shoot_id}/").content.decode()
-    browser.post(leave(pack))
+    browser.post(access_page(pack))
     after = browser.get(f"/shoots/{pack.shoot_id}/").content.decode()
 
     assert "Nobody of us can see your headshots" in before
@@ -206,7 +206,7 @@ def test_the_shoots_page_says_who_can_look(pack: Pack, browser: Client) -> None:
 
 
 def test_deleting_everything_ends_the_leave(pack: Pack, browser: Client) -> None:
-    browser.post(leave(pack))
+    browser.post(access_page(pack))
     support = client_of("support")
     do(support, "view-headshots", pack.shoot)
 

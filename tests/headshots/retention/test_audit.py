@@ -40,8 +40,8 @@ DAY = timedelta(days=1)
 @pytest.fixture(autouse=True)
 def data_folder(settings: LazySettings, tmp_path: Path) -> Path:
     settings.HEADSHOTS_DATA_DIR = tmp_path / "data"
-    settings.HEADSHOTS_SOURCE_RING_DIR = tmp_path / "source"
-    settings.HEADSHOTS_RESULT_RING_DIR = tmp_path / "result"
+    settings.HEADSHOTS_PHOTO_KEYS_DIR = tmp_path / "source"
+    settings.HEADSHOTS_HEADSHOT_KEYS_DIR = tmp_path / "result"
     (tmp_path / "data").mkdir()
     return tmp_path / "data"
 
@@ -122,7 +122,7 @@ def test_a_row_that_outlived_its_file_is_found(shoot, time_machine):
 
 
 def test_headshots_that_beat_forgot_to_forget_are_found(shoot, time_machine, settings):
-    settings.HEADSHOTS_RESULT_DAYS = 30
+    settings.HEADSHOTS_HEADSHOT_RETENTION_DAYS = 30
     pack = make_pack(shoot, Pack.State.DELIVERED)
     begin_purge(shoot)
     purge_due()
@@ -150,7 +150,7 @@ def test_a_store_that_does_not_answer_is_no_good_news(shoot, settings, bucket, g
 
 
 def test_a_ring_that_does_not_answer_is_no_good_news(settings, tmp_path):
-    settings.HEADSHOTS_SOURCE_RING_URL = f"unix://{tmp_path}/nobody.sock"
+    settings.HEADSHOTS_PHOTO_KEYS_URL = f"unix://{tmp_path}/nobody.sock"
 
     assert over() == {"keys of photos"}
 
@@ -167,11 +167,11 @@ def test_the_command_says_it_and_its_exit_status_too(shoot, capsys, time_machine
     with pytest.raises(SystemExit) as ended:
         call_command("audit_retention", "--json")
 
-    told = json.loads(capsys.readouterr().out)
+    report = json.loads(capsys.readouterr().out)
     assert ended.value.code == 1
-    assert told["ok"] is False
-    assert {found["what"] for found in told["oldest"] if found["over"]} >= {"files of photos", "rows of photos"}
-    assert told["purge"]["overdue"] is True
+    assert report["ok"] is False
+    assert {found["what"] for found in report["oldest"] if found["over"]} >= {"files of photos", "rows of photos"}
+    assert report["purge"]["overdue"] is True
 
 
 def test_beats_own_round_logs_what_is_over(shoot, time_machine, caplog, monkeypatch):
@@ -222,7 +222,7 @@ def test_health_tells_of_a_full_disk(client: Client, monkeypatch):
 
     answer = client.get("/healthz")
 
-    assert (answer.status_code, answer.json()["room"]) == (503, False)
+    assert (answer.status_code, answer.json()["disk_space"]) == (503, False)
 
 
 # Sweeps --------------------------------------------------------------------------------------------------------------
@@ -285,7 +285,7 @@ def test_a_shoot_whose_key_somebody_erased_is_closed(shoot):
 
 
 def test_a_sweep_without_a_store_says_so_and_is_done_again(settings, tmp_path):
-    settings.HEADSHOTS_SOURCE_RING_URL = f"unix://{tmp_path}/nobody.sock"
+    settings.HEADSHOTS_PHOTO_KEYS_URL = f"unix://{tmp_path}/nobody.sock"
     with pytest.raises(VaultUnavailable):
         sweep_orphans()
 

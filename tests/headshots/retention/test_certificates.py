@@ -90,7 +90,7 @@ def test_headshots_that_go_later_are_on_a_second_certificate(shoot: Shoot) -> No
 
 def test_an_order_without_a_picture_leaves_no_certificate(shoot: Shoot) -> None:
     empty = Pack.objects.create(
-        shoot=shoot, kind="trial", state="cancelled", engine="fake", total=4, seed=1, width=64, height=80
+        shoot=shoot, kind="trial", state="canceled", engine="fake", total=4, seed=1, width=64, height=80
     )
     vault.create_key(ring="result", key_id=empty.pk)
 
@@ -156,9 +156,9 @@ def test_the_number_can_be_quoted_and_is_never_the_same(shoot: Shoot) -> None:
 def test_what_backups_hold_is_what_the_settings_of_that_day_said(
     client: Client, shoot: Shoot, person: User, settings: LazySettings
 ) -> None:
-    settings.HEADSHOTS_BACKUP_DAYS, settings.HEADSHOTS_RESULT_KEY_BACKUP_DAYS = 14, 5
+    settings.HEADSHOTS_BACKUP_DAYS, settings.HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS = 14, 5
     (certificate,) = purge(shoot, everything=True)
-    settings.HEADSHOTS_BACKUP_DAYS, settings.HEADSHOTS_RESULT_KEY_BACKUP_DAYS = 0, 0
+    settings.HEADSHOTS_BACKUP_DAYS, settings.HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS = 0, 0
 
     client.force_login(person)
     page = client.get(certificate.get_absolute_url()).content.decode()
@@ -174,7 +174,7 @@ def test_what_backups_hold_is_what_the_settings_of_that_day_said(
 
 
 def test_photos_alone_have_no_key_in_any_backup(shoot: Shoot, settings: LazySettings) -> None:
-    settings.HEADSHOTS_BACKUP_DAYS, settings.HEADSHOTS_RESULT_KEY_BACKUP_DAYS = 14, 5
+    settings.HEADSHOTS_BACKUP_DAYS, settings.HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS = 14, 5
 
     (certificate,) = purge(shoot)
 
@@ -184,11 +184,11 @@ def test_photos_alone_have_no_key_in_any_backup(shoot: Shoot, settings: LazySett
 @pytest.mark.parametrize(
     ("name", "value", "code"),
     [
-        ("HEADSHOTS_RESULT_KEY_BACKUP_DAYS", 8, "retention.E004"),
-        ("HEADSHOTS_RESULT_KEY_BACKUP_DAYS", -1, "retention.E004"),
+        ("HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS", 8, "retention.E004"),
+        ("HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS", -1, "retention.E004"),
         ("HEADSHOTS_BACKUP_DAYS", -1, "retention.E005"),
-        ("HEADSHOTS_PROOF_DAYS", 0, "retention.E006"),
-        ("HEADSHOTS_PAYMENT_DAYS", 0, "retention.E006"),
+        ("HEADSHOTS_DELETION_RECORD_DAYS", 0, "retention.E006"),
+        ("HEADSHOTS_PAYMENT_RETENTION_DAYS", 0, "retention.E006"),
     ],
 )
 def test_times_that_would_make_a_certificate_lie_are_refused(
@@ -241,8 +241,11 @@ def test_support_finds_a_certificate_by_its_number_and_cannot_change_it(client: 
     found = client.get("/admin/retention/deletioncertificate/", {"q": certificate.reference}).content.decode()
 
     assert certificate.reference in found
-    assert client.get(f"/admin/retention/certificate/{certificate.pk}/change/").status_code == 200
-    assert client.post(f"/admin/retention/certificate/{certificate.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert client.get(f"/admin/retention/deletioncertificate/{certificate.pk}/change/").status_code == 200
+    assert (
+        client.post(f"/admin/retention/deletioncertificate/{certificate.pk}/delete/", {"post": "yes"}).status_code
+        == 403
+    )
 
 
 def test_every_kind_of_file_has_words(client: Client, shoot: Shoot, person: User) -> None:
@@ -351,7 +354,7 @@ def _refuse(*message: object) -> None:
 def test_proofs_stay_for_the_stated_time_and_then_go_with_what_is_left_of_the_shoot(
     shoot: Shoot, settings: LazySettings
 ) -> None:
-    settings.HEADSHOTS_PROOF_DAYS = 100
+    settings.HEADSHOTS_DELETION_RECORD_DAYS = 100
     (certificate,) = purge(shoot, everything=True)
     assert certificate.keep_until - certificate.begun_at == pytest.approx(timedelta(days=100), abs=timedelta(seconds=5))
     assert delete_expired_certificates() == 0
@@ -390,7 +393,7 @@ def test_the_later_of_two_certificates_ends_the_shoot(shoot: Shoot) -> None:
 def test_payments_without_an_account_stay_as_long_as_tax_law_asks_and_then_go(
     person: User, settings: LazySettings
 ) -> None:
-    settings.HEADSHOTS_PAYMENT_DAYS = 100
+    settings.HEADSHOTS_PAYMENT_RETENTION_DAYS = 100
     gone, kept = make_payment(None), make_payment(person)
     recent = make_payment(None)
     Payment.objects.exclude(pk=recent.pk).update(created_at=timezone.now() - timedelta(days=101))

@@ -26,7 +26,7 @@ from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from PIL import Image
-from headshots.retention.due import delivered_packs, due_guests, due_shoots, expired_packs, purge_due
+from headshots.retention.due import delivered_packs, due_guest_shoots, due_shoots, expired_packs, purge_due
 from headshots.retention.due import shoots_of_other_epochs
 from headshots.shoots.models import Photo, Shoot
 from headshots.vault import services as vault
@@ -68,11 +68,11 @@ def test_nothing_private_is_left_in_any_file_below_the_data_folder(tmp_path):
         "DJANGO_SETTINGS_MODULE": "headshots.settings",
         "HEADSHOTS_DEBUG": "1",
         "HEADSHOTS_DATA_DIR": str(tmp_path / "disk"),
-        "HEADSHOTS_SOURCE_RING_DIR": str(tmp_path / "source"),
-        "HEADSHOTS_RESULT_RING_DIR": str(tmp_path / "result"),
+        "HEADSHOTS_PHOTO_KEYS_DIR": str(tmp_path / "source"),
+        "HEADSHOTS_HEADSHOT_KEYS_DIR": str(tmp_path / "result"),
     }
     (tmp_path / "disk").mkdir()
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", LIFE_AND_DEATH],
         env=environment,
         cwd=ROOT,
@@ -82,11 +82,11 @@ def test_nothing_private_is_left_in_any_file_below_the_data_folder(tmp_path):
         check=False,
     )
 
-    assert told.stdout.splitlines() == [
+    assert result.stdout.splitlines() == [
         "before: rows 1 pictures 0 blobs 5",
         "purged: 1",
         "after: rows 0 pictures 0 blobs 0",
-    ], told.stderr
+    ], result.stderr
 
 
 @only_sqlite

@@ -70,7 +70,7 @@ def lines() -> Iterator[Callable[[], list[dict[str, object]]]]:
     log.setLevel("INFO")
     yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
     log.removeHandler(handler)
-    log_context.begin()
+    log_context.reset()
 
 
 def refused() -> logging.LogRecord:
@@ -90,10 +90,10 @@ def refused() -> logging.LogRecord:
 
 
 def test_a_machine_reads_one_object_a_line() -> None:
-    log_context.begin(request="r1", shoot="s1")
+    log_context.reset(request="r1", shoot="s1")
 
     line = json.loads(LineFormatter(as_json=True).format(refused()))
-    log_context.begin()
+    log_context.reset()
 
     assert list(line)[:5] == ["level", "at", "logger", "event", "request"]
     assert (line["level"], line["logger"], line["request"], line["shoot"]) == ("ERROR", "accounts", "r1", "s1")
@@ -104,10 +104,10 @@ def test_a_machine_reads_one_object_a_line() -> None:
 
 
 def test_a_person_reads_time_level_logger_text_and_ids() -> None:
-    log_context.begin(request="r1", pack="p1")
+    log_context.reset(request="r1", pack="p1")
 
     text = LineFormatter(as_json=False).format(refused())
-    log_context.begin()
+    log_context.reset()
 
     first, *rest = text.splitlines()
     assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\+00:00 ERROR accounts: refused ", first)
@@ -166,8 +166,8 @@ def test_lines_of_a_request_carry_its_id_and_its_shoot_and_so_does_its_answer(
     first, second = visitor.get(f"/work/{SHOOT}/"), visitor.get(f"/work/{PACK}/")
 
     assert first["X-Request-ID"] != second["X-Request-ID"]
-    told = [(line["request"], line["shoot"]) for line in lines()]
-    assert told == [(first["X-Request-ID"], SHOOT), (second["X-Request-ID"], PACK)]
+    logged = [(line["request"], line["shoot"]) for line in lines()]
+    assert logged == [(first["X-Request-ID"], SHOOT), (second["X-Request-ID"], PACK)]
 
 
 def test_a_view_that_waits_keeps_them(settings: LazySettings, lines: Callable[[], list[dict[str, object]]]) -> None:
@@ -231,7 +231,7 @@ def test_ids_arrive_in_a_workers_log_and_in_that_of_the_task_it_wakes(
             [sys.executable, "-c", WORKER], env=os.environ | own, stdout=log_file, stderr=log_file
         )
     request = visitor.get(f"/wake/{SHOOT}/")["X-Request-ID"]
-    log_context.begin()
+    log_context.reset()
     # From beat or a shell: nobody asked for it.
     app.send_task("tests.second", args=[PACK], queue="tests", headers={"other": "x"})
     try:
@@ -243,15 +243,15 @@ def test_ids_arrive_in_a_workers_log_and_in_that_of_the_task_it_wakes(
         worker.kill()
         worker.wait()
 
-    told = [json.loads(line) for line in written.read_text().splitlines() if line.startswith("{")]
-    (first,) = [line for line in told if line["event"] == "first"]
+    logged = [json.loads(line) for line in written.read_text().splitlines() if line.startswith("{")]
+    (first,) = [line for line in logged if line["event"] == "first"]
     assert (first["request"], first["shoot"], first["pack"]) == (request, SHOOT, PACK)
-    seconds = [line for line in told if line["event"] == "second"]
+    seconds = [line for line in logged if line["event"] == "second"]
     assert sorted(line.get("request", "") for line in seconds) == ["", request]
     assert {line["pack"] for line in seconds} == {PACK}
     assert not [line for line in seconds if "shoot" in line]
     assert len({line["task"] for line in (first, *seconds)}) == 3
-    failed = [line for line in told if line["event"].endswith("raised unexpected: ValueError")]
+    failed = [line for line in logged if line["event"].endswith("raised unexpected: ValueError")]
     assert len(failed) == 2
     assert failed[0]["pack"] == PACK
     assert "example.org" not in written.read_text()

@@ -78,9 +78,9 @@ def start_other() -> Iterator[Callable[[float], OtherProcess]]:
 
 @pytest.fixture(autouse=True)
 def server_was_never_away() -> Iterator[None]:
-    budgets._here.server_away_until = 0.0
+    budgets._local.server_retry_at = 0.0
     yield
-    assert not budgets._here.shares
+    assert not budgets._local.shares
 
 
 BUDGET = Budget("tests", total=10, per_holder=6, lease_seconds=30)
@@ -179,7 +179,7 @@ def test_the_event_loop_shares_with_threads_and_does_not_stand_still() -> None:
     assert (answers.count("held"), answers.count("refused")) == (7, 33)
 
 
-def test_a_cancelled_wait_or_use_gives_everything_back(valkey: "redis.Redis") -> None:
+def test_a_canceled_wait_or_use_gives_everything_back(valkey: "redis.Redis") -> None:
     async def cancel_at(seconds: float) -> None:
         async def use() -> None:
             async with BUDGET.hold_async(10):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pipeline.__main__ import main
-from pipeline.errors import Cancelled, WeightsError
+from pipeline.errors import Canceled, WeightsError
 from pipeline.upscaling.rrdb_onnx import OnnxNetwork
 from pipeline.upscaling.rrdb_weights import layer_shapes, read_rrdb, verify_official
 from pipeline.upscaling.tiles import OVERLAP, plan_tiles
@@ -117,9 +117,9 @@ def test_half_a_plain_share_lies_half_way(tiny):
 
 
 def test_grain_has_the_deviation_that_was_asked_for():
-    grey = np.full((60, 60, 3), 128, np.uint8)
+    gray = np.full((60, 60, 3), 128, np.uint8)
 
-    grained = upscale(grey, PlainNetwork(), silent, grain=3)
+    grained = upscale(gray, PlainNetwork(), silent, grain=3)
 
     assert 2.8 < grained.astype(float).std() < 3.2
 
@@ -136,9 +136,9 @@ def test_progress_grows_to_one_and_is_heard_within_a_tile(tiny):
 
 def test_it_stops_when_the_caller_says_so(tiny):
     def stop(share: float) -> None:
-        raise Cancelled
+        raise Canceled
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(Canceled):
         upscale(noise(64, 64), tiny, stop)
 
 
@@ -150,10 +150,10 @@ def test_a_picture_of_absurd_size_is_refused_before_room_is_made_for_it(tiny):
 
 
 def test_half_precision_of_ncnn_is_read_as_what_it_stands_for(tmp_path):
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     values, data = {}, b""
     for name, (outputs, inputs) in layer_shapes(64, 32, 23).items():
-        values[name] = chance.standard_normal((outputs, inputs, 3, 3)).astype("<f2")
+        values[name] = rng.standard_normal((outputs, inputs, 3, 3)).astype("<f2")
         data += b"\x47\x6b\x30\x01" + values[name].tobytes() + np.full(outputs, 0.5, "<f4").tobytes()
     (tmp_path / "x4.bin").write_bytes(data)
 

@@ -13,7 +13,7 @@ require("huggingface_hub")
 
 from pipeline.errors import WeightsError
 from pipeline.weights import Weights, downloads
-from pipeline.weights.catalogue import Catalogue, HubFile, Link, PinnedFile, Weight
+from pipeline.weights.catalog import Catalog, HubFile, Link, PinnedFile, Weight
 from pipeline.weights.folder import LOCK_FILE, PARTIAL_PREFIX
 from tests.helpers.fake_hub import COMMIT, serve_hub
 
@@ -35,7 +35,7 @@ def weight(name: str, *files: PinnedFile, folder: str = "", convert: str = "") -
     return Weight(name, files, "OpenRAIL++-M", "a test", "nothing", folder=folder, convert=convert)
 
 
-CATALOGUE = Catalogue(
+CATALOG = Catalog(
     {
         "large": weight("large", hub_file("net.safetensors", "net.safetensors", LARGE)),
         "unpinned": weight("unpinned", hub_file("net.safetensors", "unpinned.safetensors")),
@@ -63,7 +63,7 @@ def hub(monkeypatch):
 
 @pytest.fixture
 def weights(tmp_path) -> Weights:
-    return Weights(tmp_path / "weights", CATALOGUE)
+    return Weights(tmp_path / "weights", CATALOG)
 
 
 def fetch(weights: Weights, hub, *names: str) -> list[float]:
@@ -81,7 +81,7 @@ def test_files_and_folders_come_from_the_hub_and_a_group_is_then_installed(weigh
 
     assert weights.path("large").read_bytes() == LARGE
     assert (weights.path("configs") / "unet" / "config.json").read_bytes() == CONFIG
-    assert weights.installed("both")
+    assert weights.is_installed("both")
     assert shares == sorted(shares)
     assert shares[-1] == 1
 
@@ -139,7 +139,7 @@ def test_a_later_fetch_goes_on_with_what_an_earlier_one_left(weights, hub):
     hub.cut_after = 500_000
     with pytest.raises(KeyboardInterrupt):
         weights.fetch(["large"], pull_the_plug, plan)
-    assert not weights.installed("both")
+    assert not weights.is_installed("both")
     hub.asked.clear()
     hub.cut_after = None
 
@@ -198,7 +198,7 @@ def test_a_hash_that_nobody_gave_is_the_hubs_and_pinned_ever_after(weights, hub)
     assert lock == {"bytes": len(LARGE), "sha256": sha256(LARGE), "revision": COMMIT, "converted_from": ""}
 
     weights.path("unpinned").write_bytes(LARGE[:-1] + b"?")
-    assert "sha256 differs" in (Weights(weights.directory, CATALOGUE).problem("unpinned") or "")
+    assert "sha256 differs" in (Weights(weights.directory, CATALOG).problem("unpinned") or "")
     hub.add("somebody/model/net.safetensors", LARGE[::-1])
     hub.asked.clear()
 
@@ -250,7 +250,7 @@ def test_a_hub_that_is_not_there_is_a_clear_error(weights, monkeypatch):
 
 def test_a_plain_address_is_fetched_and_verified_too(tmp_path, hub):
     link = PinnedFile(Link(f"{hub.url}/storage/somebody/model/net.safetensors"), "net.bin", len(LARGE), sha256(LARGE))
-    weights = Weights(tmp_path / "weights", Catalogue({"link": weight("link", link)}, {}))
+    weights = Weights(tmp_path / "weights", Catalog({"link": weight("link", link)}, {}))
 
     weights.fetch(["link"], lambda share: None)
 
@@ -264,11 +264,11 @@ def test_files_that_lie_elsewhere_are_taken_without_asking_anybody(weights, tmp_
     (tmp_path / "mine" / "model" / "unet" / "config.json").write_bytes(CONFIG)
     (tmp_path / "mine" / "model" / "vae" / "config.json").write_bytes(CONFIG + b" ")
 
-    weights.take(["both"], tmp_path / "mine", lambda share: None)
+    weights.copy_files(["both"], tmp_path / "mine", lambda share: None)
 
     assert weights.path("large").read_bytes() == LARGE
     assert (weights.path("configs") / "vae" / "config.json").read_bytes() == CONFIG + b" "
-    assert weights.installed("both")
+    assert weights.is_installed("both")
 
 
 @pytest.mark.parametrize(
@@ -280,6 +280,6 @@ def test_files_that_are_not_the_pinned_ones_are_not_taken(weights, tmp_path, con
         (tmp_path / "net.safetensors").write_bytes(content)
 
     with pytest.raises(WeightsError, match=fault):
-        weights.take(["large"], tmp_path, lambda share: None)
+        weights.copy_files(["large"], tmp_path, lambda share: None)
 
     assert not weights.is_there("large")

@@ -5,11 +5,11 @@ from argparse import ArgumentParser
 
 from django.core.management.base import BaseCommand
 
-from headshots.dashboard.monitoring.doctor import examine
+from headshots.dashboard.monitoring.doctor import inspect_installation
 
 
 class Command(BaseCommand):
-    help = "Which engine works here, under which licences, and what payments, key rings and swap amount to."
+    help = "Which engine works here, under which licenses, and what payments, key rings and swap amount to."
     # It is asked because something is wrong: what the rules say is part of the answer, no reason to give none.
     requires_system_checks = []
 
@@ -17,14 +17,14 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: str, json: bool, **options: object) -> None:
-        found = examine()
+        found = inspect_installation()
         if json:
-            self.stdout.write(_as_json(found.engines, found.settings, found.broken_rules))
+            self.stdout.write(_as_json(found.engines, found.settings, found.failed_checks))
         else:
             self.stdout.write("\n".join(found.lines()))
         if not found.healthy:
             raise SystemExit(1)
 
 
-def _as_json(engines: dict[str, object], settings: dict[str, str], broken_rules: list[str]) -> str:
-    return json.dumps({**engines, "settings": settings, "broken_rules": broken_rules}, indent=2)
+def _as_json(engines: dict[str, object], settings: dict[str, str], failed_checks: list[str]) -> str:
+    return json.dumps({**engines, "settings": settings, "failed_checks": failed_checks}, indent=2)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.diffusion.optimizations import CUTOFF, Trick
+from pipeline.diffusion.optimizations import CUTOFF, Optimization
 from pipeline.engines.instantid.config import Sampling
 from pipeline.engines.instantid.networks.random_weights import FACE_TOKENS, Architecture, Parts, build_parts
 from pipeline.types import Size
@@ -16,7 +16,7 @@ TERA = 1e12
 
 
 @dataclass(frozen=True)
-class Work:
+class PictureFlops:
     """Tera floating point operations (a multiplication and an addition are two) of one pass over one row."""
 
     unet: float
@@ -25,25 +25,29 @@ class Work:
     vae: float
     upscaler: float
 
-    def denoising(self, sampling: Sampling, tricks: frozenset[Trick]) -> float:
-        """Of all steps of one picture. Lossless tricks change nothing: what they save was not needed."""
+    def denoising(self, sampling: Sampling, optimizations: frozenset[Optimization]) -> float:
+        """Of all steps of one picture. Lossless optimizations change nothing: what they save was not needed."""
         total = self.condition
         for step in range(sampling.steps):
             late = (step + 1) / sampling.steps > CUTOFF
-            rows = 1 if Trick.FEW_STEP in tricks or (late and Trick.GUIDANCE_CUTOFF in tricks) else 2
-            control = 0 if late and Trick.CONTROL_CUTOFF in tricks else 1
+            rows = (
+                1
+                if Optimization.FEW_STEP in optimizations or (late and Optimization.GUIDANCE_CUTOFF in optimizations)
+                else 2
+            )
+            control = 0 if late and Optimization.CONTROL_CUTOFF in optimizations else 1
             total += rows * (self.unet + control * self.controlnet)
         return total
 
 
-def count_work(architecture: Architecture, size: Size) -> Work:
+def count_flops(architecture: Architecture, size: Size) -> PictureFlops:
     """Of one picture of this size. Nothing is computed: `meta` tensors have shapes and no numbers."""
     parts = build_parts(architecture, "meta", torch.float32)
     factor = 2 ** (len(architecture.vae_channels) - 1)
     latents = torch.empty(1, 4, size.height // factor, size.width // factor, device="meta")
     picture = torch.empty(1, 3, size.height, size.width, device="meta")
     condition = count(lambda: parts.controlnet.controlnet_cond_embedding(picture))
-    return Work(
+    return PictureFlops(
         unet=count(lambda: run_unet(parts, latents)),
         controlnet=count(lambda: run_controlnet(parts, latents, picture)) - condition,
         condition=condition,

@@ -22,21 +22,26 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from pipeline.diffusion.attention import install_attention
-from pipeline.diffusion.optimizations import Trick
+from pipeline.diffusion.optimizations import Optimization
 from pipeline.engines.instantid.config import Sampler, Sampling, WeightFiles
 from pipeline.engines.instantid.networks.adapter import load_adapter
 from pipeline.engines.instantid.networks.bundle import Config, Networks, prepare_networks
 from pipeline.engines.instantid.networks.few_step import fuse_lora
 from pipeline.errors import WeightsError
 
-Network = TypeVar("Network", bound=nn.Module)
+NetworkType = TypeVar("NetworkType", bound=nn.Module)
 Scheduler: TypeAlias = "EulerDiscreteScheduler | DPMSolverMultistepScheduler"
 
 
 def load_networks(
-    files: WeightFiles, device: str, dtype: torch.dtype, tricks: frozenset[Trick], *, offload: bool = False
+    files: WeightFiles,
+    device: str,
+    dtype: torch.dtype,
+    optimizations: frozenset[Optimization],
+    *,
+    offload: bool = False,
 ) -> Networks:
-    """All networks, verified, on the device, prepared as the tricks ask. Raises WeightsError."""
+    """All networks, verified, on the device, prepared as the optimizations ask. Raises WeightsError."""
     for library in (diffusers, transformers):
         # Bars and advice that are no news to whoever reads a worker's log.
         library.utils.logging.set_verbosity_error()
@@ -44,19 +49,29 @@ def load_networks(
     unet, vae, text_encoders, tokenizers, scheduler_config = load_base(files, dtype)
     if files.vae is not None:
         vae = load_network(AutoencoderKL, files.vae, dtype)
-    if vae.config.force_upcast and Trick.HALF_VAE not in tricks:
+    if vae.config.force_upcast and Optimization.HALF_VAE not in optimizations:
         vae.to(torch.float32)
-    if Trick.FEW_STEP in tricks:
+    if Optimization.FEW_STEP in optimizations:
         if files.lora is None:
-            raise WeightsError("The trick few_step needs the weights of a few-step adapter.")
+            raise WeightsError("The optimization few_step needs the weights of a few-step adapter.")
         fuse_lora(unet, files.lora)
     controlnet = load_network(ControlNetModel, files.controlnet, dtype)
     # Kept in full precision: one small network, one run a person, and its output conditions every step.
     resampler = load_adapter(unet, files.adapter).float()
     networks = assemble(
-        unet, controlnet, resampler, vae, text_encoders, tokenizers, scheduler_config, device, dtype, tricks, offload
+        unet,
+        controlnet,
+        resampler,
+        vae,
+        text_encoders,
+        tokenizers,
+        scheduler_config,
+        device,
+        dtype,
+        optimizations,
+        offload,
     )
-    prepare_networks(networks, tricks)
+    prepare_networks(networks, optimizations)
     return networks
 
 
@@ -70,12 +85,12 @@ def assemble(
     scheduler_config: Config,
     device: str,
     dtype: torch.dtype,
-    tricks: frozenset[Trick],
+    optimizations: frozenset[Optimization],
     offload: bool,
 ) -> Networks:
     """The loaded parts as one, wired as the denoising loop wants them, every weight frozen."""
     for network in (unet, controlnet):
-        install_attention(network, flash=Trick.FLASH_ATTENTION in tricks)
+        install_attention(network, flash=Optimization.FLASH_ATTENTION in optimizations)
     condition_embedding = controlnet.controlnet_cond_embedding
     controlnet.controlnet_cond_embedding = nn.Identity()
     stay = (unet, controlnet, condition_embedding, resampler)
@@ -133,7 +148,7 @@ def load_single_file(
     """SDXL from one .safetensors file; configs and tokenizers come from a local folder. Raises WeightsError."""
     if files.base_configs is None or not (files.base_configs / "model_index.json").is_file():
         raise WeightsError(f"{files.base.name} is one file: the folder with SDXL's configs and tokenizers is missing.")
-    with explained(files.base):
+    with weights_errors(files.base):
         whole = StableDiffusionXLPipeline.from_single_file(
             str(files.base), config=str(files.base_configs), torch_dtype=dtype, local_files_only=True
         )
@@ -149,12 +164,12 @@ def load_single_file(
     )
 
 
-def load_network(kind: type[Network], folder: Path, dtype: torch.dtype) -> Network:
+def load_network(kind: type[NetworkType], folder: Path, dtype: torch.dtype) -> NetworkType:
     """A diffusers or transformers network from its folder, every weight present. Raises WeightsError."""
     if not (folder / "config.json").is_file():
         raise WeightsError(f"{folder / 'config.json'} is missing.")
-    with explained(folder):
-        network: Network
+    with weights_errors(folder):
+        network: NetworkType
         network, report = kind.from_pretrained(
             folder, torch_dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
@@ -169,7 +184,7 @@ def load_tokenizer(folder: Path) -> CLIPTokenizer:
     """Raises WeightsError."""
     if not (folder / "tokenizer_config.json").is_file():
         raise WeightsError(f"{folder / 'tokenizer_config.json'} is missing.")
-    with explained(folder):
+    with weights_errors(folder):
         return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
 
 
@@ -177,7 +192,7 @@ def load_scheduler_config(base: Path) -> Config:
     """Raises WeightsError."""
     if not (base / "scheduler" / "scheduler_config.json").is_file():
         raise WeightsError(f"{base / 'scheduler' / 'scheduler_config.json'} is missing.")
-    with explained(base):
+    with weights_errors(base):
         config, _ = EulerDiscreteScheduler.load_config(
             base, subfolder="scheduler", return_unused_kwargs=True, local_files_only=True
         )
@@ -198,13 +213,13 @@ def make_scheduler(config: Config, sampling: Sampling, device: torch.device) -> 
 
 def load_weights(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a .safetensors file. Raises WeightsError."""
-    with explained(path):
+    with weights_errors(path):
         tensors: dict[str, torch.Tensor] = load_file(path)
     return tensors
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
+def weights_errors(path: Path) -> Iterator[None]:
     """Turns what the libraries raise over a bad file into a WeightsError that names it."""
     try:
         yield

@@ -7,7 +7,7 @@ from allauth.mfa.models import Authenticator
 from django.utils import timezone
 
 from headshots.accounts.models import User
-from headshots.payments.accounting.payment_state import confirm
+from headshots.payments.accounting.payment_state import confirm_payment
 from headshots.payments.models import Credit, Payment
 from headshots.retention.models import DeletionCertificate
 from headshots.shoots import pauses
@@ -39,20 +39,20 @@ def account_with_second_factor() -> User:
     return account
 
 
-def paused_rendering() -> Pause.What:
-    pauses.pause(Pause.What.RENDERING)
-    return Pause.What.RENDERING
+def paused_rendering() -> Pause.Part:
+    pauses.pause(Pause.Part.RENDERING)
+    return Pause.Part.RENDERING
 
 
 def paid_payment() -> Payment:
     payment = Payment.objects.create(
         owner=make_user(), engine="fake", mode="test", amount=1900, currency="usd", expires_at=timezone.now()
     )
-    confirm(payment=payment, amount=1900, amount_tax=0, payment_intent="pi_1", session_id="cs_1")
+    confirm_payment(payment=payment, amount=1900, amount_tax=0, payment_intent="pi_1", session_id="cs_1")
     return payment
 
 
-def told_credit() -> Credit:
+def mailed_credit() -> Credit:
     return Credit.objects.create(owner=make_user(), source=Credit.Source.GRANT)
 
 
@@ -70,7 +70,7 @@ def delivered_pack() -> Pack:
     return pack
 
 
-def shoot_with_leave() -> Shoot:
+def shoot_with_support_access() -> Shoot:
     shoot = make_shoot()
     allow(shoot=shoot)
     shoot.refresh_from_db()
@@ -89,8 +89,8 @@ def older_version() -> StyleVersion:
     return draft.style.versions.last()
 
 
-# Something on which each action is possible.
-THINGS: dict[str, Callable[[], object]] = {
+# A target on which each action is possible.
+TARGETS: dict[str, Callable[[], object]] = {
     "retry-pack": failed_pack,
     "cancel-pack": make_preview,
     "purge-photos": make_shoot,
@@ -104,10 +104,10 @@ THINGS: dict[str, Callable[[], object]] = {
     "grant-pack": make_checked_shoot,
     "resend-certificate": mailed_certificate,
     "resend-delivery-mail": delivered_pack,
-    "resend-credit-mail": told_credit,
-    "view-headshots": shoot_with_leave,
+    "resend-credit-mail": mailed_credit,
+    "view-headshots": shoot_with_support_access,
     "publish-look": draft_of_a_look,
     "restore-look": older_version,
-    "pause": lambda: Pause.What.UPLOADS,
+    "pause": lambda: Pause.Part.UPLOADS,
     "resume": paused_rendering,
 }

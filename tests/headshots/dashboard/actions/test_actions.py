@@ -13,12 +13,12 @@ from django.test import Client
 from django.utils import timezone
 
 from headshots.accounts.models import User
-from headshots.dashboard.actions.registry import ACTIONS, title_of
-from headshots.dashboard.actions.targets import name_of
-from headshots.dashboard.models import Deed
+from headshots.dashboard.actions.registry import ACTIONS, action_title
+from headshots.dashboard.actions.targets import target_label
+from headshots.dashboard.models import AuditLogEntry
 from headshots.shoots.lifecycle import advance
 from headshots.shoots.models import Event, Pack, Shoot
-from tests.headshots.dashboard.actions.targets import THINGS, draft_of_a_look, paid_payment
+from tests.headshots.dashboard.actions.targets import TARGETS, draft_of_a_look, paid_payment
 from tests.helpers.factories import make_preview, make_user
 from tests.helpers.staff import EVERYBODY, address, client_of, do, hidden, make_staff, more, signed_in
 
@@ -49,62 +49,64 @@ ALLOWED = {
 
 
 def test_every_action_has_its_test() -> None:
-    assert set(THINGS) == set(ALLOWED) == set(ACTIONS)
+    assert set(TARGETS) == set(ALLOWED) == set(ACTIONS)
 
 
 @pytest.mark.parametrize("who", EVERYBODY)
-@pytest.mark.parametrize("code", THINGS)
+@pytest.mark.parametrize("code", TARGETS)
 def test_an_action_is_done_by_those_who_may_and_by_nobody_else(code: str, who: str) -> None:
-    thing = THINGS[code]()
-    state = ACTIONS[code].state_of(ACTIONS[code].load(str(getattr(thing, "pk", thing))))
+    target = TARGETS[code]()
+    state = ACTIONS[code].state_of(ACTIONS[code].load(str(getattr(target, "pk", target))))
     client = client_of(who)
 
-    question = client.get(address(code, thing))
-    answers = {"reason": "because", "seen": state, "submission": str(uuid4())} | more(code)
-    answer = client.post(address(code, thing), answers)
+    question = client.get(address(code, target))
+    answers = {"reason": "because", "seen_state": state, "submission": str(uuid4())} | more(code)
+    answer = client.post(address(code, target), answers)
 
-    deeds = list(Deed.objects.values_list("action", "who", "reason"))
+    entries = list(AuditLogEntry.objects.values_list("action", "staff_id", "reason"))
     if who in ALLOWED[code]:
         assert question.status_code == 200
         assert answer.status_code == 302
-        assert deeds == [(code, int(client.session["_auth_user_id"]), "because")]
+        assert entries == [(code, int(client.session["_auth_user_id"]), "because")]
     else:
         assert question.status_code == answer.status_code == (302 if who in ("nobody", "person") else 403)
         assert "/admin/login/" in answer.get("Location", "/admin/login/")
-        assert not deeds
+        assert not entries
 
 
-@pytest.mark.parametrize("code", THINGS)
+@pytest.mark.parametrize("code", TARGETS)
 def test_a_double_click_does_it_once(code: str) -> None:
-    thing, client = THINGS[code](), client_of("owner")
-    answers = hidden(client.get(address(code, thing)).content.decode()) | {"reason": "because"} | more(code)
+    target, client = TARGETS[code](), client_of("owner")
+    answers = hidden(client.get(address(code, target)).content.decode()) | {"reason": "because"} | more(code)
 
-    first = client.post(address(code, thing), answers)
-    second = client.post(address(code, thing), answers, follow=True)
+    first = client.post(address(code, target), answers)
+    second = client.post(address(code, target), answers, follow=True)
     with time_machine.travel(timezone.now() + timedelta(minutes=1)):
-        later = client.post(address(code, thing), answers, follow=True)
+        later = client.post(address(code, target), answers, follow=True)
 
-    deed = Deed.objects.get()
+    entry = AuditLogEntry.objects.get()
     assert first.status_code == 302
-    assert f"Done: {title_of(deed.action)}, {deed.about}" in html.unescape(second.content.decode())
-    assert f"That was done already: {title_of(deed.action)}, {deed.about}" in html.unescape(later.content.decode())
-    assert f"at {deed.at:%H:%M:%S} UTC on {deed.at:%-d %b %Y} by you." in second.content.decode()
+    assert f"Done: {action_title(entry.action)}, {entry.target_name}" in html.unescape(second.content.decode())
+    assert f"That was done already: {action_title(entry.action)}, {entry.target_name}" in html.unescape(
+        later.content.decode()
+    )
+    assert f"at {entry.at:%H:%M:%S} UTC on {entry.at:%-d %b %Y} by you." in second.content.decode()
 
 
-@pytest.mark.parametrize("code", THINGS)
+@pytest.mark.parametrize("code", TARGETS)
 def test_the_question_says_what_it_is_about_and_what_comes_of_it(code: str) -> None:
-    thing = THINGS[code]()
+    target = TARGETS[code]()
     action = ACTIONS[code]
 
-    page = html.unescape(client_of("owner").get(address(code, thing)).content.decode())
+    page = html.unescape(client_of("owner").get(address(code, target)).content.decode())
 
-    about = name_of(action.load(str(getattr(thing, "pk", thing))))
+    about = target_label(action.load(str(getattr(target, "pk", target))))
     assert f"<h1>{action.title}: {about}</h1>" in page
-    assert all(effect in page for effect in (*action.effects, action.way_back))
-    assert ("way-back danger" in page) == ("cannot be" in action.way_back and action.danger)
-    shoot_id = action.shoot_of(thing)
-    assert shoot_id is None or code == "refund" or str(shoot_id) in page or str(thing.pk) in page
-    owner = thing if isinstance(thing, User) else getattr(thing, "owner", getattr(thing, "shoot", None))
+    assert all(effect in page for effect in (*action.effects, action.undo_note))
+    assert ("undo-note danger" in page) == ("cannot be" in action.undo_note and action.danger)
+    shoot_id = action.shoot_of(target)
+    assert shoot_id is None or code == "refund" or str(shoot_id) in page or str(target.pk) in page
+    owner = target if isinstance(target, User) else getattr(target, "owner", getattr(target, "shoot", None))
     owner = owner.owner if isinstance(owner, Shoot) else owner
     assert owner is None or owner.email in page
 
@@ -140,14 +142,14 @@ def test_two_of_staff_who_help_one_after_the_other_are_told_of_each_other() -> N
     assert f"by account {first.pk}." in page
 
 
-@pytest.mark.parametrize("code", THINGS)
+@pytest.mark.parametrize("code", TARGETS)
 def test_without_a_reason_nothing_is_done(code: str) -> None:
-    thing = THINGS[code]()
+    target = TARGETS[code]()
 
     for reason in ("", "x" * 201, "ask ada@example.org"):
-        assert do(client_of("owner"), code, thing, reason=reason).status_code == 422
+        assert do(client_of("owner"), code, target, reason=reason).status_code == 422
 
-    assert not Deed.objects.exists()
+    assert not AuditLogEntry.objects.exists()
 
 
 def test_what_has_changed_since_the_question_is_asked_again() -> None:
@@ -164,7 +166,7 @@ def test_what_has_changed_since_the_question_is_asked_again() -> None:
     assert "It has changed since you looked" in response.content.decode()
     assert state_after == Pack.State.RENDERING
     assert again.status_code == 302
-    assert Deed.objects.count() == 1
+    assert AuditLogEntry.objects.count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
@@ -189,7 +191,7 @@ def test_two_of_staff_at_the_same_moment_do_it_once() -> None:
         each.join(30)
 
     assert sorted(statuses) == [302, 409]
-    assert Deed.objects.count() == Event.objects.filter(name="pack.cancelled").count() == 1
+    assert AuditLogEntry.objects.count() == Event.objects.filter(name="pack.canceled").count() == 1
 
 
 def test_pages_of_rows_offer_what_can_be_done_and_no_more() -> None:
@@ -197,7 +199,7 @@ def test_pages_of_rows_offer_what_can_be_done_and_no_more() -> None:
     page = f"/admin/shoots/pack/{pack.pk}/change/"
 
     offered = client_of("support").get(page).content.decode()
-    advance(pack, Pack.State.CANCELLED)
+    advance(pack, Pack.State.CANCELED)
     ended = client_of("support").get(page).content.decode()
 
     assert address("cancel-pack", pack) in offered
@@ -209,4 +211,4 @@ def test_no_such_action_and_no_such_thing() -> None:
     owner = client_of("owner")
 
     for path in ("explode/1", f"retry-pack/{uuid4()}", "retry-pack/x", "block-account/999999", "pause/everything"):
-        assert owner.get(f"/admin/do/{path}/").status_code == 404
+        assert owner.get(f"/admin/actions/{path}/").status_code == 404

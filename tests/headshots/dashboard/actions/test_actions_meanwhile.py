@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from headshots.accounts.models import User
 from headshots.dashboard.actions.registry import ACTIONS
-from headshots.dashboard.models import Deed
+from headshots.dashboard.models import AuditLogEntry
 from headshots.payments.accounting.credits import grant_credit
 from headshots.payments.accounting.refunds import request_refund
 from headshots.payments.models import Credit, Payment, Refund
@@ -23,7 +23,7 @@ from headshots.shoots.lifecycle import advance, begin_purge
 from headshots.shoots.looks import versions
 from headshots.shoots.models import Pack, Pause, StyleVersion
 from headshots.shoots.packs import recovery
-from tests.headshots.dashboard.actions.targets import THINGS
+from tests.headshots.dashboard.actions.targets import TARGETS
 from tests.helpers.staff import address, client_of, hidden, more
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine", "stripes_test_mode")]
@@ -76,7 +76,7 @@ HARMLESS_TWICE = {"resend-confirmation", "view-headshots"}
 
 def counts() -> list[int]:
     """Rows of everything that an action makes."""
-    made = (Deed, Credit, Refund, Pack, StyleVersion, Authenticator, Pause, Payment)
+    made = (AuditLogEntry, Credit, Refund, Pack, StyleVersion, Authenticator, Pause, Payment)
     return [model.objects.count() for model in made]
 
 
@@ -86,53 +86,56 @@ def test_every_action_has_something_that_can_happen_meanwhile() -> None:
 
 @pytest.mark.parametrize("code", MEANWHILE)
 def test_what_has_changed_between_page_and_click_is_not_done(code: str) -> None:
-    thing, owner = THINGS[code](), client_of("owner")
-    answers = hidden(owner.get(address(code, thing)).content.decode()) | {"reason": "because"} | more(code)
-    MEANWHILE[code](thing)
+    target, owner = TARGETS[code](), client_of("owner")
+    answers = hidden(owner.get(address(code, target)).content.decode()) | {"reason": "because"} | more(code)
+    MEANWHILE[code](target)
     action = ACTIONS[code]
-    thing_id = str(getattr(thing, "pk", thing))
-    before, rows = action.state_of(action.load(thing_id)), counts()
+    target_id = str(getattr(target, "pk", target))
+    before, rows = action.state_of(action.load(target_id)), counts()
 
-    response = owner.post(address(code, thing), answers)
+    response = owner.post(address(code, target), answers)
 
     assert response.status_code == 409
     assert 'class="messagelist"' in response.content.decode()
-    assert ' value="because"' in response.content.decode() or action.why_not(action.load(thing_id)), "still typed"
-    assert action.state_of(action.load(thing_id)) == before
+    assert ' value="because"' in response.content.decode() or action.blocked_reason(action.load(target_id)), (
+        "still typed"
+    )
+    assert action.state_of(action.load(target_id)) == before
     assert counts() == rows
-    assert not Deed.objects.exists()
+    assert not AuditLogEntry.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("code", THINGS)
+@pytest.mark.parametrize("code", TARGETS)
 def test_two_clicks_at_the_same_moment_do_it_once(code: str) -> None:
-    thing, owner = THINGS[code](), client_of("owner")
-    answers = hidden(owner.get(address(code, thing)).content.decode()) | {"reason": "because"} | more(code)
+    target, owner = TARGETS[code](), client_of("owner")
+    answers = hidden(owner.get(address(code, target)).content.decode()) | {"reason": "because"} | more(code)
 
-    statuses = at_once(lambda: owner.post(address(code, thing), answers).status_code)
+    statuses = at_once(lambda: owner.post(address(code, target), answers).status_code)
 
     assert statuses == [302, 302], "the second is told that it was done"
-    assert Deed.objects.count() == 1
+    assert AuditLogEntry.objects.count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("code", sorted(set(THINGS) - HARMLESS_TWICE))
+@pytest.mark.parametrize("code", sorted(set(TARGETS) - HARMLESS_TWICE))
 def test_of_two_members_of_staff_at_the_same_moment_one_does_it(code: str) -> None:
-    thing = THINGS[code]()
+    target = TARGETS[code]()
     clients = [client_of("owner"), client_of("owner")]
     answers = [
-        hidden(each.get(address(code, thing)).content.decode()) | {"reason": "because"} | more(code) for each in clients
+        hidden(each.get(address(code, target)).content.decode()) | {"reason": "because"} | more(code)
+        for each in clients
     ]
 
     clicks = iter(zip(clients, answers, strict=True))
-    statuses = at_once(lambda: post(code, thing, *next(clicks)))
+    statuses = at_once(lambda: post(code, target, *next(clicks)))
 
     assert statuses == [302, 409]
-    assert Deed.objects.count() == 1
+    assert AuditLogEntry.objects.count() == 1
 
 
-def post(code: str, thing: object, client: Client, answer: dict[str, object]) -> int:
-    return client.post(address(code, thing), answer).status_code
+def post(code: str, target: object, client: Client, answer: dict[str, object]) -> int:
+    return client.post(address(code, target), answer).status_code
 
 
 def at_once(click: Callable[[], int]) -> list[int]:

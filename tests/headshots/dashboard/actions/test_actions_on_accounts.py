@@ -7,14 +7,14 @@ from django.core import mail
 
 from headshots.accounts.models import Session, User
 from headshots.celery import app
-from headshots.dashboard.models import Deed
+from headshots.dashboard.models import AuditLogEntry
 from headshots.payments.accounting.credits import open_credits
 from headshots.payments.mails import send_credit_mail
 from headshots.payments.models import Credit, Refund
 from headshots.retention.certificates import mail_certificate
 from headshots.retention.models import DeletionCertificate
 from headshots.shoots.delivery.mails import send_delivery_mail
-from tests.headshots.dashboard.actions.targets import delivered_pack, mailed_certificate, paid_payment, told_credit
+from tests.headshots.dashboard.actions.targets import delivered_pack, mailed_certificate, mailed_credit, paid_payment
 from tests.helpers.factories import make_user
 from tests.helpers.staff import client_of, do, make_staff, signed_in
 
@@ -73,9 +73,9 @@ def test_a_part_of_a_payment_is_given_back_and_written_down() -> None:
     too_much = do(client_of("finance"), "refund", payment, amount="19.00")
     nothing = do(client_of("finance"), "refund", payment, amount="0")
 
-    refund, deed = Refund.objects.get(), Deed.objects.get()
+    refund, entry = Refund.objects.get(), AuditLogEntry.objects.get()
     assert (refund.amount, refund.reason) == (450, "quality")
-    assert deed.details == {"amount": "4.50", "code": "quality", "currency": "usd"}
+    assert entry.details == {"amount": "4.50", "code": "quality", "currency": "usd"}
     assert too_much.status_code == 409
     assert "At most $14.50 can be given back" in too_much.content.decode()
     assert ' value="because it helps"' in too_much.content.decode()
@@ -92,7 +92,7 @@ def test_granted_packs_are_open_credits() -> None:
 
 
 def test_mails_are_sent_again(valkey, django_capture_on_commit_callbacks) -> None:
-    certificate, credit, pack = mailed_certificate(), told_credit(), delivered_pack()
+    certificate, credit, pack = mailed_certificate(), mailed_credit(), delivered_pack()
 
     with django_capture_on_commit_callbacks(execute=True):
         do(client_of("support"), "resend-certificate", certificate)

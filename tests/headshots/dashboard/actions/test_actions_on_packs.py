@@ -4,9 +4,9 @@ from uuid import uuid4
 
 import pytest
 
-from headshots.dashboard.models import Deed
+from headshots.dashboard.models import AuditLogEntry
 from headshots.dashboard.stats import live_stats
-from headshots.payments.accounting.credits import give_back_credit
+from headshots.payments.accounting.credits import return_credit
 from headshots.payments.models import Credit
 from headshots.shoots.lifecycle import advance
 from headshots.shoots.models import Event, Pack, Pause, Shoot, Style
@@ -30,7 +30,7 @@ def test_a_failed_pack_is_tried_again_and_keeps_what_was_done() -> None:
     assert pack.state == Pack.State.QUEUED
     assert sorted(pack.headshots.values_list("state", "attempts")) == [("done", 0)] * 3 + [("pending", 0)]
     assert Event.objects.filter(name="pack.queued", actor="staff", pack_id=pack.pk).exists()
-    assert Deed.objects.get().shoot_id == pack.shoot_id
+    assert AuditLogEntry.objects.get().shoot_id == pack.shoot_id
 
 
 def test_a_pack_whose_photos_are_gone_is_not_tried_again() -> None:
@@ -38,24 +38,26 @@ def test_a_pack_whose_photos_are_gone_is_not_tried_again() -> None:
     do(owner, "purge-photos", pack.shoot)
 
     response = owner.post(
-        address("retry-pack", pack), {"reason": "again", "seen": "failed", "submission": str(uuid4())}
+        address("retry-pack", pack), {"reason": "again", "seen_state": "failed", "submission": str(uuid4())}
     )
 
     assert response.status_code == 409
     assert "Its photos are gone" in response.content.decode()
-    assert Deed.objects.count() == 1
+    assert AuditLogEntry.objects.count() == 1
 
 
-def test_what_ended_meanwhile_cannot_be_cancelled() -> None:
+def test_what_ended_meanwhile_cannot_be_canceled() -> None:
     pack, owner = make_preview(), client_of("owner")
     rendering.render_pack(pack=pack)
 
     page = owner.get(address("cancel-pack", pack)).content.decode()
-    forced = owner.post(address("cancel-pack", pack), {"reason": "x", "seen": "delivered", "submission": str(uuid4())})
+    forced = owner.post(
+        address("cancel-pack", pack), {"reason": "x", "seen_state": "delivered", "submission": str(uuid4())}
+    )
 
     assert "this one is delivered" in page
     assert forced.status_code == 409
-    assert not Deed.objects.exists()
+    assert not AuditLogEntry.objects.exists()
 
 
 def test_purging_destroys_the_key_at_once(django_capture_on_commit_callbacks) -> None:
@@ -72,12 +74,12 @@ def test_purging_destroys_the_key_at_once(django_capture_on_commit_callbacks) ->
 
 def test_paused_uploads_are_told_kindly_and_keep_nothing() -> None:
     browser = signed_in(make_user())
-    do(client_of("owner"), "pause", Pause.What.UPLOADS)
+    do(client_of("owner"), "pause", Pause.Part.UPLOADS)
 
     page = browser.get("/shoots/new/")
     sent = upload(browser, photos.astronaut_path().read_bytes())
     dashboard = client_of("owner").get("/admin/").content.decode()
-    told = (owner := client_of("owner")).get(do(owner, "resume", Pause.What.UPLOADS).url).content.decode()
+    told = (owner := client_of("owner")).get(do(owner, "resume", Pause.Part.UPLOADS).url).content.decode()
 
     assert page.status_code == 200
     assert "We take no new photos for a moment" in page.content.decode()
@@ -94,14 +96,14 @@ def test_paused_rendering_leaves_packs_in_the_queue_and_wakes_them_at_once_after
 ) -> None:
     person = make_user()
     pack = make_preview(person)
-    do(client_of("owner"), "pause", Pause.What.RENDERING)
+    do(client_of("owner"), "pause", Pause.Part.RENDERING)
 
     rendering.render_pack(pack=pack)
-    waiting, state = live_stats.queue().packs, Pack.objects.get().state
+    waiting, state = live_stats.queue_stats().packs, Pack.objects.get().state
     page = signed_in(person).get(f"/shoots/{pack.shoot_id}/").content.decode()
     valkey.flushall()
     with django_capture_on_commit_callbacks(execute=True):
-        do(client_of("owner"), "resume", Pause.What.RENDERING)
+        do(client_of("owner"), "resume", Pause.Part.RENDERING)
     asked = valkey.llen("default")
     recovery.enqueue_waiting()
     woken = valkey.llen("render")
@@ -145,7 +147,7 @@ def test_a_failed_premium_pack_needs_an_open_credit_to_be_tried_again() -> None:
     pack = Pack.objects.get(kind="premium")
     advance(pack, Pack.State.RENDERING)
     advance(pack, Pack.State.FAILED, reason="engine_failed")
-    give_back_credit(pack=pack)
+    return_credit(pack=pack)
     Credit.objects.update(state="refunded")
 
     without = client_of("support").get(address("retry-pack", pack)).content.decode()

@@ -13,16 +13,16 @@ from django.test import Client
 
 from headshots.accounts.models import User
 from headshots.dashboard.actions.registry import ACTIONS
-from headshots.dashboard.models import Deed
+from headshots.dashboard.models import AuditLogEntry
 from headshots.shoots.looks.versions import seed_styles
 from headshots.shoots.models import Event, Style
-from tests.headshots.dashboard.actions.targets import THINGS, paid_payment
+from tests.headshots.dashboard.actions.targets import TARGETS, paid_payment
 from tests.helpers.factories import make_preview, make_shoot, make_user
 from tests.helpers.staff import EVERYBODY, client_of, do, make_staff, signed_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine", "stripes_test_mode")]
 
-LOG = "/admin/dashboard/deed/"
+LOG = "/admin/dashboard/auditlogentry/"
 
 
 @pytest.fixture
@@ -51,12 +51,12 @@ def edit_account(client: Client, account: User, **answers: object) -> object:
 def test_a_line_says_who_did_what_to_what_how_much_and_why(owner: Client, staff: User) -> None:
     payment = paid_payment()
     do(owner, "refund", payment, amount="4.50", code="quality")
-    deed = Deed.objects.get()
+    entry = AuditLogEntry.objects.get()
 
-    for page in (shown(owner), shown(owner, f"{LOG}{deed.pk}/change/")):
-        assert f"{deed.at:%-d %b %Y %H:%M:%S}" in page
+    for page in (shown(owner), shown(owner, f"{LOG}{entry.pk}/change/")):
+        assert f"{entry.at:%-d %b %Y %H:%M:%S}" in page
         assert staff.email in page
-        assert f'href="/admin/about/payment/{payment.pk}/"' in page
+        assert f'href="/admin/targets/payment/{payment.pk}/"' in page
         assert f"payment {str(payment.pk)[:8]}" in page
         assert "$4.50" in page
         assert "code: quality" in page
@@ -69,11 +69,11 @@ def test_it_is_called_audit_log_everywhere(owner: Client) -> None:
 
     assert "<h1>Audit log</h1>" in shown(owner)
     page = shown(owner, f"/admin/shoots/pack/{pack.pk}/change/")
-    link = f"{LOG}?subject=pack&subject_id={pack.pk}"
+    link = f"{LOG}?target_type=pack&target_id={pack.pk}"
     assert link in page
     assert f"preview pack {str(pack.pk)[:8]}" in shown(owner, link)
     assert "History" not in page
-    assert "Deeds" not in shown(owner, "/admin/")
+    assert "Audit log entrys" not in shown(owner, "/admin/")
     assert owner.get("/admin/admin/logentry/").status_code == 404
     assert owner.get(f"/admin/shoots/pack/{pack.pk}/history/").url == link
     event, account = Event.objects.first(), User.objects.first()
@@ -83,27 +83,27 @@ def test_it_is_called_audit_log_everywhere(owner: Client) -> None:
 
 def test_a_line_and_its_filter_say_what_the_button_said(owner: Client) -> None:
     do(owner, "grant-credits", make_user())
-    Deed.objects.create(who=1, action="lend-camera", subject="account", reason="long ago")
+    AuditLogEntry.objects.create(staff_id=1, action="lend-camera", target_type="account", reason="long ago")
 
     page = shown(owner)
 
     for title in (ACTIONS["grant-credits"].title, "Lend camera"):
-        assert f'<td class="field-what">{title}</td>' in page
+        assert f'<td class="field-action_title">{title}</td>' in page
         assert re.search(rf'<a href="[^"]*action=[^"]*">\s*{title}</a>', page)
     assert "grant-credits</" not in page
     assert f"{ACTIONS['grant-credits'].title} (1)</a>" in shown(owner, f"{LOG}?_facets=True")
 
 
-@pytest.mark.parametrize("code", THINGS)
+@pytest.mark.parametrize("code", TARGETS)
 def test_every_line_leads_to_what_it_is_about(owner: Client, code: str) -> None:
-    do(owner, code, THINGS[code]())
-    deed = Deed.objects.get()
+    do(owner, code, TARGETS[code]())
+    entry = AuditLogEntry.objects.get()
 
-    page = owner.get(f"/admin/about/{deed.subject}/{deed.subject_id}/", follow=True)
+    page = owner.get(f"/admin/targets/{entry.target_type}/{entry.target_id}/", follow=True)
 
     assert page.status_code == 200
-    assert deed.about
-    assert "@" not in deed.about
+    assert entry.target_name
+    assert "@" not in entry.target_name
 
 
 def test_what_is_gone_is_told_so_and_keeps_its_name_in_the_log(owner: Client) -> None:
@@ -112,13 +112,13 @@ def test_what_is_gone_is_told_so_and_keeps_its_name_in_the_log(owner: Client) ->
     number = account.pk
     account.delete()
 
-    gone = owner.get(f"/admin/about/account/{number}/")
+    gone = owner.get(f"/admin/targets/account/{number}/")
 
     assert gone.status_code == 404
     assert "deleted since" in gone.content.decode()
     assert f"account {number}" in shown(owner)
     for address in ("account/x", "nothing/1", "pack/x"):
-        assert owner.get(f"/admin/about/{address}/").status_code == 404
+        assert owner.get(f"/admin/targets/{address}/").status_code == 404
 
 
 def test_the_file_has_what_the_list_shows(owner: Client, staff: User) -> None:
@@ -128,35 +128,39 @@ def test_the_file_has_what_the_list_shows(owner: Client, staff: User) -> None:
 
     everything, chosen = lines(owner), lines(owner, "?action=purge-photos")
 
-    assert [line["what"] for line in everything] == ["block-account", "purge-photos"]
+    assert [line["action"] for line in everything] == ["block-account", "purge-photos"]
     assert chosen == everything[1:]
-    assert (chosen[0]["address"], chosen[0]["id"], chosen[0]["shoot"]) == (staff.email, str(shoot.pk), str(shoot.pk))
+    assert (chosen[0]["email"], chosen[0]["target_id"], chosen[0]["shoot"]) == (
+        staff.email,
+        str(shoot.pk),
+        str(shoot.pk),
+    )
     assert chosen[0]["reason"] == "'=1+1", "no formula"
 
 
 @pytest.mark.parametrize("who", EVERYBODY)
 def test_it_is_the_owners_to_read_and_nobodys_to_write(who: str) -> None:
     do(client_of("owner"), "purge-photos", make_shoot())
-    deed, client = Deed.objects.get(), client_of(who)
+    entry, client = AuditLogEntry.objects.get(), client_of(who)
 
-    for page in ("", f"{deed.pk}/change/", "audit-log.csv"):
+    for page in ("", f"{entry.pk}/change/", "audit-log.csv"):
         expected = 200 if who == "owner" else 302 if who in ("person", "nobody") else 403
         assert client.get(f"{LOG}{page}").status_code == expected, page
-    for page in ("add/", f"{deed.pk}/delete/", f"{deed.pk}/change/"):
+    for page in ("add/", f"{entry.pk}/delete/", f"{entry.pk}/change/"):
         assert client.post(f"{LOG}{page}", {"post": "yes", "reason": "mine"}).status_code in (302, 403)
-    assert client.get(f"/admin/about/shoot/{deed.subject_id}/").status_code == 302
-    assert list(Deed.objects.values_list("reason", flat=True)) == ["because it helps"]
+    assert client.get(f"/admin/targets/shoot/{entry.target_id}/").status_code == 302
+    assert list(AuditLogEntry.objects.values_list("reason", flat=True)) == ["because it helps"]
 
 
 def test_it_is_searched_for_reasons_numbers_and_what_was_chosen(owner: Client) -> None:
     do(owner, "grant-credits", account := make_user(), code="press", count="3")
     do(owner, "block-account", other := make_user())
     # Their number stands in the id of something else, too.
-    Deed.objects.filter(action="block-account").update(reason=f"it helps in {account.pk} ways")
+    AuditLogEntry.objects.filter(action="block-account").update(reason=f"it helps in {account.pk} ways")
 
     for term in ("press", "code: press", f"account {account.pk}", "helps press"):
-        assert [line["what"] for line in lines(owner, f"?q={term}")] == ["grant-credits"], term
-    assert [line["what"] for line in lines(owner, f"?q=account {other.pk}")] == ["block-account"]
+        assert [line["action"] for line in lines(owner, f"?q={term}")] == ["grant-credits"], term
+    assert [line["action"] for line in lines(owner, f"?q=account {other.pk}")] == ["block-account"]
     assert lines(owner, "?q=goodwill") == []
     assert len(lines(owner, "?q=helps")) == 2
 
@@ -164,13 +168,13 @@ def test_it_is_searched_for_reasons_numbers_and_what_was_chosen(owner: Client) -
 def test_whoever_may_read_it_and_not_see_accounts_reads_numbers(owner: Client, staff: User) -> None:
     do(owner, "purge-photos", make_shoot())
     auditor = make_staff()
-    auditor.user_permissions.set(Group.objects.get(name="owner").permissions.filter(codename="view_deed"))
+    auditor.user_permissions.set(Group.objects.get(name="owner").permissions.filter(codename="view_auditlogentry"))
 
     page, (line,) = shown(signed_in(auditor)), lines(signed_in(auditor))
 
     assert f"account {staff.pk}" in page
     assert staff.email not in page
-    assert (line["account"], line["address"]) == (str(staff.pk), "")
+    assert (line["account"], line["email"]) == (str(staff.pk), "")
 
 
 def make_superuser() -> User:
@@ -191,12 +195,12 @@ def test_making_somebody_staff_needs_a_reason_and_is_written_down_before_and_aft
     with_address = edit_account(owner, account, **roles, reason="ask ada@example.org")
     done = edit_account(owner, account, **roles, reason="our new colleague")
 
-    deed = Deed.objects.get()
+    entry = AuditLogEntry.objects.get()
     assert (without.status_code, with_address.status_code, done.status_code) == (200, 200, 302)
-    assert (deed.who, deed.action, deed.about, deed.reason) == (
+    assert (entry.staff_id, entry.action, entry.target_name, entry.reason) == (
         staff.pk, "edit", f"account {account.pk}", "our new colleague",
     )  # fmt: skip
-    assert deed.details == {"is_staff": "no → yes", "groups": "none → support"}
+    assert entry.details == {"is_staff": "no → yes", "groups": "none → support"}
     assert "groups: none → support" in shown(owner)
     assert not LogEntry.objects.exists()
 
@@ -231,7 +235,7 @@ def test_a_role_without_the_way_in_is_refused_in_words(owner: Client) -> None:
     page = edit_account(owner, make_user(), is_active="on", groups=str(group.pk), reason="our new colleague")
 
     assert "A role works for those only who may enter: tick this as well" in page.content.decode()
-    assert not Deed.objects.exists()
+    assert not AuditLogEntry.objects.exists()
 
 
 def test_a_new_account_is_written_down_without_address_and_password(owner: Client) -> None:
@@ -241,11 +245,11 @@ def test_a_new_account_is_written_down_without_address_and_password(owner: Clien
     without = owner.post("/admin/accounts/user/add/", told)
     done = owner.post("/admin/accounts/user/add/", told | {"reason": "a new colleague"})
 
-    deed = Deed.objects.get()
+    entry = AuditLogEntry.objects.get()
     assert (without.status_code, done.status_code) == (200, 302)
-    assert deed.action == "add"
-    assert "new@example.org" not in f"{deed.details} {deed.about}"
-    assert password not in str(deed.details)
+    assert entry.action == "add"
+    assert "new@example.org" not in f"{entry.details} {entry.target_name}"
+    assert password not in str(entry.details)
 
 
 def test_support_sees_an_account_and_is_asked_for_no_reason() -> None:
@@ -256,7 +260,7 @@ def test_support_sees_an_account_and_is_asked_for_no_reason() -> None:
     assert account.email in page
     assert 'name="reason"' not in page
     assert edit_account(client_of("support"), account, is_staff="on", reason="me").status_code == 403
-    assert not Deed.objects.exists()
+    assert not AuditLogEntry.objects.exists()
 
 
 def test_edits_of_looks_are_written_down_before_and_after(owner: Client) -> None:
@@ -270,7 +274,7 @@ def test_edits_of_looks_are_written_down_before_and_after(owner: Client) -> None
 
     owner.post("/admin/shoots/style/", form)
 
-    deed = Deed.objects.get()
-    assert (deed.action, deed.subject, deed.about) == ("edit", "style", f"look {rows[0].name}")
-    assert deed.details == {"active": "yes → no"}
-    assert deed.about in shown(owner, f"{LOG}?about__startswith=look+{rows[0].name}")
+    entry = AuditLogEntry.objects.get()
+    assert (entry.action, entry.target_type, entry.target_name) == ("edit", "style", f"look {rows[0].name}")
+    assert entry.details == {"active": "yes → no"}
+    assert entry.target_name in shown(owner, f"{LOG}?target_name__startswith=look+{rows[0].name}")

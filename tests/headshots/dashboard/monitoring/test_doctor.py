@@ -13,7 +13,7 @@ from tests.headshots.test_settings import run_python, signing_files
 
 
 @pytest.fixture(autouse=True)
-def no_broken_rules(settings: LazySettings) -> None:
+def no_failed_checks(settings: LazySettings) -> None:
     """Tests run with DEBUG off, where a test checkout and a missing address of the site are broken rules."""
     settings.HEADSHOTS_TEST_CHECKOUT = False
     settings.HEADSHOTS_SITE_URL = "https://headshots.example.org"
@@ -30,9 +30,9 @@ def test_the_doctor_joins_engines_and_settings_and_holds_no_secret(
     said = capsys.readouterr().out
     assert "studio: ready, used here" in said
     assert "Stripe's test mode" in said
-    assert "none (HEADSHOTS_LICENCE_STATEMENT)" in said
+    assert "none (HEADSHOTS_LICENSE_STATEMENT)" in said
     assert "a test certificate, which proves nothing" in said
-    assert str(settings.HEADSHOTS_SOURCE_RING_DIR) in said
+    assert str(settings.HEADSHOTS_PHOTO_KEYS_DIR) in said
     assert "sk_test_abcdef" not in said
 
 
@@ -43,17 +43,17 @@ def test_broken_rules_are_told_and_fail_the_command(settings: LazySettings, caps
         call_command("doctor", "--json")
 
     report = json.loads(capsys.readouterr().out)
-    assert report["broken_rules"] == ["HEADSHOTS_PREVIEW_COUNT must be 1 or more."]
+    assert report["failed_checks"] == ["HEADSHOTS_PREVIEW_COUNT must be 1 or more."]
     assert report["chosen"] == "studio"
 
 
-def test_the_licence_statement_is_shown(settings: LazySettings) -> None:
-    settings.HEADSHOTS_LICENCE_STATEMENT = "insightface, contract 7 of 2026"
+def test_the_license_statement_is_shown(settings: LazySettings) -> None:
+    settings.HEADSHOTS_LICENSE_STATEMENT = "insightface, contract 7 of 2026"
     settings.HEADSHOTS_LIVE_PAYMENTS = True
 
     described = doctor.describe_settings()
 
-    assert described["licence statement"] == "insightface, contract 7 of 2026"
+    assert described["license statement"] == "insightface, contract 7 of 2026"
     assert described["payments"].startswith("live")
 
 

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from headshots.dashboard.models import Visit, Worker
 from headshots.dashboard.stats import live_stats
 from headshots.dashboard.stats.aggregation import split
-from headshots.dashboard.stats.daily_stats import Figures, Range, figures_of
+from headshots.dashboard.stats.daily_stats import DailyStats, Range, load_daily_stats
 from headshots.retention.audit import audit
 from headshots.shoots.lifecycle import record_failure, record_pack
 from headshots.shoots.models import Pack, Pause, Shoot
@@ -38,11 +38,11 @@ def token(settings: LazySettings) -> str:
 
 
 @pytest.fixture
-def today(token: str) -> Iterator[Figures]:
+def today(token: str) -> Iterator[DailyStats]:
     """A small product at noon, which stands still; what the dashboard says of today."""
     with time_machine.travel(NOON, tick=False):
         Year(until=NOON, shoots=120, days=3).write()
-        yield figures_of(Range.until_today(1))
+        yield load_daily_stats(Range.until_today(1))
 
 
 def scrape() -> dict[str, Samples]:
@@ -115,7 +115,7 @@ def test_a_laptop_tells_itself_and_nobody_behind_a_proxy(
 # What is told --------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_counted_is_what_the_dashboard_counts_today(today: Figures) -> None:
+def test_what_is_counted_is_what_the_dashboard_counts_today(today: DailyStats) -> None:
     told, total = scrape(), today.total
 
     assert total["uploads"] > 10
@@ -130,11 +130,11 @@ def test_what_is_counted_is_what_the_dashboard_counts_today(today: Figures) -> N
     assert told["pictures_generated_total"] == {(): total["generated"]}
     assert told["pictures_reshot_total"] == {(): total["reshot"]}
     assert told["pictures_rejected_total"] == _by_reason(today, "rejected")
-    assert told["payments_total"][("usd", "live")] == total["movements|live|usd|charge"]
-    assert told.get("refunds_total", {}).get(("usd", "live"), 0) == total["movements|live|usd|refund"]
+    assert told["payments_total"][("usd", "live")] == total["ledger_entries|live|usd|charge"]
+    assert told.get("refunds_total", {}).get(("usd", "live"), 0) == total["ledger_entries|live|usd|refund"]
 
 
-def test_pictures_and_their_seconds_are_told_by_engine_and_worker(today: Figures) -> None:
+def test_pictures_and_their_seconds_are_told_by_engine_and_worker(today: DailyStats) -> None:
     told = scrape()
 
     made = {tuple(who.split("|")): count for who, count in split(today.total, "pictures").items()}
@@ -145,22 +145,22 @@ def test_pictures_and_their_seconds_are_told_by_engine_and_worker(today: Figures
     assert told["seconds_per_picture"] == {who: pytest.approx(work[who] / made[who]) for who in made}
 
 
-def test_what_stands_is_what_the_dashboard_shows_now(today: Figures) -> None:
+def test_what_stands_is_what_the_dashboard_shows_now(today: DailyStats) -> None:
     State = Pack.State  # noqa: N806
     Pack.objects.filter(state=State.DELIVERED, queued_at__gt=NOON - timedelta(hours=2)).update(state=State.QUEUED)
 
-    told, queue = scrape(), live_stats.queue()
+    told, queue = scrape(), live_stats.queue_stats()
 
     assert queue.packs > 1
     assert sum(told["queue_packs"].values()) == queue.packs
     assert sum(told["queue_pictures"].values()) == queue.pictures
     assert max(told["queue_oldest_seconds"].values()) == queue.longest_wait.total_seconds()
     assert told["packs"] == {(kind, state): count for (state, kind), count in live_stats.packs_by_state().items()}
-    assert told["stored_blobs"] == {(each.ring,): each.blobs for each in live_stats.stored()}
+    assert told["stored_blobs"] == {(each.ring,): each.blobs for each in live_stats.ring_usage()}
     assert 0 < told["disk_free_ratio"][()] < 1
 
 
-def test_a_day_that_begins_counts_from_nothing(today: Figures) -> None:
+def test_a_day_that_begins_counts_from_nothing(today: DailyStats) -> None:
     midnight = NOON + timedelta(hours=12, seconds=1)
     for queue in ("render", "default"):
         Worker.objects.create(name=f"{queue}@attic", queue=queue, engine="studio", started_at=NOON, last_seen=midnight)
@@ -179,10 +179,10 @@ def test_the_oldest_photo_is_told_with_its_limit(token: str) -> None:
 
     told = scrape()
 
-    assert told["oldest_private_age_seconds"][("rows_of_photos",)] == pytest.approx(25 * 3600, abs=60)
-    assert told["oldest_private_limit_seconds"][("rows_of_photos",)] == 24 * 3600
-    assert set(told["oldest_private_age_seconds"]) == {(each.what.replace(" ", "_"),) for each in audit().findings}
-    assert told["private_place_answers"][("files_of_photos",)] == 1
+    assert told["oldest_data_age_seconds"][("rows_of_photos",)] == pytest.approx(25 * 3600, abs=60)
+    assert told["data_age_limit_seconds"][("rows_of_photos",)] == 24 * 3600
+    assert set(told["oldest_data_age_seconds"]) == {(each.what.replace(" ", "_"),) for each in audit().findings}
+    assert told["store_up"][("files_of_photos",)] == 1
 
 
 def test_a_beat_that_nobody_has_seen_is_infinitely_old(token: str) -> None:
@@ -204,14 +204,14 @@ def test_messages_wait_by_queue_until_the_broker_is_away(token: str, settings: L
     settings.HEADSHOTS_REDIS_URL = "unix:///nowhere/at/all.sock"
     away = scrape()
 
-    assert there["broker_answers"] == {(): 1}
+    assert there["broker_up"] == {(): 1}
     assert there["queue_messages"] == {("render",): 1, ("default",): 0, ("retention",): 0}
-    assert away["broker_answers"] == {(): 0}
+    assert away["broker_up"] == {(): 0}
     assert "queue_messages" not in away
 
 
 def test_what_staff_has_stopped_is_told(token: str) -> None:
-    Pause.objects.create(what=Pause.What.UPLOADS)
+    Pause.objects.create(part=Pause.Part.UPLOADS)
 
     assert scrape()["paused"] == {("uploads",): 1, ("rendering",): 0}
 
@@ -223,15 +223,15 @@ def test_packs_that_are_tried_again_or_lost_are_told(token: str) -> None:
 
     told = scrape()
 
-    assert told["packs_in_trouble"] == {("preview",): 1, ("premium",): 0}
-    assert told["packs_lost"] == {("preview",): 1, ("premium",): 0}
+    assert told["packs_retrying"] == {("preview",): 1, ("premium",): 0}
+    assert told["packs_failed_recently"] == {("preview",): 1, ("premium",): 0}
 
 
 def test_files_that_could_not_be_read_are_told(token: str) -> None:
-    before = scrape()["files_spoiled_total"]
+    before = scrape()["corrupt_files_total"]
     record_pack(make_preview(), "files_corrupt", numbers={"files": 3})
 
-    assert (before, scrape()["files_spoiled_total"]) == ({(): 0}, {(): 3})
+    assert (before, scrape()["corrupt_files_total"]) == ({(): 0}, {(): 3})
 
 
 def test_nothing_of_anybody_is_told(token: str) -> None:
@@ -273,5 +273,5 @@ def test_a_scrape_costs_the_same_queries_whatever_there_is(token: str) -> None:
     assert counts[0] <= 25
 
 
-def _by_reason(figures: Figures, name: str) -> Samples:
-    return {(reason,): count for reason, count in split(figures.total, name).items()}
+def _by_reason(daily_stats: DailyStats, name: str) -> Samples:
+    return {(reason,): count for reason, count in split(daily_stats.total, name).items()}

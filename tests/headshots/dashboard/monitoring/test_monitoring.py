@@ -12,7 +12,7 @@ from django.conf import LazySettings
 from django.test import Client
 
 from headshots.dashboard.monitoring import health
-from headshots.dashboard.monitoring.workers import SILENT_AFTER
+from headshots.dashboard.monitoring.workers import OFFLINE_AFTER
 from tests.helpers.year import Year
 
 FOLDER = Path(__file__).resolve().parents[4] / "docker" / "monitoring"
@@ -63,7 +63,7 @@ def test_the_dashboard_asks_for_what_there_is_and_leaves_little_out(told: str) -
     assert len(wanted) > 30
     assert wanted - there == set()
     # The limit of what is old is drawn as a share; the other two are for alerts.
-    left_out = {"oldest_private_limit_seconds", "private_place_answers", "files_spoiled_total"}
+    left_out = {"data_age_limit_seconds", "store_up", "corrupt_files_total"}
     assert there - wanted <= {f"headshots_{name}" for name in left_out}
 
 
@@ -106,11 +106,11 @@ def test_panels_have_places_of_their_own() -> None:
 
 def test_alerts_are_raised_where_the_lamps_turn() -> None:
     for limit in (
-        f"headshots_beat_age_seconds > {SILENT_AFTER.total_seconds():.0f}\n",
-        f"headshots_queue_oldest_seconds > {health.QUEUE_RED.total_seconds():.0f}\n",
-        f"headshots_queue_oldest_seconds > {health.QUEUE_YELLOW.total_seconds():.0f}\n",
-        f"headshots_disk_free_ratio < {health.DISK_RED}\n",
-        f"headshots_disk_free_ratio < {health.DISK_YELLOW}\n",
+        f"headshots_beat_age_seconds > {OFFLINE_AFTER.total_seconds():.0f}\n",
+        f"headshots_queue_oldest_seconds > {health.QUEUE_CRITICAL.total_seconds():.0f}\n",
+        f"headshots_queue_oldest_seconds > {health.QUEUE_WARNING.total_seconds():.0f}\n",
+        f"headshots_disk_free_ratio < {health.DISK_CRITICAL}\n",
+        f"headshots_disk_free_ratio < {health.DISK_WARNING}\n",
     ):
         assert limit in rules()
 

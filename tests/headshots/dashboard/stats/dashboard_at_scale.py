@@ -24,9 +24,9 @@ from django.utils import timezone
 
 from headshots.accounts.models import User
 from headshots.dashboard.stats.charts import CHARTS
-from headshots.dashboard.stats.daily_stats import Range, close_days, figures_of
+from headshots.dashboard.stats.daily_stats import Range, aggregate_days, load_daily_stats
 from headshots.shoots.models import Event, Headshot, Shoot
-from tests.helpers.slow_figures import median_and_95, slow_figures_of
+from tests.helpers.slow_stats import median_and_95, slow_stats_of
 from tests.helpers.year import Year
 from tests.helpers.year_copies import multiply
 
@@ -43,7 +43,7 @@ def main(shoots: int) -> dict[str, object]:
     multiply(COPIES)
     seconds = {"write": time.monotonic() - began}
     began = time.monotonic()
-    closed = close_days()
+    closed = aggregate_days()
     seconds["close"] = time.monotonic() - began
     if connection.vendor == "postgresql":
         # What its own housekeeping does within minutes of such a load.
@@ -106,9 +106,9 @@ def differences() -> list[str]:
     today = timezone.now().date()
     ranges = [Range.until_today(days) for days in RANGES]
     ranges.append(Range(today - timedelta(days=200), today - timedelta(days=100)))
-    slowly = slow_figures_of([(days.first, days.last) for days in ranges])
+    slowly = slow_stats_of([(days.first, days.last) for days in ranges])
     for days, slow in zip(ranges, slowly, strict=True):
-        fast = figures_of(days)
+        fast = load_daily_stats(days)
         found += [f"{days} {key}" for key in fast.total.keys() | slow.keys() if fast.total[key] != slow[key]]
         for kind in ("preview", "premium"):
             if (fast.delivery_seconds(kind, 50), fast.delivery_seconds(kind, 95)) != median_and_95(slow, kind):

@@ -7,14 +7,14 @@ import pytest
 import time_machine
 from django.utils import timezone
 
-from headshots.dashboard.models import DayFigures
+from headshots.dashboard.models import DayCounts
 from headshots.dashboard.stats.aggregation import percentile, split
-from headshots.dashboard.stats.daily_stats import Range, close_days, figures_of
+from headshots.dashboard.stats.daily_stats import Range, aggregate_days, load_daily_stats
 from headshots.shoots.lifecycle import record
 from headshots.shoots.models import Event, Pack
 from headshots.shoots.packs import rendering
 from tests.helpers.factories import make_preview, make_shoot
-from tests.helpers.slow_figures import median_and_95, slow_figures
+from tests.helpers.slow_stats import median_and_95, slow_stats
 from tests.helpers.year import Year
 
 pytestmark = pytest.mark.django_db
@@ -30,8 +30,8 @@ def noon():
 
 def agree(days: Range) -> None:
     """Figures and slow script, number by number."""
-    fast = figures_of(days)
-    slow = slow_figures(days.first, days.last)
+    fast = load_daily_stats(days)
+    slow = slow_stats(days.first, days.last)
 
     assert fast.total == slow
     for kind in ("preview", "premium"):
@@ -45,23 +45,23 @@ def test_a_generated_quarter_is_counted_as_the_slow_script_counts_it() -> None:
 
     for days in ranges:
         agree(days)
-    closed = close_days()
+    closed = aggregate_days()
     for days in ranges:
         agree(days)
 
-    assert closed == DayFigures.objects.count()
+    assert closed == DayCounts.objects.count()
     assert closed >= 85
-    assert figures_of(ranges[-1]).total["uploads"] == 300
+    assert load_daily_stats(ranges[-1]).total["uploads"] == 300
 
 
 @pytest.mark.usefixtures("noon")
 def test_figures_outlive_events_and_rows() -> None:
     Year(until=NOON, shoots=20, days=10).write()
-    close_days()
-    before = figures_of(Range(NOON.date() - timedelta(days=10), NOON.date() - timedelta(days=1)))
+    aggregate_days()
+    before = load_daily_stats(Range(NOON.date() - timedelta(days=10), NOON.date() - timedelta(days=1)))
 
     Event.objects.all().delete()
-    after = figures_of(before.days)
+    after = load_daily_stats(before.days)
 
     assert after.total == before.total
     assert after.total["uploads"] > 10
@@ -70,22 +70,22 @@ def test_figures_outlive_events_and_rows() -> None:
 @pytest.mark.usefixtures("noon")
 def test_any_range_is_three_queries(django_assert_num_queries) -> None:
     Year(until=NOON, shoots=50, days=40).write()
-    close_days()
+    aggregate_days()
     closed = Range(NOON.date() - timedelta(days=20), NOON.date() - timedelta(days=10))
 
     for days in (Range.until_today(1), Range.until_today(30), Range.until_today(366), closed):
         with django_assert_num_queries(3):
-            figures_of(days)
+            load_daily_stats(days)
 
 
 def test_a_day_is_closed_only_when_nothing_can_be_added_to_it() -> None:
     with time_machine.travel(datetime(2026, 11, 24, 23, 59, tzinfo=UTC)):
         shoot = make_shoot()
     with time_machine.travel(datetime(2026, 11, 25, 0, 5, tzinfo=UTC)):
-        too_early = close_days()
+        too_early = aggregate_days()
     with time_machine.travel(datetime(2026, 11, 25, 0, 11, tzinfo=UTC)):
-        in_time, again = close_days(), close_days()
-        counted = figures_of(Range(date(2026, 11, 24), date(2026, 11, 25))).by_day
+        in_time, again = aggregate_days(), aggregate_days()
+        counted = load_daily_stats(Range(date(2026, 11, 24), date(2026, 11, 25))).by_day
 
     assert (too_early, in_time, again) == (0, 1, 0)
     assert counted[date(2026, 11, 24)]["uploads"] == 1
@@ -97,15 +97,15 @@ def test_days_counted_by_older_rules_are_counted_again() -> None:
     with time_machine.travel(NOON):
         make_shoot()
     with time_machine.travel(NOON + timedelta(days=1)):
-        close_days()
-        DayFigures.objects.update(rules=0, counts={"uploads": 99})
+        aggregate_days()
+        DayCounts.objects.update(rules_version=0, counts={"uploads": 99})
 
-        counted = figures_of(Range(NOON.date(), NOON.date())).total["uploads"]
-        closed = close_days()
+        counted = load_daily_stats(Range(NOON.date(), NOON.date())).total["uploads"]
+        closed = aggregate_days()
 
     assert counted == 1
     assert closed == 1
-    assert DayFigures.objects.get().counts["uploads"] == 1
+    assert DayCounts.objects.get().counts["uploads"] == 1
 
 
 @pytest.mark.usefixtures("fake_engine")
@@ -114,7 +114,7 @@ def test_what_really_happened_is_counted() -> None:
     rendering.render_pack(pack=pack)
     today = timezone.now().date()
 
-    counts = figures_of(Range(today, today)).total
+    counts = load_daily_stats(Range(today, today)).total
 
     assert counts["uploads"] == counts["photos"] == 1
     assert counts["ordered|preview"] == counts["delivered|preview"] == 1
@@ -125,11 +125,11 @@ def test_what_really_happened_is_counted() -> None:
 
 def test_trial_packs_count_nowhere() -> None:
     shoot = make_shoot()
-    before = figures_of(Range.until_today(1)).total
+    before = load_daily_stats(Range.until_today(1)).total
 
     record("pack.queued", shoot_id=shoot.pk, codes={"kind": Pack.Kind.TRIAL, "engine": "studio"})
 
-    assert figures_of(Range.until_today(1)).total == before
+    assert load_daily_stats(Range.until_today(1)).total == before
 
 
 @pytest.mark.parametrize(

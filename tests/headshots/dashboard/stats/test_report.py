@@ -17,7 +17,7 @@ from django.test import Client
 from headshots.celery import app
 from headshots.dashboard import tasks
 from headshots.dashboard.stats import report
-from headshots.dashboard.stats.daily_stats import Range, close_days
+from headshots.dashboard.stats.daily_stats import Range, aggregate_days
 from headshots.retention.models import LastRun
 from tests.helpers.staff import make_staff, signed_in
 from tests.helpers.year import Year
@@ -33,7 +33,7 @@ MONDAY = datetime(2026, 11, 30, 6, tzinfo=UTC)
 def year() -> Iterator[None]:
     with time_machine.travel(NOON, tick=False):
         Year(until=NOON, shoots=80, days=40).write()
-        close_days()
+        aggregate_days()
         yield
 
 
@@ -60,7 +60,7 @@ def test_every_figure_is_that_of_the_dashboard(owner: Client, days: int) -> None
     assert len(told["tables"]) == 13
     for table in told["tables"]:
         shown = list(
-            csv.reader(io.StringIO(owner.get(f"/admin/figures/{table['code']}.csv?days={days}").content.decode()))
+            csv.reader(io.StringIO(owner.get(f"/admin/tables/{table['code']}.csv?days={days}").content.decode()))
         )
         assert [table["columns"], *([_as_csv(cell) for cell in row] for row in table["rows"])] == shown
 
@@ -68,12 +68,12 @@ def test_every_figure_is_that_of_the_dashboard(owner: Client, days: int) -> None
 @pytest.mark.usefixtures("year")
 def test_the_text_holds_every_table_and_its_numbers_in_columns(owner: Client) -> None:
     text = run("--days", "30")
-    funnel = csv.reader(io.StringIO(owner.get("/admin/figures/funnel.csv?days=30").content.decode()))
+    funnel = csv.reader(io.StringIO(owner.get("/admin/tables/funnel.csv?days=30").content.decode()))
     (uploads,) = [row for row in funnel if row[0] == "Uploads"]
 
     assert text.startswith("Headshots, 2026-10-27 to 2026-11-25 (days of UTC)\n\nRevenue and refunds\n------")
     assert [line for line in text.splitlines() if line.split() == uploads]
-    for table in report.report_tables(Range.until_today(30)):
+    for table in report.load_report_tables(Range.until_today(30)):
         assert f"\n{table.title}\n" in text
 
 

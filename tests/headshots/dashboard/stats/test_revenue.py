@@ -23,7 +23,7 @@ def move(kind: str, amount: int, currency: str = "usd", mode: str = "live", days
 
 
 def table(client: Client, code: str, days: int = 7) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(client.get(f"/admin/figures/{code}.csv?days={days}").content.decode())))
+    return list(csv.DictReader(io.StringIO(client.get(f"/admin/tables/{code}.csv?days={days}").content.decode())))
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_money_is_seen_by_those_who_may(who: str, sees: bool) -> None:
     client = client_of(who)
 
     page = client.get("/admin/").content.decode()
-    answers = [client.get(f"/admin/{path}").status_code for path in ("figures/revenue.csv", "charts/money.svg")]
+    answers = [client.get(f"/admin/{path}").status_code for path in ("tables/revenue.csv", "charts/money.svg")]
 
     assert ("<dt>Revenue left</dt><dd>$19 <small>of $57</small></dd>" in page) is sees
     assert ("57.00" in page) is sees

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from headshots.accounts.models import User
 from headshots.payments import tasks
-from headshots.payments.accounting.credits import give_back_credit, grant_credit
+from headshots.payments.accounting.credits import grant_credit, return_credit
 from headshots.payments.checkout.orders import buy_credit, checkout_url
 from headshots.payments.models import Credit, Payment, Refund
 from headshots.shoots.lifecycle import advance, begin_purge
@@ -41,12 +41,12 @@ FAILURES = [*OWN_WORDS, "no_face", "several_faces", "engine_failed"]
 ENDS = [
     *(("failed", reason, True, (OWN_WORDS.get(reason, GENERAL), YOURS, HERE)) for reason in FAILURES),
     ("failed", "engine_failed", False, (GENERAL, YOURS, UPLOAD)),
-    ("cancelled", "staff", True, (STOPPED, YOURS, HERE)),
-    ("cancelled", "staff", False, (STOPPED, YOURS, UPLOAD)),
-    ("cancelled", "on_request", True, ("You stopped this pack before anything was made.", YOURS, HERE)),
-    ("cancelled", "photos_deleted", False, ("the photos it needed are no longer here", YOURS, UPLOAD)),
-    ("cancelled", "photos_lost", False, ("restarted", "so they are gone", YOURS, UPLOAD)),
-    ("cancelled", "account_deleted", True, ("This pack was stopped.", YOURS)),
+    ("canceled", "staff", True, (STOPPED, YOURS, HERE)),
+    ("canceled", "staff", False, (STOPPED, YOURS, UPLOAD)),
+    ("canceled", "on_request", True, ("You stopped this pack before anything was made.", YOURS, HERE)),
+    ("canceled", "photos_deleted", False, ("the photos it needed are no longer here", YOURS, UPLOAD)),
+    ("canceled", "photos_lost", False, ("restarted", "so they are gone", YOURS, UPLOAD)),
+    ("canceled", "account_deleted", True, ("This pack was stopped.", YOURS)),
 ]
 
 
@@ -91,7 +91,7 @@ def test_what_a_page_says_of_a_paid_pack_that_came_to_nothing_is_true(
     pack = make_pack(shoot_of(person))
     pay_for(pack)
     advance(pack, end, reason=reason)
-    give_back_credit(pack=pack)
+    return_credit(pack=pack)
     if not photos_are_here:
         begin_purge(pack.shoot)
 
@@ -105,7 +105,7 @@ def test_what_a_page_says_of_a_paid_pack_that_came_to_nothing_is_true(
     assert ("no longer here" in said) == (reason == "photos_deleted")
 
 
-@pytest.mark.parametrize("end", ["failed", "cancelled"])
+@pytest.mark.parametrize("end", ["failed", "canceled"])
 @pytest.mark.parametrize("source", ["grant", "redo"])
 def test_who_paid_nothing_for_a_pack_is_promised_no_money(browser: Client, person: User, end: str, source: str) -> None:
     pack = make_pack(shoot_of(person))
@@ -113,10 +113,10 @@ def test_who_paid_nothing_for_a_pack_is_promised_no_money(browser: Client, perso
     # Another one, which was paid, is none of its business.
     other = make_pack(shoot_of(person))
     pay_for(other)
-    advance(other, end, reason="staff" if end == "cancelled" else "engine_failed")
-    give_back_credit(pack=other)
-    advance(pack, end, reason="staff" if end == "cancelled" else "engine_failed")
-    give_back_credit(pack=pack)
+    advance(other, end, reason="staff" if end == "canceled" else "engine_failed")
+    return_credit(pack=other)
+    advance(pack, end, reason="staff" if end == "canceled" else "engine_failed")
+    return_credit(pack=pack)
 
     said = words_of(browser, pack)
 
@@ -130,8 +130,8 @@ def test_a_granted_pack_that_came_back_and_was_used_again_is_not_said_to_be_ther
 ) -> None:
     pack = make_pack(shoot_of(person))
     credit = Credit.objects.create(owner=person, source="grant", state="used", pack=pack)
-    advance(pack, "cancelled", reason="staff")
-    give_back_credit(pack=pack)
+    advance(pack, "canceled", reason="staff")
+    return_credit(pack=pack)
     Credit.objects.filter(pk=credit.pk).update(state="used", pack=make_pack(shoot_of(person)))
 
     said = words_of(browser, pack)
@@ -157,8 +157,8 @@ def test_a_pack_whose_money_went_back_is_not_called_theirs(browser: Client, pers
 def test_a_pack_that_was_had_before_its_photos_were_deleted_counts_as_used(browser: Client, person: User) -> None:
     pack = make_pack(shoot_of(person))
     pay_for(pack)
-    advance(pack, "cancelled", reason=Pack.USED_AFTER_DELIVERY)
-    give_back_credit(pack=pack)
+    advance(pack, "canceled", reason=Pack.USED_AFTER_DELIVERY)
+    return_credit(pack=pack)
 
     said = words_of(browser, pack)
 
@@ -170,7 +170,7 @@ def test_a_free_pack_that_staff_stopped_does_not_count(browser: Client, person: 
     before = previews_left(person)
     pack = make_pack(shoot_of(person), kind="preview")
     counted = previews_left(person)
-    advance(pack, "cancelled", reason="staff")
+    advance(pack, "canceled", reason="staff")
 
     said = words_of(browser, pack)
 
@@ -189,7 +189,7 @@ def test_what_was_finished_is_named_only_where_something_was(browser: Client, pe
 def test_the_order_page_asks_nobody_for_money_whose_pack_is_about_to_come_back(browser: Client, person: User) -> None:
     pack = make_pack(shoot_of(person))
     pay_for(pack)
-    advance(pack, "cancelled", reason="staff")
+    advance(pack, "canceled", reason="staff")
 
     page = browser.get(f"/shoots/{pack.shoot_id}/order/").content.decode()
 
@@ -203,9 +203,9 @@ def test_the_order_page_asks_nobody_for_money_whose_pack_is_about_to_come_back(b
 @pytest.mark.parametrize(
     ("end", "reason", "words"),
     [
-        ("cancelled", "on_request", "you stopped your pack of 4 headshots."),
-        ("cancelled", "photos_deleted", "its photos were gone before it was finished."),
-        ("cancelled", "staff", "we had to stop your pack"),
+        ("canceled", "on_request", "you stopped your pack of 4 headshots."),
+        ("canceled", "photos_deleted", "its photos were gone before it was finished."),
+        ("canceled", "staff", "we had to stop your pack"),
         ("failed", "not_alike", "your pack of 4 headshots could not be made. You"),
     ],
 )
@@ -216,13 +216,13 @@ def test_the_mail_about_a_pack_that_came_back_says_why(
     assert pack is not None
     advance(pack, Pack.State.RENDERING)
     advance(pack, end, reason=reason)
-    give_back_credit(pack=pack)
+    return_credit(pack=pack)
 
     tasks.send_mail(str(Credit.objects.get().pk))
 
-    (told,) = mail.outbox
-    assert words in told.body
-    assert "yours again" in told.body
+    (message,) = mail.outbox
+    assert words in message.body
+    assert "yours again" in message.body
 
 
 @pytest.mark.parametrize(
@@ -237,15 +237,15 @@ def test_the_mail_about_a_granted_pack_says_what_became_of_it_and_promises_no_mo
     stripe: FakeStripe, person: User, reason: str, subject: str, words: str
 ) -> None:
     credit = grant_credit(owner=person, reason="goodwill")
-    Credit.objects.filter(pk=credit.pk).update(came_back=reason)
+    Credit.objects.filter(pk=credit.pk).update(return_reason=reason)
 
     tasks.send_mail(str(credit.pk))
 
-    (told,) = mail.outbox
-    assert told.subject == subject
-    assert words in told.body
-    assert "there is nothing to pay" in told.body
-    assert "back, with one click" not in told.body
+    (message,) = mail.outbox
+    assert message.subject == subject
+    assert words in message.body
+    assert "there is nothing to pay" in message.body
+    assert "back, with one click" not in message.body
 
 
 @pytest.mark.parametrize(
@@ -259,10 +259,10 @@ def test_the_mail_about_money_that_stayed_says_why(
     stripe: FakeStripe, person: User, reason: str, failed: bool, words: str
 ) -> None:
     payment = buy_credit(owner=person)
-    checkout_url(payment=payment, returns=HOME)
+    checkout_url(payment=payment, urls=HOME)
     deliver(stripe.pay(session_of(payment)))
     credit = Credit.objects.get(payment=payment)
-    Credit.objects.filter(pk=credit.pk).update(came_back=reason, mail=Credit.Mail.WAITING)
+    Credit.objects.filter(pk=credit.pk).update(return_reason=reason, pending_mail=Credit.Mail.AVAILABLE)
     if failed:
         Refund.objects.create(payment=payment, amount=1900, reason=Refund.Reason.PERSON, state="failed")
 

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from headshots.accounts.models import User
-from headshots.payments.checkout.deadlines import checkout_closes
+from headshots.payments.checkout.deadlines import checkout_deadline
 from headshots.payments.models import Credit, Payment, WebhookEvent
 from headshots.shoots.lifecycle import advance, begin_purge, record
 from headshots.shoots.models import Pack, Photo, Shoot
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine", "at_
 
 
 def order(browser: Client, shoot: Shoot, count: int = 3, **more: str) -> "object":
-    form = {"styles": [look.name for look in looks(count)], "number": "0", **more}
+    form = {"styles": [look.name for look in looks(count)], "known_orders": "0", **more}
     return browser.post(f"/shoots/{shoot.pk}/order/", form)
 
 
@@ -128,7 +128,7 @@ def test_other_looks_close_the_first_checkout(browser: Client, shoot: Shoot) -> 
     browser.post(second.url, {"card": "good"})
 
     assert "This checkout has closed" in too_late.content.decode()
-    assert state(old) == ("expired", None, "cancelled")
+    assert state(old) == ("expired", None, "canceled")
     assert state(Payment.objects.exclude(pk=old.pk).get()) == ("paid", "used", "queued")
 
 
@@ -138,8 +138,8 @@ def test_an_order_from_a_page_that_is_out_of_date_is_shown_again_first(browser: 
     advance(pack, Pack.State.RENDERING)
     advance(pack, Pack.State.DELIVERED)
 
-    stale = order(browser, shoot, count=4, number="0")
-    again = order(browser, shoot, count=4, number=str(stale.context["form"]["number"].value()))
+    stale = order(browser, shoot, count=4, known_orders="0")
+    again = order(browser, shoot, count=4, known_orders=str(stale.context["form"]["known_orders"].value()))
 
     assert stale.status_code == 409
     assert "ordered a pack of this shoot already" in stale.content.decode()
@@ -149,7 +149,7 @@ def test_an_order_from_a_page_that_is_out_of_date_is_shown_again_first(browser: 
 
 def test_no_look_and_unknown_looks_are_refused_in_the_form(browser: Client, shoot: Shoot) -> None:
     for names in ([], ["no-such-look"]):
-        page = browser.post(f"/shoots/{shoot.pk}/order/", {"styles": names, "number": "0"})
+        page = browser.post(f"/shoots/{shoot.pk}/order/", {"styles": names, "known_orders": "0"})
         assert page.status_code == 422
     assert not Payment.objects.exists()
 
@@ -196,10 +196,10 @@ def test_a_checkout_closes_in_time_for_the_photos_by_what_packs_took_here(browse
 
 def test_a_checkout_closes_earlier_when_packs_are_queued(shoot: Shoot) -> None:
     shoot.delete_after = timezone.now() + timedelta(hours=2)
-    alone = checkout_closes(shoot, engine_name="fake", count=4)
+    alone = checkout_deadline(shoot, engine_name="fake", count=4)
     make_premium(make_user())
 
-    behind = checkout_closes(shoot, engine_name="fake", count=4)
+    behind = checkout_deadline(shoot, engine_name="fake", count=4)
 
     assert alone is not None
     assert behind is not None
@@ -311,7 +311,7 @@ def test_stripes_page_and_the_way_back(browser: Client, shoot: Shoot, stripe: Fa
     session = stripe.sessions[session_of(payment)]
 
     assert answer.url == session["url"]
-    assert session["success_url"] == f"http://testserver/payments/{payment.pk}/?back"
+    assert session["success_url"] == f"http://testserver/payments/{payment.pk}/?returned"
     assert session["cancel_url"] == f"http://testserver/shoots/{shoot.pk}/order/"
     # Ids only: nothing of the person goes to Stripe from us.
     assert session["metadata"] == {"payment": str(payment.pk)}
@@ -319,7 +319,7 @@ def test_stripes_page_and_the_way_back(browser: Client, shoot: Shoot, stripe: Fa
     assert session["customer_email"] is None
     # Back before the webhook: the page asks Stripe itself.
     stripe.pay(session["id"])
-    assert browser.get(f"/payments/{payment.pk}/?back").url == f"/shoots/{shoot.pk}/"
+    assert browser.get(f"/payments/{payment.pk}/?returned").url == f"/shoots/{shoot.pk}/"
     assert state(payment) == ("paid", "used", "queued")
 
 
@@ -375,7 +375,7 @@ def test_an_expired_checkout_and_a_new_one_make_one_charge(browser: Client, shoo
     second = Payment.objects.exclude(pk=first.pk).get()
     deliver(stripe.pay(session_of(second)), *stripe.events)
 
-    assert state(first) == ("expired", None, "cancelled")
+    assert state(first) == ("expired", None, "canceled")
     assert state(second) == ("paid", "used", "queued")
     assert stripe.balance == 1900
 

@@ -120,7 +120,7 @@ def test_a_person_stops_their_pack_while_nothing_is_shown(pack: Pack, browser: C
     browser.post(f"/shoots/{pack.shoot_id}/packs/{pack.pk}/cancel/")
 
     pack.refresh_from_db()
-    assert pack.state == Pack.State.CANCELLED
+    assert pack.state == Pack.State.CANCELED
     page = browser.get(f"/shoots/{pack.shoot_id}/").content.decode()
     assert "You stopped this pack before anything was made." in page
     assert "You have lost nothing by that" in page
@@ -259,8 +259,8 @@ def test_a_pack_that_rests_after_a_fault_promises_no_time_and_others_pass_it(
 @pytest.mark.parametrize("paused", [True, False])
 def test_a_pack_that_nobody_works_on_has_no_time(pack: Pack, paused: bool) -> None:
     if paused:
-        pauses.pause(Pause.What.RENDERING)
+        pauses.pause(Pause.Part.RENDERING)
     else:
-        advance(pack, Pack.State.CANCELLED)
+        advance(pack, Pack.State.CANCELED)
 
     assert estimate(pack, list(pack.headshots.all())) is None

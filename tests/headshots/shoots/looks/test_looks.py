@@ -9,9 +9,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
-from headshots.dashboard.models import Deed
-from headshots.dashboard.stats.daily_stats import Range, figures_of
-from headshots.dashboard.stats.live_stats import packs_by_state, queue
+from headshots.dashboard.models import AuditLogEntry
+from headshots.dashboard.stats.daily_stats import Range, load_daily_stats
+from headshots.dashboard.stats.live_stats import packs_by_state, queue_stats
 from headshots.data_rights.export import collect_contents
 from headshots.retention.due import purge_due
 from headshots.shoots import pauses
@@ -121,7 +121,7 @@ def test_a_published_look_is_what_new_packs_are_made_in(owner: Client, style: St
     assert after.headshots.get(style=style).version == draft
     assert to_planned_shot(after.headshots.get(style=style)).style.key == 0.9
     assert before.headshots.get(style=style).version.number == 1
-    assert Deed.objects.get().action == "publish-look"
+    assert AuditLogEntry.objects.get().action == "publish-look"
 
 
 def test_a_pack_keeps_the_version_that_it_was_planned_with(style: Style) -> None:
@@ -142,12 +142,12 @@ def test_a_renamed_look_is_still_called_what_it_was_in_packs_ordered_before(owne
     rendering.render_pack(pack=pack)
 
     shown = person.get(f"/shoots/{pack.shoot_id}/").content.decode()
-    told = collect_contents(pack.shoot.owner).account["shoots"][0]["packs"][0]["headshots"]
+    report = collect_contents(pack.shoot.owner).account["shoots"][0]["packs"][0]["headshots"]
     page_of_style = owner.get(page(style)).content.decode()
 
     assert "Corporate" in shown
     assert "Company" not in shown
-    assert {row["look"] for row in told} >= {"Corporate"}
+    assert {row["look"] for row in report} >= {"Corporate"}
     assert to_planned_shot(pack.headshots.get(style=style)).style.key == style.recipe["key"]
     assert "from the beginning" in page_of_style, "and no date on which nothing was made"
 
@@ -221,29 +221,29 @@ def test_a_trial_says_what_it_waits_for(owner: Client, style: Style) -> None:
     before = make_preview()
     versions.start_trial(version=edited(style, key=0.4))
 
-    def told() -> str:
+    def report() -> str:
         shown = owner.get(f"/admin/shoots/style/{style.pk}/trial/").content.decode()
         return shown.partition('<p role="status">')[2].partition("</p>")[0]
 
-    behind = told()
-    pauses.pause(Pause.What.RENDERING)
-    paused = told()
-    pauses.resume(Pause.What.RENDERING)
-    advance(before, Pack.State.CANCELLED)
+    behind = report()
+    pauses.pause(Pause.Part.RENDERING)
+    paused = report()
+    pauses.resume(Pause.Part.RENDERING)
+    advance(before, Pack.State.CANCELED)
 
     assert behind == "Version 2 waits behind 1 pack…"
     assert paused == "Version 2 waits: rendering is paused."
-    assert told() == "Version 2 is being made on the sample…"
+    assert report() == "Version 2 is being made on the sample…"
 
 
 def test_a_trial_is_in_no_figure_and_gone_after_a_day(style: Style) -> None:
     version = edited(style, key=0.5)
-    waiting = queue(), packs_by_state()
+    waiting = queue_stats(), packs_by_state()
 
     versions.start_trial(version=version)
-    queued = queue(), packs_by_state()
+    queued = queue_stats(), packs_by_state()
     rendering.render_pack(pack=version.trial)
-    counts = +figures_of(Range.until_today(1)).total
+    counts = +load_daily_stats(Range.until_today(1)).total
     with time_machine.travel(timezone.now() + timedelta(days=1)):
         purge_due()
 

@@ -12,7 +12,7 @@ from django.db import connection
 from django.utils import timezone
 
 from headshots import engine
-from headshots.dashboard.stats.daily_stats import Range, figures_of
+from headshots.dashboard.stats.daily_stats import Range, load_daily_stats
 from headshots.engine import rendering as engine_rendering
 from headshots.shoots import pauses, tasks
 from headshots.shoots.lifecycle import advance, begin_purge, record_failure, return_to_queue
@@ -22,7 +22,7 @@ from headshots.shoots.packs.prepared_subjects import load_stored_photo
 from headshots.vault.models import Blob
 from headshots.vault.services import read_blob
 from pipeline.engines.fake import FakeEngine
-from pipeline.files.finish import FinishedFiles
+from pipeline.files.finish import HeadshotFiles
 from pipeline.types import Face, Job, Picture, Pixels, Progress, Size
 from tests.helpers import photos
 from tests.helpers.factories import make_preview
@@ -113,7 +113,7 @@ def test_a_lease_that_ran_out_is_taken_over_and_the_late_picture_is_not_stored()
 
     rendering.render_pack(pack=pack)
     blobs = Blob.objects.filter(kind="headshot").count()
-    finished = engine.Finished(late.index, True, 0.9, [], FinishedFiles(b"late"))
+    finished = engine.RenderResult(late.index, True, 0.9, [], HeadshotFiles(b"late"))
     rendering._keep(pack, late, finished, rendering.Tally())
 
     assert Blob.objects.filter(kind="headshot").count() == blobs == 4
@@ -190,12 +190,12 @@ def test_an_engine_that_fails_three_times_fails_the_pack_which_rests_in_between(
     assert [seconds for seconds, found in states.items() if found == ("queued", True, 2)] == [60, 61, 659]
     assert states[660] == states[661] == ("failed", False, 3)
     assert pack.reason == "engine_failed"
-    told = (
+    failed_runs = (
         Event.objects.filter(name="pack.run_failed")
         .order_by("pk")
         .values_list("codes__reason", "numbers__consecutive_failures")
     )
-    assert list(told) == [("engine_failed", 1), ("engine_failed", 2), ("engine_failed", 3)]
+    assert list(failed_runs) == [("engine_failed", 1), ("engine_failed", 2), ("engine_failed", 3)]
 
 
 def test_two_workers_that_meet_one_fault_set_the_pack_back_once() -> None:
@@ -239,7 +239,7 @@ def test_a_purge_in_mid_work_stores_nothing_more(monkeypatch) -> None:
 
     assert not Blob.objects.filter(kind="headshot").exists()
     assert not pack.headshots.filter(state=Headshot.State.DONE).exists()
-    assert pack.pk not in prepared_subjects._sittings
+    assert pack.pk not in prepared_subjects._prepared_subjects
 
 
 def test_nothing_of_a_person_shows_when_their_values_are_printed() -> None:
@@ -247,9 +247,9 @@ def test_nothing_of_a_person_shows_when_their_values_are_printed() -> None:
     rendering.render_pack(pack=pack)
     photo = load_stored_photo(pack.shoot.photos.get())
 
-    sitter = engine.prepare([photo], engine.PREVIEW)
+    prepared_subject = engine.prepare([photo], engine.PREVIEW)
 
-    for value in (photo, sitter, sitter.subject):
+    for value in (photo, prepared_subject, prepared_subject.subject):
         assert "array" not in repr(value)
         assert "\\x" not in repr(value)
 
@@ -259,7 +259,7 @@ def test_a_person_is_dropped_from_memory_when_their_pack_ends() -> None:
 
     rendering.render_pack(pack=pack)
 
-    assert pack.pk not in prepared_subjects._sittings
+    assert pack.pk not in prepared_subjects._prepared_subjects
 
 
 @pytest.mark.django_db(transaction=True)
@@ -325,7 +325,7 @@ def test_a_pause_in_mid_work_gives_the_pack_back_to_its_old_place_in_the_queue(m
             return 1
 
         def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
-            pauses.pause(Pause.What.RENDERING)
+            pauses.pause(Pause.Part.RENDERING)
             yield from super().render(jobs, size, on_progress)
 
     pack = make_preview()
@@ -335,7 +335,7 @@ def test_a_pause_in_mid_work_gives_the_pack_back_to_its_old_place_in_the_queue(m
     rendering.render_pack(pack=pack)
     pack.refresh_from_db()
     paused = pack.state, pack.queued_at, pack.headshots.filter(state=Headshot.State.DONE).count()
-    pauses.resume(Pause.What.RENDERING)
+    pauses.resume(Pause.Part.RENDERING)
     use(monkeypatch, FakeEngine())
     rendering.render_pack(pack=pack)
 
@@ -343,7 +343,7 @@ def test_a_pause_in_mid_work_gives_the_pack_back_to_its_old_place_in_the_queue(m
     assert 0 < paused[2] < 4
     pack.refresh_from_db()
     assert pack.state == Pack.State.DELIVERED
-    assert figures_of(Range.until_today(1)).total["ordered|preview"] == 1
+    assert load_daily_stats(Range.until_today(1)).total["ordered|preview"] == 1
 
 
 def test_a_pack_that_somebody_has_in_hand_is_not_given_back(monkeypatch) -> None:
@@ -351,14 +351,14 @@ def test_a_pack_that_somebody_has_in_hand_is_not_given_back(monkeypatch) -> None
     advance(pack, Pack.State.RENDERING)
     held = rendering.claim(pack, 1)
     going_on = return_to_queue(pack)
-    pauses.pause(Pause.What.RENDERING)
+    pauses.pause(Pause.Part.RENDERING)
 
     rendering.render_pack(pack=pack)
-    held = Pack.objects.get().state
+    state_while_held = Pack.objects.get().state
     Headshot.objects.filter(pk=held[0].pk).update(lease_until=timezone.now() - timedelta(seconds=1))
     rendering.render_pack(pack=pack)
 
-    assert (going_on, held) == (False, Pack.State.RENDERING)
+    assert (going_on, state_while_held) == (False, Pack.State.RENDERING)
     assert Pack.objects.get().state == Pack.State.QUEUED
 
 

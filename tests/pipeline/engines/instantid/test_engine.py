@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 
 import pipeline.engines.instantid.engine as engine_module
 from pipeline.diffusion.memory import device_errors, loading
-from pipeline.diffusion.optimizations import Trick, default_tricks
+from pipeline.diffusion.optimizations import Optimization, default_optimizations
 from pipeline.engines.instantid.config import InstantIDConfig
 from pipeline.engines.instantid.engine import InstantIDEngine
-from pipeline.errors import Cancelled, DeviceLost, EngineUnavailable, FaceNotFound, WeightsError
+from pipeline.errors import Canceled, DeviceLost, EngineUnavailable, FaceNotFound, WeightsError
 from pipeline.styles.shot_list import load_styles, plan_shots
 from pipeline.types import Box, Job, Size
 from pipeline.weights.convert import convert_adapter
@@ -108,7 +108,7 @@ def test_without_an_upscaler_a_large_picture_is_refused(config, fresh_engine, su
         render(fresh_engine, jobs_for(subject, 1), Size(4 * SIZE.width, 4 * SIZE.height))
 
 
-def test_black_and_white_is_grey_and_colour_is_not(engine, subject):
+def test_black_and_white_is_gray_and_color_is_not(engine, subject):
     styles = [style for style in load_styles() if style.monochrome or style.name == "corporate"]
 
     pictures = list(engine.render([Job(subject, shot) for shot in plan_shots(styles, 2, 1)], SIZE, lambda share: None))
@@ -146,11 +146,11 @@ def test_a_callback_that_cancels_ends_the_work_within_a_step(engine, subject):
         passes += 1
 
     def cancel(share: float) -> None:
-        raise Cancelled
+        raise Canceled
 
     hook = engine.networks.unet.register_forward_pre_hook(count)
     try:
-        with pytest.raises(Cancelled):
+        with pytest.raises(Canceled):
             list(engine.render(jobs_for(subject), SIZE, cancel))
     finally:
         hook.remove()
@@ -246,12 +246,12 @@ def test_loading_reports_progress_to_one(config):
 
 
 def start_compiled(config, monkeypatch, compile_network, heard=None) -> InstantIDEngine:
-    """An engine with the trick `compile`, torch's compiler exchanged, its sizes small enough for a test."""
+    """An engine with the optimization `compile`, torch's compiler exchanged, its sizes small enough for a test."""
     monkeypatch.setattr(torch.nn.Module, "compile", compile_network)
     monkeypatch.setattr(engine_module, "PREVIEW", SIZE)
     monkeypatch.setattr(engine_module, "PREMIUM", LARGE)
-    tricks = default_tricks("cpu") | {Trick.COMPILE}
-    return InstantIDEngine(replace(config, max_batch=3, tricks=tricks), heard or (lambda share: None))
+    optimizations = default_optimizations("cpu") | {Optimization.COMPILE}
+    return InstantIDEngine(replace(config, max_batch=3, optimizations=optimizations), heard or (lambda share: None))
 
 
 def make_packs(engine) -> None:

@@ -1,4 +1,4 @@
-"""Parts of the InstantID engine, each alone: fusion, canvas, memory, tricks, few steps, 8 bit, the x4 network."""
+"""Parts of the InstantID engine, each alone: fusion, canvas, memory, optimizations, few steps, 8 bit, upscaling."""
 
 import numpy as np
 import pytest
@@ -15,15 +15,15 @@ from pipeline.diffusion.memory import MemoryMode, fitting_batch, memory_mode, ne
 from pipeline.diffusion.optimizations import (
     EXPLANATIONS,
     LOSSLESS,
-    Trick,
+    Optimization,
     capability_fault,
-    change_tricks,
+    change_optimizations,
     compiler_fault,
-    default_tricks,
+    default_optimizations,
 )
-from pipeline.diffusion.quantization import Float8Linear, Int8Linear, replace_linears
-from pipeline.engines.instantid.canvas import canvas_for, fit, to_grey
-from pipeline.engines.instantid.faces import Reading, fuse, overlap, surroundings
+from pipeline.diffusion.quantization import Float8Linear, Int8Linear, quantize_linears
+from pipeline.engines.instantid.canvas import canvas_for, fit, to_gray
+from pipeline.engines.instantid.faces import FaceReading, crop_around, fuse, overlap
 from pipeline.engines.instantid.networks.few_step import fuse_lora
 from pipeline.errors import EngineUnavailable, FaceNotFound, WeightsError
 from pipeline.types import PREVIEW, PREVIEW_SQUARE, Box, Size
@@ -45,13 +45,13 @@ def embedding(seed: int, length: float) -> np.ndarray:
 def test_a_single_photo_keeps_its_raw_embedding():
     raw = embedding(1, 23.0)
 
-    assert fuse([Reading(raw, 0.4)]) is raw
+    assert fuse([FaceReading(raw, 0.4)]) is raw
 
 
 def test_fused_photos_have_a_typical_length_and_lean_to_the_better_photo():
     good, poor = embedding(1, 24.0), embedding(2, 16.0)
 
-    fused = fuse([Reading(good, 0.9), Reading(poor, 0.3)])
+    fused = fuse([FaceReading(good, 0.9), FaceReading(poor, 0.3)])
 
     def cosine(one, other):
         return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
@@ -61,7 +61,7 @@ def test_fused_photos_have_a_typical_length_and_lean_to_the_better_photo():
 
 
 def test_fusion_does_not_depend_on_the_order_of_the_photos():
-    readings = [Reading(embedding(seed, 20 + seed), 0.2 * seed) for seed in (1, 2, 3)]
+    readings = [FaceReading(embedding(seed, 20 + seed), 0.2 * seed) for seed in (1, 2, 3)]
 
     np.testing.assert_allclose(fuse(readings), fuse(readings[::-1]), rtol=1e-5)
 
@@ -75,7 +75,7 @@ def test_the_detector_is_shown_the_face_in_the_middle_even_at_the_border():
     pixels = np.zeros((300, 200, 3), np.uint8)
     pixels[0:40, 0:40] = 255
 
-    square, offset, scale = surroundings(pixels, Box(0, 0, 40, 40))
+    square, offset, scale = crop_around(pixels, Box(0, 0, 40, 40))
 
     assert square.shape == (120, 120, 3)
     assert scale == 1
@@ -85,7 +85,7 @@ def test_the_detector_is_shown_the_face_in_the_middle_even_at_the_border():
 
 
 def test_a_large_face_is_shown_smaller():
-    square, _, scale = surroundings(np.zeros((3000, 3000, 3), np.uint8), Box(1000, 1000, 2000, 2000))
+    square, _, scale = crop_around(np.zeros((3000, 3000, 3), np.uint8), Box(1000, 1000, 2000, 2000))
 
     assert square.shape == (1280, 1280, 3)
     assert scale == pytest.approx(1280 / 3000)
@@ -130,10 +130,10 @@ def test_fitting_covers_the_size_and_cuts_the_overhang_evenly():
     assert fitted[0, 5:15].min() == 1
 
 
-def test_grey_keeps_the_lightness_of_grey():
+def test_gray_keeps_the_lightness_of_gray():
     picture = torch.full((3, 4, 4), 0.4)
 
-    torch.testing.assert_close(to_grey(picture), picture)
+    torch.testing.assert_close(to_gray(picture), picture)
 
 
 # Memory
@@ -171,32 +171,32 @@ def test_compiled_networks_see_full_batches_and_single_pictures_only():
     assert [next_batch(waiting, 8, static=True) for waiting in (50, 8, 6, 5, 4, 1)] == [8, 8, 6, 5, 1, 1]
 
 
-# Tricks
+# Optimizations
 
 
-def test_every_trick_is_explained_and_lossy_ones_are_off_by_default():
-    assert set(EXPLANATIONS) == set(Trick)
+def test_every_optimization_is_explained_and_lossy_ones_are_off_by_default():
+    assert set(EXPLANATIONS) == set(Optimization)
     for device in ("cpu", "cuda", "cuda:1"):
-        assert default_tricks(device) <= LOSSLESS
-    assert Trick.COMPILE in default_tricks("cuda")
-    assert Trick.COMPILE not in default_tricks("cpu")
+        assert default_optimizations(device) <= LOSSLESS
+    assert Optimization.COMPILE in default_optimizations("cuda")
+    assert Optimization.COMPILE not in default_optimizations("cpu")
 
 
-def test_tricks_are_added_and_removed_by_name():
-    tricks = change_tricks(default_tricks("cuda"), ["+fp8", "-compile"])
+def test_optimizations_are_added_and_removed_by_name():
+    optimizations = change_optimizations(default_optimizations("cuda"), ["+fp8", "-compile"])
 
-    assert Trick.FP8 in tricks
-    assert Trick.COMPILE not in tricks
+    assert Optimization.FP8 in optimizations
+    assert Optimization.COMPILE not in optimizations
 
 
 @pytest.mark.parametrize("change", ["fp8", "+warp_drive", "", "-"])
-def test_a_change_that_names_no_trick_is_refused(change):
-    with pytest.raises(ValueError, match="known tricks"):
-        change_tricks(frozenset(), [change])
+def test_a_change_that_names_no_optimization_is_refused(change):
+    with pytest.raises(ValueError, match="known optimizations"):
+        change_optimizations(frozenset(), [change])
 
 
 def test_a_machine_that_cannot_compile_is_told_what_it_lacks(monkeypatch, tmp_path):
-    compiling = frozenset({Trick.COMPILE})
+    compiling = frozenset({Optimization.COMPILE})
     monkeypatch.setattr("shutil.which", lambda name: None)
 
     assert compiler_fault(frozenset()) is None
@@ -209,7 +209,7 @@ def test_a_machine_that_cannot_compile_is_told_what_it_lacks(monkeypatch, tmp_pa
 
 def test_a_layer_cannot_be_8_bit_in_two_ways():
     with pytest.raises(ValueError, match="choose one"):
-        change_tricks(frozenset(), ["+fp8", "+int8"])
+        change_optimizations(frozenset(), ["+fp8", "+int8"])
 
 
 # Few-step adapter
@@ -283,7 +283,7 @@ def test_an_8_bit_layer_is_close_to_the_layer_that_it_replaces(kind, least, dtyp
 def test_only_what_changes_with_the_picture_is_made_8_bit():
     unet = tiny_unet()
 
-    swapped = replace_linears(unet, Int8Linear)
+    swapped = quantize_linears(unet, Int8Linear)
 
     names = {name.rpartition("transformer_blocks.0.")[2] for name, _ in unet.named_modules() if "transformer" in name}
     eight_bit = {
@@ -300,10 +300,10 @@ def test_only_what_changes_with_the_picture_is_made_8_bit():
 
 
 def test_a_gpu_that_cannot_do_what_was_asked_is_named():
-    assert capability_fault(frozenset({Trick.FP8}), "H100", (9, 0)) is None
-    assert capability_fault(frozenset({Trick.INT8}), "A100", (8, 0)) is None
+    assert capability_fault(frozenset({Optimization.FP8}), "H100", (9, 0)) is None
+    assert capability_fault(frozenset({Optimization.INT8}), "A100", (8, 0)) is None
 
-    fault = capability_fault(frozenset({Trick.FP8}), "NVIDIA A100", (8, 0))
+    fault = capability_fault(frozenset({Optimization.FP8}), "NVIDIA A100", (8, 0))
 
     assert "8.9" in fault
     assert "NVIDIA A100 has 8.0" in fault

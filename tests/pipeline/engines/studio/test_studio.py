@@ -18,13 +18,13 @@ from pipeline.imaging.skin import (
     MAX_LIGHTEN,
     Skin,
     correct_cast,
-    fill_hull,
+    fill_convex_hull,
     measure_skin,
-    move_lightness,
+    shift_lightness,
     skin_area,
 )
 from pipeline.portrait.crop import Outline, frame_head
-from pipeline.portrait.matte import extract_matte, own_colours, work_shape
+from pipeline.portrait.matte import extract_matte, own_colors, work_shape
 from pipeline.styles.shot_list import load_styles, plan_shots
 from pipeline.types import PREVIEW, Face, Job, Pixels, Shot, Size, SourcePhoto
 from tests.helpers import photos
@@ -69,11 +69,11 @@ def darkened(pixels: Pixels, face: Face, lightness: float) -> Pixels:
     lab = lab_of(pixels)
     unit = landmarks.face_height(face.mesh)
     skin = measure_skin(lab, skin_area(face.mesh, pixels.shape[:2]))
-    near = fill_hull(face.mesh[:, :2], pixels.shape[:2])
+    near = fill_convex_hull(face.mesh[:, :2], pixels.shape[:2])
     for eye in (landmarks.LEFT_EYE, landmarks.RIGHT_EYE, landmarks.INNER_LIPS):
-        near = near * (1 - fill_hull(landmarks.points(face.mesh, eye), pixels.shape[:2]))
+        near = near * (1 - fill_convex_hull(landmarks.select_points(face.mesh, eye), pixels.shape[:2]))
     share = blur(near, 0.01 * unit)
-    dark = move_lightness(lab, skin.lightness, lightness - skin.lightness)
+    dark = shift_lightness(lab, skin.lightness, lightness - skin.lightness)
     lab = lab + (dark - lab) * share[..., None]
     return np.asarray(from_lab(lab) * 255 + 0.5, np.uint8)
 
@@ -146,7 +146,7 @@ def test_natural_skin_of_any_hue_stays_as_it_is(hue_degrees):
     np.testing.assert_allclose(corrected, picture, atol=0.01)
 
 
-def test_black_and_white_is_grey_throughout(headshots):
+def test_black_and_white_is_gray_throughout(headshots):
     pixels = headshots["bw"].astype(int)
 
     assert np.ptp(pixels, axis=2).max() <= 1
@@ -213,7 +213,7 @@ def test_another_process_makes_the_same_pixels(engine, astronaut, weights, tmp_p
 def test_the_head_stands_upright_in_the_middle_with_the_eyes_above_it(headshots, finder):
     for name, pixels in headshots.items():
         face = finder.find(pixels)[0]
-        right, left = landmarks.eye_centres(face.mesh)
+        right, left = landmarks.eye_centers(face.mesh)
         eyes = (right + left) / 2
         assert abs(eyes[0] / SMALL.width - 0.5) < 0.12, name
         assert 0.31 < eyes[1] / SMALL.height < 0.5, name
@@ -247,7 +247,7 @@ def test_a_photo_of_hardly_more_than_the_face_fills_the_frame(engine, astronaut)
     assert middle[[3, -4]].min() > 0.9
 
 
-def test_a_tilted_head_is_levelled_and_its_frame_stays_inside_the_photo_where_the_border_cuts(astronaut):
+def test_a_tilted_head_is_leveled_and_its_frame_stays_inside_the_photo_where_the_border_cuts(astronaut):
     height, width = astronaut.pixels.shape[:2]
     cut = np.array([[x, height] for x in range(0, width, 20)], np.float64)
     nowhere = np.empty((0, 2))
@@ -263,27 +263,27 @@ def test_a_tilted_head_is_levelled_and_its_frame_stays_inside_the_photo_where_th
 
 def test_the_matte_of_a_composite_of_known_alpha_is_found_again(astronaut):
     """A soft-edged disc of warm texture before a cool gradient; the belief is its blurred, coarse outline."""
-    chance = np.random.default_rng(4)
+    rng = np.random.default_rng(4)
     shape = (560, 448)
     y, x = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
     angle = np.arctan2(y - 300, x - 224)
     radius = 130 + 5 * np.sin(23 * angle) + 3 * np.sin(61 * angle)
     truth = np.clip((radius - np.hypot(x - 224, y - 300)) / 4 + 0.5, 0, 1).astype(np.float32)
-    texture = blur(chance.standard_normal((*shape, 1)).astype(np.float32), 1.5)[..., None]
+    texture = blur(rng.standard_normal((*shape, 1)).astype(np.float32), 1.5)[..., None]
     person = np.clip(np.array([0.55, 0.36, 0.25], np.float32) + 0.1 * texture, 0, 1)
     behind = np.array([0.35, 0.5, 0.7], np.float32) * (0.8 + 0.4 * (y / shape[0]))[..., None]
     picture = np.asarray(person * truth[..., None] + behind * (1 - truth[..., None]), np.float32)
-    belief = resize(blur(truth, 6), work_shape(shape))
+    probability = resize(blur(truth, 6), work_shape(shape))
     # A face in the middle of the disc, its chin at the disc's lower edge.
     mesh = np.asarray((astronaut.face.mesh - astronaut.face.mesh.mean(axis=0)) * 0.8 + (224, 300, 0), np.float32)
 
-    alpha = extract_matte(picture, np.clip(belief, 0, 1), np.ones(shape, np.float32), mesh)
-    colour = own_colours(picture, alpha)
+    alpha = extract_matte(picture, np.clip(probability, 0, 1), np.ones(shape, np.float32), mesh)
+    color = own_colors(picture, alpha)
 
     assert np.abs(alpha - truth).mean() < 0.012
     edge = (truth > 0.1) & (truth < 0.9)
     assert np.abs(alpha - truth)[edge].mean() < 0.2
-    assert np.abs(colour - person)[edge].mean() < 0.6 * np.abs(picture - person)[edge].mean()
+    assert np.abs(color - person)[edge].mean() < 0.6 * np.abs(picture - person)[edge].mean()
 
 
 @pytest.mark.parametrize("name", list(SETS))
@@ -313,7 +313,7 @@ def test_shots_take_turns_through_several_photos(engine, astronaut):
     assert not np.array_equal(pictures[0], pictures[1])
 
 
-def test_a_neighbour_is_not_carried_into_the_picture(engine, finder):
+def test_a_neighbor_is_not_carried_into_the_picture(engine, finder):
     pixels = photos.two_people()
     left, right = sorted(finder.find(pixels), key=lambda face: face.box.left)
 

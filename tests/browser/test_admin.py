@@ -1,4 +1,4 @@
-"""The operator's office in a real browser: in with a second factor, a look edited, tried, published and taken back."""
+"""The operator's admin in a real browser: in with a second factor, a look edited, tried, published and taken back."""
 
 import re
 from collections.abc import Callable
@@ -119,8 +119,8 @@ def test_a_look_is_edited_tried_published_used_and_taken_back(
         "where style.name = 'corporate' and version.number in (1, 3)"
     )
     assert recipes[0] == recipes[1]
-    deeds = product.query("select action, reason from dashboard_deed order by id")
-    assert deeds == [("edit", ""), ("publish-look", "a trial run"), ("restore-look", "a trial run")]
+    entries = product.query("select action, reason from dashboard_auditlogentry order by id")
+    assert entries == [("edit", ""), ("publish-look", "a trial run"), ("restore-look", "a trial run")]
     assert "Traceback" not in "".join(product.output)
 
 
@@ -147,10 +147,10 @@ def test_every_page_of_the_office_is_open_to_everybody(start_product: StartProdu
         assert fits(page), address
         # From each list to one row, from there to what can be done to it.
         rows = page.locator("#result_list tbody th a").evaluate_all("links => links.slice(0, 1).map(a => a.pathname)")
-        deeds = page.locator("main a[href*='/admin/do/']").evaluate_all("links => links.map(a => a.pathname)")
-        found |= {*rows, *deeds} - looked_at
+        entries = page.locator("main a[href*='/admin/actions/']").evaluate_all("links => links.map(a => a.pathname)")
+        found |= {*rows, *entries} - looked_at
 
-    asked = {address.split("/")[3] for address in looked_at if address.startswith("/admin/do/")}
+    asked = {address.split("/")[3] for address in looked_at if address.startswith("/admin/actions/")}
     assert asked >= {"pause", "purge-photos", "purge-everything", "block-account", "grant-credits", "grant-pack"}
     assert {"/admin/shoots/pack/", "/admin/accounts/user/", "/admin/payments/payment/"} <= looked_at
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import connection
 
-ENDS = ("pack.delivered", "pack.failed", "pack.cancelled", "pack.revoked")
+ENDS = ("pack.delivered", "pack.failed", "pack.canceled", "pack.revoked")
 
 
 def read(sql: str) -> Iterator[dict[str, Any]]:
@@ -36,12 +36,12 @@ def words(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str) else value
 
 
-def slow_figures(first: date, last: date) -> Counter[str]:
+def slow_stats(first: date, last: date) -> Counter[str]:
     """What happened on these days (UTC), under the dashboard's keys."""
-    return slow_figures_of([(first, last)])[0]
+    return slow_stats_of([(first, last)])[0]
 
 
-def slow_figures_of(ranges: Sequence[tuple[date, date]]) -> list[Counter[str]]:
+def slow_stats_of(ranges: Sequence[tuple[date, date]]) -> list[Counter[str]]:
     """The same of several ranges, in one walk over all rows."""
     found: list[Counter[str]] = [Counter() for _ in ranges]
 
@@ -77,7 +77,7 @@ def slow_figures_of(ranges: Sequence[tuple[date, date]]) -> list[Counter[str]]:
     for entry in read("select * from payments_ledgerentry"):
         for counts in ranges_with(entry["at"]):
             key = f"{entry['mode']}|{entry['currency']}|{entry['kind']}"
-            counts[f"movements|{key}"] += 1
+            counts[f"ledger_entries|{key}"] += 1
             counts[f"money|{key}"] += entry["amount"]
     return found
 
@@ -93,7 +93,7 @@ def count_event(counts: Counter[str], event: dict[str, Any], pack: dict[str, Any
             counts[f"refused|{reason}"] += 1
     elif event["name"] == "photo.choose_face":
         counts["asked_for_face"] += 1
-    elif event["name"] in ("pack.failed", "pack.cancelled", "pack.revoked") and pack:
+    elif event["name"] in ("pack.failed", "pack.canceled", "pack.revoked") and pack:
         state = event["name"].split(".")[1]
         counts[f"{state}|{pack['kind']}"] += 1
         if pack["reason"]:

@@ -1,5 +1,5 @@
-"""Beat, a worker or the broker is killed and nobody starts it again: the right lamp turns red within a minute, and no
-other one does."""
+"""Beat, a worker or the broker is killed and nobody starts it again: the right health check turns critical within a
+minute, and no other one does."""
 
 import json
 import os
@@ -17,7 +17,13 @@ from tests.chaos.test_respawn import is_well, service_pid, wait_for
 from tests.helpers.product import Product
 
 # What the operator is told by whom, once it is dead.
-LAMPS = {"beat": "Beat", "render": "render@", "default": "default@", "retention": "retention@", "valkey": "Broker"}
+HEALTH_CHECKS = {
+    "beat": "Beat",
+    "render": "render@",
+    "default": "default@",
+    "retention": "retention@",
+    "valkey": "Broker",
+}
 # Whoever signs in as an owner, without the form.
 SIGN_IN = (
     "from django.test import Client; from headshots.accounts.models import User; "
@@ -32,18 +38,18 @@ def sign_in(product: Product) -> str:
     return f"sessionid={key}"
 
 
-def lights(product: Product, cookie: str) -> dict[str, str]:
-    """Title -> light, as the operator's page shows them at this moment."""
-    request = urllib.request.Request(f"{product.url}/admin/lamps/", headers={"Cookie": cookie})  # noqa: S310
+def statuses(product: Product, cookie: str) -> dict[str, str]:
+    """Title -> status, as the operator's page shows them at this moment."""
+    request = urllib.request.Request(f"{product.url}/admin/health/", headers={"Cookie": cookie})  # noqa: S310
     with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
         page = answer.read().decode()
     return {
-        title: light for light, title in re.findall(r'data-light="(\w+)".*?<strong>(.+?)</strong>', page, re.DOTALL)
+        title: status for status, title in re.findall(r'data-status="(\w+)".*?<strong>(.+?)</strong>', page, re.DOTALL)
     }
 
 
-def red(product: Product, cookie: str) -> set[str]:
-    return {title for title, light in lights(product, cookie).items() if light == "red"}
+def critical(product: Product, cookie: str) -> set[str]:
+    return {title for title, status in statuses(product, cookie).items() if status == "critical"}
 
 
 @contextmanager
@@ -63,13 +69,13 @@ def kill(product: Product, *names: str) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def seconds_until_red(product: Product, cookie: str, names: tuple[str, ...]) -> float:
-    """How long it took from now until the lamps of all these were red; on the way no other was."""
+def seconds_until_critical(product: Product, cookie: str, names: tuple[str, ...]) -> float:
+    """How long it took from now until the health checks of all these were critical; on the way no other was."""
     began = time.monotonic()
-    expected = [LAMPS[name] for name in names]
+    expected = [HEALTH_CHECKS[name] for name in names]
     while True:
-        dark = red(product, cookie)
-        # Beat counts by what it delivers: without a broker it is soon dark as well.
+        dark = critical(product, cookie)
+        # Beat counts by what it delivers: without a broker it is soon critical as well.
         allowed = (*expected, "Beat") if "valkey" in names else tuple(expected)
         assert {title for title in dark if not title.startswith(allowed)} == set()
         if all(any(title.startswith(each) for title in dark) for each in expected):
@@ -89,7 +95,7 @@ def health(product: Product) -> tuple[int, dict[str, object]]:
 def start(start_product: Callable[..., Product]) -> tuple[Product, str]:
     product = start_product()
     cookie = sign_in(product)
-    wait_for(lambda: is_well(product) and not red(product, cookie), 60)
+    wait_for(lambda: is_well(product) and not critical(product, cookie), 60)
     return product, cookie
 
 
@@ -102,10 +108,10 @@ def test_a_dead_beat_a_dead_worker_and_then_a_dead_broker_turn_their_lamps_red(
 
     with nobody_starts_it_again(product):
         kill(product, "beat", "default")
-        silent = seconds_until_red(product, cookie, ("beat", "default"))
+        silent = seconds_until_critical(product, cookie, ("beat", "default"))
         beats = health(product)[1]["heartbeat_seconds"]
         kill(product, "valkey")
-        away = seconds_until_red(product, cookie, ("beat", "default", "valkey"))
+        away = seconds_until_critical(product, cookie, ("beat", "default", "valkey"))
         status, answers = health(product)
     print(f"beat and worker red after {silent:.0f} s, broker after {away:.1f} s")
 
@@ -114,7 +120,7 @@ def test_a_dead_beat_a_dead_worker_and_then_a_dead_broker_turn_their_lamps_red(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", LAMPS)
+@pytest.mark.parametrize("name", HEALTH_CHECKS)
 def test_whoever_is_killed_turns_their_own_lamp_red_and_green_again(
     start_product: Callable[..., Product], name: str
 ) -> None:
@@ -122,11 +128,11 @@ def test_whoever_is_killed_turns_their_own_lamp_red_and_green_again(
 
     with nobody_starts_it_again(product):
         kill(product, name)
-        seconds = seconds_until_red(product, cookie, (name,))
+        seconds = seconds_until_critical(product, cookie, (name,))
         # Nobody else falls silent with it.
         for _ in range(45):
-            assert seconds_until_red(product, cookie, (name,)) < 60
+            assert seconds_until_critical(product, cookie, (name,)) < 60
             time.sleep(1)
     print(f"{name}: red after {seconds:.0f} s")
 
-    wait_for(lambda: is_well(product) and not red(product, cookie), 90)
+    wait_for(lambda: is_well(product) and not critical(product, cookie), 90)
