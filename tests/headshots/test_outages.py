@@ -369,14 +369,14 @@ def test_a_late_check_or_render_or_a_message_that_comes_twice_stores_nothing():
 
 def test_a_picture_that_is_finished_after_the_purge_is_not_stored(monkeypatch):
     pack = make_checked_shoot().packs.get()
-    store = rendering._store
+    write_files = rendering._write_files
 
     def purged_meanwhile(pack, finished):
         begin_purge(pack.shoot, everything=True)
         purge_due()
-        return store(pack, finished)
+        return write_files(pack, finished)
 
-    monkeypatch.setattr(rendering, "_store", purged_meanwhile)
+    monkeypatch.setattr(rendering, "_write_files", purged_meanwhile)
     rendering.render_pack(pack=pack)
 
     assert files() == []

@@ -10,6 +10,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 
 from django.db import Error as DatabaseFault
 from django.db import transaction
@@ -33,6 +34,16 @@ log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 3
 _State = Headshot.State
+
+
+class SaveResult(Enum):
+    """What became of a picture that passed the quality gate."""
+
+    SAVED = "saved"
+    # It looks like another picture of its pack.
+    TOO_ALIKE = "too_alike"
+    # Another worker took the row over, or the pack or its shoot ended, while the picture was made.
+    LEASE_LOST = "lease_lost"
 
 
 @dataclass
@@ -137,11 +148,10 @@ def _shoot(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally
         versions = pack.kind == Pack.Kind.PREMIUM
         for finished in engine.render(sitter, batches(), size, keep_going, versions=versions):
             row = leased[finished.index]
-            reasons = finished.reasons
-            if finished.accepted:
-                reasons = [] if _keep(pack, row, finished, tally) else [engine.Reason.TOO_ALIKE.value]
-            if reasons:
-                _refuse(pack, row, reasons, tally)
+            if not finished.accepted:
+                _refuse(pack, row, finished.reasons, tally)
+            elif _save_picture(pack, row, finished, tally) is SaveResult.TOO_ALIKE:
+                _refuse(pack, row, [engine.Reason.TOO_ALIKE.value], tally)
             nudge(pack.shoot_id)
             tally.seconds += time.monotonic() - began
             began = time.monotonic()
@@ -163,17 +173,17 @@ def _call_another(pack: Pack, tally: Tally) -> None:
         send_on_commit("shoots.render_pack", str(pack.pk))
 
 
-def _keep(pack: Pack, row: Headshot, finished: engine.Finished, tally: Tally) -> bool:
-    """Store a picture, unless the lease was lost or the pack ended while it was made; False for one that looks like
-    another of its pack, which is not stored."""
+def _save_picture(pack: Pack, row: Headshot, finished: engine.Finished, tally: Tally) -> SaveResult:
+    """Store an accepted picture. Of one that is not saved, nothing stays in the vault."""
     if _is_twin(pack, finished):
-        return False
-    blobs = _store(pack, finished)
+        return SaveResult.TOO_ALIKE
+    blobs = _write_files(pack, finished)
     with transaction.atomic():
         # One at a time: two workers may come with two pictures that look alike.
         Pack.objects.select_for_update().get(pk=pack.pk)
-        twin = _is_twin(pack, finished)
-        kept = not twin and _leased(pack, row).update(
+        if _is_twin(pack, finished):
+            outcome = SaveResult.TOO_ALIKE
+        elif _leased(pack, row).update(
             state=_State.DONE,
             **blobs,
             likeness=finished.likeness,
@@ -184,18 +194,20 @@ def _keep(pack: Pack, row: Headshot, finished: engine.Finished, tally: Tally) ->
             done_at=timezone.now(),
             lease_token=None,
             lease_until=None,
-        )
-        if kept:
+        ):
+            outcome = SaveResult.SAVED
             gating.count(pack, GateCount.ACCEPTED)
-    if kept:
-        Pack.objects.filter(pk=pack.pk, setbacks__gt=0).update(setbacks=0, rests_until=None)
-        tally.counts["pictures"] += 1
-        if finished.likeness is not None:
-            tally.counts[f"likeness_{round(100 * finished.likeness)}"] += 1
-    else:
+        else:
+            outcome = SaveResult.LEASE_LOST
+    if outcome is not SaveResult.SAVED:
         for blob in blobs.values():
             vault.delete_blob(blob)
-    return not twin
+        return outcome
+    Pack.objects.filter(pk=pack.pk, setbacks__gt=0).update(setbacks=0, rests_until=None)
+    tally.counts["pictures"] += 1
+    if finished.likeness is not None:
+        tally.counts[f"likeness_{round(100 * finished.likeness)}"] += 1
+    return outcome
 
 
 def _is_twin(pack: Pack, finished: engine.Finished) -> bool:
@@ -218,7 +230,7 @@ def _leased(pack: Pack, row: Headshot) -> QuerySet[Headshot]:
     )
 
 
-def _store(pack: Pack, finished: engine.Finished) -> dict[str, Blob]:
+def _write_files(pack: Pack, finished: engine.Finished) -> dict[str, Blob]:
     """The files of a picture in the vault, by the field of the row that they belong to. All of them or none."""
     assert finished.files is not None
     files = {"blob": finished.files.full, "web_blob": finished.files.web, "profile_blob": finished.files.profile}

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -114,10 +115,31 @@ def test_a_lease_that_ran_out_is_taken_over_and_the_late_picture_is_not_stored()
     rendering.render_pack(pack=pack)
     blobs = Blob.objects.filter(kind="headshot").count()
     finished = engine.Finished(late.index, True, 0.9, [], FinishedFiles(b"late"))
-    rendering._keep(pack, late, finished, rendering.Tally())
+    saved = rendering._save_picture(pack, late, finished, rendering.Tally())
 
+    assert saved is rendering.SaveResult.LEASE_LOST
     assert Blob.objects.filter(kind="headshot").count() == blobs == 4
     assert pack.headshots.filter(state=Headshot.State.DONE).count() == 4
+
+
+def test_a_lost_lease_is_told_apart_from_a_picture_that_looks_like_another() -> None:
+    pack = make_preview()
+    Pack.objects.filter(pk=pack.pk).update(kind=Pack.Kind.PREMIUM, state=Pack.State.RENDERING)
+    pack.refresh_from_db()
+    first, second, third = rendering.claim(pack, 3)
+    Headshot.objects.filter(pk=third.pk).update(lease_token=uuid4())
+    tally = rendering.Tally()
+
+    def save(row: Headshot, perceptual_hash: str) -> rendering.SaveResult:
+        files = FinishedFiles(b"a picture")
+        finished = engine.Finished(row.index, True, 0.9, [], files, perceptual_hash=perceptual_hash)
+        return rendering._save_picture(pack, row, finished, tally)
+
+    outcomes = [save(first, "00" * 60), save(second, "00" * 60), save(third, "ff" * 60)]
+
+    assert outcomes == [rendering.SaveResult.SAVED, rendering.SaveResult.TOO_ALIKE, rendering.SaveResult.LEASE_LOST]
+    assert Blob.objects.filter(kind="headshot").count() == 1
+    assert tally.counts["pictures"] == 1
 
 
 def test_a_worker_that_was_killed_goes_on_where_it_died(valkey, monkeypatch) -> None:
