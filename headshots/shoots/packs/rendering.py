@@ -128,7 +128,7 @@ def go_on_after_a_crash() -> None:
 
 
 def _shoot(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally) -> None:
-    """Shoots these rows, and what else is free when the engine is through with them."""
+    """Shoot these rows, and what else is free when the engine is through with them."""
     token = rows[0].lease_token
     mine = Headshot.objects.filter(lease_token=token, state=_State.RENDERING)
     keep_going = KeepGoing(pack, token)
@@ -136,19 +136,13 @@ def _shoot(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally
         sitter = sitting_of(pack, size, keep_going)
         _call_another(pack, tally)
         began = time.monotonic()
-        leased: dict[int, Headshot] = {}
-
-        def batches() -> Iterator[list[engine.PlannedShot]]:
-            batch = rows
-            while batch:
-                leased.update({row.index: row for row in batch})
-                yield [gating.planned(row) for row in batch]
-                batch = claim(pack, engine.capacity(size), token)
-
-        versions = pack.kind == Pack.Kind.PREMIUM
-        for finished in engine.render(sitter, batches(), size, keep_going, versions=versions):
-            row = leased[finished.index]
-            if not finished.accepted:
+        batches, versions = _claim_batches(pack, size, rows), pack.kind == Pack.Kind.PREMIUM
+        for finished in engine.render(sitter, batches, size, keep_going, versions=versions):
+            row = mine.filter(index=finished.index).select_related("style", "version").first()
+            if row is None:
+                # The lease ran out meanwhile: whoever took the row over makes its picture again.
+                log.info("pack %s: headshot %d is no longer leased here", pack.pk, finished.index)
+            elif not finished.accepted:
                 _refuse(pack, row, finished.reasons, tally)
             elif _save_picture(pack, row, finished, tally) is SaveResult.TOO_ALIKE:
                 _refuse(pack, row, [engine.Reason.TOO_ALIKE.value], tally)
@@ -162,6 +156,16 @@ def _shoot(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally
     finally:
         # What this worker could not finish is free at once; after kill -9 the lease has to run out.
         mine.update(state=_State.PENDING, lease_token=None, lease_until=None)
+
+
+def _claim_batches(pack: Pack, size: engine.Size, rows: Sequence[Headshot]) -> Iterator[list[engine.PlannedShot]]:
+    """Yield the shots of these rows, then of the rows that are free when the engine asks for more.
+
+    All of them are leased under the token of the first ones."""
+    token = rows[0].lease_token
+    while rows:
+        yield [gating.planned(row) for row in rows]
+        rows = claim(pack, engine.capacity(size), token)
 
 
 def _call_another(pack: Pack, tally: Tally) -> None:

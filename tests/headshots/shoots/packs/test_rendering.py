@@ -142,6 +142,36 @@ def test_a_lost_lease_is_told_apart_from_a_picture_that_looks_like_another() -> 
     assert tally.counts["pictures"] == 1
 
 
+def test_a_row_that_is_taken_over_while_its_picture_is_made_stays_with_the_other_worker(monkeypatch) -> None:
+    pack, other = make_preview(), uuid4()
+    in_an_hour = timezone.now() + timedelta(hours=1)
+
+    class Slow(FakeEngine):
+        def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
+            Headshot.objects.filter(pack=pack, index=0).update(lease_token=other, lease_until=in_an_hour)
+            yield from super().render(jobs, size, on_progress)
+
+    use(monkeypatch, Slow())
+
+    rendering.render_pack(pack=pack)
+
+    taken_over = pack.headshots.get(index=0)
+    assert (taken_over.state, taken_over.lease_token) == (Headshot.State.RENDERING, other)
+    assert list(pack.headshots.exclude(index=0).values_list("state", flat=True)) == [Headshot.State.DONE] * 3
+    assert Blob.objects.filter(kind="headshot").count() == 3
+
+
+def test_rows_that_become_free_while_the_engine_works_are_claimed_under_the_same_lease() -> None:
+    pack, size = make_preview(), engine.Size(896, 1120)
+    advance(pack, Pack.State.RENDERING)
+    rows = rendering.claim(pack, 1)
+
+    batches = list(rendering._claim_batches(pack, size, rows))
+
+    assert [shot.index for batch in batches for shot in batch] == [0, 1, 2, 3]
+    assert set(pack.headshots.values_list("lease_token", flat=True)) == {rows[0].lease_token}
+
+
 def test_a_worker_that_was_killed_goes_on_where_it_died(valkey, monkeypatch) -> None:
     pack = make_preview()
     pack.state = Pack.State.RENDERING
