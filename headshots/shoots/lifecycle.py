@@ -169,11 +169,11 @@ def begin_purges(
         Event.objects.bulk_create(Event(name="shoot.purging", shoot_id=shoot_id, actor=actor) for shoot_id in ids)
         # The keys die with the click, not when the retention worker comes to them.
         transaction.on_commit(partial(vault.destroy_keys, ring="source", key_ids=ids), robust=True)
-        cancel_live_packs(ids, reason="photos_lost" if lost else "photos_deleted", actor=actor)
+        cancel_live_packs(ids, reason=Pack.Reason.PHOTOS_LOST if lost else Pack.Reason.PHOTOS_DELETED, actor=actor)
     return ids
 
 
-def cancel_live_packs(shoot_ids: Collection[UUID], *, reason: str, actor: str = Event.Actor.SYSTEM) -> None:
+def cancel_live_packs(shoot_ids: Collection[UUID], *, reason: Pack.Reason, actor: str = Event.Actor.SYSTEM) -> None:
     """Without photos nothing more can be made. Whoever deletes them by their own wish when headshots of a paid pack
     are there to be had has had the pack: else forty-nine of fifty would be free."""
     for pack in Pack.objects.filter(shoot_id__in=shoot_ids, state__in=Pack.LIVE):
@@ -181,7 +181,7 @@ def cancel_live_packs(shoot_ids: Collection[UUID], *, reason: str, actor: str = 
             # No picture can be stored between this look and the move.
             Pack.objects.select_for_update().get(pk=pack.pk)
             had = actor == Event.Actor.PERSON and pack.kind == Pack.Kind.PREMIUM and has_pictures(pack)
-            advance(pack, _State.CANCELLED, actor=actor, reason=Pack.HAD_PICTURES if had else reason)
+            advance(pack, _State.CANCELLED, actor=actor, reason=Pack.Reason.HAD_PICTURES if had else reason)
 
 
 def has_pictures(pack: Pack) -> bool:
@@ -191,7 +191,7 @@ def has_pictures(pack: Pack) -> bool:
 
 def was_had(pack: Pack) -> bool:
     """Whether its person has had what was paid for; also when it is forgotten."""
-    return pack.delivered_at is not None or pack.reason == Pack.HAD_PICTURES
+    return pack.delivered_at is not None or pack.reason == Pack.Reason.HAD_PICTURES
 
 
 def end_purges(shoots: Collection[Shoot], *, numbers: Mapping[UUID, Mapping[str, float]]) -> list[Shoot]:

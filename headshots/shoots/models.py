@@ -205,12 +205,28 @@ class Pack(models.Model):
         REVOKED = "revoked"
         FORGOTTEN = "forgotten"
 
+    class Reason(models.TextChoices):
+        """Why the product ended a pack; one that the quality gate ended has a reason of `engine.Reason`."""
+
+        STORAGE_FAILED = "storage_failed"
+        ENGINE_BROKEN = "engine_broken"
+        ENGINE_FAILED = "engine_failed"
+        NOT_PAID = "not_paid"
+        REFUNDED = "refunded"
+        # The bank has taken the money back, or may.
+        REVOKED = "revoked"
+        ON_REQUEST = "on_request"
+        STAFF = "staff"
+        ACCOUNT_DELETED = "account_deleted"
+        PHOTOS_DELETED = "photos_deleted"
+        PHOTOS_LOST = "photos_lost"
+        # Its person deleted the shoot when headshots of the pack were there to be had.
+        HAD_PICTURES = "had_pictures"
+
     LIVE = (State.AWAITING_PAYMENT, State.QUEUED, State.RENDERING)
     ENDED = (State.DELIVERED, State.FAILED, State.CANCELLED, State.REVOKED)
     # As if it had never been ordered: what was finished of it is not kept.
     UNDONE = (State.CANCELLED, State.REVOKED)
-    # A reason to be cancelled: its person deleted the shoot when headshots of the pack were there to be had.
-    HAD_PICTURES = "had_pictures"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     shoot = models.ForeignKey(Shoot, on_delete=models.PROTECT, related_name="packs")
@@ -218,7 +234,7 @@ class Pack(models.Model):
     state = models.CharField(max_length=16, choices=State.choices)
     # How it ended, also after it is forgotten; empty while it is live.
     ended_as = models.CharField(max_length=16, choices=State.choices, blank=True)
-    # Why a pack failed or was cancelled: a code, its words stand in the templates.
+    # Why it failed, was cancelled or was revoked: one of `Reason`, or of `engine.Reason`. Templates hold the words.
     reason = models.CharField(max_length=32, blank=True)
     engine = models.CharField(max_length=16)
     total = models.PositiveSmallIntegerField()

@@ -275,7 +275,7 @@ def test_a_clock_that_is_set_back_takes_photos_early_and_tells_their_person_so(t
     assert purge_due().shoots == 1
 
     pack.refresh_from_db()
-    assert (pack.state, pack.reason) == (Pack.State.FORGOTTEN, "photos_lost")
+    assert (pack.state, pack.reason) == (Pack.State.FORGOTTEN, Pack.Reason.PHOTOS_LOST)
     assert open_ring("source").key_ids() == []
 
 
@@ -311,7 +311,7 @@ def test_a_photo_whose_file_cannot_be_read_is_called_a_fault_of_the_storage(
     rendering.render_pack(pack=pack)
 
     pack.refresh_from_db()
-    assert (pack.state, pack.reason) == (Pack.State.FAILED, "storage_failed")
+    assert (pack.state, pack.reason) == (Pack.State.FAILED, Pack.Reason.STORAGE_FAILED)
     assert str(blob.pk) in caplog.text
     client.force_login(pack.shoot.owner)
     assert "Your photo is not to blame" in client.get(pack.shoot.get_absolute_url()).content.decode()
@@ -329,7 +329,7 @@ def test_a_worker_that_finds_the_ring_lost_ends_the_shoot_and_its_person_may_try
     purge_due()
 
     pack.refresh_from_db()
-    assert (pack.ended_as, pack.reason) == (Pack.State.CANCELLED, "photos_lost")
+    assert (pack.ended_as, pack.reason) == (Pack.State.CANCELLED, Pack.Reason.PHOTOS_LOST)
     client.force_login(pack.shoot.owner)
     page = client.get(pack.shoot.get_absolute_url()).content.decode()
     assert "Upload your photo again" in page

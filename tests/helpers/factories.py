@@ -91,7 +91,7 @@ def lose(pack: Pack) -> None:
     """As many faults as fail it for good, and the time between them."""
     for _ in range(MOST_SETBACKS):
         Pack.objects.filter(pk=pack.pk).update(rests_until=None)
-        set_back(pack, "storage_failed")
+        set_back(pack, Pack.Reason.STORAGE_FAILED)
 
 
 def make_payment(owner: User | None, mode: str = "test") -> Payment:

@@ -35,7 +35,7 @@ def _why_no_cancel(pack: Pack) -> str:
 
 
 def _cancel(pack: Pack, answers: Answers) -> str:
-    if not advance(pack, Pack.State.CANCELLED, actor=Event.Actor.STAFF, reason="staff"):
+    if not advance(pack, Pack.State.CANCELLED, actor=Event.Actor.STAFF, reason=Pack.Reason.STAFF):
         raise NotPossible("It has ended at this moment. Please look again.")
     return "The pack is cancelled."
 

@@ -38,7 +38,7 @@ def give_back_credit(*, pack: Pack) -> bool:
         ended = Q(pack__state__in=_WITHOUT_PICTURES) | Q(pack__state=Pack.State.FORGOTTEN, pack__delivered_at=None)
         used = Credit.objects.filter(ended, pack=pack, state=Credit.State.USED)
         # Deleted by its person's own wish, with headshots to take along: that is having it.
-        used = used.exclude(pack__reason=Pack.HAD_PICTURES)
+        used = used.exclude(pack__reason=Pack.Reason.HAD_PICTURES)
         credit = used.select_for_update(of=("self",)).first()
         if credit is None:
             return False
@@ -119,7 +119,7 @@ def close_account(*, owner: User) -> int:
     gives back what is paid in spite of that: no paid credit stays open without an account."""
     packs = Pack.objects.filter(shoot__owner=owner, kind=Pack.Kind.PREMIUM)
     for pack in packs.filter(state__in=[Pack.State.QUEUED, Pack.State.RENDERING]):
-        advance(pack, Pack.State.CANCELLED, actor=Event.Actor.PERSON, reason="account_deleted")
+        advance(pack, Pack.State.CANCELLED, actor=Event.Actor.PERSON, reason=Pack.Reason.ACCOUNT_DELETED)
     for pack in packs.filter(credit__state=Credit.State.USED):
         give_back_credit(pack=pack)
     # No mails: the address goes with the account, and the page says what is given back.

@@ -114,7 +114,7 @@ def close(*, payment: Payment, to: str) -> None:
     payment.save(update_fields=["state"])
     _record(payment, f"payment.{to}")
     if payment.pack is not None:
-        _end_pack(payment.pack, Pack.State.CANCELLED, "not_paid")
+        _end_pack(payment.pack, Pack.State.CANCELLED, Pack.Reason.NOT_PAID)
 
 
 @transaction.atomic(savepoint=False)
@@ -256,7 +256,7 @@ def _take_back(credit: Credit, to: str) -> None:
         return
     pack = credit.pack
     if pack is not None:
-        _end_pack(pack, Pack.State.REVOKED, to)
+        _end_pack(pack, Pack.State.REVOKED, Pack.Reason(to))
         if was_had(pack) and to == Credit.State.REVOKED:
             return
     credit.state, credit.mail = to, Credit.Mail.NONE
@@ -284,7 +284,7 @@ def reopen(credit: Credit) -> None:
     send_on_commit("payments.send_mail", str(credit.pk))
 
 
-def _end_pack(pack: Pack, to: str, reason: str) -> None:
+def _end_pack(pack: Pack, to: str, reason: Pack.Reason) -> None:
     if not advance(pack, to, reason=reason):
         # Somebody was faster: a worker delivered it, a purge cancelled it.
         pack.refresh_from_db()

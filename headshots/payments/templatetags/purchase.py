@@ -18,7 +18,14 @@ from headshots.shoots.models import Pack, Shoot
 register = template.Library()
 
 # Ends that no other photo would have helped against.
-_NOT_THE_PHOTO = {"on_request", "staff", "photos_lost", "photos_deleted", "storage_failed", "engine_broken"}
+_NOT_THE_PHOTO = {
+    Pack.Reason.ON_REQUEST,
+    Pack.Reason.STAFF,
+    Pack.Reason.PHOTOS_LOST,
+    Pack.Reason.PHOTOS_DELETED,
+    Pack.Reason.STORAGE_FAILED,
+    Pack.Reason.ENGINE_BROKEN,
+}
 
 
 @register.inclusion_tag("payments/_offer.html", takes_context=True)

@@ -131,6 +131,7 @@ def _context(shoot: Shoot) -> dict[str, object]:
         "support_may_look": support_access.may_look(shoot),
         "support_could_look": not shoot.purge_everything and any(_done(pack) for pack in packs),
         "draws": engine.draws_new_pictures(),
+        "Reason": Pack.Reason,
     }
 
 

@@ -143,7 +143,7 @@ def _take(pack: Pack) -> uuid.UUID | None:
         if not Preparation.objects.filter(pack=pack, blob=None, lease_until__lt=now).update(**lease):
             return None
         # Whoever held it was killed over it, perhaps by it.
-        if set_back(pack, "engine_failed"):
+        if set_back(pack, Pack.Reason.ENGINE_FAILED):
             raise engine.Cancelled from None
     return token
 

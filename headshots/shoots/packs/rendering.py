@@ -107,7 +107,7 @@ def claim(pack: Pack, count: int, token: uuid.UUID | None = None) -> list[Headsh
     with transaction.atomic():
         # Three workers died over it, or the engine failed three times: a fourth try would only cost time.
         rows.filter(attempts__gte=MAX_ATTEMPTS).update(
-            state=_State.REJECTED, reasons=["engine_failed"], lease_token=None, lease_until=None
+            state=_State.REJECTED, reasons=[Pack.Reason.ENGINE_FAILED], lease_token=None, lease_until=None
         )
         ids = list(rows.values_list("pk", flat=True)[:count])
         Headshot.objects.filter(free, pk__in=ids).update(
@@ -272,13 +272,13 @@ def _refuse(pack: Pack, row: Headshot, reasons: list[str], tally: Tally) -> None
 def _fault_code(error: Exception) -> str:
     """Why a pack failed, for its page and for the operator."""
     if isinstance(error, (OSError, VaultError, DatabaseFault)):
-        return "storage_failed"
+        return Pack.Reason.STORAGE_FAILED
     if isinstance(error, engine.FaceNotFound):
         # Of a photo that passed the check: this engine looks with eyes of its own.
         return engine.Reason.NO_FACE.value
     if isinstance(error, engine.PhotoRefused):
         return error.reason.value
-    return "engine_broken" if isinstance(error, engine.PipelineError) else "engine_failed"
+    return Pack.Reason.ENGINE_BROKEN if isinstance(error, engine.PipelineError) else Pack.Reason.ENGINE_FAILED
 
 
 def _finish(pack: Pack) -> None:

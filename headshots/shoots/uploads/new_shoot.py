@@ -41,11 +41,11 @@ def previews_left(owner: User) -> int:
 
     A shoot whose photos were all refused has cost nothing and is not counted, and neither is one that we lost or whose
     free pack we stopped."""
-    stopped = Pack.objects.filter(shoot__owner=owner, kind=Pack.Kind.PREVIEW, reason="staff").values("shoot")
+    stopped = Pack.objects.filter(shoot__owner=owner, kind=Pack.Kind.PREVIEW, reason=Pack.Reason.STAFF).values("shoot")
     recent = Shoot.objects.filter(owner=owner, created_at__gt=timezone.now() - timedelta(days=1))
     hopeful = [state for state in Photo.State if state != Photo.State.REFUSED]
     may_get_one = Q(state=Shoot.State.OPEN, photos__state__in=hopeful)
-    had_one = Q(packs__kind=Pack.Kind.PREVIEW) & ~Q(packs__reason="photos_lost")
+    had_one = Q(packs__kind=Pack.Kind.PREVIEW) & ~Q(packs__reason=Pack.Reason.PHOTOS_LOST)
     used = recent.filter(had_one | may_get_one).exclude(pk__in=stopped).distinct().count()
     allowed = settings.HEADSHOTS_PREVIEWS_PER_DAY + sum(allowance(owner) for allowance in allowances)
     return max(0, allowed - used)

@@ -68,7 +68,7 @@ def test_the_timeline_tells_what_was_true_then_and_amounts_to_those_who_may_see_
         details=request,
     )  # fmt: skip
     assert payment.pack is not None
-    advance(payment.pack, Pack.State.FAILED, reason="engine_failed")
+    advance(payment.pack, Pack.State.FAILED, reason=Pack.Reason.ENGINE_FAILED)
     give_back_credit(pack=payment.pack)
     send_credit_mail(credit=Credit.objects.get())
     Payment.objects.update(state="lost")

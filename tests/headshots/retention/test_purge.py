@@ -72,7 +72,7 @@ def test_a_pack_that_is_still_being_made_is_stopped_and_what_it_had_goes_with_th
     purge_shoot(shoot=shoot)
 
     pack = shoot.packs.get()
-    assert (pack.state, pack.reason) == (Pack.State.FORGOTTEN, "photos_deleted")
+    assert (pack.state, pack.reason) == (Pack.State.FORGOTTEN, Pack.Reason.PHOTOS_DELETED)
     assert not vault.key_exists(ring="result", key_id=pack.pk)
     assert blob_files(data_folder) == []
     assert Receipt.objects.get().destructions.count() == 2

@@ -46,7 +46,7 @@ def pack_of(payment: Payment) -> Pack:
 
 def fail(pack: Pack) -> None:
     advance(pack, Pack.State.RENDERING)
-    advance(pack, Pack.State.FAILED, reason="engine_failed")
+    advance(pack, Pack.State.FAILED, reason=Pack.Reason.ENGINE_FAILED)
 
 
 def deliver_pack(pack: Pack) -> Pack:
@@ -306,7 +306,7 @@ def test_staff_queue_a_failed_pack_again_with_its_credit(stripe: FakeStripe, sho
 
 def test_what_was_given_up_is_shot_anew_and_what_is_done_stays(stripe: FakeStripe, shoot: Shoot) -> None:
     pack = pack_of(paid(stripe, shoot))
-    pack.headshots.filter(index=0).update(state="rejected", attempts=3, takes=3, reasons=["engine_failed"])
+    pack.headshots.filter(index=0).update(state="rejected", attempts=3, takes=3, reasons=[Pack.Reason.ENGINE_FAILED])
     pack.headshots.filter(index__gt=0).update(state="done", attempts=1)
     Pack.objects.filter(pk=pack.pk).update(setbacks=3, reshoots=2)
     fail(pack)

@@ -113,9 +113,9 @@ def test_who_paid_nothing_for_a_pack_is_promised_no_money(browser: Client, perso
     # Another one, which was paid, is none of its business.
     other = make_pack(shoot_of(person))
     pay_for(other)
-    advance(other, end, reason="staff" if end == "cancelled" else "engine_failed")
+    advance(other, end, reason=Pack.Reason.STAFF if end == "cancelled" else Pack.Reason.ENGINE_FAILED)
     give_back_credit(pack=other)
-    advance(pack, end, reason="staff" if end == "cancelled" else "engine_failed")
+    advance(pack, end, reason=Pack.Reason.STAFF if end == "cancelled" else Pack.Reason.ENGINE_FAILED)
     give_back_credit(pack=pack)
 
     said = words_of(browser, pack)
@@ -130,7 +130,7 @@ def test_a_granted_pack_that_came_back_and_was_used_again_is_not_said_to_be_ther
 ) -> None:
     pack = make_pack(shoot_of(person))
     credit = Credit.objects.create(owner=person, source="grant", state="used", pack=pack)
-    advance(pack, "cancelled", reason="staff")
+    advance(pack, "cancelled", reason=Pack.Reason.STAFF)
     give_back_credit(pack=pack)
     Credit.objects.filter(pk=credit.pk).update(state="used", pack=make_pack(shoot_of(person)))
 
@@ -157,7 +157,7 @@ def test_a_pack_whose_money_went_back_is_not_called_theirs(browser: Client, pers
 def test_a_pack_that_was_had_before_its_photos_were_deleted_counts_as_used(browser: Client, person: User) -> None:
     pack = make_pack(shoot_of(person))
     pay_for(pack)
-    advance(pack, "cancelled", reason=Pack.HAD_PICTURES)
+    advance(pack, "cancelled", reason=Pack.Reason.HAD_PICTURES)
     give_back_credit(pack=pack)
 
     said = words_of(browser, pack)
@@ -170,7 +170,7 @@ def test_a_free_pack_that_staff_stopped_does_not_count(browser: Client, person: 
     before = previews_left(person)
     pack = make_pack(shoot_of(person), kind="preview")
     counted = previews_left(person)
-    advance(pack, "cancelled", reason="staff")
+    advance(pack, "cancelled", reason=Pack.Reason.STAFF)
 
     said = words_of(browser, pack)
 
@@ -181,7 +181,7 @@ def test_a_free_pack_that_staff_stopped_does_not_count(browser: Client, person: 
 def test_what_was_finished_is_named_only_where_something_was(browser: Client, person: User) -> None:
     pack = make_pack(shoot_of(person), kind="preview")
     pack.headshots.update(state="done", done_at=timezone.now())
-    advance(pack, "failed", reason="engine_failed")
+    advance(pack, "failed", reason=Pack.Reason.ENGINE_FAILED)
 
     assert "What was finished is below." in words_of(browser, pack)
 
@@ -189,7 +189,7 @@ def test_what_was_finished_is_named_only_where_something_was(browser: Client, pe
 def test_the_order_page_asks_nobody_for_money_whose_pack_is_about_to_come_back(browser: Client, person: User) -> None:
     pack = make_pack(shoot_of(person))
     pay_for(pack)
-    advance(pack, "cancelled", reason="staff")
+    advance(pack, "cancelled", reason=Pack.Reason.STAFF)
 
     page = browser.get(f"/shoots/{pack.shoot_id}/order/").content.decode()
 

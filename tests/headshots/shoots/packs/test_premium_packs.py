@@ -328,7 +328,7 @@ def test_a_full_disk_leaves_nothing_half_written_and_ends_in_a_clear_state(
             render(pack)
             let_rest(pack)
 
-    assert (pack.state, pack.reason) == (Pack.State.FAILED, "storage_failed")
+    assert (pack.state, pack.reason) == (Pack.State.FAILED, Pack.Reason.STORAGE_FAILED)
     assert files(settings) == before
     assert not Blob.objects.filter(ring="result").exists()
     assert not Blob.objects.filter(kind="subject").exists()
@@ -412,7 +412,7 @@ def test_a_pack_that_is_cancelled_in_mid_preparation_stores_nothing(monkeypatch:
 
     render(pack)
 
-    assert (pack.state, pack.reason) == (Pack.State.CANCELLED, "on_request")
+    assert (pack.state, pack.reason) == (Pack.State.CANCELLED, Pack.Reason.ON_REQUEST)
     assert not Blob.objects.filter(ring="result").exists()
     assert not Blob.objects.filter(kind="subject").exists()
     assert pack.pk not in prepared_subjects._sittings

@@ -241,7 +241,7 @@ def test_an_engine_that_fails_three_times_fails_the_pack_which_rests_in_between(
     assert [seconds for seconds, found in states.items() if found == ("queued", True, 1)] == [0, 1, 59]
     assert [seconds for seconds, found in states.items() if found == ("queued", True, 2)] == [60, 61, 659]
     assert states[660] == states[661] == ("failed", False, 3)
-    assert pack.reason == "engine_failed"
+    assert pack.reason == Pack.Reason.ENGINE_FAILED
     told = Event.objects.filter(name="pack.set_back").order_by("pk").values_list("codes__reason", "numbers__setbacks")
     assert list(told) == [("engine_failed", 1), ("engine_failed", 2), ("engine_failed", 3)]
 
@@ -250,8 +250,8 @@ def test_two_workers_that_meet_one_fault_set_the_pack_back_once() -> None:
     pack = make_preview()
     advance(pack, Pack.State.RENDERING)
 
-    set_back(pack, "storage_failed")
-    set_back(pack, "storage_failed")
+    set_back(pack, Pack.Reason.STORAGE_FAILED)
+    set_back(pack, Pack.Reason.STORAGE_FAILED)
 
     pack.refresh_from_db()
     assert pack.setbacks == 1
@@ -261,7 +261,7 @@ def test_two_workers_that_meet_one_fault_set_the_pack_back_once() -> None:
 def test_a_resting_pack_that_somebody_took_over_may_be_joined_and_rests_no_more_with_its_first_picture() -> None:
     pack = make_preview()
     advance(pack, Pack.State.RENDERING)
-    set_back(pack, "engine_failed")
+    set_back(pack, Pack.Reason.ENGINE_FAILED)
     (held,) = rendering.claim(pack, 1)
 
     rendering.render_pack(pack=pack)
@@ -346,7 +346,7 @@ def test_beat_wakes_a_pack_that_nobody_works_on(valkey) -> None:
 def test_beat_and_the_end_of_a_pause_leave_a_pack_alone_that_rests(valkey, time_machine, wake) -> None:
     pack = make_preview()
     time_machine.move_to(timezone.now() + timedelta(seconds=30), tick=False)
-    set_back(pack, "storage_failed")
+    set_back(pack, Pack.Reason.STORAGE_FAILED)
     wake()
     resting = valkey.llen("render")
     time_machine.shift(timedelta(minutes=1))

@@ -1,0 +1,58 @@
+"""Reason codes: one list of each, and templates that compare with nothing else."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.template import Context, Template
+
+from headshots.engine import Reason as GateReason
+from headshots.shoots.models import Pack
+
+TEMPLATES = Path(__file__).parents[2] / "templates"
+
+
+def occurrences(pattern: str) -> Iterator[tuple[str, str]]:
+    """Every match in a template: the template's name, and what the pattern's group found."""
+    for path in sorted(TEMPLATES.rglob("*.*")):
+        for found in re.findall(pattern, path.read_text()):
+            yield path.name, found
+
+
+def test_what_is_stored_of_a_packs_end_stays_as_it_is() -> None:
+    assert set(Pack.Reason.values) == {
+        "storage_failed",
+        "engine_broken",
+        "engine_failed",
+        "not_paid",
+        "refunded",
+        "revoked",
+        "on_request",
+        "staff",
+        "account_deleted",
+        "photos_deleted",
+        "photos_lost",
+        "had_pictures",
+    }
+
+
+def test_templates_name_only_reasons_that_there_are() -> None:
+    found = list(occurrences(r"\bReason\.(\w+)"))
+
+    assert {name for name, _ in found} == {"_pack.html", "waiting.txt"}
+    assert {code for _, code in found} <= set(Pack.Reason.names)
+
+
+def test_templates_compare_a_packs_reason_with_a_bare_word_only_where_it_is_the_gates() -> None:
+    found = [code for _, code in occurrences(r'(?:pack\.reason|came_back) [!=]= "(\w+)"')]
+
+    assert found
+    assert set(found) <= {reason.value for reason in GateReason}
+
+
+@pytest.mark.parametrize("reason", list(Pack.Reason))
+def test_a_template_finds_a_reason_that_was_stored(reason: Pack.Reason) -> None:
+    template = Template("{% if stored == Reason." + reason.name + " %}yes{% endif %}")
+
+    assert template.render(Context({"stored": reason.value, "Reason": Pack.Reason})) == "yes"
