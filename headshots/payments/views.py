@@ -22,7 +22,7 @@ from headshots.payments.accounting.webhooks import receive_webhook
 from headshots.payments.checkout.deadlines import shoot_to_use
 from headshots.payments.checkout.orders import ask_stripe, buy_credit
 from headshots.payments.checkout.views import to_checkout
-from headshots.payments.errors import BadSignature, NotForSale, OrderRefused, StripeError
+from headshots.payments.errors import BadSignature, NotForSale, OrderRefused, Refusal, StripeError
 from headshots.payments.models import Credit, Payment, Refund
 from headshots.payments.prices import as_money, current_mode, is_sold, price_of
 from headshots.payments.product_copy import describe, promises
@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 _ASK_AGAIN_AFTER = timedelta(seconds=3)
 _AT_MOST = 200
 _REFUSED = {
-    "has_a_pack": "You have a pack already: use it. Nothing was charged.",
-    "uploads_paused": "We take no new photos for a moment. Nothing was charged; please come back a little later.",
+    Refusal.HAS_A_PACK: "You have a pack already: use it. Nothing was charged.",
+    Refusal.UPLOADS_PAUSED: "We take no new photos for a moment. Nothing was charged; please come back a little later.",
 }
 AWAY = "The payment page cannot be reached right now. Nothing was charged; please try again in a minute."
 
@@ -49,7 +49,7 @@ def pricing(request: HttpRequest) -> HttpResponse:
             return to_checkout(request, buy_credit(owner=request.user))
         except OrderRefused as refused:
             # From a page that was opened before the pack came, or before the pause.
-            messages.error(request, _REFUSED[refused.code])
+            messages.error(request, _REFUSED[refused.refusal])
             status = 409
         except NotForSale:
             messages.error(request, "Packs are not sold here at the moment.")

@@ -8,7 +8,11 @@ import pytest
 from django.template import Context, Template
 
 from headshots.engine import Reason as GateReason
+from headshots.payments.checkout.orders import _REFUSED_AS
+from headshots.payments.errors import Refusal
+from headshots.payments.models import Credit
 from headshots.shoots.models import Pack
+from headshots.shoots.packs.orders import CannotOrder
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
 
@@ -42,6 +46,23 @@ def test_templates_name_only_reasons_that_there_are() -> None:
 
     assert {name for name, _ in found} == {"_pack.html", "waiting.txt"}
     assert {code for _, code in found} <= set(Pack.Reason.names)
+
+
+def test_every_refusal_that_the_order_page_can_show_has_words_of_its_own() -> None:
+    found = list(occurrences(r"\bRefusal\.(\w+)"))
+    in_the_rest = {Refusal.UPLOADS_PAUSED, Refusal.STRIPE_AWAY}  # on the page of prices; the words that are left
+
+    assert {name for name, _ in found} == {"_refusal.html", "order.html"}
+    assert {code for _, code in found} == {refusal.name for refusal in set(Refusal) - in_the_rest}
+    assert not list(occurrences(r'(refusal [!=]= ")'))
+
+
+def test_whatever_a_shoot_refuses_an_order_for_has_a_refusal_that_people_see() -> None:
+    assert set(_REFUSED_AS) == set(CannotOrder.Reason)
+
+
+def test_what_is_stored_of_a_grant_stays_as_it_is() -> None:
+    assert Credit.GrantReason.values == ["goodwill", "support", "test", "press"]
 
 
 def test_templates_compare_a_packs_reason_with_a_bare_word_only_where_it_is_the_gates() -> None:

@@ -102,5 +102,5 @@ def make_payment(owner: User | None, mode: str = "test") -> Payment:
         expires_at=now, paid_at=now,
     )  # fmt: skip
     Credit.objects.create(owner=owner, source="payment", payment=payment)
-    Refund.objects.create(payment=payment, amount=100, reason="goodwill")
+    Refund.objects.create(payment=payment, amount=100, reason=Refund.Reason.GOODWILL)
     return payment

@@ -79,7 +79,7 @@ def pack_to_redo(owner: User) -> Pack | None:
     return next((pack for pack in newest if redo_is_possible(pack)), None)
 
 
-def grant_credit(*, owner: User, reason: str) -> Credit:
+def grant_credit(*, owner: User, reason: Credit.GrantReason) -> Credit:
     """A right to one pack as a present of the operator's; the person is told."""
     with transaction.atomic():
         credit = Credit.objects.create(owner=owner, source=Credit.Source.GRANT, reason=reason, mail=Credit.Mail.WAITING)

@@ -27,7 +27,7 @@ from headshots.payments.checkout.orders import (
     orders_so_far,
     waiting_payment,
 )
-from headshots.payments.errors import NotForSale, OrderRefused, StripeError
+from headshots.payments.errors import NotForSale, OrderRefused, Refusal, StripeError
 from headshots.payments.models import Payment
 from headshots.payments.prices import as_money, is_sold, price_of
 from headshots.payments.product_copy import Returns, describe, promises
@@ -72,11 +72,11 @@ def order(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     try:
         return _take(request, shoot, owner, form)
     except OrderRefused as refused:
-        refusal, status = refused.code, 409
+        refusal, status = refused.refusal, 409
     except NotForSale:
-        refusal, status = "not_for_sale", 409
+        refusal, status = Refusal.NOT_FOR_SALE, 409
     except StripeError:
-        refusal, status = "stripe_away", 503
+        refusal, status = Refusal.STRIPE_AWAY, 503
     shoot.refresh_from_db()
     # The next try is about what this answer shows.
     now = request.POST.copy()
@@ -105,7 +105,13 @@ def _first_choice(shoot: Shoot, looks: QuerySet[Style]) -> dict[str, object]:
 
 
 def _page(
-    request: HttpRequest, shoot: Shoot, owner: User, form: OrderForm, *, refusal: str = "", status: int = 200
+    request: HttpRequest,
+    shoot: Shoot,
+    owner: User,
+    form: OrderForm,
+    *,
+    refusal: Refusal | None = None,
+    status: int = 200,
 ) -> HttpResponse:
     name, count = engine.engine_name(), settings.HEADSHOTS_PREMIUM_COUNT
     waiting = waiting_payment(shoot)
@@ -120,6 +126,7 @@ def _page(
         "shoot": shoot,
         "form": form,
         "refusal": refusal,
+        "Refusal": Refusal,
         "has_photo": shoot.photos.filter(state__in=Photo.USABLE).exists(),
         "in_work": shoot.packs.filter(kind=Pack.Kind.PREMIUM, state__in=in_work).exists(),
         "waiting": waiting,

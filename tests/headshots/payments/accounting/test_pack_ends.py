@@ -236,7 +236,7 @@ def test_the_mail_about_a_pack_that_came_back_says_why(
 def test_the_mail_about_a_granted_pack_says_what_became_of_it_and_promises_no_money(
     stripe: FakeStripe, person: User, reason: str, subject: str, words: str
 ) -> None:
-    credit = grant_credit(owner=person, reason="goodwill")
+    credit = grant_credit(owner=person, reason=Credit.GrantReason.GOODWILL)
     Credit.objects.filter(pk=credit.pk).update(came_back=reason)
 
     tasks.send_mail(str(credit.pk))
