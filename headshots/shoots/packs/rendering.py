@@ -9,7 +9,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from django.db import Error as DatabaseFault
@@ -55,6 +55,42 @@ class Tally:
     called_another: bool = False
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What follows for a pack when a run ends with an exception.
+
+    line, level: what the log says; without a line it names the exception. reason: under which the run is counted as
+    failed; without one it is not counted, and beat or another worker goes on. is_raised: whether nobody foresaw it, so
+    that it goes on to the error reports, which log it."""
+
+    line: str = ""
+    level: int = logging.ERROR
+    reason: str = ""
+    closes_shoot: bool = False
+    is_raised: bool = False
+
+
+# The first row whose class an exception has is taken: classes stand above the ones that they derive from.
+OUTCOMES: tuple[tuple[type[Exception], Outcome], ...] = (
+    (engine.Cancelled, Outcome("stopped, no longer wanted", logging.INFO)),
+    (prepared_subjects.PreparedElsewhere, Outcome("another worker prepares its person", logging.INFO)),
+    # By time or by a lost ring: nothing more can be made of the photos.
+    (KeyGone, Outcome("the key of its photos is gone", logging.INFO, closes_shoot=True)),
+    # Nothing is lost: beat comes back.
+    (VaultUnavailable, Outcome("waiting for the vault: {error}")),
+    # For the operator, who reads the log: a full disk, a photo whose file is gone, a broken weight.
+    (OSError, Outcome(reason=Pack.Reason.STORAGE_FAILED)),
+    (VaultError, Outcome(reason=Pack.Reason.STORAGE_FAILED)),
+    (engine.WeightsError, Outcome(reason=Pack.Reason.ENGINE_BROKEN)),
+    (engine.SigningFailed, Outcome(reason=Pack.Reason.ENGINE_BROKEN)),
+    (DatabaseFault, Outcome(reason=Pack.Reason.STORAGE_FAILED, is_raised=True)),
+    # Of a photo that passed the check: this engine looks with eyes of its own.
+    (engine.FaceNotFound, Outcome(reason=engine.Reason.NO_FACE.value, is_raised=True)),
+    (engine.PipelineError, Outcome(reason=Pack.Reason.ENGINE_BROKEN, is_raised=True)),
+    (Exception, Outcome(reason=Pack.Reason.ENGINE_FAILED, is_raised=True)),
+)
+
+
 def render_pack(*, pack: Pack) -> None:
     """Make what is left of this pack; safe to run twice and on several workers at once. While rendering is paused or
     the pack rests it waits in the queue."""
@@ -68,24 +104,9 @@ def render_pack(*, pack: Pack) -> None:
     try:
         while not prepared_subjects.is_being_prepared(pack) and (rows := claim(pack, engine.capacity(size))):
             _shoot(pack, size, rows, tally)
-    except engine.Cancelled:
-        log.info("pack %s: stopped, no longer wanted", pack.pk)
-    except prepared_subjects.PreparedElsewhere:
-        log.info("pack %s: another worker prepares its person", pack.pk)
-    except KeyGone:
-        # The photos' key is dead, by time or by a lost ring: nothing more can be made of them.
-        log.info("pack %s: the key of its photos is gone", pack.pk)
-        close_without_key(pack.shoot)
-    except VaultUnavailable as error:
-        # Nothing is lost, and no try is counted: beat comes back.
-        log.error("pack %s: waiting for the vault: %s", pack.pk, error)
-    except (OSError, VaultError, engine.WeightsError, engine.SigningFailed) as error:
-        # A full disk, a photo whose file is gone, a broken weight: for the operator, who reads this, and another try.
-        log.error("pack %s: %s: %s", pack.pk, type(error).__name__, error)
-        set_back(pack, _fault_code(error))
     except Exception as error:
-        set_back(pack, _fault_code(error))
-        raise
+        if not _end_run(pack, error):
+            raise
     finally:
         _tell(pack, tally)
         _finish(pack)
@@ -269,16 +290,25 @@ def _refuse(pack: Pack, row: Headshot, reasons: list[str], tally: Tally) -> None
     tally.counts.update(f"reshot_{reason}" for reason in reasons)
 
 
-def _fault_code(error: Exception) -> str:
-    """Why a pack failed, for its page and for the operator."""
-    if isinstance(error, (OSError, VaultError, DatabaseFault)):
-        return Pack.Reason.STORAGE_FAILED
-    if isinstance(error, engine.FaceNotFound):
-        # Of a photo that passed the check: this engine looks with eyes of its own.
-        return engine.Reason.NO_FACE.value
+def outcome_of(error: Exception) -> Outcome:
+    """Return what an exception means for the pack: the first row of `OUTCOMES` whose class it has."""
+    outcome = next(outcome for kind, outcome in OUTCOMES if isinstance(error, kind))
     if isinstance(error, engine.PhotoRefused):
-        return error.reason.value
-    return Pack.Reason.ENGINE_BROKEN if isinstance(error, engine.PipelineError) else Pack.Reason.ENGINE_FAILED
+        return replace(outcome, reason=error.reason.value)
+    return outcome
+
+
+def _end_run(pack: Pack, error: Exception) -> bool:
+    """Do what the table says of this exception. Returns False when it has to be raised again."""
+    outcome = outcome_of(error)
+    if not outcome.is_raised:
+        line = outcome.line.format(error=error) or f"{type(error).__name__}: {error}"
+        log.log(outcome.level, "pack %s: %s", pack.pk, line)
+    if outcome.closes_shoot:
+        close_without_key(pack.shoot)
+    if outcome.reason:
+        set_back(pack, outcome.reason)
+    return not outcome.is_raised
 
 
 def _finish(pack: Pack) -> None:
