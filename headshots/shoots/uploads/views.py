@@ -2,7 +2,7 @@
 
 import logging
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from uuid import UUID, uuid4
 
 import redis
@@ -21,7 +21,7 @@ from headshots.accounts.models import User
 from headshots.shoots.access import no_store, shoot_or_404
 from headshots.shoots.consent import Changes, changes_since, current
 from headshots.shoots.lifecycle import close_without_key
-from headshots.shoots.models import Consent, Pause
+from headshots.shoots.models import Consent, Pause, Shoot
 from headshots.shoots.pauses import is_paused
 from headshots.shoots.self_description import NOTHING_SAID, PersonForm, read_person, write_person
 from headshots.shoots.uploads import identity
@@ -31,10 +31,31 @@ from headshots.vault.errors import KeyGone, VaultError
 from headshots.web.budgets import Budget, BudgetExceeded
 
 log = logging.getLogger(__name__)
-_NO_ROOM = "We have no room for your photos right now. Nothing was kept; please try again later."
-_BUSY = "We are reading other people's photos right now. Nothing was kept; please try again in a few seconds."
-_TOO_MANY = "You have sent many photos in a short time. Nothing was kept; please try again in ten minutes."
-_TOO_MANY_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class UploadRefusal:
+    """Why an upload was not taken, as the answer says it.
+
+    sentence: stands in the form; empty where the page has its own words. retry_after: seconds until another try."""
+
+    status: int
+    sentence: str = ""
+    retry_after: int | None = None
+
+
+_PAUSED = UploadRefusal(503)
+_NO_PREVIEWS_LEFT = UploadRefusal(429)
+# What is wrong with each field stands beside it.
+_INVALID = UploadRefusal(422)
+_TOO_MANY = UploadRefusal(
+    429, "You have sent many photos in a short time. Nothing was kept; please try again in ten minutes.", 600
+)
+_BUSY = UploadRefusal(
+    503, "We are reading other people's photos right now. Nothing was kept; please try again in a few seconds."
+)
+_NO_ROOM = UploadRefusal(503, "We have no room for your photos right now. Nothing was kept; please try again later.")
+
 # Uploads that are read or wait for it: for each photo that is decoded at a time, and of one account. Each takes a
 # thread of a web process; more would leave too few for the pages.
 _UPLOADS_PER_DECODE, _UPLOADS_PER_ACCOUNT = 4, 2
@@ -59,47 +80,50 @@ def new(request: HttpRequest) -> HttpResponse:
 def _new(request: HttpRequest) -> HttpResponse:
     owner = request.user
     assert isinstance(owner, User)
-    if request.method == "POST":
-        return _receive(request, owner)
-    return _page(owner, request, NewShootForm(initial={"submission": uuid4()}), _person_form())
-
-
-def _receive(request: HttpRequest, owner: User) -> HttpResponse:
-    """Open the shoot of an upload, or say in the form why there is none."""
+    if request.method != "POST":
+        return _page(owner, request, NewShootForm(initial={"submission": uuid4()}), _person_form())
     form, about = NewShootForm(request.POST, request.FILES, owner=owner), _person_form(request)
-    # The same form sent twice leads to the shoot that it made, also when that was the last free one.
-    if earlier := form.earlier_shoot(owner):
-        return redirect(earlier)
+    try:
+        # The same form sent twice leads to the shoot that it made, also when that was the last free one.
+        result = form.earlier_shoot(owner) or _receive(request, owner, form, about)
+    except AccountClosed:
+        return redirect("pages:home")
+    if isinstance(result, Shoot):
+        return redirect(result)
+    if result.sentence:
+        form.refuse(result.sentence)
+    response = _page(owner, request, form, about, status=result.status)
+    if result.retry_after is not None:
+        response["Retry-After"] = str(result.retry_after)
+    return response
+
+
+def _receive(request: HttpRequest, owner: User, form: NewShootForm, about: PersonForm | None) -> Shoot | UploadRefusal:
+    """Open the shoot of an upload, or return why there is none. Raises AccountClosed."""
     if is_paused(Pause.What.UPLOADS):
-        return _page(owner, request, form, about, status=503)
+        return _PAUSED
     if not previews_left(owner):
-        return _page(owner, request, form, about, status=429)
-    photos = min(len(request.FILES.getlist("photos")), settings.HEADSHOTS_MAX_PHOTOS)
-    if not _count_attempts(request, photos):
-        form.refuse(_TOO_MANY)
-        return _page(owner, request, form, about, status=429, retry_after=_TOO_MANY_SECONDS)
+        return _NO_PREVIEWS_LEFT
+    if not _count_attempts(request, min(len(request.FILES.getlist("photos")), settings.HEADSHOTS_MAX_PHOTOS)):
+        return _TOO_MANY
     total = _UPLOADS_PER_DECODE * settings.HEADSHOTS_LIMITS.decodes_at_once
     uploads = Budget("uploads", total=total, per_holder=_UPLOADS_PER_ACCOUNT, lease_seconds=_LEASE_SECONDS)
+    refusal = _INVALID
     try:
         with uploads.hold(holder=str(owner.pk)):
             about_is_valid = about is None or about.is_valid()
             if form.is_valid() and about_is_valid:
                 told = {name: form.cleaned_data[name] for name in ("photos", "submission", "ask_first")}
-                return redirect(open_shoot(owner=owner, person=about.person if about else NOTHING_SAID, **told))
-        _count_decoding(request, form)
+                return open_shoot(owner=owner, person=about.person if about else NOTHING_SAID, **told)
     except BudgetExceeded as busy:
-        _count_decoding(request, form)
-        form.refuse(_BUSY)
-        return _page(owner, request, form, about, status=503, retry_after=busy.retry_after_seconds)
+        refusal = replace(_BUSY, retry_after=busy.retry_after_seconds)
     except NoPreviewsLeft:
-        return _page(owner, request, form, about, status=429)
-    except AccountClosed:
-        return redirect("pages:home")
+        return _NO_PREVIEWS_LEFT
     except (VaultError, OSError, OperationalError) as error:
         log.error("an upload could not be stored: %s", type(error).__name__)
-        form.refuse(_NO_ROOM)
-        return _page(owner, request, form, about, status=503)
-    return _page(owner, request, form, about, status=422)
+        return _NO_ROOM
+    _count_decoding(request, form)
+    return refusal
 
 
 def _count_attempts(request: HttpRequest, count: int) -> bool:
@@ -129,7 +153,6 @@ def _page(
     about: PersonForm | None,
     *,
     status: int = 200,
-    retry_after: int | None = None,
 ) -> HttpResponse:
     context = {
         "form": form,
@@ -145,10 +168,7 @@ def _page(
         "is_me_text": current("is_me"),
         "consent_changes": _consent_changes(owner),
     }
-    response = render(request, "shoots/new.html", context, status=status)
-    if retry_after is not None:
-        response["Retry-After"] = str(retry_after)
-    return response
+    return render(request, "shoots/new.html", context, status=status)
 
 
 def _consent_changes(owner: User) -> Changes | None:
