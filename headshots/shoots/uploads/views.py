@@ -1,6 +1,8 @@
 """Pages of an upload: the form, the self-description, and the question which face is the customer's."""
 
+import errno
 import logging
+import sqlite3
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from uuid import UUID, uuid4
@@ -54,13 +56,15 @@ _TOO_MANY = UploadRefusal(
 _BUSY = UploadRefusal(
     503, "We are reading other people's photos right now. Nothing was kept; please try again in a few seconds."
 )
-_NO_ROOM = UploadRefusal(503, "We have no room for your photos right now. Nothing was kept; please try again later.")
+_NO_SPACE = UploadRefusal(503, "We have no room for more photos right now. Nothing was stored; please try again later.")
+_NOT_STORED = UploadRefusal(503, "We couldn't save your upload. Nothing was stored; please try again in a few minutes.")
 
 # Uploads that are read or wait for it: for each photo that is decoded at a time, and of one account. Each takes a
 # thread of a web process; more would leave too few for the pages.
 _UPLOADS_PER_DECODE, _UPLOADS_PER_ACCOUNT = 4, 2
 # Longer than an upload may take: waiting, decoding and storing. The share of a killed process is free after it.
 _LEASE_SECONDS = 150
+_POSTGRESQL_DISK_FULL = "53100"
 
 
 # What a stranger sends is not read: they are sent to sign in without the check, which would only say "forbidden".
@@ -121,9 +125,18 @@ def _receive(request: HttpRequest, owner: User, form: NewShootForm, about: Perso
         return _NO_PREVIEWS_LEFT
     except (VaultError, OSError, OperationalError) as error:
         log.error("an upload could not be stored: %s", type(error).__name__)
-        return _NO_ROOM
+        return _NO_SPACE if _is_out_of_space(error) else _NOT_STORED
     _count_decoding(request, form)
     return refusal
+
+
+def _is_out_of_space(error: Exception) -> bool:
+    """Return True when a disk or the database has no space left, False for a store that only does not answer."""
+    if isinstance(error, OSError):
+        return error.errno in {errno.ENOSPC, errno.EDQUOT}
+    cause = error.__cause__
+    is_sqlite_full = getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return is_sqlite_full or getattr(cause, "sqlstate", None) == _POSTGRESQL_DISK_FULL
 
 
 def _count_attempts(request: HttpRequest, count: int) -> bool:
