@@ -29,7 +29,7 @@ from headshots.shoots.self_description import NOTHING_SAID, PersonForm, read_per
 from headshots.shoots.uploads import identity
 from headshots.shoots.uploads.forms import NewShootForm
 from headshots.shoots.uploads.new_shoot import AccountClosed, NoPreviewsLeft, open_shoot, previews_left
-from headshots.vault.errors import KeyGone, VaultError
+from headshots.vault.errors import BlobCorrupt, BlobMissing, KeyGone, VaultError
 from headshots.web.budgets import Budget, BudgetExceeded
 
 log = logging.getLogger(__name__)
@@ -58,6 +58,9 @@ _BUSY = UploadRefusal(
 )
 _NO_SPACE = UploadRefusal(503, "We have no room for more photos right now. Nothing was stored; please try again later.")
 _NOT_STORED = UploadRefusal(503, "We couldn't save your upload. Nothing was stored; please try again in a few minutes.")
+_ANSWERS_NOT_SAVED = (
+    "We couldn't save your answers. They are still in the form: please wait a minute, then save them again."
+)
 
 # Uploads that are read or wait for it: for each photo that is decoded at a time, and of one account. Each takes a
 # thread of a web process; more would leave too few for the pages.
@@ -223,15 +226,41 @@ def about(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     shoot = shoot_or_404(request, shoot_id)
     if not (shoot.is_open and engine.draws_new_pictures()):
         raise Http404
+    if request.method == "POST":
+        return _correct(request, shoot)
     try:
-        form = PersonForm(request.POST if request.method == "POST" else None, initial=asdict(read_person(shoot=shoot)))
-        if not form.is_valid():
-            status = 422 if form.is_bound else 200
-            return no_store(render(request, "shoots/about.html", {"shoot": shoot, "about": form}, status=status))
-        kept = write_person(shoot=shoot, person=form.person)
-    except VaultError:
-        # Forgotten at this moment: so are the words.
-        kept = False
-    if kept:
-        messages.success(request, "Thank you. Pictures that are made from now on follow it.")
+        said = read_person(shoot=shoot)
+    except KeyGone:
+        # Deleted at this moment, and the words with the photos: the shoot's page says so.
+        return redirect(shoot)
+    except (BlobCorrupt, BlobMissing) as error:
+        log.error("shoot %s: what its person said is lost: %s", shoot.pk, error)
+        messages.error(request, "Your earlier answers can't be read anymore. Please choose them again.")
+        said = NOTHING_SAID
+    except (VaultError, OSError) as error:
+        log.error("shoot %s: what its person said cannot be read now: %s", shoot.pk, type(error).__name__)
+        return _about_page(request, shoot, None, status=503)
+    return _about_page(request, shoot, PersonForm(initial=asdict(said)))
+
+
+def _correct(request: HttpRequest, shoot: Shoot) -> HttpResponse:
+    """Store what was sent. What cannot be stored now stays in the form, which says so."""
+    form = PersonForm(request.POST)
+    if not form.is_valid():
+        return _about_page(request, shoot, form, status=422)
+    try:
+        if write_person(shoot=shoot, person=form.person):
+            messages.success(request, "Thank you. Pictures that are made from now on follow it.")
+    except KeyGone:
+        # Deleted at this moment, and the words with the photos: the shoot's page says so.
+        pass
+    except (VaultError, OSError, OperationalError) as error:
+        log.error("shoot %s: what its person says cannot be stored now: %s", shoot.pk, type(error).__name__)
+        form.add_error(None, _ANSWERS_NOT_SAVED)
+        return _about_page(request, shoot, form, status=503)
     return redirect(shoot)
+
+
+def _about_page(request: HttpRequest, shoot: Shoot, form: PersonForm | None, *, status: int = 200) -> HttpResponse:
+    """Render the questions; without a form, because what was said cannot be read now, a notice in their place."""
+    return no_store(render(request, "shoots/about.html", {"shoot": shoot, "about": form}, status=status))
