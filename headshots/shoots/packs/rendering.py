@@ -56,7 +56,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """What follows for a pack when a run ends with an exception.
 
     line, level: what the log says; without a line it names the exception. reason: under which the run is counted as
@@ -71,23 +71,23 @@ class Outcome:
 
 
 # The first row whose class an exception has is taken: classes stand above the ones that they derive from.
-OUTCOMES: tuple[tuple[type[Exception], Outcome], ...] = (
-    (engine.Cancelled, Outcome("stopped, no longer wanted", logging.INFO)),
-    (prepared_subjects.PreparedElsewhere, Outcome("another worker prepares its person", logging.INFO)),
+RUN_OUTCOMES: tuple[tuple[type[Exception], RunOutcome], ...] = (
+    (engine.Cancelled, RunOutcome("stopped, no longer wanted", logging.INFO)),
+    (prepared_subjects.PreparedElsewhere, RunOutcome("another worker prepares its person", logging.INFO)),
     # By time or by a lost ring: nothing more can be made of the photos.
-    (KeyGone, Outcome("the key of its photos is gone", logging.INFO, closes_shoot=True)),
+    (KeyGone, RunOutcome("the key of its photos is gone", logging.INFO, closes_shoot=True)),
     # Nothing is lost: beat comes back.
-    (VaultUnavailable, Outcome("waiting for the vault: {error}")),
+    (VaultUnavailable, RunOutcome("waiting for the vault: {error}")),
     # For the operator, who reads the log: a full disk, a photo whose file is gone, a broken weight.
-    (OSError, Outcome(reason=Pack.Reason.STORAGE_FAILED)),
-    (VaultError, Outcome(reason=Pack.Reason.STORAGE_FAILED)),
-    (engine.WeightsError, Outcome(reason=Pack.Reason.ENGINE_BROKEN)),
-    (engine.SigningFailed, Outcome(reason=Pack.Reason.ENGINE_BROKEN)),
-    (DatabaseFault, Outcome(reason=Pack.Reason.STORAGE_FAILED, is_raised=True)),
+    (OSError, RunOutcome(reason=Pack.Reason.STORAGE_FAILED)),
+    (VaultError, RunOutcome(reason=Pack.Reason.STORAGE_FAILED)),
+    (engine.WeightsError, RunOutcome(reason=Pack.Reason.ENGINE_BROKEN)),
+    (engine.SigningFailed, RunOutcome(reason=Pack.Reason.ENGINE_BROKEN)),
+    (DatabaseFault, RunOutcome(reason=Pack.Reason.STORAGE_FAILED, is_raised=True)),
     # Of a photo that passed the check: this engine looks with eyes of its own.
-    (engine.FaceNotFound, Outcome(reason=engine.Reason.NO_FACE.value, is_raised=True)),
-    (engine.PipelineError, Outcome(reason=Pack.Reason.ENGINE_BROKEN, is_raised=True)),
-    (Exception, Outcome(reason=Pack.Reason.ENGINE_FAILED, is_raised=True)),
+    (engine.FaceNotFound, RunOutcome(reason=engine.Reason.NO_FACE.value, is_raised=True)),
+    (engine.PipelineError, RunOutcome(reason=Pack.Reason.ENGINE_BROKEN, is_raised=True)),
+    (Exception, RunOutcome(reason=Pack.Reason.ENGINE_FAILED, is_raised=True)),
 )
 
 
@@ -290,9 +290,9 @@ def _refuse(pack: Pack, row: Headshot, reasons: list[str], tally: Tally) -> None
     tally.counts.update(f"reshot_{reason}" for reason in reasons)
 
 
-def outcome_of(error: Exception) -> Outcome:
-    """Return what an exception means for the pack: the first row of `OUTCOMES` whose class it has."""
-    outcome = next(outcome for kind, outcome in OUTCOMES if isinstance(error, kind))
+def outcome_of(error: Exception) -> RunOutcome:
+    """Return what an exception means for the pack: the first row of `RUN_OUTCOMES` whose class it has."""
+    outcome = next(outcome for kind, outcome in RUN_OUTCOMES if isinstance(error, kind))
     if isinstance(error, engine.PhotoRefused):
         return replace(outcome, reason=error.reason.value)
     return outcome

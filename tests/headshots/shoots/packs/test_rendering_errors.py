@@ -114,7 +114,7 @@ def test_any_other_error_is_counted_as_well_and_goes_on_to_the_error_reports(mon
 
 
 def test_no_row_of_the_table_hides_a_later_one() -> None:
-    kinds = [kind for kind, _ in rendering.OUTCOMES]
+    kinds = [kind for kind, _ in rendering.RUN_OUTCOMES]
 
     hidden = [late for at, late in enumerate(kinds) for early in kinds[:at] if issubclass(late, early)]
 
@@ -125,6 +125,6 @@ def test_no_row_of_the_table_hides_a_later_one() -> None:
 def test_every_row_of_the_table_is_tried_here() -> None:
     tried = [error for error, _ in (*HARMLESS, *FOR_THE_OPERATOR, *UNFORESEEN)] + [KeyGone(uuid4())]
 
-    rows = {next(kind for kind, _ in rendering.OUTCOMES if isinstance(error, kind)) for error in tried}
+    rows = {next(kind for kind, _ in rendering.RUN_OUTCOMES if isinstance(error, kind)) for error in tried}
 
-    assert rows == {kind for kind, _ in rendering.OUTCOMES}
+    assert rows == {kind for kind, _ in rendering.RUN_OUTCOMES}
