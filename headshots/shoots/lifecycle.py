@@ -5,7 +5,7 @@ theirs in here without this one knowing them.
 """
 
 from collections.abc import Collection, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
@@ -135,6 +135,16 @@ def start_tasks(state: str, pack_id: UUID) -> None:
     """Send what arriving in `state` starts, once the transaction holds."""
     for task in STARTS.get(state, ()):
         send_on_commit(task, str(pack_id))
+
+
+def key_expiry(created_at: datetime) -> datetime:
+    """Return when the key of a shoot's photos dies by itself."""
+    return created_at + timedelta(seconds=settings.HEADSHOTS_SOURCE_TTL_SECONDS)
+
+
+def purge_time(created_at: datetime) -> datetime:
+    """Return when a shoot's photos are purged: a little before their key dies, five minutes of twenty-four hours."""
+    return created_at + timedelta(seconds=settings.HEADSHOTS_SOURCE_TTL_SECONDS) * 287 / 288
 
 
 def begin_purge(shoot: Shoot, *, actor: str = Event.Actor.SYSTEM, everything: bool = False, lost: bool = False) -> bool:

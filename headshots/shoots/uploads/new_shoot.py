@@ -15,7 +15,7 @@ from headshots.accounts.models import User
 from headshots.celery import send_on_commit
 from headshots.runtime import log_context
 from headshots.shoots.consent import current
-from headshots.shoots.lifecycle import record
+from headshots.shoots.lifecycle import key_expiry, purge_time, record
 from headshots.shoots.models import Consent, Event, Pack, Photo, Shoot
 from headshots.shoots.self_description import NOTHING_SAID, write_person
 from headshots.vault import services as vault
@@ -65,8 +65,6 @@ def open_shoot(
     consent is stored before anything looks at a face. The same submission twice gives the same shoot.
     Raises NoPreviewsLeft, AccountClosed."""
     now = timezone.now()
-    ttl = timedelta(seconds=settings.HEADSHOTS_SOURCE_TTL_SECONDS)
-    # Purged a little before the key dies by itself: five minutes of twenty-four hours.
     shoot = Shoot(
         id=uuid.uuid4(),
         owner=owner,
@@ -74,33 +72,35 @@ def open_shoot(
         ring_mark=vault.source_ring_mark(),
         ask_first=ask_first,
         created_at=now,
-        delete_after=now + ttl - ttl / 288,
+        delete_after=purge_time(now),
     )
     log_context.about(shoot=shoot.pk)
-    vault.create_key(ring="source", key_id=shoot.pk, expires_at=now + ttl)
+    vault.create_key(ring="source", key_id=shoot.pk, expires_at=key_expiry(now))
     try:
         # Before the transaction: a bucket can take seconds. Until the rows are there nothing looks at a face.
         blobs = [vault.write_blob(ring="source", key_id=shoot.pk, kind="photo", data=data) for data in photos]
-        with transaction.atomic():
-            # One upload of an account at a time: two that count at once would both find the last free pack.
-            if not User.objects.select_for_update().filter(pk=owner.pk, leaving_at=None):
-                raise AccountClosed
-            earlier = Shoot.objects.filter(owner=owner, submission=submission).first() if submission else None
-            if earlier is None:
-                _save(shoot, blobs, person)
+        saved = _save(shoot, owner, blobs, person)
     except BaseException:
         _take_back(shoot)
         raise
-    if earlier is not None:
+    if saved != shoot:
         _take_back(shoot)
-        return earlier
-    return shoot
+    return saved
 
 
-def _save(shoot: Shoot, blobs: Sequence[Blob], person: engine.Person) -> None:
-    """The rows of a new shoot. Raises NoPreviewsLeft."""
-    assert shoot.owner is not None
-    if not previews_left(shoot.owner):
+@transaction.atomic
+def _save(shoot: Shoot, owner: User, blobs: Sequence[Blob], person: engine.Person) -> Shoot:
+    """Write the rows of a new shoot. Returns it, or the one that the same submission has made before.
+
+    Raises AccountClosed, NoPreviewsLeft."""
+    # One upload of an account at a time: two that count at once would both find the last free pack.
+    if not User.objects.select_for_update().filter(pk=owner.pk, leaving_at=None):
+        raise AccountClosed
+    if shoot.submission:
+        earlier = Shoot.objects.filter(owner=owner, submission=shoot.submission).first()
+        if earlier is not None:
+            return earlier
+    if not previews_left(owner):
         raise NoPreviewsLeft
     shoot.save(force_insert=True)
     Consent.objects.create(
@@ -114,6 +114,7 @@ def _save(shoot: Shoot, blobs: Sequence[Blob], person: engine.Person) -> None:
     for position, blob in enumerate(blobs):
         photo = Photo.objects.create(shoot=shoot, position=position, blob=blob)
         send_on_commit("shoots.check_photo", str(photo.pk))
+    return shoot
 
 
 def _take_back(shoot: Shoot) -> None:
