@@ -50,20 +50,7 @@ def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str
 
     Works on the database's state, not on the one in `pack`; `pack` gets what changed when moved."""
     now = timezone.now()
-    changes: dict[str, object] = {"state": to, "reason": reason}
-    if to == _State.QUEUED:
-        changes |= {"queued_at": now, "expires_at": None, "ended_as": ""}
-    elif to == _State.DELIVERED:
-        changes["delivered_at"] = now
-        changes["mail_due"] = pack.kind == Pack.Kind.PREMIUM
-    if to in Pack.ENDED:
-        changes["ended_as"] = to
-    if to in (_State.DELIVERED, _State.FAILED):
-        # What was finished is shown until then.
-        changes["expires_at"] = now + timedelta(days=settings.HEADSHOTS_RESULT_DAYS)
-    elif to in _LIVE_ENDS:
-        # It is as if it had never been ordered: nothing of it is kept.
-        changes["expires_at"] = now
+    changes = {"state": to, "reason": reason} | _changes_on_entering(to, pack, now)
     may = [state for state, targets in MOVES.items() if to in targets]
     with transaction.atomic(savepoint=False):
         if not Pack.objects.filter(pk=pack.pk, state__in=may).update(**changes):
@@ -78,6 +65,23 @@ def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str
     for name, value in changes.items():
         setattr(pack, name, value)
     return True
+
+
+def _changes_on_entering(state: str, pack: Pack, now: datetime) -> dict[str, object]:
+    """Return the columns that change when a pack enters a state, beside its state and reason."""
+    # What was finished is shown until then.
+    shown_until = now + timedelta(days=settings.HEADSHOTS_RESULT_DAYS)
+    if state == _State.QUEUED:
+        return {"queued_at": now, "expires_at": None, "ended_as": ""}
+    if state == _State.DELIVERED:
+        is_premium = pack.kind == Pack.Kind.PREMIUM
+        return {"ended_as": state, "delivered_at": now, "expires_at": shown_until, "mail_due": is_premium}
+    if state == _State.FAILED:
+        return {"ended_as": state, "expires_at": shown_until}
+    if state in _LIVE_ENDS:
+        # It is as if it had never been ordered: nothing of it is kept.
+        return {"ended_as": state, "expires_at": now}
+    return {}
 
 
 def put_back(pack: Pack) -> bool:
@@ -169,10 +173,13 @@ def begin_purges(
     shoots: QuerySet[Shoot], *, actor: str = Event.Actor.SYSTEM, everything: bool = False, lost: bool = False
 ) -> list[UUID]:
     """The same for many at once; the ids of those that this caller closed. No worker is woken: the caller purges."""
-    may_close = {"purge_everything": False} if everything else {"state": Shoot.State.OPEN}
-    changes = {"state": Shoot.State.PURGING, **({"purge_everything": True} if everything else {})}
+    may_close = Q(state=Shoot.State.OPEN)
+    changes: dict[str, object] = {"state": Shoot.State.PURGING}
+    if everything:
+        may_close = Q(purge_everything=False)
+        changes["purge_everything"] = True
     with transaction.atomic():
-        ids = list(shoots.filter(**may_close).select_for_update().values_list("pk", flat=True))
+        ids = list(shoots.filter(may_close).select_for_update().values_list("pk", flat=True))
         if not ids:
             return []
         Shoot.objects.filter(pk__in=ids).update(**changes)
