@@ -33,20 +33,20 @@ OWN_WORDS = {
     "skin_tone": "we do not hand that out",
     "oversaturated": "we do not hand that out",
     "too_alike": "too much like others",
-    "storage_failed": OURS,
-    "engine_broken": OURS,
+    Pack.Reason.STORAGE_FAILED: OURS,
+    Pack.Reason.ENGINE_BROKEN: OURS,
 }
-FAILURES = [*OWN_WORDS, "no_face", "several_faces", "engine_failed"]
+FAILURES = [*OWN_WORDS, "no_face", "several_faces", Pack.Reason.ENGINE_FAILED]
 # How a premium pack ends, why, whether its photos are there still, and what its page says.
 ENDS = [
     *(("failed", reason, True, (OWN_WORDS.get(reason, GENERAL), YOURS, HERE)) for reason in FAILURES),
-    ("failed", "engine_failed", False, (GENERAL, YOURS, UPLOAD)),
-    ("cancelled", "staff", True, (STOPPED, YOURS, HERE)),
-    ("cancelled", "staff", False, (STOPPED, YOURS, UPLOAD)),
-    ("cancelled", "on_request", True, ("You stopped this pack before anything was made.", YOURS, HERE)),
-    ("cancelled", "photos_deleted", False, ("the photos it needed are no longer here", YOURS, UPLOAD)),
-    ("cancelled", "photos_lost", False, ("restarted", "so they are gone", YOURS, UPLOAD)),
-    ("cancelled", "account_deleted", True, ("This pack was stopped.", YOURS)),
+    ("failed", Pack.Reason.ENGINE_FAILED, False, (GENERAL, YOURS, UPLOAD)),
+    ("cancelled", Pack.Reason.STAFF, True, (STOPPED, YOURS, HERE)),
+    ("cancelled", Pack.Reason.STAFF, False, (STOPPED, YOURS, UPLOAD)),
+    ("cancelled", Pack.Reason.ON_REQUEST, True, ("You stopped this pack before anything was made.", YOURS, HERE)),
+    ("cancelled", Pack.Reason.PHOTOS_DELETED, False, ("the photos it needed are no longer here", YOURS, UPLOAD)),
+    ("cancelled", Pack.Reason.PHOTOS_LOST, False, ("restarted", "so they are gone", YOURS, UPLOAD)),
+    ("cancelled", Pack.Reason.ACCOUNT_DELETED, True, ("This pack was stopped.", YOURS)),
 ]
 
 
@@ -102,7 +102,7 @@ def test_what_a_page_says_of_a_paid_pack_that_came_to_nothing_is_true(
     assert "Or have your $19 back" in said
     # Nothing was.
     assert "What was finished is below" not in said
-    assert ("no longer here" in said) == (reason == "photos_deleted")
+    assert ("no longer here" in said) == (reason == Pack.Reason.PHOTOS_DELETED)
 
 
 @pytest.mark.parametrize("end", ["failed", "cancelled"])
@@ -203,9 +203,9 @@ def test_the_order_page_asks_nobody_for_money_whose_pack_is_about_to_come_back(b
 @pytest.mark.parametrize(
     ("end", "reason", "words"),
     [
-        ("cancelled", "on_request", "you stopped your pack of 4 headshots."),
-        ("cancelled", "photos_deleted", "its photos were gone before it was finished."),
-        ("cancelled", "staff", "we had to stop your pack"),
+        ("cancelled", Pack.Reason.ON_REQUEST, "you stopped your pack of 4 headshots."),
+        ("cancelled", Pack.Reason.PHOTOS_DELETED, "its photos were gone before it was finished."),
+        ("cancelled", Pack.Reason.STAFF, "we had to stop your pack"),
         ("failed", "not_alike", "your pack of 4 headshots could not be made. You"),
     ],
 )
@@ -229,7 +229,11 @@ def test_the_mail_about_a_pack_that_came_back_says_why(
     ("reason", "subject", "words"),
     [
         ("", "A pack of 4 headshots for you", "you have a pack of 4 headshots from us, free."),
-        ("staff", "Your 4 headshots are still to come", "we had to stop your pack of 4 headshots. You have lost"),
+        (
+            Pack.Reason.STAFF,
+            "Your 4 headshots are still to come",
+            "we had to stop your pack of 4 headshots. You have lost",
+        ),
         ("not_alike", "Your 4 headshots are still to come", "your pack of 4 headshots could not be made. You have"),
     ],
 )

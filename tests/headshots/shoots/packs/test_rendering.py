@@ -243,7 +243,11 @@ def test_an_engine_that_fails_three_times_fails_the_pack_which_rests_in_between(
     assert states[660] == states[661] == ("failed", False, 3)
     assert pack.reason == Pack.Reason.ENGINE_FAILED
     told = Event.objects.filter(name="pack.set_back").order_by("pk").values_list("codes__reason", "numbers__setbacks")
-    assert list(told) == [("engine_failed", 1), ("engine_failed", 2), ("engine_failed", 3)]
+    assert list(told) == [
+        (Pack.Reason.ENGINE_FAILED, 1),
+        (Pack.Reason.ENGINE_FAILED, 2),
+        (Pack.Reason.ENGINE_FAILED, 3),
+    ]
 
 
 def test_two_workers_that_meet_one_fault_set_the_pack_back_once() -> None:
