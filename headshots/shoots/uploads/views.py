@@ -120,8 +120,8 @@ def _receive(request: HttpRequest, owner: User, form: NewShootForm, about: Perso
         with uploads.hold(holder=str(owner.pk)):
             about_is_valid = about is None or about.is_valid()
             if form.is_valid() and about_is_valid:
-                told = {name: form.cleaned_data[name] for name in ("photos", "submission", "ask_first")}
-                return open_shoot(owner=owner, person=about.person if about else NOTHING_SAID, **told)
+                form_values = {name: form.cleaned_data[name] for name in ("photos", "submission", "ask_first")}
+                return open_shoot(owner=owner, person=about.person if about else NOTHING_SAID, **form_values)
     except BudgetExceeded as busy:
         refusal = replace(_BUSY, retry_after=busy.retry_after_seconds)
     except NoPreviewsLeft:
