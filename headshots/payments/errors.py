@@ -2,12 +2,29 @@
 
 PaymentError
 ├── NotForSale       nothing is sold here, or not with this engine
-├── OrderRefused     this order cannot be taken now; `code` says why
+├── OrderRefused     this order cannot be taken now; `refusal` says why
 ├── BadSignature     a webhook that Stripe did not sign, or not for us, or long ago
 └── StripeError
     ├── StripeUnavailable       no answer, or "later": ask again
     └── StripeRefused    it said no; `code` is Stripe's
 """
+
+from django.db.models import TextChoices
+
+
+class Refusal(TextChoices):
+    """Why an order is not taken. Nothing is charged in any of these cases; templates hold the words."""
+
+    PHOTOS_GONE = "photos_gone"
+    TOO_LATE = "too_late"
+    TOO_FEW_LOOKS = "too_few_looks"
+    NO_PHOTO = "no_photo"
+    ORDER_CHANGED = "order_changed"
+    PACK_IS_LIVE = "pack_is_live"
+    HAS_A_PACK = "has_open_credit"
+    UPLOADS_PAUSED = "uploads_paused"
+    NOT_FOR_SALE = "not_for_sale"
+    STRIPE_AWAY = "stripe_unavailable"
 
 
 class PaymentError(Exception):
@@ -19,14 +36,11 @@ class NotForSale(PaymentError):
 
 
 class OrderRefused(PaymentError):
-    """This order cannot be taken.
+    """This order cannot be taken; `refusal` says why."""
 
-    `code`: photos_gone, too_late, too_few_looks, no_photo, order_changed, pack_is_live, has_open_credit or
-    uploads_paused."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.value)
+        self.refusal = refusal
 
 
 class BadSignature(PaymentError):

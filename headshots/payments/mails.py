@@ -71,6 +71,7 @@ def _send(owner: User | None, pack: Pack | None, kind: str, context: dict[str, o
         "history_url": settings.HEADSHOTS_SITE_URL + reverse("payments:history"),
         "support_email": settings.HEADSHOTS_SUPPORT_EMAIL,
         "has_site_url": bool(settings.HEADSHOTS_SITE_URL),
+        "Reason": Pack.Reason,
     }
     subject = render_to_string(f"payments/mail/{kind}_subject.txt", context).strip()
     send_mail(subject, render_to_string(f"payments/mail/{kind}.txt", context), None, [owner.email])

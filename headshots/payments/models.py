@@ -99,6 +99,14 @@ class Credit(models.Model):
         GRANT = "grant"
         REDO = "redo"
 
+    class GrantReason(models.TextChoices):
+        """Why staff granted it, for the books."""
+
+        GOODWILL = "goodwill", "Goodwill"
+        SUPPORT = "support", "Support"
+        TEST = "test", "Trying the product"
+        PRESS = "press", "Press"
+
     class Mail(models.TextChoices):
         """Which mail is still to be sent about it."""
 
@@ -117,7 +125,7 @@ class Credit(models.Model):
     pack = models.OneToOneField(Pack, null=True, blank=True, on_delete=models.SET_NULL, related_name="credit")
     # The delivered pack that a free redo was asked for.
     redo_of = models.OneToOneField(Pack, null=True, blank=True, on_delete=models.SET_NULL, related_name="redo")
-    # Why staff granted it: a code.
+    # Why staff granted it: a `GrantReason`; empty for any other source.
     reason = models.CharField(max_length=32, blank=True)
     # Why the last pack that it was used for came to nothing: that pack's reason, for the mail.
     return_reason = models.CharField(max_length=32, blank=True)

@@ -116,7 +116,7 @@ def _packs_with_unreturned_credit() -> Iterable[Pack]:
     """Packs that ended without pictures and still hold a credit."""
     ended = Q(state__in=[Pack.State.FAILED, Pack.State.CANCELED]) | Q(state=Pack.State.DELETED, delivered_at=None)
     packs = Pack.objects.filter(ended, credit__state=Credit.State.USED)
-    return packs.exclude(reason=Pack.USED_AFTER_DELIVERY)[:_BATCH_SIZE]
+    return packs.exclude(reason=Pack.Reason.USED_AFTER_DELIVERY)[:_BATCH_SIZE]
 
 
 def _unused_credits() -> Iterable[Credit]:

@@ -22,7 +22,7 @@ from headshots.payments.accounting.webhooks import receive_webhook
 from headshots.payments.checkout.deadlines import find_shoot_to_use
 from headshots.payments.checkout.orders import buy_credit, sync_with_stripe
 from headshots.payments.checkout.views import to_checkout
-from headshots.payments.errors import BadSignature, NotForSale, OrderRefused, StripeError
+from headshots.payments.errors import BadSignature, NotForSale, OrderRefused, Refusal, StripeError
 from headshots.payments.models import Credit, Payment, Refund
 from headshots.payments.prices import current_mode, format_money, get_price, is_for_sale
 from headshots.payments.product_copy import get_product_copy, policy_context
@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 _POLL_INTERVAL = timedelta(seconds=3)
 _MAX_PAYMENTS = 200
 _REFUSAL_MESSAGES = {
-    "has_open_credit": "You have a pack already: use it. Nothing was charged.",
-    "uploads_paused": "We take no new photos for a moment. Nothing was charged; please come back a little later.",
+    Refusal.HAS_A_PACK: "You have a pack already: use it. Nothing was charged.",
+    Refusal.UPLOADS_PAUSED: "We take no new photos for a moment. Nothing was charged; please come back a little later.",
 }
 STRIPE_UNAVAILABLE_MESSAGE = (
     "The payment page cannot be reached right now. Nothing was charged; please try again in a minute."
@@ -51,7 +51,7 @@ def pricing(request: HttpRequest) -> HttpResponse:
             return to_checkout(request, buy_credit(owner=request.user))
         except OrderRefused as refused:
             # From a page that was opened before the pack came, or before the pause.
-            messages.error(request, _REFUSAL_MESSAGES[refused.code])
+            messages.error(request, _REFUSAL_MESSAGES[refused.refusal])
             status = 409
         except NotForSale:
             messages.error(request, "Packs are not sold here at the moment.")

@@ -47,7 +47,7 @@ def purge_shoots(*, shoot_ids: Collection[UUID]) -> list[UUID]:
         return []
     vault.destroy_keys(ring="source", key_ids=ids)
     record_key_destructions(ring="source", shoot_ids={shoot_id: shoot_id for shoot_id in ids})
-    cancel_live_packs(ids, reason="photos_deleted")
+    cancel_live_packs(ids, reason=Pack.Reason.PHOTOS_DELETED)
     ended = Pack.objects.filter(shoot_id__in=ids).exclude(state__in=[*Pack.LIVE, Pack.State.DELETED])
     everything = {shoot.pk for shoot in shoots if shoot.purge_everything}
     doomed = [pack for pack in ended if pack.shoot_id in everything or pack.state in Pack.UNDONE]

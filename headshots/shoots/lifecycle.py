@@ -5,7 +5,7 @@ theirs in here without this one knowing them.
 """
 
 from collections.abc import Collection, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
@@ -50,20 +50,7 @@ def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str
 
     Works on the database's state, not on the one in `pack`; `pack` gets what changed when moved."""
     now = timezone.now()
-    changes: dict[str, object] = {"state": to, "reason": reason}
-    if to == _State.QUEUED:
-        changes |= {"queued_at": now, "expires_at": None, "ended_as": ""}
-    elif to == _State.DELIVERED:
-        changes["delivered_at"] = now
-        changes["mail_due"] = pack.kind == Pack.Kind.PREMIUM
-    if to in Pack.ENDED:
-        changes["ended_as"] = to
-    if to in (_State.DELIVERED, _State.FAILED):
-        # What was finished is shown until then.
-        changes["expires_at"] = now + timedelta(days=settings.HEADSHOTS_HEADSHOT_RETENTION_DAYS)
-    elif to in _LIVE_ENDS:
-        # It is as if it had never been ordered: nothing of it is kept.
-        changes["expires_at"] = now
+    changes = {"state": to, "reason": reason} | _changes_on_entering(to, pack, now)
     may = [state for state, targets in MOVES.items() if to in targets]
     with transaction.atomic(savepoint=False):
         if not Pack.objects.filter(pk=pack.pk, state__in=may).update(**changes):
@@ -78,6 +65,23 @@ def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str
     for name, value in changes.items():
         setattr(pack, name, value)
     return True
+
+
+def _changes_on_entering(state: str, pack: Pack, now: datetime) -> dict[str, object]:
+    """Return the columns that change when a pack enters a state, beside its state and reason."""
+    # What was finished is shown until then.
+    shown_until = now + timedelta(days=settings.HEADSHOTS_HEADSHOT_RETENTION_DAYS)
+    if state == _State.QUEUED:
+        return {"queued_at": now, "expires_at": None, "ended_as": ""}
+    if state == _State.DELIVERED:
+        is_premium = pack.kind == Pack.Kind.PREMIUM
+        return {"ended_as": state, "delivered_at": now, "expires_at": shown_until, "mail_due": is_premium}
+    if state == _State.FAILED:
+        return {"ended_as": state, "expires_at": shown_until}
+    if state in _LIVE_ENDS:
+        # It is as if it had never been ordered: nothing of it is kept.
+        return {"ended_as": state, "expires_at": now}
+    return {}
 
 
 def return_to_queue(pack: Pack) -> bool:
@@ -139,6 +143,16 @@ def start_tasks(state: str, pack_id: UUID) -> None:
         send_on_commit(task, str(pack_id))
 
 
+def key_expiry(created_at: datetime) -> datetime:
+    """Return when the key of a shoot's photos dies by itself."""
+    return created_at + timedelta(seconds=settings.HEADSHOTS_PHOTO_TTL_SECONDS)
+
+
+def purge_time(created_at: datetime) -> datetime:
+    """Return when a shoot's photos are purged: a little before their key dies, five minutes of twenty-four hours."""
+    return created_at + timedelta(seconds=settings.HEADSHOTS_PHOTO_TTL_SECONDS) * 287 / 288
+
+
 def begin_purge(shoot: Shoot, *, actor: str = Event.Actor.SYSTEM, everything: bool = False, lost: bool = False) -> bool:
     """Whether this caller closed the shoot. From here on nothing of it is shown and nothing new is stored.
 
@@ -161,21 +175,24 @@ def begin_purges(
     shoots: QuerySet[Shoot], *, actor: str = Event.Actor.SYSTEM, everything: bool = False, lost: bool = False
 ) -> list[UUID]:
     """The same for many at once; the ids of those that this caller closed. No worker is woken: the caller purges."""
-    may_close = {"purge_everything": False} if everything else {"state": Shoot.State.OPEN}
-    changes = {"state": Shoot.State.PURGING, **({"purge_everything": True} if everything else {})}
+    may_close = Q(state=Shoot.State.OPEN)
+    changes: dict[str, object] = {"state": Shoot.State.PURGING}
+    if everything:
+        may_close = Q(purge_everything=False)
+        changes["purge_everything"] = True
     with transaction.atomic():
-        ids = list(shoots.filter(**may_close).select_for_update().values_list("pk", flat=True))
+        ids = list(shoots.filter(may_close).select_for_update().values_list("pk", flat=True))
         if not ids:
             return []
         Shoot.objects.filter(pk__in=ids).update(**changes)
         Event.objects.bulk_create(Event(name="shoot.purging", shoot_id=shoot_id, actor=actor) for shoot_id in ids)
         # The keys die with the click, not when the retention worker comes to them.
         transaction.on_commit(partial(vault.destroy_keys, ring="source", key_ids=ids), robust=True)
-        cancel_live_packs(ids, reason="photos_lost" if lost else "photos_deleted", actor=actor)
+        cancel_live_packs(ids, reason=Pack.Reason.PHOTOS_LOST if lost else Pack.Reason.PHOTOS_DELETED, actor=actor)
     return ids
 
 
-def cancel_live_packs(shoot_ids: Collection[UUID], *, reason: str, actor: str = Event.Actor.SYSTEM) -> None:
+def cancel_live_packs(shoot_ids: Collection[UUID], *, reason: Pack.Reason, actor: str = Event.Actor.SYSTEM) -> None:
     """Without photos nothing more can be made. Whoever deletes them by their own wish when headshots of a paid pack
     are there to be had has had the pack: else forty-nine of fifty would be free."""
     for pack in Pack.objects.filter(shoot_id__in=shoot_ids, state__in=Pack.LIVE):
@@ -183,7 +200,7 @@ def cancel_live_packs(shoot_ids: Collection[UUID], *, reason: str, actor: str = 
             # No picture can be stored between this look and the move.
             Pack.objects.select_for_update().get(pk=pack.pk)
             is_used = actor == Event.Actor.PERSON and pack.kind == Pack.Kind.PREMIUM and has_finished_headshots(pack)
-            advance(pack, _State.CANCELED, actor=actor, reason=Pack.USED_AFTER_DELIVERY if is_used else reason)
+            advance(pack, _State.CANCELED, actor=actor, reason=Pack.Reason.USED_AFTER_DELIVERY if is_used else reason)
 
 
 def has_finished_headshots(pack: Pack) -> bool:
@@ -193,7 +210,7 @@ def has_finished_headshots(pack: Pack) -> bool:
 
 def is_consumed(pack: Pack) -> bool:
     """Whether its person has had what was paid for; also when it is deleted."""
-    return pack.delivered_at is not None or pack.reason == Pack.USED_AFTER_DELIVERY
+    return pack.delivered_at is not None or pack.reason == Pack.Reason.USED_AFTER_DELIVERY
 
 
 def end_purges(shoots: Collection[Shoot], *, numbers: Mapping[UUID, Mapping[str, float]]) -> list[Shoot]:

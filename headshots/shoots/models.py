@@ -207,12 +207,28 @@ class Pack(models.Model):
         REVOKED = "revoked"
         DELETED = "deleted"
 
+    class Reason(models.TextChoices):
+        """Why the product ended a pack; one that the quality gate ended has a reason of `engine.Reason`."""
+
+        STORAGE_FAILED = "storage_failed"
+        ENGINE_BROKEN = "engine_broken"
+        ENGINE_FAILED = "engine_failed"
+        NOT_PAID = "not_paid"
+        REFUNDED = "refunded"
+        # The bank has taken the money back, or may.
+        REVOKED = "revoked"
+        ON_REQUEST = "on_request"
+        STAFF = "staff"
+        ACCOUNT_DELETED = "account_deleted"
+        PHOTOS_DELETED = "photos_deleted"
+        PHOTOS_LOST = "photos_lost"
+        # Its person deleted the shoot when headshots of the pack were there to be had.
+        USED_AFTER_DELIVERY = "used_after_delivery"
+
     LIVE = (State.AWAITING_PAYMENT, State.QUEUED, State.RENDERING)
     ENDED = (State.DELIVERED, State.FAILED, State.CANCELED, State.REVOKED)
     # As if it had never been ordered: what was finished of it is not kept.
     UNDONE = (State.CANCELED, State.REVOKED)
-    # A reason to be canceled: its person deleted the shoot when headshots of the pack were there to be had.
-    USED_AFTER_DELIVERY = "used_after_delivery"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     shoot = models.ForeignKey(Shoot, on_delete=models.PROTECT, related_name="packs")
@@ -220,7 +236,7 @@ class Pack(models.Model):
     state = models.CharField(max_length=16, choices=State.choices)
     # How it ended, also after it is deleted; empty while it is live.
     ended_as = models.CharField(max_length=16, choices=State.choices, blank=True)
-    # Why a pack failed or was canceled: a code, its words stand in the templates.
+    # Why it failed, was canceled or was revoked: one of `Reason`, or of `engine.Reason`. Templates hold the words.
     reason = models.CharField(max_length=32, blank=True)
     engine = models.CharField(max_length=16)
     total = models.PositiveSmallIntegerField()

@@ -31,7 +31,7 @@ from django.utils import timezone
 from headshots.accounts.models import User
 from headshots.payments.accounting.webhooks import receive_webhook
 from headshots.payments.checkout.orders import Order, buy_credit, checkout_url, order_with_credit, order_with_money
-from headshots.payments.errors import OrderRefused
+from headshots.payments.errors import OrderRefused, Refusal
 from headshots.payments.models import Credit, Payment
 from headshots.shoots.looks.versions import seed_styles
 from headshots.shoots.models import Event, Pack, Photo, Shoot
@@ -101,7 +101,7 @@ def refusal() -> Iterator[None]:
     try:
         yield
     except OrderRefused as refused:
-        if refused.code not in {"pack_is_live", "order_changed", "has_open_credit"}:
+        if refused.refusal not in {Refusal.PACK_IS_LIVE, Refusal.ORDER_CHANGED, Refusal.HAS_A_PACK}:
             raise
 
 

@@ -1,6 +1,8 @@
 """A bucket that answers 503 for a while, a ring that is away, a full disk, a wrong clock: late, never wrong."""
 
+import errno
 import io
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
@@ -8,8 +10,10 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import psycopg
 import pytest
 from django.conf import LazySettings
+from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -33,6 +37,8 @@ from tests.helpers.servers import Gate
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 
 HOUR = timedelta(hours=1)
+NO_SPACE = "We have no room for more photos right now. Nothing was stored; please try again later."
+NOT_SAVED = "We couldn't save your upload. Nothing was stored; please try again in a few minutes."
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +92,7 @@ def test_an_upload_during_an_outage_is_refused_in_plain_words_and_keeps_nothing(
     refused = upload(browser)
 
     assert refused.status_code == 503
-    assert "Nothing was kept; please try again later." in refused.content.decode()
+    assert NOT_SAVED in refused.context["form"].non_field_errors()
     assert not Shoot.objects.exists()
     assert not Blob.objects.exists()
     assert open_ring("source").key_ids() == []
@@ -181,7 +187,10 @@ def test_an_outage_in_the_middle_of_many_purges_is_met_once_not_once_for_each(s3
 
 @pytest.mark.usefixtures("ring_away")
 def test_an_upload_without_a_ring_is_refused_and_keeps_nothing(browser):
-    assert upload(browser).status_code == 503
+    refused = upload(browser)
+
+    assert refused.status_code == 503
+    assert NOT_SAVED in refused.context["form"].non_field_errors()
     assert not Shoot.objects.exists()
     assert files() == []
 
@@ -219,6 +228,53 @@ def test_what_is_due_while_the_ring_is_away_is_shown_to_nobody_and_goes_when_it_
     assert not Photo.objects.exists()
 
 
+# A store or a database that has no room, or does not answer -----------------------------------------------------------
+
+
+def sqlite_error(code: int) -> OperationalError:
+    """What Django raises for this result of SQLite's."""
+    cause, error = sqlite3.OperationalError("of SQLite"), OperationalError("of Django")
+    cause.sqlite_errorcode = code
+    error.__cause__ = cause
+    return error
+
+
+def postgresql_error(cause: psycopg.OperationalError) -> OperationalError:
+    error = OperationalError("of Django")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), NO_SPACE),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), NO_SPACE),
+        (sqlite_error(sqlite3.SQLITE_FULL), NO_SPACE),
+        (postgresql_error(psycopg.errors.DiskFull("could not extend file")), NO_SPACE),
+        (OSError(errno.EROFS, "Read-only file system"), NOT_SAVED),
+        (PermissionError(errno.EACCES, "Permission denied"), NOT_SAVED),
+        (VaultUnavailable("the bucket does not answer"), NOT_SAVED),
+        (KeyGone(uuid4()), NOT_SAVED),
+        (sqlite_error(sqlite3.SQLITE_BUSY), NOT_SAVED),
+        (postgresql_error(psycopg.errors.ConnectionTimeout("timeout expired")), NOT_SAVED),
+        (OperationalError("the connection is closed"), NOT_SAVED),
+    ],
+    ids=lambda value: str(value).replace(" ", "_")[:40],
+)
+def test_an_upload_that_cannot_be_stored_says_whether_there_is_no_room(browser, monkeypatch, error, words):
+    def fail(**_arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(vault, "write_blob", fail)
+
+    refused = upload(browser)
+
+    assert refused.status_code == 503
+    assert refused.context["form"].non_field_errors() == [words]
+    assert not Shoot.objects.exists()
+
+
 # A full disk ---------------------------------------------------------------------------------------------------------
 
 
@@ -244,6 +300,7 @@ def test_an_upload_to_a_full_disk_keeps_nothing_and_a_purge_makes_room(browser, 
     refused = upload(browser)
 
     assert refused.status_code == 503
+    assert NO_SPACE in refused.context["form"].non_field_errors()
     assert files() == kept
     assert Shoot.objects.count() == 1
     assert len(open_ring("source").key_ids()) == 1
@@ -275,7 +332,7 @@ def test_a_clock_that_is_set_back_takes_photos_early_and_tells_their_person_so(t
     assert purge_due().shoots == 1
 
     pack.refresh_from_db()
-    assert (pack.state, pack.reason) == (Pack.State.DELETED, "photos_lost")
+    assert (pack.state, pack.reason) == (Pack.State.DELETED, Pack.Reason.PHOTOS_LOST)
     assert open_ring("source").key_ids() == []
 
 
@@ -311,7 +368,7 @@ def test_a_photo_whose_file_cannot_be_read_is_called_a_fault_of_the_storage(
     rendering.render_pack(pack=pack)
 
     pack.refresh_from_db()
-    assert (pack.state, pack.reason) == (Pack.State.FAILED, "storage_failed")
+    assert (pack.state, pack.reason) == (Pack.State.FAILED, Pack.Reason.STORAGE_FAILED)
     assert str(blob.pk) in caplog.text
     client.force_login(pack.shoot.owner)
     assert "Your photo is not to blame" in client.get(pack.shoot.get_absolute_url()).content.decode()
@@ -329,7 +386,7 @@ def test_a_worker_that_finds_the_ring_lost_ends_the_shoot_and_its_person_may_try
     purge_due()
 
     pack.refresh_from_db()
-    assert (pack.ended_as, pack.reason) == (Pack.State.CANCELED, "photos_lost")
+    assert (pack.ended_as, pack.reason) == (Pack.State.CANCELED, Pack.Reason.PHOTOS_LOST)
     client.force_login(pack.shoot.owner)
     page = client.get(pack.shoot.get_absolute_url()).content.decode()
     assert "Upload your photo again" in page
@@ -369,14 +426,14 @@ def test_a_late_check_or_render_or_a_message_that_comes_twice_stores_nothing():
 
 def test_a_picture_that_is_finished_after_the_purge_is_not_stored(monkeypatch):
     pack = make_checked_shoot().packs.get()
-    store = rendering._store
+    write_files = rendering._write_files
 
     def purged_meanwhile(pack, finished):
         begin_purge(pack.shoot, everything=True)
         purge_due()
-        return store(pack, finished)
+        return write_files(pack, finished)
 
-    monkeypatch.setattr(rendering, "_store", purged_meanwhile)
+    monkeypatch.setattr(rendering, "_write_files", purged_meanwhile)
     rendering.render_pack(pack=pack)
 
     assert files() == []

@@ -91,7 +91,7 @@ def lose(pack: Pack) -> None:
     """As many faults as fail it for good, and the time between them."""
     for _ in range(MAX_CONSECUTIVE_FAILURES):
         Pack.objects.filter(pk=pack.pk).update(retry_at=None)
-        record_failure(pack, "storage_failed")
+        record_failure(pack, Pack.Reason.STORAGE_FAILED)
 
 
 def make_payment(owner: User | None, mode: str = "test") -> Payment:
@@ -102,5 +102,5 @@ def make_payment(owner: User | None, mode: str = "test") -> Payment:
         expires_at=now, paid_at=now,
     )  # fmt: skip
     Credit.objects.create(owner=owner, source="payment", payment=payment)
-    Refund.objects.create(payment=payment, amount=100, reason="goodwill")
+    Refund.objects.create(payment=payment, amount=100, reason=Refund.Reason.GOODWILL)
     return payment

@@ -196,9 +196,9 @@ class Year:
             pack.delivered_at, pack.expires_at = ended, ended + RESULT_LIFE
             numbers = {"pictures": pack.total, "seconds": seconds}
         elif end == Pack.State.FAILED:
-            pack.reason = self.rng.choice(("not_alike", "engine_failed", "no_face"))
+            pack.reason = self.rng.choice(("not_alike", Pack.Reason.ENGINE_FAILED, "no_face"))
         elif end == Pack.State.CANCELED:
-            pack.reason = self.rng.choice(("photos_deleted", "staff"))
+            pack.reason = self.rng.choice((Pack.Reason.PHOTOS_DELETED, Pack.Reason.STAFF))
         self._headshots(rows, pack, ended)
         self._pack_event(rows, ended, end, pack, numbers)
         if ended + RESULT_LIFE < self.until:

@@ -12,8 +12,8 @@ from headshots.dashboard.actions.targets import load_account, load_payment, load
 from headshots.payments.accounting.credits import grant_credit, open_credits
 from headshots.payments.accounting.refunds import refundable_amount, request_refund
 from headshots.payments.checkout.orders import Order, count_orders, find_unpaid_payment, order_with_credit
-from headshots.payments.errors import OrderRefused
-from headshots.payments.models import Payment, Refund
+from headshots.payments.errors import OrderRefused, Refusal
+from headshots.payments.models import Credit, Payment, Refund
 from headshots.payments.prices import format_money, minor_unit_digits, parse_price
 from headshots.shoots.models import Event, Pack, Photo, Shoot, Style
 
@@ -25,7 +25,6 @@ _REFUNDS = [
     Refund.Reason.DUPLICATE,
     Refund.Reason.FRAUDULENT,
 ]
-_GRANTS = [("goodwill", "Goodwill"), ("support", "Support"), ("test", "Trying the product"), ("press", "Press")]
 _MAX_CREDITS = 5
 
 
@@ -42,7 +41,7 @@ class GrantForm(ReasonForm):
     """How many packs."""
 
     count = forms.IntegerField(label="Packs", min_value=1, max_value=_MAX_CREDITS, initial=1)
-    code = forms.ChoiceField(label="For the books", choices=_GRANTS)
+    code = forms.ChoiceField(label="For the books", choices=Credit.GrantReason.choices)
 
 
 class GrantPackForm(ReasonForm):
@@ -51,7 +50,7 @@ class GrantPackForm(ReasonForm):
     styles = forms.ModelMultipleChoiceField(
         label="Looks", queryset=Style.objects.filter(active=True), widget=forms.CheckboxSelectMultiple
     )
-    code = forms.ChoiceField(label="For the books", choices=_GRANTS)
+    code = forms.ChoiceField(label="For the books", choices=Credit.GrantReason.choices)
 
     def __init__(self, *args: object, **options: object) -> None:
         super().__init__(*args, **options)  # type: ignore[arg-type]
@@ -68,7 +67,9 @@ def _refund(payment: Payment, answers: Answers) -> str:
         amount = parse_price(str(answers["amount"]), payment.currency)
     except ValueError as error:
         raise ActionUnavailable(f"{payment.currency.upper()} has no such amount.") from error
-    refund = request_refund(payment=payment, amount=amount, reason=answers["code"], actor=Event.Actor.STAFF)
+    refund = request_refund(
+        payment=payment, amount=amount, reason=Refund.Reason(answers["code"]), actor=Event.Actor.STAFF
+    )
     if refund is None:
         payment.refresh_from_db()
         raise ActionUnavailable(
@@ -101,7 +102,7 @@ def _grant(account: User, answers: Answers) -> str:
     if answers["seen_state"] != _open_credit_count(account):
         raise StaleTargetError
     for _ in range(answers["count"]):
-        grant_credit(owner=account, reason=answers["code"])
+        grant_credit(owner=account, reason=Credit.GrantReason(answers["code"]))
     return f"Granted: {answers['count']}. The person is told by mail."
 
 
@@ -122,20 +123,20 @@ def _grant_pack_blocked_reason(shoot: Shoot) -> str:
 def _grant_pack(shoot: Shoot, answers: Answers) -> str:
     assert shoot.owner is not None
     _refuse_self_grant(shoot.owner, answers)
-    grant_credit(owner=shoot.owner, reason=answers["code"])
+    grant_credit(owner=shoot.owner, reason=Credit.GrantReason(answers["code"]))
     order = Order(shoot, list(answers["styles"]), known_orders=count_orders(shoot), keep_photos=shoot.keep_photos)
     try:
         pack = order_with_credit(order=order, owner=shoot.owner, actor=Event.Actor.STAFF)
     except OrderRefused as refused:
-        raise ActionUnavailable(_refusal_message(refused.code)) from refused
+        raise ActionUnavailable(_refusal_message(refused.refusal)) from refused
     assert pack is not None, "a credit was granted in this transaction"
     return "The pack is queued."
 
 
-def _refusal_message(code: str) -> str:
-    if code == "too_few_looks":
+def _refusal_message(refusal: Refusal) -> str:
+    if refusal == Refusal.TOO_FEW_LOOKS:
         return f"Please choose more looks. {_min_looks_message()}"
-    if code == "too_late":
+    if refusal == Refusal.TOO_LATE:
         return "There is not enough time left: its photos are deleted before the pack would be finished."
     # What `_grant_pack_blocked_reason` says too: somebody was faster.
     return "It has changed at this moment. Please look again."

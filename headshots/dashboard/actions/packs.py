@@ -35,7 +35,7 @@ def _cancel_blocked_reason(pack: Pack) -> str:
 
 
 def _cancel(pack: Pack, answers: Answers) -> str:
-    if not advance(pack, Pack.State.CANCELED, actor=Event.Actor.STAFF, reason="staff"):
+    if not advance(pack, Pack.State.CANCELED, actor=Event.Actor.STAFF, reason=Pack.Reason.STAFF):
         raise ActionUnavailable("It has ended at this moment. Please look again.")
     return "The pack is canceled."
 

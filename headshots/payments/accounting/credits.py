@@ -38,7 +38,7 @@ def return_credit(*, pack: Pack) -> bool:
         ended = Q(pack__state__in=_ENDED_WITHOUT_HEADSHOTS) | Q(pack__state=Pack.State.DELETED, pack__delivered_at=None)
         used = Credit.objects.filter(ended, pack=pack, state=Credit.State.USED)
         # Deleted by its person's own wish, with headshots to take along: that is having it.
-        used = used.exclude(pack__reason=Pack.USED_AFTER_DELIVERY)
+        used = used.exclude(pack__reason=Pack.Reason.USED_AFTER_DELIVERY)
         credit = used.select_for_update(of=("self",)).first()
         if credit is None:
             return False
@@ -79,7 +79,7 @@ def find_pack_to_redo(owner: User) -> Pack | None:
     return next((pack for pack in newest if can_redo(pack)), None)
 
 
-def grant_credit(*, owner: User, reason: str) -> Credit:
+def grant_credit(*, owner: User, reason: Credit.GrantReason) -> Credit:
     """A right to one pack as a present of the operator's; the person is told."""
     with transaction.atomic():
         credit = Credit.objects.create(
@@ -121,7 +121,7 @@ def refund_undelivered_credits(*, owner: User) -> int:
     gives back what is paid in spite of that: no paid credit stays open without an account."""
     packs = Pack.objects.filter(shoot__owner=owner, kind=Pack.Kind.PREMIUM)
     for pack in packs.filter(state__in=[Pack.State.QUEUED, Pack.State.RENDERING]):
-        advance(pack, Pack.State.CANCELED, actor=Event.Actor.PERSON, reason="account_deleted")
+        advance(pack, Pack.State.CANCELED, actor=Event.Actor.PERSON, reason=Pack.Reason.ACCOUNT_DELETED)
     for pack in packs.filter(credit__state=Credit.State.USED):
         return_credit(pack=pack)
     # No mails: the address goes with the account, and the page says what is given back.

@@ -114,7 +114,7 @@ def close_payment(*, payment: Payment, to: str) -> None:
     payment.save(update_fields=["state"])
     _record_payment_event(payment, f"payment.{to}")
     if payment.pack is not None:
-        _end_pack(payment.pack, Pack.State.CANCELED, "not_paid")
+        _end_pack(payment.pack, Pack.State.CANCELED, Pack.Reason.NOT_PAID)
 
 
 @transaction.atomic(savepoint=False)
@@ -256,7 +256,7 @@ def _revoke_credit(credit: Credit, to: str) -> None:
         return
     pack = credit.pack
     if pack is not None:
-        _end_pack(pack, Pack.State.REVOKED, to)
+        _end_pack(pack, Pack.State.REVOKED, Pack.Reason(to))
         if is_consumed(pack) and to == Credit.State.REVOKED:
             return
     credit.state, credit.pending_mail = to, Credit.Mail.NONE
@@ -284,7 +284,7 @@ def reopen_credit(credit: Credit) -> None:
     send_on_commit("payments.send_mail", str(credit.pk))
 
 
-def _end_pack(pack: Pack, to: str, reason: str) -> None:
+def _end_pack(pack: Pack, to: str, reason: Pack.Reason) -> None:
     if not advance(pack, to, reason=reason):
         # Somebody was faster: a worker delivered it, a purge canceled it.
         pack.refresh_from_db()

@@ -29,7 +29,7 @@ def refundable_amount(payment: Payment) -> int:
 
 
 def request_refund(
-    *, payment: Payment, reason: str, amount: int | None = None, actor: str = Event.Actor.SYSTEM
+    *, payment: Payment, reason: Refund.Reason, amount: int | None = None, actor: str = Event.Actor.SYSTEM
 ) -> Refund | None:
     """The refund that was noted, of all that is left or of `amount`; None when that much is not left.
 
@@ -69,7 +69,7 @@ def send_refund(*, refund: Refund) -> None:
     apply_refund(payment=refund.payment, event=event)
 
 
-def refund_credit(*, credit: Credit, reason: str, actor: str = Event.Actor.SYSTEM) -> bool:
+def refund_credit(*, credit: Credit, reason: Refund.Reason, actor: str = Event.Actor.SYSTEM) -> bool:
     """Whether this caller turned an open, paid credit back into money."""
     with transaction.atomic():
         payment = credit.payment

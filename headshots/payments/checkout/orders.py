@@ -16,7 +16,7 @@ from headshots.accounts.models import User
 from headshots.payments.accounting.credits import open_credits
 from headshots.payments.accounting.payment_state import apply_checkout_session, close_payment, expire_unopened_payment
 from headshots.payments.checkout.deadlines import MAX_CHECKOUT_TIME, checkout_deadline, has_time_left
-from headshots.payments.errors import OrderRefused, StripeRefused
+from headshots.payments.errors import OrderRefused, Refusal, StripeRefused
 from headshots.payments.models import Credit, Payment
 from headshots.payments.prices import current_mode, get_price, require_for_sale
 from headshots.payments.product_copy import CheckoutUrls, get_product_copy
@@ -27,7 +27,12 @@ from headshots.shoots.models import Event, Headshot, Pack, Pause, Shoot, Style
 from headshots.shoots.packs.orders import CannotOrder, order_premium
 from headshots.shoots.pauses import is_paused
 
-_REFUSAL_CODES = {"shoot_closed": "photos_gone"}
+_REFUSAL_CODES = {
+    CannotOrder.Reason.SHOOT_CLOSED: Refusal.PHOTOS_GONE,
+    CannotOrder.Reason.NO_PHOTO: Refusal.NO_PHOTO,
+    CannotOrder.Reason.PACK_IS_LIVE: Refusal.PACK_IS_LIVE,
+    CannotOrder.Reason.TOO_FEW_LOOKS: Refusal.TOO_FEW_LOOKS,
+}
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ def order_with_credit(*, order: Order, owner: User, actor: str = Event.Actor.PER
             return None
         count = settings.HEADSHOTS_PREMIUM_COUNT
         if not has_time_left(order.shoot, engine_name=engine.engine_name(), count=count):
-            raise OrderRefused("too_late")
+            raise OrderRefused(Refusal.TOO_LATE)
         pack = _create_pack(order, queued=True)
         credit.state, credit.pack, credit.pending_mail = Credit.State.USED, pack, Credit.Mail.NONE
         credit.save(update_fields=["state", "pack", "pending_mail"])
@@ -81,7 +86,7 @@ def order_with_money(*, order: Order, owner: User) -> Payment:
     try:
         return _expire_other_payment(order.shoot, styles=order.styles) or _open_payment(order, owner)
     except OrderRefused as refused:
-        if refused.code != "pack_is_live":
+        if refused.refusal != Refusal.PACK_IS_LIVE:
             raise
     # Two clicks at once: the other one's payment is as good, if it is for the same looks.
     return _expire_other_payment(order.shoot, styles=order.styles) or _open_payment(order, owner)
@@ -94,7 +99,7 @@ def buy_credit(*, owner: User) -> Payment:
     _refuse_if_credit_is_open(owner)
     if is_paused(Pause.Part.UPLOADS):
         # Nobody pays for what could not be begun.
-        raise OrderRefused("uploads_paused")
+        raise OrderRefused(Refusal.UPLOADS_PAUSED)
     name = engine.engine_name()
     mode, price = require_for_sale(name), get_price(name)
     for payment in Payment.objects.filter(owner=owner, pack=None, state=Payment.State.OPEN):
@@ -180,7 +185,7 @@ def _expire_other_payment(shoot: Shoot, *, styles: Sequence[Style] | None) -> Pa
             if payment.state == Payment.State.OPEN and payment.expires_at > timezone.now():
                 return payment
     if not expire_payment(payment=payment):
-        raise OrderRefused("pack_is_live")
+        raise OrderRefused(Refusal.PACK_IS_LIVE)
     return None
 
 
@@ -196,7 +201,7 @@ def _open_payment(order: Order, owner: User) -> Payment:
     name = engine.engine_name()
     deadline = checkout_deadline(order.shoot, engine_name=name, count=settings.HEADSHOTS_PREMIUM_COUNT)
     if deadline is None:
-        raise OrderRefused("too_late")
+        raise OrderRefused(Refusal.TOO_LATE)
     pack = _create_pack(order, queued=False)
     price = get_price(pack.engine)
     payment = Payment.objects.create(
@@ -217,19 +222,19 @@ def _refuse_if_credit_is_open(owner: User) -> None:
     """Nobody pays who has a pack already. Looked at before Stripe is asked, which may take seconds, and again when the
     payment is written: it may have come meanwhile, to another request or from a webhook."""
     if open_credits(owner).exists():
-        raise OrderRefused("has_open_credit")
+        raise OrderRefused(Refusal.HAS_A_PACK)
 
 
 def _validate(order: Order) -> None:
     """The shoot is open and as the person saw it, and stays so until the transaction ends."""
     shoots = Shoot.objects.select_for_update().filter(pk=order.shoot.pk, state=Shoot.State.OPEN)
     if not shoots.exists():
-        raise OrderRefused("photos_gone")
+        raise OrderRefused(Refusal.PHOTOS_GONE)
     in_work = (Pack.State.QUEUED, Pack.State.RENDERING)
     if order.shoot.packs.filter(kind=Pack.Kind.PREMIUM, state__in=in_work).exists():
-        raise OrderRefused("pack_is_live")
+        raise OrderRefused(Refusal.PACK_IS_LIVE)
     if count_orders(order.shoot) != order.known_orders:
-        raise OrderRefused("order_changed")
+        raise OrderRefused(Refusal.ORDER_CHANGED)
     shoots.update(keep_photos=order.keep_photos)
 
 
@@ -237,7 +242,7 @@ def _create_pack(order: Order, *, queued: bool) -> Pack:
     try:
         return order_premium(shoot=order.shoot, styles=order.styles, queued=queued)
     except CannotOrder as refused:
-        raise OrderRefused(_REFUSAL_CODES.get(refused.code, refused.code)) from refused
+        raise OrderRefused(_REFUSAL_CODES[refused.reason]) from refused
 
 
 def _open_session(payment: Payment, urls: CheckoutUrls) -> CheckoutSession:

@@ -27,7 +27,7 @@ from headshots.payments.checkout.orders import (
     order_with_money,
     style_ids_of,
 )
-from headshots.payments.errors import NotForSale, OrderRefused, StripeError
+from headshots.payments.errors import NotForSale, OrderRefused, Refusal, StripeError
 from headshots.payments.models import Payment
 from headshots.payments.prices import format_money, get_price, is_for_sale
 from headshots.payments.product_copy import CheckoutUrls, get_product_copy, policy_context
@@ -72,11 +72,11 @@ def order(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     try:
         return _submit_order(request, shoot, owner, form)
     except OrderRefused as refused:
-        refusal, status = refused.code, 409
+        refusal, status = refused.refusal, 409
     except NotForSale:
-        refusal, status = "not_for_sale", 409
+        refusal, status = Refusal.NOT_FOR_SALE, 409
     except StripeError:
-        refusal, status = "stripe_unavailable", 503
+        refusal, status = Refusal.STRIPE_AWAY, 503
     shoot.refresh_from_db()
     # The next try is about what this answer shows.
     now = request.POST.copy()
@@ -105,7 +105,13 @@ def _initial_values(shoot: Shoot, looks: QuerySet[Style]) -> dict[str, object]:
 
 
 def _render_page(
-    request: HttpRequest, shoot: Shoot, owner: User, form: OrderForm, *, refusal: str = "", status: int = 200
+    request: HttpRequest,
+    shoot: Shoot,
+    owner: User,
+    form: OrderForm,
+    *,
+    refusal: Refusal | None = None,
+    status: int = 200,
 ) -> HttpResponse:
     name, count = engine.engine_name(), settings.HEADSHOTS_PREMIUM_COUNT
     unpaid = find_unpaid_payment(shoot)
@@ -120,6 +126,7 @@ def _render_page(
         "shoot": shoot,
         "form": form,
         "refusal": refusal,
+        "Refusal": Refusal,
         "has_photo": shoot.photos.filter(state__in=Photo.USABLE).exists(),
         "in_work": shoot.packs.filter(kind=Pack.Kind.PREMIUM, state__in=in_work).exists(),
         "unpaid_payment": unpaid,

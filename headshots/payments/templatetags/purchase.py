@@ -19,12 +19,12 @@ register = template.Library()
 
 # Ends that no other photo would have helped against.
 _REASONS_UNRELATED_TO_THE_PHOTO = {
-    "on_request",
-    "staff",
-    "photos_lost",
-    "photos_deleted",
-    "storage_failed",
-    "engine_broken",
+    Pack.Reason.ON_REQUEST,
+    Pack.Reason.STAFF,
+    Pack.Reason.PHOTOS_LOST,
+    Pack.Reason.PHOTOS_DELETED,
+    Pack.Reason.STORAGE_FAILED,
+    Pack.Reason.ENGINE_BROKEN,
 }
 
 

@@ -113,8 +113,7 @@ def _seconds_left(pack: Pack) -> int | None:
 def _context(shoot: Shoot) -> dict[str, object]:
     photos = list(shoot.photos.prefetch_related("face_crops"))
     packs = _packs(shoot)
-    busy = identity.are_being_compared(shoot=shoot, photos=photos) or any(pack.is_live for pack in packs)
-    live = shoot.state == Shoot.State.PURGING or (shoot.is_open and (busy or _preview_is_coming(photos, packs)))
+    live = _is_changing(shoot, photos, packs)
     used = best_first(photos)[:1] if packs else []
     premium = [pack for pack in packs if pack.kind == Pack.Kind.PREMIUM]
     # Two of a shoot have to be told apart.
@@ -131,6 +130,7 @@ def _context(shoot: Shoot) -> dict[str, object]:
         "support_may_view": support_access.may_view(shoot),
         "support_could_view": not shoot.purge_everything and any(_count_done(pack) for pack in packs),
         "is_generative": engine.uses_generative_engine(),
+        "Reason": Pack.Reason,
     }
 
 
@@ -210,6 +210,12 @@ def _may_order(shoot: Shoot, packs: list[Pack]) -> bool:
     return shoot.is_open and seen and not any(pack.kind == Pack.Kind.PREMIUM and pack.is_live for pack in packs)
 
 
-def _preview_is_coming(photos: list[Photo], packs: list[Pack]) -> bool:
-    decided = all(photo.state in Photo.DECIDED for photo in photos)
-    return decided and not packs and any(photo.state in Photo.USABLE for photo in photos)
+def _is_changing(shoot: Shoot, photos: list[Photo], packs: list[Pack]) -> bool:
+    """Return True while the page has to be fetched again: something on it will change without the person's doing."""
+    if not shoot.is_open:
+        return shoot.state == Shoot.State.PURGING
+    if any(pack.is_live for pack in packs) or identity.are_being_compared(shoot=shoot, photos=photos):
+        return True
+    # The preview is ordered as soon as every photo has its verdict.
+    is_settled = all(photo.state in Photo.DECIDED for photo in photos)
+    return is_settled and not packs and any(photo.state in Photo.USABLE for photo in photos)

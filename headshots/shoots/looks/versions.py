@@ -9,10 +9,8 @@ import secrets
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
 from uuid import uuid4
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
@@ -21,7 +19,7 @@ from django.utils.text import slugify
 from headshots import engine
 from headshots.engine import load_styles
 from headshots.engine.planning import recipe_faults
-from headshots.shoots.lifecycle import record_pack, start_tasks
+from headshots.shoots.lifecycle import key_expiry, purge_time, record_pack, start_tasks
 from headshots.shoots.models import Headshot, Pack, Shoot, Style, StyleVersion
 from headshots.vault import services as vault
 
@@ -112,8 +110,8 @@ def restore_version(*, version: StyleVersion, created_by: int) -> StyleVersion:
 
 def start_trial(*, version: StyleVersion) -> Pack:
     """A pack of the built-in sample in this version, queued. It is in no figure, and gone with its shoot in a day."""
-    now, ttl = timezone.now(), timedelta(seconds=settings.HEADSHOTS_PHOTO_TTL_SECONDS)
-    shoot = Shoot(id=uuid4(), created_at=now, delete_after=now + ttl - ttl / 288)
+    now = timezone.now()
+    shoot = Shoot(id=uuid4(), created_at=now, delete_after=purge_time(now))
     size = engine.PREVIEW
     pack = Pack(
         shoot=shoot, kind=Pack.Kind.TRIAL, state=Pack.State.QUEUED, engine=engine.engine_name(), total=TRIAL_PICTURES,
@@ -135,7 +133,7 @@ def start_trial(*, version: StyleVersion) -> Pack:
         record_pack(pack, pack.state)
         start_tasks(pack.state, pack.pk)
         # Last: what fails before leaves no key. Beat purges an open shoot without one.
-        vault.create_key(ring="source", key_id=shoot.pk, expires_at=now + ttl)
+        vault.create_key(ring="source", key_id=shoot.pk, expires_at=key_expiry(now))
         vault.create_key(ring="result", key_id=pack.pk)
     version.trial = pack
     return pack

@@ -120,15 +120,25 @@ def _gather(pack: Pack, rows: Sequence[Headshot]) -> Facts:
     missing = sum(row.state != Headshot.State.DONE for row in rows)
     if pack.state == Pack.State.QUEUED:
         ahead = _seconds_before(pack)
-        return Facts(pace, pack.total, missing, ahead=len(ahead), waiting=sum(ahead) / _workers())
+        return Facts(pace=pace, total=pack.total, missing=missing, ahead=len(ahead), waiting=sum(ahead) / _workers())
     moved = Event.objects.filter(pack_id=pack.pk, name="pack.rendering").order_by("-at").first()
     started = moved.at if moved else pack.created_at
     done = tuple(sorted(row.done_at for row in rows if row.done_at and row.done_at >= started))
     preparation = Preparation.objects.filter(pack=pack).select_related("blob").first()
     if preparation is None:
-        return Facts(pace, pack.total, missing, done, since=started, began=started if done else None)
-    ready = preparation.blob.created_at if preparation.blob else None
-    return Facts(pace, pack.total, missing, done, preparation.began_at, preparation.share, ready)
+        # Preparing took no more than seconds, of which no table says when they were.
+        return Facts(
+            pace=pace, total=pack.total, missing=missing, done=done, since=started, began=started if done else None
+        )
+    return Facts(
+        pace=pace,
+        total=pack.total,
+        missing=missing,
+        done=done,
+        since=preparation.began_at,
+        share=preparation.share,
+        began=preparation.blob.created_at if preparation.blob else None,
+    )
 
 
 def past_pace(engine_name: str, kind: str) -> Pace:
@@ -142,25 +152,32 @@ def past_pace(engine_name: str, kind: str) -> Pace:
 
 
 def _measure_pace(engine_name: str, kind: str) -> Pace:
-    preview, pace = _STUDIO if engine_name == "studio" else _OTHERS
-    if kind == Pack.Kind.PREVIEW:
-        pace = preview
-    else:
-        # The same machine has made previews: how much slower is it than the one that was measured? Never quicker: a
-        # worker that has been running for a while is, with previews.
-        slower = max(1.0, past_pace(engine_name, Pack.Kind.PREVIEW).picture / preview.picture)
-        pace = Pace(pace.preparing * slower, pace.picture * slower)
-    events = Event.objects.filter(codes__engine=engine_name, codes__kind=kind).order_by("-at")
-    prepared, rendered = (
-        list(events.filter(name=f"pack.{what}").values_list("numbers", flat=True)[:_EVENTS_SAMPLED])
-        for what in ("prepared", "rendered")
-    )
-    seconds = sorted(numbers["seconds"] for numbers in prepared)
+    assumed = _assumed_pace(engine_name, kind)
+    prepared = _last_numbers("pack.prepared", engine_name, kind)
+    rendered = _last_numbers("pack.rendered", engine_name, kind)
+    preparing = sorted(numbers["seconds"] for numbers in prepared)
     pictures = sum(numbers.get("pictures", 0) for numbers in rendered)
     return Pace(
-        seconds[len(seconds) // 2] if seconds else pace.preparing,
-        sum(numbers["seconds"] for numbers in rendered) / pictures if pictures else pace.picture,
+        preparing=preparing[len(preparing) // 2] if preparing else assumed.preparing,
+        picture=sum(numbers["seconds"] for numbers in rendered) / pictures if pictures else assumed.picture,
     )
+
+
+def _assumed_pace(engine_name: str, kind: str) -> Pace:
+    """Return the pace as long as no pack of this engine and kind was made here."""
+    preview, premium = _STUDIO if engine_name == "studio" else _OTHERS
+    if kind == Pack.Kind.PREVIEW:
+        return preview
+    # The same machine has made previews: how much slower is it than the one that was measured? Never quicker: a
+    # worker that has been running for a while is, with previews.
+    slower = max(1.0, past_pace(engine_name, Pack.Kind.PREVIEW).picture / preview.picture)
+    return Pace(premium.preparing * slower, premium.picture * slower)
+
+
+def _last_numbers(event: str, engine_name: str, kind: str) -> list[dict[str, float]]:
+    """Return the numbers of the last events of this name for packs of this engine and kind."""
+    events = Event.objects.filter(name=event, codes__engine=engine_name, codes__kind=kind)
+    return list(events.order_by("-at").values_list("numbers", flat=True)[:_EVENTS_SAMPLED])
 
 
 def seconds_needed(*, engine_name: str, count: int) -> float:

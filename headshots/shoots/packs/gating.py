@@ -74,7 +74,7 @@ def main_reason(pack: Pack) -> str:
     """Why a pack has failed: what most of its shots were given up for."""
     reasons = pack.headshots.filter(state=Headshot.State.REJECTED).values_list("reasons", flat=True)
     codes = Counter(codes[0] for codes in reasons if codes)
-    return min(codes, key=lambda code: (-codes[code], code)) if codes else "engine_failed"
+    return min(codes, key=lambda code: (-codes[code], code)) if codes else Pack.Reason.ENGINE_FAILED
 
 
 def _spend(pack: Pack, budget: str) -> bool:

@@ -43,15 +43,17 @@ class LeaseRenewer:
         if time.monotonic() - self._renewed < RENEW_EVERY_SECONDS:
             return
         self._renewed = time.monotonic()
-        still_wanted = Headshot.objects.filter(
+        rows = Headshot.objects.filter(
             lease_token=self._token, pack__state=Pack.State.RENDERING, pack__shoot__state=Shoot.State.OPEN
-        ).update(lease_until=lease_end())
-        if self.preparation is not None:
-            mine = Preparation.objects.filter(lease_token=self.preparation)
-            still_wanted = still_wanted and mine.update(lease_until=lease_end(), share=share)
-            nudge(self._pack.shoot_id)
-        if not still_wanted:
+        )
+        if not rows.update(lease_until=lease_end()):
             raise engine.Canceled
+        if self.preparation is None:
+            return
+        preparation = Preparation.objects.filter(lease_token=self.preparation)
+        if not preparation.update(lease_until=lease_end(), share=share):
+            raise engine.Canceled
+        nudge(self._pack.shoot_id)
 
 
 def free_own_leases() -> set[uuid.UUID]:

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
+from enum import StrEnum
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -15,11 +16,17 @@ from headshots.vault import services as vault
 
 
 class CannotOrder(Exception):
-    """No pack can be made of this. `code`: shoot_closed, no_photo, pack_is_live or too_few_looks."""
+    """No pack can be made of this; `reason` says why."""
 
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
+    class Reason(StrEnum):
+        SHOOT_CLOSED = "shoot_closed"
+        NO_PHOTO = "no_photo"
+        PACK_IS_LIVE = "pack_is_live"
+        TOO_FEW_LOOKS = "too_few_looks"
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
 
 
 def start_preview(*, shoot: Shoot, count: int) -> Pack | None:
@@ -48,16 +55,16 @@ def order_premium(*, shoot: Shoot, styles: Sequence[Style], queued: bool) -> Pac
     try:
         rows = _plan(pack, styles)
     except ValueError as error:
-        raise CannotOrder("too_few_looks") from error
+        raise CannotOrder(CannotOrder.Reason.TOO_FEW_LOOKS) from error
     try:
         with transaction.atomic():
             if not _lock_open_shoot(shoot):
-                raise CannotOrder("shoot_closed")
+                raise CannotOrder(CannotOrder.Reason.SHOOT_CLOSED)
             if not shoot.photos.filter(state__in=Photo.USABLE).exists():
-                raise CannotOrder("no_photo")
+                raise CannotOrder(CannotOrder.Reason.NO_PHOTO)
             _store(pack, rows)
     except IntegrityError as error:
-        raise CannotOrder("pack_is_live") from error
+        raise CannotOrder(CannotOrder.Reason.PACK_IS_LIVE) from error
     return pack
 
 
@@ -68,7 +75,7 @@ def cancel_pack(*, pack: Pack, actor: str = Event.Actor.PERSON) -> bool:
         Pack.objects.select_for_update().get(pk=pack.pk)
         if has_finished_headshots(pack):
             return False
-        return advance(pack, Pack.State.CANCELED, actor=actor, reason="on_request")
+        return advance(pack, Pack.State.CANCELED, actor=actor, reason=Pack.Reason.ON_REQUEST)
 
 
 def visible_packs() -> QuerySet[Pack]:

@@ -145,7 +145,7 @@ def _claim_preparation(pack: Pack) -> uuid.UUID | None:
         if not Preparation.objects.filter(pack=pack, blob=None, lease_until__lt=now).update(**lease):
             return None
         # Whoever held it was killed over it, perhaps by it.
-        if record_failure(pack, "engine_failed"):
+        if record_failure(pack, Pack.Reason.ENGINE_FAILED):
             raise engine.Canceled from None
     return token
 

@@ -9,7 +9,8 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import Enum
 
 from django.db import Error as DatabaseFault
 from django.db import transaction
@@ -42,6 +43,16 @@ MAX_ATTEMPTS = 3
 _State = Headshot.State
 
 
+class SaveResult(Enum):
+    """What became of a picture that passed the quality gate."""
+
+    SAVED = "saved"
+    # It looks like another picture of its pack.
+    TOO_ALIKE = "too_alike"
+    # Another worker took the row over, or the pack or its shoot ended, while the picture was made.
+    LEASE_LOST = "lease_lost"
+
+
 @dataclass
 class Tally:
     """What one worker did for one pack: counts by name, and seconds of shooting, preparing the person aside."""
@@ -49,6 +60,42 @@ class Tally:
     counts: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     has_enqueued_another: bool = False
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """What follows for a pack when a run ends with an exception.
+
+    line, level: what the log says; without a line it names the exception. reason: under which the run is counted as
+    failed; without one it is not counted, and beat or another worker goes on. is_raised: whether nobody foresaw it, so
+    that it goes on to the error reports, which log it."""
+
+    line: str = ""
+    level: int = logging.ERROR
+    reason: str = ""
+    closes_shoot: bool = False
+    is_raised: bool = False
+
+
+# The first row whose class an exception has is taken: classes stand above the ones that they derive from.
+RUN_OUTCOMES: tuple[tuple[type[Exception], RunOutcome], ...] = (
+    (engine.Canceled, RunOutcome("stopped, no longer wanted", logging.INFO)),
+    (prepared_subjects.PreparationInProgress, RunOutcome("another worker prepares its person", logging.INFO)),
+    # By time or by a lost ring: nothing more can be made of the photos.
+    (KeyGone, RunOutcome("the key of its photos is gone", logging.INFO, closes_shoot=True)),
+    # Nothing is lost: beat comes back.
+    (VaultUnavailable, RunOutcome("waiting for the vault: {error}")),
+    # For the operator, who reads the log: a full disk, a photo whose file is gone, a broken weight.
+    (OSError, RunOutcome(reason=Pack.Reason.STORAGE_FAILED)),
+    (VaultError, RunOutcome(reason=Pack.Reason.STORAGE_FAILED)),
+    (engine.WeightsError, RunOutcome(reason=Pack.Reason.ENGINE_BROKEN)),
+    (engine.SigningFailed, RunOutcome(reason=Pack.Reason.ENGINE_BROKEN)),
+    (DatabaseFault, RunOutcome(reason=Pack.Reason.STORAGE_FAILED, is_raised=True)),
+    # Of a photo that passed the check: this engine looks with eyes of its own.
+    (engine.FaceNotFound, RunOutcome(reason=engine.Reason.NO_FACE.value, is_raised=True)),
+    (engine.PipelineError, RunOutcome(reason=Pack.Reason.ENGINE_BROKEN, is_raised=True)),
+    (Exception, RunOutcome(reason=Pack.Reason.ENGINE_FAILED, is_raised=True)),
+)
 
 
 def render_pack(*, pack: Pack) -> None:
@@ -64,24 +111,9 @@ def render_pack(*, pack: Pack) -> None:
     try:
         while not prepared_subjects.is_being_prepared(pack) and (rows := claim(pack, engine.capacity(size))):
             _render_rows(pack, size, rows, tally)
-    except engine.Canceled:
-        log.info("pack %s: stopped, no longer wanted", pack.pk)
-    except prepared_subjects.PreparationInProgress:
-        log.info("pack %s: another worker prepares its person", pack.pk)
-    except KeyGone:
-        # The photos' key is dead, by time or by a lost ring: nothing more can be made of them.
-        log.info("pack %s: the key of its photos is gone", pack.pk)
-        close_without_key(pack.shoot)
-    except VaultUnavailable as error:
-        # Nothing is lost, and no try is counted: beat comes back.
-        log.error("pack %s: waiting for the vault: %s", pack.pk, error)
-    except (OSError, VaultError, engine.WeightsError, engine.SigningFailed) as error:
-        # A full disk, a photo whose file is gone, a broken weight: for the operator, who reads this, and another try.
-        log.error("pack %s: %s: %s", pack.pk, type(error).__name__, error)
-        record_failure(pack, _fault_code(error))
     except Exception as error:
-        record_failure(pack, _fault_code(error))
-        raise
+        if not _end_run(pack, error):
+            raise
     finally:
         _record_run(pack, tally)
         _finish(pack)
@@ -103,7 +135,7 @@ def claim(pack: Pack, count: int, token: uuid.UUID | None = None) -> list[Headsh
     with transaction.atomic():
         # Three workers died over it, or the engine failed three times: a fourth try would only cost time.
         rows.filter(attempts__gte=MAX_ATTEMPTS).update(
-            state=_State.REJECTED, reasons=["engine_failed"], lease_token=None, lease_until=None
+            state=_State.REJECTED, reasons=[Pack.Reason.ENGINE_FAILED], lease_token=None, lease_until=None
         )
         ids = list(rows.values_list("pk", flat=True)[:count])
         Headshot.objects.filter(free, pk__in=ids).update(
@@ -124,7 +156,7 @@ def resume_after_crash() -> None:
 
 
 def _render_rows(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally) -> None:
-    """Shoots these rows, and what else is free when the engine is through with them."""
+    """Shoot these rows, and what else is free when the engine is through with them."""
     token = rows[0].lease_token
     mine = Headshot.objects.filter(lease_token=token, state=_State.RENDERING)
     renew_leases = LeaseRenewer(pack, token)
@@ -132,23 +164,16 @@ def _render_rows(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally:
         prepared_subject = get_prepared_subject(pack, size, renew_leases)
         _enqueue_another(pack, tally)
         began = time.monotonic()
-        leased: dict[int, Headshot] = {}
-
-        def batches() -> Iterator[list[engine.PlannedShot]]:
-            batch = rows
-            while batch:
-                leased.update({row.index: row for row in batch})
-                yield [gating.to_planned_shot(row) for row in batch]
-                batch = claim(pack, engine.capacity(size), token)
-
-        versions = pack.kind == Pack.Kind.PREMIUM
-        for finished in engine.render(prepared_subject, batches(), size, renew_leases, versions=versions):
-            row = leased[finished.index]
-            reasons = finished.reasons
-            if finished.accepted:
-                reasons = [] if _keep(pack, row, finished, tally) else [engine.Reason.TOO_ALIKE.value]
-            if reasons:
-                _refuse(pack, row, reasons, tally)
+        batches, versions = _claim_batches(pack, size, rows), pack.kind == Pack.Kind.PREMIUM
+        for finished in engine.render(prepared_subject, batches, size, renew_leases, versions=versions):
+            row = mine.filter(index=finished.index).select_related("style", "version").first()
+            if row is None:
+                # The lease ran out meanwhile: whoever took the row over makes its picture again.
+                log.info("pack %s: headshot %d is no longer leased here", pack.pk, finished.index)
+            elif not finished.accepted:
+                _refuse(pack, row, finished.reasons, tally)
+            elif _save_picture(pack, row, finished, tally) is SaveResult.TOO_ALIKE:
+                _refuse(pack, row, [engine.Reason.TOO_ALIKE.value], tally)
             nudge(pack.shoot_id)
             tally.seconds += time.monotonic() - began
             began = time.monotonic()
@@ -161,6 +186,16 @@ def _render_rows(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally:
         mine.update(state=_State.PENDING, lease_token=None, lease_until=None)
 
 
+def _claim_batches(pack: Pack, size: engine.Size, rows: Sequence[Headshot]) -> Iterator[list[engine.PlannedShot]]:
+    """Yield the shots of these rows, then of the rows that are free when the engine asks for more.
+
+    All of them are leased under the token of the first ones."""
+    token = rows[0].lease_token
+    while rows:
+        yield [gating.to_planned_shot(row) for row in rows]
+        rows = claim(pack, engine.capacity(size), token)
+
+
 def _enqueue_another(pack: Pack, tally: Tally) -> None:
     """Whoever starts on a pack that is too much for one wakes one more, who does the same."""
     if tally.has_enqueued_another or pack.kind != Pack.Kind.PREMIUM:
@@ -170,17 +205,17 @@ def _enqueue_another(pack: Pack, tally: Tally) -> None:
         send_on_commit("shoots.render_pack", str(pack.pk))
 
 
-def _keep(pack: Pack, row: Headshot, finished: engine.RenderResult, tally: Tally) -> bool:
-    """Store a picture, unless the lease was lost or the pack ended while it was made; False for one that looks like
-    another of its pack, which is not stored."""
+def _save_picture(pack: Pack, row: Headshot, finished: engine.RenderResult, tally: Tally) -> SaveResult:
+    """Store an accepted picture. Of one that is not saved, nothing stays in the vault."""
     if _is_near_duplicate(pack, finished):
-        return False
-    blobs = _store(pack, finished)
+        return SaveResult.TOO_ALIKE
+    blobs = _write_files(pack, finished)
     with transaction.atomic():
         # One at a time: two workers may come with two pictures that look alike.
         Pack.objects.select_for_update().get(pk=pack.pk)
-        near_duplicate = _is_near_duplicate(pack, finished)
-        kept = not near_duplicate and _leased(pack, row).update(
+        if _is_near_duplicate(pack, finished):
+            outcome = SaveResult.TOO_ALIKE
+        elif _leased(pack, row).update(
             state=_State.DONE,
             **blobs,
             likeness=finished.likeness,
@@ -191,18 +226,20 @@ def _keep(pack: Pack, row: Headshot, finished: engine.RenderResult, tally: Tally
             done_at=timezone.now(),
             lease_token=None,
             lease_until=None,
-        )
-        if kept:
+        ):
+            outcome = SaveResult.SAVED
             gating.count_outcome(pack, GateCount.ACCEPTED)
-    if kept:
-        Pack.objects.filter(pk=pack.pk, consecutive_failures__gt=0).update(consecutive_failures=0, retry_at=None)
-        tally.counts["pictures"] += 1
-        if finished.likeness is not None:
-            tally.counts[f"likeness_{round(100 * finished.likeness)}"] += 1
-    else:
+        else:
+            outcome = SaveResult.LEASE_LOST
+    if outcome is not SaveResult.SAVED:
         for blob in blobs.values():
             vault.delete_blob(blob)
-    return not near_duplicate
+        return outcome
+    Pack.objects.filter(pk=pack.pk, consecutive_failures__gt=0).update(consecutive_failures=0, retry_at=None)
+    tally.counts["pictures"] += 1
+    if finished.likeness is not None:
+        tally.counts[f"likeness_{round(100 * finished.likeness)}"] += 1
+    return outcome
 
 
 def _is_near_duplicate(pack: Pack, finished: engine.RenderResult) -> bool:
@@ -225,7 +262,7 @@ def _leased(pack: Pack, row: Headshot) -> QuerySet[Headshot]:
     )
 
 
-def _store(pack: Pack, finished: engine.RenderResult) -> dict[str, Blob]:
+def _write_files(pack: Pack, finished: engine.RenderResult) -> dict[str, Blob]:
     """The files of a picture in the vault, by the field of the row that they belong to. All of them or none."""
     assert finished.files is not None
     files = {"blob": finished.files.full, "web_blob": finished.files.web, "profile_blob": finished.files.profile}
@@ -260,16 +297,25 @@ def _refuse(pack: Pack, row: Headshot, reasons: list[str], tally: Tally) -> None
     tally.counts.update(f"reshot_{reason}" for reason in reasons)
 
 
-def _fault_code(error: Exception) -> str:
-    """Why a pack failed, for its page and for the operator."""
-    if isinstance(error, (OSError, VaultError, DatabaseFault)):
-        return "storage_failed"
-    if isinstance(error, engine.FaceNotFound):
-        # Of a photo that passed the check: this engine looks with eyes of its own.
-        return engine.Reason.NO_FACE.value
+def outcome_of(error: Exception) -> RunOutcome:
+    """Return what an exception means for the pack: the first row of `RUN_OUTCOMES` whose class it has."""
+    outcome = next(outcome for kind, outcome in RUN_OUTCOMES if isinstance(error, kind))
     if isinstance(error, engine.PhotoRefused):
-        return error.reason.value
-    return "engine_broken" if isinstance(error, engine.PipelineError) else "engine_failed"
+        return replace(outcome, reason=error.reason.value)
+    return outcome
+
+
+def _end_run(pack: Pack, error: Exception) -> bool:
+    """Do what the table says of this exception. Returns False when it has to be raised again."""
+    outcome = outcome_of(error)
+    if not outcome.is_raised:
+        line = outcome.line.format(error=error) or f"{type(error).__name__}: {error}"
+        log.log(outcome.level, "pack %s: %s", pack.pk, line)
+    if outcome.closes_shoot:
+        close_without_key(pack.shoot)
+    if outcome.reason:
+        record_failure(pack, outcome.reason)
+    return not outcome.is_raised
 
 
 def _finish(pack: Pack) -> None:

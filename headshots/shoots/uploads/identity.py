@@ -25,15 +25,19 @@ def identify_person(*, shoot: Shoot, photos: Sequence[Photo]) -> bool:
     Refuses photos of somebody else. photos: all of the shoot, each with a verdict. Raises KeyGone."""
     shown = [photo for photo in photos if photo.state != Photo.State.REFUSED]
     asking = [photo for photo in shown if photo.state == Photo.State.CHOOSE_FACE]
-    if len(shown) < 2 or (asking and shoot.ask_first):
+    if len(shown) < 2:
+        # There is nothing to compare with.
         return not asking
+    if asking and shoot.ask_first:
+        return False
     people = engine.group_faces([_load_for_comparison(photo) for photo in shown])
     person = _select_person(people, shown)
     if asking:
         _propose(shown, person)
         return False
     if person is None:
-        _ask_all([shown[index] for index in {index for each in _most_frequent(people) for index in each}])
+        indexes = set[int]().union(*_most_frequent(people))
+        _ask_all([shown[index] for index in sorted(indexes)])
         return False
     _refuse_strangers([photo for index, photo in enumerate(shown) if index not in person])
     return True
@@ -86,9 +90,13 @@ def _judge(photo: Photo, index: int) -> engine.JudgedFace | None:
 
 
 def _store_answer(photo: Photo, index: int, judged: engine.JudgedFace | None) -> bool:
+    """Store the answer for one photo. Returns False for a photo that does not ask any more."""
+    if photo.state != Photo.State.CHOOSE_FACE:
+        return False
+    if index == NOT_IN_IT:
+        return refuse(photo, engine.Reason.NOT_SAME_PERSON.value, actor=Event.Actor.PERSON)
     if judged is None:
-        is_refused = index == NOT_IN_IT and photo.state == Photo.State.CHOOSE_FACE
-        return is_refused and refuse(photo, engine.Reason.NOT_SAME_PERSON.value, actor=Event.Actor.PERSON)
+        return False
     asks = Photo.objects.filter(pk=photo.pk, state=Photo.State.CHOOSE_FACE, shoot__state=Shoot.State.OPEN)
     moved = asks.update(
         state=judged.status,

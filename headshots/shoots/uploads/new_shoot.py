@@ -15,7 +15,7 @@ from headshots.accounts.models import User
 from headshots.celery import send_on_commit
 from headshots.runtime import log_context
 from headshots.shoots.consent import current
-from headshots.shoots.lifecycle import record
+from headshots.shoots.lifecycle import key_expiry, purge_time, record
 from headshots.shoots.models import Consent, Event, Pack, Photo, Shoot
 from headshots.shoots.self_description import NO_SELF_DESCRIPTION, write_self_description
 from headshots.vault import services as vault
@@ -41,11 +41,11 @@ def previews_left(owner: User) -> int:
 
     A shoot whose photos were all refused has cost nothing and is not counted, and neither is one that we lost or whose
     free pack we stopped."""
-    stopped = Pack.objects.filter(shoot__owner=owner, kind=Pack.Kind.PREVIEW, reason="staff").values("shoot")
+    stopped = Pack.objects.filter(shoot__owner=owner, kind=Pack.Kind.PREVIEW, reason=Pack.Reason.STAFF).values("shoot")
     recent = Shoot.objects.filter(owner=owner, created_at__gt=timezone.now() - timedelta(days=1))
     hopeful = [state for state in Photo.State if state != Photo.State.REFUSED]
     may_get_one = Q(state=Shoot.State.OPEN, photos__state__in=hopeful)
-    had_one = Q(packs__kind=Pack.Kind.PREVIEW) & ~Q(packs__reason="photos_lost")
+    had_one = Q(packs__kind=Pack.Kind.PREVIEW) & ~Q(packs__reason=Pack.Reason.PHOTOS_LOST)
     used = recent.filter(had_one | may_get_one).exclude(pk__in=stopped).distinct().count()
     allowed = settings.HEADSHOTS_PREVIEWS_PER_DAY + sum(allowance(owner) for allowance in allowances)
     return max(0, allowed - used)
@@ -65,8 +65,6 @@ def open_shoot(
     consent is stored before anything looks at a face. The same submission twice gives the same shoot.
     Raises NoPreviewsLeft, AccountClosed."""
     now = timezone.now()
-    ttl = timedelta(seconds=settings.HEADSHOTS_PHOTO_TTL_SECONDS)
-    # Purged a little before the key dies by itself: five minutes of twenty-four hours.
     shoot = Shoot(
         id=uuid.uuid4(),
         owner=owner,
@@ -74,33 +72,35 @@ def open_shoot(
         keyring_epoch=vault.source_keyring_epoch(),
         ask_first=ask_first,
         created_at=now,
-        delete_after=now + ttl - ttl / 288,
+        delete_after=purge_time(now),
     )
     log_context.bind(shoot=shoot.pk)
-    vault.create_key(ring="source", key_id=shoot.pk, expires_at=now + ttl)
+    vault.create_key(ring="source", key_id=shoot.pk, expires_at=key_expiry(now))
     try:
         # Before the transaction: a bucket can take seconds. Until the rows are there nothing looks at a face.
         blobs = [vault.write_blob(ring="source", key_id=shoot.pk, kind="photo", data=data) for data in photos]
-        with transaction.atomic():
-            # One upload of an account at a time: two that count at once would both find the last free pack.
-            if not User.objects.select_for_update().filter(pk=owner.pk, deletion_requested_at=None):
-                raise AccountClosed
-            earlier = Shoot.objects.filter(owner=owner, submission=submission).first() if submission else None
-            if earlier is None:
-                _save(shoot, blobs, self_description)
+        saved = _save(shoot, owner, blobs, self_description)
     except BaseException:
         _roll_back(shoot)
         raise
-    if earlier is not None:
+    if saved != shoot:
         _roll_back(shoot)
-        return earlier
-    return shoot
+    return saved
 
 
-def _save(shoot: Shoot, blobs: Sequence[Blob], self_description: engine.SelfDescription) -> None:
-    """The rows of a new shoot. Raises NoPreviewsLeft."""
-    assert shoot.owner is not None
-    if not previews_left(shoot.owner):
+@transaction.atomic
+def _save(shoot: Shoot, owner: User, blobs: Sequence[Blob], self_description: engine.SelfDescription) -> Shoot:
+    """Write the rows of a new shoot. Returns it, or the one that the same submission has made before.
+
+    Raises AccountClosed, NoPreviewsLeft."""
+    # One upload of an account at a time: two that count at once would both find the last free pack.
+    if not User.objects.select_for_update().filter(pk=owner.pk, deletion_requested_at=None):
+        raise AccountClosed
+    if shoot.submission:
+        earlier = Shoot.objects.filter(owner=owner, submission=shoot.submission).first()
+        if earlier is not None:
+            return earlier
+    if not previews_left(owner):
         raise NoPreviewsLeft
     shoot.save(force_insert=True)
     Consent.objects.create(
@@ -114,6 +114,7 @@ def _save(shoot: Shoot, blobs: Sequence[Blob], self_description: engine.SelfDesc
     for position, blob in enumerate(blobs):
         photo = Photo.objects.create(shoot=shoot, position=position, blob=blob)
         send_on_commit("shoots.check_photo", str(photo.pk))
+    return shoot
 
 
 def _roll_back(shoot: Shoot) -> None:

@@ -1,8 +1,10 @@
 """Pages of an upload: the form, the self-description, and the question which face is the customer's."""
 
+import errno
 import logging
+import sqlite3
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from uuid import UUID, uuid4
 
 import redis
@@ -21,7 +23,7 @@ from headshots.accounts.models import User
 from headshots.shoots.access import no_store, shoot_or_404
 from headshots.shoots.consent import Changes, changes_since, current
 from headshots.shoots.lifecycle import close_without_key
-from headshots.shoots.models import Consent, Pause
+from headshots.shoots.models import Consent, Pause, Shoot
 from headshots.shoots.pauses import is_paused
 from headshots.shoots.self_description import (
     NO_SELF_DESCRIPTION,
@@ -32,19 +34,45 @@ from headshots.shoots.self_description import (
 from headshots.shoots.uploads import identity
 from headshots.shoots.uploads.forms import NewShootForm
 from headshots.shoots.uploads.new_shoot import AccountClosed, NoPreviewsLeft, open_shoot, previews_left
-from headshots.vault.errors import KeyGone, VaultError
+from headshots.vault.errors import BlobCorrupt, BlobMissing, KeyGone, VaultError
 from headshots.web.budgets import Budget, BudgetExceeded
 
 log = logging.getLogger(__name__)
-_NO_ROOM = "We have no room for your photos right now. Nothing was kept; please try again later."
-_BUSY = "We are reading other people's photos right now. Nothing was kept; please try again in a few seconds."
-_TOO_MANY = "You have sent many photos in a short time. Nothing was kept; please try again in ten minutes."
-_TOO_MANY_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class UploadRefusal:
+    """Why an upload was not taken, as the answer says it.
+
+    sentence: stands in the form; empty where the page has its own words. retry_after: seconds until another try."""
+
+    status: int
+    sentence: str = ""
+    retry_after: int | None = None
+
+
+_PAUSED = UploadRefusal(503)
+_NO_PREVIEWS_LEFT = UploadRefusal(429)
+# What is wrong with each field stands beside it.
+_INVALID = UploadRefusal(422)
+_TOO_MANY = UploadRefusal(
+    429, "You have sent many photos in a short time. Nothing was kept; please try again in ten minutes.", 600
+)
+_BUSY = UploadRefusal(
+    503, "We are reading other people's photos right now. Nothing was kept; please try again in a few seconds."
+)
+_NO_SPACE = UploadRefusal(503, "We have no room for more photos right now. Nothing was stored; please try again later.")
+_NOT_STORED = UploadRefusal(503, "We couldn't save your upload. Nothing was stored; please try again in a few minutes.")
+_ANSWERS_NOT_SAVED = (
+    "We couldn't save your answers. They are still in the form: please wait a minute, then save them again."
+)
+
 # Uploads that are read or wait for it: for each photo that is decoded at a time, and of one account. Each takes a
 # thread of a web process; more would leave too few for the pages.
 _UPLOADS_PER_DECODE, _UPLOADS_PER_ACCOUNT = 4, 2
 # Longer than an upload may take: waiting, decoding and storing. The share of a killed process is free after it.
 _LEASE_SECONDS = 150
+_POSTGRESQL_DISK_FULL = "53100"
 
 
 # What a stranger sends is not read: they are sent to sign in without the check, which would only say "forbidden".
@@ -64,53 +92,65 @@ def new(request: HttpRequest) -> HttpResponse:
 def _new(request: HttpRequest) -> HttpResponse:
     owner = request.user
     assert isinstance(owner, User)
-    if request.method == "POST":
-        return _receive(request, owner)
-    return _page(owner, request, NewShootForm(initial={"submission": uuid4()}), _self_description_form())
-
-
-def _receive(request: HttpRequest, owner: User) -> HttpResponse:
-    """Open the shoot of an upload, or say in the form why there is none."""
+    if request.method != "POST":
+        return _page(owner, request, NewShootForm(initial={"submission": uuid4()}), _self_description_form())
     form, about = NewShootForm(request.POST, request.FILES, owner=owner), _self_description_form(request)
-    # The same form sent twice leads to the shoot that it made, also when that was the last free one.
-    if earlier := form.earlier_shoot(owner):
-        return redirect(earlier)
+    try:
+        # The same form sent twice leads to the shoot that it made, also when that was the last free one.
+        result = form.earlier_shoot(owner) or _receive(request, owner, form, about)
+    except AccountClosed:
+        return redirect("pages:home")
+    if isinstance(result, Shoot):
+        return redirect(result)
+    if result.sentence:
+        form.refuse(result.sentence)
+    response = _page(owner, request, form, about, status=result.status)
+    if result.retry_after is not None:
+        response["Retry-After"] = str(result.retry_after)
+    return response
+
+
+def _receive(
+    request: HttpRequest, owner: User, form: NewShootForm, about: SelfDescriptionForm | None
+) -> Shoot | UploadRefusal:
+    """Open the shoot of an upload, or return why there is none. Raises AccountClosed."""
     if is_paused(Pause.Part.UPLOADS):
-        return _page(owner, request, form, about, status=503)
+        return _PAUSED
     if not previews_left(owner):
-        return _page(owner, request, form, about, status=429)
-    photos = min(len(request.FILES.getlist("photos")), settings.HEADSHOTS_MAX_PHOTOS)
-    if not _count_attempts(request, photos):
-        form.refuse(_TOO_MANY)
-        return _page(owner, request, form, about, status=429, retry_after=_TOO_MANY_SECONDS)
+        return _NO_PREVIEWS_LEFT
+    if not _count_attempts(request, min(len(request.FILES.getlist("photos")), settings.HEADSHOTS_MAX_PHOTOS)):
+        return _TOO_MANY
     total = _UPLOADS_PER_DECODE * settings.HEADSHOTS_LIMITS.max_concurrent_decodes
     uploads = Budget("uploads", total=total, per_holder=_UPLOADS_PER_ACCOUNT, lease_seconds=_LEASE_SECONDS)
+    refusal = _INVALID
     try:
         with uploads.hold(holder=str(owner.pk)):
             about_is_valid = about is None or about.is_valid()
             if form.is_valid() and about_is_valid:
                 form_values = {name: form.cleaned_data[name] for name in ("photos", "submission", "ask_first")}
-                return redirect(
-                    open_shoot(
-                        owner=owner,
-                        self_description=about.self_description if about else NO_SELF_DESCRIPTION,
-                        **form_values,
-                    )
+                return open_shoot(
+                    owner=owner,
+                    self_description=about.self_description if about else NO_SELF_DESCRIPTION,
+                    **form_values,
                 )
-        _count_decoding(request, form)
     except BudgetExceeded as busy:
-        _count_decoding(request, form)
-        form.refuse(_BUSY)
-        return _page(owner, request, form, about, status=503, retry_after=busy.retry_after_seconds)
+        refusal = replace(_BUSY, retry_after=busy.retry_after_seconds)
     except NoPreviewsLeft:
-        return _page(owner, request, form, about, status=429)
-    except AccountClosed:
-        return redirect("pages:home")
+        return _NO_PREVIEWS_LEFT
     except (VaultError, OSError, OperationalError) as error:
         log.error("an upload could not be stored: %s", type(error).__name__)
-        form.refuse(_NO_ROOM)
-        return _page(owner, request, form, about, status=503)
-    return _page(owner, request, form, about, status=422)
+        return _NO_SPACE if _is_out_of_space(error) else _NOT_STORED
+    _count_decoding(request, form)
+    return refusal
+
+
+def _is_out_of_space(error: Exception) -> bool:
+    """Return True when a disk or the database has no space left, False for a store that only does not answer."""
+    if isinstance(error, OSError):
+        return error.errno in {errno.ENOSPC, errno.EDQUOT}
+    cause = error.__cause__
+    is_sqlite_full = getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return is_sqlite_full or getattr(cause, "sqlstate", None) == _POSTGRESQL_DISK_FULL
 
 
 def _count_attempts(request: HttpRequest, count: int) -> bool:
@@ -140,7 +180,6 @@ def _page(
     about: SelfDescriptionForm | None,
     *,
     status: int = 200,
-    retry_after: int | None = None,
 ) -> HttpResponse:
     context = {
         "form": form,
@@ -156,10 +195,7 @@ def _page(
         "is_me_text": current("is_me"),
         "consent_changes": _consent_changes(owner),
     }
-    response = render(request, "shoots/new.html", context, status=status)
-    if retry_after is not None:
-        response["Retry-After"] = str(retry_after)
-    return response
+    return render(request, "shoots/new.html", context, status=status)
 
 
 def _consent_changes(owner: User) -> Changes | None:
@@ -201,17 +237,43 @@ def about(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     shoot = shoot_or_404(request, shoot_id)
     if not (shoot.is_open and engine.uses_generative_engine()):
         raise Http404
+    if request.method == "POST":
+        return _correct(request, shoot)
     try:
-        form = SelfDescriptionForm(
-            request.POST if request.method == "POST" else None, initial=asdict(read_self_description(shoot=shoot))
-        )
-        if not form.is_valid():
-            status = 422 if form.is_bound else 200
-            return no_store(render(request, "shoots/about.html", {"shoot": shoot, "about": form}, status=status))
-        kept = write_self_description(shoot=shoot, self_description=form.self_description)
-    except VaultError:
-        # Forgotten at this moment: so are the words.
-        kept = False
-    if kept:
-        messages.success(request, "Thank you. Pictures that are made from now on follow it.")
+        said = read_self_description(shoot=shoot)
+    except KeyGone:
+        # Deleted at this moment, and the words with the photos: the shoot's page says so.
+        return redirect(shoot)
+    except (BlobCorrupt, BlobMissing) as error:
+        log.error("shoot %s: what its person said is lost: %s", shoot.pk, error)
+        messages.error(request, "Your earlier answers can't be read anymore. Please choose them again.")
+        said = NO_SELF_DESCRIPTION
+    except (VaultError, OSError) as error:
+        log.error("shoot %s: what its person said cannot be read now: %s", shoot.pk, type(error).__name__)
+        return _about_page(request, shoot, None, status=503)
+    return _about_page(request, shoot, SelfDescriptionForm(initial=asdict(said)))
+
+
+def _correct(request: HttpRequest, shoot: Shoot) -> HttpResponse:
+    """Store what was sent. What cannot be stored now stays in the form, which says so."""
+    form = SelfDescriptionForm(request.POST)
+    if not form.is_valid():
+        return _about_page(request, shoot, form, status=422)
+    try:
+        if write_self_description(shoot=shoot, self_description=form.self_description):
+            messages.success(request, "Thank you. Pictures that are made from now on follow it.")
+    except KeyGone:
+        # Deleted at this moment, and the words with the photos: the shoot's page says so.
+        pass
+    except (VaultError, OSError, OperationalError) as error:
+        log.error("shoot %s: what its person says cannot be stored now: %s", shoot.pk, type(error).__name__)
+        form.add_error(None, _ANSWERS_NOT_SAVED)
+        return _about_page(request, shoot, form, status=503)
     return redirect(shoot)
+
+
+def _about_page(
+    request: HttpRequest, shoot: Shoot, form: SelfDescriptionForm | None, *, status: int = 200
+) -> HttpResponse:
+    """Render the questions; without a form, because what was said cannot be read now, a notice in their place."""
+    return no_store(render(request, "shoots/about.html", {"shoot": shoot, "about": form}, status=status))

@@ -103,7 +103,7 @@ def test_the_page_costs_the_same_queries_whatever_there_is_and_however_long_the_
         staff.groups.add(*Group.objects.filter(name__in=["support", "finance"]))
         make_preview()
         for pack in (make_preview(), make_preview()):
-            record_failure(pack, "storage_failed")
+            record_failure(pack, Pack.Reason.STORAGE_FAILED)
         failed = make_preview()
         lose(failed)
         pauses.pause(Pause.Part.UPLOADS)
@@ -301,7 +301,7 @@ def test_a_pack_that_fails_again_and_again_is_told_before_it_is_too_late(owner: 
     fine, pack = make_preview(), make_preview()
     before = status("retrying")
     Pack.objects.filter(pk=pack.pk).update(consecutive_failures=1)
-    record_failure(pack, "engine_broken")
+    record_failure(pack, Pack.Reason.ENGINE_BROKEN)
 
     page = owner.get("/admin/").content.decode()
     fragment = owner.get("/admin/health/").content.decode()

@@ -128,7 +128,7 @@ def test_what_was_paid_and_not_had_is_given_back_once(browser: Client, ada: User
 
     page = browser.get(delete_account(browser).url).content.decode()
 
-    refund = Refund.objects.get(reason="account_deleted")
+    refund = Refund.objects.get(reason=Refund.Reason.ACCOUNT_DELETED)
     assert refund.amount == 1800  # a dollar went back before
     assert Credit.objects.get().state == "refunded"
     assert "1 pack that you had paid for and not had" in page

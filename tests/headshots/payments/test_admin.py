@@ -10,7 +10,7 @@ from headshots.dashboard.models import AuditLogEntry
 from headshots.payments.accounting.credits import return_credit
 from headshots.payments.accounting.refunds import request_refund
 from headshots.payments.mails import send_credit_mail
-from headshots.payments.models import Credit, Payment, WebhookEvent
+from headshots.payments.models import Credit, Payment, Refund, WebhookEvent
 from headshots.shoots.lifecycle import advance
 from headshots.shoots.models import Event, Pack, Shoot
 from tests.helpers.fake_stripe import FakeStripe
@@ -47,7 +47,7 @@ def test_amounts_are_written_as_people_do_and_for_those_who_may_see_them(
     stripe: FakeStripe, shoot: Shoot, who: str, sees: bool
 ) -> None:
     payment = paid(stripe, shoot)
-    request_refund(payment=payment, reason="goodwill", amount=450)
+    request_refund(payment=payment, reason=Refund.Reason.GOODWILL, amount=450)
     client = client_of(who)
 
     shown = [client.get(f"/admin/payments/payment/{end}").content.decode() for end in ("", f"{payment.pk}/change/")]
@@ -68,7 +68,7 @@ def test_the_timeline_tells_what_was_true_then_and_amounts_to_those_who_may_see_
         details=request,
     )  # fmt: skip
     assert payment.pack is not None
-    advance(payment.pack, Pack.State.FAILED, reason="engine_failed")
+    advance(payment.pack, Pack.State.FAILED, reason=Pack.Reason.ENGINE_FAILED)
     return_credit(pack=payment.pack)
     send_credit_mail(credit=Credit.objects.get())
     Payment.objects.update(state="lost")

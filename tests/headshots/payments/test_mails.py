@@ -232,7 +232,7 @@ def test_the_history_says_what_became_of_the_money(stripe: FakeStripe, shoot: Sh
     payment = paid(stripe, shoot)
     used = became()
     assert payment.pack is not None
-    advance(payment.pack, Pack.State.CANCELED, reason="on_request")
+    advance(payment.pack, Pack.State.CANCELED, reason=Pack.Reason.ON_REQUEST)
     return_credit(pack=payment.pack)
     waiting = became()
     refund_credit(credit=Credit.objects.get(), reason=Refund.Reason.PERSON)

@@ -162,10 +162,13 @@ def test_a_refund_that_stripe_refuses_gives_the_right_back(stripe: FakeStripe, s
 def test_more_than_was_paid_is_never_given_back(stripe: FakeStripe, shoot: Shoot) -> None:
     payment = paid(stripe, shoot)
 
-    asked = [request_refund(payment=payment, reason="goodwill", amount=amount) for amount in (0, -5, 1000, 1000, 900)]
+    asked = [
+        request_refund(payment=payment, reason=Refund.Reason.GOODWILL, amount=amount)
+        for amount in (0, -5, 1000, 1000, 900)
+    ]
 
     assert [refund and refund.amount for refund in asked] == [None, None, 1000, None, 900]
-    assert request_refund(payment=payment, reason="goodwill") is None
+    assert request_refund(payment=payment, reason=Refund.Reason.GOODWILL) is None
 
 
 def test_events_that_no_webhook_brought_are_fetched_and_acted_on(stripe: FakeStripe, shoot: Shoot) -> None:

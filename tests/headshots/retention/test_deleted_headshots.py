@@ -62,8 +62,8 @@ def test_a_live_pack_is_not_deleted(owner, state):
 
 def test_deleting_keeps_the_reason_why_a_pack_ended(owner):
     pack = make_shoot(owner, packs=("failed",)).packs.get()
-    Pack.objects.update(reason="engine_failed")
+    Pack.objects.update(reason=Pack.Reason.ENGINE_FAILED)
 
     assert delete_pack(pack=pack)
     assert not delete_pack(pack=pack)
-    assert pack.reason == "engine_failed"
+    assert pack.reason == Pack.Reason.ENGINE_FAILED

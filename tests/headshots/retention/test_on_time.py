@@ -88,7 +88,7 @@ def test_a_lost_ring_purges_open_shoots_and_cancels_what_was_being_made(shoot, d
     assert purge_due().shoots == 1
     shoot.refresh_from_db()
     assert shoot.state == Shoot.State.PURGED
-    assert pack_in(shoot, "deleted").reason == "photos_lost"
+    assert pack_in(shoot, "deleted").reason == Pack.Reason.PHOTOS_LOST
     assert vault.read_blob(pack_in(shoot, "delivered").headshots.get(index=0).blob) == b"a headshot"
 
 

@@ -67,12 +67,12 @@ def test_finished_headshots_stay_readable_after_the_photos_went(shoot):
 def test_a_pack_that_is_still_being_made_is_stopped_and_what_it_had_goes_with_the_photos(owner, data_folder, state):
     shoot = make_shoot(owner, packs=(state,))
     begin_purge(shoot)
-    assert (shoot.packs.get().state, shoot.packs.get().reason) == (Pack.State.CANCELED, "photos_deleted")
+    assert (shoot.packs.get().state, shoot.packs.get().reason) == (Pack.State.CANCELED, Pack.Reason.PHOTOS_DELETED)
 
     purge_shoot(shoot=shoot)
 
     pack = shoot.packs.get()
-    assert (pack.state, pack.reason) == (Pack.State.DELETED, "photos_deleted")
+    assert (pack.state, pack.reason) == (Pack.State.DELETED, Pack.Reason.PHOTOS_DELETED)
     assert not vault.key_exists(ring="result", key_id=pack.pk)
     assert blob_files(data_folder) == []
     assert DeletionCertificate.objects.get().key_destructions.count() == 2

@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from headshots.shoots.lifecycle import MOVES, advance, begin_purge
+from headshots.shoots.lifecycle import MOVES, advance, begin_purge, key_expiry, purge_time
 from headshots.shoots.models import Event, Pack, Shoot
 from headshots.vault.services import key_exists
 from tests.helpers.factories import make_shoot
@@ -100,3 +100,11 @@ def test_closing_a_shoot_kills_its_key_at_once(django_capture_on_commit_callback
         begin_purge(shoot)
 
     assert not key_exists(ring="source", key_id=shoot.pk)
+
+
+def test_photos_are_purged_a_little_before_their_key_dies(settings) -> None:
+    settings.HEADSHOTS_PHOTO_TTL_SECONDS = 24 * 3600
+    now = timezone.now()
+
+    assert key_expiry(now) - now == timedelta(hours=24)
+    assert key_expiry(now) - purge_time(now) == timedelta(minutes=5)

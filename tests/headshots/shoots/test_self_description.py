@@ -1,16 +1,18 @@
 """What people say about themselves: asked where the engine draws, kept like a photo, read by prompts alone."""
 
+import errno
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import pytest
 from django.conf import LazySettings
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 
 from headshots import engine
 from headshots.accounts.models import User
+from headshots.engine import rendering as engine_rendering
 from headshots.retention.orphans import sweep_orphans
 from headshots.retention.purging import purge_shoot
 from headshots.shoots.lifecycle import begin_purge
@@ -28,7 +30,8 @@ from headshots.shoots.self_description import (
     write_self_description,
 )
 from headshots.shoots.uploads import photo_checks
-from headshots.vault.errors import KeyGone
+from headshots.vault import services as vault
+from headshots.vault.errors import KeyGone, VaultUnavailable
 from headshots.vault.models import Blob
 from headshots.vault.services import blob_store, name_of, read_blob
 from pipeline.engines.fake import FakeEngine
@@ -65,7 +68,7 @@ def drawing(settings: LazySettings, monkeypatch: pytest.MonkeyPatch) -> Drawing:
     """Settings under which new pictures are drawn; the fake that draws them stands in for gigabytes of weights."""
     settings.HEADSHOTS_ENGINE = "instantid"
     fake = Drawing()
-    monkeypatch.setattr(engine, "create_engine", lambda *_: fake)
+    monkeypatch.setattr(engine_rendering, "create_engine", lambda *_: fake)
     return fake
 
 
@@ -191,6 +194,87 @@ def test_a_correction_outside_of_the_lists_changes_nothing(browser: Client, draw
 
     assert response.status_code == 422
     assert read_self_description(shoot=shoot) == PERSON
+
+
+@pytest.mark.parametrize(
+    "fault", [VaultUnavailable("503"), OSError(errno.ENOSPC, "disk full"), OperationalError("database is locked")]
+)
+def test_a_correction_that_cannot_be_saved_stays_in_the_form_and_says_so(
+    browser: Client, drawing: Drawing, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    upload(browser, **SAID)
+    shoot = Shoot.objects.get()
+    corrected = {"kind": "man", "age": "seventies", "hair": "bald", "outfit": "knit", "headscarf": "on"}
+
+    def fail(**_arguments: object) -> None:
+        raise fault
+
+    with monkeypatch.context() as away:
+        away.setattr(vault, "write_blob", fail)
+        response = browser.post(f"/shoots/{shoot.pk}/about/", corrected)
+
+    page = response.content.decode()
+    assert response.status_code == 503
+    assert "We couldn&#x27;t save your answers." in page
+    assert "please wait a minute, then save them again" in page
+    for value in ("man", "seventies", "bald", "knit"):
+        assert f'<option value="{value}" selected>' in page
+    assert page.count(" checked") == 1
+    assert read_self_description(shoot=shoot) == PERSON
+    assert browser.post(f"/shoots/{shoot.pk}/about/", corrected).status_code == 302
+    assert read_self_description(shoot=shoot).hair == engine.Hair.BALD
+
+
+def test_answers_that_cannot_be_read_now_are_not_shown_as_empty_ones(
+    browser: Client, drawing: Drawing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(browser, **SAID)
+    shoot = Shoot.objects.get()
+
+    def fail(_blob: Blob) -> None:
+        raise VaultUnavailable("503")
+
+    with monkeypatch.context() as away:
+        away.setattr(vault, "read_blob", fail)
+        response = browser.get(f"/shoots/{shoot.pk}/about/")
+
+    page = response.content.decode()
+    assert response.status_code == 503
+    assert "We can’t show your answers right now" in page
+    assert "<select" not in page
+    assert "selected>" in browser.get(f"/shoots/{shoot.pk}/about/").content.decode()
+
+
+@pytest.mark.parametrize("is_there", [False, True], ids=["missing", "damaged"])
+def test_answers_whose_file_is_lost_can_be_given_again(
+    browser: Client, drawing: Drawing, settings: LazySettings, is_there: bool
+) -> None:
+    upload(browser, **SAID)
+    shoot = Shoot.objects.get()
+    blob = Blob.objects.get(kind="self_description")
+    (file,) = (settings.HEADSHOTS_DATA_DIR / "blobs").rglob(f"{blob.pk}*")
+    file.write_bytes(b"damaged") if is_there else file.unlink()
+
+    shown = browser.get(f"/shoots/{shoot.pk}/about/")
+    browser.post(f"/shoots/{shoot.pk}/about/", SAID)
+
+    assert shown.status_code == 200
+    assert "Please choose them again." in shown.content.decode()
+    assert '<option value="long_dark" selected>' not in shown.content.decode()
+    assert read_self_description(shoot=shoot) == PERSON
+
+
+def test_a_correction_of_a_shoot_that_is_deleted_at_this_moment_leads_to_its_page(
+    browser: Client, drawing: Drawing
+) -> None:
+    upload(browser, **SAID)
+    shoot = Shoot.objects.get()
+    vault.destroy_key(ring="source", key_id=shoot.pk)
+
+    shown = browser.get(f"/shoots/{shoot.pk}/about/")
+    sent = browser.post(f"/shoots/{shoot.pk}/about/", SAID)
+
+    assert shown.url == sent.url == shoot.get_absolute_url()
 
 
 def test_a_stranger_sees_and_changes_nothing(browser: Client, drawing: Drawing, client: Client) -> None:

@@ -21,9 +21,11 @@ from tests.helpers.factories import make_checked_shoot, make_preview, make_shoot
 def failed_pack() -> Pack:
     pack = make_preview()
     advance(pack, Pack.State.RENDERING)
-    Headshot.objects.filter(pack=pack, index=0).update(state="rejected", attempts=3, reasons=["engine_failed"])
+    Headshot.objects.filter(pack=pack, index=0).update(
+        state="rejected", attempts=3, reasons=[Pack.Reason.ENGINE_FAILED]
+    )
     Headshot.objects.filter(pack=pack, index__gt=0).update(state="done")
-    advance(pack, Pack.State.FAILED, reason="engine_failed")
+    advance(pack, Pack.State.FAILED, reason=Pack.Reason.ENGINE_FAILED)
     return pack
 
 

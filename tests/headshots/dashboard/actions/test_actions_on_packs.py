@@ -146,7 +146,7 @@ def test_a_failed_premium_pack_needs_an_open_credit_to_be_tried_again() -> None:
     do(client_of("owner"), "grant-pack", shoot)
     pack = Pack.objects.get(kind="premium")
     advance(pack, Pack.State.RENDERING)
-    advance(pack, Pack.State.FAILED, reason="engine_failed")
+    advance(pack, Pack.State.FAILED, reason=Pack.Reason.ENGINE_FAILED)
     return_credit(pack=pack)
     Credit.objects.update(state="refunded")
 

@@ -217,7 +217,7 @@ def test_what_staff_has_stopped_is_told(token: str) -> None:
 
 
 def test_packs_that_are_tried_again_or_lost_are_told(token: str) -> None:
-    record_failure(make_preview(), "engine_failed")
+    record_failure(make_preview(), Pack.Reason.ENGINE_FAILED)
     lost = make_preview()
     lose(lost)
 

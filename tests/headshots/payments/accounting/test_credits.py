@@ -24,7 +24,7 @@ from headshots.payments.accounting.credits import (
 )
 from headshots.payments.accounting.refunds import refund_credit, request_refund, send_refund
 from headshots.payments.checkout.orders import buy_credit, checkout_url, order_with_money
-from headshots.payments.errors import OrderRefused
+from headshots.payments.errors import OrderRefused, Refusal
 from headshots.payments.models import Credit, Payment, Refund
 from headshots.payments.reconciliation import reconcile
 from headshots.retention.due import purge_due
@@ -46,7 +46,7 @@ def pack_of(payment: Payment) -> Pack:
 
 def fail(pack: Pack) -> None:
     advance(pack, Pack.State.RENDERING)
-    advance(pack, Pack.State.FAILED, reason="engine_failed")
+    advance(pack, Pack.State.FAILED, reason=Pack.Reason.ENGINE_FAILED)
 
 
 def deliver_pack(pack: Pack) -> Pack:
@@ -78,7 +78,7 @@ def test_who_gets_a_pack_while_a_checkout_is_about_to_open_is_not_led_to_it(
             granted[0].save()
         return found
 
-    with connection.execute_wrapper(a_pack_comes), pytest.raises(OrderRefused, match="has_open_credit"):
+    with connection.execute_wrapper(a_pack_comes), pytest.raises(OrderRefused, match=Refusal.HAS_A_PACK):
         order_with_money(order=wanted, owner=person) if way == "order page" else buy_credit(owner=person)
 
     assert granted
@@ -201,7 +201,7 @@ def test_an_unused_credit_is_refunded_by_itself_after_some_days(
 
 
 def test_a_granted_credit_is_never_refunded_by_itself(person: User, stripe: FakeStripe) -> None:
-    grant_credit(owner=person, reason="goodwill")
+    grant_credit(owner=person, reason=Credit.GrantReason.GOODWILL)
     Credit.objects.update(open_since=timezone.now() - timedelta(days=400))
 
     reconcile()
@@ -306,7 +306,7 @@ def test_staff_queue_a_failed_pack_again_with_its_credit(stripe: FakeStripe, sho
 
 def test_what_was_given_up_is_shot_anew_and_what_is_done_stays(stripe: FakeStripe, shoot: Shoot) -> None:
     pack = pack_of(paid(stripe, shoot))
-    pack.headshots.filter(index=0).update(state="rejected", attempts=3, renders=3, reasons=["engine_failed"])
+    pack.headshots.filter(index=0).update(state="rejected", attempts=3, renders=3, reasons=[Pack.Reason.ENGINE_FAILED])
     pack.headshots.filter(index__gt=0).update(state="done", attempts=1)
     Pack.objects.filter(pk=pack.pk).update(consecutive_failures=3, reshoots=2)
     fail(pack)
@@ -325,7 +325,7 @@ def test_a_failed_pack_is_not_queued_again_without_photos_or_without_a_credit(st
     refund_credit(credit=Credit.objects.get(), reason=Refund.Reason.PERSON)
     without_credit = requeue_pack(pack=pack_of(payment))
     assert shoot.owner is not None
-    grant_credit(owner=shoot.owner, reason="goodwill")
+    grant_credit(owner=shoot.owner, reason=Credit.GrantReason.GOODWILL)
     begin_purge(shoot)
 
     assert not without_credit
@@ -349,7 +349,7 @@ def test_a_failed_pack_whose_money_went_back_is_queued_again_with_a_present(stri
     refund = request_refund(payment=payment, reason=Refund.Reason.GOODWILL)
     assert refund is not None
     assert shoot.owner is not None
-    present = grant_credit(owner=shoot.owner, reason="goodwill")
+    present = grant_credit(owner=shoot.owner, reason=Credit.GrantReason.GOODWILL)
 
     assert requeue_pack(pack=pack_of(payment))
 

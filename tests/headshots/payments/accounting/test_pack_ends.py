@@ -33,20 +33,20 @@ OWN_WORDS = {
     "skin_tone": "we do not hand that out",
     "oversaturated": "we do not hand that out",
     "too_alike": "too much like others",
-    "storage_failed": OURS,
-    "engine_broken": OURS,
+    Pack.Reason.STORAGE_FAILED: OURS,
+    Pack.Reason.ENGINE_BROKEN: OURS,
 }
-FAILURES = [*OWN_WORDS, "no_face", "several_faces", "engine_failed"]
+FAILURES = [*OWN_WORDS, "no_face", "several_faces", Pack.Reason.ENGINE_FAILED]
 # How a premium pack ends, why, whether its photos are there still, and what its page says.
 ENDS = [
     *(("failed", reason, True, (OWN_WORDS.get(reason, GENERAL), YOURS, HERE)) for reason in FAILURES),
-    ("failed", "engine_failed", False, (GENERAL, YOURS, UPLOAD)),
-    ("canceled", "staff", True, (STOPPED, YOURS, HERE)),
-    ("canceled", "staff", False, (STOPPED, YOURS, UPLOAD)),
-    ("canceled", "on_request", True, ("You stopped this pack before anything was made.", YOURS, HERE)),
-    ("canceled", "photos_deleted", False, ("the photos it needed are no longer here", YOURS, UPLOAD)),
-    ("canceled", "photos_lost", False, ("restarted", "so they are gone", YOURS, UPLOAD)),
-    ("canceled", "account_deleted", True, ("This pack was stopped.", YOURS)),
+    ("failed", Pack.Reason.ENGINE_FAILED, False, (GENERAL, YOURS, UPLOAD)),
+    ("canceled", Pack.Reason.STAFF, True, (STOPPED, YOURS, HERE)),
+    ("canceled", Pack.Reason.STAFF, False, (STOPPED, YOURS, UPLOAD)),
+    ("canceled", Pack.Reason.ON_REQUEST, True, ("You stopped this pack before anything was made.", YOURS, HERE)),
+    ("canceled", Pack.Reason.PHOTOS_DELETED, False, ("the photos it needed are no longer here", YOURS, UPLOAD)),
+    ("canceled", Pack.Reason.PHOTOS_LOST, False, ("restarted", "so they are gone", YOURS, UPLOAD)),
+    ("canceled", Pack.Reason.ACCOUNT_DELETED, True, ("This pack was stopped.", YOURS)),
 ]
 
 
@@ -102,7 +102,7 @@ def test_what_a_page_says_of_a_paid_pack_that_came_to_nothing_is_true(
     assert "Or have your $19 back" in said
     # Nothing was.
     assert "What was finished is below" not in said
-    assert ("no longer here" in said) == (reason == "photos_deleted")
+    assert ("no longer here" in said) == (reason == Pack.Reason.PHOTOS_DELETED)
 
 
 @pytest.mark.parametrize("end", ["failed", "canceled"])
@@ -113,9 +113,9 @@ def test_who_paid_nothing_for_a_pack_is_promised_no_money(browser: Client, perso
     # Another one, which was paid, is none of its business.
     other = make_pack(shoot_of(person))
     pay_for(other)
-    advance(other, end, reason="staff" if end == "canceled" else "engine_failed")
+    advance(other, end, reason=Pack.Reason.STAFF if end == "canceled" else Pack.Reason.ENGINE_FAILED)
     return_credit(pack=other)
-    advance(pack, end, reason="staff" if end == "canceled" else "engine_failed")
+    advance(pack, end, reason=Pack.Reason.STAFF if end == "canceled" else Pack.Reason.ENGINE_FAILED)
     return_credit(pack=pack)
 
     said = words_of(browser, pack)
@@ -130,7 +130,7 @@ def test_a_granted_pack_that_came_back_and_was_used_again_is_not_said_to_be_ther
 ) -> None:
     pack = make_pack(shoot_of(person))
     credit = Credit.objects.create(owner=person, source="grant", state="used", pack=pack)
-    advance(pack, "canceled", reason="staff")
+    advance(pack, "canceled", reason=Pack.Reason.STAFF)
     return_credit(pack=pack)
     Credit.objects.filter(pk=credit.pk).update(state="used", pack=make_pack(shoot_of(person)))
 
@@ -157,7 +157,7 @@ def test_a_pack_whose_money_went_back_is_not_called_theirs(browser: Client, pers
 def test_a_pack_that_was_had_before_its_photos_were_deleted_counts_as_used(browser: Client, person: User) -> None:
     pack = make_pack(shoot_of(person))
     pay_for(pack)
-    advance(pack, "canceled", reason=Pack.USED_AFTER_DELIVERY)
+    advance(pack, "canceled", reason=Pack.Reason.USED_AFTER_DELIVERY)
     return_credit(pack=pack)
 
     said = words_of(browser, pack)
@@ -170,7 +170,7 @@ def test_a_free_pack_that_staff_stopped_does_not_count(browser: Client, person: 
     before = previews_left(person)
     pack = make_pack(shoot_of(person), kind="preview")
     counted = previews_left(person)
-    advance(pack, "canceled", reason="staff")
+    advance(pack, "canceled", reason=Pack.Reason.STAFF)
 
     said = words_of(browser, pack)
 
@@ -181,7 +181,7 @@ def test_a_free_pack_that_staff_stopped_does_not_count(browser: Client, person: 
 def test_what_was_finished_is_named_only_where_something_was(browser: Client, person: User) -> None:
     pack = make_pack(shoot_of(person), kind="preview")
     pack.headshots.update(state="done", done_at=timezone.now())
-    advance(pack, "failed", reason="engine_failed")
+    advance(pack, "failed", reason=Pack.Reason.ENGINE_FAILED)
 
     assert "What was finished is below." in words_of(browser, pack)
 
@@ -189,7 +189,7 @@ def test_what_was_finished_is_named_only_where_something_was(browser: Client, pe
 def test_the_order_page_asks_nobody_for_money_whose_pack_is_about_to_come_back(browser: Client, person: User) -> None:
     pack = make_pack(shoot_of(person))
     pay_for(pack)
-    advance(pack, "canceled", reason="staff")
+    advance(pack, "canceled", reason=Pack.Reason.STAFF)
 
     page = browser.get(f"/shoots/{pack.shoot_id}/order/").content.decode()
 
@@ -203,9 +203,9 @@ def test_the_order_page_asks_nobody_for_money_whose_pack_is_about_to_come_back(b
 @pytest.mark.parametrize(
     ("end", "reason", "words"),
     [
-        ("canceled", "on_request", "you stopped your pack of 4 headshots."),
-        ("canceled", "photos_deleted", "its photos were gone before it was finished."),
-        ("canceled", "staff", "we had to stop your pack"),
+        ("canceled", Pack.Reason.ON_REQUEST, "you stopped your pack of 4 headshots."),
+        ("canceled", Pack.Reason.PHOTOS_DELETED, "its photos were gone before it was finished."),
+        ("canceled", Pack.Reason.STAFF, "we had to stop your pack"),
         ("failed", "not_alike", "your pack of 4 headshots could not be made. You"),
     ],
 )
@@ -229,14 +229,18 @@ def test_the_mail_about_a_pack_that_came_back_says_why(
     ("reason", "subject", "words"),
     [
         ("", "A pack of 4 headshots for you", "you have a pack of 4 headshots from us, free."),
-        ("staff", "Your 4 headshots are still to come", "we had to stop your pack of 4 headshots. You have lost"),
+        (
+            Pack.Reason.STAFF,
+            "Your 4 headshots are still to come",
+            "we had to stop your pack of 4 headshots. You have lost",
+        ),
         ("not_alike", "Your 4 headshots are still to come", "your pack of 4 headshots could not be made. You have"),
     ],
 )
 def test_the_mail_about_a_granted_pack_says_what_became_of_it_and_promises_no_money(
     stripe: FakeStripe, person: User, reason: str, subject: str, words: str
 ) -> None:
-    credit = grant_credit(owner=person, reason="goodwill")
+    credit = grant_credit(owner=person, reason=Credit.GrantReason.GOODWILL)
     Credit.objects.filter(pk=credit.pk).update(return_reason=reason)
 
     tasks.send_mail(str(credit.pk))

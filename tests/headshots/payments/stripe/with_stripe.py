@@ -25,7 +25,7 @@ from django.utils import timezone
 from headshots.accounts.models import User
 from headshots.payments.accounting.refunds import request_refund, send_refund
 from headshots.payments.checkout.orders import Order, buy_credit, checkout_url, expire_payment, order_with_money
-from headshots.payments.errors import OrderRefused
+from headshots.payments.errors import OrderRefused, Refusal
 from headshots.payments.models import Credit, Payment, Refund, WebhookEvent
 from headshots.payments.prices import minor_unit_digits
 from headshots.payments.reconciliation import replay_events
@@ -103,7 +103,7 @@ def buy_and_refund(shoot: Shoot, buyer: User) -> dict[str, object]:
     pay(payment)
     wait_until(lambda: state(payment)[0] == "paid", "the payment")
     assert state(payment) == ("paid", "used", "queued")
-    with pytest.raises(OrderRefused, match="pack_is_live"):
+    with pytest.raises(OrderRefused, match=Refusal.PACK_IS_LIVE):
         order_with_money(order=Order(shoot, looks(2), known_orders=0), owner=buyer)
     payment.refresh_from_db()
     assert ledger_sum() == balance_of(payment) == payment.amount_paid == payment.amount

@@ -242,7 +242,7 @@ def test_a_pack_that_rests_after_a_fault_promises_no_time_and_others_pass_it(
     pack: Pack, person: User, client: Client
 ) -> None:
     second = make_premium(person)
-    record_failure(pack, "storage_failed")
+    record_failure(pack, Pack.Reason.STORAGE_FAILED)
     client.force_login(person)
 
     page = client.get(pack.shoot.get_absolute_url()).content.decode()

@@ -9,6 +9,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 
 from headshots import engine
+from headshots.shoots.delivery import views
 from headshots.shoots.models import FaceCrop, Pack, Photo, Shoot
 
 
@@ -17,6 +18,7 @@ def render(
 ) -> str:
     asking = [photo for photo in photos or [] if photo["state"] == "choose_face"]
     context = {"shoot": shoot, "photos": photos or [], "asking": asking, "packs": packs or [], "live": False}
+    context["Reason"] = Pack.Reason
     return render_to_string("shoots/_progress.html", context)
 
 
@@ -141,3 +143,29 @@ def test_a_page_whose_photos_are_gone_keeps_its_headshots() -> None:
     assert page.count("<img") == 4
     assert "Your photos have been deleted" in page
     assert "Delete the headshots too" in page
+
+
+@pytest.mark.parametrize(
+    ("shoot", "photos", "packs", "is_changing"),
+    [
+        ("open", ["uploaded"], [], True),
+        ("open", ["choose_face"], [], False),
+        ("open", ["choose_face", "accepted"], [], True),  # the proposal is on its way
+        ("open", ["accepted"], [], True),  # the preview is on its way
+        ("open", ["accepted", "refused"], ["delivered"], False),
+        ("open", ["refused"], [], False),
+        ("open", ["accepted"], ["delivered", "rendering"], True),
+        ("open", ["accepted"], ["awaiting_payment"], True),
+        ("purging", ["accepted"], ["delivered"], True),
+        ("purged", [], ["delivered"], False),
+        ("purged", [], ["rendering"], False),
+    ],
+)
+def test_a_page_is_live_while_something_on_it_will_change(
+    shoot: str, photos: list[str], packs: list[str], is_changing: bool
+) -> None:
+    rows = [Photo(state=state) for state in photos]
+
+    found = views._is_changing(Shoot(state=shoot), rows, [Pack(state=state, kind="preview") for state in packs])
+
+    assert found == is_changing

@@ -73,7 +73,7 @@ class NearDuplicateEngine(FakeEngine):
 
 
 def use(monkeypatch: pytest.MonkeyPatch, fake: FakeEngine) -> None:
-    monkeypatch.setattr(engine, "create_engine", lambda *_: fake)
+    monkeypatch.setattr(engine_rendering, "create_engine", lambda *_: fake)
     engine_rendering._engine.cache_clear()
 
 
@@ -212,7 +212,7 @@ def test_a_preparation_whose_worker_died_is_taken_over_and_the_third_death_fails
 
     render(other)
 
-    assert (other.state, other.reason) == (Pack.State.FAILED, "engine_failed")
+    assert (other.state, other.reason) == (Pack.State.FAILED, Pack.Reason.ENGINE_FAILED)
     assert counting.prepared == 1
 
 
@@ -328,7 +328,7 @@ def test_a_full_disk_leaves_nothing_half_written_and_ends_in_a_clear_state(
             render(pack)
             let_rest(pack)
 
-    assert (pack.state, pack.reason) == (Pack.State.FAILED, "storage_failed")
+    assert (pack.state, pack.reason) == (Pack.State.FAILED, Pack.Reason.STORAGE_FAILED)
     assert files(settings) == before
     assert not Blob.objects.filter(ring="result").exists()
     assert not Blob.objects.filter(kind="subject").exists()
@@ -358,7 +358,7 @@ def test_a_broken_weight_fails_the_pack_after_three_tries(monkeypatch: pytest.Mo
         render(pack)
         let_rest(pack)
 
-    assert (pack.state, pack.reason, counting.prepared) == (Pack.State.FAILED, "engine_broken", 3)
+    assert (pack.state, pack.reason, counting.prepared) == (Pack.State.FAILED, Pack.Reason.ENGINE_BROKEN, 3)
     assert "realesrgan_x4plus is cut short" in caplog.text
     assert not Preparation.objects.exists()
     assert set(pack.headshots.values_list("state", flat=True)) == {Headshot.State.PENDING}
@@ -369,7 +369,7 @@ def test_a_broken_weight_fails_the_pack_after_three_tries(monkeypatch: pytest.Mo
     [
         (FaceNotFound("not seen"), "no_face"),
         (PhotoRefused(Reason.UNREADABLE), "unreadable"),
-        (Error(), "storage_failed"),
+        (Error(), Pack.Reason.STORAGE_FAILED),
     ],
 )
 def test_a_pack_says_what_it_failed_for(monkeypatch: pytest.MonkeyPatch, fault: Exception, reason: str) -> None:
@@ -412,7 +412,7 @@ def test_a_pack_that_is_canceled_in_mid_preparation_stores_nothing(monkeypatch: 
 
     render(pack)
 
-    assert (pack.state, pack.reason) == (Pack.State.CANCELED, "on_request")
+    assert (pack.state, pack.reason) == (Pack.State.CANCELED, Pack.Reason.ON_REQUEST)
     assert not Blob.objects.filter(ring="result").exists()
     assert not Blob.objects.filter(kind="subject").exists()
     assert pack.pk not in prepared_subjects._prepared_subjects

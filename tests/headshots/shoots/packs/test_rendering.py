@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -48,7 +49,7 @@ class _Broken(FakeEngine):
 
 
 def use(monkeypatch: pytest.MonkeyPatch, fake: FakeEngine) -> None:
-    monkeypatch.setattr(engine, "create_engine", lambda *_: fake)
+    monkeypatch.setattr(engine_rendering, "create_engine", lambda *_: fake)
     engine_rendering._engine.cache_clear()
 
 
@@ -77,7 +78,7 @@ def test_the_engine_goes_on_while_its_last_pictures_are_judged(monkeypatch) -> N
                 asked_again.set()
             yield from super().render(jobs, size, on_progress)
 
-    finder = engine.finder()
+    finder = engine_rendering.finder()
 
     class Patient:
         def find(self, pixels: Pixels) -> tuple[Face, ...]:
@@ -85,7 +86,7 @@ def test_the_engine_goes_on_while_its_last_pictures_are_judged(monkeypatch) -> N
             return finder.find(pixels)
 
     use(monkeypatch, Busy())
-    monkeypatch.setattr(engine, "finder", Patient)
+    monkeypatch.setattr(engine_rendering, "finder", Patient)
 
     rendering.render_pack(pack=pack)
 
@@ -114,10 +115,61 @@ def test_a_lease_that_ran_out_is_taken_over_and_the_late_picture_is_not_stored()
     rendering.render_pack(pack=pack)
     blobs = Blob.objects.filter(kind="headshot").count()
     finished = engine.RenderResult(late.index, True, 0.9, [], HeadshotFiles(b"late"))
-    rendering._keep(pack, late, finished, rendering.Tally())
+    saved = rendering._save_picture(pack, late, finished, rendering.Tally())
 
+    assert saved is rendering.SaveResult.LEASE_LOST
     assert Blob.objects.filter(kind="headshot").count() == blobs == 4
     assert pack.headshots.filter(state=Headshot.State.DONE).count() == 4
+
+
+def test_a_lost_lease_is_told_apart_from_a_picture_that_looks_like_another() -> None:
+    pack = make_preview()
+    Pack.objects.filter(pk=pack.pk).update(kind=Pack.Kind.PREMIUM, state=Pack.State.RENDERING)
+    pack.refresh_from_db()
+    first, second, third = rendering.claim(pack, 3)
+    Headshot.objects.filter(pk=third.pk).update(lease_token=uuid4())
+    tally = rendering.Tally()
+
+    def save(row: Headshot, perceptual_hash: str) -> rendering.SaveResult:
+        files = HeadshotFiles(b"a picture")
+        finished = engine.RenderResult(row.index, True, 0.9, [], files, perceptual_hash=perceptual_hash)
+        return rendering._save_picture(pack, row, finished, tally)
+
+    outcomes = [save(first, "00" * 60), save(second, "00" * 60), save(third, "ff" * 60)]
+
+    assert outcomes == [rendering.SaveResult.SAVED, rendering.SaveResult.TOO_ALIKE, rendering.SaveResult.LEASE_LOST]
+    assert Blob.objects.filter(kind="headshot").count() == 1
+    assert tally.counts["pictures"] == 1
+
+
+def test_a_row_that_is_taken_over_while_its_picture_is_made_stays_with_the_other_worker(monkeypatch) -> None:
+    pack, other = make_preview(), uuid4()
+    in_an_hour = timezone.now() + timedelta(hours=1)
+
+    class Slow(FakeEngine):
+        def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
+            Headshot.objects.filter(pack=pack, index=0).update(lease_token=other, lease_until=in_an_hour)
+            yield from super().render(jobs, size, on_progress)
+
+    use(monkeypatch, Slow())
+
+    rendering.render_pack(pack=pack)
+
+    taken_over = pack.headshots.get(index=0)
+    assert (taken_over.state, taken_over.lease_token) == (Headshot.State.RENDERING, other)
+    assert list(pack.headshots.exclude(index=0).values_list("state", flat=True)) == [Headshot.State.DONE] * 3
+    assert Blob.objects.filter(kind="headshot").count() == 3
+
+
+def test_rows_that_become_free_while_the_engine_works_are_claimed_under_the_same_lease() -> None:
+    pack, size = make_preview(), engine.Size(896, 1120)
+    advance(pack, Pack.State.RENDERING)
+    rows = rendering.claim(pack, 1)
+
+    batches = list(rendering._claim_batches(pack, size, rows))
+
+    assert [shot.index for batch in batches for shot in batch] == [0, 1, 2, 3]
+    assert set(pack.headshots.values_list("lease_token", flat=True)) == {rows[0].lease_token}
 
 
 def test_a_worker_that_was_killed_goes_on_where_it_died(valkey, monkeypatch) -> None:
@@ -189,21 +241,25 @@ def test_an_engine_that_fails_three_times_fails_the_pack_which_rests_in_between(
     assert [seconds for seconds, found in states.items() if found == ("queued", True, 1)] == [0, 1, 59]
     assert [seconds for seconds, found in states.items() if found == ("queued", True, 2)] == [60, 61, 659]
     assert states[660] == states[661] == ("failed", False, 3)
-    assert pack.reason == "engine_failed"
+    assert pack.reason == Pack.Reason.ENGINE_FAILED
     failed_runs = (
         Event.objects.filter(name="pack.run_failed")
         .order_by("pk")
         .values_list("codes__reason", "numbers__consecutive_failures")
     )
-    assert list(failed_runs) == [("engine_failed", 1), ("engine_failed", 2), ("engine_failed", 3)]
+    assert list(failed_runs) == [
+        (Pack.Reason.ENGINE_FAILED, 1),
+        (Pack.Reason.ENGINE_FAILED, 2),
+        (Pack.Reason.ENGINE_FAILED, 3),
+    ]
 
 
 def test_two_workers_that_meet_one_fault_set_the_pack_back_once() -> None:
     pack = make_preview()
     advance(pack, Pack.State.RENDERING)
 
-    record_failure(pack, "storage_failed")
-    record_failure(pack, "storage_failed")
+    record_failure(pack, Pack.Reason.STORAGE_FAILED)
+    record_failure(pack, Pack.Reason.STORAGE_FAILED)
 
     pack.refresh_from_db()
     assert pack.consecutive_failures == 1
@@ -213,7 +269,7 @@ def test_two_workers_that_meet_one_fault_set_the_pack_back_once() -> None:
 def test_a_resting_pack_that_somebody_took_over_may_be_joined_and_rests_no_more_with_its_first_picture() -> None:
     pack = make_preview()
     advance(pack, Pack.State.RENDERING)
-    record_failure(pack, "engine_failed")
+    record_failure(pack, Pack.Reason.ENGINE_FAILED)
     (held,) = rendering.claim(pack, 1)
 
     rendering.render_pack(pack=pack)
@@ -298,7 +354,7 @@ def test_beat_wakes_a_pack_that_nobody_works_on(valkey) -> None:
 def test_beat_and_the_end_of_a_pause_leave_a_pack_alone_that_rests(valkey, time_machine, wake) -> None:
     pack = make_preview()
     time_machine.move_to(timezone.now() + timedelta(seconds=30), tick=False)
-    record_failure(pack, "storage_failed")
+    record_failure(pack, Pack.Reason.STORAGE_FAILED)
     wake()
     resting = valkey.llen("render")
     time_machine.shift(timedelta(minutes=1))
