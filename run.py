@@ -53,7 +53,7 @@ def serve(arguments: list[str]) -> int:
     parser.add_argument("--data", type=Path, default=data_folder(), help="where everything but the keys is kept")
     parser.add_argument("--no-browser", action="store_true", help="do not open the page")
     parser.add_argument("--engine", choices=ENGINES, help="instantid: installed first, with its weights (12 GB)")
-    parser.add_argument("--yes", action="store_true", help="agree to the sizes and licences of those weights")
+    parser.add_argument("--yes", action="store_true", help="agree to the sizes and licenses of those weights")
     options = parser.parse_args(arguments)
     if options.engine == "instantid":
         require_gpu()

@@ -68,7 +68,7 @@ HEADSHOTS_MAX_PHOTO_BYTES = 25 * 1024 * 1024
 HEADSHOTS_ENGINE = env.str("HEADSHOTS_ENGINE", default="auto")
 HEADSHOTS_WEIGHTS_DIR = _path("HEADSHOTS_WEIGHTS_DIR")
 # Weights of the operator's own, in the form of pipeline/weights/weights.toml, beside the built-in ones.
-HEADSHOTS_WEIGHTS_CATALOGUE = _path("HEADSHOTS_WEIGHTS_CATALOGUE")
+HEADSHOTS_WEIGHTS_CATALOG = _path("HEADSHOTS_WEIGHTS_CATALOG")
 # The InstantID engine: which SDXL draws (a weight's name), on which device, with which changes to the lossless
 # speed tricks (`+fp8,-compile`), in how many steps, on how large a canvas, with how many pictures at once at most.
 HEADSHOTS_INSTANTID_CHECKPOINT = env.str("HEADSHOTS_INSTANTID_CHECKPOINT", default="realvisxl")
@@ -81,8 +81,8 @@ HEADSHOTS_INSTANTID_MAX_BATCH = _whole("HEADSHOTS_INSTANTID_MAX_BATCH", 10)
 # certificate does, which says that it proves nothing.
 HEADSHOTS_C2PA_KEY_FILE = _path("HEADSHOTS_C2PA_KEY_FILE")
 HEADSHOTS_C2PA_CERTIFICATE_FILE = _path("HEADSHOTS_C2PA_CERTIFICATE_FILE")
-# Which licence the operator holds for weights that are not free for business; shown by `manage.py doctor`.
-HEADSHOTS_LICENCE_STATEMENT = env.str("HEADSHOTS_LICENCE_STATEMENT", default="").strip()
+# Which license the operator holds for weights that are not free for business; shown by `manage.py doctor`.
+HEADSHOTS_LICENSE_STATEMENT = env.str("HEADSHOTS_LICENSE_STATEMENT", default="").strip()
 # Money is earned as soon as Stripe's key is a live one. Without a key a laptop sells in its own test checkout.
 HEADSHOTS_STRIPE_SECRET_KEY = env.str("HEADSHOTS_STRIPE_SECRET_KEY", default="").strip()
 HEADSHOTS_LIVE_PAYMENTS = HEADSHOTS_STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))

@@ -54,7 +54,7 @@ def build_parser() -> Parser:
             "--weights", type=Path, default=DEFAULT_DIR, metavar="DIR", help="folder of the weights (%(default)s)"
         )
         command.add_argument(
-            "--catalogue",
+            "--catalog",
             type=Path,
             metavar="FILE",
             help="weights of your own, in the form of pipeline/weights/weights.toml",
@@ -64,12 +64,12 @@ def build_parser() -> Parser:
     add_check(add("check", "Will these photos do? Finds the faces, measures them, says what is wrong."))
     add_make(add("make", "Make headshots of the person in these photos."))
     add_upscale(add("upscale", "Enlarge a picture four times with Real-ESRGAN."))
-    doctor = add("doctor", "Which engines can run here, what is missing, and under which licence each weight stands.")
+    doctor = add("doctor", "Which engines can run here, what is missing, and under which license each weight stands.")
     add_doctor(doctor)
     add_weights(add("weights", "Fetch the weights that are not here yet."))
-    add_evaluate(add("evaluate", "How photos of labelled groups of people fare: detection, verdict, likeness, skin."))
+    add_evaluate(add("evaluate", "How photos of labeled groups of people fare: detection, verdict, likeness, skin."))
     add_calibrate(
-        add("calibrate", "Fit distance to probability on labelled pairs of faces; how far is it to be trusted?")
+        add("calibrate", "Fit distance to probability on labeled pairs of faces; how far is it to be trusted?")
     )
     bench = add("bench", "Measure speed and memory: an engine's four looks and `check`, a pack at 4K, gate, enlarging.")
     bench.add_argument("what", choices=("studio", "instantid", "pack", "gate", "upscale"))
@@ -123,7 +123,7 @@ def add_weights(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--from", dest="source", type=Path, metavar="DIR", help="take files that lie there, ask nobody"
     )
-    command.add_argument("--yes", action="store_true", help="agree to the sizes and licences that are shown")
+    command.add_argument("--yes", action="store_true", help="agree to the sizes and licenses that are shown")
     command.add_argument("--endpoint", metavar="URL", help="a mirror of the Hugging Face hub")
 
 

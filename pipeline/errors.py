@@ -5,11 +5,11 @@ PipelineError
 ├── FaceNotFound        a step needs a face where there is none
 ├── SeveralFaces        somebody has to say which face is meant
 ├── WeightsError        a weight is missing, truncated or not the one that was pinned
-│   └── LicenceError    a weight's licence does not cover what is done here
+│   └── LicenseError    a weight's license does not cover what is done here
 ├── EngineUnavailable   this engine cannot run here; the text says what is missing
 ├── DeviceLost          the accelerator stopped answering; only a new process can go on
 ├── SigningFailed       a picture's credentials cannot be written or read
-└── Cancelled           the caller's progress callback asked to stop
+└── Canceled            the caller's progress callback asked to stop
 """
 
 from enum import StrEnum
@@ -66,8 +66,8 @@ class WeightsError(PipelineError):
     """A weight is missing, truncated or not the one that was pinned."""
 
 
-class LicenceError(WeightsError):
-    """A weight's licence does not cover what is done here; the text says what would."""
+class LicenseError(WeightsError):
+    """A weight's license does not cover what is done here; the text says what would."""
 
 
 class EngineUnavailable(PipelineError):
@@ -82,5 +82,5 @@ class SigningFailed(PipelineError):
     """A picture's credentials cannot be written or read."""
 
 
-class Cancelled(PipelineError):
+class Canceled(PipelineError):
     """The caller's progress callback asked to stop."""

@@ -13,7 +13,7 @@ from pipeline.files.signing import Identity
 from pipeline.identity.embedding import FaceEmbedder
 from pipeline.identity.likeness import ACCEPT_DISTANCE
 from pipeline.quality.duplicates import Look, look_at, perceptual_hash
-from pipeline.quality.gate import Judgement, Standard, judge_picture
+from pipeline.quality.gate import Judgment, Standard, judge_picture
 from pipeline.types import DigitalSource, Picture, Shot
 
 
@@ -48,7 +48,7 @@ class Developed:
 
     shot: Shot
     digital_source: DigitalSource
-    judgement: Judgement
+    judgment: Judgment
     look: Look | None
     perceptual_hash: str
     files: FinishedFiles | None = field(repr=False)
@@ -70,7 +70,7 @@ def develop_one(picture: Picture, standard: Standard, darkroom: Darkroom) -> Dev
     """The picture held against the person and made into files. Raises SigningFailed."""
     pixels, source, form = picture.pixels, picture.digital_source, darkroom.file_format
     seen = shrink_for_web(pixels)
-    judgement = judge_picture(
+    judgment = judge_picture(
         seen,
         standard,
         darkroom.finder,
@@ -78,13 +78,13 @@ def develop_one(picture: Picture, standard: Standard, darkroom: Darkroom) -> Dev
         monochrome=picture.job.shot.style.monochrome,
         max_distance=darkroom.max_distance,
     )
-    face = judgement.likeness.face.box if judgement.likeness.face else None
+    face = judgment.likeness.face.box if judgment.likeness.face else None
     look, files = None if face is None else look_at(seen, face), None
-    if judgement.accepted and darkroom.versions:
+    if judgment.accepted and darkroom.versions:
         files = finish(pixels, face and face.scaled(pixels.shape[0] / seen.shape[0]), source, darkroom.identity, form)
-    elif judgement.accepted:
+    elif judgment.accepted:
         files = finish_small(pixels, source, darkroom.identity, form)
-    return Developed(picture.job.shot, source, judgement, look, perceptual_hash(seen), files)
+    return Developed(picture.job.shot, source, judgment, look, perceptual_hash(seen), files)
 
 
 Made = TypeVar("Made")

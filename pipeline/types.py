@@ -203,12 +203,12 @@ class Hair(StrEnum):
     SHORT_BROWN = "short_brown"
     SHORT_BLOND = "short_blond"
     SHORT_RED = "short_red"
-    SHORT_GREY = "short_grey"
+    SHORT_GRAY = "short_gray"
     LONG_DARK = "long_dark"
     LONG_BROWN = "long_brown"
     LONG_BLOND = "long_blond"
     LONG_RED = "long_red"
-    LONG_GREY = "long_grey"
+    LONG_GRAY = "long_gray"
     CURLY = "curly"
     SHAVED = "shaved"
     BALD = "bald"
@@ -291,7 +291,7 @@ class Picture:
 
 
 class Progress(Protocol):
-    """Called with the finished share, 0..1, of the work in hand; may raise Cancelled."""
+    """Called with the finished share, 0..1, of the work in hand; may raise Canceled."""
 
     def __call__(self, share: float) -> None: ...
 

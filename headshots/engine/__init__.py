@@ -43,7 +43,7 @@ from headshots.engine.rendering import (
 )
 from pipeline.engines.doctor import DeviceState
 from pipeline.errors import (
-    Cancelled,
+    Canceled,
     DeviceLost,
     FaceNotFound,
     PhotoRefused,
@@ -60,7 +60,7 @@ __all__ = [
     "PREVIEW",
     "TIPS",
     "AgeBand",
-    "Cancelled",
+    "Canceled",
     "CheckedPhoto",
     "DeviceLost",
     "DeviceState",

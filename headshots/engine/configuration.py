@@ -12,7 +12,7 @@ from pipeline.engines.doctor import DeviceState, examine, look_at
 from pipeline.engines.instantid.options import InstantIDOptions, needed_weights
 from pipeline.errors import PipelineError, SigningFailed
 from pipeline.identity.calibration import Calibration, built_in, load_calibration
-from pipeline.weights import CATALOGUE, DEFAULT_DIR, LicencePolicy, Weights, load_catalogue
+from pipeline.weights import CATALOG, DEFAULT_DIR, LicensePolicy, Weights, load_catalog
 
 if TYPE_CHECKING:
     from pipeline.files.signing import Identity
@@ -46,12 +46,12 @@ def options() -> InstantIDOptions:
 
 
 def open_weights() -> Weights:
-    """The folder of weights, the operator's own catalogue and licences with it."""
-    own = settings.HEADSHOTS_WEIGHTS_CATALOGUE
+    """The folder of weights, the operator's own catalog and licenses with it."""
+    own = settings.HEADSHOTS_WEIGHTS_CATALOG
     return Weights(
         Path(settings.HEADSHOTS_WEIGHTS_DIR or DEFAULT_DIR),
-        CATALOGUE.with_changes(load_catalogue(own)) if own else CATALOGUE,
-        LicencePolicy(settings.HEADSHOTS_LIVE_PAYMENTS, settings.HEADSHOTS_LICENCE_STATEMENT),
+        CATALOG.with_changes(load_catalog(own)) if own else CATALOG,
+        LicensePolicy(settings.HEADSHOTS_LIVE_PAYMENTS, settings.HEADSHOTS_LICENSE_STATEMENT),
     )
 
 
@@ -123,8 +123,8 @@ def refusals() -> list[str]:
             return []
         if wished.fault:
             return [wished.fault]
-        wanted = [weights.catalogue.weights[each] for each in needed_weights(weights, wished)]
-        return [fault for weight in wanted if (fault := weights.licences.fault(weight))]
+        wanted = [weights.catalog.weights[each] for each in needed_weights(weights, wished)]
+        return [fault for weight in wanted if (fault := weights.licenses.fault(weight))]
     except PipelineError as error:
         return [str(error)]
 

@@ -133,14 +133,14 @@ def render(
     jobs = ([Job(sitter.subject, replace(shot.as_shot(), person=sitter.person)) for shot in batch] for batch in batches)
     pictures = chain.from_iterable(_engine().render(batch, size, on_progress) for batch in jobs)
     for developed in develop(pictures, sitter.standard, darkroom):
-        judgement, distance = developed.judgement, developed.judgement.likeness.distance
+        judgment, distance = developed.judgment, developed.judgment.likeness.distance
         yield Finished(
             index=developed.shot.index,
             accepted=developed.files is not None,
             likeness=None if distance is None else likeness_score(distance, calibration()),
-            reasons=[reason.value for reason in judgement.reasons],
+            reasons=[reason.value for reason in judgment.reasons],
             files=developed.files,
-            quality=round(judgement.quality, 2),
+            quality=round(judgment.quality, 2),
             perceptual_hash=developed.perceptual_hash,
         )
 

@@ -136,8 +136,8 @@ def show_progress(lines: list[str], total: int) -> None:
 
 
 def weights_arguments() -> list[str]:
-    folder, catalogue = os.environ.get("HEADSHOTS_WEIGHTS_DIR"), os.environ.get("HEADSHOTS_WEIGHTS_CATALOGUE")
-    return [*(["--weights", folder] if folder else []), *(["--catalogue", catalogue] if catalogue else [])]
+    folder, catalog = os.environ.get("HEADSHOTS_WEIGHTS_DIR"), os.environ.get("HEADSHOTS_WEIGHTS_CATALOG")
+    return [*(["--weights", folder] if folder else []), *(["--catalog", catalog] if catalog else [])]
 
 
 def pipeline_command(*arguments: str) -> list[str]:

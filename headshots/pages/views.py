@@ -41,8 +41,8 @@ def abuse(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def terms(request: HttpRequest, draws: Callable[[], bool]) -> HttpResponse:
-    """The terms of use. draws: whether a model draws new pictures here, whose licence binds its users as well."""
-    return render(request, "pages/terms.html", {**_figures(), **_operator(), "model_licence": draws()})
+    """The terms of use. draws: whether a model draws new pictures here, whose license binds its users as well."""
+    return render(request, "pages/terms.html", {**_figures(), **_operator(), "model_license": draws()})
 
 
 @require_safe

@@ -108,7 +108,7 @@ def _heard_of_early() -> Iterable[Payment]:
 
 def _packs_that_owe() -> Iterable[Pack]:
     """Packs that ended without pictures and still hold a credit."""
-    ended = Q(state__in=[Pack.State.FAILED, Pack.State.CANCELLED]) | Q(state=Pack.State.FORGOTTEN, delivered_at=None)
+    ended = Q(state__in=[Pack.State.FAILED, Pack.State.CANCELED]) | Q(state=Pack.State.FORGOTTEN, delivered_at=None)
     packs = Pack.objects.filter(ended, credit__state=Credit.State.USED)
     return packs.exclude(reason=Pack.HAD_PICTURES)[:_AT_ONCE]
 

@@ -136,7 +136,7 @@ def purge_delivered(*, shoot: Shoot) -> bool:
 
 
 def _unfinished(shoot_ids: Collection[UUID], everything: Collection[UUID]) -> set[UUID]:
-    """Shoots with a pack that another worker moved while it was to be cancelled or forgotten: beat comes back."""
+    """Shoots with a pack that another worker moved while it was to be canceled or forgotten: beat comes back."""
     left = Pack.objects.filter(shoot_id__in=shoot_ids).exclude(state=Pack.State.FORGOTTEN)
     return {
         shoot_id

@@ -20,14 +20,14 @@ from headshots.shoots.models import Event, Headshot, Pack, Pause, Shoot
 from headshots.vault import services as vault
 
 _State = Pack.State
-_LIVE_ENDS = frozenset({_State.CANCELLED, _State.REVOKED})
+_LIVE_ENDS = frozenset({_State.CANCELED, _State.REVOKED})
 MOVES: dict[str, frozenset[str]] = {
     _State.AWAITING_PAYMENT: _LIVE_ENDS | {_State.QUEUED},
     _State.QUEUED: _LIVE_ENDS | {_State.RENDERING, _State.FAILED},
     _State.RENDERING: _LIVE_ENDS | {_State.DELIVERED, _State.FAILED},
     _State.FAILED: frozenset({_State.QUEUED, _State.FORGOTTEN}),
     _State.DELIVERED: frozenset({_State.FORGOTTEN}),
-    _State.CANCELLED: frozenset({_State.FORGOTTEN}),
+    _State.CANCELED: frozenset({_State.FORGOTTEN}),
     _State.REVOKED: frozenset({_State.FORGOTTEN}),
     _State.FORGOTTEN: frozenset(),
 }
@@ -36,7 +36,7 @@ STARTS: dict[str, tuple[str, ...]] = {
     _State.QUEUED: ("shoots.render_pack",),
     _State.DELIVERED: ("retention.purge_delivered", "shoots.drop_kept", "shoots.mail_delivered"),
     _State.FAILED: ("payments.give_back_credit", "shoots.drop_kept"),
-    _State.CANCELLED: ("payments.give_back_credit", "shoots.drop_kept"),
+    _State.CANCELED: ("payments.give_back_credit", "shoots.drop_kept"),
     _State.REVOKED: ("retention.forget_pack", "shoots.drop_kept"),
 }
 # How long a pack is left alone after its first fault and its second. A minute is what a restart takes; ten are time to
@@ -181,7 +181,7 @@ def cancel_live_packs(shoot_ids: Collection[UUID], *, reason: str, actor: str = 
             # No picture can be stored between this look and the move.
             Pack.objects.select_for_update().get(pk=pack.pk)
             had = actor == Event.Actor.PERSON and pack.kind == Pack.Kind.PREMIUM and has_pictures(pack)
-            advance(pack, _State.CANCELLED, actor=actor, reason=Pack.HAD_PICTURES if had else reason)
+            advance(pack, _State.CANCELED, actor=actor, reason=Pack.HAD_PICTURES if had else reason)
 
 
 def has_pictures(pack: Pack) -> bool:

@@ -201,15 +201,15 @@ class Pack(models.Model):
         RENDERING = "rendering"
         DELIVERED = "delivered"
         FAILED = "failed"
-        CANCELLED = "cancelled"
+        CANCELED = "canceled"
         REVOKED = "revoked"
         FORGOTTEN = "forgotten"
 
     LIVE = (State.AWAITING_PAYMENT, State.QUEUED, State.RENDERING)
-    ENDED = (State.DELIVERED, State.FAILED, State.CANCELLED, State.REVOKED)
+    ENDED = (State.DELIVERED, State.FAILED, State.CANCELED, State.REVOKED)
     # As if it had never been ordered: what was finished of it is not kept.
-    UNDONE = (State.CANCELLED, State.REVOKED)
-    # A reason to be cancelled: its person deleted the shoot when headshots of the pack were there to be had.
+    UNDONE = (State.CANCELED, State.REVOKED)
+    # A reason to be canceled: its person deleted the shoot when headshots of the pack were there to be had.
     HAD_PICTURES = "had_pictures"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -218,7 +218,7 @@ class Pack(models.Model):
     state = models.CharField(max_length=16, choices=State.choices)
     # How it ended, also after it is forgotten; empty while it is live.
     ended_as = models.CharField(max_length=16, choices=State.choices, blank=True)
-    # Why a pack failed or was cancelled: a code, its words stand in the templates.
+    # Why a pack failed or was canceled: a code, its words stand in the templates.
     reason = models.CharField(max_length=32, blank=True)
     engine = models.CharField(max_length=16)
     total = models.PositiveSmallIntegerField()
@@ -304,10 +304,10 @@ class Headshot(models.Model):
     lease_until = models.DateTimeField(null=True, blank=True)
     # The worker's node name: one that starts again frees what it held when it died.
     lease_holder = models.CharField(max_length=255, blank=True, editable=False)
-    # Rounded to 0.01: enough to rank by, too little to recognise by.
+    # Rounded to 0.01: enough to rank by, too little to recognize by.
     likeness = models.FloatField(null=True, blank=True)
     quality = models.FloatField(null=True, blank=True)
-    # What the finished picture looks like from afar: mean colours of twenty fields.
+    # What the finished picture looks like from afar: mean colors of twenty fields.
     perceptual_hash = models.CharField(max_length=120, blank=True, editable=False)
     # Pictures made for this shot; a shot that stands in for another begins anew.
     takes = models.PositiveSmallIntegerField(default=0)

@@ -157,7 +157,7 @@ class Budget:
                 await asyncio.sleep(pause)
             yield lease
         finally:
-            # Also when the wait was cancelled, while the server may have stored the lease already.
+            # Also when the wait was canceled, while the server may have stored the lease already.
             if self._give_back_here(lease):
                 await self._ask_async("ZREM", self._key, lease.member)
 
@@ -225,7 +225,7 @@ class Budget:
         client = _async_client(settings.HEADSHOTS_REDIS_URL)
         asking = asyncio.ensure_future(client.execute_command(*command))  # type: ignore[no-untyped-call]
         try:
-            # Never cancelled halfway: a client that connects swallows it, and the share would stay until it ends.
+            # Never canceled halfway: a client that connects swallows it, and the share would stay until it ends.
             return bool(await asyncio.shield(asking))
         except asyncio.CancelledError:
             await asyncio.gather(asking, return_exceptions=True)

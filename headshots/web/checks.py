@@ -88,7 +88,7 @@ def check_limits(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> l
 
 @register(Tags.security)
 def check_engine(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
-    """The engine's settings mean something, and no weight is used against its licence."""
+    """The engine's settings mean something, and no weight is used against its license."""
     return [Error(refusal, id="headshots.E007") for refusal in engine.refusals()]
 
 

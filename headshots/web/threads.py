@@ -40,7 +40,7 @@ class Threads:
         context = contextvars.copy_context()
         in_thread = sync_to_async(_with_fresh_connections, thread_sensitive=False, executor=thread)
         job = asyncio.create_task(in_thread(work), context=context)
-        # Not before the work is done, also when the request was cancelled: until then the thread is in use.
+        # Not before the work is done, also when the request was canceled: until then the thread is in use.
         job.add_done_callback(lambda _: self._give_back(thread, address))
         answer = await asyncio.shield(job)
         # What the work said of itself (the ids for log lines) is known to what follows it.

@@ -16,7 +16,7 @@ from pipeline.engines.instantid.options import InstantIDOptions
 from pipeline.errors import PipelineError
 from pipeline.photos.intake import Limits
 from pipeline.types import Face, Progress
-from pipeline.weights import CATALOGUE, Weights, load_catalogue
+from pipeline.weights import CATALOG, Weights, load_catalog
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -47,9 +47,9 @@ class CommandFailed(PipelineError):
 
 
 def open_weights(arguments: argparse.Namespace) -> Weights:
-    """The folder of weights that the command was given, read by the built-in catalogue and the one given beside it."""
-    catalogue = CATALOGUE.with_changes(load_catalogue(arguments.catalogue)) if arguments.catalogue else CATALOGUE
-    return Weights(arguments.weights, catalogue)
+    """The folder of weights that the command was given, read by the built-in catalog and the one given beside it."""
+    catalog = CATALOG.with_changes(load_catalog(arguments.catalog)) if arguments.catalog else CATALOG
+    return Weights(arguments.weights, catalog)
 
 
 def read_options(arguments: argparse.Namespace) -> InstantIDOptions:

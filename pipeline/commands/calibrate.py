@@ -1,4 +1,4 @@
-"""`calibrate`: fits distance -> probability of one person to labelled pairs, and says how far to trust it."""
+"""`calibrate`: fits distance -> probability of one person to labeled pairs, and says how far to trust it."""
 
 import argparse
 import hashlib

@@ -1,4 +1,4 @@
-"""`evaluate`: how photos of labelled groups fare, from detection to the skin of their headshots."""
+"""`evaluate`: how photos of labeled groups fare, from detection to the skin of their headshots."""
 
 import argparse
 import csv
@@ -35,7 +35,7 @@ SIZE = SIZES["preview", False]
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Makes headshots of every labelled photo, sums up by group, prints the table and writes it with its picture."""
+    """Makes headshots of every labeled photo, sums up by group, prints the table and writes it with its picture."""
     rows = read_labels(arguments.groups)
     styles = choose_styles(arguments.style or LOOKS)
     shots = plan_shots(styles, len(styles), seed=0)

@@ -292,7 +292,7 @@ def keep_headshot(developed: Developed, look: Look, file_format: FileFormat, sec
     assert made is not None
     file = f"{shot.index + 1:02d}-{shot.style.name}.{ENDINGS[file_format]}"
     files = {file: made.full, f"profile/{file}": made.profile, f"web/{file}": made.web}
-    distance, quality = developed.judgement.likeness.distance, developed.judgement.quality
+    distance, quality = developed.judgment.likeness.distance, developed.judgment.quality
     score = None if distance is None else likeness_score(distance)
     kept = {name: data for name, data in files.items() if data is not None}
     return Headshot(shot, kept, developed.digital_source, score, quality, look, developed.perceptual_hash, seconds)

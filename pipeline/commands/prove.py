@@ -24,7 +24,7 @@ from pipeline.engines.instantid.options import InstantIDOptions
 from pipeline.files.finish import encode
 from pipeline.identity.likeness import ACCEPT_DISTANCE, likeness_score
 from pipeline.photos.intake import clean_photo, load_pixels
-from pipeline.quality.gate import Judgement, judge_picture
+from pipeline.quality.gate import Judgment, judge_picture
 from pipeline.styles.shot_list import load_styles, plan_shots
 from pipeline.types import PREVIEW, DigitalSource, Job, Pixels, Shot
 from pipeline.weights import Weights
@@ -74,7 +74,7 @@ def prove(arguments: argparse.Namespace, weights: Weights, options: InstantIDOpt
     return DONE if all(figure.accepted for figure in figures) else REFUSED
 
 
-def describe_picture(file: str, shot: Shot, found: Judgement) -> Figure:
+def describe_picture(file: str, shot: Shot, found: Judgment) -> Figure:
     """What the gate saw of a picture, as a figure."""
     distance, faces = found.likeness.distance, found.likeness.faces
     score = None if distance is None else likeness_score(distance)

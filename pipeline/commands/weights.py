@@ -12,7 +12,7 @@ YES = {"y", "yes"}
 def run(arguments: argparse.Namespace) -> int:
     """Fetches the named weights or groups, or the studio's; says nothing when they are there."""
     weights = open_weights(arguments)
-    names = weights.catalogue.expand(tuple(arguments.names or [STUDIO]))
+    names = weights.catalog.expand(tuple(arguments.names or [STUDIO]))
     if arguments.source is not None:
         with progress_bar("Weights") as bar:
             weights.take(names, arguments.source, advance(bar))
@@ -32,7 +32,7 @@ def describe(plan: Plan, weights: Weights) -> None:
     megabytes = plan.bytes / 1e6
     if plan.needs_consent:
         for weight in plan.weights:
-            terms = weight.licence if weight.business else f"{weight.licence}; NOT for business"
+            terms = weight.license if weight.business else f"{weight.license}; NOT for business"
             tell(f"  {weight.name:22} {plan.bytes_of(weight) / 1e6:9,.1f} MB  {terms}  ({weight.source})")
     tell(f"Fetching {len(plan.weights)} weights ({megabytes:,.0f} MB to download) into {weights.directory}")
 

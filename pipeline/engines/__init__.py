@@ -41,7 +41,7 @@ def create_engine(
     """The engine of that name, its models loaded; `auto` is InstantID where that was installed, else studio.
 
     One that is installed and cannot run is never replaced by another. Raises WeightsError when a weight is missing,
-    broken or under a licence that does not cover this use, EngineUnavailable when something else is in the way."""
+    broken or under a license that does not cover this use, EngineUnavailable when something else is in the way."""
     if name == "auto":
         name = choose_engine(weights)
     if name == "fake":
@@ -106,7 +106,7 @@ def instantid_status(weights: Weights, options: InstantIDOptions, *, wanted: boo
             missing.append(str(error))
         else:
             missing += [fault for name in names if (fault := weights.problem(name))]
-            missing += [fault for name in names if (fault := weights.licences.fault(weights.catalogue.weights[name]))]
+            missing += [fault for name in names if (fault := weights.licenses.fault(weights.catalog.weights[name]))]
     if not missing and (broken := load_fault(build_config(weights, options))):
         missing.append(broken)
     return EngineStatus("instantid", not missing, tuple(missing), tuple(notes))

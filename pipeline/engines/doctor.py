@@ -8,7 +8,7 @@ from pipeline.engines import EngineName, EngineStatus, choose_engine, engine_sta
 from pipeline.engines.instantid.options import CHECKPOINTS_GROUP, PARTS_GROUP, InstantIDOptions, needed_weights
 from pipeline.errors import EngineUnavailable
 from pipeline.weights import STUDIO, Weights
-from pipeline.weights.catalogue import Weight
+from pipeline.weights.catalog import Weight
 
 
 @dataclass(frozen=True)
@@ -54,23 +54,23 @@ def examine(weights: Weights, options: InstantIDOptions, engine: EngineName = "a
     """Looks at everything: files are hashed, and where InstantID was installed or is asked for, its networks loaded."""
     chosen = choose_engine(weights) if engine == "auto" else engine
     engines = tuple(engine_status(weights, options, instantid_wanted=engine == "instantid"))
-    concerned = set(weights.catalogue.groups.get(STUDIO, ()))
+    concerned = set(weights.catalog.groups.get(STUDIO, ()))
     if chosen == "instantid" or weights.installed(PARTS_GROUP):
         try:
             concerned |= set(needed_weights(weights, options))
         except (EngineUnavailable, ValueError):
-            concerned |= set(weights.catalogue.groups[PARTS_GROUP])
+            concerned |= set(weights.catalog.groups[PARTS_GROUP])
     # Of weights that no engine asks for here, only what lies about is hashed.
     found = tuple(
         (weight, weights.problem(name) if name in concerned or weights.is_there(name) else _not_here(name, weights))
-        for name, weight in weights.catalogue.weights.items()
+        for name, weight in weights.catalog.weights.items()
     )
     broken = [weight.name for weight, problem in found if problem and weight.name in concerned]
     return Report(engines, chosen, found, str(weights.directory), weights.fetch_command_for(*broken) if broken else "")
 
 
 def _not_here(name: str, weights: Weights) -> str:
-    kind = "is another checkpoint" if name in weights.catalogue.groups.get(CHECKPOINTS_GROUP, ()) else "is not needed"
+    kind = "is another checkpoint" if name in weights.catalog.groups.get(CHECKPOINTS_GROUP, ()) else "is not needed"
     return f"The weight {name} {kind} and was not fetched."
 
 
@@ -79,7 +79,7 @@ def _weight_as_json(weight: Weight, problem: str | None) -> dict[str, object]:
         "name": weight.name,
         "file": weight.place,
         "bytes": weight.bytes,
-        "licence": weight.licence,
+        "license": weight.license,
         "business": weight.business,
         "source": weight.source,
         "purpose": weight.purpose,
@@ -91,7 +91,7 @@ def _weight_line(weight: Weight, problem: str | None) -> str:
     words = {"was not fetched": "not fetched", "is missing": "missing"}
     state = next((word for said, word in words.items() if said in (problem or "")), "damaged" if problem else "ok")
     size = "" if weight.bytes is None else f"{weight.bytes / 1e6:,.1f} MB"
-    terms = weight.licence if weight.business else f"{weight.licence}, not for business"
+    terms = weight.license if weight.business else f"{weight.license}, not for business"
     return f"  {weight.name:20} {state:12} {size:>10}  {terms}  {weight.source}: {weight.purpose}"
 
 

@@ -21,7 +21,7 @@ from pipeline.types import (
     ignore_progress,
 )
 
-# The crop's height in face heights: hair and chin are in, neighbours are not.
+# The crop's height in face heights: hair and chin are in, neighbors are not.
 CROP_FACES = 2.2
 FRAME_SHARE = 0.05
 
@@ -34,7 +34,7 @@ class FakeSubject(Subject):
 
 
 class FakeEngine:
-    """Puts the person's own photo into a frame whose colours are the seed's."""
+    """Puts the person's own photo into a frame whose colors are the seed's."""
 
     name = "fake"
 
@@ -74,7 +74,7 @@ class FakeEngine:
             if not isinstance(subject, FakeSubject) or subject.size != size:
                 raise ValueError(f"prepared by {subject.engine} for {subject.size}")
             frame = round(FRAME_SHARE * size.width)
-            # Four colours: of fifty single ones some would always look alike.
+            # Four colors: of fifty single ones some would always look alike.
             corners = np.random.default_rng(job.shot.seed).integers(0, 256, (2, 2, 3), np.uint8)
             rows, columns = np.arange(size.height) * 2 // size.height, np.arange(size.width) * 2 // size.width
             pixels = np.ascontiguousarray(corners[rows][:, columns])

@@ -63,17 +63,17 @@ class BlazeFace:
     def __init__(self, weights: Weights, name: str, threads: int) -> None:
         self._network = Network(weights.path(name), threads)
         self._size, layers = _LAYOUTS[name]
-        self._anchors = np.concatenate([_anchor_centres(cells, per_cell) for cells, per_cell in layers])
+        self._anchors = np.concatenate([_anchor_centers(cells, per_cell) for cells, per_cell in layers])
 
     def detect(self, pixels: Pixels, window: Window, min_score: float) -> list[Detection]:
         """Everything in the window that scores at least min_score (0..1); one face gives many detections."""
-        centre = (window.left + window.side / 2, window.top + window.side / 2)
-        chip = sample(pixels, square_around(centre, window.side, self._size), self._size)
+        center = (window.left + window.side / 2, window.top + window.side / 2)
+        chip = sample(pixels, square_around(center, window.side, self._size), self._size)
         rows, logits = self._network.run(np.asarray(chip / 127.5 - 1, dtype=np.float32))
         scores = 1 / (1 + np.exp(-np.clip(logits[:, 0].astype(np.float64), -80, 80)))
         kept = np.flatnonzero(scores >= min_score)
 
-        # A row: offset of the centre from the anchor, width, height, then six points as offsets from the anchor.
+        # A row: offset of the center from the anchor, width, height, then six points as offsets from the anchor.
         values = rows[kept].astype(np.float64).reshape(-1, 8, 2) / self._size
         values[:, 0] += self._anchors[kept]
         values[:, 2:] += self._anchors[kept, None]
@@ -118,12 +118,12 @@ def _mean(detections: list[Detection]) -> Detection:
     return Detection(box, detections[0].score, keypoints)
 
 
-def _box(centre: NDArray[np.float64], size: NDArray[np.float64]) -> Box:
-    (left, top), (right, bottom) = centre - size / 2, centre + size / 2
+def _box(center: NDArray[np.float64], size: NDArray[np.float64]) -> Box:
+    (left, top), (right, bottom) = center - size / 2, center + size / 2
     return Box(float(left), float(top), float(right), float(bottom))
 
 
-def _anchor_centres(cells: int, per_cell: int) -> NDArray[np.float64]:
+def _anchor_centers(cells: int, per_cell: int) -> NDArray[np.float64]:
     """(cells * cells * per_cell, 2): x, y of the anchors of one layer, 0..1, row by row."""
     steps = (np.arange(cells) + 0.5) / cells
     y, x = np.meshgrid(steps, steps, indexing="ij")

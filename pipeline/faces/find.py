@@ -112,7 +112,7 @@ def _is_face(candidate: Detection, mesh: Mesh, probability: float) -> bool:
 def _disagreement(candidate: Detection, mesh: Mesh) -> float:
     """Mean distance, in box widths, between the detector's eyes, nose and mouth and the mesh's."""
     mouth = landmarks.points(mesh, (landmarks.UPPER_LIP, landmarks.LOWER_LIP)).mean(axis=0)
-    seen_by_mesh = np.array([*landmarks.eye_centres(mesh), mesh[landmarks.NOSE_TIP, :2], mouth])
+    seen_by_mesh = np.array([*landmarks.eye_centers(mesh), mesh[landmarks.NOSE_TIP, :2], mouth])
     distances = np.hypot(*(seen_by_mesh - candidate.keypoints[:4]).T)
     return float(distances.mean()) / max(candidate.box.width, 1.0)
 

@@ -43,7 +43,7 @@ def points(mesh: Mesh, indices: tuple[int, ...]) -> Points:
     return mesh[list(indices), :2]
 
 
-def eye_centres(mesh: Mesh) -> tuple[Points, Points]:
+def eye_centers(mesh: Mesh) -> tuple[Points, Points]:
     """Middle of the right and of the left eye's corners, each (2,)."""
     right = points(mesh, (RIGHT_EYE_OUTER, RIGHT_EYE_INNER)).mean(axis=0)
     left = points(mesh, (LEFT_EYE_OUTER, LEFT_EYE_INNER)).mean(axis=0)
@@ -51,8 +51,8 @@ def eye_centres(mesh: Mesh) -> tuple[Points, Points]:
 
 
 def eye_distance(mesh: Mesh) -> float:
-    """Pixels between the centres of the eyes."""
-    right, left = eye_centres(mesh)
+    """Pixels between the centers of the eyes."""
+    right, left = eye_centers(mesh)
     return float(np.hypot(*(left - right)))
 
 
@@ -80,7 +80,7 @@ def pitch_degrees(mesh: Mesh) -> float:
 
 def roll_degrees(mesh: Mesh) -> float:
     """Tilt in the picture plane, -180..180: 0 is upright, above 0 clockwise as the viewer sees it."""
-    right, left = eye_centres(mesh)
+    right, left = eye_centers(mesh)
     return math.degrees(math.atan2(left[1] - right[1], left[0] - right[0]))
 
 

@@ -1,4 +1,4 @@
-"""How well a face is seen: the scalars that the photo rules judge, all read from one small levelled picture of it."""
+"""How well a face is seen: the scalars that the photo rules judge, all read from one small leveled picture of it."""
 
 from dataclasses import dataclass
 
@@ -43,7 +43,7 @@ DIRECTION_SHARE = 0.75
 # faces in 24 photos, and on these with boxes, sunglasses, masks and hands pasted over them (docs/experiments.md).
 # Contrast (5th to 95th percentile) of an eye in contrasts of the face: bare from 0.41 up, behind sunglasses to 0.23.
 HALF_SEEN_EYE = 0.27
-# Spread of lightness of the lips in contrasts of the face (bare 0.12 up, masks 0.08 down), or their colour's distance
+# Spread of lightness of the lips in contrasts of the face (bare 0.12 up, masks 0.08 down), or their color's distance
 # to the skin around them (bare 0.7 up, masks 3 down): bare lips have the one or the other.
 HALF_SEEN_LIP_SPREAD = 0.09
 HALF_SEEN_LIP_DISTANCE = 4.0
@@ -54,7 +54,7 @@ FRINGE_LIGHTNESS = -8.0
 FOREHEAD_EDGES = 0.10
 FAINT_BROW = 0.16
 BROW_TO_FOREHEAD_PX = 11
-# A mouth mirrors itself, a hand does not: correlation of the levelled mouth with its mirror image is 0.40 or more in
+# A mouth mirrors itself, a hand does not: correlation of the leveled mouth with its mirror image is 0.40 or more in
 # all faces turned by less than 15 degrees, and 0.02 or less for the hand. (One turned by 19 has 0.05.)
 MIRRORED_MOUTH, NO_MOUTH = 0.30, 0.05
 MAX_MIRROR_YAW_DEGREES = 15
@@ -65,7 +65,7 @@ MAX_HAND = 1.4
 
 @dataclass(frozen=True, eq=False)
 class _Chip:
-    """A levelled (160, 160) picture of one face. `mesh`: (468, 2) in its pixels. `inside`: where the photo is."""
+    """A leveled (160, 160) picture of one face. `mesh`: (468, 2) in its pixels. `inside`: where the photo is."""
 
     lab: Plane
     mesh: NDArray[np.float64]

@@ -25,18 +25,18 @@ class FaceMesh:
 
     def fit(self, pixels: Pixels, box: Box, roll_degrees: float) -> tuple[Mesh, float]:
         """Mesh of the face in this box, and the probability 0..1 that it is one."""
-        centre = ((box.left + box.right) / 2, (box.top + box.bottom) / 2)
+        center = ((box.left + box.right) / 2, (box.top + box.bottom) / 2)
         side = max(box.width, box.height) * MARGIN
         for _ in range(PASSES):
-            mesh, probability = self._run(pixels, centre, side, roll_degrees)
+            mesh, probability = self._run(pixels, center, side, roll_degrees)
             roll_degrees = _eye_line_degrees(mesh)
-            centre, side = _square_of(mesh, roll_degrees)
+            center, side = _square_of(mesh, roll_degrees)
         return mesh, probability
 
-    def _run(self, pixels: Pixels, centre: tuple[float, float], side: float, roll_degrees: float) -> tuple[Mesh, float]:
+    def _run(self, pixels: Pixels, center: tuple[float, float], side: float, roll_degrees: float) -> tuple[Mesh, float]:
         import cv2
 
-        similarity = square_around(centre, side, INPUT_SIZE, roll_degrees)
+        similarity = square_around(center, side, INPUT_SIZE, roll_degrees)
         chip = sample(pixels, similarity, INPUT_SIZE)
         mesh_values, logit = self._network.run(np.asarray(chip / 255, dtype=np.float32))
         in_chip = mesh_values.reshape(468, 3)
@@ -52,7 +52,7 @@ def _eye_line_degrees(mesh: Mesh) -> float:
 
 
 def _square_of(mesh: Mesh, roll_degrees: float) -> tuple[tuple[float, float], float]:
-    """Centre and side of the network's square around a mesh, in the face's own upright frame."""
+    """Center and side of the network's square around a mesh, in the face's own upright frame."""
     angle = math.radians(roll_degrees)
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     upright = mesh[:, :2] @ turn

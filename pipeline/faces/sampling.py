@@ -11,11 +11,11 @@ Similarity = NDArray[np.float32]
 """(2, 3) float32: maps x, y of the photo to x, y of the sampled square."""
 
 
-def square_around(centre: tuple[float, float], side: float, size: int, roll_degrees: float = 0.0) -> Similarity:
+def square_around(center: tuple[float, float], side: float, size: int, roll_degrees: float = 0.0) -> Similarity:
     """The map that brings a square of the photo (side in pixels, turned by its roll) upright to size x size."""
     scale = size / side
     cos, sin = (scale * f(math.radians(roll_degrees)) for f in (math.cos, math.sin))
-    x, y = centre
+    x, y = center
     return np.array(
         [[cos, sin, size / 2 - cos * x - sin * y], [-sin, cos, size / 2 + sin * x - cos * y]], dtype=np.float32
     )
@@ -53,7 +53,7 @@ def sample(pixels: Pixels, similarity: Similarity, size: int, cubic: bool = Fals
     if factor < 1:
         height, width = region.shape[:2]
         region = _shrink(region, max(1, round(width * factor)), max(1, round(height * factor)))
-        # Sizes are whole pixels: go on with the factors that came out, and count from pixel centres.
+        # Sizes are whole pixels: go on with the factors that came out, and count from pixel centers.
         back = np.array([width / region.shape[1], height / region.shape[0]])
         linear, offset = linear * back, offset + linear @ ((back - 1) / 2)
     flags = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
@@ -68,7 +68,7 @@ def _shrink(pixels: Pixels, width: int, height: int) -> Pixels:
     """The picture at this smaller size, by area."""
     import cv2
 
-    # Half by half first: at 2:1 the linear filter is the mean of its neighbours too, and three times as fast.
+    # Half by half first: at 2:1 the linear filter is the mean of its neighbors too, and three times as fast.
     while pixels.shape[1] >= 2 * width and pixels.shape[0] >= 2 * height:
         half = ((pixels.shape[1] + 1) // 2, (pixels.shape[0] + 1) // 2)
         pixels = np.asarray(cv2.resize(pixels, half, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)

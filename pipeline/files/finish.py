@@ -68,7 +68,7 @@ def encode(pixels: Pixels, source: DigitalSource, file_format: FileFormat = "jpe
         described.add_itxt("XML:com.adobe.xmp", xmp.decode())
         image.save(buffer, "PNG", compress_level=4, dpi=(DPI, DPI), icc_profile=srgb_profile(), pnginfo=described)
     else:
-        # Colour at full resolution: red lips and thin hair suffer first without it.
+        # Color at full resolution: red lips and thin hair suffer first without it.
         image.save(buffer, "JPEG", quality=quality, subsampling=0, dpi=(DPI, DPI), icc_profile=srgb_profile(), xmp=xmp)
     return buffer.getvalue()
 

@@ -201,11 +201,11 @@ def make_test_identity(operator: str) -> Identity:
     )
 
 
-def _name(common_name: str, organisation: str) -> "Name":
+def _name(common_name: str, organization: str) -> "Name":
     from cryptography import x509
     from cryptography.x509.oid import NameOID
 
-    parts = [(NameOID.ORGANIZATION_NAME, organisation), (NameOID.COMMON_NAME, common_name)]
+    parts = [(NameOID.ORGANIZATION_NAME, organization), (NameOID.COMMON_NAME, common_name)]
     return x509.Name([x509.NameAttribute(kind, value) for kind, value in parts])
 
 

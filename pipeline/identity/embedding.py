@@ -58,7 +58,7 @@ def embedding_distance(one: Embedding, other: Embedding) -> float:
 def fuse(embeddings: Sequence[Embedding], qualities: Sequence[float]) -> Embedding:
     """The person's template: (N,) float32 of as many (N,) embeddings; of a single one itself, unchanged.
 
-    Its direction is the quality-weighted mean of the normalised embeddings. A mean is shorter than what it is made
+    Its direction is the quality-weighted mean of the normalized embeddings. A mean is shorter than what it is made
     of, and distances (dlib) as well as the generator (InstantID) care about length, so it is stretched to their
     weighted mean length. qualities: above 0. Raises ValueError without an embedding."""
     if not embeddings:

@@ -125,9 +125,9 @@ def warp(values: NDArray[Sample], matrix: NDArray[np.float64], shape: Shape) -> 
 
     Coordinates are continuous: pixel i covers i..i+1, so maps at different scales compose."""
     height, width = shape
-    centred = matrix.copy()
-    centred[:, 2] += centred[:, :2] @ (0.5, 0.5) - 0.5
-    seen = cv2.warpAffine(values, centred, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    centered = matrix.copy()
+    centered[:, 2] += centered[:, :2] @ (0.5, 0.5) - 0.5
+    seen = cv2.warpAffine(values, centered, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(seen, values.dtype)
 
 
@@ -166,8 +166,8 @@ def from_lab(lab: Floats) -> Floats:
     return np.clip(np.asarray(cv2.cvtColor(lab, cv2.COLOR_Lab2RGB), np.float32), 0, 1)
 
 
-def colour(*rgb: float) -> Floats:
-    """Linear light of a display colour given as 0..255."""
+def color(*rgb: float) -> Floats:
+    """Linear light of a display color given as 0..255."""
     display = np.array(rgb, np.float32).reshape(1, 1, 3) / np.float32(255)
     return np.asarray(to_linear(np.asarray(display, np.float32))[0, 0], np.float32)
 
@@ -178,24 +178,24 @@ def stack(planes: Sequence[Floats]) -> Floats:
 
 
 def guided(guide: Floats, values: Floats, radius: int, eps: float) -> Floats:
-    """The plane smoothed so that its edges follow the guide's colours.
+    """The plane smoothed so that its edges follow the guide's colors.
 
-    He, Sun, Tang: Guided Image Filtering (2013), the colour case. guide (H, W, 3), values (H, W)."""
+    He, Sun, Tang: Guided Image Filtering (2013), the color case. guide (H, W, 3), values (H, W)."""
     return follow(guide, guide_lines(guide, values, radius, eps))
 
 
 def follow(guide: Floats, lines: Floats) -> Floats:
-    """The plane that those lines make of the guide's colours; both (H, W, ...)."""
+    """The plane that those lines make of the guide's colors; both (H, W, ...)."""
     turned = (guide - 0.5) @ DECORRELATED
     return np.asarray((turned * lines[..., :3]).sum(axis=2) + lines[..., 3], np.float32)
 
 
 def guide_lines(guide: Floats, values: Floats, radius: int, eps: float) -> Floats:
-    """(H, W, 4): the line from colour to value around each pixel, three slopes and an offset.
+    """(H, W, 4): the line from color to value around each pixel, three slopes and an offset.
 
     They are smooth: enlarged, they make a fine plane of a fine guide (He, Sun: Fast Guided Filter, 2015)."""
-    # Brightness and two colour differences instead of red, green, blue: a rotation changes nothing in the result,
-    # but grey hair before a white wall varies along one axis only, and float32 loses the inverse of such a covariance.
+    # Brightness and two color differences instead of red, green, blue: a rotation changes nothing in the result,
+    # but gray hair before a white wall varies along one axis only, and float32 loses the inverse of such a covariance.
     turned = np.asarray((guide - 0.5) @ DECORRELATED, np.float32)
     light, warm, fresh = (np.ascontiguousarray(turned[..., channel]) for channel in range(3))
     mean_l, mean_w, mean_f = box(light, radius), box(warm, radius), box(fresh, radius)

@@ -36,7 +36,7 @@ MAX_HUE_DEGREES = 8.0
 NATURAL_HUES = (42.0, 66.0)
 NATURAL_CHROMA = (11.0, 30.0)
 CAST_SHARE = 0.75
-GREY_CHROMA = 3.0
+GRAY_CHROMA = 3.0
 # A face is underexposed when the whites of its eyes, alike in all people, and its highlights are dim: dark skin in
 # good light has bright eyes, and smiling eyes show little white below bright skin.
 DIM_EYES = 56.0
@@ -133,7 +133,7 @@ def eye_whites(lab: Floats, mesh: Mesh) -> float:
 
 def correct_cast(picture: Floats, skin: Skin) -> Floats:
     """The picture under neutral light: gains per channel carry the skin's hue towards natural hues, in the band."""
-    if skin.chroma < GREY_CHROMA:
+    if skin.chroma < GRAY_CHROMA:
         return picture
     hue = skin.hue_degrees
     step = (float(np.clip(hue, *NATURAL_HUES)) - hue) * CAST_SHARE
@@ -185,7 +185,7 @@ def hold_in_band_of(lab: Floats, lightness: float, source: Skin) -> Floats:
 
 
 def skin_likeness(lab: Floats, area: NDArray[np.bool_], skin: Skin, spread: float) -> Floats:
-    """(H, W), 0..1, soft: where the face shows skin of the person's own colour; spread in pixels."""
+    """(H, W), 0..1, soft: where the face shows skin of the person's own color; spread in pixels."""
     near = blur(grow(area.astype(np.float32), spread / 3), spread)
     off = (lab[..., 1] - skin.a) ** 2 + (lab[..., 2] - skin.b) ** 2
     return np.asarray(near * np.exp(-off / (2 * 14.0**2)), np.float32)

@@ -1,7 +1,7 @@
 """Untrusted bytes in, a clean photo out; decoded in a limited process of its own (decoder/).
 
 What comes back was encoded anew from pixels, so nothing of the upload survives but the picture: no EXIF, no
-position, no colour profile, no second picture, no tail.
+position, no color profile, no second picture, no tail.
 """
 
 import math

@@ -20,7 +20,7 @@ OUTSIDE_WARN, OUTSIDE_REFUSE = 0.005, 0.05
 YAW_WARN_DEGREES, YAW_REFUSE_DEGREES = 25, 40
 # The mesh of a level head reads 5 degrees.
 LEVEL_PITCH_DEGREES, PITCH_WARN_DEGREES = 5, 15
-# Levelling a portrait by more than 25 degrees shows; beyond 45 the photo is not upright.
+# Leveling a portrait by more than 25 degrees shows; beyond 45 the photo is not upright.
 ROLL_WARN_DEGREES, ROLL_REFUSE_DEGREES = 25, 45
 SHARPNESS_WARN, SHARPNESS_REFUSE = 0.22, 0.15
 # The brightest part of the face (95th percentile of L), so that dark skin in good light is not called dark.

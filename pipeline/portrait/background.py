@@ -27,7 +27,7 @@ def surroundings(picture: Floats, alpha: Floats) -> Floats:
     side = float(np.sqrt(shape[0] * shape[1]))
     small = resize(picture, shape)
     open_ = np.clip(1 - resize(alpha, shape), 0, 1)
-    # What is only half background carries the person's colour.
+    # What is only half background carries the person's color.
     weight = np.clip((blur(open_, 0.006 * side) - 0.85) / 0.15, 0, 1) ** 2
     filled, known = np.zeros_like(small), np.zeros_like(weight)
     for reach in (0.006, 0.018, 0.05, 0.13, 0.30):

@@ -20,9 +20,9 @@ MIN_HEADROOM = 0.17
 USUAL_CROWN = -0.8
 CONTACT_COST = 1.6
 
-# A tilted head is levelled, never wholly: people look alive with a little tilt.
-MAX_LEVELLED_DEGREES = 30.0
-LEVELLED_SHARE = 0.85
+# A tilted head is leveled, never wholly: people look alive with a little tilt.
+MAX_LEVELED_DEGREES = 30.0
+LEVELED_SHARE = 0.85
 IGNORED_ROLL_DEGREES = 1.5
 
 # What the search may change, dearest last: the height of the eyes, the centring, the size of the head.
@@ -63,12 +63,12 @@ def level_degrees(mesh: Mesh) -> float:
     roll = landmarks.roll_degrees(mesh)
     if abs(roll) <= IGNORED_ROLL_DEGREES:
         return 0.0
-    return float(np.clip(roll, -MAX_LEVELLED_DEGREES, MAX_LEVELLED_DEGREES)) * LEVELLED_SHARE
+    return float(np.clip(roll, -MAX_LEVELED_DEGREES, MAX_LEVELED_DEGREES)) * LEVELED_SHARE
 
 
 def head_anchor(mesh: Mesh) -> NDArray[np.float64]:
-    """(2,) the point that is centred across the frame and set at eye level: between the eyes and the face's middle."""
-    eyes = np.mean(landmarks.eye_centres(mesh), axis=0)
+    """(2,) the point that is centered across the frame and set at eye level: between the eyes and the face's middle."""
+    eyes = np.mean(landmarks.eye_centers(mesh), axis=0)
     bounds = landmarks.bounds(mesh)
     return np.array([(bounds.left + bounds.right) / 4 + eyes[0] / 2, eyes[1]], np.float64)
 
@@ -188,7 +188,7 @@ def _denoise(region: Pixels, scale: float) -> Pixels:
 
 
 def _clean_chroma(picture: Floats, scale: float) -> Floats:
-    """Colour noise smoothed away; a camera's chroma has half the resolution anyhow."""
+    """Color noise smoothed away; a camera's chroma has half the resolution anyhow."""
     lab = to_lab(picture)
     height, width = picture.shape[:2]
     chroma = resize(np.ascontiguousarray(lab[..., 1:]), (height // 2, width // 2))

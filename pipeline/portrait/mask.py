@@ -1,4 +1,4 @@
-"""Where the person is, roughly: a small network's belief from several views, and what keeps neighbours out."""
+"""Where the person is, roughly: a small network's belief from several views, and what keeps neighbors out."""
 
 from collections.abc import Sequence
 
@@ -104,14 +104,14 @@ def _distance_to_body(mesh: Mesh, matrix: NDArray[np.float64], shape: Shape, hea
     """Distance from a head and the body below it, in units that grow with the width of each."""
     top, chin = (_to(matrix, mesh[index, :2]) for index in (landmarks.FOREHEAD_TOP, landmarks.CHIN))
     height = float(np.hypot(*(chin - top)))
-    centre = (top + chin) / 2
+    center = (top + chin) / 2
     rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
-    below = rows - centre[1]
+    below = rows - center[1]
     if head_only:
-        return np.asarray(np.hypot((columns - centre[0]) / 0.72, below / 0.95) / height, np.float32)
+        return np.asarray(np.hypot((columns - center[0]) / 0.72, below / 0.95) / height, np.float32)
     half_width = np.where(below < 0, 0.72, 0.72 + np.clip(below / height - 0.55, 0, 0.9))
     vertical = np.where(below < 0, below / 0.95, np.clip(below - 0.3 * height, 0, None) * 0.12)
-    return np.asarray(np.hypot((columns - centre[0]) / half_width, vertical) / height, np.float32)
+    return np.asarray(np.hypot((columns - center[0]) / half_width, vertical) / height, np.float32)
 
 
 def _first_look(mesh: Mesh) -> NDArray[np.float64]:
@@ -148,8 +148,8 @@ def _meet_border(
         cut.append(np.c_[np.linspace(face.left, face.right, 20), np.zeros(20)])
     # The bottom border always cuts: everybody goes on below it, whatever the mask says there.
     reach = 1.6 * landmarks.face_height(photo.face.mesh)
-    centre = float(photo.face.mesh[landmarks.NOSE_TIP, 0])
-    bottom = np.linspace(max(0, centre - reach), min(width, centre + reach), 60)
+    center = float(photo.face.mesh[landmarks.NOSE_TIP, 0])
+    bottom = np.linspace(max(0, center - reach), min(width, center + reach), 60)
     cut.append(np.c_[bottom, np.full(60, height)])
     crown = places[np.argmin(rows)] if len(rows) else None
     return np.unique(np.concatenate(cut).round(), axis=0), crown
@@ -170,7 +170,7 @@ def keep_person(belief: Floats, mesh: Mesh) -> Floats:
 
     mesh: in pixels of the belief."""
     side = float(np.sqrt(belief.size))
-    # Opened a little first: a neighbour's shoulder often hangs on by a thread.
+    # Opened a little first: a neighbor's shoulder often hangs on by a thread.
     opened = shrink((belief > 0.5).astype(np.float32), 0.008 * side)
     nose = mesh[landmarks.NOSE_TIP, :2]
     kept = component_at(opened, float(nose[0]), float(nose[1]))

@@ -1,4 +1,4 @@
-"""How much of each pixel is person: the mask's rough belief refined along hair, and the person's own colours."""
+"""How much of each pixel is person: the mask's rough belief refined along hair, and the person's own colors."""
 
 import cv2
 import numpy as np
@@ -23,13 +23,13 @@ from pipeline.types import Mesh
 # Matting works on a frame of about so many pixels; hair's finer edges come back with the guided upsampling.
 WORK_PIXELS = 500 * 500
 
-REGULARISATION = 1e-6
+REGULARIZATION = 1e-6
 UNKNOWN = 0.5
 
-# Colour evidence: samples lie so near (share of the frame's side); a step of a whole side weighs like such a step of
-# colour (black to white is 1.7), more for the person: a red tie is no reason to believe in red beside the cheek; so
+# Color evidence: samples lie so near (share of the frame's side); a step of a whole side weighs like such a step of
+# color (black to white is 1.7), more for the person: a red tie is no reason to believe in red beside the cheek; so
 # strong is the best opinion against the affinities of the solve.
-NEIGHBOURHOOD = 0.12
+NEIGHBORHOOD = 0.12
 PERSON_PLACE_WEIGHT, BEHIND_PLACE_WEIGHT = 0.7, 0.15
 MAX_SAMPLES = 6_000
 EVIDENCE = 0.02
@@ -58,10 +58,10 @@ def extract_matte(picture: Floats, belief: Floats, inside: Floats, mesh: Mesh) -
     trimap = _trimap(belief, seen, work_mesh, busy, side)
     prior = np.clip((belief - 0.12) / 0.76, 0, 1)
     trust = _trust(prior, belief, busy, side)
-    by_colour, evidence = _colour_evidence(small, trimap, seen, side)
-    prior = (trust * prior + evidence * by_colour) / (trust + evidence)
+    by_color, evidence = _color_evidence(small, trimap, seen, side)
+    prior = (trust * prior + evidence * by_color) / (trust + evidence)
     alpha = closed_form(small, trimap, prior, trust + evidence)
-    alpha = _colour_vote(small, alpha, belief, trimap == UNKNOWN, head, side)
+    alpha = _color_vote(small, alpha, belief, trimap == UNKNOWN, head, side)
     nose = work_mesh[landmarks.NOSE_TIP]
     # Specks that belong to nobody go; strands of hair hang together.
     whole = component_at((alpha > 0.15).astype(np.float32), float(nose[0]), float(nose[1]))
@@ -83,7 +83,7 @@ def _above_chin(mesh: Mesh, shape: tuple[int, int], side: float) -> Floats:
 
 
 def _busyness(small: Floats, belief: Floats, seen: NDArray[np.bool_], side: float) -> float:
-    """0 for a plain wall behind the head, 1 for a pattern: how little colours can be trusted, and the network must."""
+    """0 for a plain wall behind the head, 1 for a pattern: how little colors can be trusted, and the network must."""
     energy = np.zeros(belief.shape, np.float32)
     for channel in range(3):
         right, down = slopes(np.ascontiguousarray(small[..., channel]))
@@ -120,17 +120,17 @@ def _trust(prior: Floats, belief: Floats, busy: float, side: float) -> Floats:
     return np.asarray(2e-4 + (4e-3 + 4e-2 * busy) * sureness * depth, np.float32)
 
 
-def _colour_evidence(small: Floats, trimap: Floats, seen: NDArray[np.bool_], side: float) -> tuple[Floats, Floats]:
-    """What an unknown pixel's colour says: the share of person, 0..1, and the weight of that opinion.
+def _color_evidence(small: Floats, trimap: Floats, seen: NDArray[np.bool_], side: float) -> tuple[Floats, Floats]:
+    """What an unknown pixel's color says: the share of person, 0..1, and the weight of that opinion.
 
-    Each is compared with the most alike sure pixels of both kinds near it. So a flag of two colours or the letters
-    of a poster count as background although no mean colour describes them."""
+    Each is compared with the most alike sure pixels of both kinds near it. So a flag of two colors or the letters
+    of a poster count as background although no mean color describes them."""
     from scipy.spatial import cKDTree
 
     shape = trimap.shape[0] // 2, trimap.shape[1] // 2
     coarse, calm = resize(trimap, shape), resize(small, shape)
     unknown = (coarse > 0.02) & (coarse < 0.98)
-    near = grow(unknown.astype(np.float32), NEIGHBOURHOOD * side / 2) > 0
+    near = grow(unknown.astype(np.float32), NEIGHBORHOOD * side / 2) > 0
     rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
     photographed = resize(seen.astype(np.float32), shape) > 0.9
     kinds = (
@@ -159,7 +159,7 @@ def _colour_evidence(small: Floats, trimap: Floats, seen: NDArray[np.bool_], sid
 
 
 def closed_form(picture: Floats, trimap: Floats, prior: Floats, trust: Floats) -> Floats:
-    """Alpha that is locally linear in colour. Levin, Lischinski, Weiss: A Closed-Form Solution to Matting (2008).
+    """Alpha that is locally linear in color. Levin, Lischinski, Weiss: A Closed-Form Solution to Matting (2008).
 
     picture (H, W, 3); trimap 0, 1 and 0.5 where it is solved; prior (H, W) pulls with weight trust (H, W).
     Only windows that touch unknown pixels enter, and the system is solved directly."""
@@ -200,19 +200,19 @@ def _window_affinities(picture: Floats, unknown: NDArray[np.bool_]) -> tuple[NDA
     ys, xs = np.nonzero(touched)
     offsets = [dy * width + dx for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
     windows = (ys * width + xs)[:, None] + np.array(offsets)[None]
-    colours = picture.reshape(-1, 3)[windows].astype(np.float64)
-    spread = colours - colours.mean(axis=1, keepdims=True)
-    covariance = spread.transpose(0, 2, 1) @ spread / 9 + np.eye(3) * (REGULARISATION / 9)
+    colors = picture.reshape(-1, 3)[windows].astype(np.float64)
+    spread = colors - colors.mean(axis=1, keepdims=True)
+    covariance = spread.transpose(0, 2, 1) @ spread / 9 + np.eye(3) * (REGULARIZATION / 9)
     affinity = np.eye(9) - (1 + spread @ np.linalg.inv(covariance) @ spread.transpose(0, 2, 1)) / 9
     return affinity, windows
 
 
-def _colour_vote(
+def _color_vote(
     small: Floats, alpha: Floats, belief: Floats, unknown: NDArray[np.bool_], head: Floats, side: float
 ) -> Floats:
     """Alpha lowered where a pixel looks like the background around it: walls between curls, curtains beside ears.
 
-    Counts only where the sure colours of both sides are near and differ."""
+    Counts only where the sure colors of both sides are near and differ."""
     sure_person = ((alpha > 0.97) & (shrink((belief > 0.9).astype(np.float32), 0.015 * side) > 0)).astype(np.float32)
     sure_behind = ((alpha < 0.02) & (belief < 0.25)).astype(np.float32)
     radius = 0.035 * side
@@ -224,7 +224,7 @@ def _colour_vote(
     from_behind = small - behind
     spread = np.sqrt(np.maximum(box((from_behind**2).sum(axis=2) * sure_behind, radius) / (near_behind + 1e-4), 0))
     enough = np.clip(np.minimum(near_person, near_behind) * 25, 0, 1)
-    # Where colours cannot tell the sides apart, dark hair before a dark poster or any hair before a pattern, the solve
+    # Where colors cannot tell the sides apart, dark hair before a dark poster or any hair before a pattern, the solve
     # leaves a veil of half person. A decided edge, a little inside, is the smaller fault.
     veiled = enough * np.clip(1 - (distance - 1.2 * spread - 0.02) / 0.2, 0, 1) * unknown
     decided = np.clip((alpha - 0.38) / 0.47, 0, 1)
@@ -235,11 +235,11 @@ def _colour_vote(
     return np.asarray(alpha * (1 - say * np.clip(head, 0.35, 1) * (1 - vote)), np.float32)
 
 
-def own_colours(picture: Floats, alpha: Floats) -> Floats:
-    """(H, W, 3) the person's colours without what shone through from behind.
+def own_colors(picture: Floats, alpha: Floats) -> Floats:
+    """(H, W, 3) the person's colors without what shone through from behind.
 
-    Blur fusion in three passes (Forte: Approximate Fast Foreground Colour Estimation, 2021); then, where little of
-    the pixel was person, the colour of the nearest solid hair or cloth."""
+    Blur fusion in three passes (Forte: Approximate Fast Foreground Color Estimation, 2021); then, where little of
+    the pixel was person, the color of the nearest solid hair or cloth."""
     side = float(np.sqrt(alpha.size))
     opaque = alpha[..., None]
     person, behind = picture, picture

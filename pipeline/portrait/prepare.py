@@ -21,7 +21,7 @@ from pipeline.portrait import light
 from pipeline.portrait.background import surroundings
 from pipeline.portrait.crop import Frame, frame_head, inside_photo, take
 from pipeline.portrait.mask import PersonMask, keep_person
-from pipeline.portrait.matte import extract_matte, own_colours, work_shape
+from pipeline.portrait.matte import extract_matte, own_colors, work_shape
 from pipeline.portrait.upscaled import (
     ENLARGE_FROM,
     Cut,
@@ -123,7 +123,7 @@ def prepare_portrait(plan: Plan, size: Size, network: Network | None, on_progres
     area = skin_area(mesh, frame.shape)
     source = measure_skin(to_lab(picture), area)
     background = surroundings(to_linear(correct_cast(picture, source)), alpha)
-    lab = to_lab(correct_cast(own_colours(picture, alpha), source))
+    lab = to_lab(correct_cast(own_colors(picture, alpha), source))
     side = light.light_side(lab, area, mesh)
     lab = correct_exposure(lab, source, eye_whites(lab, mesh))
     skin = measure_skin(lab, area)

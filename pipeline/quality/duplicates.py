@@ -15,8 +15,8 @@ LOOK_PX = 32
 # planned shots of a pack are 2.5 apart and more; docs/experiments.md.
 MIN_DISTANCE = 2.0
 
-# A perceptual hash is the mean colour of so many fields, in whole steps of Lab: 120 digits in which nobody can be
-# recognised. Over 2,700 pairs of headshots its distances agree with those at 32 x 32 px (correlation 0.987).
+# A perceptual hash is the mean color of so many fields, in whole steps of Lab: 120 digits in which nobody can be
+# recognized. Over 2,700 pairs of headshots its distances agree with those at 32 x 32 px (correlation 0.987).
 HASH_COLUMNS, HASH_ROWS = 4, 5
 
 Overview = NDArray[np.float32]

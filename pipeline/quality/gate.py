@@ -11,7 +11,7 @@ from pipeline.faces.find import FaceFinder
 from pipeline.faces.measure import measure
 from pipeline.identity.embedding import FaceEmbedder, fuse
 from pipeline.identity.likeness import ACCEPT_DISTANCE, OPEN_GATE, Likeness, judge_likeness
-from pipeline.imaging.skin import GREY_CHROMA, Skin, corrected_skin_of, skin_of
+from pipeline.imaging.skin import GRAY_CHROMA, Skin, corrected_skin_of, skin_of
 from pipeline.photos.coach import advise
 from pipeline.photos.rules import BURNT_REFUSE, DARK_REFUSE, SHARPNESS_REFUSE
 from pipeline.types import Embedding, Measurements, Pixels, SourcePhoto
@@ -42,7 +42,7 @@ class Standard:
 class Drift:
     """How far the skin is from the photo's: CIE L (above 0: lighter), degrees of hue, and its chroma in the photo's.
 
-    hue_degrees and chroma_share are None where one of the two is grey."""
+    hue_degrees and chroma_share are None where one of the two is gray."""
 
     lightness: float
     hue_degrees: float | None
@@ -50,7 +50,7 @@ class Drift:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Judgment:
     """What the gate says of one picture: `reasons` against it, the worst first.
 
     quality: 0..1 of a picture with exactly one face, to rank by; drift: None without one."""
@@ -81,28 +81,28 @@ def judge_picture(
     *,
     monochrome: bool = False,
     max_distance: float = ACCEPT_DISTANCE,
-) -> Judgement:
+) -> Judgment:
     """What the gate says of a picture, as large as a page shows it: about 1,200 px do, more only cost time.
 
     OPEN_GATE as max_distance accepts everything; the rest still tells the truth. Safe in several threads at once."""
     likeness = judge_likeness(pixels, standard.reference, finder, embedder, max_distance)
     if likeness.face is None or likeness.distance is None:
-        return Judgement(likeness.accepted, likeness.reasons, likeness)
+        return Judgment(likeness.accepted, likeness.reasons, likeness)
     measured = measure(pixels, likeness.face)
     seen = skin_of(pixels, likeness.face)
     drift = min((drift_between(skin, seen) for skin in standard.skins), key=_strangeness)
-    reasons = (*likeness.reasons, *_flaws(measured, standard), *_wrong_colours(drift, monochrome))
+    reasons = (*likeness.reasons, *_flaws(measured, standard), *_wrong_colors(drift, monochrome))
     accepted = not reasons or max_distance == OPEN_GATE
-    return Judgement(accepted, reasons, likeness, advise(measured).score / 100, drift)
+    return Judgment(accepted, reasons, likeness, advise(measured).score / 100, drift)
 
 
 def drift_between(photo: Skin, picture: Skin) -> Drift:
     """How far the skin of a picture is from the photo's."""
     lightness = picture.lightness - photo.lightness
-    if photo.chroma < GREY_CHROMA:
+    if photo.chroma < GRAY_CHROMA:
         return Drift(lightness, None, None)
     turn = (picture.hue_degrees - photo.hue_degrees + 180) % 360 - 180
-    return Drift(lightness, None if picture.chroma < GREY_CHROMA else turn, picture.chroma / photo.chroma)
+    return Drift(lightness, None if picture.chroma < GRAY_CHROMA else turn, picture.chroma / photo.chroma)
 
 
 def _flaws(measured: Measurements, standard: Standard) -> list[Reason]:
@@ -115,8 +115,8 @@ def _flaws(measured: Measurements, standard: Standard) -> list[Reason]:
     return [reason for reason, broken in rules if broken]
 
 
-def _wrong_colours(drift: Drift, monochrome: bool) -> list[Reason]:
-    """Lightness always; hue and chroma of colour pictures of people whose photo is one."""
+def _wrong_colors(drift: Drift, monochrome: bool) -> list[Reason]:
+    """Lightness always; hue and chroma of color pictures of people whose photo is one."""
     off_tone = not -MAX_DARKER <= drift.lightness <= MAX_LIGHTER
     if monochrome or drift.chroma_share is None:
         return [Reason.SKIN_TONE] if off_tone else []

@@ -176,6 +176,6 @@ def _rebuild_tensor(
 
 
 def _strides(size: tuple[int, ...]) -> Iterator[int]:
-    """How many numbers lie between neighbours along each axis of a contiguous tensor."""
+    """How many numbers lie between neighbors along each axis of a contiguous tensor."""
     for axis in range(len(size)):
         yield int(np.prod(size[axis + 1 :]))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 # Context to each side. 64 px tiles of a 128 px face against the whole picture, x4plus: at most 7/255 away with 32,
 # 17/255 with 24, 35/255 with 10.
 OVERLAP = 32
-# Half the width of a seam: neighbours share so many pixels to each side of their border.
+# Half the width of a seam: neighbors share so many pixels to each side of their border.
 SEAM = 4
 # Rows are cut at multiples of a step, so many steps at most.
 MAX_STEPS = 96

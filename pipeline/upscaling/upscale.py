@@ -60,7 +60,7 @@ def upscale(
 
     wanted: (H, W), where the network's work is wanted; elsewhere, as far as tiles allow, it is a plain Lanczos
     enlargement. plain_share: 0..1 of that enlargement mixed in everywhere, against over-sharpened skin.
-    grain: deviation of the noise that is added, of 255. `on_progress` may raise Cancelled, every few seconds.
+    grain: deviation of the noise that is added, of 255. `on_progress` may raise Canceled, every few seconds.
     Raises ValueError for a picture without pixels or too large."""
     height, width = pixels.shape[:2]
     if not 0 < height * width <= MAX_INPUT_PIXELS:
@@ -123,7 +123,7 @@ def _set_tile(
 
 
 def add_grain(pixels: Pixels, deviation: float) -> None:
-    """Adds a film's grain, the same in all colours, in place; the same picture gets the same grain."""
+    """Adds a film's grain, the same in all colors, in place; the same picture gets the same grain."""
     chance = np.random.default_rng(0)
     for row in range(0, len(pixels), STRIP_ROWS):
         strip = pixels[row : row + STRIP_ROWS]

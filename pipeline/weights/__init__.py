@@ -7,21 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import LicenceError, WeightsError
+from pipeline.errors import LicenseError, WeightsError
 from pipeline.types import Progress
-from pipeline.weights.catalogue import Catalogue, PinnedFile, Weight, load_catalogue
+from pipeline.weights.catalog import Catalog, PinnedFile, Weight, load_catalog
 from pipeline.weights.fetching import Plan, carry_out, make_plan, take
 from pipeline.weights.folder import DEFAULT_DIR, FETCH_COMMAND, FolderLock, compare, find_fault
 
-__all__ = ["CATALOGUE", "DEFAULT_DIR", "STUDIO", "LicencePolicy", "Plan", "Weights", "load_catalogue"]
+__all__ = ["CATALOG", "DEFAULT_DIR", "STUDIO", "LicensePolicy", "Plan", "Weights", "load_catalog"]
 
-CATALOGUE = load_catalogue()
+CATALOG = load_catalog()
 STUDIO = "studio"
 
 
 @dataclass(frozen=True)
-class LicencePolicy:
-    """Whether money is earned here, and the licence that the operator says they hold for what forbids it."""
+class LicensePolicy:
+    """Whether money is earned here, and the license that the operator says they hold for what forbids it."""
 
     business: bool = False
     statement: str = ""
@@ -31,8 +31,8 @@ class LicencePolicy:
         if weight.business or not self.business or self.statement.strip():
             return None
         return (
-            f"The licence of {weight.name} ({weight.licence}) does not cover business and live payments are on. "
-            "Fix: obtain a licence and name it in HEADSHOTS_LICENCE_STATEMENT, or use the studio engine."
+            f"The license of {weight.name} ({weight.license}) does not cover business and live payments are on. "
+            "Fix: obtain a license and name it in HEADSHOTS_LICENSE_STATEMENT, or use the studio engine."
         )
 
 
@@ -42,12 +42,12 @@ class Weights:
     def __init__(
         self,
         directory: Path = DEFAULT_DIR,
-        catalogue: Catalogue = CATALOGUE,
-        licences: LicencePolicy = LicencePolicy(),
+        catalog: Catalog = CATALOG,
+        licenses: LicensePolicy = LicensePolicy(),
     ) -> None:
         self.directory = directory
-        self.catalogue = catalogue
-        self.licences = licences
+        self.catalog = catalog
+        self.licenses = licenses
         self._verified: dict[str, Path] = {}
 
     def path(self, name: str) -> Path:
@@ -55,9 +55,9 @@ class Weights:
         if name not in self._verified:
             if problem := self.problem(name):
                 raise WeightsError(f"{problem} Fix: {self.fetch_command_for(name)}")
-            self._verified[name] = self.directory / self.catalogue.weights[name].place
-        if fault := self.licences.fault(self.catalogue.weights[name]):
-            raise LicenceError(fault)
+            self._verified[name] = self.directory / self.catalog.weights[name].place
+        if fault := self.licenses.fault(self.catalog.weights[name]):
+            raise LicenseError(fault)
         return self._verified[name]
 
     def problem(self, name: str) -> str | None:
@@ -72,22 +72,22 @@ class Weights:
 
     def plan(self, names: Sequence[str], endpoint: str | None = None) -> Plan:
         """What a fetch of these weights or groups would bring; servers are asked for sizes. Raises WeightsError."""
-        wanted = self.catalogue.expand(tuple(names))
-        faulty = [self.catalogue.weights[name] for name in wanted if self.problem(name)]
+        wanted = self.catalog.expand(tuple(names))
+        faulty = [self.catalog.weights[name] for name in wanted if self.problem(name)]
         return make_plan(faulty, self._faulty_files, FolderLock.read(self.directory), self.directory, endpoint)
 
     def fetch(self, names: Sequence[str], on_progress: Progress, plan: Plan | None = None) -> None:
         """Brings the named weights or groups here; one that is here already costs a hash. Raises WeightsError."""
-        wanted = self.catalogue.expand(tuple(names))
+        wanted = self.catalog.expand(tuple(names))
         self._forget(wanted)
         carry_out(plan or self.plan(names), self._faulty_files, self.directory, on_progress)
         self._mark_installed(wanted)
 
     def take(self, names: Sequence[str], source: Path, on_progress: Progress) -> None:
         """Brings the named weights or groups here from files below `source`; asks no server. Raises WeightsError."""
-        wanted = self.catalogue.expand(tuple(names))
+        wanted = self.catalog.expand(tuple(names))
         self._forget(wanted)
-        faulty = [self.catalogue.weights[name] for name in wanted if self.problem(name)]
+        faulty = [self.catalog.weights[name] for name in wanted if self.problem(name)]
         take(faulty, self._faulty_files, source, self.directory, on_progress)
         self._mark_installed(wanted)
 
@@ -102,7 +102,7 @@ class Weights:
 
     def fetch_command_for(self, *names: str) -> str:
         """What a person types to bring these weights into this folder."""
-        if set(names) <= set(self.catalogue.groups.get(STUDIO, ())):
+        if set(names) <= set(self.catalog.groups.get(STUDIO, ())):
             return self.fetch_command
         return self.fetch_command.replace(FETCH_COMMAND, f"{FETCH_COMMAND} {' '.join(names)}", 1)
 
@@ -111,9 +111,9 @@ class Weights:
         return (self.directory / self._weight(name).place).exists()
 
     def _weight(self, name: str) -> Weight:
-        if name not in self.catalogue.weights:
-            raise WeightsError(f"There is no weight called {name!r}; known: {', '.join(self.catalogue.weights)}.")
-        return self.catalogue.weights[name]
+        if name not in self.catalog.weights:
+            raise WeightsError(f"There is no weight called {name!r}; known: {', '.join(self.catalog.weights)}.")
+        return self.catalog.weights[name]
 
     def _fault(self, weight: Weight, pinned: PinnedFile, lock: FolderLock) -> str | None:
         if not weight.convert:
@@ -135,7 +135,7 @@ class Weights:
         """Remembers which groups lie here as a whole, the studio's excepted: those are always wanted."""
         whole = [
             group
-            for group, members in self.catalogue.groups.items()
+            for group, members in self.catalog.groups.items()
             if group != STUDIO and members and set(members) <= set(names)
         ]
         lock = FolderLock.read(self.directory)

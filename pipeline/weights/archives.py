@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from pipeline.errors import WeightsError
-from pipeline.weights.catalogue import Archive, Member, PinnedFile
+from pipeline.weights.catalog import Archive, Member, PinnedFile
 from pipeline.weights.folder import FETCH_COMMAND, STAGING_PREFIX, find_fault
 
 POLL_SECONDS = 0.2

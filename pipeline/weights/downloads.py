@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pipeline.errors import WeightsError
-from pipeline.weights.catalogue import HubFile, Link, PinnedFile
+from pipeline.weights.catalog import HubFile, Link, PinnedFile
 from pipeline.weights.folder import PARTIAL_PREFIX, sha256_of
 
 TIMEOUT_SECONDS = 30
@@ -145,7 +145,7 @@ def transfer(remote: Remote, partial: Path, on_bytes: Callable[[int], None]) -> 
     if here:
         request.add_header("Range", f"bytes={here}-")
     response: HTTPResponse
-    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310 - our catalogue's address
+    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310 - our catalog's address
         # A server that does not know ranges sends the whole file again.
         here = here if response.status == 206 else 0
         with partial.open("ab" if here else "wb") as file:
@@ -156,7 +156,7 @@ def transfer(remote: Remote, partial: Path, on_bytes: Callable[[int], None]) -> 
 
 
 def verify(remote: Remote, name: str, partial: Path) -> None:
-    """Raises WeightsError, and deletes the file, unless it is what its server or the catalogue says."""
+    """Raises WeightsError, and deletes the file, unless it is what its server or the catalog says."""
     size = partial.stat().st_size
     if remote.bytes is not None and size != remote.bytes:
         fault = f"is {size} bytes long instead of {remote.bytes}"
@@ -165,7 +165,7 @@ def verify(remote: Remote, name: str, partial: Path) -> None:
     elif remote.blob:
         fault = "" if git_blob_hash(partial) == remote.blob else "is not what the hub says it is: its hash differs"
     else:
-        fault = "has no hash, neither in the catalogue nor on the hub"
+        fault = "has no hash, neither in the catalog nor on the hub"
     if fault:
         partial.unlink()
         raise WeightsError(f"{name} {fault}; it was not kept.")

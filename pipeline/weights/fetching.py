@@ -11,7 +11,7 @@ from typing import TypeAlias
 from pipeline.errors import WeightsError
 from pipeline.types import Progress
 from pipeline.weights.archives import fetch_members, needed_archives
-from pipeline.weights.catalogue import Archive, HubFile, Member, PinnedFile, Weight
+from pipeline.weights.catalog import Archive, HubFile, Member, PinnedFile, Weight
 from pipeline.weights.convert import CONVERTERS
 from pipeline.weights.downloads import Remote, download, look_up
 from pipeline.weights.folder import (
@@ -162,7 +162,7 @@ def find_below(source: Path, pinned: PinnedFile) -> Path:
 
 
 def settle(draft: Path, weight: Weight, pinned: PinnedFile, directory: Path, revision: str) -> None:
-    """Puts a verified draft where it is looked for, converted if need be, and pins what the catalogue leaves open."""
+    """Puts a verified draft where it is looked for, converted if need be, and pins what the catalog leaves open."""
     place = directory / (weight.place if weight.convert else pinned.file)
     place.parent.mkdir(parents=True, exist_ok=True)
     lock = FolderLock.read(directory)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pipeline.errors import WeightsError
-from pipeline.weights.catalogue import PinnedFile
+from pipeline.weights.catalog import PinnedFile
 
 DEFAULT_DIR = Path.home() / ".cache" / "headshots" / "weights"
 FETCH_COMMAND = "python -m pipeline weights fetch"
@@ -33,7 +33,7 @@ class Pin:
 
 @dataclass(frozen=True)
 class FolderLock:
-    """What the catalogue leaves open, pinned in the folder: files by their name there, and the groups once complete."""
+    """What the catalog leaves open, pinned in the folder: files by their name there, and the groups once complete."""
 
     files: dict[str, Pin] = field(default_factory=dict)
     installed: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ class FolderLock:
 def find_fault(pinned: PinnedFile, directory: Path, pin: Pin | None = None) -> str | None:
     """How the local file differs from the pinned one, worded to follow its name; None when it does not.
 
-    The catalogue's word counts first, then the folder's own pin. A file that neither knows is not to be trusted."""
+    The catalog's word counts first, then the folder's own pin. A file that neither knows is not to be trusted."""
     size, digest = pinned.bytes, pinned.sha256
     if pin is not None:
         size, digest = size or pin.bytes, digest or pin.sha256

@@ -84,10 +84,10 @@ def made_files() -> Iterator[tuple[str, bytes]]:
     }.items():
         body = b"".join(png_chunk(kind, content) for kind, content in chunks)
         yield f"PNG {name}", png[:33] + body + png[33:]
-    grey = np.linspace(0, 65535, 256 * 64).astype(np.uint16).reshape(64, 256)
-    data = save(Image.fromarray(grey), "PNG")
+    gray = np.linspace(0, 65535, 256 * 64).astype(np.uint16).reshape(64, 256)
+    data = save(Image.fromarray(gray), "PNG")
     yield "PNG 16-bit gray", data
-    yield "PNG 16-bit gray, tRNS", data[:33] + png_chunk(b"tRNS", struct.pack(">H", int(grey[32, 128]))) + data[33:]
+    yield "PNG 16-bit gray, tRNS", data[:33] + png_chunk(b"tRNS", struct.pack(">H", int(gray[32, 128]))) + data[33:]
     yield "PNG gray, tRNS", save(photo.convert("L"), "PNG", transparency=40)
     yield "JPEG gray, profile", save(photo.convert("L"), "JPEG", icc_profile=build_profile(Colors(gamma=1.0)))
 

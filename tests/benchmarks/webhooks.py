@@ -138,7 +138,7 @@ def main() -> None:
     with web_processes() as servers:
         waits: list[float] = []
         again: list[int] = []
-        # Neighbours in the list are about one pack: the two processes get them at the same time. Two connections each.
+        # Neighbors in the list are about one pack: the two processes get them at the same time. Two connections each.
         shares = [(requests[start::4], PORTS[start % 2]) for start in range(4)]
         threads = [threading.Thread(target=send, args=(share, port, waits, again)) for share, port in shares]
         served, sent, began = [cpu_seconds(pid) for pid in servers], time.process_time(), time.monotonic()

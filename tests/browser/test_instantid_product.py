@@ -17,7 +17,7 @@ from playwright.sync_api import Page
 from tests.browser.test_main_job import shown_headshots, sign_up, upload, wait_for
 from tests.helpers import photos
 from tests.helpers.product import Product
-from tests.pipeline.engines.instantid.tiny_catalogue import SETTINGS, TinyWeights, build_tiny_weights
+from tests.pipeline.engines.instantid.tiny_catalog import SETTINGS, TinyWeights, build_tiny_weights
 
 PATIENCE_SECONDS = 120
 OPEN_GATE = "inf"
@@ -31,7 +31,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyWeights:
 
 
 def settings(tiny: TinyWeights, **more: str) -> dict[str, str]:
-    place = {"HEADSHOTS_WEIGHTS_DIR": str(tiny.directory), "HEADSHOTS_WEIGHTS_CATALOGUE": str(tiny.catalogue)}
+    place = {"HEADSHOTS_WEIGHTS_DIR": str(tiny.directory), "HEADSHOTS_WEIGHTS_CATALOG": str(tiny.catalog)}
     return {**SETTINGS, **place, **more}
 
 

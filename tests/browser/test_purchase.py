@@ -22,7 +22,7 @@ def status(page: Page, address: str) -> dict[str, object]:
 
 
 def has_no_faults(page: Page) -> bool:
-    """By axe's rules for accessibility, those about colours included."""
+    """By axe's rules for accessibility, those about colors included."""
     found = Axe().run(page).response["violations"]
     assert not found, json.dumps(found, indent=1)[:3000]
     return True

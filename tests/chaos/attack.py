@@ -69,7 +69,7 @@ def attack(pieces: Iterable[Piece], secrets: Secrets) -> list[Finding]:
             pixels = np.array(image)
             if (digest := sha256(pixels.tobytes()).digest()) not in looked_at:
                 looked_at.add(digest)
-                found += [Finding(what, piece.place, kind) for what in _recognise(pixels, secrets)]
+                found += [Finding(what, piece.place, kind) for what in _recognize(pixels, secrets)]
     return found
 
 
@@ -174,7 +174,7 @@ def _pictures(content: bytes) -> Iterator[Image.Image]:
             continue
 
 
-def _recognise(pixels: np.ndarray, secrets: Secrets) -> set[str]:
+def _recognize(pixels: np.ndarray, secrets: Secrets) -> set[str]:
     """Which secret this picture is, from afar, or that it shows the person."""
     small = thumb(pixels)
     distances = [(float(np.abs(small - known).mean()), name) for name, known in secrets.thumbs]

@@ -150,7 +150,7 @@ def overtaken(purchase: Purchase) -> tuple[list[Body], Body]:
 EVENTS: list[tuple[str, Callable[[Purchase], tuple[list[Body], Body]], tuple[str, str | None, str]]] = [
     ("paid", delivered, ("paid", "used", "queued")),
     ("paid after its refund", overtaken, ("refunded", "refunded", "revoked")),
-    ("expired", expired, ("expired", None, "cancelled")),
+    ("expired", expired, ("expired", None, "canceled")),
     ("refunded", refunded, ("refunded", "refunded", "revoked")),
     ("disputed", disputed, ("disputed", "revoked", "revoked")),
 ]
@@ -245,7 +245,7 @@ def one_credit_for_many() -> Body:
         purchase = Purchase(20_000 + number, buyer)
         deliver(purchase.bought)
         assert purchase.payment.pack is not None
-        advance(purchase.payment.pack, Pack.State.CANCELLED)
+        advance(purchase.payment.pack, Pack.State.CANCELED)
         Credit.objects.filter(payment=purchase.payment).update(state="open", pack=None)
         credit = Credit.objects.get(payment=purchase.payment)
         packs = [failed_pack(30_000 + number * 10 + each, buyer) for each in range(PROCESSES - 1)]

@@ -329,7 +329,7 @@ def test_a_worker_that_finds_the_ring_lost_ends_the_shoot_and_its_person_may_try
     purge_due()
 
     pack.refresh_from_db()
-    assert (pack.ended_as, pack.reason) == (Pack.State.CANCELLED, "photos_lost")
+    assert (pack.ended_as, pack.reason) == (Pack.State.CANCELED, "photos_lost")
     client.force_login(pack.shoot.owner)
     page = client.get(pack.shoot.get_absolute_url()).content.decode()
     assert "Upload your photo again" in page

@@ -263,7 +263,7 @@ def test_mails_of_the_embedded_product_name_the_address_that_it_has(tmp_path: Pa
     assert read.stdout.strip() == here.rstrip("/"), read.stderr
 
 
-def test_live_payments_and_weights_for_research_need_a_licence_statement(tmp_path: Path) -> None:
+def test_live_payments_and_weights_for_research_need_a_license_statement(tmp_path: Path) -> None:
     earning = {
         **COMPLETE,
         "HEADSHOTS_STRIPE_SECRET_KEY": "sk_live_1",
@@ -274,7 +274,7 @@ def test_live_payments_and_weights_for_research_need_a_licence_statement(tmp_pat
     }
 
     refused = run_check(tmp_path, **earning)
-    stated = run_check(tmp_path, **earning, HEADSHOTS_LICENCE_STATEMENT="insightface, contract 7 of 2026")
+    stated = run_check(tmp_path, **earning, HEADSHOTS_LICENSE_STATEMENT="insightface, contract 7 of 2026")
     studio = run_check(tmp_path, **{**earning, "HEADSHOTS_ENGINE": "studio"})
 
     assert refused.returncode != 0

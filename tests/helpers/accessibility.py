@@ -7,7 +7,7 @@ from playwright.sync_api import Page
 def assert_accessible(page: Page) -> None:
     """No violation of any of axe's rules, neither wide nor on a phone, neither light nor dark."""
     usual = page.viewport_size
-    # What moves is caught half way, in colours that nobody reads by.
+    # What moves is caught half way, in colors that nobody reads by.
     page.emulate_media(reduced_motion="reduce")
     for width in (1280, 390):
         page.set_viewport_size({"width": width, "height": 900})

@@ -83,7 +83,7 @@ def make_delivered(owner: User | None = None) -> Pack:
 def make_premium(owner: User | None = None, *pictures: bytes, looks: int = 5, queued: bool = True) -> Pack:
     """A premium pack of a checked shoot whose free preview is of no interest any more."""
     shoot = make_checked_shoot(owner, *pictures)
-    advance(Pack.objects.get(shoot=shoot), Pack.State.CANCELLED)
+    advance(Pack.objects.get(shoot=shoot), Pack.State.CANCELED)
     return order_premium(shoot=shoot, styles=Style.objects.all()[:looks], queued=queued)
 
 

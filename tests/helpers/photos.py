@@ -15,7 +15,7 @@ from PIL import Image
 
 from pipeline.types import Pixels
 from pipeline.weights import DEFAULT_DIR, Weights
-from pipeline.weights.catalogue import Archive, Catalogue, Member, PinnedFile, Weight
+from pipeline.weights.catalog import Archive, Catalog, Member, PinnedFile, Weight
 
 CACHE_DIR = DEFAULT_DIR.with_name("test-photos")
 
@@ -110,6 +110,6 @@ def encode(pixels: Pixels, image_format: str = "JPEG") -> bytes:
 
 @cache
 def _president_path(file: str) -> Path:
-    photos = Weight("presidents", tuple(_PRESIDENTS.values()), licence="MIT", source="a test", purpose="tests")
-    Weights(CACHE_DIR, Catalogue({"presidents": photos}, {})).fetch(["presidents"], lambda share: None)
+    photos = Weight("presidents", tuple(_PRESIDENTS.values()), license="MIT", source="a test", purpose="tests")
+    Weights(CACHE_DIR, Catalog({"presidents": photos}, {})).fetch(["presidents"], lambda share: None)
     return CACHE_DIR / file

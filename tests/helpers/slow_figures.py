@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import connection
 
-ENDS = ("pack.delivered", "pack.failed", "pack.cancelled", "pack.revoked")
+ENDS = ("pack.delivered", "pack.failed", "pack.canceled", "pack.revoked")
 
 
 def read(sql: str) -> Iterator[dict[str, Any]]:
@@ -93,7 +93,7 @@ def count_event(counts: Counter[str], event: dict[str, Any], pack: dict[str, Any
             counts[f"refused|{reason}"] += 1
     elif event["name"] == "photo.choose_face":
         counts["asked_for_face"] += 1
-    elif event["name"] in ("pack.failed", "pack.cancelled", "pack.revoked") and pack:
+    elif event["name"] in ("pack.failed", "pack.canceled", "pack.revoked") and pack:
         state = event["name"].split(".")[1]
         counts[f"{state}|{pack['kind']}"] += 1
         if pack["reason"]:

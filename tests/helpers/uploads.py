@@ -37,7 +37,7 @@ def refusal(data: bytes, limits: Limits = DEFAULTS) -> Reason:
 
 
 def assert_looks_like(data: bytes, expected: np.ndarray, tolerance: int = 6) -> None:
-    """The upload comes out as `expected`, up to what lossy formats do; edges between the colours are left out."""
+    """The upload comes out as `expected`, up to what lossy formats do; edges between the colors are left out."""
     photo = clean_photo(data)
     pixels = load_pixels(photo.data)
     assert pixels.shape == expected.shape

@@ -186,7 +186,7 @@ class Year:
             pack.state = State.RENDERING if chance.random() < 0.3 else State.QUEUED
             self._headshots(rows, pack, None)
             return pack
-        end = chance.choices((State.DELIVERED, State.FAILED, State.CANCELLED, State.REVOKED), (96, 2, 1.5, 0.5))[0]
+        end = chance.choices((State.DELIVERED, State.FAILED, State.CANCELED, State.REVOKED), (96, 2, 1.5, 0.5))[0]
         self._end(rows, pack, end, ended, seconds)
         return pack
 
@@ -197,7 +197,7 @@ class Year:
             numbers = {"pictures": pack.total, "seconds": seconds}
         elif end == Pack.State.FAILED:
             pack.reason = self.chance.choice(("not_alike", "engine_failed", "no_face"))
-        elif end == Pack.State.CANCELLED:
+        elif end == Pack.State.CANCELED:
             pack.reason = self.chance.choice(("photos_deleted", "staff"))
         self._headshots(rows, pack, ended)
         self._pack_event(rows, ended, end, pack, numbers)

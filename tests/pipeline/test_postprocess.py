@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.errors import Cancelled
+from pipeline.errors import Canceled
 from pipeline.postprocess import finish_behind
 
 
@@ -74,9 +74,9 @@ def test_a_failure_in_a_thread_is_raised_and_the_rest_is_dropped():
 def test_who_makes_may_stop_the_work():
     def make() -> Iterator[int]:
         yield 0
-        raise Cancelled
+        raise Canceled
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(Canceled):
         list(finish_behind(make(), lambda number: number, threads=2, most=2))
 
 

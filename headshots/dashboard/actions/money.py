@@ -188,7 +188,7 @@ ACTIONS = (
             "A pack in the looks that you choose is queued at once.",
             "The person is told by mail when it is ready.",
         ),
-        way_back="The pack can be cancelled while it is being made; its credit stays with the account then.",
+        way_back="The pack can be canceled while it is being made; its credit stays with the account then.",
         subject="shoot",
         permission="payments.add_credit",
         load=load_shoot,

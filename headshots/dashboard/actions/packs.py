@@ -31,13 +31,13 @@ def _retry(pack: Pack, answers: Answers) -> str:
 
 
 def _why_no_cancel(pack: Pack) -> str:
-    return "" if pack.is_live else f"Only a live pack can be cancelled; this one is {_words(pack.state)}."
+    return "" if pack.is_live else f"Only a live pack can be canceled; this one is {_words(pack.state)}."
 
 
 def _cancel(pack: Pack, answers: Answers) -> str:
-    if not advance(pack, Pack.State.CANCELLED, actor=Event.Actor.STAFF, reason="staff"):
+    if not advance(pack, Pack.State.CANCELED, actor=Event.Actor.STAFF, reason="staff"):
         raise NotPossible("It has ended at this moment. Please look again.")
-    return "The pack is cancelled."
+    return "The pack is canceled."
 
 
 def _words(code: str) -> str:
@@ -54,7 +54,7 @@ ACTIONS = (
             "Pictures that are done stay as they are.",
             "A premium pack whose credit was given back takes an open credit of its account.",
         ),
-        way_back="It can be cancelled while it is being made; pictures that were done are lost then.",
+        way_back="It can be canceled while it is being made; pictures that were done are lost then.",
         subject="pack",
         permission="dashboard.run_packs",
         load=load_pack,

@@ -63,7 +63,7 @@ ACTIONS = (
         question="Destroy the photos of this shoot now?",
         effects=(
             "The photos and all that was measured in them are destroyed: their key at once, the rest within a minute.",
-            "Packs that wait or are being made are cancelled, with what is done of them.",
+            "Packs that wait or are being made are canceled, with what is done of them.",
             "What was paid for those becomes an open credit again.",
             "Finished headshots of delivered packs stay until their date.",
             "The person gets a deletion receipt.",
@@ -85,7 +85,7 @@ ACTIONS = (
         effects=(
             "The photos and all that was measured in them are destroyed: their key at once, the rest within a minute.",
             "Every headshot of this shoot is destroyed too, also those of delivered and paid packs.",
-            "Packs that wait or are being made are cancelled; what was paid for those becomes an open credit again.",
+            "Packs that wait or are being made are canceled; what was paid for those becomes an open credit again.",
             "The person gets a deletion receipt.",
         ),
         way_back="This cannot be undone, by nobody and from no backup. What was delivered is not paid back by this.",

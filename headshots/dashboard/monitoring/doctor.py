@@ -59,7 +59,7 @@ def describe_settings() -> dict[str, str]:
     return {
         "engine": settings.HEADSHOTS_ENGINE,
         "payments": describe_payments(),
-        "licence statement": settings.HEADSHOTS_LICENCE_STATEMENT or "none (HEADSHOTS_LICENCE_STATEMENT)",
+        "license statement": settings.HEADSHOTS_LICENSE_STATEMENT or "none (HEADSHOTS_LICENSE_STATEMENT)",
         "signature of files": describe_signature(),
         "keys of photos": describe_ring(Ring.SOURCE),
         "keys of headshots": describe_ring(Ring.RESULT),
@@ -71,7 +71,7 @@ def describe_settings() -> dict[str, str]:
 def describe_payments() -> str:
     """Whether money is earned, from the kind of Stripe's key."""
     if settings.HEADSHOTS_LIVE_PAYMENTS:
-        return "live: weights that are not for business need a licence statement"
+        return "live: weights that are not for business need a license statement"
     return "Stripe's test mode" if settings.HEADSHOTS_STRIPE_SECRET_KEY else "none"
 
 

@@ -29,7 +29,7 @@ from headshots.retention.audit import Audit, audit
 from headshots.shoots.models import Event, Pause
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-ENDS = ("delivered", "failed", "cancelled", "revoked")
+ENDS = ("delivered", "failed", "canceled", "revoked")
 
 # Values of the labels, then the number.
 Samples = Iterable[tuple[Sequence[str], float]]

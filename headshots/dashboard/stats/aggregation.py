@@ -19,7 +19,7 @@ RULES = 4
 # Likeness is counted in steps of so many percent.
 LIKENESS_STEP = 5
 # Pack events that are counted by kind under the name of the state.
-_PACK_STATES = frozenset({"delivered", "failed", "cancelled", "revoked"})
+_PACK_STATES = frozenset({"delivered", "failed", "canceled", "revoked"})
 # Events that nothing is counted from are not even read.
 COUNTED = (
     "shoot.opened",

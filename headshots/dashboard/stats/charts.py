@@ -1,5 +1,5 @@
 """Charts as SVG, made here by pygal: no script, no style element, so that the strict policy holds in a tab of its own
-too. A picture cannot see the page's colours: each chart exists once for light and once for dark.
+too. A picture cannot see the page's colors: each chart exists once for light and once for dark.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ _FEW = 6
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of the product's stylesheet; `series` are told apart by lightness too."""
+    """Colors of the product's stylesheet; `series` are told apart by lightness too."""
 
     paper: str
     ink: str
@@ -180,7 +180,7 @@ def draw(chart: Chart, theme: Theme) -> bytes:
     for guides in [each for axis in named for each in axis]:
         for line in [each for each in guides if "guide" in each.get("class", "")]:
             guides.remove(line)
-    _dress(root, theme, colour=theme.series[0])
+    _dress(root, theme, color=theme.series[0])
     return tostring(root)
 
 
@@ -189,7 +189,7 @@ _DROPPED = frozenset({"style", "script", "defs", "desc", "title"})
 _DROPPED_CLASSES = frozenset({"tooltip", "tooltip-overlay"})
 
 
-def _dress(node: Element, theme: Theme, colour: str) -> None:
+def _dress(node: Element, theme: Theme, color: str) -> None:
     """Presentation attributes instead of pygal's stylesheet, for all below this node."""
     for child in list(node):
         classes = set(child.get("class", "").split())
@@ -198,13 +198,13 @@ def _dress(node: Element, theme: Theme, colour: str) -> None:
             node.remove(child)
             continue
         own = next((name for name in classes if name.startswith("color-")), None)
-        inherited = theme.series[int(own.removeprefix("color-")) % len(theme.series)] if own else colour
+        inherited = theme.series[int(own.removeprefix("color-")) % len(theme.series)] if own else color
         child.attrib |= _attributes(tag, classes, theme, inherited)
         child.attrib.pop("class", None)
         _dress(child, theme, inherited)
 
 
-def _attributes(tag: str, classes: set[str], theme: Theme, colour: str) -> dict[str, str]:
+def _attributes(tag: str, classes: set[str], theme: Theme, color: str) -> dict[str, str]:
     if "axis" in classes:
         return {"text-anchor": "end" if "y" in classes else "middle"}
     if "background" in classes:
@@ -212,7 +212,7 @@ def _attributes(tag: str, classes: set[str], theme: Theme, colour: str) -> dict[
     if "no_data" in classes:
         return {"text-anchor": "middle", "font-size": "16"}
     if "reactive" in classes:
-        return {"fill": colour}
+        return {"fill": color}
     if tag == "path":
         return {"stroke": theme.line, "fill": "none"}
     if tag == "text":

@@ -130,7 +130,7 @@ def standing() -> Table:
     return Table("standing", "Packs by state, now", ("State", "Previews", "Premium"), rows)
 
 
-_ENDS = ("delivered", "failed", "cancelled", "revoked")
+_ENDS = ("delivered", "failed", "canceled", "revoked")
 
 
 def delivery_times(figures: Figures) -> Table:

@@ -18,7 +18,7 @@ from headshots.shoots.models import Event, Pack, Shoot
 from headshots.shoots.packs.recovery import make_again
 
 _LOOKED_AT = 5
-_WITHOUT_PICTURES = (Pack.State.FAILED, Pack.State.CANCELLED)
+_WITHOUT_PICTURES = (Pack.State.FAILED, Pack.State.CANCELED)
 
 
 def open_credits(owner: User) -> QuerySet[Credit]:
@@ -33,7 +33,7 @@ def count_open_credits(owner: User) -> int:
 
 
 def give_back_credit(*, pack: Pack) -> bool:
-    """Whether this caller made the credit of a pack that failed or was cancelled open again."""
+    """Whether this caller made the credit of a pack that failed or was canceled open again."""
     with transaction.atomic():
         ended = Q(pack__state__in=_WITHOUT_PICTURES) | Q(pack__state=Pack.State.FORGOTTEN, pack__delivered_at=None)
         used = Credit.objects.filter(ended, pack=pack, state=Credit.State.USED)
@@ -119,7 +119,7 @@ def close_account(*, owner: User) -> int:
     gives back what is paid in spite of that: no paid credit stays open without an account."""
     packs = Pack.objects.filter(shoot__owner=owner, kind=Pack.Kind.PREMIUM)
     for pack in packs.filter(state__in=[Pack.State.QUEUED, Pack.State.RENDERING]):
-        advance(pack, Pack.State.CANCELLED, actor=Event.Actor.PERSON, reason="account_deleted")
+        advance(pack, Pack.State.CANCELED, actor=Event.Actor.PERSON, reason="account_deleted")
     for pack in packs.filter(credit__state=Credit.State.USED):
         give_back_credit(pack=pack)
     # No mails: the address goes with the account, and the page says what is given back.

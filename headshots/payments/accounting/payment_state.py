@@ -106,7 +106,7 @@ def start_processing(*, payment: Payment, payment_intent: str) -> None:
 
 @transaction.atomic(savepoint=False)
 def close(*, payment: Payment, to: str) -> None:
-    """Nothing was paid and nothing will be: `to` is expired or failed. Its pack is cancelled."""
+    """Nothing was paid and nothing will be: `to` is expired or failed. Its pack is canceled."""
     payment = lock_payment(payment)
     if payment.state not in (Payment.UNPAID if to == _State.FAILED else (_State.OPEN,)):
         return
@@ -114,7 +114,7 @@ def close(*, payment: Payment, to: str) -> None:
     payment.save(update_fields=["state"])
     _record(payment, f"payment.{to}")
     if payment.pack is not None:
-        _end_pack(payment.pack, Pack.State.CANCELLED, "not_paid")
+        _end_pack(payment.pack, Pack.State.CANCELED, "not_paid")
 
 
 @transaction.atomic(savepoint=False)
@@ -286,7 +286,7 @@ def reopen(credit: Credit) -> None:
 
 def _end_pack(pack: Pack, to: str, reason: str) -> None:
     if not advance(pack, to, reason=reason):
-        # Somebody was faster: a worker delivered it, a purge cancelled it.
+        # Somebody was faster: a worker delivered it, a purge canceled it.
         pack.refresh_from_db()
 
 

@@ -42,7 +42,7 @@ class Order:
 
 def orders_so_far(shoot: Shoot) -> int:
     """How many packs of this shoot have been paid for in one way or another: an order page shows the next one."""
-    unpaid = (Pack.State.AWAITING_PAYMENT, Pack.State.CANCELLED)
+    unpaid = (Pack.State.AWAITING_PAYMENT, Pack.State.CANCELED)
     return shoot.packs.filter(kind=Pack.Kind.PREMIUM).exclude(state__in=unpaid).count()
 
 

@@ -61,7 +61,7 @@ def order(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     owner = request.user
     assert isinstance(owner, User)
     # What a pack that has just ended gives back may still be under way: nobody is asked for money meanwhile.
-    for ended in shoot.packs.filter(state__in=[Pack.State.FAILED, Pack.State.CANCELLED], credit__state="used"):
+    for ended in shoot.packs.filter(state__in=[Pack.State.FAILED, Pack.State.CANCELED], credit__state="used"):
         give_back_credit(pack=ended)
     looks = Style.objects.filter(active=True)
     if request.method != "POST":

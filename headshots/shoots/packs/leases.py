@@ -38,7 +38,7 @@ class KeepGoing:
         self._renewed = time.monotonic()
 
     def __call__(self, share: float) -> None:
-        """Raises Cancelled when the pack, the shoot or the lease has gone meanwhile."""
+        """Raises Canceled when the pack, the shoot or the lease has gone meanwhile."""
         heartbeat.progress()
         if time.monotonic() - self._renewed < RENEW_EVERY_SECONDS:
             return
@@ -51,7 +51,7 @@ class KeepGoing:
             still_wanted = still_wanted and mine.update(lease_until=lease_end(), share=share)
             nudge(self._pack.shoot_id)
         if not still_wanted:
-            raise engine.Cancelled
+            raise engine.Canceled
 
 
 def free_own_leases() -> set[uuid.UUID]:

@@ -68,7 +68,7 @@ def cancel_pack(*, pack: Pack, actor: str = Event.Actor.PERSON) -> bool:
         Pack.objects.select_for_update().get(pk=pack.pk)
         if has_pictures(pack):
             return False
-        return advance(pack, Pack.State.CANCELLED, actor=actor, reason="on_request")
+        return advance(pack, Pack.State.CANCELED, actor=actor, reason="on_request")
 
 
 def packs_to_show() -> QuerySet[Pack]:

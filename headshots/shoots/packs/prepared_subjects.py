@@ -118,7 +118,7 @@ def _shared(
         keep_going.preparation = None
     if not mine.filter(pack__state=Pack.State.RENDERING).update(blob=blob, share=1.0, lease_until=timezone.now()):
         vault.delete_blob(blob)
-        raise engine.Cancelled
+        raise engine.Canceled
     numbers = {"seconds": round(time.monotonic() - began, 1), "photos": len(photos)}
     record_pack(pack, "prepared", numbers=numbers)
     return sitter
@@ -127,7 +127,7 @@ def _shared(
 def _take(pack: Pack) -> uuid.UUID | None:
     """The token of a lease on preparing this pack's person; None while another worker holds it, or has done it.
 
-    Raises Cancelled when too many have been killed over it."""
+    Raises Canceled when too many have been killed over it."""
     now, token = timezone.now(), uuid.uuid4()
     lease = {
         "lease_token": token,
@@ -144,7 +144,7 @@ def _take(pack: Pack) -> uuid.UUID | None:
             return None
         # Whoever held it was killed over it, perhaps by it.
         if set_back(pack, "engine_failed"):
-            raise engine.Cancelled from None
+            raise engine.Canceled from None
     return token
 
 

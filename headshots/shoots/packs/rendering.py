@@ -57,7 +57,7 @@ def render_pack(*, pack: Pack) -> None:
     try:
         while not prepared_subjects.is_being_prepared(pack) and (rows := claim(pack, engine.capacity(size))):
             _shoot(pack, size, rows, tally)
-    except engine.Cancelled:
+    except engine.Canceled:
         log.info("pack %s: stopped, no longer wanted", pack.pk)
     except prepared_subjects.PreparedElsewhere:
         log.info("pack %s: another worker prepares its person", pack.pk)
@@ -232,7 +232,7 @@ def _store(pack: Pack, finished: engine.Finished) -> dict[str, Blob]:
         for blob in blobs.values():
             vault.delete_blob(blob)
         if isinstance(error, KeyGone):
-            raise engine.Cancelled from None
+            raise engine.Canceled from None
         raise
     return blobs
 

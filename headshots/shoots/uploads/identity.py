@@ -60,7 +60,7 @@ def choose_faces(*, shoot: Shoot, answers: Mapping[UUID, int]) -> bool:
     # Outside the transaction: a bucket can take seconds.
     judged = [(photo, index, _judge(photo, index)) for photo, index in faces if photo is not None]
     with transaction.atomic():
-        moved = [_answer(photo, index, judgement) for photo, index, judgement in judged]
+        moved = [_answer(photo, index, judgment) for photo, index, judgment in judged]
         if any(moved):
             # Not here: whether several photos show one person takes a model, and this is the web process.
             send_on_commit("shoots.settle", str(shoot.pk))

@@ -53,7 +53,7 @@ def fit(picture: Tensor, size: Size) -> Tensor:
     return scaled[:, top : top + size.height, left : left + size.width]
 
 
-def to_grey(picture: Tensor) -> Tensor:
+def to_gray(picture: Tensor) -> Tensor:
     """(3, H, W), 0..1: the same lightness in all three channels."""
     weights = torch.tensor(LUMA, device=picture.device, dtype=picture.dtype)[:, None, None]
     return (picture * weights).sum(dim=0, keepdim=True).expand(3, -1, -1)

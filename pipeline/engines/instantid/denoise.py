@@ -24,7 +24,7 @@ def denoise(
 ) -> Tensor:
     """(B, 4, h, w) float32 latents, not yet divided by the VAE's factor.
 
-    `on_progress` hears the share of the steps after each one and may raise Cancelled."""
+    `on_progress` hears the share of the steps after each one and may raise Canceled."""
     with torch.inference_mode():
         scheduler = make_scheduler(networks.scheduler_config, sampling, networks.device)
         both = make_rows(networks, pictures, tricks)

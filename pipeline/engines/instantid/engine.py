@@ -17,7 +17,7 @@ from pipeline.diffusion.memory import (
     usable_bytes,
 )
 from pipeline.diffusion.optimizations import Trick, capability_fault, compiler_fault
-from pipeline.engines.instantid.canvas import Canvas, canvas_for, fit, to_grey, to_pixels
+from pipeline.engines.instantid.canvas import Canvas, canvas_for, fit, to_gray, to_pixels
 from pipeline.engines.instantid.conditions import Conditions, face_tokens, make_noise
 from pipeline.engines.instantid.config import InstantIDConfig, Sampling, few_step_sampling
 from pipeline.engines.instantid.denoise import decode, denoise
@@ -205,7 +205,7 @@ class InstantIDEngine:
             with self.networks.on_device(self._upscaler.network):
                 picture = self._upscaler.enlarge(picture)
         picture = fit(picture, size)
-        return to_pixels(to_grey(picture) if job.shot.style.monochrome else picture)
+        return to_pixels(to_gray(picture) if job.shot.style.monochrome else picture)
 
     def _halve(self, tried: int, size: Size) -> None:
         """Lowers the limit for this size. Raises EngineUnavailable when not even one picture fits."""

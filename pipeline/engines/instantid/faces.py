@@ -1,4 +1,4 @@
-"""Who the person is, in InstantID's terms: raw 512-number embeddings by insightface's detector and recogniser."""
+"""Who the person is, in InstantID's terms: raw 512-number embeddings by insightface's detector and recognizer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from pipeline.faces.landmarks import yaw_degrees
 from pipeline.identity.embedding import fuse as fuse_embeddings
 from pipeline.types import Box, Embedding, Pixels, SourcePhoto
 
-DETECTOR, RECOGNISER = "scrfd_10g_bnkps.onnx", "glintr100.onnx"
+DETECTOR, RECOGNIZER = "scrfd_10g_bnkps.onnx", "glintr100.onnx"
 DETECTOR_INPUT = (640, 640)
 # What the detector is shown: a square around the face that was settled on, this many times as wide.
 SURROUNDINGS = 3.0
@@ -20,7 +20,7 @@ SURROUNDINGS = 3.0
 MAX_SIDE = 1280
 # Least overlap, intersection over union, at which a detection is the face that was settled on.
 MIN_OVERLAP = 0.15
-# A face that the recogniser sees without enlarging it.
+# A face that the recognizer sees without enlarging it.
 FULL_QUALITY_PX = 112
 
 
@@ -41,7 +41,7 @@ class FaceReader:
         import onnxruntime
 
         sessions = []
-        for name in (DETECTOR, RECOGNISER):
+        for name in (DETECTOR, RECOGNIZER):
             if not (folder / name).is_file():
                 raise WeightsError(f"{folder / name} is missing.")
             try:
@@ -49,16 +49,16 @@ class FaceReader:
             except Exception as error:  # onnxruntime has no public base class for what it raises
                 reason = str(error).splitlines()[0]
                 raise WeightsError(f"{folder / name} cannot be loaded: {reason}") from error
-        detector, recogniser = sessions
+        detector, recognizer = sessions
         if len(detector.get_outputs()) != 9:
             raise WeightsError(f"{folder / DETECTOR} is no SCRFD detector with key points.")
-        if list(recogniser.get_inputs()[0].shape[1:]) != [3, 112, 112] or recogniser.get_outputs()[0].shape[-1] != 512:
-            raise WeightsError(f"{folder / RECOGNISER} does not make 512 numbers of 112 x 112 pixels.")
+        if list(recognizer.get_inputs()[0].shape[1:]) != [3, 112, 112] or recognizer.get_outputs()[0].shape[-1] != 512:
+            raise WeightsError(f"{folder / RECOGNIZER} does not make 512 numbers of 112 x 112 pixels.")
         # After the checks: insightface takes a second to import and asks nothing of a broken file.
         from insightface.model_zoo import SCRFD, ArcFaceONNX
 
         self._detector = SCRFD(str(folder / DETECTOR), detector)
-        self._recogniser = ArcFaceONNX(str(folder / RECOGNISER), recogniser)
+        self._recognizer = ArcFaceONNX(str(folder / RECOGNIZER), recognizer)
 
     def read(self, photo: SourcePhoto) -> Reading:
         """The photo's chosen face. Raises FaceNotFound when the detector does not see it."""
@@ -72,7 +72,7 @@ class FaceReader:
         if not overlaps or max(overlaps) < MIN_OVERLAP:
             raise FaceNotFound("insightface's detector does not see the face that was chosen")
         best = int(np.argmax(overlaps))
-        embedding = self._recogniser.get_feat(norm_crop(square, keypoints[best])).astype(np.float32).flatten()
+        embedding = self._recognizer.get_feat(norm_crop(square, keypoints[best])).astype(np.float32).flatten()
         return Reading(embedding, quality(photo, float(boxes[best][4])))
 
 

@@ -50,7 +50,7 @@ def look_for(shot: Shot) -> Look:
 
 
 def prompts_for(shot: Shot) -> tuple[str, str]:
-    """Prompt and negative prompt of a shot. Black and white stays out of both: it is rendered in colour."""
+    """Prompt and negative prompt of a shot. Black and white stays out of both: it is rendered in color."""
     look, person = look_for(shot), shot.person
     words = _words()
     outfit = words["outfit"][person.outfit] if person.outfit else words["extras"]["no_outfit"]

@@ -16,7 +16,7 @@ MIN_CANVAS_PIXELS = 64 * 64
 
 @dataclass(frozen=True)
 class InstantIDOptions:
-    """checkpoint     a weight's name, of the catalogue's group `checkpoints`
+    """checkpoint     a weight's name, of the catalog's group `checkpoints`
     device         cuda, cuda:N, or cpu, which has to be asked for
     tricks         changes to the lossless default, such as `+fp8` or `-compile`
     steps          of denoising, unless the trick few_step sets its own
@@ -55,14 +55,14 @@ class InstantIDOptions:
 
 def needed_weights(weights: Weights, options: InstantIDOptions) -> tuple[str, ...]:
     """The weights that an engine with these options loads. Raises EngineUnavailable for an unknown checkpoint."""
-    known = weights.catalogue.groups.get(CHECKPOINTS_GROUP, ())
+    known = weights.catalog.groups.get(CHECKPOINTS_GROUP, ())
     if options.checkpoint not in known:
         raise EngineUnavailable(
             f"There is no checkpoint called {options.checkpoint!r}; known: {', '.join(known)} "
             "(HEADSHOTS_INSTANTID_CHECKPOINT)."
         )
     few_step = (FEW_STEP_WEIGHT,) if Trick.FEW_STEP in options.chosen_tricks else ()
-    return (options.checkpoint, *weights.catalogue.groups[PARTS_GROUP], *few_step)
+    return (options.checkpoint, *weights.catalog.groups[PARTS_GROUP], *few_step)
 
 
 def build_config(weights: Weights, options: InstantIDOptions) -> InstantIDConfig:

@@ -25,7 +25,7 @@ EYES_BELOW_HAIRLINE = 1.15
 # The axis about which a head turns lies behind the eyes.
 NECK_DEPTH = 0.9
 
-COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255))
+COLORS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255))
 NOSE = 2
 LIMBS = (0, 1, 3, 4)
 LIMB_HALF_WIDTH, LIMB_BRIGHTNESS, POINT_RADIUS = 4, 0.6, 10
@@ -101,10 +101,10 @@ def draw_keypoints(keypoints: Keypoints, size: Size) -> Pixels:
         middle, across = (keypoints[index] + keypoints[NOSE]) / 2, keypoints[index] - keypoints[NOSE]
         half_length = int(math.hypot(*across) / 2)
         angle = int(math.degrees(math.atan2(across[1], across[0])))
-        centre = (int(middle[0]), int(middle[1]))
-        outline = cv2.ellipse2Poly(centre, (half_length, LIMB_HALF_WIDTH), angle, 0, 360, 1)
-        cv2.fillConvexPoly(picture, np.asarray(outline), COLOURS[index])
+        center = (int(middle[0]), int(middle[1]))
+        outline = cv2.ellipse2Poly(center, (half_length, LIMB_HALF_WIDTH), angle, 0, 360, 1)
+        cv2.fillConvexPoly(picture, np.asarray(outline), COLORS[index])
     picture = (picture * LIMB_BRIGHTNESS).astype(np.uint8)
-    for point, colour in zip(keypoints, COLOURS, strict=True):
-        cv2.circle(picture, (int(point[0]), int(point[1])), POINT_RADIUS, colour, -1)
+    for point, color in zip(keypoints, COLORS, strict=True):
+        cv2.circle(picture, (int(point[0]), int(point[1])), POINT_RADIUS, color, -1)
     return picture

@@ -15,7 +15,7 @@ from pipeline.faces import landmarks
 from pipeline.imaging.filters import (
     Floats,
     blur,
-    colour,
+    color,
     enlarge_rows,
     fill_hull,
     from_lab,
@@ -35,7 +35,7 @@ from pipeline.types import Framing, Pixels, Shot, Style
 GRAIN = 0.0045
 MONOCHROME_GRAIN = 0.009
 GRAIN_ROWS = 1920
-OWN_SET = Set(lambda canvas: canvas.fill(colour(128, 128, 128)), steadiness=0.6)
+OWN_SET = Set(lambda canvas: canvas.fill(color(128, 128, 128)), steadiness=0.6)
 STEPS = 4096
 
 
@@ -44,7 +44,7 @@ class Lighting:
     """What the lamps and the set do to the person, in planes as large as the small picture; linear light.
 
     gain (h, w, 3) on what the lamps hit; rim (h, w) share of the rim lamp; wrap (h, w) share of the set's glow
-    (h, w, 3) that spills over their edge; behind (h, w, 3) what stands behind; rim_light (3,) the rim lamp's colour."""
+    (h, w, 3) that spills over their edge; behind (h, w, 3) what stands behind; rim_light (3,) the rim lamp's color."""
 
     gain: Floats
     rim: Floats
@@ -137,7 +137,7 @@ def _in_place(portrait: Portrait, framing: Framing) -> Portrait:
 
 
 def _light(portrait: Portrait, style: Style, scenery: Set, behind: Floats) -> Lighting:
-    """Key and rim lamp, the set's ambient colour and its light around the edges."""
+    """Key and rim lamp, the set's ambient color and its light around the edges."""
     alpha = portrait.alpha
     shape = alpha.shape[0], alpha.shape[1]
     side = float(np.sqrt(alpha.size))
@@ -171,7 +171,7 @@ def _light(portrait: Portrait, style: Style, scenery: Set, behind: Floats) -> Li
         np.asarray(wrap, np.float32),
         glow,
         _with_shadow(behind, alpha, scenery.shadow),
-        colour(*scenery.rim_light),
+        color(*scenery.rim_light),
     )
 
 
@@ -237,7 +237,7 @@ def _grain(height: int, width: int, chance: np.random.Generator) -> Floats:
 
 
 def _develop(picture: Floats, grading: Grading, grain: Floats, top: int, height: int) -> NDArray[np.uint8]:
-    """Some rows in the look's tones and colours, darker to the corners, with grain, which hides the steps of 8 bits.
+    """Some rows in the look's tones and colors, darker to the corners, with grain, which hides the steps of 8 bits.
 
     top: the first row's place in a picture of that height."""
     lab = to_lab(picture)

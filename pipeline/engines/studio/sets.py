@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.imaging.filters import Floats, Shape, blur, colour, resize
+from pipeline.imaging.filters import Floats, Shape, blur, color, resize
 from pipeline.portrait.background import PAINT_HEIGHT, out_of_focus
 
 
@@ -57,7 +57,7 @@ Painter = Callable[[Canvas], Floats]
 
 @dataclass(frozen=True)
 class Set:
-    """How a backdrop is painted, whether the person throws a shadow on it, and the colour of the lamp behind them.
+    """How a backdrop is painted, whether the person throws a shadow on it, and the color of the lamp behind them.
 
     steadiness: 0..1, how little its brightness follows the lamps; white paper stays white."""
 
@@ -103,7 +103,7 @@ def backdrop(
         x, y = chance.uniform(0.02, 0.14), chance.uniform(0.36, 0.48)
         size = chance.uniform(0.92, 1.1)
         pool = canvas.pool(x, y, reach[0] * size, reach[1] * size)
-        scene = mix(canvas.fill(colour(*dark)), canvas.fill(colour(*bright)), pool)
+        scene = mix(canvas.fill(color(*dark)), canvas.fill(color(*bright)), pool)
         brushed = 0.6 * canvas.clouds(0.24) + 0.4 * canvas.clouds(0.09)
         scene *= (1 + mottling * np.clip(brushed, -2, 2))[..., None]
         scene *= (1 - floor * np.clip(canvas.y - 0.62, 0, 1) / 0.38)[..., None]
@@ -115,14 +115,14 @@ def backdrop(
 def paint_linen(canvas: Canvas) -> Floats:
     """A warm plastered wall, the light of a window lying softly across it."""
     chance = canvas.chance
-    scene = canvas.fill(colour(196, 180, 161)) * chance.uniform(0.92, 1.04)
+    scene = canvas.fill(color(196, 180, 161)) * chance.uniform(0.92, 1.04)
     scene *= (1 + 0.018 * canvas.clouds(0.2) + 0.01 * canvas.clouds(0.06))[..., None]
     slant = chance.uniform(0.28, 0.42)
     along = canvas.x + slant * (canvas.y - 0.4) + chance.uniform(-0.06, 0.06)
     light = np.clip((along + 0.42) * 6, 0, 1) * np.clip((0.44 - along) * 6, 0, 1)
     bars = 1 - 0.55 * np.clip(1 - np.abs(along - 0.02) / 0.022, 0, 1)
     window = blur(np.asarray(light * bars, np.float32), 0.045 * canvas.shape[0])
-    scene = scene * (0.74 + 0.40 * window)[..., None] * (0.97 + 0.06 * window[..., None] * (colour(255, 244, 226)))
+    scene = scene * (0.74 + 0.40 * window)[..., None] * (0.97 + 0.06 * window[..., None] * (color(255, 244, 226)))
     return np.asarray(scene * (1 - 0.22 * np.clip(canvas.y - 0.55, 0, 1) / 0.45)[..., None], np.float32)
 
 
@@ -130,18 +130,18 @@ def paint_park(canvas: Canvas) -> Floats:
     """Trees and lawn in open shade, the sky through the leaves."""
     chance = canvas.chance
     horizon = chance.uniform(0.60, 0.70)
-    leaves = mix(canvas.fill(colour(66, 88, 44)), canvas.fill(colour(146, 164, 88)), _soft(canvas.clouds(0.16)))
-    leaves = mix(leaves, canvas.fill(colour(40, 58, 36)), _soft(canvas.clouds(0.3) - 0.4) * 0.75)
+    leaves = mix(canvas.fill(color(66, 88, 44)), canvas.fill(color(146, 164, 88)), _soft(canvas.clouds(0.16)))
+    leaves = mix(leaves, canvas.fill(color(40, 58, 36)), _soft(canvas.clouds(0.3) - 0.4) * 0.75)
     gaps = np.clip(canvas.clouds(0.05) + 0.7 * canvas.clouds(0.22) - 1.1 - 1.5 * canvas.y, 0, 1.0)
-    scene = leaves + gaps[..., None] * colour(250, 246, 196) * 1.15
+    scene = leaves + gaps[..., None] * color(250, 246, 196) * 1.15
     glow = canvas.pool(chance.uniform(0.1, 0.3), 0.02, 0.5, 0.42)
-    scene += glow[..., None] * colour(238, 236, 196) * 0.55
-    lawn = mix(canvas.fill(colour(98, 122, 60)), canvas.fill(colour(150, 164, 92)), _soft(canvas.clouds(0.2)))
+    scene += glow[..., None] * color(238, 236, 196) * 0.55
+    lawn = mix(canvas.fill(color(98, 122, 60)), canvas.fill(color(150, 164, 92)), _soft(canvas.clouds(0.2)))
     scene = mix(scene, lawn, np.clip((canvas.y - horizon) * 9 + 0.5, 0, 1) * 0.85)
     for _ in range(2):
         x, width = chance.uniform(-0.5, 0.5), chance.uniform(0.025, 0.05)
         trunk = canvas.panel(x - width, -0.1, x + width, horizon + 0.03)
-        scene = mix(scene, canvas.fill(colour(58, 52, 42)), trunk * 0.6)
+        scene = mix(scene, canvas.fill(color(58, 52, 42)), trunk * 0.6)
     scene = out_of_focus(np.asarray(scene, np.float32), 0.038)
     return blur(out_of_focus(scene, 0.022), 3)
 
@@ -149,42 +149,40 @@ def paint_park(canvas: Canvas) -> Floats:
 def paint_office(canvas: Canvas) -> Floats:
     """A bright office: tall windows to one side, a wall, desks and plants far behind, lamps under the ceiling."""
     chance = canvas.chance
-    scene = canvas.fill(colour(158, 163, 167))
-    scene = mix(scene, canvas.fill(colour(108, 106, 104)), np.clip((canvas.y - 0.58) / 0.5, 0, 1))
+    scene = canvas.fill(color(158, 163, 167))
+    scene = mix(scene, canvas.fill(color(108, 106, 104)), np.clip((canvas.y - 0.58) / 0.5, 0, 1))
     x = chance.uniform(-0.62, -0.5)
     while x < 0.1:
         width = chance.uniform(0.13, 0.19)
         pane = canvas.panel(x, -0.1, x + width - 0.022, 0.64)
-        scene = mix(scene, canvas.fill(colour(228, 236, 243)), pane * (1 - 0.35 * np.clip(canvas.y / 0.64, 0, 1)))
+        scene = mix(scene, canvas.fill(color(228, 236, 243)), pane * (1 - 0.35 * np.clip(canvas.y / 0.64, 0, 1)))
         x += width
     wall = canvas.panel(x, -0.1, 1.0, 0.7)
-    scene = mix(scene, canvas.fill(colour(186, 181, 173)) * (1 + 0.25 * canvas.x)[..., None], wall)
+    scene = mix(scene, canvas.fill(color(186, 181, 173)) * (1 + 0.25 * canvas.x)[..., None], wall)
     furniture = ((74, 66, 60), (126, 104, 84), (188, 184, 178), (58, 68, 80), (70, 98, 66), (70, 98, 66))
     for _ in range(8):
         left, top = chance.uniform(-0.55, 0.5), chance.uniform(0.52, 0.84)
         piece = canvas.panel(left, top, left + chance.uniform(0.06, 0.24), top + chance.uniform(0.06, 0.3))
-        scene = mix(scene, canvas.fill(colour(*furniture[chance.integers(len(furniture))])), piece * 0.65)
+        scene = mix(scene, canvas.fill(color(*furniture[chance.integers(len(furniture))])), piece * 0.65)
     for _ in range(4):
         left, top = chance.uniform(0.0, 0.42), chance.uniform(0.02, 0.2)
         lamp = canvas.panel(left, top, left + chance.uniform(0.012, 0.03), top + 0.012)
-        scene += lamp[..., None] * colour(255, 240, 214) * 5
+        scene += lamp[..., None] * color(255, 240, 214) * 5
     return blur(out_of_focus(np.asarray(scene, np.float32), 0.04), 4)
 
 
 def paint_city(canvas: Canvas) -> Floats:
     """A street at the blue hour: facades as dark planes, windows and lamps as discs of light."""
     chance = canvas.chance
-    sky = mix(
-        canvas.fill(colour(70, 92, 124)), canvas.fill(colour(168, 152, 148)), np.clip(canvas.y / 0.7, 0, 1) ** 1.5
-    )
+    sky = mix(canvas.fill(color(70, 92, 124)), canvas.fill(color(168, 152, 148)), np.clip(canvas.y / 0.7, 0, 1) ** 1.5)
     scene = sky * 0.9
     for _ in range(7):
         left, width = chance.uniform(-0.6, 0.45), chance.uniform(0.12, 0.28)
         top = chance.uniform(0.0, 0.42)
         facade = canvas.panel(left, top, left + width, 1.2)
-        shade = colour(44, 52, 68) * chance.uniform(0.7, 1.6)
+        shade = color(44, 52, 68) * chance.uniform(0.7, 1.6)
         scene = mix(scene, canvas.fill(shade), facade * 0.8)
-    warm, cool, red = colour(255, 206, 138), colour(206, 226, 255), colour(255, 120, 92)
+    warm, cool, red = color(255, 206, 138), color(206, 226, 255), color(255, 120, 92)
     for _ in range(58):
         x, y = chance.uniform(-0.5, 0.5), float(np.clip(chance.normal(0.5, 0.2), 0.06, 0.98))
         size = chance.uniform(0.003, 0.006)

@@ -74,7 +74,7 @@ class Stored:
     orientation: int = 1
 
 
-def recognise(data: bytes) -> str:
+def recognize(data: bytes) -> str:
     """Return Pillow's name of the format, by content; the file's name is not asked. Raises UnsupportedFormat."""
     if data.startswith(b"\xff\xd8\xff"):
         return "JPEG"
@@ -95,7 +95,7 @@ def load_codecs(data: bytes) -> None:
     Image.preinit()
     PngImagePlugin.MAX_TEXT_CHUNK = MAX_PNG_TEXT_BYTES
     try:
-        kind = recognise(data)
+        kind = recognize(data)
     except UnsupportedFormat:
         return
     if kind == "JPEG":
@@ -157,7 +157,7 @@ def read_image(data: bytes, max_pixels: int, warnings: Warnings, *, keep_alpha: 
 
     With `keep_alpha` a picture that has transparent parts stays as it is, RGBA. Raises UnsupportedFormat, TooLarge,
     damage.Damaged, damage.TooManyScans, and whatever else the decoders raise."""
-    kind = recognise(data)
+    kind = recognize(data)
     # Pillow refuses what is larger than twice this, before any decoder makes room for it.
     Image.MAX_IMAGE_PIXELS = max_pixels // 2
     if kind == "JPEG":
@@ -225,7 +225,7 @@ def read_png(data: bytes, max_pixels: int) -> Stored:
     image.load()
     orientation = exif_orientation(image)
     if image.mode.startswith("I"):
-        image = scale_16_bit_grey(image)
+        image = scale_16_bit_gray(image)
     elif chunks[b"IHDR"][8:9] == b"\x10" and isinstance(image.info.get("transparency"), tuple):
         # The color that is transparent has 16 bits, and the pixels have become 8.
         image.info["transparency"] = tuple(level >> 8 for level in image.info["transparency"])
@@ -295,7 +295,7 @@ def read_heic(data: bytes, max_pixels: int) -> Stored:
     else:
         image.load()
     if image.mode.startswith("I"):
-        image = scale_16_bit_grey(image)
+        image = scale_16_bit_gray(image)
     return Stored(image, colors, profile, orientation)
 
 
@@ -326,17 +326,17 @@ def exif_colors(image: Image.Image) -> Colors:
     return Colors()
 
 
-def scale_16_bit_grey(image: Image.Image) -> Image.Image:
+def scale_16_bit_gray(image: Image.Image) -> Image.Image:
     """Return the image with 8 bits. Pillow's own conversion would clip instead of scale."""
     info = image.info
     wide = image.convert("I")
-    grey = wide.point([(level * 255 + 32767) // 65535 for level in range(65536)], "L")
+    gray = wide.point([(level * 255 + 32767) // 65535 for level in range(65536)], "L")
     transparent = info.get("transparency")
     if isinstance(transparent, int):
-        grey.putalpha(wide.point([0 if level == transparent else 255 for level in range(65536)], "L"))
+        gray.putalpha(wide.point([0 if level == transparent else 255 for level in range(65536)], "L"))
     # The level that is transparent has 16 bits.
-    grey.info = {name: value for name, value in info.items() if name != "transparency"}
-    return grey
+    gray.info = {name: value for name, value in info.items() if name != "transparency"}
+    return gray
 
 
 def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:

@@ -44,10 +44,10 @@ def test_the_page_shows_what_is_the_persons_own(browser: Client, shoot: Shoot) -
 @pytest.mark.parametrize("address", ["/account/", "/shoots/"])
 def test_orders_that_were_never_paid_are_not_listed(browser: Client, ada: User, address: str) -> None:
     unpaid = make_premium(ada, queued=False)
-    advance(unpaid, Pack.State.CANCELLED, reason="not_paid")
+    advance(unpaid, Pack.State.CANCELED, reason="not_paid")
     stopped = order_premium(shoot=unpaid.shoot, styles=Style.objects.all()[:5], queued=True)
     Pack.objects.filter(kind=Pack.Kind.PREVIEW).delete()
-    advance(stopped, Pack.State.CANCELLED, reason="on_request")
+    advance(stopped, Pack.State.CANCELED, reason="on_request")
 
     page = browser.get(address).content.decode()
 

@@ -73,7 +73,7 @@ def test_an_export_holds_all_there_is_readable(ada: User, shoot: Shoot) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_an_export_has_what_the_person_said_about_themselves_while_it_is_here(ada: User, shoot: Shoot) -> None:
-    said = engine.Person(engine.PersonKind.WOMAN, hair=engine.Hair.LONG_GREY, headscarf=True)
+    said = engine.Person(engine.PersonKind.WOMAN, hair=engine.Hair.LONG_GRAY, headscarf=True)
     assert write_person(shoot=shoot, person=said)
 
     (told,) = json.loads(export(ada).read("account.json"))["shoots"]
@@ -81,7 +81,7 @@ def test_an_export_has_what_the_person_said_about_themselves_while_it_is_here(ad
     (later,) = json.loads(export(ada).read("account.json"))["shoots"]
 
     said_of = {name: words for name, words in told["what_you_told_us"].items() if words}
-    assert said_of == {"kind": "a woman", "hair": "long and grey", "headscarf": True}
+    assert said_of == {"kind": "a woman", "hair": "long and gray", "headscarf": True}
     assert later["what_you_told_us"] is None
 
 

@@ -158,7 +158,7 @@ def test_misuse_has_an_address_and_a_procedure(client: Client, settings: LazySet
     assert "What happens then" in page
 
 
-def test_the_models_licence_binds_only_where_a_model_draws(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_models_license_binds_only_where_a_model_draws(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "OpenRAIL" not in read(client, "/terms/").replace(" ", "")
 
     from headshots.urls import urlpatterns

@@ -232,7 +232,7 @@ def test_the_history_says_what_became_of_the_money(stripe: FakeStripe, shoot: Sh
     payment = paid(stripe, shoot)
     used = became()
     assert payment.pack is not None
-    advance(payment.pack, Pack.State.CANCELLED, reason="on_request")
+    advance(payment.pack, Pack.State.CANCELED, reason="on_request")
     give_back_credit(pack=payment.pack)
     waiting = became()
     refund_credit(credit=Credit.objects.get(), reason=Refund.Reason.PERSON)
@@ -334,7 +334,7 @@ def test_stopping_a_pack_is_asked_first_and_says_what_becomes_of_the_money(
     assert "have your money back" in question
     assert Pack.objects.get(pk=payment.pack_id).state == Pack.State.QUEUED
     browser.post(address)
-    assert Pack.objects.get(pk=payment.pack_id).state == Pack.State.CANCELLED
+    assert Pack.objects.get(pk=payment.pack_id).state == Pack.State.CANCELED
 
 
 def test_when_the_free_shoots_of_the_day_are_used_a_pack_still_opens_the_way(

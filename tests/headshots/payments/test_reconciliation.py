@@ -57,7 +57,7 @@ def test_an_expired_session_whose_webhook_never_came_ends_the_order(stripe: Fake
 
     look_after()
 
-    assert state(payment) == ("expired", None, "cancelled")
+    assert state(payment) == ("expired", None, "canceled")
 
 
 def test_a_checkout_that_opens_while_another_order_takes_its_place_is_closed_at_stripe(
@@ -69,7 +69,7 @@ def test_a_checkout_that_opens_while_another_order_takes_its_place_is_closed_at_
     assert retire(payment=as_another_tab_saw_it)
 
     assert stripe.sessions[session_of(payment)]["status"] == "expired"
-    assert state(payment) == ("expired", None, "cancelled")
+    assert state(payment) == ("expired", None, "canceled")
 
 
 def test_nobody_asks_twice_within_minutes(stripe: FakeStripe, shoot: Shoot) -> None:
@@ -104,7 +104,7 @@ def test_an_order_whose_checkout_never_opened_ends_with_its_time(stripe: FakeStr
     look_after()
 
     assert before == ("open", None, "awaiting_payment")
-    assert state(payment) == ("expired", None, "cancelled")
+    assert state(payment) == ("expired", None, "canceled")
 
 
 def test_while_stripe_is_away_the_rest_is_looked_after(stripe: FakeStripe, shoot: Shoot) -> None:

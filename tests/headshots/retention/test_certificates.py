@@ -86,7 +86,7 @@ def test_headshots_that_go_later_are_on_a_second_receipt(shoot: Shoot) -> None:
 
 def test_an_order_without_a_picture_leaves_no_receipt(shoot: Shoot) -> None:
     empty = Pack.objects.create(
-        shoot=shoot, kind="trial", state="cancelled", engine="fake", total=4, seed=1, width=64, height=80
+        shoot=shoot, kind="trial", state="canceled", engine="fake", total=4, seed=1, width=64, height=80
     )
     vault.create_key(ring="result", key_id=empty.pk)
 

@@ -48,7 +48,7 @@ def test_a_purge_leaves_the_proofs(shoot):
     purge_shoot(shoot=shoot)
 
     assert Consent.objects.filter(shoot=shoot).exists()
-    assert events(shoot) == ["shoot.purging", "pack.cancelled", "pack.forgotten", "shoot.purged"]
+    assert events(shoot) == ["shoot.purging", "pack.canceled", "pack.forgotten", "shoot.purged"]
     numbers = Event.objects.get(name="shoot.purged").numbers
     assert (numbers["blobs"], numbers["rows"]) == (6, 4)
 
@@ -67,7 +67,7 @@ def test_finished_headshots_stay_readable_after_the_photos_went(shoot):
 def test_a_pack_that_is_still_being_made_is_stopped_and_what_it_had_goes_with_the_photos(owner, data_folder, state):
     shoot = make_shoot(owner, packs=(state,))
     begin_purge(shoot)
-    assert (shoot.packs.get().state, shoot.packs.get().reason) == (Pack.State.CANCELLED, "photos_deleted")
+    assert (shoot.packs.get().state, shoot.packs.get().reason) == (Pack.State.CANCELED, "photos_deleted")
 
     purge_shoot(shoot=shoot)
 
@@ -78,7 +78,7 @@ def test_a_pack_that_is_still_being_made_is_stopped_and_what_it_had_goes_with_th
     assert Receipt.objects.get().destructions.count() == 2
 
 
-@pytest.mark.parametrize("state", ["cancelled", "revoked"])
+@pytest.mark.parametrize("state", ["canceled", "revoked"])
 def test_what_a_stopped_pack_had_goes_at_once_also_while_the_photos_stay(owner, state):
     shoot = make_shoot(owner, packs=("rendering", "delivered"))
     advance(pack_in(shoot, "rendering"), state)

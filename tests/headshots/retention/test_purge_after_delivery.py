@@ -73,7 +73,7 @@ def test_photos_stay_while_another_pack_is_to_be_made_of_them_and_go_after_its_e
     assert not purge_delivered(shoot=shoot)
     assert purge_due().shoots == 0
 
-    advance(pack_in(shoot, state), Pack.State.CANCELLED)
+    advance(pack_in(shoot, state), Pack.State.CANCELED)
 
     assert purge_due().shoots == 1
 

@@ -179,7 +179,7 @@ def test_the_event_loop_shares_with_threads_and_does_not_stand_still() -> None:
     assert (answers.count("held"), answers.count("refused")) == (7, 33)
 
 
-def test_a_cancelled_wait_or_use_gives_everything_back(valkey: "redis.Redis") -> None:
+def test_a_canceled_wait_or_use_gives_everything_back(valkey: "redis.Redis") -> None:
     async def cancel_at(seconds: float) -> None:
         async def use() -> None:
             async with BUDGET.hold_async(10):

@@ -110,7 +110,7 @@ def test_a_wait_for_a_thread_ends_and_costs_nothing() -> None:
     assert asyncio.run(ask()) == [{NoThreadFree}, 0, 1, {}]
 
 
-def test_a_request_that_was_cancelled_keeps_its_thread_until_its_work_is_done() -> None:
+def test_a_request_that_was_canceled_keeps_its_thread_until_its_work_is_done() -> None:
     async def ask() -> tuple[int, int]:
         threads = Threads(1, per_address=1)
         go_on = threading.Event()

@@ -278,7 +278,7 @@ def test_without_weights_the_error_names_the_command_that_fetches_them(capfd, tm
     assert "Fix: python -m pipeline weights fetch --weights nowhere" in capfd.readouterr().err
 
 
-def test_the_doctor_says_which_engine_works_and_the_licence_of_each_weight(command):
+def test_the_doctor_says_which_engine_works_and_the_license_of_each_weight(command):
     status, printed, _ = command("doctor", "--json")
 
     report = json.loads(printed)
@@ -288,12 +288,12 @@ def test_the_doctor_says_which_engine_works_and_the_licence_of_each_weight(comma
     assert (instantid["name"], instantid["ready"]) == ("instantid", False)
     assert instantid["missing"] == ["It was not installed. To install it: python3 run.py --engine instantid"]
     assert report["chosen"] == "studio"
-    licences = {weight["name"]: (weight["licence"], weight["business"]) for weight in report["weights"]}
-    assert licences["face_mesh"] == ("Apache-2.0", True)
-    assert licences["dlib_face"] == ("CC0-1.0", True)
-    assert licences["realvisxl"] == ("OpenRAIL++-M", True)
-    assert licences["antelopev2"] == ("non-commercial research (insightface)", False)
-    assert licences["realesrgan_x4plus"] == ("BSD-3-Clause", True)
+    licenses = {weight["name"]: (weight["license"], weight["business"]) for weight in report["weights"]}
+    assert licenses["face_mesh"] == ("Apache-2.0", True)
+    assert licenses["dlib_face"] == ("CC0-1.0", True)
+    assert licenses["realvisxl"] == ("OpenRAIL++-M", True)
+    assert licenses["antelopev2"] == ("non-commercial research (insightface)", False)
+    assert licenses["realesrgan_x4plus"] == ("BSD-3-Clause", True)
 
 
 def test_the_doctor_says_what_is_missing_and_how_to_get_it(capfd, weights, tmp_path):
@@ -397,15 +397,15 @@ def test_the_benchmark_measures_time_and_memory(weights):
 
 
 def test_large_weights_are_shown_with_their_terms_and_nothing_comes_without_consent(tmp_path, capfd, monkeypatch):
-    catalogue = tmp_path / "own.toml"
-    catalogue.write_text(
+    catalog = tmp_path / "own.toml"
+    catalog.write_text(
         f"""
         [weights.brush]
         url = "http://127.0.0.1:9/brush.bin"
         file = "brush.bin"
         bytes = 5000000
         sha256 = "{"0" * 64}"
-        licence = "non-commercial research"
+        license = "non-commercial research"
         business = false
         source = "a test"
         purpose = "nothing"
@@ -413,7 +413,7 @@ def test_large_weights_are_shown_with_their_terms_and_nothing_comes_without_cons
     )
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
 
-    status = main(["weights", "fetch", "brush", "--catalogue", str(catalogue), "--weights", str(tmp_path / "weights")])
+    status = main(["weights", "fetch", "brush", "--catalog", str(catalog), "--weights", str(tmp_path / "weights")])
 
     said = capfd.readouterr().err
     assert status == WRONG_CALL
@@ -434,22 +434,22 @@ class Terminal(io.StringIO):
 )
 def test_a_person_at_a_terminal_is_asked(tmp_path, capfd, monkeypatch, answer, outcome):
     monkeypatch.setattr("pipeline.weights.downloads.PAUSE_SECONDS", 0)
-    catalogue = tmp_path / "own.toml"
-    catalogue.write_text(
+    catalog = tmp_path / "own.toml"
+    catalog.write_text(
         f"""
         [weights.brush]
         url = "http://127.0.0.1:9/brush.bin"
         file = "brush.bin"
         bytes = 5000000
         sha256 = "{"0" * 64}"
-        licence = "CC0-1.0"
+        license = "CC0-1.0"
         source = "a test"
         purpose = "nothing"
         """
     )
     monkeypatch.setattr("sys.stdin", Terminal(answer))
 
-    status = main(["weights", "fetch", "brush", "--catalogue", str(catalogue), "--weights", str(tmp_path / "weights")])
+    status = main(["weights", "fetch", "brush", "--catalog", str(catalog), "--weights", str(tmp_path / "weights")])
 
     said = capfd.readouterr().err
     assert status == WRONG_CALL

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.engines import create_engine
-from pipeline.errors import Cancelled, EngineUnavailable, FaceNotFound
+from pipeline.errors import Canceled, EngineUnavailable, FaceNotFound
 from pipeline.identity.likeness import judge_likeness
 from pipeline.styles.shot_list import load_styles, plan_shots, reshoot
 from pipeline.types import PREMIUM, PREVIEW, PREVIEW_SQUARE, Job, KeepsSubjects, Size, SourcePhoto, Subject
@@ -152,10 +152,10 @@ def test_progress_grows_from_nothing_to_all(engine, subject):
 def test_a_caller_can_cancel_between_pictures_and_go_on_with_the_engine(engine, subject):
     def stop_halfway(share: float) -> None:
         if share >= 0.5:
-            raise Cancelled
+            raise Canceled
 
     pictures = []
-    with pytest.raises(Cancelled):
+    with pytest.raises(Canceled):
         pictures.extend(engine.render([Job(subject, shot) for shot in shots()], SMALL, stop_halfway))
 
     assert len(pictures) < len(shots())

@@ -28,7 +28,7 @@ def scaled(pixels: Pixels, factor: float) -> Pixels:
 def test_the_astronaut_has_one_upright_face_that_looks_into_the_camera(finder: FaceFinder) -> None:
     face = only_face(finder, photos.astronaut())
 
-    right, left = landmarks.eye_centres(face.mesh)
+    right, left = landmarks.eye_centers(face.mesh)
     # Read off the picture by eye.
     assert right == pytest.approx((203.5, 101.5), abs=3)
     assert left == pytest.approx((246, 103.5), abs=3)
@@ -117,11 +117,11 @@ def test_a_photo_that_stands_on_its_head_is_not_read_as_an_upright_face(finder: 
     assert abs(landmarks.roll_degrees(face.mesh)) > 170
 
 
-def test_grey_and_dark_photos_have_faces_too(finder: FaceFinder) -> None:
+def test_gray_and_dark_photos_have_faces_too(finder: FaceFinder) -> None:
     pixels = photos.astronaut()
-    grey = np.repeat(pixels.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
+    gray = np.repeat(pixels.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
 
-    assert len(finder.find(grey)) == 1
+    assert len(finder.find(gray)) == 1
     assert len(finder.find(pixels // 12)) == 1
 
 

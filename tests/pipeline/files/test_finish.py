@@ -50,7 +50,7 @@ def jpeg(source: DigitalSource = DigitalSource.COMPOSITE, **options: int) -> byt
     return encode(photos.astronaut(), source, **options)
 
 
-def test_a_picture_becomes_a_jpeg_with_colour_at_full_resolution():
+def test_a_picture_becomes_a_jpeg_with_color_at_full_resolution():
     image = opened(jpeg())
 
     assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (512, 512))

@@ -35,13 +35,13 @@ def resized(pixels: Pixels, factor: float) -> Pixels:
     return np.asarray(cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=method), dtype=np.uint8)
 
 
-def boxed(pixels: Pixels, mesh: Mesh, indices: tuple[int, ...], colour: tuple[int, int, int]) -> Pixels:
-    """The photo with a box of one colour, a little larger than these points, over them."""
+def boxed(pixels: Pixels, mesh: Mesh, indices: tuple[int, ...], color: tuple[int, int, int]) -> Pixels:
+    """The photo with a box of one color, a little larger than these points, over them."""
     around = landmarks.points(mesh, indices)
     margin = 0.08 * landmarks.face_height(mesh)
     (left, top), (right, bottom) = around.min(axis=0) - margin, around.max(axis=0) + margin
     covered = pixels.copy()
-    covered[int(top) : int(bottom), int(left) : int(right)] = colour
+    covered[int(top) : int(bottom), int(left) : int(right)] = color
     return covered
 
 
@@ -111,19 +111,19 @@ def test_a_small_face_is_refused_at_any_size_of_the_photo(finder: FaceFinder) ->
 
 
 @pytest.mark.parametrize("photo", [photos.astronaut, photos.obama, photos.biden])
-@pytest.mark.parametrize("colour", [BLACK, BLUE], ids=["black", "blue"])
+@pytest.mark.parametrize("color", [BLACK, BLUE], ids=["black", "blue"])
 @pytest.mark.parametrize(
     "indices",
     [EYES, landmarks.RIGHT_EYE, landmarks.LEFT_EYE, landmarks.LIPS],
     ids=["eyes", "right eye", "left eye", "mouth"],
 )
 def test_a_box_over_eyes_or_mouth_counts_as_covered(
-    finder: FaceFinder, photo: Photo, indices: tuple[int, ...], colour: tuple[int, int, int]
+    finder: FaceFinder, photo: Photo, indices: tuple[int, ...], color: tuple[int, int, int]
 ) -> None:
     pixels = photo()
     mesh = finder.find(pixels)[0].mesh
 
-    verdict = check_photo(boxed(pixels, mesh, indices, colour), finder).verdict
+    verdict = check_photo(boxed(pixels, mesh, indices, color), finder).verdict
 
     assert Reason.COVERED in verdict.reasons
 
@@ -144,7 +144,7 @@ def test_a_structure_over_the_mouth_that_is_no_mouth_counts_as_covered(finder: F
     assert verdict.reasons == (Reason.COVERED,)
 
 
-def test_something_of_the_colour_of_skin_over_the_mouth_counts_as_covered(finder: FaceFinder) -> None:
+def test_something_of_the_color_of_skin_over_the_mouth_counts_as_covered(finder: FaceFinder) -> None:
     pixels = photos.obama()
     mesh = finder.find(pixels)[0].mesh
 
@@ -156,17 +156,17 @@ def test_spectacles_are_not_mistaken_for_a_cover(finder: FaceFinder, photo: Phot
     pixels = photo()
     mesh = finder.find(pixels)[0].mesh
     width = int(landmarks.eye_distance(mesh))
-    for x, y in landmarks.eye_centres(mesh):
+    for x, y in landmarks.eye_centers(mesh):
         cv2.ellipse(pixels, (int(x), int(y)), (width * 4 // 10, width * 3 // 10), 0, 0, 360, (25, 25, 25), width // 20)
 
     assert check_photo(pixels, finder).verdict.status is Status.ACCEPTED
 
 
-def test_a_grey_photo_and_a_dim_one_will_do(finder: FaceFinder) -> None:
+def test_a_gray_photo_and_a_dim_one_will_do(finder: FaceFinder) -> None:
     pixels = photos.astronaut()
-    grey = np.repeat(pixels.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
+    gray = np.repeat(pixels.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
 
-    assert check_photo(grey, finder).verdict.status is Status.ACCEPTED
+    assert check_photo(gray, finder).verdict.status is Status.ACCEPTED
     assert check_photo(lit(pixels, 0.4), finder).verdict.status is Status.ACCEPTED
 
 

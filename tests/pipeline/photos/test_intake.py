@@ -31,7 +31,7 @@ def test_the_four_formats_come_in(image_format, options):
     assert_looks_like(save(corners(), image_format, **options), CORNERS)
 
 
-def test_what_comes_out_is_a_jpeg_with_full_colour_and_no_metadata():
+def test_what_comes_out_is_a_jpeg_with_full_color_and_no_metadata():
     with Image.open(io.BytesIO(clean_photo(save(corners(), "PNG")).data)) as image:
         assert image.format == "JPEG"
         assert image.mode == "RGB"
@@ -93,18 +93,18 @@ def test_an_orientation_that_does_not_exist_is_passed_over():
     assert_looks_like(save(corners(), "JPEG", quality=95, exif=orientation_exif(77)), CORNERS)
 
 
-GREY = np.tile(np.linspace(0, 255, 128).astype(np.uint8), (96, 1))
+GRAY = np.tile(np.linspace(0, 255, 128).astype(np.uint8), (96, 1))
 
 
 @pytest.mark.parametrize(
     ("image", "expected"),
     [
-        (Image.fromarray(GREY), np.dstack([GREY] * 3)),
-        (Image.fromarray(GREY.astype(np.uint16) * 257), np.dstack([GREY] * 3)),
-        (Image.fromarray(GREY > 127), np.dstack([np.where(GREY > 127, 255, 0).astype(np.uint8)] * 3)),
+        (Image.fromarray(GRAY), np.dstack([GRAY] * 3)),
+        (Image.fromarray(GRAY.astype(np.uint16) * 257), np.dstack([GRAY] * 3)),
+        (Image.fromarray(GRAY > 127), np.dstack([np.where(GRAY > 127, 255, 0).astype(np.uint8)] * 3)),
         (corners().quantize(8), CORNERS),
     ],
-    ids=["grey", "16-bit grey", "1-bit", "palette"],
+    ids=["gray", "16-bit gray", "1-bit", "palette"],
 )
 def test_every_kind_of_pixel_becomes_8_bit_rgb(image, expected):
     assert_looks_like(save(image, "PNG"), expected)
@@ -132,7 +132,7 @@ def test_what_is_transparent_lies_on_white(image_format):
     assert_looks_like(save(image, image_format, lossless=True), expected)
 
 
-def test_a_transparent_palette_colour_lies_on_white():
+def test_a_transparent_palette_color_lies_on_white():
     image = Image.new("P", (32, 32), 1)
     image.putpalette([0, 0, 0, 200, 0, 0])
 
@@ -161,7 +161,7 @@ def display_p3() -> bytes:
 
 
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "HEIF"])
-def test_a_wide_colour_space_becomes_srgb(image_format):
+def test_a_wide_color_space_becomes_srgb(image_format):
     wide = np.full((64, 64, 3), (150, 100, 80), np.uint8)
     # Display P3 (150, 100, 80) by the two matrices and the shared curve.
     expected = np.full((64, 64, 3), (159, 97, 76), np.uint8)
@@ -175,7 +175,7 @@ def test_a_wide_colour_space_becomes_srgb(image_format):
 @pytest.mark.parametrize(
     "profile", [b"garbage", b"\0" * 128, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()]
 )
-def test_a_colour_profile_that_makes_no_sense_is_passed_over(profile):
+def test_a_color_profile_that_makes_no_sense_is_passed_over(profile):
     assert_looks_like(save(corners(), "JPEG", quality=95, icc_profile=profile), CORNERS)
 
 

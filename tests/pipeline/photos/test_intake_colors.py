@@ -174,7 +174,7 @@ def test_adobe_rgb_of_cameras_without_a_profile_becomes_srgb():
     assert_right(save(image, "JPEG", quality=98, subsampling=0, exif=exif), tolerance=4)
 
 
-def test_a_transparent_level_of_a_16_bit_grey_png_lies_on_white():
+def test_a_transparent_level_of_a_16_bit_gray_png_lies_on_white():
     levels = np.full((64, 256), 30_000, np.uint16)
     levels[:, 128:] = 30_001
     data = save(Image.fromarray(levels), "PNG")

@@ -134,7 +134,7 @@ def test_flipped_bytes_never_raise_anything_but_a_refusal(image_format):
         "webp-16383",
         "heic-30000",
         "png-1-bit",
-        "jpeg-grey",
+        "jpeg-gray",
     ],
 )
 def test_bombs_and_huge_sizes_are_too_large(data):

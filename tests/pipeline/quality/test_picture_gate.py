@@ -14,7 +14,7 @@ from pipeline.faces.find import FaceFinder
 from pipeline.identity.embedding import FaceEmbedder
 from pipeline.identity.likeness import OPEN_GATE
 from pipeline.imaging.skin import Skin
-from pipeline.quality.gate import Judgement, Standard, drift_between, judge_picture, set_standard
+from pipeline.quality.gate import Judgment, Standard, drift_between, judge_picture, set_standard
 from pipeline.styles.shot_list import load_styles, plan_shots
 from pipeline.types import PREVIEW, Job, Pixels, Shot, SourcePhoto, ignore_progress
 from pipeline.weights import Weights
@@ -55,12 +55,12 @@ def contact_sheets(make_sheets) -> list[Sheet]:
 
 @pytest.fixture(scope="module")
 def good(contact_sheets) -> Pixels:
-    """The astronaut's first headshot, in colour."""
+    """The astronaut's first headshot, in color."""
     return contact_sheets[0][1][0][1]
 
 
 @pytest.fixture(scope="module")
-def judge(contact_sheets, finder, embedder) -> Callable[..., Judgement]:
+def judge(contact_sheets, finder, embedder) -> Callable[..., Judgment]:
     """What the gate says of a picture that should show the astronaut."""
     standard = contact_sheets[0][0]
     return lambda pixels, **more: judge_picture(pixels, standard, finder, embedder, **more)
@@ -77,7 +77,7 @@ def on_face(pixels: Pixels, finder: FaceFinder, change: Callable[[np.ndarray], n
     return (np.clip(changed, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def false_alarms(sheets: list[Sheet], finder: FaceFinder, embedder: FaceEmbedder) -> list[tuple[Shot, Judgement]]:
+def false_alarms(sheets: list[Sheet], finder: FaceFinder, embedder: FaceEmbedder) -> list[tuple[Shot, Judgment]]:
     """Good pictures that the gate refuses."""
     judged = [
         (shot, judge_picture(pixels, standard, finder, embedder, monochrome=shot.style.monochrome))
@@ -152,17 +152,17 @@ def test_an_oversaturated_face_is_caught(judge, good, finder):
     assert Reason.OVERSATURATED in judge(vivid).reasons
 
 
-def test_a_face_without_colour_is_caught_unless_the_look_has_none(judge, good):
-    grey = np.repeat(cv2.cvtColor(good, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+def test_a_face_without_color_is_caught_unless_the_look_has_none(judge, good):
+    gray = np.repeat(cv2.cvtColor(good, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
 
-    assert judge(grey).reasons == (Reason.SKIN_TONE,)
-    assert judge(grey, monochrome=True).accepted
+    assert judge(gray).reasons == (Reason.SKIN_TONE,)
+    assert judge(gray, monochrome=True).accepted
 
 
 def test_a_black_and_white_face_is_held_to_its_lightness(judge, good, finder):
-    grey = np.repeat(cv2.cvtColor(good, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+    gray = np.repeat(cv2.cvtColor(good, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
 
-    lightened = on_face(grey, finder, lambda lab: lab + np.float32([12, 0, 0]))
+    lightened = on_face(gray, finder, lambda lab: lab + np.float32([12, 0, 0]))
 
     assert judge(lightened, monochrome=True).reasons == (Reason.SKIN_TONE,)
 

@@ -35,7 +35,7 @@ def test_the_built_in_looks_keep_the_rules(style: Style) -> None:
     ("recipe", "where"),
     [
         ({"set": "beach"}, "set"),
-        ({"colour": "red"}, "colour"),
+        ({"color": "red"}, "color"),
         ({"key": -0.1}, "key"),
         ({"key": 1.1}, "key"),
         ({"key": None}, "key"),

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pipeline.__main__ import main
-from pipeline.errors import Cancelled, WeightsError
+from pipeline.errors import Canceled, WeightsError
 from pipeline.upscaling.rrdb_onnx import OnnxNetwork
 from pipeline.upscaling.rrdb_weights import layer_shapes, read_rrdb, verify_official
 from pipeline.upscaling.tiles import OVERLAP, plan_tiles
@@ -117,9 +117,9 @@ def test_half_a_plain_share_lies_half_way(tiny):
 
 
 def test_grain_has_the_deviation_that_was_asked_for():
-    grey = np.full((60, 60, 3), 128, np.uint8)
+    gray = np.full((60, 60, 3), 128, np.uint8)
 
-    grained = upscale(grey, PlainNetwork(), silent, grain=3)
+    grained = upscale(gray, PlainNetwork(), silent, grain=3)
 
     assert 2.8 < grained.astype(float).std() < 3.2
 
@@ -136,9 +136,9 @@ def test_progress_grows_to_one_and_is_heard_within_a_tile(tiny):
 
 def test_it_stops_when_the_caller_says_so(tiny):
     def stop(share: float) -> None:
-        raise Cancelled
+        raise Canceled
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(Canceled):
         upscale(noise(64, 64), tiny, stop)
 
 

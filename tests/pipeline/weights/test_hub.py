@@ -13,7 +13,7 @@ require("huggingface_hub")
 
 from pipeline.errors import WeightsError
 from pipeline.weights import Weights, downloads
-from pipeline.weights.catalogue import Catalogue, HubFile, Link, PinnedFile, Weight
+from pipeline.weights.catalog import Catalog, HubFile, Link, PinnedFile, Weight
 from pipeline.weights.folder import LOCK_FILE, PARTIAL_PREFIX
 from tests.helpers.fake_hub import COMMIT, serve_hub
 
@@ -35,7 +35,7 @@ def weight(name: str, *files: PinnedFile, folder: str = "", convert: str = "") -
     return Weight(name, files, "OpenRAIL++-M", "a test", "nothing", folder=folder, convert=convert)
 
 
-CATALOGUE = Catalogue(
+CATALOG = Catalog(
     {
         "large": weight("large", hub_file("net.safetensors", "net.safetensors", LARGE)),
         "unpinned": weight("unpinned", hub_file("net.safetensors", "unpinned.safetensors")),
@@ -63,7 +63,7 @@ def hub(monkeypatch):
 
 @pytest.fixture
 def weights(tmp_path) -> Weights:
-    return Weights(tmp_path / "weights", CATALOGUE)
+    return Weights(tmp_path / "weights", CATALOG)
 
 
 def fetch(weights: Weights, hub, *names: str) -> list[float]:
@@ -198,7 +198,7 @@ def test_a_hash_that_nobody_gave_is_the_hubs_and_pinned_ever_after(weights, hub)
     assert lock == {"bytes": len(LARGE), "sha256": sha256(LARGE), "revision": COMMIT, "converted_from": ""}
 
     weights.path("unpinned").write_bytes(LARGE[:-1] + b"?")
-    assert "sha256 differs" in (Weights(weights.directory, CATALOGUE).problem("unpinned") or "")
+    assert "sha256 differs" in (Weights(weights.directory, CATALOG).problem("unpinned") or "")
     hub.add("somebody/model/net.safetensors", LARGE[::-1])
     hub.asked.clear()
 
@@ -250,7 +250,7 @@ def test_a_hub_that_is_not_there_is_a_clear_error(weights, monkeypatch):
 
 def test_a_plain_address_is_fetched_and_verified_too(tmp_path, hub):
     link = PinnedFile(Link(f"{hub.url}/storage/somebody/model/net.safetensors"), "net.bin", len(LARGE), sha256(LARGE))
-    weights = Weights(tmp_path / "weights", Catalogue({"link": weight("link", link)}, {}))
+    weights = Weights(tmp_path / "weights", Catalog({"link": weight("link", link)}, {}))
 
     weights.fetch(["link"], lambda share: None)
 

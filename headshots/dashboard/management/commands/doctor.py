@@ -9,7 +9,7 @@ from headshots.dashboard.monitoring.doctor import examine
 
 
 class Command(BaseCommand):
-    help = "Which engine works here, under which licences, and what payments, key rings and swap amount to."
+    help = "Which engine works here, under which licenses, and what payments, key rings and swap amount to."
     # It is asked because something is wrong: what the rules say is part of the answer, no reason to give none.
     requires_system_checks = []
 

@@ -189,7 +189,7 @@ def test_two_of_staff_at_the_same_moment_do_it_once() -> None:
         each.join(30)
 
     assert sorted(statuses) == [302, 409]
-    assert Deed.objects.count() == Event.objects.filter(name="pack.cancelled").count() == 1
+    assert Deed.objects.count() == Event.objects.filter(name="pack.canceled").count() == 1
 
 
 def test_pages_of_rows_offer_what_can_be_done_and_no_more() -> None:
@@ -197,7 +197,7 @@ def test_pages_of_rows_offer_what_can_be_done_and_no_more() -> None:
     page = f"/admin/shoots/pack/{pack.pk}/change/"
 
     offered = client_of("support").get(page).content.decode()
-    advance(pack, Pack.State.CANCELLED)
+    advance(pack, Pack.State.CANCELED)
     ended = client_of("support").get(page).content.decode()
 
     assert address("cancel-pack", pack) in offered

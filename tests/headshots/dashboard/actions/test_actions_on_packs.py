@@ -46,7 +46,7 @@ def test_a_pack_whose_photos_are_gone_is_not_tried_again() -> None:
     assert Deed.objects.count() == 1
 
 
-def test_what_ended_meanwhile_cannot_be_cancelled() -> None:
+def test_what_ended_meanwhile_cannot_be_canceled() -> None:
     pack, owner = make_preview(), client_of("owner")
     rendering.render_pack(pack=pack)
 

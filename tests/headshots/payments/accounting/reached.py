@@ -17,9 +17,9 @@ SITUATIONS = {
     "a delivered pack is to be redone": ("pack.delivered", "credit.redo"),
     "the money goes back in mid-pack": ("pack.queued", "pack.revoked refunded"),
     "a bank disputes in mid-pack": ("pack.queued", "pack.revoked revoked"),
-    "photos go in mid-pack": ("pack.queued", "pack.cancelled photos_deleted"),
-    "the account is closed in mid-pack": ("pack.queued", "pack.cancelled account_deleted"),
-    "paid when the photos had gone": ("pack.cancelled photos_deleted", "payment.paid"),
+    "photos go in mid-pack": ("pack.queued", "pack.canceled photos_deleted"),
+    "the account is closed in mid-pack": ("pack.queued", "pack.canceled account_deleted"),
+    "paid when the photos had gone": ("pack.canceled photos_deleted", "payment.paid"),
 }
 
 

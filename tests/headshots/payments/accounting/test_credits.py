@@ -87,17 +87,17 @@ def test_who_gets_a_pack_while_a_checkout_is_about_to_open_is_not_led_to_it(
 
 
 def test_the_ends_without_pictures_start_the_giving_back() -> None:
-    for end in (Pack.State.FAILED, Pack.State.CANCELLED):
+    for end in (Pack.State.FAILED, Pack.State.CANCELED):
         assert "payments.give_back_credit" in STARTS[end]
 
 
-@pytest.mark.parametrize("end", ["failed", "cancelled"])
+@pytest.mark.parametrize("end", ["failed", "canceled"])
 def test_a_pack_that_could_not_be_made_gives_its_credit_back_once(stripe: FakeStripe, shoot: Shoot, end: str) -> None:
     payment = paid(stripe, shoot)
     if end == "failed":
         fail(pack_of(payment))
     else:
-        advance(pack_of(payment), Pack.State.CANCELLED)
+        advance(pack_of(payment), Pack.State.CANCELED)
 
     first = give_back_credit(pack=pack_of(payment))
     second = give_back_credit(pack=pack_of(payment))
@@ -374,9 +374,9 @@ def test_an_account_that_goes_has_its_money_back_first(stripe: FakeStripe, shoot
         send_refund(refund=refund)
 
     assert unused.payment is not None
-    assert state(in_work) == ("refunded", "refunded", "cancelled")
+    assert state(in_work) == ("refunded", "refunded", "canceled")
     assert state(unused.payment) == ("refunded", "refunded", None)
-    assert state(checkout) == ("expired", None, "cancelled")
+    assert state(checkout) == ("expired", None, "canceled")
     assert stripe.sessions[session_of(checkout)]["status"] == "expired"
     assert ledger_sum() == stripe.balance == 0
     assert set(Payment.objects.values_list("owner", flat=True)) == {None}

@@ -41,12 +41,12 @@ FAILURES = [*OWN_WORDS, "no_face", "several_faces", "engine_failed"]
 ENDS = [
     *(("failed", reason, True, (OWN_WORDS.get(reason, GENERAL), YOURS, HERE)) for reason in FAILURES),
     ("failed", "engine_failed", False, (GENERAL, YOURS, UPLOAD)),
-    ("cancelled", "staff", True, (STOPPED, YOURS, HERE)),
-    ("cancelled", "staff", False, (STOPPED, YOURS, UPLOAD)),
-    ("cancelled", "on_request", True, ("You stopped this pack before anything was made.", YOURS, HERE)),
-    ("cancelled", "photos_deleted", False, ("the photos it needed are no longer here", YOURS, UPLOAD)),
-    ("cancelled", "photos_lost", False, ("restarted", "so they are gone", YOURS, UPLOAD)),
-    ("cancelled", "account_deleted", True, ("This pack was stopped.", YOURS)),
+    ("canceled", "staff", True, (STOPPED, YOURS, HERE)),
+    ("canceled", "staff", False, (STOPPED, YOURS, UPLOAD)),
+    ("canceled", "on_request", True, ("You stopped this pack before anything was made.", YOURS, HERE)),
+    ("canceled", "photos_deleted", False, ("the photos it needed are no longer here", YOURS, UPLOAD)),
+    ("canceled", "photos_lost", False, ("restarted", "so they are gone", YOURS, UPLOAD)),
+    ("canceled", "account_deleted", True, ("This pack was stopped.", YOURS)),
 ]
 
 
@@ -105,7 +105,7 @@ def test_what_a_page_says_of_a_paid_pack_that_came_to_nothing_is_true(
     assert ("no longer here" in said) == (reason == "photos_deleted")
 
 
-@pytest.mark.parametrize("end", ["failed", "cancelled"])
+@pytest.mark.parametrize("end", ["failed", "canceled"])
 @pytest.mark.parametrize("source", ["grant", "redo"])
 def test_who_paid_nothing_for_a_pack_is_promised_no_money(browser: Client, person: User, end: str, source: str) -> None:
     pack = make_pack(shoot_of(person))
@@ -113,9 +113,9 @@ def test_who_paid_nothing_for_a_pack_is_promised_no_money(browser: Client, perso
     # Another one, which was paid, is none of its business.
     other = make_pack(shoot_of(person))
     pay_for(other)
-    advance(other, end, reason="staff" if end == "cancelled" else "engine_failed")
+    advance(other, end, reason="staff" if end == "canceled" else "engine_failed")
     give_back_credit(pack=other)
-    advance(pack, end, reason="staff" if end == "cancelled" else "engine_failed")
+    advance(pack, end, reason="staff" if end == "canceled" else "engine_failed")
     give_back_credit(pack=pack)
 
     said = words_of(browser, pack)
@@ -130,7 +130,7 @@ def test_a_granted_pack_that_came_back_and_was_used_again_is_not_said_to_be_ther
 ) -> None:
     pack = make_pack(shoot_of(person))
     credit = Credit.objects.create(owner=person, source="grant", state="used", pack=pack)
-    advance(pack, "cancelled", reason="staff")
+    advance(pack, "canceled", reason="staff")
     give_back_credit(pack=pack)
     Credit.objects.filter(pk=credit.pk).update(state="used", pack=make_pack(shoot_of(person)))
 
@@ -157,7 +157,7 @@ def test_a_pack_whose_money_went_back_is_not_called_theirs(browser: Client, pers
 def test_a_pack_that_was_had_before_its_photos_were_deleted_counts_as_used(browser: Client, person: User) -> None:
     pack = make_pack(shoot_of(person))
     pay_for(pack)
-    advance(pack, "cancelled", reason=Pack.HAD_PICTURES)
+    advance(pack, "canceled", reason=Pack.HAD_PICTURES)
     give_back_credit(pack=pack)
 
     said = words_of(browser, pack)
@@ -170,7 +170,7 @@ def test_a_free_pack_that_staff_stopped_does_not_count(browser: Client, person: 
     before = previews_left(person)
     pack = make_pack(shoot_of(person), kind="preview")
     counted = previews_left(person)
-    advance(pack, "cancelled", reason="staff")
+    advance(pack, "canceled", reason="staff")
 
     said = words_of(browser, pack)
 
@@ -189,7 +189,7 @@ def test_what_was_finished_is_named_only_where_something_was(browser: Client, pe
 def test_the_order_page_asks_nobody_for_money_whose_pack_is_about_to_come_back(browser: Client, person: User) -> None:
     pack = make_pack(shoot_of(person))
     pay_for(pack)
-    advance(pack, "cancelled", reason="staff")
+    advance(pack, "canceled", reason="staff")
 
     page = browser.get(f"/shoots/{pack.shoot_id}/order/").content.decode()
 
@@ -203,9 +203,9 @@ def test_the_order_page_asks_nobody_for_money_whose_pack_is_about_to_come_back(b
 @pytest.mark.parametrize(
     ("end", "reason", "words"),
     [
-        ("cancelled", "on_request", "you stopped your pack of 4 headshots."),
-        ("cancelled", "photos_deleted", "its photos were gone before it was finished."),
-        ("cancelled", "staff", "we had to stop your pack"),
+        ("canceled", "on_request", "you stopped your pack of 4 headshots."),
+        ("canceled", "photos_deleted", "its photos were gone before it was finished."),
+        ("canceled", "staff", "we had to stop your pack"),
         ("failed", "not_alike", "your pack of 4 headshots could not be made. You"),
     ],
 )

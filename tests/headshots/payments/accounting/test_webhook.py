@@ -127,7 +127,7 @@ def test_money_that_does_not_come_ends_the_order(stripe: FakeStripe, shoot: Shoo
 
     deliver(stripe.pay_later(session_of(payment)), stripe.bank_answers(session_of(payment), good=False))
 
-    assert state(payment) == ("failed", None, "cancelled")
+    assert state(payment) == ("failed", None, "canceled")
     assert ledger_sum() == stripe.balance == 0
 
 
@@ -136,7 +136,7 @@ def test_an_expired_checkout_ends_the_order(stripe: FakeStripe, shoot: Shoot) ->
 
     deliver(stripe.expire(session_of(payment)))
 
-    assert state(payment) == ("expired", None, "cancelled")
+    assert state(payment) == ("expired", None, "canceled")
 
 
 @pytest.mark.parametrize("good", [True, False])
@@ -147,7 +147,7 @@ def test_the_banks_answer_may_overtake_the_persons(stripe: FakeStripe, shoot: Sh
 
     deliver(second, first)
 
-    assert state(payment) == (("paid", "used", "queued") if good else ("failed", None, "cancelled"))
+    assert state(payment) == (("paid", "used", "queued") if good else ("failed", None, "canceled"))
 
 
 def test_a_full_refund_revokes_what_was_not_delivered(stripe: FakeStripe, shoot: Shoot) -> None:
@@ -302,11 +302,11 @@ def test_money_counts_even_when_we_had_given_the_payment_up(stripe: FakeStripe, 
     event = stripe.pay(session_of(payment))
     Payment.objects.filter(pk=payment.pk).update(state=Payment.State.EXPIRED)
     assert payment.pack is not None
-    advance(payment.pack, Pack.State.CANCELLED)
+    advance(payment.pack, Pack.State.CANCELED)
 
     deliver(event)
 
-    assert state(payment) == ("paid", "open", "cancelled")
+    assert state(payment) == ("paid", "open", "canceled")
 
 
 def test_a_session_that_we_had_not_noted_is_known_by_our_own_id(stripe: FakeStripe, shoot: Shoot) -> None:

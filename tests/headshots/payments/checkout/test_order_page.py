@@ -128,7 +128,7 @@ def test_other_looks_close_the_first_checkout(browser: Client, shoot: Shoot) -> 
     browser.post(second.url, {"card": "good"})
 
     assert "This checkout has closed" in too_late.content.decode()
-    assert state(old) == ("expired", None, "cancelled")
+    assert state(old) == ("expired", None, "canceled")
     assert state(Payment.objects.exclude(pk=old.pk).get()) == ("paid", "used", "queued")
 
 
@@ -375,7 +375,7 @@ def test_an_expired_checkout_and_a_new_one_make_one_charge(browser: Client, shoo
     second = Payment.objects.exclude(pk=first.pk).get()
     deliver(stripe.pay(session_of(second)), *stripe.events)
 
-    assert state(first) == ("expired", None, "cancelled")
+    assert state(first) == ("expired", None, "canceled")
     assert state(second) == ("paid", "used", "queued")
     assert stripe.balance == 1900
 

@@ -120,7 +120,7 @@ def test_a_person_stops_their_pack_while_nothing_is_shown(pack: Pack, browser: C
     browser.post(f"/shoots/{pack.shoot_id}/packs/{pack.pk}/cancel/")
 
     pack.refresh_from_db()
-    assert pack.state == Pack.State.CANCELLED
+    assert pack.state == Pack.State.CANCELED
     page = browser.get(f"/shoots/{pack.shoot_id}/").content.decode()
     assert "You stopped this pack before anything was made." in page
     assert "You have lost nothing by that" in page
@@ -261,6 +261,6 @@ def test_a_pack_that_nobody_works_on_has_no_time(pack: Pack, paused: bool) -> No
     if paused:
         pauses.pause(Pause.What.RENDERING)
     else:
-        advance(pack, Pack.State.CANCELLED)
+        advance(pack, Pack.State.CANCELED)
 
     assert estimate(pack, list(pack.headshots.all())) is None

@@ -229,7 +229,7 @@ def test_a_trial_says_what_it_waits_for(owner: Client, style: Style) -> None:
     pauses.pause(Pause.What.RENDERING)
     paused = told()
     pauses.resume(Pause.What.RENDERING)
-    advance(before, Pack.State.CANCELLED)
+    advance(before, Pack.State.CANCELED)
 
     assert behind == "Version 2 waits behind 1 pack…"
     assert paused == "Version 2 waits: rendering is paused."

@@ -218,7 +218,7 @@ def test_a_pack_that_staff_tries_again_has_its_budgets_again_and_goes_on_countin
     assert ended == {"accepted": COUNT, "not_alike": first.made}
 
 
-def test_the_database_holds_rounded_numbers_and_a_hash_in_which_nobody_can_be_recognised(monkeypatch) -> None:
+def test_the_database_holds_rounded_numbers_and_a_hash_in_which_nobody_can_be_recognized(monkeypatch) -> None:
     pack = make_premium()
 
     shoot(pack, monkeypatch, FakeEngine())

@@ -63,7 +63,7 @@ def test_one_live_premium_pack_at_a_time_and_another_after_it() -> None:
 
     with pytest.raises(CannotOrder, match="pack_is_live"):
         order_premium(shoot=first.shoot, styles=five_looks(), queued=True)
-    advance(first, Pack.State.CANCELLED)
+    advance(first, Pack.State.CANCELED)
     second = order_premium(shoot=first.shoot, styles=five_looks(), queued=True)
 
     assert list(first.shoot.packs.filter(kind=Pack.Kind.PREMIUM)) == [first, second]

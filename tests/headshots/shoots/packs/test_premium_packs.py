@@ -57,7 +57,7 @@ class Counting(FakeEngine):
 
 
 class Twins(FakeEngine):
-    """Gives the second shot the colour of the first, `times` times."""
+    """Gives the second shot the color of the first, `times` times."""
 
     def __init__(self, times: int) -> None:
         self._times = times
@@ -398,27 +398,27 @@ def test_a_failed_pack_that_staff_queues_again_keeps_what_was_finished(monkeypat
     assert not retry_pack(pack=pack)
 
 
-def test_a_pack_that_is_cancelled_in_mid_preparation_stores_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pack_that_is_canceled_in_mid_preparation_stores_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     pack = make_premium()
     monkeypatch.setattr(leases, "RENEW_EVERY_SECONDS", 0.0)
 
-    class CancelledMeanwhile(Counting):
+    class CanceledMeanwhile(Counting):
         def prepare(self, photos: Sequence[SourcePhoto], size: Size, on_progress: Progress = ignore_progress):
             assert cancel_pack(pack=pack)
             on_progress(0.5)
             raise AssertionError("went on")
 
-    use(monkeypatch, CancelledMeanwhile())
+    use(monkeypatch, CanceledMeanwhile())
 
     render(pack)
 
-    assert (pack.state, pack.reason) == (Pack.State.CANCELLED, "on_request")
+    assert (pack.state, pack.reason) == (Pack.State.CANCELED, "on_request")
     assert not Blob.objects.filter(ring="result").exists()
     assert not Blob.objects.filter(kind="subject").exists()
     assert pack.pk not in prepared_subjects._sittings
 
 
-def test_a_pack_of_which_something_was_shown_cannot_be_cancelled_by_its_person() -> None:
+def test_a_pack_of_which_something_was_shown_cannot_be_canceled_by_its_person() -> None:
     pack = make_premium()
     render(pack)
     Pack.objects.filter(pk=pack.pk).update(state=Pack.State.RENDERING)

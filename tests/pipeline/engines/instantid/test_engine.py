@@ -17,7 +17,7 @@ from pipeline.diffusion.memory import device_errors, loading
 from pipeline.diffusion.optimizations import Trick, default_tricks
 from pipeline.engines.instantid.config import InstantIDConfig
 from pipeline.engines.instantid.engine import InstantIDEngine
-from pipeline.errors import Cancelled, DeviceLost, EngineUnavailable, FaceNotFound, WeightsError
+from pipeline.errors import Canceled, DeviceLost, EngineUnavailable, FaceNotFound, WeightsError
 from pipeline.styles.shot_list import load_styles, plan_shots
 from pipeline.types import Box, Job, Size
 from pipeline.weights.convert import convert_adapter
@@ -108,7 +108,7 @@ def test_without_an_upscaler_a_large_picture_is_refused(config, fresh_engine, su
         render(fresh_engine, jobs_for(subject, 1), Size(4 * SIZE.width, 4 * SIZE.height))
 
 
-def test_black_and_white_is_grey_and_colour_is_not(engine, subject):
+def test_black_and_white_is_gray_and_color_is_not(engine, subject):
     styles = [style for style in load_styles() if style.monochrome or style.name == "corporate"]
 
     pictures = list(engine.render([Job(subject, shot) for shot in plan_shots(styles, 2, 1)], SIZE, lambda share: None))
@@ -146,11 +146,11 @@ def test_a_callback_that_cancels_ends_the_work_within_a_step(engine, subject):
         passes += 1
 
     def cancel(share: float) -> None:
-        raise Cancelled
+        raise Canceled
 
     hook = engine.networks.unet.register_forward_pre_hook(count)
     try:
-        with pytest.raises(Cancelled):
+        with pytest.raises(Canceled):
             list(engine.render(jobs_for(subject), SIZE, cancel))
     finally:
         hook.remove()

@@ -20,12 +20,12 @@ from pipeline.__main__ import main
 from pipeline.engines import create_engine
 from pipeline.engines.doctor import examine
 from pipeline.engines.instantid.options import InstantIDOptions, needed_weights
-from pipeline.errors import EngineUnavailable, LicenceError, WeightsError
+from pipeline.errors import EngineUnavailable, LicenseError, WeightsError
 from pipeline.types import PREVIEW
-from pipeline.weights import CATALOGUE, LicencePolicy, Weights
+from pipeline.weights import CATALOG, LicensePolicy, Weights
 from tests.helpers import photos
 from tests.helpers.fake_hub import serve_hub
-from tests.pipeline.engines.instantid.tiny_catalogue import OPTIONS, TinyWeights, build_tiny_weights
+from tests.pipeline.engines.instantid.tiny_catalog import OPTIONS, TinyWeights, build_tiny_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore:`estimate` is deprecated:FutureWarning")
 
@@ -46,7 +46,7 @@ def tiny(built, tmp_path) -> TinyWeights:
 
 def words(tiny: TinyWeights, *more: str) -> list[str]:
     """The command line's words for these weights at this size."""
-    place = ["--weights", str(tiny.directory), "--catalogue", str(tiny.catalogue)]
+    place = ["--weights", str(tiny.directory), "--catalog", str(tiny.catalog)]
     return [*more, *place, "--device", "cpu", "--steps", "2", "--canvas-pixels", str(OPTIONS.canvas_pixels)]
 
 
@@ -60,7 +60,7 @@ def test_a_fetch_from_a_hub_installs_everything(built, tmp_path, capsys):
     with serve_hub() as hub:
         for file in (path for path in tiny.source.rglob("*") if path.is_file()):
             hub.add(f"tests/tiny/{file.relative_to(tiny.source)}", file.read_bytes(), large=file.suffix != ".json")
-        place = ["--weights", str(tiny.directory), "--catalogue", str(tiny.catalogue)]
+        place = ["--weights", str(tiny.directory), "--catalog", str(tiny.catalog)]
 
         status = main(["weights", "fetch", "instantid", "--yes", "--endpoint", hub.url, *place])
 
@@ -119,7 +119,7 @@ def test_a_weight_of_another_shape_is_named_by_the_doctor_though_its_hash_is_rig
     path = tiny.source / "instantid_controlnet" / "diffusion_pytorch_model.safetensors"
     tensors = load_file(path)
     save_file({**tensors, next(iter(tensors)): torch.zeros(3, 3)}, path)
-    tiny.write_catalogue()
+    tiny.write_catalog()
     weights = tiny.install()
 
     report = examine(weights, OPTIONS)
@@ -182,12 +182,12 @@ def test_what_this_gpu_cannot_do_is_said_by_the_doctor_and_refused_at_the_start(
         create_engine("auto", built.open(), options)
 
 
-def test_while_payments_are_live_it_needs_a_licence_statement(built):
-    catalogue = built.open().catalogue
-    earning = Weights(built.directory, catalogue, LicencePolicy(business=True))
-    licensed = Weights(built.directory, catalogue, LicencePolicy(True, "insightface, contract 7"))
+def test_while_payments_are_live_it_needs_a_license_statement(built):
+    catalog = built.open().catalog
+    earning = Weights(built.directory, catalog, LicensePolicy(business=True))
+    licensed = Weights(built.directory, catalog, LicensePolicy(True, "insightface, contract 7"))
 
-    with pytest.raises(LicenceError, match="antelopev2"):
+    with pytest.raises(LicenseError, match="antelopev2"):
         create_engine("auto", earning, OPTIONS)
 
     assert any("antelopev2" in fault for fault in examine(earning, OPTIONS).engines[1].missing)
@@ -209,7 +209,7 @@ def test_options_that_cannot_be_meant_are_refused(options, fault):
 def test_only_what_the_options_ask_for_is_needed(weights):
     plain, lightning = InstantIDOptions(), InstantIDOptions(checkpoint="sdxl_base", tricks=("+few_step",))
 
-    assert set(needed_weights(weights, plain)) == set(CATALOGUE.groups["instantid"])
+    assert set(needed_weights(weights, plain)) == set(CATALOG.groups["instantid"])
     assert "sdxl_lightning_4step" in needed_weights(weights, lightning)
     assert "realvisxl" not in needed_weights(weights, lightning)
     with pytest.raises(EngineUnavailable, match="known: realvisxl, sdxl_base"):

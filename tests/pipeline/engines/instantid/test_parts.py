@@ -22,7 +22,7 @@ from pipeline.diffusion.optimizations import (
     default_tricks,
 )
 from pipeline.diffusion.quantization import Float8Linear, Int8Linear, replace_linears
-from pipeline.engines.instantid.canvas import canvas_for, fit, to_grey
+from pipeline.engines.instantid.canvas import canvas_for, fit, to_gray
 from pipeline.engines.instantid.faces import Reading, fuse, overlap, surroundings
 from pipeline.engines.instantid.networks.few_step import fuse_lora
 from pipeline.errors import EngineUnavailable, FaceNotFound, WeightsError
@@ -130,10 +130,10 @@ def test_fitting_covers_the_size_and_cuts_the_overhang_evenly():
     assert fitted[0, 5:15].min() == 1
 
 
-def test_grey_keeps_the_lightness_of_grey():
+def test_gray_keeps_the_lightness_of_gray():
     picture = torch.full((3, 4, 4), 0.4)
 
-    torch.testing.assert_close(to_grey(picture), picture)
+    torch.testing.assert_close(to_gray(picture), picture)
 
 
 # Memory

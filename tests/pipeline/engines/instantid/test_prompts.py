@@ -54,7 +54,7 @@ def test_every_choice_of_the_closed_lists_has_words_and_fits_the_encoder():
         (Person(hair=hair) for hair in Hair),
         (Person(outfit=outfit) for outfit in Outfit),
     )
-    longest = Person(PersonKind.PERSON, AgeBand.SEVENTIES, Hair.LONG_GREY, glasses=True, outfit=Outfit.SUIT)
+    longest = Person(PersonKind.PERSON, AgeBand.SEVENTIES, Hair.LONG_GRAY, glasses=True, outfit=Outfit.SUIT)
     for person in (*choices, longest):
         for style in load_styles():
             prompt, negative = prompts_for(Shot(0, style, 1, person))

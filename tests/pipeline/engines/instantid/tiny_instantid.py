@@ -1,7 +1,7 @@
 """The InstantID engine at tiny size: real classes, random weights, seconds on a CPU. Its pictures are noise.
 
 Networks come from the parity cases. The face networks are built here with the inputs and outputs of insightface's
-own; the detector always sees one face in the middle, the recogniser truly depends on the pixels.
+own; the detector always sees one face in the middle, the recognizer truly depends on the pixels.
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.engines.instantid.config import InstantIDConfig, Sampling, WeightFiles
-from pipeline.engines.instantid.faces import DETECTOR, RECOGNISER
+from pipeline.engines.instantid.faces import DETECTOR, RECOGNIZER
 from pipeline.types import Box, Face, Pixels, Size, SourcePhoto
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "instantid"
@@ -52,11 +52,11 @@ def build_config(folder: Path, steps: int = 2, max_batch: int = 4) -> InstantIDC
 
 
 def build_face_networks(folder: Path) -> None:
-    """Writes a detector and a recogniser with the names and signatures of insightface's antelopev2."""
+    """Writes a detector and a recognizer with the names and signatures of insightface's antelopev2."""
     import onnx
 
     onnx.save(_detector(), folder / DETECTOR)
-    onnx.save(_recogniser(), folder / RECOGNISER)
+    onnx.save(_recognizer(), folder / RECOGNIZER)
 
 
 def source_photo(pixels: Pixels, box: Box) -> SourcePhoto:
@@ -93,7 +93,7 @@ def _detector():
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
 
 
-def _recogniser():
+def _recognizer():
     """ArcFace: (N, 3, 112, 112) -> (N, 512), of about the length of glintr100's."""
     from onnx import TensorProto, helper, numpy_helper
 

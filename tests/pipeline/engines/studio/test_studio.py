@@ -24,7 +24,7 @@ from pipeline.imaging.skin import (
     skin_area,
 )
 from pipeline.portrait.crop import Outline, frame_head
-from pipeline.portrait.matte import extract_matte, own_colours, work_shape
+from pipeline.portrait.matte import extract_matte, own_colors, work_shape
 from pipeline.styles.shot_list import load_styles, plan_shots
 from pipeline.types import PREVIEW, Face, Job, Pixels, Shot, Size, SourcePhoto
 from tests.helpers import photos
@@ -146,7 +146,7 @@ def test_natural_skin_of_any_hue_stays_as_it_is(hue_degrees):
     np.testing.assert_allclose(corrected, picture, atol=0.01)
 
 
-def test_black_and_white_is_grey_throughout(headshots):
+def test_black_and_white_is_gray_throughout(headshots):
     pixels = headshots["bw"].astype(int)
 
     assert np.ptp(pixels, axis=2).max() <= 1
@@ -213,7 +213,7 @@ def test_another_process_makes_the_same_pixels(engine, astronaut, weights, tmp_p
 def test_the_head_stands_upright_in_the_middle_with_the_eyes_above_it(headshots, finder):
     for name, pixels in headshots.items():
         face = finder.find(pixels)[0]
-        right, left = landmarks.eye_centres(face.mesh)
+        right, left = landmarks.eye_centers(face.mesh)
         eyes = (right + left) / 2
         assert abs(eyes[0] / SMALL.width - 0.5) < 0.12, name
         assert 0.31 < eyes[1] / SMALL.height < 0.5, name
@@ -247,7 +247,7 @@ def test_a_photo_of_hardly_more_than_the_face_fills_the_frame(engine, astronaut)
     assert middle[[3, -4]].min() > 0.9
 
 
-def test_a_tilted_head_is_levelled_and_its_frame_stays_inside_the_photo_where_the_border_cuts(astronaut):
+def test_a_tilted_head_is_leveled_and_its_frame_stays_inside_the_photo_where_the_border_cuts(astronaut):
     height, width = astronaut.pixels.shape[:2]
     cut = np.array([[x, height] for x in range(0, width, 20)], np.float64)
     nowhere = np.empty((0, 2))
@@ -278,12 +278,12 @@ def test_the_matte_of_a_composite_of_known_alpha_is_found_again(astronaut):
     mesh = np.asarray((astronaut.face.mesh - astronaut.face.mesh.mean(axis=0)) * 0.8 + (224, 300, 0), np.float32)
 
     alpha = extract_matte(picture, np.clip(belief, 0, 1), np.ones(shape, np.float32), mesh)
-    colour = own_colours(picture, alpha)
+    color = own_colors(picture, alpha)
 
     assert np.abs(alpha - truth).mean() < 0.012
     edge = (truth > 0.1) & (truth < 0.9)
     assert np.abs(alpha - truth)[edge].mean() < 0.2
-    assert np.abs(colour - person)[edge].mean() < 0.6 * np.abs(picture - person)[edge].mean()
+    assert np.abs(color - person)[edge].mean() < 0.6 * np.abs(picture - person)[edge].mean()
 
 
 @pytest.mark.parametrize("name", list(SETS))
@@ -313,7 +313,7 @@ def test_shots_take_turns_through_several_photos(engine, astronaut):
     assert not np.array_equal(pictures[0], pictures[1])
 
 
-def test_a_neighbour_is_not_carried_into_the_picture(engine, finder):
+def test_a_neighbor_is_not_carried_into_the_picture(engine, finder):
     pixels = photos.two_people()
     left, right = sorted(finder.find(pixels), key=lambda face: face.box.left)
 

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.engines.studio import StudioEngine, choose_photo
 from pipeline.engines.studio.compose import compose
-from pipeline.errors import Cancelled, WeightsError
+from pipeline.errors import Canceled, WeightsError
 from pipeline.imaging.filters import enlarge_rows, resize
 from pipeline.portrait.prepare import choose_within
 from pipeline.portrait.upscaled import calm_cloth, small_factor
@@ -209,9 +209,9 @@ def test_a_person_kept_by_another_release_is_not_misread(engine, subject, monkey
 
 def test_preparing_can_be_stopped(engine, astronaut):
     def stop(share: float) -> None:
-        raise Cancelled
+        raise Canceled
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(Canceled):
         engine.prepare([astronaut], LARGE, stop)
 
 

@@ -65,16 +65,16 @@ class PinnedFile:
 
 @dataclass(frozen=True)
 class Weight:
-    """What an engine asks for by name: one file, or a folder of several; what for, whence, under which licence.
+    """What an engine asks for by name: one file, or a folder of several; what for, whence, under which license.
 
-    business  whether the licence lets it be used to earn money without asking anybody
+    business  whether the license lets it be used to earn money without asking anybody
     folder    of a weight of several files, else empty
     convert   how its file is made ready once after the download: `adapter`, `upscaler`, or empty for not at all
     """
 
     name: str
     files: tuple[PinnedFile, ...]
-    licence: str
+    license: str
     source: str
     purpose: str
     business: bool = True
@@ -101,7 +101,7 @@ class Weight:
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class Catalog:
     """Every weight by its name, and names for several at once."""
 
     weights: Mapping[str, Weight]
@@ -115,12 +115,12 @@ class Catalogue:
                 raise WeightsError(f"There is no weight called {name!r}; known: {known}.")
         return tuple(dict.fromkeys(each for name in names for each in self.groups.get(name, (name,))))
 
-    def with_changes(self, other: "Catalogue") -> "Catalogue":
-        """This catalogue with another's weights and groups added, or put in place of those of the same name."""
-        return Catalogue({**self.weights, **other.weights}, {**self.groups, **other.groups})
+    def with_changes(self, other: "Catalog") -> "Catalog":
+        """This catalog with another's weights and groups added, or put in place of those of the same name."""
+        return Catalog({**self.weights, **other.weights}, {**self.groups, **other.groups})
 
 
-def load_catalogue(path: Path = BUILT_IN) -> Catalogue:
+def load_catalog(path: Path = BUILT_IN) -> Catalog:
     """Every weight in a file of weights.toml's form. Raises WeightsError."""
     try:
         table = tomllib.loads(path.read_text("utf-8"))
@@ -129,8 +129,8 @@ def load_catalogue(path: Path = BUILT_IN) -> Catalogue:
         weights = {name: _read_weight(name, entry, archives, hubs) for name, entry in table["weights"].items()}
         groups = {name: tuple(members) for name, members in table.get("groups", {}).items()}
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        raise WeightsError(f"The catalogue {path} cannot be read: {error}.") from error
-    return Catalogue(weights, groups)
+        raise WeightsError(f"The catalog {path} cannot be read: {error}.") from error
+    return Catalog(weights, groups)
 
 
 def _read_weight(
@@ -143,7 +143,7 @@ def _read_weight(
     return Weight(
         name=name,
         files=files,
-        licence=str(entry["licence"]),
+        license=str(entry["license"]),
         source=str(entry["source"]),
         purpose=str(entry["purpose"]),
         business=bool(entry.get("business", True)),

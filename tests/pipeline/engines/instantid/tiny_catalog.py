@@ -1,4 +1,4 @@
-"""The InstantID engine's weights at tiny size, as an operator has them: a catalogue, files to take, a folder."""
+"""The InstantID engine's weights at tiny size, as an operator has them: a catalog, files to take, a folder."""
 
 import hashlib
 import shutil
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.engines.instantid.options import InstantIDOptions
-from pipeline.weights import CATALOGUE, DEFAULT_DIR, STUDIO, Weights, load_catalogue
+from pipeline.weights import CATALOG, DEFAULT_DIR, STUDIO, Weights, load_catalog
 from tests.pipeline.engines.instantid.tiny_instantid import GOLDEN, SIZE, build_face_networks
 
 OPTIONS = InstantIDOptions(device="cpu", steps=2, canvas_pixels=SIZE.width * SIZE.height, max_batch=4)
@@ -24,26 +24,26 @@ CONVERTED = {"instantid_adapter": "adapter", "realesrgan_full": "upscaler"}
 
 @dataclass(frozen=True)
 class TinyWeights:
-    """Files that nobody fetched yet (`source`), the catalogue that names them, and where they are to lie."""
+    """Files that nobody fetched yet (`source`), the catalog that names them, and where they are to lie."""
 
     source: Path
-    catalogue: Path
+    catalog: Path
     directory: Path
 
     def open(self) -> Weights:
         """A folder of weights that has nothing verified yet."""
-        return Weights(self.directory, CATALOGUE.with_changes(load_catalogue(self.catalogue)))
+        return Weights(self.directory, CATALOG.with_changes(load_catalog(self.catalog)))
 
-    def write_catalogue(self) -> None:
+    def write_catalog(self) -> None:
         """Pins the source files as they are now."""
         entries = [describe(name, self.source / name, self.source) for name in (*FOLDERS, *CONVERTED)]
-        self.catalogue.write_text("\n".join(['[hubs.tiny]\nrepository = "tests/tiny"\nrevision = "main"\n', *entries]))
+        self.catalog.write_text("\n".join(['[hubs.tiny]\nrepository = "tests/tiny"\nrevision = "main"\n', *entries]))
 
     def install(self) -> Weights:
         """The studio's real weights and the tiny ones, all in the folder."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        for name in CATALOGUE.groups[STUDIO]:
-            place = CATALOGUE.weights[name].place
+        for name in CATALOG.groups[STUDIO]:
+            place = CATALOG.weights[name].place
             shutil.copyfile(DEFAULT_DIR / place, self.directory / place)
         weights = self.open()
         weights.take(["instantid"], self.source, lambda share: None)
@@ -51,11 +51,11 @@ class TinyWeights:
 
 
 def build_tiny_weights(folder: Path) -> TinyWeights:
-    """Writes source files and their catalogue below the folder; nothing is installed yet."""
+    """Writes source files and their catalog below the folder; nothing is installed yet."""
     source = folder / "source"
     write_sources(source)
     tiny = TinyWeights(source, folder / "tiny.toml", folder / "weights")
-    tiny.write_catalogue()
+    tiny.write_catalog()
     return tiny
 
 
@@ -82,7 +82,7 @@ def write_sources(source: Path) -> None:
 
 def describe(name: str, folder: Path, source: Path) -> str:
     """The entry of weights.toml for one weight whose files lie below `folder`."""
-    lines = [f"[weights.{name}]", 'hub = "tiny"', 'licence = "none"', 'source = "a test"', 'purpose = "noise"']
+    lines = [f"[weights.{name}]", 'hub = "tiny"', 'license = "none"', 'source = "a test"', 'purpose = "noise"']
     lines.append(f"business = {str(name != 'antelopev2').lower()}")
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     if name in CONVERTED:
