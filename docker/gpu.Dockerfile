@@ -18,7 +18,7 @@ RUN /opt/venv/bin/pip install torch==2.13.0 \
 
 FROM python:3.11-slim-bookworm
 
-# torch compiles the networks where they run (the trick `compile`), which takes a C compiler. Debian's own version of it,
+# torch compiles the networks where they run (the optimization `compile`), which takes a C compiler. Debian's own version of it,
 # which the base image decides.
 # hadolint ignore=DL3008
 RUN apt-get update \

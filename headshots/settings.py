@@ -70,7 +70,7 @@ HEADSHOTS_WEIGHTS_DIR = _path("HEADSHOTS_WEIGHTS_DIR")
 # Weights of the operator's own, in the form of pipeline/weights/weights.toml, beside the built-in ones.
 HEADSHOTS_WEIGHTS_CATALOG = _path("HEADSHOTS_WEIGHTS_CATALOG")
 # The InstantID engine: which SDXL draws (a weight's name), on which device, with which changes to the lossless
-# speed tricks (`+fp8,-compile`), in how many steps, on how large a canvas, with how many pictures at once at most.
+# optimizations (`+fp8,-compile`), in how many steps, on how large a canvas, with how many pictures at once at most.
 HEADSHOTS_INSTANTID_CHECKPOINT = env.str("HEADSHOTS_INSTANTID_CHECKPOINT", default="realvisxl")
 HEADSHOTS_INSTANTID_DEVICE = env.str("HEADSHOTS_INSTANTID_DEVICE", default="cuda")
 HEADSHOTS_INSTANTID_TRICKS = env.list("HEADSHOTS_INSTANTID_TRICKS", default=[])

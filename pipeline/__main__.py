@@ -134,7 +134,9 @@ def add_instantid_options(command: argparse.ArgumentParser) -> None:
         "--checkpoint", default=defaults.checkpoint, metavar="NAME", help="SDXL to draw with (%(default)s)"
     )
     group.add_argument("--device", default=defaults.device, help="cuda, cuda:N or cpu (%(default)s)")
-    group.add_argument("--trick", action="append", default=[], metavar="±NAME", help="+fp8, +compile, ...; repeatable")
+    group.add_argument(
+        "--optimization", action="append", default=[], metavar="±NAME", help="+fp8, +compile, ...; repeatable"
+    )
     group.add_argument(
         "--steps", type=positive, default=defaults.steps, metavar="N", help="denoising steps (%(default)s)"
     )

@@ -38,7 +38,7 @@ def options() -> InstantIDOptions:
     return InstantIDOptions(
         checkpoint=settings.HEADSHOTS_INSTANTID_CHECKPOINT,
         device=settings.HEADSHOTS_INSTANTID_DEVICE,
-        tricks=tuple(settings.HEADSHOTS_INSTANTID_TRICKS),
+        optimizations=tuple(settings.HEADSHOTS_INSTANTID_TRICKS),
         steps=settings.HEADSHOTS_INSTANTID_STEPS,
         canvas_pixels=settings.HEADSHOTS_INSTANTID_CANVAS_PIXELS,
         max_batch=settings.HEADSHOTS_INSTANTID_MAX_BATCH,

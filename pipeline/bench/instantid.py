@@ -13,7 +13,7 @@ from pipeline.bench.clock import Clock, Report, describe_device, reset_peak, sum
 from pipeline.bench.plain import measure_reference
 from pipeline.bench.setup import Options, build_engine, choose_batch, make_conditions
 from pipeline.diffusion.memory import next_batch
-from pipeline.diffusion.optimizations import Trick, default_tricks
+from pipeline.diffusion.optimizations import Optimization, default_optimizations
 from pipeline.engines.instantid.canvas import to_pixels
 from pipeline.engines.instantid.conditions import Conditions
 from pipeline.engines.instantid.config import Sampling, few_step_sampling
@@ -55,36 +55,36 @@ def measure(options: Options, tell: Callable[[str], None]) -> Report:
 
 def measure_pack(options: Options, work: Work, tell: Callable[[str], None]) -> Report:
     """A whole pack, batch by batch, after a warm-up of two steps that compiles what is to be compiled."""
-    tricks = default_tricks(options.device) if options.tricks is None else options.tricks
-    sampling = few_step_sampling() if Trick.FEW_STEP in tricks else options.sampling
-    networks, upscaler, build_seconds = build_engine(options, tricks)
-    batch = choose_batch(options, tricks, networks.device)
-    pictures = make_conditions(networks, batch, options.size, tricks)
+    optimizations = default_optimizations(options.device) if options.optimizations is None else options.optimizations
+    sampling = few_step_sampling() if Optimization.FEW_STEP in optimizations else options.sampling
+    networks, upscaler, build_seconds = build_engine(options, optimizations)
+    batch = choose_batch(options, optimizations, networks.device)
+    pictures = make_conditions(networks, batch, options.size, optimizations)
     tell(f"warming up with {batch} pictures at once")
     started = time.perf_counter()
-    for _ in make_pictures(networks, upscaler, pictures, Sampling(2), tricks, Clock(networks.device)):
+    for _ in make_pictures(networks, upscaler, pictures, Sampling(2), optimizations, Clock(networks.device)):
         pass
     warm_seconds = time.perf_counter() - started
     tell("measuring")
     reset_peak(networks.device)
     clock = Clock(networks.device)
     started = time.perf_counter()
-    made = make_pack(options, networks, upscaler, sampling, tricks, batch, clock)
+    made = make_pack(options, networks, upscaler, sampling, optimizations, batch, clock)
     files = finish_behind(made, lambda pixels: encode(pixels, DigitalSource.TRAINED), threads=ENCODERS, most=batch)
     sizes = [len(file) for file in files]
     seconds = time.perf_counter() - started
     clock.seconds["waiting for JPEG"] = seconds - sum(clock.seconds.values())
     assert len(sizes) == options.images
-    each = work.denoising(sampling, tricks) + work.vae + work.upscaler
+    each = work.denoising(sampling, optimizations) + work.vae + work.upscaler
     return {
-        "tricks": sorted(trick.value for trick in tricks),
-        "lossless": all(trick.lossless for trick in tricks),
+        "optimizations": sorted(optimization.value for optimization in optimizations),
+        "lossless": all(optimization.lossless for optimization in optimizations),
         "batch": batch,
         "build_seconds": round(build_seconds, 1),
         "warm_up_seconds": round(warm_seconds, 1),
         **summary(seconds, options.images, each, clock, networks.device),
         "denoising_tflop_per_second": round(
-            options.images * work.denoising(sampling, tricks) / clock.seconds["denoising"], 4
+            options.images * work.denoising(sampling, optimizations) / clock.seconds["denoising"], 4
         ),
     }
 
@@ -94,17 +94,17 @@ def make_pack(
     networks: Networks,
     upscaler: TorchUpscaler,
     sampling: Sampling,
-    tricks: frozenset[Trick],
+    optimizations: frozenset[Optimization],
     batch: int,
     clock: Clock,
 ) -> Iterator[Pixels]:
     """Every picture of a pack, batch by batch."""
-    static = Trick.COMPILE in tricks
+    static = Optimization.COMPILE in optimizations
     for count in batches(options.images, batch, static):
         with clock.stage("conditions"):
-            pictures = make_conditions(networks, count, options.size, tricks)
+            pictures = make_conditions(networks, count, options.size, optimizations)
         padded = [*pictures, *pictures[-1:] * (batch - count if static and count > 1 else 0)]
-        yield from make_pictures(networks, upscaler, padded, sampling, tricks, clock, count)
+        yield from make_pictures(networks, upscaler, padded, sampling, optimizations, clock, count)
 
 
 def make_pictures(
@@ -112,13 +112,13 @@ def make_pictures(
     upscaler: TorchUpscaler,
     pictures: Sequence[Conditions],
     sampling: Sampling,
-    tricks: frozenset[Trick],
+    optimizations: frozenset[Optimization],
     clock: Clock,
     wanted: int | None = None,
 ) -> Iterator[Pixels]:
     """The first `wanted` pictures of one batch, four times as wide and high."""
     with clock.stage("denoising"):
-        latents = denoise(networks, pictures, sampling, tricks, lambda share: None)
+        latents = denoise(networks, pictures, sampling, optimizations, lambda share: None)
     for latent in latents[:wanted]:
         with clock.stage("decoding"):
             picture = decode(networks, latent[None])[0]

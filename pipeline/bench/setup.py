@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from pipeline.diffusion.memory import fitting_batch
-from pipeline.diffusion.optimizations import Trick
+from pipeline.diffusion.optimizations import Optimization
 from pipeline.engines.instantid.conditions import Conditions, face_tokens, make_noise
 from pipeline.engines.instantid.config import Sampling
 from pipeline.engines.instantid.networks.bundle import Networks, prepare_networks
@@ -25,20 +25,20 @@ GUIDANCE, CONTROL, ADAPTER = 5.0, 0.8, 0.8
 
 @dataclass(frozen=True)
 class Options:
-    """What to measure. `tricks` None: the lossless ones that pay on the device."""
+    """What to measure. `optimizations` None: the lossless ones that pay on the device."""
 
     architecture: Architecture = SDXL
     images: int = 50
     size: Size = DEFAULT_SIZE
     sampling: Sampling = DEFAULT_SAMPLING
     device: str = "cuda"
-    tricks: frozenset[Trick] | None = None
+    optimizations: frozenset[Optimization] | None = None
     max_batch: int = 10
     reference: bool = False
 
 
-def build_engine(options: Options, tricks: frozenset[Trick]) -> tuple[Networks, TorchUpscaler, float]:
-    """Networks and upscaler with random weights, prepared as the tricks ask, and how long that took."""
+def build_engine(options: Options, optimizations: frozenset[Optimization]) -> tuple[Networks, TorchUpscaler, float]:
+    """Networks and upscaler with random weights, prepared as the optimizations ask, and how long that took."""
     started = time.perf_counter()
     dtype = precision(options.device)
     parts = build_parts(options.architecture, options.device, dtype)
@@ -52,20 +52,22 @@ def build_engine(options: Options, tricks: frozenset[Trick]) -> tuple[Networks, 
         SCHEDULER_CONFIG,
         options.device,
         dtype,
-        tricks,
+        optimizations,
         offload=False,
     )
-    prepare_networks(networks, tricks)
+    prepare_networks(networks, optimizations)
     upscaler = TorchUpscaler(
         parts.upscaler,
         options.device,
-        channels_last=Trick.CHANNELS_LAST in tricks,
-        compiled=Trick.COMPILE in tricks,
+        channels_last=Optimization.CHANNELS_LAST in optimizations,
+        compiled=Optimization.COMPILE in optimizations,
     )
     return networks, upscaler, time.perf_counter() - started
 
 
-def make_conditions(networks: Networks, count: int, size: Size, tricks: frozenset[Trick]) -> list[Conditions]:
+def make_conditions(
+    networks: Networks, count: int, size: Size, optimizations: frozenset[Optimization]
+) -> list[Conditions]:
     """Pictures of one person: a look's prompt each, random key point images (opencv may be absent)."""
     chance = torch.Generator().manual_seed(1)
     vocabulary = networks.text_encoders[0].config.vocab_size
@@ -82,7 +84,7 @@ def make_conditions(networks: Networks, count: int, size: Size, tricks: frozense
             face_tokens=tokens,
             keypoint_image=images[index],
             noise=make_noise(networks, index, size),
-            guidance_scale=1.0 if Trick.FEW_STEP in tricks else GUIDANCE,
+            guidance_scale=1.0 if Optimization.FEW_STEP in optimizations else GUIDANCE,
             control_scale=CONTROL,
             adapter_scale=ADAPTER,
         )
@@ -90,12 +92,12 @@ def make_conditions(networks: Networks, count: int, size: Size, tricks: frozense
     ]
 
 
-def choose_batch(options: Options, tricks: frozenset[Trick], device: torch.device) -> int:
+def choose_batch(options: Options, optimizations: frozenset[Optimization], device: torch.device) -> int:
     """Pictures at once: what memory allows; of compiled networks the most that never leaves single pictures over."""
     limit = min(options.max_batch, options.images)
     if device.type == "cuda":
         limit = fitting_batch(torch.cuda.mem_get_info(device)[0], options.size, limit)
-    if Trick.COMPILE not in tricks:
+    if Optimization.COMPILE not in optimizations:
         return limit
     sizes = range(limit, 0, -1)
     return next(size for size in sizes if options.images % size == 0 or 2 * (options.images % size) > size)

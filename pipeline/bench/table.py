@@ -1,4 +1,4 @@
-"""What each speed trick is worth: denoising with it and without it, everything else the same."""
+"""What each optimization is worth: denoising with it and without it, everything else the same."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from pipeline.bench.clock import Clock, peak_gigabytes, reset_peak
 from pipeline.bench.setup import Options, build_engine, choose_batch, make_conditions
-from pipeline.diffusion.optimizations import Trick, default_tricks
+from pipeline.diffusion.optimizations import Optimization, default_optimizations
 from pipeline.engines.instantid.config import Sampling, few_step_sampling
 from pipeline.engines.instantid.denoise import denoise
 from pipeline.engines.instantid.networks.bundle import Networks
@@ -20,18 +20,18 @@ from pipeline.engines.instantid.networks.bundle import Networks
 STEPS = 5
 # No row is begun later: the longest, a compiled one, then still ends within ten minutes.
 LAST_START_SECONDS = 420
-# What the networks are built by; the other tricks act in the loop, on whichever networks.
+# What the networks are built by; the other optimizations act in the loop, on whichever networks.
 BUILT_IN = frozenset(
     {
-        *(Trick.CHANNELS_LAST, Trick.FLASH_ATTENTION, Trick.FUSED_QKV, Trick.CUDNN_SEARCH),
-        *(Trick.COMPILE, Trick.CUDA_GRAPHS, Trick.FP8, Trick.INT8),
+        *(Optimization.CHANNELS_LAST, Optimization.FLASH_ATTENTION, Optimization.FUSED_QKV, Optimization.CUDNN_SEARCH),
+        *(Optimization.COMPILE, Optimization.CUDA_GRAPHS, Optimization.FP8, Optimization.INT8),
     }
 )
 
 
 @dataclass(frozen=True)
 class Row:
-    """One set of tricks. `seconds` of denoising a picture and `times` as fast as the first row; None: not measured."""
+    """One set of optimizations: seconds per picture, and how often as fast as the first row. None: not measured."""
 
     name: str
     lossless: bool
@@ -44,23 +44,23 @@ class Row:
 def measure_table(
     options: Options, tell: Callable[[str], None], last_start_seconds: float = LAST_START_SECONDS
 ) -> list[Row]:
-    """Every trick that changes a step, off or on, against all lossless ones but compiling; and what compiling adds."""
+    """Measure every optimization, off or on, against all lossless ones but compiling; and what compiling adds."""
     started = time.perf_counter()
-    base = default_tricks(options.device) - {Trick.COMPILE}
+    base = default_optimizations(options.device) - {Optimization.COMPILE}
     rows: list[Row] = []
     networks: Networks | None = None
-    built: frozenset[Trick] | None = None
-    for tricks in order(base, compiled=Trick.COMPILE in default_tricks(options.device)):
-        name, lossless = describe(tricks, base), all(trick.lossless for trick in tricks)
+    built: frozenset[Optimization] | None = None
+    for optimizations in order(base, compiled=Optimization.COMPILE in default_optimizations(options.device)):
+        name, lossless = describe(optimizations, base), all(optimization.lossless for optimization in optimizations)
         if time.perf_counter() - started > last_start_seconds:
             rows.append(Row(name, lossless))
             continue
-        if networks is None or tricks & BUILT_IN != built:
+        if networks is None or optimizations & BUILT_IN != built:
             networks = None
             free_memory(options.device)
-            networks, built = build_engine(options, tricks)[0], tricks & BUILT_IN
+            networks, built = build_engine(options, optimizations)[0], optimizations & BUILT_IN
         try:
-            seconds, warm_up = measure_row(networks, options, tricks)
+            seconds, warm_up = measure_row(networks, options, optimizations)
         except RuntimeError as error:
             # What this GPU cannot do, or has no memory for, must not cost the rows that it can.
             tell(f"{name} failed: {str(error).splitlines()[0]}")
@@ -74,35 +74,44 @@ def measure_table(
     return rows
 
 
-def order(base: frozenset[Trick], *, compiled: bool) -> list[frozenset[Trick]]:
+def order(base: frozenset[Optimization], *, compiled: bool) -> list[frozenset[Optimization]]:
     """The sets in the order in which they are measured: those that share networks together, the slow ones last."""
-    lossy = [Trick.GUIDANCE_CUTOFF, Trick.CONTROL_CUTOFF, Trick.FEW_STEP]
-    in_loop = [base, *(base - {trick} for trick in sorted(base - BUILT_IN)), *(base | {trick} for trick in lossy)]
-    rebuilt = [*(base - {trick} for trick in sorted(base & BUILT_IN)), frozenset[Trick]()]
-    top = base | {Trick.COMPILE} if compiled else base
-    eight_bit = [top | {trick} for trick in (Trick.FP8, Trick.INT8)]
-    return [*in_loop, *rebuilt, *([top, *eight_bit, top | {Trick.CUDA_GRAPHS}] if compiled else eight_bit)]
+    lossy = [Optimization.GUIDANCE_CUTOFF, Optimization.CONTROL_CUTOFF, Optimization.FEW_STEP]
+    in_loop = [
+        base,
+        *(base - {optimization} for optimization in sorted(base - BUILT_IN)),
+        *(base | {optimization} for optimization in lossy),
+    ]
+    rebuilt = [*(base - {optimization} for optimization in sorted(base & BUILT_IN)), frozenset[Optimization]()]
+    top = base | {Optimization.COMPILE} if compiled else base
+    eight_bit = [top | {optimization} for optimization in (Optimization.FP8, Optimization.INT8)]
+    return [*in_loop, *rebuilt, *([top, *eight_bit, top | {Optimization.CUDA_GRAPHS}] if compiled else eight_bit)]
 
 
-def describe(tricks: frozenset[Trick], base: frozenset[Trick]) -> str:
+def describe(optimizations: frozenset[Optimization], base: frozenset[Optimization]) -> str:
     """How the set differs from the first row's."""
-    if not tricks:
+    if not optimizations:
         return "none"
-    changes = [*(f"+{trick}" for trick in sorted(tricks - base)), *(f"-{trick}" for trick in sorted(base - tricks))]
+    changes = [
+        *(f"+{optimization}" for optimization in sorted(optimizations - base)),
+        *(f"-{optimization}" for optimization in sorted(base - optimizations)),
+    ]
     return " ".join(changes) or "all lossless but compile"
 
 
-def measure_row(networks: Networks, options: Options, tricks: frozenset[Trick]) -> tuple[float, float]:
+def measure_row(networks: Networks, options: Options, optimizations: frozenset[Optimization]) -> tuple[float, float]:
     """Seconds of denoising a picture, for as many steps as were asked for, and of the warm-up before."""
-    few = Trick.FEW_STEP in tricks
+    few = Optimization.FEW_STEP in optimizations
     sampling = few_step_sampling() if few else Sampling(STEPS, options.sampling.sampler)
-    pictures = make_conditions(networks, choose_batch(options, tricks, networks.device), options.size, tricks)
+    pictures = make_conditions(
+        networks, choose_batch(options, optimizations, networks.device), options.size, optimizations
+    )
     clock = Clock(networks.device)
     with clock.stage("warm-up"):
-        denoise(networks, pictures, Sampling(2, sampling.sampler, sampling.trailing), tricks, lambda share: None)
+        denoise(networks, pictures, Sampling(2, sampling.sampler, sampling.trailing), optimizations, lambda share: None)
     reset_peak(networks.device)
     with clock.stage("denoising"):
-        denoise(networks, pictures, sampling, tricks, lambda share: None)
+        denoise(networks, pictures, sampling, optimizations, lambda share: None)
     steps = sampling.steps if few else options.sampling.steps
     return clock.seconds["denoising"] / len(pictures) * steps / sampling.steps, clock.seconds["warm-up"]
 
@@ -116,7 +125,7 @@ def free_memory(device: str) -> None:
 
 def as_markdown(rows: Iterable[Row]) -> str:
     """The table as it stands in docs/experiments.md."""
-    lines = ["| tricks | | s a picture | times as fast | warm-up, s | peak, GB |", "|---|---|---|---|---|---|"]
+    lines = ["| optimizations | | s a picture | times as fast | warm-up, s | peak, GB |", "|---|---|---|---|---|---|"]
     for row in rows:
         figures = (row.seconds, row.times, row.warm_up_seconds, row.peak_gigabytes)
         cells = ("–" if figure is None else str(figure) for figure in figures)

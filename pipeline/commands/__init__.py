@@ -58,7 +58,7 @@ def read_options(arguments: argparse.Namespace) -> InstantIDOptions:
         checkpoint=arguments.checkpoint,
         device=arguments.device,
         # A command ends long before minutes of compiling have paid.
-        tricks=("-compile", *arguments.trick),
+        optimizations=("-compile", *arguments.optimization),
         steps=arguments.steps,
         canvas_pixels=arguments.canvas_pixels,
     )

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.commands import DONE, CommandFailed, print_json
-from pipeline.diffusion.optimizations import change_tricks, default_tricks
+from pipeline.diffusion.optimizations import change_optimizations, default_optimizations
 from pipeline.engines.instantid import missing_packages
 from pipeline.engines.instantid.config import Sampler, Sampling
 from pipeline.types import Size
@@ -29,11 +29,13 @@ def add_arguments(command: argparse._ArgumentGroup) -> None:
     command.add_argument("--networks", choices=("sdxl", "tiny"), default="sdxl", help="full size, or tiny (sdxl)")
     command.add_argument("--batch", type=int, default=MAX_BATCH, metavar="N", help="pictures at once, at most")
     command.add_argument(
-        "--trick", action="append", default=[], metavar="±NAME", help="+fp8, -compile, ...; may be repeated"
+        "--optimization", action="append", default=[], metavar="±NAME", help="+fp8, -compile, ...; may be repeated"
     )
     command.add_argument("--reference", action="store_true", help="also make four pictures the plain way")
     command.add_argument(
-        "--table", action="store_true", help="measure every trick on and off instead; within ten minutes on a GPU"
+        "--table",
+        action="store_true",
+        help="measure every optimization on and off instead; within ten minutes on a GPU",
     )
 
 
@@ -44,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     if missing := missing_packages(NEEDED):
         raise CommandFailed(f"not installed: {', '.join(missing)}")
     try:
-        tricks = change_tricks(default_tricks(arguments.device), arguments.trick)
+        optimizations = change_optimizations(default_optimizations(arguments.device), arguments.optimization)
     except ValueError as error:
         raise CommandFailed(str(error)) from error
     from pipeline.bench.clock import describe_device, require_device
@@ -60,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         size=arguments.size,
         sampling=Sampling(arguments.steps, arguments.sampler),
         device=arguments.device,
-        tricks=tricks,
+        optimizations=optimizations,
         max_batch=arguments.batch,
         reference=arguments.reference,
     )

@@ -1,7 +1,7 @@
-"""Every speed trick, each removable by name.
+"""Every optimization, each removable by name.
 
 Lossless: the same mathematics in another order; in fp32 the picture stays the same (the parity test shows it).
-Lossy: another picture, made faster; off unless asked for by name. Half precision on a GPU is no trick: everybody
+Lossy: another picture, made faster; off unless asked for by name. Half precision on a GPU is no optimization: everybody
 uses it, the reference included.
 
 This module holds the names and the defaults. `networks/bundle.py` of the engine applies what is done once, after
@@ -15,8 +15,8 @@ from enum import StrEnum
 from pathlib import Path
 
 
-class Trick(StrEnum):
-    """The name of a trick, as commands and settings spell it."""
+class Optimization(StrEnum):
+    """The name of an optimization, as commands and settings spell it."""
 
     # Lossless
     CHANNELS_LAST = "channels_last"
@@ -47,67 +47,76 @@ class Trick(StrEnum):
 
 
 EXPLANATIONS = {
-    Trick.CHANNELS_LAST: "Keeps pictures channel by channel in memory, as tensor cores want them.",
-    Trick.FLASH_ATTENTION: "Uses torch's fused attention kernels instead of three written-out operations.",
-    Trick.CACHED_CONDITION: "Embeds the key point image once a picture instead of twice a step.",
-    Trick.CACHED_KEYS: "Projects text and face tokens to keys and values once a picture instead of every step.",
-    Trick.FUSED_QKV: "Makes one matrix product of a self-attention layer's three.",
-    Trick.SKIP_IDLE: "Leaves out a ControlNet whose scale is 0 and an unconditional half whose guidance is 1.",
-    Trick.CUDNN_SEARCH: "Lets cuDNN try which convolution is fastest for each shape.",
-    Trick.COMPILE: "Compiles the networks for one batch size with torch.compile.",
-    Trick.CUDA_GRAPHS: "Replays recorded CUDA graphs; needs `compile`, pays for small batches only.",
-    Trick.FP8: "Runs the transformers' matrix products in 8 bit floating point (torch._scaled_mm, compute 8.9+).",
-    Trick.INT8: "Runs them in 8 bit whole numbers instead (torch._int_mm), for GPUs without the former.",
-    Trick.HALF_VAE: "Decodes in half precision even with a VAE that asks for full precision.",
-    Trick.GUIDANCE_CUTOFF: "Drops classifier-free guidance after 60 % of the steps.",
-    Trick.CONTROL_CUTOFF: "Drops the ControlNet after 60 % of the steps.",
-    Trick.FEW_STEP: "Four steps without guidance through a distilled adapter (SDXL-Lightning).",
+    Optimization.CHANNELS_LAST: "Keeps pictures channel by channel in memory, as tensor cores want them.",
+    Optimization.FLASH_ATTENTION: "Uses torch's fused attention kernels instead of three written-out operations.",
+    Optimization.CACHED_CONDITION: "Embeds the key point image once a picture instead of twice a step.",
+    Optimization.CACHED_KEYS: "Projects text and face tokens to keys and values once a picture instead of every step.",
+    Optimization.FUSED_QKV: "Makes one matrix product of a self-attention layer's three.",
+    Optimization.SKIP_IDLE: "Leaves out a ControlNet whose scale is 0 and an unconditional half whose guidance is 1.",
+    Optimization.CUDNN_SEARCH: "Lets cuDNN try which convolution is fastest for each shape.",
+    Optimization.COMPILE: "Compiles the networks for one batch size with torch.compile.",
+    Optimization.CUDA_GRAPHS: "Replays recorded CUDA graphs; needs `compile`, pays for small batches only.",
+    Optimization.FP8: "Runs the transformers' matrix products in 8 bit floats (torch._scaled_mm, compute 8.9+).",
+    Optimization.INT8: "Runs them in 8 bit whole numbers instead (torch._int_mm), for GPUs without the former.",
+    Optimization.HALF_VAE: "Decodes in half precision even with a VAE that asks for full precision.",
+    Optimization.GUIDANCE_CUTOFF: "Drops classifier-free guidance after 60 % of the steps.",
+    Optimization.CONTROL_CUTOFF: "Drops the ControlNet after 60 % of the steps.",
+    Optimization.FEW_STEP: "Four steps without guidance through a distilled adapter (SDXL-Lightning).",
 }
-LOSSY = frozenset({Trick.FP8, Trick.INT8, Trick.HALF_VAE, Trick.GUIDANCE_CUTOFF, Trick.CONTROL_CUTOFF, Trick.FEW_STEP})
-LOSSLESS = frozenset(Trick) - LOSSY
+LOSSY = frozenset(
+    {
+        Optimization.FP8,
+        Optimization.INT8,
+        Optimization.HALF_VAE,
+        Optimization.GUIDANCE_CUTOFF,
+        Optimization.CONTROL_CUTOFF,
+        Optimization.FEW_STEP,
+    }
+)
+LOSSLESS = frozenset(Optimization) - LOSSY
 # Compiling pays after some hundred steps; recorded graphs do not pay where a step takes a quarter of a second.
-_NOT_BY_DEFAULT_ON_CUDA = frozenset({Trick.CUDA_GRAPHS})
-_FOR_CUDA_ONLY = frozenset({Trick.COMPILE, Trick.CUDA_GRAPHS, Trick.CUDNN_SEARCH})
+_NOT_BY_DEFAULT_ON_CUDA = frozenset({Optimization.CUDA_GRAPHS})
+_FOR_CUDA_ONLY = frozenset({Optimization.COMPILE, Optimization.CUDA_GRAPHS, Optimization.CUDNN_SEARCH})
 FP8_CAPABILITY = (8, 9)
-# Share of the steps after which a cut-off trick stops its part.
+# Share of the steps after which a cut-off optimization stops its part.
 CUTOFF = 0.6
 
 
-def default_tricks(device: str) -> frozenset[Trick]:
-    """The lossless tricks that pay on this kind of device."""
+def default_optimizations(device: str) -> frozenset[Optimization]:
+    """The lossless optimizations that pay on this kind of device."""
     return LOSSLESS - (_NOT_BY_DEFAULT_ON_CUDA if device.startswith("cuda") else _FOR_CUDA_ONLY)
 
 
-def change_tricks(tricks: frozenset[Trick], changes: Iterable[str]) -> frozenset[Trick]:
-    """The set after changes such as `+fp8` and `-compile`. Raises ValueError for anything else, and for two tricks
-    of which a layer can only do one."""
+def change_optimizations(optimizations: frozenset[Optimization], changes: Iterable[str]) -> frozenset[Optimization]:
+    """Apply changes such as `+fp8` and `-compile` to a set. Raises ValueError for anything else, and for two
+    optimizations of which a layer can only do one."""
     for change in changes:
         sign, name = change[:1], change[1:]
-        if sign not in "+-" or name not in set(Trick):
-            known = ", ".join(Trick)
-            raise ValueError(f"{change!r} is no +trick or -trick; known tricks: {known}")
-        tricks = tricks | {Trick(name)} if sign == "+" else tricks - {Trick(name)}
-    if tricks >= {Trick.FP8, Trick.INT8}:
-        raise ValueError("fp8 and int8 do the same in two ways; choose one of these tricks")
-    return tricks
+        if sign not in "+-" or name not in set(Optimization):
+            known = ", ".join(Optimization)
+            raise ValueError(f"{change!r} is no +optimization or -optimization; known optimizations: {known}")
+        optimizations = optimizations | {Optimization(name)} if sign == "+" else optimizations - {Optimization(name)}
+    if optimizations >= {Optimization.FP8, Optimization.INT8}:
+        raise ValueError("fp8 and int8 do the same in two ways; choose one of these optimizations")
+    return optimizations
 
 
-def capability_fault(tricks: frozenset[Trick], gpu: str, capability: tuple[int, int]) -> str | None:
-    """Why a GPU of this name and compute capability cannot do what the tricks ask for; None when it can."""
-    if Trick.FP8 not in tricks or capability >= FP8_CAPABILITY:
+def capability_fault(optimizations: frozenset[Optimization], gpu: str, capability: tuple[int, int]) -> str | None:
+    """Why a GPU of this name and compute capability cannot do what the optimizations ask for; None when it can."""
+    if Optimization.FP8 not in optimizations or capability >= FP8_CAPABILITY:
         return None
     has, needs = (".".join(map(str, each)) for each in (capability, FP8_CAPABILITY))
     return (
-        f"The trick fp8 needs a GPU of compute capability {needs} (Ada, Hopper or later); the {gpu} has {has}. "
+        f"The optimization fp8 needs a GPU of compute capability {needs} (Ada, Hopper or later); the {gpu} has {has}. "
         "Fix: leave it out, or +int8 instead."
     )
 
 
-def compiler_fault(tricks: frozenset[Trick], header: Path | None = None) -> str | None:
+def compiler_fault(optimizations: frozenset[Optimization], header: Path | None = None) -> str | None:
     """What torch's compiler for GPUs lacks on this machine; None when nothing, or when it is not asked for.
 
     header: where Python.h has to be, by default this Python's own."""
-    if Trick.COMPILE not in tricks:
+    if Optimization.COMPILE not in optimizations:
         return None
     header = header or Path(sysconfig.get_path("include")) / "Python.h"
     lacks = [] if shutil.which("gcc") or shutil.which("clang") else ["a C compiler"]
@@ -115,6 +124,6 @@ def compiler_fault(tricks: frozenset[Trick], header: Path | None = None) -> str 
     if not lacks:
         return None
     return (
-        f"The trick compile needs {' and '.join(lacks)}. Fix: install gcc and python3-dev, "
+        f"The optimization compile needs {' and '.join(lacks)}. Fix: install gcc and python3-dev, "
         "or leave it out: HEADSHOTS_INSTANTID_TRICKS=-compile"
     )

@@ -65,7 +65,7 @@ def create_engine(
         if options.fault:
             raise EngineUnavailable(options.fault)
         # Before 12 GB are hashed.
-        choose_mode(options.device, options.chosen_tricks)
+        choose_mode(options.device, options.chosen_optimizations)
         return InstantIDEngine(build_config(weights, options), on_progress)
     raise EngineUnavailable(f"There is no engine called {name!r}; known: {', '.join(OFFERED)}.")
 

@@ -288,7 +288,7 @@ def test_settings_of_the_engine_that_mean_nothing_are_refused(tmp_path: Path) ->
     checked = run_check(tmp_path, **COMPLETE, HEADSHOTS_ENGINE="instantid", HEADSHOTS_INSTANTID_TRICKS="+warp_speed")
 
     assert checked.returncode != 0
-    assert "'+warp_speed' is no +trick" in checked.stderr
+    assert "'+warp_speed' is no +optimization" in checked.stderr
 
 
 def test_an_engine_that_does_not_exist_is_refused(tmp_path: Path) -> None:

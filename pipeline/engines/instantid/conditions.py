@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline.diffusion.attention import KeysValues, project_all
-from pipeline.diffusion.optimizations import CUTOFF, Trick
+from pipeline.diffusion.optimizations import CUTOFF, Optimization
 from pipeline.engines.instantid.networks.bundle import Networks
 from pipeline.engines.instantid.networks.text_encoders import PromptEmbedding
 from pipeline.types import Embedding, Pixels, Size
@@ -88,13 +88,13 @@ class Rows:
         )
 
 
-def make_rows(networks: Networks, pictures: Sequence[Conditions], tricks: frozenset[Trick]) -> Rows:
+def make_rows(networks: Networks, pictures: Sequence[Conditions], optimizations: frozenset[Optimization]) -> Rows:
     """Two rows a picture, on the device, with everything computed that stays the same over the steps."""
     device, dtype = networks.device, networks.dtype
     height, width = pictures[0].keypoint_image.shape[:2]
     images = torch.from_numpy(np.stack([picture.keypoint_image for picture in pictures])).to(device)
     condition = images.permute(0, 3, 1, 2).to(dtype) / 255
-    if Trick.CACHED_CONDITION in tricks:
+    if Optimization.CACHED_CONDITION in optimizations:
         condition = networks.condition_embedding(condition)
     scales = torch.tensor([picture.adapter_scale for picture in pictures], device=device, dtype=dtype)
     rows = Rows(
@@ -111,7 +111,7 @@ def make_rows(networks: Networks, pictures: Sequence[Conditions], tricks: frozen
         ),
         condition=condition.repeat(2, 1, 1, 1),
     )
-    if Trick.CACHED_KEYS not in tricks:
+    if Optimization.CACHED_KEYS not in optimizations:
         return rows
     return replace(
         rows,
@@ -121,7 +121,7 @@ def make_rows(networks: Networks, pictures: Sequence[Conditions], tricks: frozen
     )
 
 
-def control_ends(pictures: Sequence[Conditions], tricks: frozenset[Trick]) -> list[float]:
+def control_ends(pictures: Sequence[Conditions], optimizations: frozenset[Optimization]) -> list[float]:
     """Share of the steps after which each picture lets its key points go."""
-    limit = CUTOFF if Trick.CONTROL_CUTOFF in tricks else 1.0
+    limit = CUTOFF if Optimization.CONTROL_CUTOFF in optimizations else 1.0
     return [min(picture.control_end, limit) for picture in pictures]

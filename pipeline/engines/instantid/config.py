@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 
-from pipeline.diffusion.optimizations import Trick, default_tricks
+from pipeline.diffusion.optimizations import Optimization, default_optimizations
 
 
 class Sampler(StrEnum):
@@ -33,7 +33,7 @@ class WeightFiles:
     faces       folder with insightface's detection and recognition networks
     vae         folder of a VAE that replaces the base's own
     upscaler    x4 RRDBNet as .safetensors; None: no picture may be larger than the canvas
-    lora        few-step distillation as .safetensors; needed by the trick `few_step`
+    lora        few-step distillation as .safetensors; needed by the optimization `few_step`
     """
 
     base: Path
@@ -58,14 +58,14 @@ class InstantIDConfig:
     weights: WeightFiles
     device: str = "cuda"
     sampling: Sampling = Sampling()
-    tricks: frozenset[Trick] | None = None
+    optimizations: frozenset[Optimization] | None = None
     max_batch: int = 10
     # SDXL's own scale. Exactly 1024 x 1024 is avoided: it makes stock photo watermarks appear (published).
     canvas_pixels: int = 896 * 1152
 
     @property
-    def chosen_tricks(self) -> frozenset[Trick]:
-        return default_tricks(self.device) if self.tricks is None else self.tricks
+    def chosen_optimizations(self) -> frozenset[Optimization]:
+        return default_optimizations(self.device) if self.optimizations is None else self.optimizations
 
 
 FEW_STEPS = 4

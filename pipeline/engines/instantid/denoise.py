@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pipeline.diffusion.optimizations import CUTOFF, Trick
+from pipeline.diffusion.optimizations import CUTOFF, Optimization
 from pipeline.engines.instantid.conditions import Conditions, Rows, control_ends, make_rows
 from pipeline.engines.instantid.config import Sampling
 from pipeline.engines.instantid.networks.bundle import Networks
@@ -19,7 +19,7 @@ def denoise(
     networks: Networks,
     pictures: Sequence[Conditions],
     sampling: Sampling,
-    tricks: frozenset[Trick],
+    optimizations: frozenset[Optimization],
     on_progress: Progress,
 ) -> Tensor:
     """(B, 4, h, w) float32 latents, not yet divided by the VAE's factor.
@@ -27,20 +27,20 @@ def denoise(
     `on_progress` hears the share of the steps after each one and may raise Canceled."""
     with torch.inference_mode():
         scheduler = make_scheduler(networks.scheduler_config, sampling, networks.device)
-        both = make_rows(networks, pictures, tricks)
+        both = make_rows(networks, pictures, optimizations)
         conditional = both.conditional()
         scales = torch.tensor([picture.guidance_scale for picture in pictures], device=networks.device)
         guidance = scales[:, None, None, None]
-        control = control_scales(networks, pictures, sampling.steps, tricks)
-        guided = Trick.SKIP_IDLE not in tricks or any(picture.guidance_scale != 1 for picture in pictures)
+        control = control_scales(networks, pictures, sampling.steps, optimizations)
+        guided = Optimization.SKIP_IDLE not in optimizations or any(picture.guidance_scale != 1 for picture in pictures)
         latents = torch.stack([picture.noise for picture in pictures]).to(networks.device) * scheduler.init_noise_sigma
         for step, timestep in enumerate(scheduler.timesteps):
             done = (step + 1) / sampling.steps
-            guide = guided and not (Trick.GUIDANCE_CUTOFF in tricks and done > CUTOFF)
+            guide = guided and not (Optimization.GUIDANCE_CUTOFF in optimizations and done > CUTOFF)
             rows = both if guide else conditional
             inputs = scheduler.scale_model_input(torch.cat([latents, latents]) if guide else latents, timestep)
             predicted = predict_noise(
-                networks, inputs.to(networks.dtype), timestep, rows, control[step], tricks
+                networks, inputs.to(networks.dtype), timestep, rows, control[step], optimizations
             ).float()
             if guide:
                 without, with_ = predicted.chunk(2)
@@ -51,19 +51,19 @@ def denoise(
 
 
 def control_scales(
-    networks: Networks, pictures: Sequence[Conditions], steps: int, tricks: frozenset[Trick]
+    networks: Networks, pictures: Sequence[Conditions], steps: int, optimizations: frozenset[Optimization]
 ) -> list[Tensor | None]:
     """The ControlNet's scale, (B, 1, 1, 1), in each step; a picture's is 0 beyond its end.
 
     None where the ControlNet need not run. On the device before the loop begins: a copy in it would stop the GPU."""
-    ends = control_ends(pictures, tricks)
+    ends = control_ends(pictures, optimizations)
     tensors: dict[tuple[float, ...], Tensor | None] = {}
     scales = []
     for step in range(steps):
         done = (step + 1) / steps
         each = tuple(picture.control_scale if done <= end else 0.0 for picture, end in zip(pictures, ends, strict=True))
         if each not in tensors:
-            idle = Trick.SKIP_IDLE in tricks and not any(each)
+            idle = Optimization.SKIP_IDLE in optimizations and not any(each)
             row = torch.tensor(each, device=networks.device, dtype=networks.dtype)
             tensors[each] = None if idle else row[:, None, None, None]
         scales.append(tensors[each])
@@ -71,18 +71,23 @@ def control_scales(
 
 
 def predict_noise(
-    networks: Networks, inputs: Tensor, timestep: Tensor, rows: Rows, control: Tensor | None, tricks: frozenset[Trick]
+    networks: Networks,
+    inputs: Tensor,
+    timestep: Tensor,
+    rows: Rows,
+    control: Tensor | None,
+    optimizations: frozenset[Optimization],
 ) -> Tensor:
     """(rows, 4, h, w): one pass through ControlNet, unless `control` is None, and UNet."""
-    if Trick.CHANNELS_LAST in tricks:
+    if Optimization.CHANNELS_LAST in optimizations:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-    if Trick.CUDA_GRAPHS in tricks:
+    if Optimization.CUDA_GRAPHS in optimizations:
         torch.compiler.cudagraph_mark_step_begin()
     added = {"text_embeds": rows.pooled, "time_ids": rows.time_ids}
     down, mid = None, None
     if control is not None:
         condition = rows.condition
-        if Trick.CACHED_CONDITION not in tricks:
+        if Optimization.CACHED_CONDITION not in optimizations:
             condition = networks.condition_embedding(condition)
         down, mid = networks.controlnet(
             inputs,

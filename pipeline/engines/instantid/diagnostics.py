@@ -21,7 +21,7 @@ USUAL = Size(896, 1152)
 
 def device_note(options: InstantIDOptions) -> str:
     """Which device, how much memory, which mode fits. Raises EngineUnavailable when the engine cannot run on it."""
-    mode = choose_mode(options.device, options.chosen_tricks)
+    mode = choose_mode(options.device, options.chosen_optimizations)
     if options.device == "cpu":
         return "Device: the CPU, as was asked for. A picture takes many minutes there."
     properties = torch.cuda.get_device_properties(options.device)

@@ -16,7 +16,7 @@ from pipeline.diffusion.memory import (
     next_batch,
     usable_bytes,
 )
-from pipeline.diffusion.optimizations import Trick, capability_fault, compiler_fault
+from pipeline.diffusion.optimizations import Optimization, capability_fault, compiler_fault
 from pipeline.engines.instantid.canvas import Canvas, canvas_for, fit, to_gray, to_pixels
 from pipeline.engines.instantid.conditions import Conditions, face_tokens, make_noise
 from pipeline.engines.instantid.config import InstantIDConfig, Sampling, few_step_sampling
@@ -64,24 +64,24 @@ class InstantIDEngine:
     """Draws new pictures of people. Deterministic: a shot's seed, not its batch, decides its picture.
 
     Refuses to start rather than to fall back: EngineUnavailable without CUDA (unless the device is `cpu`) or with
-    too little memory, WeightsError over a file that is missing, cut off or of another shape. With the trick `compile`
-    the start takes minutes; no picture afterwards waits for the compiler."""
+    too little memory, WeightsError over a file that is missing, cut off or of another shape. With the optimization
+    `compile` the start takes minutes; no picture afterwards waits for the compiler."""
 
     name = "instantid"
 
     def __init__(self, config: InstantIDConfig, on_progress: Progress = lambda share: None) -> None:
         self.config = config
-        self.tricks = config.chosen_tricks
-        self.sampling = few_step_sampling() if Trick.FEW_STEP in self.tricks else config.sampling
-        mode = choose_mode(config.device, self.tricks)
+        self.optimizations = config.chosen_optimizations
+        self.sampling = few_step_sampling() if Optimization.FEW_STEP in self.optimizations else config.sampling
+        mode = choose_mode(config.device, self.optimizations)
         dtype = torch.float32 if config.device == "cpu" else torch.float16
-        compiles = Trick.COMPILE in self.tricks
+        compiles = Optimization.COMPILE in self.optimizations
         on_loading = within(on_progress, 0, LOADING_SHARE if compiles else 1)
         self._faces = FaceReader(config.weights.faces)
         on_loading(0.1)
         with loading():
             self.networks = load_networks(
-                config.weights, config.device, dtype, self.tricks, offload=mode is MemoryMode.OFFLOAD
+                config.weights, config.device, dtype, self.optimizations, offload=mode is MemoryMode.OFFLOAD
             )
             on_loading(0.9)
             self._upscaler = None
@@ -89,7 +89,7 @@ class InstantIDEngine:
                 self._upscaler = TorchUpscaler.load(
                     config.weights.upscaler,
                     config.device,
-                    channels_last=Trick.CHANNELS_LAST in self.tricks,
+                    channels_last=Optimization.CHANNELS_LAST in self.optimizations,
                     compiled=compiles,
                 )
         self._prompts = PromptEncoder(self.networks)
@@ -129,7 +129,7 @@ class InstantIDEngine:
         return self._render(jobs, size, self.sampling, on_progress)
 
     def _render(self, jobs: Sequence[Job], size: Size, sampling: Sampling, on_progress: Progress) -> Iterator[Picture]:
-        static, done = Trick.COMPILE in self.tricks, 0
+        static, done = Optimization.COMPILE in self.optimizations, 0
         while done < len(jobs):
             batch = jobs[done : done + next_batch(len(jobs) - done, self.capacity(size), static=static)]
             heard = within(on_progress, done / len(jobs), len(batch) / len(jobs))
@@ -151,9 +151,13 @@ class InstantIDEngine:
             canvas = self._canvas(size)
             conditions = [self._conditions(job, canvas.size) for job in jobs]
             # Compiled networks know one picture and a full batch; any other number costs a minute of compiling.
-            spare = self.capacity(size) - len(jobs) if Trick.COMPILE in self.tricks and len(jobs) > 1 else 0
+            spare = (
+                self.capacity(size) - len(jobs) if Optimization.COMPILE in self.optimizations and len(jobs) > 1 else 0
+            )
             padded = conditions + conditions[-1:] * spare
-            latents = denoise(self.networks, padded, sampling, self.tricks, within(on_progress, 0, DENOISING_SHARE))
+            latents = denoise(
+                self.networks, padded, sampling, self.optimizations, within(on_progress, 0, DENOISING_SHARE)
+            )
             for number, job in enumerate(jobs):
                 (picture,) = decode(self.networks, latents[number : number + 1])
                 pixels = self._finish(job, picture, canvas, size)
@@ -192,7 +196,7 @@ class InstantIDEngine:
             face_tokens=job.subject.tokens,
             keypoint_image=draw_keypoints(place_keypoints(pose_for(shot.index), canvas), canvas),
             noise=make_noise(self.networks, shot.seed, canvas),
-            guidance_scale=1.0 if Trick.FEW_STEP in self.tricks else look.guidance_scale,
+            guidance_scale=1.0 if Optimization.FEW_STEP in self.optimizations else look.guidance_scale,
             control_scale=look.control_scale,
             adapter_scale=look.adapter_scale,
             control_end=look.control_end,
@@ -220,8 +224,8 @@ class InstantIDEngine:
         return canvas_for(size, self.config.canvas_pixels, grain)
 
 
-def choose_mode(device: str, tricks: frozenset[Trick]) -> MemoryMode:
-    """How the networks share the device. Raises EngineUnavailable when it cannot run them, or not with these tricks."""
+def choose_mode(device: str, optimizations: frozenset[Optimization]) -> MemoryMode:
+    """Choose how the networks share the device. Raises EngineUnavailable when it cannot run them like this."""
     if device == "cpu":
         return MemoryMode.RESIDENT
     if not torch.cuda.is_available():
@@ -234,6 +238,6 @@ def choose_mode(device: str, tricks: frozenset[Trick]) -> MemoryMode:
         raise EngineUnavailable(f"There is no GPU {device}: torch sees {count}, counted from cuda:0.")
     properties = torch.cuda.get_device_properties(device)
     capability = (properties.major, properties.minor)
-    if fault := capability_fault(tricks, properties.name, capability) or compiler_fault(tricks):
+    if fault := capability_fault(optimizations, properties.name, capability) or compiler_fault(optimizations):
         raise EngineUnavailable(fault)
     return memory_mode(properties.total_memory)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.diffusion.optimizations import Trick, change_tricks, default_tricks
+from pipeline.diffusion.optimizations import Optimization, change_optimizations, default_optimizations
 from pipeline.engines.instantid.config import InstantIDConfig, Sampling, WeightFiles
 from pipeline.errors import EngineUnavailable
 from pipeline.weights import Weights
@@ -18,23 +18,23 @@ MIN_CANVAS_PIXELS = 64 * 64
 class InstantIDOptions:
     """checkpoint     a weight's name, of the catalog's group `checkpoints`
     device         cuda, cuda:N, or cpu, which has to be asked for
-    tricks         changes to the lossless default, such as `+fp8` or `-compile`
-    steps          of denoising, unless the trick few_step sets its own
+    optimizations  changes to the lossless default, such as `+fp8` or `-compile`
+    steps          of denoising, unless the optimization few_step sets its own
     canvas_pixels  about how many pixels a picture is drawn with before it is enlarged
     max_batch      pictures at once, at most; memory may allow fewer
     """
 
     checkpoint: str = "realvisxl"
     device: str = "cuda"
-    tricks: tuple[str, ...] = ()
+    optimizations: tuple[str, ...] = ()
     steps: int = 30
     canvas_pixels: int = 896 * 1152
     max_batch: int = 10
 
     @property
-    def chosen_tricks(self) -> frozenset[Trick]:
+    def chosen_optimizations(self) -> frozenset[Optimization]:
         """Raises ValueError for a name that is none."""
-        return change_tricks(default_tricks(self.device), self.tricks)
+        return change_optimizations(default_optimizations(self.device), self.optimizations)
 
     @property
     def fault(self) -> str | None:
@@ -42,7 +42,7 @@ class InstantIDOptions:
         if self.device != "cpu" and self.device != "cuda" and not self.device.removeprefix("cuda:").isdecimal():
             return f"HEADSHOTS_INSTANTID_DEVICE is {self.device!r}; it can be cuda, cuda:N or cpu."
         try:
-            self.chosen_tricks  # noqa: B018 - asked for what it raises
+            self.chosen_optimizations  # noqa: B018 - asked for what it raises
         except ValueError as error:
             return f"HEADSHOTS_INSTANTID_TRICKS: {error}."
         if self.steps < 1 or self.max_batch < 1 or self.canvas_pixels < MIN_CANVAS_PIXELS:
@@ -61,7 +61,7 @@ def needed_weights(weights: Weights, options: InstantIDOptions) -> tuple[str, ..
             f"There is no checkpoint called {options.checkpoint!r}; known: {', '.join(known)} "
             "(HEADSHOTS_INSTANTID_CHECKPOINT)."
         )
-    few_step = (FEW_STEP_WEIGHT,) if Trick.FEW_STEP in options.chosen_tricks else ()
+    few_step = (FEW_STEP_WEIGHT,) if Optimization.FEW_STEP in options.chosen_optimizations else ()
     return (options.checkpoint, *weights.catalog.groups[PARTS_GROUP], *few_step)
 
 
@@ -85,7 +85,7 @@ def build_config(weights: Weights, options: InstantIDOptions) -> InstantIDConfig
         weights=files,
         device=options.device,
         sampling=Sampling(options.steps),
-        tricks=options.chosen_tricks,
+        optimizations=options.chosen_optimizations,
         max_batch=options.max_batch,
         canvas_pixels=options.canvas_pixels,
     )

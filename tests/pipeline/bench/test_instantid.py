@@ -19,7 +19,7 @@ from pipeline.bench.clock import require_device
 from pipeline.bench.instantid import batches, measure
 from pipeline.bench.setup import Options, build_engine, choose_batch
 from pipeline.bench.table import as_markdown, describe, measure_table, order
-from pipeline.diffusion.optimizations import LOSSY, Trick, default_tricks
+from pipeline.diffusion.optimizations import LOSSY, Optimization, default_optimizations
 from pipeline.engines.instantid.config import Sampling
 from pipeline.engines.instantid.networks.flops import count_work
 from pipeline.engines.instantid.networks.random_weights import SDXL, TINY
@@ -50,16 +50,16 @@ def test_the_counted_work_of_the_full_networks_is_the_published_one():
     assert work.controlnet + work.condition == pytest.approx(2.99, abs=0.01)
     assert work.vae == pytest.approx(10.5, abs=0.05)
     assert work.upscaler == pytest.approx(37.6, abs=0.05)
-    assert work.denoising(Sampling(30), default_tricks("cuda")) == pytest.approx(583, abs=4)
+    assert work.denoising(Sampling(30), default_optimizations("cuda")) == pytest.approx(583, abs=4)
 
 
-def test_lossy_tricks_need_less_work_and_lossless_ones_the_same():
+def test_lossy_optimizations_need_less_work_and_lossless_ones_the_same():
     work, sampling = count_work(TINY, OPTIONS.size), Sampling(10)
     whole = work.denoising(sampling, frozenset())
 
-    assert work.denoising(sampling, default_tricks("cuda")) == whole
-    for trick in (Trick.GUIDANCE_CUTOFF, Trick.CONTROL_CUTOFF, Trick.FEW_STEP):
-        assert work.denoising(sampling, frozenset({trick})) < whole
+    assert work.denoising(sampling, default_optimizations("cuda")) == whole
+    for optimization in (Optimization.GUIDANCE_CUTOFF, Optimization.CONTROL_CUTOFF, Optimization.FEW_STEP):
+        assert work.denoising(sampling, frozenset({optimization})) < whole
 
 
 def test_a_pack_and_the_plain_way_are_measured_and_compared():
@@ -73,14 +73,14 @@ def test_a_pack_and_the_plain_way_are_measured_and_compared():
     assert report["ratio"] == pytest.approx(ours["pictures_per_minute"] / reference["pictures_per_minute"], abs=0.01)
 
 
-def test_the_table_has_a_row_for_every_trick_that_changes_a_step(capsys):
+def test_the_table_has_a_row_for_every_optimization_that_changes_a_step(capsys):
     words = "bench instantid --weights random --networks tiny --device cpu --size 64x80 --images 2 --table --json"
 
     assert main(words.split()) == 0
 
     rows = json.loads(capsys.readouterr().out)["table"]
-    lossless = {f"-{trick}" for trick in default_tricks("cpu")}
-    lossy = {f"+{trick}" for trick in LOSSY - {Trick.HALF_VAE}}
+    lossless = {f"-{optimization}" for optimization in default_optimizations("cpu")}
+    lossy = {f"+{optimization}" for optimization in LOSSY - {Optimization.HALF_VAE}}
     assert {row["name"] for row in rows} == {"all lossless but compile", "none"} | lossless | lossy
     assert all(row["seconds"] and row["times"] for row in rows)
     assert {row["name"] for row in rows if not row["lossless"]} == lossy
@@ -88,9 +88,9 @@ def test_the_table_has_a_row_for_every_trick_that_changes_a_step(capsys):
 
 
 def test_on_a_gpu_the_table_says_what_compiling_adds_and_8_bit_on_top_of_it():
-    base = default_tricks("cuda") - {Trick.COMPILE}
+    base = default_optimizations("cuda") - {Optimization.COMPILE}
 
-    names = [describe(tricks, base) for tricks in order(base, compiled=True)]
+    names = [describe(optimizations, base) for optimizations in order(base, compiled=True)]
 
     assert names[0] == "all lossless but compile"
     assert names[-4:] == ["+compile", "+compile +fp8", "+compile +int8", "+compile +cuda_graphs"]
@@ -98,14 +98,14 @@ def test_on_a_gpu_the_table_says_what_compiling_adds_and_8_bit_on_top_of_it():
 
 
 def test_networks_are_built_anew_only_where_needed_and_a_row_that_fails_costs_no_other(monkeypatch):
-    built: list[frozenset[Trick]] = []
+    built: list[frozenset[Optimization]] = []
 
-    def count(options, tricks):
-        built.append(tricks)
-        return build_engine(options, tricks)
+    def count(options, optimizations):
+        built.append(optimizations)
+        return build_engine(options, optimizations)
 
-    def too_large(networks, options, tricks):
-        if Trick.FLASH_ATTENTION not in tricks:
+    def too_large(networks, options, optimizations):
+        if Optimization.FLASH_ATTENTION not in optimizations:
             raise torch.OutOfMemoryError("out of memory\nand a long story")
         return 1.0, 0.0
 
@@ -137,7 +137,7 @@ def test_every_picture_of_a_pack_is_made_once(images, batch):
 def test_compiled_packs_are_cut_so_that_no_single_pictures_are_left_over():
     for images, limit, batch in ((50, 10, 10), (50, 8, 5), (4, 10, 4), (7, 4, 4)):
         options = replace(OPTIONS, images=images, max_batch=limit)
-        assert choose_batch(options, frozenset({Trick.COMPILE}), torch.device("cpu")) == batch
+        assert choose_batch(options, frozenset({Optimization.COMPILE}), torch.device("cpu")) == batch
 
 
 def test_without_a_gpu_the_benchmark_says_so():
@@ -160,7 +160,7 @@ def test_the_command_runs_on_a_machine_that_has_torch_and_little_else():
     ("words", "said"),
     [
         ("bench instantid", "random"),
-        ("bench instantid --weights random --trick +warp", "known tricks"),
+        ("bench instantid --weights random --optimization +warp", "known optimizations"),
         ("bench instantid --weights random --size big", "896x1152"),
     ],
 )

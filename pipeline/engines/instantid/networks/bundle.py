@@ -14,7 +14,7 @@ from diffusers import (
 from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from pipeline.diffusion.optimizations import Trick
+from pipeline.diffusion.optimizations import Optimization
 
 Config = Mapping[str, object]
 
@@ -61,29 +61,29 @@ class Networks:
 SHAPES = 32
 
 
-def prepare_networks(networks: Networks, tricks: frozenset[Trick]) -> None:
-    """Does to freshly loaded networks, in place, what the tricks ask for. Order matters: compile what is final."""
+def prepare_networks(networks: Networks, optimizations: frozenset[Optimization]) -> None:
+    """Apply the optimizations to freshly loaded networks, in place. Order matters: compile what is final."""
     from pipeline.diffusion.attention import fuse_self_attention
     from pipeline.diffusion.quantization import Float8Linear, Int8Linear, replace_linears
 
     both = (networks.unet, networks.controlnet)
-    if Trick.FUSED_QKV in tricks:
+    if Optimization.FUSED_QKV in optimizations:
         for network in both:
             fuse_self_attention(network)
-    for trick, kind in ((Trick.FP8, Float8Linear), (Trick.INT8, Int8Linear)):
-        if trick in tricks:
+    for optimization, kind in ((Optimization.FP8, Float8Linear), (Optimization.INT8, Int8Linear)):
+        if optimization in optimizations:
             for network in both:
                 replace_linears(network, kind)
-    if Trick.HALF_VAE in tricks:
+    if Optimization.HALF_VAE in optimizations:
         networks.vae.to(networks.dtype)
-    if Trick.CHANNELS_LAST in tricks:
+    if Optimization.CHANNELS_LAST in optimizations:
         for network in (*both, networks.vae):
             network.to(memory_format=torch.channels_last)
-    torch.backends.cudnn.benchmark = Trick.CUDNN_SEARCH in tricks
-    if Trick.COMPILE in tricks:
+    torch.backends.cudnn.benchmark = Optimization.CUDNN_SEARCH in optimizations
+    if Optimization.COMPILE in optimizations:
         # One entry a shape: beyond the limit torch would go on uncompiled without a word.
         torch._dynamo.config.recompile_limit = SHAPES
-        mode = "reduce-overhead" if Trick.CUDA_GRAPHS in tricks else None
+        mode = "reduce-overhead" if Optimization.CUDA_GRAPHS in optimizations else None
         for network in both:
             network.compile(dynamic=False, mode=mode)
         networks.vae.decoder.compile(dynamic=False)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.diffusion.optimizations import CUTOFF, Trick
+from pipeline.diffusion.optimizations import CUTOFF, Optimization
 from pipeline.engines.instantid.config import Sampling
 from pipeline.engines.instantid.networks.random_weights import FACE_TOKENS, Architecture, Parts, build_parts
 from pipeline.types import Size
@@ -25,13 +25,17 @@ class Work:
     vae: float
     upscaler: float
 
-    def denoising(self, sampling: Sampling, tricks: frozenset[Trick]) -> float:
-        """Of all steps of one picture. Lossless tricks change nothing: what they save was not needed."""
+    def denoising(self, sampling: Sampling, optimizations: frozenset[Optimization]) -> float:
+        """Of all steps of one picture. Lossless optimizations change nothing: what they save was not needed."""
         total = self.condition
         for step in range(sampling.steps):
             late = (step + 1) / sampling.steps > CUTOFF
-            rows = 1 if Trick.FEW_STEP in tricks or (late and Trick.GUIDANCE_CUTOFF in tricks) else 2
-            control = 0 if late and Trick.CONTROL_CUTOFF in tricks else 1
+            rows = (
+                1
+                if Optimization.FEW_STEP in optimizations or (late and Optimization.GUIDANCE_CUTOFF in optimizations)
+                else 2
+            )
+            control = 0 if late and Optimization.CONTROL_CUTOFF in optimizations else 1
             total += rows * (self.unet + control * self.controlnet)
         return total
 

@@ -22,7 +22,7 @@ from torch import nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from pipeline.diffusion.attention import install_attention
-from pipeline.diffusion.optimizations import Trick
+from pipeline.diffusion.optimizations import Optimization
 from pipeline.engines.instantid.config import Sampler, Sampling, WeightFiles
 from pipeline.engines.instantid.networks.adapter import load_adapter
 from pipeline.engines.instantid.networks.bundle import Config, Networks, prepare_networks
@@ -34,9 +34,14 @@ Scheduler: TypeAlias = "EulerDiscreteScheduler | DPMSolverMultistepScheduler"
 
 
 def load_networks(
-    files: WeightFiles, device: str, dtype: torch.dtype, tricks: frozenset[Trick], *, offload: bool = False
+    files: WeightFiles,
+    device: str,
+    dtype: torch.dtype,
+    optimizations: frozenset[Optimization],
+    *,
+    offload: bool = False,
 ) -> Networks:
-    """All networks, verified, on the device, prepared as the tricks ask. Raises WeightsError."""
+    """All networks, verified, on the device, prepared as the optimizations ask. Raises WeightsError."""
     for library in (diffusers, transformers):
         # Bars and advice that are no news to whoever reads a worker's log.
         library.utils.logging.set_verbosity_error()
@@ -44,19 +49,29 @@ def load_networks(
     unet, vae, text_encoders, tokenizers, scheduler_config = load_base(files, dtype)
     if files.vae is not None:
         vae = load_network(AutoencoderKL, files.vae, dtype)
-    if vae.config.force_upcast and Trick.HALF_VAE not in tricks:
+    if vae.config.force_upcast and Optimization.HALF_VAE not in optimizations:
         vae.to(torch.float32)
-    if Trick.FEW_STEP in tricks:
+    if Optimization.FEW_STEP in optimizations:
         if files.lora is None:
-            raise WeightsError("The trick few_step needs the weights of a few-step adapter.")
+            raise WeightsError("The optimization few_step needs the weights of a few-step adapter.")
         fuse_lora(unet, files.lora)
     controlnet = load_network(ControlNetModel, files.controlnet, dtype)
     # Kept in full precision: one small network, one run a person, and its output conditions every step.
     resampler = load_adapter(unet, files.adapter).float()
     networks = assemble(
-        unet, controlnet, resampler, vae, text_encoders, tokenizers, scheduler_config, device, dtype, tricks, offload
+        unet,
+        controlnet,
+        resampler,
+        vae,
+        text_encoders,
+        tokenizers,
+        scheduler_config,
+        device,
+        dtype,
+        optimizations,
+        offload,
     )
-    prepare_networks(networks, tricks)
+    prepare_networks(networks, optimizations)
     return networks
 
 
@@ -70,12 +85,12 @@ def assemble(
     scheduler_config: Config,
     device: str,
     dtype: torch.dtype,
-    tricks: frozenset[Trick],
+    optimizations: frozenset[Optimization],
     offload: bool,
 ) -> Networks:
     """The loaded parts as one, wired as the denoising loop wants them, every weight frozen."""
     for network in (unet, controlnet):
-        install_attention(network, flash=Trick.FLASH_ATTENTION in tricks)
+        install_attention(network, flash=Optimization.FLASH_ATTENTION in optimizations)
     condition_embedding = controlnet.controlnet_cond_embedding
     controlnet.controlnet_cond_embedding = nn.Identity()
     stay = (unet, controlnet, condition_embedding, resampler)

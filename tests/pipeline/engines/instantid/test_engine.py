@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 import pipeline.engines.instantid.engine as engine_module
 from pipeline.diffusion.memory import device_errors, loading
-from pipeline.diffusion.optimizations import Trick, default_tricks
+from pipeline.diffusion.optimizations import Optimization, default_optimizations
 from pipeline.engines.instantid.config import InstantIDConfig
 from pipeline.engines.instantid.engine import InstantIDEngine
 from pipeline.errors import Canceled, DeviceLost, EngineUnavailable, FaceNotFound, WeightsError
@@ -246,12 +246,12 @@ def test_loading_reports_progress_to_one(config):
 
 
 def start_compiled(config, monkeypatch, compile_network, heard=None) -> InstantIDEngine:
-    """An engine with the trick `compile`, torch's compiler exchanged, its sizes small enough for a test."""
+    """An engine with the optimization `compile`, torch's compiler exchanged, its sizes small enough for a test."""
     monkeypatch.setattr(torch.nn.Module, "compile", compile_network)
     monkeypatch.setattr(engine_module, "PREVIEW", SIZE)
     monkeypatch.setattr(engine_module, "PREMIUM", LARGE)
-    tricks = default_tricks("cpu") | {Trick.COMPILE}
-    return InstantIDEngine(replace(config, max_batch=3, tricks=tricks), heard or (lambda share: None))
+    optimizations = default_optimizations("cpu") | {Optimization.COMPILE}
+    return InstantIDEngine(replace(config, max_batch=3, optimizations=optimizations), heard or (lambda share: None))
 
 
 def make_packs(engine) -> None:

@@ -166,9 +166,9 @@ def test_a_gpu_with_too_little_memory_is_refused_with_what_it_takes(built, one_c
     ("change", "said"),
     [
         ({"device": "cuda:1"}, "There is no GPU cuda:1: torch sees 1"),
-        ({"device": "cuda", "tricks": ("+fp8",)}, "compute capability 8.9"),
-        ({"device": "cuda", "tricks": ("+fp8", "+int8")}, "choose one"),
-        ({"device": "cuda", "tricks": ("+warp",)}, "known tricks"),
+        ({"device": "cuda", "optimizations": ("+fp8",)}, "compute capability 8.9"),
+        ({"device": "cuda", "optimizations": ("+fp8", "+int8")}, "choose one"),
+        ({"device": "cuda", "optimizations": ("+warp",)}, "known optimizations"),
     ],
 )
 def test_what_this_gpu_cannot_do_is_said_by_the_doctor_and_refused_at_the_start(built, one_card, change, said):
@@ -198,7 +198,7 @@ def test_while_payments_are_live_it_needs_a_license_statement(built):
     ("options", "fault"),
     [
         (InstantIDOptions(device="gpu"), "can be cuda, cuda:N or cpu"),
-        (InstantIDOptions(tricks=("fp8",)), "is no \\+trick"),
+        (InstantIDOptions(optimizations=("fp8",)), "is no \\+optimization"),
         (InstantIDOptions(steps=0), "needs a step"),
     ],
 )
@@ -207,7 +207,7 @@ def test_options_that_cannot_be_meant_are_refused(options, fault):
 
 
 def test_only_what_the_options_ask_for_is_needed(weights):
-    plain, lightning = InstantIDOptions(), InstantIDOptions(checkpoint="sdxl_base", tricks=("+few_step",))
+    plain, lightning = InstantIDOptions(), InstantIDOptions(checkpoint="sdxl_base", optimizations=("+few_step",))
 
     assert set(needed_weights(weights, plain)) == set(CATALOG.groups["instantid"])
     assert "sdxl_lightning_4step" in needed_weights(weights, lightning)

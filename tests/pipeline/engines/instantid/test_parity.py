@@ -19,7 +19,7 @@ require_torch()
 
 import torch
 
-from pipeline.diffusion.optimizations import LOSSLESS, Trick
+from pipeline.diffusion.optimizations import LOSSLESS, Optimization
 from pipeline.engines.instantid.conditions import Conditions, face_tokens, make_noise
 from pipeline.engines.instantid.config import Sampler, Sampling, WeightFiles
 from pipeline.engines.instantid.denoise import decode, denoise
@@ -36,7 +36,7 @@ NAMES = [case["name"] for case in CASES]
 
 PICTURE_TOLERANCE, LATENTS_TOLERANCE, TOKENS_TOLERANCE = 2e-6, 2e-4, 1e-5
 # Minutes on a CPU, or a GPU's alone.
-COSTLY = frozenset({Trick.COMPILE, Trick.CUDA_GRAPHS, Trick.CUDNN_SEARCH})
+COSTLY = frozenset({Optimization.COMPILE, Optimization.CUDA_GRAPHS, Optimization.CUDNN_SEARCH})
 CHEAP = LOSSLESS - COSTLY
 
 
@@ -64,13 +64,13 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> WeightFiles:
 
 @pytest.fixture(scope="module")
 def load(files):
-    """Loads the networks with these tricks, once a set."""
-    loaded: dict[frozenset[Trick], Networks] = {}
+    """Loads the networks with these optimizations, once a set."""
+    loaded: dict[frozenset[Optimization], Networks] = {}
 
-    def _load(tricks: frozenset[Trick]) -> Networks:
-        if tricks not in loaded:
-            loaded[tricks] = load_networks(files, "cpu", torch.float32, tricks)
-        return loaded[tricks]
+    def _load(optimizations: frozenset[Optimization]) -> Networks:
+        if optimizations not in loaded:
+            loaded[optimizations] = load_networks(files, "cpu", torch.float32, optimizations)
+        return loaded[optimizations]
 
     return _load
 
@@ -95,9 +95,11 @@ def read_case(networks: Networks, name: str) -> Case:
     return Case(name, conditions, sampling, expected)
 
 
-def assert_equals_reference(networks: Networks, cases: list[Case], tricks: frozenset[Trick]) -> None:
+def assert_equals_reference(networks: Networks, cases: list[Case], optimizations: frozenset[Optimization]) -> None:
     """Renders the cases in one batch and compares latents and pictures."""
-    latents = denoise(networks, [case.conditions for case in cases], cases[0].sampling, tricks, lambda share: None)
+    latents = denoise(
+        networks, [case.conditions for case in cases], cases[0].sampling, optimizations, lambda share: None
+    )
     pictures = decode(networks, latents).permute(0, 2, 3, 1)
     for case, latent, picture in zip(cases, latents.numpy(), pictures.numpy(), strict=True):
         latents_off = float(np.abs(latent - case.expected["latents"]).max())
@@ -128,36 +130,36 @@ def test_the_keypoint_image_equals_the_reference(load, name):
     np.testing.assert_array_equal(case.conditions.keypoint_image, case.expected["keypoint_image"])
 
 
-@pytest.mark.parametrize("tricks", [CHEAP, frozenset()], ids=["with lossless tricks", "plain"])
+@pytest.mark.parametrize("optimizations", [CHEAP, frozenset()], ids=["with lossless optimizations", "plain"])
 @pytest.mark.parametrize("name", NAMES)
-def test_latents_and_picture_equal_the_reference(load, name, tricks):
-    networks = load(tricks)
+def test_latents_and_picture_equal_the_reference(load, name, optimizations):
+    networks = load(optimizations)
 
-    assert_equals_reference(networks, [read_case(networks, name)], tricks)
+    assert_equals_reference(networks, [read_case(networks, name)], optimizations)
 
 
-@pytest.mark.parametrize("trick", sorted(CHEAP))
+@pytest.mark.parametrize("optimization", sorted(CHEAP))
 @pytest.mark.parametrize("name", NAMES)
-def test_each_lossless_trick_alone_equals_the_reference(load, name, trick):
-    networks = load(frozenset({trick}))
+def test_each_lossless_optimization_alone_equals_the_reference(load, name, optimization):
+    networks = load(frozenset({optimization}))
 
-    assert_equals_reference(networks, [read_case(networks, name)], frozenset({trick}))
+    assert_equals_reference(networks, [read_case(networks, name)], frozenset({optimization}))
 
 
-@pytest.mark.parametrize("tricks", [CHEAP, frozenset()], ids=["with lossless tricks", "plain"])
+@pytest.mark.parametrize("optimizations", [CHEAP, frozenset()], ids=["with lossless optimizations", "plain"])
 @pytest.mark.parametrize("names", mixable(), ids="+".join)
-def test_a_mixed_batch_equals_the_reference(load, names, tricks):
-    networks = load(tricks)
+def test_a_mixed_batch_equals_the_reference(load, names, optimizations):
+    networks = load(optimizations)
 
-    assert_equals_reference(networks, [read_case(networks, name) for name in names], tricks)
+    assert_equals_reference(networks, [read_case(networks, name) for name in names], optimizations)
 
 
 @pytest.mark.slow
 def test_compiled_networks_equal_the_reference(files):
-    tricks = CHEAP | {Trick.COMPILE}
-    networks = load_networks(files, "cpu", torch.float32, tricks)
+    optimizations = CHEAP | {Optimization.COMPILE}
+    networks = load_networks(files, "cpu", torch.float32, optimizations)
 
-    assert_equals_reference(networks, [read_case(networks, NAMES[0])], tricks)
+    assert_equals_reference(networks, [read_case(networks, NAMES[0])], optimizations)
 
 
 def render(networks: Networks, *conditions: Conditions, sampling: Sampling) -> np.ndarray:
@@ -217,33 +219,35 @@ def test_guidance_of_one_without_the_unconditional_half_is_the_same_picture(load
     unguided = replace(case.conditions, guidance_scale=1.0)
 
     short = denoise(networks, [unguided], case.sampling, CHEAP, lambda share: None)
-    long = denoise(networks, [unguided], case.sampling, CHEAP - {Trick.SKIP_IDLE}, lambda share: None)
+    long = denoise(networks, [unguided], case.sampling, CHEAP - {Optimization.SKIP_IDLE}, lambda share: None)
 
     np.testing.assert_allclose(short.numpy(), long.numpy(), atol=LATENTS_TOLERANCE)
 
 
-@pytest.mark.parametrize("trick", [Trick.GUIDANCE_CUTOFF, Trick.CONTROL_CUTOFF, Trick.FP8, Trick.INT8])
-def test_a_lossy_trick_changes_the_picture_and_keeps_it_finite(files, trick):
-    networks = load_networks(files, "cpu", torch.float32, CHEAP | {trick})
+@pytest.mark.parametrize(
+    "optimization", [Optimization.GUIDANCE_CUTOFF, Optimization.CONTROL_CUTOFF, Optimization.FP8, Optimization.INT8]
+)
+def test_a_lossy_optimization_changes_the_picture_and_keeps_it_finite(files, optimization):
+    networks = load_networks(files, "cpu", torch.float32, CHEAP | {optimization})
     case = read_case(networks, NAMES[0])
 
-    latents = denoise(networks, [case.conditions], case.sampling, CHEAP | {trick}, lambda share: None).numpy()
+    latents = denoise(networks, [case.conditions], case.sampling, CHEAP | {optimization}, lambda share: None).numpy()
 
     assert np.isfinite(latents).all()
     assert np.abs(latents - case.expected["latents"]).max() > LATENTS_TOLERANCE
 
 
 @pytest.mark.parametrize(
-    "tricks",
-    [CHEAP, CHEAP | {Trick.FP8}, CHEAP | {Trick.INT8}, frozenset()],
+    "optimizations",
+    [CHEAP, CHEAP | {Optimization.FP8}, CHEAP | {Optimization.INT8}, frozenset()],
     ids=["lossless", "fp8", "int8", "plain"],
 )
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
-def test_half_precision_fits_together_and_stays_near_the_reference(files, dtype, tricks):
-    networks = load_networks(files, "cpu", dtype, tricks)
+def test_half_precision_fits_together_and_stays_near_the_reference(files, dtype, optimizations):
+    networks = load_networks(files, "cpu", dtype, optimizations)
     case = read_case(networks, NAMES[0])
 
-    latents = denoise(networks, [case.conditions], case.sampling, tricks, lambda share: None)
+    latents = denoise(networks, [case.conditions], case.sampling, optimizations, lambda share: None)
     picture = decode(networks, latents)[0].permute(1, 2, 0).numpy()
 
     # Tiny random networks forgive less than trained ones; what is told apart here is rounding from wrong wiring.

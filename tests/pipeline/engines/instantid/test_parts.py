@@ -1,4 +1,4 @@
-"""Parts of the InstantID engine, each alone: fusion, canvas, memory, tricks, few steps, 8 bit, the x4 network."""
+"""Parts of the InstantID engine, each alone: fusion, canvas, memory, optimizations, few steps, 8 bit, upscaling."""
 
 import numpy as np
 import pytest
@@ -15,11 +15,11 @@ from pipeline.diffusion.memory import MemoryMode, fitting_batch, memory_mode, ne
 from pipeline.diffusion.optimizations import (
     EXPLANATIONS,
     LOSSLESS,
-    Trick,
+    Optimization,
     capability_fault,
-    change_tricks,
+    change_optimizations,
     compiler_fault,
-    default_tricks,
+    default_optimizations,
 )
 from pipeline.diffusion.quantization import Float8Linear, Int8Linear, replace_linears
 from pipeline.engines.instantid.canvas import canvas_for, fit, to_gray
@@ -171,32 +171,32 @@ def test_compiled_networks_see_full_batches_and_single_pictures_only():
     assert [next_batch(waiting, 8, static=True) for waiting in (50, 8, 6, 5, 4, 1)] == [8, 8, 6, 5, 1, 1]
 
 
-# Tricks
+# Optimizations
 
 
-def test_every_trick_is_explained_and_lossy_ones_are_off_by_default():
-    assert set(EXPLANATIONS) == set(Trick)
+def test_every_optimization_is_explained_and_lossy_ones_are_off_by_default():
+    assert set(EXPLANATIONS) == set(Optimization)
     for device in ("cpu", "cuda", "cuda:1"):
-        assert default_tricks(device) <= LOSSLESS
-    assert Trick.COMPILE in default_tricks("cuda")
-    assert Trick.COMPILE not in default_tricks("cpu")
+        assert default_optimizations(device) <= LOSSLESS
+    assert Optimization.COMPILE in default_optimizations("cuda")
+    assert Optimization.COMPILE not in default_optimizations("cpu")
 
 
-def test_tricks_are_added_and_removed_by_name():
-    tricks = change_tricks(default_tricks("cuda"), ["+fp8", "-compile"])
+def test_optimizations_are_added_and_removed_by_name():
+    optimizations = change_optimizations(default_optimizations("cuda"), ["+fp8", "-compile"])
 
-    assert Trick.FP8 in tricks
-    assert Trick.COMPILE not in tricks
+    assert Optimization.FP8 in optimizations
+    assert Optimization.COMPILE not in optimizations
 
 
 @pytest.mark.parametrize("change", ["fp8", "+warp_drive", "", "-"])
-def test_a_change_that_names_no_trick_is_refused(change):
-    with pytest.raises(ValueError, match="known tricks"):
-        change_tricks(frozenset(), [change])
+def test_a_change_that_names_no_optimization_is_refused(change):
+    with pytest.raises(ValueError, match="known optimizations"):
+        change_optimizations(frozenset(), [change])
 
 
 def test_a_machine_that_cannot_compile_is_told_what_it_lacks(monkeypatch, tmp_path):
-    compiling = frozenset({Trick.COMPILE})
+    compiling = frozenset({Optimization.COMPILE})
     monkeypatch.setattr("shutil.which", lambda name: None)
 
     assert compiler_fault(frozenset()) is None
@@ -209,7 +209,7 @@ def test_a_machine_that_cannot_compile_is_told_what_it_lacks(monkeypatch, tmp_pa
 
 def test_a_layer_cannot_be_8_bit_in_two_ways():
     with pytest.raises(ValueError, match="choose one"):
-        change_tricks(frozenset(), ["+fp8", "+int8"])
+        change_optimizations(frozenset(), ["+fp8", "+int8"])
 
 
 # Few-step adapter
@@ -300,10 +300,10 @@ def test_only_what_changes_with_the_picture_is_made_8_bit():
 
 
 def test_a_gpu_that_cannot_do_what_was_asked_is_named():
-    assert capability_fault(frozenset({Trick.FP8}), "H100", (9, 0)) is None
-    assert capability_fault(frozenset({Trick.INT8}), "A100", (8, 0)) is None
+    assert capability_fault(frozenset({Optimization.FP8}), "H100", (9, 0)) is None
+    assert capability_fault(frozenset({Optimization.INT8}), "A100", (8, 0)) is None
 
-    fault = capability_fault(frozenset({Trick.FP8}), "NVIDIA A100", (8, 0))
+    fault = capability_fault(frozenset({Optimization.FP8}), "NVIDIA A100", (8, 0))
 
     assert "8.9" in fault
     assert "NVIDIA A100 has 8.0" in fault
