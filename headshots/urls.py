@@ -14,7 +14,7 @@ handler500 = "headshots.web.error_pages.server_error"
 urlpatterns = [
     path("", include("headshots.pages.urls")),
     # Which engine works here is not for the pages to know.
-    path("terms/", terms, {"draws": engine.draws_new_pictures}, name="terms"),
+    path("terms/", terms, {"is_generative": engine.uses_generative_engine}, name="terms"),
     path("", include("headshots.payments.urls")),
     path("shoots/", include("headshots.shoots.urls")),
     path("verify/", verify, name="verify"),

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import NoReturn, get_args
 
 from pipeline.commands import (
+    BROKEN_PIPE,
     EXIT_STATUSES,
     INTERRUPTED,
-    NOBODY_LISTENS,
-    WRONG_CALL,
+    USAGE_ERROR,
     CommandFailed,
     bench_instantid,
-    tell,
+    echo,
 )
 from pipeline.engines import EngineName
 from pipeline.engines.instantid.options import InstantIDOptions
@@ -220,14 +220,14 @@ def main(words: Sequence[str]) -> int:
         command = importlib.import_module(f"pipeline.commands.{arguments.command}")
         status: int = command.run(arguments)
     except PipelineError as error:
-        tell(f"error: {error}")
-        return error.status if isinstance(error, CommandFailed) else WRONG_CALL
+        echo(f"error: {error}")
+        return error.status if isinstance(error, CommandFailed) else USAGE_ERROR
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output has left (`| head`); Python would complain once more when it flushes at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return NOBODY_LISTENS
+        return BROKEN_PIPE
     return status
 
 

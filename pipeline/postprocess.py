@@ -12,8 +12,8 @@ from pipeline.files.finish import FileFormat, FinishedFiles, finish, finish_smal
 from pipeline.files.signing import Identity
 from pipeline.identity.embedding import FaceEmbedder
 from pipeline.identity.likeness import ACCEPT_DISTANCE
-from pipeline.quality.duplicates import Look, look_at, perceptual_hash
-from pipeline.quality.gate import Judgment, Standard, judge_picture
+from pipeline.quality.duplicates import Thumbnail, make_thumbnail, perceptual_hash
+from pipeline.quality.gate import GateReference, Judgment, judge_picture
 from pipeline.types import DigitalSource, Picture, Shot
 
 
@@ -23,7 +23,7 @@ def _spare_threads() -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class Darkroom:
+class PostProcessor:
     """What pictures are judged and finished with. versions: whether to make profile crop and web version, too.
 
     threads: how many pictures are finished at once; so many and one more are in memory, or a whole batch of an engine
@@ -40,7 +40,7 @@ class Darkroom:
 
 
 @dataclass(frozen=True, eq=False)
-class Developed:
+class ProcessedPicture:
     """One picture judged, and finished when it was accepted. look: how it differs from others is told by; None without
     a face. perceptual_hash: twins are found by.
 
@@ -49,61 +49,65 @@ class Developed:
     shot: Shot
     digital_source: DigitalSource
     judgment: Judgment
-    look: Look | None
+    thumbnail: Thumbnail | None
     perceptual_hash: str
     files: FinishedFiles | None = field(repr=False)
 
 
-def develop(pictures: Iterable[Picture], standard: Standard, darkroom: Darkroom) -> Iterator[Developed]:
+def process(
+    pictures: Iterable[Picture], gate_reference: GateReference, post_processor: PostProcessor
+) -> Iterator[ProcessedPicture]:
     """One result a picture, in order. Raises SigningFailed, and whatever asking for the next picture raises.
 
     The next picture is asked for while the last ones are finished in threads of their own."""
-    yield from finish_behind(
+    yield from map_in_background(
         pictures,
-        lambda picture: develop_one(picture, standard, darkroom),
-        threads=darkroom.threads,
-        most=max(darkroom.threads, darkroom.batch),
+        lambda picture: process_picture(picture, gate_reference, post_processor),
+        threads=post_processor.threads,
+        max_in_flight=max(post_processor.threads, post_processor.batch),
     )
 
 
-def develop_one(picture: Picture, standard: Standard, darkroom: Darkroom) -> Developed:
+def process_picture(picture: Picture, gate_reference: GateReference, post_processor: PostProcessor) -> ProcessedPicture:
     """The picture held against the person and made into files. Raises SigningFailed."""
-    pixels, source, form = picture.pixels, picture.digital_source, darkroom.file_format
+    pixels, source, form = picture.pixels, picture.digital_source, post_processor.file_format
     seen = shrink_for_web(pixels)
     judgment = judge_picture(
         seen,
-        standard,
-        darkroom.finder,
-        darkroom.embedder,
+        gate_reference,
+        post_processor.finder,
+        post_processor.embedder,
         monochrome=picture.job.shot.style.monochrome,
-        max_distance=darkroom.max_distance,
+        max_distance=post_processor.max_distance,
     )
     face = judgment.likeness.face.box if judgment.likeness.face else None
-    look, files = None if face is None else look_at(seen, face), None
-    if judgment.accepted and darkroom.versions:
-        files = finish(pixels, face and face.scaled(pixels.shape[0] / seen.shape[0]), source, darkroom.identity, form)
+    thumbnail, files = None if face is None else make_thumbnail(seen, face), None
+    if judgment.accepted and post_processor.versions:
+        files = finish(
+            pixels, face and face.scaled(pixels.shape[0] / seen.shape[0]), source, post_processor.identity, form
+        )
     elif judgment.accepted:
-        files = finish_small(pixels, source, darkroom.identity, form)
-    return Developed(picture.job.shot, source, judgment, look, perceptual_hash(seen), files)
+        files = finish_small(pixels, source, post_processor.identity, form)
+    return ProcessedPicture(picture.job.shot, source, judgment, thumbnail, perceptual_hash(seen), files)
 
 
-Made = TypeVar("Made")
-Finished = TypeVar("Finished")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-def finish_behind(
-    things: Iterable[Made], finish: Callable[[Made], Finished], *, threads: int, most: int
-) -> Iterator[Finished]:
+def map_in_background(
+    items: Iterable[Item], finish: Callable[[Item], Result], *, threads: int, max_in_flight: int
+) -> Iterator[Result]:
     """`finish` of each thing, in order, in threads of their own; meanwhile the next thing is asked for.
 
     most: how many may be in the threads or wait for them; beyond that nothing is asked for. Raises what `finish`
     raises, and what asking for a thing raises; what has not been begun by then is dropped."""
     pool = ThreadPoolExecutor(threads)
-    waiting: deque[Future[Finished]] = deque()
+    waiting: deque[Future[Result]] = deque()
     try:
-        for thing in things:
-            waiting.append(pool.submit(finish, thing))
-            while waiting and (waiting[0].done() or len(waiting) > most):
+        for item in items:
+            waiting.append(pool.submit(finish, item))
+            while waiting and (waiting[0].done() or len(waiting) > max_in_flight):
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

@@ -91,7 +91,7 @@ class Measurements:
     sharpness: float
     lightness_median: float
     lightness_p95: float
-    burnt_share: float
+    overexposed_share: float
     light_asymmetry: float
     occlusion: float
     outside_share: float
@@ -125,7 +125,7 @@ class SourcePhoto:
 
 
 @dataclass(frozen=True)
-class Style:
+class StyleSpec:
     """A look: which set stands behind the person, from where the light comes and how the picture is graded.
 
     Scales are 0..1 unless said; `key_light` is the direction to the main light
@@ -228,7 +228,7 @@ class Outfit(StrEnum):
 
 
 @dataclass(frozen=True)
-class Person:
+class SelfDescription:
     """What a person said about themselves by choosing from closed lists: asked, never guessed.
 
     None means not said. Only engines that draw a new picture read it. Private like a photo: never stored in a table."""
@@ -246,9 +246,9 @@ class Shot:
     """One headshot to be made: the same shot of the same subject gives the same pixels."""
 
     index: int
-    style: Style
+    style: StyleSpec
     seed: int
-    person: Person = Person()
+    self_description: SelfDescription = SelfDescription()
     framing: Framing = Framing.CLASSIC
     light: Light = Light.KEY
 
@@ -324,17 +324,17 @@ class Engine(Protocol):
 
 
 @runtime_checkable
-class KeepsSubjects(Protocol):
+class SubjectSerializer(Protocol):
     """An engine whose prepared people can be handed to other processes. Implementations: studio, fake."""
 
-    def worth_keeping(self, size: Size) -> bool:
+    def is_expensive_to_prepare(self, size: Size) -> bool:
         """Whether preparing a person for this size takes so long that it must not be done twice."""
         ...
 
-    def freeze(self, subject: Subject) -> bytes:
+    def serialize(self, subject: Subject) -> bytes:
         """The subject as bytes, private like a photo. Raises ValueError for one of another engine."""
         ...
 
-    def thaw(self, data: bytes, size: Size) -> Subject:
-        """The subject that was frozen, prepared for `size`. Raises ValueError for bytes of another release."""
+    def deserialize(self, data: bytes, size: Size) -> Subject:
+        """The subject that was serialized, prepared for `size`. Raises ValueError for bytes of another release."""
         ...

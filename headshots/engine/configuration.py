@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, get_args
 
 from django.conf import settings
 
-from pipeline.engines import DRAWING, OFFERED, EngineName, choose_engine
-from pipeline.engines.doctor import DeviceState, examine, look_at
+from pipeline.engines import GENERATIVE_ENGINES, OFFERED, EngineName, choose_engine
+from pipeline.engines.doctor import DeviceState, examine, get_device_state
 from pipeline.engines.instantid.options import InstantIDOptions, needed_weights
 from pipeline.errors import PipelineError, SigningFailed
 from pipeline.identity.calibration import Calibration, built_in, load_calibration
@@ -38,7 +38,7 @@ def options() -> InstantIDOptions:
     return InstantIDOptions(
         checkpoint=settings.HEADSHOTS_INSTANTID_CHECKPOINT,
         device=settings.HEADSHOTS_INSTANTID_DEVICE,
-        optimizations=tuple(settings.HEADSHOTS_INSTANTID_TRICKS),
+        optimizations=tuple(settings.HEADSHOTS_INSTANTID_OPTIMIZATIONS),
         steps=settings.HEADSHOTS_INSTANTID_STEPS,
         canvas_pixels=settings.HEADSHOTS_INSTANTID_CANVAS_PIXELS,
         max_batch=settings.HEADSHOTS_INSTANTID_MAX_BATCH,
@@ -76,9 +76,9 @@ def calibration() -> Calibration:
     return load_calibration(own) if own else built_in()
 
 
-def draws(engine: str) -> bool:
+def is_generative(engine: str) -> bool:
     """Whether the engine of that name draws the person anew, and so may miss them."""
-    return engine in DRAWING
+    return engine in GENERATIVE_ENGINES
 
 
 def engine_name() -> str:
@@ -89,30 +89,30 @@ def engine_name() -> str:
 
 def device() -> DeviceState:
     """What this process' engine runs on."""
-    return look_at(settings.HEADSHOTS_INSTANTID_DEVICE if engine_name() == "instantid" else "cpu")
+    return get_device_state(settings.HEADSHOTS_INSTANTID_DEVICE if engine_name() == "instantid" else "cpu")
 
 
-def draws_new_pictures() -> bool:
+def uses_generative_engine() -> bool:
     """Whether the engine here draws the person anew, so that it matters what they say about themselves."""
-    return draws(engine_name())
+    return is_generative(engine_name())
 
 
 @cache
 def identity() -> "Identity":
     """Who signs what this process makes, tried out once: the operator, or a test certificate that says it is one."""
-    from pipeline.files.signing import make_test_identity, try_out
+    from pipeline.files.signing import check_signing, make_test_identity
 
     try:
         identity = load_identity() or make_test_identity("Unknown operator")
     except OSError as error:
         raise SigningFailed(f"The key or the certificate cannot be read: {error.strerror}") from error
-    try_out(identity)
+    check_signing(identity)
     return identity
 
 
 def refusals() -> list[str]:
     """Why the engine that is set must not run with these settings, found without touching a weight."""
-    name, wished = configured_name(), options()
+    name, requested = configured_name(), options()
     if name not in get_args(EngineName):
         return [f"There is no engine called {name!r}; known: {', '.join(OFFERED)} (HEADSHOTS_ENGINE)."]
     try:
@@ -121,9 +121,9 @@ def refusals() -> list[str]:
         chosen = choose_engine(weights) if name == "auto" else name
         if chosen != "instantid":
             return []
-        if wished.fault:
-            return [wished.fault]
-        wanted = [weights.catalog.weights[each] for each in needed_weights(weights, wished)]
+        if requested.fault:
+            return [requested.fault]
+        wanted = [weights.catalog.weights[each] for each in needed_weights(weights, requested)]
         return [fault for weight in wanted if (fault := weights.licenses.fault(weight))]
     except PipelineError as error:
         return [str(error)]

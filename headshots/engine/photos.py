@@ -103,9 +103,9 @@ def judge(faces: bytes, chosen: int) -> JudgedFace:
     return JudgedFace(verdict.status.value, reasons, advice.score, tips)
 
 
-def tips_beside(tips: Sequence[str], reasons: Sequence[str]) -> list[str]:
+def additional_tips(tips: Sequence[str], reasons: Sequence[str]) -> list[str]:
     """The tips that say something which the reasons of the verdict do not say already."""
-    said = {coach.SAID_BY.get(Reason(reason)) for reason in reasons}
+    said = {coach.TIP_FOR_REASON.get(Reason(reason)) for reason in reasons}
     return [tip for tip in tips if coach.Tip(tip) not in said]
 
 
@@ -119,7 +119,7 @@ def crop_faces(photo: bytes, faces: bytes) -> list[bytes]:
     return [crop_face(photo, face.box) for face in unpack_faces(faces)]
 
 
-def who_is_who(photos: Sequence[SeenPhoto]) -> list[dict[int, int]]:
+def group_faces(photos: Sequence[SeenPhoto]) -> list[dict[int, int]]:
     """Everybody in these photos, whoever is in most first: index of the photo -> index of their face in it.
 
     The embeddings live in this call alone."""
@@ -135,7 +135,7 @@ def who_is_who(photos: Sequence[SeenPhoto]) -> list[dict[int, int]]:
     return [{face.photo: face.face for face in cluster.faces} for cluster in cluster_faces(seen)]
 
 
-def source_of(stored: StoredPhoto) -> SourcePhoto:
+def load_source_photo(stored: StoredPhoto) -> SourcePhoto:
     faces = unpack_faces(stored.faces)
     bystanders = tuple(face for index, face in enumerate(faces) if index != stored.chosen)
     return SourcePhoto(intake.load_pixels(stored.photo), faces[stored.chosen], bystanders)

@@ -20,7 +20,7 @@ from headshots.engine.photos import (
     StoredPhoto,
     embedder,
     finder,
-    source_of,
+    load_source_photo,
     weights,
 )
 from headshots.engine.planning import PlannedShot
@@ -33,38 +33,38 @@ from pipeline.quality import duplicates
 from pipeline.types import (
     Engine,
     Job,
-    KeepsSubjects,
-    Person,
     Progress,
+    SelfDescription,
     Size,
     SourcePhoto,
     Subject,
+    SubjectSerializer,
     ignore_progress,
 )
 
 if TYPE_CHECKING:
     from pipeline.files.finish import FinishedFiles
-    from pipeline.files.provenance import Marks
-    from pipeline.quality.gate import Standard
+    from pipeline.files.provenance import Provenance
+    from pipeline.quality.gate import GateReference
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class Sitter:
+class PreparedSubject:
     """A person ready to be shot: the engine's subject, what pictures are held against, and what they said about
     themselves. Memory only."""
 
     subject: Subject = field(repr=False)
-    standard: "Standard" = field(repr=False)
-    person: Person = field(default=Person(), repr=False)
+    gate_reference: "GateReference" = field(repr=False)
+    self_description: SelfDescription = field(default=SelfDescription(), repr=False)
 
 
 @dataclass(frozen=True)
-class Finished:
+class RenderResult:
     """One picture and what the gate says of it: `likeness` and `quality` 0..1 rounded, `reasons` against it.
 
-    files: what is handed out, None when it was not accepted. perceptual_hash: what `is_twin` compares."""
+    files: what is handed out, None when it was not accepted. perceptual_hash: what `is_near_duplicate` compares."""
 
     index: int
     accepted: bool
@@ -79,36 +79,40 @@ def prepare(
     photos: Sequence[StoredPhoto],
     size: Size,
     on_progress: Progress = ignore_progress,
-    person: Person = Person(),  # noqa: B008 - frozen
-) -> Sitter:
+    self_description: SelfDescription = SelfDescription(),  # noqa: B008 - frozen
+) -> PreparedSubject:
     """The person in these photos, best first, ready for `render`. At 4K it takes minutes."""
-    sources = [source_of(photo) for photo in photos]
-    return Sitter(_engine().prepare(sources, size, on_progress), _standard(sources), person)
+    sources = [load_source_photo(photo) for photo in photos]
+    return PreparedSubject(_engine().prepare(sources, size, on_progress), _gate_reference(sources), self_description)
 
 
-def keeps_sitters(size: Size) -> bool:
-    """Whether preparing a person for this size takes so long that workers share the result: freeze and thaw."""
+def should_share(size: Size) -> bool:
+    """Return True if preparing a subject for this size takes so long that workers share the result."""
     maker = _engine()
-    return isinstance(maker, KeepsSubjects) and maker.worth_keeping(size)
+    return isinstance(maker, SubjectSerializer) and maker.is_expensive_to_prepare(size)
 
 
-def freeze(sitter: Sitter) -> bytes:
-    """What preparing this person brought, for another worker's `thaw`. Private like their photos."""
+def serialize(prepared_subject: PreparedSubject) -> bytes:
+    """Serialize a prepared subject for another worker's `deserialize`. The bytes are as private as the photos."""
     maker = _engine()
-    assert isinstance(maker, KeepsSubjects)
-    return maker.freeze(sitter.subject)
+    assert isinstance(maker, SubjectSerializer)
+    return maker.serialize(prepared_subject.subject)
 
 
-def thaw(
+def deserialize(
     data: bytes,
     photos: Sequence[StoredPhoto],
     size: Size,
-    person: Person = Person(),  # noqa: B008 - frozen
-) -> Sitter:
-    """The person that another worker prepared from these photos. Raises ValueError for what another release froze."""
+    self_description: SelfDescription = SelfDescription(),  # noqa: B008 - frozen
+) -> PreparedSubject:
+    """Restore the subject that another worker prepared from these photos.
+
+    Raises ValueError for bytes of another release."""
     maker = _engine()
-    assert isinstance(maker, KeepsSubjects)
-    return Sitter(maker.thaw(data, size), _standard([source_of(photo) for photo in photos]), person)
+    assert isinstance(maker, SubjectSerializer)
+    return PreparedSubject(
+        maker.deserialize(data, size), _gate_reference([load_source_photo(photo) for photo in photos]), self_description
+    )
 
 
 def capacity(size: Size) -> int:
@@ -117,47 +121,58 @@ def capacity(size: Size) -> int:
 
 
 def render(
-    sitter: Sitter, batches: Iterable[Sequence[PlannedShot]], size: Size, on_progress: Progress, *, versions: bool
-) -> Iterator[Finished]:
+    prepared_subject: PreparedSubject,
+    batches: Iterable[Sequence[PlannedShot]],
+    size: Size,
+    on_progress: Progress,
+    *,
+    versions: bool,
+) -> Iterator[RenderResult]:
     """One finished picture a shot, in order, each held against the person by the likeness gate.
 
     A batch is asked for while pictures of the last one are judged and finished: the engine never waits for that.
     versions: whether profile crop and web version are wanted as well. Raises SigningFailed."""
     from pipeline.identity.likeness import ACCEPT_DISTANCE, likeness_score
-    from pipeline.postprocess import Darkroom, develop
+    from pipeline.postprocess import PostProcessor, process
 
     max_distance = settings.HEADSHOTS_LIKENESS_MAX_DISTANCE or ACCEPT_DISTANCE
-    darkroom = Darkroom(
+    post_processor = PostProcessor(
         finder(), embedder(), identity(), max_distance=max_distance, versions=versions, batch=capacity(size)
     )
-    jobs = ([Job(sitter.subject, replace(shot.as_shot(), person=sitter.person)) for shot in batch] for batch in batches)
+    jobs = (
+        [
+            Job(prepared_subject.subject, replace(shot.as_shot(), self_description=prepared_subject.self_description))
+            for shot in batch
+        ]
+        for batch in batches
+    )
     pictures = chain.from_iterable(_engine().render(batch, size, on_progress) for batch in jobs)
-    for developed in develop(pictures, sitter.standard, darkroom):
-        judgment, distance = developed.judgment, developed.judgment.likeness.distance
-        yield Finished(
-            index=developed.shot.index,
-            accepted=developed.files is not None,
+    for processed in process(pictures, prepared_subject.gate_reference, post_processor):
+        judgment, distance = processed.judgment, processed.judgment.likeness.distance
+        yield RenderResult(
+            index=processed.shot.index,
+            accepted=processed.files is not None,
             likeness=None if distance is None else likeness_score(distance, calibration()),
             reasons=[reason.value for reason in judgment.reasons],
-            files=developed.files,
+            files=processed.files,
             quality=round(judgment.quality, 2),
-            perceptual_hash=developed.perceptual_hash,
+            perceptual_hash=processed.perceptual_hash,
         )
 
 
-def is_twin(perceptual_hash: str, others: Iterable[str]) -> bool:
+def is_near_duplicate(perceptual_hash: str, others: Iterable[str]) -> bool:
     """Whether a picture looks like one of the others. Whatever tells headshots of a pack apart is asked here."""
-    return duplicates.is_twin(perceptual_hash, others)
+    return duplicates.is_near_duplicate(perceptual_hash, others)
 
 
-def read_marks(data: bytes) -> "Marks | None":
+def read_provenance(data: bytes) -> "Provenance | None":
     """Return what a file says about how it was made, read in a limited process; None when it cannot be read.
 
     Raises PhotoRefused, before a process is started, for anything but a JPEG, PNG or WebP that is not too large."""
-    from pipeline.files.provenance import read_marks_apart
+    from pipeline.files.provenance import read_untrusted_provenance
 
     try:
-        return read_marks_apart(data)
+        return read_untrusted_provenance(data)
     except SigningFailed:
         return None
 
@@ -172,15 +187,15 @@ def warm_up(queue: str) -> None:
 
 @cache
 def _engine() -> Engine:
-    return create_engine(configured_name(), weights(), options(), _tell_progress)
+    return create_engine(configured_name(), weights(), options(), _report_progress)
 
 
-def _tell_progress(share: float) -> None:
+def _report_progress(share: float) -> None:
     heartbeat.progress()
     log.info("engine: %d %% loaded", round(100 * share))
 
 
-def _standard(sources: Sequence[SourcePhoto]) -> "Standard":
-    from pipeline.quality.gate import set_standard
+def _gate_reference(sources: Sequence[SourcePhoto]) -> "GateReference":
+    from pipeline.quality.gate import build_gate_reference
 
-    return set_standard(sources, embedder())
+    return build_gate_reference(sources, embedder())

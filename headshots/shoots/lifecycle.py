@@ -34,10 +34,10 @@ MOVES: dict[str, frozenset[str]] = {
 # State entered -> names of the tasks it starts, each with the pack's id.
 STARTS: dict[str, tuple[str, ...]] = {
     _State.QUEUED: ("shoots.render_pack",),
-    _State.DELIVERED: ("retention.purge_delivered", "shoots.drop_kept", "shoots.mail_delivered"),
-    _State.FAILED: ("payments.give_back_credit", "shoots.drop_kept"),
-    _State.CANCELED: ("payments.give_back_credit", "shoots.drop_kept"),
-    _State.REVOKED: ("retention.forget_pack", "shoots.drop_kept"),
+    _State.DELIVERED: ("retention.purge_delivered", "shoots.delete_prepared_subject", "shoots.mail_delivered"),
+    _State.FAILED: ("payments.give_back_credit", "shoots.delete_prepared_subject"),
+    _State.CANCELED: ("payments.give_back_credit", "shoots.delete_prepared_subject"),
+    _State.REVOKED: ("retention.forget_pack", "shoots.delete_prepared_subject"),
 }
 # How long a pack is left alone after its first fault and its second. A minute is what a restart takes; ten are time to
 # be called by an alarm and mend something. More would be taken from the photos' last hours.

@@ -20,7 +20,7 @@ from headshots.vault.models import Blob
 
 Word = TypeVar("Word", bound=StrEnum)
 
-NOTHING_SAID = engine.Person()
+NOTHING_SAID = engine.SelfDescription()
 # A blob's size stands in a table: it must not tell what was said.
 STORED_BYTES = 512
 
@@ -87,12 +87,12 @@ class PersonForm(forms.Form):
     headscarf = forms.BooleanField(label="I wear a headscarf", required=False)
 
     @property
-    def person(self) -> engine.Person:
+    def person(self) -> engine.SelfDescription:
         said = {name: value for name, value in self.cleaned_data.items() if value is not None}
-        return engine.Person(**said)
+        return engine.SelfDescription(**said)
 
 
-def write_person(*, shoot: Shoot, person: engine.Person) -> bool:
+def write_person(*, shoot: Shoot, person: engine.SelfDescription) -> bool:
     """Keep what the person said in the place of what they said before; False when the shoot is closed.
 
     Raises KeyGone."""
@@ -108,7 +108,7 @@ def write_person(*, shoot: Shoot, person: engine.Person) -> bool:
     return True
 
 
-def read_person(*, shoot: Shoot) -> engine.Person:
+def read_person(*, shoot: Shoot) -> engine.SelfDescription:
     """What the person said last. Raises KeyGone."""
     blob = Shoot.objects.select_related("person_blob").get(pk=shoot.pk).person_blob
     if blob is None:
@@ -119,7 +119,7 @@ def read_person(*, shoot: Shoot) -> engine.Person:
     return form.person
 
 
-def _write(shoot: Shoot, person: engine.Person) -> Blob | None:
+def _write(shoot: Shoot, person: engine.SelfDescription) -> Blob | None:
     if person == NOTHING_SAID:
         return None
     data = json.dumps(asdict(person)).encode().ljust(STORED_BYTES)

@@ -41,11 +41,11 @@ def render_pack(pack_id: str) -> None:
         raise SystemExit(1) from error
 
 
-@shared_task(name="shoots.drop_kept")
-def drop_kept(pack_id: str) -> None:
+@shared_task(name="shoots.delete_prepared_subject")
+def delete_prepared_subject(pack_id: str) -> None:
     pack = Pack.objects.get(pk=UUID(pack_id))
     if not pack.is_live:  # Staff may have queued it again.
-        prepared_subjects.drop_kept(pack)
+        prepared_subjects.delete_prepared_subject(pack)
 
 
 @shared_task(name="shoots.mail_delivered")
@@ -87,6 +87,6 @@ def free_what_died_here(sender: object, **_signal: object) -> None:
 def forget_who_has_gone(**_signal: object) -> None:
     """Between two tasks: a person whose pack another worker ended must not stay in this one's memory."""
     try:
-        prepared_subjects.drop_ended()
+        prepared_subjects.evict_ended()
     except DatabaseError as error:
         log.warning("cannot see which packs have ended: %s", type(error).__name__)

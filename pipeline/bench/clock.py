@@ -9,7 +9,7 @@ import torch
 
 from pipeline.errors import EngineUnavailable
 
-Report = dict[str, object]
+BenchReport = dict[str, object]
 
 
 @dataclass
@@ -32,16 +32,16 @@ class Clock:
             torch.cuda.synchronize(self.device)
 
 
-def summary(seconds: float, count: int, work: float, clock: Clock, device: torch.device) -> Report:
-    """The figures that both ways share; `work` in tera operations a picture."""
+def summary(seconds: float, count: int, flops: float, clock: Clock, device: torch.device) -> BenchReport:
+    """The figures that both ways share; `flops` in tera operations a picture."""
     return {
         "seconds": round(seconds, 2),
         "seconds_per_picture": round(seconds / count, 3),
         "pictures_per_minute": round(60 * count / seconds, 2),
         "stages_seconds": {name: round(spent, 2) for name, spent in clock.seconds.items()},
         "peak_gigabytes": peak_gigabytes(device),
-        "tflop_per_picture": round(work, 4),
-        "tflop_per_second": round(work * count / seconds, 4),
+        "tflop_per_picture": round(flops, 4),
+        "tflop_per_second": round(flops * count / seconds, 4),
     }
 
 

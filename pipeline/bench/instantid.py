@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from pipeline.bench.clock import Clock, Report, describe_device, reset_peak, summary
+from pipeline.bench.clock import BenchReport, Clock, describe_device, reset_peak, summary
 from pipeline.bench.plain import measure_reference
 from pipeline.bench.setup import Options, build_engine, choose_batch, make_conditions
 from pipeline.diffusion.memory import next_batch
@@ -19,9 +19,9 @@ from pipeline.engines.instantid.conditions import Conditions
 from pipeline.engines.instantid.config import Sampling, few_step_sampling
 from pipeline.engines.instantid.denoise import decode, denoise
 from pipeline.engines.instantid.networks.bundle import Networks
-from pipeline.engines.instantid.networks.flops import Work, count_work
+from pipeline.engines.instantid.networks.flops import PictureFlops, count_flops
 from pipeline.files.finish import encode
-from pipeline.postprocess import finish_behind
+from pipeline.postprocess import map_in_background
 from pipeline.types import DigitalSource, Pixels
 from pipeline.upscaling.upscale import TorchUpscaler
 
@@ -29,11 +29,11 @@ from pipeline.upscaling.upscale import TorchUpscaler
 ENCODERS = 4
 
 
-def measure(options: Options, tell: Callable[[str], None]) -> Report:
+def measure(options: Options, echo: Callable[[str], None]) -> BenchReport:
     """Everything that `bench instantid` reports."""
-    tell("counting the work")
-    work = count_work(options.architecture, options.size)
-    report: Report = {
+    echo("counting operations")
+    flops = count_flops(options.architecture, options.size)
+    report: BenchReport = {
         "device": describe_device(options.device),
         "torch": torch.__version__,
         "networks": options.architecture.name,
@@ -43,39 +43,41 @@ def measure(options: Options, tell: Callable[[str], None]) -> Report:
         "sampler": options.sampling.sampler.value,
     }
     if options.reference:
-        tell("the plain way")
-        report["reference"] = measure_reference(options, work)
-    tell("our way")
-    ours = measure_pack(options, work, tell)
+        echo("the plain way")
+        report["reference"] = measure_reference(options, flops)
+    echo("our way")
+    ours = measure_pack(options, flops, echo)
     report["ours"] = ours
     if options.reference:
         report["ratio"] = round(float(str(ours["pictures_per_minute"])) / per_minute(report["reference"]), 2)
     return report
 
 
-def measure_pack(options: Options, work: Work, tell: Callable[[str], None]) -> Report:
+def measure_pack(options: Options, flops: PictureFlops, echo: Callable[[str], None]) -> BenchReport:
     """A whole pack, batch by batch, after a warm-up of two steps that compiles what is to be compiled."""
     optimizations = default_optimizations(options.device) if options.optimizations is None else options.optimizations
     sampling = few_step_sampling() if Optimization.FEW_STEP in optimizations else options.sampling
     networks, upscaler, build_seconds = build_engine(options, optimizations)
     batch = choose_batch(options, optimizations, networks.device)
     pictures = make_conditions(networks, batch, options.size, optimizations)
-    tell(f"warming up with {batch} pictures at once")
+    echo(f"warming up with {batch} pictures at once")
     started = time.perf_counter()
     for _ in make_pictures(networks, upscaler, pictures, Sampling(2), optimizations, Clock(networks.device)):
         pass
     warm_seconds = time.perf_counter() - started
-    tell("measuring")
+    echo("measuring")
     reset_peak(networks.device)
     clock = Clock(networks.device)
     started = time.perf_counter()
     made = make_pack(options, networks, upscaler, sampling, optimizations, batch, clock)
-    files = finish_behind(made, lambda pixels: encode(pixels, DigitalSource.TRAINED), threads=ENCODERS, most=batch)
+    files = map_in_background(
+        made, lambda pixels: encode(pixels, DigitalSource.TRAINED), threads=ENCODERS, max_in_flight=batch
+    )
     sizes = [len(file) for file in files]
     seconds = time.perf_counter() - started
     clock.seconds["waiting for JPEG"] = seconds - sum(clock.seconds.values())
     assert len(sizes) == options.images
-    each = work.denoising(sampling, optimizations) + work.vae + work.upscaler
+    each = flops.denoising(sampling, optimizations) + flops.vae + flops.upscaler
     return {
         "optimizations": sorted(optimization.value for optimization in optimizations),
         "lossless": all(optimization.lossless for optimization in optimizations),
@@ -84,7 +86,7 @@ def measure_pack(options: Options, work: Work, tell: Callable[[str], None]) -> R
         "warm_up_seconds": round(warm_seconds, 1),
         **summary(seconds, options.images, each, clock, networks.device),
         "denoising_tflop_per_second": round(
-            options.images * work.denoising(sampling, optimizations) / clock.seconds["denoising"], 4
+            options.images * flops.denoising(sampling, optimizations) / clock.seconds["denoising"], 4
         ),
     }
 

@@ -10,11 +10,11 @@ import time
 import torch
 from torch import Tensor
 
-from pipeline.bench.clock import Clock, Report, reset_peak, summary
+from pipeline.bench.clock import BenchReport, Clock, reset_peak, summary
 from pipeline.bench.setup import CONTROL, GUIDANCE, Options, precision, random_face
 from pipeline.engines.instantid.canvas import to_pixels
 from pipeline.engines.instantid.config import Sampling
-from pipeline.engines.instantid.networks.flops import Work
+from pipeline.engines.instantid.networks.flops import PictureFlops
 from pipeline.engines.instantid.networks.load import make_scheduler
 from pipeline.engines.instantid.networks.random_weights import SCHEDULER_CONFIG, Parts, build_parts
 from pipeline.files.finish import encode
@@ -24,7 +24,7 @@ from pipeline.upscaling.upscale import TorchUpscaler
 REFERENCE_PICTURES = 4
 
 
-def measure_reference(options: Options, work: Work) -> Report:
+def measure_reference(options: Options, flops: PictureFlops) -> BenchReport:
     """A few pictures the plain way, one after the other, in the published implementation's order of work."""
     parts = build_parts(options.architecture, options.device, precision(options.device))
     device = torch.device(options.device)
@@ -39,7 +39,7 @@ def measure_reference(options: Options, work: Work) -> Report:
             with clock.stage("JPEG"):
                 encode(pixels, DigitalSource.TRAINED)
         seconds = time.perf_counter() - started
-    each = work.denoising(options.sampling, frozenset()) + work.vae + work.upscaler
+    each = flops.denoising(options.sampling, frozenset()) + flops.vae + flops.upscaler
     report = summary(seconds, REFERENCE_PICTURES, each, clock, device)
     # What this function holds goes when it returns; the caching allocator would keep its blocks.
     del parts, upscaler
@@ -54,24 +54,24 @@ def plain_picture(
 ) -> Pixels:
     """One picture with the libraries' own classes and attention, everything computed where it is needed."""
     device, dtype = torch.device(options.device), precision(options.device)
-    chance = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     with clock.stage("conditions"):
         vocabulary = parts.text_encoders[0].config.vocab_size
-        ids = torch.randint(vocabulary - 2, (2, 77), generator=chance).to(device)
+        ids = torch.randint(vocabulary - 2, (2, 77), generator=rng).to(device)
         ids[:, -1] = vocabulary - 1
         outputs = [encoder(ids, output_hidden_states=True) for encoder in parts.text_encoders]
         text = torch.cat([output.hidden_states[-2] for output in outputs], dim=-1)
-        embedding = torch.from_numpy(random_face(chance)).to(device, dtype)[None, None]
+        embedding = torch.from_numpy(random_face(rng)).to(device, dtype)[None, None]
         tokens = parts.resampler(torch.cat([torch.zeros_like(embedding), embedding])).flatten(1, -2)
         time_ids = [options.size.height, options.size.width, 0, 0, options.size.height, options.size.width]
         added = {
             "text_embeds": outputs[1].text_embeds,
             "time_ids": torch.tensor([time_ids] * 2, device=device, dtype=dtype),
         }
-        condition = torch.rand(1, 3, options.size.height, options.size.width, generator=chance)
+        condition = torch.rand(1, 3, options.size.height, options.size.width, generator=rng)
         condition = condition.to(device, dtype).repeat(2, 1, 1, 1)
     with clock.stage("denoising"):
-        latents = plain_denoising(parts, text, tokens, added, condition, sampling, chance)
+        latents = plain_denoising(parts, text, tokens, added, condition, sampling, rng)
     with clock.stage("decoding"):
         decoded = parts.vae.decode(latents / parts.vae.config.scaling_factor, return_dict=False)[0][0]
         picture = (decoded.float() / 2 + 0.5).clamp(0, 1)
@@ -88,13 +88,13 @@ def plain_denoising(
     added: dict[str, Tensor],
     condition: Tensor,
     sampling: Sampling,
-    chance: torch.Generator,
+    rng: torch.Generator,
 ) -> Tensor:
     """(1, 4, h, w) latents of one picture; every step runs ControlNet and UNet on both halves."""
     scheduler = make_scheduler(SCHEDULER_CONFIG, sampling, text.device)
     factor = 2 ** (len(parts.vae.config.block_out_channels) - 1)
     shape = (1, 4, condition.shape[2] // factor, condition.shape[3] // factor)
-    latents = torch.randn(shape, generator=chance).to(text) * scheduler.init_noise_sigma
+    latents = torch.randn(shape, generator=rng).to(text) * scheduler.init_noise_sigma
     for timestep in scheduler.timesteps:
         inputs = scheduler.scale_model_input(torch.cat([latents, latents]), timestep)
         down, mid = parts.controlnet(

@@ -19,7 +19,7 @@ from pipeline.upscaling.upscale import TorchUpscaler
 ARCHITECTURES = {"sdxl": SDXL, "tiny": TINY}
 DEFAULT_SIZE = Size(896, 1152)
 DEFAULT_SAMPLING = Sampling()
-LOOKS = 10
+STYLE_COUNT = 10
 GUIDANCE, CONTROL, ADAPTER = 5.0, 0.8, 0.8
 
 
@@ -69,14 +69,14 @@ def make_conditions(
     networks: Networks, count: int, size: Size, optimizations: frozenset[Optimization]
 ) -> list[Conditions]:
     """Pictures of one person: a look's prompt each, random key point images (opencv may be absent)."""
-    chance = torch.Generator().manual_seed(1)
+    rng = torch.Generator().manual_seed(1)
     vocabulary = networks.text_encoders[0].config.vocab_size
     with torch.inference_mode():
-        ids = torch.randint(vocabulary - 2, (min(count, LOOKS) + 1, 1, 77), generator=chance)
+        ids = torch.randint(vocabulary - 2, (min(count, STYLE_COUNT) + 1, 1, 77), generator=rng)
         ids[:, :, -1] = vocabulary - 1
         prompts: list[PromptEmbedding] = [encode_ids(networks, each, each) for each in ids]
-    tokens = face_tokens(networks, random_face(chance))
-    images = torch.randint(256, (count, size.height, size.width, 3), generator=chance, dtype=torch.uint8).numpy()
+    tokens = face_tokens(networks, random_face(rng))
+    images = torch.randint(256, (count, size.height, size.width, 3), generator=rng, dtype=torch.uint8).numpy()
     return [
         Conditions(
             prompt=prompts[index % (len(prompts) - 1)],
@@ -103,9 +103,9 @@ def choose_batch(options: Options, optimizations: frozenset[Optimization], devic
     return next(size for size in sizes if options.images % size == 0 or 2 * (options.images % size) > size)
 
 
-def random_face(chance: torch.Generator) -> Embedding:
+def random_face(rng: torch.Generator) -> Embedding:
     """(512,) of about the length of a real one."""
-    face: Embedding = torch.randn(512, generator=chance).numpy()
+    face: Embedding = torch.randn(512, generator=rng).numpy()
     return face
 
 

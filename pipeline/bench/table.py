@@ -42,7 +42,7 @@ class Row:
 
 
 def measure_table(
-    options: Options, tell: Callable[[str], None], last_start_seconds: float = LAST_START_SECONDS
+    options: Options, echo: Callable[[str], None], last_start_seconds: float = LAST_START_SECONDS
 ) -> list[Row]:
     """Measure every optimization, off or on, against all lossless ones but compiling; and what compiling adds."""
     started = time.perf_counter()
@@ -63,14 +63,14 @@ def measure_table(
             seconds, warm_up = measure_row(networks, options, optimizations)
         except RuntimeError as error:
             # What this GPU cannot do, or has no memory for, must not cost the rows that it can.
-            tell(f"{name} failed: {str(error).splitlines()[0]}")
+            echo(f"{name} failed: {str(error).splitlines()[0]}")
             rows.append(Row(name, lossless))
             continue
         first = rows[0].seconds if rows else seconds
         times = round(first / seconds, 2) if first else None
         peak = peak_gigabytes(networks.device)
         rows.append(Row(name, lossless, round(seconds, 4), times, round(warm_up, 1), peak))
-        tell(f"{name}: {seconds:.3f} s a picture")
+        echo(f"{name}: {seconds:.3f} s a picture")
     return rows
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Never
 
 from pipeline.engines.instantid.options import InstantIDOptions
 from pipeline.errors import PipelineError
-from pipeline.photos.intake import Limits
+from pipeline.photos.intake import PhotoLimits
 from pipeline.types import Face, Progress
 from pipeline.weights import CATALOG, Weights, load_catalog
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 DONE = 0
 REFUSED = 1
 CHOOSE_FACE = 2
-WRONG_CALL = 3
+USAGE_ERROR = 3
 # As the shell counts: 128 and the signal that would have ended a program without manners.
 INTERRUPTED = 130
-NOBODY_LISTENS = 141
+BROKEN_PIPE = 141
 
 EXIT_STATUSES = """\
 exit status:
@@ -41,7 +41,7 @@ exit status:
 class CommandFailed(PipelineError):
     """Ends the command with one line for the person and an exit status."""
 
-    def __init__(self, message: str, status: int = WRONG_CALL) -> None:
+    def __init__(self, message: str, status: int = USAGE_ERROR) -> None:
         super().__init__(message)
         self.status = status
 
@@ -74,7 +74,7 @@ def read_photo(path: Path) -> bytes:
         raise CommandFailed(f"{path}: not a file")
     try:
         with path.open("rb") as file:
-            return file.read(Limits().max_bytes + 1)
+            return file.read(PhotoLimits().max_bytes + 1)
     except OSError as error:
         raise CommandFailed(f"{path}: {error.strerror}") from error
 
@@ -99,7 +99,7 @@ def print_json(value: object) -> None:
     print(json.dumps(value, indent=2))
 
 
-def tell(message: str) -> None:
+def echo(message: str) -> None:
     """A line for the person, above a progress bar if there is one; stdout is kept for results."""
     from tqdm import tqdm
 
@@ -107,7 +107,7 @@ def tell(message: str) -> None:
 
 
 @contextmanager
-def hushed() -> Iterator[None]:
+def suppress_stderr() -> Iterator[None]:
     """Keeps native libraries from writing to stderr while they are loaded: TensorFlow Lite says hello there."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)

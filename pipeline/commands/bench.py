@@ -24,8 +24,8 @@ from pipeline.commands import DONE, CommandFailed, bench_instantid, print_json, 
 from pipeline.engines import EngineName
 from pipeline.weights import Weights
 
-LOOKS = ("corporate", "executive", "outdoor", "bw")
-PACK_LOOKS = (*LOOKS, "navy")
+STYLES = ("corporate", "executive", "outdoor", "bw")
+PACK_STYLES = (*STYLES, "navy")
 WARM_ROUNDS = 3
 GATE_PICTURES = 25
 ROOT = Path(pipeline.__file__).resolve().parents[1]
@@ -63,14 +63,14 @@ def bench_engine(engine: EngineName, photo: Path, weights: Path) -> dict[str, st
     """`make` with four looks, cold and warm, and `check`."""
     with progress_bar("Benchmark", total=2, unit="steps") as bar, tempfile.TemporaryDirectory() as out:
         call = ["-m", "pipeline", "make", str(photo), "--out", out, "--json", "--engine", engine]
-        call += ["--weights", str(weights), *(word for look in LOOKS for word in ("--style", look))]
+        call += ["--weights", str(weights), *(word for look in STYLES for word in ("--style", look))]
         cold = run_python(call)
         bar.update()
         warm = run_python(["-m", "pipeline.commands.bench", "make", engine, str(photo), str(weights)])
         bar.update()
     return {
         "engine": engine,
-        "looks": len(LOOKS),
+        "styles": len(STYLES),
         "cold_make_seconds": round(cold.seconds, 2),
         "cold_make_cpu_seconds": round(cold.cpu_seconds, 2),
         **json.loads(warm.printed),
@@ -84,7 +84,7 @@ def bench_pack(engine: EngineName, photo: Path, weights: Path, count: int) -> di
     with tempfile.TemporaryDirectory() as out:
         call = ["-m", "pipeline", "make", str(photo), "--out", out, "--json", "--engine", engine, "--size", "4k"]
         call += ["--weights", str(weights), "--count", str(count)]
-        pack = run_python([*call, *(word for look in PACK_LOOKS for word in ("--style", look))])
+        pack = run_python([*call, *(word for look in PACK_STYLES for word in ("--style", look))])
     manifest = json.loads(pack.printed)
     seconds = [entry["seconds"] for entry in manifest]
     return {
@@ -116,14 +116,14 @@ def measure_upscale(way: str, photo: Path, weights: Path) -> dict[str, float]:
     from pipeline.photos.intake import clean_photo, load_pixels
     from pipeline.portrait.mask import PersonMask
     from pipeline.portrait.prepare import frame_photo
-    from pipeline.portrait.upscaled import cut_for_network
+    from pipeline.portrait.upscaled import crop_for_network
     from pipeline.types import PREMIUM, SourcePhoto, ignore_progress
     from pipeline.upscaling.upscale import load_network, upscale
 
     store = Weights(weights)
     pixels = load_pixels(clean_photo(read_photo(photo)).data)
     source = SourcePhoto(pixels, FaceFinder(store).find(pixels)[0])
-    cut = cut_for_network(pixels, *frame_photo(source, PREMIUM, PersonMask(store, 2)))
+    cut = crop_for_network(pixels, *frame_photo(source, PREMIUM, PersonMask(store, 2)))
     network = load_network(store)
     started = time.perf_counter()
     if way == "whole":
@@ -145,7 +145,7 @@ def choose_photo(named: Path | None) -> Path:
 
 
 @dataclass(frozen=True)
-class Run:
+class ProcessRun:
     """A process that ended well. Memory is the resident peak; the CPU's seconds are those of all threads."""
 
     printed: str
@@ -154,7 +154,7 @@ class Run:
     megabytes: int
 
 
-def run_python(arguments: list[str]) -> Run:
+def run_python(arguments: list[str]) -> ProcessRun:
     """Runs a Python process and measures it. Raises CommandFailed with its last words."""
     started = time.perf_counter()
     with tempfile.TemporaryFile("w+") as complaints:
@@ -172,7 +172,7 @@ def run_python(arguments: list[str]) -> Run:
             raise CommandFailed(complaints.read().strip().splitlines()[-1], process.returncode)
     # The peak comes in kilobytes on Linux, in bytes on macOS.
     megabytes = round(usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3))
-    return Run(printed, time.perf_counter() - started, usage.ru_utime + usage.ru_stime, megabytes)
+    return ProcessRun(printed, time.perf_counter() - started, usage.ru_utime + usage.ru_stime, megabytes)
 
 
 def measure_warm(engine: EngineName, photo: Path, weights: Path) -> dict[str, float]:
@@ -185,7 +185,7 @@ def measure_warm(engine: EngineName, photo: Path, weights: Path) -> dict[str, fl
 
     models = load_models(engine, Weights(weights))
     studio = Studio(models, make_test_identity("Benchmark"))
-    shots = plan_shots(choose_styles(LOOKS), len(LOOKS), seed=0)
+    shots = plan_shots(choose_styles(STYLES), len(STYLES), seed=0)
     make_seconds, check_seconds = [], []
     # The first round warms up and is not counted.
     for _ in range(1 + WARM_ROUNDS):
@@ -212,7 +212,7 @@ def measure_gate(photo: Path, weights: Path) -> dict[str, float]:
     from pipeline.files.finish import shrink_for_web
     from pipeline.identity.embedding import FaceEmbedder
     from pipeline.photos.intake import clean_photo, load_pixels
-    from pipeline.quality.gate import judge_picture, set_standard
+    from pipeline.quality.gate import build_gate_reference, judge_picture
     from pipeline.styles.shot_list import load_styles, plan_shots
     from pipeline.types import PREMIUM, PREVIEW, Job, SourcePhoto, ignore_progress
 
@@ -222,7 +222,7 @@ def measure_gate(photo: Path, weights: Path) -> dict[str, float]:
     source = SourcePhoto(pixels, finder.find(pixels)[0])
     subject = engine.prepare([source], PREVIEW)
     jobs = [Job(subject, shot) for shot in plan_shots(load_styles(), GATE_PICTURES, seed=0)]
-    standard = set_standard([source], embedder)
+    gate_reference = build_gate_reference([source], embedder)
     pictures = [(each.job.shot, each.pixels) for each in engine.render(jobs, PREVIEW, ignore_progress)]
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
@@ -231,7 +231,7 @@ def measure_gate(photo: Path, weights: Path) -> dict[str, float]:
         # As large as a premium headshot; what it shows is the same.
         large = cv2.resize(picture, (PREMIUM.width, PREMIUM.height)).astype(np.uint8)
         started, started_cpu = time.perf_counter(), time.process_time()
-        judge_picture(shrink_for_web(large), standard, finder, embedder, monochrome=shot.style.monochrome)
+        judge_picture(shrink_for_web(large), gate_reference, finder, embedder, monochrome=shot.style.monochrome)
         seconds.append(time.perf_counter() - started)
         cpu_seconds.append(time.process_time() - started_cpu)
     # The first picture warms up and is not counted.

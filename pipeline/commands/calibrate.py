@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.commands import DONE, CommandFailed, open_weights, print_json, progress_bar, tell, write_atomically
+from pipeline.commands import DONE, CommandFailed, echo, open_weights, print_json, progress_bar, write_atomically
 from pipeline.commands.inputs import EmbeddedFaces, read_table
-from pipeline.identity.calibration import Calibration, Interval, NotEnoughPairs, Pairs, Report, calibrate
+from pipeline.identity.calibration import Calibration, CalibrationReport, Interval, NotEnoughPairs, Pairs, calibrate
 from pipeline.identity.likeness import ACCEPT_DISTANCE, SAME_PERSON_DISTANCE
 
 COLUMNS = ("one", "other", "same")
@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     distances = read_distances(rows) if "distance" in rows[0] else measure_distances(arguments, rows)
     kept = [index for index, distance in enumerate(distances) if distance is not None]
     if skipped := len(rows) - len(kept):
-        tell(f"{skipped} of {len(rows)} pairs left out: one of the photos does not show exactly one face.")
+        echo(f"{skipped} of {len(rows)} pairs left out: one of the photos does not show exactly one face.")
     try:
         pairs = make_pairs([rows[index] for index in kept], [distances[index] or 0.0 for index in kept])
         report = calibrate(pairs, (ACCEPT_DISTANCE, SAME_PERSON_DISTANCE))
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         print("\n".join(lines_of(report)))
     if arguments.out:
         write_atomically(arguments.out, to_toml(calibration).encode())
-        tell(f"written: {arguments.out}")
+        echo(f"written: {arguments.out}")
     return DONE
 
 
@@ -117,7 +117,7 @@ def gather_people(pairs: Iterable[tuple[str, str, bool]]) -> dict[str, str]:
     return {name: lead(name) for name in leader}
 
 
-def describe(report: Report) -> dict[str, object]:
+def describe(report: CalibrationReport) -> dict[str, object]:
     """The report as JSON knows it."""
 
     def interval(of: Interval) -> dict[str, float]:
@@ -136,7 +136,7 @@ def describe(report: Report) -> dict[str, object]:
     }
 
 
-def lines_of(report: Report) -> list[str]:
+def lines_of(report: CalibrationReport) -> list[str]:
     """The report as lines for people."""
     found, facts = report.calibration, report.calibration.provenance
     lines = [

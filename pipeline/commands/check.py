@@ -4,7 +4,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from pipeline.commands import CHOOSE_FACE, DONE, REFUSED, describe_face, hushed, print_json, read_photo
+from pipeline.commands import CHOOSE_FACE, DONE, REFUSED, describe_face, print_json, read_photo, suppress_stderr
 from pipeline.errors import PhotoRefused
 from pipeline.faces.find import FaceFinder
 from pipeline.types import PhotoCheck, Status, Verdict
@@ -15,7 +15,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Checks every photo and prints what was found."""
     photos: list[Path] = arguments.photos
     files = [read_photo(path) for path in photos]
-    with hushed():
+    with suppress_stderr():
         finder = FaceFinder(Weights(arguments.weights))
     checks = []
     for path, data in zip(photos, files, strict=True):

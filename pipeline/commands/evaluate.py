@@ -10,11 +10,11 @@ from pathlib import Path
 from pipeline.commands import (
     DONE,
     CommandFailed,
+    echo,
     open_weights,
     print_json,
     progress_bar,
     read_photo,
-    tell,
     write_atomically,
 )
 from pipeline.commands.inputs import read_table
@@ -23,21 +23,21 @@ from pipeline.engines import EngineName
 from pipeline.errors import FaceNotFound, PhotoRefused
 from pipeline.photos.check import check_photo
 from pipeline.photos.intake import clean_photo, load_pixels
-from pipeline.quality.fairness import GroupFigures, Outcome, Share, Spread, Subject, sum_up
+from pipeline.quality.fairness import GateOutcome, GroupFigures, LabeledPhoto, Share, Spread, summarize
 from pipeline.quality.fairness_chart import draw_chart
-from pipeline.quality.gate import judge_picture, set_standard
+from pipeline.quality.gate import build_gate_reference, judge_picture
 from pipeline.styles.shot_list import plan_shots
 from pipeline.types import Job, Shot, SourcePhoto, Status, ignore_progress
 
 COLUMNS = ("file", "group")
-LOOKS = ("corporate", "bw")
+STYLES = ("corporate", "bw")
 SIZE = SIZES["preview", False]
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Makes headshots of every labeled photo, sums up by group, prints the table and writes it with its picture."""
     rows = read_labels(arguments.groups)
-    styles = choose_styles(arguments.style or LOOKS)
+    styles = choose_styles(arguments.style or STYLES)
     shots = plan_shots(styles, len(styles), seed=0)
     folder = make_folder(arguments.out) if arguments.out else None
     subjects = []
@@ -45,9 +45,9 @@ def run(arguments: argparse.Namespace) -> int:
         engine: EngineName = arguments.engine
         models = load_models(engine, open_weights(arguments))
         for row in rows:
-            subjects.append(look_into(row, arguments.folder / row["file"], models, shots))
+            subjects.append(evaluate_photo(row, arguments.folder / row["file"], models, shots))
             bar.update()
-    groups = sum_up(subjects)
+    groups = summarize(subjects)
     if folder:
         picture = io.BytesIO()
         draw_chart(groups).save(picture, "PNG")
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(lines_of(groups)))
     if folder:
-        tell(f"written: {folder / 'evaluation.csv'}, {folder / 'evaluation.png'}")
+        echo(f"written: {folder / 'evaluation.csv'}, {folder / 'evaluation.png'}")
     return DONE
 
 
@@ -71,37 +71,37 @@ def read_labels(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def look_into(row: dict[str, str], path: Path, models: Models, shots: tuple[Shot, ...]) -> Subject:
+def evaluate_photo(row: dict[str, str], path: Path, models: Models, shots: tuple[Shot, ...]) -> LabeledPhoto:
     """One photo all the way. Raises CommandFailed when there is no such file or face."""
     group, person = row["group"], row.get("person") or None
     try:
         pixels = load_pixels(clean_photo(read_photo(path)).data)
         check = check_photo(pixels, models.finder, int(row["face"]) if row.get("face") else None)
     except PhotoRefused:
-        return Subject(group, person, Status.REFUSED, found=False)
+        return LabeledPhoto(group, person, Status.REFUSED, found=False)
     except FaceNotFound as error:
         raise CommandFailed(f"{path}: {error}") from error
     if not check.faces:
-        return Subject(group, person, check.verdict.status, found=False)
+        return LabeledPhoto(group, person, check.verdict.status, found=False)
     chosen = check.verdict.face or 0
     face = check.faces[chosen]
     photo = SourcePhoto(pixels, face, tuple(each for index, each in enumerate(check.faces) if index != chosen))
-    outcomes: list[Outcome] = []
+    outcomes: list[GateOutcome] = []
     if check.verdict.status in (Status.ACCEPTED, Status.WARNED):
-        standard = set_standard([photo], models.embedder)
+        gate_reference = build_gate_reference([photo], models.embedder)
         subject = models.engine.prepare([photo], SIZE)
         jobs = [Job(subject, shot) for shot in shots]
         for picture in models.engine.render(jobs, SIZE, ignore_progress):
             found = judge_picture(
                 picture.pixels,
-                standard,
+                gate_reference,
                 models.finder,
                 models.embedder,
                 monochrome=picture.job.shot.style.monochrome,
             )
-            outcomes.append(Outcome(found.accepted, found.likeness.distance, found.drift))
+            outcomes.append(GateOutcome(found.accepted, found.likeness.distance, found.drift))
     embedding = models.embedder.embed(pixels, face)
-    return Subject(group, person, check.verdict.status, True, embedding, tuple(outcomes))
+    return LabeledPhoto(group, person, check.verdict.status, True, embedding, tuple(outcomes))
 
 
 def lines_of(groups: list[GroupFigures]) -> list[str]:

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.commands import CommandFailed, hushed, read_photo
+from pipeline.commands import CommandFailed, read_photo, suppress_stderr
 from pipeline.errors import PhotoRefused
 from pipeline.faces.find import FaceFinder
 from pipeline.identity.embedding import FaceEmbedder
@@ -17,7 +17,7 @@ class EmbeddedFaces:
     """Finds and embeds the face of a photo file."""
 
     def __init__(self, weights: Weights) -> None:
-        with hushed():
+        with suppress_stderr():
             self.finder, self.embedder = FaceFinder(weights), FaceEmbedder(weights)
 
     def only_face(self, path: Path) -> Embedding | None:

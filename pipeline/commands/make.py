@@ -14,13 +14,13 @@ from pipeline.commands import (
     CommandFailed,
     advance,
     describe_face,
-    hushed,
+    echo,
     open_weights,
     print_json,
     progress_bar,
     read_options,
     read_photo,
-    tell,
+    suppress_stderr,
     write_atomically,
 )
 from pipeline.engines import DEFAULT_OPTIONS, EngineName, create_engine
@@ -35,10 +35,10 @@ from pipeline.identity.likeness import likeness_score
 from pipeline.photos.check import check_photo
 from pipeline.photos.intake import clean_photo, load_pixels
 from pipeline.photos.rules import judge
-from pipeline.postprocess import Darkroom, Developed, develop
-from pipeline.quality.duplicates import Look, is_twin, nearest
-from pipeline.quality.gate import Standard, set_standard
-from pipeline.styles.shot_list import load_styles, move, plan_shots, reshoot, stand_in
+from pipeline.postprocess import PostProcessor, ProcessedPicture, process
+from pipeline.quality.duplicates import Thumbnail, is_near_duplicate, nearest
+from pipeline.quality.gate import GateReference, build_gate_reference
+from pipeline.styles.shot_list import choose_replacement, load_styles, plan_shots, reframe, reshoot
 from pipeline.types import (
     PREMIUM,
     PREMIUM_SQUARE,
@@ -55,7 +55,7 @@ from pipeline.types import (
     Size,
     SourcePhoto,
     Status,
-    Style,
+    StyleSpec,
     Subject,
     within,
 )
@@ -91,34 +91,36 @@ class Studio:
     identity: Identity
     file_format: FileFormat = "jpeg"
 
-    def darkroom(self, size: Size) -> Darkroom:
+    def post_processor(self, size: Size) -> PostProcessor:
         """Where pictures of that size are judged and finished; small ones have no use for a smaller version."""
         large = size.long_edge > WEB_LONG_EDGE_PX
         models = self.models
-        return Darkroom(models.finder, models.embedder, self.identity, file_format=self.file_format, versions=large)
+        return PostProcessor(
+            models.finder, models.embedder, self.identity, file_format=self.file_format, versions=large
+        )
 
 
 @dataclass(frozen=True, eq=False)
-class Person:
+class GatedSubject:
     """The subject of the pictures and what these are held against."""
 
     subject: Subject
-    standard: Standard
+    gate_reference: GateReference
 
 
 @dataclass(frozen=True, eq=False)
-class Headshot:
+class AcceptedHeadshot:
     """A picture that passed the gate: its file, and for a large one also its profile crop and web version.
 
-    `likeness` and `quality` 0..1; `look` and `perceptual_hash` are what other pictures are compared with; `seconds`
-    from asking the engine to the finished files."""
+    `likeness` and `quality` 0..1; other pictures are compared by `thumbnail` and `perceptual_hash`; `seconds` from
+    asking the engine to the finished files."""
 
     shot: Shot
     files: dict[str, bytes] = field(repr=False)
     digital_source: DigitalSource
     likeness: float | None
     quality: float
-    look: Look
+    thumbnail: Thumbnail
     perceptual_hash: str
     seconds: float
 
@@ -159,7 +161,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         for entry in manifest:
             print(f"{folder / str(entry['file'])}  likeness {entry['likeness']}")
-        tell(f"{len(manifest)} of {len(shots)} headshots in {time.perf_counter() - started:.1f} s")
+        echo(f"{len(manifest)} of {len(shots)} headshots in {time.perf_counter() - started:.1f} s")
     if missing := len(shots) - len(headshots):
         complaint = f"{missing} of {len(shots)} pictures did not look enough like the person or too much like another."
         raise CommandFailed(complaint, REFUSED)
@@ -175,7 +177,7 @@ def choose_identity(key: Path | None, certificates: Path | None) -> Identity:
     return load_identity(read_photo(key), read_photo(certificates))
 
 
-def choose_styles(names: Sequence[str]) -> tuple[Style, ...]:
+def choose_styles(names: Sequence[str]) -> tuple[StyleSpec, ...]:
     """The looks of these names, in their order; all of them when none is named. Raises CommandFailed."""
     known = {style.name: style for style in load_styles()}
     for name in names:
@@ -193,11 +195,11 @@ def make_folder(path: Path) -> Path:
 
 
 def load_models(engine: EngineName, weights: Weights, options: InstantIDOptions = DEFAULT_OPTIONS) -> Models:
-    with hushed():
+    with suppress_stderr():
         return Models(FaceFinder(weights), FaceEmbedder(weights), create_engine(engine, weights, options))
 
 
-def prepare_person(files: Sequence[tuple[Path, bytes]], face: int | None, models: Models, size: Size) -> Person:
+def prepare_person(files: Sequence[tuple[Path, bytes]], face: int | None, models: Models, size: Size) -> GatedSubject:
     """The one person in these photos. Raises CommandFailed for a photo that cannot be used or shows somebody else."""
     sources = []
     for path, data in files:
@@ -212,7 +214,7 @@ def prepare_person(files: Sequence[tuple[Path, bytes]], face: int | None, models
     if strangers := find_strangers(sources, models.embedder):
         person = next(path for index, (path, _) in enumerate(files) if index not in strangers)
         raise CommandFailed(f"{files[strangers[0]][0]}: not the person of {person}", REFUSED)
-    return Person(models.engine.prepare(sources, size), set_standard(sources, models.embedder))
+    return GatedSubject(models.engine.prepare(sources, size), build_gate_reference(sources, models.embedder))
 
 
 def find_strangers(sources: Sequence[SourcePhoto], embedder: FaceEmbedder) -> list[int]:
@@ -235,47 +237,51 @@ def choose_source(path: Path, pixels: Pixels, check: PhotoCheck, face: int | Non
         faces = [describe_face(index, found) for index, found in enumerate(check.faces)]
         raise CommandFailed("\n".join([f"{path}: several faces; choose one with --face INDEX", *faces]), CHOOSE_FACE)
     if verdict.status is Status.WARNED:
-        tell(f"{path}: can be used, but: {reasons}")
+        echo(f"{path}: can be used, but: {reasons}")
     bystanders = tuple(found for index, found in enumerate(check.faces) if index != verdict.face)
     return SourcePhoto(pixels, check.faces[verdict.face], bystanders)
 
 
 def make_headshots(
-    person: Person, shots: Sequence[Shot], size: Size, studio: Studio, on_progress: Progress
-) -> Iterator[Headshot]:
+    person: GatedSubject, shots: Sequence[Shot], size: Size, studio: Studio, on_progress: Progress
+) -> Iterator[AcceptedHeadshot]:
     """The pictures that pass the gate, as they come. One that fails is shot again with a new seed, one that looks like
     another in a new framing and light as well, and then in another look; after three attempts it is left out.
 
     `on_progress` hears the share of the shots that are through."""
-    darkroom, hashes = studio.darkroom(size), list[str]()
+    post_processor, hashes = studio.post_processor(size), list[str]()
     planned, pending = {shot.index: shot for shot in shots}, list(shots)
     for attempt in range(1, ATTEMPTS + 1):
         wanted, pending = pending, []
         report = within(on_progress, 1 - len(wanted) / len(shots), len(wanted) / len(shots))
         started = time.perf_counter()
-        for developed in develop(take_pictures(person, wanted, size, studio, report), person.standard, darkroom):
-            shot, look = developed.shot, developed.look
-            if developed.files is None or look is None:
+        for processed in process(
+            render_pictures(person, wanted, size, studio, report), person.gate_reference, post_processor
+        ):
+            shot, thumbnail = processed.shot, processed.thumbnail
+            if processed.files is None or thumbnail is None:
                 planned[shot.index] = reshoot(shot, attempt)
                 pending.append(planned[shot.index])
-            elif is_twin(developed.perceptual_hash, hashes):
-                planned[shot.index] = unlike(shot, attempt, list(planned.values()))
+            elif is_near_duplicate(processed.perceptual_hash, hashes):
+                planned[shot.index] = vary_shot(shot, attempt, list(planned.values()))
                 pending.append(planned[shot.index])
             else:
-                hashes.append(developed.perceptual_hash)
-                yield keep_headshot(developed, look, studio.file_format, time.perf_counter() - started)
+                hashes.append(processed.perceptual_hash)
+                yield accept_headshot(processed, thumbnail, studio.file_format, time.perf_counter() - started)
             started = time.perf_counter()
 
 
-def unlike(shot: Shot, attempt: int, pack: Sequence[Shot]) -> Shot:
+def vary_shot(shot: Shot, attempt: int, pack: Sequence[Shot]) -> Shot:
     """A shot that came out like another, once more: elsewhere on its set, and when that was no better, in another
     look. A face that fills its photo leaves framings little to differ in."""
-    elsewhere = move(shot, attempt, {(each.framing, each.light) for each in pack if each.style.set == shot.style.set})
-    return elsewhere if attempt == 1 else stand_in(shot, attempt, pack) or elsewhere
+    elsewhere = reframe(
+        shot, attempt, {(each.framing, each.light) for each in pack if each.style.set == shot.style.set}
+    )
+    return elsewhere if attempt == 1 else choose_replacement(shot, attempt, pack) or elsewhere
 
 
-def take_pictures(
-    person: Person, shots: Sequence[Shot], size: Size, studio: Studio, on_progress: Progress
+def render_pictures(
+    person: GatedSubject, shots: Sequence[Shot], size: Size, studio: Studio, on_progress: Progress
 ) -> Iterator[Picture]:
     """The engine's pictures of these shots, as many at once as it likes to make."""
     engine = studio.models.engine
@@ -286,24 +292,30 @@ def take_pictures(
         yield from engine.render(jobs, size, report)
 
 
-def keep_headshot(developed: Developed, look: Look, file_format: FileFormat, seconds: float) -> Headshot:
+def accept_headshot(
+    processed: ProcessedPicture, thumbnail: Thumbnail, file_format: FileFormat, seconds: float
+) -> AcceptedHeadshot:
     """The picture with its files by name."""
-    shot, made = developed.shot, developed.files
+    shot, made = processed.shot, processed.files
     assert made is not None
     file = f"{shot.index + 1:02d}-{shot.style.name}.{ENDINGS[file_format]}"
     files = {file: made.full, f"profile/{file}": made.profile, f"web/{file}": made.web}
-    distance, quality = developed.judgment.likeness.distance, developed.judgment.quality
+    distance, quality = processed.judgment.likeness.distance, processed.judgment.quality
     score = None if distance is None else likeness_score(distance)
     kept = {name: data for name, data in files.items() if data is not None}
-    return Headshot(shot, kept, developed.digital_source, score, quality, look, developed.perceptual_hash, seconds)
+    return AcceptedHeadshot(
+        shot, kept, processed.digital_source, score, quality, thumbnail, processed.perceptual_hash, seconds
+    )
 
 
-def describe_headshot(headshot: Headshot, size: Size, pack: Sequence[Headshot]) -> dict[str, str | int | float | None]:
+def describe_headshot(
+    headshot: AcceptedHeadshot, size: Size, pack: Sequence[AcceptedHeadshot]
+) -> dict[str, str | int | float | None]:
     """The headshot as the manifest knows it; `file` lies beside the manifest.
 
     nearest_whole, nearest_subject: the distance to the picture of the pack that looks most alike, see distinct.py."""
     shot = headshot.shot
-    twin = nearest(headshot.look, [other.look for other in pack if other is not headshot])
+    near_duplicate = nearest(headshot.thumbnail, [other.thumbnail for other in pack if other is not headshot])
     return {
         "file": headshot.file,
         "style": shot.style.name,
@@ -316,7 +328,7 @@ def describe_headshot(headshot: Headshot, size: Size, pack: Sequence[Headshot]) 
         "likeness": headshot.likeness,
         "quality": round(headshot.quality, 2),
         "perceptual_hash": headshot.perceptual_hash,
-        "nearest_whole": None if twin is None else round(twin.whole, 2),
-        "nearest_subject": None if twin is None else round(twin.subject, 2),
+        "nearest_whole": None if near_duplicate is None else round(near_duplicate.whole, 2),
+        "nearest_subject": None if near_duplicate is None else round(near_duplicate.subject, 2),
         "seconds": round(headshot.seconds, 3),
     }

@@ -13,10 +13,10 @@ from pipeline.commands import (
     REFUSED,
     CommandFailed,
     advance,
+    echo,
     print_json,
     progress_bar,
     read_photo,
-    tell,
     write_atomically,
 )
 from pipeline.commands.make import load_models, make_folder, prepare_person
@@ -66,7 +66,9 @@ def prove(arguments: argparse.Namespace, weights: Weights, options: InstantIDOpt
     for shot, pixels in zip(shots, pictures, strict=True):
         file = f"{shot.index + 1:02d}-{shot.style.name}.jpg"
         write_atomically(folder / file, encode(pixels, DigitalSource.TRAINED))
-        found = judge_picture(pixels, person.standard, models.finder, models.embedder, monochrome=shot.style.monochrome)
+        found = judge_picture(
+            pixels, person.gate_reference, models.finder, models.embedder, monochrome=shot.style.monochrome
+        )
         figures.append(describe_picture(file, shot, found))
     sheet = contact_sheet([load_pixels(clean_photo(data).data), *pictures])
     write_atomically(folder / "contact-sheet.jpg", encode(sheet, DigitalSource.TRAINED))
@@ -109,7 +111,7 @@ def report(
         verdict = "accepted" if figure.accepted else f"refused ({', '.join(figure.reasons)})"
         print(f"{folder / figure.file}  {distance} (at most {ACCEPT_DISTANCE}), likeness {figure.likeness}, {verdict}")
     print(folder / "contact-sheet.jpg")
-    tell(f"{engine}: loaded in {load_seconds:.1f} s, {len(figures)} pictures in {make_seconds:.1f} s")
+    echo(f"{engine}: loaded in {load_seconds:.1f} s, {len(figures)} pictures in {make_seconds:.1f} s")
 
 
 def contact_sheet(pictures: list[Pixels]) -> Pixels:

@@ -11,10 +11,10 @@ from pipeline.commands import (
     DONE,
     CommandFailed,
     advance,
+    echo,
     print_json,
     progress_bar,
     read_photo,
-    tell,
     write_atomically,
 )
 from pipeline.files.finish import FileFormat, encode
@@ -30,7 +30,7 @@ from pipeline.photos.decoder.images import (
 from pipeline.types import DigitalSource, Pixels
 from pipeline.upscaling.rrdb_weights import read_rrdb, verify_official
 from pipeline.upscaling.tiles import MIN_TILE_PX
-from pipeline.upscaling.upscale import DEFAULT_TILE_PX, MAX_INPUT_PIXELS, SCALE, Network, load_network, upscale
+from pipeline.upscaling.upscale import DEFAULT_TILE_PX, MAX_INPUT_PIXELS, SCALE, UpscaleNetwork, load_network, upscale
 from pipeline.weights import Weights
 
 ENCODERS: dict[str, FileFormat] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_json({"file": str(target), "width": width, "height": height, "seconds": round(seconds, 2)})
     else:
         print(target)
-        tell(f"{width} x {height} px in {seconds:.1f} s")
+        echo(f"{width} x {height} px in {seconds:.1f} s")
     return DONE
 
 
@@ -95,7 +95,7 @@ def enlarge_alpha(alpha: Pixels) -> Pixels:
     return np.asarray(Image.fromarray(alpha).resize(size, Image.Resampling.BICUBIC))
 
 
-def open_network(file: Path | None, weights: Weights) -> Network:
+def open_network(file: Path | None, weights: Weights) -> UpscaleNetwork:
     """The named network, or the one in the weights folder. Raises WeightsError."""
     if file is None:
         return load_network(weights)

@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from pipeline.commands import DONE, CommandFailed, advance, open_weights, progress_bar, tell
-from pipeline.weights import STUDIO, Plan, Weights
+from pipeline.commands import DONE, CommandFailed, advance, echo, open_weights, progress_bar
+from pipeline.weights import STUDIO, FetchPlan, Weights
 
 YES = {"y", "yes"}
 
@@ -15,7 +15,7 @@ def run(arguments: argparse.Namespace) -> int:
     names = weights.catalog.expand(tuple(arguments.names or [STUDIO]))
     if arguments.source is not None:
         with progress_bar("Weights") as bar:
-            weights.take(names, arguments.source, advance(bar))
+            weights.copy_files(names, arguments.source, advance(bar))
         return DONE
     plan = weights.plan(names, arguments.endpoint)
     if plan.weights:
@@ -27,14 +27,14 @@ def run(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def describe(plan: Plan, weights: Weights) -> None:
+def describe(plan: FetchPlan, weights: Weights) -> None:
     """What is about to come, how large it is and under which terms."""
     megabytes = plan.bytes / 1e6
     if plan.needs_consent:
         for weight in plan.weights:
             terms = weight.license if weight.business else f"{weight.license}; NOT for business"
-            tell(f"  {weight.name:22} {plan.bytes_of(weight) / 1e6:9,.1f} MB  {terms}  ({weight.source})")
-    tell(f"Fetching {len(plan.weights)} weights ({megabytes:,.0f} MB to download) into {weights.directory}")
+            echo(f"  {weight.name:22} {plan.bytes_of(weight) / 1e6:9,.1f} MB  {terms}  ({weight.source})")
+    echo(f"Fetching {len(plan.weights)} weights ({megabytes:,.0f} MB to download) into {weights.directory}")
 
 
 def ask() -> None:

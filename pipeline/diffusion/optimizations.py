@@ -125,5 +125,5 @@ def compiler_fault(optimizations: frozenset[Optimization], header: Path | None =
         return None
     return (
         f"The optimization compile needs {' and '.join(lacks)}. Fix: install gcc and python3-dev, "
-        "or leave it out: HEADSHOTS_INSTANTID_TRICKS=-compile"
+        "or leave it out: HEADSHOTS_INSTANTID_OPTIMIZATIONS=-compile"
     )

@@ -6,17 +6,17 @@ import torch
 from torch import Tensor, nn
 
 # Kernels want both sides in sixteens.
-GRAIN = 16
+ALIGNMENT = 16
 
 
-class EightBitLinear(nn.Module):
+class QuantizedLinear(nn.Module):
     """A linear layer whose weight is stored, and whose input is rounded, to 8 bits; sums are kept in full precision.
 
     Each output channel and each input position has a scale of its own. Not lossless."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
-        weight, scale = self.round(linear.weight.detach())
+        weight, scale = self.quantize(linear.weight.detach())
         self.register_buffer("weight", weight)
         self.register_buffer("weight_scale", scale.t().contiguous())
         self.bias = linear.bias
@@ -24,7 +24,7 @@ class EightBitLinear(nn.Module):
 
     @staticmethod
     @abstractmethod
-    def round(rows: Tensor) -> tuple[Tensor, Tensor]:
+    def quantize(rows: Tensor) -> tuple[Tensor, Tensor]:
         """(N, K) in 8 bits and the (N, 1) float32 scales that undo it."""
 
     @abstractmethod
@@ -33,17 +33,17 @@ class EightBitLinear(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(..., in_features) -> (..., out_features), dtype kept."""
-        product = self.multiply(*self.round(tokens.reshape(-1, self.in_features))).to(tokens.dtype)
+        product = self.multiply(*self.quantize(tokens.reshape(-1, self.in_features))).to(tokens.dtype)
         if self.bias is not None:
             product = product + self.bias
         return product.reshape(*tokens.shape[:-1], self.out_features)
 
 
-class Float8Linear(EightBitLinear):
+class Float8Linear(QuantizedLinear):
     """In floating point, e4m3: about 3 significant bits, at any magnitude."""
 
     @staticmethod
-    def round(rows: Tensor) -> tuple[Tensor, Tensor]:
+    def quantize(rows: Tensor) -> tuple[Tensor, Tensor]:
         scale = row_scales(rows, torch.finfo(torch.float8_e4m3fn).max)
         return (rows.float() / scale).to(torch.float8_e4m3fn), scale
 
@@ -54,11 +54,11 @@ class Float8Linear(EightBitLinear):
         )
 
 
-class Int8Linear(EightBitLinear):
+class Int8Linear(QuantizedLinear):
     """In whole numbers: 7 significant bits next to the row's largest value, fewer below it."""
 
     @staticmethod
-    def round(rows: Tensor) -> tuple[Tensor, Tensor]:
+    def quantize(rows: Tensor) -> tuple[Tensor, Tensor]:
         scale = row_scales(rows, torch.iinfo(torch.int8).max)
         return (rows.float() / scale).round().to(torch.int8), scale
 
@@ -71,7 +71,7 @@ def row_scales(rows: Tensor, largest: float) -> Tensor:
     return rows.abs().amax(dim=-1, keepdim=True).float().clamp(min=1e-12) / largest
 
 
-def replace_linears(network: nn.Module, kind: type[EightBitLinear]) -> int:
+def quantize_linears(network: nn.Module, kind: type[QuantizedLinear]) -> int:
     """Swaps the linear layers inside the transformer blocks, in place; returns how many.
 
     Projections of text and face stay: they run once a picture."""
@@ -82,7 +82,7 @@ def replace_linears(network: nn.Module, kind: type[EightBitLinear]) -> int:
         for name, layer in list(block.named_modules()):
             # The feed-forward part, and what self- and cross-attention compute from the picture.
             constant = name.startswith("attn2.") and not name.endswith(("to_q", "to_out.0"))
-            fits = isinstance(layer, nn.Linear) and layer.in_features % GRAIN == layer.out_features % GRAIN == 0
+            fits = isinstance(layer, nn.Linear) and layer.in_features % ALIGNMENT == layer.out_features % ALIGNMENT == 0
             if fits and not constant:
                 parent, _, leaf = name.rpartition(".")
                 setattr(block.get_submodule(parent), leaf, kind(layer))

@@ -14,7 +14,7 @@ EngineName = Literal["auto", "studio", "instantid", "fake"]
 # What people are told they can choose; the fake one is for tests.
 OFFERED = ("auto", "studio", "instantid")
 # Those that draw a new picture of the person: what people say about themselves shows in it.
-DRAWING = frozenset({"instantid"})
+GENERATIVE_ENGINES = frozenset({"instantid"})
 
 STUDIO_MODULES = ("cv2", "scipy", "ai_edge_litert", "dlib")
 STUDIO_WEIGHTS = ("blazeface_short", "blazeface_full", "face_mesh", "person_mask", "dlib_face")

@@ -12,7 +12,7 @@ from pipeline.weights.catalog import Weight
 
 
 @dataclass(frozen=True)
-class Report:
+class DoctorReport:
     """The engines, the one that would be used, and every weight with what is wrong with it."""
 
     engines: tuple[EngineStatus, ...]
@@ -50,7 +50,7 @@ class Report:
         return [*lines, f"fix: {self.fix}"] if self.fix else lines
 
 
-def examine(weights: Weights, options: InstantIDOptions, engine: EngineName = "auto") -> Report:
+def examine(weights: Weights, options: InstantIDOptions, engine: EngineName = "auto") -> DoctorReport:
     """Looks at everything: files are hashed, and where InstantID was installed or is asked for, its networks loaded."""
     chosen = choose_engine(weights) if engine == "auto" else engine
     engines = tuple(engine_status(weights, options, instantid_wanted=engine == "instantid"))
@@ -66,7 +66,9 @@ def examine(weights: Weights, options: InstantIDOptions, engine: EngineName = "a
         for name, weight in weights.catalog.weights.items()
     )
     broken = [weight.name for weight, problem in found if problem and weight.name in concerned]
-    return Report(engines, chosen, found, str(weights.directory), weights.fetch_command_for(*broken) if broken else "")
+    return DoctorReport(
+        engines, chosen, found, str(weights.directory), weights.fetch_command_for(*broken) if broken else ""
+    )
 
 
 def _not_here(name: str, weights: Weights) -> str:
@@ -104,7 +106,7 @@ class DeviceState:
     total_bytes: int | None = None
 
 
-def look_at(device: str) -> DeviceState:
+def get_device_state(device: str) -> DeviceState:
     """The state of a device in torch's spelling: "cpu", "cuda", "cuda:1"."""
     torch = sys.modules.get("torch")
     if device.startswith("cuda") and torch is not None and torch.cuda.is_available():

@@ -49,11 +49,11 @@ class FakeEngine:
             raise FaceNotFound("no photo of the person")
         return FakeSubject(self.name, size, tuple(crop_to_face(photo, size) for photo in photos))
 
-    def worth_keeping(self, size: Size) -> bool:
+    def is_expensive_to_prepare(self, size: Size) -> bool:
         """As if larger ones than a preview had taken minutes, or smaller ones."""
         return size != PREVIEW
 
-    def freeze(self, subject: Subject) -> bytes:
+    def serialize(self, subject: Subject) -> bytes:
         """The crops as npz. Raises ValueError for a subject of another engine."""
         if not isinstance(subject, FakeSubject):
             raise ValueError(f"prepared by {subject.engine}, not by {self.name}")
@@ -61,8 +61,8 @@ class FakeEngine:
         np.savez(out, *subject.crops)
         return out.getvalue()
 
-    def thaw(self, data: bytes, size: Size) -> FakeSubject:
-        """The subject that was frozen. Raises ValueError for what is none."""
+    def deserialize(self, data: bytes, size: Size) -> FakeSubject:
+        """The subject that was serialized. Raises ValueError for what is none."""
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return FakeSubject(self.name, size, tuple(np.asarray(arrays[name], np.uint8) for name in arrays))
 

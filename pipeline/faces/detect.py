@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.faces.interpreter import Network
+from pipeline.faces.interpreter import TfliteNetwork
 from pipeline.faces.sampling import sample, square_around
 from pipeline.types import Box, Pixels
 from pipeline.weights import Weights
@@ -61,7 +61,7 @@ class BlazeFace:
     """One BlazeFace network. Not thread-safe."""
 
     def __init__(self, weights: Weights, name: str, threads: int) -> None:
-        self._network = Network(weights.path(name), threads)
+        self._network = TfliteNetwork(weights.path(name), threads)
         self._size, layers = _LAYOUTS[name]
         self._anchors = np.concatenate([_anchor_centers(cells, per_cell) for cells, per_cell in layers])
 

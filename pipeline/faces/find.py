@@ -42,7 +42,7 @@ class FaceFinder:
         self._short = BlazeFace(weights, "blazeface_short", threads)
         self._full = BlazeFace(weights, "blazeface_full", threads)
         self._mesh = FaceMesh(weights, threads)
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
     def find(self, pixels: Pixels) -> tuple[Face, ...]:
         """The faces of a photo, widest first; empty when there is none. The same pixels give the same faces.
@@ -50,18 +50,18 @@ class FaceFinder:
         Looks for faces that lie on their side or upside down only where no upright one is beyond doubt."""
         small, factor = shrink_to(pixels, DETECTION_LONG_EDGE)
         found: list[Face] = []
-        with self._turn:
+        with self._lock:
             for quarter_turns in (0, 2, 1, 3):
-                seen = self._look(np.ascontiguousarray(np.rot90(small, quarter_turns)), tiles=quarter_turns == 0)
+                seen = self._detect(np.ascontiguousarray(np.rot90(small, quarter_turns)), tiles=quarter_turns == 0)
                 upright = [d.turned_back(quarter_turns, small.shape[1], small.shape[0]) for d in seen]
-                faces = self._accepted(pixels, [candidate.scaled(1 / factor) for candidate in upright])
+                faces = self._confirm_faces(pixels, [candidate.scaled(1 / factor) for candidate in upright])
                 if _best_score(faces) > _best_score(found) + (CLEARLY_BETTER if found else 0):
                     found = faces
                 if _best_score(found) >= BEYOND_DOUBT_SCORE:
                     break
         return tuple(sorted(found, key=lambda face: -face.box.width))
 
-    def _look(self, pixels: Pixels, tiles: bool) -> list[Detection]:
+    def _detect(self, pixels: Pixels, tiles: bool) -> list[Detection]:
         """What the detectors see in the whole photo, and in tiles of half its long edge if asked for, best first."""
         height, width = pixels.shape[:2]
         side = max(height, width)
@@ -71,7 +71,7 @@ class FaceFinder:
             seen += self._full.detect(pixels, tile, MIN_TILE_SCORE)
         return merge(seen)
 
-    def _accepted(self, pixels: Pixels, candidates: list[Detection]) -> list[Face]:
+    def _confirm_faces(self, pixels: Pixels, candidates: list[Detection]) -> list[Face]:
         """The candidates that are faces, each once; `candidates` come best first."""
         faces: list[Face] = []
         for candidate in candidates:
@@ -111,7 +111,7 @@ def _is_face(candidate: Detection, mesh: Mesh, probability: float) -> bool:
 
 def _disagreement(candidate: Detection, mesh: Mesh) -> float:
     """Mean distance, in box widths, between the detector's eyes, nose and mouth and the mesh's."""
-    mouth = landmarks.points(mesh, (landmarks.UPPER_LIP, landmarks.LOWER_LIP)).mean(axis=0)
+    mouth = landmarks.select_points(mesh, (landmarks.UPPER_LIP, landmarks.LOWER_LIP)).mean(axis=0)
     seen_by_mesh = np.array([*landmarks.eye_centers(mesh), mesh[landmarks.NOSE_TIP, :2], mouth])
     distances = np.hypot(*(seen_by_mesh - candidate.keypoints[:4]).T)
     return float(distances.mean()) / max(candidate.box.width, 1.0)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Network:
+class TfliteNetwork:
     """Input (H, W, 3) float32, outputs (N, D) or (D,) float32, widest last dimension first.
 
     Not thread-safe."""

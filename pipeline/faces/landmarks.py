@@ -38,15 +38,15 @@ UPPER_LIP, LOWER_LIP = 13, 14
 RIGHT_CHEEK, LEFT_CHEEK = 234, 454
 
 
-def points(mesh: Mesh, indices: tuple[int, ...]) -> Points:
+def select_points(mesh: Mesh, indices: tuple[int, ...]) -> Points:
     """x, y of these points, in their order."""
     return mesh[list(indices), :2]
 
 
 def eye_centers(mesh: Mesh) -> tuple[Points, Points]:
     """Middle of the right and of the left eye's corners, each (2,)."""
-    right = points(mesh, (RIGHT_EYE_OUTER, RIGHT_EYE_INNER)).mean(axis=0)
-    left = points(mesh, (LEFT_EYE_OUTER, LEFT_EYE_INNER)).mean(axis=0)
+    right = select_points(mesh, (RIGHT_EYE_OUTER, RIGHT_EYE_INNER)).mean(axis=0)
+    left = select_points(mesh, (LEFT_EYE_OUTER, LEFT_EYE_INNER)).mean(axis=0)
     return right, left
 
 

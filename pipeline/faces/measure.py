@@ -18,7 +18,7 @@ PHOTO_LONG_EDGE = 512
 CHIP_SIDE = 1.15
 # Face recognition aligns a face to 112 px with 35.2 px between the eyes: a face of this width fills that square.
 FACE_WIDTHS_PER_EYE_DISTANCE = 112 / 35.2
-BURNT_LIGHTNESS = 97.0
+OVEREXPOSED_LIGHTNESS = 97.0
 # A zone of fewer chip pixels than this says nothing.
 MIN_ZONE_PX = 30
 
@@ -94,7 +94,7 @@ class PhotoMeasurements:
 
     contrast: float
     sharpness: float
-    burnt_share: float
+    overexposed_share: float
 
 
 def measure(pixels: Pixels, face: Face) -> Measurements:
@@ -113,7 +113,7 @@ def measure(pixels: Pixels, face: Face) -> Measurements:
         sharpness=_sharpness(chip),
         lightness_median=float(np.median(lightness)),
         lightness_p95=float(np.percentile(lightness, 95)),
-        burnt_share=float((lightness > BURNT_LIGHTNESS).mean()),
+        overexposed_share=float((lightness > OVEREXPOSED_LIGHTNESS).mean()),
         light_asymmetry=_light_asymmetry(chip, seen),
         occlusion=_occlusion(chip, seen),
         outside_share=float((~chip.inside[chip.zone(landmarks.OVAL)]).mean()),
@@ -129,11 +129,11 @@ def measure_photo(pixels: Pixels) -> PhotoMeasurements:
     contrast = float(lightness.std())
     detail = np.asarray(cv2.Laplacian(cv2.GaussianBlur(lightness, (0, 0), DETAIL_SIGMA), cv2.CV_32F))
     sharpness = float(detail.std()) / (contrast + MIN_CONTRAST)
-    return PhotoMeasurements(contrast, sharpness, float((lightness > BURNT_LIGHTNESS).mean()))
+    return PhotoMeasurements(contrast, sharpness, float((lightness > OVEREXPOSED_LIGHTNESS).mean()))
 
 
 def _cut(pixels: Pixels, mesh: Mesh) -> _Chip:
-    x, y = landmarks.points(mesh, (landmarks.FOREHEAD_TOP, landmarks.CHIN)).mean(axis=0)
+    x, y = landmarks.select_points(mesh, (landmarks.FOREHEAD_TOP, landmarks.CHIN)).mean(axis=0)
     # By the width where that is more: a head thrown back is wider than high, and must not leave the chip.
     side = max(landmarks.face_height(mesh), landmarks.face_width(mesh), 1.0) * CHIP_SIDE
     similarity = square_around((float(x), float(y)), side, CHIP_SIZE, landmarks.roll_degrees(mesh))

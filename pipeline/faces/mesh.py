@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from pipeline.faces import landmarks
-from pipeline.faces.interpreter import Network
+from pipeline.faces.interpreter import TfliteNetwork
 from pipeline.faces.sampling import sample, square_around
 from pipeline.types import Box, Mesh, Pixels
 from pipeline.weights import Weights
@@ -21,7 +21,7 @@ class FaceMesh:
     """Runs face_landmark.tflite. Not thread-safe."""
 
     def __init__(self, weights: Weights, threads: int) -> None:
-        self._network = Network(weights.path("face_mesh"), threads)
+        self._network = TfliteNetwork(weights.path("face_mesh"), threads)
 
     def fit(self, pixels: Pixels, box: Box, roll_degrees: float) -> tuple[Mesh, float]:
         """Mesh of the face in this box, and the probability 0..1 that it is one."""

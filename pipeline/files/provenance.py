@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.errors import PhotoRefused, Reason, SigningFailed
 from pipeline.files.signing import Credential, read_credential
 from pipeline.files.xmp import image_type, read_source_type
-from pipeline.photos.intake import run_apart
+from pipeline.photos.intake import run_isolated
 
 MAX_BYTES = 50 * 1024 * 1024
 MEMORY_BYTES = 1536 * 1024 * 1024
@@ -19,19 +19,19 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
-class Marks:
+class Provenance:
     """What a file says about how it was made: IPTC's word in its XMP, and its Content Credentials."""
 
     digital_source: str | None
     credential: Credential | None
 
     @property
-    def says(self) -> str | None:
+    def source_type(self) -> str | None:
         """IPTC's word for the picture's origin, from whichever mark has it."""
         return self.digital_source or (self.credential.digital_source if self.credential else None)
 
 
-def read_marks_apart(data: bytes) -> Marks:
+def read_untrusted_provenance(data: bytes) -> Provenance:
     """Return the marks of any file, hostile ones too.
 
     Raises PhotoRefused, before a process is started, for anything but a JPEG, PNG or WebP of at most MAX_BYTES, and
@@ -41,18 +41,18 @@ def read_marks_apart(data: bytes) -> Marks:
     if image_type(data) is None:
         raise PhotoRefused(Reason.UNSUPPORTED_FORMAT)
     command = [sys.executable, "-m", "pipeline.files.provenance_reader", str(MEMORY_BYTES), str(CPU_SECONDS)]
-    output, status = run_apart(command, data, SECONDS, ROOT)
+    output, status = run_isolated(command, data, SECONDS, ROOT)
     if status != 0 or not output or output == b"null":
-        raise SigningFailed("The file's marks cannot be read.")
+        raise SigningFailed("The file's provenance cannot be read.")
     found = json.loads(output)
     credential = found["credential"]
     if credential is not None:
         credential = Credential(**credential | {"faults": tuple(credential["faults"])})
-    return Marks(found["digital_source"], credential)
+    return Provenance(found["digital_source"], credential)
 
 
-def read_marks(data: bytes) -> Marks:
+def read_provenance(data: bytes) -> Provenance:
     """Return what a JPEG, PNG or WebP says about itself. Raises SigningFailed for anything else."""
     if image_type(data) is None:
         raise SigningFailed("The file is not a JPEG, PNG or WebP.")
-    return Marks(read_source_type(data), read_credential(data))
+    return Provenance(read_source_type(data), read_credential(data))

@@ -13,7 +13,7 @@ from dataclasses import asdict
 import c2pa  # noqa: F401
 
 from pipeline.errors import SigningFailed
-from pipeline.files.provenance import read_marks
+from pipeline.files.provenance import read_provenance
 from pipeline.files.signing import read_credential
 from pipeline.photos.decoder.rights import give_up_rights
 
@@ -25,10 +25,10 @@ def main(memory_bytes: int, cpu_seconds: int) -> None:
         read_credential(b"")
     give_up_rights(memory_bytes, cpu_seconds)
     try:
-        marks = asdict(read_marks(data))
+        provenance = asdict(read_provenance(data))
     except SigningFailed:
-        marks = None
-    sys.stdout.write(json.dumps(marks))
+        provenance = None
+    sys.stdout.write(json.dumps(provenance))
 
 
 if __name__ == "__main__":

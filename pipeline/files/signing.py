@@ -117,7 +117,7 @@ def sign(data: bytes, mime: str, source: DigitalSource, identity: Identity) -> b
     return signed.getvalue()
 
 
-def try_out(identity: Identity) -> None:
+def check_signing(identity: Identity) -> None:
     """Signs a picture of eight pixels and reads it back. Raises SigningFailed for what C2PA does not take."""
     from PIL import Image
 

@@ -136,7 +136,7 @@ class _SourceTypeReader:
         is_element = _local(name) == ELEMENT
         for attribute, value in attributes.items():
             if _local(attribute) == ELEMENT or (is_element and _local(attribute) == "resource"):
-                _look_at(value)
+                _check_source_type(value)
         if is_element:
             self.text = ""
 
@@ -146,7 +146,7 @@ class _SourceTypeReader:
 
     def end(self, name: str) -> None:
         if self.text is not None and _local(name) == ELEMENT:
-            _look_at(self.text)
+            _check_source_type(self.text)
             self.text = None
 
 
@@ -174,7 +174,7 @@ def _local(name: str) -> str:
     return name.rpartition(":")[2]
 
 
-def _look_at(value: str) -> None:
+def _check_source_type(value: str) -> None:
     """Raise _Found when the value is an address of IPTC's source types."""
     address = value[:MAX_VALUE_CHARACTERS].strip()
     if address.startswith(SOURCE_TYPES) and re.fullmatch(r"\w{1,100}", address.removeprefix(SOURCE_TYPES)):

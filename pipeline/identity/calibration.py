@@ -82,7 +82,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Report:
+class CalibrationReport:
     """The fit and what speaks for and against it. Bins are balanced as the fit is: both kinds of pairs weigh the same.
 
     false_matches: share of different pairs within the distance; false_refusals: share of same pairs beyond it."""
@@ -113,19 +113,19 @@ def load_calibration(path: Path) -> Calibration:
     return found
 
 
-def calibrate(pairs: Pairs, thresholds: Sequence[float], draws: int = DRAWS) -> Report:
+def calibrate(pairs: Pairs, thresholds: Sequence[float], draws: int = DRAWS) -> CalibrationReport:
     """The fit to these pairs, both kinds weighing the same, and its reliability. The same pairs give the same report.
 
     thresholds: distances whose error rates are wanted; draws: of other people. Raises NotEnoughPairs."""
     if min(pairs.same.sum(), (~pairs.same).sum()) < 2 or pairs.people_count < 3:
         raise NotEnoughPairs("at least two pairs of one person, two of different people and three people are needed")
-    chance = np.random.default_rng(0)
-    weights = [draw for draw in (_draw_people(pairs, chance) for _ in range(draws)) if _both_kinds(pairs, draw)]
+    rng = np.random.default_rng(0)
+    weights = [draw for draw in (_draw_people(pairs, rng) for _ in range(draws)) if _both_kinds(pairs, draw)]
     fits = [fit_logistic(pairs, draw) for draw in weights]
     # The mean of what the draws say of each distance is less sure than a fit to the very people at hand.
     offset, slope = _fit_to_mean(fits, pairs)
     calibration = Calibration(offset, slope, _cap(pairs), _provenance(pairs))
-    return Report(
+    return CalibrationReport(
         calibration,
         _interval(slope, [each for _, each in fits]),
         _interval(
@@ -172,9 +172,9 @@ def _logistic(distance: Floats, offset: float | Floats, slope: float | Floats) -
     return np.asarray(1 / (1 + np.exp(np.clip(slope * distance - offset, -60, 60))), np.float64)
 
 
-def _draw_people(pairs: Pairs, chance: np.random.Generator) -> Floats:
+def _draw_people(pairs: Pairs, rng: np.random.Generator) -> Floats:
     """(N,) weights of the pairs when as many people as there are are drawn anew, some twice, some not at all."""
-    drawn = np.bincount(chance.integers(pairs.people_count, size=pairs.people_count), minlength=pairs.people_count)
+    drawn = np.bincount(rng.integers(pairs.people_count, size=pairs.people_count), minlength=pairs.people_count)
     one, other = drawn[pairs.people[:, 0]], drawn[pairs.people[:, 1]]
     return np.where(pairs.same, one, one * other).astype(np.float64)
 

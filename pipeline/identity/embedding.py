@@ -30,7 +30,7 @@ class FaceEmbedder:
         import dlib
 
         self._network = dlib.face_recognition_model_v1(str(weights.path("dlib_face")))
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
     def embed(self, pixels: Pixels, face: Face) -> Embedding:
         """Embedding of one face: (128,) float32, length about 1.4, compared by Euclidean distance."""
@@ -41,11 +41,11 @@ class FaceEmbedder:
         left, top = (max(0, int(edge - margin)) for edge in (bounds.left, bounds.top))
         region = np.ascontiguousarray(pixels[top : int(bounds.bottom + margin), left : int(bounds.right + margin)])
 
-        corners = landmarks.points(face.mesh, ALIGNMENT_POINTS) - np.array([left, top])
+        corners = landmarks.select_points(face.mesh, ALIGNMENT_POINTS) - np.array([left, top])
         shape = dlib.full_object_detection(
             dlib.rectangle(0, 0, region.shape[1], region.shape[0]), [dlib.point(round(x), round(y)) for x, y in corners]
         )
-        with self._turn:
+        with self._lock:
             embedding = self._network.compute_face_descriptor(region, shape, JITTERS, PADDING)
         return np.array(embedding, dtype=np.float32)
 

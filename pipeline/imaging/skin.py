@@ -41,7 +41,7 @@ GRAY_CHROMA = 3.0
 # good light has bright eyes, and smiling eyes show little white below bright skin.
 DIM_EYES = 56.0
 DIM_FACE = 76.0
-BURNT_FACE = 90.0
+OVEREXPOSED_FACE = 90.0
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _cut(pixels: Pixels, mesh: Mesh) -> tuple[Floats, Mesh]:
 def skin_area(mesh: Mesh, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """(H, W): the face without eyes, brows, lips and its rim; hair and beard may be in it, medians pass over them."""
     unit = landmarks.face_height(mesh)
-    area = shrink(fill_hull(landmarks.points(mesh, landmarks.OVAL), shape), 0.028 * unit)
+    area = shrink(fill_hull(landmarks.select_points(mesh, landmarks.OVAL), shape), 0.028 * unit)
     for indices, margin in (
         (landmarks.LEFT_EYE, 0.02),
         (landmarks.RIGHT_EYE, 0.02),
@@ -103,7 +103,7 @@ def skin_area(mesh: Mesh, shape: tuple[int, int]) -> NDArray[np.bool_]:
         (landmarks.RIGHT_BROW, 0.012),
         (landmarks.LIPS, 0.01),
     ):
-        area = area * (1 - grow(fill_hull(landmarks.points(mesh, indices), shape), margin * unit))
+        area = area * (1 - grow(fill_hull(landmarks.select_points(mesh, indices), shape), margin * unit))
     return area > 0.5
 
 
@@ -125,8 +125,8 @@ def measure_skin(lab: Floats, area: NDArray[np.bool_]) -> Skin:
 def eye_whites(lab: Floats, mesh: Mesh) -> float:
     """Lightness of the brightest part of both eyes, without the sparkle."""
     shape = (lab.shape[0], lab.shape[1])
-    eyes = fill_hull(landmarks.points(mesh, landmarks.LEFT_EYE), shape)
-    eyes = np.maximum(eyes, fill_hull(landmarks.points(mesh, landmarks.RIGHT_EYE), shape))
+    eyes = fill_hull(landmarks.select_points(mesh, landmarks.LEFT_EYE), shape)
+    eyes = np.maximum(eyes, fill_hull(landmarks.select_points(mesh, landmarks.RIGHT_EYE), shape))
     values = lab[..., 0][eyes > 0.5]
     return float(np.percentile(values, 85)) if len(values) else DIM_EYES
 
@@ -151,8 +151,8 @@ def correct_cast(picture: Floats, skin: Skin) -> Floats:
 def correct_exposure(lab: Floats, skin: Skin, whites: float) -> Floats:
     """Lightness lifted when the whites of the eyes and the face are dim, lowered when it burns; within the band."""
     lift = float(np.clip(0.5 * min(DIM_EYES - whites, DIM_FACE - skin.p95), 0, MAX_LIGHTEN - 1))
-    if skin.p95 > BURNT_FACE:
-        lift = -float(np.clip((skin.p95 - BURNT_FACE) * 0.7, 0, MAX_DARKEN - 2))
+    if skin.p95 > OVEREXPOSED_FACE:
+        lift = -float(np.clip((skin.p95 - OVEREXPOSED_FACE) * 0.7, 0, MAX_DARKEN - 2))
     return move_lightness(lab, skin.lightness, lift)
 
 

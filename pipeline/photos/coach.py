@@ -37,7 +37,7 @@ class Advice:
 
 MAX_TIPS = 2
 # What the verdict's reasons advise already, and need not be said twice.
-SAID_BY: dict[Reason, Tip] = {
+TIP_FOR_REASON: dict[Reason, Tip] = {
     Reason.FACE_CUT_OFF: Tip.LEAVE_ROOM,
     Reason.FACE_TOO_SMALL: Tip.COME_CLOSER,
     Reason.TURNED_AWAY: Tip.LOOK_INTO_CAMERA,
@@ -63,7 +63,7 @@ _NARROWNESS: _Scale = ((1 / 320, 1), (1 / 200, 0.8), (1 / rules.MIN_FACE_WIDTH_P
 _YAW: _Scale = ((10, 1), (rules.YAW_WARN_DEGREES, _WARNED), (rules.YAW_REFUSE_DEGREES, _REFUSED), (90, 0))
 _DARKNESS: _Scale = ((-68, 1), (-rules.DARK_WARN, _WARNED), (-rules.DARK_REFUSE, _REFUSED), (-10, 0))
 _UNEVENNESS: _Scale = ((18, 1), (rules.ASYMMETRY_WARN, _WARNED), (90, _REFUSED))
-_BURNT: _Scale = ((0.01, 1), (rules.BURNT_WARN, _WARNED), (rules.BURNT_REFUSE, _REFUSED), (0.6, 0))
+_OVEREXPOSED: _Scale = ((0.01, 1), (rules.OVEREXPOSED_WARN, _WARNED), (rules.OVEREXPOSED_REFUSE, _REFUSED), (0.6, 0))
 _BLUR: _Scale = ((-0.36, 1), (-rules.SHARPNESS_WARN, _WARNED), (-rules.SHARPNESS_REFUSE, _REFUSED), (0, 0))
 _COVERED: _Scale = ((0.6, 1), (rules.OCCLUSION_WARN, _WARNED), (rules.OCCLUSION_REFUSE, _REFUSED), (2.5, 0))
 _ROLL: _Scale = ((12, 1), (rules.ROLL_WARN_DEGREES, _WARNED), (rules.ROLL_REFUSE_DEGREES, _REFUSED), (90, 0))
@@ -88,7 +88,7 @@ def _worths(face: Measurements) -> dict[Tip, float]:
         Tip.COME_CLOSER: _at(1 / max(face.face_width_px, 1), _NARROWNESS),
         Tip.LOOK_INTO_CAMERA: _at(abs(face.yaw_degrees), _YAW),
         Tip.FACE_THE_WINDOW: light,
-        Tip.LEAVE_HARD_LIGHT: _at(face.burnt_share, _BURNT),
+        Tip.LEAVE_HARD_LIGHT: _at(face.overexposed_share, _OVEREXPOSED),
         Tip.HOLD_STILL: _at(-face.sharpness, _BLUR),
         Tip.UNCOVER_FACE: _at(face.occlusion, _COVERED),
         Tip.HEAD_UPRIGHT: _at(abs(face.roll_degrees), _ROLL),

@@ -28,7 +28,7 @@ REASONS = {b"refused " + reason.value.encode(): reason for reason in Reason}
 
 
 @dataclass(frozen=True)
-class Limits:
+class PhotoLimits:
     """What a photo may cost. The memory is address space of the decoding process, 60 megapixels of any format fit.
 
     seconds: of processor time, and twice as many on the clock, so that a busy machine refuses no honest photo."""
@@ -48,7 +48,7 @@ class CleanPhoto:
     height: int
 
 
-def clean_photo(data: bytes, limits: Limits = Limits()) -> CleanPhoto:
+def clean_photo(data: bytes, limits: PhotoLimits = PhotoLimits()) -> CleanPhoto:
     """The upload as a clean photo: upright, opaque, sRGB, the first picture of several, everything else dropped.
 
     JPEG, PNG, WebP and HEIC are let in, known by their content. Blocks for about 0.6 s at 12 megapixels.
@@ -75,13 +75,13 @@ def clean_photo(data: bytes, limits: Limits = Limits()) -> CleanPhoto:
     raise PhotoRefused(Reason.UNREADABLE)
 
 
-def run_decoder(data: bytes, limits: Limits) -> tuple[bytes, int]:
+def run_decoder(data: bytes, limits: PhotoLimits) -> tuple[bytes, int]:
     """What the decoding process wrote, and its exit status (minus the signal that ended it, if one did)."""
     numbers = map(str, (limits.max_pixels, limits.memory_bytes, math.ceil(limits.seconds)))
-    return run_apart([sys.executable, "-I", str(DECODER), *numbers], data, 2 * limits.seconds, Path("/"))
+    return run_isolated([sys.executable, "-I", str(DECODER), *numbers], data, 2 * limits.seconds, Path("/"))
 
 
-def run_apart(command: list[str], data: bytes, seconds: float, folder: Path) -> tuple[bytes, int]:
+def run_isolated(command: list[str], data: bytes, seconds: float, folder: Path) -> tuple[bytes, int]:
     """What a process that reads all of stdin first wrote within the time, and its exit status; nothing outlives it."""
     process = subprocess.Popen(  # noqa: S603 - our own interpreter, script and numbers
         command,

@@ -25,13 +25,13 @@ ROLL_WARN_DEGREES, ROLL_REFUSE_DEGREES = 25, 45
 SHARPNESS_WARN, SHARPNESS_REFUSE = 0.22, 0.15
 # The brightest part of the face (95th percentile of L), so that dark skin in good light is not called dark.
 DARK_WARN, DARK_REFUSE = 45, 40
-BURNT_WARN, BURNT_REFUSE = 0.08, 0.20
+OVEREXPOSED_WARN, OVEREXPOSED_REFUSE = 0.08, 0.20
 ASYMMETRY_WARN = 45
 OCCLUSION_WARN, OCCLUSION_REFUSE = 1.0, 1.75
 
 # In a photo without a face. Sharp photos have 0.08 or more, blurred by a hundredth of their edge 0.014 or less.
 PHOTO_BLURRED = 0.03
-PHOTO_BURNT = 0.3
+PHOTO_OVEREXPOSED = 0.3
 # A blank picture is neither blurred nor burnt, it is blank.
 MIN_PHOTO_CONTRAST = 8.0
 
@@ -80,7 +80,7 @@ def judge_faceless(photo: PhotoMeasurements) -> Verdict:
     """The verdict on a photo in which no face was found, with what may have hidden it."""
     reasons = [Reason.NO_FACE]
     if photo.contrast >= MIN_PHOTO_CONTRAST:
-        if photo.burnt_share > PHOTO_BURNT:
+        if photo.overexposed_share > PHOTO_OVEREXPOSED:
             reasons.append(Reason.OVEREXPOSED)
         if photo.sharpness < PHOTO_BLURRED:
             reasons.append(Reason.TOO_BLURRY)
@@ -108,7 +108,7 @@ def _findings(face: Measurements) -> list[tuple[Reason, _Grade]]:
         (Reason.FACE_TOO_SMALL, _below(face.face_width_px, MIN_FACE_WIDTH_PX, MIN_FACE_WIDTH_PX)),
         (Reason.TURNED_AWAY, _above(abs(face.yaw_degrees), YAW_WARN_DEGREES, YAW_REFUSE_DEGREES)),
         (Reason.TOO_DARK, _below(face.lightness_p95, DARK_WARN, DARK_REFUSE)),
-        (Reason.OVEREXPOSED, _above(face.burnt_share, BURNT_WARN, BURNT_REFUSE)),
+        (Reason.OVEREXPOSED, _above(face.overexposed_share, OVEREXPOSED_WARN, OVEREXPOSED_REFUSE)),
         (Reason.TOO_BLURRY, _below(face.sharpness, SHARPNESS_WARN, SHARPNESS_REFUSE)),
         (Reason.COVERED, _above(face.occlusion, OCCLUSION_WARN, OCCLUSION_REFUSE)),
         (Reason.TILTED_HEAD, tilt),

@@ -128,7 +128,7 @@ def _depth_inside(
     return worst
 
 
-def take(photo: Pixels, frame: Frame) -> Floats:
+def crop_frame(photo: Pixels, frame: Frame) -> Floats:
     """(H, W, 3) display values 0..1: the photo inside the frame, cleaned before and sharpened after an enlargement."""
     region, matrix = _cut_region(photo, frame.matrix, frame.shape)
     if frame.scale > 1.15:
@@ -138,7 +138,7 @@ def take(photo: Pixels, frame: Frame) -> Floats:
     return _thin_edges(picture, frame.scale) if frame.scale > 1.5 else picture
 
 
-def look(photo: Pixels, matrix: NDArray[np.float64], side: int) -> Pixels:
+def sample_square(photo: Pixels, matrix: NDArray[np.float64], side: int) -> Pixels:
     """(side, side, 3) uint8: the photo through any map, for a network's eye."""
     region, matrix = _cut_region(photo, matrix, (side, side))
     return warp(region, matrix, (side, side))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.imaging.filters import Shape
-from pipeline.types import Framing, Light, Style
+from pipeline.types import Framing, Light, StyleSpec
 
 # How much larger than in the frame that was prepared, and how far to the side in widths of the frame. Never smaller:
 # the photo has no more of the person; never further aside than the enlargement gives room for.
@@ -44,7 +44,7 @@ def light_set(light: Light, steadiness: float) -> float:
     return float(SET_LIGHT[light] ** (1 - steadiness))
 
 
-def arrange_lamps(style: Style, light: Light) -> Style:
+def arrange_lamps(style: StyleSpec, light: Light) -> StyleSpec:
     """The look with its lamps moved: softer from the front, harder from the side, or from above."""
     x, y, z = style.key_light
     if light is Light.FRONT:

@@ -37,7 +37,7 @@ def fill_face(lab: Floats, mesh: Mesh) -> Floats:
     lightness = resize(np.ascontiguousarray(lab[..., 0] / 100), small_shape)
     base = guided(stack([lightness] * 3), lightness, max(2, round(0.055 * unit)), 4e-3)
     base = resize(base, (height, width))
-    face = blur(fill_hull(landmarks.points(mesh, landmarks.OVAL), (height, width)), 0.08 * unit)
+    face = blur(fill_hull(landmarks.select_points(mesh, landmarks.OVAL), (height, width)), 0.08 * unit)
     middle = float((base * face).sum() / max(float(face.sum()), 1.0))
     change = face * ((middle - base) * FILL + np.clip(middle - base, 0, 1) * SHADOW_FILL)
     # The face as a whole stays as light as it was.
@@ -64,7 +64,10 @@ def retouch(lab: Floats, area: NDArray[np.bool_], skin: Skin, mesh: Mesh, scale:
     result[..., 1:] = chroma + (blur(chroma, 0.03 * unit) - chroma) * (0.4 * on_skin)[..., None]
 
     eyes = np.maximum(
-        *(fill_hull(landmarks.points(mesh, eye), (height, width)) for eye in (landmarks.LEFT_EYE, landmarks.RIGHT_EYE))
+        *(
+            fill_hull(landmarks.select_points(mesh, eye), (height, width))
+            for eye in (landmarks.LEFT_EYE, landmarks.RIGHT_EYE)
+        )
     )
     eyes = blur(grow(eyes, 0.008 * unit), 0.01 * unit)
     lightness = lightness + eyes * (EYE_BITE * (lightness - blur(lightness, 0.0075 * unit)) + EYE_LIGHT)

@@ -6,17 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.faces import landmarks
-from pipeline.faces.interpreter import Network
+from pipeline.faces.interpreter import TfliteNetwork
 from pipeline.imaging.filters import Floats, Shape, component_at, grow, shrink, warp
-from pipeline.portrait.crop import Frame, Outline, head_anchor, level_degrees, look, rotation
+from pipeline.portrait.crop import Frame, Outline, head_anchor, level_degrees, rotation, sample_square
 from pipeline.types import Mesh, Pixels, SourcePhoto
 from pipeline.weights import Weights
 
 NETWORK_SIDE = 256
 
 # The first look: so many face heights across, the eyes at this share of the height.
-FIRST_LOOK_SIDE = 4.4
-FIRST_LOOK_EYES = 0.36
+OVERVIEW_SIDE = 4.4
+OVERVIEW_EYES = 0.36
 BORDER_SHARE = 0.012
 
 # Nobody has less head than this, in heights of the face, above the face.
@@ -35,23 +35,23 @@ class PersonMask:
     """Belief, 0..1, that a pixel belongs to a person. Not thread-safe."""
 
     def __init__(self, weights: Weights, threads: int) -> None:
-        self._network = Network(weights.path("person_mask"), threads)
+        self._network = TfliteNetwork(weights.path("person_mask"), threads)
 
     def outline(self, photo: SourcePhoto) -> Outline:
         """What framing must respect: where the photo's border cuts this person, and how high the hair reaches."""
         mesh = photo.face.mesh
-        matrix = _first_look(mesh)
+        matrix = _overview_matrix(mesh)
         shape = (NETWORK_SIDE, NETWORK_SIDE)
-        belief = self._see(photo.pixels, matrix, mirrored=False)
+        probability = self._see(photo.pixels, matrix, mirrored=False)
         head = _to(matrix, mesh[landmarks.NOSE_TIP, :2])
         own = share_of(mesh, [other.mesh for other in photo.bystanders], matrix, shape)
-        person = component_at((belief * own > 0.4).astype(np.float32), head[0], head[1])
+        person = component_at((probability * own > 0.4).astype(np.float32), head[0], head[1])
         cut, crown = _meet_border(person, photo, matrix)
-        contact = np.argwhere((belief > 0.5) & (np.abs(own - 0.5) < 0.3) & (grow(person, 3) > 0))[:, ::-1]
+        contact = np.argwhere((probability > 0.5) & (np.abs(own - 0.5) < 0.3) & (grow(person, 3) > 0))[:, ::-1]
         inverse = np.linalg.inv(np.r_[matrix, [[0, 0, 1]]])[:2]
         return Outline(cut, crown, np.c_[contact + 0.5, np.ones(len(contact))] @ inverse.T)
 
-    def believe(self, photo: SourcePhoto, frame: Frame, shape: Shape) -> Floats:
+    def predict(self, photo: SourcePhoto, frame: Frame, shape: Shape) -> Floats:
         """(H, W) at the given shape of the frame: the mean over all views, for this person alone."""
         height, width = frame.shape
         to_work = np.diag([shape[1] / width, shape[0] / height])
@@ -69,13 +69,13 @@ class PersonMask:
             covered = opinion * warp(window, back, shape)
             total += covered * warp(np.asarray(seen / 2, np.float32), back, shape)
             weight += covered
-        belief = np.clip(total / weight, 0, 1)
+        probability = np.clip(total / weight, 0, 1)
         matrix = to_work @ frame.matrix
         own = share_of(photo.face.mesh, [other.mesh for other in photo.bystanders], matrix, shape)
-        return np.asarray(belief * own, np.float32)
+        return np.asarray(probability * own, np.float32)
 
     def _see(self, photo: Pixels, matrix: NDArray[np.float64], mirrored: bool) -> Floats:
-        picture = np.asarray(look(photo, matrix, NETWORK_SIDE) / np.float32(255), np.float32)
+        picture = np.asarray(sample_square(photo, matrix, NETWORK_SIDE) / np.float32(255), np.float32)
         if mirrored:
             return self._network.run(np.ascontiguousarray(picture[:, ::-1]))[0][:, ::-1, 0].copy()
         return self._network.run(picture)[0][..., 0].copy()
@@ -114,12 +114,12 @@ def _distance_to_body(mesh: Mesh, matrix: NDArray[np.float64], shape: Shape, hea
     return np.asarray(np.hypot((columns - center[0]) / half_width, vertical) / height, np.float32)
 
 
-def _first_look(mesh: Mesh) -> NDArray[np.float64]:
+def _overview_matrix(mesh: Mesh) -> NDArray[np.float64]:
     """(2, 3): a level square around head and shoulders, as the network likes to see people."""
-    side = FIRST_LOOK_SIDE * landmarks.face_height(mesh)
+    side = OVERVIEW_SIDE * landmarks.face_height(mesh)
     matrix = np.empty((2, 3))
     matrix[:, :2] = rotation(level_degrees(mesh)) * (NETWORK_SIDE / side)
-    matrix[:, 2] = NETWORK_SIDE * np.array([0.5, FIRST_LOOK_EYES]) - matrix[:, :2] @ head_anchor(mesh)
+    matrix[:, 2] = NETWORK_SIDE * np.array([0.5, OVERVIEW_EYES]) - matrix[:, :2] @ head_anchor(mesh)
     return matrix
 
 
@@ -165,13 +165,13 @@ def _feathered_window() -> Floats:
     return np.asarray(np.minimum(ramp[:, None], ramp[None]), np.float32)
 
 
-def keep_person(belief: Floats, mesh: Mesh) -> Floats:
+def keep_person(probability: Floats, mesh: Mesh) -> Floats:
     """The belief on the connected part that holds the face; a stranger in the background goes.
 
     mesh: in pixels of the belief."""
-    side = float(np.sqrt(belief.size))
+    side = float(np.sqrt(probability.size))
     # Opened a little first: a neighbor's shoulder often hangs on by a thread.
-    opened = shrink((belief > 0.5).astype(np.float32), 0.008 * side)
+    opened = shrink((probability > 0.5).astype(np.float32), 0.008 * side)
     nose = mesh[landmarks.NOSE_TIP, :2]
     kept = component_at(opened, float(nose[0]), float(nose[1]))
-    return belief * grow(kept, 0.008 * side + 0.012 * side)
+    return probability * grow(kept, 0.008 * side + 0.012 * side)

@@ -41,27 +41,27 @@ def work_shape(shape: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
 
 
-def extract_matte(picture: Floats, belief: Floats, inside: Floats, mesh: Mesh) -> Floats:
+def extract_matte(picture: Floats, probability: Floats, inside: Floats, mesh: Mesh) -> Floats:
     """(H, W) alpha, 0..1, of the person in the frame.
 
     picture: (H, W, 3) display values. belief: the mask, at `work_shape`. inside: (H, W), 1 where there is photo.
     mesh: in pixels of the frame."""
-    shape = belief.shape[0], belief.shape[1]
-    side = float(np.sqrt(belief.size))
+    shape = probability.shape[0], probability.shape[1]
+    side = float(np.sqrt(probability.size))
     small = resize(picture, shape)
     seen = resize(inside, shape) > 0.99
     work_mesh = mesh * (shape[0] / picture.shape[0])
     head = _above_chin(work_mesh, shape, side)
-    belief = head * belief + (1 - head) * np.clip((belief - 0.22) / 0.40, 0, 1)
+    probability = head * probability + (1 - head) * np.clip((probability - 0.22) / 0.40, 0, 1)
 
-    busy = _busyness(small, belief, seen, side)
-    trimap = _trimap(belief, seen, work_mesh, busy, side)
-    prior = np.clip((belief - 0.12) / 0.76, 0, 1)
-    trust = _trust(prior, belief, busy, side)
+    busy = _busyness(small, probability, seen, side)
+    trimap = _trimap(probability, seen, work_mesh, busy, side)
+    prior = np.clip((probability - 0.12) / 0.76, 0, 1)
+    trust = _trust(prior, probability, busy, side)
     by_color, evidence = _color_evidence(small, trimap, seen, side)
     prior = (trust * prior + evidence * by_color) / (trust + evidence)
     alpha = closed_form(small, trimap, prior, trust + evidence)
-    alpha = _color_vote(small, alpha, belief, trimap == UNKNOWN, head, side)
+    alpha = _color_vote(small, alpha, probability, trimap == UNKNOWN, head, side)
     nose = work_mesh[landmarks.NOSE_TIP]
     # Specks that belong to nobody go; strands of hair hang together.
     whole = component_at((alpha > 0.15).astype(np.float32), float(nose[0]), float(nose[1]))
@@ -70,7 +70,7 @@ def extract_matte(picture: Floats, belief: Floats, inside: Floats, mesh: Mesh) -
     alpha = np.clip(resize(alpha, (picture.shape[0], picture.shape[1])), 0, 1)
     radius = max(2, round(0.003 * float(np.sqrt(inside.size))))
     alpha = np.clip(guided(picture, alpha, radius, 1e-5), 0, 1)
-    near = resize(blur(grow(belief, 0.025 * side), 0.008 * side), (picture.shape[0], picture.shape[1]))
+    near = resize(blur(grow(probability, 0.025 * side), 0.008 * side), (picture.shape[0], picture.shape[1]))
     alpha = alpha * np.clip(near * 1.6, 0, 1)
     alpha = np.clip((alpha - 0.04) / 0.91, 0, 1)
     return np.asarray(0.65 * alpha + 0.35 * alpha * alpha * (3 - 2 * alpha), np.float32)
@@ -82,40 +82,40 @@ def _above_chin(mesh: Mesh, shape: tuple[int, int], side: float) -> Floats:
     return np.asarray(np.clip((mesh[landmarks.CHIN, 1] + 0.03 * side - rows) / (0.04 * side), 0, 1), np.float32)
 
 
-def _busyness(small: Floats, belief: Floats, seen: NDArray[np.bool_], side: float) -> float:
+def _busyness(small: Floats, probability: Floats, seen: NDArray[np.bool_], side: float) -> float:
     """0 for a plain wall behind the head, 1 for a pattern: how little colors can be trusted, and the network must."""
-    energy = np.zeros(belief.shape, np.float32)
+    energy = np.zeros(probability.shape, np.float32)
     for channel in range(3):
         right, down = slopes(np.ascontiguousarray(small[..., channel]))
         energy += right**2 + down**2
-    around = (belief < 0.10) & (grow((belief > 0.5).astype(np.float32), 0.08 * side) > 0) & seen
+    around = (probability < 0.10) & (grow((probability > 0.5).astype(np.float32), 0.08 * side) > 0) & seen
     if int(around.sum()) < 200:
         return 0.0
     steepness = 8 * float(np.percentile(np.sqrt(energy[around]), 80))
     return float(np.clip((steepness - 0.10) / 0.35, 0, 1))
 
 
-def _trimap(belief: Floats, seen: NDArray[np.bool_], mesh: Mesh, busy: float, side: float) -> Floats:
+def _trimap(probability: Floats, seen: NDArray[np.bool_], mesh: Mesh, busy: float, side: float) -> Floats:
     """0 surely not the person, 1 surely, 0.5 to be solved."""
-    sure = (belief > 0.88).astype(np.float32)
-    none = (belief < 0.10).astype(np.float32)
-    head = np.arange(belief.shape[0])[:, None] < mesh[landmarks.CHIN, 1] + 0.02 * side
+    sure = (probability > 0.88).astype(np.float32)
+    none = (probability < 0.10).astype(np.float32)
+    head = np.arange(probability.shape[0])[:, None] < mesh[landmarks.CHIN, 1] + 0.02 * side
     inner = np.where(head, shrink(sure, (0.023 - 0.005 * busy) * side), shrink(sure, 0.006 * side))
     outer = np.where(head, shrink(none, (0.021 - 0.005 * busy) * side), shrink(none, 0.007 * side))
-    trimap = np.full(belief.shape, UNKNOWN, np.float32)
+    trimap = np.full(probability.shape, UNKNOWN, np.float32)
     trimap[outer > 0] = 0
     trimap[inner > 0] = 1
-    face = fill_hull(landmarks.points(mesh, landmarks.OVAL), (belief.shape[0], belief.shape[1]))
+    face = fill_hull(landmarks.select_points(mesh, landmarks.OVAL), (probability.shape[0], probability.shape[1]))
     trimap[shrink(face, 4) > 0] = 1
     trimap[~seen] = 0
     return trimap
 
 
-def _trust(prior: Floats, belief: Floats, busy: float, side: float) -> Floats:
+def _trust(prior: Floats, probability: Floats, busy: float, side: float) -> Floats:
     """Weight of the network in the solve: strong where it is sure, far from its outline, before a busy background."""
     sureness = np.abs(2 * prior - 1) ** 2
-    outside = largest_distance((belief < 0.5).astype(np.float32)) / side
-    inside = largest_distance((belief >= 0.5).astype(np.float32)) / side
+    outside = largest_distance((probability < 0.5).astype(np.float32)) / side
+    inside = largest_distance((probability >= 0.5).astype(np.float32)) / side
     depth = np.clip(outside / 0.02, 0.15, 2) ** 2 + 0.5 * np.clip(inside / 0.02 - 0.25, 0, 1) ** 2
     return np.asarray(2e-4 + (4e-3 + 4e-2 * busy) * sureness * depth, np.float32)
 
@@ -208,13 +208,15 @@ def _window_affinities(picture: Floats, unknown: NDArray[np.bool_]) -> tuple[NDA
 
 
 def _color_vote(
-    small: Floats, alpha: Floats, belief: Floats, unknown: NDArray[np.bool_], head: Floats, side: float
+    small: Floats, alpha: Floats, probability: Floats, unknown: NDArray[np.bool_], head: Floats, side: float
 ) -> Floats:
     """Alpha lowered where a pixel looks like the background around it: walls between curls, curtains beside ears.
 
     Counts only where the sure colors of both sides are near and differ."""
-    sure_person = ((alpha > 0.97) & (shrink((belief > 0.9).astype(np.float32), 0.015 * side) > 0)).astype(np.float32)
-    sure_behind = ((alpha < 0.02) & (belief < 0.25)).astype(np.float32)
+    sure_person = ((alpha > 0.97) & (shrink((probability > 0.9).astype(np.float32), 0.015 * side) > 0)).astype(
+        np.float32
+    )
+    sure_behind = ((alpha < 0.02) & (probability < 0.25)).astype(np.float32)
     radius = 0.035 * side
     near_person, near_behind = box(sure_person, radius), box(sure_behind, radius)
     person = box(small * sure_person[..., None], radius) / (near_person + 1e-4)[..., None]

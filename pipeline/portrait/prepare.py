@@ -19,24 +19,24 @@ from pipeline.imaging.skin import (
 )
 from pipeline.portrait import light
 from pipeline.portrait.background import surroundings
-from pipeline.portrait.crop import Frame, frame_head, inside_photo, take
+from pipeline.portrait.crop import Frame, crop_frame, frame_head, inside_photo
 from pipeline.portrait.mask import PersonMask, keep_person
 from pipeline.portrait.matte import extract_matte, own_colors, work_shape
 from pipeline.portrait.upscaled import (
     ENLARGE_FROM,
-    Cut,
-    Fine,
-    cut_for_network,
+    NetworkInput,
+    UpscaledPerson,
+    crop_for_network,
     enlarge_photo,
     refine,
-    shrunk,
+    shrink_frame,
     small_factor,
 )
 from pipeline.types import Mesh, Progress, Size, SourcePhoto, within
-from pipeline.upscaling.upscale import Network
+from pipeline.upscaling.upscale import UpscaleNetwork
 
 # What cutting out and developing one photo costs beside enlarging it, in pixels that the network sees.
-DEVELOPING_PIXELS = 30_000
+CUT_OUT_PIXELS = 30_000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -57,68 +57,70 @@ class Portrait:
     source: Skin
     light_side: float
     scale: float
-    fine: Fine | None = None
+    upscaled: UpscaledPerson | None = None
     enlarged: bool = False
 
 
 def frame_photo(photo: SourcePhoto, size: Size, mask: PersonMask) -> tuple[Frame, Floats]:
     """The frame of the headshot in this photo, and the belief, at `work_shape`, of where the person is in it."""
     full = frame_head(photo.face.mesh, size, mask.outline(photo))
-    frame = shrunk(full, small_factor(size))
+    frame = shrink_frame(full, small_factor(size))
     reduced = work_shape(frame.shape)
     mesh = frame.place(photo.face.mesh)
-    return full, keep_person(mask.believe(photo, frame, reduced), mesh * (reduced[0] / frame.shape[0]))
+    return full, keep_person(mask.predict(photo, frame, reduced), mesh * (reduced[0] / frame.shape[0]))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Plan:
+class PortraitPlan:
     """One photo before its person is developed: the frame of the headshot in it and the belief of where they are.
 
     cut: what the network has to enlarge; None when the photo is large enough as it is."""
 
     photo: SourcePhoto
     frame: Frame
-    belief: Floats
-    cut: Cut | None
+    probability: Floats
+    cut: NetworkInput | None
 
     @property
-    def work(self) -> int:
+    def network_pixels(self) -> int:
         """Pixels that the network has to look at, its tiles' context aside."""
         return 0 if self.cut is None else int(self.cut.wanted.sum())
 
 
-def plan_portrait(photo: SourcePhoto, size: Size, mask: PersonMask) -> Plan:
+def plan_portrait(photo: SourcePhoto, size: Size, mask: PersonMask) -> PortraitPlan:
     """A first look at the photo: half a second, against the minutes that enlarging it for a large size may take."""
-    frame, belief = frame_photo(photo, size, mask)
+    frame, probability = frame_photo(photo, size, mask)
     large = small_factor(size) > 1 and frame.scale > ENLARGE_FROM
-    return Plan(photo, frame, belief, cut_for_network(photo.pixels, frame, belief) if large else None)
+    return PortraitPlan(
+        photo, frame, probability, crop_for_network(photo.pixels, frame, probability) if large else None
+    )
 
 
-def choose_within(works: Sequence[int], most: int) -> list[int]:
+def choose_photos(works: Sequence[int], most: int) -> list[int]:
     """Which photos to develop so that the network looks at `most` pixels in sum: the first, whatever it costs, and of
     the others, best first, each that still fits. One that is large enough by itself always does."""
     chosen, spent = [0], works[0]
-    for index, work in enumerate(works[1:], start=1):
-        if work == 0 or spent + work <= most:
+    for index, network_pixels in enumerate(works[1:], start=1):
+        if network_pixels == 0 or spent + network_pixels <= most:
             chosen.append(index)
-            spent += work
+            spent += network_pixels
     return chosen
 
 
-def prepare_portrait(plan: Plan, size: Size, network: Network | None, on_progress: Progress) -> Portrait:
+def prepare_portrait(plan: PortraitPlan, size: Size, network: UpscaleNetwork | None, on_progress: Progress) -> Portrait:
     """Levels, cuts out and develops the person of one photo; enlarges them first where that was planned.
 
     network: for plans with a cut."""
-    photo, full, belief = plan.photo, plan.frame, plan.belief
+    photo, full, probability = plan.photo, plan.frame, plan.probability
     factor = small_factor(size)
     enlarged = network is not None and plan.cut is not None
     if network is not None and plan.cut is not None:
-        share = plan.work / (plan.work + DEVELOPING_PIXELS)
+        share = plan.network_pixels / (plan.network_pixels + CUT_OUT_PIXELS)
         photo, full = enlarge_photo(photo, full, plan.cut, network, within(on_progress, 0, share))
-    frame = shrunk(full, factor)
+    frame = shrink_frame(full, factor)
     mesh = frame.place(photo.face.mesh)
-    picture = take(photo.pixels, frame)
-    alpha = extract_matte(picture, belief, inside_photo(photo.pixels.shape[:2], frame), mesh)
+    picture = crop_frame(photo.pixels, frame)
+    alpha = extract_matte(picture, probability, inside_photo(photo.pixels.shape[:2], frame), mesh)
 
     area = skin_area(mesh, frame.shape)
     source = measure_skin(to_lab(picture), area)
@@ -130,7 +132,7 @@ def prepare_portrait(plan: Plan, size: Size, network: Network | None, on_progres
     lab = light.retouch(light.fill_face(lab, mesh), area, skin, mesh, frame.scale)
     lab = hold_in_band(restore_skin(lab, area, skin.lightness), area, source)
     person = from_lab(lab)
-    fine = refine(photo.pixels, full, picture, person, alpha) if factor > 1 else None
+    upscaled = refine(photo.pixels, full, picture, person, alpha) if factor > 1 else None
     shape = light.shape_of(alpha)
     on_progress(1.0)
-    return Portrait(person, alpha, shape, background, mesh, area, source, side, full.scale, fine, enlarged)
+    return Portrait(person, alpha, shape, background, mesh, area, source, side, full.scale, upscaled, enlarged)

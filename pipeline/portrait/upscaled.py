@@ -20,7 +20,7 @@ from pipeline.imaging.filters import (
 )
 from pipeline.portrait.crop import Frame
 from pipeline.types import Box, Face, Pixels, Progress, Size, SourcePhoto
-from pipeline.upscaling.upscale import SCALE, Network, enlarge_plainly, upscale
+from pipeline.upscaling.upscale import SCALE, UpscaleNetwork, enlarge_plainly, upscale
 
 # Larger pictures are lit and graded on a small one of about this long edge; only what is sharp is made at full size.
 SMALL_LONG_EDGE = 1000
@@ -43,7 +43,7 @@ STRIP_ROWS = 128
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Fine:
+class UpscaledPerson:
     """The person at full size: person (H, W, 3) and alpha (H, W), uint8; H is `factor` times the small picture's."""
 
     person: Pixels
@@ -61,13 +61,13 @@ def small_factor(size: Size) -> int:
     return factor
 
 
-def shrunk(frame: Frame, factor: int) -> Frame:
+def shrink_frame(frame: Frame, factor: int) -> Frame:
     """The same frame with fewer pixels."""
     return Frame(frame.matrix / factor, frame.scale / factor, (frame.shape[0] // factor, frame.shape[1] // factor))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Cut:
+class NetworkInput:
     """The part of a photo that a frame shows, as large as the network needs it, and where the person is in it.
 
     low (2,): its corner in the photo; step (2,): pixels of the photo per pixel of the cut, x and y."""
@@ -78,7 +78,7 @@ class Cut:
     step: NDArray[np.float64]
 
 
-def cut_for_network(photo: Pixels, frame: Frame, belief: Floats) -> Cut:
+def crop_for_network(photo: Pixels, frame: Frame, probability: Floats) -> NetworkInput:
     """No more pixels than the frame needs: a photo that is less than four times too small is shrunk first.
 
     belief: (h, w) of the frame, as the mask has it."""
@@ -95,15 +95,15 @@ def cut_for_network(photo: Pixels, frame: Frame, belief: Floats) -> Cut:
 
     # From the belief's pixels to the frame's, the photo's and the cut's.
     matrix = inverse.copy()
-    matrix[:, :2] *= rows / belief.shape[0]
+    matrix[:, :2] *= rows / probability.shape[0]
     matrix[:, 2] -= low
     matrix /= step[:, None]
-    near = grow(np.asarray(belief > WORTH_ENLARGING, np.float32), MARGIN * math.sqrt(belief.size))
-    return Cut(region, warp(near, matrix, (region.shape[0], region.shape[1])) > 0.5, low, step)
+    near = grow(np.asarray(probability > WORTH_ENLARGING, np.float32), MARGIN * math.sqrt(probability.size))
+    return NetworkInput(region, warp(near, matrix, (region.shape[0], region.shape[1])) > 0.5, low, step)
 
 
 def enlarge_photo(
-    photo: SourcePhoto, frame: Frame, cut: Cut, network: Network, on_progress: Progress
+    photo: SourcePhoto, frame: Frame, cut: NetworkInput, network: UpscaleNetwork, on_progress: Progress
 ) -> tuple[SourcePhoto, Frame]:
     """The part of the photo that the frame shows, enlarged by the network where the person is, and the frame in it."""
     nearly, far = PLAIN_SHARES
@@ -114,12 +114,12 @@ def enlarge_photo(
     matrix[:, 2] += matrix[:, :2] @ cut.low
     matrix[:, :2] *= step
     faces = [_moved(face, cut.low, step) for face in (photo.face, *photo.bystanders)]
-    calm_cloth(enlarged, cut.pixels, faces[0])
+    reduce_cloth_texture(enlarged, cut.pixels, faces[0])
     moved = replace(frame, matrix=matrix, scale=frame.scale * float(step.mean()))
     return SourcePhoto(enlarged, faces[0], tuple(faces[1:])), moved
 
 
-def calm_cloth(enlarged: Pixels, pixels: Pixels, face: Face) -> None:
+def reduce_cloth_texture(enlarged: Pixels, pixels: Pixels, face: Face) -> None:
     """Takes what the network made of the clothes back, in place, as far as it is not in the photo.
 
     enlarged: (4H, 4W, 3) of pixels (H, W, 3); face: in pixels of the enlarged."""
@@ -150,25 +150,25 @@ def _corners(box: Box) -> tuple[tuple[float, float], tuple[float, float]]:
     return (box.left, box.top), (box.right, box.bottom)
 
 
-def refine(photo: Pixels, frame: Frame, small: Floats, developed: Floats, alpha: Floats) -> Fine:
+def refine(photo: Pixels, frame: Frame, small: Floats, retouched: Floats, alpha: Floats) -> UpscaledPerson:
     """What was made of the small picture, made of the large one.
 
     small: (h, w, 3) display values as they were cut from the photo; developed: (h, w, 3) display values of the
     person made of them; alpha: (h, w)."""
     factor = frame.shape[0] // small.shape[0]
     picture = warp(photo, frame.matrix, frame.shape)
-    change = to_lab(developed) - to_lab(small)
+    change = to_lab(retouched) - to_lab(small)
     lines = guide_lines(small, alpha, max(2, round(0.003 * math.sqrt(alpha.size))), 1e-5)
-    fine_alpha = np.empty(frame.shape, np.uint8)
+    upscaled_alpha = np.empty(frame.shape, np.uint8)
     # Half a step of noise: rounding to 8 bits must not draw contours on smooth skin.
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for top, bottom in strips(frame.shape[0]):
         strip = np.asarray(picture[top:bottom] / np.float32(255), np.float32)
         opaque = follow(strip, enlarge_rows(lines, factor, top, bottom))
-        fine_alpha[top:bottom] = np.clip(255 * opaque + 0.5, 0, 255)
+        upscaled_alpha[top:bottom] = np.clip(255 * opaque + 0.5, 0, 255)
         person = from_lab(to_lab(strip) + enlarge_rows(change, factor, top, bottom))
-        picture[top:bottom] = np.clip(255 * person + chance.random(strip.shape[:2], np.float32)[..., None], 0, 255)
-    return Fine(picture, fine_alpha, factor)
+        picture[top:bottom] = np.clip(255 * person + rng.random(strip.shape[:2], np.float32)[..., None], 0, 255)
+    return UpscaledPerson(picture, upscaled_alpha, factor)
 
 
 def strips(height: int) -> list[tuple[int, int]]:

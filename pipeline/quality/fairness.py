@@ -19,7 +19,7 @@ DEVIATIONS = 1.96
 
 
 @dataclass(frozen=True)
-class Outcome:
+class GateOutcome:
     """One headshot made of a photo: what the gate said of it."""
 
     accepted: bool
@@ -28,7 +28,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class LabeledPhoto:
     """One photo: its group, whose it is (None: not said), the verdict, and what came of it.
 
     embedding: of the person's face; None where none was found."""
@@ -38,7 +38,7 @@ class Subject:
     status: Status
     found: bool
     embedding: Embedding | None = field(default=None, repr=False)
-    outcomes: tuple[Outcome, ...] = ()
+    outcomes: tuple[GateOutcome, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,12 @@ class GroupFigures:
     hue: Spread
 
 
-def sum_up(subjects: Sequence[Subject]) -> list[GroupFigures]:
+def summarize(subjects: Sequence[LabeledPhoto]) -> list[GroupFigures]:
     """Every group's figures, in the order of their names."""
     return [_figures(group, [s for s in subjects if s.group == group]) for group in sorted({s.group for s in subjects})]
 
 
-def _figures(group: str, subjects: Sequence[Subject]) -> GroupFigures:
+def _figures(group: str, subjects: Sequence[LabeledPhoto]) -> GroupFigures:
     def judged(status: Status) -> Share:
         return Share(sum(subject.status is status for subject in subjects), len(subjects))
 
@@ -125,7 +125,7 @@ def _figures(group: str, subjects: Sequence[Subject]) -> GroupFigures:
     )
 
 
-def _pairs(subjects: Sequence[Subject]) -> tuple[Share, Share]:
+def _pairs(subjects: Sequence[LabeledPhoto]) -> tuple[Share, Share]:
     """Pairs of one person taken for two, and of two taken for one, among photos that say who they show."""
     known = [subject for subject in subjects if subject.person and subject.embedding is not None]
     far = {True: 0, False: 0}

@@ -13,7 +13,7 @@ from pipeline.identity.embedding import FaceEmbedder, fuse
 from pipeline.identity.likeness import ACCEPT_DISTANCE, OPEN_GATE, Likeness, judge_likeness
 from pipeline.imaging.skin import GRAY_CHROMA, Skin, corrected_skin_of, skin_of
 from pipeline.photos.coach import advise
-from pipeline.photos.rules import BURNT_REFUSE, DARK_REFUSE, SHARPNESS_REFUSE
+from pipeline.photos.rules import DARK_REFUSE, OVEREXPOSED_REFUSE, SHARPNESS_REFUSE
 from pipeline.types import Embedding, Measurements, Pixels, SourcePhoto
 
 # The skin of a headshot may be lighter or darker than that of the photo, after its stated correction, by so much CIE L,
@@ -28,12 +28,12 @@ SHARPNESS_SHARE, CRISP = 0.6, 0.4
 
 
 @dataclass(frozen=True, eq=False)
-class Standard:
+class GateReference:
     """What every picture of a person is held against. Private like a photo: memory only.
 
     skins: of each photo after the stated correction; sharpness: of the sharpest one."""
 
-    reference: Embedding = field(repr=False)
+    embedding: Embedding = field(repr=False)
     skins: tuple[Skin, ...] = field(repr=False)
     sharpness: float
 
@@ -62,11 +62,11 @@ class Judgment:
     drift: Drift | None = None
 
 
-def set_standard(photos: Sequence[SourcePhoto], embedder: FaceEmbedder) -> Standard:
+def build_gate_reference(photos: Sequence[SourcePhoto], embedder: FaceEmbedder) -> GateReference:
     """The standard that these photos of one person set. Raises ValueError without a photo."""
     measured = [measure(photo.pixels, photo.face) for photo in photos]
     embeddings = [embedder.embed(photo.pixels, photo.face) for photo in photos]
-    return Standard(
+    return GateReference(
         fuse(embeddings, [max(1, advise(each).score) for each in measured]),
         tuple(corrected_skin_of(photo.pixels, photo.face) for photo in photos),
         max(each.sharpness for each in measured),
@@ -75,7 +75,7 @@ def set_standard(photos: Sequence[SourcePhoto], embedder: FaceEmbedder) -> Stand
 
 def judge_picture(
     pixels: Pixels,
-    standard: Standard,
+    gate_reference: GateReference,
     finder: FaceFinder,
     embedder: FaceEmbedder,
     *,
@@ -85,13 +85,13 @@ def judge_picture(
     """What the gate says of a picture, as large as a page shows it: about 1,200 px do, more only cost time.
 
     OPEN_GATE as max_distance accepts everything; the rest still tells the truth. Safe in several threads at once."""
-    likeness = judge_likeness(pixels, standard.reference, finder, embedder, max_distance)
+    likeness = judge_likeness(pixels, gate_reference.embedding, finder, embedder, max_distance)
     if likeness.face is None or likeness.distance is None:
         return Judgment(likeness.accepted, likeness.reasons, likeness)
     measured = measure(pixels, likeness.face)
     seen = skin_of(pixels, likeness.face)
-    drift = min((drift_between(skin, seen) for skin in standard.skins), key=_strangeness)
-    reasons = (*likeness.reasons, *_flaws(measured, standard), *_wrong_colors(drift, monochrome))
+    drift = min((drift_between(skin, seen) for skin in gate_reference.skins), key=_drift_size)
+    reasons = (*likeness.reasons, *_quality_reasons(measured, gate_reference), *_color_reasons(drift, monochrome))
     accepted = not reasons or max_distance == OPEN_GATE
     return Judgment(accepted, reasons, likeness, advise(measured).score / 100, drift)
 
@@ -105,17 +105,17 @@ def drift_between(photo: Skin, picture: Skin) -> Drift:
     return Drift(lightness, None if picture.chroma < GRAY_CHROMA else turn, picture.chroma / photo.chroma)
 
 
-def _flaws(measured: Measurements, standard: Standard) -> list[Reason]:
-    least_sharp = max(SHARPNESS_REFUSE, SHARPNESS_SHARE * min(standard.sharpness, CRISP))
+def _quality_reasons(measured: Measurements, gate_reference: GateReference) -> list[Reason]:
+    least_sharp = max(SHARPNESS_REFUSE, SHARPNESS_SHARE * min(gate_reference.sharpness, CRISP))
     rules = (
         (Reason.TOO_BLURRY, measured.sharpness < least_sharp),
         (Reason.TOO_DARK, measured.lightness_p95 < DARK_REFUSE),
-        (Reason.OVEREXPOSED, measured.burnt_share > BURNT_REFUSE),
+        (Reason.OVEREXPOSED, measured.overexposed_share > OVEREXPOSED_REFUSE),
     )
     return [reason for reason, broken in rules if broken]
 
 
-def _wrong_colors(drift: Drift, monochrome: bool) -> list[Reason]:
+def _color_reasons(drift: Drift, monochrome: bool) -> list[Reason]:
     """Lightness always; hue and chroma of color pictures of people whose photo is one."""
     off_tone = not -MAX_DARKER <= drift.lightness <= MAX_LIGHTER
     if monochrome or drift.chroma_share is None:
@@ -126,6 +126,6 @@ def _wrong_colors(drift: Drift, monochrome: bool) -> list[Reason]:
     return [reason for reason, broken in rules if broken]
 
 
-def _strangeness(drift: Drift) -> float:
+def _drift_size(drift: Drift) -> float:
     """To find the photo that a picture was made from."""
     return abs(drift.lightness) / MAX_LIGHTER + abs(drift.hue_degrees or 0) / MAX_HUE_DEGREES

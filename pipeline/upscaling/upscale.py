@@ -30,7 +30,7 @@ MIN_STRIP_ROWS = 16
 MAX_INPUT_PIXELS = 4096 * 4096
 
 
-class Network(Protocol):
+class UpscaleNetwork(Protocol):
     """Real-ESRGAN on one device. Implementations: onnxruntime on the CPU, torch on the GPU."""
 
     def upscale(self, pixels: Pixels, on_progress: Progress = ignore_progress) -> Pixels:
@@ -38,7 +38,7 @@ class Network(Protocol):
         ...
 
 
-def load_network(weights: Weights, threads: int = 2) -> Network:
+def load_network(weights: Weights, threads: int = 2) -> UpscaleNetwork:
     """x4plus on the CPU. Raises WeightsError."""
     from pipeline.upscaling.rrdb_onnx import OnnxNetwork
     from pipeline.upscaling.rrdb_weights import read_rrdb
@@ -48,7 +48,7 @@ def load_network(weights: Weights, threads: int = 2) -> Network:
 
 def upscale(
     pixels: Pixels,
-    network: Network,
+    network: UpscaleNetwork,
     on_progress: Progress,
     *,
     tile_px: int = DEFAULT_TILE_PX,
@@ -91,7 +91,7 @@ def _set_tile(
     covered: NDArray[np.bool_],
     pixels: Pixels,
     tile: Tile,
-    network: Network,
+    network: UpscaleNetwork,
     on_progress: Progress,
     plain_share: float,
 ) -> None:
@@ -124,10 +124,10 @@ def _set_tile(
 
 def add_grain(pixels: Pixels, deviation: float) -> None:
     """Adds a film's grain, the same in all colors, in place; the same picture gets the same grain."""
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for row in range(0, len(pixels), STRIP_ROWS):
         strip = pixels[row : row + STRIP_ROWS]
-        noise = chance.standard_normal(strip.shape[:2], dtype=np.float32)[..., None] * np.float32(deviation)
+        noise = rng.standard_normal(strip.shape[:2], dtype=np.float32)[..., None] * np.float32(deviation)
         strip[:] = np.clip(np.rint(strip + noise), 0, 255)
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from pipeline.errors import LicenseError, WeightsError
 from pipeline.types import Progress
 from pipeline.weights.catalog import Catalog, PinnedFile, Weight, load_catalog
-from pipeline.weights.fetching import Plan, carry_out, make_plan, take
+from pipeline.weights.fetching import FetchPlan, copy_files, execute_plan, make_plan
 from pipeline.weights.folder import DEFAULT_DIR, FETCH_COMMAND, FolderLock, compare, find_fault
 
-__all__ = ["CATALOG", "DEFAULT_DIR", "STUDIO", "LicensePolicy", "Plan", "Weights", "load_catalog"]
+__all__ = ["CATALOG", "DEFAULT_DIR", "STUDIO", "FetchPlan", "LicensePolicy", "Weights", "load_catalog"]
 
 CATALOG = load_catalog()
 STUDIO = "studio"
@@ -70,25 +70,25 @@ class Weights:
                 return f"The weight {name} {fault} ({where})."
         return None
 
-    def plan(self, names: Sequence[str], endpoint: str | None = None) -> Plan:
+    def plan(self, names: Sequence[str], endpoint: str | None = None) -> FetchPlan:
         """What a fetch of these weights or groups would bring; servers are asked for sizes. Raises WeightsError."""
         wanted = self.catalog.expand(tuple(names))
         faulty = [self.catalog.weights[name] for name in wanted if self.problem(name)]
         return make_plan(faulty, self._faulty_files, FolderLock.read(self.directory), self.directory, endpoint)
 
-    def fetch(self, names: Sequence[str], on_progress: Progress, plan: Plan | None = None) -> None:
+    def fetch(self, names: Sequence[str], on_progress: Progress, plan: FetchPlan | None = None) -> None:
         """Brings the named weights or groups here; one that is here already costs a hash. Raises WeightsError."""
         wanted = self.catalog.expand(tuple(names))
         self._forget(wanted)
-        carry_out(plan or self.plan(names), self._faulty_files, self.directory, on_progress)
+        execute_plan(plan or self.plan(names), self._faulty_files, self.directory, on_progress)
         self._mark_installed(wanted)
 
-    def take(self, names: Sequence[str], source: Path, on_progress: Progress) -> None:
+    def copy_files(self, names: Sequence[str], source: Path, on_progress: Progress) -> None:
         """Brings the named weights or groups here from files below `source`; asks no server. Raises WeightsError."""
         wanted = self.catalog.expand(tuple(names))
         self._forget(wanted)
         faulty = [self.catalog.weights[name] for name in wanted if self.problem(name)]
-        take(faulty, self._faulty_files, source, self.directory, on_progress)
+        copy_files(faulty, self._faulty_files, source, self.directory, on_progress)
         self._mark_installed(wanted)
 
     def installed(self, group: str) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from pipeline.errors import WeightsError
-from pipeline.weights.catalog import Archive, Member, PinnedFile
+from pipeline.weights.catalog import Archive, ArchiveMember, PinnedFile
 from pipeline.weights.folder import FETCH_COMMAND, STAGING_PREFIX, find_fault
 
 POLL_SECONDS = 0.2
@@ -41,7 +41,7 @@ class __legacy__:
 def needed_archives(files: Sequence[PinnedFile]) -> list[Archive]:
     """The archives that hold these files, each once."""
     origins = [each.origin for each in files]
-    return list(dict.fromkeys(origin.archive for origin in origins if isinstance(origin, Member)))
+    return list(dict.fromkeys(origin.archive for origin in origins if isinstance(origin, ArchiveMember)))
 
 
 def fetch_members(files: Sequence[PinnedFile], directory: Path, on_bytes: Callable[[int], None]) -> None:
@@ -55,7 +55,7 @@ def fetch_members(files: Sequence[PinnedFile], directory: Path, on_bytes: Callab
             for size in download_archive(archive, Path(staging)):
                 on_bytes(done + size)
             for pinned in files:
-                if isinstance(pinned.origin, Member) and pinned.origin.archive == archive:
+                if isinstance(pinned.origin, ArchiveMember) and pinned.origin.archive == archive:
                     extract_member(pinned, pinned.origin, Path(staging), directory)
         done += archive.bytes
     on_bytes(done)
@@ -143,7 +143,7 @@ def verify_archive(archive: Archive, path: Path) -> None:
         raise WeightsError(f"{archive.file} is not the archive that was pinned; nothing was kept.")
 
 
-def extract_member(pinned: PinnedFile, origin: Member, staging: Path, directory: Path) -> None:
+def extract_member(pinned: PinnedFile, origin: ArchiveMember, staging: Path, directory: Path) -> None:
     """Copies one member of a verified archive to `directory / pinned.file`, whole or not at all.
 
     Raises WeightsError when the member is absent or not the pinned one."""

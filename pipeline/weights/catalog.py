@@ -25,7 +25,7 @@ class Archive:
 
 
 @dataclass(frozen=True)
-class Member:
+class ArchiveMember:
     """One file inside an archive."""
 
     archive: Archive
@@ -48,7 +48,7 @@ class Link:
     url: str
 
 
-Origin: TypeAlias = Member | HubFile | Link
+Origin: TypeAlias = ArchiveMember | HubFile | Link
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Weight:
     @property
     def from_archive(self) -> bool:
         """Whether it is small and comes out of a package."""
-        return all(isinstance(each.origin, Member) for each in self.files)
+        return all(isinstance(each.origin, ArchiveMember) for each in self.files)
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _read_file(
 ) -> PinnedFile:
     origin: Origin
     if "archive" in entry:
-        origin = Member(archives[str(entry["archive"])], str(entry["member"]))
+        origin = ArchiveMember(archives[str(entry["archive"])], str(entry["member"]))
     elif "hub" in entry:
         origin = HubFile(**hubs[str(entry["hub"])], path=str(entry["path"]))
     else:

@@ -37,7 +37,7 @@ class Remote:
     headers: dict[str, str] = field(default_factory=dict, repr=False)
 
 
-def look_up(pinned: PinnedFile, endpoint: str | None) -> Remote:
+def resolve_remote(pinned: PinnedFile, endpoint: str | None) -> Remote:
     """Where a file can be had now, its size and its hash. Raises WeightsError when its server does not say."""
     if isinstance(pinned.origin, Link):
         return Remote(pinned.origin.url, pinned.bytes, pinned.sha256)

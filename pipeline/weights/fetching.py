@@ -11,9 +11,9 @@ from typing import TypeAlias
 from pipeline.errors import WeightsError
 from pipeline.types import Progress
 from pipeline.weights.archives import fetch_members, needed_archives
-from pipeline.weights.catalog import Archive, HubFile, Member, PinnedFile, Weight
+from pipeline.weights.catalog import Archive, ArchiveMember, HubFile, PinnedFile, Weight
 from pipeline.weights.convert import CONVERTERS
-from pipeline.weights.downloads import Remote, download, look_up
+from pipeline.weights.downloads import Remote, download, resolve_remote
 from pipeline.weights.folder import (
     STAGING_PREFIX,
     FolderLock,
@@ -40,7 +40,7 @@ class Download:
 
 
 @dataclass(frozen=True)
-class Plan:
+class FetchPlan:
     """Everything that a fetch brings."""
 
     weights: tuple[Weight, ...]
@@ -66,16 +66,18 @@ class Plan:
 
 def make_plan(
     weights: Sequence[Weight], faulty_files: FaultyFiles, lock: FolderLock, directory: Path, endpoint: str | None
-) -> Plan:
+) -> FetchPlan:
     """What it takes to make these weights whole. Raises WeightsError when a server does not answer for its file."""
     files = [(weight, pinned) for weight in weights for pinned in faulty_files(weight)]
     downloads = [
-        Download(weight, wanted, look_up(wanted, endpoint))
+        Download(weight, wanted, resolve_remote(wanted, endpoint))
         for weight, pinned in files
-        if not isinstance(pinned.origin, Member)
+        if not isinstance(pinned.origin, ArchiveMember)
         for wanted in [_as_pinned_here(pinned, lock.files.get(pinned.file))]
     ]
-    return Plan(tuple(weights), tuple(needed_archives([pinned for _, pinned in files])), tuple(downloads), endpoint)
+    return FetchPlan(
+        tuple(weights), tuple(needed_archives([pinned for _, pinned in files])), tuple(downloads), endpoint
+    )
 
 
 def _as_pinned_here(pinned: PinnedFile, pin: Pin | None) -> PinnedFile:
@@ -88,14 +90,14 @@ def _as_pinned_here(pinned: PinnedFile, pin: Pin | None) -> PinnedFile:
     return PinnedFile(origin, pinned.file, pinned.bytes or pin.bytes, pinned.sha256 or pin.sha256)
 
 
-def carry_out(plan: Plan, faulty_files: FaultyFiles, directory: Path, on_progress: Progress) -> None:
+def execute_plan(plan: FetchPlan, faulty_files: FaultyFiles, directory: Path, on_progress: Progress) -> None:
     """Brings everything in the plan, each file whole or not at all.
 
     Several processes may do so at once: one downloads, the others wait and find the work done. `on_progress` hears
     the share, 0..1, of the bytes to download. Raises WeightsError."""
-    with writing_to(directory):
+    with locked_for_writing(directory):
         wanted = [(weight, pinned) for weight in plan.weights for pinned in faulty_files(weight)]
-        members = [pinned for _, pinned in wanted if isinstance(pinned.origin, Member)]
+        members = [pinned for _, pinned in wanted if isinstance(pinned.origin, ArchiveMember)]
         still = {pinned.file for _, pinned in wanted}
         downloads = [each for each in plan.downloads if each.pinned.file in still]
         check_space(directory, members, downloads)
@@ -109,19 +111,19 @@ def carry_out(plan: Plan, faulty_files: FaultyFiles, directory: Path, on_progres
         for each in downloads:
             name = each.pinned.file
             # Not the plan's address: since then a person may have read the terms and other files have come.
-            draft, remote = download(partial(look_up, each.pinned, plan.endpoint), name, directory, on_bytes)
-            settle(draft, each.weight, each.pinned, directory, remote.revision)
+            draft, remote = download(partial(resolve_remote, each.pinned, plan.endpoint), name, directory, on_bytes)
+            install_file(draft, each.weight, each.pinned, directory, remote.revision)
             done += each.remote.bytes or 0
     on_progress(1.0)
 
 
-def take(
+def copy_files(
     weights: Sequence[Weight], faulty_files: FaultyFiles, source: Path, directory: Path, on_progress: Progress
 ) -> None:
     """Copies what these weights lack from files that lie below `source`. Raises WeightsError, also over one missing."""
-    with writing_to(directory):
+    with locked_for_writing(directory):
         wanted = [(weight, pinned) for weight in weights for pinned in faulty_files(weight)]
-        found = [(weight, pinned, find_below(source, pinned)) for weight, pinned in wanted]
+        found = [(weight, pinned, find_source_file(source, pinned)) for weight, pinned in wanted]
         total = sum(path.stat().st_size for _, _, path in found)
         require_space(directory, total + sum(path.stat().st_size for weight, _, path in found if weight.convert))
         done = 0
@@ -131,13 +133,13 @@ def take(
             # Of the copy: a file that changes while it is read is not what was looked at.
             if fault := compare(draft, pinned.bytes, pinned.sha256 or sha256_of(path)):
                 raise WeightsError(f"{path} {fault}; it was not taken.")
-            settle(draft, weight, pinned, directory, "")
+            install_file(draft, weight, pinned, directory, "")
             done += path.stat().st_size
             on_progress(done / total)
     on_progress(1.0)
 
 
-def find_below(source: Path, pinned: PinnedFile) -> Path:
+def find_source_file(source: Path, pinned: PinnedFile) -> Path:
     """The file below `source` that is the pinned one, under our name for it, its repository's, or its last part.
 
     The last part alone counts only where a hash tells files of one name apart. Raises WeightsError."""
@@ -161,7 +163,7 @@ def find_below(source: Path, pinned: PinnedFile) -> Path:
     raise WeightsError(f"{faults[0]}; it was not taken.")
 
 
-def settle(draft: Path, weight: Weight, pinned: PinnedFile, directory: Path, revision: str) -> None:
+def install_file(draft: Path, weight: Weight, pinned: PinnedFile, directory: Path, revision: str) -> None:
     """Puts a verified draft where it is looked for, converted if need be, and pins what the catalog leaves open."""
     place = directory / (weight.place if weight.convert else pinned.file)
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -198,7 +200,7 @@ def require_space(directory: Path, needed: int) -> None:
 
 
 @contextmanager
-def writing_to(directory: Path) -> Iterator[None]:
+def locked_for_writing(directory: Path) -> Iterator[None]:
     """The folder, made if need be and ours alone. Raises WeightsError for whatever the disk refuses."""
     try:
         directory.mkdir(parents=True, exist_ok=True)

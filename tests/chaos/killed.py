@@ -20,7 +20,7 @@ from django.db import connection, connections
 from django.utils import timezone
 
 from headshots.accounts.models import User
-from headshots.engine import Person, PersonKind
+from headshots.engine import PersonKind, SelfDescription
 from headshots.retention.due import purge_due
 from headshots.retention.models import Receipt
 from headshots.retention.orphans import sweep_orphans
@@ -116,7 +116,7 @@ def kill_uploads() -> int:
     owner, step = User.objects.create_user("person@example.org"), 0
     settings.HEADSHOTS_PREVIEWS_PER_DAY = 10_000
     pictures = [b"\xff\xd8 one photo" * 9000, b"\xff\xd8 another" * 9000]
-    person = Person(PersonKind.WOMAN, headscarf=True)
+    person = SelfDescription(PersonKind.WOMAN, headscarf=True)
     while killed_at(step, lambda: open_shoot(owner=owner, photos=pictures, person=person)):
         settle()
         whole = {"files": 3, "keys": 1, "blobs": 3, "photos": 2, "crops": 0, "headshots": 0}
@@ -160,7 +160,7 @@ def kill_purges() -> int:
 
 def full_shoot(owner: User) -> Shoot:
     """With two photos, their faces, a crop and words, a delivered and a rendering pack."""
-    shoot = open_shoot(owner=owner, photos=[b"one", b"another"], person=Person(PersonKind.MAN, headscarf=True))
+    shoot = open_shoot(owner=owner, photos=[b"one", b"another"], person=SelfDescription(PersonKind.MAN, headscarf=True))
     for photo in shoot.photos.all():
         photo.faces_blob = vault.write_blob(ring="source", key_id=shoot.pk, kind="faces", data=b"mesh")
         photo.save()

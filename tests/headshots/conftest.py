@@ -37,7 +37,7 @@ def fake_engine(settings: LazySettings) -> Iterator[None]:
 
     settings.HEADSHOTS_ENGINE = "fake"
     rendering._engine.cache_clear()
-    prepared_subjects._sittings.clear()
+    prepared_subjects._prepared_subjects.clear()
     yield
     rendering._engine.cache_clear()
-    prepared_subjects._sittings.clear()
+    prepared_subjects._prepared_subjects.clear()

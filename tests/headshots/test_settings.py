@@ -285,7 +285,9 @@ def test_live_payments_and_weights_for_research_need_a_license_statement(tmp_pat
 
 
 def test_settings_of_the_engine_that_mean_nothing_are_refused(tmp_path: Path) -> None:
-    checked = run_check(tmp_path, **COMPLETE, HEADSHOTS_ENGINE="instantid", HEADSHOTS_INSTANTID_TRICKS="+warp_speed")
+    checked = run_check(
+        tmp_path, **COMPLETE, HEADSHOTS_ENGINE="instantid", HEADSHOTS_INSTANTID_OPTIMIZATIONS="+warp_speed"
+    )
 
     assert checked.returncode != 0
     assert "'+warp_speed' is no +optimization" in checked.stderr

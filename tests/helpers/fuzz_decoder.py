@@ -27,9 +27,9 @@ from pipeline.photos.decoder import hdr  # noqa: F401  loaded before rights are 
 from pipeline.photos.decoder.__main__ import answer
 from pipeline.photos.decoder.images import capture_warnings, load_codecs
 from pipeline.photos.decoder.rights import give_up_rights
-from pipeline.photos.intake import Limits
+from pipeline.photos.intake import PhotoLimits
 
-LIMITS = Limits()
+LIMITS = PhotoLimits()
 THUMBNAIL = (64, 64)
 # Levels of 255 in a thumbnail: less is not seen.
 VISIBLE = 24

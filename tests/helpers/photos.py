@@ -15,7 +15,7 @@ from PIL import Image
 
 from pipeline.types import Pixels
 from pipeline.weights import DEFAULT_DIR, Weights
-from pipeline.weights.catalog import Archive, Catalog, Member, PinnedFile, Weight
+from pipeline.weights.catalog import Archive, ArchiveMember, Catalog, PinnedFile, Weight
 
 CACHE_DIR = DEFAULT_DIR.with_name("test-photos")
 
@@ -27,7 +27,7 @@ _ARCHIVE = Archive(
     sha256="5e5efdd1686aa566af0d3cc1313b131e4b197657a8ffd03669e6d3fad92705ec",
 )
 _PRESIDENTS = {
-    file: PinnedFile(Member(_ARCHIVE, f"face_recognition-1.3.0/tests/test_images/{file}"), file, size, sha256)
+    file: PinnedFile(ArchiveMember(_ARCHIVE, f"face_recognition-1.3.0/tests/test_images/{file}"), file, size, sha256)
     for file, size, sha256 in (
         ("obama.jpg", 279922, "0930e3aa8cae5920329c0c8cbc6a2ab70f47b0e67b432875beaa95cbf7e741f6"),
         ("obama2.jpg", 184455, "a7efcc907375274796f39646510704aa86672d59f6d5469d69af3c85590976a6"),

@@ -10,14 +10,14 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import PhotoRefused, Reason
-from pipeline.photos.intake import Limits, clean_photo, load_pixels
+from pipeline.photos.intake import PhotoLimits, clean_photo, load_pixels
 
 pillow_heif.register_heif_opener()
 
 # Red, green, blue, white in the corners, so that every turn and mirror image is another picture.
 CORNERS = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], np.uint8)
 CORNERS = CORNERS.repeat(48, axis=0).repeat(64, axis=1)
-DEFAULTS = Limits()
+DEFAULTS = PhotoLimits()
 
 
 def save(image: Image.Image, image_format: str, **options: object) -> bytes:
@@ -30,7 +30,7 @@ def corners() -> Image.Image:
     return Image.fromarray(CORNERS)
 
 
-def refusal(data: bytes, limits: Limits = DEFAULTS) -> Reason:
+def refusal(data: bytes, limits: PhotoLimits = DEFAULTS) -> Reason:
     with pytest.raises(PhotoRefused) as refused:
         clean_photo(data, limits)
     return refused.value.reason

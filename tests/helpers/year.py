@@ -85,7 +85,7 @@ class Year:
 
     def __init__(self, *, until: datetime, shoots: int, days: int = 365, seed: int = 1) -> None:
         self.until, self.shoots, self.days = until, shoots, days
-        self.chance = random.Random(seed)
+        self.rng = random.Random(seed)
         seed_styles()
         self.styles = list(Style.objects.order_by("position"))
 
@@ -101,22 +101,22 @@ class Year:
     def _visits(self) -> Iterator[Visit]:
         for number in range(self.days + 1):
             for page in PAGES:
-                views = self.chance.randrange(50, 2000)
+                views = self.rng.randrange(50, 2000)
                 day = (self.until - timedelta(days=number)).date()
-                yield Visit(day=day, page=page, views=views, visits=views // self.chance.randrange(2, 5))
+                yield Visit(day=day, page=page, views=views, visits=views // self.rng.randrange(2, 5))
 
     def _id(self) -> uuid.UUID:
-        return uuid.UUID(int=self.chance.getrandbits(128) & ~_COPY, version=4)
+        return uuid.UUID(int=self.rng.getrandbits(128) & ~_COPY, version=4)
 
     def _shoot(self, rows: Rows) -> None:
-        chance = self.chance
-        opened = self.until - timedelta(seconds=chance.uniform(0, self.days * 86_400))
+        rng = self.rng
+        opened = self.until - timedelta(seconds=rng.uniform(0, self.days * 86_400))
         is_open = opened + SOURCE_LIFE > self.until
         shoot = Shoot(id=self._id(), created_at=opened, delete_after=opened + SOURCE_LIFE)
         shoot.state = Shoot.State.OPEN if is_open else Shoot.State.PURGED
         rows.shoots.append(shoot)
         rows.consents.append(Consent(shoot=shoot, consent_version="x", is_me_version="x", given_at=opened))
-        photos = chance.choices((1, 2, 3, 4, 5), (60, 20, 10, 6, 4))[0]
+        photos = rng.choices((1, 2, 3, 4, 5), (60, 20, 10, 6, 4))[0]
         self._event(rows, opened, "shoot.opened", shoot, numbers={"photos": photos})
         usable = [self._photo(rows, shoot, position) for position in range(photos)]
         if not is_open:
@@ -124,20 +124,20 @@ class Year:
             self._event(rows, shoot.purged_at, "shoot.purged", shoot, numbers={"rows": photos})
         if not any(usable):
             return
-        preview = self._pack(rows, shoot, Pack.Kind.PREVIEW, opened + timedelta(seconds=chance.uniform(1, 5)))
-        if preview.state in (Pack.State.DELIVERED, Pack.State.FORGOTTEN) and chance.random() < PREMIUM_SHARE:
-            ordered = opened + timedelta(seconds=chance.uniform(120, 70_000))
+        preview = self._pack(rows, shoot, Pack.Kind.PREVIEW, opened + timedelta(seconds=rng.uniform(1, 5)))
+        if preview.state in (Pack.State.DELIVERED, Pack.State.FORGOTTEN) and rng.random() < PREMIUM_SHARE:
+            ordered = opened + timedelta(seconds=rng.uniform(120, 70_000))
             if ordered < self.until:
                 self._pay(rows, self._pack(rows, shoot, Pack.Kind.PREMIUM, ordered))
-        if chance.random() < 0.002:
+        if rng.random() < 0.002:
             self._pack(rows, shoot, Pack.Kind.TRIAL, opened + timedelta(minutes=1))
 
     def _pay(self, rows: Rows, pack: Pack) -> None:
         """The ledger of a premium pack: what came, and sometimes what went back. A few are paid in euros."""
-        currency = self.chance.choices(("usd", "eur"), (9, 1))[0]
+        currency = self.rng.choices(("usd", "eur"), (9, 1))[0]
         kinds = [("charge", pack.queued_at, 1900)]
-        if self.chance.random() < 0.04:
-            kinds.append(("refund", pack.queued_at + timedelta(hours=self.chance.randrange(1, 90)), -1900))
+        if self.rng.random() < 0.04:
+            kinds.append(("refund", pack.queued_at + timedelta(hours=self.rng.randrange(1, 90)), -1900))
         for kind, at, amount in kinds:
             if at is not None and at <= self.until:
                 rows.ledger.append(
@@ -149,12 +149,12 @@ class Year:
 
     def _photo(self, rows: Rows, shoot: Shoot, position: int) -> bool:
         """Whether it will do."""
-        chance, state, reasons = self.chance, Photo.State.ACCEPTED, list[str]()
-        if chance.random() < 0.13:
+        rng, state, reasons = self.rng, Photo.State.ACCEPTED, list[str]()
+        if rng.random() < 0.13:
             state = Photo.State.REFUSED
-            reasons = [reason.value for reason in chance.sample(list(Reason), chance.choices((1, 2), (8, 2))[0])]
-        at = shoot.created_at + timedelta(seconds=chance.uniform(0.2, 1))
-        if chance.random() < 0.04:
+            reasons = [reason.value for reason in rng.sample(list(Reason), rng.choices((1, 2), (8, 2))[0])]
+        at = shoot.created_at + timedelta(seconds=rng.uniform(0.2, 1))
+        if rng.random() < 0.04:
             self._event(rows, at, "photo.choose_face", shoot, codes={"reasons": []})
         self._event(rows, at, f"photo.{state}", shoot, codes={"reasons": reasons})
         if shoot.state == Shoot.State.OPEN:
@@ -164,29 +164,29 @@ class Year:
         return state != Photo.State.REFUSED
 
     def _blob(self, rows: Rows, ring: str, key_id: uuid.UUID, kind: str, at: datetime) -> Blob:
-        size = self.chance.randrange(200_000, 4_000_000)
-        blob_id = uuid.UUID(int=(first_id_at(at).int | self.chance.getrandbits(62)) & ~_COPY)
+        size = self.rng.randrange(200_000, 4_000_000)
+        blob_id = uuid.UUID(int=(first_id_at(at).int | self.rng.getrandbits(62)) & ~_COPY)
         blob = Blob(id=blob_id, ring=ring, key_id=key_id, kind=kind, size=size, created_at=at)
         rows.blobs.append(blob)
         return blob
 
     def _pack(self, rows: Rows, shoot: Shoot, kind: str, queued: datetime) -> Pack:
-        chance, State = self.chance, Pack.State  # noqa: N806
+        rng, State = self.rng, Pack.State  # noqa: N806
         total = PREMIUM_PICTURES if kind == Pack.Kind.PREMIUM else PREVIEW_PICTURES
-        seconds = round(chance.lognormvariate(6.2, 0.5) if kind == Pack.Kind.PREMIUM else chance.uniform(4, 60))
-        engine = chance.choices(("studio", "instantid"), (7, 3))[0]
+        seconds = round(rng.lognormvariate(6.2, 0.5) if kind == Pack.Kind.PREMIUM else rng.uniform(4, 60))
+        engine = rng.choices(("studio", "instantid"), (7, 3))[0]
         pack = Pack(
             id=self._id(), shoot=shoot, kind=kind, state=State.DELIVERED, engine=engine, total=total,
-            seed=chance.randrange(2**31), width=896, height=1120, created_at=queued, queued_at=queued,
+            seed=rng.randrange(2**31), width=896, height=1120, created_at=queued, queued_at=queued,
         )  # fmt: skip
         rows.packs.append(pack)
         self._pack_event(rows, queued, "queued", pack)
         ended = queued + timedelta(seconds=seconds)
         if ended > self.until:
-            pack.state = State.RENDERING if chance.random() < 0.3 else State.QUEUED
+            pack.state = State.RENDERING if rng.random() < 0.3 else State.QUEUED
             self._headshots(rows, pack, None)
             return pack
-        end = chance.choices((State.DELIVERED, State.FAILED, State.CANCELED, State.REVOKED), (96, 2, 1.5, 0.5))[0]
+        end = rng.choices((State.DELIVERED, State.FAILED, State.CANCELED, State.REVOKED), (96, 2, 1.5, 0.5))[0]
         self._end(rows, pack, end, ended, seconds)
         return pack
 
@@ -196,9 +196,9 @@ class Year:
             pack.delivered_at, pack.expires_at = ended, ended + RESULT_LIFE
             numbers = {"pictures": pack.total, "seconds": seconds}
         elif end == Pack.State.FAILED:
-            pack.reason = self.chance.choice(("not_alike", "engine_failed", "no_face"))
+            pack.reason = self.rng.choice(("not_alike", "engine_failed", "no_face"))
         elif end == Pack.State.CANCELED:
-            pack.reason = self.chance.choice(("photos_deleted", "staff"))
+            pack.reason = self.rng.choice(("photos_deleted", "staff"))
         self._headshots(rows, pack, ended)
         self._pack_event(rows, ended, end, pack, numbers)
         if ended + RESULT_LIFE < self.until:
@@ -207,11 +207,11 @@ class Year:
 
     def _headshots(self, rows: Rows, pack: Pack, ended: datetime | None) -> None:
         """Its rows, and what each worker says of its part in them."""
-        chance = self.chance
+        rng = self.rng
         works: dict[str, dict[str, float]] = {}
         keeps = ended is not None and ended + RESULT_LIFE >= self.until
         missed = 1 if pack.state == Pack.State.FAILED else 0
-        workers = chance.sample(WORKERS[pack.engine], 2 if pack.total > PREVIEW_PICTURES else 1)
+        workers = rng.sample(WORKERS[pack.engine], 2 if pack.total > PREVIEW_PICTURES else 1)
         for index in range(pack.total):
             row = Headshot(
                 id=self._id(), pack=pack, index=index, style=self.styles[index % len(self.styles)], seed=index
@@ -221,19 +221,19 @@ class Year:
                 continue
             row.lease_holder = workers[index % len(workers)]
             work = works.setdefault(row.lease_holder, {"pictures": 0, "seconds": 0.0})
-            if chance.random() < 0.06:
-                reason = chance.choice(("not_alike", "no_face", "several_faces"))
+            if rng.random() < 0.06:
+                reason = rng.choice(("not_alike", "no_face", "several_faces"))
                 work[f"reshot_{reason}"] = work.get(f"reshot_{reason}", 0) + 1
                 pack.reshoots += 1
             if index < missed:
                 row.state, row.reasons = Headshot.State.REJECTED, [pack.reason]
                 continue
             row.state, row.done_at = Headshot.State.DONE, ended
-            row.likeness = round(min(1.0, max(0.0, chance.gauss(0.86, 0.07))), 2)
+            row.likeness = round(min(1.0, max(0.0, rng.gauss(0.86, 0.07))), 2)
             bucket = f"likeness_{round(100 * row.likeness)}"
             work[bucket] = work.get(bucket, 0) + 1
             work["pictures"] += 1
-            work["seconds"] = round(work["seconds"] + chance.uniform(0.5, 3), 3)
+            work["seconds"] = round(work["seconds"] + rng.uniform(0.5, 3), 3)
             if keeps:
                 row.blob = self._blob(rows, "result", pack.pk, "headshot", ended)
         if ended is not None and pack.state in (Pack.State.DELIVERED, Pack.State.FAILED):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from pipeline.errors import Canceled
-from pipeline.postprocess import finish_behind
+from pipeline.postprocess import map_in_background
 
 
 def test_results_come_in_order_whichever_is_finished_first():
@@ -15,7 +15,7 @@ def test_results_come_in_order_whichever_is_finished_first():
         time.sleep(0.02 * (5 - number))
         return 10 * number
 
-    assert list(finish_behind(range(5), finish, threads=3, most=3)) == [0, 10, 20, 30, 40]
+    assert list(map_in_background(range(5), finish, threads=3, max_in_flight=3)) == [0, 10, 20, 30, 40]
 
 
 def test_the_next_is_made_while_the_last_is_finished():
@@ -30,7 +30,7 @@ def test_the_next_is_made_while_the_last_is_finished():
         assert second_was_asked_for.wait(10)
         return number
 
-    assert list(finish_behind(make(), finish, threads=1, most=1)) == [1, 2]
+    assert list(map_in_background(make(), finish, threads=1, max_in_flight=1)) == [1, 2]
 
 
 def test_no_more_wait_than_are_allowed():
@@ -49,7 +49,7 @@ def test_no_more_wait_than_are_allowed():
         finished += 1
         return number
 
-    assert list(finish_behind(make(), finish, threads=1, most=3)) == list(range(12))
+    assert list(map_in_background(make(), finish, threads=1, max_in_flight=3)) == list(range(12))
     assert 1 <= lag <= 3
 
 
@@ -63,7 +63,7 @@ def test_a_failure_in_a_thread_is_raised_and_the_rest_is_dropped():
             raise ValueError("a bad one")
         return number
 
-    results = finish_behind(range(100), finish, threads=1, most=4)
+    results = map_in_background(range(100), finish, threads=1, max_in_flight=4)
 
     assert next(results) == 0
     with pytest.raises(ValueError, match="a bad one"):
@@ -77,12 +77,12 @@ def test_who_makes_may_stop_the_work():
         raise Canceled
 
     with pytest.raises(Canceled):
-        list(finish_behind(make(), lambda number: number, threads=2, most=2))
+        list(map_in_background(make(), lambda number: number, threads=2, max_in_flight=2))
 
 
 def test_who_stops_listening_leaves_nothing_running():
     before = threading.active_count()
-    results = finish_behind(range(10), lambda number: number, threads=2, most=2)
+    results = map_in_background(range(10), lambda number: number, threads=2, max_in_flight=2)
 
     next(results)
     results.close()

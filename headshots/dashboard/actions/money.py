@@ -137,7 +137,7 @@ def _why_refused(code: str) -> str:
 
 def _looks_needed() -> str:
     count = settings.HEADSHOTS_PREMIUM_COUNT
-    return f"{count} headshots that differ need at least {engine.fewest_looks(count)} with different backdrops."
+    return f"{count} headshots that differ need at least {engine.min_style_count(count)} with different backdrops."
 
 
 ACTIONS = (

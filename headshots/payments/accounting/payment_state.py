@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from headshots.celery import send_on_commit
 from headshots.payments.models import Credit, LedgerEntry, Payment, Refund, WebhookEvent
-from headshots.payments.stripe.objects import Session, StripeEvent
+from headshots.payments.stripe.objects import CheckoutSession, StripeEvent
 from headshots.shoots.lifecycle import advance, record, was_had
 from headshots.shoots.models import Event, Pack, Shoot
 
@@ -32,7 +32,7 @@ _State = Payment.State
 _Kind = LedgerEntry.Kind
 
 
-def apply_session(*, payment: Payment, session: Session) -> None:
+def apply_session(*, payment: Payment, session: CheckoutSession) -> None:
     """How Stripe says a checkout stands."""
     if session.is_paid:
         confirm(

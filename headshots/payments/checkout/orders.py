@@ -21,7 +21,7 @@ from headshots.payments.models import Credit, Payment
 from headshots.payments.prices import current_mode, price_of, require_sale
 from headshots.payments.product_copy import Returns, describe
 from headshots.payments.stripe import client
-from headshots.payments.stripe.objects import Session
+from headshots.payments.stripe.objects import CheckoutSession
 from headshots.shoots.lifecycle import record
 from headshots.shoots.models import Event, Headshot, Pack, Pause, Shoot, Style
 from headshots.shoots.packs.orders import CannotOrder, order_premium
@@ -240,7 +240,7 @@ def _place(order: Order, *, queued: bool) -> Pack:
         raise OrderRefused(_REFUSED_AS.get(refused.code, refused.code)) from refused
 
 
-def _open_session(payment: Payment, returns: Returns) -> Session:
+def _open_session(payment: Payment, returns: Returns) -> CheckoutSession:
     words = describe(engine_name=payment.engine)
     return client.create_session(
         payment,

@@ -129,7 +129,7 @@ def _page(
         "price": price_of(name),
         "words": describe(engine_name=name),
         "engine": name,
-        "fewest_looks": engine.fewest_looks(count),
+        "min_style_count": engine.min_style_count(count),
         "closes": closes,
         "time_left": time_left,
         "minutes": round(time_needed(engine_name=name, count=count).total_seconds() / 60),

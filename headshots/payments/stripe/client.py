@@ -13,7 +13,14 @@ from headshots.payments.errors import StripeAway, StripeRefused
 from headshots.payments.models import Payment, Refund
 from headshots.payments.prices import current_mode
 from headshots.payments.stripe.local import LocalStripe
-from headshots.payments.stripe.objects import Session, StripeEvent, as_dict, read_event, read_refund, read_session
+from headshots.payments.stripe.objects import (
+    CheckoutSession,
+    StripeEvent,
+    as_dict,
+    read_event,
+    read_refund,
+    read_session,
+)
 
 if TYPE_CHECKING:
     from stripe.params import EventListParams, RefundCreateParams
@@ -27,7 +34,9 @@ stripe.enable_telemetry = False
 _Answer = TypeVar("_Answer")
 
 
-def create_session(payment: Payment, *, name: str, description: str, promise: str, home: str, back: str) -> Session:
+def create_session(
+    payment: Payment, *, name: str, description: str, promise: str, home: str, back: str
+) -> CheckoutSession:
     """The checkout of this payment: asked again, it is the same one. Raises StripeAway, StripeRefused.
 
     name, description: what is sold; promise: the line under the button; home, back: where Stripe sends the person
@@ -62,12 +71,12 @@ def create_session(payment: Payment, *, name: str, description: str, promise: st
     return read_session(_ask(lambda client: client.v1.checkout.sessions.create(params, {"idempotency_key": key})))
 
 
-def fetch_session(session_id: str) -> Session:
+def fetch_session(session_id: str) -> CheckoutSession:
     """How this checkout stands now. Raises StripeAway, StripeRefused."""
     return read_session(_ask(lambda client: client.v1.checkout.sessions.retrieve(session_id)))
 
 
-def expire_session(session_id: str) -> Session:
+def expire_session(session_id: str) -> CheckoutSession:
     """Close a checkout: from then on it cannot be paid. Raises StripeAway, StripeRefused (it was paid or closed)."""
     return read_session(_ask(lambda client: client.v1.checkout.sessions.expire(session_id)))
 

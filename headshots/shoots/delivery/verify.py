@@ -42,19 +42,19 @@ def verify(request: HttpRequest) -> HttpResponse:
     busy, found = None, None
     if form.is_valid():
         try:
-            found = _read_marks(form, address=get_adapter().get_client_ip(request))
+            found = _read_provenance(form, address=get_adapter().get_client_ip(request))
         except BudgetExceeded as error:
             busy = error
             form.add_error(None, _BUSY)
     status = 503 if busy else 200 if found else 422
-    response = render(request, "shoots/verify.html", {"form": form, "marks": found}, status=status)
+    response = render(request, "shoots/verify.html", {"form": form, "provenance": found}, status=status)
     response["Cache-Control"] = "no-store"
     if busy:
         response["Retry-After"] = str(busy.retry_after_seconds)
     return response
 
 
-def _read_marks(form: VerifyForm, *, address: str) -> object | None:
+def _read_provenance(form: VerifyForm, *, address: str) -> object | None:
     """Return the marks of the form's picture, for the template; None, with an error in the form, when it has none.
 
     Raises BudgetExceeded."""
@@ -66,7 +66,7 @@ def _read_marks(form: VerifyForm, *, address: str) -> object | None:
         # try again.
         total = settings.HEADSHOTS_LIMITS.verify_at_once
         with Budget("verify", total=total, per_holder=1, lease_seconds=_LEASE_SECONDS).hold(holder=address):
-            found = engine.read_marks(picture.read())
+            found = engine.read_provenance(picture.read())
     except engine.PhotoRefused as refused:
         form.add_error("picture", _WORDS[refused.reason])
         return None

@@ -130,7 +130,7 @@ def _context(shoot: Shoot) -> dict[str, object]:
         "rendering_paused": live and is_paused(Pause.What.RENDERING),
         "support_may_look": support_access.may_look(shoot),
         "support_could_look": not shoot.purge_everything and any(_done(pack) for pack in packs),
-        "draws": engine.draws_new_pictures(),
+        "is_generative": engine.uses_generative_engine(),
     }
 
 
@@ -145,7 +145,7 @@ def _photo_context(photo: Photo, *, for_preview: bool) -> dict[str, object]:
         "face_crops": photo.face_crops,
         "proposed_face": photo.proposed_face,
         "score": photo.score if is_advised else None,
-        "tips": engine.tips_beside(photo.tips, photo.reasons) if is_advised else [],
+        "tips": engine.additional_tips(photo.tips, photo.reasons) if is_advised else [],
         "for_preview": for_preview,
     }
 
@@ -181,7 +181,7 @@ def _headshot_context(pack: Pack, row: Headshot) -> dict[str, object]:
         "state": row.state,
         "style_title": row.look.title,
         # Of the person's own pixels nobody need ask whether they are theirs.
-        "likeness_percent": round(100 * row.likeness) if row.likeness and engine.draws(pack.engine) else None,
+        "likeness_percent": round(100 * row.likeness) if row.likeness and engine.is_generative(pack.engine) else None,
         "url": full,
         # What a page shows: full files are for saving, fifty of them at 4K are 200 MB.
         "shown_url": web,

@@ -30,9 +30,9 @@ def next_try(pack: Pack, row: Headshot, reasons: list[str]) -> dict[str, object]
     if takes < MOST_TAKES and _take(pack, "reshoots"):
         shot, taken = planned(row), _taken(pack, row)
         alike = engine.Reason.TOO_ALIKE.value in reasons
-        again = engine.move(shot, takes, taken) if alike else engine.reshoot(shot, takes)
+        again = engine.reframe(shot, takes, taken) if alike else engine.reshoot(shot, takes)
         return {"takes": takes, "seed": again.seed, "framing": again.framing, "light": again.light}
-    stand_in = _stand_in(pack, row, takes)
+    stand_in = _choose_replacement(pack, row, takes)
     if stand_in is None or not _take(pack, "replacements"):
         return None
     like, shot = stand_in
@@ -83,11 +83,11 @@ def _take(pack: Pack, budget: str) -> bool:
     return bool(Pack.objects.filter(pk=pack.pk, **{f"{budget}__lt": most}).update(**{budget: F(budget) + 1}))
 
 
-def _stand_in(pack: Pack, row: Headshot, takes: int) -> tuple[Headshot, engine.PlannedShot] | None:
+def _choose_replacement(pack: Pack, row: Headshot, takes: int) -> tuple[Headshot, engine.PlannedShot] | None:
     """A shot that the pack does not have, and a row of its look: another look if there is one; None when it has had
     them all."""
     rows = list(pack.headshots.select_related("style", "version").order_by("style__position"))
-    shot = engine.stand_in(planned(row), takes, [planned(each) for each in rows])
+    shot = engine.choose_replacement(planned(row), takes, [planned(each) for each in rows])
     return None if shot is None else (next(each for each in rows if each.style.name == shot.style.name), shot)
 
 
@@ -97,5 +97,5 @@ def _taken(pack: Pack, like: Headshot) -> set[tuple[str, str]]:
     return {(row.framing, row.light) for row in rows if _look(row).set == _look(like).set}
 
 
-def _look(row: Headshot) -> engine.Style:
+def _look(row: Headshot) -> engine.StyleSpec:
     return engine.style_from(name=row.style.name, title=row.look.title, recipe=row.look.recipe)

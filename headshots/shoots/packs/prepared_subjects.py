@@ -28,28 +28,28 @@ log = logging.getLogger(__name__)
 MOST_IN_MEMORY = 2
 
 
-class PreparedElsewhere(Exception):
+class PreparationInProgress(Exception):
     """Another worker is preparing this person; it wakes others when it is done."""
 
 
-_sittings: OrderedDict[uuid.UUID, engine.Sitter] = OrderedDict()
+_prepared_subjects: OrderedDict[uuid.UUID, engine.PreparedSubject] = OrderedDict()
 
 
-def sitting_of(pack: Pack, size: engine.Size, keep_going: KeepGoing) -> engine.Sitter:
+def get_prepared_subject(pack: Pack, size: engine.Size, keep_going: KeepGoing) -> engine.PreparedSubject:
     """This pack's person, from memory, from the vault, or prepared now.
 
-    Raises PreparedElsewhere, KeyGone, and whatever the engine raises."""
-    if pack.pk not in _sittings:
-        while len(_sittings) >= MOST_IN_MEMORY:
-            _sittings.popitem(last=False)
+    Raises PreparationInProgress, KeyGone, and whatever the engine raises."""
+    if pack.pk not in _prepared_subjects:
+        while len(_prepared_subjects) >= MOST_IN_MEMORY:
+            _prepared_subjects.popitem(last=False)
         wanted = _photos_of(pack)
-        words = read_person(shoot=pack.shoot)
-        if engine.keeps_sitters(size):
-            _sittings[pack.pk] = _shared(pack, wanted, words, size, keep_going)
+        self_description = read_person(shoot=pack.shoot)
+        if engine.should_share(size):
+            _prepared_subjects[pack.pk] = _get_shared(pack, wanted, self_description, size, keep_going)
         else:
-            _sittings[pack.pk] = engine.prepare(wanted, size, keep_going, words)
-    _sittings.move_to_end(pack.pk)
-    return _sittings[pack.pk]
+            _prepared_subjects[pack.pk] = engine.prepare(wanted, size, keep_going, self_description)
+    _prepared_subjects.move_to_end(pack.pk)
+    return _prepared_subjects[pack.pk]
 
 
 def _photos_of(pack: Pack) -> list[engine.StoredPhoto]:
@@ -65,20 +65,20 @@ def is_being_prepared(pack: Pack) -> bool:
     return Preparation.objects.filter(pack=pack, blob=None, lease_until__gte=timezone.now()).exists()
 
 
-def drop_ended() -> None:
+def evict_ended() -> None:
     """Forget everybody whose pack has ended or whose shoot was closed, whoever ended it."""
-    if not _sittings:
+    if not _prepared_subjects:
         return
     wanted = set(
         Pack.objects.filter(
-            pk__in=list(_sittings), state=Pack.State.RENDERING, shoot__state=Shoot.State.OPEN
+            pk__in=list(_prepared_subjects), state=Pack.State.RENDERING, shoot__state=Shoot.State.OPEN
         ).values_list("pk", flat=True)
     )
-    for pack_id in set(_sittings) - wanted:
-        del _sittings[pack_id]
+    for pack_id in set(_prepared_subjects) - wanted:
+        del _prepared_subjects[pack_id]
 
 
-def drop_kept(pack: Pack) -> None:
+def delete_prepared_subject(pack: Pack) -> None:
     """Remove from the vault what preparing this pack's person brought. Safe to repeat."""
     for preparation in Preparation.objects.filter(pack=pack).select_related("blob"):
         if preparation.blob is not None:
@@ -86,31 +86,33 @@ def drop_kept(pack: Pack) -> None:
         preparation.delete()
 
 
-def _shared(
+def _get_shared(
     pack: Pack,
     photos: Sequence[engine.StoredPhoto],
-    words: engine.Person,
+    self_description: engine.SelfDescription,
     size: engine.Size,
     keep_going: KeepGoing,
-) -> engine.Sitter:
+) -> engine.PreparedSubject:
     """What another worker prepared, or else prepared here and kept for the others."""
     ready = Preparation.objects.filter(pack=pack, blob__isnull=False).select_related("blob").first()
     if ready is not None and ready.blob is not None:
         try:
-            return engine.thaw(vault.read_blob(ready.blob), photos, size, words)
+            return engine.deserialize(vault.read_blob(ready.blob), photos, size, self_description)
         except (ValueError, BlobMissing, BlobCorrupt) as error:
             # Of another release, or lost: it costs time to do it again, nothing else.
             log.warning("pack %s: its prepared person cannot be used: %s", pack.pk, type(error).__name__)
-            drop_kept(pack)
-    token = _take(pack)
+            delete_prepared_subject(pack)
+    token = _claim_preparation(pack)
     if token is None:
-        raise PreparedElsewhere
+        raise PreparationInProgress
     keep_going.preparation = token
     mine = Preparation.objects.filter(lease_token=token, blob=None)
     began = time.monotonic()
     try:
-        sitter = engine.prepare(photos, size, keep_going, words)
-        blob = vault.write_blob(ring="source", key_id=pack.shoot_id, kind="subject", data=engine.freeze(sitter))
+        prepared_subject = engine.prepare(photos, size, keep_going, self_description)
+        blob = vault.write_blob(
+            ring="source", key_id=pack.shoot_id, kind="subject", data=engine.serialize(prepared_subject)
+        )
     except BaseException:
         mine.delete()
         raise
@@ -121,10 +123,10 @@ def _shared(
         raise engine.Canceled
     numbers = {"seconds": round(time.monotonic() - began, 1), "photos": len(photos)}
     record_pack(pack, "prepared", numbers=numbers)
-    return sitter
+    return prepared_subject
 
 
-def _take(pack: Pack) -> uuid.UUID | None:
+def _claim_preparation(pack: Pack) -> uuid.UUID | None:
     """The token of a lease on preparing this pack's person; None while another worker holds it, or has done it.
 
     Raises Canceled when too many have been killed over it."""

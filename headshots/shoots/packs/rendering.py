@@ -23,7 +23,7 @@ from headshots.shoots.live import nudge
 from headshots.shoots.models import GateCount, Headshot, Pack, Pause, Shoot
 from headshots.shoots.packs import gating, leases, prepared_subjects
 from headshots.shoots.packs.leases import KeepGoing, lease_end
-from headshots.shoots.packs.prepared_subjects import sitting_of
+from headshots.shoots.packs.prepared_subjects import get_prepared_subject
 from headshots.shoots.pauses import is_paused
 from headshots.vault import services as vault
 from headshots.vault.errors import KeyGone, VaultError, VaultUnavailable
@@ -47,7 +47,7 @@ class Tally:
 def render_pack(*, pack: Pack) -> None:
     """Make what is left of this pack; safe to run twice and on several workers at once. While rendering is paused or
     the pack rests it waits in the queue."""
-    prepared_subjects.drop_ended()
+    prepared_subjects.evict_ended()
     if is_paused(Pause.What.RENDERING) or is_resting(pack):
         # One that a worker had in hand when it was killed would count as being made.
         put_back(pack)
@@ -59,7 +59,7 @@ def render_pack(*, pack: Pack) -> None:
             _shoot(pack, size, rows, tally)
     except engine.Canceled:
         log.info("pack %s: stopped, no longer wanted", pack.pk)
-    except prepared_subjects.PreparedElsewhere:
+    except prepared_subjects.PreparationInProgress:
         log.info("pack %s: another worker prepares its person", pack.pk)
     except KeyGone:
         # The photos' key is dead, by time or by a lost ring: nothing more can be made of them.
@@ -78,7 +78,7 @@ def render_pack(*, pack: Pack) -> None:
     finally:
         _tell(pack, tally)
         _finish(pack)
-        prepared_subjects.drop_ended()
+        prepared_subjects.evict_ended()
         nudge(pack.shoot_id)
 
 
@@ -122,7 +122,7 @@ def _shoot(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally
     mine = Headshot.objects.filter(lease_token=token, state=_State.RENDERING)
     keep_going = KeepGoing(pack, token)
     try:
-        sitter = sitting_of(pack, size, keep_going)
+        prepared_subject = get_prepared_subject(pack, size, keep_going)
         _call_another(pack, tally)
         began = time.monotonic()
         leased: dict[int, Headshot] = {}
@@ -135,7 +135,7 @@ def _shoot(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally
                 batch = claim(pack, engine.capacity(size), token)
 
         versions = pack.kind == Pack.Kind.PREMIUM
-        for finished in engine.render(sitter, batches(), size, keep_going, versions=versions):
+        for finished in engine.render(prepared_subject, batches(), size, keep_going, versions=versions):
             row = leased[finished.index]
             reasons = finished.reasons
             if finished.accepted:
@@ -145,7 +145,7 @@ def _shoot(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally
             nudge(pack.shoot_id)
             tally.seconds += time.monotonic() - began
             began = time.monotonic()
-    except (prepared_subjects.PreparedElsewhere, VaultUnavailable):
+    except (prepared_subjects.PreparationInProgress, VaultUnavailable):
         # Not the rows' fault: it must not count among their attempts.
         mine.update(attempts=F("attempts") - 1)
         raise
@@ -163,17 +163,17 @@ def _call_another(pack: Pack, tally: Tally) -> None:
         send_on_commit("shoots.render_pack", str(pack.pk))
 
 
-def _keep(pack: Pack, row: Headshot, finished: engine.Finished, tally: Tally) -> bool:
+def _keep(pack: Pack, row: Headshot, finished: engine.RenderResult, tally: Tally) -> bool:
     """Store a picture, unless the lease was lost or the pack ended while it was made; False for one that looks like
     another of its pack, which is not stored."""
-    if _is_twin(pack, finished):
+    if _is_near_duplicate(pack, finished):
         return False
     blobs = _store(pack, finished)
     with transaction.atomic():
         # One at a time: two workers may come with two pictures that look alike.
         Pack.objects.select_for_update().get(pk=pack.pk)
-        twin = _is_twin(pack, finished)
-        kept = not twin and _leased(pack, row).update(
+        near_duplicate = _is_near_duplicate(pack, finished)
+        kept = not near_duplicate and _leased(pack, row).update(
             state=_State.DONE,
             **blobs,
             likeness=finished.likeness,
@@ -195,16 +195,16 @@ def _keep(pack: Pack, row: Headshot, finished: engine.Finished, tally: Tally) ->
     else:
         for blob in blobs.values():
             vault.delete_blob(blob)
-    return not twin
+    return not near_duplicate
 
 
-def _is_twin(pack: Pack, finished: engine.Finished) -> bool:
+def _is_near_duplicate(pack: Pack, finished: engine.RenderResult) -> bool:
     """Whether the picture looks like a finished one of its pack, whoever made that."""
     # The four of a preview are four looks: they cannot be alike. Those of a trial may be.
     if pack.kind != Pack.Kind.PREMIUM:
         return False
     done = pack.headshots.filter(state=_State.DONE).exclude(perceptual_hash="")
-    return engine.is_twin(finished.perceptual_hash, done.values_list("perceptual_hash", flat=True))
+    return engine.is_near_duplicate(finished.perceptual_hash, done.values_list("perceptual_hash", flat=True))
 
 
 def _leased(pack: Pack, row: Headshot) -> QuerySet[Headshot]:
@@ -218,7 +218,7 @@ def _leased(pack: Pack, row: Headshot) -> QuerySet[Headshot]:
     )
 
 
-def _store(pack: Pack, finished: engine.Finished) -> dict[str, Blob]:
+def _store(pack: Pack, finished: engine.RenderResult) -> dict[str, Blob]:
     """The files of a picture in the vault, by the field of the row that they belong to. All of them or none."""
     assert finished.files is not None
     files = {"blob": finished.files.full, "web_blob": finished.files.web, "profile_blob": finished.files.profile}

@@ -1,6 +1,6 @@
 """Who of the people in a shoot's photos is meant: proposed from all photos together, decided by the person.
 
-Embeddings of faces, other people's too, exist inside one call of `engine.who_is_who` and nowhere else; of a photo in
+Embeddings of faces, other people's too, exist inside one call of `engine.group_faces` and nowhere else; of a photo in
 which the person has picked their face, only that face is embedded.
 """
 
@@ -27,7 +27,7 @@ def find_person(*, shoot: Shoot, photos: Sequence[Photo]) -> bool:
     asking = [photo for photo in shown if photo.state == Photo.State.CHOOSE_FACE]
     if len(shown) < 2 or (asking and shoot.ask_first):
         return not asking
-    people = engine.who_is_who([_seen(photo) for photo in shown])
+    people = engine.group_faces([_seen(photo) for photo in shown])
     person = _wanted(people, shown)
     if asking:
         _propose(shown, person)

@@ -55,7 +55,7 @@ def open_shoot(
     *,
     owner: User,
     photos: Sequence[bytes],
-    person: engine.Person = NOTHING_SAID,
+    person: engine.SelfDescription = NOTHING_SAID,
     submission: uuid.UUID | None = None,
     ask_first: bool = False,
 ) -> Shoot:
@@ -97,7 +97,7 @@ def open_shoot(
     return shoot
 
 
-def _save(shoot: Shoot, blobs: Sequence[Blob], person: engine.Person) -> None:
+def _save(shoot: Shoot, blobs: Sequence[Blob], person: engine.SelfDescription) -> None:
     """The rows of a new shoot. Raises NoPreviewsLeft."""
     assert shoot.owner is not None
     if not previews_left(shoot.owner):

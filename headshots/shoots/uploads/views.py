@@ -119,7 +119,7 @@ def _count_decoding(request: HttpRequest, form: NewShootForm) -> None:
 
 def _person_form(request: HttpRequest | None = None) -> PersonForm | None:
     """Return the questions about the person, where the engine asks them."""
-    return PersonForm(request.POST if request else None) if engine.draws_new_pictures() else None
+    return PersonForm(request.POST if request else None) if engine.uses_generative_engine() else None
 
 
 def _page(
@@ -188,7 +188,7 @@ def _face(answer: object) -> int:
 def about(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     """What the person said about themselves, to be corrected while there may be more pictures."""
     shoot = shoot_or_404(request, shoot_id)
-    if not (shoot.is_open and engine.draws_new_pictures()):
+    if not (shoot.is_open and engine.uses_generative_engine()):
         raise Http404
     try:
         form = PersonForm(request.POST if request.method == "POST" else None, initial=asdict(read_person(shoot=shoot)))

@@ -10,7 +10,7 @@ from torch.nn import functional
 from pipeline.types import Pixels, Size
 
 # The UNet halves its latents twice; in pixels, with SDXL's VAE.
-GRAIN = 32
+SIDE_MULTIPLE = 32
 # Canvases within this share of the pixels that a model was trained for need no other size.
 TOLERANCE = 0.15
 FORBIDDEN = Size(1024, 1024)
@@ -24,16 +24,18 @@ class Canvas:
     growth: float
 
 
-def canvas_for(size: Size, pixels: int, grain: int = GRAIN) -> Canvas:
+def canvas_for(size: Size, pixels: int, side_multiple: int = SIDE_MULTIPLE) -> Canvas:
     """A canvas of about this many pixels, its sides in grains, with nearly the shape of `size`."""
     close = abs(size.width * size.height / pixels - 1) <= TOLERANCE
-    if close and size.width % grain == size.height % grain == 0 and size != FORBIDDEN:
+    if close and size.width % side_multiple == size.height % side_multiple == 0 and size != FORBIDDEN:
         return Canvas(size, 1.0)
     scale = math.sqrt(pixels / (size.width * size.height))
-    width, height = (max(grain, round(side * scale / grain) * grain) for side in (size.width, size.height))
+    width, height = (
+        max(side_multiple, round(side * scale / side_multiple) * side_multiple) for side in (size.width, size.height)
+    )
     if Size(width, height) == FORBIDDEN:
         # Exactly this size brings stock photo watermarks (published). A strip is cut off again.
-        height += grain
+        height += side_multiple
     return Canvas(Size(width, height), max(size.width / width, size.height / height))
 
 

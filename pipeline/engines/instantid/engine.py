@@ -22,7 +22,7 @@ from pipeline.engines.instantid.conditions import Conditions, face_tokens, make_
 from pipeline.engines.instantid.config import InstantIDConfig, Sampling, few_step_sampling
 from pipeline.engines.instantid.denoise import decode, denoise
 from pipeline.engines.instantid.faces import FaceReader, fuse
-from pipeline.engines.instantid.looks import look_for, prompts_for
+from pipeline.engines.instantid.looks import get_prompt_style, prompts_for
 from pipeline.engines.instantid.networks.adapter import EMBEDDING_LENGTH
 from pipeline.engines.instantid.networks.load import load_networks
 from pipeline.engines.instantid.networks.text_encoders import PromptEncoder
@@ -182,13 +182,13 @@ class InstantIDEngine:
             except torch._dynamo.exc.TorchDynamoException as error:
                 raise EngineUnavailable(
                     f"torch cannot compile the networks here ({str(error).strip().splitlines()[0]}). "
-                    "To go without: HEADSHOTS_INSTANTID_TRICKS=-compile"
+                    "To go without: HEADSHOTS_INSTANTID_OPTIMIZATIONS=-compile"
                 ) from error
 
     def _conditions(self, job: Job, canvas: Size) -> Conditions:
         if not isinstance(job.subject, InstantIDSubject):
             raise TypeError(f"a subject of the {job.subject.engine} engine")
-        look, shot = look_for(job.shot), job.shot
+        prompt_style, shot = get_prompt_style(job.shot), job.shot
         prompt, negative = self._prompts.encode(list(prompts_for(shot)))
         return Conditions(
             prompt=prompt,
@@ -196,10 +196,10 @@ class InstantIDEngine:
             face_tokens=job.subject.tokens,
             keypoint_image=draw_keypoints(place_keypoints(pose_for(shot.index), canvas), canvas),
             noise=make_noise(self.networks, shot.seed, canvas),
-            guidance_scale=1.0 if Optimization.FEW_STEP in self.optimizations else look.guidance_scale,
-            control_scale=look.control_scale,
-            adapter_scale=look.adapter_scale,
-            control_end=look.control_end,
+            guidance_scale=1.0 if Optimization.FEW_STEP in self.optimizations else prompt_style.guidance_scale,
+            control_scale=prompt_style.control_scale,
+            adapter_scale=prompt_style.adapter_scale,
+            control_end=prompt_style.control_end,
         )
 
     def _finish(self, job: Job, picture: Tensor, canvas: Canvas, size: Size) -> Pixels:
@@ -220,8 +220,8 @@ class InstantIDEngine:
         self._limits[self._canvas(size).size] = tried // 2
 
     def _canvas(self, size: Size) -> Canvas:
-        grain = 4 * self.networks.vae_factor
-        return canvas_for(size, self.config.canvas_pixels, grain)
+        side_multiple = 4 * self.networks.vae_factor
+        return canvas_for(size, self.config.canvas_pixels, side_multiple)
 
 
 def choose_mode(device: str, optimizations: frozenset[Optimization]) -> MemoryMode:

@@ -7,13 +7,13 @@ from functools import cache
 from pathlib import Path
 
 from pipeline.errors import EngineUnavailable
-from pipeline.types import Person, Shot
+from pipeline.types import SelfDescription, Shot
 
-LOOKS_FILE = Path(__file__).with_name("looks.toml")
+PROMPTS_FILE = Path(__file__).with_name("looks.toml")
 
 
 @dataclass(frozen=True)
-class Look:
+class PromptStyle:
     """A look in words: `prompt` holds {person} and {outfit}; scales as in `conditions.Conditions`."""
 
     prompt: str
@@ -29,52 +29,52 @@ _OWN = ("prompt", "negative", "guidance_scale", "control_scale", "adapter_scale"
 
 
 @cache
-def load_looks() -> dict[str, Look]:
+def load_prompt_styles() -> dict[str, PromptStyle]:
     """Every look that has words, by its style's name."""
-    table = tomllib.loads(LOOKS_FILE.read_text("utf-8"))
-    return {name: Look(**{**table["defaults"], **entry}) for name, entry in table["look"].items()}
+    table = tomllib.loads(PROMPTS_FILE.read_text("utf-8"))
+    return {name: PromptStyle(**{**table["defaults"], **entry}) for name, entry in table["look"].items()}
 
 
-def look_for(shot: Shot) -> Look:
+def get_prompt_style(shot: Shot) -> PromptStyle:
     """The words of the shot's style: its own, and what it leaves open from looks.toml.
 
     Raises EngineUnavailable when neither has a prompt: nothing is made up."""
     style = shot.style
-    look = load_looks().get(style.name)
-    if look is None:
+    prompt_style = load_prompt_styles().get(style.name)
+    if prompt_style is None:
         if not style.prompt:
-            raise EngineUnavailable(f"The look {style.name} has no words for a prompt, nor has {LOOKS_FILE.name}.")
-        look = Look(prompt=style.prompt, **tomllib.loads(LOOKS_FILE.read_text("utf-8"))["defaults"])
+            raise EngineUnavailable(f"The look {style.name} has no words for a prompt, nor has {PROMPTS_FILE.name}.")
+        prompt_style = PromptStyle(prompt=style.prompt, **tomllib.loads(PROMPTS_FILE.read_text("utf-8"))["defaults"])
     own = {name: getattr(style, name) for name in _OWN}
-    return replace(look, **{name: value for name, value in own.items() if value})
+    return replace(prompt_style, **{name: value for name, value in own.items() if value})
 
 
 def prompts_for(shot: Shot) -> tuple[str, str]:
     """Prompt and negative prompt of a shot. Black and white stays out of both: it is rendered in color."""
-    look, person = look_for(shot), shot.person
-    words = _words()
-    outfit = words["outfit"][person.outfit] if person.outfit else words["extras"]["no_outfit"]
-    return look.prompt.format(person=describe_person(person), outfit=outfit), look.negative
+    prompt_style, self_description = get_prompt_style(shot), shot.self_description
+    words = _prompt_words()
+    outfit = words["outfit"][self_description.outfit] if self_description.outfit else words["extras"]["no_outfit"]
+    return prompt_style.prompt.format(person=describe_subject(self_description), outfit=outfit), prompt_style.negative
 
 
-def describe_person(person: Person) -> str:
+def describe_subject(self_description: SelfDescription) -> str:
     """A noun phrase of what the person said and nothing else."""
-    words = _words()
-    noun = words["kind"][person.kind]
-    if person.age:
-        noun += " " + words["age"][person.age].format(their=words["their"][person.kind])
+    words = _prompt_words()
+    noun = words["kind"][self_description.kind]
+    if self_description.age:
+        noun += " " + words["age"][self_description.age].format(their=words["their"][self_description.kind])
     phrase = [noun]
     # Under a headscarf no hair shows.
-    if person.hair and not person.headscarf:
-        phrase.append(words["hair"][person.hair])
-    if person.glasses:
+    if self_description.hair and not self_description.headscarf:
+        phrase.append(words["hair"][self_description.hair])
+    if self_description.glasses:
         phrase.append(words["extras"]["glasses"])
-    if person.headscarf:
+    if self_description.headscarf:
         phrase.append(words["extras"]["headscarf"])
     return ", ".join(phrase)
 
 
 @cache
-def _words() -> dict[str, dict[str, str]]:
-    words: dict[str, dict[str, str]] = tomllib.loads(LOOKS_FILE.read_text("utf-8"))["words"]
+def _prompt_words() -> dict[str, dict[str, str]]:
+    words: dict[str, dict[str, str]] = tomllib.loads(PROMPTS_FILE.read_text("utf-8"))["words"]
     return words

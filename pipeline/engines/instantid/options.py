@@ -44,7 +44,7 @@ class InstantIDOptions:
         try:
             self.chosen_optimizations  # noqa: B018 - asked for what it raises
         except ValueError as error:
-            return f"HEADSHOTS_INSTANTID_TRICKS: {error}."
+            return f"HEADSHOTS_INSTANTID_OPTIMIZATIONS: {error}."
         if self.steps < 1 or self.max_batch < 1 or self.canvas_pixels < MIN_CANVAS_PIXELS:
             return (
                 f"The InstantID engine needs a step, a picture and {MIN_CANVAS_PIXELS} pixels at least "

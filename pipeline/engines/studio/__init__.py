@@ -24,7 +24,7 @@ from pipeline.weights import Weights
 
 if TYPE_CHECKING:
     from pipeline.portrait.prepare import Portrait
-    from pipeline.upscaling.upscale import Network
+    from pipeline.upscaling.upscale import UpscaleNetwork
 
 
 # So many pixels the network may look at for one person, unless a single photo needs more: see docs/decisions.md.
@@ -51,10 +51,10 @@ class StudioEngine:
 
         self._weights, self._threads = weights, threads
         self._mask = PersonMask(weights, threads)
-        self._network: Network | None = None
-        self._turn = threading.Lock()
+        self._network: UpscaleNetwork | None = None
+        self._lock = threading.Lock()
 
-    def _load_network(self) -> "Network":
+    def _load_network(self) -> "UpscaleNetwork":
         """Real-ESRGAN, loaded when the first large picture is wanted."""
         from pipeline.upscaling.upscale import load_network
 
@@ -74,44 +74,44 @@ class StudioEngine:
         Of several photos that have to be enlarged only as many as MOST_PIXELS allows are used, best first.
         Raises FaceNotFound without a photo, WeightsError without the network that enlarges."""
         from pipeline.portrait.prepare import (
-            DEVELOPING_PIXELS,
-            choose_within,
+            CUT_OUT_PIXELS,
+            choose_photos,
             plan_portrait,
             prepare_portrait,
         )
 
         if not photos:
             raise FaceNotFound("no photo of the person")
-        with self._turn:
+        with self._lock:
             plans = [plan_portrait(photo, size, self._mask) for photo in photos]
-            plans = [plans[index] for index in choose_within([plan.work for plan in plans], MOST_PIXELS)]
-            network = self._load_network() if any(plan.work for plan in plans) else None
-            costs = [plan.work + DEVELOPING_PIXELS for plan in plans]
+            plans = [plans[index] for index in choose_photos([plan.network_pixels for plan in plans], MOST_PIXELS)]
+            network = self._load_network() if any(plan.network_pixels for plan in plans) else None
+            costs = [plan.network_pixels + CUT_OUT_PIXELS for plan in plans]
             portraits = []
             for each, plan in enumerate(plans):
                 report = within(on_progress, sum(costs[:each]) / sum(costs), costs[each] / sum(costs))
                 portraits.append(prepare_portrait(plan, size, network, report))
         return StudioSubject(self.name, size, tuple(portraits))
 
-    def worth_keeping(self, size: Size) -> bool:
+    def is_expensive_to_prepare(self, size: Size) -> bool:
         """A large one is: it may have taken minutes."""
         from pipeline.portrait.upscaled import small_factor
 
         return small_factor(size) > 1
 
-    def freeze(self, subject: Subject) -> bytes:
+    def serialize(self, subject: Subject) -> bytes:
         """Some 60 MB a photo at 4K. Raises ValueError for a subject of another engine."""
-        from pipeline.portrait.serialization import freeze_portraits
+        from pipeline.portrait.serialization import serialize_portraits
 
         if not isinstance(subject, StudioSubject):
             raise ValueError(f"prepared by {subject.engine}, not by {self.name}")
-        return freeze_portraits(subject.portraits)
+        return serialize_portraits(subject.portraits)
 
-    def thaw(self, data: bytes, size: Size) -> StudioSubject:
-        """The subject that was frozen. Raises ValueError for one of another release."""
-        from pipeline.portrait.serialization import thaw_portraits
+    def deserialize(self, data: bytes, size: Size) -> StudioSubject:
+        """The subject that was serialized. Raises ValueError for one of another release."""
+        from pipeline.portrait.serialization import deserialize_portraits
 
-        return StudioSubject(self.name, size, thaw_portraits(data))
+        return StudioSubject(self.name, size, deserialize_portraits(data))
 
     def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
         """One picture a job, in order; shots of a subject with several photos take turns through them.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.engines.studio.sets import OWN_BACKGROUND, SETS, Set, hang, paint_set
+from pipeline.engines.studio.sets import OWN_BACKGROUND, SETS, Set, fit_scene, paint_set
 from pipeline.faces import landmarks
 from pipeline.imaging.filters import (
     Floats,
@@ -30,12 +30,12 @@ from pipeline.imaging.skin import hold_in_band_of
 from pipeline.portrait.framing import arrange_lamps, light_set, place_person
 from pipeline.portrait.prepare import Portrait
 from pipeline.portrait.upscaled import strips
-from pipeline.types import Framing, Pixels, Shot, Style
+from pipeline.types import Framing, Pixels, Shot, StyleSpec
 
 GRAIN = 0.0045
 MONOCHROME_GRAIN = 0.009
 GRAIN_ROWS = 1920
-OWN_SET = Set(lambda canvas: canvas.fill(color(128, 128, 128)), steadiness=0.6)
+OWN_SET = Set(lambda surface: surface.fill(color(128, 128, 128)), steadiness=0.6)
 STEPS = 4096
 
 
@@ -78,31 +78,31 @@ def compose(portrait: Portrait, shot: Shot, threads: int = 2) -> Pixels:
     """(H, W, 3) uint8: the headshot. The same portrait and shot give the same pixels."""
     portrait, style = _in_place(portrait, shot.framing), arrange_lamps(shot.style, shot.light)
     # Not hash(): it differs from process to process.
-    chance = np.random.default_rng([shot.seed, zlib.crc32(style.set.encode())])
+    rng = np.random.default_rng([shot.seed, zlib.crc32(style.set.encode())])
     shape = portrait.alpha.shape[0], portrait.alpha.shape[1]
     if style.set == OWN_BACKGROUND:
-        scenery, behind = OWN_SET, hang(portrait.background, shape)
+        scenery, behind = OWN_SET, fit_scene(portrait.background, shape)
     else:
-        scenery, behind = SETS[style.set], paint_set(style.set, shape, chance)
+        scenery, behind = SETS[style.set], paint_set(style.set, shape, rng)
     behind = behind * np.float32(light_set(shot.light, scenery.steadiness))
     lighting = _light(portrait, style, scenery, behind)
     small = _paint(linear(portrait.person), portrait.alpha, lighting)
     grading = _grade(small, portrait, style)
 
-    fine, factor = portrait.fine, 1 if portrait.fine is None else portrait.fine.factor
+    upscaled, factor = portrait.upscaled, 1 if portrait.upscaled is None else portrait.upscaled.factor
     height, width = shape[0] * factor, shape[1] * factor
-    grain = _grain(height, width, chance)
+    grain = _grain(height, width, rng)
     result = np.empty((height, width, 3), np.uint8)
-    if fine is None:
-        result[:] = _develop(small, grading, grain, 0, height)
+    if upscaled is None:
+        result[:] = _apply_grading(small, grading, grain, 0, height)
         return result
 
     def paint_strip(rows: tuple[int, int]) -> None:
         top, bottom = rows
-        person = linear(np.asarray(fine.person[top:bottom] / np.float32(255), np.float32))
-        alpha = np.asarray(fine.alpha[top:bottom] / np.float32(255), np.float32)
+        person = linear(np.asarray(upscaled.person[top:bottom] / np.float32(255), np.float32))
+        alpha = np.asarray(upscaled.alpha[top:bottom] / np.float32(255), np.float32)
         picture = _paint(person, alpha, lighting.rows(factor, top, bottom))
-        result[top:bottom] = _develop(picture, grading, grain[top:bottom], top, height)
+        result[top:bottom] = _apply_grading(picture, grading, grain[top:bottom], top, height)
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(paint_strip, strips(height)))
@@ -115,13 +115,15 @@ def _in_place(portrait: Portrait, framing: Framing) -> Portrait:
     matrix = place_person(framing, (height, width))
     if matrix is None:
         return portrait
-    quarter, fine = matrix.copy(), portrait.fine
+    quarter, upscaled = matrix.copy(), portrait.upscaled
     quarter[:, 2] *= portrait.shape.shape[0] / height
-    if fine is not None:
+    if upscaled is not None:
         large = matrix.copy()
-        large[:, 2] *= fine.factor
-        shape = fine.alpha.shape[0], fine.alpha.shape[1]
-        fine = replace(fine, person=warp(fine.person, large, shape), alpha=warp(fine.alpha, large, shape))
+        large[:, 2] *= upscaled.factor
+        shape = upscaled.alpha.shape[0], upscaled.alpha.shape[1]
+        upscaled = replace(
+            upscaled, person=warp(upscaled.person, large, shape), alpha=warp(upscaled.alpha, large, shape)
+        )
     mesh = portrait.mesh * matrix[0, 0]
     mesh[:, :2] += matrix[:, 2]
     skin = warp(portrait.skin.astype(np.float32), matrix, (height, width)) > 0.5
@@ -132,11 +134,11 @@ def _in_place(portrait: Portrait, framing: Framing) -> Portrait:
         shape=warp(portrait.shape, quarter, (portrait.shape.shape[0], portrait.shape.shape[1])),
         mesh=np.asarray(mesh, np.float32),
         skin=skin,
-        fine=fine,
+        upscaled=upscaled,
     )
 
 
-def _light(portrait: Portrait, style: Style, scenery: Set, behind: Floats) -> Lighting:
+def _light(portrait: Portrait, style: StyleSpec, scenery: Set, behind: Floats) -> Lighting:
     """Key and rim lamp, the set's ambient color and its light around the edges."""
     alpha = portrait.alpha
     shape = alpha.shape[0], alpha.shape[1]
@@ -189,7 +191,7 @@ def _face(portrait: Portrait, shape: tuple[int, int]) -> Floats:
     """(H, W), 0..1, soft: the face."""
     reduced = (shape[0] // 4, shape[1] // 4)
     mesh = np.asarray(portrait.mesh / 4, np.float32)
-    face = fill_hull(landmarks.points(mesh, landmarks.OVAL), reduced)
+    face = fill_hull(landmarks.select_points(mesh, landmarks.OVAL), reduced)
     return np.clip(resize(blur(face, 0.09 * landmarks.face_height(mesh)), shape), 0, 1)
 
 
@@ -204,7 +206,7 @@ def _with_shadow(behind: Floats, alpha: Floats, depth: float) -> Floats:
     return np.asarray(behind * (1 - depth * shadow)[..., None], np.float32)
 
 
-def _grade(picture: Floats, portrait: Portrait, style: Style) -> Grading:
+def _grade(picture: Floats, portrait: Portrait, style: StyleSpec) -> Grading:
     """The look's tone curve, turning about the skin, which so keeps its lightness, and within its band."""
     skin = to_lab(picture)[..., 0][portrait.skin]
     pivot = float(np.median(skin)) / 100
@@ -212,7 +214,7 @@ def _grade(picture: Floats, portrait: Portrait, style: Style) -> Grading:
     reach = np.where(tone > pivot, 1 - pivot, pivot) + 1e-3
     offset = (tone - pivot) / reach
     tones = 100 * np.clip(tone + style.contrast * offset * (1 - np.abs(offset)) * reach, 0, 1)
-    skin = _look_up(np.asarray(tones, np.float32), skin)
+    skin = _apply_tones(np.asarray(tones, np.float32), skin)
     lab = stack([np.asarray(plane, np.float32)[None] for plane in (tones, tones, tones)])
     held = hold_in_band_of(lab, float(np.median(skin)), portrait.source)
     amount = MONOCHROME_GRAIN if style.monochrome else GRAIN
@@ -222,32 +224,32 @@ def _grade(picture: Floats, portrait: Portrait, style: Style) -> Grading:
     return Grading(np.ascontiguousarray(held[0, :, 0]), saturation, style.vignette, amount)
 
 
-def _look_up(tones: Floats, lightness: Floats) -> Floats:
+def _apply_tones(tones: Floats, lightness: Floats) -> Floats:
     """The tones of lightnesses 0..100."""
     index = (np.clip(lightness, 0, 100) * ((STEPS - 1) / 100) + 0.5).astype(np.int32)
     return tones.take(index)
 
 
-def _grain(height: int, width: int, chance: np.random.Generator) -> Floats:
+def _grain(height: int, width: int, rng: np.random.Generator) -> Floats:
     """(H, W) noise of deviation 1, as coarse as film's; of a large picture half the rows and columns are enough."""
     factor = 2 if height > GRAIN_ROWS else 1
-    grain = chance.standard_normal((height // factor, width // factor), dtype=np.float32)
+    grain = rng.standard_normal((height // factor, width // factor), dtype=np.float32)
     grain = resize(blur(grain, 0.6 * max(1.0, height / factor / 1120)), (height, width))
     return np.asarray(grain / grain.std(), np.float32)
 
 
-def _develop(picture: Floats, grading: Grading, grain: Floats, top: int, height: int) -> NDArray[np.uint8]:
+def _apply_grading(picture: Floats, grading: Grading, grain: Floats, top: int, height: int) -> NDArray[np.uint8]:
     """Some rows in the look's tones and colors, darker to the corners, with grain, which hides the steps of 8 bits.
 
     top: the first row's place in a picture of that height."""
     lab = to_lab(picture)
-    lab[..., 0] = _look_up(grading.tones, lab[..., 0])
+    lab[..., 0] = _apply_tones(grading.tones, lab[..., 0])
     lab[..., 1:] *= grading.saturation
-    developed = from_lab(lab)
+    graded = from_lab(lab)
     rows, width = picture.shape[:2]
     y = (np.arange(top, top + rows, dtype=np.float32)[:, None] + 0.5) / height - 0.47
     x = (np.arange(width, dtype=np.float32) + 0.5) / width - 0.5
-    developed *= (1 - grading.vignette * np.clip(2.0 * (x**2 + y**2) - 0.12, 0, 1))[..., None]
+    graded *= (1 - grading.vignette * np.clip(2.0 * (x**2 + y**2) - 0.12, 0, 1))[..., None]
     # Film shows its grain in the middle tones.
-    developed += (grain * grading.grain)[..., None] * (0.6 + 1.6 * developed * (1 - developed))
-    return (np.clip(developed, 0, 1) * 255 + 0.5).astype(np.uint8)
+    graded += (grain * grading.grain)[..., None] * (0.6 + 1.6 * graded * (1 - graded))
+    return (np.clip(graded, 0, 1) * 255 + 0.5).astype(np.uint8)

@@ -13,12 +13,12 @@ from pipeline.portrait.background import PAINT_HEIGHT, out_of_focus
 
 
 @dataclass(frozen=True, eq=False)
-class Canvas:
+class PaintSurface:
     """A place to paint: coordinate planes x, y (h, w) and the shot's own chance."""
 
     x: Floats
     y: Floats
-    chance: np.random.Generator
+    rng: np.random.Generator
 
     @property
     def shape(self) -> Shape:
@@ -32,10 +32,10 @@ class Canvas:
         """Smooth noise, mean about 0, deviation 1, features of about this length."""
         height, width = self.shape
         step = max(2.0, length * height)
-        small = self.chance.standard_normal((int(height / step) + 4, int(width / step) + 4)).astype(np.float32)
+        small = self.rng.standard_normal((int(height / step) + 4, int(width / step) + 4)).astype(np.float32)
         rows, columns = small.shape
         large = resize(small, (int(rows * step) + 1, int(columns * step) + 1))
-        top, left = int(step * self.chance.uniform(1, 1.9)), int(step * self.chance.uniform(1, 1.9))
+        top, left = int(step * self.rng.uniform(1, 1.9)), int(step * self.rng.uniform(1, 1.9))
         plane = np.ascontiguousarray(large[top : top + height, left : left + width])
         plane = resize(plane, self.shape)
         return np.asarray(plane / (plane.std() + 1e-6), np.float32)
@@ -52,7 +52,7 @@ class Canvas:
         return np.asarray(np.clip(np.minimum(across, down), 0, 1), np.float32)
 
 
-Painter = Callable[[Canvas], Floats]
+Painter = Callable[[PaintSurface], Floats]
 
 
 @dataclass(frozen=True)
@@ -67,19 +67,19 @@ class Set:
     rim_light: tuple[float, float, float] = (255, 250, 242)
 
 
-def paint_set(name: str, shape: Shape, chance: np.random.Generator) -> Floats:
+def paint_set(name: str, shape: Shape, rng: np.random.Generator) -> Floats:
     """(H, W, 3) linear light of the named set. The same state of chance gives the same picture."""
     height, width = shape
     rows = PAINT_HEIGHT
     columns = max(8, round(rows * width / height))
     y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
-    canvas = Canvas((x + 0.5 - columns / 2) / rows, (y + 0.5) / rows, chance)
-    if chance.random() < 0.5:
-        canvas = Canvas(np.ascontiguousarray(-canvas.x), canvas.y, chance)
-    return hang(SETS[name].paint(canvas), shape)
+    surface = PaintSurface((x + 0.5 - columns / 2) / rows, (y + 0.5) / rows, rng)
+    if rng.random() < 0.5:
+        surface = PaintSurface(np.ascontiguousarray(-surface.x), surface.y, rng)
+    return fit_scene(SETS[name].paint(surface), shape)
 
 
-def hang(scene: Floats, shape: Shape) -> Floats:
+def fit_scene(scene: Floats, shape: Shape) -> Floats:
     """The painted scene at the size of the frame."""
     # Cubic enlargement of a gradient leaves a faint weave; the blur is finer than anything painted.
     return np.clip(blur(resize(scene, shape), 0.5 * shape[0] / scene.shape[0]), 0, None)
@@ -98,98 +98,100 @@ def backdrop(
 ) -> Painter:
     """A painter of seamless paper or canvas: a lamp's pool on it, brushed unevenness, darker towards the floor."""
 
-    def paint(canvas: Canvas) -> Floats:
-        chance = canvas.chance
-        x, y = chance.uniform(0.02, 0.14), chance.uniform(0.36, 0.48)
-        size = chance.uniform(0.92, 1.1)
-        pool = canvas.pool(x, y, reach[0] * size, reach[1] * size)
-        scene = mix(canvas.fill(color(*dark)), canvas.fill(color(*bright)), pool)
-        brushed = 0.6 * canvas.clouds(0.24) + 0.4 * canvas.clouds(0.09)
+    def paint(surface: PaintSurface) -> Floats:
+        rng = surface.rng
+        x, y = rng.uniform(0.02, 0.14), rng.uniform(0.36, 0.48)
+        size = rng.uniform(0.92, 1.1)
+        pool = surface.pool(x, y, reach[0] * size, reach[1] * size)
+        scene = mix(surface.fill(color(*dark)), surface.fill(color(*bright)), pool)
+        brushed = 0.6 * surface.clouds(0.24) + 0.4 * surface.clouds(0.09)
         scene *= (1 + mottling * np.clip(brushed, -2, 2))[..., None]
-        scene *= (1 - floor * np.clip(canvas.y - 0.62, 0, 1) / 0.38)[..., None]
+        scene *= (1 - floor * np.clip(surface.y - 0.62, 0, 1) / 0.38)[..., None]
         return blur(scene, 2.5)
 
     return paint
 
 
-def paint_linen(canvas: Canvas) -> Floats:
+def paint_linen(surface: PaintSurface) -> Floats:
     """A warm plastered wall, the light of a window lying softly across it."""
-    chance = canvas.chance
-    scene = canvas.fill(color(196, 180, 161)) * chance.uniform(0.92, 1.04)
-    scene *= (1 + 0.018 * canvas.clouds(0.2) + 0.01 * canvas.clouds(0.06))[..., None]
-    slant = chance.uniform(0.28, 0.42)
-    along = canvas.x + slant * (canvas.y - 0.4) + chance.uniform(-0.06, 0.06)
+    rng = surface.rng
+    scene = surface.fill(color(196, 180, 161)) * rng.uniform(0.92, 1.04)
+    scene *= (1 + 0.018 * surface.clouds(0.2) + 0.01 * surface.clouds(0.06))[..., None]
+    slant = rng.uniform(0.28, 0.42)
+    along = surface.x + slant * (surface.y - 0.4) + rng.uniform(-0.06, 0.06)
     light = np.clip((along + 0.42) * 6, 0, 1) * np.clip((0.44 - along) * 6, 0, 1)
     bars = 1 - 0.55 * np.clip(1 - np.abs(along - 0.02) / 0.022, 0, 1)
-    window = blur(np.asarray(light * bars, np.float32), 0.045 * canvas.shape[0])
+    window = blur(np.asarray(light * bars, np.float32), 0.045 * surface.shape[0])
     scene = scene * (0.74 + 0.40 * window)[..., None] * (0.97 + 0.06 * window[..., None] * (color(255, 244, 226)))
-    return np.asarray(scene * (1 - 0.22 * np.clip(canvas.y - 0.55, 0, 1) / 0.45)[..., None], np.float32)
+    return np.asarray(scene * (1 - 0.22 * np.clip(surface.y - 0.55, 0, 1) / 0.45)[..., None], np.float32)
 
 
-def paint_park(canvas: Canvas) -> Floats:
+def paint_park(surface: PaintSurface) -> Floats:
     """Trees and lawn in open shade, the sky through the leaves."""
-    chance = canvas.chance
-    horizon = chance.uniform(0.60, 0.70)
-    leaves = mix(canvas.fill(color(66, 88, 44)), canvas.fill(color(146, 164, 88)), _soft(canvas.clouds(0.16)))
-    leaves = mix(leaves, canvas.fill(color(40, 58, 36)), _soft(canvas.clouds(0.3) - 0.4) * 0.75)
-    gaps = np.clip(canvas.clouds(0.05) + 0.7 * canvas.clouds(0.22) - 1.1 - 1.5 * canvas.y, 0, 1.0)
+    rng = surface.rng
+    horizon = rng.uniform(0.60, 0.70)
+    leaves = mix(surface.fill(color(66, 88, 44)), surface.fill(color(146, 164, 88)), _soft(surface.clouds(0.16)))
+    leaves = mix(leaves, surface.fill(color(40, 58, 36)), _soft(surface.clouds(0.3) - 0.4) * 0.75)
+    gaps = np.clip(surface.clouds(0.05) + 0.7 * surface.clouds(0.22) - 1.1 - 1.5 * surface.y, 0, 1.0)
     scene = leaves + gaps[..., None] * color(250, 246, 196) * 1.15
-    glow = canvas.pool(chance.uniform(0.1, 0.3), 0.02, 0.5, 0.42)
+    glow = surface.pool(rng.uniform(0.1, 0.3), 0.02, 0.5, 0.42)
     scene += glow[..., None] * color(238, 236, 196) * 0.55
-    lawn = mix(canvas.fill(color(98, 122, 60)), canvas.fill(color(150, 164, 92)), _soft(canvas.clouds(0.2)))
-    scene = mix(scene, lawn, np.clip((canvas.y - horizon) * 9 + 0.5, 0, 1) * 0.85)
+    lawn = mix(surface.fill(color(98, 122, 60)), surface.fill(color(150, 164, 92)), _soft(surface.clouds(0.2)))
+    scene = mix(scene, lawn, np.clip((surface.y - horizon) * 9 + 0.5, 0, 1) * 0.85)
     for _ in range(2):
-        x, width = chance.uniform(-0.5, 0.5), chance.uniform(0.025, 0.05)
-        trunk = canvas.panel(x - width, -0.1, x + width, horizon + 0.03)
-        scene = mix(scene, canvas.fill(color(58, 52, 42)), trunk * 0.6)
+        x, width = rng.uniform(-0.5, 0.5), rng.uniform(0.025, 0.05)
+        trunk = surface.panel(x - width, -0.1, x + width, horizon + 0.03)
+        scene = mix(scene, surface.fill(color(58, 52, 42)), trunk * 0.6)
     scene = out_of_focus(np.asarray(scene, np.float32), 0.038)
     return blur(out_of_focus(scene, 0.022), 3)
 
 
-def paint_office(canvas: Canvas) -> Floats:
+def paint_office(surface: PaintSurface) -> Floats:
     """A bright office: tall windows to one side, a wall, desks and plants far behind, lamps under the ceiling."""
-    chance = canvas.chance
-    scene = canvas.fill(color(158, 163, 167))
-    scene = mix(scene, canvas.fill(color(108, 106, 104)), np.clip((canvas.y - 0.58) / 0.5, 0, 1))
-    x = chance.uniform(-0.62, -0.5)
+    rng = surface.rng
+    scene = surface.fill(color(158, 163, 167))
+    scene = mix(scene, surface.fill(color(108, 106, 104)), np.clip((surface.y - 0.58) / 0.5, 0, 1))
+    x = rng.uniform(-0.62, -0.5)
     while x < 0.1:
-        width = chance.uniform(0.13, 0.19)
-        pane = canvas.panel(x, -0.1, x + width - 0.022, 0.64)
-        scene = mix(scene, canvas.fill(color(228, 236, 243)), pane * (1 - 0.35 * np.clip(canvas.y / 0.64, 0, 1)))
+        width = rng.uniform(0.13, 0.19)
+        pane = surface.panel(x, -0.1, x + width - 0.022, 0.64)
+        scene = mix(scene, surface.fill(color(228, 236, 243)), pane * (1 - 0.35 * np.clip(surface.y / 0.64, 0, 1)))
         x += width
-    wall = canvas.panel(x, -0.1, 1.0, 0.7)
-    scene = mix(scene, canvas.fill(color(186, 181, 173)) * (1 + 0.25 * canvas.x)[..., None], wall)
+    wall = surface.panel(x, -0.1, 1.0, 0.7)
+    scene = mix(scene, surface.fill(color(186, 181, 173)) * (1 + 0.25 * surface.x)[..., None], wall)
     furniture = ((74, 66, 60), (126, 104, 84), (188, 184, 178), (58, 68, 80), (70, 98, 66), (70, 98, 66))
     for _ in range(8):
-        left, top = chance.uniform(-0.55, 0.5), chance.uniform(0.52, 0.84)
-        piece = canvas.panel(left, top, left + chance.uniform(0.06, 0.24), top + chance.uniform(0.06, 0.3))
-        scene = mix(scene, canvas.fill(color(*furniture[chance.integers(len(furniture))])), piece * 0.65)
+        left, top = rng.uniform(-0.55, 0.5), rng.uniform(0.52, 0.84)
+        piece = surface.panel(left, top, left + rng.uniform(0.06, 0.24), top + rng.uniform(0.06, 0.3))
+        scene = mix(scene, surface.fill(color(*furniture[rng.integers(len(furniture))])), piece * 0.65)
     for _ in range(4):
-        left, top = chance.uniform(0.0, 0.42), chance.uniform(0.02, 0.2)
-        lamp = canvas.panel(left, top, left + chance.uniform(0.012, 0.03), top + 0.012)
+        left, top = rng.uniform(0.0, 0.42), rng.uniform(0.02, 0.2)
+        lamp = surface.panel(left, top, left + rng.uniform(0.012, 0.03), top + 0.012)
         scene += lamp[..., None] * color(255, 240, 214) * 5
     return blur(out_of_focus(np.asarray(scene, np.float32), 0.04), 4)
 
 
-def paint_city(canvas: Canvas) -> Floats:
+def paint_city(surface: PaintSurface) -> Floats:
     """A street at the blue hour: facades as dark planes, windows and lamps as discs of light."""
-    chance = canvas.chance
-    sky = mix(canvas.fill(color(70, 92, 124)), canvas.fill(color(168, 152, 148)), np.clip(canvas.y / 0.7, 0, 1) ** 1.5)
+    rng = surface.rng
+    sky = mix(
+        surface.fill(color(70, 92, 124)), surface.fill(color(168, 152, 148)), np.clip(surface.y / 0.7, 0, 1) ** 1.5
+    )
     scene = sky * 0.9
     for _ in range(7):
-        left, width = chance.uniform(-0.6, 0.45), chance.uniform(0.12, 0.28)
-        top = chance.uniform(0.0, 0.42)
-        facade = canvas.panel(left, top, left + width, 1.2)
-        shade = color(44, 52, 68) * chance.uniform(0.7, 1.6)
-        scene = mix(scene, canvas.fill(shade), facade * 0.8)
+        left, width = rng.uniform(-0.6, 0.45), rng.uniform(0.12, 0.28)
+        top = rng.uniform(0.0, 0.42)
+        facade = surface.panel(left, top, left + width, 1.2)
+        shade = color(44, 52, 68) * rng.uniform(0.7, 1.6)
+        scene = mix(scene, surface.fill(shade), facade * 0.8)
     warm, cool, red = color(255, 206, 138), color(206, 226, 255), color(255, 120, 92)
     for _ in range(58):
-        x, y = chance.uniform(-0.5, 0.5), float(np.clip(chance.normal(0.5, 0.2), 0.06, 0.98))
-        size = chance.uniform(0.003, 0.006)
-        kind = chance.random()
+        x, y = rng.uniform(-0.5, 0.5), float(np.clip(rng.normal(0.5, 0.2), 0.06, 0.98))
+        size = rng.uniform(0.003, 0.006)
+        kind = rng.random()
         light = warm if kind < 0.68 else cool if kind < 0.92 else red
-        lamp = canvas.panel(x - size, y - size, x + size, y + size)
-        scene += lamp[..., None] * light * chance.uniform(4, 22)
+        lamp = surface.panel(x - size, y - size, x + size, y + size)
+        scene += lamp[..., None] * light * rng.uniform(4, 22)
     return blur(out_of_focus(np.asarray(scene, np.float32), 0.034), 1.6)
 
 

@@ -65,7 +65,7 @@ class TooLarge(Exception):
 
 
 @dataclass(frozen=True)
-class Stored:
+class DecodedImage:
     """A picture as its file stores it, and what the file says of its colors and of the way it turns."""
 
     image: Image.Image
@@ -74,7 +74,7 @@ class Stored:
     orientation: int = 1
 
 
-def recognize(data: bytes) -> str:
+def detect_format(data: bytes) -> str:
     """Return Pillow's name of the format, by content; the file's name is not asked. Raises UnsupportedFormat."""
     if data.startswith(b"\xff\xd8\xff"):
         return "JPEG"
@@ -95,7 +95,7 @@ def load_codecs(data: bytes) -> None:
     Image.preinit()
     PngImagePlugin.MAX_TEXT_CHUNK = MAX_PNG_TEXT_BYTES
     try:
-        kind = recognize(data)
+        kind = detect_format(data)
     except UnsupportedFormat:
         return
     if kind == "JPEG":
@@ -157,7 +157,7 @@ def read_image(data: bytes, max_pixels: int, warnings: Warnings, *, keep_alpha: 
 
     With `keep_alpha` a picture that has transparent parts stays as it is, RGBA. Raises UnsupportedFormat, TooLarge,
     damage.Damaged, damage.TooManyScans, and whatever else the decoders raise."""
-    kind = recognize(data)
+    kind = detect_format(data)
     # Pillow refuses what is larger than twice this, before any decoder makes room for it.
     Image.MAX_IMAGE_PIXELS = max_pixels // 2
     if kind == "JPEG":
@@ -196,7 +196,7 @@ def open_image(data: bytes, kind: str, max_pixels: int) -> Image.Image:
     return image
 
 
-def read_jpeg(data: bytes, max_pixels: int, warnings: Warnings) -> Stored:
+def read_jpeg(data: bytes, max_pixels: int, warnings: Warnings) -> DecodedImage:
     """Read the first picture of a JPEG. Pillow swallows libjpeg's warnings and OpenCV writes them to stderr."""
     import cv2
     import numpy as np
@@ -215,10 +215,10 @@ def read_jpeg(data: bytes, max_pixels: int, warnings: Warnings) -> Stored:
         image.load()
     else:
         image = Image.fromarray(np.asarray(pixels, np.uint8))
-    return Stored(image, exif_colors(opened), opened.info.get("icc_profile"), exif_orientation(opened))
+    return DecodedImage(image, exif_colors(opened), opened.info.get("icc_profile"), exif_orientation(opened))
 
 
-def read_png(data: bytes, max_pixels: int) -> Stored:
+def read_png(data: bytes, max_pixels: int) -> DecodedImage:
     """Read a PNG. Of what says its colors cICP counts most, then the profile, sRGB, and last gAMA with cHRM."""
     chunks = dict(reversed(damage.read_png_chunks(data)))
     image = open_image(data, "PNG", max_pixels)
@@ -236,12 +236,12 @@ def read_png(data: bytes, max_pixels: int) -> Stored:
 
             image = tone_map_image(image, matrix_to_srgb(colors), is_hlg=colors.hdr == HLG)
             colors = Colors()
-        return Stored(image, colors, orientation=orientation)
+        return DecodedImage(image, colors, orientation=orientation)
     profile = image.info.get("icc_profile")
     gamma = int.from_bytes(chunks.get(b"gAMA", b""), "big")
     if profile or b"sRGB" in chunks or not gamma:
-        return Stored(image, Colors(), profile, orientation)
-    return Stored(image, png_colors(gamma, chunks.get(b"cHRM", b"")), orientation=orientation)
+        return DecodedImage(image, Colors(), profile, orientation)
+    return DecodedImage(image, png_colors(gamma, chunks.get(b"cHRM", b"")), orientation=orientation)
 
 
 def png_colors(gamma: int, chromaticities: bytes) -> Colors:
@@ -259,7 +259,7 @@ def png_colors(gamma: int, chromaticities: bytes) -> Colors:
     return colors
 
 
-def read_webp(data: bytes, max_pixels: int) -> Stored:
+def read_webp(data: bytes, max_pixels: int) -> DecodedImage:
     """Read a WebP, or the first picture of an animation."""
     cut = damage.cut_webp(data)
     image = open_image(data, "WEBP", max_pixels)
@@ -272,10 +272,10 @@ def read_webp(data: bytes, max_pixels: int) -> Stored:
             pass
         else:
             raise damage.Damaged
-    return Stored(image, exif_colors(image), image.info.get("icc_profile"), exif_orientation(image))
+    return DecodedImage(image, exif_colors(image), image.info.get("icc_profile"), exif_orientation(image))
 
 
-def read_heic(data: bytes, max_pixels: int) -> Stored:
+def read_heic(data: bytes, max_pixels: int) -> DecodedImage:
     """Read the main picture of a HEIC. Where the container turns it, what EXIF says of that is done already."""
     container = read_container(data)
     check_container(data, container)
@@ -296,7 +296,7 @@ def read_heic(data: bytes, max_pixels: int) -> Stored:
         image.load()
     if image.mode.startswith("I"):
         image = scale_16_bit_gray(image)
-    return Stored(image, colors, profile, orientation)
+    return DecodedImage(image, colors, profile, orientation)
 
 
 def read_exif(image: Image.Image) -> Image.Exif:

@@ -73,7 +73,7 @@ def test_an_export_holds_all_there_is_readable(ada: User, shoot: Shoot) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_an_export_has_what_the_person_said_about_themselves_while_it_is_here(ada: User, shoot: Shoot) -> None:
-    said = engine.Person(engine.PersonKind.WOMAN, hair=engine.Hair.LONG_GRAY, headscarf=True)
+    said = engine.SelfDescription(engine.PersonKind.WOMAN, hair=engine.Hair.LONG_GRAY, headscarf=True)
     assert write_person(shoot=shoot, person=said)
 
     (told,) = json.loads(export(ada).read("account.json"))["shoots"]
@@ -143,7 +143,7 @@ def test_a_picture_that_dies_during_the_export_is_named_and_the_rest_is_whole(
 
 @pytest.mark.django_db(transaction=True)
 def test_what_a_disk_spoiled_is_named_and_the_rest_is_exported(ada: User, shoot: Shoot) -> None:
-    write_person(shoot=shoot, person=engine.Person(engine.PersonKind.WOMAN))
+    write_person(shoot=shoot, person=engine.SelfDescription(engine.PersonKind.WOMAN))
     photo = shoot.photos.get()
     shoot.refresh_from_db()
     for blob in (photo.faces_blob, Headshot.objects.get(index=2).blob, shoot.person_blob):

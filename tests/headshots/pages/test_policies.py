@@ -164,8 +164,8 @@ def test_the_models_license_binds_only_where_a_model_draws(client: Client, monke
     from headshots.urls import urlpatterns
 
     (terms,) = [pattern for pattern in urlpatterns if getattr(pattern, "name", "") == "terms"]
-    assert terms.default_args["draws"] is engine.draws_new_pictures
-    monkeypatch.setitem(terms.default_args, "draws", lambda: True)
+    assert terms.default_args["is_generative"] is engine.uses_generative_engine
+    monkeypatch.setitem(terms.default_args, "is_generative", lambda: True)
 
     page = read(client, "/terms/")
     assert "CreativeML Open RAIL++-M" in page

@@ -40,7 +40,7 @@ from tests.helpers.factories import make_shoot, make_user
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 
 SAID = {"kind": "woman", "age": "forties", "hair": "long_dark", "outfit": "scrubs", "glasses": "on"}
-PERSON = engine.Person(
+PERSON = engine.SelfDescription(
     engine.PersonKind.WOMAN,
     engine.AgeBand.FORTIES,
     engine.Hair.LONG_DARK,
@@ -87,7 +87,7 @@ def test_what_a_person_chose_reaches_the_prompt_of_each_picture(browser: Client,
 
     rendering.render_pack(pack=Pack.objects.get())
 
-    assert {shot.person for shot in drawing.shots} == {PERSON}
+    assert {shot.self_description for shot in drawing.shots} == {PERSON}
     for shot in drawing.shots:
         prompt, _ = prompts_for(shot)
         assert "a woman in her forties, with long dark hair, wearing glasses" in prompt
@@ -108,7 +108,7 @@ def test_it_lies_encrypted_in_the_vault_and_in_no_table(browser: Client, drawing
 
 def test_the_size_of_what_was_said_tells_nothing(drawing: Drawing) -> None:
     sizes = set()
-    for person in (PERSON, engine.Person(engine.PersonKind.MAN), engine.Person(headscarf=True)):
+    for person in (PERSON, engine.SelfDescription(engine.PersonKind.MAN), engine.SelfDescription(headscarf=True)):
         shoot = make_shoot()
         write_person(shoot=shoot, person=person)
         sizes.add(Blob.objects.get(kind="person", key_id=shoot.pk).size)
@@ -171,7 +171,7 @@ def test_it_can_be_corrected_until_the_photos_go(browser: Client, drawing: Drawi
 
     assert '<option value="long_dark" selected>' in shown.content.decode()
     assert shown["Cache-Control"] == "no-store, private"
-    assert read_person(shoot=shoot) == engine.Person(engine.PersonKind.MAN, headscarf=True)
+    assert read_person(shoot=shoot) == engine.SelfDescription(engine.PersonKind.MAN, headscarf=True)
     assert old.id not in blob_store().ids("source")
     assert Blob.objects.filter(kind="person").count() == 1
 
@@ -242,9 +242,9 @@ def test_every_word_that_the_engine_knows_can_be_chosen() -> None:
 
 
 def test_nothing_that_was_said_shows_when_a_sitter_is_printed() -> None:
-    sitter = engine.Sitter(subject=None, standard=None, person=PERSON)  # type: ignore[arg-type]
+    prepared_subject = engine.PreparedSubject(subject=None, gate_reference=None, self_description=PERSON)  # type: ignore[arg-type]
 
-    assert "long_dark" not in repr(sitter)
+    assert "long_dark" not in repr(prepared_subject)
 
 
 def _whole_database() -> str:

@@ -21,7 +21,7 @@ from pipeline.bench.setup import Options, build_engine, choose_batch
 from pipeline.bench.table import as_markdown, describe, measure_table, order
 from pipeline.diffusion.optimizations import LOSSY, Optimization, default_optimizations
 from pipeline.engines.instantid.config import Sampling
-from pipeline.engines.instantid.networks.flops import count_work
+from pipeline.engines.instantid.networks.flops import count_flops
 from pipeline.engines.instantid.networks.random_weights import SDXL, TINY
 from pipeline.errors import EngineUnavailable
 from pipeline.types import Size
@@ -44,7 +44,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_the_counted_work_of_the_full_networks_is_the_published_one():
-    work = count_work(SDXL, Size(1024, 1024))
+    work = count_flops(SDXL, Size(1024, 1024))
 
     assert work.unet == pytest.approx(6.78, abs=0.01)
     assert work.controlnet + work.condition == pytest.approx(2.99, abs=0.01)
@@ -54,7 +54,7 @@ def test_the_counted_work_of_the_full_networks_is_the_published_one():
 
 
 def test_lossy_optimizations_need_less_work_and_lossless_ones_the_same():
-    work, sampling = count_work(TINY, OPTIONS.size), Sampling(10)
+    work, sampling = count_flops(TINY, OPTIONS.size), Sampling(10)
     whole = work.denoising(sampling, frozenset())
 
     assert work.denoising(sampling, default_optimizations("cuda")) == whole

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from pipeline.__main__ import main
-from pipeline.commands import CHOOSE_FACE, DONE, REFUSED, WRONG_CALL
+from pipeline.commands import CHOOSE_FACE, DONE, REFUSED, USAGE_ERROR
 from tests.helpers import photos
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -189,7 +189,7 @@ def test_the_chosen_face_is_the_one_in_the_pictures(make, two_people, tmp_path, 
 def test_a_face_that_is_not_there_is_an_error(make, two_people):
     status, _, said = make(two_people, "--face", "2")
 
-    assert (status, said) == (WRONG_CALL, f"error: {two_people}: no face 2 in a photo with 2\n")
+    assert (status, said) == (USAGE_ERROR, f"error: {two_people}: no face 2 in a photo with 2\n")
 
 
 def test_several_photos_of_one_person_go_together(make):
@@ -254,7 +254,7 @@ def test_a_call_that_cannot_be_carried_out_is_one_clear_line(command, monkeypatc
 
     status, printed, said = command(*words)
 
-    assert (status, printed) == (WRONG_CALL, "")
+    assert (status, printed) == (USAGE_ERROR, "")
     assert said.startswith("error: ")
     assert said.count("\n") == 1
     assert message in said
@@ -265,7 +265,7 @@ def test_a_pipe_is_refused_instead_of_waited_for(command, tmp_path):
 
     status, _, said = command("check", tmp_path / "pipe.jpg")
 
-    assert (status, said) == (WRONG_CALL, f"error: {tmp_path / 'pipe.jpg'}: not a file\n")
+    assert (status, said) == (USAGE_ERROR, f"error: {tmp_path / 'pipe.jpg'}: not a file\n")
 
 
 @pytest.mark.parametrize("words", [["check", photos.astronaut_path()], ["make", photos.astronaut_path(), "--out", "o"]])
@@ -274,7 +274,7 @@ def test_without_weights_the_error_names_the_command_that_fetches_them(capfd, tm
 
     status = main([*map(str, words), "--weights", "nowhere"])
 
-    assert status == WRONG_CALL
+    assert status == USAGE_ERROR
     assert "Fix: python -m pipeline weights fetch --weights nowhere" in capfd.readouterr().err
 
 
@@ -416,7 +416,7 @@ def test_large_weights_are_shown_with_their_terms_and_nothing_comes_without_cons
     status = main(["weights", "fetch", "brush", "--catalog", str(catalog), "--weights", str(tmp_path / "weights")])
 
     said = capfd.readouterr().err
-    assert status == WRONG_CALL
+    assert status == USAGE_ERROR
     assert "5.0 MB  non-commercial research; NOT for business  (a test)" in said
     assert "to agree, add --yes" in said
     assert not (tmp_path / "weights").exists()
@@ -452,6 +452,6 @@ def test_a_person_at_a_terminal_is_asked(tmp_path, capfd, monkeypatch, answer, o
     status = main(["weights", "fetch", "brush", "--catalog", str(catalog), "--weights", str(tmp_path / "weights")])
 
     said = capfd.readouterr().err
-    assert status == WRONG_CALL
+    assert status == USAGE_ERROR
     assert "Download them under these terms? [y/N]" in said
     assert outcome in said.partition("[y/N]")[2]

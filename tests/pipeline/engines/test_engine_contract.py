@@ -7,7 +7,7 @@ from pipeline.engines import create_engine
 from pipeline.errors import Canceled, EngineUnavailable, FaceNotFound
 from pipeline.identity.likeness import judge_likeness
 from pipeline.styles.shot_list import load_styles, plan_shots, reshoot
-from pipeline.types import PREMIUM, PREVIEW, PREVIEW_SQUARE, Job, KeepsSubjects, Size, SourcePhoto, Subject
+from pipeline.types import PREMIUM, PREVIEW, PREVIEW_SQUARE, Job, Size, SourcePhoto, Subject, SubjectSerializer
 from tests.helpers import photos
 
 # A quarter of the preview: the promises are the same and the pictures come faster.
@@ -190,20 +190,20 @@ def test_the_best_engine_here_is_the_studio(weights):
 
 
 def test_a_kept_person_makes_the_same_pictures_in_another_process(engine, subject):
-    data = engine.freeze(subject)
+    data = engine.serialize(subject)
 
-    thawed = engine.thaw(data, SMALL)
+    deserialized = engine.deserialize(data, SMALL)
 
-    assert isinstance(engine, KeepsSubjects)
-    for before, after in zip(render(engine, subject, shots(2)), render(engine, thawed, shots(2)), strict=True):
+    assert isinstance(engine, SubjectSerializer)
+    for before, after in zip(render(engine, subject, shots(2)), render(engine, deserialized, shots(2)), strict=True):
         np.testing.assert_array_equal(before, after)
 
 
-def test_only_what_took_long_is_worth_keeping(engine):
-    assert not engine.worth_keeping(PREVIEW)
-    assert engine.worth_keeping(PREMIUM)
+def test_only_large_sizes_are_expensive_to_prepare(engine):
+    assert not engine.is_expensive_to_prepare(PREVIEW)
+    assert engine.is_expensive_to_prepare(PREMIUM)
 
 
 def test_what_another_engine_prepared_cannot_be_kept(engine):
     with pytest.raises(ValueError, match="another engine"):
-        engine.freeze(Subject("another engine", SMALL))
+        engine.serialize(Subject("another engine", SMALL))

@@ -14,17 +14,17 @@ from PIL import Image, ImageCms
 
 from pipeline.errors import SigningFailed
 from pipeline.files.finish import MIME, encode, finish
-from pipeline.files.provenance import read_marks
+from pipeline.files.provenance import read_provenance
 from pipeline.files.signing import (
     SOURCE_TYPES,
     Identity,
     _certificate,
     _name,
+    check_signing,
     load_identity,
     make_test_identity,
     read_credential,
     sign,
-    try_out,
 )
 from pipeline.types import Box, DigitalSource
 from tests.helpers import photos
@@ -133,10 +133,10 @@ def test_every_file_carries_the_mark_and_the_full_one_a_valid_credential(files):
     for data in (files.full, files.profile, files.web):
         with pyexiv2.ImageData(data) as image:
             assert image.read_xmp()["Xmp.iptcExt.DigitalSourceType"].endswith("/compositeWithTrainedAlgorithmicMedia")
-    marks = read_marks(files.full)
-    assert marks.digital_source == "compositeWithTrainedAlgorithmicMedia"
-    assert marks.credential.intact
-    assert marks.credential.digital_source == marks.digital_source
+    provenance = read_provenance(files.full)
+    assert provenance.digital_source == "compositeWithTrainedAlgorithmicMedia"
+    assert provenance.credential.intact
+    assert provenance.credential.digital_source == provenance.digital_source
 
 
 def test_the_test_certificate_says_what_it_is_and_is_not_trusted(files):
@@ -181,15 +181,15 @@ def test_a_file_without_marks_says_nothing():
     plain = io.BytesIO()
     Image.fromarray(photos.astronaut()).save(plain, "JPEG")
 
-    marks = read_marks(plain.getvalue())
+    provenance = read_provenance(plain.getvalue())
 
-    assert (marks.digital_source, marks.credential) == (None, None)
+    assert (provenance.digital_source, provenance.credential) == (None, None)
 
 
 @pytest.mark.parametrize("data", [b"", b"not a picture at all", b"\xff\xd8\xff\xe0 broken"])
 def test_what_is_no_picture_has_no_marks_to_read(data):
     with pytest.raises(SigningFailed):
-        read_marks(data)
+        read_provenance(data)
 
 
 def test_an_operators_own_key_and_certificate_are_taken(identity):
@@ -231,10 +231,10 @@ def test_a_certificate_whose_time_is_over_is_refused(identity):
 
 
 def test_an_identity_is_tried_out_before_anything_is_made_with_it(identity):
-    try_out(identity)
+    check_signing(identity)
 
     with pytest.raises(SigningFailed):
-        try_out(Identity(identity.key, certificates_of(identity)[1]))
+        check_signing(Identity(identity.key, certificates_of(identity)[1]))
 
 
 @pytest.mark.parametrize("key", [b"", b"-----BEGIN PRIVATE KEY-----"])

@@ -41,9 +41,9 @@ def report(real_pairs: Pairs):
 
 def planted_pairs(offset: float, slope: float, count: int = 20000) -> Pairs:
     """Pairs whose answers were thrown with that very probability."""
-    chance = np.random.default_rng(3)
-    distance = chance.uniform(0.2, 1.0, count)
-    same = chance.random(count) < 1 / (1 + np.exp(slope * distance - offset))
+    rng = np.random.default_rng(3)
+    distance = rng.uniform(0.2, 1.0, count)
+    same = rng.random(count) < 1 / (1 + np.exp(slope * distance - offset))
     people = np.stack([np.arange(count) % 50, np.where(same, np.arange(count) % 50, (np.arange(count) + 1) % 50)], 1)
     return Pairs(distance, same, people)
 

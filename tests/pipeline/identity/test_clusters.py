@@ -74,16 +74,16 @@ def test_a_photo_that_was_uploaded_twice_is_one_person_of_two_photos():
 
 
 def test_any_order_gives_the_same_people():
-    chance = random.Random(5)
+    rng = random.Random(5)
     crowd = [
-        SeenFace(photo, face, near(base, chance.uniform(0.1, 0.45), 10 * photo + face), chance.uniform(0.2, 1))
+        SeenFace(photo, face, near(base, rng.uniform(0.1, 0.45), 10 * photo + face), rng.uniform(0.2, 1))
         for photo in range(5)
         for face, base in enumerate((ONE, OTHER, np.random.default_rng(photo + 50).normal(size=128) / 8))
     ]
     expected = [members(cluster) for cluster in cluster_faces(crowd)]
 
     for _ in range(20):
-        chance.shuffle(crowd)
+        rng.shuffle(crowd)
         assert [members(cluster) for cluster in cluster_faces(crowd)] == expected
 
 
@@ -147,14 +147,14 @@ def majority(chosen: tuple[Path, ...]) -> str | None:
 
 @pytest.mark.parametrize("size", [2, 3, 4, 5])
 def test_the_right_person_is_found_in_every_mixed_set_of_a_folder(named, size):
-    chance = random.Random(size)
+    rng = random.Random(size)
     sets = [(chosen, majority(chosen)) for chosen in itertools.combinations(named, size)]
     sets = [(chosen, person) for chosen, person in sets if person]
 
     for chosen, person in sets:
         wanted = {file for file in chosen if person in person_names(file)}
         for _ in range(3):
-            order = chance.sample(chosen, size)
+            order = rng.sample(chosen, size)
             winner = people_in([named[file] for file in order])[0]
             assert {order[face.photo] for face in winner.faces} == wanted, (person, [file.name for file in order])
     assert sets

@@ -37,7 +37,7 @@ def resized(pixels: Pixels, factor: float) -> Pixels:
 
 def boxed(pixels: Pixels, mesh: Mesh, indices: tuple[int, ...], color: tuple[int, int, int]) -> Pixels:
     """The photo with a box of one color, a little larger than these points, over them."""
-    around = landmarks.points(mesh, indices)
+    around = landmarks.select_points(mesh, indices)
     margin = 0.08 * landmarks.face_height(mesh)
     (left, top), (right, bottom) = around.min(axis=0) - margin, around.max(axis=0) + margin
     covered = pixels.copy()
@@ -131,7 +131,7 @@ def test_a_box_over_eyes_or_mouth_counts_as_covered(
 def test_a_structure_over_the_mouth_that_is_no_mouth_counts_as_covered(finder: FaceFinder) -> None:
     pixels = photos.obama()
     mesh = finder.find(pixels)[0].mesh
-    mouth = landmarks.points(mesh, landmarks.LIPS).mean(axis=0)
+    mouth = landmarks.select_points(mesh, landmarks.LIPS).mean(axis=0)
     # Fingers: slanting stripes of skin and shadow.
     rows, columns = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
     stripes = 1 - 0.3 * (np.sin((columns + 2 * rows) / 12) > 0.6)[..., None]

@@ -22,7 +22,7 @@ PERFECT = Measurements(
     sharpness=0.45,
     lightness_median=60,
     lightness_p95=80,
-    burnt_share=0,
+    overexposed_share=0,
     light_asymmetry=8,
     occlusion=0,
     outside_share=0,
@@ -32,7 +32,7 @@ WRONGS = {
     Tip.COME_CLOSER: {"face_width_px": 120},
     Tip.LOOK_INTO_CAMERA: {"yaw_degrees": -30},
     Tip.FACE_THE_WINDOW: {"lightness_p95": 42},
-    Tip.LEAVE_HARD_LIGHT: {"burnt_share": 0.12},
+    Tip.LEAVE_HARD_LIGHT: {"overexposed_share": 0.12},
     Tip.HOLD_STILL: {"sharpness": 0.18},
     Tip.UNCOVER_FACE: {"occlusion": 1.3},
     Tip.HEAD_UPRIGHT: {"roll_degrees": 30},
@@ -65,7 +65,7 @@ def test_better_is_never_worth_less(field):
     """Each measurement on its own, from hopeless to perfect."""
     hopeless = {
         "face_width_px": 40, "yaw_degrees": 85, "pitch_degrees": 60, "roll_degrees": 90, "sharpness": 0,
-        "lightness_median": 5, "lightness_p95": 10, "burnt_share": 0.7, "light_asymmetry": 90, "occlusion": 2.5,
+        "lightness_median": 5, "lightness_p95": 10, "overexposed_share": 0.7, "light_asymmetry": 90, "occlusion": 2.5,
         "outside_share": 0.6,
     }  # fmt: skip
     steps = np.linspace(hopeless[field], getattr(PERFECT, field), 60)
@@ -76,21 +76,21 @@ def test_better_is_never_worth_less(field):
 
 
 def test_the_score_says_the_same_as_the_verdict():
-    chance = np.random.default_rng(7)
+    rng = np.random.default_rng(7)
     seen = set()
     for _ in range(20000):
         face = Measurements(
-            face_width_px=chance.uniform(60, 500),
-            yaw_degrees=chance.uniform(-42, 42),
-            pitch_degrees=chance.uniform(-20, 30),
-            roll_degrees=chance.uniform(-47, 47),
-            sharpness=chance.uniform(0.1, 0.6),
+            face_width_px=rng.uniform(60, 500),
+            yaw_degrees=rng.uniform(-42, 42),
+            pitch_degrees=rng.uniform(-20, 30),
+            roll_degrees=rng.uniform(-47, 47),
+            sharpness=rng.uniform(0.1, 0.6),
             lightness_median=50,
-            lightness_p95=chance.uniform(35, 95),
-            burnt_share=chance.uniform(0, 0.25),
-            light_asymmetry=chance.uniform(0, 60),
-            occlusion=chance.uniform(0, 2),
-            outside_share=chance.choice([0, 0, 0.01, 0.1]),
+            lightness_p95=rng.uniform(35, 95),
+            overexposed_share=rng.uniform(0, 0.25),
+            light_asymmetry=rng.uniform(0, 60),
+            occlusion=rng.uniform(0, 2),
+            outside_share=rng.choice([0, 0, 0.01, 0.1]),
         )
         status = judge([face], chosen=0).status
         low, high = BANDS[status]

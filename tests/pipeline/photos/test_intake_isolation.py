@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.errors import PhotoRefused, PipelineError, Reason
 from pipeline.photos import intake
-from pipeline.photos.intake import Limits, clean_photo
+from pipeline.photos.intake import PhotoLimits, clean_photo
 from tests.helpers.uploads import corners, refusal, save
 
 
@@ -47,7 +47,7 @@ READY = "print('ready', flush=True); sys.stdin.buffer.read()"
 def test_a_decoder_that_crashes_hangs_or_lies_is_a_refusal(stand_in, script, reason):
     stand_in(script)
 
-    assert refusal(bytes(5_000_000), Limits(seconds=2)) is reason
+    assert refusal(bytes(5_000_000), PhotoLimits(seconds=2)) is reason
 
 
 def test_a_decoder_that_floods_us_is_cut_off(stand_in, monkeypatch):
@@ -71,7 +71,7 @@ def test_nothing_that_a_decoder_started_outlives_its_photo(stand_in, tmp_path):
     hold = f"import fcntl; file = open({str(lock)!r}); fcntl.flock(file, fcntl.LOCK_EX); print('held', flush=True)"
     stand_in(f"{READY}\n{hold}\nos.fork(); time.sleep(60)")
 
-    refusal(b"photo", Limits(seconds=1))
+    refusal(b"photo", PhotoLimits(seconds=1))
 
     with lock.open() as file:
         # The kernel ends what was killed in its own time.
@@ -112,7 +112,7 @@ real.answer = attempts
 real.main(*map(int, sys.argv[1:]))
 """)
 
-    assert clean_photo(b"photo", Limits(memory_bytes=500_000_000)).data == b"\xff\xd9"
+    assert clean_photo(b"photo", PhotoLimits(memory_bytes=500_000_000)).data == b"\xff\xd9"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors in /proc")

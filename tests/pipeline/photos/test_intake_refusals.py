@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import PhotoRefused, Reason
-from pipeline.photos.intake import Limits, clean_photo, load_pixels
+from pipeline.photos.intake import PhotoLimits, clean_photo, load_pixels
 from tests.helpers import photos
 from tests.helpers.uploads import (
     CORNERS,
@@ -162,11 +162,11 @@ def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded():
 
 
 def test_a_photo_may_take_eight_seconds():
-    assert Limits().seconds == 8
+    assert PhotoLimits().seconds == 8
 
 
 def test_a_file_over_the_limit_of_bytes_is_too_large():
-    assert refusal(save(corners(), "PNG"), Limits(max_bytes=100)) is Reason.TOO_LARGE
+    assert refusal(save(corners(), "PNG"), PhotoLimits(max_bytes=100)) is Reason.TOO_LARGE
 
 
 def test_sixty_megapixels_fit():
@@ -180,8 +180,8 @@ def test_sixty_megapixels_fit():
 def test_a_decoder_that_needs_too_much_memory_is_too_large():
     data = save(Image.new("RGB", (10_000, 6_000), "teal"), "PNG")
 
-    assert refusal(data, Limits(memory_bytes=250_000_000)) is Reason.TOO_LARGE
+    assert refusal(data, PhotoLimits(memory_bytes=250_000_000)) is Reason.TOO_LARGE
 
 
 def test_a_decoder_that_takes_too_long_is_too_slow():
-    assert refusal(save(corners(), "PNG"), Limits(seconds=0.01)) is Reason.TOO_SLOW
+    assert refusal(save(corners(), "PNG"), PhotoLimits(seconds=0.01)) is Reason.TOO_SLOW

@@ -17,7 +17,7 @@ GOOD = Measurements(
     sharpness=0.4,
     lightness_median=65,
     lightness_p95=80,
-    burnt_share=0,
+    overexposed_share=0,
     light_asymmetry=8,
     occlusion=0,
     outside_share=0,
@@ -46,8 +46,8 @@ def test_a_photo_without_faces_is_refused() -> None:
         ({"sharpness": 0.14}, Status.REFUSED, Reason.TOO_BLURRY),
         ({"lightness_p95": 44}, Status.WARNED, Reason.TOO_DARK),
         ({"lightness_p95": 39}, Status.REFUSED, Reason.TOO_DARK),
-        ({"burnt_share": 0.1}, Status.WARNED, Reason.OVEREXPOSED),
-        ({"burnt_share": 0.21}, Status.REFUSED, Reason.OVEREXPOSED),
+        ({"overexposed_share": 0.1}, Status.WARNED, Reason.OVEREXPOSED),
+        ({"overexposed_share": 0.21}, Status.REFUSED, Reason.OVEREXPOSED),
         ({"light_asymmetry": 46}, Status.WARNED, Reason.UNEVEN_LIGHT),
         ({"occlusion": 1.2}, Status.WARNED, Reason.COVERED),
         ({"occlusion": 1.9}, Status.REFUSED, Reason.COVERED),
@@ -122,10 +122,10 @@ def test_choosing_a_face_that_is_not_there_is_an_error(chosen: int) -> None:
 @pytest.mark.parametrize(
     ("photo", "reasons"),
     [
-        (PhotoMeasurements(contrast=30, sharpness=0.2, burnt_share=0), (Reason.NO_FACE,)),
-        (PhotoMeasurements(contrast=30, sharpness=0.01, burnt_share=0), (Reason.NO_FACE, Reason.TOO_BLURRY)),
-        (PhotoMeasurements(contrast=30, sharpness=0.2, burnt_share=0.5), (Reason.NO_FACE, Reason.OVEREXPOSED)),
-        (PhotoMeasurements(contrast=1, sharpness=0.0, burnt_share=1), (Reason.NO_FACE,)),
+        (PhotoMeasurements(contrast=30, sharpness=0.2, overexposed_share=0), (Reason.NO_FACE,)),
+        (PhotoMeasurements(contrast=30, sharpness=0.01, overexposed_share=0), (Reason.NO_FACE, Reason.TOO_BLURRY)),
+        (PhotoMeasurements(contrast=30, sharpness=0.2, overexposed_share=0.5), (Reason.NO_FACE, Reason.OVEREXPOSED)),
+        (PhotoMeasurements(contrast=1, sharpness=0.0, overexposed_share=1), (Reason.NO_FACE,)),
     ],
 )
 def test_a_faceless_photo_says_what_may_have_hidden_the_face(

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pipeline.__main__ import main
-from pipeline.quality.fairness import Outcome, Share, Subject, sum_up
+from pipeline.quality.fairness import GateOutcome, LabeledPhoto, Share, summarize
 from pipeline.quality.fairness_chart import draw_chart
 from pipeline.quality.gate import Drift
 from pipeline.types import Status
@@ -22,8 +22,8 @@ def face(person: float, wobble: float) -> np.ndarray:
     return embedding
 
 
-def subject(group: str, person: str | None, status: Status, embedding=None, *outcomes: Outcome) -> Subject:
-    return Subject(group, person, status, embedding is not None, embedding, outcomes)
+def subject(group: str, person: str | None, status: Status, embedding=None, *outcomes: GateOutcome) -> LabeledPhoto:
+    return LabeledPhoto(group, person, status, embedding is not None, embedding, outcomes)
 
 
 def test_a_share_of_few_has_a_wide_interval():
@@ -37,8 +37,8 @@ def test_a_share_of_few_has_a_wide_interval():
 
 
 def test_groups_are_summed_up_each_by_itself():
-    kept = Outcome(True, 0.2, Drift(1.0, 2.0, 1.0))
-    lost = Outcome(False, 0.6, Drift(-9.0, None, 0.4))
+    kept = GateOutcome(True, 0.2, Drift(1.0, 2.0, 1.0))
+    lost = GateOutcome(False, 0.6, Drift(-9.0, None, 0.4))
     subjects = [
         subject("one", "a", Status.ACCEPTED, face(0, 0), kept, kept),
         subject("one", "a", Status.WARNED, face(0, 0.3), kept, lost),
@@ -47,7 +47,7 @@ def test_groups_are_summed_up_each_by_itself():
         subject("two", None, Status.REFUSED),
     ]
 
-    one, two = sum_up(subjects)
+    one, two = summarize(subjects)
 
     assert (one.group, one.photos, one.people) == ("one", 4, 2)
     assert (one.found, one.accepted, one.warned, one.refused) == (Share(4, 4), Share(2, 4), Share(1, 4), Share(1, 4))
@@ -60,7 +60,7 @@ def test_groups_are_summed_up_each_by_itself():
 
 
 def test_the_chart_has_a_row_for_every_group_and_a_place_for_no_data():
-    groups = sum_up([subject(f"group {number}", None, Status.REFUSED) for number in range(6)])
+    groups = summarize([subject(f"group {number}", None, Status.REFUSED) for number in range(6)])
 
     chart, one = draw_chart(groups), draw_chart(groups[:1])
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.commands.make import Models, Person, Studio, make_headshots
+from pipeline.commands.make import GatedSubject, Models, Studio, make_headshots
 from pipeline.engines.fake import FakeEngine
 from pipeline.files.signing import make_test_identity
-from pipeline.quality.gate import set_standard
+from pipeline.quality.gate import build_gate_reference
 from pipeline.styles.shot_list import load_styles, plan_shots
 from pipeline.types import Job, Picture, Size, SourcePhoto, Subject, ignore_progress
 from tests.helpers import photos
@@ -48,7 +48,7 @@ def reshooting(finder, embedder):
         )
         size = Size(320, 400)
         engine = LateLikeness(astronaut, obama, wrong)
-        person = Person(engine.prepare([astronaut], size), set_standard([astronaut], embedder))
+        person = GatedSubject(engine.prepare([astronaut], size), build_gate_reference([astronaut], embedder))
         studio = Studio(Models(finder, embedder, engine), make_test_identity("A test"))
         shares: list[float] = []
         shots = plan_shots(load_styles(), 2, seed=1)
@@ -99,7 +99,7 @@ def test_where_a_look_cannot_make_two_pictures_another_look_stands_in(finder, em
     astronaut = SourcePhoto(photos.astronaut(), finder.find(photos.astronaut())[0])
     looks, size = load_styles()[:2], Size(320, 400)
     engine = Stuck(astronaut, looks[0].name)
-    person = Person(engine.prepare([astronaut], size), set_standard([astronaut], embedder))
+    person = GatedSubject(engine.prepare([astronaut], size), build_gate_reference([astronaut], embedder))
     studio = Studio(Models(finder, embedder, engine), make_test_identity("A test"))
 
     made = list(make_headshots(person, plan_shots(looks, 4, seed=1), size, studio, ignore_progress))

@@ -14,7 +14,7 @@ from pipeline.faces.find import FaceFinder
 from pipeline.identity.embedding import FaceEmbedder
 from pipeline.identity.likeness import OPEN_GATE
 from pipeline.imaging.skin import Skin
-from pipeline.quality.gate import Judgment, Standard, drift_between, judge_picture, set_standard
+from pipeline.quality.gate import GateReference, Judgment, build_gate_reference, drift_between, judge_picture
 from pipeline.styles.shot_list import load_styles, plan_shots
 from pipeline.types import PREVIEW, Job, Pixels, Shot, SourcePhoto, ignore_progress
 from pipeline.weights import Weights
@@ -26,7 +26,7 @@ def source(finder: FaceFinder) -> Callable[[Pixels], SourcePhoto]:
     return lambda pixels: SourcePhoto(pixels, finder.find(pixels)[0])
 
 
-Sheet = tuple[Standard, list[tuple[Shot, Pixels]]]
+Sheet = tuple[GateReference, list[tuple[Shot, Pixels]]]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def make_sheets(weights: Weights, embedder: FaceEmbedder, source) -> Callable[[i
             looks = [style for style in load_styles() if count > 4 or style.name in {"corporate", "outdoor", "bw"}]
             jobs = [Job(subject, shot) for shot in plan_shots(looks, count, seed=1)]
             pictures = [(each.job.shot, each.pixels) for each in engine.render(jobs, PREVIEW, ignore_progress)]
-            sheets.append((set_standard([photo], embedder), pictures))
+            sheets.append((build_gate_reference([photo], embedder), pictures))
         return sheets
 
     return make
@@ -62,15 +62,15 @@ def good(contact_sheets) -> Pixels:
 @pytest.fixture(scope="module")
 def judge(contact_sheets, finder, embedder) -> Callable[..., Judgment]:
     """What the gate says of a picture that should show the astronaut."""
-    standard = contact_sheets[0][0]
-    return lambda pixels, **more: judge_picture(pixels, standard, finder, embedder, **more)
+    gate_reference = contact_sheets[0][0]
+    return lambda pixels, **more: judge_picture(pixels, gate_reference, finder, embedder, **more)
 
 
 def on_face(pixels: Pixels, finder: FaceFinder, change: Callable[[np.ndarray], np.ndarray]) -> Pixels:
     """The picture with the Lab values of its face changed, softly at the rim, the rest as it was."""
     mesh = finder.find(pixels)[0].mesh
     mask = np.zeros(pixels.shape[:2], np.float32)
-    cv2.fillConvexPoly(mask, cv2.convexHull(landmarks.points(mesh, landmarks.OVAL).astype(np.int32)), 1)
+    cv2.fillConvexPoly(mask, cv2.convexHull(landmarks.select_points(mesh, landmarks.OVAL).astype(np.int32)), 1)
     mask = cv2.GaussianBlur(mask, (0, 0), 8)[..., None]
     lab = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
     changed = cv2.cvtColor((lab + (change(lab) - lab) * mask).astype(np.float32), cv2.COLOR_Lab2RGB)
@@ -80,8 +80,8 @@ def on_face(pixels: Pixels, finder: FaceFinder, change: Callable[[np.ndarray], n
 def false_alarms(sheets: list[Sheet], finder: FaceFinder, embedder: FaceEmbedder) -> list[tuple[Shot, Judgment]]:
     """Good pictures that the gate refuses."""
     judged = [
-        (shot, judge_picture(pixels, standard, finder, embedder, monochrome=shot.style.monochrome))
-        for standard, pictures in sheets
+        (shot, judge_picture(pixels, gate_reference, finder, embedder, monochrome=shot.style.monochrome))
+        for gate_reference, pictures in sheets
         for shot, pixels in pictures
     ]
     return [(shot, found) for shot, found in judged if not found.accepted]
@@ -182,15 +182,15 @@ def test_a_photo_in_black_and_white_sets_no_hue():
 
 def test_the_nearest_of_several_photos_counts(contact_sheets, good, finder, embedder):
     """Photos of one person differ in light; a picture is made from one of them."""
-    standard = contact_sheets[0][0]
-    dimmer = replace(standard, skins=(replace(standard.skins[0], lightness=30), standard.skins[0]))
+    gate_reference = contact_sheets[0][0]
+    dimmer = replace(gate_reference, skins=(replace(gate_reference.skins[0], lightness=30), gate_reference.skins[0]))
 
     assert judge_picture(good, dimmer, finder, embedder).accepted
     assert not judge_picture(good, replace(dimmer, skins=dimmer.skins[:1]), finder, embedder).accepted
 
 
 def test_a_template_of_several_photos_accepts_pictures_of_each(contact_sheets, source, finder, embedder):
-    both = set_standard([source(photos.obama()), source(photos.obama_speaking())], embedder)
+    both = build_gate_reference([source(photos.obama()), source(photos.obama_speaking())], embedder)
 
     assert len(both.skins) == 2
     assert judge_picture(contact_sheets[1][1][0][1], both, finder, embedder).accepted

@@ -4,13 +4,13 @@ from dataclasses import asdict, fields
 
 import pytest
 
-from pipeline.engines.instantid.looks import load_looks, look_for, prompts_for
+from pipeline.engines.instantid.looks import get_prompt_style, load_prompt_styles, prompts_for
 from pipeline.engines.studio.sets import OWN_BACKGROUND
 from pipeline.engines.studio.sets import SETS as PAINTED
 from pipeline.errors import EngineUnavailable
 from pipeline.styles.rules import SCALES, SETS, recipe_faults
 from pipeline.styles.shot_list import load_styles
-from pipeline.types import Shot, Style
+from pipeline.types import Shot, StyleSpec
 
 
 def test_the_sets_are_those_that_the_studio_has() -> None:
@@ -18,17 +18,17 @@ def test_the_sets_are_those_that_the_studio_has() -> None:
 
 
 def test_the_rules_know_every_word_of_a_style() -> None:
-    words = {field.name for field in fields(Style)} - {"name", "title", "description"}
+    words = {field.name for field in fields(StyleSpec)} - {"name", "title", "description"}
 
     assert words == {"set", "key_light", "monochrome", "prompt", "negative", *SCALES}
 
 
 @pytest.mark.parametrize("style", load_styles(), ids=lambda style: style.name)
-def test_the_built_in_looks_keep_the_rules(style: Style) -> None:
+def test_the_built_in_looks_keep_the_rules(style: StyleSpec) -> None:
     recipe = {key: value for key, value in asdict(style).items() if key not in {"name", "title", "description"}}
 
     assert recipe_faults(recipe) == {}
-    assert recipe_faults({"prompt": load_looks()[style.name].prompt}) == {}
+    assert recipe_faults({"prompt": load_prompt_styles()[style.name].prompt}) == {}
 
 
 @pytest.mark.parametrize(
@@ -67,19 +67,19 @@ def test_scales_of_the_drawing_engine_may_be_left_open() -> None:
 
 
 def test_a_look_of_the_operators_own_brings_its_words() -> None:
-    style = Style(name="vineyard", title="Vineyard", prompt="photo of {person} among vines", guidance_scale=3.0)
+    style = StyleSpec(name="vineyard", title="Vineyard", prompt="photo of {person} among vines", guidance_scale=3.0)
 
-    look = look_for(Shot(0, style, seed=1))
+    look = get_prompt_style(Shot(0, style, seed=1))
 
     assert prompts_for(Shot(0, style, seed=1))[0] == "photo of a person among vines"
     assert look.guidance_scale == 3.0
-    assert look.negative == load_looks()["corporate"].negative
+    assert look.negative == load_prompt_styles()["corporate"].negative
 
 
 def test_words_replace_those_that_are_built_in_and_the_rest_stays() -> None:
-    built_in = load_looks()["corporate"]
+    built_in = load_prompt_styles()["corporate"]
 
-    look = look_for(Shot(0, Style(name="corporate", title="Corporate", negative="hats"), seed=1))
+    look = get_prompt_style(Shot(0, StyleSpec(name="corporate", title="Corporate", negative="hats"), seed=1))
 
     assert look.negative == "hats"
     assert look.prompt == built_in.prompt
@@ -87,4 +87,4 @@ def test_words_replace_those_that_are_built_in_and_the_rest_stays() -> None:
 
 def test_a_look_without_words_anywhere_is_not_drawn() -> None:
     with pytest.raises(EngineUnavailable, match="vineyard has no words"):
-        look_for(Shot(0, Style(name="vineyard", title="Vineyard"), seed=1))
+        get_prompt_style(Shot(0, StyleSpec(name="vineyard", title="Vineyard"), seed=1))

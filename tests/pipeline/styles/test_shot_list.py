@@ -4,7 +4,15 @@ from dataclasses import replace
 import pytest
 
 from pipeline.engines.studio.sets import OWN_BACKGROUND, SETS
-from pipeline.styles.shot_list import TURNS, fewest_styles, load_styles, move, plan_shots, reshoot, stand_in
+from pipeline.styles.shot_list import (
+    COMBINATIONS,
+    choose_replacement,
+    load_styles,
+    min_styles,
+    plan_shots,
+    reframe,
+    reshoot,
+)
 from pipeline.types import Framing, Light
 
 
@@ -70,7 +78,7 @@ def test_more_shots_than_can_differ_are_refused():
 
 @pytest.mark.parametrize("count", [1, 20, 21, 50])
 def test_the_fewest_looks_are_enough_and_one_less_is_not(count):
-    styles, fewest = load_styles(), fewest_styles(count)
+    styles, fewest = load_styles(), min_styles(count)
 
     assert len(plan_shots(styles[:fewest], count, 1)) == count
     with pytest.raises(ValueError, match="style"):
@@ -100,7 +108,7 @@ def test_a_shot_that_came_out_like_another_moves_to_a_place_its_set_has_not_had(
     shots = plan_shots(load_styles()[:1], 3, seed=5)
     taken = {(shot.framing, shot.light) for shot in shots}
 
-    moved = move(shots[1], 1, taken)
+    moved = reframe(shots[1], 1, taken)
 
     assert (moved.framing, moved.light) not in taken
     assert (moved.index, moved.style) == (shots[1].index, shots[1].style)
@@ -110,7 +118,7 @@ def test_a_shot_that_came_out_like_another_moves_to_a_place_its_set_has_not_had(
 def test_where_no_place_is_left_a_moved_shot_has_a_new_seed_alone():
     shot = plan_shots(load_styles(), 1, seed=5)[0]
 
-    moved = move(shot, 1, set(TURNS))
+    moved = reframe(shot, 1, set(COMBINATIONS))
 
     assert moved == reshoot(shot, 1)
 
@@ -118,7 +126,7 @@ def test_where_no_place_is_left_a_moved_shot_has_a_new_seed_alone():
 def test_another_look_stands_in_with_a_place_its_set_has_not_had():
     shots = plan_shots(load_styles()[:2], 6, seed=5)
 
-    other = stand_in(shots[0], 2, shots)
+    other = choose_replacement(shots[0], 2, shots)
 
     assert other.style == shots[1].style
     assert other.index == shots[0].index
@@ -132,10 +140,10 @@ def test_the_own_look_stands_in_when_it_is_the_only_one_and_nobody_when_all_plac
     (style,) = load_styles()[:1]
 
     shots = plan_shots([style], 3, seed=5)
-    full = plan_shots([style], len(TURNS), seed=5)
+    full = plan_shots([style], len(COMBINATIONS), seed=5)
 
-    assert stand_in(shots[0], 2, shots).style == style
-    assert stand_in(full[0], 2, full) is None
+    assert choose_replacement(shots[0], 2, shots).style == style
+    assert choose_replacement(full[0], 2, full) is None
 
 
 def test_a_shot_list_needs_a_style():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.upscaling.upscale import WEIGHT, Network, TorchUpscaler, load_network, upscale
+from pipeline.upscaling.upscale import WEIGHT, TorchUpscaler, UpscaleNetwork, load_network, upscale
 from pipeline.weights import Weights
 
 PAIRS = Path(os.environ.get("REALESRGAN_PARITY_DIR") or Path(__file__).parents[2] / "golden" / "realesrgan")
@@ -19,7 +19,7 @@ def read(name: str) -> np.ndarray:
 
 
 @pytest.fixture(scope="module", params=["onnx", "torch"])
-def network(request: pytest.FixtureRequest, weights: Weights) -> Network:
+def network(request: pytest.FixtureRequest, weights: Weights) -> UpscaleNetwork:
     """Each backend, in fp32 on the CPU."""
     if request.param == "onnx":
         return load_network(weights)

@@ -150,10 +150,10 @@ def test_a_picture_of_absurd_size_is_refused_before_room_is_made_for_it(tiny):
 
 
 def test_half_precision_of_ncnn_is_read_as_what_it_stands_for(tmp_path):
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     values, data = {}, b""
     for name, (outputs, inputs) in layer_shapes(64, 32, 23).items():
-        values[name] = chance.standard_normal((outputs, inputs, 3, 3)).astype("<f2")
+        values[name] = rng.standard_normal((outputs, inputs, 3, 3)).astype("<f2")
         data += b"\x47\x6b\x30\x01" + values[name].tobytes() + np.full(outputs, 0.5, "<f4").tobytes()
     (tmp_path / "x4.bin").write_bytes(data)
 

@@ -264,7 +264,7 @@ def test_files_that_lie_elsewhere_are_taken_without_asking_anybody(weights, tmp_
     (tmp_path / "mine" / "model" / "unet" / "config.json").write_bytes(CONFIG)
     (tmp_path / "mine" / "model" / "vae" / "config.json").write_bytes(CONFIG + b" ")
 
-    weights.take(["both"], tmp_path / "mine", lambda share: None)
+    weights.copy_files(["both"], tmp_path / "mine", lambda share: None)
 
     assert weights.path("large").read_bytes() == LARGE
     assert (weights.path("configs") / "vae" / "config.json").read_bytes() == CONFIG + b" "
@@ -280,6 +280,6 @@ def test_files_that_are_not_the_pinned_ones_are_not_taken(weights, tmp_path, con
         (tmp_path / "net.safetensors").write_bytes(content)
 
     with pytest.raises(WeightsError, match=fault):
-        weights.take(["large"], tmp_path, lambda share: None)
+        weights.copy_files(["large"], tmp_path, lambda share: None)
 
     assert not weights.is_there("large")

@@ -14,7 +14,7 @@ import pytest
 from pipeline.errors import Canceled, LicenseError, WeightsError
 from pipeline.types import Progress
 from pipeline.weights import CATALOG, LicensePolicy, Weights
-from pipeline.weights.catalog import Archive, Catalog, Member, PinnedFile, Weight
+from pipeline.weights.catalog import Archive, ArchiveMember, Catalog, PinnedFile, Weight
 
 MODEL = b"\x1c\x00TFL3" + bytes(range(256)) * 40
 METADATA = "Metadata-Version: 1.1\nName: tiny-models\nVersion: 1.0\n"
@@ -23,7 +23,9 @@ METADATA = "Metadata-Version: 1.1\nName: tiny-models\nVersion: 1.0\n"
 def pin(path: Path, member: str, content: bytes = MODEL) -> PinnedFile:
     data = path.read_bytes()
     archive = Archive("tiny_models", "1.0", path.name, len(data), hashlib.sha256(data).hexdigest())
-    return PinnedFile(Member(archive, member), Path(member).name, len(content), hashlib.sha256(content).hexdigest())
+    return PinnedFile(
+        ArchiveMember(archive, member), Path(member).name, len(content), hashlib.sha256(content).hexdigest()
+    )
 
 
 def catalog_of(*files: PinnedFile, business: bool = True) -> Catalog:

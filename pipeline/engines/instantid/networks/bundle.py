@@ -64,7 +64,7 @@ SHAPES = 32
 def prepare_networks(networks: Networks, optimizations: frozenset[Optimization]) -> None:
     """Apply the optimizations to freshly loaded networks, in place. Order matters: compile what is final."""
     from pipeline.diffusion.attention import fuse_self_attention
-    from pipeline.diffusion.quantization import Float8Linear, Int8Linear, replace_linears
+    from pipeline.diffusion.quantization import Float8Linear, Int8Linear, quantize_linears
 
     both = (networks.unet, networks.controlnet)
     if Optimization.FUSED_QKV in optimizations:
@@ -73,7 +73,7 @@ def prepare_networks(networks: Networks, optimizations: frozenset[Optimization])
     for optimization, kind in ((Optimization.FP8, Float8Linear), (Optimization.INT8, Int8Linear)):
         if optimization in optimizations:
             for network in both:
-                replace_linears(network, kind)
+                quantize_linears(network, kind)
     if Optimization.HALF_VAE in optimizations:
         networks.vae.to(networks.dtype)
     if Optimization.CHANNELS_LAST in optimizations:

@@ -16,7 +16,7 @@ TERA = 1e12
 
 
 @dataclass(frozen=True)
-class Work:
+class PictureFlops:
     """Tera floating point operations (a multiplication and an addition are two) of one pass over one row."""
 
     unet: float
@@ -40,14 +40,14 @@ class Work:
         return total
 
 
-def count_work(architecture: Architecture, size: Size) -> Work:
+def count_flops(architecture: Architecture, size: Size) -> PictureFlops:
     """Of one picture of this size. Nothing is computed: `meta` tensors have shapes and no numbers."""
     parts = build_parts(architecture, "meta", torch.float32)
     factor = 2 ** (len(architecture.vae_channels) - 1)
     latents = torch.empty(1, 4, size.height // factor, size.width // factor, device="meta")
     picture = torch.empty(1, 3, size.height, size.width, device="meta")
     condition = count(lambda: parts.controlnet.controlnet_cond_embedding(picture))
-    return Work(
+    return PictureFlops(
         unet=count(lambda: run_unet(parts, latents)),
         controlnet=count(lambda: run_controlnet(parts, latents, picture)) - condition,
         condition=condition,

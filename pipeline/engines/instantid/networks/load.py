@@ -29,7 +29,7 @@ from pipeline.engines.instantid.networks.bundle import Config, Networks, prepare
 from pipeline.engines.instantid.networks.few_step import fuse_lora
 from pipeline.errors import WeightsError
 
-Network = TypeVar("Network", bound=nn.Module)
+NetworkType = TypeVar("NetworkType", bound=nn.Module)
 Scheduler: TypeAlias = "EulerDiscreteScheduler | DPMSolverMultistepScheduler"
 
 
@@ -148,7 +148,7 @@ def load_single_file(
     """SDXL from one .safetensors file; configs and tokenizers come from a local folder. Raises WeightsError."""
     if files.base_configs is None or not (files.base_configs / "model_index.json").is_file():
         raise WeightsError(f"{files.base.name} is one file: the folder with SDXL's configs and tokenizers is missing.")
-    with explained(files.base):
+    with weights_errors(files.base):
         whole = StableDiffusionXLPipeline.from_single_file(
             str(files.base), config=str(files.base_configs), torch_dtype=dtype, local_files_only=True
         )
@@ -164,12 +164,12 @@ def load_single_file(
     )
 
 
-def load_network(kind: type[Network], folder: Path, dtype: torch.dtype) -> Network:
+def load_network(kind: type[NetworkType], folder: Path, dtype: torch.dtype) -> NetworkType:
     """A diffusers or transformers network from its folder, every weight present. Raises WeightsError."""
     if not (folder / "config.json").is_file():
         raise WeightsError(f"{folder / 'config.json'} is missing.")
-    with explained(folder):
-        network: Network
+    with weights_errors(folder):
+        network: NetworkType
         network, report = kind.from_pretrained(
             folder, torch_dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
@@ -184,7 +184,7 @@ def load_tokenizer(folder: Path) -> CLIPTokenizer:
     """Raises WeightsError."""
     if not (folder / "tokenizer_config.json").is_file():
         raise WeightsError(f"{folder / 'tokenizer_config.json'} is missing.")
-    with explained(folder):
+    with weights_errors(folder):
         return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
 
 
@@ -192,7 +192,7 @@ def load_scheduler_config(base: Path) -> Config:
     """Raises WeightsError."""
     if not (base / "scheduler" / "scheduler_config.json").is_file():
         raise WeightsError(f"{base / 'scheduler' / 'scheduler_config.json'} is missing.")
-    with explained(base):
+    with weights_errors(base):
         config, _ = EulerDiscreteScheduler.load_config(
             base, subfolder="scheduler", return_unused_kwargs=True, local_files_only=True
         )
@@ -213,13 +213,13 @@ def make_scheduler(config: Config, sampling: Sampling, device: torch.device) -> 
 
 def load_weights(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a .safetensors file. Raises WeightsError."""
-    with explained(path):
+    with weights_errors(path):
         tensors: dict[str, torch.Tensor] = load_file(path)
     return tensors
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
+def weights_errors(path: Path) -> Iterator[None]:
     """Turns what the libraries raise over a bad file into a WeightsError that names it."""
     try:
         yield

@@ -86,7 +86,7 @@ class Parts:
 def build_parts(architecture: Architecture, device: str, dtype: torch.dtype) -> Parts:
     """Every network, made on the device in this precision. `meta` costs nothing and is enough to count work."""
     torch.manual_seed(0)
-    with made_as(device, dtype):
+    with default_device_and_dtype(device, dtype):
         unet = build_unet(architecture)
         controlnet = ControlNetModel.from_unet(
             unet,
@@ -122,7 +122,7 @@ def build_parts(architecture: Architecture, device: str, dtype: torch.dtype) -> 
 
 
 @contextmanager
-def made_as(device: str, dtype: torch.dtype) -> Iterator[None]:
+def default_device_and_dtype(device: str, dtype: torch.dtype) -> Iterator[None]:
     """New tensors are made on this device in this precision."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)

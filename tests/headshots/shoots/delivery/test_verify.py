@@ -19,7 +19,7 @@ from headshots.vault.models import Blob
 from headshots.web.budgets import Budget
 from pipeline.errors import PhotoRefused, SigningFailed
 from pipeline.files.finish import MIME, XMP, encode
-from pipeline.files.provenance import read_marks_apart
+from pipeline.files.provenance import read_untrusted_provenance
 from pipeline.files.signing import SOURCE_TYPES, make_test_identity, sign
 from pipeline.files.xmp import JPEG_XMP, image_type
 from pipeline.types import DigitalSource
@@ -135,7 +135,7 @@ def test_a_reader_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr("pipeline.files.provenance.SECONDS", 0.05)
 
     with pytest.raises(SigningFailed):
-        read_marks_apart(signed)
+        read_untrusted_provenance(signed)
 
 
 def test_nothing_is_kept_and_nothing_is_cached(client: Client, signed: bytes) -> None:
@@ -169,7 +169,7 @@ def test_a_manifest_that_lies_elsewhere_is_not_fetched() -> None:
             builder.sign(signer, "image/jpeg", io.BytesIO(photos.encode(photos.astronaut())), elsewhere)
 
         with suppress(SigningFailed):
-            assert read_marks_apart(elsewhere.getvalue()).credential is None
+            assert read_untrusted_provenance(elsewhere.getvalue()).credential is None
         with suppress(TimeoutError):
             asked.append(server.accept()[1])
 
@@ -179,7 +179,7 @@ def test_a_manifest_that_lies_elsewhere_is_not_fetched() -> None:
 
 def test_a_file_that_is_too_large_is_refused_unread() -> None:
     with pytest.raises(PhotoRefused, match="too_large"):
-        read_marks_apart(bytes(51 * 1024 * 1024))
+        read_untrusted_provenance(bytes(51 * 1024 * 1024))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
@@ -192,9 +192,9 @@ def test_every_format_is_read(kind: str) -> None:
         data = encode(photos.astronaut(), source, kind.lower())
     data = sign(data, f"image/{kind.lower()}", source, make_test_identity("A studio in Testing"))
 
-    marks = read_marks_apart(data)
+    provenance = read_untrusted_provenance(data)
 
-    assert marks.digital_source == "trainedAlgorithmicMedia"
-    assert marks.credential is not None
-    assert marks.credential.intact
+    assert provenance.digital_source == "trainedAlgorithmicMedia"
+    assert provenance.credential is not None
+    assert provenance.credential.intact
     assert image_type(data) == f"image/{kind.lower()}"

@@ -26,7 +26,7 @@ from headshots.vault.models import Blob
 from headshots.vault.services import read_blob
 from pipeline.engines.fake import FakeEngine
 from pipeline.errors import FaceNotFound, PhotoRefused, Reason, WeightsError
-from pipeline.files.provenance import read_marks
+from pipeline.files.provenance import read_provenance
 from pipeline.types import Job, Picture, Progress, Size, SourcePhoto, Subject, ignore_progress
 from tests.helpers.factories import make_premium
 
@@ -56,7 +56,7 @@ class Counting(FakeEngine):
         return super().prepare(photos, size, on_progress)
 
 
-class Twins(FakeEngine):
+class NearDuplicateEngine(FakeEngine):
     """Gives the second shot the color of the first, `times` times."""
 
     def __init__(self, times: int) -> None:
@@ -107,7 +107,7 @@ def test_each_headshot_comes_as_three_files_marked_and_the_full_one_signed() -> 
     assert {(size_of(row.blob), size_of(row.web_blob), size_of(row.profile_blob)) for row in rows} == {
         ((640, 800), (640, 800), (600, 600))
     }
-    full, web = (read_marks(read_blob(blob)) for blob in (rows[0].blob, rows[0].web_blob) if blob)
+    full, web = (read_provenance(read_blob(blob)) for blob in (rows[0].blob, rows[0].web_blob) if blob)
     assert full.credential is not None
     assert full.credential.intact
     assert full.digital_source == web.digital_source == full.credential.digital_source == "composite"
@@ -123,9 +123,9 @@ def test_a_preview_is_signed_too_and_comes_as_one_file() -> None:
     assert row is not None
     assert row.blob is not None
     assert (row.web_blob, row.profile_blob) == (None, None)
-    marks = read_marks(read_blob(row.blob))
-    assert marks.credential is not None
-    assert marks.credential.intact
+    provenance = read_provenance(read_blob(row.blob))
+    assert provenance.credential is not None
+    assert provenance.credential.intact
 
 
 def test_what_a_worker_did_is_told_in_numbers() -> None:
@@ -152,7 +152,7 @@ def test_whoever_goes_on_takes_the_person_from_the_vault(monkeypatch: pytest.Mon
     advance(pack, Pack.State.RENDERING)
     rows = rendering.claim(pack, 2)
     rendering._shoot(pack, engine.Size(pack.width, pack.height), rows, rendering.Tally())
-    prepared_subjects._sittings.clear()  # As after kill -9.
+    prepared_subjects._prepared_subjects.clear()  # As after kill -9.
 
     render(pack)
 
@@ -245,11 +245,11 @@ def test_the_prepared_person_goes_when_the_pack_ends_and_with_the_photos(monkeyp
     render(pack)
     assert Blob.objects.filter(kind="subject", ring="source", key_id=pack.shoot_id).count() == 1
 
-    tasks.drop_kept(str(pack.pk))
+    tasks.delete_prepared_subject(str(pack.pk))
 
     assert not Blob.objects.filter(kind="subject").exists()
     assert not Preparation.objects.exists()
-    assert pack.pk not in prepared_subjects._sittings
+    assert pack.pk not in prepared_subjects._prepared_subjects
 
 
 def test_at_most_two_people_are_in_memory() -> None:
@@ -259,10 +259,10 @@ def test_at_most_two_people_are_in_memory() -> None:
         rows = rendering.claim(pack, 1)
         rendering._shoot(pack, engine.Size(pack.width, pack.height), rows, rendering.Tally())
 
-    assert list(prepared_subjects._sittings) == [pack.pk for pack in packs[1:]]
+    assert list(prepared_subjects._prepared_subjects) == [pack.pk for pack in packs[1:]]
     begin_purge(packs[1].shoot)
     tasks.forget_who_has_gone()
-    assert list(prepared_subjects._sittings) == [packs[2].pk]
+    assert list(prepared_subjects._prepared_subjects) == [packs[2].pk]
 
 
 # No two alike -------------------------------------------------------------------------------------------------------
@@ -271,7 +271,7 @@ def test_at_most_two_people_are_in_memory() -> None:
 def test_a_picture_that_looks_like_another_is_shot_again_in_another_place(monkeypatch: pytest.MonkeyPatch) -> None:
     pack = make_premium()
     planned = pack.headshots.get(index=1)
-    use(monkeypatch, Twins(times=1))
+    use(monkeypatch, NearDuplicateEngine(times=1))
 
     render(pack)
 
@@ -286,7 +286,7 @@ def test_a_picture_that_looks_like_another_is_shot_again_in_another_place(monkey
 
 def test_pictures_that_stay_alike_fail_the_pack_instead_of_being_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
     pack = make_premium()
-    use(monkeypatch, Twins(times=100))
+    use(monkeypatch, NearDuplicateEngine(times=100))
 
     render(pack)
 
@@ -297,11 +297,11 @@ def test_pictures_that_stay_alike_fail_the_pack_instead_of_being_delivered(monke
 
 def test_the_pictures_of_another_worker_are_looked_at_too(monkeypatch: pytest.MonkeyPatch) -> None:
     pack = make_premium()
-    use(monkeypatch, Twins(times=1))
+    use(monkeypatch, NearDuplicateEngine(times=1))
     advance(pack, Pack.State.RENDERING)
     (first,) = rendering.claim(pack, 1)
     rendering._shoot(pack, engine.Size(pack.width, pack.height), [first], rendering.Tally())
-    prepared_subjects._sittings.clear()  # The second worker has seen nothing of it.
+    prepared_subjects._prepared_subjects.clear()  # The second worker has seen nothing of it.
 
     render(pack)
 
@@ -316,7 +316,7 @@ def test_a_full_disk_leaves_nothing_half_written_and_ends_in_a_clear_state(
     monkeypatch: pytest.MonkeyPatch, settings: LazySettings
 ) -> None:
     pack = make_premium()
-    prepared_subjects._sittings.clear()
+    prepared_subjects._prepared_subjects.clear()
     before = files(settings)
 
     def full(_descriptor: int) -> None:
@@ -385,10 +385,10 @@ def test_a_pack_says_what_it_failed_for(monkeypatch: pytest.MonkeyPatch, fault: 
 
 def test_a_failed_pack_that_staff_queues_again_keeps_what_was_finished(monkeypatch: pytest.MonkeyPatch) -> None:
     pack = make_premium()
-    use(monkeypatch, Twins(times=100))
+    use(monkeypatch, NearDuplicateEngine(times=100))
     render(pack)
     kept = set(pack.headshots.filter(state=Headshot.State.DONE).values_list("blob_id", flat=True))
-    use(monkeypatch, Twins(times=0))
+    use(monkeypatch, NearDuplicateEngine(times=0))
 
     assert retry_pack(pack=pack)
     render(pack)
@@ -415,7 +415,7 @@ def test_a_pack_that_is_canceled_in_mid_preparation_stores_nothing(monkeypatch: 
     assert (pack.state, pack.reason) == (Pack.State.CANCELED, "on_request")
     assert not Blob.objects.filter(ring="result").exists()
     assert not Blob.objects.filter(kind="subject").exists()
-    assert pack.pk not in prepared_subjects._sittings
+    assert pack.pk not in prepared_subjects._prepared_subjects
 
 
 def test_a_pack_of_which_something_was_shown_cannot_be_canceled_by_its_person() -> None:

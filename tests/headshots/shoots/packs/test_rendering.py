@@ -113,7 +113,7 @@ def test_a_lease_that_ran_out_is_taken_over_and_the_late_picture_is_not_stored()
 
     rendering.render_pack(pack=pack)
     blobs = Blob.objects.filter(kind="headshot").count()
-    finished = engine.Finished(late.index, True, 0.9, [], FinishedFiles(b"late"))
+    finished = engine.RenderResult(late.index, True, 0.9, [], FinishedFiles(b"late"))
     rendering._keep(pack, late, finished, rendering.Tally())
 
     assert Blob.objects.filter(kind="headshot").count() == blobs == 4
@@ -235,7 +235,7 @@ def test_a_purge_in_mid_work_stores_nothing_more(monkeypatch) -> None:
 
     assert not Blob.objects.filter(kind="headshot").exists()
     assert not pack.headshots.filter(state=Headshot.State.DONE).exists()
-    assert pack.pk not in prepared_subjects._sittings
+    assert pack.pk not in prepared_subjects._prepared_subjects
 
 
 def test_nothing_of_a_person_shows_when_their_values_are_printed() -> None:
@@ -243,9 +243,9 @@ def test_nothing_of_a_person_shows_when_their_values_are_printed() -> None:
     rendering.render_pack(pack=pack)
     photo = stored(pack.shoot.photos.get())
 
-    sitter = engine.prepare([photo], engine.PREVIEW)
+    prepared_subject = engine.prepare([photo], engine.PREVIEW)
 
-    for value in (photo, sitter, sitter.subject):
+    for value in (photo, prepared_subject, prepared_subject.subject):
         assert "array" not in repr(value)
         assert "\\x" not in repr(value)
 
@@ -255,7 +255,7 @@ def test_a_person_is_dropped_from_memory_when_their_pack_ends() -> None:
 
     rendering.render_pack(pack=pack)
 
-    assert pack.pk not in prepared_subjects._sittings
+    assert pack.pk not in prepared_subjects._prepared_subjects
 
 
 @pytest.mark.django_db(transaction=True)

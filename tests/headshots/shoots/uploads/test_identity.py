@@ -167,13 +167,13 @@ def test_whoever_wants_to_be_asked_first_has_no_other_face_embedded(monkeypatch)
     seed_styles()
     shoot = open_shoot(owner=make_user(), photos=[obama(), cleaned_two_people()], ask_first=True)
     embedded: list[list[int]] = []
-    real = engine.who_is_who
+    real = engine.group_faces
 
     def watched(seen):
         embedded.append([each.candidates for each in seen])
         return real(seen)
 
-    monkeypatch.setattr(engine, "who_is_who", watched)
+    monkeypatch.setattr(engine, "group_faces", watched)
     check_all(shoot)
     asking = shoot.photos.get(state=Photo.State.CHOOSE_FACE)
     assert asking.proposed_face is None

@@ -76,7 +76,7 @@ def test_a_fetch_that_was_not_completed_leaves_auto_with_the_studio(built, tmp_p
     tiny = replace(built, directory=tmp_path / "weights")
     weights = tiny.open()
 
-    weights.take(["realvisxl", "antelopev2"], tiny.source, lambda share: None)
+    weights.copy_files(["realvisxl", "antelopev2"], tiny.source, lambda share: None)
 
     assert not weights.installed("instantid_parts")
 

@@ -21,7 +21,7 @@ from pipeline.diffusion.optimizations import (
     compiler_fault,
     default_optimizations,
 )
-from pipeline.diffusion.quantization import Float8Linear, Int8Linear, replace_linears
+from pipeline.diffusion.quantization import Float8Linear, Int8Linear, quantize_linears
 from pipeline.engines.instantid.canvas import canvas_for, fit, to_gray
 from pipeline.engines.instantid.faces import Reading, fuse, overlap, surroundings
 from pipeline.engines.instantid.networks.few_step import fuse_lora
@@ -283,7 +283,7 @@ def test_an_8_bit_layer_is_close_to_the_layer_that_it_replaces(kind, least, dtyp
 def test_only_what_changes_with_the_picture_is_made_8_bit():
     unet = tiny_unet()
 
-    swapped = replace_linears(unet, Int8Linear)
+    swapped = quantize_linears(unet, Int8Linear)
 
     names = {name.rpartition("transformer_blocks.0.")[2] for name, _ in unet.named_modules() if "transformer" in name}
     eight_bit = {

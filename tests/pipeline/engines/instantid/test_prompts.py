@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.engines.instantid.looks import describe_person, load_looks, prompts_for
+from pipeline.engines.instantid.looks import describe_subject, load_prompt_styles, prompts_for
 from pipeline.errors import EngineUnavailable
 from pipeline.styles.shot_list import load_styles
-from pipeline.types import AgeBand, Hair, Outfit, Person, PersonKind, Shot, Style
+from pipeline.types import AgeBand, Hair, Outfit, PersonKind, SelfDescription, Shot, StyleSpec
 
 # CLIP reads 77 tokens, two of which are marks; common English words are about 1.3 tokens each.
 MAX_WORDS = 58
@@ -26,15 +26,15 @@ def test_every_built_in_look_has_words():
 
 def test_a_look_without_words_is_refused_instead_of_made_up():
     with pytest.raises(EngineUnavailable, match="velvet"):
-        prompts_for(Shot(0, Style("velvet", "Velvet"), 1))
+        prompts_for(Shot(0, StyleSpec("velvet", "Velvet"), 1))
 
 
 def test_nothing_is_said_of_a_person_who_said_nothing():
-    assert describe_person(Person()) == "a person"
+    assert describe_subject(SelfDescription()) == "a person"
 
 
 def test_what_a_person_said_stands_in_the_prompt():
-    person = Person(PersonKind.WOMAN, AgeBand.FORTIES, Hair.LONG_DARK, glasses=True, outfit=Outfit.BLOUSE)
+    person = SelfDescription(PersonKind.WOMAN, AgeBand.FORTIES, Hair.LONG_DARK, glasses=True, outfit=Outfit.BLOUSE)
 
     prompt, _ = prompts_for(Shot(0, load_styles()[0], 1, person))
 
@@ -43,18 +43,18 @@ def test_what_a_person_said_stands_in_the_prompt():
 
 
 def test_under_a_headscarf_no_hair_is_named():
-    person = Person(PersonKind.WOMAN, hair=Hair.LONG_DARK, headscarf=True)
+    person = SelfDescription(PersonKind.WOMAN, hair=Hair.LONG_DARK, headscarf=True)
 
-    assert describe_person(person) == "a woman, wearing a headscarf"
+    assert describe_subject(person) == "a woman, wearing a headscarf"
 
 
 def test_every_choice_of_the_closed_lists_has_words_and_fits_the_encoder():
     choices = itertools.chain(
-        (Person(kind, age) for kind in PersonKind for age in AgeBand),
-        (Person(hair=hair) for hair in Hair),
-        (Person(outfit=outfit) for outfit in Outfit),
+        (SelfDescription(kind, age) for kind in PersonKind for age in AgeBand),
+        (SelfDescription(hair=hair) for hair in Hair),
+        (SelfDescription(outfit=outfit) for outfit in Outfit),
     )
-    longest = Person(PersonKind.PERSON, AgeBand.SEVENTIES, Hair.LONG_GRAY, glasses=True, outfit=Outfit.SUIT)
+    longest = SelfDescription(PersonKind.PERSON, AgeBand.SEVENTIES, Hair.LONG_GRAY, glasses=True, outfit=Outfit.SUIT)
     for person in (*choices, longest):
         for style in load_styles():
             prompt, negative = prompts_for(Shot(0, style, 1, person))
@@ -70,7 +70,7 @@ def test_black_and_white_is_not_asked_for_in_words():
 
 
 def test_scales_stay_where_likeness_survives():
-    for look in load_looks().values():
+    for look in load_prompt_styles().values():
         assert 3 <= look.guidance_scale <= 5
         assert 0.6 <= look.adapter_scale <= 1
         assert 0.6 <= look.control_scale <= 1

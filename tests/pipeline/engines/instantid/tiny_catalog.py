@@ -46,7 +46,7 @@ class TinyWeights:
             place = CATALOG.weights[name].place
             shutil.copyfile(DEFAULT_DIR / place, self.directory / place)
         weights = self.open()
-        weights.take(["instantid"], self.source, lambda share: None)
+        weights.copy_files(["instantid"], self.source, lambda share: None)
         return weights
 
 

@@ -71,7 +71,7 @@ def darkened(pixels: Pixels, face: Face, lightness: float) -> Pixels:
     skin = measure_skin(lab, skin_area(face.mesh, pixels.shape[:2]))
     near = fill_hull(face.mesh[:, :2], pixels.shape[:2])
     for eye in (landmarks.LEFT_EYE, landmarks.RIGHT_EYE, landmarks.INNER_LIPS):
-        near = near * (1 - fill_hull(landmarks.points(face.mesh, eye), pixels.shape[:2]))
+        near = near * (1 - fill_hull(landmarks.select_points(face.mesh, eye), pixels.shape[:2]))
     share = blur(near, 0.01 * unit)
     dark = move_lightness(lab, skin.lightness, lightness - skin.lightness)
     lab = lab + (dark - lab) * share[..., None]
@@ -263,21 +263,21 @@ def test_a_tilted_head_is_leveled_and_its_frame_stays_inside_the_photo_where_the
 
 def test_the_matte_of_a_composite_of_known_alpha_is_found_again(astronaut):
     """A soft-edged disc of warm texture before a cool gradient; the belief is its blurred, coarse outline."""
-    chance = np.random.default_rng(4)
+    rng = np.random.default_rng(4)
     shape = (560, 448)
     y, x = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
     angle = np.arctan2(y - 300, x - 224)
     radius = 130 + 5 * np.sin(23 * angle) + 3 * np.sin(61 * angle)
     truth = np.clip((radius - np.hypot(x - 224, y - 300)) / 4 + 0.5, 0, 1).astype(np.float32)
-    texture = blur(chance.standard_normal((*shape, 1)).astype(np.float32), 1.5)[..., None]
+    texture = blur(rng.standard_normal((*shape, 1)).astype(np.float32), 1.5)[..., None]
     person = np.clip(np.array([0.55, 0.36, 0.25], np.float32) + 0.1 * texture, 0, 1)
     behind = np.array([0.35, 0.5, 0.7], np.float32) * (0.8 + 0.4 * (y / shape[0]))[..., None]
     picture = np.asarray(person * truth[..., None] + behind * (1 - truth[..., None]), np.float32)
-    belief = resize(blur(truth, 6), work_shape(shape))
+    probability = resize(blur(truth, 6), work_shape(shape))
     # A face in the middle of the disc, its chin at the disc's lower edge.
     mesh = np.asarray((astronaut.face.mesh - astronaut.face.mesh.mean(axis=0)) * 0.8 + (224, 300, 0), np.float32)
 
-    alpha = extract_matte(picture, np.clip(belief, 0, 1), np.ones(shape, np.float32), mesh)
+    alpha = extract_matte(picture, np.clip(probability, 0, 1), np.ones(shape, np.float32), mesh)
     color = own_colors(picture, alpha)
 
     assert np.abs(alpha - truth).mean() < 0.012

@@ -13,9 +13,9 @@ from pipeline.engines.studio import StudioEngine, choose_photo
 from pipeline.engines.studio.compose import compose
 from pipeline.errors import Canceled, WeightsError
 from pipeline.imaging.filters import enlarge_rows, resize
-from pipeline.portrait.prepare import choose_within
-from pipeline.portrait.upscaled import calm_cloth, small_factor
-from pipeline.quality.duplicates import MIN_DISTANCE, Look, distance_between, look_at, nearest
+from pipeline.portrait.prepare import choose_photos
+from pipeline.portrait.upscaled import reduce_cloth_texture, small_factor
+from pipeline.quality.duplicates import MIN_DISTANCE, Thumbnail, distance_between, make_thumbnail, nearest
 from pipeline.styles.shot_list import load_styles, plan_shots
 from pipeline.types import (
     PREMIUM,
@@ -148,7 +148,7 @@ def test_the_network_sees_no_more_than_the_person_and_their_surroundings(engine,
     subject = engine.prepare([astronaut], PREMIUM)
 
     assert 0 < network.pixels - before < 100_000
-    assert subject.portraits[0].fine.person.shape == (3840, 3072, 3)
+    assert subject.portraits[0].upscaled.person.shape == (3840, 3072, 3)
 
 
 def test_clothes_keep_the_weave_of_the_photo_and_the_face_what_the_network_made(astronaut):
@@ -159,7 +159,7 @@ def test_clothes_keep_the_weave_of_the_photo_and_the_face_what_the_network_made(
     chin = int(face.mesh[:, 1].max())
 
     calmed = drawn.copy()
-    calm_cloth(calmed, pixels, face)
+    reduce_cloth_texture(calmed, pixels, face)
 
     assert np.array_equal(calmed[:chin], drawn[:chin])
     cloth = slice(chin + int(0.4 * np.ptp(face.mesh[:, 1])), None)
@@ -178,7 +178,7 @@ def test_clothes_keep_the_weave_of_the_photo_and_the_face_what_the_network_made(
     ],
 )
 def test_as_many_photos_are_enlarged_as_the_time_allows_and_large_ones_always_come_along(works, chosen):
-    assert choose_within(works, 1000) == chosen
+    assert choose_photos(works, 1000) == chosen
 
 
 def test_several_photos_are_developed_best_first_while_the_networks_time_lasts(engine, astronaut, monkeypatch):
@@ -193,18 +193,18 @@ def test_several_photos_are_developed_best_first_while_the_networks_time_lasts(e
 
 
 def test_a_large_person_is_kept_to_the_last_bit_with_what_made_them_large(engine, subject):
-    thawed = engine.thaw(engine.freeze(subject), LARGE)
+    deserialized = engine.deserialize(engine.serialize(subject), LARGE)
 
-    assert np.array_equal(compose(thawed.portraits[0], shot()), compose(subject.portraits[0], shot()))
-    assert thawed.portraits[0].enlarged
+    assert np.array_equal(compose(deserialized.portraits[0], shot()), compose(subject.portraits[0], shot()))
+    assert deserialized.portraits[0].enlarged
 
 
 def test_a_person_kept_by_another_release_is_not_misread(engine, subject, monkeypatch):
-    data = engine.freeze(subject)
+    data = engine.serialize(subject)
     monkeypatch.setattr("pipeline.portrait.serialization.FORMAT", 2)
 
     with pytest.raises(ValueError, match="in form 1, not 2"):
-        engine.thaw(data, LARGE)
+        engine.deserialize(data, LARGE)
 
 
 def test_preparing_can_be_stopped(engine, astronaut):
@@ -250,7 +250,7 @@ def test_framings_stand_the_person_where_they_say(subject, finder):
     assert tight[1] > 1.2 * classic[1]
 
 
-def nearest_pair(looks: list[Look]) -> float:
+def nearest_pair(looks: list[Thumbnail]) -> float:
     return min(nearest(look, looks[:index]).whole for index, look in enumerate(looks) if index)
 
 
@@ -259,14 +259,14 @@ def test_fifty_shots_of_one_photo_are_fifty_pictures_and_two_equal_ones_are_foun
     looks = []
     for each in shots:
         pixels = compose(subject.portraits[0], each)
-        looks.append(look_at(pixels, finder.find(pixels)[0].box))
+        looks.append(make_thumbnail(pixels, finder.find(pixels)[0].box))
 
     assert nearest_pair(looks) >= MIN_DISTANCE
     assert len({(each.style.set, each.framing, each.light) for each in shots}) == 50
 
     # The same shot at another place of the pack.
     again = compose(subject.portraits[0], replace(shots[5], index=20))
-    looks[20] = look_at(again, finder.find(again)[0].box)
+    looks[20] = make_thumbnail(again, finder.find(again)[0].box)
 
     assert nearest_pair(looks) < MIN_DISTANCE
 
@@ -276,7 +276,7 @@ def test_two_equal_shots_are_one_picture_even_with_another_grain(subject):
     once = compose(subject.portraits[0], shot())
     grained = np.clip(once.astype(int) + np.random.default_rng(0).integers(-4, 5, once.shape), 0, 255)
 
-    distance = distance_between(look_at(once, face), look_at(grained.astype(np.uint8), face))
+    distance = distance_between(make_thumbnail(once, face), make_thumbnail(grained.astype(np.uint8), face))
 
     assert distance.whole < MIN_DISTANCE
     assert distance.subject < MIN_DISTANCE
