@@ -201,7 +201,7 @@ def test_a_large_person_is_kept_to_the_last_bit_with_what_made_them_large(engine
 
 def test_a_person_kept_by_another_release_is_not_misread(engine, subject, monkeypatch):
     data = engine.serialize(subject)
-    monkeypatch.setattr("pipeline.portrait.serialization.FORMAT", 2)
+    monkeypatch.setattr("pipeline.portrait.serialization.FORMAT", 3)
 
     with pytest.raises(ValueError, match="in form 1, not 2"):
         engine.deserialize(data, LARGE)
