@@ -41,10 +41,13 @@ class PostProcessor:
 
 @dataclass(frozen=True, eq=False)
 class ProcessedPicture:
-    """One picture judged, and finished when it was accepted. look: how it differs from others is told by; None without
-    a face. perceptual_hash: twins are found by.
+    """The result for one picture. There is no other way for a picture to leave the pipeline.
 
-    files: None for a picture that the gate refused; no picture leaves by another way."""
+    Attributes:
+        thumbnail: small copy used to compare pictures. None without a face.
+        perceptual_hash: used to find near-duplicates.
+        files: None if the gate rejected the picture.
+    """
 
     shot: Shot
     digital_source: DigitalSource

@@ -241,7 +241,7 @@ def test_every_word_that_the_engine_knows_can_be_chosen() -> None:
         assert list(words) == list(known)
 
 
-def test_nothing_that_was_said_shows_when_a_sitter_is_printed() -> None:
+def test_nothing_that_was_said_shows_when_a_prepared_subject_is_printed() -> None:
     prepared_subject = engine.PreparedSubject(subject=None, gate_reference=None, self_description=PERSON)  # type: ignore[arg-type]
 
     assert "long_dark" not in repr(prepared_subject)

@@ -44,22 +44,22 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_the_counted_work_of_the_full_networks_is_the_published_one():
-    work = count_flops(SDXL, Size(1024, 1024))
+    flops = count_flops(SDXL, Size(1024, 1024))
 
-    assert work.unet == pytest.approx(6.78, abs=0.01)
-    assert work.controlnet + work.condition == pytest.approx(2.99, abs=0.01)
-    assert work.vae == pytest.approx(10.5, abs=0.05)
-    assert work.upscaler == pytest.approx(37.6, abs=0.05)
-    assert work.denoising(Sampling(30), default_optimizations("cuda")) == pytest.approx(583, abs=4)
+    assert flops.unet == pytest.approx(6.78, abs=0.01)
+    assert flops.controlnet + flops.condition == pytest.approx(2.99, abs=0.01)
+    assert flops.vae == pytest.approx(10.5, abs=0.05)
+    assert flops.upscaler == pytest.approx(37.6, abs=0.05)
+    assert flops.denoising(Sampling(30), default_optimizations("cuda")) == pytest.approx(583, abs=4)
 
 
 def test_lossy_optimizations_need_less_work_and_lossless_ones_the_same():
-    work, sampling = count_flops(TINY, OPTIONS.size), Sampling(10)
-    whole = work.denoising(sampling, frozenset())
+    flops, sampling = count_flops(TINY, OPTIONS.size), Sampling(10)
+    whole = flops.denoising(sampling, frozenset())
 
-    assert work.denoising(sampling, default_optimizations("cuda")) == whole
+    assert flops.denoising(sampling, default_optimizations("cuda")) == whole
     for optimization in (Optimization.GUIDANCE_CUTOFF, Optimization.CONTROL_CUTOFF, Optimization.FEW_STEP):
-        assert work.denoising(sampling, frozenset({optimization})) < whole
+        assert flops.denoising(sampling, frozenset({optimization})) < whole
 
 
 def test_a_pack_and_the_plain_way_are_measured_and_compared():
