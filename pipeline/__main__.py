@@ -138,10 +138,10 @@ def add_instantid_options(command: argparse.ArgumentParser) -> None:
         "--optimization", action="append", default=[], metavar="±NAME", help="+fp8, +compile, ...; repeatable"
     )
     group.add_argument(
-        "--steps", type=positive, default=defaults.steps, metavar="N", help="denoising steps (%(default)s)"
+        "--steps", type=positive_int, default=defaults.steps, metavar="N", help="denoising steps (%(default)s)"
     )
     group.add_argument(
-        "--canvas-pixels", type=positive, default=defaults.canvas_pixels, metavar="N", help="drawn before enlarging"
+        "--canvas-pixels", type=positive_int, default=defaults.canvas_pixels, metavar="N", help="drawn before enlarging"
     )
 
 
@@ -158,14 +158,16 @@ def add_make(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--count",
-        type=positive,
+        type=positive_int,
         metavar="N",
         help="how many pictures, the looks in turn (4, or one for each look when more are named)",
     )
     command.add_argument("--engine", choices=get_args(EngineName), default="auto", metavar="auto|studio|instantid")
     add_instantid_options(command)
-    command.add_argument("--face", type=natural, metavar="INDEX", help="who is meant, when a photo shows several")
-    command.add_argument("--seed", type=natural, default=0, metavar="N", help="same seed, same pictures (0)")
+    command.add_argument(
+        "--face", type=non_negative_int, metavar="INDEX", help="who is meant, when a photo shows several"
+    )
+    command.add_argument("--seed", type=non_negative_int, default=0, metavar="N", help="same seed, same pictures (0)")
     command.add_argument("--size", choices=("preview", "4k"), default="preview", help="4k: 3,840 px high (preview)")
     command.add_argument("--format", choices=("jpeg", "png"), default="jpeg", help="(jpeg)")
     command.add_argument("--sign-key", type=Path, metavar="PEM", help="key that signs the pictures (one for tests)")
@@ -178,26 +180,28 @@ def add_upscale(command: argparse.ArgumentParser) -> None:
     command.add_argument("source", type=Path, metavar="IN", help="JPEG, PNG, WebP or HEIC")
     command.add_argument("target", type=Path, metavar="OUT", help="file to write: .png, or .jpg at quality 95")
     command.add_argument(
-        "--tile", type=positive, metavar="N", help="tiles of N x N px at most; smaller needs less memory"
+        "--tile", type=positive_int, metavar="N", help="tiles of N x N px at most; smaller needs less memory"
     )
     command.add_argument(
         "--blend", type=share, default=0.0, metavar="0..1", help="how much plain enlargement is mixed in"
     )
-    command.add_argument("--grain", type=natural, default=0, metavar="N", help="deviation of added grain, of 255 (0)")
+    command.add_argument(
+        "--grain", type=non_negative_int, default=0, metavar="N", help="deviation of added grain, of 255 (0)"
+    )
     command.add_argument("--network", type=Path, metavar="FILE", help="another x4 network than the fetched one")
     command.add_argument("--json", action="store_true", help="print size and seconds as JSON")
 
 
-def natural(text: str) -> int:
+def non_negative_int(text: str) -> int:
     """0 or more."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
     return int(text)
 
 
-def positive(text: str) -> int:
+def positive_int(text: str) -> int:
     """1 or more."""
-    if natural(text) == 0:
+    if non_negative_int(text) == 0:
         raise argparse.ArgumentTypeError("0 pictures are no pictures")
     return int(text)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pipeline.faces.find import FaceFinder
-from pipeline.files.finish import FileFormat, FinishedFiles, finish, finish_small, shrink_for_web
+from pipeline.files.finish import FileFormat, HeadshotFiles, finish, finish_small, shrink_for_web
 from pipeline.files.signing import Identity
 from pipeline.identity.embedding import FaceEmbedder
 from pipeline.identity.likeness import ACCEPT_DISTANCE
@@ -54,7 +54,7 @@ class ProcessedPicture:
     judgment: Judgment
     thumbnail: Thumbnail | None
     perceptual_hash: str
-    files: FinishedFiles | None = field(repr=False)
+    files: HeadshotFiles | None = field(repr=False)
 
 
 def process(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, get_args
 
 from django.conf import settings
 
-from pipeline.engines import GENERATIVE_ENGINES, OFFERED, EngineName, choose_engine
+from pipeline.engines import ENGINE_CHOICES, GENERATIVE_ENGINES, EngineName, choose_engine
 from pipeline.engines.doctor import DeviceState, examine, get_device_state
 from pipeline.engines.instantid.options import InstantIDOptions, needed_weights
 from pipeline.errors import PipelineError, SigningFailed
@@ -114,7 +114,7 @@ def refusals() -> list[str]:
     """Why the engine that is set must not run with these settings, found without touching a weight."""
     name, requested = configured_name(), options()
     if name not in get_args(EngineName):
-        return [f"There is no engine called {name!r}; known: {', '.join(OFFERED)} (HEADSHOTS_ENGINE)."]
+        return [f"There is no engine called {name!r}; known: {', '.join(ENGINE_CHOICES)} (HEADSHOTS_ENGINE)."]
     try:
         calibration()
         weights = open_weights()

@@ -43,7 +43,7 @@ from pipeline.types import (
 )
 
 if TYPE_CHECKING:
-    from pipeline.files.finish import FinishedFiles
+    from pipeline.files.finish import HeadshotFiles
     from pipeline.files.provenance import Provenance
     from pipeline.quality.gate import GateReference
 
@@ -70,7 +70,7 @@ class RenderResult:
     accepted: bool
     likeness: float | None
     reasons: list[str]
-    files: "FinishedFiles | None" = field(repr=False, default=None)
+    files: "HeadshotFiles | None" = field(repr=False, default=None)
     quality: float = 0.0
     perceptual_hash: str = ""
 
@@ -88,15 +88,15 @@ def prepare(
 
 def should_share(size: Size) -> bool:
     """Return True if preparing a subject for this size takes so long that workers share the result."""
-    maker = _engine()
-    return isinstance(maker, SubjectSerializer) and maker.is_expensive_to_prepare(size)
+    engine = _engine()
+    return isinstance(engine, SubjectSerializer) and engine.is_expensive_to_prepare(size)
 
 
 def serialize(prepared_subject: PreparedSubject) -> bytes:
     """Serialize a prepared subject for another worker's `deserialize`. The bytes are as private as the photos."""
-    maker = _engine()
-    assert isinstance(maker, SubjectSerializer)
-    return maker.serialize(prepared_subject.subject)
+    engine = _engine()
+    assert isinstance(engine, SubjectSerializer)
+    return engine.serialize(prepared_subject.subject)
 
 
 def deserialize(
@@ -108,10 +108,12 @@ def deserialize(
     """Restore the subject that another worker prepared from these photos.
 
     Raises ValueError for bytes of another release."""
-    maker = _engine()
-    assert isinstance(maker, SubjectSerializer)
+    engine = _engine()
+    assert isinstance(engine, SubjectSerializer)
     return PreparedSubject(
-        maker.deserialize(data, size), _gate_reference([load_source_photo(photo) for photo in photos]), self_description
+        engine.deserialize(data, size),
+        _gate_reference([load_source_photo(photo) for photo in photos]),
+        self_description,
     )
 
 

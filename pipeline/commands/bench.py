@@ -178,20 +178,20 @@ def run_python(arguments: list[str]) -> ProcessRun:
 def measure_warm(engine: EngineName, photo: Path, weights: Path) -> dict[str, float]:
     """Seconds of `make` with four looks and of `check`, for one photo, with everything loaded: medians."""
     from pipeline.commands.check import check_file
-    from pipeline.commands.make import Studio, choose_styles, load_models, make_headshots, prepare_person
+    from pipeline.commands.make import RenderContext, choose_styles, load_models, make_headshots, prepare_person
     from pipeline.files.signing import make_test_identity
     from pipeline.styles.shot_list import plan_shots
     from pipeline.types import PREVIEW
 
     models = load_models(engine, Weights(weights))
-    studio = Studio(models, make_test_identity("Benchmark"))
+    context = RenderContext(models, make_test_identity("Benchmark"))
     shots = plan_shots(choose_styles(STYLES), len(STYLES), seed=0)
     make_seconds, check_seconds = [], []
     # The first round warms up and is not counted.
     for _ in range(1 + WARM_ROUNDS):
         started = time.perf_counter()
         person = prepare_person([(photo, read_photo(photo))], None, models, PREVIEW)
-        list(make_headshots(person, shots, PREVIEW, studio, lambda share: None))
+        list(make_headshots(person, shots, PREVIEW, context, lambda share: None))
         made = time.perf_counter()
         check_file(read_photo(photo), models.finder)
         make_seconds.append(made - started)

@@ -84,7 +84,7 @@ class Models:
 
 
 @dataclass(frozen=True, eq=False)
-class Studio:
+class RenderContext:
     """What pictures are made, judged and finished with."""
 
     models: Models
@@ -147,8 +147,8 @@ def run(arguments: argparse.Namespace) -> int:
     with progress_bar("Headshots", total=len(shots), unit="pictures") as bar:
         models = load_models(arguments.engine, open_weights(arguments), read_options(arguments))
         person = prepare_person(files, arguments.face, models, size)
-        studio = Studio(models, identity, arguments.format)
-        for headshot in make_headshots(person, shots, size, studio, advance(bar)):
+        context = RenderContext(models, identity, arguments.format)
+        for headshot in make_headshots(person, shots, size, context, advance(bar)):
             for file, data in headshot.files.items():
                 write_atomically(make_folder((folder / file).parent) / Path(file).name, data)
             # The pictures are on disk; fifty of them in memory would be a gigabyte.
@@ -243,20 +243,20 @@ def choose_source(path: Path, pixels: Pixels, check: PhotoCheck, face: int | Non
 
 
 def make_headshots(
-    person: GatedSubject, shots: Sequence[Shot], size: Size, studio: Studio, on_progress: Progress
+    person: GatedSubject, shots: Sequence[Shot], size: Size, context: RenderContext, on_progress: Progress
 ) -> Iterator[AcceptedHeadshot]:
     """The pictures that pass the gate, as they come. One that fails is shot again with a new seed, one that looks like
     another in a new framing and light as well, and then in another look; after three attempts it is left out.
 
     `on_progress` hears the share of the shots that are through."""
-    post_processor, hashes = studio.post_processor(size), list[str]()
+    post_processor, hashes = context.post_processor(size), list[str]()
     planned, pending = {shot.index: shot for shot in shots}, list(shots)
     for attempt in range(1, ATTEMPTS + 1):
         wanted, pending = pending, []
         report = within(on_progress, 1 - len(wanted) / len(shots), len(wanted) / len(shots))
         started = time.perf_counter()
         for processed in process(
-            render_pictures(person, wanted, size, studio, report), person.gate_reference, post_processor
+            render_pictures(person, wanted, size, context, report), person.gate_reference, post_processor
         ):
             shot, thumbnail = processed.shot, processed.thumbnail
             if processed.files is None or thumbnail is None:
@@ -267,7 +267,7 @@ def make_headshots(
                 pending.append(planned[shot.index])
             else:
                 hashes.append(processed.perceptual_hash)
-                yield accept_headshot(processed, thumbnail, studio.file_format, time.perf_counter() - started)
+                yield accept_headshot(processed, thumbnail, context.file_format, time.perf_counter() - started)
             started = time.perf_counter()
 
 
@@ -281,10 +281,10 @@ def vary_shot(shot: Shot, attempt: int, pack: Sequence[Shot]) -> Shot:
 
 
 def render_pictures(
-    person: GatedSubject, shots: Sequence[Shot], size: Size, studio: Studio, on_progress: Progress
+    person: GatedSubject, shots: Sequence[Shot], size: Size, context: RenderContext, on_progress: Progress
 ) -> Iterator[Picture]:
     """The engine's pictures of these shots, as many at once as it likes to make."""
-    engine = studio.models.engine
+    engine = context.models.engine
     capacity = engine.capacity(size)
     for start in range(0, len(shots), capacity):
         jobs = [Job(person.subject, shot) for shot in shots[start : start + capacity]]

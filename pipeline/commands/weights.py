@@ -21,7 +21,7 @@ def run(arguments: argparse.Namespace) -> int:
     if plan.weights:
         describe(plan, weights)
         if plan.needs_consent and not arguments.yes:
-            ask()
+            ask_for_consent()
     with progress_bar("Weights", total=round(plan.bytes / 1e6), unit="MB") as bar:
         weights.fetch(names, advance(bar), plan)
     return DONE
@@ -37,7 +37,7 @@ def describe(plan: FetchPlan, weights: Weights) -> None:
     echo(f"Fetching {len(plan.weights)} weights ({megabytes:,.0f} MB to download) into {weights.directory}")
 
 
-def ask() -> None:
+def ask_for_consent() -> None:
     """Returns when the person agrees. Raises CommandFailed when they do not, or cannot be asked."""
     if not sys.stdin.isatty():
         raise CommandFailed(

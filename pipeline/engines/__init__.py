@@ -12,7 +12,7 @@ from pipeline.weights import Weights
 
 EngineName = Literal["auto", "studio", "instantid", "fake"]
 # What people are told they can choose; the fake one is for tests.
-OFFERED = ("auto", "studio", "instantid")
+ENGINE_CHOICES = ("auto", "studio", "instantid")
 # Those that draw a new picture of the person: what people say about themselves shows in it.
 GENERATIVE_ENGINES = frozenset({"instantid"})
 
@@ -67,12 +67,12 @@ def create_engine(
         # Before 12 GB are hashed.
         choose_mode(options.device, options.chosen_optimizations)
         return InstantIDEngine(build_config(weights, options), on_progress)
-    raise EngineUnavailable(f"There is no engine called {name!r}; known: {', '.join(OFFERED)}.")
+    raise EngineUnavailable(f"There is no engine called {name!r}; known: {', '.join(ENGINE_CHOICES)}.")
 
 
 def choose_engine(weights: Weights) -> EngineName:
     """What `auto` means with these weights."""
-    return "instantid" if weights.installed(PARTS_GROUP) else "studio"
+    return "instantid" if weights.is_installed(PARTS_GROUP) else "studio"
 
 
 def engine_status(
@@ -86,7 +86,7 @@ def engine_status(
 
 def instantid_status(weights: Weights, options: InstantIDOptions, *, wanted: bool) -> EngineStatus:
     """What keeps InstantID from running here. The networks are loaded for it when nothing simpler is in the way."""
-    if not (wanted or weights.installed(PARTS_GROUP)):
+    if not (wanted or weights.is_installed(PARTS_GROUP)):
         return EngineStatus("instantid", False, (f"It was not installed. To install it: {INSTALL_COMMAND}",))
     if absent := missing_packages():
         faults = tuple(f"The Python package {name} is not installed (extra gpu)." for name in absent)

@@ -55,7 +55,7 @@ def examine(weights: Weights, options: InstantIDOptions, engine: EngineName = "a
     chosen = choose_engine(weights) if engine == "auto" else engine
     engines = tuple(engine_status(weights, options, instantid_wanted=engine == "instantid"))
     concerned = set(weights.catalog.groups.get(STUDIO, ()))
-    if chosen == "instantid" or weights.installed(PARTS_GROUP):
+    if chosen == "instantid" or weights.is_installed(PARTS_GROUP):
         try:
             concerned |= set(needed_weights(weights, options))
         except (EngineUnavailable, ValueError):

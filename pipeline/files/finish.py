@@ -30,7 +30,7 @@ XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\
 
 
 @dataclass(frozen=True)
-class FinishedFiles:
+class HeadshotFiles:
     """One headshot as it is handed out: full size (signed), a square for profiles and a small one for the web.
 
     A small headshot has its full size alone."""
@@ -42,19 +42,19 @@ class FinishedFiles:
 
 def finish(
     pixels: Pixels, face: Box | None, source: DigitalSource, identity: Identity, file_format: FileFormat = "jpeg"
-) -> FinishedFiles:
+) -> HeadshotFiles:
     """The three files of a headshot, all marked, the full one signed. face: in pixels of the picture; without one
     there is no profile crop. Raises SigningFailed."""
     full = finish_small(pixels, source, identity, file_format).full
     profile = None if face is None else encode(crop_profile(pixels, face), source, file_format)
-    return FinishedFiles(full, profile, encode(shrink_for_web(pixels), source, file_format))
+    return HeadshotFiles(full, profile, encode(shrink_for_web(pixels), source, file_format))
 
 
 def finish_small(
     pixels: Pixels, source: DigitalSource, identity: Identity, file_format: FileFormat = "jpeg"
-) -> FinishedFiles:
+) -> HeadshotFiles:
     """The one file of a small headshot, marked and signed. Raises SigningFailed."""
-    return FinishedFiles(sign(encode(pixels, source, file_format), MIME[file_format], source, identity))
+    return HeadshotFiles(sign(encode(pixels, source, file_format), MIME[file_format], source, identity))
 
 
 def encode(pixels: Pixels, source: DigitalSource, file_format: FileFormat = "jpeg", quality: int = QUALITY) -> bytes:

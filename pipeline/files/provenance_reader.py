@@ -15,7 +15,7 @@ import c2pa  # noqa: F401
 from pipeline.errors import SigningFailed
 from pipeline.files.provenance import read_provenance
 from pipeline.files.signing import read_credential
-from pipeline.photos.decoder.rights import give_up_rights
+from pipeline.photos.decoder.rights import drop_privileges
 
 
 def main(memory_bytes: int, cpu_seconds: int) -> None:
@@ -23,7 +23,7 @@ def main(memory_bytes: int, cpu_seconds: int) -> None:
     # Threads and tables of the native library, which it makes at its first use.
     with suppress(SigningFailed):
         read_credential(b"")
-    give_up_rights(memory_bytes, cpu_seconds)
+    drop_privileges(memory_bytes, cpu_seconds)
     try:
         provenance = asdict(read_provenance(data))
     except SigningFailed:

@@ -38,7 +38,7 @@ def blur(values: Floats, sigma: float) -> Floats:
     return resize(np.asarray(soft, np.float32), (height, width))
 
 
-def box(values: Floats, radius: float) -> Floats:
+def box_filter(values: Floats, radius: float) -> Floats:
     """Mean over a square of 2 * radius + 1 pixels."""
     side = 2 * max(1, round(radius)) + 1
     return np.asarray(cv2.boxFilter(values, -1, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
@@ -71,23 +71,23 @@ def enlarge_rows(values: Floats, factor: int, top: int, bottom: int) -> Floats:
     return joined[top - first * factor : bottom - first * factor]
 
 
-def disc(radius: float) -> NDArray[np.uint8]:
+def circular_kernel(radius: float) -> NDArray[np.uint8]:
     """A filled circle as structuring element; radius in pixels."""
     side = 2 * max(0, round(radius)) + 1
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
 
 
-def grow(values: Floats, radius: float) -> Floats:
+def dilate(values: Floats, radius: float) -> Floats:
     """Largest value within the radius."""
-    return np.asarray(cv2.dilate(values, disc(radius)), np.float32)
+    return np.asarray(cv2.dilate(values, circular_kernel(radius)), np.float32)
 
 
-def shrink(values: Floats, radius: float) -> Floats:
+def erode(values: Floats, radius: float) -> Floats:
     """Smallest value within the radius; beyond the frame nothing is smaller."""
-    return np.asarray(cv2.erode(values, disc(radius), borderType=cv2.BORDER_REPLICATE), np.float32)
+    return np.asarray(cv2.erode(values, circular_kernel(radius), borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
-def fill_hull(points: Floats, shape: Shape) -> Floats:
+def fill_convex_hull(points: Floats, shape: Shape) -> Floats:
     """1 inside the convex hull of (N, 2) points, 0 outside."""
     mask = np.zeros(shape, np.uint8)
     hull = np.asarray(cv2.convexHull(np.round(points).astype(np.int32)), np.int32)
@@ -95,12 +95,12 @@ def fill_hull(points: Floats, shape: Shape) -> Floats:
     return mask.astype(np.float32)
 
 
-def largest_distance(mask: Floats) -> Floats:
+def distance_transform(mask: Floats) -> Floats:
     """Pixels from each point inside the mask to the nearest point outside."""
     return np.asarray(cv2.distanceTransform((mask > 0.5).astype(np.uint8), cv2.DIST_L2, 5), np.float32)
 
 
-def component_at(mask: Floats, x: float, y: float) -> Floats:
+def connected_component_at(mask: Floats, x: float, y: float) -> Floats:
     """The connected part of the mask under a point; the whole mask when the point lies outside it."""
     _, labels = cv2.connectedComponents((mask > 0.5).astype(np.uint8))
     height, width = mask.shape
@@ -108,14 +108,14 @@ def component_at(mask: Floats, x: float, y: float) -> Floats:
     return mask if label == 0 else (labels == label).astype(np.float32)
 
 
-def slopes(plane: Floats) -> tuple[Floats, Floats]:
+def gradients(plane: Floats) -> tuple[Floats, Floats]:
     """Change per pixel to the right and downwards (Sobel)."""
     right = np.asarray(cv2.Sobel(plane, cv2.CV_32F, 1, 0, scale=1 / 8), np.float32)
     down = np.asarray(cv2.Sobel(plane, cv2.CV_32F, 0, 1, scale=1 / 8), np.float32)
     return right, down
 
 
-def edge_keeping_blur(plane: Floats, contrast: float, sigma: float) -> Floats:
+def bilateral_filter(plane: Floats, contrast: float, sigma: float) -> Floats:
     """Bilateral: differences well above `contrast` stay."""
     return np.asarray(cv2.bilateralFilter(plane, 9, contrast, sigma), np.float32)
 
@@ -177,20 +177,20 @@ def stack(planes: Sequence[Floats]) -> Floats:
     return np.ascontiguousarray(np.stack(list(planes), axis=2), dtype=np.float32)
 
 
-def guided(guide: Floats, values: Floats, radius: int, eps: float) -> Floats:
+def guided_filter(guide: Floats, values: Floats, radius: int, eps: float) -> Floats:
     """The plane smoothed so that its edges follow the guide's colors.
 
     He, Sun, Tang: Guided Image Filtering (2013), the color case. guide (H, W, 3), values (H, W)."""
-    return follow(guide, guide_lines(guide, values, radius, eps))
+    return apply_guided_filter(guide, guided_filter_lines(guide, values, radius, eps))
 
 
-def follow(guide: Floats, lines: Floats) -> Floats:
+def apply_guided_filter(guide: Floats, lines: Floats) -> Floats:
     """The plane that those lines make of the guide's colors; both (H, W, ...)."""
     turned = (guide - 0.5) @ DECORRELATED
     return np.asarray((turned * lines[..., :3]).sum(axis=2) + lines[..., 3], np.float32)
 
 
-def guide_lines(guide: Floats, values: Floats, radius: int, eps: float) -> Floats:
+def guided_filter_lines(guide: Floats, values: Floats, radius: int, eps: float) -> Floats:
     """(H, W, 4): the line from color to value around each pixel, three slopes and an offset.
 
     They are smooth: enlarged, they make a fine plane of a fine guide (He, Sun: Fast Guided Filter, 2015)."""
@@ -198,18 +198,18 @@ def guide_lines(guide: Floats, values: Floats, radius: int, eps: float) -> Float
     # but gray hair before a white wall varies along one axis only, and float32 loses the inverse of such a covariance.
     turned = np.asarray((guide - 0.5) @ DECORRELATED, np.float32)
     light, warm, fresh = (np.ascontiguousarray(turned[..., channel]) for channel in range(3))
-    mean_l, mean_w, mean_f = box(light, radius), box(warm, radius), box(fresh, radius)
-    mean = box(values, radius)
-    cov_l = box(light * values, radius) - mean_l * mean
-    cov_w = box(warm * values, radius) - mean_w * mean
-    cov_f = box(fresh * values, radius) - mean_f * mean
+    mean_l, mean_w, mean_f = box_filter(light, radius), box_filter(warm, radius), box_filter(fresh, radius)
+    mean = box_filter(values, radius)
+    cov_l = box_filter(light * values, radius) - mean_l * mean
+    cov_w = box_filter(warm * values, radius) - mean_w * mean
+    cov_f = box_filter(fresh * values, radius) - mean_f * mean
 
-    ll = box(light * light, radius) - mean_l * mean_l + eps
-    lw = box(light * warm, radius) - mean_l * mean_w
-    lf = box(light * fresh, radius) - mean_l * mean_f
-    ww = box(warm * warm, radius) - mean_w * mean_w + eps
-    wf = box(warm * fresh, radius) - mean_w * mean_f
-    ff = box(fresh * fresh, radius) - mean_f * mean_f + eps
+    ll = box_filter(light * light, radius) - mean_l * mean_l + eps
+    lw = box_filter(light * warm, radius) - mean_l * mean_w
+    lf = box_filter(light * fresh, radius) - mean_l * mean_f
+    ww = box_filter(warm * warm, radius) - mean_w * mean_w + eps
+    wf = box_filter(warm * fresh, radius) - mean_w * mean_f
+    ff = box_filter(fresh * fresh, radius) - mean_f * mean_f + eps
     # The inverse of the 3 x 3 covariance by cofactors: a million small solves cost seconds in LAPACK.
     i_ll, i_lw, i_lf = ww * ff - wf * wf, wf * lf - lw * ff, lw * wf - ww * lf
     i_ww, i_wf, i_ff = ll * ff - lf * lf, lf * lw - ll * wf, ll * ww - lw * lw
@@ -219,4 +219,4 @@ def guide_lines(guide: Floats, values: Floats, radius: int, eps: float) -> Float
     slope_w = (i_lw * cov_l + i_ww * cov_w + i_wf * cov_f) / determinant
     slope_f = (i_lf * cov_l + i_wf * cov_w + i_ff * cov_f) / determinant
     offset = mean - slope_l * mean_l - slope_w * mean_w - slope_f * mean_f
-    return stack([box(plane, radius) for plane in (slope_l, slope_w, slope_f, offset)])
+    return stack([box_filter(plane, radius) for plane in (slope_l, slope_w, slope_f, offset)])

@@ -14,10 +14,10 @@ from pipeline.faces import landmarks
 from pipeline.imaging.filters import (
     Floats,
     blur,
-    fill_hull,
+    dilate,
+    erode,
+    fill_convex_hull,
     from_lab,
-    grow,
-    shrink,
     to_display,
     to_lab,
     to_linear,
@@ -75,7 +75,7 @@ def corrected_skin_of(pixels: Pixels, face: Face) -> Skin:
     source = measure_skin(to_lab(picture), area)
     lab = to_lab(correct_cast(picture, source))
     lab = correct_exposure(lab, source, eye_whites(lab, mesh))
-    return measure_skin(hold_in_band(lab, area, source), area)
+    return measure_skin(clamp_lightness(lab, area, source), area)
 
 
 def _cut(pixels: Pixels, mesh: Mesh) -> tuple[Floats, Mesh]:
@@ -95,7 +95,7 @@ def _cut(pixels: Pixels, mesh: Mesh) -> tuple[Floats, Mesh]:
 def skin_area(mesh: Mesh, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """(H, W): the face without eyes, brows, lips and its rim; hair and beard may be in it, medians pass over them."""
     unit = landmarks.face_height(mesh)
-    area = shrink(fill_hull(landmarks.select_points(mesh, landmarks.OVAL), shape), 0.028 * unit)
+    area = erode(fill_convex_hull(landmarks.select_points(mesh, landmarks.OVAL), shape), 0.028 * unit)
     for indices, margin in (
         (landmarks.LEFT_EYE, 0.02),
         (landmarks.RIGHT_EYE, 0.02),
@@ -103,7 +103,7 @@ def skin_area(mesh: Mesh, shape: tuple[int, int]) -> NDArray[np.bool_]:
         (landmarks.RIGHT_BROW, 0.012),
         (landmarks.LIPS, 0.01),
     ):
-        area = area * (1 - grow(fill_hull(landmarks.select_points(mesh, indices), shape), margin * unit))
+        area = area * (1 - dilate(fill_convex_hull(landmarks.select_points(mesh, indices), shape), margin * unit))
     return area > 0.5
 
 
@@ -125,8 +125,8 @@ def measure_skin(lab: Floats, area: NDArray[np.bool_]) -> Skin:
 def eye_whites(lab: Floats, mesh: Mesh) -> float:
     """Lightness of the brightest part of both eyes, without the sparkle."""
     shape = (lab.shape[0], lab.shape[1])
-    eyes = fill_hull(landmarks.select_points(mesh, landmarks.LEFT_EYE), shape)
-    eyes = np.maximum(eyes, fill_hull(landmarks.select_points(mesh, landmarks.RIGHT_EYE), shape))
+    eyes = fill_convex_hull(landmarks.select_points(mesh, landmarks.LEFT_EYE), shape)
+    eyes = np.maximum(eyes, fill_convex_hull(landmarks.select_points(mesh, landmarks.RIGHT_EYE), shape))
     values = lab[..., 0][eyes > 0.5]
     return float(np.percentile(values, 85)) if len(values) else DIM_EYES
 
@@ -153,10 +153,10 @@ def correct_exposure(lab: Floats, skin: Skin, whites: float) -> Floats:
     lift = float(np.clip(0.5 * min(DIM_EYES - whites, DIM_FACE - skin.p95), 0, MAX_LIGHTEN - 1))
     if skin.p95 > OVEREXPOSED_FACE:
         lift = -float(np.clip((skin.p95 - OVEREXPOSED_FACE) * 0.7, 0, MAX_DARKEN - 2))
-    return move_lightness(lab, skin.lightness, lift)
+    return shift_lightness(lab, skin.lightness, lift)
 
 
-def move_lightness(lab: Floats, lightness: float, change: float) -> Floats:
+def shift_lightness(lab: Floats, lightness: float, change: float) -> Floats:
     """The tone curve, black and white fixed, that moves `lightness` by `change`."""
     if abs(change) < 0.05:
         return lab
@@ -170,22 +170,22 @@ def move_lightness(lab: Floats, lightness: float, change: float) -> Floats:
 def restore_skin(lab: Floats, area: NDArray[np.bool_], lightness: float) -> Floats:
     """The picture with the skin's median lightness brought back to this."""
     now = float(np.median(lab[..., 0][area]))
-    return move_lightness(lab, now, lightness - now)
+    return shift_lightness(lab, now, lightness - now)
 
 
-def hold_in_band(lab: Floats, area: NDArray[np.bool_], source: Skin) -> Floats:
+def clamp_lightness(lab: Floats, area: NDArray[np.bool_], source: Skin) -> Floats:
     """The picture with the skin's median lightness brought back into the band around the photo's."""
-    return hold_in_band_of(lab, float(np.median(lab[..., 0][area])), source)
+    return clamp_known_lightness(lab, float(np.median(lab[..., 0][area])), source)
 
 
-def hold_in_band_of(lab: Floats, lightness: float, source: Skin) -> Floats:
+def clamp_known_lightness(lab: Floats, lightness: float, source: Skin) -> Floats:
     """Likewise where the skin's median lightness is known."""
     allowed = float(np.clip(lightness, source.lightness - MAX_DARKEN, source.lightness + MAX_LIGHTEN))
-    return move_lightness(lab, lightness, allowed - lightness)
+    return shift_lightness(lab, lightness, allowed - lightness)
 
 
 def skin_likeness(lab: Floats, area: NDArray[np.bool_], skin: Skin, spread: float) -> Floats:
     """(H, W), 0..1, soft: where the face shows skin of the person's own color; spread in pixels."""
-    near = blur(grow(area.astype(np.float32), spread / 3), spread)
+    near = blur(dilate(area.astype(np.float32), spread / 3), spread)
     off = (lab[..., 1] - skin.a) ** 2 + (lab[..., 2] - skin.b) ** 2
     return np.asarray(near * np.exp(-off / (2 * 14.0**2)), np.float32)

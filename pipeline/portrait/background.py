@@ -17,7 +17,7 @@ def out_of_focus(scene: Floats, radius: float) -> Floats:
     return blur(convolve(scene, kernel.astype(np.float32)), 0.8)
 
 
-def surroundings(picture: Floats, alpha: Floats) -> Floats:
+def blurred_background(picture: Floats, alpha: Floats) -> Floats:
     """(h, w, 3) linear light: the photo's own background with the person taken out, then out of focus.
 
     Holes fill from ever wider surroundings. picture is linear light."""

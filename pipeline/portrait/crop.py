@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.faces import landmarks
-from pipeline.imaging.filters import Floats, Shape, blur, displace, from_lab, resize, slopes, to_lab, warp
+from pipeline.imaging.filters import Floats, Shape, blur, displace, from_lab, gradients, resize, to_lab, warp
 from pipeline.types import Mesh, Pixels, Size
 
 # In face heights (forehead top to chin). A square holds 2.7, a 4:5 portrait a little more shoulder.
@@ -202,9 +202,9 @@ def _thin_edges(picture: Floats, scale: float) -> Floats:
 
     Unlike more unsharp masking it makes no halos and leaves flat skin alone."""
     lightness = np.ascontiguousarray(picture @ np.array([0.299, 0.587, 0.114], np.float32))
-    right, down = slopes(blur(lightness, 0.5 * scale))
+    right, down = gradients(blur(lightness, 0.5 * scale))
     steepness = np.minimum(np.sqrt(right**2 + down**2) * scale, 0.35)
-    toward_right, toward_down = slopes(blur(steepness, 0.5 * scale))
+    toward_right, toward_down = gradients(blur(steepness, 0.5 * scale))
     reach = 2.4 * scale * scale * min(1.0, (scale - 1.5) / 1.5)
     limit = 0.2 * scale
     move = [np.clip(-part * reach, -limit, limit) for part in (toward_right, toward_down)]

@@ -6,14 +6,14 @@ from numpy.typing import NDArray
 from pipeline.faces import landmarks
 from pipeline.imaging.filters import (
     Floats,
+    bilateral_filter,
     blur,
-    edge_keeping_blur,
-    fill_hull,
-    grow,
-    guided,
-    largest_distance,
+    dilate,
+    distance_transform,
+    fill_convex_hull,
+    gradients,
+    guided_filter,
     resize,
-    slopes,
     stack,
 )
 from pipeline.imaging.skin import Skin, measure_skin, skin_likeness
@@ -35,9 +35,9 @@ def fill_face(lab: Floats, mesh: Mesh) -> Floats:
     unit = landmarks.face_height(mesh)
     small_shape = (height // 2, width // 2)
     lightness = resize(np.ascontiguousarray(lab[..., 0] / 100), small_shape)
-    base = guided(stack([lightness] * 3), lightness, max(2, round(0.055 * unit)), 4e-3)
+    base = guided_filter(stack([lightness] * 3), lightness, max(2, round(0.055 * unit)), 4e-3)
     base = resize(base, (height, width))
-    face = blur(fill_hull(landmarks.select_points(mesh, landmarks.OVAL), (height, width)), 0.08 * unit)
+    face = blur(fill_convex_hull(landmarks.select_points(mesh, landmarks.OVAL), (height, width)), 0.08 * unit)
     middle = float((base * face).sum() / max(float(face.sum()), 1.0))
     change = face * ((middle - base) * FILL + np.clip(middle - base, 0, 1) * SHADOW_FILL)
     # The face as a whole stays as light as it was.
@@ -57,7 +57,7 @@ def retouch(lab: Floats, area: NDArray[np.bool_], skin: Skin, mesh: Mesh, scale:
     on_skin = skin_likeness(lab, area, skin, 0.02 * unit)
     lightness = np.ascontiguousarray(lab[..., 0])
     half = resize(lightness, (height // 2, width // 2))
-    smooth = resize(edge_keeping_blur(half, 9, 0.0055 * unit), (height, width))
+    smooth = resize(bilateral_filter(half, 9, 0.0055 * unit), (height, width))
     texture = lightness - blur(lightness, 0.004 * unit)
     lightness = lightness + (smooth + 0.9 * texture - lightness) * on_skin * RETOUCH
     chroma = np.ascontiguousarray(lab[..., 1:])
@@ -65,11 +65,11 @@ def retouch(lab: Floats, area: NDArray[np.bool_], skin: Skin, mesh: Mesh, scale:
 
     eyes = np.maximum(
         *(
-            fill_hull(landmarks.select_points(mesh, eye), (height, width))
+            fill_convex_hull(landmarks.select_points(mesh, eye), (height, width))
             for eye in (landmarks.LEFT_EYE, landmarks.RIGHT_EYE)
         )
     )
-    eyes = blur(grow(eyes, 0.008 * unit), 0.01 * unit)
+    eyes = blur(dilate(eyes, 0.008 * unit), 0.01 * unit)
     lightness = lightness + eyes * (EYE_BITE * (lightness - blur(lightness, 0.0075 * unit)) + EYE_LIGHT)
     amount = 0.35 if scale < 1.2 else 0.6 if scale < 2.2 else 0.5
     fine = lightness - blur(lightness, float(np.clip(0.9 * scale, 1.0, 2.4)))
@@ -86,10 +86,10 @@ def shape_of(alpha: Floats) -> Floats:
     solid = (resize(alpha, (height, width)) > 0.5).astype(np.float32)
     # Goes on beyond left, right and below: people do not end where the frame does.
     pad = round(0.25 * side)
-    depth = largest_distance(np.pad(solid, ((0, pad), (pad, pad)), mode="edge"))[:height, pad : pad + width]
+    depth = distance_transform(np.pad(solid, ((0, pad), (pad, pad)), mode="edge"))[:height, pad : pad + width]
     radius = 0.16 * side
     bulge = radius * np.sqrt(np.clip(1 - (1 - np.clip(depth / radius, 0, 1)) ** 2, 0, 1))
-    right, down = slopes(blur(bulge.astype(np.float32), 0.024 * side))
+    right, down = gradients(blur(bulge.astype(np.float32), 0.024 * side))
     normals = stack([-right, -down, np.ones_like(right)])
     return np.asarray(normals / np.linalg.norm(normals, axis=2, keepdims=True), np.float32)
 

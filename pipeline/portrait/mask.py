@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pipeline.faces import landmarks
 from pipeline.faces.interpreter import TfliteNetwork
-from pipeline.imaging.filters import Floats, Shape, component_at, grow, shrink, warp
+from pipeline.imaging.filters import Floats, Shape, connected_component_at, dilate, erode, warp
 from pipeline.portrait.crop import Frame, Outline, head_anchor, level_degrees, rotation, sample_square
 from pipeline.types import Mesh, Pixels, SourcePhoto
 from pipeline.weights import Weights
@@ -45,9 +45,9 @@ class PersonMask:
         probability = self._see(photo.pixels, matrix, mirrored=False)
         head = _to(matrix, mesh[landmarks.NOSE_TIP, :2])
         own = share_of(mesh, [other.mesh for other in photo.bystanders], matrix, shape)
-        person = component_at((probability * own > 0.4).astype(np.float32), head[0], head[1])
+        person = connected_component_at((probability * own > 0.4).astype(np.float32), head[0], head[1])
         cut, crown = _meet_border(person, photo, matrix)
-        contact = np.argwhere((probability > 0.5) & (np.abs(own - 0.5) < 0.3) & (grow(person, 3) > 0))[:, ::-1]
+        contact = np.argwhere((probability > 0.5) & (np.abs(own - 0.5) < 0.3) & (dilate(person, 3) > 0))[:, ::-1]
         inverse = np.linalg.inv(np.r_[matrix, [[0, 0, 1]]])[:2]
         return Outline(cut, crown, np.c_[contact + 0.5, np.ones(len(contact))] @ inverse.T)
 
@@ -171,7 +171,7 @@ def keep_person(probability: Floats, mesh: Mesh) -> Floats:
     mesh: in pixels of the belief."""
     side = float(np.sqrt(probability.size))
     # Opened a little first: a neighbor's shoulder often hangs on by a thread.
-    opened = shrink((probability > 0.5).astype(np.float32), 0.008 * side)
+    opened = erode((probability > 0.5).astype(np.float32), 0.008 * side)
     nose = mesh[landmarks.NOSE_TIP, :2]
-    kept = component_at(opened, float(nose[0]), float(nose[1]))
-    return probability * grow(kept, 0.008 * side + 0.012 * side)
+    kept = connected_component_at(opened, float(nose[0]), float(nose[1]))
+    return probability * dilate(kept, 0.008 * side + 0.012 * side)

@@ -8,15 +8,15 @@ from pipeline.faces import landmarks
 from pipeline.imaging.filters import (
     Floats,
     blur,
-    box,
-    component_at,
-    fill_hull,
-    grow,
-    guided,
-    largest_distance,
+    box_filter,
+    connected_component_at,
+    dilate,
+    distance_transform,
+    erode,
+    fill_convex_hull,
+    gradients,
+    guided_filter,
     resize,
-    shrink,
-    slopes,
 )
 from pipeline.types import Mesh
 
@@ -64,13 +64,13 @@ def extract_matte(picture: Floats, probability: Floats, inside: Floats, mesh: Me
     alpha = _color_vote(small, alpha, probability, trimap == UNKNOWN, head, side)
     nose = work_mesh[landmarks.NOSE_TIP]
     # Specks that belong to nobody go; strands of hair hang together.
-    whole = component_at((alpha > 0.15).astype(np.float32), float(nose[0]), float(nose[1]))
-    alpha = alpha * grow(whole, 2)
+    whole = connected_component_at((alpha > 0.15).astype(np.float32), float(nose[0]), float(nose[1]))
+    alpha = alpha * dilate(whole, 2)
 
     alpha = np.clip(resize(alpha, (picture.shape[0], picture.shape[1])), 0, 1)
     radius = max(2, round(0.003 * float(np.sqrt(inside.size))))
-    alpha = np.clip(guided(picture, alpha, radius, 1e-5), 0, 1)
-    near = resize(blur(grow(probability, 0.025 * side), 0.008 * side), (picture.shape[0], picture.shape[1]))
+    alpha = np.clip(guided_filter(picture, alpha, radius, 1e-5), 0, 1)
+    near = resize(blur(dilate(probability, 0.025 * side), 0.008 * side), (picture.shape[0], picture.shape[1]))
     alpha = alpha * np.clip(near * 1.6, 0, 1)
     alpha = np.clip((alpha - 0.04) / 0.91, 0, 1)
     return np.asarray(0.65 * alpha + 0.35 * alpha * alpha * (3 - 2 * alpha), np.float32)
@@ -86,9 +86,9 @@ def _busyness(small: Floats, probability: Floats, seen: NDArray[np.bool_], side:
     """0 for a plain wall behind the head, 1 for a pattern: how little colors can be trusted, and the network must."""
     energy = np.zeros(probability.shape, np.float32)
     for channel in range(3):
-        right, down = slopes(np.ascontiguousarray(small[..., channel]))
+        right, down = gradients(np.ascontiguousarray(small[..., channel]))
         energy += right**2 + down**2
-    around = (probability < 0.10) & (grow((probability > 0.5).astype(np.float32), 0.08 * side) > 0) & seen
+    around = (probability < 0.10) & (dilate((probability > 0.5).astype(np.float32), 0.08 * side) > 0) & seen
     if int(around.sum()) < 200:
         return 0.0
     steepness = 8 * float(np.percentile(np.sqrt(energy[around]), 80))
@@ -100,13 +100,13 @@ def _trimap(probability: Floats, seen: NDArray[np.bool_], mesh: Mesh, busy: floa
     sure = (probability > 0.88).astype(np.float32)
     none = (probability < 0.10).astype(np.float32)
     head = np.arange(probability.shape[0])[:, None] < mesh[landmarks.CHIN, 1] + 0.02 * side
-    inner = np.where(head, shrink(sure, (0.023 - 0.005 * busy) * side), shrink(sure, 0.006 * side))
-    outer = np.where(head, shrink(none, (0.021 - 0.005 * busy) * side), shrink(none, 0.007 * side))
+    inner = np.where(head, erode(sure, (0.023 - 0.005 * busy) * side), erode(sure, 0.006 * side))
+    outer = np.where(head, erode(none, (0.021 - 0.005 * busy) * side), erode(none, 0.007 * side))
     trimap = np.full(probability.shape, UNKNOWN, np.float32)
     trimap[outer > 0] = 0
     trimap[inner > 0] = 1
-    face = fill_hull(landmarks.select_points(mesh, landmarks.OVAL), (probability.shape[0], probability.shape[1]))
-    trimap[shrink(face, 4) > 0] = 1
+    face = fill_convex_hull(landmarks.select_points(mesh, landmarks.OVAL), (probability.shape[0], probability.shape[1]))
+    trimap[erode(face, 4) > 0] = 1
     trimap[~seen] = 0
     return trimap
 
@@ -114,8 +114,8 @@ def _trimap(probability: Floats, seen: NDArray[np.bool_], mesh: Mesh, busy: floa
 def _trust(prior: Floats, probability: Floats, busy: float, side: float) -> Floats:
     """Weight of the network in the solve: strong where it is sure, far from its outline, before a busy background."""
     sureness = np.abs(2 * prior - 1) ** 2
-    outside = largest_distance((probability < 0.5).astype(np.float32)) / side
-    inside = largest_distance((probability >= 0.5).astype(np.float32)) / side
+    outside = distance_transform((probability < 0.5).astype(np.float32)) / side
+    inside = distance_transform((probability >= 0.5).astype(np.float32)) / side
     depth = np.clip(outside / 0.02, 0.15, 2) ** 2 + 0.5 * np.clip(inside / 0.02 - 0.25, 0, 1) ** 2
     return np.asarray(2e-4 + (4e-3 + 4e-2 * busy) * sureness * depth, np.float32)
 
@@ -130,7 +130,7 @@ def _color_evidence(small: Floats, trimap: Floats, seen: NDArray[np.bool_], side
     shape = trimap.shape[0] // 2, trimap.shape[1] // 2
     coarse, calm = resize(trimap, shape), resize(small, shape)
     unknown = (coarse > 0.02) & (coarse < 0.98)
-    near = grow(unknown.astype(np.float32), NEIGHBORHOOD * side / 2) > 0
+    near = dilate(unknown.astype(np.float32), NEIGHBORHOOD * side / 2) > 0
     rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
     photographed = resize(seen.astype(np.float32), shape) > 0.9
     kinds = (
@@ -213,18 +213,20 @@ def _color_vote(
     """Alpha lowered where a pixel looks like the background around it: walls between curls, curtains beside ears.
 
     Counts only where the sure colors of both sides are near and differ."""
-    sure_person = ((alpha > 0.97) & (shrink((probability > 0.9).astype(np.float32), 0.015 * side) > 0)).astype(
+    sure_person = ((alpha > 0.97) & (erode((probability > 0.9).astype(np.float32), 0.015 * side) > 0)).astype(
         np.float32
     )
     sure_behind = ((alpha < 0.02) & (probability < 0.25)).astype(np.float32)
     radius = 0.035 * side
-    near_person, near_behind = box(sure_person, radius), box(sure_behind, radius)
-    person = box(small * sure_person[..., None], radius) / (near_person + 1e-4)[..., None]
-    behind = box(small * sure_behind[..., None], radius) / (near_behind + 1e-4)[..., None]
+    near_person, near_behind = box_filter(sure_person, radius), box_filter(sure_behind, radius)
+    person = box_filter(small * sure_person[..., None], radius) / (near_person + 1e-4)[..., None]
+    behind = box_filter(small * sure_behind[..., None], radius) / (near_behind + 1e-4)[..., None]
     apart = person - behind
     distance = np.sqrt((apart**2).sum(axis=2))
     from_behind = small - behind
-    spread = np.sqrt(np.maximum(box((from_behind**2).sum(axis=2) * sure_behind, radius) / (near_behind + 1e-4), 0))
+    spread = np.sqrt(
+        np.maximum(box_filter((from_behind**2).sum(axis=2) * sure_behind, radius) / (near_behind + 1e-4), 0)
+    )
     enough = np.clip(np.minimum(near_person, near_behind) * 25, 0, 1)
     # Where colors cannot tell the sides apart, dark hair before a dark poster or any hair before a pattern, the solve
     # leaves a veil of half person. A decided edge, a little inside, is the smaller fault.
@@ -246,9 +248,9 @@ def own_colors(picture: Floats, alpha: Floats) -> Floats:
     opaque = alpha[..., None]
     person, behind = picture, picture
     for radius in (0.06 * side, 0.012 * side, 0.004 * side):
-        weight = box(alpha, radius)[..., None]
-        near_person = box(person * opaque, radius) / (weight + 1e-5)
-        near_behind = box(behind * (1 - opaque), radius) / (1 - weight + 1e-5)
+        weight = box_filter(alpha, radius)[..., None]
+        near_person = box_filter(person * opaque, radius) / (weight + 1e-5)
+        near_behind = box_filter(behind * (1 - opaque), radius) / (1 - weight + 1e-5)
         rest = picture - opaque * near_person - (1 - opaque) * near_behind
         person = np.clip(near_person + opaque * rest, 0, 1)
         behind = near_behind

@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 from pipeline.imaging.filters import Floats, from_lab, to_lab, to_linear
 from pipeline.imaging.skin import (
     Skin,
+    clamp_lightness,
     correct_cast,
     correct_exposure,
     eye_whites,
-    hold_in_band,
     measure_skin,
     restore_skin,
     skin_area,
 )
 from pipeline.portrait import light
-from pipeline.portrait.background import surroundings
+from pipeline.portrait.background import blurred_background
 from pipeline.portrait.crop import Frame, crop_frame, frame_head, inside_photo
 from pipeline.portrait.mask import PersonMask, keep_person
 from pipeline.portrait.matte import extract_matte, own_colors, work_shape
@@ -124,13 +124,13 @@ def prepare_portrait(plan: PortraitPlan, size: Size, network: UpscaleNetwork | N
 
     area = skin_area(mesh, frame.shape)
     source = measure_skin(to_lab(picture), area)
-    background = surroundings(to_linear(correct_cast(picture, source)), alpha)
+    background = blurred_background(to_linear(correct_cast(picture, source)), alpha)
     lab = to_lab(correct_cast(own_colors(picture, alpha), source))
     side = light.light_side(lab, area, mesh)
     lab = correct_exposure(lab, source, eye_whites(lab, mesh))
     skin = measure_skin(lab, area)
     lab = light.retouch(light.fill_face(lab, mesh), area, skin, mesh, frame.scale)
-    lab = hold_in_band(restore_skin(lab, area, skin.lightness), area, source)
+    lab = clamp_lightness(restore_skin(lab, area, skin.lightness), area, source)
     person = from_lab(lab)
     upscaled = refine(photo.pixels, full, picture, person, alpha) if factor > 1 else None
     shape = light.shape_of(alpha)

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from pipeline.imaging.filters import (
     Floats,
+    apply_guided_filter,
+    dilate,
     enlarge_rows,
-    follow,
     from_lab,
-    grow,
-    guide_lines,
+    guided_filter_lines,
     to_lab,
     warp,
 )
@@ -98,7 +98,7 @@ def crop_for_network(photo: Pixels, frame: Frame, probability: Floats) -> Networ
     matrix[:, :2] *= rows / probability.shape[0]
     matrix[:, 2] -= low
     matrix /= step[:, None]
-    near = grow(np.asarray(probability > WORTH_ENLARGING, np.float32), MARGIN * math.sqrt(probability.size))
+    near = dilate(np.asarray(probability > WORTH_ENLARGING, np.float32), MARGIN * math.sqrt(probability.size))
     return NetworkInput(region, warp(near, matrix, (region.shape[0], region.shape[1])) > 0.5, low, step)
 
 
@@ -158,13 +158,13 @@ def refine(photo: Pixels, frame: Frame, small: Floats, retouched: Floats, alpha:
     factor = frame.shape[0] // small.shape[0]
     picture = warp(photo, frame.matrix, frame.shape)
     change = to_lab(retouched) - to_lab(small)
-    lines = guide_lines(small, alpha, max(2, round(0.003 * math.sqrt(alpha.size))), 1e-5)
+    lines = guided_filter_lines(small, alpha, max(2, round(0.003 * math.sqrt(alpha.size))), 1e-5)
     upscaled_alpha = np.empty(frame.shape, np.uint8)
     # Half a step of noise: rounding to 8 bits must not draw contours on smooth skin.
     rng = np.random.default_rng(0)
     for top, bottom in strips(frame.shape[0]):
         strip = np.asarray(picture[top:bottom] / np.float32(255), np.float32)
-        opaque = follow(strip, enlarge_rows(lines, factor, top, bottom))
+        opaque = apply_guided_filter(strip, enlarge_rows(lines, factor, top, bottom))
         upscaled_alpha[top:bottom] = np.clip(255 * opaque + 0.5, 0, 255)
         person = from_lab(to_lab(strip) + enlarge_rows(change, factor, top, bottom))
         picture[top:bottom] = np.clip(255 * person + rng.random(strip.shape[:2], np.float32)[..., None], 0, 255)

@@ -91,7 +91,7 @@ class Weights:
         copy_files(faulty, self._faulty_files, source, self.directory, on_progress)
         self._mark_installed(wanted)
 
-    def installed(self, group: str) -> bool:
+    def is_installed(self, group: str) -> bool:
         """Whether a fetch of this group was ever completed here; its files may have been damaged since."""
         return group in FolderLock.read(self.directory).installed
 

@@ -42,7 +42,7 @@ def resolve_remote(pinned: PinnedFile, endpoint: str | None) -> Remote:
     if isinstance(pinned.origin, Link):
         return Remote(pinned.origin.url, pinned.bytes, pinned.sha256)
     assert isinstance(pinned.origin, HubFile)
-    remote = ask_hub(pinned.origin, endpoint)
+    remote = query_hub(pinned.origin, endpoint)
     if pinned.bytes is not None and remote.bytes not in (None, pinned.bytes):
         raise WeightsError(
             f"The hub's {pinned.origin.repository}/{pinned.origin.path} is {remote.bytes} bytes long instead of "
@@ -63,7 +63,7 @@ def resolve_remote(pinned: PinnedFile, endpoint: str | None) -> Remote:
     )
 
 
-def ask_hub(origin: HubFile, endpoint: str | None) -> Remote:
+def query_hub(origin: HubFile, endpoint: str | None) -> Remote:
     """What the hub says of one file, by its own library. Raises WeightsError."""
     try:
         from huggingface_hub import get_hf_file_metadata, hf_hub_url

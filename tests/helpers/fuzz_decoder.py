@@ -26,7 +26,7 @@ from PIL import Image
 from pipeline.photos.decoder import hdr  # noqa: F401  loaded before rights are given up
 from pipeline.photos.decoder.__main__ import answer
 from pipeline.photos.decoder.images import capture_warnings, load_codecs
-from pipeline.photos.decoder.rights import give_up_rights
+from pipeline.photos.decoder.rights import drop_privileges
 from pipeline.photos.intake import PhotoLimits
 
 LIMITS = PhotoLimits()
@@ -199,7 +199,7 @@ def decode(data: bytes) -> Outcome:
 def _answer_and_end(data: bytes, writer: int) -> None:
     try:
         with capture_warnings() as warnings:
-            give_up_rights(LIMITS.memory_bytes, 2 * int(LIMITS.seconds))
+            drop_privileges(LIMITS.memory_bytes, 2 * int(LIMITS.seconds))
             words, _, jpeg = answer(data, LIMITS.max_pixels, warnings).partition(b"\n")
             if jpeg:
                 with Image.open(io.BytesIO(jpeg)) as image:

@@ -16,7 +16,7 @@ MODES = {
     MemoryMode.RESIDENT: "everything stays on it",
     MemoryMode.OFFLOAD: "text encoders, VAE and upscaler visit it in turn (offload)",
 }
-USUAL = Size(896, 1152)
+TYPICAL_SIZE = Size(896, 1152)
 
 
 def device_note(options: InstantIDOptions) -> str:
@@ -26,10 +26,10 @@ def device_note(options: InstantIDOptions) -> str:
         return "Device: the CPU, as was asked for. A picture takes many minutes there."
     properties = torch.cuda.get_device_properties(options.device)
     free, total = torch.cuda.mem_get_info(options.device)
-    batch = fitting_batch(free, USUAL, options.max_batch)
+    batch = fitting_batch(free, TYPICAL_SIZE, options.max_batch)
     return (
         f"Device: {properties.name}, {total / 1e9:.0f} GB, {free / 1e9:.0f} GB free: {MODES[mode]}; "
-        f"about {batch} pictures of {USUAL.width} x {USUAL.height} at once."
+        f"about {batch} pictures of {TYPICAL_SIZE.width} x {TYPICAL_SIZE.height} at once."
     )
 
 

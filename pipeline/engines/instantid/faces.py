@@ -25,7 +25,7 @@ FULL_QUALITY_PX = 112
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class FaceReading:
     """A face as read from one photo: raw embedding (512,) and how far to trust it, above 0 to 1."""
 
     embedding: Embedding
@@ -60,11 +60,11 @@ class FaceReader:
         self._detector = SCRFD(str(folder / DETECTOR), detector)
         self._recognizer = ArcFaceONNX(str(folder / RECOGNIZER), recognizer)
 
-    def read(self, photo: SourcePhoto) -> Reading:
+    def read(self, photo: SourcePhoto) -> FaceReading:
         """The photo's chosen face. Raises FaceNotFound when the detector does not see it."""
         from insightface.utils.face_align import norm_crop
 
-        square, offset, scale = surroundings(photo.pixels, photo.face.box)
+        square, offset, scale = crop_around(photo.pixels, photo.face.box)
         # insightface takes blue first.
         square = square[:, :, ::-1]
         boxes, keypoints = self._detector.detect(square, input_size=DETECTOR_INPUT)
@@ -73,10 +73,10 @@ class FaceReader:
             raise FaceNotFound("insightface's detector does not see the face that was chosen")
         best = int(np.argmax(overlaps))
         embedding = self._recognizer.get_feat(norm_crop(square, keypoints[best])).astype(np.float32).flatten()
-        return Reading(embedding, quality(photo, float(boxes[best][4])))
+        return FaceReading(embedding, quality(photo, float(boxes[best][4])))
 
 
-def surroundings(pixels: Pixels, box: Box) -> tuple[Pixels, NDArray[np.float64], float]:
+def crop_around(pixels: Pixels, box: Box) -> tuple[Pixels, NDArray[np.float64], float]:
     """A square around the box, black beyond the photo; where its corner lies in the photo, and its scale, at most 1."""
     import cv2
 
@@ -108,7 +108,7 @@ def quality(photo: SourcePhoto, score: float) -> float:
     return max(1e-3, score * size * frontal)
 
 
-def fuse(readings: Sequence[Reading]) -> Embedding:
+def fuse(readings: Sequence[FaceReading]) -> Embedding:
     """One raw embedding (512,) of several photos of one person, the better ones counting for more.
 
     Raises FaceNotFound without a reading."""

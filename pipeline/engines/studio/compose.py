@@ -17,7 +17,7 @@ from pipeline.imaging.filters import (
     blur,
     color,
     enlarge_rows,
-    fill_hull,
+    fill_convex_hull,
     from_lab,
     resize,
     stack,
@@ -26,7 +26,7 @@ from pipeline.imaging.filters import (
     warp,
 )
 from pipeline.imaging.filters import to_linear as linear
-from pipeline.imaging.skin import hold_in_band_of
+from pipeline.imaging.skin import clamp_known_lightness
 from pipeline.portrait.framing import arrange_lamps, light_set, place_person
 from pipeline.portrait.prepare import Portrait
 from pipeline.portrait.upscaled import strips
@@ -191,7 +191,7 @@ def _face(portrait: Portrait, shape: tuple[int, int]) -> Floats:
     """(H, W), 0..1, soft: the face."""
     reduced = (shape[0] // 4, shape[1] // 4)
     mesh = np.asarray(portrait.mesh / 4, np.float32)
-    face = fill_hull(landmarks.select_points(mesh, landmarks.OVAL), reduced)
+    face = fill_convex_hull(landmarks.select_points(mesh, landmarks.OVAL), reduced)
     return np.clip(resize(blur(face, 0.09 * landmarks.face_height(mesh)), shape), 0, 1)
 
 
@@ -216,7 +216,7 @@ def _grade(picture: Floats, portrait: Portrait, style: StyleSpec) -> Grading:
     tones = 100 * np.clip(tone + style.contrast * offset * (1 - np.abs(offset)) * reach, 0, 1)
     skin = _apply_tones(np.asarray(tones, np.float32), skin)
     lab = stack([np.asarray(plane, np.float32)[None] for plane in (tones, tones, tones)])
-    held = hold_in_band_of(lab, float(np.median(skin)), portrait.source)
+    held = clamp_known_lightness(lab, float(np.median(skin)), portrait.source)
     amount = MONOCHROME_GRAIN if style.monochrome else GRAIN
     # An enlarged photo has lost its fine texture; grain stands in for it, set and person alike.
     amount *= 1 + 0.35 * float(np.clip(portrait.scale - 1.5, 0, 2.5))

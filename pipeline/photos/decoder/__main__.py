@@ -26,7 +26,7 @@ from pipeline.photos.decoder.images import (
     load_codecs,
     read_image,
 )
-from pipeline.photos.decoder.rights import give_up_rights
+from pipeline.photos.decoder.rights import drop_privileges
 
 
 def main(max_pixels: int, memory_bytes: int, cpu_seconds: int) -> None:
@@ -35,7 +35,7 @@ def main(max_pixels: int, memory_bytes: int, cpu_seconds: int) -> None:
     # All up front: later there is no file descriptor left to import with.
     load_codecs(data)
     with capture_warnings() as warnings:
-        give_up_rights(memory_bytes, cpu_seconds)
+        drop_privileges(memory_bytes, cpu_seconds)
         sys.stdout.buffer.write(b"ready\n")
         sys.stdout.buffer.flush()
         sys.stdout.buffer.write(answer(data, max_pixels, warnings))

@@ -49,7 +49,7 @@ LOAD, JUMP_EQUAL, JUMP_BITS, RETURN = 0x20, 0x15, 0x45, 0x06
 NUMBER_AT, MACHINE_AT, ARGUMENT_AT = 0, 4, 16
 
 
-def give_up_rights(memory_bytes: int, cpu_seconds: int) -> None:
+def drop_privileges(memory_bytes: int, cpu_seconds: int) -> None:
     """Give up rights for good: files, sockets, other processes, core files, and growth beyond the limits."""
     limits = {
         resource.RLIMIT_CPU: cpu_seconds,

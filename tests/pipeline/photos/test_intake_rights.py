@@ -34,7 +34,7 @@ def with_closed_input(attempt):
     return attempt()
 
 one = ctypes.c_ulong(1)
-rights.give_up_rights(2**31, 10)
+rights.drop_privileges(2**31, 10)
 attempts = dict(
     memory=lambda: call(numbers["read"], parent, local, one, remote, one, ctypes.c_ulong(0)),
     trace=lambda: call(numbers["ptrace"], 16, parent, 0, 0),

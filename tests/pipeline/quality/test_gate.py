@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.commands.make import GatedSubject, Models, Studio, make_headshots
+from pipeline.commands.make import GatedSubject, Models, RenderContext, make_headshots
 from pipeline.engines.fake import FakeEngine
 from pipeline.files.signing import make_test_identity
 from pipeline.quality.gate import build_gate_reference
@@ -49,10 +49,10 @@ def reshooting(finder, embedder):
         size = Size(320, 400)
         engine = LateLikeness(astronaut, obama, wrong)
         person = GatedSubject(engine.prepare([astronaut], size), build_gate_reference([astronaut], embedder))
-        studio = Studio(Models(finder, embedder, engine), make_test_identity("A test"))
+        context = RenderContext(Models(finder, embedder, engine), make_test_identity("A test"))
         shares: list[float] = []
         shots = plan_shots(load_styles(), 2, seed=1)
-        made = list(make_headshots(person, shots, size, studio, shares.append))
+        made = list(make_headshots(person, shots, size, context, shares.append))
         return made, engine.seeds, shares
 
     return shoot
@@ -100,8 +100,8 @@ def test_where_a_look_cannot_make_two_pictures_another_look_stands_in(finder, em
     looks, size = load_styles()[:2], Size(320, 400)
     engine = Stuck(astronaut, looks[0].name)
     person = GatedSubject(engine.prepare([astronaut], size), build_gate_reference([astronaut], embedder))
-    studio = Studio(Models(finder, embedder, engine), make_test_identity("A test"))
+    context = RenderContext(Models(finder, embedder, engine), make_test_identity("A test"))
 
-    made = list(make_headshots(person, plan_shots(looks, 4, seed=1), size, studio, ignore_progress))
+    made = list(make_headshots(person, plan_shots(looks, 4, seed=1), size, context, ignore_progress))
 
     assert sorted(headshot.shot.style.name for headshot in made) == sorted([looks[0].name] + 3 * [looks[1].name])

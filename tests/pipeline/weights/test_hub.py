@@ -81,7 +81,7 @@ def test_files_and_folders_come_from_the_hub_and_a_group_is_then_installed(weigh
 
     assert weights.path("large").read_bytes() == LARGE
     assert (weights.path("configs") / "unet" / "config.json").read_bytes() == CONFIG
-    assert weights.installed("both")
+    assert weights.is_installed("both")
     assert shares == sorted(shares)
     assert shares[-1] == 1
 
@@ -139,7 +139,7 @@ def test_a_later_fetch_goes_on_with_what_an_earlier_one_left(weights, hub):
     hub.cut_after = 500_000
     with pytest.raises(KeyboardInterrupt):
         weights.fetch(["large"], pull_the_plug, plan)
-    assert not weights.installed("both")
+    assert not weights.is_installed("both")
     hub.asked.clear()
     hub.cut_after = None
 
@@ -268,7 +268,7 @@ def test_files_that_lie_elsewhere_are_taken_without_asking_anybody(weights, tmp_
 
     assert weights.path("large").read_bytes() == LARGE
     assert (weights.path("configs") / "vae" / "config.json").read_bytes() == CONFIG + b" "
-    assert weights.installed("both")
+    assert weights.is_installed("both")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from torch import Tensor
 from pipeline.engines.instantid.networks.bundle import Networks
 
 # One embedding is 0.3 MB in half precision. A pack needs two a look.
-KEEP = 256
+MAX_CACHED_PROMPTS = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class PromptEncoder:
         for prompt in prompts:
             self._known.move_to_end(prompt)
         embeddings = [self._known[prompt] for prompt in prompts]
-        while len(self._known) > KEEP:
+        while len(self._known) > MAX_CACHED_PROMPTS:
             self._known.popitem(last=False)
         return embeddings
 

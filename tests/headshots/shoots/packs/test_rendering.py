@@ -22,7 +22,7 @@ from headshots.shoots.packs.prepared_subjects import stored
 from headshots.vault.models import Blob
 from headshots.vault.services import read_blob
 from pipeline.engines.fake import FakeEngine
-from pipeline.files.finish import FinishedFiles
+from pipeline.files.finish import HeadshotFiles
 from pipeline.types import Face, Job, Picture, Pixels, Progress, Size
 from tests.helpers import photos
 from tests.helpers.factories import make_preview
@@ -113,7 +113,7 @@ def test_a_lease_that_ran_out_is_taken_over_and_the_late_picture_is_not_stored()
 
     rendering.render_pack(pack=pack)
     blobs = Blob.objects.filter(kind="headshot").count()
-    finished = engine.RenderResult(late.index, True, 0.9, [], FinishedFiles(b"late"))
+    finished = engine.RenderResult(late.index, True, 0.9, [], HeadshotFiles(b"late"))
     rendering._keep(pack, late, finished, rendering.Tally())
 
     assert Blob.objects.filter(kind="headshot").count() == blobs == 4

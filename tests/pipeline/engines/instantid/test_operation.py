@@ -78,7 +78,7 @@ def test_a_fetch_that_was_not_completed_leaves_auto_with_the_studio(built, tmp_p
 
     weights.copy_files(["realvisxl", "antelopev2"], tiny.source, lambda share: None)
 
-    assert not weights.installed("instantid_parts")
+    assert not weights.is_installed("instantid_parts")
 
 
 def damage_missing(tiny: TinyWeights) -> None:

@@ -23,7 +23,7 @@ from pipeline.diffusion.optimizations import (
 )
 from pipeline.diffusion.quantization import Float8Linear, Int8Linear, quantize_linears
 from pipeline.engines.instantid.canvas import canvas_for, fit, to_gray
-from pipeline.engines.instantid.faces import Reading, fuse, overlap, surroundings
+from pipeline.engines.instantid.faces import FaceReading, crop_around, fuse, overlap
 from pipeline.engines.instantid.networks.few_step import fuse_lora
 from pipeline.errors import EngineUnavailable, FaceNotFound, WeightsError
 from pipeline.types import PREVIEW, PREVIEW_SQUARE, Box, Size
@@ -45,13 +45,13 @@ def embedding(seed: int, length: float) -> np.ndarray:
 def test_a_single_photo_keeps_its_raw_embedding():
     raw = embedding(1, 23.0)
 
-    assert fuse([Reading(raw, 0.4)]) is raw
+    assert fuse([FaceReading(raw, 0.4)]) is raw
 
 
 def test_fused_photos_have_a_typical_length_and_lean_to_the_better_photo():
     good, poor = embedding(1, 24.0), embedding(2, 16.0)
 
-    fused = fuse([Reading(good, 0.9), Reading(poor, 0.3)])
+    fused = fuse([FaceReading(good, 0.9), FaceReading(poor, 0.3)])
 
     def cosine(one, other):
         return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
@@ -61,7 +61,7 @@ def test_fused_photos_have_a_typical_length_and_lean_to_the_better_photo():
 
 
 def test_fusion_does_not_depend_on_the_order_of_the_photos():
-    readings = [Reading(embedding(seed, 20 + seed), 0.2 * seed) for seed in (1, 2, 3)]
+    readings = [FaceReading(embedding(seed, 20 + seed), 0.2 * seed) for seed in (1, 2, 3)]
 
     np.testing.assert_allclose(fuse(readings), fuse(readings[::-1]), rtol=1e-5)
 
@@ -75,7 +75,7 @@ def test_the_detector_is_shown_the_face_in_the_middle_even_at_the_border():
     pixels = np.zeros((300, 200, 3), np.uint8)
     pixels[0:40, 0:40] = 255
 
-    square, offset, scale = surroundings(pixels, Box(0, 0, 40, 40))
+    square, offset, scale = crop_around(pixels, Box(0, 0, 40, 40))
 
     assert square.shape == (120, 120, 3)
     assert scale == 1
@@ -85,7 +85,7 @@ def test_the_detector_is_shown_the_face_in_the_middle_even_at_the_border():
 
 
 def test_a_large_face_is_shown_smaller():
-    square, _, scale = surroundings(np.zeros((3000, 3000, 3), np.uint8), Box(1000, 1000, 2000, 2000))
+    square, _, scale = crop_around(np.zeros((3000, 3000, 3), np.uint8), Box(1000, 1000, 2000, 2000))
 
     assert square.shape == (1280, 1280, 3)
     assert scale == pytest.approx(1280 / 3000)

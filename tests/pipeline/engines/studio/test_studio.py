@@ -20,7 +20,7 @@ from pipeline.imaging.skin import (
     correct_cast,
     fill_hull,
     measure_skin,
-    move_lightness,
+    shift_lightness,
     skin_area,
 )
 from pipeline.portrait.crop import Outline, frame_head
@@ -73,7 +73,7 @@ def darkened(pixels: Pixels, face: Face, lightness: float) -> Pixels:
     for eye in (landmarks.LEFT_EYE, landmarks.RIGHT_EYE, landmarks.INNER_LIPS):
         near = near * (1 - fill_hull(landmarks.select_points(face.mesh, eye), pixels.shape[:2]))
     share = blur(near, 0.01 * unit)
-    dark = move_lightness(lab, skin.lightness, lightness - skin.lightness)
+    dark = shift_lightness(lab, skin.lightness, lightness - skin.lightness)
     lab = lab + (dark - lab) * share[..., None]
     return np.asarray(from_lab(lab) * 255 + 0.5, np.uint8)
 
