@@ -51,7 +51,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Picture:
+class ExportedPicture:
     """An encrypted picture, and what it is called in the ZIP."""
 
     name: str
@@ -66,7 +66,7 @@ class Gathered:
 
     account: dict[str, object] = field(repr=False)
     texts: dict[str, str] = field(default_factory=dict, repr=False)
-    pictures: list[Picture] = field(default_factory=list)
+    pictures: list[ExportedPicture] = field(default_factory=list)
     spoiled: list[str] = field(default_factory=list)
 
     def add_spoiled(self, name: str, error: BlobCorrupt) -> None:
@@ -195,7 +195,7 @@ def _person(shoot: Shoot, folder: str, gathered: Gathered) -> dict[str, object] 
 
 def _photo(photo: Photo, folder: str, gathered: Gathered) -> dict[str, object]:
     name = f"{folder}/photo-{photo.position + 1}"
-    gathered.pictures.append(Picture(f"{name}.jpg", photo.blob))
+    gathered.pictures.append(ExportedPicture(f"{name}.jpg", photo.blob))
     faces = None
     try:
         if photo.faces_blob:
@@ -238,7 +238,7 @@ def _pack(pack: Pack, number: int, folder: str, gathered: Gathered) -> dict[str,
 def _headshot(row: Headshot, folder: str, gathered: Gathered) -> dict[str, object]:
     blobs = {version: getattr(row, field) for version, field in VERSIONS.items()}
     files = {version: f"{folder}/{file_name(row, version)}" for version, blob in blobs.items() if blob is not None}
-    gathered.pictures += [Picture(name, blobs[version]) for version, name in files.items()]
+    gathered.pictures += [ExportedPicture(name, blobs[version]) for version, name in files.items()]
     return {
         "files": files,
         "look": row.look.title,

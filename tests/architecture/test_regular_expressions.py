@@ -74,7 +74,7 @@ WORST: list[tuple[str, Callable[[str], object], list[str]]] = [
     (DECODER + "damage.py", lambda text: damage.EXTRA_BYTES.fullmatch(text.encode("latin-1")), ["1", " "]),
     (DECODER + "hevc.py", lambda text: hevc.FORBIDDEN.search(text.encode("latin-1")), ["\0\3", "\0", "a"]),
     (DECODER + "images.py", lambda text: images.may_be_hdr(text.encode("latin-1")), ["colrnclx", "cICP", "c"]),
-    ("pipeline/files/xmp.py", xmp._look_at, ["a", f"{xmp.SOURCE_TYPES}a", " "]),
+    ("pipeline/files/xmp.py", xmp._check_source_type, ["a", f"{xmp.SOURCE_TYPES}a", " "]),
     # Expressions of the libraries, through what we call of them.
     ("django", resolved, ["a", "a/", "/accounts/password/reset/key/", "a-", "shoots/", "1"]),
     ("django", email_checked, ["a", "a@", "a.", "@a.", '"']),

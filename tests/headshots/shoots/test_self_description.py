@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from headshots import engine
 from headshots.accounts.models import User
+from headshots.engine import rendering as engine_rendering
 from headshots.retention.orphans import sweep_orphans
 from headshots.retention.purging import purge_shoot
 from headshots.shoots.lifecycle import begin_purge
@@ -65,7 +66,7 @@ def drawing(settings: LazySettings, monkeypatch: pytest.MonkeyPatch) -> Drawing:
     """Settings under which new pictures are drawn; the fake that draws them stands in for gigabytes of weights."""
     settings.HEADSHOTS_ENGINE = "instantid"
     fake = Drawing()
-    monkeypatch.setattr(engine, "create_engine", lambda *_: fake)
+    monkeypatch.setattr(engine_rendering, "create_engine", lambda *_: fake)
     return fake
 
 

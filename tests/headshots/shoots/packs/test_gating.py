@@ -9,7 +9,6 @@ import pytest
 from django.conf import LazySettings
 from django.test import Client
 
-from headshots import engine
 from headshots.engine import rendering as engine_rendering
 from headshots.retention.purging import forget_pack
 from headshots.shoots.models import Event, GateCount, Headshot, Pack
@@ -82,7 +81,7 @@ def oversaturated(pixels: Pixels) -> Pixels:
 
 def shoot(pack: Pack, monkeypatch: pytest.MonkeyPatch, fake: FakeEngine) -> Counter[str]:
     """Makes the pack with that engine; how its pictures ended."""
-    monkeypatch.setattr(engine, "create_engine", lambda *_: fake)
+    monkeypatch.setattr(engine_rendering, "create_engine", lambda *_: fake)
     engine_rendering._engine.cache_clear()
     rendering.render_pack(pack=Pack.objects.select_related("shoot").get(pk=pack.pk))
     pack.refresh_from_db()

@@ -73,7 +73,7 @@ class NearDuplicateEngine(FakeEngine):
 
 
 def use(monkeypatch: pytest.MonkeyPatch, fake: FakeEngine) -> None:
-    monkeypatch.setattr(engine, "create_engine", lambda *_: fake)
+    monkeypatch.setattr(engine_rendering, "create_engine", lambda *_: fake)
     engine_rendering._engine.cache_clear()
 
 

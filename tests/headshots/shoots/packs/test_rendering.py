@@ -48,7 +48,7 @@ class _Broken(FakeEngine):
 
 
 def use(monkeypatch: pytest.MonkeyPatch, fake: FakeEngine) -> None:
-    monkeypatch.setattr(engine, "create_engine", lambda *_: fake)
+    monkeypatch.setattr(engine_rendering, "create_engine", lambda *_: fake)
     engine_rendering._engine.cache_clear()
 
 
@@ -77,7 +77,7 @@ def test_the_engine_goes_on_while_its_last_pictures_are_judged(monkeypatch) -> N
                 asked_again.set()
             yield from super().render(jobs, size, on_progress)
 
-    finder = engine.finder()
+    finder = engine_rendering.finder()
 
     class Patient:
         def find(self, pixels: Pixels) -> tuple[Face, ...]:
@@ -85,7 +85,7 @@ def test_the_engine_goes_on_while_its_last_pictures_are_judged(monkeypatch) -> N
             return finder.find(pixels)
 
     use(monkeypatch, Busy())
-    monkeypatch.setattr(engine, "finder", Patient)
+    monkeypatch.setattr(engine_rendering, "finder", Patient)
 
     rendering.render_pack(pack=pack)
 

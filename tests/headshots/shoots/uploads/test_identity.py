@@ -13,6 +13,7 @@ from headshots.accounts.models import User
 from headshots.engine import clean_upload
 from headshots.shoots.looks.versions import seed_styles
 from headshots.shoots.models import Event, FaceCrop, Pack, Photo, Shoot
+from headshots.shoots.packs import prepared_subjects
 from headshots.shoots.uploads import photo_checks
 from headshots.shoots.uploads.identity import NOT_IN_IT, UNDECIDED, choose_faces
 from headshots.shoots.uploads.new_shoot import open_shoot
@@ -220,7 +221,7 @@ def test_the_best_photo_makes_the_preview_and_the_page_says_which(client: Client
 
     page = client.get(f"/shoots/{shoot.pk}/").content.decode()
 
-    assert photo_checks.best_first(shoot.photos.all())[0] == better
+    assert prepared_subjects.best_first(shoot.photos.all())[0] == better
     assert page.count("Your free headshots are made from this one") == 1
     assert page.index("made from this one") > page.index(f'id="photo-{better.pk}"')
 

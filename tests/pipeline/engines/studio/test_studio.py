@@ -11,14 +11,13 @@ import pytest
 from pipeline.engines.studio import StudioEngine
 from pipeline.engines.studio.sets import SETS, paint_set
 from pipeline.faces import landmarks
-from pipeline.imaging.filters import Floats, blur, from_lab, resize, to_lab, to_linear
+from pipeline.imaging.filters import Floats, blur, fill_convex_hull, from_lab, resize, to_lab, to_linear
 from pipeline.imaging.skin import (
     MAX_DARKEN,
     MAX_HUE_DEGREES,
     MAX_LIGHTEN,
     Skin,
     correct_cast,
-    fill_hull,
     measure_skin,
     shift_lightness,
     skin_area,
@@ -69,9 +68,9 @@ def darkened(pixels: Pixels, face: Face, lightness: float) -> Pixels:
     lab = lab_of(pixels)
     unit = landmarks.face_height(face.mesh)
     skin = measure_skin(lab, skin_area(face.mesh, pixels.shape[:2]))
-    near = fill_hull(face.mesh[:, :2], pixels.shape[:2])
+    near = fill_convex_hull(face.mesh[:, :2], pixels.shape[:2])
     for eye in (landmarks.LEFT_EYE, landmarks.RIGHT_EYE, landmarks.INNER_LIPS):
-        near = near * (1 - fill_hull(landmarks.select_points(face.mesh, eye), pixels.shape[:2]))
+        near = near * (1 - fill_convex_hull(landmarks.select_points(face.mesh, eye), pixels.shape[:2]))
     share = blur(near, 0.01 * unit)
     dark = shift_lightness(lab, skin.lightness, lightness - skin.lightness)
     lab = lab + (dark - lab) * share[..., None]
