@@ -1,4 +1,4 @@
-"""A prepared person as bytes and back, for other processes: at 4K preparing takes minutes, this a second."""
+"""Serialize prepared portraits for other processes: at 4K preparing takes minutes, this takes a second."""
 
 import io
 from dataclasses import fields
