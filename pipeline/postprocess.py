@@ -41,10 +41,13 @@ class PostProcessor:
 
 @dataclass(frozen=True, eq=False)
 class ProcessedPicture:
-    """One picture judged, and finished when it was accepted. look: how it differs from others is told by; None without
-    a face. perceptual_hash: twins are found by.
+    """The result for one picture. There is no other way for a picture to leave the pipeline.
 
-    files: None for a picture that the gate refused; no picture leaves by another way."""
+    Attributes:
+        thumbnail: small copy used to compare pictures. None without a face.
+        perceptual_hash: used to find near-duplicates.
+        files: None if the gate rejected the picture.
+    """
 
     shot: Shot
     digital_source: DigitalSource
@@ -57,9 +60,9 @@ class ProcessedPicture:
 def process(
     pictures: Iterable[Picture], gate_reference: GateReference, post_processor: PostProcessor
 ) -> Iterator[ProcessedPicture]:
-    """One result a picture, in order. Raises SigningFailed, and whatever asking for the next picture raises.
+    """Yield one result per picture, in order. Raises SigningFailed, and whatever the iterable raises.
 
-    The next picture is asked for while the last ones are finished in threads of their own."""
+    Pulls the next picture while earlier ones are judged and encoded in threads."""
     yield from map_in_background(
         pictures,
         lambda picture: process_picture(picture, gate_reference, post_processor),
@@ -69,7 +72,7 @@ def process(
 
 
 def process_picture(picture: Picture, gate_reference: GateReference, post_processor: PostProcessor) -> ProcessedPicture:
-    """The picture held against the person and made into files. Raises SigningFailed."""
+    """Judge one picture and encode it if it was accepted. Raises SigningFailed."""
     pixels, source, form = picture.pixels, picture.digital_source, post_processor.file_format
     seen = shrink_for_web(pixels)
     judgment = judge_picture(
@@ -98,10 +101,10 @@ Result = TypeVar("Result")
 def map_in_background(
     items: Iterable[Item], finish: Callable[[Item], Result], *, threads: int, max_in_flight: int
 ) -> Iterator[Result]:
-    """`finish` of each thing, in order, in threads of their own; meanwhile the next thing is asked for.
+    """Apply `finish` to each item in a thread pool and yield the results in order.
 
-    most: how many may be in the threads or wait for them; beyond that nothing is asked for. Raises what `finish`
-    raises, and what asking for a thing raises; what has not been begun by then is dropped."""
+    Pulls the next item while earlier ones are processed, with at most `max_in_flight` in flight. Exceptions of
+    `finish` and of the iterable propagate. Items that have not been started by then are dropped."""
     pool = ThreadPoolExecutor(threads)
     waiting: deque[Future[Result]] = deque()
     try:

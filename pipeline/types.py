@@ -325,16 +325,16 @@ class Engine(Protocol):
 
 @runtime_checkable
 class SubjectSerializer(Protocol):
-    """An engine whose prepared people can be handed to other processes. Implementations: studio, fake."""
+    """An engine whose prepared subjects can be handed to other processes. Implementations: studio, fake."""
 
     def is_expensive_to_prepare(self, size: Size) -> bool:
-        """Whether preparing a person for this size takes so long that it must not be done twice."""
+        """Return True if preparing a subject for this size takes so long that it must not be done twice."""
         ...
 
     def serialize(self, subject: Subject) -> bytes:
-        """The subject as bytes, private like a photo. Raises ValueError for one of another engine."""
+        """Return the subject as bytes, private like a photo. Raises ValueError for one of another engine."""
         ...
 
     def deserialize(self, data: bytes, size: Size) -> Subject:
-        """The subject that was serialized, prepared for `size`. Raises ValueError for bytes of another release."""
+        """Restore a serialized subject, prepared for `size`. Raises ValueError for bytes of another release."""
         ...

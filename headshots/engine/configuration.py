@@ -77,7 +77,7 @@ def calibration() -> Calibration:
 
 
 def is_generative(engine: str) -> bool:
-    """Whether the engine of that name draws the person anew, and so may miss them."""
+    """Return True if the engine of that name draws a new picture of the person, and so may miss them."""
     return engine in GENERATIVE_ENGINES
 
 
@@ -93,7 +93,7 @@ def device() -> DeviceState:
 
 
 def uses_generative_engine() -> bool:
-    """Whether the engine here draws the person anew, so that it matters what they say about themselves."""
+    """Return True if the engine here draws new pictures, so that it matters what people say about themselves."""
     return is_generative(engine_name())
 
 

@@ -52,8 +52,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class PreparedSubject:
-    """A person ready to be shot: the engine's subject, what pictures are held against, and what they said about
-    themselves. Memory only."""
+    """A prepared subject. Never persisted.
+
+    Attributes:
+        subject: the engine's own form of the person.
+        gate_reference: what the quality gate compares pictures with.
+        self_description: what the customer said about themselves.
+    """
 
     subject: Subject = field(repr=False)
     gate_reference: "GateReference" = field(repr=False)
@@ -81,7 +86,7 @@ def prepare(
     on_progress: Progress = ignore_progress,
     self_description: SelfDescription = SelfDescription(),  # noqa: B008 - frozen
 ) -> PreparedSubject:
-    """The person in these photos, best first, ready for `render`. At 4K it takes minutes."""
+    """Prepare the person in these photos, best first, for `render`. At 4K it takes minutes."""
     sources = [load_source_photo(photo) for photo in photos]
     return PreparedSubject(_engine().prepare(sources, size, on_progress), _gate_reference(sources), self_description)
 
@@ -130,9 +135,9 @@ def render(
     *,
     versions: bool,
 ) -> Iterator[RenderResult]:
-    """One finished picture a shot, in order, each held against the person by the likeness gate.
+    """Yield one result per shot, in order, each judged by the quality gate.
 
-    A batch is asked for while pictures of the last one are judged and finished: the engine never waits for that.
+    Pulls the next batch while pictures of the last one are judged and encoded: the engine never waits for that.
     versions: whether profile crop and web version are wanted as well. Raises SigningFailed."""
     from pipeline.identity.likeness import ACCEPT_DISTANCE, likeness_score
     from pipeline.postprocess import PostProcessor, process
@@ -163,7 +168,7 @@ def render(
 
 
 def is_near_duplicate(perceptual_hash: str, others: Iterable[str]) -> bool:
-    """Whether a picture looks like one of the others. Whatever tells headshots of a pack apart is asked here."""
+    """Return True if a picture is a near-duplicate of any other, judged by perceptual hash."""
     return duplicates.is_near_duplicate(perceptual_hash, others)
 
 

@@ -41,7 +41,7 @@ def abuse(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def terms(request: HttpRequest, is_generative: Callable[[], bool]) -> HttpResponse:
-    """The terms of use. draws: whether a model draws new pictures here, whose license binds its users as well."""
+    """Show the terms of use. is_generative: whether a model draws here, whose license binds its users as well."""
     return render(request, "pages/terms.html", {**_figures(), **_operator(), "model_license": is_generative()})
 
 

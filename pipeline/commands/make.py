@@ -102,7 +102,7 @@ class RenderContext:
 
 @dataclass(frozen=True, eq=False)
 class GatedSubject:
-    """The subject of the pictures and what these are held against."""
+    """The subject of the pictures and what the gate compares these with."""
 
     subject: Subject
     gate_reference: GateReference
@@ -313,7 +313,7 @@ def describe_headshot(
 ) -> dict[str, str | int | float | None]:
     """The headshot as the manifest knows it; `file` lies beside the manifest.
 
-    nearest_whole, nearest_subject: the distance to the picture of the pack that looks most alike, see distinct.py."""
+    nearest_whole, nearest_subject: the distance to the picture of the pack that looks most alike, see duplicates.py."""
     shot = headshot.shot
     near_duplicate = nearest(headshot.thumbnail, [other.thumbnail for other in pack if other is not headshot])
     return {

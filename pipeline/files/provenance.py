@@ -27,15 +27,15 @@ class Provenance:
 
     @property
     def source_type(self) -> str | None:
-        """IPTC's word for the picture's origin, from whichever mark has it."""
+        """IPTC's word for the picture's origin, from its XMP or its credentials."""
         return self.digital_source or (self.credential.digital_source if self.credential else None)
 
 
 def read_untrusted_provenance(data: bytes) -> Provenance:
-    """Return the marks of any file, hostile ones too.
+    """Return the provenance of any file, hostile ones too.
 
     Raises PhotoRefused, before a process is started, for anything but a JPEG, PNG or WebP of at most MAX_BYTES, and
-    SigningFailed when the marks cannot be read or not within the time."""
+    SigningFailed when it cannot be read, or not within the time."""
     if len(data) > MAX_BYTES:
         raise PhotoRefused(Reason.TOO_LARGE)
     if image_type(data) is None:
@@ -43,7 +43,7 @@ def read_untrusted_provenance(data: bytes) -> Provenance:
     command = [sys.executable, "-m", "pipeline.files.provenance_reader", str(MEMORY_BYTES), str(CPU_SECONDS)]
     output, status = run_isolated(command, data, SECONDS, ROOT)
     if status != 0 or not output or output == b"null":
-        raise SigningFailed("The file's marks cannot be read.")
+        raise SigningFailed("The file's provenance cannot be read.")
     found = json.loads(output)
     credential = found["credential"]
     if credential is not None:

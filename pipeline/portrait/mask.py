@@ -1,4 +1,4 @@
-"""Where the person is, roughly: a small network's belief from several views, and what keeps neighbors out."""
+"""Estimate roughly where the person is: a small network's output for several views, with bystanders excluded."""
 
 from collections.abc import Sequence
 
@@ -32,7 +32,7 @@ OWN_HAIR, OWN_BODY = 0.95, 0.75
 
 
 class PersonMask:
-    """Belief, 0..1, that a pixel belongs to a person. Not thread-safe."""
+    """Predicts the probability, 0..1, that a pixel belongs to a person. Not thread-safe."""
 
     def __init__(self, weights: Weights, threads: int) -> None:
         self._network = TfliteNetwork(weights.path("person_mask"), threads)
@@ -166,9 +166,9 @@ def _feathered_window() -> Floats:
 
 
 def keep_person(probability: Floats, mesh: Mesh) -> Floats:
-    """The belief on the connected part that holds the face; a stranger in the background goes.
+    """Keep the probability on the connected part that holds the face. Removes strangers in the background.
 
-    mesh: in pixels of the belief."""
+    mesh: in pixels of the probability."""
     side = float(np.sqrt(probability.size))
     # Opened a little first: a neighbor's shoulder often hangs on by a thread.
     opened = erode((probability > 0.5).astype(np.float32), 0.008 * side)

@@ -1,4 +1,4 @@
-"""How much of each pixel is person: the mask's rough belief refined along hair, and the person's own colors."""
+"""Estimate how much of each pixel is person: the mask refined along hair, and the person's own colors."""
 
 import cv2
 import numpy as np
@@ -44,7 +44,7 @@ def work_shape(shape: tuple[int, int]) -> tuple[int, int]:
 def extract_matte(picture: Floats, probability: Floats, inside: Floats, mesh: Mesh) -> Floats:
     """(H, W) alpha, 0..1, of the person in the frame.
 
-    picture: (H, W, 3) display values. belief: the mask, at `work_shape`. inside: (H, W), 1 where there is photo.
+    picture: (H, W, 3) display values. probability: the mask, at `work_shape`. inside: (H, W), 1 where there is photo.
     mesh: in pixels of the frame."""
     shape = probability.shape[0], probability.shape[1]
     side = float(np.sqrt(probability.size))

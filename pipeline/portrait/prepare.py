@@ -35,7 +35,7 @@ from pipeline.portrait.upscaled import (
 from pipeline.types import Mesh, Progress, Size, SourcePhoto, within
 from pipeline.upscaling.upscale import UpscaleNetwork
 
-# What cutting out and developing one photo costs beside enlarging it, in pixels that the network sees.
+# What cutting out and retouching one photo costs beside enlarging it, in pixels that the network sees.
 CUT_OUT_PIXELS = 30_000
 
 
@@ -46,7 +46,7 @@ class Portrait:
     person (H, W, 3) display values; alpha (H, W); shape (H/4, W/4, 3) normals; background (h, w, 3) linear light of
     the photo's own surroundings; mesh in pixels of the frame; skin where it was measured, source what the photo's
     skin measured before anything was done to it; light_side -1 left .. 1 right; scale from photo to frame;
-    fine: the person at full size; enlarged: whether a trained network had a part in it."""
+    upscaled: the person at full size; enlarged: whether a trained network had a part in it."""
 
     person: Floats
     alpha: Floats
@@ -62,7 +62,7 @@ class Portrait:
 
 
 def frame_photo(photo: SourcePhoto, size: Size, mask: PersonMask) -> tuple[Frame, Floats]:
-    """The frame of the headshot in this photo, and the belief, at `work_shape`, of where the person is in it."""
+    """Return the headshot's frame in this photo, and (h, w), at `work_shape`, how probably a pixel is the person."""
     full = frame_head(photo.face.mesh, size, mask.outline(photo))
     frame = shrink_frame(full, small_factor(size))
     reduced = work_shape(frame.shape)
@@ -72,9 +72,13 @@ def frame_photo(photo: SourcePhoto, size: Size, mask: PersonMask) -> tuple[Frame
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PortraitPlan:
-    """One photo before its person is developed: the frame of the headshot in it and the belief of where they are.
+    """One photo before its person is cut out.
 
-    cut: what the network has to enlarge; None when the photo is large enough as it is."""
+    Attributes:
+        frame: where the headshot is in the photo.
+        probability: (h, w) of the frame, how probably a pixel is the person.
+        cut: what the network has to enlarge. None if the photo is large enough as it is.
+    """
 
     photo: SourcePhoto
     frame: Frame
@@ -96,19 +100,21 @@ def plan_portrait(photo: SourcePhoto, size: Size, mask: PersonMask) -> PortraitP
     )
 
 
-def choose_photos(works: Sequence[int], most: int) -> list[int]:
-    """Which photos to develop so that the network looks at `most` pixels in sum: the first, whatever it costs, and of
-    the others, best first, each that still fits. One that is large enough by itself always does."""
-    chosen, spent = [0], works[0]
-    for index, network_pixels in enumerate(works[1:], start=1):
-        if network_pixels == 0 or spent + network_pixels <= most:
+def choose_photos(costs: Sequence[int], max_pixels: int) -> list[int]:
+    """Choose which photos to use so that the network enlarges at most `max_pixels` in sum.
+
+    costs: pixels that the network has to enlarge of each photo, best first. The first photo is always used, and so is
+    each that costs nothing."""
+    chosen, spent = [0], costs[0]
+    for index, cost in enumerate(costs[1:], start=1):
+        if cost == 0 or spent + cost <= max_pixels:
             chosen.append(index)
-            spent += network_pixels
+            spent += cost
     return chosen
 
 
 def prepare_portrait(plan: PortraitPlan, size: Size, network: UpscaleNetwork | None, on_progress: Progress) -> Portrait:
-    """Levels, cuts out and develops the person of one photo; enlarges them first where that was planned.
+    """Level, cut out and retouch the person of one photo. Enlarges them first where that was planned.
 
     network: for plans with a cut."""
     photo, full, probability = plan.photo, plan.frame, plan.probability

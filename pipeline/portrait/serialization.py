@@ -1,4 +1,4 @@
-"""A prepared person as bytes and back, for other processes: at 4K preparing takes minutes, this a second."""
+"""Serialize prepared portraits for other processes: at 4K preparing takes minutes, this takes a second."""
 
 import io
 from dataclasses import fields
@@ -11,7 +11,7 @@ from pipeline.portrait.prepare import Portrait
 from pipeline.portrait.upscaled import UpscaledPerson
 
 # Counts up with every change of what a portrait holds: bytes of another release are refused, not misread.
-FORMAT = 1
+FORMAT = 2
 
 _PLANES = ("person", "alpha", "shape", "background", "mesh", "skin")
 

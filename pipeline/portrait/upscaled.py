@@ -35,7 +35,7 @@ PLAIN_SHARES = (0.5, 0.15)
 # plain enlargement is mixed in on top, from so many face heights below it on.
 PLAIN_CLOTH_SHARE = 0.6
 CLOTH_BELOW_CHIN = 0.35
-# Belief above this is worth the network's time, with so much around it in shares of the frame's side.
+# Probability above this is worth the network's time, with so much around it in shares of the frame's side.
 WORTH_ENLARGING = 0.04
 MARGIN = 0.012
 
@@ -81,7 +81,7 @@ class NetworkInput:
 def crop_for_network(photo: Pixels, frame: Frame, probability: Floats) -> NetworkInput:
     """No more pixels than the frame needs: a photo that is less than four times too small is shrunk first.
 
-    belief: (h, w) of the frame, as the mask has it."""
+    probability: (h, w) of the frame, as the mask has it."""
     inverse = np.asarray(cv2.invertAffineTransform(frame.matrix), np.float64)
     rows, columns = frame.shape
     corners = np.array([[0, 0, 1], [columns, 0, 1], [0, rows, 1], [columns, rows, 1]]) @ inverse.T
@@ -93,7 +93,7 @@ def crop_for_network(photo: Pixels, frame: Frame, probability: Floats) -> Networ
         region = np.asarray(cv2.resize(region, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     step = np.asarray((high - low) / region.shape[1::-1], np.float64)
 
-    # From the belief's pixels to the frame's, the photo's and the cut's.
+    # From the mask's pixels to the frame's, the photo's and the cut's.
     matrix = inverse.copy()
     matrix[:, :2] *= rows / probability.shape[0]
     matrix[:, 2] -= low
@@ -151,10 +151,10 @@ def _corners(box: Box) -> tuple[tuple[float, float], tuple[float, float]]:
 
 
 def refine(photo: Pixels, frame: Frame, small: Floats, retouched: Floats, alpha: Floats) -> UpscaledPerson:
-    """What was made of the small picture, made of the large one.
+    """Carry the work on the small picture over to the large one.
 
-    small: (h, w, 3) display values as they were cut from the photo; developed: (h, w, 3) display values of the
-    person made of them; alpha: (h, w)."""
+    small: (h, w, 3) display values as they were cut from the photo. retouched: (h, w, 3) display values of the person
+    after retouching. alpha: (h, w)."""
     factor = frame.shape[0] // small.shape[0]
     picture = warp(photo, frame.matrix, frame.shape)
     change = to_lab(retouched) - to_lab(small)

@@ -20,7 +20,7 @@ MIN_DISTANCE = 2.0
 HASH_COLUMNS, HASH_ROWS = 4, 5
 
 LabPixels = NDArray[np.float32]
-"""(h, w, 3) CIE Lab: a picture at a glance."""
+"""(h, w, 3) CIE Lab: a picture at low resolution."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class Distance:
 
 
 def make_thumbnail(pixels: Pixels, face: Box) -> Thumbnail:
-    """What is compared of a picture; a few kilobytes. face: in its pixels."""
+    """Make the small copy of a picture that is compared; a few kilobytes. face: in its pixels."""
     height, width = pixels.shape[:2]
     top, bottom = (round(np.clip(face.top + share * face.height, 0, height)) for share in (-0.6, 1.6))
     left, right = (round(np.clip(face.left + share * face.width, 0, width)) for share in (-0.6, 1.6))
@@ -65,7 +65,7 @@ def hash_distance(one: str, other: str) -> float:
 
 
 def is_near_duplicate(own: str, others: Iterable[str]) -> bool:
-    """Whether a picture looks like one of the others to whoever glances at a page of them; all by their hashes."""
+    """Return True if the picture is a near-duplicate of any other, judged by perceptual hash."""
     return any(hash_distance(own, other) < MIN_DISTANCE for other in others)
 
 

@@ -1,7 +1,7 @@
 """The gate: is this picture the person, and is it a good picture? Nothing leaves that did not pass it.
 
 Independent of whatever made the picture: dlib's embedding, the skin's tone and a few measurements, each against the
-person's own photos. Whether a pack shows the same picture twice is for `distinct` to say, picture by picture."""
+person's own photos. Whether a pack shows the same picture twice is decided by `duplicates`, picture by picture."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ SHARPNESS_SHARE, CRISP = 0.6, 0.4
 
 @dataclass(frozen=True, eq=False)
 class GateReference:
-    """What every picture of a person is held against. Private like a photo: memory only.
+    """What every picture of a person is compared with. Private like a photo: memory only.
 
     skins: of each photo after the stated correction; sharpness: of the sharpest one."""
 
@@ -63,7 +63,7 @@ class Judgment:
 
 
 def build_gate_reference(photos: Sequence[SourcePhoto], embedder: FaceEmbedder) -> GateReference:
-    """The standard that these photos of one person set. Raises ValueError without a photo."""
+    """Build the reference of one person from their photos. Raises ValueError without a photo."""
     measured = [measure(photo.pixels, photo.face) for photo in photos]
     embeddings = [embedder.embed(photo.pixels, photo.face) for photo in photos]
     return GateReference(

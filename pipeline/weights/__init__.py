@@ -13,7 +13,7 @@ from pipeline.weights.catalog import Catalog, PinnedFile, Weight, load_catalog
 from pipeline.weights.fetching import FetchPlan, copy_files, execute_plan, make_plan
 from pipeline.weights.folder import DEFAULT_DIR, FETCH_COMMAND, FolderLock, compare, find_fault
 
-__all__ = ["CATALOG", "DEFAULT_DIR", "STUDIO", "LicensePolicy", "FetchPlan", "Weights", "load_catalog"]
+__all__ = ["CATALOG", "DEFAULT_DIR", "STUDIO", "FetchPlan", "LicensePolicy", "Weights", "load_catalog"]
 
 CATALOG = load_catalog()
 STUDIO = "studio"

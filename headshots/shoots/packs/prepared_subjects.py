@@ -29,14 +29,14 @@ MAX_IN_MEMORY = 2
 
 
 class PreparationInProgress(Exception):
-    """Another worker is preparing this person; it wakes others when it is done."""
+    """Another worker is preparing this subject. It wakes others when it is done."""
 
 
 _prepared_subjects: OrderedDict[uuid.UUID, engine.PreparedSubject] = OrderedDict()
 
 
 def get_prepared_subject(pack: Pack, size: engine.Size, renew_leases: LeaseRenewer) -> engine.PreparedSubject:
-    """This pack's person, from memory, from the vault, or prepared now.
+    """Return this pack's prepared subject: from memory, from the vault, or prepared now.
 
     Raises PreparationInProgress, KeyGone, and whatever the engine raises."""
     if pack.pk not in _prepared_subjects:
@@ -66,7 +66,7 @@ def is_being_prepared(pack: Pack) -> bool:
 
 
 def evict_ended() -> None:
-    """Forget everybody whose pack has ended or whose shoot was closed, whoever ended it."""
+    """Evict the subjects of packs that have ended or whose shoot was closed from memory."""
     if not _prepared_subjects:
         return
     wanted = set(
@@ -79,7 +79,7 @@ def evict_ended() -> None:
 
 
 def delete_prepared_subject(pack: Pack) -> None:
-    """Remove from the vault what preparing this pack's person brought. Safe to repeat."""
+    """Delete this pack's prepared subject from the vault. Safe to repeat."""
     for preparation in Preparation.objects.filter(pack=pack).select_related("blob"):
         if preparation.blob is not None:
             vault.delete_blob(preparation.blob)
@@ -93,7 +93,7 @@ def _get_shared(
     size: engine.Size,
     renew_leases: LeaseRenewer,
 ) -> engine.PreparedSubject:
-    """What another worker prepared, or else prepared here and kept for the others."""
+    """Return what another worker prepared, or prepare it here and store it for the others."""
     ready = Preparation.objects.filter(pack=pack, blob__isnull=False).select_related("blob").first()
     if ready is not None and ready.blob is not None:
         try:

@@ -2,10 +2,12 @@
 
 The pictures of a batch share nothing but the steps, so each comes out as it would alone (to rounding)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.diffusion.optimizations import CUTOFF, Optimization
 from pipeline.engines.instantid.conditions import Conditions, Rows, control_ends, make_rows
@@ -24,30 +26,58 @@ def denoise(
 ) -> Tensor:
     """(B, 4, h, w) float32 latents, not yet divided by the VAE's factor.
 
-    `on_progress` hears the share of the steps after each one and may raise Canceled."""
+    The optimizations are resolved before the loop. `on_progress` gets the share of the steps after each one and may
+    raise Canceled."""
     with torch.inference_mode():
         scheduler = make_scheduler(networks.scheduler_config, sampling, networks.device)
-        both = make_rows(networks, pictures, optimizations)
-        conditional = both.conditional()
+        steps = plan_steps(networks, pictures, sampling.steps, optimizations)
+        predictor = make_predictor(networks, optimizations)
         scales = torch.tensor([picture.guidance_scale for picture in pictures], device=networks.device)
         guidance = scales[:, None, None, None]
-        control = control_scales(networks, pictures, sampling.steps, optimizations)
-        guided = Optimization.SKIP_IDLE not in optimizations or any(picture.guidance_scale != 1 for picture in pictures)
         latents = torch.stack([picture.noise for picture in pictures]).to(networks.device) * scheduler.init_noise_sigma
-        for step, timestep in enumerate(scheduler.timesteps):
-            done = (step + 1) / sampling.steps
-            guide = guided and not (Optimization.GUIDANCE_CUTOFF in optimizations and done > CUTOFF)
-            rows = both if guide else conditional
-            inputs = scheduler.scale_model_input(torch.cat([latents, latents]) if guide else latents, timestep)
-            predicted = predict_noise(
-                networks, inputs.to(networks.dtype), timestep, rows, control[step], optimizations
-            ).float()
-            if guide:
+        for step, timestep in zip(steps, scheduler.timesteps, strict=True):
+            inputs = scheduler.scale_model_input(torch.cat([latents, latents]) if step.guided else latents, timestep)
+            predicted = predictor.predict(inputs.to(networks.dtype), timestep, step.rows, step.control).float()
+            if step.guided:
                 without, with_ = predicted.chunk(2)
                 predicted = without + guidance * (with_ - without)
             latents = scheduler.step(predicted, timestep, latents, return_dict=False)[0]
-            on_progress(done)
+            on_progress(step.done)
     return latents
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One step of the loop, with all that the optimizations decide about it.
+
+    Attributes:
+        rows: what the networks see: both halves of the batch if guided, otherwise the second half alone.
+        guided: whether the prediction is guided away from the negative prompt.
+        control: the ControlNet's scale of each picture, (B, 1, 1, 1). None where the ControlNet need not run.
+        done: share of the steps, 0..1, that are finished after this one.
+    """
+
+    rows: Rows
+    guided: bool
+    control: Tensor | None
+    done: float
+
+
+def plan_steps(
+    networks: Networks, pictures: Sequence[Conditions], count: int, optimizations: frozenset[Optimization]
+) -> list[Step]:
+    """Decide for each of `count` steps which rows run, whether they are guided, and how strong the ControlNet is."""
+    both = make_rows(networks, pictures, optimizations)
+    conditional = both.conditional()
+    needs_guidance = any(picture.guidance_scale != 1 for picture in pictures)
+    guided = needs_guidance or Optimization.SKIP_IDLE not in optimizations
+    guidance_end = CUTOFF if Optimization.GUIDANCE_CUTOFF in optimizations else 1.0
+    steps = []
+    for number, control in enumerate(control_scales(networks, pictures, count, optimizations), start=1):
+        done = number / count
+        is_guided = guided and done <= guidance_end
+        steps.append(Step(both if is_guided else conditional, is_guided, control, done))
+    return steps
 
 
 def control_scales(
@@ -70,50 +100,67 @@ def control_scales(
     return scales
 
 
-def predict_noise(
-    networks: Networks,
-    inputs: Tensor,
-    timestep: Tensor,
-    rows: Rows,
-    control: Tensor | None,
-    optimizations: frozenset[Optimization],
-) -> Tensor:
-    """(rows, 4, h, w): one pass through ControlNet, unless `control` is None, and UNet."""
-    if Optimization.CHANNELS_LAST in optimizations:
-        inputs = inputs.contiguous(memory_format=torch.channels_last)
-    if Optimization.CUDA_GRAPHS in optimizations:
-        torch.compiler.cudagraph_mark_step_begin()
-    added = {"text_embeds": rows.pooled, "time_ids": rows.time_ids}
-    down, mid = None, None
-    if control is not None:
-        condition = rows.condition
-        if Optimization.CACHED_CONDITION not in optimizations:
-            condition = networks.condition_embedding(condition)
-        down, mid = networks.controlnet(
+@dataclass(frozen=True, eq=False)
+class NoisePredictor:
+    """ControlNet and UNet, called as the optimizations ask.
+
+    Attributes:
+        arrange: brings latents into the memory layout that the networks prefer.
+        embed_condition: turns `Rows.condition` into the ControlNet's own embedding of it.
+        begin_step: tells the compiler that a pass begins.
+    """
+
+    networks: Networks
+    arrange: Callable[[Tensor], Tensor]
+    embed_condition: Callable[[Tensor], Tensor]
+    begin_step: Callable[[], None]
+
+    def predict(self, inputs: Tensor, timestep: Tensor, rows: Rows, control: Tensor | None) -> Tensor:
+        """(rows, 4, h, w): one pass through ControlNet, unless `control` is None, and UNet."""
+        inputs = self.arrange(inputs)
+        self.begin_step()
+        added = {"text_embeds": rows.pooled, "time_ids": rows.time_ids}
+        down, mid = None, None
+        if control is not None:
+            down, mid = self.networks.controlnet(
+                inputs,
+                timestep,
+                encoder_hidden_states=rows.face,
+                controlnet_cond=self.embed_condition(rows.condition),
+                conditioning_scale=control.repeat(len(inputs) // len(control), 1, 1, 1),
+                added_cond_kwargs=added,
+                cross_attention_kwargs={"keys_values": rows.control_keys},
+                return_dict=False,
+            )
+        predicted: Tensor = self.networks.unet(
             inputs,
             timestep,
-            encoder_hidden_states=rows.face,
-            controlnet_cond=condition,
-            conditioning_scale=control.repeat(len(inputs) // len(control), 1, 1, 1),
+            encoder_hidden_states=rows.text,
+            down_block_additional_residuals=down,
+            mid_block_additional_residual=mid,
             added_cond_kwargs=added,
-            cross_attention_kwargs={"keys_values": rows.control_keys},
+            cross_attention_kwargs={
+                "face": rows.face,
+                "face_scale": rows.adapter_scale,
+                "keys_values": rows.unet_keys,
+            },
             return_dict=False,
-        )
-    predicted: Tensor = networks.unet(
-        inputs,
-        timestep,
-        encoder_hidden_states=rows.text,
-        down_block_additional_residuals=down,
-        mid_block_additional_residual=mid,
-        added_cond_kwargs=added,
-        cross_attention_kwargs={
-            "face": rows.face,
-            "face_scale": rows.adapter_scale,
-            "keys_values": rows.unet_keys,
-        },
-        return_dict=False,
-    )[0]
-    return predicted
+        )[0]
+        return predicted
+
+
+def make_predictor(networks: Networks, optimizations: frozenset[Optimization]) -> NoisePredictor:
+    """Resolve the optimizations that act in every pass."""
+    channels_last = partial(torch.Tensor.contiguous, memory_format=torch.channels_last)
+    is_cached = Optimization.CACHED_CONDITION in optimizations
+    has_graphs = Optimization.CUDA_GRAPHS in optimizations
+    return NoisePredictor(
+        networks,
+        arrange=channels_last if Optimization.CHANNELS_LAST in optimizations else nn.Identity(),
+        # Where it is cached, `make_rows` has embedded the condition already.
+        embed_condition=nn.Identity() if is_cached else networks.condition_embedding,
+        begin_step=torch.compiler.cudagraph_mark_step_begin if has_graphs else lambda: None,
+    )
 
 
 def decode(networks: Networks, latents: Tensor) -> Tensor:

@@ -69,7 +69,7 @@ class StudioEngine:
     def prepare(
         self, photos: Sequence[SourcePhoto], size: Size, on_progress: Progress = ignore_progress
     ) -> StudioSubject:
-        """The person, cut out and developed in the frame of this size, enlarged by Real-ESRGAN for a large one.
+        """Cut the person out and retouch them in the frame of this size, enlarged by Real-ESRGAN for a large one.
 
         Of several photos that have to be enlarged only as many as MAX_PIXELS allows are used, best first.
         Raises FaceNotFound without a photo, WeightsError without the network that enlarges."""

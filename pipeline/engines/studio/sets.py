@@ -14,7 +14,7 @@ from pipeline.portrait.background import PAINT_HEIGHT, out_of_focus
 
 @dataclass(frozen=True, eq=False)
 class PaintSurface:
-    """A place to paint: coordinate planes x, y (h, w) and the shot's own chance."""
+    """A place to paint: coordinate planes x, y (h, w) and the shot's own random generator."""
 
     x: Floats
     y: Floats
@@ -68,7 +68,7 @@ class Set:
 
 
 def paint_set(name: str, shape: Shape, rng: np.random.Generator) -> Floats:
-    """(H, W, 3) linear light of the named set. The same state of chance gives the same picture."""
+    """(H, W, 3) linear light of the named set. The same state of the generator gives the same picture."""
     height, width = shape
     rows = PAINT_HEIGHT
     columns = max(8, round(rows * width / height))

@@ -15,6 +15,7 @@ if __name__ == "__main__":
 
 from PIL import Image
 
+from pipeline.errors import Reason
 from pipeline.photos.decoder.damage import TooManyScans
 from pipeline.photos.decoder.images import (
     TooLarge,
@@ -47,14 +48,19 @@ def answer(data: bytes, max_pixels: int, warnings: Warnings) -> bytes:
         image = read_image(data, max_pixels, warnings)
         return b"photo %d %d\n" % image.size + encode(image)
     except UnsupportedFormat:
-        return b"refused unsupported_format"
+        return refusal(Reason.UNSUPPORTED_FORMAT)
     except TooManyScans:
-        return b"refused too_slow"
+        return refusal(Reason.TOO_SLOW)
     except (TooLarge, Image.DecompressionBombError, MemoryError):
-        return b"refused too_large"
+        return refusal(Reason.TOO_LARGE)
     except Exception:
         # Whatever else a decoder throws at hostile bytes, it means the same.
-        return b"refused unreadable"
+        return refusal(Reason.UNREADABLE)
+
+
+def refusal(reason: Reason) -> bytes:
+    """Return the answer that stands for a refused photo."""
+    return b"refused " + reason.value.encode()
 
 
 if __name__ == "__main__":

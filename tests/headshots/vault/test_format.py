@@ -193,9 +193,9 @@ def test_reading_holds_no_more_than_two_chunks(three_chunks):
 
 
 def test_the_file_shows_nothing_of_its_contents_and_errors_show_no_bytes():
-    sealed = seal(b"a very recognisable face" * 10)
+    sealed = seal(b"a very recognizable face" * 10)
 
-    assert b"recognisable" not in sealed
+    assert b"recognizable" not in sealed
     with pytest.raises(BlobCorrupt) as refusal:
         unseal(sealed[:-1])
     assert str(refusal.value) == f"blob {LABEL.blob_id} does not verify: chunk 0"

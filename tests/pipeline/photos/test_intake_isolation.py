@@ -6,9 +6,13 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from pipeline.errors import PhotoRefused, PipelineError, Reason
 from pipeline.photos import intake
+from pipeline.photos.decoder import __main__ as decoder
+from pipeline.photos.decoder.damage import TooManyScans
+from pipeline.photos.decoder.images import TooLarge, UnsupportedFormat
 from pipeline.photos.intake import PhotoLimits, clean_photo
 from tests.helpers.uploads import corners, refusal, save
 
@@ -90,7 +94,7 @@ def test_the_decoder_meets_the_photo_without_rights_or_environment(stand_in, mon
     real = intake.DECODER
     stand_in(f"""
 import importlib.util, resource, socket
-sys.path[0] = {str(real.parents[1])!r}
+sys.path[0] = {str(real.parents[2])!r}
 spec = importlib.util.spec_from_file_location("real", {str(real / "__main__.py")!r})
 real = importlib.util.module_from_spec(spec); spec.loader.exec_module(real)
 def attempts(data, max_pixels, warnings):
@@ -123,3 +127,23 @@ def test_clean_photo_leaves_no_descriptor_behind():
         clean_photo(save(corners(), "PNG"))
 
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (UnsupportedFormat, Reason.UNSUPPORTED_FORMAT),
+        (TooManyScans, Reason.TOO_SLOW),
+        (TooLarge, Reason.TOO_LARGE),
+        (Image.DecompressionBombError, Reason.TOO_LARGE),
+        (MemoryError, Reason.TOO_LARGE),
+        (SyntaxError, Reason.UNREADABLE),
+    ],
+)
+def test_what_the_decoder_answers_is_a_reason_that_intake_knows(monkeypatch, error, reason):
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(decoder, "read_image", fail)
+
+    assert intake.REASONS[decoder.answer(b"", 1, lambda: b"")] is reason

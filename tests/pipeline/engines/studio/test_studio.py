@@ -11,14 +11,13 @@ import pytest
 from pipeline.engines.studio import StudioEngine
 from pipeline.engines.studio.sets import SETS, paint_set
 from pipeline.faces import landmarks
-from pipeline.imaging.filters import Floats, blur, from_lab, resize, to_lab, to_linear
+from pipeline.imaging.filters import Floats, blur, fill_convex_hull, from_lab, resize, to_lab, to_linear
 from pipeline.imaging.skin import (
     MAX_DARKEN,
     MAX_HUE_DEGREES,
     MAX_LIGHTEN,
     Skin,
     correct_cast,
-    fill_convex_hull,
     measure_skin,
     shift_lightness,
     skin_area,

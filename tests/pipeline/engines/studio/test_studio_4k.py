@@ -168,7 +168,7 @@ def test_clothes_keep_the_weave_of_the_photo_and_the_face_what_the_network_made(
 
 
 @pytest.mark.parametrize(
-    ("works", "chosen"),
+    ("costs", "chosen"),
     [
         ([900], [0]),
         ([500, 400, 300], [0, 1]),
@@ -177,8 +177,8 @@ def test_clothes_keep_the_weave_of_the_photo_and_the_face_what_the_network_made(
         ([0, 0, 0, 0, 0], [0, 1, 2, 3, 4]),
     ],
 )
-def test_as_many_photos_are_enlarged_as_the_time_allows_and_large_ones_always_come_along(works, chosen):
-    assert choose_photos(works, 1000) == chosen
+def test_as_many_photos_are_enlarged_as_the_time_allows_and_large_ones_always_come_along(costs, chosen):
+    assert choose_photos(costs, 1000) == chosen
 
 
 def test_several_photos_are_developed_best_first_while_the_networks_time_lasts(engine, astronaut, monkeypatch):
@@ -201,7 +201,7 @@ def test_a_large_person_is_kept_to_the_last_bit_with_what_made_them_large(engine
 
 def test_a_person_kept_by_another_release_is_not_misread(engine, subject, monkeypatch):
     data = engine.serialize(subject)
-    monkeypatch.setattr("pipeline.portrait.serialization.FORMAT", 2)
+    monkeypatch.setattr("pipeline.portrait.serialization.FORMAT", 3)
 
     with pytest.raises(ValueError, match="in form 1, not 2"):
         engine.deserialize(data, LARGE)
