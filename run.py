@@ -29,7 +29,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from headshots.launch import PYTHON, ROOT, RUN_LOCK, TEST_LOCK, CannotRun, folder_lock, say
+from headshots.launch import PYTHON, ROOT, RUN_LOCK, TEST_LOCK, CannotRun, echo, folder_lock
 from headshots.launch.environment import (
     fetch_instantid,
     finish_fetching_weights,
@@ -40,8 +40,15 @@ from headshots.launch.environment import (
     weights_arguments,
 )
 from headshots.launch.gpu import require_gpu, set_up_gpu, set_up_gpu_for_tests
-from headshots.launch.services import Product, bring_up, make_data_folder, service_environment, take_port, valkey_socket
-from headshots.launch.supervise import Service, look_after, stop
+from headshots.launch.services import (
+    Product,
+    listen_on,
+    make_data_folder,
+    service_environment,
+    start_services,
+    valkey_socket,
+)
+from headshots.launch.supervise import Service, stop, supervise
 
 PIPELINE_COMMANDS = ("make", "check", "upscale", "bench", "calibrate", "evaluate", "weights")
 ENGINES = ("auto", "studio", "instantid")
@@ -65,7 +72,7 @@ def serve(arguments: list[str]) -> int:
             lock = held.enter_context(folder_lock(data, wait=False))
         except BlockingIOError as error:
             raise CannotRun(f"{data} is in use by another run.py. Stop it, or choose another: --data DIR") from error
-        listener = held.enter_context(take_port(options.port))
+        listener = held.enter_context(listen_on(options.port))
         set_up(RUN_LOCK)
         choose_engine(options.engine, agreed=options.yes)
         redis_url = os.environ.get("HEADSHOTS_REDIS_URL")
@@ -99,13 +106,13 @@ def run(product: Product, path: Path | None, listener: socket.socket, *, browser
         signal.signal(number, interrupt)
     services: list[Service] = []
     try:
-        bring_up(product, path, listener, services)
+        start_services(product, path, listener, services)
         print(f"Headshots is ready at {product.address} (Ctrl-C stops it)", flush=True)
         if browser:
             open_in_browser(product.address)
-        look_after(services, until=lambda: False)
+        supervise(services, until=lambda: False)
     except KeyboardInterrupt:
-        say("\nStopping")
+        echo("\nStopping")
     finally:
         users = [service for service in services if service.name != "valkey"]
         stop(users, at_once=lambda: len(interrupts) > 1)
@@ -125,7 +132,7 @@ def data_folder() -> Path:
     return Path(os.environ.get("HEADSHOTS_DATA_DIR") or ROOT / "var")
 
 
-def become(command: list[str], environment: dict[str, str]) -> NoReturn:
+def exec_command(command: list[str], environment: dict[str, str]) -> NoReturn:
     sys.stdout.flush()
     os.execve(command[0], command, environment)
 
@@ -139,19 +146,19 @@ def main(arguments: list[str]) -> int:
         if command != "weights":
             finish_fetching_weights(start_fetching_weights())
         folder = [] if "--weights" in rest else weights_arguments()
-        become(pipeline_command(command, *rest, *folder), pipeline_environment())
+        exec_command(pipeline_command(command, *rest, *folder), pipeline_environment())
     if command == "test":
         set_up(TEST_LOCK)
         set_up_gpu_for_tests()
         finish_fetching_weights(start_fetching_weights())
         os.chdir(ROOT)
-        become([str(PYTHON), "-m", "pytest", *rest], dict(os.environ))
+        exec_command([str(PYTHON), "-m", "pytest", *rest], dict(os.environ))
     if command in {"manage", "doctor"}:
         set_up(RUN_LOCK)
         data = data_folder().resolve()
         make_data_folder(data)
         redis_url = os.environ.get("HEADSHOTS_REDIS_URL") or f"unix://{data}/run/valkey.sock"
-        become(
+        exec_command(
             [str(PYTHON), str(ROOT / "manage.py"), *(["doctor"] if command == "doctor" else []), *rest],
             service_environment(data, redis_url),
         )
@@ -169,5 +176,5 @@ if __name__ == "__main__":
     except CannotRun as error:
         sys.exit(f"run.py: {error}")
     except KeyboardInterrupt:
-        say("\nStopped; the next start goes on from here.")
+        echo("\nStopped; the next start goes on from here.")
         sys.exit(130)

@@ -1,6 +1,6 @@
 # Not yet built: there was no container engine where this was written. It is linted (hadolint), nothing more is shown.
 #
-# The render worker for machines with an NVIDIA GPU: the web image's code, user, folders and heart, torch with the CUDA
+# The render worker for machines with an NVIDIA GPU: the web image's code, user, folders and heartbeat, torch with the CUDA
 # libraries that it brings as wheels (no CUDA base image is needed), and the packages of the InstantID engine. What torch
 # compiles lies in a volume at /compiled, for the next start (a tmpfs will not do: code on it may not run). Its
 # weights, 12 GB under terms of their own, are not in the image: they lie in a volume at /weights, filled once by
@@ -27,7 +27,7 @@ RUN apt-get update \
 
 RUN groupadd --gid 10001 headshots \
     && useradd --uid 10001 --gid headshots --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin headshots \
-    && install -d -o headshots -g headshots -m 0700 /data /rings/source /rings/result /deletions /run/headshots /compiled
+    && install -d -o headshots -g headshots -m 0700 /data /keys/photos /keys/headshots /deletions /run/headshots /compiled
 
 COPY --from=environment /opt/venv /opt/venv
 WORKDIR /srv/headshots
@@ -42,8 +42,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     DJANGO_SETTINGS_MODULE=headshots.settings \
     HEADSHOTS_DATA_DIR=/data \
     HEADSHOTS_RUN_DIR=/run/headshots \
-    HEADSHOTS_SOURCE_RING_DIR=/rings/source \
-    HEADSHOTS_RESULT_RING_DIR=/rings/result \
+    HEADSHOTS_PHOTO_KEYS_DIR=/keys/photos \
+    HEADSHOTS_HEADSHOT_KEYS_DIR=/keys/headshots \
     HEADSHOTS_DELETIONS_DIR=/deletions \
     HEADSHOTS_WEIGHTS_DIR=/weights \
     HEADSHOTS_ENGINE=instantid \

@@ -25,7 +25,7 @@ FROM python:3.11-slim-bookworm
 # No password, no shell, no home of its own: the processes write to their volumes only.
 RUN groupadd --gid 10001 headshots \
     && useradd --uid 10001 --gid headshots --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin headshots \
-    && install -d -o headshots -g headshots -m 0700 /data /rings/source /rings/result /deletions /run/headshots
+    && install -d -o headshots -g headshots -m 0700 /data /keys/photos /keys/headshots /deletions /run/headshots
 
 COPY --from=environment /opt/venv /opt/venv
 COPY --from=weights /opt/weights /opt/weights
@@ -42,8 +42,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     DJANGO_SETTINGS_MODULE=headshots.settings \
     HEADSHOTS_DATA_DIR=/data \
     HEADSHOTS_RUN_DIR=/run/headshots \
-    HEADSHOTS_SOURCE_RING_DIR=/rings/source \
-    HEADSHOTS_RESULT_RING_DIR=/rings/result \
+    HEADSHOTS_PHOTO_KEYS_DIR=/keys/photos \
+    HEADSHOTS_HEADSHOT_KEYS_DIR=/keys/headshots \
     HEADSHOTS_DELETIONS_DIR=/deletions \
     HEADSHOTS_STATIC_ROOT=/srv/headshots/staticfiles \
     HEADSHOTS_WEIGHTS_DIR=/opt/weights

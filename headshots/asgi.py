@@ -19,15 +19,15 @@ from django.http import parse_cookie  # noqa: E402
 from headshots.accounts.sessions import signed_in_account  # noqa: E402
 from headshots.vault.errors import VaultUnavailable  # noqa: E402
 from headshots.vault.services import sweep_expired_keys  # noqa: E402
-from headshots.web.addresses import RequestsPerAddress, client_address  # noqa: E402
 from headshots.web.asgi_types import Scope  # noqa: E402
-from headshots.web.bodies import BODY, UNCOUNTED_BYTES, Body, BodyLimit, LargeBodies  # noqa: E402
-from headshots.web.handler import OneHop  # noqa: E402
-from headshots.web.threads import Threads  # noqa: E402
+from headshots.web.bodies import BODY, UNRESERVED_BYTES, Body, BodyLimit, LargeBodyRule  # noqa: E402
+from headshots.web.client_address import RequestsPerAddressLimit, client_address  # noqa: E402
+from headshots.web.handler import ThreadPoolASGIHandler  # noqa: E402
+from headshots.web.threads import ThreadPool  # noqa: E402
 
-OPEN_FILES = 8192
+WANTED_OPEN_FILES = 8192
 # A person who has sent photos for a minute is not sent away after ten seconds.
-LONG_WAIT_SECONDS = 60.0
+LARGE_BODY_TIMEOUT_SECONDS = 60.0
 
 # Only management commands run checks by themselves: without this a web process would serve with a rule broken.
 broken = [str(message) for message in run_checks() if message.is_serious(ERROR)]
@@ -41,45 +41,45 @@ except VaultUnavailable as error:
     logging.getLogger(__name__).error("keys that may have expired could not be looked at: %s", error)
 
 # Each connection is an open file, and many systems begin with 1,024 though they allow more.
-files, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
-if 0 < files < OPEN_FILES:
-    wanted = min(OPEN_FILES, most_files) if most_files > 0 else OPEN_FILES
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most_files))
+files, max_open_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+if 0 < files < WANTED_OPEN_FILES:
+    wanted = min(WANTED_OPEN_FILES, max_open_files) if max_open_files > 0 else WANTED_OPEN_FILES
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max_open_files))
 
 limits = settings.HEADSHOTS_LIMITS
 # What brings a large body is decoded, which takes seconds: it never has all threads, so that pages go on.
-large_bodies = Threads(limits.web_threads // 4, per_address=max(1, limits.web_threads // 8))
+large_bodies = ThreadPool(limits.web_threads // 4, per_address=max(1, limits.web_threads // 8))
 others = limits.web_threads - large_bodies.count
-requests = Threads(others, per_address=max(1, others // 2))
+requests = ThreadPool(others, per_address=max(1, others // 2))
 # Supervisors ask for it: it answers while all other threads are busy.
-health = Threads(2, per_address=1)
+health = ThreadPool(2, per_address=1)
 
 
-def threads_for(scope: Scope) -> tuple[Threads, float]:
+def select_thread_pool(scope: Scope) -> tuple[ThreadPool, float]:
     """Return the threads that a request is worked on in, and how many seconds it waits for one."""
     if scope["path"] == "/healthz":
-        return health, limits.web_wait_seconds
-    if cast(Body, scope[BODY]).length > UNCOUNTED_BYTES:
-        return large_bodies, max(limits.web_wait_seconds, LONG_WAIT_SECONDS)
-    return requests, limits.web_wait_seconds
+        return health, limits.web_queue_timeout_seconds
+    if cast(Body, scope[BODY]).length > UNRESERVED_BYTES:
+        return large_bodies, max(limits.web_queue_timeout_seconds, LARGE_BODY_TIMEOUT_SECONDS)
+    return requests, limits.web_queue_timeout_seconds
 
 
-async def account_of(scope: Scope) -> int | None:
+async def get_account_id(scope: Scope) -> int | None:
     """Return the account that a request is signed in to."""
     headers = cast("list[tuple[bytes, bytes]]", scope["headers"])
     sent = b"; ".join(value for name, value in headers if name == b"cookie")
     work = partial(signed_in_account, parse_cookie(sent.decode("latin-1")))
-    return await requests.run(work, address=client_address(scope), wait_seconds=limits.web_wait_seconds)
+    return await requests.run(work, address=client_address(scope), wait_seconds=limits.web_queue_timeout_seconds)
 
 
-application = RequestsPerAddress(
+application = RequestsPerAddressLimit(
     BodyLimit(
-        OneHop(threads_for),
+        ThreadPoolASGIHandler(select_thread_pool),
         max_bytes=settings.HEADSHOTS_MAX_BODY_BYTES,
         large={
-            "/shoots/new/": LargeBodies(settings.HEADSHOTS_MAX_UPLOAD_BYTES, signed_in=True),
-            "/verify/": LargeBodies(settings.HEADSHOTS_MAX_VERIFY_BYTES, signed_in=False),
+            "/shoots/new/": LargeBodyRule(settings.HEADSHOTS_MAX_UPLOAD_BYTES, signed_in=True),
+            "/verify/": LargeBodyRule(settings.HEADSHOTS_MAX_VERIFY_BYTES, signed_in=False),
         },
-        account_of=account_of,
+        get_account_id=get_account_id,
     )
 )

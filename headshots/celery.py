@@ -52,8 +52,8 @@ app.conf.update(
     },
 )
 app.autodiscover_tasks()
-heartbeat.listen()
-log_context.listen()
+heartbeat.connect_signals()
+log_context.connect_signals()
 
 
 def send_on_commit(task: str, *ids: str) -> None:

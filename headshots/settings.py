@@ -19,7 +19,7 @@ from headshots.runtime.queues import beat_schedule, broker_url
 env = environ.Env()
 
 
-def _whole(name: str, default: int) -> int:
+def _int(name: str, default: int) -> int:
     """The whole number that a variable holds. A value that is none is not repeated: it may be a misplaced secret."""
     try:
         return int(env.str(name, default=str(default)))
@@ -40,49 +40,49 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 DEBUG = env.bool("HEADSHOTS_DEBUG", default=False)
 
 HEADSHOTS_DATA_DIR = Path(env.str("HEADSHOTS_DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
-HEADSHOTS_SOURCE_TTL_SECONDS = _whole("HEADSHOTS_SOURCE_TTL_SECONDS", 86_400)
-HEADSHOTS_RESULT_DAYS = _whole("HEADSHOTS_RESULT_DAYS", 30)
+HEADSHOTS_PHOTO_TTL_SECONDS = _int("HEADSHOTS_PHOTO_TTL_SECONDS", 86_400)
+HEADSHOTS_HEADSHOT_RETENTION_DAYS = _int("HEADSHOTS_HEADSHOT_RETENTION_DAYS", 30)
 # How long the operator keeps backups of data and database, and of the result ring's keys (0: there are none), and how
 # long the proofs of consent and deletion stay: five years, as long as claims may be made under BIPA. Payments whose
 # account has gone stay without the person, as long as the strictest tax laws ask.
-HEADSHOTS_BACKUP_DAYS = _whole("HEADSHOTS_BACKUP_DAYS", 0)
-HEADSHOTS_RESULT_KEY_BACKUP_DAYS = _whole("HEADSHOTS_RESULT_KEY_BACKUP_DAYS", 0)
-HEADSHOTS_PROOF_DAYS = _whole("HEADSHOTS_PROOF_DAYS", 5 * 365)
-HEADSHOTS_PAYMENT_DAYS = _whole("HEADSHOTS_PAYMENT_DAYS", 10 * 365)
-HEADSHOTS_PREVIEWS_PER_DAY = _whole("HEADSHOTS_PREVIEWS_PER_DAY", 3)
-HEADSHOTS_PREVIEW_COUNT = _whole("HEADSHOTS_PREVIEW_COUNT", 4)
+HEADSHOTS_BACKUP_DAYS = _int("HEADSHOTS_BACKUP_DAYS", 0)
+HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS = _int("HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS", 0)
+HEADSHOTS_DELETION_RECORD_DAYS = _int("HEADSHOTS_DELETION_RECORD_DAYS", 5 * 365)
+HEADSHOTS_PAYMENT_RETENTION_DAYS = _int("HEADSHOTS_PAYMENT_RETENTION_DAYS", 10 * 365)
+HEADSHOTS_PREVIEWS_PER_DAY = _int("HEADSHOTS_PREVIEWS_PER_DAY", 3)
+HEADSHOTS_PREVIEW_COUNT = _int("HEADSHOTS_PREVIEW_COUNT", 4)
 # A premium pack: how many headshots, and how many pixels their long edge has (smaller for tests only).
-HEADSHOTS_PREMIUM_COUNT = _whole("HEADSHOTS_PREMIUM_COUNT", 50)
-HEADSHOTS_PREMIUM_LONG_EDGE = _whole("HEADSHOTS_PREMIUM_LONG_EDGE", 3840)
-HEADSHOTS_LEASE_SECONDS = _whole("HEADSHOTS_LEASE_SECONDS", 60)
+HEADSHOTS_PREMIUM_COUNT = _int("HEADSHOTS_PREMIUM_COUNT", 50)
+HEADSHOTS_PREMIUM_LONG_EDGE = _int("HEADSHOTS_PREMIUM_LONG_EDGE", 3840)
+HEADSHOTS_LEASE_SECONDS = _int("HEADSHOTS_LEASE_SECONDS", 60)
 # Extra pictures a pack may cost when the likeness gate refuses some, as a share of its size.
-HEADSHOTS_RESHOOT_SHARE = env.float("HEADSHOTS_RESHOOT_SHARE", default=0.3)
-# Heart files, for whoever supervises the processes; how long a task may go without progress before its heart stops, and
-# how long a worker that loads its models and compiles them.
+HEADSHOTS_RESHOOT_RATIO = env.float("HEADSHOTS_RESHOOT_RATIO", default=0.3)
+# Where heartbeat files are, for a supervisor; after how many seconds without progress a task counts as stalled, and a
+# worker that loads and compiles its models.
 HEADSHOTS_RUN_DIR = _path("HEADSHOTS_RUN_DIR") or HEADSHOTS_DATA_DIR / "run"
-HEADSHOTS_HANG_SECONDS = _whole("HEADSHOTS_HANG_SECONDS", 300)
-HEADSHOTS_LOAD_SECONDS = _whole("HEADSHOTS_LOAD_SECONDS", 1800)
+HEADSHOTS_TASK_STALL_TIMEOUT = _int("HEADSHOTS_TASK_STALL_TIMEOUT", 300)
+HEADSHOTS_MODEL_LOAD_TIMEOUT = _int("HEADSHOTS_MODEL_LOAD_TIMEOUT", 1800)
 HEADSHOTS_MAX_PHOTOS = 5
 HEADSHOTS_MAX_PHOTO_BYTES = 25 * 1024 * 1024
 
 HEADSHOTS_ENGINE = env.str("HEADSHOTS_ENGINE", default="auto")
 HEADSHOTS_WEIGHTS_DIR = _path("HEADSHOTS_WEIGHTS_DIR")
 # Weights of the operator's own, in the form of pipeline/weights/weights.toml, beside the built-in ones.
-HEADSHOTS_WEIGHTS_CATALOGUE = _path("HEADSHOTS_WEIGHTS_CATALOGUE")
+HEADSHOTS_WEIGHTS_CATALOG = _path("HEADSHOTS_WEIGHTS_CATALOG")
 # The InstantID engine: which SDXL draws (a weight's name), on which device, with which changes to the lossless
 # speed tricks (`+fp8,-compile`), in how many steps, on how large a canvas, with how many pictures at once at most.
 HEADSHOTS_INSTANTID_CHECKPOINT = env.str("HEADSHOTS_INSTANTID_CHECKPOINT", default="realvisxl")
 HEADSHOTS_INSTANTID_DEVICE = env.str("HEADSHOTS_INSTANTID_DEVICE", default="cuda")
 HEADSHOTS_INSTANTID_TRICKS = env.list("HEADSHOTS_INSTANTID_TRICKS", default=[])
-HEADSHOTS_INSTANTID_STEPS = _whole("HEADSHOTS_INSTANTID_STEPS", 30)
-HEADSHOTS_INSTANTID_CANVAS_PIXELS = _whole("HEADSHOTS_INSTANTID_CANVAS_PIXELS", 896 * 1152)
-HEADSHOTS_INSTANTID_MAX_BATCH = _whole("HEADSHOTS_INSTANTID_MAX_BATCH", 10)
+HEADSHOTS_INSTANTID_STEPS = _int("HEADSHOTS_INSTANTID_STEPS", 30)
+HEADSHOTS_INSTANTID_CANVAS_PIXELS = _int("HEADSHOTS_INSTANTID_CANVAS_PIXELS", 896 * 1152)
+HEADSHOTS_INSTANTID_MAX_BATCH = _int("HEADSHOTS_INSTANTID_MAX_BATCH", 10)
 # Who signs the finished files (C2PA): a P-256 key and its certificates, the leaf first, both PEM. Without them a test
 # certificate does, which says that it proves nothing.
 HEADSHOTS_C2PA_KEY_FILE = _path("HEADSHOTS_C2PA_KEY_FILE")
 HEADSHOTS_C2PA_CERTIFICATE_FILE = _path("HEADSHOTS_C2PA_CERTIFICATE_FILE")
 # Which licence the operator holds for weights that are not free for business; shown by `manage.py doctor`.
-HEADSHOTS_LICENCE_STATEMENT = env.str("HEADSHOTS_LICENCE_STATEMENT", default="").strip()
+HEADSHOTS_LICENSE_STATEMENT = env.str("HEADSHOTS_LICENSE_STATEMENT", default="").strip()
 # Money is earned as soon as Stripe's key is a live one. Without a key a laptop sells in its own test checkout.
 HEADSHOTS_STRIPE_SECRET_KEY = env.str("HEADSHOTS_STRIPE_SECRET_KEY", default="").strip()
 HEADSHOTS_LIVE_PAYMENTS = HEADSHOTS_STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
@@ -98,8 +98,8 @@ HEADSHOTS_PROMOTION_CODES = env.bool("HEADSHOTS_PROMOTION_CODES", default=False)
 HEADSHOTS_AUTOMATIC_TAX = env.bool("HEADSHOTS_AUTOMATIC_TAX", default=False)
 # By Stripe's names. Only what pays at once: photos do not wait for a bank.
 HEADSHOTS_PAYMENT_METHODS = env.list("HEADSHOTS_PAYMENT_METHODS", default=["card"])
-HEADSHOTS_REFUND_DAYS = _whole("HEADSHOTS_REFUND_DAYS", 14)
-HEADSHOTS_REDO_DAYS = _whole("HEADSHOTS_REDO_DAYS", 7)
+HEADSHOTS_REFUND_DAYS = _int("HEADSHOTS_REFUND_DAYS", 14)
+HEADSHOTS_REDO_DAYS = _int("HEADSHOTS_REDO_DAYS", 7)
 # None: the measured distance (pipeline.identity.likeness). `inf` opens the gate for tests; elsewhere a check refuses
 # it. Not env.float: that drops every letter.
 _max_distance = env.str("HEADSHOTS_LIKENESS_MAX_DISTANCE", default="")
@@ -113,19 +113,19 @@ HEADSHOTS_LIKENESS_CALIBRATION = _path("HEADSHOTS_LIKENESS_CALIBRATION")
 # Keys never lie below the data folder: a copy of that folder alone must be noise. Source keys in memory, where there is
 # such a folder; result keys in the user's state folder.
 _in_memory = Path("/dev/shm")  # noqa: S108 (the vault makes its own private folder below it)
-_source_ring_base = _in_memory if _in_memory.is_dir() else Path(tempfile.gettempdir())
+_photo_keys_base = _in_memory if _in_memory.is_dir() else Path(tempfile.gettempdir())
 _state_home = env.str("XDG_STATE_HOME", default="") or str(Path.home() / ".local" / "state")
-_source_ring_dir = _source_ring_base / f"headshots-{os.getuid()}"
-HEADSHOTS_SOURCE_RING_DIR = _path("HEADSHOTS_SOURCE_RING_DIR") or _source_ring_dir.resolve()
-HEADSHOTS_RESULT_RING_DIR = _path("HEADSHOTS_RESULT_RING_DIR") or (Path(_state_home) / "headshots").resolve()
+_photo_keys_dir = _photo_keys_base / f"headshots-{os.getuid()}"
+HEADSHOTS_PHOTO_KEYS_DIR = _path("HEADSHOTS_PHOTO_KEYS_DIR") or _photo_keys_dir.resolve()
+HEADSHOTS_HEADSHOT_KEYS_DIR = _path("HEADSHOTS_HEADSHOT_KEYS_DIR") or (Path(_state_home) / "headshots").resolve()
 # Which deletions a restored backup has to lose again. Apart from the data folder and from every backup.
-HEADSHOTS_DELETIONS_DIR = _path("HEADSHOTS_DELETIONS_DIR") or (HEADSHOTS_RESULT_RING_DIR / "deletions").resolve()
+HEADSHOTS_DELETIONS_DIR = _path("HEADSHOTS_DELETIONS_DIR") or (HEADSHOTS_HEADSHOT_KEYS_DIR / "deletions").resolve()
 
 # Or each on a Redis of its own, where more machines than one work: photos' keys on one that keeps and evicts nothing
 # (stated by the operator where the server must not be asked), headshots' keys on one that keeps.
-HEADSHOTS_SOURCE_RING_URL = env.str("HEADSHOTS_SOURCE_RING_URL", default="").strip()
-HEADSHOTS_SOURCE_RING_IS_VOLATILE = env.bool("HEADSHOTS_SOURCE_RING_IS_VOLATILE", default=False)
-HEADSHOTS_RESULT_RING_URL = env.str("HEADSHOTS_RESULT_RING_URL", default="").strip()
+HEADSHOTS_PHOTO_KEYS_URL = env.str("HEADSHOTS_PHOTO_KEYS_URL", default="").strip()
+HEADSHOTS_PHOTO_KEYS_ARE_VOLATILE = env.bool("HEADSHOTS_PHOTO_KEYS_ARE_VOLATILE", default=False)
+HEADSHOTS_HEADSHOT_KEYS_URL = env.str("HEADSHOTS_HEADSHOT_KEYS_URL", default="").strip()
 HEADSHOTS_SWAP_IS_ENCRYPTED = env.bool("HEADSHOTS_SWAP_IS_ENCRYPTED", default=False)
 
 # Ciphertext in a bucket instead of the data folder. Credentials come from where boto3 looks for them itself.
@@ -151,9 +151,10 @@ HEADSHOTS_ABUSE_EMAIL = env.str("HEADSHOTS_ABUSE_EMAIL", default="").strip()
 # Where whoever has paid and is not happy writes to: shown on receipts, in mails about money, beside damaged files.
 HEADSHOTS_SUPPORT_EMAIL = env.str("HEADSHOTS_SUPPORT_EMAIL", default="").strip()
 # Who works for the operator and could see what (a host, a mail service): named on the privacy page, separated by ";".
-HEADSHOTS_PROCESSORS = [name.strip() for name in env.str("HEADSHOTS_PROCESSORS", default="").split(";") if name.strip()]
+_processors = env.str("HEADSHOTS_DATA_PROCESSORS", default="").split(";")
+HEADSHOTS_DATA_PROCESSORS = [name.strip() for name in _processors if name.strip()]
 # How many proxies of the operator's own stand in front; only then are their forwarding headers believed.
-HEADSHOTS_TRUSTED_PROXIES = _whole("HEADSHOTS_TRUSTED_PROXIES", 0)
+HEADSHOTS_TRUSTED_PROXIES = _int("HEADSHOTS_TRUSTED_PROXIES", 0)
 
 INSTALLED_APPS = [
     # First, so that headshots.accounts can replace its admin.
@@ -180,27 +181,27 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "headshots.web.middleware.RequestIds",
+    "headshots.web.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "headshots.web.middleware.PrivacyHeaders",
-    "headshots.web.middleware.ContentSecurityPolicy",
-    "headshots.web.error_pages.AnswerRefusedBodies",
-    "headshots.web.middleware.StaticFiles",
+    "headshots.web.middleware.PrivacyHeadersMiddleware",
+    "headshots.web.middleware.ContentSecurityPolicyMiddleware",
+    "headshots.web.error_pages.RefusedBodyMiddleware",
+    "headshots.web.middleware.StaticFilesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "headshots.web.error_pages.RedirectReaders",
+    "headshots.web.error_pages.AppendSlashMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "headshots.web.error_pages.OwnErrorPages",
+    "headshots.web.error_pages.ErrorPageMiddleware",
     "headshots.dashboard.stats.visits.CountVisits",
 ]
 
 ROOT_URLCONF = "headshots.urls"
 ASGI_APPLICATION = "headshots.asgi.application"
 APPEND_SLASH = True
-DEFAULT_EXCEPTION_REPORTER = "headshots.web.error_pages.SilentReporter"
+DEFAULT_EXCEPTION_REPORTER = "headshots.web.error_pages.SilentExceptionReporter"
 
 TEMPLATES = [
     {
@@ -250,7 +251,7 @@ if HEADSHOTS_REDIS_URL:
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": HEADSHOTS_REDIS_URL,
             "KEY_PREFIX": "headshots",
-            "KEY_FUNCTION": "headshots.web.cache_keys.keyed",
+            "KEY_FUNCTION": "headshots.web.cache_keys.hashed_key",
             "OPTIONS": {"socket_timeout": 2, "socket_connect_timeout": 2},
         }
     }
@@ -261,7 +262,7 @@ else:
 
 CELERY_BROKER_URL = broker_url(HEADSHOTS_REDIS_URL)
 CELERY_BEAT_SCHEDULE_FILENAME = str(HEADSHOTS_RUN_DIR / "beat-schedule")
-CELERY_BEAT_SCHEDULE = beat_schedule(source_ttl_seconds=HEADSHOTS_SOURCE_TTL_SECONDS)
+CELERY_BEAT_SCHEDULE = beat_schedule(photo_ttl_seconds=HEADSHOTS_PHOTO_TTL_SECONDS)
 
 # People -----------------------------------------------------------------------------------------------------------
 
@@ -292,7 +293,7 @@ if HEADSHOTS_EMAIL_URL:
         raise ImproperlyConfigured("HEADSHOTS_EMAIL_URL must look like smtp+tls://user:password@host:587.") from error
     EMAIL_TIMEOUT = 10
 else:
-    EMAIL_BACKEND = "headshots.runtime.mail_files.MailFiles"
+    EMAIL_BACKEND = "headshots.runtime.mail_files.PrivateFileEmailBackend"
     EMAIL_FILE_PATH = HEADSHOTS_DATA_DIR / "mail"
 DEFAULT_FROM_EMAIL = env.str("HEADSHOTS_EMAIL_FROM", default="Headshots <no-reply@localhost>")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
@@ -332,7 +333,7 @@ ALLAUTH_TRUSTED_PROXY_COUNT = HEADSHOTS_TRUSTED_PROXIES
 HEADSHOTS_MAX_BODY_BYTES = 1024 * 1024
 HEADSHOTS_MAX_UPLOAD_BYTES = HEADSHOTS_MAX_PHOTOS * HEADSHOTS_MAX_PHOTO_BYTES + HEADSHOTS_MAX_BODY_BYTES
 HEADSHOTS_MAX_VERIFY_BYTES = HEADSHOTS_MAX_PHOTO_BYTES + HEADSHOTS_MAX_BODY_BYTES
-HEADSHOTS_LIMITS = limits(_whole)
+HEADSHOTS_LIMITS = limits(_int)
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 FILE_UPLOAD_MAX_MEMORY_SIZE = HEADSHOTS_MAX_UPLOAD_BYTES + 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = HEADSHOTS_MAX_BODY_BYTES
@@ -343,7 +344,7 @@ DATA_UPLOAD_MAX_NUMBER_FILES = 50
 HEADSHOTS_HTTPS = env.bool("HEADSHOTS_HTTPS", default=not DEBUG)
 SECURE_SSL_REDIRECT = HEADSHOTS_HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
-SECURE_HSTS_SECONDS = _whole("HEADSHOTS_HSTS_SECONDS", 31_536_000) if HEADSHOTS_HTTPS else 0
+SECURE_HSTS_SECONDS = _int("HEADSHOTS_HSTS_SECONDS", 31_536_000) if HEADSHOTS_HTTPS else 0
 # Promises for the operator's other hosts are the operator's to make.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_REFERRER_POLICY = "same-origin"

@@ -3,7 +3,7 @@
 
 (() => {
   const EVERY = 5000;
-  const PATIENCE = 4000;
+  const TIMEOUT_MS = 4000;
   const title = document.title;
   let answered = Date.now();
 
@@ -37,10 +37,10 @@
   async function ask() {
     const lamps = document.getElementById("lamps");
     // A web process that hangs takes the question and never answers.
-    const patience = new AbortController();
-    const timer = setTimeout(() => patience.abort(), PATIENCE);
+    const controller = new AbortController();
+    const timer = setTimeout(() => controller.abort(), TIMEOUT_MS);
     try {
-      const options = { cache: "no-store", redirect: "manual", signal: patience.signal };
+      const options = { cache: "no-store", redirect: "manual", signal: controller.signal };
       const response = await fetch(lamps.dataset.lampsUrl, options);
       if (response.type === "opaqueredirect") return location.reload();
       if (!response.ok) throw new Error(response.status);

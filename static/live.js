@@ -129,15 +129,15 @@
   }
 
   // A picture that does not load: a sentence beside it instead of a frame that says nothing.
-  function tell(picture) {
+  function markBroken(picture) {
     picture.closest("li")?.querySelector(".unreadable")?.removeAttribute("hidden");
   }
 
   if (shoot && progress()) {
     remember(progress());
-    shoot.addEventListener("error", (event) => tell(event.target), true);
+    shoot.addEventListener("error", (event) => markBroken(event.target), true);
     for (const picture of shoot.querySelectorAll("img")) {
-      if (picture.complete && !picture.naturalWidth) tell(picture);
+      if (picture.complete && !picture.naturalWidth) markBroken(picture);
     }
     document.addEventListener("visibilitychange", () => (document.hidden ? wait() : ask()));
     addEventListener("pagehide", () => stopListening?.());

@@ -64,7 +64,7 @@
       wasSent = false;
     }
 
-    function tell(sentences) {
+    function showMessages(sentences) {
       errors.replaceChildren(
         ...sentences.map((sentence) => {
           const item = document.createElement("li");
@@ -93,7 +93,7 @@
         }
       });
       if (beyond) sentences.push(`We take up to ${maxFiles} photos: ${beyond} ${beyond > 1 ? "were" : "was"} left out.`);
-      tell(sentences);
+      showMessages(sentences);
       show();
     }
 
@@ -146,7 +146,7 @@
       button.onclick = () => {
         chosen = chosen.filter((other) => other !== file);
         beginAnother();
-        tell([]);
+        showMessages([]);
         show();
         input.focus();
       };
@@ -166,7 +166,7 @@
       const upload = new AbortController();
       sending = upload;
       wasSent = true;
-      tell([]);
+      showMessages([]);
       setBusy(true);
       try {
         const body = new FormData(form);
@@ -185,7 +185,7 @@
       } catch {
         const stopped = upload.signal.aborted;
         setBusy(false);
-        if (stopped) tell(["The upload was stopped. Your photos are still chosen."]);
+        if (stopped) showMessages(["The upload was stopped. Your photos are still chosen."]);
         else await explain();
         errors.scrollIntoView({ block: "center" });
       }
@@ -198,14 +198,14 @@
       const [token, newToken] = [form, fresh].map((each) => each.querySelector("[name=csrfmiddlewaretoken]"));
       token.value = newToken.value;
       setBusy(false);
-      tell(["You have signed in again since you opened this page. Your photos are still chosen: please send them again."]);
+      showMessages(["You have signed in again since you opened this page. Your photos are still chosen: please send them again."]);
       errors.scrollIntoView({ block: "center" });
     }
 
     // There was no room for the upload, and the page that says so has no form that the photos could go into.
     function sayBusy() {
       setBusy(false);
-      tell(["We are too busy right now. Your photos are still chosen: please try again in a minute."]);
+      showMessages(["We are too busy right now. Your photos are still chosen: please try again in a minute."]);
       errors.scrollIntoView({ block: "center" });
     }
 
@@ -214,7 +214,7 @@
       const gone = chosen.filter((_, index) => !readable[index]);
       chosen = chosen.filter((_, index) => readable[index]);
       show();
-      tell(
+      showMessages(
         gone.length
           ? gone.map((file) => named(file, " was changed, moved or deleted after you chose it. Please choose it again."))
           : ["The upload was cut off. Your photos are still chosen: please try again."],

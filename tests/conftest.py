@@ -37,8 +37,8 @@ def _prepare_environment() -> None:
         "HEADSHOTS_DEBUG": "1",
         "HEADSHOTS_SECRET_KEY": "a key for tests, long enough to keep the checks of Django quiet: 0123456789",
         "HEADSHOTS_DATA_DIR": str(SCRATCH / "data"),
-        "HEADSHOTS_SOURCE_RING_DIR": str(SCRATCH / "source-ring"),
-        "HEADSHOTS_RESULT_RING_DIR": str(SCRATCH / "result-ring"),
+        "HEADSHOTS_PHOTO_KEYS_DIR": str(SCRATCH / "source-ring"),
+        "HEADSHOTS_HEADSHOT_KEYS_DIR": str(SCRATCH / "result-ring"),
         "HEADSHOTS_REDIS_URL": f"unix://{VALKEY_SOCKET}",
     }
 

@@ -14,7 +14,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
 
-from headshots.accounts.addresses import normalize
+from headshots.accounts.email_addresses import normalize_email
 from headshots.accounts.known_browsers import known_browser, remember_browser
 from headshots.runtime.networks import network
 
@@ -36,7 +36,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return network(super().get_client_ip(request))
 
     def clean_email(self, email: str) -> str:
-        return normalize(super().clean_email(email))
+        return normalize_email(super().clean_email(email))
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         """Count this attempt, or refuse it. Wrong passwords count per IP address and per account; in a browser that the

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.forms import CheckboxSelectMultiple
 from django.http import Http404, HttpRequest, HttpResponse
 
-from headshots.accounts.admin_mixins import ReadOnlyAdmin, account_in
+from headshots.accounts.admin_mixins import ReadOnlyAdmin, parse_account_number
 from headshots.accounts.lists import FilteredAdmin
 from headshots.accounts.models import User
 
@@ -47,7 +47,7 @@ class AccountAdmin(FilteredAdmin, UserAdmin):  # type: ignore[type-arg]
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[User], search_term: str
     ) -> tuple[QuerySet[User], bool]:
-        if (number := account_in(search_term)) is not None:
+        if (number := parse_account_number(search_term)) is not None:
             return queryset.filter(pk=number), False
         return super().get_search_results(request, queryset, search_term)
 

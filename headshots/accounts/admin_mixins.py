@@ -12,17 +12,17 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from headshots.accounts.lists import FilteredAdmin, as_searched
+from headshots.accounts.lists import FilteredAdmin, normalize_search_term
 from headshots.accounts.models import User
 
-SEES_ACCOUNTS = "accounts.view_user"
+VIEW_ACCOUNTS_PERMISSION = "accounts.view_user"
 # Fewer digits than a big number has, so that every database can look for it.
 _NUMBER = re.compile(r"(account )?(\d{1,18})", re.IGNORECASE)
 # As many digits of an id as lists show: those may be the beginning of one.
 _ID_DIGITS = 8
 
 
-def account_in(term: str) -> int | None:
+def parse_account_number(term: str) -> int | None:
     """The account whose number was searched for, "account 2" or "2"; None when it is something else."""
     found = _NUMBER.fullmatch(term.strip())
     if found is None or (not found[1] and len(found[2]) >= _ID_DIGITS):
@@ -30,7 +30,7 @@ def account_in(term: str) -> int | None:
     return int(found[2])
 
 
-class OwnedAdmin(FilteredAdmin):
+class AccountListAdmin(FilteredAdmin):
     """`owner_path`: from a row to its account. Shown by number to everybody, as a link and found by address for those
     who may see accounts. `account` in `list_display` is where it stands."""
 
@@ -38,7 +38,7 @@ class OwnedAdmin(FilteredAdmin):
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
         names = tuple(str(name) for name in super().get_list_display(request))
-        if request.user.has_perm(SEES_ACCOUNTS):
+        if request.user.has_perm(VIEW_ACCOUNTS_PERMISSION):
             return names
         return tuple("account_number" if name == "account" else name for name in names)
 
@@ -64,11 +64,11 @@ class OwnedAdmin(FilteredAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        if (number := account_in(search_term)) is not None:
+        if (number := parse_account_number(search_term)) is not None:
             return queryset.filter(**{self.owner_path: number}), False
         found, has_duplicates = super().get_search_results(request, queryset, search_term)
-        address = as_searched(search_term.strip())
-        if not address or not request.user.has_perm(SEES_ACCOUNTS):
+        address = normalize_search_term(search_term.strip())
+        if not address or not request.user.has_perm(VIEW_ACCOUNTS_PERMISSION):
             return found, has_duplicates
         accounts = User.objects.filter(email__icontains=address).values("pk")
         theirs = queryset.filter(**{f"{self.owner_path}__in": accounts})
@@ -90,9 +90,9 @@ class ReadOnlyAdmin(FilteredAdmin):
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         """Those that would lead to a page that this viewer may not open are words, not links."""
         names = [str(name) for name in super().get_fields(request, obj)]
-        return [self._words_of(name) if self._is_closed(request, name) else name for name in names]
+        return [self._as_text(name) if self._is_forbidden(request, name) else name for name in names]
 
-    def _is_closed(self, request: HttpRequest, name: str) -> bool:
+    def _is_forbidden(self, request: HttpRequest, name: str) -> bool:
         try:
             related = self.opts.get_field(name).related_model
         except FieldDoesNotExist:
@@ -100,14 +100,14 @@ class ReadOnlyAdmin(FilteredAdmin):
         page = self.admin_site._registry.get(related) if isinstance(related, type) else None
         return page is not None and not page.has_view_permission(request)
 
-    def _words_of(self, name: str) -> Callable[[Model], str]:
+    def _as_text(self, name: str) -> Callable[[Model], str]:
         @admin.display(description=str(getattr(self.opts.get_field(name), "verbose_name", name)))
-        def words(row: Model) -> str:
+        def text(row: Model) -> str:
             value = getattr(row, name)
             return str(self.get_empty_value_display() if value is None else value)
 
-        words.__name__ = name
-        return words
+        text.__name__ = name
+        return text
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -7,18 +7,18 @@ from allauth.account.forms import AddEmailForm, LoginForm, ResetPasswordForm
 from allauth.account.internal.userkit import filter_users_by_email
 from django.conf import settings
 
-from headshots.accounts.addresses import normalize
+from headshots.accounts.email_addresses import normalize_email
 
 
 class SignInForm(LoginForm):
     def clean_login(self) -> str:
-        return normalize(super().clean_login())
+        return normalize_email(super().clean_login())
 
 
 class ForgottenPasswordForm(ResetPasswordForm):
     def clean_email(self) -> str:
         """Return the address that the account has: a mail to what was typed could go to somebody else's domain."""
-        return normalize(super().clean_email())
+        return normalize_email(super().clean_email())
 
 
 class AddAddressForm(AddEmailForm):

@@ -13,14 +13,14 @@ from django.http import HttpRequest, HttpResponse
 _COOKIE = "known_browser"
 _SALT = "headshots.known_browser"
 _LIFE = timedelta(days=365)
-_MOST_ACCOUNTS = 5
+_MAX_ACCOUNTS = 5
 
 
 def remember_browser(request: HttpRequest, response: HttpResponse, *, account_id: int) -> None:
     """Set the cookie, now that the person at this browser has shown that the account is theirs."""
     browser, accounts = _read(request)
     others = [number for number in accounts if number != account_id]
-    value = signing.dumps([browser or secrets.token_urlsafe(12), [account_id, *others][:_MOST_ACCOUNTS]], salt=_SALT)
+    value = signing.dumps([browser or secrets.token_urlsafe(12), [account_id, *others][:_MAX_ACCOUNTS]], salt=_SALT)
     response.set_cookie(
         _COOKIE, value, max_age=_LIFE, path="/accounts/", secure=settings.SESSION_COOKIE_SECURE, httponly=True,
         samesite="Lax",

@@ -11,12 +11,12 @@ from django.db import DataError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from headshots.accounts.addresses import normalize
+from headshots.accounts.email_addresses import normalize_email
 
 
-def as_searched(term: str) -> str:
+def normalize_search_term(term: str) -> str:
     """Return what a search box is asked for, with an address in the spelling that is stored."""
-    return normalize(term) if "@" in term else term
+    return normalize_email(term) if "@" in term else term
 
 
 class FilteredAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -31,7 +31,7 @@ class FilteredAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        return super().get_search_results(request, queryset, as_searched(search_term))
+        return super().get_search_results(request, queryset, normalize_search_term(search_term))
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         assert request is not None

@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from headshots.accounts.addresses import normalize
+from headshots.accounts.email_addresses import normalize_email
 
 # Where Django looks for the models of an app.
 from headshots.accounts.sessions import Session as Session
@@ -20,7 +20,7 @@ class UserManager(BaseUserManager["User"]):
         """A new account; without a password nobody can sign in to it. Raises ValueError without an address."""
         if not email:
             raise ValueError("an account needs an e-mail address")
-        user = self.model(email=normalize(email), is_staff=is_staff)
+        user = self.model(email=normalize_email(email), is_staff=is_staff)
         user.set_password(password)
         user.save(using=self._db)
         return user
@@ -33,18 +33,18 @@ class UserManager(BaseUserManager["User"]):
         return user
 
     def get_by_natural_key(self, username: str | None) -> "User":
-        return self.get(email=normalize(username or ""))
+        return self.get(email=normalize_email(username or ""))
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    """One account. The e-mail address, in the spelling of `normalize`, is its name."""
+    """One account. The e-mail address, in the spelling of `normalize_email`, is its name."""
 
     email = models.EmailField("e-mail", max_length=254, unique=True)
     is_staff = models.BooleanField("may enter the admin", default=False)
     is_active = models.BooleanField("active", default=True)
     date_joined = models.DateTimeField("joined", default=timezone.now, editable=False)
     # Set when the person deleted the account: nothing new begins, and beat finishes what a crash left undone.
-    leaving_at = models.DateTimeField("deleted by its owner", null=True, editable=False)
+    deletion_requested_at = models.DateTimeField("deleted by its owner", null=True, editable=False)
 
     objects: ClassVar[UserManager] = UserManager()
 
@@ -59,7 +59,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     @classmethod
     def normalize_username(cls, username: str) -> str:
         """Return the address in its one spelling. Django's forms for users call this before they look for another."""
-        return normalize(username)
+        return normalize_email(username)
 
     def __str__(self) -> str:
         # Not the address: the admin copies this text into its log, which outlives the account.

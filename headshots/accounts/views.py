@@ -11,13 +11,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from headshots.accounts.adapters import AccountAdapter
-from headshots.accounts.addresses import normalize
+from headshots.accounts.email_addresses import normalize_email
 from headshots.accounts.known_browsers import remember_browser
 from headshots.accounts.models import User
 from headshots.accounts.sessions import end_other_sessions
 
 
-class ForgetfulLogout(LogoutView):
+class ClearSiteDataLogoutView(LogoutView):
     """Ask, end the session by POST, and have the browser drop what it kept of the person's pages.
 
     Not its cookies: the session's is void and deleted, and the one of `known_browsers` has to outlive it."""
@@ -28,7 +28,7 @@ class ForgetfulLogout(LogoutView):
         return response
 
 
-class PasswordFromMail(PasswordResetFromKeyView):
+class PasswordResetFromMailView(PasswordResetFromKeyView):
     """Choose a new password with the link of a mail. From then on the account knows this browser: that is the way in
     for its owner while others use up the attempts of unknown browsers."""
 
@@ -38,11 +38,11 @@ class PasswordFromMail(PasswordResetFromKeyView):
         return response
 
 
-class EmailAddresses(EmailView):
+class EmailAddressesView(EmailView):
     """The addresses of an account."""
 
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        chosen = User.objects.filter(email=normalize(request.POST.get("email", "")))
+        chosen = User.objects.filter(email=normalize_email(request.POST.get("email", "")))
         # Rows may be older than the rule that refuses such addresses (AddAddressForm).
         if "action_primary" in request.POST and chosen.exclude(pk=authenticated_user(request).pk).exists():
             messages.error(request, AccountAdapter.error_messages["email_taken"])
@@ -51,7 +51,7 @@ class EmailAddresses(EmailView):
         return response
 
 
-class ActivateSecondFactor(ActivateTOTPView):
+class ActivateSecondFactorView(ActivateTOTPView):
     """Set the second factor up. A browser that has just sent its first code is not asked for another one."""
 
     @transaction.atomic
@@ -66,7 +66,7 @@ class ActivateSecondFactor(ActivateTOTPView):
         return response
 
 
-class DeactivateSecondFactor(DeactivateTOTPView):
+class DeactivateSecondFactorView(DeactivateTOTPView):
     """Remove the second factor, after a code of it or a recovery code, and sign the account out everywhere else."""
 
     def form_valid(self, form: DeactivateTOTPForm) -> HttpResponse:
@@ -76,8 +76,8 @@ class DeactivateSecondFactor(DeactivateTOTPView):
         return response
 
 
-addresses = EmailAddresses.as_view()
-password_from_mail = PasswordFromMail.as_view()
-logout = ForgetfulLogout.as_view()
-activate_second_factor = ActivateSecondFactor.as_view()
-deactivate_second_factor = DeactivateSecondFactor.as_view()
+addresses = EmailAddressesView.as_view()
+password_from_mail = PasswordResetFromMailView.as_view()
+logout = ClearSiteDataLogoutView.as_view()
+activate_second_factor = ActivateSecondFactorView.as_view()
+deactivate_second_factor = DeactivateSecondFactorView.as_view()

@@ -17,7 +17,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
-from headshots.accounts.admin_mixins import ReadOnlyAdmin, account_in
+from headshots.accounts.admin_mixins import ReadOnlyAdmin, parse_account_number
 from headshots.accounts.models import User
 from headshots.dashboard.actions.registry import title_of
 from headshots.dashboard.models import Deed
@@ -71,7 +71,10 @@ class DeedAdmin(ReadOnlyAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Deed], search_term: str
     ) -> tuple[QuerySet[Deed], bool]:
-        if search_term.strip().lower().startswith("account") and (number := account_in(search_term)) is not None:
+        if (
+            search_term.strip().lower().startswith("account")
+            and (number := parse_account_number(search_term)) is not None
+        ):
             return queryset.filter(Q(about=f"account {number}") | Q(who=number)), False
         # "code: goodwill", as the list has it, is kept in another spelling.
         return super().get_search_results(request, queryset, search_term.replace(": ", " "))

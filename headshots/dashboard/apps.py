@@ -13,4 +13,4 @@ class DashboardConfig(AppConfig):
 
         post_migrate.connect(ensure_roles, sender=self)
         # A process that turns out to be a worker or beat says that it lives.
-        heartbeat.when_it_starts(start_reporting)
+        heartbeat.on_start(start_reporting)

@@ -5,7 +5,7 @@ from uuid import uuid4
 from django.db import models
 from django.utils import timezone
 
-from headshots.payments.prices import money_from
+from headshots.payments.prices import format_decimal_money
 
 
 class DayFigures(models.Model):
@@ -108,7 +108,7 @@ class Deed(models.Model):
         """How much money or how many packs; empty where it was about neither."""
         given, currency = self.details.get("amount"), self.details.get("currency")
         if given and currency:
-            return money_from(given, currency)
+            return format_decimal_money(given, currency)
         count = self.details.get("count")
         return given or (f"{count} pack{'' if count == '1' else 's'}" if count else "")
 

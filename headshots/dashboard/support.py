@@ -20,7 +20,7 @@ from headshots.accounts.models import User
 from headshots.dashboard.actions.registry import title_of
 from headshots.dashboard.models import Deed
 from headshots.payments.models import Credit, LedgerEntry, Payment
-from headshots.payments.prices import as_money
+from headshots.payments.prices import format_money
 from headshots.retention.models import Destruction, Receipt
 from headshots.shoots import support_access
 from headshots.shoots.models import Consent, Event, Headshot, Shoot
@@ -124,13 +124,13 @@ def _entries(shoot: Shoot, *, with_amounts: bool) -> Iterator[Entry]:
         numbers = dict(event.numbers)
         amount, currency = numbers.pop("amount", None), currencies.get(event.pack_id)
         if with_amounts and amount is not None and currency:
-            numbers["amount"] = as_money(amount, currency)
+            numbers["amount"] = format_money(amount, currency)
         yield Entry(event.at, _words(event.name), event.actor, _told({**event.codes, **numbers}), event.pack_id)
     for deed in Deed.objects.filter(shoot_id=shoot.pk):
         pack_id = UUID(deed.subject_id) if deed.subject == "pack" else None
         yield Entry(deed.at, title_of(deed.action), f"account {deed.who}", _deed(deed, with_amounts), pack_id)
     for entry in LedgerEntry.objects.filter(payment_id__in=list(payments)):
-        amount = as_money(entry.amount, entry.currency) if with_amounts else ""
+        amount = format_money(entry.amount, entry.currency) if with_amounts else ""
         details = _told({"amount": amount, "mode": entry.mode})
         yield Entry(entry.at, f"ledger: {_words(entry.kind)}", "system", details, payments[entry.payment_id].pack_id)
     packs = list(shoot.packs.values_list("pk", flat=True))

@@ -16,7 +16,7 @@ from headshots.dashboard.monitoring import workers
 from headshots.dashboard.monitoring.health import lamps as all_lamps
 from headshots.dashboard.stats import charts, live_stats
 from headshots.dashboard.stats.charts import CHARTS
-from headshots.dashboard.stats.daily_stats import LONGEST_DAYS, Figures, Range
+from headshots.dashboard.stats.daily_stats import MAX_RANGE_DAYS, Figures, Range
 from headshots.dashboard.stats.revenue import EVERYTHING, MODES, REVENUE, Purse
 from headshots.dashboard.stats.tables import Numbers, numbers_of, tables_of
 from headshots.payments.models import Payment
@@ -33,7 +33,7 @@ _DATE = forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
 class RangeForm(forms.Form):
     """?days=7, or ?first=2026-11-01&last=2026-11-20."""
 
-    days = forms.IntegerField(min_value=1, max_value=LONGEST_DAYS, required=False)
+    days = forms.IntegerField(min_value=1, max_value=MAX_RANGE_DAYS, required=False)
     first = forms.DateField(label="From", required=False, widget=_DATE)
     last = forms.DateField(label="to", required=False, widget=_DATE)
 
@@ -51,7 +51,7 @@ class RangeForm(forms.Form):
         try:
             return Range(first or last, last or today)
         except ValueError:
-            self.add_error("last", f"Please choose 1 to {LONGEST_DAYS} days, the first before the last.")
+            self.add_error("last", f"Please choose 1 to {MAX_RANGE_DAYS} days, the first before the last.")
             return None
 
     def shown(self, days: Range) -> "RangeForm":

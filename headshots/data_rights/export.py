@@ -22,7 +22,7 @@ from django.views.decorators.http import require_GET
 from headshots import engine
 from headshots.accounts.models import Session, User
 from headshots.payments.models import Credit, Payment
-from headshots.payments.prices import as_money
+from headshots.payments.prices import format_money
 from headshots.retention.models import Receipt
 from headshots.shoots.consent import in_version
 from headshots.shoots.delivery.pictures import VERSIONS, file_name
@@ -258,9 +258,9 @@ def _payment(payment: Payment) -> dict[str, object]:
         "id": payment.pk,
         "for_pack": payment.pack_id,
         "state": payment.state,
-        "paid": as_money(payment.amount_paid, payment.currency),
-        "of_it_tax": as_money(payment.amount_tax, payment.currency),
-        "given_back": as_money(payment.amount_refunded, payment.currency),
+        "paid": format_money(payment.amount_paid, payment.currency),
+        "of_it_tax": format_money(payment.amount_tax, payment.currency),
+        "given_back": format_money(payment.amount_refunded, payment.currency),
         "began_at": payment.created_at,
         "paid_at": payment.paid_at,
         "stripes_numbers": [number for number in (payment.session_id, payment.payment_intent) if number],

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from headshots.accounts.models import Session, User
-from headshots.payments.accounting.credits import close_account
+from headshots.payments.accounting.credits import refund_undelivered_credits
 from headshots.retention import deletions
 from headshots.retention.certificates import begin_account_receipt, fill_account_receipt, mail_receipt
 from headshots.retention.models import Receipt
@@ -26,7 +26,7 @@ from headshots.vault.errors import VaultError
 log = logging.getLogger(__name__)
 
 # An account does not wait longer than this for a mail server: the receipt was shown, the address has to go.
-MAIL_PATIENCE = timedelta(hours=1)
+MAIL_TIMEOUT = timedelta(hours=1)
 
 
 def withdraw_consent(*, shoot: Shoot) -> bool:
@@ -56,10 +56,10 @@ def begin_leaving(*, owner: User, receipt_id: UUID, actor: str = Event.Actor.PER
         person = User.objects.select_for_update().filter(pk=owner.pk).first()
         if person is None:
             return None
-        is_first_time = person.leaving_at is None
+        is_first_time = person.deletion_requested_at is None
         if is_first_time:
-            person.leaving_at, person.is_active = timezone.now(), False
-            person.save(update_fields=["leaving_at", "is_active"])
+            person.deletion_requested_at, person.is_active = timezone.now(), False
+            person.save(update_fields=["deletion_requested_at", "is_active"])
         receipt = begin_account_receipt(owner=person, receipt_id=receipt_id, asked_by=actor)
         Session.objects.filter(account_id=person.pk).delete()
         if is_first_time:
@@ -78,7 +78,7 @@ def begin_leaving(*, owner: User, receipt_id: UUID, actor: str = Event.Actor.PER
 
 def finish_leaving(*, owner: User) -> bool:
     """Remove what is left of an account that is closed; whether nothing is left. Safe to repeat and to resume."""
-    person = User.objects.filter(pk=owner.pk, leaving_at__isnull=False).first()
+    person = User.objects.filter(pk=owner.pk, deletion_requested_at__isnull=False).first()
     steps = (_purge_everything, _give_money_back, _mail_receipt, _drop_account)
     return person is None or all(step(person) for step in steps)
 
@@ -92,7 +92,7 @@ def _purge_everything(owner: User) -> bool:
 
 def _give_money_back(owner: User) -> bool:
     """For packs that were paid and not had. Noted here; the money itself goes while nobody waits for it."""
-    close_account(owner=owner)
+    refund_undelivered_credits(owner=owner)
     return True
 
 
@@ -108,8 +108,8 @@ def _mail_receipt(owner: User) -> bool:
         return True
     if not receipt.mailed_at:
         fill_account_receipt(receipt)
-    assert owner.leaving_at is not None
-    return mail_receipt(receipt) or timezone.now() - owner.leaving_at > MAIL_PATIENCE
+    assert owner.deletion_requested_at is not None
+    return mail_receipt(receipt) or timezone.now() - owner.deletion_requested_at > MAIL_TIMEOUT
 
 
 def _drop_account(owner: User) -> bool:

@@ -10,6 +10,6 @@ from headshots.runtime import heartbeat
 @shared_task(name="rights.finish_leaving")
 def finish_leaving() -> None:
     """Beat's part: accounts whose deletion a crash, a store or a mail server has held up."""
-    for owner in User.objects.filter(leaving_at__isnull=False):
-        heartbeat.progress()
+    for owner in User.objects.filter(deletion_requested_at__isnull=False):
+        heartbeat.record_progress()
         finish(owner=owner)

@@ -22,7 +22,7 @@ from headshots.retention.models import Receipt
 from headshots.shoots.access import shoot_or_404
 from headshots.shoots.models import Shoot
 from headshots.shoots.packs.orders import packs_to_show, running_pack
-from headshots.web.humanize import days_in_words
+from headshots.web.humanize import humanize_days
 
 # All that the browser keeps of this site; "cookies" ends the session in its other tabs, too.
 EVERYTHING = '"cache", "cookies", "storage"'
@@ -85,8 +85,8 @@ def delete(request: HttpRequest) -> HttpResponse:
             "form": form,
             "shoots": Shoot.objects.filter(owner=owner, purge_everything=False).count(),
             "running": running_pack(Shoot.objects.filter(owner=owner)),
-            "payment_life": days_in_words(settings.HEADSHOTS_PAYMENT_DAYS),
-            "proof_life": days_in_words(settings.HEADSHOTS_PROOF_DAYS),
+            "payment_life": humanize_days(settings.HEADSHOTS_PAYMENT_RETENTION_DAYS),
+            "proof_life": humanize_days(settings.HEADSHOTS_DELETION_RECORD_DAYS),
         }
         return render(request, "rights/delete.html", context, status=422 if sent else 200)
     try:

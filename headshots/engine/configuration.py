@@ -47,11 +47,11 @@ def options() -> InstantIDOptions:
 
 def open_weights() -> Weights:
     """The folder of weights, the operator's own catalogue and licences with it."""
-    own = settings.HEADSHOTS_WEIGHTS_CATALOGUE
+    own = settings.HEADSHOTS_WEIGHTS_CATALOG
     return Weights(
         Path(settings.HEADSHOTS_WEIGHTS_DIR or DEFAULT_DIR),
         CATALOGUE.with_changes(load_catalogue(own)) if own else CATALOGUE,
-        LicencePolicy(settings.HEADSHOTS_LIVE_PAYMENTS, settings.HEADSHOTS_LICENCE_STATEMENT),
+        LicencePolicy(settings.HEADSHOTS_LIVE_PAYMENTS, settings.HEADSHOTS_LICENSE_STATEMENT),
     )
 
 

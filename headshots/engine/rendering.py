@@ -172,11 +172,11 @@ def warm_up(queue: str) -> None:
 
 @cache
 def _engine() -> Engine:
-    return create_engine(configured_name(), weights(), options(), _tell_progress)
+    return create_engine(configured_name(), weights(), options(), _report_progress)
 
 
-def _tell_progress(share: float) -> None:
-    heartbeat.progress()
+def _report_progress(share: float) -> None:
+    heartbeat.record_progress()
     log.info("engine: %d %% loaded", round(100 * share))
 
 

@@ -25,7 +25,7 @@ class CannotRun(Exception):
     """Says in one sentence what is in the way and what to do about it."""
 
 
-def say(text: str) -> None:
+def echo(text: str) -> None:
     # stdout is for what was asked for: the address, a command's JSON.
     print(text, file=sys.stderr, flush=True)
 
@@ -48,7 +48,7 @@ def folder_lock(folder: Path, *, wait: bool) -> Iterator[int]:
         except BlockingIOError:
             if not wait:
                 raise
-            say("Another run.py is setting up here; waiting for it.")
+            echo("Another run.py is setting up here; waiting for it.")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield descriptor
     finally:

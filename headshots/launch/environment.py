@@ -18,9 +18,9 @@ from headshots.launch import (
     VENV,
     CannotRun,
     die_with_parent,
+    echo,
     fingerprint,
     folder_lock,
-    say,
 )
 
 STAMP = VENV / "headshots.json"
@@ -80,7 +80,7 @@ def pip_works() -> bool:
 def make_environment() -> None:
     if importlib.util.find_spec("ensurepip") is None:
         raise CannotRun("this Python cannot make virtual environments. On Debian or Ubuntu: apt install python3-venv")
-    say("Making the virtual environment .venv")
+    echo("Making the virtual environment .venv")
     try:
         venv.create(VENV, with_pip=True, clear=True, symlinks=True)
     except (OSError, subprocess.CalledProcessError) as error:
@@ -88,7 +88,7 @@ def make_environment() -> None:
 
 
 def install(lock: str) -> None:
-    say("Installing what Headshots is made of (once, a minute or two)")
+    echo("Installing what Headshots is made of (once, a minute or two)")
     try:
         install_lock(lock)
     except CannotRun:
@@ -124,7 +124,7 @@ def pip_install(*arguments: str, total: int) -> None:
     if sys.stderr.isatty():
         print(f"\r{'':<66}\r", end="", file=sys.stderr)
     if pip.wait() != 0:
-        say("\n".join(lines[-15:]))
+        echo("\n".join(lines[-15:]))
         raise CannotRun("pip could not install the dependencies (see above). Is there a way to the package index?")
 
 
@@ -136,7 +136,7 @@ def show_progress(lines: list[str], total: int) -> None:
 
 
 def weights_arguments() -> list[str]:
-    folder, catalogue = os.environ.get("HEADSHOTS_WEIGHTS_DIR"), os.environ.get("HEADSHOTS_WEIGHTS_CATALOGUE")
+    folder, catalogue = os.environ.get("HEADSHOTS_WEIGHTS_DIR"), os.environ.get("HEADSHOTS_WEIGHTS_CATALOG")
     return [*(["--weights", folder] if folder else []), *(["--catalogue", catalogue] if catalogue else [])]
 
 

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 
-from headshots.launch import PYTHON, ROOT, VENV, CannotRun, fingerprint, folder_lock, say
+from headshots.launch import PYTHON, ROOT, VENV, CannotRun, echo, fingerprint, folder_lock
 from headshots.launch.environment import install_lock, pip_install
 
 GPU_LOCK = "requirements-gpu.lock"
@@ -22,7 +22,7 @@ COMMAND = f".venv/bin/python -m pip install {TORCH} && .venv/bin/python -m pip i
 def require_gpu() -> None:
     """Raises CannotRun where there is no NVIDIA GPU, unless the engine was told to use the CPU."""
     if os.environ.get("HEADSHOTS_INSTANTID_DEVICE") == "cpu":
-        say("The InstantID engine will run on the CPU, as was asked for: many minutes a picture.")
+        echo("The InstantID engine will run on the CPU, as was asked for: many minutes a picture.")
         return
     tool = shutil.which("nvidia-smi")
     if tool is None:
@@ -40,7 +40,7 @@ def set_up_gpu() -> None:
     with folder_lock(ROOT, wait=True):
         if read_state() == "ready":
             return
-        say(f"Installing {TORCH} and what the InstantID engine is made of (once; several GB with CUDA)")
+        echo(f"Installing {TORCH} and what the InstantID engine is made of (once; several GB with CUDA)")
         # First, by itself: what comes after must not choose another build of it.
         pip_install(TORCH, total=30)
         install_lock(GPU_LOCK)
@@ -55,13 +55,13 @@ def set_up_gpu_for_tests() -> None:
     if state == "ready" or (state == "skipped" and not os.environ.get("HEADSHOTS_REQUIRE_TORCH")):
         return
     if not torch_is_small():
-        say(f"Tests of the InstantID engine are skipped: torch would bring gigabytes of CUDA here. Enable: {COMMAND}")
+        echo(f"Tests of the InstantID engine are skipped: torch would bring gigabytes of CUDA here. Enable: {COMMAND}")
         write_state("skipped")
         return
     try:
         set_up_gpu()
     except CannotRun as error:
-        say(f"Tests of the InstantID engine are skipped: {error}. To run them: {COMMAND}")
+        echo(f"Tests of the InstantID engine are skipped: {error}. To run them: {COMMAND}")
 
 
 def torch_is_small() -> bool:

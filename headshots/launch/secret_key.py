@@ -8,7 +8,7 @@ import secrets
 import uuid
 from pathlib import Path
 
-from headshots.launch import CannotRun, say
+from headshots.launch import CannotRun, echo
 
 
 def secret_key(data: Path) -> str:
@@ -18,7 +18,7 @@ def secret_key(data: Path) -> str:
     the data folder is moved there."""
     folder = state_folder() / "secrets"
     if folder.is_relative_to(data):
-        raise CannotRun(f"secrets must not be kept below {data}: point HEADSHOTS_RESULT_RING_DIR to another folder")
+        raise CannotRun(f"secrets must not be kept below {data}: point HEADSHOTS_HEADSHOT_KEYS_DIR to another folder")
     old = data / "secret_key"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -28,7 +28,7 @@ def secret_key(data: Path) -> str:
             earlier = old.read_text().strip() if old.exists() else ""
             if is_used and not earlier:
                 # The state folder was changed or lost, or the data folder comes from another machine.
-                say(
+                echo(
                     f"{folder} holds no secret key of {data}: a new one is made. All sessions end, and second factors "
                     f"stay closed. If you have the old key, stop, and write it to {file}."
                 )
@@ -39,7 +39,7 @@ def secret_key(data: Path) -> str:
     except OSError as error:
         raise CannotRun(
             f"cannot keep the secret key in {folder} ({error.strerror}): choose another folder with "
-            "HEADSHOTS_RESULT_RING_DIR, or set HEADSHOTS_SECRET_KEY"
+            "HEADSHOTS_HEADSHOT_KEYS_DIR, or set HEADSHOTS_SECRET_KEY"
         ) from error
     return key
 
@@ -47,7 +47,7 @@ def secret_key(data: Path) -> str:
 def state_folder() -> Path:
     """Return the folder above the key ring of headshots, as headshots/settings.py finds it."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(os.environ.get("HEADSHOTS_RESULT_RING_DIR") or Path(state) / "headshots").resolve()
+    return Path(os.environ.get("HEADSHOTS_HEADSHOT_KEYS_DIR") or Path(state) / "headshots").resolve()
 
 
 def data_id(data: Path) -> str:
@@ -76,7 +76,7 @@ def create_once(file: Path, content: str) -> None:
 def remove_moved(old: Path, key: str, file: Path) -> None:
     """Blank and remove the key in the data folder, unless it is another one."""
     if old.read_text().strip() not in {key, ""}:
-        say(f"{old} holds another secret key than {file}, which is used. Remove the one that is wrong.")
+        echo(f"{old} holds another secret key than {file}, which is used. Remove the one that is wrong.")
         return
     with old.open("r+b") as opened:
         opened.write(bytes(old.stat().st_size))

@@ -13,10 +13,10 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from headshots.launch import PYTHON, ROOT, RUN_LOCK, VENV, CannotRun, die_with_parent, fingerprint, say
+from headshots.launch import PYTHON, ROOT, RUN_LOCK, VENV, CannotRun, die_with_parent, echo, fingerprint
 from headshots.launch.environment import finish_fetching_weights, start_fetching_weights, stop_fetching_weights
 from headshots.launch.secret_key import secret_key
-from headshots.launch.supervise import HeartFile, Knock, Service, look_after
+from headshots.launch.supervise import HeartbeatFile, Service, SocketProbe, supervise
 
 QUEUES = ("render", "default", "retention")
 # What the web process needs, however it is started (docker/web.Dockerfile has the same). Forwarding headers count for
@@ -63,9 +63,9 @@ def prepare_database(data: Path, environment: dict[str, str]) -> None:
         sources = sorted([*ROOT.glob("headshots/*/migrations/*.py"), ROOT / "pipeline" / "styles" / "styles.toml"])
         # Settings too: `migrate` runs the checks, whose refusal shall be read here and not in a web process that dies.
         settings = "\0".join(f"{name}={environment[name]}" for name in sorted(environment) if "HEADSHOTS_" in name)
-        told = hashlib.sha256(settings.encode()).hexdigest()
+        settings_hash = hashlib.sha256(settings.encode()).hexdigest()
         # The inode: a database that was restored from elsewhere is another file.
-        return f"{fingerprint(*sources, ROOT / 'docker' / RUN_LOCK)} {told} {database.stat().st_ino}"
+        return f"{fingerprint(*sources, ROOT / 'docker' / RUN_LOCK)} {settings_hash} {database.stat().st_ino}"
 
     is_own = not os.environ.get("HEADSHOTS_DATABASE_URL")
     if is_own and database.exists() and stamp.exists() and stamp.read_text() == state():
@@ -76,7 +76,7 @@ def prepare_database(data: Path, environment: dict[str, str]) -> None:
             cwd=ROOT, env=environment, check=False, text=True, capture_output=True, preexec_fn=die_with_parent,
         )  # fmt: skip
         if result.returncode != 0:
-            say(result.stdout + result.stderr)
+            echo(result.stdout + result.stderr)
             raise CannotRun(f"`manage.py {command[0]}` failed (see above)")
     if is_own:
         stamp.write_text(state())
@@ -96,7 +96,7 @@ def valkey_socket(data: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def take_port(port: int) -> socket.socket:
+def listen_on(port: int) -> socket.socket:
     """The listening socket, ours for as long as we run: while the web process is replaced, visitors wait in line."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -114,13 +114,18 @@ class Product:
 
     def __init__(self, data: Path, environment: dict[str, str], lock: int, address: str) -> None:
         self.data, self.environment, self.lock, self.address = data, environment, lock, address
-        self.patience = float(os.environ.get("HEADSHOTS_HEART_SECONDS", "60"))
+        self.heartbeat_timeout_seconds = float(os.environ.get("HEADSHOTS_HEARTBEAT_TIMEOUT", "60"))
 
     def service(
-        self, name: str, command: Sequence[str], life: HeartFile | Knock, patience: float, *descriptors: int
+        self,
+        name: str,
+        command: Sequence[str],
+        liveness: HeartbeatFile | SocketProbe,
+        timeout_seconds: float,
+        *descriptors: int,
     ) -> Service:
         return Service(
-            name, command, life=life, patience_seconds=patience, log=self.data / "logs" / f"{name}.log",
+            name, command, liveness=liveness, timeout_seconds=timeout_seconds, log=self.data / "logs" / f"{name}.log",
             folder=ROOT, environment=self.environment | {"HEADSHOTS_LOCAL_URL": self.address}, quiet=name == "valkey",
             # With the lock's descriptor: where children can outlive us, a second start still sees the folder in use.
             descriptors=(self.lock, *descriptors),
@@ -132,7 +137,7 @@ class Product:
         keep = ["--dir", str(self.data / "valkey"), "--appendonly", "yes", "--appendfsync", "everysec", "--save", ""]
         limits = ["--maxmemory-policy", "noeviction", "--loglevel", "warning"]
         # -LOADING is a sign of life too.
-        return self.service("valkey", [*command, *keep, *limits], Knock(str(path), b"PING\r\n", rb"[+-]", 2), 20)
+        return self.service("valkey", [*command, *keep, *limits], SocketProbe(str(path), b"PING\r\n", rb"[+-]", 2), 20)
 
     def web(self, listener: socket.socket) -> Service:
         port = listener.getsockname()[1]
@@ -140,23 +145,23 @@ class Product:
         options = ["--no-access-log", "--log-level", "warning"]
         question = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
         # Any answer is a sign of life: /healthz may well say that something else is wrong.
-        knock = Knock(("127.0.0.1", port), question, rb"HTTP/", 5)
-        return self.service("web", [*command, *options], knock, 30, listener.fileno())
+        probe = SocketProbe(("127.0.0.1", port), question, rb"HTTP/", 5)
+        return self.service("web", [*command, *options], probe, 30, listener.fileno())
 
     def worker(self, queue: str) -> Service:
         command = [str(PYTHON), "-m", "celery", "-q", "-A", "headshots", "worker", "--pool", "solo", "-Q", queue]
         options = ["-n", f"{queue}@%h", "-l", "INFO", "--without-gossip", "--without-mingle"]
-        return self.service(queue, [*command, *options], self.heart(queue), self.patience)
+        return self.service(queue, [*command, *options], self.heartbeat(queue), self.heartbeat_timeout_seconds)
 
     def beat(self) -> Service:
         command = [str(PYTHON), "-m", "celery", "-q", "-A", "headshots", "beat", "-l", "INFO", "--pidfile="]
-        return self.service("beat", command, self.heart("beat"), max(self.patience, 45))
+        return self.service("beat", command, self.heartbeat("beat"), max(self.heartbeat_timeout_seconds, 45))
 
-    def heart(self, name: str) -> HeartFile:
-        return HeartFile(self.data / "run" / f"{name}.heart")
+    def heartbeat(self, name: str) -> HeartbeatFile:
+        return HeartbeatFile(self.data / "run" / f"{name}.heartbeat")
 
 
-def bring_up(product: Product, path: Path | None, listener: socket.socket, services: list[Service]) -> None:
+def start_services(product: Product, path: Path | None, listener: socket.socket, services: list[Service]) -> None:
     """Starts everything, into `services`; returns when the page answers. Raises CannotRun."""
 
     def start(service: Service) -> Service:
@@ -166,18 +171,18 @@ def bring_up(product: Product, path: Path | None, listener: socket.socket, servi
 
     def wait_for(service: Service, is_there: Callable[[], bool]) -> None:
         def until() -> bool:
-            if service.deaths_in_a_row >= 3:
+            if service.consecutive_exits >= 3:
                 raise CannotRun(f"{service.name} does not start; its log is {service.log}")
             return is_there()
 
-        look_after(services, until, every_seconds=0.01)
+        supervise(services, until, every_seconds=0.01)
 
     fetching = start_fetching_weights()
     try:
         if path is not None:
             path.unlink(missing_ok=True)
             valkey = start(product.valkey(path))
-            wait_for(valkey, lambda: valkey.was_well)
+            wait_for(valkey, lambda: valkey.has_been_alive)
         prepare_database(product.data, product.environment)
         web = start(product.web(listener))
         # Minutes, at the first start.
@@ -186,9 +191,9 @@ def bring_up(product: Product, path: Path | None, listener: socket.socket, servi
         stop_fetching_weights(fetching)
     finish_fetching_weights(fetching)
     question = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
-    page = Knock(("127.0.0.1", listener.getsockname()[1]), question, rb"HTTP/1\.1 [23]", 1)
+    page = SocketProbe(("127.0.0.1", listener.getsockname()[1]), question, rb"HTTP/1\.1 [23]", 1)
     # The workers only now: two cores that import five times the same thing at once show the page later.
-    wait_for(web, page.gave_sign)
+    wait_for(web, page.is_alive)
     for queue in QUEUES:
         start(product.worker(queue))
     start(product.beat())

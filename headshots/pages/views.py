@@ -6,7 +6,7 @@ from django.shortcuts import redirect, render
 from django.templatetags.static import static
 from django.views.decorators.http import require_safe
 
-from headshots.web.humanize import days_in_words, in_words
+from headshots.web.humanize import humanize_days, humanize_duration
 
 
 @require_safe
@@ -55,14 +55,14 @@ def _figures() -> dict[str, object]:
     """The numbers that the pages name, from the settings that enforce them."""
     return {
         "preview_count": settings.HEADSHOTS_PREVIEW_COUNT,
-        "result_days": settings.HEADSHOTS_RESULT_DAYS,
+        "headshot_retention_days": settings.HEADSHOTS_HEADSHOT_RETENTION_DAYS,
         "max_photos": settings.HEADSHOTS_MAX_PHOTOS,
-        "photos_life": in_words(settings.HEADSHOTS_SOURCE_TTL_SECONDS),
-        "headshots_life": days_in_words(settings.HEADSHOTS_RESULT_DAYS),
-        "payment_life": days_in_words(settings.HEADSHOTS_PAYMENT_DAYS),
-        "proof_life": days_in_words(settings.HEADSHOTS_PROOF_DAYS),
-        "backup_life": days_in_words(settings.HEADSHOTS_BACKUP_DAYS) if settings.HEADSHOTS_BACKUP_DAYS else "",
-        "sign_in_life": in_words(settings.SESSION_COOKIE_AGE),
+        "photos_life": humanize_duration(settings.HEADSHOTS_PHOTO_TTL_SECONDS),
+        "headshots_life": humanize_days(settings.HEADSHOTS_HEADSHOT_RETENTION_DAYS),
+        "payment_life": humanize_days(settings.HEADSHOTS_PAYMENT_RETENTION_DAYS),
+        "proof_life": humanize_days(settings.HEADSHOTS_DELETION_RECORD_DAYS),
+        "backup_life": humanize_days(settings.HEADSHOTS_BACKUP_DAYS) if settings.HEADSHOTS_BACKUP_DAYS else "",
+        "sign_in_life": humanize_duration(settings.SESSION_COOKIE_AGE),
     }
 
 
@@ -73,5 +73,5 @@ def _operator() -> dict[str, object]:
         "abuse_email": settings.HEADSHOTS_ABUSE_EMAIL,
         "mail_server": bool(settings.HEADSHOTS_EMAIL_URL),
         "stripe": bool(settings.HEADSHOTS_STRIPE_SECRET_KEY),
-        "processors": settings.HEADSHOTS_PROCESSORS,
+        "processors": settings.HEADSHOTS_DATA_PROCESSORS,
     }

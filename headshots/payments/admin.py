@@ -7,12 +7,12 @@ from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
 
-from headshots.accounts.admin_mixins import OwnedAdmin, ReadOnlyAdmin
+from headshots.accounts.admin_mixins import AccountListAdmin, ReadOnlyAdmin
 from headshots.payments.models import Credit, LedgerEntry, Payment, Refund, WebhookEvent
-from headshots.payments.prices import as_money
+from headshots.payments.prices import format_money
 
 # Whose row a list shows may be for more people to see than how much it was.
-_SEES_AMOUNTS = "dashboard.view_money"
+_VIEW_AMOUNTS_PERMISSION = "dashboard.view_money"
 
 
 class MoneyAdmin(ReadOnlyAdmin):
@@ -27,13 +27,13 @@ class MoneyAdmin(ReadOnlyAdmin):
         return self._seen(request, super().get_fields(request, obj))
 
     def _seen(self, request: HttpRequest, names: Iterable[Any]) -> list[Any]:
-        sees = request.user.has_perm(_SEES_AMOUNTS)
+        sees = request.user.has_perm(_VIEW_AMOUNTS_PERMISSION)
         return [name for name in names if sees or name not in self.amounts]
 
 
 @admin.register(Payment)
-class PaymentAdmin(OwnedAdmin, MoneyAdmin):
-    amounts = ("money", "price", "paid", "tax", "given_back")
+class PaymentAdmin(AccountListAdmin, MoneyAdmin):
+    amounts = ("money", "price", "paid", "tax", "refunded")
     list_display = ["short_id", "account", "state", "money", "mode", "engine", "created_at", "paid_at"]
     list_filter = ["state", "mode", "engine", "created_at"]
     search_fields = ["id", "session_id", "payment_intent", "pack__id", "pack__shoot__id"]
@@ -42,30 +42,30 @@ class PaymentAdmin(OwnedAdmin, MoneyAdmin):
         "or the e-mail address if you may see accounts."
     )
     fields = [
-        "owner", "pack", "engine", "mode", "state", "price", "paid", "tax", "given_back", "session_id",
-        "payment_intent", "dispute_id", "dispute_state", "created_at", "expires_at", "paid_at", "asked_at",
+        "owner", "pack", "engine", "mode", "state", "price", "paid", "tax", "refunded", "session_id",
+        "payment_intent", "dispute_id", "dispute_state", "created_at", "expires_at", "paid_at", "last_stripe_call_at",
     ]  # fmt: skip
 
     @admin.display(description="amount")
     def money(self, payment: Payment) -> str:
-        return as_money(payment.amount_paid or payment.amount, payment.currency)
+        return format_money(payment.amount_paid or payment.amount, payment.currency)
 
     def price(self, payment: Payment) -> str:
-        return as_money(payment.amount, payment.currency)
+        return format_money(payment.amount, payment.currency)
 
     def paid(self, payment: Payment) -> str:
-        return as_money(payment.amount_paid, payment.currency)
+        return format_money(payment.amount_paid, payment.currency)
 
     @admin.display(description="of it tax")
     def tax(self, payment: Payment) -> str:
-        return as_money(payment.amount_tax, payment.currency)
+        return format_money(payment.amount_tax, payment.currency)
 
-    def given_back(self, payment: Payment) -> str:
-        return as_money(payment.amount_refunded, payment.currency)
+    def refunded(self, payment: Payment) -> str:
+        return format_money(payment.amount_refunded, payment.currency)
 
 
 @admin.register(Credit)
-class CreditAdmin(OwnedAdmin, ReadOnlyAdmin):
+class CreditAdmin(AccountListAdmin, ReadOnlyAdmin):
     list_display = ["short_id", "account", "source", "state", "reason", "created_at", "open_since"]
     list_filter = ["state", "source"]
     search_fields = ["id", "payment__id", "pack__id"]
@@ -83,11 +83,11 @@ class RefundAdmin(MoneyAdmin):
     list_select_related = ["payment"]
     search_fields = ["id", "stripe_id", "payment__id"]
     search_help_text = "Id of the refund, ours or Stripe's, or of its payment."
-    fields = ["payment", "money", "reason", "state", "stripe_id", "created_at", "asked_at"]
+    fields = ["payment", "money", "reason", "state", "stripe_id", "created_at", "last_stripe_call_at"]
 
     @admin.display(description="amount")
     def money(self, refund: Refund) -> str:
-        return as_money(refund.amount, refund.payment.currency)
+        return format_money(refund.amount, refund.payment.currency)
 
 
 @admin.register(WebhookEvent)
@@ -104,11 +104,11 @@ class WebhookEventAdmin(MoneyAdmin):
 
     @admin.display(description="amount")
     def money(self, event: WebhookEvent) -> str | None:
-        return None if event.amount is None else as_money(event.amount, event.currency)
+        return None if event.amount is None else format_money(event.amount, event.currency)
 
     @admin.display(description="of it tax")
     def tax(self, event: WebhookEvent) -> str | None:
-        return None if event.amount_tax is None else as_money(event.amount_tax, event.currency)
+        return None if event.amount_tax is None else format_money(event.amount_tax, event.currency)
 
 
 @admin.register(LedgerEntry)
@@ -122,4 +122,4 @@ class LedgerEntryAdmin(MoneyAdmin):
 
     @admin.display(description="amount")
     def money(self, entry: LedgerEntry) -> str:
-        return as_money(entry.amount, entry.currency)
+        return format_money(entry.amount, entry.currency)

@@ -5,7 +5,7 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
 
 from headshots import engine
-from headshots.payments.prices import read_price
+from headshots.payments.prices import parse_price
 
 _KEYS = ("sk_live_", "rk_live_", "sk_test_", "rk_test_")
 
@@ -19,7 +19,7 @@ def check_prices(**_: object) -> list[CheckMessage]:
     found: list[CheckMessage] = []
     for name in ("HEADSHOTS_PRICE", "HEADSHOTS_STUDIO_PRICE"):
         try:
-            if read_price(getattr(settings, name), currency) <= 0:
+            if parse_price(getattr(settings, name), currency) <= 0:
                 found.append(Error(f"{name} must be above zero.", id="payments.E002"))
         except ValueError:
             hint = "Write it as 19 or 18.50, no finer than the currency's smallest coin."

@@ -5,17 +5,17 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from headshots import engine
-from headshots.payments.prices import is_sold, payments_are_a_test, price_of
+from headshots.payments.prices import get_price, is_for_sale, payments_in_test_mode
 
 
 def payments(request: HttpRequest) -> dict[str, object]:
-    """`payments_are_a_test`; `pack_price`, which is empty where nothing is sold; `support_email`."""
+    """`payments_in_test_mode`; `pack_price`, which is empty where nothing is sold; `support_email`."""
     return {
-        "payments_are_a_test": payments_are_a_test(),
+        "payments_in_test_mode": payments_in_test_mode(),
         "pack_price": SimpleLazyObject(_price),
         "support_email": settings.HEADSHOTS_SUPPORT_EMAIL,
     }
 
 
 def _price() -> str:
-    return str(price_of(engine.engine_name())) if is_sold() else ""
+    return str(get_price(engine.engine_name())) if is_for_sale() else ""

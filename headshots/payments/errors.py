@@ -5,7 +5,7 @@ PaymentError
 ├── OrderRefused     this order cannot be taken now; `code` says why
 ├── BadSignature     a webhook that Stripe did not sign, or not for us, or long ago
 └── StripeError
-    ├── StripeAway       no answer, or "later": ask again
+    ├── StripeUnavailable       no answer, or "later": ask again
     └── StripeRefused    it said no; `code` is Stripe's
 """
 
@@ -21,7 +21,7 @@ class NotForSale(PaymentError):
 class OrderRefused(PaymentError):
     """This order cannot be taken.
 
-    `code`: photos_gone, too_late, too_few_looks, no_photo, order_changed, pack_is_live, has_a_pack or
+    `code`: photos_gone, too_late, too_few_looks, no_photo, order_changed, pack_is_live, has_open_credit or
     uploads_paused."""
 
     def __init__(self, code: str) -> None:
@@ -37,7 +37,7 @@ class StripeError(PaymentError):
     """Stripe did not do what was asked."""
 
 
-class StripeAway(StripeError):
+class StripeUnavailable(StripeError):
     """No answer, or one that asks for patience. Whether it was done is not known: ask again with the same key."""
 
 

@@ -9,15 +9,15 @@ from django.urls import reverse
 
 from headshots.accounts.models import User
 from headshots.payments.models import Credit, Refund
-from headshots.payments.prices import as_money
+from headshots.payments.prices import format_money
 from headshots.shoots.lifecycle import record
 from headshots.shoots.models import Pack
 
 
 def send_credit_mail(*, credit: Credit) -> bool:
     """Whether this caller sent the mail that is due about a credit."""
-    kind = credit.mail
-    if not kind or not Credit.objects.filter(pk=credit.pk, mail=kind).update(mail=Credit.Mail.NONE):
+    kind = credit.pending_mail
+    if not kind or not Credit.objects.filter(pk=credit.pk, pending_mail=kind).update(pending_mail=Credit.Mail.NONE):
         return False
     payment = credit.payment
     context = {
@@ -25,14 +25,14 @@ def send_credit_mail(*, credit: Credit) -> bool:
         "refunded_at": credit.open_since + timedelta(days=settings.HEADSHOTS_REFUND_DAYS),
         # Without a reason of its own, a credit is back because its refund did not arrive, or was paid for too late.
         "refund_failed": bool(payment and payment.refunds.filter(state=Refund.State.FAILED).exists()),
-        "money": as_money(payment.amount_paid, payment.currency) if payment and payment.amount_paid else "",
+        "money": format_money(payment.amount_paid, payment.currency) if payment and payment.amount_paid else "",
     }
     try:
         about = credit.pack or (payment and payment.pack) or credit.redo_of
         return _send(credit.owner, about, kind, context)
     except OSError:
         # Beat comes back for it.
-        Credit.objects.filter(pk=credit.pk, mail=Credit.Mail.NONE).update(mail=kind)
+        Credit.objects.filter(pk=credit.pk, pending_mail=Credit.Mail.NONE).update(pending_mail=kind)
         raise
 
 
@@ -50,9 +50,9 @@ def send_refund_mail(*, refund: Refund) -> bool:
         return False
     context = {
         "refund": refund,
-        "money": as_money(refund.amount, payment.currency),
+        "money": format_money(refund.amount, payment.currency),
         "is_part": is_part,
-        "receipt": settings.HEADSHOTS_SITE_URL + reverse("payments:payment", args=[payment.pk]),
+        "receipt_url": settings.HEADSHOTS_SITE_URL + reverse("payments:payment", args=[payment.pk]),
     }
     try:
         return _send(payment.owner, payment.pack, "refund_failed" if failed else "refunded", context)
@@ -67,10 +67,10 @@ def _send(owner: User | None, pack: Pack | None, kind: str, context: dict[str, o
     context |= {
         "count": settings.HEADSHOTS_PREMIUM_COUNT,
         "refund_days": settings.HEADSHOTS_REFUND_DAYS,
-        "upload": settings.HEADSHOTS_SITE_URL + reverse("shoots:new"),
-        "history": settings.HEADSHOTS_SITE_URL + reverse("payments:history"),
+        "upload_url": settings.HEADSHOTS_SITE_URL + reverse("shoots:new"),
+        "history_url": settings.HEADSHOTS_SITE_URL + reverse("payments:history"),
         "support_email": settings.HEADSHOTS_SUPPORT_EMAIL,
-        "has_address": bool(settings.HEADSHOTS_SITE_URL),
+        "has_site_url": bool(settings.HEADSHOTS_SITE_URL),
     }
     subject = render_to_string(f"payments/mail/{kind}_subject.txt", context).strip()
     send_mail(subject, render_to_string(f"payments/mail/{kind}.txt", context), None, [owner.email])

@@ -67,11 +67,11 @@ class Payment(models.Model):
     expires_at = models.DateTimeField()
     paid_at = models.DateTimeField(null=True, blank=True)
     # When Stripe was last asked about it.
-    asked_at = models.DateTimeField(null=True, blank=True)
+    last_stripe_call_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-created_at"]
-        indexes = [models.Index(fields=["state", "asked_at"])]
+        indexes = [models.Index(fields=["state", "last_stripe_call_at"])]
         constraints = [
             # Two clicks on the price page open one checkout.
             models.UniqueConstraint(
@@ -103,8 +103,8 @@ class Credit(models.Model):
         """Which mail is still to be sent about it."""
 
         NONE = ""
-        WAITING = "waiting"
-        BOUGHT = "bought"
+        AVAILABLE = "available"
+        PURCHASED = "purchased"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(
@@ -120,10 +120,10 @@ class Credit(models.Model):
     # Why staff granted it: a code.
     reason = models.CharField(max_length=32, blank=True)
     # Why the last pack that it was used for came to nothing: that pack's reason, for the mail.
-    came_back = models.CharField(max_length=32, blank=True)
+    return_reason = models.CharField(max_length=32, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     open_since = models.DateTimeField(default=timezone.now)
-    mail = models.CharField(max_length=8, choices=Mail.choices, default=Mail.NONE, blank=True)
+    pending_mail = models.CharField(max_length=9, choices=Mail.choices, default=Mail.NONE, blank=True)
 
     class Meta:
         ordering = ["open_since"]
@@ -153,7 +153,7 @@ class Refund(models.Model):
         STRIPE = "stripe", "Made at Stripe"
 
     # Stripe has taken it on.
-    UNDER_WAY = (State.PENDING, State.SUCCEEDED)
+    ACCEPTED_STATES = (State.PENDING, State.SUCCEEDED)
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="refunds")
@@ -162,13 +162,13 @@ class Refund(models.Model):
     state = models.CharField(max_length=9, choices=State.choices, default=State.REQUESTED)
     stripe_id = models.CharField(max_length=255, null=True, blank=True, unique=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    asked_at = models.DateTimeField(null=True, blank=True)
+    last_stripe_call_at = models.DateTimeField(null=True, blank=True)
     # Whether its person is still to be told by mail: once Stripe has taken it on, and once it has failed after that.
     mail_due = models.BooleanField(default=True)
 
     class Meta:
         ordering = ["created_at"]
-        indexes = [models.Index(fields=["state", "asked_at"])]
+        indexes = [models.Index(fields=["state", "last_stripe_call_at"])]
 
     def __str__(self) -> str:
         return str(self.id)
@@ -213,7 +213,7 @@ class LedgerIsAppendOnly(Exception):
     """Somebody tried to change or delete an entry of the ledger."""
 
 
-class _AppendOnly(models.QuerySet["LedgerEntry"]):
+class _AppendOnlyQuerySet(models.QuerySet["LedgerEntry"]):
     def update(self, **changes: object) -> int:
         raise LedgerIsAppendOnly
 
@@ -246,7 +246,7 @@ class LedgerEntry(models.Model):
     # Of the session, the refund or the dispute that moved it.
     stripe_id = models.CharField(max_length=255, editable=False)
 
-    objects = _AppendOnly.as_manager()
+    objects = _AppendOnlyQuerySet.as_manager()
 
     class Meta:
         ordering = ["id"]
@@ -268,7 +268,7 @@ class LedgerEntry(models.Model):
         raise LedgerIsAppendOnly
 
 
-class LocalObject(models.Model):
+class LocalStripeObject(models.Model):
     """What the test checkout keeps in place of Stripe: a session, a refund, an answer under its idempotency key."""
 
     id = models.CharField(max_length=255, primary_key=True)

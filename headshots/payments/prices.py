@@ -10,15 +10,31 @@ from headshots.payments.errors import NotForSale
 from headshots.payments.models import Payment
 
 # How many digits the smallest unit stands behind the point, where that is not two (Stripe, "Supported currencies").
-_WHOLE = ["bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"]
-_DIGITS = {
-    **dict.fromkeys(_WHOLE, 0),
+_ZERO_DECIMAL = [
+    "bif",
+    "clp",
+    "djf",
+    "gnf",
+    "jpy",
+    "kmf",
+    "krw",
+    "mga",
+    "pyg",
+    "rwf",
+    "vnd",
+    "vuv",
+    "xaf",
+    "xof",
+    "xpf",
+]
+_MINOR_UNIT_DIGITS = {
+    **dict.fromkeys(_ZERO_DECIMAL, 0),
     **dict.fromkeys(["bhd", "jod", "kwd", "omr", "tnd"], 3),
 }
 # Their smallest coin in Stripe's smallest units: three digits are taken in steps of ten, and ISK and UGX, which Stripe
 # counts with two digits, as whole ones. (HUF and TWD are whole in payouts only: their prices may have two digits.)
-_STEPS = {**{name: 10 for name, digits in _DIGITS.items() if digits == 3}, "isk": 100, "ugx": 100}
-_SIGNS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
+_SMALLEST_COINS = {**{name: 10 for name, digits in _MINOR_UNIT_DIGITS.items() if digits == 3}, "isk": 100, "ugx": 100}
+_SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
 
 
 @dataclass(frozen=True)
@@ -29,33 +45,33 @@ class Price:
     currency: str
 
     def __str__(self) -> str:
-        return as_money(self.amount, self.currency)
+        return format_money(self.amount, self.currency)
 
 
-def digits_of(currency: str) -> int:
+def minor_unit_digits(currency: str) -> int:
     """How many digits stand behind the point."""
-    return _DIGITS.get(currency, 2)
+    return _MINOR_UNIT_DIGITS.get(currency, 2)
 
 
-def as_money(amount: int, currency: str) -> str:
+def format_money(amount: int, currency: str) -> str:
     """How people write it: $19, €18.50, 19.00 CHF; amounts below zero with a minus in front."""
-    digits = digits_of(currency)
+    digits = minor_unit_digits(currency)
     number = f"{abs(amount) / 10**digits:,.{digits}f}"
     minus = "−" if amount < 0 else ""
-    sign = _SIGNS.get(currency)
+    sign = _SYMBOLS.get(currency)
     return f"{minus}{sign}{number.removesuffix('.00')}" if sign else f"{minus}{number} {currency.upper()}"
 
 
-def money_from(text: str, currency: str) -> str:
+def format_decimal_money(text: str, currency: str) -> str:
     """The same for an amount that was written down in the currency's own unit: "4.50" is $4.50."""
-    return as_money(int(Decimal(text).scaleb(digits_of(currency))), currency)
+    return format_money(int(Decimal(text).scaleb(minor_unit_digits(currency))), currency)
 
 
-def read_price(text: str, currency: str) -> int:
+def parse_price(text: str, currency: str) -> int:
     """Return a price as people write it in the smallest unit. Raises ValueError when it is none or has no coin."""
     try:
-        amount = Decimal(text).scaleb(digits_of(currency))
-        is_payable = amount.is_finite() and amount % _STEPS.get(currency, 1) == 0
+        amount = Decimal(text).scaleb(minor_unit_digits(currency))
+        is_payable = amount.is_finite() and amount % _SMALLEST_COINS.get(currency, 1) == 0
     except ArithmeticError as error:  # no number, or one too large to count with
         raise ValueError(f"{text[:20]!r} is not a price") from error
     if not is_payable:
@@ -63,10 +79,10 @@ def read_price(text: str, currency: str) -> int:
     return int(amount)
 
 
-def price_of(engine_name: str) -> Price:
+def get_price(engine_name: str) -> Price:
     """What a pack of this engine costs."""
     text = settings.HEADSHOTS_STUDIO_PRICE if engine_name == "studio" else settings.HEADSHOTS_PRICE
-    return Price(read_price(text, settings.HEADSHOTS_CURRENCY), settings.HEADSHOTS_CURRENCY)
+    return Price(parse_price(text, settings.HEADSHOTS_CURRENCY), settings.HEADSHOTS_CURRENCY)
 
 
 def current_mode() -> str | None:
@@ -77,12 +93,12 @@ def current_mode() -> str | None:
     return Payment.Mode.LOCAL if settings.HEADSHOTS_TEST_CHECKOUT and settings.DEBUG else None
 
 
-def payments_are_a_test() -> bool:
+def payments_in_test_mode() -> bool:
     """Whether packs can be paid here, and not with real money."""
     return current_mode() in {Payment.Mode.LOCAL, Payment.Mode.TEST}
 
 
-def require_sale(engine_name: str) -> str:
+def require_for_sale(engine_name: str) -> str:
     """The mode in which packs of this engine are sold now. Raises NotForSale."""
     mode = current_mode()
     if mode is None:
@@ -95,10 +111,10 @@ def require_sale(engine_name: str) -> str:
     return mode
 
 
-def is_sold() -> bool:
+def is_for_sale() -> bool:
     """Whether somebody can buy a pack here now."""
     try:
-        require_sale(engine.engine_name())
+        require_for_sale(engine.engine_name())
     except (NotForSale, engine.PipelineError):
         return False
     return True

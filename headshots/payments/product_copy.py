@@ -6,23 +6,23 @@ from django.conf import settings
 from django.urls import reverse
 
 from headshots.payments.models import Payment
-from headshots.web.humanize import size_in_words
+from headshots.web.humanize import humanize_size
 
 
 @dataclass(frozen=True)
-class Words:
-    """name and description of the product, its size, and the promise under Stripe's button."""
+class ProductCopy:
+    """Words for a product: name, size and description, and submit_message, the line under Stripe's button."""
 
     name: str
     size: str
     description: str
-    promise: str
+    submit_message: str
 
 
-def describe(*, engine_name: str) -> Words:
+def get_product_copy(*, engine_name: str) -> ProductCopy:
     """What a pack of this engine is: the same words on our pages and at the checkout."""
     count, edge = settings.HEADSHOTS_PREMIUM_COUNT, settings.HEADSHOTS_PREMIUM_LONG_EDGE
-    size = size_in_words(edge)
+    size = humanize_size(edge)
     if engine_name == "studio":
         description = (
             f"{count} portraits of {edge:,} pixels, made from your own photo: new backdrops, light and framing. "
@@ -30,32 +30,34 @@ def describe(*, engine_name: str) -> Words:
         )
     else:
         description = f"{count} new portraits of {edge:,} pixels, in the looks that you chose."
-    return Words(
+    return ProductCopy(
         name=f"{count} headshots at {size}",
         size=size,
         description=description,
-        promise="Not delivered, not paid: what cannot be made is given back. Your photos are deleted within 24 hours.",
+        submit_message=(
+            "Not delivered, not paid: what cannot be made is given back. Your photos are deleted within 24 hours."
+        ),
     )
 
 
 @dataclass(frozen=True)
-class Returns:
-    """The addresses that a checkout leads back to. root: where the product is reached, without a last slash."""
+class CheckoutUrls:
+    """Build the URLs that a checkout leads back to. root: the URL of this site, without a slash at its end."""
 
     root: str
 
-    def home(self, payment: Payment) -> str:
+    def success_url(self, payment: Payment) -> str:
         """The page that knows how the payment stands."""
-        return self.root + reverse("payments:payment", args=[payment.pk]) + "?back"
+        return self.root + reverse("payments:payment", args=[payment.pk]) + "?returned"
 
-    def back(self, payment: Payment) -> str:
+    def cancel_url(self, payment: Payment) -> str:
         """Where the checkout was opened."""
         if payment.pack is None:
             return self.root + reverse("payments:pricing")
         return self.root + reverse("payments:order", args=[payment.pack.shoot_id])
 
 
-def promises() -> dict[str, object]:
+def policy_context() -> dict[str, object]:
     """The numbers that the pages name, from the settings that enforce them."""
     return {
         "count": settings.HEADSHOTS_PREMIUM_COUNT,
@@ -63,5 +65,5 @@ def promises() -> dict[str, object]:
         "long_edge": settings.HEADSHOTS_PREMIUM_LONG_EDGE,
         "refund_days": settings.HEADSHOTS_REFUND_DAYS,
         "redo_days": settings.HEADSHOTS_REDO_DAYS,
-        "result_days": settings.HEADSHOTS_RESULT_DAYS,
+        "headshot_retention_days": settings.HEADSHOTS_HEADSHOT_RETENTION_DAYS,
     }

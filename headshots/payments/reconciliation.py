@@ -1,4 +1,4 @@
-"""Beat's part: what a webhook that never came, a dead process or a lost message left undone. Each can run twice."""
+"""Finish what a missing webhook, a dead process or a lost message left undone. Called by beat; safe to repeat."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -10,11 +10,11 @@ from django.db.models import F, Model, Q
 from django.utils import timezone
 
 from headshots.celery import send_on_commit
-from headshots.payments.accounting.credits import give_back_credit
-from headshots.payments.accounting.payment_state import EVENT_TYPES, apply_early, apply_refund
+from headshots.payments.accounting.credits import return_credit
+from headshots.payments.accounting.payment_state import EVENT_TYPES, apply_early_events, apply_refund
 from headshots.payments.accounting.refunds import refund_credit, send_refund
 from headshots.payments.accounting.webhooks import receive_event
-from headshots.payments.checkout.orders import ask_stripe, retire
+from headshots.payments.checkout.orders import expire_payment, sync_with_stripe
 from headshots.payments.errors import StripeError
 from headshots.payments.models import Credit, Payment, Refund, WebhookEvent
 from headshots.payments.prices import current_mode
@@ -25,31 +25,33 @@ from headshots.shoots.models import Pack
 log = logging.getLogger(__name__)
 
 # A webhook comes within seconds; whoever pays takes minutes.
-_FIRST_ASKED_AFTER = timedelta(minutes=3)
-_ASKED_EVERY = timedelta(minutes=10)
+_FIRST_POLL_DELAY = timedelta(minutes=3)
+_POLL_INTERVAL = timedelta(minutes=10)
 # As long as Stripe itself tries to deliver a webhook.
-_REPLAYED = timedelta(days=3)
-_AT_ONCE = 200
+_REPLAY_WINDOW = timedelta(days=3)
+_BATCH_SIZE = 200
 
 _Row = TypeVar("_Row", bound=Model)
 
 
-def look_after() -> None:
-    """Everything that is due, once. Without a Stripe only what needs none."""
+def reconcile() -> None:
+    """Do everything that is due, once. Where no Stripe is configured, only what needs none."""
     now = timezone.now()
     if current_mode() is not None:
-        _each(_ownerless(), lambda payment: retire(payment=payment))
-        _each(_unanswered(), lambda payment: ask_stripe(payment=payment))
+        _for_each(_ownerless_payments(), lambda payment: expire_payment(payment=payment))
+        _for_each(_unconfirmed_payments(), lambda payment: sync_with_stripe(payment=payment))
         unsent = Refund.objects.filter(state=Refund.State.REQUESTED, payment__mode=current_mode())
-        waited = Q(asked_at=None, created_at__lt=now - _FIRST_ASKED_AFTER) | Q(asked_at__lt=now - _ASKED_EVERY)
-        _each(unsent.filter(waited).select_related("payment"), lambda refund: send_refund(refund=refund))
-    _each(_heard_of_early(), lambda payment: apply_early(payment=payment))
-    _each(_packs_that_owe(), lambda pack: give_back_credit(pack=pack))
-    _each(_unused(), refund_unused)
-    for credit_id in Credit.objects.exclude(mail=Credit.Mail.NONE).values_list("pk", flat=True)[:_AT_ONCE]:
+        waited = Q(last_stripe_call_at=None, created_at__lt=now - _FIRST_POLL_DELAY) | Q(
+            last_stripe_call_at__lt=now - _POLL_INTERVAL
+        )
+        _for_each(unsent.filter(waited).select_related("payment"), lambda refund: send_refund(refund=refund))
+    _for_each(_payments_with_early_events(), lambda payment: apply_early_events(payment=payment))
+    _for_each(_packs_with_unreturned_credit(), lambda pack: return_credit(pack=pack))
+    _for_each(_unused_credits(), refund_unused)
+    for credit_id in Credit.objects.exclude(pending_mail=Credit.Mail.NONE).values_list("pk", flat=True)[:_BATCH_SIZE]:
         send_on_commit("payments.send_mail", str(credit_id))
-    told = Refund.objects.filter(mail_due=True).exclude(state=Refund.State.REQUESTED)
-    for refund_id in told.values_list("pk", flat=True)[:_AT_ONCE]:
+    mail_due = Refund.objects.filter(mail_due=True).exclude(state=Refund.State.REQUESTED)
+    for refund_id in mail_due.values_list("pk", flat=True)[:_BATCH_SIZE]:
         send_on_commit("payments.mail_refund", str(refund_id))
 
 
@@ -61,11 +63,13 @@ def replay_events() -> int:
     try:
         # Oldest first, as they happened; their order does not matter, but their times read better.
         known = set(
-            WebhookEvent.objects.filter(created_at__gte=timezone.now() - _REPLAYED).values_list("event_id", flat=True)
+            WebhookEvent.objects.filter(created_at__gte=timezone.now() - _REPLAY_WINDOW).values_list(
+                "event_id", flat=True
+            )
         )
-        events = client.events_since(timezone.now() - _REPLAYED, EVENT_TYPES)
+        events = client.list_events_since(timezone.now() - _REPLAY_WINDOW, EVENT_TYPES)
         for event in reversed([event for event in events if event.id not in known]):
-            heartbeat.progress()
+            heartbeat.record_progress()
             missed += receive_event(event=event, fetched=True)
     except StripeError as error:
         log.warning("missed events could not be fetched: %s", type(error).__name__)
@@ -75,8 +79,8 @@ def replay_events() -> int:
 
 
 def fetch_refunds(*, payment: Payment) -> None:
-    """Write down every refund that Stripe knows of. Raises StripeAway, StripeRefused."""
-    for event in client.refunds_of(payment):
+    """Write down every refund that Stripe knows of. Raises StripeUnavailable, StripeRefused."""
+    for event in client.list_refunds(payment):
         apply_refund(payment=payment, event=event)
 
 
@@ -86,43 +90,45 @@ def refund_unused(credit: Credit) -> bool:
     return refund_credit(credit=credit, reason=reason)
 
 
-def _unanswered() -> Iterable[Payment]:
+def _unconfirmed_payments() -> Iterable[Payment]:
     """Payments whose webhook should have come."""
     now = timezone.now()
-    waited = Q(asked_at=None, created_at__lt=now - _FIRST_ASKED_AFTER) | Q(asked_at__lt=now - _ASKED_EVERY)
+    waited = Q(last_stripe_call_at=None, created_at__lt=now - _FIRST_POLL_DELAY) | Q(
+        last_stripe_call_at__lt=now - _POLL_INTERVAL
+    )
     unpaid = Payment.objects.filter(waited, state__in=Payment.UNPAID, mode=current_mode())
-    return unpaid.order_by(F("asked_at").asc(nulls_first=True))[:_AT_ONCE]
+    return unpaid.order_by(F("last_stripe_call_at").asc(nulls_first=True))[:_BATCH_SIZE]
 
 
-def _ownerless() -> Iterable[Payment]:
+def _ownerless_payments() -> Iterable[Payment]:
     """Open checkouts of accounts that have gone: nobody is to pay there any more."""
-    return Payment.objects.filter(state=Payment.State.OPEN, mode=current_mode(), owner=None)[:_AT_ONCE]
+    return Payment.objects.filter(state=Payment.State.OPEN, mode=current_mode(), owner=None)[:_BATCH_SIZE]
 
 
-def _heard_of_early() -> Iterable[Payment]:
+def _payments_with_early_events() -> Iterable[Payment]:
     """Paid payments of which something waits to be acted on: it came while they were being paid."""
     waiting = WebhookEvent.objects.filter(outcome=WebhookEvent.Outcome.WAITING).exclude(payment_intent="")
     paid = Payment.objects.filter(paid_at__isnull=False, payment_intent__in=waiting.values("payment_intent"))
-    return paid.select_related("pack").order_by("paid_at")[:_AT_ONCE]
+    return paid.select_related("pack").order_by("paid_at")[:_BATCH_SIZE]
 
 
-def _packs_that_owe() -> Iterable[Pack]:
+def _packs_with_unreturned_credit() -> Iterable[Pack]:
     """Packs that ended without pictures and still hold a credit."""
     ended = Q(state__in=[Pack.State.FAILED, Pack.State.CANCELLED]) | Q(state=Pack.State.FORGOTTEN, delivered_at=None)
     packs = Pack.objects.filter(ended, credit__state=Credit.State.USED)
-    return packs.exclude(reason=Pack.HAD_PICTURES)[:_AT_ONCE]
+    return packs.exclude(reason=Pack.HAD_PICTURES)[:_BATCH_SIZE]
 
 
-def _unused() -> Iterable[Credit]:
+def _unused_credits() -> Iterable[Credit]:
     """Paid credits that were open for too long, or whose account has gone."""
     long_ago = timezone.now() - timedelta(days=settings.HEADSHOTS_REFUND_DAYS)
     paid = Credit.objects.filter(state=Credit.State.OPEN, payment__mode=current_mode(), payment__amount_paid__gt=0)
-    return paid.filter(Q(open_since__lt=long_ago) | Q(owner=None)).select_related("payment")[:_AT_ONCE]
+    return paid.filter(Q(open_since__lt=long_ago) | Q(owner=None)).select_related("payment")[:_BATCH_SIZE]
 
 
-def _each(rows: Iterable[_Row], act: Callable[[_Row], object]) -> None:
+def _for_each(rows: Iterable[_Row], act: Callable[[_Row], object]) -> None:
     for row in list(rows):
-        heartbeat.progress()
+        heartbeat.record_progress()
         try:
             act(row)
         except StripeError as error:

@@ -15,9 +15,9 @@ from headshots.shoots.models import Pack
 log = logging.getLogger(__name__)
 
 
-@shared_task(name="payments.give_back_credit")
-def give_back_credit(pack_id: str) -> None:
-    rights.give_back_credit(pack=Pack.objects.get(pk=UUID(pack_id)))
+@shared_task(name="payments.return_credit")
+def return_credit(pack_id: str) -> None:
+    rights.return_credit(pack=Pack.objects.get(pk=UUID(pack_id)))
 
 
 @shared_task(name="payments.send_refund")
@@ -51,9 +51,9 @@ def mail_refund(refund_id: str) -> None:
         log.error("refund %s: mail not sent, %s", refund_id, type(error).__name__)
 
 
-@shared_task(name="payments.look_after")
-def look_after() -> None:
-    reconciliation.look_after()
+@shared_task(name="payments.reconcile")
+def reconcile() -> None:
+    reconciliation.reconcile()
 
 
 @shared_task(name="payments.replay_events")

@@ -15,29 +15,29 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from headshots import engine
 from headshots.accounts.models import User
-from headshots.payments.accounting.credits import ask_redo, open_credits, pack_to_redo, redo_is_possible
-from headshots.payments.accounting.receipts import receipts_of
-from headshots.payments.accounting.refunds import refund_credit, refundable
+from headshots.payments.accounting.credits import can_redo, find_pack_to_redo, open_credits, request_redo
+from headshots.payments.accounting.receipts import build_receipts
+from headshots.payments.accounting.refunds import refund_credit, refundable_amount
 from headshots.payments.accounting.webhooks import receive_webhook
-from headshots.payments.checkout.deadlines import shoot_to_use
-from headshots.payments.checkout.orders import ask_stripe, buy_credit
+from headshots.payments.checkout.deadlines import find_shoot_to_use
+from headshots.payments.checkout.orders import buy_credit, sync_with_stripe
 from headshots.payments.checkout.views import to_checkout
 from headshots.payments.errors import BadSignature, NotForSale, OrderRefused, StripeError
 from headshots.payments.models import Credit, Payment, Refund
-from headshots.payments.prices import as_money, current_mode, is_sold, price_of
-from headshots.payments.product_copy import describe, promises
-from headshots.payments.stripe.local import find_session, pay
+from headshots.payments.prices import current_mode, format_money, get_price, is_for_sale
+from headshots.payments.product_copy import get_product_copy, policy_context
+from headshots.payments.stripe.local import find_session, pay_session
 from headshots.shoots.models import Event, Pack
 
 log = logging.getLogger(__name__)
 # A page that is asked for again and again while somebody waits must not ask Stripe each time.
-_ASK_AGAIN_AFTER = timedelta(seconds=3)
-_AT_MOST = 200
+_POLL_INTERVAL = timedelta(seconds=3)
+_MAX_PAYMENTS = 200
 _REFUSED = {
-    "has_a_pack": "You have a pack already: use it. Nothing was charged.",
+    "has_open_credit": "You have a pack already: use it. Nothing was charged.",
     "uploads_paused": "We take no new photos for a moment. Nothing was charged; please come back a little later.",
 }
-AWAY = "The payment page cannot be reached right now. Nothing was charged; please try again in a minute."
+STRIPE_UNAVAILABLE = "The payment page cannot be reached right now. Nothing was charged; please try again in a minute."
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -54,17 +54,17 @@ def pricing(request: HttpRequest) -> HttpResponse:
         except NotForSale:
             messages.error(request, "Packs are not sold here at the moment.")
         except StripeError:
-            messages.error(request, AWAY)
+            messages.error(request, STRIPE_UNAVAILABLE)
     name = engine.engine_name()
     context = {
-        "sold": is_sold(),
-        "price": price_of(name),
-        "words": describe(engine_name=name),
+        "is_for_sale": is_for_sale(),
+        "price": get_price(name),
+        "product": get_product_copy(engine_name=name),
         "engine": name,
         "test_checkout": current_mode() == Payment.Mode.LOCAL,
-        "redo_pack": pack_to_redo(request.user) if request.user.is_authenticated else None,
-        **(_credits_to_use(request.user) if request.user.is_authenticated else {}),
-        **promises(),
+        "redo_pack": find_pack_to_redo(request.user) if request.user.is_authenticated else None,
+        **(_open_credits_context(request.user) if request.user.is_authenticated else {}),
+        **policy_context(),
     }
     return render(request, "payments/pricing.html", context, status=status)
 
@@ -72,19 +72,21 @@ def pricing(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_safe
 def payment(request: HttpRequest, payment_id: UUID) -> HttpResponse:
-    """The receipt of a payment, and where Stripe sends people back to (`?back`): it already knows."""
+    """The receipt of a payment, and where Stripe sends people back to (`?returned`): it already knows."""
     assert isinstance(request.user, User)
     found = get_object_or_404(Payment.objects.select_related("pack"), pk=payment_id, owner=request.user)
-    is_back = "back" in request.GET
-    if found.state in Payment.UNPAID and (found.asked_at is None or found.asked_at < timezone.now() - _ASK_AGAIN_AFTER):
+    returned_from_checkout = "returned" in request.GET
+    if found.state in Payment.UNPAID and (
+        found.last_stripe_call_at is None or found.last_stripe_call_at < timezone.now() - _POLL_INTERVAL
+    ):
         try:
-            ask_stripe(payment=found)
+            sync_with_stripe(payment=found)
         except StripeError as error:
             # The webhook will tell; the page asks again.
             log.warning("payment %s: not known yet, %s", found.pk, type(error).__name__)
-    (receipt,) = receipts_of(Payment.objects.filter(pk=found.pk))
+    (receipt,) = build_receipts(Payment.objects.filter(pk=found.pk))
     credit = receipt.credit
-    if is_back and credit is not None and credit.pack is not None:
+    if returned_from_checkout and credit is not None and credit.pack is not None:
         messages.success(request, f"Thank you. {receipt.amount} paid, and your pack is ordered.")
         return redirect("shoots:detail", credit.pack.shoot_id)
     context = {
@@ -92,11 +94,11 @@ def payment(request: HttpRequest, payment_id: UUID) -> HttpResponse:
         "receipt": receipt,
         "credit": credit,
         "seller": settings.HEADSHOTS_OPERATOR,
-        "redo_is_possible": receipt.pack is not None and redo_is_possible(receipt.pack),
-        "is_back": is_back,
-        "words": describe(engine_name=found.engine),
-        "shoot_to_use": shoot_to_use(request.user) if credit and credit.state == Credit.State.OPEN else None,
-        **promises(),
+        "can_redo": receipt.pack is not None and can_redo(receipt.pack),
+        "returned_from_checkout": returned_from_checkout,
+        "product": get_product_copy(engine_name=found.engine),
+        "shoot_to_use": find_shoot_to_use(request.user) if credit and credit.state == Credit.State.OPEN else None,
+        **policy_context(),
     }
     return render(request, "payments/payment.html", context)
 
@@ -107,7 +109,11 @@ def history(request: HttpRequest) -> HttpResponse:
     """Everything this person has paid, and the packs they may still order."""
     assert isinstance(request.user, User)
     paid = Payment.objects.filter(owner=request.user).exclude(state__in=[Payment.State.EXPIRED, Payment.State.FAILED])
-    context = {"receipts": receipts_of(paid[:_AT_MOST]), **_credits_to_use(request.user), **promises()}
+    context = {
+        "receipts": build_receipts(paid[:_MAX_PAYMENTS]),
+        **_open_credits_context(request.user),
+        **policy_context(),
+    }
     return render(request, "payments/history.html", context)
 
 
@@ -122,8 +128,8 @@ def refund(request: HttpRequest, credit_id: UUID) -> HttpResponse:
         else:
             messages.error(request, "There is nothing left to give back here: it was used or refunded already.")
         return redirect("payments:history")
-    left = refundable(credit.payment) if credit.payment and credit.state == Credit.State.OPEN else 0
-    money = as_money(left, credit.payment.currency) if credit.payment and left else ""
+    left = refundable_amount(credit.payment) if credit.payment and credit.state == Credit.State.OPEN else 0
+    money = format_money(left, credit.payment.currency) if credit.payment and left else ""
     return render(request, "payments/refund.html", {"credit": credit, "money": money})
 
 
@@ -133,13 +139,13 @@ def redo(request: HttpRequest, pack_id: UUID) -> HttpResponse:
     """One free redo of a delivered pack."""
     pack = get_object_or_404(Pack, pk=pack_id, shoot__owner=request.user, kind=Pack.Kind.PREMIUM)
     if request.method == "POST":
-        if ask_redo(pack=pack) is None:
+        if request_redo(pack=pack) is None:
             messages.error(request, "There is no free redo for this pack, or you have it already.")
             return redirect("payments:history")
         if pack.shoot.is_open:
             return redirect("payments:order", pack.shoot_id)
         return redirect("shoots:new")
-    return render(request, "payments/redo.html", {"pack": pack, "possible": redo_is_possible(pack), **promises()})
+    return render(request, "payments/redo.html", {"pack": pack, "can_redo": can_redo(pack), **policy_context()})
 
 
 @csrf_exempt
@@ -154,9 +160,9 @@ def webhook(request: HttpRequest) -> HttpResponse:
     return HttpResponse(status=200)
 
 
-def _credits_to_use(owner: User) -> dict[str, object]:
+def _open_credits_context(owner: User) -> dict[str, object]:
     waiting = list(open_credits(owner).select_related("payment"))
-    return {"open_credits": waiting, "shoot_to_use": shoot_to_use(owner) if waiting else None}
+    return {"open_credits": waiting, "shoot_to_use": find_shoot_to_use(owner) if waiting else None}
 
 
 @login_required
@@ -167,14 +173,14 @@ def test_checkout(request: HttpRequest, session_id: str) -> HttpResponse:
     mine = Payment.objects.filter(session_id=session_id, owner=request.user, mode=Payment.Mode.LOCAL)
     if current_mode() != Payment.Mode.LOCAL or not mine.exists():
         raise Http404
-    session = pay(session_id) if request.POST.get("card") == "good" else find_session(session_id)
+    session = pay_session(session_id) if request.POST.get("card") == "good" else find_session(session_id)
     if session is None:
         raise Http404
     if session["status"] == "complete":
         return HttpResponseRedirect(session["success_url"], status=303 if request.method == "POST" else 302)
     context = {
         "session": session,
-        "price": as_money(session["amount_total"], session["currency"]),
+        "price": format_money(session["amount_total"], session["currency"]),
         "declined": request.POST.get("card") == "bad",
     }
     return render(request, "payments/test_checkout.html", context)

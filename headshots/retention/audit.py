@@ -107,7 +107,7 @@ def _since_purge(now: datetime) -> float | None:
 
 
 def _photos(now: datetime) -> list[Finding]:
-    limit = float(settings.HEADSHOTS_SOURCE_TTL_SECONDS)
+    limit = float(settings.HEADSHOTS_PHOTO_TTL_SECONDS)
     return [_oldest_file(Ring.SOURCE, "files of photos", limit, now), _oldest_source_key(limit, now)]
 
 
@@ -115,11 +115,11 @@ def _rows_of_photos(now: datetime) -> Finding:
     closed = Shoot.objects.filter(state=Shoot.State.PURGING, purged_at=None)
     first = [shoots.order_by("delete_after").first() for shoots in (Shoot.objects.filter(state="open"), closed)]
     began = min((shoot.created_at for shoot in first if shoot), default=None)
-    return Finding("rows of photos", _seconds(began, now), float(settings.HEADSHOTS_SOURCE_TTL_SECONDS))
+    return Finding("rows of photos", _seconds(began, now), float(settings.HEADSHOTS_PHOTO_TTL_SECONDS))
 
 
 def _headshots(now: datetime) -> list[Finding]:
-    life = timedelta(days=settings.HEADSHOTS_RESULT_DAYS)
+    life = timedelta(days=settings.HEADSHOTS_HEADSHOT_RETENTION_DAYS)
     first = Pack.objects.filter(state__in=Pack.ENDED).order_by("expires_at").first()
     ended = first.expires_at - life if first and first.expires_at else None
     return [

@@ -24,7 +24,7 @@ from headshots.retention.models import Destruction, Receipt
 from headshots.retention.wal import keeps_deleted_rows
 from headshots.shoots.models import Consent, Event, Shoot
 from headshots.vault.models import Ring
-from headshots.web.humanize import days_in_words, in_words
+from headshots.web.humanize import humanize_days, humanize_duration
 
 
 def keys_died(*, ring: str, shoot_ids: Mapping[UUID, UUID]) -> None:
@@ -60,7 +60,7 @@ def issue_receipts(*, shoots: Collection[Shoot], asked_by: Mapping[UUID, str]) -
 
     An account that is being deleted gets one for all, see `fill_account_receipt`. To be called in the
     transaction that ends the deletion."""
-    staying = {shoot.pk: shoot.owner for shoot in shoots if not (shoot.owner and shoot.owner.leaving_at)}
+    staying = {shoot.pk: shoot.owner for shoot in shoots if not (shoot.owner and shoot.owner.deletion_requested_at)}
     rings: dict[UUID, set[str]] = {}
     named = []
     for proof_id, shoot_id, ring in _without_receipt(staying).values_list("pk", "shoot_id", "ring"):
@@ -117,7 +117,7 @@ def fill_account_receipt(receipt: Receipt) -> None:
             "given_back": Refund.objects.filter(
                 payment__owner=receipt.owner_id, reason=Refund.Reason.ACCOUNT_DELETED
             ).count(),
-            "payments_until": (timezone.now() + timedelta(days=settings.HEADSHOTS_PAYMENT_DAYS)).isoformat(),
+            "payments_until": (timezone.now() + timedelta(days=settings.HEADSHOTS_PAYMENT_RETENTION_DAYS)).isoformat(),
         }
         # Not whether it is mailed: that somebody else may have noted since it was read.
         receipt.save(update_fields=["proof_until", "backups_until", "result_keys_until", "account"])
@@ -138,7 +138,7 @@ def _without_receipt(shoot_ids: "Collection[UUID] | QuerySet[Shoot, UUID]") -> Q
 def _fill(receipt: Receipt, rings: Collection[str]) -> None:
     """Until when backups hold what, by the settings of this day: later ones do not change what was promised."""
     now = timezone.now()
-    backups, keys = settings.HEADSHOTS_BACKUP_DAYS, settings.HEADSHOTS_RESULT_KEY_BACKUP_DAYS
+    backups, keys = settings.HEADSHOTS_BACKUP_DAYS, settings.HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS
     receipt.proof_until = _proof_until(now)
     receipt.backups_until = now + timedelta(days=backups) if backups else None
     if keys and Ring.RESULT in rings:
@@ -146,12 +146,12 @@ def _fill(receipt: Receipt, rings: Collection[str]) -> None:
 
 
 def _proof_until(now: datetime) -> datetime:
-    return now + timedelta(days=settings.HEADSHOTS_PROOF_DAYS)
+    return now + timedelta(days=settings.HEADSHOTS_DELETION_RECORD_DAYS)
 
 
 log = logging.getLogger(__name__)
 # A mail server may be away this long; afterwards the page alone has the receipt.
-PATIENCE = timedelta(days=2)
+RETRY_WINDOW = timedelta(days=2)
 _GRACE = timedelta(minutes=2)
 
 
@@ -161,7 +161,7 @@ def mail_receipt(receipt: Receipt) -> bool:
     receipt.refresh_from_db(from_queryset=Receipt.objects.select_related("owner"))
     if receipt.mailed_at or receipt.owner is None:
         return receipt.mailed_at is not None
-    if receipt.kind == Receipt.Kind.SHOOT and receipt.owner.leaving_at:
+    if receipt.kind == Receipt.Kind.SHOOT and receipt.owner.deletion_requested_at:
         # The account's own receipt is all that is still written to it.
         return False
     # Claimed first: a crash between the two lines costs the mail, never sends it twice.
@@ -171,9 +171,9 @@ def mail_receipt(receipt: Receipt) -> bool:
         "receipt": receipt,
         "proofs": receipt.destructions.all(),
         "site_url": settings.HEADSHOTS_SITE_URL,
-        "photos_life": in_words(settings.HEADSHOTS_SOURCE_TTL_SECONDS),
+        "photos_life": humanize_duration(settings.HEADSHOTS_PHOTO_TTL_SECONDS),
         "database_keeps": keeps_deleted_rows(),
-        "headshots_life": days_in_words(settings.HEADSHOTS_RESULT_DAYS),
+        "headshots_life": humanize_days(settings.HEADSHOTS_HEADSHOT_RETENTION_DAYS),
     }
     # The account is there until this mail has left; whoever reads it has none.
     title = "Your account is deleted" if receipt.kind == Receipt.Kind.ACCOUNT else receipt.title
@@ -194,7 +194,7 @@ def mail_waiting_receipts() -> int:
         kind=Receipt.Kind.SHOOT,
         mailed_at=None,
         owner__isnull=False,
-        owner__leaving_at=None,
-        begun_at__range=(now - PATIENCE, now - _GRACE),
+        owner__deletion_requested_at=None,
+        begun_at__range=(now - RETRY_WINDOW, now - _GRACE),
     )
     return sum(mail_receipt(receipt) for receipt in waiting)

@@ -9,8 +9,8 @@ from django.db import connection
 from headshots.celery import app
 
 # Photos are due five minutes of twenty-four hours before their key dies: beat has to come by several times in between.
-LATEST_EVERY = timedelta(seconds=60)
-LONGEST_KEY_BACKUP_DAYS = 7
+MAX_PURGE_INTERVAL = timedelta(seconds=60)
+MAX_KEY_BACKUP_DAYS = 7
 
 
 @register(Tags.security)
@@ -18,7 +18,7 @@ def check_purge_is_scheduled(**_: object) -> list[CheckMessage]:
     """Beat purges at least once a minute, and sweeps."""
     every = {entry["task"]: _as_delta(entry["schedule"]) for entry in (app.conf.beat_schedule or {}).values()}
     found: list[CheckMessage] = []
-    if not timedelta(0) < every.get("retention.purge_due", timedelta.max) <= LATEST_EVERY:
+    if not timedelta(0) < every.get("retention.purge_due", timedelta.max) <= MAX_PURGE_INTERVAL:
         found.append(Error("Beat does not start retention.purge_due at least once a minute.", id="retention.E001"))
     if "retention.sweep_orphans" not in every:
         found.append(Error("Beat does not start retention.sweep_orphans.", id="retention.E002"))
@@ -50,15 +50,15 @@ def check_journal_lies_apart(**_: object) -> list[CheckMessage]:
 def check_backups_end(**_: object) -> list[CheckMessage]:
     """What receipts say about backups has an end, and the keys of finished headshots an early one."""
     found: list[CheckMessage] = []
-    if not 0 <= settings.HEADSHOTS_RESULT_KEY_BACKUP_DAYS <= LONGEST_KEY_BACKUP_DAYS:
+    if not 0 <= settings.HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS <= MAX_KEY_BACKUP_DAYS:
         hint = "A deleted headshot can be read out of older backups for as long as its key lies in one."
-        words = f"HEADSHOTS_RESULT_KEY_BACKUP_DAYS must be 0 to {LONGEST_KEY_BACKUP_DAYS}."
+        words = f"HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS must be 0 to {MAX_KEY_BACKUP_DAYS}."
         found.append(Error(words, hint=hint, id="retention.E004"))
     if settings.HEADSHOTS_BACKUP_DAYS < 0:
         found.append(Error("HEADSHOTS_BACKUP_DAYS must be 0 or more.", id="retention.E005"))
     found += [
         Error(f"{name} must be 1 or more.", id="retention.E006")
-        for name in ("HEADSHOTS_PROOF_DAYS", "HEADSHOTS_PAYMENT_DAYS")
+        for name in ("HEADSHOTS_DELETION_RECORD_DAYS", "HEADSHOTS_PAYMENT_RETENTION_DAYS")
         if getattr(settings, name) < 1
     ]
     return found

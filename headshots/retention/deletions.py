@@ -74,7 +74,7 @@ def deletions(since: datetime | None = None) -> Iterator[Deletion]:
 
 def drop_old() -> int:
     """Remove the files of months that no backup reaches back to; how many."""
-    stated = max(settings.HEADSHOTS_BACKUP_DAYS, settings.HEADSHOTS_RESULT_KEY_BACKUP_DAYS)
+    stated = max(settings.HEADSHOTS_BACKUP_DAYS, settings.HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS)
     before = timezone.now() - max(LEAST_LIFE, timedelta(days=stated))
     old = [path for path in folder().glob("*.jsonl") if _end_of_month(path.stem) <= before]
     for path in old:

@@ -76,7 +76,7 @@ def delivered_packs() -> QuerySet[Pack]:
     """Premium packs of a shoot that is still open, delivered since the oldest of those began.
 
     Usually the delivery itself closes it; here are those whose message was lost, or whose last pack ended later."""
-    since = timezone.now() - timedelta(seconds=settings.HEADSHOTS_SOURCE_TTL_SECONDS)
+    since = timezone.now() - timedelta(seconds=settings.HEADSHOTS_PHOTO_TTL_SECONDS)
     delivered = Pack.objects.filter(state=Pack.State.DELIVERED, delivered_at__gte=since, kind=Pack.Kind.PREMIUM)
     return delivered.filter(shoot__state=Shoot.State.OPEN, shoot__keep_photos=False)
 
@@ -105,7 +105,7 @@ def _sweep_keys(purged: Purged) -> None:
 def _close_due(_: Purged) -> None:
     for shoots, everything in ((due_guests, True), (due_shoots, False)):
         while ids := list(shoots().values_list("pk", flat=True)[:AT_ONCE]):
-            heartbeat.progress()
+            heartbeat.record_progress()
             if not begin_purges(Shoot.objects.filter(pk__in=ids), everything=everything):
                 break
 
@@ -144,7 +144,7 @@ def _each_batch(ids: Sequence[UUID], act: Callable[[Sequence[UUID]], Sequence[UU
     """How many it was done to. Where a batch fails, one by one: the one that is in the way is found and passed over."""
     done = 0
     for some in _batches(ids):
-        heartbeat.progress()
+        heartbeat.record_progress()
         try:
             done += len(act(some))
         except VaultUnavailable:
@@ -180,7 +180,7 @@ def drop_proofs() -> int:
 def drop_payments() -> int:
     """Delete payments whose account has gone, once their own time is over; how many. The ledger keeps its sums: it
     names nobody."""
-    long_ago = timezone.now() - timedelta(days=settings.HEADSHOTS_PAYMENT_DAYS)
+    long_ago = timezone.now() - timedelta(days=settings.HEADSHOTS_PAYMENT_RETENTION_DAYS)
     old = Payment.objects.filter(owner=None, created_at__lt=long_ago)
     ids = list(old.values_list("pk", flat=True))
     with transaction.atomic():

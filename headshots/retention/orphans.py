@@ -76,7 +76,7 @@ def _sweep_ring(ring: str, first: UUID, last: UUID, swept: Swept) -> None:
     """Both sides side by side, in batches: up to the last file of a batch, its rows are in the same range."""
     files = vault.blob_store().ids(ring, first, last)
     while True:
-        heartbeat.progress()
+        heartbeat.record_progress()
         batch = list(islice(files, vault.AT_ONCE))
         end = batch[-1] if len(batch) == vault.AT_ONCE else last
         # The files were listed first: a row that comes in between is not missed, its file is younger than `last`.

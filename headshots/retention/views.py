@@ -13,26 +13,26 @@ from headshots.retention.wal import keeps_deleted_rows
 from headshots.shoots.access import shoot_or_404
 from headshots.vault.models import Blob, Ring
 from headshots.vault.rings import source_keys_are_in_memory
-from headshots.web.humanize import days_in_words, in_words
+from headshots.web.humanize import humanize_days, humanize_duration
 
 
 @require_safe
 def schedule(request: HttpRequest) -> HttpResponse:
     """The public retention schedule, with the numbers that this installation enforces."""
-    key_backups = settings.HEADSHOTS_RESULT_KEY_BACKUP_DAYS
+    key_backups = settings.HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS
     context = {
-        "photos_life": in_words(settings.HEADSHOTS_SOURCE_TTL_SECONDS),
-        "headshots_life": days_in_words(settings.HEADSHOTS_RESULT_DAYS),
+        "photos_life": humanize_duration(settings.HEADSHOTS_PHOTO_TTL_SECONDS),
+        "headshots_life": humanize_days(settings.HEADSHOTS_HEADSHOT_RETENTION_DAYS),
         "keys_in_memory": source_keys_are_in_memory(),
         "mail_files": getattr(settings, "EMAIL_FILE_PATH", None) is not None,
-        "mail_life": in_words(int(MAIL_LIFE.total_seconds())),
-        "sign_in_life": in_words(settings.SESSION_COOKIE_AGE),
+        "mail_life": humanize_duration(int(MAIL_LIFE.total_seconds())),
+        "sign_in_life": humanize_duration(settings.SESSION_COOKIE_AGE),
         "payments": bool(settings.HEADSHOTS_STRIPE_SECRET_KEY or settings.HEADSHOTS_TEST_CHECKOUT),
-        "payment_life": days_in_words(settings.HEADSHOTS_PAYMENT_DAYS),
-        "proof_life": days_in_words(settings.HEADSHOTS_PROOF_DAYS),
-        "backup_life": days_in_words(settings.HEADSHOTS_BACKUP_DAYS) if settings.HEADSHOTS_BACKUP_DAYS else "",
+        "payment_life": humanize_days(settings.HEADSHOTS_PAYMENT_RETENTION_DAYS),
+        "proof_life": humanize_days(settings.HEADSHOTS_DELETION_RECORD_DAYS),
+        "backup_life": humanize_days(settings.HEADSHOTS_BACKUP_DAYS) if settings.HEADSHOTS_BACKUP_DAYS else "",
         "database_keeps": keeps_deleted_rows(),
-        "key_backup_life": days_in_words(key_backups) if key_backups else "",
+        "key_backup_life": humanize_days(key_backups) if key_backups else "",
         **_oldest_photo(),
     }
     return render(request, "retention/schedule.html", context)
@@ -64,5 +64,5 @@ def _oldest_photo() -> dict[str, object]:
         return {"oldest": "", "late": False}
     seconds = (timezone.now() - oldest).total_seconds()
     minutes = math.ceil(seconds / 60)
-    words = in_words(60 * minutes if minutes < 60 else 3600 * math.ceil(minutes / 60))
-    return {"oldest": words, "late": seconds > settings.HEADSHOTS_SOURCE_TTL_SECONDS}
+    words = humanize_duration(60 * minutes if minutes < 60 else 3600 * math.ceil(minutes / 60))
+    return {"oldest": words, "late": seconds > settings.HEADSHOTS_PHOTO_TTL_SECONDS}

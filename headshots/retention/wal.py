@@ -61,7 +61,7 @@ _APPS = ("accounts", "account", "mfa")
 # VACUUM FULL needs the table for itself. While it waits for its lock, all other queries wait behind it.
 _LOCK_TIMEOUT = "500ms"
 # A transaction that is open since before a deletion still sees the row, which is then kept.
-_PATIENCE_SECONDS = 5.0
+_TIMEOUT_SECONDS = 5.0
 
 
 def account_tables() -> list[str]:
@@ -120,7 +120,7 @@ def _file_of(table: str) -> int:
 
 def _are_older_transactions_over(since: datetime) -> bool:
     """Wait a little for what was begun before; whether all of it has ended."""
-    give_up = time.monotonic() + _PATIENCE_SECONDS
+    give_up = time.monotonic() + _TIMEOUT_SECONDS
     while True:
         with connection.cursor() as cursor:
             cursor.execute(

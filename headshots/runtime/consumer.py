@@ -19,14 +19,14 @@ class Consumer(CeleryConsumer):
     def ensure_connected(self, conn: Connection) -> Connection:
         ensure = cast("Callable[..., Connection]", conn.ensure_connection)
 
-        def ensure_with_signs(errback: object, max_retries: int, callback: Callable[[], None]) -> Connection:
+        def ensure_with_heartbeat(errback: object, max_retries: int, callback: Callable[[], None]) -> Connection:
             def each_second() -> None:
-                heartbeat.progress()
+                heartbeat.record_progress()
                 callback()
 
             return ensure(errback, max_retries, callback=each_second)
 
-        conn.ensure_connection = ensure_with_signs  # type: ignore[method-assign]
+        conn.ensure_connection = ensure_with_heartbeat  # type: ignore[method-assign]
         try:
             connected: Connection = super().ensure_connected(conn)  # type: ignore[no-untyped-call]
             return connected

@@ -18,9 +18,9 @@ from headshots.runtime import log_context
 if TYPE_CHECKING:
     from sentry_sdk.types import Event, Hint
 
-_KEPT = ("event_id", "timestamp", "level", "platform", "environment", "release")
-_KEPT_OF_FRAME = ("filename", "module", "function", "lineno", "in_app")
-_KEPT_OF_MECHANISM = ("type", "handled", "exception_id", "parent_id", "is_exception_group")
+_SAFE_FIELDS = ("event_id", "timestamp", "level", "platform", "environment", "release")
+_SAFE_FRAME_FIELDS = ("filename", "module", "function", "lineno", "in_app")
+_SAFE_MECHANISM_FIELDS = ("type", "handled", "exception_id", "parent_id", "is_exception_group")
 
 
 def start() -> None:
@@ -40,7 +40,7 @@ def start() -> None:
         default_integrations=False,
         auto_enabling_integrations=False,
         integrations=[ExcepthookIntegration(), AtexitIntegration(callback=lambda pending, timeout: None)],
-        before_send=only_what_is_safe,
+        before_send=scrub_event,
         before_breadcrumb=lambda breadcrumb, hint: None,
         max_breadcrumbs=0,
         send_default_pii=False,
@@ -58,31 +58,31 @@ def start() -> None:
     signals.task_failure.connect(_report_task)
 
 
-def only_what_is_safe(event: "Event", hint: "Hint") -> "Event | None":
+def scrub_event(event: "Event", hint: "Hint") -> "Event | None":
     """The event as it may leave; None for one that is about no exception."""
-    told = event.get("exception")
-    errors = told.get("values", []) if isinstance(told, Mapping) else []
+    exception = event.get("exception")
+    errors = exception.get("values", []) if isinstance(exception, Mapping) else []
     if not errors:
         return None
-    kept: Event = {name: event[name] for name in _KEPT if name in event}  # type: ignore[literal-required, assignment]
-    kept["exception"] = {"values": [_only_types_and_places(error) for error in errors]}
-    kept["tags"] = dict(log_context.ids())
+    kept: Event = {name: event[name] for name in _SAFE_FIELDS if name in event}  # type: ignore[literal-required, assignment]
+    kept["exception"] = {"values": [_scrub_exception(error) for error in errors]}
+    kept["tags"] = dict(log_context.current_ids())
     return kept
 
 
-def _only_types_and_places(error: Mapping[str, object]) -> dict[str, object]:
+def _scrub_exception(error: Mapping[str, object]) -> dict[str, object]:
     """One exception of a chain. Its message goes: a database's would quote the row that it refused."""
     stack = error.get("stacktrace")
     frames = stack.get("frames", []) if isinstance(stack, Mapping) else []
     return {
         "type": error.get("type"),
         "module": error.get("module"),
-        "mechanism": _only(_KEPT_OF_MECHANISM, error.get("mechanism")),
-        "stacktrace": {"frames": [_only(_KEPT_OF_FRAME, frame) for frame in frames]},
+        "mechanism": _pick(_SAFE_MECHANISM_FIELDS, error.get("mechanism")),
+        "stacktrace": {"frames": [_pick(_SAFE_FRAME_FIELDS, frame) for frame in frames]},
     }
 
 
-def _only(names: tuple[str, ...], things: object) -> dict[str, object]:
+def _pick(names: tuple[str, ...], things: object) -> dict[str, object]:
     return {name: things[name] for name in names if name in things} if isinstance(things, Mapping) else {}
 
 

@@ -11,30 +11,30 @@ class Limits:
     # In each process: requests that are worked on at once, each with a database connection.
     web_threads: int = 16
     # How long a request waits for one of them, and for room for its body.
-    web_wait_seconds: int = 10
+    web_queue_timeout_seconds: int = 10
     # In each process: open connections, in all and of one address (where no proxy of the operator's stands in front).
     # Behind proxies the second one limits requests in progress of one forwarded address.
-    web_connections: int = 1000
-    web_connections_per_address: int = 100
+    max_connections: int = 1000
+    max_connections_per_address: int = 100
     # How long the head of a request may take, from its first byte on or from the connection on.
-    head_seconds: int = 10
+    header_timeout_seconds: int = 10
     # A body must bring so many bytes a second on average after the grace; within a grace something must come.
-    body_bytes_per_second: int = 50_000
+    min_body_bytes_per_second: int = 50_000
     body_grace_seconds: int = 20
-    body_seconds: int = 600
+    body_timeout_seconds: int = 600
     # All bodies that are in memory at the same time, those that are being worked on included.
     body_budget_bytes: int = 512 * 1024 * 1024
     # Event streams: of one account, and all together.
-    streams_per_account: int = 6
-    streams: int = 500
+    max_streams_per_account: int = 6
+    max_streams: int = 500
     # Uploaded photos that are decoded at the same time, and pictures whose marks are read: each takes a process of up
     # to 1.5 GB.
-    decodes_at_once: int = 2
-    verify_at_once: int = 2
+    max_concurrent_decodes: int = 2
+    max_concurrent_verifications: int = 2
 
 
-def limits(whole: Callable[[str, int], int]) -> Limits:
-    """Return the limits as the environment sets them; `whole` reads one variable, with its default."""
+def limits(read_int: Callable[[str, int], int]) -> Limits:
+    """Return the limits as the environment sets them; `read_int` reads one variable, with its default."""
     usual = Limits()
     names = [field.name for field in fields(Limits)]
-    return Limits(**{name: whole(f"HEADSHOTS_{name.upper()}", getattr(usual, name)) for name in names})
+    return Limits(**{name: read_int(f"HEADSHOTS_{name.upper()}", getattr(usual, name)) for name in names})

@@ -16,26 +16,26 @@ from structlog.contextvars import bind_contextvars, clear_contextvars, get_conte
 # In the headers of a message.
 _HEADER = "headshots_request"
 # Arguments, of views and of tasks, that say what is worked on.
-_NAMED = {"shoot_id": "shoot", "pack_id": "pack", "photo_id": "photo", "payment_id": "payment"}
+_ID_ARGUMENTS = {"shoot_id": "shoot", "pack_id": "pack", "photo_id": "photo", "payment_id": "payment"}
 
 
-def begin(**ids: object) -> None:
+def reset(**ids: object) -> None:
     """Forget whatever this process worked on before: from here on every line carries these ids."""
     clear_contextvars()
-    about(**ids)
+    bind(**ids)
 
 
-def about(**ids: object) -> None:
+def bind(**ids: object) -> None:
     """From here on every line carries these ids as well. None is no id."""
     bind_contextvars(**{name: str(value) for name, value in ids.items() if value is not None})
 
 
-def about_arguments(arguments: Mapping[str, object]) -> None:
+def bind_arguments(arguments: Mapping[str, object]) -> None:
     """The ids among the arguments of a view or a task."""
-    about(**{_NAMED[name]: value for name, value in arguments.items() if name in _NAMED})
+    bind(**{_ID_ARGUMENTS[name]: value for name, value in arguments.items() if name in _ID_ARGUMENTS})
 
 
-def ids() -> dict[str, str]:
+def current_ids() -> dict[str, str]:
     """Those that a line would carry now."""
     return {name: str(value) for name, value in get_contextvars().items()}
 
@@ -44,30 +44,30 @@ def new_request_id() -> str:
     return uuid4().hex
 
 
-def listen() -> None:
+def connect_signals() -> None:
     """Wire it into Celery: messages carry the request's id, tasks begin with it, and the log is ours alone."""
-    signals.setup_logging.connect(_keep_our_log)
-    signals.before_task_publish.connect(_send_along)
-    signals.task_prerun.connect(_task_begins)
-    signals.task_postrun.connect(_task_ended)
+    signals.setup_logging.connect(_configure_logging)
+    signals.before_task_publish.connect(_add_request_id)
+    signals.task_prerun.connect(_on_task_start)
+    signals.task_postrun.connect(_on_task_end)
 
 
-def _keep_our_log(**_signal: object) -> None:
+def _configure_logging(**_signal: object) -> None:
     """Instead of Celery's own handlers and formats."""
     dictConfig(settings.LOGGING)
 
 
-def _send_along(headers: MutableMapping[str, object], **_signal: object) -> None:
-    request = ids().get("request")
+def _add_request_id(headers: MutableMapping[str, object], **_signal: object) -> None:
+    request = current_ids().get("request")
     if request:
         headers[_HEADER] = request
 
 
-def _task_begins(task: Task, task_id: str, args: Sequence[object], kwargs: Mapping[str, object], **_: object) -> None:
-    begin(request=task.request.get(_HEADER), task=task_id)
+def _on_task_start(task: Task, task_id: str, args: Sequence[object], kwargs: Mapping[str, object], **_: object) -> None:
+    reset(request=task.request.get(_HEADER), task=task_id)
     named = inspect.signature(task.run).bind_partial(*args, **kwargs)
-    about_arguments(named.arguments)
+    bind_arguments(named.arguments)
 
 
-def _task_ended(**_signal: object) -> None:
+def _on_task_end(**_signal: object) -> None:
     clear_contextvars()

@@ -29,10 +29,10 @@ _MASKED = (
     (re.compile(r"(/accounts/(?:password/reset/key|confirm-email)/)[^\s/]+"), r"\1[key]"),
 )
 # A line is for reading, and the sender of a request chooses how long its headers are.
-LONGEST_TEXT = 2000
+MAX_TEXT_LENGTH = 2000
 # The longest address that mail servers take: as much of a word at the cut may be the start of one.
-LONGEST_ADDRESS = 254
-MOST_FRAMES, MOST_CAUSES = 20, 5
+MAX_ADDRESS_LENGTH = 254
+MAX_FRAMES, MAX_CAUSES = 20, 5
 _IDS = ("request", "task", "shoot", "pack", "photo", "payment")
 
 
@@ -80,28 +80,28 @@ def mask(text: str) -> str:
     """Return at most 2,000 characters of the text without addresses, names of pictures and keys to accounts.
 
     A word at the cut is left out: half an address would not be recognized as one."""
-    if len(text) > LONGEST_TEXT:
-        text = _last_word_removed(text[:LONGEST_TEXT]) + " [cut]"
+    if len(text) > MAX_TEXT_LENGTH:
+        text = _without_last_word(text[:MAX_TEXT_LENGTH]) + " [cut]"
     for pattern, instead in _MASKED:
         text = pattern.sub(instead, text)
     return text
 
 
-def _last_word_removed(text: str) -> str:
+def _without_last_word(text: str) -> str:
     space = max(text.rfind(space) for space in " \t\n")
-    return text[: max(space, len(text) - LONGEST_ADDRESS)].rstrip()
+    return text[: max(space, len(text) - MAX_ADDRESS_LENGTH)].rstrip()
 
 
-def places(error: BaseException | None) -> list[str]:
+def traceback_lines(error: BaseException | None) -> list[str]:
     """Return the types of an exception and of its causes, each with the last lines that it went through."""
     lines: list[str] = []
-    for _ in range(MOST_CAUSES):
+    for _ in range(MAX_CAUSES):
         if error is None:
             break
         if lines:
             lines.append("caused by")
         lines.append(f"{type(error).__module__}.{type(error).__qualname__}")
-        frames = traceback.extract_tb(error.__traceback__)[-MOST_FRAMES:]
+        frames = traceback.extract_tb(error.__traceback__)[-MAX_FRAMES:]
         lines += [f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames]
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return lines
@@ -115,7 +115,7 @@ def _describe(logger: object, method: str, event: EventDict) -> EventDict:
     line: EventDict = {"level": record.levelname, "at": at, "logger": record.name, "event": mask(str(event["event"]))}
     line.update({name: event[name] for name in _IDS if name in event})
     if event.get("exc_info"):
-        line["exception"] = places(event["exc_info"][1])
+        line["exception"] = traceback_lines(event["exc_info"][1])
     return line
 
 

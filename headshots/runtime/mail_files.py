@@ -8,7 +8,7 @@ from django.core.mail.backends.filebased import EmailBackend
 logger = logging.getLogger(__name__)
 
 
-class MailFiles(EmailBackend):
+class PrivateFileEmailBackend(EmailBackend):
     """Writes each message to a file that only the operator can read; the log names the file, never the address."""
 
     def open(self) -> bool:

@@ -6,14 +6,14 @@ Whatever a lost message left undone is found again by a task of this schedule.
 from django.core.exceptions import ImproperlyConfigured
 
 
-def beat_schedule(*, source_ttl_seconds: int) -> dict[str, dict[str, object]]:
+def beat_schedule(*, photo_ttl_seconds: int) -> dict[str, dict[str, object]]:
     """Celery's beat schedule for photos that live that long."""
-    purge_seconds = min(60.0, max(1.0, source_ttl_seconds / 20))
+    purge_seconds = min(60.0, max(1.0, photo_ttl_seconds / 20))
     return {
         "wake stuck packs": _every(10.0, "shoots.wake_stuck", expires=30),
         "purge what is due": _every(purge_seconds, "retention.purge_due", expires=300),
         "sweep orphans": _every(3600.0, "retention.sweep_orphans", expires=3600),
-        "look after payments": _every(60.0, "payments.look_after", expires=300),
+        "reconcile payments": _every(60.0, "payments.reconcile", expires=300),
         "replay missed events": _every(3600.0, "payments.replay_events", expires=3600),
         "rewrite account tables": _every(3600.0, "retention.rewrite_account_tables", expires=3600),
         "mail receipts": _every(600.0, "retention.mail_receipts", expires=600),

@@ -4,12 +4,12 @@ from django.contrib import admin
 from django.db.models import Model, Prefetch, QuerySet
 from django.http import HttpRequest
 
-from headshots.accounts.admin_mixins import OwnedAdmin, ReadOnlyAdmin
+from headshots.accounts.admin_mixins import AccountListAdmin, ReadOnlyAdmin
 from headshots.shoots.models import Consent, Event, Headshot, Pack, Photo, Shoot
 
 
 @admin.register(Shoot)
-class ShootAdmin(OwnedAdmin, ReadOnlyAdmin):
+class ShootAdmin(AccountListAdmin, ReadOnlyAdmin):
     list_display = ["short_id", "account", "state", "created_at", "delete_after", "purged_at"]
     list_filter = ["state", "created_at"]
     search_fields = ["id"]
@@ -39,7 +39,7 @@ class PhotoAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Pack)
-class PackAdmin(OwnedAdmin, ReadOnlyAdmin):
+class PackAdmin(AccountListAdmin, ReadOnlyAdmin):
     list_display = [
         "short_id", "account", "kind", "state", "reason", "engine", "total", "reshoots", "created_at", "delivered_at",
     ]  # fmt: skip

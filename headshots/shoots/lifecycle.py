@@ -35,8 +35,8 @@ MOVES: dict[str, frozenset[str]] = {
 STARTS: dict[str, tuple[str, ...]] = {
     _State.QUEUED: ("shoots.render_pack",),
     _State.DELIVERED: ("retention.purge_delivered", "shoots.drop_kept", "shoots.mail_delivered"),
-    _State.FAILED: ("payments.give_back_credit", "shoots.drop_kept"),
-    _State.CANCELLED: ("payments.give_back_credit", "shoots.drop_kept"),
+    _State.FAILED: ("payments.return_credit", "shoots.drop_kept"),
+    _State.CANCELLED: ("payments.return_credit", "shoots.drop_kept"),
     _State.REVOKED: ("retention.forget_pack", "shoots.drop_kept"),
 }
 # How long a pack is left alone after its first fault and its second. A minute is what a restart takes; ten are time to
@@ -60,7 +60,7 @@ def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str
         changes["ended_as"] = to
     if to in (_State.DELIVERED, _State.FAILED):
         # What was finished is shown until then.
-        changes["expires_at"] = now + timedelta(days=settings.HEADSHOTS_RESULT_DAYS)
+        changes["expires_at"] = now + timedelta(days=settings.HEADSHOTS_HEADSHOT_RETENTION_DAYS)
     elif to in _LIVE_ENDS:
         # It is as if it had never been ordered: nothing of it is kept.
         changes["expires_at"] = now

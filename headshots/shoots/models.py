@@ -10,7 +10,7 @@ from django.utils import timezone
 from headshots.shoots.events import Event as Event
 from headshots.shoots.events import Pause as Pause
 from headshots.vault.models import Blob
-from headshots.web.humanize import size_in_words
+from headshots.web.humanize import humanize_size
 
 
 class Shoot(models.Model):
@@ -267,7 +267,7 @@ class Pack(models.Model):
     @property
     def size(self) -> str:
         """How large its headshots are, in words: "4K"."""
-        return size_in_words(max(self.width, self.height))
+        return humanize_size(max(self.width, self.height))
 
     @property
     def is_live(self) -> bool:

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 def check_photo(photo_id: str) -> None:
     photo = Photo.objects.select_related("shoot", "blob").filter(pk=UUID(photo_id)).first()
     if photo is not None:  # Purged while the message was under way.
-        log_context.about(shoot=photo.shoot_id)
+        log_context.bind(shoot=photo.shoot_id)
         photo_checks.check_photo(photo=photo)
 
 
@@ -32,7 +32,7 @@ def settle(shoot_id: str) -> None:
 @shared_task(name="shoots.render_pack")
 def render_pack(pack_id: str) -> None:
     pack = Pack.objects.select_related("shoot").get(pk=UUID(pack_id))
-    log_context.about(shoot=pack.shoot_id)
+    log_context.bind(shoot=pack.shoot_id)
     try:
         rendering.render_pack(pack=pack)
     except engine.DeviceLost as error:
@@ -68,7 +68,7 @@ def load_models_first(sender: str, **_signal: object) -> None:
     """Load what the worker's queue needs before its first task; a worker that cannot work does not start."""
     leases.node_name = sender
     name = sender.partition("@")[0]
-    heartbeat.begin_loading(sender)
+    heartbeat.start_loading_models(sender)
     try:
         engine.warm_up(name)
     except engine.PipelineError as error:

@@ -16,16 +16,16 @@ from headshots.vault.key_server import (
 from headshots.vault.memory import is_in_memory, unencrypted_swap
 from headshots.vault.models import Ring
 from headshots.vault.private_files import why_unsafe
-from headshots.vault.rings import MAX_SOURCE_TTL, ring_base, ring_folder, ring_url
+from headshots.vault.rings import MAX_PHOTO_TTL, ring_base, ring_folder, ring_url
 
 
 @register(Tags.security)
 def check_source_ttl(**_: object) -> list[CheckMessage]:
-    seconds, most = settings.HEADSHOTS_SOURCE_TTL_SECONDS, int(MAX_SOURCE_TTL.total_seconds())
+    seconds, most = settings.HEADSHOTS_PHOTO_TTL_SECONDS, int(MAX_PHOTO_TTL.total_seconds())
     if 1 <= seconds <= most:
         return []
     hint = "It may be shorter, never longer: people are told that their photos are gone within 24 hours."
-    return [Error(f"HEADSHOTS_SOURCE_TTL_SECONDS must be 1 to {most}, not {seconds}.", hint=hint, id="vault.E001")]
+    return [Error(f"HEADSHOTS_PHOTO_TTL_SECONDS must be 1 to {most}, not {seconds}.", hint=hint, id="vault.E001")]
 
 
 @register(Tags.security)
@@ -67,7 +67,7 @@ def check_source_ring_is_in_memory(**_: object) -> list[CheckMessage]:
     if ring_url(Ring.SOURCE) or is_in_memory(base):
         return []
     message = f"The source key ring lies in {base}, which is not known to be in memory only."
-    hint = "A disk can keep the keys of photos after they were erased. Point HEADSHOTS_SOURCE_RING_DIR to a tmpfs."
+    hint = "A disk can keep the keys of photos after they were erased. Point HEADSHOTS_PHOTO_KEYS_DIR to a tmpfs."
     return [checks.Warning(message, hint=hint, id="vault.W001")]
 
 

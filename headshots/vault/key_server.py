@@ -24,7 +24,7 @@ from headshots.vault.private_files import uuid_or_none
 _LOOK_AGAIN_SECONDS = 60
 _BATCH = 1000
 URL_KINDS = ("redis://", "rediss://", "unix://")
-_STATEMENT = "HEADSHOTS_SOURCE_RING_IS_VOLATILE"
+_STATEMENT = "HEADSHOTS_PHOTO_KEYS_ARE_VOLATILE"
 
 
 class KeyServer:
@@ -111,7 +111,7 @@ def why_unsafe_for_photos(url: str) -> str | None:
     except VaultUnavailable as error:
         if not isinstance(error.__cause__, ResponseError):
             raise
-        if settings.HEADSHOTS_SOURCE_RING_IS_VOLATILE:
+        if settings.HEADSHOTS_PHOTO_KEYS_ARE_VOLATILE:
             return None
         return f"it does not tell its configuration; {_STATEMENT}=1 states that it keeps and evicts nothing"
     if found.get("save") != "":

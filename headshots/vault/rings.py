@@ -28,7 +28,7 @@ from headshots.vault.private_files import create_file_once, make_folder
 
 log = logging.getLogger(__name__)
 
-MAX_SOURCE_TTL = timedelta(hours=24)
+MAX_PHOTO_TTL = timedelta(hours=24)
 # A clock may be corrected by this much without killing a fresh key.
 CLOCK_STEP = timedelta(minutes=5)
 
@@ -139,7 +139,7 @@ class KeyRing:
 def open_ring(ring: str) -> KeyRing:
     """The ring of this name ("source" or "result") of this installation. Raises UnsafeRing."""
     kind = Ring(ring)
-    max_life = MAX_SOURCE_TTL if kind is Ring.SOURCE else None
+    max_life = MAX_PHOTO_TTL if kind is Ring.SOURCE else None
     if url := ring_url(kind):
         return KeyRing(KeyServer(url, kind.value, volatile=kind is Ring.SOURCE), max_life)
     folder = ring_folder(kind)
@@ -150,7 +150,7 @@ def open_ring(ring: str) -> KeyRing:
 
 def ring_url(ring: Ring) -> str:
     """The Redis on which the ring lies, from the settings; empty for one in a folder."""
-    url: str = settings.HEADSHOTS_SOURCE_RING_URL if ring is Ring.SOURCE else settings.HEADSHOTS_RESULT_RING_URL
+    url: str = settings.HEADSHOTS_PHOTO_KEYS_URL if ring is Ring.SOURCE else settings.HEADSHOTS_HEADSHOT_KEYS_URL
     return url
 
 
@@ -161,7 +161,7 @@ def ring_folder(ring: Ring) -> Path:
 
 def ring_base(ring: Ring) -> Path:
     """The folder above the ring's, from the settings."""
-    base: Path = settings.HEADSHOTS_SOURCE_RING_DIR if ring is Ring.SOURCE else settings.HEADSHOTS_RESULT_RING_DIR
+    base: Path = settings.HEADSHOTS_PHOTO_KEYS_DIR if ring is Ring.SOURCE else settings.HEADSHOTS_HEADSHOT_KEYS_DIR
     return base
 
 

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 # One lease is a member "weight:holder:id" whose score is the time it ends, by the server's clock (ms). A renewal
 # (limits of -1) is stored in any case: its holder has the share already.
-_TAKE = """
+_ACQUIRE_SCRIPT = """
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
@@ -46,10 +46,10 @@ redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
 redis.call('PEXPIREAT', KEYS[1], redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2])
 return 1
 """
-_SERVER_SECONDS = 1
+_SERVER_TIMEOUT_SECONDS = 1
 # How long the server is not asked again after it did not answer: a request must not wait for it at every step.
-_AWAY_SECONDS = 2.0
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.3
+_SERVER_RETRY_SECONDS = 2.0
+_MIN_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.02, 0.3
 
 
 class BudgetExceeded(Exception):
@@ -60,16 +60,16 @@ class BudgetExceeded(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
-class _Counted:
+class _LocalShares:
     """Shares of this process: (budget, lease) -> (weight, holder)."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.shares: dict[tuple[str, str], tuple[int, str]] = {}
-        self.server_away_until = 0.0
+        self.server_retry_at = 0.0
 
 
-_here = _Counted()
+_local = _LocalShares()
 
 
 @dataclass(frozen=True)
@@ -87,14 +87,14 @@ class Lease:
 
     def renew(self) -> None:
         """Hold the share for another `lease_seconds`."""
-        self.budget._ask(*self.budget._take_command(self, total=-1, per_holder=-1))
+        self.budget._execute(*self.budget._acquire_command(self, total=-1, per_holder=-1))
 
     async def renew_async(self) -> None:
         """Hold the share for another `lease_seconds`, on the event loop."""
-        await self.budget._ask_async(*self.budget._take_command(self, total=-1, per_holder=-1))
+        await self.budget._execute_async(*self.budget._acquire_command(self, total=-1, per_holder=-1))
 
     @asynccontextmanager
-    async def renewed(self) -> AsyncIterator[None]:
+    async def auto_renew(self) -> AsyncIterator[None]:
         """Renew the share again and again while the block runs, however long that is."""
 
         async def renew() -> None:
@@ -133,33 +133,33 @@ class Budget:
         """
         lease = self._lease(weight, holder)
         try:
-            for pause in self._pauses(wait_seconds):
-                if self._take_here(lease):
-                    if self._ask(*self._take_command(lease, self.total, self._most(lease))):
+            for pause in self._retry_delays(wait_seconds):
+                if self._acquire_locally(lease):
+                    if self._execute(*self._acquire_command(lease, self.total, self._holder_limit(lease))):
                         break
-                    self._give_back_here(lease)
+                    self._release_locally(lease)
                 time.sleep(pause)
             yield lease
         finally:
-            if self._give_back_here(lease):
-                self._ask("ZREM", self._key, lease.member)
+            if self._release_locally(lease):
+                self._execute("ZREM", self._key, lease.member)
 
     @asynccontextmanager
     async def hold_async(self, weight: int = 1, *, holder: str = "", wait_seconds: float = 0) -> AsyncIterator[Lease]:
         """Hold a share, waiting for it on the event loop. Arguments and errors are those of `hold`."""
         lease = self._lease(weight, holder)
         try:
-            for pause in self._pauses(wait_seconds):
-                if self._take_here(lease):
-                    if await self._ask_async(*self._take_command(lease, self.total, self._most(lease))):
+            for pause in self._retry_delays(wait_seconds):
+                if self._acquire_locally(lease):
+                    if await self._execute_async(*self._acquire_command(lease, self.total, self._holder_limit(lease))):
                         break
-                    self._give_back_here(lease)
+                    self._release_locally(lease)
                 await asyncio.sleep(pause)
             yield lease
         finally:
             # Also when the wait was cancelled, while the server may have stored the lease already.
-            if self._give_back_here(lease):
-                await self._ask_async("ZREM", self._key, lease.member)
+            if self._release_locally(lease):
+                await self._execute_async("ZREM", self._key, lease.member)
 
     @property
     def _key(self) -> str:
@@ -172,55 +172,55 @@ class Budget:
         hashed = salted_hmac("headshots.web.budgets", f"{self.name}:{holder}").hexdigest()[:32] if holder else ""
         return Lease(self, weight, hashed)
 
-    def _most(self, lease: Lease) -> int:
+    def _holder_limit(self, lease: Lease) -> int:
         """The limit of the lease's holder, -1 where there is none."""
         return -1 if self.per_holder is None or not lease.holder else self.per_holder
 
-    def _pauses(self, wait_seconds: float) -> Iterator[float]:
+    def _retry_delays(self, wait_seconds: float) -> Iterator[float]:
         """Yield how long to wait before each further try. Raises BudgetExceeded once the time is up."""
-        give_up, pause = time.monotonic() + wait_seconds, _FIRST_PAUSE
+        give_up, pause = time.monotonic() + wait_seconds, _MIN_PAUSE_SECONDS
         while True:
             left = give_up - time.monotonic()
             # Of random length: those who wait must not all ask at the same moment.
             yield max(0.0, min(left, pause * random.uniform(0.5, 1)))  # noqa: S311
             if left <= 0:
                 raise BudgetExceeded(self.name, self.retry_after_seconds)
-            pause = min(pause * 1.5, _LONGEST_PAUSE)
+            pause = min(pause * 1.5, _MAX_PAUSE_SECONDS)
 
-    def _take_here(self, lease: Lease) -> bool:
+    def _acquire_locally(self, lease: Lease) -> bool:
         """Count the lease in this process if it fits. Returns whether it does."""
-        most = self._most(lease)
-        with _here.lock:
-            held = [share for (name, _), share in _here.shares.items() if name == self.name]
+        most = self._holder_limit(lease)
+        with _local.lock:
+            held = [share for (name, _), share in _local.shares.items() if name == self.name]
             own = sum(weight for weight, holder in held if holder == lease.holder)
             fits = sum(weight for weight, _ in held) + lease.weight <= self.total
             if not fits or (most >= 0 and own + lease.weight > most):
                 return False
-            _here.shares[self.name, lease.id] = (lease.weight, lease.holder)
+            _local.shares[self.name, lease.id] = (lease.weight, lease.holder)
             return True
 
-    def _give_back_here(self, lease: Lease) -> bool:
+    def _release_locally(self, lease: Lease) -> bool:
         """Stop counting the lease in this process. Returns whether it was counted."""
-        with _here.lock:
-            return _here.shares.pop((self.name, lease.id), None) is not None
+        with _local.lock:
+            return _local.shares.pop((self.name, lease.id), None) is not None
 
-    def _take_command(self, lease: Lease, total: int, per_holder: int) -> tuple[object, ...]:
+    def _acquire_command(self, lease: Lease, total: int, per_holder: int) -> tuple[object, ...]:
         milliseconds = int(self.lease_seconds * 1000)
-        return ("EVAL", _TAKE, 1, self._key, lease.member, milliseconds, total, per_holder)
+        return ("EVAL", _ACQUIRE_SCRIPT, 1, self._key, lease.member, milliseconds, total, per_holder)
 
-    def _ask(self, *command: object) -> bool:
+    def _execute(self, *command: object) -> bool:
         """Return the server's answer, True while it does not answer: this process has counted already."""
-        if not _server_is_asked():
+        if not _is_server_in_use():
             return True
         try:
             client = _client(settings.HEADSHOTS_REDIS_URL)
             return bool(client.execute_command(*command))  # type: ignore[no-untyped-call]
         except redis.RedisError as error:
-            return _count_alone(error)
+            return _fall_back_to_local(error)
 
-    async def _ask_async(self, *command: object) -> bool:
-        """Return the same as `_ask`, on the event loop."""
-        if not _server_is_asked():
+    async def _execute_async(self, *command: object) -> bool:
+        """Return the same as `_execute`, on the event loop."""
+        if not _is_server_in_use():
             return True
         client = _async_client(settings.HEADSHOTS_REDIS_URL)
         asking = asyncio.ensure_future(client.execute_command(*command))  # type: ignore[no-untyped-call]
@@ -231,15 +231,15 @@ class Budget:
             await asyncio.gather(asking, return_exceptions=True)
             raise
         except redis.RedisError as error:
-            return _count_alone(error)
+            return _fall_back_to_local(error)
 
 
-def _server_is_asked() -> bool:
-    return bool(settings.HEADSHOTS_REDIS_URL) and time.monotonic() >= _here.server_away_until
+def _is_server_in_use() -> bool:
+    return bool(settings.HEADSHOTS_REDIS_URL) and time.monotonic() >= _local.server_retry_at
 
 
-def _count_alone(error: Exception) -> bool:
-    _here.server_away_until = time.monotonic() + _AWAY_SECONDS
+def _fall_back_to_local(error: Exception) -> bool:
+    _local.server_retry_at = time.monotonic() + _SERVER_RETRY_SECONDS
     log.warning("budgets are counted in this process alone: %s", type(error).__name__)
     return True
 
@@ -249,7 +249,7 @@ def _client(url: str) -> redis.Redis:
     # One more try at once: a server that was restarted has closed the connection.
     retry = Retry(NoBackoff(), 1)
     return redis.Redis.from_url(
-        url, socket_timeout=_SERVER_SECONDS, socket_connect_timeout=_SERVER_SECONDS, retry=retry
+        url, socket_timeout=_SERVER_TIMEOUT_SECONDS, socket_connect_timeout=_SERVER_TIMEOUT_SECONDS, retry=retry
     )
 
 
@@ -265,8 +265,8 @@ def _async_client(url: str) -> aioredis.Redis:
             url,
             max_connections=20,
             timeout=5,
-            socket_timeout=_SERVER_SECONDS,
-            socket_connect_timeout=_SERVER_SECONDS,
+            socket_timeout=_SERVER_TIMEOUT_SECONDS,
+            socket_connect_timeout=_SERVER_TIMEOUT_SECONDS,
             retry=AsyncRetry(NoBackoff(), 1),
         )
         clients[url] = aioredis.Redis(connection_pool=pool)

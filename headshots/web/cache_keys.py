@@ -3,7 +3,7 @@
 from django.utils.crypto import salted_hmac
 
 
-def keyed(key: str, prefix: str, version: int) -> str:
+def hashed_key(key: str, prefix: str, version: int) -> str:
     """Return the name under which an entry is stored: no guess of what it is about can be checked without our key.
 
     Named as KEY_FUNCTION in CACHES."""

@@ -16,11 +16,11 @@ from headshots.web.humanize import FOUR_K_PX
 
 # Beyond it, different people pass for one.
 MAX_DISTANCE = 0.6
-SHORTEST_TOKEN = 20
+MIN_TOKEN_LENGTH = 20
 # A quarter of them is kept for requests with large bodies, and one address gets half of the others.
-FEWEST_THREADS = 4
+MIN_THREADS = 4
 # What is promised, what the tests need, and from where on a worker would need more memory than it is promised to take.
-PROMISED_EDGE_PX, SMALLEST_EDGE_PX, LARGEST_EDGE_PX = FOUR_K_PX, 400, 5120
+PROMISED_EDGE_PX, MIN_EDGE_PX, MAX_EDGE_PX = FOUR_K_PX, 400, 5120
 
 
 @register(Tags.security)
@@ -29,13 +29,13 @@ def check_work(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> lis
     errors: list[CheckMessage] = [
         Error(f"{name} must be 1 or more.", id="headshots.E001")
         for name in (
-            "HEADSHOTS_RESULT_DAYS",
+            "HEADSHOTS_HEADSHOT_RETENTION_DAYS",
             "HEADSHOTS_PREVIEWS_PER_DAY",
             "HEADSHOTS_PREVIEW_COUNT",
             "HEADSHOTS_PREMIUM_COUNT",
             "HEADSHOTS_LEASE_SECONDS",
-            "HEADSHOTS_HANG_SECONDS",
-            "HEADSHOTS_LOAD_SECONDS",
+            "HEADSHOTS_TASK_STALL_TIMEOUT",
+            "HEADSHOTS_MODEL_LOAD_TIMEOUT",
         )
         if getattr(settings, name) < 1
     ]
@@ -45,10 +45,10 @@ def check_work(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> lis
     if distance is not None and distance > MAX_DISTANCE and not settings.DEBUG:
         errors.append(Error(f"HEADSHOTS_LIKENESS_MAX_DISTANCE above {MAX_DISTANCE} is for tests.", id="headshots.E002"))
     edge = settings.HEADSHOTS_PREMIUM_LONG_EDGE
-    if not (SMALLEST_EDGE_PX if settings.DEBUG else PROMISED_EDGE_PX) <= edge <= LARGEST_EDGE_PX:
+    if not (MIN_EDGE_PX if settings.DEBUG else PROMISED_EDGE_PX) <= edge <= MAX_EDGE_PX:
         errors.append(
             Error(
-                f"HEADSHOTS_PREMIUM_LONG_EDGE must be {PROMISED_EDGE_PX} to {LARGEST_EDGE_PX}.",
+                f"HEADSHOTS_PREMIUM_LONG_EDGE must be {PROMISED_EDGE_PX} to {MAX_EDGE_PX}.",
                 hint="Smaller, down to 400, is for tests: it breaks the promise of 4K, and needs DEBUG.",
                 id="headshots.E008",
             )
@@ -73,15 +73,15 @@ def check_limits(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> l
         for name, value in asdict(limits).items()
         if value < 1
     ]
-    if limits.web_threads < FEWEST_THREADS:
-        errors.append(Error(f"HEADSHOTS_WEB_THREADS must be {FEWEST_THREADS} or more.", id="headshots.E011"))
+    if limits.web_threads < MIN_THREADS:
+        errors.append(Error(f"HEADSHOTS_WEB_THREADS must be {MIN_THREADS} or more.", id="headshots.E011"))
     # One address gets half of it, and an eighth for what needs no account.
     least = max(2 * settings.HEADSHOTS_MAX_UPLOAD_BYTES, 8 * settings.HEADSHOTS_MAX_VERIFY_BYTES)
     if limits.body_budget_bytes < least:
         errors.append(Error(f"HEADSHOTS_BODY_BUDGET_BYTES must be {least} or more.", id="headshots.E011"))
-    if limits.body_grace_seconds > limits.body_seconds:
+    if limits.body_grace_seconds > limits.body_timeout_seconds:
         errors.append(
-            Error("HEADSHOTS_BODY_GRACE_SECONDS must not exceed HEADSHOTS_BODY_SECONDS.", id="headshots.E011")
+            Error("HEADSHOTS_BODY_GRACE_SECONDS must not exceed HEADSHOTS_BODY_TIMEOUT_SECONDS.", id="headshots.E011")
         )
     return errors
 
@@ -112,10 +112,10 @@ def check_signing(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> 
 def check_metrics(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
     """What opens /metrics cannot be guessed, and fits into a header."""
     token = settings.HEADSHOTS_METRICS_TOKEN
-    if token and not (len(token) >= SHORTEST_TOKEN and token.isascii()):
+    if token and not (len(token) >= MIN_TOKEN_LENGTH and token.isascii()):
         return [
             Error(
-                f"HEADSHOTS_METRICS_TOKEN must be {SHORTEST_TOKEN} plain characters or more.",
+                f"HEADSHOTS_METRICS_TOKEN must be {MIN_TOKEN_LENGTH} plain characters or more.",
                 hint="python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
                 id="headshots.E010",
             )

@@ -61,7 +61,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return error_page(500, request, broken=True)
 
 
-class AnswerRefusedBodies(MiddlewareMixin):
+class RefusedBodyMiddleware(MiddlewareMixin):
     """Answers where `BodyLimit` did not take a body, before any view can take the rest for the whole.
 
     413 for one that is too large. Without a session it leads to the sign-in page, which says that nothing was kept."""
@@ -74,14 +74,14 @@ class AnswerRefusedBodies(MiddlewareMixin):
         return error_page(413, request) if refused else None
 
 
-class RedirectReaders(CommonMiddleware):
+class AppendSlashMiddleware(CommonMiddleware):
     """Adds a missing slash for readers only; a form would lose its body on the way (and debug mode would raise)."""
 
     def should_redirect_with_slash(self, request: HttpRequest) -> bool:
         return request.method in {"GET", "HEAD"} and super().should_redirect_with_slash(request)
 
 
-class OwnErrorPages(MiddlewareMixin):
+class ErrorPageMiddleware(MiddlewareMixin):
     """Answers 404 before debug mode can: its page lists every address and setting that matters to an attacker."""
 
     def process_request(self, request: HttpRequest) -> HttpResponse | None:
@@ -95,7 +95,7 @@ class OwnErrorPages(MiddlewareMixin):
         return error_page(404, request) if isinstance(exception, Http404) else None
 
 
-class SilentReporter(ExceptionReporter):
+class SilentExceptionReporter(ExceptionReporter):
     """What debug mode shows, and what would be mailed, of an exception: the product's page, nothing of the request."""
 
     def get_traceback_html(self) -> SafeString:

@@ -15,21 +15,21 @@ from django.core.handlers.asgi import ASGIHandler, ASGIRequest, get_script_prefi
 from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 
-from headshots.web.addresses import client_address
 from headshots.web.asgi_types import Receive, Scope, Send
 from headshots.web.bodies import BODY
-from headshots.web.refusals import refuse
-from headshots.web.threads import NoThreadFree, Threads
+from headshots.web.client_address import client_address
+from headshots.web.threads import NoThreadFree, ThreadPool
+from headshots.web.unavailable import send_unavailable
 
 
-class OneHop(ASGIHandler):
+class ThreadPoolASGIHandler(ASGIHandler):
     """Django's handler, its middleware as under WSGI. Asynchronous views stay on the event loop.
 
-    threads_for: says in which threads a request is worked on, and how many seconds it waits for one."""
+    select_thread_pool: says in which threads a request is worked on, and how many seconds it waits for one."""
 
-    def __init__(self, threads_for: Callable[[Scope], tuple[Threads, float]]) -> None:
+    def __init__(self, select_thread_pool: Callable[[Scope], tuple[ThreadPool, float]]) -> None:
         super().__init__()
-        self.threads_for = threads_for
+        self.select_thread_pool = select_thread_pool
 
     def load_middleware(self, is_async: bool = False) -> None:
         super().load_middleware(is_async=False)
@@ -39,7 +39,7 @@ class OneHop(ASGIHandler):
         if scope["type"] != "http":
             raise ValueError(f"only HTTP is served here, not {scope['type']}")
         set_script_prefix(get_script_prefix(scope))
-        threads, wait_seconds = self.threads_for(scope)
+        threads, wait_seconds = self.select_thread_pool(scope)
         request, response = self.create_request(scope, cast("IO[bytes]", scope.pop(BODY)))
         if request is not None:
             work = partial(self._answer, request)
@@ -47,7 +47,7 @@ class OneHop(ASGIHandler):
                 response = await threads.run(work, address=client_address(scope), wait_seconds=wait_seconds)
             except NoThreadFree as full:
                 request.close()
-                await refuse(send, retry_after_seconds=full.retry_after_seconds)
+                await send_unavailable(send, retry_after_seconds=full.retry_after_seconds)
                 return
         assert response is not None
         if response.streaming:

@@ -9,7 +9,7 @@ _UNITS = (
 )
 
 
-def in_words(seconds: int) -> str:
+def humanize_duration(seconds: int) -> str:
     """A time as people say it, in the largest unit that it is a whole number of, hours up to two days: "24 hours"."""
     for size, unit, least in _UNITS:
         if seconds >= least and seconds % size == 0:
@@ -18,14 +18,14 @@ def in_words(seconds: int) -> str:
     raise AssertionError("any number of seconds is a whole number of seconds")
 
 
-def days_in_words(days: int) -> str:
-    return in_words(days * 86_400)
+def humanize_days(days: int) -> str:
+    return humanize_duration(days * 86_400)
 
 
 # Ultra HD's long edge: from here on it is 4K.
 FOUR_K_PX = 3840
 
 
-def size_in_words(long_edge_px: int) -> str:
+def humanize_size(long_edge_px: int) -> str:
     """ "4K", or the pixels of the long edge where they are fewer: "1,600 pixels"."""
     return "4K" if long_edge_px >= FOUR_K_PX else f"{long_edge_px:,} pixels"

@@ -18,7 +18,7 @@ _SENSORS = ("accelerometer", "camera", "display-capture", "geolocation", "gyrosc
 _NO_SENSORS = ", ".join(f"{sensor}=()" for sensor in _SENSORS)
 
 
-class PrivacyHeaders(MiddlewareMixin):
+class PrivacyHeadersMiddleware(MiddlewareMixin):
     """Nothing that a view makes is kept by a cache unless the view says so, and no page may ask for a sensor."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
@@ -27,7 +27,7 @@ class PrivacyHeaders(MiddlewareMixin):
         return response
 
 
-class ContentSecurityPolicy(CSPMiddleware):
+class ContentSecurityPolicyMiddleware(CSPMiddleware):
     """The policy on every response: the package leaves it out on errors in debug mode, for pages we do not have."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
@@ -40,7 +40,7 @@ class ContentSecurityPolicy(CSPMiddleware):
         return response
 
 
-class StaticFiles(WhiteNoiseMiddleware):  # type: ignore[misc]
+class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]
     """Serves static files whole: whitenoise's own response is a file iterator, which Django warns of under ASGI."""
 
     @staticmethod
@@ -59,13 +59,13 @@ _ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 ID_KEY = "headshots.request_id"
 
 
-class RequestIds(MiddlewareMixin):
+class RequestIdMiddleware(MiddlewareMixin):
     """First of all: whatever the others say of a request carries its id. A proxy of the operator's may name it."""
 
     def process_request(self, request: HttpRequest) -> None:
         given = request.headers.get(HEADER, "") if settings.HEADSHOTS_TRUSTED_PROXIES else ""
         request.META[ID_KEY] = given if _ID.fullmatch(given) else log_context.new_request_id()
-        log_context.begin(request=request.META[ID_KEY])
+        log_context.reset(request=request.META[ID_KEY])
 
     def process_view(
         self,
@@ -74,7 +74,7 @@ class RequestIds(MiddlewareMixin):
         arguments: Sequence[object],
         named: Mapping[str, object],
     ) -> None:
-        log_context.about_arguments(named)
+        log_context.bind_arguments(named)
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         response.headers[HEADER] = request.META[ID_KEY]

@@ -20,12 +20,17 @@ MAX_LINE_BYTES = 8 * 1024
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEADERS = 100
 _MAX_PIPELINED = 8
-_LOOK_SECONDS = 1.0
-_LONGEST_WRITE_SECONDS, _LONGEST_LAST_WRITE_SECONDS = 60.0, 10.0
+_CHECK_INTERVAL_SECONDS = 1.0
+_WRITE_TIMEOUT_SECONDS, _CLOSING_WRITE_TIMEOUT_SECONDS = 60.0, 10.0
 # What else a process has open, and what each connection may open on its own: an event stream listens at the server.
 _OTHER_FILES, _FILES_PER_CONNECTION = 200, 2
 
-_WORDS = {400: "Bad Request", 408: "Request Timeout", 414: "URI Too Long", 431: "Request Header Fields Too Large"}
+_REASON_PHRASES = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    414: "URI Too Long",
+    431: "Request Header Fields Too Large",
+}
 
 
 class _Refused(Exception):
@@ -52,22 +57,22 @@ class LimitedProtocol(HttpToolsProtocol):
         self.body_idle_seconds = 0.0
         self.unsent_bytes = 0
         self.unsent_seconds = 0.0
-        self.running: RequestResponseCycle | None = None
-        self.looking = self.loop.call_later(_LOOK_SECONDS, self._look)
-        # Behind proxies all come from the proxy: there `RequestsPerAddress` counts.
-        of_one = 0 if settings.HEADSHOTS_TRUSTED_PROXIES or not self.address else _connections[self.address]
-        if of_one > self.limits.web_connections_per_address or _connections.total() > self._most_connections():
-            self._answer(503, "Too many connections. Please try again in a minute.")
+        self.current_cycle: RequestResponseCycle | None = None
+        self.deadline_timer = self.loop.call_later(_CHECK_INTERVAL_SECONDS, self._check_deadlines)
+        # Behind proxies all come from the proxy: there `RequestsPerAddressLimit` counts.
+        from_address = 0 if settings.HEADSHOTS_TRUSTED_PROXIES or not self.address else _connections[self.address]
+        if from_address > self.limits.max_connections_per_address or _connections.total() > self._max_connections():
+            self._respond(503, "Too many connections. Please try again in a minute.")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.looking.cancel()
+        self.deadline_timer.cancel()
         _connections[self.address] -= 1
         if not _connections[self.address]:
             del _connections[self.address]
-        if self.running is not None and not self.running.response_complete:
+        if self.current_cycle is not None and not self.current_cycle.response_complete:
             # Uvicorn tells the latest request alone, which still waits when requests are pipelined.
-            self.running.disconnected = True
-            self.running.message_event.set()
+            self.current_cycle.disconnected = True
+            self.current_cycle.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -81,18 +86,18 @@ class LimitedProtocol(HttpToolsProtocol):
         self.raw_bytes += len(data)
         try:
             self.parser.feed_data(data)
-            self._look_at_size()
+            self._check_size()
         except httptools.HttpParserUpgrade:
             pass  # Nothing here is upgraded to: the request is answered as any other.
         except httptools.HttpParserCallbackError as error:
             cause = error.__context__
-            self._answer(cause.args[0] if isinstance(cause, _Refused) else 400)
+            self._respond(cause.args[0] if isinstance(cause, _Refused) else 400)
         except _Refused as refused:
-            self._answer(refused.args[0])
+            self._respond(refused.args[0])
         except httptools.HttpParserError:
-            self._answer(400)
+            self._respond(400)
 
-    def _look_at_size(self) -> None:
+    def _check_size(self) -> None:
         """Refuse what grows without anything coming of it. Raises _Refused."""
         if self.head_since is not None and self.head_bytes > MAX_HEAD_BYTES:
             raise _Refused(431)
@@ -150,52 +155,55 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        self.running = cycle
+        self.current_cycle = cycle
         super()._start_asgi_task(cycle, app)
 
-    def _look(self) -> None:
+    def _check_deadlines(self) -> None:
         """Close a connection that is behind its deadlines."""
-        self.looking = self.loop.call_later(_LOOK_SECONDS, self._look)
-        self._look_at_reader()
+        self.deadline_timer = self.loop.call_later(_CHECK_INTERVAL_SECONDS, self._check_deadlines)
+        self._check_reader()
         if self.transport.is_closing():
             return
-        if self.head_since is not None and self.loop.time() - self.head_since > self.limits.head_seconds:
+        if self.head_since is not None and self.loop.time() - self.head_since > self.limits.header_timeout_seconds:
             if self.head_bytes:
-                self._answer(408)
+                self._respond(408)
             else:
                 # Browsers open connections for later: an answer to nothing would be taken for that of a next request.
                 self.transport.close()
         elif self.body_seconds is not None and not self.flow.read_paused:
-            self.body_seconds += _LOOK_SECONDS
-            self.body_idle_seconds += _LOOK_SECONDS
+            self.body_seconds += _CHECK_INTERVAL_SECONDS
+            self.body_idle_seconds += _CHECK_INTERVAL_SECONDS
             if self._body_is_late(self.body_seconds):
-                self._answer(408)
+                self._respond(408)
 
     def _body_is_late(self, seconds: float) -> bool:
         grace = self.limits.body_grace_seconds
-        wanted = (seconds - grace) * self.limits.body_bytes_per_second
-        return seconds > self.limits.body_seconds or self.body_idle_seconds > grace or self.body_bytes < wanted
+        wanted = (seconds - grace) * self.limits.min_body_bytes_per_second
+        return seconds > self.limits.body_timeout_seconds or self.body_idle_seconds > grace or self.body_bytes < wanted
 
-    def _look_at_reader(self) -> None:
+    def _check_reader(self) -> None:
         """Close a connection whose client has taken nothing of its answer for a minute, sooner when that was all."""
         unsent = self.transport.get_write_buffer_size()
         is_stuck = unsent and unsent == self.unsent_bytes
-        self.unsent_bytes, self.unsent_seconds = unsent, self.unsent_seconds + _LOOK_SECONDS if is_stuck else 0.0
-        longest = _LONGEST_LAST_WRITE_SECONDS if self.transport.is_closing() else _LONGEST_WRITE_SECONDS
-        if self.unsent_seconds > longest:
+        self.unsent_bytes, self.unsent_seconds = (
+            unsent,
+            self.unsent_seconds + _CHECK_INTERVAL_SECONDS if is_stuck else 0.0,
+        )
+        timeout_seconds = _CLOSING_WRITE_TIMEOUT_SECONDS if self.transport.is_closing() else _WRITE_TIMEOUT_SECONDS
+        if self.unsent_seconds > timeout_seconds:
             self.transport.abort()
 
-    def _most_connections(self) -> int:
+    def _max_connections(self) -> int:
         """Return how many connections fit, also into what the system lets this process open."""
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        return max(1, min(self.limits.web_connections, (files - _OTHER_FILES) // _FILES_PER_CONNECTION))
+        return max(1, min(self.limits.max_connections, (files - _OTHER_FILES) // _FILES_PER_CONNECTION))
 
-    def _answer(self, status: int, words: str = "") -> None:
+    def _respond(self, status: int, words: str = "") -> None:
         """Answer in one line unless an answer is on its way, and close."""
-        running = self.running
-        is_answering = running is not None and running.response_started and not running.response_complete
+        cycle = self.current_cycle
+        is_answering = cycle is not None and cycle.response_started and not cycle.response_complete
         if not self.transport.is_closing() and not is_answering:
-            phrase = _WORDS.get(status, "Service Unavailable")
+            phrase = _REASON_PHRASES.get(status, "Service Unavailable")
             words = words or phrase
             head = f"HTTP/1.1 {status} {phrase}\r\nContent-Type: text/plain\r\nContent-Length: {len(words)}\r\n"
             again = "Retry-After: 30\r\n" if status == 503 else ""

@@ -94,9 +94,9 @@ def bench_pack(engine: EngineName, photo: Path, weights: Path, count: int) -> di
         "pack_cpu_seconds": round(pack.cpu_seconds, 1),
         "first_picture_after": round(pack.seconds - sum(seconds) + seconds[0], 1),
         "picture_seconds_median": round(statistics.median(seconds), 2),
-        "picture_seconds_most": round(max(seconds), 2),
-        "nearest_whole_least": min(entry["nearest_whole"] or 0 for entry in manifest),
-        "nearest_subject_least": min(entry["nearest_subject"] or 0 for entry in manifest),
+        "picture_seconds_max": round(max(seconds), 2),
+        "nearest_whole_min": min(entry["nearest_whole"] or 0 for entry in manifest),
+        "nearest_subject_min": min(entry["nearest_subject"] or 0 for entry in manifest),
         "peak_megabytes": pack.megabytes,
     }
 
@@ -239,7 +239,7 @@ def measure_gate(photo: Path, weights: Path) -> dict[str, float]:
         "gate_pictures": len(seconds) - 1,
         "gate_seconds_median": round(statistics.median(seconds[1:]), 3),
         "gate_cpu_seconds_median": round(statistics.median(cpu_seconds[1:]), 3),
-        "gate_cpu_seconds_most": round(max(cpu_seconds[1:]), 3),
+        "gate_cpu_seconds_max": round(max(cpu_seconds[1:]), 3),
     }
 
 

@@ -62,7 +62,7 @@ from pipeline.types import (
 from pipeline.weights import Weights
 
 DEFAULT_COUNT = 4
-MOST_PHOTOS = 5
+MAX_PHOTOS = 5
 # A shot and two new seeds: what fails three times fails for a reason that a seed does not change.
 ATTEMPTS = 3
 MANIFEST = "manifest.json"
@@ -131,8 +131,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Makes the headshots, writes them and the manifest, and says where they are."""
     started = time.perf_counter()
     styles = choose_styles(arguments.style)
-    if len(arguments.photos) > MOST_PHOTOS:
-        raise CommandFailed(f"{len(arguments.photos)} photos: give one to {MOST_PHOTOS} of one person.")
+    if len(arguments.photos) > MAX_PHOTOS:
+        raise CommandFailed(f"{len(arguments.photos)} photos: give one to {MAX_PHOTOS} of one person.")
     try:
         shots = plan_shots(styles, arguments.count or max(DEFAULT_COUNT, len(arguments.style)), arguments.seed)
     except ValueError as error:

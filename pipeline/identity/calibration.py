@@ -25,7 +25,7 @@ DRAWS = 1000
 CONFIDENCE = 0.95
 BINS = 10
 # Nobody who compares faces by numbers is surer than this, however many there were.
-HIGHEST_CAP = 0.99
+MAX_CAP = 0.99
 # dlib's embeddings of different people are about as far apart as this says.
 _START = np.array([12.0, 20.0])
 
@@ -108,8 +108,8 @@ def load_calibration(path: Path) -> Calibration:
         found = Calibration(float(values["offset"]), float(values["slope"]), float(values["cap"]), values["provenance"])
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise PipelineError(f"{path} holds no calibration: {type(error).__name__}") from error
-    if not (found.slope > 0 and 0 < found.cap <= HIGHEST_CAP):
-        raise PipelineError(f"{path}: slope must be above 0, cap above 0 and at most {HIGHEST_CAP}")
+    if not (found.slope > 0 and 0 < found.cap <= MAX_CAP):
+        raise PipelineError(f"{path}: slope must be above 0, cap above 0 and at most {MAX_CAP}")
     return found
 
 
@@ -229,7 +229,7 @@ def _cap(pairs: Pairs) -> float:
     Of P pairs of people of whom none looked like one person, up to 3 of P may (rule of three, 95 %)."""
     known = {(min(pair), max(pair)) for pair in pairs.people[~pairs.same].tolist()}
     share = 3 / len(known)
-    return math.floor(100 * min(HIGHEST_CAP, 1 / (1 + share))) / 100
+    return math.floor(100 * min(MAX_CAP, 1 / (1 + share))) / 100
 
 
 def _provenance(pairs: Pairs) -> dict[str, str | int | float | list[float]]:

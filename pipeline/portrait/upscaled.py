@@ -24,7 +24,7 @@ from pipeline.upscaling.upscale import SCALE, Network, enlarge_plainly, upscale
 
 # Larger pictures are lit and graded on a small one of about this long edge; only what is sharp is made at full size.
 SMALL_LONG_EDGE = 1000
-LARGEST_SMALL_EDGE = 1600
+MAX_DIRECT_EDGE_PX = 1600
 
 # A photo that has to grow by less keeps its own pixels: the network would have to invent from a smaller one.
 ENLARGE_FROM = 1.7
@@ -53,7 +53,7 @@ class Fine:
 
 def small_factor(size: Size) -> int:
     """How many times larger than its working picture a headshot of this size is; 1 for a preview."""
-    if size.long_edge <= LARGEST_SMALL_EDGE:
+    if size.long_edge <= MAX_DIRECT_EDGE_PX:
         return 1
     factor = round(size.long_edge / SMALL_LONG_EDGE)
     while size.width % factor or size.height % factor:

@@ -106,9 +106,9 @@ def drift_between(photo: Skin, picture: Skin) -> Drift:
 
 
 def _flaws(measured: Measurements, standard: Standard) -> list[Reason]:
-    least_sharp = max(SHARPNESS_REFUSE, SHARPNESS_SHARE * min(standard.sharpness, CRISP))
+    min_sharpness = max(SHARPNESS_REFUSE, SHARPNESS_SHARE * min(standard.sharpness, CRISP))
     rules = (
-        (Reason.TOO_BLURRY, measured.sharpness < least_sharp),
+        (Reason.TOO_BLURRY, measured.sharpness < min_sharpness),
         (Reason.TOO_DARK, measured.lightness_p95 < DARK_REFUSE),
         (Reason.OVEREXPOSED, measured.burnt_share > BURNT_REFUSE),
     )

@@ -21,7 +21,7 @@ SCALES: Mapping[str, tuple[float, float]] = {
 }
 OPTIONAL = frozenset({"guidance_scale", "control_scale", "adapter_scale"})
 # An encoder reads 77 tokens; what people say of themselves needs some of them.
-MOST_WORDS = 60
+MAX_WORDS = 60
 _PLACES = re.compile(r"\{([^{}]*)\}")
 
 
@@ -68,8 +68,8 @@ def _words_fault(text: object, *, is_prompt: bool) -> str:
         return ""
     if "\0" in text:
         return "These are words, without null characters."
-    if len(text.split()) > MOST_WORDS:
-        return f"These are {len(text.split())} words; {MOST_WORDS} are read at most."
+    if len(text.split()) > MAX_WORDS:
+        return f"These are {len(text.split())} words; {MAX_WORDS} are read at most."
     places = _PLACES.findall(text)
     allowed = {"person", "outfit"} if is_prompt else set()
     strange = sorted(set(places) - allowed)

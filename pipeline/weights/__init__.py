@@ -32,7 +32,7 @@ class LicencePolicy:
             return None
         return (
             f"The licence of {weight.name} ({weight.licence}) does not cover business and live payments are on. "
-            "Fix: obtain a licence and name it in HEADSHOTS_LICENCE_STATEMENT, or use the studio engine."
+            "Fix: obtain a licence and name it in HEADSHOTS_LICENSE_STATEMENT, or use the studio engine."
         )
 
 

@@ -16,7 +16,7 @@ from django.utils.http import parse_header_parameters
 
 from headshots.accounts import admin_mixins
 from headshots.dashboard.stats import visits
-from headshots.launch import supervise
+from headshots.launch import supervise as supervision
 from headshots.payments.stripe import local
 from headshots.runtime import log_format
 from headshots.web import middleware
@@ -27,7 +27,7 @@ from pipeline.styles import rules
 ROOT = Path(__file__).resolve().parents[2]
 SMALL, LARGE = 10_000, 100_000
 # Ten for a cost that grows with the text and a hundred for one that grows with its square.
-MOST_TIMES_AS_MUCH = 30
+MAX_GROWTH = 30
 # So little is never a problem, and too little to be measured.
 QUICK_SECONDS = 0.02
 # What these read comes from us, our operator or our own decoder, or is a fixed word.
@@ -65,10 +65,10 @@ WORST: list[tuple[str, Callable[[str], object], list[str]]] = [
     (LOG_FORMAT, lambda text: KEY.sub("", text), ["/accounts/confirm-email/", "/accounts/", "/"]),
     (LOG_FORMAT, log_format.mask, ["a", "a@b.", "a.jpg", " a@b.cd", "\n"]),
     ("headshots/web/middleware.py", middleware._ID.fullmatch, ["a", "a!"]),
-    ("headshots/accounts/admin_mixins.py", admin_mixins.account_in, ["1", " ", "account ", "1 "]),
+    ("headshots/accounts/admin_mixins.py", admin_mixins.parse_account_number, ["1", " ", "account ", "1 "]),
     ("headshots/dashboard/stats/visits.py", visits._ROBOT.search, ["b", "bo", "headles", "crawspide"]),
     ("headshots/payments/stripe/local.py", local._SESSION.fullmatch, ["/v1/checkout/sessions/cs_test_", "a"]),
-    ("headshots/launch/supervise.py", lambda text: supervise._LOG_LINE.match(text.encode()), ["2026-11-30 a", "2"]),
+    ("headshots/launch/supervise.py", lambda text: supervision._LOG_LINE.match(text.encode()), ["2026-11-30 a", "2"]),
     ("pipeline/styles/rules.py", lambda text: rules._words_fault(text, is_prompt=True), ["{", "{a", "{}"]),
     (DECODER + "damage.py", structure_read, ["\xff", "\xff\0", "\xff\xd0", "\xff\xe1\0\2", "\xff\xda\0\2a"]),
     (DECODER + "damage.py", lambda text: damage.EXTRA_BYTES.fullmatch(text.encode("latin-1")), ["1", " "]),
@@ -104,7 +104,7 @@ def test_ten_times_the_text_costs_about_ten_times_as_much(
 
     took = seconds(act, large)
 
-    assert took < QUICK_SECONDS or took < MOST_TIMES_AS_MUCH * seconds(act, small)
+    assert took < QUICK_SECONDS or took < MAX_GROWTH * seconds(act, small)
 
 
 def test_every_expression_of_ours_is_tried_or_reads_nothing_foreign() -> None:
@@ -135,11 +135,11 @@ def test_a_line_of_any_length_keeps_no_address_and_no_name_of_a_picture(before: 
     masked = log_format.mask(f"{before} {secret} and more {before}")
 
     assert "ada" not in masked
-    assert len(masked) <= log_format.LONGEST_TEXT + len(" [cut]")
+    assert len(masked) <= log_format.MAX_TEXT_LENGTH + len(" [cut]")
 
 
 def test_an_address_that_is_cut_in_two_is_left_out() -> None:
-    for length in range(log_format.LONGEST_TEXT - 40, log_format.LONGEST_TEXT + 5):
+    for length in range(log_format.MAX_TEXT_LENGTH - 40, log_format.MAX_TEXT_LENGTH + 5):
         masked = log_format.mask("x " * (length // 2) + "ada.lovelace@mail.example.org" + " x" * 100)
 
         assert "ada" not in masked

@@ -19,7 +19,7 @@ from tests.helpers import photos
 from tests.helpers.product import Product
 from tests.pipeline.engines.instantid.tiny_catalogue import SETTINGS, TinyWeights, build_tiny_weights
 
-PATIENCE_SECONDS = 120
+TIMEOUT_SECONDS = 120
 OPEN_GATE = "inf"
 
 
@@ -31,7 +31,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyWeights:
 
 
 def settings(tiny: TinyWeights, **more: str) -> dict[str, str]:
-    place = {"HEADSHOTS_WEIGHTS_DIR": str(tiny.directory), "HEADSHOTS_WEIGHTS_CATALOGUE": str(tiny.catalogue)}
+    place = {"HEADSHOTS_WEIGHTS_DIR": str(tiny.directory), "HEADSHOTS_WEIGHTS_CATALOG": str(tiny.catalogue)}
     return {**SETTINGS, **place, **more}
 
 
@@ -48,7 +48,7 @@ def test_with_an_open_gate_a_photo_becomes_four_delivered_pictures(
 
     upload(page, photos.astronaut_path())
 
-    wait_for(page, lambda: shown_headshots(page) == 4, PATIENCE_SECONDS, "four headshots")
+    wait_for(page, lambda: shown_headshots(page) == 4, TIMEOUT_SECONDS, "four headshots")
     assert packs(product) == [("delivered", "")]
     assert product.query("SELECT DISTINCT engine FROM shoots_pack") == [("instantid",)]
     answer = page.request.get(product.url + (page.get_attribute('a[href$=".zip"]', "href") or ""))
@@ -67,7 +67,7 @@ def test_with_the_real_gate_noise_is_nobody_and_the_pack_says_so(
 
     upload(page, photos.astronaut_path())
 
-    wait_for(page, lambda: packs(product)[:1] == [("failed", "no_face")], PATIENCE_SECONDS, "the pack to fail")
+    wait_for(page, lambda: packs(product)[:1] == [("failed", "no_face")], TIMEOUT_SECONDS, "the pack to fail")
     assert product.query("SELECT count(*) FROM shoots_headshot WHERE state = 'done'") == [(0,)]
     assert list((product.data / "blobs").rglob("*")) != []
 

@@ -19,7 +19,7 @@ from tests.helpers.product import Product
 StartProduct = Callable[..., Product]
 EMAIL = "grace@example.org"
 PASSWORD = "a long enough pass phrase"
-PATIENCE_MS = 90_000
+TIMEOUT_MS = 90_000
 
 
 def sign_up(page: Page, product: Product) -> None:
@@ -36,7 +36,7 @@ def upload(page: Page, path: Path) -> str:
     page.check("input[name=consent]")
     page.check("input[name=is_me]")
     page.locator("form:has(input[name=photos]) button[type=submit]").click()
-    page.wait_for_url(lambda url: "/shoots/" in url and not url.endswith("/new/"), timeout=PATIENCE_MS)
+    page.wait_for_url(lambda url: "/shoots/" in url and not url.endswith("/new/"), timeout=TIMEOUT_MS)
     return page.url
 
 
@@ -161,7 +161,7 @@ def test_two_people_the_picker_and_deleting_everything(start_product: StartProdu
     sign_up(page, product)
     address = upload(page, both)
 
-    page.locator("input[name^='face-']").first.wait_for(timeout=PATIENCE_MS)
+    page.locator("input[name^='face-']").first.wait_for(timeout=TIMEOUT_MS)
     page.locator("input[name^='face-']").nth(1).check(force=True)
     page.locator("form#question button[type=submit]").click()
     wait_for(page, lambda: shown_headshots(page) == 4, 60, "four headshots of the chosen face")
@@ -176,7 +176,7 @@ def test_two_people_the_picker_and_deleting_everything(start_product: StartProdu
 
 
 def test_beat_alone_forgets_the_photo(start_product: StartProduct, page: Page) -> None:
-    product = start_product(HEADSHOTS_SOURCE_TTL_SECONDS="60")
+    product = start_product(HEADSHOTS_PHOTO_TTL_SECONDS="60")
     sign_up(page, product)
     address = upload(page, photos.astronaut_path())
     wait_for(page, lambda: shown_headshots(page) == 4, 60, "four headshots")

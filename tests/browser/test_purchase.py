@@ -39,7 +39,7 @@ def test_preview_order_pay_fifty_delivered_photos_gone_and_the_receipt_there(
         wait_for(page, lambda: shown_headshots(page) == 4, 60, "four free headshots")
 
         page.get_by_role("link", name="Choose looks").click()
-        expect(page.locator(".test-strip")).to_contain_text("TEST")
+        expect(page.locator(".test-banner")).to_contain_text("TEST")
         expect(page.locator("input[name=styles]:checked")).to_have_count(5)
         page.get_by_label("City").check()
         page.get_by_role("button", name="Pay $19").click()

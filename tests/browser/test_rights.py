@@ -23,7 +23,7 @@ def product(start_product: StartProduct) -> Product:
         HEADSHOTS_ABUSE_EMAIL="help@example.org",
         HEADSHOTS_OPERATOR="Example Ltd, 1 Some Street, Sometown",
         HEADSHOTS_BACKUP_DAYS="14",
-        HEADSHOTS_RESULT_KEY_BACKUP_DAYS="5",
+        HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS="5",
     )
 
 

@@ -8,14 +8,14 @@ from playwright.sync_api import BrowserContext, Page, expect
 from tests.browser.test_main_job import shown_headshots, wait_for
 from tests.helpers.web import environment_below, prepare, run_web
 
-PATIENCE_MS = 20_000
+TIMEOUT_MS = 20_000
 TABS = 7
 
 
 def open_tab(context: BrowserContext, address: str) -> Page:
     tab = context.new_page()
-    tab.goto(address, timeout=PATIENCE_MS)
-    expect(tab.locator("#progress[data-live=yes]")).to_be_visible(timeout=PATIENCE_MS)
+    tab.goto(address, timeout=TIMEOUT_MS)
+    expect(tab.locator("#progress[data-live=yes]")).to_be_visible(timeout=TIMEOUT_MS)
     return tab
 
 
@@ -30,7 +30,7 @@ def test_seven_tabs_of_a_running_pack_leave_room_for_everything(tmp_path: Path, 
         page.context.add_cookies([{"name": name, "value": value, "url": site}])
 
         tabs = [open_tab(page.context, site + made["shoot"]) for _ in range(TABS)]
-        page.goto(f"{site}/how-it-works/", timeout=PATIENCE_MS)
+        page.goto(f"{site}/how-it-works/", timeout=TIMEOUT_MS)
         expect(page.locator("h1")).to_be_visible()
         prepare(environment, "tests.browser.running_pack", "deliver")
 

@@ -17,7 +17,7 @@ from pipeline.photos.intake import load_pixels
 from pipeline.types import Embedding, Pixels
 
 # A needle is so long, and no needle is made of fewer different bytes: flat surfaces are everybody's.
-NEEDLE_BYTES, LEAST_DIFFERENT = 24, 10
+NEEDLE_BYTES, MIN_DISTINCT_BYTES = 24, 10
 THUMB_PX = 24
 # As many digits as no other number shares by chance.
 _NUMBER = re.compile(rb"\d\.\d{7}")
@@ -39,7 +39,7 @@ class Secrets:
             # Not with zeros in front, of which there are millions.
             shift = next((shift for shift in range(8) if 0 not in data[start + shift : start + shift + 2]), 0)
             needle = data[start + shift : start + shift + NEEDLE_BYTES]
-            if len(needle) == NEEDLE_BYTES and len(set(needle)) >= LEAST_DIFFERENT:
+            if len(needle) == NEEDLE_BYTES and len(set(needle)) >= MIN_DISTINCT_BYTES:
                 self.needles[needle] = name
 
     def found_in(self, content: bytes) -> set[str]:

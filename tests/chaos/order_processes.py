@@ -86,7 +86,7 @@ def go_to_checkout(shoot: Shoot, count: int) -> str:
     """The address to which the order page leads; empty when it says that there is nothing to pay."""
     order = Order(shoot, looks(count), number=0)
     payment = order_with_money(order=order, owner=BUYER)
-    return checkout_url(payment=payment, returns=HOME)
+    return checkout_url(payment=payment, urls=HOME)
 
 
 def pay(address: str) -> None:
@@ -101,7 +101,7 @@ def refusal() -> Iterator[None]:
     try:
         yield
     except OrderRefused as refused:
-        if refused.code not in {"pack_is_live", "order_changed", "has_a_pack"}:
+        if refused.code not in {"pack_is_live", "order_changed", "has_open_credit"}:
             raise
 
 
@@ -125,16 +125,16 @@ def use_credit(shoot: Shoot) -> None:
 # What must be true afterwards ----------------------------------------------------------------------------------------
 
 
-def tell_everything() -> None:
+def deliver_everything() -> None:
     """All events, from several processes at once and in orders of their own."""
     webhooks = [signed(event) for event in TILL.events]
 
-    def tell() -> None:
+    def deliver_one() -> None:
         random.Random().shuffle(webhooks)
         for payload, signature in webhooks:
             until_served(partial(receive_webhook, payload=payload, signature=signature))
 
-    assert at_once([tell] * 4) == 0
+    assert at_once([deliver_one] * 4) == 0
 
 
 def queued(shoot: Shoot) -> int:
@@ -142,7 +142,7 @@ def queued(shoot: Shoot) -> int:
 
 
 def hold_the_books() -> None:
-    tell_everything()
+    deliver_everything()
     assert ledger_sum() == TILL.balance
     paid = [session["metadata"]["payment"] for session in TILL.paid_sessions()]
     asked = [session["metadata"]["payment"] for session in TILL.sessions.values()]
@@ -232,7 +232,7 @@ def many_clicks_on_the_price_page() -> str:
 
     def act() -> None:
         with refusal():
-            address = until_served(lambda: checkout_url(payment=buy_credit(owner=BUYER), returns=HOME))
+            address = until_served(lambda: checkout_url(payment=buy_credit(owner=BUYER), urls=HOME))
             if address:
                 pay(str(address))
 

@@ -87,7 +87,7 @@ def test_with_rings_on_servers_it_is_their_destruction_that_matters(
         values = [*values_of_server(source, "source-ring"), *values_of_server(result, "result-ring")]
         return [*values, *files_below(Path(result.removeprefix("unix://")).parent, "result-ring")]
 
-    run = live(folder, lambda _: rings(), HEADSHOTS_SOURCE_RING_URL=source, HEADSHOTS_RESULT_RING_URL=result)
+    run = live(folder, lambda _: rings(), HEADSHOTS_PHOTO_KEYS_URL=source, HEADSHOTS_HEADSHOT_KEYS_URL=result)
 
     # A journal is written anew in the background.
     found = attack([*run.pile, *rings()], run.secrets)

@@ -18,8 +18,8 @@ def test_killed_at_every_step(tmp_path: Path, what: str, least: int) -> None:
         "HEADSHOTS_DEBUG": "1",
         "HEADSHOTS_LOG_LEVEL": "CRITICAL",
         "HEADSHOTS_DATA_DIR": str(tmp_path / "data"),
-        "HEADSHOTS_SOURCE_RING_DIR": str(tmp_path / "source"),
-        "HEADSHOTS_RESULT_RING_DIR": str(tmp_path / "result"),
+        "HEADSHOTS_PHOTO_KEYS_DIR": str(tmp_path / "source"),
+        "HEADSHOTS_HEADSHOT_KEYS_DIR": str(tmp_path / "result"),
         "PYTHONPATH": str(ROOT),
     }
     (tmp_path / "data").mkdir()

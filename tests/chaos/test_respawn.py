@@ -87,7 +87,7 @@ def test_workers_take_messages_again_after_the_broker_died(start_product: Callab
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SERVICES)
 def test_whatever_hangs_is_replaced(start_product: Callable[..., Product], name: str) -> None:
-    product = start_product(HEADSHOTS_HEART_SECONDS="10")
+    product = start_product(HEADSHOTS_HEARTBEAT_TIMEOUT="10")
     wait_for(lambda: is_well(product), 60)
 
     replaced_after(product, name, signal.SIGSTOP, seconds=90)

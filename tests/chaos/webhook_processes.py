@@ -27,7 +27,7 @@ from django.utils import timezone
 from headshots.accounts.models import User
 from headshots.payments.accounting.webhooks import receive_webhook
 from headshots.payments.models import Credit, WebhookEvent
-from headshots.payments.reconciliation import look_after
+from headshots.payments.reconciliation import reconcile
 from headshots.shoots.lifecycle import advance
 from headshots.shoots.models import Event, Pack
 from headshots.shoots.packs.recovery import _stuck_packs
@@ -128,7 +128,7 @@ def delivered(purchase: Purchase) -> tuple[list[Body], Body]:
 def expired(purchase: Purchase) -> tuple[list[Body], Body]:
     purchase.stripe.balance = 0
     session = purchase.stripe.sessions[purchase.session] | {"status": "expired", "payment_status": "unpaid"}
-    return [], purchase.stripe.tell("checkout.session.expired", session)
+    return [], purchase.stripe.send_event("checkout.session.expired", session)
 
 
 def refunded(purchase: Purchase) -> tuple[list[Body], Body]:
@@ -174,7 +174,7 @@ def race() -> Body:
 
         failed += at_once([lambda start=start, run=all_of_them: run(start=start) for start in range(PROCESSES)])
         # What was stored while the payment's transaction was open.
-        look_after()
+        reconcile()
         check(purchase, number)
     return {"rounds": rounds, "failed": failed, "unseen": heard_of_while_paid(), **one_credit_for_many()}
 
@@ -188,18 +188,18 @@ def heard_of_while_paid() -> str:
     purchase.stripe.dispute(purchase.intent)
     disputed = [event for event in purchase.stripe.events if event["type"].startswith("charge.dispute.")]
 
-    def tell() -> None:
+    def deliver_one() -> None:
         for event in disputed:
             deliver(event)
         connection.close()
 
     with ThreadPoolExecutor(1) as other, transaction.atomic():
         deliver(purchase.bought)
-        other.submit(tell).result()
+        other.submit(deliver_one).result()
     about = WebhookEvent.objects.filter(event_id__in=[event["id"] for event in disputed])
     assert purchase.state() == ("paid", "used", "queued")
     before = set(about.values_list("outcome", flat=True))
-    look_after()
+    reconcile()
     assert set(about.values_list("outcome", flat=True)) == {"done"}
     assert purchase.state() == ("disputed", "revoked", "revoked")
     assert purchase.ledger() == purchase.stripe.balance

@@ -38,8 +38,8 @@ HOUR = timedelta(hours=1)
 @pytest.fixture(autouse=True)
 def folders(settings: LazySettings, tmp_path: Path) -> None:
     settings.HEADSHOTS_DATA_DIR = tmp_path / "data"
-    settings.HEADSHOTS_SOURCE_RING_DIR = tmp_path / "source"
-    settings.HEADSHOTS_RESULT_RING_DIR = tmp_path / "result"
+    settings.HEADSHOTS_PHOTO_KEYS_DIR = tmp_path / "source"
+    settings.HEADSHOTS_HEADSHOT_KEYS_DIR = tmp_path / "result"
     (tmp_path / "data").mkdir()
 
 
@@ -59,7 +59,7 @@ def s3(settings: LazySettings, gate: Gate, bucket: str, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def ring_away(settings: LazySettings, tmp_path: Path) -> Iterator[None]:
-    settings.HEADSHOTS_SOURCE_RING_URL = f"unix://{tmp_path}/nobody.sock"
+    settings.HEADSHOTS_PHOTO_KEYS_URL = f"unix://{tmp_path}/nobody.sock"
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_a_purge_destroys_the_keys_at_once_and_the_files_as_soon_as_the_bucket_i
     shoot = make_shoot()
     blob = shoot.photos.get().blob
     # Not with another clock: the bucket refuses signatures of another day. And only now: a slow machine needs the key.
-    settings.HEADSHOTS_SOURCE_TTL_SECONDS = 2
+    settings.HEADSHOTS_PHOTO_TTL_SECONDS = 2
     Shoot.objects.update(delete_after=timezone.now())
     s3.shut = True
 
@@ -189,7 +189,7 @@ def test_an_upload_without_a_ring_is_refused_and_keeps_nothing(browser):
 def test_a_ring_that_is_away_is_not_taken_for_a_lost_one(settings, tmp_path, time_machine):
     shoot = make_shoot()
     photo = shoot.photos.get()
-    settings.HEADSHOTS_SOURCE_RING_URL = f"unix://{tmp_path}/nobody.sock"
+    settings.HEADSHOTS_PHOTO_KEYS_URL = f"unix://{tmp_path}/nobody.sock"
     photo_checks.check_photo(photo=photo)
     purged = purge_due()
     shoot.refresh_from_db()
@@ -197,7 +197,7 @@ def test_a_ring_that_is_away_is_not_taken_for_a_lost_one(settings, tmp_path, tim
     assert (shoot.state, photo.state, photo.checks) == (Shoot.State.OPEN, Photo.State.UPLOADED, 0)
     assert purged.failed > 0
 
-    settings.HEADSHOTS_SOURCE_RING_URL = ""
+    settings.HEADSHOTS_PHOTO_KEYS_URL = ""
     photo_checks.check_photo(photo=photo)
 
     photo.refresh_from_db()
@@ -207,13 +207,13 @@ def test_a_ring_that_is_away_is_not_taken_for_a_lost_one(settings, tmp_path, tim
 def test_what_is_due_while_the_ring_is_away_is_shown_to_nobody_and_goes_when_it_is_back(settings, tmp_path):
     shoot = make_checked_shoot()
     Shoot.objects.update(delete_after=timezone.now())
-    settings.HEADSHOTS_SOURCE_RING_URL = f"unix://{tmp_path}/nobody.sock"
+    settings.HEADSHOTS_PHOTO_KEYS_URL = f"unix://{tmp_path}/nobody.sock"
     purge_due()
     shoot.refresh_from_db()
     assert shoot.state == Shoot.State.PURGING
     assert Photo.objects.exists()
 
-    settings.HEADSHOTS_SOURCE_RING_URL = ""
+    settings.HEADSHOTS_PHOTO_KEYS_URL = ""
 
     assert purge_due().shoots == 1
     assert not Photo.objects.exists()

@@ -29,7 +29,9 @@ COMPLETE = {
 def run_python(code: list[str], tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """A fresh process of the product that sees only this environment."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADSHOTS_")}
-    folders = {f"HEADSHOTS_{name}": str(tmp_path / name) for name in ("DATA_DIR", "SOURCE_RING_DIR", "RESULT_RING_DIR")}
+    folders = {
+        f"HEADSHOTS_{name}": str(tmp_path / name) for name in ("DATA_DIR", "PHOTO_KEYS_DIR", "HEADSHOT_KEYS_DIR")
+    }
     return subprocess.run(
         [sys.executable, *code],
         cwd=product.BASE_DIR,
@@ -47,7 +49,7 @@ def run_check(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("SOURCE_TTL_SECONDS", "a day", "HEADSHOTS_SOURCE_TTL_SECONDS must be a whole number."),
+        ("PHOTO_TTL_SECONDS", "a day", "HEADSHOTS_PHOTO_TTL_SECONDS must be a whole number."),
         ("DATABASE_URL", "nonsense", "HEADSHOTS_DATABASE_URL must look like postgres://"),
         ("EMAIL_URL", "nonsense", "HEADSHOTS_EMAIL_URL must look like smtp+tls://"),
         ("REDIS_URL", "nonsense", "HEADSHOTS_REDIS_URL must begin with redis://"),
@@ -77,7 +79,7 @@ def signing_files(folder: Path) -> dict[str, str]:
 
 def test_production_starts_clean_with_nothing_but_its_settings_and_a_signature(tmp_path: Path) -> None:
     # On a tmpfs, as the vault wants it: else it warns, rightly.
-    ring = {"HEADSHOTS_SOURCE_RING_DIR": "/dev/shm/headshots-test"} if Path("/dev/shm").is_dir() else {}  # noqa: S108
+    ring = {"HEADSHOTS_PHOTO_KEYS_DIR": "/dev/shm/headshots-test"} if Path("/dev/shm").is_dir() else {}  # noqa: S108
 
     own = COMPLETE | ring | signing_files(tmp_path)
 
@@ -131,17 +133,17 @@ def test_a_server_that_answers_to_every_host_says_where_its_mails_point(settings
 
 
 def test_photos_may_not_live_longer_than_a_day(tmp_path: Path) -> None:
-    checked = run_check(tmp_path, **COMPLETE, HEADSHOTS_SOURCE_TTL_SECONDS="86401")
+    checked = run_check(tmp_path, **COMPLETE, HEADSHOTS_PHOTO_TTL_SECONDS="86401")
 
     assert checked.returncode != 0
-    assert "HEADSHOTS_SOURCE_TTL_SECONDS" in checked.stderr
+    assert "HEADSHOTS_PHOTO_TTL_SECONDS" in checked.stderr
 
 
 def test_the_web_process_itself_refuses_a_broken_rule(tmp_path: Path) -> None:
-    served = run_python(["-c", "import headshots.asgi"], tmp_path, **COMPLETE, HEADSHOTS_SOURCE_TTL_SECONDS="86401")
+    served = run_python(["-c", "import headshots.asgi"], tmp_path, **COMPLETE, HEADSHOTS_PHOTO_TTL_SECONDS="86401")
 
     assert served.returncode != 0
-    assert "HEADSHOTS_SOURCE_TTL_SECONDS" in served.stderr
+    assert "HEADSHOTS_PHOTO_TTL_SECONDS" in served.stderr
 
 
 def test_one_redis_address_serves_broker_cache_and_live_channel(tmp_path: Path) -> None:
@@ -151,7 +153,7 @@ from headshots import settings as s
 print(json.dumps([s.CELERY_BROKER_URL, s.CACHES["default"]["LOCATION"], s.DATABASES["default"]["ENGINE"],
     s.CELERY_BEAT_SCHEDULE["purge what is due"]["schedule"], s.SECURE_SSL_REDIRECT, s.SESSION_COOKIE_SECURE]))
 """
-    server = run_python(["-c", code], tmp_path, **COMPLETE, HEADSHOTS_SOURCE_TTL_SECONDS="20")
+    server = run_python(["-c", code], tmp_path, **COMPLETE, HEADSHOTS_PHOTO_TTL_SECONDS="20")
     laptop = run_python(
         ["-c", code], tmp_path, HEADSHOTS_DEBUG="1", HEADSHOTS_REDIS_URL="unix:///run/headshots/valkey.sock"
     )
@@ -208,7 +210,7 @@ def test_the_data_folder_is_private_and_no_core_is_dumped(tmp_path: Path) -> Non
     [
         ("HEADSHOTS_PREVIEW_COUNT", 0, "headshots.E001"),
         ("HEADSHOTS_LEASE_SECONDS", 0, "headshots.E001"),
-        ("HEADSHOTS_RESULT_DAYS", 0, "headshots.E001"),
+        ("HEADSHOTS_HEADSHOT_RETENTION_DAYS", 0, "headshots.E001"),
         ("HEADSHOTS_LIKENESS_MAX_DISTANCE", -1.0, "headshots.E002"),
         ("HEADSHOTS_PREMIUM_COUNT", 0, "headshots.E001"),
         ("HEADSHOTS_PREMIUM_LONG_EDGE", 100_000, "headshots.E008"),
@@ -274,7 +276,7 @@ def test_live_payments_and_weights_for_research_need_a_licence_statement(tmp_pat
     }
 
     refused = run_check(tmp_path, **earning)
-    stated = run_check(tmp_path, **earning, HEADSHOTS_LICENCE_STATEMENT="insightface, contract 7 of 2026")
+    stated = run_check(tmp_path, **earning, HEADSHOTS_LICENSE_STATEMENT="insightface, contract 7 of 2026")
     studio = run_check(tmp_path, **{**earning, "HEADSHOTS_ENGINE": "studio"})
 
     assert refused.returncode != 0

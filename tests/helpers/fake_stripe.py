@@ -32,7 +32,7 @@ KEY = "sk_test_0123456789"
 _OBJECTS = json.loads((Path(__file__).parents[1] / "golden" / "stripe" / "objects.json").read_text())
 _OPTIONS = set(stripe.RequestOptions.__annotations__)
 # The least that Stripe takes, in the currency's smallest unit.
-_LEAST = 50
+_MIN_AMOUNT = 50
 
 
 class Refused(Exception):
@@ -73,19 +73,19 @@ class FakeStripe:
         with self.lock:
             session = self._complete(session_id, tax, discount)
             self._take(session)
-            return self._tell("checkout.session.completed", session)
+            return self._send_event("checkout.session.completed", session)
 
     def pay_later(self, session_id: str) -> Body:
         """Somebody chooses a method whose bank answers in days."""
         with self.lock:
-            return self._tell("checkout.session.completed", self._complete(session_id, 0, 0))
+            return self._send_event("checkout.session.completed", self._complete(session_id, 0, 0))
 
     def bank_answers(self, session_id: str, *, good: bool) -> Body:
         with self.lock:
             session = self.sessions[session_id]
             if good:
                 self._take(session)
-            return self._tell(f"checkout.session.async_payment_{'succeeded' if good else 'failed'}", session)
+            return self._send_event(f"checkout.session.async_payment_{'succeeded' if good else 'failed'}", session)
 
     def expire(self, session_id: str) -> Body:
         """Its time is over, or somebody asked for it."""
@@ -94,7 +94,7 @@ class FakeStripe:
             if session["status"] != "open":
                 raise Refused("", "Only open sessions can be expired.")
             session |= {"status": "expired", "url": None}
-            return self._tell("checkout.session.expired", session)
+            return self._send_event("checkout.session.expired", session)
 
     def refund(self, payment_intent: str, amount: int | None = None, metadata: Body | None = None) -> Body:
         """Money back, all that is left or a part. Returns the refund; the events are in `events`."""
@@ -120,9 +120,9 @@ class FakeStripe:
             charge["amount_refunded"] += amount
             charge["refunded"] = charge["amount_refunded"] == charge["amount"]
             self.balance -= amount
-            self._tell("refund.created", refund)
-            self._tell("charge.refunded", charge)
-            self._tell("refund.updated", refund)
+            self._send_event("refund.created", refund)
+            self._send_event("charge.refunded", charge)
+            self._send_event("refund.updated", refund)
             return refund
 
     def fail_refund(self, refund_id: str) -> Body:
@@ -134,8 +134,8 @@ class FakeStripe:
             charge["amount_refunded"] -= refund["amount"]
             charge["refunded"] = False
             self.balance += refund["amount"]
-            self._tell("refund.updated", refund)
-            return self._tell("refund.failed", refund)
+            self._send_event("refund.updated", refund)
+            return self._send_event("refund.failed", refund)
 
     def dispute(self, payment_intent: str, *, inquiry: bool = False) -> Body:
         """The card's owner objects. An inquiry moves no money yet."""
@@ -149,11 +149,11 @@ class FakeStripe:
                 "status": "warning_needs_response" if inquiry else "needs_response",
             }
             self.disputes[dispute["id"]] = dispute
-            self._tell("charge.dispute.created", dispute)
+            self._send_event("charge.dispute.created", dispute)
             if not inquiry:
                 charge["disputed"] = True
                 self.balance -= dispute["amount"]
-                self._tell("charge.dispute.funds_withdrawn", dispute)
+                self._send_event("charge.dispute.funds_withdrawn", dispute)
             return dispute
 
     def close_dispute(self, dispute_id: str, *, won: bool) -> Body:
@@ -161,18 +161,18 @@ class FakeStripe:
             dispute = self.disputes[dispute_id]
             if dispute["status"].startswith("warning_"):
                 dispute["status"] = "warning_closed"
-                return self._tell("charge.dispute.closed", dispute)
+                return self._send_event("charge.dispute.closed", dispute)
             dispute["status"] = "won" if won else "lost"
             if won:
                 self.balance += dispute["amount"]
                 self._charge(dispute["payment_intent"])["disputed"] = False
-                self._tell("charge.dispute.funds_reinstated", dispute)
-            return self._tell("charge.dispute.closed", dispute)
+                self._send_event("charge.dispute.funds_reinstated", dispute)
+            return self._send_event("charge.dispute.closed", dispute)
 
-    def tell(self, kind: str, about: Body) -> Body:
+    def send_event(self, kind: str, about: Body) -> Body:
         """An event of any kind."""
         with self.lock:
-            return self._tell(kind, about)
+            return self._send_event(kind, about)
 
     # What the wire sees ------------------------------------------------------------------------------------------
 
@@ -234,7 +234,7 @@ class FakeStripe:
             raise Refused("", "The `expires_at` timestamp must be 30 minutes to 24 hours from creation.")
         (item,) = asked["line_items"]
         amount = int(item["price_data"]["unit_amount"]) * int(item["quantity"])
-        if amount < _LEAST:
+        if amount < _MIN_AMOUNT:
             raise Refused("amount_too_small", "The total amount due must add up to at least $0.50 usd.")
         session = self._new("checkout.session", "cs_test")
         session |= {name: asked.get(name) for name in ("client_reference_id", "mode", "success_url", "cancel_url")}
@@ -290,7 +290,7 @@ class FakeStripe:
             raise Refused("resource_missing", "No such payment_intent", 404)
         return self.charges[payment_intent]
 
-    def _tell(self, kind: str, about: Body) -> Body:
+    def _send_event(self, kind: str, about: Body) -> Body:
         event = self._new("event", "evt") | {"type": kind, "data": {"object": copy.deepcopy(about)}}
         self.events.append(event)
         return event

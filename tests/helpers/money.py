@@ -8,14 +8,14 @@ from django.test import Client
 from django.utils import timezone
 
 from headshots.accounts.models import User
-from headshots.payments.checkout.orders import Order, checkout_url, order_with_money, orders_so_far
+from headshots.payments.checkout.orders import Order, checkout_url, count_orders, order_with_money
 from headshots.payments.models import Credit, LedgerEntry, Payment
-from headshots.payments.product_copy import Returns
+from headshots.payments.product_copy import CheckoutUrls
 from headshots.shoots.models import Pack, Photo, Shoot, Style
 from headshots.vault.models import Blob
 from tests.helpers.fake_stripe import Body, FakeStripe, signed
 
-HOME = Returns("http://testserver")
+HOME = CheckoutUrls("http://testserver")
 WEBHOOK = "/stripe/webhook/"
 
 
@@ -32,7 +32,7 @@ def bare_shoot(owner: User) -> Shoot:
 
 
 def order_of(shoot: Shoot, count: int = 3) -> Order:
-    return Order(shoot, looks(count), number=orders_so_far(shoot))
+    return Order(shoot, looks(count), number=count_orders(shoot))
 
 
 def open_checkout(shoot: Shoot, owner: User | None = None) -> Payment:
@@ -40,7 +40,7 @@ def open_checkout(shoot: Shoot, owner: User | None = None) -> Payment:
     buyer = owner or shoot.owner
     assert buyer is not None
     payment = order_with_money(order=order_of(shoot), owner=buyer)
-    assert checkout_url(payment=payment, returns=HOME)
+    assert checkout_url(payment=payment, urls=HOME)
     return payment
 
 

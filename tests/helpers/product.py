@@ -25,7 +25,7 @@ CHROMIUM_SWITCHES = [
     "--disable-component-update",
     "--disable-sync",
 ]
-START_SECONDS = 90
+START_TIMEOUT_SECONDS = 90
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Product:
     process: "subprocess.Popen[str]"
     data: Path
     source_ring: Path
-    result_ring: Path
+    headshot_keys: Path
     url: str = ""
     output: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict, repr=False)
@@ -143,7 +143,7 @@ def start_below(folder: Path, arguments: Sequence[str], settings: dict[str, str]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADSHOTS_")}
     weights = os.environ.get("HEADSHOTS_WEIGHTS_DIR")
     environment = inherited | ({"HEADSHOTS_WEIGHTS_DIR": weights} if weights else {}) | settings
-    environment |= {"HEADSHOTS_SOURCE_RING_DIR": str(source), "HEADSHOTS_RESULT_RING_DIR": str(result)}
+    environment |= {"HEADSHOTS_PHOTO_KEYS_DIR": str(source), "HEADSHOTS_HEADSHOT_KEYS_DIR": str(result)}
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "run.py"), "--port", "0", "--data", str(data), "--no-browser", *arguments],
         env=environment,
@@ -155,7 +155,7 @@ def start_below(folder: Path, arguments: Sequence[str], settings: dict[str, str]
     )
     product = Product(process, data, source, result, environment=environment)
     threading.Thread(target=_collect, args=(product,), daemon=True).start()
-    give_up = time.monotonic() + START_SECONDS
+    give_up = time.monotonic() + START_TIMEOUT_SECONDS
     while not product.url:
         if process.poll() is not None or time.monotonic() > give_up:
             pytest.fail("the product did not start:\n" + "".join(product.output))

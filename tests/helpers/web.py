@@ -87,8 +87,8 @@ def environment_below(folder: Path, **settings: str) -> dict[str, str]:
     """Return the tests' own surroundings with folders below this one."""
     return os.environ | {
         "HEADSHOTS_DATA_DIR": str(folder / "data"),
-        "HEADSHOTS_SOURCE_RING_DIR": str(folder / "source"),
-        "HEADSHOTS_RESULT_RING_DIR": str(folder / "result"),
+        "HEADSHOTS_PHOTO_KEYS_DIR": str(folder / "source"),
+        "HEADSHOTS_HEADSHOT_KEYS_DIR": str(folder / "result"),
         "HEADSHOTS_REDIS_URL": f"unix://{VALKEY_SOCKET}",
         "PYTHONPATH": str(ROOT),
         **settings,

@@ -19,7 +19,7 @@ from headshots.shoots.models import Style
 
 # Addresses stand in account tables only, and nobody looks at a password.
 _PRIVATE = {"email", "password", "password1", "password2", "usable_password", "reason"}
-_LONGEST = 60
+_MAX_TEXT_LENGTH = 60
 _SUBJECTS: dict[type[Model], str] = {User: "account", Style: "style"}
 
 admin.site.unregister([User, Style])
@@ -132,4 +132,4 @@ def _words(value: object) -> str:
     if isinstance(value, Iterable) and not isinstance(value, str):
         return ", ".join(sorted(str(each) for each in value)) or "none"
     text = str(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return text if len(text) <= _MAX_TEXT_LENGTH else f"{text[:_MAX_TEXT_LENGTH]}…"

@@ -27,14 +27,14 @@ def _why_no_credit_mail(credit: Credit) -> str:
     refund = _refund_of(credit)
     if credit.state != Credit.State.OPEN and refund is None:
         return "There is nothing to be told of it."
-    return "It is about to be sent." if credit.mail or (refund and refund.mail_due) else ""
+    return "It is about to be sent." if credit.pending_mail or (refund and refund.mail_due) else ""
 
 
 def _refund_of(credit: Credit) -> Refund | None:
     """The last refund that a mail tells of, of a credit whose money went back."""
     if credit.state != Credit.State.REFUNDED or credit.payment is None:
         return None
-    return credit.payment.refunds.filter(state__in=Refund.UNDER_WAY).last()
+    return credit.payment.refunds.filter(state__in=Refund.ACCEPTED_STATES).last()
 
 
 def _resend_credit_mail(credit: Credit, answers: Answers) -> str:
@@ -44,9 +44,11 @@ def _resend_credit_mail(credit: Credit, answers: Answers) -> str:
             raise Changed
         send_on_commit("payments.mail_refund", str(refund.pk))
         return "The mail is on its way again."
-    is_new = credit.payment is not None and credit.payment.pack is None and not credit.came_back
-    kind = Credit.Mail.BOUGHT if is_new else Credit.Mail.WAITING
-    if not Credit.objects.filter(pk=credit.pk, state=Credit.State.OPEN, mail=Credit.Mail.NONE).update(mail=kind):
+    is_new = credit.payment is not None and credit.payment.pack is None and not credit.return_reason
+    kind = Credit.Mail.PURCHASED if is_new else Credit.Mail.AVAILABLE
+    if not Credit.objects.filter(pk=credit.pk, state=Credit.State.OPEN, pending_mail=Credit.Mail.NONE).update(
+        pending_mail=kind
+    ):
         raise Changed
     send_on_commit("payments.send_mail", str(credit.pk))
     return "The mail is on its way again."

@@ -10,11 +10,11 @@ from headshots.accounts.models import User
 from headshots.dashboard.actions.audit_actions import Action, Answers, Changed, NotPossible, ReasonForm
 from headshots.dashboard.actions.targets import load_account, load_payment, load_shoot
 from headshots.payments.accounting.credits import grant_credit, open_credits
-from headshots.payments.accounting.refunds import refundable, request_refund
-from headshots.payments.checkout.orders import Order, order_with_credit, orders_so_far, waiting_payment
+from headshots.payments.accounting.refunds import refundable_amount, request_refund
+from headshots.payments.checkout.orders import Order, count_orders, find_unpaid_payment, order_with_credit
 from headshots.payments.errors import OrderRefused
 from headshots.payments.models import Payment, Refund
-from headshots.payments.prices import as_money, digits_of, read_price
+from headshots.payments.prices import format_money, minor_unit_digits, parse_price
 from headshots.shoots.models import Event, Pack, Photo, Shoot, Style
 
 # What staff may choose; the others the product writes by itself.
@@ -26,7 +26,7 @@ _REFUNDS = [
     Refund.Reason.FRAUDULENT,
 ]
 _GRANTS = [("goodwill", "Goodwill"), ("support", "Support"), ("test", "Trying the product"), ("press", "Press")]
-_MOST_CREDITS = 5
+_MAX_CREDITS = 5
 
 
 class RefundForm(ReasonForm):
@@ -41,7 +41,7 @@ class RefundForm(ReasonForm):
 class GrantForm(ReasonForm):
     """How many packs."""
 
-    count = forms.IntegerField(label="Packs", min_value=1, max_value=_MOST_CREDITS, initial=1)
+    count = forms.IntegerField(label="Packs", min_value=1, max_value=_MAX_CREDITS, initial=1)
     code = forms.ChoiceField(label="For the books", choices=_GRANTS)
 
 
@@ -59,20 +59,20 @@ class GrantPackForm(ReasonForm):
 
 
 def _left(payment: Payment) -> str:
-    digits = digits_of(payment.currency)
-    return f"{refundable(payment) / 10**digits:.{digits}f}"
+    digits = minor_unit_digits(payment.currency)
+    return f"{refundable_amount(payment) / 10**digits:.{digits}f}"
 
 
 def _refund(payment: Payment, answers: Answers) -> str:
     try:
-        amount = read_price(str(answers["amount"]), payment.currency)
+        amount = parse_price(str(answers["amount"]), payment.currency)
     except ValueError as error:
         raise NotPossible(f"{payment.currency.upper()} has no such amount.") from error
     refund = request_refund(payment=payment, amount=amount, reason=answers["code"], actor=Event.Actor.STAFF)
     if refund is None:
         payment.refresh_from_db()
-        raise NotPossible(f"At most {as_money(refundable(payment), payment.currency)} can be given back.")
-    return f"{as_money(amount, payment.currency)} is on its way back."
+        raise NotPossible(f"At most {format_money(refundable_amount(payment), payment.currency)} can be given back.")
+    return f"{format_money(amount, payment.currency)} is on its way back."
 
 
 def _open_count(account: User) -> str:
@@ -80,7 +80,11 @@ def _open_count(account: User) -> str:
 
 
 def _why_no_grant(account: User) -> str:
-    return "" if account.is_active and account.leaving_at is None else "This account is blocked or being deleted."
+    return (
+        ""
+        if account.is_active and account.deletion_requested_at is None
+        else "This account is blocked or being deleted."
+    )
 
 
 def _refuse_to_oneself(owner: User, answers: Answers) -> None:
@@ -106,7 +110,7 @@ def _why_no_pack(shoot: Shoot) -> str:
         return "It has no account that a pack could be given to."
     if not shoot.photos.filter(state__in=Photo.USABLE).exists():
         return "It has no photo that will do."
-    if waiting_payment(shoot):
+    if find_unpaid_payment(shoot):
         return "The person is about to pay for a pack of it. Refund that one, if need be."
     if shoot.packs.filter(kind=Pack.Kind.PREMIUM, state__in=Pack.LIVE).exists():
         return "A premium pack of it is being made."
@@ -117,7 +121,7 @@ def _grant_pack(shoot: Shoot, answers: Answers) -> str:
     assert shoot.owner is not None
     _refuse_to_oneself(shoot.owner, answers)
     grant_credit(owner=shoot.owner, reason=answers["code"])
-    order = Order(shoot, list(answers["styles"]), number=orders_so_far(shoot), keep_photos=shoot.keep_photos)
+    order = Order(shoot, list(answers["styles"]), number=count_orders(shoot), keep_photos=shoot.keep_photos)
     try:
         pack = order_with_credit(order=order, owner=shoot.owner, actor=Event.Actor.STAFF)
     except OrderRefused as refused:
@@ -155,7 +159,7 @@ ACTIONS = (
         permission="payments.add_refund",
         load=load_payment,
         state_of=_left,
-        why_not=lambda payment: "" if refundable(payment) else "Nothing of it is left to give back.",
+        why_not=lambda payment: "" if refundable_amount(payment) else "Nothing of it is left to give back.",
         do=_refund,
         form=RefundForm,
         initial=lambda payment: {"amount": _left(payment)},
@@ -192,7 +196,7 @@ ACTIONS = (
         subject="shoot",
         permission="payments.add_credit",
         load=load_shoot,
-        state_of=lambda shoot: f"{shoot.state} {orders_so_far(shoot)}",
+        state_of=lambda shoot: f"{shoot.state} {count_orders(shoot)}",
         why_not=_why_no_pack,
         do=_grant_pack,
         form=GrantPackForm,

@@ -14,9 +14,9 @@ from django.utils.http import urlencode
 
 from headshots.accounts.models import User
 from headshots.payments.accounting.credits import count_open_credits
-from headshots.payments.accounting.refunds import refundable
+from headshots.payments.accounting.refunds import refundable_amount
 from headshots.payments.models import Credit, Payment
-from headshots.payments.prices import as_money
+from headshots.payments.prices import format_money
 from headshots.retention.models import Receipt
 from headshots.shoots.looks.versions import differences
 from headshots.shoots.models import Headshot, Pack, Pause, Shoot, Style, StyleVersion
@@ -151,8 +151,8 @@ def _(thing: Payment) -> str:
 def _(thing: Payment, viewer: Viewer) -> list[Fact]:
     mode = "" if thing.mode == Payment.Mode.LIVE else ", test money"
     amounts = [
-        Fact("Paid", f"{as_money(thing.amount_paid, thing.currency)}{mode}"),
-        Fact("Can be given back", as_money(refundable(thing), thing.currency)),
+        Fact("Paid", f"{format_money(thing.amount_paid, thing.currency)}{mode}"),
+        Fact("Can be given back", format_money(refundable_amount(thing), thing.currency)),
     ]
     return [
         Fact("Payment", str(thing.pk), _page("payments.view_payment", "payment", thing.pk, viewer)),

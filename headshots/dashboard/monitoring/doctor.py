@@ -59,7 +59,7 @@ def describe_settings() -> dict[str, str]:
     return {
         "engine": settings.HEADSHOTS_ENGINE,
         "payments": describe_payments(),
-        "licence statement": settings.HEADSHOTS_LICENCE_STATEMENT or "none (HEADSHOTS_LICENCE_STATEMENT)",
+        "licence statement": settings.HEADSHOTS_LICENSE_STATEMENT or "none (HEADSHOTS_LICENSE_STATEMENT)",
         "signature of files": describe_signature(),
         "keys of photos": describe_ring(Ring.SOURCE),
         "keys of headshots": describe_ring(Ring.RESULT),

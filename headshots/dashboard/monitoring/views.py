@@ -106,9 +106,9 @@ def _retention_is_sound() -> bool:
 
 def _heartbeat_seconds(name: str) -> float | None:
     """Since the process last touched its file; None when it never did."""
-    heart = settings.HEADSHOTS_RUN_DIR / f"{name}.heart"
+    heartbeat = settings.HEADSHOTS_RUN_DIR / f"{name}.heartbeat"
     try:
-        return round(max(0.0, time.time() - heart.stat().st_mtime), 1)
+        return round(max(0.0, time.time() - heartbeat.stat().st_mtime), 1)
     except FileNotFoundError:
         return None
 

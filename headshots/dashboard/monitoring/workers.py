@@ -1,7 +1,7 @@
 """Who is at work: every worker and beat says so every few seconds, in the database.
 
 Not over the broker: when that is away, the others must still be seen to live. A thread does it, and only while the
-process' heart beats, so a stuck process falls silent like a dead one.
+process' heartbeat is alive, so a stuck process falls silent like a dead one.
 """
 
 import logging
@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from headshots import engine
 from headshots.dashboard.models import Worker
-from headshots.runtime.heartbeat import Heart
+from headshots.runtime.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +31,10 @@ FORGOTTEN_AFTER = timedelta(hours=1)
 
 @dataclass
 class Reporter:
-    """Says that a process lives, for as long as its heart beats."""
+    """Says that a process lives, for as long as its heartbeat is alive."""
 
     name: str
-    heart: Heart
+    heartbeat: Heartbeat
     started_at: datetime
 
     def __post_init__(self) -> None:
@@ -52,7 +52,7 @@ class Reporter:
 
     def report(self) -> None:
         queue = self.name.partition("@")[0]
-        facts: dict[str, object] = {"queue": queue, "started_at": self.started_at, "busy": self.heart.is_busy}
+        facts: dict[str, object] = {"queue": queue, "started_at": self.started_at, "busy": self.heartbeat.is_busy}
         if queue == "render":
             device = engine.device()
             facts |= {
@@ -66,7 +66,7 @@ class Reporter:
 
     def _report_until_stopped(self) -> None:
         while not self._stop.is_set():
-            if self.heart.beats:
+            if self.heartbeat.is_alive:
                 try:
                     self.report()
                 except DatabaseError as error:
@@ -76,9 +76,9 @@ class Reporter:
         connection.close()
 
 
-def start_reporting(name: str, heart: Heart) -> None:
-    """For `heart.when_it_starts`."""
-    reporter = Reporter(name, heart, timezone.now())
+def start_reporting(name: str, heartbeat: Heartbeat) -> None:
+    """For `heartbeat.on_start`."""
+    reporter = Reporter(name, heartbeat, timezone.now())
     # Weakly held, a receiver that nobody else knows would be gone at once.
     signals.worker_shutdown.connect(lambda **_: reporter.say_goodbye(), weak=False)
     reporter.start()

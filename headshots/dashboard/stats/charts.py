@@ -17,8 +17,8 @@ from headshots.dashboard.stats.tables import KINDS, Numbers, likeness, refusals
 WIDTH, HEIGHT = 560, 250
 _FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, sans-serif'
 # More bars than this are bars of a week each.
-_MOST_BARS = 92
-_MOST_LABELS = 7
+_MAX_BARS = 92
+_MAX_LABELS = 7
 # Up to this many every number has a line of its own.
 _FEW = 6
 
@@ -121,7 +121,7 @@ def _number(cell: object) -> float:
 
 def _by_day(title: str, figures: Figures, series: Mapping[str, Sequence[float]], *, stacked: bool = False) -> Chart:
     days = list(figures.days)
-    step = 7 if len(days) > _MOST_BARS else 1
+    step = 7 if len(days) > _MAX_BARS else 1
     labels = [_label(day) for day in days[::step]]
     summed = {
         name: [sum(values[at : at + step]) for at in range(0, len(values), step)] for name, values in series.items()
@@ -136,7 +136,7 @@ def _label(day: date) -> str:
 def shown_of(labels: Sequence[str]) -> list[str]:
     """Those that are written beneath: the first, the last, and as many at even distances as have room."""
     last = len(labels) - 1
-    most = min(_MOST_LABELS - 1, last)
+    most = min(_MAX_LABELS - 1, last)
     gaps = next((gaps for gaps in range(most, 2, -1) if last % gaps == 0), most)
     return [labels[round(each * last / gaps)] for each in range(gaps + 1)] if gaps > 0 else list(labels)
 

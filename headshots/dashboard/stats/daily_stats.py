@@ -27,7 +27,7 @@ from headshots.shoots.models import Event
 
 # A transaction that began before midnight may still write an event of the day before.
 _SETTLED_AFTER = timedelta(minutes=10)
-LONGEST_DAYS = 366
+MAX_RANGE_DAYS = 366
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -39,8 +39,8 @@ class Range:
     last: date
 
     def __post_init__(self) -> None:
-        if not 0 < self.days <= LONGEST_DAYS:
-            raise ValueError(f"a range holds 1 to {LONGEST_DAYS} days")
+        if not 0 < self.days <= MAX_RANGE_DAYS:
+            raise ValueError(f"a range holds 1 to {MAX_RANGE_DAYS} days")
         if self.last == date.max:
             raise ValueError("a range ends before the calendar does")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from headshots.dashboard.stats.aggregation import split
 from headshots.dashboard.stats.daily_stats import Figures
 from headshots.payments.models import LedgerEntry, Payment
-from headshots.payments.prices import as_money, digits_of
+from headshots.payments.prices import format_money, minor_unit_digits
 
 _Kind = LedgerEntry.Kind
 
@@ -39,18 +39,18 @@ class Purse:
 
     def series(self, *kinds: str) -> list[float]:
         """On each day, in the currency's own unit."""
-        unit = 10 ** digits_of(self.currency)
+        unit = 10 ** minor_unit_digits(self.currency)
         by_kind = [self.figures.series(self._key("money", kind)) for kind in kinds]
         return [sum(amounts) / unit for amounts in zip(*by_kind, strict=True)]
 
     def written(self, *kinds: str) -> str:
         """With as many digits as the currency has: "19.00"."""
-        digits = digits_of(self.currency)
+        digits = minor_unit_digits(self.currency)
         return f"{self.amount(*kinds) / 10**digits:.{digits}f}"
 
     def price(self, *kinds: str) -> str:
         """As people write it: "$19"."""
-        return as_money(self.amount(*kinds), self.currency)
+        return format_money(self.amount(*kinds), self.currency)
 
     def _key(self, name: str, kind: str) -> str:
         return f"{name}|{self.mode}|{self.currency}|{kind}"

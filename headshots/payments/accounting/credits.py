@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from headshots.accounts.models import User
 from headshots.celery import send_on_commit
-from headshots.payments.accounting.payment_state import reopen
+from headshots.payments.accounting.payment_state import reopen_credit
 from headshots.payments.accounting.refunds import refund_credit
 from headshots.payments.models import Credit, Payment, Refund
 from headshots.payments.prices import current_mode
@@ -17,8 +17,8 @@ from headshots.shoots.lifecycle import advance, record
 from headshots.shoots.models import Event, Pack, Shoot
 from headshots.shoots.packs.recovery import make_again
 
-_LOOKED_AT = 5
-_WITHOUT_PICTURES = (Pack.State.FAILED, Pack.State.CANCELLED)
+_MAX_PACKS_CHECKED = 5
+_ENDED_WITHOUT_HEADSHOTS = (Pack.State.FAILED, Pack.State.CANCELLED)
 
 
 def open_credits(owner: User) -> QuerySet[Credit]:
@@ -32,10 +32,12 @@ def count_open_credits(owner: User) -> int:
     return open_credits(owner).count()
 
 
-def give_back_credit(*, pack: Pack) -> bool:
+def return_credit(*, pack: Pack) -> bool:
     """Whether this caller made the credit of a pack that failed or was cancelled open again."""
     with transaction.atomic():
-        ended = Q(pack__state__in=_WITHOUT_PICTURES) | Q(pack__state=Pack.State.FORGOTTEN, pack__delivered_at=None)
+        ended = Q(pack__state__in=_ENDED_WITHOUT_HEADSHOTS) | Q(
+            pack__state=Pack.State.FORGOTTEN, pack__delivered_at=None
+        )
         used = Credit.objects.filter(ended, pack=pack, state=Credit.State.USED)
         # Deleted by its person's own wish, with headshots to take along: that is having it.
         used = used.exclude(pack__reason=Pack.HAD_PICTURES)
@@ -43,13 +45,13 @@ def give_back_credit(*, pack: Pack) -> bool:
         if credit is None:
             return False
         record("credit.returned", shoot_id=pack.shoot_id, pack_id=pack.pk)
-        reopen(credit)
+        reopen_credit(credit)
     return True
 
 
-def ask_redo(*, pack: Pack) -> Credit | None:
+def request_redo(*, pack: Pack) -> Credit | None:
     """The credit for a free redo of a delivered pack; None when there is none to ask for, or no longer."""
-    if not redo_is_possible(pack):
+    if not can_redo(pack):
         return None
     try:
         with transaction.atomic():
@@ -61,7 +63,7 @@ def ask_redo(*, pack: Pack) -> Credit | None:
     return credit
 
 
-def redo_is_possible(pack: Pack) -> bool:
+def can_redo(pack: Pack) -> bool:
     """One redo, within some days of delivery, of a pack that was not a redo itself and is still paid for."""
     since = timezone.now() - timedelta(days=settings.HEADSHOTS_REDO_DAYS)
     if pack.kind != Pack.Kind.PREMIUM or pack.delivered_at is None or pack.delivered_at < since:
@@ -72,17 +74,19 @@ def redo_is_possible(pack: Pack) -> bool:
     return credit.payment is None or credit.payment.state == Payment.State.PAID
 
 
-def pack_to_redo(owner: User) -> Pack | None:
+def find_pack_to_redo(owner: User) -> Pack | None:
     """The last delivered pack that this person may have made once more, free."""
     delivered = Pack.objects.filter(shoot__owner=owner, kind=Pack.Kind.PREMIUM, delivered_at__isnull=False)
-    newest = delivered.order_by("-delivered_at")[:_LOOKED_AT]
-    return next((pack for pack in newest if redo_is_possible(pack)), None)
+    newest = delivered.order_by("-delivered_at")[:_MAX_PACKS_CHECKED]
+    return next((pack for pack in newest if can_redo(pack)), None)
 
 
 def grant_credit(*, owner: User, reason: str) -> Credit:
     """A right to one pack as a present of the operator's; the person is told."""
     with transaction.atomic():
-        credit = Credit.objects.create(owner=owner, source=Credit.Source.GRANT, reason=reason, mail=Credit.Mail.WAITING)
+        credit = Credit.objects.create(
+            owner=owner, source=Credit.Source.GRANT, reason=reason, pending_mail=Credit.Mail.AVAILABLE
+        )
         send_on_commit("payments.send_mail", str(credit.pk))
     return credit
 
@@ -96,7 +100,7 @@ def requeue_pack(*, pack: Pack, actor: str = Event.Actor.STAFF) -> bool:
     with transaction.atomic():
         if not Shoot.objects.select_for_update().filter(pk=pack.shoot_id, state=Shoot.State.OPEN).exists():
             return False
-        give_back_credit(pack=pack)
+        return_credit(pack=pack)
         if Pack.objects.filter(shoot=pack.shoot_id, kind=Pack.Kind.PREMIUM, state__in=Pack.LIVE).exists():
             # Its person has ordered again meanwhile, and a shoot has one order at a time.
             return False
@@ -105,14 +109,14 @@ def requeue_pack(*, pack: Pack, actor: str = Event.Actor.STAFF) -> bool:
             return False
         # One whose money went back before it was given back: should that money return, it is open, not this pack's.
         Credit.objects.filter(pack=pack).update(pack=None)
-        credit.state, credit.pack, credit.mail = Credit.State.USED, pack, Credit.Mail.NONE
-        credit.save(update_fields=["state", "pack", "mail"])
+        credit.state, credit.pack, credit.pending_mail = Credit.State.USED, pack, Credit.Mail.NONE
+        credit.save(update_fields=["state", "pack", "pending_mail"])
         record("credit.used", shoot_id=pack.shoot_id, pack_id=pack.pk, actor=actor)
         make_again(pack)
     return True
 
 
-def close_account(*, owner: User) -> int:
+def refund_undelivered_credits(*, owner: User) -> int:
     """How many paid credits were turned back into money. Asks nobody outside, may be repeated.
 
     To be called before the account's rows go. Beat sends the refunds, closes the checkouts that are still open, and
@@ -121,9 +125,9 @@ def close_account(*, owner: User) -> int:
     for pack in packs.filter(state__in=[Pack.State.QUEUED, Pack.State.RENDERING]):
         advance(pack, Pack.State.CANCELLED, actor=Event.Actor.PERSON, reason="account_deleted")
     for pack in packs.filter(credit__state=Credit.State.USED):
-        give_back_credit(pack=pack)
+        return_credit(pack=pack)
     # No mails: the address goes with the account, and the page says what is given back.
-    Credit.objects.filter(owner=owner).update(mail=Credit.Mail.NONE)
+    Credit.objects.filter(owner=owner).update(pending_mail=Credit.Mail.NONE)
     Refund.objects.filter(payment__owner=owner).update(mail_due=False)
     paid = Credit.objects.filter(owner=owner, state=Credit.State.OPEN, payment__amount_paid__gt=0)
     return sum(

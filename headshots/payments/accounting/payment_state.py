@@ -1,8 +1,8 @@
-"""What became of the money, and what follows for the credit it bought and the pack that used it.
+"""Apply payment facts (paid, refunded, disputed) and derive the state of the credit and the pack from them.
 
-Facts come in any order, any number of times, from webhooks and from asking: each is written down once, then `_settle`
-draws the consequences from all facts that are known. So no order of arrival has to be thought of anywhere else.
-Rows are locked in one order everywhere: shoot, payment, pack, credit.
+Facts arrive in any order and more than once, from webhooks and from polling. Each is stored once; `_derive_state` then
+recomputes the derived state from all known facts, so no code depends on arrival order.
+Locks are always taken in this order: shoot, payment, pack, credit.
 """
 
 from django.db import transaction
@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from headshots.celery import send_on_commit
 from headshots.payments.models import Credit, LedgerEntry, Payment, Refund, WebhookEvent
-from headshots.payments.stripe.objects import Session, StripeEvent
+from headshots.payments.stripe.objects import CheckoutSession, StripeEvent
 from headshots.shoots.lifecycle import advance, record, was_had
 from headshots.shoots.models import Event, Pack, Shoot
 
@@ -32,10 +32,10 @@ _State = Payment.State
 _Kind = LedgerEntry.Kind
 
 
-def apply_session(*, payment: Payment, session: Session) -> None:
+def apply_checkout_session(*, payment: Payment, session: CheckoutSession) -> None:
     """How Stripe says a checkout stands."""
     if session.is_paid:
-        confirm(
+        confirm_payment(
             payment=payment,
             amount=session.amount or 0,
             amount_tax=session.amount_tax or 0,
@@ -45,11 +45,11 @@ def apply_session(*, payment: Payment, session: Session) -> None:
     elif session.status == "complete":
         start_processing(payment=payment, payment_intent=session.payment_intent)
     elif session.status == "expired":
-        close(payment=payment, to=_State.EXPIRED)
+        close_payment(payment=payment, to=_State.EXPIRED)
 
 
 @transaction.atomic(savepoint=False)
-def confirm(*, payment: Payment, amount: int, amount_tax: int, payment_intent: str, session_id: str) -> None:
+def confirm_payment(*, payment: Payment, amount: int, amount_tax: int, payment_intent: str, session_id: str) -> None:
     """The money has come, whatever was thought of this payment before: it buys a credit, and the pack is queued."""
     payment = lock_payment(payment)
     if payment.paid_at is not None:
@@ -59,37 +59,38 @@ def confirm(*, payment: Payment, amount: int, amount_tax: int, payment_intent: s
     payment.payment_intent, payment.session_id = payment_intent, session_id
     payment.state = _State.PAID
     payment.save(update_fields=["paid_at", "amount_paid", "amount_tax", "payment_intent", "session_id", "state"])
-    _enter(payment, _Kind.CHARGE, amount, session_id)
-    _record(payment, "payment.paid")
+    _add_ledger_entry(payment, _Kind.CHARGE, amount, session_id)
+    _record_payment_event(payment, "payment.paid")
     credit = Credit(owner_id=payment.owner_id, source=Credit.Source.PAYMENT, payment=payment)
     pack = payment.pack
-    if pack is not None and _queue(pack):
+    if pack is not None and _queue_paid_pack(pack):
         credit.state, credit.pack = Credit.State.USED, pack
         record("credit.used", shoot_id=pack.shoot_id, pack_id=pack.pk)
     else:
         # Bought without a shoot, or paid too late: the photos or the order have gone meanwhile.
-        credit.mail = Credit.Mail.WAITING if pack is not None else Credit.Mail.BOUGHT
+        credit.pending_mail = Credit.Mail.AVAILABLE if pack is not None else Credit.Mail.PURCHASED
         send_on_commit("payments.send_mail", str(credit.pk))
     credit.save(force_insert=True)
-    _apply_early(payment)
+    _apply_early_events(payment)
 
 
 @transaction.atomic(savepoint=False)
-def apply_early(*, payment: Payment) -> None:
-    """What was heard of a paid payment while it was being paid: on PostgreSQL neither of two transactions sees what
-    the other has not committed."""
+def apply_early_events(*, payment: Payment) -> None:
+    """Apply events that arrived while the payment was being confirmed.
+
+    On PostgreSQL neither of the two concurrent transactions can see the other's uncommitted rows."""
     payment = lock_payment(payment)
-    _apply_early(payment)
+    _apply_early_events(payment)
 
 
-def _apply_early(payment: Payment) -> None:
+def _apply_early_events(payment: Payment) -> None:
     """What was heard of this money before we knew whose it is. The payment is locked."""
     early = WebhookEvent.objects.filter(outcome=WebhookEvent.Outcome.WAITING, payment_intent=payment.payment_intent)
     # Nearly always nothing: a look costs a third of reading rows.
     if not payment.payment_intent or not early.exists():
         return
     for row in early.order_by("created_at", "id"):
-        apply_event(payment=payment, event=facts_of(row))
+        apply_event(payment=payment, event=to_stripe_event(row))
         row.outcome, row.payment = WebhookEvent.Outcome.DONE, payment
         row.save(update_fields=["outcome", "payment"])
 
@@ -101,37 +102,38 @@ def start_processing(*, payment: Payment, payment_intent: str) -> None:
     if payment.state == _State.OPEN:
         payment.state, payment.payment_intent = _State.PROCESSING, payment_intent
         payment.save(update_fields=["state", "payment_intent"])
-        _record(payment, "payment.processing")
+        _record_payment_event(payment, "payment.processing")
 
 
 @transaction.atomic(savepoint=False)
-def close(*, payment: Payment, to: str) -> None:
+def close_payment(*, payment: Payment, to: str) -> None:
     """Nothing was paid and nothing will be: `to` is expired or failed. Its pack is cancelled."""
     payment = lock_payment(payment)
     if payment.state not in (Payment.UNPAID if to == _State.FAILED else (_State.OPEN,)):
         return
     payment.state = to
     payment.save(update_fields=["state"])
-    _record(payment, f"payment.{to}")
+    _record_payment_event(payment, f"payment.{to}")
     if payment.pack is not None:
         _end_pack(payment.pack, Pack.State.CANCELLED, "not_paid")
 
 
 @transaction.atomic(savepoint=False)
-def close_unopened(*, payment: Payment) -> bool:
-    """Whether this caller closed a payment that has no checkout: looked at under its lock, for another tab may be
-    opening one at this moment, and comes second then."""
+def expire_unopened_payment(*, payment: Payment) -> bool:
+    """Expire an open payment that has no Stripe session. Returns True if this call did it.
+
+    The check runs under the payment's lock because another tab may be creating the session right now."""
     payment = lock_payment(payment)
     if payment.state != _State.OPEN or payment.session_id is not None:
         return False
-    close(payment=payment, to=_State.EXPIRED)
+    close_payment(payment=payment, to=_State.EXPIRED)
     return True
 
 
 def apply_event(*, payment: Payment, event: StripeEvent) -> None:
     """What an event says of its payment. Does nothing with types that are not in EVENT_TYPES."""
     if event.type in PAID_TYPES and event.status in {"paid", "no_payment_required"}:
-        confirm(
+        confirm_payment(
             payment=payment,
             amount=event.amount or 0,
             amount_tax=event.amount_tax or 0,
@@ -141,9 +143,9 @@ def apply_event(*, payment: Payment, event: StripeEvent) -> None:
     elif event.type == "checkout.session.completed":
         start_processing(payment=payment, payment_intent=event.payment_intent)
     elif event.type == "checkout.session.async_payment_failed":
-        close(payment=payment, to=_State.FAILED)
+        close_payment(payment=payment, to=_State.FAILED)
     elif event.type == "checkout.session.expired":
-        close(payment=payment, to=_State.EXPIRED)
+        close_payment(payment=payment, to=_State.EXPIRED)
     elif event.type in REFUND_TYPES:
         apply_refund(payment=payment, event=event)
     elif event.type in DISPUTE_TYPES:
@@ -165,7 +167,7 @@ def apply_refund(*, payment: Payment, event: StripeEvent) -> None:
             refund.mail_due = not refund.mail_due
         refund.state = Refund.State.FAILED
         if LedgerEntry.objects.filter(kind=_Kind.REFUND, stripe_id=event.object_id).exists():
-            _enter(payment, _Kind.REFUND_FAILED, refund.amount, event.object_id)
+            _add_ledger_entry(payment, _Kind.REFUND_FAILED, refund.amount, event.object_id)
     elif not known and refund.state != Refund.State.SUCCEEDED:
         refund.state = Refund.State.SUCCEEDED if event.status == "succeeded" else Refund.State.PENDING
     refund.stripe_id = event.object_id
@@ -173,8 +175,8 @@ def apply_refund(*, payment: Payment, event: StripeEvent) -> None:
     if refund.mail_due:
         send_on_commit("payments.mail_refund", str(refund.pk))
     if refund.state == Refund.State.SUCCEEDED:
-        _enter(payment, _Kind.REFUND, -refund.amount, event.object_id)
-    _settle(payment)
+        _add_ledger_entry(payment, _Kind.REFUND, -refund.amount, event.object_id)
+    _derive_state(payment)
 
 
 @transaction.atomic(savepoint=False)
@@ -184,9 +186,9 @@ def apply_dispute(*, payment: Payment, event: StripeEvent) -> None:
     inquiry = event.status.startswith("warning_")
     amount = event.amount or 0
     if not inquiry or event.type == "charge.dispute.funds_withdrawn":
-        _enter(payment, _Kind.DISPUTE, -amount, event.object_id)
+        _add_ledger_entry(payment, _Kind.DISPUTE, -amount, event.object_id)
     if event.status == "won" or event.type == "charge.dispute.funds_reinstated":
-        _enter(payment, _Kind.DISPUTE_WON, amount, event.object_id)
+        _add_ledger_entry(payment, _Kind.DISPUTE_WON, amount, event.object_id)
     over = {"won": Payment.Dispute.WON, "warning_closed": Payment.Dispute.WON, "lost": Payment.Dispute.LOST}
     closed = payment.dispute_id == event.object_id and payment.dispute_state in {
         Payment.Dispute.WON,
@@ -198,42 +200,42 @@ def apply_dispute(*, payment: Payment, event: StripeEvent) -> None:
         payment.dispute_state = Payment.Dispute.OPEN
     payment.dispute_id = event.object_id
     payment.save(update_fields=["dispute_id", "dispute_state"])
-    _settle(payment)
+    _derive_state(payment)
 
 
 @transaction.atomic(savepoint=False)
-def withhold(*, payment: Payment) -> None:
-    """Draw the consequences of a refund that was asked for: nobody may use its credit meanwhile."""
+def suspend_credits(*, payment: Payment) -> None:
+    """Close the credits of a payment whose full refund was requested, so that nobody can use them meanwhile."""
     payment = lock_payment(payment)
-    _settle(payment)
+    _derive_state(payment)
 
 
-def _queue(pack: Pack) -> bool:
+def _queue_paid_pack(pack: Pack) -> bool:
     """Whether the pack waited for its payment, and its photos are there: then it is queued. Its shoot is locked."""
     return pack.state == Pack.State.AWAITING_PAYMENT and pack.shoot.is_open and advance(pack, Pack.State.QUEUED)
 
 
-def _settle(payment: Payment) -> None:
-    given, promised = _refunded(payment)
-    payment.amount_refunded = given
-    before, payment.state = payment.state, _state_of(payment)
+def _derive_state(payment: Payment) -> None:
+    refunded, promised = _refund_totals(payment)
+    payment.amount_refunded = refunded
+    before, payment.state = payment.state, _payment_state(payment)
     payment.save(update_fields=["amount_refunded", "state"])
     if payment.state != before:
-        _record(payment, f"payment.{payment.state}")
+        _record_payment_event(payment, f"payment.{payment.state}")
     if payment.paid_at is None:
         return
-    given_back = 0 < payment.amount_paid <= promised
-    taken_back = payment.dispute_state in {Payment.Dispute.OPEN, Payment.Dispute.LOST}
-    for credit in _credits(payment):
-        if given_back:
-            _take_back(credit, Credit.State.REFUNDED)
-        elif taken_back:
-            _take_back(credit, Credit.State.REVOKED)
+    is_fully_refunded = 0 < payment.amount_paid <= promised
+    is_disputed = payment.dispute_state in {Payment.Dispute.OPEN, Payment.Dispute.LOST}
+    for credit in _lock_credits(payment):
+        if is_fully_refunded:
+            _revoke_credit(credit, Credit.State.REFUNDED)
+        elif is_disputed:
+            _revoke_credit(credit, Credit.State.REVOKED)
         else:
-            _reinstate(credit)
+            _reinstate_credit(credit)
 
 
-def _state_of(payment: Payment) -> str:
+def _payment_state(payment: Payment) -> str:
     if payment.paid_at is None:
         return payment.state
     if payment.dispute_state == Payment.Dispute.LOST:
@@ -243,14 +245,14 @@ def _state_of(payment: Payment) -> str:
     return _State.REFUNDED if 0 < payment.amount_paid <= payment.amount_refunded else _State.PAID
 
 
-def _credits(payment: Payment) -> list[Credit]:
+def _lock_credits(payment: Payment) -> list[Credit]:
     """What this money bought: its credit, and the free redo of that credit's pack."""
     its_pack = Subquery(Credit.objects.filter(payment=payment).values("pack"))
     locked = Credit.objects.select_for_update(of=("self",)).select_related("pack")
     return list(locked.filter(Q(payment=payment) | Q(redo_of=its_pack)))
 
 
-def _take_back(credit: Credit, to: str) -> None:
+def _revoke_credit(credit: Credit, to: str) -> None:
     """What was not delivered is revoked; what was delivered, or taken along in part, stays with the person."""
     if credit.state == to or credit.state == Credit.State.REFUNDED:
         return
@@ -259,12 +261,12 @@ def _take_back(credit: Credit, to: str) -> None:
         _end_pack(pack, Pack.State.REVOKED, to)
         if was_had(pack) and to == Credit.State.REVOKED:
             return
-    credit.state, credit.mail = to, Credit.Mail.NONE
-    credit.save(update_fields=["state", "mail"])
-    _record_credit(credit, f"credit.{to}")
+    credit.state, credit.pending_mail = to, Credit.Mail.NONE
+    credit.save(update_fields=["state", "pending_mail"])
+    _record_credit_event(credit, f"credit.{to}")
 
 
-def _reinstate(credit: Credit) -> None:
+def _reinstate_credit(credit: Credit) -> None:
     """A dispute was won, or a refund did not arrive: the right is back."""
     if credit.state not in {Credit.State.REVOKED, Credit.State.REFUNDED}:
         return
@@ -272,15 +274,15 @@ def _reinstate(credit: Credit) -> None:
         credit.state = Credit.State.USED
         credit.save(update_fields=["state"])
     else:
-        reopen(credit)
+        reopen_credit(credit)
 
 
-def reopen(credit: Credit) -> None:
+def reopen_credit(credit: Credit) -> None:
     """The right is open again, from now on, and the person is told."""
-    credit.came_back = credit.pack.reason if credit.pack else ""
+    credit.return_reason = credit.pack.reason if credit.pack else ""
     credit.state, credit.pack = Credit.State.OPEN, None
-    credit.open_since, credit.mail = timezone.now(), Credit.Mail.WAITING
-    credit.save(update_fields=["state", "pack", "came_back", "open_since", "mail"])
+    credit.open_since, credit.pending_mail = timezone.now(), Credit.Mail.AVAILABLE
+    credit.save(update_fields=["state", "pack", "return_reason", "open_since", "pending_mail"])
     send_on_commit("payments.send_mail", str(credit.pk))
 
 
@@ -309,7 +311,7 @@ def lock_payment(payment: Payment) -> Payment:
     return locked
 
 
-def _enter(payment: Payment, kind: str, amount: int, stripe_id: str) -> None:
+def _add_ledger_entry(payment: Payment, kind: str, amount: int, stripe_id: str) -> None:
     """Once per movement, however often it is heard of."""
     entry = LedgerEntry(
         kind=kind,
@@ -322,7 +324,7 @@ def _enter(payment: Payment, kind: str, amount: int, stripe_id: str) -> None:
     LedgerEntry.objects.bulk_create([entry], ignore_conflicts=True)
 
 
-def facts_of(row: WebhookEvent) -> StripeEvent:
+def to_stripe_event(row: WebhookEvent) -> StripeEvent:
     """A stored event as it was read."""
     return StripeEvent(
         id=row.event_id,
@@ -337,19 +339,19 @@ def facts_of(row: WebhookEvent) -> StripeEvent:
     )
 
 
-def _refunded(payment: Payment) -> tuple[int, int]:
+def _refund_totals(payment: Payment) -> tuple[int, int]:
     """How much of it was given back, and how much will have been when all that is on its way has arrived."""
     amounts = payment.refunds.exclude(state=Refund.State.FAILED).order_by().values_list("state", "amount")
-    given = sum(amount for state, amount in amounts if state == Refund.State.SUCCEEDED)
-    return given, sum(amount for _, amount in amounts)
+    refunded = sum(amount for state, amount in amounts if state == Refund.State.SUCCEEDED)
+    return refunded, sum(amount for _, amount in amounts)
 
 
-def _record(payment: Payment, name: str) -> None:
+def _record_payment_event(payment: Payment, name: str) -> None:
     if payment.pack is not None:
         numbers = {"amount": payment.amount_paid or payment.amount}
         record(name, shoot_id=payment.pack.shoot_id, pack_id=payment.pack_id, numbers=numbers)
 
 
-def _record_credit(credit: Credit, name: str, actor: str = Event.Actor.SYSTEM) -> None:
+def _record_credit_event(credit: Credit, name: str, actor: str = Event.Actor.SYSTEM) -> None:
     if credit.pack is not None:
         record(name, shoot_id=credit.pack.shoot_id, pack_id=credit.pack_id, actor=actor)

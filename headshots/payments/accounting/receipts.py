@@ -8,12 +8,12 @@ from django.conf import settings
 from django.db.models import QuerySet
 
 from headshots.payments.models import Credit, LedgerEntry, Payment, Refund
-from headshots.payments.prices import as_money
+from headshots.payments.prices import format_money
 from headshots.shoots.models import Pack
 
 
 @dataclass(frozen=True)
-class Returned:
+class RefundSummary:
     """One refund. state: of Refund; at: when the money left for its payer, or when that was asked for."""
 
     money: str
@@ -25,19 +25,19 @@ class Returned:
 class Receipt:
     """A payment in words and times. Amounts as people write them, tax empty where none was charged.
 
-    credit: what it bought; pack: what that was used for, also when it has come back; goes_back: when the money of a
-    credit that waits goes back by itself."""
+    credit: what it bought. pack: what the credit was used for, also when it was returned. auto_refund_at: when the
+    unused credit is refunded automatically."""
 
     payment: Payment
     amount: str
     tax: str
     credit: Credit | None
     pack: Pack | None
-    refunds: list[Returned]
-    goes_back: datetime | None
+    refunds: list[RefundSummary]
+    auto_refund_at: datetime | None
 
 
-def receipts_of(payments: QuerySet[Payment]) -> list[Receipt]:
+def build_receipts(payments: QuerySet[Payment]) -> list[Receipt]:
     """One a payment, in their order."""
     rows = list(payments.select_related("pack__shoot").prefetch_related("refunds"))
     bought = {
@@ -53,24 +53,24 @@ def _receipt(payment: Payment, credit: Credit | None, left_at: dict[str, datetim
     return Receipt(
         payment=payment,
         # A promotion code may have made it nothing at all.
-        amount=as_money(payment.amount if payment.paid_at is None else payment.amount_paid, payment.currency),
-        tax=as_money(payment.amount_tax, payment.currency) if payment.amount_tax else "",
+        amount=format_money(payment.amount if payment.paid_at is None else payment.amount_paid, payment.currency),
+        tax=format_money(payment.amount_tax, payment.currency) if payment.amount_tax else "",
         credit=credit,
         pack=credit.pack if credit and credit.pack else payment.pack,
-        refunds=[_returned(refund, payment.currency, left_at) for refund in payment.refunds.all()],
-        goes_back=credit.open_since + timedelta(days=settings.HEADSHOTS_REFUND_DAYS) if credit and waits else None,
+        refunds=[_refund_summary(refund, payment.currency, left_at) for refund in payment.refunds.all()],
+        auto_refund_at=credit.open_since + timedelta(days=settings.HEADSHOTS_REFUND_DAYS) if credit and waits else None,
     )
 
 
-def _returned(refund: Refund, currency: str, left_at: dict[str, datetime]) -> Returned:
+def _refund_summary(refund: Refund, currency: str, left_at: dict[str, datetime]) -> RefundSummary:
     at = left_at.get(refund.stripe_id or "", refund.created_at)
-    return Returned(as_money(refund.amount, currency), refund.state, at)
+    return RefundSummary(format_money(refund.amount, currency), refund.state, at)
 
 
-def payment_behind(pack_id: UUID) -> Payment | None:
+def find_payment_of_pack(pack_id: UUID) -> Payment | None:
     """The payment that a pack was made for, also when it is the free redo of another; None for one that was granted."""
     credit = Credit.objects.select_related("payment").filter(pack=pack_id).first()
     if credit is None:
         # It has come to nothing, and its credit is free again.
         return Payment.objects.filter(pack=pack_id, paid_at__isnull=False).first()
-    return payment_behind(credit.redo_of_id) if credit.redo_of_id else credit.payment
+    return find_payment_of_pack(credit.redo_of_id) if credit.redo_of_id else credit.payment

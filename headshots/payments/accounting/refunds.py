@@ -7,8 +7,8 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from headshots.celery import send_on_commit
-from headshots.payments.accounting.payment_state import apply_refund, lock_payment, withhold
-from headshots.payments.errors import StripeAway, StripeRefused
+from headshots.payments.accounting.payment_state import apply_refund, lock_payment, suspend_credits
+from headshots.payments.errors import StripeRefused, StripeUnavailable
 from headshots.payments.models import Credit, Payment, Refund
 from headshots.payments.prices import current_mode
 from headshots.payments.stripe import client
@@ -18,7 +18,7 @@ from headshots.shoots.models import Event
 log = logging.getLogger(__name__)
 
 
-def refundable(payment: Payment) -> int:
+def refundable_amount(payment: Payment) -> int:
     """How much of it can still be given back."""
     if payment.paid_at is None or payment.mode != current_mode():
         return 0
@@ -36,14 +36,14 @@ def request_refund(
     A refund of everything takes the credit back at once; what was not delivered is revoked."""
     with transaction.atomic():
         payment = lock_payment(payment)
-        left = refundable(payment)
+        left = refundable_amount(payment)
         wanted = left if amount is None else amount
         if not 0 < wanted <= left:
             return None
         # An account that goes is told on its last page: the address goes with it.
-        told = reason != Refund.Reason.ACCOUNT_DELETED
-        refund = Refund.objects.create(payment=payment, amount=wanted, reason=reason, mail_due=told)
-        withhold(payment=payment)
+        is_mail_due = reason != Refund.Reason.ACCOUNT_DELETED
+        refund = Refund.objects.create(payment=payment, amount=wanted, reason=reason, mail_due=is_mail_due)
+        suspend_credits(payment=payment)
         if payment.pack is not None:
             numbers = {"amount": wanted}
             shoot_id = payment.pack.shoot_id
@@ -56,15 +56,15 @@ def send_refund(*, refund: Refund) -> None:
     """Ask Stripe for a refund that was noted. Beat asks again while there is no answer."""
     if refund.state != Refund.State.REQUESTED or refund.payment.mode != current_mode():
         return
-    Refund.objects.filter(pk=refund.pk).update(asked_at=timezone.now())
+    Refund.objects.filter(pk=refund.pk).update(last_stripe_call_at=timezone.now())
     try:
         event = client.create_refund(refund)
-    except StripeAway:
+    except StripeUnavailable:
         log.warning("refund %s: Stripe is away", refund.pk)
         return
     except StripeRefused as refused:
         log.error("refund %s: refused, %s", refund.pk, refused.code)
-        _give_up(refund)
+        _fail_refund(refund)
         return
     apply_refund(payment=refund.payment, event=event)
 
@@ -85,9 +85,9 @@ def refund_credit(*, credit: Credit, reason: str, actor: str = Event.Actor.SYSTE
     return True
 
 
-def _give_up(refund: Refund) -> None:
+def _fail_refund(refund: Refund) -> None:
     """Stripe will not do it: the right that the refund was to end is back, and staff see a failed refund."""
     with transaction.atomic():
         asked = Refund.objects.filter(pk=refund.pk, state=Refund.State.REQUESTED)
         asked.update(state=Refund.State.FAILED, mail_due=False)
-        withhold(payment=refund.payment)
+        suspend_credits(payment=refund.payment)

@@ -12,7 +12,7 @@ from headshots.payments.accounting.payment_state import (
     SESSION_TYPES,
     apply_event,
 )
-from headshots.payments.accounting.sqlite_write_queue import in_turn
+from headshots.payments.accounting.sqlite_write_queue import queued_transaction
 from headshots.payments.models import Payment, WebhookEvent
 from headshots.payments.prices import current_mode
 from headshots.payments.stripe.objects import StripeEvent, read_webhook
@@ -31,7 +31,7 @@ def receive_event(*, event: StripeEvent, fetched: bool = False) -> bool:
     """Whether this event is new: stored and acted on, both or neither. An event that fails is sent again by Stripe."""
     row = None
     try:
-        with in_turn():
+        with queued_transaction():
             # First, so that the same event in another process waits here, and then is known.
             row = _store(event, fetched)
             if event.type in EVENT_TYPES:

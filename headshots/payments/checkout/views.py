@@ -14,23 +14,23 @@ from django.views.decorators.http import require_http_methods
 from headshots import engine
 from headshots.accounts.models import User
 from headshots.payments.accounting.credits import (
-    give_back_credit,
     open_credits,
+    return_credit,
 )
-from headshots.payments.checkout.deadlines import checkout_closes, is_time_left, time_needed
+from headshots.payments.checkout.deadlines import checkout_deadline, has_time_left, time_needed
 from headshots.payments.checkout.orders import (
     Order,
     checkout_url,
-    looks_of,
+    count_orders,
+    find_unpaid_payment,
     order_with_credit,
     order_with_money,
-    orders_so_far,
-    waiting_payment,
+    style_ids_of,
 )
 from headshots.payments.errors import NotForSale, OrderRefused, StripeError
 from headshots.payments.models import Payment
-from headshots.payments.prices import as_money, is_sold, price_of
-from headshots.payments.product_copy import Returns, describe, promises
+from headshots.payments.prices import format_money, get_price, is_for_sale
+from headshots.payments.product_copy import CheckoutUrls, get_product_copy, policy_context
 from headshots.shoots.access import shoot_or_404
 from headshots.shoots.models import Pack, Photo, Shoot, Style
 
@@ -62,29 +62,29 @@ def order(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     assert isinstance(owner, User)
     # What a pack that has just ended gives back may still be under way: nobody is asked for money meanwhile.
     for ended in shoot.packs.filter(state__in=[Pack.State.FAILED, Pack.State.CANCELLED], credit__state="used"):
-        give_back_credit(pack=ended)
+        return_credit(pack=ended)
     looks = Style.objects.filter(active=True)
     if request.method != "POST":
-        return _page(request, shoot, owner, OrderForm(initial=_first_choice(shoot, looks), looks=looks))
+        return _render_page(request, shoot, owner, OrderForm(initial=_initial_values(shoot, looks), looks=looks))
     form = OrderForm(request.POST, looks=looks)
     if not form.is_valid():
-        return _page(request, shoot, owner, form, status=422)
+        return _render_page(request, shoot, owner, form, status=422)
     try:
-        return _take(request, shoot, owner, form)
+        return _submit_order(request, shoot, owner, form)
     except OrderRefused as refused:
         refusal, status = refused.code, 409
     except NotForSale:
         refusal, status = "not_for_sale", 409
     except StripeError:
-        refusal, status = "stripe_away", 503
+        refusal, status = "stripe_unavailable", 503
     shoot.refresh_from_db()
     # The next try is about what this answer shows.
     now = request.POST.copy()
-    now["number"] = str(orders_so_far(shoot))
-    return _page(request, shoot, owner, OrderForm(now, looks=looks), refusal=refusal, status=status)
+    now["number"] = str(count_orders(shoot))
+    return _render_page(request, shoot, owner, OrderForm(now, looks=looks), refusal=refusal, status=status)
 
 
-def _take(request: HttpRequest, shoot: Shoot, owner: User, form: OrderForm) -> HttpResponse:
+def _submit_order(request: HttpRequest, shoot: Shoot, owner: User, form: OrderForm) -> HttpResponse:
     given = form.cleaned_data
     wanted = Order(shoot, list(given["styles"]), number=given["number"], keep_photos=given["keep_photos"])
     if "credit" in request.POST and order_with_credit(order=wanted, owner=owner):
@@ -93,28 +93,28 @@ def _take(request: HttpRequest, shoot: Shoot, owner: User, form: OrderForm) -> H
     return to_checkout(request, order_with_money(order=wanted, owner=owner))
 
 
-def _first_choice(shoot: Shoot, looks: QuerySet[Style]) -> dict[str, object]:
+def _initial_values(shoot: Shoot, looks: QuerySet[Style]) -> dict[str, object]:
     """The looks of the last order of this shoot, also of one that was not paid; else the first ones."""
     last = Pack.objects.filter(shoot=shoot, kind=Pack.Kind.PREMIUM).last()
-    chosen = [look for look in looks if look.pk in looks_of(last)] if last else []
+    chosen = [look for look in looks if look.pk in style_ids_of(last)] if last else []
     return {
         "styles": [look.name for look in chosen or looks[:DEFAULT_LOOKS]],
         "keep_photos": shoot.keep_photos,
-        "number": orders_so_far(shoot),
+        "number": count_orders(shoot),
     }
 
 
-def _page(
+def _render_page(
     request: HttpRequest, shoot: Shoot, owner: User, form: OrderForm, *, refusal: str = "", status: int = 200
 ) -> HttpResponse:
     name, count = engine.engine_name(), settings.HEADSHOTS_PREMIUM_COUNT
-    waiting = waiting_payment(shoot)
+    unpaid = find_unpaid_payment(shoot)
     credit = open_credits(owner).first()
-    closes = checkout_closes(shoot, engine_name=name, count=count)
-    if closes is None and waiting and timezone.now() < waiting.expires_at:
+    deadline = checkout_deadline(shoot, engine_name=name, count=count)
+    if deadline is None and unpaid and timezone.now() < unpaid.expires_at:
         # Opened in time.
-        closes = waiting.expires_at
-    time_left = is_time_left(shoot, engine_name=name, count=count) if credit else closes is not None
+        deadline = unpaid.expires_at
+    time_left = has_time_left(shoot, engine_name=name, count=count) if credit else deadline is not None
     in_work = (Pack.State.QUEUED, Pack.State.RENDERING)
     context = {
         "shoot": shoot,
@@ -122,18 +122,18 @@ def _page(
         "refusal": refusal,
         "has_photo": shoot.photos.filter(state__in=Photo.USABLE).exists(),
         "in_work": shoot.packs.filter(kind=Pack.Kind.PREMIUM, state__in=in_work).exists(),
-        "waiting": waiting,
-        "waiting_money": as_money(waiting.amount, waiting.currency) if waiting else "",
+        "unpaid_payment": unpaid,
+        "unpaid_amount": format_money(unpaid.amount, unpaid.currency) if unpaid else "",
         "credit": credit,
-        "sold": is_sold(),
-        "price": price_of(name),
-        "words": describe(engine_name=name),
+        "is_for_sale": is_for_sale(),
+        "price": get_price(name),
+        "product": get_product_copy(engine_name=name),
         "engine": name,
         "fewest_looks": engine.fewest_looks(count),
-        "closes": closes,
-        "time_left": time_left,
+        "checkout_deadline": deadline,
+        "has_time_left": time_left,
         "minutes": round(time_needed(engine_name=name, count=count).total_seconds() / 60),
-        **promises(),
+        **policy_context(),
     }
     return render(request, "payments/order.html", context, status=status)
 
@@ -143,7 +143,7 @@ def to_checkout(request: HttpRequest, payment: Payment) -> HttpResponse:
     # On a laptop back to the name that the person called it by: another one does not know them.
     here = request.build_absolute_uri("/").rstrip("/")
     root = here if settings.DEBUG else settings.HEADSHOTS_SITE_URL or here
-    url = checkout_url(payment=payment, returns=Returns(root))
+    url = checkout_url(payment=payment, urls=CheckoutUrls(root))
     if not url:
         return redirect("payments:payment", payment.pk)
     return HttpResponseRedirect(url, status=303)

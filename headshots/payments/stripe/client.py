@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING, TypeVar
 import stripe
 from django.conf import settings
 
-from headshots.payments.errors import StripeAway, StripeRefused
+from headshots.payments.errors import StripeRefused, StripeUnavailable
 from headshots.payments.models import Payment, Refund
 from headshots.payments.prices import current_mode
 from headshots.payments.stripe.local import LocalStripe
-from headshots.payments.stripe.objects import Session, StripeEvent, as_dict, read_event, read_refund, read_session
+from headshots.payments.stripe.objects import (
+    CheckoutSession,
+    StripeEvent,
+    as_dict,
+    read_checkout_session,
+    read_event,
+    read_refund,
+)
 
 if TYPE_CHECKING:
     from stripe.params import EventListParams, RefundCreateParams
@@ -24,14 +31,16 @@ _TIMEOUT_SECONDS = 15
 _RETRIES = 2
 
 stripe.enable_telemetry = False
-_Answer = TypeVar("_Answer")
+_Response = TypeVar("_Response")
 
 
-def create_session(payment: Payment, *, name: str, description: str, promise: str, home: str, back: str) -> Session:
-    """The checkout of this payment: asked again, it is the same one. Raises StripeAway, StripeRefused.
+def create_checkout_session(
+    payment: Payment, *, name: str, description: str, submit_message: str, success_url: str, cancel_url: str
+) -> CheckoutSession:
+    """The checkout of this payment: asked again, it is the same one. Raises StripeUnavailable, StripeRefused.
 
-    name, description: what is sold; promise: the line under the button; home, back: where Stripe sends the person
-    once they have paid, or not."""
+    name, description: what is sold. submit_message: the line under the button. success_url, cancel_url: where Stripe
+    sends the customer once they have paid, or not."""
     ids = {"payment": str(payment.pk)}
     params: SessionCreateParams = {
         "mode": "payment",
@@ -48,34 +57,36 @@ def create_session(payment: Payment, *, name: str, description: str, promise: st
                 },
             }
         ],
-        "custom_text": {"submit": {"message": promise}},
+        "custom_text": {"submit": {"message": submit_message}},
         "allowed_payment_method_types": list(settings.HEADSHOTS_PAYMENT_METHODS),
         "allow_promotion_codes": settings.HEADSHOTS_PROMOTION_CODES,
         "automatic_tax": {"enabled": settings.HEADSHOTS_AUTOMATIC_TAX},
         # In the currency that the ledger is kept in.
         "adaptive_pricing": {"enabled": False},
         "expires_at": int(payment.expires_at.timestamp()),
-        "success_url": home,
-        "cancel_url": back,
+        "success_url": success_url,
+        "cancel_url": cancel_url,
     }
     key = f"session-{payment.pk}"
-    return read_session(_ask(lambda client: client.v1.checkout.sessions.create(params, {"idempotency_key": key})))
+    return read_checkout_session(
+        _call(lambda client: client.v1.checkout.sessions.create(params, {"idempotency_key": key}))
+    )
 
 
-def fetch_session(session_id: str) -> Session:
-    """How this checkout stands now. Raises StripeAway, StripeRefused."""
-    return read_session(_ask(lambda client: client.v1.checkout.sessions.retrieve(session_id)))
+def fetch_checkout_session(session_id: str) -> CheckoutSession:
+    """How this checkout stands now. Raises StripeUnavailable, StripeRefused."""
+    return read_checkout_session(_call(lambda client: client.v1.checkout.sessions.retrieve(session_id)))
 
 
-def expire_session(session_id: str) -> Session:
-    """Close a checkout: from then on it cannot be paid. Raises StripeAway, StripeRefused (it was paid or closed)."""
-    return read_session(_ask(lambda client: client.v1.checkout.sessions.expire(session_id)))
+def expire_checkout_session(session_id: str) -> CheckoutSession:
+    """Close a checkout so that it cannot be paid. Raises StripeUnavailable, StripeRefused (it was paid or closed)."""
+    return read_checkout_session(_call(lambda client: client.v1.checkout.sessions.expire(session_id)))
 
 
 def create_refund(refund: Refund) -> StripeEvent:
     """Money back: asked again, it is the same refund. Returns what an event about it would say.
 
-    Raises StripeAway, StripeRefused."""
+    Raises StripeUnavailable, StripeRefused."""
     reasons = {Refund.Reason.DUPLICATE: "duplicate", Refund.Reason.FRAUDULENT: "fraudulent"}
     params: RefundCreateParams = {
         "payment_intent": refund.payment.payment_intent,
@@ -84,21 +95,21 @@ def create_refund(refund: Refund) -> StripeEvent:
         "metadata": {"refund": str(refund.pk)},
     }
     key = f"refund-{refund.pk}"
-    return read_refund(_ask(lambda client: client.v1.refunds.create(params, {"idempotency_key": key})))
+    return read_refund(_call(lambda client: client.v1.refunds.create(params, {"idempotency_key": key})))
 
 
-def refunds_of(payment: Payment) -> Iterator[StripeEvent]:
-    """What events about each refund of this payment would say. Raises StripeAway, StripeRefused."""
-    with _errors():
+def list_refunds(payment: Payment) -> Iterator[StripeEvent]:
+    """What events about each refund of this payment would say. Raises StripeUnavailable, StripeRefused."""
+    with _translate_errors():
         pages = _client().v1.refunds.list({"payment_intent": payment.payment_intent, "limit": 100})
         for refund in pages.auto_paging_iter():
             yield read_refund(refund)
 
 
-def events_since(since: datetime, types: Sequence[str]) -> Iterator[StripeEvent]:
-    """Events of these types that Stripe has made since then, newest first. Raises StripeAway, StripeRefused."""
+def list_events_since(since: datetime, types: Sequence[str]) -> Iterator[StripeEvent]:
+    """Events of these types that Stripe has made since then, newest first. Raises StripeUnavailable, StripeRefused."""
     params: EventListParams = {"types": list(types), "created": {"gte": int(since.timestamp())}, "limit": 100}
-    with _errors():
+    with _translate_errors():
         pages = _client().v1.events.list(params)
         for event in pages.auto_paging_iter():
             yield read_event(as_dict(event))
@@ -122,20 +133,20 @@ def _client_of(key: str, url: str, retries: int) -> stripe.StripeClient:
     )
 
 
-def _ask(question: Callable[[stripe.StripeClient], _Answer]) -> _Answer:
-    with _errors():
-        return question(_client())
+def _call(request: Callable[[stripe.StripeClient], _Response]) -> _Response:
+    with _translate_errors():
+        return request(_client())
 
 
 @contextmanager
-def _errors() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     """Stripe's errors as ours. Their texts are dropped: they may quote what was sent."""
     try:
         yield
     except (stripe.APIConnectionError, stripe.RateLimitError) as error:
-        raise StripeAway from error
+        raise StripeUnavailable from error
     except stripe.StripeError as error:
         # Only what Stripe answered is a no; a 5xx may have been done all the same.
         if error.http_status is None or error.http_status >= 500 or error.http_status == 409:
-            raise StripeAway from error
+            raise StripeUnavailable from error
         raise StripeRefused(error.code or type(error).__name__) from error

@@ -16,7 +16,7 @@ import stripe
 from django.db import transaction
 from django.urls import reverse
 
-from headshots.payments.models import LocalObject
+from headshots.payments.models import LocalStripeObject
 from headshots.payments.stripe.objects import sign_webhook
 
 _Body = dict[str, Any]
@@ -41,9 +41,9 @@ class LocalStripe(stripe.HTTPClient):
     ) -> tuple[str, int, Mapping[str, str]]:
         """The answer's body, status and headers."""
         address = urlsplit(url)
-        asked = dict(parse_qsl(post_data if isinstance(post_data, str) else address.query))
+        params = dict(parse_qsl(post_data if isinstance(post_data, str) else address.query))
         try:
-            body = _answer(method.upper(), address.path, asked, (headers or {}).get("Idempotency-Key"))
+            body = _handle_request(method.upper(), address.path, params, (headers or {}).get("Idempotency-Key"))
         except _Refused as refused:
             error = {"type": "invalid_request_error", "code": str(refused), "message": str(refused)}
             return json.dumps({"error": error}), 400, {}
@@ -59,7 +59,7 @@ class _Refused(Exception):
 
 def find_session(session_id: str) -> _Body | None:
     """A session of the test checkout as it stands now."""
-    row = LocalObject.objects.filter(pk=session_id).first()
+    row = LocalStripeObject.objects.filter(pk=session_id).first()
     if row is None:
         return None
     is_over = row.body["status"] == "open" and row.body["expires_at"] <= time.time()
@@ -67,33 +67,33 @@ def find_session(session_id: str) -> _Body | None:
     return body | {"status": "expired", "url": None} if is_over else body
 
 
-def pay(session_id: str) -> _Body | None:
+def pay_session(session_id: str) -> _Body | None:
     """The session after somebody has pressed "pay": paid now, or before, or closed."""
     with transaction.atomic():
-        LocalObject.objects.select_for_update().filter(pk=session_id).exists()
+        LocalStripeObject.objects.select_for_update().filter(pk=session_id).exists()
         session = find_session(session_id)
         if session is None or session["status"] != "open":
             return session
         session |= {"status": "complete", "payment_status": "paid", "payment_intent": _new_id("pi"), "url": None}
-        LocalObject.objects.filter(pk=session_id).update(body=session)
-    _tell("checkout.session.completed", session)
+        LocalStripeObject.objects.filter(pk=session_id).update(body=session)
+    _send_webhook("checkout.session.completed", session)
     return session
 
 
-def _answer(method: str, path: str, asked: dict[str, str], key: str | None) -> _Body:
+def _handle_request(method: str, path: str, params: dict[str, str], key: str | None) -> _Body:
     if (method, path) == ("POST", "/v1/checkout/sessions"):
-        return _create_session(asked, key)
+        return _create_session(params, key)
     if found := _SESSION.fullmatch(path):
         return _expire(found[1]) if found[2] else _get(found[1])
     if (method, path) == ("POST", "/v1/refunds"):
-        return _create_refund(asked, key)
+        return _create_refund(params, key)
     if (method, path) == ("GET", "/v1/refunds"):
-        refunds = _refunds(asked["payment_intent"])
+        refunds = _refunds(params["payment_intent"])
         return {"object": "list", "url": path, "has_more": False, "data": refunds}
     raise _Refused("unknown_address")
 
 
-def _create_session(asked: dict[str, str], key: str | None) -> _Body:
+def _create_session(params: dict[str, str], key: str | None) -> _Body:
     session_id = _new_id("cs_test", key)
     session = {
         "id": session_id,
@@ -101,20 +101,20 @@ def _create_session(asked: dict[str, str], key: str | None) -> _Body:
         "status": "open",
         "payment_status": "unpaid",
         "payment_intent": None,
-        "amount_total": int(asked["line_items[0][price_data][unit_amount]"]),
+        "amount_total": int(params["line_items[0][price_data][unit_amount]"]),
         "total_details": {"amount_tax": 0},
-        "currency": asked["line_items[0][price_data][currency]"],
-        "metadata": {"payment": asked["metadata[payment]"]},
-        "expires_at": int(asked["expires_at"]),
-        "success_url": asked["success_url"],
-        "cancel_url": asked["cancel_url"],
+        "currency": params["line_items[0][price_data][currency]"],
+        "metadata": {"payment": params["metadata[payment]"]},
+        "expires_at": int(params["expires_at"]),
+        "success_url": params["success_url"],
+        "cancel_url": params["cancel_url"],
         "url": reverse("payments:test_checkout", args=[session_id]),
         # Shown on the page that stands in for Stripe's.
-        "name": asked["line_items[0][price_data][product_data][name]"],
-        "description": asked["line_items[0][price_data][product_data][description]"],
-        "promise": asked["custom_text[submit][message]"],
+        "name": params["line_items[0][price_data][product_data][name]"],
+        "description": params["line_items[0][price_data][product_data][description]"],
+        "submit_message": params["custom_text[submit][message]"],
     }
-    LocalObject.objects.get_or_create(pk=session_id, defaults={"body": session})
+    LocalStripeObject.objects.get_or_create(pk=session_id, defaults={"body": session})
     return _get(session_id)
 
 
@@ -127,47 +127,47 @@ def _get(session_id: str) -> _Body:
 
 def _expire(session_id: str) -> _Body:
     with transaction.atomic():
-        LocalObject.objects.select_for_update().filter(pk=session_id).exists()
+        LocalStripeObject.objects.select_for_update().filter(pk=session_id).exists()
         session = _get(session_id)
         if session["status"] != "open":
             raise _Refused("checkout_session_not_open")
         session |= {"status": "expired", "url": None}
-        LocalObject.objects.filter(pk=session_id).update(body=session)
-    _tell("checkout.session.expired", session)
+        LocalStripeObject.objects.filter(pk=session_id).update(body=session)
+    _send_webhook("checkout.session.expired", session)
     return session
 
 
-def _create_refund(asked: dict[str, str], key: str | None) -> _Body:
-    refund_id, payment_intent = _new_id("re", key), asked["payment_intent"]
+def _create_refund(params: dict[str, str], key: str | None) -> _Body:
+    refund_id, payment_intent = _new_id("re", key), params["payment_intent"]
     with transaction.atomic():
-        paid = LocalObject.objects.select_for_update().filter(body__payment_intent=payment_intent)
+        paid = LocalStripeObject.objects.select_for_update().filter(body__payment_intent=payment_intent)
         session = paid.filter(body__object="checkout.session").get().body
-        given_back = sum(refund["amount"] for refund in _refunds(payment_intent) if refund["id"] != refund_id)
-        if given_back + int(asked["amount"]) > session["amount_total"]:
+        refunded = sum(refund["amount"] for refund in _refunds(payment_intent) if refund["id"] != refund_id)
+        if refunded + int(params["amount"]) > session["amount_total"]:
             raise _Refused("charge_already_refunded")
         refund = {
             "id": refund_id,
             "object": "refund",
-            "amount": int(asked["amount"]),
+            "amount": int(params["amount"]),
             "currency": session["currency"],
             "status": "succeeded",
             "payment_intent": payment_intent,
-            "metadata": {"refund": asked["metadata[refund]"]},
+            "metadata": {"refund": params["metadata[refund]"]},
             "created": int(time.time()),
         }
-        row, is_new = LocalObject.objects.get_or_create(pk=refund_id, defaults={"body": refund})
+        row, is_new = LocalStripeObject.objects.get_or_create(pk=refund_id, defaults={"body": refund})
     if is_new:
-        _tell("refund.created", refund)
+        _send_webhook("refund.created", refund)
     body: _Body = row.body
     return body
 
 
 def _refunds(payment_intent: str) -> list[_Body]:
-    rows = LocalObject.objects.filter(body__object="refund", body__payment_intent=payment_intent)
+    rows = LocalStripeObject.objects.filter(body__object="refund", body__payment_intent=payment_intent)
     return [row.body for row in rows]
 
 
-def _tell(kind: str, about: _Body) -> None:
+def _send_webhook(kind: str, about: _Body) -> None:
     event = {"id": _new_id("evt"), "type": kind, "created": int(time.time()), "data": {"object": about}}
     payload = json.dumps(event)
     for endpoint in webhook_endpoints:

@@ -20,7 +20,7 @@ TOLERANCE_SECONDS = 300
 
 
 @dataclass(frozen=True)
-class Session:
+class CheckoutSession:
     """A checkout: `status` is open, complete or expired; `payment_status` paid, unpaid or no_payment_required."""
 
     id: str
@@ -76,10 +76,10 @@ def webhook_secret() -> str:
     return str(settings.HEADSHOTS_STRIPE_WEBHOOK_SECRET)
 
 
-def read_session(answer: stripe.checkout.Session) -> Session:
+def read_checkout_session(answer: stripe.checkout.Session) -> CheckoutSession:
     """Return what we read of a checkout."""
     body = as_dict(answer)
-    return Session(
+    return CheckoutSession(
         id=body["id"],
         url=body.get("url") or "",
         status=body["status"],

@@ -17,7 +17,7 @@ def send_delivery_mail(*, pack: Pack) -> bool:
     if owner is None or not owner.is_active:
         return False
     site = settings.HEADSHOTS_SITE_URL
-    context = {"pack": pack, "page": site + pack.shoot.get_absolute_url(), "has_address": bool(site)}
+    context = {"pack": pack, "page": site + pack.shoot.get_absolute_url(), "has_site_url": bool(site)}
     subject = render_to_string("shoots/mail/delivered_subject.txt", context).strip()
     try:
         send_mail(subject, render_to_string("shoots/mail/delivered.txt", context), None, [owner.email])

@@ -39,7 +39,7 @@ _KEEP_ALIVE_SECONDS = 15
 # A stream says so that often; one of a killed process counts no longer than this.
 _LEASE_SECONDS = 45
 # A page that is left open does not hold a connection for ever; the browser reconnects by itself.
-_LONGEST_SECONDS = 600
+_MAX_STREAM_SECONDS = 600
 _MISSING = """Some of your headshots are missing here.
 
 Our copies of these files are damaged:
@@ -160,9 +160,9 @@ async def _with_first(first: bytes, others: AsyncGenerator[bytes]) -> AsyncItera
 async def _nudges(name: str, holder: str) -> AsyncGenerator[bytes]:
     """Raises BudgetExceeded at the first step when the account has its share of streams open already."""
     limits = settings.HEADSHOTS_LIMITS
-    budget = Budget("streams", limits.streams, _LEASE_SECONDS, per_holder=limits.streams_per_account)
+    budget = Budget("streams", limits.max_streams, _LEASE_SECONDS, per_holder=limits.max_streams_per_account)
     client = aioredis.Redis.from_url(settings.HEADSHOTS_REDIS_URL, socket_connect_timeout=2)
-    end = time.monotonic() + _LONGEST_SECONDS
+    end = time.monotonic() + _MAX_STREAM_SECONDS
     try:
         async with budget.hold_async(holder=holder) as lease, client.pubsub() as watch:
             await watch.subscribe(name)

@@ -64,7 +64,7 @@ def _read_marks(form: VerifyForm, *, address: str) -> object | None:
             raise engine.PhotoRefused(engine.Reason.TOO_LARGE)
         # Each takes a process: a few for all web processes together, and one of them for an address. Others are told to
         # try again.
-        total = settings.HEADSHOTS_LIMITS.verify_at_once
+        total = settings.HEADSHOTS_LIMITS.max_concurrent_verifications
         with Budget("verify", total=total, per_holder=1, lease_seconds=_LEASE_SECONDS).hold(holder=address):
             found = engine.read_marks(picture.read())
     except engine.PhotoRefused as refused:

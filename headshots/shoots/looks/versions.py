@@ -110,7 +110,7 @@ def go_back(*, version: StyleVersion, made_by: int) -> StyleVersion:
 
 def start_trial(*, version: StyleVersion) -> Pack:
     """A pack of the built-in sample in this version, queued. It is in no figure, and gone with its shoot in a day."""
-    now, ttl = timezone.now(), timedelta(seconds=settings.HEADSHOTS_SOURCE_TTL_SECONDS)
+    now, ttl = timezone.now(), timedelta(seconds=settings.HEADSHOTS_PHOTO_TTL_SECONDS)
     shoot = Shoot(id=uuid4(), created_at=now, delete_after=now + ttl - ttl / 288)
     size = engine.PREVIEW
     pack = Pack(

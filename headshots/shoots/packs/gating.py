@@ -16,7 +16,7 @@ from headshots.shoots.lifecycle import record_pack
 from headshots.shoots.models import GateCount, Headshot, Pack
 
 # A shot and two new seeds: what fails three times fails for a reason that a seed does not change.
-MOST_TAKES = 3
+MAX_RENDERS = 3
 
 
 def planned(row: Headshot) -> engine.PlannedShot:
@@ -27,7 +27,7 @@ def planned(row: Headshot) -> engine.PlannedShot:
 def next_try(pack: Pack, row: Headshot, reasons: list[str]) -> dict[str, object] | None:
     """How a refused row is shot next: the columns that change, its budget taken; None when nothing is left to try."""
     takes = row.takes + 1
-    if takes < MOST_TAKES and _take(pack, "reshoots"):
+    if takes < MAX_RENDERS and _take(pack, "reshoots"):
         shot, taken = planned(row), _taken(pack, row)
         alike = engine.Reason.TOO_ALIKE.value in reasons
         again = engine.move(shot, takes, taken) if alike else engine.reshoot(shot, takes)
@@ -55,7 +55,7 @@ def count(pack: Pack, outcome: str) -> None:
     GateCount.objects.filter(pk=counts.pk).update(count=F("count") + 1)
 
 
-def tell_counts(pack: Pack) -> None:
+def record_quality_counts(pack: Pack) -> None:
     """The pack's numbers as an event, which outlives it."""
     # Counted in the database, by every worker that shot for it.
     pack.refresh_from_db(fields=["reshoots", "replacements"])
@@ -79,7 +79,7 @@ def main_reason(pack: Pack) -> str:
 
 def _take(pack: Pack, budget: str) -> bool:
     """Whether the pack had one of these left, which is now taken."""
-    most = math.ceil(pack.total * settings.HEADSHOTS_RESHOOT_SHARE)
+    most = math.ceil(pack.total * settings.HEADSHOTS_RESHOOT_RATIO)
     return bool(Pack.objects.filter(pk=pack.pk, **{f"{budget}__lt": most}).update(**{budget: F(budget) + 1}))
 
 

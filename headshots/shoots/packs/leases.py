@@ -27,7 +27,7 @@ def lease_end() -> datetime:
 
 
 class KeepGoing:
-    """The engine's progress callback: renews the leases, beats the heart, stops work that nobody wants any more.
+    """The engine's progress callback: renews the leases, records a heartbeat, stops work that nobody wants any more.
 
     preparation: the token of the pack's preparation while this worker is at it."""
 
@@ -39,7 +39,7 @@ class KeepGoing:
 
     def __call__(self, share: float) -> None:
         """Raises Cancelled when the pack, the shoot or the lease has gone meanwhile."""
-        heartbeat.progress()
+        heartbeat.record_progress()
         if time.monotonic() - self._renewed < RENEW_EVERY_SECONDS:
             return
         self._renewed = time.monotonic()

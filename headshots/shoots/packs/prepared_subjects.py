@@ -25,7 +25,7 @@ from headshots.vault import services as vault
 from headshots.vault.errors import BlobCorrupt, BlobMissing
 
 log = logging.getLogger(__name__)
-MOST_IN_MEMORY = 2
+MAX_IN_MEMORY = 2
 
 
 class PreparedElsewhere(Exception):
@@ -40,7 +40,7 @@ def sitting_of(pack: Pack, size: engine.Size, keep_going: KeepGoing) -> engine.S
 
     Raises PreparedElsewhere, KeyGone, and whatever the engine raises."""
     if pack.pk not in _sittings:
-        while len(_sittings) >= MOST_IN_MEMORY:
+        while len(_sittings) >= MAX_IN_MEMORY:
             _sittings.popitem(last=False)
         wanted = _photos_of(pack)
         words = read_person(shoot=pack.shoot)

@@ -76,7 +76,7 @@ def render_pack(*, pack: Pack) -> None:
         set_back(pack, _fault_code(error))
         raise
     finally:
-        _tell(pack, tally)
+        _record_run(pack, tally)
         _finish(pack)
         prepared_subjects.drop_ended()
         nudge(pack.shoot_id)
@@ -277,10 +277,10 @@ def _finish(pack: Pack) -> None:
     else:
         moved = advance(pack, Pack.State.FAILED, reason=gating.main_reason(pack))
     if moved:
-        gating.tell_counts(pack)
+        gating.record_quality_counts(pack)
 
 
-def _tell(pack: Pack, tally: Tally) -> None:
+def _record_run(pack: Pack, tally: Tally) -> None:
     """What this worker did for the pack, as an event: figures and estimates are made of these."""
     if tally.counts:
         codes = {"kind": pack.kind, "engine": pack.engine, "worker": leases.node_name}

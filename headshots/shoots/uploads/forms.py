@@ -65,7 +65,7 @@ class _PhotosField(forms.FileField):
         if (file.size or 0) > settings.HEADSHOTS_MAX_PHOTO_BYTES:
             raise engine.PhotoRefused(engine.Reason.TOO_LARGE)
         # A decoder may take 1.5 GB and some seconds: a few work at a time, for different accounts, over all processes.
-        total = settings.HEADSHOTS_LIMITS.decodes_at_once
+        total = settings.HEADSHOTS_LIMITS.max_concurrent_decodes
         decodes = Budget("decodes", total=total, per_holder=1, lease_seconds=_DECODE_LEASE_SECONDS)
         asked = time.monotonic()
         with decodes.hold(holder=self.holder, wait_seconds=self.wait_seconds):

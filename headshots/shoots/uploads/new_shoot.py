@@ -65,7 +65,7 @@ def open_shoot(
     consent is stored before anything looks at a face. The same submission twice gives the same shoot.
     Raises NoPreviewsLeft, AccountClosed."""
     now = timezone.now()
-    ttl = timedelta(seconds=settings.HEADSHOTS_SOURCE_TTL_SECONDS)
+    ttl = timedelta(seconds=settings.HEADSHOTS_PHOTO_TTL_SECONDS)
     # Purged a little before the key dies by itself: five minutes of twenty-four hours.
     shoot = Shoot(
         id=uuid.uuid4(),
@@ -76,14 +76,14 @@ def open_shoot(
         created_at=now,
         delete_after=now + ttl - ttl / 288,
     )
-    log_context.about(shoot=shoot.pk)
+    log_context.bind(shoot=shoot.pk)
     vault.create_key(ring="source", key_id=shoot.pk, expires_at=now + ttl)
     try:
         # Before the transaction: a bucket can take seconds. Until the rows are there nothing looks at a face.
         blobs = [vault.write_blob(ring="source", key_id=shoot.pk, kind="photo", data=data) for data in photos]
         with transaction.atomic():
             # One upload of an account at a time: two that count at once would both find the last free pack.
-            if not User.objects.select_for_update().filter(pk=owner.pk, leaving_at=None):
+            if not User.objects.select_for_update().filter(pk=owner.pk, deletion_requested_at=None):
                 raise AccountClosed
             earlier = Shoot.objects.filter(owner=owner, submission=submission).first() if submission else None
             if earlier is None:

@@ -78,7 +78,7 @@ def _receive(request: HttpRequest, owner: User) -> HttpResponse:
     if not _count_attempts(request, photos):
         form.refuse(_TOO_MANY)
         return _page(owner, request, form, about, status=429, retry_after=_TOO_MANY_SECONDS)
-    total = _UPLOADS_PER_DECODE * settings.HEADSHOTS_LIMITS.decodes_at_once
+    total = _UPLOADS_PER_DECODE * settings.HEADSHOTS_LIMITS.max_concurrent_decodes
     uploads = Budget("uploads", total=total, per_holder=_UPLOADS_PER_ACCOUNT, lease_seconds=_LEASE_SECONDS)
     try:
         with uploads.hold(holder=str(owner.pk)):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 # So many pixels the network may look at for one person, unless a single photo needs more: see docs/decisions.md.
-MOST_PIXELS = 900_000
+MAX_PIXELS = 900_000
 # Its multiples fall evenly between whole numbers and repeat with no period.
 GOLDEN_RATIO = (5**0.5 - 1) / 2
 
@@ -71,7 +71,7 @@ class StudioEngine:
     ) -> StudioSubject:
         """The person, cut out and developed in the frame of this size, enlarged by Real-ESRGAN for a large one.
 
-        Of several photos that have to be enlarged only as many as MOST_PIXELS allows are used, best first.
+        Of several photos that have to be enlarged only as many as MAX_PIXELS allows are used, best first.
         Raises FaceNotFound without a photo, WeightsError without the network that enlarges."""
         from pipeline.portrait.prepare import (
             DEVELOPING_PIXELS,
@@ -84,7 +84,7 @@ class StudioEngine:
             raise FaceNotFound("no photo of the person")
         with self._turn:
             plans = [plan_portrait(photo, size, self._mask) for photo in photos]
-            plans = [plans[index] for index in choose_within([plan.work for plan in plans], MOST_PIXELS)]
+            plans = [plans[index] for index in choose_within([plan.work for plan in plans], MAX_PIXELS)]
             network = self._load_network() if any(plan.work for plan in plans) else None
             costs = [plan.work + DEVELOPING_PIXELS for plan in plans]
             portraits = []

@@ -181,7 +181,7 @@ def test_mail_without_a_server_is_a_file_that_only_the_operator_reads(
     client: Client, account: User, settings: LazySettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    settings.EMAIL_BACKEND = "headshots.runtime.mail_files.MailFiles"
+    settings.EMAIL_BACKEND = "headshots.runtime.mail_files.PrivateFileEmailBackend"
     settings.EMAIL_FILE_PATH = tmp_path / "mail"
 
     client.post("/accounts/password/reset/", {"email": account.email})

@@ -18,7 +18,7 @@ from django.test import Client, RequestFactory
 from time_machine import Traveller, travel
 
 from headshots.accounts.adapters import AccountAdapter
-from headshots.accounts.addresses import normalize
+from headshots.accounts.email_addresses import normalize_email
 from headshots.accounts.models import User
 from tests.helpers.factories import PASSWORD, make_delivered, make_user
 
@@ -229,11 +229,17 @@ OTHERS = ("c@exämple。de", "ｃ@ｅxämple.de", "c@exämple.de.", "c@xn--exmpl
 
 @pytest.mark.parametrize("spelling", [*SPELLINGS, *OTHERS])
 def test_an_address_has_one_spelling(spelling: str) -> None:
-    assert normalize(spelling) == "c@xn--exmple-cua.de"
+    assert normalize_email(spelling) == "c@xn--exmple-cua.de"
 
 
 def test_what_is_no_address_stays_for_validation_to_refuse() -> None:
-    assert [normalize(text) for text in ("", "Ada", "@", "a@ä..b", "a@-ä-")] == ["", "ada", "@", "a@ä..b", "a@-ä-"]
+    assert [normalize_email(text) for text in ("", "Ada", "@", "a@ä..b", "a@-ä-")] == [
+        "",
+        "ada",
+        "@",
+        "a@ä..b",
+        "a@-ä-",
+    ]
 
 
 def test_one_mailbox_is_one_account_in_every_spelling_of_its_domain() -> None:

@@ -25,7 +25,7 @@ from headshots.dashboard.stats.daily_stats import Figures, Range, close_days, fi
 from headshots.dashboard.stats.tables import Numbers
 from headshots.retention.due import PURGE_TASK
 from headshots.retention.models import LastRun
-from headshots.runtime.heartbeat import Heart
+from headshots.runtime.heartbeat import Heartbeat
 from headshots.shoots import pauses
 from headshots.shoots.lifecycle import advance, set_back
 from headshots.shoots.models import Pack, Pause
@@ -348,7 +348,7 @@ def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch, free: int, light: 
 
 
 def test_a_worker_says_what_it_is_and_takes_its_row_with_it() -> None:
-    reporter = Reporter("render@attic", Heart(hang_seconds=1), timezone.now())
+    reporter = Reporter("render@attic", Heartbeat(stall_timeout_seconds=1), timezone.now())
 
     reporter.report()
 

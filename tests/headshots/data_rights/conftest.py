@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def own_folders(settings: LazySettings, tmp_path: Path) -> None:
     """Rings and store of this test alone: what it leaves in them is seen."""
     settings.HEADSHOTS_DATA_DIR = tmp_path / "data"
-    settings.HEADSHOTS_SOURCE_RING_DIR = tmp_path / "source"
-    settings.HEADSHOTS_RESULT_RING_DIR = tmp_path / "result"
+    settings.HEADSHOTS_PHOTO_KEYS_DIR = tmp_path / "source"
+    settings.HEADSHOTS_HEADSHOT_KEYS_DIR = tmp_path / "result"
 
 
 @pytest.fixture

@@ -165,7 +165,7 @@ def test_a_wrong_password_deletes_nothing(browser: Client, shoot: Shoot) -> None
     assert response.status_code == 422
     assert "That is not the password" in response.content.decode()
     assert Shoot.objects.get().is_open
-    assert User.objects.get().leaving_at is None
+    assert User.objects.get().deletion_requested_at is None
     assert not Receipt.objects.exists()
 
 
@@ -200,7 +200,7 @@ def test_the_receipt_of_somebody_else_is_not_taken_over(browser: Client, ada: Us
     assert response.url == "/account/delete/"
     known.refresh_from_db()
     assert known.kind == "shoot"
-    assert User.objects.filter(pk=ada.pk, leaving_at=None).exists()
+    assert User.objects.filter(pk=ada.pk, deletion_requested_at=None).exists()
 
 
 def test_staff_cannot_delete_what_the_log_of_staff_names(client: Client) -> None:

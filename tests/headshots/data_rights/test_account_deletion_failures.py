@@ -90,7 +90,7 @@ def test_a_mail_server_that_is_away_holds_up_the_address_for_an_hour_and_no_long
     assert not Blob.objects.exists()
     assert User.objects.exists()
 
-    User.objects.update(leaving_at=timezone.now() - timedelta(hours=2))
+    User.objects.update(deletion_requested_at=timezone.now() - timedelta(hours=2))
     tasks.finish_leaving()
 
     assert not User.objects.exists()

@@ -133,7 +133,7 @@ def test_a_backup_of_the_data_folder_holds_no_secret_key(checkout: Path) -> None
 def test_a_key_that_an_earlier_version_left_in_the_data_folder_is_moved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HEADSHOTS_RESULT_RING_DIR", str(tmp_path / "ring"))
+    monkeypatch.setenv("HEADSHOTS_HEADSHOT_KEYS_DIR", str(tmp_path / "ring"))
     data = tmp_path / "data"
     data.mkdir()
     (data / "secret_key").write_text("the key that encrypted second factors")
@@ -150,7 +150,7 @@ def test_a_key_that_an_earlier_version_left_in_the_data_folder_is_moved(
 def test_another_key_that_a_restore_brought_back_is_neither_used_nor_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("HEADSHOTS_RESULT_RING_DIR", str(tmp_path / "ring"))
+    monkeypatch.setenv("HEADSHOTS_HEADSHOT_KEYS_DIR", str(tmp_path / "ring"))
     data = tmp_path / "data"
     data.mkdir()
     used = secret_key(data)
@@ -167,10 +167,10 @@ def test_a_new_key_for_data_that_had_another_is_told(
 ) -> None:
     data = tmp_path / "data"
     data.mkdir()
-    monkeypatch.setenv("HEADSHOTS_RESULT_RING_DIR", str(tmp_path / "ring"))
+    monkeypatch.setenv("HEADSHOTS_HEADSHOT_KEYS_DIR", str(tmp_path / "ring"))
     used = secret_key(data)
     assert capfd.readouterr().err == ""
-    monkeypatch.setenv("HEADSHOTS_RESULT_RING_DIR", str(tmp_path / "another ring"))
+    monkeypatch.setenv("HEADSHOTS_HEADSHOT_KEYS_DIR", str(tmp_path / "another ring"))
 
     assert secret_key(data) != used
 
@@ -178,9 +178,9 @@ def test_a_new_key_for_data_that_had_another_is_told(
 
 
 def test_a_key_is_never_kept_below_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HEADSHOTS_RESULT_RING_DIR", str(tmp_path / "ring"))
+    monkeypatch.setenv("HEADSHOTS_HEADSHOT_KEYS_DIR", str(tmp_path / "ring"))
 
-    with pytest.raises(CannotRun, match="point HEADSHOTS_RESULT_RING_DIR to another folder"):
+    with pytest.raises(CannotRun, match="point HEADSHOTS_HEADSHOT_KEYS_DIR to another folder"):
         secret_key(tmp_path)
     (tmp_path / "ring").write_text("no folder")
     with pytest.raises(CannotRun, match="or set HEADSHOTS_SECRET_KEY"):

@@ -60,7 +60,7 @@ def test_home_leads_to_sign_up_or_for_who_is_signed_in_to_the_upload(client: Cli
 
 def test_the_numbers_on_the_pages_are_the_ones_in_force(client: Client, settings: LazySettings) -> None:
     settings.HEADSHOTS_PREVIEW_COUNT = 6
-    settings.HEADSHOTS_RESULT_DAYS = 12
+    settings.HEADSHOTS_HEADSHOT_RETENTION_DAYS = 12
 
     page = client.get("/").content.decode()
 
@@ -99,11 +99,11 @@ def test_health_is_good_while_database_and_broker_answer(
 ) -> None:
     # What other tests left may be older than it may be, and the audit would say so.
     settings.HEADSHOTS_DATA_DIR = tmp_path / "data"
-    settings.HEADSHOTS_SOURCE_RING_DIR = tmp_path / "source"
-    settings.HEADSHOTS_RESULT_RING_DIR = tmp_path / "result"
+    settings.HEADSHOTS_PHOTO_KEYS_DIR = tmp_path / "source"
+    settings.HEADSHOTS_HEADSHOT_KEYS_DIR = tmp_path / "result"
     settings.HEADSHOTS_DATA_DIR.mkdir()
     settings.HEADSHOTS_RUN_DIR = tmp_path
-    (tmp_path / "render.heart").touch()
+    (tmp_path / "render.heartbeat").touch()
     # What another test found may still be known.
     cache.delete("retention-is-sound")
 

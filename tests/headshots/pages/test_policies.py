@@ -45,12 +45,12 @@ def test_every_public_page_is_in_the_footer(client: Client) -> None:
 @pytest.mark.parametrize(
     ("setting", "value", "start", "words"),
     [
-        ("HEADSHOTS_SOURCE_TTL_SECONDS", 7200, "Your photos, without", "2 hours"),
-        ("HEADSHOTS_RESULT_DAYS", 12, "Your finished headshots", "12 days"),
-        ("HEADSHOTS_PROOF_DAYS", 730, "Your consent", "2 years"),
-        ("HEADSHOTS_PROOF_DAYS", 730, "What happened when", "2 years"),
-        ("HEADSHOTS_PROOF_DAYS", 730, "Receipts", "2 years"),
-        ("HEADSHOTS_PROOF_DAYS", 730, "Your account", "2 years"),
+        ("HEADSHOTS_PHOTO_TTL_SECONDS", 7200, "Your photos, without", "2 hours"),
+        ("HEADSHOTS_HEADSHOT_RETENTION_DAYS", 12, "Your finished headshots", "12 days"),
+        ("HEADSHOTS_DELETION_RECORD_DAYS", 730, "Your consent", "2 years"),
+        ("HEADSHOTS_DELETION_RECORD_DAYS", 730, "What happened when", "2 years"),
+        ("HEADSHOTS_DELETION_RECORD_DAYS", 730, "Receipts", "2 years"),
+        ("HEADSHOTS_DELETION_RECORD_DAYS", 730, "Your account", "2 years"),
         ("SESSION_COOKIE_AGE", 5 * 86_400, "Your sign-ins", "5 days"),
         ("HEADSHOTS_BACKUP_DAYS", 14, "Backups", "14 days"),
     ],
@@ -69,7 +69,7 @@ def test_backups_of_keys_are_told_apart(client: Client, settings: LazySettings) 
     settings.HEADSHOTS_BACKUP_DAYS = 14
     assert "Keys of finished headshots are in none either" in row(client, "Backups")
 
-    settings.HEADSHOTS_RESULT_KEY_BACKUP_DAYS = 6
+    settings.HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS = 6
     assert "Keys of finished headshots are backed up apart, for 6 days" in row(client, "Backups")
 
 
@@ -104,7 +104,7 @@ def test_the_privacy_page_names_who_answers_and_who_helps(client: Client, settin
 
     settings.HEADSHOTS_OPERATOR = "Example Ltd, 1 Some Street, Sometown"
     settings.HEADSHOTS_ABUSE_EMAIL = "help@example.org"
-    settings.HEADSHOTS_PROCESSORS = ["Hosting Inc (servers, in Norway)"]
+    settings.HEADSHOTS_DATA_PROCESSORS = ["Hosting Inc (servers, in Norway)"]
     settings.HEADSHOTS_EMAIL_URL = "smtp://mail.example.org"
     settings.HEADSHOTS_STRIPE_SECRET_KEY = "sk_test_1"
 
@@ -133,9 +133,9 @@ def test_the_privacy_page_tells_of_payments_wherever_packs_are_sold(client: Clie
 @pytest.mark.parametrize(
     ("setting", "value", "words"),
     [
-        ("HEADSHOTS_SOURCE_TTL_SECONDS", 7200, "within 2 hours of the upload"),
-        ("HEADSHOTS_RESULT_DAYS", 12, "12 days, or until you delete them"),
-        ("HEADSHOTS_PROOF_DAYS", 730, "2 years after the deletion"),
+        ("HEADSHOTS_PHOTO_TTL_SECONDS", 7200, "within 2 hours of the upload"),
+        ("HEADSHOTS_HEADSHOT_RETENTION_DAYS", 12, "12 days, or until you delete them"),
+        ("HEADSHOTS_DELETION_RECORD_DAYS", 730, "2 years after the deletion"),
         ("HEADSHOTS_BACKUP_DAYS", 14, "Backups are kept for 14 days"),
         ("SESSION_COOKIE_AGE", 5 * 86_400, "signed in for 5 days"),
     ],

@@ -7,7 +7,7 @@ from django.test import Client
 
 from headshots.accounts.models import User
 from headshots.dashboard.models import Deed
-from headshots.payments.accounting.credits import give_back_credit
+from headshots.payments.accounting.credits import return_credit
 from headshots.payments.accounting.refunds import request_refund
 from headshots.payments.mails import send_credit_mail
 from headshots.payments.models import Credit, Payment, WebhookEvent
@@ -69,7 +69,7 @@ def test_the_timeline_tells_what_was_true_then_and_amounts_to_those_who_may_see_
     )  # fmt: skip
     assert payment.pack is not None
     advance(payment.pack, Pack.State.FAILED, reason="engine_failed")
-    give_back_credit(pack=payment.pack)
+    return_credit(pack=payment.pack)
     send_credit_mail(credit=Credit.objects.get())
     Payment.objects.update(state="lost")
 

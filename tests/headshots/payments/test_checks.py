@@ -7,7 +7,7 @@ from django.conf import LazySettings
 
 from headshots.payments import checks
 from headshots.payments.errors import NotForSale
-from headshots.payments.prices import require_sale
+from headshots.payments.prices import require_for_sale
 from tests.headshots.test_settings import COMPLETE, run_check
 
 LIVE = {
@@ -121,11 +121,11 @@ def test_a_process_with_live_keys_and_debug_does_not_start_and_says_no_secret(tm
 
 
 def test_weights_that_forbid_business_are_not_sold(settings: LazySettings) -> None:
-    for name, value in (LIVE | {"HEADSHOTS_ENGINE": "instantid", "HEADSHOTS_LICENCE_STATEMENT": ""}).items():
+    for name, value in (LIVE | {"HEADSHOTS_ENGINE": "instantid", "HEADSHOTS_LICENSE_STATEMENT": ""}).items():
         setattr(settings, name, value)
     with pytest.raises(NotForSale):
-        require_sale("instantid")
+        require_for_sale("instantid")
 
-    settings.HEADSHOTS_LICENCE_STATEMENT = "insightface, contract 7 of 2026"
+    settings.HEADSHOTS_LICENSE_STATEMENT = "insightface, contract 7 of 2026"
 
-    assert require_sale("instantid") == "live"
+    assert require_for_sale("instantid") == "live"

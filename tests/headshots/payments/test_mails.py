@@ -10,11 +10,11 @@ from django.utils import timezone
 
 from headshots.accounts.models import User
 from headshots.payments import tasks
-from headshots.payments.accounting.credits import ask_redo, give_back_credit
+from headshots.payments.accounting.credits import request_redo, return_credit
 from headshots.payments.accounting.refunds import refund_credit, request_refund, send_refund
 from headshots.payments.checkout.orders import buy_credit, checkout_url
 from headshots.payments.models import Credit, Payment, Refund
-from headshots.payments.reconciliation import look_after
+from headshots.payments.reconciliation import reconcile
 from headshots.shoots.lifecycle import advance
 from headshots.shoots.models import Pack, Shoot
 from tests.helpers.factories import make_delivered
@@ -33,7 +33,7 @@ def with_an_address(settings: LazySettings) -> None:
 def bought(stripe: FakeStripe, person: User) -> Payment:
     """Paid on the page of prices, for photos that are still to come."""
     payment = buy_credit(owner=person)
-    checkout_url(payment=payment, returns=HOME)
+    checkout_url(payment=payment, urls=HOME)
     deliver(stripe.pay(session_of(payment)))
     payment.refresh_from_db()
     return payment
@@ -58,17 +58,17 @@ def test_a_pack_that_was_bought_without_a_shoot_is_confirmed_once_also_when_the_
 ) -> None:
     bought(stripe, person)
     with TestCase.captureOnCommitCallbacks(execute=True):
-        look_after()
+        reconcile()
     for _ in range(2):
         tasks.send_mail(str(Credit.objects.get().pk))
 
     assert "payments.send_mail" in queued_tasks(valkey)
-    (told,) = mail.outbox
-    assert told.to == [person.email]
-    assert told.subject == "Your pack of 4 headshots is paid"
-    assert "your payment of $19 has arrived" in told.body
-    assert "https://headshots.example.org/shoots/new/" in told.body
-    assert "\n\n\n" not in told.body.strip()
+    (message,) = mail.outbox
+    assert message.to == [person.email]
+    assert message.subject == "Your pack of 4 headshots is paid"
+    assert "your payment of $19 has arrived" in message.body
+    assert "https://headshots.example.org/shoots/new/" in message.body
+    assert "\n\n\n" not in message.body.strip()
 
 
 @pytest.mark.parametrize(
@@ -93,16 +93,16 @@ def test_a_refund_is_told_once_stripe_has_taken_it_on(
 
     send_refund(refund=refund)
     with TestCase.captureOnCommitCallbacks(execute=True):
-        look_after()
+        reconcile()
     for _ in range(2):
         tasks.mail_refund(str(refund.pk))
 
     assert "payments.mail_refund" in queued_tasks(valkey)
     assert too_early == 0
-    (told,) = mail.outbox
-    assert told.subject == f"{'$5' if amount else '$19'} is on its way back to you"
-    assert words in told.body
-    assert f"https://headshots.example.org/payments/{refund.payment_id}/" in told.body
+    (message,) = mail.outbox
+    assert message.subject == f"{'$5' if amount else '$19'} is on its way back to you"
+    assert words in message.body
+    assert f"https://headshots.example.org/payments/{refund.payment_id}/" in message.body
 
 
 def test_a_refund_made_at_stripe_is_told_and_a_mail_that_could_not_be_sent_is_sent_later(
@@ -120,7 +120,7 @@ def test_a_refund_made_at_stripe_is_told_and_a_mail_that_could_not_be_sent_is_se
     tasks.mail_refund(str(refund.pk))
 
     assert refund.reason == Refund.Reason.STRIPE
-    assert [told.subject for told in mail.outbox] == ["$19 is on its way back to you"]
+    assert [message.subject for message in mail.outbox] == ["$19 is on its way back to you"]
 
 
 @pytest.mark.parametrize("support", ["", "support@example.org"])
@@ -140,10 +140,10 @@ def test_a_part_that_did_not_arrive_is_told_of_once(
         tasks.mail_refund(str(refund.pk))
         deliver(*stripe.events)
 
-    _, told = mail.outbox
-    assert told.subject == "$5 did not come back to you"
+    _, message = mail.outbox
+    assert message.subject == "$5 did not come back to you"
     whom = f"us ({support})" if support else "us"
-    assert f"It is still yours. Please write to {whom} how you would like to have it." in told.body
+    assert f"It is still yours. Please write to {whom} how you would like to have it." in message.body
     receipt, history = (
         browser.get(page).content.decode() for page in (f"/payments/{refund.payment_id}/", "/payments/")
     )
@@ -151,7 +151,7 @@ def test_a_part_that_did_not_arrive_is_told_of_once(
     assert f"(please write to {support or 'us'})" in history
     assert (f'<a href="mailto:{support}">' in receipt) == bool(support)
     assert ("Not happy, or a question" in receipt) == bool(support)
-    assert f"https://headshots.example.org/payments/{refund.payment_id}/" in told.body
+    assert f"https://headshots.example.org/payments/{refund.payment_id}/" in message.body
 
 
 @pytest.mark.parametrize("amount", [None, 500])
@@ -185,8 +185,8 @@ def test_whose_pack_is_theirs_again_reads_that_in_one_mail(stripe: FakeStripe, p
     tasks.mail_refund(str(refund.pk))
     tasks.send_mail(str(Credit.objects.get().pk))
 
-    (told,) = mail.outbox
-    assert "the money did not arrive" in told.body
+    (message,) = mail.outbox
+    assert "the money did not arrive" in message.body
 
 
 def test_an_account_that_goes_is_not_written_to_about_its_money(stripe: FakeStripe, person: User) -> None:
@@ -233,7 +233,7 @@ def test_the_history_says_what_became_of_the_money(stripe: FakeStripe, shoot: Sh
     used = became()
     assert payment.pack is not None
     advance(payment.pack, Pack.State.CANCELLED, reason="on_request")
-    give_back_credit(pack=payment.pack)
+    return_credit(pack=payment.pack)
     waiting = became()
     refund_credit(credit=Credit.objects.get(), reason=Refund.Reason.PERSON)
     returning = became()
@@ -258,7 +258,7 @@ def test_a_pack_leads_to_its_receipt_and_to_its_redo_while_there_is_one(
     pack = delivered(payment)
     fresh = browser.get(page).content.decode()
     prices = browser.get("/pricing/").content.decode()
-    ask_redo(pack=pack)
+    request_redo(pack=pack)
     asked = browser.get(page).content.decode()
 
     receipt = f'href="/payments/{payment.pk}/"'
@@ -276,7 +276,7 @@ def test_a_free_redo_is_not_called_paid_and_leads_to_the_receipt_of_the_first_pa
     stripe: FakeStripe, shoot: Shoot, browser: Client
 ) -> None:
     payment = paid(stripe, shoot)
-    redo = ask_redo(pack=delivered(payment))
+    redo = request_redo(pack=delivered(payment))
     offered = [browser.get(path).content.decode() for path in (f"/shoots/{shoot.pk}/order/", "/pricing/")]
     names = [look.name for look in looks()]
     browser.post(f"/shoots/{shoot.pk}/order/", {"styles": names, "number": "1", "credit": "1"})

@@ -7,9 +7,9 @@ from django.utils import timezone
 
 from headshots.payments import tasks
 from headshots.payments.accounting.refunds import request_refund, send_refund
-from headshots.payments.checkout.orders import order_with_money, retire
+from headshots.payments.checkout.orders import expire_payment, order_with_money
 from headshots.payments.models import Credit, Payment, Refund, WebhookEvent
-from headshots.payments.reconciliation import look_after, replay_events
+from headshots.payments.reconciliation import reconcile, replay_events
 from headshots.payments.stripe import client as stripe_client
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Shoot
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_poll_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stripe's library does not sleep between tries here."""
     monkeypatch.setattr(stripe_client, "_RETRIES", 0)
 
@@ -29,21 +29,25 @@ def minutes_later(minutes: int) -> None:
     """As if the rows were that much older."""
     by = timedelta(minutes=minutes)
     for payment in Payment.objects.all():
-        asked_at = payment.asked_at - by if payment.asked_at else None
-        Payment.objects.filter(pk=payment.pk).update(created_at=payment.created_at - by, asked_at=asked_at)
+        last_stripe_call_at = payment.last_stripe_call_at - by if payment.last_stripe_call_at else None
+        Payment.objects.filter(pk=payment.pk).update(
+            created_at=payment.created_at - by, last_stripe_call_at=last_stripe_call_at
+        )
     for refund in Refund.objects.all():
-        asked_at = refund.asked_at - by if refund.asked_at else None
-        Refund.objects.filter(pk=refund.pk).update(created_at=refund.created_at - by, asked_at=asked_at)
+        last_stripe_call_at = refund.last_stripe_call_at - by if refund.last_stripe_call_at else None
+        Refund.objects.filter(pk=refund.pk).update(
+            created_at=refund.created_at - by, last_stripe_call_at=last_stripe_call_at
+        )
 
 
 def test_a_payment_whose_webhook_never_came_is_asked_for(stripe: FakeStripe, shoot: Shoot) -> None:
     payment = open_checkout(shoot)
     stripe.pay(session_of(payment))
 
-    look_after()
+    reconcile()
     at_once = state(payment)
     minutes_later(4)
-    look_after()
+    reconcile()
 
     assert at_once == ("open", None, "awaiting_payment")
     assert state(payment) == ("paid", "used", "queued")
@@ -55,7 +59,7 @@ def test_an_expired_session_whose_webhook_never_came_ends_the_order(stripe: Fake
     stripe.expire(session_of(payment))
     minutes_later(4)
 
-    look_after()
+    reconcile()
 
     assert state(payment) == ("expired", None, "cancelled")
 
@@ -66,7 +70,7 @@ def test_a_checkout_that_opens_while_another_order_takes_its_place_is_closed_at_
     as_another_tab_saw_it = order_with_money(order=order_of(shoot), owner=shoot.owner)
     payment = open_checkout(shoot)
 
-    assert retire(payment=as_another_tab_saw_it)
+    assert expire_payment(payment=as_another_tab_saw_it)
 
     assert stripe.sessions[session_of(payment)]["status"] == "expired"
     assert state(payment) == ("expired", None, "cancelled")
@@ -77,7 +81,7 @@ def test_nobody_asks_twice_within_minutes(stripe: FakeStripe, shoot: Shoot) -> N
     minutes_later(4)
 
     for _ in range(3):
-        look_after()
+        reconcile()
 
     assert [method for method, _ in stripe.asked] == ["POST", "GET"]
 
@@ -88,20 +92,20 @@ def test_photos_that_went_in_the_meantime_leave_a_credit(stripe: FakeStripe, sho
     begin_purge(shoot)
     minutes_later(4)
 
-    look_after()
+    reconcile()
 
     assert state(payment)[:2] == ("paid", "open")
-    assert Credit.objects.get().mail == Credit.Mail.WAITING
+    assert Credit.objects.get().pending_mail == Credit.Mail.AVAILABLE
 
 
 def test_an_order_whose_checkout_never_opened_ends_with_its_time(stripe: FakeStripe, shoot: Shoot) -> None:
     payment = order_with_money(order=order_of(shoot), owner=shoot.owner)
     minutes_later(4)
-    look_after()
+    reconcile()
     before = state(payment)
-    Payment.objects.update(expires_at=timezone.now() - timedelta(minutes=1), asked_at=None)
+    Payment.objects.update(expires_at=timezone.now() - timedelta(minutes=1), last_stripe_call_at=None)
 
-    look_after()
+    reconcile()
 
     assert before == ("open", None, "awaiting_payment")
     assert state(payment) == ("expired", None, "cancelled")
@@ -113,10 +117,10 @@ def test_while_stripe_is_away_the_rest_is_looked_after(stripe: FakeStripe, shoot
     minutes_later(4)
     stripe.away = 1
 
-    look_after()
+    reconcile()
     away = state(payment)
     minutes_later(11)
-    look_after()
+    reconcile()
 
     assert away == ("open", None, "awaiting_payment")
     assert state(payment) == ("paid", "used", "queued")
@@ -134,7 +138,7 @@ def test_a_refund_is_asked_for_until_stripe_answers_and_made_once(
     send_refund(refund=refund)
     after_trouble = state(payment)
     minutes_later(11)
-    look_after()
+    reconcile()
 
     assert after_trouble == ("paid", "refunded", "revoked")
     assert state(payment) == ("refunded", "refunded", "revoked")
@@ -167,7 +171,7 @@ def test_more_than_was_paid_is_never_given_back(stripe: FakeStripe, shoot: Shoot
 def test_events_that_no_webhook_brought_are_fetched_and_acted_on(stripe: FakeStripe, shoot: Shoot) -> None:
     payment = paid(stripe, shoot)
     stripe.refund(payment.payment_intent, 500)
-    stripe.tell("customer.created", {"id": "cus_1", "object": "customer"})
+    stripe.send_event("customer.created", {"id": "cus_1", "object": "customer"})
 
     first, second = replay_events(), replay_events()
 
@@ -187,14 +191,14 @@ def test_what_was_heard_of_while_the_payment_was_written_down_is_acted_on(stripe
     dispute = stripe.dispute(payment.payment_intent)
     stripe.close_dispute(dispute["id"], won=False)
     elsewhere = {"id": "dp_1", "object": "dispute", "payment_intent": "pi_of_another_business", "status": "lost"}
-    stripe.tell("charge.dispute.closed", elsewhere)
+    stripe.send_event("charge.dispute.closed", elsewhere)
     # As PostgreSQL shows it to the transaction of the dispute while that of the payment is open.
     Payment.objects.update(paid_at=None)
     deliver(*stripe.events[1:])
     Payment.objects.update(paid_at=payment.paid_at)
     unseen = state(payment)
 
-    look_after()
+    reconcile()
 
     assert unseen == ("paid", "used", "queued")
     assert state(payment) == ("lost", "revoked", "revoked")
@@ -239,6 +243,6 @@ def test_without_a_stripe_nobody_is_asked(shoot: Shoot, settings: object) -> Non
     settings.HEADSHOTS_STRIPE_SECRET_KEY = ""  # type: ignore[attr-defined]
     settings.HEADSHOTS_TEST_CHECKOUT = False  # type: ignore[attr-defined]
 
-    look_after()
+    reconcile()
 
     assert replay_events() == 0

@@ -40,8 +40,8 @@ DAY = timedelta(days=1)
 @pytest.fixture(autouse=True)
 def data_folder(settings: LazySettings, tmp_path: Path) -> Path:
     settings.HEADSHOTS_DATA_DIR = tmp_path / "data"
-    settings.HEADSHOTS_SOURCE_RING_DIR = tmp_path / "source"
-    settings.HEADSHOTS_RESULT_RING_DIR = tmp_path / "result"
+    settings.HEADSHOTS_PHOTO_KEYS_DIR = tmp_path / "source"
+    settings.HEADSHOTS_HEADSHOT_KEYS_DIR = tmp_path / "result"
     (tmp_path / "data").mkdir()
     return tmp_path / "data"
 
@@ -122,7 +122,7 @@ def test_a_row_that_outlived_its_file_is_found(shoot, time_machine):
 
 
 def test_headshots_that_beat_forgot_to_forget_are_found(shoot, time_machine, settings):
-    settings.HEADSHOTS_RESULT_DAYS = 30
+    settings.HEADSHOTS_HEADSHOT_RETENTION_DAYS = 30
     pack = make_pack(shoot, Pack.State.DELIVERED)
     begin_purge(shoot)
     purge_due()
@@ -150,7 +150,7 @@ def test_a_store_that_does_not_answer_is_no_good_news(shoot, settings, bucket, g
 
 
 def test_a_ring_that_does_not_answer_is_no_good_news(settings, tmp_path):
-    settings.HEADSHOTS_SOURCE_RING_URL = f"unix://{tmp_path}/nobody.sock"
+    settings.HEADSHOTS_PHOTO_KEYS_URL = f"unix://{tmp_path}/nobody.sock"
 
     assert over() == {"keys of photos"}
 
@@ -285,7 +285,7 @@ def test_a_shoot_whose_key_somebody_erased_is_closed(shoot):
 
 
 def test_a_sweep_without_a_store_says_so_and_is_done_again(settings, tmp_path):
-    settings.HEADSHOTS_SOURCE_RING_URL = f"unix://{tmp_path}/nobody.sock"
+    settings.HEADSHOTS_PHOTO_KEYS_URL = f"unix://{tmp_path}/nobody.sock"
     with pytest.raises(VaultUnavailable):
         sweep_orphans()
 

@@ -148,9 +148,9 @@ def test_the_number_can_be_quoted_and_is_never_the_same(shoot: Shoot) -> None:
 def test_what_backups_hold_is_what_the_settings_of_that_day_said(
     client: Client, shoot: Shoot, person: User, settings: LazySettings
 ) -> None:
-    settings.HEADSHOTS_BACKUP_DAYS, settings.HEADSHOTS_RESULT_KEY_BACKUP_DAYS = 14, 5
+    settings.HEADSHOTS_BACKUP_DAYS, settings.HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS = 14, 5
     (receipt,) = purge(shoot, everything=True)
-    settings.HEADSHOTS_BACKUP_DAYS, settings.HEADSHOTS_RESULT_KEY_BACKUP_DAYS = 0, 0
+    settings.HEADSHOTS_BACKUP_DAYS, settings.HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS = 0, 0
 
     client.force_login(person)
     page = client.get(receipt.get_absolute_url()).content.decode()
@@ -162,7 +162,7 @@ def test_what_backups_hold_is_what_the_settings_of_that_day_said(
 
 
 def test_photos_alone_have_no_key_in_any_backup(shoot: Shoot, settings: LazySettings) -> None:
-    settings.HEADSHOTS_BACKUP_DAYS, settings.HEADSHOTS_RESULT_KEY_BACKUP_DAYS = 14, 5
+    settings.HEADSHOTS_BACKUP_DAYS, settings.HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS = 14, 5
 
     (receipt,) = purge(shoot)
 
@@ -172,11 +172,11 @@ def test_photos_alone_have_no_key_in_any_backup(shoot: Shoot, settings: LazySett
 @pytest.mark.parametrize(
     ("name", "value", "code"),
     [
-        ("HEADSHOTS_RESULT_KEY_BACKUP_DAYS", 8, "retention.E004"),
-        ("HEADSHOTS_RESULT_KEY_BACKUP_DAYS", -1, "retention.E004"),
+        ("HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS", 8, "retention.E004"),
+        ("HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS", -1, "retention.E004"),
         ("HEADSHOTS_BACKUP_DAYS", -1, "retention.E005"),
-        ("HEADSHOTS_PROOF_DAYS", 0, "retention.E006"),
-        ("HEADSHOTS_PAYMENT_DAYS", 0, "retention.E006"),
+        ("HEADSHOTS_DELETION_RECORD_DAYS", 0, "retention.E006"),
+        ("HEADSHOTS_PAYMENT_RETENTION_DAYS", 0, "retention.E006"),
     ],
 )
 def test_times_that_would_make_a_receipt_lie_are_refused(
@@ -300,7 +300,7 @@ def test_nobody_is_written_to_after_the_account_has_gone(receipt: Receipt, perso
 
 
 def test_who_is_leaving_gets_no_mail_about_a_single_shoot(receipt: Receipt) -> None:
-    User.objects.update(leaving_at=timezone.now())
+    User.objects.update(deletion_requested_at=timezone.now())
 
     assert not mail_receipt(receipt)
     assert not mail.outbox
@@ -335,7 +335,7 @@ def _refuse(*message: object) -> None:
 def test_proofs_stay_for_the_stated_time_and_then_go_with_what_is_left_of_the_shoot(
     shoot: Shoot, settings: LazySettings
 ) -> None:
-    settings.HEADSHOTS_PROOF_DAYS = 100
+    settings.HEADSHOTS_DELETION_RECORD_DAYS = 100
     (receipt,) = purge(shoot, everything=True)
     assert receipt.proof_until - receipt.begun_at == pytest.approx(timedelta(days=100), abs=timedelta(seconds=5))
     assert drop_proofs() == 0
@@ -374,7 +374,7 @@ def test_the_later_of_two_receipts_ends_the_shoot(shoot: Shoot) -> None:
 def test_payments_without_an_account_stay_as_long_as_tax_law_asks_and_then_go(
     person: User, settings: LazySettings
 ) -> None:
-    settings.HEADSHOTS_PAYMENT_DAYS = 100
+    settings.HEADSHOTS_PAYMENT_RETENTION_DAYS = 100
     gone, kept = make_payment(None), make_payment(person)
     recent = make_payment(None)
     Payment.objects.exclude(pk=recent.pk).update(created_at=timezone.now() - timedelta(days=101))

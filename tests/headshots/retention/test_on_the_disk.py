@@ -67,8 +67,8 @@ def test_nothing_private_is_left_in_any_file_below_the_data_folder(tmp_path):
         "DJANGO_SETTINGS_MODULE": "headshots.settings",
         "HEADSHOTS_DEBUG": "1",
         "HEADSHOTS_DATA_DIR": str(tmp_path / "disk"),
-        "HEADSHOTS_SOURCE_RING_DIR": str(tmp_path / "source"),
-        "HEADSHOTS_RESULT_RING_DIR": str(tmp_path / "result"),
+        "HEADSHOTS_PHOTO_KEYS_DIR": str(tmp_path / "source"),
+        "HEADSHOTS_HEADSHOT_KEYS_DIR": str(tmp_path / "result"),
     }
     (tmp_path / "disk").mkdir()
     told = subprocess.run(

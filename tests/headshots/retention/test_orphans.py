@@ -93,7 +93,7 @@ def test_the_sweep_goes_through_more_than_one_batch(count, time_machine, monkeyp
 
 def test_mails_in_files_are_removed_after_a_day(settings, tmp_path):
     settings.EMAIL_FILE_PATH = tmp_path / "mail"
-    settings.EMAIL_BACKEND = "headshots.runtime.mail_files.MailFiles"
+    settings.EMAIL_BACKEND = "headshots.runtime.mail_files.PrivateFileEmailBackend"
     send_mail("Confirm", "the link", None, ["person@example.org"])
     (mail,) = (tmp_path / "mail").glob("*.log")
     assert sweep_orphans().mails == 0

@@ -13,15 +13,15 @@ from django.urls import reverse
 from headshots.celery import app
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Shoot
-from headshots.web.humanize import in_words
+from headshots.web.humanize import humanize_duration
 from tests.headshots.retention.private import only_sqlite
 
 pytestmark = pytest.mark.django_db
 
 
 def test_anybody_can_read_the_schedule_and_it_names_the_numbers_that_hold_here(client: Client, settings):
-    settings.HEADSHOTS_SOURCE_TTL_SECONDS = 5400
-    settings.HEADSHOTS_RESULT_DAYS = 17
+    settings.HEADSHOTS_PHOTO_TTL_SECONDS = 5400
+    settings.HEADSHOTS_HEADSHOT_RETENTION_DAYS = 17
     page = client.get("/retention/")
 
     assert page.status_code == 200
@@ -32,10 +32,10 @@ def test_anybody_can_read_the_schedule_and_it_names_the_numbers_that_hold_here(c
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a tmpfs")  # noqa: S108
 def test_the_schedule_says_in_memory_only_where_that_is_so(client: Client, settings):
-    settings.HEADSHOTS_SOURCE_RING_DIR = Path("/dev/shm/headshots-test")  # noqa: S108
+    settings.HEADSHOTS_PHOTO_KEYS_DIR = Path("/dev/shm/headshots-test")  # noqa: S108
     assert "in the computer’s memory only" in client.get("/retention/").content.decode()
 
-    settings.HEADSHOTS_SOURCE_RING_DIR = Path("/proc/none")
+    settings.HEADSHOTS_PHOTO_KEYS_DIR = Path("/proc/none")
     assert "in a temporary folder" in client.get("/retention/").content.decode()
 
 
@@ -58,7 +58,7 @@ def test_the_schedule_cannot_be_posted_to(client: Client):
     ],
 )
 def test_times_are_told_as_people_say_them(seconds, words):
-    assert in_words(seconds) == words
+    assert humanize_duration(seconds) == words
 
 
 def test_beat_knows_the_tasks_of_retention():

@@ -56,7 +56,7 @@ def main():
         answer = client.post("/crash/4711/?who=somebody", form, headers=headers)
     assert answer.status_code == 500
     crash.apply(args=["4712", "ada@example.org"], kwargs={"name": "ada-lovelace.png"})
-    log_context.begin()
+    log_context.reset()
     crash_over(np.full(128, 0.123456), "ada@example.org", "ada-lovelace.png")
 
 main()

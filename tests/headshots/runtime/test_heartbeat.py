@@ -1,4 +1,4 @@
-"""When a worker's heart beats, and what stops it."""
+"""When a worker's heartbeat is alive, and what stops it."""
 
 import os
 import shutil
@@ -30,57 +30,57 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def worker(clock: Clock) -> heartbeat.Heart:
-    return heartbeat.Heart(hang_seconds=300, clock=clock)
+def worker(clock: Clock) -> heartbeat.Heartbeat:
+    return heartbeat.Heartbeat(stall_timeout_seconds=300, clock=clock)
 
 
-def test_an_idle_heart_beats_while_the_main_loop_comes_round(worker: heartbeat.Heart, clock: Clock) -> None:
+def test_an_idle_heartbeat_beats_while_the_main_loop_comes_round(worker: heartbeat.Heartbeat, clock: Clock) -> None:
     for _ in range(100):
         clock.now += 2
-        worker.sign()
-        assert worker.beats
+        worker.record()
+        assert worker.is_alive
 
 
-def test_an_idle_heart_stops_with_the_main_loop(worker: heartbeat.Heart, clock: Clock) -> None:
-    clock.now += heartbeat.IDLE_SECONDS + 1
+def test_an_idle_heartbeat_stops_with_the_main_loop(worker: heartbeat.Heartbeat, clock: Clock) -> None:
+    clock.now += heartbeat.IDLE_TIMEOUT_SECONDS + 1
 
-    assert not worker.beats
+    assert not worker.is_alive
 
 
-def test_a_task_may_be_silent_for_the_hang_seconds_and_no_longer(worker: heartbeat.Heart, clock: Clock) -> None:
-    worker.task_began()
+def test_a_task_may_be_silent_for_the_hang_seconds_and_no_longer(worker: heartbeat.Heartbeat, clock: Clock) -> None:
+    worker.task_started()
 
     clock.now += 299
-    assert worker.beats
+    assert worker.is_alive
     clock.now += 2
-    assert not worker.beats
+    assert not worker.is_alive
 
 
-def test_progress_starts_the_time_of_a_task_again(worker: heartbeat.Heart, clock: Clock) -> None:
-    worker.task_began()
+def test_progress_starts_the_time_of_a_task_again(worker: heartbeat.Heartbeat, clock: Clock) -> None:
+    worker.task_started()
     clock.now += 299
 
-    worker.sign()
+    worker.record()
 
     clock.now += 299
-    assert worker.beats
+    assert worker.is_alive
 
 
-def test_after_a_task_the_main_loop_counts_again(worker: heartbeat.Heart, clock: Clock) -> None:
-    worker.task_began()
+def test_after_a_task_the_main_loop_counts_again(worker: heartbeat.Heartbeat, clock: Clock) -> None:
+    worker.task_started()
     clock.now += 200
     worker.task_ended()
 
-    clock.now += heartbeat.IDLE_SECONDS + 1
+    clock.now += heartbeat.IDLE_TIMEOUT_SECONDS + 1
 
-    assert not worker.beats
+    assert not worker.is_alive
 
 
-def test_the_file_is_touched_while_the_heart_beats_and_ages_after(tmp_path: Path, clock: Clock) -> None:
-    worker = heartbeat.Heart(hang_seconds=300, clock=clock)
-    file = tmp_path / "run" / "render.heart"
+def test_the_file_is_touched_while_the_heartbeat_beats_and_ages_after(tmp_path: Path, clock: Clock) -> None:
+    worker = heartbeat.Heartbeat(stall_timeout_seconds=300, clock=clock)
+    file = tmp_path / "run" / "render.heartbeat"
 
-    worker.keep(file)
+    worker.start_touching(file)
 
     deadline = time.monotonic() + 5
     while not file.exists():
@@ -89,19 +89,19 @@ def test_the_file_is_touched_while_the_heart_beats_and_ages_after(tmp_path: Path
     clock.now += 1000
     time.sleep(0.1)
     stopped_at = file.stat().st_mtime_ns
-    time.sleep(heartbeat.TOUCH_SECONDS + 0.2)
+    time.sleep(heartbeat.TOUCH_INTERVAL_SECONDS + 0.2)
     assert file.stat().st_mtime_ns == stopped_at
 
 
 def test_progress_outside_of_a_worker_is_allowed() -> None:
-    heartbeat.progress()
+    heartbeat.record_progress()
 
 
 # A worker of the real application, with two tasks of its own.
 WORKER = """
 import time, django
 django.setup()
-from headshots import heart
+from headshots import heartbeat
 from headshots.celery import app
 
 @app.task(name="tests.hang")
@@ -112,7 +112,7 @@ def hang(seconds):
 def plod(seconds):
     for _ in range(seconds * 10):
         time.sleep(0.1)
-        heart.progress()
+        heartbeat.record_progress()
 
 app.worker_main(["worker", "--pool", "solo", "-Q", "tests", "-n", "tests@%h", "--without-gossip", "--without-mingle"])
 """
@@ -120,11 +120,11 @@ app.worker_main(["worker", "--pool", "solo", "-Q", "tests", "-n", "tests@%h", "-
 
 @pytest.fixture
 def running_worker(tmp_path: Path, valkey_server: Path) -> Iterator[Path]:
-    """The heart file of a real worker that allows its tasks one second of silence."""
-    environment = os.environ | {"HEADSHOTS_HANG_SECONDS": "1", "HEADSHOTS_RUN_DIR": str(tmp_path)}
+    """The heartbeat file of a real worker that allows its tasks one second of silence."""
+    environment = os.environ | {"HEADSHOTS_TASK_STALL_TIMEOUT": "1", "HEADSHOTS_RUN_DIR": str(tmp_path)}
     with (tmp_path / "log").open("w") as log:
         worker = subprocess.Popen([sys.executable, "-c", WORKER], env=environment, stdout=log, stderr=log)
-    file = tmp_path / "tests.heart"
+    file = tmp_path / "tests.heartbeat"
     deadline = time.monotonic() + 60
     while not file.exists():
         assert worker.poll() is None, (tmp_path / "log").read_text()
@@ -161,8 +161,8 @@ def test_a_real_workers_file_ages_while_its_task_hangs(running_worker: Path) -> 
 def test_a_real_worker_lives_on_while_its_broker_is_away(tmp_path: Path) -> None:
     folder = Path(tempfile.mkdtemp(prefix="hs-", dir="/tmp"))
     own = {"HEADSHOTS_RUN_DIR": str(tmp_path), "HEADSHOTS_REDIS_URL": f"unix://{folder / 'v.sock'}"}
-    impatient = WORKER.replace("\napp.worker_main", "\nheart.IDLE_SECONDS = 4.0\napp.worker_main")
-    file = tmp_path / "tests.heart"
+    impatient = WORKER.replace("\napp.worker_main", "\nheart.IDLE_TIMEOUT_SECONDS = 4.0\napp.worker_main")
+    file = tmp_path / "tests.heartbeat"
     with (tmp_path / "log").open("w") as log, run_valkey(folder / "v.sock", "--save", "") as valkey:
         worker = subprocess.Popen([sys.executable, "-c", impatient], env=os.environ | own, stdout=log, stderr=log)
         wait_for(file.exists, worker, tmp_path / "log", 60)
@@ -178,15 +178,15 @@ def test_a_real_worker_lives_on_while_its_broker_is_away(tmp_path: Path) -> None
 
 
 def test_one_that_is_known_to_take_longer_may_be_silent_for_longer_this_once(
-    worker: heartbeat.Heart, clock: Clock
+    worker: heartbeat.Heartbeat, clock: Clock
 ) -> None:
-    worker.task_began(patience_seconds=1800)
+    worker.task_started(timeout_seconds=1800)
     clock.now += 1799
-    assert worker.beats
+    assert worker.is_alive
 
-    worker.task_began()
+    worker.task_started()
     clock.now += 301
-    assert not worker.beats
+    assert not worker.is_alive
 
 
 def test_a_worker_that_loads_and_compiles_may_be_silent_for_longer_than_a_task(
@@ -195,26 +195,26 @@ def test_a_worker_that_loads_and_compiles_may_be_silent_for_longer_than_a_task(
     settings.HEADSHOTS_RUN_DIR = tmp_path
     kept: list[Path] = []
     # The thread would touch its file for as long as the tests run.
-    monkeypatch.setattr(heartbeat.Heart, "keep", lambda self, file: kept.append(file))
+    monkeypatch.setattr(heartbeat.Heartbeat, "start_touching", lambda self, file: kept.append(file))
     monkeypatch.setattr(heartbeat, "_worker", None)
     monkeypatch.setattr(heartbeat, "_loading", False)
-    told: list[tuple[str, heartbeat.Heart]] = []
-    monkeypatch.setattr(heartbeat, "_hearts", {})
+    told: list[tuple[str, heartbeat.Heartbeat]] = []
+    monkeypatch.setattr(heartbeat, "_heartbeats", {})
     monkeypatch.setattr(heartbeat, "_listeners", [lambda node, one: told.append((node, one))])
 
-    heartbeat.begin_loading("render@here")
+    heartbeat.start_loading_models("render@here")
     loading = heartbeat._worker
     assert loading is not None
-    loading._last_sign -= settings.HEADSHOTS_HANG_SECONDS + 1
-    assert loading.beats
-    loading._last_sign -= settings.HEADSHOTS_LOAD_SECONDS
-    assert not loading.beats
+    loading._last_alive_at -= settings.HEADSHOTS_TASK_STALL_TIMEOUT + 1
+    assert loading.is_alive
+    loading._last_alive_at -= settings.HEADSHOTS_MODEL_LOAD_TIMEOUT
+    assert not loading.is_alive
 
-    heartbeat._start_worker_heart(sender=None)
-    assert loading.beats
-    loading._last_sign -= heartbeat.IDLE_SECONDS + 1
+    heartbeat._start_worker_heartbeat(sender=None)
+    assert loading.is_alive
+    loading._last_alive_at -= heartbeat.IDLE_TIMEOUT_SECONDS + 1
 
-    assert kept == [tmp_path / "render.heart"]
+    assert kept == [tmp_path / "render.heartbeat"]
     assert heartbeat._worker is loading
     assert told == [("render@here", loading)]
-    assert not loading.beats
+    assert not loading.is_alive

@@ -70,7 +70,7 @@ def lines() -> Iterator[Callable[[], list[dict[str, object]]]]:
     log.setLevel("INFO")
     yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
     log.removeHandler(handler)
-    log_context.begin()
+    log_context.reset()
 
 
 def refused() -> logging.LogRecord:
@@ -90,10 +90,10 @@ def refused() -> logging.LogRecord:
 
 
 def test_a_machine_reads_one_object_a_line() -> None:
-    log_context.begin(request="r1", shoot="s1")
+    log_context.reset(request="r1", shoot="s1")
 
     line = json.loads(LineFormatter(as_json=True).format(refused()))
-    log_context.begin()
+    log_context.reset()
 
     assert list(line)[:5] == ["level", "at", "logger", "event", "request"]
     assert (line["level"], line["logger"], line["request"], line["shoot"]) == ("ERROR", "accounts", "r1", "s1")
@@ -104,10 +104,10 @@ def test_a_machine_reads_one_object_a_line() -> None:
 
 
 def test_a_person_reads_time_level_logger_text_and_ids() -> None:
-    log_context.begin(request="r1", pack="p1")
+    log_context.reset(request="r1", pack="p1")
 
     text = LineFormatter(as_json=False).format(refused())
-    log_context.begin()
+    log_context.reset()
 
     first, *rest = text.splitlines()
     assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\+00:00 ERROR accounts: refused ", first)
@@ -231,7 +231,7 @@ def test_ids_arrive_in_a_workers_log_and_in_that_of_the_task_it_wakes(
             [sys.executable, "-c", WORKER], env=os.environ | own, stdout=log_file, stderr=log_file
         )
     request = visitor.get(f"/wake/{SHOOT}/")["X-Request-ID"]
-    log_context.begin()
+    log_context.reset()
     # From beat or a shell: nobody asked for it.
     app.send_task("tests.second", args=[PACK], queue="tests", headers={"other": "x"})
     try:

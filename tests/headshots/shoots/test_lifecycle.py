@@ -54,7 +54,7 @@ def test_arriving_at_queued_wakes_a_render_worker(valkey, django_capture_on_comm
 
 
 def test_delivery_says_when_the_headshots_will_be_forgotten(settings) -> None:
-    settings.HEADSHOTS_RESULT_DAYS = 7
+    settings.HEADSHOTS_HEADSHOT_RETENTION_DAYS = 7
     pack = make_pack(Pack.State.RENDERING)
 
     advance(pack, Pack.State.DELIVERED)

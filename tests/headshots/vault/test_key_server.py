@@ -18,7 +18,7 @@ from headshots.vault import services as vault
 from headshots.vault.errors import KeyGone, UnsafeRing, VaultUnavailable
 from headshots.vault.key_server import KeyServer, ring_client, without_password
 from headshots.vault.models import Installation, Ring
-from headshots.vault.rings import MAX_SOURCE_TTL, KeyRing, open_ring
+from headshots.vault.rings import MAX_PHOTO_TTL, KeyRing, open_ring
 
 pytestmark = pytest.mark.django_db
 
@@ -27,7 +27,7 @@ VOLATILE = ("--save", "", "--appendonly", "no")
 
 
 def ring_on(url: str) -> KeyRing:
-    return KeyRing(KeyServer(url, "source", volatile=True), MAX_SOURCE_TTL)
+    return KeyRing(KeyServer(url, "source", volatile=True), MAX_PHOTO_TTL)
 
 
 def result_ring_on(url: str) -> KeyRing:
@@ -44,7 +44,7 @@ def volatile(start_valkey: Callable[..., str]) -> str:
 
 
 @pytest.fixture
-def told_nothing(volatile: str) -> str:
+def silent_server(volatile: str) -> str:
     """The same server as a hosted one shows itself: CONFIG is forbidden."""
     ring_client(volatile).execute_command("ACL", "SETUSER", "app", "on", ">secret", "~*", "+@all", "-config")
     return volatile.replace("unix://", "unix://app:secret@")
@@ -64,7 +64,7 @@ def told_nothing(volatile: str) -> str:
 )
 def test_a_server_that_keeps_or_drops_keys_of_photos_is_refused(volatile, settings, option, reason):
     ring_client(volatile).config_set(*option)
-    settings.HEADSHOTS_SOURCE_RING_URL = volatile
+    settings.HEADSHOTS_PHOTO_KEYS_URL = volatile
     key_server._why_unsafe_lately.cache_clear()
 
     with pytest.raises(UnsafeRing, match=reason):
@@ -87,13 +87,13 @@ def test_a_server_that_turns_unsafe_makes_no_new_keys_and_still_gives_up_old_one
     assert ring.key_ids() == []
 
 
-def test_where_the_server_must_not_be_asked_the_operator_has_to_state_it(told_nothing, settings):
-    settings.HEADSHOTS_SOURCE_RING_URL = told_nothing
-    with pytest.raises(UnsafeRing, match="HEADSHOTS_SOURCE_RING_IS_VOLATILE=1"):
+def test_where_the_server_must_not_be_asked_the_operator_has_to_state_it(silent_server, settings):
+    settings.HEADSHOTS_PHOTO_KEYS_URL = silent_server
+    with pytest.raises(UnsafeRing, match="HEADSHOTS_PHOTO_KEYS_ARE_VOLATILE=1"):
         vault.create_key(ring="source", key_id=uuid4(), expires_at=in_an_hour())
     assert findings() == {"vault.E006"}
 
-    settings.HEADSHOTS_SOURCE_RING_IS_VOLATILE = True
+    settings.HEADSHOTS_PHOTO_KEYS_ARE_VOLATILE = True
     key_server._why_unsafe_lately.cache_clear()
     key_id = uuid4()
     vault.create_key(ring="source", key_id=key_id, expires_at=in_an_hour())
@@ -102,8 +102,8 @@ def test_where_the_server_must_not_be_asked_the_operator_has_to_state_it(told_no
     assert findings() == set()
 
 
-def test_no_password_is_shown(told_nothing, settings):
-    settings.HEADSHOTS_SOURCE_RING_URL = told_nothing
+def test_no_password_is_shown(silent_server, settings):
+    settings.HEADSHOTS_PHOTO_KEYS_URL = silent_server
     with pytest.raises(UnsafeRing) as refused:
         vault.create_key(ring="source", key_id=uuid4(), expires_at=in_an_hour())
     shown = [str(refused.value), doctor.describe_ring(Ring.SOURCE), *(finding.msg for finding in run_checks())]
@@ -113,23 +113,23 @@ def test_no_password_is_shown(told_nothing, settings):
 
 
 def test_one_server_for_both_rings_is_refused(volatile, settings):
-    settings.HEADSHOTS_SOURCE_RING_URL = settings.HEADSHOTS_RESULT_RING_URL = volatile
+    settings.HEADSHOTS_PHOTO_KEYS_URL = settings.HEADSHOTS_HEADSHOT_KEYS_URL = volatile
 
     assert "vault.E003" in findings()
 
 
 def test_an_address_that_is_none_is_refused(settings):
-    settings.HEADSHOTS_RESULT_RING_URL = "ring.example.org:6379"
+    settings.HEADSHOTS_HEADSHOT_KEYS_URL = "ring.example.org:6379"
 
     assert findings() == {"vault.E005"}
 
 
 def test_a_server_for_headshots_that_would_lose_them_is_told(volatile, settings, start_valkey):
-    settings.HEADSHOTS_RESULT_RING_URL = volatile
+    settings.HEADSHOTS_HEADSHOT_KEYS_URL = volatile
     assert findings() == {"vault.W004"}
     assert "a restart loses its keys" in doctor.describe_ring(Ring.RESULT)
 
-    settings.HEADSHOTS_RESULT_RING_URL = start_valkey("--save", "", "--appendonly", "yes")
+    settings.HEADSHOTS_HEADSHOT_KEYS_URL = start_valkey("--save", "", "--appendonly", "yes")
     assert findings() == set()
     assert doctor.describe_ring(Ring.RESULT).endswith("which keeps what it has")
 
@@ -170,7 +170,7 @@ def test_a_key_of_a_headshot_has_no_expiry(volatile):
 def test_a_destroyed_key_of_a_headshot_stays_neither_in_the_journal_nor_in_the_snapshot(start_valkey, settings):
     url = start_valkey("--appendonly", "yes", "--save", "3600 1")
     folder = Path(url.removeprefix("unix://")).parent
-    settings.HEADSHOTS_RESULT_RING_URL = url
+    settings.HEADSHOTS_HEADSHOT_KEYS_URL = url
     key_id, other = uuid4(), uuid4()
     for each in (key_id, other):
         vault.create_key(ring="result", key_id=each)
@@ -239,7 +239,7 @@ def test_a_server_that_is_away_is_not_taken_for_a_lost_ring(tmp_path, ask):
 
 
 def test_checks_and_doctor_say_that_it_does_not_answer(tmp_path, settings):
-    settings.HEADSHOTS_SOURCE_RING_URL = f"unix://{tmp_path}/nobody.sock"
+    settings.HEADSHOTS_PHOTO_KEYS_URL = f"unix://{tmp_path}/nobody.sock"
 
     assert findings() == {"vault.W003"}
     assert doctor.describe_ring(Ring.SOURCE).endswith("which does not answer")

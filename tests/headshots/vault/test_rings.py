@@ -23,7 +23,7 @@ from headshots.vault.errors import KeyGone, UnsafeRing
 from headshots.vault.key_folder import KeyFolder
 from headshots.vault.key_server import KeyServer
 from headshots.vault.models import Ring
-from headshots.vault.rings import MAX_SOURCE_TTL, KeyRing, data_id, open_ring, ring_folder
+from headshots.vault.rings import MAX_PHOTO_TTL, KeyRing, data_id, open_ring, ring_folder
 
 # Ahead of any clock that a server of the tests has: it is our clock that these tests move.
 NOW = datetime(2100, 11, 21, 12, tzinfo=UTC)
@@ -56,7 +56,7 @@ def server_url() -> str:
 
 @pytest.fixture
 def source(make_ring: Callable[..., KeyRing]) -> KeyRing:
-    return make_ring("source", MAX_SOURCE_TTL)
+    return make_ring("source", MAX_PHOTO_TTL)
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def result(make_ring: Callable[..., KeyRing]) -> KeyRing:
 @pytest.fixture
 def folder(tmp_path: Path) -> KeyRing:
     """A source ring in a folder: these tests are about its files."""
-    return KeyRing(KeyFolder(tmp_path / "source"), MAX_SOURCE_TTL)
+    return KeyRing(KeyFolder(tmp_path / "source"), MAX_PHOTO_TTL)
 
 
 @pytest.fixture
@@ -79,8 +79,8 @@ def result_folder(tmp_path: Path) -> KeyRing:
 def folders(settings: LazySettings, tmp_path: Path) -> Path:
     """Settings whose data folder and rings lie in folders of this test."""
     settings.HEADSHOTS_DATA_DIR = tmp_path / "data"
-    settings.HEADSHOTS_SOURCE_RING_DIR = tmp_path / "source"
-    settings.HEADSHOTS_RESULT_RING_DIR = tmp_path / "result"
+    settings.HEADSHOTS_PHOTO_KEYS_DIR = tmp_path / "source"
+    settings.HEADSHOTS_HEADSHOT_KEYS_DIR = tmp_path / "result"
     return tmp_path
 
 
@@ -100,7 +100,7 @@ def test_any_process_opens_what_another_sealed(make_ring, source):
     source.create(key_id, datetime.now(UTC) + HOUR)
     sealed = sealed_with(source, key_id)
 
-    assert opens(make_ring("source", MAX_SOURCE_TTL), key_id, sealed)
+    assert opens(make_ring("source", MAX_PHOTO_TTL), key_id, sealed)
 
 
 def test_a_key_that_never_was_is_gone(result):
@@ -208,12 +208,12 @@ def test_the_ring_knows_when_its_next_key_expires(clock, source):
 
 def test_a_ring_that_lost_its_keys_bears_another_mark(make_ring, source, tmp_path, valkey):
     mark = source.mark()
-    assert make_ring("source", MAX_SOURCE_TTL).mark() == mark
+    assert make_ring("source", MAX_PHOTO_TTL).mark() == mark
 
     shutil.rmtree(tmp_path / "source", ignore_errors=True)  # what a reboot does
     valkey.flushall()
 
-    assert make_ring("source", MAX_SOURCE_TTL).mark() != mark
+    assert make_ring("source", MAX_PHOTO_TTL).mark() != mark
 
 
 def test_a_new_key_under_the_id_of_a_dead_one_opens_nothing_of_before(clock, source):
@@ -453,14 +453,14 @@ def found() -> list[CheckMessage]:
 
 
 def test_sound_settings_pass_the_checks(settings, folders):
-    settings.HEADSHOTS_SOURCE_TTL_SECONDS = 86_400
+    settings.HEADSHOTS_PHOTO_TTL_SECONDS = 86_400
 
     assert set(vault_findings()) <= {"vault.W001"}
 
 
 @pytest.mark.parametrize("seconds", [86_401, 0, -5])
 def test_a_time_to_live_over_a_day_or_under_a_second_is_refused(settings, folders, seconds):
-    settings.HEADSHOTS_SOURCE_TTL_SECONDS = seconds
+    settings.HEADSHOTS_PHOTO_TTL_SECONDS = seconds
 
     assert "vault.E001" in vault_findings()
 
@@ -475,7 +475,7 @@ def test_a_ring_below_the_data_folder_is_refused_also_through_a_link(settings, f
 
 
 def test_one_folder_for_both_rings_is_refused(settings, folders):
-    settings.HEADSHOTS_RESULT_RING_DIR = settings.HEADSHOTS_SOURCE_RING_DIR
+    settings.HEADSHOTS_HEADSHOT_KEYS_DIR = settings.HEADSHOTS_PHOTO_KEYS_DIR
 
     assert "vault.E003" in vault_findings()
 
@@ -490,11 +490,11 @@ def test_a_ring_that_was_opened_to_others_is_refused_by_the_checks(folders):
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a tmpfs")  # noqa: S108
 def test_the_check_knows_a_disk_from_memory(settings, folders):
     # /proc is surely not a tmpfs, /dev/shm surely is.
-    settings.HEADSHOTS_SOURCE_RING_DIR = Path("/proc/none")
+    settings.HEADSHOTS_PHOTO_KEYS_DIR = Path("/proc/none")
     assert "vault.W001" in vault_findings()
 
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        settings.HEADSHOTS_SOURCE_RING_DIR = Path(folder)
+        settings.HEADSHOTS_PHOTO_KEYS_DIR = Path(folder)
         assert "vault.W001" not in vault_findings()
 
 

@@ -26,8 +26,8 @@ PICTURE = b"\xff\xd8\xff\xe0 a picture of somebody" * 100
 @pytest.fixture(autouse=True)
 def data_folder(settings: LazySettings, tmp_path: Path) -> Path:
     settings.HEADSHOTS_DATA_DIR = tmp_path / "data"
-    settings.HEADSHOTS_SOURCE_RING_DIR = tmp_path / "source"
-    settings.HEADSHOTS_RESULT_RING_DIR = tmp_path / "result"
+    settings.HEADSHOTS_PHOTO_KEYS_DIR = tmp_path / "source"
+    settings.HEADSHOTS_HEADSHOT_KEYS_DIR = tmp_path / "result"
     return tmp_path / "data"
 
 

@@ -78,9 +78,9 @@ def start_other() -> Iterator[Callable[[float], OtherProcess]]:
 
 @pytest.fixture(autouse=True)
 def server_was_never_away() -> Iterator[None]:
-    budgets._here.server_away_until = 0.0
+    budgets._local.server_retry_at = 0.0
     yield
-    assert not budgets._here.shares
+    assert not budgets._local.shares
 
 
 BUDGET = Budget("tests", total=10, per_holder=6, lease_seconds=30)

@@ -58,7 +58,12 @@ def serve(folder: Path, database: str, **limits: int) -> Iterator[Site]:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, new_postgresql: Callable[[], str]) -> Iterator[Site]:
     """Deadlines of two seconds, eight threads, sixty connections an address."""
-    short = {"head_seconds": 2, "body_grace_seconds": 2, "web_wait_seconds": 2, "web_connections_per_address": 60}
+    short = {
+        "header_timeout_seconds": 2,
+        "body_grace_seconds": 2,
+        "web_queue_timeout_seconds": 2,
+        "max_connections_per_address": 60,
+    }
     with serve(tmp_path_factory.mktemp("hostile"), new_postgresql(), web_threads=THREADS, **short) as found:
         yield found
 
@@ -323,7 +328,7 @@ def test_large_attacks_with_the_limits_of_production(
     tmp_path: Path, new_postgresql: Callable[[], str], empty_valkey: None
 ) -> None:
     """500 half requests, eight bodies of 125 MB one byte short, 110 streams and 150 requests, all at once."""
-    with serve(tmp_path, new_postgresql(), web_connections_per_address=400) as site, ExitStack() as held:
+    with serve(tmp_path, new_postgresql(), max_connections_per_address=400) as site, ExitStack() as held:
         before = site.web.megabytes("VmHWM")
         addresses = [f"127.0.0.{number}" for number in range(2, 8)]
         half = [held.enter_context(site.web.connect(addresses[number % 6], 60)) for number in range(500)]

@@ -10,9 +10,9 @@ from django.conf import LazySettings
 from headshots.runtime.limits import Limits, limits
 from headshots.runtime.networks import network
 from headshots.web import checks
-from headshots.web.addresses import RequestsPerAddress, client_address
 from headshots.web.asgi_types import Message, Receive, Scope, Send
 from headshots.web.bodies import Body
+from headshots.web.client_address import RequestsPerAddressLimit, client_address
 
 
 def test_each_limit_has_a_variable_of_its_own() -> None:
@@ -23,16 +23,16 @@ def test_each_limit_has_a_variable_of_its_own() -> None:
         return default + 1
 
     assert limits(whole).web_threads == Limits().web_threads + 1
-    assert {"HEADSHOTS_WEB_THREADS", "HEADSHOTS_BODY_BUDGET_BYTES", "HEADSHOTS_STREAMS_PER_ACCOUNT"} <= set(asked)
+    assert {"HEADSHOTS_WEB_THREADS", "HEADSHOTS_BODY_BUDGET_BYTES", "HEADSHOTS_MAX_STREAMS_PER_ACCOUNT"} <= set(asked)
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("web_threads", 3),
-        ("web_connections", 0),
-        ("head_seconds", -1),
-        ("streams_per_account", 0),
+        ("max_connections", 0),
+        ("header_timeout_seconds", -1),
+        ("max_streams_per_account", 0),
         ("body_budget_bytes", 200 * 1024 * 1024),
         ("body_grace_seconds", 601),
     ],
@@ -75,7 +75,7 @@ def test_one_visitor_has_one_network() -> None:
 
 def test_behind_a_proxy_one_address_has_so_many_requests_in_progress(settings: LazySettings) -> None:
     settings.HEADSHOTS_TRUSTED_PROXIES = 1
-    settings.HEADSHOTS_LIMITS = replace(settings.HEADSHOTS_LIMITS, web_connections_per_address=3)
+    settings.HEADSHOTS_LIMITS = replace(settings.HEADSHOTS_LIMITS, max_connections_per_address=3)
     statuses: Counter[object] = Counter()
 
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,12 +88,12 @@ def test_behind_a_proxy_one_address_has_so_many_requests_in_progress(settings: L
     async def receive() -> Message:
         raise AssertionError
 
-    async def ask(application: RequestsPerAddress, address: bytes) -> None:
+    async def ask(application: RequestsPerAddressLimit, address: bytes) -> None:
         scope: Scope = {"type": "http", "client": ("192.0.2.1", 1), "headers": [(b"x-forwarded-for", address)]}
         await application(scope, receive, send)
 
-    async def ask_all() -> RequestsPerAddress:
-        application = RequestsPerAddress(slow)
+    async def ask_all() -> RequestsPerAddressLimit:
+        application = RequestsPerAddressLimit(slow)
         await asyncio.gather(*(ask(application, b"203.0.113.7") for _ in range(10)), ask(application, b"203.0.113.8"))
         return application
 
@@ -108,10 +108,10 @@ def test_a_body_gives_its_bytes_back_in_order_and_lets_go_of_what_was_read() -> 
     body = Body()
     for start in range(0, len(sent), 77_777):
         body.append(sent[start : start + 77_777])
-    before = len(body.pieces)
+    before = len(body.chunks)
 
     first = b"".join(body.read(65_536) for _ in range(40))
-    after = len(body.pieces)
+    after = len(body.chunks)
 
     assert body.length == len(sent)
     assert first + body.read() == sent
@@ -124,7 +124,7 @@ def test_a_body_of_single_bytes_costs_about_its_size() -> None:
     for _ in range(200_000):
         body.append(b"x")
 
-    assert len(body.pieces) == 1
+    assert len(body.chunks) == 1
     assert body.read(65_536) == b"x" * 65_536
     body.append(b"y")
     assert body.read() == b"x" * (200_000 - 65_536) + b"y"

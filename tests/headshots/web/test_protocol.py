@@ -87,7 +87,7 @@ def test_a_reader_who_leaves_behind_pipelined_requests_is_noticed() -> None:
 
 @pytest.mark.parametrize("request_", [b"", b"POST /refused HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"])
 def test_a_connection_that_says_nothing_is_closed_without_a_word(settings: LazySettings, request_: bytes) -> None:
-    settings.HEADSHOTS_LIMITS = replace(settings.HEADSHOTS_LIMITS, head_seconds=1)
+    settings.HEADSHOTS_LIMITS = replace(settings.HEADSHOTS_LIMITS, header_timeout_seconds=1)
 
     async def test(application: Application, streams: Streams) -> None:
         reader, writer = streams

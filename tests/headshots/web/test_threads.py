@@ -11,20 +11,20 @@ from django.conf import LazySettings
 
 from headshots.web.asgi_types import Message, Scope
 from headshots.web.bodies import BODY, Body
-from headshots.web.handler import OneHop
-from headshots.web.threads import NoThreadFree, Threads
+from headshots.web.handler import ThreadPoolASGIHandler
+from headshots.web.threads import NoThreadFree, ThreadPool
 
 Answer = TypeVar("Answer")
 A, B = "192.0.2.1", "192.0.2.2"
 
 
-def run(threads: Threads, work: Callable[[], Answer], address: str = A, wait: float = 5) -> "asyncio.Task[Answer]":
+def run(threads: ThreadPool, work: Callable[[], Answer], address: str = A, wait: float = 5) -> "asyncio.Task[Answer]":
     return asyncio.create_task(threads.run(work, address=address, wait_seconds=wait))
 
 
 def test_requests_one_after_the_other_share_a_thread() -> None:
     async def ask() -> set[threading.Thread]:
-        threads = Threads(4, per_address=4)
+        threads = ThreadPool(4, per_address=4)
         return {await run(threads, threading.current_thread) for _ in range(3)}
 
     assert len(asyncio.run(ask())) == 1
@@ -32,7 +32,7 @@ def test_requests_one_after_the_other_share_a_thread() -> None:
 
 def test_requests_at_once_do_not_wait_for_each_other_until_all_threads_are_busy() -> None:
     async def ask() -> tuple[int, int, list[int]]:
-        threads = Threads(4, per_address=4)
+        threads = ThreadPool(4, per_address=4)
         all_there, go_on = threading.Barrier(5), threading.Event()
         seen: list[int] = []
 
@@ -48,14 +48,14 @@ def test_requests_at_once_do_not_wait_for_each_other_until_all_threads_are_busy(
         at_once = len(seen)
         go_on.set()
         await asyncio.gather(*asked)
-        return at_once, len(set(seen)), [threads.made, len(threads.free), len(threads.in_use), len(threads.waiting)]
+        return at_once, len(set(seen)), [threads.created, len(threads.free), len(threads.in_use), len(threads.waiting)]
 
     assert asyncio.run(ask()) == (4, 4, [4, 4, 0, 0])
 
 
 def test_one_address_leaves_threads_to_others() -> None:
     async def ask() -> str:
-        threads = Threads(4, per_address=2)
+        threads = ThreadPool(4, per_address=2)
         go_on = threading.Event()
         asked = [run(threads, lambda: go_on.wait(10)) for _ in range(100)]
         await asyncio.sleep(0.05)
@@ -70,7 +70,7 @@ def test_one_address_leaves_threads_to_others() -> None:
 
 def test_one_request_passes_the_hundreds_of_other_addresses() -> None:
     async def ask() -> tuple[str, int]:
-        threads = Threads(2, per_address=1)
+        threads = ThreadPool(2, per_address=1)
         go_on, done = threading.Event(), []
 
         def work() -> None:
@@ -95,7 +95,7 @@ def test_one_request_passes_the_hundreds_of_other_addresses() -> None:
 
 def test_a_wait_for_a_thread_ends_and_costs_nothing() -> None:
     async def ask() -> list[object]:
-        threads = Threads(1, per_address=1)
+        threads = ThreadPool(1, per_address=1)
         go_on = threading.Event()
         busy = run(threads, lambda: go_on.wait(10))
         await asyncio.sleep(0.02)
@@ -112,7 +112,7 @@ def test_a_wait_for_a_thread_ends_and_costs_nothing() -> None:
 
 def test_a_request_that_was_cancelled_keeps_its_thread_until_its_work_is_done() -> None:
     async def ask() -> tuple[int, int]:
-        threads = Threads(1, per_address=1)
+        threads = ThreadPool(1, per_address=1)
         go_on = threading.Event()
         busy = run(threads, lambda: go_on.wait(10))
         await asyncio.sleep(0.02)
@@ -131,7 +131,7 @@ def test_a_request_that_fails_gives_its_thread_back() -> None:
         raise LookupError
 
     async def ask() -> int:
-        threads = Threads(1, per_address=1)
+        threads = ThreadPool(1, per_address=1)
         with pytest.raises(LookupError):
             await run(threads, fail)
         return len(threads.free)
@@ -143,8 +143,8 @@ def test_a_request_that_fails_gives_its_thread_back() -> None:
 def test_all_middleware_and_the_view_are_one_way_to_a_thread(settings: LazySettings, path: str, status: int) -> None:
     settings.HEADSHOTS_REDIS_URL = ""
     answers: list[Message] = []
-    threads = Threads(1, per_address=1)
-    threads.made, threads.free = 1, [Counting(max_workers=1)]
+    threads = ThreadPool(1, per_address=1)
+    threads.created, threads.free = 1, [Counting(max_workers=1)]
 
     async def receive() -> Message:
         return await asyncio.Future()
@@ -161,7 +161,7 @@ def test_all_middleware_and_the_view_are_one_way_to_a_thread(settings: LazySetti
         "headers": headers,
         BODY: Body(),
     }
-    asyncio.run(OneHop(lambda scope: (threads, 1))(scope, receive, send))
+    asyncio.run(ThreadPoolASGIHandler(lambda scope: (threads, 1))(scope, receive, send))
 
     assert answers[0]["status"] == status
     (thread,) = threads.free
@@ -172,7 +172,7 @@ def test_all_middleware_and_the_view_are_one_way_to_a_thread(settings: LazySetti
 
 def test_a_reader_who_takes_nothing_keeps_no_thread(settings: LazySettings) -> None:
     settings.HEADSHOTS_REDIS_URL = ""
-    threads = Threads(1, per_address=1)
+    threads = ThreadPool(1, per_address=1)
     headers = [(b"host", b"localhost")]
 
     async def receive() -> Message:
@@ -187,7 +187,7 @@ def test_a_reader_who_takes_nothing_keeps_no_thread(settings: LazySettings) -> N
 
         scope: Scope = {"type": "http", "method": "GET", "path": "/how-it-works/", "query_string": b""}
         scope |= {"headers": headers, BODY: Body()}
-        reader = asyncio.create_task(OneHop(lambda scope: (threads, 1))(scope, receive, send))
+        reader = asyncio.create_task(ThreadPoolASGIHandler(lambda scope: (threads, 1))(scope, receive, send))
         await asyncio.wait_for(asked.wait(), 20)
         kept = len(threads.free), len(threads.in_use)
         reader.cancel()

@@ -262,5 +262,5 @@ def test_what_forbids_business_loads_only_without_payments_or_with_a_licence(whe
     assert Weights(tmp_path, catalogue).path("tiny")
     assert Weights(tmp_path, catalogue, LicencePolicy(business=True, statement="Contract 7 of 2026")).path("tiny")
     for statement in ("", "  "):
-        with pytest.raises(LicenceError, match=r"tiny .*does not cover business.*HEADSHOTS_LICENCE_STATEMENT"):
+        with pytest.raises(LicenceError, match=r"tiny .*does not cover business.*HEADSHOTS_LICENSE_STATEMENT"):
             Weights(tmp_path, catalogue, LicencePolicy(business=True, statement=statement)).path("tiny")

@@ -5,20 +5,20 @@ from argparse import ArgumentParser
 from django.core.management.base import BaseCommand, CommandError
 
 from headshots.dashboard.stats import report
-from headshots.dashboard.stats.daily_stats import LONGEST_DAYS, Range
+from headshots.dashboard.stats.daily_stats import MAX_RANGE_DAYS, Range
 
 
 class Command(BaseCommand):
     help = "What the dashboard shows of the last days, today included."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--days", type=int, default=30, help=f"how many, 1 to {LONGEST_DAYS} (30)")
+        parser.add_argument("--days", type=int, default=30, help=f"how many, 1 to {MAX_RANGE_DAYS} (30)")
         parser.add_argument("--json", action="store_true", help="print JSON")
         parser.add_argument("--mail", action="store_true", help="mail it to those who get the weekly report")
 
     def handle(self, *args: str, days: int, json: bool, mail: bool, **options: object) -> None:
-        if not 0 < days <= LONGEST_DAYS:
-            raise CommandError(f"--days must be 1 to {LONGEST_DAYS}.")
+        if not 0 < days <= MAX_RANGE_DAYS:
+            raise CommandError(f"--days must be 1 to {MAX_RANGE_DAYS}.")
         chosen = Range.until_today(days)
         if mail:
             self.stderr.write(f"Mailed to {report.mail_report(chosen)}.")

@@ -33,7 +33,7 @@ class Command(BaseCommand):
         usual = connection.settings_dict["NAME"]
         # Beside the real ones: on the same kinds of disk.
         data = Path(tempfile.mkdtemp(prefix="bench-", dir=settings.HEADSHOTS_DATA_DIR))
-        ring = settings.HEADSHOTS_SOURCE_RING_DIR.with_name(f"headshots-{data.name}")
+        ring = settings.HEADSHOTS_PHOTO_KEYS_DIR.with_name(f"headshots-{data.name}")
         prefix = f"{settings.HEADSHOTS_S3_PREFIX}bench-{uuid4()}/"
         connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
         try:
@@ -41,7 +41,7 @@ class Command(BaseCommand):
             with override_settings(
                 DEBUG=False,
                 HEADSHOTS_DATA_DIR=data,
-                HEADSHOTS_SOURCE_RING_DIR=ring,
+                HEADSHOTS_PHOTO_KEYS_DIR=ring,
                 HEADSHOTS_S3_PREFIX=prefix,
             ):
                 rate = bench_purge(photos, living)

@@ -7,7 +7,7 @@ from allauth.mfa.models import Authenticator
 from django.utils import timezone
 
 from headshots.accounts.models import User
-from headshots.payments.accounting.payment_state import confirm
+from headshots.payments.accounting.payment_state import confirm_payment
 from headshots.payments.models import Credit, Payment
 from headshots.retention.models import Receipt
 from headshots.shoots import pauses
@@ -48,11 +48,11 @@ def paid_payment() -> Payment:
     payment = Payment.objects.create(
         owner=make_user(), engine="fake", mode="test", amount=1900, currency="usd", expires_at=timezone.now()
     )
-    confirm(payment=payment, amount=1900, amount_tax=0, payment_intent="pi_1", session_id="cs_1")
+    confirm_payment(payment=payment, amount=1900, amount_tax=0, payment_intent="pi_1", session_id="cs_1")
     return payment
 
 
-def told_credit() -> Credit:
+def mailed_credit() -> Credit:
     return Credit.objects.create(owner=make_user(), source=Credit.Source.GRANT)
 
 
@@ -104,7 +104,7 @@ THINGS: dict[str, Callable[[], object]] = {
     "grant-pack": make_checked_shoot,
     "resend-receipt": mailed_receipt,
     "resend-delivery-mail": delivered_pack,
-    "resend-credit-mail": told_credit,
+    "resend-credit-mail": mailed_credit,
     "look-at-headshots": shoot_with_leave,
     "publish-look": draft_of_a_look,
     "restore-look": older_version,

@@ -14,7 +14,7 @@ from headshots.payments.models import Credit, Refund
 from headshots.retention.certificates import mail_receipt
 from headshots.retention.models import Receipt
 from headshots.shoots.delivery.mails import send_delivery_mail
-from tests.headshots.dashboard.actions.targets import delivered_pack, mailed_receipt, paid_payment, told_credit
+from tests.headshots.dashboard.actions.targets import delivered_pack, mailed_credit, mailed_receipt, paid_payment
 from tests.helpers.factories import make_user
 from tests.helpers.staff import client_of, do, make_staff, signed_in
 
@@ -92,7 +92,7 @@ def test_granted_packs_are_open_credits() -> None:
 
 
 def test_mails_are_sent_again(valkey, django_capture_on_commit_callbacks) -> None:
-    receipt, credit, pack = mailed_receipt(), told_credit(), delivered_pack()
+    receipt, credit, pack = mailed_receipt(), mailed_credit(), delivered_pack()
 
     with django_capture_on_commit_callbacks(execute=True):
         do(client_of("support"), "resend-receipt", receipt)

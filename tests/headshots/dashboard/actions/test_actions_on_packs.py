@@ -6,7 +6,7 @@ import pytest
 
 from headshots.dashboard.models import Deed
 from headshots.dashboard.stats import live_stats
-from headshots.payments.accounting.credits import give_back_credit
+from headshots.payments.accounting.credits import return_credit
 from headshots.payments.models import Credit
 from headshots.shoots.lifecycle import advance
 from headshots.shoots.models import Event, Pack, Pause, Shoot, Style
@@ -145,7 +145,7 @@ def test_a_failed_premium_pack_needs_an_open_credit_to_be_tried_again() -> None:
     pack = Pack.objects.get(kind="premium")
     advance(pack, Pack.State.RENDERING)
     advance(pack, Pack.State.FAILED, reason="engine_failed")
-    give_back_credit(pack=pack)
+    return_credit(pack=pack)
     Credit.objects.update(state="refunded")
 
     without = client_of("support").get(address("retry-pack", pack)).content.decode()

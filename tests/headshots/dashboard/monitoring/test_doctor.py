@@ -30,9 +30,9 @@ def test_the_doctor_joins_engines_and_settings_and_holds_no_secret(
     said = capsys.readouterr().out
     assert "studio: ready, used here" in said
     assert "Stripe's test mode" in said
-    assert "none (HEADSHOTS_LICENCE_STATEMENT)" in said
+    assert "none (HEADSHOTS_LICENSE_STATEMENT)" in said
     assert "a test certificate, which proves nothing" in said
-    assert str(settings.HEADSHOTS_SOURCE_RING_DIR) in said
+    assert str(settings.HEADSHOTS_PHOTO_KEYS_DIR) in said
     assert "sk_test_abcdef" not in said
 
 
@@ -48,7 +48,7 @@ def test_broken_rules_are_told_and_fail_the_command(settings: LazySettings, caps
 
 
 def test_the_licence_statement_is_shown(settings: LazySettings) -> None:
-    settings.HEADSHOTS_LICENCE_STATEMENT = "insightface, contract 7 of 2026"
+    settings.HEADSHOTS_LICENSE_STATEMENT = "insightface, contract 7 of 2026"
     settings.HEADSHOTS_LIVE_PAYMENTS = True
 
     described = doctor.describe_settings()

@@ -28,13 +28,13 @@ from hypothesis.stateful import (
 
 from headshots.celery import app
 from headshots.payments import tasks  # noqa: F401  registers what messages start
-from headshots.payments.accounting.credits import ask_redo, close_account, requeue_pack
+from headshots.payments.accounting.credits import refund_undelivered_credits, request_redo, requeue_pack
 from headshots.payments.accounting.refunds import refund_credit, request_refund
 from headshots.payments.accounting.webhooks import receive_webhook
 from headshots.payments.checkout.orders import buy_credit, checkout_url, order_with_credit, order_with_money
 from headshots.payments.errors import OrderRefused, StripeError
 from headshots.payments.models import Credit, Payment, Refund, WebhookEvent
-from headshots.payments.reconciliation import look_after, replay_events
+from headshots.payments.reconciliation import reconcile, replay_events
 from headshots.shoots.lifecycle import advance, begin_purge
 from headshots.shoots.models import Pack, Shoot
 from tests.headshots.payments.accounting.reached import situations
@@ -127,7 +127,7 @@ class Money(RuleBasedStateMachine):
     @rule(pick=_PICK)
     def ask_for_a_redo(self, pick: int) -> None:
         for pack in self._one_of(Pack.objects.filter(state=Pack.State.DELIVERED), pick):
-            ask_redo(pack=pack)
+            request_redo(pack=pack)
 
     # What happens at Stripe and at banks ---------------------------------------------------------------------------
 
@@ -209,13 +209,13 @@ class Money(RuleBasedStateMachine):
 
     @rule()
     def beat_comes_by(self) -> None:
-        look_after()
+        reconcile()
 
     @rule(days=st.sampled_from([1, 15]))
     def days_go_by(self, days: int) -> None:
         # Their order stays: a sequence that is run again must find the same rows at the same places.
-        Payment.objects.update(created_at=F("created_at") - timedelta(days=days), asked_at=None)
-        Refund.objects.update(created_at=F("created_at") - timedelta(days=days), asked_at=None)
+        Payment.objects.update(created_at=F("created_at") - timedelta(days=days), last_stripe_call_at=None)
+        Refund.objects.update(created_at=F("created_at") - timedelta(days=days), last_stripe_call_at=None)
         Credit.objects.update(open_since=timezone.now() - timedelta(days=days))
 
     # What workers and staff do -------------------------------------------------------------------------------------
@@ -241,7 +241,7 @@ class Money(RuleBasedStateMachine):
 
     @rule()
     def the_account_is_closed(self) -> None:
-        close_account(owner=self.person)
+        refund_undelivered_credits(owner=self.person)
 
     # What must hold ------------------------------------------------------------------------------------------------
 
@@ -260,9 +260,9 @@ class Money(RuleBasedStateMachine):
         """Stripe answers again, beat comes by until nothing is left to do; then the books are held against Stripe's."""
         self.stripe.away = self.stripe.lost_answers = 0
         for _ in range(2):
-            Payment.objects.update(created_at=timezone.now() - timedelta(hours=1), asked_at=None)
-            Refund.objects.update(created_at=timezone.now() - timedelta(hours=1), asked_at=None)
-            look_after()
+            Payment.objects.update(created_at=timezone.now() - timedelta(hours=1), last_stripe_call_at=None)
+            Refund.objects.update(created_at=timezone.now() - timedelta(hours=1), last_stripe_call_at=None)
+            reconcile()
             replay_events()
         self.nothing_is_made_without_a_right_to_it()
         assert ledger_sum() == self.stripe.balance
@@ -311,7 +311,7 @@ class Money(RuleBasedStateMachine):
     def _go_to_checkout(self, place: Callable[[], Payment], then: Callable[[str], object] = bool) -> None:
         def go() -> None:
             payment = place()
-            if checkout_url(payment=payment, returns=HOME):
+            if checkout_url(payment=payment, urls=HOME):
                 assert payment.session_id is not None
                 self.payable[payment.session_id] = None
                 then(payment.session_id)
@@ -336,7 +336,7 @@ class Money(RuleBasedStateMachine):
             advance(pack, first)
         for what in then or [first]:
             if what == "redone":
-                ask_redo(pack=pack)
+                request_redo(pack=pack)
             elif what == "again":
                 requeue_pack(pack=pack)
             elif what == "purged":

@@ -13,7 +13,7 @@ from headshots.payments.accounting import credits as rights
 from headshots.payments.accounting import payment_state, webhooks
 from headshots.payments.models import Credit, WebhookEvent
 from headshots.payments.stripe import client
-from headshots.payments.stripe.objects import Session, StripeEvent
+from headshots.payments.stripe.objects import CheckoutSession, StripeEvent
 from tests.headshots.payments.accounting.any_order import Money, run
 from tests.headshots.payments.accounting.reached import SITUATIONS
 from tests.headshots.payments.accounting.test_any_order import any_order  # noqa: F401  the fixture
@@ -36,7 +36,7 @@ def events_are_not_known_by_their_id(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_pack_that_failed_keeps_its_credit(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(rights, "reopen", lambda credit: None)
+    patch.setattr(rights, "reopen_credit", lambda credit: None)
 
 
 def no_idempotency_key(patch: pytest.MonkeyPatch) -> None:
@@ -61,10 +61,10 @@ def a_refund_leaves_the_right(patch: pytest.MonkeyPatch) -> None:
 
 
 def the_other_checkout_stays_open(patch: pytest.MonkeyPatch) -> None:
-    def say_that_it_is_closed(session_id: str) -> Session:
-        return Session(session_id, "", "expired", "unpaid", "", None, None, "")
+    def say_that_it_is_closed(session_id: str) -> CheckoutSession:
+        return CheckoutSession(session_id, "", "expired", "unpaid", "", None, None, "")
 
-    patch.setattr(client, "expire_session", say_that_it_is_closed)
+    patch.setattr(client, "expire_checkout_session", say_that_it_is_closed)
 
 
 @pytest.mark.parametrize(

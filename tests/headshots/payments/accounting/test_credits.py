@@ -15,18 +15,18 @@ from headshots.accounts.models import User
 from headshots.data_rights.services import begin_leaving, finish_leaving
 from headshots.payments import tasks
 from headshots.payments.accounting.credits import (
-    ask_redo,
-    close_account,
-    give_back_credit,
+    can_redo,
     grant_credit,
-    redo_is_possible,
+    refund_undelivered_credits,
+    request_redo,
     requeue_pack,
+    return_credit,
 )
 from headshots.payments.accounting.refunds import refund_credit, request_refund, send_refund
 from headshots.payments.checkout.orders import buy_credit, checkout_url, order_with_money
 from headshots.payments.errors import OrderRefused
 from headshots.payments.models import Credit, Payment, Refund
-from headshots.payments.reconciliation import look_after
+from headshots.payments.reconciliation import reconcile
 from headshots.retention.due import purge_due
 from headshots.shoots.lifecycle import STARTS, advance, begin_purge
 from headshots.shoots.models import Event, Pack, Shoot
@@ -58,7 +58,7 @@ def deliver_pack(pack: Pack) -> Pack:
 def bought(stripe: FakeStripe, person: User) -> Credit:
     """An open, paid credit."""
     payment = buy_credit(owner=person)
-    checkout_url(payment=payment, returns=HOME)
+    checkout_url(payment=payment, urls=HOME)
     deliver(stripe.pay(session_of(payment)))
     return Credit.objects.get(payment=payment)
 
@@ -78,7 +78,7 @@ def test_who_gets_a_pack_while_a_checkout_is_about_to_open_is_not_led_to_it(
             granted[0].save()
         return found
 
-    with connection.execute_wrapper(a_pack_comes), pytest.raises(OrderRefused, match="has_a_pack"):
+    with connection.execute_wrapper(a_pack_comes), pytest.raises(OrderRefused, match="has_open_credit"):
         order_with_money(order=wanted, owner=person) if way == "order page" else buy_credit(owner=person)
 
     assert granted
@@ -88,7 +88,7 @@ def test_who_gets_a_pack_while_a_checkout_is_about_to_open_is_not_led_to_it(
 
 def test_the_ends_without_pictures_start_the_giving_back() -> None:
     for end in (Pack.State.FAILED, Pack.State.CANCELLED):
-        assert "payments.give_back_credit" in STARTS[end]
+        assert "payments.return_credit" in STARTS[end]
 
 
 @pytest.mark.parametrize("end", ["failed", "cancelled"])
@@ -99,12 +99,12 @@ def test_a_pack_that_could_not_be_made_gives_its_credit_back_once(stripe: FakeSt
     else:
         advance(pack_of(payment), Pack.State.CANCELLED)
 
-    first = give_back_credit(pack=pack_of(payment))
-    second = give_back_credit(pack=pack_of(payment))
+    first = return_credit(pack=pack_of(payment))
+    second = return_credit(pack=pack_of(payment))
 
     assert (first, second) == (True, False)
     assert state(payment) == ("paid", "open", end)
-    assert Credit.objects.get().mail == Credit.Mail.WAITING
+    assert Credit.objects.get().pending_mail == Credit.Mail.AVAILABLE
 
 
 @pytest.mark.parametrize("so_far", ["queued", "rendering", "delivered"])
@@ -116,7 +116,7 @@ def test_a_pack_that_may_still_come_or_came_keeps_its_credit(stripe: FakeStripe,
     if so_far == "delivered":
         advance(pack, Pack.State.DELIVERED)
 
-    assert not give_back_credit(pack=pack)
+    assert not return_credit(pack=pack)
     assert state(payment) == ("paid", "used", so_far)
 
 
@@ -126,7 +126,7 @@ def test_photos_that_are_deleted_in_mid_pack_cost_nothing(stripe: FakeStripe, sh
     begin_purge(shoot, actor=Event.Actor.PERSON, everything=True)
 
     purge_due()
-    look_after()
+    reconcile()
 
     assert state(payment)[:2] == ("paid", "open")
 
@@ -138,7 +138,7 @@ def test_a_credit_comes_back_even_when_its_message_got_lost_and_the_pack_is_forg
     fail(pack_of(payment))
     advance(pack_of(payment), Pack.State.FORGOTTEN)
 
-    look_after()
+    reconcile()
 
     assert state(payment) == ("paid", "open", "forgotten")
 
@@ -146,7 +146,7 @@ def test_a_credit_comes_back_even_when_its_message_got_lost_and_the_pack_is_forg
 def test_one_click_gives_the_money_back(stripe: FakeStripe, shoot: Shoot, client: Client, person: User) -> None:
     payment = paid(stripe, shoot)
     fail(pack_of(payment))
-    give_back_credit(pack=pack_of(payment))
+    return_credit(pack=pack_of(payment))
     credit = Credit.objects.get()
     client.force_login(person)
     address = f"/payments/credits/{credit.pk}/refund/"
@@ -183,28 +183,28 @@ def test_an_unused_credit_is_refunded_by_itself_after_some_days(
     stripe: FakeStripe, person: User, settings: LazySettings
 ) -> None:
     bought(stripe, person)
-    look_after()
+    reconcile()
     still_open = Credit.objects.get().state
     settings.HEADSHOTS_REFUND_DAYS = 14
     Credit.objects.update(open_since=timezone.now() - timedelta(days=14, minutes=1))
 
-    look_after()
+    reconcile()
     send_refund(refund=Refund.objects.get())
     tasks.mail_refund(str(Refund.objects.get().pk))
 
     assert still_open == Credit.State.OPEN
     assert state(Payment.objects.get()) == ("refunded", "refunded", None)
     assert Refund.objects.get().reason == Refund.Reason.UNUSED
-    (told,) = mail.outbox
-    assert told.to == [person.email]
-    assert told.subject == "$19 is on its way back to you"
+    (message,) = mail.outbox
+    assert message.to == [person.email]
+    assert message.subject == "$19 is on its way back to you"
 
 
 def test_a_granted_credit_is_never_refunded_by_itself(person: User, stripe: FakeStripe) -> None:
     grant_credit(owner=person, reason="goodwill")
     Credit.objects.update(open_since=timezone.now() - timedelta(days=400))
 
-    look_after()
+    reconcile()
 
     assert Credit.objects.get().state == Credit.State.OPEN
     assert not Refund.objects.exists()
@@ -216,18 +216,18 @@ def test_the_mail_about_a_credit_is_sent_once_to_the_accounts_address_of_the_day
     settings.HEADSHOTS_SITE_URL = "https://headshots.example.org"
     payment = paid(stripe, shoot)
     fail(pack_of(payment))
-    give_back_credit(pack=pack_of(payment))
+    return_credit(pack=pack_of(payment))
     User.objects.filter(pk=person.pk).update(email="new@example.org")
 
     for _ in range(2):
         tasks.send_mail(str(Credit.objects.get().pk))
 
-    (told,) = mail.outbox
-    assert told.to == ["new@example.org"]
-    assert told.subject == "Your 4 headshots are still to come"
-    assert "https://headshots.example.org/shoots/new/" in told.body
-    assert "have $19 back" in told.body
-    assert "\n\n\n" not in told.body.strip()
+    (message,) = mail.outbox
+    assert message.to == ["new@example.org"]
+    assert message.subject == "Your 4 headshots are still to come"
+    assert "https://headshots.example.org/shoots/new/" in message.body
+    assert "have $19 back" in message.body
+    assert "\n\n\n" not in message.body.strip()
 
 
 def test_a_mail_that_could_not_be_sent_is_sent_later(
@@ -237,13 +237,13 @@ def test_a_mail_that_could_not_be_sent_is_sent_later(
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 9
     tasks.send_mail(str(credit.pk))
-    due = Credit.objects.get().mail
+    due = Credit.objects.get().pending_mail
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 
     tasks.send_mail(str(credit.pk))
 
-    assert due == Credit.Mail.WAITING
-    assert [told.subject for told in mail.outbox] == ["A pack of 50 headshots for you"]
+    assert due == Credit.Mail.AVAILABLE
+    assert [message.subject for message in mail.outbox] == ["A pack of 50 headshots for you"]
 
 
 def test_a_delivered_pack_has_one_free_redo(stripe: FakeStripe, shoot: Shoot, client: Client, person: User) -> None:
@@ -258,7 +258,7 @@ def test_a_delivered_pack_has_one_free_redo(stripe: FakeStripe, shoot: Shoot, cl
     assert answer.url == f"/shoots/{shoot.pk}/order/"  # its photos are still here
     redo = Credit.objects.get(source=Credit.Source.REDO)
     assert (redo.owner, redo.state, redo.redo_of) == (person, Credit.State.OPEN, pack)
-    assert ask_redo(pack=pack) is None
+    assert request_redo(pack=pack) is None
     assert "No redo left" in client.get(address).content.decode()
 
 
@@ -267,30 +267,30 @@ def test_a_redo_of_a_redo_a_late_one_and_one_without_a_delivery_are_refused(
 ) -> None:
     payment = paid(stripe, shoot)
     pack = pack_of(payment)
-    before_delivery = redo_is_possible(pack)
+    before_delivery = can_redo(pack)
     deliver_pack(pack)
-    in_time = redo_is_possible(pack)
+    in_time = can_redo(pack)
     Pack.objects.filter(pk=pack.pk).update(delivered_at=timezone.now() - timedelta(days=7, minutes=1))
-    late = redo_is_possible(Pack.objects.get(pk=pack.pk))
+    late = can_redo(Pack.objects.get(pk=pack.pk))
     Credit.objects.filter(payment=payment).update(source=Credit.Source.REDO)
     pack.refresh_from_db()
     Pack.objects.filter(pk=pack.pk).update(delivered_at=timezone.now())
 
     assert (before_delivery, in_time, late) == (False, True, False)
-    assert not redo_is_possible(Pack.objects.get(pk=pack.pk))
+    assert not can_redo(Pack.objects.get(pk=pack.pk))
 
 
 def test_a_refunded_pack_has_no_redo_and_its_open_redo_goes_with_the_money(stripe: FakeStripe, shoot: Shoot) -> None:
     payment = paid(stripe, shoot)
     pack = deliver_pack(pack_of(payment))
-    redo = ask_redo(pack=pack)
+    redo = request_redo(pack=pack)
     assert redo is not None
 
     request_refund(payment=payment, reason=Refund.Reason.QUALITY)
 
     redo.refresh_from_db()
     assert redo.state == Credit.State.REFUNDED
-    assert not redo_is_possible(pack)
+    assert not can_redo(pack)
 
 
 def test_staff_queue_a_failed_pack_again_with_its_credit(stripe: FakeStripe, shoot: Shoot) -> None:
@@ -321,7 +321,7 @@ def test_what_was_given_up_is_shot_anew_and_what_is_done_stays(stripe: FakeStrip
 def test_a_failed_pack_is_not_queued_again_without_photos_or_without_a_credit(stripe: FakeStripe, shoot: Shoot) -> None:
     payment = paid(stripe, shoot)
     fail(pack_of(payment))
-    give_back_credit(pack=pack_of(payment))
+    return_credit(pack=pack_of(payment))
     refund_credit(credit=Credit.objects.get(), reason=Refund.Reason.PERSON)
     without_credit = requeue_pack(pack=pack_of(payment))
     assert shoot.owner is not None
@@ -366,10 +366,10 @@ def test_an_account_that_goes_has_its_money_back_first(stripe: FakeStripe, shoot
     checkout = open_checkout(bare_shoot(person))
     unused = bought(stripe, person)
 
-    assert close_account(owner=person) == 2
-    assert close_account(owner=person) == 0
+    assert refund_undelivered_credits(owner=person) == 2
+    assert refund_undelivered_credits(owner=person) == 0
     person.delete()
-    look_after()
+    reconcile()
     for refund in Refund.objects.all():
         send_refund(refund=refund)
 
@@ -389,7 +389,7 @@ def test_money_that_comes_when_its_account_has_gone_goes_back(stripe: FakeStripe
     person.delete()
     deliver(*stripe.events)
 
-    look_after()
+    reconcile()
     send_refund(refund=Refund.objects.get())
 
     assert state(payment)[:2] == ("refunded", "refunded")

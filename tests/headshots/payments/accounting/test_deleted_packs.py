@@ -12,9 +12,9 @@ from django.test import Client
 
 from headshots.accounts.models import User
 from headshots.data_rights.services import begin_leaving, finish_leaving
-from headshots.payments.accounting.credits import give_back_credit
+from headshots.payments.accounting.credits import return_credit
 from headshots.payments.models import Payment, Refund
-from headshots.payments.reconciliation import look_after
+from headshots.payments.reconciliation import reconcile
 from headshots.retention.due import purge_due
 from headshots.retention.tasks import forget_pack
 from headshots.shoots.lifecycle import advance, begin_purge
@@ -53,8 +53,8 @@ def test_who_deletes_a_pack_of_which_headshots_are_there_has_had_it(
 
     client.post(address)
     purge_due()
-    give_back_credit(pack=pack)
-    look_after()
+    return_credit(pack=pack)
+    reconcile()
 
     assert "none of its headshots is here yet" in before
     assert all("It counts as used" in page for page in (asked, withdrawing, leaving))
@@ -84,7 +84,7 @@ def test_a_withdrawal_or_a_closed_account_gives_back_no_pack_that_was_had(
     begin_leaving(owner=person, receipt_id=uuid4())
 
     assert finish_leaving(owner=person)
-    look_after()
+    reconcile()
 
     assert state(payment)[:2] == ("paid", "used")
     assert not Refund.objects.exists()
@@ -98,7 +98,7 @@ def test_photos_that_go_without_the_persons_wish_give_the_pack_back_whatever_was
     show_one(pack_of(payment))
 
     begin_purge(shoot, actor=actor, lost=actor == Event.Actor.SYSTEM)
-    look_after()
+    reconcile()
 
     assert state(payment)[:2] == ("paid", "open")
 

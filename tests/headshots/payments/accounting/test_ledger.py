@@ -5,7 +5,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from headshots.payments.models import LedgerEntry, LedgerIsAppendOnly, Payment
-from headshots.payments.prices import as_money, read_price
+from headshots.payments.prices import format_money, parse_price
 from headshots.shoots.models import Shoot
 from tests.helpers.fake_stripe import FakeStripe
 from tests.helpers.money import paid
@@ -86,7 +86,7 @@ def test_the_migrations_are_complete() -> None:
     ],
 )
 def test_money_is_written_as_people_write_it(amount: int, currency: str, text: str) -> None:
-    assert as_money(amount, currency) == text
+    assert format_money(amount, currency) == text
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_money_is_written_as_people_write_it(amount: int, currency: str, text: s
     [("19", "usd", 1900), ("18.50", "usd", 1850), ("0.5", "usd", 50), ("1900", "jpy", 1900), ("1.250", "kwd", 1250)],
 )
 def test_prices_are_read_in_the_smallest_unit(text: str, currency: str, amount: int) -> None:
-    assert read_price(text, currency) == amount
+    assert parse_price(text, currency) == amount
 
 
 @pytest.mark.parametrize(
@@ -111,4 +111,4 @@ def test_prices_are_read_in_the_smallest_unit(text: str, currency: str, amount: 
 )
 def test_what_cannot_be_paid_is_no_price(text: str, currency: str) -> None:
     with pytest.raises(ValueError, match=r"price|paid"):
-        read_price(text, currency)
+        parse_price(text, currency)

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from headshots.accounts.models import User
 from headshots.payments import tasks
-from headshots.payments.accounting.credits import give_back_credit, grant_credit
+from headshots.payments.accounting.credits import grant_credit, return_credit
 from headshots.payments.checkout.orders import buy_credit, checkout_url
 from headshots.payments.models import Credit, Payment, Refund
 from headshots.shoots.lifecycle import advance, begin_purge
@@ -91,7 +91,7 @@ def test_what_a_page_says_of_a_paid_pack_that_came_to_nothing_is_true(
     pack = make_pack(shoot_of(person))
     pay_for(pack)
     advance(pack, end, reason=reason)
-    give_back_credit(pack=pack)
+    return_credit(pack=pack)
     if not photos_are_here:
         begin_purge(pack.shoot)
 
@@ -114,9 +114,9 @@ def test_who_paid_nothing_for_a_pack_is_promised_no_money(browser: Client, perso
     other = make_pack(shoot_of(person))
     pay_for(other)
     advance(other, end, reason="staff" if end == "cancelled" else "engine_failed")
-    give_back_credit(pack=other)
+    return_credit(pack=other)
     advance(pack, end, reason="staff" if end == "cancelled" else "engine_failed")
-    give_back_credit(pack=pack)
+    return_credit(pack=pack)
 
     said = words_of(browser, pack)
 
@@ -131,7 +131,7 @@ def test_a_granted_pack_that_came_back_and_was_used_again_is_not_said_to_be_ther
     pack = make_pack(shoot_of(person))
     credit = Credit.objects.create(owner=person, source="grant", state="used", pack=pack)
     advance(pack, "cancelled", reason="staff")
-    give_back_credit(pack=pack)
+    return_credit(pack=pack)
     Credit.objects.filter(pk=credit.pk).update(state="used", pack=make_pack(shoot_of(person)))
 
     said = words_of(browser, pack)
@@ -158,7 +158,7 @@ def test_a_pack_that_was_had_before_its_photos_were_deleted_counts_as_used(brows
     pack = make_pack(shoot_of(person))
     pay_for(pack)
     advance(pack, "cancelled", reason=Pack.HAD_PICTURES)
-    give_back_credit(pack=pack)
+    return_credit(pack=pack)
 
     said = words_of(browser, pack)
 
@@ -216,13 +216,13 @@ def test_the_mail_about_a_pack_that_came_back_says_why(
     assert pack is not None
     advance(pack, Pack.State.RENDERING)
     advance(pack, end, reason=reason)
-    give_back_credit(pack=pack)
+    return_credit(pack=pack)
 
     tasks.send_mail(str(Credit.objects.get().pk))
 
-    (told,) = mail.outbox
-    assert words in told.body
-    assert "yours again" in told.body
+    (message,) = mail.outbox
+    assert words in message.body
+    assert "yours again" in message.body
 
 
 @pytest.mark.parametrize(
@@ -237,15 +237,15 @@ def test_the_mail_about_a_granted_pack_says_what_became_of_it_and_promises_no_mo
     stripe: FakeStripe, person: User, reason: str, subject: str, words: str
 ) -> None:
     credit = grant_credit(owner=person, reason="goodwill")
-    Credit.objects.filter(pk=credit.pk).update(came_back=reason)
+    Credit.objects.filter(pk=credit.pk).update(return_reason=reason)
 
     tasks.send_mail(str(credit.pk))
 
-    (told,) = mail.outbox
-    assert told.subject == subject
-    assert words in told.body
-    assert "there is nothing to pay" in told.body
-    assert "back, with one click" not in told.body
+    (message,) = mail.outbox
+    assert message.subject == subject
+    assert words in message.body
+    assert "there is nothing to pay" in message.body
+    assert "back, with one click" not in message.body
 
 
 @pytest.mark.parametrize(
@@ -259,10 +259,10 @@ def test_the_mail_about_money_that_stayed_says_why(
     stripe: FakeStripe, person: User, reason: str, failed: bool, words: str
 ) -> None:
     payment = buy_credit(owner=person)
-    checkout_url(payment=payment, returns=HOME)
+    checkout_url(payment=payment, urls=HOME)
     deliver(stripe.pay(session_of(payment)))
     credit = Credit.objects.get(payment=payment)
-    Credit.objects.filter(pk=credit.pk).update(came_back=reason, mail=Credit.Mail.WAITING)
+    Credit.objects.filter(pk=credit.pk).update(return_reason=reason, pending_mail=Credit.Mail.AVAILABLE)
     if failed:
         Refund.objects.create(payment=payment, amount=1900, reason=Refund.Reason.PERSON, state="failed")
 

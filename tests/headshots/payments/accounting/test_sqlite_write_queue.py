@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection, transaction
 
-from headshots.payments.accounting.sqlite_write_queue import in_turn
+from headshots.payments.accounting.sqlite_write_queue import queued_transaction
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def line() -> Iterator[int]:
     """The place of another process in the line."""
-    file = os.open(f"{connection.settings_dict['NAME']}-turn", os.O_RDWR | os.O_CREAT, 0o600)
+    file = os.open(f"{connection.settings_dict['NAME']}-write-queue", os.O_RDWR | os.O_CREAT, 0o600)
     yield file
     os.close(file)
 
@@ -33,7 +33,7 @@ def is_next(line: int) -> bool:
 def test_the_next_one_writes_while_messages_are_sent(line: int) -> None:
     seen: list[bool] = []
 
-    with in_turn():
+    with queued_transaction():
         transaction.on_commit(lambda: seen.append(is_next(line)))
         seen.append(is_next(line))
 
@@ -41,7 +41,7 @@ def test_the_next_one_writes_while_messages_are_sent(line: int) -> None:
 
 
 def test_a_fault_sends_the_turn_on(line: int) -> None:
-    with pytest.raises(ZeroDivisionError), in_turn():
+    with pytest.raises(ZeroDivisionError), queued_transaction():
         raise ZeroDivisionError
 
     assert is_next(line)
@@ -50,7 +50,7 @@ def test_a_fault_sends_the_turn_on(line: int) -> None:
 def test_whoever_writes_already_does_not_wait_for_those_who_wait(line: int) -> None:
     fcntl.flock(line, fcntl.LOCK_EX)
 
-    with transaction.atomic(), in_turn():
+    with transaction.atomic(), queued_transaction():
         written = True
 
     assert written

@@ -88,7 +88,7 @@ def test_only_posts_are_webhooks(stripe: FakeStripe) -> None:
 
 
 def test_unknown_events_are_stored_and_ignored(stripe: FakeStripe) -> None:
-    event = stripe.tell("customer.created", {"id": "cus_1", "object": "customer", "email": "jenny@example.com"})
+    event = stripe.send_event("customer.created", {"id": "cus_1", "object": "customer", "email": "jenny@example.com"})
 
     assert deliver(event, event) == [200, 200]
 
@@ -294,7 +294,7 @@ def test_money_for_photos_that_have_gone_stays_as_a_credit(stripe: FakeStripe, s
 
     assert state(payment)[:2] == ("paid", "open")
     credit = Credit.objects.get()
-    assert (credit.owner, credit.mail) == (shoot.owner, Credit.Mail.WAITING)
+    assert (credit.owner, credit.pending_mail) == (shoot.owner, Credit.Mail.AVAILABLE)
 
 
 def test_money_counts_even_when_we_had_given_the_payment_up(stripe: FakeStripe, shoot: Shoot) -> None:
@@ -324,9 +324,9 @@ def test_events_of_the_operators_other_business_are_stored_and_change_nothing(st
     nonsense = foreign | {"id": "cs_test_more", "metadata": {"payment": "not an id of ours"}}
 
     statuses = deliver(
-        stripe.tell("checkout.session.completed", foreign),
-        stripe.tell("checkout.session.completed", nonsense),
-        stripe.tell("charge.refunded", {"id": "ch_1", "object": "charge", "payment_intent": None}),
+        stripe.send_event("checkout.session.completed", foreign),
+        stripe.send_event("checkout.session.completed", nonsense),
+        stripe.send_event("charge.refunded", {"id": "ch_1", "object": "charge", "payment_intent": None}),
     )
 
     assert statuses == [200, 200, 200]

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from headshots.accounts.models import User
-from headshots.payments.checkout.deadlines import checkout_closes
+from headshots.payments.checkout.deadlines import checkout_deadline
 from headshots.payments.models import Credit, Payment, WebhookEvent
 from headshots.shoots.lifecycle import advance, begin_purge, record
 from headshots.shoots.models import Pack, Photo, Shoot
@@ -196,10 +196,10 @@ def test_a_checkout_closes_in_time_for_the_photos_by_what_packs_took_here(browse
 
 def test_a_checkout_closes_earlier_when_packs_are_queued(shoot: Shoot) -> None:
     shoot.delete_after = timezone.now() + timedelta(hours=2)
-    alone = checkout_closes(shoot, engine_name="fake", count=4)
+    alone = checkout_deadline(shoot, engine_name="fake", count=4)
     make_premium(make_user())
 
-    behind = checkout_closes(shoot, engine_name="fake", count=4)
+    behind = checkout_deadline(shoot, engine_name="fake", count=4)
 
     assert alone is not None
     assert behind is not None
@@ -311,7 +311,7 @@ def test_stripes_page_and_the_way_back(browser: Client, shoot: Shoot, stripe: Fa
     session = stripe.sessions[session_of(payment)]
 
     assert answer.url == session["url"]
-    assert session["success_url"] == f"http://testserver/payments/{payment.pk}/?back"
+    assert session["success_url"] == f"http://testserver/payments/{payment.pk}/?returned"
     assert session["cancel_url"] == f"http://testserver/shoots/{shoot.pk}/order/"
     # Ids only: nothing of the person goes to Stripe from us.
     assert session["metadata"] == {"payment": str(payment.pk)}
@@ -319,7 +319,7 @@ def test_stripes_page_and_the_way_back(browser: Client, shoot: Shoot, stripe: Fa
     assert session["customer_email"] is None
     # Back before the webhook: the page asks Stripe itself.
     stripe.pay(session["id"])
-    assert browser.get(f"/payments/{payment.pk}/?back").url == f"/shoots/{shoot.pk}/"
+    assert browser.get(f"/payments/{payment.pk}/?returned").url == f"/shoots/{shoot.pk}/"
     assert state(payment) == ("paid", "used", "queued")
 
 

@@ -24,10 +24,10 @@ from django.utils import timezone
 
 from headshots.accounts.models import User
 from headshots.payments.accounting.refunds import request_refund, send_refund
-from headshots.payments.checkout.orders import Order, buy_credit, checkout_url, order_with_money, retire
+from headshots.payments.checkout.orders import Order, buy_credit, checkout_url, expire_payment, order_with_money
 from headshots.payments.errors import OrderRefused
 from headshots.payments.models import Credit, Payment, Refund, WebhookEvent
-from headshots.payments.prices import digits_of
+from headshots.payments.prices import minor_unit_digits
 from headshots.payments.reconciliation import replay_events
 from headshots.payments.stripe import client
 from headshots.shoots.looks.versions import seed_styles
@@ -35,7 +35,7 @@ from headshots.shoots.models import Pack, Photo, Shoot
 from headshots.vault.models import Blob
 from tests.helpers.money import HOME, ledger_sum, looks, session_of, state
 
-_PATIENCE_SECONDS = 90
+_TIMEOUT_SECONDS = 90
 
 
 def refuse_real_money() -> None:
@@ -53,19 +53,19 @@ def ask(method: str, path: str, **params: Any) -> dict[str, Any]:
 
 def wait_until(is_so: Callable[[], bool], what: str) -> None:
     """Fetch what happened until it is known here."""
-    give_up = time.monotonic() + _PATIENCE_SECONDS
+    give_up = time.monotonic() + _TIMEOUT_SECONDS
     while not is_so():
-        assert time.monotonic() < give_up, f"not known after {_PATIENCE_SECONDS} s: {what}"
+        assert time.monotonic() < give_up, f"not known after {_TIMEOUT_SECONDS} s: {what}"
         replay_events()
         time.sleep(float(settings.HEADSHOTS_STRIPE_API_URL == ""))
 
 
 def order(shoot: Shoot, buyer: User) -> Payment:
     payment = order_with_money(order=Order(shoot, looks(2), number=0), owner=buyer)
-    address = checkout_url(payment=payment, returns=HOME)
+    address = checkout_url(payment=payment, urls=HOME)
     again = order_with_money(order=Order(shoot, looks(2), number=0), owner=buyer)
     assert again == payment
-    assert checkout_url(payment=again, returns=HOME) == address != ""
+    assert checkout_url(payment=again, urls=HOME) == address != ""
     return payment
 
 
@@ -98,7 +98,7 @@ def give_back(payment: Payment, amount: int | None) -> None:
     wait_until(lambda: Refund.objects.get(pk=refund.pk).state == Refund.State.SUCCEEDED, "the refund")
 
 
-def buy_and_give_back(shoot: Shoot, buyer: User) -> dict[str, object]:
+def buy_and_refund(shoot: Shoot, buyer: User) -> dict[str, object]:
     payment = order(shoot, buyer)
     pay(payment)
     wait_until(lambda: state(payment)[0] == "paid", "the payment")
@@ -120,8 +120,8 @@ def buy_and_give_back(shoot: Shoot, buyer: User) -> dict[str, object]:
 def open_and_close(buyer: User) -> None:
     """A purchase from the price page whose checkout is closed: its event says so too."""
     payment = buy_credit(owner=buyer)
-    assert checkout_url(payment=payment, returns=HOME)
-    assert retire(payment=payment)
+    assert checkout_url(payment=payment, urls=HOME)
+    assert expire_payment(payment=payment)
     told = WebhookEvent.objects.filter(object_id=session_of(payment), type="checkout.session.expired")
     wait_until(told.exists, "the closed checkout")
     assert state(payment) == ("expired", None, None)
@@ -132,14 +132,14 @@ def main() -> None:
     seed_styles()
     # What the account is paid out in: the balance is kept in it.
     settings.HEADSHOTS_CURRENCY = ask("get", "/v1/account")["default_currency"]
-    settings.HEADSHOTS_STUDIO_PRICE = "19" if digits_of(settings.HEADSHOTS_CURRENCY) else "1900"
+    settings.HEADSHOTS_STUDIO_PRICE = "19" if minor_unit_digits(settings.HEADSHOTS_CURRENCY) else "1900"
     settings.HEADSHOTS_ENGINE = "studio"
     settings.HEADSHOTS_PREMIUM_COUNT = 2
     buyer = User.objects.create_user("buyer@example.org", "a long enough pass phrase")
     shoot = Shoot.objects.create(owner=buyer, delete_after=timezone.now() + timedelta(hours=23))
     blob = Blob.objects.create(ring="source", key_id=shoot.pk, kind="photo", size=1)
     Photo.objects.create(shoot=shoot, position=0, state=Photo.State.ACCEPTED, blob=blob)
-    seen = buy_and_give_back(shoot, buyer)
+    seen = buy_and_refund(shoot, buyer)
     open_and_close(buyer)
     known = WebhookEvent.objects.exclude(payment=None).count()
     assert replay_events() == 0

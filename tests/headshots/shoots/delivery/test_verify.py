@@ -112,7 +112,7 @@ def test_the_words_of_the_issue_cost_no_time(client: Client) -> None:
 def test_when_all_places_are_taken_the_page_says_so_and_no_process_starts(
     client: Client, settings: LazySettings, monkeypatch: pytest.MonkeyPatch, signed: bytes
 ) -> None:
-    settings.HEADSHOTS_LIMITS = replace(settings.HEADSHOTS_LIMITS, verify_at_once=1)
+    settings.HEADSHOTS_LIMITS = replace(settings.HEADSHOTS_LIMITS, max_concurrent_verifications=1)
     with monkeypatch.context() as patch, Budget("verify", total=1, lease_seconds=15).hold():
         patch.setattr(sys, "executable", "/nowhere/python")
         busy = client.post("/verify/", {"picture": SimpleUploadedFile("picture.jpg", signed)})

@@ -54,8 +54,8 @@ def web(tmp_path: Path) -> Iterator[Web]:
         port = free.getsockname()[1]
     environment = os.environ | {
         "HEADSHOTS_DATA_DIR": str(tmp_path / "data"),
-        "HEADSHOTS_SOURCE_RING_DIR": str(tmp_path / "source"),
-        "HEADSHOTS_RESULT_RING_DIR": str(tmp_path / "result"),
+        "HEADSHOTS_PHOTO_KEYS_DIR": str(tmp_path / "source"),
+        "HEADSHOTS_HEADSHOT_KEYS_DIR": str(tmp_path / "result"),
         "HEADSHOTS_REDIS_URL": f"unix://{VALKEY_SOCKET}",
         "PYTHONPATH": str(ROOT),
     }

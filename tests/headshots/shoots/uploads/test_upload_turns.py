@@ -38,7 +38,7 @@ def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def decodes() -> Budget:
-    return Budget("decodes", total=product.HEADSHOTS_LIMITS.decodes_at_once, per_holder=1, lease_seconds=30)
+    return Budget("decodes", total=product.HEADSHOTS_LIMITS.max_concurrent_decodes, per_holder=1, lease_seconds=30)
 
 
 def upload(client: Client, data: bytes, count: int = 1) -> tuple[int, str, str]:
@@ -75,7 +75,7 @@ def test_while_one_account_is_decoding_another_one_goes_ahead(browser: Client, p
 
 
 def test_a_wait_for_a_decoder_ends(browser: Client, settings: LazySettings) -> None:
-    settings.HEADSHOTS_LIMITS = replace(settings.HEADSHOTS_LIMITS, decodes_at_once=1)
+    settings.HEADSHOTS_LIMITS = replace(settings.HEADSHOTS_LIMITS, max_concurrent_decodes=1)
     began = time.monotonic()
     with decodes().hold(holder="another account"):
         status, page, _ = upload(browser, astronaut(), count=3)
@@ -112,7 +112,7 @@ def test_slow_photos_of_one_upload_do_not_use_up_its_own_wait(browser: Client, m
 def test_an_upload_goes_ahead_as_soon_as_a_decoder_is_free(
     browser: Client, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.HEADSHOTS_LIMITS = replace(settings.HEADSHOTS_LIMITS, decodes_at_once=1)
+    settings.HEADSHOTS_LIMITS = replace(settings.HEADSHOTS_LIMITS, max_concurrent_decodes=1)
     monkeypatch.setattr(forms, "WAIT_SECONDS", 20)
     taken, done = threading.Event(), threading.Event()
 

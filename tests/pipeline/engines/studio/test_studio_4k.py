@@ -182,7 +182,7 @@ def test_as_many_photos_are_enlarged_as_the_time_allows_and_large_ones_always_co
 
 
 def test_several_photos_are_developed_best_first_while_the_networks_time_lasts(engine, astronaut, monkeypatch):
-    monkeypatch.setattr("pipeline.engines.studio.MOST_PIXELS", 1)
+    monkeypatch.setattr("pipeline.engines.studio.MAX_PIXELS", 1)
     shares: list[float] = []
 
     subject = engine.prepare([astronaut, astronaut], LARGE, shares.append)

@@ -8,7 +8,7 @@ from django.template.loader import render_to_string
 from headshots.web.asgi_types import Send
 
 
-async def refuse(send: Send, *, retry_after_seconds: int) -> None:
+async def send_unavailable(send: Send, *, retry_after_seconds: int) -> None:
     """Answer 503 with our page. A body that is still on its way is not kept by anything."""
     page, policy = _page()
     headers = [

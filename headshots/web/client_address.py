@@ -6,7 +6,7 @@ from django.conf import settings
 
 from headshots.runtime.networks import network
 from headshots.web.asgi_types import Application, Receive, Scope, Send
-from headshots.web.refusals import refuse
+from headshots.web.unavailable import send_unavailable
 
 
 def client_address(scope: Scope) -> str:
@@ -24,7 +24,7 @@ def client_address(scope: Scope) -> str:
     return network(host)
 
 
-class RequestsPerAddress:
+class RequestsPerAddressLimit:
     """ASGI application: one forwarded address has so many requests in progress in this process, not more.
 
     Only behind proxies; without one the limit of connections (`headshots/web/protocol.py`) does the same."""
@@ -38,8 +38,8 @@ class RequestsPerAddress:
             await self.application(scope, receive, send)
             return
         address = client_address(scope)
-        if self.in_progress[address] >= settings.HEADSHOTS_LIMITS.web_connections_per_address:
-            await refuse(send, retry_after_seconds=5)
+        if self.in_progress[address] >= settings.HEADSHOTS_LIMITS.max_connections_per_address:
+            await send_unavailable(send, retry_after_seconds=5)
             return
         self.in_progress[address] += 1
         try:

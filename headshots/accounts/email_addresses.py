@@ -6,7 +6,7 @@ from contextlib import suppress
 import idna
 
 
-def normalize(text: str) -> str:
+def normalize_email(text: str) -> str:
     """Return the spelling under which an address is stored and compared: lower case, its domain as browsers send it.
 
     That is `c@xn--exmple-cua.de` for `C@EXÄMPLE.de` (IDNA 2008 with the mapping of UTS 46). The domain loses a dot at
