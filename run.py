@@ -41,7 +41,7 @@ from headshots.launch.environment import (
 )
 from headshots.launch.gpu import require_gpu, set_up_gpu, set_up_gpu_for_tests
 from headshots.launch.services import (
-    Product,
+    ServiceFactory,
     listen_on,
     make_data_folder,
     service_environment,
@@ -78,8 +78,8 @@ def serve(arguments: list[str]) -> int:
         redis_url = os.environ.get("HEADSHOTS_REDIS_URL")
         path = None if redis_url else held.enter_context(valkey_socket(data))
         address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        product = Product(data, service_environment(data, redis_url or f"unix://{path}"), lock, address)
-        run(product, path, listener, browser=not options.no_browser)
+        factory = ServiceFactory(data, service_environment(data, redis_url or f"unix://{path}"), lock, address)
+        run(factory, path, listener, browser=not options.no_browser)
     return 0
 
 
@@ -93,7 +93,7 @@ def choose_engine(engine: str | None, *, agreed: bool) -> None:
     os.environ["HEADSHOTS_ENGINE"] = engine
 
 
-def run(product: Product, path: Path | None, listener: socket.socket, *, browser: bool) -> None:
+def run(factory: ServiceFactory, path: Path | None, listener: socket.socket, *, browser: bool) -> None:
     """The product's life, until a signal; all services are gone afterwards."""
     interrupts: list[int] = []
 
@@ -106,17 +106,17 @@ def run(product: Product, path: Path | None, listener: socket.socket, *, browser
         signal.signal(number, interrupt)
     services: list[Service] = []
     try:
-        start_services(product, path, listener, services)
-        print(f"Headshots is ready at {product.address} (Ctrl-C stops it)", flush=True)
+        start_services(factory, path, listener, services)
+        print(f"Headshots is ready at {factory.address} (Ctrl-C stops it)", flush=True)
         if browser:
-            open_in_browser(product.address)
+            open_in_browser(factory.address)
         supervise(services, until=lambda: False)
     except KeyboardInterrupt:
         echo("\nStopping")
     finally:
         users = [service for service in services if service.name != "valkey"]
-        stop(users, at_once=lambda: len(interrupts) > 1)
-        stop([service for service in services if service.name == "valkey"], at_once=lambda: len(interrupts) > 1)
+        stop(users, immediately=lambda: len(interrupts) > 1)
+        stop([service for service in services if service.name == "valkey"], immediately=lambda: len(interrupts) > 1)
 
 
 def open_in_browser(address: str) -> None:

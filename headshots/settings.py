@@ -12,7 +12,7 @@ from pathlib import Path
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from headshots.runtime.limits import limits
+from headshots.runtime.limits import read_limits
 from headshots.runtime.log_format import logging_settings
 from headshots.runtime.queues import beat_schedule, broker_url
 
@@ -299,7 +299,7 @@ DEFAULT_FROM_EMAIL = env.str("HEADSHOTS_EMAIL_FROM", default="Headshots <no-repl
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
 
 ACCOUNT_ADAPTER = "headshots.accounts.adapters.AccountAdapter"
-_forms = {"login": "SignInForm", "reset_password": "ForgottenPasswordForm", "add_email": "AddAddressForm"}
+_forms = {"login": "SignInForm", "reset_password": "PasswordResetRequestForm", "add_email": "AddEmailAddressForm"}
 ACCOUNT_FORMS = {name: f"headshots.accounts.forms.{form}" for name, form in _forms.items()}
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
@@ -333,7 +333,7 @@ ALLAUTH_TRUSTED_PROXY_COUNT = HEADSHOTS_TRUSTED_PROXIES
 HEADSHOTS_MAX_BODY_BYTES = 1024 * 1024
 HEADSHOTS_MAX_UPLOAD_BYTES = HEADSHOTS_MAX_PHOTOS * HEADSHOTS_MAX_PHOTO_BYTES + HEADSHOTS_MAX_BODY_BYTES
 HEADSHOTS_MAX_VERIFY_BYTES = HEADSHOTS_MAX_PHOTO_BYTES + HEADSHOTS_MAX_BODY_BYTES
-HEADSHOTS_LIMITS = limits(_int)
+HEADSHOTS_LIMITS = read_limits(_int)
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 FILE_UPLOAD_MAX_MEMORY_SIZE = HEADSHOTS_MAX_UPLOAD_BYTES + 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = HEADSHOTS_MAX_BODY_BYTES

@@ -22,10 +22,10 @@ urlpatterns = [
     path("account/", include("headshots.data_rights.urls")),
     # Before allauth's own, by the same names.
     path("accounts/logout/", accounts.logout, name="account_logout"),
-    path("accounts/email/", accounts.addresses, name="account_email"),
+    path("accounts/email/", accounts.email_addresses, name="account_email"),
     re_path(
         r"^accounts/password/reset/key/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>.+)/$",
-        accounts.password_from_mail,
+        accounts.reset_password_from_mail,
         name="account_reset_password_from_key",
     ),
     path("accounts/2fa/totp/activate/", accounts.activate_second_factor, name="mfa_activate_totp"),

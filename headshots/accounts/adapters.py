@@ -16,7 +16,7 @@ from django.http import HttpRequest, HttpResponse
 
 from headshots.accounts.email_addresses import normalize_email
 from headshots.accounts.known_browsers import known_browser, remember_browser
-from headshots.runtime.networks import network
+from headshots.runtime.networks import visitor_network
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -33,7 +33,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def get_client_ip(self, request: HttpRequest) -> str:
         """Return what one visitor can use, for limits by address: of IPv6 that is a whole network."""
-        return network(super().get_client_ip(request))
+        return visitor_network(super().get_client_ip(request))
 
     def clean_email(self, email: str) -> str:
         return normalize_email(super().clean_email(email))
@@ -72,7 +72,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Send a mail whose links begin with HEADSHOTS_SITE_URL: a request can name any host as its own."""
-        urls = {name: _at_site(value) for name, value in context.items() if name.endswith("_url")}
+        urls = {name: _with_site_url(value) for name, value in context.items() if name.endswith("_url")}
         super().send_mail(template_prefix, email, context | urls)
 
     def get_reauthentication_methods(self, user: AbstractBaseUser | AnonymousUser) -> list[dict[str, str]]:
@@ -84,7 +84,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return by_factor or methods
 
 
-def _at_site(url: str) -> str:
+def _with_site_url(url: str) -> str:
     """Return the same page at the site's own address. On a laptop that was started by hand there is none to prefer."""
     path = urlsplit(url)._replace(scheme="", netloc="").geturl()
     return f"{settings.HEADSHOTS_SITE_URL}{path}" if settings.HEADSHOTS_SITE_URL else url

@@ -15,13 +15,13 @@ class SignInForm(LoginForm):
         return normalize_email(super().clean_login())
 
 
-class ForgottenPasswordForm(ResetPasswordForm):
+class PasswordResetRequestForm(ResetPasswordForm):
     def clean_email(self) -> str:
         """Return the address that the account has: a mail to what was typed could go to somebody else's domain."""
         return normalize_email(super().clean_email())
 
 
-class AddAddressForm(AddEmailForm):
+class AddEmailAddressForm(AddEmailForm):
     def clean_email(self) -> str:
         """Refuse an address of another account, as signing up does. Where links confirm addresses allauth says nothing
         to strangers and waits for the link."""

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 
 _COOKIE = "known_browser"
 _SALT = "headshots.known_browser"
-_LIFE = timedelta(days=365)
+_COOKIE_LIFETIME = timedelta(days=365)
 _MAX_ACCOUNTS = 5
 
 
@@ -22,8 +22,8 @@ def remember_browser(request: HttpRequest, response: HttpResponse, *, account_id
     others = [number for number in accounts if number != account_id]
     value = signing.dumps([browser or secrets.token_urlsafe(12), [account_id, *others][:_MAX_ACCOUNTS]], salt=_SALT)
     response.set_cookie(
-        _COOKIE, value, max_age=_LIFE, path="/accounts/", secure=settings.SESSION_COOKIE_SECURE, httponly=True,
-        samesite="Lax",
+        _COOKIE, value, max_age=_COOKIE_LIFETIME, path="/accounts/", secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True, samesite="Lax",
     )  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def known_browser(request: HttpRequest, *, address: str) -> str | None:
 
 def _read(request: HttpRequest) -> tuple[str | None, list[int]]:
     try:
-        browser, accounts = signing.loads(request.COOKIES.get(_COOKIE, ""), salt=_SALT, max_age=_LIFE)
+        browser, accounts = signing.loads(request.COOKIES.get(_COOKIE, ""), salt=_SALT, max_age=_COOKIE_LIFETIME)
     except signing.BadSignature:
         return None, []
     return browser, accounts

@@ -43,7 +43,7 @@ class EmailAddressesView(EmailView):
 
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         chosen = User.objects.filter(email=normalize_email(request.POST.get("email", "")))
-        # Rows may be older than the rule that refuses such addresses (AddAddressForm).
+        # Rows may be older than the rule that refuses such addresses (AddEmailAddressForm).
         if "action_primary" in request.POST and chosen.exclude(pk=authenticated_user(request).pk).exists():
             messages.error(request, AccountAdapter.error_messages["email_taken"])
             return redirect("account_email")
@@ -76,8 +76,8 @@ class DeactivateSecondFactorView(DeactivateTOTPView):
         return response
 
 
-addresses = EmailAddressesView.as_view()
-password_from_mail = PasswordResetFromMailView.as_view()
+email_addresses = EmailAddressesView.as_view()
+reset_password_from_mail = PasswordResetFromMailView.as_view()
 logout = ClearSiteDataLogoutView.as_view()
 activate_second_factor = ActivateSecondFactorView.as_view()
 deactivate_second_factor = DeactivateSecondFactorView.as_view()

@@ -23,19 +23,19 @@ from headshots.launch import (
     folder_lock,
 )
 
-STAMP = VENV / "headshots.json"
+STATE_FILE = VENV / "headshots.json"
 
 
-def wanted_locks(lock: str) -> dict[str, str]:
+def required_locks(lock: str) -> dict[str, str]:
     """The locks that an environment for `lock` satisfies, with their hashes: the tests' one holds the other."""
     names = [RUN_LOCK, TEST_LOCK] if lock == TEST_LOCK else [lock]
     return {name: fingerprint(ROOT / "docker" / name) for name in names}
 
 
-def read_stamp() -> dict[str, object] | None:
+def read_state_file() -> dict[str, object] | None:
     """What the last set-up of .venv wrote; None where there was none, {} where it is not to be believed."""
     try:
-        stamp = json.loads(STAMP.read_text())
+        stamp = json.loads(STATE_FILE.read_text())
     except FileNotFoundError:
         return None
     except (OSError, ValueError):
@@ -44,14 +44,14 @@ def read_stamp() -> dict[str, object] | None:
 
 
 def is_set_up(lock: str) -> bool:
-    stamp = read_stamp() or {}
+    stamp = read_state_file() or {}
     locks = stamp.get("locks")
     # The interpreter's own path changes with its version: an upgraded system leaves an environment without a library.
     return (
         stamp.get("state") == "ready"
         and stamp.get("python") == os.path.realpath(PYTHON)
         and isinstance(locks, dict)
-        and wanted_locks(lock).items() <= locks.items()
+        and required_locks(lock).items() <= locks.items()
     )
 
 
@@ -62,14 +62,14 @@ def set_up(lock: str) -> None:
     with folder_lock(ROOT, wait=True):
         if is_set_up(lock):
             return
-        stamp = read_stamp()
+        stamp = read_state_file()
         # A set-up that was cut short may have left half a package behind, which pip would take for a whole one.
         if (stamp is not None and stamp.get("state") != "ready") or not pip_works():
             make_environment()
-        STAMP.write_text(json.dumps({"state": "installing"}))
+        STATE_FILE.write_text(json.dumps({"state": "installing"}))
         install(lock)
-        ready = {"state": "ready", "python": os.path.realpath(PYTHON), "locks": wanted_locks(lock)}
-        STAMP.write_text(json.dumps(ready))
+        ready = {"state": "ready", "python": os.path.realpath(PYTHON), "locks": required_locks(lock)}
+        STATE_FILE.write_text(json.dumps(ready))
 
 
 def pip_works() -> bool:
@@ -93,7 +93,7 @@ def install(lock: str) -> None:
         install_lock(lock)
     except CannotRun:
         # It gave up by itself, so it left nothing by halves: the next start may go on with this environment.
-        STAMP.unlink(missing_ok=True)
+        STATE_FILE.unlink(missing_ok=True)
         raise
 
 

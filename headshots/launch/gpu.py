@@ -14,7 +14,7 @@ from headshots.launch.environment import install_lock, pip_install
 GPU_LOCK = "requirements-gpu.lock"
 # Outside the lock: which build of it fits depends on the machine.
 TORCH = "torch==2.13.0"
-STAMP = VENV / "headshots-gpu.json"
+STATE_FILE = VENV / "headshots-gpu.json"
 PROBE_SECONDS = 60
 COMMAND = f".venv/bin/python -m pip install {TORCH} && .venv/bin/python -m pip install --no-deps -r docker/{GPU_LOCK}"
 
@@ -54,7 +54,7 @@ def set_up_gpu_for_tests() -> None:
     state = read_state()
     if state == "ready" or (state == "skipped" and not os.environ.get("HEADSHOTS_REQUIRE_TORCH")):
         return
-    if not torch_is_small():
+    if not is_torch_build_small():
         echo(f"Tests of the InstantID engine are skipped: torch would bring gigabytes of CUDA here. Enable: {COMMAND}")
         write_state("skipped")
         return
@@ -64,7 +64,7 @@ def set_up_gpu_for_tests() -> None:
         echo(f"Tests of the InstantID engine are skipped: {error}. To run them: {COMMAND}")
 
 
-def torch_is_small() -> bool:
+def is_torch_build_small() -> bool:
     """Whether pip, asked without installing anything, settles on a build of torch without CUDA."""
     if sys.platform == "darwin":
         return True
@@ -84,15 +84,15 @@ def torch_is_small() -> bool:
 def read_state() -> str:
     """`ready` or `skipped` for this lock, interpreter and torch; empty when nobody looked yet."""
     try:
-        stamp = json.loads(STAMP.read_text())
-        return str(stamp["state"]) if stamp["of"] == identity() else ""
+        stamp = json.loads(STATE_FILE.read_text())
+        return str(stamp["state"]) if stamp["of"] == environment_id() else ""
     except (OSError, ValueError, LookupError, TypeError):
         return ""
 
 
 def write_state(state: str) -> None:
-    STAMP.write_text(json.dumps({"state": state, "of": identity()}))
+    STATE_FILE.write_text(json.dumps({"state": state, "of": environment_id()}))
 
 
-def identity() -> str:
+def environment_id() -> str:
     return f"{TORCH} {os.path.realpath(PYTHON)} {fingerprint(ROOT / 'docker' / GPU_LOCK)}"

@@ -109,7 +109,7 @@ def listen_on(port: int) -> socket.socket:
     return listener
 
 
-class Product:
+class ServiceFactory:
     """The services, in the order in which they start. address: where people reach them on this machine."""
 
     def __init__(self, data: Path, environment: dict[str, str], lock: int, address: str) -> None:
@@ -161,7 +161,9 @@ class Product:
         return HeartbeatFile(self.data / "run" / f"{name}.heartbeat")
 
 
-def start_services(product: Product, path: Path | None, listener: socket.socket, services: list[Service]) -> None:
+def start_services(
+    factory: ServiceFactory, path: Path | None, listener: socket.socket, services: list[Service]
+) -> None:
     """Starts everything, into `services`; returns when the page answers. Raises CannotRun."""
 
     def start(service: Service) -> Service:
@@ -181,10 +183,10 @@ def start_services(product: Product, path: Path | None, listener: socket.socket,
     try:
         if path is not None:
             path.unlink(missing_ok=True)
-            valkey = start(product.valkey(path))
+            valkey = start(factory.valkey(path))
             wait_for(valkey, lambda: valkey.has_been_alive)
-        prepare_database(product.data, product.environment)
-        web = start(product.web(listener))
+        prepare_database(factory.data, factory.environment)
+        web = start(factory.web(listener))
         # Minutes, at the first start.
         wait_for(web, lambda: fetching.poll() is not None)
     finally:
@@ -195,5 +197,5 @@ def start_services(product: Product, path: Path | None, listener: socket.socket,
     # The workers only now: two cores that import five times the same thing at once show the page later.
     wait_for(web, page.is_alive)
     for queue in QUEUES:
-        start(product.worker(queue))
-    start(product.beat())
+        start(factory.worker(queue))
+    start(factory.beat())

@@ -150,9 +150,9 @@ class Service:
             if now >= self._restart_at:
                 self.start()
             return
-        self.take_output()
+        self.read_output()
         if self.process.poll() is not None:
-            self._ended(now)
+            self._on_exit(now)
         elif self.liveness.is_alive():
             self.has_been_alive = True
             self._last_alive_at = now
@@ -163,7 +163,7 @@ class Service:
     def reset_timeout(self) -> None:
         self._last_alive_at = time.monotonic()
 
-    def _ended(self, now: float) -> None:
+    def _on_exit(self, now: float) -> None:
         assert self.process is not None
         code = self.process.returncode
         self.cleanup()
@@ -176,7 +176,7 @@ class Service:
         """Clean up after the process has exited: drain its output and kill any remaining children."""
         if self.process is None:
             return
-        self.take_output()
+        self.read_output()
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         assert self.process.stdout is not None
@@ -193,7 +193,7 @@ class Service:
         else:
             self.process.send_signal(number)
 
-    def take_output(self) -> None:
+    def read_output(self) -> None:
         assert self.process is not None
         assert self.process.stdout is not None
         while True:
@@ -203,18 +203,18 @@ class Service:
                 return
             if not piece:
                 return
-            self._keep(piece)
+            self._append_to_log(piece)
             *lines, self._half_line = (self._half_line + piece).split(b"\n")
             for line in lines:
-                self._show(line)
+                self._print_line(line)
 
-    def _keep(self, piece: bytes) -> None:
+    def _append_to_log(self, piece: bytes) -> None:
         if self.log.exists() and self.log.stat().st_size + len(piece) > MAX_LOG_BYTES:
             self.log.replace(self.log.with_suffix(".log.1"))
         with self.log.open("ab") as log:
             log.write(piece)
 
-    def _show(self, line: bytes) -> None:
+    def _print_line(self, line: bytes) -> None:
         """Warnings and errors reach the terminal, and lines without a level as the one before them did."""
         level = _LOG_LINE.match(line)
         if level and not self.quiet:
@@ -241,17 +241,17 @@ def supervise(services: Sequence[Service], until: Callable[[], bool], every_seco
         time.sleep(every_seconds)
 
 
-def stop(services: Sequence[Service], at_once: Callable[[], bool]) -> None:
-    """Ask all services to end, wait STOP_TIMEOUT_SECONDS at most (not at all when `at_once`), then kill the rest."""
+def stop(services: Sequence[Service], immediately: Callable[[], bool]) -> None:
+    """Ask all services to end, wait STOP_TIMEOUT_SECONDS at most (not if `immediately` says so), then kill the rest."""
     for service in services:
         service.send(signal.SIGTERM)
     give_up = time.monotonic() + STOP_TIMEOUT_SECONDS
     while True:
         alive = [service for service in services if service.process and service.process.poll() is None]
-        if not alive or at_once() or time.monotonic() > give_up:
+        if not alive or immediately() or time.monotonic() > give_up:
             break
         for service in alive:
-            service.take_output()
+            service.read_output()
         time.sleep(0.02)
     for service in services:
         service.send(signal.SIGKILL)

@@ -21,12 +21,12 @@ class MoneyAdmin(ReadOnlyAdmin):
     amounts: tuple[str, ...] = ()
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
-        return tuple(str(name) for name in self._seen(request, super().get_list_display(request)))
+        return tuple(str(name) for name in self._visible_columns(request, super().get_list_display(request)))
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        return self._seen(request, super().get_fields(request, obj))
+        return self._visible_columns(request, super().get_fields(request, obj))
 
-    def _seen(self, request: HttpRequest, names: Iterable[Any]) -> list[Any]:
+    def _visible_columns(self, request: HttpRequest, names: Iterable[Any]) -> list[Any]:
         sees = request.user.has_perm(_VIEW_AMOUNTS_PERMISSION)
         return [name for name in names if sees or name not in self.amounts]
 

@@ -33,11 +33,13 @@ log = logging.getLogger(__name__)
 # A page that is asked for again and again while somebody waits must not ask Stripe each time.
 _POLL_INTERVAL = timedelta(seconds=3)
 _MAX_PAYMENTS = 200
-_REFUSED = {
+_REFUSAL_MESSAGES = {
     "has_open_credit": "You have a pack already: use it. Nothing was charged.",
     "uploads_paused": "We take no new photos for a moment. Nothing was charged; please come back a little later.",
 }
-STRIPE_UNAVAILABLE = "The payment page cannot be reached right now. Nothing was charged; please try again in a minute."
+STRIPE_UNAVAILABLE_MESSAGE = (
+    "The payment page cannot be reached right now. Nothing was charged; please try again in a minute."
+)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -49,12 +51,12 @@ def pricing(request: HttpRequest) -> HttpResponse:
             return to_checkout(request, buy_credit(owner=request.user))
         except OrderRefused as refused:
             # From a page that was opened before the pack came, or before the pause.
-            messages.error(request, _REFUSED[refused.code])
+            messages.error(request, _REFUSAL_MESSAGES[refused.code])
             status = 409
         except NotForSale:
             messages.error(request, "Packs are not sold here at the moment.")
         except StripeError:
-            messages.error(request, STRIPE_UNAVAILABLE)
+            messages.error(request, STRIPE_UNAVAILABLE_MESSAGE)
     name = engine.engine_name()
     context = {
         "is_for_sale": is_for_sale(),

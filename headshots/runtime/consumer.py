@@ -20,11 +20,11 @@ class Consumer(CeleryConsumer):
         ensure = cast("Callable[..., Connection]", conn.ensure_connection)
 
         def ensure_with_heartbeat(errback: object, max_retries: int, callback: Callable[[], None]) -> Connection:
-            def each_second() -> None:
+            def on_wait() -> None:
                 heartbeat.record_progress()
                 callback()
 
-            return ensure(errback, max_retries, callback=each_second)
+            return ensure(errback, max_retries, callback=on_wait)
 
         conn.ensure_connection = ensure_with_heartbeat  # type: ignore[method-assign]
         try:

@@ -33,7 +33,7 @@ class Limits:
     max_concurrent_verifications: int = 2
 
 
-def limits(read_int: Callable[[str, int], int]) -> Limits:
+def read_limits(read_int: Callable[[str, int], int]) -> Limits:
     """Return the limits as the environment sets them; `read_int` reads one variable, with its default."""
     usual = Limits()
     names = [field.name for field in fields(Limits)]

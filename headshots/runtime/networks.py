@@ -3,7 +3,7 @@
 import ipaddress
 
 
-def network(host: str) -> str:
+def visitor_network(host: str) -> str:
     """Return what one visitor can use: an IPv4 address, the /64 of an IPv6 address, anything else as it is."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])

@@ -120,7 +120,7 @@ class BodyLimit:
             return
         async with AsyncExitStack() as held:
             try:
-                body = await self._take(scope, receive, held)
+                body = await self._read_body(scope, receive, held)
             except _Refused as refused:
                 scope[REFUSED], body = str(refused), Body()
             except (BudgetExceeded, NoThreadFree) as full:
@@ -130,7 +130,7 @@ class BodyLimit:
                 scope[BODY] = body
                 await self.application(scope, receive, send)
 
-    async def _take(self, scope: Scope, receive: Receive, held: AsyncExitStack) -> Body | None:
+    async def _read_body(self, scope: Scope, receive: Receive, held: AsyncExitStack) -> Body | None:
         """Return the body, None when the client left. Raises _Refused, BudgetExceeded, NoThreadFree."""
         body = Body()
         room = await self._reserve_room(scope, _content_length(scope), 0, held)

@@ -4,7 +4,7 @@ from collections import Counter
 
 from django.conf import settings
 
-from headshots.runtime.networks import network
+from headshots.runtime.networks import visitor_network
 from headshots.web.asgi_types import Application, Receive, Scope, Send
 from headshots.web.unavailable import send_unavailable
 
@@ -21,7 +21,7 @@ def client_address(scope: Scope) -> str:
         given = b",".join(value for name, value in headers if name == b"x-forwarded-for").decode("latin-1").split(",")
         if len(given) >= proxies and given[-proxies].strip():
             host = given[-proxies].strip()
-    return network(host)
+    return visitor_network(host)
 
 
 class RequestsPerAddressLimit:

@@ -68,7 +68,7 @@ class ThreadPoolASGIHandler(ASGIHandler):
     async def _stream(self, response: HttpResponseBase, receive: Receive, send: Send) -> None:
         """Send a response until it ends or its reader leaves."""
         sending = asyncio.create_task(self.send_response(response, send))  # type: ignore[arg-type]
-        leaving = asyncio.create_task(_until_gone(receive))
+        leaving = asyncio.create_task(_wait_for_disconnect(receive))
         try:
             await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -80,6 +80,6 @@ class ThreadPoolASGIHandler(ASGIHandler):
             raise outcome
 
 
-async def _until_gone(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

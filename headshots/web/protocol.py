@@ -13,7 +13,7 @@ from django.conf import settings
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from headshots.runtime.networks import network
+from headshots.runtime.networks import visitor_network
 
 MAX_LINE_BYTES = 8 * 1024
 """Of a request line's address, and of one header."""
@@ -47,7 +47,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.limits = settings.HEADSHOTS_LIMITS
-        self.address = network(self.client[0]) if self.client else ""
+        self.address = visitor_network(self.client[0]) if self.client else ""
         _connections[self.address] += 1
         self.head_since: float | None = self.loop.time()
         self.head_bytes = 0
@@ -173,10 +173,10 @@ class LimitedProtocol(HttpToolsProtocol):
         elif self.body_seconds is not None and not self.flow.read_paused:
             self.body_seconds += _CHECK_INTERVAL_SECONDS
             self.body_idle_seconds += _CHECK_INTERVAL_SECONDS
-            if self._body_is_late(self.body_seconds):
+            if self._is_body_too_slow(self.body_seconds):
                 self._respond(408)
 
-    def _body_is_late(self, seconds: float) -> bool:
+    def _is_body_too_slow(self, seconds: float) -> bool:
         grace = self.limits.body_grace_seconds
         wanted = (seconds - grace) * self.limits.min_body_bytes_per_second
         return seconds > self.limits.body_timeout_seconds or self.body_idle_seconds > grace or self.body_bytes < wanted

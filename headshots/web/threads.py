@@ -10,7 +10,7 @@ from typing import TypeVar
 from asgiref.sync import sync_to_async
 from django.db import close_old_connections
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class NoThreadFree(Exception):
@@ -34,7 +34,7 @@ class ThreadPool:
         self.in_use: Counter[str] = Counter()
         self.waiting: dict[asyncio.Future[ThreadPoolExecutor], str] = {}
 
-    async def run(self, work: Callable[[], Answer], *, address: str, wait_seconds: float) -> Answer:
+    async def run(self, work: Callable[[], Result], *, address: str, wait_seconds: float) -> Result:
         """Return what `work` returns, done in one thread. Raises NoThreadFree."""
         thread = await self._acquire(address, wait_seconds)
         context = contextvars.copy_context()
@@ -95,7 +95,7 @@ class ThreadPool:
             waiting.set_result(self.free.pop())
 
 
-def _with_fresh_connections(work: Callable[[], Answer]) -> Answer:
+def _with_fresh_connections(work: Callable[[], Result]) -> Result:
     """Do the work with this thread's connections, without those that are too old or broken."""
     close_old_connections()
     try:

@@ -84,7 +84,7 @@ def until_served(act: Callable[[], object]) -> object:
 
 def go_to_checkout(shoot: Shoot, count: int) -> str:
     """The address to which the order page leads; empty when it says that there is nothing to pay."""
-    order = Order(shoot, looks(count), number=0)
+    order = Order(shoot, looks(count), known_orders=0)
     payment = order_with_money(order=order, owner=BUYER)
     return checkout_url(payment=payment, urls=HOME)
 
@@ -117,7 +117,7 @@ def order_and_pay(shoot: Shoot, count: int) -> None:
 def use_credit(shoot: Shoot) -> None:
     def act() -> None:
         with refusal():
-            order_with_credit(order=Order(shoot, looks(2), number=0), owner=BUYER)
+            order_with_credit(order=Order(shoot, looks(2), known_orders=0), owner=BUYER)
 
     until_served(act)
 

@@ -175,12 +175,12 @@ def test_what_was_measured_of_the_face_is_in_no_copy_at_any_time(run: Run) -> No
 
 
 def test_logs_messages_and_error_pages_name_nobody(run: Run) -> None:
-    told = [
+    pieces = [
         piece
         for piece in run.pile
         if piece.place.startswith(("printed", "data/logs/", "data/valkey/", "broker/", "data/run/"))
     ] + run.errors
-    everything = b"\n".join(piece.content for piece in told)
+    everything = b"\n".join(piece.content for piece in pieces)
 
     # All of it is there: tasks by their names, a traceback, and a page for each error.
     assert b"shoots.check_photo" in everything
@@ -188,8 +188,8 @@ def test_logs_messages_and_error_pages_name_nobody(run: Run) -> None:
     assert run.statuses >= {400, 403, 404, 413, 422, 500}
     for word in (EMAIL, EMAIL.split("@")[0], FILE_NAME, "Lisbon"):
         for spelling in spellings(word):
-            assert not [piece.place for piece in told if spelling in piece.content], spelling
-    assert attack(told, run.secrets) == []
+            assert not [piece.place for piece in pieces if spelling in piece.content], spelling
+    assert attack(pieces, run.secrets) == []
 
 
 def test_the_name_of_the_file_is_kept_nowhere(run: Run) -> None:

@@ -14,10 +14,10 @@ PROGRAM = "tests.chaos.postgresql_life"
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> dict[str, Any]:
     folder: Path = tmp_path_factory.mktemp("life")
-    told = run_program(PROGRAM, environment_for("postgresql", folder, request))
-    if told.get("unreadable"):
+    report = run_program(PROGRAM, environment_for("postgresql", folder, request))
+    if report.get("unreadable"):
         pytest.skip("the server's files belong to another user, who does not let this one read them")
-    return told
+    return report
 
 
 def test_no_measurement_of_a_face_is_in_the_heap_or_in_the_log_at_any_time(found: dict[str, Any]) -> None:

@@ -24,11 +24,11 @@ def test_killed_at_every_step(tmp_path: Path, what: str, least: int) -> None:
     }
     (tmp_path / "data").mkdir()
 
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "tests.chaos.killed", what],
         env=environment, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
 
-    assert told.returncode == 0, told.stdout + told.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
     # Each of its steps was its last, and there were many.
-    assert json.loads(told.stdout) > least
+    assert json.loads(result.stdout) > least

@@ -103,6 +103,6 @@ def test_an_honest_upload_takes_at_most_twice_as_long_under_attack(
     print(f"quiet {quiet:.1f} s, attacked {under_attack:.1f} s, health {max(watch.seconds):.2f} s, {answers}")
 
     assert answers.keys() == set(names)
-    assert all(not status.startswith("5") or status == "503" for told in answers.values() for status in told)
+    assert all(not status.startswith("5") or status == "503" for statuses in answers.values() for status in statuses)
     assert max(watch.seconds) < HEALTHY_SECONDS
     assert under_attack < MAX_SLOWDOWN * quiet + NOISE_SECONDS

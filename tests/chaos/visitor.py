@@ -45,8 +45,8 @@ class Visitor:
         """Until the first pack is `delivered`, or the shoot is `purged`."""
         give_up = time.monotonic() + seconds
         while time.monotonic() < give_up:
-            told = self.get(f"{shoot}status.json").json()
-            if status in {told["status"], *(pack["status"] for pack in told["packs"][:1])}:
+            progress = self.get(f"{shoot}status.json").json()
+            if status in {progress["status"], *(pack["status"] for pack in progress["packs"][:1])}:
                 return
             time.sleep(0.25)
         pytest.fail(f"waited {seconds} s for {status}")

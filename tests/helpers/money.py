@@ -32,7 +32,7 @@ def bare_shoot(owner: User) -> Shoot:
 
 
 def order_of(shoot: Shoot, count: int = 3) -> Order:
-    return Order(shoot, looks(count), number=count_orders(shoot))
+    return Order(shoot, looks(count), known_orders=count_orders(shoot))
 
 
 def open_checkout(shoot: Shoot, owner: User | None = None) -> Payment:

@@ -121,7 +121,7 @@ def _grant_pack(shoot: Shoot, answers: Answers) -> str:
     assert shoot.owner is not None
     _refuse_to_oneself(shoot.owner, answers)
     grant_credit(owner=shoot.owner, reason=answers["code"])
-    order = Order(shoot, list(answers["styles"]), number=count_orders(shoot), keep_photos=shoot.keep_photos)
+    order = Order(shoot, list(answers["styles"]), known_orders=count_orders(shoot), keep_photos=shoot.keep_photos)
     try:
         pack = order_with_credit(order=order, owner=shoot.owner, actor=Event.Actor.STAFF)
     except OrderRefused as refused:

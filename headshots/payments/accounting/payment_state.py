@@ -159,7 +159,7 @@ def apply_event(*, payment: Payment, event: StripeEvent) -> None:
 def apply_refund(*, payment: Payment, event: StripeEvent) -> None:
     """How Stripe says a refund stands; one that was made at Stripe is new to us."""
     payment = lock_payment(payment)
-    refund = _refund_of(payment, event)
+    refund = _find_or_build_refund(payment, event)
     known = refund.stripe_id is not None and refund.state == Refund.State.FAILED
     if event.status in {"failed", "canceled"}:
         if refund.state != Refund.State.FAILED:
@@ -292,7 +292,7 @@ def _end_pack(pack: Pack, to: str, reason: str) -> None:
         pack.refresh_from_db()
 
 
-def _refund_of(payment: Payment, event: StripeEvent) -> Refund:
+def _find_or_build_refund(payment: Payment, event: StripeEvent) -> Refund:
     """The row of this refund; a new one when it was not asked for here."""
     found = Refund.objects.filter(stripe_id=event.object_id).first()
     if found is None and event.refund_id is not None:

@@ -35,7 +35,7 @@ def receive_event(*, event: StripeEvent, fetched: bool = False) -> bool:
             # First, so that the same event in another process waits here, and then is known.
             row = _store(event, fetched)
             if event.type in EVENT_TYPES:
-                row.payment = _payment_of(event)
+                row.payment = _find_payment(event)
                 row.outcome = _Outcome.DONE if row.payment else _Outcome.WAITING
                 if row.payment is not None:
                     apply_event(payment=row.payment, event=event)
@@ -64,23 +64,23 @@ def _store(event: StripeEvent, fetched: bool) -> WebhookEvent:
     )
 
 
-def _payment_of(event: StripeEvent) -> Payment | None:
+def _find_payment(event: StripeEvent) -> Payment | None:
     """Whose money it is about, if that is known yet; of its columns only what `lock_payment` needs to read the rest."""
     payments = Payment.objects.filter(mode=current_mode()).select_related("pack").only("pack__shoot").order_by()
     if event.type in SESSION_TYPES:
-        by_session = _only(payments.filter(session_id=event.object_id))
+        by_session = _first_or_none(payments.filter(session_id=event.object_id))
         # The process may have died between Stripe's answer and our note of it.
-        return by_session or (_only(payments.filter(pk=event.payment_id)) if event.payment_id else None)
+        return by_session or (_first_or_none(payments.filter(pk=event.payment_id)) if event.payment_id else None)
     if event.type in REFUND_TYPES and event.refund_id:
-        payment = _only(payments.filter(refunds=event.refund_id))
+        payment = _first_or_none(payments.filter(refunds=event.refund_id))
         if payment is not None:
             return payment
     if event.type in (*REFUND_TYPES, *DISPUTE_TYPES, "charge.refunded") and event.payment_intent:
         # Not before it is paid: what follows from a refund follows from what was paid.
-        return _only(payments.filter(payment_intent=event.payment_intent, paid_at__isnull=False))
+        return _first_or_none(payments.filter(payment_intent=event.payment_intent, paid_at__isnull=False))
     return None
 
 
-def _only(payments: QuerySet[Payment]) -> Payment | None:
+def _first_or_none(payments: QuerySet[Payment]) -> Payment | None:
     """The one there is, if any: `first` would put them in order."""
     return next(iter(payments[:1]), None)

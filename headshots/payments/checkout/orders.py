@@ -32,11 +32,11 @@ _REFUSAL_CODES = {"shoot_closed": "photos_gone"}
 
 @dataclass(frozen=True)
 class Order:
-    """What a person wants of a shoot. `number`: how many packs of it there were when they saw the page."""
+    """An order for one pack of a shoot. known_orders: how many orders the page had shown, to refuse a repeated one."""
 
     shoot: Shoot
     styles: Sequence[Style]
-    number: int
+    known_orders: int
     keep_photos: bool = False
 
 
@@ -228,7 +228,7 @@ def _validate(order: Order) -> None:
     in_work = (Pack.State.QUEUED, Pack.State.RENDERING)
     if order.shoot.packs.filter(kind=Pack.Kind.PREMIUM, state__in=in_work).exists():
         raise OrderRefused("pack_is_live")
-    if count_orders(order.shoot) != order.number:
+    if count_orders(order.shoot) != order.known_orders:
         raise OrderRefused("order_changed")
     shoots.update(keep_photos=order.keep_photos)
 

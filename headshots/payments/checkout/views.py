@@ -38,7 +38,7 @@ DEFAULT_LOOKS = 5
 
 
 class OrderForm(forms.Form):
-    """Looks, and whether the photos may stay for another order. `number`: see `ordering.Order`."""
+    """Looks, and whether the photos may stay for another order. `known_orders`: see `Order`."""
 
     styles = forms.ModelMultipleChoiceField(
         queryset=Style.objects.none(),
@@ -47,7 +47,7 @@ class OrderForm(forms.Form):
         error_messages={"required": "Please choose at least one look."},
     )
     keep_photos = forms.BooleanField(required=False)
-    number = forms.IntegerField(widget=forms.HiddenInput, min_value=0)
+    known_orders = forms.IntegerField(widget=forms.HiddenInput, min_value=0)
 
     def __init__(self, *args: object, looks: QuerySet[Style], **options: object) -> None:
         super().__init__(*args, **options)  # type: ignore[arg-type]
@@ -80,13 +80,13 @@ def order(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     shoot.refresh_from_db()
     # The next try is about what this answer shows.
     now = request.POST.copy()
-    now["number"] = str(count_orders(shoot))
+    now["known_orders"] = str(count_orders(shoot))
     return _render_page(request, shoot, owner, OrderForm(now, looks=looks), refusal=refusal, status=status)
 
 
 def _submit_order(request: HttpRequest, shoot: Shoot, owner: User, form: OrderForm) -> HttpResponse:
     given = form.cleaned_data
-    wanted = Order(shoot, list(given["styles"]), number=given["number"], keep_photos=given["keep_photos"])
+    wanted = Order(shoot, list(given["styles"]), known_orders=given["known_orders"], keep_photos=given["keep_photos"])
     if "credit" in request.POST and order_with_credit(order=wanted, owner=owner):
         messages.success(request, "Your pack is ordered. You need not wait here: we write when it is ready.")
         return redirect("shoots:detail", shoot.pk)
@@ -100,7 +100,7 @@ def _initial_values(shoot: Shoot, looks: QuerySet[Style]) -> dict[str, object]:
     return {
         "styles": [look.name for look in chosen or looks[:DEFAULT_LOOKS]],
         "keep_photos": shoot.keep_photos,
-        "number": count_orders(shoot),
+        "known_orders": count_orders(shoot),
     }
 
 

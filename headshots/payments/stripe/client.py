@@ -119,11 +119,11 @@ def _client() -> stripe.StripeClient:
     if current_mode() == Payment.Mode.LOCAL:
         return stripe.StripeClient("sk_test_local", http_client=LocalStripe())
     url = settings.HEADSHOTS_STRIPE_API_URL or stripe.DEFAULT_API_BASE
-    return _client_of(settings.HEADSHOTS_STRIPE_SECRET_KEY, url, _RETRIES)
+    return _cached_client(settings.HEADSHOTS_STRIPE_SECRET_KEY, url, _RETRIES)
 
 
 @cache
-def _client_of(key: str, url: str, retries: int) -> stripe.StripeClient:
+def _cached_client(key: str, url: str, retries: int) -> stripe.StripeClient:
     """Kept, and with it the connection: each thread has one of its own."""
     return stripe.StripeClient(
         key,

@@ -18,7 +18,14 @@ from headshots.shoots.models import Pack, Shoot
 register = template.Library()
 
 # Ends that no other photo would have helped against.
-_NOT_THE_PHOTO = {"on_request", "staff", "photos_lost", "photos_deleted", "storage_failed", "engine_broken"}
+_REASONS_UNRELATED_TO_THE_PHOTO = {
+    "on_request",
+    "staff",
+    "photos_lost",
+    "photos_deleted",
+    "storage_failed",
+    "engine_broken",
+}
 
 
 @register.inclusion_tag("payments/_offer.html", takes_context=True)
@@ -58,7 +65,7 @@ def pack_ended(pack_id: UUID, reason: str, shoot: Shoot) -> dict[str, object]:
         "is_used_elsewhere": is_used_elsewhere,
         "money": format_money(left, credit.payment.currency) if credit and credit.payment and left else "",
         "may_order": can_order_from(shoot),
-        "photo_is_fine": reason in _NOT_THE_PHOTO,
+        "photo_is_fine": reason in _REASONS_UNRELATED_TO_THE_PHOTO,
         "shoot": shoot,
     }
 

@@ -84,8 +84,8 @@ def _receive(request: HttpRequest, owner: User) -> HttpResponse:
         with uploads.hold(holder=str(owner.pk)):
             about_is_valid = about is None or about.is_valid()
             if form.is_valid() and about_is_valid:
-                told = {name: form.cleaned_data[name] for name in ("photos", "submission", "ask_first")}
-                return redirect(open_shoot(owner=owner, person=about.person if about else NOTHING_SAID, **told))
+                form_values = {name: form.cleaned_data[name] for name in ("photos", "submission", "ask_first")}
+                return redirect(open_shoot(owner=owner, person=about.person if about else NOTHING_SAID, **form_values))
         _count_decoding(request, form)
     except BudgetExceeded as busy:
         _count_decoding(request, form)

@@ -207,8 +207,8 @@ def test_the_admin_is_entered_through_the_same_door(client: Client, account: Use
 
 def edit_account(client: Client, account: User, **changes: str) -> None:
     """Sends the admin's form of an account, with everything that a browser could be made to send."""
-    told = {"email": account.email, "is_active": "on", "password": "x", "reason": "a test", **changes}
-    assert client.post(f"/admin/accounts/user/{account.pk}/change/", told).status_code == 302
+    form = {"email": account.email, "is_active": "on", "password": "x", "reason": "a test", **changes}
+    assert client.post(f"/admin/accounts/user/{account.pk}/change/", form).status_code == 302
 
 
 def test_no_staff_takes_over_an_account(client: Client, account: User) -> None:

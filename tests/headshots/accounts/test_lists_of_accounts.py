@@ -106,13 +106,13 @@ def test_shoot_pack_and_timeline_lead_to_the_payment_for_who_may_see_it(person: 
         f"support/{pack.shoot_id}/",
     )
 
-    told = [support.get(f"/admin/{place}").content.decode().count(link) for place in places]
+    counts = [support.get(f"/admin/{place}").content.decode().count(link) for place in places]
     # Bought before its photos: it is the credit that leads there.
     Payment.objects.filter(pk=payment.pk).update(pack=None)
     Credit.objects.filter(payment=payment).update(pack=pack)
     by_credit = [support.get(f"/admin/{place}").content.decode().count(link) for place in places]
 
-    assert told == by_credit == [1, 1, 1]
+    assert counts == by_credit == [1, 1, 1]
 
 
 @pytest.mark.parametrize("name", LISTS)

@@ -34,7 +34,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package index that is a folder, and a set-up that nobody made yet."""
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(gpu, "PYTHON", Path(sys.executable))
-    monkeypatch.setattr(gpu, "STAMP", tmp_path / "stamp.json")
+    monkeypatch.setattr(gpu, "STATE_FILE", tmp_path / "stamp.json")
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
@@ -56,17 +56,17 @@ def test_pip_is_asked_which_build_of_torch_it_would_take(
 ) -> None:
     write_torch(index, version, *needed)
 
-    assert gpu.torch_is_small() is small
+    assert gpu.is_torch_build_small() is small
 
 
 def test_without_a_way_to_an_index_torch_is_not_called_small(index: Path) -> None:
-    assert gpu.torch_is_small() is False
+    assert gpu.is_torch_build_small() is False
 
 
 def test_a_mac_has_no_cuda_to_bring(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
 
-    assert gpu.torch_is_small() is True
+    assert gpu.is_torch_build_small() is True
 
 
 def test_what_would_cost_gigabytes_is_skipped_with_reason_and_command_and_said_once(

@@ -43,7 +43,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Service]]:
         return service
 
     yield start
-    stop(services, at_once=lambda: True)
+    stop(services, immediately=lambda: True)
 
 
 def pid(service: Service) -> int | None:
@@ -155,7 +155,7 @@ def test_what_a_service_started_itself_ends_with_it(start: Callable[..., Service
     grandchild = int((tmp_path / "child").read_text())
     assert is_alive(grandchild)
 
-    stop([service], at_once=lambda: False)
+    stop([service], immediately=lambda: False)
 
     deadline = time.monotonic() + 5
     while is_alive(grandchild):
@@ -172,7 +172,7 @@ def test_a_service_that_ignores_the_request_to_end_is_killed(
     first = pid(service)
     assert first is not None
 
-    stop([service], at_once=lambda: False)
+    stop([service], immediately=lambda: False)
 
     assert not is_alive(first)
 

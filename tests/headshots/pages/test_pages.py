@@ -90,7 +90,7 @@ def test_every_static_file_a_template_names_is_there() -> None:
         for name in re.findall(r"{% static '([^']+)' %}", template.read_text())
     }
 
-    assert {"site.css", "logo.svg", "live.js", "upload.js", "clock.js"} <= named
+    assert {"site.css", "logo.svg", "live.js", "upload.js", "local_time.js"} <= named
     assert [name for name in named if not (Path(product.BASE_DIR) / "static" / name).is_file()] == []
 
 
@@ -141,8 +141,8 @@ def test_health_writes_one_line_when_something_goes_and_one_when_it_is_back(
         for _ in range(3):
             client.get("/healthz")
 
-    told = [record.getMessage() for record in caplog.records if "broker" in record.getMessage()]
-    assert told == ["health: not well any more: broker", "health: well again: broker"]
+    messages = [record.getMessage() for record in caplog.records if "broker" in record.getMessage()]
+    assert messages == ["health: not well any more: broker", "health: well again: broker"]
     assert not [record for record in caplog.records if record.name.startswith("django")]
 
 

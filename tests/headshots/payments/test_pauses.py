@@ -38,7 +38,7 @@ def test_an_order_during_a_pause_of_rendering_is_taken_and_no_time_is_promised(b
     address = f"/shoots/{shoot.pk}/order/"
 
     page = browser.get(address).content.decode()
-    answer = browser.post(address, {"styles": [look.name for look in looks()], "number": "0"})
+    answer = browser.post(address, {"styles": [look.name for look in looks()], "known_orders": "0"})
 
     assert "Begins after the break." in page
     assert "minutes" not in page

@@ -167,11 +167,11 @@ def test_the_command_says_it_and_its_exit_status_too(shoot, capsys, time_machine
     with pytest.raises(SystemExit) as ended:
         call_command("audit_retention", "--json")
 
-    told = json.loads(capsys.readouterr().out)
+    report = json.loads(capsys.readouterr().out)
     assert ended.value.code == 1
-    assert told["ok"] is False
-    assert {found["what"] for found in told["oldest"] if found["over"]} >= {"files of photos", "rows of photos"}
-    assert told["purge"]["late"] is True
+    assert report["ok"] is False
+    assert {found["what"] for found in report["oldest"] if found["over"]} >= {"files of photos", "rows of photos"}
+    assert report["purge"]["late"] is True
 
 
 def test_beats_own_round_logs_what_is_over(shoot, time_machine, caplog, monkeypatch):

@@ -71,7 +71,7 @@ def test_nothing_private_is_left_in_any_file_below_the_data_folder(tmp_path):
         "HEADSHOTS_HEADSHOT_KEYS_DIR": str(tmp_path / "result"),
     }
     (tmp_path / "disk").mkdir()
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", LIFE_AND_DEATH],
         env=environment,
         cwd=ROOT,
@@ -81,11 +81,11 @@ def test_nothing_private_is_left_in_any_file_below_the_data_folder(tmp_path):
         check=False,
     )
 
-    assert told.stdout.splitlines() == [
+    assert result.stdout.splitlines() == [
         "before: rows 1 pictures 0 blobs 5",
         "purged: 1",
         "after: rows 0 pictures 0 blobs 0",
-    ], told.stderr
+    ], result.stderr
 
 
 @only_sqlite

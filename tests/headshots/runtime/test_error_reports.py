@@ -24,7 +24,7 @@ from django.db import IntegrityError
 from django.http import HttpResponse
 from django.test import Client, override_settings
 from django.urls import path
-from headshots import log_context
+from headshots.runtime import log_context
 from headshots.celery import app
 from headshots.urls import urlpatterns as real_urlpatterns
 

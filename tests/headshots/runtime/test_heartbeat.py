@@ -101,7 +101,7 @@ def test_progress_outside_of_a_worker_is_allowed() -> None:
 WORKER = """
 import time, django
 django.setup()
-from headshots import heartbeat
+from headshots.runtime import heartbeat
 from headshots.celery import app
 
 @app.task(name="tests.hang")
@@ -198,9 +198,9 @@ def test_a_worker_that_loads_and_compiles_may_be_silent_for_longer_than_a_task(
     monkeypatch.setattr(heartbeat.Heartbeat, "start_touching", lambda self, file: kept.append(file))
     monkeypatch.setattr(heartbeat, "_worker", None)
     monkeypatch.setattr(heartbeat, "_loading", False)
-    told: list[tuple[str, heartbeat.Heartbeat]] = []
+    started: list[tuple[str, heartbeat.Heartbeat]] = []
     monkeypatch.setattr(heartbeat, "_heartbeats", {})
-    monkeypatch.setattr(heartbeat, "_listeners", [lambda node, one: told.append((node, one))])
+    monkeypatch.setattr(heartbeat, "_listeners", [lambda node, one: started.append((node, one))])
 
     heartbeat.start_loading_models("render@here")
     loading = heartbeat._worker
@@ -216,5 +216,5 @@ def test_a_worker_that_loads_and_compiles_may_be_silent_for_longer_than_a_task(
 
     assert kept == [tmp_path / "render.heartbeat"]
     assert heartbeat._worker is loading
-    assert told == [("render@here", loading)]
+    assert started == [("render@here", loading)]
     assert not loading.is_alive

@@ -166,8 +166,8 @@ def test_lines_of_a_request_carry_its_id_and_its_shoot_and_so_does_its_answer(
     first, second = visitor.get(f"/work/{SHOOT}/"), visitor.get(f"/work/{PACK}/")
 
     assert first["X-Request-ID"] != second["X-Request-ID"]
-    told = [(line["request"], line["shoot"]) for line in lines()]
-    assert told == [(first["X-Request-ID"], SHOOT), (second["X-Request-ID"], PACK)]
+    logged = [(line["request"], line["shoot"]) for line in lines()]
+    assert logged == [(first["X-Request-ID"], SHOOT), (second["X-Request-ID"], PACK)]
 
 
 def test_a_view_that_waits_keeps_them(settings: LazySettings, lines: Callable[[], list[dict[str, object]]]) -> None:
@@ -243,15 +243,15 @@ def test_ids_arrive_in_a_workers_log_and_in_that_of_the_task_it_wakes(
         worker.kill()
         worker.wait()
 
-    told = [json.loads(line) for line in written.read_text().splitlines() if line.startswith("{")]
-    (first,) = [line for line in told if line["event"] == "first"]
+    logged = [json.loads(line) for line in written.read_text().splitlines() if line.startswith("{")]
+    (first,) = [line for line in logged if line["event"] == "first"]
     assert (first["request"], first["shoot"], first["pack"]) == (request, SHOOT, PACK)
-    seconds = [line for line in told if line["event"] == "second"]
+    seconds = [line for line in logged if line["event"] == "second"]
     assert sorted(line.get("request", "") for line in seconds) == ["", request]
     assert {line["pack"] for line in seconds} == {PACK}
     assert not [line for line in seconds if "shoot" in line]
     assert len({line["task"] for line in (first, *seconds)}) == 3
-    failed = [line for line in told if line["event"].endswith("raised unexpected: ValueError")]
+    failed = [line for line in logged if line["event"].endswith("raised unexpected: ValueError")]
     assert len(failed) == 2
     assert failed[0]["pack"] == PACK
     assert "example.org" not in written.read_text()

@@ -256,9 +256,9 @@ def test_a_full_server_refuses_a_key_and_drops_none(volatile: str, settings: Laz
 
 
 def test_the_servers_address_is_no_part_of_what_is_raised(tmp_path):
-    with pytest.raises(VaultUnavailable) as told:
+    with pytest.raises(VaultUnavailable) as raised:
         ring_on(f"unix://{tmp_path}/nobody.sock").mark()
 
-    assert str(tmp_path) not in str(told.value)
-    assert isinstance(told.value.__cause__, redis.RedisError)
-    assert os.fspath(tmp_path) not in repr(told.value)
+    assert str(tmp_path) not in str(raised.value)
+    assert isinstance(raised.value.__cause__, redis.RedisError)
+    assert os.fspath(tmp_path) not in repr(raised.value)

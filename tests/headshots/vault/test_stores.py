@@ -277,8 +277,8 @@ def test_wrong_credentials_are_told_without_repeating_them(s3_server, bucket, mo
     s3_client.cache_clear()
     store = S3Store(s3_client(s3_server.endpoint, ""), bucket)
 
-    with pytest.raises(VaultUnavailable) as told:
+    with pytest.raises(VaultUnavailable) as raised:
         store.open(named())
     s3_client.cache_clear()
-    assert "SignatureDoesNotMatch" in str(told.value)
-    assert "wrong and secret" not in repr(told.value)
+    assert "SignatureDoesNotMatch" in str(raised.value)
+    assert "wrong and secret" not in repr(raised.value)

@@ -8,7 +8,7 @@ import pytest
 from django.conf import LazySettings
 
 from headshots.runtime.limits import Limits, limits
-from headshots.runtime.networks import network
+from headshots.runtime.networks import visitor_network
 from headshots.web import checks
 from headshots.web.asgi_types import Message, Receive, Scope, Send
 from headshots.web.bodies import Body
@@ -68,9 +68,9 @@ def test_as_many_proxies_are_believed_as_the_operator_has(
 
 
 def test_one_visitor_has_one_network() -> None:
-    assert network("2001:db8::1") == network("2001:db8::ffff") != network("2001:db8:0:1::1")
-    assert network("::ffff:192.0.2.1") == network("192.0.2.1") == "192.0.2.1"
-    assert len(network("x" * 1000)) == 64
+    assert visitor_network("2001:db8::1") == visitor_network("2001:db8::ffff") != visitor_network("2001:db8:0:1::1")
+    assert visitor_network("::ffff:192.0.2.1") == visitor_network("192.0.2.1") == "192.0.2.1"
+    assert len(visitor_network("x" * 1000)) == 64
 
 
 def test_behind_a_proxy_one_address_has_so_many_requests_in_progress(settings: LazySettings) -> None:

@@ -14,11 +14,11 @@ from headshots.web.bodies import BODY, Body
 from headshots.web.handler import ThreadPoolASGIHandler
 from headshots.web.threads import NoThreadFree, ThreadPool
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 A, B = "192.0.2.1", "192.0.2.2"
 
 
-def run(threads: ThreadPool, work: Callable[[], Answer], address: str = A, wait: float = 5) -> "asyncio.Task[Answer]":
+def run(threads: ThreadPool, work: Callable[[], Result], address: str = A, wait: float = 5) -> "asyncio.Task[Result]":
     return asyncio.create_task(threads.run(work, address=address, wait_seconds=wait))
 
 

@@ -299,8 +299,8 @@ class Money(RuleBasedStateMachine):
         refunds = [each["metadata"]["refund"] for each in self.stripe.refunds.values() if each["metadata"]]
         for ids in (sessions, refunds):
             assert len(ids) == len(set(ids))
-        told = sorted(event["id"] for event in self.stripe.events)
-        assert sorted(WebhookEvent.objects.values_list("event_id", flat=True)) == told
+        sent = sorted(event["id"] for event in self.stripe.events)
+        assert sorted(WebhookEvent.objects.values_list("event_id", flat=True)) == sent
 
     def _is_inquired(self, intent: str) -> bool:
         about = [each for each in self.stripe.disputes.values() if each["payment_intent"] == intent]

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine", "at_
 
 
 def order(browser: Client, shoot: Shoot, count: int = 3, **more: str) -> "object":
-    form = {"styles": [look.name for look in looks(count)], "number": "0", **more}
+    form = {"styles": [look.name for look in looks(count)], "known_orders": "0", **more}
     return browser.post(f"/shoots/{shoot.pk}/order/", form)
 
 
@@ -138,8 +138,8 @@ def test_an_order_from_a_page_that_is_out_of_date_is_shown_again_first(browser: 
     advance(pack, Pack.State.RENDERING)
     advance(pack, Pack.State.DELIVERED)
 
-    stale = order(browser, shoot, count=4, number="0")
-    again = order(browser, shoot, count=4, number=str(stale.context["form"]["number"].value()))
+    stale = order(browser, shoot, count=4, known_orders="0")
+    again = order(browser, shoot, count=4, known_orders=str(stale.context["form"]["known_orders"].value()))
 
     assert stale.status_code == 409
     assert "ordered a pack of this shoot already" in stale.content.decode()
@@ -149,7 +149,7 @@ def test_an_order_from_a_page_that_is_out_of_date_is_shown_again_first(browser: 
 
 def test_no_look_and_unknown_looks_are_refused_in_the_form(browser: Client, shoot: Shoot) -> None:
     for names in ([], ["no-such-look"]):
-        page = browser.post(f"/shoots/{shoot.pk}/order/", {"styles": names, "number": "0"})
+        page = browser.post(f"/shoots/{shoot.pk}/order/", {"styles": names, "known_orders": "0"})
         assert page.status_code == 422
     assert not Payment.objects.exists()
 

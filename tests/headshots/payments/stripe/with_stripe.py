@@ -61,9 +61,9 @@ def wait_until(is_so: Callable[[], bool], what: str) -> None:
 
 
 def order(shoot: Shoot, buyer: User) -> Payment:
-    payment = order_with_money(order=Order(shoot, looks(2), number=0), owner=buyer)
+    payment = order_with_money(order=Order(shoot, looks(2), known_orders=0), owner=buyer)
     address = checkout_url(payment=payment, urls=HOME)
-    again = order_with_money(order=Order(shoot, looks(2), number=0), owner=buyer)
+    again = order_with_money(order=Order(shoot, looks(2), known_orders=0), owner=buyer)
     assert again == payment
     assert checkout_url(payment=again, urls=HOME) == address != ""
     return payment
@@ -104,7 +104,7 @@ def buy_and_refund(shoot: Shoot, buyer: User) -> dict[str, object]:
     wait_until(lambda: state(payment)[0] == "paid", "the payment")
     assert state(payment) == ("paid", "used", "queued")
     with pytest.raises(OrderRefused, match="pack_is_live"):
-        order_with_money(order=Order(shoot, looks(2), number=0), owner=buyer)
+        order_with_money(order=Order(shoot, looks(2), known_orders=0), owner=buyer)
     payment.refresh_from_db()
     assert ledger_sum() == balance_of(payment) == payment.amount_paid == payment.amount
     give_back(payment, payment.amount // 4)
@@ -122,8 +122,8 @@ def open_and_close(buyer: User) -> None:
     payment = buy_credit(owner=buyer)
     assert checkout_url(payment=payment, urls=HOME)
     assert expire_payment(payment=payment)
-    told = WebhookEvent.objects.filter(object_id=session_of(payment), type="checkout.session.expired")
-    wait_until(told.exists, "the closed checkout")
+    expired = WebhookEvent.objects.filter(object_id=session_of(payment), type="checkout.session.expired")
+    wait_until(expired.exists, "the closed checkout")
     assert state(payment) == ("expired", None, None)
 
 

@@ -70,11 +70,11 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_whole(
         assert files.testzip() is None
         assert files.namelist() == [*names[1:], "MISSING.txt"]
         assert all(files.read(name) == all_files.read(name) for name in names[1:])
-        told = files.read("MISSING.txt").decode()
-    assert names[0] in told
-    assert not any(name in told for name in names[1:])
-    assert (support or "help@example.org") in told
-    assert str(pack.pk) in told
+        missing = files.read("MISSING.txt").decode()
+    assert names[0] in missing
+    assert not any(name in missing for name in names[1:])
+    assert (support or "help@example.org") in missing
+    assert str(pack.pk) in missing
     (line,) = [record for record in caplog.records if record.name == "headshots.shoots.delivery.streams"]
     assert (line.levelname, blob_id in line.getMessage(), names[0] in line.getMessage()) == ("ERROR", True, False)
     event = Event.objects.get(name="pack.spoiled")

@@ -142,12 +142,12 @@ def test_a_renamed_look_is_still_called_what_it_was_in_packs_ordered_before(owne
     rendering.render_pack(pack=pack)
 
     shown = person.get(f"/shoots/{pack.shoot_id}/").content.decode()
-    told = gather(pack.shoot.owner).account["shoots"][0]["packs"][0]["headshots"]
+    report = gather(pack.shoot.owner).account["shoots"][0]["packs"][0]["headshots"]
     page_of_style = owner.get(page(style)).content.decode()
 
     assert "Corporate" in shown
     assert "Company" not in shown
-    assert {row["look"] for row in told} >= {"Corporate"}
+    assert {row["look"] for row in report} >= {"Corporate"}
     assert planned(pack.headshots.get(style=style)).style.key == style.recipe["key"]
     assert "from the beginning" in page_of_style, "and no date on which nothing was made"
 
@@ -221,19 +221,19 @@ def test_a_trial_says_what_it_waits_for(owner: Client, style: Style) -> None:
     before = make_preview()
     versions.start_trial(version=edited(style, key=0.4))
 
-    def told() -> str:
+    def report() -> str:
         shown = owner.get(f"/admin/shoots/style/{style.pk}/trial/").content.decode()
         return shown.partition('<p role="status">')[2].partition("</p>")[0]
 
-    behind = told()
+    behind = report()
     pauses.pause(Pause.What.RENDERING)
-    paused = told()
+    paused = report()
     pauses.resume(Pause.What.RENDERING)
     advance(before, Pack.State.CANCELLED)
 
     assert behind == "Version 2 waits behind 1 pack…"
     assert paused == "Version 2 waits: rendering is paused."
-    assert told() == "Version 2 is being made on the sample…"
+    assert report() == "Version 2 is being made on the sample…"
 
 
 def test_a_trial_is_in_no_figure_and_gone_after_a_day(style: Style) -> None:

@@ -89,7 +89,7 @@ def shoot(pack: Pack, monkeypatch: pytest.MonkeyPatch, fake: FakeEngine) -> Coun
     return Counter(dict(pack.gate_counts.values_list("outcome", "count")))
 
 
-def told(pack: Pack) -> dict[str, float]:
+def recorded_counts(pack: Pack) -> dict[str, float]:
     return dict(Event.objects.get(pack_id=pack.pk, name="pack.gated").numbers)
 
 
@@ -106,7 +106,7 @@ def test_a_stranger_every_third_time_still_gives_a_full_and_correct_pack(monkeyp
     assert ended["not_alike"] == fake.made - COUNT > 0
     assert sum(ended.values()) == fake.made == gating.generated(pack)
     assert pack.reshoots + pack.replacements == ended["not_alike"]
-    assert told(pack) == {
+    assert recorded_counts(pack) == {
         "generated": fake.made,
         "accepted": COUNT,
         "rejected_not_alike": ended["not_alike"],

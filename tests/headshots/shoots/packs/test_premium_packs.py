@@ -133,12 +133,12 @@ def test_what_a_worker_did_is_told_in_numbers() -> None:
 
     render(pack)
 
-    told = Event.objects.get(pack_id=pack.pk, name="pack.shot")
-    assert told.codes["kind"] == Pack.Kind.PREMIUM
-    assert told.codes["engine"] == "fake"
-    assert told.numbers["pictures"] == COUNT
-    assert told.numbers["seconds"] > 0
-    assert sum(value for key, value in told.numbers.items() if key.startswith("likeness_")) == COUNT
+    event = Event.objects.get(pack_id=pack.pk, name="pack.shot")
+    assert event.codes["kind"] == Pack.Kind.PREMIUM
+    assert event.codes["engine"] == "fake"
+    assert event.numbers["pictures"] == COUNT
+    assert event.numbers["seconds"] > 0
+    assert sum(value for key, value in event.numbers.items() if key.startswith("likeness_")) == COUNT
     assert Event.objects.get(pack_id=pack.pk, name="pack.prepared").numbers["photos"] == 1
 
 

@@ -190,8 +190,10 @@ def test_an_engine_that_fails_three_times_fails_the_pack_which_rests_in_between(
     assert [seconds for seconds, found in states.items() if found == ("queued", True, 2)] == [60, 61, 659]
     assert states[660] == states[661] == ("failed", False, 3)
     assert pack.reason == "engine_failed"
-    told = Event.objects.filter(name="pack.set_back").order_by("pk").values_list("codes__reason", "numbers__setbacks")
-    assert list(told) == [("engine_failed", 1), ("engine_failed", 2), ("engine_failed", 3)]
+    failed_runs = (
+        Event.objects.filter(name="pack.set_back").order_by("pk").values_list("codes__reason", "numbers__setbacks")
+    )
+    assert list(failed_runs) == [("engine_failed", 1), ("engine_failed", 2), ("engine_failed", 3)]
 
 
 def test_two_workers_that_meet_one_fault_set_the_pack_back_once() -> None:
