@@ -17,6 +17,7 @@ from headshots.dashboard.stats import live_stats
 from headshots.retention.audit import Finding, audit
 from headshots.shoots.lifecycle import MOST_SETBACKS
 from headshots.shoots.models import Pack, Pause
+from headshots.web.humanize import humanize_timedelta
 
 # A queue without any of these does nothing.
 QUEUES = ("render", "default", "retention")
@@ -60,7 +61,7 @@ def beat_lamp(known: list[Worker]) -> Lamp:
         return Lamp("beat", "Beat", Light.RED, "has not been seen for an hour: nothing is purged or woken")
     silent = timezone.now() - seen
     light = Light.RED if silent > workers.SILENT_AFTER else Light.GREEN
-    return Lamp("beat", "Beat", light, f"last beat {humanize_duration(silent)} ago")
+    return Lamp("beat", "Beat", light, f"last beat {humanize_timedelta(silent)} ago")
 
 
 def broker_lamp() -> Lamp:
@@ -85,7 +86,7 @@ def worker_lamps(known: list[Worker]) -> Iterator[Lamp]:
         for worker in mine:
             silent = timezone.now() - worker.last_seen
             if workers.is_silent(worker):
-                yield Lamp("worker", worker.name, Light.RED, f"silent for {humanize_duration(silent)}", worker.name)
+                yield Lamp("worker", worker.name, Light.RED, f"silent for {humanize_timedelta(silent)}", worker.name)
             else:
                 yield Lamp("worker", worker.name, Light.GREEN, "busy" if worker.busy else "ready", worker.name)
 
@@ -112,7 +113,7 @@ def oldest_photo_lamp(photos: Sequence[Finding]) -> Lamp:
     age, limit = timedelta(seconds=oldest.age_seconds or 0), timedelta(seconds=oldest.limit_seconds)
     # Purged when 1/288 of its life is left, by beat, which needs a moment.
     light = Light.RED if oldest.is_over else Light.YELLOW if age > limit - limit / 600 else Light.GREEN
-    return Lamp("oldest_photo", title, light, f"{humanize_duration(age)} of {humanize_duration(limit)}")
+    return Lamp("oldest_photo", title, light, f"{humanize_timedelta(age)} of {humanize_timedelta(limit)}")
 
 
 def queue_lamp() -> Lamp:
@@ -120,7 +121,7 @@ def queue_lamp() -> Lamp:
     if not packs:
         return Lamp("queue", "Queue", Light.GREEN, "nobody waits")
     light = Light.RED if age > QUEUE_RED else Light.YELLOW if age > QUEUE_YELLOW else Light.GREEN
-    return Lamp("queue", "Queue", light, f"{packs} waiting, the first for {humanize_duration(age)}")
+    return Lamp("queue", "Queue", light, f"{packs} waiting, the first for {humanize_timedelta(age)}")
 
 
 def trouble_lamp() -> Lamp:
@@ -160,13 +161,3 @@ def pause_lamps() -> list[Lamp]:
         )
         for each in paused
     ]
-
-
-def humanize_duration(time: timedelta) -> str:
-    """To the nearest unit that matters: "12 s", "5 min", "3.2 h"."""
-    seconds = time.total_seconds()
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -23,6 +23,7 @@ from headshots.shoots.packs.orders import cancel_pack, packs_to_show, running_pa
 from headshots.shoots.packs.prepared_subjects import best_first
 from headshots.shoots.pauses import is_paused
 from headshots.shoots.uploads import identity
+from headshots.web.humanize import humanize_duration
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +166,7 @@ def _pack_context(pack: Pack) -> dict[str, object]:
         "width": pack.width,
         "height": pack.height,
         "size": pack.size,
-        "estimate": _in_words(estimate(pack, rows)),
+        "estimate": _estimate_context(estimate(pack, rows)),
         "replaced": sum(row.replaced for row in rows),
         "headshots": [_headshot_context(pack, row) for row in best_first_of(pack, rows)],
     }
@@ -190,17 +191,18 @@ def _headshot_context(pack: Pack, row: Headshot) -> dict[str, object]:
     }
 
 
-def _in_words(found: Estimate | None) -> dict[str, object] | None:
-    """An estimate in the steps in which people think: minutes, and at the end tens of seconds."""
+def _estimate_context(found: Estimate | None) -> dict[str, object] | None:
+    """Return an estimate for the page, its time left rounded to minutes, and to tens of seconds at the end."""
     if found is None:
         return None
+    seconds = found.seconds_left
+    rounded = 60 * round(seconds / 60) if seconds >= 100 else max(10, 10 * round(seconds / 10))
     return {
         # Not a hundred before the last one is there.
         "percent": min(99, round(100 * found.share)),
         "is_preparing": found.preparing is not None,
         "ahead": found.ahead,
-        "minutes": round(found.seconds_left / 60) if found.seconds_left >= 100 else 0,
-        "seconds": max(10, 10 * round(found.seconds_left / 10)),
+        "time_left": humanize_duration(rounded),
     }
 
 
