@@ -157,18 +157,19 @@ def apply_event(*, payment: Payment, event: StripeEvent) -> None:
 
 @transaction.atomic(savepoint=False)
 def apply_refund(*, payment: Payment, event: StripeEvent) -> None:
-    """How Stripe says a refund stands; one that was made at Stripe is new to us."""
+    """Store the state of a refund as Stripe reports it. A refund that was made at Stripe is new to us."""
     payment = lock_payment(payment)
     refund = _find_or_build_refund(payment, event)
-    known = refund.stripe_id is not None and refund.state == Refund.State.FAILED
+    failed_at_stripe = refund.stripe_id is not None and refund.state == Refund.State.FAILED
     if event.status in {"failed", "canceled"}:
         if refund.state != Refund.State.FAILED:
-            # Whoever was told that it comes is told that it does not.
-            refund.mail_due = not refund.mail_due
+            # A customer who was told about the refund is told about its failure. One who was not needs neither mail.
+            was_announced = not refund.mail_due
+            refund.mail_due = was_announced
         refund.state = Refund.State.FAILED
         if LedgerEntry.objects.filter(kind=_Kind.REFUND, stripe_id=event.object_id).exists():
             _add_ledger_entry(payment, _Kind.REFUND_FAILED, refund.amount, event.object_id)
-    elif not known and refund.state != Refund.State.SUCCEEDED:
+    elif not failed_at_stripe and refund.state != Refund.State.SUCCEEDED:
         refund.state = Refund.State.SUCCEEDED if event.status == "succeeded" else Refund.State.PENDING
     refund.stripe_id = event.object_id
     refund.save()
