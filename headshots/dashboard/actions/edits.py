@@ -9,6 +9,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 
 from headshots.accounts.admin import AccountAdmin
+from headshots.accounts.current_user import current_user
 from headshots.accounts.models import User
 from headshots.dashboard.actions.audit_actions import reason_field
 from headshots.dashboard.actions.targets import name_of
@@ -111,9 +112,8 @@ class WrittenStyleAdmin(_WrittenDown, StyleAdmin):
 
 
 def _write_down(request: HttpRequest, action: str, thing: Model, changes: dict[str, str]) -> Deed:
-    assert isinstance(request.user, User)
     return Deed.objects.create(
-        who=request.user.pk,
+        who=current_user(request).pk,
         action=action,
         subject=_SUBJECTS[type(thing)],
         subject_id=str(thing.pk),

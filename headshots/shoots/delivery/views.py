@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from headshots import engine
-from headshots.accounts.models import User
+from headshots.accounts.current_user import current_user
 from headshots.shoots import support_access
 from headshots.shoots.access import no_store, shoot_or_404
 from headshots.shoots.lifecycle import begin_purge
@@ -32,9 +32,8 @@ log = logging.getLogger(__name__)
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
     """The person's shoots, newest first."""
-    assert isinstance(request.user, User)
-    shoots = Shoot.objects.filter(owner=request.user).prefetch_related(Prefetch("packs", packs_to_show()))[:100]
-    return render(request, "shoots/list.html", {"shoots": shoots})
+    shoots = Shoot.objects.filter(owner=current_user(request)).prefetch_related(Prefetch("packs", packs_to_show()))
+    return render(request, "shoots/list.html", {"shoots": shoots[:100]})
 
 
 @require_safe
