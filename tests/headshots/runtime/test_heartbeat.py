@@ -161,7 +161,7 @@ def test_a_real_workers_file_ages_while_its_task_hangs(running_worker: Path) -> 
 def test_a_real_worker_lives_on_while_its_broker_is_away(tmp_path: Path) -> None:
     folder = Path(tempfile.mkdtemp(prefix="hs-", dir="/tmp"))
     own = {"HEADSHOTS_RUN_DIR": str(tmp_path), "HEADSHOTS_REDIS_URL": f"unix://{folder / 'v.sock'}"}
-    impatient = WORKER.replace("\napp.worker_main", "\nheart.IDLE_TIMEOUT_SECONDS = 4.0\napp.worker_main")
+    impatient = WORKER.replace("\napp.worker_main", "\nheartbeat.IDLE_TIMEOUT_SECONDS = 4.0\napp.worker_main")
     file = tmp_path / "tests.heartbeat"
     with (tmp_path / "log").open("w") as log, run_valkey(folder / "v.sock", "--save", "") as valkey:
         worker = subprocess.Popen([sys.executable, "-c", impatient], env=os.environ | own, stdout=log, stderr=log)
