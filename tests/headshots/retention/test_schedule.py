@@ -25,7 +25,7 @@ def test_anybody_can_read_the_schedule_and_it_names_the_numbers_that_hold_here(c
 
     assert page.status_code == 200
     assert reverse("retention:schedule") == "/retention/"
-    assert "within 90 minutes" in page.content.decode()
+    assert "within 1 hour 30 minutes" in page.content.decode()
     assert "17 days from delivery" in page.content.decode()
 
 
