@@ -57,8 +57,8 @@ HEADSHOTS_PREMIUM_LONG_EDGE = _int("HEADSHOTS_PREMIUM_LONG_EDGE", 3840)
 HEADSHOTS_LEASE_SECONDS = _int("HEADSHOTS_LEASE_SECONDS", 60)
 # Extra pictures a pack may cost when the likeness gate refuses some, as a share of its size.
 HEADSHOTS_RESHOOT_RATIO = env.float("HEADSHOTS_RESHOOT_RATIO", default=0.3)
-# Heartbeat files, for whoever supervises the processes; how long a task may go without progress before it counts as stalled, and
-# how long a worker that loads its models and compiles them.
+# Where heartbeat files are, for a supervisor; after how many seconds without progress a task counts as stalled, and a
+# worker that loads and compiles its models.
 HEADSHOTS_RUN_DIR = _path("HEADSHOTS_RUN_DIR") or HEADSHOTS_DATA_DIR / "run"
 HEADSHOTS_TASK_STALL_TIMEOUT = _int("HEADSHOTS_TASK_STALL_TIMEOUT", 300)
 HEADSHOTS_MODEL_LOAD_TIMEOUT = _int("HEADSHOTS_MODEL_LOAD_TIMEOUT", 1800)
@@ -151,9 +151,8 @@ HEADSHOTS_ABUSE_EMAIL = env.str("HEADSHOTS_ABUSE_EMAIL", default="").strip()
 # Where whoever has paid and is not happy writes to: shown on receipts, in mails about money, beside damaged files.
 HEADSHOTS_SUPPORT_EMAIL = env.str("HEADSHOTS_SUPPORT_EMAIL", default="").strip()
 # Who works for the operator and could see what (a host, a mail service): named on the privacy page, separated by ";".
-HEADSHOTS_DATA_PROCESSORS = [
-    name.strip() for name in env.str("HEADSHOTS_DATA_PROCESSORS", default="").split(";") if name.strip()
-]
+_processors = env.str("HEADSHOTS_DATA_PROCESSORS", default="").split(";")
+HEADSHOTS_DATA_PROCESSORS = [name.strip() for name in _processors if name.strip()]
 # How many proxies of the operator's own stand in front; only then are their forwarding headers believed.
 HEADSHOTS_TRUSTED_PROXIES = _int("HEADSHOTS_TRUSTED_PROXIES", 0)
 

@@ -9,6 +9,7 @@ from django.forms import CheckboxSelectMultiple
 from django.http import Http404, HttpRequest, HttpResponse
 
 from headshots.accounts.admin_mixins import ReadOnlyAdmin, parse_account_number
+from headshots.accounts.current_user import current_user
 from headshots.accounts.lists import FilteredAdmin
 from headshots.accounts.models import User
 
@@ -40,9 +41,8 @@ class AccountAdmin(FilteredAdmin, UserAdmin):  # type: ignore[type-arg]
 
     def get_readonly_fields(self, request: HttpRequest, obj: object = None) -> tuple[str, ...]:
         fixed = ("date_joined", "last_login") if obj is None else ("email", "is_active", "date_joined", "last_login")
-        assert isinstance(request.user, User)
-        # Only who stands above all roles lifts somebody else there.
-        return fixed if request.user.is_superuser else (*fixed, "is_superuser")
+        # Only a superuser makes another account a superuser.
+        return fixed if current_user(request).is_superuser else (*fixed, "is_superuser")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[User], search_term: str

@@ -22,8 +22,8 @@ def remember_browser(request: HttpRequest, response: HttpResponse, *, account_id
     others = [number for number in accounts if number != account_id]
     value = signing.dumps([browser or secrets.token_urlsafe(12), [account_id, *others][:_MAX_ACCOUNTS]], salt=_SALT)
     response.set_cookie(
-        _COOKIE, value, max_age=_COOKIE_LIFETIME, path="/accounts/", secure=settings.SESSION_COOKIE_SECURE, httponly=True,
-        samesite="Lax",
+        _COOKIE, value, max_age=_COOKIE_LIFETIME, path="/accounts/", secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True, samesite="Lax",
     )  # fmt: skip
 
 

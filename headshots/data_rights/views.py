@@ -15,7 +15,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
-from headshots.accounts.models import User
+from headshots.accounts.current_user import current_user
 from headshots.data_rights import services
 from headshots.data_rights.forms import DeleteAccountForm
 from headshots.retention.models import DeletionCertificate
@@ -32,7 +32,7 @@ CLEAR_ALL_SITE_DATA = '"cache", "cookies", "storage"'
 @require_safe
 def account(request: HttpRequest) -> HttpResponse:
     """One page with everything: address, shoots with their consents, certificates, and the three rights."""
-    owner = _owner(request)
+    owner = current_user(request)
     packs = Prefetch("packs", visible_packs())
     shoots = list(Shoot.objects.filter(owner=owner).select_related("consent").prefetch_related(packs))
     context = {
@@ -59,9 +59,9 @@ def withdraw(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
 def withdraw_all(request: HttpRequest) -> HttpResponse:
     """Take back every consent, after one question."""
     if request.method != "POST":
-        running = running_pack(Shoot.objects.filter(owner=_owner(request)))
+        running = running_pack(Shoot.objects.filter(owner=current_user(request)))
         return render(request, "data_rights/withdraw.html", {"running": running})
-    services.withdraw_all(owner=_owner(request))
+    services.withdraw_all(owner=current_user(request))
     return _redirect_after_withdrawal(request)
 
 
@@ -73,7 +73,7 @@ def delete(request: HttpRequest) -> HttpResponse:
         return _redirect_to_certificate(earlier)
     if not request.user.is_authenticated:
         return redirect_to_login(request.get_full_path())
-    owner = _owner(request)
+    owner = current_user(request)
     if owner.is_staff:
         return render(request, "data_rights/delete_staff.html", status=403)
     sent = request.method == "POST"
@@ -99,11 +99,6 @@ def delete(request: HttpRequest) -> HttpResponse:
         return redirect("pages:home")
     services.finish_account_deletion(owner=owner)
     return _redirect_to_certificate(certificate)
-
-
-def _owner(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)
-    return request.user
 
 
 def _is_fully_deleted(shoot: Shoot) -> bool:

@@ -1,8 +1,8 @@
-"""Services that are started, listened to, looked after and stopped.
+"""Start services, supervise them and stop them.
 
-A service is well as long as it gives signs of life: a heartbeat file that is touched, or answers to a knock on its
-socket. One that ended is started again, one that went silent is killed first. Nothing here waits for a service, so a
-stuck one never keeps the others from being looked after.
+A service is alive while its heartbeat file is touched, or while it answers requests to its socket. A service that ended
+is restarted; one that stopped responding is killed first. Nothing here waits for a service, so a stuck one never keeps
+the others from being supervised.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class HeartbeatFile:
         return True
 
     def reset(self) -> None:
-        """Before a start: what the one before left behind is no sign of life."""
+        """Remove the file before a start: the previous process may have left it behind."""
         self._file.unlink(missing_ok=True)
 
 
@@ -103,7 +103,7 @@ class SocketProbe:
 class Service:
     """One process and everything below it.
 
-    timeout_seconds: how long it may give no sign of life. quiet: what it writes goes to its log only."""
+    timeout_seconds: how long it may go without a sign of life. quiet: its output goes to its log only."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class Service:
         os.set_blocking(self.process.stdout.fileno(), False)
 
     def check(self) -> None:
-        """One look: take what it wrote, start what ended, kill what went silent."""
+        """Read the output, restart the process if it has ended, kill it if it has timed out."""
         now = time.monotonic()
         if self.process is None:
             if now >= self._restart_at:
@@ -173,7 +173,7 @@ class Service:
         echo(f"[{self.name}] ended ({describe_exit(code)}), starting it again in {pause:g} s; its log: {self.log}")
 
     def cleanup(self) -> None:
-        """After its end: the last words are kept, and whatever it had started goes with it."""
+        """Clean up after the process has exited: drain its output and kill any remaining children."""
         if self.process is None:
             return
         self.read_output()
@@ -228,10 +228,10 @@ def describe_exit(code: int) -> str:
 
 
 def supervise(services: Sequence[Service], until: Callable[[], bool], every_seconds: float = 0.1) -> None:
-    """Keeps the services alive until `until` says so."""
+    """Keep the services alive until `until` returns True."""
     last = float("-inf")
     while not until():
-        # After a nap, our own or the machine's, nobody's silence means anything.
+        # After a pause of this loop (machine suspended, or busy elsewhere), missed heartbeats prove nothing.
         if time.monotonic() - last > SUSPEND_THRESHOLD_SECONDS:
             for service in services:
                 service.reset_timeout()
@@ -242,7 +242,7 @@ def supervise(services: Sequence[Service], until: Callable[[], bool], every_seco
 
 
 def stop(services: Sequence[Service], immediately: Callable[[], bool]) -> None:
-    """Asks all to end, waits STOP_TIMEOUT_SECONDS at most (not at all when `immediately`), kills what is left, and all below."""
+    """Ask all services to end, wait STOP_TIMEOUT_SECONDS at most (not if `immediately` says so), then kill the rest."""
     for service in services:
         service.send(signal.SIGTERM)
     give_up = time.monotonic() + STOP_TIMEOUT_SECONDS

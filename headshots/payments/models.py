@@ -171,7 +171,7 @@ class Refund(models.Model):
     stripe_id = models.CharField(max_length=255, null=True, blank=True, unique=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     last_stripe_call_at = models.DateTimeField(null=True, blank=True)
-    # Whether its person is still to be told by mail: once Stripe has taken it on, and once it has failed after that.
+    # Whether a mail about its present state is due: that Stripe has accepted it, or that it failed after that mail.
     mail_due = models.BooleanField(default=True)
 
     class Meta:

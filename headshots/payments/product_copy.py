@@ -11,7 +11,7 @@ from headshots.web.humanize import humanize_size
 
 @dataclass(frozen=True)
 class ProductCopy:
-    """name and description of the product, its size, and the submit_message under Stripe's button."""
+    """Words for a product: name, size and description, and submit_message, the line under Stripe's button."""
 
     name: str
     size: str
@@ -34,13 +34,15 @@ def get_product_copy(*, engine_name: str) -> ProductCopy:
         name=f"{count} headshots at {size}",
         size=size,
         description=description,
-        submit_message="Not delivered, not paid: what cannot be made is given back. Your photos are deleted within 24 hours.",
+        submit_message=(
+            "Not delivered, not paid: what cannot be made is given back. Your photos are deleted within 24 hours."
+        ),
     )
 
 
 @dataclass(frozen=True)
 class CheckoutUrls:
-    """The addresses that a checkout leads back to. root: where the product is reached, without a last slash."""
+    """Build the URLs that a checkout leads back to. root: the URL of this site, without a slash at its end."""
 
     root: str
 

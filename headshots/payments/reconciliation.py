@@ -1,4 +1,4 @@
-"""Beat's part: what a webhook that never came, a dead process or a lost message left undone. Each can run twice."""
+"""Finish what a missing webhook, a dead process or a lost message left undone. Called by beat; safe to repeat."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -35,7 +35,7 @@ _Row = TypeVar("_Row", bound=Model)
 
 
 def reconcile() -> None:
-    """Everything that is due, once. Without a Stripe only what needs none."""
+    """Do everything that is due, once. Where no Stripe is configured, only what needs none."""
     now = timezone.now()
     if current_mode() is not None:
         _for_each(_ownerless_payments(), lambda payment: expire_payment(payment=payment))

@@ -14,6 +14,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from headshots import engine
+from headshots.accounts.current_user import current_user
 from headshots.accounts.models import User
 from headshots.payments.accounting.credits import can_redo, find_pack_to_redo, open_credits, request_redo
 from headshots.payments.accounting.receipts import build_receipts
@@ -75,8 +76,8 @@ def pricing(request: HttpRequest) -> HttpResponse:
 @require_safe
 def payment(request: HttpRequest, payment_id: UUID) -> HttpResponse:
     """The receipt of a payment, and where Stripe sends people back to (`?returned`): it already knows."""
-    assert isinstance(request.user, User)
-    found = get_object_or_404(Payment.objects.select_related("pack"), pk=payment_id, owner=request.user)
+    owner = current_user(request)
+    found = get_object_or_404(Payment.objects.select_related("pack"), pk=payment_id, owner=owner)
     returned_from_checkout = "returned" in request.GET
     if found.state in Payment.UNPAID and (
         found.last_stripe_call_at is None or found.last_stripe_call_at < timezone.now() - _POLL_INTERVAL
@@ -99,7 +100,7 @@ def payment(request: HttpRequest, payment_id: UUID) -> HttpResponse:
         "can_redo": receipt.pack is not None and can_redo(receipt.pack),
         "returned_from_checkout": returned_from_checkout,
         "product": get_product_copy(engine_name=found.engine),
-        "shoot_to_use": find_shoot_to_use(request.user) if credit and credit.state == Credit.State.OPEN else None,
+        "shoot_to_use": find_shoot_to_use(owner) if credit and credit.state == Credit.State.OPEN else None,
         **policy_context(),
     }
     return render(request, "payments/payment.html", context)
@@ -109,11 +110,11 @@ def payment(request: HttpRequest, payment_id: UUID) -> HttpResponse:
 @require_safe
 def history(request: HttpRequest) -> HttpResponse:
     """Everything this person has paid, and the packs they may still order."""
-    assert isinstance(request.user, User)
-    paid = Payment.objects.filter(owner=request.user).exclude(state__in=[Payment.State.EXPIRED, Payment.State.FAILED])
+    owner = current_user(request)
+    paid = Payment.objects.filter(owner=owner).exclude(state__in=[Payment.State.EXPIRED, Payment.State.FAILED])
     context = {
         "receipts": build_receipts(paid[:_MAX_PAYMENTS]),
-        **_open_credits_context(request.user),
+        **_open_credits_context(owner),
         **policy_context(),
     }
     return render(request, "payments/history.html", context)
@@ -171,8 +172,7 @@ def _open_credits_context(owner: User) -> dict[str, object]:
 @require_http_methods(["GET", "HEAD", "POST"])
 def test_checkout(request: HttpRequest, session_id: str) -> HttpResponse:
     """Pay, be declined, or go back."""
-    assert isinstance(request.user, User)
-    mine = Payment.objects.filter(session_id=session_id, owner=request.user, mode=Payment.Mode.LOCAL)
+    mine = Payment.objects.filter(session_id=session_id, owner=current_user(request), mode=Payment.Mode.LOCAL)
     if current_mode() != Payment.Mode.LOCAL or not mine.exists():
         raise Http404
     session = pay_session(session_id) if request.POST.get("card") == "good" else find_session(session_id)

@@ -1,11 +1,11 @@
-"""A sign of life for whoever supervises a process: one file, touched only while the process still gets somewhere.
+"""Heartbeat of a worker or beat: a file that is touched only while the process makes progress.
 
-A busy solo worker answers no ping and ignores time limits, so its supervisor looks at the file's age instead. An idle
-worker lives through its main loop, which must come round every few seconds (or through its tries to reach a broker
-that is away, `headshots/runtime/consumer.py`); a busy one through its task, which must
-report progress (`heartbeat.record_progress()`) at least every HEADSHOTS_TASK_STALL_TIMEOUT; one that loads its models, at least every
-HEADSHOTS_MODEL_LOAD_TIMEOUT. A thread touches the file as long as the last sign is fresh, so a stuck loop, a stuck task and a
-stopped process all look the same: a file that ages.
+A busy solo worker answers no ping and ignores time limits, so its supervisor checks the age of the file instead.
+An idle worker records a heartbeat in its main loop every few seconds, or with each attempt to reach a broker that is
+away (`headshots/runtime/consumer.py`). A running task must call `heartbeat.record_progress()` at least every
+HEADSHOTS_TASK_STALL_TIMEOUT seconds; a worker that loads its models has HEADSHOTS_MODEL_LOAD_TIMEOUT seconds.
+A thread touches the file while the last record is fresh. A stuck loop, a stuck task and a stopped process all look
+the same: the file ages.
 """
 
 import socket
@@ -23,9 +23,9 @@ IDLE_TIMEOUT_SECONDS = 15.0
 
 
 class Heartbeat:
-    """Whether a worker still gets somewhere, from what it did last and when.
+    """Tell whether a worker makes progress, from what it did last and when.
 
-    stall_timeout_seconds: how long a running task may go without progress. clock: seconds that never go back."""
+    stall_timeout_seconds: how long a running task may go without progress. clock: a monotonic clock, in seconds."""
 
     def __init__(self, stall_timeout_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._stall_timeout_seconds = stall_timeout_seconds
@@ -35,7 +35,7 @@ class Heartbeat:
         self._last_alive_at = clock()
 
     def task_started(self, timeout_seconds: float | None = None) -> None:
-        """timeout_seconds: how long this one may go without progress, where that is not as long as any other."""
+        """Record the start of a task. timeout_seconds: its own limit without progress, instead of the usual one."""
         self._task_timeout_seconds = timeout_seconds or self._stall_timeout_seconds
         self.record()
 
@@ -56,12 +56,12 @@ class Heartbeat:
         return self._clock() - self._last_alive_at <= allowed
 
     def start_touching(self, file: Path) -> None:
-        """Touch `file` every TOUCH_INTERVAL_SECONDS for as long as the heartbeat is alive; returns at once, a thread does it."""
+        """Start a thread that touches `file` every TOUCH_INTERVAL_SECONDS while the worker is alive."""
         threading.Thread(target=self._touch_while_alive, args=(file,), name="heartbeat", daemon=True).start()
 
     def _touch_while_alive(self, file: Path) -> None:
         while True:
-            # A heartbeat that stopped may start again: a task that was only slow is not dead until somebody kills it.
+            # The heartbeat can resume: a slow task is only dead once the supervisor has killed it.
             if self.is_alive:
                 touch(file)
             time.sleep(TOUCH_INTERVAL_SECONDS)
@@ -70,13 +70,13 @@ class Heartbeat:
 _worker: Heartbeat | None = None
 _beat: Heartbeat | None = None
 _loading = False
-# The heartbeat that this process has, by its node name, and who wants to know of it.
+# The heartbeat of this process by its node name, and callbacks for its start.
 _heartbeats: dict[str, Heartbeat] = {}
 _listeners: list[Callable[[str, Heartbeat], None]] = []
 
 
 def record_progress() -> None:
-    """Say that the running task got somewhere. Does nothing outside a worker."""
+    """Record that the running task made progress. Does nothing outside a worker."""
     if _worker is not None:
         _worker.record()
 
@@ -92,7 +92,7 @@ def heartbeat_file(name: str) -> Path:
 
 
 def on_start(callback: Callable[[str, Heartbeat], None]) -> None:
-    """Calls `callback(node name, heartbeat)` as soon as this process turns out to be a worker or beat; else never."""
+    """Call `callback(node name, heartbeat)` once this process starts as a worker or as beat."""
     _listeners.append(callback)
     for node, one in _heartbeats.items():
         callback(node, one)
@@ -105,7 +105,7 @@ def _notify_listeners(node: str, one: Heartbeat) -> None:
 
 
 def connect_signals() -> None:
-    """Wire the heartbeats of this process's worker or beat, whichever it turns out to be."""
+    """Connect the heartbeat of this process to Celery's signals: a worker's or beat's."""
     signals.worker_ready.connect(_start_worker_heartbeat)
     signals.heartbeat_sent.connect(_on_main_loop_tick)
     signals.task_prerun.connect(_on_task_start)
@@ -114,9 +114,9 @@ def connect_signals() -> None:
 
 
 def start_loading_models(node: str) -> None:
-    """The heartbeat of a worker that loads its models before it takes its first task.
+    """Start the heartbeat of a worker that loads its models before it takes its first task.
 
-    It may be silent for longer than a task: compiling one network is a single step of minutes."""
+    Loading has a longer timeout than a task, because compiling one network is a single step of minutes."""
     global _worker, _loading
     _worker, _loading = Heartbeat(stall_timeout_seconds=settings.HEADSHOTS_TASK_STALL_TIMEOUT), True
     _worker.task_started(settings.HEADSHOTS_MODEL_LOAD_TIMEOUT)

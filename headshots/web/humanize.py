@@ -1,31 +1,49 @@
-"""Durations and sizes in words, for the pages that promise them."""
+"""Durations and sizes in words, for pages and mails."""
 
+import math
+from datetime import timedelta
+
+# Seconds, name, and from how many seconds on the unit is used: people say "24 hours" and "36 hours".
 _UNITS = (
-    (365 * 86_400, "year", 1),
+    (365 * 86_400, "year", 365 * 86_400),
     (86_400, "day", 2 * 86_400),
-    (3600, "hour", 1),
-    (60, "minute", 1),
+    (3600, "hour", 3600),
+    (60, "minute", 60),
     (1, "second", 0),
 )
-
-
-def humanize_duration(seconds: int) -> str:
-    """A time as people say it, in the largest unit that it is a whole number of, hours up to two days: "24 hours"."""
-    for size, unit, least in _UNITS:
-        if seconds >= least and seconds % size == 0:
-            count = seconds // size
-            return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
-    raise AssertionError("any number of seconds is a whole number of seconds")
-
-
-def humanize_days(days: int) -> str:
-    return humanize_duration(days * 86_400)
-
-
 # Ultra HD's long edge: from here on it is 4K.
 FOUR_K_PX = 3840
 
 
+def humanize_duration(seconds: float) -> str:
+    """Return a duration in words, in its largest unit and the next smaller one: "24 hours", "1 hour 30 minutes".
+
+    Rounds up, because pages promise these times."""
+    whole = max(0, math.ceil(seconds))
+    index = next(index for index, (_, _, least) in enumerate(_UNITS) if whole >= least)
+    units = _UNITS[index : index + 2]
+    step = units[-1][0]
+    if whole % step:
+        # Rounded, it may belong to a larger unit.
+        return humanize_duration(whole + step - whole % step)
+    parts = []
+    for size, name, _ in units:
+        count, whole = divmod(whole, size)
+        parts.append((count, name))
+    words = [f"{count} {name}" if count == 1 else f"{count} {name}s" for count, name in parts if count]
+    return " ".join(words) or "0 seconds"
+
+
+def humanize_timedelta(duration: timedelta) -> str:
+    """Return a duration in words, as `humanize_duration` does."""
+    return humanize_duration(duration.total_seconds())
+
+
+def humanize_days(days: int) -> str:
+    """Return a number of days in words: "30 days", "1 year"."""
+    return humanize_duration(days * 86_400)
+
+
 def humanize_size(long_edge_px: int) -> str:
-    """ "4K", or the pixels of the long edge where they are fewer: "1,600 pixels"."""
+    """Return "4K", or the pixels of a smaller long edge: "1,600 pixels"."""
     return "4K" if long_edge_px >= FOUR_K_PX else f"{long_edge_px:,} pixels"

@@ -9,6 +9,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 
 from headshots.accounts.admin import AccountAdmin
+from headshots.accounts.current_user import current_user
 from headshots.accounts.models import User
 from headshots.dashboard.actions.audit_actions import reason_field
 from headshots.dashboard.actions.targets import target_label
@@ -111,9 +112,8 @@ class AuditedStyleAdmin(_AuditedAdmin, StyleAdmin):
 
 
 def _log_edit(request: HttpRequest, action: str, target: Model, changes: dict[str, str]) -> AuditLogEntry:
-    assert isinstance(request.user, User)
     return AuditLogEntry.objects.create(
-        staff_id=request.user.pk,
+        who=current_user(request).pk,
         action=action,
         target_type=_TARGET_TYPES[type(target)],
         target_id=str(target.pk),

@@ -1,8 +1,8 @@
-"""What became of the money, and what follows for the credit it bought and the pack that used it.
+"""Apply payment facts (paid, refunded, disputed) and derive the state of the credit and the pack from them.
 
-Facts come in any order, any number of times, from webhooks and from asking: each is written down once, then `_derive_state`
-draws the consequences from all facts that are known. So no order of arrival has to be thought of anywhere else.
-Rows are locked in one order everywhere: shoot, payment, pack, credit.
+Facts arrive in any order and more than once, from webhooks and from polling. Each is stored once; `_derive_state` then
+recomputes the derived state from all known facts, so no code depends on arrival order.
+Locks are always taken in this order: shoot, payment, pack, credit.
 """
 
 from django.db import transaction
@@ -76,8 +76,9 @@ def confirm_payment(*, payment: Payment, amount: int, amount_tax: int, payment_i
 
 @transaction.atomic(savepoint=False)
 def apply_early_events(*, payment: Payment) -> None:
-    """What was heard of a paid payment while it was being paid: on PostgreSQL neither of two transactions sees what
-    the other has not committed."""
+    """Apply events that arrived while the payment was being confirmed.
+
+    On PostgreSQL neither of the two concurrent transactions can see the other's uncommitted rows."""
     payment = lock_payment(payment)
     _apply_early_events(payment)
 
@@ -119,8 +120,9 @@ def close_payment(*, payment: Payment, to: str) -> None:
 
 @transaction.atomic(savepoint=False)
 def expire_unopened_payment(*, payment: Payment) -> bool:
-    """Whether this caller closed a payment that has no checkout: looked at under its lock, for another tab may be
-    opening one at this moment, and comes second then."""
+    """Expire an open payment that has no Stripe session. Returns True if this call did it.
+
+    The check runs under the payment's lock because another tab may be creating the session right now."""
     payment = lock_payment(payment)
     if payment.state != _State.OPEN or payment.session_id is not None:
         return False
@@ -155,18 +157,19 @@ def apply_event(*, payment: Payment, event: StripeEvent) -> None:
 
 @transaction.atomic(savepoint=False)
 def apply_refund(*, payment: Payment, event: StripeEvent) -> None:
-    """How Stripe says a refund stands; one that was made at Stripe is new to us."""
+    """Store the state of a refund as Stripe reports it. A refund that was made at Stripe is new to us."""
     payment = lock_payment(payment)
     refund = _find_or_build_refund(payment, event)
-    known = refund.stripe_id is not None and refund.state == Refund.State.FAILED
+    failed_at_stripe = refund.stripe_id is not None and refund.state == Refund.State.FAILED
     if event.status in {"failed", "canceled"}:
         if refund.state != Refund.State.FAILED:
-            # Whoever was told that it comes is told that it does not.
-            refund.mail_due = not refund.mail_due
+            # A customer who was told about the refund is told about its failure. One who was not needs neither mail.
+            was_announced = not refund.mail_due
+            refund.mail_due = was_announced
         refund.state = Refund.State.FAILED
         if LedgerEntry.objects.filter(kind=_Kind.REFUND, stripe_id=event.object_id).exists():
             _add_ledger_entry(payment, _Kind.REFUND_FAILED, refund.amount, event.object_id)
-    elif not known and refund.state != Refund.State.SUCCEEDED:
+    elif not failed_at_stripe and refund.state != Refund.State.SUCCEEDED:
         refund.state = Refund.State.SUCCEEDED if event.status == "succeeded" else Refund.State.PENDING
     refund.stripe_id = event.object_id
     refund.save()
@@ -203,7 +206,7 @@ def apply_dispute(*, payment: Payment, event: StripeEvent) -> None:
 
 @transaction.atomic(savepoint=False)
 def suspend_credits(*, payment: Payment) -> None:
-    """Draw the consequences of a refund that was asked for: nobody may use its credit meanwhile."""
+    """Close the credits of a payment whose full refund was requested, so that nobody can use them meanwhile."""
     payment = lock_payment(payment)
     _derive_state(payment)
 

@@ -25,8 +25,8 @@ class RefundSummary:
 class Receipt:
     """A payment in words and times. Amounts as people write them, tax empty where none was charged.
 
-    credit: what it bought; pack: what that was used for, also when it has come back; auto_refund_at: when the money of a
-    credit that waits goes back by itself."""
+    credit: what it bought. pack: what the credit was used for, also when it was returned. auto_refund_at: when the
+    unused credit is refunded automatically."""
 
     payment: Payment
     amount: str

@@ -1,4 +1,4 @@
-"""Whose turn it is to write, where only one may write at a time."""
+"""A fair queue for writers on SQLite, where only one may write at a time."""
 
 import fcntl
 import os
@@ -11,22 +11,22 @@ from django.db import connection, transaction
 
 @contextmanager
 def queued_transaction() -> Iterator[None]:
-    """A transaction that on SQLite waits for its turn before it begins.
+    """Open a transaction; on SQLite, queue for a file lock first.
 
-    SQLite itself sleeps up to 0.1 s between two looks at its lock, which lies idle meanwhile, and of two processes one
-    may starve. The kernel wakes the next one at once. Writers that do not stand in line wait as they always did."""
+    SQLite polls its lock with sleeps of up to 0.1 s, so waiting writers can starve. The kernel hands a file lock over
+    immediately. Writers that do not use this context manager are unaffected."""
     if connection.vendor != "sqlite" or connection.in_atomic_block:
-        # Whoever writes already must not wait for those who wait for it.
+        # A writer that has begun must not wait for writers that wait for it.
         with transaction.atomic():
             yield
         return
-    line = os.open(f"{connection.settings_dict['NAME']}-write-queue", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock_file = os.open(f"{connection.settings_dict['NAME']}-write-queue", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(line, fcntl.LOCK_EX)
+        fcntl.flock(lock_file, fcntl.LOCK_EX)
         with transaction.atomic():
-            # The first that follows the commit: messages to workers are sent while the next one writes.
-            transaction.on_commit(partial(fcntl.flock, line, fcntl.LOCK_UN))
+            # The first callback after the commit: messages to workers are sent while the next writer works.
+            transaction.on_commit(partial(fcntl.flock, lock_file, fcntl.LOCK_UN))
             yield
     finally:
-        # The kernel lets go of it however we end.
-        os.close(line)
+        # Also releases the lock after an error.
+        os.close(lock_file)

@@ -37,7 +37,7 @@ _REFUSAL_CODES = {
 
 @dataclass(frozen=True)
 class Order:
-    """What a person wants of a shoot. `known_orders`: how many packs of it there were when they saw the page."""
+    """An order for one pack of a shoot. known_orders: how many orders the page had shown, to refuse a repeated one."""
 
     shoot: Shoot
     styles: Sequence[Style]

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from headshots import engine
+from headshots.accounts.current_user import current_user
 from headshots.accounts.models import User
 from headshots.payments.accounting.credits import (
     open_credits,
@@ -38,7 +39,7 @@ DEFAULT_LOOKS = 5
 
 
 class OrderForm(forms.Form):
-    """Looks, and whether the photos may stay for another order. `known_orders`: see `ordering.Order`."""
+    """Looks, and whether the photos may stay for another order. `known_orders`: see `Order`."""
 
     styles = forms.ModelMultipleChoiceField(
         queryset=Style.objects.none(),
@@ -58,8 +59,7 @@ class OrderForm(forms.Form):
 def order(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     """Choose looks and pay for them, with money or with a pack that was paid before."""
     shoot = shoot_or_404(request, shoot_id)
-    owner = request.user
-    assert isinstance(owner, User)
+    owner = current_user(request)
     # What a pack that has just ended gives back may still be under way: nobody is asked for money meanwhile.
     for ended in shoot.packs.filter(state__in=[Pack.State.FAILED, Pack.State.CANCELED], credit__state="used"):
         return_credit(pack=ended)

@@ -39,8 +39,8 @@ def create_checkout_session(
 ) -> CheckoutSession:
     """The checkout of this payment: asked again, it is the same one. Raises StripeUnavailable, StripeRefused.
 
-    name, description: what is sold; submit_message: the line under the button; success_url, cancel_url: where Stripe sends the person
-    once they have paid, or not."""
+    name, description: what is sold. submit_message: the line under the button. success_url, cancel_url: where Stripe
+    sends the customer once they have paid, or not."""
     ids = {"payment": str(payment.pk)}
     params: SessionCreateParams = {
         "mode": "payment",
@@ -79,7 +79,7 @@ def fetch_checkout_session(session_id: str) -> CheckoutSession:
 
 
 def expire_checkout_session(session_id: str) -> CheckoutSession:
-    """Close a checkout: from then on it cannot be paid. Raises StripeUnavailable, StripeRefused (it was paid or closed)."""
+    """Close a checkout so that it cannot be paid. Raises StripeUnavailable, StripeRefused (it was paid or closed)."""
     return read_checkout_session(_call(lambda client: client.v1.checkout.sessions.expire(session_id)))
 
 

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from headshots import engine
-from headshots.accounts.models import User
+from headshots.accounts.current_user import current_user
 from headshots.shoots import support_access
 from headshots.shoots.access import no_store, shoot_or_404
 from headshots.shoots.lifecycle import begin_purge
@@ -23,6 +23,7 @@ from headshots.shoots.packs.orders import cancel_pack, running_pack, visible_pac
 from headshots.shoots.packs.prepared_subjects import best_first
 from headshots.shoots.pauses import is_paused
 from headshots.shoots.uploads import identity
+from headshots.web.humanize import humanize_duration
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +32,8 @@ log = logging.getLogger(__name__)
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
     """The person's shoots, newest first."""
-    assert isinstance(request.user, User)
-    shoots = Shoot.objects.filter(owner=request.user).prefetch_related(Prefetch("packs", visible_packs()))[:100]
-    return render(request, "shoots/list.html", {"shoots": shoots})
+    shoots = Shoot.objects.filter(owner=current_user(request)).prefetch_related(Prefetch("packs", visible_packs()))
+    return render(request, "shoots/list.html", {"shoots": shoots[:100]})
 
 
 @require_safe
@@ -191,16 +191,17 @@ def _headshot_context(pack: Pack, row: Headshot) -> dict[str, object]:
 
 
 def _estimate_context(found: Estimate | None) -> dict[str, object] | None:
-    """An estimate in the steps in which people think: minutes, and at the end tens of seconds."""
+    """Return an estimate for the page, its time left rounded to minutes, and to tens of seconds at the end."""
     if found is None:
         return None
+    seconds = found.seconds_left
+    rounded = 60 * round(seconds / 60) if seconds >= 100 else max(10, 10 * round(seconds / 10))
     return {
         # Not a hundred before the last one is there.
         "percent": min(99, round(100 * found.share)),
         "is_preparing": found.preparing is not None,
         "ahead": found.ahead,
-        "minutes": round(found.seconds_left / 60) if found.seconds_left >= 100 else 0,
-        "seconds": max(10, 10 * round(found.seconds_left / 10)),
+        "time_left": humanize_duration(rounded),
     }
 
 

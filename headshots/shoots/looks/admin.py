@@ -14,6 +14,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST, require_safe
 
+from headshots.accounts.current_user import current_user
 from headshots.accounts.lists import FilteredAdmin
 from headshots.accounts.models import User
 from headshots.shoots.looks import versions
@@ -90,13 +91,13 @@ class StyleAdmin(FilteredAdmin):
         if not isinstance(form, LookForm):
             super().save_model(request, obj, form, change)
             return
-        assert isinstance(request.user, User)
         if form.is_there:
             return
+        created_by = current_user(request).pk
         if change:
-            versions.save_draft(style=obj, look=form.look, created_by=request.user.pk)
+            versions.save_draft(style=obj, look=form.look, created_by=created_by)
         else:
-            version = versions.create_look(name=obj.name, look=form.look, created_by=request.user.pk)
+            version = versions.create_look(name=obj.name, look=form.look, created_by=created_by)
             obj.pk = version.style_id
             obj.refresh_from_db()
 
@@ -179,9 +180,8 @@ class StyleAdmin(FilteredAdmin):
         self._require_change(request)
         form = UploadLooksForm(request.POST or None, request.FILES or None)
         if request.method == "POST" and form.is_valid():
-            assert isinstance(request.user, User)
             try:
-                drafts = versions.import_toml(form.cleaned_data["file"], created_by=request.user.pk)
+                drafts = versions.import_toml(form.cleaned_data["file"], created_by=current_user(request).pk)
             except versions.LookImportError as refused:
                 form.add_error("file", str(refused))
             else:

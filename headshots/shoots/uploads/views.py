@@ -19,6 +19,7 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods, require_POST
 
 from headshots import engine
+from headshots.accounts.current_user import current_user
 from headshots.accounts.models import User
 from headshots.shoots.access import no_store, shoot_or_404
 from headshots.shoots.consent import Changes, changes_since, current
@@ -90,8 +91,7 @@ def new(request: HttpRequest) -> HttpResponse:
 
 @csrf_protect
 def _new(request: HttpRequest) -> HttpResponse:
-    owner = request.user
-    assert isinstance(owner, User)
+    owner = current_user(request)
     if request.method != "POST":
         return _page(owner, request, NewShootForm(initial={"submission": uuid4()}), _self_description_form())
     form, about = NewShootForm(request.POST, request.FILES, owner=owner), _self_description_form(request)

@@ -42,7 +42,7 @@ def leave(owner: User) -> int:
     return number
 
 
-def told() -> list[tuple[str, str]]:
+def recorded_deletions() -> list[tuple[str, str]]:
     return [(line.kind.value, line.id) for line in deletions.deletions()]
 
 
@@ -113,7 +113,9 @@ def test_a_line_holds_an_id_and_a_time_for_this_user_alone(own_journal: Path) ->
 
     number = leave(owner)
 
-    assert sorted(told()) == sorted([("account", str(number)), ("photos", str(shoot_id)), ("headshots", str(pack.pk))])
+    assert sorted(recorded_deletions()) == sorted(
+        [("account", str(number)), ("photos", str(shoot_id)), ("headshots", str(pack.pk))]
+    )
     (file,) = own_journal.rglob("*.jsonl")
     lines = [json.loads(line) for line in file.read_text().splitlines() if line]
     assert all(line.keys() == {"at", "what", "id"} for line in lines)
@@ -129,7 +131,7 @@ def test_what_is_tried_again_is_noted_once() -> None:
     for _ in range(3):
         purge_shoot(shoot=pack.shoot)
 
-    assert sorted(what for what, _ in told()) == ["headshots", "photos"]
+    assert sorted(what for what, _ in recorded_deletions()) == ["headshots", "photos"]
 
 
 @pytest.mark.django_db
@@ -151,7 +153,7 @@ def test_an_account_that_could_not_be_closed_is_not_in_the_journal() -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
         begin_account_deletion(owner=stays, certificate_id=certificate_id)
 
-    assert told() == [("account", number)]
+    assert recorded_deletions() == [("account", number)]
 
 
 @pytest.mark.django_db
@@ -175,7 +177,7 @@ def test_a_line_that_a_power_cut_left_unfinished_costs_no_other(own_journal: Pat
 
     second = leave(make_user())
 
-    assert told() == [("account", str(first)), ("account", str(second))]
+    assert recorded_deletions() == [("account", str(first)), ("account", str(second))]
 
 
 @pytest.mark.django_db
@@ -192,7 +194,7 @@ def test_months_stay_as_long_as_a_backup_may_reach_back_to_them(settings: LazySe
     assert sorted(path.stem for path in folder.glob("*.jsonl"))[0] == "2020-02"
     settings.HEADSHOTS_BACKUP_DAYS = 0
     assert deletions.delete_old_files() == 1
-    assert len(told()) == 1
+    assert len(recorded_deletions()) == 1
 
 
 @pytest.mark.django_db

@@ -1,0 +1,16 @@
+"""The account that a request is signed in to, with its type."""
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+
+from headshots.accounts.models import User
+
+
+def current_user(request: HttpRequest) -> User:
+    """Return the account that a request is signed in to.
+
+    For views that only signed-in people reach: behind `login_required`, and in the admin. Raises PermissionDenied for
+    everybody else, so that a view that lost its decorator serves nobody."""
+    if not isinstance(request.user, User):
+        raise PermissionDenied
+    return request.user
