@@ -71,7 +71,7 @@ def dashboard(request: HttpRequest, site_context: dict[str, object]) -> Template
         "days": days,
         "is_until_today": days == Range.until_today(days.days),
         "lamps": all_lamps(),
-        "parts": list(Pause.What),
+        "parts": list(Pause.Part),
         "may_see_figures": _may_see_figures(request),
     }
     if _may_see_figures(request):

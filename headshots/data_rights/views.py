@@ -51,7 +51,7 @@ def withdraw(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
         running = running_pack(Shoot.objects.filter(pk=shoot.pk))
         return render(request, "data_rights/withdraw.html", {"shoot": shoot, "running": running})
     services.withdraw_consent(shoot=shoot)
-    return _withdrawn(request)
+    return _redirect_after_withdrawal(request)
 
 
 @login_required
@@ -62,7 +62,7 @@ def withdraw_all(request: HttpRequest) -> HttpResponse:
         running = running_pack(Shoot.objects.filter(owner=_owner(request)))
         return render(request, "data_rights/withdraw.html", {"running": running})
     services.withdraw_all(owner=_owner(request))
-    return _withdrawn(request)
+    return _redirect_after_withdrawal(request)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -110,7 +110,7 @@ def _is_fully_deleted(shoot: Shoot) -> bool:
     return shoot.state == Shoot.State.PURGED and shoot.purge_everything
 
 
-def _withdrawn(request: HttpRequest) -> HttpResponse:
+def _redirect_after_withdrawal(request: HttpRequest) -> HttpResponse:
     messages.success(
         request, "Your consent is withdrawn. The keys of the pictures are destroyed; the certificate is below."
     )

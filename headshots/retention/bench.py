@@ -34,7 +34,7 @@ class _Timing(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Rate:
+class PurgeBenchmark:
     """Seconds that a purge took, and what it could not have done without: the seconds within database queries, and
     those that store and ring take for as many files and keys alone. `cpu`, `store_cpu`: this process's part of them,
     which does not grow with what else the machine does. `idle`: of a round with nothing due."""
@@ -61,20 +61,20 @@ class Rate:
         ]
 
 
-def bench_purge(photos: int, living: int = 0) -> Rate:
+def bench_purge(photos: int, living: int = 0) -> PurgeBenchmark:
     """Make so many shoots of one photo that are due, and so many that are not, and purge what is due.
 
     To be called with a database, a store and rings of its own: it leaves rows behind."""
     now = timezone.now()
     _make_shoots(living, now + timedelta(hours=12))
-    files, keys = _alone(photos)
+    files, keys = _measure_baseline(photos)
     _make_shoots(photos, now - timedelta(seconds=1))
     with _database_seconds() as database:
         took, purged = _timed(purge_due)
     if (purged.shoots, purged.failed) != (photos, 0):
         raise RuntimeError(f"{photos} were due: {purged}")
     idle, _ = _timed(purge_due)
-    return Rate(
+    return PurgeBenchmark(
         photos=photos,
         living=living,
         seconds=took.wall,
@@ -87,7 +87,7 @@ def bench_purge(photos: int, living: int = 0) -> Rate:
     )
 
 
-def _alone(photos: int) -> tuple[_Timing, _Timing]:
+def _measure_baseline(photos: int) -> tuple[_Timing, _Timing]:
     """What it takes the store to delete the files of so many photos, and the ring their keys, in the same batches."""
     store, ring = vault.blob_store(), open_ring("source")
     names = [BlobName("source", new_blob_id()) for _ in range(photos * len(_KINDS))]

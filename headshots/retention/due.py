@@ -52,7 +52,7 @@ def purge_due() -> PurgeResult:
             step(result)
         except _EXPECTED_ERRORS as error:
             # The rows still say what has to go: the next beat tries again.
-            log.error("forgetting: %s: %s", step.__name__.strip("_"), type(error).__name__)
+            log.error("deleting: %s: %s", step.__name__.strip("_"), type(error).__name__)
             result.failed += 1
     checkpoint_wal()
     LastRun.objects.update_or_create(task=PURGE_TASK, defaults={"at": timezone.now()})
@@ -66,7 +66,7 @@ def due_shoots() -> QuerySet[Shoot]:
     return Shoot.objects.filter(state=Shoot.State.OPEN, delete_after__lte=timezone.now())
 
 
-def due_guests() -> QuerySet[Shoot]:
+def due_guest_shoots() -> QuerySet[Shoot]:
     """A guest's shoot, which no account can open, loses everything when its photos do, or as soon after as it is
     found: its photos may have gone before."""
     return Shoot.objects.filter(owner=None, purge_everything=False, delete_after__lte=timezone.now())
@@ -107,7 +107,7 @@ def _sweep_keys(result: PurgeResult) -> None:
 
 
 def _close_due(_: PurgeResult) -> None:
-    for shoots, everything in ((due_guests, True), (due_shoots, False)):
+    for shoots, everything in ((due_guest_shoots, True), (due_shoots, False)):
         while ids := list(shoots().values_list("pk", flat=True)[:BATCH_SIZE]):
             heartbeat.progress()
             if not begin_purges(Shoot.objects.filter(pk__in=ids), everything=everything):
@@ -160,7 +160,7 @@ def _each_batch(ids: Sequence[UUID], act: Callable[[Sequence[UUID]], Sequence[UU
             if len(some) > 1:
                 done += sum(_each_batch([one], act, result) for one in some)
                 continue
-            log.error("could not forget %s: %s", some[0], type(error).__name__)
+            log.error("could not delete %s: %s", some[0], type(error).__name__)
             result.failed += 1
     return done
 

@@ -104,7 +104,7 @@ class KeyDestruction(models.Model):
         return f"{self.ring} {self.key_id}"
 
     @property
-    def what(self) -> list[tuple[str, int]]:
+    def sorted_counts(self) -> list[tuple[str, int]]:
         """Kinds and how many, in the order in which people think of them."""
         return sorted(self.counts.items(), key=lambda item: (item[0] == "rows", item[0] not in _FIRST, item[0]))
 

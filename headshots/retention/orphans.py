@@ -84,7 +84,7 @@ def _sweep_ring(ring: str, first: UUID, last: UUID, result: SweepResult) -> None
         keys = dict(rows.values_list("id", "key_id"))
         orphaned_files = [blob_id for blob_id in batch if blob_id not in keys]
         vault.blob_store().delete([BlobName(ring, blob_id) for blob_id in orphaned_files])
-        unwanted = list(unowned(rows))
+        unwanted = list(orphaned_blobs(rows))
         for blob in unwanted:
             vault.delete_blob(blob)
         missing = keys.keys() - set(batch) - {blob.id for blob in unwanted}
@@ -108,7 +108,7 @@ def _sweep_mails() -> int:
     return len(old)
 
 
-def unowned(blobs: QuerySet[Blob]) -> QuerySet[Blob]:
+def orphaned_blobs(blobs: QuerySet[Blob]) -> QuerySet[Blob]:
     """Those that no row refers to. Asks every model that has a field for blobs, in whatever app."""
     for relation in Blob._meta.get_fields(include_hidden=True):
         if isinstance(relation, ManyToOneRel):

@@ -51,7 +51,7 @@ def purge_shoots(*, shoot_ids: Collection[UUID]) -> list[UUID]:
     ended = Pack.objects.filter(shoot_id__in=ids).exclude(state__in=[*Pack.LIVE, Pack.State.DELETED])
     everything = {shoot.pk for shoot in shoots if shoot.purge_everything}
     doomed = [pack for pack in ended if pack.shoot_id in everything or pack.state in Pack.UNDONE]
-    _destroy_headshots(doomed, Event.Actor.SYSTEM, with_certificate=False)
+    _delete_headshots(doomed, Event.Actor.SYSTEM, with_certificate=False)
     gone = vault.delete_files(ring="source", key_ids=ids)
     with transaction.atomic():
         unfinished = _unfinished(ids, everything)
@@ -74,11 +74,11 @@ def delete_pack(*, pack: Pack, actor: str = Event.Actor.SYSTEM) -> bool:
 def delete_packs(*, pack_ids: Collection[UUID], actor: str = Event.Actor.SYSTEM) -> list[UUID]:
     """Destroy the finished headshots of packs that have ended; the ids of those that this call finished."""
     ended = Pack.objects.filter(pk__in=pack_ids).exclude(state__in=[*Pack.LIVE, Pack.State.DELETED])
-    deleted = _destroy_headshots(list(ended.select_related("shoot__owner")), actor, with_certificate=True)
+    deleted = _delete_headshots(list(ended.select_related("shoot__owner")), actor, with_certificate=True)
     return [pack.pk for pack in deleted]
 
 
-def _destroy_headshots(packs: Sequence[Pack], actor: str, *, with_certificate: bool) -> list[Pack]:
+def _delete_headshots(packs: Sequence[Pack], actor: str, *, with_certificate: bool) -> list[Pack]:
     """Those of these packs that this call finished. Without a certificate, that of their shoot will name them."""
     ids = [pack.pk for pack in packs]
     if not ids:

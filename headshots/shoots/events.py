@@ -33,12 +33,12 @@ class Event(models.Model):
 class Pause(models.Model):
     """A part of the product that staff has stopped for a while."""
 
-    class What(models.TextChoices):
+    class Part(models.TextChoices):
         UPLOADS = "uploads"
         RENDERING = "rendering"
 
-    what = models.CharField(max_length=12, choices=What.choices, primary_key=True)
+    part = models.CharField(max_length=12, choices=Part.choices, primary_key=True)
     since = models.DateTimeField(default=timezone.now, editable=False)
 
     def __str__(self) -> str:
-        return self.what
+        return self.part

@@ -85,7 +85,7 @@ def return_to_queue(pack: Pack) -> bool:
     or the pack awaits a retry.
 
     Not a move of the table: nothing is ordered anew, so the pack keeps its place and no worker is woken."""
-    waits = Exists(Pause.objects.filter(what=Pause.What.RENDERING)) | Q(retry_at__gt=timezone.now())
+    waits = Exists(Pause.objects.filter(part=Pause.Part.RENDERING)) | Q(retry_at__gt=timezone.now())
     with transaction.atomic(savepoint=False):
         # In one statement: whoever goes on at this moment finds the pack as they need it.
         if not Pack.objects.filter(waits, ~has_active_lease(), pk=pack.pk, state=_State.RENDERING).update(

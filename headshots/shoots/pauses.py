@@ -8,21 +8,21 @@ from headshots.celery import send_on_commit
 from headshots.shoots.models import Pause
 
 
-def is_paused(what: Pause.What) -> bool:
-    return Pause.objects.filter(what=what).exists()
+def is_paused(part: Pause.Part) -> bool:
+    return Pause.objects.filter(part=part).exists()
 
 
-def pause(what: Pause.What) -> bool:
+def pause(part: Pause.Part) -> bool:
     """Whether this caller stopped it."""
-    _, made = Pause.objects.get_or_create(what=what)
+    _, made = Pause.objects.get_or_create(part=part)
     return made
 
 
-def resume(what: Pause.What) -> bool:
+def resume(part: Pause.Part) -> bool:
     """Whether this caller let it go on. The packs that wait are woken at once."""
     with transaction.atomic():
-        deleted, _ = Pause.objects.filter(what=what).delete()
-        if deleted and what == Pause.What.RENDERING:
+        deleted, _ = Pause.objects.filter(part=part).delete()
+        if deleted and part == Pause.Part.RENDERING:
             send_on_commit("shoots.enqueue_waiting")
     return deleted > 0
 
@@ -30,6 +30,6 @@ def resume(what: Pause.What) -> bool:
 def pauses(request: HttpRequest) -> dict[str, object]:
     """`uploads_paused`, `rendering_paused`."""
     return {
-        "uploads_paused": SimpleLazyObject(lambda: is_paused(Pause.What.UPLOADS)),
-        "rendering_paused": SimpleLazyObject(lambda: is_paused(Pause.What.RENDERING)),
+        "uploads_paused": SimpleLazyObject(lambda: is_paused(Pause.Part.UPLOADS)),
+        "rendering_paused": SimpleLazyObject(lambda: is_paused(Pause.Part.RENDERING)),
     }

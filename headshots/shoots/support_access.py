@@ -72,6 +72,6 @@ def manage_access(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
         "shoot": shoot,
         "may_view": support_access.may_view(shoot),
         "has_viewable_headshots": support_access.has_viewable_headshots(shoot),
-        "looks": support_access.view_log(shoot),
+        "view_log": support_access.view_log(shoot),
     }
     return render(request, "shoots/support.html", context)

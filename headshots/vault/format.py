@@ -87,7 +87,7 @@ def decrypt(file: BinaryIO, ring_key: AESGCM, label: Label) -> Iterator[bytes]:
     while True:
         following = file.read(CHUNK_BYTES + TAG_BYTES)
         nonce = _nonce(nonce_prefix, index, last=not following)
-        yield _verified(cipher, nonce, sealed, associated, label, f"chunk {index}")
+        yield _decrypt_verified(cipher, nonce, sealed, associated, label, f"chunk {index}")
         if not following:
             return
         index, sealed = index + 1, following
@@ -103,11 +103,11 @@ def _open_header(header: bytes, ring_key: AESGCM, label: Label) -> tuple[AESGCM,
         raise BlobCorrupt(label.blob_id, "not a blob of a version that this program knows")
     if key_id != label.key_id.bytes:
         raise BlobCorrupt(label.blob_id, "sealed under another key")
-    data_key = _verified(ring_key, wrap_nonce, wrapped_key, before_key + label.encoded, label, "wrapped key")
+    data_key = _decrypt_verified(ring_key, wrap_nonce, wrapped_key, before_key + label.encoded, label, "wrapped key")
     return AESGCM(data_key), nonce_prefix
 
 
-def _verified(cipher: AESGCM, nonce: bytes, sealed: bytes, associated: bytes, label: Label, what: str) -> bytes:
+def _decrypt_verified(cipher: AESGCM, nonce: bytes, sealed: bytes, associated: bytes, label: Label, what: str) -> bytes:
     if len(sealed) < TAG_BYTES:
         raise BlobCorrupt(label.blob_id, what)
     try:

@@ -69,7 +69,7 @@ class S3Store:
         # S3 lists what comes after a name, without the name itself.
         after = {"StartAfter": f"{folder}{UUID(int=first.int - 1)}"} if first != FIRST else {}
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=folder, **after)
-        for page in _each(pages):
+        for page in _iterate_pages(pages):
             for found in page.get("Contents", []):
                 blob_id = uuid_or_none(found["Key"].removeprefix(folder))
                 if blob_id and blob_id > last:
@@ -80,7 +80,7 @@ class S3Store:
     def sweep_unfinished(self, before: datetime) -> int:
         """Uploads of several parts of which the last one never came."""
         pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=self._prefix)
-        begun = [upload for page in _each(pages) for upload in page.get("Uploads", [])]
+        begun = [upload for page in _iterate_pages(pages) for upload in page.get("Uploads", [])]
         old = [upload for upload in begun if upload["Initiated"] < before]
         for upload in old:
             with _translate_errors():
@@ -152,7 +152,7 @@ def _code(error: "Exception") -> str:
     return str(getattr(error, "response", {}).get("Error", {}).get("Code", "nothing"))
 
 
-def _each(pages: Iterable[_Page]) -> Iterator[_Page]:
+def _iterate_pages(pages: Iterable[_Page]) -> Iterator[_Page]:
     """The same pages, each fetched within `_answers`."""
     fetching = iter(pages)
     while True:

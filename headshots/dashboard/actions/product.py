@@ -5,28 +5,28 @@ from headshots.dashboard.actions.targets import load_part
 from headshots.shoots import pauses
 from headshots.shoots.models import Pause
 
-_IS = {Pause.What.UPLOADS: "are", Pause.What.RENDERING: "is"}
-_GOES = {Pause.What.UPLOADS: "go", Pause.What.RENDERING: "goes"}
+_IS = {Pause.Part.UPLOADS: "are", Pause.Part.RENDERING: "is"}
+_GOES = {Pause.Part.UPLOADS: "go", Pause.Part.RENDERING: "goes"}
 
 
-def _why_no_pause(what: Pause.What) -> str:
-    return "That is paused already." if pauses.is_paused(what) else ""
+def _why_no_pause(part: Pause.Part) -> str:
+    return "That is paused already." if pauses.is_paused(part) else ""
 
 
-def _pause(what: Pause.What, answers: Answers) -> str:
-    if not pauses.pause(what):
+def _pause(part: Pause.Part, answers: Answers) -> str:
+    if not pauses.pause(part):
         raise Changed
-    return f"{what.label} {_IS[what]} paused. Pages say so."
+    return f"{part.label} {_IS[part]} paused. Pages say so."
 
 
-def _why_no_resume(what: Pause.What) -> str:
-    return "" if pauses.is_paused(what) else "That is not paused."
+def _why_no_resume(part: Pause.Part) -> str:
+    return "" if pauses.is_paused(part) else "That is not paused."
 
 
-def _resume(what: Pause.What, answers: Answers) -> str:
-    if not pauses.resume(what):
+def _resume(part: Pause.Part, answers: Answers) -> str:
+    if not pauses.resume(part):
         raise Changed
-    return f"{what.label} {_GOES[what]} on."
+    return f"{part.label} {_GOES[part]} on."
 
 
 ACTIONS = (
@@ -42,7 +42,7 @@ ACTIONS = (
         subject="part",
         permission="dashboard.pause",
         load=load_part,
-        state_of=lambda what: str(pauses.is_paused(what)),
+        state_of=lambda part: str(pauses.is_paused(part)),
         why_not=_why_no_pause,
         do=_pause,
         danger=True,
@@ -57,7 +57,7 @@ ACTIONS = (
         subject="part",
         permission="dashboard.pause",
         load=load_part,
-        state_of=lambda what: str(pauses.is_paused(what)),
+        state_of=lambda part: str(pauses.is_paused(part)),
         why_not=_why_no_resume,
         do=_resume,
     ),

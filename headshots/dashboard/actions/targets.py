@@ -31,7 +31,7 @@ SUBJECTS: dict[type, str] = {
     Credit: "credit",
     DeletionCertificate: "certificate",
     StyleVersion: "look",
-    Pause.What: "part",
+    Pause.Part: "part",
 }
 # The page of each, by what the audit log calls it.
 PAGES = {
@@ -223,17 +223,17 @@ def _(thing: Style) -> str:
 
 
 @name_of.register
-def _(thing: Pause.What) -> str:
+def _(thing: Pause.Part) -> str:
     return str(thing.label).lower()
 
 
 @facts_of.register
-def _(thing: Pause.What, viewer: Viewer) -> list[Fact]:
-    since = Pause.objects.filter(what=thing).values_list("since", flat=True).first()
+def _(thing: Pause.Part, viewer: Viewer) -> list[Fact]:
+    since = Pause.objects.filter(part=thing).values_list("since", flat=True).first()
     return [
         Fact("Part", str(thing.label)),
         Fact("Stands at", f"paused since {_time(since)}" if since else "at work"),
-        *([_waiting_packs()] if thing == Pause.What.RENDERING else []),
+        *([_waiting_packs()] if thing == Pause.Part.RENDERING else []),
     ]
 
 
@@ -305,9 +305,9 @@ def load_version(version_id: str) -> StyleVersion:
     return get_object_or_404(StyleVersion.objects.select_related("style"), pk=int(version_id))
 
 
-def load_part(what: str) -> Pause.What:
+def load_part(what: str) -> Pause.Part:
     try:
-        return Pause.What(what)
+        return Pause.Part(what)
     except ValueError:
         raise Http404 from None
 

@@ -154,10 +154,10 @@ def disk_lamp() -> Lamp:
 
 def pause_lamps() -> list[Lamp]:
     """One for each part of the product that staff has stopped, so that nobody forgets it."""
-    paused = Pause.objects.order_by("what")
+    paused = Pause.objects.order_by("part")
     return [
         Lamp(
-            "paused", Pause.What(each.what).label, Light.YELLOW, f"paused since {each.since:%d %b %H:%M} UTC", each.what
+            "paused", Pause.Part(each.part).label, Light.YELLOW, f"paused since {each.since:%d %b %H:%M} UTC", each.part
         )
         for each in paused
     ]

@@ -111,8 +111,8 @@ def _queues() -> Iterator[Metric]:
     lost = Counter(live_stats.lost_packs().values_list("kind", flat=True))
     kinds = [((kind,), float(lost[kind])) for kind in KINDS]
     yield _gauge("packs_lost", "Packs that a fault made fail within a day, not tried again.", kinds, "kind")
-    paused = set(Pause.objects.values_list("what", flat=True))
-    parts = [((part.value,), float(part in paused)) for part in Pause.What]
+    paused = set(Pause.objects.values_list("part", flat=True))
+    parts = [((part.value,), float(part in paused)) for part in Pause.Part]
     yield _gauge("paused", "1 for a part of the product that staff has stopped.", parts, "what")
 
 

@@ -92,7 +92,7 @@ def buy_credit(*, owner: User) -> Payment:
 
     Raises OrderRefused, NotForSale, StripeAway, StripeRefused."""
     _refuse_beside_a_pack(owner)
-    if is_paused(Pause.What.UPLOADS):
+    if is_paused(Pause.Part.UPLOADS):
         # Nobody pays for what could not be begun.
         raise OrderRefused("uploads_paused")
     name = engine.engine_name()

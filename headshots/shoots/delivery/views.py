@@ -61,7 +61,7 @@ def status(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
                 "id": pack.pk,
                 "kind": pack.kind,
                 "status": pack.state,
-                "done": _done(pack),
+                "done": _count_done(pack),
                 "total": pack.total,
                 "seconds_left": _seconds_left(pack),
             }
@@ -101,7 +101,7 @@ def _packs(shoot: Shoot) -> list[Pack]:
     return list(visible_packs().filter(shoot=shoot).prefetch_related("headshots__style", "headshots__version"))
 
 
-def _done(pack: Pack) -> int:
+def _count_done(pack: Pack) -> int:
     return sum(row.state == Headshot.State.DONE for row in pack.headshots.all())
 
 
@@ -127,9 +127,9 @@ def _context(shoot: Shoot) -> dict[str, object]:
         "packs": [_pack_context(pack) | {"order": numbers.get(pack.pk)} for pack in packs],
         "live": live,
         "may_order": _may_order(shoot, packs),
-        "rendering_paused": live and is_paused(Pause.What.RENDERING),
+        "rendering_paused": live and is_paused(Pause.Part.RENDERING),
         "support_may_view": support_access.may_view(shoot),
-        "support_could_view": not shoot.purge_everything and any(_done(pack) for pack in packs),
+        "support_could_view": not shoot.purge_everything and any(_count_done(pack) for pack in packs),
         "draws": engine.draws_new_pictures(),
     }
 
@@ -160,7 +160,7 @@ def _pack_context(pack: Pack) -> dict[str, object]:
         "reason": pack.reason,
         "ended_as": pack.ended_as,
         "expires_at": pack.expires_at,
-        "done": _done(pack),
+        "done": _count_done(pack),
         "total": pack.total,
         "width": pack.width,
         "height": pack.height,

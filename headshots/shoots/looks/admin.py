@@ -25,7 +25,7 @@ from headshots.vault import services as vault
 from headshots.vault.errors import VaultError
 
 
-class _Offered(BaseModelFormSet):  # type: ignore[type-arg]
+class _OfferFormSet(BaseModelFormSet):  # type: ignore[type-arg]
     """The list's own fields. Free packs need a look that is offered."""
 
     def clean(self) -> None:
@@ -37,7 +37,7 @@ class _Offered(BaseModelFormSet):  # type: ignore[type-arg]
             raise forms.ValidationError("At least one look must be active and in free packs: those are made of these.")
 
 
-class _OfferedForm(forms.ModelForm):  # type: ignore[type-arg]
+class _OfferForm(forms.ModelForm):  # type: ignore[type-arg]
     """One row of the list, whose fields have no labels beside them."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -80,10 +80,10 @@ class StyleAdmin(FilteredAdmin):
         return ("name",) if obj else ()
 
     def get_changelist_formset(self, request: HttpRequest, **options: Any) -> Any:
-        return super().get_changelist_formset(request, formset=_Offered, **options)
+        return super().get_changelist_formset(request, formset=_OfferFormSet, **options)
 
     def get_changelist_form(self, request: HttpRequest, **options: Any) -> Any:
-        return super().get_changelist_form(request, form=_OfferedForm, **options)
+        return super().get_changelist_form(request, form=_OfferForm, **options)
 
     def save_model(self, request: HttpRequest, obj: Style, form: Any, change: bool) -> None:
         """From the list the row itself, from the page of a look a draft."""
@@ -101,12 +101,12 @@ class StyleAdmin(FilteredAdmin):
             obj.refresh_from_db()
 
     def response_add(self, request: HttpRequest, obj: Style, post_url_continue: str | None = None) -> HttpResponse:
-        return self._saved(request, obj)
+        return self._redirect_after_save(request, obj)
 
     def response_change(self, request: HttpRequest, obj: Style) -> HttpResponse:
-        return self._saved(request, obj)
+        return self._redirect_after_save(request, obj)
 
-    def _saved(self, request: HttpRequest, style: Style) -> HttpResponse:
+    def _redirect_after_save(self, request: HttpRequest, style: Style) -> HttpResponse:
         """Back to the look; with the button for it the draft is tried at once."""
         if "_try" in request.POST:
             _try(versions.latest(style))
@@ -216,7 +216,7 @@ def _trial(version: StyleVersion) -> dict[str, object] | None:
         "pack": version.trial,
         "pictures": [row for row in rows if row.blob_id],
         "ahead": found.ahead if found else 0,
-        "is_paused": waits and is_paused(Pause.What.RENDERING),
+        "is_paused": waits and is_paused(Pause.Part.RENDERING),
     }
 
 

@@ -58,7 +58,7 @@ def differences(
     before: StyleVersion | LookContent, after: StyleVersion | LookContent
 ) -> dict[str, tuple[object, object]]:
     """What the second says otherwise, by name: before and after. Empty when a picture of both would be the same."""
-    old, new = _meaning(before), _meaning(after)
+    old, new = _comparable_content(before), _comparable_content(after)
     return {name: (old[name], new[name]) for name in old if old[name] != new[name]}
 
 
@@ -195,7 +195,7 @@ def _read(row: Mapping[str, object]) -> tuple[str, LookContent]:
     return name, LookContent(title, description, recipe)
 
 
-def _meaning(look: StyleVersion | LookContent) -> dict[str, object]:
+def _comparable_content(look: StyleVersion | LookContent) -> dict[str, object]:
     """What a look says, by name: what is left out counts as what it is then."""
     words = asdict(engine.style_from(name="any", title="any", recipe=dict(look.recipe)))
     return words | {"title": look.title, "description": look.description}

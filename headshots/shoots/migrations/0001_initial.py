@@ -45,7 +45,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Pause',
             fields=[
-                ('what', models.CharField(choices=[('uploads', 'Uploads'), ('rendering', 'Rendering')], max_length=12, primary_key=True, serialize=False)),
+                ('part', models.CharField(choices=[('uploads', 'Uploads'), ('rendering', 'Rendering')], max_length=12, primary_key=True, serialize=False)),
                 ('since', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
             ],
         ),

@@ -110,7 +110,7 @@ def _picture_seconds(facts: Facts) -> float:
 def estimate(pack: Pack, rows: Sequence[Headshot]) -> Estimate | None:
     """Where this pack stands; None when nobody works on it, now or soon. rows: all of its headshots."""
     is_made = pack.state in (Pack.State.QUEUED, Pack.State.RENDERING) and not pack.awaiting_retry
-    if not is_made or is_paused(Pause.What.RENDERING):
+    if not is_made or is_paused(Pause.Part.RENDERING):
         return None
     return estimate_from(_gather(pack, rows), timezone.now())
 

@@ -27,7 +27,7 @@ def requeue_stalled() -> None:
     )
     for photo_id in unchecked.values_list("pk", flat=True):
         _requeue("shoots.check_photo", photo_id)
-    if not is_paused(Pause.What.RENDERING):
+    if not is_paused(Pause.Part.RENDERING):
         for pack_id in _stalled_packs().values_list("pk", flat=True):
             _requeue("shoots.render_pack", pack_id)
     for pack_id in _packs_to_mail().values_list("pk", flat=True):

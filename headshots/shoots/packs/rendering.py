@@ -55,7 +55,7 @@ def render_pack(*, pack: Pack) -> None:
     """Make what is left of this pack; safe to run twice and on several workers at once. While rendering is paused or
     the pack awaits a retry it waits in the queue."""
     prepared_subjects.drop_ended()
-    if is_paused(Pause.What.RENDERING) or is_awaiting_retry(pack):
+    if is_paused(Pause.Part.RENDERING) or is_awaiting_retry(pack):
         # One that a worker had in hand when it was killed would count as being made.
         return_to_queue(pack)
         return
@@ -63,7 +63,7 @@ def render_pack(*, pack: Pack) -> None:
     size, tally = engine.Size(pack.width, pack.height), Tally()
     try:
         while not prepared_subjects.is_being_prepared(pack) and (rows := claim(pack, engine.capacity(size))):
-            _shoot(pack, size, rows, tally)
+            _render_rows(pack, size, rows, tally)
     except engine.Cancelled:
         log.info("pack %s: stopped, no longer wanted", pack.pk)
     except prepared_subjects.PreparedElsewhere:
@@ -92,7 +92,7 @@ def render_pack(*, pack: Pack) -> None:
 def claim(pack: Pack, count: int, token: uuid.UUID | None = None) -> list[Headshot]:
     """Up to `count` rows that are free or whose lease ran out, leased to the caller under one token, a new one unless
     it has one already."""
-    if is_paused(Pause.What.RENDERING):
+    if is_paused(Pause.Part.RENDERING):
         return []
     now = timezone.now()
     token = token or uuid.uuid4()
@@ -123,7 +123,7 @@ def resume_after_crash() -> None:
         app.send_task("shoots.render_pack", args=[str(pack_id)])
 
 
-def _shoot(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally) -> None:
+def _render_rows(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally) -> None:
     """Shoots these rows, and what else is free when the engine is through with them."""
     token = rows[0].lease_token
     mine = Headshot.objects.filter(lease_token=token, state=_State.RENDERING)

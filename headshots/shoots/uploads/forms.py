@@ -56,7 +56,9 @@ class _PhotosField(forms.FileField):
             try:
                 photos.append(self._clean_file(file))
             except engine.PhotoRefused as refused:
-                errors.append(forms.ValidationError(_WORDS[refused.reason].format(file=_called(number, len(files)))))
+                errors.append(
+                    forms.ValidationError(_WORDS[refused.reason].format(file=_describe_file(number, len(files))))
+                )
         if errors:
             raise forms.ValidationError(errors)
         return photos
@@ -144,6 +146,6 @@ class NewShootForm(forms.Form):
         return Shoot.objects.filter(owner=owner, submission=submission).first() if submission else None
 
 
-def _called(number: int, count: int) -> str:
+def _describe_file(number: int, count: int) -> str:
     # By its place, not by its name: file names are personal and are never kept, not even in an error.
     return "This file" if count == 1 else f"Photo {number}"

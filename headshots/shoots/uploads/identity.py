@@ -27,7 +27,7 @@ def identify_person(*, shoot: Shoot, photos: Sequence[Photo]) -> bool:
     asking = [photo for photo in shown if photo.state == Photo.State.CHOOSE_FACE]
     if len(shown) < 2 or (asking and shoot.ask_first):
         return not asking
-    people = engine.who_is_who([_seen(photo) for photo in shown])
+    people = engine.who_is_who([_load_for_comparison(photo) for photo in shown])
     person = _select_person(people, shown)
     if asking:
         _propose(shown, person)
@@ -60,7 +60,7 @@ def choose_faces(*, shoot: Shoot, answers: Mapping[UUID, int]) -> bool:
     # Outside the transaction: a bucket can take seconds.
     judged = [(photo, index, _judge(photo, index)) for photo, index in faces if photo is not None]
     with transaction.atomic():
-        moved = [_answer(photo, index, judgement) for photo, index, judgement in judged]
+        moved = [_store_answer(photo, index, judgement) for photo, index, judgement in judged]
         if any(moved):
             # Not here: whether several photos show one person takes a model, and this is the web process.
             send_on_commit("shoots.resolve_identity", str(shoot.pk))
@@ -85,7 +85,7 @@ def _judge(photo: Photo, index: int) -> engine.JudgedFace | None:
     return engine.judge(vault.read_blob(photo.faces_blob), index)
 
 
-def _answer(photo: Photo, index: int, judged: engine.JudgedFace | None) -> bool:
+def _store_answer(photo: Photo, index: int, judged: engine.JudgedFace | None) -> bool:
     if judged is None:
         is_refused = index == NOT_IN_IT and photo.state == Photo.State.CHOOSE_FACE
         return is_refused and refuse(photo, engine.Reason.NOT_SAME_PERSON.value, actor=Event.Actor.PERSON)
@@ -104,7 +104,7 @@ def _answer(photo: Photo, index: int, judged: engine.JudgedFace | None) -> bool:
     return bool(moved)
 
 
-def _seen(photo: Photo) -> engine.SeenPhoto:
+def _load_for_comparison(photo: Photo) -> engine.SeenPhoto:
     assert photo.faces_blob is not None
     faces = vault.read_blob(photo.faces_blob)
     candidates = engine.relevant_faces(faces) if photo.chosen_face is None else [photo.chosen_face]

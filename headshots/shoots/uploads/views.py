@@ -75,7 +75,7 @@ def _receive(request: HttpRequest, owner: User) -> HttpResponse:
     # The same form sent twice leads to the shoot that it made, also when that was the last free one.
     if earlier := form.earlier_shoot(owner):
         return redirect(earlier)
-    if is_paused(Pause.What.UPLOADS):
+    if is_paused(Pause.Part.UPLOADS):
         return _page(owner, request, form, about, status=503)
     if not previews_left(owner):
         return _page(owner, request, form, about, status=429)
@@ -144,7 +144,7 @@ def _page(
         "form": form,
         "about": about,
         "unsent": "unsent" in request.GET and not form.is_bound,
-        "paused": is_paused(Pause.What.UPLOADS),
+        "paused": is_paused(Pause.Part.UPLOADS),
         "previews_left": previews_left(owner),
         "previews_per_day": settings.HEADSHOTS_PREVIEWS_PER_DAY,
         "preview_count": settings.HEADSHOTS_PREVIEW_COUNT,

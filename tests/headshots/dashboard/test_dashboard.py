@@ -106,8 +106,8 @@ def test_the_page_costs_the_same_queries_whatever_there_is_and_however_long_the_
             record_failure(pack, "storage_failed")
         failed = make_preview()
         lose(failed)
-        pauses.pause(Pause.What.UPLOADS)
-        pauses.pause(Pause.What.RENDERING)
+        pauses.pause(Pause.Part.UPLOADS)
+        pauses.pause(Pause.Part.RENDERING)
         for name in ("render@attic", "render@cellar", "default@attic", "retention@attic", "beat@attic"):
             see(name)
         LastRun.objects.create(task=PURGE_TASK, at=NOON)

@@ -55,7 +55,7 @@ def test_the_timeline_tells_everything_in_order_and_shows_no_picture(pack: Pack)
 
     page = support.get(timeline(pack)).content.decode()
 
-    told = ("consent given", "shoot: opened", "photo: accepted", "pack: queued", "pack: shot", "pack: delivered")
+    told = ("consent given", "shoot: opened", "photo: accepted", "pack: queued", "pack: rendered", "pack: delivered")
     gone = ("Destroy the photos now", "shoot: purging", "source key destroyed", "shoot: purged")
     places = [page.index(words) for words in told]
     assert places == sorted(places)

@@ -21,9 +21,9 @@ def test_a_pause_of_rendering_is_told_before_anybody_pays_and_while_it_lasts(
     browser: Client, shoot: Shoot, address: str
 ) -> None:
     address = address.format(shoot=shoot.pk)
-    pauses.pause(Pause.What.RENDERING)
+    pauses.pause(Pause.Part.RENDERING)
     during = browser.get(address).content.decode()
-    pauses.resume(Pause.What.RENDERING)
+    pauses.resume(Pause.Part.RENDERING)
     after = browser.get(address).content.decode()
 
     assert BREAK in during
@@ -34,7 +34,7 @@ def test_a_pause_of_rendering_is_told_before_anybody_pays_and_while_it_lasts(
 
 
 def test_an_order_during_a_pause_of_rendering_is_taken_and_no_time_is_promised(browser: Client, shoot: Shoot) -> None:
-    pauses.pause(Pause.What.RENDERING)
+    pauses.pause(Pause.Part.RENDERING)
     address = f"/shoots/{shoot.pk}/order/"
 
     page = browser.get(address).content.decode()
@@ -54,7 +54,7 @@ def test_a_pause_of_uploads_is_told_where_an_upload_would_begin(
 ) -> None:
     if signed_in:
         client.force_login(person)
-    pauses.pause(Pause.What.UPLOADS)
+    pauses.pause(Pause.Part.UPLOADS)
 
     page = client.get(address, follow=True).content.decode()
 
@@ -65,7 +65,7 @@ def test_a_pause_of_uploads_is_told_where_an_upload_would_begin(
 
 def test_nothing_is_sold_for_an_upload_that_would_be_refused(browser: Client, shoot: Shoot) -> None:
     opened_before = browser.get("/pricing/").content.decode()
-    pauses.pause(Pause.What.UPLOADS)
+    pauses.pause(Pause.Part.UPLOADS)
 
     answer = browser.post("/pricing/")
     order_page = browser.get(f"/shoots/{shoot.pk}/order/").content.decode()
@@ -81,7 +81,7 @@ def test_nothing_is_sold_for_an_upload_that_would_be_refused(browser: Client, sh
 @pytest.mark.parametrize("address", ["/pricing/", "/payments/"])
 def test_who_has_a_pack_reads_that_it_waits_with_them(browser: Client, person: User, address: str) -> None:
     Credit.objects.create(owner=person, source="grant")
-    pauses.pause(Pause.What.UPLOADS)
+    pauses.pause(Pause.Part.UPLOADS)
 
     page = browser.get(address).content.decode()
 
@@ -92,7 +92,7 @@ def test_who_has_a_pack_reads_that_it_waits_with_them(browser: Client, person: U
 def test_a_pause_in_mid_pack_is_said_in_one_voice(browser: Client, shoot: Shoot) -> None:
     pack = Pack.objects.get(shoot=shoot)
     advance(pack, Pack.State.RENDERING)
-    pauses.pause(Pause.What.RENDERING)
+    pauses.pause(Pause.Part.RENDERING)
 
     page = browser.get(f"/shoots/{shoot.pk}/").content.decode()
 

@@ -241,8 +241,11 @@ def test_support_finds_a_certificate_by_its_number_and_cannot_change_it(client: 
     found = client.get("/admin/retention/deletioncertificate/", {"q": certificate.reference}).content.decode()
 
     assert certificate.reference in found
-    assert client.get(f"/admin/retention/certificate/{certificate.pk}/change/").status_code == 200
-    assert client.post(f"/admin/retention/certificate/{certificate.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert client.get(f"/admin/retention/deletioncertificate/{certificate.pk}/change/").status_code == 200
+    assert (
+        client.post(f"/admin/retention/deletioncertificate/{certificate.pk}/delete/", {"post": "yes"}).status_code
+        == 403
+    )
 
 
 def test_every_kind_of_file_has_words(client: Client, shoot: Shoot, person: User) -> None:

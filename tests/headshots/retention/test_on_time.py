@@ -10,13 +10,13 @@ from django.utils import timezone
 
 from headshots.retention.due import (
     delivered_packs,
-    due_guests,
+    due_guest_shoots,
     due_shoots,
     expired_packs,
     purge_due,
     shoots_of_other_epochs,
 )
-from headshots.retention.orphans import unowned
+from headshots.retention.orphans import orphaned_blobs
 from headshots.retention.purging import purge_shoot
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Event, Pack, Photo, Shoot
@@ -169,14 +169,17 @@ def test_what_cannot_be_purged_now_does_not_keep_the_rest(owner, monkeypatch, ca
     ("question", "range_of"),
     [
         (due_shoots, "state=? AND delete_after<?"),
-        (due_guests, "owner_id=? AND delete_after<?"),
+        (due_guest_shoots, "owner_id=? AND delete_after<?"),
         (lambda: Shoot.objects.filter(state=Shoot.State.PURGING), "state=?"),
         (lambda: shoots_of_other_epochs(uuid4())[0], "state=? AND keyring_epoch<?"),
         (lambda: shoots_of_other_epochs(uuid4())[1], "state=? AND keyring_epoch>?"),
         (lambda: shoots_of_other_epochs(uuid4())[2], "state=? AND keyring_epoch=?"),
         (lambda: delivered_packs().select_related("shoot"), "state=? AND delivered_at>?"),
         (expired_packs, "state=? AND expires_at<?"),
-        (lambda: unowned(Blob.objects.filter(ring="source", id__gte=uuid4(), id__lte=uuid4())), "ring=? AND id>?"),
+        (
+            lambda: orphaned_blobs(Blob.objects.filter(ring="source", id__gte=uuid4(), id__lte=uuid4())),
+            "ring=? AND id>?",
+        ),
     ],
 )
 def test_what_is_due_is_one_range_of_an_index_so_what_is_not_due_costs_nothing(question, range_of):

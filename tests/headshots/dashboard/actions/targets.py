@@ -39,9 +39,9 @@ def account_with_second_factor() -> User:
     return account
 
 
-def paused_rendering() -> Pause.What:
-    pauses.pause(Pause.What.RENDERING)
-    return Pause.What.RENDERING
+def paused_rendering() -> Pause.Part:
+    pauses.pause(Pause.Part.RENDERING)
+    return Pause.Part.RENDERING
 
 
 def paid_payment() -> Payment:
@@ -108,6 +108,6 @@ THINGS: dict[str, Callable[[], object]] = {
     "view-headshots": shoot_with_leave,
     "publish-look": draft_of_a_look,
     "restore-look": older_version,
-    "pause": lambda: Pause.What.UPLOADS,
+    "pause": lambda: Pause.Part.UPLOADS,
     "resume": paused_rendering,
 }

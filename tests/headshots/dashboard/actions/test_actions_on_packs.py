@@ -72,12 +72,12 @@ def test_purging_destroys_the_key_at_once(django_capture_on_commit_callbacks) ->
 
 def test_paused_uploads_are_told_kindly_and_keep_nothing() -> None:
     browser = signed_in(make_user())
-    do(client_of("owner"), "pause", Pause.What.UPLOADS)
+    do(client_of("owner"), "pause", Pause.Part.UPLOADS)
 
     page = browser.get("/shoots/new/")
     sent = upload(browser, photos.astronaut_path().read_bytes())
     dashboard = client_of("owner").get("/admin/").content.decode()
-    told = (owner := client_of("owner")).get(do(owner, "resume", Pause.What.UPLOADS).url).content.decode()
+    told = (owner := client_of("owner")).get(do(owner, "resume", Pause.Part.UPLOADS).url).content.decode()
 
     assert page.status_code == 200
     assert "We take no new photos for a moment" in page.content.decode()
@@ -94,14 +94,14 @@ def test_paused_rendering_leaves_packs_in_the_queue_and_wakes_them_at_once_after
 ) -> None:
     person = make_user()
     pack = make_preview(person)
-    do(client_of("owner"), "pause", Pause.What.RENDERING)
+    do(client_of("owner"), "pause", Pause.Part.RENDERING)
 
     rendering.render_pack(pack=pack)
     waiting, state = live_stats.queue().packs, Pack.objects.get().state
     page = signed_in(person).get(f"/shoots/{pack.shoot_id}/").content.decode()
     valkey.flushall()
     with django_capture_on_commit_callbacks(execute=True):
-        do(client_of("owner"), "resume", Pause.What.RENDERING)
+        do(client_of("owner"), "resume", Pause.Part.RENDERING)
     asked = valkey.llen("default")
     recovery.enqueue_waiting()
     woken = valkey.llen("render")

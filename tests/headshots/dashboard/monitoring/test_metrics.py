@@ -211,7 +211,7 @@ def test_messages_wait_by_queue_until_the_broker_is_away(token: str, settings: L
 
 
 def test_what_staff_has_stopped_is_told(token: str) -> None:
-    Pause.objects.create(what=Pause.What.UPLOADS)
+    Pause.objects.create(part=Pause.Part.UPLOADS)
 
     assert scrape()["paused"] == {("uploads",): 1, ("rendering",): 0}
 

@@ -259,7 +259,7 @@ def test_a_pack_that_rests_after_a_fault_promises_no_time_and_others_pass_it(
 @pytest.mark.parametrize("paused", [True, False])
 def test_a_pack_that_nobody_works_on_has_no_time(pack: Pack, paused: bool) -> None:
     if paused:
-        pauses.pause(Pause.What.RENDERING)
+        pauses.pause(Pause.Part.RENDERING)
     else:
         advance(pack, Pack.State.CANCELLED)
 

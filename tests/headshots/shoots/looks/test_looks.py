@@ -226,9 +226,9 @@ def test_a_trial_says_what_it_waits_for(owner: Client, style: Style) -> None:
         return shown.partition('<p role="status">')[2].partition("</p>")[0]
 
     behind = told()
-    pauses.pause(Pause.What.RENDERING)
+    pauses.pause(Pause.Part.RENDERING)
     paused = told()
-    pauses.resume(Pause.What.RENDERING)
+    pauses.resume(Pause.Part.RENDERING)
     advance(before, Pack.State.CANCELLED)
 
     assert behind == "Version 2 waits behind 1 pack…"

@@ -151,7 +151,7 @@ def test_whoever_goes_on_takes_the_person_from_the_vault(monkeypatch: pytest.Mon
     use(monkeypatch, counting)
     advance(pack, Pack.State.RENDERING)
     rows = rendering.claim(pack, 2)
-    rendering._shoot(pack, engine.Size(pack.width, pack.height), rows, rendering.Tally())
+    rendering._render_rows(pack, engine.Size(pack.width, pack.height), rows, rendering.Tally())
     prepared_subjects._sittings.clear()  # As after kill -9.
 
     render(pack)
@@ -257,7 +257,7 @@ def test_at_most_two_people_are_in_memory() -> None:
     for pack in packs:
         advance(pack, Pack.State.RENDERING)
         rows = rendering.claim(pack, 1)
-        rendering._shoot(pack, engine.Size(pack.width, pack.height), rows, rendering.Tally())
+        rendering._render_rows(pack, engine.Size(pack.width, pack.height), rows, rendering.Tally())
 
     assert list(prepared_subjects._sittings) == [pack.pk for pack in packs[1:]]
     begin_purge(packs[1].shoot)
@@ -300,7 +300,7 @@ def test_the_pictures_of_another_worker_are_looked_at_too(monkeypatch: pytest.Mo
     use(monkeypatch, Twins(times=1))
     advance(pack, Pack.State.RENDERING)
     (first,) = rendering.claim(pack, 1)
-    rendering._shoot(pack, engine.Size(pack.width, pack.height), [first], rendering.Tally())
+    rendering._render_rows(pack, engine.Size(pack.width, pack.height), [first], rendering.Tally())
     prepared_subjects._sittings.clear()  # The second worker has seen nothing of it.
 
     render(pack)

@@ -325,7 +325,7 @@ def test_a_pause_in_mid_work_gives_the_pack_back_to_its_old_place_in_the_queue(m
             return 1
 
         def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
-            pauses.pause(Pause.What.RENDERING)
+            pauses.pause(Pause.Part.RENDERING)
             yield from super().render(jobs, size, on_progress)
 
     pack = make_preview()
@@ -335,7 +335,7 @@ def test_a_pause_in_mid_work_gives_the_pack_back_to_its_old_place_in_the_queue(m
     rendering.render_pack(pack=pack)
     pack.refresh_from_db()
     paused = pack.state, pack.queued_at, pack.headshots.filter(state=Headshot.State.DONE).count()
-    pauses.resume(Pause.What.RENDERING)
+    pauses.resume(Pause.Part.RENDERING)
     use(monkeypatch, FakeEngine())
     rendering.render_pack(pack=pack)
 
@@ -351,7 +351,7 @@ def test_a_pack_that_somebody_has_in_hand_is_not_given_back(monkeypatch) -> None
     advance(pack, Pack.State.RENDERING)
     held = rendering.claim(pack, 1)
     going_on = return_to_queue(pack)
-    pauses.pause(Pause.What.RENDERING)
+    pauses.pause(Pause.Part.RENDERING)
 
     rendering.render_pack(pack=pack)
     held = Pack.objects.get().state
