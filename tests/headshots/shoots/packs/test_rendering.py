@@ -354,11 +354,11 @@ def test_a_pack_that_somebody_has_in_hand_is_not_given_back(monkeypatch) -> None
     pauses.pause(Pause.Part.RENDERING)
 
     rendering.render_pack(pack=pack)
-    held = Pack.objects.get().state
+    state_while_held = Pack.objects.get().state
     Headshot.objects.filter(pk=held[0].pk).update(lease_until=timezone.now() - timedelta(seconds=1))
     rendering.render_pack(pack=pack)
 
-    assert (going_on, held) == (False, Pack.State.RENDERING)
+    assert (going_on, state_while_held) == (False, Pack.State.RENDERING)
     assert Pack.objects.get().state == Pack.State.QUEUED
 
 
