@@ -79,7 +79,7 @@ def issue_certificates(*, shoots: Collection[Shoot], requested_by: Mapping[UUID,
         certificate.done_at = certificate.begun_at
         certificates.append(certificate)
     DeletionCertificate.objects.bulk_create(certificates)
-    # Each proof goes to the certificate of its shoot, all of them in one statement.
+    # Each key destruction goes to the certificate of its shoot, all of them in one statement.
     own = DeletionCertificate.objects.filter(
         pk__in=[certificate.pk for certificate in certificates], shoot_id=OuterRef("shoot_id")
     )
@@ -136,7 +136,7 @@ def requesters_of(shoot_ids: Collection[UUID]) -> dict[UUID, str]:
 
 
 def _without_certificate(shoot_ids: "Collection[UUID] | QuerySet[Shoot, UUID]") -> QuerySet[KeyDestruction]:
-    # Locked: of two that end at once each proof goes to one certificate.
+    # Locked: of two that end at once each key destruction goes to one certificate.
     done = KeyDestruction.objects.filter(shoot_id__in=shoot_ids, certificate=None, done_at__isnull=False)
     return done.select_for_update()
 

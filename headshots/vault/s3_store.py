@@ -153,7 +153,7 @@ def _code(error: "Exception") -> str:
 
 
 def _iterate_pages(pages: Iterable[_Page]) -> Iterator[_Page]:
-    """The same pages, each fetched within `_answers`."""
+    """The same pages, each fetched within `_translate_errors`."""
     fetching = iter(pages)
     while True:
         with _translate_errors():

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from django.core.management.base import BaseCommand
 
-from headshots.data_rights.replaying import replay
+from headshots.data_rights.replay import replay
 from headshots.retention.deletions import DeletionKind, deletions, folder
 
 

@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 
 from headshots.accounts.models import User
-from headshots.data_rights.replaying import replay
+from headshots.data_rights.replay import replay
 from headshots.data_rights.services import begin_account_deletion, finish_account_deletion
 from headshots.retention import deletions
 from headshots.retention.purging import delete_pack, purge_shoot
