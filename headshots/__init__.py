@@ -1,1 +1,1 @@
-"""The product: who, what, delivered, forgotten."""
+"""The product: accounts, uploads, packs, payments, delivery and deletion."""

@@ -1,4 +1,4 @@
-"""What uvicorn serves: Django, in a few threads that stay, behind the limits on bodies and addresses."""
+"""The ASGI application that uvicorn serves: Django in a few threads, behind limits on bodies and clients."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""The Celery application, and how its queues behave."""
+"""The Celery application: its queues, their routes, and tasks sent on commit."""
 
 import os
 from functools import partial

@@ -1,4 +1,4 @@
-"""`python -m pipeline`: check photos, make headshots, look after the weights; no server, no database."""
+"""The command line, `python -m pipeline`: check photos, make headshots, fetch weights. No server, no database."""
 
 import argparse
 import importlib

@@ -1,4 +1,4 @@
-"""Everything the pipeline raises on purpose.
+"""Errors of the pipeline, and the reason codes they carry.
 
 PipelineError
 ├── PhotoRefused        a photo cannot be used; `reason` says why, templates hold the words

@@ -1,4 +1,4 @@
-"""From the engine's pictures to judged, finished files, while the engine makes the next picture."""
+"""Postprocess rendered pictures: judge and finish them while the engine renders the next ones."""
 
 import os
 from collections import deque

@@ -1,4 +1,4 @@
-"""What crosses the seams of the pipeline: frozen values and the Engine protocol."""
+"""The types of the pipeline: frozen values and the Engine protocol."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field

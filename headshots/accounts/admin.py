@@ -1,3 +1,5 @@
+"""Admin pages of accounts: find them, never edit passwords or second factors."""
+
 from typing import Any
 
 from allauth.account.models import EmailAddress

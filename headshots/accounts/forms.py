@@ -1,6 +1,7 @@
-"""allauth's forms with addresses in their one spelling. Named in ACCOUNT_FORMS.
+"""allauth's forms with normalized email addresses, named in ACCOUNT_FORMS.
 
-The form for signing up asks the adapter for that spelling itself."""
+The form for signing up asks the adapter for that spelling itself.
+"""
 
 from allauth.account.adapter import get_adapter
 from allauth.account.forms import AddEmailForm, LoginForm, ResetPasswordForm

@@ -1,6 +1,7 @@
-"""Browsers that an account has signed in from. Wrong passwords that others send do not use up their attempts.
+"""Remember the browsers that an account has signed in from, so that strangers cannot lock its owner out.
 
-Each keeps a signed cookie with a random number of its own and the numbers of its accounts."""
+Each keeps a signed cookie with a random number of its own and the numbers of its accounts.
+"""
 
 import secrets
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Lists in the admin: what their addresses may filter by."""
+"""Limit what an admin list may be filtered by."""
 
 from collections.abc import Iterable
 from typing import Any

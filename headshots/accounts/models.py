@@ -1,4 +1,4 @@
-"""The person who signs in. Their address stands here and in allauth's tables, nowhere else."""
+"""User accounts. Their email address is stored here and in allauth's tables, nowhere else."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""Sessions that know whose they are, so that they can end with the account. Named in SESSION_ENGINE."""
+"""Sessions that know their account, so that they end with it. Named in SESSION_ENGINE."""
 
 from collections.abc import Mapping
 from typing import Any

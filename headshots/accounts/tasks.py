@@ -1,3 +1,5 @@
+"""Celery tasks of accounts: delete expired sessions."""
+
 from celery import shared_task
 
 from headshots.accounts.sessions import SessionStore

@@ -1,3 +1,5 @@
+"""allauth's views with our rules: sign out, reset a password, set up a second factor."""
+
 from allauth.account.forms import ResetPasswordKeyForm
 from allauth.account.views import EmailView, LogoutView, PasswordResetFromKeyView
 from allauth.core.internal.httpkit import authenticated_user

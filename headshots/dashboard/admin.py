@@ -1,4 +1,4 @@
-"""The audit log, to look at and to take along."""
+"""Admin page of the audit log: read it, export it."""
 
 import csv
 from collections.abc import Iterator

@@ -1,3 +1,5 @@
+"""Make the operator's site Django's default admin site."""
+
 from django.contrib.admin.apps import AdminConfig
 
 

@@ -1,3 +1,5 @@
+"""Set up the dashboard: roles after each migration, reports of workers."""
+
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
 

@@ -1,4 +1,4 @@
-"""Models of the admin site: counts per day, visits, workers and the audit log."""
+"""Models of the dashboard: audit log, figures of past days, visits, workers."""
 
 from uuid import uuid4
 

@@ -1,4 +1,4 @@
-"""The operator's site: Django's admin, with the dashboard as its first page and the product's own way in."""
+"""The operator's admin site: the dashboard as its first page, sign-in through the product."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""One shoot as support sees it: what happened, in order, and no picture.
+"""One shoot as support sees it: its timeline, and headshots only with the customer's permission.
 
 Finished headshots are shown only while the customer grants support access, and only to staff who gave a reason; see
 the action `view-headshots`. Photos are never shown to anybody.

@@ -1,4 +1,4 @@
-"""What Celery calls; each can run twice and at once."""
+"""Celery tasks of the dashboard. Each can run twice and concurrently."""
 
 from celery import shared_task
 

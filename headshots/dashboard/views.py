@@ -1,4 +1,4 @@
-"""The operator's first page: health checks, then statistics of a range of days as charts, tables and CSV."""
+"""The first page of the admin: status, charts and tables of a range of days, and each table as CSV."""
 
 import csv as csv_files
 from collections.abc import Sequence

@@ -1,3 +1,5 @@
+"""Forms of the account page: confirm the deletion of an account."""
+
 from uuid import uuid4
 
 from django import forms

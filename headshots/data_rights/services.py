@@ -1,4 +1,4 @@
-"""What a person may ask of us at any time: to take back a consent, and to be forgotten altogether.
+"""Withdraw a consent and delete an account.
 
 Both close first, destroy keys next and remove the rest after; whatever a crash leaves undone, beat finishes.
 """

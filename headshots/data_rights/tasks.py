@@ -1,4 +1,4 @@
-"""What Celery calls; it can run twice and at once."""
+"""Celery tasks of data rights. Each can run twice and concurrently."""
 
 from celery import shared_task
 

@@ -1,4 +1,4 @@
-"""The page of an account: what there is about a person, and what they may ask of us."""
+"""The account page: what is stored about a person, export, withdrawal, account deletion."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""The product's only way to the pipeline: bytes and plain values in, bytes and plain values out.
+"""The facade of the pipeline: bytes and plain values in, bytes and plain values out.
 
 Everything heavy is imported where it is used: the web process loads no model and no image library but Pillow.
 """

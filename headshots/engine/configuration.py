@@ -1,4 +1,4 @@
-"""What the settings make of the pipeline: which engine, weights and signature, and what is wrong with them."""
+"""Turn settings into the pipeline's configuration: engine, weights, signing identity, and what is wrong with them."""
 
 from dataclasses import dataclass
 from functools import cache

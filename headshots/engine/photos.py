@@ -1,4 +1,4 @@
-"""Photos of people: read, checked, advised on, and compared with each other."""
+"""Check, advise on and compare photos of people."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

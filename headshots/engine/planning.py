@@ -1,4 +1,4 @@
-"""Plan the shots of a pack: plain values in and out, no network. What a look may say is checked here as well."""
+"""Plan the shots of a pack, and check the recipe of a look."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
-"""Prepare a person, render shots of them and judge the pictures: the engine, the network that compares faces, the
-signing identity, loaded once a process."""
+"""Prepare a subject, render their shots and judge the pictures.
+
+The engine, the networks and the signing identity are loaded once per process.
+"""
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence

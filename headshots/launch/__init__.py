@@ -1,4 +1,4 @@
-"""What run.py is made of: the environment, the services, their supervision. Standard library only."""
+"""What run.py is made of: paths, locks and output. Standard library only."""
 
 from __future__ import annotations
 

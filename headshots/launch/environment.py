@@ -1,4 +1,4 @@
-"""The virtual environment, what is installed into it, and the models' files."""
+"""Set up the virtual environment and fetch the model files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the InstantID engine needs of the machine: a GPU, torch in the build that fits, and the packages around it."""
+"""Set up what the InstantID engine needs: a GPU, the right build of torch, its packages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The secret key of a data folder: made once, and kept apart from that folder and its backups."""
+"""Create the secret key of a data folder once, and store it apart from the folder and its backups."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The product's services: their commands, their surroundings, and the order in which they start."""
+"""The product's processes: their commands, environment and order of start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Start services, supervise them and stop them.
+"""Start, watch, restart and stop the product's processes.
 
 A service is alive while its heartbeat file is touched, or while it answers requests to its socket. A service that ended
 is restarted; one that stopped responding is killed first. Nothing here waits for a service, so a stuck one never keeps

@@ -1,4 +1,4 @@
-"""What the policy pages have to say once strangers read them."""
+"""System checks of the policy pages: the operator's name and address must be set."""
 
 from django.conf import settings
 from django.core import checks

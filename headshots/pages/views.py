@@ -1,3 +1,5 @@
+"""Public pages: home, how it works, likeness, privacy, terms, abuse."""
+
 from collections.abc import Callable
 
 from django.conf import settings

@@ -1,4 +1,4 @@
-"""Staff's view of money, to read. What can be done about it, the dashboard does."""
+"""Admin pages of payments, read-only. Actions on money are in the dashboard."""
 
 from collections.abc import Iterable
 from typing import Any

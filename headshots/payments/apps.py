@@ -1,3 +1,5 @@
+"""Set up payments: system checks, uploads that a paid pack allows, events of the local Stripe."""
+
 from django.apps import AppConfig
 
 

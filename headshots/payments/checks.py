@@ -1,4 +1,4 @@
-"""System checks of payments: money is taken only where nothing can go wrong with it by a setting."""
+"""System checks of payments: no setting may make taking money unsafe."""
 
 from django.conf import settings
 from django.core import checks

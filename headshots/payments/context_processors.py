@@ -1,4 +1,4 @@
-"""What every page may know of payments: that they are not real here, what a pack costs, and who answers for it."""
+"""Template context of payments: test mode, the price of a pack, the operator."""
 
 from django.conf import settings
 from django.http import HttpRequest

@@ -1,4 +1,4 @@
-"""What can go wrong between a person, their order and Stripe.
+"""Errors between a customer, their order and Stripe.
 
 PaymentError
 ├── NotForSale       nothing is sold here, or not with this engine

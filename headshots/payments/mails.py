@@ -1,4 +1,4 @@
-"""What people are told by mail. The address is read when a mail is sent, and stands nowhere else."""
+"""Emails about payments. The address is read when an email is sent, and stored nowhere else."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Money and what it buys. No name, address or card is stored here: Stripe's ids, amounts, times and codes.
+"""Models of payments: Stripe's ids, amounts, times and codes. No name, address or card is stored.
 
 Amounts are whole numbers in the currency's smallest unit, as at Stripe: 1900 is $19.00.
 """

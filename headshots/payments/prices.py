@@ -1,4 +1,4 @@
-"""What a pack costs and whether it is sold here."""
+"""The price of a pack, and whether it is sold here."""
 
 from dataclasses import dataclass
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Finish what a missing webhook, a dead process or a lost message left undone. Called by beat; safe to repeat."""
+"""Reconcile payments: repair what a lost webhook, a dead process or a lost message left undone."""
 
 import logging
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""Staff's view of certificates: support finds one by the reference that its owner quotes."""
+"""Admin page of deletion certificates: support finds one by its reference."""
 
 from django.contrib import admin
 from django.http import HttpRequest

@@ -1,4 +1,4 @@
-"""Is anything private older than it may be? Asked by `/healthz`, by beat, by the dashboard and by the operator.
+"""Audit retention: find private data that is older than it may be.
 
 What is looked at is what is there: the oldest file in the store, the next key to die in the ring, the oldest row. Each
 is the first of an index or of a listing, so it costs the same whatever else there is (a ring's names are read whole).

@@ -1,4 +1,4 @@
-"""How fast photos are deleted, and what of that time is the store's, the ring's, the database's and our own."""
+"""Benchmark of deletion: how fast photos are purged, and how that time is spent."""
 
 import os
 import time

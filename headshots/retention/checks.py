@@ -1,4 +1,4 @@
-"""System checks of retention: what is promised on /retention/ must be what this installation does."""
+"""System checks of retention: this installation must keep what /retention/ promises."""
 
 from datetime import timedelta
 

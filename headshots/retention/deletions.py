@@ -1,4 +1,4 @@
-"""The journal of deletions, for the day on which a backup is restored: it says what has to go once more.
+"""The journal of deletions, replayed after a backup is restored.
 
 Files of lines apart from the data folder, the database and their backups, written through to the disk and never
 changed, one file per month. Ids and times only. `manage.py replay_deletions` reads them (docs/privacy.md).

@@ -1,4 +1,4 @@
-"""What stays of a deletion: that it happened. No address, no picture, no measurement of a face."""
+"""Models of deletions: certificates and their key destructions. No address, picture or measurement of a face."""
 
 import secrets
 import uuid

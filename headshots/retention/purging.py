@@ -1,4 +1,4 @@
-"""Forgetting one shoot, one pack. The key dies first: from then on every copy of what it sealed is noise.
+"""Purge one shoot or one pack: destroy the key first, then delete files, then rows.
 
 Each step may be repeated, and each service goes on where a crash left it: until its last step the row says
 that there is work left, and beat comes back. Whoever calls them empties the journals afterwards.

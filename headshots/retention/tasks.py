@@ -1,4 +1,4 @@
-"""What Celery calls; each can run twice and at once."""
+"""Celery tasks of retention. Each can run twice and concurrently."""
 
 from uuid import UUID
 

@@ -1,3 +1,5 @@
+"""Public pages about deletion: the schedule, and one deletion certificate."""
+
 import math
 from uuid import UUID
 

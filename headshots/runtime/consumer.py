@@ -1,4 +1,4 @@
-"""A worker whose broker is away still lives: it says so at each of its tries to come back.
+"""A Celery consumer that records heartbeats while it reconnects to the broker.
 
 Celery's main loop stands still meanwhile. Without this the operator would see every worker die with the broker, and
 whoever supervises them would kill them, while all they can do is wait.

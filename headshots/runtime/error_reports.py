@@ -1,4 +1,4 @@
-"""Crashes to Sentry, where the operator names one: what broke and where, never what it was working on.
+"""Scrubbed crash reports to Sentry: what broke and where, never the data.
 
 Left to itself its library sends local variables, messages, requests and the lines of log before a crash. Here it has no
 part in requests and tasks; they hand it their exceptions. What it makes of one is written anew from the few fields that

@@ -1,4 +1,4 @@
-"""Heartbeat of a worker or beat: a file that is touched only while the process makes progress.
+"""Heartbeat of a process for its supervisor: one file, touched only while the process makes progress.
 
 A busy solo worker answers no ping and ignores time limits, so its supervisor checks the age of the file instead.
 An idle worker records a heartbeat in its main loop every few seconds, or with each attempt to reach a broker that is

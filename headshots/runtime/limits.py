@@ -1,4 +1,4 @@
-"""How much the web processes take on at once. Each number is set by HEADSHOTS_ and its name in capitals."""
+"""Limits of the web processes. HEADSHOTS_ and a limit's name in capitals set it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields

@@ -1,4 +1,4 @@
-"""Whose work a log line is about: the ids of request, task, shoot and pack, carried from web to workers.
+"""Context of log lines: the ids of request, task, shoot and pack, carried from web to workers.
 
 A request has an id from its beginning on; a task that it wakes carries that id in its message, and so do the tasks that
 this one wakes. The ids are added to every line by `headshots/runtime/log_format.py`, whoever writes it.

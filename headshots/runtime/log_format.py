@@ -1,4 +1,4 @@
-"""Log lines without anything of a person in them: as text for people to read, as JSON for machines.
+"""Format log lines without personal data: as text for people, as JSON for machines.
 
 Everything goes through the standard library's `logging`, our modules' lines and those of the libraries alike; structlog
 makes the lines. Each carries the ids of the work at hand (`headshots/runtime/log_context.py`).

@@ -1,4 +1,4 @@
-"""Mail without a mail server: one private file a message, below the data folder."""
+"""Email backend that writes each message to a private file below the data folder."""
 
 import logging
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which network a client belongs to, for limits per visitor."""
+"""The network that a client belongs to, for limits per visitor."""
 
 import ipaddress
 

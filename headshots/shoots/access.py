@@ -1,4 +1,4 @@
-"""Find a shoot for its owner. For everyone else it does not exist."""
+"""Load a shoot for its owner; for everyone else it does not exist."""
 
 from uuid import UUID
 

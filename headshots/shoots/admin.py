@@ -1,4 +1,4 @@
-"""Staff's view: facts and states. No picture, no blob and no measurement of a face is shown here."""
+"""Admin pages of shoots: facts and states, never pictures, blobs or measurements."""
 
 from django.contrib import admin
 from django.db.models import Model, Prefetch, QuerySet

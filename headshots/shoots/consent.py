@@ -1,4 +1,4 @@
-"""The texts a person agrees to. Each version is a file that is never edited, only followed by a newer one."""
+"""Versions of the texts that people agree to. A version's file is never edited, only followed by a newer one."""
 
 import re
 from dataclasses import dataclass

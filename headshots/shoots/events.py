@@ -1,4 +1,4 @@
-"""What is kept beside the shoots: the events that outlive them, and what staff has stopped."""
+"""Models that outlive shoots: events and pauses."""
 
 from django.db import models
 from django.utils import timezone

@@ -1,4 +1,4 @@
-"""Every move a shoot's packs can make, and what each arrival starts.
+"""The state machine of packs and shoots: every state change, and the tasks that each one starts.
 
 Tasks are named, not imported: the rooms above this one (payments, retention) hang
 theirs in here without this one knowing them.

@@ -1,4 +1,4 @@
-"""The live channel: says "look again" to whoever watches a shoot. The database keeps the truth; nudges may be lost."""
+"""The live channel: tell open pages of a shoot to reload. Messages may be lost; the database has the facts."""
 
 import logging
 from functools import cache

@@ -1,4 +1,4 @@
-"""The facts of a shoot: whose photos, what was ordered, what came of it. Pictures themselves lie in the vault."""
+"""Models of a shoot: photos, consent, looks, packs, headshots. The pictures themselves are in the vault."""
 
 import uuid
 

@@ -1,4 +1,4 @@
-"""What Celery calls: each task loads by id and calls one service. Every one can run twice."""
+"""Celery tasks of shoots. Each loads by id, calls one service, and can run twice."""
 
 import logging
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Ids of blobs: UUIDs of version 7 (RFC 9562), so that they sort by the time at which they were made."""
+"""Ids of blobs: UUIDs of version 7 (RFC 9562), which sort by creation time."""
 
 import secrets
 import time

@@ -1,4 +1,4 @@
-"""System checks of the vault: a configuration in which forgetting would be a lie does not start."""
+"""System checks of the vault: key rings must be private, apart from the data, and expire."""
 
 from pathlib import Path
 

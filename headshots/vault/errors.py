@@ -1,4 +1,4 @@
-"""Everything the vault raises on purpose. Texts carry ids only, never keys or contents.
+"""Errors of the vault. Messages carry ids only, never keys or contents.
 
 VaultError
 ├── KeyGone        the key was destroyed, has expired or never was: what it sealed is noise

@@ -1,4 +1,4 @@
-"""How a blob looks on disk. Version 1 is frozen: every file ever written must still open.
+"""The file format of an encrypted blob. Version 1 is frozen: every file ever written must still open.
 
 Integers are big-endian. A file is a header and one chunk or more:
 

@@ -1,4 +1,4 @@
-"""A key ring in a folder: one small file a key, private to this user."""
+"""Keep a key ring in a folder: one small private file per key."""
 
 import os
 import time

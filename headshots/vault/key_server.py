@@ -1,4 +1,4 @@
-"""A key ring on a Redis or Valkey of its own, for more machines than one.
+"""Keep a key ring on a Redis or Valkey server of its own, for several machines.
 
 For photos the server must keep nothing and drop nothing: no snapshots, no journal, no eviction. It is asked before a
 key is made; where it must not be asked (CONFIG is often forbidden on hosted servers) the operator states it.

@@ -1,4 +1,4 @@
-"""Which folders lie in memory and on no disk, and whether memory itself can reach one."""
+"""Find out which folders are in memory only, and whether memory can be swapped to a disk."""
 
 import os
 import stat

@@ -1,3 +1,5 @@
+"""Models of the vault: blobs, and the id of this installation."""
+
 from uuid import uuid4
 
 from django.db import models

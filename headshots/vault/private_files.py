@@ -1,4 +1,4 @@
-"""Files and folders that nobody but this user can read, written whole or not at all."""
+"""Read and write files that only this user can read, whole or not at all."""
 
 import os
 import secrets

@@ -1,4 +1,4 @@
-"""Key rings: where the keys of blobs live and die.
+"""Key rings: create, read and destroy the keys of blobs.
 
 There are two of one class, each in a folder (`key_folder.py`) or on a Redis (`key_server.py`), never in the data
 folder. The source ring's keys (one a shoot: photos and all that derives from them) lie in memory and carry their own

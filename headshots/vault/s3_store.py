@@ -1,4 +1,4 @@
-"""Blobs in a bucket: whatever speaks S3. Private, and ciphertext only: who owns the bucket learns sizes and times.
+"""Store blobs in an S3 bucket. Only ciphertext leaves this machine.
 
 Credentials come from where boto3 looks for them itself: AWS_ACCESS_KEY_ID and its sister, a profile, a role.
 """

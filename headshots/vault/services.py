@@ -1,4 +1,4 @@
-"""Reading and writing private bytes. Whoever holds a blob's row and a living key may read; nobody else can."""
+"""The facade of the vault: write, read and delete private bytes, destroy their keys."""
 
 import errno
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Where blobs lie: ciphertext only, also while it is written. One protocol; a folder here, S3 in `s3_store.py`.
+"""Store blobs, as ciphertext only: the protocol, and its implementation in a folder.
 
 A blob's name is its ring and its id, and an id begins with the time of its making (`blob_ids.py`). So a store lists
 what is young, or finds what is oldest, without touching the rest.

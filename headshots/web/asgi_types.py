@@ -1,4 +1,4 @@
-"""Names for what an ASGI application takes."""
+"""Types of an ASGI application."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TypeAlias

@@ -1,4 +1,4 @@
-"""Takes in request bodies before Django is called: within limits of size, of memory and of who may send how much.
+"""Receive request bodies before Django is called, within limits of size, memory and sender.
 
 No thread and no database connection waits for a body. How slow one may arrive is the business of
 `headshots/web/protocol.py`.

@@ -1,4 +1,4 @@
-"""Names in the cache, which the broker may write to its disk: allauth's hold IP addresses and hashes of emails."""
+"""Hash cache keys, because allauth's contain IP addresses and the broker may write them to disk."""
 
 from django.utils.crypto import salted_hmac
 

@@ -1,4 +1,4 @@
-"""Rules about settings, as system checks: commands, the web process and every worker refuse what breaks one."""
+"""System checks of the settings: commands, web process and workers refuse what breaks a rule."""
 
 from collections.abc import Sequence
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""The product's own error pages, with DEBUG on as well: no locals, no settings, no request in them."""
+"""Error pages without locals, settings or request data, with DEBUG on as well."""
 
 from django.conf import settings
 from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation, TooManyFilesSent

@@ -1,4 +1,4 @@
-"""How Django serves under ASGI: a request in one thread from the first middleware to the view, of a few that stay.
+"""ASGI handler: each request runs in one thread, from the first middleware to the view.
 
 Left alone, Django sends each middleware of each request to a thread and back, a thread that was made for this request,
 with a database connection of its own. A third of the time of a small request went there (docs/experiments.md), and a

@@ -1,4 +1,4 @@
-"""How uvicorn speaks HTTP here: with deadlines, and with limits of what a head, a body and a client may cost.
+"""HTTP protocol of uvicorn with deadlines and limits for heads, bodies and clients.
 
 Started as `uvicorn --http headshots.web.protocol:LimitedProtocol`. Uvicorn's own protocol waits for ever for a head and
 for a body, and reads heads of any length. What is refused here is not logged: its client writes the lines.

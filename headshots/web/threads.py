@@ -1,4 +1,4 @@
-"""A bounded number of threads, and with them of database connections, in which requests are worked on."""
+"""A bounded pool of threads for requests, and with them of database connections."""
 
 import asyncio
 import contextvars

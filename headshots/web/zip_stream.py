@@ -1,8 +1,9 @@
-"""ZIP files sent while their members are read, with the size and CRC-32 of each member in front of it.
+"""Stream ZIP files, with size and CRC-32 of each member in front of it.
 
 Readers that take a ZIP as a stream (Java's ZipInputStream, funzip, stream-unzip) cannot tell where a stored member
 ends when its size comes after it. Members are stored as they are: pictures do not get smaller. Structures by PKWARE's
-APPNOTE 6.3, with the ZIP64 ones where a number needs them."""
+APPNOTE 6.3, with the ZIP64 ones where a number needs them.
+"""
 
 import struct
 import zlib

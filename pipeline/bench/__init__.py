@@ -1,1 +1,1 @@
-"""How fast the engines are. Imported by the command line only."""
+"""Benchmarks of the engines. Imported by the command line only."""

@@ -1,4 +1,4 @@
-"""Seconds by stage, memory, and the figures that follow from them."""
+"""Measure seconds per stage and memory."""
 
 import time
 from collections.abc import Iterator

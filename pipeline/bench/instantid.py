@@ -1,4 +1,4 @@
-"""How long a pack takes on this machine, with random weights.
+"""Benchmark the InstantID engine on this machine, with random weights.
 
 Needs torch, diffusers, transformers and accelerate; no opencv, no face networks, no web. A pack is measured as a
 worker makes it: text, denoising, decoding, enlarging four times, JPEG.

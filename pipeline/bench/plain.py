@@ -1,4 +1,4 @@
-"""The plain way to make the same pictures, to compare with.
+"""The reference for the benchmark: diffusers' own pipeline, one picture at a time.
 
 The libraries' own classes and attention, half precision, one picture at a time, nothing cached or compiled, in the
 published implementation's order of work; each picture is enlarged and encoded before the next begins.

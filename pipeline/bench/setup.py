@@ -1,4 +1,4 @@
-"""What is measured, and the networks and conditions it is measured with: random, so nothing is downloaded."""
+"""Set up a benchmark: random networks and conditions, so that nothing is downloaded."""
 
 import time
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What each optimization is worth: denoising with it and without it, everything else the same."""
+"""Measure what each optimization gains: denoise with it and without it, everything else equal."""
 
 from __future__ import annotations
 

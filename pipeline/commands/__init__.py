@@ -1,4 +1,4 @@
-"""The command line: one module a command, each with `run(arguments) -> exit status`.
+"""The command line: one module per command, each with `run(arguments) -> exit status`.
 
 What all commands share stands here: exit statuses, errors, photo files, progress.
 """

@@ -1,4 +1,4 @@
-"""`bench`: how long an engine takes and how much memory it needs on this machine.
+"""`bench`: measure an engine's time and memory on this machine.
 
 Every figure comes from a process of its own: cold is a whole `make` from starting Python to the manifest, warm is
 the same work once everything is loaded. A pack is a whole `make` at 4K. Enlarging is measured against the plain way,

@@ -1,4 +1,4 @@
-"""`bench instantid`: seconds, pictures a minute, memory and TFLOP/s of a pack with random weights.
+"""`bench instantid`: seconds, pictures per minute, memory and TFLOP/s of a pack with random weights.
 
 Options only until it runs: torch takes seconds to import.
 """

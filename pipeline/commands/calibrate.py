@@ -1,4 +1,4 @@
-"""`calibrate`: fits distance -> probability of one person to labeled pairs, and says how far to trust it."""
+"""`calibrate`: fit the probability that two faces are one person to labelled pairs."""
 
 import argparse
 import hashlib

@@ -1,4 +1,4 @@
-"""`check`: will these photos do?"""
+"""`check`: judge whether photos can be used."""
 
 import argparse
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""`doctor`: which engines can run here, and what is missing; `--prove` shows that one does."""
+"""`doctor`: report which engines can run here and what is missing; `--prove` renders a picture."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""`evaluate`: how photos of labeled groups fare, from detection to the skin of their headshots."""
+"""`evaluate`: compare groups of people, from detection to the skin of their headshots."""
 
 import argparse
 import csv

@@ -1,4 +1,4 @@
-"""`make`: headshots of the person in these photos."""
+"""`make`: make headshots of the person in these photos."""
 
 import argparse
 import json

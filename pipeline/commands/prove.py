@@ -1,4 +1,4 @@
-"""`doctor --prove PHOTO`: four pictures by the real engine, and how much they are the person."""
+"""`doctor --prove PHOTO`: render four pictures with the real engine and measure their likeness."""
 
 import argparse
 import time

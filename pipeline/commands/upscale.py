@@ -1,4 +1,4 @@
-"""`upscale`: a picture four times as wide and high."""
+"""`upscale`: enlarge a picture four times in width and height."""
 
 import argparse
 import time

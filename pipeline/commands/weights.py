@@ -1,4 +1,4 @@
-"""`weights fetch`: brings what the models are made of."""
+"""`weights fetch`: download and verify the model files."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""Attention of both networks, written for tokens that stay the same over all steps.
+"""Attention of UNet and ControlNet, with keys and values cached over all steps.
 
 Text and face tokens do not change while a picture is denoised, so neither do their keys and values in any of the
 cross-attention layers. `project_all` computes them once; a layer that is handed none computes its own.

@@ -1,4 +1,4 @@
-"""How much fits: which mode a GPU allows, how many pictures at once, and what its errors mean."""
+"""Fit a GPU's memory: residency mode, batch size, and what its errors mean."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

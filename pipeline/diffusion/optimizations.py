@@ -1,4 +1,4 @@
-"""Every optimization, each removable by name.
+"""The optimizations of the diffusion engines: names, defaults, requirements.
 
 Lossless: the same mathematics in another order; in fp32 the picture stays the same (the parity test shows it).
 Lossy: another picture, made faster; off unless asked for by name. Half precision on a GPU is no optimization: everybody

@@ -1,4 +1,4 @@
-"""Matrix products in 8 bits with nothing but torch: weights rounded once, inputs each time, a scale for each row."""
+"""8-bit matrix products in plain torch: weights rounded once, inputs each time, one scale per row."""
 
 from abc import abstractmethod
 

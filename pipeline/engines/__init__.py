@@ -1,4 +1,4 @@
-"""The engines by name, and what each needs to run here. Importing this loads none of them."""
+"""The engines by name, and what each needs to run. Importing this loads none of them."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec

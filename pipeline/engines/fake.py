@@ -1,4 +1,4 @@
-"""An engine for tests: deterministic, milliseconds a picture, and it still shows the person."""
+"""An engine for tests: deterministic, milliseconds per picture, and it still shows the person."""
 
 import io
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Where faces may be: BlazeFace in one square window of a photo, and the merging of what several windows saw."""
+"""Detect faces with BlazeFace in square windows of a photo, and merge the detections."""
 
 import math
 from dataclasses import dataclass

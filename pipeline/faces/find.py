@@ -1,4 +1,4 @@
-"""Finds the faces of a photo: two detectors propose, the face mesh decides."""
+"""Find the faces of a photo: two detectors propose, the face mesh decides."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""One small tflite network on the CPU."""
+"""Run a small tflite network on the CPU."""
 
 from pathlib import Path
 

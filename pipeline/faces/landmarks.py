@@ -1,4 +1,4 @@
-"""Which points of the face mesh are what, and the small geometry that follows from them.
+"""Facial landmarks: which points of the face mesh are what, and small geometry on them.
 
 Indices are MediaPipe's (468 points, face_landmark.tflite). Left and right are the
 person's own: the right eye lies on the left of an unmirrored picture.

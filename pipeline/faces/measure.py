@@ -1,4 +1,4 @@
-"""How well a face is seen: the scalars that the photo rules judge, all read from one small leveled picture of it."""
+"""Measure how well a face is visible: scalars that the photo rules judge."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Face mesh: 468 points on one face, and how sure the network is that there is a face."""
+"""Face mesh: 468 points of one face, and the network's confidence."""
 
 import math
 

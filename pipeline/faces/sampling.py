@@ -1,4 +1,4 @@
-"""A small square picture out of a large photo, turned and scaled, without aliasing."""
+"""Sample a small square picture from a large photo, rotated and scaled, without aliasing."""
 
 import math
 

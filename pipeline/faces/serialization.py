@@ -1,6 +1,7 @@
-"""The faces of a photo as bytes: what was found and measured of them, and small pictures to choose from.
+"""Serialize the faces of a photo: boxes, meshes, measurements, and small crops to choose from.
 
-Private like the photo."""
+Private like the photo.
+"""
 
 import io
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Pictures as files: full size, profile and web, each in sRGB, at 300 dpi and marked as what it is."""
+"""Finish pictures as files: full, profile and web, in sRGB, with 300 dpi and provenance marks."""
 
 import io
 import struct

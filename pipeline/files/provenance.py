@@ -1,4 +1,4 @@
-"""What an untrusted file says about how it was made, read in a limited process of its own (provenance_reader.py)."""
+"""Read the provenance of any file, hostile ones included, in a limited process (provenance_reader.py)."""
 
 import json
 import sys

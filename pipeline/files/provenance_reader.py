@@ -1,8 +1,9 @@
-"""The part of reading provenance that touches untrusted bytes: one file on stdin, what it says as JSON on stdout.
+"""The sandboxed process that parses provenance: one file on stdin, JSON on stdout.
 
 Run as `python -m pipeline.files.provenance_reader MEMORY_BYTES CPU_SECONDS`. Like the photo decoder, this process
 gives up opening files and sockets and growing beyond its limits before it parses the first byte, so nothing can be
-fetched."""
+fetched.
+"""
 
 import json
 import sys

@@ -1,7 +1,8 @@
-"""Content Credentials: a signed C2PA manifest that says how a picture was made, and reading one back.
+"""Sign pictures with Content Credentials (C2PA), and read them back.
 
 The manifest holds the kind of the picture and the maker's name. No thumbnail, no ingredient, no name, no time of
-anybody: what would say more than that stays out. Nothing is ever fetched, neither to sign nor to read."""
+anybody: what would say more than that stays out. Nothing is ever fetched, neither to sign nor to read.
+"""
 
 import datetime
 import io

@@ -1,7 +1,8 @@
-"""The IPTC source type in a picture's XMP, read from untrusted bytes in linear time.
+"""Read the IPTC source type from a picture's XMP, from untrusted bytes in linear time.
 
 The container is walked chunk by chunk and the packet goes through expat: no document type, so no entities, and no
-namespaces, whose names expat would write out in full for every element."""
+namespaces, whose names expat would write out in full for every element.
+"""
 
 import re
 import zlib

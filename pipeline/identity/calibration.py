@@ -1,4 +1,4 @@
-"""From the distance of two faces to the probability that they are one person, and how far that can be trusted.
+"""Calibrate the distance of two faces to the probability that they are one person, with confidence intervals.
 
 What decides how sure one may be is how many people were compared, not how many pairs: pairs that share a person say
 much the same. So intervals come from drawing people anew, and the highest probability ever claimed from the number

@@ -1,4 +1,4 @@
-"""Who is who over several photos: faces of one person gathered into clusters, and the person of most photos."""
+"""Cluster faces by person over several photos, and find the person of most photos."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

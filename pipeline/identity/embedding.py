@@ -1,4 +1,4 @@
-"""What makes a face comparable: dlib's 128 numbers, in which pictures of one person lie close together."""
+"""Embed faces with dlib as 128 numbers, in which pictures of one person are close together."""
 
 import threading
 from collections.abc import Sequence

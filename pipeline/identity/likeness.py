@@ -1,7 +1,8 @@
-"""Is this picture still the person? Its distance to their own photos, and the probability that people are shown.
+"""Judge whether a picture is the same person, by its distance to their photos.
 
 Three thresholds for three questions: SAME_PERSON_DISTANCE joins faces of uploaded photos, ACCEPT_DISTANCE lets a
-finished picture through, and duplicates.MIN_DISTANCE says whether two pictures of a pack are two."""
+finished picture through, and duplicates.MIN_DISTANCE says whether two pictures of a pack are two.
+"""
 
 import math
 from dataclasses import dataclass

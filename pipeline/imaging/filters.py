@@ -1,4 +1,4 @@
-"""Typed image operations on float32 arrays, 0..1 unless said: the only vocabulary the studio's rooms share."""
+"""Image operations on float32 arrays, values 0..1 unless stated otherwise."""
 
 from collections.abc import Sequence
 from typing import TypeVar

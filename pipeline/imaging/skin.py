@@ -1,7 +1,8 @@
-"""The tone of a face's skin: as a photo shows it, and as it is after the correction that the product states.
+"""Measure and correct skin tone, within the limits that the product states.
 
 That correction, and no more, may lie between a person's photo and their headshot: a cast of the light taken out and
-a dim exposure lifted, both within the bands of this module."""
+a dim exposure lifted, both within the bands of this module.
+"""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Checks one photo: finds its faces, measures them, asks the rules."""
+"""Check one photo: find its faces, measure them, apply the rules."""
 
 from pipeline.faces.find import FaceFinder
 from pipeline.faces.measure import measure, measure_photo

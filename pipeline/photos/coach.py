@@ -1,4 +1,4 @@
-"""The photo coach: how good a photo is for headshots, and the one or two things that would help most. Pure.
+"""The photo coach: score a photo and choose the one or two tips that would help most.
 
 The same number ranks photos, weighs their embeddings and is shown to people, so what we advise is what we use.
 """

@@ -1,4 +1,4 @@
-"""Untrusted bytes in, a clean photo out; decoded in a limited process of its own (decoder/).
+"""Turn untrusted bytes into a clean photo, decoded in a sandboxed process (decoder/).
 
 What comes back was encoded anew from pixels, so nothing of the upload survives but the picture: no EXIF, no
 position, no color profile, no second picture, no tail.

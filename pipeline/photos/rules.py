@@ -1,4 +1,4 @@
-"""Will this photo do? Pure: measurements of its faces in, a verdict with reason codes out.
+"""The photo rules: measurements in, a verdict with reason codes out. Pure functions.
 
 Limits were set on 38 faces in 24 photos and on their blurred, darkened, burnt, covered,
 cut and shrunk copies (docs/experiments.md).

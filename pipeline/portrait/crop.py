@@ -1,4 +1,4 @@
-"""Where the headshot's frame lies in the photo, and the pixels inside it."""
+"""Place the headshot's frame in the photo, and sample the pixels inside it."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What changes from shot to shot within a look: how near the person stands, and where the lamps do."""
+"""Vary shots within a look: the person's size and place, and the position of the lamps."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The light on the person: the face retouched as a photographer would, and a shape for the set's lamps to fall on."""
+"""Retouch the face and estimate its shape, so that the set's lamps can light it."""
 
 import numpy as np
 from numpy.typing import NDArray

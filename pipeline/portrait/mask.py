@@ -1,4 +1,4 @@
-"""Estimate roughly where the person is: a small network's output for several views, with bystanders excluded."""
+"""Segment the person coarsely with a small network, and keep other people out."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Estimate how much of each pixel is person: the mask refined along hair, and the person's own colors."""
+"""Matting: refine the mask along hair, and estimate the person's own colors."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""One photo of the person, made ready once for every look."""
+"""Prepare one photo of the person, once for all looks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Serialize prepared portraits for other processes: at 4K preparing takes minutes, this takes a second."""
+"""Serialize a prepared subject: at 4K preparing takes minutes, loading a second."""
 
 import io
 from dataclasses import fields

@@ -1,4 +1,4 @@
-"""The person at 4K: the photo enlarged where they are, and the work done on a small picture carried over to it."""
+"""The person at 4K: enlarge the photo where they are, and apply to it what was done to the small picture."""
 
 import math
 from dataclasses import dataclass, replace

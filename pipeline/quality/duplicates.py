@@ -1,4 +1,4 @@
-"""Are two headshots of one pack two pictures? How far apart they look, and from which distance on they count as two."""
+"""Near-duplicate detection between the headshots of a pack."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How the product treats groups of people: what was seen of each photo, summed up by group. Pure.
+"""Summarize how the product treats groups of people. Pure functions.
 
 A group's figures mean little below some dozens of people, so every share carries its interval.
 """

@@ -1,4 +1,4 @@
-"""The groups' figures as one picture: a panel a figure, a row a group, the value and a bar for its interval."""
+"""Draw the groups' figures as a chart with confidence intervals."""
 
 import math
 from collections.abc import Callable, Sequence

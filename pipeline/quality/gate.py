@@ -1,7 +1,8 @@
-"""The gate: is this picture the person, and is it a good picture? Nothing leaves that did not pass it.
+"""The quality gate: accept a picture that is the person and is good, or refuse it with reasons.
 
 Independent of whatever made the picture: dlib's embedding, the skin's tone and a few measurements, each against the
-person's own photos. Whether a pack shows the same picture twice is decided by `duplicates`, picture by picture."""
+person's own photos. Whether a pack shows the same picture twice is decided by `duplicates`, picture by picture.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

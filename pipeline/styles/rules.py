@@ -1,4 +1,4 @@
-"""Pure: what a look may say. What staff types is held against this before a picture is made of it."""
+"""Rules for the recipe of a look, checked before a picture is made with it. Pure functions."""
 
 import math
 import re

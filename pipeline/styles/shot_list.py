@@ -1,4 +1,4 @@
-"""Pure: which shots make up a pack."""
+"""Plan the shots of a pack, and replace shots that fail. Pure functions."""
 
 import math
 import tomllib

@@ -1,4 +1,4 @@
-"""Real-ESRGAN's network on the CPU: ONNX graphs built from the weights, run by onnxruntime. No torch."""
+"""Real-ESRGAN's network as ONNX graphs for the CPU, without torch."""
 
 from __future__ import annotations
 

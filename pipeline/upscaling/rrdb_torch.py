@@ -1,4 +1,4 @@
-"""Real-ESRGAN's x4 network in torch, with the official names of its weights. Whole pictures only."""
+"""Real-ESRGAN's x4 network in torch, with the official names of its weights."""
 
 from pathlib import Path
 

@@ -1,6 +1,7 @@
-"""The weights of Real-ESRGAN's network, from every file they come in, as plain arrays under their official names.
+"""Read the weights of Real-ESRGAN's network from each official file format.
 
-No torch and no ncnn: both file formats are read here, and nothing in a file is ever executed."""
+No torch and no ncnn: both file formats are read here, and nothing in a file is ever executed.
+"""
 
 import hashlib
 import json

@@ -1,7 +1,8 @@
-"""Pure: how a large picture is cut into tiles that a network can take one at a time.
+"""Cut a large picture into overlapping tiles, and plan their seams. Pure functions.
 
 Each tile is seen with some context around it, so that a network's answer at its rim is as good as in its middle;
-answers meet in a soft seam."""
+answers meet in a soft seam.
+"""
 
 import math
 from collections.abc import Iterator

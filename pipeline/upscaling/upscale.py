@@ -1,4 +1,4 @@
-"""Four times the width and height: Real-ESRGAN x4plus, whole or in tiles, behind one interface."""
+"""Upscale four times with Real-ESRGAN x4plus, whole or in tiles, behind one interface."""
 
 from __future__ import annotations
 

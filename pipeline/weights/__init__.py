@@ -1,4 +1,4 @@
-"""The files that the models are made of: pinned by name, size and sha256, fetched once, verified at every start.
+"""Model files: pinned by name, size and sha256, downloaded once, verified at every start.
 
 The only room of the pipeline that touches the network, and only when somebody asks for a fetch.
 """

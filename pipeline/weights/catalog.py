@@ -1,4 +1,4 @@
-"""Which weights there are: weights.toml as frozen values. Nothing here touches a file but that one."""
+"""The catalog of weights: weights.toml as frozen values."""
 
 import tomllib
 from collections.abc import Mapping

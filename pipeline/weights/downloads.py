@@ -1,4 +1,4 @@
-"""Single files from the Hugging Face hub and from addresses of their own: looked up, resumed, verified."""
+"""Download single files from the Hugging Face hub or from their own URL: look up, resume, verify."""
 
 import hashlib
 import ssl

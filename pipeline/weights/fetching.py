@@ -1,4 +1,4 @@
-"""A fetch, from the plan that a person sees to files in the folder."""
+"""Fetch weights: plan, confirm, download, install."""
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""The folder that weights lie in: what is right about a file there, and who may write."""
+"""The folder of weights: verify its files, and lock it for one writer."""
 
 import fcntl
 import hashlib

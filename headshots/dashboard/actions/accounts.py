@@ -1,4 +1,4 @@
-"""Accounts: out and in again, a lost second factor, a mail that did not arrive."""
+"""Staff actions on accounts: block, unblock, remove a lost second factor, confirm an address."""
 
 from allauth.account.models import EmailAddress
 from allauth.core import context

@@ -1,4 +1,4 @@
-"""The page on which staff confirms an action, and what leads there."""
+"""The confirmation page of a staff action."""
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote

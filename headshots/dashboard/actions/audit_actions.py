@@ -1,4 +1,4 @@
-"""Doing something as staff: asked once with a reason, done once, written down.
+"""Define a staff action and perform it once, with a reason, in the audit log.
 
 An action says what it is done to, who may do it, whether it can be done as things stand, and does it. Everything else,
 confirmation, double clicks, states that have changed in between and the audit log, is the same for all and stands here.

@@ -1,4 +1,4 @@
-"""Edits in plain forms of the admin, in the audit log like everything else: what changed, before and after, and why."""
+"""Record edits in plain admin forms in the audit log: what changed, from what to what, and why."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -113,7 +113,7 @@ class AuditedStyleAdmin(_AuditedAdmin, StyleAdmin):
 
 def _log_edit(request: HttpRequest, action: str, target: Model, changes: dict[str, str]) -> AuditLogEntry:
     return AuditLogEntry.objects.create(
-        who=current_user(request).pk,
+        staff_id=current_user(request).pk,
         action=action,
         target_type=_TARGET_TYPES[type(target)],
         target_id=str(target.pk),

@@ -1,4 +1,4 @@
-"""Looks: a draft becomes what customers get, an older version comes back."""
+"""Staff actions on looks: publish a draft, restore an older version."""
 
 from headshots.dashboard.actions.audit_actions import Action, Answers, StaleTargetError
 from headshots.dashboard.actions.targets import load_version

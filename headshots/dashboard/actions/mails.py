@@ -1,4 +1,4 @@
-"""Mails that did not arrive, sent again. The address is read from the account when they are."""
+"""Staff actions on emails: send one again that did not arrive."""
 
 from headshots.celery import send_on_commit
 from headshots.dashboard.actions.audit_actions import Action, Answers, StaleTargetError

@@ -1,4 +1,4 @@
-"""Money and what it buys: given back, given away."""
+"""Staff actions on money: refund a payment, grant a pack."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""Packs: another try, an end."""
+"""Staff actions on packs: retry, cancel."""
 
 from headshots.dashboard.actions.audit_actions import Action, ActionUnavailable, Answers
 from headshots.dashboard.actions.targets import load_pack

@@ -1,4 +1,4 @@
-"""The product: parts of it that stop for a while."""
+"""Staff actions on the product: pause uploads or rendering."""
 
 from headshots.dashboard.actions.audit_actions import Action, Answers, StaleTargetError
 from headshots.dashboard.actions.targets import load_part

@@ -1,4 +1,4 @@
-"""Everything that staff can do to a pack, a shoot, an account, a payment or the product: one entry each."""
+"""The registry of all staff actions, by code."""
 
 from headshots.dashboard.actions import accounts, looks, mails, money, packs, product, shoots
 

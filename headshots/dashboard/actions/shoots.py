@@ -1,4 +1,4 @@
-"""Shoots: what belongs to them destroyed at once, or viewed with support access."""
+"""Staff actions on shoots: purge now, view headshots with the customer's permission."""
 
 from headshots.dashboard.actions.audit_actions import Action, ActionUnavailable, Answers
 from headshots.dashboard.actions.targets import load_shoot

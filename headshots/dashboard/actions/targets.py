@@ -1,4 +1,4 @@
-"""What staff actions are applied to: load it, name it for the audit log, show its facts to those who may see them."""
+"""Targets of staff actions: load one, name it for the audit log, show its facts to those who may see them."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What an operator should know about this installation: engines and weights, then the settings around them."""
+"""Describe this installation for its operator: engines, weights and settings."""
 
 import sys
 from dataclasses import dataclass

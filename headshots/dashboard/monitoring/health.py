@@ -1,4 +1,4 @@
-"""Health checks of the installation, one status per subject: ok, warning or critical."""
+"""Health checks: the status of each subject, OK, warning or critical."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -168,7 +168,7 @@ def check_pauses() -> list[HealthCheck]:
             Pause.Part(each.part).label,
             Health.WARNING,
             f"paused since {each.since:%d %b %H:%M} UTC",
-            each.what,
+            each.part,
         )
         for each in paused
     ]

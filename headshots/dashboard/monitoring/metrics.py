@@ -1,4 +1,4 @@
-"""What /metrics says to Prometheus: the dashboard's own figures, read from the database at each scrape.
+"""Metrics for Prometheus at /metrics, read from the database at each scrape.
 
 No process counts for itself, so it does not matter how many there are or which of them is asked. What stands still or
 falls is a gauge. What is counted is counted over the running day (UTC) and begins again at midnight; to Prometheus

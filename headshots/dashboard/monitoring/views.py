@@ -1,3 +1,5 @@
+"""Views for load balancers and Prometheus: /healthz and /metrics."""
+
 import hmac
 import logging
 import threading

@@ -1,4 +1,4 @@
-"""Who is at work: every worker and beat says so every few seconds, in the database.
+"""Track workers and beat: each records itself in the database every few seconds.
 
 Not over the broker: when that is away, the others must still be seen to live. A thread does it, and only while the
 process' heartbeat is alive, so a stuck process falls silent like a dead one.

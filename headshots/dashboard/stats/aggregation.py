@@ -1,4 +1,4 @@
-"""From events, and the ledger's entries, to numbers.
+"""Aggregate events and ledger entries into numbers per day.
 
 Pure: the same functions count a day that is over and the one that is running.
 

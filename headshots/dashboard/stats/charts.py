@@ -1,5 +1,6 @@
-"""Charts as SVG, made here by pygal: no script, no style element, so that the strict policy holds in a tab of its own
-too. A picture cannot see the page's colors: each chart exists once for light and once for dark.
+"""Draw charts as SVG with pygal, without scripts or style elements.
+
+The strict content security policy holds for a chart in a tab of its own as well.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The operator's figures of a range of days, in three queries however long the range is."""
+"""Statistics of a range of days, in three queries however long the range is."""
 
 from collections import Counter
 from collections.abc import Iterator

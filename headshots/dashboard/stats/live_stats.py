@@ -1,4 +1,4 @@
-"""How things stand at this moment, from the rows. Trial packs count nowhere."""
+"""Statistics of the present moment, counted from the rows. Trial packs are left out."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""The dashboard's tables for the shell, and by mail to owners once a week."""
+"""The statistics as text: for the shell, and by email to owners once a week."""
 
 import json
 import logging

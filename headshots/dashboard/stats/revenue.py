@@ -1,4 +1,4 @@
-"""Revenue and refunds, out of what was counted in the ledger."""
+"""Revenue and refunds by mode and currency, from aggregated ledger entries."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The figures as tables: the page, the CSV and the report all show these."""
+"""The statistics as tables, which the page, the CSV files and the report show."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

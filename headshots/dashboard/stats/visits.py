@@ -1,4 +1,4 @@
-"""A counter of visits that needs no cookie and keeps nothing of anybody: a number per day and page.
+"""Count page visits without cookies and without personal data: one number per day and page.
 
 A view is a page that a browser was sent to by somebody; a visit is a view that did not come from one of our own
 pages. Both are counted in Redis and carried to the database by beat.

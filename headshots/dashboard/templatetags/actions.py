@@ -1,4 +1,4 @@
-"""Links to what staff can do to the target of a page, and to its audit log."""
+"""Template tags: the actions that a member of staff may perform on a page's target, and its audit log."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

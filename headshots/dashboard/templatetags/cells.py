@@ -1,4 +1,4 @@
-"""How the cells of figures are written on the page."""
+"""Template tags that format cells of statistics."""
 
 from django import template
 

@@ -1,4 +1,4 @@
-"""What a payment was and what became of its money, for the person who made it."""
+"""The receipt of a payment, for the person who made it."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

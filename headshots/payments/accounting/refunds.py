@@ -1,4 +1,4 @@
-"""Money back: noted first, then asked of Stripe until it has answered."""
+"""Refunds: recorded first, then requested from Stripe until it has answered."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""A fair queue for writers on SQLite, where only one may write at a time."""
+"""Queue writers on SQLite, where only one can write at a time."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""What Stripe tells us: stored once, and acted on in the transaction that stores it."""
+"""Receive Stripe's webhooks: store each event once and apply it in the same transaction."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Money against the clock: a checkout is open only while what it sells can still be made of the photos."""
+"""Deadlines of a sale: a checkout stays open only while the photos live long enough to make the pack."""
 
 from datetime import datetime, timedelta
 

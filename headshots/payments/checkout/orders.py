@@ -1,4 +1,4 @@
-"""From chosen looks to a pack: paid with an open credit, or with money at Stripe's checkout.
+"""Order a pack: with an open credit, or with money at Stripe's checkout.
 
 A shoot has one order at a time, and a pack one payment, ever. Before an order takes the place of another, the other's
 checkout is closed at Stripe: so at no time can two of them be paid.

@@ -1,4 +1,4 @@
-"""Ask Stripe for checkouts, refunds and events."""
+"""Client of Stripe: create checkouts and refunds, fetch events."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

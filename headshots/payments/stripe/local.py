@@ -1,4 +1,4 @@
-"""What stands in for Stripe where there is no key: answers its library from the database; all else is as it is there.
+"""A local stand-in for Stripe where there is no key: it answers Stripe's library from the database.
 
 Sessions and refunds, no cards and no money. It says what it did as Stripe does, in signed webhooks.
 """

@@ -1,4 +1,4 @@
-"""Read what Stripe sends: checkouts, refunds and events as frozen values, and signatures of webhooks."""
+"""Stripe's objects as frozen values (checkout sessions, refunds, events), and the signatures of webhooks."""
 
 import json
 from collections.abc import Mapping

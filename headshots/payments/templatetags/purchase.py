@@ -1,4 +1,4 @@
-"""What the page of a shoot says of money, which the room of the shoots knows nothing of."""
+"""Template tags: what a shoot's page says about orders and payments."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""What people are told by mail. The address is read when a mail is sent, and stands nowhere else."""
+"""Email when headshots are ready. The address is read when it is sent, and stored nowhere else."""
 
 from django.conf import settings
 from django.core.mail import send_mail

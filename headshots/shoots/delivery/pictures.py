@@ -1,4 +1,4 @@
-"""One picture of a shoot as a response, and what it is called when it is saved."""
+"""Serve one picture of a shoot, and name the file that it is saved as."""
 
 import logging
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""What a shoot's page streams: the live channel and the ZIP.
+"""Streams of a shoot's page: live updates (server-sent events) and the ZIP.
 
 Asynchronous on purpose: under ASGI a synchronous generator is read to its end before
 the first byte leaves.

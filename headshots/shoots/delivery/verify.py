@@ -1,4 +1,4 @@
-"""/verify/: what a picture says about how it was made. Open to anybody; nothing is kept, nothing is fetched."""
+"""/verify/: show what a picture's file says about how it was made. Nothing is stored."""
 
 from allauth.account.adapter import get_adapter
 from allauth.core import ratelimit

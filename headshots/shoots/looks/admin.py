@@ -1,4 +1,4 @@
-"""Looks for staff: edit, try on the built-in sample, see, publish, go back, take along as a file."""
+"""Admin pages of looks: edit, try, publish, restore, import, export."""
 
 from typing import Any
 

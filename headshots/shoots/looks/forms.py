@@ -1,4 +1,4 @@
-"""The form for a look: words, set, light and scales, held against what the engines can take."""
+"""The form of a look: prompt, set, light and scales, checked against what the engines can do."""
 
 from collections.abc import Mapping
 from typing import Any

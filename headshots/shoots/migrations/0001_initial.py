@@ -20,8 +20,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('kind', models.CharField(choices=[('preview', 'Preview'), ('premium', 'Premium'), ('trial', 'Trial')], max_length=8)),
-                ('state', models.CharField(choices=[('awaiting_payment', 'Awaiting Payment'), ('queued', 'Queued'), ('rendering', 'Rendering'), ('delivered', 'Delivered'), ('failed', 'Failed'), ('cancelled', 'Cancelled'), ('revoked', 'Revoked'), ('deleted', 'Deleted')], max_length=16)),
-                ('ended_as', models.CharField(blank=True, choices=[('awaiting_payment', 'Awaiting Payment'), ('queued', 'Queued'), ('rendering', 'Rendering'), ('delivered', 'Delivered'), ('failed', 'Failed'), ('cancelled', 'Cancelled'), ('revoked', 'Revoked'), ('deleted', 'Deleted')], max_length=16)),
+                ('state', models.CharField(choices=[('awaiting_payment', 'Awaiting Payment'), ('queued', 'Queued'), ('rendering', 'Rendering'), ('delivered', 'Delivered'), ('failed', 'Failed'), ('canceled', 'Canceled'), ('revoked', 'Revoked'), ('deleted', 'Deleted')], max_length=16)),
+                ('ended_as', models.CharField(blank=True, choices=[('awaiting_payment', 'Awaiting Payment'), ('queued', 'Queued'), ('rendering', 'Rendering'), ('delivered', 'Delivered'), ('failed', 'Failed'), ('canceled', 'Canceled'), ('revoked', 'Revoked'), ('deleted', 'Deleted')], max_length=16)),
                 ('reason', models.CharField(blank=True, max_length=32)),
                 ('engine', models.CharField(max_length=16)),
                 ('total', models.PositiveSmallIntegerField()),

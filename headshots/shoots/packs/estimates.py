@@ -1,4 +1,4 @@
-"""How far a pack is and how long it will still take: by its own pace, and before it has one by that of past packs.
+"""Estimate the progress of a pack and the time left.
 
 Right within a third is the aim; docs/experiments.md says how near it came.
 """

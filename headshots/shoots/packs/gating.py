@@ -1,4 +1,4 @@
-"""What becomes of a picture that the gate refused, and the numbers that keep the gate honest.
+"""Retry or replace shots that the quality gate refused.
 
 A refused shot is made again with another seed while the pack's budget lasts; then another shot, one that the pack
 does not have, stands in for it; a pack of which neither is left has failed. Nothing is silently fewer.

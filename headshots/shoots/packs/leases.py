@@ -1,4 +1,4 @@
-"""Who may work on what, and for how long: a token in the row, renewed while the work gets on.
+"""Leases: which worker may work on a row, and until when.
 
 Whoever's token stands in a row may finish it; a lease that was not renewed in time may be taken over.
 """

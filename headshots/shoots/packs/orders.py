@@ -1,4 +1,4 @@
-"""Packs: what is to be shot."""
+"""Order packs: plan their shots, queue and cancel them."""
 
 import secrets
 from collections.abc import Sequence

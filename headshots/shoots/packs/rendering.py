@@ -1,4 +1,4 @@
-"""How a worker makes a pack: claim rows, shoot, hold against the person, store, until none is left.
+"""Render a pack: claim rows, render, judge, store, until none is left.
 
 Nothing here holds a transaction open while the engine works. What keeps two workers off
 one row is a lease, see leases.py.

@@ -1,4 +1,4 @@
-"""The upload form: everything that can be said about the files before anything is stored."""
+"""The upload form: validate files and consent before anything is stored."""
 
 import time
 from typing import cast

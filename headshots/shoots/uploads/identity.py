@@ -1,4 +1,4 @@
-"""Who of the people in a shoot's photos is meant: proposed from all photos together, decided by the person.
+"""Identify the customer among the people in a shoot's photos: propose from all photos, let the customer decide.
 
 Embeddings of faces, other people's too, exist inside one call of `engine.group_faces` and nowhere else; of a photo in
 which the person has picked their face, only that face is embedded.

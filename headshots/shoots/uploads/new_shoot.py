@@ -1,4 +1,4 @@
-"""From uploaded bytes to an open shoot whose photos wait for their check."""
+"""Open a shoot from an upload: encrypt and store the photos, and queue their checks."""
 
 import logging
 import uuid

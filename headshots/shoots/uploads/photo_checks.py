@@ -1,4 +1,4 @@
-"""The verdict on each photo, and the free preview that follows once it is settled who is meant."""
+"""Check each photo, and start the free preview once the customer is identified."""
 
 import logging
 from collections.abc import Sequence

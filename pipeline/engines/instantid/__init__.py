@@ -1,4 +1,4 @@
-"""New pictures of a person: SDXL, guided by a face embedding and five key points (InstantID).
+"""The InstantID engine: new pictures with SDXL, guided by a face embedding and five key points.
 
 This module, `config` and `looks` import no heavy package; everything else needs torch and diffusers, so ask
 `missing_packages` before you import `engine`.

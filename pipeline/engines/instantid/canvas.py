@@ -1,4 +1,4 @@
-"""Pure: how large a picture is rendered for the size that was asked, and how it becomes that size."""
+"""Choose the size at which a picture is rendered, and fit the result to the requested size."""
 
 import math
 from dataclasses import dataclass

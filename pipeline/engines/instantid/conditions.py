@@ -1,4 +1,4 @@
-"""All that makes one picture, and how several become the rows of one batch."""
+"""The conditions of a picture (prompt, face, pose, noise), and batches of them."""
 
 from __future__ import annotations
 

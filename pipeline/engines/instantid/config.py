@@ -1,4 +1,4 @@
-"""How the engine is set up. Imports nothing heavy, so that settings and commands can build one."""
+"""Configuration of the engine: weights, device, sampling. Imports nothing heavy."""
 
 from dataclasses import dataclass, fields
 from enum import StrEnum

@@ -1,6 +1,7 @@
-"""From noise to pictures: one loop for any mix of prompts, seeds, poses and people.
+"""The denoising loop, for any mix of prompts, seeds, poses and people in one batch.
 
-The pictures of a batch share nothing but the steps, so each comes out as it would alone (to rounding)."""
+The pictures of a batch share nothing but the steps, so each comes out as it would alone (to rounding).
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

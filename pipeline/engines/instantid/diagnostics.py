@@ -1,4 +1,4 @@
-"""What `doctor` says of this engine without making a picture."""
+"""Diagnose the engine for `doctor` without rendering a picture."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""The InstantID engine: one set of networks, any number of people."""
+"""The engine class: prepare a subject, render batches of shots."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace

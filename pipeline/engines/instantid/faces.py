@@ -1,4 +1,4 @@
-"""Who the person is, in InstantID's terms: raw 512-number embeddings by insightface's detector and recognizer."""
+"""Read faces with insightface: raw 512-number embeddings, as InstantID expects them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What an operator chooses for the engine, and which weights that choice takes. Imports nothing heavy."""
+"""The operator's options for the engine, and the weights that they need. Imports nothing heavy."""
 
 from dataclasses import dataclass
 

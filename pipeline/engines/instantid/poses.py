@@ -1,4 +1,4 @@
-"""Where the face sits in a picture: five key points, made up and never taken from the selfie.
+"""Poses: five generated key points of the face, never taken from the photo.
 
 Each template turns one generic head in space and places it in the frame. So fifty pictures differ, all are near
 frontal, and the face is 35 to 50 % of the picture's height, where InstantID is at its best (published practice).

@@ -1,7 +1,8 @@
 """The studio engine: headshots from the person's own pixels, on any CPU.
 
 The photo is leveled, framed and cut out once (`prepare`), then set before each look's backdrop
-under its light (`render`). Nothing of the person is invented: face, hair and clothes are the photo's."""
+under its light (`render`). Nothing of the person is invented: face, hair and clothes are the photo's.
+"""
 
 import threading
 from collections.abc import Iterator, Sequence

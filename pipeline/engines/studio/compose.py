@@ -1,7 +1,8 @@
-"""The person before the set, under the set's light: one headshot.
+"""Compose a headshot: the person in front of the set, under the set's light.
 
 Light, sets and grading are smooth, so they are worked out on a small picture; only the person and the edges around
-them are sharp, and those are painted at full size, strip by strip."""
+them are sharp, and those are painted at full size, strip by strip.
+"""
 
 import zlib
 from concurrent.futures import ThreadPoolExecutor

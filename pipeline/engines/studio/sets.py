@@ -1,7 +1,8 @@
-"""What stands behind the person: sets painted as scenes of light, then put out of focus as a fast lens would.
+"""Paint the sets behind the person as scenes of light, out of focus as a fast lens would show them.
 
 A set is always soft, so it is painted small and enlarged. All lengths are in heights of the frame,
-x from the frame's middle; light is linear, 1 is white paper, lamps and sky are brighter."""
+x from the frame's middle; light is linear, 1 is white paper, lamps and sky are brighter.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The part of intake that touches untrusted bytes: one photo on stdin, one clean JPEG on stdout, then the end.
+"""The sandboxed decoding process: one photo on stdin, one clean JPEG on stdout.
 
 Run as `python -I FOLDER MAX_PIXELS MEMORY_BYTES CPU_SECONDS`. Before the first byte of the photo is parsed the process
 has given up all its rights (rights.py).

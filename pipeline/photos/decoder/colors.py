@@ -1,4 +1,4 @@
-"""Converts an image to sRGB from whatever its file says of its colors.
+"""Convert an image to sRGB from any color space that its file declares.
 
 A profile is judged by what it does and never by its name.
 """

@@ -1,4 +1,4 @@
-"""Reads what a HEIC container says of its items: where their bytes are, of what kind they are, which way they turn."""
+"""Read the items of a HEIC container: where their bytes are, their type and rotation."""
 
 import struct
 from collections.abc import Iterator

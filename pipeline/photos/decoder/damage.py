@@ -1,4 +1,4 @@
-"""Finds damage that decoders pass over: a file that was cut short, overwritten or filled with zeros.
+"""Detect damage that decoders ignore: truncated, overwritten or zeroed files.
 
 Decoders fill the gaps of a damaged file with whatever comes out, and many say nothing. Each check here looks at what
 an intact file of its format always has. Pure: bytes in, Damaged or nothing out.

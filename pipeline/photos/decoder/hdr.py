@@ -1,4 +1,4 @@
-"""Brings pictures for bright screens (PQ and HLG, ITU-R BT.2100) to sRGB, with white paper where sRGB has its white."""
+"""Tone-map HDR pictures (PQ and HLG, ITU-R BT.2100) to sRGB."""
 
 import io
 

@@ -1,6 +1,7 @@
-"""Decodes the HEVC data of a HEIC once more for the warnings of its decoder, libde265, which libheif does not pass on.
+"""Decode a HEIC's HEVC data again for the warnings that libheif does not pass on.
 
-An intact picture ends where its data ends. After damage the decoder ends early or goes on, and warns of that."""
+An intact picture ends where its data ends. After damage the decoder ends early or goes on, and warns of that.
+"""
 
 import ctypes
 import re

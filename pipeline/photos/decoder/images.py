@@ -1,4 +1,4 @@
-"""Reads one untrusted photo: the first or main picture of a JPEG, PNG, WebP or HEIC file, in sRGB and upright."""
+"""Decode one untrusted photo (JPEG, PNG, WebP, HEIC) to sRGB, upright."""
 
 import io
 import os

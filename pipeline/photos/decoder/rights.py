@@ -1,4 +1,4 @@
-"""Takes away from this process everything that decoding does not need."""
+"""Drop every right of this process that decoding does not need."""
 
 import ctypes
 import os

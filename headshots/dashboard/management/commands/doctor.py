@@ -1,4 +1,4 @@
-"""Can it work here, and what is missing? The pipeline's doctor, and the settings around it."""
+"""Report whether this installation can work, and what is missing."""
 
 import json
 from argparse import ArgumentParser

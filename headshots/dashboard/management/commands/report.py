@@ -1,4 +1,4 @@
-"""The dashboard's figures in the shell."""
+"""Print the dashboard's figures."""
 
 from argparse import ArgumentParser
 

@@ -1,4 +1,4 @@
-"""Delete an account for its person: who asked by mail, whose account was taken down, who was back after a restore."""
+"""Delete an account on its owner's request, or after a restore."""
 
 from argparse import ArgumentParser
 from uuid import uuid4

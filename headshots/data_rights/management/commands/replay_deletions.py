@@ -1,4 +1,4 @@
-"""Delete again, after a restore, what was deleted since the backup was made."""
+"""Repeat, after a restore, the deletions made since the backup."""
 
 from argparse import ArgumentParser, ArgumentTypeError
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Is anything private older than it may be?"""
+"""Audit retention: report private data that is older than it may be."""
 
 import json
 from argparse import ArgumentParser

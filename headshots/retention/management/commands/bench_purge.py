@@ -1,4 +1,4 @@
-"""How fast are photos deleted here?"""
+"""Measure how fast photos are purged here."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Forget by hand what beat forgets by itself."""
+"""Purge by hand what beat purges automatically."""
 
 from argparse import ArgumentParser
 from uuid import UUID

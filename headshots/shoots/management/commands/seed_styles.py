@@ -1,3 +1,5 @@
+"""Create the built-in looks."""
+
 from django.core.management.base import BaseCommand
 
 from headshots.shoots.looks.versions import seed_styles

@@ -1,4 +1,4 @@
-"""InstantID's adapter: loaded into the UNet, and what must be in it."""
+"""Load InstantID's adapter into the UNet and verify its tensors."""
 
 from collections.abc import Mapping
 from pathlib import Path

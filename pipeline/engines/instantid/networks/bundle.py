@@ -1,4 +1,4 @@
-"""All loaded networks as one value, and what optimizations do to them once, after loading."""
+"""All loaded networks as one value, and the optimizations applied to them once, after loading."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

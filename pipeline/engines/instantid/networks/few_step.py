@@ -1,4 +1,4 @@
-"""Few-step distillation: a low-rank change of the UNet's weights, added once. No package but torch and diffusers."""
+"""Few-step distillation: add a low-rank change to the UNet's weights once."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""How much arithmetic a picture is, counted by running the networks on shapes alone."""
+"""Count the arithmetic of a picture by running the networks on shapes alone."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""From files to networks that are ready to denoise. Reads local files only; whatever is wrong with one is said."""
+"""Load the networks from local files, verified and ready to denoise."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""The networks at full size, or tiny, with random weights: speed and memory do not depend on what the weights are."""
+"""The networks with random weights, at full or tiny size, for tests and benchmarks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What the two text encoders make of a prompt, kept per prompt."""
+"""Encode prompts with both text encoders, cached per prompt."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
