@@ -1,4 +1,4 @@
-"""What is sold, in words, the promises of the pricing pages, and the URLs that Stripe sends customers back to."""
+"""Text about the product: what is sold, the promises of the pricing pages, and the URLs to return to from Stripe."""
 
 from dataclasses import dataclass
 

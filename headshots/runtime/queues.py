@@ -1,4 +1,4 @@
-"""Where the broker is and what beat repeats, read by the settings.
+"""The broker's URL and beat's schedule, for the settings.
 
 Whatever a lost message left undone is found again by a task of this schedule.
 """

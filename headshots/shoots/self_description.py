@@ -1,4 +1,4 @@
-"""What customers say about themselves, for prompts of engines that draw new pictures.
+"""Self-descriptions of customers, for prompts of engines that draw new pictures.
 
 Chosen from closed lists, never typed and never guessed; asked only where the engine draws. Some of it is as private
 as a photo: it lies in the vault under the photos' key and in no table.

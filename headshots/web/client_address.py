@@ -1,4 +1,4 @@
-"""Where a request comes from, for limits by address."""
+"""The address of a client, and a limit of requests per address."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""The answer to a request for which there is no room now: made without a thread and without the database."""
+"""Refuse a request when the server is at its limit, without a thread or the database."""
 
 from functools import cache
 

@@ -1,3 +1,5 @@
+"""Template tag: the banner that says that payments are a test."""
+
 from django import template
 
 from headshots.payments.prices import payments_in_test_mode
