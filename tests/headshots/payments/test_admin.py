@@ -80,7 +80,7 @@ def test_the_timeline_tells_what_was_true_then_and_amounts_to_those_who_may_see_
     assert "amount: $19, mode: test" in owner
     assert "code: goodwill, styles: 1, 2, amount: $4.50" in owner
     assert "credit: mailed" in owner
-    assert "mail: waiting" in owner
+    assert "mail: available" in owner
     assert "source: payment" in owner
     for page in (owner, support):
         assert "ledger: charge" in page
