@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.faces.find import FaceFinder
 from pipeline.files.finish import FileFormat, HeadshotFiles, finish, finish_small, shrink_for_web
@@ -13,8 +13,10 @@ from pipeline.files.signing import Identity
 from pipeline.identity.embedding import FaceEmbedder
 from pipeline.identity.likeness import ACCEPT_DISTANCE
 from pipeline.quality.duplicates import Thumbnail, make_thumbnail, perceptual_hash
-from pipeline.quality.gate import GateReference, Judgment, judge_picture
 from pipeline.types import DigitalSource, Picture, Shot
+
+if TYPE_CHECKING:
+    from pipeline.quality.gate import GateReference, Judgment
 
 
 def _spare_threads() -> int:
@@ -51,14 +53,14 @@ class ProcessedPicture:
 
     shot: Shot
     digital_source: DigitalSource
-    judgment: Judgment
+    judgment: "Judgment"
     thumbnail: Thumbnail | None
     perceptual_hash: str
     files: HeadshotFiles | None = field(repr=False)
 
 
 def process(
-    pictures: Iterable[Picture], gate_reference: GateReference, post_processor: PostProcessor
+    pictures: Iterable[Picture], gate_reference: "GateReference", post_processor: PostProcessor
 ) -> Iterator[ProcessedPicture]:
     """Yield one result per picture, in order. Raises SigningFailed, and whatever the iterable raises.
 
@@ -71,8 +73,13 @@ def process(
     )
 
 
-def process_picture(picture: Picture, gate_reference: GateReference, post_processor: PostProcessor) -> ProcessedPicture:
+def process_picture(
+    picture: Picture, gate_reference: "GateReference", post_processor: PostProcessor
+) -> ProcessedPicture:
     """Judge one picture and encode it if it was accepted. Raises SigningFailed."""
+    # Not above: the benchmark runs the thread pool of this module on machines without OpenCV.
+    from pipeline.quality.gate import judge_picture
+
     pixels, source, form = picture.pixels, picture.digital_source, post_processor.file_format
     seen = shrink_for_web(pixels)
     judgment = judge_picture(

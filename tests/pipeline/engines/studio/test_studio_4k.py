@@ -203,7 +203,7 @@ def test_a_person_kept_by_another_release_is_not_misread(engine, subject, monkey
     data = engine.serialize(subject)
     monkeypatch.setattr("pipeline.portrait.serialization.FORMAT", 3)
 
-    with pytest.raises(ValueError, match="in form 1, not 2"):
+    with pytest.raises(ValueError, match="in form 2, not 3"):
         engine.deserialize(data, LARGE)
 
 
