@@ -259,7 +259,7 @@ def test_photos_outlive_another_session_and_a_drop_beside_the_field(
     expect(form).to_have_url(SHOOT, timeout=60_000)
 
 
-@pytest.mark.parametrize("scripts", [True, pytest.param(False, provenance=pytest.mark.slow)])
+@pytest.mark.parametrize("scripts", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_after_the_session_ended_both_pages_say_that_nothing_was_kept(
     chromium: Browser, product: Product, account: str, photo: Path, scripts: bool
 ) -> None:

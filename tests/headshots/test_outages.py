@@ -362,7 +362,7 @@ def test_a_photo_whose_file_cannot_be_read_is_called_a_fault_of_the_storage(
     pack = make_checked_shoot().packs.get()
     blob = pack.shoot.photos.get().blob
     (file,) = (settings.HEADSHOTS_DATA_DIR / "blobs").rglob(f"{blob.pk}*")
-    file.write_bytes(b"spoiled") if is_there else file.unlink()
+    file.write_bytes(b"damaged") if is_there else file.unlink()
     Pack.objects.filter(pk=pack.pk).update(consecutive_failures=2)
 
     rendering.render_pack(pack=pack)

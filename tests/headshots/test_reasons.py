@@ -8,7 +8,7 @@ import pytest
 from django.template import Context, Template
 
 from headshots.engine import Reason as GateReason
-from headshots.payments.checkout.orders import _REFUSED_AS
+from headshots.payments.checkout.orders import _REFUSAL_CODES
 from headshots.payments.errors import Refusal
 from headshots.payments.models import Credit
 from headshots.shoots.models import Pack
@@ -58,7 +58,7 @@ def test_every_refusal_that_the_order_page_can_show_has_words_of_its_own() -> No
 
 
 def test_whatever_a_shoot_refuses_an_order_for_has_a_refusal_that_people_see() -> None:
-    assert set(_REFUSED_AS) == set(CannotOrder.Reason)
+    assert set(_REFUSAL_CODES) == set(CannotOrder.Reason)
 
 
 def test_what_is_stored_of_a_grant_stays_as_it_is() -> None:

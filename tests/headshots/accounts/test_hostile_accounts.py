@@ -15,7 +15,7 @@ from django.core import mail
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.test import Client, RequestFactory
-from time_machine import Traveler, travel
+from time_machine import Traveller, travel
 
 from headshots.accounts.adapters import AccountAdapter
 from headshots.accounts.email_addresses import normalize_email
@@ -165,7 +165,7 @@ def test_the_longer_an_attack_lasts_the_fewer_guesses_it_has() -> None:
         assert looked_at(5, owner.email, clock, minutes=6) == 0, "60 a day"
 
 
-def looked_at(guesses: int, address: str, clock: Traveler, *, minutes: int) -> int:
+def looked_at(guesses: int, address: str, clock: Traveller, *, minutes: int) -> int:
     """Return how many of these wrong passwords, each from another IP address, were not refused at once."""
     clock.shift(minutes * 60)
     return sum(not refused(address, ip=f"203.0.113.{number}") for number in range(guesses))

@@ -31,7 +31,7 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-def clock() -> Iterator[time_machine.Traveler]:
+def clock() -> Iterator[time_machine.Traveller]:
     """A clock that stands still until a test moves it."""
     with time_machine.travel(NOW, tick=False) as clock:
         yield clock

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from django.conf import LazySettings
 
-from headshots.runtime.limits import Limits, limits
+from headshots.runtime.limits import Limits, read_limits
 from headshots.runtime.networks import visitor_network
 from headshots.web import checks
 from headshots.web.asgi_types import Message, Receive, Scope, Send
@@ -22,7 +22,7 @@ def test_each_limit_has_a_variable_of_its_own() -> None:
         asked.append(name)
         return default + 1
 
-    assert limits(whole).web_threads == Limits().web_threads + 1
+    assert read_limits(whole).web_threads == Limits().web_threads + 1
     assert {"HEADSHOTS_WEB_THREADS", "HEADSHOTS_BODY_BUDGET_BYTES", "HEADSHOTS_MAX_STREAMS_PER_ACCOUNT"} <= set(asked)
 
 

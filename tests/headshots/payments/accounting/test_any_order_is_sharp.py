@@ -51,13 +51,13 @@ def no_idempotency_key(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_refund_leaves_the_right(patch: pytest.MonkeyPatch) -> None:
-    take_back = payment_state._take_back
+    revoke = payment_state._revoke_credit
 
-    def take_back_disputed(credit: Credit, to: str) -> None:
+    def revoke_disputed(credit: Credit, to: str) -> None:
         if to != Credit.State.REFUNDED:
-            take_back(credit, to)
+            revoke(credit, to)
 
-    patch.setattr(payment_state, "_take_back", take_back_disputed)
+    patch.setattr(payment_state, "_revoke_credit", revoke_disputed)
 
 
 def the_other_checkout_stays_open(patch: pytest.MonkeyPatch) -> None:

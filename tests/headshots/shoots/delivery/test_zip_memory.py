@@ -78,7 +78,7 @@ def wait_until_it_serves(web: Web) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "size"), [(20, 2 * MEGABYTE), pytest.param(50, 6 * MEGABYTE, provenance=pytest.mark.slow)]
+    ("count", "size"), [(20, 2 * MEGABYTE), pytest.param(50, 6 * MEGABYTE, marks=pytest.mark.slow)]
 )
 def test_a_zip_is_sent_in_little_memory(web: Web, count: int, size: int) -> None:
     command = [sys.executable, "-m", "tests.headshots.shoots.delivery.big_pack", str(count), str(size)]

@@ -1,0 +1,80 @@
+"""No private word for a known thing comes back: names that were replaced before the first release."""
+
+import ast
+import io
+import re
+import subprocess
+import tokenize
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.old_names import OLD_NAMES
+
+ROOT = Path(__file__).resolve().parents[2]
+PLACES = ["headshots", "pipeline", "templates", "static", "docker", ".ci", "tests", "run.py", "pyproject.toml"]
+SKIPPED = ("tests/golden/", "tests/architecture/old_names.py", "tests/architecture/test_names.py")
+SUFFIXES = {".py", ".html", ".js", ".css", ".yml", ".yaml", ".toml", ""}
+# Of a template only what is no text: tags, variables, attributes of elements.
+TEMPLATE_CODE = re.compile(r"{%.*?%}|{{.*?}}|\s(?:class|id|name|href|action|data-[\w-]+)=\"[^\"]*\"", re.DOTALL)
+COMMENT = re.compile(r"(?:^|\s)(?:#|//).*?$|/\*.*?\*/", re.DOTALL | re.MULTILINE)
+
+
+def python_code(source: str) -> str:
+    """Return Python source without its comments and docstrings, which are prose."""
+    prose = {
+        node.body[0].lineno
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and ast.get_docstring(node, clean=False) is not None
+    }
+    lines = source.splitlines(keepends=True)
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        is_docstring = (
+            token.type == tokenize.STRING and token.start[0] in prose and not token.line[: token.start[1]].strip()
+        )
+        if token.type == tokenize.COMMENT or is_docstring:
+            (first, column), (last, end) = token.start, token.end
+            rest = lines[last - 1][end:]
+            lines[first - 1] = lines[first - 1][:column] + (rest if first == last else "\n")
+            for number in range(first, last):
+                lines[number] = rest if number == last - 1 else "\n"
+    return "".join(lines)
+
+
+def code_of(file: Path) -> str:
+    """Return the name of a file, and what of its text is no prose."""
+    source = file.read_text()
+    if file.suffix == ".py":
+        source = python_code(source)
+    elif file.suffix == ".html":
+        source = "\n".join(TEMPLATE_CODE.findall(source))
+    else:
+        source = COMMENT.sub("", source)
+    return f"{file.relative_to(ROOT)}\n{source}"
+
+
+@pytest.fixture(scope="module")
+def code() -> dict[str, str]:
+    """The code of each tracked file."""
+    listed = subprocess.run(["git", "ls-files", *PLACES], cwd=ROOT, capture_output=True, text=True, check=True)
+    names = [name for name in listed.stdout.split() if not name.startswith(SKIPPED) and Path(name).suffix in SUFFIXES]
+    return {name: code_of(ROOT / name) for name in names if (ROOT / name).is_file()}
+
+
+def test_code_is_told_apart_from_prose() -> None:
+    source = (
+        '"""A sitter."""\nimport lamps  # of a deed\n\n\ndef purse():\n    """Two\n    turns."""\n    return "heart"\n'
+    )
+
+    assert python_code(source) == '\nimport lamps  \n\n\ndef purse():\n    \n\n    return "heart"\n'
+
+
+@pytest.mark.parametrize("old", OLD_NAMES)
+def test_an_old_name_is_gone(code: dict[str, str], old: str) -> None:
+    expression = re.compile(old)
+
+    left = {file: match[0] for file, text in code.items() if (match := expression.search(text))}
+
+    assert len(code) > 500
+    assert not left, f"it is called {OLD_NAMES[old]} now"
