@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -255,7 +255,7 @@ def postgresql_error(cause: psycopg.OperationalError) -> OperationalError:
         (OSError(errno.EROFS, "Read-only file system"), NOT_SAVED),
         (PermissionError(errno.EACCES, "Permission denied"), NOT_SAVED),
         (VaultUnavailable("the bucket does not answer"), NOT_SAVED),
-        (KeyGone(uuid4()), NOT_SAVED),
+        (KeyGone(UUID(int=1)), NOT_SAVED),
         (sqlite_error(sqlite3.SQLITE_BUSY), NOT_SAVED),
         (postgresql_error(psycopg.errors.ConnectionTimeout("timeout expired")), NOT_SAVED),
         (OperationalError("the connection is closed"), NOT_SAVED),
