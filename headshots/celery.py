@@ -12,7 +12,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "headshots.settings")
 
 app = Celery("headshots")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-# What no environment changes; queues' addresses stand in the settings, beat's schedule in headshots/runtime/queues.py.
+# Settings that no environment variable changes. The broker's URL and beat's schedule are in the Django settings.
 app.conf.update(
     broker_connection_timeout=2,
     broker_connection_retry_on_startup=True,

@@ -12,9 +12,9 @@ from pathlib import Path
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from headshots.runtime.celery_settings import beat_schedule, broker_url
 from headshots.runtime.limits import read_limits
 from headshots.runtime.log_format import logging_settings
-from headshots.runtime.queues import beat_schedule, broker_url
 
 env = environ.Env()
 

@@ -3,7 +3,6 @@
 PipelineError
 ├── PhotoRefused        a photo cannot be used; `reason` says why, templates hold the words
 ├── FaceNotFound        a step needs a face where there is none
-├── SeveralFaces        somebody has to say which face is meant
 ├── WeightsError        a weight is missing, truncated or not the one that was pinned
 │   └── LicenseError    a weight's license does not cover what is done here
 ├── EngineUnavailable   this engine cannot run here; the text says what is missing
@@ -56,10 +55,6 @@ class PhotoRefused(PipelineError):
 
 class FaceNotFound(PipelineError):
     """A step needs a face where there is none."""
-
-
-class SeveralFaces(PipelineError):
-    """Somebody has to say which face is meant."""
 
 
 class WeightsError(PipelineError):

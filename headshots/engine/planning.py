@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pipeline.styles.rules import OPTIONAL as OPTIONAL
 from pipeline.styles.rules import SCALES as SCALES
@@ -20,13 +19,10 @@ from pipeline.types import (
     StyleSpec,
 )
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass(frozen=True)
 class PlannedShot:
-    """One shot as the database knows it."""
+    """One shot, as the database stores it."""
 
     index: int
     seed: int
@@ -35,7 +31,7 @@ class PlannedShot:
     light: str = Light.KEY
 
     def as_shot(self) -> Shot:
-        """The same for the pipeline. Raises ValueError for a framing or a light that it does not know."""
+        """Convert to the pipeline's Shot. Raises ValueError for an unknown framing or light."""
         return Shot(self.index, self.style, self.seed, framing=Framing(self.framing), light=Light(self.light))
 
 

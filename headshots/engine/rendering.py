@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class PreparedSubject:
-    """A prepared subject. Never persisted.
+    """A prepared subject. Only `subject` is ever stored: serialized, in the vault, until the pack ends.
 
     Attributes:
         subject: the engine's own form of the person.

@@ -12,7 +12,7 @@ _KEYS = ("sk_live_", "rk_live_", "sk_test_", "rk_test_")
 
 @register(Tags.security)
 def check_prices(**_: object) -> list[CheckMessage]:
-    """Always: a price is an amount above zero that can be paid in the currency."""
+    """Check the currency, the prices, and the days in which a refund or a redo can be requested."""
     currency = settings.HEADSHOTS_CURRENCY
     if not (len(currency) == 3 and currency.isascii() and currency.isalpha()):
         return [Error("HEADSHOTS_CURRENCY must be a currency's three letters, such as usd.", id="payments.E001")]
@@ -31,7 +31,7 @@ def check_prices(**_: object) -> list[CheckMessage]:
 
 @register(Tags.security)
 def check_test_checkout(**_: object) -> list[CheckMessage]:
-    """The test checkout gives packs away: it is for a computer of one's own, and never beside a real one."""
+    """Check that the test checkout, which gives packs away, is used in development only."""
     found: list[CheckMessage] = []
     if settings.HEADSHOTS_TEST_CHECKOUT and not settings.DEBUG:
         found.append(Error("HEADSHOTS_TEST_CHECKOUT is on and HEADSHOTS_DEBUG is off.", id="payments.E004"))
@@ -42,37 +42,45 @@ def check_test_checkout(**_: object) -> list[CheckMessage]:
 
 @register(Tags.security)
 def check_stripe(**_: object) -> list[CheckMessage]:
-    """With a key of Stripe's: its webhooks can be trusted, and people find the way back."""
+    """Check Stripe's secret key and the secret of its webhooks, where there is a key."""
     key = settings.HEADSHOTS_STRIPE_SECRET_KEY
     if not key:
         return []
     found: list[CheckMessage] = []
     if not key.startswith(_KEYS):
-        found.append(Error("HEADSHOTS_STRIPE_SECRET_KEY is not a secret key of Stripe's.", id="payments.E006"))
+        found.append(
+            Error("HEADSHOTS_STRIPE_SECRET_KEY is not a Stripe secret key (sk_... or rk_...).", id="payments.E006")
+        )
     if not settings.HEADSHOTS_STRIPE_WEBHOOK_SECRET.startswith("whsec_"):
-        hint = "Stripe shows it (whsec_...) beside the webhook endpoint; see docs/operations.md."
-        found.append(Error("HEADSHOTS_STRIPE_WEBHOOK_SECRET is not set.", hint=hint, id="payments.E007"))
+        hint = "Stripe shows it (whsec_...) next to the webhook endpoint; see docs/operations.md."
+        found.append(
+            Error(
+                "HEADSHOTS_STRIPE_WEBHOOK_SECRET is not set or does not begin with whsec_.",
+                hint=hint,
+                id="payments.E007",
+            )
+        )
     return found
 
 
 @register(Tags.security)
 def check_live_payments(**_: object) -> list[CheckMessage]:
-    """What holds for real money alone. (Weights that are not for business: headshots.E007.)"""
+    """Check what live payments need. (Weights without a commercial license: headshots.E007.)"""
     if not settings.HEADSHOTS_LIVE_PAYMENTS:
         return []
     found: list[CheckMessage] = []
     if settings.DEBUG:
-        found.append(Error("Payments are live and HEADSHOTS_DEBUG is on.", id="payments.E008"))
+        found.append(Error("HEADSHOTS_DEBUG must be off when payments are live.", id="payments.E008"))
     if not settings.HEADSHOTS_SITE_URL.startswith("https://") or not settings.HEADSHOTS_HTTPS:
         hint = "Set HEADSHOTS_SITE_URL to https://... and leave HEADSHOTS_HTTPS on."
-        found.append(Error("People would come back from live payments by http.", hint=hint, id="payments.E009"))
+        found.append(Error("Live payments need HTTPS.", hint=hint, id="payments.E009"))
     if not settings.HEADSHOTS_SELL_STUDIO and _engine_name() == "studio":
-        hint = "It makes no new pictures of a person: to sell it, set HEADSHOTS_SELL_STUDIO and HEADSHOTS_STUDIO_PRICE."
-        found.append(Error("Payments are live and the studio engine works here.", hint=hint, id="payments.E010"))
-    if not settings.HEADSHOTS_SUPPORT_EMAIL:
-        hint = (
-            "It stands on receipts and in mails about money; without it whoever is not happy finds nobody to write to."
+        hint = "It makes no new pictures of a person. To sell it, set HEADSHOTS_SELL_STUDIO and HEADSHOTS_STUDIO_PRICE."
+        found.append(
+            Error("Live payments are on, but the studio engine is not for sale.", hint=hint, id="payments.E010")
         )
+    if not settings.HEADSHOTS_SUPPORT_EMAIL:
+        hint = "Receipts and payment emails show this address. Without it, customers have no way to contact you."
         found.append(checks.Warning("HEADSHOTS_SUPPORT_EMAIL is not set.", hint=hint, id="payments.W001"))
     return found
 
@@ -81,5 +89,5 @@ def _engine_name() -> str:
     try:
         return engine.engine_name()
     except engine.PipelineError:
-        # Said by headshots.E007 already.
+        # headshots.E007 reports this already.
         return ""

@@ -21,10 +21,10 @@ class Refusal(TextChoices):
     NO_PHOTO = "no_photo"
     ORDER_CHANGED = "order_changed"
     PACK_IS_LIVE = "pack_is_live"
-    HAS_A_PACK = "has_open_credit"
+    HAS_OPEN_CREDIT = "has_open_credit"
     UPLOADS_PAUSED = "uploads_paused"
     NOT_FOR_SALE = "not_for_sale"
-    STRIPE_AWAY = "stripe_unavailable"
+    STRIPE_UNAVAILABLE = "stripe_unavailable"
 
 
 class PaymentError(Exception):

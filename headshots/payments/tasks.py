@@ -6,7 +6,7 @@ from uuid import UUID
 from celery import shared_task
 
 from headshots.payments import mails, reconciliation
-from headshots.payments.accounting import credits as rights
+from headshots.payments.accounting import credits as credit_services
 from headshots.payments.accounting import refunds
 from headshots.payments.errors import StripeError
 from headshots.payments.models import Credit, Payment, Refund
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 @shared_task(name="payments.return_credit")
 def return_credit(pack_id: str) -> None:
-    rights.return_credit(pack=Pack.objects.get(pk=UUID(pack_id)))
+    credit_services.return_credit(pack=Pack.objects.get(pk=UUID(pack_id)))
 
 
 @shared_task(name="payments.send_refund")

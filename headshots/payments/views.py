@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 _POLL_INTERVAL = timedelta(seconds=3)
 _MAX_PAYMENTS = 200
 _REFUSAL_MESSAGES = {
-    Refusal.HAS_A_PACK: "You have a pack already: use it. Nothing was charged.",
+    Refusal.HAS_OPEN_CREDIT: "You have a pack already: use it. Nothing was charged.",
     Refusal.UPLOADS_PAUSED: "We take no new photos for a moment. Nothing was charged; please come back a little later.",
 }
 STRIPE_UNAVAILABLE_MESSAGE = (

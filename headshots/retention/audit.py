@@ -90,7 +90,7 @@ def audit() -> Audit:
 
 
 def report() -> Audit:
-    """The same, and into the log what is wrong."""
+    """Run `audit`, and log each finding that is over its limit."""
     found = audit()
     for finding in found.findings:
         if finding.is_over:

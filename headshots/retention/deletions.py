@@ -63,8 +63,8 @@ def deletions(since: datetime | None = None) -> Iterator[Deletion]:
             if not line:
                 continue
             try:
-                told = json.loads(line)
-                found = Deletion(datetime.fromisoformat(told["at"]), DeletionKind(told["what"]), told["id"])
+                entry = json.loads(line)
+                found = Deletion(datetime.fromisoformat(entry["at"]), DeletionKind(entry["what"]), entry["id"])
             except (ValueError, KeyError, TypeError):
                 log.warning("the journal of deletions has a line that is none, in %s", path.name)
                 continue

@@ -43,7 +43,7 @@ class PurgeResult:
 
 
 def purge_due() -> PurgeResult:
-    """Forget all whose time has come, go on with what a crash left half done. Safe to run twice and at once.
+    """Delete everything that is due, and resume what a crash interrupted. Safe to run twice and concurrently.
 
     What fails is logged and counted, and does not keep the rest from going."""
     result = PurgeResult()
@@ -66,9 +66,10 @@ def due_shoots() -> QuerySet[Shoot]:
     return Shoot.objects.filter(state=Shoot.State.OPEN, delete_after__lte=timezone.now())
 
 
-def due_guest_shoots() -> QuerySet[Shoot]:
-    """A guest's shoot, which no account can open, loses everything when its photos do, or as soon after as it is
-    found: its photos may have gone before."""
+def due_ownerless_shoots() -> QuerySet[Shoot]:
+    """Select shoots without an owner whose photos are due: trials of looks, and shoots of deleted accounts.
+
+    No account can open them, so their headshots are purged together with their photos."""
     return Shoot.objects.filter(owner=None, purge_everything=False, delete_after__lte=timezone.now())
 
 
@@ -107,7 +108,7 @@ def _sweep_keys(result: PurgeResult) -> None:
 
 
 def _close_due(_: PurgeResult) -> None:
-    for shoots, everything in ((due_guest_shoots, True), (due_shoots, False)):
+    for shoots, everything in ((due_ownerless_shoots, True), (due_shoots, False)):
         while ids := list(shoots().values_list("pk", flat=True)[:BATCH_SIZE]):
             heartbeat.record_progress()
             if not begin_purges(Shoot.objects.filter(pk__in=ids), everything=everything):

@@ -29,15 +29,19 @@ from headshots.vault.store import BlobName
 
 log = logging.getLogger(__name__)
 SWEEP_TASK = "retention.sweep_orphans"
-# Younger than this, its row or its owner may still be on the way.
+# The row or the owner of anything younger may still be about to be written.
 GRACE = timedelta(hours=1)
 MAIL_FILE_RETENTION = timedelta(days=1)
 
 
 @dataclass
 class SweepResult:
-    """`files`: without a row. `blobs`: without an owner. `unfinished`: writes that never ended. `keys`: of nobody.
-    `shoots`: closed since their key was gone. `lost`: rows whose file is missing, which stay."""
+    """Numbers of what a sweep found.
+
+    files: deleted, without a row. blobs: deleted, without an owner. unfinished: deleted, writes that never ended.
+    keys: destroyed, without a row. mails: deleted, old mail files. shoots: closed, their key was gone.
+    lost: kept, rows whose file is missing.
+    """
 
     files: int = 0
     blobs: int = 0
@@ -135,7 +139,7 @@ def sweep_orphaned_keys(before: OrphanedKeys) -> tuple[int, OrphanedKeys]:
 
 
 def close_shoots_without_key() -> list[UUID]:
-    """Open shoots whose key is gone although its ring was not lost: somebody erased it."""
+    """Close open shoots whose key is gone although its ring was not lost. Returns their ids."""
     opened = list(Shoot.objects.filter(state=Shoot.State.OPEN).values_list("pk", flat=True))
     # Read after the rows: whoever is in them had a key by then.
     keys = set(open_ring(Ring.SOURCE).key_ids())

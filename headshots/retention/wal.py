@@ -29,9 +29,9 @@ def keeps_deleted_rows() -> bool:
 
 
 def checkpoint_journals() -> bool:
-    """Empty both, after a purge that may have destroyed keys of headshots; whether nothing is left in the database's.
+    """Have the key server's journal rewritten and empty SQLite's. Returns True if the database's journal is empty.
 
-    A key server that does not answer is asked again by the hourly sweep."""
+    Called after purges. The hourly sweep tries a key server again that does not answer."""
     try:
         vault.delete_key_history(ring=Ring.RESULT)
     except VaultUnavailable as error:

@@ -1,7 +1,6 @@
 """The state machine of packs and shoots: every state change, and the tasks that each one starts.
 
-Tasks are named, not imported: the rooms above this one (payments, retention) hang
-theirs in here without this one knowing them.
+Tasks are named, not imported: apps above this one (payments, retention) start theirs without being imported here.
 """
 
 from collections.abc import Collection, Mapping
@@ -20,38 +19,39 @@ from headshots.shoots.models import Event, Headshot, Pack, Pause, Shoot
 from headshots.vault import services as vault
 
 _State = Pack.State
-_LIVE_ENDS = frozenset({_State.CANCELED, _State.REVOKED})
-MOVES: dict[str, frozenset[str]] = {
-    _State.AWAITING_PAYMENT: _LIVE_ENDS | {_State.QUEUED},
-    _State.QUEUED: _LIVE_ENDS | {_State.RENDERING, _State.FAILED},
-    _State.RENDERING: _LIVE_ENDS | {_State.DELIVERED, _State.FAILED},
+_UNDONE = frozenset(Pack.UNDONE)
+TRANSITIONS: dict[str, frozenset[str]] = {
+    _State.AWAITING_PAYMENT: _UNDONE | {_State.QUEUED},
+    _State.QUEUED: _UNDONE | {_State.RENDERING, _State.FAILED},
+    _State.RENDERING: _UNDONE | {_State.DELIVERED, _State.FAILED},
     _State.FAILED: frozenset({_State.QUEUED, _State.DELETED}),
     _State.DELIVERED: frozenset({_State.DELETED}),
     _State.CANCELED: frozenset({_State.DELETED}),
     _State.REVOKED: frozenset({_State.DELETED}),
     _State.DELETED: frozenset(),
 }
-# State entered -> names of the tasks it starts, each with the pack's id.
-STARTS: dict[str, tuple[str, ...]] = {
+# Names of the tasks that are started, with the pack's id, when a pack enters a state.
+TASKS_ON_ENTRY: dict[str, tuple[str, ...]] = {
     _State.QUEUED: ("shoots.render_pack",),
     _State.DELIVERED: ("retention.purge_delivered", "shoots.delete_prepared_subject", "shoots.mail_delivered"),
     _State.FAILED: ("payments.return_credit", "shoots.delete_prepared_subject"),
     _State.CANCELED: ("payments.return_credit", "shoots.delete_prepared_subject"),
     _State.REVOKED: ("retention.delete_pack", "shoots.delete_prepared_subject"),
 }
-# How long a pack is left alone after its first fault and its second. A minute is what a restart takes; ten are time to
-# be called by an alarm and mend something. More would be taken from the photos' last hours.
+# Delay after the first failed run and after the second. A restart takes a minute; ten minutes let an operator react to
+# an alert. Longer delays would use up the hours before the photos are deleted.
 RETRY_DELAYS = (timedelta(minutes=1), timedelta(minutes=10))
 MAX_CONSECUTIVE_FAILURES = len(RETRY_DELAYS) + 1
 
 
 def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str = "") -> bool:
-    """Whether this caller moved the pack: False when the move is not allowed or somebody else was first.
+    """Move a pack to a new state. Returns True if this call changed it.
 
-    Works on the database's state, not on the one in `pack`; `pack` gets what changed when moved."""
+    False: the transition is not allowed, or another process was faster. Decides on the state in the database, and
+    updates `pack` with what changed."""
     now = timezone.now()
     changes = {"state": to, "reason": reason} | _changes_on_entering(to, pack, now)
-    may = [state for state, targets in MOVES.items() if to in targets]
+    may = [state for state, targets in TRANSITIONS.items() if to in targets]
     with transaction.atomic(savepoint=False):
         if not Pack.objects.filter(pk=pack.pk, state__in=may).update(**changes):
             return False
@@ -78,7 +78,7 @@ def _changes_on_entering(state: str, pack: Pack, now: datetime) -> dict[str, obj
         return {"ended_as": state, "delivered_at": now, "expires_at": shown_until, "mail_due": is_premium}
     if state == _State.FAILED:
         return {"ended_as": state, "expires_at": shown_until}
-    if state in _LIVE_ENDS:
+    if state in _UNDONE:
         # It is as if it had never been ordered: nothing of it is kept.
         return {"ended_as": state, "expires_at": now}
     return {}
@@ -108,20 +108,19 @@ def has_active_lease() -> Exists:
 
 
 def is_awaiting_retry(pack: Pack) -> bool:
-    """Whether nobody is to begin on it yet. What a worker has in hand, having taken it over, others may join."""
+    """Return True while no worker may start the pack. Others may join a worker that has leased rows of it."""
     return Pack.objects.filter(~has_active_lease(), pk=pack.pk, retry_at__gt=timezone.now()).exists()
 
 
 def record_failure(pack: Pack, reason: str) -> bool:
-    """Count a run on this pack that ended in a fault and brought no picture, and let it rest; the third in a row fails
-    the pack for good, with that reason. Whether it has failed.
+    """Count a failed run without a picture and schedule a retry. The third in a row fails the pack, with that reason.
 
-    Faults while it rests are of runs that had begun before, and no further ones."""
+    Returns True if the pack has failed. Failures before `retry_at` are of runs that began earlier, and do not count."""
     now = timezone.now()
     is_due = Q(retry_at=None) | Q(retry_at__lte=now)
-    made = (_State.QUEUED, _State.RENDERING)
+    unfinished = (_State.QUEUED, _State.RENDERING)
     with transaction.atomic(savepoint=False):
-        counted = Pack.objects.filter(is_due, pk=pack.pk, state__in=made).select_for_update().first()
+        counted = Pack.objects.filter(is_due, pk=pack.pk, state__in=unfinished).select_for_update().first()
         if counted is None:
             return False
         consecutive_failures = counted.consecutive_failures + 1
@@ -139,7 +138,7 @@ def record_failure(pack: Pack, reason: str) -> bool:
 
 def start_tasks(state: str, pack_id: UUID) -> None:
     """Send what arriving in `state` starts, once the transaction holds."""
-    for task in STARTS.get(state, ()):
+    for task in TASKS_ON_ENTRY.get(state, ()):
         send_on_commit(task, str(pack_id))
 
 
@@ -174,7 +173,7 @@ def close_without_key(shoot: Shoot) -> bool:
 def begin_purges(
     shoots: QuerySet[Shoot], *, actor: str = Event.Actor.SYSTEM, everything: bool = False, lost: bool = False
 ) -> list[UUID]:
-    """The same for many at once; the ids of those that this caller closed. No worker is woken: the caller purges."""
+    """`begin_purge` for many shoots. Returns the ids of those that this call closed, which the caller has to purge."""
     may_close = Q(state=Shoot.State.OPEN)
     changes: dict[str, object] = {"state": Shoot.State.PURGING}
     if everything:
@@ -186,15 +185,17 @@ def begin_purges(
             return []
         Shoot.objects.filter(pk__in=ids).update(**changes)
         Event.objects.bulk_create(Event(name="shoot.purging", shoot_id=shoot_id, actor=actor) for shoot_id in ids)
-        # The keys die with the click, not when the retention worker comes to them.
+        # Destroy the keys with the click. The retention worker may be busy.
         transaction.on_commit(partial(vault.destroy_keys, ring="source", key_ids=ids), robust=True)
         cancel_live_packs(ids, reason=Pack.Reason.PHOTOS_LOST if lost else Pack.Reason.PHOTOS_DELETED, actor=actor)
     return ids
 
 
 def cancel_live_packs(shoot_ids: Collection[UUID], *, reason: Pack.Reason, actor: str = Event.Actor.SYSTEM) -> None:
-    """Without photos nothing more can be made. Whoever deletes them by their own wish when headshots of a paid pack
-    are there to be had has had the pack: else forty-nine of fifty would be free."""
+    """Cancel the unfinished packs of these shoots.
+
+    A premium pack counts as used if the customer deleted the photos after headshots of it were available. Otherwise
+    49 of 50 headshots could be downloaded for free."""
     for pack in Pack.objects.filter(shoot_id__in=shoot_ids, state__in=Pack.LIVE):
         with transaction.atomic():
             # No picture can be stored between this look and the move.
@@ -234,7 +235,7 @@ def end_purges(shoots: Collection[Shoot], *, numbers: Mapping[UUID, Mapping[str,
 
 def mark_deleted(packs: Collection[Pack], *, actor: str = Event.Actor.SYSTEM) -> list[Pack]:
     """Those of these packs that this caller moved from their end to `deleted`, whose reason for ending they keep."""
-    may = [state for state, targets in MOVES.items() if _State.DELETED in targets]
+    may = [state for state, targets in TRANSITIONS.items() if _State.DELETED in targets]
     with transaction.atomic():
         ended = Pack.objects.filter(pk__in=[pack.pk for pack in packs], state__in=may)
         ids = set(ended.select_for_update().values_list("pk", flat=True))

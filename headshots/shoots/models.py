@@ -25,9 +25,7 @@ class Shoot(models.Model):
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="shoots"
     )
-    # SHA-256 of a guest's token; empty for shoots that an account owns.
-    guest_token_hash = models.CharField(max_length=64, blank=True, editable=False)
-    # Which showing of the upload form this came from: sent twice, it is still one shoot.
+    # Idempotency key, one per rendered upload form: sent twice, it is still one shoot.
     submission = models.UUIDField(null=True, blank=True, editable=False)
     state = models.CharField(max_length=8, choices=State.choices, default=State.OPEN)
     # Asked for by the person: the finished headshots go too, not only the photos.
@@ -58,7 +56,7 @@ class Shoot(models.Model):
                 # The owner, always none here, is what makes SQLite take this index.
                 fields=["owner", "delete_after"],
                 condition=models.Q(owner=None, purge_everything=False),
-                name="shoot_of_guest_by_time",
+                name="ownerless_shoot_by_time",
             ),
         ]
         constraints = [models.UniqueConstraint(fields=["owner", "submission"], name="one_shoot_per_submission")]
@@ -106,9 +104,9 @@ class Photo(models.Model):
     state = models.CharField(max_length=12, choices=State.choices, default=State.UPLOADED)
     reasons = models.JSONField(default=list, blank=True)
     chosen_face = models.PositiveSmallIntegerField(null=True, blank=True)
-    # Whose face we think it is: found by comparing all photos, shown as a proposal; below 0 see shoots/people.py.
+    # The customer's face as proposed by comparing all photos. Negative: NOT_IN_IT, UNDECIDED of uploads/identity.py.
     proposed_face = models.SmallIntegerField(null=True, blank=True)
-    # The person said so themselves.
+    # The customer chose `chosen_face`.
     picked = models.BooleanField(default=False)
     face_count = models.PositiveSmallIntegerField(default=0)
     # How good the photo is, 0 to 100, and the codes of what would help most: of the photo, not of the face. Here since
@@ -149,7 +147,7 @@ class Style(models.Model):
     name = models.SlugField(max_length=40, unique=True)
     title = models.CharField(max_length=80)
     description = models.CharField(max_length=200, blank=True)
-    # Set, light and grade, with the names of the pipeline's Style.
+    # Set, light, grade and prompt: field names of pipeline.types.StyleSpec.
     recipe = models.JSONField(default=dict, blank=True)
     position = models.PositiveSmallIntegerField(default=0)
     active = models.BooleanField(default=True)
@@ -227,7 +225,7 @@ class Pack(models.Model):
 
     LIVE = (State.AWAITING_PAYMENT, State.QUEUED, State.RENDERING)
     ENDED = (State.DELIVERED, State.FAILED, State.CANCELED, State.REVOKED)
-    # As if it had never been ordered: what was finished of it is not kept.
+    # Finished pictures of these are not kept, as if the pack had never been ordered.
     UNDONE = (State.CANCELED, State.REVOKED)
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

@@ -74,7 +74,7 @@ def _choice(label: str, words: Mapping[Word, str], unsaid: str | None) -> forms.
 
 
 class SelfDescriptionForm(forms.Form):
-    """All of it optional. `person` is what was said, once the form is clean."""
+    """Optional questions about the customer. `self_description` has the answers once the form is valid."""
 
     def __init__(self, data: Mapping[str, object] | None = None, initial: dict[str, object] | None = None) -> None:
         super().__init__(data, initial=initial, label_suffix="")

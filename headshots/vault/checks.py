@@ -18,6 +18,9 @@ from headshots.vault.models import Ring
 from headshots.vault.private_files import unsafe_reason
 from headshots.vault.rings import MAX_PHOTO_TTL, ring_base, ring_folder, ring_url
 
+# The settings of each ring begin so.
+_SETTINGS = {Ring.SOURCE: "HEADSHOTS_PHOTO_KEYS", Ring.RESULT: "HEADSHOTS_HEADSHOT_KEYS"}
+
 
 @register(Tags.security)
 def check_source_ttl(**_: object) -> list[CheckMessage]:
@@ -35,7 +38,7 @@ def check_rings_are_separate(**_: object) -> list[CheckMessage]:
     found: list[CheckMessage] = [
         Error(
             f"The {ring.value} key ring lies below the data folder.",
-            hint=f"Point HEADSHOTS_{ring.name}_RING_DIR elsewhere: a backup of the data would hold its keys.",
+            hint=f"Point {_SETTINGS[ring]}_DIR elsewhere: a backup of the data would hold its keys.",
             id="vault.E002",
         )
         for ring, base in bases.items()
@@ -76,7 +79,7 @@ def check_ring_servers(**_: object) -> list[CheckMessage]:
     """A Redis for keys of photos keeps nothing on a disk and evicts nothing; what does not answer cannot be judged."""
     urls = {ring: ring_url(ring) for ring in Ring if ring_url(ring)}
     found: list[CheckMessage] = [
-        Error(f"HEADSHOTS_{ring.name}_RING_URL must begin with {' or '.join(URL_KINDS)}.", id="vault.E005")
+        Error(f"{_SETTINGS[ring]}_URL must begin with {' or '.join(URL_KINDS)}.", id="vault.E005")
         for ring, url in urls.items()
         if not url.startswith(URL_KINDS)
     ]

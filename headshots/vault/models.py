@@ -8,9 +8,11 @@ from headshots.vault.blob_ids import new_blob_id
 
 
 class Ring(models.TextChoices):
-    """Which ring a key is on."""
+    """The key ring that a blob's key is on."""
 
+    # Keys of photos, one per shoot. They expire, and are in no backup.
     SOURCE = "source"
+    # Keys of headshots, one per pack.
     RESULT = "result"
 
 

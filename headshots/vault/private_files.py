@@ -82,7 +82,7 @@ def create_file_once(path: Path, content: bytes, changed_at: float | None = None
 
 
 def temporary_beside(path: Path) -> Path:
-    """A fresh name in the same folder that starts with the file's own, so whoever erases the file finds it."""
+    """Return a new name in the same folder that starts with the file's own, so that sweeps know what it is of."""
     return path.with_name(f"{path.name}.{secrets.token_hex(8)}{TEMPORARY}")
 
 

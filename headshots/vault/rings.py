@@ -56,10 +56,10 @@ class KeyStore(Protocol):
         """Remove what a crash left unfinished."""
 
     def delete_history(self) -> None:
-        """Have the place drop what it still keeps of removed records."""
+        """Delete what the store still keeps of removed records."""
 
     def epoch(self) -> UUID:
-        """An id that is another one as soon as the place has lost its records."""
+        """Return a random id that is stored with the records. A new id means that they were wiped."""
 
 
 class KeyRing:
@@ -124,7 +124,7 @@ class KeyRing:
         return None if soonest is None else soonest / 1000
 
     def epoch(self) -> UUID:
-        """An id that is another one as soon as the ring has lost its keys."""
+        """Return a random id that is stored with the keys. A new id means that the ring was wiped."""
         return self.key_store.epoch()
 
     def _is_expired(self, expires_ms: int) -> bool:

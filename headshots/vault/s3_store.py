@@ -1,6 +1,6 @@
 """Store blobs in an S3 bucket. Only ciphertext leaves this machine.
 
-Credentials come from where boto3 looks for them itself: AWS_ACCESS_KEY_ID and its sister, a profile, a role.
+boto3 finds the credentials itself: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role.
 """
 
 import io
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
 
 CONNECT_SECONDS, READ_SECONDS = 3, 20
-# boto3's standard mode: an error of the server or the line is tried again after 1, 2 and 4 seconds at most.
+# In boto3's standard mode, errors of the server or the network are retried after at most 1, 2 and 4 seconds.
 ATTEMPTS = 4
 _Page = TypeVar("_Page")
-# What one request can delete, by S3's own limit.
+# S3's limit for one delete request.
 _DELETE_BATCH_SIZE = 1000
 _PART_BYTES = 8 * 1024 * 1024
 
@@ -37,10 +37,10 @@ class S3Store:
         self._prefix = prefix
 
     def write(self, name: BlobName, chunks: Iterable[bytes]) -> None:
-        """An object is there when its last part is, never before."""
+        """Upload a blob. The object becomes visible with its last part, never before."""
         from boto3.s3.transfer import TransferConfig
 
-        # One part after the other and in this thread: a part is held until it is through, so that it can be repeated.
+        # One part after the other, in this thread. Each part stays in memory until it has been sent, for retries.
         one_by_one = TransferConfig(multipart_threshold=_PART_BYTES, multipart_chunksize=_PART_BYTES, use_threads=False)
         with _translate_errors():
             self._client.upload_fileobj(
@@ -66,7 +66,7 @@ class S3Store:
 
     def ids(self, ring: str, first: UUID = FIRST, last: UUID = LAST) -> Iterator[UUID]:
         folder = f"{self._prefix}{ring}/"
-        # S3 lists what comes after a name, without the name itself.
+        # StartAfter is exclusive.
         after = {"StartAfter": f"{folder}{UUID(int=first.int - 1)}"} if first != FIRST else {}
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=folder, **after)
         for page in _iterate_pages(pages):
@@ -78,7 +78,7 @@ class S3Store:
                     yield blob_id
 
     def sweep_unfinished(self, before: datetime) -> int:
-        """Uploads of several parts of which the last one never came."""
+        """Abort multipart uploads that were begun before a time and never completed. Returns how many."""
         pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=self._prefix)
         begun = [upload for page in _iterate_pages(pages) for upload in page.get("Uploads", [])]
         old = [upload for upload in begun if upload["Initiated"] < before]
@@ -88,6 +88,7 @@ class S3Store:
         return len(old)
 
     def has_room(self, size: int) -> bool:
+        """Return True: a bucket has no fixed size."""
         return True
 
     def _key(self, name: BlobName) -> str:
@@ -96,9 +97,9 @@ class S3Store:
 
 @cache
 def s3_client(endpoint: str, region: str, *, signed: bool = True) -> "BaseClient":
-    """The connection to a server that speaks S3, one a process; Amazon's own where `endpoint` is empty.
+    """Return the client of an S3 server, one per process. An empty `endpoint` is Amazon's own.
 
-    Not signed: as a stranger comes."""
+    signed: False makes anonymous requests."""
     import boto3
     from botocore import UNSIGNED
     from botocore.config import Config
@@ -109,19 +110,19 @@ def s3_client(endpoint: str, region: str, *, signed: bool = True) -> "BaseClient
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         max_pool_connections=50,
         s3={"addressing_style": "path" if endpoint else "auto"},
-        # Every chunk is authenticated by its key: a sum of the server's, which not every server knows, adds nothing.
+        # Blobs are authenticated by encryption. Checksums, which not every server supports, add nothing.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         **({} if signed else {"signature_version": UNSIGNED}),
     )
-    # A session of its own: boto3's default one is not made for many threads.
+    # A new session: boto3's default session is not thread-safe.
     return boto3.session.Session().client(
         "s3", endpoint_url=endpoint or None, region_name=region or "us-east-1", config=config
     )
 
 
 def anybody_can_list(endpoint: str, region: str, bucket: str) -> bool:
-    """Whether the bucket shows its contents to strangers. Raises VaultUnavailable when it does not say."""
+    """Return True if the bucket can be listed without credentials. Raises VaultUnavailable on any other error."""
     from botocore.exceptions import ClientError
 
     with _translate_errors():
@@ -136,7 +137,7 @@ def anybody_can_list(endpoint: str, region: str, bucket: str) -> bool:
 
 @contextmanager
 def _translate_errors() -> Iterator[None]:
-    """Whatever goes wrong between here and the bucket is VaultUnavailable."""
+    """Translate every error of boto3 into VaultUnavailable."""
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -153,7 +154,7 @@ def _code(error: "Exception") -> str:
 
 
 def _iterate_pages(pages: Iterable[_Page]) -> Iterator[_Page]:
-    """The same pages, each fetched within `_answers`."""
+    """Yield the pages, fetching each one inside `_translate_errors`."""
     fetching = iter(pages)
     while True:
         with _translate_errors():
@@ -164,7 +165,7 @@ def _iterate_pages(pages: Iterable[_Page]) -> Iterator[_Page]:
 
 
 class _Upload(io.RawIOBase):
-    """Chunks as a file to read from."""
+    """A readable file over chunks. Empty chunks are skipped, because an empty read means the end of the file."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
@@ -174,14 +175,18 @@ class _Upload(io.RawIOBase):
         return True
 
     def readinto(self, into: "bytearray | memoryview") -> int:  # type: ignore[override]
-        self._left = self._left or next(self._chunks, b"")
+        while not self._left:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._left = chunk
         count = min(len(into), len(self._left))
         into[:count], self._left = self._left[:count], self._left[count:]
         return count
 
 
 class _Download(io.RawIOBase):
-    """The body of an answer as a file; a line that breaks is VaultUnavailable, not the end of the file."""
+    """The body of a response as a file. A broken connection raises VaultUnavailable instead of ending the file."""
 
     def __init__(self, body: "BinaryIO") -> None:
         self._body = body

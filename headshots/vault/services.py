@@ -56,7 +56,7 @@ def sweep_expired_keys() -> list[UUID]:
 
 
 def source_keyring_epoch() -> UUID:
-    """An id that is another one as soon as the source ring has lost its keys."""
+    """Return a random id that is stored with the source ring's keys. A new id means that the ring was wiped."""
     return open_ring("source").epoch()
 
 

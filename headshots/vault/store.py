@@ -43,7 +43,7 @@ class BlobStore(Protocol):
         """The file, open for reading. Raises BlobMissing."""
 
     def delete(self, names: Sequence[BlobName]) -> None:
-        """Remove these files, and any unfinished copies of them. Safe to repeat."""
+        """Remove these files. Safe to repeat. `sweep_unfinished` removes unfinished copies."""
 
     def ids(self, ring: str, first: UUID = FIRST, last: UUID = LAST) -> Iterator[UUID]:
         """Ids of the blobs of a ring from `first` to `last`, oldest first; files of others are passed over."""

@@ -37,9 +37,7 @@ _LEASE_SECONDS = 30
 
 @dataclass(frozen=True)
 class LargeBodyRule:
-    """What one path takes beyond the limit of all paths. signed_in: only from an account that is signed in.
-
-    Guests would be a third kind: one photo, from a budget of their own beside those in `_reserve`."""
+    """A larger limit for one path. signed_in: only for accounts that are signed in."""
 
     max_bytes: int
     signed_in: bool

@@ -1,8 +1,9 @@
 """Attention of UNet and ControlNet, with keys and values cached over all steps.
 
 Text and face tokens do not change while a picture is denoised, so neither do their keys and values in any of the
-cross-attention layers. `project_all` computes them once; a layer that is handed none computes its own.
-The mathematics is that of diffusers' AttnProcessor2_0 and IPAdapterAttnProcessor2_0, with one scale a picture.
+cross-attention layers. `project_all` computes them once; a layer that gets none computes its own.
+The mathematics is that of diffusers' AttnProcessor2_0 and IPAdapterAttnProcessor2_0, with one scale per picture.
+The classes override `__call__`, as diffusers calls its processors; SDXL uses no `attention_mask`, so it is ignored.
 """
 
 from collections.abc import Sequence
@@ -16,11 +17,11 @@ from torch.nn import functional
 from pipeline.errors import WeightsError
 
 KeysValues = tuple[Tensor, ...]
-"""Keys and values of one layer, each (rows, heads, tokens, channels): of the text, then, in the UNet, of the face."""
+"""Keys and values of one layer, each (rows, heads, tokens, channels): of the text, then in the UNet of the face."""
 
 
 class SelfAttention(nn.Module):
-    """Every position looks at every other. Uses one fused projection where `fuse_self_attention` made one."""
+    """Self-attention. Uses one fused projection after `fuse_self_attention`."""
 
     def __init__(self, flash: bool) -> None:
         super().__init__()
@@ -36,7 +37,7 @@ class SelfAttention(nn.Module):
         face_scale: Tensor | None = None,
         keys_values: Sequence[KeysValues] | None = None,
     ) -> Tensor:
-        """(rows, positions, channels) in and out; everything but `hidden_states` is for cross-attention."""
+        """Attend (rows, positions, channels) to itself. All other arguments are for cross-attention."""
         if attn.fused_projections:
             query, key, value = attn.to_qkv(hidden_states).chunk(3, dim=-1)
         else:
@@ -46,7 +47,7 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Every position looks at the tokens; in the UNet also, by projections of its own, at the face's tokens."""
+    """Cross-attention to the text tokens and, in the UNet, to the face tokens through the adapter's projections."""
 
     def __init__(self, layer: int, flash: bool, face_key: nn.Linear | None, face_value: nn.Linear | None) -> None:
         super().__init__()
@@ -65,48 +66,48 @@ class CrossAttention(nn.Module):
         face_scale: Tensor | None = None,
         keys_values: Sequence[KeysValues] | None = None,
     ) -> Tensor:
-        """(rows, positions, channels) in and out; `keys_values` holds those of all layers, if they are known."""
+        """Attend (rows, positions, channels) to the tokens. `keys_values`: of all layers, None to compute them here."""
         if keys_values is None:
             assert encoder_hidden_states is not None
-            key, value, *of_face = self.project(attn, encoder_hidden_states, face, face_scale)
+            key, value, *face_keys_values = self.project(attn, encoder_hidden_states, face, face_scale)
         else:
-            key, value, *of_face = keys_values[self.layer]
+            key, value, *face_keys_values = keys_values[self.layer]
         query = split_heads(attn.to_q(hidden_states), attn.heads)
-        seen = attend(query, key, value, flash=self.flash)
-        if of_face:
-            seen = seen + attend(query, *of_face, flash=self.flash)
-        return attn.to_out[0](join_heads(seen))
+        attended = attend(query, key, value, flash=self.flash)
+        if face_keys_values:
+            attended = attended + attend(query, *face_keys_values, flash=self.flash)
+        return attn.to_out[0](join_heads(attended))
 
     def project(self, attn: Attention, tokens: Tensor, face: Tensor | None, face_scale: Tensor | None) -> KeysValues:
-        """Keys and values of (rows, N, width) tokens; those of the face carry each row's scale (rows, 1, 1)."""
+        """Project (rows, N, width) tokens to keys and values. The face's values carry each row's scale (rows, 1, 1)."""
         parts = [attn.to_k(tokens), attn.to_v(tokens)]
         if self.face_key is not None and self.face_value is not None:
-            # Attention is linear in the values, so the adapter's scale can sit there and cost nothing later.
+            # Attention is linear in the values, so the adapter's scale can be applied to them once, here.
             parts += [self.face_key(face), self.face_value(face) * face_scale]
         return tuple(split_heads(part, attn.heads).contiguous() for part in parts)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, *, flash: bool) -> Tensor:
-    """softmax(q k' / sqrt(channels)) v, by torch's fused kernels or, without `flash`, written out."""
+    """Return softmax(q k' / sqrt(channels)) v. `flash`: by torch's fused kernels."""
     if flash:
         return functional.scaled_dot_product_attention(query, key, value)
     return (query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5).softmax(dim=-1) @ value
 
 
 def split_heads(tokens: Tensor, heads: int) -> Tensor:
-    """(rows, N, heads * channels) -> (rows, heads, N, channels)"""
+    """Reshape (rows, N, heads * channels) to (rows, heads, N, channels)."""
     return tokens.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
 def join_heads(tokens: Tensor) -> Tensor:
-    """(rows, heads, N, channels) -> (rows, N, heads * channels)"""
+    """Reshape (rows, heads, N, channels) to (rows, N, heads * channels)."""
     return tokens.transpose(1, 2).flatten(2)
 
 
 def install_attention(network: UNet2DConditionModel | ControlNetModel, *, flash: bool) -> None:
-    """Puts these two classes in place of diffusers' own, taking over the face projections that it loaded.
+    """Replace diffusers' attention processors with these two classes, keeping the loaded face projections.
 
-    Raises WeightsError for a network that is not built as SDXL is."""
+    Raises WeightsError for a network that does not have SDXL's attention layers."""
     ours: dict[str, nn.Module] = {}
     layer = 0
     for name, theirs in network.attn_processors.items():
@@ -125,23 +126,23 @@ def install_attention(network: UNet2DConditionModel | ControlNetModel, *, flash:
 
 
 def attention_layers(network: UNet2DConditionModel | ControlNetModel) -> list[Attention]:
-    """All attention layers in the order in which the network names them."""
+    """Return all attention layers, in the network's own order."""
     return [module for module in network.modules() if isinstance(module, Attention)]
 
 
 def project_all(
     network: UNet2DConditionModel | ControlNetModel, tokens: Tensor, face: Tensor | None, face_scale: Tensor | None
 ) -> tuple[KeysValues, ...]:
-    """Keys and values of every cross-attention layer, by layer."""
+    """Compute keys and values of every cross-attention layer, by layer index."""
     cross = [attn for attn in attention_layers(network) if isinstance(attn.processor, CrossAttention)]
     cross.sort(key=lambda attn: attn.processor.layer)
     return tuple(attn.processor.project(attn, tokens, face, face_scale) for attn in cross)
 
 
 def fuse_self_attention(network: UNet2DConditionModel | ControlNetModel) -> None:
-    """Makes one matrix of the three projections of each self-attention layer and frees the three.
+    """Fuse the three projections of each self-attention layer into one matrix, and free the three.
 
-    Not diffusers' `fuse_qkv_projections`: that replaces all processors and so drops the face without a word."""
+    diffusers' `fuse_qkv_projections` would replace all processors, and so discard the face projections."""
     for attn in attention_layers(network):
         if isinstance(attn.processor, SelfAttention) and not attn.fused_projections:
             attn.fuse_projections()

@@ -50,12 +50,6 @@ def eye_centers(mesh: Mesh) -> tuple[Points, Points]:
     return right, left
 
 
-def eye_distance(mesh: Mesh) -> float:
-    """Pixels between the centers of the eyes."""
-    right, left = eye_centers(mesh)
-    return float(np.hypot(*(left - right)))
-
-
 def face_height(mesh: Mesh) -> float:
     """Pixels from the top of the forehead to the chin."""
     return float(np.hypot(*(mesh[CHIN, :2] - mesh[FOREHEAD_TOP, :2])))

@@ -32,7 +32,7 @@ NCNN_HALF, NCNN_FULL = 0x01306B47, 0
 
 
 def read_rrdb(path: Path) -> Tensors:
-    """The network in a .bin (ncnn's x4plus), .pth (the official checkpoint) or .safetensors file.
+    """Load the network from a .bin (ncnn's x4plus), .pth (the official checkpoint) or .safetensors file.
 
     Raises WeightsError when the file is missing or holds something else."""
     readers = {".bin": _read_ncnn, ".pth": _read_checkpoint, ".safetensors": _read_safetensors}
@@ -43,13 +43,15 @@ def read_rrdb(path: Path) -> Tensors:
         _check_shapes(tensors)
     except FileNotFoundError as error:
         raise WeightsError(f"{path} is missing.") from error
-    except (OSError, KeyError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+    except (
+        OSError, KeyError, ValueError, TypeError, AttributeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile,
+    ) as error:  # fmt: skip
         raise WeightsError(f"{path} holds no x4 RRDBNet: {error}") from error
     return tensors
 
 
 def verify_official(path: Path) -> None:
-    """Raises WeightsError unless this is the RealESRGAN_x4plus.pth that Real-ESRGAN released with v0.1.0."""
+    """Raise WeightsError unless this is the RealESRGAN_x4plus.pth that Real-ESRGAN released with v0.1.0."""
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -60,7 +62,7 @@ def verify_official(path: Path) -> None:
 
 
 def layer_shapes(features: int, growth: int, blocks: int) -> dict[str, tuple[int, int]]:
-    """Outputs and inputs of every convolution, in the order in which they run."""
+    """Return (outputs, inputs) of every convolution, by name, in execution order."""
     shapes = {"conv_first": (features, 3)}
     for block in range(blocks):
         for dense in (1, 2, 3):
@@ -72,12 +74,12 @@ def layer_shapes(features: int, growth: int, blocks: int) -> dict[str, tuple[int
 
 
 def count_blocks(tensors: Tensors) -> int:
-    """How many residual blocks the network has."""
+    """Return the number of residual blocks."""
     return 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("body."))
 
 
 def _check_shapes(tensors: Tensors) -> None:
-    """Raises KeyError or ValueError unless these are all tensors of such a network and no other."""
+    """Raise KeyError or ValueError unless these are exactly the tensors of an RRDBNet."""
     features, growth = len(tensors["conv_first.weight"]), len(tensors["body.0.rdb1.conv1.weight"])
     wanted: dict[str, tuple[int, ...]] = {}
     for name, (outputs, inputs) in layer_shapes(features, growth, count_blocks(tensors)).items():
@@ -87,7 +89,7 @@ def _check_shapes(tensors: Tensors) -> None:
 
 
 def _read_ncnn(path: Path) -> Tensors:
-    """ncnn's file is the layers' numbers one after another, each with a flag for its precision; the graph is known."""
+    """Read ncnn's format: the weights of all layers in a row, each with a precision flag, without the graph."""
     data = path.read_bytes()
     tensors: dict[str, NDArray[np.float32]] = {}
     start = 0
@@ -95,11 +97,11 @@ def _read_ncnn(path: Path) -> Tensors:
         flag = int.from_bytes(data[start : start + 4], "little")
         if flag not in (NCNN_HALF, NCNN_FULL):
             raise ValueError(f"unknown precision {flag:#x}")
-        kind, count = ("<f2", outputs * inputs * KERNEL**2) if flag else ("<f4", outputs * inputs * KERNEL**2)
-        weight = np.frombuffer(data, kind, count, start + 4).astype(np.float32)
-        # Half precision is padded to whole words.
-        start += 4 + (weight.size * int(kind[-1]) + 3) // 4 * 4
-        tensors[f"{name}.weight"] = weight.reshape(outputs, inputs, KERNEL, KERNEL)
+        dtype = np.dtype("<f2" if flag == NCNN_HALF else "<f4")
+        weight = np.frombuffer(data, dtype, outputs * inputs * KERNEL**2, start + 4)
+        # Half-precision weights are padded to a multiple of 4 bytes.
+        start += 4 + (weight.nbytes + 3) // 4 * 4
+        tensors[f"{name}.weight"] = weight.astype(np.float32).reshape(outputs, inputs, KERNEL, KERNEL)
         tensors[f"{name}.bias"] = np.frombuffer(data, "<f4", outputs, start).astype(np.float32)
         start += 4 * outputs
     if start != len(data):
@@ -122,14 +124,14 @@ def _read_safetensors(path: Path) -> Tensors:
 
 
 def _read_checkpoint(path: Path) -> Tensors:
-    """A torch checkpoint is an archive: a pickle of names and shapes beside one raw file for each tensor."""
+    """Read a torch checkpoint: a ZIP archive with a pickle of names and shapes, and one raw file per tensor."""
     with zipfile.ZipFile(path) as archive:
-        index = next(name for name in [*archive.namelist(), ""] if name.endswith("data.pkl") or not name)
-        if not index:
+        index = next((name for name in archive.namelist() if name.endswith("data.pkl")), None)
+        if index is None:
             raise ValueError("no data.pkl in it")
         content = _TensorsOnly(archive.open(index), archive, index.removesuffix("data.pkl")).load()
     if isinstance(content, dict):
-        # The smoothed weights are the ones that were released.
+        # The averaged weights are the ones that were released.
         content = content.get("params_ema", content.get("params", content))
     if not isinstance(content, dict) or not all(isinstance(each, np.ndarray) for each in content.values()):
         raise ValueError("no named tensors in it")
@@ -137,39 +139,41 @@ def _read_checkpoint(path: Path) -> Tensors:
 
 
 @dataclass(frozen=True)
-class _Kind:
+class _StorageType:
     """Stands in for one of torch's storage classes."""
 
-    code: str
+    dtype: str
 
 
 class _TensorsOnly(pickle.Unpickler):
-    """Unpickles names, numbers and tensors; whatever else a pickle asks for is refused."""
+    """Unpickle names, numbers and tensors only. Any other class in the pickle is refused."""
 
     def __init__(self, file: IO[bytes], archive: zipfile.ZipFile, folder: str) -> None:
         super().__init__(file)
         self._archive, self._folder = archive, folder
 
-    def find_class(self, module: str, name: str) -> type | _Kind | Callable[..., NDArray[np.float32]]:
-        known: dict[str, type | _Kind | Callable[..., NDArray[np.float32]]] = {
+    def find_class(self, module: str, name: str) -> type | _StorageType | Callable[..., NDArray[np.float32]]:
+        known: dict[str, type | _StorageType | Callable[..., NDArray[np.float32]]] = {
             "collections.OrderedDict": OrderedDict,
-            "torch.FloatStorage": _Kind("<f4"),
-            "torch.HalfStorage": _Kind("<f2"),
+            "torch.FloatStorage": _StorageType("<f4"),
+            "torch.HalfStorage": _StorageType("<f2"),
             "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
         }
         if f"{module}.{name}" not in known:
             raise pickle.UnpicklingError(f"it wants to load {module}.{name}")
         return known[f"{module}.{name}"]
 
-    def persistent_load(self, saved: tuple[str, _Kind, str, str, int]) -> NDArray[np.float32]:
-        _, kind, key, _, count = saved
-        return np.frombuffer(self._archive.read(f"{self._folder}data/{key}"), kind.code, count).astype(np.float32)
+    def persistent_load(self, saved: tuple[str, _StorageType, str, str, int]) -> NDArray[np.float32]:
+        _, storage_type, key, _, count = saved
+        return np.frombuffer(self._archive.read(f"{self._folder}data/{key}"), storage_type.dtype, count).astype(
+            np.float32
+        )
 
 
 def _rebuild_tensor(
     storage: NDArray[np.float32], offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object
 ) -> NDArray[np.float32]:
-    """The tensor of that shape in its storage. Raises ValueError when it would reach beyond it."""
+    """Return a contiguous tensor from its storage. Raises ValueError for any other layout."""
     count = int(np.prod(size))
     if stride != tuple(_strides(size)) or offset + count > storage.size:
         raise ValueError("a tensor is laid out in an unknown way")
@@ -177,6 +181,6 @@ def _rebuild_tensor(
 
 
 def _strides(size: tuple[int, ...]) -> Iterator[int]:
-    """How many numbers lie between neighbors along each axis of a contiguous tensor."""
+    """Yield the strides of a contiguous tensor, in elements."""
     for axis in range(len(size)):
         yield int(np.prod(size[axis + 1 :]))

@@ -51,11 +51,11 @@ class FetchPlan:
     @property
     def bytes(self) -> int:
         """To be downloaded, as far as the servers say."""
-        return sum(each.bytes for each in self.archives) + sum(each.remote.bytes or 0 for each in self.downloads)
+        return sum(each.bytes for each in self.archives) + sum(each.remote.size or 0 for each in self.downloads)
 
     def bytes_of(self, weight: Weight) -> int:
         """To be downloaded for one weight: of an archive the file in it, not the whole."""
-        found = [each.remote.bytes or 0 for each in self.downloads if each.weight == weight]
+        found = [each.remote.size or 0 for each in self.downloads if each.weight == weight]
         return sum(found) if found else weight.bytes or 0
 
     @property
@@ -113,7 +113,7 @@ def execute_plan(plan: FetchPlan, faulty_files: FaultyFiles, directory: Path, on
             # Not the plan's address: since then a person may have read the terms and other files have come.
             draft, remote = download(partial(resolve_remote, each.pinned, plan.endpoint), name, directory, on_bytes)
             install_file(draft, each.weight, each.pinned, directory, remote.revision)
-            done += each.remote.bytes or 0
+            done += each.remote.size or 0
     on_progress(1.0)
 
 
@@ -185,7 +185,7 @@ def check_space(directory: Path, members: Sequence[PinnedFile], downloads: Seque
     """Raises WeightsError unless everything fits: archives beside what is taken out, a conversion beside its source."""
     needed = sum(archive.bytes for archive in needed_archives(members)) + sum(each.bytes or 0 for each in members)
     for each in downloads:
-        needed += (each.remote.bytes or 0) * (2 if each.weight.convert else 1)
+        needed += (each.remote.size or 0) * (2 if each.weight.convert else 1)
     require_space(directory, needed)
 
 

@@ -129,7 +129,7 @@ OLD_NAMES = {
         "has_finished_headshots, visible_packs, has_viewable_headshots, LookImportError, created_by, based_on"
     ),
     r"\bPause\.What\b|\bdeletions\.What\b|\bunowned\b|\bdue_guests\b"
-    r"|\bpurge_first\b": ("Pause.Part, DeletionKind, orphaned_blobs, due_guest_shoots, purge_on_start"),
+    r"|\bpurge_first\b": ("Pause.Part, DeletionKind, orphaned_blobs, due_ownerless_shoots, purge_on_start"),
     # Payments, launch, runtime, web, accounts and settings.
     r"\b(Heart|HeartFile|heart_file|_hearts)\b|\bheart\.(?=[a-z_])|\bimport heart\b"
     r"|\bheart: ": ("heartbeat, Heartbeat, HeartbeatFile"),

@@ -101,7 +101,7 @@ def refusal() -> Iterator[None]:
     try:
         yield
     except OrderRefused as refused:
-        if refused.refusal not in {Refusal.PACK_IS_LIVE, Refusal.ORDER_CHANGED, Refusal.HAS_A_PACK}:
+        if refused.refusal not in {Refusal.PACK_IS_LIVE, Refusal.ORDER_CHANGED, Refusal.HAS_OPEN_CREDIT}:
             raise
 
 

@@ -44,13 +44,13 @@ def test_what_is_stored_of_a_packs_end_stays_as_it_is() -> None:
 def test_templates_name_only_reasons_that_there_are() -> None:
     found = list(occurrences(r"\bReason\.(\w+)"))
 
-    assert {name for name, _ in found} == {"_pack.html", "waiting.txt"}
+    assert {name for name, _ in found} == {"_pack.html", "available.txt"}
     assert {code for _, code in found} <= set(Pack.Reason.names)
 
 
 def test_every_refusal_that_the_order_page_can_show_has_words_of_its_own() -> None:
     found = list(occurrences(r"\bRefusal\.(\w+)"))
-    in_the_rest = {Refusal.UPLOADS_PAUSED, Refusal.STRIPE_AWAY}  # on the page of prices; the words that are left
+    in_the_rest = {Refusal.UPLOADS_PAUSED, Refusal.STRIPE_UNAVAILABLE}  # on the page of prices; the words that are left
 
     assert {name for name, _ in found} == {"_refusal.html", "order.html"}
     assert {code for _, code in found} == {refusal.name for refusal in set(Refusal) - in_the_rest}

@@ -1,7 +1,7 @@
 """Define a staff action and perform it once, with a reason, in the audit log.
 
-An action says what it is done to, who may do it, whether it can be done as things stand, and does it. Everything else,
-confirmation, double clicks, states that have changed in between and the audit log, is the same for all and stands here.
+An action names its target, its permission and what blocks it, and does the work. Everything else is the same for all
+actions and is here: confirmation, double clicks, targets that changed in between, and the audit log.
 """
 
 from collections.abc import Callable
@@ -21,28 +21,28 @@ from headshots.dashboard.actions.targets import target_label
 from headshots.dashboard.models import AuditLogEntry
 
 Answers = dict[str, Any]
-"""What was answered, by field."""
+"""Cleaned form data, by field name."""
 
-# Between the clicks of one hand, and the second's wait for the first.
+# A repeat by the same person within this time is a double click. Includes the second request's wait for the first.
 _DOUBLE_CLICK = timedelta(seconds=10)
 
 
 class ActionUnavailable(Exception):
-    """It cannot be done as things stand; says why, for the person who asked."""
+    """The action is blocked in the target's current state. The message says why, for the member of staff."""
 
 
 class StaleTargetError(Exception):
-    """It is no longer what it was when the question was shown. Raised by `do` too, when somebody was quicker."""
+    """The target has changed since the confirmation page was shown. `Action.do` raises it as well."""
 
 
 def reject_email_address(text: str) -> None:
-    """Reasons are kept for good, addresses in account tables only."""
+    """Refuse reasons with an email address: reasons are kept forever, addresses in account tables only."""
     if "@" in text:
         raise ValidationError("Please leave addresses out: reasons are kept.")
 
 
 def reason_field() -> forms.CharField:
-    """Why: asked of whoever does something."""
+    """Return the required field for the reason of an action."""
     return forms.CharField(
         max_length=200,
         validators=[reject_email_address],
@@ -52,10 +52,10 @@ def reason_field() -> forms.CharField:
 
 
 class ReasonForm(forms.Form):
-    """Why, and which showing of the question this is an answer to."""
+    """The reason, and which confirmation page this is the answer to."""
 
     reason = reason_field()
-    # The state of the target when the question was shown.
+    # The state of the target when the confirmation page was rendered.
     seen_state = forms.CharField(max_length=100, required=False, widget=forms.HiddenInput)
     submission = forms.UUIDField(widget=forms.HiddenInput)
 
@@ -85,13 +85,13 @@ class Action:
     do: Callable[[Any, Answers], str]
     form: type[ReasonForm] = ReasonForm
     danger: bool = False
-    # Of a dangerous one: `undo_note` is no warning.
+    # A dangerous action that can be undone shows `undo_note` as information, not as a warning.
     can_be_undone: bool = False
     initial: Callable[[Any], dict[str, Any]] = lambda target: {}
-    # The page to go to afterwards, by the id of what it was done to; else the one where it came from.
+    # Name of the URL to open afterwards, with the target's id. Empty: back to the page that the action came from.
     success_url_name: str = ""
     shoot_of: Callable[[Any], UUID | None] = lambda target: None
-    # What the audit log keeps besides the answers, so that they can be read later.
+    # Facts for the audit log in addition to the answers.
     details_of: Callable[[Any], dict[str, str]] = lambda target: {}
 
 
@@ -102,14 +102,15 @@ def new_form(action: Action, target: object, previous_answers: Answers | None = 
 
 
 def perform(*, action: Action, target_id: str, answers: Answers, staff: User) -> str:
-    """What was done, in words. The same submission twice is done once.
+    """Perform an action once and record it. Returns the message for the member of staff.
 
+    The same submission twice is performed once.
     Raises ActionUnavailable, StaleTargetError, and what `action.load` raises for a missing target."""
     if earlier := AuditLogEntry.objects.filter(submission=answers["submission"]).first():
         return _repeated_message(action, earlier, staff)
     try:
         with transaction.atomic():
-            # First of all: whoever comes second waits here, and then finds it done.
+            # The entry comes first: a second request waits for its unique submission id, then finds it done.
             entry = AuditLogEntry.objects.create(
                 staff_id=staff.pk,
                 action=action.code,
@@ -135,15 +136,16 @@ def perform(*, action: Action, target_id: str, answers: Answers, staff: User) ->
 
 
 def _repeated_message(action: Action, entry: AuditLogEntry, staff: User) -> str:
-    """A double click sees the second answer alone: to whoever clicked it must not look like a failure."""
+    """Build the message for a repeated submission. On a double click only the second response is seen, so it must not
+    read like an error."""
     is_double_click = entry.staff_id == staff.pk and timezone.now() - entry.at < _DOUBLE_CLICK
     return f"{'Done' if is_double_click else 'That was done already'}: {format_entry(entry, action.title, staff)}."
 
 
 def format_entry(entry: AuditLogEntry, title: str, viewer: User) -> str:
-    """Say what was done to what, how much, when and by whom. By number: it may be kept until the next page is shown.
+    """Format an entry as a sentence: action, target, amount, time and account number.
 
-    title: what the button of the action says."""
+    Names no email address, because the message may be stored in the session. title: the action's title."""
     by = "you" if entry.staff_id == viewer.pk else f"account {entry.staff_id}"
     more = f" ({entry.amount})" if entry.amount else ""
     target = entry.target_name or entry.target_type
@@ -151,7 +153,7 @@ def format_entry(entry: AuditLogEntry, title: str, viewer: User) -> str:
 
 
 def _details(answers: Answers) -> dict[str, object]:
-    """What was chosen besides, as the audit log keeps it."""
+    """Return the answers other than the reason, as the audit log stores them."""
     chosen = {name: answer for name, answer in answers.items() if name not in ReasonForm.base_fields}
     return {
         name: [str(each) for each in answer] if isinstance(answer, QuerySet) else str(answer)

@@ -33,7 +33,7 @@ _Kind = LedgerEntry.Kind
 
 
 def apply_checkout_session(*, payment: Payment, session: CheckoutSession) -> None:
-    """How Stripe says a checkout stands."""
+    """Apply the state of a checkout session to its payment."""
     if session.is_paid:
         confirm_payment(
             payment=payment,
@@ -84,9 +84,9 @@ def apply_early_events(*, payment: Payment) -> None:
 
 
 def _apply_early_events(payment: Payment) -> None:
-    """What was heard of this money before we knew whose it is. The payment is locked."""
+    """Apply the stored events of this payment that arrived before it was known. The payment is locked."""
     early = WebhookEvent.objects.filter(outcome=WebhookEvent.Outcome.WAITING, payment_intent=payment.payment_intent)
-    # Nearly always nothing: a look costs a third of reading rows.
+    # There is nearly always none, and EXISTS costs a third of reading rows.
     if not payment.payment_intent or not early.exists():
         return
     for row in early.order_by("created_at", "id"):
@@ -97,7 +97,7 @@ def _apply_early_events(payment: Payment) -> None:
 
 @transaction.atomic(savepoint=False)
 def start_processing(*, payment: Payment, payment_intent: str) -> None:
-    """The person has done their part, their bank has not yet."""
+    """Mark a payment as processing: the customer has confirmed it, the bank has not."""
     payment = lock_payment(payment)
     if payment.state == _State.OPEN:
         payment.state, payment.payment_intent = _State.PROCESSING, payment_intent
@@ -107,7 +107,7 @@ def start_processing(*, payment: Payment, payment_intent: str) -> None:
 
 @transaction.atomic(savepoint=False)
 def close_payment(*, payment: Payment, to: str) -> None:
-    """Nothing was paid and nothing will be: `to` is expired or failed. Its pack is canceled."""
+    """Close an unpaid payment and cancel its pack. `to`: expired or failed."""
     payment = lock_payment(payment)
     if payment.state not in (Payment.UNPAID if to == _State.FAILED else (_State.OPEN,)):
         return
@@ -131,7 +131,7 @@ def expire_unopened_payment(*, payment: Payment) -> bool:
 
 
 def apply_event(*, payment: Payment, event: StripeEvent) -> None:
-    """What an event says of its payment. Does nothing with types that are not in EVENT_TYPES."""
+    """Apply one Stripe event to its payment. Ignores types that are not in EVENT_TYPES."""
     if event.type in PAID_TYPES and event.status in {"paid", "no_payment_required"}:
         confirm_payment(
             payment=payment,
@@ -182,7 +182,7 @@ def apply_refund(*, payment: Payment, event: StripeEvent) -> None:
 
 @transaction.atomic(savepoint=False)
 def apply_dispute(*, payment: Payment, event: StripeEvent) -> None:
-    """How Stripe says a dispute stands. A mere inquiry (`warning_...`) moves no money, but stops the pack as well."""
+    """Apply the state of a dispute. An inquiry (`warning_...`) moves no money, but stops the pack as well."""
     payment = lock_payment(payment)
     inquiry = event.status.startswith("warning_")
     amount = event.amount or 0
@@ -205,8 +205,8 @@ def apply_dispute(*, payment: Payment, event: StripeEvent) -> None:
 
 
 @transaction.atomic(savepoint=False)
-def suspend_credits(*, payment: Payment) -> None:
-    """Close the credits of a payment whose full refund was requested, so that nobody can use them meanwhile."""
+def recompute_credits(*, payment: Payment) -> None:
+    """Derive the states of a payment, its credits and packs again, after a refund was requested or has failed."""
     payment = lock_payment(payment)
     _derive_state(payment)
 
@@ -254,12 +254,13 @@ def _lock_credits(payment: Payment) -> list[Credit]:
 
 
 def _revoke_credit(credit: Credit, to: str) -> None:
-    """What was not delivered is revoked; what was delivered, or taken along in part, stays with the person."""
+    """Revoke a credit and its undelivered pack. What was delivered, or partly downloaded, stays with the customer."""
     if credit.state == to or credit.state == Credit.State.REFUNDED:
         return
     pack = credit.pack
     if pack is not None:
-        _end_pack(pack, Pack.State.REVOKED, Pack.Reason(to))
+        reason = Pack.Reason.REFUNDED if to == Credit.State.REFUNDED else Pack.Reason.REVOKED
+        _end_pack(pack, Pack.State.REVOKED, reason)
         if is_consumed(pack) and to == Credit.State.REVOKED:
             return
     credit.state, credit.pending_mail = to, Credit.Mail.NONE
@@ -268,7 +269,7 @@ def _revoke_credit(credit: Credit, to: str) -> None:
 
 
 def _reinstate_credit(credit: Credit) -> None:
-    """A dispute was won, or a refund did not arrive: the right is back."""
+    """Restore a credit after a won dispute or a failed refund."""
     if credit.state not in {Credit.State.REVOKED, Credit.State.REFUNDED}:
         return
     if credit.pack is not None and is_consumed(credit.pack):
@@ -279,7 +280,7 @@ def _reinstate_credit(credit: Credit) -> None:
 
 
 def reopen_credit(credit: Credit) -> None:
-    """The right is open again, from now on, and the person is told."""
+    """Make a credit available again, as of now, and email the customer."""
     credit.return_reason = credit.pack.reason if credit.pack else ""
     credit.state, credit.pack = Credit.State.OPEN, None
     credit.open_since, credit.pending_mail = timezone.now(), Credit.Mail.AVAILABLE
@@ -289,12 +290,12 @@ def reopen_credit(credit: Credit) -> None:
 
 def _end_pack(pack: Pack, to: str, reason: Pack.Reason) -> None:
     if not advance(pack, to, reason=reason):
-        # Somebody was faster: a worker delivered it, a purge canceled it.
+        # Another process was faster: a worker delivered it, or a purge canceled it.
         pack.refresh_from_db()
 
 
 def _find_or_build_refund(payment: Payment, event: StripeEvent) -> Refund:
-    """The row of this refund; a new one when it was not asked for here."""
+    """Find the refund of an event, or build a new one if it was not requested here."""
     found = Refund.objects.filter(stripe_id=event.object_id).first()
     if found is None and event.refund_id is not None:
         found = payment.refunds.filter(pk=event.refund_id).first()

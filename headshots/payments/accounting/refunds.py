@@ -7,7 +7,7 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from headshots.celery import send_on_commit
-from headshots.payments.accounting.payment_state import apply_refund, lock_payment, suspend_credits
+from headshots.payments.accounting.payment_state import apply_refund, lock_payment, recompute_credits
 from headshots.payments.errors import StripeRefused, StripeUnavailable
 from headshots.payments.models import Credit, Payment, Refund
 from headshots.payments.prices import current_mode
@@ -43,7 +43,7 @@ def request_refund(
         # An account that goes is told on its last page: the address goes with it.
         is_mail_due = reason != Refund.Reason.ACCOUNT_DELETED
         refund = Refund.objects.create(payment=payment, amount=wanted, reason=reason, mail_due=is_mail_due)
-        suspend_credits(payment=payment)
+        recompute_credits(payment=payment)
         if payment.pack is not None:
             numbers = {"amount": wanted}
             shoot_id = payment.pack.shoot_id
@@ -90,4 +90,4 @@ def _fail_refund(refund: Refund) -> None:
     with transaction.atomic():
         asked = Refund.objects.filter(pk=refund.pk, state=Refund.State.REQUESTED)
         asked.update(state=Refund.State.FAILED, mail_due=False)
-        suspend_credits(payment=refund.payment)
+        recompute_credits(payment=refund.payment)

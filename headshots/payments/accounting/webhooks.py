@@ -23,16 +23,19 @@ _Outcome = WebhookEvent.Outcome
 
 
 def receive_webhook(*, payload: bytes, signature: str) -> bool:
-    """Whether this event is new. Raises BadSignature, and then nothing was stored."""
+    """Verify, store and apply one webhook. Returns True if the event is new.
+
+    Raises BadSignature for a wrong signature; nothing is stored then."""
     return receive_event(event=read_webhook(payload, signature))
 
 
 def receive_event(*, event: StripeEvent, fetched: bool = False) -> bool:
-    """Whether this event is new: stored and acted on, both or neither. An event that fails is sent again by Stripe."""
-    row = None
+    """Store and apply one event in one transaction. Returns True if it is new.
+
+    fetched: the event was asked for, not delivered. If applying fails, nothing is stored and Stripe sends it again."""
     try:
         with queued_transaction():
-            # First, so that the same event in another process waits here, and then is known.
+            # The insert comes first: the same event in another process waits here, then fails as a duplicate.
             row = _store(event, fetched)
             if event.type in EVENT_TYPES:
                 row.payment = _find_payment(event)
@@ -41,8 +44,7 @@ def receive_event(*, event: StripeEvent, fetched: bool = False) -> bool:
                     apply_event(payment=row.payment, event=event)
                 row.save(update_fields=["outcome", "payment"])
     except IntegrityError:
-        # Nothing else of an event has to be unique.
-        if row is None:
+        if WebhookEvent.objects.filter(event_id=event.id).exists():
             return False
         raise
     log.info("event %s: %s, %s", event.id, event.type, row.outcome)
@@ -65,22 +67,24 @@ def _store(event: StripeEvent, fetched: bool) -> WebhookEvent:
 
 
 def _find_payment(event: StripeEvent) -> Payment | None:
-    """Whose money it is about, if that is known yet; of its columns only what `lock_payment` needs to read the rest."""
+    """Find the payment that an event is about, or None if it is not known yet.
+
+    Loads only the columns that `lock_payment` needs to read the rest."""
     payments = Payment.objects.filter(mode=current_mode()).select_related("pack").only("pack__shoot").order_by()
     if event.type in SESSION_TYPES:
         by_session = _first_or_none(payments.filter(session_id=event.object_id))
-        # The process may have died between Stripe's answer and our note of it.
+        # The process may have died after Stripe created the session and before its id was stored here.
         return by_session or (_first_or_none(payments.filter(pk=event.payment_id)) if event.payment_id else None)
     if event.type in REFUND_TYPES and event.refund_id:
         payment = _first_or_none(payments.filter(refunds=event.refund_id))
         if payment is not None:
             return payment
     if event.type in (*REFUND_TYPES, *DISPUTE_TYPES, "charge.refunded") and event.payment_intent:
-        # Not before it is paid: what follows from a refund follows from what was paid.
+        # Only paid payments: a refund or dispute is computed from the amount that was paid.
         return _first_or_none(payments.filter(payment_intent=event.payment_intent, paid_at__isnull=False))
     return None
 
 
 def _first_or_none(payments: QuerySet[Payment]) -> Payment | None:
-    """The one there is, if any: `first` would put them in order."""
+    """Return the only payment, or None. `first()` would add an ORDER BY, which is slower here."""
     return next(iter(payments[:1]), None)

@@ -222,7 +222,7 @@ def _refuse_if_credit_is_open(owner: User) -> None:
     """Nobody pays who has a pack already. Looked at before Stripe is asked, which may take seconds, and again when the
     payment is written: it may have come meanwhile, to another request or from a webhook."""
     if open_credits(owner).exists():
-        raise OrderRefused(Refusal.HAS_A_PACK)
+        raise OrderRefused(Refusal.HAS_OPEN_CREDIT)
 
 
 def _validate(order: Order) -> None:

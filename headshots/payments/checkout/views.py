@@ -76,7 +76,7 @@ def order(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     except NotForSale:
         refusal, status = Refusal.NOT_FOR_SALE, 409
     except StripeError:
-        refusal, status = Refusal.STRIPE_AWAY, 503
+        refusal, status = Refusal.STRIPE_UNAVAILABLE, 503
     shoot.refresh_from_db()
     # The next try is about what this answer shows.
     now = request.POST.copy()

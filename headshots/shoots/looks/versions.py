@@ -1,7 +1,8 @@
 """Versions of looks: seed, draft, publish, restore, try on the built-in sample, import and export.
 
-Customers get the row of `Style`; publishing copies a version into it. A pack keeps the versions that it was planned
-with.
+A look is a row of `Style`, which customers order. A version (`StyleVersion`) holds its content: title, description and
+recipe (set, light, grade, prompt). Publishing copies a version into the `Style`. A pack keeps the versions that it was
+planned with.
 """
 
 import json
@@ -23,17 +24,17 @@ from headshots.shoots.lifecycle import key_expiry, purge_time, record_pack, star
 from headshots.shoots.models import Headshot, Pack, Shoot, Style, StyleVersion
 from headshots.vault import services as vault
 
-# The look as it is, and from the second turn of framings and lights.
+# One picture in the look's own framing and light, and one in the next.
 TRIAL_PICTURES = 2
 
 
 class LookImportError(Exception):
-    """A file that cannot be taken; says which look and why."""
+    """A file of looks is invalid. The message names the look and the fault."""
 
 
 @dataclass(frozen=True)
 class LookContent:
-    """What a version says. `recipe`: set, light, grade and words, by the names of the pipeline's Style."""
+    """The content of a version. `recipe`: fields of the pipeline's StyleSpec, by name."""
 
     title: str
     description: str = ""
@@ -41,35 +42,35 @@ class LookContent:
 
 
 def latest(style: Style) -> StyleVersion:
-    """What an editor begins with: the newest version, published or not. Every look has one."""
+    """Return the newest version of a look, published or not. Every look has one."""
     newest = style.versions.first()
     assert newest is not None
     return newest
 
 
 def is_draft(version: StyleVersion) -> bool:
-    """Whether it is newer than what customers get."""
+    """Return True if the version has never been published."""
     return version.published_at is None
 
 
 def differences(
     before: StyleVersion | LookContent, after: StyleVersion | LookContent
 ) -> dict[str, tuple[object, object]]:
-    """What the second says otherwise, by name: before and after. Empty when a picture of both would be the same."""
+    """Return {field: (before, after)} for every field that differs. Fields left out count as their defaults."""
     old, new = _comparable_content(before), _comparable_content(after)
     return {name: (old[name], new[name]) for name in old if old[name] != new[name]}
 
 
 @transaction.atomic
 def save_draft(*, style: Style, look: LookContent, created_by: int) -> StyleVersion:
-    """A new version on top; customers do not see it yet."""
+    """Add a version that is not published yet."""
     Style.objects.select_for_update().get(pk=style.pk)
     return add_version(style=style, look=look, created_by=created_by)
 
 
 @transaction.atomic
 def create_look(*, name: str, look: LookContent, created_by: int) -> StyleVersion:
-    """A look of its own, with nothing but a draft: inactive until that is published."""
+    """Create a look with one draft. It stays inactive until that is published."""
     last = Style.objects.aggregate(last=Max("position"))["last"] or 0
     style = Style.objects.create(
         name=name, title=look.title, description=look.description, recipe=dict(look.recipe), active=False,
@@ -79,7 +80,7 @@ def create_look(*, name: str, look: LookContent, created_by: int) -> StyleVersio
 
 
 def add_version(*, style: Style, look: LookContent, created_by: int | None) -> StyleVersion:
-    """The next one, not published. `created_by`: the number of an account, None for the built-in look."""
+    """Add the next version, unpublished. `created_by`: id of a staff account, None for built-in looks."""
     last = style.versions.aggregate(last=Max("number"))["last"] or 0
     return StyleVersion.objects.create(
         style=style, number=last + 1, title=look.title, description=look.description, recipe=dict(look.recipe),
@@ -89,7 +90,7 @@ def add_version(*, style: Style, look: LookContent, created_by: int | None) -> S
 
 @transaction.atomic
 def publish(*, version: StyleVersion) -> None:
-    """From now on new packs are planned with it. The first version of a new look makes it active."""
+    """Publish a version: new packs are planned with it. The first one activates its look."""
     style = Style.objects.select_for_update().get(pk=version.style_id)
     is_first = style.current_id is None
     style.title, style.description, style.recipe = version.title, version.description, version.recipe
@@ -109,7 +110,9 @@ def restore_version(*, version: StyleVersion, created_by: int) -> StyleVersion:
 
 
 def start_trial(*, version: StyleVersion) -> Pack:
-    """A pack of the built-in sample in this version, queued. It is in no figure, and gone with its shoot in a day."""
+    """Queue a trial pack of the built-in sample in this version.
+
+    It counts in no statistics, and is purged with its shoot within a day."""
     now = timezone.now()
     shoot = Shoot(id=uuid4(), created_at=now, delete_after=purge_time(now))
     size = engine.PREVIEW
@@ -132,7 +135,7 @@ def start_trial(*, version: StyleVersion) -> Pack:
         StyleVersion.objects.filter(pk=version.pk).update(trial=pack)
         record_pack(pack, pack.state)
         start_tasks(pack.state, pack.pk)
-        # Last: what fails before leaves no key. Beat purges an open shoot without one.
+        # Last, so that a failure above leaves no key. Beat purges open shoots without a key.
         vault.create_key(ring="source", key_id=shoot.pk, expires_at=key_expiry(now))
         vault.create_key(ring="result", key_id=pack.pk)
     version.trial = pack
@@ -140,7 +143,7 @@ def start_trial(*, version: StyleVersion) -> Pack:
 
 
 def export_toml(styles: Sequence[Style]) -> str:
-    """The published looks in the form of the pipeline's styles.toml."""
+    """Return the published looks in the format of the pipeline's styles.toml."""
     blocks = []
     for style in styles:
         facts = {"name": style.name, "title": style.title, "description": style.description, **style.recipe}
@@ -151,7 +154,9 @@ def export_toml(styles: Sequence[Style]) -> str:
 
 @transaction.atomic
 def import_toml(text: str, *, created_by: int) -> list[StyleVersion]:
-    """A draft for each look of the file that differs from what is there. All or none; raises LookImportError."""
+    """Create a draft for each look of the file that differs from the stored one.
+
+    Imports all or nothing. Raises LookImportError."""
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -188,19 +193,20 @@ def _read(row: Mapping[str, object]) -> tuple[str, LookContent]:
         raise LookImportError(f"{name}: a title of 80 letters at most is missing.")
     if not isinstance(description, str) or len(description) > 200:
         raise LookImportError(f"{name}: a description has 200 letters at most.")
-    for key, fault in recipe_faults(recipe).items():
+    if faults := recipe_faults(recipe):
+        key, fault = next(iter(faults.items()))
         raise LookImportError(f"{name}, {key}: {fault}")
     return name, LookContent(title, description, recipe)
 
 
 def _comparable_content(look: StyleVersion | LookContent) -> dict[str, object]:
-    """What a look says, by name: what is left out counts as what it is then."""
-    words = asdict(engine.style_from(name="any", title="any", recipe=dict(look.recipe)))
-    return words | {"title": look.title, "description": look.description}
+    """Return the content of a look by field, with defaults for fields that the recipe leaves out."""
+    fields = asdict(engine.style_from(name="any", title="any", recipe=dict(look.recipe)))
+    return fields | {"title": look.title, "description": look.description}
 
 
 def _toml(value: object) -> str:
-    """A value of a look as TOML. JSON's strings are TOML's basic strings."""
+    """Format a value as TOML. JSON strings are valid TOML basic strings."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | tuple):
@@ -208,13 +214,13 @@ def _toml(value: object) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
-# The four of the free preview: light, dark, outside, black and white.
+# The looks of the free preview: light, dark, outdoor, black and white.
 PREVIEW_LOOKS = frozenset({"corporate", "executive", "outdoor", "bw"})
 
 
 @transaction.atomic
 def seed_styles() -> int:
-    """Add the built-in looks that are missing; how many. Looks that are there are left as staff made them."""
+    """Add the built-in looks that are missing, and return how many. Existing looks stay as staff made them."""
     added = 0
     for position, style in enumerate(load_styles()):
         recipe = asdict(style)
@@ -230,7 +236,7 @@ def seed_styles() -> int:
             },
         )
         if created:
-            # From the first pack on: one that is ordered keeps its look when that is renamed.
+            # Every look has a version, so that packs keep their look's content when it is edited later.
             publish(version=add_version(style=look, look=LookContent(title, description, recipe), created_by=None))
         added += created
     return added

@@ -100,7 +100,6 @@ class Migration(migrations.Migration):
             name='Shoot',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('guest_token_hash', models.CharField(blank=True, editable=False, max_length=64)),
                 ('submission', models.UUIDField(blank=True, editable=False, null=True)),
                 ('state', models.CharField(choices=[('open', 'Open'), ('purging', 'Purging'), ('purged', 'Purged')], default='open', max_length=8)),
                 ('purge_everything', models.BooleanField(default=False)),
@@ -250,7 +249,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='shoot',
-            index=models.Index(condition=models.Q(('owner', None), ('purge_everything', False)), fields=['owner', 'delete_after'], name='shoot_of_guest_by_time'),
+            index=models.Index(condition=models.Q(('owner', None), ('purge_everything', False)), fields=['owner', 'delete_after'], name='ownerless_shoot_by_time'),
         ),
         migrations.AddConstraint(
             model_name='shoot',

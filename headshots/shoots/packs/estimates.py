@@ -188,7 +188,7 @@ def seconds_needed(*, engine_name: str, count: int) -> float:
 
 
 def _seconds_before(pack: Pack) -> list[float]:
-    """What each pack will take that the workers have in hand or that was queued before. Those that rest are passed."""
+    """Estimate each pack that is being rendered or was queued before. Packs awaiting a retry are skipped."""
     is_due = Q(retry_at=None) | Q(retry_at__lte=timezone.now())
     before = Q(state=Pack.State.RENDERING) | Q(is_due, state=Pack.State.QUEUED, queued_at__lt=pack.queued_at)
     return _seconds_of(Pack.objects.filter(before).exclude(pk=pack.pk))

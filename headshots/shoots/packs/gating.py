@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from django.conf import settings
-from django.db.models import F, Sum
+from django.db.models import F
 
 from headshots import engine
 from headshots.shoots.lifecycle import record_pack
@@ -63,11 +63,6 @@ def record_quality_counts(pack: Pack) -> None:
     rejected = {f"rejected_{reason}": number for reason, number in counts.items() if reason != GateCount.ACCEPTED}
     numbers = {"generated": sum(counts.values()), GateCount.ACCEPTED: counts.get(GateCount.ACCEPTED, 0), **rejected}
     record_pack(pack, "quality_checked", numbers={**numbers, "reshot": pack.reshoots, "replaced": pack.replacements})
-
-
-def count_renders(pack: Pack) -> int:
-    """How many pictures were made for this pack, whatever became of them."""
-    return pack.gate_counts.aggregate(Sum("count"))["count__sum"] or 0
 
 
 def main_reason(pack: Pack) -> str:

@@ -1,6 +1,6 @@
 """Leases: which worker may work on a row, and until when.
 
-Whoever's token stands in a row may finish it; a lease that was not renewed in time may be taken over.
+Only the holder of a row's token may finish the row. Another worker may take over a lease that has expired.
 """
 
 import time

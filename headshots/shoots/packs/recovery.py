@@ -15,12 +15,14 @@ from headshots.shoots.models import Event, Headshot, Pack, Pause, Photo, Shoot
 from headshots.shoots.pauses import is_paused
 
 log = logging.getLogger(__name__)
-# Younger than this it is not stuck: its own message is still under way.
+# Work younger than this is not stalled: its own message may still be in the queue.
 _GRACE = timedelta(seconds=10)
 
 
 def requeue_stalled() -> None:
-    """Send again what has waited too long. Doing so once too often is harmless: the tasks look before they work."""
+    """Send the task again for every photo, pack, email and preview that has waited too long.
+
+    A repeated message is harmless: each task checks the state before it works."""
     now = timezone.now()
     unchecked = Photo.objects.filter(
         state=Photo.State.UPLOADED, shoot__state=Shoot.State.OPEN, shoot__created_at__lt=now - _GRACE
@@ -37,30 +39,30 @@ def requeue_stalled() -> None:
 
 
 def enqueue_waiting() -> None:
-    """After a pause: every pack that waits, the first one first, and none of them waits for beat's patience."""
+    """Enqueue all waiting packs, oldest first. Called when a pause ends, so that they need not wait for beat."""
     for pack_id in _free_packs().order_by("queued_at").values_list("pk", flat=True):
         app.send_task("shoots.render_pack", args=[str(pack_id)])
 
 
 def _stalled_packs() -> QuerySet[Pack]:
-    """Free for longer than a message takes."""
+    """Select free packs, except those queued so recently that their message may still be on its way."""
     return _free_packs().exclude(state=Pack.State.QUEUED, queued_at__gte=timezone.now() - _GRACE)
 
 
 def _free_packs() -> QuerySet[Pack]:
-    """Queued or rendering, at rest no more, and in no worker's hands."""
+    """Select unfinished packs that no worker has leased and whose retry delay is over."""
     is_due = Q(retry_at=None) | Q(retry_at__lte=timezone.now())
-    made = (Pack.State.QUEUED, Pack.State.RENDERING)
-    return Pack.objects.filter(is_due, ~has_active_lease(), state__in=made, shoot__state=Shoot.State.OPEN)
+    unfinished = (Pack.State.QUEUED, Pack.State.RENDERING)
+    return Pack.objects.filter(is_due, ~has_active_lease(), state__in=unfinished, shoot__state=Shoot.State.OPEN)
 
 
 def _packs_to_mail() -> QuerySet[Pack]:
-    """Ready for a while, and the mail about it has not left yet."""
+    """Select delivered packs whose "ready" email has not been sent."""
     return Pack.objects.filter(state=Pack.State.DELIVERED, mail_due=True, delivered_at__lt=timezone.now() - _GRACE)
 
 
 def _shoots_without_preview() -> QuerySet[Shoot]:
-    """Every photo has its verdict and one will do, yet the worker died before it ordered the preview."""
+    """Select shoots with a usable photo and all verdicts, but no preview: the worker died before it ordered one."""
     photos = Photo.objects.filter(shoot=OuterRef("pk"))
     return Shoot.objects.filter(
         Exists(photos.filter(state__in=Photo.USABLE)),
@@ -72,16 +74,16 @@ def _shoots_without_preview() -> QuerySet[Shoot]:
 
 
 def _requeue(task: str, row_id: object) -> None:
-    # Once per lease: a long queue must not be filled with copies of the same message.
+    # At most once per lease, so that a long queue does not fill up with copies of one message.
     if cache.add(f"requeued:{task}:{row_id}", 1, timeout=settings.HEADSHOTS_LEASE_SECONDS):
         log.info("queuing %s %s again", task, row_id)
         app.send_task(task, args=[str(row_id)])
 
 
 def retry_pack(*, pack: Pack, actor: str = Event.Actor.STAFF) -> bool:
-    """Whether this caller queued it again. Not once its photos are gone."""
+    """Queue a failed pack again, unless its photos are gone. Returns True if this call did it."""
     with transaction.atomic():
-        # Locked against a purge that starts now.
+        # The lock keeps a purge from starting in between.
         if not Shoot.objects.select_for_update().filter(pk=pack.shoot_id, state=Shoot.State.OPEN).exists():
             return False
         if not advance(pack, Pack.State.QUEUED, actor=actor):
@@ -91,7 +93,7 @@ def retry_pack(*, pack: Pack, actor: str = Event.Actor.STAFF) -> bool:
 
 
 def reset_for_retry(pack: Pack) -> None:
-    """Give the shots that are not done their three tries, and the pack its budget, once more."""
+    """Reset the attempts of unfinished shots, and the pack's budgets of retries and replacements."""
     Pack.objects.filter(pk=pack.pk).update(reshoots=0, replacements=0, consecutive_failures=0, retry_at=None)
     pack.headshots.exclude(state=Headshot.State.DONE).update(
         state=Headshot.State.PENDING, attempts=0, renders=0, reasons=[], lease_token=None, lease_until=None

@@ -44,7 +44,7 @@ _State = Headshot.State
 
 
 class SaveResult(Enum):
-    """What became of a picture that passed the quality gate."""
+    """What became of a picture that the quality gate accepted."""
 
     SAVED = "saved"
     # It looks like another picture of its pack.
@@ -55,7 +55,7 @@ class SaveResult(Enum):
 
 @dataclass
 class Tally:
-    """What one worker did for one pack: counts by name, and seconds of shooting, preparing the person aside."""
+    """What one worker did for one pack: counts by name, and seconds of rendering without preparation."""
 
     counts: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
@@ -66,50 +66,57 @@ class Tally:
 class RunOutcome:
     """What follows for a pack when a run ends with an exception.
 
-    line, level: what the log says; without a line it names the exception. reason: under which the run is counted as
-    failed; without one it is not counted, and beat or another worker goes on. is_raised: whether nobody foresaw it, so
-    that it goes on to the error reports, which log it."""
+    line: log message; empty: the exception itself.
+    level: level of that message.
+    reason: reason to record for the failed run. Empty: no failure is recorded, and the pack is continued later.
+    closes_shoot: close the shoot, because its key is gone.
+    reraise: True for unexpected errors, so that they reach the error reports, which log them.
+    """
 
     line: str = ""
     level: int = logging.ERROR
     reason: str = ""
     closes_shoot: bool = False
-    is_raised: bool = False
+    reraise: bool = False
 
 
-# The first row whose class an exception has is taken: classes stand above the ones that they derive from.
+# The first row that matches an exception counts, so subclasses come before their base classes.
 RUN_OUTCOMES: tuple[tuple[type[Exception], RunOutcome], ...] = (
     (engine.Canceled, RunOutcome("stopped, no longer wanted", logging.INFO)),
     (prepared_subjects.PreparationInProgress, RunOutcome("another worker prepares its person", logging.INFO)),
-    # By time or by a lost ring: nothing more can be made of the photos.
+    # The key expired, or its ring was lost: the photos cannot be read anymore.
     (KeyGone, RunOutcome("the key of its photos is gone", logging.INFO, closes_shoot=True)),
-    # Nothing is lost: beat comes back.
+    # Nothing is lost: beat queues the pack again.
     (VaultUnavailable, RunOutcome("waiting for the vault: {error}")),
-    # For the operator, who reads the log: a full disk, a photo whose file is gone, a broken weight.
+    # For the operator, who reads the log: a full disk, a missing file of a photo, a broken weight.
     (OSError, RunOutcome(reason=Pack.Reason.STORAGE_FAILED)),
     (VaultError, RunOutcome(reason=Pack.Reason.STORAGE_FAILED)),
     (engine.WeightsError, RunOutcome(reason=Pack.Reason.ENGINE_BROKEN)),
     (engine.SigningFailed, RunOutcome(reason=Pack.Reason.ENGINE_BROKEN)),
-    (DatabaseFault, RunOutcome(reason=Pack.Reason.STORAGE_FAILED, is_raised=True)),
-    # Of a photo that passed the check: this engine looks with eyes of its own.
-    (engine.FaceNotFound, RunOutcome(reason=engine.Reason.NO_FACE.value, is_raised=True)),
-    (engine.PipelineError, RunOutcome(reason=Pack.Reason.ENGINE_BROKEN, is_raised=True)),
-    (Exception, RunOutcome(reason=Pack.Reason.ENGINE_FAILED, is_raised=True)),
+    (DatabaseFault, RunOutcome(reason=Pack.Reason.STORAGE_FAILED, reraise=True)),
+    # The photo passed the check, but this engine uses its own face detector.
+    (engine.FaceNotFound, RunOutcome(reason=engine.Reason.NO_FACE.value, reraise=True)),
+    (engine.PipelineError, RunOutcome(reason=Pack.Reason.ENGINE_BROKEN, reraise=True)),
+    (Exception, RunOutcome(reason=Pack.Reason.ENGINE_FAILED, reraise=True)),
 )
 
 
 def render_pack(*, pack: Pack) -> None:
-    """Make what is left of this pack; safe to run twice and on several workers at once. While rendering is paused or
-    the pack awaits a retry it waits in the queue."""
+    """Render what is left of a pack. Safe to run twice, and on several workers concurrently.
+
+    A pack that is paused or awaits its retry goes back to the queue."""
     prepared_subjects.evict_ended()
     if is_paused(Pause.Part.RENDERING) or is_awaiting_retry(pack):
-        # One that a worker had in hand when it was killed would count as being made.
+        # A pack of a killed worker is still in the state RENDERING, and would count as active.
         return_to_queue(pack)
         return
     advance(pack, Pack.State.RENDERING)
     size, tally = engine.Size(pack.width, pack.height), Tally()
     try:
-        while not prepared_subjects.is_being_prepared(pack) and (rows := claim(pack, engine.capacity(size))):
+        while not prepared_subjects.is_being_prepared(pack):
+            rows = claim(pack, engine.capacity(size))
+            if not rows:
+                break
             _render_rows(pack, size, rows, tally)
     except Exception as error:
         if not _end_run(pack, error):
@@ -122,8 +129,10 @@ def render_pack(*, pack: Pack) -> None:
 
 
 def claim(pack: Pack, count: int, token: uuid.UUID | None = None) -> list[Headshot]:
-    """Up to `count` rows that are free or whose lease ran out, leased to the caller under one token, a new one unless
-    it has one already."""
+    """Lease up to `count` rows that are free, or whose lease expired, and return them.
+
+    token: lease them under this token; None: under a new one. Another worker may be faster, so fewer rows than are
+    free can come back, even none; beat queues the pack again for the rest."""
     if is_paused(Pause.Part.RENDERING):
         return []
     now = timezone.now()
@@ -133,7 +142,7 @@ def claim(pack: Pack, count: int, token: uuid.UUID | None = None) -> list[Headsh
         free, pack=pack, pack__state=Pack.State.RENDERING, pack__shoot__state=Shoot.State.OPEN
     )
     with transaction.atomic():
-        # Three workers died over it, or the engine failed three times: a fourth try would only cost time.
+        # Three workers died, or the engine failed three times, on these rows. Do not try them again.
         rows.filter(attempts__gte=MAX_ATTEMPTS).update(
             state=_State.REJECTED, reasons=[Pack.Reason.ENGINE_FAILED], lease_token=None, lease_until=None
         )
@@ -149,14 +158,14 @@ def claim(pack: Pack, count: int, token: uuid.UUID | None = None) -> list[Headsh
 
 
 def resume_after_crash() -> None:
-    """Free what a worker of this name held when it was killed, and go on with its packs."""
+    """Release the leases that this worker held when it was killed, and queue their packs again."""
     for pack_id in leases.free_own_leases():
         log.info("pack %s: going on where a worker died", pack_id)
         app.send_task("shoots.render_pack", args=[str(pack_id)])
 
 
 def _render_rows(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally) -> None:
-    """Shoot these rows, and what else is free when the engine is through with them."""
+    """Render these rows, and then rows that are free when the engine asks for more."""
     token = rows[0].lease_token
     mine = Headshot.objects.filter(lease_token=token, state=_State.RENDERING)
     renew_leases = LeaseRenewer(pack, token)
@@ -164,11 +173,12 @@ def _render_rows(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally:
         prepared_subject = get_prepared_subject(pack, size, renew_leases)
         _enqueue_another(pack, tally)
         began = time.monotonic()
-        batches, versions = _claim_batches(pack, size, rows), pack.kind == Pack.Kind.PREMIUM
-        for finished in engine.render(prepared_subject, batches, size, renew_leases, versions=versions):
+        batches = _claim_batches(pack, size, rows)
+        with_versions = pack.kind == Pack.Kind.PREMIUM
+        for finished in engine.render(prepared_subject, batches, size, renew_leases, versions=with_versions):
             row = mine.filter(index=finished.index).select_related("style", "version").first()
             if row is None:
-                # The lease ran out meanwhile: whoever took the row over makes its picture again.
+                # The lease expired. The worker that has the row now renders it again.
                 log.info("pack %s: headshot %d is no longer leased here", pack.pk, finished.index)
             elif not finished.accepted:
                 _refuse(pack, row, finished.reasons, tally)
@@ -178,11 +188,11 @@ def _render_rows(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally:
             tally.seconds += time.monotonic() - began
             began = time.monotonic()
     except (prepared_subjects.PreparationInProgress, VaultUnavailable):
-        # Not the rows' fault: it must not count among their attempts.
+        # The rows did not cause this, so it must not count as one of their attempts.
         mine.update(attempts=F("attempts") - 1)
         raise
     finally:
-        # What this worker could not finish is free at once; after kill -9 the lease has to run out.
+        # Release unfinished rows at once. After kill -9 their lease has to expire.
         mine.update(state=_State.PENDING, lease_token=None, lease_until=None)
 
 
@@ -197,7 +207,7 @@ def _claim_batches(pack: Pack, size: engine.Size, rows: Sequence[Headshot]) -> I
 
 
 def _enqueue_another(pack: Pack, tally: Tally) -> None:
-    """Whoever starts on a pack that is too much for one wakes one more, who does the same."""
+    """Queue a premium pack once more, so that another idle worker joins in. Each worker does so once."""
     if tally.has_enqueued_another or pack.kind != Pack.Kind.PREMIUM:
         return
     tally.has_enqueued_another = True
@@ -206,16 +216,34 @@ def _enqueue_another(pack: Pack, tally: Tally) -> None:
 
 
 def _save_picture(pack: Pack, row: Headshot, finished: engine.RenderResult, tally: Tally) -> SaveResult:
-    """Store an accepted picture. Of one that is not saved, nothing stays in the vault."""
+    """Store an accepted picture and finish its row. If it is not saved, its files are deleted from the vault."""
     if _is_near_duplicate(pack, finished):
         return SaveResult.TOO_ALIKE
     blobs = _write_files(pack, finished)
+    outcome = SaveResult.LEASE_LOST
+    try:
+        outcome = _finish_row(pack, row, finished, blobs)
+    finally:
+        if outcome is not SaveResult.SAVED:
+            for blob in blobs.values():
+                vault.delete_blob(blob)
+    if outcome is not SaveResult.SAVED:
+        return outcome
+    Pack.objects.filter(pk=pack.pk, consecutive_failures__gt=0).update(consecutive_failures=0, retry_at=None)
+    tally.counts["pictures"] += 1
+    if finished.likeness is not None:
+        tally.counts[f"likeness_{round(100 * finished.likeness)}"] += 1
+    return outcome
+
+
+def _finish_row(pack: Pack, row: Headshot, finished: engine.RenderResult, blobs: dict[str, Blob]) -> SaveResult:
+    """Mark the row as done, unless its lease is lost or the picture looks like another one of the pack."""
     with transaction.atomic():
-        # One at a time: two workers may come with two pictures that look alike.
+        # One at a time: two workers may bring pictures that look alike.
         Pack.objects.select_for_update().get(pk=pack.pk)
         if _is_near_duplicate(pack, finished):
-            outcome = SaveResult.TOO_ALIKE
-        elif _leased(pack, row).update(
+            return SaveResult.TOO_ALIKE
+        is_saved = _leased(pack, row).update(
             state=_State.DONE,
             **blobs,
             likeness=finished.likeness,
@@ -226,25 +254,16 @@ def _save_picture(pack: Pack, row: Headshot, finished: engine.RenderResult, tall
             done_at=timezone.now(),
             lease_token=None,
             lease_until=None,
-        ):
-            outcome = SaveResult.SAVED
-            gating.count_outcome(pack, GateCount.ACCEPTED)
-        else:
-            outcome = SaveResult.LEASE_LOST
-    if outcome is not SaveResult.SAVED:
-        for blob in blobs.values():
-            vault.delete_blob(blob)
-        return outcome
-    Pack.objects.filter(pk=pack.pk, consecutive_failures__gt=0).update(consecutive_failures=0, retry_at=None)
-    tally.counts["pictures"] += 1
-    if finished.likeness is not None:
-        tally.counts[f"likeness_{round(100 * finished.likeness)}"] += 1
-    return outcome
+        )
+        if not is_saved:
+            return SaveResult.LEASE_LOST
+        gating.count_outcome(pack, GateCount.ACCEPTED)
+    return SaveResult.SAVED
 
 
 def _is_near_duplicate(pack: Pack, finished: engine.RenderResult) -> bool:
-    """Whether the picture looks like a finished one of its pack, whoever made that."""
-    # The four of a preview are four looks: they cannot be alike. Those of a trial may be.
+    """Return True if the picture looks like a finished one of its pack, of any worker."""
+    # A preview has one picture per look, so none can be alike. Pictures of a trial may be.
     if pack.kind != Pack.Kind.PREMIUM:
         return False
     done = pack.headshots.filter(state=_State.DONE).exclude(perceptual_hash="")
@@ -252,7 +271,7 @@ def _is_near_duplicate(pack: Pack, finished: engine.RenderResult) -> bool:
 
 
 def _leased(pack: Pack, row: Headshot) -> QuerySet[Headshot]:
-    """The row, as long as it is this caller's to finish."""
+    """Select the row while this worker still holds its lease and its pack is being rendered."""
     return Headshot.objects.filter(
         pk=row.pk,
         lease_token=row.lease_token,
@@ -263,7 +282,7 @@ def _leased(pack: Pack, row: Headshot) -> QuerySet[Headshot]:
 
 
 def _write_files(pack: Pack, finished: engine.RenderResult) -> dict[str, Blob]:
-    """The files of a picture in the vault, by the field of the row that they belong to. All of them or none."""
+    """Write the files of a picture to the vault, all or none. Returns the blobs by field of the row."""
     assert finished.files is not None
     files = {"blob": finished.files.full, "web_blob": finished.files.web, "profile_blob": finished.files.profile}
     kinds = {"blob": "headshot", "web_blob": "web", "profile_blob": "profile"}
@@ -276,18 +295,19 @@ def _write_files(pack: Pack, finished: engine.RenderResult) -> dict[str, Blob]:
         for blob in blobs.values():
             vault.delete_blob(blob)
         if isinstance(error, KeyGone):
+            # This is the pack's key, not the photos': the pack was purged, so it is no longer wanted.
             raise engine.Canceled from None
         raise
     return blobs
 
 
 def _refuse(pack: Pack, row: Headshot, reasons: list[str], tally: Tally) -> None:
-    """Shoot it again, or another shot in its place, while the pack's budgets last; else give it up."""
+    """Retry a refused shot, or replace it, while the pack's budgets last. Reject it otherwise."""
     free = {"reasons": reasons, "lease_token": None, "lease_until": None}
     with transaction.atomic():
         mine = _leased(pack, row)
         if not mine.select_for_update().exists():
-            return  # Whoever took it over makes it again, and counts.
+            return  # The worker that has the row now renders it again, and counts the outcome.
         gating.count_outcome(pack, reasons[0])
         changes = gating.next_try(pack, row, reasons)
         if changes is None:
@@ -298,7 +318,7 @@ def _refuse(pack: Pack, row: Headshot, reasons: list[str], tally: Tally) -> None
 
 
 def outcome_of(error: Exception) -> RunOutcome:
-    """Return what an exception means for the pack: the first row of `RUN_OUTCOMES` whose class it has."""
+    """Return the outcome for an exception: the first row of `RUN_OUTCOMES` that matches it."""
     outcome = next(outcome for kind, outcome in RUN_OUTCOMES if isinstance(error, kind))
     if isinstance(error, engine.PhotoRefused):
         return replace(outcome, reason=error.reason.value)
@@ -306,21 +326,22 @@ def outcome_of(error: Exception) -> RunOutcome:
 
 
 def _end_run(pack: Pack, error: Exception) -> bool:
-    """Do what the table says of this exception. Returns False when it has to be raised again."""
+    """Apply the outcome of an exception to the pack. Returns False if the exception has to be raised again."""
     outcome = outcome_of(error)
-    if not outcome.is_raised:
+    if not outcome.reraise:
         line = outcome.line.format(error=error) or f"{type(error).__name__}: {error}"
         log.log(outcome.level, "pack %s: %s", pack.pk, line)
     if outcome.closes_shoot:
         close_without_key(pack.shoot)
     if outcome.reason:
         record_failure(pack, outcome.reason)
-    return not outcome.is_raised
+    return not outcome.reraise
 
 
 def _finish(pack: Pack) -> None:
-    """Advance the pack when no row is left to make: delivered if all are done, else failed. What a pause or a
-    fault leaves unmade waits again."""
+    """Advance a pack without open rows: to delivered if all rows are done, otherwise to failed.
+
+    A pack with open rows, after a pause or an error, goes back to the queue."""
     states = set(pack.headshots.values_list("state", flat=True))
     if not states or states & {_State.PENDING, _State.RENDERING}:
         return_to_queue(pack)
@@ -334,7 +355,7 @@ def _finish(pack: Pack) -> None:
 
 
 def _record_run(pack: Pack, tally: Tally) -> None:
-    """What this worker did for the pack, as an event: figures and estimates are made of these."""
+    """Record what this worker did for the pack as an event, for statistics and estimates."""
     if tally.counts:
         codes = {"kind": pack.kind, "engine": pack.engine, "worker": leases.node_name}
         numbers = {**tally.counts, "seconds": round(tally.seconds, 2)}

@@ -80,9 +80,9 @@ class _PhotosField(forms.FileField):
 
 
 class _AgreedField(forms.Field):
-    """A checkbox whose value is the version of the text that stood beside it; a plain "on" agrees to today's.
+    """A checkbox whose value is the version of its text. A plain "on" agrees to the current version.
 
-    Cleans to today's version: whoever ticked the box beside an older text is asked to read the new one."""
+    Cleans to the current version. A box that was ticked next to an older text is refused, so the new one is read."""
 
     # Not Django's checkbox, which knows yes and no only.
     widget = forms.TextInput
@@ -102,11 +102,11 @@ class _AgreedField(forms.Field):
 
 
 class NewShootForm(forms.Form):
-    """Photos and the two consents, each of its own."""
+    """Photos, and two separate consents."""
 
     photos = _PhotosField()
     consent = _AgreedField("consent", please="We may only look at your photos with your consent: please tick this box.")
-    # Which showing of the form this is; says nothing about anybody.
+    # Idempotency key, one per rendered form.
     submission = forms.UUIDField(required=False, widget=forms.HiddenInput)
     ask_first = forms.BooleanField(required=False)
     is_me = _AgreedField("is_me", please="Please confirm that the photos show you and that you are 18 or older.")

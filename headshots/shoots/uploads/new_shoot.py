@@ -24,12 +24,12 @@ from headshots.vault.models import Blob
 
 log = logging.getLogger(__name__)
 
-# What the rooms above add to an account's free packs: whoever has paid for a pack may upload the photos for it.
+# Uploads that apps above this one allow in addition to the free packs: a paid pack allows one.
 allowances: list[Callable[[User], int]] = []
 
 
 class NoPreviewsLeft(Exception):
-    """The account has had its free packs for now."""
+    """The account has used its free packs for now."""
 
 
 class AccountClosed(Exception):
@@ -37,14 +37,13 @@ class AccountClosed(Exception):
 
 
 def previews_left(owner: User) -> int:
-    """How many free packs this account may still ask for within 24 hours.
+    """Return how many free packs this account may still order within 24 hours.
 
-    A shoot whose photos were all refused has cost nothing and is not counted, and neither is one that we lost or whose
-    free pack we stopped."""
+    Shoots without a usable photo are not counted, nor those whose photos we lost or whose free pack staff stopped."""
     stopped = Pack.objects.filter(shoot__owner=owner, kind=Pack.Kind.PREVIEW, reason=Pack.Reason.STAFF).values("shoot")
     recent = Shoot.objects.filter(owner=owner, created_at__gt=timezone.now() - timedelta(days=1))
-    hopeful = [state for state in Photo.State if state != Photo.State.REFUSED]
-    may_get_one = Q(state=Shoot.State.OPEN, photos__state__in=hopeful)
+    not_refused = [state for state in Photo.State if state != Photo.State.REFUSED]
+    may_get_one = Q(state=Shoot.State.OPEN, photos__state__in=not_refused)
     had_one = Q(packs__kind=Pack.Kind.PREVIEW) & ~Q(packs__reason=Pack.Reason.PHOTOS_LOST)
     used = recent.filter(had_one | may_get_one).exclude(pk__in=stopped).distinct().count()
     allowed = settings.HEADSHOTS_PREVIEWS_PER_DAY + sum(allowance(owner) for allowance in allowances)

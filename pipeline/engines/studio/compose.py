@@ -77,7 +77,7 @@ class Grading:
 
 def compose(portrait: Portrait, shot: Shot, threads: int = 2) -> Pixels:
     """(H, W, 3) uint8: the headshot. The same portrait and shot give the same pixels."""
-    portrait, style = _in_place(portrait, shot.framing), arrange_lamps(shot.style, shot.light)
+    portrait, style = _apply_framing(portrait, shot.framing), arrange_lamps(shot.style, shot.light)
     # Not hash(): it differs from process to process.
     rng = np.random.default_rng([shot.seed, zlib.crc32(style.set.encode())])
     shape = portrait.alpha.shape[0], portrait.alpha.shape[1]
@@ -110,7 +110,7 @@ def compose(portrait: Portrait, shot: Shot, threads: int = 2) -> Pixels:
     return result
 
 
-def _in_place(portrait: Portrait, framing: Framing) -> Portrait:
+def _apply_framing(portrait: Portrait, framing: Framing) -> Portrait:
     """The portrait as that framing shows it."""
     height, width = portrait.alpha.shape
     matrix = place_person(framing, (height, width))

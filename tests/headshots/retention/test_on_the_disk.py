@@ -26,7 +26,7 @@ from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from PIL import Image
-from headshots.retention.due import delivered_packs, due_guest_shoots, due_shoots, expired_packs, purge_due
+from headshots.retention.due import delivered_packs, due_ownerless_shoots, due_shoots, expired_packs, purge_due
 from headshots.retention.due import shoots_of_other_epochs
 from headshots.shoots.models import Photo, Shoot
 from headshots.vault import services as vault

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from headshots.retention.due import (
     delivered_packs,
-    due_guest_shoots,
+    due_ownerless_shoots,
     due_shoots,
     expired_packs,
     purge_due,
@@ -169,7 +169,7 @@ def test_what_cannot_be_purged_now_does_not_keep_the_rest(owner, monkeypatch, ca
     ("question", "range_of"),
     [
         (due_shoots, "state=? AND delete_after<?"),
-        (due_guest_shoots, "owner_id=? AND delete_after<?"),
+        (due_ownerless_shoots, "owner_id=? AND delete_after<?"),
         (lambda: Shoot.objects.filter(state=Shoot.State.PURGING), "state=?"),
         (lambda: shoots_of_other_epochs(uuid4())[0], "state=? AND keyring_epoch<?"),
         (lambda: shoots_of_other_epochs(uuid4())[1], "state=? AND keyring_epoch>?"),

@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from headshots.shoots.lifecycle import MOVES, advance, begin_purge, key_expiry, purge_time
+from headshots.shoots.lifecycle import TRANSITIONS, advance, begin_purge, key_expiry, purge_time
 from headshots.shoots.models import Event, Pack, Shoot
 from headshots.vault.services import key_exists
 from tests.helpers.factories import make_shoot
@@ -26,7 +26,7 @@ def test_a_pack_makes_exactly_the_moves_of_the_table(start: str, target: str) ->
     moved = advance(pack, target)
 
     pack.refresh_from_db()
-    assert moved == (target in MOVES[start])
+    assert moved == (target in TRANSITIONS[start])
     assert pack.state == (target if moved else start)
     assert Event.objects.count() - before == int(moved)
 
@@ -40,8 +40,8 @@ def test_only_one_of_two_callers_makes_a_move() -> None:
 
 
 def test_every_state_stands_in_the_table_and_only_deleted_is_final() -> None:
-    assert set(MOVES) == set(Pack.State.values)
-    assert [state for state, targets in MOVES.items() if not targets] == [Pack.State.DELETED]
+    assert set(TRANSITIONS) == set(Pack.State.values)
+    assert [state for state, targets in TRANSITIONS.items() if not targets] == [Pack.State.DELETED]
 
 
 def test_arriving_at_queued_wakes_a_render_worker(valkey, django_capture_on_commit_callbacks) -> None:

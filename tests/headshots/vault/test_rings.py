@@ -465,13 +465,14 @@ def test_a_time_to_live_over_a_day_or_under_a_second_is_refused(settings, folder
     assert "vault.E001" in vault_findings()
 
 
-@pytest.mark.parametrize("ring", ["SOURCE", "RESULT"])
-def test_a_ring_below_the_data_folder_is_refused_also_through_a_link(settings, folders, ring):
+@pytest.mark.parametrize("setting", ["HEADSHOTS_PHOTO_KEYS_DIR", "HEADSHOTS_HEADSHOT_KEYS_DIR"])
+def test_a_ring_below_the_data_folder_is_refused_also_through_a_link(settings, folders, setting):
     (folders / "data/keys").mkdir(parents=True)
     (folders / "link").symlink_to(folders / "data/keys")
-    setattr(settings, f"HEADSHOTS_{ring}_RING_DIR", folders / "link")
+    setattr(settings, setting, folders / "link")
 
     assert "vault.E002" in vault_findings()
+    assert any(setting in str(message.hint) for message in found())
 
 
 def test_one_folder_for_both_rings_is_refused(settings, folders):

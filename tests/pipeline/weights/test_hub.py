@@ -53,7 +53,7 @@ CATALOG = Catalog(
 @pytest.fixture
 def hub(monkeypatch):
     monkeypatch.setattr(downloads, "PAUSE_SECONDS", 0)
-    monkeypatch.setattr(downloads, "RETRY", False)
+    monkeypatch.setattr(downloads, "RETRY_ON_ERRORS", False)
     with serve_hub() as hub:
         hub.add("somebody/model/net.safetensors", LARGE)
         hub.add("somebody/model/unet/config.json", CONFIG, large=False)
@@ -242,7 +242,7 @@ def test_what_the_hub_does_not_have_is_named(weights, hub):
 
 
 def test_a_hub_that_is_not_there_is_a_clear_error(weights, monkeypatch):
-    monkeypatch.setattr(downloads, "RETRY", False)
+    monkeypatch.setattr(downloads, "RETRY_ON_ERRORS", False)
 
     with pytest.raises(WeightsError, match="The hub does not give somebody/model"):
         weights.plan(["large"], "http://127.0.0.1:9")

@@ -9,7 +9,7 @@ import pytest
 import stripe
 from hypothesis import Phase
 
-from headshots.payments.accounting import credits as rights
+from headshots.payments.accounting import credits as credit_services
 from headshots.payments.accounting import payment_state, webhooks
 from headshots.payments.models import Credit, WebhookEvent
 from headshots.payments.stripe import client
@@ -36,7 +36,7 @@ def events_are_not_known_by_their_id(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_pack_that_failed_keeps_its_credit(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(rights, "reopen_credit", lambda credit: None)
+    patch.setattr(credit_services, "reopen_credit", lambda credit: None)
 
 
 def no_idempotency_key(patch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ from headshots.payments.errors import OrderRefused, Refusal
 from headshots.payments.models import Credit, Payment, Refund
 from headshots.payments.reconciliation import reconcile
 from headshots.retention.due import purge_due
-from headshots.shoots.lifecycle import STARTS, advance, begin_purge
+from headshots.shoots.lifecycle import TASKS_ON_ENTRY, advance, begin_purge
 from headshots.shoots.models import Event, Pack, Shoot
 from tests.helpers.factories import make_user
 from tests.helpers.fake_stripe import FakeStripe
@@ -78,7 +78,7 @@ def test_who_gets_a_pack_while_a_checkout_is_about_to_open_is_not_led_to_it(
             granted[0].save()
         return found
 
-    with connection.execute_wrapper(a_pack_comes), pytest.raises(OrderRefused, match=Refusal.HAS_A_PACK):
+    with connection.execute_wrapper(a_pack_comes), pytest.raises(OrderRefused, match=Refusal.HAS_OPEN_CREDIT):
         order_with_money(order=wanted, owner=person) if way == "order page" else buy_credit(owner=person)
 
     assert granted
@@ -88,7 +88,7 @@ def test_who_gets_a_pack_while_a_checkout_is_about_to_open_is_not_led_to_it(
 
 def test_the_ends_without_pictures_start_the_giving_back() -> None:
     for end in (Pack.State.FAILED, Pack.State.CANCELED):
-        assert "payments.return_credit" in STARTS[end]
+        assert "payments.return_credit" in TASKS_ON_ENTRY[end]
 
 
 @pytest.mark.parametrize("end", ["failed", "canceled"])

@@ -260,7 +260,7 @@ def test_a_photo_of_somebody_else_is_refused_and_the_others_are_used(person: Use
 
 
 @pytest.mark.parametrize("harm", ["changed", "gone"])
-def test_a_spoiled_headshot_is_told_to_the_log_and_to_its_person(
+def test_a_corrupt_headshot_is_logged_and_its_owner_is_told(
     person: User, browser: Client, caplog: pytest.LogCaptureFixture, harm: str
 ) -> None:
     pack = make_delivered(person)
@@ -274,7 +274,7 @@ def test_a_spoiled_headshot_is_told_to_the_log_and_to_its_person(
     answer = browser.get(f"/shoots/{pack.shoot_id}/headshots/{row.pk}.jpg")
     page = browser.get(f"/shoots/{pack.shoot_id}/").content.decode()
 
-    (line,) = [record for record in caplog.records if record.name == "headshots.shoots.delivery.views"]
+    (line,) = [record for record in caplog.records if record.name == "headshots.shoots.delivery.pictures"]
     assert (answer.status_code, line.levelname) == (404, "ERROR")
     assert str(row.blob_id) in line.getMessage()
     assert page.count("This headshot cannot be shown") == 4, "hidden until a picture does not load"

@@ -13,7 +13,7 @@ from headshots.shoots.models import Event, Headshot, Pack, Shoot
 from headshots.shoots.packs import prepared_subjects, rendering
 from headshots.vault.errors import BlobCorrupt, BlobMissing, KeyGone, VaultUnavailable
 from pipeline.engines.fake import FakeEngine
-from pipeline.errors import EngineUnavailable, LicenseError, SeveralFaces
+from pipeline.errors import EngineUnavailable, LicenseError
 from pipeline.types import Job, Picture, Progress, Size
 from tests.helpers.factories import make_preview
 
@@ -37,7 +37,6 @@ UNFORESEEN = [
     (OperationalError("away"), Pack.Reason.STORAGE_FAILED),
     (engine.FaceNotFound("not seen"), engine.Reason.NO_FACE),
     (engine.PhotoRefused(engine.Reason.TOO_DARK), engine.Reason.TOO_DARK),
-    (SeveralFaces("two"), Pack.Reason.ENGINE_BROKEN),
     (EngineUnavailable("no torch"), Pack.Reason.ENGINE_BROKEN),
     (engine.DeviceLost("off the bus"), Pack.Reason.ENGINE_BROKEN),
     (RuntimeError("a mistake"), Pack.Reason.ENGINE_FAILED),

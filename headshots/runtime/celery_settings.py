@@ -10,7 +10,7 @@ def beat_schedule(*, photo_ttl_seconds: int) -> dict[str, dict[str, object]]:
     """Celery's beat schedule for photos that live that long."""
     purge_seconds = min(60.0, max(1.0, photo_ttl_seconds / 20))
     return {
-        "requeue stalled packs": _every(10.0, "shoots.requeue_stalled", expires=30),
+        "requeue stalled work": _every(10.0, "shoots.requeue_stalled", expires=30),
         "purge what is due": _every(purge_seconds, "retention.purge_due", expires=300),
         "sweep orphans": _every(3600.0, "retention.sweep_orphans", expires=3600),
         "reconcile payments": _every(60.0, "payments.reconcile", expires=300),
