@@ -1,7 +1,7 @@
 """ASGI handler: each request runs in one thread, from the first middleware to the view.
 
 Left alone, Django sends each middleware of each request to a thread and back, a thread that was made for this request,
-with a database connection of its own. A third of the time of a small request went there (docs/experiments.md), and a
+with a database connection of its own. A third of the time of a small request went there (docs/benchmarks.md), and a
 hundred slow requests had a hundred connections. Here no thread waits: not for a body, and not for a slow reader.
 """
 

@@ -124,7 +124,7 @@ def free_memory(device: str) -> None:
 
 
 def as_markdown(rows: Iterable[Row]) -> str:
-    """The table as it stands in docs/experiments.md."""
+    """The table as it stands in docs/benchmarks.md."""
     lines = ["| optimizations | | s a picture | times as fast | warm-up, s | peak, GB |", "|---|---|---|---|---|---|"]
     for row in rows:
         figures = (row.seconds, row.times, row.warm_up_seconds, row.peak_gigabytes)

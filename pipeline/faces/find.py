@@ -18,7 +18,7 @@ MIN_TILE_SCORE = 0.6
 
 # A candidate is a face when the mesh network says so and its points lie where the detector saw eyes,
 # nose and mouth (mean distance in box widths). Below SURE_SCORE the detector needs a better witness.
-# Measured: 149 faces in 59 photos, 146 found, none false (docs/experiments.md).
+# Measured: 149 faces in 59 photos, 146 found, none false (docs/benchmarks.md).
 MIN_MESH_PROBABILITY = 0.5
 MAX_DISAGREEMENT = 0.22
 SURE_SCORE = 0.8

@@ -40,7 +40,7 @@ BENDS = tuple(
 DIRECTION_SHARE = 0.75
 
 # Occlusion is 1 where something surely deserves a warning and 2 where an eye or the mouth is a blank. Measured on 38
-# faces in 24 photos, and on these with boxes, sunglasses, masks and hands pasted over them (docs/experiments.md).
+# faces in 24 photos, and on these with boxes, sunglasses, masks and hands pasted over them (docs/benchmarks.md).
 # Contrast (5th to 95th percentile) of an eye in contrasts of the face: bare from 0.41 up, behind sunglasses to 0.23.
 HALF_SEEN_EYE = 0.27
 # Spread of lightness of the lips in contrasts of the face (bare 0.12 up, masks 0.08 down), or their color's distance

@@ -16,7 +16,7 @@ from pipeline.types import Embedding, Face, Pixels
 # Mean distance up to which faces of uploaded photos are one person: wider, because who is parted by mistake is
 # refused, and because a mean over several photos strays less than a pair.
 SAME_PERSON_DISTANCE = 0.55
-# A finished picture may be this far from the person. Error rates of both: docs/experiments.md.
+# A finished picture may be this far from the person. Error rates of both: docs/benchmarks.md.
 ACCEPT_DISTANCE = 0.53
 # For max_distance: measure, but let every picture through. For tests and engines that draw no faces.
 OPEN_GATE = math.inf

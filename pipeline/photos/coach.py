@@ -56,7 +56,7 @@ BANDS = {Status.REFUSED: (0, 39), Status.WARNED: (40, 69), Status.ACCEPTED: (70,
 
 _REFUSED, _WARNED = 0.3, 0.65
 # For each tip the measurement behind it as a scale, from the best value to the hopeless one, and what it is worth
-# there, 0..1. The rules' own limits stand at their grades; where 1 ends is measured, docs/experiments.md.
+# there, 0..1. The rules' own limits stand at their grades; where 1 ends is measured, docs/benchmarks.md.
 _Scale = tuple[tuple[float, float], ...]
 _OUTSIDE: _Scale = ((0, 1), (rules.OUTSIDE_WARN, _WARNED), (rules.OUTSIDE_REFUSE, _REFUSED), (0.5, 0))
 _NARROWNESS: _Scale = ((1 / 320, 1), (1 / 200, 0.8), (1 / rules.MIN_FACE_WIDTH_PX, _WARNED), (1 / 50, 0))

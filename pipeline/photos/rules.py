@@ -1,7 +1,7 @@
 """The photo rules: measurements in, a verdict with reason codes out. Pure functions.
 
 Limits were set on 38 faces in 24 photos and on their blurred, darkened, burnt, covered,
-cut and shrunk copies (docs/experiments.md).
+cut and shrunk copies (docs/benchmarks.md).
 """
 
 from collections.abc import Sequence

@@ -12,7 +12,7 @@ from pipeline.types import Box, Pixels
 THUMBNAIL_PX = 32
 
 # In CIE Lab, as a mean over the picture: another grain makes 0.25, another seed 0.2 to 1.9 before most plain sets, the
-# planned shots of a pack are 2.5 apart and more; docs/experiments.md.
+# planned shots of a pack are 2.5 apart and more; docs/benchmarks.md.
 MIN_DISTANCE = 2.0
 
 # A perceptual hash is the mean color of so many fields, in whole steps of Lab: 120 digits in which nobody can be

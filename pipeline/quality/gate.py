@@ -19,7 +19,7 @@ from pipeline.types import Embedding, Measurements, Pixels, SourcePhoto
 
 # The skin of a headshot may be lighter or darker than that of the photo, after its stated correction, by so much CIE L,
 # and its hue may differ by so many degrees in Lab. Lighter is the narrower side: to lighten skin is the worse mistake.
-# 240 studio pictures of ten photos: -3.5 to 1.6, -3 to 6 degrees; docs/experiments.md.
+# 240 studio pictures of ten photos: -3.5 to 1.6, -3 to 6 degrees; docs/benchmarks.md.
 MAX_LIGHTER, MAX_DARKER = 8.0, 12.0
 MAX_HUE_DEGREES = 12.0
 # Chroma of the skin in chromas of the photo's: the same 240 have 0.90 to 1.07.

@@ -127,7 +127,7 @@ def _crc_of(blob: Blob) -> int | None:
     """Return the CRC-32 of a file that can be read to its end, None for one that cannot.
 
     All files are read beforehand: a ZIP whose length was told cannot leave one out, and streaming readers need the
-    checksum in front of the file. 300 MB take half a second (docs/experiments.md)."""
+    checksum in front of the file. 300 MB take half a second (docs/benchmarks.md)."""
     crc = 0
     try:
         for chunk in vault.stream_blob(blob):

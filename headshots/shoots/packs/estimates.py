@@ -1,6 +1,6 @@
 """Estimate the progress of a pack and the time left.
 
-Right within a third is the aim; docs/experiments.md says how near it came.
+Right within a third is the aim; docs/benchmarks.md says how near it came.
 """
 
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ class Estimate:
 
 # Until packs made here say better, a preview and a premium pack: the studio's as measured on two quiet cores (the
 # preview by a worker that has just started), those of engines that draw as computed for a large GPU
-# (docs/experiments.md, docs/operations.md).
+# (docs/benchmarks.md, docs/operations.md).
 _STUDIO = (Pace(2.0, 1.2), Pace(180.0, 2.1))
 _OTHERS = (Pace(5.0, 2.5), Pace(10.0, 3.0))
 

@@ -25,5 +25,5 @@ def test_three_hundred_mutated_files_keep_the_decoder_within_its_limits():
         "refused unsupported_format",
         "refused too_large",
     }
-    # Most that passes is a changed bit, and what is seen of it is little: see docs/experiments.md.
+    # Most that passes is a changed bit, and what is seen of it is little: see docs/benchmarks.md.
     assert float(report["pass visibly"].rstrip("%")) < 8
