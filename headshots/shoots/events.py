@@ -5,7 +5,9 @@ from django.utils import timezone
 
 
 class Event(models.Model):
-    """What happened to a shoot or a pack, when and by whom, in ids, codes and numbers. Outlives what it is about."""
+    """An event of a shoot or a pack: what happened, when and by whom, as ids, codes and numbers.
+
+    Events outlive the shoot and the pack."""
 
     class Actor(models.TextChoices):
         PERSON = "person"
@@ -13,12 +15,12 @@ class Event(models.Model):
         SYSTEM = "system"
 
     at = models.DateTimeField(default=timezone.now, editable=False)
-    # No foreign keys: the event stays when what it is about has gone.
+    # Not foreign keys, because the event stays when the shoot and the pack are deleted.
     shoot_id = models.UUIDField(db_index=True)
     pack_id = models.UUIDField(null=True, blank=True)
     name = models.CharField(max_length=40)
     actor = models.CharField(max_length=8, choices=Actor.choices, default=Actor.SYSTEM)
-    # By their subject: kind, engine, worker, reason, or several reasons in a list.
+    # Codes by name: kind, engine, worker, reason, or a list of reasons.
     codes = models.JSONField(default=dict, blank=True)
     numbers = models.JSONField(default=dict, blank=True)
 
@@ -31,7 +33,7 @@ class Event(models.Model):
 
 
 class Pause(models.Model):
-    """A part of the product that staff has stopped for a while."""
+    """A part of the product that staff has paused. Deleting the row ends the pause."""
 
     class Part(models.TextChoices):
         UPLOADS = "uploads"

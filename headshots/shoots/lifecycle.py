@@ -45,10 +45,10 @@ MAX_CONSECUTIVE_FAILURES = len(RETRY_DELAYS) + 1
 
 
 def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str = "") -> bool:
-    """Move a pack to a new state. Returns True if this call changed it.
+    """Move a pack to a new state.
 
-    False: the transition is not allowed, or another process was faster. Decides on the state in the database, and
-    updates `pack` with what changed."""
+    Returns True if this call changed the state, and then updates the fields of `pack`. Returns False if the transition
+    is not allowed, or another process was faster. Decides by the state in the database, not by `pack.state`."""
     now = timezone.now()
     changes = {"state": to, "reason": reason} | _changes_on_entering(to, pack, now)
     may = [state for state, targets in TRANSITIONS.items() if to in targets]
@@ -57,7 +57,7 @@ def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str
             return False
         numbers: dict[str, float] = {}
         if to == _State.DELIVERED:
-            # A premium pack is queued the moment it is paid for.
+            # The seconds count from the payment, because a premium pack is queued as soon as it is paid.
             queued_at = Pack.objects.values_list("queued_at", flat=True).get(pk=pack.pk)
             numbers = {"pictures": pack.total, "seconds": round((now - queued_at).total_seconds()) if queued_at else 0}
         record_pack(pack, to, actor=actor, reason=reason, numbers=numbers)
@@ -68,8 +68,8 @@ def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str
 
 
 def _changes_on_entering(state: str, pack: Pack, now: datetime) -> dict[str, object]:
-    """Return the columns that change when a pack enters a state, beside its state and reason."""
-    # What was finished is shown until then.
+    """Return the columns that change when a pack enters a state, in addition to its state and reason."""
+    # Finished headshots are shown until this time.
     shown_until = now + timedelta(days=settings.HEADSHOTS_HEADSHOT_RETENTION_DAYS)
     if state == _State.QUEUED:
         return {"queued_at": now, "expires_at": None, "ended_as": ""}
@@ -79,19 +79,19 @@ def _changes_on_entering(state: str, pack: Pack, now: datetime) -> dict[str, obj
     if state == _State.FAILED:
         return {"ended_as": state, "expires_at": shown_until}
     if state in _UNDONE:
-        # It is as if it had never been ordered: nothing of it is kept.
+        # Nothing of the pack is kept, as if it had never been ordered.
         return {"ended_as": state, "expires_at": now}
     return {}
 
 
 def return_to_queue(pack: Pack) -> bool:
-    """Whether this caller gave back to the queue what was being made and nobody has in hand, while rendering is paused
-    or the pack awaits a retry.
+    """Return a pack from RENDERING to QUEUED if it is paused or awaits a retry, and no worker holds a lease on it.
 
-    Not a move of the table: nothing is ordered anew, so the pack keeps its place and no worker is woken."""
+    Returns True if this call changed the state. This is not one of `TRANSITIONS`: the pack keeps its place in the
+    queue, and no task is started."""
     waits = Exists(Pause.objects.filter(part=Pause.Part.RENDERING)) | Q(retry_at__gt=timezone.now())
     with transaction.atomic(savepoint=False):
-        # In one statement: whoever goes on at this moment finds the pack as they need it.
+        # One statement checks and updates, so that a pause that just ended or a new lease is not overlooked.
         if not Pack.objects.filter(waits, ~has_active_lease(), pk=pack.pk, state=_State.RENDERING).update(
             state=_State.QUEUED
         ):
@@ -102,20 +102,23 @@ def return_to_queue(pack: Pack) -> bool:
 
 
 def has_active_lease() -> Exists:
-    """For packs: whether a worker holds a living lease on any of its rows."""
+    """Return a condition for pack queries: a worker holds an unexpired lease on a row of the pack."""
     now = timezone.now()
     return Exists(Headshot.objects.filter(pack=OuterRef("pk"), state=Headshot.State.RENDERING, lease_until__gte=now))
 
 
 def is_awaiting_retry(pack: Pack) -> bool:
-    """Return True while no worker may start the pack. Others may join a worker that has leased rows of it."""
+    """Return True while no worker may start the pack.
+
+    Returns False while a worker holds a lease on rows of the pack, because other workers may join that run."""
     return Pack.objects.filter(~has_active_lease(), pk=pack.pk, retry_at__gt=timezone.now()).exists()
 
 
 def record_failure(pack: Pack, reason: str) -> bool:
-    """Count a failed run without a picture and schedule a retry. The third in a row fails the pack, with that reason.
+    """Record a run that failed without a picture, and schedule a retry.
 
-    Returns True if the pack has failed. Failures before `retry_at` are of runs that began earlier, and do not count."""
+    The third failure in a row moves the pack to FAILED with this reason, and returns True. Failures before `retry_at`
+    are ignored, because they come from runs that began earlier."""
     now = timezone.now()
     is_due = Q(retry_at=None) | Q(retry_at__lte=now)
     unfinished = (_State.QUEUED, _State.RENDERING)
@@ -124,11 +127,11 @@ def record_failure(pack: Pack, reason: str) -> bool:
         if counted is None:
             return False
         consecutive_failures = counted.consecutive_failures + 1
-        # Staff waits before the page of a trial, and whoever tries a look mends nothing meanwhile.
+        # A trial is retried without a delay, because a staff member waits for it on an open page.
         awaiting_retry = consecutive_failures < MAX_CONSECUTIVE_FAILURES and pack.kind != Pack.Kind.TRIAL
         retry_at = now + RETRY_DELAYS[consecutive_failures - 1] if awaiting_retry else None
         Pack.objects.filter(pk=pack.pk).update(consecutive_failures=consecutive_failures, retry_at=retry_at)
-        # Told from the first on: the operator may mend it before the third.
+        # Recorded from the first failure on, so that the operator can repair the cause before the third.
         record_pack(pack, "run_failed", reason=reason, numbers={"consecutive_failures": consecutive_failures})
     if consecutive_failures >= MAX_CONSECUTIVE_FAILURES:
         advance(pack, _State.FAILED, reason=reason)
@@ -137,26 +140,29 @@ def record_failure(pack: Pack, reason: str) -> bool:
 
 
 def start_tasks(state: str, pack_id: UUID) -> None:
-    """Send what arriving in `state` starts, once the transaction holds."""
+    """Send the tasks that start when a pack enters `state`, after the transaction commits."""
     for task in TASKS_ON_ENTRY.get(state, ()):
         send_on_commit(task, str(pack_id))
 
 
 def key_expiry(created_at: datetime) -> datetime:
-    """Return when the key of a shoot's photos dies by itself."""
+    """Return when the key of a shoot's photos expires."""
     return created_at + timedelta(seconds=settings.HEADSHOTS_PHOTO_TTL_SECONDS)
 
 
 def purge_time(created_at: datetime) -> datetime:
-    """Return when a shoot's photos are purged: a little before their key dies, five minutes of twenty-four hours."""
+    """Return when a shoot's photos are purged, shortly before their key expires.
+
+    The margin is 1/288 of the key's lifetime, which is five minutes of 24 hours."""
     return created_at + timedelta(seconds=settings.HEADSHOTS_PHOTO_TTL_SECONDS) * 287 / 288
 
 
 def begin_purge(shoot: Shoot, *, actor: str = Event.Actor.SYSTEM, everything: bool = False, lost: bool = False) -> bool:
-    """Whether this caller closed the shoot. From here on nothing of it is shown and nothing new is stored.
+    """Close a shoot and start its purge.
 
-    With `everything` the finished headshots go too; that may be asked again of a shoot
-    whose photos have gone already (`purged -> purging`). With `lost` nobody asked for it: its key has gone."""
+    Returns True if this call closed the shoot. A closed shoot shows no photos and stores nothing new.
+    everything: delete the finished headshots too. This also works after the photos are purged (`purged -> purging`).
+    lost: the key is gone although nobody asked for the deletion. Live packs are then canceled as PHOTOS_LOST."""
     with transaction.atomic():
         if not begin_purges(Shoot.objects.filter(pk=shoot.pk), actor=actor, everything=everything, lost=lost):
             return False
@@ -166,14 +172,18 @@ def begin_purge(shoot: Shoot, *, actor: str = Event.Actor.SYSTEM, everything: bo
 
 
 def close_without_key(shoot: Shoot) -> bool:
-    """Close a shoot whose key was found gone: its time was over, or else its photos are lost."""
+    """Close a shoot whose key is gone.
+
+    Returns True if this call closed the shoot. Before `delete_after`, the photos count as lost."""
     return begin_purge(shoot, lost=timezone.now() < shoot.delete_after)
 
 
 def begin_purges(
     shoots: QuerySet[Shoot], *, actor: str = Event.Actor.SYSTEM, everything: bool = False, lost: bool = False
 ) -> list[UUID]:
-    """`begin_purge` for many shoots. Returns the ids of those that this call closed, which the caller has to purge."""
+    """Close many shoots, like `begin_purge`, but start no purge tasks.
+
+    Returns the ids of the shoots that this call closed. The caller has to purge them."""
     may_close = Q(state=Shoot.State.OPEN)
     changes: dict[str, object] = {"state": Shoot.State.PURGING}
     if everything:
@@ -185,7 +195,7 @@ def begin_purges(
             return []
         Shoot.objects.filter(pk__in=ids).update(**changes)
         Event.objects.bulk_create(Event(name="shoot.purging", shoot_id=shoot_id, actor=actor) for shoot_id in ids)
-        # Destroy the keys with the click. The retention worker may be busy.
+        # Destroy the keys now, because the retention worker may be busy.
         transaction.on_commit(partial(vault.destroy_keys, ring="source", key_ids=ids), robust=True)
         cancel_live_packs(ids, reason=Pack.Reason.PHOTOS_LOST if lost else Pack.Reason.PHOTOS_DELETED, actor=actor)
     return ids
@@ -194,31 +204,32 @@ def begin_purges(
 def cancel_live_packs(shoot_ids: Collection[UUID], *, reason: Pack.Reason, actor: str = Event.Actor.SYSTEM) -> None:
     """Cancel the unfinished packs of these shoots.
 
-    A premium pack counts as used if the customer deleted the photos after headshots of it were available. Otherwise
-    49 of 50 headshots could be downloaded for free."""
+    A premium pack counts as used if the customer deleted the photos after headshots of the pack were available.
+    Otherwise 49 of 50 headshots could be downloaded for free."""
     for pack in Pack.objects.filter(shoot_id__in=shoot_ids, state__in=Pack.LIVE):
         with transaction.atomic():
-            # No picture can be stored between this look and the move.
+            # Lock the pack, so that no picture can be stored between the check and the cancellation.
             Pack.objects.select_for_update().get(pk=pack.pk)
             is_used = actor == Event.Actor.PERSON and pack.kind == Pack.Kind.PREMIUM and has_finished_headshots(pack)
             advance(pack, _State.CANCELED, actor=actor, reason=Pack.Reason.USED_AFTER_DELIVERY if is_used else reason)
 
 
 def has_finished_headshots(pack: Pack) -> bool:
-    """Whether headshots of it are there, to be seen and downloaded."""
+    """Return True if at least one headshot of the pack can be viewed and downloaded."""
     return pack.headshots.filter(state=Headshot.State.DONE).exists()
 
 
 def is_consumed(pack: Pack) -> bool:
-    """Whether its person has had what was paid for; also when it is deleted."""
+    """Return True if the customer received what was paid for, also after the pack is deleted."""
     return pack.delivered_at is not None or pack.reason == Pack.Reason.USED_AFTER_DELIVERY
 
 
 def end_purges(shoots: Collection[Shoot], *, numbers: Mapping[UUID, Mapping[str, float]]) -> list[Shoot]:
-    """Those of these shoots whose purge this caller ended, of what each of them asks for: not those where somebody
-    was faster or has asked for more.
+    """Mark shoots as purged, and return those that this call changed.
 
-    `purged_at` is when the photos went: it stays when the headshots go later."""
+    Skips shoots that another process finished, and shoots whose `purge_everything` was set after they were loaded.
+    `purged_at` is when the photos were purged. It stays when the headshots are purged later.
+    numbers: the numbers of the purge event, by shoot id."""
     now = timezone.now()
     with transaction.atomic():
         purging = Shoot.objects.filter(pk__in=[shoot.pk for shoot in shoots], state=Shoot.State.PURGING)
@@ -234,7 +245,9 @@ def end_purges(shoots: Collection[Shoot], *, numbers: Mapping[UUID, Mapping[str,
 
 
 def mark_deleted(packs: Collection[Pack], *, actor: str = Event.Actor.SYSTEM) -> list[Pack]:
-    """Those of these packs that this caller moved from their end to `deleted`, whose reason for ending they keep."""
+    """Move ended packs to DELETED, and return those that this call moved.
+
+    The packs keep the reason for which they ended."""
     may = [state for state, targets in TRANSITIONS.items() if _State.DELETED in targets]
     with transaction.atomic():
         ended = Pack.objects.filter(pk__in=[pack.pk for pack in packs], state__in=may)
@@ -254,8 +267,11 @@ def record(
     codes: Mapping[str, str | list[str]] | None = None,
     numbers: Mapping[str, float] | None = None,
 ) -> None:
-    """Write one event. `codes` are words of the product's own lists (kind, engine, worker, reason, reasons), `numbers`
-    counts and durations; neither says anything about a person."""
+    """Write one event.
+
+    codes: words of the product's own lists (kind, engine, worker, reason, reasons).
+    numbers: counts and durations.
+    Neither may contain anything about a person."""
     Event.objects.create(
         name=name, shoot_id=shoot_id, pack_id=pack_id, actor=actor, codes=codes or {}, numbers=numbers or {}
     )
@@ -269,7 +285,7 @@ def record_pack(
     reason: str = "",
     numbers: Mapping[str, float] | None = None,
 ) -> None:
-    """Write `pack.<what>` with the pack's kind and engine, so that figures outlive the pack's row."""
+    """Write the event `pack.<what>` with the pack's kind and engine, so that statistics outlive the pack's row."""
     pack_event(pack, what, actor=actor, reason=reason, numbers=numbers).save()
 
 
@@ -281,7 +297,7 @@ def pack_event(
     reason: str = "",
     numbers: Mapping[str, float] | None = None,
 ) -> Event:
-    """What `record_pack` writes, not yet written."""
+    """Return the event that `record_pack` writes, without saving it."""
     codes = {"kind": pack.kind, "engine": pack.engine, **({"reason": reason} if reason else {})}
     name = f"pack.{what}"
     return Event(name=name, shoot_id=pack.shoot_id, pack_id=pack.pk, actor=actor, codes=codes, numbers=numbers or {})

@@ -14,7 +14,7 @@ from headshots.web.humanize import humanize_size
 
 
 class Shoot(models.Model):
-    """One person, one set of photos, one consent. Its id is also the id of its key in the source ring."""
+    """A set of photos of one person, with one consent. Its id is also the id of its key in the source ring."""
 
     class State(models.TextChoices):
         OPEN = "open"
@@ -25,22 +25,22 @@ class Shoot(models.Model):
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="shoots"
     )
-    # Idempotency key, one per rendered upload form: sent twice, it is still one shoot.
+    # Idempotency key, one per rendered upload form: a form that is sent twice creates one shoot.
     submission = models.UUIDField(null=True, blank=True, editable=False)
     state = models.CharField(max_length=8, choices=State.choices, default=State.OPEN)
-    # Asked for by the person: the finished headshots go too, not only the photos.
+    # Purge the finished headshots too, not only the photos.
     purge_everything = models.BooleanField(default=False)
-    # What the person said about themselves for engines that draw them anew. Goes with the photos, the shoot stays.
+    # The customer's self-description, for engines that draw new pictures. It is purged with the photos.
     self_description_blob = models.OneToOneField(
         Blob, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
-    # Asked for at the order: the photos stay until `delete_after` for another pack, not only until the delivery.
+    # Chosen with the order: keep the photos until `delete_after` for another pack, not only until delivery.
     keep_photos = models.BooleanField(default=False)
-    # Until then the person lets support look at the finished headshots.
+    # The customer lets support view the finished headshots until this time.
     support_until = models.DateTimeField(null=True, blank=True)
-    # The source ring as it was when the key was made: if the ring is another one now, the key is lost.
+    # The epoch of the source ring when the key was created. If the ring has another epoch now, the key is lost.
     keyring_epoch = models.UUIDField(null=True, editable=False)
-    # The person picks their face before any faces are compared; other people's are then never embedded.
+    # The customer picks their face before any faces are compared. Faces of other people are then never embedded.
     ask_first = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     delete_after = models.DateTimeField()
@@ -53,7 +53,7 @@ class Shoot(models.Model):
             models.Index(fields=["state", "keyring_epoch"]),
             models.Index(fields=["owner", "-created_at"]),
             models.Index(
-                # The owner, always none here, is what makes SQLite take this index.
+                # SQLite only uses this index if it contains the owner, which is always None here.
                 fields=["owner", "delete_after"],
                 condition=models.Q(owner=None, purge_everything=False),
                 name="ownerless_shoot_by_time",
@@ -73,7 +73,7 @@ class Shoot(models.Model):
 
 
 class Consent(models.Model):
-    """Which texts the person agreed to, and when. Outlives the photos: it proves that they were asked."""
+    """The consent of a shoot: versions of the accepted texts, and when. Outlives the photos as proof of consent."""
 
     shoot = models.OneToOneField(Shoot, on_delete=models.PROTECT, related_name="consent")
     consent_version = models.CharField(max_length=32)
@@ -86,7 +86,7 @@ class Consent(models.Model):
 
 
 class Photo(models.Model):
-    """One uploaded photo and the verdict on it, in codes. What was measured of its faces is in the vault."""
+    """An uploaded photo and its verdict, as codes. The measurements of its faces are in the vault."""
 
     class State(models.TextChoices):
         UPLOADED = "uploaded"
@@ -104,18 +104,18 @@ class Photo(models.Model):
     state = models.CharField(max_length=12, choices=State.choices, default=State.UPLOADED)
     reasons = models.JSONField(default=list, blank=True)
     chosen_face = models.PositiveSmallIntegerField(null=True, blank=True)
-    # The customer's face as proposed by comparing all photos. Negative: NOT_IN_IT, UNDECIDED of uploads/identity.py.
+    # The customer's face, as proposed by comparing all photos. Negative: NOT_IN_IT, UNDECIDED of uploads/identity.py.
     proposed_face = models.SmallIntegerField(null=True, blank=True)
-    # The customer chose `chosen_face`.
+    # True if the customer chose `chosen_face`.
     picked = models.BooleanField(default=False)
     face_count = models.PositiveSmallIntegerField(default=0)
-    # How good the photo is, 0 to 100, and the codes of what would help most: of the photo, not of the face. Here since
-    # the page that is polled shows them, and packs begin with the best photo.
+    # The quality of the photo, 0 to 100, and the codes of the most useful tips. Both are about the photo, not the face.
+    # They are columns because the polled page shows them, and packs begin with the best photo.
     score = models.PositiveSmallIntegerField(null=True, blank=True)
     tips = models.JSONField(default=list, blank=True)
     checks = models.PositiveSmallIntegerField(default=0)
     blob = models.OneToOneField(Blob, on_delete=models.PROTECT, related_name="+")
-    # Boxes, meshes and measurements of the faces found: private, hence a blob.
+    # Boxes, meshes and measurements of the detected faces. They are private, and therefore a blob in the vault.
     faces_blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
 
     class Meta:
@@ -142,7 +142,7 @@ class FaceCrop(models.Model):
 
 
 class Style(models.Model):
-    """Words and scales of a look, seeded from the pipeline's styles.toml, edited in the admin."""
+    """A look: title, description and recipe, seeded from the pipeline's styles.toml and edited in the admin."""
 
     name = models.SlugField(max_length=40, unique=True)
     title = models.CharField(max_length=80)
@@ -151,9 +151,9 @@ class Style(models.Model):
     recipe = models.JSONField(default=dict, blank=True)
     position = models.PositiveSmallIntegerField(default=0)
     active = models.BooleanField(default=True)
-    # The price group: in free packs too, or in paid ones only.
+    # The price group. True: in free packs as well. False: in paid packs only.
     in_preview = models.BooleanField("in free packs", default=False)
-    # Which of its versions is on offer; None until the first one is published.
+    # The published version. None until the first one is published.
     current = models.ForeignKey("StyleVersion", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
 
     class Meta:
@@ -165,7 +165,7 @@ class Style(models.Model):
 
 
 class StyleVersion(models.Model):
-    """A look as somebody of staff left it: a draft, until it is published. Never changed after."""
+    """A saved version of a look: a draft until it is published. Its content never changes."""
 
     style = models.ForeignKey(Style, on_delete=models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField()
@@ -173,10 +173,10 @@ class StyleVersion(models.Model):
     description = models.CharField(max_length=200, blank=True)
     recipe = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    # The number of their account; None for the built-in look, which is version 1.
+    # The id of the staff account. None for the built-in look, which is version 1.
     created_by = models.BigIntegerField(null=True, editable=False)
     published_at = models.DateTimeField(null=True, blank=True)
-    # The pack that shows it on the built-in sample.
+    # The newest trial of this version, rendered from the built-in sample photo.
     trial = models.ForeignKey("Pack", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
 
     class Meta:
@@ -206,54 +206,54 @@ class Pack(models.Model):
         DELETED = "deleted"
 
     class Reason(models.TextChoices):
-        """Why the product ended a pack; one that the quality gate ended has a reason of `engine.Reason`."""
+        """Reasons for which the product ends a pack. The quality gate ends packs with a reason of `engine.Reason`."""
 
         STORAGE_FAILED = "storage_failed"
         ENGINE_BROKEN = "engine_broken"
         ENGINE_FAILED = "engine_failed"
         NOT_PAID = "not_paid"
         REFUNDED = "refunded"
-        # The bank has taken the money back, or may.
+        # The payment is disputed: the bank took the money back, or may still do so.
         REVOKED = "revoked"
         ON_REQUEST = "on_request"
         STAFF = "staff"
         ACCOUNT_DELETED = "account_deleted"
         PHOTOS_DELETED = "photos_deleted"
         PHOTOS_LOST = "photos_lost"
-        # Its person deleted the shoot when headshots of the pack were there to be had.
+        # The customer deleted the shoot when headshots of the pack were already available.
         USED_AFTER_DELIVERY = "used_after_delivery"
 
     LIVE = (State.AWAITING_PAYMENT, State.QUEUED, State.RENDERING)
     ENDED = (State.DELIVERED, State.FAILED, State.CANCELED, State.REVOKED)
-    # Finished pictures of these are not kept, as if the pack had never been ordered.
+    # Finished pictures of packs in these states are not kept, as if the pack had never been ordered.
     UNDONE = (State.CANCELED, State.REVOKED)
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     shoot = models.ForeignKey(Shoot, on_delete=models.PROTECT, related_name="packs")
     kind = models.CharField(max_length=8, choices=Kind.choices)
     state = models.CharField(max_length=16, choices=State.choices)
-    # How it ended, also after it is deleted; empty while it is live.
+    # The state in which the pack ended, kept after it is deleted. Empty while the pack is live.
     ended_as = models.CharField(max_length=16, choices=State.choices, blank=True)
-    # Why it failed, was canceled or was revoked: one of `Reason`, or of `engine.Reason`. Templates hold the words.
+    # Why the pack failed, was canceled or was revoked: one of `Reason` or `engine.Reason`. Templates hold the words.
     reason = models.CharField(max_length=32, blank=True)
     engine = models.CharField(max_length=16)
     total = models.PositiveSmallIntegerField()
     seed = models.PositiveIntegerField()
     width = models.PositiveIntegerField()
     height = models.PositiveIntegerField()
-    # Tries beyond the planned ones, and shots that others stand in for.
+    # Counts of refused shots that were rendered again, and of shots that were replaced by others.
     reshoots = models.PositiveSmallIntegerField(default=0)
     replacements = models.PositiveSmallIntegerField(default=0)
-    # Runs in a row that ended in a fault and brought no picture.
+    # Runs in a row that failed without a picture.
     consecutive_failures = models.PositiveSmallIntegerField(default=0)
-    # No worker begins on it before: what was at fault may be mended meanwhile.
+    # No worker starts the pack before this time, which gives the operator time to repair the cause.
     retry_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     queued_at = models.DateTimeField(null=True, blank=True)
     delivered_at = models.DateTimeField(null=True, blank=True)
-    # Its person has still to be told by mail that it is ready.
+    # True while the email that the pack is ready still has to be sent.
     mail_due = models.BooleanField(default=False)
-    # When the finished headshots are deleted; set at its end.
+    # When the finished headshots are deleted. Set when the pack ends.
     expires_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -265,11 +265,11 @@ class Pack(models.Model):
             models.Index(fields=["kind", "state"], name="pack_by_kind_and_state"),
         ]
         constraints = [
-            # Two workers finish checking at once: the second preview is refused by the database.
+            # Two workers may finish checking at the same time. The database refuses the second preview.
             models.UniqueConstraint(
                 fields=["shoot"], condition=models.Q(kind="preview"), name="one_preview_pack_per_shoot"
             ),
-            # A person may order again, but not while an order of theirs is being paid or made.
+            # A customer may order again, but not while an order is being paid or rendered.
             models.UniqueConstraint(
                 fields=["shoot"],
                 condition=models.Q(kind="premium", state__in=["awaiting_payment", "queued", "rendering"]),
@@ -282,7 +282,7 @@ class Pack(models.Model):
 
     @property
     def size(self) -> str:
-        """How large its headshots are, in words: "4K"."""
+        """Return the size of the headshots in words, such as "4K"."""
         return humanize_size(max(self.width, self.height))
 
     @property
@@ -291,12 +291,12 @@ class Pack(models.Model):
 
     @property
     def awaiting_retry(self) -> bool:
-        """Whether it waits to be tried again after a fault."""
+        """Return True while the pack is queued and its retry after a failure is not due yet."""
         return self.state == self.State.QUEUED and self.retry_at is not None and self.retry_at > timezone.now()
 
 
 class Headshot(models.Model):
-    """One shot of a pack, and the lease of the worker that is making it."""
+    """A shot of a pack, and the lease of the worker that is rendering it."""
 
     class State(models.TextChoices):
         PENDING = "pending"
@@ -308,30 +308,30 @@ class Headshot(models.Model):
     pack = models.ForeignKey(Pack, on_delete=models.CASCADE, related_name="headshots")
     index = models.PositiveSmallIntegerField()
     style = models.ForeignKey(Style, on_delete=models.PROTECT, related_name="+")
-    # Of the look, when it was planned: a pack is made in one version to its end.
+    # The published version of the look when the shot was planned. Later versions do not change the pack.
     version = models.ForeignKey(StyleVersion, null=True, on_delete=models.SET_NULL, related_name="+")
     seed = models.PositiveIntegerField()
-    # How near the person stands and where the lamps do, in the pipeline's words.
+    # How close the person is, and where the lights are, by the pipeline's names.
     framing = models.CharField(max_length=16, default="classic")
     light = models.CharField(max_length=8, default="key")
     state = models.CharField(max_length=9, choices=State.choices, default=State.PENDING)
     attempts = models.PositiveSmallIntegerField(default=0)
     lease_token = models.UUIDField(null=True, blank=True, editable=False)
     lease_until = models.DateTimeField(null=True, blank=True)
-    # The worker's node name: one that starts again frees what it held when it died.
+    # The worker's node name. After a crash, the restarted worker frees its old leases by this name.
     lease_holder = models.CharField(max_length=255, blank=True, editable=False)
-    # Rounded to 0.01: enough to rank by, too little to recognize by.
+    # Rounded to 0.01, which is precise enough to rank pictures and too coarse to recognize a person.
     likeness = models.FloatField(null=True, blank=True)
     quality = models.FloatField(null=True, blank=True)
-    # What the finished picture looks like from afar: mean colors of twenty fields.
+    # Used to find pictures that look alike: the mean colors of twenty fields of the picture.
     perceptual_hash = models.CharField(max_length=120, blank=True, editable=False)
-    # Pictures made for this shot; a shot that stands in for another begins anew.
+    # Number of pictures rendered for this shot. A replacement starts again at 0.
     renders = models.PositiveSmallIntegerField(default=0)
-    # Another shot than was planned stands here: the planned one did not pass the gate.
+    # True if another shot replaced the planned one, which did not pass the gate.
     replaced = models.BooleanField(default=False)
     reasons = models.JSONField(default=list, blank=True)
     blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
-    # Of a premium headshot: 1,200 px for pages, and a square around the face.
+    # Premium headshots only: a copy of 1,200 px for pages, and a square around the face.
     web_blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     profile_blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     done_at = models.DateTimeField(null=True, blank=True)
@@ -346,14 +346,15 @@ class Headshot(models.Model):
 
     @property
     def look(self) -> StyleVersion | Style:
-        """The look as it was when this was ordered, whatever has become of it since."""
+        """Return the look as it was when the shot was planned, or the current look if that version is gone."""
         return self.version or self.style
 
 
 class GateCount(models.Model):
-    """How many pictures of a pack the gate saw end one way: `accepted`, or refused for the reason that weighed most.
+    """The number of pictures of a pack with one outcome of the gate: `accepted`, or the main reason for refusal.
 
-    All of a pack together are what its engine made, so that no gate can hide a bad engine. Outlives the headshots."""
+    The counts of a pack add up to what its engine rendered, so no gate can hide a bad engine. They outlive the
+    headshots."""
 
     ACCEPTED = "accepted"
 
@@ -370,8 +371,10 @@ class GateCount(models.Model):
 
 
 class Preparation(models.Model):
-    """The person of a pack made ready once for all its workers, where that takes long: the lease of the worker who is
-    at it, and where the result lies. Goes with its blob: nothing of it may keep a purge from the photos' blobs."""
+    """A prepared subject that the workers of a pack share, and the lease of the worker that prepares it.
+
+    Used only where preparing takes long. `blob` is the result, None until it is ready. Deleting the blob deletes the
+    row, so that the row cannot block a purge of the photos' blobs."""
 
     pack = models.OneToOneField(Pack, on_delete=models.CASCADE, related_name="preparation")
     blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
@@ -379,7 +382,7 @@ class Preparation(models.Model):
     lease_until = models.DateTimeField()
     lease_holder = models.CharField(max_length=255, blank=True, editable=False)
     began_at = models.DateTimeField()
-    # How far it is, 0..1.
+    # Progress of the preparation, 0..1.
     share = models.FloatField(default=0.0)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Pause uploads or rendering. What is under way is finished; what waits keeps its place."""
+"""Pause uploads or rendering. Workers finish the pictures they have claimed. Waiting packs keep their place."""
 
 from django.db import transaction
 from django.http import HttpRequest
@@ -13,13 +13,15 @@ def is_paused(part: Pause.Part) -> bool:
 
 
 def pause(part: Pause.Part) -> bool:
-    """Whether this caller stopped it."""
+    """Pause a part of the product. Returns True if this call paused it."""
     _, made = Pause.objects.get_or_create(part=part)
     return made
 
 
 def resume(part: Pause.Part) -> bool:
-    """Whether this caller let it go on. The packs that wait are woken at once."""
+    """End the pause of a part. Returns True if this call ended it.
+
+    After a pause of rendering, the waiting packs are enqueued at once."""
     with transaction.atomic():
         deleted, _ = Pause.objects.filter(part=part).delete()
         if deleted and part == Pause.Part.RENDERING:
@@ -28,7 +30,7 @@ def resume(part: Pause.Part) -> bool:
 
 
 def pauses(request: HttpRequest) -> dict[str, object]:
-    """`uploads_paused`, `rendering_paused`."""
+    """Return the context variables `uploads_paused` and `rendering_paused`, each evaluated when it is used."""
     return {
         "uploads_paused": SimpleLazyObject(lambda: is_paused(Pause.Part.UPLOADS)),
         "rendering_paused": SimpleLazyObject(lambda: is_paused(Pause.Part.RENDERING)),

@@ -1,6 +1,6 @@
 """Estimate the progress of a pack and the time left.
 
-Right within a third is the aim; docs/benchmarks.md says how near it came.
+The aim is an error below one third. docs/benchmarks.md has the measured errors.
 """
 
 from collections.abc import Sequence
@@ -15,21 +15,22 @@ from django.utils import timezone
 from headshots.shoots.models import Event, Headshot, Pack, Pause, Preparation
 from headshots.shoots.pauses import is_paused
 
-# The last so many pictures make the pace, and as many as the engine makes at once, which come together.
+# The pace of a pack is measured over this many of its last pictures, or over one batch of the engine if that is more:
+# the pictures of a batch arrive together.
 WINDOW = 10
-# So many pictures of its own weigh as much as all past packs together.
+# The pace of past packs weighs as much as this many pictures of the pack itself.
 PAST_WEIGHT = 2
-# From here on a preparation's length is told by its own pace alone; before, past ones count too. Its beginning says
-# little: loading, and whatever else the machine did in those seconds.
+# From this progress on, only the preparation's own pace predicts its duration. Before, past preparations count as
+# well, because the first seconds say little: they include loading, and other work of the machine.
 SURE_SHARE = 0.5
 _EVENTS_SAMPLED = 20
-# Shorter than a preview takes: a pack ordered right after it is estimated by its pace already.
+# Shorter than a preview takes, so that a pack ordered right after its preview is estimated by the preview's pace.
 _CACHED_SECONDS = 10
 
 
 @dataclass(frozen=True)
 class Pace:
-    """What packs of one engine and kind take: seconds for the person, and for a picture with all that belongs to it."""
+    """The seconds that packs of one engine and kind take: to prepare the subject, and to complete one picture."""
 
     preparing: float
     picture: float
@@ -37,11 +38,18 @@ class Pace:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a pack in work.
+    """Inputs of the time estimate for one pack.
 
-    done: when its pictures came, in this run, in order; missing: how many are still to come. since: when preparing
-    the person began, and share: 0..1 of it that is done; began: when the person was ready. ahead: packs that come
-    first, waiting: the seconds that they will take."""
+    Attributes:
+        pace: the pace of past packs.
+        total: number of pictures of the pack.
+        missing: number of pictures still to render.
+        done: completion times of this run's pictures, in order.
+        since: when preparation of the subject started.
+        share: fraction of the preparation that is done, 0..1.
+        began: when preparation finished.
+        ahead: number of packs that are rendered before this one.
+        waiting: estimated seconds until those packs are done."""
 
     pace: Pace
     total: int
@@ -56,8 +64,13 @@ class Facts:
 
 @dataclass(frozen=True)
 class Estimate:
-    """share: 0..1 of the pack's work that is done; preparing: 0..1 of making the person ready, None when that is over
-    or has not begun; ahead: packs that come first."""
+    """The estimated progress of a pack.
+
+    Attributes:
+        share: fraction of the pack's work that is done, 0..1.
+        seconds_left: seconds until the pack is done, including the packs before it.
+        preparing: fraction of the preparation that is done, 0..1. None before and after the preparation.
+        ahead: number of packs that are rendered before this one."""
 
     share: float
     seconds_left: float
@@ -65,15 +78,15 @@ class Estimate:
     ahead: int = 0
 
 
-# Until packs made here say better, a preview and a premium pack: the studio's as measured on two quiet cores (the
-# preview by a worker that has just started), those of engines that draw as computed for a large GPU
-# (docs/benchmarks.md, docs/operations.md).
+# The assumed pace of (preview, premium), used until packs were rendered here. The studio engine's was measured on two
+# idle cores, with a worker that had just started for the preview. The pace of generative engines was computed for a
+# large GPU (docs/benchmarks.md, docs/operations.md).
 _STUDIO = (Pace(2.0, 1.2), Pace(180.0, 2.1))
 _OTHERS = (Pace(5.0, 2.5), Pace(10.0, 3.0))
 
 
 def estimate_from(facts: Facts, now: datetime) -> Estimate:
-    """Pure: where a pack stands."""
+    """Compute the estimate from the facts, as a pure function."""
     picture = _picture_seconds(facts)
     preparing, prepared = facts.pace.preparing, 0.0
     if facts.began is not None:
@@ -88,7 +101,7 @@ def estimate_from(facts: Facts, now: datetime) -> Estimate:
         prepared = elapsed / preparing if preparing else 0.0
     left = (1 - prepared) * preparing + facts.missing * picture
     if facts.done and facts.missing:
-        # What is on its way has been under work since the last one came.
+        # The next picture has been in progress since the last one was completed.
         left -= min(picture, (now - facts.done[-1]).total_seconds())
     whole = preparing + facts.total * picture
     share = 1 - left / whole if whole > 0 else 0.0
@@ -97,7 +110,7 @@ def estimate_from(facts: Facts, now: datetime) -> Estimate:
 
 
 def _picture_seconds(facts: Facts) -> float:
-    """Seconds from one picture to the next, however many workers make them."""
+    """Return the seconds from one picture to the next, of all workers together."""
     if not facts.done or facts.began is None:
         return facts.pace.picture
     count = len(facts.done)
@@ -108,7 +121,10 @@ def _picture_seconds(facts: Facts) -> float:
 
 
 def estimate(pack: Pack, rows: Sequence[Headshot]) -> Estimate | None:
-    """Where this pack stands; None when nobody works on it, now or soon. rows: all of its headshots."""
+    """Estimate the progress of a pack.
+
+    rows: all headshots of the pack.
+    Returns None if the pack is not queued or rendering, is paused, or awaits a retry."""
     is_made = pack.state in (Pack.State.QUEUED, Pack.State.RENDERING) and not pack.awaiting_retry
     if not is_made or is_paused(Pause.Part.RENDERING):
         return None
@@ -126,7 +142,7 @@ def _gather(pack: Pack, rows: Sequence[Headshot]) -> Facts:
     done = tuple(sorted(row.done_at for row in rows if row.done_at and row.done_at >= started))
     preparation = Preparation.objects.filter(pack=pack).select_related("blob").first()
     if preparation is None:
-        # Preparing took no more than seconds, of which no table says when they were.
+        # Preparing takes only seconds here, and no table records when it ends. The first picture shows that it did.
         return Facts(
             pace=pace, total=pack.total, missing=missing, done=done, since=started, began=started if done else None
         )
@@ -142,7 +158,9 @@ def _gather(pack: Pack, rows: Sequence[Headshot]) -> Facts:
 
 
 def past_pace(engine_name: str, kind: str) -> Pace:
-    """The pace of the last packs of this engine and kind, and before the first one what was measured elsewhere."""
+    """Return the pace of the last packs of this engine and kind, or the assumed pace before the first one.
+
+    The result is cached for a few seconds."""
     name = f"pace:{engine_name}:{kind}"
     pace: Pace | None = cache.get(name)
     if pace is None:
@@ -168,8 +186,8 @@ def _assumed_pace(engine_name: str, kind: str) -> Pace:
     preview, premium = _STUDIO if engine_name == "studio" else _OTHERS
     if kind == Pack.Kind.PREVIEW:
         return preview
-    # The same machine has made previews: how much slower is it than the one that was measured? Never quicker: a
-    # worker that has been running for a while is, with previews.
+    # Scale by how much slower than assumed this machine renders previews. Never scale to a faster pace: previews of a
+    # worker that has been running for a while are always faster than the assumed one.
     slower = max(1.0, past_pace(engine_name, Pack.Kind.PREVIEW).picture / preview.picture)
     return Pace(premium.preparing * slower, premium.picture * slower)
 
@@ -181,7 +199,9 @@ def _last_numbers(event: str, engine_name: str, kind: str) -> list[dict[str, flo
 
 
 def seconds_needed(*, engine_name: str, count: int) -> float:
-    """How long a premium pack of `count` that is ordered now will take, with all that comes before it."""
+    """Estimate the seconds until a premium pack of `count` pictures is done if it is ordered now.
+
+    This includes all packs that are queued or being rendered."""
     pace = past_pace(engine_name, Pack.Kind.PREMIUM)
     in_work = Pack.objects.filter(state__in=(Pack.State.QUEUED, Pack.State.RENDERING))
     return sum(_seconds_of(in_work)) / _workers() + pace.preparing + count * pace.picture
@@ -195,7 +215,7 @@ def _seconds_before(pack: Pack) -> list[float]:
 
 
 def _seconds_of(packs: QuerySet[Pack]) -> list[float]:
-    """What is left to do on each of these packs."""
+    """Estimate the seconds of work left on each of these packs."""
     missing = Count("headshots", filter=~Q(headshots__state=Headshot.State.DONE))
     counted = packs.annotate(missing=missing).values_list("engine", "kind", "total", "missing")
     paces = [(past_pace(engine_name, kind), total, left) for engine_name, kind, total, left in counted]
@@ -203,6 +223,6 @@ def _seconds_of(packs: QuerySet[Pack]) -> list[float]:
 
 
 def _workers() -> int:
-    """How many make pictures at this moment; one at least."""
+    """Return how many workers are rendering now, at least 1."""
     held = Headshot.objects.filter(state=Headshot.State.RENDERING, lease_until__gte=timezone.now())
     return max(1, held.values("lease_holder").distinct().count())

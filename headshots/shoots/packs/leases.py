@@ -17,19 +17,19 @@ from headshots.shoots.models import Headshot, Pack, Preparation, Shoot
 
 RENEW_EVERY_SECONDS = 2.0
 
-# This worker's name among all workers, set when it starts.
+# The unique name of this worker, set when it starts.
 node_name = ""
 
 
 def lease_end() -> datetime:
-    """Until when a lease that is taken or renewed now holds."""
+    """Return when a lease expires that is taken or renewed now."""
     return timezone.now() + timedelta(seconds=settings.HEADSHOTS_LEASE_SECONDS)
 
 
 class LeaseRenewer:
-    """The engine's progress callback: renews the leases, records a heartbeat, stops work that nobody wants any more.
+    """The engine's progress callback: renews leases, records a heartbeat, and stops work that is no longer wanted.
 
-    preparation: the token of the pack's preparation while this worker is at it."""
+    preparation: the lease token of the pack's preparation while this worker prepares the subject, otherwise None."""
 
     def __init__(self, pack: Pack, token: uuid.UUID | None) -> None:
         self.preparation: uuid.UUID | None = None
@@ -38,7 +38,10 @@ class LeaseRenewer:
         self._renewed = time.monotonic()
 
     def __call__(self, share: float) -> None:
-        """Raises Canceled when the pack, the shoot or the lease has gone meanwhile."""
+        """Record a heartbeat, and renew the leases every `RENEW_EVERY_SECONDS`.
+
+        share: progress of the preparation, 0..1.
+        Raises Canceled when the lease was lost, or the pack or its shoot has ended."""
         heartbeat.record_progress()
         if time.monotonic() - self._renewed < RENEW_EVERY_SECONDS:
             return
@@ -57,11 +60,11 @@ class LeaseRenewer:
 
 
 def free_own_leases() -> set[uuid.UUID]:
-    """Free what a worker of this name held when it was killed; the ids of the packs that wait for it."""
+    """Free the leases that a killed worker of this name held, and return the ids of their packs."""
     held = Headshot.objects.filter(state=Headshot.State.RENDERING, lease_holder=node_name)
     packs = set(held.values_list("pack_id", flat=True))
     held.update(state=Headshot.State.PENDING, lease_token=None, lease_until=None)
-    # Not deleted: whoever takes it over sees that somebody failed.
+    # Expired, not deleted, so that the next worker that takes the preparation over counts a failed run.
     begun = Preparation.objects.filter(blob=None, lease_holder=node_name)
     begun.update(lease_until=timezone.now() - timedelta(seconds=1))
     return packs

@@ -16,7 +16,7 @@ from headshots.vault import services as vault
 
 
 class CannotOrder(Exception):
-    """No pack can be made of this; `reason` says why."""
+    """The pack cannot be ordered. `reason` says why."""
 
     class Reason(StrEnum):
         SHOOT_CLOSED = "shoot_closed"
@@ -30,7 +30,9 @@ class CannotOrder(Exception):
 
 
 def start_preview(*, shoot: Shoot, count: int) -> Pack | None:
-    """The free pack of this shoot, queued; None when it has one already or is closed."""
+    """Order and queue the free pack of this shoot.
+
+    Returns None if the shoot is closed or already has a free pack."""
     styles = list(Style.objects.filter(active=True, in_preview=True))
     pack = _new_pack(shoot, Pack.Kind.PREVIEW, Pack.State.QUEUED, count, engine.PREVIEW)
     try:
@@ -39,16 +41,16 @@ def start_preview(*, shoot: Shoot, count: int) -> Pack | None:
                 return None
             _store(pack, _plan(pack, styles))
     except IntegrityError:
-        # Another worker settled the last photo at the same moment.
+        # Another worker ordered the preview at the same time.
         return None
     return pack
 
 
 def order_premium(*, shoot: Shoot, styles: Sequence[Style], queued: bool) -> Pack:
-    """The premium pack of this shoot in these looks, its rows planned and its key made.
+    """Order a premium pack of this shoot in these looks: plan its shots, and create its key.
 
-    Queued, or waiting for its payment. One at a time: another may be ordered once this one has ended.
-    Raises CannotOrder."""
+    queued: True queues the pack at once. False lets it await its payment.
+    Raises CannotOrder, also while another premium pack of the shoot has not ended."""
     size = engine.premium_size(settings.HEADSHOTS_PREMIUM_LONG_EDGE)
     state = Pack.State.QUEUED if queued else Pack.State.AWAITING_PAYMENT
     pack = _new_pack(shoot, Pack.Kind.PREMIUM, state, settings.HEADSHOTS_PREMIUM_COUNT, size)
@@ -69,9 +71,11 @@ def order_premium(*, shoot: Shoot, styles: Sequence[Style], queued: bool) -> Pac
 
 
 def cancel_pack(*, pack: Pack, actor: str = Event.Actor.PERSON) -> bool:
-    """Stop a pack of which nothing has been shown yet; whether this call did. Afterwards it is what was paid for."""
+    """Cancel a pack before its first headshot is available.
+
+    Returns True if this call canceled the pack. With a finished headshot, the pack counts as what was paid for."""
     with transaction.atomic():
-        # No picture can be stored between this look and the move.
+        # Lock the pack, so that no picture can be stored between the check and the cancellation.
         Pack.objects.select_for_update().get(pk=pack.pk)
         if has_finished_headshots(pack):
             return False
@@ -79,14 +83,16 @@ def cancel_pack(*, pack: Pack, actor: str = Event.Actor.PERSON) -> bool:
 
 
 def visible_packs() -> QuerySet[Pack]:
-    """All but those whose order ended before it was paid: they are nothing to look at."""
+    """Select all packs, except premium packs whose order ended before it was paid."""
     unpaid = Q(kind=Pack.Kind.PREMIUM, queued_at__isnull=True)
     return Pack.objects.filter(~unpaid | Q(state=Pack.State.AWAITING_PAYMENT))
 
 
 def running_pack(shoots: QuerySet[Shoot]) -> str:
-    """What deleting these shoots would stop: "" for no paid pack, "begun" for one of which nothing is shown yet,
-    "shown" for one that counts as used then."""
+    """Return which paid pack the deletion of these shoots would stop.
+
+    Returns "" for none. Returns "begun" for a pack without a finished headshot, and "shown" for a pack with one, which
+    would count as used."""
     running = Pack.objects.filter(shoot__in=shoots, kind=Pack.Kind.PREMIUM, state__in=Pack.LIVE)
     running = running.exclude(state=Pack.State.AWAITING_PAYMENT)
     if running.filter(headshots__state=Headshot.State.DONE).exists():
@@ -109,7 +115,7 @@ def _new_pack(shoot: Shoot, kind: str, state: str, count: int, size: engine.Size
 
 
 def _lock_open_shoot(shoot: Shoot) -> bool:
-    """Whether the shoot is open, and locked against a purge that starts now."""
+    """Lock the shoot against a purge until the transaction ends. Returns False if the shoot is closed."""
     return Shoot.objects.filter(pk=shoot.pk, state=Shoot.State.OPEN).select_for_update().exists()
 
 

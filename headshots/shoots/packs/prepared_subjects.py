@@ -29,7 +29,7 @@ MAX_IN_MEMORY = 2
 
 
 class PreparationInProgress(Exception):
-    """Another worker is preparing this subject. It wakes others when it is done."""
+    """Another worker is preparing this subject, and queues the pack again when the subject is ready."""
 
 
 _prepared_subjects: OrderedDict[uuid.UUID, engine.PreparedSubject] = OrderedDict()
@@ -38,7 +38,7 @@ _prepared_subjects: OrderedDict[uuid.UUID, engine.PreparedSubject] = OrderedDict
 def get_prepared_subject(pack: Pack, size: engine.Size, renew_leases: LeaseRenewer) -> engine.PreparedSubject:
     """Return this pack's prepared subject: from memory, from the vault, or prepared now.
 
-    Raises PreparationInProgress, KeyGone, and whatever the engine raises."""
+    Raises PreparationInProgress, KeyGone, other errors of the vault, and errors of the engine."""
     if pack.pk not in _prepared_subjects:
         while len(_prepared_subjects) >= MAX_IN_MEMORY:
             _prepared_subjects.popitem(last=False)
@@ -53,7 +53,9 @@ def get_prepared_subject(pack: Pack, size: engine.Size, renew_leases: LeaseRenew
 
 
 def _photos_of(pack: Pack) -> list[engine.StoredPhoto]:
-    """Best first. A trial is of the sample; the preview of the best photo alone; a pack spreads over all of them."""
+    """Load the photos from which a pack is rendered, best first.
+
+    A trial uses the sample photo, a preview only the best photo, and a premium pack all usable photos."""
     if pack.kind == Pack.Kind.TRIAL:
         return [sample_photo()]
     photos = best_first(pack.shoot.photos.select_related("blob", "faces_blob"))
@@ -61,7 +63,7 @@ def _photos_of(pack: Pack) -> list[engine.StoredPhoto]:
 
 
 def is_being_prepared(pack: Pack) -> bool:
-    """Whether another worker is preparing this pack's person now."""
+    """Return True while a worker holds the lease on preparing this pack's subject."""
     return Preparation.objects.filter(pack=pack, blob=None, lease_until__gte=timezone.now()).exists()
 
 
@@ -99,7 +101,7 @@ def _get_shared(
         try:
             return engine.deserialize(vault.read_blob(ready.blob), photos, size, self_description)
         except (ValueError, BlobMissing, BlobCorrupt) as error:
-            # Of another release, or lost: it costs time to do it again, nothing else.
+            # Written by another release, or lost. Preparing the subject again only costs time.
             log.warning("pack %s: its prepared person cannot be used: %s", pack.pk, type(error).__name__)
             delete_prepared_subject(pack)
     token = _claim_preparation(pack)
@@ -127,9 +129,10 @@ def _get_shared(
 
 
 def _claim_preparation(pack: Pack) -> uuid.UUID | None:
-    """The token of a lease on preparing this pack's person; None while another worker holds it, or has done it.
+    """Lease the preparation of this pack's subject, and return the lease's token.
 
-    Raises Canceled when too many have been killed over it."""
+    Returns None if another worker holds the lease or has finished. Taking over an expired lease counts as a failed run.
+    Raises Canceled if that was the last failure allowed."""
     now, token = timezone.now(), uuid.uuid4()
     lease = {
         "lease_token": token,
@@ -144,7 +147,7 @@ def _claim_preparation(pack: Pack) -> uuid.UUID | None:
     except IntegrityError:
         if not Preparation.objects.filter(pack=pack, blob=None, lease_until__lt=now).update(**lease):
             return None
-        # Whoever held it was killed over it, perhaps by it.
+        # The previous holder was killed during the preparation, and the preparation may be the cause.
         if record_failure(pack, Pack.Reason.ENGINE_FAILED):
             raise engine.Canceled from None
     return token
@@ -155,7 +158,7 @@ _FILE = "static/img/example-source.jpg"
 
 @cache
 def sample_photo() -> engine.StoredPhoto:
-    """The photo and where the face is in it. Nobody's secret: it needs no vault."""
+    """Return the built-in sample photo with its face. The photo is public, so it is not in the vault."""
     photo = (settings.BASE_DIR / _FILE).read_bytes()
     checked = engine.check(photo)
     assert checked.face is not None, f"{_FILE} must show exactly one face"
@@ -163,13 +166,13 @@ def sample_photo() -> engine.StoredPhoto:
 
 
 def best_first(photos: Iterable[Photo]) -> list[Photo]:
-    """The usable photos, those of the highest score first."""
+    """Return the usable photos, those with the highest score first."""
     usable = [photo for photo in photos if photo.state in Photo.USABLE]
     return sorted(usable, key=lambda photo: (-(photo.score or 0), photo.position))
 
 
 def load_stored_photo(photo: Photo) -> engine.StoredPhoto:
-    """The photo out of the vault. Raises KeyGone."""
+    """Load a photo and its faces from the vault. Raises KeyGone."""
     assert photo.faces_blob is not None
     return engine.StoredPhoto(
         photo=vault.read_blob(photo.blob), faces=vault.read_blob(photo.faces_blob), chosen=photo.chosen_face or 0

@@ -44,10 +44,10 @@ _State = Headshot.State
 
 
 class SaveResult(Enum):
-    """What became of a picture that the quality gate accepted."""
+    """The result of saving a picture that the quality gate accepted."""
 
     SAVED = "saved"
-    # It looks like another picture of its pack.
+    # The picture looks like another picture of its pack.
     TOO_ALIKE = "too_alike"
     # Another worker took the row over, or the pack or its shoot ended, while the picture was made.
     LEASE_LOST = "lease_lost"
@@ -55,7 +55,7 @@ class SaveResult(Enum):
 
 @dataclass
 class Tally:
-    """What one worker did for one pack: counts by name, and seconds of rendering without preparation."""
+    """The work of one worker on one pack: counts by name, and seconds of rendering without preparation."""
 
     counts: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
@@ -64,7 +64,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What follows for a pack when a run ends with an exception.
+    """The consequences for a pack when a run ends with an exception.
 
     line: log message; empty: the exception itself.
     level: level of that message.
@@ -102,9 +102,10 @@ RUN_OUTCOMES: tuple[tuple[type[Exception], RunOutcome], ...] = (
 
 
 def render_pack(*, pack: Pack) -> None:
-    """Render what is left of a pack. Safe to run twice, and on several workers concurrently.
+    """Render the unfinished shots of a pack.
 
-    A pack that is paused or awaits its retry goes back to the queue."""
+    Safe to run twice, and on several workers concurrently. A pack that is paused or awaits its retry is returned to
+    the queue."""
     prepared_subjects.evict_ended()
     if is_paused(Pause.Part.RENDERING) or is_awaiting_retry(pack):
         # A pack of a killed worker is still in the state RENDERING, and would count as active.
@@ -131,8 +132,9 @@ def render_pack(*, pack: Pack) -> None:
 def claim(pack: Pack, count: int, token: uuid.UUID | None = None) -> list[Headshot]:
     """Lease up to `count` rows that are free, or whose lease expired, and return them.
 
-    token: lease them under this token; None: under a new one. Another worker may be faster, so fewer rows than are
-    free can come back, even none; beat queues the pack again for the rest."""
+    token: the token of the lease. None: a new token.
+    Returns fewer rows than are free, or none, if another worker was faster. Beat queues the pack again for the rest.
+    Rejects free rows that have used up `MAX_ATTEMPTS`."""
     if is_paused(Pause.Part.RENDERING):
         return []
     now = timezone.now()
@@ -142,7 +144,7 @@ def claim(pack: Pack, count: int, token: uuid.UUID | None = None) -> list[Headsh
         free, pack=pack, pack__state=Pack.State.RENDERING, pack__shoot__state=Shoot.State.OPEN
     )
     with transaction.atomic():
-        # Three workers died, or the engine failed three times, on these rows. Do not try them again.
+        # Workers were killed or the engine failed `MAX_ATTEMPTS` times on these rows. Do not try them again.
         rows.filter(attempts__gte=MAX_ATTEMPTS).update(
             state=_State.REJECTED, reasons=[Pack.Reason.ENGINE_FAILED], lease_token=None, lease_until=None
         )
@@ -207,7 +209,7 @@ def _claim_batches(pack: Pack, size: engine.Size, rows: Sequence[Headshot]) -> I
 
 
 def _enqueue_another(pack: Pack, tally: Tally) -> None:
-    """Queue a premium pack once more, so that another idle worker joins in. Each worker does so once."""
+    """Queue a premium pack once more, so that another idle worker joins in. Each run does so once."""
     if tally.has_enqueued_another or pack.kind != Pack.Kind.PREMIUM:
         return
     tally.has_enqueued_another = True
@@ -216,7 +218,7 @@ def _enqueue_another(pack: Pack, tally: Tally) -> None:
 
 
 def _save_picture(pack: Pack, row: Headshot, finished: engine.RenderResult, tally: Tally) -> SaveResult:
-    """Store an accepted picture and finish its row. If it is not saved, its files are deleted from the vault."""
+    """Store an accepted picture and finish its row. Deletes its files again if the row cannot be finished."""
     if _is_near_duplicate(pack, finished):
         return SaveResult.TOO_ALIKE
     blobs = _write_files(pack, finished)
@@ -239,7 +241,7 @@ def _save_picture(pack: Pack, row: Headshot, finished: engine.RenderResult, tall
 def _finish_row(pack: Pack, row: Headshot, finished: engine.RenderResult, blobs: dict[str, Blob]) -> SaveResult:
     """Mark the row as done, unless its lease is lost or the picture looks like another one of the pack."""
     with transaction.atomic():
-        # One at a time: two workers may bring pictures that look alike.
+        # Lock the pack, because two workers may save pictures that look alike at the same time.
         Pack.objects.select_for_update().get(pk=pack.pk)
         if _is_near_duplicate(pack, finished):
             return SaveResult.TOO_ALIKE
