@@ -1,4 +1,4 @@
-"""Email when headshots are ready. The address is read when it is sent, and stored nowhere else."""
+"""Send an email when headshots are ready. The address is read from the account and stored nowhere else."""
 
 from django.conf import settings
 from django.core.mail import send_mail
@@ -9,7 +9,9 @@ from headshots.shoots.models import Pack
 
 
 def send_delivery_mail(*, pack: Pack) -> bool:
-    """Whether this caller told the person that their pack is ready."""
+    """Notify the customer by email that the pack is ready.
+
+    Returns True if this call sent the email. Clears `mail_due` first, so that concurrent calls send only one."""
     due = Pack.objects.filter(pk=pack.pk, state=Pack.State.DELIVERED, mail_due=True)
     if not due.update(mail_due=False):
         return False
@@ -22,7 +24,7 @@ def send_delivery_mail(*, pack: Pack) -> bool:
     try:
         send_mail(subject, render_to_string("shoots/mail/delivered.txt", context), None, [owner.email])
     except OSError:
-        # Beat comes back for it.
+        # Beat sends the task again.
         Pack.objects.filter(pk=pack.pk, state=Pack.State.DELIVERED).update(mail_due=True)
         raise
     record_pack(pack, "mailed")

@@ -1,4 +1,4 @@
-"""Serve one picture of a shoot, and name the file that it is saved as."""
+"""Serve one picture of a shoot, and name its file for downloads."""
 
 import logging
 from uuid import UUID
@@ -15,13 +15,13 @@ from headshots.vault.models import Blob
 
 log = logging.getLogger(__name__)
 
-# What a headshot comes as, by the field that its file stands in.
+# Versions of a headshot: the name in URLs, and the field of the row that holds the file.
 VERSIONS = {"full": "blob", "web": "web_blob", "profile": "profile_blob"}
 
 
 @require_safe
 def headshot(request: HttpRequest, shoot_id: UUID, headshot_id: UUID, version: str = "full") -> HttpResponse:
-    """One finished headshot, `full`, `web` or `profile`; with ?download it is saved instead of shown."""
+    """Serve one finished headshot as `full`, `web` or `profile`. With `?download`, the browser saves the file."""
     shoot = shoot_or_404(request, shoot_id)
     row = get_object_or_404(
         Headshot.objects.select_related("style", *VERSIONS.values()), pk=headshot_id, pack__shoot=shoot
@@ -37,7 +37,7 @@ def headshot(request: HttpRequest, shoot_id: UUID, headshot_id: UUID, version: s
 
 @require_safe
 def face_crop(request: HttpRequest, shoot_id: UUID, photo_id: UUID, number: int) -> HttpResponse:
-    """One of the faces to choose from."""
+    """Serve one of the faces from which the customer picks their own."""
     shoot = shoot_or_404(request, shoot_id)
     crop = get_object_or_404(
         FaceCrop.objects.select_related("blob"), photo__shoot=shoot, photo_id=photo_id, index=number
@@ -46,7 +46,7 @@ def face_crop(request: HttpRequest, shoot_id: UUID, photo_id: UUID, number: int)
 
 
 def file_name(headshot: Headshot, version: str = "full") -> str:
-    """What a headshot is called when it is saved: number, look and version, nothing of the person."""
+    """Return the file name of a headshot: number, look and version, without personal data."""
     name = f"headshot-{headshot.index + 1:02d}-{headshot.style.name}"
     return f"{name}.jpg" if version == "full" else f"{name}-{version}.jpg"
 
@@ -57,9 +57,9 @@ def _picture(blob: Blob) -> HttpResponse:
     except VaultUnavailable:
         return no_store(HttpResponse("Please try again in a minute.", status=503, content_type="text/plain"))
     except (BlobCorrupt, BlobMissing) as error:
-        # Its key is there: nobody has deleted it. The page says so beside the broken picture.
+        # The key exists, so the picture was not deleted but is damaged.
         log.error("a picture cannot be read: %s", error)
         raise Http404 from None
     except VaultError:
-        # Forgotten between the row and the key: for whoever asks it is gone.
+        # The picture was deleted after its row was read.
         raise Http404 from None

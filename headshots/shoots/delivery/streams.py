@@ -1,7 +1,7 @@
 """Streams of a shoot's page: live updates (server-sent events) and the ZIP.
 
-Asynchronous on purpose: under ASGI a synchronous generator is read to its end before
-the first byte leaves.
+The views are asynchronous because Django reads a synchronous generator to its end under ASGI before it sends the first
+byte.
 """
 
 import asyncio
@@ -36,9 +36,9 @@ from headshots.web.zip_stream import Member, member_of, stream_zip, zip_length
 log = logging.getLogger(__name__)
 
 _KEEP_ALIVE_SECONDS = 15
-# A stream says so that often; one of a killed process counts no longer than this.
+# A stream renews its lease every `_KEEP_ALIVE_SECONDS`. The lease of a killed process expires after this time.
 _LEASE_SECONDS = 45
-# A page that is left open does not hold a connection for ever; the browser reconnects by itself.
+# Close the connection of a page that is left open after this time. The browser reconnects automatically.
 _MAX_STREAM_SECONDS = 600
 _MISSING = """Some of your headshots are missing here.
 
@@ -55,9 +55,10 @@ and give this number, so that we can put it right:
 
 @require_GET
 async def events(request: HttpRequest, shoot_id: UUID) -> HttpResponseBase:
-    """Server-sent events: one "changed" for every nudge. 204 tells EventSource to stop, and the page polls.
+    """Stream server-sent events: one "changed" for every nudge.
 
-    That is the answer without a live channel, and to an account that has as many open as it may."""
+    Returns 204 without a live channel, or when the account has reached its limit of open streams. 204 tells EventSource
+    to stop. The page then polls."""
     shoot = await sync_to_async(shoot_or_404)(request, shoot_id)
     if not settings.HEADSHOTS_REDIS_URL:
         return HttpResponse(status=204)
@@ -74,7 +75,7 @@ async def events(request: HttpRequest, shoot_id: UUID) -> HttpResponseBase:
 
 @require_safe
 async def download_zip(request: HttpRequest, shoot_id: UUID, pack_id: UUID) -> HttpResponseBase:
-    """Send every finished headshot of the pack in one ZIP, read and decrypted on the way. HEAD gets its length."""
+    """Stream every finished headshot of the pack as one ZIP, decrypted on the way. HEAD returns the length only."""
     shoot = await sync_to_async(shoot_or_404)(request, shoot_id)
     pack = await sync_to_async(get_object_or_404)(Pack, pk=pack_id, shoot=shoot)
     try:
@@ -99,10 +100,10 @@ async def download_zip(request: HttpRequest, shoot_id: UUID, pack_id: UUID) -> H
 
 
 def _members(pack: Pack) -> tuple[list[Member], list[str]]:
-    """Return the files of the pack's ZIP, and the names of those that cannot be read, which a text in it lists too.
+    """Return the files of the pack's ZIP, and the names of files that cannot be read.
 
-    Headshots of one file lie side by side, those of three in a folder for each version. Raises KeyGone,
-    VaultUnavailable."""
+    If files are missing, the ZIP includes MISSING.txt with their names. Packs with several versions per headshot have
+    one folder per version. Raises KeyGone, VaultUnavailable."""
     members, corrupt = [], []
     rows = list(pack.headshots.filter(blob__isnull=False).select_related("style", *VERSIONS.values()))
     several = any(row.web_blob_id for row in rows)
@@ -124,10 +125,10 @@ def _members(pack: Pack) -> tuple[list[Member], list[str]]:
 
 
 def _crc_of(blob: Blob) -> int | None:
-    """Return the CRC-32 of a file that can be read to its end, None for one that cannot.
+    """Return the CRC-32 of a file, or None if the file cannot be read to its end.
 
-    All files are read beforehand: a ZIP whose length was told cannot leave one out, and streaming readers need the
-    checksum in front of the file. 300 MB take half a second (docs/benchmarks.md)."""
+    Every file is read before the ZIP is sent. The announced length must be right, and streaming readers need the
+    checksum in front of the file. Reading 300 MB takes half a second (docs/benchmarks.md)."""
     crc = 0
     try:
         for chunk in vault.stream_blob(blob):
@@ -145,7 +146,7 @@ def _what_is_missing(pack: Pack, names: list[str]) -> str:
 
 
 async def in_thread(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """The same chunks, each fetched in a thread: reading and decrypting must not stop the event loop."""
+    """Yield the chunks, each fetched in a thread, because reading and decrypting would block the event loop."""
     while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
         yield chunk
 
@@ -158,7 +159,9 @@ async def _with_first(first: bytes, others: AsyncGenerator[bytes]) -> AsyncItera
 
 
 async def _nudges(name: str, holder: str) -> AsyncGenerator[bytes]:
-    """Raises BudgetExceeded at the first step when the account has its share of streams open already."""
+    """Yield one event for every nudge, and a comment to keep the connection open.
+
+    Raises BudgetExceeded at the first step if too many streams are open, of the account or in total."""
     limits = settings.HEADSHOTS_LIMITS
     budget = Budget("streams", limits.max_streams, _LEASE_SECONDS, per_holder=limits.max_streams_per_account)
     client = aioredis.Redis.from_url(settings.HEADSHOTS_REDIS_URL, socket_connect_timeout=2)
@@ -166,7 +169,7 @@ async def _nudges(name: str, holder: str) -> AsyncGenerator[bytes]:
     try:
         async with budget.hold_async(holder=holder) as lease, client.pubsub() as watch:
             await watch.subscribe(name)
-            # Whatever changed between the page and this subscription is fetched now.
+            # Make the page fetch what changed between its rendering and this subscription.
             yield b"event: changed\ndata: 1\n\n"
             renew_at = time.monotonic() + _KEEP_ALIVE_SECONDS
             while time.monotonic() < end:

@@ -1,4 +1,4 @@
-"""/verify/: show what a picture's file says about how it was made. Nothing is stored."""
+"""/verify/: show what the marks in a picture's file say about its origin. Nothing is stored."""
 
 from allauth.account.adapter import get_adapter
 from allauth.core import ratelimit
@@ -17,12 +17,12 @@ _WORDS = {
 }
 _UNREADABLE = "This file cannot be read as a picture."
 _BUSY = "We are reading other pictures right now. Please try again in a few seconds."
-# Longer than the reader may take (pipeline/files/provenance.py): the share of a killed process is free after it.
+# Longer than the reader's timeout (pipeline/files/provenance.py). The lease of a killed process expires after it.
 _LEASE_SECONDS = 15
 
 
 class VerifyForm(forms.Form):
-    """One file."""
+    """A form for one picture."""
 
     picture = forms.FileField(
         widget=forms.ClearableFileInput(attrs={"accept": "image/jpeg,image/png,image/webp"}),
@@ -32,10 +32,10 @@ class VerifyForm(forms.Form):
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def verify(request: HttpRequest) -> HttpResponse:
-    """Show the form, and after an upload what the file's marks say."""
+    """Show the form, and after an upload the marks of the file."""
     if request.method != "POST":
         return render(request, "shoots/verify.html", {"form": VerifyForm()})
-    # Reading takes a process and a second: nobody gets more than a few a minute.
+    # Reading takes a process and a second, so each client gets only a few readings per minute.
     if not ratelimit.consume(request, action="verify"):
         return render(request, "429.html", status=429)
     form = VerifyForm(request.POST, request.FILES)
@@ -55,15 +55,14 @@ def verify(request: HttpRequest) -> HttpResponse:
 
 
 def _read_provenance(form: VerifyForm, *, address: str) -> object | None:
-    """Return the marks of the form's picture, for the template; None, with an error in the form, when it has none.
+    """Return the marks of the form's picture for the template.
 
-    Raises BudgetExceeded."""
+    Returns None, and adds an error to the form, if the picture cannot be read. Raises BudgetExceeded."""
     picture = form.cleaned_data["picture"]
     try:
         if picture.size > settings.HEADSHOTS_MAX_PHOTO_BYTES:
             raise engine.PhotoRefused(engine.Reason.TOO_LARGE)
-        # Each takes a process: a few for all web processes together, and one of them for an address. Others are told to
-        # try again.
+        # Each reading takes a process. Limit the readings of all web processes together, and allow one per address.
         total = settings.HEADSHOTS_LIMITS.max_concurrent_verifications
         with Budget("verify", total=total, per_holder=1, lease_seconds=_LEASE_SECONDS).hold(holder=address):
             found = engine.read_provenance(picture.read())

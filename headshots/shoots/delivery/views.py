@@ -31,26 +31,26 @@ log = logging.getLogger(__name__)
 @login_required
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
-    """The person's shoots, newest first."""
+    """List the customer's shoots, newest first."""
     shoots = Shoot.objects.filter(owner=current_user(request)).prefetch_related(Prefetch("packs", visible_packs()))
     return render(request, "shoots/list.html", {"shoots": shoots[:100]})
 
 
 @require_safe
 def detail(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
-    """The page of one shoot."""
+    """Show the page of one shoot."""
     return no_store(render(request, "shoots/detail.html", _context(shoot_or_404(request, shoot_id))))
 
 
 @require_safe
 def progress(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
-    """The changing part of the page alone, for the page to fetch again."""
+    """Render the changing part of the page. The page fetches this view again."""
     return no_store(render(request, "shoots/_progress.html", _context(shoot_or_404(request, shoot_id))))
 
 
 @require_safe
 def status(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
-    """The state of a shoot for programs, in the words of the data model."""
+    """Return the state of a shoot as JSON for programs, with the codes of the data model."""
     shoot = shoot_or_404(request, shoot_id)
     body = {
         "status": shoot.state,
@@ -73,7 +73,7 @@ def status(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def cancel(request: HttpRequest, shoot_id: UUID, pack_id: UUID) -> HttpResponse:
-    """Stop a premium pack of which nothing has been shown yet, after one question."""
+    """Cancel a premium pack without finished headshots, after a confirmation page."""
     shoot = shoot_or_404(request, shoot_id)
     pack = get_object_or_404(Pack, pk=pack_id, shoot=shoot, kind=Pack.Kind.PREMIUM)
     if request.method != "POST":
@@ -85,14 +85,14 @@ def cancel(request: HttpRequest, shoot_id: UUID, pack_id: UUID) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
-    """Delete photos and headshots at once, after one question."""
+    """Delete photos and headshots at once, after a confirmation page."""
     shoot = shoot_or_404(request, shoot_id)
     if request.method != "POST":
         running = running_pack(Shoot.objects.filter(pk=shoot.pk))
         return render(request, "shoots/delete.html", {"shoot": shoot, "running": running})
     begin_purge(shoot, actor=Event.Actor.PERSON, everything=True)
     response = HttpResponseRedirect(shoot.get_absolute_url())
-    # What the browser keeps of the pictures goes too.
+    # Delete the pictures in the browser's cache as well.
     response["Clear-Site-Data"] = '"cache"'
     return response
 
@@ -116,7 +116,7 @@ def _context(shoot: Shoot) -> dict[str, object]:
     live = _is_changing(shoot, photos, packs)
     used = best_first(photos)[:1] if packs else []
     premium = [pack for pack in packs if pack.kind == Pack.Kind.PREMIUM]
-    # Two of a shoot have to be told apart.
+    # Number the premium packs if there are several, so that the customer can distinguish them.
     numbers = {pack.pk: number for number, pack in enumerate(premium, 1)} if len(premium) > 1 else {}
     shown = [_photo_context(photo, for_preview=photo in used) for photo in photos]
     return {
@@ -180,10 +180,10 @@ def _headshot_context(pack: Pack, row: Headshot) -> dict[str, object]:
         "number": row.index + 1,
         "state": row.state,
         "style_title": row.look.title,
-        # Of the person's own pixels nobody need ask whether they are theirs.
+        # The likeness only matters where the engine draws new pictures of the face.
         "likeness_percent": round(100 * row.likeness) if row.likeness and engine.is_generative(pack.engine) else None,
         "url": full,
-        # What a page shows: full files are for saving, fifty of them at 4K are 200 MB.
+        # Pages show the web version, because fifty full files at 4K are 200 MB.
         "shown_url": web,
         "web_url": web if row.web_blob_id else "",
         "profile_url": reverse("shoots:headshot_version", args=[*here, "profile"]) if row.profile_blob_id else "",
@@ -191,13 +191,15 @@ def _headshot_context(pack: Pack, row: Headshot) -> dict[str, object]:
 
 
 def _estimate_context(found: Estimate | None) -> dict[str, object] | None:
-    """Return an estimate for the page, its time left rounded to minutes, and to tens of seconds at the end."""
+    """Return an estimate for the template.
+
+    The time left is rounded to minutes, below 100 seconds to tens of seconds."""
     if found is None:
         return None
     seconds = found.seconds_left
     rounded = 60 * round(seconds / 60) if seconds >= 100 else max(10, 10 * round(seconds / 10))
     return {
-        # Not a hundred before the last one is there.
+        # 100 % would say that the pack is done.
         "percent": min(99, round(100 * found.share)),
         "is_preparing": found.preparing is not None,
         "ahead": found.ahead,
@@ -206,13 +208,13 @@ def _estimate_context(found: Estimate | None) -> dict[str, object] | None:
 
 
 def _may_order(shoot: Shoot, packs: list[Pack]) -> bool:
-    """The free headshots have been seen, and no pack is being paid or made."""
+    """Return True if a pack can be ordered: the preview is delivered, and no premium pack is live."""
     seen = any(pack.kind == Pack.Kind.PREVIEW and pack.state == Pack.State.DELIVERED for pack in packs)
     return shoot.is_open and seen and not any(pack.kind == Pack.Kind.PREMIUM and pack.is_live for pack in packs)
 
 
 def _is_changing(shoot: Shoot, photos: list[Photo], packs: list[Pack]) -> bool:
-    """Return True while the page has to be fetched again: something on it will change without the person's doing."""
+    """Return True while the page has to be fetched again, because it will change without the customer's action."""
     if not shoot.is_open:
         return shoot.state == Shoot.State.PURGING
     if any(pack.is_live for pack in packs) or identity.are_being_compared(shoot=shoot, photos=photos):

@@ -27,7 +27,7 @@ from headshots.vault.errors import VaultError
 
 
 class _OfferFormSet(BaseModelFormSet):  # type: ignore[type-arg]
-    """The list's own fields. Free packs need a look that is offered."""
+    """The rows of the list of looks. At least one active look must be in free packs."""
 
     def clean(self) -> None:
         super().clean()
@@ -39,7 +39,7 @@ class _OfferFormSet(BaseModelFormSet):  # type: ignore[type-arg]
 
 
 class _OfferForm(forms.ModelForm):  # type: ignore[type-arg]
-    """One row of the list, whose fields have no labels beside them."""
+    """One row of the list of looks. Its fields have no visible labels, so each gets an `aria-label`."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -49,7 +49,7 @@ class _OfferForm(forms.ModelForm):  # type: ignore[type-arg]
 
 @admin.register(Style)
 class StyleAdmin(FilteredAdmin):
-    """The list orders looks, offers them and sets their price group; the page of a look makes drafts."""
+    """The admin of looks. The list sets order, offer and price group, the page of a look saves drafts."""
 
     form = LookForm
     fieldsets = (
@@ -74,7 +74,7 @@ class StyleAdmin(FilteredAdmin):
         return f"{newest.number}, a draft" if versions.is_draft(newest) else str(newest.number)
 
     def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        # Headshots of finished packs are of it: take it out of the offer instead.
+        # Headshots of finished packs refer to their look. Staff can make it inactive instead.
         return False
 
     def get_readonly_fields(self, request: HttpRequest, obj: Style | None = None) -> tuple[str, ...]:
@@ -87,7 +87,7 @@ class StyleAdmin(FilteredAdmin):
         return super().get_changelist_form(request, form=_OfferForm, **options)
 
     def save_model(self, request: HttpRequest, obj: Style, form: Any, change: bool) -> None:
-        """From the list the row itself, from the page of a look a draft."""
+        """Save the row itself from the list, or a draft from the page of a look."""
         if not isinstance(form, LookForm):
             super().save_model(request, obj, form, change)
             return
@@ -108,7 +108,7 @@ class StyleAdmin(FilteredAdmin):
         return self._redirect_after_save(request, obj)
 
     def _redirect_after_save(self, request: HttpRequest, style: Style) -> HttpResponse:
-        """Back to the look; with the button for it the draft is tried at once."""
+        """Redirect to the page of the look, and start a trial of the draft if `_try` was submitted."""
         if "_try" in request.POST:
             _try(versions.latest(style))
             messages.success(request, "Saved as a draft. It is being tried on the sample.")
@@ -148,7 +148,7 @@ class StyleAdmin(FilteredAdmin):
         return redirect(_page(version.style))
 
     def trial_state(self, request: HttpRequest, style_id: int) -> HttpResponse:
-        """The part of the page that shows the trial, for the page to fetch again."""
+        """Render the part of the page that shows the trial. The page polls this view."""
         self._require_change(request)
         style = get_object_or_404(Style, pk=style_id)
         newest = get_object_or_404(style.versions.select_related("trial")[:1])
@@ -156,7 +156,7 @@ class StyleAdmin(FilteredAdmin):
         return render(request, "admin/shoots/style/_trial.html", context)
 
     def trial_picture(self, request: HttpRequest, headshot_id: Any) -> HttpResponse:
-        """A picture of the sample. No customer's ever comes out here."""
+        """Serve a trial picture of the sample photo. Pictures of customers are never served here."""
         self._require_change(request)
         row = get_object_or_404(
             Headshot.objects.select_related("blob"), pk=headshot_id, pack__kind=Pack.Kind.TRIAL, blob__isnull=False
@@ -168,7 +168,7 @@ class StyleAdmin(FilteredAdmin):
             raise Http404 from None
 
     def export(self, request: HttpRequest) -> HttpResponse:
-        """All looks as they are published."""
+        """Download all looks, as published, as a TOML file."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         response = HttpResponse(versions.export_toml(list(Style.objects.all())), content_type="application/toml")
@@ -176,7 +176,7 @@ class StyleAdmin(FilteredAdmin):
         return response
 
     def import_(self, request: HttpRequest) -> HttpResponse:
-        """Drafts from a file."""
+        """Create drafts from an uploaded TOML file."""
         self._require_change(request)
         form = UploadLooksForm(request.POST or None, request.FILES or None)
         if request.method == "POST" and form.is_valid():
@@ -206,7 +206,9 @@ def _try(version: StyleVersion) -> None:
 
 
 def _trial(version: StyleVersion) -> dict[str, object] | None:
-    """What came of trying it: its state and its pictures; while it waits, for how many packs or for whom."""
+    """Return the template context of a version's trial, or None without one.
+
+    `ahead` and `is_paused` say why a queued trial waits."""
     if version.trial is None:
         return None
     rows = list(version.trial.headshots.all())

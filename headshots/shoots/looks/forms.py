@@ -39,11 +39,11 @@ def _direction(label: str) -> forms.FloatField:
 
 
 class LookForm(forms.ModelForm):  # type: ignore[type-arg]
-    """One look. What it saves is a draft; name, order, price group and whether it is offered are the row's own."""
+    """The form of one look, saved as a draft. Order, price group and offer are edited in the list."""
 
-    # The newest version says it already: sent twice, it is still one draft.
+    # True if the newest version has the same content, so that a form that is sent twice saves one draft.
     is_there = False
-    # The number of the version that the page showed.
+    # The number of the newest version when the page was rendered.
     based_on = forms.IntegerField(required=False, widget=forms.HiddenInput)
     title = forms.CharField(max_length=80, validators=[MinLengthValidator(2)])
     description = forms.CharField(max_length=200, required=False, widget=forms.TextInput(attrs={"size": "60"}))
@@ -62,7 +62,7 @@ class LookForm(forms.ModelForm):  # type: ignore[type-arg]
         widget=forms.Textarea(attrs={"rows": 3, "cols": 60}),
         help_text="New pictures: what is to be kept out. Empty: as built in.",
     )
-    # `key` and the others, as SCALES names them.
+    # The names of these fields are those in SCALES.
     key = _scale("key")
     rim = _scale("rim")
     wrap = _scale("wrap")
@@ -98,8 +98,10 @@ class LookForm(forms.ModelForm):  # type: ignore[type-arg]
         return cleaned
 
     def _check_for_newer_version(self, style: Style) -> None:
-        """Refuse to undo what somebody saved meanwhile, unless it is the same: then it came twice."""
-        # Whoever saves at this moment is waited for.
+        """Refuse to overwrite a version that was saved after the page was rendered.
+
+        Sets `is_there` instead if that version has the same content, because the form was then sent twice."""
+        # Wait for a draft that is being saved at this moment.
         Style.objects.select_for_update().get(pk=style.pk)
         newest = latest(style)
         if self.cleaned_data["based_on"] == newest.number:
@@ -114,12 +116,12 @@ class LookForm(forms.ModelForm):  # type: ignore[type-arg]
             "What you typed is here still, not saved. Look at that version in another tab; "
             "saving again puts yours on top.",
         )
-        # Saving again is then meant.
+        # The next submission is based on the newest version, so it overwrites on purpose.
         self.data = {name: self.data[name] for name in self.data} | {"based_on": str(newest.number)}
 
     @property
     def recipe(self) -> dict[str, object]:
-        """As the pipeline names it; what was left empty is left out."""
+        """Return the recipe by the pipeline's field names, without empty fields."""
         data = self.cleaned_data
         recipe: dict[str, object] = {"set": data["set"], "monochrome": data["monochrome"]}
         recipe["key_light"] = [data[name] for name in _LIGHT]
@@ -142,7 +144,7 @@ def _initial(title: str, description: str, recipe: Mapping[str, Any]) -> dict[st
 
 
 class UploadLooksForm(forms.Form):
-    """A file of looks, as `export` writes it."""
+    """A form for a file of looks, in the format that `export` writes."""
 
     file = forms.FileField(help_text="TOML, as the export writes it. What differs becomes a draft of its look.")
 

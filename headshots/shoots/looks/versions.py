@@ -70,7 +70,7 @@ def save_draft(*, style: Style, look: LookContent, created_by: int) -> StyleVers
 
 @transaction.atomic
 def create_look(*, name: str, look: LookContent, created_by: int) -> StyleVersion:
-    """Create a look with one draft. It stays inactive until that is published."""
+    """Create a look with one draft. The look is inactive until the draft is published."""
     last = Style.objects.aggregate(last=Max("position"))["last"] or 0
     style = Style.objects.create(
         name=name, title=look.title, description=look.description, recipe=dict(look.recipe), active=False,
@@ -102,7 +102,7 @@ def publish(*, version: StyleVersion) -> None:
 
 @transaction.atomic
 def restore_version(*, version: StyleVersion, created_by: int) -> StyleVersion:
-    """Publish an older version again, as the newest one: history only grows."""
+    """Publish a copy of an older version as the newest one. Versions are never removed."""
     look = LookContent(version.title, version.description, version.recipe)
     again = save_draft(style=version.style, look=look, created_by=created_by)
     publish(version=again)
@@ -112,7 +112,7 @@ def restore_version(*, version: StyleVersion, created_by: int) -> StyleVersion:
 def start_trial(*, version: StyleVersion) -> Pack:
     """Queue a trial pack of the built-in sample in this version.
 
-    It counts in no statistics, and is purged with its shoot within a day."""
+    The pack counts in no statistics, and is purged with its shoot within a day."""
     now = timezone.now()
     shoot = Shoot(id=uuid4(), created_at=now, delete_after=purge_time(now))
     size = engine.PREVIEW

@@ -85,9 +85,9 @@ def _spend(pack: Pack, budget: str) -> bool:
 
 
 def _choose_replacement(pack: Pack, row: Headshot, renders: int) -> tuple[Headshot, engine.PlannedShot] | None:
-    """Choose a replacement shot that is not in the pack yet, and a row of the pack with the same look.
+    """Choose a shot that is not in the pack yet, and a row of the pack that has the look of that shot.
 
-    Prefers a different look. Returns None when every combination has been used."""
+    Prefers a look other than that of the refused row. Returns None when every combination has been used."""
     rows = list(pack.headshots.select_related("style", "version").order_by("style__position"))
     shot = engine.choose_replacement(to_planned_shot(row), renders, [to_planned_shot(each) for each in rows])
     return None if shot is None else (next(each for each in rows if each.style.name == shot.style.name), shot)

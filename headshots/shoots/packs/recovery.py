@@ -1,4 +1,4 @@
-"""Requeue what a lost message or a dead worker left undone, and packs that failed for good."""
+"""Requeue work that was left undone by a lost message or a killed worker, and packs that failed permanently."""
 
 import logging
 from datetime import timedelta
@@ -39,7 +39,9 @@ def requeue_stalled() -> None:
 
 
 def enqueue_waiting() -> None:
-    """Enqueue all waiting packs, oldest first. Called when a pause ends, so that they need not wait for beat."""
+    """Enqueue all waiting packs, oldest first.
+
+    Called when a pause ends, so that the packs do not wait for beat."""
     for pack_id in _free_packs().order_by("queued_at").values_list("pk", flat=True):
         app.send_task("shoots.render_pack", args=[str(pack_id)])
 
@@ -62,7 +64,9 @@ def _packs_to_mail() -> QuerySet[Pack]:
 
 
 def _shoots_without_preview() -> QuerySet[Shoot]:
-    """Select shoots with a usable photo and all verdicts, but no preview: the worker died before it ordered one."""
+    """Select shoots with a usable photo and all verdicts, but without a preview.
+
+    Their worker was killed before it ordered the preview."""
     photos = Photo.objects.filter(shoot=OuterRef("pk"))
     return Shoot.objects.filter(
         Exists(photos.filter(state__in=Photo.USABLE)),

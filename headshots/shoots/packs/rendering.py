@@ -1,7 +1,6 @@
-"""Render a pack: claim rows, render, judge, store, until none is left.
+"""Render a pack: claim rows, render, judge and store them, until no row is left.
 
-Nothing here holds a transaction open while the engine works. What keeps two workers off
-one row is a lease, see leases.py.
+No transaction is open while the engine works. Leases keep two workers off the same row (leases.py).
 """
 
 import logging
@@ -343,7 +342,7 @@ def _end_run(pack: Pack, error: Exception) -> bool:
 def _finish(pack: Pack) -> None:
     """Advance a pack without open rows: to delivered if all rows are done, otherwise to failed.
 
-    A pack with open rows, after a pause or an error, goes back to the queue."""
+    A pack with open rows is returned to the queue if rendering is paused or a retry is scheduled."""
     states = set(pack.headshots.values_list("state", flat=True))
     if not states or states & {_State.PENDING, _State.RENDERING}:
         return_to_queue(pack)
