@@ -1,4 +1,4 @@
-"""Load a shoot for its owner; for everyone else it does not exist."""
+"""Load a shoot for its owner. For all other users, the shoot does not exist."""
 
 from uuid import UUID
 
@@ -8,7 +8,9 @@ from headshots.shoots.models import Shoot
 
 
 def shoot_or_404(request: HttpRequest, shoot_id: UUID) -> Shoot:
-    """The shoot, if it belongs to whoever is signed in; else 404, as for one that never was."""
+    """Return the shoot if it belongs to the signed-in user.
+
+    Raises Http404 otherwise, as for a shoot that does not exist."""
     if request.user.is_authenticated:
         shoot = Shoot.objects.filter(pk=shoot_id, owner=request.user).first()
         if shoot is not None:

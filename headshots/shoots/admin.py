@@ -18,7 +18,7 @@ class ShootAdmin(AccountListAdmin, ReadOnlyAdmin):
     fields = ["id", "owner", "state", "purge_everything", "keep_photos", "created_at", "delete_after", "purged_at"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Shoot]:
-        """With the packs that tried a look: of the rows that are shown alone, in one query."""
+        """Prefetch the trial packs of the rows that are shown, in one query."""
         trials = Prefetch("packs", Pack.objects.filter(kind=Pack.Kind.TRIAL), to_attr="trials")
         shoots: QuerySet[Shoot] = super().get_queryset(request).prefetch_related(trials)
         return shoots
@@ -53,8 +53,7 @@ class PackAdmin(AccountListAdmin, ReadOnlyAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pack]:
-        """With the shoots of the rows that are shown alone: joined, those of all packs are read before they are
-        sorted."""
+        """Prefetch the shoots of the rows that are shown. A join would read all shoots before sorting."""
         packs: QuerySet[Pack] = super().get_queryset(request).prefetch_related("shoot")
         return packs
 
@@ -63,7 +62,7 @@ class PackAdmin(AccountListAdmin, ReadOnlyAdmin):
 class HeadshotAdmin(ReadOnlyAdmin):
     list_display = ["short_id", "pack", "index", "style", "state", "attempts", "likeness", "reasons", "done_at"]
     list_filter = ["state", "style"]
-    # By an index: there are millions.
+    # This order uses an index, because there are millions of rows.
     ordering = ["pack_id", "index"]
     exclude = ["blob"]
 
@@ -72,7 +71,7 @@ class HeadshotAdmin(ReadOnlyAdmin):
 class EventAdmin(ReadOnlyAdmin):
     list_display = ["at", "name", "actor", "shoot_id", "pack_id", "codes", "counts"]
     fields = ["at", "name", "actor", "shoot_id", "pack_id", "codes", "counts"]
-    # Not the name: the names of a million rows would be looked for with every list.
+    # No filter by name, because every list would then search a million rows for the names that exist.
     list_filter = ["actor", "at"]
     ordering = ["-at", "-id"]
     search_fields = ["shoot_id", "pack_id"]
@@ -80,5 +79,5 @@ class EventAdmin(ReadOnlyAdmin):
 
     @admin.display(description="numbers")
     def counts(self, event: Event) -> str:
-        """Without amounts of money, which support does not see: the ledger has them."""
+        """Return the numbers as text, without amounts of money. Support may not see those; the ledger has them."""
         return ", ".join(f"{name} {number}" for name, number in event.numbers.items() if name != "amount")

@@ -1,4 +1,4 @@
-"""Versions of the texts that people agree to. A version's file is never edited, only followed by a newer one."""
+"""Versions of the consent texts. The file of a version is never edited. A change is a new file."""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _AFTER_A_SENTENCE = re.compile(r"(?<=\.) ")
 
 @dataclass(frozen=True)
 class ConsentText:
-    """What stands beside a checkbox. `version` is the day it came into force."""
+    """The text of a consent checkbox. `version`: the date on which the text took effect."""
 
     name: str
     version: str
@@ -25,7 +25,7 @@ class ConsentText:
 
 @dataclass(frozen=True)
 class Changes:
-    """What somebody who agreed to an older version should look at: that version, and what is new and gone since."""
+    """The sentences that were added and removed since an older version. `since`: that version."""
 
     since: str
     added: list[str]
@@ -34,18 +34,20 @@ class Changes:
 
 @cache
 def current(name: str) -> ConsentText:
-    """The newest text called `name` (`consent` or `is_me`)."""
+    """Return the newest version of the text `name` (`consent` or `is_me`)."""
     return max(_all_versions(name), key=lambda text: text.version)
 
 
 @cache
 def in_version(name: str, version: str) -> ConsentText | None:
-    """The text as it stood then; None for a version that never was."""
+    """Return this version of the text, or None if the version does not exist."""
     return next((text for text in _all_versions(name) if text.version == version), None)
 
 
 def changes_since(name: str, version: str) -> Changes | None:
-    """What changed between the version that was agreed to and today's; None when it is today's."""
+    """Return the changes from this version to the current one, or None if it is the current one.
+
+    Every sentence counts as added if the version does not exist."""
     now, then = current(name), in_version(name, version)
     if version == now.version:
         return None

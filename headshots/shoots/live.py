@@ -10,7 +10,7 @@ log = logging.getLogger(__name__)
 
 
 def channel(shoot_id: object) -> str:
-    """Name of the pub/sub channel of a shoot."""
+    """Return the name of the pub/sub channel of a shoot."""
     return f"shoot:{shoot_id}"
 
 
@@ -19,7 +19,7 @@ def nudge(shoot_id: object) -> None:
     try:
         _client().publish(channel(shoot_id), "changed")
     except redis.RedisError as error:
-        # The page polls as well: it will see the change a little later.
+        # The page also polls, so it shows the change a little later.
         log.warning("live channel away: %s", type(error).__name__)
 
 

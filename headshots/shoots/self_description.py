@@ -1,7 +1,8 @@
 """Self-descriptions of customers, for prompts of engines that draw new pictures.
 
-Chosen from closed lists, never typed and never guessed; asked only where the engine draws. Some of it is as private
-as a photo: it lies in the vault under the photos' key and in no table.
+Customers choose the answers from closed lists. Nothing is typed or guessed. The questions are asked only if the engine
+draws new pictures. Some answers are as private as a photo, so they are stored in the vault under the photos' key, and
+in no table.
 """
 
 import json
@@ -21,7 +22,7 @@ from headshots.vault.models import Blob
 Word = TypeVar("Word", bound=StrEnum)
 
 NO_SELF_DESCRIPTION = engine.SelfDescription()
-# A blob's size stands in a table: it must not tell what was said.
+# Blobs are padded to this size. The size of a blob is stored in a table and must not reveal the answers.
 STORED_BYTES = 512
 
 KINDS = {engine.PersonKind.PERSON: "a person", engine.PersonKind.WOMAN: "a woman", engine.PersonKind.MAN: "a man"}
@@ -61,7 +62,9 @@ OUTFITS = {
 
 
 def _choice(label: str, words: Mapping[Word, str], unsaid: str | None) -> forms.TypedChoiceField:
-    """A closed list that may be left alone; `unsaid` is how that reads, None where the first word stands for it."""
+    """Create an optional field with a closed list of answers.
+
+    unsaid: label of the empty choice. None: no empty choice, so the first answer is the default."""
     choices = [(value.value, text) for value, text in words.items()]
     return forms.TypedChoiceField(
         label=label,
@@ -74,7 +77,7 @@ def _choice(label: str, words: Mapping[Word, str], unsaid: str | None) -> forms.
 
 
 class SelfDescriptionForm(forms.Form):
-    """Optional questions about the customer. `self_description` has the answers once the form is valid."""
+    """The optional questions about the customer. `self_description` has the answers once the form is valid."""
 
     def __init__(self, data: Mapping[str, object] | None = None, initial: dict[str, object] | None = None) -> None:
         super().__init__(data, initial=initial, label_suffix="")
@@ -93,9 +96,9 @@ class SelfDescriptionForm(forms.Form):
 
 
 def write_self_description(*, shoot: Shoot, self_description: engine.SelfDescription) -> bool:
-    """Keep what the person said in the place of what they said before; False when the shoot is closed.
+    """Replace the self-description of a shoot.
 
-    Raises KeyGone."""
+    Returns False if the shoot is closed. Raises KeyGone, VaultUnavailable."""
     with transaction.atomic():
         locked = Shoot.objects.select_for_update().filter(pk=shoot.pk, state=Shoot.State.OPEN).first()
         if locked is None:
@@ -109,11 +112,13 @@ def write_self_description(*, shoot: Shoot, self_description: engine.SelfDescrip
 
 
 def read_self_description(*, shoot: Shoot) -> engine.SelfDescription:
-    """What the person said last. Raises KeyGone."""
+    """Return the customer's last self-description, empty if there is none.
+
+    Raises KeyGone, BlobMissing, BlobCorrupt, VaultUnavailable."""
     blob = Shoot.objects.select_related("self_description_blob").get(pk=shoot.pk).self_description_blob
     if blob is None:
         return NO_SELF_DESCRIPTION
-    # Through the form again: whatever was stored, only words of the closed lists come back.
+    # Validated by the form again, so that only answers of the closed lists are returned.
     form = SelfDescriptionForm(json.loads(vault.read_blob(blob)))
     form.full_clean()
     return form.self_description

@@ -58,7 +58,7 @@ def view_log(shoot: Shoot) -> list[Event]:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def manage_access(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
-    """Give it for a day, or end it."""
+    """Show the page for support access, and grant access for 24 hours or end it."""
     shoot = shoot_or_404(request, shoot_id)
     if request.method == "POST":
         if "end" in request.POST:

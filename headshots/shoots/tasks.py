@@ -36,7 +36,7 @@ def render_pack(pack_id: str) -> None:
     try:
         rendering.render_pack(pack=pack)
     except engine.DeviceLost as error:
-        # Only a new process can use the device again. Whoever supervises this one starts it; leases free the work.
+        # Only a new process can use the device again. The supervisor starts one, which frees the old leases.
         log.critical("this worker ends: %s", error)
         raise SystemExit(1) from error
 
@@ -65,7 +65,7 @@ def enqueue_waiting() -> None:
 
 @signals.celeryd_init.connect
 def load_models(sender: str, **_signal: object) -> None:
-    """Load what the worker's queue needs before its first task; a worker that cannot work does not start."""
+    """Load the models of the worker's queue before its first task. Raises SystemExit if they cannot be loaded."""
     leases.node_name = sender
     name = sender.partition("@")[0]
     heartbeat.start_loading_models(sender)
@@ -78,14 +78,14 @@ def load_models(sender: str, **_signal: object) -> None:
 
 @signals.worker_ready.connect
 def free_leases_after_crash(sender: object, **_signal: object) -> None:
-    """A render worker that comes back after kill -9 need not wait for its own leases to run out."""
+    """Free the leases of a render worker that was killed, so that its work does not wait until they expire."""
     if leases.node_name.startswith("render@"):
         rendering.resume_after_crash()
 
 
 @signals.heartbeat_sent.connect
 def evict_ended_subjects(**_signal: object) -> None:
-    """Between two tasks: a person whose pack another worker ended must not stay in this one's memory."""
+    """Evict the subjects of ended packs from memory with every heartbeat, because other workers end packs too."""
     try:
         prepared_subjects.evict_ended()
     except DatabaseError as error:

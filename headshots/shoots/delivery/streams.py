@@ -127,8 +127,8 @@ def _members(pack: Pack) -> tuple[list[Member], list[str]]:
 def _crc_of(blob: Blob) -> int | None:
     """Return the CRC-32 of a file, or None if the file cannot be read to its end.
 
-    Every file is read before the ZIP is sent. The announced length must be right, and streaming readers need the
-    checksum in front of the file. Reading 300 MB takes half a second (docs/benchmarks.md)."""
+    Every file is read before the ZIP is sent. A ZIP with an announced length cannot leave out a file later, and
+    streaming readers need the checksum in front of the file. 300 MB are read in half a second (docs/benchmarks.md)."""
     crc = 0
     try:
         for chunk in vault.stream_blob(blob):

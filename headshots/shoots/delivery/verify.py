@@ -35,7 +35,7 @@ def verify(request: HttpRequest) -> HttpResponse:
     """Show the form, and after an upload the marks of the file."""
     if request.method != "POST":
         return render(request, "shoots/verify.html", {"form": VerifyForm()})
-    # Reading takes a process and a second, so each client gets only a few readings per minute.
+    # Reading takes a process and a second, so the readings of each address are limited per minute.
     if not ratelimit.consume(request, action="verify"):
         return render(request, "429.html", status=429)
     form = VerifyForm(request.POST, request.FILES)
@@ -57,7 +57,7 @@ def verify(request: HttpRequest) -> HttpResponse:
 def _read_provenance(form: VerifyForm, *, address: str) -> object | None:
     """Return the marks of the form's picture for the template.
 
-    Returns None, and adds an error to the form, if the picture cannot be read. Raises BudgetExceeded."""
+    Returns None, and adds an error to the form, if the picture is refused or unreadable. Raises BudgetExceeded."""
     picture = form.cleaned_data["picture"]
     try:
         if picture.size > settings.HEADSHOTS_MAX_PHOTO_BYTES:

@@ -199,7 +199,7 @@ def _estimate_context(found: Estimate | None) -> dict[str, object] | None:
     seconds = found.seconds_left
     rounded = 60 * round(seconds / 60) if seconds >= 100 else max(10, 10 * round(seconds / 10))
     return {
-        # 100 % would say that the pack is done.
+        # 100% would say that the pack is done.
         "percent": min(99, round(100 * found.share)),
         "is_preparing": found.preparing is not None,
         "ahead": found.ahead,

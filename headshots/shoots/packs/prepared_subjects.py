@@ -172,7 +172,9 @@ def best_first(photos: Iterable[Photo]) -> list[Photo]:
 
 
 def load_stored_photo(photo: Photo) -> engine.StoredPhoto:
-    """Load a photo and its faces from the vault. Raises KeyGone."""
+    """Load a photo and its faces from the vault.
+
+    Raises KeyGone, BlobMissing, BlobCorrupt, VaultUnavailable."""
     assert photo.faces_blob is not None
     return engine.StoredPhoto(
         photo=vault.read_blob(photo.blob), faces=vault.read_blob(photo.faces_blob), chosen=photo.chosen_face or 0

@@ -16,9 +16,9 @@ from headshots.shoots.consent import current
 from headshots.shoots.models import Shoot
 from headshots.web.budgets import Budget
 
-# How long the photos of one upload wait for a decoder, all of them together; what their own decoding takes is apart.
+# The total time that the photos of one upload wait for a free decoder. Their own decoding is not included.
 WAIT_SECONDS = 20.0
-# Longer than a decoder may take (pipeline/photos/intake.py): the share of a killed process is free after it.
+# Longer than the decoder's timeout (pipeline/photos/intake.py). The lease of a killed process expires after it.
 _DECODE_LEASE_SECONDS = 40
 
 _WORDS = {
@@ -34,10 +34,14 @@ class _PhotosInput(forms.ClearableFileInput):
 
 
 class _PhotosField(forms.FileField):
-    """One to five photos; cleans to their re-encoded JPEG bytes. Raises BudgetExceeded when no decoder is free.
+    """A field for one to `HEADSHOTS_MAX_PHOTOS` photos. Its value is their re-encoded JPEG bytes.
 
-    holder: whose photos they are; one of them is decoded at a time. wait_seconds: how long they may still wait.
-    decoder_seconds: how long decoders worked on them, also on those that were refused."""
+    Raises BudgetExceeded when no decoder is free.
+
+    Attributes:
+        holder: id of the account. One photo per account is decoded at a time.
+        wait_seconds: how long the photos may still wait for a decoder.
+        decoder_seconds: how long decoders worked on the photos, including refused ones."""
 
     holder = ""
     wait_seconds = 0.0
@@ -66,7 +70,7 @@ class _PhotosField(forms.FileField):
     def _clean_file(self, file: "UploadedFile[bytes]") -> bytes:
         if (file.size or 0) > settings.HEADSHOTS_MAX_PHOTO_BYTES:
             raise engine.PhotoRefused(engine.Reason.TOO_LARGE)
-        # A decoder may take 1.5 GB and some seconds: a few work at a time, for different accounts, over all processes.
+        # A decoder may take 1.5 GB and some seconds, so all processes together run only a few, one per account.
         total = settings.HEADSHOTS_LIMITS.max_concurrent_decodes
         decodes = Budget("decodes", total=total, per_holder=1, lease_seconds=_DECODE_LEASE_SECONDS)
         asked = time.monotonic()
@@ -82,9 +86,9 @@ class _PhotosField(forms.FileField):
 class _AgreedField(forms.Field):
     """A checkbox whose value is the version of its text. A plain "on" agrees to the current version.
 
-    Cleans to the current version. A box that was ticked next to an older text is refused, so the new one is read."""
+    The cleaned value is the current version. A box next to an older text is refused, so that the new text is read."""
 
-    # Not Django's checkbox, which knows yes and no only.
+    # Not Django's checkbox, which only returns True or False.
     widget = forms.TextInput
 
     def __init__(self, text: str, please: str) -> None:
@@ -102,7 +106,7 @@ class _AgreedField(forms.Field):
 
 
 class NewShootForm(forms.Form):
-    """Photos, and two separate consents."""
+    """The upload form: photos, and two separate consents."""
 
     photos = _PhotosField()
     consent = _AgreedField("consent", please="We may only look at your photos with your consent: please tick this box.")
@@ -132,13 +136,13 @@ class NewShootForm(forms.Form):
         return self._photos_field.decoder_seconds
 
     def refuse(self, sentence: str) -> None:
-        """Show this sentence alone: what else may be wrong with the form is not the reason."""
+        """Replace all errors of the form by this sentence, because they are not the reason for the refusal."""
         self._errors = ErrorDict()
         self.cleaned_data = {}
         self.add_error(None, sentence)
 
     def earlier_shoot(self, owner: User) -> Shoot | None:
-        """The shoot that this showing of the form has made already."""
+        """Return the shoot that this rendered form has already created, or None."""
         try:
             submission = self.fields["submission"].clean(self.data.get("submission", ""))
         except forms.ValidationError:
@@ -147,5 +151,5 @@ class NewShootForm(forms.Form):
 
 
 def _describe_file(number: int, count: int) -> str:
-    # By its place, not by its name: file names are personal and are never kept, not even in an error.
+    # By position, not by name. File names are personal and are never stored, not even in an error.
     return "This file" if count == 1 else f"Photo {number}"

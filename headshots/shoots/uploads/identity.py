@@ -1,7 +1,7 @@
 """Identify the customer among the people in a shoot's photos: propose from all photos, let the customer decide.
 
-Embeddings of faces, other people's too, exist inside one call of `engine.group_faces` and nowhere else; of a photo in
-which the person has picked their face, only that face is embedded.
+Embeddings of faces, including those of other people, exist only during one call of `engine.group_faces`. In a photo in
+which the customer has picked their face, only that face is embedded.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,18 +15,21 @@ from headshots.shoots.lifecycle import record
 from headshots.shoots.models import Event, FaceCrop, Photo, Shoot
 from headshots.vault import services as vault
 
-# Instead of a face's index. The answer "I am not in this photo", and that comparing the photos gave no proposal.
+# Values in place of a face's index. NOT_IN_IT: the customer is not in this photo. UNDECIDED: comparing the photos gave
+# no proposal.
 NOT_IN_IT, UNDECIDED = -1, -2
 
 
 def identify_person(*, shoot: Shoot, photos: Sequence[Photo]) -> bool:
-    """Whether it is settled who is meant; if not, the photos now ask, with a proposal where there is one.
+    """Identify the customer in all photos, and refuse photos of other people.
 
-    Refuses photos of somebody else. photos: all of the shoot, each with a verdict. Raises KeyGone."""
+    photos: all photos of the shoot, each with a verdict.
+    Returns True if the customer is identified. Otherwise photos ask the customer, with a proposal if there is one.
+    Raises KeyGone, BlobMissing, BlobCorrupt, VaultUnavailable."""
     shown = [photo for photo in photos if photo.state != Photo.State.REFUSED]
     asking = [photo for photo in shown if photo.state == Photo.State.CHOOSE_FACE]
     if len(shown) < 2:
-        # There is nothing to compare with.
+        # A single photo has nothing to be compared with.
         return not asking
     if asking and shoot.ask_first:
         return False
@@ -44,7 +47,7 @@ def identify_person(*, shoot: Shoot, photos: Sequence[Photo]) -> bool:
 
 
 def are_being_compared(*, shoot: Shoot, photos: Sequence[Photo]) -> bool:
-    """Whether verdicts or proposals are still on their way."""
+    """Return True while verdicts or proposals for photos are still being computed."""
     if any(photo.state == Photo.State.UPLOADED for photo in photos):
         return True
     shown = [photo for photo in photos if photo.state != Photo.State.REFUSED]
@@ -53,26 +56,27 @@ def are_being_compared(*, shoot: Shoot, photos: Sequence[Photo]) -> bool:
 
 
 def choose_faces(*, shoot: Shoot, answers: Mapping[UUID, int]) -> bool:
-    """Judge photos by the face that the person picked in each; NOT_IN_IT refuses the photo.
+    """Judge each photo by the face that the customer picked in it. NOT_IN_IT refuses the photo.
 
-    False, and nothing is changed, when a photo has no such face, or none of them asks any more. Raises KeyGone,
-    BlobMissing, BlobCorrupt, VaultUnavailable."""
+    answers: index of the face, by photo.
+    Returns False and changes nothing if a photo has no such face, or if no photo asks anymore.
+    Raises KeyGone, BlobMissing, BlobCorrupt, VaultUnavailable."""
     photos = {photo.pk: photo for photo in shoot.photos.filter(pk__in=answers).select_related("faces_blob")}
     faces = [(photos.get(photo_id), index) for photo_id, index in answers.items()]
     if any(photo is None or not NOT_IN_IT <= index < photo.face_count for photo, index in faces):
         return False
-    # Outside the transaction: a bucket can take seconds.
+    # Outside the transaction, because reading from a bucket can take seconds.
     judged = [(photo, index, _judge(photo, index)) for photo, index in faces if photo is not None]
     with transaction.atomic():
         moved = [_store_answer(photo, index, judgment) for photo, index, judgment in judged]
         if any(moved):
-            # Not here: whether several photos show one person takes a model, and this is the web process.
+            # Sent to a worker, because comparing photos takes a model, and this is the web process.
             send_on_commit("shoots.resolve_identity", str(shoot.pk))
     return any(moved)
 
 
 def refuse(photo: Photo, reason: str, *, actor: str = Event.Actor.SYSTEM) -> bool:
-    """Whether this caller refused the photo."""
+    """Refuse a photo that is usable or asks the customer. Returns True if this call refused the photo."""
     open_states = [*Photo.USABLE, Photo.State.CHOOSE_FACE]
     moved = Photo.objects.filter(pk=photo.pk, state__in=open_states, shoot__state=Shoot.State.OPEN).update(
         state=Photo.State.REFUSED, reasons=[reason]
@@ -83,14 +87,16 @@ def refuse(photo: Photo, reason: str, *, actor: str = Event.Actor.SYSTEM) -> boo
 
 
 def _judge(photo: Photo, index: int) -> engine.JudgedFace | None:
-    """Judge the photo by the face that its person picked; None where it has to be refused, or asks no more."""
+    """Judge the photo by the face that the customer picked.
+
+    Returns None if the answer is NOT_IN_IT, or if the photo does not ask anymore."""
     if index == NOT_IN_IT or photo.state != Photo.State.CHOOSE_FACE or photo.faces_blob is None:
         return None
     return engine.judge(vault.read_blob(photo.faces_blob), index)
 
 
 def _store_answer(photo: Photo, index: int, judged: engine.JudgedFace | None) -> bool:
-    """Store the answer for one photo. Returns False for a photo that does not ask any more."""
+    """Store the answer for one photo. Returns False if the photo does not ask anymore."""
     if photo.state != Photo.State.CHOOSE_FACE:
         return False
     if index == NOT_IN_IT:
@@ -120,7 +126,10 @@ def _load_for_comparison(photo: Photo) -> engine.SeenPhoto:
 
 
 def _select_person(people: Sequence[Mapping[int, int]], photos: Sequence[Photo]) -> Mapping[int, int] | None:
-    """Who is meant: whoever was picked in most photos, else who is in most; None when two are in as many."""
+    """Return the person who is the customer, as {index of the photo: index of the face}.
+
+    If the customer picked faces, this is the person picked in most photos. Otherwise it is the person in most photos.
+    Returns None if several people are in equally many photos."""
 
     def picked(person: Mapping[int, int]) -> int:
         return sum(photos[index].picked for index in person)
@@ -144,7 +153,7 @@ def _propose(photos: Sequence[Photo], person: Mapping[int, int] | None) -> None:
 
 
 def _ask_all(photos: Sequence[Photo]) -> None:
-    """Several people are in equally many photos: only the person knows."""
+    """Ask the customer in every photo, because several people are in equally many photos."""
     reasons = [engine.Reason.SEVERAL_PEOPLE.value]
     for photo in photos:
         assert photo.faces_blob is not None

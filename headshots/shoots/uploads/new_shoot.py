@@ -24,7 +24,7 @@ from headshots.vault.models import Blob
 
 log = logging.getLogger(__name__)
 
-# Uploads that apps above this one allow in addition to the free packs: a paid pack allows one.
+# Functions of higher-level apps that return how many more uploads an account may make. A paid pack allows one.
 allowances: list[Callable[[User], int]] = []
 
 
@@ -33,13 +33,14 @@ class NoPreviewsLeft(Exception):
 
 
 class AccountClosed(Exception):
-    """The account was deleted while its upload was under way."""
+    """The account was deleted during its upload."""
 
 
 def previews_left(owner: User) -> int:
-    """Return how many free packs this account may still order within 24 hours.
+    """Return how many free packs this account may order now. The limit is per 24 hours.
 
-    Shoots without a usable photo are not counted, nor those whose photos we lost or whose free pack staff stopped."""
+    Shoots whose photos were all refused are not counted. Shoots whose photos were lost, or whose free pack was stopped
+    by staff, are not counted either."""
     stopped = Pack.objects.filter(shoot__owner=owner, kind=Pack.Kind.PREVIEW, reason=Pack.Reason.STAFF).values("shoot")
     recent = Shoot.objects.filter(owner=owner, created_at__gt=timezone.now() - timedelta(days=1))
     not_refused = [state for state in Photo.State if state != Photo.State.REFUSED]
@@ -58,11 +59,13 @@ def open_shoot(
     submission: uuid.UUID | None = None,
     ask_first: bool = False,
 ) -> Shoot:
-    """A shoot with its consent, its key, and its photos and the person's words in the vault, all of it or nothing.
+    """Create a shoot with its consent and key, and store its photos and self-description in the vault, all or nothing.
 
-    `photos` are cleaned JPEGs; with `ask_first` no faces are compared before the person has picked theirs. The
-    consent is stored before anything looks at a face. The same submission twice gives the same shoot.
-    Raises NoPreviewsLeft, AccountClosed."""
+    photos: cleaned JPEGs.
+    submission: idempotency key. The same key returns the same shoot.
+    ask_first: compare no faces before the customer has picked theirs.
+    The consent is stored before any face is analyzed.
+    Raises NoPreviewsLeft, AccountClosed, and errors of the vault."""
     now = timezone.now()
     shoot = Shoot(
         id=uuid.uuid4(),
@@ -76,7 +79,7 @@ def open_shoot(
     log_context.bind(shoot=shoot.pk)
     vault.create_key(ring="source", key_id=shoot.pk, expires_at=key_expiry(now))
     try:
-        # Before the transaction: a bucket can take seconds. Until the rows are there nothing looks at a face.
+        # Before the transaction, because a bucket can take seconds. No face is analyzed before the rows exist.
         blobs = [vault.write_blob(ring="source", key_id=shoot.pk, kind="photo", data=data) for data in photos]
         saved = _save(shoot, owner, blobs, self_description)
     except BaseException:
@@ -89,10 +92,10 @@ def open_shoot(
 
 @transaction.atomic
 def _save(shoot: Shoot, owner: User, blobs: Sequence[Blob], self_description: engine.SelfDescription) -> Shoot:
-    """Write the rows of a new shoot. Returns it, or the one that the same submission has made before.
+    """Write the rows of a new shoot.
 
-    Raises AccountClosed, NoPreviewsLeft."""
-    # One upload of an account at a time: two that count at once would both find the last free pack.
+    Returns the new shoot, or the one that the same submission created before. Raises AccountClosed, NoPreviewsLeft."""
+    # Lock the account, because two concurrent uploads would both be counted as the last free pack.
     if not User.objects.select_for_update().filter(pk=owner.pk, deletion_requested_at=None):
         raise AccountClosed
     if shoot.submission:
@@ -117,7 +120,9 @@ def _save(shoot: Shoot, owner: User, blobs: Sequence[Blob], self_description: en
 
 
 def _roll_back(shoot: Shoot) -> None:
-    """Nothing of an upload that came to nothing stays: its key dies first, and the sweep finds what is left then."""
+    """Delete everything of a failed upload.
+
+    The key is destroyed first. The orphan sweep deletes blobs that cannot be deleted now."""
     vault.destroy_key(ring="source", key_id=shoot.pk)
     try:
         vault.delete_blobs(ring="source", key_ids=[shoot.pk])

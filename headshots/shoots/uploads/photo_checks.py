@@ -22,18 +22,18 @@ MAX_CHECKS = 3
 
 
 def check_photo(*, photo: Photo) -> None:
-    """Look at one photo and store the verdict; safe to run twice."""
+    """Check one photo and store the verdict. Safe to run twice."""
     waiting = Photo.objects.filter(pk=photo.pk, state=Photo.State.UPLOADED, shoot__state=Shoot.State.OPEN)
     if not waiting.update(checks=F("checks") + 1):
         return
     photo.refresh_from_db()
     if photo.checks > MAX_CHECKS:
-        # It took the worker down three times: no fourth.
+        # `MAX_CHECKS` checks of this photo killed their worker. Do not try again.
         _store_refusal(photo, state=Photo.State.REFUSED, reasons=[engine.Reason.UNREADABLE.value])
         return
     try:
         checked = engine.check(vault.read_blob(photo.blob), ask_first=photo.shoot.ask_first)
-        # Outside the transaction: a bucket can take seconds.
+        # Outside the transaction, because writing to a bucket can take seconds.
         faces = vault.write_blob(ring="source", key_id=photo.shoot_id, kind="faces", data=checked.faces)
         crops = [
             vault.write_blob(ring="source", key_id=photo.shoot_id, kind="face_crop", data=crop)
@@ -43,7 +43,8 @@ def check_photo(*, photo: Photo) -> None:
         close_without_key(photo.shoot)
         return
     except VaultUnavailable as error:
-        # Not the photo's fault, so no try is counted: beat comes back. What was written so far the sweep finds.
+        # The photo is not at fault, so the check is not counted, and beat sends the task again. The orphan sweep
+        # deletes blobs that were already written.
         log.error("photo %s: waiting for the vault: %s", photo.pk, error)
         Photo.objects.filter(pk=photo.pk).update(checks=F("checks") - 1)
         return
@@ -55,7 +56,7 @@ def check_photo(*, photo: Photo) -> None:
 
 
 def _store_verdict(photo: Photo, checked: engine.CheckedPhoto, faces: Blob, crops: Sequence[Blob]) -> bool:
-    """Whether this worker was the first, and the photo still there."""
+    """Store the verdict. Returns False if another worker was faster, or the photo was deleted."""
     with transaction.atomic():
         decided = Photo.objects.filter(pk=photo.pk, state=Photo.State.UPLOADED).update(
             state=checked.status,
@@ -74,7 +75,7 @@ def _store_verdict(photo: Photo, checked: engine.CheckedPhoto, faces: Blob, crop
 
 
 def resolve_identity(*, shoot: Shoot) -> None:
-    """Once every photo has its verdict: find the person in all of them, then start the free preview. Safe to repeat."""
+    """Identify the customer once every photo has a verdict, and then start the free preview. Safe to repeat."""
     nudge(shoot.pk)
     photos = list(shoot.photos.select_related("blob", "faces_blob"))
     if any(photo.state == Photo.State.UPLOADED for photo in photos):

@@ -43,9 +43,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class UploadRefusal:
-    """Why an upload was not taken, as the answer says it.
+    """The response to an upload that was not accepted.
 
-    sentence: stands in the form; empty where the page has its own words. retry_after: seconds until another try."""
+    Attributes:
+        status: HTTP status.
+        sentence: error shown in the form. Empty where the page has its own text.
+        retry_after: seconds until the next try, for the Retry-After header."""
 
     status: int
     sentence: str = ""
@@ -54,7 +57,7 @@ class UploadRefusal:
 
 _PAUSED = UploadRefusal(503)
 _NO_PREVIEWS_LEFT = UploadRefusal(429)
-# What is wrong with each field stands beside it.
+# The form shows the errors next to its fields.
 _INVALID = UploadRefusal(422)
 _TOO_MANY = UploadRefusal(
     429, "You have sent many photos in a short time. Nothing was kept; please try again in ten minutes.", 600
@@ -68,24 +71,24 @@ _ANSWERS_NOT_SAVED = (
     "We couldn't save your answers. They are still in the form: please wait a minute, then save them again."
 )
 
-# Uploads that are read or wait for it: for each photo that is decoded at a time, and of one account. Each takes a
-# thread of a web process; more would leave too few for the pages.
+# The limits of uploads that are being read or wait for a decoder: per concurrent decode, and per account. Each upload
+# takes a thread of a web process, and more uploads would leave too few threads for the pages.
 _UPLOADS_PER_DECODE, _UPLOADS_PER_ACCOUNT = 4, 2
-# Longer than an upload may take: waiting, decoding and storing. The share of a killed process is free after it.
+# Longer than an upload takes to wait, decode and store. The lease of a killed process expires after it.
 _LEASE_SECONDS = 150
 _POSTGRESQL_DISK_FULL = "53100"
 
 
-# What a stranger sends is not read: they are sent to sign in without the check, which would only say "forbidden".
+# Exempt, because an anonymous POST is redirected to sign-in unread. The CSRF check would answer 403 instead.
 @csrf_exempt
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
-    """Upload one to five photos; nothing is stored unless all of them can be used."""
+    """Show the upload form and receive uploads. Nothing is stored unless every photo can be read."""
     if isinstance(request.user, User):
         return _new(request)
     if request.method != "POST":
         return redirect_to_login(request.get_full_path())
-    # The session ended after the form was opened: the page to sign in and the form say that nothing was kept.
+    # The session ended after the form was opened. With `unsent`, sign-in page and form say that nothing was stored.
     return redirect_to_login(f"{request.path}?unsent=1")
 
 
@@ -96,7 +99,7 @@ def _new(request: HttpRequest) -> HttpResponse:
         return _page(owner, request, NewShootForm(initial={"submission": uuid4()}), _self_description_form())
     form, about = NewShootForm(request.POST, request.FILES, owner=owner), _self_description_form(request)
     try:
-        # The same form sent twice leads to the shoot that it made, also when that was the last free one.
+        # A form that is sent twice leads to the shoot it created, even if that was the last free one.
         result = form.earlier_shoot(owner) or _receive(request, owner, form, about)
     except AccountClosed:
         return redirect("pages:home")
@@ -113,7 +116,7 @@ def _new(request: HttpRequest) -> HttpResponse:
 def _receive(
     request: HttpRequest, owner: User, form: NewShootForm, about: SelfDescriptionForm | None
 ) -> Shoot | UploadRefusal:
-    """Open the shoot of an upload, or return why there is none. Raises AccountClosed."""
+    """Open the shoot of an upload, or return the reason for refusing the upload. Raises AccountClosed."""
     if is_paused(Pause.Part.UPLOADS):
         return _PAUSED
     if not previews_left(owner):
@@ -145,7 +148,7 @@ def _receive(
 
 
 def _is_out_of_space(error: Exception) -> bool:
-    """Return True when a disk or the database has no space left, False for a store that only does not answer."""
+    """Return True if a disk or the database has no space left, False for other faults."""
     if isinstance(error, OSError):
         return error.errno in {errno.ENOSPC, errno.EDQUOT}
     cause = error.__cause__
@@ -154,22 +157,22 @@ def _is_out_of_space(error: Exception) -> bool:
 
 
 def _count_attempts(request: HttpRequest, count: int) -> bool:
-    """Count so many attempts for the account and the address. Returns False beyond the limit."""
-    # Without its server the limit is not kept: what is decoded at once is limited all the same (headshots.web.budgets).
+    """Count this many upload attempts for the account and the address. Returns False beyond the limit."""
+    # Without Redis, attempts are not limited. Concurrent decodes are still limited (headshots.web.budgets).
     with suppress(redis.RedisError):
         return all(ratelimit.consume(request, action="upload") for _ in range(count))
     return True
 
 
 def _count_decoding(request: HttpRequest, form: NewShootForm) -> None:
-    """Count what an upload that came to nothing has cost: beside one attempt for each photo, one a second of decoding.
+    """Count one more attempt per second of decoding for an upload that was not accepted.
 
-    Good photos count as well. Sent without a tick they would keep the decoders busy for nothing."""
+    Accepted photos count as well. Otherwise uploads without consent could keep the decoders busy for free."""
     _count_attempts(request, int(form.decoder_seconds))
 
 
 def _self_description_form(request: HttpRequest | None = None) -> SelfDescriptionForm | None:
-    """Return the questions about the person, where the engine asks them."""
+    """Return the self-description form, or None if the engine does not draw new pictures."""
     return SelfDescriptionForm(request.POST if request else None) if engine.uses_generative_engine() else None
 
 
@@ -199,14 +202,16 @@ def _page(
 
 
 def _consent_changes(owner: User) -> Changes | None:
-    """Return what is new in the consent's text since the person's last one, None when nothing is."""
+    """Return the changes of the consent text since the customer's last consent, or None without changes."""
     last = Consent.objects.filter(shoot__owner=owner).order_by("-given_at").first()
     return changes_since("consent", last.consent_version) if last else None
 
 
 @require_POST
 def choose_faces(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
-    """The answers to "which one is you?", of one or several photos: `face-<photo>` is a face's number or `none`."""
+    """Receive the answers to "which one is you?" for one or several photos.
+
+    Each answer is a field `face-<photo id>` with the index of a face, or `none`."""
     shoot = shoot_or_404(request, shoot_id)
     try:
         answers = {UUID(name[5:]): _face(value) for name, value in request.POST.items() if name.startswith("face-")}
@@ -233,7 +238,7 @@ def _face(answer: object) -> int:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def about(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
-    """What the person said about themselves, to be corrected while there may be more pictures."""
+    """Show and correct the customer's self-description while the shoot is open."""
     shoot = shoot_or_404(request, shoot_id)
     if not (shoot.is_open and engine.uses_generative_engine()):
         raise Http404
@@ -242,7 +247,7 @@ def about(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     try:
         said = read_self_description(shoot=shoot)
     except KeyGone:
-        # Deleted at this moment, and the words with the photos: the shoot's page says so.
+        # The photos and the answers were deleted at this moment. The page of the shoot says so.
         return redirect(shoot)
     except (BlobCorrupt, BlobMissing) as error:
         log.error("shoot %s: what its person said is lost: %s", shoot.pk, error)
@@ -255,7 +260,7 @@ def about(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
 
 
 def _correct(request: HttpRequest, shoot: Shoot) -> HttpResponse:
-    """Store what was sent. What cannot be stored now stays in the form, which says so."""
+    """Store the submitted self-description. The form keeps answers that cannot be stored now."""
     form = SelfDescriptionForm(request.POST)
     if not form.is_valid():
         return _about_page(request, shoot, form, status=422)
@@ -263,7 +268,7 @@ def _correct(request: HttpRequest, shoot: Shoot) -> HttpResponse:
         if write_self_description(shoot=shoot, self_description=form.self_description):
             messages.success(request, "Thank you. Pictures that are made from now on follow it.")
     except KeyGone:
-        # Deleted at this moment, and the words with the photos: the shoot's page says so.
+        # The photos and the answers were deleted at this moment. The page of the shoot says so.
         pass
     except (VaultError, OSError, OperationalError) as error:
         log.error("shoot %s: what its person says cannot be stored now: %s", shoot.pk, type(error).__name__)
@@ -275,5 +280,5 @@ def _correct(request: HttpRequest, shoot: Shoot) -> HttpResponse:
 def _about_page(
     request: HttpRequest, shoot: Shoot, form: SelfDescriptionForm | None, *, status: int = 200
 ) -> HttpResponse:
-    """Render the questions; without a form, because what was said cannot be read now, a notice in their place."""
+    """Render the self-description form. `form` None: a notice that the answers cannot be read now."""
     return no_store(render(request, "shoots/about.html", {"shoot": shoot, "about": form}, status=status))
