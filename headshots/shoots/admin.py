@@ -79,5 +79,5 @@ class EventAdmin(ReadOnlyAdmin):
 
     @admin.display(description="numbers")
     def counts(self, event: Event) -> str:
-        """Return the numbers as text, without amounts of money. Support may not see those; the ledger has them."""
+        """Return the numbers as text, without amounts of money, which are only for readers of the ledger."""
         return ", ".join(f"{name} {number}" for name, number in event.numbers.items() if name != "amount")

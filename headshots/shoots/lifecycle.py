@@ -85,7 +85,7 @@ def _changes_on_entering(state: str, pack: Pack, now: datetime) -> dict[str, obj
 
 
 def return_to_queue(pack: Pack) -> bool:
-    """Return a pack from RENDERING to QUEUED if it is paused or awaits a retry, and no worker holds a lease on it.
+    """Return a pack from RENDERING to QUEUED if rendering is paused or a retry is scheduled, and no row is leased.
 
     Returns True if this call changed the state. This is not one of `TRANSITIONS`: the pack keeps its place in the
     queue, and no task is started."""
@@ -228,7 +228,7 @@ def end_purges(shoots: Collection[Shoot], *, numbers: Mapping[UUID, Mapping[str,
     """Mark shoots as purged, and return those that this call changed.
 
     Skips shoots that another process finished, and shoots whose `purge_everything` was set after they were loaded.
-    `purged_at` is when the photos were purged. It stays when the headshots are purged later.
+    `purged_at` is when the photos were purged, and does not change when the headshots are purged later.
     numbers: the numbers of the purge event, by shoot id."""
     now = timezone.now()
     with transaction.atomic():

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 @shared_task(name="shoots.check_photo")
 def check_photo(photo_id: str) -> None:
     photo = Photo.objects.select_related("shoot", "blob").filter(pk=UUID(photo_id)).first()
-    if photo is not None:  # Purged while the message was under way.
+    if photo is not None:  # None: the photo was purged after the message was sent.
         log_context.bind(shoot=photo.shoot_id)
         photo_checks.check_photo(photo=photo)
 
@@ -44,7 +44,7 @@ def render_pack(pack_id: str) -> None:
 @shared_task(name="shoots.delete_prepared_subject")
 def delete_prepared_subject(pack_id: str) -> None:
     pack = Pack.objects.get(pk=UUID(pack_id))
-    if not pack.is_live:  # Staff may have queued it again.
+    if not pack.is_live:  # Staff may have queued the pack again.
         prepared_subjects.delete_prepared_subject(pack)
 
 

@@ -90,7 +90,9 @@ def add_version(*, style: Style, look: LookContent, created_by: int | None) -> S
 
 @transaction.atomic
 def publish(*, version: StyleVersion) -> None:
-    """Publish a version: new packs are planned with it. The first one activates its look."""
+    """Publish a version, so that new packs are planned with it.
+
+    The first published version activates its look."""
     style = Style.objects.select_for_update().get(pk=version.style_id)
     is_first = style.current_id is None
     style.title, style.description, style.recipe = version.title, version.description, version.recipe

@@ -95,7 +95,7 @@ def _get_shared(
     size: engine.Size,
     renew_leases: LeaseRenewer,
 ) -> engine.PreparedSubject:
-    """Return what another worker prepared, or prepare it here and store it for the others."""
+    """Return the subject that another worker prepared, or prepare the subject and store it for other workers."""
     ready = Preparation.objects.filter(pack=pack, blob__isnull=False).select_related("blob").first()
     if ready is not None and ready.blob is not None:
         try:

@@ -85,7 +85,7 @@ def _requeue(task: str, row_id: object) -> None:
 
 
 def retry_pack(*, pack: Pack, actor: str = Event.Actor.STAFF) -> bool:
-    """Queue a failed pack again, unless its photos are gone. Returns True if this call did it."""
+    """Queue a failed pack again, unless its shoot is closed. Returns True if this call queued the pack."""
     with transaction.atomic():
         # The lock keeps a purge from starting in between.
         if not Shoot.objects.select_for_update().filter(pk=pack.shoot_id, state=Shoot.State.OPEN).exists():

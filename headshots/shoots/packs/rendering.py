@@ -193,7 +193,7 @@ def _render_rows(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally:
         mine.update(attempts=F("attempts") - 1)
         raise
     finally:
-        # Release unfinished rows at once. After kill -9 their lease has to expire.
+        # Release unfinished rows at once. After kill -9 they stay leased until the lease ends or the worker restarts.
         mine.update(state=_State.PENDING, lease_token=None, lease_until=None)
 
 
@@ -263,7 +263,7 @@ def _finish_row(pack: Pack, row: Headshot, finished: engine.RenderResult, blobs:
 
 
 def _is_near_duplicate(pack: Pack, finished: engine.RenderResult) -> bool:
-    """Return True if the picture looks like a finished one of its pack, of any worker."""
+    """Return True if the picture looks like a finished picture of its pack, rendered by any worker."""
     # A preview has one picture per look, so none can be alike. Pictures of a trial may be.
     if pack.kind != Pack.Kind.PREMIUM:
         return False
@@ -303,7 +303,7 @@ def _write_files(pack: Pack, finished: engine.RenderResult) -> dict[str, Blob]:
 
 
 def _refuse(pack: Pack, row: Headshot, reasons: list[str], tally: Tally) -> None:
-    """Retry a refused shot, or replace it, while the pack's budgets last. Reject it otherwise."""
+    """Retry or replace a refused shot while the pack's budgets last. Reject the shot otherwise."""
     free = {"reasons": reasons, "lease_token": None, "lease_until": None}
     with transaction.atomic():
         mine = _leased(pack, row)

@@ -86,7 +86,7 @@ class _PhotosField(forms.FileField):
 class _AgreedField(forms.Field):
     """A checkbox whose value is the version of its text. A plain "on" agrees to the current version.
 
-    The cleaned value is the current version. A box next to an older text is refused, so that the new text is read."""
+    The cleaned value is the current version. A tick next to an older text is refused, so that the new text is read."""
 
     # Not Django's checkbox, which only returns True or False.
     widget = forms.TextInput
@@ -136,7 +136,7 @@ class NewShootForm(forms.Form):
         return self._photos_field.decoder_seconds
 
     def refuse(self, sentence: str) -> None:
-        """Replace all errors of the form by this sentence, because they are not the reason for the refusal."""
+        """Replace all errors of the form with this sentence, because they are not the reason for the refusal."""
         self._errors = ErrorDict()
         self.cleaned_data = {}
         self.add_error(None, sentence)

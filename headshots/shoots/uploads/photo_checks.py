@@ -28,7 +28,7 @@ def check_photo(*, photo: Photo) -> None:
         return
     photo.refresh_from_db()
     if photo.checks > MAX_CHECKS:
-        # `MAX_CHECKS` checks of this photo killed their worker. Do not try again.
+        # `MAX_CHECKS` checks of this photo failed or killed their worker. Do not try again.
         _store_refusal(photo, state=Photo.State.REFUSED, reasons=[engine.Reason.UNREADABLE.value])
         return
     try:
