@@ -97,7 +97,7 @@ def refund_credit(*, credit: Credit, reason: Refund.Reason, actor: str = Event.A
 def _fail_refund(refund: Refund) -> None:
     """Mark a refund that Stripe refused as failed, and restore the credit that it had ended.
 
-    Sends no email. Staff see the failed refund in the dashboard."""
+    Staff find the failed refund in the admin's list of refunds."""
     with transaction.atomic():
         asked = Refund.objects.filter(pk=refund.pk, state=Refund.State.REQUESTED)
         asked.update(state=Refund.State.FAILED, mail_due=False)
