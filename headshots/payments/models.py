@@ -222,7 +222,7 @@ class WebhookEvent(models.Model):
 
 
 class LedgerIsAppendOnly(Exception):
-    """A ledger entry was about to be changed or deleted."""
+    """An attempt to change or delete a ledger entry."""
 
 
 class _AppendOnlyQuerySet(models.QuerySet["LedgerEntry"]):
