@@ -1,4 +1,4 @@
-"""Mixins of admin lists: rows that belong to an account, lists that nobody edits."""
+"""Base classes of admin pages: rows that belong to an account, and read-only rows."""
 
 import re
 from collections.abc import Callable

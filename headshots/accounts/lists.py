@@ -40,8 +40,8 @@ class FilteredAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
         """Build the list.
 
-        Raises IncorrectLookupParameters for a filter value that Django or the database cannot use, such as the year
-        9999, an invalid day or a null byte. The admin then shows the unfiltered list."""
+        Raises IncorrectLookupParameters for a filter value that Django or the database cannot use. Examples are the
+        year 9999, an invalid day and a null byte. The admin then shows the unfiltered list."""
         try:
             return super().get_changelist_instance(request)
         except (ValueError, OverflowError, DataError) as error:

@@ -34,8 +34,8 @@ class ClearSiteDataLogoutView(LogoutView):
 class PasswordResetFromMailView(PasswordResetFromKeyView):
     """A page to choose a new password with the link of an email.
 
-    Remembers the browser for the account. So the owner can sign in from it even if strangers use up the attempts of
-    unknown browsers."""
+    Remembers the browser for the account. So the owner can sign in even if strangers use up the attempts of unknown
+    browsers."""
 
     def form_valid(self, form: ResetPasswordKeyForm) -> HttpResponse:
         response: HttpResponse = super().form_valid(form)

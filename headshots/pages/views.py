@@ -19,7 +19,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def how(request: HttpRequest) -> HttpResponse:
-    """Show how a photo becomes headshots, and how it is deleted."""
+    """Show how a photo becomes headshots, and how the photo is deleted."""
     return render(request, "pages/how.html", _figures())
 
 

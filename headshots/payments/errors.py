@@ -54,7 +54,7 @@ class StripeError(PaymentError):
 class StripeUnavailable(StripeError):
     """Stripe did not answer, or asked to try later.
 
-    The request may have been carried out, so repeat it with the same idempotency key."""
+    Stripe may have carried the request out, so repeat the request with the same idempotency key."""
 
 
 class StripeRefused(StripeError):

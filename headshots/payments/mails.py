@@ -39,7 +39,7 @@ def send_credit_mail(*, credit: Credit) -> bool:
 
 
 def send_refund_mail(*, refund: Refund) -> bool:
-    """Email the customer that a refund was accepted by Stripe, or that it failed afterwards.
+    """Email the customer that Stripe accepted a refund, or that the refund failed afterwards.
 
     Returns True if this call sent the email. Raises OSError if sending fails; the email is then due again."""
     due = Refund.objects.filter(pk=refund.pk, mail_due=True).exclude(state=Refund.State.REQUESTED)

@@ -199,7 +199,7 @@ class WebhookEvent(models.Model):
     type = models.CharField(max_length=64)
     created_at = models.DateTimeField()
     received_at = models.DateTimeField(default=timezone.now, editable=False)
-    # True if no webhook brought the event and it was fetched from Stripe.
+    # True if the event was fetched from Stripe because no webhook had brought it.
     fetched = models.BooleanField(default=False)
     outcome = models.CharField(max_length=7, choices=Outcome.choices, default=Outcome.IGNORED)
     object_id = models.CharField(max_length=255, blank=True)

@@ -102,7 +102,7 @@ def payments_in_test_mode() -> bool:
 
 
 def require_for_sale(engine_name: str) -> str:
-    """Return the mode in which packs of this engine are sold. Raises NotForSale if they are not."""
+    """Return the mode in which packs of this engine are sold. Raises NotForSale."""
     mode = current_mode()
     if mode is None:
         raise NotForSale

@@ -171,13 +171,13 @@ def apply_event(*, payment: Payment, event: StripeEvent) -> None:
 def apply_refund(*, payment: Payment, event: StripeEvent) -> None:
     """Store the state of a refund as Stripe reports it.
 
-    Creates the refund if it was made at Stripe and not requested here."""
+    Creates a refund that was made at Stripe and not requested here."""
     payment = lock_payment(payment)
     refund = _find_or_build_refund(payment, event)
     failed_at_stripe = refund.stripe_id is not None and refund.state == Refund.State.FAILED
     if event.status in {"failed", "canceled"}:
         if refund.state != Refund.State.FAILED:
-            # If the email about the refund was sent, its failure needs an email too. Otherwise neither is sent.
+            # If the email about the refund was sent, the failure needs an email too. Otherwise neither is sent.
             was_announced = not refund.mail_due
             refund.mail_due = was_announced
         refund.state = Refund.State.FAILED
@@ -317,7 +317,7 @@ def _end_pack(pack: Pack, to: str, reason: Pack.Reason) -> None:
 
 
 def _find_or_build_refund(payment: Payment, event: StripeEvent) -> Refund:
-    """Find the refund of an event, or build a new one if it was not requested here."""
+    """Find the refund of an event, or build a new one for a refund that was made at Stripe."""
     found = Refund.objects.filter(stripe_id=event.object_id).first()
     if found is None and event.refund_id is not None:
         found = payment.refunds.filter(pk=event.refund_id).first()
@@ -355,7 +355,7 @@ def _add_ledger_entry(payment: Payment, kind: str, amount: int, stripe_id: str) 
 def to_stripe_event(row: WebhookEvent) -> StripeEvent:
     """Convert a stored event to a StripeEvent.
 
-    `payment_id` and `refund_id` are not stored, so they are None."""
+    `payment_id` and `refund_id` are not stored, so both are None."""
     return StripeEvent(
         id=row.event_id,
         type=row.type,

@@ -16,7 +16,9 @@ from headshots.shoots.models import Pack
 class RefundSummary:
     """A refund as a receipt shows it.
 
-    state: a Refund.State. at: when the refund was entered in the ledger, or else when it was requested."""
+    Attributes:
+        state: a Refund.State.
+        at: time of the refund's ledger entry, or of the request if there is no entry."""
 
     money: str
     state: str

@@ -74,7 +74,7 @@ def _find_payment(event: StripeEvent) -> Payment | None:
     payments = Payment.objects.filter(mode=current_mode()).select_related("pack").only("pack__shoot").order_by()
     if event.type in SESSION_TYPES:
         by_session = _first_or_none(payments.filter(session_id=event.object_id))
-        # The process may have died after Stripe created the session and before its id was stored here.
+        # The process may have crashed after Stripe created the session and before the session's id was stored here.
         return by_session or (_first_or_none(payments.filter(pk=event.payment_id)) if event.payment_id else None)
     if event.type in REFUND_TYPES and event.refund_id:
         payment = _first_or_none(payments.filter(refunds=event.refund_id))

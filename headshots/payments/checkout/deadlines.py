@@ -16,14 +16,14 @@ MIN_CHECKOUT_TIME = timedelta(minutes=31)
 MAX_CHECKOUT_TIME = timedelta(hours=23, minutes=59)
 # A worker that has just started loads its models first.
 _MODEL_LOAD_TIME = timedelta(minutes=3)
-# Estimates aim to be right within a third. A paid pack must be finished in time even if they are not.
+# Estimates aim to be right within a third. A paid pack must be finished in time even if its estimate is not.
 _SAFETY_FACTOR = 1.5
 
 
 def checkout_deadline(shoot: Shoot, *, engine_name: str, count: int) -> datetime | None:
     """Return the time until which a pack of this shoot can be paid.
 
-    Returns None if the pack could not be finished before the photos are deleted."""
+    Returns None if there is no time for a checkout and for the pack before the photos are deleted."""
     now = timezone.now()
     latest = shoot.delete_after - time_needed(engine_name=engine_name, count=count)
     return min(latest, now + MAX_CHECKOUT_TIME) if latest >= now + MIN_CHECKOUT_TIME else None
@@ -58,7 +58,7 @@ def _has_time_for_pack(shoot: Shoot) -> bool:
 def time_needed(*, engine_name: str, count: int) -> timedelta:
     """Estimate the time until a pack of `count` that is queued now is finished.
 
-    Includes the packs that are queued before it, and a margin."""
+    Includes the time for earlier packs, and a margin."""
     return _MODEL_LOAD_TIME + _SAFETY_FACTOR * timedelta(
         seconds=estimates.seconds_needed(engine_name=engine_name, count=count)
     )

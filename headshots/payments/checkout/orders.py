@@ -113,7 +113,7 @@ def buy_credit(*, owner: User) -> Payment:
     mode, price = require_for_sale(name), get_price(name)
     for payment in Payment.objects.filter(owner=owner, pack=None, state=Payment.State.OPEN):
         if payment.mode == mode:
-            # The payment may have been paid or closed at Stripe, and the webhook not have arrived.
+            # The payment may have been paid or closed at Stripe before its webhook arrives here.
             sync_with_stripe(payment=payment)
         asked = (payment.mode, payment.engine, payment.amount, payment.currency)
         same = asked == (mode, name, price.amount, price.currency)
@@ -166,7 +166,7 @@ def sync_with_stripe(*, payment: Payment) -> None:
 def expire_payment(*, payment: Payment) -> bool:
     """Expire an open payment, and its checkout session at Stripe.
 
-    Returns True if the payment can no longer be paid. Returns False if it is paid or processing.
+    Returns True if the payment can no longer be paid. Returns False for a paid or processing payment.
     Raises StripeUnavailable, StripeRefused; the payment may then still be open."""
     if payment.state == Payment.State.OPEN and payment.mode != current_mode():
         close_payment(payment=payment, to=Payment.State.EXPIRED)
@@ -187,7 +187,7 @@ def expire_payment(*, payment: Payment) -> bool:
 def _expire_other_payment(shoot: Shoot, *, styles: Sequence[Style] | None) -> Payment | None:
     """Expire the unpaid payment of a shoot, unless that payment is for these looks.
 
-    Returns the payment if it is still open and has the same looks, engine and mode. styles: None expires any payment.
+    Returns an open payment with the same looks, engine and mode. styles: None expires any payment.
     Raises OrderRefused if the payment is paid or processing. Raises StripeUnavailable, StripeRefused."""
     payment = find_unpaid_payment(shoot)
     if payment is None or payment.pack is None:
@@ -195,7 +195,7 @@ def _expire_other_payment(shoot: Shoot, *, styles: Sequence[Style] | None) -> Pa
     if styles is not None and payment.state == Payment.State.OPEN and payment.mode == current_mode():
         same_looks = {style.pk for style in styles} == style_ids_of(payment.pack)
         if same_looks and payment.engine == engine.engine_name():
-            # The payment may have been paid or closed at Stripe, and the webhook not have arrived.
+            # The payment may have been paid or closed at Stripe before its webhook arrives here.
             sync_with_stripe(payment=payment)
             if payment.state == Payment.State.OPEN and payment.expires_at > timezone.now():
                 return payment
@@ -243,7 +243,7 @@ def _refuse_if_credit_is_open(owner: User) -> None:
 
 
 def _validate(order: Order) -> None:
-    """Lock the shoot of an order, and check that its orders are as the page showed them.
+    """Lock the shoot of an order, and check that the shoot is open and has the orders that the page showed.
 
     Stores `keep_photos`. Raises OrderRefused. The lock is held until the transaction ends."""
     shoots = Shoot.objects.select_for_update().filter(pk=order.shoot.pk, state=Shoot.State.OPEN)

@@ -1,4 +1,4 @@
-"""A local stand-in for Stripe where there is no key: it answers Stripe's library from the database.
+"""A local stand-in for Stripe that answers Stripe's library from the database, for use without a key.
 
 Has sessions and refunds, but no cards and no money. Reports changes as Stripe does, in signed webhooks.
 """

@@ -55,7 +55,7 @@ def pack_ended(pack_id: UUID, reason: str, shoot: Shoot) -> dict[str, object]:
     credit = rights.filter(pack=pack_id).first() or rights.filter(payment__pack=pack_id).first()
     if credit is None and shoot.owner:
         # A credit that was granted, is a redo, or was bought without a shoot does not store its earlier packs. Only
-        # `return_reason` tells why the last of them ended.
+        # `return_reason` says why the last of these packs ended.
         theirs = open_credits(shoot.owner).select_related("payment").filter(payment__pack=None, return_reason=reason)
         credit = theirs.first()
     is_used_elsewhere = credit is not None and credit.state == Credit.State.USED and credit.pack_id != pack_id
