@@ -1,4 +1,4 @@
-"""User accounts. Their email address is stored here and in allauth's tables, nowhere else."""
+"""User accounts. An email address is stored here, in allauth's tables and in sessions, nowhere else."""
 
 from typing import ClassVar
 

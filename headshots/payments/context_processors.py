@@ -1,4 +1,4 @@
-"""Template context of payments: test mode, the price of a pack, the operator."""
+"""Template context of payments: test mode, the price of a pack, the support address."""
 
 from django.conf import settings
 from django.http import HttpRequest

@@ -1,4 +1,4 @@
-"""Deadlines of a sale: a checkout stays open only while the photos live long enough to make the pack."""
+"""Deadlines of a sale: a checkout stays open only while there is time to make the pack from the photos."""
 
 from datetime import datetime, timedelta
 
