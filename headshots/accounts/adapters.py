@@ -20,7 +20,7 @@ from headshots.runtime.networks import visitor_network
 
 
 class AccountAdapter(DefaultAccountAdapter):
-    """Adapt allauth to this product: its words, and what it asks before sensitive changes."""
+    """An adapter for allauth's accounts, with this product's messages, rate limits and checks."""
 
     error_messages = {
         **DefaultAccountAdapter.error_messages,
@@ -32,22 +32,26 @@ class AccountAdapter(DefaultAccountAdapter):
     }
 
     def get_client_ip(self, request: HttpRequest) -> str:
-        """Return what one visitor can use, for limits by address: of IPv6 that is a whole network."""
+        """Return the visitor's network, for rate limits by IP address.
+
+        A visitor with IPv6 can use any address of a whole network."""
         return visitor_network(super().get_client_ip(request))
 
     def clean_email(self, email: str) -> str:
         return normalize_email(super().clean_email(email))
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
-        """Count this attempt, or refuse it. Wrong passwords count per IP address and per account; in a browser that the
-        account has signed in from they have a count of their own, so that strangers lock its owner out of none."""
+        """Count a sign-in attempt, or refuse the attempt after too many wrong passwords.
+
+        Attempts are counted per IP address and per account. A browser that the account has signed in from has a
+        separate count, so that strangers cannot lock the owner out. Raises ValidationError."""
         address = credentials.get("email", "")
         browser = known_browser(request, address=address)
         if browser is None:
             super().pre_authenticate(request, **credentials)
             return
         key = f"{address}:{browser}"
-        # Given back after a right password, as allauth gives back its own.
+        # After a correct password, allauth rolls this count back, as it does with its own count.
         self._login_failed_rl_usage = ratelimit.consume(
             request, app="allauth.account", action="login_failed_in_known_browser", key=key
         )
@@ -55,7 +59,7 @@ class AccountAdapter(DefaultAccountAdapter):
             raise self.validation_error("too_many_login_attempts")
 
     def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
-        # allauth's begins with the host, so each host that a site answers to would allow as many attempts again.
+        # allauth's key begins with the host, so each further host of the site would allow as many attempts again.
         return str(credentials.get("email", ""))
 
     def post_login(self, request: HttpRequest, user: AbstractBaseUser, **login: Any) -> HttpResponse:
@@ -64,42 +68,52 @@ class AccountAdapter(DefaultAccountAdapter):
         return response
 
     def is_safe_url(self, url: str) -> bool:
-        """Return True for a page of this site. False also for what is no address at all, such as `http://[`."""
+        """Return True for a page of this site.
+
+        Returns False for an invalid URL too, such as `http://[`."""
         try:
             return bool(super().is_safe_url(url))
         except ValueError:
             return False
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """Send a mail whose links begin with HEADSHOTS_SITE_URL: a request can name any host as its own."""
+        """Send an email whose links begin with HEADSHOTS_SITE_URL.
+
+        The host of the request is not used, because a client can send any host."""
         urls = {name: _with_site_url(value) for name, value in context.items() if name.endswith("_url")}
         super().send_mail(template_prefix, email, context | urls)
 
     def get_reauthentication_methods(self, user: AbstractBaseUser | AnonymousUser) -> list[dict[str, str]]:
-        """Return the ways to confirm a sensitive change: only the second factor once the account has one.
+        """Return the ways to confirm a sensitive change.
 
-        allauth would accept the password as well, and with it show the recovery codes or remove the factor."""
+        An account with a second factor must use that factor. allauth would accept the password as well, and then show
+        the recovery codes or remove the factor."""
         methods: list[dict[str, str]] = super().get_reauthentication_methods(user)
         by_factor = [method for method in methods if method["id"].startswith("mfa_reauthenticate")]
         return by_factor or methods
 
 
 def _with_site_url(url: str) -> str:
-    """Return the same page at the site's own address. On a laptop that was started by hand there is none to prefer."""
+    """Return a URL with the scheme and host of HEADSHOTS_SITE_URL.
+
+    Returns the URL unchanged if HEADSHOTS_SITE_URL is not set, as in some development setups."""
     path = urlsplit(url)._replace(scheme="", netloc="").geturl()
     return f"{settings.HEADSHOTS_SITE_URL}{path}" if settings.HEADSHOTS_SITE_URL else url
 
 
 class MFAAdapter(DefaultMFAAdapter):
-    """allauth's, with secrets under a key that follows from HEADSHOTS_SECRET_KEY.
+    """An adapter for allauth's second factors that encrypts their secrets.
 
-    With another key they open nothing: the accounts set their second factor up again."""
+    The encryption key is derived from HEADSHOTS_SECRET_KEY. After that setting has changed, all accounts must set up
+    their second factor again."""
 
     def encrypt(self, text: str) -> str:
         return _cipher().encrypt(text.encode()).decode()
 
     def decrypt(self, encrypted_text: str) -> str:
-        """Raises InvalidToken: no code is right, also not one of an empty secret."""
+        """Decrypt the secret of a second factor.
+
+        Raises InvalidToken if the key has changed. An empty secret instead would make some code valid."""
         return _cipher().decrypt(encrypted_text.encode()).decode()
 
 

@@ -16,17 +16,17 @@ from headshots.accounts.lists import FilteredAdmin
 from headshots.accounts.models import User
 
 admin.site.unregister(EmailAddress)
-# What the roles may do is written by each migration: an edit would not last.
+# Each migration rewrites the permissions of the roles, so an edit would not last.
 admin.site.unregister(Group)
 
 
 @admin.register(User)
 class AccountAdmin(FilteredAdmin, UserAdmin):  # type: ignore[type-arg]
-    """Accounts by their address, and who is staff.
+    """Admin pages of accounts and of the roles of staff.
 
-    Nobody changes an address or sets a password here, or looks at one's hash: whoever does could sign in as that person
-    and see their headshots. Letting out and in are actions with a reason. None is deleted here: its pictures, sessions
-    and receipt would be left. `manage.py delete_account` does it."""
+    The address and password of an account cannot be changed here, and its password hash is not shown. Otherwise staff
+    could sign in as the customer and see the headshots. Blocking and unblocking are audited actions with a reason.
+    Staff delete accounts with `manage.py delete_account` only, which also deletes pictures and sessions."""
 
     list_display = ("email", "is_active", "is_staff", "date_joined", "last_login")
     list_filter = ("is_active", "is_staff", "is_superuser")
@@ -57,7 +57,7 @@ class AccountAdmin(FilteredAdmin, UserAdmin):  # type: ignore[type-arg]
         raise Http404
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
-        """The three roles as boxes to tick."""
+        """Return a field that shows the roles as checkboxes."""
         return super().formfield_for_manytomany(db_field, request, **options, widget=CheckboxSelectMultiple)
 
     def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
@@ -66,7 +66,9 @@ class AccountAdmin(FilteredAdmin, UserAdmin):  # type: ignore[type-arg]
 
 @admin.register(EmailAddress)
 class EmailAddressAdmin(ReadOnlyAdmin):
-    """Which addresses are confirmed. Read only: the admin's log would copy the address and outlive it."""
+    """Read-only admin pages of email addresses and their confirmation.
+
+    An edit would copy the address into the admin's log, which outlives the account."""
 
     list_display = ("email", "user", "verified", "primary")
     list_filter = ("verified", "primary")

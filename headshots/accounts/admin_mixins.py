@@ -1,4 +1,4 @@
-"""Mixins of admin lists: rows that belong to an account, lists that nobody edits."""
+"""Base classes of admin pages: rows that belong to an account, and read-only rows."""
 
 import re
 from collections.abc import Callable
@@ -16,14 +16,16 @@ from headshots.accounts.lists import FilteredAdmin, normalize_search_term
 from headshots.accounts.models import User
 
 VIEW_ACCOUNTS_PERMISSION = "accounts.view_user"
-# Fewer digits than a big number has, so that every database can look for it.
+# At most 18 digits, so that the number fits into a 64-bit column of any database.
 _NUMBER = re.compile(r"(account )?(\d{1,18})", re.IGNORECASE)
-# As many digits of an id as lists show: those may be the beginning of one.
+# Lists show this many digits of an id. A bare number of that length can be the beginning of an id.
 _ID_DIGITS = 8
 
 
 def parse_account_number(term: str) -> int | None:
-    """The account whose number was searched for, "account 2" or "2"; None when it is something else."""
+    """Return the number of the account in a search term such as "account 2" or "2".
+
+    Returns None for any other term, and for a bare number that is long enough to be the beginning of an id."""
     found = _NUMBER.fullmatch(term.strip())
     if found is None or (not found[1] and len(found[2]) >= _ID_DIGITS):
         return None
@@ -31,8 +33,10 @@ def parse_account_number(term: str) -> int | None:
 
 
 class AccountListAdmin(FilteredAdmin):
-    """`owner_path`: from a row to its account. Shown by number to everybody, as a link and found by address for those
-    who may see accounts. `account` in `list_display` is where it stands."""
+    """Admin lists whose rows belong to an account.
+
+    owner_path: lookup from a row to the account. The column `account` of `list_display` shows the account's number.
+    For staff who can view accounts, the number is a link, and rows can be found by email address."""
 
     owner_path = "owner"
 
@@ -54,7 +58,7 @@ class AccountListAdmin(FilteredAdmin):
         return "none" if owner is None else f"account {owner}"
 
     def owner_of(self, row: Any) -> int | None:
-        """Without a look at the account itself."""
+        """Return the owner's id without loading the account."""
         *between, last = self.owner_path.split("__")
         for name in between:
             row = getattr(row, name)
@@ -72,23 +76,25 @@ class AccountListAdmin(FilteredAdmin):
             return found, has_duplicates
         accounts = User.objects.filter(email__icontains=address).values("pk")
         theirs = queryset.filter(**{f"{self.owner_path}__in": accounts})
-        # No id has an "@": without "or" the index of accounts is used.
+        # An id has no "@". Without OR, the database uses the index of accounts.
         return (theirs, False) if "@" in address else (found | theirs, has_duplicates)
 
 
 class ReadOnlyAdmin(FilteredAdmin):
-    """Rows that the product writes and staff only read."""
+    """Admin pages of rows that the product writes and staff only read."""
 
-    # Counting all rows beside those that were found takes as long as the list itself.
+    # The count of all rows takes as long as the list itself.
     show_full_result_count = False
 
     @admin.display(description="id", ordering="pk")
     def short_id(self, row: Model) -> str:
-        """Its first eight digits, as a list has room for; its own page has them all."""
+        """Return the first eight digits of a row's id, because a list has no room for more."""
         return str(row.pk)[:8]
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        """Those that would lead to a page that this viewer may not open are words, not links."""
+        """Return the fields of the page.
+
+        Shows plain text in place of a link to a page that this viewer cannot open."""
         names = [str(name) for name in super().get_fields(request, obj)]
         return [self._as_text(name) if self._is_forbidden(request, name) else name for name in names]
 

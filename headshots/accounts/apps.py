@@ -4,5 +4,5 @@ from django.apps import AppConfig
 class AccountsConfig(AppConfig):
     name = "headshots.accounts"
     label = "accounts"
-    # allauth has "Accounts" in the admin already.
+    # The admin already has an app named "Accounts", which is allauth's.
     verbose_name = "People"

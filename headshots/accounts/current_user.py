@@ -9,8 +9,8 @@ from headshots.accounts.models import User
 def current_user(request: HttpRequest) -> User:
     """Return the account that a request is signed in to.
 
-    For views that only signed-in people reach: behind `login_required`, and in the admin. Raises PermissionDenied for
-    everybody else, so that a view that lost its decorator serves nobody."""
+    For views behind `login_required` and in the admin. Raises PermissionDenied for an anonymous visitor, so that a view
+    without its decorator serves no page."""
     if not isinstance(request.user, User):
         raise PermissionDenied
     return request.user

@@ -7,10 +7,10 @@ import idna
 
 
 def normalize_email(text: str) -> str:
-    """Return the spelling under which an address is stored and compared: lower case, its domain as browsers send it.
+    """Return the spelling of an email address that is stored and compared.
 
-    That is `c@xn--exmple-cua.de` for `C@EXÄMPLE.de` (IDNA 2008 with the mapping of UTS 46). The domain loses a dot at
-    its end. A domain that is none stays as it was: validation has the word."""
+    The spelling is lower case, with the domain in ASCII (IDNA 2008 with the mapping of UTS 46) and no trailing dot.
+    `C@EXÄMPLE.de` becomes `c@xn--exmple-cua.de`. An invalid domain is not encoded, because validation refuses it."""
     local, at, domain = unicodedata.normalize("NFKC", text).strip().lower().rpartition("@")
     if not domain.isascii():
         with suppress(idna.IDNAError):

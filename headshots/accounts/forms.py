@@ -1,6 +1,6 @@
 """allauth's forms with normalized email addresses, named in ACCOUNT_FORMS.
 
-The form for signing up asks the adapter for that spelling itself.
+The sign-up form needs no subclass, because it uses `AccountAdapter.clean_email`.
 """
 
 from allauth.account.adapter import get_adapter
@@ -18,14 +18,18 @@ class SignInForm(LoginForm):
 
 class PasswordResetRequestForm(ResetPasswordForm):
     def clean_email(self) -> str:
-        """Return the address that the account has: a mail to what was typed could go to somebody else's domain."""
+        """Return the address in the stored spelling.
+
+        An email to the typed spelling could be delivered to another domain."""
         return normalize_email(super().clean_email())
 
 
 class AddEmailAddressForm(AddEmailForm):
     def clean_email(self) -> str:
-        """Refuse an address of another account, as signing up does. Where links confirm addresses allauth says nothing
-        to strangers and waits for the link."""
+        """Refuse an address of another account, as the sign-up form does. Raises ValidationError.
+
+        Where addresses are confirmed by a link, allauth accepts the address and waits for the link. So strangers do not
+        learn which addresses have accounts."""
         address: str = super().clean_email()
         is_confirmed = settings.ACCOUNT_EMAIL_VERIFICATION == "mandatory"
         if not is_confirmed and any(other != self.user for other in filter_users_by_email(address)):

@@ -1,6 +1,6 @@
 """Remember the browsers that an account has signed in from, so that strangers cannot lock its owner out.
 
-Each keeps a signed cookie with a random number of its own and the numbers of its accounts.
+Each browser keeps a signed cookie with a random id and the ids of its accounts.
 """
 
 import secrets
@@ -18,7 +18,9 @@ _MAX_ACCOUNTS = 5
 
 
 def remember_browser(request: HttpRequest, response: HttpResponse, *, account_id: int) -> None:
-    """Set the cookie, now that the person at this browser has shown that the account is theirs."""
+    """Add an account to the cookie of this browser.
+
+    Call only after the visitor has proved to own the account."""
     browser, accounts = _read(request)
     others = [number for number in accounts if number != account_id]
     value = signing.dumps([browser or secrets.token_urlsafe(12), [account_id, *others][:_MAX_ACCOUNTS]], salt=_SALT)
@@ -29,7 +31,9 @@ def remember_browser(request: HttpRequest, response: HttpResponse, *, account_id
 
 
 def known_browser(request: HttpRequest, *, address: str) -> str | None:
-    """Return the number of this browser if the account with this address has signed in from it."""
+    """Return the id of this browser if the account with this address has signed in from this browser.
+
+    Returns None otherwise."""
     browser, accounts = _read(request)
     if browser is None or not any(user.pk in accounts for user in filter_users_by_email(address)):
         return None

@@ -15,17 +15,17 @@ from headshots.accounts.email_addresses import normalize_email
 
 
 def normalize_search_term(term: str) -> str:
-    """Return what a search box is asked for, with an address in the spelling that is stored."""
+    """Return a search term, with an email address in the stored spelling."""
     return normalize_email(term) if "@" in term else term
 
 
 class FilteredAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Refuse every filter in an address that the list itself does not offer.
+    """Admin lists that refuse every filter in a URL that the list itself does not offer.
 
-    Django lets an address filter by any column of the model and with any lookup. Together, `?amount__gt=` and the like
-    read columns that a role does not see, and `?reason__regex=` runs any expression."""
+    Django lets a URL filter by any column of the model and with any lookup. Repeated requests with `?amount__gt=` would
+    reveal columns that a role cannot see. `?reason__regex=` would run any regular expression."""
 
-    # Filters of links that the product makes to this list, beyond those of `list_filter` and `date_hierarchy`.
+    # Filters that the product's own links to this list use, in addition to `list_filter` and `date_hierarchy`.
     linked_filters: tuple[str, ...] = ()
 
     def get_search_results(
@@ -38,18 +38,20 @@ class FilteredAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return lookup in self._filters(request)
 
     def get_changelist_instance(self, request: HttpRequest) -> ChangeList:
-        """Build the list. Raises IncorrectLookupParameters, which the admin answers with the whole list, for a value
-        that Django or the database cannot take: the year 9999, a day outside of the calendar, a null byte."""
+        """Build the list.
+
+        Raises IncorrectLookupParameters for a filter value that Django or the database cannot use. Examples are the
+        year 9999, an invalid day and a null byte. The admin then shows the unfiltered list."""
         try:
             return super().get_changelist_instance(request)
         except (ValueError, OverflowError, DataError) as error:
-            # Without a filter the fault is not the address's.
+            # Without parameters in the URL, the error has another cause.
             if not request.GET:
                 raise
             raise IncorrectLookupParameters(error) from error
 
     def _filters(self, request: HttpRequest) -> set[str]:
-        """Return the names of all parameters that the filters of this list take."""
+        """Return the names of all URL parameters that the filters of this list accept."""
         names = set(self.linked_filters)
         filters: Iterable[Any] = self.get_list_filter(request)
         for item in filters:

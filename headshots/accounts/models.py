@@ -1,4 +1,4 @@
-"""User accounts. Their email address is stored here and in allauth's tables, nowhere else."""
+"""User accounts. An email address is stored here, in allauth's tables and in sessions, nowhere else."""
 
 from typing import ClassVar
 
@@ -9,15 +9,17 @@ from django.utils import timezone
 
 from headshots.accounts.email_addresses import normalize_email
 
-# Where Django looks for the models of an app.
+# Imported here because Django looks for the models of an app in this module.
 from headshots.accounts.sessions import Session as Session
 
 
 class UserManager(BaseUserManager["User"]):
-    """Makes accounts whose name is the e-mail address."""
+    """A manager of accounts that are identified by their email address."""
 
     def create_user(self, email: str, password: str | None = None, *, is_staff: bool = False) -> "User":
-        """A new account; without a password nobody can sign in to it. Raises ValueError without an address."""
+        """Create an account.
+
+        Without a password, no sign-in is possible. Raises ValueError without an address."""
         if not email:
             raise ValueError("an account needs an e-mail address")
         user = self.model(email=normalize_email(email), is_staff=is_staff)
@@ -26,7 +28,7 @@ class UserManager(BaseUserManager["User"]):
         return user
 
     def create_superuser(self, email: str, password: str | None = None) -> "User":
-        """A new account that may do everything in the admin."""
+        """Create an account with all permissions in the admin."""
         user = self.create_user(email, password, is_staff=True)
         user.is_superuser = True
         user.save(using=self._db, update_fields=["is_superuser"])
@@ -37,13 +39,13 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    """One account. The e-mail address, in the spelling of `normalize_email`, is its name."""
+    """An account. Its email address, in the spelling of `normalize_email`, is the user name."""
 
     email = models.EmailField("e-mail", max_length=254, unique=True)
     is_staff = models.BooleanField("may enter the admin", default=False)
     is_active = models.BooleanField("active", default=True)
     date_joined = models.DateTimeField("joined", default=timezone.now, editable=False)
-    # Set when the person deleted the account: nothing new begins, and beat finishes what a crash left undone.
+    # Set when the customer deletes the account. Nothing new can start, and beat finishes the deletion after a crash.
     deletion_requested_at = models.DateTimeField("deleted by its owner", null=True, editable=False)
 
     objects: ClassVar[UserManager] = UserManager()
@@ -58,9 +60,11 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     @classmethod
     def normalize_username(cls, username: str) -> str:
-        """Return the address in its one spelling. Django's forms for users call this before they look for another."""
+        """Return the address in the stored spelling.
+
+        Django's user forms call this before they look for an account with the same address."""
         return normalize_email(username)
 
     def __str__(self) -> str:
-        # Not the address: the admin copies this text into its log, which outlives the account.
+        # Not the address, because the admin copies this text into its log, which outlives the account.
         return f"account {self.pk}"

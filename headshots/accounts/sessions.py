@@ -12,7 +12,9 @@ from django.http import HttpRequest
 
 
 class Session(AbstractBaseSession):
-    """One signed-in browser, found by its account: the session's data hold the address that was typed to sign in."""
+    """A session that can be found by its account, to delete all sessions of an account.
+
+    The session's data can hold the email address that was typed to sign in."""
 
     account_id = models.BigIntegerField(null=True, db_index=True)
 
@@ -25,7 +27,7 @@ class Session(AbstractBaseSession):
 
 
 class SessionStore(DatabaseStore):
-    """Django's sessions in the database, each with the id of its account."""
+    """Django's database session store, which also stores the id of the account."""
 
     @classmethod
     def get_model_class(cls) -> type[Session]:
@@ -40,7 +42,9 @@ class SessionStore(DatabaseStore):
 
 
 def end_other_sessions(request: HttpRequest) -> None:
-    """Sign the account of this request out everywhere else. This browser stays signed in, under a new session key."""
+    """Sign the account of a request out in all other browsers.
+
+    This browser stays signed in, with a new session key."""
     # The old key may have been copied from this browser.
     request.session.cycle_key()
     others = Session.objects.filter(account_id=request.user.pk)
@@ -48,7 +52,7 @@ def end_other_sessions(request: HttpRequest) -> None:
 
 
 def signed_in_account(cookies: Mapping[str, str]) -> int | None:
-    """Return the id of the account that these cookies are signed in to, None without one."""
+    """Return the id of the account that these cookies are signed in to, or None."""
     session_key = cookies.get(settings.SESSION_COOKIE_NAME)
     if not session_key:
         return None

@@ -7,5 +7,5 @@ from headshots.accounts.sessions import SessionStore
 
 @shared_task(name="accounts.clear_sessions")
 def clear_sessions() -> None:
-    """Expired sessions go: they hold the address that was typed to sign in."""
+    """Delete expired sessions, because they can hold the email address that was typed to sign in."""
     SessionStore.clear_expired()

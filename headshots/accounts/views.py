@@ -20,9 +20,10 @@ from headshots.accounts.sessions import end_other_sessions
 
 
 class ClearSiteDataLogoutView(LogoutView):
-    """Ask, end the session by POST, and have the browser drop what it kept of the person's pages.
+    """A sign-out page that makes the browser delete its cached pages and storage.
 
-    Not its cookies: the session's is void and deleted, and the one of `known_browsers` has to outlive it."""
+    Cookies are kept. The session's cookie is deleted anyway, and the cookie of `known_browsers` must outlive the
+    session."""
 
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         response: HttpResponse = super().post(request, *args, **kwargs)
@@ -31,8 +32,10 @@ class ClearSiteDataLogoutView(LogoutView):
 
 
 class PasswordResetFromMailView(PasswordResetFromKeyView):
-    """Choose a new password with the link of a mail. From then on the account knows this browser: that is the way in
-    for its owner while others use up the attempts of unknown browsers."""
+    """A page to choose a new password with the link of an email.
+
+    Remembers the browser for the account. So the owner can sign in even if strangers use up the attempts of unknown
+    browsers."""
 
     def form_valid(self, form: ResetPasswordKeyForm) -> HttpResponse:
         response: HttpResponse = super().form_valid(form)
@@ -41,11 +44,11 @@ class PasswordResetFromMailView(PasswordResetFromKeyView):
 
 
 class EmailAddressesView(EmailView):
-    """The addresses of an account."""
+    """A page to manage the email addresses of an account."""
 
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         chosen = User.objects.filter(email=normalize_email(request.POST.get("email", "")))
-        # Rows may be older than the rule that refuses such addresses (AddEmailAddressForm).
+        # The address may have been stored before AddEmailAddressForm refused addresses of other accounts.
         if "action_primary" in request.POST and chosen.exclude(pk=authenticated_user(request).pk).exists():
             messages.error(request, AccountAdapter.error_messages["email_taken"])
             return redirect("account_email")
@@ -54,25 +57,29 @@ class EmailAddressesView(EmailView):
 
 
 class ActivateSecondFactorView(ActivateTOTPView):
-    """Set the second factor up. A browser that has just sent its first code is not asked for another one."""
+    """A page to set up a second factor.
+
+    The browser that sent the first code is not asked for another code."""
 
     @transaction.atomic
     def form_valid(self, form: ActivateTOTPForm) -> HttpResponse:
         response: HttpResponse = super().form_valid(form)
         made = Authenticator.objects.get(user=self.request.user, type=Authenticator.Type.TOTP)
-        # Checks the code again for its side effect: allauth remembers it as used, so it signs no other browser in.
+        # Validate the code again for the side effect. allauth marks the code as used, so no other browser can use it.
         made.wrap().validate_code(form.cleaned_data["code"])
-        # Sessions that began with the password alone must not outlive the moment from which that is not enough.
+        # Sessions that began with the password alone must end, because the password alone is not enough now.
         end_other_sessions(self.request)
         post_authentication(self.request, made, reauthenticated=True)
         return response
 
 
 class DeactivateSecondFactorView(DeactivateTOTPView):
-    """Remove the second factor, after a code of it or a recovery code, and sign the account out everywhere else."""
+    """A page to remove the second factor, after a code of the factor or a recovery code.
+
+    Signs the account out in all other browsers."""
 
     def form_valid(self, form: DeactivateTOTPForm) -> HttpResponse:
-        # First, and not in one transaction: allauth sends its mail at once.
+        # First, and not in one transaction, because allauth sends its email immediately.
         end_other_sessions(self.request)
         response: HttpResponse = super().form_valid(form)
         return response

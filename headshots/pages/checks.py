@@ -7,7 +7,9 @@ from django.core.checks import CheckMessage, Tags, register
 
 @register(Tags.security)
 def check_somebody_answers(**_: object) -> list[CheckMessage]:
-    """Where strangers upload photos, they can read who answers for it and where to complain."""
+    """Warn if the public pages cannot name the operator or an address for complaints.
+
+    Reports nothing in development."""
     if settings.DEBUG:
         return []
     hint = "It stands on /privacy/, /terms/ and /abuse/; without it these pages say that it is missing."

@@ -13,48 +13,52 @@ from headshots.web.humanize import humanize_days, humanize_duration
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """What the product promises, on one page."""
+    """Show the home page."""
     return render(request, "pages/home.html", _figures())
 
 
 @require_safe
 def how(request: HttpRequest) -> HttpResponse:
-    """How a photo becomes headshots, and how it is forgotten."""
+    """Show how a photo becomes headshots, and how the photo is deleted."""
     return render(request, "pages/how.html", _figures())
 
 
 @require_safe
 def likeness(request: HttpRequest) -> HttpResponse:
-    """A guide: what a face embedding is, how pictures are checked against one, and what the likeness shown means."""
+    """Show the guide to face embeddings, to the check of pictures, and to the likeness that pages show."""
     return render(request, "pages/likeness.html", _figures())
 
 
 @require_safe
 def privacy(request: HttpRequest) -> HttpResponse:
-    """The privacy policy, with the numbers and the helpers of this installation."""
+    """Show the privacy policy, with the retention periods and data processors of this installation."""
     return render(request, "pages/privacy.html", {**_figures(), **_operator()})
 
 
 @require_safe
 def abuse(request: HttpRequest) -> HttpResponse:
-    """Where misuse is reported, and what happens then."""
+    """Show how to report misuse, and what happens then."""
     return render(request, "pages/abuse.html", _operator())
 
 
 @require_safe
 def terms(request: HttpRequest, is_generative: Callable[[], bool]) -> HttpResponse:
-    """Show the terms of use. is_generative: whether a model draws here, whose license binds its users as well."""
+    """Show the terms of use.
+
+    is_generative: returns True if a generative model is used, whose license also binds the customers."""
     return render(request, "pages/terms.html", {**_figures(), **_operator(), "model_license": is_generative()})
 
 
 @require_safe
 def favicon(request: HttpRequest) -> HttpResponse:
-    """Browsers ask for this address on pages that name no icon, the admin's for instance."""
+    """Redirect to the logo.
+
+    Browsers request this URL on pages that name no icon, such as the admin's."""
     return redirect(static("logo.svg"))
 
 
 def _figures() -> dict[str, object]:
-    """The numbers that the pages name, from the settings that enforce them."""
+    """Return the numbers that pages state, from the settings that enforce them."""
     return {
         "preview_count": settings.HEADSHOTS_PREVIEW_COUNT,
         "headshot_retention_days": settings.HEADSHOTS_HEADSHOT_RETENTION_DAYS,
@@ -69,7 +73,7 @@ def _figures() -> dict[str, object]:
 
 
 def _operator() -> dict[str, object]:
-    """Who answers for this installation, and who works for them."""
+    """Return the operator of this installation, its contact for misuse, and its data processors."""
     return {
         "operator": settings.HEADSHOTS_OPERATOR,
         "abuse_email": settings.HEADSHOTS_ABUSE_EMAIL,

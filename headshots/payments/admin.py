@@ -11,12 +11,14 @@ from headshots.accounts.admin_mixins import AccountListAdmin, ReadOnlyAdmin
 from headshots.payments.models import Credit, LedgerEntry, Payment, Refund, WebhookEvent
 from headshots.payments.prices import format_money
 
-# Whose row a list shows may be for more people to see than how much it was.
+# More staff can see that there was a payment than how much was paid.
 _VIEW_AMOUNTS_PERMISSION = "dashboard.view_money"
 
 
 class MoneyAdmin(ReadOnlyAdmin):
-    """`amounts`: the columns that only those see who may see money."""
+    """Read-only admin pages that hide amounts from staff without the permission to view money.
+
+    amounts: the columns to hide."""
 
     amounts: tuple[str, ...] = ()
 

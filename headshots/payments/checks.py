@@ -65,7 +65,9 @@ def check_stripe(**_: object) -> list[CheckMessage]:
 
 @register(Tags.security)
 def check_live_payments(**_: object) -> list[CheckMessage]:
-    """Check what live payments need. (Weights without a commercial license: headshots.E007.)"""
+    """Check what live payments need.
+
+    headshots.E007 checks for weights without a commercial license."""
     if not settings.HEADSHOTS_LIVE_PAYMENTS:
         return []
     found: list[CheckMessage] = []

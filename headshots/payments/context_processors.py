@@ -1,4 +1,4 @@
-"""Template context of payments: test mode, the price of a pack, the operator."""
+"""Template context of payments: test mode, the price of a pack, the support address."""
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -9,7 +9,9 @@ from headshots.payments.prices import get_price, is_for_sale, payments_in_test_m
 
 
 def payments(request: HttpRequest) -> dict[str, object]:
-    """`payments_in_test_mode`; `pack_price`, which is empty where nothing is sold; `support_email`."""
+    """Add `payments_in_test_mode`, `pack_price` and `support_email` to the template context.
+
+    `pack_price` is empty if nothing is sold."""
     return {
         "payments_in_test_mode": payments_in_test_mode(),
         "pack_price": SimpleLazyObject(_price),

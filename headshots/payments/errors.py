@@ -1,19 +1,19 @@
 """Errors between a customer, their order and Stripe.
 
 PaymentError
-├── NotForSale       nothing is sold here, or not with this engine
-├── OrderRefused     this order cannot be taken now; `refusal` says why
-├── BadSignature     a webhook that Stripe did not sign, or not for us, or long ago
+├── NotForSale               payments are off, or this engine's packs are not sold
+├── OrderRefused             the order cannot be accepted now; `refusal` holds the reason
+├── BadSignature             a webhook is unreadable, or its signature is wrong or old
 └── StripeError
-    ├── StripeUnavailable       no answer, or "later": ask again
-    └── StripeRefused    it said no; `code` is Stripe's
+    ├── StripeUnavailable    no answer, or "try later"; repeat the request
+    └── StripeRefused        refused by Stripe; `code` is Stripe's error code
 """
 
 from django.db.models import TextChoices
 
 
 class Refusal(TextChoices):
-    """Why an order is not taken. Nothing is charged in any of these cases; templates hold the words."""
+    """The reason why an order is refused. Nothing is charged, and templates hold the messages."""
 
     PHOTOS_GONE = "photos_gone"
     TOO_LATE = "too_late"
@@ -28,15 +28,15 @@ class Refusal(TextChoices):
 
 
 class PaymentError(Exception):
-    """Root of the tree."""
+    """The base of all errors of payments."""
 
 
 class NotForSale(PaymentError):
-    """Nothing is sold here, or not with the engine that works here."""
+    """Payments are off, or packs of the current engine are not sold here."""
 
 
 class OrderRefused(PaymentError):
-    """This order cannot be taken; `refusal` says why."""
+    """An order that cannot be accepted now. `refusal` holds the reason."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.value)
@@ -44,19 +44,21 @@ class OrderRefused(PaymentError):
 
 
 class BadSignature(PaymentError):
-    """Not signed by Stripe with our secret, or too long ago."""
+    """A webhook that is unreadable, not signed with our secret, or signed too long ago."""
 
 
 class StripeError(PaymentError):
-    """Stripe did not do what was asked."""
+    """A request that Stripe did not confirm."""
 
 
 class StripeUnavailable(StripeError):
-    """No answer, or one that asks for patience. Whether it was done is not known: ask again with the same key."""
+    """Stripe did not answer, or asked to try later.
+
+    Stripe may have carried the request out, so repeat the request with the same idempotency key."""
 
 
 class StripeRefused(StripeError):
-    """Stripe said no. `code` is its own, such as `charge_already_refunded`."""
+    """Stripe refused the request. `code` is Stripe's error code, such as `charge_already_refunded`."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)

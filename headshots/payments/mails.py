@@ -15,7 +15,9 @@ from headshots.shoots.models import Pack
 
 
 def send_credit_mail(*, credit: Credit) -> bool:
-    """Whether this caller sent the mail that is due about a credit."""
+    """Send the email that is due about a credit.
+
+    Returns True if this call sent the email. Raises OSError if sending fails; the email is then due again."""
     kind = credit.pending_mail
     if not kind or not Credit.objects.filter(pk=credit.pk, pending_mail=kind).update(pending_mail=Credit.Mail.NONE):
         return False
@@ -23,7 +25,7 @@ def send_credit_mail(*, credit: Credit) -> bool:
     context = {
         "credit": credit,
         "refunded_at": credit.open_since + timedelta(days=settings.HEADSHOTS_REFUND_DAYS),
-        # Without a reason of its own, a credit is back because its refund did not arrive, or was paid for too late.
+        # A credit without a return reason is open because its refund failed, or because it was paid for too late.
         "refund_failed": bool(payment and payment.refunds.filter(state=Refund.State.FAILED).exists()),
         "money": format_money(payment.amount_paid, payment.currency) if payment and payment.amount_paid else "",
     }
@@ -31,22 +33,22 @@ def send_credit_mail(*, credit: Credit) -> bool:
         about = credit.pack or (payment and payment.pack) or credit.redo_of
         return _send(credit.owner, about, kind, context)
     except OSError:
-        # Beat comes back for it.
+        # Beat sends the email later.
         Credit.objects.filter(pk=credit.pk, pending_mail=Credit.Mail.NONE).update(pending_mail=kind)
         raise
 
 
 def send_refund_mail(*, refund: Refund) -> bool:
-    """Whether this caller told the person that their money is on its way back, or after all is not.
+    """Email the customer that Stripe accepted a refund, or that the refund failed afterwards.
 
-    Not before Stripe has taken it on."""
+    Returns True if this call sent the email. Raises OSError if sending fails; the email is then due again."""
     due = Refund.objects.filter(pk=refund.pk, mail_due=True).exclude(state=Refund.State.REQUESTED)
     if not due.update(mail_due=False):
         return False
     payment = refund.payment
     is_part, failed = refund.amount < payment.amount_paid, refund.state == Refund.State.FAILED
     if failed and not is_part and Credit.objects.filter(payment=payment, state=Credit.State.OPEN).exists():
-        # The mail about the pack that is theirs again says so.
+        # The email about the opened credit reports the failure.
         return False
     context = {
         "refund": refund,
@@ -76,6 +78,6 @@ def _send(owner: User | None, pack: Pack | None, kind: str, context: dict[str, o
     subject = render_to_string(f"payments/mail/{kind}_subject.txt", context).strip()
     send_mail(subject, render_to_string(f"payments/mail/{kind}.txt", context), None, [owner.email])
     if pack is not None:
-        # Of a present that no shoot has used there is no story to tell it in.
+        # Events belong to a shoot, and a credit may not have been used with one.
         record("credit.mailed", shoot_id=pack.shoot_id, pack_id=pack.pk, codes={"mail": kind})
     return True

@@ -13,9 +13,9 @@ from headshots.shoots.models import Pack
 
 
 class Payment(models.Model):
-    """One purchase of one premium pack, from the click to whatever became of the money.
+    """A purchase of one premium pack, from the click to a refund or dispute.
 
-    A pack has one payment at most, ever: another try is another pack."""
+    A pack has at most one payment. Another attempt to pay makes another pack."""
 
     class State(models.TextChoices):
         OPEN = "open"
@@ -28,7 +28,7 @@ class Payment(models.Model):
         LOST = "lost"
 
     class Mode(models.TextChoices):
-        """Which Stripe it is at: with real money, in its test mode, or our own test checkout."""
+        """The payment service: Stripe in live mode, Stripe in test mode, or the local test checkout."""
 
         LIVE = "live"
         TEST = "test"
@@ -46,14 +46,14 @@ class Payment(models.Model):
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="payments"
     )
-    # What it is for; nothing when it was bought without a shoot, to be used with the next one.
+    # Empty if the customer bought a credit without a shoot, to use with the next one.
     pack = models.OneToOneField(Pack, null=True, blank=True, on_delete=models.SET_NULL, related_name="payment")
     engine = models.CharField(max_length=16)
     mode = models.CharField(max_length=5, choices=Mode.choices)
     state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
     amount = models.PositiveIntegerField()
     currency = models.CharField(max_length=3)
-    # What was paid in the end: with tax, less what a promotion code took off.
+    # The amount that was charged, including tax and less the discount of a promotion code.
     amount_paid = models.PositiveIntegerField(default=0)
     amount_tax = models.PositiveIntegerField(default=0)
     amount_refunded = models.PositiveIntegerField(default=0)
@@ -63,17 +63,17 @@ class Payment(models.Model):
     dispute_id = models.CharField(max_length=255, blank=True)
     dispute_state = models.CharField(max_length=4, choices=Dispute.choices, default=Dispute.NONE, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    # When its checkout closes.
+    # When the checkout closes.
     expires_at = models.DateTimeField()
     paid_at = models.DateTimeField(null=True, blank=True)
-    # When Stripe was last asked about it.
+    # When Stripe was last asked about this payment.
     last_stripe_call_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-created_at"]
         indexes = [models.Index(fields=["state", "last_stripe_call_at"])]
         constraints = [
-            # Two clicks on the price page open one checkout.
+            # Two clicks on the pricing page must open only one checkout.
             models.UniqueConstraint(
                 fields=["owner"],
                 condition=models.Q(pack=None, state="open"),
@@ -86,7 +86,7 @@ class Payment(models.Model):
 
 
 class Credit(models.Model):
-    """The right to one premium pack."""
+    """A right to one premium pack."""
 
     class State(models.TextChoices):
         OPEN = "open"
@@ -100,7 +100,7 @@ class Credit(models.Model):
         REDO = "redo"
 
     class GrantReason(models.TextChoices):
-        """Why staff granted it, for the books."""
+        """The reason why staff granted a credit, for bookkeeping."""
 
         GOODWILL = "goodwill", "Goodwill"
         SUPPORT = "support", "Support"
@@ -108,7 +108,7 @@ class Credit(models.Model):
         PRESS = "press", "Press"
 
     class Mail(models.TextChoices):
-        """Which mail is still to be sent about it."""
+        """The email about a credit that is still to be sent."""
 
         NONE = ""
         AVAILABLE = "available"
@@ -121,13 +121,13 @@ class Credit(models.Model):
     source = models.CharField(max_length=7, choices=Source.choices)
     state = models.CharField(max_length=8, choices=State.choices, default=State.OPEN)
     payment = models.OneToOneField(Payment, null=True, blank=True, on_delete=models.PROTECT, related_name="credit")
-    # What it was used for.
+    # The pack that the credit is used for.
     pack = models.OneToOneField(Pack, null=True, blank=True, on_delete=models.SET_NULL, related_name="credit")
-    # The delivered pack that a free redo was asked for.
+    # The delivered pack that this credit redoes for free.
     redo_of = models.OneToOneField(Pack, null=True, blank=True, on_delete=models.SET_NULL, related_name="redo")
-    # Why staff granted it: a `GrantReason`; empty for any other source.
+    # A `GrantReason` if staff granted the credit; empty for any other source.
     reason = models.CharField(max_length=32, blank=True)
-    # Why the last pack that it was used for came to nothing: that pack's reason, for the mail.
+    # The reason why the last pack of this credit ended without headshots, for the email.
     return_reason = models.CharField(max_length=32, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     open_since = models.DateTimeField(default=timezone.now)
@@ -142,7 +142,9 @@ class Credit(models.Model):
 
 
 class Refund(models.Model):
-    """Money on its way back. Its id is the idempotency key: asked of Stripe again, it is the same refund."""
+    """A refund of a payment, in full or in part.
+
+    The id is part of the idempotency key at Stripe, so a repeated request makes no second refund."""
 
     class State(models.TextChoices):
         REQUESTED = "requested"
@@ -160,7 +162,7 @@ class Refund(models.Model):
         GOODWILL = "goodwill", "Goodwill"
         STRIPE = "stripe", "Made at Stripe"
 
-    # Stripe has taken it on.
+    # The states of a refund that Stripe has accepted.
     ACCEPTED_STATES = (State.PENDING, State.SUCCEEDED)
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -171,7 +173,7 @@ class Refund(models.Model):
     stripe_id = models.CharField(max_length=255, null=True, blank=True, unique=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     last_stripe_call_at = models.DateTimeField(null=True, blank=True)
-    # Whether a mail about its present state is due: that Stripe has accepted it, or that it failed after that mail.
+    # An email is due when Stripe has accepted the refund, and again if the refund fails after that email.
     mail_due = models.BooleanField(default=True)
 
     class Meta:
@@ -183,19 +185,21 @@ class Refund(models.Model):
 
 
 class WebhookEvent(models.Model):
-    """What Stripe told us, once each: ids, kind, time, amount and status of what it is about, nothing else."""
+    """A Stripe event, stored once.
+
+    Holds only ids, type, times, amounts, currency and status, and nothing that names a customer."""
 
     class Outcome(models.TextChoices):
         DONE = "done"
         IGNORED = "ignored"
-        # About a payment that we do not know, or do not know yet.
+        # No payment of this event is known, or not yet.
         WAITING = "waiting"
 
     event_id = models.CharField(max_length=255, unique=True)
     type = models.CharField(max_length=64)
     created_at = models.DateTimeField()
     received_at = models.DateTimeField(default=timezone.now, editable=False)
-    # Fetched by us because no webhook had brought it.
+    # True if the event was fetched from Stripe because no webhook had brought it.
     fetched = models.BooleanField(default=False)
     outcome = models.CharField(max_length=7, choices=Outcome.choices, default=Outcome.IGNORED)
     object_id = models.CharField(max_length=255, blank=True)
@@ -218,7 +222,7 @@ class WebhookEvent(models.Model):
 
 
 class LedgerIsAppendOnly(Exception):
-    """Somebody tried to change or delete an entry of the ledger."""
+    """An attempt to change or delete a ledger entry."""
 
 
 class _AppendOnlyQuerySet(models.QuerySet["LedgerEntry"]):
@@ -233,10 +237,10 @@ class _AppendOnlyQuerySet(models.QuerySet["LedgerEntry"]):
 
 
 class LedgerEntry(models.Model):
-    """One movement of money, never changed and never deleted: the database refuses it too, by triggers.
+    """A movement of money. Entries are never changed or deleted.
 
-    Without a person and without foreign keys, so that it stays as it is when an account goes. The sum per mode and
-    currency is what Stripe's balance transactions add up to, before Stripe's own fees."""
+    Database triggers enforce this too. An entry names no customer and has no foreign keys, so it outlives the account.
+    The sum per mode and currency equals the sum of Stripe's balance transactions before fees."""
 
     class Kind(models.TextChoices):
         CHARGE = "charge"
@@ -251,7 +255,7 @@ class LedgerEntry(models.Model):
     currency = models.CharField(max_length=3, editable=False)
     mode = models.CharField(max_length=5, choices=Payment.Mode.choices, editable=False)
     payment_id = models.UUIDField(db_index=True, editable=False)
-    # Of the session, the refund or the dispute that moved it.
+    # Stripe's id of the session, refund or dispute that moved the money.
     stripe_id = models.CharField(max_length=255, editable=False)
 
     objects = _AppendOnlyQuerySet.as_manager()
@@ -266,18 +270,18 @@ class LedgerEntry(models.Model):
         return f"{self.kind} {self.stripe_id}"
 
     def save(self, *args: object, **options: object) -> None:
-        """Only the first time. Raises LedgerIsAppendOnly."""
+        """Insert the entry. Raises LedgerIsAppendOnly if the entry is stored already."""
         if not self._state.adding:
             raise LedgerIsAppendOnly
         super().save(force_insert=True)
 
     def delete(self, *args: object, **options: object) -> tuple[int, dict[str, int]]:
-        """Never. Raises LedgerIsAppendOnly."""
+        """Refuse to delete. Always raises LedgerIsAppendOnly."""
         raise LedgerIsAppendOnly
 
 
 class LocalStripeObject(models.Model):
-    """What the test checkout keeps in place of Stripe: a session, a refund, an answer under its idempotency key."""
+    """A checkout session or refund of the local test checkout, in the form that Stripe would return."""
 
     id = models.CharField(max_length=255, primary_key=True)
     body = models.JSONField()

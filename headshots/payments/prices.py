@@ -9,7 +9,7 @@ from headshots import engine
 from headshots.payments.errors import NotForSale
 from headshots.payments.models import Payment
 
-# How many digits the smallest unit stands behind the point, where that is not two (Stripe, "Supported currencies").
+# Currencies that do not have two decimal digits (Stripe, "Supported currencies").
 _ZERO_DECIMAL = [
     "bif",
     "clp",
@@ -31,8 +31,9 @@ _MINOR_UNIT_DIGITS = {
     **dict.fromkeys(_ZERO_DECIMAL, 0),
     **dict.fromkeys(["bhd", "jod", "kwd", "omr", "tnd"], 3),
 }
-# Their smallest coin in Stripe's smallest units: three digits are taken in steps of ten, and ISK and UGX, which Stripe
-# counts with two digits, as whole ones. (HUF and TWD are whole in payouts only: their prices may have two digits.)
+# The step of payable amounts in Stripe's smallest units, where the step is not 1. Stripe takes currencies with three
+# digits in steps of ten. ISK and UGX have two digits at Stripe, but only whole units can be paid. (HUF and TWD are
+# whole in payouts only, so their prices can have two digits.)
 _SMALLEST_COINS = {**{name: 10 for name, digits in _MINOR_UNIT_DIGITS.items() if digits == 3}, "isk": 100, "ugx": 100}
 _SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
 
@@ -49,12 +50,12 @@ class Price:
 
 
 def minor_unit_digits(currency: str) -> int:
-    """How many digits stand behind the point."""
+    """Return the number of decimal digits of a currency."""
     return _MINOR_UNIT_DIGITS.get(currency, 2)
 
 
 def format_money(amount: int, currency: str) -> str:
-    """How people write it: $19, €18.50, 19.00 CHF; amounts below zero with a minus in front."""
+    """Format an amount in the smallest unit for display: $19, €18.50, 19.00 CHF, −$19."""
     digits = minor_unit_digits(currency)
     number = f"{abs(amount) / 10**digits:,.{digits}f}"
     minus = "−" if amount < 0 else ""
@@ -63,16 +64,18 @@ def format_money(amount: int, currency: str) -> str:
 
 
 def format_decimal_money(text: str, currency: str) -> str:
-    """The same for an amount that was written down in the currency's own unit: "4.50" is $4.50."""
+    """Format a decimal amount in the currency's main unit for display: "4.50" is $4.50."""
     return format_money(int(Decimal(text).scaleb(minor_unit_digits(currency))), currency)
 
 
 def parse_price(text: str, currency: str) -> int:
-    """Return a price as people write it in the smallest unit. Raises ValueError when it is none or has no coin."""
+    """Convert a price such as "18.50" to the currency's smallest unit.
+
+    Raises ValueError if the text is not a number, or if the amount cannot be paid in the currency."""
     try:
         amount = Decimal(text).scaleb(minor_unit_digits(currency))
         is_payable = amount.is_finite() and amount % _SMALLEST_COINS.get(currency, 1) == 0
-    except ArithmeticError as error:  # no number, or one too large to count with
+    except ArithmeticError as error:  # not a number, or too large
         raise ValueError(f"{text[:20]!r} is not a price") from error
     if not is_payable:
         raise ValueError(f"{text[:20]!r} cannot be paid in {currency}")
@@ -80,26 +83,26 @@ def parse_price(text: str, currency: str) -> int:
 
 
 def get_price(engine_name: str) -> Price:
-    """What a pack of this engine costs."""
+    """Return the price of a pack of this engine."""
     text = settings.HEADSHOTS_STUDIO_PRICE if engine_name == "studio" else settings.HEADSHOTS_PRICE
     return Price(parse_price(text, settings.HEADSHOTS_CURRENCY), settings.HEADSHOTS_CURRENCY)
 
 
 def current_mode() -> str | None:
-    """Which Stripe money is paid at: `live`, `test`, our own test checkout (`local`), or none at all."""
+    """Return the payment mode: Stripe in `live` or `test` mode, the test checkout (`local`), or None."""
     if settings.HEADSHOTS_STRIPE_SECRET_KEY:
         return Payment.Mode.LIVE if settings.HEADSHOTS_LIVE_PAYMENTS else Payment.Mode.TEST
-    # Twice as careful as the system check: what gives packs away for nothing must not open by one wrong variable.
+    # A system check tests DEBUG too. One wrong variable must not open a checkout that gives packs away.
     return Payment.Mode.LOCAL if settings.HEADSHOTS_TEST_CHECKOUT and settings.DEBUG else None
 
 
 def payments_in_test_mode() -> bool:
-    """Whether packs can be paid here, and not with real money."""
+    """Return True if packs can be paid here, but not with real money."""
     return current_mode() in {Payment.Mode.LOCAL, Payment.Mode.TEST}
 
 
 def require_for_sale(engine_name: str) -> str:
-    """The mode in which packs of this engine are sold now. Raises NotForSale."""
+    """Return the mode in which packs of this engine are sold. Raises NotForSale."""
     mode = current_mode()
     if mode is None:
         raise NotForSale
@@ -112,7 +115,7 @@ def require_for_sale(engine_name: str) -> str:
 
 
 def is_for_sale() -> bool:
-    """Whether somebody can buy a pack here now."""
+    """Return True if a pack of the current engine can be bought here now."""
     try:
         require_for_sale(engine.engine_name())
     except (NotForSale, engine.PipelineError):

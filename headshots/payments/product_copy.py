@@ -11,7 +11,11 @@ from headshots.web.humanize import humanize_size
 
 @dataclass(frozen=True)
 class ProductCopy:
-    """Words for a product: name, size and description, and submit_message, the line under Stripe's button."""
+    """The texts about a product.
+
+    Attributes:
+        size: size of the headshots, such as "4K".
+        submit_message: the line under Stripe's button."""
 
     name: str
     size: str
@@ -20,7 +24,7 @@ class ProductCopy:
 
 
 def get_product_copy(*, engine_name: str) -> ProductCopy:
-    """What a pack of this engine is: the same words on our pages and at the checkout."""
+    """Return the texts about a pack of this engine, for our pages and for the checkout."""
     count, edge = settings.HEADSHOTS_PREMIUM_COUNT, settings.HEADSHOTS_PREMIUM_LONG_EDGE
     size = humanize_size(edge)
     if engine_name == "studio":
@@ -42,23 +46,25 @@ def get_product_copy(*, engine_name: str) -> ProductCopy:
 
 @dataclass(frozen=True)
 class CheckoutUrls:
-    """Build the URLs that a checkout leads back to. root: the URL of this site, without a slash at its end."""
+    """The URLs that a checkout returns to.
+
+    root: URL of this site, without a trailing slash."""
 
     root: str
 
     def success_url(self, payment: Payment) -> str:
-        """The page that knows how the payment stands."""
+        """Return the URL of the payment's page."""
         return self.root + reverse("payments:payment", args=[payment.pk]) + "?returned"
 
     def cancel_url(self, payment: Payment) -> str:
-        """Where the checkout was opened."""
+        """Return the URL of the page where the checkout was opened."""
         if payment.pack is None:
             return self.root + reverse("payments:pricing")
         return self.root + reverse("payments:order", args=[payment.pack.shoot_id])
 
 
 def policy_context() -> dict[str, object]:
-    """The numbers that the pages name, from the settings that enforce them."""
+    """Return the numbers that pages state, from the settings that enforce them."""
     return {
         "count": settings.HEADSHOTS_PREMIUM_COUNT,
         "preview_count": settings.HEADSHOTS_PREVIEW_COUNT,

@@ -24,10 +24,10 @@ from headshots.shoots.models import Pack
 
 log = logging.getLogger(__name__)
 
-# A webhook comes within seconds; whoever pays takes minutes.
+# A webhook arrives within seconds, but a customer needs minutes to pay.
 _FIRST_POLL_DELAY = timedelta(minutes=3)
 _POLL_INTERVAL = timedelta(minutes=10)
-# As long as Stripe itself tries to deliver a webhook.
+# Stripe tries to deliver a webhook for three days.
 _REPLAY_WINDOW = timedelta(days=3)
 _BATCH_SIZE = 200
 
@@ -35,7 +35,9 @@ _Row = TypeVar("_Row", bound=Model)
 
 
 def reconcile() -> None:
-    """Do everything that is due, once. Where no Stripe is configured, only what needs none."""
+    """Repair everything that is due, once.
+
+    Skips requests to Stripe if no payment mode is set. Safe to repeat."""
     now = timezone.now()
     if current_mode() is not None:
         _for_each(_ownerless_payments(), lambda payment: expire_payment(payment=payment))
@@ -56,18 +58,20 @@ def reconcile() -> None:
 
 
 def replay_events() -> int:
-    """How many events Stripe knew of and we did not: their webhooks never came, and they are acted on now."""
+    """Fetch and apply the events of the last three days whose webhooks never arrived.
+
+    Returns how many events were new. Logs errors of Stripe and does not raise them."""
     if current_mode() in {None, Payment.Mode.LOCAL}:
         return 0
     missed = 0
     try:
-        # Oldest first, as they happened; their order does not matter, but their times read better.
         known = set(
             WebhookEvent.objects.filter(created_at__gte=timezone.now() - _REPLAY_WINDOW).values_list(
                 "event_id", flat=True
             )
         )
         events = client.list_events_since(timezone.now() - _REPLAY_WINDOW, EVENT_TYPES)
+        # Stripe lists the newest first. The order does not matter, but the stored events read better in order of time.
         for event in reversed([event for event in events if event.id not in known]):
             heartbeat.record_progress()
             missed += receive_event(event=event, fetched=True)
@@ -79,19 +83,21 @@ def replay_events() -> int:
 
 
 def fetch_refunds(*, payment: Payment) -> None:
-    """Write down every refund that Stripe knows of. Raises StripeUnavailable, StripeRefused."""
+    """Store every refund of a payment that Stripe knows of. Raises StripeUnavailable, StripeRefused."""
     for event in client.list_refunds(payment):
         apply_refund(payment=payment, event=event)
 
 
 def refund_unused(credit: Credit) -> bool:
-    """Whether a credit that nobody uses, or nobody can, was turned back into money."""
+    """Refund an open credit that was not used in time or has no owner.
+
+    Returns True if this call requested the refund."""
     reason = Refund.Reason.UNUSED if credit.owner_id else Refund.Reason.ACCOUNT_DELETED
     return refund_credit(credit=credit, reason=reason)
 
 
 def _unconfirmed_payments() -> Iterable[Payment]:
-    """Payments whose webhook should have come."""
+    """Select unpaid payments whose webhook is overdue."""
     now = timezone.now()
     waited = Q(last_stripe_call_at=None, created_at__lt=now - _FIRST_POLL_DELAY) | Q(
         last_stripe_call_at__lt=now - _POLL_INTERVAL
@@ -101,26 +107,26 @@ def _unconfirmed_payments() -> Iterable[Payment]:
 
 
 def _ownerless_payments() -> Iterable[Payment]:
-    """Open checkouts of accounts that have gone: nobody is to pay there any more."""
+    """Select open payments of deleted accounts, whose checkouts must be closed."""
     return Payment.objects.filter(state=Payment.State.OPEN, mode=current_mode(), owner=None)[:_BATCH_SIZE]
 
 
 def _payments_with_early_events() -> Iterable[Payment]:
-    """Paid payments of which something waits to be acted on: it came while they were being paid."""
+    """Select paid payments with events that arrived while the payment was being confirmed."""
     waiting = WebhookEvent.objects.filter(outcome=WebhookEvent.Outcome.WAITING).exclude(payment_intent="")
     paid = Payment.objects.filter(paid_at__isnull=False, payment_intent__in=waiting.values("payment_intent"))
     return paid.select_related("pack").order_by("paid_at")[:_BATCH_SIZE]
 
 
 def _packs_with_unreturned_credit() -> Iterable[Pack]:
-    """Packs that ended without pictures and still hold a credit."""
+    """Select packs that ended without headshots and still hold a credit."""
     ended = Q(state__in=[Pack.State.FAILED, Pack.State.CANCELED]) | Q(state=Pack.State.DELETED, delivered_at=None)
     packs = Pack.objects.filter(ended, credit__state=Credit.State.USED)
     return packs.exclude(reason=Pack.Reason.USED_AFTER_DELIVERY)[:_BATCH_SIZE]
 
 
 def _unused_credits() -> Iterable[Credit]:
-    """Paid credits that were open for too long, or whose account has gone."""
+    """Select paid credits that were open for HEADSHOTS_REFUND_DAYS, or whose account was deleted."""
     long_ago = timezone.now() - timedelta(days=settings.HEADSHOTS_REFUND_DAYS)
     paid = Credit.objects.filter(state=Credit.State.OPEN, payment__mode=current_mode(), payment__amount_paid__gt=0)
     return paid.filter(Q(open_since__lt=long_ago) | Q(owner=None)).select_related("payment")[:_BATCH_SIZE]

@@ -30,7 +30,7 @@ def fetch_refunds(payment_id: str) -> None:
     try:
         reconciliation.fetch_refunds(payment=Payment.objects.get(pk=UUID(payment_id)))
     except StripeError as error:
-        # The events about them come as well, if need be when beat fetches them.
+        # Webhooks bring the refunds as well, and beat fetches missed events.
         log.warning("payment %s: refunds not fetched, %s", payment_id, type(error).__name__)
 
 

@@ -31,7 +31,7 @@ from headshots.payments.stripe.local import find_session, pay_session
 from headshots.shoots.models import Event, Pack
 
 log = logging.getLogger(__name__)
-# A page that is asked for again and again while somebody waits must not ask Stripe each time.
+# The page of a payment is reloaded while a customer waits, and must not ask Stripe each time.
 _POLL_INTERVAL = timedelta(seconds=3)
 _MAX_PAYMENTS = 200
 _REFUSAL_MESSAGES = {
@@ -45,13 +45,13 @@ STRIPE_UNAVAILABLE_MESSAGE = (
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def pricing(request: HttpRequest) -> HttpResponse:
-    """What a pack costs and what is in it; whoever is signed in may pay now and upload later."""
+    """Show what a pack costs and contains, and sell a credit to a customer who is signed in."""
     status = 503 if request.method == "POST" else 200
     if request.method == "POST" and request.user.is_authenticated:
         try:
             return to_checkout(request, buy_credit(owner=request.user))
         except OrderRefused as refused:
-            # From a page that was opened before the pack came, or before the pause.
+            # The page was shown before the credit was opened, or before uploads were paused.
             messages.error(request, _REFUSAL_MESSAGES[refused.refusal])
             status = 409
         except NotForSale:
@@ -75,7 +75,10 @@ def pricing(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_safe
 def payment(request: HttpRequest, payment_id: UUID) -> HttpResponse:
-    """The receipt of a payment, and where Stripe sends people back to (`?returned`): it already knows."""
+    """Show the receipt of a payment.
+
+    Stripe returns customers to this page with `?returned`. Before the webhook has arrived, asks Stripe for the state,
+    at most once per `_POLL_INTERVAL`."""
     owner = current_user(request)
     found = get_object_or_404(Payment.objects.select_related("pack"), pk=payment_id, owner=owner)
     returned_from_checkout = "returned" in request.GET
@@ -85,7 +88,7 @@ def payment(request: HttpRequest, payment_id: UUID) -> HttpResponse:
         try:
             sync_with_stripe(payment=found)
         except StripeError as error:
-            # The webhook will tell; the page asks again.
+            # The webhook brings the state as well, and the page is reloaded.
             log.warning("payment %s: not known yet, %s", found.pk, type(error).__name__)
     (receipt,) = build_receipts(Payment.objects.filter(pk=found.pk))
     credit = receipt.credit
@@ -109,7 +112,7 @@ def payment(request: HttpRequest, payment_id: UUID) -> HttpResponse:
 @login_required
 @require_safe
 def history(request: HttpRequest) -> HttpResponse:
-    """Everything this person has paid, and the packs they may still order."""
+    """Show the payments of an account, except expired and failed ones, and its open credits."""
     owner = current_user(request)
     paid = Payment.objects.filter(owner=owner).exclude(state__in=[Payment.State.EXPIRED, Payment.State.FAILED])
     context = {
@@ -123,7 +126,7 @@ def history(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def refund(request: HttpRequest, credit_id: UUID) -> HttpResponse:
-    """Money back for a pack that was not used, after one question."""
+    """Refund an open credit, after a confirmation page."""
     credit = get_object_or_404(Credit.objects.select_related("payment"), pk=credit_id, owner=request.user)
     if request.method == "POST":
         if refund_credit(credit=credit, reason=Refund.Reason.PERSON, actor=Event.Actor.PERSON):
@@ -139,7 +142,7 @@ def refund(request: HttpRequest, credit_id: UUID) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def redo(request: HttpRequest, pack_id: UUID) -> HttpResponse:
-    """One free redo of a delivered pack."""
+    """Request the free redo of a delivered pack, after a confirmation page."""
     pack = get_object_or_404(Pack, pk=pack_id, shoot__owner=request.user, kind=Pack.Kind.PREMIUM)
     if request.method == "POST":
         if request_redo(pack=pack) is None:
@@ -154,7 +157,9 @@ def redo(request: HttpRequest, pack_id: UUID) -> HttpResponse:
 @csrf_exempt
 @require_POST
 def webhook(request: HttpRequest) -> HttpResponse:
-    """Where Stripe tells us what happened."""
+    """Receive a webhook from Stripe.
+
+    Answers 400 if the signature is wrong."""
     try:
         receive_webhook(payload=request.body, signature=request.headers.get("Stripe-Signature", ""))
     except BadSignature:
@@ -171,7 +176,9 @@ def _open_credits_context(owner: User) -> dict[str, object]:
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def test_checkout(request: HttpRequest, session_id: str) -> HttpResponse:
-    """Pay, be declined, or go back."""
+    """Show the test checkout, and take a test card that pays or is declined.
+
+    Answers 404 if packs are not sold in the local test checkout."""
     mine = Payment.objects.filter(session_id=session_id, owner=current_user(request), mode=Payment.Mode.LOCAL)
     if current_mode() != Payment.Mode.LOCAL or not mine.exists():
         raise Http404

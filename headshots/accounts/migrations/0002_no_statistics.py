@@ -1,10 +1,10 @@
-"""PostgreSQL copies values of each column into its statistics, where they outlive their rows. Not those of accounts."""
+"""Keep the values of account columns out of PostgreSQL's statistics, where values outlive their rows."""
 
 from django.apps.registry import Apps
 from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
-# Texts, and what indexes compute of them (the address in lower case). Unique columns are found as fast without.
+# Text columns, and index expressions such as the address in lower case. Lookups of unique values need no statistics.
 _COLUMNS = """
 SELECT c.relkind = 'i', c.relname, a.attname, a.attnum
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid LEFT JOIN pg_index i ON i.indexrelid = c.oid

@@ -22,22 +22,26 @@ _ENDED_WITHOUT_HEADSHOTS = (Pack.State.FAILED, Pack.State.CANCELED)
 
 
 def open_credits(owner: User) -> QuerySet[Credit]:
-    """What this person may use now, the oldest first. What the test checkout sold is worth nothing elsewhere."""
+    """Select the credits that an account can use now, oldest first.
+
+    A paid credit is usable only in the mode that it was paid in."""
     paid_here = Q(payment=None) | Q(payment__mode=current_mode())
     return Credit.objects.filter(paid_here, owner=owner, state=Credit.State.OPEN).order_by("open_since")
 
 
 def count_open_credits(owner: User) -> int:
-    """How many packs this person has paid for and not yet ordered."""
+    """Count the credits that an account can use now."""
     return open_credits(owner).count()
 
 
 def return_credit(*, pack: Pack) -> bool:
-    """Whether this caller made the credit of a pack that failed or was canceled open again."""
+    """Open the credit of a pack that ended without headshots again.
+
+    Returns True if this call opened the credit."""
     with transaction.atomic():
         ended = Q(pack__state__in=_ENDED_WITHOUT_HEADSHOTS) | Q(pack__state=Pack.State.DELETED, pack__delivered_at=None)
         used = Credit.objects.filter(ended, pack=pack, state=Credit.State.USED)
-        # Deleted by its person's own wish, with headshots to take along: that is having it.
+        # The customer deleted the shoot when headshots were already available, so the pack counts as used.
         used = used.exclude(pack__reason=Pack.Reason.USED_AFTER_DELIVERY)
         credit = used.select_for_update(of=("self",)).first()
         if credit is None:
@@ -48,7 +52,9 @@ def return_credit(*, pack: Pack) -> bool:
 
 
 def request_redo(*, pack: Pack) -> Credit | None:
-    """The credit for a free redo of a delivered pack; None when there is none to ask for, or no longer."""
+    """Create the credit for a free redo of a delivered pack.
+
+    Returns None if the pack has no free redo, or if the redo was already requested."""
     if not can_redo(pack):
         return None
     try:
@@ -56,13 +62,16 @@ def request_redo(*, pack: Pack) -> Credit | None:
             credit = Credit.objects.create(owner=pack.shoot.owner, source=Credit.Source.REDO, redo_of=pack)
             record("credit.redo", shoot_id=pack.shoot_id, pack_id=pack.pk, actor=Event.Actor.PERSON)
     except IntegrityError:
-        # Asked twice at once.
+        # A concurrent request has created the redo.
         return None
     return credit
 
 
 def can_redo(pack: Pack) -> bool:
-    """One redo, within some days of delivery, of a pack that was not a redo itself and is still paid for."""
+    """Return True if a free redo of this pack can be requested.
+
+    A premium pack has one redo, within HEADSHOTS_REDO_DAYS of delivery. A redo has none, nor has a pack whose payment
+    was refunded or disputed."""
     since = timezone.now() - timedelta(days=settings.HEADSHOTS_REDO_DAYS)
     if pack.kind != Pack.Kind.PREMIUM or pack.delivered_at is None or pack.delivered_at < since:
         return False
@@ -73,14 +82,16 @@ def can_redo(pack: Pack) -> bool:
 
 
 def find_pack_to_redo(owner: User) -> Pack | None:
-    """The last delivered pack that this person may have made once more, free."""
+    """Find the newest delivered pack of an account that has a free redo.
+
+    Checks only the last few packs."""
     delivered = Pack.objects.filter(shoot__owner=owner, kind=Pack.Kind.PREMIUM, delivered_at__isnull=False)
     newest = delivered.order_by("-delivered_at")[:_MAX_PACKS_CHECKED]
     return next((pack for pack in newest if can_redo(pack)), None)
 
 
 def grant_credit(*, owner: User, reason: Credit.GrantReason) -> Credit:
-    """A right to one pack as a present of the operator's; the person is told."""
+    """Grant an account a free pack, and email the customer."""
     with transaction.atomic():
         credit = Credit.objects.create(
             owner=owner, source=Credit.Source.GRANT, reason=reason, pending_mail=Credit.Mail.AVAILABLE
@@ -90,22 +101,22 @@ def grant_credit(*, owner: User, reason: Credit.GrantReason) -> Credit:
 
 
 def requeue_pack(*, pack: Pack, actor: str = Event.Actor.STAFF) -> bool:
-    """Whether a failed pack is on its way again, with an open credit of its owner's, while its photos are there and
-    its shoot has no other order.
+    """Queue a failed pack again, paid with an open credit of its owner.
 
-    What is done stays; what was given up is shot anew."""
+    Returns True if this call queued the pack. Returns False if the shoot is closed or has another order, or if no
+    credit is open. Finished headshots are kept, and all other shots start over."""
     owner = pack.shoot.owner
     with transaction.atomic():
         if not Shoot.objects.select_for_update().filter(pk=pack.shoot_id, state=Shoot.State.OPEN).exists():
             return False
         return_credit(pack=pack)
         if Pack.objects.filter(shoot=pack.shoot_id, kind=Pack.Kind.PREMIUM, state__in=Pack.LIVE).exists():
-            # Its person has ordered again meanwhile, and a shoot has one order at a time.
+            # The customer has ordered again, and a shoot has one order at a time.
             return False
         credit = open_credits(owner).select_for_update(of=("self",)).first() if owner else None
         if credit is None or pack.state != Pack.State.FAILED or not advance(pack, Pack.State.QUEUED, actor=actor):
             return False
-        # One whose money went back before it was given back: should that money return, it is open, not this pack's.
+        # A refunded credit may still name this pack. Without a pack, that credit is opened if its refund fails.
         Credit.objects.filter(pack=pack).update(pack=None)
         credit.state, credit.pack, credit.pending_mail = Credit.State.USED, pack, Credit.Mail.NONE
         credit.save(update_fields=["state", "pack", "pending_mail"])
@@ -115,16 +126,16 @@ def requeue_pack(*, pack: Pack, actor: str = Event.Actor.STAFF) -> bool:
 
 
 def refund_undelivered_credits(*, owner: User) -> int:
-    """How many paid credits were turned back into money. Asks nobody outside, may be repeated.
+    """Refund every paid, undelivered credit of an account that is being deleted.
 
-    To be called before the account's rows go. Beat sends the refunds, closes the checkouts that are still open, and
-    gives back what is paid in spite of that: no paid credit stays open without an account."""
+    Returns how many credits were refunded. Makes no network calls and is idempotent. Call before the account's rows are
+    deleted. Beat sends the refunds, closes open checkouts, and refunds later payments."""
     packs = Pack.objects.filter(shoot__owner=owner, kind=Pack.Kind.PREMIUM)
     for pack in packs.filter(state__in=[Pack.State.QUEUED, Pack.State.RENDERING]):
         advance(pack, Pack.State.CANCELED, actor=Event.Actor.PERSON, reason=Pack.Reason.ACCOUNT_DELETED)
     for pack in packs.filter(credit__state=Credit.State.USED):
         return_credit(pack=pack)
-    # No mails: the address goes with the account, and the page says what is given back.
+    # No emails: the address is deleted with the account, and the page names the refunds.
     Credit.objects.filter(owner=owner).update(pending_mail=Credit.Mail.NONE)
     Refund.objects.filter(payment__owner=owner).update(mail_due=False)
     paid = Credit.objects.filter(owner=owner, state=Credit.State.OPEN, payment__amount_paid__gt=0)

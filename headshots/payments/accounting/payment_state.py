@@ -25,7 +25,7 @@ DISPUTE_TYPES = (
     "charge.dispute.funds_reinstated",
     "charge.dispute.closed",
 )
-# Which events to select at Stripe.
+# The event types to select for the webhook endpoint at Stripe.
 EVENT_TYPES = (*SESSION_TYPES, "charge.refunded", *REFUND_TYPES, *DISPUTE_TYPES)
 
 _State = Payment.State
@@ -50,7 +50,10 @@ def apply_checkout_session(*, payment: Payment, session: CheckoutSession) -> Non
 
 @transaction.atomic(savepoint=False)
 def confirm_payment(*, payment: Payment, amount: int, amount_tax: int, payment_intent: str, session_id: str) -> None:
-    """The money has come, whatever was thought of this payment before: it buys a credit, and the pack is queued."""
+    """Mark a payment as paid, create its credit and queue its pack.
+
+    Overrides any unpaid state, because the money has arrived. A second call changes nothing. If there is no pack to
+    queue, the credit stays open and the customer gets an email."""
     payment = lock_payment(payment)
     if payment.paid_at is not None:
         return
@@ -67,7 +70,7 @@ def confirm_payment(*, payment: Payment, amount: int, amount_tax: int, payment_i
         credit.state, credit.pack = Credit.State.USED, pack
         record("credit.used", shoot_id=pack.shoot_id, pack_id=pack.pk)
     else:
-        # Bought without a shoot, or paid too late: the photos or the order have gone meanwhile.
+        # Bought without a shoot, or paid after the photos or the order had been deleted.
         credit.pending_mail = Credit.Mail.AVAILABLE if pack is not None else Credit.Mail.PURCHASED
         send_on_commit("payments.send_mail", str(credit.pk))
     credit.save(force_insert=True)
@@ -84,9 +87,11 @@ def apply_early_events(*, payment: Payment) -> None:
 
 
 def _apply_early_events(payment: Payment) -> None:
-    """Apply the stored events of this payment that arrived before it was known. The payment is locked."""
+    """Apply the stored events that arrived before this payment was known.
+
+    The caller has locked the payment."""
     early = WebhookEvent.objects.filter(outcome=WebhookEvent.Outcome.WAITING, payment_intent=payment.payment_intent)
-    # There is nearly always none, and EXISTS costs a third of reading rows.
+    # Early events are rare, and EXISTS costs a third of reading rows.
     if not payment.payment_intent or not early.exists():
         return
     for row in early.order_by("created_at", "id"):
@@ -97,7 +102,9 @@ def _apply_early_events(payment: Payment) -> None:
 
 @transaction.atomic(savepoint=False)
 def start_processing(*, payment: Payment, payment_intent: str) -> None:
-    """Mark a payment as processing: the customer has confirmed it, the bank has not."""
+    """Mark an open payment as processing.
+
+    The customer has confirmed the payment, and the bank has not confirmed it yet."""
     payment = lock_payment(payment)
     if payment.state == _State.OPEN:
         payment.state, payment.payment_intent = _State.PROCESSING, payment_intent
@@ -107,7 +114,9 @@ def start_processing(*, payment: Payment, payment_intent: str) -> None:
 
 @transaction.atomic(savepoint=False)
 def close_payment(*, payment: Payment, to: str) -> None:
-    """Close an unpaid payment and cancel its pack. `to`: expired or failed."""
+    """Close an unpaid payment and cancel its pack.
+
+    to: expired or failed. A payment that is processing can only fail."""
     payment = lock_payment(payment)
     if payment.state not in (Payment.UNPAID if to == _State.FAILED else (_State.OPEN,)):
         return
@@ -120,9 +129,10 @@ def close_payment(*, payment: Payment, to: str) -> None:
 
 @transaction.atomic(savepoint=False)
 def expire_unopened_payment(*, payment: Payment) -> bool:
-    """Expire an open payment that has no Stripe session. Returns True if this call did it.
+    """Expire an open payment that has no Stripe session.
 
-    The check runs under the payment's lock because another tab may be creating the session right now."""
+    Returns True if this call expired the payment. The check runs under the payment's lock, because another tab may be
+    creating the session right now."""
     payment = lock_payment(payment)
     if payment.state != _State.OPEN or payment.session_id is not None:
         return False
@@ -131,7 +141,9 @@ def expire_unopened_payment(*, payment: Payment) -> bool:
 
 
 def apply_event(*, payment: Payment, event: StripeEvent) -> None:
-    """Apply one Stripe event to its payment. Ignores types that are not in EVENT_TYPES."""
+    """Apply one Stripe event to its payment.
+
+    Ignores types that are not in EVENT_TYPES."""
     if event.type in PAID_TYPES and event.status in {"paid", "no_payment_required"}:
         confirm_payment(
             payment=payment,
@@ -151,19 +163,21 @@ def apply_event(*, payment: Payment, event: StripeEvent) -> None:
     elif event.type in DISPUTE_TYPES:
         apply_dispute(payment=payment, event=event)
     elif event.type == "charge.refunded":
-        # Says how much in all, not which refunds: the ledger is kept by refunds.
+        # The event holds only the refunded total, but the ledger has one entry per refund.
         send_on_commit("payments.fetch_refunds", str(payment.pk))
 
 
 @transaction.atomic(savepoint=False)
 def apply_refund(*, payment: Payment, event: StripeEvent) -> None:
-    """Store the state of a refund as Stripe reports it. A refund that was made at Stripe is new to us."""
+    """Store the state of a refund as Stripe reports it.
+
+    Creates a refund that was made at Stripe and not requested here."""
     payment = lock_payment(payment)
     refund = _find_or_build_refund(payment, event)
     failed_at_stripe = refund.stripe_id is not None and refund.state == Refund.State.FAILED
     if event.status in {"failed", "canceled"}:
         if refund.state != Refund.State.FAILED:
-            # A customer who was told about the refund is told about its failure. One who was not needs neither mail.
+            # If the email about the refund was sent, the failure needs an email too. Otherwise neither is sent.
             was_announced = not refund.mail_due
             refund.mail_due = was_announced
         refund.state = Refund.State.FAILED
@@ -182,7 +196,9 @@ def apply_refund(*, payment: Payment, event: StripeEvent) -> None:
 
 @transaction.atomic(savepoint=False)
 def apply_dispute(*, payment: Payment, event: StripeEvent) -> None:
-    """Apply the state of a dispute. An inquiry (`warning_...`) moves no money, but stops the pack as well."""
+    """Apply the state of a dispute to its payment.
+
+    An inquiry (`warning_...`) also revokes the credit. An inquiry reaches the ledger only if funds are moved."""
     payment = lock_payment(payment)
     inquiry = event.status.startswith("warning_")
     amount = event.amount or 0
@@ -206,13 +222,17 @@ def apply_dispute(*, payment: Payment, event: StripeEvent) -> None:
 
 @transaction.atomic(savepoint=False)
 def recompute_credits(*, payment: Payment) -> None:
-    """Derive the states of a payment, its credits and packs again, after a refund was requested or has failed."""
+    """Derive the states of a payment, its credits and their packs again.
+
+    Called after a refund was requested or refused."""
     payment = lock_payment(payment)
     _derive_state(payment)
 
 
 def _queue_paid_pack(pack: Pack) -> bool:
-    """Whether the pack waited for its payment, and its photos are there: then it is queued. Its shoot is locked."""
+    """Queue a pack that awaits payment, if its shoot is still open.
+
+    Returns True if this call queued the pack. The caller has locked the shoot."""
     return pack.state == Pack.State.AWAITING_PAYMENT and pack.shoot.is_open and advance(pack, Pack.State.QUEUED)
 
 
@@ -247,14 +267,16 @@ def _payment_state(payment: Payment) -> str:
 
 
 def _lock_credits(payment: Payment) -> list[Credit]:
-    """What this money bought: its credit, and the free redo of that credit's pack."""
+    """Lock the credit of a payment, and the free redo of that credit's pack."""
     its_pack = Subquery(Credit.objects.filter(payment=payment).values("pack"))
     locked = Credit.objects.select_for_update(of=("self",)).select_related("pack")
     return list(locked.filter(Q(payment=payment) | Q(redo_of=its_pack)))
 
 
 def _revoke_credit(credit: Credit, to: str) -> None:
-    """Revoke a credit and its undelivered pack. What was delivered, or partly downloaded, stays with the customer."""
+    """Mark a credit as refunded or revoked, and revoke its unfinished pack.
+
+    to: refunded or revoked. A consumed credit can be refunded, but stays used after a dispute."""
     if credit.state == to or credit.state == Credit.State.REFUNDED:
         return
     pack = credit.pack
@@ -280,7 +302,7 @@ def _reinstate_credit(credit: Credit) -> None:
 
 
 def reopen_credit(credit: Credit) -> None:
-    """Make a credit available again, as of now, and email the customer."""
+    """Open a credit again, as of now, and email the customer."""
     credit.return_reason = credit.pack.reason if credit.pack else ""
     credit.state, credit.pack = Credit.State.OPEN, None
     credit.open_since, credit.pending_mail = timezone.now(), Credit.Mail.AVAILABLE
@@ -290,12 +312,12 @@ def reopen_credit(credit: Credit) -> None:
 
 def _end_pack(pack: Pack, to: str, reason: Pack.Reason) -> None:
     if not advance(pack, to, reason=reason):
-        # Another process was faster: a worker delivered it, or a purge canceled it.
+        # The pack has already ended: a worker delivered it, or a purge canceled it.
         pack.refresh_from_db()
 
 
 def _find_or_build_refund(payment: Payment, event: StripeEvent) -> Refund:
-    """Find the refund of an event, or build a new one if it was not requested here."""
+    """Find the refund of an event, or build a new one for a refund that was made at Stripe."""
     found = Refund.objects.filter(stripe_id=event.object_id).first()
     if found is None and event.refund_id is not None:
         found = payment.refunds.filter(pk=event.refund_id).first()
@@ -303,8 +325,10 @@ def _find_or_build_refund(payment: Payment, event: StripeEvent) -> Refund:
 
 
 def lock_payment(payment: Payment) -> Payment:
-    """Lock its shoot, then the payment, until the transaction ends. Returns the payment with its pack and that shoot's
-    state as the database has them; of the one that is given only its id and its pack's shoot are read."""
+    """Lock the shoot of a payment, then the payment, until the transaction ends.
+
+    Reads only the id and the pack's shoot of the argument. Returns the stored payment with its pack and the shoot's
+    state."""
     shoots = Shoot.objects.select_for_update().only("state")
     shoot = shoots.get(pk=payment.pack.shoot_id) if payment.pack is not None else None
     locked = Payment.objects.select_for_update(of=("self",)).select_related("pack").get(pk=payment.pk)
@@ -314,7 +338,9 @@ def lock_payment(payment: Payment) -> Payment:
 
 
 def _add_ledger_entry(payment: Payment, kind: str, amount: int, stripe_id: str) -> None:
-    """Once per movement, however often it is heard of."""
+    """Add a ledger entry for one movement of money.
+
+    Idempotent: a constraint allows one entry per movement."""
     entry = LedgerEntry(
         kind=kind,
         amount=amount,
@@ -327,7 +353,9 @@ def _add_ledger_entry(payment: Payment, kind: str, amount: int, stripe_id: str) 
 
 
 def to_stripe_event(row: WebhookEvent) -> StripeEvent:
-    """A stored event as it was read."""
+    """Convert a stored event to a StripeEvent.
+
+    `payment_id` and `refund_id` are not stored, so both are None."""
     return StripeEvent(
         id=row.event_id,
         type=row.type,
@@ -342,7 +370,9 @@ def to_stripe_event(row: WebhookEvent) -> StripeEvent:
 
 
 def _refund_totals(payment: Payment) -> tuple[int, int]:
-    """How much of it was given back, and how much will have been when all that is on its way has arrived."""
+    """Sum the refunds of a payment.
+
+    Returns the sum of the refunds that succeeded, and the sum of all that have not failed."""
     amounts = payment.refunds.exclude(state=Refund.State.FAILED).order_by().values_list("state", "amount")
     refunded = sum(amount for state, amount in amounts if state == Refund.State.SUCCEEDED)
     return refunded, sum(amount for _, amount in amounts)

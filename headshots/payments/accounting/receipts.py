@@ -14,7 +14,11 @@ from headshots.shoots.models import Pack
 
 @dataclass(frozen=True)
 class RefundSummary:
-    """One refund. state: of Refund; at: when the money left for its payer, or when that was asked for."""
+    """A refund as a receipt shows it.
+
+    Attributes:
+        state: a Refund.State.
+        at: time of the refund's ledger entry, or of the request if there is no entry."""
 
     money: str
     state: str
@@ -23,10 +27,14 @@ class RefundSummary:
 
 @dataclass(frozen=True)
 class Receipt:
-    """A payment in words and times. Amounts as people write them, tax empty where none was charged.
+    """A payment with its credit, pack and refunds, as a receipt shows it.
 
-    credit: what it bought. pack: what the credit was used for, also when it was returned. auto_refund_at: when the
-    unused credit is refunded automatically."""
+    Attributes:
+        amount: formatted with the currency, such as "$19".
+        tax: formatted; empty if none was charged.
+        credit: the credit that the payment bought.
+        pack: the pack of the credit; the pack of the payment if the credit has none.
+        auto_refund_at: when an open, paid credit is refunded automatically; None for any other credit."""
 
     payment: Payment
     amount: str
@@ -38,7 +46,7 @@ class Receipt:
 
 
 def build_receipts(payments: QuerySet[Payment]) -> list[Receipt]:
-    """One a payment, in their order."""
+    """Build one receipt per payment, in the order of the query."""
     rows = list(payments.select_related("pack__shoot").prefetch_related("refunds"))
     bought = {
         credit.payment_id: credit for credit in Credit.objects.filter(payment__in=rows).select_related("pack__shoot")
@@ -52,7 +60,7 @@ def _receipt(payment: Payment, credit: Credit | None, left_at: dict[str, datetim
     waits = credit is not None and credit.state == Credit.State.OPEN and payment.amount_paid > 0
     return Receipt(
         payment=payment,
-        # A promotion code may have made it nothing at all.
+        # Test paid_at, because a promotion code can reduce the amount paid to zero.
         amount=format_money(payment.amount if payment.paid_at is None else payment.amount_paid, payment.currency),
         tax=format_money(payment.amount_tax, payment.currency) if payment.amount_tax else "",
         credit=credit,
@@ -68,9 +76,11 @@ def _refund_summary(refund: Refund, currency: str, left_at: dict[str, datetime])
 
 
 def find_payment_of_pack(pack_id: UUID) -> Payment | None:
-    """The payment that a pack was made for, also when it is the free redo of another; None for one that was granted."""
+    """Find the payment that paid for a pack.
+
+    A free redo has the payment of the first pack. Returns None for a granted pack."""
     credit = Credit.objects.select_related("payment").filter(pack=pack_id).first()
     if credit is None:
-        # It has come to nothing, and its credit is free again.
+        # The pack ended without headshots and its credit was returned, but the payment still names the pack.
         return Payment.objects.filter(pack=pack_id, paid_at__isnull=False).first()
     return find_payment_of_pack(credit.redo_of_id) if credit.redo_of_id else credit.payment

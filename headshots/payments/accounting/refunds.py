@@ -19,7 +19,9 @@ log = logging.getLogger(__name__)
 
 
 def refundable_amount(payment: Payment) -> int:
-    """How much of it can still be given back."""
+    """Return how much of a payment can still be refunded, in the currency's smallest unit.
+
+    Returns 0 if the payment is unpaid, has an open or lost dispute, or belongs to another mode."""
     if payment.paid_at is None or payment.mode != current_mode():
         return 0
     if payment.dispute_state in {Payment.Dispute.OPEN, Payment.Dispute.LOST}:
@@ -31,16 +33,17 @@ def refundable_amount(payment: Payment) -> int:
 def request_refund(
     *, payment: Payment, reason: Refund.Reason, amount: int | None = None, actor: str = Event.Actor.SYSTEM
 ) -> Refund | None:
-    """The refund that was noted, of all that is left or of `amount`; None when that much is not left.
+    """Record a refund and start the task that requests it from Stripe.
 
-    A refund of everything takes the credit back at once; what was not delivered is revoked."""
+    amount: in the smallest unit; None refunds all that is left. Returns None if less than `amount` is left.
+    A full refund marks the credit as refunded at once and revokes its unfinished pack."""
     with transaction.atomic():
         payment = lock_payment(payment)
         left = refundable_amount(payment)
         wanted = left if amount is None else amount
         if not 0 < wanted <= left:
             return None
-        # An account that goes is told on its last page: the address goes with it.
+        # A deleted account has no address left for an email. Its last page names the refund.
         is_mail_due = reason != Refund.Reason.ACCOUNT_DELETED
         refund = Refund.objects.create(payment=payment, amount=wanted, reason=reason, mail_due=is_mail_due)
         recompute_credits(payment=payment)
@@ -53,7 +56,10 @@ def request_refund(
 
 
 def send_refund(*, refund: Refund) -> None:
-    """Ask Stripe for a refund that was noted. Beat asks again while there is no answer."""
+    """Request a recorded refund from Stripe and apply the answer.
+
+    Marks the refund as failed if Stripe refuses. Safe to repeat: the refund's id is the idempotency key. Beat repeats
+    the request while Stripe is unavailable."""
     if refund.state != Refund.State.REQUESTED or refund.payment.mode != current_mode():
         return
     Refund.objects.filter(pk=refund.pk).update(last_stripe_call_at=timezone.now())
@@ -70,13 +76,16 @@ def send_refund(*, refund: Refund) -> None:
 
 
 def refund_credit(*, credit: Credit, reason: Refund.Reason, actor: str = Event.Actor.SYSTEM) -> bool:
-    """Whether this caller turned an open, paid credit back into money."""
+    """Refund the payment of an open credit.
+
+    Returns True if this call requested the refund. Returns False if the credit is unpaid or not open, or if nothing is
+    left to refund."""
     with transaction.atomic():
         payment = credit.payment
         if payment is None:
             return False
         payment = lock_payment(payment)
-        # Locked: a pack that wants to use it at this moment has to wait, and then finds it gone.
+        # The lock makes a concurrent order wait. That order then finds the credit refunded.
         if not Credit.objects.select_for_update().filter(pk=credit.pk, state=Credit.State.OPEN).exists():
             return False
         if request_refund(payment=payment, reason=reason, actor=actor) is None:
@@ -86,7 +95,9 @@ def refund_credit(*, credit: Credit, reason: Refund.Reason, actor: str = Event.A
 
 
 def _fail_refund(refund: Refund) -> None:
-    """Stripe will not do it: the right that the refund was to end is back, and staff see a failed refund."""
+    """Mark a refund that Stripe refused as failed, and restore the credit that it had ended.
+
+    Staff find the failed refund in the admin's list of refunds."""
     with transaction.atomic():
         asked = Refund.objects.filter(pk=refund.pk, state=Refund.State.REQUESTED)
         asked.update(state=Refund.State.FAILED, mail_due=False)

@@ -16,7 +16,7 @@ def queued_transaction() -> Iterator[None]:
     SQLite polls its lock with sleeps of up to 0.1 s, so waiting writers can starve. The kernel hands a file lock over
     immediately. Writers that do not use this context manager are unaffected."""
     if connection.vendor != "sqlite" or connection.in_atomic_block:
-        # A writer that has begun must not wait for writers that wait for it.
+        # A writer inside a transaction must not wait for writers that wait for that transaction.
         with transaction.atomic():
             yield
         return
@@ -24,7 +24,7 @@ def queued_transaction() -> Iterator[None]:
     try:
         fcntl.flock(lock_file, fcntl.LOCK_EX)
         with transaction.atomic():
-            # The first callback after the commit: messages to workers are sent while the next writer works.
+            # The first callback after the commit, so that the next writer can start before messages are sent.
             transaction.on_commit(partial(fcntl.flock, lock_file, fcntl.LOCK_UN))
             yield
     finally:

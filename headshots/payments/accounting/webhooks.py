@@ -23,16 +23,17 @@ _Outcome = WebhookEvent.Outcome
 
 
 def receive_webhook(*, payload: bytes, signature: str) -> bool:
-    """Verify, store and apply one webhook. Returns True if the event is new.
+    """Verify, store and apply one webhook.
 
-    Raises BadSignature for a wrong signature; nothing is stored then."""
+    Returns True if the event is new. Raises BadSignature for a wrong signature, and stores nothing then."""
     return receive_event(event=read_webhook(payload, signature))
 
 
 def receive_event(*, event: StripeEvent, fetched: bool = False) -> bool:
-    """Store and apply one event in one transaction. Returns True if it is new.
+    """Store and apply one event in one transaction.
 
-    fetched: the event was asked for, not delivered. If applying fails, nothing is stored and Stripe sends it again."""
+    fetched: True if the event was fetched, not delivered. Returns True if the event is new. If applying fails, nothing
+    is stored and Stripe sends the event again."""
     try:
         with queued_transaction():
             # The insert comes first: the same event in another process waits here, then fails as a duplicate.
@@ -67,13 +68,13 @@ def _store(event: StripeEvent, fetched: bool) -> WebhookEvent:
 
 
 def _find_payment(event: StripeEvent) -> Payment | None:
-    """Find the payment that an event is about, or None if it is not known yet.
+    """Find the payment that an event is about.
 
-    Loads only the columns that `lock_payment` needs to read the rest."""
+    Returns None if the payment is not known yet. Loads only the columns that `lock_payment` needs to read the rest."""
     payments = Payment.objects.filter(mode=current_mode()).select_related("pack").only("pack__shoot").order_by()
     if event.type in SESSION_TYPES:
         by_session = _first_or_none(payments.filter(session_id=event.object_id))
-        # The process may have died after Stripe created the session and before its id was stored here.
+        # The process may have crashed after Stripe created the session and before the session's id was stored here.
         return by_session or (_first_or_none(payments.filter(pk=event.payment_id)) if event.payment_id else None)
     if event.type in REFUND_TYPES and event.refund_id:
         payment = _first_or_none(payments.filter(refunds=event.refund_id))
@@ -86,5 +87,7 @@ def _find_payment(event: StripeEvent) -> Payment | None:
 
 
 def _first_or_none(payments: QuerySet[Payment]) -> Payment | None:
-    """Return the only payment, or None. `first()` would add an ORDER BY, which is slower here."""
+    """Return the only payment, or None.
+
+    `first()` would add an ORDER BY, which is slower here."""
     return next(iter(payments[:1]), None)

@@ -1,7 +1,7 @@
 """Order a pack: with an open credit, or with money at Stripe's checkout.
 
-A shoot has one order at a time, and a pack one payment, ever. Before an order takes the place of another, the other's
-checkout is closed at Stripe: so at no time can two of them be paid.
+A shoot has one order at a time, and a pack has at most one payment. Before an order replaces another one, the other
+order's checkout is expired at Stripe. So a customer can never pay for two orders of a shoot.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,12 @@ _REFUSAL_CODES = {
 
 @dataclass(frozen=True)
 class Order:
-    """An order for one pack of a shoot. known_orders: how many orders the page had shown, to refuse a repeated one."""
+    """An order for one pack of a shoot.
+
+    Attributes:
+        styles: the looks of the pack.
+        known_orders: number of orders when the page was shown, used to refuse a repeated order.
+        keep_photos: True if the photos are kept for another order."""
 
     shoot: Shoot
     styles: Sequence[Style]
@@ -46,21 +51,23 @@ class Order:
 
 
 def count_orders(shoot: Shoot) -> int:
-    """How many packs of this shoot have been paid for in one way or another: an order page shows the next one."""
+    """Count the premium packs of a shoot, without unpaid and canceled ones.
+
+    An order page stores the count, so that a repeated order is noticed."""
     unpaid = (Pack.State.AWAITING_PAYMENT, Pack.State.CANCELED)
     return shoot.packs.filter(kind=Pack.Kind.PREMIUM).exclude(state__in=unpaid).count()
 
 
 def find_unpaid_payment(shoot: Shoot) -> Payment | None:
-    """The payment that an order of this shoot waits for."""
+    """Find the unpaid payment of the pack of a shoot that awaits payment."""
     waiting = Payment.objects.select_related("pack").filter(pack__shoot=shoot, state__in=Payment.UNPAID)
     return waiting.filter(pack__state=Pack.State.AWAITING_PAYMENT).first()
 
 
 def order_with_credit(*, order: Order, owner: User, actor: str = Event.Actor.PERSON) -> Pack | None:
-    """The queued pack, paid with the owner's oldest open credit; None when they have none. actor: who orders it.
+    """Order a pack with the owner's oldest open credit, and queue the pack.
 
-    Raises OrderRefused, StripeUnavailable."""
+    Returns None if the owner has no open credit. Raises OrderRefused, StripeUnavailable, StripeRefused."""
     _expire_other_payment(order.shoot, styles=None)
     with transaction.atomic():
         _validate(order)
@@ -78,7 +85,7 @@ def order_with_credit(*, order: Order, owner: User, actor: str = Event.Actor.PER
 
 
 def order_with_money(*, order: Order, owner: User) -> Payment:
-    """The payment of this order; the same one for the same order.
+    """Create the payment of an order, or return the open payment of an equal order.
 
     Raises OrderRefused, NotForSale, StripeUnavailable, StripeRefused."""
     _refuse_if_credit_is_open(owner)
@@ -88,23 +95,25 @@ def order_with_money(*, order: Order, owner: User) -> Payment:
     except OrderRefused as refused:
         if refused.refusal != Refusal.PACK_IS_LIVE:
             raise
-    # Two clicks at once: the other one's payment is as good, if it is for the same looks.
+    # A concurrent request has created a payment. Return that payment if it is for the same looks.
     return _expire_other_payment(order.shoot, styles=order.styles) or _open_payment(order, owner)
 
 
 def buy_credit(*, owner: User) -> Payment:
-    """A payment for a pack whose photos are still to come; the same one while it is open, or when it was just made.
+    """Create a payment for a credit without a shoot, or return an earlier one.
 
+    An open payment is returned if its price still holds and there is time left to pay. Any other open payment is
+    expired. A payment that turns out to be paid or processing is returned too.
     Raises OrderRefused, NotForSale, StripeUnavailable, StripeRefused."""
     _refuse_if_credit_is_open(owner)
     if is_paused(Pause.Part.UPLOADS):
-        # Nobody pays for what could not be begun.
+        # Do not sell a pack whose photos cannot be uploaded.
         raise OrderRefused(Refusal.UPLOADS_PAUSED)
     name = engine.engine_name()
     mode, price = require_for_sale(name), get_price(name)
     for payment in Payment.objects.filter(owner=owner, pack=None, state=Payment.State.OPEN):
         if payment.mode == mode:
-            # It may have been paid or closed without us having heard of it.
+            # The payment may have been paid or closed at Stripe before its webhook arrives here.
             sync_with_stripe(payment=payment)
         asked = (payment.mode, payment.engine, payment.amount, payment.currency)
         same = asked == (mode, name, price.amount, price.currency)
@@ -123,13 +132,14 @@ def buy_credit(*, owner: User) -> Payment:
                 expires_at=timezone.now() + MAX_CHECKOUT_TIME,
             )
     except IntegrityError:
-        # Two clicks at once: the other one's is as good.
+        # A concurrent request has created the payment.
         return Payment.objects.get(owner=owner, pack=None, state=Payment.State.OPEN)
 
 
 def checkout_url(*, payment: Payment, urls: CheckoutUrls) -> str:
-    """Where to pay. Empty when there is nothing to pay any more: it was paid, or its checkout has closed.
+    """Return the URL of the checkout of a payment, and create its session if there is none.
 
+    Returns "" if the payment is not open.
     Raises StripeUnavailable, StripeRefused."""
     if payment.state != Payment.State.OPEN:
         return ""
@@ -141,24 +151,27 @@ def checkout_url(*, payment: Payment, urls: CheckoutUrls) -> str:
 
 
 def sync_with_stripe(*, payment: Payment) -> None:
-    """Bring a payment to where Stripe says it is. Raises StripeUnavailable, StripeRefused."""
+    """Apply the state of the checkout session at Stripe to its payment.
+
+    Expires an overdue payment that has no session. Raises StripeUnavailable, StripeRefused."""
     Payment.objects.filter(pk=payment.pk).update(last_stripe_call_at=timezone.now())
     if payment.session_id:
         apply_checkout_session(payment=payment, session=client.fetch_checkout_session(payment.session_id))
     elif payment.expires_at < timezone.now():
-        # Nobody was ever sent to its checkout.
+        # Without a session, no customer was sent to a checkout.
         expire_unopened_payment(payment=payment)
     payment.refresh_from_db()
 
 
 def expire_payment(*, payment: Payment) -> bool:
-    """Whether this payment can be made no more. False: it has been made, or is under way.
+    """Expire an open payment, and its checkout session at Stripe.
 
-    Raises StripeUnavailable, and then nothing is known."""
+    Returns True if the payment can no longer be paid. Returns False for a paid or processing payment.
+    Raises StripeUnavailable, StripeRefused; the payment may then still be open."""
     if payment.state == Payment.State.OPEN and payment.mode != current_mode():
         close_payment(payment=payment, to=Payment.State.EXPIRED)
     elif expire_unopened_payment(payment=payment):
-        # An answer of Stripe's that was lost opened a checkout whose address nobody has.
+        # If Stripe's answer was lost, a session exists, but no customer has its URL.
         return True
     payment.refresh_from_db()
     if payment.state == Payment.State.OPEN and payment.session_id:
@@ -172,15 +185,17 @@ def expire_payment(*, payment: Payment) -> bool:
 
 
 def _expire_other_payment(shoot: Shoot, *, styles: Sequence[Style] | None) -> Payment | None:
-    """The shoot's open payment when it is for these looks, with this engine, and still open; every other one is closed
-    first. Raises OrderRefused when that one has been paid meanwhile."""
+    """Expire the unpaid payment of a shoot, unless that payment is for these looks.
+
+    Returns an open payment with the same looks, engine and mode. styles: None expires any payment.
+    Raises OrderRefused if the payment is paid or processing. Raises StripeUnavailable, StripeRefused."""
     payment = find_unpaid_payment(shoot)
     if payment is None or payment.pack is None:
         return None
     if styles is not None and payment.state == Payment.State.OPEN and payment.mode == current_mode():
         same_looks = {style.pk for style in styles} == style_ids_of(payment.pack)
         if same_looks and payment.engine == engine.engine_name():
-            # It may have been paid or closed without us having heard of it.
+            # The payment may have been paid or closed at Stripe before its webhook arrives here.
             sync_with_stripe(payment=payment)
             if payment.state == Payment.State.OPEN and payment.expires_at > timezone.now():
                 return payment
@@ -190,7 +205,7 @@ def _expire_other_payment(shoot: Shoot, *, styles: Sequence[Style] | None) -> Pa
 
 
 def style_ids_of(pack: Pack) -> set[int]:
-    """The looks that a pack was ordered in."""
+    """Return the ids of the looks that a pack was ordered in."""
     return set(Headshot.objects.filter(pack=pack).values_list("style_id", flat=True))
 
 
@@ -219,14 +234,18 @@ def _open_payment(order: Order, owner: User) -> Payment:
 
 
 def _refuse_if_credit_is_open(owner: User) -> None:
-    """Nobody pays who has a pack already. Looked at before Stripe is asked, which may take seconds, and again when the
-    payment is written: it may have come meanwhile, to another request or from a webhook."""
+    """Refuse to sell a pack to a customer who has an open credit. Raises OrderRefused.
+
+    Called before Stripe is asked, which can take seconds, and again when the payment is stored. In between, another
+    request or a webhook may have opened a credit."""
     if open_credits(owner).exists():
         raise OrderRefused(Refusal.HAS_OPEN_CREDIT)
 
 
 def _validate(order: Order) -> None:
-    """The shoot is open and as the person saw it, and stays so until the transaction ends."""
+    """Lock the shoot of an order, and check that the shoot is open and has the orders that the page showed.
+
+    Stores `keep_photos`. Raises OrderRefused. The lock is held until the transaction ends."""
     shoots = Shoot.objects.select_for_update().filter(pk=order.shoot.pk, state=Shoot.State.OPEN)
     if not shoots.exists():
         raise OrderRefused(Refusal.PHOTOS_GONE)

@@ -39,7 +39,7 @@ DEFAULT_LOOKS = 5
 
 
 class OrderForm(forms.Form):
-    """Looks, and whether the photos may stay for another order. `known_orders`: see `Order`."""
+    """The form of an order. For `keep_photos` and `known_orders` see `Order`."""
 
     styles = forms.ModelMultipleChoiceField(
         queryset=Style.objects.none(),
@@ -57,10 +57,10 @@ class OrderForm(forms.Form):
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def order(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
-    """Choose looks and pay for them, with money or with a pack that was paid before."""
+    """Show the order form of a shoot, and take an order for money or with an open credit."""
     shoot = shoot_or_404(request, shoot_id)
     owner = current_user(request)
-    # What a pack that has just ended gives back may still be under way: nobody is asked for money meanwhile.
+    # The task that returns the credit of an ended pack may not have run yet. The customer must not pay again.
     for ended in shoot.packs.filter(state__in=[Pack.State.FAILED, Pack.State.CANCELED], credit__state="used"):
         return_credit(pack=ended)
     looks = Style.objects.filter(active=True)
@@ -78,7 +78,7 @@ def order(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     except StripeError:
         refusal, status = Refusal.STRIPE_UNAVAILABLE, 503
     shoot.refresh_from_db()
-    # The next try is about what this answer shows.
+    # The next attempt is about the orders that this page shows.
     now = request.POST.copy()
     now["known_orders"] = str(count_orders(shoot))
     return _render_page(request, shoot, owner, OrderForm(now, looks=looks), refusal=refusal, status=status)
@@ -94,7 +94,9 @@ def _submit_order(request: HttpRequest, shoot: Shoot, owner: User, form: OrderFo
 
 
 def _initial_values(shoot: Shoot, looks: QuerySet[Style]) -> dict[str, object]:
-    """The looks of the last order of this shoot, also of one that was not paid; else the first ones."""
+    """Return the initial values of the order form.
+
+    Selects the looks of the shoot's last order, even if unpaid, or else the first looks."""
     last = Pack.objects.filter(shoot=shoot, kind=Pack.Kind.PREMIUM).last()
     chosen = [look for look in looks if look.pk in style_ids_of(last)] if last else []
     return {
@@ -118,7 +120,7 @@ def _render_page(
     credit = open_credits(owner).first()
     deadline = checkout_deadline(shoot, engine_name=name, count=count)
     if deadline is None and unpaid and timezone.now() < unpaid.expires_at:
-        # Opened in time.
+        # The checkout was opened in time, and is still open.
         deadline = unpaid.expires_at
     time_left = has_time_left(shoot, engine_name=name, count=count) if credit else deadline is not None
     in_work = (Pack.State.QUEUED, Pack.State.RENDERING)
@@ -146,8 +148,8 @@ def _render_page(
 
 
 def to_checkout(request: HttpRequest, payment: Payment) -> HttpResponse:
-    """On to where it is paid, or to the page that says why there is nothing to pay. Raises StripeError."""
-    # On a laptop back to the name that the person called it by: another one does not know them.
+    """Redirect to the checkout, or to the payment's page if there is nothing to pay. Raises StripeError."""
+    # In development, return to the host that the browser used, because the session cookie belongs to that host.
     here = request.build_absolute_uri("/").rstrip("/")
     root = here if settings.DEBUG else settings.HEADSHOTS_SITE_URL or here
     url = checkout_url(payment=payment, urls=CheckoutUrls(root))

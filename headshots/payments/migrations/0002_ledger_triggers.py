@@ -1,4 +1,4 @@
-"""The database itself refuses to change or delete an entry of the ledger, whoever asks."""
+"""Create database triggers that refuse to change or delete a ledger entry."""
 
 from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stripe.params import EventListParams, RefundCreateParams
     from stripe.params.checkout import SessionCreateParams
 
-# Longer than Stripe needs; a person waits for it.
+# Longer than Stripe needs, but short enough for a customer who is waiting for the page.
 _TIMEOUT_SECONDS = 15
 _RETRIES = 2
 
@@ -37,10 +37,17 @@ _Response = TypeVar("_Response")
 def create_checkout_session(
     payment: Payment, *, name: str, description: str, submit_message: str, success_url: str, cancel_url: str
 ) -> CheckoutSession:
-    """The checkout of this payment: asked again, it is the same one. Raises StripeUnavailable, StripeRefused.
+    """Create the checkout session of a payment.
 
-    name, description: what is sold. submit_message: the line under the button. success_url, cancel_url: where Stripe
-    sends the customer once they have paid, or not."""
+    Idempotent: a repeated call returns the first session. Raises StripeUnavailable, StripeRefused.
+
+    Args:
+        payment: gives the amount, the currency and the time when the session expires.
+        name: name of the product on Stripe's page.
+        description: description of the product.
+        submit_message: the line under the button.
+        success_url: where Stripe sends a customer who has paid.
+        cancel_url: where Stripe sends a customer who has not paid."""
     ids = {"payment": str(payment.pk)}
     params: SessionCreateParams = {
         "mode": "payment",
@@ -61,7 +68,7 @@ def create_checkout_session(
         "allowed_payment_method_types": list(settings.HEADSHOTS_PAYMENT_METHODS),
         "allow_promotion_codes": settings.HEADSHOTS_PROMOTION_CODES,
         "automatic_tax": {"enabled": settings.HEADSHOTS_AUTOMATIC_TAX},
-        # In the currency that the ledger is kept in.
+        # Charge in the payment's own currency, because the ledger is kept in that currency.
         "adaptive_pricing": {"enabled": False},
         "expires_at": int(payment.expires_at.timestamp()),
         "success_url": success_url,
@@ -74,18 +81,21 @@ def create_checkout_session(
 
 
 def fetch_checkout_session(session_id: str) -> CheckoutSession:
-    """How this checkout stands now. Raises StripeUnavailable, StripeRefused."""
+    """Fetch the current state of a checkout session. Raises StripeUnavailable, StripeRefused."""
     return read_checkout_session(_call(lambda client: client.v1.checkout.sessions.retrieve(session_id)))
 
 
 def expire_checkout_session(session_id: str) -> CheckoutSession:
-    """Close a checkout so that it cannot be paid. Raises StripeUnavailable, StripeRefused (it was paid or closed)."""
+    """Expire a checkout session so that it cannot be paid.
+
+    Raises StripeUnavailable. Raises StripeRefused if the session is already paid or closed."""
     return read_checkout_session(_call(lambda client: client.v1.checkout.sessions.expire(session_id)))
 
 
 def create_refund(refund: Refund) -> StripeEvent:
-    """Money back: asked again, it is the same refund. Returns what an event about it would say.
+    """Create a refund at Stripe.
 
+    Idempotent: a repeated call makes no second refund. Returns the refund as an event about the refund would.
     Raises StripeUnavailable, StripeRefused."""
     reasons = {Refund.Reason.DUPLICATE: "duplicate", Refund.Reason.FRAUDULENT: "fraudulent"}
     params: RefundCreateParams = {
@@ -99,7 +109,7 @@ def create_refund(refund: Refund) -> StripeEvent:
 
 
 def list_refunds(payment: Payment) -> Iterator[StripeEvent]:
-    """What events about each refund of this payment would say. Raises StripeUnavailable, StripeRefused."""
+    """List the refunds of a payment, each as an event about the refund. Raises StripeUnavailable, StripeRefused."""
     with _translate_errors():
         pages = _client().v1.refunds.list({"payment_intent": payment.payment_intent, "limit": 100})
         for refund in pages.auto_paging_iter():
@@ -107,7 +117,7 @@ def list_refunds(payment: Payment) -> Iterator[StripeEvent]:
 
 
 def list_events_since(since: datetime, types: Sequence[str]) -> Iterator[StripeEvent]:
-    """Events of these types that Stripe has made since then, newest first. Raises StripeUnavailable, StripeRefused."""
+    """List Stripe's events of these types since a time, newest first. Raises StripeUnavailable, StripeRefused."""
     params: EventListParams = {"types": list(types), "created": {"gte": int(since.timestamp())}, "limit": 100}
     with _translate_errors():
         pages = _client().v1.events.list(params)
@@ -124,7 +134,7 @@ def _client() -> stripe.StripeClient:
 
 @cache
 def _cached_client(key: str, url: str, retries: int) -> stripe.StripeClient:
-    """Kept, and with it the connection: each thread has one of its own."""
+    """Return a client that is reused, so that each thread keeps its connection to Stripe."""
     return stripe.StripeClient(
         key,
         base_addresses={"api": url},
@@ -140,13 +150,15 @@ def _call(request: Callable[[stripe.StripeClient], _Response]) -> _Response:
 
 @contextmanager
 def _translate_errors() -> Iterator[None]:
-    """Stripe's errors as ours. Their texts are dropped: they may quote what was sent."""
+    """Translate errors of Stripe's library to StripeUnavailable and StripeRefused.
+
+    Drops the messages, because a message may quote what was sent."""
     try:
         yield
     except (stripe.APIConnectionError, stripe.RateLimitError) as error:
         raise StripeUnavailable from error
     except stripe.StripeError as error:
-        # Only what Stripe answered is a no; a 5xx may have been done all the same.
+        # Without an answer, and after a 5xx or a 409, the request may still have been carried out.
         if error.http_status is None or error.http_status >= 500 or error.http_status == 409:
             raise StripeUnavailable from error
         raise StripeRefused(error.code or type(error).__name__) from error

@@ -1,6 +1,6 @@
-"""A local stand-in for Stripe where there is no key: it answers Stripe's library from the database.
+"""A local stand-in for Stripe that answers Stripe's library from the database, for use without a key.
 
-Sessions and refunds, no cards and no money. It says what it did as Stripe does, in signed webhooks.
+Has sessions and refunds, but no cards and no money. Reports changes as Stripe does, in signed webhooks.
 """
 
 import hashlib
@@ -20,13 +20,13 @@ from headshots.payments.models import LocalStripeObject
 from headshots.payments.stripe.objects import sign_webhook
 
 _Body = dict[str, Any]
-# Where webhooks are sent, with `payload` and `signature`. PaymentsConfig adds ours, as an operator does at Stripe.
+# Called with the `payload` and `signature` of each webhook. PaymentsConfig adds the product's own endpoint.
 webhook_endpoints: list[Callable[..., object]] = []
 _SESSION = re.compile(r"/v1/checkout/sessions/(cs_test_\w+)(/expire)?")
 
 
 class LocalStripe(stripe.HTTPClient):
-    """What Stripe's library sends its requests through."""
+    """An HTTP client for Stripe's library that answers from the database."""
 
     name = "local"
 
@@ -39,7 +39,7 @@ class LocalStripe(stripe.HTTPClient):
         *,
         _usage: list[str] | None = None,
     ) -> tuple[str, int, Mapping[str, str]]:
-        """The answer's body, status and headers."""
+        """Answer one request. Returns the body, the status and the headers."""
         address = urlsplit(url)
         params = dict(parse_qsl(post_data if isinstance(post_data, str) else address.query))
         try:
@@ -50,15 +50,17 @@ class LocalStripe(stripe.HTTPClient):
         return json.dumps(body), 200, {}
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing, because no connection is open."""
 
 
 class _Refused(Exception):
-    """Stripe would say no; the text is its code."""
+    """A request that Stripe would refuse. The message is Stripe's error code."""
 
 
 def find_session(session_id: str) -> _Body | None:
-    """A session of the test checkout as it stands now."""
+    """Return a session of the test checkout in its current state, or None.
+
+    A session past its expiry is returned as expired."""
     row = LocalStripeObject.objects.filter(pk=session_id).first()
     if row is None:
         return None
@@ -68,7 +70,9 @@ def find_session(session_id: str) -> _Body | None:
 
 
 def pay_session(session_id: str) -> _Body | None:
-    """The session after somebody has pressed "pay": paid now, or before, or closed."""
+    """Pay a session of the test checkout, if the session is open, and send the webhook.
+
+    Returns the session in its new state, or None if there is none."""
     with transaction.atomic():
         LocalStripeObject.objects.select_for_update().filter(pk=session_id).exists()
         session = find_session(session_id)
@@ -109,7 +113,7 @@ def _create_session(params: dict[str, str], key: str | None) -> _Body:
         "success_url": params["success_url"],
         "cancel_url": params["cancel_url"],
         "url": reverse("payments:test_checkout", args=[session_id]),
-        # Shown on the page that stands in for Stripe's.
+        # Shown on the test checkout page.
         "name": params["line_items[0][price_data][product_data][name]"],
         "description": params["line_items[0][price_data][product_data][description]"],
         "submit_message": params["custom_text[submit][message]"],
@@ -175,5 +179,5 @@ def _send_webhook(kind: str, about: _Body) -> None:
 
 
 def _new_id(kind: str, key: str | None = None) -> str:
-    """A new id; for an idempotency key always the same one."""
+    """Return a new id, or the id that belongs to an idempotency key."""
     return f"{kind}_{hashlib.sha256(key.encode()).hexdigest()[:24] if key else secrets.token_hex(12)}"

@@ -15,13 +15,18 @@ from headshots.payments.errors import BadSignature
 from headshots.payments.models import Payment
 from headshots.payments.prices import current_mode
 
-# Stripe's own default: a signed webhook is good for five minutes.
+# The default of Stripe's library: a signature is valid for five minutes.
 TOLERANCE_SECONDS = 300
 
 
 @dataclass(frozen=True)
 class CheckoutSession:
-    """A checkout: `status` is open, complete or expired; `payment_status` paid, unpaid or no_payment_required."""
+    """A checkout session, reduced to the fields that are used here.
+
+    Attributes:
+        status: open, complete or expired.
+        payment_status: paid, unpaid or no_payment_required.
+        amount: total in the currency's smallest unit, including tax."""
 
     id: str
     url: str
@@ -39,7 +44,7 @@ class CheckoutSession:
 
 @dataclass(frozen=True)
 class StripeEvent:
-    """What we read of an event: nothing that could name a person."""
+    """An event, reduced to the fields that are used here. None of them can identify a customer."""
 
     id: str
     type: str
@@ -50,13 +55,15 @@ class StripeEvent:
     amount_tax: int | None = None
     currency: str = ""
     status: str = ""
-    # What we gave to the session or the refund as metadata.
+    # The ids that were sent to Stripe as metadata of the session or the refund.
     payment_id: UUID | None = None
     refund_id: UUID | None = None
 
 
 def read_webhook(payload: bytes, signature: str) -> StripeEvent:
-    """The event in a webhook's body. Raises BadSignature."""
+    """Verify a webhook and read its event.
+
+    Raises BadSignature, also for a body that holds no event."""
     try:
         stripe.WebhookSignature.verify_header(payload, signature, webhook_secret(), TOLERANCE_SECONDS)
         return read_event(json.loads(payload))
@@ -65,19 +72,19 @@ def read_webhook(payload: bytes, signature: str) -> StripeEvent:
 
 
 def sign_webhook(payload: str) -> str:
-    """The header with which a webhook of the test checkout comes."""
+    """Return the signature header for a webhook of the test checkout."""
     return str(stripe.WebhookSignature.generate_signature_header(payload, webhook_secret()))
 
 
 def webhook_secret() -> str:
-    """The secret that webhooks are signed with here; none when nothing is sold."""
+    """Return the secret that webhooks are signed with; empty if none is set."""
     if current_mode() == Payment.Mode.LOCAL:
         return "whsec_" + salted_hmac("headshots.payments.local", "webhook").hexdigest()
     return str(settings.HEADSHOTS_STRIPE_WEBHOOK_SECRET)
 
 
 def read_checkout_session(answer: stripe.checkout.Session) -> CheckoutSession:
-    """Return what we read of a checkout."""
+    """Convert Stripe's session to a CheckoutSession."""
     body = as_dict(answer)
     return CheckoutSession(
         id=body["id"],
@@ -92,13 +99,15 @@ def read_checkout_session(answer: stripe.checkout.Session) -> CheckoutSession:
 
 
 def read_refund(answer: stripe.Refund) -> StripeEvent:
-    """Return what an event about this refund would say."""
+    """Convert Stripe's refund to the event that would report the refund."""
     body = as_dict(answer)
     return read_event({"id": "", "type": "refund.updated", "created": body["created"], "data": {"object": body}})
 
 
 def read_event(body: Mapping[str, Any]) -> StripeEvent:
-    """Return what we read of an event. Raises KeyError, TypeError, ValueError for what is no event."""
+    """Convert the JSON of an event to a StripeEvent.
+
+    Raises KeyError, TypeError or ValueError if the JSON is not an event."""
     event_id, kind, created = str(body["id"]), str(body["type"])[:64], datetime.fromtimestamp(int(body["created"]), UTC)
     about = (body.get("data") or {}).get("object") or {}
     is_session = about.get("object") == "checkout.session"
@@ -123,7 +132,7 @@ def as_dict(answer: stripe.StripeObject) -> dict[str, Any]:
 
 
 def _id_of(value: object) -> str:
-    """Stripe gives an id, or the object itself where it was asked to."""
+    """Return the id in a field that holds an id or an expanded object."""
     if isinstance(value, Mapping):
         value = value.get("id")
     return str(value or "")[:255]

@@ -17,7 +17,7 @@ from headshots.shoots.models import Pack, Shoot
 
 register = template.Library()
 
-# Ends that no other photo would have helped against.
+# Packs that ended for these reasons would have ended with any photo.
 _REASONS_UNRELATED_TO_THE_PHOTO = {
     Pack.Reason.ON_REQUEST,
     Pack.Reason.STAFF,
@@ -30,7 +30,7 @@ _REASONS_UNRELATED_TO_THE_PHOTO = {
 
 @register.inclusion_tag("payments/_offer.html", takes_context=True)
 def pack_offer(context: Context, shoot: Shoot) -> dict[str, object]:
-    """The way to a pack of this shoot: with one that the person has, for money, or with another upload first."""
+    """Offer a pack of this shoot: with an open credit, for money, or after another upload."""
     name, count = engine.engine_name(), settings.HEADSHOTS_PREMIUM_COUNT
     credit = open_credits(context["request"].user).first()
     deadline = has_time_left if credit else checkout_deadline
@@ -44,18 +44,18 @@ def pack_offer(context: Context, shoot: Shoot) -> dict[str, object]:
 
 @register.inclusion_tag("payments/_pack_waiting.html", takes_context=True)
 def pack_waiting(context: Context) -> dict[str, object]:
-    """Above the upload: whether a pack waits for what is uploaded here."""
+    """Show above the upload form that an open credit can be used for the photos."""
     return {"credit": open_credits(context["request"].user).first()}
 
 
 @register.inclusion_tag("payments/_pack_ended.html")
 def pack_ended(pack_id: UUID, reason: str, shoot: Shoot) -> dict[str, object]:
-    """Under a pack that came to nothing: what became of the right to it, and what can be done with it now."""
+    """Show below a pack without headshots what happened to its credit, and the next steps."""
     rights = Credit.objects.select_related("payment")
     credit = rights.filter(pack=pack_id).first() or rights.filter(payment__pack=pack_id).first()
     if credit is None and shoot.owner:
-        # One that was granted, a redo, or bought without a shoot does not know what it was once used for, only why it
-        # came back.
+        # A credit that was granted, is a redo, or was bought without a shoot does not store its earlier packs. Only
+        # `return_reason` says why the last of these packs ended.
         theirs = open_credits(shoot.owner).select_related("payment").filter(payment__pack=None, return_reason=reason)
         credit = theirs.first()
     is_used_elsewhere = credit is not None and credit.state == Credit.State.USED and credit.pack_id != pack_id
@@ -72,7 +72,7 @@ def pack_ended(pack_id: UUID, reason: str, shoot: Shoot) -> dict[str, object]:
 
 @register.inclusion_tag("payments/_pack_receipt.html")
 def pack_receipt(pack_id: UUID) -> dict[str, object]:
-    """Under a pack that was paid for: its receipt, and the free redo while there is one to ask for or to use."""
+    """Show below a pack the receipt of its payment and its free redo."""
     pack = Pack.objects.select_related("shoot").get(pk=pack_id)
     payment = find_payment_of_pack(pack_id)
     return {
