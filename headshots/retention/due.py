@@ -110,7 +110,8 @@ def expired_packs() -> QuerySet[Pack]:
 def _sweep_keys(result: PurgeResult) -> None:
     """Erase the expired keys of photos, and close their shoots as lost.
 
-    Usually these shoots are purged already. A shoot that is still open lost its key early to a wrong clock."""
+    Usually no shoot has such a key, because a purge destroys keys before they expire. Otherwise a wrong clock expired
+    the key too early."""
     dead = vault.sweep_expired_keys()
     result.keys = len(dead)
     for some in _batches(dead):

@@ -152,7 +152,7 @@ def sweep_orphaned_keys(before: OrphanedKeys) -> tuple[int, OrphanedKeys]:
 def close_shoots_without_key() -> list[UUID]:
     """Close open shoots whose key is missing from the source ring. Returns their ids."""
     opened = list(Shoot.objects.filter(state=Shoot.State.OPEN).values_list("pk", flat=True))
-    # Read the keys after the rows. Each shoot's key is created before its row.
+    # Read the keys after the rows. Each shoot's key is created before its row is committed.
     keys = set(open_ring(Ring.SOURCE).key_ids())
     lost = [shoot_id for shoot_id in opened if shoot_id not in keys]
     return [shoot_id for some in _batches(lost) for shoot_id in begin_purges(_shoots(some), lost=True)]
