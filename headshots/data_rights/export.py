@@ -1,6 +1,6 @@
 """Export everything about a customer as one ZIP: readable tables, and the pictures while they exist.
 
-The ZIP is read and decrypted while it is sent. It is never written to disk.
+The data is read and decrypted while the ZIP is sent. Nothing is written to disk.
 """
 
 import json

@@ -70,7 +70,7 @@ def begin_account_deletion(
         certificate = begin_account_certificate(owner=person, certificate_id=certificate_id, requested_by=actor)
         Session.objects.filter(account_id=person.pk).delete()
         if is_first_time:
-            # Record the deletion last. If an earlier step fails, the account is kept and a replay must not delete it.
+            # Record the deletion last. If an earlier step fails, the account is kept, so a replay must keep it too.
             deletions.record_deletions(deletions.DeletionKind.ACCOUNT, [person.pk])
     for shoot in Shoot.objects.filter(owner=person):
         begin_purge(shoot, actor=actor, everything=True)

@@ -1,6 +1,6 @@
-"""Audit retention: find private data that is older than it may be.
+"""Audit retention: find private data that is older than its limit.
 
-The audit checks the oldest file in the store, the next key to expire in the ring, and the oldest row. Each is the first
+The audit checks the oldest file in the store, the oldest key in the ring, and the oldest row. Each item is the first
 entry of an index or a listing, so the cost does not grow with the data. Only a ring's names are read completely.
 """
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 # Due data is deleted within one round of beat. Data that is overdue by more than this means a fault.
 OVERDUE_AFTER = timedelta(hours=1)
-# Pictures are rendered while the photos exist, so the first can be up to a day older than the pack's delivery.
+# Pictures are rendered while the photos exist, so they can be up to a day older than the pack's delivery.
 _MAX_RENDER_TIME = timedelta(days=1)
 
 

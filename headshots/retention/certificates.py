@@ -58,11 +58,11 @@ def record_contents_deleted(*, ring: str, counts: Mapping[UUID, Mapping[str, int
 
 
 def issue_certificates(*, shoots: Collection[Shoot], requested_by: Mapping[UUID, str]) -> list[DeletionCertificate]:
-    """Issue a certificate for each shoot, covering what was deleted since its last one. Mail it after the commit.
+    """Issue a certificate for each shoot, covering what was deleted since its last one, and mail it after the commit.
 
     requested_by: shoot id -> actor. Call this in the transaction that ends the deletion.
-    Shoots with no new deletions get no certificate. Shoots of an account that is being deleted get none either,
-    because `fill_account_certificate` covers them."""
+    Shoots with no new deletions get no certificate. Shoots of an account that is being deleted get none either:
+    `fill_account_certificate` covers these shoots."""
     staying = {shoot.pk: shoot.owner for shoot in shoots if not (shoot.owner and shoot.owner.deletion_requested_at)}
     rings: dict[UUID, set[str]] = {}
     named = []
@@ -177,7 +177,7 @@ def mail_certificate(certificate: DeletionCertificate) -> bool:
     if certificate.kind == DeletionCertificate.Kind.SHOOT and certificate.owner.deletion_requested_at:
         # An account that is being deleted only gets its account certificate.
         return False
-    # Set `mailed_at` before sending: a crash in between loses the mail but never sends it twice.
+    # Set `mailed_at` before sending. A crash in between loses the mail, but no mail is sent twice.
     if not DeletionCertificate.objects.filter(pk=certificate.pk, mailed_at=None).update(mailed_at=timezone.now()):
         return True
     context = {
@@ -188,7 +188,7 @@ def mail_certificate(certificate: DeletionCertificate) -> bool:
         "database_keeps": keeps_deleted_rows(),
         "headshot_retention": humanize_days(settings.HEADSHOTS_HEADSHOT_RETENTION_DAYS),
     }
-    # The account still exists while this mail is sent, but it is deleted by the time the customer reads the mail.
+    # The account is deleted after this mail is sent, so the customer reads the mail when the account is gone.
     title = "Your account is deleted" if certificate.kind == DeletionCertificate.Kind.ACCOUNT else certificate.title
     text = render_to_string("retention/mail/certificate.txt", context)
     try:

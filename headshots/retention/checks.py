@@ -15,7 +15,7 @@ MAX_KEY_BACKUP_DAYS = 7
 
 @register(Tags.security)
 def check_purge_is_scheduled(**_: object) -> list[CheckMessage]:
-    """Check that beat purges at least once a minute, and that it sweeps orphans."""
+    """Check that beat purges at least once a minute and sweeps orphans."""
     every = {entry["task"]: _as_delta(entry["schedule"]) for entry in (app.conf.beat_schedule or {}).values()}
     found: list[CheckMessage] = []
     if not timedelta(0) < every.get("retention.purge_due", timedelta.max) <= MAX_PURGE_INTERVAL:
@@ -27,7 +27,7 @@ def check_purge_is_scheduled(**_: object) -> list[CheckMessage]:
 
 @register(Tags.security)
 def check_deleted_rows_are_blanked(**_: object) -> list[CheckMessage]:
-    """Check that SQLite blanks deleted rows. Without `secure_delete` they stay readable in its file."""
+    """Check that SQLite blanks deleted rows. Without `secure_delete`, deleted rows stay readable in the file."""
     if connection.vendor != "sqlite":
         return []
     on_connecting = str(connection.settings_dict["OPTIONS"].get("init_command", ""))

@@ -161,7 +161,7 @@ def _delete_expired_packs(result: PurgeResult) -> None:
 def _each_batch(ids: Sequence[UUID], act: Callable[[Sequence[UUID]], Sequence[UUID]], result: PurgeResult) -> int:
     """Apply `act` to the ids in batches. Returns how many ids `act` finished.
 
-    If a batch fails, its ids are retried one by one, so that one failing id does not block the others.
+    If a batch fails, its ids are retried one by one, so that a failing id does not block others.
     Raises VaultUnavailable."""
     done = 0
     for some in _batches(ids):
@@ -201,7 +201,7 @@ def delete_expired_certificates() -> int:
 def delete_expired_payments() -> int:
     """Delete payments of deleted accounts after their retention period. Returns how many.
 
-    The ledger keeps its sums because it contains no personal data."""
+    The sums in the ledger are kept, because the ledger contains no personal data."""
     long_ago = timezone.now() - timedelta(days=settings.HEADSHOTS_PAYMENT_RETENTION_DAYS)
     old = Payment.objects.filter(owner=None, created_at__lt=long_ago)
     ids = list(old.values_list("pk", flat=True))

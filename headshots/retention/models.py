@@ -17,7 +17,7 @@ _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 def new_reference() -> str:
-    """Return a new reference like HS-XXXXX-XXXXX, made of 50 random bits. Customers quote it to support."""
+    """Return a new reference like HS-XXXXX-XXXXX, made of 50 random bits. Customers quote the reference to support."""
     bits = secrets.randbits(50)
     letters = "".join(_ALPHABET[bits >> shift & 31] for shift in range(0, 50, 5))
     return f"HS-{letters[:5]}-{letters[5:]}"
@@ -45,7 +45,7 @@ class DeletionCertificate(models.Model):
     # Not a foreign key, because the certificate is kept after the shoot's row is deleted.
     shoot_id = models.UUIDField(null=True, db_index=True, editable=False)
     begun_at = models.DateTimeField(default=timezone.now, editable=False)
-    # An account's certificate begins when the keys are destroyed. It is done when the address is deleted.
+    # An account's deletion begins when the keys are destroyed. The deletion is done when the address is deleted.
     done_at = models.DateTimeField(null=True, editable=False)
     # Until when backups hold the remaining data: unreadable ciphertext and database rows. None if there are no backups.
     backups_until = models.DateTimeField(null=True, editable=False)
@@ -81,7 +81,7 @@ class DeletionCertificate(models.Model):
 
 
 class KeyDestruction(models.Model):
-    """The record that one key was destroyed, with counts of the contents deleted after it."""
+    """The record that one key was destroyed, with counts of the contents deleted afterwards."""
 
     ring = models.CharField(max_length=8, choices=Ring.choices)
     key_id = models.UUIDField()

@@ -1,7 +1,7 @@
 """Sweep orphans: blobs, keys and mail files that a crash between two steps left without a row.
 
-Ids of blobs begin with their creation time. A sweep compares files and rows in this order and starts where the last
-sweep ended, so old blobs cost nothing.
+Ids of blobs begin with their creation time. A sweep compares files and rows in this order. Each sweep starts where the
+last one ended, so old blobs cost nothing.
 """
 
 import logging
@@ -91,7 +91,7 @@ def _sweep_ring(ring: str, first: UUID, last: UUID, result: SweepResult) -> None
         heartbeat.record_progress()
         batch = list(islice(files, vault.BATCH_SIZE))
         end = batch[-1] if len(batch) == vault.BATCH_SIZE else last
-        # List files before rows. A blob written in between has an id after `last`, so it is not checked.
+        # List files before rows. A blob written in between has an id after `last`, so the sweep ignores the blob.
         rows = Blob.objects.filter(ring=ring, id__gte=first, id__lte=end)
         keys = dict(rows.values_list("id", "key_id"))
         orphaned_files = [blob_id for blob_id in batch if blob_id not in keys]
@@ -102,7 +102,7 @@ def _sweep_ring(ring: str, first: UUID, last: UUID, result: SweepResult) -> None
         missing = keys.keys() - set(batch) - {blob.id for blob in unwanted}
         result.files += len(orphaned_files)
         result.blobs += len(unwanted)
-        # A blob without a key is not lost. It is being deleted, and files are deleted before rows.
+        # A blob without a key is not lost. The blob is being deleted, and files are deleted before rows.
         result.lost += sum(vault.key_exists(ring=ring, key_id=keys[blob_id]) for blob_id in missing)
         if end == last:
             return

@@ -1,7 +1,7 @@
 """Purge one shoot or one pack: destroy the key first, then delete files, then rows.
 
-Each step can be repeated, and each function resumes after a crash. The row shows unfinished work until the last step,
-so beat can find it. Callers must run `wal.checkpoint_journals` afterwards.
+Each step can be repeated, and each function resumes after a crash. Until the last step, the row's state lets beat find
+the unfinished work. Callers must run `wal.checkpoint_journals` afterwards.
 """
 
 import logging
@@ -141,7 +141,7 @@ def _delete_rows(rows: QuerySet[_Row]) -> None:
 def purge_delivered(*, shoot: Shoot) -> bool:
     """Close a shoot whose premium pack is delivered. Returns True if this call closed it.
 
-    Leaves the shoot open if it has an unfinished pack, or if the customer asked to keep the photos."""
+    Leaves the shoot open if a pack is unfinished, or if the customer asked to keep the photos."""
     with transaction.atomic():
         # Lock the shoot, because the customer may be ordering another pack right now.
         done = Shoot.objects.select_for_update().filter(pk=shoot.pk, state=Shoot.State.OPEN, keep_photos=False)

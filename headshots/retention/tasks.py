@@ -66,8 +66,8 @@ def delete_expired_certificates() -> None:
 def purge_on_start(sender: object, **_signal: object) -> None:
     """Purge what became due during a downtime, as soon as the retention worker starts.
 
-    Otherwise it would wait up to a minute for beat's first message. Celery also sends this signal after each reconnect
-    to the broker. An additional purge is harmless."""
+    Beat sends its first message up to a minute later. Celery also sends this signal after each reconnect to the
+    broker. An additional purge is harmless."""
     if str(getattr(sender, "hostname", "")).startswith("retention@"):
         due.purge_due()
         audit.report()

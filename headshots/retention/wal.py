@@ -61,7 +61,7 @@ def checkpoint_wal() -> bool:
 
 # Apps whose rows identify a person: our own, and two of allauth.
 _APPS = ("accounts", "account", "mfa")
-# VACUUM FULL locks the table exclusively. While it waits for the lock, all other queries wait behind it.
+# VACUUM FULL locks the table exclusively. While VACUUM waits for the lock, all other queries wait behind it.
 _LOCK_TIMEOUT = "500ms"
 # VACUUM FULL keeps a deleted row while an older transaction can still see it. Wait this long for such transactions.
 _TIMEOUT_SECONDS = 5.0

@@ -14,14 +14,25 @@ Integers are big-endian. A file is a header followed by one or more chunks:
 
 Each write uses a new random data key, so no data key is used twice with the same nonce.
 
-A chunk is 1 MiB of plaintext (0 bytes to 1 MiB in the last chunk), encrypted, and its 16-byte tag. Its nonce is the
-prefix, the chunk's index (4 bytes) and one byte that is 1 for the last chunk and 0 otherwise. This is the STREAM
-construction (Hoang, Reyhanitabar, Rogaway and Vizár, 2015). It prevents dropping, repeating, reordering and adding
-chunks.
+A chunk is 1 MiB of encrypted plaintext and a 16-byte tag. The last chunk has 0 bytes to 1 MiB of plaintext. The nonce
+of a chunk consists of:
 
-The associated data of every chunk is the 91 bytes of the header, the blob id (16), the key id (16) and the kind
-(UTF-8, to the end). A file is therefore refused under the name of another blob. The associated data of the wrap is the
-same without the wrap, bytes 43 to 90, which has its own tag.
+- the prefix (7 bytes)
+- the index of the chunk (4 bytes)
+- 1 for the last chunk, 0 for all others (1 byte)
+
+This is the STREAM construction (Hoang, Reyhanitabar, Rogaway and Vizár, 2015). The construction prevents dropping,
+repeating, reordering and adding chunks.
+
+The associated data of every chunk consists of:
+
+- the header (91 bytes)
+- the blob id (16 bytes)
+- the key id (16 bytes)
+- the kind (UTF-8, to the end)
+
+A file is therefore refused under the name of another blob. The wrap has the same associated data, but without the wrap
+itself (bytes 43 to 90).
 """
 
 import os
@@ -49,7 +60,7 @@ HEADER_BYTES = _BEFORE_KEY.size + _WRAPPED_KEY_BYTES
 
 @dataclass(frozen=True)
 class Label:
-    """The identity of a blob, as its row states it. It is part of the associated data, so it must match the file."""
+    """The identity of a blob, as stated in its row. A file can only be decrypted with the label of its blob."""
 
     blob_id: UUID
     key_id: UUID
@@ -70,7 +81,7 @@ def encrypt(data: bytes, ring_key: AESGCM, label: Label) -> Iterator[bytes]:
 
     cipher, associated = AESGCM(data_key), header + label.encoded
     view = memoryview(data)
-    # An empty blob has one empty chunk, so that it is authenticated like any other blob.
+    # An empty blob has one empty chunk, so that empty blobs are authenticated too.
     chunks = max(1, -(-len(view) // CHUNK_BYTES))
     for index in range(chunks):
         plain = view[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES]

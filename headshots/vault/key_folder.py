@@ -24,7 +24,7 @@ _SUFFIX = ".key"
 class KeyFolder:
     """A key store in a folder, see `KeyStore`. Raises UnsafeRing if other users can access the folder.
 
-    The modification time of a file is the expiry of its key, so that a sweep only reads names and times.
+    The modification time of a file is the expiry of its key. A sweep therefore only reads names and times.
     On access, the expiry in the record decides."""
 
     def __init__(self, folder: Path) -> None:
@@ -60,7 +60,7 @@ class KeyFolder:
         for path in self.folder.glob(f"*{TEMPORARY}"):
             with suppress(FileNotFoundError):
                 if path.stat().st_ctime < time.time() - UNFINISHED_SECONDS:
-                    # Do not overwrite the file, because it can be a hard link to a valid key.
+                    # Do not overwrite the file: the name can be a hard link to a valid key.
                     path.unlink()
 
     def delete_history(self) -> None:

@@ -21,7 +21,7 @@ from headshots.vault.errors import UnsafeRing, VaultUnavailable
 from headshots.vault.models import Installation
 from headshots.vault.private_files import uuid_or_none
 
-# How often the server's configuration is checked. It can change while the server runs.
+# How often the server's configuration is checked. The configuration can change while the server runs.
 _RECHECK_SECONDS = 60
 _BATCH = 1000
 URL_KINDS = ("redis://", "rediss://", "unix://")
@@ -73,9 +73,9 @@ class KeyServer:
         """Do nothing: the server writes records completely or not at all."""
 
     def delete_history(self) -> None:
-        """Start a rewrite of the server's journal and snapshot, if it has them.
+        """Start a rewrite of the server's journal and snapshot, where they exist.
 
-        Both contain removed keys until they are rewritten. Does nothing for photo keys."""
+        Both contain removed keys until the rewrite ends. Does nothing for photo keys."""
         if self._volatile:
             return
         with _translate_errors():
@@ -110,7 +110,7 @@ class KeyServer:
 
 
 def unsafe_reason_for_photos(url: str) -> str | None:
-    """Return why this server must not store keys of photos, or None if it can. Raises VaultUnavailable."""
+    """Return why this server must not store keys of photos, or None if the server is safe. Raises VaultUnavailable."""
     client = ring_client(url)
     try:
         with _translate_errors():
@@ -133,7 +133,7 @@ def unsafe_reason_for_photos(url: str) -> str | None:
 def unsafe_reason_for_headshots(url: str) -> str | None:
     """Return why this server could lose keys of headshots. Raises VaultUnavailable.
 
-    Returns None if the server keeps the keys, or if it does not allow reading its configuration."""
+    Returns None if the server keeps the keys, or if the server does not allow reading its configuration."""
     client = ring_client(url)
     try:
         with _translate_errors():

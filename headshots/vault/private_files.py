@@ -24,7 +24,7 @@ def make_folder(folder: Path) -> None:
 
 
 def unsafe_reason(folder: Path) -> str | None:
-    """Return why keys must not be stored in this existing folder, or None if they can.
+    """Return why keys must not be stored in this existing folder, or None if the folder is safe.
 
     The folder must belong to this user, must not be a link, and must give other users no rights. Other users must not
     be able to replace the folder, which matters below /dev/shm and /tmp.
@@ -82,7 +82,7 @@ def create_file_once(path: Path, content: bytes, changed_at: float | None = None
 
 
 def temporary_beside(path: Path) -> Path:
-    """Return a new temporary path in the same folder. It starts with the file's name, so sweeps can identify it."""
+    """Return a new temporary path in the same folder. Its name starts with the file's name, which sweeps rely on."""
     return path.with_name(f"{path.name}.{secrets.token_hex(8)}{TEMPORARY}")
 
 
@@ -112,7 +112,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def uuid_or_none(name: str) -> UUID | None:
-    """Return the UUID that this file name spells, or None if it is not one."""
+    """Return the UUID that this file name spells, or None if the name is not a UUID."""
     with suppress(ValueError):
         return UUID(name)
     return None

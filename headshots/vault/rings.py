@@ -42,7 +42,7 @@ class KeyStore(Protocol):
     """The storage of a ring's records. All methods raise VaultUnavailable if the storage does not answer."""
 
     def read(self, key_id: UUID) -> bytes | None:
-        """Return the record, or None if there is none. The record is damaged while another process erases it."""
+        """Return the record, or None if there is none. A record that another process is erasing is damaged."""
 
     def write_new(self, key_id: UUID, record: bytes, expires_ms: int) -> bool:
         """Write a record unless one exists. Returns True if this call wrote it. Raises UnsafeRing.
@@ -68,7 +68,7 @@ class KeyStore(Protocol):
 
 
 class KeyRing:
-    """A set of keys by id. It caches no keys, so any number of processes can use the same ring.
+    """A set of keys by id. No keys are cached in memory, so several processes can use the same ring.
 
     max_lifetime: keys must expire within this time. None: keys are kept until they are destroyed."""
 
@@ -188,7 +188,7 @@ def source_keys_are_in_memory() -> bool:
 
 @cache
 def _warn_of_disk(folder: Path) -> None:
-    # Log this once per process. A system check warns of it too, but workers run no system checks.
+    # Log this once per process. A system check gives the same warning, but workers run no system checks.
     if not is_in_memory(folder):
         log.warning("THE SOURCE KEY RING IS NOT KNOWN TO BE IN MEMORY: a disk can keep keys that were erased")
 

@@ -80,7 +80,7 @@ def write_blob(*, ring: str, key_id: UUID, kind: str, data: bytes) -> Blob:
 def stream_blob(blob: Blob) -> Iterator[bytes]:
     """Decrypt a blob in chunks of 1 MiB. Each chunk is verified before it is returned.
 
-    The key and the first chunk are checked before this function returns, so that an error occurs before a response
+    The key and the first chunk are checked before this function returns. Errors therefore occur before a response
     begins. Raises KeyGone, BlobMissing, BlobCorrupt, VaultUnavailable. The iterator can raise the last two as well.
     """
     chunks = _plain_chunks(blob)

@@ -1,7 +1,7 @@
 """Store blobs, as ciphertext only: the protocol, and its implementation in a folder.
 
-A blob's name consists of its ring and its id. An id begins with its creation time (`blob_ids.py`), so a store can list
-new blobs or find the oldest blob without reading the others.
+A blob's name consists of its ring and its id. An id begins with its creation time (`blob_ids.py`). A store can
+therefore list new blobs, or find the oldest blob, without reading the others.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -64,7 +64,7 @@ class FileStore:
         self.root = root
 
     def write(self, name: BlobName, chunks: Iterable[bytes]) -> None:
-        """Write the blob and sync it to disk, so that a power cut cannot lose it."""
+        """Write the blob and sync the file to disk, so that the blob survives a power cut."""
         path = self.path(name)
         make_folder(path.parent)
         temporary = temporary_beside(path)
