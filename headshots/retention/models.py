@@ -110,7 +110,7 @@ class KeyDestruction(models.Model):
 
 
 class LastRun(models.Model):
-    """The last completed run of a beat task, with data for the next run."""
+    """The last run of a beat task that reached its end, with data for the next run."""
 
     task = models.CharField(max_length=32, primary_key=True)
     at = models.DateTimeField()

@@ -1,7 +1,7 @@
 """Purge one shoot or one pack: destroy the key first, then delete files, then rows.
 
 Each step can be repeated, and each function resumes after a crash. Until the last step, the row's state lets beat find
-the unfinished work. Callers must run `wal.checkpoint_journals` afterwards.
+the unfinished work. Callers must empty the journals afterwards (`wal.py`).
 """
 
 import logging
