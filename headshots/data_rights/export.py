@@ -1,6 +1,6 @@
-"""Everything about a person in one ZIP: readable tables, and the pictures while they exist.
+"""Export everything about a customer as one ZIP: readable tables, and the pictures while they exist.
 
-Read and decrypted while it is sent; nothing of it is written to a disk.
+The data is read and decrypted while the ZIP is sent. Nothing is written to disk.
 """
 
 import json
@@ -34,7 +34,7 @@ from headshots.vault.errors import BlobCorrupt, BlobMissing, KeyGone
 from headshots.vault.models import Blob
 from headshots.web.zip_stream import ZipWriter, member_of
 
-# Each may be gigabytes, read and decrypted for one person.
+# Limited because each export can read and decrypt gigabytes.
 EXPORTS_PER_HOUR = 10
 _READ_ME = """Everything that Headshots has about you.
 
@@ -52,7 +52,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ExportedPicture:
-    """An encrypted picture, and what it is called in the ZIP."""
+    """An encrypted picture, and its name in the ZIP."""
 
     name: str
     blob: Blob
@@ -60,9 +60,14 @@ class ExportedPicture:
 
 @dataclass
 class ExportContents:
-    """`account` becomes account.json; `texts` are files by their names; `pictures` are read when their turn comes.
+    """The contents of an export.
 
-    `corrupt`: what is there and cannot be read, which must not keep the rest from its person."""
+    Attributes:
+        account: the contents of account.json.
+        texts: the text files, by name in the ZIP.
+        pictures: the pictures, which are decrypted while the ZIP is sent.
+        corrupt: names of files that could not be read. The export continues without them.
+    """
 
     account: dict[str, object] = field(repr=False)
     texts: dict[str, str] = field(default_factory=dict, repr=False)
@@ -76,7 +81,9 @@ class ExportContents:
 
 @require_GET
 async def export(request: HttpRequest) -> HttpResponseBase:
-    """The ZIP, for whoever is signed in. A store that does not answer breaks it off: half of it would pass for all."""
+    """Send the ZIP to the signed-in customer.
+
+    If the store does not answer, the response is aborted. A shorter ZIP would look complete."""
     contents = await sync_to_async(_contents_or_response)(request)
     if not isinstance(contents, ExportContents):
         return contents
@@ -104,7 +111,7 @@ def _chunks(contents: ExportContents) -> Iterator[bytes]:
     missing = []
     for picture in contents.pictures:
         try:
-            # Whole and verified before the ZIP says that there is such a file.
+            # Read and verify the whole picture before its entry in the ZIP begins.
             data = vault.read_blob(picture.blob)
         except (KeyGone, BlobMissing):
             missing.append(picture.name)
@@ -120,7 +127,9 @@ def _chunks(contents: ExportContents) -> Iterator[bytes]:
 
 
 def collect_contents(owner: User) -> ExportContents:
-    """All of it. What is deleted at this moment is left out."""
+    """Collect everything that is stored about this customer. Pictures are not decrypted yet.
+
+    Data that is being deleted at the same time is left out."""
     contents = ExportContents(
         account={
             "written_at": timezone.now(),
@@ -184,7 +193,7 @@ def _self_description(shoot: Shoot, folder: str, contents: ExportContents) -> di
         return None
     if said == NO_SELF_DESCRIPTION:
         return None
-    # In the words of the form that was filled in.
+    # Use the words of the form that the customer filled in.
     return {
         "kind": KINDS[said.kind],
         "age": AGES[said.age] if said.age else None,

@@ -8,7 +8,9 @@ from headshots.accounts.models import User
 
 
 class DeleteAccountForm(forms.Form):
-    """The password once more, and the id that the certificate will have: sent twice, it is one deletion."""
+    """The form that confirms the deletion of an account with its password.
+
+    The form contains the id of the future certificate, so that sending the form twice makes one deletion."""
 
     password = forms.CharField(widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}))
     certificate = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)

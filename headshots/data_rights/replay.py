@@ -1,4 +1,4 @@
-"""After a restore: what was deleted since the backup was made is deleted once more."""
+"""Repeat, after a restore, the deletions made since the backup."""
 
 import logging
 from collections.abc import Iterable
@@ -16,13 +16,20 @@ from headshots.vault import services as vault
 
 log = logging.getLogger(__name__)
 
-# Shoots or packs in one transaction.
+# Shoots or packs per transaction.
 _BATCH_SIZE = 200
 
 
 @dataclass
 class ReplayResult:
-    """What was there again and has gone. `unfinished`: accounts that are closed and of which beat removes the rest."""
+    """What a replay deleted again.
+
+    Attributes:
+        accounts: ids of deleted accounts.
+        unfinished: ids of closed accounts. Beat deletes the rest of them.
+        shoots: number of shoots whose photos were deleted.
+        packs: number of packs whose headshots were deleted.
+    """
 
     accounts: list[int] = field(default_factory=list)
     unfinished: list[int] = field(default_factory=list)
@@ -31,11 +38,11 @@ class ReplayResult:
 
 
 def replay(deletions: Iterable[Deletion]) -> ReplayResult:
-    """Delete again what these lines name, as far as it is there. Safe to repeat. Raises VaultError."""
+    """Repeat these deletions for everything that exists again. Safe to repeat. Raises VaultError."""
     lines = list(deletions)
     shoots = [UUID(line.id) for line in lines if line.kind is DeletionKind.PHOTOS]
     packs = [UUID(line.id) for line in lines if line.kind is DeletionKind.HEADSHOTS]
-    # First: with a ring out of a backup, pictures could be read again.
+    # Destroy the keys first, because a ring restored from a backup makes the pictures readable again.
     vault.destroy_keys(ring="source", key_ids=shoots)
     vault.destroy_keys(ring="result", key_ids=packs)
     result = ReplayResult()
@@ -53,7 +60,9 @@ def replay(deletions: Iterable[Deletion]) -> ReplayResult:
 
 
 def _replay_account_deletion(line: Deletion, result: ReplayResult) -> None:
-    """Numbers are given again after a restore: an account that began after the deletion is another one."""
+    """Delete the account of this line again and add its id to `result`.
+
+    Skips accounts created after the deletion. After a restore, new accounts can get the ids of deleted ones."""
     owner = User.objects.filter(pk=int(line.id), date_joined__lt=line.at).first()
     if owner is None:
         return

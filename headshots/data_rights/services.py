@@ -1,6 +1,7 @@
 """Withdraw a consent and delete an account.
 
-Both close first, destroy keys next and remove the rest after; whatever a crash leaves undone, beat finishes.
+Both first close the shoots or the account, then destroy the keys, then delete the rest. Beat finishes what a crash
+interrupts.
 """
 
 import logging
@@ -25,12 +26,15 @@ from headshots.vault.errors import VaultError
 
 log = logging.getLogger(__name__)
 
-# An account does not wait longer than this for a mail server: the certificate was shown, the address has to go.
+# How long the deletion of an account waits for the mail server. The address must be deleted, and the certificate was
+# shown already.
 MAIL_TIMEOUT = timedelta(hours=1)
 
 
 def withdraw_consent(*, shoot: Shoot) -> bool:
-    """Take back the consent to one shoot and destroy all of it; whether this call took it back."""
+    """Withdraw the consent to one shoot and destroy its photos and headshots. Returns True if this call withdrew it.
+
+    Safe to repeat. If something can't be deleted now, beat deletes the rest later."""
     with transaction.atomic():
         given = Consent.objects.filter(shoot=shoot, withdrawn_at=None)
         withdrawn = bool(given.update(withdrawn_at=timezone.now()))
@@ -43,7 +47,7 @@ def withdraw_consent(*, shoot: Shoot) -> bool:
 
 
 def withdraw_all(*, owner: User) -> int:
-    """The same for every shoot of an account; how many consents were taken back."""
+    """Withdraw every consent of an account with `withdraw_consent`. Returns how many consents were withdrawn."""
     active_consents = Shoot.objects.filter(owner=owner, consent__withdrawn_at=None)
     return sum(withdraw_consent(shoot=shoot) for shoot in list(active_consents))
 
@@ -51,9 +55,10 @@ def withdraw_all(*, owner: User) -> int:
 def begin_account_deletion(
     *, owner: User, certificate_id: UUID, actor: str = Event.Actor.PERSON
 ) -> DeletionCertificate | None:
-    """Close an account and destroy the keys of all its pictures. Nobody is signed in to it any longer.
+    """Close an account, sign out all its sessions and destroy the keys of all its pictures. Safe to repeat.
 
-    certificate_id: the id of its certificate. Returns the certificate, None when the account has gone already."""
+    certificate_id: the id of a new certificate. Returns the certificate, or None if the account is already deleted.
+    Raises IntegrityError if another certificate has this id."""
     with transaction.atomic():
         person = User.objects.select_for_update().filter(pk=owner.pk).first()
         if person is None:
@@ -65,11 +70,11 @@ def begin_account_deletion(
         certificate = begin_account_certificate(owner=person, certificate_id=certificate_id, requested_by=actor)
         Session.objects.filter(account_id=person.pk).delete()
         if is_first_time:
-            # Last: where a step before is refused the account stays, and a replay must not delete it.
+            # Record the deletion last. If an earlier step fails, the account is kept, so a replay must keep it too.
             deletions.record_deletions(deletions.DeletionKind.ACCOUNT, [person.pk])
     for shoot in Shoot.objects.filter(owner=person):
         begin_purge(shoot, actor=actor, everything=True)
-    # All of them before the first file: a store that is away must keep no picture readable.
+    # Destroy all keys before deleting files, so that no picture stays readable while the store is down.
     packs = Pack.objects.filter(shoot__owner=person).exclude(state=Pack.State.DELETED)
     try:
         vault.destroy_keys(ring="result", key_ids=list(packs.values_list("pk", flat=True)))
@@ -79,7 +84,7 @@ def begin_account_deletion(
 
 
 def finish_account_deletion(*, owner: User) -> bool:
-    """Remove what is left of an account that is closed; whether nothing is left. Safe to repeat and to resume."""
+    """Delete what is left of a closed account. Returns True if nothing is left. Safe to repeat."""
     person = User.objects.filter(pk=owner.pk, deletion_requested_at__isnull=False).first()
     steps = (_purge_everything, _refund_unused_packs, _mail_certificate, _delete_account)
     return person is None or all(step(person) for step in steps)
@@ -93,7 +98,7 @@ def _purge_everything(owner: User) -> bool:
 
 
 def _refund_unused_packs(owner: User) -> bool:
-    """For packs that were paid and not had. Noted here; the money itself goes while nobody waits for it."""
+    """Refund the paid packs that were not delivered. Always returns True, because beat sends the refunds later."""
     refund_undelivered_credits(owner=owner)
     return True
 
@@ -103,10 +108,12 @@ def _not_purged(owner: User) -> QuerySet[Shoot]:
 
 
 def _mail_certificate(owner: User) -> bool:
-    """While there is an address. A server that stays away costs the mail, not the deletion."""
+    """Mail the account's certificate while the address still exists.
+
+    Returns True if the deletion can continue: the mail was sent, or the mail server failed for too long."""
     certificate = DeletionCertificate.objects.filter(owner=owner, kind=DeletionCertificate.Kind.ACCOUNT).first()
     if certificate is None:
-        # Somebody else has finished it meanwhile.
+        # Another process has finished the deletion.
         return True
     if not certificate.mailed_at:
         fill_account_certificate(certificate)
@@ -116,7 +123,7 @@ def _mail_certificate(owner: User) -> bool:
 
 def _delete_account(owner: User) -> bool:
     with transaction.atomic():
-        # Locked against an upload that was under way when the account closed.
+        # Lock the account, because an upload may have been running when the account was closed.
         person = User.objects.select_for_update().filter(pk=owner.pk).first()
         if person is None:
             return True
@@ -137,5 +144,5 @@ def _purge_now(shoot: Shoot) -> None:
     try:
         purge_shoot(shoot=shoot)
     except (VaultError, DatabaseError, OSError) as error:
-        # Its keys are dead and its row says that it has to go: beat tries again.
+        # Beat tries again, because the shoot's row still shows that the shoot is due.
         log.error("shoot %s: not all of it could be removed yet: %s", shoot.pk, type(error).__name__)

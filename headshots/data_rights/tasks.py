@@ -9,7 +9,7 @@ from headshots.runtime import heartbeat
 
 @shared_task(name="data_rights.finish_account_deletion")
 def finish_account_deletion() -> None:
-    """Beat's part: accounts whose deletion a crash, a store or a mail server has held up."""
+    """Finish the deletion of accounts that a crash, the store or the mail server interrupted."""
     for owner in User.objects.filter(deletion_requested_at__isnull=False):
         heartbeat.record_progress()
         finish(owner=owner)

@@ -24,14 +24,14 @@ from headshots.shoots.models import Shoot
 from headshots.shoots.packs.orders import running_pack, visible_packs
 from headshots.web.humanize import humanize_days
 
-# All that the browser keeps of this site; "cookies" ends the session in its other tabs, too.
+# Everything that the browser stores for this site. Clearing the cookies also ends the session in other tabs.
 CLEAR_ALL_SITE_DATA = '"cache", "cookies", "storage"'
 
 
 @login_required
 @require_safe
 def account(request: HttpRequest) -> HttpResponse:
-    """One page with everything: address, shoots with their consents, certificates, and the three rights."""
+    """Show the account page: address, shoots with their consents, certificates, and links to the three rights."""
     owner = current_user(request)
     packs = Prefetch("packs", visible_packs())
     shoots = list(Shoot.objects.filter(owner=owner).select_related("consent").prefetch_related(packs))
@@ -45,7 +45,7 @@ def account(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def withdraw(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
-    """Take back the consent to one shoot, after one question."""
+    """Withdraw the consent to one shoot, after a confirmation page."""
     shoot = shoot_or_404(request, shoot_id)
     if request.method != "POST":
         running = running_pack(Shoot.objects.filter(pk=shoot.pk))
@@ -57,7 +57,7 @@ def withdraw(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def withdraw_all(request: HttpRequest) -> HttpResponse:
-    """Take back every consent, after one question."""
+    """Withdraw every consent, after a confirmation page."""
     if request.method != "POST":
         running = running_pack(Shoot.objects.filter(owner=current_user(request)))
         return render(request, "data_rights/withdraw.html", {"running": running})
@@ -67,8 +67,8 @@ def withdraw_all(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest) -> HttpResponse:
-    """Delete the account, after its password."""
-    # Sent twice, the second finds nobody signed in any more: it is shown what the first one did.
+    """Delete the account, after its password is confirmed."""
+    # If the form is sent twice, the second request is no longer signed in. Show the certificate of the first request.
     if request.method == "POST" and (earlier := _earlier_certificate(request)):
         return _redirect_to_certificate(earlier)
     if not request.user.is_authenticated:
@@ -92,7 +92,7 @@ def delete(request: HttpRequest) -> HttpResponse:
     try:
         certificate = services.begin_account_deletion(owner=owner, certificate_id=form.cleaned_data["certificate"])
     except IntegrityError:
-        # The id of a certificate that is not this person's: a fresh form has a fresh one.
+        # Another account's certificate has this id. A new form gets a new id.
         return redirect("data_rights:delete")
     logout(request)
     if certificate is None:

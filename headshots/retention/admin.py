@@ -19,7 +19,7 @@ class _KeyDestructionInline(admin.TabularInline):  # type: ignore[type-arg]
 
 @admin.register(DeletionCertificate)
 class DeletionCertificateAdmin(ReadOnlyAdmin):
-    """Read only: a proof that could be edited would prove nothing."""
+    """The read-only admin of certificates. An editable certificate would prove nothing."""
 
     list_display = ("reference", "kind", "requested_by", "shoot_id", "begun_at", "done_at", "mailed_at")
     list_filter = ("kind", "requested_by")

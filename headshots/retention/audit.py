@@ -1,7 +1,7 @@
-"""Audit retention: find private data that is older than it may be.
+"""Audit retention: find private data that is older than its limit.
 
-What is looked at is what is there: the oldest file in the store, the next key to die in the ring, the oldest row. Each
-is the first of an index or of a listing, so it costs the same whatever else there is (a ring's names are read whole).
+The audit checks the oldest file in the store, the oldest key in the ring, and the oldest row. Each item is the first
+entry of an index or a listing, so the cost does not grow with the data. Only a ring's names are read completely.
 """
 
 import logging
@@ -23,16 +23,22 @@ from headshots.vault.rings import open_ring
 
 log = logging.getLogger(__name__)
 
-# What is due goes within a round of beat; whatever is later than this is a fault.
+# Due data is deleted within one round of beat. Data that is overdue by more than this means a fault.
 OVERDUE_AFTER = timedelta(hours=1)
-# A pack's pictures are made while its photos live, so its first may be older than its delivery by as much.
+# Pictures are rendered while the photos exist, so they can be up to a day older than the pack's delivery.
 _MAX_RENDER_TIME = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The oldest of one kind. `age_seconds`: None when there is none, or when the place does not answer, which
-    `is_reachable` tells apart."""
+    """The age of the oldest item of one kind, compared with its limit.
+
+    Attributes:
+        what: the kind, in words.
+        age_seconds: None if there is no such item, or if `is_reachable` is False.
+        limit_seconds: the highest allowed age.
+        is_reachable: False if the ring or the store did not answer.
+    """
 
     what: str
     age_seconds: float | None
@@ -54,7 +60,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class Audit:
-    """`last_purge_age_seconds`: since beat's last purge ended, None when there was none yet."""
+    """The result of an audit.
+
+    Attributes:
+        findings: one per kind of data.
+        last_purge_age_seconds: time since the last purge by `purge_due` ended, None before the first one.
+        purge_is_overdue: True if purges do not run regularly.
+    """
 
     findings: list[Finding]
     last_purge_age_seconds: float | None
@@ -70,7 +82,7 @@ class Audit:
         return {"ok": self.ok, "oldest": found, "purge": purge}
 
     def lines(self) -> list[str]:
-        """For a person to read."""
+        """Return the audit as lines of text, for people to read."""
         since = self.last_purge_age_seconds
         purge = "last purge: never" if since is None else f"last purge: {since:.0f} s ago"
         return [
@@ -80,17 +92,17 @@ class Audit:
 
 
 def audit() -> Audit:
-    """Look at the oldest of everything private. Expired keys that it meets are erased, as by everybody."""
+    """Check the age of the oldest private data of each kind. Erases the expired keys of photos, if there are any."""
     now = timezone.now()
     rows, last_purge_age = _rows_of_photos(now), _last_purge_age(now)
-    # Where nothing was ever purged it is late as soon as there has been something to come back for.
+    # Before the first purge, measure from the oldest shoot with photos. Without one there is nothing to purge.
     waited = rows.age_seconds if last_purge_age is None else last_purge_age
     is_overdue = waited is not None and waited > _max_time_without_purge().total_seconds()
     return Audit([*_photos(now), rows, *_headshots(now)], last_purge_age, is_overdue)
 
 
 def report() -> Audit:
-    """Run `audit`, and log each finding that is over its limit."""
+    """Run `audit` and log an error for each finding that is over its limit. Returns the audit."""
     found = audit()
     for finding in found.findings:
         if finding.is_over:
@@ -99,7 +111,9 @@ def report() -> Audit:
 
 
 def _max_time_without_purge() -> timedelta:
-    """Five rounds of beat: after that it, its broker or the retention worker must be dead."""
+    """Return the longest allowed time without a purge: five rounds of beat, and at least one minute.
+
+    After this time, beat, its broker or the retention worker must be down."""
     every = next(entry["schedule"] for entry in app.conf.beat_schedule.values() if entry["task"] == PURGE_TASK)
     return max(timedelta(seconds=5 * float(every)), timedelta(minutes=1))
 
@@ -134,7 +148,7 @@ def _headshots(now: datetime) -> list[Finding]:
 
 
 def _oldest_file(ring: Ring, what: str, limit: float, now: datetime) -> Finding:
-    """Of the store or of the table, whichever is older: one may have outlived the other."""
+    """Find the oldest blob in the store and the table. A file can outlive its row, and a row its file."""
     row = Blob.objects.filter(ring=ring).order_by("id").values_list("id", flat=True).first()
     try:
         file = next(vault.blob_store().ids(ring), None)
@@ -145,7 +159,9 @@ def _oldest_file(ring: Ring, what: str, limit: float, now: datetime) -> Finding:
 
 
 def _oldest_source_key(limit: float, now: datetime) -> Finding:
-    """By the time it has left: a key carries when it dies, not when it was made."""
+    """Find the age of the oldest photo key, computed from its remaining lifetime.
+
+    A key records its expiry but not its creation time. Expired keys are erased."""
     what = "keys of photos"
     try:
         ring = open_ring(Ring.SOURCE)

@@ -27,7 +27,7 @@ _T = TypeVar("_T")
 
 
 class _Timing(NamedTuple):
-    """Seconds of the clock, and of this process's on a processor."""
+    """The seconds that a call took, by the clock and in CPU time of this process."""
 
     wall: float
     cpu: float
@@ -35,9 +35,21 @@ class _Timing(NamedTuple):
 
 @dataclass(frozen=True)
 class PurgeBenchmark:
-    """Seconds that a purge took, and what it could not have done without: the seconds within database queries, and
-    those that store and ring take for as many files and keys alone. `cpu`, `store_cpu`: this process's part of them,
-    which does not grow with what else the machine does. `idle`: of a round with nothing due."""
+    """The result of the benchmark. All times are in seconds.
+
+    CPU times count this process only, so they do not depend on the load of the machine.
+
+    Attributes:
+        photos: photos that were purged.
+        living: photos that were not due.
+        seconds: duration of the purge.
+        database: part of the purge spent in database queries.
+        store: time to delete the same number of files from the store alone.
+        ring: time to delete the same number of keys from the ring alone.
+        cpu: CPU time of the purge.
+        store_cpu: CPU time to delete the same number of files from the store alone.
+        idle: duration of a purge with nothing due.
+    """
 
     photos: int
     living: int
@@ -50,7 +62,7 @@ class PurgeBenchmark:
     idle: float
 
     def lines(self) -> list[str]:
-        """For a person to read."""
+        """Return the result as lines of text, for people to read."""
         own = self.seconds - self.database - self.store - self.ring
         parts = {"database": self.database, "store": self.store, "key ring": self.ring, "our own code": own}
         return [
@@ -62,9 +74,10 @@ class PurgeBenchmark:
 
 
 def bench_purge(photos: int, living: int = 0) -> PurgeBenchmark:
-    """Make so many shoots of one photo that are due, and so many that are not, and purge what is due.
+    """Create shoots with one photo each, some due and some not, and measure the purge of those that are due.
 
-    To be called with a database, a store and rings of its own: it leaves rows behind."""
+    photos: number of due shoots. living: number of shoots that are not due. Raises RuntimeError if the purge fails.
+    Use a separate database, store and rings, because the benchmark leaves rows behind."""
     now = timezone.now()
     _make_shoots(living, now + timedelta(hours=12))
     files, keys = _measure_baseline(photos)
@@ -88,7 +101,9 @@ def bench_purge(photos: int, living: int = 0) -> PurgeBenchmark:
 
 
 def _measure_baseline(photos: int) -> tuple[_Timing, _Timing]:
-    """What it takes the store to delete the files of so many photos, and the ring their keys, in the same batches."""
+    """Measure how long the store needs to delete the photos' files, and the ring to delete their keys.
+
+    Uses the batches of a purge. Returns the timings of the store and the ring."""
     store, ring = vault.blob_store(), open_ring("source")
     names = [BlobName("source", new_blob_id()) for _ in range(photos * len(_KINDS))]
     ids = [uuid4() for _ in range(photos)]
@@ -102,7 +117,9 @@ def _measure_baseline(photos: int) -> tuple[_Timing, _Timing]:
 
 
 def _make_shoots(count: int, delete_after: datetime) -> None:
-    """As an upload and a check leave them: a key, a consent, a photo, and its blob and that of its faces."""
+    """Create shoots in the state after upload and photo check.
+
+    Each shoot has a key, a consent, and a photo with two blobs: the photo and its faces."""
     ring, epoch = open_ring("source"), vault.source_keyring_epoch()
     made = (Shoot(id=uuid4(), keyring_epoch=epoch, delete_after=delete_after) for _ in range(count))
     for shoots in _batches(made):
@@ -129,7 +146,7 @@ def _write_noise(name: BlobName) -> None:
     if not isinstance(store, FileStore):
         store.write(name, [os.urandom(_NOISE_BYTES)])
         return
-    # Not through to the disk, one by one: that would take most of an hour, and is not what is measured.
+    # Write without syncing each file to disk. Syncing would take most of an hour and is not what is measured.
     path = store.path(name)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.write_bytes(os.urandom(_NOISE_BYTES))
@@ -153,7 +170,7 @@ def _timed(act: Callable[[], _T]) -> tuple[_Timing, _T]:
 
 @contextmanager
 def _database_seconds() -> Iterator[list[float]]:
-    """The seconds of each query in the block."""
+    """Measure the database queries in the block. Yields a list that receives the seconds of each query."""
     seconds: list[float] = []
 
     def query(execute: Callable[..., object], *arguments: object) -> object:

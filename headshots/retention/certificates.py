@@ -1,6 +1,6 @@
 """Deletion certificates: what was deleted, when its key was destroyed, what backups still hold.
 
-Written in the transaction of the deletion, and mailed afterwards.
+A certificate is written in the transaction of the deletion and mailed after the commit.
 """
 
 import logging
@@ -28,9 +28,10 @@ from headshots.web.humanize import humanize_days, humanize_duration
 
 
 def record_key_destructions(*, ring: str, shoot_ids: Mapping[UUID, UUID]) -> None:
-    """Note that these keys (key id -> shoot id) are dead, once: a purge that is resumed keeps the first time.
+    """Record that these keys were destroyed, in the database and in the deletion journal.
 
-    In the database, and in the journal that outlives a restored one."""
+    shoot_ids: key id -> shoot id. Safe to repeat: a resumed purge keeps the first recorded time.
+    The journal is separate because restoring a backup resets the database."""
     known = KeyDestruction.objects.filter(ring=ring, key_id__in=shoot_ids).values_list("key_id", flat=True)
     what = deletions.DeletionKind.PHOTOS if ring == Ring.SOURCE else deletions.DeletionKind.HEADSHOTS
     deletions.record_deletions(what, shoot_ids.keys() - set(known))
@@ -41,8 +42,10 @@ def record_key_destructions(*, ring: str, shoot_ids: Mapping[UUID, UUID]) -> Non
 
 
 def record_contents_deleted(*, ring: str, counts: Mapping[UUID, Mapping[str, int]]) -> None:
-    """Note that what these keys opened has gone as well. A key that never opened anything leaves no proof."""
-    # Most shoots lose the same: one statement for all that do.
+    """Record that the contents encrypted with these keys are deleted.
+
+    counts: key id -> kind -> number. The record of a key that encrypted nothing is removed."""
+    # Most shoots have the same counts. Use one statement for all keys with equal counts.
     alike: dict[frozenset[tuple[str, int]], list[UUID]] = {}
     for key_id, count_of_kind in counts.items():
         alike.setdefault(frozenset(count_of_kind.items()), []).append(key_id)
@@ -55,12 +58,11 @@ def record_contents_deleted(*, ring: str, counts: Mapping[UUID, Mapping[str, int
 
 
 def issue_certificates(*, shoots: Collection[Shoot], requested_by: Mapping[UUID, str]) -> list[DeletionCertificate]:
-    """Issue a certificate for each shoot, for what was deleted of it since its last one. Mail it after the commit.
+    """Issue a certificate for each shoot, covering what was deleted since its last one, and mail it after the commit.
 
-    A shoot of which nothing was deleted gets none. `requested_by`: shoot id -> actor.
-
-    An account that is being deleted gets one for all, see `fill_account_certificate`. To be called in the
-    transaction that ends the deletion."""
+    requested_by: shoot id -> actor. Call this in the transaction that ends the deletion.
+    Shoots with no new deletions get no certificate. Shoots of an account that is being deleted get none either:
+    `fill_account_certificate` covers these shoots."""
     staying = {shoot.pk: shoot.owner for shoot in shoots if not (shoot.owner and shoot.owner.deletion_requested_at)}
     rings: dict[UUID, set[str]] = {}
     named = []
@@ -79,7 +81,7 @@ def issue_certificates(*, shoots: Collection[Shoot], requested_by: Mapping[UUID,
         certificate.done_at = certificate.begun_at
         certificates.append(certificate)
     DeletionCertificate.objects.bulk_create(certificates)
-    # Each proof goes to the certificate of its shoot, all of them in one statement.
+    # Link each key destruction to the certificate of its shoot, with one statement for all.
     own = DeletionCertificate.objects.filter(
         pk__in=[certificate.pk for certificate in certificates], shoot_id=OuterRef("shoot_id")
     )
@@ -91,9 +93,9 @@ def issue_certificates(*, shoots: Collection[Shoot], requested_by: Mapping[UUID,
 
 
 def begin_account_certificate(*, owner: User, certificate_id: UUID, requested_by: str) -> DeletionCertificate:
-    """The certificate of an account whose deletion begins; the same one however often that is asked.
+    """Return the certificate of an account whose deletion begins, and create it on the first call.
 
-    certificate_id: its id, unless there is one. Raises IntegrityError for an id that somebody else's has."""
+    certificate_id: the id of a new certificate. Raises IntegrityError if another certificate has this id."""
     certificate, _ = DeletionCertificate.objects.get_or_create(
         owner=owner,
         kind=DeletionCertificate.Kind.ACCOUNT,
@@ -103,12 +105,13 @@ def begin_account_certificate(*, owner: User, certificate_id: UUID, requested_by
 
 
 def fill_account_certificate(certificate: DeletionCertificate) -> None:
-    """Put into an account's certificate what went and what stays, once its shoots are purged. Safe to repeat.
+    """Write into an account's certificate what was deleted and what is kept. Safe to repeat.
 
-    Nothing is changed once the account has gone: then nobody knows any more which shoots were its."""
+    Call this after the account's shoots are purged. Does nothing once the account is deleted, because its shoots can't
+    be found then."""
     shoots = Shoot.objects.filter(owner=certificate.owner_id)
     with transaction.atomic():
-        # Locked against somebody else who finishes the same deletion at this moment.
+        # Lock the account, because another process may be finishing the same deletion right now.
         if not User.objects.select_for_update().filter(deletion_certificates=certificate).exists():
             return
         new = list(_without_certificate(shoots.values_list("pk", flat=True)).values_list("pk", flat=True))
@@ -125,24 +128,26 @@ def fill_account_certificate(certificate: DeletionCertificate) -> None:
             ).count(),
             "payments_until": (timezone.now() + timedelta(days=settings.HEADSHOTS_PAYMENT_RETENTION_DAYS)).isoformat(),
         }
-        # Not whether it is mailed: that somebody else may have noted since it was read.
+        # Leave out `mailed_at`: another process may have set it since this certificate was read.
         certificate.save(update_fields=["keep_until", "backups_until", "result_keys_until", "account"])
 
 
 def requesters_of(shoot_ids: Collection[UUID]) -> dict[UUID, str]:
-    """Who had each of these shoots purged the last time."""
+    """Return the actor who last requested the purge of each shoot, `system` if unknown."""
     asked = Event.objects.filter(shoot_id__in=shoot_ids, name="shoot.purging").order_by("at", "id")
     return dict.fromkeys(shoot_ids, Event.Actor.SYSTEM.value) | dict(asked.values_list("shoot_id", "actor"))
 
 
 def _without_certificate(shoot_ids: "Collection[UUID] | QuerySet[Shoot, UUID]") -> QuerySet[KeyDestruction]:
-    # Locked: of two that end at once each proof goes to one certificate.
+    # Lock the rows: if two deletions end at once, each key destruction must be linked to only one certificate.
     done = KeyDestruction.objects.filter(shoot_id__in=shoot_ids, certificate=None, done_at__isnull=False)
     return done.select_for_update()
 
 
 def _fill(certificate: DeletionCertificate, rings: Collection[str]) -> None:
-    """Until when backups hold what, by the settings of this day: later ones do not change what was promised."""
+    """Set how long backups keep the deleted data, and how long the certificate is kept.
+
+    Uses today's settings. Later changes of the settings do not affect what this certificate states."""
     now = timezone.now()
     backups, keys = settings.HEADSHOTS_BACKUP_DAYS, settings.HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS
     certificate.keep_until = _keep_until(now)
@@ -156,21 +161,23 @@ def _keep_until(now: datetime) -> datetime:
 
 
 log = logging.getLogger(__name__)
-# A mail server may be away this long; afterwards the page alone has the certificate.
+# Mailing is retried for this long. After that, the certificate is available on its page only.
 RETRY_WINDOW = timedelta(days=2)
 _GRACE = timedelta(minutes=2)
 
 
 def mail_certificate(certificate: DeletionCertificate) -> bool:
-    """Whether it is mailed, now or before. False for nobody to mail to, and for a mail server that refuses."""
-    # With its owner: the account may go between two looks.
+    """Mail the certificate to its owner, at most once. Returns True if the mail was sent, now or before.
+
+    Returns False if there is no account to mail, or if the mail server fails."""
+    # Load the owner in the same query, because the account may be deleted between two queries.
     certificate.refresh_from_db(from_queryset=DeletionCertificate.objects.select_related("owner"))
     if certificate.mailed_at or certificate.owner is None:
         return certificate.mailed_at is not None
     if certificate.kind == DeletionCertificate.Kind.SHOOT and certificate.owner.deletion_requested_at:
-        # The account's own certificate is all that is still written to it.
+        # An account that is being deleted only gets its account certificate.
         return False
-    # Claimed first: a crash between the two lines costs the mail, never sends it twice.
+    # Set `mailed_at` before sending. A crash in between loses the mail, but no mail is sent twice.
     if not DeletionCertificate.objects.filter(pk=certificate.pk, mailed_at=None).update(mailed_at=timezone.now()):
         return True
     context = {
@@ -181,7 +188,7 @@ def mail_certificate(certificate: DeletionCertificate) -> bool:
         "database_keeps": keeps_deleted_rows(),
         "headshot_retention": humanize_days(settings.HEADSHOTS_HEADSHOT_RETENTION_DAYS),
     }
-    # The account is there until this mail has left; whoever reads it has none.
+    # The account is deleted after this mail is sent, so the customer reads the mail when the account is gone.
     title = "Your account is deleted" if certificate.kind == DeletionCertificate.Kind.ACCOUNT else certificate.title
     text = render_to_string("retention/mail/certificate.txt", context)
     try:
@@ -194,7 +201,9 @@ def mail_certificate(certificate: DeletionCertificate) -> bool:
 
 
 def mail_waiting_certificates() -> int:
-    """Mail the certificates whose message was lost or whose mail server was away; how many."""
+    """Mail the shoot certificates that were not mailed because of a lost message or a mail server outage.
+
+    Returns how many are mailed now."""
     now = timezone.now()
     waiting = DeletionCertificate.objects.filter(
         kind=DeletionCertificate.Kind.SHOOT,

@@ -8,14 +8,14 @@ from django.db import connection
 
 from headshots.celery import app
 
-# Photos are due five minutes of twenty-four hours before their key dies: beat has to come by several times in between.
+# With a lifetime of 24 hours, photos are due five minutes before their key expires. Several purges must fit in between.
 MAX_PURGE_INTERVAL = timedelta(seconds=60)
 MAX_KEY_BACKUP_DAYS = 7
 
 
 @register(Tags.security)
 def check_purge_is_scheduled(**_: object) -> list[CheckMessage]:
-    """Beat purges at least once a minute, and sweeps."""
+    """Check that beat purges at least once a minute and sweeps orphans."""
     every = {entry["task"]: _as_delta(entry["schedule"]) for entry in (app.conf.beat_schedule or {}).values()}
     found: list[CheckMessage] = []
     if not timedelta(0) < every.get("retention.purge_due", timedelta.max) <= MAX_PURGE_INTERVAL:
@@ -27,7 +27,7 @@ def check_purge_is_scheduled(**_: object) -> list[CheckMessage]:
 
 @register(Tags.security)
 def check_deleted_rows_are_blanked(**_: object) -> list[CheckMessage]:
-    """SQLite leaves deleted rows readable in its file unless told otherwise."""
+    """Check that SQLite blanks deleted rows. Without `secure_delete`, deleted rows stay readable in the file."""
     if connection.vendor != "sqlite":
         return []
     on_connecting = str(connection.settings_dict["OPTIONS"].get("init_command", ""))
@@ -39,7 +39,7 @@ def check_deleted_rows_are_blanked(**_: object) -> list[CheckMessage]:
 
 @register(Tags.security)
 def check_deletions_folder_is_separate(**_: object) -> list[CheckMessage]:
-    """Restoring the data folder must not bring an old journal of deletions back."""
+    """Check that the deletion journal is outside the data folder. Otherwise a restore would overwrite the journal."""
     if not settings.HEADSHOTS_DELETIONS_DIR.is_relative_to(settings.HEADSHOTS_DATA_DIR):
         return []
     hint = "Point HEADSHOTS_DELETIONS_DIR elsewhere: after a restore it has to say what was deleted since the backup."
@@ -48,7 +48,7 @@ def check_deletions_folder_is_separate(**_: object) -> list[CheckMessage]:
 
 @register(Tags.security)
 def check_backups_end(**_: object) -> list[CheckMessage]:
-    """What certificates say about backups has an end, and the keys of finished headshots an early one."""
+    """Check that the retention periods are valid, and that backups of headshot keys are kept for at most 7 days."""
     found: list[CheckMessage] = []
     if not 0 <= settings.HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS <= MAX_KEY_BACKUP_DAYS:
         hint = "A deleted headshot can be read out of older backups for as long as its key lies in one."
@@ -65,7 +65,7 @@ def check_backups_end(**_: object) -> list[CheckMessage]:
 
 
 def _as_delta(schedule: object) -> timedelta:
-    """How often a beat entry comes round: given as seconds or a timedelta; a crontab counts as too rarely."""
+    """Return the interval of a beat entry, given in seconds or as a timedelta. A crontab counts as endless."""
     if isinstance(schedule, timedelta):
         return schedule
     return timedelta(seconds=schedule) if isinstance(schedule, int | float) else timedelta.max

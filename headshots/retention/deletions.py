@@ -1,7 +1,8 @@
 """The journal of deletions, replayed after a backup is restored.
 
-Files of lines apart from the data folder, the database and their backups, written through to the disk and never
-changed, one file per month. Ids and times only. `manage.py replay_deletions` reads them (docs/privacy.md).
+The journal is separate from the data folder, the database and their backups. It has one append-only file per month.
+Every write is synced to disk. Lines contain ids and times only. `manage.py replay_deletions` reads the journal
+(docs/privacy.md).
 """
 
 import fcntl
@@ -22,12 +23,12 @@ from headshots.vault.private_files import make_folder, sync_folder
 
 log = logging.getLogger(__name__)
 
-# Kept at least so long, whatever backups the operator has stated.
+# The minimum retention, even if the operator configured a shorter retention of backups.
 MIN_JOURNAL_RETENTION = timedelta(days=90)
 
 
 class DeletionKind(StrEnum):
-    """What was deleted: an account by its number, a shoot's photos, a pack's headshots."""
+    """The kind of a deletion: an account, a shoot's photos, or a pack's headshots."""
 
     ACCOUNT = "account"
     PHOTOS = "photos"
@@ -36,7 +37,13 @@ class DeletionKind(StrEnum):
 
 @dataclass(frozen=True)
 class Deletion:
-    """One line: what was deleted, and when its deletion began."""
+    """One line of the journal.
+
+    Attributes:
+        at: when the deletion began.
+        kind: what was deleted.
+        id: the id of the account, shoot or pack.
+    """
 
     at: datetime
     kind: DeletionKind
@@ -44,8 +51,9 @@ class Deletion:
 
 
 def record_deletions(kind: DeletionKind, ids: Iterable[object]) -> None:
-    """Add lines to the journal, through to the disk. A journal that cannot be written holds no deletion up: the log
-    says so."""
+    """Append lines to the journal and sync them to disk.
+
+    If the journal can't be written, logs an error instead of raising one: the deletion must not wait."""
     now = timezone.now()
     lines = [json.dumps({"at": now.isoformat(), "what": kind.value, "id": str(each)}) for each in ids]
     if not lines:
@@ -57,7 +65,9 @@ def record_deletions(kind: DeletionKind, ids: Iterable[object]) -> None:
 
 
 def deletions(since: datetime | None = None) -> Iterator[Deletion]:
-    """Read the journal, the oldest first. What a power cut left of a line is passed over."""
+    """Yield the deletions in the journal, oldest first.
+
+    since: skip earlier deletions. Damaged lines, which a power cut can leave, are logged and skipped."""
     for path in sorted(folder().glob("*.jsonl")):
         for line in path.read_text().splitlines():
             if not line:
@@ -73,7 +83,7 @@ def deletions(since: datetime | None = None) -> Iterator[Deletion]:
 
 
 def delete_old_files() -> int:
-    """Remove the files of months that no backup reaches back to; how many."""
+    """Remove the files of months that are older than every backup. Returns how many files were removed."""
     stated = max(settings.HEADSHOTS_BACKUP_DAYS, settings.HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS)
     before = timezone.now() - max(MIN_JOURNAL_RETENTION, timedelta(days=stated))
     old = [path for path in folder().glob("*.jsonl") if _end_of_month(path.stem) <= before]
@@ -83,7 +93,9 @@ def delete_old_files() -> int:
 
 
 def folder() -> Path:
-    """Return where this installation's journal is, whose id the database knows: all its machines write to one."""
+    """Return the folder of this installation's journal.
+
+    The folder is named by the installation's id from the database, so all its machines use the same folder."""
     base: Path = settings.HEADSHOTS_DELETIONS_DIR
     return base / str(installation_id())
 

@@ -1,6 +1,6 @@
 """Find and delete what is due. The database's time columns decide, not messages, so nothing can be lost.
 
-An index answers every query, in batches: rows that are not due yet cost nothing (docs/operations.md).
+Every query uses an index and runs in batches, so rows that are not due yet cost nothing (docs/operations.md).
 """
 
 import logging
@@ -27,14 +27,21 @@ from headshots.vault.models import Ring
 
 log = logging.getLogger(__name__)
 PURGE_TASK = "retention.purge_due"
-# Shoots or packs in one transaction: beyond it a purge is hardly faster, and others wait longer for it.
+# Shoots or packs per transaction. Larger batches are hardly faster, and other transactions wait longer for them.
 BATCH_SIZE = 200
 _EXPECTED_ERRORS = (VaultError, DatabaseError, OSError)
 
 
 @dataclass
 class PurgeResult:
-    """How much went, and how many shoots and packs could not be finished this time."""
+    """The counts of one purge.
+
+    Attributes:
+        keys: erased expired keys.
+        shoots: purged shoots.
+        packs: deleted packs.
+        failed: steps, shoots and packs that failed and are retried by the next purge.
+    """
 
     keys: int = 0
     shoots: int = 0
@@ -45,13 +52,13 @@ class PurgeResult:
 def purge_due() -> PurgeResult:
     """Delete everything that is due, and resume what a crash interrupted. Safe to run twice and concurrently.
 
-    What fails is logged and counted, and does not keep the rest from going."""
+    Errors are logged and counted. They do not stop the other steps."""
     result = PurgeResult()
     for step in (_sweep_keys, _close_due, _close_delivered, _close_lost, _purge, _delete_expired_packs):
         try:
             step(result)
         except _EXPECTED_ERRORS as error:
-            # The rows still say what has to go: the next beat tries again.
+            # The rows still show what is due, so the next purge tries again.
             log.error("deleting: %s: %s", step.__name__.strip("_"), type(error).__name__)
             result.failed += 1
     checkpoint_wal()
@@ -62,7 +69,7 @@ def purge_due() -> PurgeResult:
 
 
 def due_shoots() -> QuerySet[Shoot]:
-    """Open shoots whose photos have to go."""
+    """Select open shoots whose photos are due."""
     return Shoot.objects.filter(state=Shoot.State.OPEN, delete_after__lte=timezone.now())
 
 
@@ -74,18 +81,19 @@ def due_ownerless_shoots() -> QuerySet[Shoot]:
 
 
 def delivered_packs() -> QuerySet[Pack]:
-    """Premium packs of a shoot that is still open, delivered since the oldest of those began.
+    """Select delivered premium packs whose shoot is still open and does not keep its photos.
 
-    Usually the delivery itself closes it; here are those whose message was lost, or whose last pack ended later."""
+    Looks back one photo lifetime, because no open shoot is older. Usually the delivery closes the shoot.
+    This query finds shoots whose message was lost, and shoots whose last pack ended later."""
     since = timezone.now() - timedelta(seconds=settings.HEADSHOTS_PHOTO_TTL_SECONDS)
     delivered = Pack.objects.filter(state=Pack.State.DELIVERED, delivered_at__gte=since, kind=Pack.Kind.PREMIUM)
     return delivered.filter(shoot__state=Shoot.State.OPEN, shoot__keep_photos=False)
 
 
 def shoots_of_other_epochs(epoch: UUID) -> list[QuerySet[Shoot]]:
-    """Open shoots from before the source ring, as it is now, began: their keys went with the one before.
+    """Select open shoots whose keys were created in another epoch of the source ring, or in an unknown one.
 
-    In parts, each of which is one range of an index."""
+    Returns several querysets, because each of them is one range of an index."""
     opened = Shoot.objects.filter(state=Shoot.State.OPEN)
     return [
         opened.filter(keyring_epoch__lt=epoch),
@@ -95,12 +103,15 @@ def shoots_of_other_epochs(epoch: UUID) -> list[QuerySet[Shoot]]:
 
 
 def expired_packs() -> QuerySet[Pack]:
-    """Packs that have ended and whose finished headshots have to go."""
+    """Select packs that have ended and whose finished headshots are due."""
     return Pack.objects.filter(state__in=Pack.ENDED, expires_at__lte=timezone.now())
 
 
 def _sweep_keys(result: PurgeResult) -> None:
-    """Keys that died by themselves: usually of nobody, else of shoots that a wrong clock took too early."""
+    """Erase the expired keys of photos, and close their shoots as lost.
+
+    Usually no shoot has such a key, because a purge destroys keys before they expire. Otherwise a wrong clock expired
+    the key too early."""
     dead = vault.sweep_expired_keys()
     result.keys = len(dead)
     for some in _batches(dead):
@@ -121,7 +132,7 @@ def _close_delivered(_: PurgeResult) -> None:
 
 
 def _close_lost(_: PurgeResult) -> None:
-    """Shoots whose photos cannot be opened any more, because the ring that held their keys was lost."""
+    """Close shoots whose photos can't be decrypted because the ring with their keys was lost."""
     doubtful = [
         shoot_id
         for part in shoots_of_other_epochs(vault.source_keyring_epoch())
@@ -142,20 +153,23 @@ def _purge(result: PurgeResult) -> None:
 def _delete_expired_packs(result: PurgeResult) -> None:
     ids = list(expired_packs().values_list("pk", flat=True))
     result.packs = _each_batch(ids, lambda ids: delete_packs(pack_ids=ids), result)
-    # A shoot that was purged may have taken headshots along.
+    # Purging a shoot can delete headshots too.
     if result.packs or result.shoots:
         vault.delete_key_history(ring=Ring.RESULT)
 
 
 def _each_batch(ids: Sequence[UUID], act: Callable[[Sequence[UUID]], Sequence[UUID]], result: PurgeResult) -> int:
-    """How many it was done to. Where a batch fails, one by one: the one that is in the way is found and passed over."""
+    """Apply `act` to the ids in batches. Returns how many ids `act` finished.
+
+    If a batch fails, its ids are retried one by one, so that a failing id does not block others.
+    Raises VaultUnavailable."""
     done = 0
     for some in _batches(ids):
         heartbeat.record_progress()
         try:
             done += len(act(some))
         except VaultUnavailable:
-            # Not this one's fault: all that follow would wait for the same.
+            # The vault is down for all ids. Trying the others would only wait for the same timeout.
             raise
         except _EXPECTED_ERRORS as error:
             if len(some) > 1:
@@ -171,7 +185,7 @@ def _batches(ids: Sequence[UUID]) -> list[Sequence[UUID]]:
 
 
 def delete_expired_certificates() -> int:
-    """Delete certificates whose time is over, and what is left of their shoots; how many certificates."""
+    """Delete expired certificates and the remaining rows of their shoots. Returns the number of certificates."""
     old = list(DeletionCertificate.objects.filter(keep_until__lte=timezone.now()))
     for certificate in old:
         with transaction.atomic():
@@ -185,8 +199,9 @@ def delete_expired_certificates() -> int:
 
 
 def delete_expired_payments() -> int:
-    """Delete payments whose account has gone, once their own time is over; how many. The ledger keeps its sums: it
-    names nobody."""
+    """Delete payments of deleted accounts after their retention period. Returns how many.
+
+    The sums in the ledger are kept, because the ledger contains no personal data."""
     long_ago = timezone.now() - timedelta(days=settings.HEADSHOTS_PAYMENT_RETENTION_DAYS)
     old = Payment.objects.filter(owner=None, created_at__lt=long_ago)
     ids = list(old.values_list("pk", flat=True))
@@ -201,7 +216,9 @@ def delete_expired_payments() -> int:
 
 
 def _delete_shoot(shoot_id: UUID) -> None:
-    """The rows of a shoot of which nothing lives and nothing is to be proven any more: consent, packs, events."""
+    """Delete the remaining rows of a purged shoot: the shoot, its consent, packs and events.
+
+    Does nothing while the shoot has undeleted packs, or key destructions that another certificate needs."""
     left = Pack.objects.filter(shoot_id=shoot_id).exclude(state=Pack.State.DELETED)
     if left.exists() or KeyDestruction.objects.filter(shoot_id=shoot_id).exists():
         return

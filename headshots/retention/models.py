@@ -12,25 +12,25 @@ from headshots.shoots.models import Event
 from headshots.vault.models import Ring
 
 _FIRST = ("photo", "headshot")
-# Crockford's: nothing that reads as something else over the telephone.
+# Crockford's Base32, which has no characters that are easily confused over the phone.
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 def new_reference() -> str:
-    """What a person quotes to support, HS-XXXXX-XXXXX: fifty random bits, and nothing about anybody."""
+    """Return a new reference like HS-XXXXX-XXXXX, made of 50 random bits. Customers quote the reference to support."""
     bits = secrets.randbits(50)
     letters = "".join(_ALPHABET[bits >> shift & 31] for shift in range(0, 50, 5))
     return f"HS-{letters[:5]}-{letters[5:]}"
 
 
 class DeletionCertificate(models.Model):
-    """One deletion as its person is told of it: a shoot's photos or headshots, or a whole account."""
+    """The certificate of one deletion: of a shoot's photos or headshots, or of a whole account."""
 
     class Kind(models.TextChoices):
         SHOOT = "shoot"
         ACCOUNT = "account"
 
-    # In links. A link to the certificate of an account is enough to read it, for there is no account to sign in to.
+    # Used in links. The link alone opens an account's certificate, because no account is left to sign in to.
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     reference = models.CharField(max_length=16, unique=True, default=new_reference, editable=False)
     kind = models.CharField(max_length=7, choices=Kind.choices)
@@ -42,16 +42,16 @@ class DeletionCertificate(models.Model):
         editable=False,
     )
     requested_by = models.CharField(max_length=8, choices=Event.Actor.choices)
-    # No foreign key: the certificate stays when the shoot has gone.
+    # Not a foreign key, because the certificate is kept after the shoot's row is deleted.
     shoot_id = models.UUIDField(null=True, db_index=True, editable=False)
     begun_at = models.DateTimeField(default=timezone.now, editable=False)
-    # An account's is begun when its keys die and done when the address has gone.
+    # An account's deletion begins when the keys are destroyed. The deletion is done when the address is deleted.
     done_at = models.DateTimeField(null=True, editable=False)
-    # Until when the operator's backups hold what is left: noise, and rows of the database. None: there are no backups.
+    # Until when backups hold the remaining data: unreadable ciphertext and database rows. None if there are no backups.
     backups_until = models.DateTimeField(null=True, editable=False)
-    # Until when a backup of the result ring could still open finished headshots.
+    # Until when a backup of the result ring could still decrypt finished headshots.
     result_keys_until = models.DateTimeField(null=True, editable=False)
-    # Of an account: which consents stay as proof, and what else went. Versions, times and counts.
+    # For accounts only: the consents that are kept as proof, and counts of payments and refunds.
     account = models.JSONField(default=dict, blank=True, editable=False)
     keep_until = models.DateTimeField(db_index=True, editable=False)
     mailed_at = models.DateTimeField(null=True, editable=False)
@@ -81,16 +81,16 @@ class DeletionCertificate(models.Model):
 
 
 class KeyDestruction(models.Model):
-    """The proof that one key died, and what died with it."""
+    """The record that one key was destroyed, with counts of the contents deleted afterwards."""
 
     ring = models.CharField(max_length=8, choices=Ring.choices)
     key_id = models.UUIDField()
     shoot_id = models.UUIDField(db_index=True)
-    # The key was dead at this time, at the latest.
+    # The key was destroyed at this time or earlier.
     destroyed_at = models.DateTimeField(default=timezone.now, editable=False)
-    # When the files and rows had followed it.
+    # When the files and rows were deleted.
     done_at = models.DateTimeField(null=True, editable=False)
-    # Files by kind, and `rows` of the database.
+    # The number of files per kind, and of database rows under `rows`.
     counts = models.JSONField(default=dict, blank=True)
     certificate = models.ForeignKey(
         DeletionCertificate, null=True, on_delete=models.CASCADE, related_name="key_destructions"
@@ -105,16 +105,16 @@ class KeyDestruction(models.Model):
 
     @property
     def sorted_counts(self) -> list[tuple[str, int]]:
-        """Kinds and how many, in the order in which people think of them."""
+        """The counts per kind: photos and headshots first, then other files, then rows."""
         return sorted(self.counts.items(), key=lambda item: (item[0] == "rows", item[0] not in _FIRST, item[0]))
 
 
 class LastRun(models.Model):
-    """When a task of beat's was last done to its end, and what the next one has to know of it."""
+    """The last run of a beat task that reached its end, with data for the next run."""
 
     task = models.CharField(max_length=32, primary_key=True)
     at = models.DateTimeField()
-    # Ring -> ids of keys that belonged to nobody: those that still do so the next time are destroyed.
+    # Ring -> ids of keys without a shoot or pack. The next sweep destroys the keys that are still orphaned.
     orphaned_keys = models.JSONField(default=dict, blank=True)
 
     def __str__(self) -> str:

@@ -1,7 +1,7 @@
 """Sweep orphans: blobs, keys and mail files that a crash between two steps left without a row.
 
-Ids of blobs begin with the time of their creation. Files and rows are compared in that order, from where the last
-sweep ended, so blobs that have been in place for long cost nothing.
+Ids of blobs begin with their creation time. A sweep compares files and rows in this order. Each sweep starts where the
+last one ended, so old blobs cost nothing.
 """
 
 import logging
@@ -29,18 +29,23 @@ from headshots.vault.store import BlobName
 
 log = logging.getLogger(__name__)
 SWEEP_TASK = "retention.sweep_orphans"
-# The row or the owner of anything younger may still be about to be written.
+# Skip younger blobs: their row, or the row that refers to them, may not be written yet.
 GRACE = timedelta(hours=1)
 MAIL_FILE_RETENTION = timedelta(days=1)
 
 
 @dataclass
 class SweepResult:
-    """Numbers of what a sweep found.
+    """The counts of one sweep.
 
-    files: deleted, without a row. blobs: deleted, without an owner. unfinished: deleted, writes that never ended.
-    keys: destroyed, without a row. mails: deleted, old mail files. shoots: closed, their key was gone.
-    lost: kept, rows whose file is missing.
+    Attributes:
+        files: deleted files that had no row.
+        blobs: deleted blobs that no row referred to.
+        unfinished: deleted files of interrupted writes.
+        keys: destroyed keys that had no shoot or pack.
+        shoots: closed shoots whose key was missing.
+        mails: deleted old mail files.
+        lost: blob rows whose file is missing. They are kept.
     """
 
     files: int = 0
@@ -53,15 +58,16 @@ class SweepResult:
 
 
 def sweep_orphans(*, everything: bool = False) -> SweepResult:
-    """Remove files without a row, blobs without an owner and keys of nobody; report lost files.
+    """Remove files without a row, blobs without an owner and keys without a shoot or pack. Log lost files.
 
-    Of blobs, those that are older than an hour and that the last sweep found too young, or `everything`. Mails that
-    were written to files, for want of a server, go after a day: they hold addresses."""
+    Checks the blobs that were too young for the last sweep and are now older than an hour.
+    everything: True checks all blobs that are older than an hour.
+    Mail files contain addresses and are deleted after a day. They exist only where no mail server is configured."""
     now = timezone.now()
     before = now - GRACE
     last = LastRun.objects.filter(pk=SWEEP_TASK).first()
-    # A last time that is still to come is of a wrong clock. Twice the grace: with one of it this sweep begins where the
-    # last one ended, and a clock is not that exact.
+    # Check everything if the last run is in the future, because the clock was wrong. Subtract twice the grace period:
+    # with one grace period the two sweeps would only just meet, and clocks are not that exact.
     first = FIRST if everything or last is None or last.at > now else first_id_at(last.at - 2 * GRACE)
     result = SweepResult(unfinished=vault.blob_store().sweep_unfinished(before), mails=_sweep_mails())
     for ring in Ring.values:
@@ -77,13 +83,15 @@ def sweep_orphans(*, everything: bool = False) -> SweepResult:
 
 
 def _sweep_ring(ring: str, first: UUID, last: UUID, result: SweepResult) -> None:
-    """Both sides side by side, in batches: up to the last file of a batch, its rows are in the same range."""
+    """Compare the files and rows of one ring in batches, and add the counts to `result`.
+
+    first, last: the range of blob ids, inclusive. Each batch of files sets the id range of its rows."""
     files = vault.blob_store().ids(ring, first, last)
     while True:
         heartbeat.record_progress()
         batch = list(islice(files, vault.BATCH_SIZE))
         end = batch[-1] if len(batch) == vault.BATCH_SIZE else last
-        # The files were listed first: a row that comes in between is not missed, its file is younger than `last`.
+        # List files before rows. A blob written in between has an id after `last`, so the sweep ignores the blob.
         rows = Blob.objects.filter(ring=ring, id__gte=first, id__lte=end)
         keys = dict(rows.values_list("id", "key_id"))
         orphaned_files = [blob_id for blob_id in batch if blob_id not in keys]
@@ -94,7 +102,7 @@ def _sweep_ring(ring: str, first: UUID, last: UUID, result: SweepResult) -> None
         missing = keys.keys() - set(batch) - {blob.id for blob in unwanted}
         result.files += len(orphaned_files)
         result.blobs += len(unwanted)
-        # Without its key it is on its way out, and its file only went first.
+        # A blob without a key is not lost. The blob is being deleted, and files are deleted before rows.
         result.lost += sum(vault.key_exists(ring=ring, key_id=keys[blob_id]) for blob_id in missing)
         if end == last:
             return
@@ -113,7 +121,7 @@ def _sweep_mails() -> int:
 
 
 def orphaned_blobs(blobs: QuerySet[Blob]) -> QuerySet[Blob]:
-    """Those that no row refers to. Asks every model that has a field for blobs, in whatever app."""
+    """Select the blobs that no row refers to. Checks every model with a foreign key to Blob, in any app."""
     for relation in Blob._meta.get_fields(include_hidden=True):
         if isinstance(relation, ManyToOneRel):
             owners = relation.related_model._base_manager.filter(**{relation.field.name: OuterRef("pk")})
@@ -125,7 +133,10 @@ OrphanedKeys = dict[str, list[str]]
 
 
 def sweep_orphaned_keys(before: OrphanedKeys) -> tuple[int, OrphanedKeys]:
-    """Destroy keys that belong to nobody and did not in `before`; how many, and those that belong to nobody now."""
+    """Destroy the orphaned keys that are listed in `before`. Orphaned keys have no shoot or pack.
+
+    Waiting for a second sweep protects keys whose row is not written yet.
+    Returns the number of destroyed keys, and all keys found orphaned by this call."""
     orphaned_keys = {ring: _orphaned_keys(ring) for ring in Ring}
     destroyed = 0
     for ring, key_ids in orphaned_keys.items():
@@ -133,15 +144,15 @@ def sweep_orphaned_keys(before: OrphanedKeys) -> tuple[int, OrphanedKeys]:
         doomed = [key_id for key_id in key_ids if str(key_id) in known]
         vault.destroy_keys(ring=ring, key_ids=doomed)
         destroyed += len(doomed)
-    # What a server still keeps of keys that were destroyed since the last time goes with it.
+    # A key server's journal and snapshot may still contain keys that were destroyed since the last sweep.
     vault.delete_key_history(ring=Ring.RESULT)
     return destroyed, {ring: [str(key_id) for key_id in key_ids] for ring, key_ids in orphaned_keys.items()}
 
 
 def close_shoots_without_key() -> list[UUID]:
-    """Close open shoots whose key is gone although its ring was not lost. Returns their ids."""
+    """Close open shoots whose key is missing from the source ring. Returns their ids."""
     opened = list(Shoot.objects.filter(state=Shoot.State.OPEN).values_list("pk", flat=True))
-    # Read after the rows: whoever is in them had a key by then.
+    # Read the keys after the rows. Each shoot's key is created before its row is committed.
     keys = set(open_ring(Ring.SOURCE).key_ids())
     lost = [shoot_id for shoot_id in opened if shoot_id not in keys]
     return [shoot_id for some in _batches(lost) for shoot_id in begin_purges(_shoots(some), lost=True)]

@@ -1,7 +1,7 @@
 """Purge one shoot or one pack: destroy the key first, then delete files, then rows.
 
-Each step may be repeated, and each service goes on where a crash left it: until its last step the row says
-that there is work left, and beat comes back. Whoever calls them empties the journals afterwards.
+Each step can be repeated, and each function resumes after a crash. Until the last step, the row's state lets beat find
+the unfinished work. Callers must empty the journals afterwards (`wal.py`).
 """
 
 import logging
@@ -30,16 +30,18 @@ _Row = TypeVar("_Row", bound=Model)
 
 
 def purge_shoot(*, shoot: Shoot) -> bool:
-    """`purge_shoots` for one; whether this call finished it. `shoot` is refreshed."""
+    """Purge one shoot with `purge_shoots` and refresh `shoot`. Returns True if this call finished the purge."""
     purged = purge_shoots(shoot_ids=[shoot.pk])
     shoot.refresh_from_db()
     return bool(purged)
 
 
 def purge_shoots(*, shoot_ids: Collection[UUID]) -> list[UUID]:
-    """Destroy the photos of shoots that `begin_purge` closed, and all that derives from them; the ids of those that
-    this call finished. With `purge_everything` their headshots go too, and what a pack that was stopped had so far
-    goes in any case."""
+    """Destroy the photos of closed shoots and everything derived from the photos.
+
+    Skips shoots that are not in the state `purging`. Deletes the headshots of canceled and revoked packs.
+    Deletes the headshots of all packs if the shoot has `purge_everything`.
+    Returns the ids of the shoots that this call finished."""
     began = time.monotonic()
     shoots = list(Shoot.objects.filter(pk__in=shoot_ids, state=Shoot.State.PURGING).select_related("owner"))
     ids = [shoot.pk for shoot in shoots]
@@ -59,27 +61,29 @@ def purge_shoots(*, shoot_ids: Collection[UUID]) -> list[UUID]:
         issue_certificates(shoots=purged, requested_by=requesters_of([shoot.pk for shoot in purged]))
     done = [shoot.pk for shoot in purged]
     if done:
-        # In one line: one a shoot takes longer than its files do.
+        # One line for all shoots: logging one line per shoot takes longer than deleting its files.
         log.info("shoots purged: %s", " ".join(map(str, done)))
     return done
 
 
 def delete_pack(*, pack: Pack, actor: str = Event.Actor.SYSTEM) -> bool:
-    """`delete_packs` for one; whether this call finished it. `pack` is refreshed."""
+    """Delete one pack with `delete_packs` and refresh `pack`. Returns True if this call finished the deletion."""
     deleted = delete_packs(pack_ids=[pack.pk], actor=actor)
     pack.refresh_from_db()
     return bool(deleted)
 
 
 def delete_packs(*, pack_ids: Collection[UUID], actor: str = Event.Actor.SYSTEM) -> list[UUID]:
-    """Destroy the finished headshots of packs that have ended; the ids of those that this call finished."""
+    """Destroy the finished headshots of packs that have ended. Returns the ids of the packs that this call finished."""
     ended = Pack.objects.filter(pk__in=pack_ids).exclude(state__in=[*Pack.LIVE, Pack.State.DELETED])
     deleted = _delete_headshots(list(ended.select_related("shoot__owner")), actor, with_certificate=True)
     return [pack.pk for pack in deleted]
 
 
 def _delete_headshots(packs: Sequence[Pack], actor: str, *, with_certificate: bool) -> list[Pack]:
-    """Those of these packs that this call finished. Without a certificate, that of their shoot will name them."""
+    """Destroy the keys, files and rows of these packs' headshots. Returns the packs that this call finished.
+
+    with_certificate: False if the certificate of the shoot will cover the packs."""
     ids = [pack.pk for pack in packs]
     if not ids:
         return []
@@ -92,7 +96,7 @@ def _delete_headshots(packs: Sequence[Pack], actor: str, *, with_certificate: bo
         record_contents_deleted(ring="result", counts=counts)
         deleted = mark_deleted(packs, actor=actor)
         if with_certificate:
-            # With everything else of its shoot a pack gets a certificate when all of it has gone.
+            # If the whole shoot is being purged, its certificate covers the pack once everything is deleted.
             shoots = {pack.shoot_id: pack.shoot for pack in deleted if not pack.shoot.purge_everything}
             issue_certificates(shoots=shoots.values(), requested_by=dict.fromkeys(shoots, actor))
     if deleted:
@@ -101,11 +105,14 @@ def _delete_headshots(packs: Sequence[Pack], actor: str, *, with_certificate: bo
 
 
 def _delete_photos(shoots: Sequence[Shoot], gone: set[UUID], began: float) -> list[Shoot]:
-    """The rows of photos whose files have gone, and the end of the purge; those shoots that this call finished."""
+    """Delete the rows of photos whose files are deleted, and end the purge of these shoots.
+
+    gone: ids of the blobs whose files are deleted. began: `time.monotonic()` at the start of the purge.
+    Returns the shoots that this call finished."""
     ids = [shoot.pk for shoot in shoots]
     photos = Photo.objects.filter(shoot_id__in=ids).order_by()
     crops = FaceCrop.objects.filter(photo__shoot_id__in=ids).order_by()
-    # A check that is storing its verdict at this moment is through before this line, or finds no photo after.
+    # Lock the photos. A photo check that is storing its verdict commits before this query, or finds no photo later.
     rows = Counter(photos.select_for_update().values_list("shoot_id", flat=True))
     rows.update(crops.values_list("photo__shoot_id", flat=True))
     _delete_rows(crops)
@@ -125,16 +132,18 @@ def _delete_photos(shoots: Sequence[Shoot], gone: set[UUID], began: float) -> li
 
 
 def _delete_rows(rows: QuerySet[_Row]) -> None:
-    """Delete them in one statement. Django's own way fetches each of them first and asks for what hangs on it: on
-    these, nothing that is not deleted here by name."""
+    """Delete the rows with one SQL statement, bypassing Django's cascade collector.
+
+    This is safe because the callers explicitly delete all rows that refer to these rows."""
     rows._raw_delete(rows.db)
 
 
 def purge_delivered(*, shoot: Shoot) -> bool:
-    """Close a shoot whose premium pack is delivered; whether this call did. Its photos have served their purpose,
-    unless another pack is still to be made of them or the person asked to keep them."""
+    """Close a shoot whose premium pack is delivered. Returns True if this call closed it.
+
+    Leaves the shoot open if a pack is unfinished, or if the customer asked to keep the photos."""
     with transaction.atomic():
-        # Locked against an order that comes at this moment.
+        # Lock the shoot, because the customer may be ordering another pack right now.
         done = Shoot.objects.select_for_update().filter(pk=shoot.pk, state=Shoot.State.OPEN, keep_photos=False)
         if not done.exists() or shoot.packs.filter(state__in=Pack.LIVE).exists():
             return False
@@ -143,7 +152,9 @@ def purge_delivered(*, shoot: Shoot) -> bool:
 
 
 def _unfinished(shoot_ids: Collection[UUID], everything: Collection[UUID]) -> set[UUID]:
-    """Shoots with a pack that another worker moved while it was to be canceled or deleted: beat comes back."""
+    """Return the ids of shoots that still have packs to cancel or delete.
+
+    Another worker can change a pack's state during the purge. The next run of beat retries these shoots."""
     left = Pack.objects.filter(shoot_id__in=shoot_ids).exclude(state=Pack.State.DELETED)
     return {
         shoot_id

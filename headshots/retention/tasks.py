@@ -64,9 +64,10 @@ def delete_expired_certificates() -> None:
 
 @signals.worker_ready.connect
 def purge_on_start(sender: object, **_signal: object) -> None:
-    """What became due while nothing ran goes before anything else is done; beat's first reminder comes a minute later.
+    """Purge what became due during a downtime, as soon as the retention worker starts.
 
-    Celery says "ready" again after each reconnect to the broker: purging once too often is harmless."""
+    Beat sends its first message up to a minute later. Celery also sends this signal after each reconnect to the
+    broker. An additional purge is harmless."""
     if str(getattr(sender, "hostname", "")).startswith("retention@"):
         due.purge_due()
         audit.report()

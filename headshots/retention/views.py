@@ -20,7 +20,7 @@ from headshots.web.humanize import humanize_days, humanize_duration
 
 @require_safe
 def schedule(request: HttpRequest) -> HttpResponse:
-    """The public retention schedule, with the numbers that this installation enforces."""
+    """Show the public retention schedule, with the periods that this installation enforces."""
     key_backups = settings.HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS
     context = {
         "photo_retention": humanize_duration(settings.HEADSHOTS_PHOTO_TTL_SECONDS),
@@ -42,7 +42,7 @@ def schedule(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def certificate(request: HttpRequest, certificate_id: UUID) -> HttpResponse:
-    """One certificate, for its owner. That of a deleted account has none: it is for who has the link."""
+    """Show one certificate to its owner. A certificate of an account is shown to anyone who has the link."""
     found = get_object_or_404(DeletionCertificate, pk=certificate_id)
     if found.kind != DeletionCertificate.Kind.ACCOUNT and (found.owner is None or found.owner != request.user):
         raise Http404
@@ -56,7 +56,7 @@ def certificate(request: HttpRequest, certificate_id: UUID) -> HttpResponse:
 
 @require_safe
 def shoot_certificates(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
-    """The certificates of one shoot, for its owner; the only one at once."""
+    """List the certificates of one shoot for its owner. Redirects to the certificate if there is only one."""
     certificates = list(
         DeletionCertificate.objects.filter(shoot_id=shoot_or_404(request, shoot_id).pk, owner=request.user.pk)
     )
@@ -66,7 +66,10 @@ def shoot_certificates(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
 
 
 def _oldest_photo() -> dict[str, object]:
-    """`oldest`: its age in whole minutes or hours, rounded up, empty for none; `late`: whether that is too old."""
+    """Return the age of the oldest photo blob, for the template.
+
+    oldest: the age in words, rounded up to minutes or hours; empty if there are no photos.
+    late: True if the photo is older than allowed."""
     oldest = Blob.objects.filter(ring=Ring.SOURCE).order_by("created_at").values_list("created_at", flat=True).first()
     if oldest is None:
         return {"oldest": "", "late": False}

@@ -19,19 +19,20 @@ from headshots.vault.errors import VaultUnavailable
 from headshots.vault.models import Ring
 
 log = logging.getLogger(__name__)
-# Readers that hold the log longer than this are left alone; the next purge tries again.
+# How long to wait for readers of the log. If readers take longer, the next purge tries again.
 WAIT_MS = 1000
 
 
 def keeps_deleted_rows() -> bool:
-    """Return whether deleted rows stay readable in the database's files for a while, as on PostgreSQL."""
+    """Return True if deleted rows stay readable in the database's files for a while, as on PostgreSQL."""
     return connection.vendor != "sqlite"
 
 
 def checkpoint_journals() -> bool:
-    """Have the key server's journal rewritten and empty SQLite's. Returns True if the database's journal is empty.
+    """Start a rewrite of the key server's journal, and empty SQLite's write-ahead log.
 
-    Called after purges. The hourly sweep tries a key server again that does not answer."""
+    Call this after purges. Returns True if the database's log is empty.
+    If the key server does not answer, logs a warning. The hourly sweep tries again."""
     try:
         vault.delete_key_history(ring=Ring.RESULT)
     except VaultUnavailable as error:
@@ -40,8 +41,10 @@ def checkpoint_journals() -> bool:
 
 
 def checkpoint_wal() -> bool:
-    """Empty SQLite's write-ahead log; whether nothing is left in it. False on PostgreSQL: deleted rows stay readable
-    there until the server has recycled its log (docs/privacy.md)."""
+    """Empty SQLite's write-ahead log. Returns True if the log is empty.
+
+    Returns False within a transaction, while readers use the log, and on PostgreSQL. PostgreSQL keeps deleted rows
+    readable until the server has recycled its log (docs/privacy.md)."""
     if keeps_deleted_rows() or connection.in_atomic_block:
         return False
     with connection.cursor() as cursor:
@@ -56,27 +59,29 @@ def checkpoint_wal() -> bool:
     return not busy
 
 
-# Apps whose rows name a person: ours, and allauth's two.
+# Apps whose rows identify a person: our own, and two of allauth.
 _APPS = ("accounts", "account", "mfa")
-# VACUUM FULL needs the table for itself. While it waits for its lock, all other queries wait behind it.
+# VACUUM FULL locks the table exclusively. While VACUUM waits for the lock, all other queries wait behind it.
 _LOCK_TIMEOUT = "500ms"
-# A transaction that is open since before a deletion still sees the row, which is then kept.
+# VACUUM FULL keeps a deleted row while an older transaction can still see it. Wait this long for such transactions.
 _TIMEOUT_SECONDS = 5.0
 
 
 def account_tables() -> list[str]:
-    """Name every table of accounts, sign-ins, addresses and second factors."""
+    """Return the names of all tables of accounts, sign-ins, addresses and second factors."""
     models = [model for label in _APPS for model in apps.get_app_config(label).get_models(include_auto_created=True)]
     return [model._meta.db_table for model in models]
 
 
 def rewrite_account_tables() -> list[str]:
-    """Rewrite those tables in which rows were changed or deleted since the last time; the names of those that could
-    not be, which the next call tries again. Does nothing on another database. Not within a transaction."""
+    """Rewrite the account tables in which rows were changed or deleted since the last rewrite.
+
+    Returns the names of tables that could not be rewritten. The next call tries these tables again.
+    Does nothing on databases other than PostgreSQL. Must not be called within a transaction."""
     if connection.vendor != "postgresql":
         return []
-    # Counted before: what is deleted meanwhile makes a difference the next time. Where the cache or the server has lost
-    # its numbers, a table is written once too often.
+    # Count the changes before the rewrite, so that the next call notices rows deleted during the rewrite. If the cache
+    # or the server loses its counts, a table is rewritten once more than needed.
     changes, now = _changes()
     due = [table for table in account_tables() if changes[table] != cache.get(f"rewritten:{table}")]
     may_rewrite = bool(due) and _are_older_transactions_over(now)
@@ -89,7 +94,7 @@ def rewrite_account_tables() -> list[str]:
 
 
 def _changes() -> tuple[dict[str, int], datetime]:
-    """Count for each table the rows that were ever updated or deleted, and say when they were counted."""
+    """Return the number of updated and deleted rows of each table, and the server's time of counting."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT relname, n_tup_upd + n_tup_del, clock_timestamp() FROM pg_stat_user_tables")
         found = cursor.fetchall()
@@ -97,7 +102,7 @@ def _changes() -> tuple[dict[str, int], datetime]:
 
 
 def _rewrite(table: str) -> bool:
-    """Write one table and its indexes into new files; False while it is in use."""
+    """Rewrite one table and its indexes into new files. Returns False if the table is in use or not owned by us."""
     before = _file_of(table)
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('lock_timeout', %s, false)", [_LOCK_TIMEOUT])
@@ -107,7 +112,7 @@ def _rewrite(table: str) -> bool:
             return False
         finally:
             cursor.execute("RESET lock_timeout")
-    # A role that does not own the table gets a warning, and the table is left as it is.
+    # If the role does not own the table, the server only warns and leaves the table unchanged.
     return _file_of(table) != before
 
 
@@ -119,7 +124,7 @@ def _file_of(table: str) -> int:
 
 
 def _are_older_transactions_over(since: datetime) -> bool:
-    """Wait a little for what was begun before; whether all of it has ended."""
+    """Wait up to 5 seconds for transactions that began before `since`. Returns True if all of them have ended."""
     give_up = time.monotonic() + _TIMEOUT_SECONDS
     while True:
         with connection.cursor() as cursor:

@@ -6,9 +6,9 @@ from headshots.vault.models import Blob
 
 @admin.register(Blob)
 class BlobAdmin(ReadOnlyAdmin):
-    """Which blobs there are and whose key opens them. Nothing here decrypts or changes anything.
+    """The read-only admin of blobs. It shows which key each blob needs, and decrypts nothing.
 
-    Not deleted here either: rows and files go together, and only after their key; retention does that."""
+    Blobs can't be deleted here. Retention deletes them in the right order: key, file, row."""
 
     list_display = ("id", "kind", "ring", "key_id", "size", "created_at")
     list_filter = ("ring", "kind")

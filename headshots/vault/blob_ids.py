@@ -9,17 +9,17 @@ FIRST, LAST = UUID(int=0), UUID(int=2**128 - 1)
 
 
 def new_blob_id() -> UUID:
-    """A fresh id: 48 bits of milliseconds since 1970, the rest random."""
+    """Return a new id: 48 bits of milliseconds since 1970, then random bits."""
     return _with_time(int(time.time() * 1000), secrets.randbits(80))
 
 
 def first_id_at(moment: datetime) -> UUID:
-    """The smallest id of that moment: every id made before it is smaller."""
+    """Return the smallest id of this millisecond. Every id created in an earlier millisecond is smaller."""
     return _with_time(int(moment.timestamp() * 1000), 0)
 
 
 def created_at_of(blob_id: UUID) -> datetime:
-    """When an id was made, to the millisecond."""
+    """Return when an id was created, to the millisecond."""
     return datetime.fromtimestamp((blob_id.int >> 80) / 1000, UTC)
 
 

@@ -18,7 +18,7 @@ from headshots.vault.models import Ring
 from headshots.vault.private_files import unsafe_reason
 from headshots.vault.rings import MAX_PHOTO_TTL, ring_base, ring_folder, ring_url
 
-# The settings of each ring begin so.
+# The prefix of each ring's settings.
 _SETTINGS = {Ring.SOURCE: "HEADSHOTS_PHOTO_KEYS", Ring.RESULT: "HEADSHOTS_HEADSHOT_KEYS"}
 
 
@@ -55,7 +55,7 @@ def check_rings_are_separate(**_: object) -> list[CheckMessage]:
 @register(Tags.security)
 def check_rings_are_private(**_: object) -> list[CheckMessage]:
     if not (Path(settings.HEADSHOTS_DATA_DIR) / "id").exists():
-        # Nothing was started here yet, and a check makes no folders.
+        # Nothing has been started here yet. `ring_folder` would create the data folder, which a check must not do.
         return []
     return [
         Error(f"The {ring.value} key ring is not private: {reason}.", hint=str(folder), id="vault.E004")
@@ -76,7 +76,10 @@ def check_source_ring_is_in_memory(**_: object) -> list[CheckMessage]:
 
 @register(Tags.security)
 def check_ring_servers(**_: object) -> list[CheckMessage]:
-    """A Redis for keys of photos keeps nothing on a disk and evicts nothing; what does not answer cannot be judged."""
+    """Check the URLs and the configuration of the key servers.
+
+    A server of photo keys must write nothing to disk and evict nothing. A server of headshot keys must keep its keys.
+    A server that does not answer only causes a warning."""
     urls = {ring: ring_url(ring) for ring in Ring if ring_url(ring)}
     found: list[CheckMessage] = [
         Error(f"{_SETTINGS[ring]}_URL must begin with {' or '.join(URL_KINDS)}.", id="vault.E005")

@@ -1,22 +1,22 @@
 """Errors of the vault. Messages carry ids only, never keys or contents.
 
 VaultError
-├── KeyGone        the key was destroyed, has expired or never was: what it sealed is noise
-├── BlobMissing    the row is there, the file is not
-├── BlobCorrupt    the file is not what was written: changed, cut short, or another blob's
-├── UnsafeRing     keys must not lie there: others can reach the folder, or a server keeps or drops what it must not
-└── VaultUnavailable   the ring or the store does not answer now: nothing is lost, try again later
+├── KeyGone            the key was destroyed, has expired or never existed: its blobs can't be decrypted
+├── BlobMissing        the blob has a row but no file
+├── BlobCorrupt        the file is not what was written: changed, cut short, or the file of another blob
+├── UnsafeRing         keys must not be stored there: others can access the folder, or the server is configured wrongly
+└── VaultUnavailable   the ring or the store does not answer: nothing is lost, try again later
 """
 
 from uuid import UUID
 
 
 class VaultError(Exception):
-    """Base of everything the vault raises on purpose."""
+    """The base class of all errors that the vault raises on purpose."""
 
 
 class KeyGone(VaultError):
-    """The key was destroyed, has expired or never was."""
+    """The key was destroyed, has expired or never existed."""
 
     def __init__(self, key_id: UUID) -> None:
         super().__init__(f"the key {key_id} is gone")
@@ -24,7 +24,7 @@ class KeyGone(VaultError):
 
 
 class BlobMissing(VaultError):
-    """The file of this blob is not there."""
+    """The file of this blob does not exist."""
 
     def __init__(self, blob_id: UUID) -> None:
         super().__init__(f"the file of blob {blob_id} is missing")
@@ -32,7 +32,7 @@ class BlobMissing(VaultError):
 
 
 class BlobCorrupt(VaultError):
-    """The file of this blob does not verify."""
+    """The file of this blob failed verification."""
 
     def __init__(self, blob_id: UUID, what: str) -> None:
         super().__init__(f"blob {blob_id} does not verify: {what}")
@@ -40,11 +40,11 @@ class BlobCorrupt(VaultError):
 
 
 class UnsafeRing(VaultError):
-    """Keys must not lie there."""
+    """Keys must not be stored in this place."""
 
     def __init__(self, place: str, why: str) -> None:
         super().__init__(f"keys must not lie in {place}: {why}")
 
 
 class VaultUnavailable(VaultError):
-    """The ring or the store does not answer now. Nothing is lost: the same may be asked again later."""
+    """The ring or the store does not answer. Nothing is lost, and the call can be repeated later."""

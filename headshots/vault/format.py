@@ -1,6 +1,6 @@
 """The file format of an encrypted blob. Version 1 is frozen: every file ever written must still open.
 
-Integers are big-endian. A file is a header and one chunk or more:
+Integers are big-endian. A file is a header followed by one or more chunks:
 
     offset  bytes  what
          0      6  magic, b"HSBLOB"
@@ -9,17 +9,30 @@ Integers are big-endian. A file is a header and one chunk or more:
          8     16  key id (UUID): the shoot's id in the source ring, the pack's in the result ring
         24      7  nonce prefix of the chunks
         31     12  nonce of the wrap
-        43     48  data key (32 bytes), encrypted under the ring's key; 16 of them are the tag
+        43     48  wrap: the data key (32 bytes) encrypted under the ring's key, and its tag (16 bytes)
         91         first chunk
 
-Each write has a fresh random data key, so a nonce never meets the same key twice. A chunk is 1 MiB of
-plaintext (the last one 0 bytes to 1 MiB) and its 16-byte tag. Its nonce is the prefix, the chunk's index
-in 4 bytes and one byte that is 1 for the last chunk and 0 otherwise (the STREAM construction of Hoang,
-Reyhanitabar, Rogaway and Vizár, 2015): chunks cannot be dropped, repeated, reordered or added to.
+Each write uses a new random data key, so no data key is used twice with the same nonce.
 
-The associated data of every chunk are the 91 bytes of the header, then blob id (16), key id (16) and kind
-(UTF-8, to the end), so a file is refused under another blob's name. Those of the wrap are the same without the
-wrapped key itself, bytes 43 to 90, which its own tag covers.
+A chunk is 1 MiB of encrypted plaintext and a 16-byte tag. The last chunk has 0 bytes to 1 MiB of plaintext. The nonce
+of a chunk consists of:
+
+- the prefix (7 bytes)
+- the index of the chunk (4 bytes)
+- 1 for the last chunk, 0 for all others (1 byte)
+
+This is the STREAM construction (Hoang, Reyhanitabar, Rogaway and Vizár, 2015). The construction prevents dropping,
+repeating, reordering and adding chunks.
+
+The associated data of every chunk consists of:
+
+- the header (91 bytes)
+- the blob id (16 bytes)
+- the key id (16 bytes)
+- the kind (UTF-8, to the end)
+
+A file is therefore refused under the name of another blob. The wrap has the same associated data, but without the wrap
+itself (bytes 43 to 90).
 """
 
 import os
@@ -47,7 +60,7 @@ HEADER_BYTES = _BEFORE_KEY.size + _WRAPPED_KEY_BYTES
 
 @dataclass(frozen=True)
 class Label:
-    """What a blob is, outside its file: part of the associated data, so a file opens under its own label only."""
+    """The identity of a blob, as stated in its row. A file can only be decrypted with the label of its blob."""
 
     blob_id: UUID
     key_id: UUID
@@ -59,7 +72,7 @@ class Label:
 
 
 def encrypt(data: bytes, ring_key: AESGCM, label: Label) -> Iterator[bytes]:
-    """The file of a blob, piece by piece: the header, then each chunk with its tag."""
+    """Encrypt a blob. Yields the parts of its file: the header, then each chunk with its tag."""
     nonce_prefix, wrap_nonce = os.urandom(7), os.urandom(12)
     before_key = _BEFORE_KEY.pack(MAGIC, VERSION, AES_256_GCM_1_MIB, label.key_id.bytes, nonce_prefix, wrap_nonce)
     data_key = AESGCM.generate_key(bit_length=256)
@@ -68,7 +81,7 @@ def encrypt(data: bytes, ring_key: AESGCM, label: Label) -> Iterator[bytes]:
 
     cipher, associated = AESGCM(data_key), header + label.encoded
     view = memoryview(data)
-    # No data is one empty chunk, so that an empty blob is authenticated like any other.
+    # An empty blob has one empty chunk, so that empty blobs are authenticated too.
     chunks = max(1, -(-len(view) // CHUNK_BYTES))
     for index in range(chunks):
         plain = view[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES]
@@ -76,9 +89,9 @@ def encrypt(data: bytes, ring_key: AESGCM, label: Label) -> Iterator[bytes]:
 
 
 def decrypt(file: BinaryIO, ring_key: AESGCM, label: Label) -> Iterator[bytes]:
-    """What was written, chunk by chunk, each released after it verified; one empty chunk for no data.
+    """Decrypt a blob. Yields each chunk of plaintext after verifying it.
 
-    Only a run to the end proves that nothing is missing. Raises BlobCorrupt.
+    An empty blob yields one empty chunk. Only reading to the end proves that no chunk is missing. Raises BlobCorrupt.
     """
     header = file.read(HEADER_BYTES)
     cipher, nonce_prefix = _open_header(header, ring_key, label)
@@ -94,7 +107,7 @@ def decrypt(file: BinaryIO, ring_key: AESGCM, label: Label) -> Iterator[bytes]:
 
 
 def _open_header(header: bytes, ring_key: AESGCM, label: Label) -> tuple[AESGCM, bytes]:
-    """Cipher of the chunks and their nonce prefix. Raises BlobCorrupt."""
+    """Return the cipher and the nonce prefix of the chunks. Raises BlobCorrupt."""
     if len(header) < HEADER_BYTES:
         raise BlobCorrupt(label.blob_id, "the header is cut short")
     before_key, wrapped_key = header[: _BEFORE_KEY.size], header[_BEFORE_KEY.size :]

@@ -22,8 +22,10 @@ _SUFFIX = ".key"
 
 
 class KeyFolder:
-    """A file's time of change is when its key expires, so that a sweep reads names and times only; on access what
-    stands in the file decides. Raises UnsafeRing if others can reach the folder."""
+    """A key store in a folder, see `KeyStore`. Raises UnsafeRing if other users can access the folder.
+
+    The modification time of a file is the expiry of its key. A sweep therefore only reads names and times.
+    On access, the expiry in the record decides."""
 
     def __init__(self, folder: Path) -> None:
         make_key_folder(folder)
@@ -39,7 +41,8 @@ class KeyFolder:
         return create_file_once(self._path(key_id), record, changed_at=expires_ms / 1000 if expires_ms else None)
 
     def destroy(self, key_ids: Iterable[UUID]) -> None:
-        # A second name that a crash left behind is of the same file: blank as well, and the sweep takes it.
+        # A temporary name left by a crash is a hard link to the same file. Its content is erased too, and the sweep
+        # removes the name.
         erased = [overwrite_and_delete(self._path(key_id)) for key_id in key_ids]
         if any(erased):
             sync_folder(self.folder)
@@ -47,7 +50,7 @@ class KeyFolder:
     def expiries(self) -> Iterator[tuple[UUID, int]]:
         with os.scandir(self.folder) as entries:
             for entry in entries:
-                name, suffix = os.path.splitext(entry.name)  # noqa: PTH122 (a Path for each of them costs more)
+                name, suffix = os.path.splitext(entry.name)  # noqa: PTH122 (creating a Path per entry is slower)
                 key_id = uuid_or_none(name) if suffix == _SUFFIX else None
                 if key_id:
                     with suppress(FileNotFoundError):
@@ -57,11 +60,11 @@ class KeyFolder:
         for path in self.folder.glob(f"*{TEMPORARY}"):
             with suppress(FileNotFoundError):
                 if path.stat().st_ctime < time.time() - UNFINISHED_SECONDS:
-                    # Not blanked: it may be a second name of a living key.
+                    # Do not overwrite the file: the name can be a hard link to a valid key.
                     path.unlink()
 
     def delete_history(self) -> None:
-        """A folder has none."""
+        """Do nothing: a folder keeps no history."""
 
     def epoch(self) -> UUID:
         path = self.folder / "epoch"

@@ -1,7 +1,8 @@
-"""Keep a key ring on a Redis or Valkey server of its own, for several machines.
+"""Keep a key ring on a separate Redis or Valkey server, for several machines.
 
-For photos the server must keep nothing and drop nothing: no snapshots, no journal, no eviction. It is asked before a
-key is made; where it must not be asked (CONFIG is often forbidden on hosted servers) the operator states it.
+A server of photo keys must write nothing to disk and evict nothing: no snapshots, no journal, no eviction. Its
+configuration is checked before a key is created. Hosted servers often forbid the command CONFIG. For these, the
+operator confirms the configuration with a setting.
 """
 
 import time
@@ -20,7 +21,7 @@ from headshots.vault.errors import UnsafeRing, VaultUnavailable
 from headshots.vault.models import Installation
 from headshots.vault.private_files import uuid_or_none
 
-# Somebody may change a server's configuration while it runs.
+# How often the server's configuration is checked. The configuration can change while the server runs.
 _RECHECK_SECONDS = 60
 _BATCH = 1000
 URL_KINDS = ("redis://", "rediss://", "unix://")
@@ -28,7 +29,9 @@ _STATEMENT = "HEADSHOTS_PHOTO_KEYS_ARE_VOLATILE"
 
 
 class KeyServer:
-    """Records under `headshots:<installation>:<ring>:<key id>`. `volatile`: the ring of photos."""
+    """A key store on a Redis, see `KeyStore`. Records are named `headshots:<installation>:<ring>:<key id>`.
+
+    volatile: True for photo keys, which the server must not write to disk."""
 
     def __init__(self, url: str, ring: str, *, volatile: bool) -> None:
         self._url = url
@@ -43,7 +46,7 @@ class KeyServer:
         if self._volatile and (reason := _cached_unsafe_reason(self._url, int(time.time() // _RECHECK_SECONDS))):
             raise UnsafeRing(without_password(self._url), reason)
         with _translate_errors():
-            # With its expiry in one command: the key dies by the server's own clock, whatever becomes of us.
+            # Set the expiry in the same command, so that the server deletes the key even if this process stops.
             return bool(self._client.set(self._name(key_id), record, nx=True, pxat=expires_ms or None))
 
     def destroy(self, key_ids: Iterable[UUID]) -> None:
@@ -53,7 +56,9 @@ class KeyServer:
                 self._client.delete(*some)
 
     def expiries(self) -> Iterator[tuple[UUID, int]]:
-        """What has expired by the server's clock is met here for the last time: a key that is looked at goes."""
+        """Yield the id and the expiry of each key. The server deletes expired keys on access and does not return them.
+
+        The expiry is in milliseconds since 1970, 0 if the key never expires."""
         key_ids = self._key_ids()
         while some := list(islice(key_ids, _BATCH)):
             with _translate_errors():
@@ -61,14 +66,16 @@ class KeyServer:
                 for key_id in some:
                     times.pexpiretime(self._name(key_id))
                 answers = times.execute()
-            # -2: it went in between. -1: it never expires.
+            # -2: the key does not exist anymore. -1: the key never expires.
             yield from ((key_id, max(0, at)) for key_id, at in zip(some, answers, strict=True) if at != -2)
 
     def sweep_unfinished(self) -> None:
-        """A record is there whole or not at all."""
+        """Do nothing: the server writes records completely or not at all."""
 
     def delete_history(self) -> None:
-        """Journal and snapshot, where the server has them, are written anew: until then they hold removed keys."""
+        """Start a rewrite of the server's journal and snapshot, where they exist.
+
+        Both contain removed keys until the rewrite ends. Does nothing for photo keys."""
         if self._volatile:
             return
         with _translate_errors():
@@ -89,7 +96,7 @@ class KeyServer:
     def _get(self, name: str) -> bytes | None:
         with _translate_errors():
             found = self._client.get(name)
-        assert not isinstance(found, str)  # this client leaves bytes as they are
+        assert not isinstance(found, str)  # The client does not decode responses.
         return found
 
     def _name(self, key_id: UUID) -> str:
@@ -103,7 +110,7 @@ class KeyServer:
 
 
 def unsafe_reason_for_photos(url: str) -> str | None:
-    """Why this server must not hold keys of photos, or None if it may. Raises VaultUnavailable."""
+    """Return why this server must not store keys of photos, or None if the server is safe. Raises VaultUnavailable."""
     client = ring_client(url)
     try:
         with _translate_errors():
@@ -124,7 +131,9 @@ def unsafe_reason_for_photos(url: str) -> str | None:
 
 
 def unsafe_reason_for_headshots(url: str) -> str | None:
-    """Why this server would lose keys of headshots, or None if it keeps them. Raises VaultUnavailable."""
+    """Return why this server could lose keys of headshots. Raises VaultUnavailable.
+
+    Returns None if the server keeps the keys, or if the server does not allow reading its configuration."""
     client = ring_client(url)
     try:
         with _translate_errors():
@@ -142,12 +151,12 @@ def unsafe_reason_for_headshots(url: str) -> str | None:
 
 @cache
 def ring_client(url: str) -> "redis.Redis":
-    """The connection to a ring's server, one a process."""
+    """Return the client of a ring's server, one per process."""
     return redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=2)
 
 
 def without_password(url: str) -> str:
-    """The address as it may be shown."""
+    """Return the URL without its user name and password, for people to read."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
@@ -161,7 +170,7 @@ def _start_rewrite(write: Callable[[], object]) -> None:
     try:
         write()
     except ResponseError as error:
-        # One that is under way may have begun before the removal: the next sweep asks again.
+        # A rewrite that is already running may have begun before the keys were removed. The next sweep starts another.
         if "in progress" not in str(error).lower():
             raise
 
@@ -170,20 +179,21 @@ def _has_snapshots(client: "redis.Redis") -> bool:
     try:
         return bool(client.config_get("save").get("save"))
     except ResponseError:
-        # It does not say: one snapshot too many does no harm on this ring.
+        # The server does not say. An unnecessary snapshot does no harm on this ring.
         return True
 
 
 @cache
 def installation_id() -> UUID:
-    """Return the name of this installation where it shares a place with others. The database knows it: all machines
-    agree."""
+    """Return the id of this installation from the database, so that all its machines use the same id.
+
+    The id separates installations that share a server or a folder."""
     return Installation.objects.get_or_create(only=True)[0].id
 
 
 @contextmanager
 def _translate_errors() -> Iterator[None]:
-    """Whatever goes wrong between here and the server is VaultUnavailable."""
+    """Translate every error of the connection or the server into VaultUnavailable."""
     try:
         yield
     except (RedisError, OSError) as error:

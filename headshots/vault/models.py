@@ -8,16 +8,18 @@ from headshots.vault.blob_ids import new_blob_id
 
 
 class Ring(models.TextChoices):
-    """The key ring that a blob's key is on."""
+    """The key ring that contains a blob's key."""
 
-    # Keys of photos, one per shoot. They expire, and are in no backup.
+    # Keys of photos, one per shoot. They expire and are not backed up.
     SOURCE = "source"
     # Keys of headshots, one per pack.
     RESULT = "result"
 
 
 class Installation(models.Model):
-    """The one row that names this installation where it shares a server with others. The migration makes it."""
+    """The single row with the id of this installation. A migration creates it.
+
+    The id separates installations that share a server."""
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     only = models.BooleanField(default=True, unique=True, editable=False)
@@ -30,7 +32,7 @@ class Installation(models.Model):
 
 
 class Blob(models.Model):
-    """One encrypted file: whose key opens it, what it is and how big it was in clear. The bytes lie in the store."""
+    """One encrypted file: its key, its kind and its plaintext size. The bytes are in the store."""
 
     id = models.UUIDField(primary_key=True, default=new_blob_id, editable=False)
     ring = models.CharField(max_length=8, choices=Ring.choices)
@@ -42,9 +44,9 @@ class Blob(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["ring", "key_id"], name="blob_by_key"),
-            # A range of ids, which is one of time, within a ring.
+            # For ranges of ids, which are ranges of time, within a ring.
             models.Index(fields=["ring", "id"], name="blob_by_name"),
-            # The oldest of a ring and the bytes in it are found without the rows.
+            # For the oldest blob and the total size of a ring, without reading the rows.
             models.Index(fields=["ring", "created_at", "size"], name="blob_by_age"),
         ]
         constraints = [models.CheckConstraint(condition=models.Q(ring__in=Ring.values), name="blob_ring_is_known")]

@@ -1,4 +1,4 @@
-"""Read and write files that only this user can read, whole or not at all."""
+"""Read and write private files of this user. Each file is written completely or not at all."""
 
 import os
 import secrets
@@ -14,20 +14,20 @@ TEMPORARY = ".tmp"
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder and its missing parents, each with mode 0700; an existing one stays as it is."""
+    """Create the folder and its missing parents with mode 0700. Existing folders are not changed."""
     if folder.is_dir():
         return
     make_folder(folder.parent)
-    # Another process may have been faster.
+    # Another process may have created the folder in the meantime.
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
 
 
 def unsafe_reason(folder: Path) -> str | None:
-    """Why keys must not lie in this existing folder, or None if they may.
+    """Return why keys must not be stored in this existing folder, or None if the folder is safe.
 
-    It has to be a real folder of this user with no rights for others, in a place where nobody else
-    can put another in its stead (anyone may make names below /dev/shm and /tmp).
+    The folder must belong to this user, must not be a link, and must give other users no rights. Other users must not
+    be able to replace the folder, which matters below /dev/shm and /tmp.
     """
     info, parent = folder.lstat(), folder.parent.stat()
     if not stat.S_ISDIR(info.st_mode):
@@ -44,14 +44,14 @@ def unsafe_reason(folder: Path) -> str | None:
 
 
 def make_key_folder(folder: Path) -> None:
-    """Make a folder for keys, private to this user. Raises UnsafeRing if it, or the one above, is not."""
+    """Create a private folder for keys. Raises UnsafeRing if other users can access or replace the folder."""
     make_folder(folder)
     if reason := unsafe_reason(folder):
         raise UnsafeRing(str(folder), reason)
 
 
 def write_new_file(path: Path, chunks: Iterable[bytes]) -> None:
-    """Write a file that must not exist yet (mode 0600) through to the disk. Raises FileExistsError."""
+    """Create a file with mode 0600 and sync it to disk. Raises FileExistsError if the file exists."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         for chunk in chunks:
@@ -61,10 +61,10 @@ def write_new_file(path: Path, chunks: Iterable[bytes]) -> None:
 
 
 def create_file_once(path: Path, content: bytes, changed_at: float | None = None) -> bool:
-    """Create the file with this content, whole or not at all; whether this call did it.
+    """Create the file with this content, completely or not at all. Returns True if this call created it.
 
-    Of several callers at once one succeeds; an existing file is never changed. `changed_at` is what the file says
-    of its last change, in seconds since 1970; without it, the truth.
+    If several processes call this at once, only one succeeds. An existing file is never changed.
+    changed_at: the modification time to set, in seconds since 1970. By default, the actual time.
     """
     temporary = temporary_beside(path)
     try:
@@ -82,14 +82,14 @@ def create_file_once(path: Path, content: bytes, changed_at: float | None = None
 
 
 def temporary_beside(path: Path) -> Path:
-    """Return a new name in the same folder that starts with the file's own, so that sweeps know what it is of."""
+    """Return a new temporary path in the same folder. Its name starts with the file's name, which sweeps rely on."""
     return path.with_name(f"{path.name}.{secrets.token_hex(8)}{TEMPORARY}")
 
 
 def overwrite_and_delete(path: Path) -> bool:
-    """Overwrite a small file with zeros and remove it; whether it was there.
+    """Overwrite a small file with zeros and remove it. Returns True if the file existed.
 
-    A disk may keep the old sector all the same, but a hard link or an open handle to this file is blank.
+    A disk can still keep the old sectors. Hard links and open handles to the file only show zeros.
     """
     try:
         with path.open("r+b") as file:
@@ -103,7 +103,7 @@ def overwrite_and_delete(path: Path) -> bool:
 
 
 def sync_folder(folder: Path) -> None:
-    """Write the folder's names through to the disk, so that a rename or removal survives a power cut."""
+    """Sync the folder's entries to disk, so that renames and removals survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -112,7 +112,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def uuid_or_none(name: str) -> UUID | None:
-    """The id that a file name spells, None for a file that is not ours."""
+    """Return the UUID that this file name spells, or None if the name is not a UUID."""
     with suppress(ValueError):
         return UUID(name)
     return None

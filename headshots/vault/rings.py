@@ -1,9 +1,10 @@
 """Key rings: create, read and destroy the keys of blobs.
 
-There are two of one class, each in a folder (`key_folder.py`) or on a Redis (`key_server.py`), never in the data
-folder. The source ring's keys (one a shoot: photos and all that derives from them) lie in memory and carry their own
-expiry; an expired key is refused and erased by whoever asks for it, so it dies even where no beat runs.
-The result ring's keys (one a pack: finished headshots) stay until they are destroyed.
+There are two rings of the same class. Each is in a folder (`key_folder.py`) or on a Redis (`key_server.py`), never in
+the data folder. The source ring has one key per shoot, for photos and everything derived from them. Its keys should be
+in memory only, and each contains its expiry. Every access to an expired key refuses and erases it, so keys expire even
+if beat does not run. The result ring has one key per pack, for finished headshots. Its keys are kept until they are
+destroyed.
 """
 
 import logging
@@ -29,64 +30,70 @@ from headshots.vault.private_files import create_file_once, make_folder
 log = logging.getLogger(__name__)
 
 MAX_PHOTO_TTL = timedelta(hours=24)
-# A clock may be corrected by this much without killing a fresh key.
+# Tolerated correction of the clock. Without it, setting the clock back would invalidate new keys.
 CLOCK_STEP = timedelta(minutes=5)
 
-# Magic and version, expiry in milliseconds since 1970 (0: never), key.
+# The fields: magic and version, expiry in milliseconds since 1970 (0: never), key.
 _RECORD = struct.Struct(">6sq32s")
 _MAGIC = b"HSKEY\x01"
 
 
 class KeyStore(Protocol):
-    """Where the records of a ring lie. Raises VaultUnavailable where it does not answer."""
+    """The storage of a ring's records. All methods raise VaultUnavailable if the storage does not answer."""
 
     def read(self, key_id: UUID) -> bytes | None:
-        """The record, or what is left of it; None when there is none."""
+        """Return the record, or None if there is none. A record that another process is erasing is damaged."""
 
     def write_new(self, key_id: UUID, record: bytes, expires_ms: int) -> bool:
-        """Put a record there unless there is one; whether this call did it. Raises UnsafeRing."""
+        """Write a record unless one exists. Returns True if this call wrote it. Raises UnsafeRing.
+
+        expires_ms: expiry in milliseconds since 1970, 0 for never."""
 
     def destroy(self, key_ids: Iterable[UUID]) -> None:
         """Erase these records. Safe to repeat."""
 
     def expiries(self) -> Iterator[tuple[UUID, int]]:
-        """Of every record its id and when it expires, in milliseconds since 1970 (meaningless if it never does)."""
+        """Yield the id and expiry of every record. The expiry is in milliseconds since 1970.
+
+        The expiry is meaningless for records that never expire."""
 
     def sweep_unfinished(self) -> None:
-        """Remove what a crash left unfinished."""
+        """Remove unfinished records that a crash left behind."""
 
     def delete_history(self) -> None:
-        """Delete what the store still keeps of removed records."""
+        """Delete what the storage still keeps of removed records."""
 
     def epoch(self) -> UUID:
-        """Return a random id that is stored with the records. A new id means that they were wiped."""
+        """Return a random id that is stored with the records. A new id means that the records were wiped."""
 
 
 class KeyRing:
-    """Keys by id. Holds none in memory: any process may use it.
+    """A set of keys by id. No keys are cached in memory, so several processes can use the same ring.
 
-    `max_lifetime`: keys must expire, and no further ahead than this; without it they live until destroyed."""
+    max_lifetime: keys must expire within this time. None: keys are kept until they are destroyed."""
 
     def __init__(self, key_store: KeyStore, max_lifetime: timedelta | None = None) -> None:
         self.key_store = key_store
         self.max_lifetime = max_lifetime
 
     def create(self, key_id: UUID, expires_at: datetime | None = None) -> bool:
-        """Make a new random key; whether this call made it. A living key is never replaced. Raises UnsafeRing."""
+        """Create a random key unless a valid one exists. Returns True if this call created it.
+
+        Raises UnsafeRing, VaultUnavailable, and ValueError if `expires_at` exceeds the ring's maximum lifetime."""
         if self.max_lifetime is not None and (
             expires_at is None or expires_at.timestamp() > time.time() + self.max_lifetime.total_seconds()
         ):
             raise ValueError(f"a key of this ring must expire within {self.max_lifetime}")
         expires_ms = int(expires_at.timestamp() * 1000) if expires_at else 0
-        # A dead one under this id would stand in the way.
+        # Erase an expired key with this id, because it would block the new key.
         self.has(key_id)
         record = _RECORD.pack(_MAGIC, expires_ms, AESGCM.generate_key(bit_length=256))
         return self.key_store.write_new(key_id, record, expires_ms)
 
     def cipher(self, key_id: UUID) -> AESGCM:
-        """The key, ready to encrypt and decrypt; its bytes never leave the ring. Raises KeyGone."""
+        """Return a cipher that uses the key. An expired key is erased. Raises KeyGone, VaultUnavailable."""
         record = self.key_store.read(key_id)
-        # A record of another size or magic is a key that somebody is erasing at this moment.
+        # A record with another size or magic is a key that another process is erasing right now.
         if record is None or len(record) != _RECORD.size or not record.startswith(_MAGIC):
             raise KeyGone(key_id)
         _, expires_ms, key = _RECORD.unpack(record)
@@ -96,7 +103,7 @@ class KeyRing:
         return AESGCM(key)
 
     def has(self, key_id: UUID) -> bool:
-        """Whether the key lives; an expired one is erased and counts as gone."""
+        """Return True if the key exists and has not expired. An expired key is erased."""
         try:
             self.cipher(key_id)
         except KeyGone:
@@ -108,18 +115,20 @@ class KeyRing:
         self.key_store.destroy(key_ids)
 
     def sweep_expired(self) -> list[UUID]:
-        """Erase expired keys and what a crash left unfinished; the ids of those that were erased."""
+        """Erase expired keys and unfinished records. Returns the ids of the expired keys."""
         expired = [key_id for key_id, expires_ms in self.key_store.expiries() if self._is_expired(expires_ms)]
         self.destroy(expired)
         self.key_store.sweep_unfinished()
         return expired
 
     def key_ids(self) -> list[UUID]:
-        """Ids of all keys that are there, dead or alive."""
+        """Return the ids of all keys, including expired ones that are not erased yet."""
         return [key_id for key_id, _ in self.key_store.expiries()]
 
     def next_expiry(self) -> float | None:
-        """When the next key expires, in seconds since 1970; None for an empty ring. For a ring whose keys expire."""
+        """Return when the next key expires, in seconds since 1970, or None if the ring is empty.
+
+        Only meaningful for a ring whose keys expire."""
         soonest = min((expires_ms for _, expires_ms in self.key_store.expiries()), default=None)
         return None if soonest is None else soonest / 1000
 
@@ -131,13 +140,14 @@ class KeyRing:
         now = time.time()
         if self.max_lifetime is None:
             return expires_ms != 0 and expires_ms <= now * 1000
-        # The upper bound: a clock that was set back must not lengthen a life, nor a record without expiry be immortal.
+        # Also reject expiries too far in the future. Setting the clock back must not extend a key's lifetime, and a
+        # record without an expiry must not be valid forever.
         latest = now + (self.max_lifetime + CLOCK_STEP).total_seconds()
         return not now * 1000 < expires_ms <= latest * 1000
 
 
 def open_ring(ring: str) -> KeyRing:
-    """The ring of this name ("source" or "result") of this installation. Raises UnsafeRing."""
+    """Open this installation's ring with this name, "source" or "result". Raises UnsafeRing."""
     kind = Ring(ring)
     max_lifetime = MAX_PHOTO_TTL if kind is Ring.SOURCE else None
     if url := ring_url(kind):
@@ -149,45 +159,47 @@ def open_ring(ring: str) -> KeyRing:
 
 
 def ring_url(ring: Ring) -> str:
-    """The Redis on which the ring lies, from the settings; empty for one in a folder."""
+    """Return the URL of the ring's Redis from the settings. Empty if the ring is in a folder."""
     url: str = settings.HEADSHOTS_PHOTO_KEYS_URL if ring is Ring.SOURCE else settings.HEADSHOTS_HEADSHOT_KEYS_URL
     return url
 
 
 def ring_folder(ring: Ring) -> Path:
-    """Where the ring's keys lie. Each data folder has its own, named by the id that is stored in it."""
+    """Return the folder of the ring's keys. Its name is the id of the data folder, so each data folder has its own."""
     return ring_base(ring) / data_id(settings.HEADSHOTS_DATA_DIR)
 
 
 def ring_base(ring: Ring) -> Path:
-    """The folder above the ring's, from the settings."""
+    """Return the parent of the ring's folder, from the settings."""
     base: Path = settings.HEADSHOTS_PHOTO_KEYS_DIR if ring is Ring.SOURCE else settings.HEADSHOTS_HEADSHOT_KEYS_DIR
     return base
 
 
 def describe_location(ring: Ring) -> str:
-    """Where the ring lies, for people to read: a folder, or a Redis without its password."""
+    """Return the location of the ring for people to read: a folder, or the URL of a Redis without its password."""
     return without_password(ring_url(ring)) if ring_url(ring) else str(ring_base(ring))
 
 
 def source_keys_are_in_memory() -> bool:
-    """Whether the keys of photos are known to lie in memory only."""
-    # A Redis is refused where it keeps anything.
+    """Return True if the keys of photos are known to be in memory only."""
+    # A Redis that writes keys to disk is refused when a key is created.
     return bool(ring_url(Ring.SOURCE)) or is_in_memory(ring_base(Ring.SOURCE))
 
 
 @cache
 def _warn_of_disk(folder: Path) -> None:
-    # Once a process, in its log: a system check says the same, but workers run no checks.
+    # Log this once per process. A system check gives the same warning, but workers run no system checks.
     if not is_in_memory(folder):
         log.warning("THE SOURCE KEY RING IS NOT KNOWN TO BE IN MEMORY: a disk can keep keys that were erased")
 
 
 def data_id(data_folder: Path) -> str:
-    """The id of a data folder, kept in its file `id`; the first who asks makes it, also when many ask at once."""
+    """Return the id of a data folder from its file `id`. Creates the file on the first call.
+
+    Safe to call from several processes at once."""
     path = data_folder / "id"
     if not path.exists():
         make_folder(data_folder)
         create_file_once(path, f"{uuid4()}\n".encode())
-    # Through UUID, so that whatever stands in the file cannot name another folder.
+    # Parse the content as a UUID, so that a manipulated file cannot name another folder.
     return str(UUID(path.read_text(encoding="ascii").strip()))

@@ -17,41 +17,43 @@ from headshots.vault.rings import open_ring
 from headshots.vault.s3_store import S3Store, s3_client
 from headshots.vault.store import BlobName, BlobStore, FileStore
 
-# SQLite takes 32,766 values in one statement, PostgreSQL 65,535; a list of this length is quick in both.
+# Values per statement. SQLite allows 32,766 and PostgreSQL 65,535. Lists of this length are fast in both.
 BATCH_SIZE = 500
 
 
 def create_key(*, ring: str, key_id: UUID, expires_at: datetime | None = None) -> None:
-    """Make the key of a shoot (ring "source", must expire within 24 hours) or a pack ("result").
+    """Create the key of a shoot (ring "source", must expire within 24 hours) or a pack (ring "result").
 
-    An existing key is left alone. Once per id, when the shoot or pack is made: never to mend KeyGone.
-    Raises UnsafeRing, VaultUnavailable.
+    An existing key is not changed. Call this once per id, when the shoot or pack is created. Never call it after
+    KeyGone. Raises UnsafeRing, VaultUnavailable, and ValueError for an expiry that the ring does not allow.
     """
     open_ring(ring).create(key_id, expires_at)
 
 
 def key_exists(*, ring: str, key_id: UUID) -> bool:
-    """Whether the key lives; an expired one is erased and counts as gone. Raises VaultUnavailable."""
+    """Return True if the key exists and has not expired. An expired key is erased. Raises VaultUnavailable."""
     return open_ring(ring).has(key_id)
 
 
 def destroy_key(*, ring: str, key_id: UUID) -> None:
-    """Erase the key: from here on all that it sealed is noise, in every copy. Safe to repeat."""
+    """Erase one key with `destroy_keys`."""
     destroy_keys(ring=ring, key_ids=[key_id])
 
 
 def destroy_keys(*, ring: str, key_ids: Iterable[UUID]) -> None:
-    """The same for many keys."""
+    """Erase these keys, so that no copy of their blobs can be decrypted anymore.
+
+    Safe to repeat. Raises VaultUnavailable."""
     open_ring(ring).destroy(key_ids)
 
 
 def delete_key_history(*, ring: str) -> None:
-    """Have the ring's server drop what its journal and snapshots still keep of destroyed keys."""
+    """Have the ring's server remove destroyed keys from its journal and snapshots. Raises VaultUnavailable."""
     open_ring(ring).key_store.delete_history()
 
 
 def sweep_expired_keys() -> list[UUID]:
-    """Erase the keys of photos whose time is over, whoever they belong to; their ids."""
+    """Erase all expired keys of photos. Returns their ids."""
     return open_ring("source").sweep_expired()
 
 
@@ -61,12 +63,14 @@ def source_keyring_epoch() -> UUID:
 
 
 def write_blob(*, ring: str, key_id: UUID, kind: str, data: bytes) -> Blob:
-    """Seal and store the bytes. Raises KeyGone or VaultUnavailable, and then leaves nothing readable behind."""
+    """Encrypt and store the bytes. Raises KeyGone, VaultUnavailable.
+
+    After KeyGone nothing readable is left. A blob left after VaultUnavailable is removed by the sweep of orphans."""
     keys, store = open_ring(ring), blob_store()
     blob = Blob(ring=ring, key_id=key_id, kind=kind, size=len(data))
     store.write(name_of(blob), encrypt(data, keys.cipher(key_id), _label(blob)))
     blob.save(force_insert=True)
-    # A purge between the first look at the key and this row did not see it. From here on one does.
+    # Check the key again. A purge that ran before the row was saved did not find this blob.
     if not keys.has(key_id):
         delete_blob(blob)
         raise KeyGone(key_id)
@@ -74,56 +78,57 @@ def write_blob(*, ring: str, key_id: UUID, kind: str, data: bytes) -> Blob:
 
 
 def stream_blob(blob: Blob) -> Iterator[bytes]:
-    """The bytes in chunks of 1 MiB, each verified before it is released.
+    """Decrypt a blob in chunks of 1 MiB. Each chunk is verified before it is returned.
 
-    The key and the first chunk are looked at before this returns, so a dead key is an exception here and
-    no half response. Raises KeyGone, BlobMissing, BlobCorrupt, VaultUnavailable; the last two also later, while it
-    is read.
+    The key and the first chunk are checked before this function returns. Errors therefore occur before a response
+    begins. Raises KeyGone, BlobMissing, BlobCorrupt, VaultUnavailable. The iterator can raise the last two as well.
     """
     chunks = _plain_chunks(blob)
     return chain([next(chunks)], chunks)
 
 
 def read_blob(blob: Blob) -> bytes:
-    """The bytes, whole and verified. Raises KeyGone, BlobMissing, BlobCorrupt, VaultUnavailable."""
+    """Decrypt and verify a whole blob. Raises KeyGone, BlobMissing, BlobCorrupt, VaultUnavailable."""
     return b"".join(_plain_chunks(blob))
 
 
 def delete_blob(blob: Blob) -> None:
-    """Remove file and row. Safe to repeat."""
+    """Delete the file and the row of a blob. Safe to repeat. Raises VaultUnavailable."""
     blob_store().delete([name_of(blob)])
     Blob.objects.filter(id=blob.id).delete()
 
 
 def delete_files(*, ring: str, key_ids: Collection[UUID]) -> set[UUID]:
-    """Remove the files of all that was sealed with these keys and leave the rows; the blobs' ids. Safe to repeat."""
+    """Delete the files of all blobs of these keys, but not the rows. Returns the blobs' ids.
+
+    Safe to repeat. Raises VaultUnavailable."""
     ids = set(_blobs(ring, key_ids).values_list("id", flat=True))
     blob_store().delete([BlobName(ring, blob_id) for blob_id in ids])
     return ids
 
 
 def delete_blobs(*, ring: str, key_ids: Collection[UUID], gone: Collection[UUID] = ()) -> dict[UUID, Counter[str]]:
-    """Remove all that was sealed with these keys, files before rows; key id -> kind -> how many rows. Safe to repeat
-    and to resume.
+    """Delete all blobs of these keys, files before rows. Returns key id -> kind -> number of deleted rows.
 
-    `gone`: blobs whose files have been removed already, so that a transaction need not wait for a store.
-    Rows that refer to the blobs must be gone by the commit, else it fails with Django's IntegrityError."""
+    gone: ids of blobs whose files are already deleted, so that a transaction need not wait for the store.
+    Safe to repeat. Rows that refer to the blobs must be deleted before the commit. Otherwise the commit raises
+    IntegrityError."""
     counts: dict[UUID, Counter[str]] = {key_id: Counter() for key_id in key_ids}
     ids = []
     for blob_id, key_id, kind in _blobs(ring, key_ids).values_list("id", "key_id", "kind"):
         ids.append(blob_id)
         counts[key_id][kind] += 1
     blob_store().delete([BlobName(ring, blob_id) for blob_id in ids if blob_id not in gone])
-    # These and no others: a row that comes this moment still names a file.
+    # Delete only the rows listed above, because the file of a row added since then still exists.
     for start in range(0, len(ids), BATCH_SIZE):
         blobs = Blob.objects.filter(id__in=ids[start : start + BATCH_SIZE])
-        # Straight away: Django's own way asks eight tables, in which a row may refer to a blob, for these.
+        # Use a raw delete. Django's collector would query the eight tables that can refer to a blob.
         blobs._raw_delete(blobs.db)
     return counts
 
 
 def blob_store() -> BlobStore:
-    """Where the blobs of this installation lie."""
+    """Return the store of this installation's blobs: the S3 bucket in the settings, or a folder."""
     if settings.HEADSHOTS_S3_BUCKET:
         client = s3_client(settings.HEADSHOTS_S3_ENDPOINT, settings.HEADSHOTS_S3_REGION)
         return S3Store(client, settings.HEADSHOTS_S3_BUCKET, settings.HEADSHOTS_S3_PREFIX)

@@ -1,7 +1,7 @@
 """Store blobs, as ciphertext only: the protocol, and its implementation in a folder.
 
-A blob's name is its ring and its id, and an id begins with the time of its making (`blob_ids.py`). So a store lists
-what is young, or finds what is oldest, without touching the rest.
+A blob's name consists of its ring and its id. An id begins with its creation time (`blob_ids.py`). A store can
+therefore list new blobs, or find the oldest blob, without reading the others.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,44 +27,44 @@ from headshots.vault.private_files import (
 
 @dataclass(frozen=True)
 class BlobName:
-    """What a blob is called in a store."""
+    """The name of a blob in a store."""
 
     ring: str
     blob_id: UUID
 
 
 class BlobStore(Protocol):
-    """Raises VaultUnavailable where the store does not answer; everything may then be tried again."""
+    """A store of encrypted blobs. Methods raise VaultUnavailable if the store does not answer, and can be repeated."""
 
     def write(self, name: BlobName, chunks: Iterable[bytes]) -> None:
-        """Store the (encrypted) chunks, whole or not at all."""
+        """Store the encrypted chunks, completely or not at all."""
 
     def open(self, name: BlobName) -> BinaryIO:
-        """The file, open for reading. Raises BlobMissing."""
+        """Open the blob's file for reading. Raises BlobMissing."""
 
     def delete(self, names: Sequence[BlobName]) -> None:
-        """Remove these files. Safe to repeat. `sweep_unfinished` removes unfinished copies."""
+        """Delete these files. Safe to repeat. Unfinished copies are left to `sweep_unfinished`."""
 
     def ids(self, ring: str, first: UUID = FIRST, last: UUID = LAST) -> Iterator[UUID]:
-        """Ids of the blobs of a ring from `first` to `last`, oldest first; files of others are passed over."""
+        """Yield the ids of a ring's blobs from `first` to `last` (inclusive), oldest first. Skips other files."""
 
     def sweep_unfinished(self, before: datetime) -> int:
-        """Remove what a crash left unfinished before that time; how many."""
+        """Remove unfinished writes that began before this time. Returns how many."""
 
     def has_room(self, size: int) -> bool:
-        """Whether so many bytes can be expected to fit."""
+        """Return True if the store has room for this many bytes."""
 
 
 class FileStore:
-    """Blobs below one folder, in folders of about five hours; folders 0700, files 0600.
+    """A store below one folder. Folders have mode 0700, files 0600.
 
-    The name of such a folder is the beginning of the ids in it: 24 of the 48 bits of their time."""
+    Each subfolder contains the blobs of about five hours. Its name is the first 24 of the 48 time bits of their ids."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def write(self, name: BlobName, chunks: Iterable[bytes]) -> None:
-        """Through to the disk, so that no power cut takes it."""
+        """Write the blob and sync the file to disk, so that the blob survives a power cut."""
         path = self.path(name)
         make_folder(path.parent)
         temporary = temporary_beside(path)
@@ -83,7 +83,7 @@ class FileStore:
 
     def delete(self, names: Sequence[BlobName]) -> None:
         for name in names:
-            # Unfinished copies are of writes that never ended, whose names nobody knows: the sweep takes those.
+            # Unfinished copies have random names. `sweep_unfinished` removes them.
             self.path(name).unlink(missing_ok=True)
 
     def ids(self, ring: str, first: UUID = FIRST, last: UUID = LAST) -> Iterator[UUID]:
@@ -93,7 +93,7 @@ class FileStore:
                 yield from sorted(blob_id for blob_id in ids if blob_id and first <= blob_id <= last)
 
     def sweep_unfinished(self, before: datetime) -> int:
-        """Empty folders of that time go as well."""
+        """Remove unfinished files of blobs created before this time, and empty folders. Returns the number of files."""
         newest, removed = first_id_at(before), 0
         for folder in [folder for ring in self.root.glob("*") for folder in self._folders(ring.name)]:
             if folder.name > _shard(newest):
@@ -118,7 +118,7 @@ class FileStore:
         return self.root / name.ring / _shard(name.blob_id) / str(name.blob_id)
 
     def _folders(self, ring: str) -> list[Path]:
-        """The folders of a ring, oldest first."""
+        """Return the folders of a ring, oldest first."""
         return sorted((self.root / ring).glob("[0-9a-f]" * _SHARD_DIGITS))
 
 

@@ -4,7 +4,7 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 
 def name_installation(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    """Give this installation its id, which key servers tell installations apart by."""
+    """Create the row with the id of this installation, which separates installations on a key server."""
     apps.get_model("vault", "Installation").objects.get_or_create(only=True)
 
 

@@ -1,4 +1,4 @@
-"""Audit retention: report private data that is older than it may be."""
+"""Audit retention: report private data that is older than its limit."""
 
 import json
 from argparse import ArgumentParser

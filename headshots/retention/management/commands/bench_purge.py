@@ -31,13 +31,13 @@ class Command(BaseCommand):
         if photos < 1 or living < 0:
             raise CommandError("--photos must be 1 or more, --living 0 or more.")
         usual = connection.settings_dict["NAME"]
-        # Beside the real ones: on the same kinds of disk.
+        # Next to the real folders, so that the benchmark uses the same kinds of disk.
         data = Path(tempfile.mkdtemp(prefix="bench-", dir=settings.HEADSHOTS_DATA_DIR))
         ring = settings.HEADSHOTS_PHOTO_KEYS_DIR.with_name(f"headshots-{data.name}")
         prefix = f"{settings.HEADSHOTS_S3_PREFIX}bench-{uuid4()}/"
         connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
         try:
-            # DEBUG would keep and print every statement, which takes longer than the statement.
+            # With DEBUG, Django records and prints every statement, which takes longer than the statement.
             with override_settings(
                 DEBUG=False,
                 HEADSHOTS_DATA_DIR=data,
