@@ -69,7 +69,9 @@ def confirm_action(request: HttpRequest, code: str, target_id: str) -> HttpRespo
 
 @require_safe
 def target_page(request: HttpRequest, target_type: str, target_id: str) -> HttpResponse:
-    """Redirect from an audit log entry to the page of its target. Answers 404 if the target no longer exists."""
+    """Redirect from an audit log entry to the page of its target.
+
+    Answers 404 if the target no longer exists, except for looks: their admin page checks that."""
     if target_type == "style":
         return redirect(TARGET_URL_NAMES[target_type], target_id)
     action = next((each for each in ACTIONS.values() if each.target_type == target_type), None)
@@ -80,7 +82,7 @@ def target_page(request: HttpRequest, target_type: str, target_id: str) -> HttpR
 
 @require_safe
 def history(request: HttpRequest, app: str, model: str, object_id: str) -> HttpResponse:
-    """Redirect from Django's history page of a row to the audit log of the row, because Django's own log is empty.
+    """Redirect from Django's history page of a row to the audit log of that row. Django's own log is empty.
 
     Answers 403 without the permission, and 404 for unknown rows and for models without an audit log."""
     if not request.user.has_perm("dashboard.view_auditlogentry"):

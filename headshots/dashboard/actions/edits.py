@@ -18,7 +18,7 @@ from headshots.dashboard.roles import OWNER
 from headshots.shoots.looks.admin import StyleAdmin
 from headshots.shoots.models import Style
 
-# Email addresses are stored in account tables only, and passwords are stored only as hashes.
+# Email addresses may be stored in account tables only, and passwords must not be logged.
 _NEVER_LOGGED = {"email", "password", "password1", "password2", "usable_password", "reason"}
 _MAX_TEXT_LENGTH = 60
 _TARGET_TYPES: dict[type[Model], str] = {User: "account", Style: "style"}
@@ -46,7 +46,7 @@ class _AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 class _AccountForm(UserChangeForm):  # type: ignore[type-arg]
     """The form for an account, with a required reason.
 
-    Staff cannot remove their own access, and the last active superuser cannot be removed."""
+    Staff cannot remove their own access, and the last active superuser keeps that status."""
 
     reason = reason_field()
     # The account of the member of staff who edits.

@@ -138,7 +138,7 @@ def _refusal_message(refusal: Refusal) -> str:
         return f"Please choose more looks. {_min_looks_message()}"
     if refusal == Refusal.TOO_LATE:
         return "There is not enough time left: its photos are deleted before the pack would be finished."
-    # `_grant_pack_blocked_reason` covers all other refusals, so the state has changed since that check.
+    # `_grant_pack_blocked_reason` rules out all other refusals, so the shoot has changed since that check.
     return "It has changed at this moment. Please look again."
 
 

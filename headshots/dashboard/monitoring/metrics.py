@@ -1,6 +1,6 @@
 """Metrics for Prometheus at /metrics, read from the database at each scrape.
 
-No process keeps counters of its own, so any number of web processes can run and Prometheus can ask any of them.
+No process keeps counters of its own, so Prometheus can ask any of several web processes.
 Values that describe the current state are gauges. Counters cover the current UTC day and restart at midnight.
 Prometheus treats the restart as a counter reset, which `rate` and `increase` handle.
 """
@@ -128,7 +128,7 @@ def _queues() -> Iterator[Metric]:
 
 
 def _messages() -> dict[str, int] | None:
-    """Return the number of messages in each queue. Returns None without a broker or its answer."""
+    """Return the number of messages in each queue. Returns None if the broker is not set or down."""
     if not settings.HEADSHOTS_REDIS_URL:
         return None
     client = redis.Redis.from_url(settings.HEADSHOTS_REDIS_URL, socket_timeout=1, socket_connect_timeout=1)

@@ -86,7 +86,7 @@ def _is_broker_up() -> bool:
 
 
 def _has_disk_space() -> bool:
-    """Return True if an upload of the maximum size fits on the disk of the data folder and in the blob store.
+    """Return True if the largest allowed upload fits on the disk of the data folder and in the blob store.
 
     Database and logs are written to the data folder even if the blobs are stored elsewhere."""
     needed = settings.HEADSHOTS_MAX_UPLOAD_BYTES

@@ -1,7 +1,7 @@
 """Track workers and beat: each records itself in the database every few seconds.
 
-The report does not use the broker, so workers are still seen when the broker is down. A thread reports only while
-the heartbeat of its process is alive, so a stuck process stops reporting like one that has exited.
+The reports do not use the broker, so workers are still seen when the broker is down. A thread reports only while the
+heartbeat of its process is alive. A stuck process therefore stops reporting, like a process that has exited.
 """
 
 import logging
@@ -31,7 +31,7 @@ LISTED_FOR = timedelta(hours=1)
 
 @dataclass
 class WorkerReporter:
-    """Reports a process in the database for as long as its heartbeat is alive."""
+    """A reporter that records a process in the database while the heartbeat of the process is alive."""
 
     name: str
     heartbeat: Heartbeat
