@@ -89,7 +89,7 @@ class AuditLogAdmin(ReadOnlyAdmin):
     def csv(self, request: HttpRequest) -> HttpResponse:
         """Serve the entries of the list as a CSV file, with the same search and filters.
 
-        Answers 403 without the permission, and 404 for invalid filters."""
+        Answers 403 without the permission, and 404 for invalid values of filters."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         try:

@@ -162,7 +162,7 @@ def check_disk() -> HealthCheck:
 
 
 def check_pauses() -> list[HealthCheck]:
-    """Warn of each part of the product that staff has paused."""
+    """Return a warning for each part of the product that staff has paused."""
     paused = Pause.objects.order_by("part")
     return [
         HealthCheck(

@@ -128,7 +128,9 @@ def _queues() -> Iterator[Metric]:
 
 
 def _messages() -> dict[str, int] | None:
-    """Return the number of messages in each queue. Returns None if the broker is not set or down."""
+    """Return the number of messages in each queue.
+
+    Returns None if no broker is configured, or if the broker does not answer."""
     if not settings.HEADSHOTS_REDIS_URL:
         return None
     client = redis.Redis.from_url(settings.HEADSHOTS_REDIS_URL, socket_timeout=1, socket_connect_timeout=1)
@@ -217,7 +219,7 @@ def _usage(stats: DashboardStats) -> Iterator[Metric]:
 
 
 def _payments(money: Sequence[RevenueTotals]) -> Iterator[Metric]:
-    """Yield the number of payments and refunds. Amounts are left out: only some roles may see them."""
+    """Yield the number of payments and refunds, but no amounts, because only some roles may see amounts."""
     for name, help_text, kind in (("payments", "Payments.", REVENUE[0]), ("refunds", "Refunds.", REFUNDS[0])):
         samples = [((totals.mode, totals.currency), totals.count(kind)) for totals in money]
         yield _counter(name, help_text, samples, "mode", "currency")

@@ -90,7 +90,8 @@ def retrying_packs() -> QuerySet[Pack]:
 def packs_failed_by_fault() -> QuerySet[Pack]:
     """Select packs that failed permanently by a system error within a day, the newest first.
 
-    Leaves out packs that staff retried, and packs that the quality gate rejected: nothing is broken then."""
+    Leaves out packs that staff retried. Also leaves out packs that failed at the quality gate, where nothing is
+    broken."""
     # Search by the event, which has an index by name and time: a pack does not store when it failed.
     failed = Event.objects.filter(name="pack.failed", at__gt=timezone.now() - timedelta(days=1))
     packs = Pack.objects.filter(
