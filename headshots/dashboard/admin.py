@@ -30,16 +30,16 @@ _COLUMNS = (
     "at", "account", "email", "action", "target_type", "target_id", "target", "shoot", "amount", "details", "reason",
 )  # fmt: skip
 
-# Its rows hold the secrets of second factors.
+# Rows of this model contain the secrets of second factors, so the admin does not show them.
 admin.site.unregister(Authenticator)
 
 
 class _ActionFilter(admin.AllValuesFieldListFilter):
-    """By action, called as its button and its rows are."""
+    """A filter by action that shows titles instead of codes."""
 
     def choices(self, changelist: ChangeList) -> "Iterator[_ListFilterChoices]":
         for choice in super().choices(changelist):
-            # With counts it is "grant-pack (3)".
+            # With facet counts, the text is "grant-pack (3)".
             code, *count = str(choice["display"]).split()
             choice["display"] = " ".join([action_title(code), *count])
             yield choice
@@ -47,12 +47,12 @@ class _ActionFilter(admin.AllValuesFieldListFilter):
 
 @admin.register(AuditLogEntry)
 class AuditLogAdmin(ReadOnlyAdmin):
-    """Who did what, when and why."""
+    """The admin page of the audit log, read only."""
 
     list_display = ["time", "staff", "action_title", "target", "amount", "reason", "other_details"]
     list_display_links = ["time"]
     list_filter = [("action", _ActionFilter), "target_type", "at"]
-    # What was done to one target: `audit_log_url` makes these links.
+    # `audit_log_url` builds links with these filters.
     linked_filters = ("target_type", "target_id", "shoot_id", "target_name__startswith")
     empty_value_display = ""
     search_fields = ["target_id", "shoot_id", "target_name", "reason", "details", "email"]
@@ -64,7 +64,7 @@ class AuditLogAdmin(ReadOnlyAdmin):
     fields = ["time", "staff", "action_title", "target", "shoot", "amount", "other_details", "reason"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditLogEntry]:
-        """With the address of whoever did it, for those who may see accounts."""
+        """Return the entries with the email address of the member of staff, if the viewer may see accounts."""
         addresses = User.objects.filter(pk=OuterRef("staff_id")).values("email")
         may_see = request.user.has_perm("accounts.view_user")
         known = Subquery(addresses) if may_see else Value("", output_field=CharField())
@@ -79,7 +79,7 @@ class AuditLogAdmin(ReadOnlyAdmin):
             and (number := parse_account_number(search_term)) is not None
         ):
             return queryset.filter(Q(target_name=f"account {number}") | Q(staff_id=number)), False
-        # "code: goodwill", as the list has it, is kept in another spelling.
+        # The list shows details as "code: goodwill", but the stored JSON has quotes around each word.
         return super().get_search_results(request, queryset, search_term.replace(": ", " "))
 
     def get_urls(self) -> list[URLPattern]:
@@ -87,7 +87,9 @@ class AuditLogAdmin(ReadOnlyAdmin):
         return [own, *super().get_urls()]
 
     def csv(self, request: HttpRequest) -> HttpResponse:
-        """What the list shows, searched and filtered alike, as a file."""
+        """Serve the entries of the list as a CSV file, with the same search and filters.
+
+        Answers 403 without the permission, and 404 for invalid values of filters."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         try:
@@ -150,5 +152,5 @@ def _row(entry: AuditLogEntry) -> tuple[object, ...]:
 
 
 def _escape_formula(cell: str) -> str:
-    """No cell is a formula to a spreadsheet, whatever was given as a reason."""
+    """Prefix text that a spreadsheet would run as a formula with an apostrophe."""
     return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell

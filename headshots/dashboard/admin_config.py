@@ -4,6 +4,6 @@ from django.contrib.admin.apps import AdminConfig
 
 
 class OperatorAdminConfig(AdminConfig):
-    """Django's admin with the operator's page in front."""
+    """The admin app with the operator's site, whose first page is the dashboard."""
 
     default_site = "headshots.dashboard.site.OperatorSite"

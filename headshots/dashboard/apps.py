@@ -14,5 +14,5 @@ class DashboardConfig(AppConfig):
         from headshots.runtime import heartbeat
 
         post_migrate.connect(ensure_roles, sender=self)
-        # A process that turns out to be a worker or beat says that it lives.
+        # Called once this process starts as a worker or as beat.
         heartbeat.on_start(start_reporting)

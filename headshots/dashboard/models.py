@@ -9,13 +9,13 @@ from headshots.payments.prices import format_decimal_money
 
 
 class DayCounts(models.Model):
-    """Everything that was counted out of one day's events (UTC), once the day is over."""
+    """The counts of one past UTC day, from events and ledger."""
 
     day = models.DateField(primary_key=True)
     rules_version = models.PositiveSmallIntegerField(
         help_text="Which rules it was counted by: `aggregation.RULES_VERSION`."
     )
-    # Key -> number, as `aggregation.count_events` spells them.
+    # Counts by key, as returned by `aggregation.count_events`.
     counts = models.JSONField(default=dict)
 
     class Meta:
@@ -26,12 +26,12 @@ class DayCounts(models.Model):
 
 
 class Visit(models.Model):
-    """How often a page was looked at on one day (UTC), and how often somebody came to it from elsewhere.
+    """The number of views of a page on one UTC day, and of views that did not start from one of our own pages.
 
-    Nothing of whoever looked: no cookie, address or browser."""
+    Contains nothing about visitors: no cookie, address or browser."""
 
     day = models.DateField()
-    # The name of its URL.
+    # The name of the page's URL.
     page = models.CharField(max_length=60)
     views = models.PositiveIntegerField(default=0)
     visits = models.PositiveIntegerField(default=0)
@@ -44,15 +44,16 @@ class Visit(models.Model):
 
 
 class Worker(models.Model):
-    """A worker, or beat, as it last said of itself. One that ends in good order takes its row with it."""
+    """The last report of a worker or of beat. A worker that shuts down in an orderly way deletes its row."""
 
-    # Its node name, `render@host`.
+    # Celery's node name, such as `render@host`.
     name = models.CharField(max_length=255, primary_key=True)
     queue = models.CharField(max_length=40)
     engine = models.CharField(max_length=16, blank=True)
     device = models.CharField(max_length=80, blank=True)
-    # Of the process; of the device only where it has memory of its own.
+    # Resident memory of the process.
     memory_bytes = models.PositiveBigIntegerField(default=0)
+    # Memory of the device. None for workers without a device that has its own memory.
     device_used_bytes = models.PositiveBigIntegerField(null=True)
     device_total_bytes = models.PositiveBigIntegerField(null=True)
     busy = models.BooleanField(default=False)
@@ -67,22 +68,24 @@ class Worker(models.Model):
 
 
 class AuditLogEntry(models.Model):
-    """A line of the audit log: what a member of staff did, to what, when and why. Never changed or deleted."""
+    """An entry of the audit log: what a member of staff did, to which target, when and why.
+
+    Entries are never changed or deleted after the action."""
 
     at = models.DateTimeField("time", default=timezone.now, editable=False)
-    # The number of their account, which stays when the account goes.
+    # The number of the account. It is not a foreign key, so it remains when the account is deleted.
     staff_id = models.BigIntegerField("account of staff", db_index=True)
     action = models.CharField(max_length=40)
-    # What kind of target it was done to (pack, shoot, account, ...) and which.
+    # The kind of the target (pack, shoot, account, ...) and its id.
     target_type = models.CharField(max_length=20)
     target_id = models.CharField(max_length=64, blank=True)
-    # What it was called then, for the day when it is gone.
+    # The name of the target at that time, for when the target no longer exists.
     target_name = models.CharField(max_length=100, blank=True)
     shoot_id = models.UUIDField(null=True, blank=True, db_index=True)
     reason = models.CharField(max_length=200)
-    # How much, how many, which, from what to what: what was chosen besides.
+    # The other answers of the form (amount, count, code, ...), or the changed fields of an edit.
     details = models.JSONField(default=dict, blank=True)
-    # Which showing of the question this came from: sent twice, it is done once.
+    # Identifies the confirmation page, so that a form sent twice is performed once.
     submission = models.UUIDField(unique=True, default=uuid4, editable=False)
 
     class Meta:
@@ -107,7 +110,7 @@ class AuditLogEntry(models.Model):
 
     @property
     def amount(self) -> str:
-        """How much money or how many packs; empty where it was about neither."""
+        """Return the amount of money or the number of packs as text. Returns "" for other actions."""
         given, currency = self.details.get("amount"), self.details.get("currency")
         if given and currency:
             return format_decimal_money(given, currency)
@@ -116,7 +119,7 @@ class AuditLogEntry(models.Model):
 
     @property
     def other_details(self) -> str:
-        """Everything else that was chosen or changed."""
+        """Return all details except the amount as text."""
         rest = {key: value for key, value in self.details.items() if key not in ("amount", "currency", "count")}
         return "; ".join(
             f"{key.replace('_', ' ')}: {', '.join(value) if isinstance(value, list) else value}"

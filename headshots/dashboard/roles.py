@@ -1,6 +1,6 @@
 """Roles of staff (owner, support, finance), set again after every migration, and their second factor.
 
-An operator who wants other roles creates groups with other names.
+Changes to these three groups do not last. An operator who wants other roles creates groups with other names.
 """
 
 from allauth.account.authentication import get_authentication_records
@@ -13,7 +13,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 OWNER, SUPPORT, FINANCE = "owner", "support", "finance"
-# Permissions of this app, by role; owners have all there are.
+# Permissions of this app, by role. Owners have all permissions of all apps.
 _DASHBOARD_PERMISSIONS = {
     SUPPORT: (
         "view_stats",
@@ -26,7 +26,7 @@ _DASHBOARD_PERMISSIONS = {
     ),
     FINANCE: ("view_stats", "view_money"),
 }
-# Rows that they may look at.
+# Models whose rows each role may view.
 _VIEWABLE_MODELS = {
     SUPPORT: (
         "shoots.shoot",
@@ -41,14 +41,14 @@ _VIEWABLE_MODELS = {
     ),
     FINANCE: ("payments.payment", "payments.credit", "payments.refund", "payments.ledgerentry"),
 }
-# Rows that they may make, by the action for it.
+# Models to which each role may add rows, through a staff action.
 _ADDABLE_MODELS = {SUPPORT: ("payments.credit",), FINANCE: ("payments.refund",)}
 
 
 def ensure_roles(**_signal: object) -> None:
-    """The three groups with their permissions; safe to repeat."""
+    """Create the groups of the three roles and set their permissions. Safe to repeat."""
     for config in apps.get_app_configs():
-        # Of every app, also those whose turn comes after this one.
+        # Create the permissions of all apps here: some apps send `post_migrate` only after this one.
         create_permissions(config, verbosity=0)
     for role in (OWNER, SUPPORT, FINANCE):
         group, _ = Group.objects.get_or_create(name=role)
@@ -69,18 +69,18 @@ def _permissions(role: str) -> QuerySet[Permission]:
 def lacks_second_factor(request: HttpRequest) -> bool:
     """Return True if this session did not use a second factor that its account still has.
 
-    Always False where the operator does not ask for one."""
+    Always returns False if HEADSHOTS_STAFF_TWO_FACTOR is off."""
     if not settings.HEADSHOTS_STAFF_TWO_FACTOR:
         return False
     user = request.user if request.user.is_authenticated else None
     records = get_authentication_records(request, user)
     used = [record.get("id") for record in records if record.get("method") == "mfa"]
-    # A factor that was removed since counts no more.
+    # A factor that was removed after the sign-in does not count.
     return not used or not Authenticator.objects.filter(user=user, pk__in=used).exists()
 
 
 def second_factor_url_name(request: HttpRequest) -> str:
-    """The name of the page on which it is given: by a code, or by setting a second factor up first."""
+    """Return the name of the URL where the account gives its second factor, or sets one up first."""
     assert request.user.is_authenticated
     has_one = Authenticator.objects.filter(user=request.user, type=Authenticator.Type.TOTP).exists()
     return "mfa_reauthenticate" if has_one else "mfa_activate_totp"

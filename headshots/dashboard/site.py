@@ -26,7 +26,9 @@ class OperatorSite(admin.AdminSite):
         return super().has_permission(request) and not lacks_second_factor(request)
 
     def login(self, request: HttpRequest, extra_context: dict[str, object] | None = None) -> HttpResponse:
-        """Through the product's sign-in page, where failed attempts are counted and second factors are asked for."""
+        """Sign staff in through the product's own page, which limits attempts and asks for second factors.
+
+        Redirects staff who are signed in already to the requested page, or first to the one for the second factor."""
         user = request.user
         if user.is_authenticated and user.is_staff and user.is_active:
             after = get_next_redirect_url(request) or reverse("admin:index")

@@ -1,7 +1,7 @@
 """One shoot as support sees it: its timeline, and headshots only with the customer's permission.
 
-Finished headshots are shown only while the customer grants support access, and only to staff who gave a reason; see
-the action `view-headshots`. Photos are never shown to anybody.
+Finished headshots are shown only while the customer grants support access. Staff must first give a reason in the
+action `view-headshots`. Photos are never shown to staff.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,7 +32,7 @@ VIEW_HEADSHOTS = "view-headshots"
 
 @dataclass(frozen=True)
 class TimelineEntry:
-    """One thing that happened. `pack_id`: the pack it belongs to."""
+    """An event in the timeline of a shoot. pack_id: the pack that the event belongs to, if any."""
 
     at: datetime
     what: str
@@ -43,7 +43,9 @@ class TimelineEntry:
 
 @require_safe
 def timeline(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
-    """States, work, payments, mails, purges; what staff did; how it stands."""
+    """Show the timeline of a shoot, and the current state of its photos and packs.
+
+    The timeline has state changes, payments, emails, purges and staff actions, oldest first."""
     if not request.user.has_perm("dashboard.view_timeline"):
         raise PermissionDenied
     shoot = get_object_or_404(Shoot.objects.select_related("owner"), pk=shoot_id)
@@ -68,7 +70,7 @@ def timeline(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
 
 @require_safe
 def gallery(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
-    """The finished headshots, while the person lets support look."""
+    """Show the finished headshots of a shoot. Answers 403 without support access or a given reason."""
     shoot = _get_shoot_for_viewer(request, shoot_id)
     if not support_access.may_view(shoot) or not _has_given_reason(request.user, shoot):
         context = {
@@ -90,7 +92,9 @@ def gallery(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
 
 @require_safe
 def picture(request: HttpRequest, shoot_id: UUID, headshot_id: UUID) -> HttpResponse:
-    """One of them, in the size of a page."""
+    """Serve one finished headshot as a JPEG, in the size for web pages if there is one.
+
+    Raises PermissionDenied without support access or a given reason."""
     shoot = _get_shoot_for_viewer(request, shoot_id)
     if not support_access.may_view(shoot) or not _has_given_reason(request.user, shoot):
         raise PermissionDenied
@@ -122,7 +126,7 @@ def _has_given_reason(user: User | AnonymousUser, shoot: Shoot) -> bool:
 
 
 def _entries(shoot: Shoot, *, with_amounts: bool) -> Iterator[TimelineEntry]:
-    """Each with what was true at that time: how things stand now is told elsewhere."""
+    """Yield the timeline of a shoot, unsorted. Each entry has the facts of its time, not the current state."""
     payments = {payment.pk: payment for payment in Payment.objects.filter(pack__shoot=shoot)}
     currencies = {payment.pack_id: payment.currency for payment in payments.values()}
     for consent in Consent.objects.filter(shoot=shoot):
@@ -146,11 +150,11 @@ def _entries(shoot: Shoot, *, with_amounts: bool) -> Iterator[TimelineEntry]:
             entry.at, f"ledger: {_humanize(entry.kind)}", "system", details, payments[entry.payment_id].pack_id
         )
     packs = list(shoot.packs.values_list("pk", flat=True))
-    # By its own columns, each of which has an index: through the tables behind them every credit would be read.
+    # Filter by the credit's own columns, which have indexes. A join would read every credit.
     ours = Q(pack__in=packs) | Q(payment__in=list(payments)) | Q(redo_of__in=packs)
     for credit in Credit.objects.filter(ours).select_related("payment"):
         details = _without_empty({"source": credit.source, "reason": credit.reason})
-        # What it came from: it may have been used for another pack since.
+        # The pack that the credit came from. The credit may have been used for another pack since.
         pack_id = credit.payment.pack_id if credit.payment else credit.redo_of_id
         yield TimelineEntry(credit.created_at, "credit made", "system", details, pack_id)
     for certificate in DeletionCertificate.objects.filter(shoot_id=shoot.pk):
@@ -175,7 +179,7 @@ def _audit_details(entry: AuditLogEntry, with_amounts: bool) -> dict[str, object
 
 
 def _without_empty(details: Mapping[str, object]) -> dict[str, object]:
-    """Without what says nothing; several values side by side."""
+    """Return the details without empty values. Joins lists with commas."""
     return {
         name: ", ".join(map(str, value)) if isinstance(value, list) else value
         for name, value in details.items()

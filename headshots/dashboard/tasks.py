@@ -1,4 +1,7 @@
-"""Celery tasks of the dashboard. Each can run twice and concurrently."""
+"""Celery tasks of the dashboard. Each can be repeated.
+
+Concurrent runs are also safe, except for `flush_visit_counters`: two at a time can store the same counts twice.
+"""
 
 from celery import shared_task
 

@@ -26,19 +26,21 @@ from headshots.shoots.models import Pause
 PRESET_DAYS = (1, 7, 30)
 DEFAULT_DAYS = 7
 _MAX_FAILURES = 8
-# In the only spelling that a browser's box of days reads.
+# ISO dates, because browsers accept no other format as the value of a date input.
 _DATE = forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
 
 
 class RangeForm(forms.Form):
-    """?days=7, or ?first=2026-11-01&last=2026-11-20."""
+    """The form for the range of days: ?days=7, or ?first=2026-11-01&last=2026-11-20."""
 
     days = forms.IntegerField(min_value=1, max_value=MAX_RANGE_DAYS, required=False)
     first = forms.DateField(label="From", required=False, widget=_DATE)
     last = forms.DateField(label="to", required=False, widget=_DATE)
 
     def selected_range(self) -> Range | None:
-        """The range that was asked for; None when nothing or nonsense was, with the reason in `errors`."""
+        """Return the requested range, by default DEFAULT_DAYS up to today.
+
+        Returns None for invalid input, with the reason in `errors`."""
         if not self.is_valid():
             return None
         first, last = self.cleaned_data["first"], self.cleaned_data["last"]
@@ -55,13 +57,13 @@ class RangeForm(forms.Form):
             return None
 
     def display_form(self, days: Range) -> "RangeForm":
-        """What the page shows in its boxes: these days, or what has to be corrected."""
+        """Return the form to show: this form if it has errors, otherwise a form filled with `days`."""
         return self if self.errors else RangeForm(initial={"first": days.first, "last": days.last})
 
 
 @require_safe
 def dashboard(request: HttpRequest, site_context: dict[str, object]) -> TemplateResponse:
-    """Everything at a glance."""
+    """Render the dashboard. Statistics and revenue are shown only to staff with the permissions for them."""
     form = RangeForm(request.GET)
     days = form.selected_range() or Range.until_today(DEFAULT_DAYS)
     context = site_context | {
@@ -92,13 +94,13 @@ def dashboard(request: HttpRequest, site_context: dict[str, object]) -> Template
 
 @require_safe
 def health_checks(request: HttpRequest) -> HttpResponse:
-    """Render the health checks alone, for the page to refresh them."""
+    """Render only the health checks, which the dashboard refreshes regularly."""
     return render(request, "dashboard/_health_checks.html", {"health_checks": run_health_checks()})
 
 
 @require_safe
 def chart(request: HttpRequest, code: str) -> HttpResponse:
-    """One chart as an SVG file; ?theme=dark for dark pages."""
+    """Serve a chart as SVG. Answers 404 for unknown charts and themes (?theme=dark or light)."""
     theme = charts.THEMES.get(request.GET.get("theme", "light"))
     if theme is None or code not in CHARTS:
         raise Http404
@@ -110,7 +112,7 @@ def chart(request: HttpRequest, code: str) -> HttpResponse:
 
 @require_safe
 def table_csv(request: HttpRequest, code: str) -> HttpResponse:
-    """One table as a file."""
+    """Serve a table as a CSV file. Answers 403 without the table's permission, and 404 for unknown tables."""
     days = _days(request, "dashboard.view_stats")
     table = next((each for each in build_tables(load_dashboard_stats(days)) if each.code == code), None)
     if table is None:
@@ -127,7 +129,7 @@ def table_csv(request: HttpRequest, code: str) -> HttpResponse:
 
 
 def _days(request: HttpRequest, permission: str) -> Range:
-    """The range in the address. 403 without the permission, 404 for a range that cannot be."""
+    """Return the range from the query string. Raises PermissionDenied, and Http404 for an invalid range."""
     if not request.user.has_perm(permission):
         raise PermissionDenied
     chosen = RangeForm(request.GET).selected_range()
@@ -146,7 +148,7 @@ def _chart_context(code: str, stats: DashboardStats, query: str) -> dict[str, st
 
 
 def _tiles(daily_stats: DailyStats) -> list[tuple[str, object, str]]:
-    """The numbers that are looked at first: title, number, unit."""
+    """Return the key figures at the top of the dashboard, as (title, number, unit)."""
     total = daily_stats.total
     return [
         ("Uploads", total["uploads"], ""),
@@ -163,7 +165,9 @@ def _tiles(daily_stats: DailyStats) -> list[tuple[str, object, str]]:
 
 
 def _money_tiles(money: Sequence[RevenueTotals]) -> list[tuple[str, object, str]]:
-    """One a currency, less what went back. What a test checkout took says so, and only where there is nothing else."""
+    """Return one tile per currency with the revenue after refunds and disputes.
+
+    Test payments are shown only if there is no real money, and are labeled as such."""
     return [
         (
             "Revenue left" if totals.mode == Payment.Mode.LIVE else f"Revenue left, {MODES[totals.mode]}",

@@ -55,7 +55,7 @@ def _confirmation_blocked_reason(account: User) -> str:
 def _resend_confirmation(account: User, answers: Answers) -> str:
     request = context.request
     address = EmailAddress.objects.add_email(request, account, account.email)
-    # After the commit: a mail server may take its time.
+    # Send after the commit, because the mail server can be slow.
     transaction.on_commit(lambda: address.send_confirmation(request), robust=True)
     return "The mail that asks to confirm the address is on its way."
 

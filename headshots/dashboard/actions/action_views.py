@@ -25,7 +25,10 @@ from headshots.shoots.models import StyleVersion
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def confirm_action(request: HttpRequest, code: str, target_id: str) -> HttpResponse:
-    """Ask why, then do it."""
+    """Show the confirmation page of a staff action, and perform the action when its form is submitted.
+
+    Answers 403 without the permission, 404 for unknown actions and targets, and 422 for an invalid form.
+    Answers 409 if the action is blocked or the target has changed since the page was shown."""
     action = ACTIONS.get(code)
     if action is None:
         raise Http404
@@ -66,7 +69,9 @@ def confirm_action(request: HttpRequest, code: str, target_id: str) -> HttpRespo
 
 @require_safe
 def target_page(request: HttpRequest, target_type: str, target_id: str) -> HttpResponse:
-    """From a line of the audit log to the page of what it is about. 404 when that is gone."""
+    """Redirect from an audit log entry to the page of its target.
+
+    Answers 404 if the target no longer exists, except for looks: their admin page checks that."""
     if target_type == "style":
         return redirect(TARGET_URL_NAMES[target_type], target_id)
     action = next((each for each in ACTIONS.values() if each.target_type == target_type), None)
@@ -77,7 +82,9 @@ def target_page(request: HttpRequest, target_type: str, target_id: str) -> HttpR
 
 @require_safe
 def history(request: HttpRequest, app: str, model: str, object_id: str) -> HttpResponse:
-    """In place of the pages of Django's own log, which is empty: the audit log of that row. 404 where none is kept."""
+    """Redirect from Django's history page of a row to the audit log of that row. Django's own log is empty.
+
+    Answers 403 without the permission, and 404 for unknown rows and for models without an audit log."""
     if not request.user.has_perm("dashboard.view_auditlogentry"):
         raise PermissionDenied
     rows = next((each for each in admin.site._registry.values() if each.opts.label_lower == f"{app}.{model}"), None)
@@ -95,7 +102,7 @@ def _stale_message(action: Action, target_id: str, viewer: User) -> str:
 
 
 def _target_url(action: Action, target: object) -> str:
-    """The page of what it is done to; a version's is that of its look."""
+    """Return the URL of the target's page. The page of a look's version is the page of the look."""
     target_type = "style" if isinstance(target, StyleVersion) else action.target_type
     pk = target.style_id if isinstance(target, StyleVersion) else getattr(target, "pk", None)
     url_name = TARGET_URL_NAMES.get(target_type)

@@ -1,7 +1,7 @@
 """Define a staff action and perform it once, with a reason, in the audit log.
 
-An action names its target, its permission and what blocks it, and does the work. Everything else is the same for all
-actions and is here: confirmation, double clicks, targets that changed in between, and the audit log.
+An action defines its target, its permission, its blocking conditions and its work. This module has the common parts
+of all actions: confirmation, double clicks, targets that changed in between, and the audit log.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,9 @@ class StaleTargetError(Exception):
 
 
 def reject_email_address(text: str) -> None:
-    """Refuse reasons with an email address: reasons are kept forever, addresses in account tables only."""
+    """Raise ValidationError for a reason with an email address.
+
+    Reasons are kept forever, but email addresses may be stored in account tables only."""
     if "@" in text:
         raise ValidationError("Please leave addresses out: reasons are kept.")
 
@@ -52,7 +54,7 @@ def reason_field() -> forms.CharField:
 
 
 class ReasonForm(forms.Form):
-    """The reason, and which confirmation page this is the answer to."""
+    """The form of a confirmation page: the reason, and hidden fields that identify the page."""
 
     reason = reason_field()
     # The state of the target when the confirmation page was rendered.
@@ -62,14 +64,14 @@ class ReasonForm(forms.Form):
 
 @dataclass(frozen=True)
 class Action:
-    """Something that staff can do to a target, once and with a reason.
+    """An action that staff can perform on a target, once and with a reason.
 
-    effects: what happens, one sentence each.
-    undo_note: what can be undone, and what cannot.
-    target_type: the kind of target, as the audit log calls it.
-    state_of: a short string that differs once the target has changed.
-    blocked_reason: why it cannot be done now; empty when it can.
-    do: does it and returns a message for the staff member. Raises ActionUnavailable.
+    effects: the consequences of the action, one sentence each.
+    undo_note: explains which of them can be undone.
+    target_type: the kind of target, as named in the audit log.
+    state_of: returns a short string that differs once the target has changed.
+    blocked_reason: returns why the action cannot be performed now, or "" if it can.
+    do: performs the action and returns a message for the member of staff. Raises ActionUnavailable, StaleTargetError.
     """
 
     code: str
@@ -104,7 +106,7 @@ def new_form(action: Action, target: object, previous_answers: Answers | None = 
 def perform(*, action: Action, target_id: str, answers: Answers, staff: User) -> str:
     """Perform an action once and record it. Returns the message for the member of staff.
 
-    The same submission twice is performed once.
+    A submission that is sent twice is performed once.
     Raises ActionUnavailable, StaleTargetError, and what `action.load` raises for a missing target."""
     if earlier := AuditLogEntry.objects.filter(submission=answers["submission"]).first():
         return _repeated_message(action, earlier, staff)
@@ -136,8 +138,9 @@ def perform(*, action: Action, target_id: str, answers: Answers, staff: User) ->
 
 
 def _repeated_message(action: Action, entry: AuditLogEntry, staff: User) -> str:
-    """Build the message for a repeated submission. On a double click only the second response is seen, so it must not
-    read like an error."""
+    """Build the message for a repeated submission.
+
+    After a double click the browser shows only the second response, so the message must not read like an error."""
     is_double_click = entry.staff_id == staff.pk and timezone.now() - entry.at < _DOUBLE_CLICK
     return f"{'Done' if is_double_click else 'That was done already'}: {format_entry(entry, action.title, staff)}."
 

@@ -18,7 +18,7 @@ from headshots.dashboard.roles import OWNER
 from headshots.shoots.looks.admin import StyleAdmin
 from headshots.shoots.models import Style
 
-# Addresses stand in account tables only, and nobody looks at a password.
+# Email addresses may be stored in account tables only, and passwords must not be logged.
 _NEVER_LOGGED = {"email", "password", "password1", "password2", "usable_password", "reason"}
 _MAX_TEXT_LENGTH = 60
 _TARGET_TYPES: dict[type[Model], str] = {User: "account", Style: "style"}
@@ -27,7 +27,7 @@ admin.site.unregister([User, Style])
 
 
 class _AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Writes changes to the audit log instead of Django's own log."""
+    """An admin page that records changes in the audit log instead of Django's own log."""
 
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
         names = [name for name in form.changed_data if name not in _NEVER_LOGGED]
@@ -44,10 +44,12 @@ class _AuditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 class _AccountForm(UserChangeForm):  # type: ignore[type-arg]
-    """Nobody shuts themselves out, and somebody who may do everything is always left."""
+    """The form for an account, with a required reason.
+
+    Staff cannot remove their own access, and the last active superuser keeps that status."""
 
     reason = reason_field()
-    # Who edits.
+    # The account of the member of staff who edits.
     staff: User
 
     def clean(self) -> dict[str, Any]:
@@ -65,7 +67,7 @@ class _AccountForm(UserChangeForm):  # type: ignore[type-arg]
         return answers
 
     def _lost_access(self, answers: dict[str, Any]) -> str:
-        """What lets its bearer mend mistakes here and is to go, by its field; empty when nothing of that goes."""
+        """Return the field whose change would take away the right to edit accounts. Returns "" if there is none."""
         for name in ("is_staff", "is_superuser"):
             if self.initial.get(name) and not answers.get(name, True):
                 return name
@@ -78,7 +80,9 @@ class _AccountForm(UserChangeForm):  # type: ignore[type-arg]
         return bool(was) and not (answers.get("is_staff") and answers.get("is_superuser", True))
 
     def _is_another_superuser_left(self) -> bool:
-        """Two who take it from each other at once wait for one another here."""
+        """Return True if another active superuser exists.
+
+        Locks the rows of all superusers, so that two of them cannot demote each other at the same time."""
         superusers = User.objects.select_for_update().filter(is_superuser=True, is_staff=True, is_active=True)
         return bool(set(superusers.order_by("pk").values_list("pk", flat=True)) - {self.instance.pk})
 
@@ -89,14 +93,14 @@ class _NewAccountForm(AdminUserCreationForm):  # type: ignore[type-arg]
 
 @admin.register(User)
 class AuditedAccountAdmin(_AuditedAdmin, AccountAdmin):
-    """Who is staff, and why."""
+    """The admin page of accounts, which requires a reason for each change."""
 
     form = _AccountForm
     add_form = _NewAccountForm
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
         form: Any = super().get_form(request, obj, change=change, **options)
-        # A class of this request's own.
+        # Django builds a new form class for each request, so this attribute is not shared.
         form.staff = request.user
         return form
 
@@ -108,7 +112,7 @@ class AuditedAccountAdmin(_AuditedAdmin, AccountAdmin):
 
 @admin.register(Style)
 class AuditedStyleAdmin(_AuditedAdmin, StyleAdmin):
-    """Looks on offer and their order; a draft needs no reason, publishing it does."""
+    """The admin page of looks. Drafts need no reason, but publishing one does."""
 
 
 def _log_edit(request: HttpRequest, action: str, target: Model, changes: dict[str, str]) -> AuditLogEntry:
@@ -124,7 +128,7 @@ def _log_edit(request: HttpRequest, action: str, target: Model, changes: dict[st
 
 
 def _format_value(value: object) -> str:
-    """A field's value as the audit log keeps it."""
+    """Return the value of a field as the audit log stores it, cut to _MAX_TEXT_LENGTH characters."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None or value == "":

@@ -15,7 +15,7 @@ def _publish_blocked_reason(version: StyleVersion) -> str:
 
 
 def _lock_style(version: StyleVersion, answers: Answers) -> None:
-    """Raises Changed when somebody else has just published of the same look."""
+    """Lock the look of a version. Raises StaleTargetError if the look has changed since the page was shown."""
     Style.objects.select_for_update().get(pk=version.style_id)
     if answers["seen_state"] != _state(load_version(str(version.pk))):
         raise StaleTargetError

@@ -33,7 +33,7 @@ def _credit_mail_blocked_reason(credit: Credit) -> str:
 
 
 def _refund_of(credit: Credit) -> Refund | None:
-    """The last refund that a mail tells of, of a credit whose money went back."""
+    """Return the last accepted refund of a refunded credit's payment. Returns None if there is none."""
     if credit.state != Credit.State.REFUNDED or credit.payment is None:
         return None
     return credit.payment.refunds.filter(state__in=Refund.ACCEPTED_STATES).last()

@@ -17,7 +17,7 @@ from headshots.payments.models import Credit, Payment, Refund
 from headshots.payments.prices import format_money, minor_unit_digits, parse_price
 from headshots.shoots.models import Event, Pack, Photo, Shoot, Style
 
-# What staff may choose; the others the product writes by itself.
+# The reasons that staff can choose. The product sets all others automatically.
 _REFUNDS = [
     Refund.Reason.PERSON,
     Refund.Reason.QUALITY,
@@ -29,7 +29,7 @@ _MAX_CREDITS = 5
 
 
 class RefundForm(ReasonForm):
-    """How much, and under which of the ledger's reasons."""
+    """The form for a refund: amount and reason code."""
 
     amount = forms.DecimalField(
         min_value=Decimal("0.001"), max_digits=12, error_messages={"min_value": "Please give back more than nothing."}
@@ -38,14 +38,14 @@ class RefundForm(ReasonForm):
 
 
 class GrantForm(ReasonForm):
-    """How many packs."""
+    """The form for granting packs to an account: number and reason code."""
 
     count = forms.IntegerField(label="Packs", min_value=1, max_value=_MAX_CREDITS, initial=1)
     code = forms.ChoiceField(label="For the books", choices=Credit.GrantReason.choices)
 
 
 class GrantPackForm(ReasonForm):
-    """In which looks."""
+    """The form for granting a pack of a shoot: looks and reason code."""
 
     styles = forms.ModelMultipleChoiceField(
         label="Looks", queryset=Style.objects.filter(active=True), widget=forms.CheckboxSelectMultiple
@@ -97,7 +97,7 @@ def _refuse_self_grant(owner: User, answers: Answers) -> None:
 
 def _grant(account: User, answers: Answers) -> str:
     _refuse_self_grant(account, answers)
-    # Two of staff who help at the same moment: the second waits here and is shown what the first one gave.
+    # If two members of staff grant packs at the same time, the second waits here and then gets StaleTargetError.
     User.objects.select_for_update().get(pk=account.pk)
     if answers["seen_state"] != _open_credit_count(account):
         raise StaleTargetError
@@ -138,7 +138,7 @@ def _refusal_message(refusal: Refusal) -> str:
         return f"Please choose more looks. {_min_looks_message()}"
     if refusal == Refusal.TOO_LATE:
         return "There is not enough time left: its photos are deleted before the pack would be finished."
-    # What `_grant_pack_blocked_reason` says too: somebody was faster.
+    # `_grant_pack_blocked_reason` rules out all other refusals, so the shoot has changed since that check.
     return "It has changed at this moment. Please look again."
 
 

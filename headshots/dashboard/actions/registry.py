@@ -17,6 +17,6 @@ ACTIONS = {
 
 
 def action_title(code: str) -> str:
-    """What an action's button says. What has none, an edit or an action of before, is its code in words."""
+    """Return the title of an action. Edits and actions that no longer exist are named by their code."""
     action = ACTIONS.get(code)
     return action.title if action else code.replace("-", " ").capitalize()

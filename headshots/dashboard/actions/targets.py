@@ -22,7 +22,7 @@ from headshots.shoots.looks.versions import differences
 from headshots.shoots.models import Headshot, Pack, Pause, Shoot, Style, StyleVersion
 
 Viewer = User | AnonymousUser
-# What the audit log calls each.
+# The name of each kind of target in the audit log.
 TARGET_TYPES: dict[type, str] = {
     Pack: "pack",
     Shoot: "shoot",
@@ -33,7 +33,7 @@ TARGET_TYPES: dict[type, str] = {
     StyleVersion: "look",
     Pause.Part: "part",
 }
-# The page of each, by what the audit log calls it.
+# The admin page of each kind of target, by its name in the audit log.
 TARGET_URL_NAMES = {
     "pack": "admin:shoots_pack_change",
     "shoot": "admin:support_timeline",
@@ -46,11 +46,11 @@ TARGET_URL_NAMES = {
 
 
 def audit_log_url(target: Model) -> str:
-    """Where it is told what was done to it; empty where nothing can be."""
+    """Return the URL of the audit log, filtered to this target. Returns "" for models without an audit log."""
     if isinstance(target, Shoot):
         chosen = {"shoot_id": str(target.pk)}
     elif isinstance(target, Style):
-        # Edits of the look itself and what was done to its versions.
+        # The names of a look's versions begin with the name of the look, so this includes their entries.
         chosen = {"target_name__startswith": target_label(target)}
     elif target_type := TARGET_TYPES.get(type(target)):
         chosen = {"target_type": target_type, "target_id": str(target.pk)}
@@ -61,7 +61,7 @@ def audit_log_url(target: Model) -> str:
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing to know before deciding. `url`: where there is more, if this viewer may go there."""
+    """A fact about a target, shown before the decision. url: a page with more, if the viewer may see that page."""
 
     label: str
     value: str
@@ -69,7 +69,9 @@ class Fact:
 
 
 def account_label(account_id: int, viewer: Viewer) -> str:
-    """An account by its address where the viewer may see accounts, by its number elsewhere and once it has gone."""
+    """Return the name of an account: its email address and number if the viewer may see accounts.
+
+    Returns the number alone for other viewers and for deleted accounts."""
     if viewer.has_perm("accounts.view_user"):
         address = User.objects.filter(pk=account_id).values_list("email", flat=True).first()
         return f"{address} (account {account_id})" if address else f"account {account_id}, which is gone"
@@ -78,13 +80,13 @@ def account_label(account_id: int, viewer: Viewer) -> str:
 
 @singledispatch
 def target_label(target: object) -> str:
-    """What the audit log calls it: no address, nothing that a person wrote."""
+    """Return the name of a target for the audit log. Contains no email address and no text written by a customer."""
     raise TypeError(type(target))
 
 
 @singledispatch
 def target_facts(target: object, viewer: Viewer) -> list[Fact]:
-    """Which one it is and how it stands."""
+    """Return the facts that identify a target and describe its current state."""
     raise TypeError(type(target))
 
 

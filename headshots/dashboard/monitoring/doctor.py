@@ -20,7 +20,10 @@ from headshots.vault.s3_store import anybody_can_list
 
 @dataclass(frozen=True)
 class InstallationReport:
-    """Engines and weights as the pipeline's doctor sees them, settings by name, and failed checks."""
+    """The result of `inspect_installation`.
+
+    ready: True if the configured engine can work. engines, engine_lines: the pipeline's report, as data and as text.
+    settings: descriptions by name. failed_checks: messages of Django's system checks."""
 
     ready: bool
     engines: dict[str, object]
@@ -33,7 +36,7 @@ class InstallationReport:
         return self.ready and not self.failed_checks
 
     def lines(self) -> list[str]:
-        """For a person to read."""
+        """Return the report as lines of text."""
         width = max(map(len, self.settings))
         around = [f"  {name:{width}}  {description}" for name, description in self.settings.items()]
         broken = [f"  {rule}" for rule in self.failed_checks]
@@ -41,7 +44,9 @@ class InstallationReport:
 
 
 def inspect_installation() -> InstallationReport:
-    """Looks at everything and changes nothing. A rule that is broken is told, not raised."""
+    """Inspect engines, weights, settings and system checks without changing anything.
+
+    Failed checks and unreadable engines are part of the report, not exceptions."""
     try:
         found = engine.diagnose()
     except engine.PipelineError as error:
@@ -55,7 +60,7 @@ def inspect_installation() -> InstallationReport:
 
 
 def describe_settings() -> dict[str, str]:
-    """What the settings amount to, a sentence a subject. Holds no secret."""
+    """Return a short description of each group of settings, by name. Contains no secrets."""
     return {
         "engine": settings.HEADSHOTS_ENGINE,
         "payments": describe_payments(),
@@ -69,21 +74,21 @@ def describe_settings() -> dict[str, str]:
 
 
 def describe_payments() -> str:
-    """Whether money is earned, from the kind of Stripe's key."""
+    """Describe whether payments are live, in test mode or off, from the kind of Stripe's key."""
     if settings.HEADSHOTS_LIVE_PAYMENTS:
         return "live: weights that are not for business need a license statement"
     return "Stripe's test mode" if settings.HEADSHOTS_STRIPE_SECRET_KEY else "none"
 
 
 def describe_signature() -> str:
-    """Whose certificate the finished files carry."""
+    """Describe the certificate that signs finished files, or why it cannot sign."""
     if settings.HEADSHOTS_C2PA_KEY_FILE is None and settings.HEADSHOTS_C2PA_CERTIFICATE_FILE is None:
         return "a test certificate, which proves nothing (HEADSHOTS_C2PA_CERTIFICATE_FILE)"
     return engine.signing_fault() or f"the operator's, {settings.HEADSHOTS_C2PA_CERTIFICATE_FILE}"
 
 
 def describe_ring(ring: Ring) -> str:
-    """Where a ring's keys lie, and whether that is memory."""
+    """Describe where the keys of a ring are stored, and whether that is in memory."""
     if url := ring_url(ring):
         return describe_ring_server(ring, url)
     base = ring_base(ring)
@@ -93,7 +98,9 @@ def describe_ring(ring: Ring) -> str:
 
 
 def describe_ring_server(ring: Ring, url: str) -> str:
-    """Whether a Redis does what its ring needs: keep nothing (photos), or keep what it has (headshots)."""
+    """Describe whether a Redis server is safe for its ring.
+
+    Keys of photos must not be persisted or evicted. Keys of headshots must not be lost."""
     place = describe_location(ring)
     try:
         if ring is Ring.SOURCE:
@@ -106,7 +113,7 @@ def describe_ring_server(ring: Ring, url: str) -> str:
 
 
 def describe_store() -> str:
-    """Where encrypted pictures lie, and whether strangers can list them."""
+    """Describe where encrypted pictures are stored, and whether anyone can list them."""
     bucket: str = settings.HEADSHOTS_S3_BUCKET
     if not bucket:
         return str(settings.HEADSHOTS_DATA_DIR / "blobs")
@@ -121,7 +128,7 @@ def describe_store() -> str:
 
 
 def describe_swap(table: Path = Path("/proc/swaps")) -> str:
-    """Whether memory, and with it keys and pictures, can reach a disk in clear."""
+    """Describe whether memory, with its keys and pictures, can be swapped to a disk unencrypted."""
     if sys.platform == "darwin":
         return "encrypted by macOS"
     if not table.exists():

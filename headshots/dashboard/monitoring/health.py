@@ -19,9 +19,9 @@ from headshots.shoots.lifecycle import MAX_CONSECUTIVE_FAILURES
 from headshots.shoots.models import Pack, Pause
 from headshots.web.humanize import humanize_timedelta
 
-# A queue without any of these does nothing.
+# Each of these queues needs at least one worker.
 QUEUES = ("render", "default", "retention")
-# Share of the disk that is free when the status changes.
+# The status changes when a smaller share of the disk than this is free.
 DISK_WARNING, DISK_CRITICAL = 0.15, 0.05
 QUEUE_WARNING, QUEUE_CRITICAL = timedelta(minutes=5), timedelta(minutes=30)
 
@@ -37,14 +37,14 @@ class HealthCheck:
     """The result of one health check.
 
     code: beat, broker, worker, oldest_photo, retention, queue, retrying, failed_by_fault, disk or paused.
-    instance: which one of several (a worker, a queue, a paused part)."""
+    instance: the worker, queue or paused part, for checks that exist several times.
+    shoot_id: the affected shoot, linked for staff who may see its timeline."""
 
     code: str
     title: str
     status: Health
     message: str
     instance: str = ""
-    # Of the shoot that it is about, for those who may see what happened to it.
     shoot_id: UUID | None = None
 
 
@@ -57,7 +57,7 @@ def run_health_checks() -> list[HealthCheck]:
 
 
 def check_beat(known: list[Worker]) -> HealthCheck:
-    """Check Celery beat by its last delivered message: a beat that ticks but cannot reach the broker is down too."""
+    """Check when Celery beat last reported itself. Beat reports only while its messages reach the broker."""
     seen = max((worker.last_seen for worker in known if worker.queue == "beat"), default=None)
     if seen is None:
         return HealthCheck("beat", "Beat", Health.CRITICAL, "has not been seen for an hour: nothing is purged or woken")
@@ -115,7 +115,7 @@ def check_oldest_photo(photos: Sequence[Finding]) -> HealthCheck:
         return HealthCheck("oldest_photo", title, Health.OK, "there is none")
     oldest = max(ages, key=lambda finding: finding.age_seconds or 0)
     age, limit = timedelta(seconds=oldest.age_seconds or 0), timedelta(seconds=oldest.limit_seconds)
-    # Purged when 1/288 of its life is left, by beat, which needs a moment.
+    # Photos are due for purging when 1/288 of their lifetime is left. About half of that is allowed for the purge.
     status = Health.CRITICAL if oldest.is_over else Health.WARNING if age > limit - limit / 600 else Health.OK
     return HealthCheck("oldest_photo", title, status, f"{humanize_timedelta(age)} of {humanize_timedelta(limit)}")
 
@@ -129,7 +129,9 @@ def check_queue() -> HealthCheck:
 
 
 def check_retrying_packs() -> HealthCheck:
-    """Check for failed packs that are being retried. After the third failure in a row a pack fails for good."""
+    """Check for failed packs that are being retried.
+
+    After MAX_CONSECUTIVE_FAILURES failures in a row a pack fails permanently and is no longer counted here."""
     packs = list(live_stats.retrying_packs())
     if not packs:
         return HealthCheck("retrying", "Packs being retried", Health.OK, "none")
@@ -140,9 +142,9 @@ def check_retrying_packs() -> HealthCheck:
 
 
 def check_failed_packs() -> HealthCheck:
-    """Check for packs that failed for good by a system error, for a day or until they are retried.
+    """Check for packs that failed permanently by a system error within a day and were not retried.
 
-    Critical once one of them was paid."""
+    Critical if one of them is a premium pack."""
     title, packs = "Packs failed (system error)", list(live_stats.packs_failed_by_fault())
     if not packs:
         return HealthCheck("failed_by_fault", title, Health.OK, "none within a day")
@@ -160,7 +162,7 @@ def check_disk() -> HealthCheck:
 
 
 def check_pauses() -> list[HealthCheck]:
-    """Warn of each part of the product that staff has paused."""
+    """Return a warning for each part of the product that staff has paused."""
     paused = Pause.objects.order_by("part")
     return [
         HealthCheck(

@@ -1,8 +1,8 @@
 """Metrics for Prometheus at /metrics, read from the database at each scrape.
 
-No process counts for itself, so it does not matter how many there are or which of them is asked. What stands still or
-falls is a gauge. What is counted is counted over the running day (UTC) and begins again at midnight; to Prometheus
-that is a counter that was reset, which `rate` and `increase` know how to add up.
+No process keeps counters of its own, so Prometheus can ask any of several web processes.
+Values that describe the current state are gauges. Counters cover the current UTC day and restart at midnight.
+Prometheus treats the restart as a counter reset, which `rate` and `increase` handle.
 """
 
 import shutil
@@ -31,12 +31,12 @@ from headshots.shoots.models import Event, Pause
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 END_STATES = ("delivered", "failed", "canceled", "revoked")
 
-# Values of the labels, then the number.
+# For each sample the values of its labels, then the number.
 Samples = Iterable[tuple[Sequence[str], float]]
 
 
 def exposition() -> bytes:
-    """Everything, in Prometheus' text format."""
+    """Return all metrics in Prometheus' text format."""
     registry = CollectorRegistry()
     registry.register(_HeadshotsCollector())
     return generate_latest(registry)
@@ -44,7 +44,7 @@ def exposition() -> bytes:
 
 class _HeadshotsCollector(Collector):
     def describe(self) -> list[Metric]:
-        # Asked for at registration: without it everything would be collected once to learn the names.
+        # The registry calls this at registration. Without it, the registry would collect all metrics for their names.
         return []
 
     def collect(self) -> Iterator[Metric]:
@@ -60,7 +60,7 @@ class _HeadshotsCollector(Collector):
 
 
 def _data_ages(found: Audit) -> Iterator[Metric]:
-    """The oldest of everything private, as the audit sees it."""
+    """Yield the age and limit of the oldest private data of each kind, and the time of the last purge."""
     by_place = [((finding.what.replace(" ", "_"),), finding) for finding in found.findings]
     ages = [(place, each.age_seconds or 0.0) for place, each in by_place]
     yield _gauge("oldest_data_age_seconds", "Age of the oldest private data of each kind.", ages, "what")
@@ -128,7 +128,9 @@ def _queues() -> Iterator[Metric]:
 
 
 def _messages() -> dict[str, int] | None:
-    """Queue -> messages in it; None when the broker does not answer."""
+    """Return the number of messages in each queue.
+
+    Returns None if no broker is configured, or if the broker does not answer."""
     if not settings.HEADSHOTS_REDIS_URL:
         return None
     client = redis.Redis.from_url(settings.HEADSHOTS_REDIS_URL, socket_timeout=1, socket_connect_timeout=1)
@@ -141,7 +143,7 @@ def _messages() -> dict[str, int] | None:
 
 
 def _current_state() -> Iterator[Metric]:
-    """How packs, store and disk stand at this moment."""
+    """Yield the current state of packs, vault and disk."""
     packs = [((kind, state), float(count)) for (state, kind), count in live_stats.packs_by_state().items()]
     yield _gauge("packs", "Packs by state.", packs, "kind", "state")
     stored = live_stats.ring_usage()
@@ -155,7 +157,7 @@ def _current_state() -> Iterator[Metric]:
 
 
 def _finished_packs(daily_stats: DailyStats) -> Iterator[Metric]:
-    """What became of packs, today."""
+    """Yield today's orders, final states, failures and delivery times of packs."""
     total = daily_stats.total
     ordered = [((kind,), total[f"ordered|{kind}"]) for kind in KINDS]
     yield _counter("packs_ordered", "Packs ordered.", ordered, "kind")
@@ -173,9 +175,9 @@ def _finished_packs(daily_stats: DailyStats) -> Iterator[Metric]:
 
 
 def _pictures(daily_stats: DailyStats, known: Sequence[Worker]) -> Iterator[Metric]:
-    """What became of pictures, today."""
+    """Yield today's output of workers and results of the quality gate."""
     total, labels = daily_stats.total, ("engine", "worker")
-    # Those who have made nothing yet begin at nothing, else `rate` would not see their first pack.
+    # Workers without pictures today start at 0, otherwise `rate` would miss their first pack.
     idle = dict.fromkeys((f"{worker.engine}|{worker.name}" for worker in known if worker.queue == "render"), 0)
     made, work = idle | split(total, "pictures"), idle | split(total, "work_ms")
     yield _counter("pictures", "Finished headshots.", [(who.split("|", 1), made[who]) for who in made], *labels)
@@ -217,7 +219,7 @@ def _usage(stats: DashboardStats) -> Iterator[Metric]:
 
 
 def _payments(money: Sequence[RevenueTotals]) -> Iterator[Metric]:
-    """How often, not how much: amounts are for those who may see them on the dashboard."""
+    """Yield the number of payments and refunds, but no amounts, because only some roles may see amounts."""
     for name, help_text, kind in (("payments", "Payments.", REVENUE[0]), ("refunds", "Refunds.", REFUNDS[0])):
         samples = [((totals.mode, totals.currency), totals.count(kind)) for totals in money]
         yield _counter(name, help_text, samples, "mode", "currency")

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 PROCESSES = ("render", "default", "retention", "beat")
 _LOOPBACK = ("127.0.0.1", "::1")
-# What was wrong when this process was last asked: supervisors ask every few seconds, and only a change is worth a line.
+# The failures at the last check by this process. Only changes are logged, because supervisors ask every few seconds.
 _known_failures: frozenset[str] = frozenset()
 _log_lock = threading.Lock()
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
@@ -31,10 +31,10 @@ _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
-    """200 when all is well, else 503; with the age of each process' last heartbeat in seconds.
+    """Answer 200 if all checks pass and 503 otherwise, with the age of each process' last heartbeat in seconds.
 
-    database, broker: they answer. disk_space: an upload would fit. retention: nothing private is older than it may be,
-    and beat has purged lately."""
+    database, broker: true if they answer. disk_space: true if an upload would fit.
+    retention: true if no private data is older than allowed and no purge is overdue."""
     answers = {
         "database": _is_database_up(),
         "broker": _is_broker_up(),
@@ -50,13 +50,13 @@ def healthz(request: HttpRequest) -> JsonResponse:
         },
         status=200 if all(answers.values()) else 503,
     )
-    # Django writes a line for each answer of 500 and more unless one was written already: here it was, once.
+    # Keep Django from logging every response of 500 and above: the change was logged above.
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response
 
 
 def _log_changes(wrong: frozenset[str]) -> None:
-    """One line when something goes, one when it is back."""
+    """Log the checks that started to fail and the checks that passed again since the last call."""
     global _known_failures
     with _log_lock:
         gone, back, _known_failures = wrong - _known_failures, _known_failures - wrong, wrong
@@ -76,7 +76,7 @@ def _is_database_up() -> bool:
 
 
 def _is_broker_up() -> bool:
-    """Cache and broker are one server, so what was written must come back."""
+    """Return True if a value can be written and read back. Cache and broker are the same server."""
     as_decimal = uuid4().hex
     try:
         cache.set("healthz", as_decimal, timeout=60)
@@ -86,13 +86,17 @@ def _is_broker_up() -> bool:
 
 
 def _has_disk_space() -> bool:
-    """On the disk of the data folder, where database, logs and perhaps blobs are written, and in the store of blobs."""
+    """Return True if the largest allowed upload fits on the disk of the data folder and in the blob store.
+
+    Database and logs are written to the data folder even if the blobs are stored elsewhere."""
     needed = settings.HEADSHOTS_MAX_UPLOAD_BYTES
     return disk_usage(settings.HEADSHOTS_DATA_DIR).free >= needed and blob_store().has_room(needed)
 
 
 def _is_retention_ok() -> bool:
-    """By the audit, asked anew every ten seconds at most: anybody may ask for this page as often as they like."""
+    """Return True if the retention audit passes.
+
+    The result is cached for ten seconds, because anyone can request this page as often as they like."""
     known: bool | None = None
     with suppress(RedisError, OSError):
         known = cache.get("retention-ok")
@@ -107,7 +111,7 @@ def _is_retention_ok() -> bool:
 
 
 def _heartbeat_seconds(name: str) -> float | None:
-    """Since the process last touched its file; None when it never did."""
+    """Return the seconds since the process last touched its heartbeat file. Returns None if it has no file."""
     heartbeat = settings.HEADSHOTS_RUN_DIR / f"{name}.heartbeat"
     try:
         return round(max(0.0, time.time() - heartbeat.stat().st_mtime), 1)
@@ -117,10 +121,10 @@ def _heartbeat_seconds(name: str) -> float | None:
 
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """The figures for Prometheus.
+    """Serve the metrics for Prometheus.
 
-    With a token set, for whoever has it and else 401. Without one for staff who may see figures, and on a laptop
-    (DEBUG) for this machine; everybody else gets 404."""
+    If a token is configured, requests without it get 401.
+    Otherwise only staff who may see statistics, and with DEBUG this machine, have access. Others get 404."""
     token = settings.HEADSHOTS_METRICS_TOKEN
     if token:
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
@@ -128,14 +132,16 @@ def metrics(request: HttpRequest) -> HttpResponse:
             return HttpResponse(status=401, headers={"WWW-Authenticate": "Bearer"}, content_type="text/plain")
     elif not (_is_local_debug_request(request) or _may_view_stats(request)):
         raise Http404
-    # Here: the web process needs the library for nothing else.
+    # Imported here because the web process needs the Prometheus library for nothing else.
     from headshots.dashboard.monitoring.metrics import CONTENT_TYPE, exposition
 
     return HttpResponse(exposition(), content_type=CONTENT_TYPE)
 
 
 def _is_local_debug_request(request: HttpRequest) -> bool:
-    """A proxy on the same machine is on this machine too: whoever it speaks for is not."""
+    """Return True if DEBUG is on and the request comes from this machine without a proxy.
+
+    A proxy on this machine also connects from loopback, but its clients are elsewhere."""
     is_forwarded = any(name in request.headers for name in _FORWARDED)
     is_forwarded = is_forwarded or bool(settings.HEADSHOTS_TRUSTED_PROXIES)
     return settings.DEBUG and request.META.get("REMOTE_ADDR") in _LOOPBACK and not is_forwarded

@@ -1,7 +1,7 @@
 """Track workers and beat: each records itself in the database every few seconds.
 
-Not over the broker: when that is away, the others must still be seen to live. A thread does it, and only while the
-process' heartbeat is alive, so a stuck process falls silent like a dead one.
+The reports do not use the broker, so workers are still seen when the broker is down. A thread reports only while the
+heartbeat of its process is alive. A stuck process therefore stops reporting, like a process that has exited.
 """
 
 import logging
@@ -23,15 +23,15 @@ from headshots.runtime.heartbeat import Heartbeat
 log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 5.0
-# Silent for longer than this, a worker counts as dead.
+# A worker that has not reported for longer than this counts as offline.
 OFFLINE_AFTER = timedelta(seconds=30)
-# A dead one that nobody starts again is forgotten.
+# An offline worker that is not restarted is no longer listed after this time.
 LISTED_FOR = timedelta(hours=1)
 
 
 @dataclass
 class WorkerReporter:
-    """Says that a process lives, for as long as its heartbeat is alive."""
+    """A reporter that records a process in the database while the heartbeat of the process is alive."""
 
     name: str
     heartbeat: Heartbeat
@@ -45,7 +45,7 @@ class WorkerReporter:
         self._thread.start()
 
     def unregister(self) -> None:
-        """The process ends in good order: nobody needs to look for it."""
+        """Stop reporting and delete the row of the process, because the process shuts down in an orderly way."""
         self._stop.set()
         self._thread.join(REPORT_SECONDS)
         Worker.objects.filter(name=self.name).delete()
@@ -77,15 +77,15 @@ class WorkerReporter:
 
 
 def start_reporting(name: str, heartbeat: Heartbeat) -> None:
-    """For `heartbeat.on_start`."""
+    """Start reporting this process, as a callback of `heartbeat.on_start`. name: its node name."""
     reporter = WorkerReporter(name, heartbeat, timezone.now())
-    # Weakly held, a receiver that nobody else knows would be gone at once.
+    # Celery keeps weak references to receivers by default, and nothing else refers to this one.
     signals.worker_shutdown.connect(lambda **_: reporter.unregister(), weak=False)
     reporter.start()
 
 
 def memory_bytes() -> int:
-    """What this process holds in memory; its peak where the system tells no more."""
+    """Return the resident memory of this process in bytes. Returns its peak on systems without /proc."""
     pages = Path("/proc/self/statm")
     if pages.exists():
         return int(pages.read_text().split()[1]) * resource.getpagesize()
@@ -94,7 +94,7 @@ def memory_bytes() -> int:
 
 
 def recent_workers() -> list[Worker]:
-    """All that were seen within the last hour, beat too."""
+    """Return all workers, and beat, that reported within the last hour."""
     return list(Worker.objects.filter(last_seen__gt=timezone.now() - LISTED_FOR))
 
 

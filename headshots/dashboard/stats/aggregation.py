@@ -1,10 +1,10 @@
 """Aggregate events and ledger entries into numbers per day.
 
-Pure: the same functions count a day that is over and the one that is running.
+The functions are pure, and count past days and the current day alike.
 
-A number's key is its name and what it is split by, joined by bars: `delivered|premium`, `pictures|studio|render@a`.
-Keys add up over days. Seconds of a delivery are kept as a histogram (`delivery|premium|203`), so that medians of any
-range are exact.
+A key joins a name and the values that it is split by with bars: `delivered|premium`, `pictures|studio|render@a`.
+The numbers of a key can be added over days. Delivery times are a histogram of seconds (`delivery|premium|203`), so
+percentiles of any range are exact.
 """
 
 from collections import Counter
@@ -14,13 +14,13 @@ Codes = Mapping[str, str | list[str]]
 Numbers = Mapping[str, float]
 Counts = Counter[str]
 
-# One more whenever what is counted changes: days that were counted by other rules are counted again.
+# Increase this whenever the counting rules change: days counted by other rules are counted again.
 RULES_VERSION = 4
-# Likeness is counted in steps of so many percent.
+# Width of a likeness bin, in percent.
 LIKENESS_STEP = 5
-# Pack events that are counted by kind under the name of the state.
+# Pack events that are counted by kind, under the name of the state.
 _PACK_STATES = frozenset({"delivered", "failed", "canceled", "revoked"})
-# Events that nothing is counted from are not even read.
+# Only these events are read from the database.
 COUNTED_EVENTS = (
     "shoot.opened",
     "photo.refused",
@@ -33,7 +33,7 @@ COUNTED_EVENTS = (
 
 
 def count_events(events: Iterable[tuple[str, Codes, Numbers]]) -> Counts:
-    """What these events (name, codes, numbers) add up to. Trial packs count nowhere."""
+    """Add up events, given as (name, codes, numbers). Leaves out events of trial packs."""
     counts: Counts = Counter()
     for name, codes, numbers in events:
         if codes.get("kind") != "trial":
@@ -67,7 +67,7 @@ def _count(counts: Counts, name: str, codes: Codes, numbers: Numbers) -> None:
 
 
 def _count_rendering(counts: Counts, codes: Codes, numbers: Numbers) -> None:
-    """What one worker did for one pack."""
+    """Add the output of one worker for one pack: pictures, milliseconds of work and likeness."""
     who = f"{codes.get('engine', '')}|{codes.get('worker', '')}"
     counts[f"pictures|{who}"] += int(numbers.get("pictures", 0))
     counts[f"work_ms|{who}"] += round(1000 * numbers.get("seconds", 0))
@@ -78,7 +78,7 @@ def _count_rendering(counts: Counts, codes: Codes, numbers: Numbers) -> None:
 
 
 def _count_gate(counts: Counts, numbers: Numbers) -> None:
-    """What the gate said of all pictures of one pack: accepted, or rejected and why; shot again, or another instead."""
+    """Add the quality gate's results for one pack, and how many shots were repeated or replaced."""
     for name in ("generated", "accepted", "reshot", "replaced"):
         counts[name] += int(numbers.get(name, 0))
     for key, number in numbers.items():
@@ -87,20 +87,24 @@ def _count_gate(counts: Counts, numbers: Numbers) -> None:
 
 
 def count_ledger_entry(counts: Counts, where: Sequence[str], amount: int) -> None:
-    """Add one entry of the ledger. where: mode, currency and kind; amount: in the smallest unit, with its sign."""
+    """Add one ledger entry.
+
+    where: mode, currency and kind. amount: signed, in the currency's smallest unit."""
     key = "|".join(where)
     counts[f"ledger_entries|{key}"] += 1
     counts[f"money|{key}"] += amount
 
 
 def split(counts: Counts, name: str) -> dict[str, int]:
-    """The numbers called `name`, by what they are split by: {"studio|render@a": 12}."""
+    """Return the counts called `name`, keyed by the rest of their key: {"studio|render@a": 12}."""
     prefix = f"{name}|"
     return {key.removeprefix(prefix): number for key, number in counts.items() if key.startswith(prefix)}
 
 
 def percentile(histogram: Mapping[int, int], percent: int) -> int | None:
-    """The smallest value that so many percent of the counted ones do not exceed; None when nothing was counted."""
+    """Return the smallest value that at least `percent` % of the counted values do not exceed.
+
+    histogram: value -> count. Returns None for an empty histogram."""
     total, reached = sum(histogram.values()), 0
     for value in sorted(histogram):
         reached += histogram[value]

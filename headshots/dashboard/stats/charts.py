@@ -1,6 +1,6 @@
 """Draw charts as SVG with pygal, without scripts or style elements.
 
-The strict content security policy holds for a chart in a tab of its own as well.
+A chart therefore satisfies the strict content security policy, even when it is opened in its own tab.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,16 +17,16 @@ from headshots.dashboard.stats.tables import KINDS, DashboardStats, likeness, re
 
 WIDTH, HEIGHT = 560, 250
 _FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, sans-serif'
-# More bars than this are bars of a week each.
+# A range of more days than this has one bar per week.
 _MAX_BARS = 92
 _MAX_LABELS = 7
-# Up to this many every number has a line of its own.
+# Up to this maximum, every integer has a grid line.
 _MAX_INTEGER_TICKS = 6
 
 
 @dataclass(frozen=True)
 class Theme:
-    """Colors of the product's stylesheet; `series` are told apart by lightness too."""
+    """Colors of the product's stylesheet. The colors of `series` also differ in lightness."""
 
     background: str
     text: str
@@ -42,7 +42,7 @@ THEMES = {
 
 @dataclass(frozen=True)
 class Chart:
-    """`series`: name -> a number a label."""
+    """The data of a bar chart. series: name -> one number per label."""
 
     title: str
     labels: Sequence[str]
@@ -52,7 +52,7 @@ class Chart:
 
 
 def build_chart(code: str, stats: DashboardStats) -> Chart:
-    """The chart of this name. Raises KeyError."""
+    """Return the chart with this code. Raises KeyError."""
     return CHARTS[code](stats)
 
 
@@ -79,7 +79,7 @@ def _failures(stats: DashboardStats) -> Chart:
 
 def _likeness(stats: DashboardStats) -> Chart:
     counted = {str(row[0]): _number(row[1]) for row in likeness(stats.daily_stats).rows}
-    # Always the upper half: one bar alone would fill the chart, and two ranges could not be compared.
+    # Always include the bins from 0.50 up: a single bar would fill the chart, and ranges could not be compared.
     labels = sorted({*counted, *(f"{low / 100:.2f}" for low in range(50, 100, LIKENESS_STEP))})
     return Chart("Likeness", labels, {"Pictures": [counted.get(label, 0) for label in labels]})
 
@@ -108,7 +108,7 @@ CHARTS: dict[str, Callable[[DashboardStats], Chart]] = {
 }
 
 
-# Charts that only some may see.
+# Charts that need another permission than the dashboard's statistics.
 PERMISSIONS = {"money": "dashboard.view_money"}
 
 
@@ -137,7 +137,9 @@ def _label(day: date) -> str:
 
 
 def visible_labels(labels: Sequence[str]) -> list[str]:
-    """Those that are written beneath: the first, the last, and as many at even distances as have room."""
+    """Return the labels to show on the axis: the first, the last, and evenly spaced ones in between.
+
+    Returns at most _MAX_LABELS labels. Prefers a number of labels that makes all distances equal."""
     last = len(labels) - 1
     most = min(_MAX_LABELS - 1, last)
     gaps = next((gaps for gaps in range(most, 2, -1) if last % gaps == 0), most)
@@ -145,9 +147,9 @@ def visible_labels(labels: Sequence[str]) -> list[str]:
 
 
 def draw_chart(chart: Chart, theme: Theme) -> bytes:
-    """The SVG, as a file."""
+    """Return the chart as an SVG document."""
     kind = pygal.HorizontalBar if chart.horizontal else pygal.StackedBar if chart.stacked else pygal.Bar
-    # Zeros all over are nothing to draw axes for.
+    # If all numbers are zero, show the "no data" text instead of empty axes.
     series = chart.series if any(any(values) for values in chart.series.values()) else {}
     sizes = {"label_font_size": 13, "major_label_font_size": 13, "legend_font_size": 13}
     drawing = kind(
@@ -174,7 +176,7 @@ def draw_chart(chart: Chart, theme: Theme) -> bytes:
     if 0 < highest <= _MAX_INTEGER_TICKS and all(
         isinstance(value, int) for values in series.values() for value in values
     ):
-        # Nothing is counted in halves.
+        # Counts are integers, so the axis must not show fractions.
         drawing.y_labels = list(range(highest + 1))
     for name, values in series.items():
         drawing.add(name, list(values))
@@ -186,7 +188,7 @@ def draw_chart(chart: Chart, theme: Theme) -> bytes:
 
 
 def _remove_label_lines(root: Element, chart: Chart) -> None:
-    """Remove the grid lines of the axis with the labels: only lines of numbers say something."""
+    """Remove the grid lines at the labels, because only the grid lines of the numbers help to read values."""
     axis_class = f"axis {'y' if chart.horizontal else 'x'}"
     label_axes = [node for node in root.iter() if axis_class in node.get("class", "")]
     for guides in [each for axis in label_axes for each in axis]:
@@ -194,13 +196,15 @@ def _remove_label_lines(root: Element, chart: Chart) -> None:
             guides.remove(line)
 
 
-# What reacts to a pointer, and words that only a script would show.
+# Styles, and parts of the drawing that only work with a script, such as tooltips.
 _DROPPED_TAGS = frozenset({"style", "script", "defs", "desc", "title"})
 _DROPPED_CLASSES = frozenset({"tooltip", "tooltip-overlay"})
 
 
 def _apply_theme(node: Element, theme: Theme, color: str) -> None:
-    """Presentation attributes instead of pygal's stylesheet, for all below this node."""
+    """Replace pygal's style classes with presentation attributes in all descendants of `node`.
+
+    color: the fill color that descendants inherit, unless they belong to a series."""
     for child in list(node):
         classes = set(child.get("class", "").split())
         tag = child.tag.rpartition("}")[2] if isinstance(child.tag, str) else "comment"

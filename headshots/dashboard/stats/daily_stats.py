@@ -1,4 +1,4 @@
-"""Statistics of a range of days, in three queries however long the range is."""
+"""Statistics of a range of days, in three queries for a range of any length."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ from headshots.dashboard.stats.aggregation import (
 from headshots.payments.models import LedgerEntry
 from headshots.shoots.models import Event
 
-# A transaction that began before midnight may still write an event of the day before.
+# A transaction that began before midnight may still commit an event of the day before.
 _COMPLETE_AFTER = timedelta(minutes=10)
 MAX_RANGE_DAYS = 366
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -33,7 +33,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Range:
-    """Days of UTC, both ends included."""
+    """A range of UTC days, both ends included.
+
+    Raises ValueError for less than 1 or more than MAX_RANGE_DAYS days, and for the last day of the calendar."""
 
     first: date
     last: date
@@ -59,7 +61,7 @@ class Range:
 
     @property
     def end(self) -> datetime:
-        """The first moment after it."""
+        """Return the first moment after the range."""
         return datetime.combine(self.last + timedelta(days=1), time(), UTC)
 
     def __iter__(self) -> Iterator[date]:
@@ -68,7 +70,7 @@ class Range:
 
 @dataclass(frozen=True)
 class DailyStats:
-    """What was counted on each day of a range."""
+    """The counts of each day of a range."""
 
     days: Range
     by_day: dict[date, Counts]
@@ -81,12 +83,12 @@ class DailyStats:
         return total
 
     def series(self, key: str) -> list[int]:
-        """This number on each day."""
+        """Return the count under `key` for each day, in order."""
         return [self.by_day[day][key] for day in self.days]
 
     @cached_property
     def pictures(self) -> dict[str, list[int]]:
-        """Engine -> pictures on each day."""
+        """Return the number of pictures on each day, by engine."""
         engines: dict[str, list[int]] = {}
         for who in split(self.total, "pictures"):
             made = engines.setdefault(who.partition("|")[0], [0] * self.days.days)
@@ -95,20 +97,26 @@ class DailyStats:
         return engines
 
     def delivery_seconds(self, kind: str, percent: int) -> int | None:
-        """Seconds from order to delivery that so many percent of these packs did not exceed."""
+        """Return a percentile of the time from order to delivery, in seconds.
+
+        Returns None if no pack of this kind was delivered."""
         histogram = {int(seconds): packs for seconds, packs in split(self.total, f"delivery|{kind}").items()}
         return percentile(histogram, percent)
 
 
 def load_daily_stats(days: Range) -> DailyStats:
-    """Days that are over come out of their rows, the others out of events and ledger."""
+    """Load the statistics of a range in three queries.
+
+    Past days are read from `DayCounts`. Days without such a row are counted from events and ledger."""
     closed = DayCounts.objects.filter(rules_version=RULES_VERSION, day__range=(days.first, days.last))
     by_day: dict[date, Counts] = {row.day: Counter(row.counts) for row in closed}
     return DailyStats(days, by_day | _count_days([day for day in days if day not in by_day]))
 
 
 def aggregate_days() -> int:
-    """Count the days that are over and were not counted yet; how many. Safe to run twice and at once."""
+    """Count and store the past days that the current rules have not counted yet.
+
+    Returns the number of days stored. Safe to repeat and to run concurrently, because a day's counts do not change."""
     settled = (timezone.now() - _COMPLETE_AFTER).astimezone(UTC).date()
     first = Event.objects.aggregate(first=Min("at"))["first"]
     if first is None:
@@ -126,7 +134,9 @@ def aggregate_days() -> int:
 
 
 def _count_days(days: list[date]) -> dict[date, Counts]:
-    """In two queries. No days cost the same two, which find at once that no time has no events."""
+    """Count events and ledger entries of these days, which must be in order, in two queries.
+
+    Without days, both queries still run, over an empty period that costs nothing."""
     events: dict[date, list[tuple[str, Codes, Numbers]]] = {day: [] for day in days}
     begin, end = (Range(days[0], days[0]).begin, Range(days[-1], days[-1]).end) if days else (_EPOCH, _EPOCH)
     rows = Event.objects.filter(name__in=COUNTED_EVENTS, at__gte=begin, at__lt=end)

@@ -14,7 +14,10 @@ from headshots.vault.models import Blob
 
 @dataclass(frozen=True)
 class QueueStats:
-    """`waiting_since`: when the pack that has waited longest was queued."""
+    """The packs that wait for a worker, and the pictures to render.
+
+    waiting_since: when the pack that has waited longest was queued; None if none waits.
+    pictures: pictures not rendered yet, of queued packs and of packs in work."""
 
     packs: int
     waiting_since: datetime | None
@@ -27,7 +30,9 @@ class QueueStats:
 
 @dataclass(frozen=True)
 class RingUsage:
-    """What lies in the vault under one ring's keys. `size`: bytes before encryption."""
+    """The use of the vault by one key ring.
+
+    size: total of its blobs, in bytes before encryption. oldest: when the oldest blob was created."""
 
     ring: str
     blobs: int
@@ -37,7 +42,7 @@ class RingUsage:
 
 @dataclass(frozen=True)
 class RetryingPack:
-    """A failed pack that is being retried. `reason`: why its last run failed."""
+    """A failed pack that is being retried. reason: why its last run failed."""
 
     pack: Pack
     reason: str
@@ -48,13 +53,15 @@ def queue_stats() -> QueueStats:
 
 
 def queue_wait() -> tuple[int, timedelta]:
-    """How many packs wait, and the first of them for how long. What is to be made of them is not counted."""
+    """Return the number of waiting packs, and how long the first of them has waited.
+
+    Cheaper than `queue_stats`, because pictures are not counted."""
     packs, since = _waiting()
     return packs, timezone.now() - since if since else timedelta()
 
 
 def waiting_by_engine() -> dict[str, QueueStats]:
-    """Engine -> what `queue_stats` says of all of them together. Two queries."""
+    """Return the queue statistics of each engine with waiting or unfinished packs, in two queries."""
     packs = Pack.objects.filter(state=Pack.State.QUEUED).exclude(kind=Pack.Kind.TRIAL).order_by()
     waiting = {
         engine: (count, since)
@@ -68,22 +75,24 @@ def waiting_by_engine() -> dict[str, QueueStats]:
 
 
 def packs_by_state() -> dict[tuple[str, str], int]:
-    """(state, kind) -> packs."""
+    """Return the number of packs by (state, kind)."""
     rows = Pack.objects.exclude(kind=Pack.Kind.TRIAL).order_by().values_list("state", "kind").annotate(packs=Count("*"))
     return {(state, kind): packs for state, kind, packs in rows}
 
 
 def retrying_packs() -> QuerySet[Pack]:
-    """Those that failed once or twice and are tried again, the worst first."""
+    """Select packs that are retried after failed runs, those with the most failures first."""
     made = (Pack.State.QUEUED, Pack.State.RENDERING)
     packs = Pack.objects.filter(state__in=made, consecutive_failures__gt=0).exclude(kind=Pack.Kind.TRIAL)
     return packs.order_by("-consecutive_failures", "queued_at")
 
 
 def packs_failed_by_fault() -> QuerySet[Pack]:
-    """Those that failed for good through a fault of ours within a day and are not tried again, the newest first. Not
-    what the gate refused: nothing is broken then."""
-    # By the event, which has an index by name and time: a pack does not know when it failed.
+    """Select packs that failed permanently by a system error within a day, the newest first.
+
+    Leaves out packs that staff retried. Also leaves out packs that failed at the quality gate, where nothing is
+    broken."""
+    # Search by the event, which has an index by name and time: a pack does not store when it failed.
     failed = Event.objects.filter(name="pack.failed", at__gt=timezone.now() - timedelta(days=1))
     packs = Pack.objects.filter(
         state=Pack.State.FAILED, consecutive_failures__gte=MAX_CONSECUTIVE_FAILURES, pk__in=failed.values("pack_id")
@@ -92,8 +101,8 @@ def packs_failed_by_fault() -> QuerySet[Pack]:
 
 
 def list_retrying(count: int) -> list[RetryingPack]:
-    """The worst of them, and why. One query."""
-    # By the shoot too: that has an index, a pack has none.
+    """Return the first `count` packs of `retrying_packs` with the reason of their last failure, in one query."""
+    # Filter by the shoot as well: the shoot column of events has an index, the pack column has none.
     failed_runs = Event.objects.filter(name="pack.run_failed", shoot_id=OuterRef("shoot_id"), pack_id=OuterRef("pk"))
     last = Subquery(failed_runs.order_by("-at", "-pk").values(reason=KeyTextTransform("reason", "codes"))[:1])
     packs = retrying_packs().annotate(last_reason=last)[:count]
@@ -101,14 +110,14 @@ def list_retrying(count: int) -> list[RetryingPack]:
 
 
 def ring_usage() -> list[RingUsage]:
-    """Each ring that holds something."""
+    """Return the usage of each key ring that has blobs."""
     rows = Blob.objects.order_by("ring").values_list("ring")
-    # Rows, not ids, are counted: so one index has it all.
+    # Count rows, not ids, so that one index covers the query.
     return [RingUsage(*row) for row in rows.annotate(blobs=Count("*"), size=Sum("size"), oldest=Min("created_at"))]
 
 
 def last_failures(count: int) -> list[Event]:
-    """The packs that failed last, newest first."""
+    """Return the events of the last failed packs, newest first."""
     return list(Event.objects.filter(name="pack.failed").exclude(codes__kind=Pack.Kind.TRIAL).order_by("-at")[:count])
 
 

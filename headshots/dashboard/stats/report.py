@@ -21,17 +21,19 @@ from headshots.retention.models import LastRun
 log = logging.getLogger(__name__)
 
 MAIL_TASK = "dashboard.mail_report"
-# Monday (UTC), when the week before is over everywhere.
+# Hour of Monday, in UTC. Statistics count UTC days, so the week before is complete by then.
 _SEND_HOUR = 6
 
 
 def load_report_tables(days: Range) -> list[Table]:
-    """What the dashboard shows of these days, money too: it is for the shell and for owners."""
+    """Return all tables of the dashboard for these days.
+
+    Includes revenue, because only the shell and the recipients of the report see the tables."""
     return build_tables(load_dashboard_stats(days))
 
 
 def as_text(days: Range) -> str:
-    """For a person to read, in a font whose letters are all as wide."""
+    """Return the report as plain text, laid out for a monospaced font."""
     parts = [f"Headshots, {days.first} to {days.last} (days of UTC)"]
     parts += [_table_as_text(table) for table in load_report_tables(days)]
     return "\n\n".join(parts) + "\n"
@@ -46,9 +48,10 @@ def as_json(days: Range) -> str:
 
 
 def mail_report(days: Range) -> int:
-    """Mail it to everybody who gets it; how many these are. One mail each: nobody reads who the others are.
+    """Email the report to all recipients. Returns their number.
 
-    Raises OSError or SMTPException when the mail server does not take it."""
+    Sends one email per recipient, so that recipients do not see each other's addresses.
+    Raises OSError or SMTPException if the mail server refuses an email."""
     site = settings.HEADSHOTS_SITE_URL
     where = f"\n{site}{reverse('admin:index')}?first={days.first}&last={days.last}\n" if site else ""
     text, subject = as_text(days) + where, f"Headshots: {days.first} to {days.last}"
@@ -59,35 +62,37 @@ def mail_report(days: Range) -> int:
 
 
 def recipients() -> list[str]:
-    """Those that the operator named (HEADSHOTS_REPORT_EMAILS), else the accounts of owners."""
+    """Return the addresses in HEADSHOTS_REPORT_EMAILS, or if there are none, those of owners and superusers."""
     named: list[str] = settings.HEADSHOTS_REPORT_EMAILS
     owners = User.objects.filter(Q(is_superuser=True) | Q(groups__name=OWNER), is_staff=True, is_active=True)
     return named or sorted(set(owners.values_list("email", flat=True)))
 
 
 def mail_weekly_report() -> bool:
-    """Whether this caller mailed the report of the week before. Once a week, from Monday morning on, as soon as
-    somebody is there to do it."""
+    """Email the report of the week before, once a week, at the first call after Monday 6:00 UTC.
+
+    Returns True if this call sent it. Safe to repeat and to run concurrently.
+    After a mail error, the next call sends the report to all recipients again."""
     due = last_monday(timezone.now())
     last, is_new = LastRun.objects.get_or_create(task=MAIL_TASK, defaults={"at": timezone.now()})
     if is_new or last.at >= due:
-        # An installation that has just begun has no week to tell of.
+        # A new installation has no complete week to report yet.
         return False
-    # Claimed first: a crash between the two lines costs the mail, never sends it twice.
+    # Claim the week before sending: a crash in between loses the report instead of sending it twice.
     if not LastRun.objects.filter(task=MAIL_TASK, at=last.at).update(at=timezone.now()):
         return False
     sunday = due.date() - timedelta(days=1)
     try:
         return mail_report(Range(sunday - timedelta(days=6), sunday)) > 0
     except (OSError, SMTPException) as error:
-        # The next hour tries again.
+        # Give up the claim, so that the next hourly run tries again.
         LastRun.objects.filter(task=MAIL_TASK).update(at=last.at)
         log.error("the weekly report could not be mailed: %s", type(error).__name__)
         return False
 
 
 def last_monday(now: datetime) -> datetime:
-    """The last time that it was Monday and late enough."""
+    """Return the latest Monday at `_SEND_HOUR` that is not after `now`."""
     monday = datetime.combine(now.date() - timedelta(days=now.weekday()), time(_SEND_HOUR), now.tzinfo)
     return monday if monday <= now else monday - timedelta(days=7)
 
@@ -100,7 +105,7 @@ def _table_as_text(table: Table) -> str:
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Words to the left, what follows to the right."""
+    """Align the first cell to the left and all others to the right."""
     first, *rest = zip(cells, widths, strict=True)
     return "  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]).rstrip()
 

@@ -15,7 +15,7 @@ REVENUE = (_Kind.CHARGE.value,)
 REFUNDS = (_Kind.REFUND.value, _Kind.REFUND_FAILED.value)
 DISPUTES = (_Kind.DISPUTE.value, _Kind.DISPUTE_WON.value)
 NET = (*REVENUE, *REFUNDS, *DISPUTES)
-# What a mode means, where a figure is shown without the others.
+# The explanation of each mode that is shown with its amounts.
 MODES: dict[str, str] = {
     Payment.Mode.LIVE.value: "real money",
     Payment.Mode.TEST.value: "Stripe's test mode",
@@ -25,7 +25,9 @@ MODES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class RevenueTotals:
-    """Income and refunds for one mode and currency. Amounts in its smallest unit, refunds below zero."""
+    """Income and refunds for one mode and currency.
+
+    Amounts are in the currency's smallest unit. Money that was paid back is negative."""
 
     daily_stats: DailyStats
     mode: str
@@ -38,18 +40,18 @@ class RevenueTotals:
         return sum(self.daily_stats.total[self._key("money", kind)] for kind in kinds)
 
     def series(self, *kinds: str) -> list[float]:
-        """On each day, in the currency's own unit."""
+        """Return the amount of these kinds on each day, in the currency's main unit."""
         unit = 10 ** minor_unit_digits(self.currency)
         by_kind = [self.daily_stats.series(self._key("money", kind)) for kind in kinds]
         return [sum(amounts) / unit for amounts in zip(*by_kind, strict=True)]
 
     def as_decimal(self, *kinds: str) -> str:
-        """With as many digits as the currency has: "19.00"."""
+        """Return the amount with the decimals of the currency: "19.00"."""
         digits = minor_unit_digits(self.currency)
         return f"{self.amount(*kinds) / 10**digits:.{digits}f}"
 
     def price(self, *kinds: str) -> str:
-        """As people write it: "$19"."""
+        """Return the amount formatted for people: "$19", "19.00 CHF"."""
         return format_money(self.amount(*kinds), self.currency)
 
     def _key(self, name: str, kind: str) -> str:
@@ -57,7 +59,9 @@ class RevenueTotals:
 
 
 def revenue_totals(daily_stats: DailyStats) -> list[RevenueTotals]:
-    """One a mode and currency, real money first (what a test checkout took is no revenue), then the most used."""
+    """Return the totals of each mode and currency, the most used first.
+
+    Real money precedes all other modes, because payments of a test checkout are not revenue."""
     used: Counter[tuple[str, str]] = Counter()
     for key, count in split(daily_stats.total, "ledger_entries").items():
         mode, currency, _kind = key.split("|")
@@ -67,5 +71,7 @@ def revenue_totals(daily_stats: DailyStats) -> list[RevenueTotals]:
 
 
 def count_payments(money: Sequence[RevenueTotals]) -> int:
-    """In all currencies. Those of a test checkout only where there were no real ones."""
+    """Return the number of payments in all currencies, in the mode that `money` lists first.
+
+    Test payments count only if there was no real money."""
     return sum(totals.count(*REVENUE) for totals in money if totals.mode == money[0].mode)

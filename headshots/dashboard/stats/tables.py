@@ -25,7 +25,9 @@ KINDS = ("preview", "premium")
 
 @dataclass(frozen=True)
 class Table:
-    """`code` names it in addresses. A cell of None was not measured."""
+    """A table of statistics.
+
+    code: names the table in URLs. rows: a cell is None if nothing was measured."""
 
     code: str
     title: str
@@ -33,30 +35,30 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     note: str = ""
     permission: str = field(default="dashboard.view_stats", compare=False)
-    # Too many columns for half a page.
+    # True if the table has too many columns for half the width of the page.
     wide: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
 class DashboardStats:
-    """Everything that was counted in a range of days. `visits`: day -> (views, visits)."""
+    """All statistics of a range of days. visits: day -> (views, visits)."""
 
     daily_stats: DailyStats
     visits: Mapping[date, tuple[int, int]]
 
     @property
     def money(self) -> list[RevenueTotals]:
-        """Real money first."""
+        """Return the revenue by mode and currency, real money first."""
         return revenue_totals(self.daily_stats)
 
 
 def load_dashboard_stats(days: Range) -> DashboardStats:
-    """In four queries, however long the range is."""
+    """Load all statistics of a range, in four queries for a range of any length."""
     return DashboardStats(load_daily_stats(days), visits_by_day(days))
 
 
 def build_tables(stats: DashboardStats) -> list[Table]:
-    """All of them, in the order of the page."""
+    """Return all tables, in the order of the dashboard."""
     daily_stats = stats.daily_stats
     return [
         revenue(stats.money),
@@ -87,7 +89,7 @@ def funnel(stats: DashboardStats) -> Table:
     for title, count in steps:
         rows.append((title, count, share(count, before)))
         before = count
-    # No step of the one before: who pays first uploads later, and one shoot may be paid for twice.
+    # Payments have no share of the step before: some customers pay before they upload, and some pay twice for a shoot.
     rows.append(("Payments", count_payments(stats.money), None))
     columns = ("Step", "Count", "Of the step before, %")
     note = "Payments are no share of the free packs: a pack can be paid before its photos are uploaded."
@@ -115,7 +117,7 @@ def revenue(money: Sequence[RevenueTotals]) -> Table:
 
 
 def packs(daily_stats: DailyStats) -> Table:
-    """What became of packs within the range."""
+    """Return how many packs were ordered in the range, and how many reached each final state."""
     rows: list[tuple[Cell, ...]] = [
         (what, *(daily_stats.total[f"{what}|{kind}"] for kind in KINDS)) for what in ("ordered", *_END_STATES)
     ]
@@ -172,7 +174,7 @@ def worker_output(daily_stats: DailyStats) -> Table:
 
 
 def reshoots(daily_stats: DailyStats) -> Table:
-    """What the likeness gate said, and what followed."""
+    """Return the quality gate's results, the shots repeated or replaced, and the reasons of rejection."""
     total = daily_stats.total
     made = total["generated"]
     steps = (("Made", made), ("Accepted", total["accepted"]), ("Shot again", total["reshot"]))
@@ -232,7 +234,7 @@ def by_day(daily_stats: DailyStats, visits: Mapping[date, tuple[int, int]]) -> T
 
 
 def share(count: int, of: int) -> float | None:
-    """Percent, to a tenth."""
+    """Return `count` as a percentage of `of`, rounded to one decimal. Returns None if `of` is 0."""
     return round(100 * count / of, 1) if of else None
 
 

@@ -1,7 +1,7 @@
 """Count page visits without cookies and without personal data: one number per day and page.
 
-A view is a page that a browser was sent to by somebody; a visit is a view that did not come from one of our own
-pages. Both are counted in Redis and carried to the database by beat.
+A view is one page opened in a browser. A visit is a view that did not start from one of our own pages. Both are
+counted in Redis, and a task moves the counts into the database every minute.
 """
 
 import re
@@ -22,18 +22,18 @@ from django.utils.deprecation import MiddlewareMixin
 from headshots.dashboard.models import Visit
 from headshots.dashboard.stats.daily_stats import Range
 
-# A fresh one every day, carried away once a minute; a lost Redis loses a minute.
+# One hash for all counts. A task moves it into the database every minute, so a lost Redis loses one minute.
 _KEY = "headshots:visits"
 _TTL_SECONDS = 7 * 86_400
 _ROBOT = re.compile(r"bot|crawl|spider|slurp|preview|curl|wget|python|headless", re.IGNORECASE)
 _UNCOUNTED = ("admin:", "healthz", "metrics")
-# No page waits for a Redis that did not answer a moment ago.
+# After a Redis error, count nothing for this long, so that pages do not wait for timeouts.
 _RETRY_SECONDS = 30
 _skip_until = 0.0
 
 
 class VisitCounterMiddleware(MiddlewareMixin):
-    """Counts whole pages that people open. Staff, robots, fragments and pictures are not counted."""
+    """Middleware that counts pages opened by people. Leaves out staff, robots, page fragments and pictures."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         page = _page_of(request, response)
@@ -59,12 +59,12 @@ def _page_of(request: HttpRequest, response: HttpResponseBase) -> str | None:
 def _is_internal(request: HttpRequest) -> bool:
     try:
         return urlsplit(request.headers.get("Referer", "")).netloc == request.get_host()
-    except ValueError:  # no address: anyone can send any header
+    except ValueError:  # The header is not a valid URL: clients can send anything.
         return False
 
 
 def count_view(page: str, *, is_visit: bool) -> None:
-    """Count one view. Without Redis, or with one that is away, it is not counted: a page matters more."""
+    """Count one view. Skips the count if Redis is not configured or not reachable, so that the page still loads."""
     global _skip_until
     if not settings.HEADSHOTS_REDIS_URL or time.monotonic() < _skip_until:
         return
@@ -81,9 +81,10 @@ def count_view(page: str, *, is_visit: bool) -> None:
 
 
 def flush_counters() -> int:
-    """Move what was counted into the database; how many rows that were.
+    """Move the counts from Redis into the database. Returns the number of rows changed.
 
-    After a crash it goes on with what it had taken. (One between the commit and the last line counts it twice.)"""
+    Resumes counts that an earlier call took but did not store before it crashed.
+    A crash between commit and deletion, or two calls at the same time, store the same counts twice."""
     client, taken = _client(), f"{_KEY}:taken"
     if not client.exists(taken):
         if not client.exists(_KEY):
@@ -102,7 +103,7 @@ def flush_counters() -> int:
 
 
 def visits_by_day(days: Range) -> dict[date, tuple[int, int]]:
-    """Day -> (views, visits)."""
+    """Return (views, visits) for each day of the range that has any."""
     rows = Visit.objects.filter(day__range=(days.first, days.last)).values_list("day")
     return {day: (views, visits) for day, views, visits in rows.annotate(Sum("views"), Sum("visits"))}
 

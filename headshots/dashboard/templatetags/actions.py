@@ -21,7 +21,7 @@ register.simple_tag(audit_log_url)
 
 @dataclass(frozen=True)
 class ActionLink:
-    """One action that is allowed and possible now."""
+    """A link to an action or to a related page."""
 
     title: str
     url: str
@@ -30,7 +30,7 @@ class ActionLink:
 
 @register.simple_tag
 def actions_for(target: object, user: User | AnonymousUser) -> list[ActionLink]:
-    """Those that this user may do and that can be done as things stand."""
+    """Return links to related pages, and to the actions that the user may perform on the target now."""
     target_type = TARGET_TYPES.get(type(target))
     target_id = str(getattr(target, "pk", target))
     return [*_related_links(target, user)] + [
@@ -41,7 +41,7 @@ def actions_for(target: object, user: User | AnonymousUser) -> list[ActionLink]:
 
 
 def _related_links(target: object, user: User | AnonymousUser) -> Iterator[ActionLink]:
-    """What belongs to it, for those who may see that."""
+    """Yield links to the pages that belong to the target, if the user may see them."""
     shoot_id = target.pk if isinstance(target, Shoot) else getattr(target, "shoot_id", None)
     if shoot_id and user.has_perm("dashboard.view_timeline"):
         yield ActionLink("What happened", reverse("admin:support_timeline", args=[shoot_id]), danger=False)
@@ -58,9 +58,11 @@ def _related_links(target: object, user: User | AnonymousUser) -> Iterator[Actio
 
 
 def _payments_of(target: Shoot | Pack) -> list[Payment]:
-    """What was paid for it: for its packs, or earlier for the credits that they were ordered with."""
+    """Return the payments for the target's packs, or for the credits used to order them.
+
+    Leaves out expired payments."""
     packs = [target.pk] if isinstance(target, Pack) else list(target.packs.values_list("pk", flat=True))
-    # Each by its own index: all in one question would read every payment.
+    # Two queries can each use an index. One query with a join would read every payment.
     credited = Credit.objects.filter(pack__in=packs, payment__isnull=False).values_list("payment", flat=True)
     payments = Payment.objects.filter(Q(pack__in=packs) | Q(pk__in=list(credited)))
     return list(payments.exclude(state=Payment.State.EXPIRED).order_by("created_at"))

@@ -9,7 +9,7 @@ register = template.Library()
 
 @register.filter
 def cell(value: Cell) -> str:
-    """A dash where nothing was measured, thousands apart, codes as words."""
+    """Format a table cell: None as a dash, numbers with thousands separators, codes with spaces."""
     if value is None:
         return "–"
     if isinstance(value, int | float):

@@ -10,7 +10,7 @@ from headshots.dashboard.monitoring.doctor import inspect_installation
 
 class Command(BaseCommand):
     help = "Which engine works here, under which licenses, and what payments, key rings and swap amount to."
-    # It is asked because something is wrong: what the rules say is part of the answer, no reason to give none.
+    # The report includes failed system checks, so they must not stop the command.
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
