@@ -116,7 +116,7 @@ def listen_on(port: int) -> socket.socket:
 
 
 class ServiceFactory:
-    """Creates the services.
+    """A factory of the services, with one method per service.
 
     lock: the descriptor that holds the lock of the data folder. address: the URL of the product on this machine."""
 
