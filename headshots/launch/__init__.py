@@ -42,7 +42,7 @@ def die_with_parent() -> None:
 def folder_lock(folder: Path, *, wait: bool) -> Iterator[int]:
     """Lock a folder and yield the descriptor that holds the lock.
 
-    The kernel releases the lock when this process ends, even after a crash.
+    The kernel releases the lock once no process has the descriptor open, even after a crash.
     Raises BlockingIOError if another process holds the lock and `wait` is False."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -51,7 +51,8 @@ def set_up_gpu_for_tests() -> None:
     """Install what the tests of the InstantID engine need, if torch comes without CUDA here.
 
     Otherwise, or if the installation fails, prints which tests are skipped and why.
-    A skip is remembered per lock file, interpreter and torch version, unless HEADSHOTS_REQUIRE_TORCH is set."""
+    A skip because of CUDA is remembered for this lock file, interpreter and torch version.
+    If HEADSHOTS_REQUIRE_TORCH is set, pip is asked again every time."""
     state = read_state()
     if state == "ready" or (state == "skipped" and not os.environ.get("HEADSHOTS_REQUIRE_TORCH")):
         return

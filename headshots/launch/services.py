@@ -19,7 +19,7 @@ from headshots.launch.secret_key import secret_key
 from headshots.launch.supervise import HeartbeatFile, Service, SocketProbe, supervise
 
 QUEUES = ("render", "default", "retention")
-# Arguments of every web process; docker/web.Dockerfile must use the same. Forwarding headers are evaluated by the
+# Arguments of every web process. docker/web.Dockerfile must use the same. Forwarding headers are evaluated by the
 # product, for as many proxies as HEADSHOTS_TRUSTED_PROXIES says. Uvicorn would trust them from any local process.
 UVICORN = (
     *("headshots.asgi:application", "--http", "headshots.web.protocol:LimitedProtocol", "--ws", "none"),

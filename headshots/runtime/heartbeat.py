@@ -1,11 +1,11 @@
 """Heartbeat of a process for its supervisor: one file, touched only while the process makes progress.
 
 A busy solo worker answers no ping and ignores time limits, so its supervisor checks the age of the file instead.
-An idle worker records a heartbeat in its main loop every few seconds, or with each attempt to reconnect to the
-broker (`headshots/runtime/consumer.py`). A running task must call `heartbeat.record_progress()` at least every
-HEADSHOTS_TASK_STALL_TIMEOUT seconds; a worker that loads its models has HEADSHOTS_MODEL_LOAD_TIMEOUT seconds.
+An idle worker records a heartbeat in its main loop every few seconds. While it reconnects to the broker, each attempt
+records one (`headshots/runtime/consumer.py`). A running task must call `heartbeat.record_progress()` at least every
+HEADSHOTS_TASK_STALL_TIMEOUT seconds. A worker that loads its models has HEADSHOTS_MODEL_LOAD_TIMEOUT seconds.
 A thread touches the file while the last record is fresh. A stuck loop, a stuck task and a stopped process all look
-the same: the file ages.
+the same: the file is not touched.
 """
 
 import socket

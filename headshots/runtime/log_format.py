@@ -30,7 +30,7 @@ _MASKED = (
 )
 # Log lines quote request headers, whose length the client chooses.
 MAX_TEXT_LENGTH = 2000
-# The longest address that mail servers accept. So much of a word at the cut can be the start of an address.
+# The longest address that mail servers accept. The start of one at the cut is no longer than this.
 MAX_ADDRESS_LENGTH = 254
 MAX_FRAMES, MAX_CAUSES = 20, 5
 _IDS = ("request", "task", "shoot", "pack", "photo", "payment")

@@ -25,5 +25,5 @@ class WebConfig(AppConfig):
         # A core file would contain unencrypted photos.
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if sys.platform == "linux":
-            # Other processes of the same user can then not read photos and keys from the memory of this process.
+            # Prevents other processes of the same user from reading photos and keys in the memory of this process.
             ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 
 class NoThreadFree(Exception):
-    """An error: no thread became free within the time that the request waits."""
+    """The error when no thread became free within the time that the request waits."""
 
     retry_after_seconds = 5
 
