@@ -1,8 +1,8 @@
 """Stream ZIP files, with the size and CRC-32 of each member before its bytes.
 
 Some readers process a ZIP as a stream (Java's ZipInputStream, funzip, stream-unzip). They cannot find the end of a
-stored member whose size follows its bytes. Members are not compressed, because pictures would not get smaller. The structures
-follow PKWARE's APPNOTE 6.3, with ZIP64 where a number needs it.
+stored member whose size follows its bytes. Members are not compressed, because pictures would not get smaller. The
+structures follow PKWARE's APPNOTE 6.3, with ZIP64 where a number needs it.
 """
 
 import struct
