@@ -12,5 +12,5 @@ if __name__ == "__main__":
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
-        # A setting that cannot be read: its name and what it should be, not where in the code it was read.
+        # For an invalid setting, print its name and format instead of a traceback.
         sys.exit(f"Error: {error}")

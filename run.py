@@ -84,7 +84,7 @@ def serve(arguments: list[str]) -> int:
 
 
 def choose_engine(engine: str | None, *, agreed: bool) -> None:
-    """Tells the services which engine was asked for; InstantID is installed first, with its weights."""
+    """Set HEADSHOTS_ENGINE for the services. Installs InstantID and its weights first, if requested."""
     if engine is None:
         return
     if engine == "instantid":
@@ -94,7 +94,7 @@ def choose_engine(engine: str | None, *, agreed: bool) -> None:
 
 
 def run(factory: ServiceFactory, path: Path | None, listener: socket.socket, *, browser: bool) -> None:
-    """The product's life, until a signal; all services are gone afterwards."""
+    """Run the services until a signal arrives, then stop all of them. A second signal kills them immediately."""
     interrupts: list[int] = []
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
@@ -120,7 +120,7 @@ def run(factory: ServiceFactory, path: Path | None, listener: socket.socket, *, 
 
 
 def open_in_browser(address: str) -> None:
-    # Without a display Python would open a text browser, in this very terminal.
+    # Without a display, Python would open a text browser in this terminal.
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return
     null = subprocess.DEVNULL
@@ -138,7 +138,7 @@ def exec_command(command: list[str], environment: dict[str, str]) -> NoReturn:
 
 
 def main(arguments: list[str]) -> int:
-    # What a crash would write out holds pictures and keys.
+    # A core dump would contain pictures and keys.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     command, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
     if command in PIPELINE_COMMANDS or (command == "doctor" and "--prove" in rest):

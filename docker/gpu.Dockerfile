@@ -1,9 +1,10 @@
-# Not yet built: there was no container engine where this was written. It is linted (hadolint), nothing more is shown.
+# Not built yet, because there was no container engine where this was written. It is linted (hadolint) but not tested.
 #
-# The render worker for machines with an NVIDIA GPU: the web image's code, user, folders and heartbeat, torch with the CUDA
-# libraries that it brings as wheels (no CUDA base image is needed), and the packages of the InstantID engine. What torch
-# compiles lies in a volume at /compiled, for the next start (a tmpfs will not do: code on it may not run). Its
-# weights, 12 GB under terms of their own, are not in the image: they lie in a volume at /weights, filled once by
+# The image of the render worker for machines with an NVIDIA GPU. It has the code, user, folders and heartbeat of the
+# web image, the packages of the InstantID engine, and torch. torch brings the CUDA libraries as wheels, so no CUDA base
+# image is needed. Compiled code is stored in a volume at /compiled for the next start. A tmpfs does not work there,
+# because code on it cannot be executed. The weights (12 GB, with their own terms) are not in the image. They are stored
+# in a volume at /weights. Fill it once:
 #   docker run --rm -it -v weights:/weights --user 0 headshots-gpu python -m pipeline weights fetch studio instantid --weights /weights
 # From the repository's root: docker build -f docker/gpu.Dockerfile -t headshots-gpu .
 
@@ -12,14 +13,14 @@ FROM python:3.11-slim-bookworm AS environment
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/venv
 COPY docker/requirements-gpu.lock /tmp/requirements-gpu.lock
-# torch first and by itself: nothing may choose another build of it. The lock holds the product's own packages too.
+# torch is installed first and alone, so that no other package chooses its build. The lock file includes the packages of
+# the web image.
 RUN /opt/venv/bin/pip install torch==2.13.0 \
     && /opt/venv/bin/pip install --no-deps --require-hashes -r /tmp/requirements-gpu.lock
 
 FROM python:3.11-slim-bookworm
 
-# torch compiles the networks where they run (the optimization `compile`), which takes a C compiler. Debian's own version of it,
-# which the base image decides.
+# The optimization `compile` needs a C++ compiler at run time. Its version is that of the base image's Debian release.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends g++ \

@@ -1,5 +1,5 @@
-# Not yet built: there was no container engine where this was written. It is linted (hadolint) and runs the same
-# processes with the same settings as run.py, nothing more has been shown.
+# Not built yet, because there was no container engine where this was written. It is linted (hadolint) but not tested.
+# It runs the same processes with the same settings as run.py.
 #
 # The image of every process that needs no GPU: web, the default and retention workers, beat, and the render worker
 # with the studio engine. From the repository's root: docker build -f docker/web.Dockerfile -t headshots .
@@ -11,7 +11,7 @@ RUN python -m venv /opt/venv
 COPY docker/requirements.lock /tmp/requirements.lock
 RUN /opt/venv/bin/pip install --no-deps --require-hashes -r /tmp/requirements.lock
 
-# The models' files come with the image: a container that starts needs no way out.
+# The image contains the model files, so a container needs no network access to start.
 FROM environment AS weights
 
 WORKDIR /srv/headshots
@@ -22,7 +22,7 @@ RUN /opt/venv/bin/python -m pipeline weights fetch --weights /opt/weights \
 
 FROM python:3.11-slim-bookworm
 
-# No password, no shell, no home of its own: the processes write to their volumes only.
+# A user without password, shell and home directory. The processes write to their volumes only.
 RUN groupadd --gid 10001 headshots \
     && useradd --uid 10001 --gid headshots --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin headshots \
     && install -d -o headshots -g headshots -m 0700 /data /keys/photos /keys/headshots /deletions /run/headshots
@@ -48,7 +48,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     HEADSHOTS_STATIC_ROOT=/srv/headshots/staticfiles \
     HEADSHOTS_WEIGHTS_DIR=/opt/weights
 
-# The key is for this one command, which signs nothing; no secret of the operator is in the image.
+# A placeholder key for this command, which signs nothing. The image contains no secret of the operator.
 RUN HEADSHOTS_SECRET_KEY=only-to-collect-static-files python manage.py collectstatic --no-input -v0 \
     && python -m compileall -q headshots pipeline
 

@@ -26,37 +26,37 @@ from headshots.web.handler import ThreadPoolASGIHandler  # noqa: E402
 from headshots.web.threads import ThreadPool  # noqa: E402
 
 WANTED_OPEN_FILES = 8192
-# A person who has sent photos for a minute is not sent away after ten seconds.
+# Longer than the usual timeout, because an upload that took a minute should not be refused after ten seconds.
 LARGE_BODY_TIMEOUT_SECONDS = 60.0
 
-# Only management commands run checks by themselves: without this a web process would serve with a rule broken.
+# Django runs system checks in management commands only. Without this, a web process would start with invalid settings.
 broken = [str(message) for message in run_checks() if message.is_serious(ERROR)]
 if broken:
     raise ImproperlyConfigured("\n".join(broken))
 
-# What expired while nothing ran is erased before anybody is served.
+# Delete keys that expired while the product was stopped, before the first request.
 try:
     sweep_expired_keys()
 except VaultUnavailable as error:
     logging.getLogger(__name__).error("keys that may have expired could not be looked at: %s", error)
 
-# Each connection is an open file, and many systems begin with 1,024 though they allow more.
+# Each connection is an open file. Many systems set the soft limit to 1,024 but allow more.
 files, max_open_files = resource.getrlimit(resource.RLIMIT_NOFILE)
 if 0 < files < WANTED_OPEN_FILES:
     wanted = min(WANTED_OPEN_FILES, max_open_files) if max_open_files > 0 else WANTED_OPEN_FILES
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max_open_files))
 
 limits = settings.HEADSHOTS_LIMITS
-# What brings a large body is decoded, which takes seconds: it never has all threads, so that pages go on.
+# Requests with large bodies decode pictures for seconds. They have their own threads, so that pages stay responsive.
 large_bodies = ThreadPool(limits.web_threads // 4, per_address=max(1, limits.web_threads // 8))
 others = limits.web_threads - large_bodies.count
 requests = ThreadPool(others, per_address=max(1, others // 2))
-# Supervisors ask for it: it answers while all other threads are busy.
+# Supervisors request /healthz, so it must answer while all other threads are busy.
 health = ThreadPool(2, per_address=1)
 
 
 def select_thread_pool(scope: Scope) -> tuple[ThreadPool, float]:
-    """Return the threads that a request is worked on in, and how many seconds it waits for one."""
+    """Return the thread pool for a request, and how many seconds the request waits for a thread."""
     if scope["path"] == "/healthz":
         return health, limits.web_queue_timeout_seconds
     if cast(Body, scope[BODY]).length > UNRESERVED_BYTES:
@@ -65,7 +65,7 @@ def select_thread_pool(scope: Scope) -> tuple[ThreadPool, float]:
 
 
 async def get_account_id(scope: Scope) -> int | None:
-    """Return the account that a request is signed in to."""
+    """Return the id of the signed-in account of a request, None without one. Raises NoThreadFree."""
     headers = cast("list[tuple[bytes, bytes]]", scope["headers"])
     sent = b"; ".join(value for name, value in headers if name == b"cookie")
     work = partial(signed_in_account, parse_cookie(sent.decode("latin-1")))

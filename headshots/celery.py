@@ -12,17 +12,17 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "headshots.settings")
 
 app = Celery("headshots")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-# Settings that no environment variable changes. The broker's URL and beat's schedule are in the Django settings.
+# Fixed settings. The Django settings contain the broker's URL and beat's schedule, which depend on the environment.
 app.conf.update(
     broker_connection_timeout=2,
     broker_connection_retry_on_startup=True,
     broker_transport_options={
-        # Longer than any task: redelivery would start a long one again while it still runs. Leases recover, not the
-        # broker.
+        # Longer than any task, because a redelivered message would start a task again while it still runs. Lost tasks
+        # are recovered through leases, not by the broker.
         "visibility_timeout": 6 * 3600,
         "unacked_restore_interval": 60,
         "unacked_restore_throttle": 1,
-        # A publisher must fail fast when the broker is away; beat wakes the work later.
+        # Publishing must fail fast during an outage of the broker. A task of beat's schedule finds the work later.
         "socket_timeout": 5,
         "socket_connect_timeout": 2,
         "max_retries": 1,
@@ -44,7 +44,7 @@ app.conf.update(
     task_default_queue="default",
     task_routes={
         "shoots.render_pack": {"queue": "render"},
-        # Not with the purges: a mail server may take its time.
+        # Not on the queue of the purges, because a slow email server would delay them.
         "retention.mail_certificate": {"queue": "default"},
         "retention.mail_certificates": {"queue": "default"},
         "retention.*": {"queue": "retention"},
@@ -57,5 +57,7 @@ log_context.connect_signals()
 
 
 def send_on_commit(task: str, *ids: str) -> None:
-    """Wake a worker after the commit. A broker that is away costs time, not truth: beat wakes again."""
+    """Send a task with these ids as arguments after the current transaction commits.
+
+    Ignores an unreachable broker. A task of beat's schedule finds the work later."""
     transaction.on_commit(partial(app.send_task, task, args=ids), robust=True)

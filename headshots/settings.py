@@ -1,6 +1,6 @@
 """Every setting, and the only place that reads the environment (names HEADSHOTS_*).
 
-Rules about values are system checks in `headshots/web/checks.py`; nothing here has a secret default in production.
+Rules about values are system checks in `headshots/web/checks.py`. No setting has a secret default in production.
 """
 
 import os
@@ -20,7 +20,7 @@ env = environ.Env()
 
 
 def _int(name: str, default: int) -> int:
-    """The whole number that a variable holds. A value that is none is not repeated: it may be a misplaced secret."""
+    """Return a variable as a whole number. The error omits the value, which could be a misplaced secret."""
     try:
         return int(env.str(name, default=str(default)))
     except ValueError as error:
@@ -28,37 +28,37 @@ def _int(name: str, default: int) -> int:
 
 
 def _path(name: str) -> Path | None:
-    """The path that a variable holds, None when it is not set."""
+    """Return a variable as an absolute path, None if it is not set."""
     value = env.str(name, default="")
     return Path(value).resolve() if value else None
 
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-# What the product may do -----------------------------------------------------------------------------------------
+# Features and limits ---------------------------------------------------------------------------------------------
 
 DEBUG = env.bool("HEADSHOTS_DEBUG", default=False)
 
 HEADSHOTS_DATA_DIR = Path(env.str("HEADSHOTS_DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
 HEADSHOTS_PHOTO_TTL_SECONDS = _int("HEADSHOTS_PHOTO_TTL_SECONDS", 86_400)
 HEADSHOTS_HEADSHOT_RETENTION_DAYS = _int("HEADSHOTS_HEADSHOT_RETENTION_DAYS", 30)
-# How long the operator keeps backups of data and database, and of the result ring's keys (0: there are none), and how
-# long the proofs of consent and deletion stay: five years, as long as claims may be made under BIPA. Payments whose
-# account has gone stay without the person, as long as the strictest tax laws ask.
+# Days that the operator keeps backups of data and database, and of the headshots' keys (0: no backups). Proofs of
+# consent and deletion are kept for five years, the period for claims under BIPA. Payments of deleted accounts are kept
+# without personal data for ten years, as the strictest tax laws require.
 HEADSHOTS_BACKUP_DAYS = _int("HEADSHOTS_BACKUP_DAYS", 0)
 HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS = _int("HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS", 0)
 HEADSHOTS_DELETION_RECORD_DAYS = _int("HEADSHOTS_DELETION_RECORD_DAYS", 5 * 365)
 HEADSHOTS_PAYMENT_RETENTION_DAYS = _int("HEADSHOTS_PAYMENT_RETENTION_DAYS", 10 * 365)
 HEADSHOTS_PREVIEWS_PER_DAY = _int("HEADSHOTS_PREVIEWS_PER_DAY", 3)
 HEADSHOTS_PREVIEW_COUNT = _int("HEADSHOTS_PREVIEW_COUNT", 4)
-# A premium pack: how many headshots, and how many pixels their long edge has (smaller for tests only).
+# A premium pack: number of headshots, and their long edge in pixels (smaller for tests only).
 HEADSHOTS_PREMIUM_COUNT = _int("HEADSHOTS_PREMIUM_COUNT", 50)
 HEADSHOTS_PREMIUM_LONG_EDGE = _int("HEADSHOTS_PREMIUM_LONG_EDGE", 3840)
 HEADSHOTS_LEASE_SECONDS = _int("HEADSHOTS_LEASE_SECONDS", 60)
-# Extra pictures a pack may cost when the likeness gate refuses some, as a share of its size.
+# Limit of extra pictures per pack, to replace pictures that the quality gate rejects, as a share of the pack's size.
 HEADSHOTS_RESHOOT_RATIO = env.float("HEADSHOTS_RESHOOT_RATIO", default=0.3)
-# Where heartbeat files are, for a supervisor; after how many seconds without progress a task counts as stalled, and a
-# worker that loads and compiles its models.
+# Folder of the heartbeat files, and seconds without progress after which a worker counts as stalled: while it runs a
+# task, and while it loads and compiles its models.
 HEADSHOTS_RUN_DIR = _path("HEADSHOTS_RUN_DIR") or HEADSHOTS_DATA_DIR / "run"
 HEADSHOTS_TASK_STALL_TIMEOUT = _int("HEADSHOTS_TASK_STALL_TIMEOUT", 300)
 HEADSHOTS_MODEL_LOAD_TIMEOUT = _int("HEADSHOTS_MODEL_LOAD_TIMEOUT", 1800)
@@ -67,97 +67,97 @@ HEADSHOTS_MAX_PHOTO_BYTES = 25 * 1024 * 1024
 
 HEADSHOTS_ENGINE = env.str("HEADSHOTS_ENGINE", default="auto")
 HEADSHOTS_WEIGHTS_DIR = _path("HEADSHOTS_WEIGHTS_DIR")
-# Weights of the operator's own, in the form of pipeline/weights/weights.toml, beside the built-in ones.
+# The operator's own weights in addition to the built-in ones, in the format of pipeline/weights/weights.toml.
 HEADSHOTS_WEIGHTS_CATALOG = _path("HEADSHOTS_WEIGHTS_CATALOG")
-# The InstantID engine: which SDXL draws (a weight's name), on which device, with which changes to the lossless
-# optimizations (`+fp8,-compile`), in how many steps, on how large a canvas, with how many pictures at once at most.
+# The InstantID engine: name of the SDXL weight, device, changes to the lossless optimizations (`+fp8,-compile`),
+# steps, canvas size in pixels, and maximum number of pictures per batch.
 HEADSHOTS_INSTANTID_CHECKPOINT = env.str("HEADSHOTS_INSTANTID_CHECKPOINT", default="realvisxl")
 HEADSHOTS_INSTANTID_DEVICE = env.str("HEADSHOTS_INSTANTID_DEVICE", default="cuda")
 HEADSHOTS_INSTANTID_OPTIMIZATIONS = env.list("HEADSHOTS_INSTANTID_OPTIMIZATIONS", default=[])
 HEADSHOTS_INSTANTID_STEPS = _int("HEADSHOTS_INSTANTID_STEPS", 30)
 HEADSHOTS_INSTANTID_CANVAS_PIXELS = _int("HEADSHOTS_INSTANTID_CANVAS_PIXELS", 896 * 1152)
 HEADSHOTS_INSTANTID_MAX_BATCH = _int("HEADSHOTS_INSTANTID_MAX_BATCH", 10)
-# Who signs the finished files (C2PA): a P-256 key and its certificates, the leaf first, both PEM. Without them a test
-# certificate does, which says that it proves nothing.
+# Signing identity of the finished files (C2PA): a P-256 key and its certificates, the leaf first, both PEM. Without
+# them a test certificate is used, which states that it proves nothing.
 HEADSHOTS_C2PA_KEY_FILE = _path("HEADSHOTS_C2PA_KEY_FILE")
 HEADSHOTS_C2PA_CERTIFICATE_FILE = _path("HEADSHOTS_C2PA_CERTIFICATE_FILE")
-# Which license the operator holds for weights that are not free for business; shown by `manage.py doctor`.
+# The operator's license for weights that are not free for commercial use. `manage.py doctor` shows it.
 HEADSHOTS_LICENSE_STATEMENT = env.str("HEADSHOTS_LICENSE_STATEMENT", default="").strip()
-# Money is earned as soon as Stripe's key is a live one. Without a key a laptop sells in its own test checkout.
+# A live Stripe key means real payments. In debug mode without a key, the built-in test checkout is used.
 HEADSHOTS_STRIPE_SECRET_KEY = env.str("HEADSHOTS_STRIPE_SECRET_KEY", default="").strip()
 HEADSHOTS_LIVE_PAYMENTS = HEADSHOTS_STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
 HEADSHOTS_STRIPE_WEBHOOK_SECRET = env.str("HEADSHOTS_STRIPE_WEBHOOK_SECRET", default="").strip()
-HEADSHOTS_STRIPE_API_URL = env.str("HEADSHOTS_STRIPE_API_URL", default="")  # another one, for tests
+HEADSHOTS_STRIPE_API_URL = env.str("HEADSHOTS_STRIPE_API_URL", default="")  # only for tests
 HEADSHOTS_TEST_CHECKOUT = env.bool("HEADSHOTS_TEST_CHECKOUT", default=DEBUG and not HEADSHOTS_STRIPE_SECRET_KEY)
-# As people write it. Packs of the studio engine, which makes no new pictures, are sold only when told to.
+# Prices as decimal numbers. Packs of the studio engine, which makes no new pictures, are sold only if enabled.
 HEADSHOTS_PRICE = env.str("HEADSHOTS_PRICE", default="19").strip()
 HEADSHOTS_STUDIO_PRICE = env.str("HEADSHOTS_STUDIO_PRICE", default="19").strip()
 HEADSHOTS_CURRENCY = env.str("HEADSHOTS_CURRENCY", default="usd").strip().lower()
 HEADSHOTS_SELL_STUDIO = env.bool("HEADSHOTS_SELL_STUDIO", default=False)
 HEADSHOTS_PROMOTION_CODES = env.bool("HEADSHOTS_PROMOTION_CODES", default=False)
 HEADSHOTS_AUTOMATIC_TAX = env.bool("HEADSHOTS_AUTOMATIC_TAX", default=False)
-# By Stripe's names. Only what pays at once: photos do not wait for a bank.
+# Stripe's names of payment methods. Only instant methods, because photos do not wait for a bank transfer.
 HEADSHOTS_PAYMENT_METHODS = env.list("HEADSHOTS_PAYMENT_METHODS", default=["card"])
 HEADSHOTS_REFUND_DAYS = _int("HEADSHOTS_REFUND_DAYS", 14)
 HEADSHOTS_REDO_DAYS = _int("HEADSHOTS_REDO_DAYS", 7)
-# None: the measured distance (pipeline.identity.likeness). `inf` opens the gate for tests; elsewhere a check refuses
-# it. Not env.float: that drops every letter.
+# None: the measured distance (pipeline.identity.likeness). `inf` accepts every picture, for tests. In production, a
+# check refuses it. env.float is not used because it drops all letters.
 _max_distance = env.str("HEADSHOTS_LIKENESS_MAX_DISTANCE", default="")
 try:
     HEADSHOTS_LIKENESS_MAX_DISTANCE = float(_max_distance) if _max_distance else None
 except ValueError as error:
     raise ImproperlyConfigured("HEADSHOTS_LIKENESS_MAX_DISTANCE must be a number.") from error
-# The operator's own constants, as `python -m pipeline calibrate` writes them.
+# The operator's own calibration, a file that `python -m pipeline calibrate` has written.
 HEADSHOTS_LIKENESS_CALIBRATION = _path("HEADSHOTS_LIKENESS_CALIBRATION")
 
-# Keys never lie below the data folder: a copy of that folder alone must be noise. Source keys in memory, where there is
-# such a folder; result keys in the user's state folder.
+# Keys are never stored in the data folder: a copy of that folder alone must be unreadable. Photos' keys are stored in
+# memory, if the system has a folder for that. Headshots' keys are stored in the user's state folder.
 _in_memory = Path("/dev/shm")  # noqa: S108 (the vault makes its own private folder below it)
 _photo_keys_base = _in_memory if _in_memory.is_dir() else Path(tempfile.gettempdir())
 _state_home = env.str("XDG_STATE_HOME", default="") or str(Path.home() / ".local" / "state")
 _photo_keys_dir = _photo_keys_base / f"headshots-{os.getuid()}"
 HEADSHOTS_PHOTO_KEYS_DIR = _path("HEADSHOTS_PHOTO_KEYS_DIR") or _photo_keys_dir.resolve()
 HEADSHOTS_HEADSHOT_KEYS_DIR = _path("HEADSHOTS_HEADSHOT_KEYS_DIR") or (Path(_state_home) / "headshots").resolve()
-# Which deletions a restored backup has to lose again. Apart from the data folder and from every backup.
+# Deletions to repeat after a backup has been restored. Keep this folder apart from the data folder and all backups.
 HEADSHOTS_DELETIONS_DIR = _path("HEADSHOTS_DELETIONS_DIR") or (HEADSHOTS_HEADSHOT_KEYS_DIR / "deletions").resolve()
 
-# Or each on a Redis of its own, where more machines than one work: photos' keys on one that keeps and evicts nothing
-# (stated by the operator where the server must not be asked), headshots' keys on one that keeps.
+# With several machines, each kind of key is on its own Redis. The one for photos' keys must neither persist nor evict
+# keys (the operator states this if the server forbids asking). The one for headshots' keys must persist its keys.
 HEADSHOTS_PHOTO_KEYS_URL = env.str("HEADSHOTS_PHOTO_KEYS_URL", default="").strip()
 HEADSHOTS_PHOTO_KEYS_ARE_VOLATILE = env.bool("HEADSHOTS_PHOTO_KEYS_ARE_VOLATILE", default=False)
 HEADSHOTS_HEADSHOT_KEYS_URL = env.str("HEADSHOTS_HEADSHOT_KEYS_URL", default="").strip()
 HEADSHOTS_SWAP_IS_ENCRYPTED = env.bool("HEADSHOTS_SWAP_IS_ENCRYPTED", default=False)
 
-# Ciphertext in a bucket instead of the data folder. Credentials come from where boto3 looks for them itself.
+# Bucket for the encrypted files, instead of the data folder. boto3 finds the credentials in its usual places.
 HEADSHOTS_S3_BUCKET = env.str("HEADSHOTS_S3_BUCKET", default="").strip()
 HEADSHOTS_S3_ENDPOINT = env.str("HEADSHOTS_S3_ENDPOINT", default="").strip()
 HEADSHOTS_S3_REGION = env.str("HEADSHOTS_S3_REGION", default="").strip()
 _s3_prefix = env.str("HEADSHOTS_S3_PREFIX", default="").strip().strip("/")
 HEADSHOTS_S3_PREFIX = f"{_s3_prefix}/" if _s3_prefix else ""
 
-# Where requests come from -----------------------------------------------------------------------------------------
+# Requests ---------------------------------------------------------------------------------------------------------
 
-# Empty is refused by a check, and by Django at first use; a laptop that was started by hand gets one for the process.
+# A system check refuses an empty key. In debug mode, each process without a configured key gets a random one.
 SECRET_KEY = env.str("HEADSHOTS_SECRET_KEY", default=secrets.token_urlsafe(50) if DEBUG else "")
 ALLOWED_HOSTS = env.list("HEADSHOTS_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 CSRF_TRUSTED_ORIGINS = env.list("HEADSHOTS_CSRF_TRUSTED_ORIGINS", default=[])
-# Where mails point to. Guessed from the first name it answers to, on a laptop what run.py says; else mails name pages.
+# Base of links in emails. Default: the first allowed host, or run.py's address in debug mode; empty if unknown.
 _first_host = ALLOWED_HOSTS[0].lstrip(".") if ALLOWED_HOSTS and not DEBUG and "*" not in ALLOWED_HOSTS[0] else ""
 _guessed = f"https://{_first_host}" if _first_host else env.str("HEADSHOTS_LOCAL_URL", default="") if DEBUG else ""
 HEADSHOTS_SITE_URL = env.str("HEADSHOTS_SITE_URL", default=_guessed).rstrip("/")
-# Who runs this (name and postal address) and where misuse is reported: shown on the policy pages.
+# The operator's name and postal address, and the email address for abuse reports. The policy pages show both.
 HEADSHOTS_OPERATOR = env.str("HEADSHOTS_OPERATOR", default="").strip()
 HEADSHOTS_ABUSE_EMAIL = env.str("HEADSHOTS_ABUSE_EMAIL", default="").strip()
-# Where whoever has paid and is not happy writes to: shown on receipts, in mails about money, beside damaged files.
+# Customer support: shown on receipts, in emails about payments and next to damaged files.
 HEADSHOTS_SUPPORT_EMAIL = env.str("HEADSHOTS_SUPPORT_EMAIL", default="").strip()
-# Who works for the operator and could see what (a host, a mail service): named on the privacy page, separated by ";".
+# The operator's data processors (hosting, email), separated by ";". The privacy page names them.
 _processors = env.str("HEADSHOTS_DATA_PROCESSORS", default="").split(";")
 HEADSHOTS_DATA_PROCESSORS = [name.strip() for name in _processors if name.strip()]
-# How many proxies of the operator's own stand in front; only then are their forwarding headers believed.
+# Number of the operator's proxies in front of the product. Only their forwarding headers are trusted.
 HEADSHOTS_TRUSTED_PROXIES = _int("HEADSHOTS_TRUSTED_PROXIES", 0)
 
 INSTALLED_APPS = [
-    # First, so that headshots.accounts can replace its admin.
+    # allauth comes first, so that headshots.accounts can replace its admin.
     "allauth",
     "allauth.account",
     "allauth.mfa",
@@ -229,21 +229,21 @@ if "ENGINE" not in _database:
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     _database["OPTIONS"] = {
         "timeout": 20,
-        # A transaction that starts as a reader and then writes cannot wait for the lock: most of them would fail.
+        # A transaction that begins as a reader and then writes cannot wait for the lock, so most of them would fail.
         "transaction_mode": "IMMEDIATE",
-        # secure_delete: without it deleted rows stay readable in the file.
+        # Without secure_delete, deleted rows stay readable in the file.
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;",
     }
-    # A file, as in production: Django's in-memory default answers two threads with "table is locked".
+    # A file, as in production. Django's in-memory default fails with "table is locked" when two threads use it.
     _database["TEST"] = {"NAME": HEADSHOTS_DATA_DIR / "test.sqlite3"}
-# Seconds. Requests run in threads that stay (headshots.web.handler), and so may their connections.
+# Seconds. Connections persist, because requests run in long-lived threads (headshots.web.handler).
 _database.setdefault("CONN_MAX_AGE", 60)
 _database["CONN_HEALTH_CHECKS"] = True
 DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 HEADSHOTS_REDIS_URL = env.str("HEADSHOTS_REDIS_URL", default="")
-"""One value for broker, cache and pub/sub: redis://, rediss:// or unix:///path. Empty: this process alone (tests)."""
+"""Server for broker, cache and pub/sub: redis://, rediss:// or unix:///path. Empty: this process only (tests)."""
 
 if HEADSHOTS_REDIS_URL:
     CACHES = {
@@ -258,13 +258,13 @@ if HEADSHOTS_REDIS_URL:
 else:
     CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "headshots"}}
 
-# Work -------------------------------------------------------------------------------------------------------------
+# Tasks ------------------------------------------------------------------------------------------------------------
 
 CELERY_BROKER_URL = broker_url(HEADSHOTS_REDIS_URL)
 CELERY_BEAT_SCHEDULE_FILENAME = str(HEADSHOTS_RUN_DIR / "beat-schedule")
 CELERY_BEAT_SCHEDULE = beat_schedule(photo_ttl_seconds=HEADSHOTS_PHOTO_TTL_SECONDS)
 
-# People -----------------------------------------------------------------------------------------------------------
+# Accounts and emails ----------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
@@ -277,14 +277,14 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "shoots:new"
 
-# Whether staff needs a second factor for /admin/.
+# True: staff need a second factor for /admin/.
 HEADSHOTS_STAFF_TWO_FACTOR = env.bool("HEADSHOTS_STAFF_TWO_FACTOR", default=False)
-# Who gets the week's figures on Mondays; without names the accounts of owners.
+# Recipients of the weekly report on Mondays. Empty: all accounts with the owner role.
 HEADSHOTS_REPORT_EMAILS = env.list("HEADSHOTS_REPORT_EMAILS", default=[])
-# What Prometheus shows at /metrics; without it only staff sees that page (and, on a laptop, this machine).
+# Bearer token for /metrics. Without one, only staff with access to figures can open it, or in debug mode this machine.
 HEADSHOTS_METRICS_TOKEN = env.str("HEADSHOTS_METRICS_TOKEN", default="").strip()
 
-# Mail goes to files below the data folder until the operator names a server; then addresses are verified.
+# Without an email server, emails are written to files in the data folder and email addresses are not verified.
 HEADSHOTS_EMAIL_URL = env.str("HEADSHOTS_EMAIL_URL", default="")
 if HEADSHOTS_EMAIL_URL:
     try:
@@ -307,15 +307,15 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "mandatory" if HEADSHOTS_EMAIL_URL else "none"
 ACCOUNT_EMAIL_NOTIFICATIONS = bool(HEADSHOTS_EMAIL_URL)
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
-# No mail to addresses that strangers type into the form for forgotten passwords.
+# The form for forgotten passwords sends no email to unknown addresses.
 ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = "http" if DEBUG else "https"
 ACCOUNT_SIGNUP_REDIRECT_URL = "shoots:new"
 ACCOUNT_LOGOUT_REDIRECT_URL = "pages:home"
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = True
-# Counted in the shared cache; the rest is as allauth has it. The longer guessing lasts, the fewer guesses per hour.
-# upload: photos, the refused ones too; an address may be an office's.
+# Counted in the shared cache. Other limits keep allauth's defaults. Longer periods allow fewer attempts per hour.
+# upload: counts refused photos too. The limit per IP address is higher, because an office can share one address.
 ACCOUNT_RATE_LIMITS = {
     "login_failed": "10/m/ip,100/h/ip,5/300s/key,20/h/key,60/d/key", "reset_password": "20/m/ip,5/h/key",
     "login_failed_in_known_browser": "5/300s/key,20/h/key", "verify": "20/m/ip", "upload": "30/10m/user,90/10m/ip",
@@ -326,10 +326,10 @@ MFA_TOTP_ISSUER = "Headshots"
 MFA_ALLOW_UNVERIFIED_EMAIL = not HEADSHOTS_EMAIL_URL
 ALLAUTH_TRUSTED_PROXY_COUNT = HEADSHOTS_TRUSTED_PROXIES
 
-# Nothing of a person on this disk in clear --------------------------------------------------------------------------
+# No unencrypted personal data on disk -------------------------------------------------------------------------------
 
-# The ASGI handler writes a body beyond this to a temporary file, in clear: the limit therefore exceeds the largest
-# body that headshots.web.bodies lets through, and the only upload handler is the one in memory.
+# The ASGI handler would write a larger body unencrypted to a temporary file. Therefore its limit exceeds the largest
+# body that headshots.web.bodies accepts, and the only upload handler is the one in memory.
 HEADSHOTS_MAX_BODY_BYTES = 1024 * 1024
 HEADSHOTS_MAX_UPLOAD_BYTES = HEADSHOTS_MAX_PHOTOS * HEADSHOTS_MAX_PHOTO_BYTES + HEADSHOTS_MAX_BODY_BYTES
 HEADSHOTS_MAX_VERIFY_BYTES = HEADSHOTS_MAX_PHOTO_BYTES + HEADSHOTS_MAX_BODY_BYTES
@@ -339,13 +339,13 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = HEADSHOTS_MAX_UPLOAD_BYTES + 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = HEADSHOTS_MAX_BODY_BYTES
 DATA_UPLOAD_MAX_NUMBER_FILES = 50
 
-# What the browser is told -----------------------------------------------------------------------------------------
+# HTTPS and response headers ---------------------------------------------------------------------------------------
 
 HEADSHOTS_HTTPS = env.bool("HEADSHOTS_HTTPS", default=not DEBUG)
 SECURE_SSL_REDIRECT = HEADSHOTS_HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
 SECURE_HSTS_SECONDS = _int("HEADSHOTS_HSTS_SECONDS", 31_536_000) if HEADSHOTS_HTTPS else 0
-# Promises for the operator's other hosts are the operator's to make.
+# HSTS for subdomains and preloading affect the operator's other hosts, so the operator decides about them.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HEADSHOTS_TRUSTED_PROXIES else None
@@ -356,7 +356,7 @@ X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'self'"],
-        # blob: the preview of a photo that has not left the person's machine yet.
+        # blob: previews of photos that have not been uploaded yet.
         "img-src": ["'self'", "blob:"],
         "object-src": ["'none'"],
         "base-uri": ["'none'"],
@@ -388,13 +388,13 @@ TIME_ZONE = "UTC"
 DATE_FORMAT = "j M Y"
 DATETIME_FORMAT = "j M Y H:i"
 
-# Logging: ids and numbers, never addresses, names or contents -------------------------------------------------------
+# Logging: ids and numbers only, no email addresses, names or contents ----------------------------------------------
 
 LOGGING = logging_settings(
     level=env.str("HEADSHOTS_LOG_LEVEL", default="INFO"), as_json=env.bool("HEADSHOTS_LOG_JSON", default=not DEBUG)
 )
 
-# Where crashes are reported, scrubbed of everything but types and places (headshots/runtime/error_reports.py).
+# Receives crash reports that contain only types and code positions (headshots/runtime/error_reports.py).
 HEADSHOTS_SENTRY_DSN = env.str("HEADSHOTS_SENTRY_DSN", default="").strip()
 if HEADSHOTS_SENTRY_DSN and not re.fullmatch(r"https?://[^@/\s]+@[^@\s]+/\d+", HEADSHOTS_SENTRY_DSN):
     raise ImproperlyConfigured("HEADSHOTS_SENTRY_DSN must look like https://key@host/number.")

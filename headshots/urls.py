@@ -13,14 +13,14 @@ handler500 = "headshots.web.error_pages.server_error"
 
 urlpatterns = [
     path("", include("headshots.pages.urls")),
-    # Which engine works here is not for the pages to know.
+    # Passed as an argument, because headshots.pages must not import the engine.
     path("terms/", terms, {"is_generative": engine.uses_generative_engine}, name="terms"),
     path("", include("headshots.payments.urls")),
     path("shoots/", include("headshots.shoots.urls")),
     path("verify/", verify, name="verify"),
     path("retention/", include("headshots.retention.urls")),
     path("account/", include("headshots.data_rights.urls")),
-    # Before allauth's own, by the same names.
+    # These replace allauth's URLs of the same names, so they come first.
     path("accounts/logout/", accounts.logout, name="account_logout"),
     path("accounts/email/", accounts.email_addresses, name="account_email"),
     re_path(

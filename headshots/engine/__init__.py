@@ -1,6 +1,7 @@
 """The facade of the pipeline: bytes and plain values in, bytes and plain values out.
 
-Everything heavy is imported where it is used: the web process loads no model and no image library but Pillow.
+Heavy modules are imported in the functions that use them. The web process loads no model, and Pillow as its only
+image library.
 """
 
 from headshots.engine.configuration import (

@@ -1,4 +1,4 @@
-"""Turn settings into the pipeline's configuration: engine, weights, signing identity, and what is wrong with them."""
+"""Turn settings into the pipeline's configuration (engine, weights, signing identity) and report their faults."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What the pipeline's doctor says: whether the engine that is set can run, as plain values and as lines."""
+    """The report of the pipeline's doctor on the engine that is set.
+
+    Attributes:
+        ready: True if the engine can run.
+        report: the findings as plain values, for JSON.
+        lines: the findings as lines of text."""
 
     ready: bool
     report: dict[str, object]
@@ -28,13 +33,13 @@ class Diagnosis:
 
 
 def configured_name() -> EngineName:
-    """The engine that the settings name; `auto` is a choice of its own."""
+    """Return the engine name in the settings. The name can be `auto`."""
     name: EngineName = settings.HEADSHOTS_ENGINE
     return name
 
 
 def options() -> InstantIDOptions:
-    """How the InstantID engine is to work."""
+    """Return the options of the InstantID engine from the settings."""
     return InstantIDOptions(
         checkpoint=settings.HEADSHOTS_INSTANTID_CHECKPOINT,
         device=settings.HEADSHOTS_INSTANTID_DEVICE,
@@ -46,7 +51,9 @@ def options() -> InstantIDOptions:
 
 
 def open_weights() -> Weights:
-    """The folder of weights, the operator's own catalog and licenses with it."""
+    """Return the weights folder with the operator's own catalog and license policy applied.
+
+    Raises PipelineError for a catalog that cannot be used."""
     own = settings.HEADSHOTS_WEIGHTS_CATALOG
     return Weights(
         Path(settings.HEADSHOTS_WEIGHTS_DIR or DEFAULT_DIR),
@@ -56,7 +63,7 @@ def open_weights() -> Weights:
 
 
 def load_identity() -> "Identity | None":
-    """The operator's; None when none is set. Raises OSError, SigningFailed."""
+    """Load the operator's signing identity, or return None if none is set. Raises OSError, SigningFailed."""
     from pipeline.files import signing
 
     key, certificates = settings.HEADSHOTS_C2PA_KEY_FILE, settings.HEADSHOTS_C2PA_CERTIFICATE_FILE
@@ -69,37 +76,45 @@ def load_identity() -> "Identity | None":
 
 @cache
 def calibration() -> Calibration:
-    """What turns a distance into the likeness that people are shown: the operator's, or the one that ships.
+    """Return the calibration that converts a face distance into the likeness shown to customers.
 
-    Raises PipelineError over a file that holds none."""
+    Uses the operator's file if one is set, otherwise the built-in calibration.
+    Raises PipelineError if the operator's file holds no calibration."""
     own = settings.HEADSHOTS_LIKENESS_CALIBRATION
     return load_calibration(own) if own else built_in()
 
 
 def is_generative(engine: str) -> bool:
-    """Return True if the engine of that name draws a new picture of the person, and so may miss them."""
+    """Return True if this engine draws a new picture of the person, whose likeness can therefore fail."""
     return engine in GENERATIVE_ENGINES
 
 
 def engine_name() -> str:
-    """The name of the engine that makes the pictures here; nothing is loaded, the render worker alone does that."""
+    """Return the name of the engine that renders here, with `auto` resolved.
+
+    Loads no model: only the render worker does."""
     name = configured_name()
     return choose_engine(open_weights()) if name == "auto" else name
 
 
 def device() -> DeviceState:
-    """What this process' engine runs on."""
+    """Return the state of the device that this process' engine runs on."""
     return get_device_state(settings.HEADSHOTS_INSTANTID_DEVICE if engine_name() == "instantid" else "cpu")
 
 
 def uses_generative_engine() -> bool:
-    """Return True if the engine here draws new pictures, so that it matters what people say about themselves."""
+    """Return True if the engine here draws new pictures.
+
+    Only such an engine uses the customer's self-description."""
     return is_generative(engine_name())
 
 
 @cache
 def identity() -> "Identity":
-    """Who signs what this process makes, tried out once: the operator, or a test certificate that says it is one."""
+    """Return the identity that signs the files of this process, after one trial signature.
+
+    Falls back to a test certificate if the operator has set no identity.
+    Raises SigningFailed if the identity cannot be read or cannot sign."""
     from pipeline.files.signing import check_signing, make_test_identity
 
     try:
@@ -111,7 +126,9 @@ def identity() -> "Identity":
 
 
 def refusals() -> list[str]:
-    """Why the engine that is set must not run with these settings, found without touching a weight."""
+    """Return the reasons why the configured engine must not run with these settings.
+
+    Reads no weight file. Returns an empty list if there is no reason."""
     name, requested = configured_name(), options()
     if name not in get_args(EngineName):
         return [f"There is no engine called {name!r}; known: {', '.join(ENGINE_CHOICES)} (HEADSHOTS_ENGINE)."]
@@ -130,7 +147,7 @@ def refusals() -> list[str]:
 
 
 def signing_fault() -> str | None:
-    """What is wrong with the key and certificate that files are signed with, in one sentence."""
+    """Return the fault of the signing key and certificate in one sentence, None if they can be used."""
     try:
         load_identity()
     except (OSError, SigningFailed) as error:
@@ -139,6 +156,8 @@ def signing_fault() -> str | None:
 
 
 def diagnose() -> Diagnosis:
-    """A look at engines and weights with these settings; hashes every file. Raises PipelineError over a bad one."""
+    """Examine engines and weights with these settings.
+
+    Hashes every weight file. Raises PipelineError for a catalog that cannot be used."""
     found = examine(open_weights(), options(), configured_name())
     return Diagnosis(found.ready, found.as_json(), found.lines())

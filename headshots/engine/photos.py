@@ -16,17 +16,22 @@ if TYPE_CHECKING:
     from pipeline.faces.find import FaceFinder
     from pipeline.identity.embedding import FaceEmbedder
 
-# Every code that `advise` may give.
+# Every code that `coach.advise` can return.
 TIPS = tuple(tip.value for tip in coach.Tip)
 
 
 @dataclass(frozen=True)
 class CheckedPhoto:
-    """What the check says of one photo. `faces` is private (boxes, meshes and measurements, npz), and so are the crops
-    (JPEG).
+    """The result of the check of one photo.
 
-    score, tips: how good the photo is, 0 to 100, and what would help most, by the person's face or, until that is
-    known, by the widest one; None and empty without a face."""
+    `score` and `tips` refer to the person's face, or to the widest face while the person's is unknown.
+
+    Attributes:
+        face: index of the person's face, None while unknown.
+        score: how good the photo is, 0..100; None without a face.
+        tips: codes of what would help most; empty without a face.
+        faces: boxes, meshes and measurements of all faces (npz). Private.
+        crops: one JPEG per face if the person has to choose, otherwise empty. Private."""
 
     status: str
     reasons: list[str]
@@ -40,8 +45,12 @@ class CheckedPhoto:
 
 @dataclass(frozen=True)
 class JudgedFace:
-    """Status and reason codes of a photo by one of its faces, how good it is for that face, 0 to 100, and the codes of
-    the one or two things that would help most."""
+    """The verdict on a photo for one of its faces.
+
+    Attributes:
+        reasons: reason codes of the verdict.
+        score: how good the photo is for this face, 0..100.
+        tips: codes of the one or two things that would help most."""
 
     status: str
     reasons: list[str]
@@ -51,7 +60,7 @@ class JudgedFace:
 
 @dataclass(frozen=True)
 class StoredPhoto:
-    """One photo out of the vault: its JPEG, the faces found in it (npz) and which one is the person's."""
+    """A decrypted photo: its JPEG, the faces found in it (npz) and the index of the person's face."""
 
     photo: bytes = field(repr=False)
     faces: bytes = field(repr=False)
@@ -60,7 +69,7 @@ class StoredPhoto:
 
 @dataclass(frozen=True)
 class SeenPhoto:
-    """One photo out of the vault: its JPEG, the faces in it (npz), and which of them are looked at."""
+    """A decrypted photo: its JPEG, the faces found in it (npz) and the indices of the faces to compare."""
 
     photo: bytes = field(repr=False)
     faces: bytes = field(repr=False)
@@ -70,12 +79,14 @@ class SeenPhoto:
 def clean_upload(data: bytes) -> bytes:
     """Return the photo re-encoded from its pixels: upright, sRGB, no metadata.
 
-    Takes a process of up to 1.5 GB; callers limit how many there are. Raises PhotoRefused."""
+    Starts a process that takes up to 1.5 GB. Callers limit the number of such processes. Raises PhotoRefused."""
     return intake.clean_photo(data).data
 
 
 def check(photo: bytes, *, ask_first: bool = False) -> CheckedPhoto:
-    """Find and measure the faces of a cleaned photo and judge it; `ask_first`: the person wants to pick their face."""
+    """Find and measure the faces of a cleaned photo, and judge the photo.
+
+    ask_first: the person wants to choose their face if there are several."""
     from pipeline.photos.check import check_photo
 
     pixels = intake.load_pixels(photo)
@@ -95,7 +106,7 @@ def check(photo: bytes, *, ask_first: bool = False) -> CheckedPhoto:
 
 
 def judge(faces: bytes, chosen: int) -> JudgedFace:
-    """Judge a photo whose person has said which of its faces (npz) is theirs. Raises FaceNotFound."""
+    """Judge a photo after the person has chosen their face by its index in `faces` (npz). Raises FaceNotFound."""
     measured = unpack_measurements(faces)
     verdict = rules.judge(measured, chosen=chosen)
     advice = coach.advise(measured[chosen])
@@ -104,25 +115,28 @@ def judge(faces: bytes, chosen: int) -> JudgedFace:
 
 
 def additional_tips(tips: Sequence[str], reasons: Sequence[str]) -> list[str]:
-    """The tips that say something which the reasons of the verdict do not say already."""
+    """Return the tips that do not repeat a reason of the verdict, in order."""
     said = {coach.TIP_FOR_REASON.get(Reason(reason)) for reason in reasons}
     return [tip for tip in tips if coach.Tip(tip) not in said]
 
 
 def relevant_faces(faces: bytes) -> list[int]:
-    """Return the indices of those faces (npz) of a photo that may be the person's: not the ones in the background."""
+    """Return the indices of the faces (npz) that can be the person's.
+
+    Excludes faces in the background that the rules refuse."""
     return rules.relevant_faces(unpack_measurements(faces))
 
 
 def crop_faces(photo: bytes, faces: bytes) -> list[bytes]:
-    """A small JPEG of each of these faces (npz) of a cleaned photo."""
+    """Return one small JPEG per face (npz) of a cleaned photo."""
     return [crop_face(photo, face.box) for face in unpack_faces(faces)]
 
 
 def group_faces(photos: Sequence[SeenPhoto]) -> list[dict[int, int]]:
-    """Everybody in these photos, whoever is in most first: index of the photo -> index of their face in it.
+    """Group the candidate faces of these photos by person.
 
-    The embeddings live in this call alone."""
+    Returns one dictionary per person: index of the photo -> index of the face. The person in the most photos is first.
+    The embeddings exist only during this call."""
     from pipeline.identity.cluster import SeenFace, cluster_faces
 
     seen = []

@@ -22,7 +22,7 @@ from pipeline.types import (
 
 @dataclass(frozen=True)
 class PlannedShot:
-    """One shot, as the database stores it."""
+    """One shot in plain values, as the database stores them."""
 
     index: int
     seed: int
@@ -36,39 +36,51 @@ class PlannedShot:
 
 
 def plan(styles: Sequence[StyleSpec], count: int, seed: int) -> list[PlannedShot]:
-    """The shots of a pack, distinct, in order. Raises ValueError when so many cannot be made of the styles."""
+    """Return the distinct shots of a pack, in order.
+
+    Raises ValueError if these styles do not allow that many distinct shots."""
     return [_planned(shot) for shot in plan_shots(styles, count, seed)]
 
 
 def min_style_count(count: int) -> int:
-    """How many looks, each on a set of its own, a pack of `count` distinct headshots needs."""
+    """Return how many looks a pack of `count` distinct headshots needs.
+
+    Assumes that no two looks share a set."""
     return min_styles(count)
 
 
 def reshoot(shot: PlannedShot, attempt: int) -> PlannedShot:
-    """A refused shot as it is tried again: with another seed."""
+    """Return a rejected shot with a new seed for this attempt."""
     return _planned(_reshoot(shot.as_shot(), attempt))
 
 
 def reframe(shot: PlannedShot, attempt: int, taken: Collection[tuple[str, str]]) -> PlannedShot:
-    """A shot that came out like another as it is tried again: in a framing and light that are not taken on its set."""
+    """Return a near-duplicate shot with a new seed, framing and light.
+
+    taken: the pairs of framing and light already used on the shot's set. If all are taken, only the seed changes."""
     return _planned(_reframe(shot.as_shot(), attempt, taken))
 
 
 def choose_replacement(shot: PlannedShot, attempt: int, pack: Sequence[PlannedShot]) -> PlannedShot | None:
-    """A shot that the pack does not have, in place of one that fails however it is made; None when it has had all."""
+    """Choose a shot that is not in the pack yet, to replace one that fails in every attempt.
+
+    Prefers a different look. Returns None when every combination has been used."""
     other = _choose_replacement(shot.as_shot(), attempt, [each.as_shot() for each in pack])
     return None if other is None else _planned(other)
 
 
 def premium_size(long_edge: int) -> Size:
-    """Four by five, as the preview, with that long edge rounded down to what divides evenly."""
+    """Return the size of premium pictures in pixels, 4:5 like the preview.
+
+    Rounds the long edge down to a multiple of 40, so that both edges are whole numbers divisible by 8."""
     tall = long_edge // 40 * 40
     return Size(tall * 4 // 5, tall)
 
 
 def style_from(*, name: str, title: str, recipe: dict[str, object]) -> StyleSpec:
-    """A look out of the database. Raises TypeError when the recipe has a word the pipeline does not know."""
+    """Build a style from a look in the database.
+
+    Raises TypeError if the recipe has a key that the pipeline does not know."""
     words = {key: tuple(value) if isinstance(value, list) else value for key, value in recipe.items()}
     return StyleSpec(name=name, title=title, **words)  # type: ignore[arg-type]
 

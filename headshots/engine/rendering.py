@@ -1,4 +1,4 @@
-"""Prepare a subject, render their shots and judge the pictures.
+"""Prepare a subject, render the planned shots and judge the pictures.
 
 The engine, the networks and the signing identity are loaded once per process.
 """
@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class PreparedSubject:
-    """A prepared subject. Only `subject` is ever stored: serialized, in the vault, until the pack ends.
+    """A prepared subject. Only `subject` is ever stored, serialized and in the vault, until the pack ends.
 
     Attributes:
         subject: the engine's own form of the person.
@@ -69,9 +69,14 @@ class PreparedSubject:
 
 @dataclass(frozen=True)
 class RenderResult:
-    """One picture and what the gate says of it: `likeness` and `quality` 0..1 rounded, `reasons` against it.
+    """One picture and the verdict of the quality gate on it.
 
-    files: what is handed out, None when it was not accepted. perceptual_hash: what `is_near_duplicate` compares."""
+    Attributes:
+        likeness: 0..1, rounded; None if the gate measured no distance.
+        reasons: codes of the gate's objections.
+        files: the finished files, None if the gate rejected the picture.
+        quality: 0..1, rounded.
+        perceptual_hash: the hash that `is_near_duplicate` compares."""
 
     index: int
     accepted: bool
@@ -88,19 +93,21 @@ def prepare(
     on_progress: Progress = ignore_progress,
     self_description: SelfDescription = SelfDescription(),  # noqa: B008 - frozen
 ) -> PreparedSubject:
-    """Prepare the person in these photos, best first, for `render`. At 4K it takes minutes."""
+    """Prepare the person in these photos for `render`.
+
+    photos: the best one first. At 4K, the preparation takes minutes."""
     sources = [load_source_photo(photo) for photo in photos]
     return PreparedSubject(_engine().prepare(sources, size, on_progress), _gate_reference(sources), self_description)
 
 
 def should_share(size: Size) -> bool:
-    """Return True if preparing a subject for this size takes so long that workers share the result."""
+    """Return True if preparing a subject for this size takes so long that workers should share the result."""
     engine = _engine()
     return isinstance(engine, SubjectSerializer) and engine.is_expensive_to_prepare(size)
 
 
 def serialize(prepared_subject: PreparedSubject) -> bytes:
-    """Serialize a prepared subject for another worker's `deserialize`. The bytes are as private as the photos."""
+    """Serialize a subject for another worker's `deserialize`. The bytes are as private as the photos."""
     engine = _engine()
     assert isinstance(engine, SubjectSerializer)
     return engine.serialize(prepared_subject.subject)
@@ -114,7 +121,7 @@ def deserialize(
 ) -> PreparedSubject:
     """Restore the subject that another worker prepared from these photos.
 
-    Raises ValueError for bytes of another release."""
+    Raises ValueError for bytes that another release wrote."""
     engine = _engine()
     assert isinstance(engine, SubjectSerializer)
     return PreparedSubject(
@@ -125,7 +132,7 @@ def deserialize(
 
 
 def capacity(size: Size) -> int:
-    """How many pictures of this size are made at once."""
+    """Return how many pictures of this size the engine renders at once."""
     return _engine().capacity(size)
 
 
@@ -139,8 +146,8 @@ def render(
 ) -> Iterator[RenderResult]:
     """Yield one result per shot, in order, each judged by the quality gate.
 
-    Pulls the next batch while pictures of the last one are judged and encoded: the engine never waits for that.
-    versions: whether profile crop and web version are wanted as well. Raises SigningFailed."""
+    Pulls the next batch while pictures of the previous one are judged and encoded, so the engine does not wait.
+    versions: True to make the profile crop and the web version as well. Raises SigningFailed."""
     from pipeline.identity.likeness import ACCEPT_DISTANCE, likeness_score
     from pipeline.postprocess import PostProcessor, process
 
@@ -175,9 +182,10 @@ def is_near_duplicate(perceptual_hash: str, others: Iterable[str]) -> bool:
 
 
 def read_provenance(data: bytes) -> "Provenance | None":
-    """Return what a file says about how it was made, read in a limited process; None when it cannot be read.
+    """Read a file's provenance in a limited process. Returns None if it cannot be read.
 
-    Raises PhotoRefused, before a process is started, for anything but a JPEG, PNG or WebP that is not too large."""
+    Raises PhotoRefused for a file that is too large or is no JPEG, PNG or WebP. No process is started for such a file.
+    """
     from pipeline.files.provenance import read_untrusted_provenance
 
     try:
@@ -187,7 +195,7 @@ def read_provenance(data: bytes) -> "Provenance | None":
 
 
 def warm_up(queue: str) -> None:
-    """Load what this queue's worker needs before its first task, so that nobody waits for it."""
+    """Load the models of this queue's worker before its first task, so that no customer waits for them."""
     if queue == "default":
         finder()
     elif queue == "render":

@@ -1,4 +1,4 @@
-"""What run.py is made of: paths, locks and output. Standard library only."""
+"""Paths, locks and output that run.py uses. Standard library only."""
 
 from __future__ import annotations
 
@@ -22,25 +22,28 @@ _PR_SET_PDEATHSIG = 1
 
 
 class CannotRun(Exception):
-    """Says in one sentence what is in the way and what to do about it."""
+    """A fault that keeps run.py from continuing. The message is one sentence with the fault and its fix."""
 
 
 def echo(text: str) -> None:
-    # stdout is for what was asked for: the address, a command's JSON.
+    # stdout is reserved for requested output: the address, or a command's JSON.
     print(text, file=sys.stderr, flush=True)
 
 
 def die_with_parent() -> None:
-    """Between fork and exec: where the system can (Linux), the child is killed as soon as its parent is gone."""
+    """Ask the kernel to kill this child as soon as its parent has ended (Linux only).
+
+    Called between fork and exec."""
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @contextlib.contextmanager
 def folder_lock(folder: Path, *, wait: bool) -> Iterator[int]:
-    """Yields the descriptor that holds the folder; the kernel lets go of it however we end.
+    """Lock a folder and yield the descriptor that holds the lock.
 
-    Raises BlockingIOError when somebody else holds it and `wait` is off."""
+    The kernel releases the lock once no process has the descriptor open, even after a crash.
+    Raises BlockingIOError if another process holds the lock and `wait` is False."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:

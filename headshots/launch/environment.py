@@ -27,13 +27,15 @@ STATE_FILE = VENV / "headshots.json"
 
 
 def required_locks(lock: str) -> dict[str, str]:
-    """The locks that an environment for `lock` satisfies, with their hashes: the tests' one holds the other."""
+    """Return the lock files that an environment for `lock` satisfies, with their hashes.
+
+    The lock file of the tests includes the one of the product."""
     names = [RUN_LOCK, TEST_LOCK] if lock == TEST_LOCK else [lock]
     return {name: fingerprint(ROOT / "docker" / name) for name in names}
 
 
 def read_state_file() -> dict[str, object] | None:
-    """What the last set-up of .venv wrote; None where there was none, {} where it is not to be believed."""
+    """Return the state that the last set-up of .venv wrote: None without one, {} if the file is unreadable."""
     try:
         stamp = json.loads(STATE_FILE.read_text())
     except FileNotFoundError:
@@ -46,7 +48,7 @@ def read_state_file() -> dict[str, object] | None:
 def is_set_up(lock: str) -> bool:
     stamp = read_state_file() or {}
     locks = stamp.get("locks")
-    # The interpreter's own path changes with its version: an upgraded system leaves an environment without a library.
+    # The interpreter's path changes with its version. After a system upgrade, the environment lacks its libraries.
     return (
         stamp.get("state") == "ready"
         and stamp.get("python") == os.path.realpath(PYTHON)
@@ -56,14 +58,14 @@ def is_set_up(lock: str) -> bool:
 
 
 def set_up(lock: str) -> None:
-    """Afterwards .venv holds exactly what `lock` names. Raises CannotRun."""
+    """Install into .venv what `lock` names, unless that is done already. Raises CannotRun."""
     if is_set_up(lock):
         return
     with folder_lock(ROOT, wait=True):
         if is_set_up(lock):
             return
         stamp = read_state_file()
-        # A set-up that was cut short may have left half a package behind, which pip would take for a whole one.
+        # An interrupted set-up can leave an incomplete package, which pip would consider installed.
         if (stamp is not None and stamp.get("state") != "ready") or not pip_works():
             make_environment()
         STATE_FILE.write_text(json.dumps({"state": "installing"}))
@@ -92,20 +94,22 @@ def install(lock: str) -> None:
     try:
         install_lock(lock)
     except CannotRun:
-        # It gave up by itself, so it left nothing by halves: the next start may go on with this environment.
+        # pip ended on its own and left no incomplete package, so the next start can reuse this environment.
         STATE_FILE.unlink(missing_ok=True)
         raise
 
 
 def install_lock(lock: str) -> None:
-    """Exactly what the lock names, by hash. Raises CannotRun."""
+    """Install what the lock file names, checked by hash. Raises CannotRun."""
     file = ROOT / "docker" / lock
     total = len(re.findall(r"(?m)^[a-z0-9]", file.read_text()))
     pip_install("--no-deps", "--require-hashes", "-r", str(file), total=total)
 
 
 def pip_install(*arguments: str, total: int) -> None:
-    """`pip install` into .venv, with its progress through `total` packages on a terminal. Raises CannotRun."""
+    """Run `pip install` in .venv.
+
+    Shows the progress through `total` packages on a terminal. Raises CannotRun."""
     command = [str(PYTHON), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
     pip = subprocess.Popen(
         [*command, *arguments],
@@ -141,7 +145,7 @@ def weights_arguments() -> list[str]:
 
 
 def pipeline_command(*arguments: str) -> list[str]:
-    # -P: the folder that the caller stands in may hold a `pipeline` of its own.
+    # -P: the current folder can contain another module named `pipeline`.
     return [str(PYTHON), "-P", "-m", "pipeline", *arguments]
 
 
@@ -150,16 +154,16 @@ def pipeline_environment() -> dict[str, str]:
 
 
 def fetch_instantid(*, agreed: bool) -> None:
-    """Brings InstantID's weights here, in the foreground: its sizes and terms are shown and agreed to.
+    """Fetch InstantID's weights in the foreground, after showing their sizes and terms.
 
-    Raises CannotRun when they are not all here afterwards."""
+    agreed: True to skip the question for consent. Raises CannotRun if a weight is missing afterwards."""
     command = pipeline_command("weights", "fetch", "instantid", *(["--yes"] if agreed else []), *weights_arguments())
     if subprocess.run(command, env=pipeline_environment(), stdout=sys.stderr.fileno(), check=False).returncode != 0:
         raise CannotRun("the InstantID engine's weights are not all here (see above)")
 
 
 def start_fetching_weights() -> subprocess.Popen[bytes]:
-    # stdout belongs to whatever command was asked for.
+    # stdout is reserved for the output of the requested command.
     return subprocess.Popen(
         pipeline_command("weights", "fetch", *weights_arguments()),
         env=pipeline_environment(), stdout=sys.stderr.fileno(), preexec_fn=die_with_parent,
@@ -172,7 +176,9 @@ def finish_fetching_weights(fetching: subprocess.Popen[bytes]) -> None:
 
 
 def stop_fetching_weights(fetching: subprocess.Popen[bytes]) -> None:
-    """Ends it, should it still run. What it has by halves is removed when it fetches again."""
+    """End a fetch of weights, if it still runs.
+
+    The next fetch removes incomplete files."""
     fetching.terminate()
     try:
         fetching.wait(5)

@@ -12,7 +12,7 @@ from headshots.launch import PYTHON, ROOT, VENV, CannotRun, echo, fingerprint, f
 from headshots.launch.environment import install_lock, pip_install
 
 GPU_LOCK = "requirements-gpu.lock"
-# Outside the lock: which build of it fits depends on the machine.
+# Not in the lock file, because the right build of torch depends on the machine.
 TORCH = "torch==2.13.0"
 STATE_FILE = VENV / "headshots-gpu.json"
 PROBE_SECONDS = 60
@@ -20,7 +20,7 @@ COMMAND = f".venv/bin/python -m pip install {TORCH} && .venv/bin/python -m pip i
 
 
 def require_gpu() -> None:
-    """Raises CannotRun where there is no NVIDIA GPU, unless the engine was told to use the CPU."""
+    """Check that there is an NVIDIA GPU, unless the engine is set to use the CPU. Raises CannotRun."""
     if os.environ.get("HEADSHOTS_INSTANTID_DEVICE") == "cpu":
         echo("The InstantID engine will run on the CPU, as was asked for: many minutes a picture.")
         return
@@ -34,23 +34,25 @@ def require_gpu() -> None:
 
 
 def set_up_gpu() -> None:
-    """Afterwards .venv holds torch and all that the engine imports. Raises CannotRun."""
+    """Install torch and the engine's packages into .venv, unless that is done already. Raises CannotRun."""
     if read_state() == "ready":
         return
     with folder_lock(ROOT, wait=True):
         if read_state() == "ready":
             return
         echo(f"Installing {TORCH} and what the InstantID engine is made of (once; several GB with CUDA)")
-        # First, by itself: what comes after must not choose another build of it.
+        # torch is installed first and alone, so that no other package chooses its build.
         pip_install(TORCH, total=30)
         install_lock(GPU_LOCK)
         write_state("ready")
 
 
 def set_up_gpu_for_tests() -> None:
-    """Torch's CPU build and the rest, where that costs no gigabytes; else says what is skipped and why.
+    """Install what the tests of the InstantID engine need, if torch comes without CUDA here.
 
-    Asked once for each lock, or every time where HEADSHOTS_REQUIRE_TORCH is set."""
+    Otherwise, or if the installation fails, prints which tests are skipped and why.
+    A skip because of CUDA is remembered for this lock file, interpreter and torch version.
+    If HEADSHOTS_REQUIRE_TORCH is set, pip is asked again every time."""
     state = read_state()
     if state == "ready" or (state == "skipped" and not os.environ.get("HEADSHOTS_REQUIRE_TORCH")):
         return
@@ -65,7 +67,9 @@ def set_up_gpu_for_tests() -> None:
 
 
 def is_torch_build_small() -> bool:
-    """Whether pip, asked without installing anything, settles on a build of torch without CUDA."""
+    """Return True if pip would install a build of torch without CUDA.
+
+    Asks pip in a dry run. Returns False if the answer is missing, late or unreadable."""
     if sys.platform == "darwin":
         return True
     command = [str(PYTHON), "-m", "pip", "install", "--dry-run", "--quiet", "--ignore-installed", "--no-deps"]
@@ -82,7 +86,7 @@ def is_torch_build_small() -> bool:
 
 
 def read_state() -> str:
-    """`ready` or `skipped` for this lock, interpreter and torch; empty when nobody looked yet."""
+    """Return `ready` or `skipped` for this lock file, interpreter and torch version, or "" if neither is recorded."""
     try:
         stamp = json.loads(STATE_FILE.read_text())
         return str(stamp["state"]) if stamp["of"] == environment_id() else ""

@@ -12,10 +12,10 @@ from headshots.launch import CannotRun, echo
 
 
 def secret_key(data: Path) -> str:
-    """Return the key that signs sessions and encrypts second factors; make it if there is none. Raises CannotRun.
+    """Return the key that signs sessions and encrypts second factors, after creating it if there is none.
 
-    It is stored beside the key ring of headshots, under the id of the data folder. One that an earlier version left in
-    the data folder is moved there."""
+    The key is stored next to the key ring of headshots, under the id of the data folder.
+    A key that an earlier version left in the data folder is moved there. Raises CannotRun."""
     folder = state_folder() / "secrets"
     if folder.is_relative_to(data):
         raise CannotRun(f"secrets must not be kept below {data}: point HEADSHOTS_HEADSHOT_KEYS_DIR to another folder")
@@ -27,7 +27,7 @@ def secret_key(data: Path) -> str:
         if not file.exists():
             earlier = old.read_text().strip() if old.exists() else ""
             if is_used and not earlier:
-                # The state folder was changed or lost, or the data folder comes from another machine.
+                # The state folder was changed or lost, or the data folder was copied from another machine.
                 echo(
                     f"{folder} holds no secret key of {data}: a new one is made. All sessions end, and second factors "
                     f"stay closed. If you have the old key, stop, and write it to {file}."
@@ -45,22 +45,24 @@ def secret_key(data: Path) -> str:
 
 
 def state_folder() -> Path:
-    """Return the folder above the key ring of headshots, as headshots/settings.py finds it."""
+    """Return the folder that contains the key ring of headshots, with the defaults of headshots/settings.py."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(os.environ.get("HEADSHOTS_HEADSHOT_KEYS_DIR") or Path(state) / "headshots").resolve()
 
 
 def data_id(data: Path) -> str:
-    """Return the id of a data folder, as headshots/vault/rings.py knows it; make it if there is none."""
+    """Return the id of a data folder, after creating it if there is none.
+
+    headshots/vault/rings.py uses the same id."""
     file = data / "id"
     if not file.exists():
         create_once(file, str(uuid.uuid4()))
-    # Through UUID, so that the file cannot name a path.
+    # Parsed as a UUID, so that the content of the file cannot become a path.
     return str(uuid.UUID(file.read_text().strip()))
 
 
 def create_once(file: Path, content: str) -> None:
-    """Create a file for this user alone, whole or not at all. An existing one is never changed."""
+    """Create a file atomically, readable by this user only. Never changes an existing file."""
     fresh = file.with_name(f"{file.name}.{secrets.token_hex(8)}.tmp")
     try:
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
@@ -74,7 +76,7 @@ def create_once(file: Path, content: str) -> None:
 
 
 def remove_moved(old: Path, key: str, file: Path) -> None:
-    """Blank and remove the key in the data folder, unless it is another one."""
+    """Overwrite and remove the old key file in the data folder, unless it holds a different key."""
     if old.read_text().strip() not in {key, ""}:
         echo(f"{old} holds another secret key than {file}, which is used. Remove the one that is wrong.")
         return

@@ -19,18 +19,18 @@ from headshots.launch.secret_key import secret_key
 from headshots.launch.supervise import HeartbeatFile, Service, SocketProbe, supervise
 
 QUEUES = ("render", "default", "retention")
-# What the web process needs, however it is started (docker/web.Dockerfile has the same). Forwarding headers count for
-# as many proxies as HEADSHOTS_TRUSTED_PROXIES says; uvicorn on its own believes them from everything on this machine.
+# Arguments of every web process. docker/web.Dockerfile must use the same. Forwarding headers are evaluated by the
+# product, for as many proxies as HEADSHOTS_TRUSTED_PROXIES says. Uvicorn would trust them from any local process.
 UVICORN = (
     *("headshots.asgi:application", "--http", "headshots.web.protocol:LimitedProtocol", "--ws", "none"),
     *("--no-proxy-headers", "--no-server-header", "--timeout-graceful-shutdown", "3"),
 )
-# A unix socket's path holds 107 characters on Linux, 103 on macOS; a URL carries only plain ones unchanged.
+# The path of a Unix socket has at most 107 characters on Linux and 103 on macOS. These characters need no URL escape.
 SOCKET_PATH = re.compile(r"/[A-Za-z0-9/._-]{1,99}")
 
 
 def make_data_folder(data: Path) -> None:
-    """The data folder and what lies in it, for this user alone. Raises CannotRun where it cannot be."""
+    """Create the data folder and its subfolders, accessible to this user only. Raises CannotRun."""
     try:
         for folder in (data, data / "run", data / "logs", data / "valkey"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -49,22 +49,24 @@ def service_environment(data: Path, redis_url: str) -> dict[str, str]:
         "HEADSHOTS_DATA_DIR": str(data),
         "HEADSHOTS_REDIS_URL": redis_url,
         "PYTHONUNBUFFERED": "1",
-        # What Celery says to root (its danger are pickled messages, which are off) and at every lost connection.
+        # Hide Celery's warnings to root and at each lost connection. They warn root of pickled messages, which are off.
         "PYTHONWARNINGS": "ignore::PendingDeprecationWarning,ignore:You're running the worker with superuser",
     }
     return defaults | environment | fixed
 
 
 def prepare_database(data: Path, environment: dict[str, str]) -> None:
-    """Tables and looks as this version wants them; nothing is started when nothing can have changed."""
+    """Migrate the database and seed the built-in looks.
+
+    Starts no process if the sources, the settings and the database file are unchanged. Raises CannotRun."""
     database, stamp = data / "db.sqlite3", data / "run" / "database-ready"
 
     def state() -> str:
         sources = sorted([*ROOT.glob("headshots/*/migrations/*.py"), ROOT / "pipeline" / "styles" / "styles.toml"])
-        # Settings too: `migrate` runs the checks, whose refusal shall be read here and not in a web process that dies.
+        # Include the settings, because `migrate` runs the system checks. Their errors are easier to read here.
         settings = "\0".join(f"{name}={environment[name]}" for name in sorted(environment) if "HEADSHOTS_" in name)
         settings_hash = hashlib.sha256(settings.encode()).hexdigest()
-        # The inode: a database that was restored from elsewhere is another file.
+        # Include the inode, because a restored database is another file.
         return f"{fingerprint(*sources, ROOT / 'docker' / RUN_LOCK)} {settings_hash} {database.stat().st_ino}"
 
     is_own = not os.environ.get("HEADSHOTS_DATABASE_URL")
@@ -84,7 +86,9 @@ def prepare_database(data: Path, environment: dict[str, str]) -> None:
 
 @contextlib.contextmanager
 def valkey_socket(data: Path) -> Iterator[Path]:
-    """Where valkey listens: below the data folder, or in a private folder of its own where that path is too long."""
+    """Yield the path of valkey's socket.
+
+    The socket is in the data folder, or in a temporary private folder if that path does not fit a socket."""
     wanted = data / "run" / "valkey.sock"
     if SOCKET_PATH.fullmatch(str(wanted)):
         yield wanted
@@ -97,7 +101,9 @@ def valkey_socket(data: Path) -> Iterator[Path]:
 
 
 def listen_on(port: int) -> socket.socket:
-    """The listening socket, ours for as long as we run: while the web process is replaced, visitors wait in line."""
+    """Return a socket that listens on 127.0.0.1. Raises CannotRun.
+
+    run.py keeps the socket open, so that connections wait in its queue while the web process restarts."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -110,7 +116,9 @@ def listen_on(port: int) -> socket.socket:
 
 
 class ServiceFactory:
-    """The services, in the order in which they start. address: where people reach them on this machine."""
+    """A factory of the services, with one method per service.
+
+    lock: the descriptor that holds the lock of the data folder. address: the URL of the product on this machine."""
 
     def __init__(self, data: Path, environment: dict[str, str], lock: int, address: str) -> None:
         self.data, self.environment, self.lock, self.address = data, environment, lock, address
@@ -127,7 +135,7 @@ class ServiceFactory:
         return Service(
             name, command, liveness=liveness, timeout_seconds=timeout_seconds, log=self.data / "logs" / f"{name}.log",
             folder=ROOT, environment=self.environment | {"HEADSHOTS_LOCAL_URL": self.address}, quiet=name == "valkey",
-            # With the lock's descriptor: where children can outlive us, a second start still sees the folder in use.
+            # Services inherit the lock's descriptor. If they outlive run.py, the folder stays locked.
             descriptors=(self.lock, *descriptors),
         )  # fmt: skip
 
@@ -136,7 +144,7 @@ class ServiceFactory:
         command = [str(binary), "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700"]
         keep = ["--dir", str(self.data / "valkey"), "--appendonly", "yes", "--appendfsync", "everysec", "--save", ""]
         limits = ["--maxmemory-policy", "noeviction", "--loglevel", "warning"]
-        # -LOADING is a sign of life too.
+        # Accept errors too: -LOADING shows that the server is alive.
         return self.service("valkey", [*command, *keep, *limits], SocketProbe(str(path), b"PING\r\n", rb"[+-]", 2), 20)
 
     def web(self, listener: socket.socket) -> Service:
@@ -144,7 +152,7 @@ class ServiceFactory:
         command = [str(PYTHON), "-m", "uvicorn", *UVICORN, "--fd", str(listener.fileno())]
         options = ["--no-access-log", "--log-level", "warning"]
         question = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
-        # Any answer is a sign of life: /healthz may well say that something else is wrong.
+        # Accept any status: /healthz can report a fault of another service.
         probe = SocketProbe(("127.0.0.1", port), question, rb"HTTP/", 5)
         return self.service("web", [*command, *options], probe, 30, listener.fileno())
 
@@ -164,7 +172,9 @@ class ServiceFactory:
 def start_services(
     factory: ServiceFactory, path: Path | None, listener: socket.socket, services: list[Service]
 ) -> None:
-    """Starts everything, into `services`; returns when the page answers. Raises CannotRun."""
+    """Start all services and append each to `services`.
+
+    Returns once the home page has answered and workers and beat have been started. Raises CannotRun."""
 
     def start(service: Service) -> Service:
         services.append(service)
@@ -187,14 +197,14 @@ def start_services(
             wait_for(valkey, lambda: valkey.has_been_alive)
         prepare_database(factory.data, factory.environment)
         web = start(factory.web(listener))
-        # Minutes, at the first start.
+        # The first fetch of the model files takes minutes.
         wait_for(web, lambda: fetching.poll() is not None)
     finally:
         stop_fetching_weights(fetching)
     finish_fetching_weights(fetching)
     question = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
     page = SocketProbe(("127.0.0.1", listener.getsockname()[1]), question, rb"HTTP/1\.1 [23]", 1)
-    # The workers only now: two cores that import five times the same thing at once show the page later.
+    # Workers start last: on two cores, five processes importing at once would delay the first page.
     wait_for(web, page.is_alive)
     for queue in QUEUES:
         start(factory.worker(queue))

@@ -1,8 +1,8 @@
 """Start, watch, restart and stop the product's processes.
 
-A service is alive while its heartbeat file is touched, or while it answers requests to its socket. A service that ended
-is restarted; one that stopped responding is killed first. Nothing here waits for a service, so a stuck one never keeps
-the others from being supervised.
+A service is alive while its heartbeat file is touched, or while it answers requests to its socket. A service that has
+ended is restarted. A service that has stopped responding is killed first. The supervision loop never waits for a
+service, so a stuck one does not affect the others.
 """
 
 from __future__ import annotations
@@ -20,20 +20,23 @@ from pathlib import Path
 from headshots.launch import die_with_parent, echo
 
 MAX_LOG_BYTES = 1_000_000
-# Importing everything on a slow machine, while five others do the same.
+# Enough for a process that imports everything on a slow machine while five others do the same.
 START_TIMEOUT_SECONDS = 180.0
 STOP_TIMEOUT_SECONDS = 10.0
 STABLE_AFTER_SECONDS = 60.0
 MAX_RESTART_DELAY_SECONDS = 30.0
-# Our own loop comes round ten times a second: a gap means that the machine slept, or that we did something else.
+# The loop runs about ten times per second. A longer gap means that the machine was suspended or run.py was busy.
 SUSPEND_THRESHOLD_SECONDS = 5.0
 
-# Ours begin with the time, or are JSON that begins with the level; those of libraries in C begin with the level.
+# Lines of the product begin with the time, or are JSON that begins with the level. Lines of C libraries begin with
+# the level.
 _LOG_LINE = re.compile(rb'(?:\d{4}-\d\d-\d\d \S+ |\{"level": ")?(DEBUG|INFO|WARNING|ERROR|CRITICAL)\b')
 
 
 class HeartbeatFile:
-    """A file that its owner touches. What counts is when we saw its time change: clocks of files may jump."""
+    """A file that a live process touches regularly.
+
+    The file's time is only compared with its last value, never with a clock, because clocks can jump."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -50,14 +53,14 @@ class HeartbeatFile:
         return True
 
     def reset(self) -> None:
-        """Remove the file before a start: the previous process may have left it behind."""
+        """Remove the file of the previous process."""
         self._file.unlink(missing_ok=True)
 
 
 class SocketProbe:
-    """A request to a socket, repeated every `seconds`; the answer is looked for, never waited for.
+    """A request to a socket, repeated every `seconds`, whose answer is polled without blocking.
 
-    address: (host, port), or a unix socket's path. expected: what the answer's beginning must match."""
+    address: (host, port), or the path of a Unix socket. expected: regular expression for the start of the answer."""
 
     def __init__(self, address: tuple[str, int] | str, request: bytes, expected: bytes, seconds: float) -> None:
         self._address, self._request, self._expected, self._seconds = address, request, re.compile(expected), seconds
@@ -68,7 +71,7 @@ class SocketProbe:
         now = time.monotonic()
         if self._connection is None and now >= self._next:
             self._connection = self._connect()
-            # Nobody there yet: a service that just starts is worth asking often.
+            # The service does not listen yet, so try again soon.
             self._next = now + (self._seconds if self._connection else min(self._seconds, 0.05))
         if self._connection is None:
             return False
@@ -101,9 +104,10 @@ class SocketProbe:
 
 
 class Service:
-    """One process and everything below it.
+    """One process and its children.
 
-    timeout_seconds: how long it may go without a sign of life. quiet: its output goes to its log only."""
+    timeout_seconds: limit without a sign of life, after the first one. quiet: True to write the output to the log only.
+    """
 
     def __init__(
         self,
@@ -137,7 +141,7 @@ class Service:
         self.process = subprocess.Popen(
             self.command, cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=self.descriptors,
-            # An own session: Ctrl-C reaches run.py alone, and what it starts itself can be found and ended with it.
+            # In its own session, the process gets no Ctrl-C, and all its children can be killed as one group.
             start_new_session=True, preexec_fn=die_with_parent,
         )  # fmt: skip
         assert self.process.stdout is not None
@@ -185,7 +189,9 @@ class Service:
         self.process = None
 
     def send(self, number: signal.Signals) -> None:
-        """SIGKILL to all below it, anything else to the process itself, which tells its own children."""
+        """Send a signal to the process, if it is running.
+
+        SIGKILL goes to the children as well. For other signals, the process ends its own children."""
         if self.process is None or self.process.poll() is not None:
             return
         if number == signal.SIGKILL:
@@ -215,7 +221,9 @@ class Service:
             log.write(piece)
 
     def _print_line(self, line: bytes) -> None:
-        """Warnings and errors reach the terminal, and lines without a level as the one before them did."""
+        """Print a line of output on the terminal if it is a warning or an error.
+
+        A line without a level is treated like the line before it. Output of a quiet service is not printed."""
         level = _LOG_LINE.match(line)
         if level and not self.quiet:
             self._is_shown = level[1] in {b"WARNING", b"ERROR", b"CRITICAL"}
@@ -242,7 +250,9 @@ def supervise(services: Sequence[Service], until: Callable[[], bool], every_seco
 
 
 def stop(services: Sequence[Service], immediately: Callable[[], bool]) -> None:
-    """Ask all services to end, wait STOP_TIMEOUT_SECONDS at most (not if `immediately` says so), then kill the rest."""
+    """Stop all services: send SIGTERM, wait, then kill those that still run.
+
+    Waits at most STOP_TIMEOUT_SECONDS, and no longer once `immediately` returns True."""
     for service in services:
         service.send(signal.SIGTERM)
     give_up = time.monotonic() + STOP_TIMEOUT_SECONDS

@@ -1,13 +1,13 @@
 """The broker's URL and beat's schedule, for the settings.
 
-Whatever a lost message left undone is found again by a task of this schedule.
+A lost message loses no work: a task of this schedule finds the unfinished work later.
 """
 
 from django.core.exceptions import ImproperlyConfigured
 
 
 def beat_schedule(*, photo_ttl_seconds: int) -> dict[str, dict[str, object]]:
-    """Celery's beat schedule for photos that live that long."""
+    """Return Celery's beat schedule for photos that are kept for `photo_ttl_seconds`."""
     purge_seconds = min(60.0, max(1.0, photo_ttl_seconds / 20))
     return {
         "requeue stalled work": _every(10.0, "shoots.requeue_stalled", expires=30),
@@ -22,18 +22,20 @@ def beat_schedule(*, photo_ttl_seconds: int) -> dict[str, dict[str, object]]:
         "clear sessions": _every(86_400.0, "accounts.clear_sessions", expires=86_400),
         "flush visit counters": _every(60.0, "dashboard.flush_visit_counters", expires=60),
         "aggregate days": _every(900.0, "dashboard.aggregate_days", expires=900),
-        # Which looks whether it is Monday, so that a beat that was away then is late, not a week late.
+        # Hourly, because the task checks for Monday itself: after an outage, the report is late but not skipped.
         "mail report": _every(3600.0, "dashboard.mail_report", expires=3600),
     }
 
 
 def _every(seconds: float, task: str, *, expires: int) -> dict[str, object]:
-    # `expires`: a queue that nobody reads for an hour must not hold a thousand copies of the same reminder.
+    # `expires`: copies of one task must not pile up in a queue while no worker consumes it.
     return {"task": task, "schedule": seconds, "options": {"expires": expires}}
 
 
 def broker_url(redis_url: str) -> str:
-    """The same server in the broker's spelling; `memory://` when there is none."""
+    """Return the broker URL in Celery's spelling, `memory://` without a server.
+
+    Raises ImproperlyConfigured for an unknown scheme."""
     if redis_url and not redis_url.startswith(("unix://", "redis://", "rediss://")):
         raise ImproperlyConfigured("HEADSHOTS_REDIS_URL must begin with redis://, rediss:// or unix://.")
     if redis_url.startswith("unix://"):

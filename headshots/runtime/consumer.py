@@ -1,7 +1,7 @@
 """A Celery consumer that records heartbeats while it reconnects to the broker.
 
-Celery's main loop stands still meanwhile. Without this the operator would see every worker die with the broker, and
-whoever supervises them would kill them, while all they can do is wait.
+Celery's main loop is blocked while the worker reconnects. Without these heartbeats, the supervisor would kill every
+worker during an outage of the broker.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from headshots.runtime import heartbeat
 
 
 class Consumer(CeleryConsumer):
-    """Celery's own, named in `headshots/celery.py`."""
+    """Celery's consumer with heartbeats. `worker_consumer` in `headshots/celery.py` names this class."""
 
     def ensure_connected(self, conn: Connection) -> Connection:
         ensure = cast("Callable[..., Connection]", conn.ensure_connection)

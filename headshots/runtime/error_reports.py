@@ -1,8 +1,8 @@
 """Scrubbed crash reports to Sentry: what broke and where, never the data.
 
-Left to itself its library sends local variables, messages, requests and the lines of log before a crash. Here it has no
-part in requests and tasks; they hand it their exceptions. What it makes of one is written anew from the few fields that
-can hold nothing of a person: types, places in our code, and the ids that log lines carry too.
+By default, Sentry's library sends local variables, messages, requests and earlier log lines. Here its integrations for
+requests and tasks are off, and our signal handlers pass it the exceptions. Each event is then rebuilt from the few
+fields that cannot contain personal data: types, positions in the code, and the ids that log lines carry as well.
 """
 
 import sys
@@ -24,10 +24,10 @@ _SAFE_MECHANISM_FIELDS = ("type", "handled", "exception_id", "parent_id", "is_ex
 
 
 def start() -> None:
-    """Report the crashes of this process, if the operator has named a Sentry."""
+    """Report the crashes of this process, if HEADSHOTS_SENTRY_DSN is set."""
     if not settings.HEADSHOTS_SENTRY_DSN:
         return
-    # Here: without a Sentry nothing of it is loaded.
+    # Imported here, so that nothing is loaded without a DSN.
     import sentry_sdk
     from sentry_sdk.integrations.atexit import AtexitIntegration
     from sentry_sdk.integrations.excepthook import ExcepthookIntegration
@@ -35,7 +35,7 @@ def start() -> None:
     sentry_sdk.init(
         dsn=settings.HEADSHOTS_SENTRY_DSN,
         environment="development" if settings.DEBUG else "production",
-        # Else it asks git.
+        # Without a release, the library runs git.
         release="headshots",
         default_integrations=False,
         auto_enabling_integrations=False,
@@ -51,7 +51,7 @@ def start() -> None:
         auto_session_tracking=False,
         send_client_reports=False,
         enable_metrics=False,
-        # It would also listen to a variable of its own.
+        # Without this, an environment variable of the library could turn it on.
         spotlight=False,
     )
     got_request_exception.connect(_report_request)
@@ -59,7 +59,7 @@ def start() -> None:
 
 
 def scrub_event(event: "Event", hint: "Hint") -> "Event | None":
-    """The event as it may leave; None for one that is about no exception."""
+    """Return the event with safe fields only, None if the event is about no exception."""
     exception = event.get("exception")
     errors = exception.get("values", []) if isinstance(exception, Mapping) else []
     if not errors:
@@ -71,7 +71,9 @@ def scrub_event(event: "Event", hint: "Hint") -> "Event | None":
 
 
 def _scrub_exception(error: Mapping[str, object]) -> dict[str, object]:
-    """One exception of a chain. Its message goes: a database's would quote the row that it refused."""
+    """Return the safe fields of one exception of a chain.
+
+    Drops the message: a database error quotes the row that the database refused."""
     stack = error.get("stacktrace")
     frames = stack.get("frames", []) if isinstance(stack, Mapping) else []
     return {

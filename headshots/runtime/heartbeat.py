@@ -1,11 +1,11 @@
 """Heartbeat of a process for its supervisor: one file, touched only while the process makes progress.
 
 A busy solo worker answers no ping and ignores time limits, so its supervisor checks the age of the file instead.
-An idle worker records a heartbeat in its main loop every few seconds, or with each attempt to reach a broker that is
-away (`headshots/runtime/consumer.py`). A running task must call `heartbeat.record_progress()` at least every
-HEADSHOTS_TASK_STALL_TIMEOUT seconds; a worker that loads its models has HEADSHOTS_MODEL_LOAD_TIMEOUT seconds.
+An idle worker records a heartbeat in its main loop every few seconds. While it reconnects to the broker, each attempt
+records one (`headshots/runtime/consumer.py`). A running task must call `heartbeat.record_progress()` at least every
+HEADSHOTS_TASK_STALL_TIMEOUT seconds. A worker that loads its models has HEADSHOTS_MODEL_LOAD_TIMEOUT seconds.
 A thread touches the file while the last record is fresh. A stuck loop, a stuck task and a stopped process all look
-the same: the file ages.
+the same: the file is not touched.
 """
 
 import socket
@@ -23,7 +23,7 @@ IDLE_TIMEOUT_SECONDS = 15.0
 
 
 class Heartbeat:
-    """Tell whether a worker makes progress, from what it did last and when.
+    """The record of the last progress of a worker or of beat.
 
     stall_timeout_seconds: how long a running task may go without progress. clock: a monotonic clock, in seconds."""
 
@@ -128,7 +128,7 @@ def _start_worker_heartbeat(sender: object, **_signal: object) -> None:
     if _worker is None:
         _worker = Heartbeat(stall_timeout_seconds=settings.HEADSHOTS_TASK_STALL_TIMEOUT)
         _publish_worker_heartbeat(getattr(sender, "hostname", "worker@here"), _worker)
-    # Celery says "ready" again after each reconnect to the broker.
+    # Celery sends worker_ready again after each reconnect to the broker.
     elif _loading:
         _worker.task_ended()
     _loading = False
@@ -158,7 +158,7 @@ def _start_beat_heartbeat(**_signal: object) -> None:
     _beat = Heartbeat(stall_timeout_seconds=settings.HEADSHOTS_TASK_STALL_TIMEOUT)
     _on_beat_publish()
     _notify_listeners(f"beat@{socket.gethostname()}", _beat)
-    # Only a message that reached the broker counts: a beat that ticks and delivers nothing is as good as dead.
+    # Only a message that reached the broker counts, because a beat that delivers nothing has to be restarted.
     signals.after_task_publish.connect(_on_beat_publish)
 
 

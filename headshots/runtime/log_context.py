@@ -1,7 +1,7 @@
 """Context of log lines: the ids of request, task, shoot and pack, carried from web to workers.
 
-A request has an id from its beginning on; a task that it wakes carries that id in its message, and so do the tasks that
-this one wakes. The ids are added to every line by `headshots/runtime/log_format.py`, whoever writes it.
+Each request has an id. Tasks that the request sends carry that id in their messages, and so do the tasks that these
+tasks send. `headshots/runtime/log_format.py` adds the ids to every log line, including those of libraries.
 """
 
 import inspect
@@ -13,30 +13,30 @@ from celery import Task, signals
 from django.conf import settings
 from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
-# In the headers of a message.
+# Header of a Celery message that carries the request's id.
 _HEADER = "headshots_request"
-# Arguments, of views and of tasks, that say what is worked on.
+# Arguments of views and tasks that identify the object of the work, with their names in log lines.
 _ID_ARGUMENTS = {"shoot_id": "shoot", "pack_id": "pack", "photo_id": "photo", "payment_id": "payment"}
 
 
 def reset(**ids: object) -> None:
-    """Forget whatever this process worked on before: from here on every line carries these ids."""
+    """Replace all ids of the current context: from now on every log line carries these ids only."""
     clear_contextvars()
     bind(**ids)
 
 
 def bind(**ids: object) -> None:
-    """From here on every line carries these ids as well. None is no id."""
+    """Add ids to all further log lines of the current context. Ignores ids that are None."""
     bind_contextvars(**{name: str(value) for name, value in ids.items() if value is not None})
 
 
 def bind_arguments(arguments: Mapping[str, object]) -> None:
-    """The ids among the arguments of a view or a task."""
+    """Add the ids among the arguments of a view or a task to all further log lines."""
     bind(**{_ID_ARGUMENTS[name]: value for name, value in arguments.items() if name in _ID_ARGUMENTS})
 
 
 def current_ids() -> dict[str, str]:
-    """Those that a line would carry now."""
+    """Return the ids that a log line would carry now."""
     return {name: str(value) for name, value in get_contextvars().items()}
 
 
@@ -45,7 +45,9 @@ def new_request_id() -> str:
 
 
 def connect_signals() -> None:
-    """Wire it into Celery: messages carry the request's id, tasks begin with it, and the log is ours alone."""
+    """Connect to Celery's signals.
+
+    Messages then carry the request's id, tasks bind it, and Celery does not configure logging."""
     signals.setup_logging.connect(_configure_logging)
     signals.before_task_publish.connect(_add_request_id)
     signals.task_prerun.connect(_on_task_start)
@@ -53,7 +55,7 @@ def connect_signals() -> None:
 
 
 def _configure_logging(**_signal: object) -> None:
-    """Instead of Celery's own handlers and formats."""
+    """Configure logging from the settings, in place of Celery's own handlers and formats."""
     dictConfig(settings.LOGGING)
 
 

@@ -1,7 +1,7 @@
-"""Format log lines without personal data: as text for people, as JSON for machines.
+"""Format log lines without personal data, as text or as JSON.
 
-Everything goes through the standard library's `logging`, our modules' lines and those of the libraries alike; structlog
-makes the lines. Each carries the ids of the work at hand (`headshots/runtime/log_context.py`).
+All log lines, including those of libraries, go through the standard library's `logging`. structlog formats them. Each
+line carries the ids of the current work (`headshots/runtime/log_context.py`).
 """
 
 import json
@@ -15,8 +15,8 @@ from structlog.contextvars import merge_contextvars
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict
 
-# Email addresses, names of pictures, and the keys in links of mails. The first two look only at the start of a word:
-# without that, a word of n letters is read from each of them, and n letters cost n squared.
+# Email addresses, file names of pictures, and the keys in links of emails. The first two patterns match at the start of
+# a word only. Otherwise matching would start at each letter, and take quadratic time for a long word.
 _MASKED = (
     (re.compile(r"(?<![^\s@<>\"'(=])[^\s@<>\"'(=]++@[^\s@<>\"')]+\.[a-zA-Z]{2,}"), "[address]"),
     (
@@ -28,16 +28,16 @@ _MASKED = (
     ),
     (re.compile(r"(/accounts/(?:password/reset/key|confirm-email)/)[^\s/]+"), r"\1[key]"),
 )
-# A line is for reading, and the sender of a request chooses how long its headers are.
+# Log lines quote request headers, whose length the client chooses.
 MAX_TEXT_LENGTH = 2000
-# The longest address that mail servers take: as much of a word at the cut may be the start of one.
+# The longest address that mail servers accept. The start of one at the cut is no longer than this.
 MAX_ADDRESS_LENGTH = 254
 MAX_FRAMES, MAX_CAUSES = 20, 5
 _IDS = ("request", "task", "shoot", "pack", "photo", "payment")
 
 
 def logging_settings(*, level: str, as_json: bool) -> dict[str, object]:
-    """Django's LOGGING: every line to the standard error of its process, in our format."""
+    """Return Django's LOGGING setting: every line goes to standard error, in our format."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -46,9 +46,9 @@ def logging_settings(*, level: str, as_json: bool) -> dict[str, object]:
         "root": {"handlers": ["console"], "level": level},
         "loggers": {
             "django": {"handlers": ["console"], "level": "INFO", "propagate": False},
-            # A page that is not there, a form that is not complete: the person's concern, not the operator's.
+            # Missing pages and incomplete forms are faults of the request, not of the product.
             "django.request": {"level": "ERROR"},
-            # Through our formatter as well; the access log would hold the links of password mails.
+            # Our formatter masks these lines too. The access log would contain the links of password emails.
             "uvicorn": {"handlers": ["console"], "level": "INFO", "propagate": False},
             "uvicorn.access": {"level": "WARNING"},
             "stripe": {"level": "WARNING"},
@@ -57,9 +57,9 @@ def logging_settings(*, level: str, as_json: bool) -> dict[str, object]:
 
 
 class LineFormatter(ProcessorFormatter):
-    """Time, level, logger, text and ids; of an exception its types and where they were raised.
+    """A formatter that writes time, level, logger, text and ids, plus types and positions of an exception.
 
-    Not its message: a database's would quote the row that it refused, address included."""
+    Omits the exception's message: a database error quotes the row that the database refused, with email addresses."""
 
     def __init__(self, *, as_json: bool) -> None:
         super().__init__(
@@ -70,16 +70,17 @@ class LineFormatter(ProcessorFormatter):
     def format(self, record: logging.LogRecord) -> str:
         error = record.exc_info[0] if record.exc_info else None
         if error and isinstance(record.args, Mapping) and "exc" in record.args:
-            # Celery writes a failed task's exception into its line, message and all.
+            # Celery writes the exception of a failed task into the line, including its message.
             words = dict(record.args) | {"exc": error.__qualname__}
             record = logging.makeLogRecord(record.__dict__ | {"args": words})
         return super().format(record)
 
 
 def mask(text: str) -> str:
-    """Return at most 2,000 characters of the text without addresses, names of pictures and keys to accounts.
+    """Return the text without email addresses, file names of pictures and keys to accounts.
 
-    A word at the cut is left out: half an address would not be recognized as one."""
+    Cuts the text at MAX_TEXT_LENGTH characters.
+    Drops the last word before the cut, because half an address would not be recognized."""
     if len(text) > MAX_TEXT_LENGTH:
         text = _without_last_word(text[:MAX_TEXT_LENGTH]) + " [cut]"
     for pattern, instead in _MASKED:
@@ -93,7 +94,9 @@ def _without_last_word(text: str) -> str:
 
 
 def traceback_lines(error: BaseException | None) -> list[str]:
-    """Return the types of an exception and of its causes, each with the last lines that it went through."""
+    """Return the types of an exception and of its causes, each with its last stack frames.
+
+    Returns at most MAX_CAUSES exceptions with MAX_FRAMES frames each, and no messages."""
     lines: list[str] = []
     for _ in range(MAX_CAUSES):
         if error is None:
@@ -108,10 +111,10 @@ def traceback_lines(error: BaseException | None) -> list[str]:
 
 
 def _describe(logger: object, method: str, event: EventDict) -> EventDict:
-    """What the line says, and nothing else that the record may carry."""
+    """Return the fields of the log line, dropping everything else in the record."""
     record: logging.LogRecord = event["_record"]
     at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-    # The level first: whoever started this process tells warnings by it.
+    # The level comes first, so that run.py can recognize warnings at the start of a JSON line.
     line: EventDict = {"level": record.levelname, "at": at, "logger": record.name, "event": mask(str(event["event"]))}
     line.update({name: event[name] for name in _IDS if name in event})
     if event.get("exc_info"):

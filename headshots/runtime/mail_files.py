@@ -9,7 +9,9 @@ logger = logging.getLogger(__name__)
 
 
 class PrivateFileEmailBackend(EmailBackend):
-    """Writes each message to a file that only the operator can read; the log names the file, never the address."""
+    """A backend that writes each message to a file that only this user can read.
+
+    The log names the file, never the email address."""
 
     def open(self) -> bool:
         opened = bool(super().open())

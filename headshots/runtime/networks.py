@@ -1,10 +1,12 @@
-"""The network that a client belongs to, for limits per visitor."""
+"""The network of a client, for limits per visitor."""
 
 import ipaddress
 
 
 def visitor_network(host: str) -> str:
-    """Return what one visitor can use: an IPv4 address, the /64 of an IPv6 address, anything else as it is."""
+    """Return the network that one visitor controls: the address for IPv4, the /64 for IPv6.
+
+    Returns the first 64 characters of anything that is no IP address."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

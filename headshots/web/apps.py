@@ -16,13 +16,14 @@ class WebConfig(AppConfig):
     label = "web"
 
     def ready(self) -> None:
-        """Whatever process this is: its rules are registered, its crashes are told, its data folder is private, it
-        leaves no core file."""
+        """Register the system checks, start crash reports, create the data folder and harden the process.
+
+        Django calls this once in every process of the product."""
         import_module("headshots.web.checks")
         error_reports.start()
         settings.HEADSHOTS_DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # A core file would hold photos in clear.
+        # A core file would contain unencrypted photos.
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if sys.platform == "linux":
-            # Other processes of the same user cannot read photos and keys out of this one's memory.
+            # Prevents other processes of the same user from reading photos and keys in the memory of this process.
             ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

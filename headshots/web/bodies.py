@@ -1,7 +1,6 @@
 """Receive request bodies before Django is called, within limits of size, memory and sender.
 
-No thread and no database connection waits for a body. How slow one may arrive is the business of
-`headshots/web/protocol.py`.
+No thread and no database connection waits for a body. `headshots/web/protocol.py` limits how slowly a body may arrive.
 """
 
 import io
@@ -24,12 +23,12 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 BODY = "headshots.body"
-"""Key in the ASGI scope: the body, complete."""
+"""Key in the ASGI scope: the complete `Body`."""
 REFUSED = "headshots.body_refused"
-"""Key in the ASGI scope of a request whose body was not taken: TOO_LARGE or SIGNED_OUT."""
+"""Key in the ASGI scope of a request whose body was refused: TOO_LARGE or SIGNED_OUT."""
 TOO_LARGE, SIGNED_OUT = "too large", "signed out"
 
-# What every connection may bring without being counted: the server reads as much ahead.
+# Bytes of each body that no budget counts, because the server reads that much ahead anyway.
 UNRESERVED_BYTES = 64 * 1024
 _CHUNK_BYTES = 1024 * 1024
 _LEASE_SECONDS = 30
@@ -37,20 +36,23 @@ _LEASE_SECONDS = 30
 
 @dataclass(frozen=True)
 class LargeBodyRule:
-    """A larger limit for one path. signed_in: only for accounts that are signed in."""
+    """A larger limit for one path.
+
+    signed_in: True to accept large bodies from signed-in accounts only."""
 
     max_bytes: int
     signed_in: bool
 
 
 class _Refused(Exception):
-    """This body is not taken. The argument is the value of REFUSED."""
+    """A refused body. The argument is the value for the key REFUSED."""
 
 
 class Body(io.RawIOBase):
-    """The bytes of a body. What has been read is let go, so that a parser's copy replaces ours piece by piece.
+    """The bytes of a body, as a stream that frees each chunk after it has been read.
 
-    The pieces are mappings and not bytes, which the process would keep after they were freed."""
+    A parser's copy thereby replaces ours chunk by chunk. The chunks are memory mappings, because the process would not
+    return the memory of bytes objects to the system."""
 
     def __init__(self) -> None:
         self.chunks: deque[mmap.mmap] = deque()
@@ -59,7 +61,7 @@ class Body(io.RawIOBase):
         self.length = 0
 
     def append(self, data: bytes) -> None:
-        """Add what has arrived."""
+        """Add bytes that have arrived."""
         self.length += len(data)
         while data:
             if not self.chunks or self.last_chunk_written == _CHUNK_BYTES:
@@ -93,10 +95,12 @@ class Body(io.RawIOBase):
 
 
 class BodyLimit:
-    """ASGI application in front of Django, which gets each body whole, or none and the reason in its scope.
+    """An ASGI application that receives the complete body before it calls Django.
 
-    The middleware `RefusedBodyMiddleware` answers for a body that was refused; where there is no room now it is this.
-    get_account_id: finds the account that is signed in, None without one.
+    For a refused body, Django gets an empty body and the reason in the scope, and `RefusedBodyMiddleware` answers.
+    If there is no memory for a body now, this application answers 503 itself.
+
+    get_account_id: returns the id of the signed-in account, None without one.
     """
 
     def __init__(
@@ -129,7 +133,7 @@ class BodyLimit:
                 await self.application(scope, receive, send)
 
     async def _read_body(self, scope: Scope, receive: Receive, held: AsyncExitStack) -> Body | None:
-        """Return the body, None when the client left. Raises _Refused, BudgetExceeded, NoThreadFree."""
+        """Receive the body. Returns None if the client left. Raises _Refused, BudgetExceeded, NoThreadFree."""
         body = Body()
         room = await self._reserve_room(scope, _content_length(scope), 0, held)
         while True:
@@ -145,16 +149,17 @@ class BodyLimit:
                 return body
 
     async def _reserve_room(self, scope: Scope, needed: int, had: int, held: AsyncExitStack) -> int:
-        """Return how long the body may be, `needed` or more, and hold so much until the request ends.
+        """Reserve memory until the request ends, and return how many bytes the body may have, `needed` or more.
 
-        One whose length was not announced gets room in two steps. Raises _Refused, BudgetExceeded."""
+        A body without Content-Length gets the usual limit first, and the limit of its path once it needs more.
+        Raises _Refused, BudgetExceeded, NoThreadFree."""
         large = self.large.get(str(scope["path"])) if scope["method"] == "POST" else None
         if needed > (large.max_bytes if large else self.max_bytes):
             raise _Refused(TOO_LARGE)
         if needed <= UNRESERVED_BYTES:
             return UNRESERVED_BYTES
         account = None
-        # Small photos too: they must not wait for room among what strangers send.
+        # Small uploads count for their account too, so that they do not compete with requests of strangers.
         if large and large.signed_in:
             account = await self.get_account_id(scope)
             if account is None:
@@ -164,8 +169,10 @@ class BodyLimit:
         return room
 
     async def _reserve(self, size: int, account: int | None, address: str, held: AsyncExitStack) -> None:
-        """Hold so many bytes until the request ends. One address gets half of all, one account what it may upload at
-        once, and all other requests a quarter together, an eighth from one address. Raises BudgetExceeded."""
+        """Hold `size` bytes of the budgets until the request ends. Raises BudgetExceeded.
+
+        One address gets at most half of all bytes, and one account at most the bytes of one upload.
+        Requests without an account get a quarter together, and an eighth from one address."""
         limits = settings.HEADSHOTS_LIMITS
         total, timeout_seconds = limits.body_budget_bytes, limits.web_queue_timeout_seconds
         everything = Budget("bodies", total, _LEASE_SECONDS, per_holder=total // 2)
@@ -181,7 +188,9 @@ class BodyLimit:
 
 
 def _content_length(scope: Scope) -> int:
-    """Return the Content-Length, 0 without one; what it hides is counted as it arrives."""
+    """Return the Content-Length, 0 without one.
+
+    A wrong value does no harm, because bytes are counted as they arrive."""
     headers = scope["headers"]
     assert isinstance(headers, (list, tuple))
     for name, value in headers:

@@ -1,8 +1,8 @@
-"""Limit what is in use at the same time (bytes, decodes, streams), over all processes of the product together.
+"""Limit what is in use at the same time (bytes, decodes, streams) across all processes of the product.
 
-A share is a lease on the server of HEADSHOTS_REDIS_URL. It ends when it is given back or when its time is up, so a
-process that is killed keeps nothing. Every process counts its own shares as well: while the server is away, or where
-there is none, each process keeps to the limits alone.
+A share is a lease on the server of HEADSHOTS_REDIS_URL. A lease ends when it is released or when it expires, so a
+killed process holds nothing for long. Every process counts its own shares as well. Without a server, or while the
+server is unreachable, each process applies the limits to its own shares.
 """
 
 import asyncio
@@ -27,8 +27,8 @@ from redis.retry import Retry
 
 log = logging.getLogger(__name__)
 
-# One lease is a member "weight:holder:id" whose score is the time it ends, by the server's clock (ms). A renewal
-# (limits of -1) is stored in any case: its holder has the share already.
+# Each lease is a member "weight:holder:id" of a sorted set. Its score is its expiry by the server's clock (ms). A
+# renewal passes limits of -1 and always succeeds, because its holder already has the share.
 _ACQUIRE_SCRIPT = """
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
@@ -47,13 +47,13 @@ redis.call('PEXPIREAT', KEYS[1], redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCOR
 return 1
 """
 _SERVER_TIMEOUT_SECONDS = 1
-# How long the server is not asked again after it did not answer: a request must not wait for it at every step.
+# Pause before the next attempt to reach an unreachable server, so that one request does not wait for it repeatedly.
 _SERVER_RETRY_SECONDS = 2.0
 _MIN_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.02, 0.3
 
 
 class BudgetExceeded(Exception):
-    """No share became free in time. retry_after_seconds: when to try again."""
+    """The error when no share became free in time. retry_after_seconds: when the client should try again."""
 
     def __init__(self, name: str, retry_after_seconds: int) -> None:
         super().__init__(f"the budget {name} is used up")
@@ -61,7 +61,7 @@ class BudgetExceeded(Exception):
 
 
 class _LocalShares:
-    """Shares of this process: (budget, lease) -> (weight, holder)."""
+    """The shares of this process: (budget name, lease id) -> (weight, holder)."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -74,7 +74,9 @@ _local = _LocalShares()
 
 @dataclass(frozen=True)
 class Lease:
-    """A share that is held. Renew it before `Budget.lease_seconds` are over if it is held for longer."""
+    """A share of a budget that is held.
+
+    Renew a lease that is held for longer than `Budget.lease_seconds`."""
 
     budget: "Budget"
     weight: int
@@ -95,7 +97,7 @@ class Lease:
 
     @asynccontextmanager
     async def auto_renew(self) -> AsyncIterator[None]:
-        """Renew the share again and again while the block runs, however long that is."""
+        """Renew the share periodically while the block runs."""
 
         async def renew() -> None:
             while True:
@@ -112,10 +114,14 @@ class Lease:
 
 @dataclass(frozen=True)
 class Budget:
-    """Limit the weights that are held at the same time under one name.
+    """A limit on the sum of the weights that are held at the same time under one name.
 
-    total: limit of all weights together. per_holder: limit of one holder's weights, where a holder is named.
-    lease_seconds: when the share of a killed process becomes free. Objects are cheap: two with one name are one budget.
+    Objects with the same name share one budget, so create them where you need them.
+
+    Attributes:
+        total: limit of all weights together.
+        per_holder: limit of the weights of one holder, for shares that name a holder.
+        lease_seconds: when the share of a killed process becomes free.
     """
 
     name: str
@@ -126,10 +132,10 @@ class Budget:
 
     @contextmanager
     def hold(self, weight: int = 1, *, holder: str = "", wait_seconds: float = 0) -> Iterator[Lease]:
-        """Hold a share, waiting for it in this thread.
+        """Hold a share while the block runs, waiting for it in this thread.
 
-        holder: an account, an address or the like; stored only as a keyed hash. Raises BudgetExceeded after
-        wait_seconds.
+        holder: the account or address that the share counts for; stored only as a keyed hash.
+        Raises BudgetExceeded after wait_seconds.
         """
         lease = self._lease(weight, holder)
         try:
@@ -146,7 +152,7 @@ class Budget:
 
     @asynccontextmanager
     async def hold_async(self, weight: int = 1, *, holder: str = "", wait_seconds: float = 0) -> AsyncIterator[Lease]:
-        """Hold a share, waiting for it on the event loop. Arguments and errors are those of `hold`."""
+        """Hold a share like `hold`, but wait for it on the event loop."""
         lease = self._lease(weight, holder)
         try:
             for pause in self._retry_delays(wait_seconds):
@@ -157,7 +163,7 @@ class Budget:
                 await asyncio.sleep(pause)
             yield lease
         finally:
-            # Also when the wait was canceled, while the server may have stored the lease already.
+            # This also runs when the wait is canceled. The server may have stored the lease by then.
             if self._release_locally(lease):
                 await self._execute_async("ZREM", self._key, lease.member)
 
@@ -168,12 +174,12 @@ class Budget:
     def _lease(self, weight: int, holder: str) -> Lease:
         if weight < 1:
             raise ValueError("a share weighs 1 or more")
-        # Keyed: the server must not hold anything that leads back to an account or an address.
+        # A keyed hash, so that nothing on the server leads back to an account or an address.
         hashed = salted_hmac("headshots.web.budgets", f"{self.name}:{holder}").hexdigest()[:32] if holder else ""
         return Lease(self, weight, hashed)
 
     def _holder_limit(self, lease: Lease) -> int:
-        """The limit of the lease's holder, -1 where there is none."""
+        """Return the limit of the lease's holder, -1 for no limit."""
         return -1 if self.per_holder is None or not lease.holder else self.per_holder
 
     def _retry_delays(self, wait_seconds: float) -> Iterator[float]:
@@ -181,14 +187,14 @@ class Budget:
         give_up, pause = time.monotonic() + wait_seconds, _MIN_PAUSE_SECONDS
         while True:
             left = give_up - time.monotonic()
-            # Of random length: those who wait must not all ask at the same moment.
+            # Random, so that waiting requests do not all retry at the same moment.
             yield max(0.0, min(left, pause * random.uniform(0.5, 1)))  # noqa: S311
             if left <= 0:
                 raise BudgetExceeded(self.name, self.retry_after_seconds)
             pause = min(pause * 1.5, _MAX_PAUSE_SECONDS)
 
     def _acquire_locally(self, lease: Lease) -> bool:
-        """Count the lease in this process if it fits. Returns whether it does."""
+        """Count the lease in this process if the limits allow it. Returns True if it was counted."""
         most = self._holder_limit(lease)
         with _local.lock:
             held = [share for (name, _), share in _local.shares.items() if name == self.name]
@@ -200,7 +206,7 @@ class Budget:
             return True
 
     def _release_locally(self, lease: Lease) -> bool:
-        """Stop counting the lease in this process. Returns whether it was counted."""
+        """Stop counting the lease in this process. Returns True if it was counted."""
         with _local.lock:
             return _local.shares.pop((self.name, lease.id), None) is not None
 
@@ -209,7 +215,9 @@ class Budget:
         return ("EVAL", _ACQUIRE_SCRIPT, 1, self._key, lease.member, milliseconds, total, per_holder)
 
     def _execute(self, *command: object) -> bool:
-        """Return the server's answer, True while it does not answer: this process has counted already."""
+        """Run a command and return True if the server accepted it.
+
+        Also returns True without a server or while it is unreachable. The local count limits the shares then."""
         if not _is_server_in_use():
             return True
         try:
@@ -219,13 +227,13 @@ class Budget:
             return _fall_back_to_local(error)
 
     async def _execute_async(self, *command: object) -> bool:
-        """Return the same as `_execute`, on the event loop."""
+        """Run a command like `_execute`, on the event loop."""
         if not _is_server_in_use():
             return True
         client = _async_client(settings.HEADSHOTS_REDIS_URL)
         asking = asyncio.ensure_future(client.execute_command(*command))  # type: ignore[no-untyped-call]
         try:
-            # Never canceled halfway: a client that connects swallows it, and the share would stay until it ends.
+            # Shielded: a client that connects swallows a cancellation, and the share would stay until it expires.
             return bool(await asyncio.shield(asking))
         except asyncio.CancelledError:
             await asyncio.gather(asking, return_exceptions=True)
@@ -246,7 +254,7 @@ def _fall_back_to_local(error: Exception) -> bool:
 
 @cache
 def _client(url: str) -> redis.Redis:
-    # One more try at once: a server that was restarted has closed the connection.
+    # Retry once immediately, because a restarted server has closed the connection.
     retry = Retry(NoBackoff(), 1)
     return redis.Redis.from_url(
         url, socket_timeout=_SERVER_TIMEOUT_SECONDS, socket_connect_timeout=_SERVER_TIMEOUT_SECONDS, retry=retry
@@ -257,10 +265,10 @@ _async_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, aioredis.
 
 
 def _async_client(url: str) -> aioredis.Redis:
-    """Return the client of the running event loop: a connection belongs to one loop."""
+    """Return the client of the running event loop. A connection cannot be shared between loops."""
     clients = _async_clients.setdefault(asyncio.get_running_loop(), {})
     if url not in clients:
-        # Blocking: hundreds of requests that ask at once wait for a connection, and are not taken for a server away.
+        # With a blocking pool, hundreds of concurrent requests wait for a connection instead of getting an error.
         pool = aioredis.BlockingConnectionPool.from_url(
             url,
             max_connections=20,

@@ -1,4 +1,4 @@
-"""System checks of the settings: commands, web process and workers refuse what breaks a rule."""
+"""System checks of the settings. Commands, web processes and workers refuse to start if one fails."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,18 +14,18 @@ from django.db.migrations.loader import MigrationLoader
 from headshots import engine
 from headshots.web.humanize import FOUR_K_PX
 
-# Beyond it, different people pass for one.
+# Above this distance, pictures of different people would be accepted as the same person.
 MAX_DISTANCE = 0.6
 MIN_TOKEN_LENGTH = 20
-# A quarter of them is kept for requests with large bodies, and one address gets half of the others.
+# A quarter of the threads is reserved for requests with large bodies. One address gets half of the others.
 MIN_THREADS = 4
-# What is promised, what the tests need, and from where on a worker would need more memory than it is promised to take.
+# The promised size, the smallest size for tests, and the largest size that fits into the documented memory of a worker.
 PROMISED_EDGE_PX, MIN_EDGE_PX, MAX_EDGE_PX = FOUR_K_PX, 400, 5120
 
 
 @register(Tags.security)
 def check_work(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
-    """Counts and times that the queue divides by, waits for or hands out are positive."""
+    """Check counts, times, the likeness distance, the size of premium pictures and the size of uploads."""
     errors: list[CheckMessage] = [
         Error(f"{name} must be 1 or more.", id="headshots.E001")
         for name in (
@@ -66,7 +66,7 @@ def check_work(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> lis
 
 @register(Tags.security)
 def check_limits(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
-    """The limits of web processes let one honest request through."""
+    """Check that the limits of web processes let at least one legitimate request through."""
     limits = settings.HEADSHOTS_LIMITS
     errors: list[CheckMessage] = [
         Error(f"HEADSHOTS_{name.upper()} must be 1 or more.", id="headshots.E011")
@@ -75,7 +75,7 @@ def check_limits(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> l
     ]
     if limits.web_threads < MIN_THREADS:
         errors.append(Error(f"HEADSHOTS_WEB_THREADS must be {MIN_THREADS} or more.", id="headshots.E011"))
-    # One address gets half of it, and an eighth for what needs no account.
+    # One address gets half of the budget, and an eighth for requests without an account.
     least = max(2 * settings.HEADSHOTS_MAX_UPLOAD_BYTES, 8 * settings.HEADSHOTS_MAX_VERIFY_BYTES)
     if limits.body_budget_bytes < least:
         errors.append(Error(f"HEADSHOTS_BODY_BUDGET_BYTES must be {least} or more.", id="headshots.E011"))
@@ -88,13 +88,15 @@ def check_limits(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> l
 
 @register(Tags.security)
 def check_engine(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
-    """The engine's settings mean something, and no weight is used against its license."""
+    """Check that the settings of the engine are valid and that its weights' licenses allow their use."""
     return [Error(refusal, id="headshots.E007") for refusal in engine.refusals()]
 
 
 @register(Tags.security)
 def check_signing(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
-    """Key and certificate for the files' credentials: both or none, readable, fit for each other, valid today."""
+    """Check that key and certificate for signing files are both set or both unset, and that they can be used.
+
+    Warns in production if files are signed with a test certificate."""
     if fault := engine.signing_fault():
         return [Error(fault, id="headshots.E009")]
     if settings.HEADSHOTS_C2PA_KEY_FILE is None and not settings.DEBUG:
@@ -110,7 +112,7 @@ def check_signing(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> 
 
 @register(Tags.security)
 def check_metrics(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
-    """What opens /metrics cannot be guessed, and fits into a header."""
+    """Check that the token for /metrics is too long to guess and fits into an HTTP header."""
     token = settings.HEADSHOTS_METRICS_TOKEN
     if token and not (len(token) >= MIN_TOKEN_LENGTH and token.isascii()):
         return [
@@ -125,7 +127,7 @@ def check_metrics(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> 
 
 @register(Tags.security)
 def check_production(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
-    """What a laptop may lack and a server may not: a secret, names it answers to, a server for work and limits."""
+    """Check that the settings a production server needs are set. In debug mode, only the secret key is required."""
     errors: list[CheckMessage] = []
     if not _secret_key():
         errors.append(Error("HEADSHOTS_SECRET_KEY is not set.", id="headshots.E004"))
@@ -153,7 +155,7 @@ def check_production(app_configs: Sequence[AppConfig] | None, **kwargs: object) 
 
 
 def _secret_key() -> str:
-    """Django refuses even to read an empty one."""
+    """Return the secret key, or "" if it is empty. Django raises an error when an empty key is read."""
     try:
         key: str = settings.SECRET_KEY
         return key
@@ -163,7 +165,9 @@ def _secret_key() -> str:
 
 @register(Tags.database)
 def check_database_version(databases: Sequence[str] | None = None, **_: object) -> list[CheckMessage]:
-    """Refuse a database with migrations that this version does not know: `migrate` would mix two sets of tables."""
+    """Refuse a database with migrations that this version does not know.
+
+    `migrate` would mix two sets of tables."""
     labels = {config.label for config in apps.get_app_configs() if config.name.startswith("headshots.")}
     errors: list[CheckMessage] = []
     for alias in databases or ():

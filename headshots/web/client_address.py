@@ -10,9 +10,9 @@ from headshots.web.unavailable import send_unavailable
 
 
 def client_address(scope: Scope) -> str:
-    """Return the address of the client, "" where the server does not know it.
+    """Return the network of the client, as `visitor_network` does, "" if it is unknown.
 
-    Forwarding headers count only for as many proxies as the operator has: X-Forwarded-For is read from its end."""
+    X-Forwarded-For is read from its end, and only as many entries as HEADSHOTS_TRUSTED_PROXIES are trusted."""
     client = scope.get("client")
     host = str(client[0]) if isinstance(client, (list, tuple)) else ""
     proxies = settings.HEADSHOTS_TRUSTED_PROXIES
@@ -25,9 +25,9 @@ def client_address(scope: Scope) -> str:
 
 
 class RequestsPerAddressLimit:
-    """ASGI application: one forwarded address has so many requests in progress in this process, not more.
+    """An ASGI application that limits the requests in progress per forwarded address, in this process.
 
-    Only behind proxies; without one the limit of connections (`headshots/web/protocol.py`) does the same."""
+    Without proxies it does nothing, because `headshots/web/protocol.py` limits the connections per address."""
 
     def __init__(self, application: Application) -> None:
         self.application = application

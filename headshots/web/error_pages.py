@@ -19,9 +19,9 @@ _TOO_MUCH = (RequestDataTooBig, TooManyFilesSent)
 
 
 def error_page(status: int, request: HttpRequest, *, broken: bool = False) -> HttpResponse:
-    """The page for this status: 400, 403, 404, 413 or 500 (429 is rendered by allauth). The admin has its own words.
+    """Render the page for status 400, 403, 404, 413 or 500; allauth renders 429. The admin has a page of its own.
 
-    Of a broken request, or in a broken product, nothing is read but the path and the request's id."""
+    broken: True for an invalid request or a server error. Only the path and the request's id are read then."""
     return HttpResponse(_page(status, request, broken=broken), status=status)
 
 
@@ -39,7 +39,9 @@ def _page(status: int, request: HttpRequest | None, *, broken: bool) -> SafeStri
 
 
 def _is_admin(status: int, request: HttpRequest) -> bool:
-    """Return True for pages of the admin, but not for 403 and 404 of visitors who are no staff."""
+    """Return True if the error belongs on the admin's own page.
+
+    Visitors who are not staff get the public page for 403 and 404."""
     if not request.path.startswith(ADMIN_PREFIX):
         return False
     user = getattr(request, "user", None)
@@ -47,24 +49,24 @@ def _is_admin(status: int, request: HttpRequest) -> bool:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer for Django's handler400. A form that is too long, or has too many files, is told so."""
+    """Answer a bad request (handler400). Returns 413 for a form that is too long or has too many files."""
     return error_page(413 if isinstance(exception, _TOO_MUCH) else 400, request, broken=True)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Django's handler403."""
+    """Answer a forbidden request (handler403)."""
     return error_page(403, request)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler500."""
+    """Answer after a server error (handler500)."""
     return error_page(500, request, broken=True)
 
 
 class RefusedBodyMiddleware(MiddlewareMixin):
-    """Answers where `BodyLimit` did not take a body, before any view can take the rest for the whole.
+    """A middleware that answers requests whose body `BodyLimit` refused, so that no view sees the empty body.
 
-    413 for one that is too large. Without a session it leads to the sign-in page, which says that nothing was kept."""
+    Answers 413 for a body that is too large. Redirects a signed-out visitor to the sign-in page."""
 
     def process_request(self, request: HttpRequest) -> HttpResponse | None:
         refused = getattr(request, "scope", {}).get(REFUSED)
@@ -75,14 +77,18 @@ class RefusedBodyMiddleware(MiddlewareMixin):
 
 
 class AppendSlashMiddleware(CommonMiddleware):
-    """Adds a missing slash for readers only; a form would lose its body on the way (and debug mode would raise)."""
+    """A middleware that adds a missing slash, for GET and HEAD only.
+
+    A redirected form would lose its body, and Django's own middleware raises in debug mode."""
 
     def should_redirect_with_slash(self, request: HttpRequest) -> bool:
         return request.method in {"GET", "HEAD"} and super().should_redirect_with_slash(request)
 
 
 class ErrorPageMiddleware(MiddlewareMixin):
-    """Answers 404 before debug mode can: its page lists every address and setting that matters to an attacker."""
+    """A middleware that answers 404 before Django's debug page can.
+
+    The debug page lists all URLs and settings."""
 
     def process_request(self, request: HttpRequest) -> HttpResponse | None:
         try:
@@ -96,7 +102,9 @@ class ErrorPageMiddleware(MiddlewareMixin):
 
 
 class SilentExceptionReporter(ExceptionReporter):
-    """What debug mode shows, and what would be mailed, of an exception: the product's page, nothing of the request."""
+    """An exception reporter that shows our error page and no data of the request.
+
+    Replaces the page of debug mode and the text of error emails."""
 
     def get_traceback_html(self) -> SafeString:
         bad = isinstance(self.exc_value, (BadRequest, SuspiciousOperation))

@@ -1,8 +1,8 @@
 """ASGI handler: each request runs in one thread, from the first middleware to the view.
 
-Left alone, Django sends each middleware of each request to a thread and back, a thread that was made for this request,
-with a database connection of its own. A third of the time of a small request went there (docs/benchmarks.md), and a
-hundred slow requests had a hundred connections. Here no thread waits: not for a body, and not for a slow reader.
+Django's own handler starts a thread per request, with its own database connection, and switches to that thread for each
+middleware. That took a third of the time of a small request (docs/benchmarks.md), and a hundred slow requests held a
+hundred connections. With this handler, no thread waits for a body or for a slow reader.
 """
 
 import asyncio
@@ -23,9 +23,9 @@ from headshots.web.unavailable import send_unavailable
 
 
 class ThreadPoolASGIHandler(ASGIHandler):
-    """Django's handler, its middleware as under WSGI. Asynchronous views stay on the event loop.
+    """Django's handler with synchronous middleware, as under WSGI. Asynchronous views run on the event loop.
 
-    select_thread_pool: says in which threads a request is worked on, and how many seconds it waits for one."""
+    select_thread_pool: returns the pool for a request, and how many seconds the request waits for a thread."""
 
     def __init__(self, select_thread_pool: Callable[[Scope], tuple[ThreadPool, float]]) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class ThreadPoolASGIHandler(ASGIHandler):
         super().load_middleware(is_async=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
-        """Answer one request whose body has been taken in."""
+        """Answer one request whose body `BodyLimit` has received."""
         if scope["type"] != "http":
             raise ValueError(f"only HTTP is served here, not {scope['type']}")
         set_script_prefix(get_script_prefix(scope))
@@ -56,17 +56,17 @@ class ThreadPoolASGIHandler(ASGIHandler):
             await self.send_response(response, send)  # type: ignore[arg-type]
 
     def _answer(self, request: ASGIRequest) -> HttpResponseBase:
-        """Return the response, closed already unless it is still to be streamed. In a thread."""
+        """Return the response, closed unless it is streamed. Runs in a thread of the pool."""
         signals.request_started.send(sender=self.__class__, scope=request.scope)
         response: HttpResponseBase = self.get_response(request)
         response._handler_class = self.__class__  # type: ignore[attr-defined]
         if not response.streaming:
-            # Before it is sent: a slow reader must keep neither the thread nor the files of the request.
+            # Closed before it is sent, so that a slow reader keeps neither the thread nor the files of the request.
             response.close()
         return response
 
     async def _stream(self, response: HttpResponseBase, receive: Receive, send: Send) -> None:
-        """Send a response until it ends or its reader leaves."""
+        """Send a response until it ends or the client disconnects."""
         sending = asyncio.create_task(self.send_response(response, send))  # type: ignore[arg-type]
         leaving = asyncio.create_task(_wait_for_disconnect(receive))
         try:

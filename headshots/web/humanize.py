@@ -1,9 +1,10 @@
-"""Durations and sizes in words, for pages and mails."""
+"""Durations and sizes in words, for pages and emails."""
 
 import math
 from datetime import timedelta
 
-# Seconds, name, and from how many seconds on the unit is used: people say "24 hours" and "36 hours".
+# Seconds, name, and the smallest duration in seconds that uses the unit. Days start at two, so that 24 hours and
+# 36 hours are shown in hours.
 _UNITS = (
     (365 * 86_400, "year", 365 * 86_400),
     (86_400, "day", 2 * 86_400),
@@ -11,7 +12,7 @@ _UNITS = (
     (60, "minute", 60),
     (1, "second", 0),
 )
-# Ultra HD's long edge: from here on it is 4K.
+# The long edge of Ultra HD, the smallest size that is called 4K.
 FOUR_K_PX = 3840
 
 
@@ -24,7 +25,7 @@ def humanize_duration(seconds: float) -> str:
     units = _UNITS[index : index + 2]
     step = units[-1][0]
     if whole % step:
-        # Rounded, it may belong to a larger unit.
+        # The rounded duration can belong to a larger unit.
         return humanize_duration(whole + step - whole % step)
     parts = []
     for size, name, _ in units:

@@ -19,7 +19,9 @@ _NO_SENSORS = ", ".join(f"{sensor}=()" for sensor in _SENSORS)
 
 
 class PrivacyHeadersMiddleware(MiddlewareMixin):
-    """Nothing that a view makes is kept by a cache unless the view says so, and no page may ask for a sensor."""
+    """A middleware that forbids caching and sensors.
+
+    A view can allow caching with a Cache-Control header of its own."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         response.headers.setdefault("Cache-Control", "no-store")
@@ -28,7 +30,9 @@ class PrivacyHeadersMiddleware(MiddlewareMixin):
 
 
 class ContentSecurityPolicyMiddleware(CSPMiddleware):
-    """The policy on every response: the package leaves it out on errors in debug mode, for pages we do not have."""
+    """A middleware that sets the content security policy on every response.
+
+    The package omits the policy on errors in debug mode, for Django's debug pages. This product does not show them."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         response = super().process_response(request, response)
@@ -41,7 +45,9 @@ class ContentSecurityPolicyMiddleware(CSPMiddleware):
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]
-    """Serves static files whole: whitenoise's own response is a file iterator, which Django warns of under ASGI."""
+    """A middleware that serves each static file as one response body.
+
+    WhiteNoise's own response is a synchronous file iterator, and Django warns about those under ASGI."""
 
     @staticmethod
     def serve(static_file: StaticFile, request: HttpRequest) -> HttpResponse:
@@ -55,12 +61,14 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]
 
 HEADER = "X-Request-ID"
 _ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
-# Where the request keeps it, beside what the server says of it.
+# Key in `request.META` for the id of the request.
 ID_KEY = "headshots.request_id"
 
 
 class RequestIdMiddleware(MiddlewareMixin):
-    """First of all: whatever the others say of a request carries its id. A proxy of the operator's may name it."""
+    """A middleware that gives each request an id. It comes first, so that all log lines carry the id.
+
+    Uses the id in the header X-Request-ID if a trusted proxy is configured."""
 
     def process_request(self, request: HttpRequest) -> None:
         given = request.headers.get(HEADER, "") if settings.HEADSHOTS_TRUSTED_PROXIES else ""

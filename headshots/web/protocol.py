@@ -1,7 +1,7 @@
 """HTTP protocol of uvicorn with deadlines and limits for heads, bodies and clients.
 
-Started as `uvicorn --http headshots.web.protocol:LimitedProtocol`. Uvicorn's own protocol waits for ever for a head and
-for a body, and reads heads of any length. What is refused here is not logged: its client writes the lines.
+Started as `uvicorn --http headshots.web.protocol:LimitedProtocol`. Uvicorn's own protocol waits without a limit for
+heads and bodies, and reads heads of any length. Refused requests are not logged: any client could fill the log.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from headshots.runtime.networks import visitor_network
 
 MAX_LINE_BYTES = 8 * 1024
-"""Of a request line's address, and of one header."""
+"""Limit of the URL in the request line, and of each header."""
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEADERS = 100
 _MAX_PIPELINED = 8
 _CHECK_INTERVAL_SECONDS = 1.0
 _WRITE_TIMEOUT_SECONDS, _CLOSING_WRITE_TIMEOUT_SECONDS = 60.0, 10.0
-# What else a process has open, and what each connection may open on its own: an event stream listens at the server.
+# Files that a process opens besides connections, and files per connection: an event stream also opens one to Redis.
 _OTHER_FILES, _FILES_PER_CONNECTION = 200, 2
 
 _REASON_PHRASES = {
@@ -34,7 +34,7 @@ _REASON_PHRASES = {
 
 
 class _Refused(Exception):
-    """The request is answered with the status that is the argument, and the connection closed."""
+    """A refused request. The argument is the status of the response, after which the connection is closed."""
 
 
 _connections: Counter[str] = Counter()
@@ -42,7 +42,7 @@ _connections: Counter[str] = Counter()
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """One connection."""
+    """One connection of a client, with its deadlines and limits."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -52,14 +52,14 @@ class LimitedProtocol(HttpToolsProtocol):
         self.head_since: float | None = self.loop.time()
         self.head_bytes = 0
         self.body_bytes = self.raw_bytes = 0
-        # Seconds that the body has had, and since its last byte. They stand still while we do not read.
+        # Seconds since the start of the body, and since its last byte. They do not advance while reading is paused.
         self.body_seconds: float | None = None
         self.body_idle_seconds = 0.0
         self.unsent_bytes = 0
         self.unsent_seconds = 0.0
         self.current_cycle: RequestResponseCycle | None = None
         self.deadline_timer = self.loop.call_later(_CHECK_INTERVAL_SECONDS, self._check_deadlines)
-        # Behind proxies all come from the proxy: there `RequestsPerAddressLimit` counts.
+        # Behind proxies all connections come from the proxy, so `RequestsPerAddressLimit` counts requests instead.
         from_address = 0 if settings.HEADSHOTS_TRUSTED_PROXIES or not self.address else _connections[self.address]
         if from_address > self.limits.max_connections_per_address or _connections.total() > self._max_connections():
             self._respond(503, "Too many connections. Please try again in a minute.")
@@ -70,7 +70,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if not _connections[self.address]:
             del _connections[self.address]
         if self.current_cycle is not None and not self.current_cycle.response_complete:
-            # Uvicorn tells the latest request alone, which still waits when requests are pipelined.
+            # Uvicorn notifies the latest request only. With pipelining, that is not the one in progress.
             self.current_cycle.disconnected = True
             self.current_cycle.message_event.set()
         super().connection_lost(exc)
@@ -88,7 +88,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self.parser.feed_data(data)
             self._check_size()
         except httptools.HttpParserUpgrade:
-            pass  # Nothing here is upgraded to: the request is answered as any other.
+            pass  # No upgrade is supported, so the request is answered like any other.
         except httptools.HttpParserCallbackError as error:
             cause = error.__context__
             self._respond(cause.args[0] if isinstance(cause, _Refused) else 400)
@@ -98,10 +98,10 @@ class LimitedProtocol(HttpToolsProtocol):
             self._respond(400)
 
     def _check_size(self) -> None:
-        """Refuse what grows without anything coming of it. Raises _Refused."""
+        """Refuse heads that are too long and bodies that are mostly overhead. Raises _Refused."""
         if self.head_since is not None and self.head_bytes > MAX_HEAD_BYTES:
             raise _Refused(431)
-        # Chunks of single bytes, endless extensions, trailers that the parser collects.
+        # Overhead is, for example, chunks of single bytes, long chunk extensions, or trailers.
         if self.body_seconds is not None and self.raw_bytes > 2 * MAX_HEAD_BYTES + 16 * self.body_bytes:
             raise _Refused(400)
 
@@ -117,7 +117,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.body_seconds is not None:
-            # A trailer, behind the body. Among the headers it would stand for one that no proxy has looked at, such as
+            # This is a trailer after the body. Among the headers, it could forge one that proxies check, such as
             # X-Forwarded-For.
             return
         self.header_bytes += len(name) + len(value)
@@ -133,8 +133,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self.head_bytes = self.body_bytes = self.raw_bytes = 0
         self.body_seconds = self.body_idle_seconds = 0.0
         super().on_headers_complete()
-        # Closed after its answer while the client still sends, a connection is reset and the answer lost: what is left
-        # of the body is taken and dropped first.
+        # Read and drop the rest of the body before closing. If the connection is closed while the client still sends,
+        # it is reset and the client loses the response.
         self.close_at_end = not self.cycle.keep_alive
         self.cycle.keep_alive = True
 
@@ -150,7 +150,7 @@ class LimitedProtocol(HttpToolsProtocol):
         elif self.close_at_end:
             self.cycle.keep_alive = False
         elif self.cycle.response_complete:
-            # It was answered before it was complete, and the time that uvicorn waits for a next one was called off.
+            # The response was sent before the request was complete, so uvicorn's keep-alive timer is not running.
             self.head_since = self.loop.time()
         super().on_message_complete()
 
@@ -159,7 +159,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def _check_deadlines(self) -> None:
-        """Close a connection that is behind its deadlines."""
+        """Close the connection if it has missed a deadline. Runs every _CHECK_INTERVAL_SECONDS."""
         self.deadline_timer = self.loop.call_later(_CHECK_INTERVAL_SECONDS, self._check_deadlines)
         self._check_reader()
         if self.transport.is_closing():
@@ -168,7 +168,7 @@ class LimitedProtocol(HttpToolsProtocol):
             if self.head_bytes:
                 self._respond(408)
             else:
-                # Browsers open connections for later: an answer to nothing would be taken for that of a next request.
+                # Browsers open connections in advance, and would take an answer for that of their next request.
                 self.transport.close()
         elif self.body_seconds is not None and not self.flow.read_paused:
             self.body_seconds += _CHECK_INTERVAL_SECONDS
@@ -182,7 +182,9 @@ class LimitedProtocol(HttpToolsProtocol):
         return seconds > self.limits.body_timeout_seconds or self.body_idle_seconds > grace or self.body_bytes < wanted
 
     def _check_reader(self) -> None:
-        """Close a connection whose client has taken nothing of its answer for a minute, sooner when that was all."""
+        """Abort the connection if the client reads nothing of the response for _WRITE_TIMEOUT_SECONDS.
+
+        A connection that is already closing has _CLOSING_WRITE_TIMEOUT_SECONDS."""
         unsent = self.transport.get_write_buffer_size()
         is_stuck = unsent and unsent == self.unsent_bytes
         self.unsent_bytes, self.unsent_seconds = (
@@ -194,12 +196,12 @@ class LimitedProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def _max_connections(self) -> int:
-        """Return how many connections fit, also into what the system lets this process open."""
+        """Return the limit of connections, reduced if this process may open too few files."""
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return max(1, min(self.limits.max_connections, (files - _OTHER_FILES) // _FILES_PER_CONNECTION))
 
     def _respond(self, status: int, words: str = "") -> None:
-        """Answer in one line unless an answer is on its way, and close."""
+        """Answer in one line, unless a response is being sent, and close the connection."""
         cycle = self.current_cycle
         is_answering = cycle is not None and cycle.response_started and not cycle.response_complete
         if not self.transport.is_closing() and not is_answering:

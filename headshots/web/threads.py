@@ -1,4 +1,4 @@
-"""A bounded pool of threads for requests, and with them of database connections."""
+"""A bounded pool of threads for requests, which also bounds the database connections."""
 
 import asyncio
 import contextvars
@@ -14,36 +14,37 @@ Result = TypeVar("Result")
 
 
 class NoThreadFree(Exception):
-    """All threads were busy for longer than a request waits."""
+    """The error when no thread became free within the time that the request waits."""
 
     retry_after_seconds = 5
 
 
 class ThreadPool:
-    """ThreadPool that stay, with their open connections. Requests wait for one in line, and not for ever.
+    """A pool of threads that keep their database connections open. Requests wait in a queue, for a limited time.
 
-    per_address: how many of them the requests of one address have at most; others pass those that wait meanwhile.
+    count: number of threads. per_address: limit of threads in use by one address. Requests of other addresses overtake
+    those that wait for this limit.
     """
 
     def __init__(self, count: int, *, per_address: int) -> None:
         self.count = count
         self.per_address = per_address
         self.created = 0
-        # The one that was free last is taken first: what is rarely needed at once is rarely in use.
+        # Used as a stack, so that threads which are needed only at peaks stay idle otherwise.
         self.free: list[ThreadPoolExecutor] = []
         self.in_use: Counter[str] = Counter()
         self.waiting: dict[asyncio.Future[ThreadPoolExecutor], str] = {}
 
     async def run(self, work: Callable[[], Result], *, address: str, wait_seconds: float) -> Result:
-        """Return what `work` returns, done in one thread. Raises NoThreadFree."""
+        """Run `work` in one thread of the pool and return its result. Raises NoThreadFree."""
         thread = await self._acquire(address, wait_seconds)
         context = contextvars.copy_context()
         in_thread = sync_to_async(_with_fresh_connections, thread_sensitive=False, executor=thread)
         job = asyncio.create_task(in_thread(work), context=context)
-        # Not before the work is done, also when the request was canceled: until then the thread is in use.
+        # A callback, because a canceled request does not stop the work: the thread is in use until the work is done.
         job.add_done_callback(lambda _: self._release(thread, address))
         answer = await asyncio.shield(job)
-        # What the work said of itself (the ids for log lines) is known to what follows it.
+        # Copy context variables back, so that ids for log lines which the work has bound apply to later steps as well.
         for variable in context:
             variable.set(context[variable])
         return answer
@@ -65,7 +66,7 @@ class ThreadPool:
             self.waiting.pop(waiting, None)
 
     def _cancel_wait(self, waiting: "asyncio.Future[ThreadPoolExecutor]", address: str) -> None:
-        """Give a thread back that was handed out at the very moment at which the wait ended."""
+        """Release a thread that was assigned at the moment when the wait ended."""
         if waiting.done() and not waiting.cancelled():
             self._release(waiting.result(), address)
 
@@ -77,10 +78,10 @@ class ThreadPool:
         self._assign_free_threads()
 
     def _assign_free_threads(self) -> None:
-        """Give free threads to addresses that have not got their share, first to those that wait for the fewest.
+        """Assign free threads to waiting requests of addresses that are below their limit.
 
-        One request of an address that asks for little passes hundreds of another one. Of one address, and of those that
-        wait for as many, the longest waiting is first."""
+        Addresses with the fewest waiting requests come first, so one request overtakes hundreds of another address.
+        Among equals, the request that has waited longest comes first."""
         queued = Counter(self.waiting.values())
         for waiting, address in sorted(self.waiting.items(), key=lambda item: queued[item[1]]):
             if not self.free and self.created == self.count:
@@ -96,7 +97,7 @@ class ThreadPool:
 
 
 def _with_fresh_connections(work: Callable[[], Result]) -> Result:
-    """Do the work with this thread's connections, without those that are too old or broken."""
+    """Run the work, and close database connections that are too old or broken before and after it."""
     close_old_connections()
     try:
         return work()

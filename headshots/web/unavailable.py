@@ -9,7 +9,7 @@ from headshots.web.asgi_types import Send
 
 
 async def send_unavailable(send: Send, *, retry_after_seconds: int) -> None:
-    """Answer 503 with our page. A body that is still on its way is not kept by anything."""
+    """Answer 503 with our page."""
     page, policy = _page()
     headers = [
         (b"content-type", b"text/html; charset=utf-8"),

@@ -1,8 +1,8 @@
-"""Stream ZIP files, with size and CRC-32 of each member in front of it.
+"""Stream ZIP files, with the size and CRC-32 of each member before its bytes.
 
-Readers that take a ZIP as a stream (Java's ZipInputStream, funzip, stream-unzip) cannot tell where a stored member
-ends when its size comes after it. Members are stored as they are: pictures do not get smaller. Structures by PKWARE's
-APPNOTE 6.3, with the ZIP64 ones where a number needs them.
+Some readers process a ZIP as a stream (Java's ZipInputStream, funzip, stream-unzip). They cannot find the end of a
+stored member whose size follows its bytes. Members are not compressed, because pictures would not get smaller. The
+structures follow PKWARE's APPNOTE 6.3, with ZIP64 where a number needs it.
 """
 
 import struct
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-# What does not fit into 4 and 2 bytes goes into ZIP64 fields.
+# Numbers that do not fit into 4 or 2 bytes need ZIP64 fields.
 LIMIT_32, LIMIT_16 = 0xFFFFFFFF, 0xFFFF
 
 _LOCAL = struct.Struct("<4s5H3L2H")
@@ -21,13 +21,15 @@ _END_64 = struct.Struct("<4sQ2H2L4Q")
 _END_64_AT = struct.Struct("<4sLQL")
 _PLAIN_VERSION, _ZIP64_VERSION, _UNIX = 20, 45, 3 << 8
 _UTF8_NAME = 1 << 11
-# A plain file that its owner may read and write.
+# Unix mode: a regular file that its owner may read and write.
 _ATTRIBUTES = 0o100600 << 16
 
 
 @dataclass(frozen=True)
 class Member:
-    """One file of a ZIP. chunks: gives the bytes, which must be of this size (bytes) and CRC-32."""
+    """One file of a ZIP.
+
+    chunks: returns the bytes in pieces. They must match `size` (bytes) and `crc` (CRC-32)."""
 
     name: str
     size: int
@@ -36,12 +38,12 @@ class Member:
 
 
 def member_of(name: str, data: bytes) -> Member:
-    """Return a member whose bytes are in memory."""
+    """Return a member for bytes in memory."""
     return Member(name, len(data), zlib.crc32(data), lambda: [data])
 
 
 def zip_length(members: Sequence[Member]) -> int:
-    """Return how many bytes the ZIP of these members has."""
+    """Return the length of the ZIP of these members in bytes."""
     writer = ZipWriter()
     for member in members:
         writer.begin(member)
@@ -49,7 +51,7 @@ def zip_length(members: Sequence[Member]) -> int:
 
 
 def stream_zip(members: Sequence[Member]) -> Iterator[bytes]:
-    """Yield the ZIP of these members. Each is read when its turn comes."""
+    """Yield the ZIP of these members in pieces. Each member is read only when its turn comes."""
     writer = ZipWriter()
     for member in members:
         yield from writer.add(member)
@@ -57,7 +59,9 @@ def stream_zip(members: Sequence[Member]) -> Iterator[bytes]:
 
 
 class ZipWriter:
-    """Write a ZIP member by member: `add` for each, then `end`. position: how many bytes were written so far."""
+    """A writer of a ZIP, member by member: call `add` for each, then `end`.
+
+    position: number of bytes written so far."""
 
     def __init__(self) -> None:
         self.position = 0
@@ -72,7 +76,7 @@ class ZipWriter:
         yield from member.chunks()
 
     def begin(self, member: Member) -> bytes:
-        """Return the member's header; its bytes have to follow."""
+        """Return the member's header. The caller must write the member's bytes next."""
         name = member.name.encode()
         flags = 0 if member.name.isascii() else _UTF8_NAME
         extra = _zip64_extra(member.size, member.size) if member.size >= LIMIT_32 else b""
@@ -86,7 +90,7 @@ class ZipWriter:
         return header + name + extra
 
     def end(self) -> bytes:
-        """Return the directory, which ends the ZIP."""
+        """Return the central directory and the end record, which complete the ZIP."""
         directory, count, start = b"".join(self._directory), len(self._directory), self.position
         ends = b""
         if max(start, len(directory)) >= LIMIT_32 or count >= LIMIT_16:
@@ -102,7 +106,7 @@ class ZipWriter:
         return directory + ends
 
     def _entry(self, member: Member, name: bytes, flags: int) -> bytes:
-        """Return the directory's entry of a member that begins at the present position."""
+        """Return the directory entry of a member that begins at the current position."""
         large = [number for number in (member.size, member.size, self.position) if number >= LIMIT_32]
         extra = _zip64_extra(*large) if large else b""
         version = _ZIP64_VERSION if large else _PLAIN_VERSION
