@@ -1,7 +1,8 @@
 """The studio engine: headshots from the person's own pixels, on any CPU.
 
 `prepare` levels, frames and cuts out the person once. `render` then places the person in front of each look's backdrop,
-under the look's light. The engine invents nothing: face, hair and clothes are those of the photo."""
+under the look's light. The engine invents nothing: face, hair and clothes are those of the photo.
+"""
 
 import threading
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,8 @@
 """Compose a headshot: the person in front of the set, under the set's light.
 
 Light, sets and grading are smooth, so they are computed on a small picture. Only the person and the edges around the
-person are sharp. They are painted at full size, in strips of rows."""
+person are sharp. They are painted at full size, in strips of rows.
+"""
 
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -230,7 +231,8 @@ def _with_shadow(behind: Floats, alpha: Floats, depth: float) -> Floats:
 def _grade(picture: Floats, portrait: Portrait, style: StyleSpec) -> Grading:
     """Compute the look's grading for this picture.
 
-    The tone curve keeps the skin's lightness: it pivots on the skin's median and stays within the photo's own range."""
+    The tone curve pivots on the skin's median lightness. The skin then stays in the allowed range around the photo's
+    skin."""
     skin = to_lab(picture)[..., 0][portrait.skin]
     pivot = float(np.median(skin)) / 100
     tone = np.linspace(0, 1, STEPS, dtype=np.float32)

@@ -1,7 +1,8 @@
 """Paint the sets behind the person as scenes of light, out of focus as a fast lens would show them.
 
 A set is always soft, so it is painted small and enlarged. All lengths are in frame heights, with x measured from the
-middle of the frame. Light is linear: 1 is white paper, and lamps and sky are brighter."""
+middle of the frame. Light is linear: 1 is white paper, and lamps and sky are brighter.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
