@@ -39,7 +39,7 @@ class PersonMask:
         self._network = TfliteNetwork(weights.path("person_mask"), threads)
 
     def outline(self, photo: SourcePhoto) -> Outline:
-        """Return where the photo's border cuts the person, the top of the hair, and where bystanders touch the person."""
+        """Return the facts about the person that limit the frame, from one view of head and shoulders."""
         mesh = photo.face.mesh
         matrix = _overview_matrix(mesh)
         shape = (NETWORK_SIDE, NETWORK_SIDE)
@@ -55,7 +55,7 @@ class PersonMask:
     def predict(self, photo: SourcePhoto, frame: Frame, shape: Shape) -> Floats:
         """Return this person's probability in the frame, (H, W) = shape.
 
-        Mean over all views. `shape` can be smaller than the frame's own."""
+        Weighted mean over all views. `shape` can be smaller than the frame's own."""
         height, width = frame.shape
         to_work = np.diag([shape[1] / width, shape[0] / height])
         mesh = frame.place(photo.face.mesh)

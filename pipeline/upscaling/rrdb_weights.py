@@ -140,7 +140,7 @@ def _read_checkpoint(path: Path) -> Tensors:
 
 @dataclass(frozen=True)
 class _StorageType:
-    """Stands in for one of torch's storage classes."""
+    """A stand-in for one of torch's storage classes."""
 
     dtype: str
 
