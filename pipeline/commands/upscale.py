@@ -37,7 +37,7 @@ ENCODERS: dict[str, FileFormat] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Enlarges the picture, writes it whole or not at all, and says how long it took."""
+    """Enlarge the picture, write it whole or not at all, and print the time it took."""
     target: Path = arguments.target
     if target.suffix.lower() not in ENCODERS:
         raise CommandFailed(f"{target}: the result is written as {' or '.join(ENCODERS)}")
@@ -96,7 +96,9 @@ def enlarge_alpha(alpha: Pixels) -> Pixels:
 
 
 def open_network(file: Path | None, weights: Weights) -> UpscaleNetwork:
-    """The named network, or the one in the weights folder. Raises WeightsError."""
+    """Load the named network, or the one in the weights folder.
+
+    Raises WeightsError."""
     if file is None:
         return load_network(weights)
     from pipeline.upscaling.rrdb_onnx import OnnxNetwork

@@ -54,7 +54,7 @@ class Portrait:
         skin: (H, W), True where skin was measured.
         source: measurement of the photo's skin before any change.
         light_side: side of the photo's own light, -1 left to 1 right.
-        scale: pixels of the full-size headshot per pixel of the photo.
+        scale: pixels of the full-size headshot per pixel of the photo, or of the enlarged photo if there is one.
         upscaled: the person at full size. None if the headshot is small.
         enlarged: True if a trained network enlarged the photo.
     """

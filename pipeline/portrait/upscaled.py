@@ -79,7 +79,7 @@ class NetworkInput:
 
     Attributes:
         pixels: the part.
-        wanted: (H, W) of the part, True where the person is.
+        wanted: (H, W) of the part, True at the person and a margin around the person.
         low: (2,) top left corner (x, y) in the photo.
         step: (2,) pixels of the photo per pixel of the part, x and y.
     """
