@@ -61,7 +61,7 @@ def read_options(arguments: argparse.Namespace) -> InstantIDOptions:
     options = InstantIDOptions(
         checkpoint=arguments.checkpoint,
         device=arguments.device,
-        # A command ends long before minutes of compiling have paid.
+        # A command is too short for minutes of compiling to pay.
         optimizations=("-compile", *arguments.optimization),
         steps=arguments.steps,
         canvas_pixels=arguments.canvas_pixels,

@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
 def read_picture(path: Path, *, keep_alpha: bool = False) -> tuple[Pixels, Pixels | None]:
     """Return the file's pixels, upright sRGB, and its alpha channel (H, W) if that is kept and there is one.
 
-    Raises CommandFailed for what is no picture, damaged or too large to enlarge."""
+    Raises CommandFailed for a file that is no picture, damaged, or too large to enlarge."""
     data = read_photo(path)
     load_codecs(data)
     try:

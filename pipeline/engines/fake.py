@@ -68,7 +68,7 @@ class FakeEngine:
     def deserialize(self, data: bytes, size: Size) -> FakeSubject:
         """Return the subject that `serialize` stored.
 
-        Raises ValueError for data that is no npz."""
+        Raises ValueError for bytes in another format."""
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return FakeSubject(self.name, size, tuple(np.asarray(arrays[name], np.uint8) for name in arrays))
 

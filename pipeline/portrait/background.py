@@ -1,4 +1,4 @@
-"""Remove the person from the photo's own background, and blur the rest as a fast lens would."""
+"""The photo's own background without the person, out of focus as a fast lens would show it."""
 
 import numpy as np
 

@@ -92,9 +92,8 @@ def rotation(degrees: float) -> NDArray[np.float64]:
 def frame_head(mesh: Mesh, size: Size, outline: Outline) -> Frame:
     """Choose the best frame around a head.
 
-    The head is leveled and the eyes are above the middle. The frame gets tighter or moves if the photo's border cuts
-    the body, if a bystander would be visible, or if hair would be cut off. So the border is never visible on the
-    person. Beyond the person the set replaces the photo."""
+    The head is leveled and the eyes are above the middle. The frame gets tighter or moves to keep three things out: the
+    place where the photo's border cuts the body, bystanders, and cut-off hair. Beyond the photo the set is visible."""
     unit = landmarks.face_height(mesh)
     turn, anchor = rotation(level_degrees(mesh)), head_anchor(mesh)
     aspect = size.width / size.height

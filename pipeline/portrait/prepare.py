@@ -116,7 +116,7 @@ def plan_portrait(photo: SourcePhoto, size: Size, mask: PersonMask) -> PortraitP
 
 
 def choose_photos(costs: Sequence[int], max_pixels: int) -> list[int]:
-    """Choose which photos to use so that the network enlarges at most `max_pixels` in sum.
+    """Choose which photos to use so that the network enlarges at most `max_pixels` in total.
 
     costs: pixels to enlarge per photo, best photo first. Returns indices. The first photo and photos that cost nothing
     are always used."""

@@ -93,8 +93,8 @@ class NetworkInput:
 def crop_for_network(photo: Pixels, frame: Frame, probability: Floats) -> NetworkInput:
     """Cut the part of the photo that the frame shows.
 
-    A photo that is less than four times too small is shrunk first, so that the network enlarges no more pixels than
-    needed. probability: (h, w) of the frame, from the mask."""
+    A photo that is less than four times too small is shrunk first, because the network always enlarges four times.
+    probability: (h, w) of the frame, from the mask."""
     inverse = np.asarray(cv2.invertAffineTransform(frame.matrix), np.float64)
     rows, columns = frame.shape
     corners = np.array([[0, 0, 1], [columns, 0, 1], [0, rows, 1], [columns, rows, 1]]) @ inverse.T

@@ -1,7 +1,7 @@
 """Cut a large picture into overlapping tiles, and plan their seams. Pure functions.
 
-Each tile is enlarged with some context around it, so that the network's result is as good at the rim as in the middle.
-Neighboring results blend in a soft seam.
+Each tile is enlarged with some context, so that the result at its rim is as good as in its middle. Neighboring results
+blend in a soft seam.
 """
 
 import math
@@ -50,8 +50,8 @@ class Tile:
 def plan_tiles(wanted: NDArray[np.bool_], side: int) -> list[Tile]:
     """Plan tiles of at most `side`² pixels that cover everything wanted, with the least total work.
 
-    The work includes context. The tiles form bands of rows, each as wide as its wanted part, because a head is narrower
-    than the shoulders below it. Raises ValueError for a side below MIN_TILE_PX."""
+    The work includes context. The tiles form bands of rows, each as wide as its wanted part. So the band of a head is
+    narrower than that of the shoulders. Raises ValueError for a side below MIN_TILE_PX."""
     if side < MIN_TILE_PX:
         raise ValueError(f"tiles of {side} px; at least {MIN_TILE_PX}")
     height, width = wanted.shape

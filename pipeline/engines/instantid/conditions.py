@@ -123,7 +123,7 @@ def make_rows(networks: Networks, pictures: Sequence[Conditions], optimizations:
     return replace(
         rows,
         unet_keys=project_all(networks.unet, rows.text, rows.face, rows.adapter_scale),
-        # The ControlNet never sees the text, only the face.
+        # The ControlNet attends to the face tokens and not to the text.
         control_keys=project_all(networks.controlnet, rows.face, None, None),
     )
 

@@ -36,7 +36,7 @@ class WeightFiles:
         faces: folder with insightface's detection and recognition networks.
         base_configs: folder with SDXL's configs and tokenizers.
         vae: folder of a VAE that replaces the base's own.
-        upscaler: x4 RRDBNet as .safetensors. Without it no picture can be larger than the canvas.
+        upscaler: x4 RRDBNet as .safetensors. Without it no picture can be more than 1.1 times as large as the canvas.
         lora: few-step distillation as .safetensors, needed by the optimization `few_step`.
     """
 
@@ -68,8 +68,8 @@ class InstantIDConfig:
     sampling: Sampling = Sampling()
     optimizations: frozenset[Optimization] | None = None
     max_batch: int = 10
-    # The pixel count SDXL was trained for. Exactly 1024 x 1024 is avoided because it produces stock photo watermarks
-    # (published).
+    # About the pixel count that SDXL was trained for. Exactly 1024 x 1024 is avoided because it produces stock photo
+    # watermarks (published).
     canvas_pixels: int = 896 * 1152
 
     @property

@@ -1,6 +1,6 @@
 """The denoising loop, for any mix of prompts, seeds, poses and people in one batch.
 
-The pictures of a batch share only the steps, so each is the same as if it were rendered alone, up to rounding.
+The pictures of a batch share only the steps. Up to rounding, each is the same as if rendered alone.
 """
 
 from collections.abc import Callable, Sequence

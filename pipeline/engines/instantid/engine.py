@@ -65,8 +65,8 @@ class InstantIDEngine:
 
     Deterministic: a picture depends on its shot's seed, not on its batch. The engine never falls back to another mode.
     Raises EngineUnavailable without CUDA (unless the device is `cpu`) or with too little memory. Raises WeightsError
-    for a file that is missing, damaged or of the wrong shape. With the optimization `compile` the start takes minutes,
-    and no later picture waits for the compiler."""
+    for a file that is missing, damaged or of the wrong shape. With the optimization `compile` the start takes minutes.
+    Later pictures only wait for the compiler if memory runs out and the batch is halved."""
 
     name = "instantid"
 

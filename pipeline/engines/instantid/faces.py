@@ -53,7 +53,7 @@ class FaceReader:
                 raise WeightsError(f"{folder / name} is missing.")
             try:
                 sessions.append(onnxruntime.InferenceSession(folder / name, providers=["CPUExecutionProvider"]))
-            except Exception as error:  # onnxruntime has no public base class for what it raises
+            except Exception as error:  # onnxruntime has no public base class for its errors
                 reason = str(error).splitlines()[0]
                 raise WeightsError(f"{folder / name} cannot be loaded: {reason}") from error
         detector, recognizer = sessions
