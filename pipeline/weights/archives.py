@@ -20,8 +20,8 @@ from pipeline.weights.folder import FETCH_COMMAND, STAGING_PREFIX, find_fault
 
 POLL_SECONDS = 0.2
 
-# Before pip delivers a source archive, it runs the archive's setup.py for metadata. This backend replaces setuptools
-# and reads the metadata from the archive's PKG-INFO, so that no code of the archive ever runs.
+# Before pip delivers a source archive, it would run the archive's setup.py for metadata. This backend replaces
+# setuptools and reads the metadata from the archive's PKG-INFO, so that no code of the archive ever runs.
 INERT_BUILD_BACKEND = '''
 """Answers pip's question for metadata from PKG-INFO; builds nothing."""
 import email, pathlib, shutil
