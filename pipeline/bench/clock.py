@@ -14,7 +14,9 @@ BenchReport = dict[str, object]
 
 @dataclass
 class Clock:
-    """Seconds by stage. Waits for the device at both ends of a stage, so that work lands where it was caused."""
+    """A stopwatch for stages.
+
+    Waits for the device at both ends of a stage, so that work counts for the stage that caused it."""
 
     device: torch.device
     seconds: dict[str, float] = field(default_factory=dict)
@@ -33,7 +35,9 @@ class Clock:
 
 
 def summary(seconds: float, count: int, flops: float, clock: Clock, device: torch.device) -> BenchReport:
-    """The figures that both ways share; `flops` in tera operations a picture."""
+    """Return the figures that both benchmarks report.
+
+    flops: tera operations per picture."""
     return {
         "seconds": round(seconds, 2),
         "seconds_per_picture": round(seconds / count, 3),
@@ -51,12 +55,12 @@ def reset_peak(device: torch.device) -> None:
 
 
 def peak_gigabytes(device: torch.device) -> float | None:
-    """Of the GPU, since the last reset; None on the CPU."""
+    """Return the GPU's peak memory since the last reset, or None on the CPU."""
     return round(torch.cuda.max_memory_allocated(device) / 1e9, 2) if device.type == "cuda" else None
 
 
 def require_device(device: str) -> None:
-    """Raises EngineUnavailable when it is not there."""
+    """Raise EngineUnavailable if a GPU is asked for and there is none."""
     if device != "cpu" and not torch.cuda.is_available():
         raise EngineUnavailable("The benchmark needs an NVIDIA GPU with CUDA. Fix: --device cpu --networks tiny")
 

@@ -1,7 +1,7 @@
 """Benchmark the InstantID engine on this machine, with random weights.
 
-Needs torch, diffusers, transformers and accelerate; no opencv, no face networks, no web. A pack is measured as a
-worker makes it: text, denoising, decoding, enlarging four times, JPEG.
+Needs torch, diffusers, transformers and accelerate, but no opencv, face networks or internet. A pack is measured as a
+worker renders it: text, denoising, decoding, enlarging four times, JPEG.
 """
 
 import time
@@ -25,12 +25,12 @@ from pipeline.postprocess import map_in_background
 from pipeline.types import DigitalSource, Pixels
 from pipeline.upscaling.upscale import TorchUpscaler
 
-# Threads that write JPEG files while the GPU goes on.
+# Threads that encode JPEG files while the GPU renders.
 ENCODERS = 4
 
 
 def measure(options: Options, echo: Callable[[str], None]) -> BenchReport:
-    """Everything that `bench instantid` reports."""
+    """Measure everything that `bench instantid` reports."""
     echo("counting operations")
     flops = count_flops(options.architecture, options.size)
     report: BenchReport = {
@@ -54,7 +54,9 @@ def measure(options: Options, echo: Callable[[str], None]) -> BenchReport:
 
 
 def measure_pack(options: Options, flops: PictureFlops, echo: Callable[[str], None]) -> BenchReport:
-    """A whole pack, batch by batch, after a warm-up of two steps that compiles what is to be compiled."""
+    """Measure a whole pack, batch by batch.
+
+    A warm-up of two steps compiles the networks first."""
     optimizations = default_optimizations(options.device) if options.optimizations is None else options.optimizations
     sampling = few_step_sampling() if Optimization.FEW_STEP in optimizations else options.sampling
     networks, upscaler, build_seconds = build_engine(options, optimizations)
@@ -100,7 +102,7 @@ def make_pack(
     batch: int,
     clock: Clock,
 ) -> Iterator[Pixels]:
-    """Every picture of a pack, batch by batch."""
+    """Yield every picture of a pack, batch by batch."""
     static = Optimization.COMPILE in optimizations
     for count in batches(options.images, batch, static):
         with clock.stage("conditions"):
@@ -118,7 +120,7 @@ def make_pictures(
     clock: Clock,
     wanted: int | None = None,
 ) -> Iterator[Pixels]:
-    """The first `wanted` pictures of one batch, four times as wide and high."""
+    """Yield the first `wanted` pictures of one batch, four times as wide and high."""
     with clock.stage("denoising"):
         latents = denoise(networks, pictures, sampling, optimizations, lambda share: None)
     for latent in latents[:wanted]:
@@ -132,7 +134,7 @@ def make_pictures(
 
 
 def batches(images: int, batch: int, static: bool) -> Iterator[int]:
-    """How many pictures each batch holds."""
+    """Yield the number of pictures of each batch."""
     while images:
         count = batch if static and images >= batch else next_batch(images, batch, static=static)
         yield count

@@ -1,7 +1,7 @@
 """The reference for the benchmark: diffusers' own pipeline, one picture at a time.
 
-The libraries' own classes and attention, half precision, one picture at a time, nothing cached or compiled, in the
-published implementation's order of work; each picture is enlarged and encoded before the next begins.
+Uses the libraries' own classes and attention in half precision, with nothing cached or compiled. The order of work is
+that of the published implementation. Each picture is enlarged and encoded before the next begins.
 """
 
 import gc
@@ -25,7 +25,7 @@ REFERENCE_PICTURES = 4
 
 
 def measure_reference(options: Options, flops: PictureFlops) -> BenchReport:
-    """A few pictures the plain way, one after the other, in the published implementation's order of work."""
+    """Measure a few pictures, rendered one after the other after a warm-up."""
     parts = build_parts(options.architecture, options.device, precision(options.device))
     device = torch.device(options.device)
     upscaler = TorchUpscaler(parts.upscaler, options.device, channels_last=False)
@@ -41,7 +41,7 @@ def measure_reference(options: Options, flops: PictureFlops) -> BenchReport:
         seconds = time.perf_counter() - started
     each = flops.denoising(options.sampling, frozenset()) + flops.vae + flops.upscaler
     report = summary(seconds, REFERENCE_PICTURES, each, clock, device)
-    # What this function holds goes when it returns; the caching allocator would keep its blocks.
+    # Free the networks' memory explicitly, because torch's caching allocator would keep it.
     del parts, upscaler
     gc.collect()
     if device.type == "cuda":
@@ -52,7 +52,9 @@ def measure_reference(options: Options, flops: PictureFlops) -> BenchReport:
 def plain_picture(
     parts: Parts, upscaler: TorchUpscaler, options: Options, sampling: Sampling, clock: Clock, seed: int
 ) -> Pixels:
-    """One picture with the libraries' own classes and attention, everything computed where it is needed."""
+    """Render one picture with the libraries' own classes and attention.
+
+    Nothing is cached."""
     device, dtype = torch.device(options.device), precision(options.device)
     rng = torch.Generator().manual_seed(seed)
     with clock.stage("conditions"):
@@ -90,7 +92,9 @@ def plain_denoising(
     sampling: Sampling,
     rng: torch.Generator,
 ) -> Tensor:
-    """(1, 4, h, w) latents of one picture; every step runs ControlNet and UNet on both halves."""
+    """Return latents (1, 4, h, w) of one picture.
+
+    Every step runs ControlNet and UNet on both halves."""
     scheduler = make_scheduler(SCHEDULER_CONFIG, sampling, text.device)
     factor = 2 ** (len(parts.vae.config.block_out_channels) - 1)
     shape = (1, 4, condition.shape[2] // factor, condition.shape[3] // factor)

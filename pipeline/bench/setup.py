@@ -25,7 +25,9 @@ GUIDANCE, CONTROL, ADAPTER = 5.0, 0.8, 0.8
 
 @dataclass(frozen=True)
 class Options:
-    """What to measure. `optimizations` None: the lossless ones that pay on the device."""
+    """The choices of a benchmark.
+
+    `optimizations` None stands for the lossless ones that pay on the device."""
 
     architecture: Architecture = SDXL
     images: int = 50
@@ -38,7 +40,9 @@ class Options:
 
 
 def build_engine(options: Options, optimizations: frozenset[Optimization]) -> tuple[Networks, TorchUpscaler, float]:
-    """Networks and upscaler with random weights, prepared as the optimizations ask, and how long that took."""
+    """Build networks and upscaler with random weights, prepared as the optimizations require.
+
+    Also returns the seconds that this took."""
     started = time.perf_counter()
     dtype = precision(options.device)
     parts = build_parts(options.architecture, options.device, dtype)
@@ -68,7 +72,9 @@ def build_engine(options: Options, optimizations: frozenset[Optimization]) -> tu
 def make_conditions(
     networks: Networks, count: int, size: Size, optimizations: frozenset[Optimization]
 ) -> list[Conditions]:
-    """Pictures of one person: a look's prompt each, random key point images (opencv may be absent)."""
+    """Return conditions for pictures of one person, with one prompt per look.
+
+    The key point images are random, because opencv may not be installed."""
     rng = torch.Generator().manual_seed(1)
     vocabulary = networks.text_encoders[0].config.vocab_size
     with torch.inference_mode():
@@ -93,7 +99,9 @@ def make_conditions(
 
 
 def choose_batch(options: Options, optimizations: frozenset[Optimization], device: torch.device) -> int:
-    """Pictures at once: what memory allows; of compiled networks the most that never leaves single pictures over."""
+    """Return the number of pictures to render at once.
+
+    Limited by memory. For compiled networks it is the largest number that leaves no picture to be rendered singly."""
     limit = min(options.max_batch, options.images)
     if device.type == "cuda":
         limit = fitting_batch(torch.cuda.mem_get_info(device)[0], options.size, limit)
@@ -104,7 +112,7 @@ def choose_batch(options: Options, optimizations: frozenset[Optimization], devic
 
 
 def random_face(rng: torch.Generator) -> Embedding:
-    """(512,) of about the length of a real one."""
+    """Return a random embedding (512,) of about a real one's length."""
     face: Embedding = torch.randn(512, generator=rng).numpy()
     return face
 

@@ -16,11 +16,11 @@ from pipeline.engines.instantid.config import Sampling, few_step_sampling
 from pipeline.engines.instantid.denoise import denoise
 from pipeline.engines.instantid.networks.bundle import Networks
 
-# Enough for a rate, and exactly as many lie behind a cut-off as in thirty.
+# Enough to measure the rate. The share of steps after a cut-off equals that of thirty steps.
 STEPS = 5
-# No row is begun later: the longest, a compiled one, then still ends within ten minutes.
+# No row starts later, so that the longest, a compiled one, still ends within ten minutes.
 LAST_START_SECONDS = 420
-# What the networks are built by; the other optimizations act in the loop, on whichever networks.
+# Optimizations that need networks of their own. The others only act in the loop.
 BUILT_IN = frozenset(
     {
         *(Optimization.CHANNELS_LAST, Optimization.FLASH_ATTENTION, Optimization.FUSED_QKV, Optimization.CUDNN_SEARCH),
@@ -31,7 +31,13 @@ BUILT_IN = frozenset(
 
 @dataclass(frozen=True)
 class Row:
-    """One set of optimizations: seconds per picture, and how often as fast as the first row. None: not measured."""
+    """The result for one set of optimizations.
+
+    Attributes:
+        lossless: True if all of them are lossless.
+        seconds: per picture, None if not measured.
+        times: speed relative to the first row.
+    """
 
     name: str
     lossless: bool
@@ -44,7 +50,9 @@ class Row:
 def measure_table(
     options: Options, echo: Callable[[str], None], last_start_seconds: float = LAST_START_SECONDS
 ) -> list[Row]:
-    """Measure every optimization, off or on, against all lossless ones but compiling; and what compiling adds."""
+    """Measure every optimization on or off, relative to all lossless ones without compiling.
+
+    Then measures compiling. Rows that fail or would start too late have no figures."""
     started = time.perf_counter()
     base = default_optimizations(options.device) - {Optimization.COMPILE}
     rows: list[Row] = []
@@ -62,7 +70,7 @@ def measure_table(
         try:
             seconds, warm_up = measure_row(networks, options, optimizations)
         except RuntimeError as error:
-            # What this GPU cannot do, or has no memory for, must not cost the rows that it can.
+            # An optimization that this GPU does not support or has no memory for must not prevent the other rows.
             echo(f"{name} failed: {str(error).splitlines()[0]}")
             rows.append(Row(name, lossless))
             continue
@@ -75,7 +83,9 @@ def measure_table(
 
 
 def order(base: frozenset[Optimization], *, compiled: bool) -> list[frozenset[Optimization]]:
-    """The sets in the order in which they are measured: those that share networks together, the slow ones last."""
+    """Return the sets in the order of measurement.
+
+    Sets that share networks come together, slow sets last."""
     lossy = [Optimization.GUIDANCE_CUTOFF, Optimization.CONTROL_CUTOFF, Optimization.FEW_STEP]
     in_loop = [
         base,
@@ -89,7 +99,7 @@ def order(base: frozenset[Optimization], *, compiled: bool) -> list[frozenset[Op
 
 
 def describe(optimizations: frozenset[Optimization], base: frozenset[Optimization]) -> str:
-    """How the set differs from the first row's."""
+    """Return how the set differs from the first row's."""
     if not optimizations:
         return "none"
     changes = [
@@ -100,7 +110,9 @@ def describe(optimizations: frozenset[Optimization], base: frozenset[Optimizatio
 
 
 def measure_row(networks: Networks, options: Options, optimizations: frozenset[Optimization]) -> tuple[float, float]:
-    """Seconds of denoising a picture, for as many steps as were asked for, and of the warm-up before."""
+    """Return the seconds of denoising per picture, and of the warm-up.
+
+    Measures few steps and scales the result to the requested number."""
     few = Optimization.FEW_STEP in optimizations
     sampling = few_step_sampling() if few else Sampling(STEPS, options.sampling.sampler)
     pictures = make_conditions(
@@ -117,14 +129,14 @@ def measure_row(networks: Networks, options: Options, optimizations: frozenset[O
 
 
 def free_memory(device: str) -> None:
-    """Gives back what the last networks had."""
+    """Free the memory of networks that are no longer referenced."""
     gc.collect()
     if device != "cpu":
         torch.cuda.empty_cache()
 
 
 def as_markdown(rows: Iterable[Row]) -> str:
-    """The table as it stands in docs/benchmarks.md."""
+    """Return the table in the format of docs/benchmarks.md."""
     lines = ["| optimizations | | s a picture | times as fast | warm-up, s | peak, GB |", "|---|---|---|---|---|---|"]
     for row in rows:
         figures = (row.seconds, row.times, row.warm_up_seconds, row.peak_gigabytes)

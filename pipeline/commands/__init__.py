@@ -1,6 +1,6 @@
 """The command line: one module per command, each with `run(arguments) -> exit status`.
 
-What all commands share stands here: exit statuses, errors, photo files, progress.
+This module has what all commands share: exit statuses, errors, photo files, progress.
 """
 
 import argparse
@@ -25,7 +25,7 @@ DONE = 0
 REFUSED = 1
 CHOOSE_FACE = 2
 USAGE_ERROR = 3
-# As the shell counts: 128 and the signal that would have ended a program without manners.
+# As in the shell: 128 plus the number of the signal.
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
@@ -39,7 +39,7 @@ exit status:
 
 
 class CommandFailed(PipelineError):
-    """Ends the command with one line for the person and an exit status."""
+    """An error that ends the command with a message for the user and an exit status."""
 
     def __init__(self, message: str, status: int = USAGE_ERROR) -> None:
         super().__init__(message)
@@ -47,17 +47,21 @@ class CommandFailed(PipelineError):
 
 
 def open_weights(arguments: argparse.Namespace) -> Weights:
-    """The folder of weights that the command was given, read by the built-in catalog and the one given beside it."""
+    """Open the folder of weights that the command names.
+
+    Its catalog is the built-in one, changed by the one in --catalog."""
     catalog = CATALOG.with_changes(load_catalog(arguments.catalog)) if arguments.catalog else CATALOG
     return Weights(arguments.weights, catalog)
 
 
 def read_options(arguments: argparse.Namespace) -> InstantIDOptions:
-    """What the command was told about the InstantID engine. Raises CommandFailed for what cannot be meant."""
+    """Return the InstantID options that the command names.
+
+    Raises CommandFailed for an invalid option."""
     options = InstantIDOptions(
         checkpoint=arguments.checkpoint,
         device=arguments.device,
-        # A command ends long before minutes of compiling have paid.
+        # A command is too short for minutes of compiling to pay.
         optimizations=("-compile", *arguments.optimization),
         steps=arguments.steps,
         canvas_pixels=arguments.canvas_pixels,
@@ -68,9 +72,11 @@ def read_options(arguments: argparse.Namespace) -> InstantIDOptions:
 
 
 def read_photo(path: Path) -> bytes:
-    """The file's bytes, at most one more than intake takes. Raises CommandFailed when there is no such file."""
+    """Read a file, at most one byte more than intake accepts.
+
+    Raises CommandFailed if the file cannot be read."""
     if path.exists() and not (path.is_file() or path.is_dir()):
-        # A pipe would keep us waiting for ever.
+        # Reading a pipe could block forever.
         raise CommandFailed(f"{path}: not a file")
     try:
         with path.open("rb") as file:
@@ -80,7 +86,9 @@ def read_photo(path: Path) -> bytes:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """The file is whole or not there. Raises CommandFailed."""
+    """Write a file whole or not at all.
+
+    Raises CommandFailed."""
     draft = path.with_name(f".{path.name}.part")
     try:
         draft.write_bytes(data)
@@ -90,7 +98,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def describe_face(index: int, face: Face) -> str:
-    """One line: the face's number for --face and where it is."""
+    """Return one line with the face's number for --face and its position."""
     box = face.box
     return f"  face {index}: {box.width:.0f} x {box.height:.0f} px at left {box.left:.0f}, top {box.top:.0f}"
 
@@ -100,7 +108,9 @@ def print_json(value: object) -> None:
 
 
 def echo(message: str) -> None:
-    """A line for the person, above a progress bar if there is one; stdout is kept for results."""
+    """Print a line to stderr, above a progress bar if there is one.
+
+    stdout is reserved for results."""
     from tqdm import tqdm
 
     tqdm.write(message, file=sys.stderr)
@@ -108,7 +118,7 @@ def echo(message: str) -> None:
 
 @contextmanager
 def suppress_stderr() -> Iterator[None]:
-    """Keeps native libraries from writing to stderr while they are loaded: TensorFlow Lite says hello there."""
+    """Suppress what native libraries write to stderr while they load, such as TensorFlow Lite's greeting."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
@@ -122,7 +132,7 @@ def suppress_stderr() -> Iterator[None]:
 
 @contextmanager
 def progress_bar(description: str, total: int = 100, unit: str = "%") -> Iterator["tqdm[Never]"]:
-    """A bar on stderr, drawn only when that is a terminal, and gone when the work is done."""
+    """Show a bar on stderr if stderr is a terminal, and remove the bar at the end."""
     from tqdm import tqdm
 
     shown = sys.stderr.isatty()
@@ -132,7 +142,7 @@ def progress_bar(description: str, total: int = 100, unit: str = "%") -> Iterato
 
 
 def advance(bar: "tqdm[Never]") -> Progress:
-    """A progress callback that moves the bar to its share of the whole."""
+    """Return a progress callback that moves the bar to the finished share."""
 
     def on_progress(share: float) -> None:
         bar.n = share * (bar.total or 0)

@@ -1,8 +1,8 @@
 """`bench`: measure an engine's time and memory on this machine.
 
-Every figure comes from a process of its own: cold is a whole `make` from starting Python to the manifest, warm is
-the same work once everything is loaded. A pack is a whole `make` at 4K. Enlarging is measured against the plain way,
-the whole of what the frame shows in one piece.
+Each measurement runs in its own process. Cold is a whole `make`, from the start of Python to the manifest. Warm is the
+same work with everything loaded. A pack is a whole `make` at 4K. Upscaling is measured in tiles and, for comparison,
+with all that the frame shows in one piece.
 """
 
 import argparse
@@ -32,7 +32,7 @@ ROOT = Path(pipeline.__file__).resolve().parents[1]
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measures, then prints seconds and megabytes."""
+    """Measure, then print seconds and megabytes."""
     if arguments.what == "instantid":
         return bench_instantid.run(arguments)
     photo = choose_photo(arguments.photo)
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def bench_engine(engine: EngineName, photo: Path, weights: Path) -> dict[str, str | int | float]:
-    """`make` with four looks, cold and warm, and `check`."""
+    """Benchmark `make` with four looks, cold and warm, and `check`."""
     with progress_bar("Benchmark", total=2, unit="steps") as bar, tempfile.TemporaryDirectory() as out:
         call = ["-m", "pipeline", "make", str(photo), "--out", out, "--json", "--engine", engine]
         call += ["--weights", str(weights), *(word for look in STYLES for word in ("--style", look))]
@@ -80,7 +80,7 @@ def bench_engine(engine: EngineName, photo: Path, weights: Path) -> dict[str, st
 
 
 def bench_pack(engine: EngineName, photo: Path, weights: Path, count: int) -> dict[str, str | int | float]:
-    """A pack at 4K from five looks, all-in: upscaling, composing, gate, files, crops, signatures."""
+    """Benchmark a whole pack at 4K with five looks: upscaling, composing, gate, files, crops, signatures."""
     with tempfile.TemporaryDirectory() as out:
         call = ["-m", "pipeline", "make", str(photo), "--out", out, "--json", "--engine", engine, "--size", "4k"]
         call += ["--weights", str(weights), "--count", str(count)]
@@ -102,7 +102,7 @@ def bench_pack(engine: EngineName, photo: Path, weights: Path, count: int) -> di
 
 
 def bench_upscale(photo: Path, weights: Path) -> dict[str, str | int | float]:
-    """Real-ESRGAN for a headshot at 4K: everything the frame shows in one piece, against the person in tiles."""
+    """Benchmark Real-ESRGAN for a headshot at 4K: the whole frame in one piece, and only the person in tiles."""
     figures: dict[str, str | int | float] = {}
     for way in ("whole", "tiles"):
         done = run_python(["-m", "pipeline.commands.bench", way, "studio", str(photo), str(weights)])
@@ -111,7 +111,7 @@ def bench_upscale(photo: Path, weights: Path) -> dict[str, str | int | float]:
 
 
 def measure_upscale(way: str, photo: Path, weights: Path) -> dict[str, float]:
-    """Seconds of one way to enlarge what a headshot at 4K needs of the photo."""
+    """Measure the seconds of one way to enlarge the part of the photo that a headshot at 4K needs."""
     from pipeline.faces.find import FaceFinder
     from pipeline.photos.intake import clean_photo, load_pixels
     from pipeline.portrait.mask import PersonMask
@@ -134,7 +134,9 @@ def measure_upscale(way: str, photo: Path, weights: Path) -> dict[str, float]:
 
 
 def choose_photo(named: Path | None) -> Path:
-    """The photo to work on: the named one, or the astronaut that scikit-image ships. Raises CommandFailed."""
+    """Return the named photo, or the astronaut that scikit-image includes.
+
+    Raises CommandFailed if the photo cannot be read or scikit-image is missing."""
     if named:
         read_photo(named)
         return named.resolve()
@@ -146,7 +148,9 @@ def choose_photo(named: Path | None) -> Path:
 
 @dataclass(frozen=True)
 class ProcessRun:
-    """A process that ended well. Memory is the resident peak; the CPU's seconds are those of all threads."""
+    """The result of a process that ended successfully.
+
+    Memory is the resident peak. CPU seconds are the sum of all threads."""
 
     printed: str
     seconds: float
@@ -155,7 +159,9 @@ class ProcessRun:
 
 
 def run_python(arguments: list[str]) -> ProcessRun:
-    """Runs a Python process and measures it. Raises CommandFailed with its last words."""
+    """Run a Python process and measure it.
+
+    Raises CommandFailed with the last line of its stderr."""
     started = time.perf_counter()
     with tempfile.TemporaryFile("w+") as complaints:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
@@ -163,20 +169,22 @@ def run_python(arguments: list[str]) -> ProcessRun:
         )
         assert process.stdout
         printed = process.stdout.read()
-        # Unlike Popen's own waiting, this says what the process used.
+        # Unlike Popen.wait, os.wait4 reports the resources that the process used.
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         process.stdout.close()
         complaints.seek(0)
         if process.returncode != 0:
             raise CommandFailed(complaints.read().strip().splitlines()[-1], process.returncode)
-    # The peak comes in kilobytes on Linux, in bytes on macOS.
+    # The peak is in kilobytes on Linux and in bytes on macOS.
     megabytes = round(usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3))
     return ProcessRun(printed, time.perf_counter() - started, usage.ru_utime + usage.ru_stime, megabytes)
 
 
 def measure_warm(engine: EngineName, photo: Path, weights: Path) -> dict[str, float]:
-    """Seconds of `make` with four looks and of `check`, for one photo, with everything loaded: medians."""
+    """Measure `make` with four looks, and `check`, for one photo with everything loaded.
+
+    Returns medians in seconds."""
     from pipeline.commands.check import check_file
     from pipeline.commands.make import RenderContext, choose_styles, load_models, make_headshots, prepare_person
     from pipeline.files.signing import make_test_identity
@@ -203,7 +211,9 @@ def measure_warm(engine: EngineName, photo: Path, weights: Path) -> dict[str, fl
 
 
 def measure_gate(photo: Path, weights: Path) -> dict[str, float]:
-    """Seconds that the gate takes for a finished picture at 4K, on one core."""
+    """Measure the gate's seconds for a finished picture at 4K.
+
+    On Linux the process is limited to one core."""
     import cv2
     import numpy as np
 
@@ -228,7 +238,7 @@ def measure_gate(photo: Path, weights: Path) -> dict[str, float]:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     seconds, cpu_seconds = [], []
     for shot, picture in pictures:
-        # As large as a premium headshot; what it shows is the same.
+        # Enlarge to a premium headshot's size instead of rendering at 4K. The content is the same.
         large = cv2.resize(picture, (PREMIUM.width, PREMIUM.height)).astype(np.uint8)
         started, started_cpu = time.perf_counter(), time.process_time()
         judge_picture(shrink_for_web(large), gate_reference, finder, embedder, monochrome=shot.style.monochrome)
@@ -244,7 +254,7 @@ def measure_gate(photo: Path, weights: Path) -> dict[str, float]:
 
 
 def measure(what: str, engine: EngineName, photo: Path, weights: Path) -> dict[str, float]:
-    """What a process of its own measures."""
+    """Run the measurement that a separate process was started for."""
     if what == "gate":
         return measure_gate(photo, weights)
     return measure_warm(engine, photo, weights) if what == "make" else measure_upscale(what, photo, weights)

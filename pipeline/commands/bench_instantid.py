@@ -1,6 +1,6 @@
 """`bench instantid`: seconds, pictures per minute, memory and TFLOP/s of a pack with random weights.
 
-Options only until it runs: torch takes seconds to import.
+torch is only imported when the command runs, because importing torch takes seconds.
 """
 
 import argparse
@@ -20,7 +20,7 @@ MAX_BATCH = 10
 
 
 def add_arguments(command: argparse._ArgumentGroup) -> None:
-    """The options of `bench instantid`."""
+    """Add the options of `bench instantid`."""
     command.add_argument("--images", type=int, default=50, metavar="N", help="pictures in the pack (50)")
     command.add_argument("--size", type=parse_size, default=Size(896, 1152), metavar="WxH", help="896x1152")
     command.add_argument("--steps", type=int, default=30, metavar="N", help="denoising steps (30)")
@@ -40,7 +40,9 @@ def add_arguments(command: argparse._ArgumentGroup) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measures, then prints. Raises CommandFailed for what cannot be measured."""
+    """Measure, then print.
+
+    Raises CommandFailed for options that cannot be measured."""
     if arguments.weights != RANDOM:
         raise CommandFailed("bench instantid measures random weights: give --weights random")
     if missing := missing_packages(NEEDED):
@@ -80,12 +82,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def note(message: str) -> None:
-    """What happens now, for whoever waits."""
+    """Print the current step to stderr."""
     print(f"... {message}", file=sys.stderr, flush=True)
 
 
 def print_figures(figures: object, indent: str = "") -> None:
-    """Nested figures as indented lines."""
+    """Print nested figures as indented lines."""
     if isinstance(figures, list):
         for row in figures:
             print(indent + "  ".join(f"{value}" for value in row.values()))
@@ -99,7 +101,9 @@ def print_figures(figures: object, indent: str = "") -> None:
 
 
 def parse_size(text: str) -> Size:
-    """`896x1152` as a Size."""
+    """Parse a size such as `896x1152`.
+
+    Raises ArgumentTypeError for any other text."""
     width, _, height = text.partition("x")
     if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
         raise argparse.ArgumentTypeError(f"{text!r} is no size such as 896x1152")

@@ -19,7 +19,7 @@ ENCODER = "dlib_face_recognition_resnet_model_v1"
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Reads the pairs, fits, prints the report, and writes the constants where --out says."""
+    """Fit the constants to the pairs, print a report, and write the constants to --out."""
     rows = read_rows(arguments.pairs)
     distances = read_distances(rows) if "distance" in rows[0] else measure_distances(arguments, rows)
     kept = [index for index, distance in enumerate(distances) if distance is not None]
@@ -51,7 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The pairs of the file. Raises CommandFailed when it has none, or a column or answer is missing."""
+    """Read the pairs of the file.
+
+    Raises CommandFailed for a file without pairs, a missing column or an invalid answer."""
     rows = read_table(path, COLUMNS)
     for number, row in enumerate(rows, 2):
         if row["same"].lower() not in YES | NO:
@@ -70,7 +72,9 @@ def read_distances(rows: list[dict[str, str]]) -> list[float | None]:
 
 
 def measure_distances(arguments: argparse.Namespace, rows: list[dict[str, str]]) -> list[float | None]:
-    """Distances of photos named relative to the file; None where one does not show exactly one face."""
+    """Return the distance of each pair of photos, or None if a photo does not show exactly one face.
+
+    Photos are named relative to the file of pairs."""
     folder = arguments.pairs.parent
     names = sorted({row[side] for row in rows for side in ("one", "other")})
     faces = EmbeddedFaces(open_weights(arguments))
@@ -87,7 +91,9 @@ def measure_distances(arguments: argparse.Namespace, rows: list[dict[str, str]])
 
 
 def make_pairs(rows: list[dict[str, str]], distances: list[float]) -> Pairs:
-    """The pairs with who is who: whoever is `same` with somebody is one person. Raises CommandFailed on contradictions,
+    """Return the pairs with a number for each person.
+
+    Photos that are `same`, directly or through other photos, show one person. Raises CommandFailed on contradictions,
     NotEnoughPairs without a pair."""
     if not rows:
         raise NotEnoughPairs("no pair is left")
@@ -102,7 +108,7 @@ def make_pairs(rows: list[dict[str, str]], distances: list[float]) -> Pairs:
 
 
 def gather_people(pairs: Iterable[tuple[str, str, bool]]) -> dict[str, str]:
-    """For each photo the first name of its person's photos."""
+    """Return for each photo the name of its person, which is the first name of the person's photos."""
     leader: dict[str, str] = {}
 
     def lead(name: str) -> str:
@@ -118,7 +124,7 @@ def gather_people(pairs: Iterable[tuple[str, str, bool]]) -> dict[str, str]:
 
 
 def describe(report: CalibrationReport) -> dict[str, object]:
-    """The report as JSON knows it."""
+    """Return the report as plain values for JSON."""
 
     def interval(of: Interval) -> dict[str, float]:
         return {"value": round(of.value, 5), "low": round(of.low, 5), "high": round(of.high, 5)}
@@ -137,7 +143,7 @@ def describe(report: CalibrationReport) -> dict[str, object]:
 
 
 def lines_of(report: CalibrationReport) -> list[str]:
-    """The report as lines for people."""
+    """Return the report as lines of text."""
     found, facts = report.calibration, report.calibration.provenance
     lines = [
         f"{facts['same_pairs']} pairs of one person, {facts['different_pairs']} of two, {facts['people']} people",
@@ -161,7 +167,7 @@ def _percent(rate: Interval) -> str:
 
 
 def to_toml(calibration: Calibration) -> str:
-    """The constants as a file that `load_calibration` reads."""
+    """Return the constants as text for `load_calibration`."""
 
     def value(of: str | int | float | list[float]) -> str:
         return '"' + of.replace("\\", "\\\\").replace('"', '\\"') + '"' if isinstance(of, str) else repr(of)

@@ -12,7 +12,7 @@ from pipeline.weights import Weights
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Checks every photo and prints what was found."""
+    """Check every photo and print the results."""
     photos: list[Path] = arguments.photos
     files = [read_photo(path) for path in photos]
     with suppress_stderr():
@@ -31,7 +31,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def check_file(data: bytes, finder: FaceFinder) -> PhotoCheck:
-    """The check of a photo as it was uploaded; one that cannot be read is refused without a face."""
+    """Check an uploaded photo.
+
+    A photo that cannot be read is refused, with no faces."""
     from pipeline.photos.check import check_photo
     from pipeline.photos.intake import clean_photo, load_pixels
 
@@ -42,7 +44,7 @@ def check_file(data: bytes, finder: FaceFinder) -> PhotoCheck:
 
 
 def describe_check(path: Path, check: PhotoCheck) -> dict[str, object]:
-    """The check as JSON knows it; boxes and measurements as they were measured, widest face first."""
+    """Return the check as plain values for JSON, widest face first."""
     return {
         "file": str(path),
         "status": check.verdict.status,

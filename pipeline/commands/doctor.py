@@ -7,7 +7,9 @@ from pipeline.engines.doctor import examine
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints engines and weights; the status is 0 when the engine that would be used can run."""
+    """Print engines and weights.
+
+    Returns 0 if the engine that would be used can run."""
     weights, options = open_weights(arguments), read_options(arguments)
     if arguments.prove is not None:
         from pipeline.commands.prove import prove

@@ -35,7 +35,7 @@ SIZE = SIZES["preview", False]
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Makes headshots of every labeled photo, sums up by group, prints the table and writes it with its picture."""
+    """Make headshots of every labeled photo, summarize them by group, print the table and write it with its chart."""
     rows = read_labels(arguments.groups)
     styles = choose_styles(arguments.style or STYLES)
     shots = plan_shots(styles, len(styles), seed=0)
@@ -63,7 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def read_labels(path: Path) -> list[dict[str, str]]:
-    """One row a photo: file and group; who it shows and which face is theirs, where said. Raises CommandFailed."""
+    """Read one row per photo: file, group, and optionally the person and the face's number.
+
+    Raises CommandFailed."""
     rows = read_table(path, COLUMNS)
     for number, row in enumerate(rows, 2):
         if not (row.get("face") or "0").isdecimal():
@@ -72,7 +74,9 @@ def read_labels(path: Path) -> list[dict[str, str]]:
 
 
 def evaluate_photo(row: dict[str, str], path: Path, models: Models, shots: tuple[Shot, ...]) -> LabeledPhoto:
-    """One photo all the way. Raises CommandFailed when there is no such file or face."""
+    """Check one photo, make its headshots and judge them.
+
+    Raises CommandFailed if the file or the face does not exist."""
     group, person = row["group"], row.get("person") or None
     try:
         pixels = load_pixels(clean_photo(read_photo(path)).data)
@@ -105,7 +109,7 @@ def evaluate_photo(row: dict[str, str], path: Path, models: Models, shots: tuple
 
 
 def lines_of(groups: list[GroupFigures]) -> list[str]:
-    """The table for people."""
+    """Return the table as lines of text."""
     lines = [
         f"{'group':18} {'photos':>6} {'found':>17} {'accepted':>17} {'warned':>17} {'refused':>17} {'asked':>6}",
         *(
@@ -128,7 +132,9 @@ def lines_of(groups: list[GroupFigures]) -> list[str]:
 
 
 def to_csv(groups: list[GroupFigures]) -> str:
-    """One row a group; shares as count and total, spreads as middle, low and high."""
+    """Return one row per group as CSV.
+
+    Shares are written as count and total, spreads as middle, low and high."""
     flat = [
         {name + part: number for name, value in asdict(figures).items() for part, number in _parts(value)}
         for figures in groups
@@ -145,7 +151,7 @@ def _parts(value: object) -> list[tuple[str, object]]:
 
 
 def _plain(figures: GroupFigures) -> dict[str, object]:
-    """JSON has no NaN."""
+    """Return the figures for JSON, with None instead of NaN."""
 
     def plain(value: object) -> object:
         if isinstance(value, dict):

@@ -14,16 +14,17 @@ from pipeline.weights import Weights
 
 
 class EmbeddedFaces:
-    """Finds and embeds the face of a photo file."""
+    """The models that find and embed the face of a photo file."""
 
     def __init__(self, weights: Weights) -> None:
         with suppress_stderr():
             self.finder, self.embedder = FaceFinder(weights), FaceEmbedder(weights)
 
     def only_face(self, path: Path) -> Embedding | None:
-        """The embedding of the one face in the photo; None when it shows none, several, or is no photo.
+        """Embed the only face in the photo.
 
-        Raises CommandFailed when there is no such file."""
+        Returns None if the photo is refused, or shows no face or several. Raises CommandFailed if the file cannot be
+        read."""
         try:
             pixels = load_pixels(clean_photo(read_photo(path)).data)
         except PhotoRefused:
@@ -33,7 +34,9 @@ class EmbeddedFaces:
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of the file, each with a value in these columns. Raises CommandFailed with the line where one fails."""
+    """Read the rows of a CSV file, each with a value in these columns.
+
+    Raises CommandFailed, with the number of a faulty line."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file, skipinitialspace=True))

@@ -63,7 +63,7 @@ from pipeline.weights import Weights
 
 DEFAULT_COUNT = 4
 MAX_PHOTOS = 5
-# A shot and two new seeds: what fails three times fails for a reason that a seed does not change.
+# A shot and two retries. A shot that fails three times fails for a reason that a new seed does not change.
 ATTEMPTS = 3
 MANIFEST = "manifest.json"
 SIZES = {
@@ -76,7 +76,7 @@ SIZES = {
 
 @dataclass(frozen=True, eq=False)
 class Models:
-    """Everything that is loaded once and used for every photo."""
+    """The models that are loaded once and used for every photo."""
 
     finder: FaceFinder
     embedder: FaceEmbedder
@@ -85,14 +85,16 @@ class Models:
 
 @dataclass(frozen=True, eq=False)
 class RenderContext:
-    """What pictures are made, judged and finished with."""
+    """The models, the signing identity and the file format that pictures are made with."""
 
     models: Models
     identity: Identity
     file_format: FileFormat = "jpeg"
 
     def post_processor(self, size: Size) -> PostProcessor:
-        """Where pictures of that size are judged and finished; small ones have no use for a smaller version."""
+        """Return the post-processor that judges and finishes pictures of this size.
+
+        Only large pictures get smaller versions."""
         large = size.long_edge > WEB_LONG_EDGE_PX
         models = self.models
         return PostProcessor(
@@ -102,7 +104,7 @@ class RenderContext:
 
 @dataclass(frozen=True, eq=False)
 class GatedSubject:
-    """The subject of the pictures and what the gate compares these with."""
+    """The subject of the pictures, and the reference that the gate compares pictures with."""
 
     subject: Subject
     gate_reference: GateReference
@@ -110,10 +112,16 @@ class GatedSubject:
 
 @dataclass(frozen=True, eq=False)
 class AcceptedHeadshot:
-    """A picture that passed the gate: its file, and for a large one also its profile crop and web version.
+    """A picture that passed the gate.
 
-    `likeness` and `quality` 0..1; other pictures are compared by `thumbnail` and `perceptual_hash`; `seconds` from
-    asking the engine to the finished files."""
+    Attributes:
+        files: the picture and, if it is large, its profile crop and web version, by file name.
+        likeness: 0..1, or None if it was not measured.
+        quality: 0..1.
+        thumbnail: compared between pictures for the manifest.
+        perceptual_hash: used to find near-duplicates.
+        seconds: from the request to the engine to the finished files.
+    """
 
     shot: Shot
     files: dict[str, bytes] = field(repr=False)
@@ -130,7 +138,7 @@ class AcceptedHeadshot:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Makes the headshots, writes them and the manifest, and says where they are."""
+    """Make the headshots, write them and the manifest, and print their paths."""
     started = time.perf_counter()
     styles = choose_styles(arguments.style)
     if len(arguments.photos) > MAX_PHOTOS:
@@ -151,7 +159,7 @@ def run(arguments: argparse.Namespace) -> int:
         for headshot in make_headshots(person, shots, size, context, advance(bar)):
             for file, data in headshot.files.items():
                 write_atomically(make_folder((folder / file).parent) / Path(file).name, data)
-            # The pictures are on disk; fifty of them in memory would be a gigabyte.
+            # The pictures are on disk. Fifty of them in memory would need a gigabyte.
             headshots.append(replace(headshot, files=dict.fromkeys(headshot.files, b"")))
     headshots.sort(key=lambda made: made.shot.index)
     manifest = [describe_headshot(headshot, size, headshots) for headshot in headshots]
@@ -169,7 +177,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def choose_identity(key: Path | None, certificates: Path | None) -> Identity:
-    """The operator's, or a fresh one for testing that says so. Raises CommandFailed, SigningFailed."""
+    """Load the operator's signing identity, or make one for tests that names no operator.
+
+    Raises CommandFailed or SigningFailed."""
     if key is None and certificates is None:
         return make_test_identity("Unknown operator")
     if key is None or certificates is None:
@@ -178,7 +188,9 @@ def choose_identity(key: Path | None, certificates: Path | None) -> Identity:
 
 
 def choose_styles(names: Sequence[str]) -> tuple[StyleSpec, ...]:
-    """The looks of these names, in their order; all of them when none is named. Raises CommandFailed."""
+    """Return the looks of these names, in order, or all looks if none is named.
+
+    Raises CommandFailed for an unknown name."""
     known = {style.name: style for style in load_styles()}
     for name in names:
         if name not in known:
@@ -200,7 +212,9 @@ def load_models(engine: EngineName, weights: Weights, options: InstantIDOptions 
 
 
 def prepare_person(files: Sequence[tuple[Path, bytes]], face: int | None, models: Models, size: Size) -> GatedSubject:
-    """The one person in these photos. Raises CommandFailed for a photo that cannot be used or shows somebody else."""
+    """Prepare the person in these photos.
+
+    Raises CommandFailed for a photo that cannot be used or shows another person."""
     sources = []
     for path, data in files:
         try:
@@ -208,7 +222,7 @@ def prepare_person(files: Sequence[tuple[Path, bytes]], face: int | None, models
         except PhotoRefused as refused:
             raise CommandFailed(f"{path}: refused ({refused.reason})", REFUSED) from refused
         check = check_photo(pixels, models.finder)
-        # With several photos the number is meant for those that show several people.
+        # With several photos, --face only applies to those that show several people.
         wanted = None if len(files) > 1 and len(check.faces) == 1 else face
         sources.append(choose_source(path, pixels, check, wanted))
     if strangers := find_strangers(sources, models.embedder):
@@ -218,14 +232,18 @@ def prepare_person(files: Sequence[tuple[Path, bytes]], face: int | None, models
 
 
 def find_strangers(sources: Sequence[SourcePhoto], embedder: FaceEmbedder) -> list[int]:
-    """Which photos do not show whoever is in most of them; of two in as many, the first is meant."""
+    """Return the indices of photos that do not show the person who is in most photos.
+
+    If two people are in equally many photos, the person in the earliest photo counts."""
     seen = [SeenFace(index, 0, embedder.embed(photo.pixels, photo.face)) for index, photo in enumerate(sources)]
     person = max(cluster_faces(seen), key=lambda each: (len(each.faces), -min(face.photo for face in each.faces)))
     return [index for index in range(len(sources)) if person.face_in(index) is None]
 
 
 def choose_source(path: Path, pixels: Pixels, check: PhotoCheck, face: int | None) -> SourcePhoto:
-    """The photo with its person settled. Raises CommandFailed when it is refused or nobody said who is meant."""
+    """Return the photo with its chosen face.
+
+    Raises CommandFailed if the photo is refused or the face is not chosen."""
     try:
         verdict = check.verdict if face is None else judge(check.measurements, face)
     except FaceNotFound as error:
@@ -245,10 +263,10 @@ def choose_source(path: Path, pixels: Pixels, check: PhotoCheck, face: int | Non
 def make_headshots(
     person: GatedSubject, shots: Sequence[Shot], size: Size, context: RenderContext, on_progress: Progress
 ) -> Iterator[AcceptedHeadshot]:
-    """The pictures that pass the gate, as they come. One that fails is shot again with a new seed, one that looks like
-    another in a new framing and light as well, and then in another look; after three attempts it is left out.
+    """Make the shots and yield the pictures that pass the gate.
 
-    `on_progress` hears the share of the shots that are through."""
+    A shot that fails is repeated with a new seed. A shot that resembles another is varied by `vary_shot`. After three
+    attempts it is left out. `on_progress` receives the finished share of the shots."""
     post_processor, hashes = context.post_processor(size), list[str]()
     planned, pending = {shot.index: shot for shot in shots}, list(shots)
     for attempt in range(1, ATTEMPTS + 1):
@@ -272,8 +290,10 @@ def make_headshots(
 
 
 def vary_shot(shot: Shot, attempt: int, pack: Sequence[Shot]) -> Shot:
-    """A shot that came out like another, once more: elsewhere on its set, and when that was no better, in another
-    look. A face that fills its photo leaves framings little to differ in."""
+    """Return a variation of a shot that resembles another shot.
+
+    The first variation has another framing and light, a later one another look. If a face fills its photo, framings
+    differ little. pack: all shots."""
     elsewhere = reframe(
         shot, attempt, {(each.framing, each.light) for each in pack if each.style.set == shot.style.set}
     )
@@ -283,7 +303,7 @@ def vary_shot(shot: Shot, attempt: int, pack: Sequence[Shot]) -> Shot:
 def render_pictures(
     person: GatedSubject, shots: Sequence[Shot], size: Size, context: RenderContext, on_progress: Progress
 ) -> Iterator[Picture]:
-    """The engine's pictures of these shots, as many at once as it likes to make."""
+    """Render the shots in batches of the engine's capacity."""
     engine = context.models.engine
     capacity = engine.capacity(size)
     for start in range(0, len(shots), capacity):
@@ -295,7 +315,7 @@ def render_pictures(
 def accept_headshot(
     processed: ProcessedPicture, thumbnail: Thumbnail, file_format: FileFormat, seconds: float
 ) -> AcceptedHeadshot:
-    """The picture with its files by name."""
+    """Return the accepted picture with its files by name."""
     shot, made = processed.shot, processed.files
     assert made is not None
     file = f"{shot.index + 1:02d}-{shot.style.name}.{ENDINGS[file_format]}"
@@ -311,9 +331,10 @@ def accept_headshot(
 def describe_headshot(
     headshot: AcceptedHeadshot, size: Size, pack: Sequence[AcceptedHeadshot]
 ) -> dict[str, str | int | float | None]:
-    """The headshot as the manifest knows it; `file` lies beside the manifest.
+    """Return the headshot's entry in the manifest.
 
-    nearest_whole, nearest_subject: the distance to the picture of the pack that looks most alike, see duplicates.py."""
+    `file` is relative to the manifest. nearest_whole, nearest_subject: distances to the most similar other picture of
+    the pack, see duplicates.py."""
     shot = headshot.shot
     near_duplicate = nearest(headshot.thumbnail, [other.thumbnail for other in pack if other is not headshot])
     return {

@@ -36,7 +36,9 @@ GAP = 12
 
 @dataclass(frozen=True)
 class Figure:
-    """One picture's likeness to the photo: distance of dlib's embeddings, None without exactly one face."""
+    """A picture's likeness to the photo.
+
+    `distance` is that of dlib's embeddings. It is None unless the picture shows exactly one face."""
 
     file: str
     style: str
@@ -48,7 +50,9 @@ class Figure:
 
 
 def prove(arguments: argparse.Namespace, weights: Weights, options: InstantIDOptions) -> int:
-    """Makes the pictures, whatever the gate says of them; the status is 0 when all pass it."""
+    """Make the pictures and write all of them, even those that the gate refuses.
+
+    Returns 0 if all pictures pass the gate."""
     if arguments.out is None:
         raise CommandFailed("--prove needs a folder for its pictures: --out DIR")
     folder = make_folder(arguments.out)
@@ -77,7 +81,7 @@ def prove(arguments: argparse.Namespace, weights: Weights, options: InstantIDOpt
 
 
 def describe_picture(file: str, shot: Shot, found: Judgment) -> Figure:
-    """What the gate saw of a picture, as a figure."""
+    """Return the gate's judgment of a picture as a figure."""
     distance, faces = found.likeness.distance, found.likeness.faces
     score = None if distance is None else likeness_score(distance)
     return Figure(file, shot.style.name, faces, distance, score, found.accepted, list(found.reasons))
@@ -92,7 +96,7 @@ def report(
     load_seconds: float,
     make_seconds: float,
 ) -> None:
-    """What was made and how alike it is, as JSON or as lines."""
+    """Print the pictures and their likeness as JSON or as lines."""
     if arguments.json:
         print_json(
             {
@@ -115,7 +119,7 @@ def report(
 
 
 def contact_sheet(pictures: list[Pixels]) -> Pixels:
-    """The pictures in one row, equally high, on white: (SHEET_HEIGHT + 2 GAP, W, 3)."""
+    """Put the pictures in one row on white, scaled to equal height, (SHEET_HEIGHT + 2 GAP, W, 3)."""
     row = []
     for pixels in pictures:
         width = max(1, round(pixels.shape[1] * SHEET_HEIGHT / pixels.shape[0]))

@@ -37,7 +37,7 @@ ENCODERS: dict[str, FileFormat] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Enlarges the picture, writes it whole or not at all, and says how long it took."""
+    """Enlarge the picture, write it whole or not at all, and print the time it took."""
     target: Path = arguments.target
     if target.suffix.lower() not in ENCODERS:
         raise CommandFailed(f"{target}: the result is written as {' or '.join(ENCODERS)}")
@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
 def read_picture(path: Path, *, keep_alpha: bool = False) -> tuple[Pixels, Pixels | None]:
     """Return the file's pixels, upright sRGB, and its alpha channel (H, W) if that is kept and there is one.
 
-    Raises CommandFailed for what is no picture, damaged or too large to enlarge."""
+    Raises CommandFailed for a file that is no picture, damaged, or too large to enlarge."""
     data = read_photo(path)
     load_codecs(data)
     try:
@@ -96,7 +96,9 @@ def enlarge_alpha(alpha: Pixels) -> Pixels:
 
 
 def open_network(file: Path | None, weights: Weights) -> UpscaleNetwork:
-    """The named network, or the one in the weights folder. Raises WeightsError."""
+    """Load the named network, or the one in the weights folder.
+
+    Raises WeightsError."""
     if file is None:
         return load_network(weights)
     from pipeline.upscaling.rrdb_onnx import OnnxNetwork

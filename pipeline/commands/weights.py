@@ -10,7 +10,9 @@ YES = {"y", "yes"}
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Fetches the named weights or groups, or the studio's; says nothing when they are there."""
+    """Fetch the named weights or groups, by default the studio's.
+
+    Prints nothing if they are already here."""
     weights = open_weights(arguments)
     names = weights.catalog.expand(tuple(arguments.names or [STUDIO]))
     if arguments.source is not None:
@@ -28,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def describe(plan: FetchPlan, weights: Weights) -> None:
-    """What is about to come, how large it is and under which terms."""
+    """Print what will be downloaded, how large it is, and under which terms."""
     megabytes = plan.bytes / 1e6
     if plan.needs_consent:
         for weight in plan.weights:
@@ -38,7 +40,9 @@ def describe(plan: FetchPlan, weights: Weights) -> None:
 
 
 def ask_for_consent() -> None:
-    """Returns when the person agrees. Raises CommandFailed when they do not, or cannot be asked."""
+    """Ask the user to agree to the terms.
+
+    Raises CommandFailed if the user does not agree or stdin is no terminal."""
     if not sys.stdin.isatty():
         raise CommandFailed(
             "These weights are large and have terms of their own. Read them above; to agree, add --yes."

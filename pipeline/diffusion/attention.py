@@ -1,9 +1,10 @@
 """Attention of UNet and ControlNet, with keys and values cached over all steps.
 
-Text and face tokens do not change while a picture is denoised, so neither do their keys and values in any of the
-cross-attention layers. `project_all` computes them once; a layer that gets none computes its own.
-The mathematics is that of diffusers' AttnProcessor2_0 and IPAdapterAttnProcessor2_0, with one scale per picture.
-The classes override `__call__`, as diffusers calls its processors; SDXL uses no `attention_mask`, so it is ignored.
+Text and face tokens do not change while a picture is denoised, so their keys and values are constant in every
+cross-attention layer. `project_all` computes them once. A layer without cached ones computes its own.
+
+The mathematics is that of diffusers' AttnProcessor2_0 and IPAdapterAttnProcessor2_0, with one scale per picture. The
+classes override `__call__`, as diffusers calls its processors. SDXL uses no `attention_mask`, so the mask is ignored.
 """
 
 from collections.abc import Sequence
@@ -79,7 +80,9 @@ class CrossAttention(nn.Module):
         return attn.to_out[0](join_heads(attended))
 
     def project(self, attn: Attention, tokens: Tensor, face: Tensor | None, face_scale: Tensor | None) -> KeysValues:
-        """Project (rows, N, width) tokens to keys and values. The face's values carry each row's scale (rows, 1, 1)."""
+        """Project (rows, N, width) tokens to keys and values.
+
+        The face's values are multiplied by each row's scale (rows, 1, 1)."""
         parts = [attn.to_k(tokens), attn.to_v(tokens)]
         if self.face_key is not None and self.face_value is not None:
             # Attention is linear in the values, so the adapter's scale can be applied to them once, here.

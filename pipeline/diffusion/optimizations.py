@@ -1,11 +1,11 @@
 """The optimizations of the diffusion engines: names, defaults, requirements.
 
-Lossless: the same mathematics in another order; in fp32 the picture stays the same (the parity test shows it).
-Lossy: another picture, made faster; off unless asked for by name. Half precision on a GPU is no optimization: everybody
-uses it, the reference included.
+Lossless ones compute the same mathematics in another order. In fp32 the picture stays the same, which the parity test
+shows. Lossy ones render a different picture faster and are off unless asked for by name. Half precision on a GPU is not
+an optimization, because the reference uses it too.
 
-This module holds the names and the defaults. `networks/bundle.py` of the engine applies what is done once, after
-loading; `denoise.py` applies what changes a step.
+This module holds the names and the defaults. The engine's `networks/bundle.py` applies what is done once, after
+loading. Its `denoise.py` applies what changes a step.
 """
 
 import shutil
@@ -42,7 +42,7 @@ class Optimization(StrEnum):
 
     @property
     def explanation(self) -> str:
-        """What it does, in one sentence."""
+        """Return one sentence about what the optimization does."""
         return EXPLANATIONS[self]
 
 
@@ -74,22 +74,23 @@ LOSSY = frozenset(
     }
 )
 LOSSLESS = frozenset(Optimization) - LOSSY
-# Compiling pays after some hundred steps; recorded graphs do not pay where a step takes a quarter of a second.
+# Compiling pays after a few hundred steps. Recorded graphs do not pay if a step takes a quarter of a second.
 _NOT_BY_DEFAULT_ON_CUDA = frozenset({Optimization.CUDA_GRAPHS})
 _FOR_CUDA_ONLY = frozenset({Optimization.COMPILE, Optimization.CUDA_GRAPHS, Optimization.CUDNN_SEARCH})
 FP8_CAPABILITY = (8, 9)
-# Share of the steps after which a cut-off optimization stops its part.
+# Share of the steps after which a cut-off optimization skips its part.
 CUTOFF = 0.6
 
 
 def default_optimizations(device: str) -> frozenset[Optimization]:
-    """The lossless optimizations that pay on this kind of device."""
+    """Return the lossless optimizations that pay on this kind of device."""
     return LOSSLESS - (_NOT_BY_DEFAULT_ON_CUDA if device.startswith("cuda") else _FOR_CUDA_ONLY)
 
 
 def change_optimizations(optimizations: frozenset[Optimization], changes: Iterable[str]) -> frozenset[Optimization]:
-    """Apply changes such as `+fp8` and `-compile` to a set. Raises ValueError for anything else, and for two
-    optimizations of which a layer can only do one."""
+    """Apply changes such as `+fp8` and `-compile` to a set of optimizations.
+
+    Raises ValueError for anything else, and for fp8 together with int8."""
     for change in changes:
         sign, name = change[:1], change[1:]
         if sign not in "+-" or name not in set(Optimization):
@@ -102,7 +103,7 @@ def change_optimizations(optimizations: frozenset[Optimization], changes: Iterab
 
 
 def capability_fault(optimizations: frozenset[Optimization], gpu: str, capability: tuple[int, int]) -> str | None:
-    """Why a GPU of this name and compute capability cannot do what the optimizations ask for; None when it can."""
+    """Return why this GPU cannot run the optimizations, or None."""
     if Optimization.FP8 not in optimizations or capability >= FP8_CAPABILITY:
         return None
     has, needs = (".".join(map(str, each)) for each in (capability, FP8_CAPABILITY))
@@ -113,9 +114,9 @@ def capability_fault(optimizations: frozenset[Optimization], gpu: str, capabilit
 
 
 def compiler_fault(optimizations: frozenset[Optimization], header: Path | None = None) -> str | None:
-    """What torch's compiler for GPUs lacks on this machine; None when nothing, or when it is not asked for.
+    """Return what torch's compiler lacks on this machine, or None.
 
-    header: where Python.h has to be, by default this Python's own."""
+    Also None if the optimization is not chosen. header: path of Python.h, by default this Python's own."""
     if Optimization.COMPILE not in optimizations:
         return None
     header = header or Path(sysconfig.get_path("include")) / "Python.h"

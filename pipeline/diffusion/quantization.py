@@ -5,14 +5,14 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-# Kernels want both sides in sixteens.
+# The kernels need both sides to be multiples of 16.
 ALIGNMENT = 16
 
 
 class QuantizedLinear(nn.Module):
-    """A linear layer whose weight is stored, and whose input is rounded, to 8 bits; sums are kept in full precision.
+    """A linear layer that stores its weight and rounds its input to 8 bits.
 
-    Each output channel and each input position has a scale of its own. Not lossless."""
+    Sums are kept in full precision. Each output channel and each input position has its own scale. Lossy."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
@@ -25,14 +25,14 @@ class QuantizedLinear(nn.Module):
     @staticmethod
     @abstractmethod
     def quantize(rows: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, K) in 8 bits and the (N, 1) float32 scales that undo it."""
+        """Round (N, K) to 8 bits and return it with the (N, 1) float32 scales that undo the scaling."""
 
     @abstractmethod
     def multiply(self, rows: Tensor, scale: Tensor) -> Tensor:
-        """(N, K) rounded rows and their scales -> (N, out_features)"""
+        """Multiply (N, K) rounded rows, with their scales, to (N, out_features)."""
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(..., in_features) -> (..., out_features), dtype kept."""
+        """Map (..., in_features) to (..., out_features), keeping the dtype."""
         product = self.multiply(*self.quantize(tokens.reshape(-1, self.in_features))).to(tokens.dtype)
         if self.bias is not None:
             product = product + self.bias
@@ -40,7 +40,7 @@ class QuantizedLinear(nn.Module):
 
 
 class Float8Linear(QuantizedLinear):
-    """In floating point, e4m3: about 3 significant bits, at any magnitude."""
+    """A quantized layer in e4m3 floating point: about 3 significant bits at any magnitude."""
 
     @staticmethod
     def quantize(rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,14 +48,14 @@ class Float8Linear(QuantizedLinear):
         return (rows.float() / scale).to(torch.float8_e4m3fn), scale
 
     def multiply(self, rows: Tensor, scale: Tensor) -> Tensor:
-        # Scales by row come with bfloat16 results only.
+        # Torch supports scales per row only with bfloat16 results.
         return torch._scaled_mm(
             rows, self.weight.t(), scale_a=scale, scale_b=self.weight_scale, out_dtype=torch.bfloat16
         )
 
 
 class Int8Linear(QuantizedLinear):
-    """In whole numbers: 7 significant bits next to the row's largest value, fewer below it."""
+    """A quantized layer in integers: 7 significant bits near the row's largest value, fewer below."""
 
     @staticmethod
     def quantize(rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -67,20 +67,21 @@ class Int8Linear(QuantizedLinear):
 
 
 def row_scales(rows: Tensor, largest: float) -> Tensor:
-    """(N, 1) float32: what each row is divided by so that it reaches up to `largest`."""
+    """Return the divisor of each row, (N, 1) float32, that scales its largest magnitude to `largest`."""
     return rows.abs().amax(dim=-1, keepdim=True).float().clamp(min=1e-12) / largest
 
 
 def quantize_linears(network: nn.Module, kind: type[QuantizedLinear]) -> int:
-    """Swaps the linear layers inside the transformer blocks, in place; returns how many.
+    """Replace the linear layers inside the transformer blocks, in place, and return how many.
 
-    Projections of text and face stay: they run once a picture."""
+    Projections of text and face tokens stay, because they run once per picture."""
     swapped = 0
     for block in network.modules():
         if type(block).__name__ != "BasicTransformerBlock":
             continue
         for name, layer in list(block.named_modules()):
-            # The feed-forward part, and what self- and cross-attention compute from the picture.
+            # Only layers with an input from the picture change: feed-forward, self-attention, queries and outputs of
+            # cross-attention.
             constant = name.startswith("attn2.") and not name.endswith(("to_q", "to_out.0"))
             fits = isinstance(layer, nn.Linear) and layer.in_features % ALIGNMENT == layer.out_features % ALIGNMENT == 0
             if fits and not constant:

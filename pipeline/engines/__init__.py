@@ -11,9 +11,9 @@ from pipeline.types import Engine, Progress
 from pipeline.weights import Weights
 
 EngineName = Literal["auto", "studio", "instantid", "fake"]
-# What people are told they can choose; the fake one is for tests.
+# Choices shown to users. The fake engine is for tests.
 ENGINE_CHOICES = ("auto", "studio", "instantid")
-# Those that draw a new picture of the person: what people say about themselves shows in it.
+# Engines that generate new pictures, in which the customer's self-description takes effect.
 GENERATIVE_ENGINES = frozenset({"instantid"})
 
 STUDIO_MODULES = ("cv2", "scipy", "ai_edge_litert", "dlib")
@@ -24,7 +24,13 @@ INSTALL_COMMAND = "python3 run.py --engine instantid"
 
 @dataclass(frozen=True)
 class EngineStatus:
-    """Whether an engine can run here, one sentence for each thing that is missing, and for what is worth knowing."""
+    """The state of one engine on this machine.
+
+    Attributes:
+        ready: True if the engine can run.
+        missing: one sentence per missing part.
+        notes: one sentence per useful fact, such as the device.
+    """
 
     name: str
     ready: bool
@@ -38,10 +44,11 @@ def create_engine(
     options: InstantIDOptions = DEFAULT_OPTIONS,
     on_progress: Progress = lambda share: None,
 ) -> Engine:
-    """The engine of that name, its models loaded; `auto` is InstantID where that was installed, else studio.
+    """Create the engine of this name and load its models.
 
-    One that is installed and cannot run is never replaced by another. Raises WeightsError when a weight is missing,
-    broken or under a license that does not cover this use, EngineUnavailable when something else is in the way."""
+    `auto` chooses InstantID if it was installed, otherwise studio. A chosen engine that cannot run is never replaced by
+    another. Raises WeightsError for a missing or broken weight, or one whose license does not cover this use. Raises
+    EngineUnavailable for any other obstacle."""
     if name == "auto":
         name = choose_engine(weights)
     if name == "fake":
@@ -64,28 +71,32 @@ def create_engine(
 
         if options.fault:
             raise EngineUnavailable(options.fault)
-        # Before 12 GB are hashed.
+        # Check the device first, because hashing 12 GB of weights takes long.
         choose_mode(options.device, options.chosen_optimizations)
         return InstantIDEngine(build_config(weights, options), on_progress)
     raise EngineUnavailable(f"There is no engine called {name!r}; known: {', '.join(ENGINE_CHOICES)}.")
 
 
 def choose_engine(weights: Weights) -> EngineName:
-    """What `auto` means with these weights."""
+    """Return the engine that `auto` stands for with these weights."""
     return "instantid" if weights.is_installed(PARTS_GROUP) else "studio"
 
 
 def engine_status(
     weights: Weights, options: InstantIDOptions = DEFAULT_OPTIONS, *, instantid_wanted: bool = False
 ) -> list[EngineStatus]:
-    """Every engine that makes real headshots. InstantID is looked into where it was installed or is wanted."""
+    """Return the status of every engine that makes real headshots.
+
+    InstantID is only examined if it was installed or is wanted."""
     faults = (weights.problem(name) for name in STUDIO_WEIGHTS)
     missing = (*missing_modules(STUDIO_MODULES), *(fault for fault in faults if fault))
     return [EngineStatus("studio", not missing, missing), instantid_status(weights, options, wanted=instantid_wanted)]
 
 
 def instantid_status(weights: Weights, options: InstantIDOptions, *, wanted: bool) -> EngineStatus:
-    """What keeps InstantID from running here. The networks are loaded for it when nothing simpler is in the way."""
+    """Return the status of InstantID.
+
+    The networks are loaded as a test if no simpler obstacle was found."""
     if not (wanted or weights.is_installed(PARTS_GROUP)):
         return EngineStatus("instantid", False, (f"It was not installed. To install it: {INSTALL_COMMAND}",))
     if absent := missing_packages():
@@ -113,5 +124,5 @@ def instantid_status(weights: Weights, options: InstantIDOptions, *, wanted: boo
 
 
 def missing_modules(names: tuple[str, ...]) -> tuple[str, ...]:
-    """A sentence for each Python module that is not installed."""
+    """Return one sentence per Python module that is not installed."""
     return tuple(f"The Python module {name} is not installed." for name in names if find_spec(name) is None)

@@ -13,7 +13,13 @@ from pipeline.weights.catalog import Weight
 
 @dataclass(frozen=True)
 class DoctorReport:
-    """The engines, the one that would be used, and every weight with what is wrong with it."""
+    """The state of all engines and weights.
+
+    Attributes:
+        chosen: name of the engine that would be used.
+        weights: every weight, with one sentence about its problem or None.
+        fix: command that fetches broken weights, or empty.
+    """
 
     engines: tuple[EngineStatus, ...]
     chosen: str
@@ -23,11 +29,11 @@ class DoctorReport:
 
     @property
     def ready(self) -> bool:
-        """Whether the engine that would be used can run."""
+        """Return True if the engine that would be used can run."""
         return any(engine.ready for engine in self.engines if engine.name == self.chosen)
 
     def as_json(self) -> dict[str, object]:
-        """Plain values for a program to read."""
+        """Return the report as plain values for JSON."""
         return {
             "engines": [
                 {"name": each.name, "ready": each.ready, "missing": each.missing, "notes": each.notes}
@@ -39,7 +45,7 @@ class DoctorReport:
         }
 
     def lines(self) -> list[str]:
-        """The same for a person to read."""
+        """Return the report as lines of text."""
         lines = ["engines"]
         for engine in self.engines:
             chosen = ", used here" if engine.name == self.chosen else ""
@@ -51,7 +57,10 @@ class DoctorReport:
 
 
 def examine(weights: Weights, options: InstantIDOptions, engine: EngineName = "auto") -> DoctorReport:
-    """Looks at everything: files are hashed, and where InstantID was installed or is asked for, its networks loaded."""
+    """Examine all engines and weights.
+
+    Hashes the weights that engines need here, and other weights if they are present. Loads InstantID's networks if it
+    was installed or is asked for."""
     chosen = choose_engine(weights) if engine == "auto" else engine
     engines = tuple(engine_status(weights, options, instantid_wanted=engine == "instantid"))
     concerned = set(weights.catalog.groups.get(STUDIO, ()))
@@ -60,7 +69,7 @@ def examine(weights: Weights, options: InstantIDOptions, engine: EngineName = "a
             concerned |= set(needed_weights(weights, options))
         except (EngineUnavailable, ValueError):
             concerned |= set(weights.catalog.groups[PARTS_GROUP])
-    # Of weights that no engine asks for here, only what lies about is hashed.
+    # Weights that no engine needs here are only hashed if they are present.
     found = tuple(
         (weight, weights.problem(name) if name in concerned or weights.is_there(name) else _not_here(name, weights))
         for name, weight in weights.catalog.weights.items()
@@ -99,7 +108,7 @@ def _weight_line(weight: Weight, problem: str | None) -> str:
 
 @dataclass(frozen=True)
 class DeviceState:
-    """The name of a processor, and its memory in bytes where that is its own (a GPU's)."""
+    """A device's name and, for a GPU, its memory in bytes."""
 
     name: str
     used_bytes: int | None = None
@@ -107,7 +116,7 @@ class DeviceState:
 
 
 def get_device_state(device: str) -> DeviceState:
-    """The state of a device in torch's spelling: "cpu", "cuda", "cuda:1"."""
+    """Return the state of a device in torch's spelling: "cpu", "cuda", "cuda:1"."""
     torch = sys.modules.get("torch")
     if device.startswith("cuda") and torch is not None and torch.cuda.is_available():
         free, total = torch.cuda.mem_get_info(device)

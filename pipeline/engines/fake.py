@@ -21,20 +21,20 @@ from pipeline.types import (
     ignore_progress,
 )
 
-# The crop's height in face heights: hair and chin are in, neighbors are not.
+# Height of the crop in face heights. Includes hair and chin and excludes neighbors.
 CROP_FACES = 2.2
 FRAME_SHARE = 0.05
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FakeSubject(Subject):
-    """The person cropped out of each photo, at the size of the pictures."""
+    """A person cropped from each photo at the size of the pictures."""
 
     crops: tuple[Pixels, ...]
 
 
 class FakeEngine:
-    """Puts the person's own photo into a frame whose colors are the seed's."""
+    """An engine that puts the person's own photo into a frame with colors from the seed."""
 
     name = "fake"
 
@@ -44,17 +44,21 @@ class FakeEngine:
     def prepare(
         self, photos: Sequence[SourcePhoto], size: Size, on_progress: Progress = ignore_progress
     ) -> FakeSubject:
-        """The face of each photo with some room around it. Raises FaceNotFound without a photo."""
+        """Crop each photo to the face with some room around it.
+
+        Raises FaceNotFound without a photo."""
         if not photos:
             raise FaceNotFound("no photo of the person")
         return FakeSubject(self.name, size, tuple(crop_to_face(photo, size) for photo in photos))
 
     def is_expensive_to_prepare(self, size: Size) -> bool:
-        """As if larger ones than a preview had taken minutes, or smaller ones."""
+        """Return True for every size but the preview, so that tests cover both cases."""
         return size != PREVIEW
 
     def serialize(self, subject: Subject) -> bytes:
-        """The crops as npz. Raises ValueError for a subject of another engine."""
+        """Return the crops as npz.
+
+        Raises ValueError for a subject of another engine."""
         if not isinstance(subject, FakeSubject):
             raise ValueError(f"prepared by {subject.engine}, not by {self.name}")
         out = io.BytesIO()
@@ -62,19 +66,23 @@ class FakeEngine:
         return out.getvalue()
 
     def deserialize(self, data: bytes, size: Size) -> FakeSubject:
-        """The subject that was serialized. Raises ValueError for what is none."""
+        """Return the subject that `serialize` stored.
+
+        Raises ValueError for bytes in another format."""
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return FakeSubject(self.name, size, tuple(np.asarray(arrays[name], np.uint8) for name in arrays))
 
     def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
-        """One picture a job, in order. Raises ValueError for a subject of another engine or size."""
+        """Yield one picture per job, in order.
+
+        Raises ValueError for a subject of another engine or size."""
         on_progress(0.0)
         for done, job in enumerate(jobs, start=1):
             subject = job.subject
             if not isinstance(subject, FakeSubject) or subject.size != size:
                 raise ValueError(f"prepared by {subject.engine} for {subject.size}")
             frame = round(FRAME_SHARE * size.width)
-            # Four colors: of fifty single ones some would always look alike.
+            # Four colors per frame, because among fifty single colors some would look alike.
             corners = np.random.default_rng(job.shot.seed).integers(0, 256, (2, 2, 3), np.uint8)
             rows, columns = np.arange(size.height) * 2 // size.height, np.arange(size.width) * 2 // size.width
             pixels = np.ascontiguousarray(corners[rows][:, columns])
@@ -85,7 +93,9 @@ class FakeEngine:
 
 
 def crop_to_face(photo: SourcePhoto, size: Size) -> Pixels:
-    """(size.height, size.width, 3): the face in the middle, black where the photo ends."""
+    """Return (size.height, size.width, 3) with the face in the middle.
+
+    Areas beyond the photo are black."""
     box = photo.face.box
     height = CROP_FACES * box.height
     width = height * size.width / size.height

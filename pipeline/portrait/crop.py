@@ -11,7 +11,7 @@ from pipeline.faces import landmarks
 from pipeline.imaging.filters import Floats, Shape, blur, displace, from_lab, gradients, resize, to_lab, warp
 from pipeline.types import Mesh, Pixels, Size
 
-# In face heights (forehead top to chin). A square holds 2.7, a 4:5 portrait a little more shoulder.
+# In face heights (forehead top to chin). A square shows 2.7, a 4:5 portrait a little more shoulder.
 SQUARE_HEIGHT = 2.7
 PORTRAIT_EXTRA = 0.4
 EYES_BELOW_TOP = (1.0, 1.2)
@@ -20,12 +20,12 @@ MIN_HEADROOM = 0.17
 USUAL_CROWN = -0.8
 CONTACT_COST = 1.6
 
-# A tilted head is leveled, never wholly: people look alive with a little tilt.
+# A tilted head is leveled only partly, because people look more natural with a little tilt.
 MAX_LEVELED_DEGREES = 30.0
 LEVELED_SHARE = 0.85
 IGNORED_ROLL_DEGREES = 1.5
 
-# What the search may change, dearest last: the height of the eyes, the centring, the size of the head.
+# Candidates of the search: size of the head, height of the eyes, horizontal position.
 ZOOMS = np.concatenate([[1.0, 1.05, 1.1, 1.15, 1.2], np.arange(0.98, 0.35, -0.02)])
 EYE_SHIFTS = np.array([0, 0.02, 0.04, 0.06, 0.08, 0.10, 0.12, 0.14, 0.16, 0.18, -0.02, -0.04, -0.06, -0.09])
 SIDE_SHIFTS = np.linspace(-0.09, 0.09, 13)
@@ -33,25 +33,33 @@ SIDE_SHIFTS = np.linspace(-0.09, 0.09, 13)
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A rectangle in the photo, possibly turned. `matrix` (2, 3) maps the photo to the frame, `scale` is its factor."""
+    """A rectangle in the photo, possibly rotated.
+
+    Attributes:
+        matrix: (2, 3), maps pixels of the photo to pixels of the frame.
+        scale: pixels of the frame per pixel of the photo.
+        shape: (height, width) of the frame.
+    """
 
     matrix: NDArray[np.float64]
     scale: float
     shape: Shape
 
     def place(self, mesh: Mesh) -> Mesh:
-        """The mesh in pixels of the frame."""
+        """Return the mesh in pixels of the frame."""
         xy = mesh[:, :2] @ self.matrix[:, :2].T + self.matrix[:, 2]
         return np.asarray(np.c_[xy, mesh[:, 2] * self.scale], np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class Outline:
-    """What a first look at the person says about framing, in pixels of the photo.
+    """Facts about the person that limit the frame, in pixels of the photo.
 
-    cut: (N, 2) points where the photo's border cuts through the person; none may lie inside the frame.
-    crown: (2,) the highest point of hair seen, or None. contact: (N, 2) where a bystander overlaps with the person;
-    the fewer of them show, the better."""
+    Attributes:
+        cut: (N, 2) points where the photo's border cuts the person. None of them should be in the frame.
+        crown: (2,) highest visible point of the hair, or None.
+        contact: (N, 2) points where a bystander touches the person. As few as possible should be in the frame.
+    """
 
     cut: NDArray[np.float64]
     crown: NDArray[np.float64] | None
@@ -59,7 +67,7 @@ class Outline:
 
 
 def level_degrees(mesh: Mesh) -> float:
-    """How far the photo is turned so that the head stands upright."""
+    """Return the angle by which to rotate the photo so that the head is nearly upright."""
     roll = landmarks.roll_degrees(mesh)
     if abs(roll) <= IGNORED_ROLL_DEGREES:
         return 0.0
@@ -67,22 +75,25 @@ def level_degrees(mesh: Mesh) -> float:
 
 
 def head_anchor(mesh: Mesh) -> NDArray[np.float64]:
-    """(2,) the point that is centered across the frame and set at eye level: between the eyes and the face's middle."""
+    """Return the point (2,) that is centered horizontally and placed at eye level.
+
+    Its x is halfway between the eyes' center and the face's center."""
     eyes = np.mean(landmarks.eye_centers(mesh), axis=0)
     bounds = landmarks.bounds(mesh)
     return np.array([(bounds.left + bounds.right) / 4 + eyes[0] / 2, eyes[1]], np.float64)
 
 
 def rotation(degrees: float) -> NDArray[np.float64]:
-    """(2, 2): photo axes to frame axes."""
+    """Return the matrix (2, 2) from photo axes to frame axes."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return np.array([[cos, sin], [-sin, cos]], np.float64)
 
 
 def frame_head(mesh: Mesh, size: Size, outline: Outline) -> Frame:
-    """The best frame around a head: level, eyes above the middle, tighter only where the photo's border cuts the body.
+    """Choose the best frame around a head.
 
-    So no border of the photo is ever seen on the person; beyond the person the set takes over."""
+    The head is leveled and the eyes are above the middle. The frame gets tighter or moves to keep three things out: the
+    place where the photo's border cuts the body, bystanders, and cut-off hair. Beyond the photo the set is visible."""
     unit = landmarks.face_height(mesh)
     turn, anchor = rotation(level_degrees(mesh)), head_anchor(mesh)
     aspect = size.width / size.height
@@ -98,7 +109,7 @@ def frame_head(mesh: Mesh, size: Size, outline: Outline) -> Frame:
     tops = -(eyes_below_top / height + eye_shift) * heights
     lefts = side_shift * height - 0.5 * aspect * heights
     cost = 0.8 * np.abs(1 - zoom) + 2.5 * (1 - zoom) ** 2 + 0.8 * np.abs(eye_shift) + 1.1 * np.abs(side_shift)
-    # Hair cut off at the top is the first thing one sees.
+    # Cut-off hair is very noticeable, so too little headroom costs much.
     cost += 2.5 * np.clip(MIN_HEADROOM - (hair_top - tops), 0, 0.4)
     cost += 60 * _depth_inside(cut, lefts, tops, heights * aspect, heights)
     contact = (outline.contact - anchor) @ turn.T / unit
@@ -119,7 +130,9 @@ def _depth_inside(
     widths: NDArray[np.float64],
     heights: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """How far, in face heights, the worst cut point lies inside each candidate; (N,), 0 where none does."""
+    """Return how deep the worst point is inside each candidate frame, (N,) in face heights.
+
+    0 if all points are outside."""
     worst = np.zeros(len(lefts))
     for x, y in cut:
         across = np.minimum(x - lefts, lefts + widths - x)
@@ -129,7 +142,9 @@ def _depth_inside(
 
 
 def crop_frame(photo: Pixels, frame: Frame) -> Floats:
-    """(H, W, 3) display values 0..1: the photo inside the frame, cleaned before and sharpened after an enlargement."""
+    """Return the photo inside the frame, (H, W, 3) display values 0..1.
+
+    An enlarged photo is denoised first and sharpened afterwards."""
     region, matrix = _cut_region(photo, frame.matrix, frame.shape)
     if frame.scale > 1.15:
         region = _denoise(region, frame.scale)
@@ -139,13 +154,13 @@ def crop_frame(photo: Pixels, frame: Frame) -> Floats:
 
 
 def sample_square(photo: Pixels, matrix: NDArray[np.float64], side: int) -> Pixels:
-    """(side, side, 3) uint8: the photo through any map, for a network's eye."""
+    """Sample the photo through any map for a network, (side, side, 3) uint8."""
     region, matrix = _cut_region(photo, matrix, (side, side))
     return warp(region, matrix, (side, side))
 
 
 def inside_photo(photo_shape: Shape, frame: Frame) -> Floats:
-    """(H, W): 1 where the frame shows photo, 0 beyond its border."""
+    """Return (H, W): 1 where the frame shows the photo, 0 beyond the photo's border."""
     height, width = frame.shape
     inverse = np.asarray(cv2.invertAffineTransform(frame.matrix), np.float64)
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32) + 0.5
@@ -157,7 +172,9 @@ def inside_photo(photo_shape: Shape, frame: Frame) -> Floats:
 
 
 def _cut_region(photo: Pixels, matrix: NDArray[np.float64], shape: Shape) -> tuple[Pixels, NDArray[np.float64]]:
-    """The part of the photo that a map shows, shrunk by area where it would skip pixels, and the map from there."""
+    """Return the part of the photo that a map shows, and the map from that part.
+
+    The part is shrunk by area averaging where the map would skip pixels."""
     inverse = np.asarray(cv2.invertAffineTransform(matrix), np.float64)
     height, width = shape
     corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]], np.float64) @ inverse.T
@@ -176,10 +193,12 @@ def _cut_region(photo: Pixels, matrix: NDArray[np.float64], shape: Shape) -> tup
 
 
 def _denoise(region: Pixels, scale: float) -> Pixels:
-    """Noise and JPEG blocks removed at the source's own size, where they are small: enlarged they would be texture."""
+    """Remove noise and JPEG blocks at the photo's own size.
+
+    They are small at this size. After enlarging they would look like texture."""
     lightness = np.asarray(cv2.cvtColor(region, cv2.COLOR_RGB2GRAY), np.float32)
     noise = float(np.median(np.abs(np.asarray(cv2.Laplacian(lightness, cv2.CV_32F))))) / 3.0
-    # Half of what would clean it: skin without any texture looks painted once enlarged.
+    # Only half of the full strength, because skin without texture looks painted after enlarging.
     strength = 0.5 * float(np.clip(noise - 0.5, 0, 4)) * min(1.0, scale - 1.0)
     if strength < 0.4:
         return region
@@ -188,7 +207,9 @@ def _denoise(region: Pixels, scale: float) -> Pixels:
 
 
 def _clean_chroma(picture: Floats, scale: float) -> Floats:
-    """Color noise smoothed away; a camera's chroma has half the resolution anyhow."""
+    """Smooth color noise.
+
+    Little detail is lost because cameras store chroma at half the resolution."""
     lab = to_lab(picture)
     height, width = picture.shape[:2]
     chroma = resize(np.ascontiguousarray(lab[..., 1:]), (height // 2, width // 2))
@@ -198,9 +219,9 @@ def _clean_chroma(picture: Floats, scale: float) -> Floats:
 
 
 def _thin_edges(picture: Floats, scale: float) -> Floats:
-    """Edges that the enlargement made soft drawn together: every pixel looks a little away from the nearest edge.
+    """Sharpen edges that enlarging made soft, by moving each pixel's sample away from the nearest edge.
 
-    Unlike more unsharp masking it makes no halos and leaves flat skin alone."""
+    Unlike stronger unsharp masking this makes no halos and does not change flat skin."""
     lightness = np.ascontiguousarray(picture @ np.array([0.299, 0.587, 0.114], np.float32))
     right, down = gradients(blur(lightness, 0.5 * scale))
     steepness = np.minimum(np.sqrt(right**2 + down**2) * scale, 0.35)

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from pipeline.imaging.filters import Shape
 from pipeline.types import Framing, Light, StyleSpec
 
-# How much larger than in the frame that was prepared, and how far to the side in widths of the frame. Never smaller:
-# the photo has no more of the person; never further aside than the enlargement gives room for.
+# Zoom relative to the prepared frame, and shift to the side in frame widths. The zoom is never below 1, because the
+# photo has no more of the person. The shift never exceeds the room that the zoom creates.
 PLACES = {
     Framing.CLASSIC: (1.0, 0.0),
     Framing.CLOSE: (1.12, 0.0),
@@ -22,16 +22,16 @@ PLACES = {
     Framing.A_LITTLE_LEFT: (1.22, -0.04),
     Framing.A_LITTLE_RIGHT: (1.22, 0.04),
 }
-# The row that stays where it is, from the top: near it, so that hair keeps its room.
+# The row that does not move, as a share of the height from the top. A small share keeps room above the hair.
 FIXED_ROW = 0.2
 
 
-# The light on the set, against the look's own: lamps near the camera reach it, lamps at the side or above do not.
+# Light on the set relative to the look's own. Lamps near the camera light the set, lamps at the side or above less so.
 SET_LIGHT = {Light.KEY: 1.0, Light.FRONT: 1.3, Light.SIDE: 0.62, Light.HIGH: 0.8}
 
 
 def place_person(framing: Framing, shape: Shape) -> NDArray[np.float64] | None:
-    """(2, 3) from the prepared frame to this framing, in pixels; None when nothing moves."""
+    """Return the map (2, 3) from the prepared frame to this framing in pixels, or None if nothing moves."""
     zoom, aside = PLACES[framing]
     if zoom == 1.0:
         return None
@@ -40,12 +40,14 @@ def place_person(framing: Framing, shape: Shape) -> NDArray[np.float64] | None:
 
 
 def light_set(light: Light, steadiness: float) -> float:
-    """The factor on the light of a set, nearer to 1 the steadier its brightness has to be (0..1)."""
+    """Return the factor on a set's light.
+
+    steadiness: 0..1, 1 keeps the factor at 1."""
     return float(SET_LIGHT[light] ** (1 - steadiness))
 
 
 def arrange_lamps(style: StyleSpec, light: Light) -> StyleSpec:
-    """The look with its lamps moved: softer from the front, harder from the side, or from above."""
+    """Return the look with its lamps moved: softer from the front, harder from the side, or from above."""
     x, y, z = style.key_light
     if light is Light.FRONT:
         return replace(style, key_light=(0.2 * x, y - 0.1, z + 0.3), key=0.6 * style.key, rim=0.5 * style.rim)

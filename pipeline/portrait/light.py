@@ -19,7 +19,7 @@ from pipeline.imaging.filters import (
 from pipeline.imaging.skin import Skin, measure_skin, skin_likeness
 from pipeline.types import Mesh
 
-# Shares of what a retoucher could do: enough to see a good day, too little to see a retoucher.
+# Strengths as shares of a full retouch: the person looks well rested, and not retouched.
 FILL = 0.22
 SHADOW_FILL = 0.12
 RETOUCH = 0.45
@@ -30,7 +30,7 @@ SHAPE_FACTOR = 4
 
 
 def fill_face(lab: Floats, mesh: Mesh) -> Floats:
-    """Hard light softened: the large differences of brightness inside the face drawn a little together."""
+    """Soften hard light: reduce the large differences of brightness inside the face."""
     height, width = lab.shape[:2]
     unit = landmarks.face_height(mesh)
     small_shape = (height // 2, width // 2)
@@ -40,7 +40,7 @@ def fill_face(lab: Floats, mesh: Mesh) -> Floats:
     face = blur(fill_convex_hull(landmarks.select_points(mesh, landmarks.OVAL), (height, width)), 0.08 * unit)
     middle = float((base * face).sum() / max(float(face.sum()), 1.0))
     change = face * ((middle - base) * FILL + np.clip(middle - base, 0, 1) * SHADOW_FILL)
-    # The face as a whole stays as light as it was.
+    # Keep the mean lightness of the face.
     change -= face * float((change * face).sum() / max(float((face * face).sum()), 1.0))
     filled = lab.copy()
     filled[..., 0] = np.clip(lab[..., 0] + 100 * change, 0, 100)
@@ -48,9 +48,10 @@ def fill_face(lab: Floats, mesh: Mesh) -> Floats:
 
 
 def retouch(lab: Floats, area: NDArray[np.bool_], skin: Skin, mesh: Mesh, scale: float) -> Floats:
-    """Blotches evened, pores kept, eyes a little clearer, and the sharpening that an enlargement needs.
+    """Even out blotches, keep pores, clear the eyes a little and sharpen.
 
-    Frequency separation: only the band between shading and texture is smoothed, on skin alone."""
+    Frequency separation: only the band between shading and texture is smoothed, and only on skin. An enlarged photo is
+    sharpened more."""
     height, width = lab.shape[:2]
     unit = landmarks.face_height(mesh)
     result = lab.copy()
@@ -78,13 +79,13 @@ def retouch(lab: Floats, area: NDArray[np.bool_], skin: Skin, mesh: Mesh, scale:
 
 
 def shape_of(alpha: Floats) -> Floats:
-    """(h, w, 3) unit normals at a quarter of the frame: the silhouette inflated, z to the viewer.
+    """Return unit normals (h, w, 3) at a quarter of the frame, with z toward the viewer.
 
-    Rough, but lamps placed by it fall off across head and shoulders as they should."""
+    The shape is the inflated silhouette. It is rough, but makes light fall off plausibly across head and shoulders."""
     height, width = (max(8, edge // SHAPE_FACTOR) for edge in alpha.shape)
     side = float(np.sqrt(height * width))
     solid = (resize(alpha, (height, width)) > 0.5).astype(np.float32)
-    # Goes on beyond left, right and below: people do not end where the frame does.
+    # Extend the silhouette beyond the left, right and bottom borders, because the person continues there.
     pad = round(0.25 * side)
     depth = distance_transform(np.pad(solid, ((0, pad), (pad, pad)), mode="edge"))[:height, pad : pad + width]
     radius = 0.16 * side
@@ -95,7 +96,9 @@ def shape_of(alpha: Floats) -> Floats:
 
 
 def light_side(lab: Floats, area: NDArray[np.bool_], mesh: Mesh) -> float:
-    """Where the photo's own light comes from: -1 the picture's left .. 1 its right, from the two halves of the face."""
+    """Return the side of the photo's own light: -1 is the picture's left, 1 its right.
+
+    Compares the two halves of the face."""
     columns = np.arange(lab.shape[1], dtype=np.float32)[None]
     left = area & (columns < mesh[landmarks.NOSE_TIP, 0])
     right = area & (columns >= mesh[landmarks.NOSE_TIP, 0])

@@ -14,31 +14,32 @@ from pipeline.weights import Weights
 
 NETWORK_SIDE = 256
 
-# The first look: so many face heights across, the eyes at this share of the height.
+# The overview for framing: its side in face heights, and the height of the eyes as a share of its side.
 OVERVIEW_SIDE = 4.4
 OVERVIEW_EYES = 0.36
 BORDER_SHARE = 0.012
 
-# Nobody has less head than this, in heights of the face, above the face.
+# Least height of a head above its face, in face heights.
 MIN_HAIR = 0.18
 
-# The network sees squares of so many face heights around this many face heights below the eyes, each also mirrored,
-# and these opinions weigh so much. Ghosts of a busy background rarely agree; near views know the hair best.
+# The network's views, each also mirrored: side in face heights, center below the eyes in face heights, weight. False
+# positives in a busy background differ between views. Close views see hair best, so their weight is higher.
 VIEWS = ((1.9, -0.05, 1.5), (2.35, 0.2, 1.0), (2.9, 0.35, 1.0), (3.7, 0.6, 0.7))
 VIEW_FEATHER = 16
 
-# Nearer than this to somebody's head or body axis, in face heights, is theirs even before a person behind them.
+# Pixels within this distance of a person's head or body axis, in face heights, belong to that person even if another
+# person is behind.
 OWN_HAIR, OWN_BODY = 0.95, 0.75
 
 
 class PersonMask:
-    """Predicts the probability, 0..1, that a pixel belongs to a person. Not thread-safe."""
+    """A predictor of the probability, 0..1, that a pixel belongs to the person. Not thread-safe."""
 
     def __init__(self, weights: Weights, threads: int) -> None:
         self._network = TfliteNetwork(weights.path("person_mask"), threads)
 
     def outline(self, photo: SourcePhoto) -> Outline:
-        """What framing must respect: where the photo's border cuts this person, and how high the hair reaches."""
+        """Return the facts about the person that limit the frame, from one view of head and shoulders."""
         mesh = photo.face.mesh
         matrix = _overview_matrix(mesh)
         shape = (NETWORK_SIDE, NETWORK_SIDE)
@@ -52,7 +53,9 @@ class PersonMask:
         return Outline(cut, crown, np.c_[contact + 0.5, np.ones(len(contact))] @ inverse.T)
 
     def predict(self, photo: SourcePhoto, frame: Frame, shape: Shape) -> Floats:
-        """(H, W) at the given shape of the frame: the mean over all views, for this person alone."""
+        """Return this person's probability in the frame, (H, W) = shape.
+
+        Weighted mean over all views. `shape` can be smaller than the frame's own."""
         height, width = frame.shape
         to_work = np.diag([shape[1] / width, shape[0] / height])
         mesh = frame.place(photo.face.mesh)
@@ -82,7 +85,9 @@ class PersonMask:
 
 
 def share_of(mesh: Mesh, others: Sequence[Mesh], matrix: NDArray[np.float64], shape: Shape) -> Floats:
-    """(H, W), 0..1: how far each place is this person's rather than a bystander's; 1 everywhere when alone."""
+    """Return how far each place belongs to this person rather than to a bystander, (H, W), 0..1.
+
+    1 everywhere without bystanders."""
     if not others:
         return np.ones(shape, np.float32)
     unit = landmarks.face_height(mesh)
@@ -91,7 +96,8 @@ def share_of(mesh: Mesh, others: Sequence[Mesh], matrix: NDArray[np.float64], sh
     for other in others:
         distance = _distance_to_body(other, matrix, shape)
         if other[landmarks.NOSE_TIP, 1] < mesh[landmarks.NOSE_TIP, 1] - 0.3 * unit:
-            # Whose head is clearly higher stands behind: this person's hair and shoulders cover the other's body.
+            # A bystander with a clearly higher head is behind, so this person's hair and shoulders cover the
+            # bystander's body.
             hair = _distance_to_body(mesh, matrix, shape, head_only=True) < OWN_HAIR
             distance = np.where(hair | (own < OWN_BODY), np.inf, distance)
             distance = np.minimum(distance, _distance_to_body(other, matrix, shape, head_only=True))
@@ -101,7 +107,9 @@ def share_of(mesh: Mesh, others: Sequence[Mesh], matrix: NDArray[np.float64], sh
 
 
 def _distance_to_body(mesh: Mesh, matrix: NDArray[np.float64], shape: Shape, head_only: bool = False) -> Floats:
-    """Distance from a head and the body below it, in units that grow with the width of each."""
+    """Return each place's distance from a head and the body below it.
+
+    The units grow with the width of head and body."""
     top, chin = (_to(matrix, mesh[index, :2]) for index in (landmarks.FOREHEAD_TOP, landmarks.CHIN))
     height = float(np.hypot(*(chin - top)))
     center = (top + chin) / 2
@@ -115,7 +123,7 @@ def _distance_to_body(mesh: Mesh, matrix: NDArray[np.float64], shape: Shape, hea
 
 
 def _overview_matrix(mesh: Mesh) -> NDArray[np.float64]:
-    """(2, 3): a level square around head and shoulders, as the network likes to see people."""
+    """Return the map (2, 3) to a level square around head and shoulders, the network's preferred view."""
     side = OVERVIEW_SIDE * landmarks.face_height(mesh)
     matrix = np.empty((2, 3))
     matrix[:, :2] = rotation(level_degrees(mesh)) * (NETWORK_SIDE / side)
@@ -126,7 +134,9 @@ def _overview_matrix(mesh: Mesh) -> NDArray[np.float64]:
 def _meet_border(
     person: Floats, photo: SourcePhoto, matrix: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    """The points of the photo's border that cut the person, and the crown of the head, in pixels of the photo."""
+    """Return the points where the photo's border cuts the person, and the crown of the head.
+
+    Both are in pixels of the photo. The crown is None if the mask is empty."""
     height, width = photo.pixels.shape[:2]
     inverse = np.linalg.inv(np.r_[matrix, [[0, 0, 1]]])[:2]
     rows, columns = np.nonzero(person)
@@ -138,15 +148,15 @@ def _meet_border(
 
     cut = [np.c_[np.zeros((x < near).sum()), y[x < near]]]
     cut.append(np.c_[np.full((x > width - near).sum(), width), y[x > width - near]])
-    # Hair that ends just below the top border is not cut. Where it is, the network sees it go on in the border's
-    # repeated pixels.
+    # Hair that ends just below the top border is not cut. If hair is cut, the mask continues into the repeated pixels
+    # beyond the border.
     above = beyond[(beyond[:, 1] < 0) & (beyond[:, 1] > -near), 0]
     cut.append(np.c_[above, np.zeros(len(above))])
     face = landmarks.bounds(photo.face.mesh)
     if face.top < MIN_HAIR * face.height:
-        # So little room above the face holds no head, whatever the network makes of it.
+        # There is too little room above the face for the rest of the head, so the head is cut whatever the mask says.
         cut.append(np.c_[np.linspace(face.left, face.right, 20), np.zeros(20)])
-    # The bottom border always cuts: everybody goes on below it, whatever the mask says there.
+    # The bottom border always cuts the person, whatever the mask says there.
     reach = 1.6 * landmarks.face_height(photo.face.mesh)
     center = float(photo.face.mesh[landmarks.NOSE_TIP, 0])
     bottom = np.linspace(max(0, center - reach), min(width, center + reach), 60)
@@ -160,17 +170,17 @@ def _to(matrix: NDArray[np.float64], point: Floats) -> NDArray[np.float64]:
 
 
 def _feathered_window() -> Floats:
-    """1 in the middle of a view, falling to 0 at its border, where the network knows least."""
+    """Return the weights of a view: 1 in the middle, 0 at its border, where the network is least reliable."""
     ramp = np.clip(np.minimum(np.arange(NETWORK_SIDE), np.arange(NETWORK_SIDE)[::-1]) / VIEW_FEATHER, 0, 1)
     return np.asarray(np.minimum(ramp[:, None], ramp[None]), np.float32)
 
 
 def keep_person(probability: Floats, mesh: Mesh) -> Floats:
-    """Keep the probability on the connected part that holds the face. Removes strangers in the background.
+    """Keep the probability on the connected part that contains the face.
 
-    mesh: in pixels of the probability."""
+    Removes strangers in the background. mesh: in pixels of the probability."""
     side = float(np.sqrt(probability.size))
-    # Opened a little first: a neighbor's shoulder often hangs on by a thread.
+    # Erode first, because a neighbor's shoulder is often connected by a few pixels.
     opened = erode((probability > 0.5).astype(np.float32), 0.008 * side)
     nose = mesh[landmarks.NOSE_TIP, :2]
     kept = connected_component_at(opened, float(nose[0]), float(nose[1]))

@@ -20,15 +20,15 @@ from pipeline.imaging.filters import (
 )
 from pipeline.types import Mesh
 
-# Matting works on a frame of about so many pixels; hair's finer edges come back with the guided upsampling.
+# Most pixels of the frame that the matte is solved on. Guided upsampling restores the finer edges of hair.
 WORK_PIXELS = 500 * 500
 
 REGULARIZATION = 1e-6
 UNKNOWN = 0.5
 
-# Color evidence: samples lie so near (share of the frame's side); a step of a whole side weighs like such a step of
-# color (black to white is 1.7), more for the person: a red tie is no reason to believe in red beside the cheek; so
-# strong is the best opinion against the affinities of the solve.
+# Color evidence. NEIGHBORHOOD: search radius as a share of the frame's side. *_PLACE_WEIGHT: color distance that equals
+# a distance of a whole side (black to white is 1.7). It is higher for the person, so that a red tie does not make red
+# next to the cheek look like the person. EVIDENCE: highest weight of this term in the solve.
 NEIGHBORHOOD = 0.12
 PERSON_PLACE_WEIGHT, BEHIND_PLACE_WEIGHT = 0.7, 0.15
 MAX_SAMPLES = 6_000
@@ -36,13 +36,13 @@ EVIDENCE = 0.02
 
 
 def work_shape(shape: tuple[int, int]) -> tuple[int, int]:
-    """Height and width of the reduced frame that the matte is solved on."""
+    """Return height and width of the reduced frame that the matte is solved on."""
     factor = min(1.0, (WORK_PIXELS / (shape[0] * shape[1])) ** 0.5)
     return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
 
 
 def extract_matte(picture: Floats, probability: Floats, inside: Floats, mesh: Mesh) -> Floats:
-    """(H, W) alpha, 0..1, of the person in the frame.
+    """Solve the person's alpha in the frame, (H, W), 0..1.
 
     picture: (H, W, 3) display values. probability: the mask, at `work_shape`. inside: (H, W), 1 where there is photo.
     mesh: in pixels of the frame."""
@@ -63,7 +63,7 @@ def extract_matte(picture: Floats, probability: Floats, inside: Floats, mesh: Me
     alpha = closed_form(small, trimap, prior, trust + evidence)
     alpha = _color_vote(small, alpha, probability, trimap == UNKNOWN, head, side)
     nose = work_mesh[landmarks.NOSE_TIP]
-    # Specks that belong to nobody go; strands of hair hang together.
+    # Remove separate specks. Strands of hair stay, because they are connected to the head.
     whole = connected_component_at((alpha > 0.15).astype(np.float32), float(nose[0]), float(nose[1]))
     alpha = alpha * dilate(whole, 2)
 
@@ -77,13 +77,17 @@ def extract_matte(picture: Floats, probability: Floats, inside: Floats, mesh: Me
 
 
 def _above_chin(mesh: Mesh, shape: tuple[int, int], side: float) -> Floats:
-    """(H, 1): 1 at the height of the head, 0 below the chin; hair wants a wide band, cloth a narrow one."""
+    """Return (H, 1): 1 at the height of the head, 0 below the chin.
+
+    Hair needs a wide unknown band, cloth a narrow one."""
     rows = np.arange(shape[0], dtype=np.float32)[:, None]
     return np.asarray(np.clip((mesh[landmarks.CHIN, 1] + 0.03 * side - rows) / (0.04 * side), 0, 1), np.float32)
 
 
 def _busyness(small: Floats, probability: Floats, seen: NDArray[np.bool_], side: float) -> float:
-    """0 for a plain wall behind the head, 1 for a pattern: how little colors can be trusted, and the network must."""
+    """Return how busy the background around the person is: 0 for a plain wall, 1 for a pattern.
+
+    In front of a busy background colors are less reliable, and the network gets more weight."""
     energy = np.zeros(probability.shape, np.float32)
     for channel in range(3):
         right, down = gradients(np.ascontiguousarray(small[..., channel]))
@@ -96,7 +100,7 @@ def _busyness(small: Floats, probability: Floats, seen: NDArray[np.bool_], side:
 
 
 def _trimap(probability: Floats, seen: NDArray[np.bool_], mesh: Mesh, busy: float, side: float) -> Floats:
-    """0 surely not the person, 1 surely, 0.5 to be solved."""
+    """Return 0 where the person surely is not, 1 where the person surely is, 0.5 where to solve."""
     sure = (probability > 0.88).astype(np.float32)
     none = (probability < 0.10).astype(np.float32)
     head = np.arange(probability.shape[0])[:, None] < mesh[landmarks.CHIN, 1] + 0.02 * side
@@ -112,7 +116,9 @@ def _trimap(probability: Floats, seen: NDArray[np.bool_], mesh: Mesh, busy: floa
 
 
 def _trust(prior: Floats, probability: Floats, busy: float, side: float) -> Floats:
-    """Weight of the network in the solve: strong where it is sure, far from its outline, before a busy background."""
+    """Return the network's weight in the solve.
+
+    High where the network is sure, far from its outline, and in front of a busy background."""
     sureness = np.abs(2 * prior - 1) ** 2
     outside = distance_transform((probability < 0.5).astype(np.float32)) / side
     inside = distance_transform((probability >= 0.5).astype(np.float32)) / side
@@ -121,10 +127,10 @@ def _trust(prior: Floats, probability: Floats, busy: float, side: float) -> Floa
 
 
 def _color_evidence(small: Floats, trimap: Floats, seen: NDArray[np.bool_], side: float) -> tuple[Floats, Floats]:
-    """What an unknown pixel's color says: the share of person, 0..1, and the weight of that opinion.
+    """Return the share of person that each unknown pixel's color suggests, 0..1, and the weight of that estimate.
 
-    Each is compared with the most alike sure pixels of both kinds near it. So a flag of two colors or the letters
-    of a poster count as background although no mean color describes them."""
+    Each pixel is compared with the most similar nearby pixels that surely are person or background. So a flag of two
+    colors or a poster's letters count as background, although no mean color describes them."""
     from scipy.spatial import cKDTree
 
     shape = trimap.shape[0] // 2, trimap.shape[1] // 2
@@ -145,7 +151,8 @@ def _color_evidence(small: Floats, trimap: Floats, seen: NDArray[np.bool_], side
         if len(samples) < 50 or not unknown.any():
             return np.full(trimap.shape, 0.5, np.float32), np.zeros(trimap.shape, np.float32)
         tree = cKDTree(samples[:: max(1, len(samples) // MAX_SAMPLES)])
-        # A fifth off the nearest is near enough and, among the equal pixels of a wall, many times faster.
+        # An error of a fifth is accurate enough. It makes the search many times faster among the equal pixels of a
+        # wall.
         distance, _ = tree.query(features[unknown], k=3, eps=0.2, workers=2)
         distances.append(np.asarray(distance.mean(axis=1), np.float32))
     to_person, to_behind = distances
@@ -159,10 +166,11 @@ def _color_evidence(small: Floats, trimap: Floats, seen: NDArray[np.bool_], side
 
 
 def closed_form(picture: Floats, trimap: Floats, prior: Floats, trust: Floats) -> Floats:
-    """Alpha that is locally linear in color. Levin, Lischinski, Weiss: A Closed-Form Solution to Matting (2008).
+    """Solve for alpha that is locally linear in color.
 
-    picture (H, W, 3); trimap 0, 1 and 0.5 where it is solved; prior (H, W) pulls with weight trust (H, W).
-    Only windows that touch unknown pixels enter, and the system is solved directly."""
+    Source: Levin, Lischinski, Weiss, A Closed-Form Solution to Natural Image Matting (2008). picture: (H, W, 3).
+    trimap: 0, 1, and 0.5 where to solve. prior: (H, W), with weight trust (H, W). Only windows with unknown pixels are
+    used, and the system is solved directly."""
     import scipy.sparse as sparse
     import scipy.sparse.linalg as linalg
 
@@ -184,7 +192,7 @@ def closed_form(picture: Floats, trimap: Floats, prior: Floats, trust: Floats) -
     weight = trust[unknown].astype(np.float64) + 1e-7
     matrix = sparse.csc_matrix((values[~known], (rows[~known], number[columns[~known]])), shape=(count, count))
     matrix = (matrix + sparse.diags(weight)).tocsc()
-    # Symmetric mode halves the time of the default: the system is symmetric positive definite.
+    # The system is symmetric positive definite. Symmetric mode takes half the time of the default.
     factors = linalg.splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
     alpha = trimap.copy()
     alpha[unknown] = np.clip(factors.solve(right_side + weight * prior[unknown]), 0, 1)
@@ -192,7 +200,9 @@ def closed_form(picture: Floats, trimap: Floats, prior: Floats, trust: Floats) -
 
 
 def _window_affinities(picture: Floats, unknown: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """(N, 9, 9) rows of the matting Laplacian and (N, 9) flat pixel indices of the 3 x 3 windows they belong to."""
+    """Return the matting Laplacian's entries for each 3 x 3 window, (N, 9, 9), and the windows' pixels.
+
+    The pixels are flat indices (N, 9). Only windows that touch unknown pixels are included."""
     width = unknown.shape[1]
     touched = np.asarray(cv2.dilate(unknown.astype(np.uint8), np.ones((3, 3), np.uint8))) > 0
     touched[[0, -1]] = False
@@ -210,9 +220,10 @@ def _window_affinities(picture: Floats, unknown: NDArray[np.bool_]) -> tuple[NDA
 def _color_vote(
     small: Floats, alpha: Floats, probability: Floats, unknown: NDArray[np.bool_], head: Floats, side: float
 ) -> Floats:
-    """Alpha lowered where a pixel looks like the background around it: walls between curls, curtains beside ears.
+    """Lower alpha where a pixel looks like the background around it, such as a wall between curls.
 
-    Counts only where the sure colors of both sides are near and differ."""
+    Only counts where sure colors of both sides are near and differ. Where they do not differ, unknown pixels are pushed
+    toward 0 or 1."""
     sure_person = ((alpha > 0.97) & (erode((probability > 0.9).astype(np.float32), 0.015 * side) > 0)).astype(
         np.float32
     )
@@ -228,8 +239,8 @@ def _color_vote(
         np.maximum(box_filter((from_behind**2).sum(axis=2) * sure_behind, radius) / (near_behind + 1e-4), 0)
     )
     enough = np.clip(np.minimum(near_person, near_behind) * 25, 0, 1)
-    # Where colors cannot tell the sides apart, dark hair before a dark poster or any hair before a pattern, the solve
-    # leaves a veil of half person. A decided edge, a little inside, is the smaller fault.
+    # Where colors do not separate the sides, such as dark hair in front of a dark poster, the solve leaves a
+    # half-transparent veil. A hard edge, slightly too far inside, looks better.
     veiled = enough * np.clip(1 - (distance - 1.2 * spread - 0.02) / 0.2, 0, 1) * unknown
     decided = np.clip((alpha - 0.38) / 0.47, 0, 1)
     alpha = alpha + veiled * (decided * decided * (3 - 2 * decided) - alpha)
@@ -240,10 +251,10 @@ def _color_vote(
 
 
 def own_colors(picture: Floats, alpha: Floats) -> Floats:
-    """(H, W, 3) the person's colors without what shone through from behind.
+    """Estimate the person's own colors without the background that shines through, (H, W, 3).
 
-    Blur fusion in three passes (Forte: Approximate Fast Foreground Color Estimation, 2021); then, where little of
-    the pixel was person, the color of the nearest solid hair or cloth."""
+    Blur fusion in three passes (Forte: Approximate Fast Foreground Color Estimation, 2021). Pixels with little person
+    in them then move toward the color of the nearest solid hair or cloth."""
     side = float(np.sqrt(alpha.size))
     opaque = alpha[..., None]
     person, behind = picture, picture

@@ -35,18 +35,29 @@ from pipeline.portrait.upscaled import (
 from pipeline.types import Mesh, Progress, Size, SourcePhoto, within
 from pipeline.upscaling.upscale import UpscaleNetwork
 
-# What cutting out and retouching one photo costs beside enlarging it, in pixels that the network sees.
+# Time to cut out and retouch one photo, in pixels that the network could enlarge in that time.
 CUT_OUT_PIXELS = 30_000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Portrait:
-    """The person cut out of one photo, in the frame of the headshot or, for a large one, of a small picture of it.
+    """The person cut out of one photo, in the headshot's frame.
 
-    person (H, W, 3) display values; alpha (H, W); shape (H/4, W/4, 3) normals; background (h, w, 3) linear light of
-    the photo's own surroundings; mesh in pixels of the frame; skin where it was measured, source what the photo's
-    skin measured before anything was done to it; light_side -1 left .. 1 right; scale from photo to frame;
-    upscaled: the person at full size; enlarged: whether a trained network had a part in it."""
+    For a large headshot the frame is that of a smaller picture, and `upscaled` has the full size.
+
+    Attributes:
+        person: (H, W, 3) display values.
+        alpha: (H, W).
+        shape: (H/4, W/4, 3) normals.
+        background: (h, w, 3) the photo's own background in linear light.
+        mesh: in pixels of the frame.
+        skin: (H, W), True where skin was measured.
+        source: measurement of the photo's skin before any change.
+        light_side: side of the photo's own light, -1 left to 1 right.
+        scale: pixels of the full-size headshot per pixel of the photo, or of the enlarged photo if there is one.
+        upscaled: the person at full size. None if the headshot is small.
+        enlarged: True if a trained network enlarged the photo.
+    """
 
     person: Floats
     alpha: Floats
@@ -62,7 +73,9 @@ class Portrait:
 
 
 def frame_photo(photo: SourcePhoto, size: Size, mask: PersonMask) -> tuple[Frame, Floats]:
-    """Return the headshot's frame in this photo, and (h, w), at `work_shape`, how probably a pixel is the person."""
+    """Return the headshot's frame in this photo, and each pixel's probability to be the person.
+
+    The probability is (h, w) at `work_shape`."""
     full = frame_head(photo.face.mesh, size, mask.outline(photo))
     frame = shrink_frame(full, small_factor(size))
     reduced = work_shape(frame.shape)
@@ -75,9 +88,9 @@ class PortraitPlan:
     """One photo before its person is cut out.
 
     Attributes:
-        frame: where the headshot is in the photo.
-        probability: (h, w) of the frame, how probably a pixel is the person.
-        cut: what the network has to enlarge. None if the photo is large enough as it is.
+        frame: the headshot's place in the photo.
+        probability: (h, w) of the frame, each pixel's probability to be the person.
+        cut: input for the network that enlarges. None if the photo is large enough.
     """
 
     photo: SourcePhoto
@@ -87,12 +100,14 @@ class PortraitPlan:
 
     @property
     def network_pixels(self) -> int:
-        """Pixels that the network has to look at, its tiles' context aside."""
+        """Return the number of pixels that the network has to enlarge, without the tiles' context."""
         return 0 if self.cut is None else int(self.cut.wanted.sum())
 
 
 def plan_portrait(photo: SourcePhoto, size: Size, mask: PersonMask) -> PortraitPlan:
-    """A first look at the photo: half a second, against the minutes that enlarging it for a large size may take."""
+    """Plan the portrait of one photo.
+
+    Takes half a second. Enlarging the photo for a large size can take minutes."""
     frame, probability = frame_photo(photo, size, mask)
     large = small_factor(size) > 1 and frame.scale > ENLARGE_FROM
     return PortraitPlan(
@@ -101,10 +116,10 @@ def plan_portrait(photo: SourcePhoto, size: Size, mask: PersonMask) -> PortraitP
 
 
 def choose_photos(costs: Sequence[int], max_pixels: int) -> list[int]:
-    """Choose which photos to use so that the network enlarges at most `max_pixels` in sum.
+    """Choose which photos to use so that the network enlarges at most `max_pixels` in total.
 
-    costs: pixels that the network has to enlarge of each photo, best first. The first photo is always used, and so is
-    each that costs nothing."""
+    costs: pixels to enlarge per photo, best photo first. Returns indices. The first photo and photos that cost nothing
+    are always used."""
     chosen, spent = [0], costs[0]
     for index, cost in enumerate(costs[1:], start=1):
         if cost == 0 or spent + cost <= max_pixels:
@@ -114,9 +129,9 @@ def choose_photos(costs: Sequence[int], max_pixels: int) -> list[int]:
 
 
 def prepare_portrait(plan: PortraitPlan, size: Size, network: UpscaleNetwork | None, on_progress: Progress) -> Portrait:
-    """Level, cut out and retouch the person of one photo. Enlarges them first where that was planned.
+    """Level, cut out and retouch the person of one photo.
 
-    network: for plans with a cut."""
+    Enlarges the photo first if that was planned. network: needed for plans with a cut."""
     photo, full, probability = plan.photo, plan.frame, plan.probability
     factor = small_factor(size)
     enlarged = network is not None and plan.cut is not None

@@ -10,14 +10,16 @@ from pipeline.imaging.skin import Skin
 from pipeline.portrait.prepare import Portrait
 from pipeline.portrait.upscaled import UpscaledPerson
 
-# Counts up with every change of what a portrait holds: bytes of another release are refused, not misread.
+# Increase with every change of Portrait, so that data of another release is refused instead of misread.
 FORMAT = 2
 
 _PLANES = ("person", "alpha", "shape", "background", "mesh", "skin")
 
 
 def serialize_portraits(portraits: tuple[Portrait, ...]) -> bytes:
-    """All of them as one npz, 60 MB each at 4K; nothing is rounded."""
+    """Return all portraits as one npz, 60 MB each at 4K.
+
+    Lossless."""
     arrays: dict[str, NDArray[np.generic]] = {"head": np.array([FORMAT, len(portraits)])}
     for index, portrait in enumerate(portraits):
         parts = {name: getattr(portrait, name) for name in _PLANES}
@@ -37,7 +39,9 @@ def serialize_portraits(portraits: tuple[Portrait, ...]) -> bytes:
 
 
 def deserialize_portraits(data: bytes) -> tuple[Portrait, ...]:
-    """The portraits as they were. Raises ValueError for bytes of another release."""
+    """Return the portraits of an npz.
+
+    Raises ValueError for data of another format."""
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         version, count = (int(number) for number in arrays["head"])
         if version != FORMAT:

@@ -1,4 +1,4 @@
-"""The person at 4K: enlarge the photo where they are, and apply to it what was done to the small picture."""
+"""The person at 4K: enlarge the photo around the person, and repeat on it the changes of the small picture."""
 
 import math
 from dataclasses import dataclass, replace
@@ -22,20 +22,21 @@ from pipeline.portrait.crop import Frame
 from pipeline.types import Box, Face, Pixels, Progress, Size, SourcePhoto
 from pipeline.upscaling.upscale import SCALE, UpscaleNetwork, enlarge_plainly, upscale
 
-# Larger pictures are lit and graded on a small one of about this long edge; only what is sharp is made at full size.
+# Pictures above MAX_DIRECT_EDGE_PX are lit and graded on a small picture with about this long edge. Only sharp content
+# is made at full size.
 SMALL_LONG_EDGE = 1000
 MAX_DIRECT_EDGE_PX = 1600
 
-# A photo that has to grow by less keeps its own pixels: the network would have to invent from a smaller one.
+# A photo that has to grow by less keeps its own pixels. The network would first need a smaller photo and invent detail.
 ENLARGE_FROM = 1.7
-# Of the plain enlargement so much is mixed in where the photo is all but large enough, and where it is not: the
-# network alone draws skin too crisp.
+# Share of plain enlargement that is mixed in, for a photo that is nearly large enough and for a small one. The network
+# alone makes skin too crisp.
 PLAIN_SHARES = (0.5, 0.15)
-# Of cloth the network makes a weave of its own, coarser than the photo's and in patches: below the chin so much of the
-# plain enlargement is mixed in on top, from so many face heights below it on.
+# On cloth the network invents a coarse, patchy weave. Below the chin this share of plain enlargement is mixed in
+# additionally. It is reached this many face heights below the chin.
 PLAIN_CLOTH_SHARE = 0.6
 CLOTH_BELOW_CHIN = 0.35
-# Probability above this is worth the network's time, with so much around it in shares of the frame's side.
+# The network enlarges pixels above this probability, and a margin around them as a share of the frame's side.
 WORTH_ENLARGING = 0.04
 MARGIN = 0.012
 
@@ -44,7 +45,13 @@ STRIP_ROWS = 128
 
 @dataclass(frozen=True, eq=False, repr=False)
 class UpscaledPerson:
-    """The person at full size: person (H, W, 3) and alpha (H, W), uint8; H is `factor` times the small picture's."""
+    """The person at full size.
+
+    Attributes:
+        person: (H, W, 3) uint8.
+        alpha: (H, W) uint8.
+        factor: H divided by the small picture's height.
+    """
 
     person: Pixels
     alpha: NDArray[np.uint8]
@@ -52,7 +59,7 @@ class UpscaledPerson:
 
 
 def small_factor(size: Size) -> int:
-    """How many times larger than its working picture a headshot of this size is; 1 for a preview."""
+    """Return how many times larger a headshot of this size is than its small picture, 1 for a preview."""
     if size.long_edge <= MAX_DIRECT_EDGE_PX:
         return 1
     factor = round(size.long_edge / SMALL_LONG_EDGE)
@@ -62,15 +69,20 @@ def small_factor(size: Size) -> int:
 
 
 def shrink_frame(frame: Frame, factor: int) -> Frame:
-    """The same frame with fewer pixels."""
+    """Return the frame with fewer pixels."""
     return Frame(frame.matrix / factor, frame.scale / factor, (frame.shape[0] // factor, frame.shape[1] // factor))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class NetworkInput:
-    """The part of a photo that a frame shows, as large as the network needs it, and where the person is in it.
+    """The part of a photo inside a frame, at the size that the network needs.
 
-    low (2,): its corner in the photo; step (2,): pixels of the photo per pixel of the cut, x and y."""
+    Attributes:
+        pixels: the part.
+        wanted: (H, W) of the part, True at the person and a margin around the person.
+        low: (2,) top left corner (x, y) in the photo.
+        step: (2,) pixels of the photo per pixel of the part, x and y.
+    """
 
     pixels: Pixels
     wanted: NDArray[np.bool_]
@@ -79,9 +91,10 @@ class NetworkInput:
 
 
 def crop_for_network(photo: Pixels, frame: Frame, probability: Floats) -> NetworkInput:
-    """No more pixels than the frame needs: a photo that is less than four times too small is shrunk first.
+    """Cut the part of the photo that the frame shows.
 
-    probability: (h, w) of the frame, as the mask has it."""
+    A photo that is less than four times too small is shrunk first, because the network always enlarges four times.
+    probability: (h, w) of the frame, from the mask."""
     inverse = np.asarray(cv2.invertAffineTransform(frame.matrix), np.float64)
     rows, columns = frame.shape
     corners = np.array([[0, 0, 1], [columns, 0, 1], [0, rows, 1], [columns, rows, 1]]) @ inverse.T
@@ -93,7 +106,7 @@ def crop_for_network(photo: Pixels, frame: Frame, probability: Floats) -> Networ
         region = np.asarray(cv2.resize(region, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     step = np.asarray((high - low) / region.shape[1::-1], np.float64)
 
-    # From the mask's pixels to the frame's, the photo's and the cut's.
+    # Maps pixels of the mask via frame and photo to pixels of the cut.
     matrix = inverse.copy()
     matrix[:, :2] *= rows / probability.shape[0]
     matrix[:, 2] -= low
@@ -105,7 +118,9 @@ def crop_for_network(photo: Pixels, frame: Frame, probability: Floats) -> Networ
 def enlarge_photo(
     photo: SourcePhoto, frame: Frame, cut: NetworkInput, network: UpscaleNetwork, on_progress: Progress
 ) -> tuple[SourcePhoto, Frame]:
-    """The part of the photo that the frame shows, enlarged by the network where the person is, and the frame in it."""
+    """Enlarge the part of the photo that the frame shows, and return it as a photo with its frame.
+
+    The network only enlarges the person. Interpolation enlarges the rest."""
     nearly, far = PLAIN_SHARES
     plain = nearly + (far - nearly) * float(np.clip((frame.scale - 2) / (SCALE - 2), 0, 1))
     enlarged = upscale(cut.pixels, network, on_progress, wanted=cut.wanted, plain_share=plain)
@@ -120,9 +135,9 @@ def enlarge_photo(
 
 
 def reduce_cloth_texture(enlarged: Pixels, pixels: Pixels, face: Face) -> None:
-    """Takes what the network made of the clothes back, in place, as far as it is not in the photo.
+    """Mix plain enlargement into the clothes, in place, to reduce texture that the network invented.
 
-    enlarged: (4H, 4W, 3) of pixels (H, W, 3); face: in pixels of the enlarged."""
+    enlarged: (4H, 4W, 3) of pixels (H, W, 3). face: in pixels of `enlarged`."""
     head, chin = float(face.mesh[:, 1].min()), float(face.mesh[:, 1].max())
     start = (np.arange(len(enlarged)) - chin) / (CLOTH_BELOW_CHIN * (chin - head))
     share = np.asarray(PLAIN_CLOTH_SHARE * np.clip(start, 0, 1), np.float32)[:, None, None]
@@ -138,7 +153,7 @@ def reduce_cloth_texture(enlarged: Pixels, pixels: Pixels, face: Face) -> None:
 
 
 def _moved(face: Face, low: NDArray[np.int_], step: NDArray[np.float64]) -> Face:
-    """The face in pixels of the enlarged region."""
+    """Return the face in pixels of the enlarged region."""
     mesh = face.mesh.copy()
     mesh[:, :2] = (mesh[:, :2] - low) / step
     mesh[:, 2] /= step.mean()
@@ -151,7 +166,7 @@ def _corners(box: Box) -> tuple[tuple[float, float], tuple[float, float]]:
 
 
 def refine(photo: Pixels, frame: Frame, small: Floats, retouched: Floats, alpha: Floats) -> UpscaledPerson:
-    """Carry the work on the small picture over to the large one.
+    """Apply the changes made to the small picture to the large one.
 
     small: (h, w, 3) display values as they were cut from the photo. retouched: (h, w, 3) display values of the person
     after retouching. alpha: (h, w)."""
@@ -160,7 +175,7 @@ def refine(photo: Pixels, frame: Frame, small: Floats, retouched: Floats, alpha:
     change = to_lab(retouched) - to_lab(small)
     lines = guided_filter_lines(small, alpha, max(2, round(0.003 * math.sqrt(alpha.size))), 1e-5)
     upscaled_alpha = np.empty(frame.shape, np.uint8)
-    # Half a step of noise: rounding to 8 bits must not draw contours on smooth skin.
+    # Add noise before rounding to 8 bits, so that smooth skin shows no contours.
     rng = np.random.default_rng(0)
     for top, bottom in strips(frame.shape[0]):
         strip = np.asarray(picture[top:bottom] / np.float32(255), np.float32)
@@ -172,5 +187,7 @@ def refine(photo: Pixels, frame: Frame, small: Floats, retouched: Floats, alpha:
 
 
 def strips(height: int) -> list[tuple[int, int]]:
-    """First and last row of each part that a tall picture is worked on in: so memory stays small, and caches warm."""
+    """Return the first and last row of each strip of a tall picture.
+
+    Working in strips limits memory and uses the processor's cache."""
     return list(pairwise([*range(0, height, STRIP_ROWS), height]))

@@ -21,26 +21,28 @@ SCALE = 4
 LEAK = 0.2
 RESIDUAL_SHARE = 0.2
 
-# The network is cut into stages so that a caller hears of progress, and can stop, every few seconds.
+# The network is cut into stages so that the caller gets progress, and can cancel, every few seconds.
 BLOCKS_A_STAGE = 3
-# What follows the last block sees so few pixels to each side, so it runs in strips, exactly and in little memory:
-# at four times the size its 64 channels are the largest thing there is.
+# The layers after the last block only depend on this many pixels to each side. So they run in strips, with an exact
+# result. Their 64 channels at four times the size would need the most memory.
 ENLARGER_REACH = 2
 ENLARGER_PIXELS = 16_384
 
-# Versions of the format that onnxruntime has known for years.
+# Versions of the format that onnxruntime has supported for years.
 OPSET, IR_VERSION = 17, 8
 
 
 class OnnxNetwork:
-    """Enlarges pictures four times on so many threads. Not thread-safe."""
+    """The network that enlarges pictures four times on the CPU. Not thread-safe."""
 
     def __init__(self, tensors: Tensors, threads: int = 2) -> None:
         self._stages = [_open_session(model, threads) for model in build_stages(tensors)]
         self._enlarger = _open_session(build_enlarger(tensors), threads)
 
     def upscale(self, pixels: Pixels, on_progress: Progress = ignore_progress) -> Pixels:
-        """(4H, 4W, 3) of (H, W, 3). Memory: about 3 kB a pixel of the input."""
+        """Enlarge (H, W, 3) to (4H, 4W, 3).
+
+        Needs about 3 kB of memory per pixel of the input."""
         picture = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None] / np.float32(255))
         first: NDArray[np.float32] = self._stages[0].run(None, {"features": picture})[0]
         features = first
@@ -57,14 +59,16 @@ class OnnxNetwork:
             inputs = {"features": np.ascontiguousarray(features[:, :, start:end])}
             strip = self._enlarger.run(None, inputs, _last_run() if bottom == height else None)[0][0]
             kept = strip[:, SCALE * (top - start) : SCALE * (bottom - start)]
-            # Rounded half to even, as the reference does.
+            # Round half to even, as the reference does.
             enlarged[SCALE * top : SCALE * bottom] = np.rint(255 * np.clip(kept, 0, 1)).transpose(1, 2, 0)
         on_progress(1.0)
         return enlarged
 
 
 def build_stages(tensors: Tensors) -> list[bytes]:
-    """The body of the network as ONNX models, each from `features` to `result`; the last also takes `first`."""
+    """Build the body of the network as ONNX models, each from `features` to `result`.
+
+    The last model also takes `first`."""
     blocks = count_blocks(tensors)
     opening = _Graph(tensors)
     stages = [opening.finish(opening.convolve("conv_first", "features"), {"features": 3})]
@@ -81,7 +85,7 @@ def build_stages(tensors: Tensors) -> list[bytes]:
 
 
 def build_enlarger(tensors: Tensors) -> bytes:
-    """The part after the body as an ONNX model: 64 channels to a picture of four times the size."""
+    """Build the layers after the body as an ONNX model: from 64 channels to a picture of four times the size."""
     graph = _Graph(tensors)
     result = "features"
     for layer in ("conv_up1", "conv_up2"):
@@ -91,7 +95,7 @@ def build_enlarger(tensors: Tensors) -> bytes:
 
 
 class _Graph:
-    """ONNX nodes in the making; every method adds some and returns the name of their result."""
+    """A builder of ONNX nodes. Its methods add nodes and return the name of their result."""
 
     def __init__(self, tensors: Tensors) -> None:
         self._tensors = tensors
@@ -134,7 +138,9 @@ class _Graph:
         return self._around(value, self._convolve_all(f"{name}.conv5", seen))
 
     def _convolve_all(self, layer: str, values: list[str]) -> str:
-        """The convolution of the values put together, as a sum over them: copying them together costs a tenth more."""
+        """Convolve the concatenated values, as a sum of one convolution per value.
+
+        Copying the values into one tensor would take a tenth more time."""
         weight, bias = self._tensors[f"{layer}.weight"], f"{layer}.bias"
         self._keep(bias, self._tensors[bias])
         growth = (weight.shape[1] - self._features) // max(1, len(values) - 1)
@@ -160,7 +166,9 @@ class _Graph:
             self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
 
     def finish(self, result: str, inputs: dict[str, int]) -> bytes:
-        """The model: inputs with so many channels, of any height and width, and the named result."""
+        """Return the model with the named result.
+
+        inputs: number of channels per input, of any height and width."""
         from onnx import TensorProto, helper
 
         self._nodes.append(helper.make_node("Identity", [result], ["result"]))
@@ -179,7 +187,7 @@ class _Graph:
 
 
 def _last_run() -> onnxruntime.RunOptions:
-    """For the last run on a picture: what the arena holds goes back to the system."""
+    """Return options that give the arena's memory back to the system after the run."""
     import onnxruntime
 
     options = onnxruntime.RunOptions()
@@ -189,7 +197,9 @@ def _last_run() -> onnxruntime.RunOptions:
 
 @cache
 def _share_arena() -> None:
-    """Sets up, once a process, the memory that all sessions work in; it grows by what is asked for and no more."""
+    """Set up the memory arena that all sessions share, once per process.
+
+    The arena grows only by the requested amount."""
     import onnxruntime
 
     memory = onnxruntime.OrtMemoryInfo(
@@ -200,14 +210,17 @@ def _share_arena() -> None:
 
 
 def _open_session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
-    """Raises WeightsError when onnxruntime cannot make sense of the model."""
+    """Open a session for a model.
+
+    Raises WeightsError if onnxruntime rejects the model."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    # Many sessions, each with its own threads: idle ones must not keep the cores busy.
+    # There are many sessions with their own threads. Idle threads must not spin.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # One arena for all: without one, the kernel's clearing of fresh pages costs a fifth; one each would add up.
+    # All sessions share one arena. Without an arena, clearing of new pages by the kernel takes a fifth of the time. One
+    # arena per session would need too much memory.
     _share_arena()
     options.add_session_config_entry("session.use_env_allocators", "1")
     options.enable_mem_pattern = False

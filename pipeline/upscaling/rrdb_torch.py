@@ -11,7 +11,7 @@ from pipeline.upscaling.rrdb_weights import BLOCKS, FEATURES, GROWTH, count_bloc
 
 SCALE = 4
 RESIDUAL_SHARE = 0.2
-# So many pixels to each side does a pixel of what the body made reach in the result.
+# A feature of the body affects the result up to this many of its own pixels to each side.
 REACH = 2
 
 
@@ -24,7 +24,7 @@ def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
 
 
 class DenseBlock(nn.Module):
-    """Five convolutions, each of which sees what all before it made."""
+    """Five convolutions, each with the outputs of all before it as input."""
 
     def __init__(self, features: int, growth: int) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class DenseBlock(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Three dense blocks and a way around them."""
+    """Three dense blocks with a residual connection around them."""
 
     def __init__(self, features: int, growth: int) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class ResidualBlock(nn.Module):
 
 
 class RRDBNet(nn.Module):
-    """(B, 3, H, W), 0..1 -> (B, 3, 4H, 4W), about 0..1."""
+    """The network that enlarges (B, 3, H, W), 0..1, to (B, 3, 4H, 4W), about 0..1."""
 
     def __init__(self, features: int = FEATURES, growth: int = GROWTH, blocks: int = BLOCKS) -> None:
         super().__init__()
@@ -68,7 +68,10 @@ class RRDBNet(nn.Module):
         self.conv_last = _convolution(features, 3)
 
     def forward(self, picture: Tensor, strip_rows: int | None = None) -> Tensor:
-        """strip_rows: of the input, after which what follows the body begins anew: the same result in less memory."""
+        """Enlarge the picture.
+
+        strip_rows: rows of the input per strip. The layers after the body run strip by strip, which gives an equal
+        result in less memory."""
         features = self.conv_first(picture)
         features = features + self.conv_body(self.body(features))
         height = features.shape[2]
@@ -88,7 +91,9 @@ class RRDBNet(nn.Module):
 
 
 def load_rrdbnet(path: Path) -> RRDBNet:
-    """The network in a file that read_rrdb knows; its size follows from the tensors' shapes. Raises WeightsError."""
+    """Load the network from a file that `read_rrdb` can read.
+
+    The network's size follows from the tensors' shapes. Raises WeightsError."""
     tensors = read_rrdb(path)
     network = RRDBNet(
         len(tensors["conv_first.weight"]), len(tensors["body.0.rdb1.conv1.weight"]), count_blocks(tensors)

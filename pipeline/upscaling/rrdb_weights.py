@@ -34,7 +34,7 @@ NCNN_HALF, NCNN_FULL = 0x01306B47, 0
 def read_rrdb(path: Path) -> Tensors:
     """Load the network from a .bin (ncnn's x4plus), .pth (the official checkpoint) or .safetensors file.
 
-    Raises WeightsError when the file is missing or holds something else."""
+    Raises WeightsError if the file is missing or has other content."""
     readers = {".bin": _read_ncnn, ".pth": _read_checkpoint, ".safetensors": _read_safetensors}
     if path.suffix not in readers:
         raise WeightsError(f"{path}: a network is a file ending in {', '.join(readers)}.")
@@ -140,13 +140,13 @@ def _read_checkpoint(path: Path) -> Tensors:
 
 @dataclass(frozen=True)
 class _StorageType:
-    """Stands in for one of torch's storage classes."""
+    """A stand-in for one of torch's storage classes."""
 
     dtype: str
 
 
 class _TensorsOnly(pickle.Unpickler):
-    """Unpickle names, numbers and tensors only. Any other class in the pickle is refused."""
+    """An unpickler of names, numbers and tensors. Any other class in the pickle is refused."""
 
     def __init__(self, file: IO[bytes], archive: zipfile.ZipFile, folder: str) -> None:
         super().__init__(file)
@@ -173,7 +173,9 @@ class _TensorsOnly(pickle.Unpickler):
 def _rebuild_tensor(
     storage: NDArray[np.float32], offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object
 ) -> NDArray[np.float32]:
-    """Return a contiguous tensor from its storage. Raises ValueError for any other layout."""
+    """Return a contiguous tensor from its storage.
+
+    Raises ValueError for any other layout."""
     count = int(np.prod(size))
     if stride != tuple(_strides(size)) or offset + count > storage.size:
         raise ValueError("a tensor is laid out in an unknown way")

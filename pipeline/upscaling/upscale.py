@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 SCALE = 4
 WEIGHT = "realesrgan_x4plus"
-# A tile of this side and its context need about 1 GB on the CPU.
+# A tile of this side needs about 1 GB on the CPU, including its context.
 DEFAULT_TILE_PX = 448
 STRIP_ROWS = 256
-# Of the input, on the GPU: 64 channels of half precision at four times the size, three times over, are 6 kB a pixel,
-# 6 GB for a whole picture of a million pixels and 0.8 GB for a strip.
+# Pixels of the input per strip on the GPU. Three tensors of 64 half-precision channels at four times the size are 6 kB
+# per pixel. That is 6 GB for a whole picture of a million pixels and 0.8 GB for a strip.
 STRIP_PIXELS = 131_072
 MIN_STRIP_ROWS = 16
-# The result of a picture of this side is 805 MB.
+# The result of the largest input is 805 MB.
 MAX_INPUT_PIXELS = 4096 * 4096
 
 
@@ -34,12 +34,14 @@ class UpscaleNetwork(Protocol):
     """Real-ESRGAN on one device. Implementations: onnxruntime on the CPU, torch on the GPU."""
 
     def upscale(self, pixels: Pixels, on_progress: Progress = ignore_progress) -> Pixels:
-        """(4H, 4W, 3) of (H, W, 3), in one piece."""
+        """Enlarge (H, W, 3) to (4H, 4W, 3) in one piece."""
         ...
 
 
 def load_network(weights: Weights, threads: int = 2) -> UpscaleNetwork:
-    """x4plus on the CPU. Raises WeightsError."""
+    """Load x4plus for the CPU.
+
+    Raises WeightsError."""
     from pipeline.upscaling.rrdb_onnx import OnnxNetwork
     from pipeline.upscaling.rrdb_weights import read_rrdb
 
@@ -56,12 +58,16 @@ def upscale(
     plain_share: float = 0.0,
     grain: float = 0.0,
 ) -> Pixels:
-    """(4H, 4W, 3) of (H, W, 3), of any size; memory is the result's and that of one tile of tile_px².
+    """Enlarge a picture (H, W, 3) of any size to (4H, 4W, 3), tile by tile.
 
-    wanted: (H, W), where the network's work is wanted; elsewhere, as far as tiles allow, it is a plain Lanczos
-    enlargement. plain_share: 0..1 of that enlargement mixed in everywhere, against over-sharpened skin.
-    grain: deviation of the noise that is added, of 255. `on_progress` may raise Canceled, every few seconds.
-    Raises ValueError for a picture without pixels or too large."""
+    Needs memory for the result and for one tile of tile_px². Raises ValueError for an empty or too large picture.
+
+    Args:
+        wanted: (H, W), True where the network should work. Most other places get a plain Lanczos enlargement.
+        plain_share: 0..1, share of plain enlargement that is mixed in everywhere, against over-sharpened skin.
+        grain: deviation of the added noise, of 255.
+        on_progress: called every few seconds. May raise Canceled.
+    """
     height, width = pixels.shape[:2]
     if not 0 < height * width <= MAX_INPUT_PIXELS:
         raise ValueError(f"a picture of {width} x {height} px cannot be enlarged")
@@ -79,7 +85,7 @@ def upscale(
 
 
 def enlarge_plainly(pixels: Pixels) -> Pixels:
-    """(4H, 4W, 3) of (H, W, 3) by Lanczos."""
+    """Enlarge (H, W, 3) to (4H, 4W, 3) by Lanczos interpolation."""
     import cv2
 
     height, width = pixels.shape[:2]
@@ -95,7 +101,7 @@ def _set_tile(
     on_progress: Progress,
     plain_share: float,
 ) -> None:
-    """Puts one tile into the result; where another one lies already they fade into one another."""
+    """Enlarge one tile and put it into the result, blended with tiles that are already there."""
     import cv2
 
     shape = pixels.shape[0], pixels.shape[1]
@@ -114,7 +120,7 @@ def _set_tile(
     across = ramp(columns, 2 * SCALE * SEAM, kept.left < tile.left, kept.right > tile.right)
     own = np.minimum.outer(down, across)
     own[~before.repeat(SCALE, axis=0).repeat(SCALE, axis=1)] = 1
-    # In strips: a float copy of a whole tile would be the largest thing in memory.
+    # In strips, because a float copy of a whole tile would need more memory than anything else.
     for row in range(0, rows, STRIP_ROWS):
         strip = np.s_[row : row + STRIP_ROWS]
         old = enlarged[place][strip].astype(np.float32)
@@ -123,7 +129,9 @@ def _set_tile(
 
 
 def add_grain(pixels: Pixels, deviation: float) -> None:
-    """Adds a film's grain, the same in all colors, in place; the same picture gets the same grain."""
+    """Add film grain, equal in all colors, in place.
+
+    The same picture always gets the same grain."""
     rng = np.random.default_rng(0)
     for row in range(0, len(pixels), STRIP_ROWS):
         strip = pixels[row : row + STRIP_ROWS]
@@ -132,7 +140,7 @@ def add_grain(pixels: Pixels, deviation: float) -> None:
 
 
 class TorchUpscaler:
-    """Holds the network on a device, in half precision there unless the device is the CPU."""
+    """The network on a device, in half precision unless the device is the CPU."""
 
     def __init__(self, network: RRDBNet, device: str, *, channels_last: bool = True, compiled: bool = False) -> None:
         import torch
@@ -147,13 +155,15 @@ class TorchUpscaler:
 
     @classmethod
     def load(cls, path: Path, device: str, *, channels_last: bool = True, compiled: bool = False) -> TorchUpscaler:
-        """From any file that read_rrdb knows. Raises WeightsError."""
+        """Load the network from a file that `read_rrdb` can read.
+
+        Raises WeightsError."""
         from pipeline.upscaling.rrdb_torch import load_rrdbnet
 
         return cls(load_rrdbnet(path), device, channels_last=channels_last, compiled=compiled)
 
     def enlarge(self, picture: torch.Tensor) -> torch.Tensor:
-        """(3, H, W) float, 0..1 -> (3, 4H, 4W) float32, 0..1, on the device."""
+        """Enlarge (3, H, W) float, 0..1, to (3, 4H, 4W) float32, 0..1, on the device."""
         import torch
 
         with torch.inference_mode():
@@ -162,7 +172,7 @@ class TorchUpscaler:
             return self.network(inputs, strip_rows)[0].float().clamp(0, 1)
 
     def upscale(self, pixels: Pixels, on_progress: Progress = ignore_progress) -> Pixels:
-        """(4H, 4W, 3) of (H, W, 3), in one piece."""
+        """Enlarge (H, W, 3) to (4H, 4W, 3) in one piece."""
         import torch
 
         picture = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1) / 255

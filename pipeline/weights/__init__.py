@@ -1,6 +1,6 @@
 """Model files: pinned by name, size and sha256, downloaded once, verified at every start.
 
-The only room of the pipeline that touches the network, and only when somebody asks for a fetch.
+The only package of the pipeline that uses the network, and only for an explicit fetch.
 """
 
 from collections.abc import Sequence
@@ -21,13 +21,18 @@ STUDIO = "studio"
 
 @dataclass(frozen=True)
 class LicensePolicy:
-    """Whether money is earned here, and the license that the operator says they hold for what forbids it."""
+    """The rules for weights whose license does not cover business.
+
+    Attributes:
+        business: True if this installation earns money.
+        statement: name of a license that the operator holds for such weights, or empty.
+    """
 
     business: bool = False
     statement: str = ""
 
     def fault(self, weight: Weight) -> str | None:
-        """Why a weight may not be loaded, in one sentence; None when it may."""
+        """Return one sentence about why the weight may not be loaded, or None."""
         if weight.business or not self.business or self.statement.strip():
             return None
         return (
@@ -37,7 +42,9 @@ class LicensePolicy:
 
 
 class Weights:
-    """A folder of weights. Files are hashed once per object, when they are first asked for."""
+    """A folder of weights.
+
+    `path` verifies each weight's files on its first call only."""
 
     def __init__(
         self,
@@ -51,7 +58,9 @@ class Weights:
         self._verified: dict[str, Path] = {}
 
     def path(self, name: str) -> Path:
-        """The local file or folder of a weight, every size and hash as pinned. Raises WeightsError with the fix."""
+        """Return the local file or folder of a weight after verifying every size and hash.
+
+        Raises WeightsError with the fix. Raises LicenseError if the license does not allow this use."""
         if name not in self._verified:
             if problem := self.problem(name):
                 raise WeightsError(f"{problem} Fix: {self.fetch_command_for(name)}")
@@ -61,7 +70,7 @@ class Weights:
         return self._verified[name]
 
     def problem(self, name: str) -> str | None:
-        """What is wrong with the local files of a weight in one sentence, or None when they are the pinned ones."""
+        """Return one sentence about what is wrong with a weight's local files, or None."""
         weight = self._weight(name)
         lock = FolderLock.read(self.directory)
         for pinned in weight.files:
@@ -71,20 +80,26 @@ class Weights:
         return None
 
     def plan(self, names: Sequence[str], endpoint: str | None = None) -> FetchPlan:
-        """What a fetch of these weights or groups would bring; servers are asked for sizes. Raises WeightsError."""
+        """Plan a fetch of these weights or groups.
+
+        Asks servers for sizes. Raises WeightsError."""
         wanted = self.catalog.expand(tuple(names))
         faulty = [self.catalog.weights[name] for name in wanted if self.problem(name)]
         return make_plan(faulty, self._faulty_files, FolderLock.read(self.directory), self.directory, endpoint)
 
     def fetch(self, names: Sequence[str], on_progress: Progress, plan: FetchPlan | None = None) -> None:
-        """Brings the named weights or groups here; one that is here already costs a hash. Raises WeightsError."""
+        """Download the named weights or groups and verify them.
+
+        Weights that are already here are only hashed. Raises WeightsError."""
         wanted = self.catalog.expand(tuple(names))
         self._forget(wanted)
         execute_plan(plan or self.plan(names), self._faulty_files, self.directory, on_progress)
         self._mark_installed(wanted)
 
     def copy_files(self, names: Sequence[str], source: Path, on_progress: Progress) -> None:
-        """Brings the named weights or groups here from files below `source`; asks no server. Raises WeightsError."""
+        """Copy the named weights or groups from files below `source`.
+
+        Contacts no server. Raises WeightsError."""
         wanted = self.catalog.expand(tuple(names))
         self._forget(wanted)
         faulty = [self.catalog.weights[name] for name in wanted if self.problem(name)]
@@ -92,22 +107,24 @@ class Weights:
         self._mark_installed(wanted)
 
     def is_installed(self, group: str) -> bool:
-        """Whether a fetch of this group was ever completed here; its files may have been damaged since."""
+        """Return True if a fetch of this group was ever completed here.
+
+        Does not check the files, which can be damaged by now."""
         return group in FolderLock.read(self.directory).installed
 
     @property
     def fetch_command(self) -> str:
-        """What a person types to bring the studio's weights into this folder."""
+        """Return the command that fetches the studio's weights into this folder."""
         return FETCH_COMMAND if self.directory == DEFAULT_DIR else f"{FETCH_COMMAND} --weights {self.directory}"
 
     def fetch_command_for(self, *names: str) -> str:
-        """What a person types to bring these weights into this folder."""
+        """Return the command that fetches these weights into this folder."""
         if set(names) <= set(self.catalog.groups.get(STUDIO, ())):
             return self.fetch_command
         return self.fetch_command.replace(FETCH_COMMAND, f"{FETCH_COMMAND} {' '.join(names)}", 1)
 
     def is_there(self, name: str) -> bool:
-        """Whether anything of a weight lies here, whole or not."""
+        """Return True if the file or folder of a weight exists. Does not verify it."""
         return (self.directory / self._weight(name).place).exists()
 
     def _weight(self, name: str) -> Weight:
@@ -132,7 +149,9 @@ class Weights:
             self._verified.pop(name, None)
 
     def _mark_installed(self, names: Sequence[str]) -> None:
-        """Remembers which groups lie here as a whole, the studio's excepted: those are always wanted."""
+        """Record the groups that are completely here.
+
+        The studio's group is not recorded, because it is always needed."""
         whole = [
             group
             for group, members in self.catalog.groups.items()

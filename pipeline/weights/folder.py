@@ -16,14 +16,19 @@ from pipeline.weights.catalog import PinnedFile
 DEFAULT_DIR = Path.home() / ".cache" / "headshots" / "weights"
 FETCH_COMMAND = "python -m pipeline weights fetch"
 STAGING_PREFIX = ".fetch-"
-# What a cut-off download left, to be gone on with.
+# An interrupted download, which a later fetch resumes.
 PARTIAL_PREFIX = ".partial-"
 LOCK_FILE = "weights.lock.json"
 
 
 @dataclass(frozen=True)
 class Pin:
-    """What a file was when it first came: size, sha256, the hub's commit, the sha256 of what it was converted from."""
+    """The facts about a file when it was first fetched.
+
+    Attributes:
+        revision: the hub's commit, or empty.
+        converted_from: sha256 of the file it was converted from, or empty.
+    """
 
     bytes: int
     sha256: str
@@ -33,14 +38,21 @@ class Pin:
 
 @dataclass(frozen=True)
 class FolderLock:
-    """What the catalog leaves open, pinned in the folder: files by their name there, and the groups once complete."""
+    """The contents of weights.lock.json: what the catalog leaves open.
+
+    Attributes:
+        files: pins by the file's name in the folder.
+        installed: groups that were once fetched completely.
+    """
 
     files: dict[str, Pin] = field(default_factory=dict)
     installed: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, directory: Path) -> "FolderLock":
-        """The folder's lock, an empty one where there is none. Raises WeightsError when it cannot be understood."""
+        """Read the folder's lock, or return an empty one if there is none.
+
+        Raises WeightsError if the lock cannot be parsed."""
         path = directory / LOCK_FILE
         try:
             table = json.loads(path.read_text("utf-8"))
@@ -51,16 +63,17 @@ class FolderLock:
             raise WeightsError(f"The lock {path} cannot be read ({error}). Fix: delete it and fetch again.") from error
 
     def write(self, directory: Path) -> None:
-        """Puts this lock in the place of the folder's."""
+        """Replace the folder's lock atomically."""
         draft = directory / f"{STAGING_PREFIX}{LOCK_FILE}"
         draft.write_text(json.dumps(asdict(self), indent=2, sort_keys=True) + "\n", "utf-8")
         draft.replace(directory / LOCK_FILE)
 
 
 def find_fault(pinned: PinnedFile, directory: Path, pin: Pin | None = None) -> str | None:
-    """How the local file differs from the pinned one, worded to follow its name; None when it does not.
+    """Return how the local file differs from the pinned one, or None.
 
-    The catalog's word counts first, then the folder's own pin. A file that neither knows is not to be trusted."""
+    The text is worded to follow the file's name. The catalog's values count first, then the folder's pin. A file that
+    neither pins is a fault."""
     size, digest = pinned.bytes, pinned.sha256
     if pin is not None:
         size, digest = size or pin.bytes, digest or pin.sha256
@@ -68,7 +81,9 @@ def find_fault(pinned: PinnedFile, directory: Path, pin: Pin | None = None) -> s
 
 
 def compare(path: Path, size: int | None, digest: str | None) -> str | None:
-    """How a file differs from this size and sha256, worded to follow its name; None when it does not."""
+    """Return how a file differs from this size and sha256, or None.
+
+    The text is worded to follow the file's name."""
     try:
         found = path.stat().st_size
         if size is not None and found != size:
@@ -89,7 +104,9 @@ def sha256_of(path: Path) -> str:
 
 @contextmanager
 def lock_directory(directory: Path) -> Iterator[None]:
-    """Lets one process at a time into the block; the others wait. The kernel frees it when a process dies."""
+    """Hold the directory's lock for the block; other processes wait.
+
+    The kernel releases the lock if the process ends."""
     handle = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -99,7 +116,9 @@ def lock_directory(directory: Path) -> Iterator[None]:
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Deletes what a fetch that was killed left behind and cannot go on with. Only for the holder of the lock."""
+    """Delete files of an interrupted fetch that cannot be resumed.
+
+    The caller must hold the directory's lock."""
     for leftover in directory.glob(f"{STAGING_PREFIX}*"):
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)

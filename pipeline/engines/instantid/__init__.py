@@ -1,18 +1,20 @@
 """The InstantID engine: new pictures with SDXL, guided by a face embedding and five key points.
 
-This module, `config` and `looks` import no heavy package; everything else needs torch and diffusers, so ask
-`missing_packages` before you import `engine`.
+This module, `config`, `options` and `looks` import no heavy package. Most other modules need torch and diffusers, so
+call `missing_packages` before importing `engine`.
 """
 
 import importlib.util
 import logging
 
-# When it is imported, transformers advises to install torchvision, which nothing here uses.
+# On import, transformers recommends torchvision, which nothing here uses.
 logging.getLogger("transformers.utils.import_utils").setLevel(logging.ERROR)
 
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "insightface", "onnx", "onnxruntime")
 
 
 def missing_packages(needed: tuple[str, ...] = PACKAGES) -> tuple[str, ...]:
-    """Those of the packages, all in the extra `gpu`, that this environment lacks."""
+    """Return the packages that are not installed.
+
+    All default ones belong to the extra `gpu`."""
     return tuple(name for name in needed if importlib.util.find_spec(name) is None)

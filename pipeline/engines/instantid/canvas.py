@@ -9,23 +9,25 @@ from torch.nn import functional
 
 from pipeline.types import Pixels, Size
 
-# The UNet halves its latents twice; in pixels, with SDXL's VAE.
+# SDXL's VAE divides sides by 8 and its UNet halves them twice more.
 SIDE_MULTIPLE = 32
-# Canvases within this share of the pixels that a model was trained for need no other size.
+# A requested size is rendered directly if its pixel count differs from the model's by at most this share.
 TOLERANCE = 0.15
 FORBIDDEN = Size(1024, 1024)
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """What is rendered, and by how much it has to grow to cover the size that was asked."""
+    """The size that is rendered, and the factor by which the result must grow to cover the requested size."""
 
     size: Size
     growth: float
 
 
 def canvas_for(size: Size, pixels: int, side_multiple: int = SIDE_MULTIPLE) -> Canvas:
-    """A canvas of about this many pixels, its sides in grains, with nearly the shape of `size`."""
+    """Choose a canvas of about `pixels` pixels with nearly the shape of `size`.
+
+    Both sides are multiples of `side_multiple`."""
     close = abs(size.width * size.height / pixels - 1) <= TOLERANCE
     if close and size.width % side_multiple == size.height % side_multiple == 0 and size != FORBIDDEN:
         return Canvas(size, 1.0)
@@ -34,7 +36,7 @@ def canvas_for(size: Size, pixels: int, side_multiple: int = SIDE_MULTIPLE) -> C
         max(side_multiple, round(side * scale / side_multiple) * side_multiple) for side in (size.width, size.height)
     )
     if Size(width, height) == FORBIDDEN:
-        # Exactly this size brings stock photo watermarks (published). A strip is cut off again.
+        # Exactly this size produces stock photo watermarks (published). `fit` cuts off the extra strip.
         height += side_multiple
     return Canvas(Size(width, height), max(size.width / width, size.height / height))
 
@@ -44,7 +46,7 @@ LUMA = (0.2126, 0.7152, 0.0722)
 
 
 def fit(picture: Tensor, size: Size) -> Tensor:
-    """(3, H, W) -> (3, size.height, size.width): scaled to cover, the overhang cut off evenly."""
+    """Scale a picture (3, H, W) to cover `size` and crop it evenly to (3, size.height, size.width)."""
     height, width = picture.shape[-2:]
     if (width, height) == (size.width, size.height):
         return picture
@@ -56,13 +58,13 @@ def fit(picture: Tensor, size: Size) -> Tensor:
 
 
 def to_gray(picture: Tensor) -> Tensor:
-    """(3, H, W), 0..1: the same lightness in all three channels."""
+    """Replace all three channels of (3, H, W) by the luma."""
     weights = torch.tensor(LUMA, device=picture.device, dtype=picture.dtype)[:, None, None]
     return (picture * weights).sum(dim=0, keepdim=True).expand(3, -1, -1)
 
 
 def to_pixels(picture: Tensor) -> Pixels:
-    """(3, H, W), 0..1 -> (H, W, 3) uint8 in main memory."""
-    # Turned on the device: the processor would take a tenth of a second for a large one, and the GPU would wait for it.
+    """Convert (3, H, W), 0..1, to (H, W, 3) uint8 in main memory."""
+    # Transpose on the device. The CPU would need a tenth of a second for a large picture while the GPU waits.
     pixels: Pixels = picture.mul(255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
     return pixels

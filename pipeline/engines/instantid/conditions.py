@@ -18,13 +18,14 @@ from pipeline.types import Embedding, Pixels, Size
 
 @dataclass(frozen=True, eq=False)
 class Conditions:
-    """One picture to be made.
+    """The conditions of one picture.
 
-    face_tokens     (2, N, width): without the face, then with it; see `face_tokens`
-    keypoint_image  (H, W, 3) uint8, as large as the picture; see `poses.draw_keypoints`
-    noise           (4, H / factor, W / factor) float32, unit variance; see `make_noise`
-    guidance_scale  1: the negative prompt plays no part
-    control_end     share of the steps, 0..1, after which the key points are let go
+    Attributes:
+        face_tokens: (2, N, width), without the face, then with it; see `face_tokens`.
+        keypoint_image: (H, W, 3) uint8, as large as the picture; see `poses.draw_keypoints`.
+        noise: (4, H / factor, W / factor) float32 of unit variance; see `make_noise`.
+        guidance_scale: 1 turns the negative prompt off.
+        control_end: share of the steps, 0..1, after which the key points have no effect.
     """
 
     prompt: PromptEmbedding
@@ -39,9 +40,10 @@ class Conditions:
 
 
 def face_tokens(networks: Networks, embedding: Embedding) -> Tensor:
-    """(2, N, width): what the resampler makes of nothing and of a raw face embedding (512,).
+    """Compute the face tokens (2, N, width) for no face and for a raw face embedding (512,).
 
-    The first half is Resampler(0), not zero: so the reference guides away from 'no face'."""
+    The first half is the resampler's output for zeros, not zero itself. The published implementation guides away from
+    the same tokens."""
     both = torch.stack([torch.zeros(embedding.size), torch.from_numpy(embedding.astype(np.float32)).flatten()])
     with torch.inference_mode():
         tokens: Tensor = networks.resampler(both[:, None].to(networks.device))
@@ -49,16 +51,19 @@ def face_tokens(networks: Networks, embedding: Embedding) -> Tensor:
 
 
 def make_noise(networks: Networks, seed: int, size: Size) -> Tensor:
-    """(4, H / factor, W / factor) float32 on the CPU: the same numbers on every machine and in every batch."""
+    """Return noise (4, H / factor, W / factor) as float32 on the CPU.
+
+    A seed gives the same numbers on every machine and in every batch."""
     shape = (1, networks.unet.config.in_channels, size.height // networks.vae_factor, size.width // networks.vae_factor)
     return torch.randn(shape, generator=torch.Generator("cpu").manual_seed(seed))[0]
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """A batch as the networks take it: first all pictures without, then all with prompt and face.
+    """A batch in the form that the networks take.
 
-    `condition` is the key point image, or its embedding where that is cached."""
+    The first half of the rows is unconditional: negative prompt, no face. The second half has prompt and face.
+    `condition` is the key point image, or its embedding if that is cached."""
 
     text: Tensor
     face: Tensor
@@ -70,7 +75,7 @@ class Rows:
     control_keys: tuple[KeysValues, ...] | None = None
 
     def conditional(self) -> Rows:
-        """The second half alone."""
+        """Return the second half alone."""
         half = len(self.text) // 2
         keys = [
             None if layers is None else tuple(tuple(part[half:] for part in layer) for layer in layers)
@@ -89,7 +94,9 @@ class Rows:
 
 
 def make_rows(networks: Networks, pictures: Sequence[Conditions], optimizations: frozenset[Optimization]) -> Rows:
-    """Two rows a picture, on the device, with everything computed that stays the same over the steps."""
+    """Build two rows per picture on the device.
+
+    Everything that stays constant over the steps is computed here."""
     device, dtype = networks.device, networks.dtype
     height, width = pictures[0].keypoint_image.shape[:2]
     images = torch.from_numpy(np.stack([picture.keypoint_image for picture in pictures])).to(device)
@@ -116,12 +123,12 @@ def make_rows(networks: Networks, pictures: Sequence[Conditions], optimizations:
     return replace(
         rows,
         unet_keys=project_all(networks.unet, rows.text, rows.face, rows.adapter_scale),
-        # The ControlNet never sees the text, only the face.
+        # The ControlNet attends to the face tokens and not to the text.
         control_keys=project_all(networks.controlnet, rows.face, None, None),
     )
 
 
 def control_ends(pictures: Sequence[Conditions], optimizations: frozenset[Optimization]) -> list[float]:
-    """Share of the steps after which each picture lets its key points go."""
+    """Return for each picture the share of the steps after which its key points have no effect."""
     limit = CUTOFF if Optimization.CONTROL_CUTOFF in optimizations else 1.0
     return [min(picture.control_end, limit) for picture in pictures]

@@ -1,6 +1,6 @@
 """The denoising loop, for any mix of prompts, seeds, poses and people in one batch.
 
-The pictures of a batch share nothing but the steps, so each comes out as it would alone (to rounding).
+The pictures of a batch share only the steps. Up to rounding, each is the same as if rendered alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,10 +25,10 @@ def denoise(
     optimizations: frozenset[Optimization],
     on_progress: Progress,
 ) -> Tensor:
-    """(B, 4, h, w) float32 latents, not yet divided by the VAE's factor.
+    """Denoise a batch to latents (B, 4, h, w), float32.
 
-    The optimizations are resolved before the loop. `on_progress` gets the share of the steps after each one and may
-    raise Canceled."""
+    The latents are not yet divided by the VAE's scaling factor. All optimizations are resolved before the loop.
+    `on_progress` receives the finished share of the steps after each step. It may raise Canceled."""
     with torch.inference_mode():
         scheduler = make_scheduler(networks.scheduler_config, sampling, networks.device)
         steps = plan_steps(networks, pictures, sampling.steps, optimizations)
@@ -49,12 +49,12 @@ def denoise(
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One step of the loop, with all that the optimizations decide about it.
+    """One step of the loop, with everything that the optimizations decide about it.
 
     Attributes:
-        rows: what the networks see: both halves of the batch if guided, otherwise the second half alone.
-        guided: whether the prediction is guided away from the negative prompt.
-        control: the ControlNet's scale of each picture, (B, 1, 1, 1). None where the ControlNet need not run.
+        rows: input of the networks: both halves of the batch if guided, otherwise the second half.
+        guided: True if the prediction is guided away from the negative prompt.
+        control: scale of the ControlNet per picture, (B, 1, 1, 1). None if the ControlNet is skipped.
         done: share of the steps, 0..1, that are finished after this one.
     """
 
@@ -67,7 +67,7 @@ class Step:
 def plan_steps(
     networks: Networks, pictures: Sequence[Conditions], count: int, optimizations: frozenset[Optimization]
 ) -> list[Step]:
-    """Decide for each of `count` steps which rows run, whether they are guided, and how strong the ControlNet is."""
+    """Decide for each of `count` steps which rows run, if they are guided, and the ControlNet's scale."""
     both = make_rows(networks, pictures, optimizations)
     conditional = both.conditional()
     needs_guidance = any(picture.guidance_scale != 1 for picture in pictures)
@@ -84,9 +84,10 @@ def plan_steps(
 def control_scales(
     networks: Networks, pictures: Sequence[Conditions], steps: int, optimizations: frozenset[Optimization]
 ) -> list[Tensor | None]:
-    """The ControlNet's scale, (B, 1, 1, 1), in each step; a picture's is 0 beyond its end.
+    """Return the ControlNet's scales, (B, 1, 1, 1), for each step.
 
-    None where the ControlNet need not run. On the device before the loop begins: a copy in it would stop the GPU."""
+    A picture's scale is 0 after its end. An entry is None if the ControlNet can be skipped. The tensors are copied to
+    the device before the loop, because a copy inside the loop would stall the GPU."""
     ends = control_ends(pictures, optimizations)
     tensors: dict[tuple[float, ...], Tensor | None] = {}
     scales = []
@@ -103,12 +104,12 @@ def control_scales(
 
 @dataclass(frozen=True, eq=False)
 class NoisePredictor:
-    """ControlNet and UNet, called as the optimizations ask.
+    """The ControlNet and UNet, called as the optimizations require.
 
     Attributes:
-        arrange: brings latents into the memory layout that the networks prefer.
-        embed_condition: turns `Rows.condition` into the ControlNet's own embedding of it.
-        begin_step: tells the compiler that a pass begins.
+        arrange: converts latents to the memory layout that the networks prefer.
+        embed_condition: computes the ControlNet's embedding of `Rows.condition`.
+        begin_step: marks the start of a pass for CUDA graphs.
     """
 
     networks: Networks
@@ -117,7 +118,9 @@ class NoisePredictor:
     begin_step: Callable[[], None]
 
     def predict(self, inputs: Tensor, timestep: Tensor, rows: Rows, control: Tensor | None) -> Tensor:
-        """(rows, 4, h, w): one pass through ControlNet, unless `control` is None, and UNet."""
+        """Predict noise (rows, 4, h, w) in one pass through ControlNet and UNet.
+
+        The ControlNet is skipped if `control` is None."""
         inputs = self.arrange(inputs)
         self.begin_step()
         added = {"text_embeds": rows.pooled, "time_ids": rows.time_ids}
@@ -158,14 +161,16 @@ def make_predictor(networks: Networks, optimizations: frozenset[Optimization]) -
     return NoisePredictor(
         networks,
         arrange=channels_last if Optimization.CHANNELS_LAST in optimizations else nn.Identity(),
-        # Where it is cached, `make_rows` has embedded the condition already.
+        # If cached, `make_rows` has already embedded the condition.
         embed_condition=nn.Identity() if is_cached else networks.condition_embedding,
         begin_step=torch.compiler.cudagraph_mark_step_begin if has_graphs else lambda: None,
     )
 
 
 def decode(networks: Networks, latents: Tensor) -> Tensor:
-    """(B, 3, H, W) float32, 0..1, on the device. One picture at a time: the decoder needs gigabytes for each."""
+    """Decode latents to pictures (B, 3, H, W), float32, 0..1, on the device.
+
+    Decodes one picture at a time because the decoder needs gigabytes for each."""
     vae = networks.vae
     with torch.inference_mode(), networks.on_device(vae):
         scaled = (latents / vae.config.scaling_factor).to(vae.dtype)

@@ -20,7 +20,9 @@ TYPICAL_SIZE = Size(896, 1152)
 
 
 def device_note(options: InstantIDOptions) -> str:
-    """Which device, how much memory, which mode fits. Raises EngineUnavailable when the engine cannot run on it."""
+    """Describe the device, its memory and the mode that fits.
+
+    Raises EngineUnavailable if the engine cannot run on the device."""
     mode = choose_mode(options.device, options.chosen_optimizations)
     if options.device == "cpu":
         return "Device: the CPU, as was asked for. A picture takes many minutes there."
@@ -34,9 +36,10 @@ def device_note(options: InstantIDOptions) -> str:
 
 
 def load_fault(config: InstantIDConfig) -> str | None:
-    """What is wrong with files whose hashes are right, a shape for instance; None when every network loads.
+    """Load every network and return the first error, or None.
 
-    On the CPU in half precision, so that a worker that holds the GPU is not disturbed."""
+    Finds faults in files with correct hashes, such as wrong shapes. Loads to the CPU in half precision, so that a
+    worker that uses the GPU is not disturbed."""
     try:
         FaceReader(config.weights.faces)
         if config.weights.upscaler is not None:

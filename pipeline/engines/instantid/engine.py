@@ -45,27 +45,28 @@ from pipeline.types import (
 )
 from pipeline.upscaling.upscale import TorchUpscaler
 
-# Share of the start that loading takes where networks are compiled as well.
+# Share of the start-up that loading takes if the networks are also compiled.
 LOADING_SHARE = 0.2
 # Share of a batch's time that denoising takes; decoding, enlarging and copying take the rest.
 DENOISING_SHARE = 0.9
-# A picture that has to grow by less than this is interpolated.
+# A picture that has to grow by less than this factor is interpolated.
 ENLARGE_FROM = 1.1
 
 
 @dataclass(frozen=True, eq=False)
 class InstantIDSubject(Subject):
-    """A person as this engine knows them: (2, N, width) face tokens, nothing else."""
+    """A person as (2, N, width) face tokens, with no other data."""
 
     tokens: Tensor = field(repr=False)
 
 
 class InstantIDEngine:
-    """Draws new pictures of people. Deterministic: a shot's seed, not its batch, decides its picture.
+    """The engine that generates new pictures of people.
 
-    Refuses to start rather than to fall back: EngineUnavailable without CUDA (unless the device is `cpu`) or with
-    too little memory, WeightsError over a file that is missing, cut off or of another shape. With the optimization
-    `compile` the start takes minutes; no picture afterwards waits for the compiler."""
+    Deterministic: a picture depends on its shot's seed, not on its batch. The engine never falls back to another mode.
+    Raises EngineUnavailable without CUDA (unless the device is `cpu`) or with too little memory. Raises WeightsError
+    for a file that is missing, damaged or of the wrong shape. With the optimization `compile` the start takes minutes.
+    Later pictures only wait for the compiler if memory runs out and the batch is halved."""
 
     name = "instantid"
 
@@ -99,7 +100,9 @@ class InstantIDEngine:
         on_progress(1.0)
 
     def capacity(self, size: Size) -> int:
-        """Pictures at once: what free memory allows, less where it once did not suffice."""
+        """Return the number of pictures to render at once.
+
+        Derived from free memory on a GPU, and halved after each out-of-memory error."""
         canvas = self._canvas(size).size
         if canvas not in self._limits:
             limit = self.config.max_batch
@@ -111,7 +114,9 @@ class InstantIDEngine:
     def prepare(
         self, photos: Sequence[SourcePhoto], size: Size, on_progress: Progress = ignore_progress
     ) -> InstantIDSubject:
-        """The person's face tokens, from every photo in which the detector sees them. Raises FaceNotFound."""
+        """Compute the person's face tokens from every photo in which the detector finds the face.
+
+        Raises FaceNotFound if no photo shows it."""
         readings = []
         for photo in photos:
             try:
@@ -123,7 +128,7 @@ class InstantIDEngine:
             return InstantIDSubject(self.name, size, face_tokens(self.networks, fuse(readings)))
 
     def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
-        """One picture a job, in order, each as soon as it is there.
+        """Yield one picture per job, in order, each as soon as it is finished.
 
         Raises DeviceLost, EngineUnavailable, or what `on_progress` raises."""
         return self._render(jobs, size, self.sampling, on_progress)
@@ -139,7 +144,8 @@ class InstantIDEngine:
                     done += 1
                     yield picture
             except torch.OutOfMemoryError:
-                # Halved below: while the error lives, so does all that memory ran out over.
+                # Halve the limit outside of this block: the exception keeps references to the tensors that filled the
+                # memory.
                 fits = False
             if not fits:
                 self._halve(len(batch), size)
@@ -150,7 +156,7 @@ class InstantIDEngine:
         with device_errors():
             canvas = self._canvas(size)
             conditions = [self._conditions(job, canvas.size) for job in jobs]
-            # Compiled networks know one picture and a full batch; any other number costs a minute of compiling.
+            # Networks are compiled for one picture and for a full batch. Any other count would compile for a minute.
             spare = (
                 self.capacity(size) - len(jobs) if Optimization.COMPILE in self.optimizations and len(jobs) > 1 else 0
             )
@@ -165,11 +171,14 @@ class InstantIDEngine:
                 yield Picture(job, pixels)
 
     def _compile(self, on_progress: Progress) -> None:
-        """Makes pictures of nobody in every shape that packs come in: torch compiles for each when it first sees it,
-        minutes that no pack shall wait for. A full batch and a single picture, in two steps, so that cut-offs show."""
+        """Compile the networks by rendering dummy pictures in every shape that packs use.
+
+        Compiling takes minutes, which no pack should wait for. Renders a full batch and a single picture per canvas,
+        with two steps so that cut-off optimizations are compiled as well. Raises EngineUnavailable if torch cannot
+        compile."""
         tokens = face_tokens(self.networks, np.ones(EMBEDDING_LENGTH, np.float32))
         brief = replace(self.sampling, steps=2)
-        # Most likely one canvas serves both; the larger size then brings the upscaler in.
+        # Both sizes usually share one canvas. The larger size then compiles the upscaler as well.
         sizes = (PREVIEW,) if self._upscaler is None else (PREVIEW, PREMIUM)
         canvases = {self._canvas(size).size: size for size in sizes}
         runs = [(size, count) for size in canvases.values() for count in {self.capacity(size), 1}]
@@ -212,7 +221,9 @@ class InstantIDEngine:
         return to_pixels(to_gray(picture) if job.shot.style.monochrome else picture)
 
     def _halve(self, tried: int, size: Size) -> None:
-        """Lowers the limit for this size. Raises EngineUnavailable when not even one picture fits."""
+        """Halve the batch limit for this size.
+
+        Raises EngineUnavailable if a single picture does not fit."""
         if self.networks.device.type == "cuda":
             torch.cuda.empty_cache()
         if tried == 1:
@@ -225,7 +236,9 @@ class InstantIDEngine:
 
 
 def choose_mode(device: str, optimizations: frozenset[Optimization]) -> MemoryMode:
-    """Choose how the networks share the device. Raises EngineUnavailable when it cannot run them like this."""
+    """Choose how the networks share the device.
+
+    Raises EngineUnavailable if the device cannot run them."""
     if device == "cpu":
         return MemoryMode.RESIDENT
     if not torch.cuda.is_available():

@@ -14,28 +14,35 @@ from pipeline.types import Box, Embedding, Pixels, SourcePhoto
 
 DETECTOR, RECOGNIZER = "scrfd_10g_bnkps.onnx", "glintr100.onnx"
 DETECTOR_INPUT = (640, 640)
-# What the detector is shown: a square around the face that was settled on, this many times as wide.
+# The detector's input: a square around the chosen face, this many times as wide as the face.
 SURROUNDINGS = 3.0
-# The reference never shows more than this; larger faces would be sampled too coarsely on their way to 112 pixels.
+# The published implementation uses no larger image. Larger faces would be sampled too coarsely when aligned to 112
+# pixels.
 MAX_SIDE = 1280
-# Least overlap, intersection over union, at which a detection is the face that was settled on.
+# Smallest intersection over union at which a detection counts as the chosen face.
 MIN_OVERLAP = 0.15
-# A face that the recognizer sees without enlarging it.
+# Width of a face that is not enlarged for the recognizer.
 FULL_QUALITY_PX = 112
 
 
 @dataclass(frozen=True, eq=False)
 class FaceReading:
-    """A face as read from one photo: raw embedding (512,) and how far to trust it, above 0 to 1."""
+    """A face as read from one photo.
+
+    Attributes:
+        embedding: (512,), raw.
+        quality: weight of the embedding, above 0, at most 1.
+    """
 
     embedding: Embedding
     quality: float
 
 
 class FaceReader:
-    """Runs two of insightface's networks from a local folder. Raises WeightsError when they are not what they should.
+    """The insightface networks for detection and recognition, loaded from a local folder.
 
-    On the CPU: two runs a person take less time than a second runtime on the GPU costs memory."""
+    Raises WeightsError for a missing or unsuitable file. Runs on the CPU: a person needs few runs, and a second runtime
+    on the GPU would cost memory."""
 
     def __init__(self, folder: Path) -> None:
         import onnxruntime
@@ -46,7 +53,7 @@ class FaceReader:
                 raise WeightsError(f"{folder / name} is missing.")
             try:
                 sessions.append(onnxruntime.InferenceSession(folder / name, providers=["CPUExecutionProvider"]))
-            except Exception as error:  # onnxruntime has no public base class for what it raises
+            except Exception as error:  # onnxruntime has no public base class for its errors
                 reason = str(error).splitlines()[0]
                 raise WeightsError(f"{folder / name} cannot be loaded: {reason}") from error
         detector, recognizer = sessions
@@ -54,18 +61,20 @@ class FaceReader:
             raise WeightsError(f"{folder / DETECTOR} is no SCRFD detector with key points.")
         if list(recognizer.get_inputs()[0].shape[1:]) != [3, 112, 112] or recognizer.get_outputs()[0].shape[-1] != 512:
             raise WeightsError(f"{folder / RECOGNIZER} does not make 512 numbers of 112 x 112 pixels.")
-        # After the checks: insightface takes a second to import and asks nothing of a broken file.
+        # Imported after the checks, because insightface takes a second to import and does not check the files.
         from insightface.model_zoo import SCRFD, ArcFaceONNX
 
         self._detector = SCRFD(str(folder / DETECTOR), detector)
         self._recognizer = ArcFaceONNX(str(folder / RECOGNIZER), recognizer)
 
     def read(self, photo: SourcePhoto) -> FaceReading:
-        """The photo's chosen face. Raises FaceNotFound when the detector does not see it."""
+        """Read the chosen face of a photo.
+
+        Raises FaceNotFound if the detector does not find it."""
         from insightface.utils.face_align import norm_crop
 
         square, offset, scale = crop_around(photo.pixels, photo.face.box)
-        # insightface takes blue first.
+        # insightface expects BGR.
         square = square[:, :, ::-1]
         boxes, keypoints = self._detector.detect(square, input_size=DETECTOR_INPUT)
         overlaps = [overlap(Box(*(box[:4] / scale + np.tile(offset, 2))), photo.face.box) for box in boxes]
@@ -77,7 +86,9 @@ class FaceReader:
 
 
 def crop_around(pixels: Pixels, box: Box) -> tuple[Pixels, NDArray[np.float64], float]:
-    """A square around the box, black beyond the photo; where its corner lies in the photo, and its scale, at most 1."""
+    """Crop a square around the box, black beyond the photo.
+
+    Returns the square, its top left corner (x, y) in the photo, and its scale, at most 1."""
     import cv2
 
     side = max(2, round(SURROUNDINGS * max(box.width, box.height)))
@@ -94,7 +105,7 @@ def crop_around(pixels: Pixels, box: Box) -> tuple[Pixels, NDArray[np.float64], 
 
 
 def overlap(one: Box, other: Box) -> float:
-    """Intersection over union, 0..1."""
+    """Return the intersection over union of two boxes, 0..1."""
     width = min(one.right, other.right) - max(one.left, other.left)
     height = min(one.bottom, other.bottom) - max(one.top, other.top)
     shared = max(0.0, width) * max(0.0, height)
@@ -102,14 +113,16 @@ def overlap(one: Box, other: Box) -> float:
 
 
 def quality(photo: SourcePhoto, score: float) -> float:
-    """How far an embedding can be trusted: detection score, size and how frontal the face is, each 0..1."""
+    """Return the weight of an embedding, above 0, at most 1.
+
+    Product of detection score, face size and frontality, each 0..1."""
     size = min(1.0, photo.face.box.width / FULL_QUALITY_PX)
     frontal = float(np.cos(np.radians(yaw_degrees(photo.face.mesh))) ** 2)
     return max(1e-3, score * size * frontal)
 
 
 def fuse(readings: Sequence[FaceReading]) -> Embedding:
-    """One raw embedding (512,) of several photos of one person, the better ones counting for more.
+    """Fuse readings of one person into one raw embedding (512,), weighted by quality.
 
     Raises FaceNotFound without a reading."""
     if not readings:

@@ -1,5 +1,7 @@
-"""Pure: the words and scales of a shot. Every word comes from looks.toml, or from the operator who made a look of
-their own; none that a customer typed gets in."""
+"""Build the prompts and scales of a shot.
+
+Every word comes from looks.toml or from an operator's own style. No text that a customer typed is used.
+"""
 
 import tomllib
 from dataclasses import dataclass, replace
@@ -14,7 +16,9 @@ PROMPTS_FILE = Path(__file__).with_name("looks.toml")
 
 @dataclass(frozen=True)
 class PromptStyle:
-    """A look in words: `prompt` holds {person} and {outfit}; scales as in `conditions.Conditions`."""
+    """A look in words and scales.
+
+    `prompt` contains {person} and {outfit}. The scales are those of `conditions.Conditions`."""
 
     prompt: str
     negative: str
@@ -24,21 +28,21 @@ class PromptStyle:
     control_end: float = 1.0
 
 
-# What a style may say itself.
+# Fields that a style can override.
 _OWN = ("prompt", "negative", "guidance_scale", "control_scale", "adapter_scale")
 
 
 @cache
 def load_prompt_styles() -> dict[str, PromptStyle]:
-    """Every look that has words, by its style's name."""
+    """Return every look of looks.toml by its style's name."""
     table = tomllib.loads(PROMPTS_FILE.read_text("utf-8"))
     return {name: PromptStyle(**{**table["defaults"], **entry}) for name, entry in table["look"].items()}
 
 
 def get_prompt_style(shot: Shot) -> PromptStyle:
-    """The words of the shot's style: its own, and what it leaves open from looks.toml.
+    """Return the words and scales of the shot's style, completed from looks.toml.
 
-    Raises EngineUnavailable when neither has a prompt: nothing is made up."""
+    Raises EngineUnavailable if neither has a prompt."""
     style = shot.style
     prompt_style = load_prompt_styles().get(style.name)
     if prompt_style is None:
@@ -50,7 +54,9 @@ def get_prompt_style(shot: Shot) -> PromptStyle:
 
 
 def prompts_for(shot: Shot) -> tuple[str, str]:
-    """Prompt and negative prompt of a shot. Black and white stays out of both: it is rendered in color."""
+    """Return prompt and negative prompt of a shot.
+
+    Neither mentions black and white, because such shots are rendered in color."""
     prompt_style, self_description = get_prompt_style(shot), shot.self_description
     words = _prompt_words()
     outfit = words["outfit"][self_description.outfit] if self_description.outfit else words["extras"]["no_outfit"]
@@ -58,13 +64,13 @@ def prompts_for(shot: Shot) -> tuple[str, str]:
 
 
 def describe_subject(self_description: SelfDescription) -> str:
-    """A noun phrase of what the person said and nothing else."""
+    """Return a noun phrase of the person's self-description."""
     words = _prompt_words()
     noun = words["kind"][self_description.kind]
     if self_description.age:
         noun += " " + words["age"][self_description.age].format(their=words["their"][self_description.kind])
     phrase = [noun]
-    # Under a headscarf no hair shows.
+    # A headscarf covers the hair.
     if self_description.hair and not self_description.headscarf:
         phrase.append(words["hair"][self_description.hair])
     if self_description.glasses:

@@ -1,4 +1,4 @@
-"""The operator's options for the engine, and the weights that they need. Imports nothing heavy."""
+"""The operator's options for the engine, and the weights that they need. Imports no heavy package."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from pipeline.engines.instantid.config import InstantIDConfig, Sampling, WeightF
 from pipeline.errors import EngineUnavailable
 from pipeline.weights import Weights
 
-# Everything but the checkpoint. A folder that holds this group once complete has the engine installed.
+# All weights but the checkpoint. The engine counts as installed once this group was fetched completely.
 PARTS_GROUP = "instantid_parts"
 CHECKPOINTS_GROUP = "checkpoints"
 FEW_STEP_WEIGHT = "sdxl_lightning_4step"
@@ -16,12 +16,15 @@ MIN_CANVAS_PIXELS = 64 * 64
 
 @dataclass(frozen=True)
 class InstantIDOptions:
-    """checkpoint     a weight's name, of the catalog's group `checkpoints`
-    device         cuda, cuda:N, or cpu, which has to be asked for
-    optimizations  changes to the lossless default, such as `+fp8` or `-compile`
-    steps          of denoising, unless the optimization few_step sets its own
-    canvas_pixels  about how many pixels a picture is drawn with before it is enlarged
-    max_batch      pictures at once, at most; memory may allow fewer
+    """The operator's choices for the engine.
+
+    Attributes:
+        checkpoint: name of a weight in the catalog's group `checkpoints`.
+        device: cuda, cuda:N or cpu. The CPU is never a fallback.
+        optimizations: changes to the lossless default, such as `+fp8` or `-compile`.
+        steps: number of denoising steps, unless the optimization few_step sets its own.
+        canvas_pixels: approximate pixel count of a picture before it is enlarged.
+        max_batch: most pictures at once. Memory can lower the number.
     """
 
     checkpoint: str = "realvisxl"
@@ -33,12 +36,14 @@ class InstantIDOptions:
 
     @property
     def chosen_optimizations(self) -> frozenset[Optimization]:
-        """Raises ValueError for a name that is none."""
+        """Return the default optimizations with the changes applied.
+
+        Raises ValueError for an unknown name or a contradiction."""
         return change_optimizations(default_optimizations(self.device), self.optimizations)
 
     @property
     def fault(self) -> str | None:
-        """What cannot be meant, in one sentence; None when all can."""
+        """Return one sentence about the first invalid option, or None."""
         if self.device != "cpu" and self.device != "cuda" and not self.device.removeprefix("cuda:").isdecimal():
             return f"HEADSHOTS_INSTANTID_DEVICE is {self.device!r}; it can be cuda, cuda:N or cpu."
         try:
@@ -54,7 +59,9 @@ class InstantIDOptions:
 
 
 def needed_weights(weights: Weights, options: InstantIDOptions) -> tuple[str, ...]:
-    """The weights that an engine with these options loads. Raises EngineUnavailable for an unknown checkpoint."""
+    """Return the names of the weights that an engine with these options loads.
+
+    Raises EngineUnavailable for an unknown checkpoint."""
     known = weights.catalog.groups.get(CHECKPOINTS_GROUP, ())
     if options.checkpoint not in known:
         raise EngineUnavailable(
@@ -66,7 +73,9 @@ def needed_weights(weights: Weights, options: InstantIDOptions) -> tuple[str, ..
 
 
 def build_config(weights: Weights, options: InstantIDOptions) -> InstantIDConfig:
-    """The engine's own configuration, every file verified. Raises WeightsError, EngineUnavailable."""
+    """Build the engine's configuration and verify every file.
+
+    Raises WeightsError or EngineUnavailable."""
     if options.fault:
         raise EngineUnavailable(options.fault)
     paths = {name: weights.path(name) for name in needed_weights(weights, options)}

@@ -1,7 +1,7 @@
 """Poses: five generated key points of the face, never taken from the photo.
 
-Each template turns one generic head in space and places it in the frame. So fifty pictures differ, all are near
-frontal, and the face is 35 to 50 % of the picture's height, where InstantID is at its best (published practice).
+Each template turns one generic head in space and places it in the frame, so that fifty pictures differ. All are nearly
+frontal, with a face of 35 to 50 % of the picture's height, where InstantID works best (published practice).
 """
 
 import math
@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 from pipeline.types import Pixels, Size
 
 Keypoints = NDArray[np.float64]
-"""(5, 2): x, y in pixels of right eye, left eye, nose tip, right and left corner of the mouth (as the viewer
-sees them from left to right; insightface's order)."""
+"""Key points (5, 2): x, y in pixels, in insightface's order.
 
-# A generic head in eye distances: x to the viewer's right, y down, z to the viewer; the origin between the eyes.
-# x, y: insightface's alignment template. z: anthropometric means, 63 mm between the eyes.
+The person's right eye, left eye, nose tip, right and left mouth corner. The right eye is on the viewer's left."""
+
+# A generic head in eye distances: x to the viewer's right, y down, z to the viewer. The origin is between the eyes. x
+# and y are insightface's alignment template, z anthropometric means (63 mm between the eyes).
 HEAD = np.array([[-0.5, 0.0, 0.0], [0.5, 0.0, 0.0], [0.0, 0.571, 0.42], [-0.41, 1.155, 0.10], [0.41, 1.155, 0.10]])
 # Hairline to chin, and hairline to the line of the eyes, in eye distances.
 FACE_HEIGHT = 2.9
 EYES_BELOW_HAIRLINE = 1.15
-# The axis about which a head turns lies behind the eyes.
+# Distance of the head's axis of rotation behind the eyes.
 NECK_DEPTH = 0.9
 
 COLORS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255))
@@ -33,9 +34,15 @@ LIMB_HALF_WIDTH, LIMB_BRIGHTNESS, POINT_RADIUS = 4, 0.6, 10
 
 @dataclass(frozen=True)
 class Pose:
-    """One template. Degrees: yaw turns to the viewer's right, pitch nods down, roll tilts clockwise.
+    """A template for the pose of the head.
 
-    face_height is the share of the picture's height from hairline to chin; x, y place the middle of the face."""
+    Degrees: yaw turns to the viewer's right, pitch nods down, roll tilts clockwise.
+
+    Attributes:
+        face_height: from hairline to chin, as a share of the picture's height.
+        x: horizontal position of the face's middle, as a share of the width.
+        y: vertical position of the face's middle, as a share of the height.
+    """
 
     name: str
     yaw: float
@@ -46,7 +53,7 @@ class Pose:
     y: float
 
 
-# Nineteen, a prime: a pack that goes round its looks gives each look every pose before one comes again.
+# Nineteen is prime, so a pack that cycles through its looks gives each look every pose before repeating one.
 POSES = (
     Pose("straight", 0, 0, 0, 0.42, 0.50, 0.42),
     Pose("straight_close", 0, 1, 0, 0.50, 0.50, 0.46),
@@ -71,12 +78,14 @@ POSES = (
 
 
 def pose_for(index: int) -> Pose:
-    """The pose of the shot with this index in its pack; the same again when it is shot again."""
+    """Return the pose of the shot with this index in its pack.
+
+    A repeated shot gets the same pose."""
     return POSES[index % len(POSES)]
 
 
 def place_keypoints(pose: Pose, size: Size) -> Keypoints:
-    """The template's five points in a picture of this size."""
+    """Place the template's five points in a picture of this size."""
     yaw, pitch, roll = (math.radians(angle) for angle in (pose.yaw, pose.pitch, pose.roll))
     turn = np.array([[math.cos(yaw), 0, math.sin(yaw)], [0, 1, 0], [-math.sin(yaw), 0, math.cos(yaw)]])
     nod = np.array([[1, 0, 0], [0, math.cos(pitch), math.sin(pitch)], [0, -math.sin(pitch), math.cos(pitch)]])
@@ -90,10 +99,11 @@ def place_keypoints(pose: Pose, size: Size) -> Keypoints:
 
 
 def draw_keypoints(keypoints: Keypoints, size: Size) -> Pixels:
-    """InstantID's key point image, (H, W, 3): dimmed limbs from the nose to the other points, a disc on each, black.
+    """Draw InstantID's key point image, (H, W, 3), on black.
 
-    To the pixel what its ControlNet was trained on: coordinates are cut to whole pixels, the limbs' angles to whole
-    degrees, radius and width do not scale with the picture."""
+    Dimmed limbs connect the nose to the other points, and each point is a disc. The image matches the ControlNet's
+    training data to the pixel: coordinates are cut to whole pixels and angles to whole degrees, and sizes do not scale.
+    """
     import cv2
 
     picture = np.zeros((size.height, size.width, 3), np.uint8)

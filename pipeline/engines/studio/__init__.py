@@ -1,7 +1,7 @@
 """The studio engine: headshots from the person's own pixels, on any CPU.
 
-The photo is leveled, framed and cut out once (`prepare`), then set before each look's backdrop
-under its light (`render`). Nothing of the person is invented: face, hair and clothes are the photo's.
+`prepare` levels, frames and cuts out the person once. `render` then places the person in front of each look's backdrop,
+under the look's light. The engine invents nothing: face, hair and clothes are those of the photo.
 """
 
 import threading
@@ -28,26 +28,29 @@ if TYPE_CHECKING:
     from pipeline.upscaling.upscale import UpscaleNetwork
 
 
-# So many pixels the network may look at for one person, unless a single photo needs more: see docs/decisions.md.
+# Most pixels that the network may process for one person, unless the first photo alone needs more. See
+# docs/decisions.md.
 MAX_PIXELS = 900_000
-# Its multiples fall evenly between whole numbers and repeat with no period.
+# The fractional parts of its multiples spread evenly over 0..1 and never repeat.
 GOLDEN_RATIO = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class StudioSubject(Subject):
-    """One person cut out of each of their photos, best first."""
+    """A person cut out of each of their photos, best photo first."""
 
     portraits: tuple["Portrait", ...]
 
 
 class StudioEngine:
-    """Makes headshots from a photo's own pixels. Calls of `prepare` take turns: its network is not thread-safe."""
+    """The engine that makes headshots from a photo's own pixels.
+
+    Concurrent calls of `prepare` wait for each other because the mask's network is not thread-safe."""
 
     name = "studio"
 
     def __init__(self, weights: Weights, threads: int = 2) -> None:
-        # Here, not above: a process that only names engines shall not load cv2.
+        # Imported here so that a process that only lists the engines does not load cv2.
         from pipeline.portrait.mask import PersonMask
 
         self._weights, self._threads = weights, threads
@@ -56,7 +59,7 @@ class StudioEngine:
         self._lock = threading.Lock()
 
     def _load_network(self) -> "UpscaleNetwork":
-        """Real-ESRGAN, loaded when the first large picture is wanted."""
+        """Return Real-ESRGAN, loading it on the first call."""
         from pipeline.upscaling.upscale import load_network
 
         if self._network is None:
@@ -64,16 +67,17 @@ class StudioEngine:
         return self._network
 
     def capacity(self, size: Size) -> int:
-        """One: each picture keeps every core busy."""
+        """Return 1, because each picture uses every core."""
         return 1
 
     def prepare(
         self, photos: Sequence[SourcePhoto], size: Size, on_progress: Progress = ignore_progress
     ) -> StudioSubject:
-        """Cut the person out and retouch them in the frame of this size, enlarged by Real-ESRGAN for a large one.
+        """Cut out and retouch the person, framed for this size.
 
-        Of several photos that have to be enlarged only as many as MAX_PIXELS allows are used, best first.
-        Raises FaceNotFound without a photo, WeightsError without the network that enlarges."""
+        Real-ESRGAN enlarges the person for a large size if the photo is too small. If several photos need that, only as
+        many are used as MAX_PIXELS allows, best first. Raises FaceNotFound without a photo. Raises WeightsError if the
+        upscaling network is needed and missing."""
         from pipeline.portrait.prepare import (
             CUT_OUT_PIXELS,
             choose_photos,
@@ -95,13 +99,15 @@ class StudioEngine:
         return StudioSubject(self.name, size, tuple(portraits))
 
     def is_expensive_to_prepare(self, size: Size) -> bool:
-        """A large one is: it may have taken minutes."""
+        """Return True for large sizes, where `prepare` can take minutes."""
         from pipeline.portrait.upscaled import small_factor
 
         return small_factor(size) > 1
 
     def serialize(self, subject: Subject) -> bytes:
-        """Some 60 MB a photo at 4K. Raises ValueError for a subject of another engine."""
+        """Return the subject as bytes, about 60 MB per photo at 4K.
+
+        Raises ValueError for a subject of another engine."""
         from pipeline.portrait.serialization import serialize_portraits
 
         if not isinstance(subject, StudioSubject):
@@ -109,15 +115,18 @@ class StudioEngine:
         return serialize_portraits(subject.portraits)
 
     def deserialize(self, data: bytes, size: Size) -> StudioSubject:
-        """The subject that was serialized. Raises ValueError for one of another release."""
+        """Return the subject that `serialize` stored.
+
+        Raises ValueError for data in another release's format."""
         from pipeline.portrait.serialization import deserialize_portraits
 
         return StudioSubject(self.name, size, deserialize_portraits(data))
 
     def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
-        """One picture a job, in order; shots of a subject with several photos take turns through them.
+        """Yield one picture per job, in order.
 
-        Raises ValueError for a subject that another engine or another size was prepared for."""
+        The shots of a subject with several photos use its photos in turn. Raises ValueError for a subject that was
+        prepared by another engine or for another size."""
         from pipeline.engines.studio.compose import compose
 
         on_progress(0.0)
@@ -135,5 +144,7 @@ class StudioEngine:
 
 
 def choose_photo(index: int, photos: int) -> int:
-    """Which photo a shot is made from: in turn, but never in step with the looks, which come in turn too."""
+    """Return the index of the photo that a shot is made from.
+
+    Photos alternate, but never in step with the looks, which also alternate."""
     return int(index * GOLDEN_RATIO % 1 * photos)

@@ -1,7 +1,7 @@
 """Compose a headshot: the person in front of the set, under the set's light.
 
-Light, sets and grading are smooth, so they are worked out on a small picture; only the person and the edges around
-them are sharp, and those are painted at full size, strip by strip.
+Light, sets and grading are smooth, so they are computed on a small picture. Only the person and the edges around the
+person are sharp. They are painted at full size, in strips of rows.
 """
 
 import zlib
@@ -42,10 +42,18 @@ STEPS = 4096
 
 @dataclass(frozen=True, eq=False)
 class Lighting:
-    """What the lamps and the set do to the person, in planes as large as the small picture; linear light.
+    """The effect of the lamps and the set on the person, in linear light.
 
-    gain (h, w, 3) on what the lamps hit; rim (h, w) share of the rim lamp; wrap (h, w) share of the set's glow
-    (h, w, 3) that spills over their edge; behind (h, w, 3) what stands behind; rim_light (3,) the rim lamp's color."""
+    Each plane is as large as the small picture, (h, w) or (h, w, 3).
+
+    Attributes:
+        gain: (h, w, 3) factor on the person's own light.
+        rim: (h, w) strength of the rim lamp.
+        wrap: (h, w) share of the glow that spills over the person's edge.
+        glow: (h, w, 3) blurred light of the set.
+        behind: (h, w, 3) the set behind the person, with the person's shadow.
+        rim_light: (3,) color of the rim lamp.
+    """
 
     gain: Floats
     rim: Floats
@@ -55,7 +63,7 @@ class Lighting:
     rim_light: Floats
 
     def rows(self, factor: int, top: int, bottom: int) -> "Lighting":
-        """Those rows of the full picture."""
+        """Return the planes enlarged by `factor`, cut to rows `top` to `bottom` of the full picture."""
         if factor == 1 and bottom - top == len(self.rim):
             return self
         gain, rim, wrap, glow, behind = (
@@ -67,7 +75,14 @@ class Lighting:
 
 @dataclass(frozen=True, eq=False)
 class Grading:
-    """tones (STEPS,) the lightness that each lightness 0..100 becomes; saturation; vignette and grain amounts."""
+    """The tones, color and finish of a look.
+
+    Attributes:
+        tones: (STEPS,) output lightness for each input lightness 0..100.
+        saturation: factor on the colors, 0 for monochrome.
+        vignette: how much the corners darken.
+        grain: deviation of the grain.
+    """
 
     tones: Floats
     saturation: float
@@ -76,9 +91,11 @@ class Grading:
 
 
 def compose(portrait: Portrait, shot: Shot, threads: int = 2) -> Pixels:
-    """(H, W, 3) uint8: the headshot. The same portrait and shot give the same pixels."""
+    """Compose the headshot, (H, W, 3) uint8.
+
+    The same portrait and shot always give the same pixels."""
     portrait, style = _apply_framing(portrait, shot.framing), arrange_lamps(shot.style, shot.light)
-    # Not hash(): it differs from process to process.
+    # Python's hash() differs between processes, so the seed uses a checksum.
     rng = np.random.default_rng([shot.seed, zlib.crc32(style.set.encode())])
     shape = portrait.alpha.shape[0], portrait.alpha.shape[1]
     if style.set == OWN_BACKGROUND:
@@ -111,7 +128,7 @@ def compose(portrait: Portrait, shot: Shot, threads: int = 2) -> Pixels:
 
 
 def _apply_framing(portrait: Portrait, framing: Framing) -> Portrait:
-    """The portrait as that framing shows it."""
+    """Return the portrait moved and scaled for the framing."""
     height, width = portrait.alpha.shape
     matrix = place_person(framing, (height, width))
     if matrix is None:
@@ -140,14 +157,14 @@ def _apply_framing(portrait: Portrait, framing: Framing) -> Portrait:
 
 
 def _light(portrait: Portrait, style: StyleSpec, scenery: Set, behind: Floats) -> Lighting:
-    """Key and rim lamp, the set's ambient color and its light around the edges."""
+    """Compute the key and rim lamps, the set's ambient color and its light around the person's edges."""
     alpha = portrait.alpha
     shape = alpha.shape[0], alpha.shape[1]
     side = float(np.sqrt(alpha.size))
     face = _face(portrait, shape)
 
     key = np.array(style.key_light, np.float32)
-    # The lamp stands where the photo's own light came from, else the face would be lit from two sides.
+    # Put the key lamp on the side of the photo's own light. Otherwise the face would be lit from two sides.
     key[0] *= -1 if key[0] * portrait.light_side < -0.12 else 1
     key /= np.linalg.norm(key)
     shading = resize(np.asarray(portrait.shape @ key, np.float32), shape)
@@ -156,7 +173,7 @@ def _light(portrait: Portrait, style: StyleSpec, scenery: Set, behind: Floats) -
 
     ambient = behind.reshape(-1, 3).mean(axis=0) + 0.02
     ambient = ambient / (ambient @ np.array([0.2126, 0.7152, 0.0722], np.float32))
-    # Less on the face: its hue is the person's own.
+    # Tint the face less, so that its hue stays the person's own.
     tint = (style.tint * (1 - 0.6 * face))[..., None]
     gain = gain * (1 + tint * (np.clip(ambient, 0.5, 1.6) - 1))
 
@@ -179,9 +196,11 @@ def _light(portrait: Portrait, style: StyleSpec, scenery: Set, behind: Floats) -
 
 
 def _paint(person: Floats, alpha: Floats, lighting: Lighting) -> Floats:
-    """Display values of the person, linear light, under the lamps and before the set."""
+    """Return display values of the lit person in front of the set.
+
+    person: (H, W, 3) linear light."""
     lit = person * lighting.gain
-    # The rim lamp shows where there is something to reflect it.
+    # The rim lamp is only visible where the person reflects its light.
     rim = lighting.rim * alpha * (0.15 + 1.2 * np.clip(lit.mean(axis=2), 0, 0.6))
     lit += rim[..., None] * lighting.rim_light
     lit += (lighting.glow - lit) * (lighting.wrap * alpha)[..., None]
@@ -189,7 +208,7 @@ def _paint(person: Floats, alpha: Floats, lighting: Lighting) -> Floats:
 
 
 def _face(portrait: Portrait, shape: tuple[int, int]) -> Floats:
-    """(H, W), 0..1, soft: the face."""
+    """Return a soft mask of the face, (H, W), 0..1."""
     reduced = (shape[0] // 4, shape[1] // 4)
     mesh = np.asarray(portrait.mesh / 4, np.float32)
     face = fill_convex_hull(landmarks.select_points(mesh, landmarks.OVAL), reduced)
@@ -197,7 +216,9 @@ def _face(portrait: Portrait, shape: tuple[int, int]) -> Floats:
 
 
 def _with_shadow(behind: Floats, alpha: Floats, depth: float) -> Floats:
-    """The set a little darker around the person, more to the lower right: they stand in front of it, not in a hole."""
+    """Darken the set a little around the person, more toward the lower right.
+
+    Without this shadow the person would look cut out of the set. `depth` is 0..1; 0 returns `behind` unchanged."""
     if depth <= 0:
         return behind
     height, width = alpha.shape
@@ -208,7 +229,10 @@ def _with_shadow(behind: Floats, alpha: Floats, depth: float) -> Floats:
 
 
 def _grade(picture: Floats, portrait: Portrait, style: StyleSpec) -> Grading:
-    """The look's tone curve, turning about the skin, which so keeps its lightness, and within its band."""
+    """Compute the look's grading for this picture.
+
+    The tone curve pivots on the skin's median lightness. The skin then stays in the allowed range around the photo's
+    skin."""
     skin = to_lab(picture)[..., 0][portrait.skin]
     pivot = float(np.median(skin)) / 100
     tone = np.linspace(0, 1, STEPS, dtype=np.float32)
@@ -219,20 +243,22 @@ def _grade(picture: Floats, portrait: Portrait, style: StyleSpec) -> Grading:
     lab = stack([np.asarray(plane, np.float32)[None] for plane in (tones, tones, tones)])
     held = clamp_known_lightness(lab, float(np.median(skin)), portrait.source)
     amount = MONOCHROME_GRAIN if style.monochrome else GRAIN
-    # An enlarged photo has lost its fine texture; grain stands in for it, set and person alike.
+    # An enlarged photo lacks fine texture. More grain on both person and set replaces it.
     amount *= 1 + 0.35 * float(np.clip(portrait.scale - 1.5, 0, 2.5))
     saturation = 0.0 if style.monochrome else style.saturation
     return Grading(np.ascontiguousarray(held[0, :, 0]), saturation, style.vignette, amount)
 
 
 def _apply_tones(tones: Floats, lightness: Floats) -> Floats:
-    """The tones of lightnesses 0..100."""
+    """Map lightness values 0..100 through the tone curve."""
     index = (np.clip(lightness, 0, 100) * ((STEPS - 1) / 100) + 0.5).astype(np.int32)
     return tones.take(index)
 
 
 def _grain(height: int, width: int, rng: np.random.Generator) -> Floats:
-    """(H, W) noise of deviation 1, as coarse as film's; of a large picture half the rows and columns are enough."""
+    """Return (H, W) noise of deviation 1, about as coarse as film grain.
+
+    A large picture's noise is computed at half its size and enlarged, to save time."""
     factor = 2 if height > GRAIN_ROWS else 1
     grain = rng.standard_normal((height // factor, width // factor), dtype=np.float32)
     grain = resize(blur(grain, 0.6 * max(1.0, height / factor / 1120)), (height, width))
@@ -240,9 +266,10 @@ def _grain(height: int, width: int, rng: np.random.Generator) -> Floats:
 
 
 def _apply_grading(picture: Floats, grading: Grading, grain: Floats, top: int, height: int) -> NDArray[np.uint8]:
-    """Some rows in the look's tones and colors, darker to the corners, with grain, which hides the steps of 8 bits.
+    """Apply tones, colors, vignette and grain to some rows. Returns uint8.
 
-    top: the first row's place in a picture of that height."""
+    top: index of the first row in the whole picture, which has `height` rows. The grain also hides the steps of 8 bits.
+    """
     lab = to_lab(picture)
     lab[..., 0] = _apply_tones(grading.tones, lab[..., 0])
     lab[..., 1:] *= grading.saturation
@@ -251,6 +278,6 @@ def _apply_grading(picture: Floats, grading: Grading, grain: Floats, top: int, h
     y = (np.arange(top, top + rows, dtype=np.float32)[:, None] + 0.5) / height - 0.47
     x = (np.arange(width, dtype=np.float32) + 0.5) / width - 0.5
     graded *= (1 - grading.vignette * np.clip(2.0 * (x**2 + y**2) - 0.12, 0, 1))[..., None]
-    # Film shows its grain in the middle tones.
+    # As on film, grain is strongest in the middle tones.
     graded += (grain * grading.grain)[..., None] * (0.6 + 1.6 * graded * (1 - graded))
     return (np.clip(graded, 0, 1) * 255 + 0.5).astype(np.uint8)

@@ -1,7 +1,7 @@
 """Paint the sets behind the person as scenes of light, out of focus as a fast lens would show them.
 
-A set is always soft, so it is painted small and enlarged. All lengths are in heights of the frame,
-x from the frame's middle; light is linear, 1 is white paper, lamps and sky are brighter.
+A set is always soft, so it is painted small and enlarged. All lengths are in frame heights, with x measured from the
+middle of the frame. Light is linear: 1 is white paper, and lamps and sky are brighter.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from pipeline.portrait.background import PAINT_HEIGHT, out_of_focus
 
 @dataclass(frozen=True, eq=False)
 class PaintSurface:
-    """A place to paint: coordinate planes x, y (h, w) and the shot's own random generator."""
+    """A surface to paint on: coordinate planes x and y, (h, w), and the shot's random generator."""
 
     x: Floats
     y: Floats
@@ -26,11 +26,13 @@ class PaintSurface:
         return self.x.shape[0], self.x.shape[1]
 
     def fill(self, light: Floats) -> Floats:
-        """(h, w, 3) of one light."""
+        """Return (h, w, 3) filled with one light."""
         return np.ones((*self.shape, 3), np.float32) * light
 
     def clouds(self, length: float) -> Floats:
-        """Smooth noise, mean about 0, deviation 1, features of about this length."""
+        """Return (h, w) smooth noise with features of about this length.
+
+        Its mean is about 0 and its deviation 1."""
         height, width = self.shape
         step = max(2.0, length * height)
         small = self.rng.standard_normal((int(height / step) + 4, int(width / step) + 4)).astype(np.float32)
@@ -42,11 +44,11 @@ class PaintSurface:
         return np.asarray(plane / (plane.std() + 1e-6), np.float32)
 
     def pool(self, x: float, y: float, width: float, height: float) -> Floats:
-        """A lamp's glow: 1 in the middle, 0.37 at the given reach."""
+        """Return the glow of a lamp, (h, w): 1 at its center, 0.37 at distance `width` or `height`."""
         return np.asarray(np.exp(-(((self.x - x) / width) ** 2) - ((self.y - y) / height) ** 2), np.float32)
 
     def panel(self, left: float, top: float, right: float, bottom: float) -> Floats:
-        """1 inside a rectangle, 0 outside, edges one pixel soft."""
+        """Return a plane that is 1 inside a rectangle and 0 outside, with edges one pixel soft."""
         sharpness = float(self.shape[0])
         across = np.minimum(self.x - left, right - self.x) * sharpness + 0.5
         down = np.minimum(self.y - top, bottom - self.y) * sharpness + 0.5
@@ -58,9 +60,14 @@ Painter = Callable[[PaintSurface], Floats]
 
 @dataclass(frozen=True)
 class Set:
-    """How a backdrop is painted, whether the person throws a shadow on it, and the color of the lamp behind them.
+    """A backdrop and how it reacts to light.
 
-    steadiness: 0..1, how little its brightness follows the lamps; white paper stays white."""
+    Attributes:
+        paint: paints the backdrop.
+        shadow: depth of the person's shadow on it, 0 for none.
+        steadiness: 0..1, how little its brightness follows the lamps. White paper stays white.
+        rim_light: sRGB color of the lamp behind the person.
+    """
 
     paint: Painter
     shadow: float = 0.0
@@ -69,7 +76,9 @@ class Set:
 
 
 def paint_set(name: str, shape: Shape, rng: np.random.Generator) -> Floats:
-    """(H, W, 3) linear light of the named set. The same state of the generator gives the same picture."""
+    """Paint the named set, (H, W, 3) in linear light.
+
+    The same generator state gives the same picture."""
     height, width = shape
     rows = PAINT_HEIGHT
     columns = max(8, round(rows * width / height))
@@ -81,8 +90,8 @@ def paint_set(name: str, shape: Shape, rng: np.random.Generator) -> Floats:
 
 
 def fit_scene(scene: Floats, shape: Shape) -> Floats:
-    """The painted scene at the size of the frame."""
-    # Cubic enlargement of a gradient leaves a faint weave; the blur is finer than anything painted.
+    """Enlarge a painted scene to the size of the frame."""
+    # Cubic enlargement of a gradient leaves a faint weave. The blur removes it, and is finer than any painted detail.
     return np.clip(blur(resize(scene, shape), 0.5 * shape[0] / scene.shape[0]), 0, None)
 
 
@@ -97,7 +106,9 @@ def backdrop(
     mottling: float,
     floor: float,
 ) -> Painter:
-    """A painter of seamless paper or canvas: a lamp's pool on it, brushed unevenness, darker towards the floor."""
+    """Return a painter of seamless paper or canvas.
+
+    The painter adds the glow of a lamp, mottling and a darker floor. `dark` and `bright` are sRGB colors."""
 
     def paint(surface: PaintSurface) -> Floats:
         rng = surface.rng
@@ -114,7 +125,7 @@ def backdrop(
 
 
 def paint_linen(surface: PaintSurface) -> Floats:
-    """A warm plastered wall, the light of a window lying softly across it."""
+    """Paint a warm plastered wall with soft window light across it."""
     rng = surface.rng
     scene = surface.fill(color(196, 180, 161)) * rng.uniform(0.92, 1.04)
     scene *= (1 + 0.018 * surface.clouds(0.2) + 0.01 * surface.clouds(0.06))[..., None]
@@ -128,7 +139,7 @@ def paint_linen(surface: PaintSurface) -> Floats:
 
 
 def paint_park(surface: PaintSurface) -> Floats:
-    """Trees and lawn in open shade, the sky through the leaves."""
+    """Paint trees and a lawn in open shade, with sky between the leaves."""
     rng = surface.rng
     horizon = rng.uniform(0.60, 0.70)
     leaves = mix(surface.fill(color(66, 88, 44)), surface.fill(color(146, 164, 88)), _soft(surface.clouds(0.16)))
@@ -148,7 +159,7 @@ def paint_park(surface: PaintSurface) -> Floats:
 
 
 def paint_office(surface: PaintSurface) -> Floats:
-    """A bright office: tall windows to one side, a wall, desks and plants far behind, lamps under the ceiling."""
+    """Paint a bright office: tall windows on one side, a wall, distant desks and plants, ceiling lamps."""
     rng = surface.rng
     scene = surface.fill(color(158, 163, 167))
     scene = mix(scene, surface.fill(color(108, 106, 104)), np.clip((surface.y - 0.58) / 0.5, 0, 1))
@@ -173,7 +184,7 @@ def paint_office(surface: PaintSurface) -> Floats:
 
 
 def paint_city(surface: PaintSurface) -> Floats:
-    """A street at the blue hour: facades as dark planes, windows and lamps as discs of light."""
+    """Paint a street at dusk: facades as dark planes, windows and lamps as discs of light."""
     rng = surface.rng
     sky = mix(
         surface.fill(color(70, 92, 124)), surface.fill(color(168, 152, 148)), np.clip(surface.y / 0.7, 0, 1) ** 1.5
@@ -197,7 +208,7 @@ def paint_city(surface: PaintSurface) -> Floats:
 
 
 def _soft(plane: Floats) -> Floats:
-    """Noise as a share 0..1 with soft ends."""
+    """Map noise to a share 0..1 with soft ends."""
     return np.asarray(1 / (1 + np.exp(-1.8 * plane)), np.float32)
 
 

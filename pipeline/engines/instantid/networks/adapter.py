@@ -16,9 +16,10 @@ EMBEDDING_LENGTH = 512
 
 
 def load_adapter(unet: UNet2DConditionModel, source: Path) -> torch.nn.Module:
-    """Gives the UNet its face projections and returns the resampler: (rows, 1, 512) -> (rows, 1, tokens, width).
+    """Load the adapter into the UNet's face projections and return its resampler.
 
-    diffusers converts the layout. Raises WeightsError unless every tensor is there with the shape this UNet needs."""
+    The resampler maps (rows, 1, 512) to (rows, 1, tokens, width). diffusers converts the layout. Raises WeightsError
+    unless every tensor is present with the shape that this UNet needs."""
     try:
         tensors = load_file(source)
     except FileNotFoundError as error:
@@ -35,13 +36,16 @@ def load_adapter(unet: UNet2DConditionModel, source: Path) -> torch.nn.Module:
     except (KeyError, RuntimeError, ValueError, AttributeError) as error:
         raise WeightsError(f"The adapter {source} does not fit: {first_line(error)}") from error
     resampler = unet.encoder_hid_proj.image_projection_layers[0]
-    # Without it the UNet hands its tokens on as they are; the resampler runs once a person, not once a step.
+    # Without a projection the UNet passes the tokens on unchanged. The resampler runs once per person instead of every
+    # step.
     unet.encoder_hid_proj = None
     return resampler
 
 
 def verify_adapter(parts: Mapping[str, Mapping[str, Tensor]], unet: UNet2DConditionModel, source: Path) -> None:
-    """Raises WeightsError unless there is a key and a value projection for every cross-attention layer."""
+    """Raise WeightsError unless every cross-attention layer has a key and a value projection.
+
+    Also verifies that the adapter takes embeddings of 512 numbers and makes tokens of the UNet's width."""
     width = unet.config.cross_attention_dim
     wanted: dict[str, tuple[int, ...]] = {}
     for index, name in enumerate(unet.attn_processors):

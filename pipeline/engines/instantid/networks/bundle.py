@@ -21,9 +21,10 @@ Config = Mapping[str, object]
 
 @dataclass(frozen=True, eq=False)
 class Networks:
-    """Everything that makes pictures. UNet and ControlNet live on `device`; the rest too, unless `offload`.
+    """All networks that make pictures.
 
-    `condition_embedding` was the ControlNet's own first stage: it sees the key point image, which never changes."""
+    UNet and ControlNet stay on `device`. The VAE and text encoders do too, unless `offload`. `condition_embedding` is
+    the ControlNet's first stage, split off because its input, the key point image, is constant over the steps."""
 
     unet: UNet2DConditionModel
     controlnet: ControlNetModel
@@ -39,12 +40,14 @@ class Networks:
 
     @property
     def vae_factor(self) -> int:
-        """Pixels a latent position is wide and high."""
+        """Return the width and height of a latent position in pixels."""
         return int(2 ** (len(self.vae.config.block_out_channels) - 1))
 
     @contextmanager
     def on_device(self, *modules: nn.Module) -> Iterator[None]:
-        """These modules are on the device within the block; with `offload` they leave it afterwards."""
+        """Move these modules to the device for the block, and back to the CPU afterwards.
+
+        Does nothing without `offload`, because then all modules are on the device."""
         if not self.offload:
             yield
             return
@@ -57,12 +60,15 @@ class Networks:
                 module.to("cpu")
 
 
-# Shapes that a compiled network is compiled for: one picture or a batch, guided or not, of two canvases, and halves.
+# Upper bound of the shapes that a network is compiled for: one picture or a batch, guided or not, on two canvases, and
+# halved batches.
 SHAPES = 32
 
 
 def prepare_networks(networks: Networks, optimizations: frozenset[Optimization]) -> None:
-    """Apply the optimizations to freshly loaded networks, in place. Order matters: compile what is final."""
+    """Apply the optimizations to freshly loaded networks, in place.
+
+    The order matters: compiling must come last."""
     from pipeline.diffusion.attention import fuse_self_attention
     from pipeline.diffusion.quantization import Float8Linear, Int8Linear, quantize_linears
 
@@ -81,7 +87,7 @@ def prepare_networks(networks: Networks, optimizations: frozenset[Optimization])
             network.to(memory_format=torch.channels_last)
     torch.backends.cudnn.benchmark = Optimization.CUDNN_SEARCH in optimizations
     if Optimization.COMPILE in optimizations:
-        # One entry a shape: beyond the limit torch would go on uncompiled without a word.
+        # One entry per shape. Beyond the limit torch would silently run uncompiled.
         torch._dynamo.config.recompile_limit = SHAPES
         mode = "reduce-overhead" if Optimization.CUDA_GRAPHS in optimizations else None
         for network in both:

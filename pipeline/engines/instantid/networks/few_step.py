@@ -13,9 +13,9 @@ DOWN, UP = ".lora.down.weight", ".lora.up.weight"
 
 
 def fuse_lora(unet: UNet2DConditionModel, source: Path) -> int:
-    """Adds a LoRA to the weights it names, in place; returns how many layers changed.
+    """Add a LoRA to the weights that it names, in place, and return how many layers changed.
 
-    diffusers translates the usual layouts. Raises WeightsError unless every tensor finds its layer and shape."""
+    diffusers translates the usual layouts. Raises WeightsError unless every tensor matches a layer and its shape."""
     try:
         tensors, alphas = StableDiffusionXLPipeline.lora_state_dict(
             str(source.parent),
@@ -45,14 +45,16 @@ def fuse_lora(unet: UNet2DConditionModel, source: Path) -> int:
 
 
 def plain_name(name: str) -> str:
-    """diffusers' older spelling of a tensor in an attention layer, `processor.to_q_lora`, as its newer, `to_q.lora`."""
+    """Translate a tensor's name from diffusers' older spelling, `processor.to_q_lora`, to `to_q.lora`."""
     for layer, module in (("to_q", "to_q"), ("to_k", "to_k"), ("to_v", "to_v"), ("to_out", "to_out.0")):
         name = name.replace(f".processor.{layer}_lora.", f".{module}.lora.")
     return name
 
 
 def add_low_rank(module: nn.Module, down: Tensor, up: Tensor, scale: float) -> None:
-    """weight += scale * up @ down, computed in full precision. Raises WeightsError over a wrong shape."""
+    """Add scale * up @ down to the module's weight, in full precision.
+
+    Raises WeightsError for a wrong shape."""
     weight = module.weight
     change = up.flatten(1) @ down.flatten(1)
     if change.numel() != weight.numel():

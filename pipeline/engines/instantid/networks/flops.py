@@ -17,7 +17,9 @@ TERA = 1e12
 
 @dataclass(frozen=True)
 class PictureFlops:
-    """Tera floating point operations (a multiplication and an addition are two) of one pass over one row."""
+    """Tera floating point operations of one pass over one row or picture.
+
+    A multiplication and an addition count as two operations."""
 
     unet: float
     controlnet: float
@@ -26,7 +28,9 @@ class PictureFlops:
     upscaler: float
 
     def denoising(self, sampling: Sampling, optimizations: frozenset[Optimization]) -> float:
-        """Of all steps of one picture. Lossless optimizations change nothing: what they save was not needed."""
+        """Return the operations of all steps of one picture.
+
+        Lossless optimizations do not change the number: work that they skip does not count as needed."""
         total = self.condition
         for step in range(sampling.steps):
             late = (step + 1) / sampling.steps > CUTOFF
@@ -41,7 +45,9 @@ class PictureFlops:
 
 
 def count_flops(architecture: Architecture, size: Size) -> PictureFlops:
-    """Of one picture of this size. Nothing is computed: `meta` tensors have shapes and no numbers."""
+    """Count the operations of one picture of this size.
+
+    Nothing is computed: tensors on the device `meta` have shapes but no numbers."""
     parts = build_parts(architecture, "meta", torch.float32)
     factor = 2 ** (len(architecture.vae_channels) - 1)
     latents = torch.empty(1, 4, size.height // factor, size.width // factor, device="meta")
@@ -57,14 +63,14 @@ def count_flops(architecture: Architecture, size: Size) -> PictureFlops:
 
 
 def count(run: Callable[[], Tensor]) -> float:
-    """Tera operations of one call."""
+    """Return the tera operations of one call."""
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         run()
     return float(counter.get_total_flops()) / TERA
 
 
 def run_unet(parts: Parts, latents: Tensor) -> Tensor:
-    """One row through the UNet with diffusers' own attention: 77 text tokens and the face's."""
+    """Run one row through the UNet with diffusers' own attention: 77 text tokens and the face's tokens."""
     width = parts.unet.config.cross_attention_dim
     text = torch.empty(1, 77, width, device=latents.device)
     face = torch.empty(1, 1, FACE_TOKENS, width, device=latents.device)
@@ -75,7 +81,7 @@ def run_unet(parts: Parts, latents: Tensor) -> Tensor:
 
 
 def run_controlnet(parts: Parts, latents: Tensor, picture: Tensor) -> Tensor:
-    """One row through the ControlNet, which sees the face's tokens alone."""
+    """Run one row through the ControlNet, which only takes the face's tokens."""
     face = torch.empty(1, FACE_TOKENS, parts.unet.config.cross_attention_dim, device=latents.device)
     residual: Tensor = parts.controlnet(
         latents, 1, face, picture, added_cond_kwargs=_added(parts, latents), return_dict=False

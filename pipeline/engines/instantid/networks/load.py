@@ -41,9 +41,11 @@ def load_networks(
     *,
     offload: bool = False,
 ) -> Networks:
-    """All networks, verified, on the device, prepared as the optimizations ask. Raises WeightsError."""
+    """Load and verify all networks and prepare them as the optimizations require.
+
+    Raises WeightsError."""
     for library in (diffusers, transformers):
-        # Bars and advice that are no news to whoever reads a worker's log.
+        # Progress bars and advice only clutter a worker's log.
         library.utils.logging.set_verbosity_error()
         library.utils.logging.disable_progress_bar()
     unet, vae, text_encoders, tokenizers, scheduler_config = load_base(files, dtype)
@@ -56,7 +58,7 @@ def load_networks(
             raise WeightsError("The optimization few_step needs the weights of a few-step adapter.")
         fuse_lora(unet, files.lora)
     controlnet = load_network(ControlNetModel, files.controlnet, dtype)
-    # Kept in full precision: one small network, one run a person, and its output conditions every step.
+    # Kept in full precision: the network is small, runs once per person, and its output conditions every step.
     resampler = load_adapter(unet, files.adapter).float()
     networks = assemble(
         unet,
@@ -88,7 +90,10 @@ def assemble(
     optimizations: frozenset[Optimization],
     offload: bool,
 ) -> Networks:
-    """The loaded parts as one, wired as the denoising loop wants them, every weight frozen."""
+    """Combine the loaded parts into one value for the denoising loop.
+
+    Installs our attention, splits off the ControlNet's condition embedding, freezes all weights and moves them to their
+    device."""
     for network in (unet, controlnet):
         install_attention(network, flash=Optimization.FLASH_ATTENTION in optimizations)
     condition_embedding = controlnet.controlnet_cond_embedding
@@ -122,7 +127,9 @@ def load_base(
     tuple[CLIPTokenizer, CLIPTokenizer],
     Config,
 ]:
-    """SDXL from a folder in diffusers' layout or from one checkpoint file. Raises WeightsError."""
+    """Load SDXL from a folder in diffusers' layout or from one checkpoint file.
+
+    Raises WeightsError."""
     if files.base.is_file():
         return load_single_file(files, dtype)
     scheduler_config = load_scheduler_config(files.base)
@@ -145,7 +152,9 @@ def load_single_file(
     tuple[CLIPTokenizer, CLIPTokenizer],
     Config,
 ]:
-    """SDXL from one .safetensors file; configs and tokenizers come from a local folder. Raises WeightsError."""
+    """Load SDXL from one .safetensors file, with configs and tokenizers from a local folder.
+
+    Raises WeightsError."""
     if files.base_configs is None or not (files.base_configs / "model_index.json").is_file():
         raise WeightsError(f"{files.base.name} is one file: the folder with SDXL's configs and tokenizers is missing.")
     with weights_errors(files.base):
@@ -165,7 +174,9 @@ def load_single_file(
 
 
 def load_network(kind: type[NetworkType], folder: Path, dtype: torch.dtype) -> NetworkType:
-    """A diffusers or transformers network from its folder, every weight present. Raises WeightsError."""
+    """Load a diffusers or transformers network from its folder.
+
+    Raises WeightsError if a weight is missing or does not fit."""
     if not (folder / "config.json").is_file():
         raise WeightsError(f"{folder / 'config.json'} is missing.")
     with weights_errors(folder):
@@ -173,7 +184,7 @@ def load_network(kind: type[NetworkType], folder: Path, dtype: torch.dtype) -> N
         network, report = kind.from_pretrained(
             folder, torch_dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
-    # Both libraries fill a gap with random numbers and go on.
+    # Both libraries replace missing weights by random numbers and continue.
     for fault in ("missing_keys", "mismatched_keys", "error_msgs"):
         if found := list(report.get(fault) or ()):
             raise WeightsError(f"The weights in {folder} do not fit: {fault.replace('_', ' ')}, first {found[0]}.")
@@ -181,7 +192,9 @@ def load_network(kind: type[NetworkType], folder: Path, dtype: torch.dtype) -> N
 
 
 def load_tokenizer(folder: Path) -> CLIPTokenizer:
-    """Raises WeightsError."""
+    """Load a CLIP tokenizer from its folder.
+
+    Raises WeightsError."""
     if not (folder / "tokenizer_config.json").is_file():
         raise WeightsError(f"{folder / 'tokenizer_config.json'} is missing.")
     with weights_errors(folder):
@@ -189,7 +202,9 @@ def load_tokenizer(folder: Path) -> CLIPTokenizer:
 
 
 def load_scheduler_config(base: Path) -> Config:
-    """Raises WeightsError."""
+    """Load the scheduler's config from SDXL's folder.
+
+    Raises WeightsError."""
     if not (base / "scheduler" / "scheduler_config.json").is_file():
         raise WeightsError(f"{base / 'scheduler' / 'scheduler_config.json'} is missing.")
     with weights_errors(base):
@@ -200,7 +215,9 @@ def load_scheduler_config(base: Path) -> Config:
 
 
 def make_scheduler(config: Config, sampling: Sampling, device: torch.device) -> Scheduler:
-    """A fresh scheduler with its timesteps set: schedulers remember what they did, so each batch needs its own."""
+    """Create a scheduler with its timesteps set.
+
+    Each batch needs its own because schedulers are stateful."""
     if sampling.trailing:
         config = {**config, "timestep_spacing": "trailing"}
     if sampling.sampler is Sampler.DPMPP_2M_KARRAS:
@@ -212,7 +229,9 @@ def make_scheduler(config: Config, sampling: Sampling, device: torch.device) -> 
 
 
 def load_weights(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a .safetensors file. Raises WeightsError."""
+    """Load the tensors of a .safetensors file.
+
+    Raises WeightsError."""
     with weights_errors(path):
         tensors: dict[str, torch.Tensor] = load_file(path)
     return tensors
@@ -220,7 +239,9 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
 
 @contextmanager
 def weights_errors(path: Path) -> Iterator[None]:
-    """Turns what the libraries raise over a bad file into a WeightsError that names it."""
+    """Convert the libraries' errors for a bad file to a WeightsError that names the file.
+
+    Running out of GPU memory passes through."""
     try:
         yield
     except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:

@@ -16,7 +16,7 @@ from pipeline.upscaling.rrdb_torch import RRDBNet
 from pipeline.upscaling.rrdb_weights import BLOCKS, FEATURES, GROWTH
 
 FACE_TOKENS = 16
-# Euler as SDXL's checkpoints set it up.
+# The Euler scheduler's config in SDXL's checkpoints.
 SCHEDULER_CONFIG = {
     "beta_start": 0.00085,
     "beta_end": 0.012,
@@ -31,7 +31,7 @@ SCHEDULER_CONFIG = {
 
 @dataclass(frozen=True)
 class Architecture:
-    """Sizes of all networks, in the words of their own configs."""
+    """The sizes of all networks, named as in their own configs."""
 
     name: str
     channels: tuple[int, ...] = (320, 640, 1280)
@@ -49,7 +49,7 @@ class Architecture:
 
     @property
     def width(self) -> int:
-        """Channels of a text or face token."""
+        """Return the channels of a text or face token."""
         return self.text[0][0] + self.text[1][0]
 
 
@@ -73,7 +73,7 @@ TINY = Architecture(
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """Networks as diffusers and transformers make them: their own attention, nothing installed, nothing fused."""
+    """The networks as diffusers and transformers build them, with the libraries' own attention and nothing fused."""
 
     unet: UNet2DConditionModel
     controlnet: ControlNetModel
@@ -84,7 +84,9 @@ class Parts:
 
 
 def build_parts(architecture: Architecture, device: str, dtype: torch.dtype) -> Parts:
-    """Every network, made on the device in this precision. `meta` costs nothing and is enough to count work."""
+    """Build every network on the device in this precision.
+
+    The device `meta` needs no memory and is enough to count operations."""
     torch.manual_seed(0)
     with default_device_and_dtype(device, dtype):
         unet = build_unet(architecture)
@@ -93,10 +95,10 @@ def build_parts(architecture: Architecture, device: str, dtype: torch.dtype) -> 
             conditioning_embedding_out_channels=architecture.condition_channels,
             load_weights_from_unet=False,
         )
-        # A fresh ControlNet ends in zeros; noise keeps the arithmetic units as busy as trained weights do.
+        # A new ControlNet ends in zero layers. Random numbers make timings comparable to trained weights.
         for layer in (*controlnet.controlnet_down_blocks, controlnet.controlnet_mid_block):
             nn.init.normal_(layer.weight, std=0.02)
-        # After the ControlNet, which copies nothing of it.
+        # After the ControlNet is built from the UNet, because the ControlNet must not copy these layers.
         add_face_attention(unet)
         channels, heads = architecture.resampler
         resampler = IPAdapterPlusImageProjection(
@@ -123,7 +125,7 @@ def build_parts(architecture: Architecture, device: str, dtype: torch.dtype) -> 
 
 @contextmanager
 def default_device_and_dtype(device: str, dtype: torch.dtype) -> Iterator[None]:
-    """New tensors are made on this device in this precision."""
+    """Create new tensors on this device in this precision within the block."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
@@ -134,7 +136,7 @@ def default_device_and_dtype(device: str, dtype: torch.dtype) -> Iterator[None]:
 
 
 def build_unet(architecture: Architecture) -> UNet2DConditionModel:
-    """SDXL's UNet."""
+    """Build SDXL's UNet."""
     pooled = architecture.text[1][0]
     return UNet2DConditionModel(
         sample_size=128,
@@ -154,7 +156,7 @@ def build_unet(architecture: Architecture) -> UNet2DConditionModel:
 
 
 def add_face_attention(unet: UNet2DConditionModel) -> None:
-    """Gives every cross-attention layer the adapter's projections, as loading an adapter would."""
+    """Add the adapter's projections to every cross-attention layer, as loading an adapter would."""
     processors = dict(unet.attn_processors)
     for name in processors:
         if name.endswith("attn2.processor"):
@@ -166,7 +168,7 @@ def add_face_attention(unet: UNet2DConditionModel) -> None:
 
 
 def build_vae(architecture: Architecture) -> AutoencoderKL:
-    """SDXL's VAE in the variant that half precision does not overflow (fp16-fix)."""
+    """Build SDXL's VAE in the variant that does not overflow in half precision (fp16-fix)."""
     blocks = len(architecture.vae_channels)
     return AutoencoderKL(
         block_out_channels=architecture.vae_channels,
@@ -182,7 +184,7 @@ def build_vae(architecture: Architecture) -> AutoencoderKL:
 
 
 def build_text_encoders(architecture: Architecture) -> tuple[CLIPTextModel, CLIPTextModelWithProjection]:
-    """CLIP ViT-L and OpenCLIP ViT-bigG, the text halves."""
+    """Build the text encoders of CLIP ViT-L and OpenCLIP ViT-bigG."""
     first, second = (
         CLIPTextConfig(
             vocab_size=architecture.vocabulary,

@@ -8,27 +8,34 @@ from torch import Tensor
 
 from pipeline.engines.instantid.networks.bundle import Networks
 
-# One embedding is 0.3 MB in half precision. A pack needs two a look.
+# One embedding is 0.3 MB in half precision. A pack needs two per look.
 MAX_CACHED_PROMPTS = 256
 
 
 @dataclass(frozen=True, eq=False)
 class PromptEmbedding:
-    """tokens: (77, width) of both encoders side by side; pooled: (P,) of the second. Dtype and device of the UNet."""
+    """The embedding of one prompt, with dtype and device of the UNet.
+
+    Attributes:
+        tokens: (77, width), the outputs of both encoders concatenated.
+        pooled: (P,), from the second encoder.
+    """
 
     tokens: Tensor
     pooled: Tensor
 
 
 class PromptEncoder:
-    """Encodes prompts, each once while it is among the last KEEP that were asked for."""
+    """An encoder of prompts with a cache of the MAX_CACHED_PROMPTS most recently used ones."""
 
     def __init__(self, networks: Networks) -> None:
         self._networks = networks
         self._known: OrderedDict[str, PromptEmbedding] = OrderedDict()
 
     def encode(self, prompts: list[str]) -> list[PromptEmbedding]:
-        """One embedding a prompt, in order. What exceeds 77 tokens is cut off."""
+        """Return one embedding per prompt, in order.
+
+        Tokens beyond 77 are cut off."""
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._known]
         if new:
             with torch.inference_mode(), self._networks.on_device(*self._networks.text_encoders):
@@ -44,14 +51,18 @@ class PromptEncoder:
 
 
 def tokenize(tokenizer: object, prompt: str) -> Tensor:
-    """(1, 77) int64: start, the prompt's tokens, end, padding as this encoder was trained with."""
+    """Return the prompt's token ids, (1, 77) int64.
+
+    They are the start token, the prompt, the end token, and the padding that this encoder was trained with."""
     assert callable(tokenizer)
     encoded = tokenizer(prompt, padding="max_length", max_length=77, truncation=True, return_tensors="pt")
     return torch.as_tensor(encoded.input_ids)
 
 
 def encode_ids(networks: Networks, first: Tensor, second: Tensor) -> PromptEmbedding:
-    """SDXL's way: the last hidden state but one of each encoder; the projected text of the second is the pooled one."""
+    """Encode token ids (1, 77) of both tokenizers, as SDXL expects.
+
+    Takes the second-to-last hidden state of each encoder. The pooled part is the second encoder's projected text."""
     states = []
     for encoder, ids in zip(networks.text_encoders, (first, second), strict=True):
         output = encoder(ids.to(networks.device), output_hidden_states=True)
