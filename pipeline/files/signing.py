@@ -53,7 +53,7 @@ class Credential:
         trusted: a known authority issued the certificate.
         digital_source: last part of IPTC's URL of the source type.
         generator: name of the software that made the manifest.
-        signed_by: organization that issued the certificate.
+        signed_by: organization named in the signing certificate.
         faults: status codes of C2PA.
     """
 
