@@ -1,7 +1,7 @@
 """Errors of the pipeline, and the reason codes they carry.
 
 PipelineError
-├── PhotoRefused        a photo cannot be used; `reason` says why, templates hold the words
+├── PhotoRefused        a photo cannot be used; `reason` is the code, templates hold the text
 ├── FaceNotFound        a step needs a face and found none
 ├── WeightsError        a weight is missing, truncated or differs from the pinned one
 │   └── LicenseError    a weight's license does not cover this use

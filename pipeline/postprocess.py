@@ -33,8 +33,8 @@ class PostProcessor:
     Attributes:
         versions: also make the profile crop and the web version.
         threads: number of pictures processed at once.
-        batch: number of pictures that the engine renders at once. So many may be waiting, so that the engine need not
-            wait before the next batch. At most max(threads, batch) + 1 pictures are in memory.
+        batch: number of pictures that the engine renders at once. A whole batch may be waiting for a thread, so that
+            the engine can start the next one. At most max(threads, batch) + 1 pictures are in memory.
     """
 
     finder: FaceFinder

@@ -49,9 +49,9 @@ def unpack_faces(data: bytes) -> list[Face]:
 def unpack_measurements(data: bytes) -> list[Measurements]:
     """Return the measurements of the packed faces, in their order.
 
-    The list is empty for data of older releases."""
+    The list is empty for data that was stored without measurements."""
     arrays = np.load(io.BytesIO(data), allow_pickle=False)
-    # Older releases stored faces without measurements.
+    # Faces were once stored without measurements.
     return [Measurements(*(float(value) for value in row)) for row in arrays.get("measurements", ())]
 
 

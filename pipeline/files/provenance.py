@@ -28,7 +28,7 @@ class Provenance:
 
     @property
     def source_type(self) -> str | None:
-        """Return IPTC's digital source type from the XMP, or else from the credentials."""
+        """Return IPTC's digital source type from the XMP, with the credentials as fallback."""
         return self.digital_source or (self.credential.digital_source if self.credential else None)
 
 

@@ -76,7 +76,7 @@ def _jpeg_packets(data: bytes) -> Iterator[bytes]:
             end = position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
             if marker == JPEG_APP1 and data.startswith(JPEG_XMP, position + 4):
                 yield data[position + 4 + len(JPEG_XMP) : end]
-            # The length includes its own two bytes. Skip them at least, or a smaller length would loop forever.
+            # The length includes its own two bytes, so the next marker is at least four bytes ahead.
             position = max(end, position + 4)
     raise SigningFailed(TOO_MANY)
 

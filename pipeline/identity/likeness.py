@@ -1,4 +1,4 @@
-"""Judge whether a picture is the same person, by its distance to their photos.
+"""Judge if a picture shows the person, by its distance to the person's photos.
 
 There are three thresholds. SAME_PERSON_DISTANCE joins faces of uploaded photos. ACCEPT_DISTANCE accepts a finished
 picture. duplicates.MIN_DISTANCE separates the pictures of a pack.

@@ -68,7 +68,7 @@ class TooLarge(Exception):
 class DecodedImage:
     """A picture as the file stores it, with the file's colors, profile and orientation.
 
-    orientation: EXIF orientation, 1 to 8, still to be applied."""
+    orientation: EXIF orientation, still to be applied. Values other than 2 to 8 mean upright."""
 
     image: Image.Image
     colors: Colors
@@ -126,7 +126,7 @@ def may_be_hdr(data: bytes) -> bool:
 def capture_warnings() -> Iterator[Warnings]:
     """Redirect stderr to a pipe, and yield a function that returns the text written since its last call.
 
-    Native libraries report damage on stderr only."""
+    OpenCV writes libjpeg's warnings to stderr only."""
     kept = os.dup(2)
     reader, writer = os.pipe()
     os.dup2(writer, 2)
@@ -166,7 +166,7 @@ def read_image(data: bytes, max_pixels: int, warnings: Warnings, *, keep_alpha: 
     With `keep_alpha` a transparent picture is returned as RGBA. Raises UnsupportedFormat, TooLarge, damage.Damaged,
     damage.TooManyScans, and any error of the decoders."""
     kind = detect_format(data)
-    # Pillow refuses a picture larger than twice this limit before any decoder allocates memory.
+    # Pillow refuses pictures of more than twice MAX_IMAGE_PIXELS before any decoder allocates memory.
     Image.MAX_IMAGE_PIXELS = max_pixels // 2
     if kind == "JPEG":
         stored = read_jpeg(data, max_pixels, warnings)

@@ -14,7 +14,7 @@ NOBODY = 65534
 PR_SET_DUMPABLE = 4
 PR_SET_NO_NEW_PRIVS = 38
 SECCOMP_SET_MODE_FILTER = 1
-# Applies the filter to threads that libraries have already started.
+# The flag applies the filter to threads that libraries have already started.
 SECCOMP_FILTER_FLAG_TSYNC = 1
 SECCOMP_ALLOW = 0x7FFF0000
 SECCOMP_ERRNO = 0x00050000
