@@ -15,7 +15,9 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """A reason to refuse a photo or a picture, or to warn about one. Templates hold the text for each code."""
+    """A reason to refuse a photo or a picture, or to warn about one.
+
+    Templates hold the text for each code."""
 
     UNREADABLE = "unreadable"
     UNSUPPORTED_FORMAT = "unsupported_format"
@@ -62,15 +64,21 @@ class WeightsError(PipelineError):
 
 
 class LicenseError(WeightsError):
-    """A weight's license does not cover this use. The text names what would."""
+    """A weight's license does not cover this use.
+
+    The text names what would."""
 
 
 class EngineUnavailable(PipelineError):
-    """The engine cannot run here. The text names what is missing."""
+    """The engine cannot run here.
+
+    The text names what is missing."""
 
 
 class DeviceLost(PipelineError):
-    """The accelerator stopped answering. The process has to be restarted."""
+    """The accelerator stopped answering.
+
+    The process has to be restarted."""
 
 
 class SigningFailed(PipelineError):

@@ -49,7 +49,9 @@ class PostProcessor:
 
 @dataclass(frozen=True, eq=False)
 class ProcessedPicture:
-    """The result for one picture. There is no other way for a picture to leave the pipeline.
+    """The result for one picture.
+
+    There is no other way for a picture to leave the pipeline.
 
     Attributes:
         thumbnail: small copy used to compare pictures. None if the picture shows no face.

@@ -42,7 +42,9 @@ PREMIUM_SQUARE = Size(3840, 3840)
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle in pixels of the photo. The rectangle may reach beyond the photo's borders."""
+    """A rectangle in pixels of the photo.
+
+    The rectangle may reach beyond the photo's borders."""
 
     left: float
     top: float
@@ -253,7 +255,9 @@ class SelfDescription:
 
 @dataclass(frozen=True)
 class Shot:
-    """A plan for one headshot. The same shot of the same subject gives the same pixels."""
+    """A plan for one headshot.
+
+    The same shot of the same subject gives the same pixels."""
 
     index: int
     style: StyleSpec
@@ -265,7 +269,9 @@ class Shot:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Subject:
-    """One person, prepared by one engine for one size. Engines add their own fields in subclasses."""
+    """One person, prepared by one engine for one size.
+
+    Engines add their own fields in subclasses."""
 
     engine: str
     size: Size
@@ -277,7 +283,9 @@ class Subject:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A shot of a subject. One call of `render` may mix jobs of several people."""
+    """A shot of a subject.
+
+    One call of `render` may mix jobs of several people."""
 
     subject: Subject
     shot: Shot
@@ -301,7 +309,9 @@ class Picture:
 
 
 class Progress(Protocol):
-    """A callback that receives the finished share of the work, 0..1. The callback may raise Canceled."""
+    """A callback that receives the finished share of the work, 0..1.
+
+    The callback may raise Canceled."""
 
     def __call__(self, share: float) -> None: ...
 
@@ -316,7 +326,9 @@ def within(on_progress: Progress, start: float, share: float) -> Progress:
 
 
 class Engine(Protocol):
-    """A renderer of headshots. Implementations: studio, fake (tests), instantid."""
+    """A renderer of headshots.
+
+    Implementations: studio, fake (tests), instantid."""
 
     name: str
 
@@ -337,7 +349,9 @@ class Engine(Protocol):
 
 @runtime_checkable
 class SubjectSerializer(Protocol):
-    """An engine whose prepared subjects other processes can use. Implementations: studio, fake."""
+    """An engine whose prepared subjects other processes can use.
+
+    Implementations: studio, fake."""
 
     def is_expensive_to_prepare(self, size: Size) -> bool:
         """Return True if preparing a subject for this size takes too long to be repeated."""

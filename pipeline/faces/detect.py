@@ -52,7 +52,9 @@ class Detection:
 
 @dataclass(frozen=True)
 class Window:
-    """A square of the photo, in pixels. Beyond the photo's borders the square is black."""
+    """A square of the photo, in pixels.
+
+    Beyond the photo's borders the square is black."""
 
     left: float
     top: float
@@ -60,7 +62,9 @@ class Window:
 
 
 class BlazeFace:
-    """One BlazeFace network. Not thread-safe."""
+    """One BlazeFace network.
+
+    Not thread-safe."""
 
     def __init__(self, weights: Weights, name: str, threads: int) -> None:
         self._network = TfliteNetwork(weights.path(name), threads)

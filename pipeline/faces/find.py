@@ -37,7 +37,9 @@ DUPLICATE_SHARE = 0.3
 
 
 class FaceFinder:
-    """A face finder. Safe to share between threads, because a lock serializes the calls."""
+    """A face finder.
+
+    Safe to share between threads, because a lock serializes the calls."""
 
     def __init__(self, weights: Weights, threads: int = 2) -> None:
         self._short = BlazeFace(weights, "blazeface_short", threads)

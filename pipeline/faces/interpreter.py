@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 
 class TfliteNetwork:
-    """A tflite network with one input. Not thread-safe.
+    """A tflite network with one input.
 
+    Not thread-safe.
     Input: (H, W, 3) float32. Outputs: (N, D) or (D,) float32, largest last dimension first."""
 
     def __init__(self, path: Path, threads: int) -> None:

@@ -222,7 +222,9 @@ def _contrast(lightness: Plane) -> float:
 
 
 def _lips_seen(chip: _Chip, contrast: float) -> float:
-    """Return how clearly the lips are visible. Less than 1 deserves a warning."""
+    """Return how clearly the lips are visible.
+
+    Less than 1 deserves a warning."""
     lips, rim = chip.zone(landmarks.LIPS), chip.zone(landmarks.LIPS, 5)
     around = chip.zone(landmarks.LIPS, 15) & ~rim
     difference = np.median(chip.lab[lips], axis=0) - np.median(chip.lab[around], axis=0)

@@ -19,7 +19,9 @@ PASSES = 2
 
 
 class FaceMesh:
-    """The face mesh network, face_landmark.tflite. Not thread-safe."""
+    """The face mesh network, face_landmark.tflite.
+
+    Not thread-safe."""
 
     def __init__(self, weights: Weights, threads: int) -> None:
         self._network = TfliteNetwork(weights.path("face_mesh"), threads)

@@ -38,7 +38,9 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Identity:
-    """The signer: a P-256 key and its certificates, leaf first, all PEM. The leaf names the operator only."""
+    """The signer: a P-256 key and its certificates, leaf first, all PEM.
+
+    The leaf names the operator only."""
 
     key: bytes = field(repr=False)
     certificates: bytes = field(repr=False)
@@ -68,7 +70,7 @@ class Credential:
 def load_identity(key: bytes, certificates: bytes) -> Identity:
     """Check an operator's own key and certificates, and return them as an identity.
 
-    Raises SigningFailed if key and certificates do not belong together, if the leaf is self-signed, or if the leaf is
+    Raises SigningFailed if key and certificates do not belong together. Raises it also if the leaf is self-signed or
     not valid today."""
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature

@@ -120,7 +120,9 @@ def _webp_packets(data: bytes) -> Iterator[bytes]:
 
 
 class _DoctypeRefused(Exception):
-    """The packet has a document type. XMP never has one, and without it there are no entities to expand."""
+    """The packet has a document type.
+
+    XMP never has one, and without it there are no entities to expand."""
 
 
 class _Found(Exception):

@@ -1,6 +1,6 @@
 """Calibrate the distance of two faces to the probability that they are one person, with confidence intervals.
 
-Certainty depends on the number of people compared and not on the number of pairs, because pairs that share a person are
+Certainty depends on the number of people compared and not on the number of pairs. Pairs that share a person are
 correlated. So the intervals come from a bootstrap over people. The highest probability that is claimed depends on the
 number of pairs of people.
 """
@@ -89,8 +89,9 @@ class Interval:
 
 @dataclass(frozen=True)
 class CalibrationReport:
-    """The fit and its reliability. Both kinds of pairs have the same total weight in the fit and in the bins.
+    """The fit and its reliability.
 
+    Both kinds of pairs have the same total weight in the fit and in the bins.
     false_matches: for each threshold, the share of pairs of different people within the distance.
     false_refusals: for each threshold, the share of pairs of one person beyond the distance."""
 
@@ -206,7 +207,9 @@ def _predicted(pairs: Pairs, calibration: Calibration) -> Floats:
 
 
 def _brier(pairs: Pairs, calibration: Calibration, weights: Floats) -> float:
-    """Return the mean squared error of the probability. A coin toss has 0.25."""
+    """Return the mean squared error of the probability.
+
+    A coin toss has 0.25."""
     return float((_balanced(pairs, weights) * (_predicted(pairs, calibration) - pairs.same) ** 2).sum())
 
 

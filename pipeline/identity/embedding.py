@@ -24,7 +24,9 @@ PADDING = 0.25
 
 
 class FaceEmbedder:
-    """dlib's face_recognition_resnet_model_v1. Safe to share between threads, because a lock serializes the calls."""
+    """dlib's face_recognition_resnet_model_v1.
+
+    Safe to share between threads, because a lock serializes the calls."""
 
     def __init__(self, weights: Weights) -> None:
         import dlib
@@ -53,7 +55,9 @@ class FaceEmbedder:
 
 
 def embedding_distance(one: Embedding, other: Embedding) -> float:
-    """Return the Euclidean distance of two embeddings. Below about 0.5 they are one person's."""
+    """Return the Euclidean distance of two embeddings.
+
+    Below about 0.5 they are one person's."""
     return float(np.linalg.norm(one - other))
 
 

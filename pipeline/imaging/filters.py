@@ -108,7 +108,9 @@ def distance_transform(mask: Floats) -> Floats:
 
 
 def connected_component_at(mask: Floats, x: float, y: float) -> Floats:
-    """Return the connected part of the mask at a point, or the whole mask if the point is outside the mask."""
+    """Return the connected part of the mask at a point.
+
+    Returns the whole mask if the point is outside the mask."""
     _, labels = cv2.connectedComponents((mask > 0.5).astype(np.uint8))
     height, width = mask.shape
     label = labels[int(np.clip(y, 0, height - 1)), int(np.clip(x, 0, width - 1))]
@@ -158,12 +160,16 @@ def convolve(values: Floats, kernel: Floats) -> Floats:
 
 
 def to_linear(display: Floats) -> Floats:
-    """Convert display values to linear light. Clips to 0..1."""
+    """Convert display values to linear light.
+
+    Clips to 0..1."""
     return np.asarray(cv2.pow(np.clip(display, 0, 1), DISPLAY_GAMMA), np.float32)
 
 
 def to_display(linear: Floats) -> Floats:
-    """Convert linear light to display values. Clips to 0..1."""
+    """Convert linear light to display values.
+
+    Clips to 0..1."""
     return np.asarray(cv2.pow(np.clip(linear, 0, 1), 1 / DISPLAY_GAMMA), np.float32)
 
 
@@ -173,7 +179,9 @@ def to_lab(display: Floats) -> Floats:
 
 
 def from_lab(lab: Floats) -> Floats:
-    """Convert CIE Lab to display values. Clips to 0..1."""
+    """Convert CIE Lab to display values.
+
+    Clips to 0..1."""
     return np.clip(np.asarray(cv2.cvtColor(lab, cv2.COLOR_Lab2RGB), np.float32), 0, 1)
 
 

@@ -11,8 +11,8 @@ def check_photo(
 ) -> PhotoCheck:
     """Return the verdict on a photo, its faces (widest first) and their measurements.
 
-    chosen: index of the person's own face, or None. With `ask_first` the verdict asks for a choice whenever there is
-    more than one face and at least one is usable. Raises FaceNotFound if there is no face `chosen`."""
+    chosen: index of the person's own face, or None. With `ask_first` the verdict asks for a choice if there are several
+    faces and at least one is usable. Raises FaceNotFound if there is no face `chosen`."""
     faces = finder.find(pixels)
     if not faces and chosen is None:
         return PhotoCheck(judge_faceless(measure_photo(pixels)))

@@ -1,6 +1,6 @@
 """The photo coach: score a photo and choose the one or two tips that would help most.
 
-One score ranks photos, weights their embeddings and is shown to users, so the advice matches the use of the photo.
+One score ranks photos, weights their embeddings and is shown to users. So the advice matches the use of the photo.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,9 @@ from pipeline.types import Measurements, Status
 
 
 class Tip(StrEnum):
-    """A tip for a better photo. Templates hold the text for each code."""
+    """A tip for a better photo.
+
+    Templates hold the text for each code."""
 
     LEAVE_ROOM = "leave_room"
     COME_CLOSER = "come_closer"

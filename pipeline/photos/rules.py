@@ -1,7 +1,7 @@
 """The photo rules: derive a verdict with reason codes from measurements. Pure functions.
 
-The limits were set on 38 faces in 24 photos and on their blurred, darkened, overexposed, covered, cut and shrunk copies
-(docs/benchmarks.md).
+The limits were set on 38 faces in 24 photos (docs/benchmarks.md). The photos were also blurred, darkened, overexposed,
+covered, cut and shrunk.
 """
 
 from collections.abc import Sequence

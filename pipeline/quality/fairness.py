@@ -71,7 +71,9 @@ class Share:
 
 @dataclass(frozen=True)
 class Spread:
-    """The median (middle), 5th percentile (low) and 95th percentile (high) of some values. NaN without values."""
+    """The median (middle), 5th percentile (low) and 95th percentile (high) of some values.
+
+    NaN without values."""
 
     middle: float
     low: float

@@ -48,7 +48,9 @@ PANELS = (
 
 
 def draw_chart(groups: Sequence[GroupFigures]) -> Image.Image:
-    """Draw the chart with four panels per row. The height depends on the number of groups."""
+    """Draw the chart with four panels per row.
+
+    The height depends on the number of groups."""
     columns = 4
     height = HEAD + ROW * len(groups) + GAP
     rows = math.ceil(len(PANELS) / columns)

@@ -30,8 +30,9 @@ SHARPNESS_SHARE, CRISP = 0.6, 0.4
 
 @dataclass(frozen=True, eq=False)
 class GateReference:
-    """The data about a person that every picture is compared with. Private like a photo, and kept in memory only.
+    """The data about a person that every picture is compared with.
 
+    Private like a photo, and kept in memory only.
     skins: of each photo after the correction of skin tone. sharpness: of the sharpest photo."""
 
     embedding: Embedding = field(repr=False)
@@ -141,5 +142,7 @@ def _color_reasons(drift: Drift, monochrome: bool) -> list[Reason]:
 
 
 def _drift_size(drift: Drift) -> float:
-    """Return the size of a drift. The photo with the smallest drift is the likely source of a picture."""
+    """Return the size of a drift.
+
+    The photo with the smallest drift is the likely source of a picture."""
     return abs(drift.lightness) / MAX_LIGHTER + abs(drift.hue_degrees or 0) / MAX_HUE_DEGREES

@@ -27,7 +27,9 @@ _PLACES = re.compile(r"\{([^{}]*)\}")
 
 
 def recipe_faults(recipe: Mapping[str, object]) -> dict[str, str]:
-    """Return the faults of a look's recipe, one sentence per field. Empty if the recipe is valid."""
+    """Return the faults of a look's recipe, one sentence per field.
+
+    Empty if the recipe is valid."""
     known = {"set", "key_light", "monochrome", "prompt", "negative", *SCALES}
     faults = {name: "There is no such word in a look." for name in recipe if name not in known}
     if recipe.get("set", SETS[0]) not in SETS:

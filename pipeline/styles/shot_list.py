@@ -33,8 +33,8 @@ def plan_shots(styles: Sequence[StyleSpec], count: int, seed: int) -> tuple[Shot
 
     The same arguments give the same list. A longer list begins with the shorter one. Each use of a set gets a new
     combination of framing and light. So no two shots share set, framing and light, even if two styles share a set.
-    Raises ValueError without a style, for a negative count or seed, and if the styles do not allow that many distinct
-    shots."""
+    Raises ValueError without a style and for a negative count or seed. Raises it also if the styles do not allow that
+    many distinct shots."""
     if not styles:
         raise ValueError("a shot list needs at least one style")
     if count < 0:
@@ -61,7 +61,9 @@ def min_styles(count: int) -> int:
 
 
 def reshoot(shot: Shot, attempt: int) -> Shot:
-    """Return the shot with a new seed that depends on the attempt. Attempt 0 returns the shot unchanged."""
+    """Return the shot with a new seed that depends on the attempt.
+
+    Attempt 0 returns the shot unchanged."""
     if attempt == 0:
         return shot
     return replace(shot, seed=int(np.random.default_rng([shot.seed, shot.index, attempt]).integers(SEED_LIMIT)))

@@ -56,8 +56,9 @@ class Colors:
 
 
 def colors_of_codes(primaries: int, curve: int) -> Colors:
-    """Return the colors for these codes of H.273. Unknown codes mean sRGB.
+    """Return the colors for these codes of H.273.
 
+    Unknown codes mean sRGB.
     The video curve is used only with wide primaries, because phones declare it for photos with the sRGB curve."""
     return Colors(
         PRIMARIES.get(primaries, SRGB_PRIMARIES),

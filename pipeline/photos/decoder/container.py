@@ -13,7 +13,9 @@ MAX_ITEMS = 5000
 
 @dataclass
 class Container:
-    """The contents of the meta box. All dictionaries have item numbers as keys.
+    """The contents of the meta box.
+
+    All dictionaries have item numbers as keys.
 
     Attributes:
         primary: item of the picture.
@@ -81,8 +83,9 @@ def check_container(data: bytes, container: Container) -> None:
 
 
 def read_units(content: bytes) -> list[bytes]:
-    """Return the HEVC units of an item. Each follows its length in 4 bytes.
+    """Return the HEVC units of an item.
 
+    Each follows its length in 4 bytes.
     Raises Damaged for a unit that is truncated or too short."""
     units, position = [], 0
     while position < len(content):

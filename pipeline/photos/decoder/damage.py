@@ -40,7 +40,9 @@ class TooManyScans(Exception):
 
 @dataclass(frozen=True)
 class Jpeg:
-    """A JPEG without its metadata. components: channels per pixel."""
+    """A JPEG without its metadata.
+
+    components: channels per pixel."""
 
     data: bytes
     components: int
@@ -128,8 +130,9 @@ def check_jpeg_warnings(warnings: bytes, jpeg: Jpeg) -> None:
 
 
 def read_png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
-    """Return kind and body of each chunk up to IEND. The body of IDAT is left empty.
+    """Return kind and body of each chunk up to IEND.
 
+    The body of IDAT is left empty.
     Raises Damaged for a wrong checksum and for a truncated file."""
     chunks = []
     position = 8
@@ -147,8 +150,9 @@ def read_png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def cut_webp(data: bytes) -> bytes | None:
-    """Return the first picture of a WebP without its last bytes, or None if the picture is too small to cut.
+    """Return the first picture of a WebP without its last bytes.
 
+    Returns None if the picture is too small to cut.
     Raises Damaged for a truncated file and for one without a picture."""
     if int.from_bytes(data[4:8], "little") + 8 > len(data):
         raise Damaged

@@ -48,7 +48,9 @@ def check_hevc(setup: list[bytes], units: list[bytes]) -> None:
 
 @cache
 def load_library() -> ctypes.CDLL:
-    """Return the libde265 of pillow-heif. Its symbols are available through the extension module linked to it."""
+    """Return the libde265 of pillow-heif.
+
+    Its symbols are available through the extension module linked to it."""
     library = ctypes.CDLL(import_module("_pillow_heif").__file__)
     pointer = ctypes.c_void_p
     library.de265_new_decoder.restype = pointer

@@ -95,7 +95,9 @@ def detect_format(data: bytes) -> str:
 
 
 def load_codecs(data: bytes) -> None:
-    """Import all modules that decode this file's format. An unsupported format needs none."""
+    """Import all modules that decode this file's format.
+
+    An unsupported format needs none."""
     Image.preinit()
     PngImagePlugin.MAX_TEXT_CHUNK = MAX_PNG_TEXT_BYTES
     try:
@@ -152,7 +154,9 @@ def capture_warnings() -> Iterator[Warnings]:
 
 
 def restore_stderr(kept: int) -> None:
-    """Restore stderr. Does nothing in a process that dropped its privileges, which is about to end."""
+    """Restore stderr.
+
+    Does nothing in a process that dropped its privileges, which is about to end."""
     try:
         os.dup2(kept, 2)
     except OSError:
@@ -231,7 +235,9 @@ def read_jpeg(data: bytes, max_pixels: int, warnings: Warnings) -> DecodedImage:
 
 
 def read_png(data: bytes, max_pixels: int) -> DecodedImage:
-    """Read a PNG. The color sources by priority are cICP, the profile, sRGB, and gAMA with cHRM."""
+    """Read a PNG.
+
+    The color sources by priority are cICP, the profile, sRGB, and gAMA with cHRM."""
     chunks = dict(reversed(damage.read_png_chunks(data)))
     image = open_image(data, "PNG", max_pixels)
     image.load()
@@ -345,7 +351,9 @@ def exif_colors(image: Image.Image) -> Colors:
 
 
 def scale_16_bit_gray(image: Image.Image) -> Image.Image:
-    """Return a 16-bit gray image with 8 bits. Pillow's own conversion would clip instead of scaling."""
+    """Return a 16-bit gray image with 8 bits.
+
+    Pillow's own conversion would clip instead of scaling."""
     info = image.info
     wide = image.convert("I")
     gray = wide.point([(level * 255 + 32767) // 65535 for level in range(65536)], "L")
