@@ -34,7 +34,7 @@ class PostProcessor:
         versions: also make the profile crop and the web version.
         threads: number of pictures processed at once.
         batch: number of pictures that the engine renders at once. A whole batch may be waiting for a thread, so that
-            the engine can start the next one. At most max(threads, batch) + 1 pictures are in memory.
+            the engine can start the next one. At most max(threads, batch) + 1 pictures are being processed or waiting.
     """
 
     finder: FaceFinder
