@@ -24,14 +24,16 @@ from pipeline.weights import DEFAULT_DIR
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong with a call in one line; argparse's own exit status for that, 2, means something else here."""
+    """An argument parser that raises CommandFailed for a wrong call.
+
+    argparse itself would exit with status 2, which has another meaning here."""
 
     def error(self, message: str) -> NoReturn:
         raise CommandFailed(f"{message} (see {self.prog} --help)")
 
 
 def build_parser() -> Parser:
-    """Every command and option."""
+    """Build the parser of all commands and options."""
     parser = Parser(
         prog="python -m pipeline",
         description="Professional headshots from one casual photo.",
@@ -128,7 +130,7 @@ def add_weights(command: argparse.ArgumentParser) -> None:
 
 
 def add_instantid_options(command: argparse.ArgumentParser) -> None:
-    """What an operator sets by HEADSHOTS_INSTANTID_*, for a command."""
+    """Add the options that the server reads from HEADSHOTS_INSTANTID_* to a command."""
     defaults, group = InstantIDOptions(), command.add_argument_group("InstantID engine")
     group.add_argument(
         "--checkpoint", default=defaults.checkpoint, metavar="NAME", help="SDXL to draw with (%(default)s)"
@@ -193,21 +195,21 @@ def add_upscale(command: argparse.ArgumentParser) -> None:
 
 
 def non_negative_int(text: str) -> int:
-    """0 or more."""
+    """Parse a whole number, 0 or more."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
     return int(text)
 
 
 def positive_int(text: str) -> int:
-    """1 or more."""
+    """Parse a whole number, 1 or more."""
     if non_negative_int(text) == 0:
         raise argparse.ArgumentTypeError("0 pictures are no pictures")
     return int(text)
 
 
 def share(text: str) -> float:
-    """0 to 1."""
+    """Parse a number from 0 to 1."""
     try:
         value = float(text)
     except ValueError:
@@ -218,7 +220,9 @@ def share(text: str) -> float:
 
 
 def main(words: Sequence[str]) -> int:
-    """Runs one command; the exit status. Only the command's own modules are loaded."""
+    """Run one command and return its exit status.
+
+    Only the command's own modules are loaded."""
     try:
         arguments = build_parser().parse_args(words)
         command = importlib.import_module(f"pipeline.commands.{arguments.command}")
@@ -229,7 +233,8 @@ def main(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has left (`| head`); Python would complain once more when it flushes at the end.
+        # The reader of the output has exited (`| head`). Without this, Python would report the error again when it
+        # flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     return status

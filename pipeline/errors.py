@@ -1,12 +1,12 @@
 """Errors of the pipeline, and the reason codes they carry.
 
 PipelineError
-├── PhotoRefused        a photo cannot be used; `reason` says why, templates hold the words
-├── FaceNotFound        a step needs a face where there is none
-├── WeightsError        a weight is missing, truncated or not the one that was pinned
-│   └── LicenseError    a weight's license does not cover what is done here
-├── EngineUnavailable   this engine cannot run here; the text says what is missing
-├── DeviceLost          the accelerator stopped answering; only a new process can go on
+├── PhotoRefused        a photo cannot be used; `reason` is the code, templates hold the text
+├── FaceNotFound        a step needs a face and found none
+├── WeightsError        a weight is missing, truncated or differs from the pinned one
+│   └── LicenseError    a weight's license does not cover this use
+├── EngineUnavailable   this engine cannot run here; the text names what is missing
+├── DeviceLost          the accelerator stopped answering; the process has to be restarted
 ├── SigningFailed       a picture's credentials cannot be written or read
 └── Canceled            the caller's progress callback asked to stop
 """
@@ -15,7 +15,9 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a photo or a picture is refused, or what is not ideal about it. Shown by code; words live in templates."""
+    """A reason to refuse a photo or a picture, or to warn about one.
+
+    Templates hold the text for each code."""
 
     UNREADABLE = "unreadable"
     UNSUPPORTED_FORMAT = "unsupported_format"
@@ -42,11 +44,11 @@ class Reason(StrEnum):
 
 
 class PipelineError(Exception):
-    """Base of everything the pipeline raises on purpose."""
+    """The base class of all errors that the pipeline raises on purpose."""
 
 
 class PhotoRefused(PipelineError):
-    """This photo cannot be used."""
+    """The photo cannot be used."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.value)
@@ -54,23 +56,29 @@ class PhotoRefused(PipelineError):
 
 
 class FaceNotFound(PipelineError):
-    """A step needs a face where there is none."""
+    """A step needs a face and found none."""
 
 
 class WeightsError(PipelineError):
-    """A weight is missing, truncated or not the one that was pinned."""
+    """A weight is missing, truncated or differs from the pinned one."""
 
 
 class LicenseError(WeightsError):
-    """A weight's license does not cover what is done here; the text says what would."""
+    """A weight's license does not cover this use.
+
+    The text names what would."""
 
 
 class EngineUnavailable(PipelineError):
-    """This engine cannot run here; the text says what is missing."""
+    """The engine cannot run here.
+
+    The text names what is missing."""
 
 
 class DeviceLost(PipelineError):
-    """The accelerator stopped answering; only a new process can go on."""
+    """The accelerator stopped answering.
+
+    The process has to be restarted."""
 
 
 class SigningFailed(PipelineError):

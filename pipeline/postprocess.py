@@ -20,16 +20,22 @@ if TYPE_CHECKING:
 
 
 def _spare_threads() -> int:
-    """Half of the cores, the engine has work for the others; four pictures of 4K at once are enough memory."""
+    """Return half of the cores, 1 to 4.
+
+    The engine needs the other cores. More than four 4K pictures at once would use too much memory."""
     return max(1, min(4, (os.cpu_count() or 2) // 2))
 
 
 @dataclass(frozen=True, eq=False)
 class PostProcessor:
-    """What pictures are judged and finished with. versions: whether to make profile crop and web version, too.
+    """The tools and settings that judge and encode pictures.
 
-    threads: how many pictures are finished at once; so many and one more are in memory, or a whole batch of an engine
-    that makes several at once, so that it need not wait before the next."""
+    Attributes:
+        versions: also make the profile crop and the web version.
+        threads: number of pictures processed at once.
+        batch: number of pictures that the engine renders at once. A whole batch may be waiting for a thread, so that
+            the engine can start the next one. At most max(threads, batch) + 1 pictures are being processed or waiting.
+    """
 
     finder: FaceFinder
     embedder: FaceEmbedder
@@ -43,10 +49,12 @@ class PostProcessor:
 
 @dataclass(frozen=True, eq=False)
 class ProcessedPicture:
-    """The result for one picture. There is no other way for a picture to leave the pipeline.
+    """The result for one picture.
+
+    There is no other way for a picture to leave the pipeline.
 
     Attributes:
-        thumbnail: small copy used to compare pictures. None without a face.
+        thumbnail: small copy used to compare pictures. None if the picture shows no face.
         perceptual_hash: used to find near-duplicates.
         files: None if the gate rejected the picture.
     """
@@ -62,9 +70,10 @@ class ProcessedPicture:
 def process(
     pictures: Iterable[Picture], gate_reference: "GateReference", post_processor: PostProcessor
 ) -> Iterator[ProcessedPicture]:
-    """Yield one result per picture, in order. Raises SigningFailed, and whatever the iterable raises.
+    """Yield one result per picture, in order.
 
-    Pulls the next picture while earlier ones are judged and encoded in threads."""
+    Pulls the next picture while threads judge and encode earlier ones.
+    Raises SigningFailed, and the errors of the iterable."""
     yield from map_in_background(
         pictures,
         lambda picture: process_picture(picture, gate_reference, post_processor),
@@ -76,8 +85,10 @@ def process(
 def process_picture(
     picture: Picture, gate_reference: "GateReference", post_processor: PostProcessor
 ) -> ProcessedPicture:
-    """Judge one picture and encode it if it was accepted. Raises SigningFailed."""
-    # Not above: the benchmark runs the thread pool of this module on machines without OpenCV.
+    """Judge one picture, and encode the picture if the gate accepted it.
+
+    Raises SigningFailed."""
+    # Imported here because the benchmark runs this module's thread pool on machines without OpenCV.
     from pipeline.quality.gate import judge_picture
 
     pixels, source, form = picture.pixels, picture.digital_source, post_processor.file_format
@@ -110,8 +121,8 @@ def map_in_background(
 ) -> Iterator[Result]:
     """Apply `finish` to each item in a thread pool and yield the results in order.
 
-    Pulls the next item while earlier ones are processed, with at most `max_in_flight` in flight. Exceptions of
-    `finish` and of the iterable propagate. Items that have not been started by then are dropped."""
+    Pulls the next item while earlier ones are processed, if at most `max_in_flight` are waiting. Exceptions of
+    `finish` and of the iterable propagate. Items that no thread has started by then are dropped."""
     pool = ThreadPoolExecutor(threads)
     waiting: deque[Future[Result]] = deque()
     try:

@@ -32,17 +32,19 @@ class Size:
         return max(self.width, self.height)
 
 
-# Four by five at about one megapixel; square on request.
+# The aspect ratio is 4:5 at about one megapixel. Square pictures are optional.
 PREVIEW = Size(896, 1120)
 PREVIEW_SQUARE = Size(1024, 1024)
-# 4K: the long edge has 3,840 px.
+# The long edge of 4K has 3,840 px.
 PREMIUM = Size(3072, 3840)
 PREMIUM_SQUARE = Size(3840, 3840)
 
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle in pixels of the photo; may reach beyond its borders."""
+    """A rectangle in pixels of the photo.
+
+    The rectangle may reach beyond the photo's borders."""
 
     left: float
     top: float
@@ -58,13 +60,15 @@ class Box:
         return self.bottom - self.top
 
     def scaled(self, factor: float) -> "Box":
-        """The same rectangle where the photo is so much larger."""
+        """Return this rectangle in a photo enlarged by `factor`."""
         return Box(self.left * factor, self.top * factor, self.right * factor, self.bottom * factor)
 
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """One face in a photo. `score`, 0..1, is the detector's."""
+    """One face in a photo.
+
+    score: the detector's confidence, 0..1. mesh: the 468 points of the face."""
 
     box: Box
     score: float
@@ -72,7 +76,7 @@ class Face:
 
 
 class Status(StrEnum):
-    """What the check says of a photo."""
+    """The result of the check of a photo."""
 
     ACCEPTED = "accepted"
     WARNED = "warned"
@@ -82,7 +86,9 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Measurements:
-    """Scalars of one face that the photo rules judge. Units in the names; lightness is CIE L, 0..100."""
+    """The scalars of one face that the photo rules judge.
+
+    The names hold the units. Lightness is CIE L, 0..100."""
 
     face_width_px: float
     yaw_degrees: float
@@ -99,7 +105,9 @@ class Measurements:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Status, the reasons for it (worst first) and the index of the face it is about, if one is settled."""
+    """The status of a photo and the reasons for the status.
+
+    reasons: worst first. face: index of the judged face, or None if no single face was judged."""
 
     status: Status
     reasons: tuple[Reason, ...] = ()
@@ -108,7 +116,7 @@ class Verdict:
 
 @dataclass(frozen=True, eq=False)
 class PhotoCheck:
-    """What the check found: every face, widest first, its measurements, and the verdict."""
+    """The verdict on a photo, every face (widest first) and the measurements of each face."""
 
     verdict: Verdict
     faces: tuple[Face, ...] = ()
@@ -117,7 +125,9 @@ class PhotoCheck:
 
 @dataclass(frozen=True, eq=False)
 class SourcePhoto:
-    """One photo of the person: pixels, which face is theirs, and the other faces in it."""
+    """One photo of the person.
+
+    face: the person's own face. bystanders: the other faces in the photo."""
 
     pixels: Pixels = field(repr=False)
     face: Face
@@ -126,10 +136,10 @@ class SourcePhoto:
 
 @dataclass(frozen=True)
 class StyleSpec:
-    """A look: which set stands behind the person, from where the light comes and how the picture is graded.
+    """A look: the set behind the person, the light and the color grading.
 
-    Scales are 0..1 unless said; `key_light` is the direction to the main light
-    (x to the right of the picture, y down, z to the viewer).
+    Scales are 0..1 except saturation (0..1.5) and those of the drawing engine (see styles/rules.py).
+    key_light: direction to the main light (x to the right of the picture, y down, z to the viewer).
     """
 
     name: str
@@ -145,7 +155,8 @@ class StyleSpec:
     saturation: float = 1.0
     vignette: float = 0.10
     monochrome: bool = False
-    # For an engine that draws a new picture. Empty and None: as its looks.toml has them under this look's name.
+    # Only engines that draw a new picture read these fields. Empty and None select the values that the engine's
+    # looks.toml has under this look's name.
     prompt: str = ""
     negative: str = ""
     guidance_scale: float | None = None
@@ -154,7 +165,7 @@ class StyleSpec:
 
 
 class Framing(StrEnum):
-    """How near the person is and where they stand in the picture."""
+    """The person's distance from the camera and place in the picture."""
 
     CLASSIC = "classic"
     CLOSE = "close"
@@ -169,7 +180,7 @@ class Framing(StrEnum):
 
 
 class Light(StrEnum):
-    """Where the lamps stand: as the look has them, nearer the camera, to the side, or above."""
+    """The place of the lamps: as in the look, nearer the camera, to the side, or above."""
 
     KEY = "key"
     FRONT = "front"
@@ -186,7 +197,7 @@ class PersonKind(StrEnum):
 
 
 class AgeBand(StrEnum):
-    """Decade of life, coarse on purpose."""
+    """The person's decade of life, coarse on purpose."""
 
     TWENTIES = "twenties"
     THIRTIES = "thirties"
@@ -197,7 +208,7 @@ class AgeBand(StrEnum):
 
 
 class Hair(StrEnum):
-    """Hair as a prompt names it."""
+    """The hair that a prompt names."""
 
     SHORT_DARK = "short_dark"
     SHORT_BROWN = "short_brown"
@@ -215,7 +226,7 @@ class Hair(StrEnum):
 
 
 class Outfit(StrEnum):
-    """What the person wears in the pictures."""
+    """The clothes that the person wears in the pictures."""
 
     SUIT = "suit"
     SUIT_AND_TIE = "suit_and_tie"
@@ -229,9 +240,10 @@ class Outfit(StrEnum):
 
 @dataclass(frozen=True)
 class SelfDescription:
-    """What a person said about themselves by choosing from closed lists: asked, never guessed.
+    """A person's description of themselves, chosen from closed lists and never guessed.
 
-    None means not said. Only engines that draw a new picture read it. Private like a photo: never stored in a table."""
+    None means that the person did not answer. Only engines that draw a new picture read the description.
+    Private like a photo: never stored in a table."""
 
     kind: PersonKind = PersonKind.PERSON
     age: AgeBand | None = None
@@ -243,7 +255,9 @@ class SelfDescription:
 
 @dataclass(frozen=True)
 class Shot:
-    """One headshot to be made: the same shot of the same subject gives the same pixels."""
+    """A plan for one headshot.
+
+    The same shot of the same subject gives the same pixels."""
 
     index: int
     style: StyleSpec
@@ -255,26 +269,30 @@ class Shot:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Subject:
-    """One person, prepared by one engine for one size. Engines subclass it with what they need to know."""
+    """One person, prepared by one engine for one size.
+
+    Engines add their own fields in subclasses."""
 
     engine: str
     size: Size
 
     def __repr__(self) -> str:
-        # Whatever an engine adds is the person: it must not reach a log through an exception or an assert.
+        # The fields that engines add describe the person. They must not reach a log through an exception or an assert.
         return f"{type(self).__name__}({self.engine!r}, {self.size})"
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A shot of a subject; one call of `render` may hold several people."""
+    """A shot of a subject.
+
+    One call of `render` may mix jobs of several people."""
 
     subject: Subject
     shot: Shot
 
 
 class DigitalSource(StrEnum):
-    """How a picture came about, in the words of IPTC's list of digital source types."""
+    """The origin of a picture, as a term of IPTC's list of digital source types."""
 
     TRAINED = "trainedAlgorithmicMedia"
     COMPOSITE_WITH_TRAINED = "compositeWithTrainedAlgorithmicMedia"
@@ -283,7 +301,7 @@ class DigitalSource(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A finished rendering of one job, and what it has to be marked as."""
+    """A finished rendering of one job, and the digital source type that its files must name."""
 
     job: Job
     pixels: Pixels = field(repr=False)
@@ -291,50 +309,62 @@ class Picture:
 
 
 class Progress(Protocol):
-    """Called with the finished share, 0..1, of the work in hand; may raise Canceled."""
+    """A callback that receives the finished share of the work, 0..1.
+
+    The callback may raise Canceled."""
 
     def __call__(self, share: float) -> None: ...
 
 
 def ignore_progress(share: float) -> None:
-    """For callers that wait however long it takes."""
+    """Ignore the share, for callers that need no progress."""
 
 
 def within(on_progress: Progress, start: float, share: float) -> Progress:
-    """A callback for a part of the work that begins at `start` and is `share` of the whole."""
+    """Return a callback for one part of the work, which begins at `start` and is `share` of the whole."""
     return lambda part: on_progress(start + part * share)
 
 
 class Engine(Protocol):
-    """Makes headshots. Implementations: studio, fake (tests), instantid."""
+    """A renderer of headshots.
+
+    Implementations: studio, fake (tests), instantid."""
 
     name: str
 
     def capacity(self, size: Size) -> int:
-        """How many pictures of this size the engine likes to make at once."""
+        """Return how many pictures of this size the engine prefers to render at once."""
         ...
 
     def prepare(self, photos: Sequence[SourcePhoto], size: Size, on_progress: Progress = ignore_progress) -> Subject:
-        """The person in these photos (best first), ready for `render`. Raises FaceNotFound."""
+        """Prepare the person in these photos (best first) for `render`.
+
+        Raises FaceNotFound."""
         ...
 
     def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
-        """One picture a job, in the order of the jobs, each (size.height, size.width, 3)."""
+        """Yield one picture per job, in the order of the jobs, each (size.height, size.width, 3)."""
         ...
 
 
 @runtime_checkable
 class SubjectSerializer(Protocol):
-    """An engine whose prepared subjects can be handed to other processes. Implementations: studio, fake."""
+    """An engine whose prepared subjects other processes can use.
+
+    Implementations: studio, fake."""
 
     def is_expensive_to_prepare(self, size: Size) -> bool:
-        """Return True if preparing a subject for this size takes so long that it must not be done twice."""
+        """Return True if preparing a subject for this size takes too long to be repeated."""
         ...
 
     def serialize(self, subject: Subject) -> bytes:
-        """Return the subject as bytes, private like a photo. Raises ValueError for one of another engine."""
+        """Return the subject as bytes, which are private like a photo.
+
+        Raises ValueError for a subject of another engine."""
         ...
 
     def deserialize(self, data: bytes, size: Size) -> Subject:
-        """Restore a serialized subject, prepared for `size`. Raises ValueError for bytes of another release."""
+        """Restore a serialized subject, prepared for `size`.
+
+        Raises ValueError for bytes of another release."""
         ...

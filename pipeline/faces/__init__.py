@@ -1,5 +1,4 @@
-"""Faces in a photo.
+"""Find and measure the faces of a photo.
 
-Where they are (find), what shape they have (mesh, points), how well they are seen
-(measure) and whose they are (embed).
+Modules: face detection (detect, find), face mesh (mesh, landmarks), visibility (measure) and storage (serialization).
 """

@@ -11,13 +11,13 @@ from pipeline.faces.sampling import sample, square_around
 from pipeline.types import Box, Pixels
 from pipeline.weights import Weights
 
-# Two detections that overlap more than this (intersection over union) are one face.
+# Two detections that overlap more than this (intersection over union) count as one face.
 SAME_FACE_OVERLAP = 0.3
 
 
 @dataclass(frozen=True, eq=False)
 class Detection:
-    """A face that BlazeFace suspects.
+    """A possible face, found by BlazeFace.
 
     keypoints: (6, 2) in pixels: right eye, left eye, nose, mouth, right ear, left ear."""
 
@@ -31,16 +31,18 @@ class Detection:
         return math.degrees(math.atan2(y, x))
 
     def scaled(self, factor: float) -> "Detection":
-        """The same face in a photo enlarged by this factor."""
+        """Return this face in a photo enlarged by `factor`."""
         edges = (self.box.left, self.box.top, self.box.right, self.box.bottom)
         return Detection(Box(*(edge * factor for edge in edges)), self.score, self.keypoints * factor)
 
     def turned_back(self, quarter_turns: int, width: int, height: int) -> "Detection":
-        """The same face in the photo of this size, when it was seen in the photo turned left that many times."""
+        """Return a face found in a rotated photo in coordinates of the upright photo.
+
+        quarter_turns: how often the photo was rotated left by 90 degrees. width, height: size of the upright photo."""
         corners = np.array([[self.box.left, self.box.top], [self.box.right, self.box.bottom]])
         seen = np.concatenate([corners, self.keypoints])
         for turn in range(quarter_turns, 0, -1):
-            # Turned left, the photo's x runs upwards: its width is the height of what was seen.
+            # After a turn to the left the photo's x axis points up, so the photo's width is the rotated height.
             extent = width if turn % 2 else height
             seen = np.stack([extent - seen[:, 1], seen[:, 0]], axis=1)
         left, top = seen[:2].min(axis=0)
@@ -50,7 +52,9 @@ class Detection:
 
 @dataclass(frozen=True)
 class Window:
-    """A square of the photo, in pixels; may reach beyond its borders, where it is black."""
+    """A square of the photo, in pixels.
+
+    Beyond the photo's borders the square is black."""
 
     left: float
     top: float
@@ -58,7 +62,9 @@ class Window:
 
 
 class BlazeFace:
-    """One BlazeFace network. Not thread-safe."""
+    """One BlazeFace network.
+
+    Not thread-safe."""
 
     def __init__(self, weights: Weights, name: str, threads: int) -> None:
         self._network = TfliteNetwork(weights.path(name), threads)
@@ -66,14 +72,16 @@ class BlazeFace:
         self._anchors = np.concatenate([_anchor_centers(cells, per_cell) for cells, per_cell in layers])
 
     def detect(self, pixels: Pixels, window: Window, min_score: float) -> list[Detection]:
-        """Everything in the window that scores at least min_score (0..1); one face gives many detections."""
+        """Return all detections in the window that score at least min_score (0..1).
+
+        One face gives many detections."""
         center = (window.left + window.side / 2, window.top + window.side / 2)
         chip = sample(pixels, square_around(center, window.side, self._size), self._size)
         rows, logits = self._network.run(np.asarray(chip / 127.5 - 1, dtype=np.float32))
         scores = 1 / (1 + np.exp(-np.clip(logits[:, 0].astype(np.float64), -80, 80)))
         kept = np.flatnonzero(scores >= min_score)
 
-        # A row: offset of the center from the anchor, width, height, then six points as offsets from the anchor.
+        # Each row holds the offset of the center from the anchor, width, height, and the offsets of six points.
         values = rows[kept].astype(np.float64).reshape(-1, 8, 2) / self._size
         values[:, 0] += self._anchors[kept]
         values[:, 2:] += self._anchors[kept, None]
@@ -85,7 +93,9 @@ class BlazeFace:
 
 
 def merge(detections: list[Detection]) -> list[Detection]:
-    """One detection a face, best score first: the score-weighted mean of those that overlap the best one."""
+    """Merge detections of the same face, and return the merged ones, best score first.
+
+    Each is the score-weighted mean of a best detection and those that overlap it. Its score is the best one."""
     left = sorted(detections, key=lambda detection: -detection.score)
     merged = []
     while left:
@@ -97,14 +107,14 @@ def merge(detections: list[Detection]) -> list[Detection]:
 
 
 def overlap(one: Box, other: Box) -> float:
-    """Intersection over union, 0..1."""
+    """Return intersection over union of two boxes, 0..1."""
     shared = intersection(one, other)
     union = one.width * one.height + other.width * other.height - shared
     return shared / union if union > 0 else 0.0
 
 
 def intersection(one: Box, other: Box) -> float:
-    """Square pixels that both boxes cover."""
+    """Return the area that both boxes cover, in square pixels."""
     width = min(one.right, other.right) - max(one.left, other.left)
     height = min(one.bottom, other.bottom) - max(one.top, other.top)
     return max(0.0, width) * max(0.0, height)
@@ -124,13 +134,15 @@ def _box(center: NDArray[np.float64], size: NDArray[np.float64]) -> Box:
 
 
 def _anchor_centers(cells: int, per_cell: int) -> NDArray[np.float64]:
-    """(cells * cells * per_cell, 2): x, y of the anchors of one layer, 0..1, row by row."""
+    """Return x, y of the anchors of one layer, row by row.
+
+    Shape (cells * cells * per_cell, 2), values 0..1."""
     steps = (np.arange(cells) + 0.5) / cells
     y, x = np.meshgrid(steps, steps, indexing="ij")
     return np.repeat(np.stack([x, y], axis=-1).reshape(-1, 2), per_cell, axis=0)
 
 
-# Input size, then cells a side and anchors a cell of each output layer (MediaPipe's SSD anchor options).
+# Input size, then cells per side and anchors per cell of each output layer (MediaPipe's SSD anchor options).
 _LAYOUTS: dict[str, tuple[int, tuple[tuple[int, int], ...]]] = {
     "blazeface_short": (128, ((16, 2), (8, 6))),
     "blazeface_full": (192, ((48, 1),)),

@@ -11,32 +11,35 @@ from pipeline.faces.sampling import shrink_to
 from pipeline.types import Face, Mesh, Pixels
 from pipeline.weights import Weights
 
-# The finest window a detector sees is half the long edge at 192 px: more than this adds no detail to it.
+# The finest window of a detector is half the long edge, sampled at 192 px. A larger photo would add no detail.
 DETECTION_LONG_EDGE = 1024
 MIN_SCORE = 0.5
 MIN_TILE_SCORE = 0.6
 
-# A candidate is a face when the mesh network says so and its points lie where the detector saw eyes,
-# nose and mouth (mean distance in box widths). Below SURE_SCORE the detector needs a better witness.
-# Measured: 149 faces in 59 photos, 146 found, none false (docs/benchmarks.md).
+# A candidate is a face if the mesh network is confident and its points match the detector's eyes, nose and mouth
+# (mean distance in box widths). Below SURE_SCORE the stricter DOUBTFUL limits apply.
+# Measured on 59 photos with 149 faces: 146 found, none false (docs/benchmarks.md).
 MIN_MESH_PROBABILITY = 0.5
 MAX_DISAGREEMENT = 0.22
 SURE_SCORE = 0.8
 DOUBTFUL_MIN_MESH_PROBABILITY = 0.9
 DOUBTFUL_MAX_DISAGREEMENT = 0.11
-# 0.59 is a face in sunglasses.
+# A face in sunglasses has 0.59.
 DOUBTFUL_MIN_OVERLAP = 0.5
-# Upside down a face can pass for an upright one with a beard for hair: measured up to 0.83 against 0.95 the right way
-# round. Of 19 photos the doubtful one (0.79, a hand on the forehead) costs three more looks, 8 ms each.
+# An upside-down face can look like an upright one whose hair is a beard. Such faces score up to 0.83, and 0.95 in the
+# right orientation. Below this score the other three orientations are tried, 8 ms each. This happened for 1 of 19
+# photos (0.79, a hand on the forehead).
 BEYOND_DOUBT_SCORE = 0.9
 CLEARLY_BETTER = 0.05
-# A face inside another: the share of the smaller box that a better one covers. Heads cheek to cheek share 0.05 at most
-# in 120 photos; a forehead seen as a face of its own shares 0.40 and more with the face below it.
+# A detection is a duplicate if a better one covers more than this share of the smaller box. In 120 photos heads cheek
+# to cheek share 0.05 at most. A forehead mistaken for a face shares 0.40 and more with the real face.
 DUPLICATE_SHARE = 0.3
 
 
 class FaceFinder:
-    """Finds faces. Safe to share between threads: the networks behind it are not, so calls take turns."""
+    """A face finder.
+
+    Safe to share between threads, because a lock serializes the calls."""
 
     def __init__(self, weights: Weights, threads: int = 2) -> None:
         self._short = BlazeFace(weights, "blazeface_short", threads)
@@ -45,9 +48,10 @@ class FaceFinder:
         self._lock = threading.Lock()
 
     def find(self, pixels: Pixels) -> tuple[Face, ...]:
-        """The faces of a photo, widest first; empty when there is none. The same pixels give the same faces.
+        """Return the faces of a photo, widest first.
 
-        Looks for faces that lie on their side or upside down only where no upright one is beyond doubt."""
+        The result is empty if there is no face. The same pixels give the same faces. The photo is also searched
+        upside down and on its side if no upright face has a high score."""
         small, factor = shrink_to(pixels, DETECTION_LONG_EDGE)
         found: list[Face] = []
         with self._lock:
@@ -62,7 +66,9 @@ class FaceFinder:
         return tuple(sorted(found, key=lambda face: -face.box.width))
 
     def _detect(self, pixels: Pixels, tiles: bool) -> list[Detection]:
-        """What the detectors see in the whole photo, and in tiles of half its long edge if asked for, best first."""
+        """Return the merged detections in the whole photo, best first.
+
+        With `tiles` also searches tiles of half the long edge."""
         height, width = pixels.shape[:2]
         side = max(height, width)
         whole = Window((width - side) / 2, (height - side) / 2, side)
@@ -72,7 +78,9 @@ class FaceFinder:
         return merge(seen)
 
     def _confirm_faces(self, pixels: Pixels, candidates: list[Detection]) -> list[Face]:
-        """The candidates that are faces, each once; `candidates` come best first."""
+        """Return the candidates that are faces, without duplicates.
+
+        candidates: best first."""
         faces: list[Face] = []
         for candidate in candidates:
             if any(_inside(candidate, face) for face in faces):
@@ -88,7 +96,9 @@ def _best_score(faces: list[Face]) -> float:
 
 
 def _tiles(width: int, height: int) -> list[Window]:
-    """Square windows of half the long edge, overlapping by a quarter, that cover the photo."""
+    """Return square windows that cover the photo.
+
+    Each has half the long edge as its side. Neighbors overlap by a quarter."""
     side = max(width, height) / 2
     step = side * 0.75
     tops = np.arange(0, max(1.0, height - side / 4), step)
@@ -110,7 +120,7 @@ def _is_face(candidate: Detection, mesh: Mesh, probability: float) -> bool:
 
 
 def _disagreement(candidate: Detection, mesh: Mesh) -> float:
-    """Mean distance, in box widths, between the detector's eyes, nose and mouth and the mesh's."""
+    """Return the mean distance between the detector's eyes, nose and mouth and the mesh's, in box widths."""
     mouth = landmarks.select_points(mesh, (landmarks.UPPER_LIP, landmarks.LOWER_LIP)).mean(axis=0)
     seen_by_mesh = np.array([*landmarks.eye_centers(mesh), mesh[landmarks.NOSE_TIP, :2], mouth])
     distances = np.hypot(*(seen_by_mesh - candidate.keypoints[:4]).T)

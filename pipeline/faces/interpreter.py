@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 
 class TfliteNetwork:
-    """Input (H, W, 3) float32, outputs (N, D) or (D,) float32, widest last dimension first.
+    """A tflite network with one input.
 
-    Not thread-safe."""
+    Not thread-safe.
+    Input: (H, W, 3) float32. Outputs: (N, D) or (D,) float32, largest last dimension first."""
 
     def __init__(self, path: Path, threads: int) -> None:
         from ai_edge_litert.interpreter import Interpreter
@@ -21,7 +22,7 @@ class TfliteNetwork:
         self._outputs = [output["index"] for output in outputs]
 
     def run(self, values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """The outputs for one picture, without the batch dimension."""
+        """Return the outputs for one picture, without the batch dimension."""
         self._interpreter.set_tensor(self._input, values[None])
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(index)[0] for index in self._outputs]

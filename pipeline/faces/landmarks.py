@@ -1,7 +1,7 @@
-"""Facial landmarks: which points of the face mesh are what, and small geometry on them.
+"""Facial landmarks: the indices of facial features in the face mesh, and geometry on these points.
 
-Indices are MediaPipe's (468 points, face_landmark.tflite). Left and right are the
-person's own: the right eye lies on the left of an unmirrored picture.
+Indices are MediaPipe's (468 points, face_landmark.tflite). Left and right are the person's own. An unmirrored picture
+shows the right eye on the left.
 """
 
 import math
@@ -14,7 +14,7 @@ from pipeline.types import Box, Mesh
 Points = NDArray[np.float32]
 """(N, 2) float32: x, y in pixels of the photo."""
 
-# Closed outlines, each walked in one direction.
+# Closed outlines. The points of each follow the outline in one direction.
 OVAL = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
     *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
@@ -39,47 +39,51 @@ RIGHT_CHEEK, LEFT_CHEEK = 234, 454
 
 
 def select_points(mesh: Mesh, indices: tuple[int, ...]) -> Points:
-    """x, y of these points, in their order."""
+    """Return x, y of these points, in the order of `indices`."""
     return mesh[list(indices), :2]
 
 
 def eye_centers(mesh: Mesh) -> tuple[Points, Points]:
-    """Middle of the right and of the left eye's corners, each (2,)."""
+    """Return the center of the right eye and of the left eye, each (2,)."""
     right = select_points(mesh, (RIGHT_EYE_OUTER, RIGHT_EYE_INNER)).mean(axis=0)
     left = select_points(mesh, (LEFT_EYE_OUTER, LEFT_EYE_INNER)).mean(axis=0)
     return right, left
 
 
 def face_height(mesh: Mesh) -> float:
-    """Pixels from the top of the forehead to the chin."""
+    """Return the distance from the top of the forehead to the chin, in pixels."""
     return float(np.hypot(*(mesh[CHIN, :2] - mesh[FOREHEAD_TOP, :2])))
 
 
 def face_width(mesh: Mesh) -> float:
-    """Pixels from one edge of the cheeks to the other, as the picture shows them."""
+    """Return the distance between the outer edges of the cheeks in the picture, in pixels."""
     return float(np.hypot(*(mesh[LEFT_CHEEK, :2] - mesh[RIGHT_CHEEK, :2])))
 
 
 def yaw_degrees(mesh: Mesh) -> float:
-    """Turn about the vertical axis: 0 looks into the camera, above 0 to the picture's right, ±90 is profile."""
+    """Return the rotation about the vertical axis.
+
+    0 looks into the camera, positive values look to the picture's right, ±90 is a profile."""
     across = mesh[LEFT_EYE_OUTER] - mesh[RIGHT_EYE_OUTER]
     return math.degrees(math.atan2(across[2], math.hypot(across[0], across[1])))
 
 
 def pitch_degrees(mesh: Mesh) -> float:
-    """Nod: about 5 for a level head, more with the chin away from the camera."""
+    """Return the nod of the head: about 5 if level, more with the chin away from the camera."""
     down = mesh[CHIN] - mesh[FOREHEAD_TOP]
     return math.degrees(math.atan2(down[2], math.hypot(down[0], down[1])))
 
 
 def roll_degrees(mesh: Mesh) -> float:
-    """Tilt in the picture plane, -180..180: 0 is upright, above 0 clockwise as the viewer sees it."""
+    """Return the tilt in the picture plane, -180..180.
+
+    0 is upright. Positive values are clockwise for the viewer."""
     right, left = eye_centers(mesh)
     return math.degrees(math.atan2(left[1] - right[1], left[0] - right[0]))
 
 
 def bounds(mesh: Mesh) -> Box:
-    """The upright rectangle around all points."""
+    """Return the upright rectangle around all points."""
     left, top = mesh[:, :2].min(axis=0)
     right, bottom = mesh[:, :2].max(axis=0)
     return Box(float(left), float(top), float(right), float(bottom))

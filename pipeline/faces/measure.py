@@ -14,15 +14,17 @@ Mask = NDArray[np.bool_]
 
 CHIP_SIZE = 160
 PHOTO_LONG_EDGE = 512
-# The chip's side in faces.
+# Side of the chip in face sizes.
 CHIP_SIDE = 1.15
-# Face recognition aligns a face to 112 px with 35.2 px between the eyes: a face of this width fills that square.
+# Face recognition aligns a face to 112 px with 35.2 px between the eyes. This ratio gives the width of a face that
+# fills that square.
 FACE_WIDTHS_PER_EYE_DISTANCE = 112 / 35.2
 OVEREXPOSED_LIGHTNESS = 97.0
-# A zone of fewer chip pixels than this says nothing.
+# A zone with fewer chip pixels than this is too small to measure.
 MIN_ZONE_PX = 30
 
-# Finer than this is noise and JPEG. A black picture is not sharp: contrast counts as at least 2.
+# Finer detail is noise and JPEG artifacts. Contrast counts as at least MIN_CONTRAST, so that noise in a black picture
+# is not taken for sharpness.
 DETAIL_SIGMA = 0.6
 MIN_CONTRAST = 2
 # Second derivatives along the row, the column and both diagonals.
@@ -35,37 +37,42 @@ BENDS = tuple(
         [[0, 0, 2], [0, -4, 0], [2, 0, 0]],
     )
 )
-# Crisp faces have 0.12 contrasts or more in their poorest direction, moved ones (a tenth of the face) 0.06 at most.
-# As BENDS add up to four times a second derivative, three quarters of theirs stand for three of one.
+# Crisp faces have at least 0.12 contrasts in their least detailed direction. Faces blurred by motion (a tenth of the
+# face) have 0.06 at most. Each kernel of BENDS gives four times a second derivative, and three times one is compared.
 DIRECTION_SHARE = 0.75
 
-# Occlusion is 1 where something surely deserves a warning and 2 where an eye or the mouth is a blank. Measured on 38
-# faces in 24 photos, and on these with boxes, sunglasses, masks and hands pasted over them (docs/benchmarks.md).
-# Contrast (5th to 95th percentile) of an eye in contrasts of the face: bare from 0.41 up, behind sunglasses to 0.23.
+# Occlusion is 1 for a face that deserves a warning and 2 if an eye or the mouth is blank. Measured on 38 faces in 24
+# photos, and on the same faces with boxes, sunglasses, masks and hands pasted over them (docs/benchmarks.md).
+# Contrast (5th to 95th percentile) of an eye in contrasts of the face. Bare eyes have at least 0.41, eyes behind
+# sunglasses at most 0.23.
 HALF_SEEN_EYE = 0.27
-# Spread of lightness of the lips in contrasts of the face (bare 0.12 up, masks 0.08 down), or their color's distance
-# to the skin around them (bare 0.7 up, masks 3 down): bare lips have the one or the other.
+# Spread of the lightness of the lips in contrasts of the face (bare at least 0.12, masks at most 0.08), or distance of
+# their color to the skin around them (bare at least 0.7, masks at most 3). Bare lips reach one of the two limits.
 HALF_SEEN_LIP_SPREAD = 0.09
 HALF_SEEN_LIP_DISTANCE = 4.0
-# A hand on the forehead is skin with strong edges, and hides both brows. A fringe is darker than the face by more.
+# A hand on the forehead is skin with strong edges, and hides both brows. A fringe (bangs) is darker than the face by
+# more than this.
 FRINGE_LIGHTNESS = -8.0
-# Lightness steps per pixel (90th percentile) and lightness of brows under the forehead, in contrasts of the face:
-# bare foreheads have fewer of the first or more of the second (0.27 the faintest brow), the hand has 0.15 and 0.02.
+# Lightness steps per pixel on the forehead (90th percentile), and how much darker the brows are than the skin above,
+# both in contrasts of the face. Bare foreheads have smaller steps or darker brows (0.27 for the faintest brow). The
+# hand has 0.15 and 0.02.
 FOREHEAD_EDGES = 0.10
 FAINT_BROW = 0.16
 BROW_TO_FOREHEAD_PX = 11
-# A mouth mirrors itself, a hand does not: correlation of the leveled mouth with its mirror image is 0.40 or more in
-# all faces turned by less than 15 degrees, and 0.02 or less for the hand. (One turned by 19 has 0.05.)
+# A mouth is symmetric and a hand is not. The correlation of the leveled mouth with its mirror image is at least 0.40
+# in all faces turned by less than 15 degrees, and at most 0.02 for the hand. (A face turned by 19 degrees has 0.05.)
 MIRRORED_MOUTH, NO_MOUTH = 0.30, 0.05
 MAX_MIRROR_YAW_DEGREES = 15
 MOUTH_WIDTH_PX, MOUTH_HEIGHT_PX = 48, 32
-# What is told from structure alone never counts for more than this: it warns and does not refuse.
+# Evidence of a hand comes from structure alone, so it may cause a warning but not a refusal.
 MAX_HAND = 1.4
 
 
 @dataclass(frozen=True, eq=False)
 class _Chip:
-    """A leveled (160, 160) picture of one face. `mesh`: (468, 2) in its pixels. `inside`: where the photo is."""
+    """A leveled picture of one face, (160, 160).
+
+    mesh: (468, 2) in pixels of the chip. inside: True for pixels within the photo's borders."""
 
     lab: Plane
     mesh: NDArray[np.float64]
@@ -77,7 +84,7 @@ class _Chip:
         return self.lab[..., 0]
 
     def zone(self, indices: tuple[int, ...], grow_px: int = 0) -> Mask:
-        """The convex hull of these points, grown (or shrunk) by half of grow_px."""
+        """Return the convex hull of these points, grown (or shrunk if negative) by half of grow_px."""
         import cv2
 
         drawn = np.zeros((CHIP_SIZE, CHIP_SIZE), np.uint8)
@@ -90,7 +97,7 @@ class _Chip:
 
 @dataclass(frozen=True)
 class PhotoMeasurements:
-    """Scalars of a whole photo, to say what may be wrong with one in which no face was found."""
+    """The scalars of a whole photo, which may explain why no face was found."""
 
     contrast: float
     sharpness: float
@@ -98,7 +105,9 @@ class PhotoMeasurements:
 
 
 def measure(pixels: Pixels, face: Face) -> Measurements:
-    """Measurements of one face at the photo's own scale; a face of any size costs the same few milliseconds."""
+    """Measure one face at the photo's own scale.
+
+    Takes a few milliseconds for a face of any size."""
     chip = _cut(pixels, face.mesh)
     oval = chip.zone(landmarks.OVAL, -7)
     seen = oval & chip.inside
@@ -121,7 +130,9 @@ def measure(pixels: Pixels, face: Face) -> Measurements:
 
 
 def measure_photo(pixels: Pixels) -> PhotoMeasurements:
-    """Measurements of the whole photo at no more than 512 px. Contrast is the spread of CIE L."""
+    """Measure the whole photo at no more than 512 px.
+
+    Contrast is the standard deviation of CIE L."""
     import cv2
 
     small, _ = shrink_to(pixels, PHOTO_LONG_EDGE)
@@ -134,7 +145,7 @@ def measure_photo(pixels: Pixels) -> PhotoMeasurements:
 
 def _cut(pixels: Pixels, mesh: Mesh) -> _Chip:
     x, y = landmarks.select_points(mesh, (landmarks.FOREHEAD_TOP, landmarks.CHIN)).mean(axis=0)
-    # By the width where that is more: a head thrown back is wider than high, and must not leave the chip.
+    # Use the width if it is larger: a head tilted back is wider than high and must fit into the chip.
     side = max(landmarks.face_height(mesh), landmarks.face_width(mesh), 1.0) * CHIP_SIDE
     similarity = square_around((float(x), float(y)), side, CHIP_SIZE, landmarks.roll_degrees(mesh))
     rgb = sample(pixels, similarity, CHIP_SIZE, cubic=True)
@@ -144,14 +155,14 @@ def _cut(pixels: Pixels, mesh: Mesh) -> _Chip:
 
 
 def _lab(rgb: Pixels) -> Plane:
-    """CIE L 0..100, a and b in their own units."""
+    """Convert RGB to CIE Lab with L in 0..100."""
     import cv2
 
     return np.asarray(cv2.cvtColor(rgb.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB), dtype=np.float32)
 
 
 def _inside(similarity: Similarity, photo: Box) -> Mask:
-    """(160, 160): which pixels of the chip lie in the photo."""
+    """Return a (160, 160) mask of the chip pixels that are inside the photo."""
     import cv2
 
     inverse = np.asarray(cv2.invertAffineTransform(similarity))
@@ -162,16 +173,17 @@ def _inside(similarity: Similarity, photo: Box) -> Mask:
 
 
 def _face_width_px(mesh: Mesh) -> float:
-    # In three dimensions: turning the head moves the eyes together in the picture, but makes no face smaller.
+    # Measured in three dimensions, because turning the head moves the eyes together in the picture only.
     right = mesh[[landmarks.RIGHT_EYE_OUTER, landmarks.RIGHT_EYE_INNER]].mean(axis=0)
     left = mesh[[landmarks.LEFT_EYE_OUTER, landmarks.LEFT_EYE_INNER]].mean(axis=0)
     return float(np.linalg.norm(left - right)) * FACE_WIDTHS_PER_EYE_DISTANCE
 
 
 def _sharpness(chip: _Chip) -> float:
-    """Fine detail around eyes and lips in units of their contrast: 0.35 to 0.55 is crisp, below 0.15 blurred.
+    """Return the fine detail around eyes and lips in units of their contrast.
 
-    Counts the direction with the least detail too: a moved camera blurs in one."""
+    0.35 to 0.55 is crisp, below 0.15 is blurred. The direction with the least detail counts as well, because a moving
+    camera blurs in one direction only."""
     import cv2
 
     features = chip.zone(landmarks.RIGHT_EYE, 9) | chip.zone(landmarks.LEFT_EYE, 9) | chip.zone(landmarks.LIPS, 9)
@@ -182,7 +194,9 @@ def _sharpness(chip: _Chip) -> float:
 
 
 def _light_asymmetry(chip: _Chip, seen: Mask) -> float:
-    """Difference in lightness, 0..100, between the halves of the face; 0 when one of them is hidden."""
+    """Return the difference in lightness between the halves of the face, 0..100.
+
+    Returns 0 if one half is hidden."""
     columns = np.arange(CHIP_SIZE)[None, :] + np.zeros((CHIP_SIZE, 1))
     nose = chip.mesh[landmarks.NOSE_TIP, 0]
     left, right = chip.lightness[seen & (columns < nose)], chip.lightness[seen & (columns > nose)]
@@ -192,7 +206,7 @@ def _light_asymmetry(chip: _Chip, seen: Mask) -> float:
 
 
 def _occlusion(chip: _Chip, seen: Mask) -> float:
-    """0 for a bare face, 1 when it deserves a warning, 2 when an eye or the mouth is a blank."""
+    """Return 0 for a bare face, 1 for one that deserves a warning, 2 if an eye or the mouth is blank."""
     contrast = _contrast(chip.lightness[seen])
     eyes = (
         min(_contrast(chip.lightness[chip.zone(eye, 3)]) for eye in (landmarks.RIGHT_EYE, landmarks.LEFT_EYE))
@@ -208,7 +222,9 @@ def _contrast(lightness: Plane) -> float:
 
 
 def _lips_seen(chip: _Chip, contrast: float) -> float:
-    """1 where half a doubt is left that these are lips, more is better."""
+    """Return how clearly the lips are visible.
+
+    Less than 1 deserves a warning."""
     lips, rim = chip.zone(landmarks.LIPS), chip.zone(landmarks.LIPS, 5)
     around = chip.zone(landmarks.LIPS, 15) & ~rim
     difference = np.median(chip.lab[lips], axis=0) - np.median(chip.lab[around], axis=0)
@@ -218,7 +234,9 @@ def _lips_seen(chip: _Chip, contrast: float) -> float:
 
 
 def _hand_on_forehead(chip: _Chip, seen: Mask) -> float:
-    """0 for a bare or fringed forehead, up to 1 where skin with edges lies over both brows."""
+    """Return the evidence of a hand on the forehead, 0..1.
+
+    0 is a bare forehead or a fringe. 1 is skin with edges that hides both brows."""
     import cv2
 
     brows = [chip.zone(brow) for brow in (landmarks.RIGHT_BROW, landmarks.LEFT_BROW)]
@@ -240,7 +258,9 @@ def _hand_on_forehead(chip: _Chip, seen: Mask) -> float:
 
 
 def _hand_on_mouth(chip: _Chip) -> float:
-    """0 where the mouth is its own mirror image, up to 1 where it is not at all; 0 for a head turned aside."""
+    """Return the evidence of a hand on the mouth, 0..1.
+
+    0 is a symmetric mouth, 1 is one without any symmetry. Returns 0 for a head turned aside."""
     import cv2
 
     if abs(chip.yaw_degrees) > MAX_MIRROR_YAW_DEGREES:

@@ -13,18 +13,21 @@ from pipeline.weights import Weights
 INPUT_SIZE = 192
 # MediaPipe feeds the network a square 1.5 times the face's longer side.
 MARGIN = 1.5
-# The second pass starts from the first mesh instead of the detector's box; a third moves points by less than a pixel.
+# The second pass starts from the first mesh instead of the detector's box. A third would move the points by less than
+# a pixel.
 PASSES = 2
 
 
 class FaceMesh:
-    """Runs face_landmark.tflite. Not thread-safe."""
+    """The face mesh network, face_landmark.tflite.
+
+    Not thread-safe."""
 
     def __init__(self, weights: Weights, threads: int) -> None:
         self._network = TfliteNetwork(weights.path("face_mesh"), threads)
 
     def fit(self, pixels: Pixels, box: Box, roll_degrees: float) -> tuple[Mesh, float]:
-        """Mesh of the face in this box, and the probability 0..1 that it is one."""
+        """Return the mesh of the face in this box, and the probability (0..1) that the box shows a face."""
         center = ((box.left + box.right) / 2, (box.top + box.bottom) / 2)
         side = max(box.width, box.height) * MARGIN
         for _ in range(PASSES):
@@ -52,7 +55,9 @@ def _eye_line_degrees(mesh: Mesh) -> float:
 
 
 def _square_of(mesh: Mesh, roll_degrees: float) -> tuple[tuple[float, float], float]:
-    """Center and side of the network's square around a mesh, in the face's own upright frame."""
+    """Return center and side, in pixels of the photo, of the network's square around a mesh.
+
+    The square has the roll of the face."""
     angle = math.radians(roll_degrees)
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     upright = mesh[:, :2] @ turn

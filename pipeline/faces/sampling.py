@@ -12,7 +12,9 @@ Similarity = NDArray[np.float32]
 
 
 def square_around(center: tuple[float, float], side: float, size: int, roll_degrees: float = 0.0) -> Similarity:
-    """The map that brings a square of the photo (side in pixels, turned by its roll) upright to size x size."""
+    """Return the map from a square of the photo to an upright square of size x size pixels.
+
+    side: of the photo's square, in pixels. roll_degrees: rotation of the photo's square."""
     scale = size / side
     cos, sin = (scale * f(math.radians(roll_degrees)) for f in (math.cos, math.sin))
     x, y = center
@@ -22,7 +24,9 @@ def square_around(center: tuple[float, float], side: float, size: int, roll_degr
 
 
 def shrink_to(pixels: Pixels, long_edge: int) -> tuple[Pixels, float]:
-    """The photo with no edge longer than this, and the factor (1 or less) that made it so."""
+    """Shrink the photo until its long edge is at most `long_edge`.
+
+    Returns the photo and the factor, 1 or less. A small photo is returned unchanged."""
     height, width = pixels.shape[:2]
     factor = long_edge / max(height, width)
     if factor >= 1:
@@ -31,10 +35,10 @@ def shrink_to(pixels: Pixels, long_edge: int) -> tuple[Pixels, float]:
 
 
 def sample(pixels: Pixels, similarity: Similarity, size: int, cubic: bool = False) -> Pixels:
-    """(size, size, 3) uint8: the photo seen through the map, black where the photo ends.
+    """Sample the photo through the map: (size, size, 3) uint8, black beyond the photo's borders.
 
-    Cuts the region out first, so that a 60 megapixel photo costs no more than its face,
-    and shrinks by area before the map when it would skip pixels."""
+    Crops the region first, so that a 60 megapixel photo costs no more than its face. Shrinks the region by area
+    if the map would skip pixels."""
     import cv2
 
     inverse = np.asarray(cv2.invertAffineTransform(similarity))
@@ -47,13 +51,13 @@ def sample(pixels: Pixels, similarity: Similarity, size: int, cubic: bool = Fals
     if region.size == 0:
         return np.zeros((size, size, 3), np.uint8)
 
-    # From here on the map starts at the region, counted from its first pixel.
+    # From here on the map takes coordinates of the region instead of the photo.
     linear, offset = similarity[:, :2].astype(np.float64), similarity[:, 2] + similarity[:, :2] @ (left, top)
     factor = 2 * _scale(similarity)
     if factor < 1:
         height, width = region.shape[:2]
         region = _shrink(region, max(1, round(width * factor)), max(1, round(height * factor)))
-        # Sizes are whole pixels: go on with the factors that came out, and count from pixel centers.
+        # Sizes are rounded to whole pixels, so use the actual factors, and map pixel centers to pixel centers.
         back = np.array([width / region.shape[1], height / region.shape[0]])
         linear, offset = linear * back, offset + linear @ ((back - 1) / 2)
     flags = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
@@ -65,10 +69,11 @@ def _scale(similarity: Similarity) -> float:
 
 
 def _shrink(pixels: Pixels, width: int, height: int) -> Pixels:
-    """The picture at this smaller size, by area."""
+    """Return the picture at this smaller size, averaged by area."""
     import cv2
 
-    # Half by half first: at 2:1 the linear filter is the mean of its neighbors too, and three times as fast.
+    # Halve the size first as often as possible. At 2:1 the linear filter is the mean of four pixels as well, and
+    # three times as fast.
     while pixels.shape[1] >= 2 * width and pixels.shape[0] >= 2 * height:
         half = ((pixels.shape[1] + 1) // 2, (pixels.shape[0] + 1) // 2)
         pixels = np.asarray(cv2.resize(pixels, half, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)

@@ -1,6 +1,6 @@
 """Serialize the faces of a photo: boxes, meshes, measurements, and small crops to choose from.
 
-Private like the photo.
+The serialized data is private like the photo.
 """
 
 import io
@@ -12,7 +12,8 @@ import numpy as np
 from pipeline.types import Box, Face, Measurements
 
 CROP_PX = 192
-# So many times the face's longer side: enough hair and shoulders to know oneself by.
+# Side of the crop in multiples of the face's longer side. The crop includes hair and shoulders, so that people
+# recognize themselves.
 CROP_FACES = 1.6
 
 
@@ -20,8 +21,10 @@ _MEASURED = len(fields(Measurements))
 
 
 def pack_faces(faces: Sequence[Face], measurements: Sequence[Measurements]) -> bytes:
-    """Write an npz of boxes (n, 4), scores (n,) and meshes (n, 468, 3), all float32, and the measurements of each face
-    (n, 11), float64, in the order of their fields."""
+    """Serialize faces and their measurements as npz.
+
+    Arrays: boxes (n, 4), scores (n,) and meshes (n, 468, 3), all float32. Measurements are (n, 11) float64, in the
+    order of the fields of Measurements."""
     out = io.BytesIO()
     boxes = [(face.box.left, face.box.top, face.box.right, face.box.bottom) for face in faces]
     np.savez(
@@ -35,7 +38,7 @@ def pack_faces(faces: Sequence[Face], measurements: Sequence[Measurements]) -> b
 
 
 def unpack_faces(data: bytes) -> list[Face]:
-    """The faces that were packed, in their order."""
+    """Return the packed faces, in their order."""
     arrays = np.load(io.BytesIO(data), allow_pickle=False)
     return [
         Face(Box(*(float(edge) for edge in box)), float(score), mesh)
@@ -44,15 +47,19 @@ def unpack_faces(data: bytes) -> list[Face]:
 
 
 def unpack_measurements(data: bytes) -> list[Measurements]:
-    """Return what was measured of the packed faces, in their order."""
+    """Return the measurements of the packed faces, in their order.
+
+    The list is empty for data that was stored without measurements."""
     arrays = np.load(io.BytesIO(data), allow_pickle=False)
-    # Of faces that were found before their measurements were stored with them there are none.
+    # Faces were once stored without measurements.
     return [Measurements(*(float(value) for value in row)) for row in arrays.get("measurements", ())]
 
 
 def describe_faces(faces: bytes) -> list[dict[str, object]]:
-    """Return what was found of each face, for its person to read: box (left, top, right, bottom), score and the 468
-    points of the mesh (x, y, z), all in pixels of the photo but the score, and the measurements by their names."""
+    """Return the data of each face for the customer's data export.
+
+    Each entry has box (left, top, right, bottom), score, mesh (468 points x, y, z) and measurements by name. Box and
+    mesh are in pixels of the photo."""
     measured = [asdict(face) for face in unpack_measurements(faces)]
     return [
         {
@@ -66,7 +73,9 @@ def describe_faces(faces: bytes) -> list[dict[str, object]]:
 
 
 def crop_face(photo: bytes, box: Box) -> bytes:
-    """A square JPEG of the face with some room around it, metadata-free. photo: a cleaned one; box: in its pixels."""
+    """Return a square JPEG of the face with its surroundings, without metadata.
+
+    photo: a cleaned photo. box: the face, in pixels of the photo."""
     from PIL import Image
 
     side = max(box.width, box.height) * CROP_FACES

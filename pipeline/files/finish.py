@@ -19,7 +19,8 @@ QUALITY = 95
 DPI = 300
 PROFILE_PX = 600
 WEB_LONG_EDGE_PX = 1200
-# A profile picture is seen small and often in a circle: the face takes this share of its height, its middle lies here.
+# A profile picture is shown small and often in a circle. The face takes PROFILE_FACE_SHARE of the picture's height, and
+# the face's center is at PROFILE_FACE_MIDDLE of the height.
 PROFILE_FACE_SHARE = 0.52
 PROFILE_FACE_MIDDLE = 0.5
 XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\
@@ -31,9 +32,10 @@ XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\
 
 @dataclass(frozen=True)
 class HeadshotFiles:
-    """One headshot as it is handed out: full size (signed), a square for profiles and a small one for the web.
+    """The files of one headshot.
 
-    A small headshot has its full size alone."""
+    full: the signed picture at full size. profile: a square crop, or None without a face. web: a small copy.
+    A small headshot has only `full`."""
 
     full: bytes = field(repr=False)
     profile: bytes | None = field(repr=False, default=None)
@@ -43,7 +45,9 @@ class HeadshotFiles:
 def finish(
     pixels: Pixels, face: Box | None, source: DigitalSource, identity: Identity, file_format: FileFormat = "jpeg"
 ) -> HeadshotFiles:
-    """The three files of a headshot, all marked, the full one signed. face: in pixels of the picture; without one
+    """Encode the three files of a headshot.
+
+    All files name the digital source type, and the full one is signed. face: in pixels of the picture. Without a face
     there is no profile crop. Raises SigningFailed."""
     full = finish_small(pixels, source, identity, file_format).full
     profile = None if face is None else encode(crop_profile(pixels, face), source, file_format)
@@ -53,14 +57,16 @@ def finish(
 def finish_small(
     pixels: Pixels, source: DigitalSource, identity: Identity, file_format: FileFormat = "jpeg"
 ) -> HeadshotFiles:
-    """The one file of a small headshot, marked and signed. Raises SigningFailed."""
+    """Encode and sign the one file of a small headshot.
+
+    Raises SigningFailed."""
     return HeadshotFiles(sign(encode(pixels, source, file_format), MIME[file_format], source, identity))
 
 
 def encode(pixels: Pixels, source: DigitalSource, file_format: FileFormat = "jpeg", quality: int = QUALITY) -> bytes:
-    """The picture as a file: sRGB, 300 dpi, the kind of the picture in its XMP, no other metadata.
+    """Encode the picture as sRGB with 300 dpi, the digital source type in XMP and no other metadata.
 
-    The same pixels give the same bytes. quality: of a JPEG, 1..100."""
+    The same pixels give the same bytes. quality: JPEG quality, 1..100."""
     image, buffer = Image.fromarray(pixels), io.BytesIO()
     xmp = XMP.format(address=SOURCE_TYPES + source).encode()
     if file_format == "png":
@@ -68,21 +74,23 @@ def encode(pixels: Pixels, source: DigitalSource, file_format: FileFormat = "jpe
         described.add_itxt("XML:com.adobe.xmp", xmp.decode())
         image.save(buffer, "PNG", compress_level=4, dpi=(DPI, DPI), icc_profile=srgb_profile(), pnginfo=described)
     else:
-        # Color at full resolution: red lips and thin hair suffer first without it.
+        # Keep color at full resolution. Chroma subsampling harms red lips and thin hair first.
         image.save(buffer, "JPEG", quality=quality, subsampling=0, dpi=(DPI, DPI), icc_profile=srgb_profile(), xmp=xmp)
     return buffer.getvalue()
 
 
 @cache
 def srgb_profile() -> bytes:
-    """An ICC profile of sRGB, 588 bytes, that says nothing of when it was made."""
+    """Return an ICC profile of sRGB, 588 bytes, with a fixed creation date."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    # Bytes 24 to 35 of the header are the date.
+    # Bytes 24 to 35 of the header are the creation date.
     return profile[:24] + struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + profile[36:]
 
 
 def crop_profile(pixels: Pixels, face: Box) -> Pixels:
-    """(600, 600, 3): the face in the middle, with as much around it as the picture has."""
+    """Crop a square around the face and resize the crop to (600, 600, 3).
+
+    The crop is off center if the face is near the picture's border."""
     import cv2
 
     height, width = pixels.shape[:2]
@@ -95,7 +103,9 @@ def crop_profile(pixels: Pixels, face: Box) -> Pixels:
 
 
 def shrink_for_web(pixels: Pixels) -> Pixels:
-    """The whole picture with a long edge of 1,200 px, or as it is when it is smaller."""
+    """Shrink the whole picture to a long edge of 1,200 px.
+
+    A smaller picture is returned unchanged."""
     import cv2
 
     height, width = pixels.shape[:2]

@@ -12,7 +12,8 @@ from pipeline.photos.intake import run_isolated
 
 MAX_BYTES = 50 * 1024 * 1024
 MEMORY_BYTES = 1536 * 1024 * 1024
-# Seconds of a processor, which a signed file of 25 MB takes 0.4 of, and of the clock, should all processors be busy.
+# Limits of processor time and of wall-clock time, which is longer because all processors may be busy. A signed file of
+# 25 MB takes 0.4 s of processor time.
 CPU_SECONDS = 3
 SECONDS = 6.0
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,22 +21,22 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a file says about how it was made: IPTC's word in its XMP, and its Content Credentials."""
+    """A file's statements about its origin: IPTC's source type in the XMP, and the Content Credentials."""
 
     digital_source: str | None
     credential: Credential | None
 
     @property
     def source_type(self) -> str | None:
-        """IPTC's word for the picture's origin, from its XMP or its credentials."""
+        """Return IPTC's digital source type from the XMP, with the credentials as fallback."""
         return self.digital_source or (self.credential.digital_source if self.credential else None)
 
 
 def read_untrusted_provenance(data: bytes) -> Provenance:
-    """Return the provenance of any file, hostile ones too.
+    """Return the provenance of any file, hostile ones included.
 
-    Raises PhotoRefused, before a process is started, for anything but a JPEG, PNG or WebP of at most MAX_BYTES, and
-    SigningFailed when it cannot be read, or not within the time."""
+    Raises PhotoRefused for anything but a JPEG, PNG or WebP of at most MAX_BYTES. That check starts no process.
+    Raises SigningFailed if the provenance cannot be read within the time limit."""
     if len(data) > MAX_BYTES:
         raise PhotoRefused(Reason.TOO_LARGE)
     if image_type(data) is None:
@@ -52,7 +53,9 @@ def read_untrusted_provenance(data: bytes) -> Provenance:
 
 
 def read_provenance(data: bytes) -> Provenance:
-    """Return what a JPEG, PNG or WebP says about itself. Raises SigningFailed for anything else."""
+    """Return the provenance of a JPEG, PNG or WebP.
+
+    Raises SigningFailed for any other file, and if the provenance cannot be read."""
     if image_type(data) is None:
         raise SigningFailed("The file is not a JPEG, PNG or WebP.")
     return Provenance(read_source_type(data), read_credential(data))

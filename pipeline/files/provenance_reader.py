@@ -1,8 +1,8 @@
 """The sandboxed process that parses provenance: one file on stdin, JSON on stdout.
 
 Run as `python -m pipeline.files.provenance_reader MEMORY_BYTES CPU_SECONDS`. Like the photo decoder, this process
-gives up opening files and sockets and growing beyond its limits before it parses the first byte, so nothing can be
-fetched.
+drops its privileges before it parses the first byte. It can then open no files or sockets and cannot exceed its limits,
+so it can fetch nothing. stdout is `null` if the provenance cannot be read.
 """
 
 import json
@@ -10,7 +10,7 @@ import sys
 from contextlib import suppress
 from dataclasses import asdict
 
-# All up front: later there is no file descriptor left to import with.
+# Imported up front, because an import needs file descriptors and the process gives up opening any.
 import c2pa  # noqa: F401
 
 from pipeline.errors import SigningFailed
@@ -21,7 +21,7 @@ from pipeline.photos.decoder.rights import drop_privileges
 
 def main(memory_bytes: int, cpu_seconds: int) -> None:
     data = sys.stdin.buffer.read()
-    # Threads and tables of the native library, which it makes at its first use.
+    # The native library creates its threads and tables at the first use, so use it before dropping privileges.
     with suppress(SigningFailed):
         read_credential(b"")
     drop_privileges(memory_bytes, cpu_seconds)

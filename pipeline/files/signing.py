@@ -1,7 +1,7 @@
 """Sign pictures with Content Credentials (C2PA), and read them back.
 
-The manifest holds the kind of the picture and the maker's name. No thumbnail, no ingredient, no name, no time of
-anybody: what would say more than that stays out. Nothing is ever fetched, neither to sign nor to read.
+The manifest holds the digital source type and the name of this software. It holds no thumbnail, no ingredient, no
+customer's name and no time. Neither signing nor reading fetches anything over the network.
 """
 
 import datetime
@@ -30,7 +30,7 @@ SETTINGS = {
     "verify": {
         "remote_manifest_fetch": False,
         "ocsp_fetch": False,
-        # A file is checked when it is read, not once more while it is made.
+        # Files are verified when they are read, so verifying them here would repeat the work.
         "verify_after_sign": False,
     },
 }
@@ -38,7 +38,9 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Identity:
-    """Who signs: a P-256 key and its certificates, the leaf first, all PEM. The leaf names the operator only."""
+    """The signer: a P-256 key and its certificates, leaf first, all PEM.
+
+    The leaf names the operator only."""
 
     key: bytes = field(repr=False)
     certificates: bytes = field(repr=False)
@@ -46,9 +48,16 @@ class Identity:
 
 @dataclass(frozen=True)
 class Credential:
-    """What a file's manifest says. intact: signature and pixels fit together; trusted: a known authority vouches.
+    """The contents of a file's manifest, and the result of the check.
 
-    `digital_source` is the last word of IPTC's address; `faults` are C2PA's own codes."""
+    Attributes:
+        intact: signature and pixels match.
+        trusted: a known authority issued the certificate.
+        digital_source: last part of IPTC's URL of the source type.
+        generator: name of the software that made the manifest.
+        signed_by: organization named in the signing certificate.
+        faults: status codes of C2PA.
+    """
 
     intact: bool
     trusted: bool
@@ -59,9 +68,10 @@ class Credential:
 
 
 def load_identity(key: bytes, certificates: bytes) -> Identity:
-    """The identity of an operator's own key and certificates.
+    """Check an operator's own key and certificates, and return them as an identity.
 
-    Raises SigningFailed when they do not belong together, or when nobody vouches for the certificate today."""
+    Raises SigningFailed if key and certificates do not belong together. Raises it also if the leaf is self-signed or
+    not valid today."""
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import serialization
@@ -92,7 +102,9 @@ def load_identity(key: bytes, certificates: bytes) -> Identity:
 
 
 def sign(data: bytes, mime: str, source: DigitalSource, identity: Identity) -> bytes:
-    """The file with a signed manifest in it. Two signatures of one file differ. Raises SigningFailed."""
+    """Return the file with a signed manifest embedded.
+
+    Two signatures of one file differ. Raises SigningFailed."""
     import c2pa
 
     manifest = {
@@ -107,7 +119,7 @@ def sign(data: bytes, mime: str, source: DigitalSource, identity: Identity) -> b
             }
         ],
     }
-    # A timestamp authority of "" would be asked for over the network; None means none.
+    # With "" the library would contact a timestamp authority over the network. None means no authority.
     info = c2pa.C2paSignerInfo(ALGORITHM, identity.certificates, identity.key, None)
     signed = io.BytesIO()
     try:
@@ -119,7 +131,9 @@ def sign(data: bytes, mime: str, source: DigitalSource, identity: Identity) -> b
 
 
 def check_signing(identity: Identity) -> None:
-    """Signs a picture of eight pixels and reads it back. Raises SigningFailed for what C2PA does not take."""
+    """Sign a picture of 8 x 8 pixels and read the credential back.
+
+    Raises SigningFailed if C2PA rejects the key or the certificates."""
     from PIL import Image
 
     blank = io.BytesIO()
@@ -131,9 +145,9 @@ def check_signing(identity: Identity) -> None:
 
 
 def read_credential(data: bytes) -> Credential | None:
-    """What the manifest in a file says, checked against its pixels; None when there is none.
+    """Return the contents of a file's manifest, checked against the pixels, or None without a manifest.
 
-    Raises SigningFailed for a file in which one cannot be looked for."""
+    Raises SigningFailed if the file cannot be searched for a manifest."""
     import c2pa
 
     try:
@@ -170,9 +184,9 @@ def _context() -> "c2pa.Context":
 
 
 def make_test_identity(operator: str) -> Identity:
-    """A fresh key with a certificate that says that it proves nothing; for trying things and for tests.
+    """Make a fresh key with a certificate that proves nothing, for tests and trials.
 
-    A leaf that signed itself is refused by C2PA, so there is an authority of its own above it."""
+    A test authority issues the certificate, because C2PA rejects self-signed leaves."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -213,7 +227,9 @@ def _name(common_name: str, organization: str) -> "Name":
 def _certificate(
     subject: "Name", issuer: "Name", key: "EllipticCurvePrivateKey", issuer_key: "EllipticCurvePrivateKey"
 ) -> "CertificateBuilder":
-    """A certificate for the key, valid from now, before its usage is said and before it is signed."""
+    """Return a certificate builder for the key, valid for TEST_DAYS from now.
+
+    The caller adds the key usage and signs."""
     from cryptography import x509
 
     now = datetime.datetime.now(datetime.UTC)

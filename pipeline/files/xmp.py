@@ -1,7 +1,7 @@
 """Read the IPTC source type from a picture's XMP, from untrusted bytes in linear time.
 
-The container is walked chunk by chunk and the packet goes through expat: no document type, so no entities, and no
-namespaces, whose names expat would write out in full for every element.
+The container is read chunk by chunk, and expat parses the packet. Document types are refused, so there are no entities
+to expand. Namespaces are not resolved, because expat would expand their names for every element.
 """
 
 import re
@@ -13,9 +13,9 @@ from xml.parsers import expat
 from pipeline.errors import SigningFailed
 from pipeline.files.signing import SOURCE_TYPES
 
-# Editors that keep a history in the packet fill hundreds of kilobytes.
+# Editors that store a history in the packet write hundreds of kilobytes.
 MAX_PACKET_BYTES = 4 * 1024 * 1024
-# Segments or chunks that are looked at: a PNG of 25 MB in pieces of 4 kB has 6,400.
+# The maximum number of segments or chunks. A PNG of 25 MB in chunks of 4 kB has 6,400.
 MAX_PARTS = 20_000
 TOO_MANY = "The picture has too many parts."
 
@@ -29,7 +29,7 @@ MAX_VALUE_CHARACTERS = 200
 
 
 def image_type(data: bytes) -> str | None:
-    """Return the MIME type of a JPEG, PNG or WebP by its content, None for anything else."""
+    """Return the MIME type of a JPEG, PNG or WebP by its content, or None for any other file."""
     if data.startswith(b"\xff\xd8\xff"):
         return "image/jpeg"
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -40,16 +40,18 @@ def image_type(data: bytes) -> str | None:
 
 
 def read_source_type(data: bytes) -> str | None:
-    """Return the last part of the source type's address, None when the picture names none.
+    """Return the last part of the source type's URL, or None if the picture names no source type.
 
-    data: a JPEG, PNG or WebP file. Raises SigningFailed when its XMP is larger than
-    MAX_PACKET_BYTES or among too many parts."""
+    data: a JPEG, PNG or WebP file. Raises SigningFailed if the XMP is larger than MAX_PACKET_BYTES, or if the XMP is
+    not found within MAX_PARTS parts."""
     packet = find_packet(data)
     return _source_type(packet) if packet else None
 
 
 def find_packet(data: bytes) -> bytes | None:
-    """Return the first XMP packet of a JPEG, PNG or WebP file. Raises as `read_source_type` does."""
+    """Return the first XMP packet of a JPEG, PNG or WebP file, or None without a packet.
+
+    Raises SigningFailed in the cases of `read_source_type`."""
     walk = {"image/jpeg": _jpeg_packets, "image/png": _png_packets, "image/webp": _webp_packets}
     kind = image_type(data)
     packet = next(walk[kind](data), None) if kind else None
@@ -74,7 +76,7 @@ def _jpeg_packets(data: bytes) -> Iterator[bytes]:
             end = position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
             if marker == JPEG_APP1 and data.startswith(JPEG_XMP, position + 4):
                 yield data[position + 4 + len(JPEG_XMP) : end]
-            # A length below its own two bytes would not move on.
+            # The length includes its own two bytes, so the next marker is at least four bytes ahead.
             position = max(end, position + 4)
     raise SigningFailed(TOO_MANY)
 
@@ -93,7 +95,9 @@ def _png_packets(data: bytes) -> Iterator[bytes]:
 
 
 def _international_text(body: bytes) -> bytes:
-    """Return the text of an iTXt chunk after its keyword: flag, method, language, translated keyword, text."""
+    """Return the text of an iTXt chunk, unpacked if compressed, or b"" if the text is damaged.
+
+    body: the chunk after its keyword (compression flag, method, language, translated keyword, text)."""
     is_compressed, rest = body[:1] == b"\x01", body[2:]
     text = rest.split(b"\x00", 2)[-1]
     if not is_compressed:
@@ -116,11 +120,13 @@ def _webp_packets(data: bytes) -> Iterator[bytes]:
 
 
 class _DoctypeRefused(Exception):
-    """XMP never has a document type; without one there are no entities to expand."""
+    """The packet has a document type.
+
+    XMP never has one, and without it there are no entities to expand."""
 
 
 class _Found(Exception):
-    """The source type has been read: the rest of the packet need not be parsed."""
+    """The source type has been found, so the parser can stop."""
 
     def __init__(self, value: str) -> None:
         super().__init__(value)
@@ -128,7 +134,9 @@ class _Found(Exception):
 
 
 class _SourceTypeReader:
-    """Handlers of one parser: the element's text, its rdf:resource, or an attribute of a description."""
+    """The handlers of one expat parser.
+
+    The source type is the element's text, its rdf:resource, or an attribute of any element."""
 
     def __init__(self) -> None:
         self.text: str | None = None
@@ -176,7 +184,7 @@ def _local(name: str) -> str:
 
 
 def _check_source_type(value: str) -> None:
-    """Raise _Found when the value is an address of IPTC's source types."""
+    """Raise _Found if the value is the URL of an IPTC source type."""
     address = value[:MAX_VALUE_CHARACTERS].strip()
     if address.startswith(SOURCE_TYPES) and re.fullmatch(r"\w{1,100}", address.removeprefix(SOURCE_TYPES)):
         raise _Found(address.removeprefix(SOURCE_TYPES))

@@ -1,8 +1,8 @@
 """Calibrate the distance of two faces to the probability that they are one person, with confidence intervals.
 
-What decides how sure one may be is how many people were compared, not how many pairs: pairs that share a person say
-much the same. So intervals come from drawing people anew, and the highest probability ever claimed from the number
-of pairs of people.
+Certainty depends on the number of people compared and not on the number of pairs. Pairs that share a person are
+correlated. So the intervals come from a bootstrap over people. The highest probability that is claimed depends on the
+number of pairs of people.
 """
 
 import math
@@ -21,22 +21,24 @@ BUILT_IN = Path(__file__).with_name("calibration.toml")
 Floats = NDArray[np.float64]
 
 DRAWS = 1000
-# The share of the draws that an interval holds.
+# The share of the draws inside an interval.
 CONFIDENCE = 0.95
 BINS = 10
-# Nobody who compares faces by numbers is surer than this, however many there were.
+# No number of people justifies a higher probability than this.
 MAX_CAP = 0.99
-# dlib's embeddings of different people are about as far apart as this says.
+# Starting point of the fit: offset and slope that roughly suit distances of dlib's embeddings.
 _START = np.array([12.0, 20.0])
 
 
 class NotEnoughPairs(PipelineError):
-    """Too few pairs, or pairs of one kind only: nothing can be fitted to them."""
+    """There are too few pairs or people for a fit, or pairs of one kind only."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """P(one person) = 1 / (1 + exp(slope * distance - offset)), claimed up to `cap`; `provenance` says from what."""
+    """The constants of P(one person) = 1 / (1 + exp(slope * distance - offset)).
+
+    cap: highest probability that is claimed. provenance: a description of the data behind the fit."""
 
     offset: float
     slope: float
@@ -44,13 +46,15 @@ class Calibration:
     provenance: dict[str, str | int | float | list[float]] = field(default_factory=dict)
 
     def probability(self, distance: float) -> float:
-        """0..1, not capped."""
+        """Return the probability that two faces at this distance are one person, 0..1 and not capped."""
         return 1 / (1 + math.exp(min(700.0, self.slope * distance - self.offset)))
 
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Pairs of faces: distance (N,), same (N,) whether one person, and who they are, (N, 2) numbers from 0."""
+    """Labeled pairs of faces.
+
+    distance: (N,). same: (N,), True for two faces of one person. people: (N, 2), numbers of the people from 0."""
 
     distance: Floats
     same: NDArray[np.bool_]
@@ -63,7 +67,9 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Bin:
-    """One row of the reliability table: pairs whose probability lies from `low` to `high`, and what they were."""
+    """One row of the reliability table: the pairs with a predicted probability from `low` to `high`.
+
+    predicted: their mean probability. observed: the share of one person's pairs. Both use the balanced weights."""
 
     low: float
     high: float
@@ -74,7 +80,7 @@ class Bin:
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure, and between which values it lies in 95 of 100 draws of other people."""
+    """A figure and its 95% bootstrap interval."""
 
     value: float
     low: float
@@ -83,9 +89,11 @@ class Interval:
 
 @dataclass(frozen=True)
 class CalibrationReport:
-    """The fit and what speaks for and against it. Bins are balanced as the fit is: both kinds of pairs weigh the same.
+    """The fit and its reliability.
 
-    false_matches: share of different pairs within the distance; false_refusals: share of same pairs beyond it."""
+    Both kinds of pairs have the same total weight in the fit and in the bins.
+    false_matches: for each threshold, the share of pairs of different people within the distance.
+    false_refusals: for each threshold, the share of pairs of one person beyond the distance."""
 
     calibration: Calibration
     slope: Interval
@@ -97,12 +105,14 @@ class CalibrationReport:
 
 @cache
 def built_in() -> Calibration:
-    """The constants that the product ships with."""
+    """Return the constants that the product ships with."""
     return load_calibration(BUILT_IN)
 
 
 def load_calibration(path: Path) -> Calibration:
-    """Constants as `python -m pipeline calibrate` wrote them. Raises PipelineError over a file that holds none."""
+    """Read constants that `python -m pipeline calibrate` wrote.
+
+    Raises PipelineError if the file holds no valid constants."""
     try:
         values = tomllib.loads(path.read_text("utf-8"))
         found = Calibration(float(values["offset"]), float(values["slope"]), float(values["cap"]), values["provenance"])
@@ -114,15 +124,16 @@ def load_calibration(path: Path) -> Calibration:
 
 
 def calibrate(pairs: Pairs, thresholds: Sequence[float], draws: int = DRAWS) -> CalibrationReport:
-    """The fit to these pairs, both kinds weighing the same, and its reliability. The same pairs give the same report.
+    """Fit the probability to these pairs and report the reliability of the fit.
 
-    thresholds: distances whose error rates are wanted; draws: of other people. Raises NotEnoughPairs."""
+    thresholds: distances to report error rates for. draws: number of bootstrap samples. The same pairs give the same
+    report. Raises NotEnoughPairs."""
     if min(pairs.same.sum(), (~pairs.same).sum()) < 2 or pairs.people_count < 3:
         raise NotEnoughPairs("at least two pairs of one person, two of different people and three people are needed")
     rng = np.random.default_rng(0)
     weights = [draw for draw in (_draw_people(pairs, rng) for _ in range(draws)) if _both_kinds(pairs, draw)]
     fits = [fit_logistic(pairs, draw) for draw in weights]
-    # The mean of what the draws say of each distance is less sure than a fit to the very people at hand.
+    # A fit to the observed people alone would be overconfident. The mean over the draws is less so.
     offset, slope = _fit_to_mean(fits, pairs)
     calibration = Calibration(offset, slope, _cap(pairs), _provenance(pairs))
     return CalibrationReport(
@@ -138,9 +149,9 @@ def calibrate(pairs: Pairs, thresholds: Sequence[float], draws: int = DRAWS) -> 
 
 
 def fit_logistic(pairs: Pairs, weights: Floats) -> tuple[float, float]:
-    """Offset and slope of the weighted logistic fit, both kinds balanced.
+    """Return offset and slope of the weighted logistic fit, with both kinds of pairs balanced.
 
-    Aims at Platt's targets instead of 0 and 1, so that pairs which do not overlap give no infinite slope."""
+    Uses Platt's targets instead of 0 and 1. Otherwise pairs without overlap would give an infinite slope."""
     from scipy.optimize import minimize
 
     balanced = _balanced(pairs, weights)
@@ -158,7 +169,7 @@ def fit_logistic(pairs: Pairs, weights: Floats) -> tuple[float, float]:
 
 
 def _fit_to_mean(fits: Sequence[tuple[float, float]], pairs: Pairs) -> tuple[float, float]:
-    """The one logistic curve nearest to the mean of all, over the distances that were seen."""
+    """Return offset and slope of the logistic curve nearest to the mean of all fits, over the observed distances."""
     from scipy.optimize import curve_fit
 
     distances = np.linspace(pairs.distance.min(), pairs.distance.max(), 200)
@@ -173,7 +184,7 @@ def _logistic(distance: Floats, offset: float | Floats, slope: float | Floats) -
 
 
 def _draw_people(pairs: Pairs, rng: np.random.Generator) -> Floats:
-    """(N,) weights of the pairs when as many people as there are are drawn anew, some twice, some not at all."""
+    """Draw people with replacement, as many as there are, and return the (N,) weights of the pairs."""
     drawn = np.bincount(rng.integers(pairs.people_count, size=pairs.people_count), minlength=pairs.people_count)
     one, other = drawn[pairs.people[:, 0]], drawn[pairs.people[:, 1]]
     return np.where(pairs.same, one, one * other).astype(np.float64)
@@ -184,7 +195,9 @@ def _both_kinds(pairs: Pairs, weights: Floats) -> bool:
 
 
 def _balanced(pairs: Pairs, weights: Floats) -> Floats:
-    """Weights that add up to a half for each kind: before it is seen, a face may as well be a stranger's."""
+    """Scale the weights so that each kind of pair adds up to one half.
+
+    This is the prior that both kinds are equally likely."""
     total = np.where(pairs.same, weights[pairs.same].sum(), weights[~pairs.same].sum())
     return np.asarray(0.5 * weights / np.maximum(total, 1e-12), np.float64)
 
@@ -194,7 +207,9 @@ def _predicted(pairs: Pairs, calibration: Calibration) -> Floats:
 
 
 def _brier(pairs: Pairs, calibration: Calibration, weights: Floats) -> float:
-    """Mean squared error of the probability; 0.25 is that of a coin."""
+    """Return the mean squared error of the probability.
+
+    A coin toss has 0.25."""
     return float((_balanced(pairs, weights) * (_predicted(pairs, calibration) - pairs.same) ** 2).sum())
 
 
@@ -224,9 +239,9 @@ def _interval(value: float, draws: Sequence[float]) -> Interval:
 
 
 def _cap(pairs: Pairs) -> float:
-    """The highest probability that so many people allow to claim.
+    """Return the highest probability that the number of people supports.
 
-    Of P pairs of people of whom none looked like one person, up to 3 of P may (rule of three, 95 %)."""
+    If none of P pairs of different people matched, up to 3 in P still might (rule of three, 95%)."""
     known = {(min(pair), max(pair)) for pair in pairs.people[~pairs.same].tolist()}
     share = 3 / len(known)
     return math.floor(100 * min(MAX_CAP, 1 / (1 + share))) / 100

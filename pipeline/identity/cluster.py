@@ -13,7 +13,9 @@ from pipeline.types import Embedding
 
 @dataclass(frozen=True, eq=False)
 class SeenFace:
-    """One face of one photo: whose photo and face it is by index, and how well it is seen, above 0 to 1."""
+    """One face of one photo.
+
+    photo, face: index of the photo, and of the face in the photo. quality: visibility of the face, above 0 to 1."""
 
     photo: int
     face: int
@@ -23,26 +25,27 @@ class SeenFace:
 
 @dataclass(frozen=True, eq=False)
 class Cluster:
-    """Faces of one person, at most one of each photo; in the order in which they were given."""
+    """The faces of one person, at most one per photo, in the order of the input."""
 
     faces: tuple[SeenFace, ...]
 
     @property
     def quality(self) -> float:
-        """How well the person is seen in all photos together."""
-        # Sorted: a sum of floats depends on its order, and the order of photos must not decide who somebody is.
+        """Return the sum of the qualities of all faces."""
+        # Sorted, because a sum of floats depends on the order, and the order of photos must not decide the result.
         return sum(sorted(face.quality for face in self.faces))
 
     def face_in(self, photo: int) -> int | None:
-        """Index of the person's face in this photo, if they are in it."""
+        """Return the index of the person's face in this photo, or None if the photo does not show the person."""
         return next((seen.face for seen in self.faces if seen.photo == photo), None)
 
 
 def cluster_faces(faces: Sequence[SeenFace], max_distance: float = SAME_PERSON_DISTANCE) -> list[Cluster]:
-    """Everybody in these photos, whoever is in most of them first; of two in as many, who is seen best.
+    """Group the faces by person, and return the person of most photos first.
 
-    Average linkage: the two nearest clusters join as long as the mean distance of their faces is below max_distance.
-    Two faces of one photo never join. The same faces give the same clusters in whatever order they come."""
+    Among people in equally many photos, the better visible one comes first. Uses average linkage: the two nearest
+    clusters join while the mean distance of their faces is below max_distance. Two faces of one photo never join.
+    The order of the faces does not change the clusters."""
     order = sorted(range(len(faces)), key=lambda index: faces[index].embedding.tobytes())
     distances = _distances([faces[index].embedding for index in order])
     photos = [faces[index].photo for index in order]
@@ -51,12 +54,12 @@ def cluster_faces(faces: Sequence[SeenFace], max_distance: float = SAME_PERSON_D
         joined = tuple(sorted(pair[0] + pair[1]))
         clusters = sorted([each for each in clusters if each not in pair] + [joined])
     found = [Cluster(tuple(faces[index] for index in sorted(order[place] for place in each))) for each in clusters]
-    # A stable sort: what is equal stays in the order of the embeddings.
+    # The sort is stable, so equal clusters stay in the order of their embeddings.
     return sorted(found, key=lambda cluster: (-len(cluster.faces), -cluster.quality))
 
 
 def _distances(embeddings: Sequence[Embedding]) -> NDArray[np.float64]:
-    """(N, N) Euclidean distances."""
+    """Return the (N, N) Euclidean distances between the embeddings."""
     if not embeddings:
         return np.zeros((0, 0))
     stacked = np.stack(embeddings).astype(np.float64)
@@ -66,7 +69,9 @@ def _distances(embeddings: Sequence[Embedding]) -> NDArray[np.float64]:
 def _nearest(
     clusters: Sequence[tuple[int, ...]], distances: NDArray[np.float64], photos: Sequence[int], max_distance: float
 ) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-    """The two nearest clusters that may join, or None; of two pairs as near the first one."""
+    """Return the two nearest clusters that may join, or None.
+
+    The first of several equally near pairs wins."""
     best, nearest = None, max_distance
     for one, other in combinations(clusters, 2):
         if {photos[place] for place in one} & {photos[place] for place in other}:

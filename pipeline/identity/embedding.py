@@ -1,4 +1,4 @@
-"""Embed faces with dlib as 128 numbers, in which pictures of one person are close together."""
+"""Embed faces with dlib as 128 numbers. The embeddings of one person are close together."""
 
 import threading
 from collections.abc import Sequence
@@ -17,14 +17,16 @@ ALIGNMENT_POINTS = (
     landmarks.RIGHT_EYE_INNER,
     landmarks.NOSE_BASE,
 )
-# What dlib's aligned chip shows reaches less than one face beyond the mesh on every side.
+# Margin of the cropped region, in face sizes. dlib's aligned chip needs less than this on every side of the mesh.
 SURROUNDINGS = 1.0
 JITTERS = 0
 PADDING = 0.25
 
 
 class FaceEmbedder:
-    """Runs dlib's face_recognition_resnet_model_v1. Safe to share between threads: calls take turns."""
+    """dlib's face_recognition_resnet_model_v1.
+
+    Safe to share between threads, because a lock serializes the calls."""
 
     def __init__(self, weights: Weights) -> None:
         import dlib
@@ -33,7 +35,9 @@ class FaceEmbedder:
         self._lock = threading.Lock()
 
     def embed(self, pixels: Pixels, face: Face) -> Embedding:
-        """Embedding of one face: (128,) float32, length about 1.4, compared by Euclidean distance."""
+        """Embed one face.
+
+        Returns (128,) float32, length about 1.4. Compare embeddings by Euclidean distance."""
         import dlib
 
         bounds = landmarks.bounds(face.mesh)
@@ -51,16 +55,19 @@ class FaceEmbedder:
 
 
 def embedding_distance(one: Embedding, other: Embedding) -> float:
-    """Euclidean distance, 0 upwards: below about 0.5 it is one person."""
+    """Return the Euclidean distance of two embeddings.
+
+    Below about 0.5 they are one person's."""
     return float(np.linalg.norm(one - other))
 
 
 def fuse(embeddings: Sequence[Embedding], qualities: Sequence[float]) -> Embedding:
-    """The person's template: (N,) float32 of as many (N,) embeddings; of a single one itself, unchanged.
+    """Combine embeddings of one person into one template.
 
-    Its direction is the quality-weighted mean of the normalized embeddings. A mean is shorter than what it is made
-    of, and distances (dlib) as well as the generator (InstantID) care about length, so it is stretched to their
-    weighted mean length. qualities: above 0. Raises ValueError without an embedding."""
+    embeddings: each (N,). qualities: one weight per embedding, above 0. Returns (N,) float32. A single embedding is
+    returned unchanged. The template's direction is the weighted mean of the normalized embeddings. A mean is shorter
+    than its parts, and length matters to distances (dlib) and to the generator (InstantID). So the template is scaled
+    to the weighted mean length. Raises ValueError without an embedding."""
     if not embeddings:
         raise ValueError("no embedding to fuse")
     if len(embeddings) == 1:

@@ -1,7 +1,7 @@
-"""Judge whether a picture is the same person, by its distance to their photos.
+"""Judge if a picture shows the person, by its distance to the person's photos.
 
-Three thresholds for three questions: SAME_PERSON_DISTANCE joins faces of uploaded photos, ACCEPT_DISTANCE lets a
-finished picture through, and duplicates.MIN_DISTANCE says whether two pictures of a pack are two.
+There are three thresholds. SAME_PERSON_DISTANCE joins faces of uploaded photos. ACCEPT_DISTANCE accepts a finished
+picture. duplicates.MIN_DISTANCE separates the pictures of a pack.
 """
 
 import math
@@ -13,20 +13,20 @@ from pipeline.identity.calibration import Calibration, built_in
 from pipeline.identity.embedding import FaceEmbedder, embedding_distance
 from pipeline.types import Embedding, Face, Pixels
 
-# Mean distance up to which faces of uploaded photos are one person: wider, because who is parted by mistake is
-# refused, and because a mean over several photos strays less than a pair.
+# Mean distance up to which faces of uploaded photos count as one person. This limit is wider than ACCEPT_DISTANCE for
+# two reasons: splitting one person by mistake refuses their photos, and a mean over photos varies less than one pair.
 SAME_PERSON_DISTANCE = 0.55
-# A finished picture may be this far from the person. Error rates of both: docs/benchmarks.md.
+# Maximum distance of a finished picture from the person. docs/benchmarks.md has the error rates of both limits.
 ACCEPT_DISTANCE = 0.53
-# For max_distance: measure, but let every picture through. For tests and engines that draw no faces.
+# A max_distance that measures every picture and accepts all. For tests and for engines that draw no faces.
 OPEN_GATE = math.inf
 
 
 @dataclass(frozen=True)
 class Likeness:
-    """What was seen of the person: distance (None unless there is exactly one face), how many faces, and the decision.
+    """The likeness of a picture to the person, and the decision.
 
-    face: the widest one; None without one."""
+    distance: None unless the picture has exactly one face. faces: number of faces. face: the widest face, or None."""
 
     distance: float | None
     faces: int
@@ -42,9 +42,9 @@ def judge_likeness(
     embedder: FaceEmbedder,
     max_distance: float = ACCEPT_DISTANCE,
 ) -> Likeness:
-    """Accepts a picture with exactly one face no further than max_distance from the reference.
+    """Accept a picture if it has exactly one face and the face is within max_distance of the reference.
 
-    OPEN_GATE as max_distance accepts everything; distance and reasons still tell the truth."""
+    OPEN_GATE as max_distance accepts every picture, and still sets distance and reasons."""
     faces = finder.find(pixels)
     distance = embedding_distance(embedder.embed(pixels, faces[0]), reference) if len(faces) == 1 else None
     if not faces:
@@ -58,6 +58,8 @@ def judge_likeness(
 
 
 def likeness_score(distance: float, calibration: Calibration | None = None) -> float:
-    """Calibrated probability, 0 to the calibration's cap in steps of 0.01, that faces so far apart are one person."""
+    """Return the calibrated probability that two faces at this distance are one person.
+
+    Returns 0 to the calibration's cap, in steps of 0.01. Uses the built-in calibration by default."""
     calibration = calibration or built_in()
     return round(min(calibration.cap, calibration.probability(distance)), 2)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
-"""(H, W) one plane or (H, W, 3) a picture."""
+"""One plane (H, W) or a picture (H, W, 3)."""
 
 Shape = tuple[int, int]
 """Height and width."""
@@ -17,16 +17,17 @@ Sample = TypeVar("Sample", np.uint8, np.float32)
 
 DISPLAY_GAMMA = 2.2
 
-# Columns: brightness, red against blue, both against green; orthonormal.
+# Orthonormal columns: brightness, red minus blue, and red plus blue minus twice green.
 DECORRELATED = np.array(
     [[3**-0.5, 2**-0.5, 6**-0.5], [3**-0.5, 0, -2 * 6**-0.5], [3**-0.5, -(2**-0.5), 6**-0.5]], np.float32
 )
 
 
 def blur(values: Floats, sigma: float) -> Floats:
-    """Gaussian, sigma in pixels; the edge pixels go on outside.
+    """Apply a Gaussian blur and repeat the edge pixels beyond the border.
 
-    A large one is taken on a reduced picture: nothing fine survives it, and at 4K it would take seconds."""
+    sigma: in pixels. A large blur works on a reduced picture, because it would take seconds at 4K and removes fine
+    detail anyway."""
     if sigma <= 0.05:
         return values
     step = int(sigma / 4)
@@ -39,13 +40,15 @@ def blur(values: Floats, sigma: float) -> Floats:
 
 
 def box_filter(values: Floats, radius: float) -> Floats:
-    """Mean over a square of 2 * radius + 1 pixels."""
+    """Return the mean over a square of 2 * radius + 1 pixels around each pixel."""
     side = 2 * max(1, round(radius)) + 1
     return np.asarray(cv2.boxFilter(values, -1, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
 
 
 def resize(values: Floats, shape: Shape) -> Floats:
-    """By area when smaller, cubic when larger. Cubic overshoots: clip where it matters."""
+    """Resize by area if the result is smaller, with cubic interpolation otherwise.
+
+    Cubic interpolation overshoots, so callers have to clip where that matters."""
     height, width = shape
     if values.shape[:2] == shape:
         return values
@@ -55,15 +58,15 @@ def resize(values: Floats, shape: Shape) -> Floats:
 
 
 def enlarge_rows(values: Floats, factor: int, top: int, bottom: int) -> Floats:
-    """Rows top to bottom of the plane or picture enlarged by a whole factor, between its pixels linear.
+    """Return rows `top` to `bottom` of the plane or picture enlarged by a whole factor with linear interpolation.
 
-    So a large picture can be made in strips; the strips fit together."""
+    Callers can make a large picture in strips. The strips fit together without seams."""
     if factor == 1:
         return values[top:bottom]
     first, last = max(0, top // factor - 1), min(len(values), -(-bottom // factor) + 1)
     part = values[first:last]
     size = (part.shape[1] * factor, part.shape[0] * factor)
-    # OpenCV's resize takes four channels at most.
+    # OpenCV's resize accepts at most four channels.
     channels = 1 if values.ndim == 2 else values.shape[2]
     pieces = [part] if channels <= 4 else [part[..., start : start + 4] for start in range(0, channels, 4)]
     large = [np.asarray(cv2.resize(piece, size, interpolation=cv2.INTER_LINEAR), np.float32) for piece in pieces]
@@ -72,23 +75,27 @@ def enlarge_rows(values: Floats, factor: int, top: int, bottom: int) -> Floats:
 
 
 def circular_kernel(radius: float) -> NDArray[np.uint8]:
-    """A filled circle as structuring element; radius in pixels."""
+    """Return a filled circle as structuring element.
+
+    radius: in pixels."""
     side = 2 * max(0, round(radius)) + 1
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
 
 
 def dilate(values: Floats, radius: float) -> Floats:
-    """Largest value within the radius."""
+    """Return the largest value within the radius of each pixel."""
     return np.asarray(cv2.dilate(values, circular_kernel(radius)), np.float32)
 
 
 def erode(values: Floats, radius: float) -> Floats:
-    """Smallest value within the radius; beyond the frame nothing is smaller."""
+    """Return the smallest value within the radius of each pixel.
+
+    The border does not count as smaller."""
     return np.asarray(cv2.erode(values, circular_kernel(radius), borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
 def fill_convex_hull(points: Floats, shape: Shape) -> Floats:
-    """1 inside the convex hull of (N, 2) points, 0 outside."""
+    """Return a mask that is 1 inside the convex hull of (N, 2) points and 0 outside."""
     mask = np.zeros(shape, np.uint8)
     hull = np.asarray(cv2.convexHull(np.round(points).astype(np.int32)), np.int32)
     cv2.fillConvexPoly(mask, hull, (1,))
@@ -96,12 +103,14 @@ def fill_convex_hull(points: Floats, shape: Shape) -> Floats:
 
 
 def distance_transform(mask: Floats) -> Floats:
-    """Pixels from each point inside the mask to the nearest point outside."""
+    """Return the distance in pixels from each point inside the mask to the nearest point outside."""
     return np.asarray(cv2.distanceTransform((mask > 0.5).astype(np.uint8), cv2.DIST_L2, 5), np.float32)
 
 
 def connected_component_at(mask: Floats, x: float, y: float) -> Floats:
-    """The connected part of the mask under a point; the whole mask when the point lies outside it."""
+    """Return the connected part of the mask at a point.
+
+    Returns the whole mask if the point is outside the mask."""
     _, labels = cv2.connectedComponents((mask > 0.5).astype(np.uint8))
     height, width = mask.shape
     label = labels[int(np.clip(y, 0, height - 1)), int(np.clip(x, 0, width - 1))]
@@ -109,21 +118,23 @@ def connected_component_at(mask: Floats, x: float, y: float) -> Floats:
 
 
 def gradients(plane: Floats) -> tuple[Floats, Floats]:
-    """Change per pixel to the right and downwards (Sobel)."""
+    """Return the change per pixel to the right and downward (Sobel)."""
     right = np.asarray(cv2.Sobel(plane, cv2.CV_32F, 1, 0, scale=1 / 8), np.float32)
     down = np.asarray(cv2.Sobel(plane, cv2.CV_32F, 0, 1, scale=1 / 8), np.float32)
     return right, down
 
 
 def bilateral_filter(plane: Floats, contrast: float, sigma: float) -> Floats:
-    """Bilateral: differences well above `contrast` stay."""
+    """Smooth the plane but keep differences well above `contrast`.
+
+    sigma: in pixels."""
     return np.asarray(cv2.bilateralFilter(plane, 9, contrast, sigma), np.float32)
 
 
 def warp(values: NDArray[Sample], matrix: NDArray[np.float64], shape: Shape) -> NDArray[Sample]:
-    """The picture seen through a (2, 3) map; outside the source its border goes on.
+    """Transform the picture by a (2, 3) map from source to result, and repeat the border outside the source.
 
-    Coordinates are continuous: pixel i covers i..i+1, so maps at different scales compose."""
+    Coordinates are continuous: pixel i covers i..i+1. So maps at different scales compose."""
     height, width = shape
     centered = matrix.copy()
     centered[:, 2] += centered[:, :2] @ (0.5, 0.5) - 0.5
@@ -132,7 +143,9 @@ def warp(values: NDArray[Sample], matrix: NDArray[np.float64], shape: Shape) -> 
 
 
 def displace(values: Floats, right: Floats, down: Floats) -> Floats:
-    """Each pixel fetched from so many pixels to its right and below."""
+    """Fetch each pixel from `right` pixels to its right and `down` pixels below.
+
+    right, down: (H, W), may be negative."""
     height, width = values.shape[:2]
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     return np.asarray(
@@ -141,61 +154,70 @@ def displace(values: Floats, right: Floats, down: Floats) -> Floats:
 
 
 def convolve(values: Floats, kernel: Floats) -> Floats:
-    """Weighted mean under the kernel."""
+    """Return the mean around each pixel, weighted by the kernel."""
     weighted = cv2.filter2D(values, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT)
     return np.asarray(weighted, np.float32)
 
 
 def to_linear(display: Floats) -> Floats:
-    """Light from display values."""
+    """Convert display values to linear light.
+
+    Clips to 0..1."""
     return np.asarray(cv2.pow(np.clip(display, 0, 1), DISPLAY_GAMMA), np.float32)
 
 
 def to_display(linear: Floats) -> Floats:
-    """Display values from light; clipped."""
+    """Convert linear light to display values.
+
+    Clips to 0..1."""
     return np.asarray(cv2.pow(np.clip(linear, 0, 1), 1 / DISPLAY_GAMMA), np.float32)
 
 
 def to_lab(display: Floats) -> Floats:
-    """CIE L 0..100, a, b."""
+    """Convert display values to CIE Lab with L in 0..100."""
     return np.asarray(cv2.cvtColor(display, cv2.COLOR_RGB2Lab), np.float32)
 
 
 def from_lab(lab: Floats) -> Floats:
-    """Display values, clipped."""
+    """Convert CIE Lab to display values.
+
+    Clips to 0..1."""
     return np.clip(np.asarray(cv2.cvtColor(lab, cv2.COLOR_Lab2RGB), np.float32), 0, 1)
 
 
 def color(*rgb: float) -> Floats:
-    """Linear light of a display color given as 0..255."""
+    """Convert a display color, 0..255 per channel, to linear light, (3,)."""
     display = np.array(rgb, np.float32).reshape(1, 1, 3) / np.float32(255)
     return np.asarray(to_linear(np.asarray(display, np.float32))[0, 0], np.float32)
 
 
 def stack(planes: Sequence[Floats]) -> Floats:
-    """Planes as the channels of one array."""
+    """Combine planes as the channels of one array."""
     return np.ascontiguousarray(np.stack(list(planes), axis=2), dtype=np.float32)
 
 
 def guided_filter(guide: Floats, values: Floats, radius: int, eps: float) -> Floats:
-    """The plane smoothed so that its edges follow the guide's colors.
+    """Smooth the plane so that its edges follow the guide's colors.
 
-    He, Sun, Tang: Guided Image Filtering (2013), the color case. guide (H, W, 3), values (H, W)."""
+    guide: (H, W, 3). values: (H, W). Source: He, Sun, Tang: Guided Image Filtering (2013), the color case."""
     return apply_guided_filter(guide, guided_filter_lines(guide, values, radius, eps))
 
 
 def apply_guided_filter(guide: Floats, lines: Floats) -> Floats:
-    """The plane that those lines make of the guide's colors; both (H, W, ...)."""
+    """Compute the plane from the guide's colors and the result of `guided_filter_lines`.
+
+    guide: (H, W, 3). lines: (H, W, 4)."""
     turned = (guide - 0.5) @ DECORRELATED
     return np.asarray((turned * lines[..., :3]).sum(axis=2) + lines[..., 3], np.float32)
 
 
 def guided_filter_lines(guide: Floats, values: Floats, radius: int, eps: float) -> Floats:
-    """(H, W, 4): the line from color to value around each pixel, three slopes and an offset.
+    """Fit the linear function from color to value around each pixel.
 
-    They are smooth: enlarged, they make a fine plane of a fine guide (He, Sun: Fast Guided Filter, 2015)."""
-    # Brightness and two color differences instead of red, green, blue: a rotation changes nothing in the result,
-    # but gray hair before a white wall varies along one axis only, and float32 loses the inverse of such a covariance.
+    Returns (H, W, 4): three slopes and an offset. These vary smoothly, so they can be enlarged and applied to a guide
+    at full resolution (He, Sun: Fast Guided Filter, 2015)."""
+    # Use brightness and two color differences instead of red, green and blue. This rotation does not change the result.
+    # But gray hair in front of a white wall varies along one axis only, and float32 cannot invert its RGB covariance.
     turned = np.asarray((guide - 0.5) @ DECORRELATED, np.float32)
     light, warm, fresh = (np.ascontiguousarray(turned[..., channel]) for channel in range(3))
     mean_l, mean_w, mean_f = box_filter(light, radius), box_filter(warm, radius), box_filter(fresh, radius)
@@ -210,7 +232,7 @@ def guided_filter_lines(guide: Floats, values: Floats, radius: int, eps: float) 
     ww = box_filter(warm * warm, radius) - mean_w * mean_w + eps
     wf = box_filter(warm * fresh, radius) - mean_w * mean_f
     ff = box_filter(fresh * fresh, radius) - mean_f * mean_f + eps
-    # The inverse of the 3 x 3 covariance by cofactors: a million small solves cost seconds in LAPACK.
+    # Invert the 3 x 3 covariances by cofactors, because a million small solves take seconds in LAPACK.
     i_ll, i_lw, i_lf = ww * ff - wf * wf, wf * lf - lw * ff, lw * wf - ww * lf
     i_ww, i_wf, i_ff = ll * ff - lf * lf, lf * lw - ll * wf, ll * ww - lw * lw
     determinant = np.maximum(ll * i_ll + lw * i_lw + lf * i_lf, eps**3)

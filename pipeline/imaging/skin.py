@@ -1,7 +1,7 @@
 """Measure and correct skin tone, within the limits that the product states.
 
-That correction, and no more, may lie between a person's photo and their headshot: a cast of the light taken out and
-a dim exposure lifted, both within the bands of this module.
+A headshot may differ from the person's photo by this correction and no more. The correction removes a color cast and
+corrects the exposure, both within the limits of this module.
 """
 
 import math
@@ -25,21 +25,21 @@ from pipeline.imaging.filters import (
 )
 from pipeline.types import Face, Mesh, Pixels
 
-# Medians over a face need no more pixels than this.
+# Long edge in pixels. Medians over a face need no more.
 LONG_EDGE = 320
-# Room around the mesh, in face heights.
+# Space around the mesh, in heights of the mesh.
 MARGIN = 0.15
-# The median lightness of the skin, CIE L, may rise and fall by so much between photo and headshot; hue in Lab degrees.
+# Limits for the change of the skin from photo to headshot: median lightness in CIE L, and hue in degrees of Lab.
 MAX_LIGHTEN = 6.0
 MAX_DARKEN = 6.0
 MAX_HUE_DEGREES = 8.0
-# Skin of every tone lies between these hues under neutral light; what lies outside is the light's fault.
+# Under neutral light, skin of every tone is between these hues and chromas. Other values are caused by the light.
 NATURAL_HUES = (42.0, 66.0)
 NATURAL_CHROMA = (11.0, 30.0)
 CAST_SHARE = 0.75
 GRAY_CHROMA = 3.0
-# A face is underexposed when the whites of its eyes, alike in all people, and its highlights are dim: dark skin in
-# good light has bright eyes, and smiling eyes show little white below bright skin.
+# A face is underexposed if both the whites of the eyes and the highlights of the skin are dim. Dark skin in good light
+# has bright eyes. Smiling eyes show little white, but then the skin is bright.
 DIM_EYES = 56.0
 DIM_FACE = 76.0
 OVEREXPOSED_FACE = 90.0
@@ -47,7 +47,9 @@ OVEREXPOSED_FACE = 90.0
 
 @dataclass(frozen=True)
 class Skin:
-    """Medians over the skin of the face: CIE L 0..100, a, b; p95 is the lightness of its highlights."""
+    """The medians over the skin of a face: CIE L (0..100), a and b.
+
+    p95: lightness of the highlights (95th percentile)."""
 
     lightness: float
     a: float
@@ -64,13 +66,13 @@ class Skin:
 
 
 def skin_of(pixels: Pixels, face: Face) -> Skin:
-    """The skin of a face as it is seen."""
+    """Measure the skin of a face without any correction."""
     picture, mesh = _cut(pixels, face.mesh)
     return measure_skin(to_lab(picture), skin_area(mesh, (picture.shape[0], picture.shape[1])))
 
 
 def corrected_skin_of(pixels: Pixels, face: Face) -> Skin:
-    """The skin of a face in a photo after the stated correction of exposure and white balance."""
+    """Measure the skin of a face after the correction of exposure and white balance."""
     picture, mesh = _cut(pixels, face.mesh)
     area = skin_area(mesh, (picture.shape[0], picture.shape[1]))
     source = measure_skin(to_lab(picture), area)
@@ -80,7 +82,9 @@ def corrected_skin_of(pixels: Pixels, face: Face) -> Skin:
 
 
 def _cut(pixels: Pixels, mesh: Mesh) -> tuple[Floats, Mesh]:
-    """The face alone, display values 0..1, no larger than needed, and the mesh in it."""
+    """Crop the face, and reduce the crop to LONG_EDGE.
+
+    Returns the crop as display values 0..1, and the mesh in pixels of the crop."""
     bounds = landmarks.bounds(mesh)
     margin = MARGIN * bounds.height
     left, top = (max(0, int(edge - margin)) for edge in (bounds.left, bounds.top))
@@ -94,7 +98,9 @@ def _cut(pixels: Pixels, mesh: Mesh) -> tuple[Floats, Mesh]:
 
 
 def skin_area(mesh: Mesh, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """(H, W): the face without eyes, brows, lips and its rim; hair and beard may be in it, medians pass over them."""
+    """Return a (H, W) mask of the face without eyes, brows, lips and rim.
+
+    The mask may include hair and beard, which hardly change a median."""
     unit = landmarks.face_height(mesh)
     area = erode(fill_convex_hull(landmarks.select_points(mesh, landmarks.OVAL), shape), 0.028 * unit)
     for indices, margin in (
@@ -109,7 +115,9 @@ def skin_area(mesh: Mesh, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def measure_skin(lab: Floats, area: NDArray[np.bool_]) -> Skin:
-    """Medians of the skin; its a and b from the middle lightnesses only, without shine and beard."""
+    """Measure the medians of the skin in the area.
+
+    a and b ignore the darkest and brightest pixels, which may be beard or shine."""
     lightness = lab[..., 0][area]
     low, high = np.percentile(lightness, (20, 92))
     core = lab[area][(lightness > low) & (lightness < high)]
@@ -124,7 +132,9 @@ def measure_skin(lab: Floats, area: NDArray[np.bool_]) -> Skin:
 
 
 def eye_whites(lab: Floats, mesh: Mesh) -> float:
-    """Lightness of the brightest part of both eyes, without the sparkle."""
+    """Return the lightness of the whites of both eyes (85th percentile, so without catchlights).
+
+    Returns DIM_EYES if the eyes cover no pixel."""
     shape = (lab.shape[0], lab.shape[1])
     eyes = fill_convex_hull(landmarks.select_points(mesh, landmarks.LEFT_EYE), shape)
     eyes = np.maximum(eyes, fill_convex_hull(landmarks.select_points(mesh, landmarks.RIGHT_EYE), shape))
@@ -133,7 +143,9 @@ def eye_whites(lab: Floats, mesh: Mesh) -> float:
 
 
 def correct_cast(picture: Floats, skin: Skin) -> Floats:
-    """The picture under neutral light: gains per channel carry the skin's hue towards natural hues, in the band."""
+    """Remove a color cast by gains per channel that move the skin's hue and chroma toward the natural range.
+
+    The hue moves by at most MAX_HUE_DEGREES. Gray skin (a monochrome photo) is left unchanged."""
     if skin.chroma < GRAY_CHROMA:
         return picture
     hue = skin.hue_degrees
@@ -143,14 +155,16 @@ def correct_cast(picture: Floats, skin: Skin) -> Floats:
     before = np.array([[[skin.lightness, skin.a, skin.b]]], np.float32)
     after = np.array([[[skin.lightness, chroma * math.cos(target_hue), chroma * math.sin(target_hue)]]], np.float32)
     light_before, light_after = (to_linear(from_lab(lab))[0, 0] for lab in (before, after))
-    # Von Kries: a cast is one factor per channel for the whole picture.
+    # Von Kries models a cast as one factor per channel for the whole picture.
     gains = np.clip((light_after + 1e-4) / (light_before + 1e-4), 0.8, 1.25)
     gains /= gains @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     return to_display(to_linear(picture) * gains)
 
 
 def correct_exposure(lab: Floats, skin: Skin, whites: float) -> Floats:
-    """Lightness lifted when the whites of the eyes and the face are dim, lowered when it burns; within the band."""
+    """Lighten the picture if eye whites and face are dim, and darken the picture if the face is overexposed.
+
+    whites: lightness of the eye whites. The change stays within MAX_LIGHTEN and MAX_DARKEN."""
     lift = float(np.clip(0.5 * min(DIM_EYES - whites, DIM_FACE - skin.p95), 0, MAX_LIGHTEN - 1))
     if skin.p95 > OVEREXPOSED_FACE:
         lift = -float(np.clip((skin.p95 - OVEREXPOSED_FACE) * 0.7, 0, MAX_DARKEN - 2))
@@ -158,7 +172,7 @@ def correct_exposure(lab: Floats, skin: Skin, whites: float) -> Floats:
 
 
 def shift_lightness(lab: Floats, lightness: float, change: float) -> Floats:
-    """The tone curve, black and white fixed, that moves `lightness` by `change`."""
+    """Apply a tone curve that moves `lightness` by `change` and keeps black and white."""
     if abs(change) < 0.05:
         return lab
     start = float(np.clip(lightness, 5, 95)) / 100
@@ -169,24 +183,28 @@ def shift_lightness(lab: Floats, lightness: float, change: float) -> Floats:
 
 
 def restore_skin(lab: Floats, area: NDArray[np.bool_], lightness: float) -> Floats:
-    """The picture with the skin's median lightness brought back to this."""
+    """Shift the picture's lightness so that the skin's median is `lightness`."""
     now = float(np.median(lab[..., 0][area]))
     return shift_lightness(lab, now, lightness - now)
 
 
 def clamp_lightness(lab: Floats, area: NDArray[np.bool_], source: Skin) -> Floats:
-    """The picture with the skin's median lightness brought back into the band around the photo's."""
+    """Shift the picture's lightness so that the skin's median is within the limits around the photo's."""
     return clamp_known_lightness(lab, float(np.median(lab[..., 0][area])), source)
 
 
 def clamp_known_lightness(lab: Floats, lightness: float, source: Skin) -> Floats:
-    """Likewise where the skin's median lightness is known."""
+    """Do the work of `clamp_lightness` with a known median.
+
+    lightness: the skin's median in the picture."""
     allowed = float(np.clip(lightness, source.lightness - MAX_DARKEN, source.lightness + MAX_LIGHTEN))
     return shift_lightness(lab, lightness, allowed - lightness)
 
 
 def skin_likeness(lab: Floats, area: NDArray[np.bool_], skin: Skin, spread: float) -> Floats:
-    """(H, W), 0..1, soft: where the face shows skin of the person's own color; spread in pixels."""
+    """Return a soft (H, W) mask, 0..1, of the places that have the person's own skin color.
+
+    spread: softness of the mask's edge, in pixels."""
     near = blur(dilate(area.astype(np.float32), spread / 3), spread)
     off = (lab[..., 1] - skin.a) ** 2 + (lab[..., 2] - skin.b) ** 2
     return np.asarray(near * np.exp(-off / (2 * 14.0**2)), np.float32)

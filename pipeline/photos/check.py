@@ -9,10 +9,10 @@ from pipeline.types import PhotoCheck, Pixels
 def check_photo(
     pixels: Pixels, finder: FaceFinder, chosen: int | None = None, *, ask_first: bool = False
 ) -> PhotoCheck:
-    """Return verdict, faces (widest first) and their measurements; `chosen` is the index of the person's own face.
+    """Return the verdict on a photo, its faces (widest first) and their measurements.
 
-    With `ask_first` the verdict asks whenever there is more than one face and one of them would do.
-    Raises FaceNotFound when there is no face `chosen`."""
+    chosen: index of the person's own face, or None. With `ask_first` the verdict asks for a choice if there are several
+    faces and at least one is usable. Raises FaceNotFound if there is no face `chosen`."""
     faces = finder.find(pixels)
     if not faces and chosen is None:
         return PhotoCheck(judge_faceless(measure_photo(pixels)))

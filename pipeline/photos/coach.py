@@ -1,6 +1,6 @@
 """The photo coach: score a photo and choose the one or two tips that would help most.
 
-The same number ranks photos, weighs their embeddings and is shown to people, so what we advise is what we use.
+One score ranks photos, weights their embeddings and is shown to users. So the advice matches the use of the photo.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,9 @@ from pipeline.types import Measurements, Status
 
 
 class Tip(StrEnum):
-    """What to do better next time. Shown by code; words live in templates."""
+    """A tip for a better photo.
+
+    Templates hold the text for each code."""
 
     LEAVE_ROOM = "leave_room"
     COME_CLOSER = "come_closer"
@@ -29,14 +31,16 @@ class Tip(StrEnum):
 
 @dataclass(frozen=True)
 class Advice:
-    """score: 0 to 100. tips: at most two, what would help most first; none for a photo that is as good as it gets."""
+    """The coach's result for one photo.
+
+    score: 0 to 100. tips: at most two, the most helpful one first. Empty for a photo without a relevant fault."""
 
     score: int
     tips: tuple[Tip, ...]
 
 
 MAX_TIPS = 2
-# What the verdict's reasons advise already, and need not be said twice.
+# The tips that the verdict's reasons already imply, so that no page gives the same advice twice.
 TIP_FOR_REASON: dict[Reason, Tip] = {
     Reason.FACE_CUT_OFF: Tip.LEAVE_ROOM,
     Reason.FACE_TOO_SMALL: Tip.COME_CLOSER,
@@ -49,14 +53,15 @@ TIP_FOR_REASON: dict[Reason, Tip] = {
     Reason.TILTED_HEAD: Tip.HEAD_UPRIGHT,
     Reason.NOT_UPRIGHT: Tip.HEAD_UPRIGHT,
 }
-# What reaches this share of the best is not worth a word.
+# A value of at least this, 0..1, needs no tip.
 GOOD_ENOUGH = 0.85
-# A score says the same as the verdict: one that is refused stays below one that warns, and that below one accepted.
+# The score agrees with the verdict. A refused photo scores below any photo with a warning, and that one below any
+# accepted photo.
 BANDS = {Status.REFUSED: (0, 39), Status.WARNED: (40, 69), Status.ACCEPTED: (70, 100)}
 
 _REFUSED, _WARNED = 0.3, 0.65
-# For each tip the measurement behind it as a scale, from the best value to the hopeless one, and what it is worth
-# there, 0..1. The rules' own limits stand at their grades; where 1 ends is measured, docs/benchmarks.md.
+# Each scale maps one measurement to a value, 0..1, from the best measurement to the worst. The limits of the rules have
+# the values _WARNED and _REFUSED. The measurements with the value 1 were determined in docs/benchmarks.md.
 _Scale = tuple[tuple[float, float], ...]
 _OUTSIDE: _Scale = ((0, 1), (rules.OUTSIDE_WARN, _WARNED), (rules.OUTSIDE_REFUSE, _REFUSED), (0.5, 0))
 _NARROWNESS: _Scale = ((1 / 320, 1), (1 / 200, 0.8), (1 / rules.MIN_FACE_WIDTH_PX, _WARNED), (1 / 50, 0))
@@ -71,17 +76,17 @@ _PITCH: _Scale = ((8, 1), (rules.PITCH_WARN_DEGREES, _WARNED), (45, _REFUSED))
 
 
 def advise(face: Measurements) -> Advice:
-    """Score and tips for a photo of which this face is the person's."""
+    """Return score and tips for a photo in which this face is the person's."""
     worth = _worths(face)
     wanting = sorted((value, tip) for tip, value in worth.items() if value < GOOD_ENOUGH)
     low, high = BANDS[rules.judge([face], chosen=0).status]
-    # The worst thing decides, the rest tells apart what is equal in that.
+    # The worst value has the most weight. The mean ranks photos with equal worst values.
     raw = 100 * (0.75 * min(worth.values()) + 0.25 * sum(worth.values()) / len(worth))
     return Advice(round(min(high, max(low, raw))), tuple(tip for _, tip in wanting[:MAX_TIPS]))
 
 
 def _worths(face: Measurements) -> dict[Tip, float]:
-    """What the photo is worth in each respect, 0..1."""
+    """Return the value of the photo for each tip, 0..1."""
     light = min(_at(-face.lightness_p95, _DARKNESS), _at(face.light_asymmetry, _UNEVENNESS))
     return {
         Tip.LEAVE_ROOM: _at(face.outside_share, _OUTSIDE),

@@ -1,7 +1,7 @@
 """Turn untrusted bytes into a clean photo, decoded in a sandboxed process (decoder/).
 
-What comes back was encoded anew from pixels, so nothing of the upload survives but the picture: no EXIF, no
-position, no color profile, no second picture, no tail.
+The clean photo is encoded again from pixels, so only the picture itself remains of the upload. There is no EXIF block,
+no location, no color profile, no second picture and no trailing data.
 """
 
 import math
@@ -21,7 +21,7 @@ from pipeline.errors import PhotoRefused, PipelineError, Reason
 from pipeline.types import Pixels
 
 DECODER = Path(__file__).with_name("decoder")
-# More than any JPEG of 60 megapixels at our quality; a decoder that was taken over cannot fill our memory.
+# Larger than any JPEG of 60 megapixels at our quality. The limit keeps a compromised decoder from filling our memory.
 MAX_OUTPUT_BYTES = 200_000_000
 JPEG_END = b"\xff\xd9"
 REASONS = {b"refused " + reason.value.encode(): reason for reason in Reason}
@@ -29,9 +29,10 @@ REASONS = {b"refused " + reason.value.encode(): reason for reason in Reason}
 
 @dataclass(frozen=True)
 class PhotoLimits:
-    """What a photo may cost. The memory is address space of the decoding process, 60 megapixels of any format fit.
+    """The limits for one photo.
 
-    seconds: of processor time, and twice as many on the clock, so that a busy machine refuses no honest photo."""
+    memory_bytes: address space of the decoding process. 60 megapixels of any format fit.
+    seconds: processor time. Twice as much wall-clock time is allowed, so that a busy machine refuses no valid photo."""
 
     max_bytes: int = 25 * 1024 * 1024
     max_pixels: int = 60_000_000
@@ -41,7 +42,7 @@ class PhotoLimits:
 
 @dataclass(frozen=True)
 class CleanPhoto:
-    """A photo that may be decoded anywhere: a JPEG in sRGB, upright, without metadata."""
+    """A photo that is safe to decode anywhere: a JPEG in sRGB, upright, without metadata."""
 
     data: bytes = field(repr=False)
     width: int
@@ -49,10 +50,11 @@ class CleanPhoto:
 
 
 def clean_photo(data: bytes, limits: PhotoLimits = PhotoLimits()) -> CleanPhoto:
-    """The upload as a clean photo: upright, opaque, sRGB, the first picture of several, everything else dropped.
+    """Decode an upload and return a clean photo: upright, opaque, sRGB, only the first of several pictures.
 
-    JPEG, PNG, WebP and HEIC are let in, known by their content. Blocks for about 0.6 s at 12 megapixels.
-    Raises PhotoRefused with UNREADABLE, UNSUPPORTED_FORMAT, TOO_LARGE or TOO_SLOW, whatever the bytes are.
+    Accepts JPEG, PNG, WebP and HEIC, recognized by their content. Blocks for about 0.6 s at 12 megapixels.
+    Raises PhotoRefused with UNREADABLE, UNSUPPORTED_FORMAT, TOO_LARGE or TOO_SLOW. Raises PipelineError if the decoder
+    does not start.
     """
     if not data:
         raise PhotoRefused(Reason.UNREADABLE)
@@ -76,20 +78,24 @@ def clean_photo(data: bytes, limits: PhotoLimits = PhotoLimits()) -> CleanPhoto:
 
 
 def run_decoder(data: bytes, limits: PhotoLimits) -> tuple[bytes, int]:
-    """What the decoding process wrote, and its exit status (minus the signal that ended it, if one did)."""
+    """Run the decoding process, and return its output and exit status.
+
+    The status is negative if a signal ended the process."""
     numbers = map(str, (limits.max_pixels, limits.memory_bytes, math.ceil(limits.seconds)))
     return run_isolated([sys.executable, "-I", str(DECODER), *numbers], data, 2 * limits.seconds, Path("/"))
 
 
 def run_isolated(command: list[str], data: bytes, seconds: float, folder: Path) -> tuple[bytes, int]:
-    """What a process that reads all of stdin first wrote within the time, and its exit status; nothing outlives it."""
+    """Run a process that reads all of stdin before it writes, and return its output and exit status.
+
+    Kills the process group after `seconds`, and in any case before returning. The output is cut at MAX_OUTPUT_BYTES."""
     process = subprocess.Popen(  # noqa: S603 - our own interpreter, script and numbers
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         cwd=folder,
-        # One arena: glibc reserves address space by the thread, and that is what is limited.
+        # Use one arena, because glibc reserves address space per thread and the limit counts address space.
         env={"LC_ALL": "C.UTF-8", "MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1"},
         start_new_session=True,
     )
@@ -99,29 +105,32 @@ def run_isolated(command: list[str], data: bytes, seconds: float, folder: Path) 
         assert process.stdin
         assert process.stdout
         try:
-            # It reads everything before it writes anything, so this cannot lock up.
+            # The process reads everything before it writes, so this cannot deadlock.
             with suppress(BrokenPipeError), process.stdin:
                 process.stdin.write(data)
             output = process.stdout.read(MAX_OUTPUT_BYTES)
         finally:
             timer.cancel()
             timer.join()
-            # Before it is waited for, while its number is certainly its own.
+            # Kill before waiting for the process, because its id may be reused after that.
             end_group(process.pid)
     return output, process.returncode
 
 
 def end_group(pid: int) -> None:
-    """Kills a process that leads its own group, and all that it may have started."""
+    """Kill a process group: its leader and all processes that the leader started.
+
+    Does nothing if the group has ended."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
 
 
 def load_pixels(data: bytes) -> Pixels:
-    """The pixels of a clean photo. Only for bytes that came from `clean_photo` or from the pipeline itself.
+    """Decode a clean photo.
 
-    Raises PhotoRefused(UNREADABLE) should they be damaged."""
-    # Half the memory and a third of the time that Pillow takes: 0.4 GB and 1.2 s at 60 megapixels.
+    Accepts only bytes from `clean_photo` or from the pipeline itself.
+    Raises PhotoRefused(UNREADABLE) if the bytes are damaged."""
+    # OpenCV takes half the memory and a third of the time of Pillow: 0.4 GB and 1.2 s at 60 megapixels.
     import cv2
 
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)

@@ -1,7 +1,7 @@
-"""The photo rules: measurements in, a verdict with reason codes out. Pure functions.
+"""The photo rules: derive a verdict with reason codes from measurements. Pure functions.
 
-Limits were set on 38 faces in 24 photos and on their blurred, darkened, burnt, covered,
-cut and shrunk copies (docs/benchmarks.md).
+The limits were set on 38 faces in 24 photos (docs/benchmarks.md). The photos were also blurred, darkened, overexposed,
+covered, cut and shrunk.
 """
 
 from collections.abc import Sequence
@@ -11,28 +11,29 @@ from pipeline.errors import FaceNotFound, Reason
 from pipeline.faces.measure import PhotoMeasurements
 from pipeline.types import Measurements, Status, Verdict
 
-# A face this much narrower than the widest is in the background. It is asked about only if it would do.
+# A face narrower than this share of the widest is in the background. It counts only if the rules do not refuse it.
 BACKGROUND_SHARE = 0.35
 
-# 112 px is what face recognition aligns faces to; below it likeness drops.
+# Face recognition aligns faces to 112 px. Below this width likeness drops.
 MIN_FACE_WIDTH_PX = 112
 OUTSIDE_WARN, OUTSIDE_REFUSE = 0.005, 0.05
 YAW_WARN_DEGREES, YAW_REFUSE_DEGREES = 25, 40
-# The mesh of a level head reads 5 degrees.
+# The mesh of a level head has a pitch of 5 degrees.
 LEVEL_PITCH_DEGREES, PITCH_WARN_DEGREES = 5, 15
-# Leveling a portrait by more than 25 degrees shows; beyond 45 the photo is not upright.
+# Leveling a portrait by more than 25 degrees is visible. Beyond 45 degrees the photo is not upright.
 ROLL_WARN_DEGREES, ROLL_REFUSE_DEGREES = 25, 45
 SHARPNESS_WARN, SHARPNESS_REFUSE = 0.22, 0.15
-# The brightest part of the face (95th percentile of L), so that dark skin in good light is not called dark.
+# Limits for the brightest part of the face (95th percentile of L), so that dark skin in good light is not too dark.
 DARK_WARN, DARK_REFUSE = 45, 40
 OVEREXPOSED_WARN, OVEREXPOSED_REFUSE = 0.08, 0.20
 ASYMMETRY_WARN = 45
 OCCLUSION_WARN, OCCLUSION_REFUSE = 1.0, 1.75
 
-# In a photo without a face. Sharp photos have 0.08 or more, blurred by a hundredth of their edge 0.014 or less.
+# Sharpness of a photo without a face. Sharp photos have at least 0.08. Photos blurred by a hundredth of their edge have
+# at most 0.014.
 PHOTO_BLURRED = 0.03
 PHOTO_OVEREXPOSED = 0.3
-# A blank picture is neither blurred nor burnt, it is blank.
+# Below this contrast a picture is blank, so it is called neither blurred nor overexposed.
 MIN_PHOTO_CONTRAST = 8.0
 
 
@@ -43,10 +44,11 @@ class _Grade(IntEnum):
 
 
 def judge(measurements: Sequence[Measurements], chosen: int | None = None, *, ask_first: bool = False) -> Verdict:
-    """Return the verdict on a photo with these faces; `chosen` is the index of the person's own, if they said so.
+    """Return the verdict on a photo with these faces.
 
-    Asks when several faces may be the person's and at least one would do. With `ask_first`, which the person has asked
-    for, every face counts. Raises FaceNotFound when there is no face `chosen`."""
+    chosen: index of the person's own face, or None. The status is CHOOSE_FACE if several faces may be the person's and
+    at least one is usable. With `ask_first`, an option of the user, background faces count as well. Raises FaceNotFound
+    if there is no face `chosen`."""
     if chosen is not None:
         if not 0 <= chosen < len(measurements):
             raise FaceNotFound(f"no face {chosen} in a photo with {len(measurements)}")
@@ -58,7 +60,7 @@ def judge(measurements: Sequence[Measurements], chosen: int | None = None, *, as
     if len(relevant) == 1:
         return verdicts[0]
     if all(verdict.status is Status.REFUSED for verdict in verdicts):
-        # Whoever it is, this photo will not do: say why instead of asking who.
+        # The photo is unusable for every face, so give the reasons instead of asking for a choice.
         widest = max(relevant, key=lambda index: measurements[index].face_width_px)
         return Verdict(Status.REFUSED, verdicts[relevant.index(widest)].reasons)
     return Verdict(Status.CHOOSE_FACE, (Reason.SEVERAL_FACES,))
@@ -67,7 +69,7 @@ def judge(measurements: Sequence[Measurements], chosen: int | None = None, *, as
 def relevant_faces(measurements: Sequence[Measurements]) -> list[int]:
     """Return the indices of the faces that may be the person's.
 
-    Those are the faces that are not in the background, and those in it that would do: the widest may be on a poster."""
+    Background faces are included unless the rules refuse them, because the widest face may be on a poster."""
     widest = max((face.face_width_px for face in measurements), default=0.0)
     return [
         index
@@ -77,7 +79,7 @@ def relevant_faces(measurements: Sequence[Measurements]) -> list[int]:
 
 
 def judge_faceless(photo: PhotoMeasurements) -> Verdict:
-    """The verdict on a photo in which no face was found, with what may have hidden it."""
+    """Return the verdict on a photo without a face, with the likely reasons why no face was found."""
     reasons = [Reason.NO_FACE]
     if photo.contrast >= MIN_PHOTO_CONTRAST:
         if photo.overexposed_share > PHOTO_OVEREXPOSED:
@@ -96,13 +98,13 @@ def _judge_face(face: Measurements, index: int) -> Verdict:
 
 
 def _findings(face: Measurements) -> list[tuple[Reason, _Grade]]:
-    """Every rule and what it says, those that people can see most easily first."""
+    """Return the grade of every rule, the most visible faults first."""
     pitch = abs(face.pitch_degrees - LEVEL_PITCH_DEGREES)
     roll = abs(face.roll_degrees)
     upright = roll <= ROLL_REFUSE_DEGREES
     tilt = max(_above(roll, ROLL_WARN_DEGREES) if upright else _Grade.FINE, _above(pitch, PITCH_WARN_DEGREES))
     return [
-        # Of a face that lies on its side the other angles say nothing.
+        # The other angles of a face on its side are not meaningful.
         (Reason.NOT_UPRIGHT, _Grade.FINE if upright else _Grade.REFUSE),
         (Reason.FACE_CUT_OFF, _above(face.outside_share, OUTSIDE_WARN, OUTSIDE_REFUSE)),
         (Reason.FACE_TOO_SMALL, _below(face.face_width_px, MIN_FACE_WIDTH_PX, MIN_FACE_WIDTH_PX)),

@@ -8,24 +8,24 @@ from numpy.typing import NDArray
 
 from pipeline.types import Box, Pixels
 
-# Pictures are compared at this size: what differs only in grain, or in the place of a blurred leaf, is one picture.
+# Pictures are compared at this size, at which differences in grain or in a blurred background detail disappear.
 THUMBNAIL_PX = 32
 
-# In CIE Lab, as a mean over the picture: another grain makes 0.25, another seed 0.2 to 1.9 before most plain sets, the
-# planned shots of a pack are 2.5 apart and more; docs/benchmarks.md.
+# Mean difference in CIE Lab below which two pictures are near-duplicates. Different grain gives 0.25, a different seed
+# 0.2 to 1.9 in front of most plain sets. The planned shots of a pack differ by at least 2.5 (docs/benchmarks.md).
 MIN_DISTANCE = 2.0
 
-# A perceptual hash is the mean color of so many fields, in whole steps of Lab: 120 digits in which nobody can be
-# recognized. Over 2,700 pairs of headshots its distances agree with those at 32 x 32 px (correlation 0.987).
+# A perceptual hash holds the mean color of 4 x 5 fields in whole steps of Lab. Its 120 digits cannot show a person.
+# Over 2,700 pairs of headshots its distances agree with those at 32 x 32 px (correlation 0.987).
 HASH_COLUMNS, HASH_ROWS = 4, 5
 
 LabPixels = NDArray[np.float32]
-"""(h, w, 3) CIE Lab: a picture at low resolution."""
+"""A picture at low resolution: (h, w, 3) CIE Lab."""
 
 
 @dataclass(frozen=True, eq=False)
 class Thumbnail:
-    """What of a picture is compared: the whole and the face's surroundings."""
+    """Small copies of the whole picture and of the region around the face, used for comparison."""
 
     whole: LabPixels
     subject: LabPixels
@@ -33,14 +33,18 @@ class Thumbnail:
 
 @dataclass(frozen=True)
 class Distance:
-    """Mean difference in Lab between two pictures: of the whole, and of the subject's region, each in its own place."""
+    """The mean difference in Lab between two pictures.
+
+    whole: of the whole pictures. subject: of the regions around the faces, each cropped from its own picture."""
 
     whole: float
     subject: float
 
 
 def make_thumbnail(pixels: Pixels, face: Box) -> Thumbnail:
-    """Make the small copy of a picture that is compared; a few kilobytes. face: in its pixels."""
+    """Make the small copies of a picture that are compared.
+
+    face: in pixels of the picture."""
     height, width = pixels.shape[:2]
     top, bottom = (round(np.clip(face.top + share * face.height, 0, height)) for share in (-0.6, 1.6))
     left, right = (round(np.clip(face.left + share * face.width, 0, width)) for share in (-0.6, 1.6))
@@ -49,18 +53,22 @@ def make_thumbnail(pixels: Pixels, face: Box) -> Thumbnail:
 
 
 def distance_between(one: Thumbnail, other: Thumbnail) -> Distance:
-    """How far apart two pictures look."""
+    """Return the visual distance of two pictures."""
     return Distance(_mean_difference(one.whole, other.whole), _mean_difference(one.subject, other.subject))
 
 
 def perceptual_hash(pixels: Pixels) -> str:
-    """What a picture of any size looks like from afar, in 120 hexadecimal digits; alike pictures have near ones."""
+    """Return the perceptual hash of a picture of any size: 120 hexadecimal digits.
+
+    Similar pictures have similar hashes. See `hash_distance`."""
     fields = np.round(_small_lab(pixels, HASH_COLUMNS, HASH_ROWS)) + np.array([0, 128, 128], np.float32)
     return np.clip(fields, 0, 255).astype(np.uint8).tobytes().hex()
 
 
 def hash_distance(one: str, other: str) -> float:
-    """Mean difference in Lab of two hashes. Raises ValueError for what is none."""
+    """Return the mean difference in Lab of two hashes.
+
+    Raises ValueError if an argument is not a hash."""
     return _mean_difference(_read_hash(one), _read_hash(other))
 
 
@@ -70,7 +78,7 @@ def is_near_duplicate(own: str, others: Iterable[str]) -> bool:
 
 
 def nearest(thumbnail: Thumbnail, others: Sequence[Thumbnail]) -> Distance | None:
-    """The distance to the picture that looks most alike; None when there is no other."""
+    """Return the distance to the most similar of the other pictures, or None without others."""
     return min((distance_between(thumbnail, other) for other in others), key=lambda each: each.whole, default=None)
 
 

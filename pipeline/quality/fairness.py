@@ -1,6 +1,6 @@
 """Summarize how the product treats groups of people. Pure functions.
 
-A group's figures mean little below some dozens of people, so every share carries its interval.
+Figures of a group of less than a few dozen people are unreliable, so every share has a confidence interval.
 """
 
 import math
@@ -14,13 +14,13 @@ from pipeline.identity.likeness import SAME_PERSON_DISTANCE
 from pipeline.quality.gate import Drift
 from pipeline.types import Embedding, Status
 
-# 95 % of a normal distribution lie within so many deviations.
+# 95% of a normal distribution is within this many standard deviations.
 DEVIATIONS = 1.96
 
 
 @dataclass(frozen=True)
 class GateOutcome:
-    """One headshot made of a photo: what the gate said of it."""
+    """The gate's result for one headshot made from a photo."""
 
     accepted: bool
     distance: float | None
@@ -29,9 +29,15 @@ class GateOutcome:
 
 @dataclass(frozen=True, eq=False)
 class LabeledPhoto:
-    """One photo: its group, whose it is (None: not said), the verdict, and what came of it.
+    """One labeled photo and its results.
 
-    embedding: of the person's face; None where none was found."""
+    Attributes:
+        person: label of the person, or None if unknown.
+        status: of the verdict on the photo.
+        found: True if a face was found.
+        embedding: of the person's face, or None without a face.
+        outcomes: the gate's results for headshots made from the photo.
+    """
 
     group: str
     person: str | None
@@ -43,7 +49,7 @@ class LabeledPhoto:
 
 @dataclass(frozen=True)
 class Share:
-    """So many of so many, and the interval (Wilson, 95 %) in which the true share lies."""
+    """A share, `count` of `of`, with its 95% confidence interval (Wilson)."""
 
     count: int
     of: int
@@ -65,7 +71,9 @@ class Share:
 
 @dataclass(frozen=True)
 class Spread:
-    """The middle and the fifth and ninety-fifth hundredth of some values; all NaN without any."""
+    """The median (middle), 5th percentile (low) and 95th percentile (high) of some values.
+
+    NaN without values."""
 
     middle: float
     low: float
@@ -74,10 +82,16 @@ class Spread:
 
 @dataclass(frozen=True)
 class GroupFigures:
-    """One group. Shares of photos: found, accepted, warned, refused, choose_face; of headshots: kept by the gate.
+    """The figures of one group.
 
-    missed: pairs of one person taken for two; mistaken: pairs of two people of the group taken for one.
-    distance: of headshots to their person; lightness (CIE L) and hue (degrees): drift of the skin."""
+    Attributes:
+        found, accepted, warned, refused, choose_face: shares of the photos.
+        kept: share of the headshots that the gate accepted.
+        missed: share of the pairs of one person that were taken for two people.
+        mistaken: share of the pairs of two people in the group that were taken for one person.
+        distance: of headshots to their person.
+        lightness, hue: drift of the skin in CIE L and in degrees.
+    """
 
     group: str
     photos: int
@@ -96,7 +110,7 @@ class GroupFigures:
 
 
 def summarize(subjects: Sequence[LabeledPhoto]) -> list[GroupFigures]:
-    """Every group's figures, in the order of their names."""
+    """Return the figures of every group, sorted by name."""
     return [_figures(group, [s for s in subjects if s.group == group]) for group in sorted({s.group for s in subjects})]
 
 
@@ -126,7 +140,7 @@ def _figures(group: str, subjects: Sequence[LabeledPhoto]) -> GroupFigures:
 
 
 def _pairs(subjects: Sequence[LabeledPhoto]) -> tuple[Share, Share]:
-    """Pairs of one person taken for two, and of two taken for one, among photos that say who they show."""
+    """Return the shares of missed and of mistaken pairs, among photos with a known person and a face."""
     known = [subject for subject in subjects if subject.person and subject.embedding is not None]
     far = {True: 0, False: 0}
     pairs = {True: 0, False: 0}

@@ -15,7 +15,9 @@ INK, QUIET, LINE, MARK = (32, 33, 36), (110, 113, 118), (214, 216, 220), (27, 94
 
 @dataclass(frozen=True)
 class Panel:
-    """One figure: title, what the axis spans, and value with low and high of a group."""
+    """One panel of the chart.
+
+    low, high: range of the axis. read: returns a group's value with its lower and upper bound."""
 
     title: str
     note: str
@@ -46,7 +48,9 @@ PANELS = (
 
 
 def draw_chart(groups: Sequence[GroupFigures]) -> Image.Image:
-    """The chart, two panels beside each other; as high as the groups need."""
+    """Draw the chart with four panels per row.
+
+    The height depends on the number of groups."""
     columns = 4
     height = HEAD + ROW * len(groups) + GAP
     rows = math.ceil(len(PANELS) / columns)

@@ -1,7 +1,7 @@
-"""The quality gate: accept a picture that is the person and is good, or refuse it with reasons.
+"""The quality gate: accept a picture that shows the person and is good, or refuse it with reasons.
 
-Independent of whatever made the picture: dlib's embedding, the skin's tone and a few measurements, each against the
-person's own photos. Whether a pack shows the same picture twice is decided by `duplicates`, picture by picture.
+The gate does not depend on the engine. It compares dlib's embedding, the skin tone and a few measurements with the
+person's own photos. The module `duplicates` finds near-duplicates within a pack.
 """
 
 from collections.abc import Sequence
@@ -17,22 +17,23 @@ from pipeline.photos.coach import advise
 from pipeline.photos.rules import DARK_REFUSE, OVEREXPOSED_REFUSE, SHARPNESS_REFUSE
 from pipeline.types import Embedding, Measurements, Pixels, SourcePhoto
 
-# The skin of a headshot may be lighter or darker than that of the photo, after its stated correction, by so much CIE L,
-# and its hue may differ by so many degrees in Lab. Lighter is the narrower side: to lighten skin is the worse mistake.
-# 240 studio pictures of ten photos: -3.5 to 1.6, -3 to 6 degrees; docs/benchmarks.md.
+# Limits for the skin of a headshot compared with the corrected photo: lightness in CIE L, and hue in degrees of Lab.
+# The limit for lighter skin is narrower, because lightening skin is the worse mistake. 240 studio pictures of ten
+# photos have -3.5 to 1.6 and -3 to 6 degrees (docs/benchmarks.md).
 MAX_LIGHTER, MAX_DARKER = 8.0, 12.0
 MAX_HUE_DEGREES = 12.0
-# Chroma of the skin in chromas of the photo's: the same 240 have 0.90 to 1.07.
+# Chroma of the skin as a ratio to the photo's. The same 240 pictures have 0.90 to 1.07.
 MIN_CHROMA_SHARE, MAX_CHROMA_SHARE = 0.6, 1.35
-# Share of the photo's own sharpness that a headshot must keep; of a photo crisper than needed, of that.
+# Share of the photo's own sharpness that a headshot must keep. Sharpness of the photo above CRISP does not count.
 SHARPNESS_SHARE, CRISP = 0.6, 0.4
 
 
 @dataclass(frozen=True, eq=False)
 class GateReference:
-    """What every picture of a person is compared with. Private like a photo: memory only.
+    """The data about a person that every picture is compared with.
 
-    skins: of each photo after the stated correction; sharpness: of the sharpest one."""
+    Private like a photo, and kept in memory only.
+    skins: of each photo after the correction of skin tone. sharpness: of the sharpest photo."""
 
     embedding: Embedding = field(repr=False)
     skins: tuple[Skin, ...] = field(repr=False)
@@ -41,9 +42,13 @@ class GateReference:
 
 @dataclass(frozen=True)
 class Drift:
-    """How far the skin is from the photo's: CIE L (above 0: lighter), degrees of hue, and its chroma in the photo's.
+    """The difference between the skin of a picture and of the photo.
 
-    hue_degrees and chroma_share are None where one of the two is gray."""
+    Attributes:
+        lightness: difference in CIE L, above 0 if the picture is lighter.
+        hue_degrees: difference in hue, or None if either skin is gray.
+        chroma_share: ratio of the picture's chroma to the photo's, or None if the photo's skin is gray.
+    """
 
     lightness: float
     hue_degrees: float | None
@@ -52,9 +57,13 @@ class Drift:
 
 @dataclass(frozen=True)
 class Judgment:
-    """What the gate says of one picture: `reasons` against it, the worst first.
+    """The gate's decision about one picture.
 
-    quality: 0..1 of a picture with exactly one face, to rank by; drift: None without one."""
+    Attributes:
+        reasons: against the picture, in the order likeness, quality, color.
+        quality: 0..1, used for ranking. 0 unless the picture has exactly one face.
+        drift: None unless the picture has exactly one face.
+    """
 
     accepted: bool
     reasons: tuple[Reason, ...]
@@ -64,7 +73,9 @@ class Judgment:
 
 
 def build_gate_reference(photos: Sequence[SourcePhoto], embedder: FaceEmbedder) -> GateReference:
-    """Build the reference of one person from their photos. Raises ValueError without a photo."""
+    """Build the reference of one person from their photos.
+
+    Raises ValueError without a photo."""
     measured = [measure(photo.pixels, photo.face) for photo in photos]
     embeddings = [embedder.embed(photo.pixels, photo.face) for photo in photos]
     return GateReference(
@@ -83,9 +94,10 @@ def judge_picture(
     monochrome: bool = False,
     max_distance: float = ACCEPT_DISTANCE,
 ) -> Judgment:
-    """What the gate says of a picture, as large as a page shows it: about 1,200 px do, more only cost time.
+    """Judge one picture.
 
-    OPEN_GATE as max_distance accepts everything; the rest still tells the truth. Safe in several threads at once."""
+    pixels: a copy with a long edge of about 1,200 px is enough, and a larger one takes longer. OPEN_GATE as
+    max_distance accepts every picture and still sets the other results. Safe to call from several threads."""
     likeness = judge_likeness(pixels, gate_reference.embedding, finder, embedder, max_distance)
     if likeness.face is None or likeness.distance is None:
         return Judgment(likeness.accepted, likeness.reasons, likeness)
@@ -98,7 +110,7 @@ def judge_picture(
 
 
 def drift_between(photo: Skin, picture: Skin) -> Drift:
-    """How far the skin of a picture is from the photo's."""
+    """Return the difference between the skin of a picture and of the photo."""
     lightness = picture.lightness - photo.lightness
     if photo.chroma < GRAY_CHROMA:
         return Drift(lightness, None, None)
@@ -117,7 +129,9 @@ def _quality_reasons(measured: Measurements, gate_reference: GateReference) -> l
 
 
 def _color_reasons(drift: Drift, monochrome: bool) -> list[Reason]:
-    """Lightness always; hue and chroma of color pictures of people whose photo is one."""
+    """Return the reasons against the color of the skin.
+
+    Lightness always counts. Hue and chroma count only if both the picture and the photo are in color."""
     off_tone = not -MAX_DARKER <= drift.lightness <= MAX_LIGHTER
     if monochrome or drift.chroma_share is None:
         return [Reason.SKIN_TONE] if off_tone else []
@@ -128,5 +142,7 @@ def _color_reasons(drift: Drift, monochrome: bool) -> list[Reason]:
 
 
 def _drift_size(drift: Drift) -> float:
-    """To find the photo that a picture was made from."""
+    """Return the size of a drift.
+
+    The photo with the smallest drift is the likely source of a picture."""
     return abs(drift.lightness) / MAX_LIGHTER + abs(drift.hue_degrees or 0) / MAX_HUE_DEGREES

@@ -4,9 +4,10 @@ import math
 import re
 from collections.abc import Mapping
 
-# As engines/studio/sets.py paints them, and the photo's own background.
+# The sets that engines/studio/sets.py paints, and the photo's own background (natural).
 SETS = ("corporate", "executive", "navy", "slate", "bright", "linen", "park", "office", "city", "natural")
-# Smallest and largest of each scale. The last three are of the engine that draws new pictures; None: as built in.
+# Smallest and largest value of each scale. Only the engine that draws new pictures reads the last three, and None
+# selects the built-in value.
 SCALES: Mapping[str, tuple[float, float]] = {
     "key": (0.0, 1.0),
     "rim": (0.0, 1.0),
@@ -20,13 +21,15 @@ SCALES: Mapping[str, tuple[float, float]] = {
     "adapter_scale": (0.1, 1.5),
 }
 OPTIONAL = frozenset({"guidance_scale", "control_scale", "adapter_scale"})
-# An encoder reads 77 tokens; what people say of themselves needs some of them.
+# A text encoder reads 77 tokens, and people's self-descriptions need some of them.
 MAX_WORDS = 60
 _PLACES = re.compile(r"\{([^{}]*)\}")
 
 
 def recipe_faults(recipe: Mapping[str, object]) -> dict[str, str]:
-    """What is wrong with a look, a sentence a field; empty when the engines can take it."""
+    """Return the faults of a look's recipe, one sentence per field.
+
+    Empty if the recipe is valid."""
     known = {"set", "key_light", "monochrome", "prompt", "negative", *SCALES}
     faults = {name: "There is no such word in a look." for name in recipe if name not in known}
     if recipe.get("set", SETS[0]) not in SETS:
@@ -49,7 +52,7 @@ def recipe_faults(recipe: Mapping[str, object]) -> dict[str, str]:
 def _is_number(value: object) -> bool:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
-    # A whole number can be too large to be asked whether it is finite.
+    # math.isfinite raises OverflowError for very large whole numbers.
     return isinstance(value, int) or math.isfinite(value)
 
 

@@ -12,10 +12,10 @@ import numpy as np
 from pipeline.types import Framing, Light, Shot, StyleSpec
 
 STYLES_FILE = Path(__file__).with_name("styles.toml")
-# Seeds fit a signed 32 bit column of any database.
+# Seeds fit into a signed 32-bit column of any database.
 SEED_LIMIT = 2**31
-# Framing and light of each turn of a set. Both change from turn to turn, ten framings and four lights:
-# twenty turns without the same pair twice, ten without the same framing. The first turn is the looks as they are.
+# Framing and light for each use of a set. With ten framings and four lights, no pair repeats within twenty uses, and no
+# framing within ten. The first pair is the classic framing with the look's own light.
 COMBINATIONS = tuple(
     (list(Framing)[turn % len(Framing)], list(Light)[turn % len(Light)])
     for turn in range(math.lcm(len(Framing), len(Light)))
@@ -23,17 +23,18 @@ COMBINATIONS = tuple(
 
 
 def load_styles() -> tuple[StyleSpec, ...]:
-    """The built-in looks in the order in which they are offered."""
+    """Return the built-in looks in the order of presentation."""
     rows = tomllib.loads(STYLES_FILE.read_text("utf-8"))["style"]
     return tuple(StyleSpec(**{**row, "key_light": tuple(row["key_light"])}) for row in rows)
 
 
 def plan_shots(styles: Sequence[StyleSpec], count: int, seed: int) -> tuple[Shot, ...]:
-    """`count` shots, the styles in turn, no seed twice. The same arguments give the same list.
+    """Plan `count` shots that cycle through the styles and never repeat a seed.
 
-    Each time that a set comes round it has a framing and a light of its own, so no two shots share all three, not
-    even when two styles share a set. A longer list begins with the shorter one. Raises ValueError without a style,
-    with a negative count or seed, and when that many distinct shots cannot be made of the styles."""
+    The same arguments give the same list. A longer list begins with the shorter one. Each use of a set gets a new
+    combination of framing and light. So no two shots share set, framing and light, even if two styles share a set.
+    Raises ValueError without a style and for a negative count or seed. Raises it also if the styles do not allow that
+    many distinct shots."""
     if not styles:
         raise ValueError("a shot list needs at least one style")
     if count < 0:
@@ -55,29 +56,34 @@ def plan_shots(styles: Sequence[StyleSpec], count: int, seed: int) -> tuple[Shot
 
 
 def min_styles(count: int) -> int:
-    """Of how many styles `count` distinct shots can be made, if each has a set of its own."""
+    """Return how many styles `count` distinct shots need, if each style has its own set."""
     return math.ceil(count / len(COMBINATIONS))
 
 
 def reshoot(shot: Shot, attempt: int) -> Shot:
-    """The same shot once more with a seed of its own for this attempt, 1 or more. Attempt 0 is the shot itself."""
+    """Return the shot with a new seed that depends on the attempt.
+
+    Attempt 0 returns the shot unchanged."""
     if attempt == 0:
         return shot
     return replace(shot, seed=int(np.random.default_rng([shot.seed, shot.index, attempt]).integers(SEED_LIMIT)))
 
 
 def reframe(shot: Shot, attempt: int, taken: Collection[tuple[str, str]]) -> Shot:
-    """A shot that came out like another, once more: with a new seed, in a framing and light that its set has not had.
+    """Return the shot with a new seed, and with a framing and light that its set has not used.
 
-    taken: framing and light of all shots on that set. When it has had them all only the seed is new."""
+    Replaces a shot that came out like another one. taken: framing and light of all shots with that set. If the set has
+    used all combinations, only the seed changes."""
     free = (turn for turn in COMBINATIONS if turn not in taken)
     framing, light = next(free, (shot.framing, shot.light))
     return replace(reshoot(shot, attempt), framing=framing, light=light)
 
 
 def choose_replacement(shot: Shot, attempt: int, pack: Sequence[Shot]) -> Shot | None:
-    """A shot that the pack does not have, in place of one that fails however it is made: of another look if one has a
-    framing and light left on its set, else of its own. None when the looks have had them all."""
+    """Choose a replacement for a shot that fails repeatedly.
+
+    Returns a shot that the pack does not have yet. Prefers another look whose set has an unused framing and light, and
+    falls back to the shot's own look. Returns None if the looks have used all combinations."""
     looks = {each.style.name: each.style for each in pack}
     for style in sorted(looks.values(), key=lambda each: each.name == shot.style.name):
         taken = {(each.framing, each.light) for each in pack if each.style.set == style.set}

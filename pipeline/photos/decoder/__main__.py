@@ -1,7 +1,7 @@
 """The sandboxed decoding process: one photo on stdin, one clean JPEG on stdout.
 
-Run as `python -I FOLDER MAX_PIXELS MEMORY_BYTES CPU_SECONDS`. Before the first byte of the photo is parsed the process
-has given up all its rights (rights.py).
+Run as `python -I FOLDER MAX_PIXELS MEMORY_BYTES CPU_SECONDS`. The process drops its privileges (rights.py) before it
+decodes the photo. Before that it only detects the format.
 
 stdout: the line `ready`, then either `refused REASON` or `photo WIDTH HEIGHT`, a newline and the JPEG.
 """
@@ -32,7 +32,7 @@ from pipeline.photos.decoder.rights import drop_privileges
 def main(max_pixels: int, memory_bytes: int, cpu_seconds: int) -> None:
     """Decode the photo on stdin and write the answer to stdout."""
     data = sys.stdin.buffer.read()
-    # All up front: later there is no file descriptor left to import with.
+    # Import everything up front, because an import needs file descriptors and the process gives up opening any.
     load_codecs(data)
     with capture_warnings() as warnings:
         drop_privileges(memory_bytes, cpu_seconds)
@@ -43,7 +43,7 @@ def main(max_pixels: int, memory_bytes: int, cpu_seconds: int) -> None:
 
 
 def answer(data: bytes, max_pixels: int, warnings: Warnings) -> bytes:
-    """Return what this process has to say about the photo: see the module's docstring."""
+    """Return the answer for a photo in the format of the module's docstring, without the line `ready`."""
     try:
         image = read_image(data, max_pixels, warnings)
         return b"photo %d %d\n" % image.size + encode(image)
@@ -54,12 +54,12 @@ def answer(data: bytes, max_pixels: int, warnings: Warnings) -> bytes:
     except (TooLarge, Image.DecompressionBombError, MemoryError):
         return refusal(Reason.TOO_LARGE)
     except Exception:
-        # Whatever else a decoder throws at hostile bytes, it means the same.
+        # Decoders can raise any exception for hostile bytes, and all mean that the photo is unreadable.
         return refusal(Reason.UNREADABLE)
 
 
 def refusal(reason: Reason) -> bytes:
-    """Return the answer that stands for a refused photo."""
+    """Return the answer for a refused photo."""
     return b"refused " + reason.value.encode()
 
 

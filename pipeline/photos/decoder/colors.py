@@ -1,6 +1,6 @@
 """Convert an image to sRGB from any color space that its file declares.
 
-A profile is judged by what it does and never by its name.
+A profile is recognized by its effect and never by its name.
 """
 
 import io
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageCms
 
-# Levels of 255 by which a profile may differ from sRGB without being applied: the rounding of the conversion.
+# A profile that differs from sRGB by at most this many levels of 255 is not applied. The difference is rounding.
 SAME_AS_SRGB = 2
 
-# ITU-T H.273: the codes of primaries, with white at D65, as x and y of red, green and blue.
+# The primaries for each code of ITU-T H.273 with white D65: x and y of red, green and blue.
 SRGB_PRIMARIES = (0.640, 0.330, 0.300, 0.600, 0.150, 0.060)
 PRIMARIES = {
     1: SRGB_PRIMARIES,
@@ -27,11 +27,11 @@ ADOBE_PRIMARIES = (0.640, 0.330, 0.210, 0.710, 0.150, 0.060)
 ADOBE_GAMMA = 563 / 256
 D65 = (0.3127, 0.3290)
 D50_XYZ = (0.96420, 1.0, 0.82491)
-# Codes of curves.
+# Codes of transfer curves in ITU-T H.273.
 PQ, HLG = 16, 18
 VIDEO_CURVES = {1, 6, 14, 15}
 WIDE = {9, 12}
-# Parameters of curves as ICC profiles have them: (a * x + b) ** g above d, c * x below.
+# Parameters g, a, b, c, d of curves in ICC profiles: (a * x + b) ** g above d, and c * x below.
 SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 VIDEO_CURVE = (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
 GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0}
@@ -39,9 +39,9 @@ GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0}
 
 @dataclass(frozen=True)
 class Colors:
-    """What a file says of its colors outside an ICC profile.
+    """The colors that a file declares outside an ICC profile.
 
-    gamma: None for sRGB's curve, or video's where `video` is set. hdr: PQ, HLG or 0."""
+    gamma: None for the curve of sRGB, or of video if `video` is set. hdr: PQ, HLG or 0."""
 
     primaries: tuple[float, ...] = SRGB_PRIMARIES
     white: tuple[float, ...] = D65
@@ -51,14 +51,15 @@ class Colors:
 
     @property
     def are_srgb(self) -> bool:
-        """Return whether there is nothing to convert."""
+        """Return True if there is nothing to convert."""
         return self == Colors()
 
 
 def colors_of_codes(primaries: int, curve: int) -> Colors:
-    """Return the colors that these codes of H.273 name; unknown ones are sRGB's.
+    """Return the colors for these codes of H.273.
 
-    The curve of video is believed where wide primaries come with it. Phones name it for photos that have sRGB's."""
+    Unknown codes mean sRGB.
+    The video curve is used only with wide primaries, because phones declare it for photos with the sRGB curve."""
     return Colors(
         PRIMARIES.get(primaries, SRGB_PRIMARIES),
         gamma=GAMMAS.get(curve),
@@ -68,7 +69,9 @@ def colors_of_codes(primaries: int, curve: int) -> Colors:
 
 
 def convert_profile(image: Image.Image, profile: bytes) -> Image.Image:
-    """Return the image in sRGB. A profile that is damaged or of another kind of image is ignored, as browsers do."""
+    """Return the image in sRGB.
+
+    Ignores a profile that is damaged or made for another kind of image, as browsers do."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if source.profile.xcolor_space.strip() == "RGB" and image.mode != "RGB":
@@ -92,7 +95,9 @@ def _is_srgb(source: ImageCms.ImageCmsProfile, target: ImageCms.ImageCmsProfile)
 
 
 def build_profile(colors: Colors) -> bytes:
-    """Return an ICC profile of these colors. Raises ValueError for primaries that span no colors."""
+    """Return an ICC profile of these colors.
+
+    Raises ValueError for primaries that span no colors."""
     columns = _rgb_to_d50(colors.primaries, colors.white)
     if colors.gamma is None:
         parameters = VIDEO_CURVE if colors.video else SRGB_CURVE
@@ -114,7 +119,9 @@ def build_profile(colors: Colors) -> bytes:
 
 
 def matrix_to_srgb(colors: Colors) -> "Matrix":
-    """Return the matrix from these linear colors to sRGB's. Raises ValueError."""
+    """Return the 3 x 3 matrix from these linear colors to linear sRGB.
+
+    Raises ValueError for primaries that span no colors."""
     given = tuple(zip(*_rgb_to_d50(colors.primaries, colors.white), strict=True))
     back = _invert(tuple(zip(*_rgb_to_d50(SRGB_PRIMARIES, D65), strict=True)))
     return tuple(zip(*(_apply(back, column) for column in zip(*given, strict=True)), strict=True))
@@ -128,7 +135,9 @@ Matrix = tuple[tuple[float, ...], ...]
 
 
 def _rgb_to_d50(primaries: tuple[float, ...], white: tuple[float, ...]) -> Matrix:
-    """Return XYZ of red, green and blue, adapted to D50. Raises ValueError."""
+    """Return XYZ of red, green and blue, adapted to D50.
+
+    Raises ValueError for primaries that span no colors."""
     try:
         columns = [(x / y, 1.0, (1 - x - y) / y) for x, y in zip(primaries[::2], primaries[1::2], strict=True)]
         white_xyz = (white[0] / white[1], 1.0, (1 - white[0] - white[1]) / white[1])

@@ -7,16 +7,24 @@ from dataclasses import dataclass, field
 from pipeline.photos.decoder.damage import Damaged
 from pipeline.photos.decoder.hevc import check_hevc
 
-# More than any phone writes; a box in a box is at most four deep.
+# More items than any phone writes.
 MAX_ITEMS = 5000
 
 
 @dataclass
 class Container:
-    """What the meta box says.
+    """The contents of the meta box.
 
-    primary: the picture's item. parts: the items that an item is made of. turned: items that the container turns or
-    mirrors. setups: what a decoder has to know first (hvcC), by item."""
+    All dictionaries have item numbers as keys.
+
+    Attributes:
+        primary: item of the picture.
+        kinds: type of each item, four letters.
+        extents: offset and length of the pieces of each item.
+        parts: items that each item is made of.
+        turned: items that the container rotates or mirrors.
+        setups: decoder configuration of each item (hvcC).
+    """
 
     primary: int = 0
     kinds: dict[int, bytes] = field(default_factory=dict)
@@ -26,7 +34,9 @@ class Container:
     setups: dict[int, bytes] = field(default_factory=dict)
 
     def pieces(self) -> list[int]:
-        """Return the items that hold the picture's own compressed data: itself or its tiles."""
+        """Return the items with the picture's compressed data: the primary item or its tiles.
+
+        Removes the visited items from `parts`, so that a cycle ends. A second call does not find the tiles."""
         pieces: list[int] = []
         waiting = [self.primary]
         while waiting and len(pieces) < MAX_ITEMS:
@@ -38,11 +48,12 @@ class Container:
 
 
 def read_container(data: bytes) -> Container:
-    """Return what the file's meta box says; an empty Container for a sequence, which has none.
+    """Return the contents of the file's meta box.
 
-    Raises Damaged, IndexError, struct.error where it makes no sense."""
+    Returns an empty Container for a sequence, which has no meta box. Raises Damaged, IndexError or struct.error for
+    invalid data."""
     container = Container()
-    # Phones append data of their own that is no box; whether the picture's bytes are all there is checked below.
+    # Phones append data that is not a box. `check_container` finds missing bytes of the picture.
     for kind, body in boxes(data, whole=False):
         if kind == b"meta":
             for inner, content in boxes(body[4:]):
@@ -60,7 +71,7 @@ def read_container(data: bytes) -> Container:
 
 
 def check_container(data: bytes, container: Container) -> None:
-    """Raise Damaged where an item is cut short or the picture's compressed data was overwritten."""
+    """Raise Damaged if an item is truncated or the picture's compressed data was overwritten."""
     for extents in container.extents.values():
         if any(offset + length > len(data) for offset, length in extents):
             raise Damaged
@@ -72,7 +83,10 @@ def check_container(data: bytes, container: Container) -> None:
 
 
 def read_units(content: bytes) -> list[bytes]:
-    """Return the units of HEVC data of an item, each of which follows its length in 4 bytes. Raises Damaged."""
+    """Return the HEVC units of an item.
+
+    Each follows its length in 4 bytes.
+    Raises Damaged for a unit that is truncated or too short."""
     units, position = [], 0
     while position < len(content):
         length = int.from_bytes(content[position : position + 4], "big")
@@ -84,7 +98,9 @@ def read_units(content: bytes) -> list[bytes]:
 
 
 def read_setup(content: bytes) -> list[bytes]:
-    """Return the units of HEVC data that stand before a picture's own (hvcC)."""
+    """Return the HEVC units that a decoder needs before those of the picture (hvcC).
+
+    Raises Damaged for a truncated unit."""
     units, position = [], 23
     for _ in range(content[22] if len(content) > 22 else 0):
         count = int.from_bytes(content[position + 1 : position + 3], "big")
@@ -99,7 +115,9 @@ def read_setup(content: bytes) -> list[bytes]:
 
 
 def boxes(data: bytes, *, whole: bool = True) -> Iterator[tuple[bytes, bytes]]:
-    """Yield kind and content of each box. Raises Damaged for one that is cut short, or stops there if not `whole`."""
+    """Yield kind and content of each box.
+
+    A truncated box raises Damaged, or ends the iteration if `whole` is False."""
     position = 0
     while position + 8 <= len(data):
         size, kind = struct.unpack_from(">I4s", data, position)
@@ -116,7 +134,7 @@ def boxes(data: bytes, *, whole: bool = True) -> Iterator[tuple[bytes, bytes]]:
 
 
 def read_kinds(content: bytes) -> dict[int, bytes]:
-    """Return each item's kind, four letters (iinf)."""
+    """Return the kind of each item, four letters (iinf)."""
     kinds = {}
     for kind, entry in boxes(content[6 if content[0] == 0 else 8 :]):
         if kind == b"infe" and entry[0] >= 2:
@@ -126,7 +144,9 @@ def read_kinds(content: bytes) -> dict[int, bytes]:
 
 
 def read_extents(content: bytes) -> dict[int, list[tuple[int, int]]]:
-    """Return offset and length of each piece of the items that are stored in the file itself (iloc)."""
+    """Return offset and length of each piece of the items that are stored in the file itself (iloc).
+
+    Raises Damaged if the box is truncated."""
     version, sizes = content[0], content[4:6]
     offset_bytes, length_bytes, base_bytes = sizes[0] >> 4, sizes[0] & 15, sizes[1] >> 4
     index_bytes = sizes[1] & 15 if version else 0
@@ -148,7 +168,7 @@ def read_extents(content: bytes) -> dict[int, list[tuple[int, int]]]:
         base = number(base_bytes)
         pieces = []
         count = number(2)
-        # Pieces without numbers take no bytes: without this a few bytes could claim millions of them.
+        # Pieces without offset and length take no bytes. Without this limit a few bytes could declare millions of them.
         for _ in range(count if offset_bytes + length_bytes else min(count, 1)):
             number(index_bytes)
             offset = number(offset_bytes)
@@ -170,7 +190,7 @@ def read_parts(content: bytes) -> dict[int, list[int]]:
 
 
 def read_properties(content: bytes, container: Container) -> None:
-    """Add which items are turned, and each item's hvcC (iprp)."""
+    """Add the rotated or mirrored items and the hvcC of each item to the container (iprp)."""
     parts = list(boxes(content))
     properties = [prop for name, body in parts if name == b"ipco" for prop in boxes(body)]
     for name, body in parts:

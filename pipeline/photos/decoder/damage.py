@@ -1,7 +1,7 @@
 """Detect damage that decoders ignore: truncated, overwritten or zeroed files.
 
-Decoders fill the gaps of a damaged file with whatever comes out, and many say nothing. Each check here looks at what
-an intact file of its format always has. Pure: bytes in, Damaged or nothing out.
+Many decoders fill the gaps of a damaged file without an error. Each check here tests a property that every intact file
+of the format has. Pure functions.
 """
 
 import re
@@ -10,45 +10,48 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# The most that cameras and encoders write is about a dozen.
+# Cameras and encoders write about a dozen scans at most.
 MAX_SCANS = 100
 
-# In compressed JPEG data these bytes begin a marker; a restart and a stuffed zero do not end the scan.
+# JPEG_MARKER finds the end of a scan's compressed data. Restart markers and stuffed zeros do not end a scan.
 JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 NEXT_MARKER = re.compile(rb"\xff[\x01-\xfe]")
 START_OF_IMAGE, END_OF_IMAGE, START_OF_SCAN, JFIF, ADOBE, COMMENT = 0xD8, 0xD9, 0xDA, 0xE0, 0xEE, 0xFE
 SEQUENTIAL_FRAMES = {0xC0, 0xC1, 0xC9}
 HUFFMAN_TABLES, END_OF_BLOCK = 0xC4, 0x00
-# So many zeros in a row are a block of 42 equal coefficients or more, in tables whose shortest code is not the end of a
-# block. No photo has that, and a hole of a page or a sector has thousands.
+# If the shortest code of a table is not the end of a block, this many zero bytes encode a block of at least 42 equal
+# coefficients. No photo has such a block, but a lost page or sector has thousands of zeros.
 ZEROS = bytes(16)
-# What libjpeg says of bytes between the last scan and the end.
+# libjpeg's warning about bytes between the last scan and the end.
 EXTRA_BYTES = re.compile(rb"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9\s*")
 
-# An intact WebP picture cannot be decoded without its last bytes. Decoders read 8 bytes ahead.
+# An intact WebP picture cannot be decoded without its last bytes. The limit is larger than the 8 bytes that decoders
+# read ahead.
 WEBP_TAIL_BYTES = 32
 
 
 class Damaged(Exception):
-    """The file is cut short or overwritten."""
+    """The file is truncated or overwritten."""
 
 
 class TooManyScans(Exception):
-    """A JPEG that would take minutes to decode."""
+    """The JPEG has so many scans that decoding would take minutes."""
 
 
 @dataclass(frozen=True)
 class Jpeg:
-    """A JPEG without its metadata. components: channels per pixel."""
+    """A JPEG without its metadata.
+
+    components: channels per pixel."""
 
     data: bytes
     components: int
 
 
 def read_jpeg(data: bytes) -> Jpeg:
-    """Return the JPEG's first picture without metadata and without what cameras get wrong and decoders warn of.
+    """Return the first picture of a JPEG without metadata.
 
-    Raises Damaged, TooManyScans."""
+    Repairs harmless faults of cameras that decoders warn about. Raises Damaged or TooManyScans."""
     parts = [b"\xff\xd8"]
     scans, components, sequential = 0, 0, False
     shortest: dict[int, int] = {}
@@ -58,7 +61,7 @@ def read_jpeg(data: bytes) -> Jpeg:
         elif marker == HUFFMAN_TABLES:
             shortest |= _shortest_codes(segment[2:])
         elif marker == JFIF:
-            # The major version: decoders warn of any but 1.
+            # Set the major version to 1, because decoders warn about any other.
             segment = segment[:7] + b"\1" + segment[8:]
         elif marker == START_OF_SCAN:
             scans += 1
@@ -67,7 +70,7 @@ def read_jpeg(data: bytes) -> Jpeg:
             if sequential:
                 if shortest.get(segment[4] & 15) != END_OF_BLOCK and ZEROS in scan.rstrip(b"\0"):
                     raise Damaged
-                # Cameras write anything here; only progressive pictures have a use for it.
+                # Only progressive pictures use these bytes, and cameras write arbitrary values.
                 segment = segment[:-3] + b"\0\x3f\0"
         if marker == ADOBE or (marker != COMMENT and not 0xE1 <= marker <= 0xEF):
             parts += [bytes([0xFF, marker]), segment, scan]
@@ -77,9 +80,9 @@ def read_jpeg(data: bytes) -> Jpeg:
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Yield marker, segment with its length, and compressed data behind it, to the end of the first picture.
+    """Yield marker, segment and compressed data for each segment of the first picture.
 
-    Raises Damaged."""
+    The segment includes its two length bytes. Raises Damaged if the file is truncated."""
     position = 2
     while True:
         found = NEXT_MARKER.search(data, position)
@@ -98,12 +101,12 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
         if marker == START_OF_SCAN:
             following = JPEG_MARKER.search(data, end)
             position = following.start() if following else len(data)
-        # A marker may follow any number of filling bytes.
+        # Any number of fill bytes (0xFF) may precede a marker.
         yield marker, data[start:end], data[end:position].rstrip(b"\xff")
 
 
 def _shortest_codes(tables: bytes) -> dict[int, int]:
-    """Return what the code of zeros alone means in each AC table."""
+    """Return the symbol of the all-zero code for each AC table in the segment."""
     shortest = {}
     while len(tables) > 17:
         if tables[0] & 0x10:
@@ -113,11 +116,13 @@ def _shortest_codes(tables: bytes) -> dict[int, int]:
 
 
 def check_jpeg_warnings(warnings: bytes, jpeg: Jpeg) -> None:
-    """Raise Damaged for what the decoder wrote, unless cameras cause that: equal bytes that fill up the last scan."""
+    """Raise Damaged if the decoder wrote a warning.
+
+    Equal bytes that fill up the last scan are allowed, because cameras write them."""
     extra = EXTRA_BYTES.fullmatch(warnings)
     if extra:
         filling = jpeg.data[-2 - int(extra[1]) : -2]
-        # One or two bytes of any kind: some encoders end their last scan like that.
+        # One or two arbitrary bytes are allowed as well, because some encoders end the last scan with them.
         if len(filling) <= 2 or len(set(filling)) == 1:
             return
     if warnings:
@@ -125,7 +130,10 @@ def check_jpeg_warnings(warnings: bytes, jpeg: Jpeg) -> None:
 
 
 def read_png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
-    """Return kind and body of each chunk to the end of the picture. Raises Damaged where a checksum is wrong."""
+    """Return kind and body of each chunk up to IEND.
+
+    The body of IDAT is left empty.
+    Raises Damaged for a wrong checksum and for a truncated file."""
     chunks = []
     position = 8
     view = memoryview(data)
@@ -142,9 +150,10 @@ def read_png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def cut_webp(data: bytes) -> bytes | None:
-    """Return the first picture of a WebP without its last bytes. None for one that is too small to cut.
+    """Return the first picture of a WebP without its last bytes.
 
-    Raises Damaged for one that is cut short."""
+    Returns None if the picture is too small to cut.
+    Raises Damaged for a truncated file and for one without a picture."""
     if int.from_bytes(data[4:8], "little") + 8 > len(data):
         raise Damaged
     for kind, body in _webp_pictures(data):
@@ -159,7 +168,7 @@ def cut_webp(data: bytes) -> bytes | None:
 
 def _webp_pictures(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     for kind, body in _webp_chunks(data, 12, len(data)):
-        # A frame of an animation has 16 bytes of its own in front of its picture.
+        # A frame of an animation has a header of 16 bytes before the picture.
         inner = _webp_chunks(body, 16, len(body)) if kind == b"ANMF" else [(kind, body)]
         yield from ((name, content) for name, content in inner if name in (b"VP8 ", b"VP8L"))
 

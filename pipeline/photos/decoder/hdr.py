@@ -6,11 +6,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-# Diffuse white by ITU-R BT.2408: in PQ this luminance, in HLG 75 % of the signal, which is this much light. HLG's
-# system gamma is left out: it is 1.2 for a screen of 1,000 nits and close to 1 for one whose white is at 203.
+# Diffuse white of ITU-R BT.2408: the luminance for PQ, and the linear light of 75% signal for HLG. HLG's system gamma
+# is omitted. It is 1.2 for a screen of 1,000 nits and close to 1 for a screen whose white has 203 nits.
 WHITE_NITS = 203.0
 HLG_WHITE = 0.26496
-# Up to this share of white nothing changes, so that skin keeps its color; what is brighter is pressed below white.
+# Light up to this share of white is unchanged, so that skin keeps its color. Brighter light is compressed below white.
 KNEE = 0.8
 ROWS_AT_ONCE = 128
 
@@ -20,9 +20,10 @@ Floats = npt.NDArray[np.floating]
 def tone_map(
     pixels: npt.NDArray[np.uint16], to_srgb: tuple[tuple[float, ...], ...], *, is_hlg: bool
 ) -> npt.NDArray[np.uint8]:
-    """Return the picture in sRGB.
+    """Return the HDR picture in sRGB.
 
-    pixels: (H, W, 3), 16 bit. to_srgb: the matrix from the picture's linear colors to sRGB's."""
+    pixels: (H, W, 3), 16 bits. to_srgb: matrix from the picture's linear colors to linear sRGB. is_hlg: the curve is
+    HLG instead of PQ."""
     signal = np.arange(65536, dtype=np.float32) / 65535
     to_linear = (_hlg_to_linear(signal) if is_hlg else _pq_to_linear(signal)).astype(np.float32)
     to_signal = np.round(255 * _srgb_curve(signal)).astype(np.uint8)
@@ -40,7 +41,7 @@ def tone_map(
 
 
 def tone_map_image(image: Image.Image, to_srgb: tuple[tuple[float, ...], ...], *, is_hlg: bool) -> Image.Image:
-    """Return a picture of 8 bits in sRGB, with its alpha channel if it has one."""
+    """Return an 8-bit HDR image in sRGB, with its alpha channel if it has one."""
     alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
     wide = np.asarray(image.convert("RGB")).astype(np.uint16) * 257
     mapped = Image.fromarray(tone_map(wide, to_srgb, is_hlg=is_hlg))
@@ -50,7 +51,9 @@ def tone_map_image(image: Image.Image, to_srgb: tuple[tuple[float, ...], ...], *
 
 
 def read_heic_16_bit(data: bytes) -> npt.NDArray[np.uint16]:
-    """Return (H, W, 3), 16 bit: 8 bits, as Pillow has them, would show steps in dark skin."""
+    """Return the pixels of a HEIC, (H, W, 3), 16 bits.
+
+    Pillow's 8 bits would cause visible steps in dark skin."""
     import pillow_heif
 
     file = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
@@ -63,14 +66,14 @@ def read_heic_16_bit(data: bytes) -> npt.NDArray[np.uint16]:
 
 
 def _pq_to_linear(signal: Floats) -> Floats:
-    """Return multiples of diffuse white (SMPTE ST 2084)."""
+    """Convert a PQ signal to multiples of diffuse white (SMPTE ST 2084)."""
     power = signal ** (1 / 78.84375)
     nits = 10_000 * (np.maximum(power - 0.8359375, 0) / (18.8515625 - 18.6875 * power)) ** (1 / 0.1593017578125)
     return np.asarray(nits / WHITE_NITS, np.float32)
 
 
 def _hlg_to_linear(signal: Floats) -> Floats:
-    """Return multiples of diffuse white (ITU-R BT.2100)."""
+    """Convert an HLG signal to multiples of diffuse white (ITU-R BT.2100)."""
     bright = (np.exp((signal - 0.55991073) / 0.17883277) + 0.28466892) / 12
     return np.asarray(np.where(signal <= 0.5, signal**2 / 3, bright) / HLG_WHITE, np.float32)
 

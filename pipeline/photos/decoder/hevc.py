@@ -1,6 +1,6 @@
 """Decode a HEIC's HEVC data again for the warnings that libheif does not pass on.
 
-An intact picture ends where its data ends. After damage the decoder ends early or goes on, and warns of that.
+An intact picture uses all of its data exactly. With damaged data the decoder stops early or runs on, and warns.
 """
 
 import ctypes
@@ -10,18 +10,18 @@ from importlib import import_module
 
 from pipeline.photos.decoder.damage import Damaged
 
-# The picture itself is not wanted here, so it need not be smooth.
+# The decoded picture is discarded, so the smoothing filters are switched off.
 DISABLE_DEBLOCKING, DISABLE_SAO = 7, 8
-# Warnings from 1000 on; the first two are about threads and a full queue.
+# libde265's warnings start at 1000. The first two are about threads and a full queue, and not about damage.
 FIRST_WARNING_OF_DAMAGE = 1002
-# A picture is one turn of the decoder or a few; more is a file that keeps it busy.
+# A picture takes a few calls of the decoder. The limit stops files made to keep the decoder busy.
 MAX_TURNS = 1000
-# Compressed data never has three of these in a row, 0x03 is inserted between them.
+# Byte sequences that compressed data never has, because encoders insert 0x03.
 FORBIDDEN = re.compile(rb"\0\0[\0-\2]")
 
 
 def check_hevc(setup: list[bytes], units: list[bytes]) -> None:
-    """Raise Damaged unless a decoder takes these units of HEVC data without a warning."""
+    """Raise Damaged unless the decoder accepts these HEVC units without a warning."""
     if any(FORBIDDEN.search(unit.rstrip(b"\0")) for unit in units):
         raise Damaged
     library = load_library()
@@ -48,7 +48,9 @@ def check_hevc(setup: list[bytes], units: list[bytes]) -> None:
 
 @cache
 def load_library() -> ctypes.CDLL:
-    """Return libde265 as pillow-heif brings it: its symbols are found through the module that is linked to it."""
+    """Return the libde265 of pillow-heif.
+
+    Its symbols are available through the extension module linked to it."""
     library = ctypes.CDLL(import_module("_pillow_heif").__file__)
     pointer = ctypes.c_void_p
     library.de265_new_decoder.restype = pointer

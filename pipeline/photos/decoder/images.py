@@ -26,11 +26,11 @@ from pipeline.photos.decoder.colors import (
 from pipeline.photos.decoder.container import check_container, read_container
 from pipeline.photos.decoder.hevc import load_library
 
-# A second compression at this quality, with color at full resolution, costs nothing that can be seen.
+# Compressing a photo again at this quality, with color at full resolution, causes no visible loss.
 JPEG_QUALITY = 97
 # The longest edge that libjpeg writes.
 MAX_EDGE_PX = 65500
-# A profile or text of a PNG once it is unpacked: profiles of printers and edit histories take a few MB.
+# Maximum size of an unpacked profile or text of a PNG. Printer profiles and edit histories take a few MB.
 MAX_PNG_TEXT_BYTES = 16 * 1024 * 1024
 
 HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
@@ -46,27 +46,29 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# What a damaged EXIF block makes Pillow raise.
+# The exceptions that Pillow raises for a damaged EXIF block.
 EXIF_ERRORS = (SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, OSError, struct.error)
 
-# The curve of PQ or HLG after the primaries: in one of a HEIC's colr boxes, or in a PNG's cICP.
+# The code of PQ or HLG after the code of the primaries, in a colr box of a HEIC or in a PNG's cICP chunk.
 HDR_CODES = re.compile(rb"colrnclx..\0[\x10\x12]|cICP.[\x10\x12]", re.DOTALL)
 
-# Returns what native libraries have written to stderr since the last call.
+# A function that returns the text that native libraries have written to stderr since the last call.
 Warnings = Callable[[], bytes]
 
 
 class UnsupportedFormat(Exception):
-    """These bytes are none of the formats that are let in."""
+    """The bytes are in none of the accepted formats."""
 
 
 class TooLarge(Exception):
-    """More pixels than are let in."""
+    """The photo has too many pixels."""
 
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """A picture as its file stores it, and what the file says of its colors and of the way it turns."""
+    """A picture as the file stores it, with the file's colors, profile and orientation.
+
+    orientation: EXIF orientation, still to be applied. Values other than 2 to 8 mean upright."""
 
     image: Image.Image
     colors: Colors
@@ -75,7 +77,9 @@ class DecodedImage:
 
 
 def detect_format(data: bytes) -> str:
-    """Return Pillow's name of the format, by content; the file's name is not asked. Raises UnsupportedFormat."""
+    """Return Pillow's name of the format, detected by content.
+
+    Raises UnsupportedFormat."""
     if data.startswith(b"\xff\xd8\xff"):
         return "JPEG"
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -91,7 +95,9 @@ def detect_format(data: bytes) -> str:
 
 
 def load_codecs(data: bytes) -> None:
-    """Import all that this file's format needs; nothing for a format that is not let in."""
+    """Import all modules that decode this file's format.
+
+    An unsupported format needs none."""
     Image.preinit()
     PngImagePlugin.MAX_TEXT_CHUNK = MAX_PNG_TEXT_BYTES
     try:
@@ -101,7 +107,7 @@ def load_codecs(data: bytes) -> None:
     if kind == "JPEG":
         cv2 = import_module("cv2")
         cv2.setNumThreads(1)
-        # Its own messages would be taken for libjpeg's.
+        # OpenCV's own messages would be mistaken for libjpeg's warnings.
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     if kind == "HEIF":
         pillow_heif = import_module("pillow_heif")
@@ -112,18 +118,22 @@ def load_codecs(data: bytes) -> None:
 
 
 def may_be_hdr(data: bytes) -> bool:
-    """Return whether the file names a curve that takes numpy to convert. It may be a word in its pixels, too."""
+    """Return True if the file may use PQ or HLG.
+
+    Can return True for other files, because the search includes the compressed pixels."""
     return HDR_CODES.search(data) is not None
 
 
 @contextmanager
 def capture_warnings() -> Iterator[Warnings]:
-    """Have what native libraries write to stderr kept for the caller, who takes it by calling what this yields."""
+    """Redirect stderr to a pipe, and yield a function that returns the text written since its last call.
+
+    OpenCV writes libjpeg's warnings to stderr only."""
     kept = os.dup(2)
     reader, writer = os.pipe()
     os.dup2(writer, 2)
     os.close(writer)
-    # A library that writes without end must not wait for us.
+    # A library that fills the pipe must not block.
     os.set_blocking(reader, False)
     os.set_blocking(2, False)
 
@@ -135,7 +145,7 @@ def capture_warnings() -> Iterator[Warnings]:
 
     try:
         with python_warnings.catch_warnings():
-            # Pillow's, about sizes and EXIF blocks, would be taken for a codec's.
+            # Pillow's warnings about sizes and EXIF blocks would be mistaken for a codec's.
             python_warnings.simplefilter("ignore")
             yield take
     finally:
@@ -144,7 +154,9 @@ def capture_warnings() -> Iterator[Warnings]:
 
 
 def restore_stderr(kept: int) -> None:
-    """Put stderr back. A process that has given up opening files cannot, and is about to end."""
+    """Restore stderr.
+
+    Does nothing in a process that dropped its privileges, which is about to end."""
     try:
         os.dup2(kept, 2)
     except OSError:
@@ -153,18 +165,18 @@ def restore_stderr(kept: int) -> None:
 
 
 def read_image(data: bytes, max_pixels: int, warnings: Warnings, *, keep_alpha: bool = False) -> Image.Image:
-    """Return the picture: RGB, 8 bit, sRGB, upright, without metadata, on white where it was transparent.
+    """Return the picture: RGB, 8 bits, sRGB, upright, without metadata, and with transparency on white.
 
-    With `keep_alpha` a picture that has transparent parts stays as it is, RGBA. Raises UnsupportedFormat, TooLarge,
-    damage.Damaged, damage.TooManyScans, and whatever else the decoders raise."""
+    With `keep_alpha` a transparent picture is returned as RGBA. Raises UnsupportedFormat, TooLarge, damage.Damaged,
+    damage.TooManyScans, and any error of the decoders."""
     kind = detect_format(data)
-    # Pillow refuses what is larger than twice this, before any decoder makes room for it.
+    # Pillow refuses pictures of more than twice MAX_IMAGE_PIXELS before any decoder allocates memory.
     Image.MAX_IMAGE_PIXELS = max_pixels // 2
     if kind == "JPEG":
         stored = read_jpeg(data, max_pixels, warnings)
     else:
         stored = {"PNG": read_png, "WEBP": read_webp, "HEIF": read_heic}[kind](data, max_pixels)
-    # HEIC says its true size only when it is decoded.
+    # The true size of a HEIC is known only after decoding.
     check_size(stored.image, max_pixels)
     image, alpha = split_alpha(stored.image)
     if stored.profile:
@@ -184,20 +196,24 @@ def read_image(data: bytes, max_pixels: int, warnings: Warnings, *, keep_alpha: 
 
 
 def check_size(image: Image.Image, max_pixels: int) -> None:
-    """Raise TooLarge for more than is let in."""
+    """Raise TooLarge for more than `max_pixels` or an edge longer than a JPEG allows."""
     if image.width * image.height > max_pixels or max(image.size) > MAX_EDGE_PX:
         raise TooLarge
 
 
 def open_image(data: bytes, kind: str, max_pixels: int) -> Image.Image:
-    """Return the picture, of which only the head was read. Raises TooLarge."""
+    """Open a picture by reading its header only.
+
+    Raises TooLarge."""
     image = Image.open(io.BytesIO(data), formats=[kind])
     check_size(image, max_pixels)
     return image
 
 
 def read_jpeg(data: bytes, max_pixels: int, warnings: Warnings) -> DecodedImage:
-    """Read the first picture of a JPEG. Pillow swallows libjpeg's warnings and OpenCV writes them to stderr."""
+    """Read the first picture of a JPEG.
+
+    Uses OpenCV, which writes libjpeg's warnings to stderr, while Pillow discards them."""
     import cv2
     import numpy as np
 
@@ -210,7 +226,7 @@ def read_jpeg(data: bytes, max_pixels: int, warnings: Warnings) -> DecodedImage:
     if pixels is None:
         raise damage.Damaged
     if jpeg.components == 4:
-        # OpenCV mixes CMYK without its profile.
+        # OpenCV converts CMYK without the profile, so use Pillow. OpenCV only provided the warnings.
         image = opened
         image.load()
     else:
@@ -219,7 +235,9 @@ def read_jpeg(data: bytes, max_pixels: int, warnings: Warnings) -> DecodedImage:
 
 
 def read_png(data: bytes, max_pixels: int) -> DecodedImage:
-    """Read a PNG. Of what says its colors cICP counts most, then the profile, sRGB, and last gAMA with cHRM."""
+    """Read a PNG.
+
+    The color sources by priority are cICP, the profile, sRGB, and gAMA with cHRM."""
     chunks = dict(reversed(damage.read_png_chunks(data)))
     image = open_image(data, "PNG", max_pixels)
     image.load()
@@ -227,7 +245,7 @@ def read_png(data: bytes, max_pixels: int) -> DecodedImage:
     if image.mode.startswith("I"):
         image = scale_16_bit_gray(image)
     elif chunks[b"IHDR"][8:9] == b"\x10" and isinstance(image.info.get("transparency"), tuple):
-        # The color that is transparent has 16 bits, and the pixels have become 8.
+        # Pillow has reduced the pixels to 8 bits, but the transparent color still has 16.
         image.info["transparency"] = tuple(level >> 8 for level in image.info["transparency"])
     if len(chunks.get(b"cICP", b"")) == 4:
         colors = colors_of_codes(chunks[b"cICP"][0], chunks[b"cICP"][1])
@@ -245,8 +263,10 @@ def read_png(data: bytes, max_pixels: int) -> DecodedImage:
 
 
 def png_colors(gamma: int, chromaticities: bytes) -> Colors:
-    """Return what gAMA (a hundred thousand times the gamma) and cHRM say."""
-    # What every writer means with this is the curve of screens, sRGB's.
+    """Return the colors of gAMA and cHRM.
+
+    gamma: 100,000 times the encoding gamma. chromaticities: body of cHRM. An invalid body is ignored."""
+    # Every writer uses 1 / 2.2 for the curve of sRGB.
     curve = None if abs(gamma - 45455) <= 100 else 100_000 / gamma
     if len(chromaticities) != 32:
         return Colors(gamma=curve)
@@ -268,7 +288,7 @@ def read_webp(data: bytes, max_pixels: int) -> DecodedImage:
         try:
             open_image(cut, "WEBP", max_pixels).load()
         except (OSError, EOFError, SyntaxError, ValueError):
-            # The last bytes were needed, as they are in every intact file.
+            # The last bytes were needed, so the file is intact.
             pass
         else:
             raise damage.Damaged
@@ -276,7 +296,9 @@ def read_webp(data: bytes, max_pixels: int) -> DecodedImage:
 
 
 def read_heic(data: bytes, max_pixels: int) -> DecodedImage:
-    """Read the main picture of a HEIC. Where the container turns it, what EXIF says of that is done already."""
+    """Read the primary picture of a HEIC.
+
+    If the container rotates or mirrors the picture, the EXIF orientation is ignored, because libheif has turned it."""
     container = read_container(data)
     check_container(data, container)
     image = open_image(data, "HEIF", max_pixels)
@@ -300,7 +322,7 @@ def read_heic(data: bytes, max_pixels: int) -> DecodedImage:
 
 
 def read_exif(image: Image.Image) -> Image.Exif:
-    """Return the image's EXIF block, an empty one where that is damaged."""
+    """Return the image's EXIF block, or an empty one if the block is damaged."""
     try:
         return image.getexif()
     except EXIF_ERRORS:
@@ -308,7 +330,7 @@ def read_exif(image: Image.Image) -> Image.Exif:
 
 
 def exif_orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8; 1, upright, when there is none."""
+    """Return the EXIF orientation, or 1 (upright) if there is none."""
     try:
         return int(read_exif(image).get(ORIENTATION_TAG, 1))
     except EXIF_ERRORS:
@@ -316,7 +338,9 @@ def exif_orientation(image: Image.Image) -> int:
 
 
 def exif_colors(image: Image.Image) -> Colors:
-    """Return Adobe RGB for cameras that say so by the rules of DCF, without a profile; else sRGB."""
+    """Return Adobe RGB if the EXIF block declares it by the rules of DCF, and sRGB otherwise.
+
+    Cameras that follow DCF embed no profile."""
     try:
         exif = read_exif(image)
         if exif.get_ifd(EXIF_TAG).get(COLOR_SPACE_TAG) == 0xFFFF and exif.get_ifd(INTEROP_TAG).get(1) == "R03":
@@ -327,20 +351,22 @@ def exif_colors(image: Image.Image) -> Colors:
 
 
 def scale_16_bit_gray(image: Image.Image) -> Image.Image:
-    """Return the image with 8 bits. Pillow's own conversion would clip instead of scale."""
+    """Return a 16-bit gray image with 8 bits.
+
+    Pillow's own conversion would clip instead of scaling."""
     info = image.info
     wide = image.convert("I")
     gray = wide.point([(level * 255 + 32767) // 65535 for level in range(65536)], "L")
     transparent = info.get("transparency")
     if isinstance(transparent, int):
         gray.putalpha(wide.point([0 if level == transparent else 255 for level in range(65536)], "L"))
-    # The level that is transparent has 16 bits.
+    # Drop the transparent level, which has 16 bits. The alpha channel replaces it.
     gray.info = {name: value for name, value in info.items() if name != "transparency"}
     return gray
 
 
 def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """Return the image without palette and transparency, and its alpha channel where it had any."""
+    """Return the image without palette and transparency, and its alpha channel, or None without transparency."""
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return image.convert("RGB"), image.getchannel("A")
