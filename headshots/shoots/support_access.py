@@ -11,7 +11,6 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
-from headshots.shoots import support_access
 from headshots.shoots.access import shoot_or_404
 from headshots.shoots.lifecycle import record
 from headshots.shoots.models import Event, Headshot, Shoot
@@ -62,16 +61,16 @@ def manage_access(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     shoot = shoot_or_404(request, shoot_id)
     if request.method == "POST":
         if "end" in request.POST:
-            support_access.end(shoot=shoot)
+            end(shoot=shoot)
             messages.success(request, "Nobody but you can see your headshots now.")
-        elif support_access.has_viewable_headshots(shoot):
-            support_access.allow(shoot=shoot)
+        elif has_viewable_headshots(shoot):
+            allow(shoot=shoot)
             messages.success(request, "Thank you. Our support may look at your headshots for 24 hours.")
         return redirect("shoots:support", shoot_id)
     context = {
         "shoot": shoot,
-        "may_view": support_access.may_view(shoot),
-        "has_viewable_headshots": support_access.has_viewable_headshots(shoot),
-        "view_log": support_access.view_log(shoot),
+        "may_view": may_view(shoot),
+        "has_viewable_headshots": has_viewable_headshots(shoot),
+        "view_log": view_log(shoot),
     }
     return render(request, "shoots/support.html", context)

@@ -175,7 +175,8 @@ def run_python(arguments: list[str]) -> ProcessRun:
         process.stdout.close()
         complaints.seek(0)
         if process.returncode != 0:
-            raise CommandFailed(complaints.read().strip().splitlines()[-1], process.returncode)
+            said = complaints.read().strip() or f"the process ended with status {process.returncode}"
+            raise CommandFailed(said.splitlines()[-1], abs(process.returncode))
     # The peak is in kilobytes on Linux and in bytes on macOS.
     megabytes = round(usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3))
     return ProcessRun(printed, time.perf_counter() - started, usage.ru_utime + usage.ru_stime, megabytes)

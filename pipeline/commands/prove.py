@@ -26,7 +26,7 @@ from pipeline.identity.likeness import ACCEPT_DISTANCE, likeness_score
 from pipeline.photos.intake import clean_photo, load_pixels
 from pipeline.quality.gate import Judgment, judge_picture
 from pipeline.styles.shot_list import load_styles, plan_shots
-from pipeline.types import PREVIEW, DigitalSource, Job, Pixels, Shot
+from pipeline.types import PREVIEW, Job, Pixels, Shot
 from pipeline.weights import Weights
 
 PICTURES = 4
@@ -64,18 +64,18 @@ def prove(arguments: argparse.Namespace, weights: Weights, options: InstantIDOpt
         loaded = time.perf_counter()
         person = prepare_person([(arguments.prove, data)], None, models, PREVIEW)
         jobs = [Job(person.subject, shot) for shot in shots]
-        pictures = [picture.pixels for picture in models.engine.render(jobs, PREVIEW, advance(bar))]
+        pictures = list(models.engine.render(jobs, PREVIEW, advance(bar)))
     finished = time.perf_counter()
     figures = []
-    for shot, pixels in zip(shots, pictures, strict=True):
+    for shot, picture in zip(shots, pictures, strict=True):
         file = f"{shot.index + 1:02d}-{shot.style.name}.jpg"
-        write_atomically(folder / file, encode(pixels, DigitalSource.TRAINED))
+        write_atomically(folder / file, encode(picture.pixels, picture.digital_source))
         found = judge_picture(
-            pixels, person.gate_reference, models.finder, models.embedder, monochrome=shot.style.monochrome
+            picture.pixels, person.gate_reference, models.finder, models.embedder, monochrome=shot.style.monochrome
         )
         figures.append(describe_picture(file, shot, found))
-    sheet = contact_sheet([load_pixels(clean_photo(data).data), *pictures])
-    write_atomically(folder / "contact-sheet.jpg", encode(sheet, DigitalSource.TRAINED))
+    sheet = contact_sheet([load_pixels(clean_photo(data).data), *(picture.pixels for picture in pictures)])
+    write_atomically(folder / "contact-sheet.jpg", encode(sheet, pictures[0].digital_source))
     report(arguments, folder, models.engine.name, options, figures, loaded - started, finished - loaded)
     return DONE if all(figure.accepted for figure in figures) else REFUSED
 

@@ -1,6 +1,7 @@
 """Serialize a prepared subject: at 4K preparing takes minutes, loading a second."""
 
 import io
+import zipfile
 from dataclasses import fields
 
 import numpy as np
@@ -42,6 +43,13 @@ def deserialize_portraits(data: bytes) -> tuple[Portrait, ...]:
     """Return the portraits of an npz.
 
     Raises ValueError for data of another format."""
+    try:
+        return _read_portraits(data)
+    except (EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError("not a prepared subject") from error
+
+
+def _read_portraits(data: bytes) -> tuple[Portrait, ...]:
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         version, count = (int(number) for number in arrays["head"])
         if version != FORMAT:

@@ -199,6 +199,12 @@ def test_a_large_person_is_kept_to_the_last_bit_with_what_made_them_large(engine
     assert deserialized.portraits[0].enlarged
 
 
+@pytest.mark.parametrize("harm", [lambda data: b"", lambda data: data[:1000], lambda data: b"?" + data[1:]])
+def test_bytes_that_are_no_prepared_person_are_refused(engine, subject, harm):
+    with pytest.raises(ValueError, match=r"."):
+        engine.deserialize(harm(engine.serialize(subject)), LARGE)
+
+
 def test_a_person_kept_by_another_release_is_not_misread(engine, subject, monkeypatch):
     data = engine.serialize(subject)
     monkeypatch.setattr("pipeline.portrait.serialization.FORMAT", 3)
