@@ -90,7 +90,7 @@ def test_a_person_sees_takes_along_withdraws_and_is_forgotten(product: Product, 
     # What is left of it.
     for table in ("accounts_user", "accounts_session", "account_emailaddress", "vault_blob", "shoots_photo"):
         assert product.query(f"select count(*) from {table}") == [(0,)], table  # noqa: S608
-    keys = [path for ring in (product.source_ring, product.result_ring) for path in ring.rglob("*.key")]
+    keys = [path for ring in (product.photo_keys, product.headshot_keys) for path in ring.rglob("*.key")]
     blobs = [path for path in (product.data / "blobs").rglob("*") if path.is_file()]
     assert (keys, blobs) == ([], [])
     database = b"".join(path.read_bytes() for path in product.data.glob("db.sqlite3*"))

@@ -172,7 +172,7 @@ def test_two_people_the_picker_and_deleting_everything(start_product: StartProdu
     page.goto(address)
     expect(page.locator("img[src*='/headshots/']")).to_have_count(0)
     assert product.query("select count(*) from vault_blob") == [(0,)]
-    assert not list(product.result_ring.rglob("*.key*"))
+    assert not list(product.headshot_keys.rglob("*.key*"))
 
 
 def test_beat_alone_forgets_the_photo(start_product: StartProduct, page: Page) -> None:
@@ -184,7 +184,7 @@ def test_beat_alone_forgets_the_photo(start_product: StartProduct, page: Page) -
 
     wait_for(page, lambda: _status(page, address) == "purged", 120, "the purge by beat")
 
-    keys = list(product.source_ring.rglob("*.key*"))
+    keys = list(product.photo_keys.rglob("*.key*"))
     files = [file for file in (product.data / "blobs").rglob("*") if file.is_file()]
     assert product.query("select count(*) from shoots_photo") == [(0,)]
     assert product.query("select count(*) from vault_blob where ring = 'source'") == [(0,)]

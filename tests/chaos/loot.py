@@ -149,4 +149,4 @@ def _values(client: "redis.Redis", key: bytes) -> list[bytes]:
 
 
 def rings_in_folders(product: Product) -> list[Piece]:
-    return [*files_below(product.source_ring, "source-ring"), *files_below(product.result_ring, "result-ring")]
+    return [*files_below(product.photo_keys, "source-ring"), *files_below(product.headshot_keys, "result-ring")]

@@ -34,7 +34,7 @@ class Product:
 
     process: "subprocess.Popen[str]"
     data: Path
-    source_ring: Path
+    photo_keys: Path
     headshot_keys: Path
     url: str = ""
     output: list[str] = field(default_factory=list)

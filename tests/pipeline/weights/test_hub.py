@@ -168,7 +168,7 @@ def interrupt(share: float) -> None:
 def test_a_line_that_brings_nothing_is_given_up_and_says_how_to_go_on(weights, hub):
     hub.cut_after = 0
 
-    with pytest.raises(WeightsError, match=r"net\.safetensors could not be downloaded.*the same command goes on"):
+    with pytest.raises(WeightsError, match=r"net\.safetensors could not be downloaded.*run the command again"):
         fetch(weights, hub, "large")
 
 
