@@ -1,4 +1,4 @@
-"""The account that a request is signed in to, with its type."""
+"""Return the signed-in account of a request, as a typed value."""
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest

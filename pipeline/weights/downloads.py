@@ -128,7 +128,7 @@ def download(
                 break
         except urllib.error.HTTPError as error:
             reason = f"the server says {error.code} {error.reason}"
-            if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and remote.size is None:
+            if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and remote.size is None and size_before:
                 # Nothing is left to send: the partial file is complete.
                 break
             if error.code < HTTPStatus.INTERNAL_SERVER_ERROR:

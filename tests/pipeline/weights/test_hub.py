@@ -172,6 +172,18 @@ def test_a_line_that_brings_nothing_is_given_up_and_says_how_to_go_on(weights, h
         fetch(weights, hub, "large")
 
 
+def test_a_complete_file_of_unknown_size_is_not_asked_for_again(hub, tmp_path):
+    url = f"{hub.url}/storage/somebody/model/net.safetensors"
+    remote = downloads.Remote(url, size=None, sha256=sha256(LARGE))
+    whole, _ = downloads.download(lambda: remote, "net", tmp_path, lambda count: None)
+
+    again, _ = downloads.download(lambda: remote, "net", tmp_path, lambda count: None)
+
+    assert again == whole
+    assert again.read_bytes() == LARGE
+    assert gets(hub)[-1].endswith(f"bytes={len(LARGE)}-")
+
+
 def test_a_file_other_than_the_pinned_one_is_not_even_downloaded(weights, hub):
     hub.add("somebody/model/net.safetensors", LARGE[::-1])
 
