@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Kinds of text: what visitors, customers and staff see; documents; first paragraphs of docstrings; comments and the rest.
+# Kinds of text: what visitors, customers and staff see; documents; first paragraphs of docstrings; comments.
 UI, DOCS, DOCSTRING, COMMENT = "ui", "docs", "docstring", "comment"
 EVERYWHERE = frozenset({UI, DOCS, DOCSTRING, COMMENT})
 READ_BY_USERS = frozenset({UI, DOCS})
