@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 # Most pixels that the network may process for one person, unless the first photo alone needs more. See
-# docs/decisions.md.
+# docs/adr/0028-upscaling-budget.md.
 MAX_PIXELS = 900_000
 # The fractional parts of its multiples spread evenly over 0..1 and never repeat.
 GOLDEN_RATIO = (5**0.5 - 1) / 2
