@@ -1,5 +1,6 @@
 """Links, paths, settings and commands in the documents lead to what exists."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,11 @@ def test_places_are_found_with_their_lines(monkeypatch: pytest.MonkeyPatch, tmp_
     assert [(each.line, each.text, each.block) for each in documents.commands(document)] == [
         (4, "cd x  && y", True), (6, "z", True), (8, "run.py doctor", False)
     ]  # fmt: skip
+
+
+def test_documents_that_other_files_mention_exist() -> None:
+    command = ["git", "grep", "-noE", r"\bdocs/[a-zA-Z0-9/_-]+\.md\b", "--", ":!*.md", ":!tests/architecture"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    faults = [line for line in listed if not documents.exists(line.rsplit(":", 1)[1])]
+
+    assert not faults, listing(faults)
