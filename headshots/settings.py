@@ -1,6 +1,6 @@
-"""Every setting, and the only place that reads the environment (names HEADSHOTS_*).
+"""Django settings, read from environment variables. docs/configuration.md lists all variables.
 
-Rules about values are system checks in `headshots/web/checks.py`. No setting has a secret default in production.
+System checks such as `headshots/web/checks.py` validate the values. No secret has a default in production.
 """
 
 import os

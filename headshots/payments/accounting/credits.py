@@ -1,4 +1,4 @@
-"""Rights to a pack: granted, returned, asked for again, closed with an account."""
+"""Credits: grant them, return them, create free redos, and refund them when an account is deleted."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""The receipt of a payment, for the person who made it."""
+"""Receipts of payments, as customers see them."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
