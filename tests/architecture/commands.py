@@ -97,7 +97,8 @@ def _run_fault(words: list[str], *, complete: bool) -> str:
         return _manage_fault(rest, complete=complete)
     if command == "test":
         return _pytest_fault(rest)
-    return "" if not complete and command.isupper() else f"run.py has no command {command}"
+    is_placeholder = command.startswith("$") or (command.isupper() and not complete)
+    return "" if is_placeholder else f"run.py has no command {command}"
 
 
 def _serve_parser() -> argparse.ArgumentParser:

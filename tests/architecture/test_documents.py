@@ -94,6 +94,7 @@ def test_commands_exist_with_their_options() -> None:
         ("docker compose -f docker/compose.yml restart webb", "docker/compose.yml has no service webb"),
         ("docker compose -f compose.yml up", "compose.yml does not exist"),
         ("pg_dump headshots > dump.sql", ""),
+        ('exec python3 run.py "$@"', ""),
         ("cd headshots; python3 run.py paint", "run.py has no command paint"),
         ("cp docker/.env.example docker/.env", ""),
         ("cp docker/.env.sample docker/.env", "docker/.env.sample does not exist"),
