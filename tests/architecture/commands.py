@@ -188,6 +188,11 @@ def _compose_fault(words: list[str], *, complete: bool) -> str:
     while at < len(words):
         if words[at] in {"-f", "--file"} and at + 1 < len(words) and not (ROOT / words[at + 1]).exists():
             return f"{words[at + 1]} does not exist"
+        if (
+            words[at] == "--profile"
+            and f"profiles: [{' '.join(words[at + 1 : at + 2])}]" not in COMPOSE_FILE.read_text()
+        ):
+            return f"docker/compose.yml has no profile {' '.join(words[at + 1 : at + 2])}"
         if plain[:1] and plain[0] in FOR_ONE_SERVICE and len(plain) == 2:
             plain.append(words[at])
             at += 1

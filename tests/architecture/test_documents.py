@@ -92,6 +92,8 @@ def test_commands_exist_with_their_options() -> None:
         ("docker compose -f docker/compose.yml exec web python manage.py purge --all-due", ""),
         ("docker compose -f docker/compose.yml exec web python manage.py forget", "Django has no command forget"),
         ("docker compose -f docker/compose.yml restart webb", "docker/compose.yml has no service webb"),
+        ("docker compose -f docker/compose.yml --profile monitoring up -d", ""),
+        ("docker compose -f docker/compose.yml --profile watching up", "has no profile watching"),
         ("docker compose -f compose.yml up", "compose.yml does not exist"),
         ("pg_dump headshots > dump.sql", ""),
         ('exec python3 run.py "$@"', ""),
