@@ -124,7 +124,8 @@ def _pipeline_fault(words: list[str], *, complete: bool) -> str:
     parser = build_parser()
     commands = next(each.choices for each in parser._actions if isinstance(each, argparse._SubParsersAction))
     if words and words[0] not in commands and not words[0].startswith("-"):
-        return f"the pipeline has no command {words[0]}"
+        is_placeholder = words[0].isupper() and not complete
+        return "" if is_placeholder else f"the pipeline has no command {words[0]}"
     if complete:
         return _parser_fault(parser, words, complete=True)
     return _parser_fault(commands[words[0]], words[1:], complete=False) if words and words[0] in commands else ""
