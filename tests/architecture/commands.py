@@ -12,7 +12,7 @@ from django.core.management import CommandError, get_commands, load_command_clas
 import run
 from pipeline.__main__ import build_parser
 from pipeline.errors import PipelineError
-from tests.architecture.documents import CREATED, PATH, exists
+from tests.architecture.documents import CREATED, PATH, exists, our_commands
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE_FILE = ROOT / "docker" / "compose.yml"
@@ -74,6 +74,8 @@ def _fault_of_one(words: list[str], *, complete: bool) -> str:
         return _run_fault(rest, complete=complete)
     if program.endswith("manage.py"):
         return _manage_fault(rest, complete=complete)
+    if program in our_commands() and not complete:
+        return _manage_fault(words, complete=False)
     if re.fullmatch(r"(\.?\w*/)*python3?(\.\d+)?", program) and rest:
         if rest[0] == "-m" and len(rest) > 1:
             return _module_fault(rest[1], rest[2:], complete=complete)

@@ -102,8 +102,13 @@ def commands(document: Path) -> Iterator[Place]:
                 yield Place(document, line, re.sub(r"^\s*\$ ", "", each.replace("\0", "")).strip(), block=True)
                 line += 1 + each.count("\0")
     for place in inline_code(document):
-        if place.text.startswith(INLINE_COMMANDS):
+        if place.text.startswith(INLINE_COMMANDS) or place.text.split()[0] in our_commands():
             yield place
+
+
+def our_commands() -> set[str]:
+    """Return the names of the product's own Django commands. Tables name them without `run.py manage`."""
+    return {path.stem for path in ROOT.glob("headshots/*/management/commands/[a-z]*.py")}
 
 
 def exists(path: str) -> bool:

@@ -116,6 +116,8 @@ def test_faults_of_commands_are_found(command: str, fault: str) -> None:
         ("python3 run.py make PHOTO --count N", ""),
         ("run.py make --colour", "has no option --colour"),
         ("run.py manage report [--days N] [--mail]", ""),
+        ("report [--days N]", ""),
+        ("report --weeks N", "has no option --weeks"),
         ("run.py manage report --weeks", "has no option --weeks"),
     ],
 )
