@@ -73,7 +73,7 @@ def test_it_is_called_audit_log_everywhere(owner: Client) -> None:
     assert link in page
     assert f"preview pack {str(pack.pk)[:8]}" in shown(owner, link)
     assert "History" not in page
-    assert "Audit log entrys" not in shown(owner, "/admin/")  # codespell:ignore entrys
+    assert "Audit log entrys" not in shown(owner, "/admin/")
     assert owner.get("/admin/admin/logentry/").status_code == 404
     assert owner.get(f"/admin/shoots/pack/{pack.pk}/history/").url == link
     event, account = Event.objects.first(), User.objects.first()
@@ -212,12 +212,12 @@ def test_a_superuser_shuts_out_neither_themselves_nor_the_last_of_them(lost: str
     less = {name: value for name, value in everything.items() if name != lost}
 
     own = edit_account(signed_in(first), first, **less)
-    edited = edit_account(signed_in(first), second, **less)
+    anothers = edit_account(signed_in(first), second, **less)
     last = edit_account(signed_in(owner), first, is_active="on", reason="tidying up")
 
     first.refresh_from_db()
     assert "You would shut yourself out. Ask another owner" in own.content.decode()
-    assert edited.status_code == 302
+    assert anothers.status_code == 302
     assert "This is the last account that may do everything. Give another one" in last.content.decode()
     assert (first.is_staff, first.is_superuser) == (True, True)
 
