@@ -1,4 +1,4 @@
-"""Credits: grant them, return them, create free redos, and refund them when an account is deleted."""
+"""Rights to a pack: granted, returned, asked for again, closed with an account."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Receipts of payments, as customers see them."""
+"""The receipt of a payment, for the person who made it."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -9,5 +9,5 @@ register = template.Library()
 
 @register.inclusion_tag("payments/_test_banner.html")
 def test_banner() -> dict[str, bool]:
-    """Return the TEST banner unless payments are real. Works on error pages too, which have no request."""
+    """Says TEST while no real money can be paid, on error pages too, which know nothing of the request."""
     return {"payments_in_test_mode": payments_in_test_mode()}
