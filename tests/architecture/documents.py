@@ -23,7 +23,7 @@ INLINE_COMMANDS = (
     ".venv/bin/python ",
 )  # fmt: skip
 # Paths that the product or a person creates.
-CREATED = re.compile(r"docker/\.env|docs/adr/NNNN\b.*")
+CREATED = re.compile(r"docker/\.env|(var|out|staticfiles|\.venv)/.*|docs/adr/NNNN\b.*")
 SHELL_LANGUAGES = {"", "bash", "sh", "shell", "console"}
 
 

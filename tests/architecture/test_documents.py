@@ -99,6 +99,7 @@ def test_commands_exist_with_their_options() -> None:
         ('exec python3 run.py "$@"', ""),
         ("cd headshots; python3 run.py paint", "run.py has no command paint"),
         ("cp docker/.env.example docker/.env", ""),
+        ("cp -a var/blobs var/id backup/", ""),
         ("cp docker/.env.sample docker/.env", "docker/.env.sample does not exist"),
     ],
 )
