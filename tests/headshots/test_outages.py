@@ -161,7 +161,7 @@ def test_a_purge_destroys_the_keys_at_once_and_the_files_as_soon_as_the_bucket_i
     assert purge_due().failed == 1
     assert not audit().ok
     s3.shut = False
-    assert {finding.what for finding in audit().findings if finding.is_over} == {"files of photos", "rows of photos"}
+    assert {finding.what for finding in audit().findings if finding.is_over} == {"photo files", "photo rows"}
 
     assert purge_due().shoots == 1
 

@@ -11,17 +11,17 @@ from headshots.retention.deletions import DeletionKind, deletions, folder
 
 
 class Command(BaseCommand):
-    help = "Repeat the deletions of the journal: accounts, photos, headshots. For the time after a restore."
+    help = "Repeat the deletions in the deletion journal (accounts, photos, headshots). Run it after a restore."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--since", type=_time, help="from this time on, as 2026-11-30 or 2026-11-30T12:00")
-        parser.add_argument("--dry-run", action="store_true", help="only count what the journal holds")
+        parser.add_argument("--since", type=_time, help="start at this time, such as 2026-11-30 or 2026-11-30T12:00")
+        parser.add_argument("--dry-run", action="store_true", help="only count the entries of the journal")
 
     def handle(self, *args: str, since: datetime | None, dry_run: bool, **options: object) -> None:
         lines = list(deletions(since))
         found = Counter(line.kind for line in lines)
         self.stdout.write(
-            f"The journal in {folder()} names {found[DeletionKind.ACCOUNT]} accounts, the photos of"
+            f"The journal in {folder()} lists {found[DeletionKind.ACCOUNT]} accounts, the photos of"
             f" {found[DeletionKind.PHOTOS]} shoots and the headshots of {found[DeletionKind.HEADSHOTS]} packs."
         )
         if dry_run:
@@ -33,12 +33,12 @@ class Command(BaseCommand):
         )
         if done.unfinished:
             numbers = ", ".join(map(str, done.unfinished))
-            self.stderr.write(f"Closed, their keys destroyed; beat removes the rest of accounts {numbers}.")
+            self.stderr.write(f"Closed accounts {numbers} and destroyed their keys. Celery beat will delete the rest.")
 
 
 def _time(text: str) -> datetime:
     try:
         time = datetime.fromisoformat(text)
     except ValueError as error:
-        raise ArgumentTypeError("a time is written as 2026-11-30 or 2026-11-30T12:00") from error
+        raise ArgumentTypeError("write the time as 2026-11-30 or 2026-11-30T12:00") from error
     return time if time.tzinfo else time.replace(tzinfo=UTC)
