@@ -188,7 +188,7 @@ def test_a_journal_that_cannot_be_written_holds_no_deletion_up(
     number = leave(make_user())
 
     assert not User.objects.filter(pk=number).exists()
-    assert "the journal of deletions cannot be written" in caplog.text
+    assert "can't write the deletion journal" in caplog.text
 
 
 @pytest.mark.django_db
@@ -224,8 +224,8 @@ def test_months_stay_as_long_as_a_backup_may_reach_back_to_them(settings: LazySe
 def test_the_command_counts_without_deleting_and_from_a_time_on() -> None:
     leave(make_user())
 
-    assert "names 1 accounts" in replay_command("--dry-run")
-    assert "names 0 accounts" in replay_command("--dry-run", "--since", "2100-01-01")
+    assert "lists 1 accounts" in replay_command("--dry-run")
+    assert "lists 0 accounts" in replay_command("--dry-run", "--since", "2100-01-01")
     with pytest.raises(CommandError, match="a time is written as"):
         replay_command("--since", "yesterday")
 

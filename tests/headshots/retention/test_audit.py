@@ -146,7 +146,7 @@ def test_a_store_that_does_not_answer_is_no_good_news(shoot, settings, bucket, g
     gate.shut = True
 
     assert over() == {"photo files", "headshot files"}
-    assert "does not answer" in "\n".join(audit().lines())
+    assert "storage is unreachable" in "\n".join(audit().lines())
 
 
 def test_a_ring_that_does_not_answer_is_no_good_news(settings, tmp_path):
@@ -161,7 +161,7 @@ def test_a_ring_that_does_not_answer_is_no_good_news(settings, tmp_path):
 def test_the_command_says_it_and_its_exit_status_too(shoot, capsys, time_machine):
     purge_due()
     call_command("audit_retention")
-    assert "files of photos: 0.00 h of 24.00 h" in capsys.readouterr().out
+    assert "photo files: 0.00 h (limit 24.00 h)" in capsys.readouterr().out
 
     time_machine.move_to(timezone.now() + DAY + HOUR)
     with pytest.raises(SystemExit) as ended:
@@ -180,7 +180,7 @@ def test_beats_own_round_logs_what_is_over(shoot, time_machine, caplog, monkeypa
 
     tasks.purge_due()
 
-    assert "files of photos: 25.00 h OVER THE LIMIT of 24.00 h" in caplog.text
+    assert "photo files: 25.00 h (limit 24.00 h), OVER THE LIMIT" in caplog.text
     assert any(record.levelname == "ERROR" for record in caplog.records)
 
 

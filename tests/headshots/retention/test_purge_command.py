@@ -34,7 +34,7 @@ def test_the_command_purges_everything_of_one_shoot_also_later(shoot):
 
 def test_the_command_deletes_a_pack_that_has_ended_and_no_other(shoot):
     call_command("purge", "--pack", str(pack_in(shoot, "delivered").pk))
-    with pytest.raises(CommandError, match="not ended"):
+    with pytest.raises(CommandError, match="not finished yet"):
         call_command("purge", "--pack", str(pack_in(shoot, "rendering").pk))
 
     assert pack_in(shoot, "deleted")
@@ -52,7 +52,7 @@ def test_the_command_sweeps_orphans(shoot, time_machine, capsys):
     time_machine.move_to(timezone.now() + timedelta(hours=2))
     call_command("purge", "--orphans")
 
-    assert capsys.readouterr().out == "0 files, 1 blobs, 0 keys removed; 0 blobs lack their file.\n"
+    assert capsys.readouterr().out == "0 files, 1 blobs, 0 keys removed. 0 blobs have no file.\n"
 
 
 @pytest.mark.parametrize(

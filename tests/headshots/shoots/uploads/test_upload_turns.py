@@ -267,7 +267,7 @@ def test_far_too_many_photos_are_told_how_many_there_may_be(browser: Client) -> 
     status, page, _ = upload(browser, b"", count=60)
 
     assert status == 413
-    assert "up to five photos" in page
+    assert "up to 5 at a time" in page
 
 
 @pytest.mark.parametrize("sent", [{"photos": "no file"}, {}, {"photos": ""}])
