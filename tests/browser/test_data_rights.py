@@ -84,7 +84,7 @@ def test_a_person_sees_takes_along_withdraws_and_is_forgotten(product: Product, 
     page.fill("input[name=password]", PASSWORD)
     page.get_by_role("button", name="Delete my account").dblclick(no_wait_after=True)
     page.wait_for_url("**/retention/certificates/**")
-    wait_for(page, lambda: page.reload() is not None and "has been deleted" in page.inner_text("h1"), 90, "the end of it")
+    wait_for(page, lambda: page.reload() is not None and "been deleted" in page.inner_text("h1"), 90, "the end")
     assert_accessible(page)
 
     # What is left of it.

@@ -254,7 +254,7 @@ def postgresql_error(cause: psycopg.OperationalError) -> OperationalError:
         (postgresql_error(psycopg.errors.DiskFull("could not extend file")), NO_SPACE),
         (OSError(errno.EROFS, "Read-only file system"), NOT_SAVED),
         (PermissionError(errno.EACCES, "Permission denied"), NOT_SAVED),
-        (VaultUnavailable("the bucket does not answer"), NOT_SAVED),
+        (VaultUnavailable("the bucket is unreachable"), NOT_SAVED),
         (KeyGone(UUID(int=1)), NOT_SAVED),
         (sqlite_error(sqlite3.SQLITE_BUSY), NOT_SAVED),
         (postgresql_error(psycopg.errors.ConnectionTimeout("timeout expired")), NOT_SAVED),

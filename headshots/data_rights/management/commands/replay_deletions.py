@@ -21,15 +21,15 @@ class Command(BaseCommand):
         lines = list(deletions(since))
         found = Counter(line.kind for line in lines)
         self.stdout.write(
-            f"The journal in {folder()} lists {found[DeletionKind.ACCOUNT]} accounts, the photos of"
-            f" {found[DeletionKind.PHOTOS]} shoots and the headshots of {found[DeletionKind.HEADSHOTS]} packs."
+            f"Deletions in {folder()}: accounts: {found[DeletionKind.ACCOUNT]}, shoots (photos):"
+            f" {found[DeletionKind.PHOTOS]}, packs (headshots): {found[DeletionKind.HEADSHOTS]}."
         )
         if dry_run:
             return
         done = replay(lines)
         self.stdout.write(
-            f"Deleted again: {len(done.accounts)} accounts, the photos of {done.shoots} shoots, the headshots of"
-            f" {done.packs} packs."
+            f"Deleted again: accounts: {len(done.accounts)}, shoots (photos): {done.shoots}, packs (headshots):"
+            f" {done.packs}."
         )
         if done.unfinished:
             numbers = ", ".join(map(str, done.unfinished))

@@ -45,8 +45,8 @@ class Command(BaseCommand):
         else:
             result = sweep_orphans(everything=True)
             self.stdout.write(
-                f"{result.files + result.unfinished} files, {result.blobs} blobs, {result.keys} keys removed."
-                f" {result.lost} blobs have no file."
+                f"Removed files: {result.files + result.unfinished}, blobs: {result.blobs}, keys: {result.keys}."
+                f" Blobs without a file: {result.lost}."
             )
         if checkpoint_journals():
             return
@@ -78,6 +78,8 @@ class Command(BaseCommand):
 
     def _purge_due(self) -> None:
         result = purge_due()
-        self.stdout.write(f"{result.shoots} shoots purged, {result.packs} packs deleted, {result.keys} keys expired.")
+        self.stdout.write(
+            f"Purged shoots: {result.shoots}. Deleted packs: {result.packs}. Expired keys: {result.keys}."
+        )
         if result.failed:
             raise CommandError(f"{result.failed} items could not be deleted. See the log, then try again.")

@@ -70,9 +70,9 @@ def test_the_page_that_deletes_an_account_says_one_thing_of_a_pack_in_the_making
     show_one(pack)
     shown = client.get("/account/delete/").content.decode()
 
-    assert "is given back, also the pack that is being made" in begun
+    assert "This includes the pack in progress" in begun
     assert "order again" not in begun
-    assert "is given back, but not the pack that is being made: headshots of it are here already" in shown
+    assert "The pack in progress counts as used" in shown
     assert "nothing of its price" not in shown
 
 
