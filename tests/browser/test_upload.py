@@ -212,7 +212,7 @@ def test_an_upload_that_is_stopped_halfway_can_be_sent_again(form: Page, photo: 
 def test_photos_stay_chosen_when_the_server_has_no_room_and_no_form_to_answer_with(form: Page, photo: Path) -> None:
     def refuse(route: Route) -> None:
         # What `headshots/web/unavailable.py` sends, without Django and its forms.
-        page = "<title>We're too busy right now</title><main>We're too busy right now</main>"
+        page = "<title>We’re too busy right now</title><main>We’re too busy right now</main>"
         route.fulfill(status=503, content_type="text/html", headers={"Retry-After": "5"}, body=page)
 
     choose(form, photo)

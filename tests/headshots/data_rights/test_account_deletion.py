@@ -131,8 +131,8 @@ def test_what_was_paid_and_not_had_is_given_back_once(browser: Client, ada: User
     refund = Refund.objects.get(reason=Refund.Reason.ACCOUNT_DELETED)
     assert refund.amount == 1800  # a dollar went back before
     assert Credit.objects.get().state == "refunded"
-    assert "refunding 1 pack that you paid for but didn't receive" in page
-    assert "refunding 1 pack that you paid for but didn't receive" in mail.outbox[0].body
+    assert "refunding 1 pack that you paid for but didn’t receive" in page
+    assert "refunding 1 pack that you paid for but didn’t receive" in mail.outbox[0].body
     assert len(mail.outbox) == 1
 
 
@@ -209,7 +209,7 @@ def test_staff_cannot_delete_what_the_log_of_staff_names(client: Client) -> None
     response = delete_account(client)
 
     assert response.status_code == 403
-    assert "Staff accounts can't delete themselves" in response.content.decode()
+    assert "Staff accounts can’t delete themselves" in response.content.decode()
     assert User.objects.exists()
 
 

@@ -154,7 +154,7 @@ def test_what_a_disk_spoiled_is_named_and_the_rest_is_exported(ada: User, shoot:
 
     told = json.loads(archive.read("account.json"))
     said, faces, headshot = told["unreadable"]
-    assert said.endswith(": what you told us")
+    assert said.endswith(": your answers")
     assert faces.endswith("photo-1-faces.json")
     assert headshot.endswith(told["shoots"][0]["packs"][0]["headshots"][2]["files"]["full"].rpartition("/")[2])
     assert not {faces, headshot} & set(archive.namelist())

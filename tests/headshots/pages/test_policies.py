@@ -74,10 +74,10 @@ def test_the_schedule_says_what_the_settings_do(
 
 
 def test_backups_of_keys_are_told_apart(client: Client, settings: LazySettings) -> None:
-    assert "We don't keep backups" in read(client, "/retention/")
+    assert "We don’t keep backups" in read(client, "/retention/")
 
     settings.HEADSHOTS_BACKUP_DAYS = 14
-    assert "We don't back up the keys of finished headshots either" in row(client, "Backups")
+    assert "We don’t back up the keys of finished headshots either" in row(client, "Backups")
 
     settings.HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS = 6
     assert "We back up the keys of finished headshots separately, for 6 days" in row(client, "Backups")
@@ -109,7 +109,7 @@ def test_the_schedule_tells_how_old_the_oldest_photo_is(client: Client) -> None:
 
 
 def test_the_privacy_page_names_who_answers_and_who_helps(client: Client, settings: LazySettings) -> None:
-    assert "who hasn't entered their name here yet" in read(client, "/privacy/")
+    assert "who hasn’t entered their name here yet" in read(client, "/privacy/")
     assert "No one. The software of this site makes your pictures" in read(client, "/privacy/")
 
     settings.HEADSHOTS_OPERATOR = "Example Ltd, 1 Some Street, Sometown"
@@ -126,7 +126,7 @@ def test_the_privacy_page_names_who_answers_and_who_helps(client: Client, settin
     assert "Hosting Inc (servers, in Norway)" in page
     assert "An email service delivers our emails" in page
     assert "Stripe processes the payments" in page
-    assert "amounts, times and Stripe's payment IDs" in page
+    assert "amounts, times and Stripe’s payment IDs" in page
 
 
 def test_the_privacy_page_tells_of_payments_wherever_packs_are_sold(client: Client, settings: LazySettings) -> None:
@@ -135,7 +135,7 @@ def test_the_privacy_page_tells_of_payments_wherever_packs_are_sold(client: Clie
     settings.DEBUG = settings.HEADSHOTS_TEST_CHECKOUT = True
 
     page = read(client, "/privacy/")
-    assert "Payments: amounts, times and the test checkout's payment IDs" in page
+    assert "Payments: amounts, times and the test checkout’s payment IDs" in page
     assert "10 years, as tax law requires; without your email once your account is deleted" in page
     # That checkout is on this machine.
     assert "Stripe processes the payments" not in page
@@ -161,7 +161,7 @@ def test_the_privacy_page_says_what_the_settings_do(
 
 
 def test_misuse_has_an_address_and_a_procedure(client: Client, settings: LazySettings) -> None:
-    assert "hasn't set an email address for reports yet" in read(client, "/abuse/")
+    assert "hasn’t set an email address for reports yet" in read(client, "/abuse/")
 
     settings.HEADSHOTS_ABUSE_EMAIL = "help@example.org"
 
@@ -196,7 +196,7 @@ def test_home_promises_an_unchanged_face_and_clothes_only_where_pixels_stay(
     page = read(client, "/")
     assert [words for words in UNCHANGED if words in page] == []
     assert "Create new pictures of you. You choose the outfit." in page
-    assert "reject every one that doesn't look like you" in page
+    assert "reject every one that doesn’t look like you" in page
     # The example shows what the studio engine makes.
     assert "Made with this product" not in page
     assert "Example from another engine" in page

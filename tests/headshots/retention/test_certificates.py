@@ -285,7 +285,7 @@ def test_the_mail_is_sent_once_however_often_it_is_asked_for(certificate: Deleti
     assert certificate.reference in message.subject
     assert "1 photo" in message.body
     assert "Key destroyed:" in message.body
-    assert "We don't keep backups" in message.body
+    assert "We don’t keep backups" in message.body
     assert person.email not in message.body
     assert "&" not in message.body
 

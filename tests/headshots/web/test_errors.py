@@ -61,7 +61,7 @@ def visitor(request: pytest.FixtureRequest, settings: LazySettings) -> Client:
     [
         ("/nowhere/at/all/", 404, "Page not found"),
         ("/broken/missing/", 404, "Page not found"),
-        ("/broken/forbidden/", 403, "You don't have access to this page"),
+        ("/broken/forbidden/", 403, "You don’t have access to this page"),
         ("/broken/suspicious/", 400, "Bad request"),
         ("/broken/crash/", 500, "This is a problem on our side"),
     ],
@@ -105,7 +105,7 @@ def test_the_office_has_words_of_its_own(visitor: Client, address: str, status: 
 def test_whoever_only_knocks_at_the_offices_door_is_answered_like_everybody(visitor: Client) -> None:
     visitor.force_login(make_user())
 
-    assert "You don't have access to this page" in visitor.get("/admin/", follow=True).content.decode()
+    assert "You don’t have access to this page" in visitor.get("/admin/", follow=True).content.decode()
 
 
 def test_an_error_page_carries_the_same_headers_as_any_other(visitor: Client) -> None:

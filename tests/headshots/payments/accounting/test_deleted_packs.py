@@ -57,7 +57,7 @@ def test_who_deletes_a_pack_of_which_headshots_are_there_has_had_it(
     reconcile()
 
     assert "none of its headshots is here yet" in before
-    assert all("It counts as used" in page for page in (asked, withdrawing, leaving))
+    assert all("counts as used" in page for page in (asked, withdrawing, leaving))
     assert state(payment) == ("paid", "used", "deleted")
 
 
