@@ -235,7 +235,7 @@ def test_an_upload_without_a_session_leads_to_a_page_that_says_why(client: Clien
     assert answer["Location"] == "/accounts/login/?next=/shoots/new/%3Funsent%3D1"
     assert "Your upload wasn’t saved.</strong> You were signed out" in sign_in.content.decode()
     assert 'value="/shoots/new/?unsent=1"' in sign_in.content.decode()
-    assert "Nothing of your upload was kept.</strong> You were signed out" in form
+    assert "Your upload wasn’t saved.</strong> You were signed out" in form
     assert nothing_is_stored()
     assert "Your upload wasn’t" not in strict.get("/accounts/login/?next=/shoots/new/").content.decode()
 
