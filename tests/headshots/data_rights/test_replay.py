@@ -124,7 +124,7 @@ def test_the_command_needs_no_broker(
     # With `run.py`, the broker is not running while a backup is restored.
     monkeypatch.setattr(app, "send_task", refuse)
 
-    assert "Deleted again: 1 accounts" in replay_command()
+    assert "Deleted again: accounts: 1" in replay_command()
     assert "no broker" in caplog.text
     assert not User.objects.exists()
 
