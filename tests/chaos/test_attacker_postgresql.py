@@ -43,7 +43,7 @@ def test_the_log_holds_it_until_the_server_recycles_it_and_nothing_says_otherwis
     assert found["rewritten"]["pg_wal"]
     assert found["wal_is_empty"] is False
     for page in ("certificate", "schedule"):
-        assert "The database's own log and the free space of its disk keep rows" in found[page]
+        assert "The database’s own log and the free space of its disk keep rows" in found[page]
         assert "Your email leaves the database’s tables within about an hour" in found[page]
 
 
