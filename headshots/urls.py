@@ -4,6 +4,7 @@ from django.urls import include, path, re_path
 from headshots import engine
 from headshots.accounts import views as accounts
 from headshots.dashboard.monitoring.views import healthz, metrics
+from headshots.pages.urls import public_pages
 from headshots.pages.views import terms
 from headshots.shoots.delivery.verify import verify
 
@@ -12,7 +13,7 @@ handler403 = "headshots.web.error_pages.forbidden"
 handler500 = "headshots.web.error_pages.server_error"
 
 urlpatterns = [
-    path("", include("headshots.pages.urls")),
+    path("", include(public_pages(engine.uses_generative_engine))),
     # Passed as an argument, because headshots.pages must not import the engine.
     path("terms/", terms, {"is_generative": engine.uses_generative_engine}, name="terms"),
     path("", include("headshots.payments.urls")),

@@ -24,10 +24,10 @@ class AccountAdapter(DefaultAccountAdapter):
 
     error_messages = {
         **DefaultAccountAdapter.error_messages,
-        "email_taken": "There is an account with this address already. Sign in, or reset the password.",
-        "email_password_mismatch": "The address or the password is not right. Please try again.",
+        "email_taken": "An account with this email already exists. Sign in, or reset your password.",
+        "email_password_mismatch": "The email or password is wrong. Please try again.",
         "too_many_login_attempts": (
-            "That was too often. Please wait a few minutes, then try again, or choose a new password."
+            "Too many attempts. Please wait a few minutes and try again, or reset your password."
         ),
     }
 

@@ -21,7 +21,7 @@ class UserManager(BaseUserManager["User"]):
 
         Without a password, no sign-in is possible. Raises ValueError without an address."""
         if not email:
-            raise ValueError("an account needs an e-mail address")
+            raise ValueError("an account needs an email address")
         user = self.model(email=normalize_email(email), is_staff=is_staff)
         user.set_password(password)
         user.save(using=self._db)
@@ -41,12 +41,12 @@ class UserManager(BaseUserManager["User"]):
 class User(AbstractBaseUser, PermissionsMixin):
     """An account. Its user name is the email address as `normalize_email` returns it."""
 
-    email = models.EmailField("e-mail", max_length=254, unique=True)
-    is_staff = models.BooleanField("may enter the admin", default=False)
+    email = models.EmailField("email", max_length=254, unique=True)
+    is_staff = models.BooleanField("staff", default=False)
     is_active = models.BooleanField("active", default=True)
     date_joined = models.DateTimeField("joined", default=timezone.now, editable=False)
     # Set when the customer deletes the account. Nothing new can start, and beat finishes the deletion after a crash.
-    deletion_requested_at = models.DateTimeField("deleted by its owner", null=True, editable=False)
+    deletion_requested_at = models.DateTimeField("deletion requested at", null=True, editable=False)
 
     objects: ClassVar[UserManager] = UserManager()
 

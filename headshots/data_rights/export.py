@@ -36,16 +36,16 @@ from headshots.web.zip_stream import ZipWriter, member_of
 
 # Limited because each export can read and decrypt gigabytes.
 EXPORTS_PER_HOUR = 10
-_READ_ME = """Everything that Headshots has about you.
+_READ_ME = """Everything Headshots has about you.
 
-account.json      your account, your shoots with what was found in each photo, your payments and your certificates, and
-                  what we could not read any more, if anything. Any text editor opens it.
-shoots/           your photos while we still have them, and your finished headshots while we have those. Beside a photo
-                  lies what was found of the faces in it: a box, 468 points and some measurements for each.
-texts/            what you agreed to, in the versions of that day.
+account.json      Your account, your shoots with the results of the photo checks, your payments, your deletion
+                  certificates, and a list of files we couldn't read, if any. You can open it in any text editor.
+shoots/           Your photos and finished headshots while we have them. Next to each photo is a file with the faces
+                  we found in it: a box, 468 points and some measurements per face.
+texts/            The texts you agreed to, in the version you agreed to.
 
-Face embeddings are not here because they are not anywhere: they exist in memory while your pictures are made.
-What was deleted before you asked is not here either; account.json has the certificates.
+Face embeddings are not included, because we don't store them. They are in memory only, while we make your pictures.
+Data that was deleted before this export is not included either. account.json lists the deletion certificates.
 """
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class ExportContents:
     corrupt: list[str] = field(default_factory=list)
 
     def add_corrupt(self, name: str, error: BlobCorrupt) -> None:
-        log.error("left out of an export: %s", error)
+        log.error("file left out of an export: %s", error)
         self.corrupt.append(name)
 
 
@@ -119,7 +119,7 @@ def _chunks(contents: ExportContents) -> Iterator[bytes]:
             contents.add_corrupt(picture.name, error)
         else:
             yield from archive.add(member_of(picture.name, data))
-    lists = {"deleted_while_this_was_written": missing, "could_not_be_read": contents.corrupt}
+    lists = {"deleted_during_export": missing, "unreadable": contents.corrupt}
     account = {**contents.account, **lists}
     text = json.dumps(account, indent=2, ensure_ascii=False, cls=DjangoJSONEncoder)
     yield from archive.add(member_of("account.json", text.encode()))
@@ -132,7 +132,7 @@ def collect_contents(owner: User) -> ExportContents:
     Data that is being deleted at the same time is left out."""
     contents = ExportContents(
         account={
-            "written_at": timezone.now(),
+            "exported_at": timezone.now(),
             "account": _account(owner),
             "sign_ins": [{"ends_at": row.expire_date} for row in Session.objects.filter(account_id=owner.pk)],
         }
@@ -150,9 +150,9 @@ def collect_contents(owner: User) -> ExportContents:
 def _account(owner: User) -> dict[str, object]:
     addresses = EmailAddress.objects.filter(user=owner)
     return {
-        "address": owner.email,
-        "addresses": [{"address": row.email, "confirmed": row.verified, "in_use": row.primary} for row in addresses],
-        "password": "stored scrambled; nobody can read it" if owner.has_usable_password() else "none",
+        "email": owner.email,
+        "emails": [{"email": row.email, "confirmed": row.verified, "primary": row.primary} for row in addresses],
+        "password": "stored as a hash, which can't be reversed" if owner.has_usable_password() else "none",
         "joined_at": owner.date_joined,
         "last_signed_in_at": owner.last_login,
     }
@@ -163,12 +163,12 @@ def _shoot(shoot: Shoot, contents: ExportContents) -> dict[str, object]:
     return {
         "id": shoot.pk,
         "folder": folder,
-        "began_at": shoot.created_at,
+        "started_at": shoot.created_at,
         "state": shoot.state,
         "photos_deleted_by": shoot.delete_after,
         "photos_deleted_at": shoot.purged_at,
         "consent": _consent(shoot.consent, contents),
-        "what_you_told_us": _self_description(shoot, folder, contents),
+        "your_answers": _self_description(shoot, folder, contents),
         "photos": [_photo(photo, folder, contents) for photo in shoot.photos.select_related("blob", "faces_blob")],
         "packs": [_pack(pack, number, folder, contents) for number, pack in enumerate(shoot.packs.all(), 1)],
         "history": [_event(event) for event in Event.objects.filter(shoot_id=shoot.pk)],
@@ -189,7 +189,7 @@ def _self_description(shoot: Shoot, folder: str, contents: ExportContents) -> di
     except (KeyGone, BlobMissing):
         return None
     except BlobCorrupt as error:
-        contents.add_corrupt(f"{folder}: what you told us", error)
+        contents.add_corrupt(f"{folder}: your answers", error)
         return None
     if said == NO_SELF_DESCRIPTION:
         return None
@@ -219,11 +219,11 @@ def _photo(photo: Photo, folder: str, contents: ExportContents) -> dict[str, obj
     return {
         "file": f"{name}.jpg",
         "faces_found": f"{name}-faces.json" if faces is not None else None,
-        "verdict": photo.state,
+        "result": photo.state,
         "reasons": photo.reasons,
-        "face_we_proposed": photo.proposed_face,
+        "face_proposed_by_us": photo.proposed_face,
         "your_face": photo.chosen_face,
-        "you_picked_it": photo.picked,
+        "picked_by_you": photo.picked,
         "score": photo.score,
         "tips": photo.tips,
     }
@@ -261,7 +261,7 @@ def _headshot(row: Headshot, folder: str, contents: ExportContents) -> dict[str,
 
 
 def _event(event: Event) -> dict[str, object]:
-    return {"at": event.at, "what": event.name, "by": event.actor, "codes": event.codes, "numbers": event.numbers}
+    return {"at": event.at, "event": event.name, "actor": event.actor, "codes": event.codes, "numbers": event.numbers}
 
 
 def _payment(payment: Payment) -> dict[str, object]:
@@ -270,11 +270,11 @@ def _payment(payment: Payment) -> dict[str, object]:
         "for_pack": payment.pack_id,
         "state": payment.state,
         "paid": format_money(payment.amount_paid, payment.currency),
-        "of_it_tax": format_money(payment.amount_tax, payment.currency),
-        "given_back": format_money(payment.amount_refunded, payment.currency),
-        "began_at": payment.created_at,
+        "tax_included": format_money(payment.amount_tax, payment.currency),
+        "refunded": format_money(payment.amount_refunded, payment.currency),
+        "started_at": payment.created_at,
         "paid_at": payment.paid_at,
-        "stripes_numbers": [number for number in (payment.session_id, payment.payment_intent) if number],
+        "stripe_ids": [number for number in (payment.session_id, payment.payment_intent) if number],
     }
 
 
@@ -292,16 +292,16 @@ def _credit(credit: Credit) -> dict[str, object]:
 def _certificate(certificate: DeletionCertificate) -> dict[str, object]:
     return {
         "number": certificate.reference,
-        "what": certificate.title,
+        "title": certificate.title,
         "shoot": certificate.shoot_id,
-        "at": certificate.begun_at,
-        "asked_for_by": certificate.requested_by,
-        "backups_hold_noise_until": certificate.backups_until,
+        "started_at": certificate.begun_at,
+        "requested_by": certificate.requested_by,
+        "encrypted_files_in_backups_until": certificate.backups_until,
         "deleted": [
             {
                 "ring": destruction.ring,
                 "key_destroyed_at": destruction.destroyed_at,
-                "gone_at": destruction.done_at,
+                "files_deleted_at": destruction.done_at,
                 **destruction.counts,
             }
             for destruction in certificate.key_destructions.all()

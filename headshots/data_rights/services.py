@@ -79,7 +79,7 @@ def begin_account_deletion(
     try:
         vault.destroy_keys(ring="result", key_ids=list(packs.values_list("pk", flat=True)))
     except (VaultError, OSError) as error:
-        log.error("account %s: keys that could not be destroyed yet: %s", owner.pk, type(error).__name__)
+        log.error("account %s: could not destroy all keys yet: %s", owner.pk, type(error).__name__)
     return certificate
 
 
@@ -145,4 +145,4 @@ def _purge_now(shoot: Shoot) -> None:
         purge_shoot(shoot=shoot)
     except (VaultError, DatabaseError, OSError) as error:
         # Beat tries again, because the shoot's row still shows that the shoot is due.
-        log.error("shoot %s: not all of it could be removed yet: %s", shoot.pk, type(error).__name__)
+        log.error("shoot %s: could not delete everything yet: %s", shoot.pk, type(error).__name__)

@@ -106,9 +106,7 @@ def _is_fully_deleted(shoot: Shoot) -> bool:
 
 
 def _redirect_after_withdrawal(request: HttpRequest) -> HttpResponse:
-    messages.success(
-        request, "Your consent is withdrawn. The keys of the pictures are destroyed; the certificate is below."
-    )
+    messages.success(request, "Consent withdrawn. The keys of the pictures are destroyed. See the certificate below.")
     response = HttpResponseRedirect(reverse("data_rights:account"))
     response["Clear-Site-Data"] = '"cache"'
     return response

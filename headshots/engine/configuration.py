@@ -70,7 +70,7 @@ def load_identity() -> "Identity | None":
     if key is None and certificates is None:
         return None
     if key is None or certificates is None:
-        raise SigningFailed("HEADSHOTS_C2PA_KEY_FILE and HEADSHOTS_C2PA_CERTIFICATE_FILE belong together.")
+        raise SigningFailed("Set both HEADSHOTS_C2PA_KEY_FILE and HEADSHOTS_C2PA_CERTIFICATE_FILE, or neither.")
     return signing.load_identity(key.read_bytes(), certificates.read_bytes())
 
 
@@ -120,7 +120,7 @@ def identity() -> "Identity":
     try:
         identity = load_identity() or make_test_identity("Unknown operator")
     except OSError as error:
-        raise SigningFailed(f"The key or the certificate cannot be read: {error.strerror}") from error
+        raise SigningFailed(f"The signing key or certificate can't be read: {error.strerror}") from error
     check_signing(identity)
     return identity
 
@@ -131,7 +131,7 @@ def refusals() -> list[str]:
     Reads no weight file. Returns an empty list if there is no reason."""
     name, requested = configured_name(), options()
     if name not in get_args(EngineName):
-        return [f"There is no engine called {name!r}; known: {', '.join(ENGINE_CHOICES)} (HEADSHOTS_ENGINE)."]
+        return [f"HEADSHOTS_ENGINE is {name!r}, but must be one of: {', '.join(ENGINE_CHOICES)}."]
     try:
         calibration()
         weights = open_weights()
@@ -151,7 +151,7 @@ def signing_fault() -> str | None:
     try:
         load_identity()
     except (OSError, SigningFailed) as error:
-        return f"The files cannot be signed with the key and certificate that are set: {error}"
+        return f"Files can't be signed with the configured key and certificate: {error}"
     return None
 
 

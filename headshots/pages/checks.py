@@ -12,7 +12,7 @@ def check_somebody_answers(**_: object) -> list[CheckMessage]:
     Reports nothing in development."""
     if settings.DEBUG:
         return []
-    hint = "It stands on /privacy/, /terms/ and /abuse/; without it these pages say that it is missing."
+    hint = "/privacy/, /terms/ and /abuse/ show it. Without it, these pages say that it is missing."
     return [
         checks.Warning(f"{name} is not set.", hint=hint, id="pages.W001")
         for name in ("HEADSHOTS_OPERATOR", "HEADSHOTS_ABUSE_EMAIL")

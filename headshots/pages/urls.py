@@ -1,14 +1,21 @@
-from django.urls import path
+from collections.abc import Callable
+
+from django.urls import URLPattern, path
 
 from headshots.pages.views import abuse, favicon, home, how, likeness, privacy
 
-app_name = "pages"
 
-urlpatterns = [
-    path("", home, name="home"),
-    path("favicon.ico", favicon),
-    path("how-it-works/", how, name="how"),
-    path("likeness/", likeness, name="likeness"),
-    path("privacy/", privacy, name="privacy"),
-    path("abuse/", abuse, name="abuse"),
-]
+def public_pages(is_generative: Callable[[], bool]) -> tuple[list[URLPattern], str]:
+    """Return the URLs of the public pages and their namespace, for `include`.
+
+    is_generative: see `home`. It is an argument because headshots.pages must not import the engine."""
+    by_engine = {"is_generative": is_generative}
+    patterns = [
+        path("", home, by_engine, name="home"),
+        path("favicon.ico", favicon),
+        path("how-it-works/", how, by_engine, name="how"),
+        path("likeness/", likeness, name="likeness"),
+        path("privacy/", privacy, name="privacy"),
+        path("abuse/", abuse, name="abuse"),
+    ]
+    return patterns, "pages"

@@ -8,25 +8,36 @@ from django.shortcuts import redirect, render
 from django.templatetags.static import static
 from django.views.decorators.http import require_safe
 
-from headshots.web.humanize import humanize_days, humanize_duration
+from headshots.web.humanize import humanize_bytes, humanize_days, humanize_duration
+
+# The built-in limit for the distance of a headshot to the photos, as the guide to likeness states it.
+BUILT_IN_MAX_DISTANCE = 0.53
 
 
 @require_safe
-def home(request: HttpRequest) -> HttpResponse:
-    """Show the home page."""
-    return render(request, "pages/home.html", _figures())
+def home(request: HttpRequest, is_generative: Callable[[], bool]) -> HttpResponse:
+    """Show the home page.
+
+    is_generative: returns True if a generative model draws the pictures. Such a model keeps neither clothes nor hair,
+    so the page promises something else."""
+    return render(request, "pages/home.html", {**_figures(), "is_generative": is_generative()})
 
 
 @require_safe
-def how(request: HttpRequest) -> HttpResponse:
-    """Show how a photo becomes headshots, and how the photo is deleted."""
-    return render(request, "pages/how.html", _figures())
+def how(request: HttpRequest, is_generative: Callable[[], bool]) -> HttpResponse:
+    """Show how a photo becomes headshots, and how the photo is deleted. is_generative: as for `home`."""
+    return render(request, "pages/how.html", {**_figures(), "is_generative": is_generative()})
 
 
 @require_safe
 def likeness(request: HttpRequest) -> HttpResponse:
     """Show the guide to face embeddings, to the check of pictures, and to the likeness that pages show."""
-    return render(request, "pages/likeness.html", _figures())
+    context = {
+        **_figures(),
+        "max_distance": settings.HEADSHOTS_LIKENESS_MAX_DISTANCE or BUILT_IN_MAX_DISTANCE,
+        "own_calibration": settings.HEADSHOTS_LIKENESS_CALIBRATION is not None,
+    }
+    return render(request, "pages/likeness.html", context)
 
 
 @require_safe
@@ -46,7 +57,7 @@ def terms(request: HttpRequest, is_generative: Callable[[], bool]) -> HttpRespon
     """Show the terms of use.
 
     is_generative: returns True if a generative model is used, whose license also binds the customers."""
-    return render(request, "pages/terms.html", {**_figures(), **_operator(), "model_license": is_generative()})
+    return render(request, "pages/terms.html", {**_figures(), **_operator(), "is_generative": is_generative()})
 
 
 @require_safe
@@ -61,8 +72,8 @@ def _figures() -> dict[str, object]:
     """Return the numbers that pages state, from the settings that enforce them."""
     return {
         "preview_count": settings.HEADSHOTS_PREVIEW_COUNT,
-        "headshot_retention_days": settings.HEADSHOTS_HEADSHOT_RETENTION_DAYS,
         "max_photos": settings.HEADSHOTS_MAX_PHOTOS,
+        "max_photo_size": humanize_bytes(settings.HEADSHOTS_MAX_PHOTO_BYTES),
         "photo_retention": humanize_duration(settings.HEADSHOTS_PHOTO_TTL_SECONDS),
         "headshot_retention": humanize_days(settings.HEADSHOTS_HEADSHOT_RETENTION_DAYS),
         "payment_retention": humanize_days(settings.HEADSHOTS_PAYMENT_RETENTION_DAYS),
@@ -73,11 +84,12 @@ def _figures() -> dict[str, object]:
 
 
 def _operator() -> dict[str, object]:
-    """Return the operator of this installation, its contact for misuse, and its data processors."""
+    """Return the operator of this installation, the email address for reports, and the data processors."""
     return {
         "operator": settings.HEADSHOTS_OPERATOR,
         "abuse_email": settings.HEADSHOTS_ABUSE_EMAIL,
         "mail_server": bool(settings.HEADSHOTS_EMAIL_URL),
         "stripe": bool(settings.HEADSHOTS_STRIPE_SECRET_KEY),
+        "bucket": bool(settings.HEADSHOTS_S3_BUCKET),
         "processors": settings.HEADSHOTS_DATA_PROCESSORS,
     }

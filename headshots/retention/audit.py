@@ -51,11 +51,11 @@ class Finding:
 
     def describe(self) -> str:
         if not self.is_reachable:
-            return f"{self.what}: cannot be looked at, the place where they lie does not answer"
+            return f"{self.what}: can't be checked, because their storage is unreachable"
         if self.age_seconds is None:
             return f"{self.what}: none"
-        state = "OVER THE LIMIT of" if self.is_over else "of"
-        return f"{self.what}: {self.age_seconds / 3600:.2f} h {state} {self.limit_seconds / 3600:.2f} h"
+        state = ", OVER THE LIMIT" if self.is_over else ""
+        return f"{self.what}: {self.age_seconds / 3600:.2f} h (limit {self.limit_seconds / 3600:.2f} h){state}"
 
 
 @dataclass(frozen=True)
@@ -125,14 +125,14 @@ def _last_purge_age(now: datetime) -> float | None:
 
 def _photos(now: datetime) -> list[Finding]:
     limit = float(settings.HEADSHOTS_PHOTO_TTL_SECONDS)
-    return [_oldest_file(Ring.SOURCE, "files of photos", limit, now), _oldest_source_key(limit, now)]
+    return [_oldest_file(Ring.SOURCE, "photo files", limit, now), _oldest_source_key(limit, now)]
 
 
 def _rows_of_photos(now: datetime) -> Finding:
     closed = Shoot.objects.filter(state=Shoot.State.PURGING, purged_at=None)
     first = [shoots.order_by("delete_after").first() for shoots in (Shoot.objects.filter(state="open"), closed)]
     began = min((shoot.created_at for shoot in first if shoot), default=None)
-    return Finding("rows of photos", _seconds(began, now), float(settings.HEADSHOTS_PHOTO_TTL_SECONDS))
+    return Finding("photo rows", _seconds(began, now), float(settings.HEADSHOTS_PHOTO_TTL_SECONDS))
 
 
 def _headshots(now: datetime) -> list[Finding]:
@@ -141,9 +141,9 @@ def _headshots(now: datetime) -> list[Finding]:
     ended = first.expires_at - retention if first and first.expires_at else None
     return [
         _oldest_file(
-            Ring.RESULT, "files of headshots", (retention + _MAX_RENDER_TIME + OVERDUE_AFTER).total_seconds(), now
+            Ring.RESULT, "headshot files", (retention + _MAX_RENDER_TIME + OVERDUE_AFTER).total_seconds(), now
         ),
-        Finding("rows of headshots", _seconds(ended, now), (retention + OVERDUE_AFTER).total_seconds()),
+        Finding("headshot rows", _seconds(ended, now), (retention + OVERDUE_AFTER).total_seconds()),
     ]
 
 
@@ -162,7 +162,7 @@ def _oldest_source_key(limit: float, now: datetime) -> Finding:
     """Find the age of the oldest photo key, computed from its remaining lifetime.
 
     A key records its expiry but not its creation time. Expired keys are erased."""
-    what = "keys of photos"
+    what = "photo keys"
     try:
         ring = open_ring(Ring.SOURCE)
         expires = ring.next_expiry()

@@ -189,7 +189,8 @@ def mail_certificate(certificate: DeletionCertificate) -> bool:
         "headshot_retention": humanize_days(settings.HEADSHOTS_HEADSHOT_RETENTION_DAYS),
     }
     # The account is deleted after this mail is sent, so the customer reads the mail when the account is gone.
-    title = "Your account is deleted" if certificate.kind == DeletionCertificate.Kind.ACCOUNT else certificate.title
+    is_account = certificate.kind == DeletionCertificate.Kind.ACCOUNT
+    title = "Your account has been deleted" if is_account else certificate.title
     text = render_to_string("retention/mail/certificate.txt", context)
     try:
         send_mail(f"{title} ({certificate.reference})", text, None, [certificate.owner.email])

@@ -19,9 +19,9 @@ def check_purge_is_scheduled(**_: object) -> list[CheckMessage]:
     every = {entry["task"]: _as_delta(entry["schedule"]) for entry in (app.conf.beat_schedule or {}).values()}
     found: list[CheckMessage] = []
     if not timedelta(0) < every.get("retention.purge_due", timedelta.max) <= MAX_PURGE_INTERVAL:
-        found.append(Error("Beat does not start retention.purge_due at least once a minute.", id="retention.E001"))
+        found.append(Error("Celery beat must run retention.purge_due at least once a minute.", id="retention.E001"))
     if "retention.sweep_orphans" not in every:
-        found.append(Error("Beat does not start retention.sweep_orphans.", id="retention.E002"))
+        found.append(Error("Celery beat must run retention.sweep_orphans.", id="retention.E002"))
     return found
 
 
@@ -33,8 +33,8 @@ def check_deleted_rows_are_blanked(**_: object) -> list[CheckMessage]:
     on_connecting = str(connection.settings_dict["OPTIONS"].get("init_command", ""))
     if "secure_delete=on" in on_connecting.replace(" ", "").lower():
         return []
-    hint = 'Put "PRAGMA secure_delete=ON" into the init_command of its OPTIONS.'
-    return [Error("SQLite does not blank deleted rows.", hint=hint, id="retention.E003")]
+    hint = 'Add "PRAGMA secure_delete=ON" to init_command in the OPTIONS of the database.'
+    return [Error("SQLite does not overwrite deleted rows.", hint=hint, id="retention.E003")]
 
 
 @register(Tags.security)
@@ -42,8 +42,8 @@ def check_deletions_folder_is_separate(**_: object) -> list[CheckMessage]:
     """Check that the deletion journal is outside the data folder. Otherwise a restore would overwrite the journal."""
     if not settings.HEADSHOTS_DELETIONS_DIR.is_relative_to(settings.HEADSHOTS_DATA_DIR):
         return []
-    hint = "Point HEADSHOTS_DELETIONS_DIR elsewhere: after a restore it has to say what was deleted since the backup."
-    return [Error("The journal of deletions lies below the data folder.", hint=hint, id="retention.E007")]
+    hint = "Set HEADSHOTS_DELETIONS_DIR to another folder. A restore would overwrite the journal, which it needs."
+    return [Error("The deletion journal is in the data folder.", hint=hint, id="retention.E007")]
 
 
 @register(Tags.security)
@@ -51,7 +51,7 @@ def check_backups_end(**_: object) -> list[CheckMessage]:
     """Check that the retention periods are valid, and that backups of headshot keys are kept for at most 7 days."""
     found: list[CheckMessage] = []
     if not 0 <= settings.HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS <= MAX_KEY_BACKUP_DAYS:
-        hint = "A deleted headshot can be read out of older backups for as long as its key lies in one."
+        hint = "A deleted headshot can be restored from older backups for as long as a backup contains its key."
         words = f"HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS must be 0 to {MAX_KEY_BACKUP_DAYS}."
         found.append(Error(words, hint=hint, id="retention.E004"))
     if settings.HEADSHOTS_BACKUP_DAYS < 0:

@@ -61,7 +61,7 @@ def record_deletions(kind: DeletionKind, ids: Iterable[object]) -> None:
     try:
         _append(folder() / f"{now:%Y-%m}.jsonl", "".join(f"\n{line}" for line in lines).encode() + b"\n")
     except OSError as error:
-        log.error("the journal of deletions cannot be written (%s): %s", type(error).__name__, " ".join(lines))
+        log.error("can't write the deletion journal (%s): %s", type(error).__name__, " ".join(lines))
 
 
 def deletions(since: datetime | None = None) -> Iterator[Deletion]:
@@ -76,7 +76,7 @@ def deletions(since: datetime | None = None) -> Iterator[Deletion]:
                 entry = json.loads(line)
                 found = Deletion(datetime.fromisoformat(entry["at"]), DeletionKind(entry["what"]), entry["id"])
             except (ValueError, KeyError, TypeError):
-                log.warning("the journal of deletions has a line that is none, in %s", path.name)
+                log.warning("the deletion journal has an invalid line in %s", path.name)
                 continue
             if since is None or found.at >= since:
                 yield found

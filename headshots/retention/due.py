@@ -143,7 +143,7 @@ def _close_lost(_: PurgeResult) -> None:
     for some in _batches(lost):
         begin_purges(Shoot.objects.filter(pk__in=some), lost=True)
     if lost:
-        log.warning("the source ring was lost, and the photos of %d shoots with it", len(lost))
+        log.warning("the photo key ring was lost, and with it the photos of %d shoots", len(lost))
 
 
 def _purge(result: PurgeResult) -> None:

@@ -73,11 +73,12 @@ class DeletionCertificate(models.Model):
     @property
     def title(self) -> str:
         if self.kind == self.Kind.ACCOUNT:
-            return "Your account is deleted" if self.done_at else "Your account is being deleted"
+            return "Your account has been deleted" if self.done_at else "Your account is being deleted"
         rings = {destruction.ring for destruction in self.key_destructions.all()}
         if rings == {Ring.RESULT.value}:
-            return "Your headshots are deleted"
-        return "Your photos are deleted" if rings == {Ring.SOURCE.value} else "Your photos and headshots are deleted"
+            return "Your headshots have been deleted"
+        what = "photos" if rings == {Ring.SOURCE.value} else "photos and headshots"
+        return f"Your {what} have been deleted"
 
 
 class KeyDestruction(models.Model):

@@ -76,7 +76,7 @@ def sweep_orphans(*, everything: bool = False) -> SweepResult:
     result.keys, orphaned_keys = sweep_orphaned_keys(last.orphaned_keys if last else {})
     LastRun.objects.update_or_create(task=SWEEP_TASK, defaults={"at": now, "orphaned_keys": orphaned_keys})
     if result.lost:
-        log.error("%d blobs have lost their files", result.lost)
+        log.error("blobs without a file: %d", result.lost)
     if result != SweepResult(lost=result.lost):
         log.warning("removed: %s", result)
     return result

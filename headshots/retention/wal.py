@@ -36,7 +36,7 @@ def checkpoint_journals() -> bool:
     try:
         vault.delete_key_history(ring=Ring.RESULT)
     except VaultUnavailable as error:
-        log.warning("the key server's journal was not written anew: %s", type(error).__name__)
+        log.warning("the key server's journal was not rewritten: %s", type(error).__name__)
     return checkpoint_wal()
 
 
@@ -89,7 +89,7 @@ def rewrite_account_tables() -> list[str]:
     cache.set_many({f"rewritten:{table}": changes[table] for table in done}, timeout=None)
     left = [table for table in due if table not in done]
     if left:
-        log.warning("deleted rows may still be readable in %s: in use, to be tried again", ", ".join(left))
+        log.warning("deleted rows may still be readable in %s (in use, will be retried)", ", ".join(left))
     return left
 
 

@@ -19,7 +19,7 @@ class KeyGone(VaultError):
     """The key was destroyed, has expired or never existed."""
 
     def __init__(self, key_id: UUID) -> None:
-        super().__init__(f"the key {key_id} is gone")
+        super().__init__(f"key {key_id} no longer exists")
         self.key_id = key_id
 
 
@@ -35,7 +35,7 @@ class BlobCorrupt(VaultError):
     """The file of this blob failed verification."""
 
     def __init__(self, blob_id: UUID, what: str) -> None:
-        super().__init__(f"blob {blob_id} does not verify: {what}")
+        super().__init__(f"blob {blob_id} is corrupt: {what}")
         self.blob_id = blob_id
 
 
@@ -43,7 +43,7 @@ class UnsafeRing(VaultError):
     """Keys must not be stored in this place."""
 
     def __init__(self, place: str, why: str) -> None:
-        super().__init__(f"keys must not lie in {place}: {why}")
+        super().__init__(f"keys must not be stored in {place}: {why}")
 
 
 class VaultUnavailable(VaultError):

@@ -109,13 +109,13 @@ def decrypt(file: BinaryIO, ring_key: AESGCM, label: Label) -> Iterator[bytes]:
 def _open_header(header: bytes, ring_key: AESGCM, label: Label) -> tuple[AESGCM, bytes]:
     """Return the cipher and the nonce prefix of the chunks. Raises BlobCorrupt."""
     if len(header) < HEADER_BYTES:
-        raise BlobCorrupt(label.blob_id, "the header is cut short")
+        raise BlobCorrupt(label.blob_id, "the header is incomplete")
     before_key, wrapped_key = header[: _BEFORE_KEY.size], header[_BEFORE_KEY.size :]
     magic, version, algorithm, key_id, nonce_prefix, wrap_nonce = _BEFORE_KEY.unpack(before_key)
     if (magic, version, algorithm) != (MAGIC, VERSION, AES_256_GCM_1_MIB):
-        raise BlobCorrupt(label.blob_id, "not a blob of a version that this program knows")
+        raise BlobCorrupt(label.blob_id, "its format version is unknown")
     if key_id != label.key_id.bytes:
-        raise BlobCorrupt(label.blob_id, "sealed under another key")
+        raise BlobCorrupt(label.blob_id, "encrypted with another key")
     data_key = _decrypt_verified(ring_key, wrap_nonce, wrapped_key, before_key + label.encoded, label, "wrapped key")
     return AESGCM(data_key), nonce_prefix
 

@@ -90,7 +90,7 @@ class KeyServer:
             self._client.set(name, str(uuid4()), nx=True)
         found = self._get(name)
         if found is None:
-            raise VaultUnavailable("the ring lost its epoch at this moment")
+            raise VaultUnavailable("the key ring lost its epoch during the request")
         return UUID(str(found, "ascii"))
 
     def _get(self, name: str) -> bytes | None:
@@ -120,13 +120,13 @@ def unsafe_reason_for_photos(url: str) -> str | None:
             raise
         if settings.HEADSHOTS_PHOTO_KEYS_ARE_VOLATILE:
             return None
-        return f"it does not tell its configuration; {_STATEMENT}=1 states that it keeps and evicts nothing"
+        return f"its configuration is hidden (set {_STATEMENT}=1 if it stores nothing on disk and evicts nothing)"
     if found.get("save") != "":
         return 'it writes snapshots (it needs `save ""`)'
     if found.get("appendonly") != "no":
-        return "it keeps a journal (it needs `appendonly no`)"
+        return "it writes a journal to disk (set `appendonly no`)"
     if found.get("maxmemory-policy") != "noeviction":
-        return "it may drop keys (it needs `maxmemory-policy noeviction`)"
+        return "it can evict keys (set `maxmemory-policy noeviction`)"
     return None
 
 
@@ -143,9 +143,9 @@ def unsafe_reason_for_headshots(url: str) -> str | None:
             raise
         return None
     if found.get("save") == "" and found.get("appendonly") == "no":
-        return "a restart loses its keys, and with them all finished headshots (it needs `appendonly yes`)"
+        return "a restart loses its keys, and with them all finished headshots (set `appendonly yes`)"
     if str(found.get("maxmemory-policy")).startswith("allkeys"):
-        return "it may drop keys, and with them finished headshots (it needs `maxmemory-policy noeviction`)"
+        return "it can evict keys, and with them finished headshots (set `maxmemory-policy noeviction`)"
     return None
 
 
@@ -197,4 +197,4 @@ def _translate_errors() -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError) as error:
-        raise VaultUnavailable(f"a key ring does not answer: {type(error).__name__}") from error
+        raise VaultUnavailable(f"a key ring is unreachable: {type(error).__name__}") from error

@@ -35,11 +35,11 @@ def unsafe_reason(folder: Path) -> str | None:
     if info.st_uid != os.geteuid():
         return "it belongs to another user"
     if stat.S_IMODE(info.st_mode) & 0o077:
-        return "other users have rights in it; chmod 700 takes them away"
+        return "other users can access it (run chmod 700)"
     if parent.st_uid not in (0, os.geteuid()):
-        return "the folder above it belongs to another user"
+        return "its parent folder belongs to another user"
     if parent.st_mode & stat.S_IWOTH and not parent.st_mode & stat.S_ISVTX:
-        return "anyone can replace it, since the folder above it is open to all"
+        return "anyone can replace it, because anyone can write to its parent folder"
     return None
 
 

@@ -190,7 +190,7 @@ def source_keys_are_in_memory() -> bool:
 def _warn_of_disk(folder: Path) -> None:
     # Log this once per process. A system check gives the same warning, but workers run no system checks.
     if not is_in_memory(folder):
-        log.warning("THE SOURCE KEY RING IS NOT KNOWN TO BE IN MEMORY: a disk can keep keys that were erased")
+        log.warning("THE PHOTO KEY RING MAY BE ON A DISK, which can keep keys that were erased")
 
 
 def data_id(data_folder: Path) -> str:

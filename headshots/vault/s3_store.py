@@ -62,7 +62,7 @@ class S3Store:
             with _translate_errors():
                 answer = self._client.delete_objects(Bucket=self._bucket, Delete=some)
             if any(error.get("Code") != "NoSuchKey" for error in answer.get("Errors", [])):
-                raise VaultUnavailable("the bucket would not delete everything")
+                raise VaultUnavailable("the bucket did not delete all files")
 
     def ids(self, ring: str, first: UUID = FIRST, last: UUID = LAST) -> Iterator[UUID]:
         folder = f"{self._prefix}{ring}/"
@@ -144,9 +144,9 @@ def _translate_errors() -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        raise VaultUnavailable(f"the bucket says {_code(error)}") from error
+        raise VaultUnavailable(f"the bucket returned an error: {_code(error)}") from error
     except (BotoCoreError, Boto3Error) as error:
-        raise VaultUnavailable(f"the bucket does not answer: {type(error).__name__}") from error
+        raise VaultUnavailable(f"the bucket is unreachable: {type(error).__name__}") from error
 
 
 def _code(error: "Exception") -> str:

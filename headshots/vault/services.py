@@ -147,7 +147,7 @@ def _plain_chunks(blob: Blob) -> Iterator[bytes]:
     except OSError as error:
         if error.errno != errno.EIO:
             raise
-        raise BlobCorrupt(blob.id, "the disk cannot read it") from error
+        raise BlobCorrupt(blob.id, "the disk can't read it") from error
 
 
 def _label(blob: Blob) -> Label:

@@ -173,7 +173,7 @@ class Budget:
 
     def _lease(self, weight: int, holder: str) -> Lease:
         if weight < 1:
-            raise ValueError("a share weighs 1 or more")
+            raise ValueError("the weight of a share must be 1 or more")
         # A keyed hash, so that nothing on the server leads back to an account or an address.
         hashed = salted_hmac("headshots.web.budgets", f"{self.name}:{holder}").hexdigest()[:32] if holder else ""
         return Lease(self, weight, hashed)
@@ -248,7 +248,7 @@ def _is_server_in_use() -> bool:
 
 def _fall_back_to_local(error: Exception) -> bool:
     _local.server_retry_at = time.monotonic() + _SERVER_RETRY_SECONDS
-    log.warning("budgets are counted in this process alone: %s", type(error).__name__)
+    log.warning("budgets are counted in this process only: %s", type(error).__name__)
     return True
 
 

@@ -49,7 +49,7 @@ def check_work(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> lis
         errors.append(
             Error(
                 f"HEADSHOTS_PREMIUM_LONG_EDGE must be {PROMISED_EDGE_PX} to {MAX_EDGE_PX}.",
-                hint="Smaller, down to 400, is for tests: it breaks the promise of 4K, and needs DEBUG.",
+                hint="Smaller sizes, down to 400, are for tests: they break the promise of 4K and need DEBUG.",
                 id="headshots.E008",
             )
         )
@@ -57,7 +57,7 @@ def check_work(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> lis
         errors.append(
             Error(
                 "FILE_UPLOAD_MAX_MEMORY_SIZE is smaller than the largest allowed upload.",
-                hint="Django would write the rest to a temporary file, in clear.",
+                hint="Django would write larger uploads to a temporary file, unencrypted.",
                 id="headshots.E003",
             )
         )
@@ -102,7 +102,7 @@ def check_signing(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> 
     if settings.HEADSHOTS_C2PA_KEY_FILE is None and not settings.DEBUG:
         return [
             checks.Warning(
-                "Finished files are signed with a test certificate, which proves nothing.",
+                "Files are signed with a test certificate, which proves nothing.",
                 hint="Set HEADSHOTS_C2PA_KEY_FILE and HEADSHOTS_C2PA_CERTIFICATE_FILE.",
                 id="headshots.W001",
             )
@@ -117,8 +117,8 @@ def check_metrics(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> 
     if token and not (len(token) >= MIN_TOKEN_LENGTH and token.isascii()):
         return [
             Error(
-                f"HEADSHOTS_METRICS_TOKEN must be {MIN_TOKEN_LENGTH} plain characters or more.",
-                hint="python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
+                f"HEADSHOTS_METRICS_TOKEN must have at least {MIN_TOKEN_LENGTH} ASCII characters.",
+                hint="Generate one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
                 id="headshots.E010",
             )
         ]
@@ -139,7 +139,7 @@ def check_production(app_configs: Sequence[AppConfig] | None, **kwargs: object) 
         errors.append(
             Error(
                 "HEADSHOTS_SITE_URL is not set.",
-                hint="Without it, a request that names another host gets that host into the links of our emails.",
+                hint="Without it, a request with another host name puts that host into the links of emails.",
                 id="headshots.E012",
             )
         )
@@ -147,7 +147,7 @@ def check_production(app_configs: Sequence[AppConfig] | None, **kwargs: object) 
         errors.append(
             Error(
                 "HEADSHOTS_REDIS_URL is not set.",
-                hint="Workers, rate limits and live progress need one server that all processes reach.",
+                hint="Workers, rate limits and live progress need one server that all processes can reach.",
                 id="headshots.E006",
             )
         )
@@ -176,8 +176,6 @@ def check_database_version(databases: Sequence[str] | None = None, **_: object) 
         unknown = [f"{label}.{name}" for label, name in ours if (label, name) not in loader.disk_migrations]
         if unknown:
             hint = "Start with a new data folder (run.py --data FOLDER) or a new database (HEADSHOTS_DATABASE_URL)."
-            message = (
-                f"The database was made by another version of Headshots, which this one cannot read ({unknown[0]})."
-            )
+            message = f"The database belongs to another version of Headshots and can't be read ({unknown[0]})."
             errors.append(Error(message, hint=hint, id="headshots.E013"))
     return errors

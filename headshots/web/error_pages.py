@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from django.views.debug import ExceptionReporter
 
 from headshots.web.bodies import REFUSED, SIGNED_OUT
+from headshots.web.humanize import humanize_bytes
 from headshots.web.middleware import ID_KEY
 
 ADMIN_PREFIX = "/admin/"
@@ -28,7 +29,7 @@ def error_page(status: int, request: HttpRequest, *, broken: bool = False) -> Ht
 def _page(status: int, request: HttpRequest | None, *, broken: bool) -> SafeString:
     readable = None if broken else request
     if request is None or not _is_admin(status, request):
-        return render_to_string(f"{status}.html", request=readable)
+        return render_to_string(f"{status}.html", _upload_limits(), request=readable)
     user = getattr(readable, "user", None)
     words = {
         "status": status,
@@ -36,6 +37,14 @@ def _page(status: int, request: HttpRequest | None, *, broken: bool) -> SafeStri
         "has_permission": user is not None and user.is_staff,
     }
     return render_to_string("dashboard/error.html", words, request=readable)
+
+
+def _upload_limits() -> dict[str, object]:
+    """Return the limits that the page for status 413 states."""
+    return {
+        "max_photos": settings.HEADSHOTS_MAX_PHOTOS,
+        "max_photo_size": humanize_bytes(settings.HEADSHOTS_MAX_PHOTO_BYTES),
+    }
 
 
 def _is_admin(status: int, request: HttpRequest) -> bool:

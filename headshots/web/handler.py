@@ -37,7 +37,7 @@ class ThreadPoolASGIHandler(ASGIHandler):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
         """Answer one request whose body `BodyLimit` has received."""
         if scope["type"] != "http":
-            raise ValueError(f"only HTTP is served here, not {scope['type']}")
+            raise ValueError(f"only HTTP is supported, not {scope['type']}")
         set_script_prefix(get_script_prefix(scope))
         threads, wait_seconds = self.select_thread_pool(scope)
         request, response = self.create_request(scope, cast("IO[bytes]", scope.pop(BODY)))

@@ -45,6 +45,11 @@ def humanize_days(days: int) -> str:
     return humanize_duration(days * 86_400)
 
 
+def humanize_bytes(size: int) -> str:
+    """Return a size in whole megabytes, rounded down, because pages promise that files of this size are accepted."""
+    return f"{size // (1024 * 1024):,} MB"
+
+
 def humanize_size(long_edge_px: int) -> str:
     """Return "4K", or the pixels of a smaller long edge: "1,600 pixels"."""
     return "4K" if long_edge_px >= FOUR_K_PX else f"{long_edge_px:,} pixels"

@@ -57,7 +57,7 @@ def test_a_person_sees_takes_along_withdraws_and_is_forgotten(product: Product, 
         told = json.loads(archive.read("account.json"))
         pictures = [name for name in archive.namelist() if name.endswith(".jpg")]
         sizes = {Image.open(io.BytesIO(archive.read(name))).size for name in pictures}
-    assert told["account"]["address"] == EMAIL
+    assert told["account"]["email"] == EMAIL
     assert len(pictures) == 10
     assert (896, 1120) in sizes
 
@@ -65,8 +65,8 @@ def test_a_person_sees_takes_along_withdraws_and_is_forgotten(product: Product, 
     page.locator(f"a[href*='{second.rstrip('/').rpartition('/')[2]}/withdraw/']").click()
     assert_accessible(page)
     page.get_by_role("button", name="Withdraw and delete").click()
-    expect(page.get_by_text("Your consent is withdrawn")).to_be_visible()
-    expect(page.get_by_text("Your photos and headshots are deleted")).to_be_visible()
+    expect(page.get_by_text("Consent withdrawn.")).to_be_visible()
+    expect(page.get_by_text("Your photos and headshots have been deleted")).to_be_visible()
     assert product.query("select count(*) from vault_blob where ring = 'result'") == [(4,)]
     page.goto(second)
     page.get_by_role("link", name="The deletion certificate").click()
@@ -79,12 +79,12 @@ def test_a_person_sees_takes_along_withdraws_and_is_forgotten(product: Product, 
     assert_accessible(page)
     page.fill("input[name=password]", "not it")
     page.get_by_role("button", name="Delete my account").click()
-    expect(page.get_by_text("That is not the password")).to_be_visible()
+    expect(page.get_by_text("This password is wrong")).to_be_visible()
     assert_accessible(page)
     page.fill("input[name=password]", PASSWORD)
     page.get_by_role("button", name="Delete my account").dblclick(no_wait_after=True)
     page.wait_for_url("**/retention/certificates/**")
-    wait_for(page, lambda: page.reload() is not None and "is deleted" in page.inner_text("h1"), 90, "the end of it")
+    wait_for(page, lambda: page.reload() is not None and "been deleted" in page.inner_text("h1"), 90, "the end")
     assert_accessible(page)
 
     # What is left of it.
@@ -96,11 +96,11 @@ def test_a_person_sees_takes_along_withdraws_and_is_forgotten(product: Product, 
     database = b"".join(path.read_bytes() for path in product.data.glob("db.sqlite3*"))
     assert EMAIL.encode() not in database
     withdrawn, deleted = mails(product)
-    assert "Your account is deleted" in deleted
-    assert "Your photos and headshots are deleted" in withdrawn
+    assert "Your account has been deleted" in deleted
+    assert "Your photos and headshots have been deleted" in withdrawn
     assert not page.context.cookies()
     page.goto(first)
-    expect(page.get_by_text("There is nothing here")).to_be_visible()
+    expect(page.get_by_text("Page not found")).to_be_visible()
     everything_printed = "".join(product.output)
     assert EMAIL not in everything_printed
     assert "Traceback" not in everything_printed

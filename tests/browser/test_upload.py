@@ -212,7 +212,7 @@ def test_an_upload_that_is_stopped_halfway_can_be_sent_again(form: Page, photo: 
 def test_photos_stay_chosen_when_the_server_has_no_room_and_no_form_to_answer_with(form: Page, photo: Path) -> None:
     def refuse(route: Route) -> None:
         # What `headshots/web/unavailable.py` sends, without Django and its forms.
-        page = "<title>Too busy right now</title><main>Too busy right now</main>"
+        page = "<title>We’re too busy right now</title><main>We’re too busy right now</main>"
         route.fulfill(status=503, content_type="text/html", headers={"Retry-After": "5"}, body=page)
 
     choose(form, photo)
@@ -276,7 +276,7 @@ def test_after_the_session_ended_both_pages_say_that_nothing_was_kept(
     context.clear_cookies()
 
     button(page).click()
-    sentence = "Nothing of your upload was kept. You were signed out before it arrived."
+    sentence = "Your upload wasn’t saved. You were signed out before it arrived."
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     expect(page.get_by_role("status")).to_contain_text(sentence)
     sign_in(page, account)

@@ -43,8 +43,8 @@ def test_the_log_holds_it_until_the_server_recycles_it_and_nothing_says_otherwis
     assert found["rewritten"]["pg_wal"]
     assert found["wal_is_empty"] is False
     for page in ("certificate", "schedule"):
-        assert "The database's own log and the free space of its disk keep rows" in found[page]
-        assert "Your address leaves its tables within about an hour" in found[page]
+        assert "The database’s own log and the free space of its disk keep rows" in found[page]
+        assert "Your email leaves the database’s tables within about an hour" in found[page]
 
 
 def test_a_table_that_is_in_use_is_left_to_the_next_time(found: dict[str, Any]) -> None:

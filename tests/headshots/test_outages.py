@@ -161,7 +161,7 @@ def test_a_purge_destroys_the_keys_at_once_and_the_files_as_soon_as_the_bucket_i
     assert purge_due().failed == 1
     assert not audit().ok
     s3.shut = False
-    assert {finding.what for finding in audit().findings if finding.is_over} == {"files of photos", "rows of photos"}
+    assert {finding.what for finding in audit().findings if finding.is_over} == {"photo files", "photo rows"}
 
     assert purge_due().shoots == 1
 
@@ -254,7 +254,7 @@ def postgresql_error(cause: psycopg.OperationalError) -> OperationalError:
         (postgresql_error(psycopg.errors.DiskFull("could not extend file")), NO_SPACE),
         (OSError(errno.EROFS, "Read-only file system"), NOT_SAVED),
         (PermissionError(errno.EACCES, "Permission denied"), NOT_SAVED),
-        (VaultUnavailable("the bucket does not answer"), NOT_SAVED),
+        (VaultUnavailable("the bucket is unreachable"), NOT_SAVED),
         (KeyGone(UUID(int=1)), NOT_SAVED),
         (sqlite_error(sqlite3.SQLITE_BUSY), NOT_SAVED),
         (postgresql_error(psycopg.errors.ConnectionTimeout("timeout expired")), NOT_SAVED),

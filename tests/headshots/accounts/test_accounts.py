@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from allauth.account.models import EmailAddress
 from django.conf import LazySettings
+from django.conf import settings as product
 from django.contrib.auth.models import Group
 from django.core import mail
 from django.db import IntegrityError, transaction
+from django.template.loader import render_to_string
 from django.test import Client
 
 from headshots.accounts.models import User
@@ -70,7 +72,7 @@ def test_signing_up_twice_is_refused_with_a_way_out(client: Client, account: Use
     response = sign_up(client, "ADA@example.org")
 
     page = response.content.decode()
-    assert "There is an account with this address already" in page
+    assert "An account with this email already exists" in page
     assert "/accounts/login/" in page
     assert User.objects.count() == 1
 
@@ -122,7 +124,7 @@ def test_signing_in_never_leads_to_another_site(client: Client, account: User) -
 
 
 def test_a_wrong_password_and_an_unknown_address_are_answered_alike(client: Client, account: User) -> None:
-    words = "The address or the password is not right"
+    words = "The email or password is wrong"
 
     assert words in sign_in(client, account.email, "a wrong password").content.decode()
     assert words in sign_in(client, "nobody@example.org").content.decode()
@@ -134,7 +136,7 @@ def test_guessing_a_password_is_stopped_even_when_the_last_guess_is_right(client
 
     response = sign_in(client, account.email)
 
-    assert "That was too often" in response.content.decode()
+    assert "Too many attempts" in response.content.decode()
     assert not is_signed_in(client)
 
 
@@ -266,3 +268,24 @@ def test_staff_see_addresses_and_can_change_them_nowhere_but_in_the_account(clie
 
     assert client.get("/admin/account/emailaddress/").status_code == 200
     assert client.post(f"/admin/account/emailaddress/{address.pk}/delete/", {"post": "yes"}).status_code == 403
+
+
+def test_a_deactivated_account_is_told_whom_to_ask(client: Client, settings: LazySettings) -> None:
+    assert "mailto:" not in client.get("/accounts/inactive/").content.decode()
+
+    settings.HEADSHOTS_SUPPORT_EMAIL = "support@example.org"
+
+    page = client.get("/accounts/inactive/").content.decode()
+    assert "This account has been deactivated" in page
+    assert '<a href="mailto:support@example.org">' in page
+
+
+def test_every_email_of_an_account_goes_on_with_a_capital_letter() -> None:
+    folder = Path(product.BASE_DIR) / "templates" / "account" / "email"
+    bodies = [render_to_string(str(path), {"notification_message": "Done."}) for path in folder.glob("*_message.txt")]
+
+    assert len(bodies) == 4
+    for body in bodies:
+        lines = [line for line in body.splitlines() if line.strip()]
+        assert lines[0] == "Hello,"
+        assert len(lines) == 2 or lines[1][0].isupper(), body

@@ -202,7 +202,7 @@ def test_an_address_of_another_account_is_not_attached_without_mail() -> None:
 
     for spelling in ("ada@example.org", "ADA@Example.org"):
         page = browser.post("/accounts/email/", {"action_add": "", "email": spelling})
-        assert "There is an account with this address already" in page.content.decode()
+        assert "An account with this email already exists" in page.content.decode()
 
     assert not EmailAddress.objects.filter(user=thief, email=victim.email).exists()
 
@@ -215,7 +215,7 @@ def test_an_address_that_was_attached_before_becomes_nobodys_second_name() -> No
 
     for spelling in (victim.email, victim.email.upper()):
         answer = browser.post("/accounts/email/", {"action_primary": "", "email": spelling}, follow=True)
-        assert "There is an account with this address already" in answer.content.decode()
+        assert "An account with this email already exists" in answer.content.decode()
 
     stranger = Client()
     assert stranger.post("/accounts/email/", {"action_primary": "", "email": victim.email}).status_code == 302

@@ -76,7 +76,7 @@ def test_keys_die_at_once_even_when_no_file_can_be_removed(
     tasks.finish_account_deletion()
 
     assert not User.objects.exists()
-    assert "Your account is deleted" in browser.get(response.url).content.decode()
+    assert "Your account has been deleted" in browser.get(response.url).content.decode()
 
 
 def test_a_mail_server_that_is_away_holds_up_the_address_for_an_hour_and_no_longer(

@@ -52,12 +52,12 @@ def test_an_export_holds_all_there_is_readable(ada: User, shoot: Shoot) -> None:
     (one,) = told["shoots"]
     (photo,) = one["photos"]
     (pack,) = one["packs"]
-    assert told["account"]["address"] == EMAIL
+    assert told["account"]["email"] == EMAIL
     assert one["id"] == str(shoot.pk)
     assert one["consent"]["consent"] == shoot.consent.consent_version
-    assert photo["verdict"] == "accepted"
+    assert photo["result"] == "accepted"
     assert photo["score"] >= 70
-    assert one["history"][0]["what"] == "shoot.opened"
+    assert one["history"][0]["event"] == "shoot.opened"
     pictures = [photo["file"], *(row["files"]["full"] for row in pack["headshots"])]
     assert len(pictures) == 5
     assert all(Image.open(io.BytesIO(archive.read(name))).format == "JPEG" for name in pictures)
@@ -80,9 +80,9 @@ def test_an_export_has_what_the_person_said_about_themselves_while_it_is_here(ad
     retention.begin_purge(shoot)
     (later,) = json.loads(export(ada).read("account.json"))["shoots"]
 
-    said_of = {name: words for name, words in told["what_you_told_us"].items() if words}
+    said_of = {name: words for name, words in told["your_answers"].items() if words}
     assert said_of == {"kind": "a woman", "hair": "long and gray", "headscarf": True}
-    assert later["what_you_told_us"] is None
+    assert later["your_answers"] is None
 
 
 @pytest.mark.django_db(transaction=True)
@@ -135,7 +135,7 @@ def test_a_picture_that_dies_during_the_export_is_named_and_the_rest_is_whole(
     archive = export(ada)
 
     told = json.loads(archive.read("account.json"))
-    (missing,) = told["deleted_while_this_was_written"]
+    (missing,) = told["deleted_during_export"]
     assert missing.endswith(told["shoots"][0]["packs"][0]["headshots"][2]["files"]["full"].rpartition("/")[2])
     assert missing not in archive.namelist()
     assert sum(name.endswith(".jpg") for name in archive.namelist()) == 4
@@ -153,8 +153,8 @@ def test_what_a_disk_spoiled_is_named_and_the_rest_is_exported(ada: User, shoot:
     archive = export(ada)
 
     told = json.loads(archive.read("account.json"))
-    said, faces, headshot = told["could_not_be_read"]
-    assert said.endswith(": what you told us")
+    said, faces, headshot = told["unreadable"]
+    assert said.endswith(": your answers")
     assert faces.endswith("photo-1-faces.json")
     assert headshot.endswith(told["shoots"][0]["packs"][0]["headshots"][2]["files"]["full"].rpartition("/")[2])
     assert not {faces, headshot} & set(archive.namelist())
@@ -212,4 +212,4 @@ def test_an_empty_account_exports_itself(ada: User) -> None:
     told = json.loads(export(ada).read("account.json"))
 
     assert told["shoots"] == []
-    assert told["account"]["addresses"][0]["address"] == EMAIL
+    assert told["account"]["emails"][0]["email"] == EMAIL

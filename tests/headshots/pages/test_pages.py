@@ -159,7 +159,7 @@ def test_the_guide_to_likeness_names_the_numbers_that_are_in_force(client: Clien
     assert f"{facts['people']} people" in page
     assert f"{facts['same_pairs'] + facts['different_pairs']:,} pairs" in page
     assert f"of {facts['different_pairs']:,} pairs of different people" in page
-    assert f"more than {fit.cap:.0%}".replace("%", " %") in page
+    assert f"more than {fit.cap:.0%}" in page
     assert f"at most {MAX_LIGHTER:.0f} steps of lightness (of 100) lighter or {MAX_DARKER:.0f} darker" in page
     assert f"at most {MAX_HUE_DEGREES:.0f} degrees" in page
     assert f"smaller than {MIN_FACE_WIDTH_PX} pixels" in page

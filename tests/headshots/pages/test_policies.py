@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.conf import LazySettings
@@ -11,6 +12,7 @@ from django.utils import timezone
 
 from headshots import engine
 from headshots.retention.orphans import MAIL_FILE_RETENTION
+from headshots.urls import urlpatterns
 from headshots.vault.models import Blob
 from tests.helpers.factories import make_shoot
 
@@ -23,6 +25,14 @@ def read(client: Client, address: str) -> str:
     """The words of a page, one blank between any two."""
     page = client.get(address).content.decode().split("<main", 1)[1].split("</main>")[0]
     return " ".join(re.sub(r"<[^>]+>", " ", page).split())
+
+
+def use_generative_engine(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Serve this public page as an installation does whose engine creates new pictures."""
+    patterns = [each for outer in urlpatterns for each in getattr(outer, "url_patterns", [outer])]
+    (page,) = [each for each in patterns if getattr(each, "name", "") == name]
+    assert page.default_args["is_generative"] is engine.uses_generative_engine
+    monkeypatch.setitem(page.default_args, "is_generative", lambda: True)
 
 
 def row(client: Client, start: str) -> str:
@@ -48,7 +58,7 @@ def test_every_public_page_is_in_the_footer(client: Client) -> None:
         ("HEADSHOTS_PHOTO_TTL_SECONDS", 7200, "Your photos, without", "2 hours"),
         ("HEADSHOTS_HEADSHOT_RETENTION_DAYS", 12, "Your finished headshots", "12 days"),
         ("HEADSHOTS_DELETION_RECORD_DAYS", 730, "Your consent", "2 years"),
-        ("HEADSHOTS_DELETION_RECORD_DAYS", 730, "What happened when", "2 years"),
+        ("HEADSHOTS_DELETION_RECORD_DAYS", 730, "Events and their times", "2 years"),
         ("HEADSHOTS_DELETION_RECORD_DAYS", 730, "Deletion certificates", "2 years"),
         ("HEADSHOTS_DELETION_RECORD_DAYS", 730, "Your account", "2 years"),
         ("SESSION_COOKIE_AGE", 5 * 86_400, "Your sign-ins", "5 days"),
@@ -64,23 +74,23 @@ def test_the_schedule_says_what_the_settings_do(
 
 
 def test_backups_of_keys_are_told_apart(client: Client, settings: LazySettings) -> None:
-    assert "There are no backups" in read(client, "/retention/")
+    assert "We don’t keep backups" in read(client, "/retention/")
 
     settings.HEADSHOTS_BACKUP_DAYS = 14
-    assert "Keys of finished headshots are in none either" in row(client, "Backups")
+    assert "We don’t back up the keys of finished headshots either" in row(client, "Backups")
 
     settings.HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS = 6
-    assert "Keys of finished headshots are backed up apart, for 6 days" in row(client, "Backups")
+    assert "We back up the keys of finished headshots separately, for 6 days" in row(client, "Backups")
 
 
 def test_mails_are_on_the_schedule_where_they_are_files(client: Client, settings: LazySettings) -> None:
     settings.EMAIL_FILE_PATH = "/somewhere"
     assert timedelta(hours=24) == MAIL_FILE_RETENTION
-    assert "24 hours" in row(client, "Messages to you")
+    assert "24 hours" in row(client, "Emails to you")
 
 
 def test_the_schedule_tells_how_old_the_oldest_photo_is(client: Client) -> None:
-    assert "there is no photo here at all" in read(client, "/retention/")
+    assert "there are no photos here" in read(client, "/retention/")
 
     make_shoot()
     assert "the oldest photo here is 1 minute old" in read(client, "/retention/")
@@ -90,7 +100,7 @@ def test_the_schedule_tells_how_old_the_oldest_photo_is(client: Client) -> None:
 
     Blob.objects.update(created_at=timezone.now() - timedelta(hours=25))
     late = read(client, "/retention/")
-    assert "Something is wrong here: the oldest photo is 26 hours old, and 24 hours are allowed." in late
+    assert "Something is wrong: the oldest photo here is 26 hours old. The limit is 24 hours." in late
     # Its key may live on, where the time was shortened after the upload.
     assert "Its key has expired" not in late
 
@@ -99,22 +109,24 @@ def test_the_schedule_tells_how_old_the_oldest_photo_is(client: Client) -> None:
 
 
 def test_the_privacy_page_names_who_answers_and_who_helps(client: Client, settings: LazySettings) -> None:
-    assert "They have not put their name here yet" in read(client, "/privacy/")
-    assert "Nobody: pictures are made on the machine" in read(client, "/privacy/")
+    assert "who hasn’t entered their name here yet" in read(client, "/privacy/")
+    assert "No one. The software of this site makes your pictures" in read(client, "/privacy/")
 
     settings.HEADSHOTS_OPERATOR = "Example Ltd, 1 Some Street, Sometown"
     settings.HEADSHOTS_ABUSE_EMAIL = "help@example.org"
     settings.HEADSHOTS_DATA_PROCESSORS = ["Hosting Inc (servers, in Norway)"]
     settings.HEADSHOTS_EMAIL_URL = "smtp://mail.example.org"
     settings.HEADSHOTS_STRIPE_SECRET_KEY = "sk_test_1"
+    settings.HEADSHOTS_S3_BUCKET = "pictures"
 
     page = read(client, "/privacy/")
+    assert "A storage service stores the encrypted pictures" in page
     assert "Example Ltd, 1 Some Street, Sometown" in page
     assert "help@example.org" in page
     assert "Hosting Inc (servers, in Norway)" in page
-    assert "A mail service carries our mails" in page
-    assert "Stripe takes the payments" in page
-    assert "amounts, times and Stripe’s numbers for them" in page
+    assert "An email service delivers our emails" in page
+    assert "Stripe processes the payments" in page
+    assert "amounts, times and Stripe’s payment IDs" in page
 
 
 def test_the_privacy_page_tells_of_payments_wherever_packs_are_sold(client: Client, settings: LazySettings) -> None:
@@ -123,20 +135,20 @@ def test_the_privacy_page_tells_of_payments_wherever_packs_are_sold(client: Clie
     settings.DEBUG = settings.HEADSHOTS_TEST_CHECKOUT = True
 
     page = read(client, "/privacy/")
-    assert "Payments: amounts, times and the TEST checkout’s numbers for them" in page
-    assert "10 years, as tax law asks; without your address once your account is gone" in page
+    assert "Payments: amounts, times and the test checkout’s payment IDs" in page
+    assert "10 years, as tax law requires; without your email once your account is deleted" in page
     # That checkout is on this machine.
-    assert "Stripe takes the payments" not in page
-    assert "Nobody: pictures are made on the machine" in page
+    assert "Stripe processes the payments" not in page
+    assert "No one. The software of this site makes your pictures" in page
 
 
 @pytest.mark.parametrize(
     ("setting", "value", "words"),
     [
-        ("HEADSHOTS_PHOTO_TTL_SECONDS", 7200, "within 2 hours of the upload"),
+        ("HEADSHOTS_PHOTO_TTL_SECONDS", 7200, "Within 2 hours of the upload"),
         ("HEADSHOTS_HEADSHOT_RETENTION_DAYS", 12, "12 days, or until you delete them"),
         ("HEADSHOTS_DELETION_RECORD_DAYS", 730, "2 years after the deletion"),
-        ("HEADSHOTS_BACKUP_DAYS", 14, "Backups are kept for 14 days"),
+        ("HEADSHOTS_BACKUP_DAYS", 14, "We keep backups for 14 days"),
         ("SESSION_COOKIE_AGE", 5 * 86_400, "signed in for 5 days"),
     ],
 )
@@ -149,28 +161,83 @@ def test_the_privacy_page_says_what_the_settings_do(
 
 
 def test_misuse_has_an_address_and_a_procedure(client: Client, settings: LazySettings) -> None:
-    assert "has not named an address for reports yet" in read(client, "/abuse/")
+    assert "hasn’t set an email address for reports yet" in read(client, "/abuse/")
 
     settings.HEADSHOTS_ABUSE_EMAIL = "help@example.org"
 
     page = client.get("/abuse/").content.decode()
     assert 'href="mailto:help@example.org' in page
-    assert "What happens then" in page
+    assert "What happens next" in page
 
 
 def test_the_models_license_binds_only_where_a_model_draws(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "OpenRAIL" not in read(client, "/terms/").replace(" ", "")
 
-    from headshots.urls import urlpatterns
-
-    (terms,) = [pattern for pattern in urlpatterns if getattr(pattern, "name", "") == "terms"]
-    assert terms.default_args["is_generative"] is engine.uses_generative_engine
-    monkeypatch.setitem(terms.default_args, "is_generative", lambda: True)
+    use_generative_engine(monkeypatch, "terms")
 
     page = read(client, "/terms/")
     assert "CreativeML Open RAIL++-M" in page
     assert "minors" in page
     assert "medical advice" in page
+
+
+UNCHANGED = ("Change your clothes", "It still looks like you", "Keep your face", "in seconds", "about a minute")
+
+
+def test_home_promises_an_unchanged_face_and_clothes_only_where_pixels_stay(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = read(client, "/")
+    assert [words for words in UNCHANGED if words not in page] == []
+    assert "Made with this product" in page
+
+    use_generative_engine(monkeypatch, "home")
+
+    page = read(client, "/")
+    assert [words for words in UNCHANGED if words in page] == []
+    assert "Create new pictures of you. You choose the outfit." in page
+    assert "reject every one that doesn’t look like you" in page
+    # The example shows what the studio engine makes.
+    assert "Made with this product" not in page
+    assert "Example from another engine" in page
+    assert "your headshots will look different" in page
+
+
+def test_how_it_works_describes_the_engine_that_runs(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = ("Your face keeps its own pixels", "Your clothes, hairstyle and expression stay as they are", "place a new")
+    page = read(client, "/how-it-works/")
+    assert [words for words in kept if words not in page] == []
+
+    use_generative_engine(monkeypatch, "how")
+
+    page = read(client, "/how-it-works/")
+    assert [words for words in kept if words in page] == []
+    assert "We create new pictures of you with an AI model" in page
+    assert "Your clothes come from the outfit you choose" in page
+
+
+def test_how_it_works_states_the_limits_in_force(client: Client, settings: LazySettings) -> None:
+    settings.HEADSHOTS_PHOTO_TTL_SECONDS = 7200
+    settings.HEADSHOTS_MAX_PHOTOS, settings.HEADSHOTS_MAX_PHOTO_BYTES = 3, 10 * 1024 * 1024
+
+    page = read(client, "/how-it-works/")
+
+    assert "We destroy that key 2 hours after the upload at the latest" in page
+    assert "Up to 3 photos, 10 MB and 60 megapixels each" in page
+
+
+def test_the_guide_to_likeness_follows_the_operators_own_limit_and_calibration(
+    client: Client, settings: LazySettings, tmp_path: Path
+) -> None:
+    assert "distance to your photos is below 0.53" in read(client, "/likeness/")
+
+    settings.HEADSHOTS_LIKENESS_MAX_DISTANCE = 0.48
+    settings.HEADSHOTS_LIKENESS_CALIBRATION = tmp_path / "mine.toml"
+
+    page = read(client, "/likeness/")
+    assert "distance to your photos is below 0.48" in page
+    assert "4,851 pairs" not in page
+    assert "their own calibration data" in page
 
 
 def test_terms_name_payments_only_where_there_are_some(client: Client, settings: LazySettings) -> None:

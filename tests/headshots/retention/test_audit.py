@@ -73,7 +73,7 @@ def test_what_is_young_is_found_and_its_age_told(shoot, time_machine):
     purge_due()
 
     found = ages()
-    for what in ("files of photos", "keys of photos", "rows of photos"):
+    for what in ("photo files", "photo keys", "photo rows"):
         assert found[what] == pytest.approx(5 * 3600, abs=30)
     assert audit().ok
 
@@ -81,10 +81,10 @@ def test_what_is_young_is_found_and_its_age_told(shoot, time_machine):
 def test_after_a_day_without_beat_everything_of_the_photo_is_over_the_limit_and_its_key_is_dead(shoot, time_machine):
     time_machine.move_to(timezone.now() + DAY + timedelta(seconds=1))
 
-    assert over() == {"files of photos", "keys of photos", "rows of photos"}
+    assert over() == {"photo files", "photo keys", "photo rows"}
     # The audit met the expired key, and whoever meets one erases it.
     assert open_ring("source").key_ids() == []
-    assert over() == {"files of photos", "rows of photos"}
+    assert over() == {"photo files", "photo rows"}
     purge_due()
     assert audit().ok
 
@@ -108,7 +108,7 @@ def test_a_file_that_outlived_its_row_is_found(shoot, time_machine):
     purge_due()
 
     assert not Blob.objects.filter(id=blob.id).exists()
-    assert over() == {"files of photos"}
+    assert over() == {"photo files"}
     sweep_orphans()
     assert audit().ok
 
@@ -118,7 +118,7 @@ def test_a_row_that_outlived_its_file_is_found(shoot, time_machine):
     Shoot.objects.update(state=Shoot.State.PURGED)
     time_machine.move_to(timezone.now() + DAY + HOUR)
 
-    assert over() >= {"files of photos"}
+    assert over() >= {"photo files"}
 
 
 def test_headshots_that_beat_forgot_to_forget_are_found(shoot, time_machine, settings):
@@ -131,7 +131,7 @@ def test_headshots_that_beat_forgot_to_forget_are_found(shoot, time_machine, set
 
     time_machine.move_to(pack.expires_at + DAY + 2 * HOUR)
 
-    assert over() == {"rows of headshots", "files of headshots"}
+    assert over() == {"headshot rows", "headshot files"}
     purge_due()
     assert audit().ok
 
@@ -145,14 +145,14 @@ def test_a_store_that_does_not_answer_is_no_good_news(shoot, settings, bucket, g
 
     gate.shut = True
 
-    assert over() == {"files of photos", "files of headshots"}
-    assert "does not answer" in "\n".join(audit().lines())
+    assert over() == {"photo files", "headshot files"}
+    assert "storage is unreachable" in "\n".join(audit().lines())
 
 
 def test_a_ring_that_does_not_answer_is_no_good_news(settings, tmp_path):
     settings.HEADSHOTS_PHOTO_KEYS_URL = f"unix://{tmp_path}/nobody.sock"
 
-    assert over() == {"keys of photos"}
+    assert over() == {"photo keys"}
 
 
 # Who tells it --------------------------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ def test_a_ring_that_does_not_answer_is_no_good_news(settings, tmp_path):
 def test_the_command_says_it_and_its_exit_status_too(shoot, capsys, time_machine):
     purge_due()
     call_command("audit_retention")
-    assert "files of photos: 0.00 h of 24.00 h" in capsys.readouterr().out
+    assert "photo files: 0.00 h (limit 24.00 h)" in capsys.readouterr().out
 
     time_machine.move_to(timezone.now() + DAY + HOUR)
     with pytest.raises(SystemExit) as ended:
@@ -170,7 +170,7 @@ def test_the_command_says_it_and_its_exit_status_too(shoot, capsys, time_machine
     report = json.loads(capsys.readouterr().out)
     assert ended.value.code == 1
     assert report["ok"] is False
-    assert {found["what"] for found in report["oldest"] if found["over"]} >= {"files of photos", "rows of photos"}
+    assert {found["what"] for found in report["oldest"] if found["over"]} >= {"photo files", "photo rows"}
     assert report["purge"]["overdue"] is True
 
 
@@ -180,7 +180,7 @@ def test_beats_own_round_logs_what_is_over(shoot, time_machine, caplog, monkeypa
 
     tasks.purge_due()
 
-    assert "files of photos: 25.00 h OVER THE LIMIT of 24.00 h" in caplog.text
+    assert "photo files: 25.00 h (limit 24.00 h), OVER THE LIMIT" in caplog.text
     assert any(record.levelname == "ERROR" for record in caplog.records)
 
 

@@ -10,6 +10,7 @@ import pytest
 from django.conf import LazySettings
 from django.core import mail
 from django.core.checks import run_checks
+from django.template.loader import render_to_string
 from django.test import Client
 from django.utils import timezone
 
@@ -53,7 +54,7 @@ def test_a_purge_leaves_a_certificate_of_what_went_and_when_its_key_died(shoot: 
     assert (certificate.owner, certificate.requested_by, certificate.title) == (
         person,
         "person",
-        "Your photos are deleted",
+        "Your photos have been deleted",
     )
     assert (destruction.ring, destruction.key_id) == ("source", shoot.pk)
     assert destruction.counts == {"photo": 1, "faces": 1, "rows": 1}
@@ -68,14 +69,14 @@ def test_the_deletion_of_finished_headshots_has_a_certificate_of_its_own(shoot: 
 
     latest = DeletionCertificate.objects.first()
     assert DeletionCertificate.objects.count() == 2
-    assert (latest.title, latest.requested_by) == ("Your headshots are deleted", "system")
+    assert (latest.title, latest.requested_by) == ("Your headshots have been deleted", "system")
     assert latest.key_destructions.get().counts == {"headshot": 4}
 
 
 def test_everything_at_once_has_one_certificate(shoot: Shoot) -> None:
     (certificate,) = purge(shoot, everything=True)
 
-    assert certificate.title == "Your photos and headshots are deleted"
+    assert certificate.title == "Your photos and headshots have been deleted"
     assert {destruction.ring for destruction in certificate.key_destructions.all()} == {"source", "result"}
 
 
@@ -169,8 +170,10 @@ def test_what_backups_hold_is_what_the_settings_of_that_day_said(
     assert certificate.result_keys_until - certificate.begun_at == pytest.approx(
         timedelta(days=5), abs=timedelta(seconds=5)
     )
-    assert "Keys of photos are in no backup" in page
+    assert "No backup contains the keys of photos" in page
     assert certificate.result_keys_until.strftime("%B %Y") in page
+    # A headshot can be restored while its key is in a backup, so the page does not promise otherwise.
+    assert "no copy of the encrypted files can be opened, wherever it is, except as described under" in page
 
 
 def test_photos_alone_have_no_key_in_any_backup(shoot: Shoot, settings: LazySettings) -> None:
@@ -222,7 +225,7 @@ def test_the_shoots_page_leads_to_its_certificates(client: Client, shoot: Shoot,
     client.force_login(person)
     address = f"/retention/shoots/{shoot.pk}/"
     assert address not in client.get(shoot.get_absolute_url()).content.decode()
-    assert "There is none yet" in client.get(address).content.decode()
+    assert "No deletion certificates yet" in client.get(address).content.decode()
 
     (first,) = purge(shoot)
     assert address in client.get(shoot.get_absolute_url()).content.decode()
@@ -258,8 +261,8 @@ def test_every_kind_of_file_has_words(client: Client, shoot: Shoot, person: User
     client.force_login(person)
     page = client.get(certificate.get_absolute_url()).content.decode()
 
-    assert "1 portrait cut out for the studio" in page
-    assert "what you told us about yourself" in page
+    assert "1 portrait prepared for rendering" in page
+    assert "your answers about yourself" in page
     assert "2 other encrypted files" in page
     assert "4 finished headshots" in page
     assert "4 smaller versions" in page
@@ -284,7 +287,7 @@ def test_the_mail_is_sent_once_however_often_it_is_asked_for(certificate: Deleti
     assert certificate.reference in message.subject
     assert "1 photo" in message.body
     assert "Key destroyed:" in message.body
-    assert "There are no backups" in message.body
+    assert "We don’t keep backups" in message.body
     assert person.email not in message.body
     assert "&" not in message.body
 
@@ -308,6 +311,18 @@ def test_a_mail_leads_to_the_page_where_the_site_has_an_address(
     mail_certificate(certificate)
 
     assert f"https://headshots.example.org{certificate.get_absolute_url()}" in mail.outbox[0].body
+
+
+@pytest.mark.parametrize("kind", ["shoot", "account"])
+@pytest.mark.parametrize("requested_by", ["person", "staff", "system"])
+def test_the_mail_goes_on_with_a_capital_letter(kind: str, requested_by: str) -> None:
+    made = DeletionCertificate(kind=kind, requested_by=requested_by)
+
+    hello, first = render_to_string("retention/mail/certificate.txt", {"certificate": made}).split("\n\n")[:2]
+
+    assert hello == "Hello,"
+    assert first[0].isupper()
+    assert "This is your deletion certificate." in first
 
 
 def test_nobody_is_written_to_after_the_account_has_gone(certificate: DeletionCertificate, person: User) -> None:

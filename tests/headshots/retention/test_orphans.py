@@ -66,7 +66,7 @@ def test_a_lost_file_is_reported_and_its_row_stays_for_its_owner(shoot, caplog):
 
     assert sweep_orphans().lost == 1
     assert Blob.objects.filter(id=photo.blob_id).exists()
-    assert "lost" in caplog.text
+    assert "blobs without a file: 1" in caplog.text
 
 
 @pytest.mark.usefixtures("two_hours_later")

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 def test_the_command_purges_one_shoot(shoot, capsys):
     call_command("purge", shoot=shoot.pk)
 
-    assert capsys.readouterr().out == f"Shoot {shoot.pk} is purged.\n"
+    assert capsys.readouterr().out == f"Purged shoot {shoot.pk}.\n"
     assert not Photo.objects.exists()
     assert Headshot.objects.exists()
     assert Event.objects.get(name="shoot.purging").actor == Event.Actor.STAFF
@@ -34,7 +34,7 @@ def test_the_command_purges_everything_of_one_shoot_also_later(shoot):
 
 def test_the_command_deletes_a_pack_that_has_ended_and_no_other(shoot):
     call_command("purge", "--pack", str(pack_in(shoot, "delivered").pk))
-    with pytest.raises(CommandError, match="not ended"):
+    with pytest.raises(CommandError, match="not finished yet"):
         call_command("purge", "--pack", str(pack_in(shoot, "rendering").pk))
 
     assert pack_in(shoot, "deleted")
@@ -44,7 +44,7 @@ def test_the_command_purges_what_is_due(owner, capsys):
     make_shoot(owner, due_in=timedelta(seconds=-1))
     call_command("purge", "--all-due")
 
-    assert capsys.readouterr().out == "1 shoots purged, 0 packs deleted, 0 keys expired.\n"
+    assert capsys.readouterr().out == "Purged shoots: 1. Deleted packs: 0. Expired keys: 0.\n"
 
 
 def test_the_command_sweeps_orphans(shoot, time_machine, capsys):
@@ -52,7 +52,7 @@ def test_the_command_sweeps_orphans(shoot, time_machine, capsys):
     time_machine.move_to(timezone.now() + timedelta(hours=2))
     call_command("purge", "--orphans")
 
-    assert capsys.readouterr().out == "0 files, 1 blobs, 0 keys removed; 0 blobs lack their file.\n"
+    assert capsys.readouterr().out == "Removed files: 0, blobs: 1, keys: 0. Blobs without a file: 0.\n"
 
 
 @pytest.mark.parametrize(

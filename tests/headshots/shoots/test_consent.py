@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 RELEASED = {
     "consent.2026-11-21.txt": "fe0440d8ea944557",
     "consent.2026-11-25.txt": "8383b6c2fe48fb46",
+    "consent.2026-11-30.txt": "bd2cd5c94a5195e1",
     "is_me.2026-11-21.txt": "b60b766e2563a4b2",
 }
 
@@ -86,14 +87,29 @@ def test_an_empty_box_is_no_consent(browser: Client, nothing: str) -> None:
     assert not Shoot.objects.exists()
 
 
-def test_who_agreed_to_an_older_text_is_shown_what_is_new(browser: Client, person: User) -> None:
+def test_the_consent_names_biometric_data_one_purpose_the_end_and_the_way_out() -> None:
+    text = current("consent").text
+
+    for words in (
+        "face embedding, which is biometric data",
+        "only purpose is to make headshots of me and to check that they look like me",
+        "Embeddings of other people exist only in memory",
+        "permanently deleted within 24 hours of the upload",
+        "never used for training and never shared",
+        "withdraw this consent at any time",
+    ):
+        assert words in text
+
+
+@pytest.mark.parametrize("version", ["2026-11-21", "2026-11-25"])
+def test_who_agreed_to_an_older_text_is_shown_what_is_new(browser: Client, person: User, version: str) -> None:
     make_shoot(person)
-    Consent.objects.update(consent_version="2026-11-21")
+    Consent.objects.update(consent_version=version)
 
     page = browser.get("/shoots/new/").content.decode()
 
     assert "The text below has changed since you agreed to it" in page
-    assert "Embeddings of other people exist only in memory" in page
+    assert "<li>If I pick my face first, embeddings of other people are not computed at all.</li>" in page
 
 
 def test_who_agreed_to_todays_text_is_told_of_no_change(browser: Client, person: User) -> None:

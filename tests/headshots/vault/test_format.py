@@ -198,4 +198,4 @@ def test_the_file_shows_nothing_of_its_contents_and_errors_show_no_bytes():
     assert b"recognizable" not in sealed
     with pytest.raises(BlobCorrupt) as refusal:
         unseal(sealed[:-1])
-    assert str(refusal.value) == f"blob {LABEL.blob_id} does not verify: chunk 0"
+    assert str(refusal.value) == f"blob {LABEL.blob_id} is corrupt: chunk 0"

@@ -58,8 +58,8 @@ def silent_server(volatile: str) -> str:
     [
         (("save", "3600 1"), "snapshots"),
         (("appendonly", "yes"), "journal"),
-        (("maxmemory-policy", "allkeys-lru"), "drop keys"),
-        (("maxmemory-policy", "volatile-ttl"), "drop keys"),
+        (("maxmemory-policy", "allkeys-lru"), "evict keys"),
+        (("maxmemory-policy", "volatile-ttl"), "evict keys"),
     ],
 )
 def test_a_server_that_keeps_or_drops_keys_of_photos_is_refused(volatile, settings, option, reason):

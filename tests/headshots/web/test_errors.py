@@ -4,13 +4,15 @@ import pytest
 from django.conf import LazySettings
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse
-from django.test import Client
+from django.template.loader import render_to_string
+from django.test import Client, RequestFactory
 from django.urls import path
 
 from headshots.urls import handler400 as handler400
 from headshots.urls import handler403 as handler403
 from headshots.urls import handler500 as handler500
 from headshots.urls import urlpatterns as real_urlpatterns
+from headshots.web.error_pages import error_page
 from tests.helpers.factories import make_user
 from tests.helpers.staff import make_staff
 
@@ -57,11 +59,11 @@ def visitor(request: pytest.FixtureRequest, settings: LazySettings) -> Client:
 @pytest.mark.parametrize(
     ("address", "status", "words"),
     [
-        ("/nowhere/at/all/", 404, "There is nothing here"),
-        ("/broken/missing/", 404, "There is nothing here"),
-        ("/broken/forbidden/", 403, "This page is not for you"),
-        ("/broken/suspicious/", 400, "That request could not be read"),
-        ("/broken/crash/", 500, "Something went wrong on our side"),
+        ("/nowhere/at/all/", 404, "Page not found"),
+        ("/broken/missing/", 404, "Page not found"),
+        ("/broken/forbidden/", 403, "You don’t have access to this page"),
+        ("/broken/suspicious/", 400, "Bad request"),
+        ("/broken/crash/", 500, "This is a problem on our side"),
     ],
 )
 def test_every_error_has_the_products_own_page(visitor: Client, address: str, status: int, words: str) -> None:
@@ -103,7 +105,7 @@ def test_the_office_has_words_of_its_own(visitor: Client, address: str, status: 
 def test_whoever_only_knocks_at_the_offices_door_is_answered_like_everybody(visitor: Client) -> None:
     visitor.force_login(make_user())
 
-    assert "This page is not for you" in visitor.get("/admin/", follow=True).content.decode()
+    assert "You don’t have access to this page" in visitor.get("/admin/", follow=True).content.decode()
 
 
 def test_an_error_page_carries_the_same_headers_as_any_other(visitor: Client) -> None:
@@ -121,7 +123,7 @@ def test_a_host_we_do_not_answer_to_is_a_bad_request(visitor: Client) -> None:
     response = visitor.get("/", headers={"host": "elsewhere.example.org"})
 
     assert response.status_code == 400
-    assert "That request could not be read" in response.content.decode()
+    assert "Bad request" in response.content.decode()
     assert "elsewhere" not in response.content.decode()
 
 
@@ -133,9 +135,25 @@ def test_a_stale_form_is_told_what_to_do(settings: LazySettings) -> None:
 
         page = response.content.decode()
         assert response.status_code == 403
-        assert "This form has gone stale" in page
+        assert "This page has expired" in page
         assert "reload the page" in page
         assert "CSRF" not in page
+
+
+def test_an_upload_that_is_too_large_is_told_the_limits_in_force(settings: LazySettings) -> None:
+    settings.HEADSHOTS_MAX_PHOTOS, settings.HEADSHOTS_MAX_PHOTO_BYTES = 3, 10 * 1024 * 1024
+
+    for broken in (False, True):
+        page = error_page(413, RequestFactory().post("/shoots/new/"), broken=broken).content.decode()
+
+        assert "Each photo can be up to 10 MB, and you can upload up to 3 at a time." in page
+
+
+@pytest.mark.parametrize("name", ["400", "403", "403_csrf", "404", "413", "429", "500", "503"])
+def test_every_error_page_has_a_next_step(name: str) -> None:
+    page = render_to_string(f"{name}.html").split('<div class="actions">')[1].split("</div>")[0]
+
+    assert "<a" in page
 
 
 def test_a_program_that_wants_no_page_gets_one_line(visitor: Client) -> None:

@@ -230,7 +230,7 @@ def test_bodies_of_all_processes_share_one_budget(site: Site) -> None:
 
     assert (status(full), status(of_accounts), status(page)) == (503, 503, 200)
     assert b"retry-after: 5\r\n" in full.lower()
-    assert b"Nothing you sent was kept" in full
+    assert b"Nothing you sent was saved" in full
     assert status(room) == 403  # Django has it: the form's token is missing.
 
 

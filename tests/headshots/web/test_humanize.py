@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from headshots.web.humanize import humanize_days, humanize_duration, humanize_size, humanize_timedelta
+from headshots.web.humanize import humanize_bytes, humanize_days, humanize_duration, humanize_size, humanize_timedelta
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
@@ -44,3 +44,8 @@ def test_days_and_time_differences_read_the_same() -> None:
 
 def test_a_size_is_4k_or_its_pixels() -> None:
     assert [humanize_size(3840), humanize_size(1600)] == ["4K", "1,600 pixels"]
+
+
+def test_bytes_are_whole_megabytes_that_are_accepted() -> None:
+    assert humanize_bytes(25 * 1024 * 1024) == "25 MB"
+    assert humanize_bytes(2 * 1024 * 1024 - 1) == "1 MB"

@@ -18,13 +18,13 @@ from headshots.retention.bench import bench_purge
 
 class Command(BaseCommand):
     help = (
-        "Purge expired photos of nobody in a test database and a store and rings beside the real ones, all of them"
-        " removed afterwards, and say what of the time was whose."
+        "Measure how fast generated photos are purged, and which parts take the time. Uses a temporary database, store"
+        " and key rings next to the real ones, and removes them afterwards."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--photos", type=int, default=100_000, help="expired, one a shoot (default 100000)")
-        parser.add_argument("--living", type=int, default=0, help="beside them, not yet due (default 0)")
+        parser.add_argument("--photos", type=int, default=100_000, help="due photos, one per shoot (default: 100000)")
+        parser.add_argument("--living", type=int, default=0, help="additional photos that are not due yet (default: 0)")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print JSON")
 
     def handle(self, *args: str, photos: int, living: int, as_json: bool, **options: object) -> None:

@@ -179,10 +179,10 @@ def test_the_oldest_photo_is_told_with_its_limit(token: str) -> None:
 
     told = scrape()
 
-    assert told["oldest_data_age_seconds"][("rows_of_photos",)] == pytest.approx(25 * 3600, abs=60)
-    assert told["data_age_limit_seconds"][("rows_of_photos",)] == 24 * 3600
+    assert told["oldest_data_age_seconds"][("photo_rows",)] == pytest.approx(25 * 3600, abs=60)
+    assert told["data_age_limit_seconds"][("photo_rows",)] == 24 * 3600
     assert set(told["oldest_data_age_seconds"]) == {(each.what.replace(" ", "_"),) for each in audit().findings}
-    assert told["store_up"][("files_of_photos",)] == 1
+    assert told["store_up"][("photo_files",)] == 1
 
 
 def test_a_beat_that_nobody_has_seen_is_infinitely_old(token: str) -> None:

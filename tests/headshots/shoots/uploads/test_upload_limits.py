@@ -87,7 +87,7 @@ def megabytes(count: int) -> Iterator[bytes]:
 
 
 def is_our_page(answer: Answer) -> bool:
-    return b"That upload is too large" in answer.body and b"content-security-policy" in {
+    return b"Upload too large" in answer.body and b"content-security-policy" in {
         name.lower() for name in answer.headers
     }
 

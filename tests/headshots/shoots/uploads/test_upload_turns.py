@@ -233,11 +233,11 @@ def test_an_upload_without_a_session_leads_to_a_page_that_says_why(client: Clien
 
     assert answer.status_code == 302
     assert answer["Location"] == "/accounts/login/?next=/shoots/new/%3Funsent%3D1"
-    assert "Nothing of your upload was kept.</strong> You were signed out" in sign_in.content.decode()
+    assert "Your upload wasn’t saved.</strong> You were signed out" in sign_in.content.decode()
     assert 'value="/shoots/new/?unsent=1"' in sign_in.content.decode()
-    assert "Nothing of your upload was kept.</strong> You were signed out" in form
+    assert "Your upload wasn’t saved.</strong> You were signed out" in form
     assert nothing_is_stored()
-    assert "Nothing of your upload" not in strict.get("/accounts/login/?next=/shoots/new/").content.decode()
+    assert "Your upload wasn’t" not in strict.get("/accounts/login/?next=/shoots/new/").content.decode()
 
 
 def test_a_form_of_another_session_is_refused_and_says_that_no_photo_was_kept(person: User) -> None:
@@ -247,7 +247,7 @@ def test_a_form_of_another_session_is_refused_and_says_that_no_photo_was_kept(pe
     answer = strict.post("/shoots/new/", {"photos": BytesIO(astronaut()), "consent": "on", "is_me": "on"})
 
     assert answer.status_code == 403
-    assert "no photo was kept" in answer.content.decode()
+    assert "saved no photos" in answer.content.decode()
     assert 'href="/shoots/new/">Open the upload form again' in answer.content.decode()
     assert nothing_is_stored()
 
@@ -267,7 +267,7 @@ def test_far_too_many_photos_are_told_how_many_there_may_be(browser: Client) -> 
     status, page, _ = upload(browser, b"", count=60)
 
     assert status == 413
-    assert "up to five photos" in page
+    assert "up to 5 at a time" in page
 
 
 @pytest.mark.parametrize("sent", [{"photos": "no file"}, {}, {"photos": ""}])
