@@ -31,7 +31,7 @@
       web.dataset.status = "critical";
       web.innerHTML = "<span class='status-dot' aria-hidden='true'></span><span><strong>Web</strong> <span class='visually-hidden'>critical:</span> <span class='age'></span></span>";
     }
-    web.querySelector(".age").textContent = `does not answer; what stands here was seen ${age}`;
+    web.querySelector(".age").textContent = `not responding. Status below as of ${age}.`;
   }
 
   async function ask() {

@@ -15,7 +15,7 @@
   let comeBack = () => {};
 
   const inWords = (bytes) =>
-    bytes < 1048576 ? `${Math.ceil(bytes / 1024)} kB` : `${(bytes / 1048576).toFixed(1)} MB`;
+    bytes < 1048576 ? `${Math.ceil(bytes / 1024)} kB` : `${Number((bytes / 1048576).toFixed(1))} MB`;
 
   const parse = (text) => new DOMParser().parseFromString(text, "text/html");
 
@@ -50,9 +50,9 @@
 
     // Whether it is a photo is told by its content, and that by the server: names have any ending or none.
     async function problem(file) {
-      if (!(await isReadable(file))) return "cannot be read. A folder? Please choose the photos in it.";
+      if (!(await isReadable(file))) return "can’t be read. If it’s a folder, please choose the photos in it.";
       if (file.size === 0) return "is empty.";
-      if (file.size > maxBytes) return `has ${inWords(file.size)}: a photo may have up to ${inWords(maxBytes)}.`;
+      if (file.size > maxBytes) return `is ${inWords(file.size)}. Photos can be up to ${inWords(maxBytes)}.`;
       return null;
     }
 
@@ -84,7 +84,7 @@
           (other) =>
             other.name === file.name && other.size === file.size && other.lastModified === file.lastModified,
         );
-        if (problems[index]) sentences.push(named(file, ` ${problems[index]} It was left out.`));
+        if (problems[index]) sentences.push(named(file, ` ${problems[index]} It wasn’t added.`));
         else if (known) return;
         else if (chosen.length >= maxFiles) beyond += 1;
         else {
@@ -92,7 +92,7 @@
           beginAnother();
         }
       });
-      if (beyond) sentences.push(`We take up to ${maxFiles} photos: ${beyond} ${beyond > 1 ? "were" : "was"} left out.`);
+      if (beyond) sentences.push(`You can upload up to ${maxFiles} photos. ${beyond} ${beyond > 1 ? "weren’t" : "wasn’t"} added.`);
       showMessages(sentences);
       show();
     }
@@ -124,7 +124,7 @@
       image.onload = () => {
         const { naturalWidth: width, naturalHeight: height } = image;
         words.textContent = `${width} × ${height}`;
-        if (Math.min(width, height) < SMALL_PX) words.textContent += ", rather small";
+        if (Math.min(width, height) < SMALL_PX) words.textContent += " (small)";
       };
       image.onerror = () => {
         // HEIC in most browsers: fine to send, not to be shown here.
@@ -185,7 +185,7 @@
       } catch {
         const stopped = upload.signal.aborted;
         setBusy(false);
-        if (stopped) showMessages(["The upload was stopped. Your photos are still chosen."]);
+        if (stopped) showMessages(["Upload stopped. Your photos are still selected."]);
         else await explain();
         errors.scrollIntoView({ block: "center" });
       }
@@ -198,14 +198,14 @@
       const [token, newToken] = [form, fresh].map((each) => each.querySelector("[name=csrfmiddlewaretoken]"));
       token.value = newToken.value;
       setBusy(false);
-      showMessages(["You have signed in again since you opened this page. Your photos are still chosen: please send them again."]);
+      showMessages(["You’ve signed in again since you opened this page. Your photos are still selected. Please upload them again."]);
       errors.scrollIntoView({ block: "center" });
     }
 
     // There was no room for the upload, and the page that says so has no form that the photos could go into.
     function sayBusy() {
       setBusy(false);
-      showMessages(["We are too busy right now. Your photos are still chosen: please try again in a minute."]);
+      showMessages(["We’re too busy right now. Your photos are still selected. Please try again in a minute."]);
       errors.scrollIntoView({ block: "center" });
     }
 
@@ -217,7 +217,7 @@
       showMessages(
         gone.length
           ? gone.map((file) => named(file, " was changed, moved or deleted after you chose it. Please choose it again."))
-          : ["The upload was cut off. Your photos are still chosen: please try again."],
+          : ["The upload was interrupted. Your photos are still selected. Please try again."],
       );
     }
 
