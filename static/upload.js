@@ -15,7 +15,7 @@
   let comeBack = () => {};
 
   const inWords = (bytes) =>
-    bytes < 1048576 ? `${Math.ceil(bytes / 1024)} kB` : `${Number((bytes / 1048576).toFixed(1))} MB`;
+    bytes < 1048576 ? `${Math.ceil(bytes / 1024)} kB` : `${Math.ceil((bytes * 10) / 1048576) / 10} MB`;
 
   const parse = (text) => new DOMParser().parseFromString(text, "text/html");
 

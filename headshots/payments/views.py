@@ -36,7 +36,7 @@ _POLL_INTERVAL = timedelta(seconds=3)
 _MAX_PAYMENTS = 200
 _REFUSAL_MESSAGES = {
     Refusal.HAS_OPEN_CREDIT: "You already have an unused pack. Nothing was charged.",
-    Refusal.UPLOADS_PAUSED: "Uploads are paused for maintenance. Nothing was charged. Please try again in a little while.",
+    Refusal.UPLOADS_PAUSED: "Uploads are paused for maintenance. Nothing was charged. Please try again later.",
 }
 STRIPE_UNAVAILABLE_MESSAGE = (
     "We can't reach the payment page right now. Nothing was charged. Please try again in a minute."

@@ -55,7 +55,7 @@ class LookForm(forms.ModelForm):  # type: ignore[type-arg]
     prompt = forms.CharField(
         required=False,
         widget=forms.Textarea(attrs={"rows": 4, "cols": 60}),
-        help_text="Generated pictures: a prompt that contains {person} and, optionally, {outfit}. Empty: the built-in prompt of this look.",
+        help_text="Generated pictures: a prompt with {person} and, optionally, {outfit}. Empty: the built-in prompt.",
     )
     negative = forms.CharField(
         required=False,

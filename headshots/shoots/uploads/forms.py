@@ -22,7 +22,7 @@ WAIT_SECONDS = 20.0
 _DECODE_LEASE_SECONDS = 40
 
 _WORDS = {
-    engine.Reason.UNREADABLE: "We can't read {file} as a photo. It may be damaged or incomplete. Please choose another one.",
+    engine.Reason.UNREADABLE: "We can't read {file}. It may be damaged or incomplete. Please choose another photo.",
     engine.Reason.UNSUPPORTED_FORMAT: "We can't use {file}. Please upload a JPEG, PNG, WebP or HEIC photo.",
     engine.Reason.TOO_LARGE: "We can't use {file}. Photos can be up to 25 MB and 60 megapixels.",
     engine.Reason.TOO_SLOW: "We can't open {file} in time. Please save it as a standard JPEG and try again.",
