@@ -1,4 +1,4 @@
-// Refreshes the health checks of the dashboard. Without an answer their status is unknown.
+// Refreshes the health checks of the dashboard. Without a response, their status is unknown.
 "use strict";
 
 (() => {
@@ -36,7 +36,7 @@
 
   async function ask() {
     const checks = document.getElementById("health-checks");
-    // A web process that hangs takes the question and never answers.
+    // A hanging web process accepts the request and never answers.
     const controller = new AbortController();
     const timer = setTimeout(() => controller.abort(), TIMEOUT_MS);
     try {

@@ -1,16 +1,16 @@
-// The upload form: drag and drop, small previews, the checks that need no server, and sending without leaving the page,
-// so that the photos stay chosen when the answer is no, when the connection is lost and when the upload is stopped.
-// Without this script the form works as it is; the server checks everything again.
+// The upload form: drag and drop, previews, checks that need no server, and uploading without leaving the page, so that
+// the photos stay selected if the upload is refused, interrupted or stopped. The form also works without this script.
+// The server repeats all checks.
 "use strict";
 
 (() => {
   const main = document.querySelector("main");
   const SMALL_PX = 400;
   const LEAVING_MS = 8000;
-  // The photos outlive the form, which the server's answer may replace.
+  // The photos outlive the form, because the server's response may replace the form.
   let chosen = [];
   let shown = [];
-  // What the form at hand does with photos that are dropped on the page, and when the person comes back to it.
+  // How the current form handles photos dropped on the page, and the customer's return to the page.
   let take = () => {};
   let comeBack = () => {};
 
@@ -19,7 +19,7 @@
 
   const parse = (text) => new DOMParser().parseFromString(text, "text/html");
 
-  // Names are shown apart from the words around them: one may be written from right to left.
+  // Isolate file names from the text around them, because a name may be written from right to left.
   const named = (file, words) => {
     const name = document.createElement("bdi");
     name.textContent = file.name;
@@ -48,7 +48,7 @@
     let sending = null;
     let wasSent = false;
 
-    // Whether it is a photo is told by its content, and that by the server: names have any ending or none.
+    // The server decides by the content whether a file is a photo. File extensions are unreliable.
     async function problem(file) {
       if (!(await isReadable(file))) return "can’t be read. If it’s a folder, please choose the photos in it.";
       if (file.size === 0) return "is empty.";
@@ -56,7 +56,7 @@
       return null;
     }
 
-    // Other photos are another upload: the server answers the same one, sent twice, with the shoot that it made.
+    // Different photos need a new submission id, because the server answers a repeated id with the first shoot.
     function beginAnother() {
       if (!wasSent) return;
       const random = crypto.getRandomValues(new Uint8Array(16));
@@ -127,7 +127,7 @@
         if (Math.min(width, height) < SMALL_PX) words.textContent += " (small)";
       };
       image.onerror = () => {
-        // HEIC in most browsers: fine to send, not to be shown here.
+        // Most browsers cannot display HEIC. The photo can be uploaded all the same.
         const stand = document.createElement("span");
         stand.className = "thumb";
         stand.dir = "auto";
@@ -172,7 +172,7 @@
         const body = new FormData(form);
         const answer = await fetch(form.action, { method: "POST", body, signal: upload.signal });
         if (answer.redirected) {
-          // To the shoot, or to the page to sign in. Busy until it is there, unless it does not come.
+          // To the shoot or the sign-in page. The form stays busy until that page loads, or for LEAVING_MS.
           location.assign(answer.url);
           setTimeout(() => setBusy(false), LEAVING_MS);
           return;
@@ -191,7 +191,7 @@
       }
     }
 
-    // The form's token is of an earlier session: another one was begun in another tab.
+    // The form's token belongs to an earlier session, because the customer signed in again in another tab.
     async function renew() {
       const fresh = parse(await (await fetch(form.action)).text()).querySelector("form[data-upload]");
       if (!fresh) throw new TypeError("not signed in any more");
@@ -202,7 +202,7 @@
       errors.scrollIntoView({ block: "center" });
     }
 
-    // There was no room for the upload, and the page that says so has no form that the photos could go into.
+    // The server was too busy for the upload, and its error page has no form for the photos.
     function sayBusy() {
       setBusy(false);
       showMessages(["We’re too busy right now. Your photos are still selected. Please try again in a minute."]);
@@ -229,13 +229,13 @@
     take = add;
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      // A second click must not send it twice.
+      // A second click must not upload twice.
       if (!sending) send();
     });
     stop.addEventListener("click", () => sending?.abort());
     comeBack = (event) => {
       if (event.persisted) setBusy(false);
-      // Photos that the browser has put back, or that were chosen before this script came.
+      // Photos that the browser restored, or that were selected before this script was loaded.
       if (input.files.length && !chosen.length) add([...input.files]);
     };
     if (chosen.length) show();
@@ -257,7 +257,7 @@
   }
 
   start();
-  // A photo that misses the field would be opened in place of this page.
+  // The browser would open a photo that is dropped outside of the field in place of this page.
   for (const name of ["dragover", "drop"]) {
     document.addEventListener(name, (event) => {
       if (event.target.type === "file" || !event.dataTransfer.types.includes("Files")) return;

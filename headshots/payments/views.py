@@ -89,7 +89,7 @@ def payment(request: HttpRequest, payment_id: UUID) -> HttpResponse:
             sync_with_stripe(payment=found)
         except StripeError as error:
             # The webhook brings the state as well, and the page is reloaded.
-            log.warning("payment %s: not known yet, %s", found.pk, type(error).__name__)
+            log.warning("payment %s: its state could not be fetched from Stripe: %s", found.pk, type(error).__name__)
     (receipt,) = build_receipts(Payment.objects.filter(pk=found.pk))
     credit = receipt.credit
     if returned_from_checkout and credit is not None and credit.pack is not None:
@@ -163,7 +163,7 @@ def webhook(request: HttpRequest) -> HttpResponse:
     try:
         receive_webhook(payload=request.body, signature=request.headers.get("Stripe-Signature", ""))
     except BadSignature:
-        log.warning("a webhook with a wrong signature was refused")
+        log.warning("refused a webhook with an invalid signature")
         return HttpResponse("Invalid signature.", status=400, content_type="text/plain")
     return HttpResponse(status=200)
 

@@ -134,7 +134,7 @@ def _crc_of(blob: Blob) -> int | None:
         for chunk in vault.stream_blob(blob):
             crc = zlib.crc32(chunk, crc)
     except (BlobCorrupt, BlobMissing) as error:
-        log.error("left out of a ZIP: %s", error)
+        log.error("file left out of a ZIP: %s", error)
         return None
     return crc
 
