@@ -181,22 +181,22 @@ def test_an_upload_that_is_stopped_halfway_can_be_sent_again(form: Page, photo: 
 
     send_slowly()
     form.get_by_role("button", name="Stop").click()
-    assert_usable("The upload was stopped.")
+    assert_usable("Upload stopped.")
 
     send_slowly()
     # What the browser's own button does.
     line.client.send("Page.stopLoading")
-    assert_usable("The upload was cut off.")
+    assert_usable("The upload was interrupted.")
 
     send_slowly()
     line.set(is_cut=True)
-    assert_usable("The upload was cut off.")
+    assert_usable("The upload was interrupted.")
 
     line.set()
     before = form.input_value("input[name=submission]")
     form.route(NEW, lambda route: route.fulfill(status=502, body="Bad gateway", content_type="text/plain"))
     button(form).click()
-    assert_usable("The upload was cut off.")
+    assert_usable("The upload was interrupted.")
 
     form.unroute(NEW)
     # The same upload again leads to the shoot that it may have made; other photos are another upload.
@@ -220,7 +220,7 @@ def test_photos_stay_chosen_when_the_server_has_no_room_and_no_form_to_answer_wi
     form.route(NEW, refuse)
     button(form).click()
 
-    expect(words(form)).to_contain_text("Your photos are still chosen")
+    expect(words(form)).to_contain_text("Your photos are still selected")
     expect(button(form)).to_be_enabled()
     form.unroute(NEW)
     button(form).click()
@@ -253,7 +253,7 @@ def test_photos_outlive_another_session_and_a_drop_beside_the_field(
     expect(other).to_have_url(NEW)
     button(form).click()
 
-    expect(words(form)).to_contain_text("Your photos are still chosen: please send them again.")
+    expect(words(form)).to_contain_text("Your photos are still selected. Please upload them again.")
     assert sent_files(form) == 1
     button(form).click()
     expect(form).to_have_url(SHOOT, timeout=60_000)

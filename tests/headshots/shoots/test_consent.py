@@ -92,7 +92,7 @@ def test_who_agreed_to_an_older_text_is_shown_what_is_new(browser: Client, perso
 
     page = browser.get("/shoots/new/").content.decode()
 
-    assert "The text below has changed since you agreed to it" in page
+    assert "Our consent text has changed" in page
     assert "Embeddings of other people exist only in memory" in page
 
 
@@ -119,7 +119,7 @@ def test_a_new_file_is_all_that_a_new_text_takes(
         current.cache_clear()
 
     assert "I agree to something else." in page
-    assert "The text below has changed" in page
+    assert "Our consent text has changed" in page
 
 
 def test_changes_are_told_by_the_sentence() -> None:

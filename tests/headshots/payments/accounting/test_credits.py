@@ -158,7 +158,7 @@ def test_one_click_gives_the_money_back(stripe: FakeStripe, shoot: Shoot, client
 
     assert "$19 back?" in asked
     assert "on its way back" in first.content.decode()
-    assert "nothing left to give back" in second.content.decode()
+    assert "nothing left to refund" in second.content.decode()
     assert state(payment) == ("refunded", "refunded", "failed")
     assert stripe.balance == ledger_sum() == 0
     assert deliver(*stripe.events) == [200] * len(stripe.events)
@@ -254,12 +254,12 @@ def test_a_delivered_pack_has_one_free_redo(stripe: FakeStripe, shoot: Shoot, cl
     asked = client.get(address).content.decode()
     answer = client.post(address)
 
-    assert "once more, free" in asked
+    assert "again for free" in asked
     assert answer.url == f"/shoots/{shoot.pk}/order/"  # its photos are still here
     redo = Credit.objects.get(source=Credit.Source.REDO)
     assert (redo.owner, redo.state, redo.redo_of) == (person, Credit.State.OPEN, pack)
     assert request_redo(pack=pack) is None
-    assert "No redo left" in client.get(address).content.decode()
+    assert "no free redo left" in client.get(address).content.decode()
 
 
 def test_a_redo_of_a_redo_a_late_one_and_one_without_a_delivery_are_refused(

@@ -20,7 +20,7 @@ from tests.helpers.factories import make_preview
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 
 HARMLESS = [
-    (engine.Canceled(), "stopped, no longer wanted"),
+    (engine.Canceled(), "stopped, because the pack was canceled or paused"),
     (prepared_subjects.PreparationInProgress(), "another worker is preparing its subject"),
     (VaultUnavailable("503"), "waiting for the vault: 503"),
 ]
