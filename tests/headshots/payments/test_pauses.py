@@ -12,8 +12,8 @@ from tests.helpers.money import looks
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine", "at_the_test_checkout")]
 
-BREAK = "The studio takes a short break"
-NO_PHOTOS = "We take no new photos for a moment"
+BREAK = "Headshots are paused for maintenance"
+NO_PHOTOS = "Uploads are paused for maintenance"
 
 
 @pytest.mark.parametrize("address", ["/", "/pricing/", "/shoots/new/", "/shoots/{shoot}/order/"])
@@ -27,7 +27,7 @@ def test_a_pause_of_rendering_is_told_before_anybody_pays_and_while_it_lasts(
     after = browser.get(address).content.decode()
 
     assert BREAK in during
-    assert "after it" in during
+    assert "automatically" in during
     assert BREAK not in after
     if "Pay $19" in after:
         assert during.index(BREAK) < during.index("Pay $19")

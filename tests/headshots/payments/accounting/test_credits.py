@@ -156,8 +156,8 @@ def test_one_click_gives_the_money_back(stripe: FakeStripe, shoot: Shoot, client
         first, second = client.post(address, follow=True), client.post(address, follow=True)
     send_refund(refund=Refund.objects.get())
 
-    assert "$19 back?" in asked
-    assert "on its way back" in first.content.decode()
+    assert "Refund $19?" in asked
+    assert "refunding your payment" in first.content.decode()
     assert "nothing left to refund" in second.content.decode()
     assert state(payment) == ("refunded", "refunded", "failed")
     assert stripe.balance == ledger_sum() == 0
@@ -226,7 +226,7 @@ def test_the_mail_about_a_credit_is_sent_once_to_the_accounts_address_of_the_day
     assert message.to == ["new@example.org"]
     assert message.subject == "Your 4 headshots are still to come"
     assert "https://headshots.example.org/shoots/new/" in message.body
-    assert "have $19 back" in message.body
+    assert "get a refund of $19" in message.body
     assert "\n\n\n" not in message.body.strip()
 
 

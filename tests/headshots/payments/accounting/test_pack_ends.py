@@ -99,7 +99,7 @@ def test_what_a_page_says_of_a_paid_pack_that_came_to_nothing_is_true(
 
     assert [sentence for sentence in words if sentence not in said] == []
     assert (HERE in said) == photos_are_here
-    assert "Or have your $19 back" in said
+    assert "You can also get a refund of $19" in said
     # Nothing was.
     assert "You can still download" not in said
     assert ("its photos were deleted" in said) == (reason == Pack.Reason.PHOTOS_DELETED)
@@ -121,8 +121,8 @@ def test_who_paid_nothing_for_a_pack_is_promised_no_money(browser: Client, perso
     said = words_of(browser, pack)
 
     assert YOURS in said
-    assert "there is nothing to pay" in said
-    assert "back:" not in said
+    assert "There’s nothing to pay" in said
+    assert "refund" not in said
 
 
 def test_a_granted_pack_that_came_back_and_was_used_again_is_not_said_to_be_there(
@@ -174,7 +174,7 @@ def test_a_free_pack_that_staff_stopped_does_not_count(browser: Client, person: 
 
     said = words_of(browser, pack)
 
-    assert "We had to stop this pack. You have lost nothing by that" in said
+    assert "We had to stop this pack. It doesn’t count as one of your free shoots." in said
     assert (counted, previews_left(person)) == (before - 1, before)
 
 
@@ -203,10 +203,10 @@ def test_the_order_page_asks_nobody_for_money_whose_pack_is_about_to_come_back(b
 @pytest.mark.parametrize(
     ("end", "reason", "words"),
     [
-        ("canceled", Pack.Reason.ON_REQUEST, "you stopped your pack of 4 headshots."),
+        ("canceled", Pack.Reason.ON_REQUEST, "You stopped your pack of 4 headshots. Nothing"),
         ("canceled", Pack.Reason.PHOTOS_DELETED, "its photos were no longer available."),
-        ("canceled", Pack.Reason.STAFF, "we had to stop your pack"),
-        ("failed", "not_alike", "your pack of 4 headshots could not be made. You"),
+        ("canceled", Pack.Reason.STAFF, "We had to stop your pack"),
+        ("failed", "not_alike", "We couldn’t make your pack of 4 headshots. Nothing"),
     ],
 )
 def test_the_mail_about_a_pack_that_came_back_says_why(
@@ -228,13 +228,13 @@ def test_the_mail_about_a_pack_that_came_back_says_why(
 @pytest.mark.parametrize(
     ("reason", "subject", "words"),
     [
-        ("", "A pack of 4 headshots for you", "you have a pack of 4 headshots from us, free."),
+        ("", "A free pack of 4 headshots for you", "We’ve added a free pack of 4 headshots to your account."),
         (
             Pack.Reason.STAFF,
-            "Your 4 headshots are still to come",
-            "we had to stop your pack of 4 headshots. You have lost",
+            "Your pack of 4 headshots is still available",
+            "We had to stop your pack of 4 headshots. Nothing",
         ),
-        ("not_alike", "Your 4 headshots are still to come", "your pack of 4 headshots could not be made. You have"),
+        ("not_alike", "Your pack of 4 headshots is still available", "We couldn’t make your pack of 4 headshots. Nothing"),
     ],
 )
 def test_the_mail_about_a_granted_pack_says_what_became_of_it_and_promises_no_money(
@@ -248,7 +248,7 @@ def test_the_mail_about_a_granted_pack_says_what_became_of_it_and_promises_no_mo
     (message,) = mail.outbox
     assert message.subject == subject
     assert words in message.body
-    assert "there is nothing to pay" in message.body
+    assert "There’s nothing to pay" in message.body
     assert "Or get a refund of" not in message.body
 
 

@@ -76,7 +76,7 @@ def test_from_the_order_over_the_test_checkout_to_a_page_that_knows(browser: Cli
     assert "TEST checkout" in checkout.content.decode()
     assert state(payment) == ("paid", "used", "queued")
     assert arrived.redirect_chain == [(f"/shoots/{shoot.pk}/", 302)]
-    assert "$19 paid" in arrived.content.decode()
+    assert "You paid $19" in arrived.content.decode()
     # By a signed webhook, like everywhere.
     assert list(WebhookEvent.objects.values_list("type", "outcome")) == [("checkout.session.completed", "done")]
     shoot.refresh_from_db()
@@ -163,8 +163,8 @@ def test_too_few_looks_for_fifty_are_refused_and_nothing_is_charged(
 
     assert page.status_code == 409
     assert "choose more looks" in page.content.decode()
-    assert "50 headshots that differ need at least 3 looks with different backdrops." in page.content.decode()
-    assert "At least 3: your 50 headshots spread over them." in page.content.decode()
+    assert "To make 50 different headshots, choose at least 3 looks with different backgrounds." in page.content.decode()
+    assert "Choose at least 3. Your 50 headshots are spread across them." in page.content.decode()
     assert not Payment.objects.exists()
 
 
@@ -174,7 +174,7 @@ def test_a_checkout_does_not_open_when_the_photos_go_before_the_pack_is_done(bro
     shown = browser.get(f"/shoots/{shoot.pk}/order/").content.decode()
     tried = order(browser, shoot)
 
-    assert "there is not enough time left" in shown
+    assert "there isn’t enough time left" in shown
     assert "Pay $19" not in shown
     assert tried.status_code == 409
     assert not Payment.objects.exists()
@@ -213,7 +213,7 @@ def test_photos_that_have_gone_or_will_not_do_cannot_be_ordered_from(browser: Cl
     gone = browser.get(f"/shoots/{shoot.pk}/order/").content.decode(), order(browser, shoot)
 
     assert "No usable photo yet" in no_photo[0]
-    assert "The photos of this shoot have been deleted" in gone[0]
+    assert "This shoot’s photos have been deleted" in gone[0]
     assert no_photo[1].status_code == gone[1].status_code == 409
     assert not Payment.objects.exists()
 
@@ -239,7 +239,7 @@ def test_who_has_a_pack_is_not_asked_for_its_price_on_the_page_of_a_shoot(browse
     Credit.objects.create(owner=person, source=Credit.Source.GRANT)
     having = browser.get(f"/shoots/{shoot.pk}/").content.decode()
 
-    assert "Have the whole pack for $19" in without
+    assert "Get the full pack for $19" in without
     assert "Use your pack" in having
     assert "$19" not in having
 
