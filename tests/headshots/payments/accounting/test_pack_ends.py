@@ -162,7 +162,7 @@ def test_a_pack_that_was_had_before_its_photos_were_deleted_counts_as_used(brows
 
     said = words_of(browser, pack)
 
-    assert "so it counts as used" in said
+    assert "so this pack counts as used" in said
     assert YOURS not in said
 
 

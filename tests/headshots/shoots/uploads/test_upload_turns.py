@@ -82,7 +82,7 @@ def test_a_wait_for_a_decoder_ends(browser: Client, settings: LazySettings) -> N
     waited = time.monotonic() - began
 
     assert status == 503
-    assert "We are reading other people&#x27;s photos right now. Nothing was stored" in page
+    assert "We&#x27;re busy with other uploads right now. Nothing was stored" in page
     assert nothing_is_stored()
     assert 0.4 < waited < 10
 
