@@ -49,7 +49,7 @@ def test_preview_order_pay_fifty_delivered_photos_gone_and_the_receipt_there(
         expect(page.get_by_role("alert")).to_contain_text("declined")
         page.get_by_role("button", name="Pay with a TEST card").click()
         page.wait_for_url(address)
-        expect(page.get_by_text("Thank you. $19 paid")).to_be_visible()
+        expect(page.get_by_text("Thank you. You paid $19")).to_be_visible()
 
         wait_for(page, lambda: _delivered(page, address), 300, "the pack")
         wait_for(page, lambda: status(page, address)["status"] == "purged", 60, "the photos' end")

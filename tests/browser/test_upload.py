@@ -108,7 +108,7 @@ def test_a_photo_of_any_name_goes_to_the_server_and_back_leads_to_a_form_that_wo
         twin.write_bytes(photo.read_bytes() + bytes(number))
 
     choose(form, camera, photo, tmp_path / "empty.jpg", *twins)
-    expect(words(form)).to_have_text("“empty.jpg” is empty. It was left out.")
+    expect(words(form)).to_have_text("“empty.jpg” is empty. It wasn’t added.")
     expect(tiles(form)).to_have_count(4)
     choose(form, photo)
     expect(tiles(form)).to_have_count(4)
@@ -152,7 +152,7 @@ def test_what_the_server_refuses_is_said_beside_the_photos_which_stay_chosen(
 
     button(form).click()
 
-    expect(words(form)).to_contain_text("Photo 1 is not a photo we can use")
+    expect(words(form)).to_contain_text("We can't use photo 1")
     expect(tiles(form)).to_have_count(2)
     assert sent_files(form) == 2
     assert form.is_checked("input[name=consent]")
@@ -180,7 +180,7 @@ def test_an_upload_that_is_stopped_halfway_can_be_sent_again(form: Page, photo: 
         assert sent_files(form) == 1
 
     send_slowly()
-    form.get_by_role("button", name="Stop").click()
+    form.get_by_role("button", name="Stop upload").click()
     assert_usable("Upload stopped.")
 
     send_slowly()
@@ -238,10 +238,10 @@ def test_photos_outlive_another_session_and_a_drop_beside_the_field(
     dropped = {"items": [], "files": [str(tmp_path), str(photo)], "dragOperationsMask": 1}
     for kind in ("dragEnter", "dragOver", "drop"):
         client.send("Input.dispatchDragEvent", {"type": kind, "x": 20, "y": 500, "data": dropped})
-    expect(words(form)).to_contain_text("cannot be read. A folder? Please choose the photos in it. It was left out.")
+    expect(words(form)).to_contain_text("can’t be read. If it’s a folder, please choose the photos in it. It wasn’t added.")
     expect(tiles(form)).to_have_count(1)
     choose(form, *crowd)
-    expect(words(form)).to_have_text("We take up to 5 photos: 3 were left out.")
+    expect(words(form)).to_have_text("You can upload up to 5 photos. 3 weren’t added.")
     for _ in range(4):
         form.get_by_label(re.compile("Remove .*jpg")).first.click()
     agree(form)
@@ -276,7 +276,7 @@ def test_after_the_session_ended_both_pages_say_that_nothing_was_kept(
     context.clear_cookies()
 
     button(page).click()
-    sentence = "Nothing of your upload was kept. You were signed out before it arrived."
+    sentence = "You were signed out before it arrived."
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     expect(page.get_by_role("status")).to_contain_text(sentence)
     sign_in(page, account)
