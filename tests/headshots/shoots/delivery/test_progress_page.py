@@ -78,7 +78,7 @@ def test_several_faces_become_a_question_with_one_picture_each() -> None:
     assert len(re.findall(r'<input type="radio" name="face-[0-9a-f-]{36}" value="[012]" required>', page)) == 3
     assert len(re.findall(r"/faces/[012]\.jpg", page)) == 3
     assert 'value="none"' not in page
-    assert "That is me" in page
+    assert "Confirm and continue" in page
 
 
 def test_a_proposal_is_ticked_and_several_photos_are_one_question() -> None:
@@ -98,7 +98,7 @@ def test_a_proposal_is_ticked_and_several_photos_are_one_question() -> None:
 def test_a_score_comes_with_words_for_every_tip(tip: str) -> None:
     page = render(make_shoot(), [make_photo("accepted") | {"score": 83, "tips": [tip]}])
 
-    assert re.search(r"<strong>83</strong>\s+of 100", page)
+    assert re.search(r"<strong>83</strong>\s+out of 100", page)
     words = re.search(r'<div class="tips">.*?<li>(.*?)</li>', page, re.S)
     assert words
     assert words[1].strip()
@@ -108,7 +108,7 @@ def test_a_score_comes_with_words_for_every_tip(tip: str) -> None:
 def test_every_reason_has_words_of_its_own(reason: str) -> None:
     page = render(make_shoot(), [make_photo("refused", reason)])
 
-    assert "We can’t use this photo" not in page
+    assert "This photo isn’t suitable" not in page
 
 
 def test_headshots_appear_one_by_one_and_the_zip_when_all_are_there() -> None:

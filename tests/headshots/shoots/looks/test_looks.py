@@ -333,11 +333,11 @@ def test_what_differs_in_a_file_becomes_drafts(owner: Client, style: Style) -> N
     [
         ("[[style", "t valid TOML"),
         ("a = " + 3000 * "[" + 3000 * "]", "nested too deeply"),
-        ('[evil]\nname = 1\n[[style]]\nname = "a"\ntitle = "x"', "Only [[style]] is known here, not: evil"),
+        ('[evil]\nname = 1\n[[style]]\nname = "a"\ntitle = "x"', "Only [[style]] tables are allowed, not evil"),
         ("name = 'x'", "contains no [[style]] table"),
         ("style = 3", "contains no [[style]] table"),
         ('[[style]]\nname = "A B"\ntitle = "x"', "t a valid look name"),
-        ('[[style]]\nname = "a"', "a title"),
+        ('[[style]]\nname = "a"', "a: the title must be text"),
         ('[[style]]\nname = "a"\ntitle = "x"\nkey = 3', "a, key: This is a number from 0 to 1."),
         ('[[style]]\nname = "a"\ntitle = "x"\n\n[[style]]\nname = "b"\ntitle = "x"\nset = "beach"', "b, set"),
         (b"\xff\xfe\x00", "t a text file"),
@@ -347,7 +347,7 @@ def test_what_differs_in_a_file_becomes_drafts(owner: Client, style: Style) -> N
         (f'[[style]]\nname = {"9" * 400}\ntitle = "x"', "t a valid look name"),
         ('[[style]]\nname = "a"\ntitle = "x"\nkey = 1e999', "a, key: This is a number from 0 to 1."),
         ('[[style]]\nname = "a"\ntitle = "x\\u0000"', "must not contain null characters"),
-        ('[[style]]\nname = "a"\ntitle = "x"\nprompt = "{person}\\u0000"', "must not contain null characters"),
+        ('[[style]]\nname = "a"\ntitle = "x"\nprompt = "{person}\\u0000"', "without null characters"),
     ],
 )
 def test_a_bad_file_is_told_and_changes_nothing(owner: Client, style: Style, text: str | bytes, words: str) -> None:
