@@ -66,7 +66,7 @@ def policy_context() -> dict[str, object]:
     return {
         "count": settings.HEADSHOTS_PREMIUM_COUNT,
         "preview_count": settings.HEADSHOTS_PREVIEW_COUNT,
-        "long_edge": settings.HEADSHOTS_PREMIUM_LONG_EDGE,
+        "long_edge": f"{settings.HEADSHOTS_PREMIUM_LONG_EDGE:,}",
         "refund_days": settings.HEADSHOTS_REFUND_DAYS,
         "redo_days": settings.HEADSHOTS_REDO_DAYS,
         "headshot_retention_days": settings.HEADSHOTS_HEADSHOT_RETENTION_DAYS,
