@@ -234,7 +234,7 @@ def test_the_mail_about_a_pack_that_came_back_says_why(
             "Your pack of 4 headshots is still available",
             "We had to stop your pack of 4 headshots. Nothing",
         ),
-        ("not_alike", "Your pack of 4 headshots is still available", "We couldn’t make your pack of 4 headshots. Nothing"),
+        ("not_alike", "Your pack of 4 headshots is still available", "We couldn’t make your pack of 4 headshots."),
     ],
 )
 def test_the_mail_about_a_granted_pack_says_what_became_of_it_and_promises_no_money(

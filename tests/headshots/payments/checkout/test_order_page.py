@@ -163,7 +163,7 @@ def test_too_few_looks_for_fifty_are_refused_and_nothing_is_charged(
 
     assert page.status_code == 409
     assert "choose more looks" in page.content.decode()
-    assert "To make 50 different headshots, choose at least 3 looks with different backgrounds." in page.content.decode()
+    assert "50 different headshots, choose at least 3 looks with different backgrounds." in page.content.decode()
     assert "Choose at least 3. Your 50 headshots are spread across them." in page.content.decode()
     assert not Payment.objects.exists()
 
