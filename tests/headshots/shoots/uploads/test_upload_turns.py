@@ -233,11 +233,11 @@ def test_an_upload_without_a_session_leads_to_a_page_that_says_why(client: Clien
 
     assert answer.status_code == 302
     assert answer["Location"] == "/accounts/login/?next=/shoots/new/%3Funsent%3D1"
-    assert "You were signed out before it arrived" in sign_in.content.decode()
+    assert "Your upload wasn’t saved.</strong> You were signed out" in sign_in.content.decode()
     assert 'value="/shoots/new/?unsent=1"' in sign_in.content.decode()
-    assert "You were signed out before it arrived" in form
+    assert "Your upload wasn’t saved.</strong> You were signed out" in form
     assert nothing_is_stored()
-    assert "You were signed out before" not in strict.get("/accounts/login/?next=/shoots/new/").content.decode()
+    assert "Your upload wasn’t" not in strict.get("/accounts/login/?next=/shoots/new/").content.decode()
 
 
 def test_a_form_of_another_session_is_refused_and_says_that_no_photo_was_kept(person: User) -> None:
