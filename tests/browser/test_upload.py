@@ -276,7 +276,7 @@ def test_after_the_session_ended_both_pages_say_that_nothing_was_kept(
     context.clear_cookies()
 
     button(page).click()
-    sentence = "You were signed out before it arrived."
+    sentence = "Your upload wasn’t saved. You were signed out before it arrived."
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     expect(page.get_by_role("status")).to_contain_text(sentence)
     sign_in(page, account)

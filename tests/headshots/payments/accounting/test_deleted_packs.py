@@ -57,7 +57,7 @@ def test_who_deletes_a_pack_of_which_headshots_are_there_has_had_it(
     reconcile()
 
     assert "none of its headshots are available yet" in before
-    assert all("It counts as used" in page for page in (asked, withdrawing, leaving))
+    assert all("counts as used" in page for page in (asked, withdrawing, leaving))
     assert state(payment) == ("paid", "used", "deleted")
 
 
@@ -70,9 +70,9 @@ def test_the_page_that_deletes_an_account_says_one_thing_of_a_pack_in_the_making
     show_one(pack)
     shown = client.get("/account/delete/").content.decode()
 
-    assert "is given back, also the pack that is being made" in begun
+    assert "This includes the pack in progress" in begun
     assert "order again" not in begun
-    assert "is given back, but not the pack that is being made: headshots of it are here already" in shown
+    assert "The pack in progress counts as used" in shown
     assert "won’t be refunded" not in shown
 
 
