@@ -1,4 +1,4 @@
-// Refreshes the health checks of the dashboard. Without an answer their status is unknown.
+// Refreshes the health checks of the dashboard. Without a response, their status is unknown.
 "use strict";
 
 (() => {
@@ -31,12 +31,12 @@
       web.dataset.status = "critical";
       web.innerHTML = "<span class='status-dot' aria-hidden='true'></span><span><strong>Web</strong> <span class='visually-hidden'>critical:</span> <span class='age'></span></span>";
     }
-    web.querySelector(".age").textContent = `does not answer; what stands here was seen ${age}`;
+    web.querySelector(".age").textContent = `not responding. Status below as of ${age}.`;
   }
 
   async function ask() {
     const checks = document.getElementById("health-checks");
-    // A web process that hangs takes the question and never answers.
+    // A hanging web process accepts the request and never answers.
     const controller = new AbortController();
     const timer = setTimeout(() => controller.abort(), TIMEOUT_MS);
     try {

@@ -1,22 +1,22 @@
-// Keeps a shoot's page up to date without a reload: a nudge over the live channel, or else asking every two seconds.
-// The server renders; this only exchanges the parts that differ, so that pictures are not fetched twice, a chosen
-// radio button stays chosen and the focus stays where it is.
+// Updates the page of a shoot without a reload, on a nudge from the live channel or by polling every two seconds.
+// The server renders the page. This script replaces only the parts that differ, so that pictures are not fetched
+// twice, a selected radio button stays selected, and the focus stays where it is.
 "use strict";
 
 (() => {
   const ASK_WHEN_CUT = 2000;
-  const ASK_WHEN_OPEN = 5000; // A nudge can get lost on its way.
+  const ASK_WHEN_OPEN = 5000; // A nudge can get lost.
   const ASK_WHEN_DONE = 20000;
   const ASK_WHEN_HIDDEN = 20000;
-  const LISTEN_AGAIN = 60000; // After the server had no stream for us.
-  // Each answer carries its own form token; that alone is no difference.
+  const LISTEN_AGAIN = 60000; // After the server refused a stream.
+  // Each response has its own form token, which does not count as a difference.
   const FORM_TOKEN = /<input type="hidden" name="csrfmiddlewaretoken"[^>]*>/g;
 
   const shoot = document.getElementById("shoot");
   const progress = () => document.getElementById("progress");
   const isLive = () => progress()?.dataset.live === "yes";
 
-  // What the server last said of each part: other scripts may have changed what stands on the page since.
+  // The last version of each part from the server. Other scripts may have changed the page since.
   const said = new Map();
   let channel = null;
   let stopListening = null;
@@ -50,7 +50,7 @@
         old.insertBefore(child.cloneNode(true), place);
         continue;
       }
-      // The order may be another one: what is there already is moved, never shown twice.
+      // The order may have changed: move existing parts, so that none is shown twice.
       if (known === place) place = place.nextElementSibling;
       else old.insertBefore(known, place);
       exchange(known, child);
@@ -80,7 +80,7 @@
       }
       if (response.ok) take(await response.text());
     } catch {
-      // Offline for a moment: the next turn asks again.
+      // Offline for a moment. The next poll tries again.
     } finally {
       asking = false;
     }
@@ -92,8 +92,8 @@
     }
   }
 
-  // One stream per browser: over HTTP/1.1 a browser has six connections to us, each stream keeps one of them, and with
-  // six tabs nothing else would load. The tab that gets the lock listens until it is hidden, the others ask.
+  // One stream per browser. Over HTTP/1.1 a browser opens six connections per host and each stream keeps one, so with
+  // six tabs nothing else would load. The tab that gets the lock listens until it is hidden. Other tabs poll.
   function listen() {
     if (stopListening || document.hidden || Date.now() < listenAfter || !navigator.locks) return;
     navigator.locks.request("headshots-live", { ifAvailable: true }, (lock) => {
@@ -119,7 +119,7 @@
     clearTimeout(timer);
     if (document.hidden || !isLive()) stopListening?.();
     if (!isLive()) {
-      // The clock, another tab or staff can still delete what is shown here.
+      // The page can still change: photos expire, and another tab or staff can delete them.
       timer = setTimeout(ask, ASK_WHEN_DONE);
       return;
     }
@@ -128,7 +128,7 @@
     timer = setTimeout(ask, document.hidden ? ASK_WHEN_HIDDEN : open ? ASK_WHEN_OPEN : ASK_WHEN_CUT);
   }
 
-  // A picture that does not load: a sentence beside it instead of a frame that says nothing.
+  // Show a message below a picture that does not load.
   function markBroken(picture) {
     picture.closest("li")?.querySelector(".unreadable")?.removeAttribute("hidden");
   }

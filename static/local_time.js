@@ -1,4 +1,4 @@
-// Shows times in the reader's own zone, and how long it still is where that matters.
+// Shows times in the visitor's time zone, and the time left where the page asks for it.
 "use strict";
 
 (() => {

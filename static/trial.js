@@ -12,7 +12,7 @@
       const fresh = new DOMParser().parseFromString(await response.text(), "text/html").getElementById("trial");
       if (fresh && fresh.outerHTML !== trial.outerHTML) trial.replaceWith(fresh);
     } catch {
-      // Asked again in a moment.
+      // The next poll tries again.
     }
     setTimeout(ask, EVERY);
   }

@@ -1,25 +1,25 @@
-// The upload form: drag and drop, small previews, the checks that need no server, and sending without leaving the page,
-// so that the photos stay chosen when the answer is no, when the connection is lost and when the upload is stopped.
-// Without this script the form works as it is; the server checks everything again.
+// The upload form: drag and drop, previews, checks that need no server, and uploading without leaving the page, so that
+// the photos stay selected if the upload is refused, interrupted or stopped. The form also works without this script.
+// The server repeats all checks.
 "use strict";
 
 (() => {
   const main = document.querySelector("main");
   const SMALL_PX = 400;
   const LEAVING_MS = 8000;
-  // The photos outlive the form, which the server's answer may replace.
+  // The photos outlive the form, because the server's response may replace the form.
   let chosen = [];
   let shown = [];
-  // What the form at hand does with photos that are dropped on the page, and when the person comes back to it.
+  // How the current form handles photos dropped on the page, and the customer's return to the page.
   let take = () => {};
   let comeBack = () => {};
 
   const inWords = (bytes) =>
-    bytes < 1048576 ? `${Math.ceil(bytes / 1024)} kB` : `${(bytes / 1048576).toFixed(1)} MB`;
+    bytes < 1048576 ? `${Math.ceil(bytes / 1024)} kB` : `${Math.ceil((bytes * 10) / 1048576) / 10} MB`;
 
   const parse = (text) => new DOMParser().parseFromString(text, "text/html");
 
-  // Names are shown apart from the words around them: one may be written from right to left.
+  // Isolate file names from the text around them, because a name may be written from right to left.
   const named = (file, words) => {
     const name = document.createElement("bdi");
     name.textContent = file.name;
@@ -48,15 +48,15 @@
     let sending = null;
     let wasSent = false;
 
-    // Whether it is a photo is told by its content, and that by the server: names have any ending or none.
+    // The server decides by the content whether a file is a photo. File extensions are unreliable.
     async function problem(file) {
-      if (!(await isReadable(file))) return "cannot be read. A folder? Please choose the photos in it.";
+      if (!(await isReadable(file))) return "can’t be read. If it’s a folder, please choose the photos in it.";
       if (file.size === 0) return "is empty.";
-      if (file.size > maxBytes) return `has ${inWords(file.size)}: a photo may have up to ${inWords(maxBytes)}.`;
+      if (file.size > maxBytes) return `is ${inWords(file.size)}. Photos can be up to ${inWords(maxBytes)}.`;
       return null;
     }
 
-    // Other photos are another upload: the server answers the same one, sent twice, with the shoot that it made.
+    // Different photos need a new submission id, because the server answers a repeated id with the first shoot.
     function beginAnother() {
       if (!wasSent) return;
       const random = crypto.getRandomValues(new Uint8Array(16));
@@ -84,7 +84,7 @@
           (other) =>
             other.name === file.name && other.size === file.size && other.lastModified === file.lastModified,
         );
-        if (problems[index]) sentences.push(named(file, ` ${problems[index]} It was left out.`));
+        if (problems[index]) sentences.push(named(file, ` ${problems[index]} It wasn’t added.`));
         else if (known) return;
         else if (chosen.length >= maxFiles) beyond += 1;
         else {
@@ -92,7 +92,7 @@
           beginAnother();
         }
       });
-      if (beyond) sentences.push(`We take up to ${maxFiles} photos: ${beyond} ${beyond > 1 ? "were" : "was"} left out.`);
+      if (beyond) sentences.push(`You can upload up to ${maxFiles} photos. ${beyond} ${beyond > 1 ? "weren’t" : "wasn’t"} added.`);
       showMessages(sentences);
       show();
     }
@@ -124,10 +124,10 @@
       image.onload = () => {
         const { naturalWidth: width, naturalHeight: height } = image;
         words.textContent = `${width} × ${height}`;
-        if (Math.min(width, height) < SMALL_PX) words.textContent += ", rather small";
+        if (Math.min(width, height) < SMALL_PX) words.textContent += " (small)";
       };
       image.onerror = () => {
-        // HEIC in most browsers: fine to send, not to be shown here.
+        // Most browsers cannot display HEIC. The photo can be uploaded all the same.
         const stand = document.createElement("span");
         stand.className = "thumb";
         stand.dir = "auto";
@@ -172,7 +172,7 @@
         const body = new FormData(form);
         const answer = await fetch(form.action, { method: "POST", body, signal: upload.signal });
         if (answer.redirected) {
-          // To the shoot, or to the page to sign in. Busy until it is there, unless it does not come.
+          // To the shoot or the sign-in page. The form stays busy until that page loads, or for LEAVING_MS.
           location.assign(answer.url);
           setTimeout(() => setBusy(false), LEAVING_MS);
           return;
@@ -185,27 +185,27 @@
       } catch {
         const stopped = upload.signal.aborted;
         setBusy(false);
-        if (stopped) showMessages(["The upload was stopped. Your photos are still chosen."]);
+        if (stopped) showMessages(["Upload stopped. Your photos are still selected."]);
         else await explain();
         errors.scrollIntoView({ block: "center" });
       }
     }
 
-    // The form's token is of an earlier session: another one was begun in another tab.
+    // The form's token belongs to an earlier session, because the customer signed in again in another tab.
     async function renew() {
       const fresh = parse(await (await fetch(form.action)).text()).querySelector("form[data-upload]");
       if (!fresh) throw new TypeError("not signed in any more");
       const [token, newToken] = [form, fresh].map((each) => each.querySelector("[name=csrfmiddlewaretoken]"));
       token.value = newToken.value;
       setBusy(false);
-      showMessages(["You have signed in again since you opened this page. Your photos are still chosen: please send them again."]);
+      showMessages(["You’ve signed in again since you opened this page. Your photos are still selected. Please upload them again."]);
       errors.scrollIntoView({ block: "center" });
     }
 
-    // There was no room for the upload, and the page that says so has no form that the photos could go into.
+    // The server was too busy for the upload, and its error page has no form for the photos.
     function sayBusy() {
       setBusy(false);
-      showMessages(["We are too busy right now. Your photos are still chosen: please try again in a minute."]);
+      showMessages(["We’re too busy right now. Your photos are still selected. Please try again in a minute."]);
       errors.scrollIntoView({ block: "center" });
     }
 
@@ -217,7 +217,7 @@
       showMessages(
         gone.length
           ? gone.map((file) => named(file, " was changed, moved or deleted after you chose it. Please choose it again."))
-          : ["The upload was cut off. Your photos are still chosen: please try again."],
+          : ["The upload was interrupted. Your photos are still selected. Please try again."],
       );
     }
 
@@ -229,13 +229,13 @@
     take = add;
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      // A second click must not send it twice.
+      // A second click must not upload twice.
       if (!sending) send();
     });
     stop.addEventListener("click", () => sending?.abort());
     comeBack = (event) => {
       if (event.persisted) setBusy(false);
-      // Photos that the browser has put back, or that were chosen before this script came.
+      // Photos that the browser restored, or that were selected before this script was loaded.
       if (input.files.length && !chosen.length) add([...input.files]);
     };
     if (chosen.length) show();
@@ -257,7 +257,7 @@
   }
 
   start();
-  // A photo that misses the field would be opened in place of this page.
+  // The browser would open a photo that is dropped outside of the field in place of this page.
   for (const name of ["dragover", "drop"]) {
     document.addEventListener(name, (event) => {
       if (event.target.type === "file" || !event.dataTransfer.types.includes("Files")) return;

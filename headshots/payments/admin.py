@@ -40,8 +40,8 @@ class PaymentAdmin(AccountListAdmin, MoneyAdmin):
     list_filter = ["state", "mode", "engine", "created_at"]
     search_fields = ["id", "session_id", "payment_intent", "pack__id", "pack__shoot__id"]
     search_help_text = (
-        "Id of the payment, its pack or shoot, Stripe's id of the session or the payment, or its account: “account 2”, "
-        "or the e-mail address if you may see accounts."
+        "Payment, pack or shoot ID, Stripe session or payment ID, or account: “account 2”, or the email if you can "
+        "view accounts."
     )
     fields = [
         "owner", "pack", "engine", "mode", "state", "price", "paid", "tax", "refunded", "session_id",
@@ -58,7 +58,7 @@ class PaymentAdmin(AccountListAdmin, MoneyAdmin):
     def paid(self, payment: Payment) -> str:
         return format_money(payment.amount_paid, payment.currency)
 
-    @admin.display(description="of it tax")
+    @admin.display(description="tax included")
     def tax(self, payment: Payment) -> str:
         return format_money(payment.amount_tax, payment.currency)
 
@@ -71,10 +71,7 @@ class CreditAdmin(AccountListAdmin, ReadOnlyAdmin):
     list_display = ["short_id", "account", "source", "state", "reason", "created_at", "open_since"]
     list_filter = ["state", "source"]
     search_fields = ["id", "payment__id", "pack__id"]
-    search_help_text = (
-        "Id of the credit, its payment or pack, or its account: “account 2”, or the e-mail address if you may see "
-        "accounts."
-    )
+    search_help_text = "Credit, payment or pack ID, or account: “account 2”, or the email if you can view accounts."
 
 
 @admin.register(Refund)
@@ -84,7 +81,7 @@ class RefundAdmin(MoneyAdmin):
     list_filter = ["state", "reason"]
     list_select_related = ["payment"]
     search_fields = ["id", "stripe_id", "payment__id"]
-    search_help_text = "Id of the refund, ours or Stripe's, or of its payment."
+    search_help_text = "Refund ID, Stripe refund ID or payment ID."
     fields = ["payment", "money", "reason", "state", "stripe_id", "created_at", "last_stripe_call_at"]
 
     @admin.display(description="amount")
@@ -98,7 +95,7 @@ class WebhookEventAdmin(MoneyAdmin):
     list_display = ["event_id", "type", "outcome", "fetched", "created_at", "received_at"]
     list_filter = ["outcome", "fetched", "type"]
     search_fields = ["event_id", "object_id", "payment_intent", "payment__id"]
-    search_help_text = "Stripe's id of the event, of what it is about or of the payment, or our id of the payment."
+    search_help_text = "Stripe ID of the event, its object or its payment, or payment ID."
     fields = [
         "event_id", "type", "created_at", "received_at", "fetched", "outcome", "object_id", "payment_intent",
         "payment", "money", "tax", "status",
@@ -108,7 +105,7 @@ class WebhookEventAdmin(MoneyAdmin):
     def money(self, event: WebhookEvent) -> str | None:
         return None if event.amount is None else format_money(event.amount, event.currency)
 
-    @admin.display(description="of it tax")
+    @admin.display(description="tax included")
     def tax(self, event: WebhookEvent) -> str | None:
         return None if event.amount_tax is None else format_money(event.amount_tax, event.currency)
 
@@ -119,7 +116,7 @@ class LedgerEntryAdmin(MoneyAdmin):
     list_display = ["at", "kind", "money", "mode", "payment_id", "stripe_id"]
     list_filter = ["kind", "mode", "currency"]
     search_fields = ["payment_id", "stripe_id"]
-    search_help_text = "Our id of the payment, or Stripe's id of what moved the money."
+    search_help_text = "Payment ID, or Stripe ID of the session, refund or dispute."
     fields = ["at", "kind", "money", "mode", "payment_id", "stripe_id"]
 
     @admin.display(description="amount")

@@ -22,7 +22,7 @@ def check_prices(**_: object) -> list[CheckMessage]:
             if parse_price(getattr(settings, name), currency) <= 0:
                 found.append(Error(f"{name} must be above zero.", id="payments.E002"))
         except ValueError:
-            hint = "Write it as 19 or 18.50, no finer than the currency's smallest coin."
+            hint = "Use a number such as 19 or 18.50, with no more decimals than the currency has."
             found.append(Error(f"{name} is not a price.", hint=hint, id="payments.E002"))
     counts = ("HEADSHOTS_REFUND_DAYS", "HEADSHOTS_REDO_DAYS")
     wrong = [name for name in counts if getattr(settings, name) < 1]
@@ -34,9 +34,9 @@ def check_test_checkout(**_: object) -> list[CheckMessage]:
     """Check that the test checkout, which gives packs away, is used in development only."""
     found: list[CheckMessage] = []
     if settings.HEADSHOTS_TEST_CHECKOUT and not settings.DEBUG:
-        found.append(Error("HEADSHOTS_TEST_CHECKOUT is on and HEADSHOTS_DEBUG is off.", id="payments.E004"))
+        found.append(Error("HEADSHOTS_TEST_CHECKOUT is on, but HEADSHOTS_DEBUG is off.", id="payments.E004"))
     if settings.HEADSHOTS_STRIPE_API_URL and (settings.HEADSHOTS_LIVE_PAYMENTS or not settings.DEBUG):
-        found.append(Error("HEADSHOTS_STRIPE_API_URL is for tests.", id="payments.E005"))
+        found.append(Error("HEADSHOTS_STRIPE_API_URL is for tests only.", id="payments.E005"))
     return found
 
 
@@ -52,7 +52,7 @@ def check_stripe(**_: object) -> list[CheckMessage]:
             Error("HEADSHOTS_STRIPE_SECRET_KEY is not a Stripe secret key (sk_... or rk_...).", id="payments.E006")
         )
     if not settings.HEADSHOTS_STRIPE_WEBHOOK_SECRET.startswith("whsec_"):
-        hint = "Stripe shows it (whsec_...) next to the webhook endpoint; see docs/payments.md."
+        hint = "Stripe shows it (whsec_...) next to the webhook endpoint. See docs/payments.md."
         found.append(
             Error(
                 "HEADSHOTS_STRIPE_WEBHOOK_SECRET is not set or does not begin with whsec_.",
@@ -77,7 +77,7 @@ def check_live_payments(**_: object) -> list[CheckMessage]:
         hint = "Set HEADSHOTS_SITE_URL to https://... and leave HEADSHOTS_HTTPS on."
         found.append(Error("Live payments need HTTPS.", hint=hint, id="payments.E009"))
     if not settings.HEADSHOTS_SELL_STUDIO and _engine_name() == "studio":
-        hint = "It makes no new pictures of a person. To sell it, set HEADSHOTS_SELL_STUDIO and HEADSHOTS_STUDIO_PRICE."
+        hint = "It generates no new pictures. To sell it, set HEADSHOTS_SELL_STUDIO and HEADSHOTS_STUDIO_PRICE."
         found.append(
             Error("Live payments are on, but the studio engine is not for sale.", hint=hint, id="payments.E010")
         )

@@ -104,7 +104,7 @@ class Credit(models.Model):
 
         GOODWILL = "goodwill", "Goodwill"
         SUPPORT = "support", "Support"
-        TEST = "test", "Trying the product"
+        TEST = "test", "Product trial"
         PRESS = "press", "Press"
 
     class Mail(models.TextChoices):
@@ -153,14 +153,14 @@ class Refund(models.Model):
         FAILED = "failed"
 
     class Reason(models.TextChoices):
-        PERSON = "person", "The person asked for it"
-        UNUSED = "unused", "Paid and not used"
-        ACCOUNT_DELETED = "account_deleted", "The account goes"
-        QUALITY = "quality", "Not what was promised"
-        DUPLICATE = "duplicate", "Paid twice"
-        FRAUDULENT = "fraudulent", "Not paid by the card's owner"
+        PERSON = "person", "Requested by the customer"
+        UNUSED = "unused", "Paid but not used"
+        ACCOUNT_DELETED = "account_deleted", "Account deleted"
+        QUALITY = "quality", "Quality not as promised"
+        DUPLICATE = "duplicate", "Duplicate payment"
+        FRAUDULENT = "fraudulent", "Fraudulent payment"
         GOODWILL = "goodwill", "Goodwill"
-        STRIPE = "stripe", "Made at Stripe"
+        STRIPE = "stripe", "Created at Stripe"
 
     # The states of a refund that Stripe has accepted.
     ACCEPTED_STATES = (State.PENDING, State.SUCCEEDED)

@@ -29,18 +29,16 @@ def get_product_copy(*, engine_name: str) -> ProductCopy:
     size = humanize_size(edge)
     if engine_name == "studio":
         description = (
-            f"{count} portraits of {edge:,} pixels, made from your own photo: new backdrops, light and framing. "
-            "Your clothes, pose and expression stay as in your photos."
+            f"{count} headshots, {edge:,} px on the long edge, made from your own photo with new backgrounds, lighting "
+            "and framing. Your clothes, pose and expression stay the same."
         )
     else:
-        description = f"{count} new portraits of {edge:,} pixels, in the looks that you chose."
+        description = f"{count} new headshots, {edge:,} px on the long edge, in the looks you choose."
     return ProductCopy(
         name=f"{count} headshots at {size}",
         size=size,
         description=description,
-        submit_message=(
-            "Not delivered, not paid: what cannot be made is given back. Your photos are deleted within 24 hours."
-        ),
+        submit_message=("If we can't deliver your headshots, you get a refund. We delete your photos within 24 hours."),
     )
 
 
@@ -68,7 +66,7 @@ def policy_context() -> dict[str, object]:
     return {
         "count": settings.HEADSHOTS_PREMIUM_COUNT,
         "preview_count": settings.HEADSHOTS_PREVIEW_COUNT,
-        "long_edge": settings.HEADSHOTS_PREMIUM_LONG_EDGE,
+        "long_edge": f"{settings.HEADSHOTS_PREMIUM_LONG_EDGE:,}",
         "refund_days": settings.HEADSHOTS_REFUND_DAYS,
         "redo_days": settings.HEADSHOTS_REDO_DAYS,
         "headshot_retention_days": settings.HEADSHOTS_HEADSHOT_RETENTION_DAYS,

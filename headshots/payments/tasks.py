@@ -31,7 +31,7 @@ def fetch_refunds(payment_id: str) -> None:
         reconciliation.fetch_refunds(payment=Payment.objects.get(pk=UUID(payment_id)))
     except StripeError as error:
         # Webhooks bring the refunds as well, and beat fetches missed events.
-        log.warning("payment %s: refunds not fetched, %s", payment_id, type(error).__name__)
+        log.warning("payment %s: refunds not fetched: %s", payment_id, type(error).__name__)
 
 
 @shared_task(name="payments.send_mail")
@@ -39,7 +39,7 @@ def send_mail(credit_id: str) -> None:
     try:
         mails.send_credit_mail(credit=Credit.objects.select_related("owner", "payment").get(pk=UUID(credit_id)))
     except OSError as error:
-        log.error("credit %s: mail not sent, %s", credit_id, type(error).__name__)
+        log.error("credit %s: email not sent: %s", credit_id, type(error).__name__)
 
 
 @shared_task(name="payments.mail_refund")
@@ -48,7 +48,7 @@ def mail_refund(refund_id: str) -> None:
         refund = Refund.objects.select_related("payment__owner", "payment__pack").get(pk=UUID(refund_id))
         mails.send_refund_mail(refund=refund)
     except OSError as error:
-        log.error("refund %s: mail not sent, %s", refund_id, type(error).__name__)
+        log.error("refund %s: email not sent: %s", refund_id, type(error).__name__)
 
 
 @shared_task(name="payments.reconcile")

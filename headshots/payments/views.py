@@ -35,11 +35,11 @@ log = logging.getLogger(__name__)
 _POLL_INTERVAL = timedelta(seconds=3)
 _MAX_PAYMENTS = 200
 _REFUSAL_MESSAGES = {
-    Refusal.HAS_OPEN_CREDIT: "You have a pack already: use it. Nothing was charged.",
-    Refusal.UPLOADS_PAUSED: "We take no new photos for a moment. Nothing was charged; please come back a little later.",
+    Refusal.HAS_OPEN_CREDIT: "You already have an unused pack. Nothing was charged.",
+    Refusal.UPLOADS_PAUSED: "Uploads are paused for maintenance. Nothing was charged. Please try again later.",
 }
 STRIPE_UNAVAILABLE_MESSAGE = (
-    "The payment page cannot be reached right now. Nothing was charged; please try again in a minute."
+    "We can't reach the payment page right now. Nothing was charged. Please try again in a minute."
 )
 
 
@@ -55,7 +55,7 @@ def pricing(request: HttpRequest) -> HttpResponse:
             messages.error(request, _REFUSAL_MESSAGES[refused.refusal])
             status = 409
         except NotForSale:
-            messages.error(request, "Packs are not sold here at the moment.")
+            messages.error(request, "Packs aren't for sale right now.")
         except StripeError:
             messages.error(request, STRIPE_UNAVAILABLE_MESSAGE)
     name = engine.engine_name()
@@ -89,11 +89,11 @@ def payment(request: HttpRequest, payment_id: UUID) -> HttpResponse:
             sync_with_stripe(payment=found)
         except StripeError as error:
             # The webhook brings the state as well, and the page is reloaded.
-            log.warning("payment %s: not known yet, %s", found.pk, type(error).__name__)
+            log.warning("payment %s: its state could not be fetched from Stripe: %s", found.pk, type(error).__name__)
     (receipt,) = build_receipts(Payment.objects.filter(pk=found.pk))
     credit = receipt.credit
     if returned_from_checkout and credit is not None and credit.pack is not None:
-        messages.success(request, f"Thank you. {receipt.amount} paid, and your pack is ordered.")
+        messages.success(request, f"Thank you. You paid {receipt.amount}, and your pack is ordered.")
         return redirect("shoots:detail", credit.pack.shoot_id)
     context = {
         "payment": found,
@@ -130,9 +130,9 @@ def refund(request: HttpRequest, credit_id: UUID) -> HttpResponse:
     credit = get_object_or_404(Credit.objects.select_related("payment"), pk=credit_id, owner=request.user)
     if request.method == "POST":
         if refund_credit(credit=credit, reason=Refund.Reason.PERSON, actor=Event.Actor.PERSON):
-            messages.success(request, "Your money is on its way back. Banks take five to ten days to show it.")
+            messages.success(request, "We're refunding your payment. It can take five to ten days to appear.")
         else:
-            messages.error(request, "There is nothing left to give back here: it was used or refunded already.")
+            messages.error(request, "There's nothing left to refund. This pack was already used or refunded.")
         return redirect("payments:history")
     left = refundable_amount(credit.payment) if credit.payment and credit.state == Credit.State.OPEN else 0
     money = format_money(left, credit.payment.currency) if credit.payment and left else ""
@@ -146,7 +146,7 @@ def redo(request: HttpRequest, pack_id: UUID) -> HttpResponse:
     pack = get_object_or_404(Pack, pk=pack_id, shoot__owner=request.user, kind=Pack.Kind.PREMIUM)
     if request.method == "POST":
         if request_redo(pack=pack) is None:
-            messages.error(request, "There is no free redo for this pack, or you have it already.")
+            messages.error(request, "This pack has no free redo left.")
             return redirect("payments:history")
         if pack.shoot.is_open:
             return redirect("payments:order", pack.shoot_id)
@@ -163,8 +163,8 @@ def webhook(request: HttpRequest) -> HttpResponse:
     try:
         receive_webhook(payload=request.body, signature=request.headers.get("Stripe-Signature", ""))
     except BadSignature:
-        log.warning("a webhook with a wrong signature was refused")
-        return HttpResponse("The signature is not right.", status=400, content_type="text/plain")
+        log.warning("refused a webhook with an invalid signature")
+        return HttpResponse("Invalid signature.", status=400, content_type="text/plain")
     return HttpResponse(status=200)
 
 

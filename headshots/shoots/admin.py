@@ -14,7 +14,7 @@ class ShootAdmin(AccountListAdmin, ReadOnlyAdmin):
     list_display = ["short_id", "account", "state", "created_at", "delete_after", "purged_at"]
     list_filter = ["state", "created_at"]
     search_fields = ["id"]
-    search_help_text = "Id of the shoot, or its account: “account 2”, or the e-mail address if you may see accounts."
+    search_help_text = "Shoot ID, or account: “account 2”, or the email if you can view accounts."
     fields = ["id", "owner", "state", "purge_everything", "keep_photos", "created_at", "delete_after", "purged_at"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Shoot]:
@@ -24,7 +24,7 @@ class ShootAdmin(AccountListAdmin, ReadOnlyAdmin):
         return shoots
 
     def account_number(self, row: Model) -> str:
-        return "none: a look on trial" if getattr(row, "trials", ()) else super().account_number(row)
+        return "none (look trial)" if getattr(row, "trials", ()) else super().account_number(row)
 
 
 @admin.register(Consent)
@@ -48,9 +48,7 @@ class PackAdmin(AccountListAdmin, ReadOnlyAdmin):
     list_filter = ["kind", "state", "engine"]
     ordering = ["-created_at"]
     search_fields = ["id", "shoot__id"]
-    search_help_text = (
-        "Id of the pack or its shoot, or its account: “account 2”, or the e-mail address if you may see accounts."
-    )
+    search_help_text = "Pack or shoot ID, or account: “account 2”, or the email if you can view accounts."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Pack]:
         """Prefetch the shoots of the rows that are shown. A join would read all shoots before sorting."""
@@ -75,7 +73,7 @@ class EventAdmin(ReadOnlyAdmin):
     list_filter = ["actor", "at"]
     ordering = ["-at", "-id"]
     search_fields = ["shoot_id", "pack_id"]
-    search_help_text = "Whole id of a shoot or pack, or a part of it."
+    search_help_text = "Shoot or pack ID, in full or in part."
 
     @admin.display(description="numbers")
     def counts(self, event: Event) -> str:

@@ -161,7 +161,7 @@ def begin_purge(shoot: Shoot, *, actor: str = Event.Actor.SYSTEM, everything: bo
 
     Returns True if this call closed the shoot. A closed shoot shows no photos and stores nothing new.
     everything: delete the finished headshots too. This also works after the photos are purged (`purged -> purging`).
-    lost: the key is gone although nobody asked for the deletion. Live packs are then canceled as PHOTOS_LOST."""
+    lost: the key is gone although no deletion was requested. Live packs are then canceled as PHOTOS_LOST."""
     with transaction.atomic():
         if not begin_purges(Shoot.objects.filter(pk=shoot.pk), actor=actor, everything=everything, lost=lost):
             return False

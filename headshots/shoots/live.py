@@ -22,7 +22,7 @@ def nudge(shoot_id: object) -> None:
         _client().publish(channel(shoot_id), "changed")
     except redis.RedisError as error:
         # The page also polls, so it shows the change a little later.
-        log.warning("live channel away: %s", type(error).__name__)
+        log.warning("live channel unavailable: %s", type(error).__name__)
 
 
 @cache

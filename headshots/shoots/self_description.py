@@ -53,9 +53,9 @@ OUTFITS = {
     engine.Outfit.SUIT: "a dark suit jacket",
     engine.Outfit.SUIT_AND_TIE: "a suit and tie",
     engine.Outfit.BLAZER: "a blazer",
-    engine.Outfit.SHIRT: "a shirt with a collar",
+    engine.Outfit.SHIRT: "a collared shirt",
     engine.Outfit.BLOUSE: "a blouse",
-    engine.Outfit.KNIT: "a fine sweater",
+    engine.Outfit.KNIT: "a fine-knit sweater",
     engine.Outfit.T_SHIRT: "a plain T-shirt",
     engine.Outfit.SCRUBS: "medical scrubs",
 }
@@ -72,7 +72,7 @@ def _choice(label: str, words: Mapping[Word, str], unsaid: str | None) -> forms.
         choices=choices if unsaid is None else [("", unsaid), *choices],
         coerce=type(next(iter(words))),
         empty_value=None,
-        error_messages={"invalid_choice": "Please choose one of the list."},
+        error_messages={"invalid_choice": "Please choose one of the options."},
     )
 
 
@@ -83,9 +83,9 @@ class SelfDescriptionForm(forms.Form):
         super().__init__(data, initial=initial, label_suffix="")
 
     kind = _choice("Describe me as", KINDS, None)
-    age = _choice("I am", AGES, "not said")
-    hair = _choice("My hair is", HAIR, "not said")
-    outfit = _choice("In the pictures I wear", OUTFITS, "smart business clothes")
+    age = _choice("I am", AGES, "prefer not to say")
+    hair = _choice("My hair is", HAIR, "prefer not to say")
+    outfit = _choice("In my headshots, I wear", OUTFITS, "business attire")
     glasses = forms.BooleanField(label="I wear glasses", required=False)
     headscarf = forms.BooleanField(label="I wear a headscarf", required=False)
 

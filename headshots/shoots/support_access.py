@@ -62,10 +62,10 @@ def manage_access(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     if request.method == "POST":
         if "end" in request.POST:
             end(shoot=shoot)
-            messages.success(request, "Nobody but you can see your headshots now.")
+            messages.success(request, "Support access has ended. Only you can see your headshots now.")
         elif has_viewable_headshots(shoot):
             allow(shoot=shoot)
-            messages.success(request, "Thank you. Our support may look at your headshots for 24 hours.")
+            messages.success(request, "Support access is on. Our team can view your headshots for up to 24 hours.")
         return redirect("shoots:support", shoot_id)
     context = {
         "shoot": shoot,

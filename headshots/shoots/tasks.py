@@ -37,7 +37,7 @@ def render_pack(pack_id: str) -> None:
         rendering.render_pack(pack=pack)
     except engine.DeviceLost as error:
         # Only a new process can use the device again. The supervisor starts one, which frees the old leases.
-        log.critical("this worker ends: %s", error)
+        log.critical("this worker exits: %s", error)
         raise SystemExit(1) from error
 
 

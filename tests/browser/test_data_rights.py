@@ -69,7 +69,7 @@ def test_a_person_sees_takes_along_withdraws_and_is_forgotten(product: Product, 
     expect(page.get_by_text("Your photos and headshots have been deleted")).to_be_visible()
     assert product.query("select count(*) from vault_blob where ring = 'result'") == [(4,)]
     page.goto(second)
-    page.get_by_role("link", name="The deletion certificate").click()
+    page.get_by_role("link", name="Deletion certificate").click()
     expect(page.get_by_text("4 finished headshots")).to_be_visible()
     assert_accessible(page)
     wait_for(page, lambda: len(mails(product)) == 1, 20, "the mailed certificate")

@@ -29,7 +29,7 @@ def test_a_web_process_that_hangs_puts_every_lamp_out_until_it_answers_again(pag
     page.clock.run_for(4500)
     expect(page.locator(".health-check.unknown")).to_have_count(2)
     page.clock.run_for(6000)
-    expect(page.locator("[data-check=web]")).to_contain_text("does not answer")
+    expect(page.locator("[data-check=web]")).to_contain_text("not responding")
     words = page.locator("#health-checks").inner_text()
     page.unroute(f"{ADMIN}admin/health/")
     page.route(f"{ADMIN}admin/health/", lambda route: route.fulfill(content_type="text/html", body=fragment(Health.OK)))

@@ -108,7 +108,7 @@ def test_a_photo_of_any_name_goes_to_the_server_and_back_leads_to_a_form_that_wo
         twin.write_bytes(photo.read_bytes() + bytes(number))
 
     choose(form, camera, photo, tmp_path / "empty.jpg", *twins)
-    expect(words(form)).to_have_text("“empty.jpg” is empty. It was left out.")
+    expect(words(form)).to_have_text("“empty.jpg” is empty. It wasn’t added.")
     expect(tiles(form)).to_have_count(4)
     choose(form, photo)
     expect(tiles(form)).to_have_count(4)
@@ -152,7 +152,7 @@ def test_what_the_server_refuses_is_said_beside_the_photos_which_stay_chosen(
 
     button(form).click()
 
-    expect(words(form)).to_contain_text("Photo 1 is not a photo we can use")
+    expect(words(form)).to_contain_text("We can't use photo 1")
     expect(tiles(form)).to_have_count(2)
     assert sent_files(form) == 2
     assert form.is_checked("input[name=consent]")
@@ -180,23 +180,23 @@ def test_an_upload_that_is_stopped_halfway_can_be_sent_again(form: Page, photo: 
         assert sent_files(form) == 1
 
     send_slowly()
-    form.get_by_role("button", name="Stop").click()
-    assert_usable("The upload was stopped.")
+    form.get_by_role("button", name="Stop upload").click()
+    assert_usable("Upload stopped.")
 
     send_slowly()
     # What the browser's own button does.
     line.client.send("Page.stopLoading")
-    assert_usable("The upload was cut off.")
+    assert_usable("The upload was interrupted.")
 
     send_slowly()
     line.set(is_cut=True)
-    assert_usable("The upload was cut off.")
+    assert_usable("The upload was interrupted.")
 
     line.set()
     before = form.input_value("input[name=submission]")
     form.route(NEW, lambda route: route.fulfill(status=502, body="Bad gateway", content_type="text/plain"))
     button(form).click()
-    assert_usable("The upload was cut off.")
+    assert_usable("The upload was interrupted.")
 
     form.unroute(NEW)
     # The same upload again leads to the shoot that it may have made; other photos are another upload.
@@ -220,7 +220,7 @@ def test_photos_stay_chosen_when_the_server_has_no_room_and_no_form_to_answer_wi
     form.route(NEW, refuse)
     button(form).click()
 
-    expect(words(form)).to_contain_text("Your photos are still chosen")
+    expect(words(form)).to_contain_text("Your photos are still selected")
     expect(button(form)).to_be_enabled()
     form.unroute(NEW)
     button(form).click()
@@ -238,10 +238,10 @@ def test_photos_outlive_another_session_and_a_drop_beside_the_field(
     dropped = {"items": [], "files": [str(tmp_path), str(photo)], "dragOperationsMask": 1}
     for kind in ("dragEnter", "dragOver", "drop"):
         client.send("Input.dispatchDragEvent", {"type": kind, "x": 20, "y": 500, "data": dropped})
-    expect(words(form)).to_contain_text("cannot be read. A folder? Please choose the photos in it. It was left out.")
+    expect(words(form)).to_contain_text("If it’s a folder, please choose the photos in it. It wasn’t added.")
     expect(tiles(form)).to_have_count(1)
     choose(form, *crowd)
-    expect(words(form)).to_have_text("We take up to 5 photos: 3 were left out.")
+    expect(words(form)).to_have_text("You can upload up to 5 photos. 3 weren’t added.")
     for _ in range(4):
         form.get_by_label(re.compile("Remove .*jpg")).first.click()
     agree(form)
@@ -253,7 +253,7 @@ def test_photos_outlive_another_session_and_a_drop_beside_the_field(
     expect(other).to_have_url(NEW)
     button(form).click()
 
-    expect(words(form)).to_contain_text("Your photos are still chosen: please send them again.")
+    expect(words(form)).to_contain_text("Your photos are still selected. Please upload them again.")
     assert sent_files(form) == 1
     button(form).click()
     expect(form).to_have_url(SHOOT, timeout=60_000)

@@ -37,8 +37,8 @@ from tests.helpers.servers import Gate
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 
 HOUR = timedelta(hours=1)
-NO_SPACE = "We have no room for more photos right now. Nothing was stored; please try again later."
-NOT_SAVED = "We couldn't save your upload. Nothing was stored; please try again in a few minutes."
+NO_SPACE = "We have no room for your photos right now. Nothing was stored. Please try again later."
+NOT_SAVED = "We couldn't save your upload. Nothing was stored. Please try again in a few minutes."
 
 
 @pytest.fixture(autouse=True)
@@ -371,7 +371,7 @@ def test_a_photo_whose_file_cannot_be_read_is_called_a_fault_of_the_storage(
     assert (pack.state, pack.reason) == (Pack.State.FAILED, Pack.Reason.STORAGE_FAILED)
     assert str(blob.pk) in caplog.text
     client.force_login(pack.shoot.owner)
-    assert "Your photo is not to blame" in client.get(pack.shoot.get_absolute_url()).content.decode()
+    assert "Your photo is fine" in client.get(pack.shoot.get_absolute_url()).content.decode()
 
 
 # The ring lost in mid-work -------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Rights to a pack: granted, returned, asked for again, closed with an account."""
+"""Credits: grant, return, redo and requeue, and refund the unused ones of a deleted account."""
 
 from datetime import timedelta
 

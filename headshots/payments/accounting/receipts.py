@@ -1,4 +1,4 @@
-"""The receipt of a payment, for the person who made it."""
+"""Build the receipts that customers see."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

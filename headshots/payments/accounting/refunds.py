@@ -66,10 +66,10 @@ def send_refund(*, refund: Refund) -> None:
     try:
         event = client.create_refund(refund)
     except StripeUnavailable:
-        log.warning("refund %s: Stripe is away", refund.pk)
+        log.warning("refund %s: Stripe is unavailable", refund.pk)
         return
     except StripeRefused as refused:
-        log.error("refund %s: refused, %s", refund.pk, refused.code)
+        log.error("refund %s: refused by Stripe: %s", refund.pk, refused.code)
         _fail_refund(refund)
         return
     apply_refund(payment=refund.payment, event=event)

@@ -94,7 +94,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('amount', models.PositiveIntegerField()),
-                ('reason', models.CharField(choices=[('person', 'The person asked for it'), ('unused', 'Paid and not used'), ('account_deleted', 'The account goes'), ('quality', 'Not what was promised'), ('duplicate', 'Paid twice'), ('fraudulent', "Not paid by the card's owner"), ('goodwill', 'Goodwill'), ('stripe', 'Made at Stripe')], max_length=16)),
+                ('reason', models.CharField(choices=[('person', 'Requested by the customer'), ('unused', 'Paid but not used'), ('account_deleted', 'Account deleted'), ('quality', 'Quality not as promised'), ('duplicate', 'Duplicate payment'), ('fraudulent', 'Fraudulent payment'), ('goodwill', 'Goodwill'), ('stripe', 'Created at Stripe')], max_length=16)),
                 ('state', models.CharField(choices=[('requested', 'Requested'), ('pending', 'Pending'), ('succeeded', 'Succeeded'), ('failed', 'Failed')], default='requested', max_length=9)),
                 ('stripe_id', models.CharField(blank=True, max_length=255, null=True, unique=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),

@@ -1,4 +1,4 @@
-"""Template tags: what a shoot's page says about orders and payments."""
+"""Template tags for orders and payments on the page of a shoot."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""Template tag: the banner that says that payments are a test."""
+"""Template tag for the banner that shows that payments are in test mode."""
 
 from django import template
 
@@ -9,5 +9,5 @@ register = template.Library()
 
 @register.inclusion_tag("payments/_test_banner.html")
 def test_banner() -> dict[str, bool]:
-    """Says TEST while no real money can be paid, on error pages too, which know nothing of the request."""
+    """Show the banner while no real money can be paid. Works on error pages, which have no request context."""
     return {"payments_in_test_mode": payments_in_test_mode()}

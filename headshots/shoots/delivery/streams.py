@@ -40,14 +40,14 @@ _KEEP_ALIVE_SECONDS = 15
 _LEASE_SECONDS = 45
 # Close the connection of a page that is left open after this time. The browser reconnects automatically.
 _MAX_STREAM_SECONDS = 600
-_MISSING = """Some of your headshots are missing here.
+_MISSING = """Some of your headshots are missing from this ZIP file.
 
-Our copies of these files are damaged:
+These files are damaged on our server:
 
 {files}
 
-All other files of this pack are here, and whole. Please write to {whom}
-and give this number, so that we can put it right:
+All other files of this pack are included and complete. Please contact {whom}
+and include this pack ID so we can help:
 
 {pack}
 """
@@ -85,7 +85,7 @@ async def download_zip(request: HttpRequest, shoot_id: UUID, pack_id: UUID) -> H
     except KeyGone:
         raise Http404 from None
     if not members:
-        return HttpResponse("There is nothing to download yet.", status=404, content_type="text/plain")
+        return HttpResponse("There's nothing to download yet.", status=404, content_type="text/plain")
     response: HttpResponseBase = (
         HttpResponse(content_type="application/zip")
         if request.method == "HEAD"
@@ -134,14 +134,14 @@ def _crc_of(blob: Blob) -> int | None:
         for chunk in vault.stream_blob(blob):
             crc = zlib.crc32(chunk, crc)
     except (BlobCorrupt, BlobMissing) as error:
-        log.error("left out of a ZIP: %s", error)
+        log.error("file left out of a ZIP: %s", error)
         return None
     return crc
 
 
 def _what_is_missing(pack: Pack, names: list[str]) -> str:
     privacy = f"{settings.HEADSHOTS_SITE_URL}{reverse('pages:privacy')}"
-    whom = settings.HEADSHOTS_SUPPORT_EMAIL or settings.HEADSHOTS_ABUSE_EMAIL or f"the address on {privacy}"
+    whom = settings.HEADSHOTS_SUPPORT_EMAIL or settings.HEADSHOTS_ABUSE_EMAIL or f"the operator (see {privacy})"
     return _MISSING.format(files="\n".join(names), whom=whom, pack=pack.pk)
 
 

@@ -12,11 +12,11 @@ from headshots import engine
 from headshots.web.budgets import Budget, BudgetExceeded
 
 _WORDS = {
-    engine.Reason.TOO_LARGE: "The picture is too large; it may have up to 25 MB.",
-    engine.Reason.UNSUPPORTED_FORMAT: "This file is not a JPEG, PNG or WebP; we can read only these.",
+    engine.Reason.TOO_LARGE: "This picture is too large. Pictures can be up to 25 MB.",
+    engine.Reason.UNSUPPORTED_FORMAT: "This file isn't a JPEG, PNG or WebP picture.",
 }
-_UNREADABLE = "This file cannot be read as a picture."
-_BUSY = "We are reading other pictures right now. Please try again in a few seconds."
+_UNREADABLE = "We can't read this file as a picture."
+_BUSY = "We're checking other pictures right now. Please try again in a few seconds."
 # Longer than the reader's timeout (pipeline/files/provenance.py). The lease of a killed process expires after it.
 _LEASE_SECONDS = 15
 

@@ -79,13 +79,13 @@ def cancel(request: HttpRequest, shoot_id: UUID, pack_id: UUID) -> HttpResponse:
     if request.method != "POST":
         return render(request, "shoots/cancel.html", {"shoot": shoot, "pack": pack})
     if not cancel_pack(pack=pack):
-        messages.error(request, "This pack cannot be stopped any more: its first headshots are ready.")
+        messages.error(request, "This pack can't be stopped anymore. Its status is below.")
     return redirect("shoots:detail", shoot_id)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
-    """Delete photos and headshots at once, after a confirmation page."""
+    """Delete photos and headshots immediately, after a confirmation page."""
     shoot = shoot_or_404(request, shoot_id)
     if request.method != "POST":
         running = running_pack(Shoot.objects.filter(pk=shoot.pk))

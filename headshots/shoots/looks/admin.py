@@ -35,7 +35,7 @@ class _OfferFormSet(BaseModelFormSet):  # type: ignore[type-arg]
         shown = [row["id"].pk for row in rows if row.get("id")]
         others = Style.objects.filter(active=True, in_preview=True).exclude(pk__in=shown).exists()
         if not others and not any(row.get("active") and row.get("in_preview") for row in rows):
-            raise forms.ValidationError("At least one look must be active and in free packs: those are made of these.")
+            raise forms.ValidationError("At least one look must be active and in free packs.")
 
 
 class _OfferForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -59,7 +59,7 @@ class StyleAdmin(FilteredAdmin):
         ("Set and light", {"fields": (("set", "monochrome"), ("light_right", "light_down", "light_front"))}),
         ("Scales", {"fields": (("key", "rim", "wrap"), ("tint", "contrast"), ("saturation", "vignette"))}),
         (
-            "Words, for engines that draw new pictures",
+            "Prompts, for engines that generate new pictures",
             {"fields": ("prompt", "negative", ("guidance_scale", "control_scale", "adapter_scale"))},
         ),
     )
@@ -72,8 +72,8 @@ class StyleAdmin(FilteredAdmin):
     def draft(self, style: Style) -> str:
         newest = versions.latest(style)
         if newest.created_by is None:
-            return "built in"
-        return f"{newest.number}, a draft" if versions.is_draft(newest) else str(newest.number)
+            return "built-in"
+        return f"{newest.number} (draft)" if versions.is_draft(newest) else str(newest.number)
 
     def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
         # Headshots of finished packs refer to their look. Staff can make it inactive instead.
@@ -113,9 +113,9 @@ class StyleAdmin(FilteredAdmin):
         """Redirect to the page of the look, and start a trial of the draft if `_try` was submitted."""
         if "_try" in request.POST:
             _try(versions.latest(style))
-            messages.success(request, "Saved as a draft. It is being tried on the sample.")
+            messages.success(request, "Saved as a draft. A trial with the sample photo has started.")
         else:
-            messages.success(request, "Saved as a draft. Nobody sees it until it is published.")
+            messages.success(request, "Saved as a draft. Customers don't see it until you publish it.")
         return redirect(_page(style))
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **options: Any) -> HttpResponse:
@@ -146,7 +146,7 @@ class StyleAdmin(FilteredAdmin):
         self._require_change(request)
         version = get_object_or_404(StyleVersion.objects.select_related("style", "trial"), pk=version_id)
         _try(version)
-        messages.success(request, "It is being tried on the sample.")
+        messages.success(request, "A trial with the sample photo has started.")
         return redirect(_page(version.style))
 
     def trial_state(self, request: HttpRequest, style_id: int) -> HttpResponse:
@@ -226,5 +226,5 @@ def _trial(version: StyleVersion) -> dict[str, object] | None:
 
 def _drafts_in_words(count: int) -> str | SafeString:
     if not count:
-        return "Every look of the file is here already."
-    return f"{count} draft{'' if count == 1 else 's'} made. Publish those that you want."
+        return "No drafts created. All looks in the file already exist."
+    return f"{count} draft{'' if count == 1 else 's'} created. Publish the ones you want."

@@ -13,16 +13,16 @@ from headshots.shoots.models import Style
 
 _LIGHT = ("light_right", "light_down", "light_front")
 _HELP = {
-    "key": "How much stronger the main light is than the fill.",
-    "rim": "The lamp behind, on hair and shoulders.",
-    "wrap": "How far the set's light reaches around the edges.",
+    "key": "How much stronger the main light is than the fill light.",
+    "rim": "Strength of the light from behind, on hair and shoulders.",
+    "wrap": "How far the set's light wraps around the person's edges.",
     "tint": "How much of the set's color falls on the person.",
-    "contrast": "Of the whole picture.",
-    "saturation": "1 leaves colors as they are.",
+    "contrast": "Contrast of the whole picture.",
+    "saturation": "1 leaves colors unchanged.",
     "vignette": "How much darker the corners are.",
-    "guidance_scale": "New pictures: how closely the words are followed. Empty: as built in.",
-    "control_scale": "New pictures: how closely the pose is followed. Empty: as built in.",
-    "adapter_scale": "New pictures: how strongly the face is held. Empty: as built in.",
+    "guidance_scale": "Generated pictures: how closely they follow the prompt. Empty: built-in value.",
+    "control_scale": "Generated pictures: how closely they follow the pose. Empty: built-in value.",
+    "adapter_scale": "Generated pictures: how closely they follow the face. Empty: built-in value.",
 }
 
 
@@ -55,12 +55,12 @@ class LookForm(forms.ModelForm):  # type: ignore[type-arg]
     prompt = forms.CharField(
         required=False,
         widget=forms.Textarea(attrs={"rows": 4, "cols": 60}),
-        help_text="New pictures: words with {person}, and {outfit} if you like. Empty: as built in under this name.",
+        help_text="Generated pictures: a prompt with {person} and, optionally, {outfit}. Empty: the built-in prompt.",
     )
     negative = forms.CharField(
         required=False,
         widget=forms.Textarea(attrs={"rows": 3, "cols": 60}),
-        help_text="New pictures: what is to be kept out. Empty: as built in.",
+        help_text="Generated pictures: what to avoid. Empty: the built-in prompt.",
     )
     # The names of these fields are those in SCALES.
     key = _scale("key")
@@ -113,8 +113,8 @@ class LookForm(forms.ModelForm):  # type: ignore[type-arg]
         self.add_error(
             None,
             f"Account {newest.created_by} saved version {newest.number} on {when} UTC, after you opened this page. "
-            "What you typed is here still, not saved. Look at that version in another tab; "
-            "saving again puts yours on top.",
+            "Your changes are still in this form but not saved. Review that version in another tab. "
+            "Saving again makes your version the newest.",
         )
         # The next submission is based on the newest version, so it overwrites on purpose.
         self.data = {name: self.data[name] for name in self.data} | {"based_on": str(newest.number)}
@@ -146,13 +146,13 @@ def _initial(title: str, description: str, recipe: Mapping[str, Any]) -> dict[st
 class UploadLooksForm(forms.Form):
     """A form for a file of looks, in the format that `export` writes."""
 
-    file = forms.FileField(help_text="TOML, as the export writes it. What differs becomes a draft of its look.")
+    file = forms.FileField(help_text="A TOML file in the export format. Each look that differs becomes a draft.")
 
     def clean_file(self) -> str:
         file = self.cleaned_data["file"]
         if file.size > 200_000:
-            raise forms.ValidationError("A file of looks has 200 kB at most.")
+            raise forms.ValidationError("The file is too large. It can be up to 200 kB.")
         try:
             return str(file.read().decode("utf-8"))
         except UnicodeDecodeError as error:
-            raise forms.ValidationError("This is not a text file.") from error
+            raise forms.ValidationError("This isn't a text file.") from error

@@ -162,16 +162,16 @@ def import_toml(text: str, *, created_by: int) -> list[StyleVersion]:
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise LookImportError(f"This is not TOML: {error}.") from error
+        raise LookImportError(f"This isn't valid TOML: {error}.") from error
     except ValueError as error:
-        raise LookImportError("This is not a file of looks: a number in it has thousands of digits.") from error
+        raise LookImportError("This isn't a valid look file. It contains a number with thousands of digits.") from error
     except RecursionError as error:
-        raise LookImportError("This is not a file of looks: it is nested too deeply.") from error
+        raise LookImportError("This isn't a valid look file. It's nested too deeply.") from error
     rows = tables.pop("style", [])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows) or not rows:
-        raise LookImportError("There is no [[style]] in this file.")
+        raise LookImportError("The file contains no [[style]] table.")
     if tables:
-        raise LookImportError(f"Only [[style]] is known here, not: {', '.join(tables)[:80]}.")
+        raise LookImportError(f"Only [[style]] tables are allowed, not {', '.join(tables)[:80]}.")
     drafts = []
     for row in rows:
         name, look = _read(row)
@@ -188,13 +188,15 @@ def _read(row: Mapping[str, object]) -> tuple[str, LookContent]:
     name, title = recipe.pop("name", None), recipe.pop("title", None)
     description = recipe.pop("description", "")
     if not isinstance(name, str) or not name or slugify(name) != name or len(name) > 40:
-        raise LookImportError(f"{name!r:.60} is no name of a look: small letters, digits and dashes, 40 at most.")
+        raise LookImportError(
+            f"{name!r:.60} isn't a valid look name. Use up to 40 lowercase letters, digits and hyphens."
+        )
     if "\0" in f"{title}{description}":
-        raise LookImportError(f"{name}: title and description are text without null characters.")
+        raise LookImportError(f"{name}: title and description must not contain null characters.")
     if not isinstance(title, str) or not 0 < len(title) <= 80:
-        raise LookImportError(f"{name}: a title of 80 letters at most is missing.")
+        raise LookImportError(f"{name}: the title must be text of 1 to 80 characters.")
     if not isinstance(description, str) or len(description) > 200:
-        raise LookImportError(f"{name}: a description has 200 letters at most.")
+        raise LookImportError(f"{name}: the description must be text of up to 200 characters.")
     if faults := recipe_faults(recipe):
         key, fault = next(iter(faults.items()))
         raise LookImportError(f"{name}, {key}: {fault}")

@@ -102,7 +102,7 @@ def _get_shared(
             return engine.deserialize(vault.read_blob(ready.blob), photos, size, self_description)
         except (ValueError, BlobMissing, BlobCorrupt) as error:
             # Written by another release, or lost. Preparing the subject again only costs time.
-            log.warning("pack %s: its prepared person cannot be used: %s", pack.pk, type(error).__name__)
+            log.warning("pack %s: its prepared subject cannot be used: %s", pack.pk, type(error).__name__)
             delete_prepared_subject(pack)
     token = _claim_preparation(pack)
     if token is None:

@@ -81,10 +81,10 @@ class RunOutcome:
 
 # The first row that matches an exception counts, so subclasses come before their base classes.
 RUN_OUTCOMES: tuple[tuple[type[Exception], RunOutcome], ...] = (
-    (engine.Canceled, RunOutcome("stopped, no longer wanted", logging.INFO)),
-    (prepared_subjects.PreparationInProgress, RunOutcome("another worker prepares its person", logging.INFO)),
+    (engine.Canceled, RunOutcome("stopped, because the pack was canceled or paused", logging.INFO)),
+    (prepared_subjects.PreparationInProgress, RunOutcome("another worker is preparing its subject", logging.INFO)),
     # The key expired, or its ring was lost: the photos cannot be read anymore.
-    (KeyGone, RunOutcome("the key of its photos is gone", logging.INFO, closes_shoot=True)),
+    (KeyGone, RunOutcome("the key of its photos no longer exists", logging.INFO, closes_shoot=True)),
     # Nothing is lost: beat queues the pack again.
     (VaultUnavailable, RunOutcome("waiting for the vault: {error}")),
     # For the operator, who reads the log: a full disk, a missing file of a photo, a broken weight.
@@ -161,7 +161,7 @@ def claim(pack: Pack, count: int, token: uuid.UUID | None = None) -> list[Headsh
 def resume_after_crash() -> None:
     """Release the leases that this worker held when it was killed, and queue their packs again."""
     for pack_id in leases.free_own_leases():
-        log.info("pack %s: going on where a worker died", pack_id)
+        log.info("pack %s: resuming after a worker crash", pack_id)
         app.send_task("shoots.render_pack", args=[str(pack_id)])
 
 

@@ -22,10 +22,10 @@ WAIT_SECONDS = 20.0
 _DECODE_LEASE_SECONDS = 40
 
 _WORDS = {
-    engine.Reason.UNREADABLE: "{file} cannot be read as a photo; it may be damaged or cut short. Please take another.",
-    engine.Reason.UNSUPPORTED_FORMAT: "{file} is not a photo we can use. Please upload a JPEG, PNG, WebP or HEIC.",
-    engine.Reason.TOO_LARGE: "{file} is too large. A photo may have up to 25 MB and 60 megapixels.",
-    engine.Reason.TOO_SLOW: "{file} takes too long to open. Please save it again as an ordinary JPEG.",
+    engine.Reason.UNREADABLE: "We can't read {file}. It may be damaged or incomplete. Please choose another photo.",
+    engine.Reason.UNSUPPORTED_FORMAT: "We can't use {file}. Please upload a JPEG, PNG, WebP or HEIC photo.",
+    engine.Reason.TOO_LARGE: "We can't use {file}. Photos can be up to 25 MB and 60 megapixels.",
+    engine.Reason.TOO_SLOW: "We can't open {file} in time. Please save it as a standard JPEG and try again.",
 }
 
 
@@ -100,7 +100,7 @@ class _AgreedField(forms.Field):
         if value in (None, False, "", "false"):
             raise forms.ValidationError(self.error_messages["required"], code="required")
         if value not in (True, "on", now):
-            words = "This text has changed since you opened the page. Please read it once more, then tick the box."
+            words = "This text has changed since you opened the page. Please read it again, then check the box."
             raise forms.ValidationError(words, code="changed")
         return now
 
@@ -109,7 +109,7 @@ class NewShootForm(forms.Form):
     """The upload form: photos, and two separate consents."""
 
     photos = _PhotosField()
-    consent = _AgreedField("consent", please="We may only look at your photos with your consent: please tick this box.")
+    consent = _AgreedField("consent", please="We need your consent to process your photos. Please check this box.")
     # Idempotency key, one per rendered form.
     submission = forms.UUIDField(required=False, widget=forms.HiddenInput)
     ask_first = forms.BooleanField(required=False)
@@ -152,4 +152,4 @@ class NewShootForm(forms.Form):
 
 def _describe_file(number: int, count: int) -> str:
     # By position, not by name. File names are personal and are never stored, not even in an error.
-    return "This file" if count == 1 else f"Photo {number}"
+    return "this file" if count == 1 else f"photo {number}"

@@ -127,4 +127,8 @@ def _roll_back(shoot: Shoot) -> None:
     try:
         vault.delete_blobs(ring="source", key_ids=[shoot.pk])
     except (VaultUnavailable, DatabaseError, OSError) as error:
-        log.warning("shoot %s: what was stored of it is left to the sweep: %s", shoot.pk, type(error).__name__)
+        log.warning(
+            "shoot %s: a failed upload could not be deleted, the orphan sweep will delete it: %s",
+            shoot.pk,
+            type(error).__name__,
+        )

@@ -60,16 +60,14 @@ _NO_PREVIEWS_LEFT = UploadRefusal(429)
 # The form shows the errors next to its fields.
 _INVALID = UploadRefusal(422)
 _TOO_MANY = UploadRefusal(
-    429, "You have sent many photos in a short time. Nothing was kept; please try again in ten minutes.", 600
+    429, "You've uploaded many photos in a short time. Nothing was stored. Please try again in ten minutes.", 600
 )
 _BUSY = UploadRefusal(
-    503, "We are reading other people's photos right now. Nothing was kept; please try again in a few seconds."
+    503, "We're busy with other uploads right now. Nothing was stored. Please try again in a few seconds."
 )
-_NO_SPACE = UploadRefusal(503, "We have no room for more photos right now. Nothing was stored; please try again later.")
-_NOT_STORED = UploadRefusal(503, "We couldn't save your upload. Nothing was stored; please try again in a few minutes.")
-_ANSWERS_NOT_SAVED = (
-    "We couldn't save your answers. They are still in the form: please wait a minute, then save them again."
-)
+_NO_SPACE = UploadRefusal(503, "We have no room for your photos right now. Nothing was stored. Please try again later.")
+_NOT_STORED = UploadRefusal(503, "We couldn't save your upload. Nothing was stored. Please try again in a few minutes.")
+_ANSWERS_NOT_SAVED = "We couldn't save your answers. They're still in the form. Please try again in a minute."
 
 # The limits of uploads that are being read or wait for a decoder: per concurrent decode, and per account. Each upload
 # takes a thread of a web process, and more uploads would leave too few threads for the pages.
@@ -250,11 +248,11 @@ def about(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
         # The photos and the answers were deleted at this moment. The page of the shoot says so.
         return redirect(shoot)
     except (BlobCorrupt, BlobMissing) as error:
-        log.error("shoot %s: what its person said is lost: %s", shoot.pk, error)
-        messages.error(request, "Your earlier answers can't be read anymore. Please choose them again.")
+        log.error("shoot %s: the self-description is lost: %s", shoot.pk, error)
+        messages.error(request, "We can't read your earlier answers anymore. Please choose them again.")
         said = NO_SELF_DESCRIPTION
     except (VaultError, OSError) as error:
-        log.error("shoot %s: what its person said cannot be read now: %s", shoot.pk, type(error).__name__)
+        log.error("shoot %s: the self-description cannot be read now: %s", shoot.pk, type(error).__name__)
         return _about_page(request, shoot, None, status=503)
     return _about_page(request, shoot, SelfDescriptionForm(initial=asdict(said)))
 
@@ -266,12 +264,12 @@ def _correct(request: HttpRequest, shoot: Shoot) -> HttpResponse:
         return _about_page(request, shoot, form, status=422)
     try:
         if write_self_description(shoot=shoot, self_description=form.self_description):
-            messages.success(request, "Thank you. Pictures that are made from now on follow it.")
+            messages.success(request, "Your answers are saved. Changes apply to new headshots only.")
     except KeyGone:
         # The photos and the answers were deleted at this moment. The page of the shoot says so.
         pass
     except (VaultError, OSError, OperationalError) as error:
-        log.error("shoot %s: what its person says cannot be stored now: %s", shoot.pk, type(error).__name__)
+        log.error("shoot %s: the self-description cannot be stored now: %s", shoot.pk, type(error).__name__)
         form.add_error(None, _ANSWERS_NOT_SAVED)
         return _about_page(request, shoot, form, status=503)
     return redirect(shoot)

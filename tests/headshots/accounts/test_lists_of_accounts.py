@@ -53,7 +53,7 @@ def test_a_list_says_whose_each_row_is_and_finds_it_by_number_and_address(name: 
         assert accounts(support, name, term) == set(), term
     page = support.get(f"/admin/{name}/").content.decode()
     assert f'<a href="/admin/accounts/user/{person.pk}/change/">{theirs}</a>' in page
-    assert "or its account: “account 2”" in page
+    assert "or account: “account 2”" in page
     assert '<label for="searchbar">Find</label>' in page
     assert person.email not in page
 
@@ -135,7 +135,7 @@ def test_a_list_costs_the_same_queries_however_long_it_is(name: str, person: Use
 def test_the_shoot_of_a_look_on_trial_is_marked(pack: Pack) -> None:
     start_trial(version=draft_of_a_look())
 
-    assert "none: a look on trial" in accounts(client_of("support"), "shoots/shoot", "")
+    assert "none (look trial)" in accounts(client_of("support"), "shoots/shoot", "")
 
 
 def test_accounts_are_found_by_their_number(person: User, pack: Pack) -> None:

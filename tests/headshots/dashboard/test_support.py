@@ -120,7 +120,7 @@ def test_with_leave_support_says_why_then_looks_and_the_person_is_told(pack: Pac
     assert other.get(picture(pack)).status_code == 403, "who has not said why"
     assert AuditLogEntry.objects.get().shoot_id == pack.shoot_id
     assert Event.objects.get(name="shoot.support_viewed").actor == "staff"
-    assert "Support has looked" in browser.get(access_page(pack)).content.decode()
+    assert "Viewed by support" in browser.get(access_page(pack)).content.decode()
 
 
 def test_leave_ends_by_itself_after_a_day_and_at_once_when_it_is_taken_back(pack: Pack, browser: Client) -> None:
@@ -192,7 +192,7 @@ def test_leave_is_the_owners_to_give_and_needs_something_to_see(person: User, br
     browser.post(address)
 
     shoot.refresh_from_db()
-    assert "There is nothing to look at" in page
+    assert "there’s nothing to view" in page
     assert shoot.support_until is None
 
 
@@ -201,8 +201,8 @@ def test_the_shoots_page_says_who_can_look(pack: Pack, browser: Client) -> None:
     browser.post(access_page(pack))
     after = browser.get(f"/shoots/{pack.shoot_id}/").content.decode()
 
-    assert "Nobody of us can see your headshots" in before
-    assert "Our support may look at these headshots until" in after
+    assert "Our team can’t see your headshots" in before
+    assert "Our support team can view these headshots until" in after
 
 
 def test_deleting_everything_ends_the_leave(pack: Pack, browser: Client) -> None:

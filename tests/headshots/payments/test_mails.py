@@ -65,8 +65,8 @@ def test_a_pack_that_was_bought_without_a_shoot_is_confirmed_once_also_when_the_
     assert "payments.send_mail" in queued_tasks(valkey)
     (message,) = mail.outbox
     assert message.to == [person.email]
-    assert message.subject == "Your pack of 4 headshots is paid"
-    assert "your payment of $19 has arrived" in message.body
+    assert message.subject == "Your 4-headshot pack is confirmed"
+    assert "received your payment of $19" in message.body
     assert "https://headshots.example.org/shoots/new/" in message.body
     assert "\n\n\n" not in message.body.strip()
 
@@ -74,13 +74,9 @@ def test_a_pack_that_was_bought_without_a_shoot_is_confirmed_once_also_when_the_
 @pytest.mark.parametrize(
     ("reason", "amount", "words"),
     [
-        (Refund.Reason.PERSON, None, "as you asked, your money goes back, the way it came: $19."),
-        (Refund.Reason.QUALITY, None, "what you paid for a pack of headshots goes back"),
-        (
-            Refund.Reason.GOODWILL,
-            500,
-            "a part of what you paid for a pack of headshots goes back, the way it came: $5.",
-        ),
+        (Refund.Reason.PERSON, None, "As you requested, we’re refunding $19 to your original payment method."),
+        (Refund.Reason.QUALITY, None, "We’re refunding your payment of $19 for a pack of headshots"),
+        (Refund.Reason.GOODWILL, 500, "We’re refunding $5 of your payment for a pack of headshots to your"),
     ],
 )
 def test_a_refund_is_told_once_stripe_has_taken_it_on(
@@ -100,7 +96,7 @@ def test_a_refund_is_told_once_stripe_has_taken_it_on(
     assert "payments.mail_refund" in queued_tasks(valkey)
     assert too_early == 0
     (message,) = mail.outbox
-    assert message.subject == f"{'$5' if amount else '$19'} is on its way back to you"
+    assert message.subject == f"Your refund of {'$5' if amount else '$19'} is on its way"
     assert words in message.body
     assert f"https://headshots.example.org/payments/{refund.payment_id}/" in message.body
 
@@ -120,7 +116,7 @@ def test_a_refund_made_at_stripe_is_told_and_a_mail_that_could_not_be_sent_is_se
     tasks.mail_refund(str(refund.pk))
 
     assert refund.reason == Refund.Reason.STRIPE
-    assert [message.subject for message in mail.outbox] == ["$19 is on its way back to you"]
+    assert [message.subject for message in mail.outbox] == ["Your refund of $19 is on its way"]
 
 
 @pytest.mark.parametrize("support", ["", "support@example.org"])
@@ -141,16 +137,16 @@ def test_a_part_that_did_not_arrive_is_told_of_once(
         deliver(*stripe.events)
 
     _, message = mail.outbox
-    assert message.subject == "$5 did not come back to you"
-    whom = f"us ({support})" if support else "us"
-    assert f"It is still yours. Please write to {whom} how you would like to have it." in message.body
+    assert message.subject == "We couldn’t refund $5"
+    whom = f" at {support}" if support else ""
+    assert f"Please contact us{whom} so we can arrange another way to pay you back." in message.body
     receipt, history = (
         browser.get(page).content.decode() for page in (f"/payments/{refund.payment_id}/", "/payments/")
     )
-    assert f"(please write to {support or 'us'})" in receipt
-    assert f"(please write to {support or 'us'})" in history
+    assert f"Please contact {support or 'us'}." in receipt
+    assert f"Please contact {support or 'us'}." in history
     assert (f'<a href="mailto:{support}">' in receipt) == bool(support)
-    assert ("Not happy, or a question" in receipt) == bool(support)
+    assert ("Questions about this payment?" in receipt) == bool(support)
     assert f"https://headshots.example.org/payments/{refund.payment_id}/" in message.body
 
 
@@ -186,7 +182,7 @@ def test_whose_pack_is_theirs_again_reads_that_in_one_mail(stripe: FakeStripe, p
     tasks.send_mail(str(Credit.objects.get().pk))
 
     (message,) = mail.outbox
-    assert "the money did not arrive" in message.body
+    assert "the refund didn’t go through" in message.body
 
 
 def test_an_account_that_goes_is_not_written_to_about_its_money(stripe: FakeStripe, person: User) -> None:
@@ -218,10 +214,10 @@ def test_a_receipt_names_the_seller_the_tax_and_what_went_back_when(
 
     today = timezone.now().strftime("%-d %B %Y")
     assert "Example Ltd, 1 Some Street, Sometown" in before
-    assert "none charged" in before
-    assert "$3.03, included" in taxed
-    assert "$5, on its way since" in asked
-    assert "$5, given back" in after
+    assert "<dd>None</dd>" in before
+    assert "$3.03 (included)" in taxed
+    assert "$5, in progress since" in asked
+    assert "$5, refunded" in after
     assert after.count(today) > before.count(today)
 
 
@@ -239,14 +235,14 @@ def test_the_history_says_what_became_of_the_money(stripe: FakeStripe, shoot: Sh
     returning = became()
     send_refund(refund=Refund.objects.get())
 
-    assert "Used for your shoot of" in used
-    assert "Not used yet. If it stays so, the money goes back by itself on" in waiting
-    assert "$19 on its way back since" in returning
-    assert "$19 given back on" in became()
+    assert "Used for your shoot from" in used
+    assert "Not used yet. If it stays unused, we’ll refund it automatically on" in waiting
+    assert "Refund of $19 in progress since" in returning
+    assert "$19 refunded on" in became()
     # The shoot's page offers no money a second time.
     shoot_page = browser.get(f"/shoots/{shoot.pk}/").content.decode()
-    assert "What you paid has been given back" in shoot_page
-    assert "have your money back" not in shoot_page
+    assert "Your payment has been refunded" in shoot_page
+    assert "get a refund" not in shoot_page
 
 
 def test_a_pack_leads_to_its_receipt_and_to_its_redo_while_there_is_one(
@@ -266,10 +262,10 @@ def test_a_pack_leads_to_its_receipt_and_to_its_redo_while_there_is_one(
     assert "Not happy" not in in_work
     assert receipt in fresh
     assert fresh.index("Your 4 headshots at 4K") < fresh.index("Your free headshots")
-    assert "Not happy with them?" in fresh
+    assert "Not happy? Get a free redo" in fresh
     assert f"/payments/packs/{pack.pk}/redo/" in prices
     assert "Not happy" not in asked
-    assert "You asked for a free redo" in asked
+    assert "Use your free redo" in asked
 
 
 def test_a_free_redo_is_not_called_paid_and_leads_to_the_receipt_of_the_first_pack(
@@ -286,11 +282,11 @@ def test_a_free_redo_is_not_called_paid_and_leads_to_the_receipt_of_the_first_pa
     assert redo.pack is not None
     assert "Use your free redo" in offered[0]
     assert "Your free redo" in offered[1]
-    assert not any("paid and not used" in page for page in offered)
+    assert not any("Your unused pack" in page for page in offered)
     page = browser.get(f"/shoots/{shoot.pk}/").content.decode()
     assert "This is your free redo." in page
-    assert "Your 4 headshots at 4K, order 1<" in page
-    assert "Your 4 headshots at 4K, order 2<" in page
+    assert "Your 4 headshots at 4K (order 1)<" in page
+    assert "Your 4 headshots at 4K (order 2)<" in page
     assert page.count(f'href="/payments/{payment.pk}/"') == 2
 
 
@@ -301,10 +297,10 @@ def test_the_redo_says_beforehand_that_it_begins_with_an_upload(
     here = browser.get(f"/payments/packs/{pack.pk}/redo/").content.decode()
     Shoot.objects.update(state=Shoot.State.PURGED)
 
-    assert "Your photos are still here" in here
-    assert "begins with a new upload" in browser.get(f"/payments/packs/{pack.pk}/redo/").content.decode()
+    assert "Your photos are still available" in here
+    assert "starts with a new upload" in browser.get(f"/payments/packs/{pack.pk}/redo/").content.decode()
     upload = browser.post(f"/payments/packs/{pack.pk}/redo/", follow=True)
-    assert "Your free redo waits for a photo." in upload.content.decode()
+    assert "You have a free redo." in upload.content.decode()
 
 
 def test_when_no_time_is_left_both_pages_say_to_upload_again_and_offer_nothing_else(
@@ -318,7 +314,7 @@ def test_when_no_time_is_left_both_pages_say_to_upload_again_and_offer_nothing_e
 
     assert "Please upload your photo again" in order_page
     assert 'name="styles"' not in order_page
-    assert "Upload it again" in shoot_page
+    assert "Upload again" in shoot_page
     assert "Choose looks" not in shoot_page
 
 
@@ -331,7 +327,7 @@ def test_stopping_a_pack_is_asked_first_and_says_what_becomes_of_the_money(
     question = browser.get(address).content.decode()
 
     assert address in browser.get(f"/shoots/{shoot.pk}/").content.decode()
-    assert "have your money back" in question
+    assert "get a refund" in question
     assert Pack.objects.get(pk=payment.pack_id).state == Pack.State.QUEUED
     browser.post(address)
     assert Pack.objects.get(pk=payment.pack_id).state == Pack.State.CANCELED
@@ -342,4 +338,4 @@ def test_when_the_free_shoots_of_the_day_are_used_a_pack_still_opens_the_way(
 ) -> None:
     settings.HEADSHOTS_PREVIEWS_PER_DAY = 0
 
-    assert "has paid for a pack</a> may upload" in browser.get("/shoots/new/").content.decode()
+    assert "buy a pack</a>" in browser.get("/shoots/new/").content.decode()

@@ -12,8 +12,8 @@ from tests.helpers.money import looks
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine", "at_the_test_checkout")]
 
-BREAK = "The studio takes a short break"
-NO_PHOTOS = "We take no new photos for a moment"
+BREAK = "Headshots are paused for maintenance"
+NO_PHOTOS = "Uploads are paused for maintenance"
 
 
 @pytest.mark.parametrize("address", ["/", "/pricing/", "/shoots/new/", "/shoots/{shoot}/order/"])
@@ -27,7 +27,7 @@ def test_a_pause_of_rendering_is_told_before_anybody_pays_and_while_it_lasts(
     after = browser.get(address).content.decode()
 
     assert BREAK in during
-    assert "after it" in during
+    assert "automatically" in during
     assert BREAK not in after
     if "Pay $19" in after:
         assert during.index(BREAK) < during.index("Pay $19")
@@ -40,9 +40,9 @@ def test_an_order_during_a_pause_of_rendering_is_taken_and_no_time_is_promised(b
     page = browser.get(address).content.decode()
     answer = browser.post(address, {"styles": [look.name for look in looks()], "known_orders": "0"})
 
-    assert "Begins after the break." in page
+    assert "Starts when maintenance is finished." in page
     assert "minutes" not in page
-    assert "so that it is finished" not in page
+    assert "so we can finish" not in page
     assert answer.status_code == 303
     assert Payment.objects.get().state == Payment.State.OPEN
 
@@ -72,7 +72,7 @@ def test_nothing_is_sold_for_an_upload_that_would_be_refused(browser: Client, sh
 
     assert "now, upload later" in opened_before
     assert answer.status_code == 409
-    assert "Nothing was charged; please come back a little later." in answer.content.decode()
+    assert "Nothing was charged. Please try again later." in answer.content.decode()
     assert not Payment.objects.exists()
     # Its photos are here.
     assert "Pay $19" in order_page
@@ -85,7 +85,7 @@ def test_who_has_a_pack_reads_that_it_waits_with_them(browser: Client, person: U
 
     page = browser.get(address).content.decode()
 
-    assert f"<strong>{NO_PHOTOS}.</strong> Please come back a little later: it stays yours." in page
+    assert f"<strong>{NO_PHOTOS}.</strong> Please try again in a little while. You won’t lose your pack." in page
     assert "Upload a photo</a>" not in page
 
 
@@ -96,5 +96,5 @@ def test_a_pause_in_mid_pack_is_said_in_one_voice(browser: Client, shoot: Shoot)
 
     page = browser.get(f"/shoots/{shoot.pk}/").content.decode()
 
-    assert "Your headshots wait for the studio." in page
-    assert "Cutting out" not in page
+    assert "Your headshots are on hold." in page
+    assert "Making your headshots" not in page

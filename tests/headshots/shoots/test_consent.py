@@ -108,7 +108,7 @@ def test_who_agreed_to_an_older_text_is_shown_what_is_new(browser: Client, perso
 
     page = browser.get("/shoots/new/").content.decode()
 
-    assert "The text below has changed since you agreed to it" in page
+    assert "Our consent text has changed" in page
     assert "<li>If I pick my face first, embeddings of other people are not computed at all.</li>" in page
 
 
@@ -135,7 +135,7 @@ def test_a_new_file_is_all_that_a_new_text_takes(
         current.cache_clear()
 
     assert "I agree to something else." in page
-    assert "The text below has changed" in page
+    assert "Our consent text has changed" in page
 
 
 def test_changes_are_told_by_the_sentence() -> None:

@@ -136,7 +136,7 @@ def test_a_word_outside_of_the_lists_is_refused_and_nothing_is_stored(
     assert response.status_code == 422
     assert field in response.context["about"].errors
     page = response.content.decode()
-    assert "Please choose one of the list." in page
+    assert "Please choose one of the options." in page
     assert "choose your photos again" in page
     assert "crown" not in page
     assert not Blob.objects.exists()
@@ -149,7 +149,7 @@ def test_the_studio_never_asks_and_keeps_no_answer(browser: Client) -> None:
 
     assert "About you" not in page
     assert not Blob.objects.filter(kind="self_description").exists()
-    assert "what you tell us" not in browser.get(f"/shoots/{shoot.pk}/").content.decode()
+    assert "your answers about yourself" not in browser.get(f"/shoots/{shoot.pk}/").content.decode()
     assert browser.get(f"/shoots/{shoot.pk}/about/").status_code == 404
     assert browser.post(f"/shoots/{shoot.pk}/about/", SAID).status_code == 404
 
@@ -216,7 +216,7 @@ def test_a_correction_that_cannot_be_saved_stays_in_the_form_and_says_so(
     page = response.content.decode()
     assert response.status_code == 503
     assert "We couldn&#x27;t save your answers." in page
-    assert "please wait a minute, then save them again" in page
+    assert "Please try again in a minute" in page
     for value in ("man", "seventies", "bald", "knit"):
         assert f'<option value="{value}" selected>' in page
     assert page.count(" checked") == 1

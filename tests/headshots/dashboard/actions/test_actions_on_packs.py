@@ -111,7 +111,7 @@ def test_paused_rendering_leaves_packs_in_the_queue_and_wakes_them_at_once_after
 
     assert (waiting, state, asked, woken) == (1, Pack.State.QUEUED, 1, 1)
     assert "The studio takes a short break" in page
-    assert "Your headshots wait for the studio." in page
+    assert "Your headshots are on hold." in page
     pack.refresh_from_db()
     assert pack.state == Pack.State.DELIVERED
 

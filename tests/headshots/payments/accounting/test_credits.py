@@ -156,9 +156,9 @@ def test_one_click_gives_the_money_back(stripe: FakeStripe, shoot: Shoot, client
         first, second = client.post(address, follow=True), client.post(address, follow=True)
     send_refund(refund=Refund.objects.get())
 
-    assert "$19 back?" in asked
-    assert "on its way back" in first.content.decode()
-    assert "nothing left to give back" in second.content.decode()
+    assert "Refund $19?" in asked
+    assert "refunding your payment" in first.content.decode()
+    assert "nothing left to refund" in second.content.decode()
     assert state(payment) == ("refunded", "refunded", "failed")
     assert stripe.balance == ledger_sum() == 0
     assert deliver(*stripe.events) == [200] * len(stripe.events)
@@ -197,7 +197,7 @@ def test_an_unused_credit_is_refunded_by_itself_after_some_days(
     assert Refund.objects.get().reason == Refund.Reason.UNUSED
     (message,) = mail.outbox
     assert message.to == [person.email]
-    assert message.subject == "$19 is on its way back to you"
+    assert message.subject == "Your refund of $19 is on its way"
 
 
 def test_a_granted_credit_is_never_refunded_by_itself(person: User, stripe: FakeStripe) -> None:
@@ -224,9 +224,9 @@ def test_the_mail_about_a_credit_is_sent_once_to_the_accounts_address_of_the_day
 
     (message,) = mail.outbox
     assert message.to == ["new@example.org"]
-    assert message.subject == "Your 4 headshots are still to come"
+    assert message.subject == "Your pack of 4 headshots is still available"
     assert "https://headshots.example.org/shoots/new/" in message.body
-    assert "have $19 back" in message.body
+    assert "get a refund of $19" in message.body
     assert "\n\n\n" not in message.body.strip()
 
 
@@ -243,7 +243,7 @@ def test_a_mail_that_could_not_be_sent_is_sent_later(
     tasks.send_mail(str(credit.pk))
 
     assert due == Credit.Mail.AVAILABLE
-    assert [message.subject for message in mail.outbox] == ["A pack of 50 headshots for you"]
+    assert [message.subject for message in mail.outbox] == ["A free pack of 50 headshots for you"]
 
 
 def test_a_delivered_pack_has_one_free_redo(stripe: FakeStripe, shoot: Shoot, client: Client, person: User) -> None:
@@ -254,12 +254,12 @@ def test_a_delivered_pack_has_one_free_redo(stripe: FakeStripe, shoot: Shoot, cl
     asked = client.get(address).content.decode()
     answer = client.post(address)
 
-    assert "once more, free" in asked
+    assert "again for free" in asked
     assert answer.url == f"/shoots/{shoot.pk}/order/"  # its photos are still here
     redo = Credit.objects.get(source=Credit.Source.REDO)
     assert (redo.owner, redo.state, redo.redo_of) == (person, Credit.State.OPEN, pack)
     assert request_redo(pack=pack) is None
-    assert "No redo left" in client.get(address).content.decode()
+    assert "no free redo left" in client.get(address).content.decode()
 
 
 def test_a_redo_of_a_redo_a_late_one_and_one_without_a_delivery_are_refused(

@@ -56,7 +56,7 @@ def test_who_deletes_a_pack_of_which_headshots_are_there_has_had_it(
     return_credit(pack=pack)
     reconcile()
 
-    assert "none of its headshots is here yet" in before
+    assert "none of its headshots are available yet" in before
     assert all("counts as used" in page for page in (asked, withdrawing, leaving))
     assert state(payment) == ("paid", "used", "deleted")
 
@@ -73,7 +73,7 @@ def test_the_page_that_deletes_an_account_says_one_thing_of_a_pack_in_the_making
     assert "This includes the pack in progress" in begun
     assert "order again" not in begun
     assert "The pack in progress counts as used" in shown
-    assert "nothing of its price" not in shown
+    assert "won’t be refunded" not in shown
 
 
 def test_a_withdrawal_or_a_closed_account_gives_back_no_pack_that_was_had(

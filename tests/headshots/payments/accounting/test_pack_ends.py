@@ -23,16 +23,16 @@ from tests.helpers.money import HOME, bare_shoot, deliver, looks, paid, session_
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine", "at_the_test_checkout")]
 
 STOPPED = "We had to stop this pack."
-YOURS = "You have lost nothing by that: the pack is yours again."
-HERE = "from the photos that are still here"
-UPLOAD = "and order it from its page"
-GENERAL = "We tried several times. Another photo may work at once."
-OURS = "Your photo is not to blame"
+YOURS = "Nothing is lost. The pack is back in your account."
+HERE = "from the photos you’ve uploaded"
+UPLOAD = "and order the pack from its page"
+GENERAL = "We tried several times without success. A different photo may work."
+OURS = "Your photo is fine"
 OWN_WORDS = {
-    "not_alike": "would not show you a stranger",
-    "skin_tone": "we do not hand that out",
-    "oversaturated": "we do not hand that out",
-    "too_alike": "too much like others",
+    "not_alike": "too many pictures didn’t look like you",
+    "skin_tone": "lighter, darker or more saturated",
+    "oversaturated": "lighter, darker or more saturated",
+    "too_alike": "too many pictures looked alike",
     Pack.Reason.STORAGE_FAILED: OURS,
     Pack.Reason.ENGINE_BROKEN: OURS,
 }
@@ -43,9 +43,9 @@ ENDS = [
     ("failed", Pack.Reason.ENGINE_FAILED, False, (GENERAL, YOURS, UPLOAD)),
     ("canceled", Pack.Reason.STAFF, True, (STOPPED, YOURS, HERE)),
     ("canceled", Pack.Reason.STAFF, False, (STOPPED, YOURS, UPLOAD)),
-    ("canceled", Pack.Reason.ON_REQUEST, True, ("You stopped this pack before anything was made.", YOURS, HERE)),
-    ("canceled", Pack.Reason.PHOTOS_DELETED, False, ("the photos it needed are no longer here", YOURS, UPLOAD)),
-    ("canceled", Pack.Reason.PHOTOS_LOST, False, ("restarted", "so they are gone", YOURS, UPLOAD)),
+    ("canceled", Pack.Reason.ON_REQUEST, True, ("You stopped this pack before any headshots were made.", YOURS, HERE)),
+    ("canceled", Pack.Reason.PHOTOS_DELETED, False, ("because its photos were deleted", YOURS, UPLOAD)),
+    ("canceled", Pack.Reason.PHOTOS_LOST, False, ("restarted", "can’t be opened anymore", YOURS, UPLOAD)),
     ("canceled", Pack.Reason.ACCOUNT_DELETED, True, ("This pack was stopped.", YOURS)),
 ]
 
@@ -99,10 +99,10 @@ def test_what_a_page_says_of_a_paid_pack_that_came_to_nothing_is_true(
 
     assert [sentence for sentence in words if sentence not in said] == []
     assert (HERE in said) == photos_are_here
-    assert "Or have your $19 back" in said
+    assert "You can also get a refund of $19" in said
     # Nothing was.
-    assert "What was finished is below" not in said
-    assert ("no longer here" in said) == (reason == Pack.Reason.PHOTOS_DELETED)
+    assert "You can still download" not in said
+    assert ("its photos were deleted" in said) == (reason == Pack.Reason.PHOTOS_DELETED)
 
 
 @pytest.mark.parametrize("end", ["failed", "canceled"])
@@ -121,8 +121,8 @@ def test_who_paid_nothing_for_a_pack_is_promised_no_money(browser: Client, perso
     said = words_of(browser, pack)
 
     assert YOURS in said
-    assert "there is nothing to pay" in said
-    assert "back:" not in said
+    assert "There’s nothing to pay" in said
+    assert "refund" not in said
 
 
 def test_a_granted_pack_that_came_back_and_was_used_again_is_not_said_to_be_there(
@@ -137,7 +137,7 @@ def test_a_granted_pack_that_came_back_and_was_used_again_is_not_said_to_be_ther
     said = words_of(browser, pack)
 
     assert YOURS not in said
-    assert "the pack was yours again" in said
+    assert "The pack was returned to your account" in said
 
 
 @pytest.mark.parametrize("state", ["refunded", "revoked"])
@@ -150,7 +150,7 @@ def test_a_pack_whose_money_went_back_is_not_called_theirs(browser: Client, pers
     said = words_of(browser, pack)
 
     assert "This pack was stopped." in said
-    assert ("What you paid has been given back" if state == "refunded" else "Your bank asked") in said
+    assert ("Your payment has been refunded" if state == "refunded" else "was disputed") in said
     assert YOURS not in said
 
 
@@ -162,7 +162,7 @@ def test_a_pack_that_was_had_before_its_photos_were_deleted_counts_as_used(brows
 
     said = words_of(browser, pack)
 
-    assert "so it counts as used" in said
+    assert "so this pack counts as used" in said
     assert YOURS not in said
 
 
@@ -174,7 +174,7 @@ def test_a_free_pack_that_staff_stopped_does_not_count(browser: Client, person: 
 
     said = words_of(browser, pack)
 
-    assert "We had to stop this pack. You have lost nothing by that" in said
+    assert "We had to stop this pack. It doesn’t count as one of your free shoots." in said
     assert (counted, previews_left(person)) == (before - 1, before)
 
 
@@ -183,7 +183,7 @@ def test_what_was_finished_is_named_only_where_something_was(browser: Client, pe
     pack.headshots.update(state="done", done_at=timezone.now())
     advance(pack, "failed", reason=Pack.Reason.ENGINE_FAILED)
 
-    assert "What was finished is below." in words_of(browser, pack)
+    assert "You can still download the finished" in words_of(browser, pack)
 
 
 def test_the_order_page_asks_nobody_for_money_whose_pack_is_about_to_come_back(browser: Client, person: User) -> None:
@@ -193,7 +193,7 @@ def test_the_order_page_asks_nobody_for_money_whose_pack_is_about_to_come_back(b
 
     page = browser.get(f"/shoots/{pack.shoot_id}/order/").content.decode()
 
-    assert "Use the pack you have" in page
+    assert "Use your pack" in page
     assert "Pay $" not in page
 
 
@@ -203,10 +203,10 @@ def test_the_order_page_asks_nobody_for_money_whose_pack_is_about_to_come_back(b
 @pytest.mark.parametrize(
     ("end", "reason", "words"),
     [
-        ("canceled", Pack.Reason.ON_REQUEST, "you stopped your pack of 4 headshots."),
-        ("canceled", Pack.Reason.PHOTOS_DELETED, "its photos were gone before it was finished."),
-        ("canceled", Pack.Reason.STAFF, "we had to stop your pack"),
-        ("failed", "not_alike", "your pack of 4 headshots could not be made. You"),
+        ("canceled", Pack.Reason.ON_REQUEST, "You stopped your pack of 4 headshots. Nothing"),
+        ("canceled", Pack.Reason.PHOTOS_DELETED, "its photos were no longer available."),
+        ("canceled", Pack.Reason.STAFF, "We had to stop your pack"),
+        ("failed", "not_alike", "We couldn’t make your pack of 4 headshots. Nothing"),
     ],
 )
 def test_the_mail_about_a_pack_that_came_back_says_why(
@@ -222,19 +222,19 @@ def test_the_mail_about_a_pack_that_came_back_says_why(
 
     (message,) = mail.outbox
     assert words in message.body
-    assert "yours again" in message.body
+    assert "The pack is back in your account" in message.body
 
 
 @pytest.mark.parametrize(
     ("reason", "subject", "words"),
     [
-        ("", "A pack of 4 headshots for you", "you have a pack of 4 headshots from us, free."),
+        ("", "A free pack of 4 headshots for you", "We’ve added a free pack of 4 headshots to your account."),
         (
             Pack.Reason.STAFF,
-            "Your 4 headshots are still to come",
-            "we had to stop your pack of 4 headshots. You have lost",
+            "Your pack of 4 headshots is still available",
+            "We had to stop your pack of 4 headshots. Nothing",
         ),
-        ("not_alike", "Your 4 headshots are still to come", "your pack of 4 headshots could not be made. You have"),
+        ("not_alike", "Your pack of 4 headshots is still available", "We couldn’t make your pack of 4 headshots."),
     ],
 )
 def test_the_mail_about_a_granted_pack_says_what_became_of_it_and_promises_no_money(
@@ -248,15 +248,15 @@ def test_the_mail_about_a_granted_pack_says_what_became_of_it_and_promises_no_mo
     (message,) = mail.outbox
     assert message.subject == subject
     assert words in message.body
-    assert "there is nothing to pay" in message.body
-    assert "back, with one click" not in message.body
+    assert "There’s nothing to pay" in message.body
+    assert "Or get a refund of" not in message.body
 
 
 @pytest.mark.parametrize(
     ("reason", "failed", "words"),
     [
-        ("refunded", True, "we wanted to give back what you paid"),
-        ("revoked", False, "was stopped while your bank decided about the payment; that is settled."),
+        ("refunded", True, "We tried to refund your payment"),
+        ("revoked", False, "during a payment dispute. The dispute is now resolved."),
     ],
 )
 def test_the_mail_about_money_that_stayed_says_why(

@@ -37,7 +37,7 @@ def test_the_order_page_shows_looks_price_time_and_what_is_sold(
     assert page.status_code == 200
     assert "Pay $18.50" in text
     assert text.count(" checked") == 5
-    assert "Can be paid until" in text
+    assert "Please pay by" in text
     assert "TEST" in text
 
 
@@ -47,7 +47,7 @@ def test_the_studio_says_that_clothes_stay(browser: Client, shoot: Shoot, settin
 
     text = browser.get(f"/shoots/{shoot.pk}/order/").content.decode()
 
-    assert "Your clothes, pose and expression stay as in your photos." in text
+    assert "Your clothes, pose and expression stay the same." in text
     assert "Pay $9" in text
 
 
@@ -76,7 +76,7 @@ def test_from_the_order_over_the_test_checkout_to_a_page_that_knows(browser: Cli
     assert "TEST checkout" in checkout.content.decode()
     assert state(payment) == ("paid", "used", "queued")
     assert arrived.redirect_chain == [(f"/shoots/{shoot.pk}/", 302)]
-    assert "$19 paid" in arrived.content.decode()
+    assert "You paid $19" in arrived.content.decode()
     # By a signed webhook, like everywhere.
     assert list(WebhookEvent.objects.values_list("type", "outcome")) == [("checkout.session.completed", "done")]
     shoot.refresh_from_db()
@@ -103,7 +103,7 @@ def test_the_test_checkout_is_not_there_where_it_is_off(
     assert browser.post(url, {"card": "good"}).status_code == 404
     assert state(Payment.objects.get()) == ("open", None, "awaiting_payment")
     page = browser.get(f"/shoots/{shoot.pk}/order/")
-    assert "Packs are not sold here" in page.content.decode()
+    assert "Packs aren’t for sale" in page.content.decode()
     assert "TEST" not in page.content.decode()
 
 
@@ -115,7 +115,7 @@ def test_repeated_clicks_and_the_back_button_lead_to_one_checkout(browser: Clien
     third = order(browser, shoot)
 
     assert third.status_code == 409
-    assert "Nothing was charged again" in third.content.decode()
+    assert "You weren’t charged again" in third.content.decode()
     assert Payment.objects.count() == Pack.objects.filter(kind="premium").count() == 1
 
 
@@ -127,7 +127,7 @@ def test_other_looks_close_the_first_checkout(browser: Client, shoot: Shoot) -> 
     too_late = browser.post(first.url, {"card": "good"})
     browser.post(second.url, {"card": "good"})
 
-    assert "This checkout has closed" in too_late.content.decode()
+    assert "This checkout has expired" in too_late.content.decode()
     assert state(old) == ("expired", None, "canceled")
     assert state(Payment.objects.exclude(pk=old.pk).get()) == ("paid", "used", "queued")
 
@@ -142,7 +142,7 @@ def test_an_order_from_a_page_that_is_out_of_date_is_shown_again_first(browser: 
     again = order(browser, shoot, count=4, known_orders=str(stale.context["form"]["known_orders"].value()))
 
     assert stale.status_code == 409
-    assert "ordered a pack of this shoot already" in stale.content.decode()
+    assert "already ordered a pack from this shoot" in stale.content.decode()
     assert again.status_code == 303
     assert Payment.objects.count() == 2
 
@@ -163,8 +163,8 @@ def test_too_few_looks_for_fifty_are_refused_and_nothing_is_charged(
 
     assert page.status_code == 409
     assert "choose more looks" in page.content.decode()
-    assert "50 headshots that differ need at least 3 looks with different backdrops." in page.content.decode()
-    assert "At least 3: your 50 headshots spread over them." in page.content.decode()
+    assert "50 different headshots, choose at least 3 looks with different backgrounds." in page.content.decode()
+    assert "Choose at least 3. Your 50 headshots are spread across them." in page.content.decode()
     assert not Payment.objects.exists()
 
 
@@ -174,7 +174,7 @@ def test_a_checkout_does_not_open_when_the_photos_go_before_the_pack_is_done(bro
     shown = browser.get(f"/shoots/{shoot.pk}/order/").content.decode()
     tried = order(browser, shoot)
 
-    assert "there is not enough time left" in shown
+    assert "there isn’t enough time left" in shown
     assert "Pay $19" not in shown
     assert tried.status_code == 409
     assert not Payment.objects.exists()
@@ -212,8 +212,8 @@ def test_photos_that_have_gone_or_will_not_do_cannot_be_ordered_from(browser: Cl
     begin_purge(shoot)
     gone = browser.get(f"/shoots/{shoot.pk}/order/").content.decode(), order(browser, shoot)
 
-    assert "No photo to make them from" in no_photo[0]
-    assert "The photos of this shoot have been deleted" in gone[0]
+    assert "No usable photo yet" in no_photo[0]
+    assert "This shoot’s photos have been deleted" in gone[0]
     assert no_photo[1].status_code == gone[1].status_code == 409
     assert not Payment.objects.exists()
 
@@ -225,7 +225,7 @@ def test_an_open_credit_is_used_instead_of_money(browser: Client, person: User, 
     answer = order(browser, shoot, credit="1")
 
     credit.refresh_from_db()
-    assert "Use the pack you have" in shown
+    assert "Use your pack" in shown
     assert answer.url == f"/shoots/{shoot.pk}/"
     assert credit.state == Credit.State.USED
     assert credit.pack is not None
@@ -239,8 +239,8 @@ def test_who_has_a_pack_is_not_asked_for_its_price_on_the_page_of_a_shoot(browse
     Credit.objects.create(owner=person, source=Credit.Source.GRANT)
     having = browser.get(f"/shoots/{shoot.pk}/").content.decode()
 
-    assert "Have the whole pack for $19" in without
-    assert "Use the pack you have" in having
+    assert "Get the full pack for $19" in without
+    assert "Use your pack" in having
     assert "$19" not in having
 
 
@@ -259,7 +259,7 @@ def test_nobody_who_has_a_pack_is_led_to_a_checkout(browser: Client, person: Use
     answers = order(browser, shoot), order(browser, shoot, count=4), browser.post("/pricing/")
 
     assert [answer.status_code for answer in answers] == [409, 409, 409]
-    assert all("You have a pack already: use it" in answer.content.decode() for answer in answers)
+    assert all("You already have an unused pack" in answer.content.decode() for answer in answers)
     assert Payment.objects.count() == 1
     assert Credit.objects.get().state == Credit.State.OPEN
 
@@ -272,8 +272,8 @@ def test_paying_first_and_uploading_later(browser: Client, person: User, shoot: 
 
     assert checkout.url == again.url
     assert Credit.objects.get().state == Credit.State.OPEN
-    assert "A paid pack, not used yet" in receipt.content.decode()
-    assert "Use the pack you have" in browser.get(f"/shoots/{shoot.pk}/order/").content.decode()
+    assert "Your unused pack" in receipt.content.decode()
+    assert "Use your pack" in browser.get(f"/shoots/{shoot.pk}/order/").content.decode()
     order(browser, shoot, credit="1")
     assert state(Payment.objects.get()) == ("paid", "used", None)
     assert Credit.objects.get().pack is not None
@@ -302,7 +302,7 @@ def test_what_the_test_checkout_sold_buys_nothing_for_real(
     page = browser.get(f"/shoots/{shoot.pk}/order/").content.decode()
 
     assert Credit.objects.get().state == Credit.State.OPEN
-    assert "Use the pack you have" not in page
+    assert "Use your pack" not in page
 
 
 def test_stripes_page_and_the_way_back(browser: Client, shoot: Shoot, stripe: FakeStripe) -> None:

@@ -105,7 +105,7 @@ def test_preparing_is_shown_with_the_time_that_is_left_and_a_way_out(pack: Pack,
 
     page = browser.get(f"/shoots/{pack.shoot_id}/progress/").content.decode()
 
-    assert "once for all headshots." in page
+    assert "(needed once per pack)." in page
     assert "%" not in page.split("Preparing you", 1)[1].split("</p>", 1)[0]
     assert "About 2 minutes left." in page
     assert "Stop this pack" in page
@@ -122,8 +122,8 @@ def test_a_person_stops_their_pack_while_nothing_is_shown(pack: Pack, browser: C
     pack.refresh_from_db()
     assert pack.state == Pack.State.CANCELED
     page = browser.get(f"/shoots/{pack.shoot_id}/").content.decode()
-    assert "You stopped this pack before anything was made." in page
-    assert "You have lost nothing by that" in page
+    assert "You stopped this pack before any headshots were made." in page
+    assert "Nothing is lost" in page
 
 
 def test_once_something_is_shown_there_is_nothing_to_stop(pack: Pack, browser: Client) -> None:
@@ -134,7 +134,7 @@ def test_once_something_is_shown_there_is_nothing_to_stop(pack: Pack, browser: C
     answer = browser.post(f"/shoots/{pack.shoot_id}/packs/{pack.pk}/cancel/", follow=True)
 
     assert "Stop this pack" not in page
-    assert "cannot be stopped any more" in answer.content.decode()
+    assert "be stopped anymore" in answer.content.decode()
     pack.refresh_from_db()
     assert pack.state == Pack.State.RENDERING
 
@@ -248,7 +248,7 @@ def test_a_pack_that_rests_after_a_fault_promises_no_time_and_others_pass_it(
     page = client.get(pack.shoot.get_absolute_url()).content.decode()
 
     assert "Something went wrong on our side" in page
-    assert "Your headshots wait for the studio" in page
+    assert "Your headshots are on hold" in page
     assert "minutes left" not in page
     assert "seconds left" not in page
     found = estimate(second, list(second.headshots.all()))

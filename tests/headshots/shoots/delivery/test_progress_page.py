@@ -67,7 +67,7 @@ def test_a_refused_photo_gets_its_reasons_and_a_way_on() -> None:
     page = render(make_shoot(), [make_photo("refused", "too_dark", "turned_away")])
 
     assert "Your face is too dark" in page
-    assert "You are looking away" in page
+    assert "You’re looking away" in page
     assert "Try another photo" in page
 
 
@@ -78,7 +78,7 @@ def test_several_faces_become_a_question_with_one_picture_each() -> None:
     assert len(re.findall(r'<input type="radio" name="face-[0-9a-f-]{36}" value="[012]" required>', page)) == 3
     assert len(re.findall(r"/faces/[012]\.jpg", page)) == 3
     assert 'value="none"' not in page
-    assert "That is me" in page
+    assert "Confirm and continue" in page
 
 
 def test_a_proposal_is_ticked_and_several_photos_are_one_question() -> None:
@@ -91,14 +91,14 @@ def test_a_proposal_is_ticked_and_several_photos_are_one_question() -> None:
     assert f'name="face-{mine["id"]}" value="1" required checked' in page
     assert f'name="face-{not_mine["id"]}" value="none" required checked' in page
     assert len(re.findall(r" checked", page)) == 2
-    assert "This is me in all of them" in page
+    assert "Confirm and continue" in page
 
 
 @pytest.mark.parametrize("tip", engine.TIPS)
 def test_a_score_comes_with_words_for_every_tip(tip: str) -> None:
     page = render(make_shoot(), [make_photo("accepted") | {"score": 83, "tips": [tip]}])
 
-    assert re.search(r"<strong>83</strong>\s+of 100", page)
+    assert re.search(r"<strong>83</strong>\s+out of 100", page)
     words = re.search(r'<div class="tips">.*?<li>(.*?)</li>', page, re.S)
     assert words
     assert words[1].strip()
@@ -108,7 +108,7 @@ def test_a_score_comes_with_words_for_every_tip(tip: str) -> None:
 def test_every_reason_has_words_of_its_own(reason: str) -> None:
     page = render(make_shoot(), [make_photo("refused", reason)])
 
-    assert "This photo is not suitable" not in page
+    assert "This photo isn’t suitable" not in page
 
 
 def test_headshots_appear_one_by_one_and_the_zip_when_all_are_there() -> None:
@@ -125,7 +125,7 @@ def test_headshots_appear_one_by_one_and_the_zip_when_all_are_there() -> None:
 def test_a_pack_that_did_not_look_like_the_person_says_so() -> None:
     page = render(make_shoot(), packs=[make_pack("failed", reason="not_alike")])
 
-    assert "did not look enough like you" in page
+    assert "didn’t look enough like you" in page
     assert "Being made" not in page
 
 
@@ -142,7 +142,7 @@ def test_a_page_whose_photos_are_gone_keeps_its_headshots() -> None:
 
     assert page.count("<img") == 4
     assert "Your photos have been deleted" in page
-    assert "Delete the headshots too" in page
+    assert "Delete headshots too" in page
 
 
 @pytest.mark.parametrize(

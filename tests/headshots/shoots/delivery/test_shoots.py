@@ -90,7 +90,7 @@ def test_one_bad_file_refuses_the_upload_and_names_its_place_not_its_name(browse
     response = upload(browser, photos.astronaut_path().read_bytes(), b"not a photo at all")
 
     assert response.status_code == 422
-    assert "Photo 2 is not a photo we can use" in response.content.decode()
+    assert "t use photo 2" in response.content.decode()
     assert "IMG_1" not in response.content.decode()
     assert nothing_is_stored()
 
@@ -242,7 +242,7 @@ def test_a_full_disk_keeps_nothing_and_says_so(browser: Client, monkeypatch) -> 
         response = upload(browser, photos.astronaut_path().read_bytes())
 
     assert response.status_code == 503
-    assert "no room for more photos" in response.content.decode()
+    assert "no room for your photos" in response.content.decode()
     assert nothing_is_stored()
 
 
@@ -255,7 +255,7 @@ def test_a_photo_of_somebody_else_is_refused_and_the_others_are_used(person: Use
     reasons = list(shoot.photos.values_list("state", "reasons"))
     assert reasons == [("accepted", []), ("refused", ["not_same_person"]), ("accepted", [])]
     assert Event.objects.get(name="photo.refused").codes == {"reasons": ["not_same_person"]}
-    assert "does not look like the person in your other photos" in browser.get(f"/shoots/{shoot.pk}/").content.decode()
+    assert "doesn’t look like the person in your other photos" in browser.get(f"/shoots/{shoot.pk}/").content.decode()
     assert Pack.objects.get().kind == "preview"
 
 
@@ -277,7 +277,7 @@ def test_a_corrupt_headshot_is_logged_and_its_owner_is_told(
     (line,) = [record for record in caplog.records if record.name == "headshots.shoots.delivery.pictures"]
     assert (answer.status_code, line.levelname) == (404, "ERROR")
     assert str(row.blob_id) in line.getMessage()
-    assert page.count("This headshot cannot be shown") == 4, "hidden until a picture does not load"
+    assert page.count("This headshot can’t be displayed") == 4, "hidden until a picture does not load"
     assert browser.get(f"/shoots/{pack.shoot_id}/headshots/{other.pk}.jpg").status_code == 200
 
 

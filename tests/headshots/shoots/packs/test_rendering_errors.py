@@ -20,8 +20,8 @@ from tests.helpers.factories import make_preview
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 
 HARMLESS = [
-    (engine.Canceled(), "stopped, no longer wanted"),
-    (prepared_subjects.PreparationInProgress(), "another worker prepares its person"),
+    (engine.Canceled(), "stopped, because the pack was canceled or paused"),
+    (prepared_subjects.PreparationInProgress(), "another worker is preparing its subject"),
     (VaultUnavailable("503"), "waiting for the vault: 503"),
 ]
 FOR_THE_OPERATOR = [
@@ -83,7 +83,7 @@ def test_a_run_that_finds_the_key_of_the_photos_gone_closes_the_shoot(monkeypatc
     pack = Pack.objects.select_related("shoot").get(pk=pack.pk)
     assert (pack.state, pack.reason) == (Pack.State.CANCELED, Pack.Reason.PHOTOS_LOST)
     assert (pack.consecutive_failures, pack.shoot.state) == (0, Shoot.State.PURGING)
-    assert f"pack {pack.pk}: the key of its photos is gone" in caplog.text
+    assert f"pack {pack.pk}: the key of its photos no longer exists" in caplog.text
 
 
 @pytest.mark.parametrize(("error", "reason"), FOR_THE_OPERATOR, ids=lambda value: type(value).__name__)

@@ -222,8 +222,8 @@ def test_the_best_photo_makes_the_preview_and_the_page_says_which(client: Client
     page = client.get(f"/shoots/{shoot.pk}/").content.decode()
 
     assert prepared_subjects.best_first(shoot.photos.all())[0] == better
-    assert page.count("Your free headshots are made from this one") == 1
-    assert page.index("made from this one") > page.index(f'id="photo-{better.pk}"')
+    assert page.count("This is your best photo") == 1
+    assert page.index("This is your best photo") > page.index(f'id="photo-{better.pk}"')
 
 
 def test_a_photo_that_is_not_checked_yet_keeps_the_others_waiting() -> None:
