@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageOps
 from playwright.sync_api import Browser, FloatRect, Page, ViewportSize, sync_playwright
 
 from tests.browser.test_main_job import shown_headshots, sign_up, upload, wait_for
@@ -37,9 +37,13 @@ print(aggregate_days())
 
 
 def main() -> None:
-    pictures: dict[str, Callable[[Path], None]] = {"before-and-after": before_and_after, "screens": screens}
+    pictures: dict[str, Callable[[Path], None]] = {
+        "before-and-after": before_and_after,
+        "example": example,
+        "screens": screens,
+    }
     parser = argparse.ArgumentParser(prog="python -m tests.browser.pictures", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{' or '.join(pictures)} (both)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(pictures)} (default: all)")
     names = parser.parse_args().names or list(pictures)
     for name in names:
         with tempfile.TemporaryDirectory(prefix="headshots-pictures-") as folder:
@@ -51,16 +55,29 @@ def before_and_after(folder: Path) -> None:
     height = 320
     strip = Image.new("RGB", (height + 4 * height * 4 // 5, height * len(PEOPLE)))
     for row, person in enumerate(PEOPLE):
-        out = folder / person.stem
-        command = [sys.executable, "run.py", "make", str(person), "--out", str(out), "--engine", "studio"]
-        subprocess.run(command, cwd=ROOT, check=True)
         left = 0
-        for file in [person, *sorted(out.glob("*.jpg"))]:
+        for file in [person, *headshots_of(person, folder / person.stem)]:
             with Image.open(file) as picture:
                 scaled = picture.convert("RGB").resize((height * picture.width // picture.height, height))
             strip.paste(scaled, (left, row * height))
             left += scaled.width
     save(strip, "before-and-after.jpg")
+
+
+def example(folder: Path) -> None:
+    """The example on the home page: the middle of the first photo, and its four headshots."""
+    names = [path.stem for path in headshots_of(PEOPLE[0], folder)]
+    for name, file in zip(["source", *names], [PEOPLE[0], *sorted(folder.glob("*.jpg"))], strict=True):
+        with Image.open(file) as picture:
+            fitted = ImageOps.fit(picture.convert("RGB"), (480, 600), Image.Resampling.LANCZOS)
+        fitted.save(ROOT / "static" / "img" / f"example-{name.split('-')[-1]}.jpg", quality=82, optimize=True)
+
+
+def headshots_of(person: Path, out: Path) -> list[Path]:
+    """Make the four free headshots of a photo with the studio engine. Returns their files."""
+    command = [sys.executable, "run.py", "make", str(person), "--out", str(out), "--engine", "studio"]
+    subprocess.run(command, cwd=ROOT, check=True)
+    return sorted(out.glob("*.jpg"))
 
 
 def screens(folder: Path) -> None:
