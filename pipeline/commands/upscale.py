@@ -12,6 +12,7 @@ from pipeline.commands import (
     CommandFailed,
     advance,
     echo,
+    open_weights,
     print_json,
     progress_bar,
     read_photo,
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     pixels, alpha = read_picture(arguments.source, keep_alpha=file_format == "png")
     if file_format == "jpeg" and max(pixels.shape) * SCALE > MAX_EDGE_PX:
         raise CommandFailed(f"{target}: a JPEG has at most {MAX_EDGE_PX:,} px per edge; name a .png file instead")
-    network = open_network(arguments.network, Weights(arguments.weights))
+    network = open_network(arguments.network, open_weights(arguments))
     started = time.perf_counter()
     with progress_bar("Upscale") as bar:
         enlarged = upscale(

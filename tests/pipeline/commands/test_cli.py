@@ -241,7 +241,7 @@ def test_a_photo_that_cannot_be_read_makes_nothing(make, tmp_path):
         (["make", photos.astronaut_path(), "--out", "/dev/null/out"], "choose another folder with --out"),
         (["make", *[photos.astronaut_path()] * 6, "--out", "out"], "6 photos: give one to 5 of one person"),
         (["make", photos.astronaut_path(), "--out", "out", "--style", "disco"], "known: corporate, executive, outdoor"),
-        (["make", photos.astronaut_path(), "--out", "out", "--count", "0"], "0 pictures are no pictures"),
+        (["make", photos.astronaut_path(), "--out", "out", "--count", "0"], "must be at least 1"),
         (["make", photos.astronaut_path(), "--out", "out", "--count", "many"], "'many' is not a whole number"),
         (["make", photos.astronaut_path(), "--out", "out", "--face", "-1"], "--face"),
         (["make", photos.astronaut_path(), "--out", "out", "--engine", "oils"], "invalid choice: 'oils'"),
@@ -278,8 +278,8 @@ def test_without_weights_the_error_names_the_command_that_fetches_them(capfd, tm
     assert "Fix: python -m pipeline weights fetch --weights nowhere" in capfd.readouterr().err
 
 
-def test_the_doctor_says_which_engine_works_and_the_license_of_each_weight(command):
-    status, printed, _ = command("doctor", "--json")
+def test_engines_lists_which_engine_works_and_the_license_of_each_weight(command):
+    status, printed, _ = command("engines", "--json")
 
     report = json.loads(printed)
     assert status == DONE
@@ -296,11 +296,11 @@ def test_the_doctor_says_which_engine_works_and_the_license_of_each_weight(comma
     assert licenses["realesrgan_x4plus"] == ("BSD-3-Clause", True)
 
 
-def test_the_doctor_says_what_is_missing_and_how_to_get_it(capfd, weights, tmp_path):
+def test_engines_lists_what_is_missing_and_how_to_get_it(capfd, weights, tmp_path):
     shutil.copytree(weights.directory, tmp_path / "weights")
     (tmp_path / "weights" / "face_landmark.tflite").write_bytes(b"half")
 
-    status = main(["doctor", "--weights", str(tmp_path / "weights")])
+    status = main(["engines", "--weights", str(tmp_path / "weights")])
 
     printed = capfd.readouterr().out
     assert status == REFUSED
@@ -313,7 +313,7 @@ def test_fetching_weights_that_are_here_does_nothing(command):
     assert command("weights", "fetch") == (DONE, "", "")
 
 
-@pytest.mark.parametrize("words", [["--help"], ["check", "--help"], ["make", "--help"], ["doctor", "--help"]])
+@pytest.mark.parametrize("words", [["--help"], ["check", "--help"], ["make", "--help"], ["engines", "--help"]])
 def test_help_explains_the_exit_statuses(capsys, words):
     with pytest.raises(SystemExit) as ended:
         main(words)

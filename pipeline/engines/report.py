@@ -12,7 +12,7 @@ from pipeline.weights.catalog import Weight
 
 
 @dataclass(frozen=True)
-class DoctorReport:
+class EngineReport:
     """The state of all engines and weights.
 
     Attributes:
@@ -56,7 +56,7 @@ class DoctorReport:
         return [*lines, f"fix: {self.fix}"] if self.fix else lines
 
 
-def examine(weights: Weights, options: InstantIDOptions, engine: EngineName = "auto") -> DoctorReport:
+def examine(weights: Weights, options: InstantIDOptions, engine: EngineName = "auto") -> EngineReport:
     """Examine all engines and weights.
 
     Hashes the weights that engines need here, and other weights if they are present. Loads InstantID's networks if it
@@ -75,7 +75,7 @@ def examine(weights: Weights, options: InstantIDOptions, engine: EngineName = "a
         for name, weight in weights.catalog.weights.items()
     )
     broken = [weight.name for weight, problem in found if problem and weight.name in concerned]
-    return DoctorReport(
+    return EngineReport(
         engines, chosen, found, str(weights.directory), weights.fetch_command_for(*broken) if broken else ""
     )
 
