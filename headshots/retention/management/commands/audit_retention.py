@@ -9,7 +9,9 @@ from headshots.retention.audit import audit
 
 
 class Command(BaseCommand):
-    help = "Age of the oldest private file, key and row against its limit. Exit status 1 when one is over it."
+    help = (
+        "Report the age and limit of the oldest private data of each kind. Exits with status 1 if a limit is exceeded."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", dest="as_json", help="print JSON")
