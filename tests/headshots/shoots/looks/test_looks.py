@@ -208,7 +208,7 @@ def test_a_draft_is_tried_on_the_sample_and_seen(owner: Client, style: Style) ->
     response = owner.get(f"/admin/shoots/style/trials/{picture.pk}.jpg")
 
     version.trial.refresh_from_db()
-    assert "is being made on the sample" in waiting
+    assert "is being rendered with the sample photo" in waiting
     assert version.trial.state == Pack.State.DELIVERED
     assert shown.count("/admin/shoots/style/trials/") == versions.TRIAL_PICTURES
     assert response.content[:2] == b"\xff\xd8"
@@ -232,8 +232,8 @@ def test_a_trial_says_what_it_waits_for(owner: Client, style: Style) -> None:
     advance(before, Pack.State.CANCELED)
 
     assert behind == "Version 2 waits behind 1 pack…"
-    assert paused == "Version 2 waits: rendering is paused."
-    assert report() == "Version 2 is being made on the sample…"
+    assert paused == "Version 2 is waiting, because rendering is paused."
+    assert report() == "Version 2 is being rendered with the sample photo…"
 
 
 def test_a_trial_is_in_no_figure_and_gone_after_a_day(style: Style) -> None:
