@@ -100,7 +100,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 def describe_face(index: int, face: Face) -> str:
     """Return one line with the face's number for --face and its position."""
     box = face.box
-    return f"  face {index}: {box.width:.0f} x {box.height:.0f} px at left {box.left:.0f}, top {box.top:.0f}"
+    return f"  face {index}: {box.width:.0f} × {box.height:.0f} px at left {box.left:.0f}, top {box.top:.0f}"
 
 
 def print_json(value: object) -> None:

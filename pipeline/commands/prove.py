@@ -112,9 +112,9 @@ def report(
         )
         return
     for figure in figures:
-        distance = "no single face" if figure.distance is None else f"distance {figure.distance:.3f}"
-        verdict = "accepted" if figure.accepted else f"refused ({', '.join(figure.reasons)})"
-        print(f"{folder / figure.file}  {distance} (at most {ACCEPT_DISTANCE}), likeness {figure.likeness}, {verdict}")
+        distance = "not exactly one face" if figure.distance is None else f"distance {figure.distance:.3f}"
+        verdict = "accepted" if figure.accepted else f"rejected ({', '.join(figure.reasons)})"
+        print(f"{folder / figure.file}  {distance} (limit {ACCEPT_DISTANCE}), likeness {figure.likeness}, {verdict}")
     print(folder / "contact-sheet.jpg")
     echo(f"{engine}: loaded in {load_seconds:.1f} s, {len(figures)} pictures in {make_seconds:.1f} s")
 

@@ -48,7 +48,7 @@ class EngineReport:
         """Return the report as lines of text."""
         lines = ["engines"]
         for engine in self.engines:
-            chosen = ", used here" if engine.name == self.chosen else ""
+            chosen = " (selected)" if engine.name == self.chosen else ""
             lines.append(f"  {engine.name}: {'ready' if engine.ready else 'cannot run'}{chosen}")
             lines += [f"    {sentence}" for sentence in (*engine.notes, *engine.missing)]
         lines.append(f"weights in {self.directory}")
@@ -102,7 +102,7 @@ def _weight_line(weight: Weight, problem: str | None) -> str:
     words = {"was not fetched": "not fetched", "is missing": "missing"}
     state = next((word for said, word in words.items() if said in (problem or "")), "damaged" if problem else "ok")
     size = "" if weight.bytes is None else f"{weight.bytes / 1e6:,.1f} MB"
-    terms = weight.license if weight.business else f"{weight.license}, not for business"
+    terms = weight.license if weight.business else f"{weight.license}, not for commercial use"
     return f"  {weight.name:20} {state:12} {size:>10}  {terms}  {weight.source}: {weight.purpose}"
 
 

@@ -76,7 +76,7 @@ def describe_settings() -> dict[str, str]:
 def describe_payments() -> str:
     """Describe whether payments are live, in test mode or off, from the kind of Stripe's key."""
     if settings.HEADSHOTS_LIVE_PAYMENTS:
-        return "live (noncommercial weights need a license statement)"
+        return "live (weights not for commercial use need a license statement)"
     return "Stripe test mode" if settings.HEADSHOTS_STRIPE_SECRET_KEY else "none"
 
 

@@ -210,7 +210,10 @@ def test_with_several_photos_the_choice_is_meant_for_those_with_several_people(m
 def test_photos_of_two_persons_do_not_go_together(make):
     status, _, said = make(photos.obama_path(), photos.biden_path())
 
-    assert (status, said) == (REFUSED, f"error: {photos.biden_path()}: not the person of {photos.obama_path()}\n")
+    assert (status, said) == (
+        REFUSED,
+        f"error: {photos.biden_path()}: shows another person than {photos.obama_path()}\n",
+    )
 
 
 def test_a_refused_photo_makes_nothing(make, small_face, tmp_path):
@@ -239,7 +242,7 @@ def test_a_photo_that_cannot_be_read_makes_nothing(make, tmp_path):
         (["make", photos.astronaut_path()], "the following arguments are required: --out"),
         (["make", "no-such-photo.jpg", "--out", "out"], "no-such-photo.jpg: No such file or directory"),
         (["make", photos.astronaut_path(), "--out", "/dev/null/out"], "choose another folder with --out"),
-        (["make", *[photos.astronaut_path()] * 6, "--out", "out"], "6 photos: give one to 5 of one person"),
+        (["make", *[photos.astronaut_path()] * 6, "--out", "out"], "6 photos are too many. Give one to 5 photos"),
         (["make", photos.astronaut_path(), "--out", "out", "--style", "disco"], "known: corporate, executive, outdoor"),
         (["make", photos.astronaut_path(), "--out", "out", "--count", "0"], "must be at least 1"),
         (["make", photos.astronaut_path(), "--out", "out", "--count", "many"], "'many' is not a whole number"),
@@ -286,7 +289,7 @@ def test_engines_lists_which_engine_works_and_the_license_of_each_weight(command
     studio, instantid = report["engines"]
     assert studio == {"name": "studio", "ready": True, "missing": [], "notes": []}
     assert (instantid["name"], instantid["ready"]) == ("instantid", False)
-    assert instantid["missing"] == ["It was not installed. To install it: python3 run.py --engine instantid"]
+    assert instantid["missing"] == ["Not installed. To install it, run: python3 run.py --engine instantid"]
     assert report["chosen"] == "studio"
     licenses = {weight["name"]: (weight["license"], weight["business"]) for weight in report["weights"]}
     assert licenses["face_mesh"] == ("Apache-2.0", True)
@@ -417,8 +420,8 @@ def test_large_weights_are_shown_with_their_terms_and_nothing_comes_without_cons
 
     said = capfd.readouterr().err
     assert status == USAGE_ERROR
-    assert "5.0 MB  non-commercial research; NOT for business  (a test)" in said
-    assert "to agree, add --yes" in said
+    assert "5.0 MB  non-commercial research; NOT for commercial use  (a test)" in said
+    assert "To accept them, add --yes" in said
     assert not (tmp_path / "weights").exists()
 
 
@@ -453,5 +456,5 @@ def test_a_person_at_a_terminal_is_asked(tmp_path, capfd, monkeypatch, answer, o
 
     said = capfd.readouterr().err
     assert status == USAGE_ERROR
-    assert "Download them under these terms? [y/N]" in said
+    assert "Accept the licenses and download? [y/N]" in said
     assert outcome in said.partition("[y/N]")[2]

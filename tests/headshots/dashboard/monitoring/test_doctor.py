@@ -28,10 +28,10 @@ def test_the_doctor_joins_engines_and_settings_and_holds_no_secret(
     call_command("doctor")
 
     said = capsys.readouterr().out
-    assert "studio: ready, used here" in said
+    assert "studio: ready (selected)" in said
     assert "Stripe test mode" in said
     assert "none (HEADSHOTS_LICENSE_STATEMENT is not set)" in said
-    assert "a test certificate, which proves nothing" in said
+    assert "test certificate, which proves nothing" in said
     assert str(settings.HEADSHOTS_PHOTO_KEYS_DIR) in said
     assert "sk_test_abcdef" not in said
 
@@ -67,7 +67,7 @@ def test_an_engine_that_was_asked_for_and_cannot_run_fails_the_command(tmp_path:
     )
 
     assert asked.returncode == 1
-    assert "instantid: cannot run, used here" in asked.stdout
+    assert "instantid: cannot run (selected)" in asked.stdout
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,10 @@ def test_an_engine_that_was_asked_for_and_cannot_run_fails_the_command(tmp_path:
     [
         ("Filename Type Size Used Priority\n", "none"),
         ("Filename Type Size Used Priority\n/dev/zram0 partition 8 0 100\n", "in memory"),
-        ("Filename Type Size Used Priority\n/dev/sda2 partition 8 0 -2\n", "/dev/sda2: keys and pictures can be written to it"),
+        (
+            "Filename Type Size Used Priority\n/dev/sda2 partition 8 0 -2\n",
+            "/dev/sda2: keys and pictures can be written to it",
+        ),
     ],
 )
 def test_swap_on_a_disk_is_told(tmp_path: Path, table: str, said: str) -> None:

@@ -67,7 +67,7 @@ def test_a_fetch_from_a_hub_installs_everything(built, tmp_path, capsys):
     said = capsys.readouterr().err
     assert status == 0, said
     assert "antelopev2" in said
-    assert "none; NOT for business" in said
+    assert "none; NOT for commercial use" in said
     assert create_engine("instantid", tiny.open(), OPTIONS).name == "instantid"
     assert not list(tiny.directory.rglob("*.bin")), "pickles stay where they came from"
 
@@ -158,7 +158,7 @@ def one_card(monkeypatch) -> type:
 def test_a_gpu_with_too_little_memory_is_refused_with_what_it_takes(built, one_card):
     one_card.total_memory = 8_000_000_000
 
-    with pytest.raises(EngineUnavailable, match=r"has 8\.0 GB of memory; the InstantID engine needs 12 GB"):
+    with pytest.raises(EngineUnavailable, match=r"has 8\.0 GB of memory, but the InstantID engine needs 12 GB"):
         create_engine("auto", built.open(), replace(OPTIONS, device="cuda"))
 
 
@@ -197,9 +197,9 @@ def test_while_payments_are_live_it_needs_a_license_statement(built):
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        (InstantIDOptions(device="gpu"), "can be cuda, cuda:N or cpu"),
-        (InstantIDOptions(optimizations=("fp8",)), "is no \\+optimization"),
-        (InstantIDOptions(steps=0), "needs a step"),
+        (InstantIDOptions(device="gpu"), "must be cuda, cuda:N or cpu"),
+        (InstantIDOptions(optimizations=("fp8",)), "is not a \\+optimization"),
+        (InstantIDOptions(steps=0), "must be at least 1"),
     ],
 )
 def test_options_that_cannot_be_meant_are_refused(options, fault):
@@ -223,7 +223,7 @@ def test_the_report_finds_nothing_wrong_with_a_whole_engine(built, capsys):
     assert status == 0
     assert report["chosen"] == "instantid"
     assert report["engines"][1]["ready"]
-    assert "the CPU, as was asked for" in report["engines"][1]["notes"][0]
+    assert "CPU, as configured" in report["engines"][1]["notes"][0]
 
 
 def test_a_proof_makes_four_pictures_a_contact_sheet_and_figures(built, tmp_path, capsys):
