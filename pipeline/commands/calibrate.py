@@ -103,9 +103,8 @@ def make_pairs(rows: list[dict[str, str]], distances: list[float]) -> Pairs:
     same = np.array([row["same"].lower() in YES for row in rows])
     for row, (one, other), alike in zip(rows, people, same, strict=True):
         if (one == other) != alike:
-            raise CommandFailed(
-                f"{row['one']} and {row['other']} are labeled as different people, but other rows label them as one person"
-            )
+            contradiction = "labeled as different people, but other rows label them as one person"
+            raise CommandFailed(f"{row['one']} and {row['other']} are {contradiction}")
     return Pairs(np.array(distances), same, np.array(people, np.int64))
 
 
