@@ -5,18 +5,18 @@ Without a command, run.py starts Headshots and runs until you press Ctrl-C.
 The first start also installs the dependencies into .venv and downloads the model weights.
 
 commands:
-  doctor     diagnose this installation: engines, settings and failed checks
-  engines    list the engines, what they are missing, and the license of each weight
-  check      check whether photos are usable, and explain what is wrong if not
-  make       make headshots of the person in one to five photos
-  upscale    enlarge a picture four times
-  prove      make four pictures with the real weights and measure their likeness to the photo
-  weights    download the weights that are missing
-  evaluate   compare results between groups of people
-  calibrate  fit the likeness score to labeled face pairs and report its error rates
-  bench      measure speed and memory use
-  manage     run a Django management command with the settings of this installation
-  test       run the tests; --full includes the slow ones
+  doctor     Diagnose this installation: engines, settings and failed checks.
+  engines    List the engines, what they are missing, and the license of each weight.
+  check      Check whether photos are usable, and explain what is wrong if not.
+  make       Make headshots of the person in one to five photos.
+  upscale    Enlarge a picture four times.
+  prove      Make four pictures with the real weights and measure their likeness to the photo.
+  weights    Download the weights that are missing.
+  evaluate   Compare results between groups of people.
+  calibrate  Fit the likeness score to labeled face pairs and report its error rates.
+  bench      Measure speed and memory use.
+  manage     Run a Django management command with the settings of this installation.
+  test       Run the tests; --full includes the slow ones.
 
 Run 'python3 run.py COMMAND --help' for the options of a command.
 """

@@ -109,7 +109,7 @@ def make_pairs(rows: list[dict[str, str]], distances: list[float]) -> Pairs:
 
 
 def gather_people(pairs: Iterable[tuple[str, str, bool]]) -> dict[str, str]:
-    """Return for each photo the name of its person, which is the first name of the person's photos."""
+    """Return for each photo the name of the person in it, which is the name of that person's first photo."""
     leader: dict[str, str] = {}
 
     def lead(name: str) -> str:

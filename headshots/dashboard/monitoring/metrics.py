@@ -63,9 +63,9 @@ def _data_ages(found: Audit) -> Iterator[Metric]:
     """Yield the age and limit of the oldest private data of each kind, and the time of the last purge."""
     by_place = [((finding.what.replace(" ", "_"),), finding) for finding in found.findings]
     ages = [(place, each.age_seconds or 0.0) for place, each in by_place]
-    yield _gauge("oldest_data_age_seconds", "Age of the oldest private data of each kind.", ages, "what")
+    yield _gauge("oldest_data_age_seconds", "Age of the oldest private data by kind.", ages, "what")
     limits = [(place, each.limit_seconds) for place, each in by_place]
-    yield _gauge("data_age_limit_seconds", "Maximum allowed age of each kind.", limits, "what")
+    yield _gauge("data_age_limit_seconds", "Maximum allowed age of private data by kind.", limits, "what")
     answers = [(place, float(each.is_reachable)) for place, each in by_place]
     yield _gauge("store_up", "1 if the store is reachable, otherwise 0.", answers, "what")
     since = inf if found.last_purge_age_seconds is None else found.last_purge_age_seconds

@@ -10,7 +10,7 @@ from headshots.retention.audit import audit
 
 class Command(BaseCommand):
     help = (
-        "Report the age and limit of the oldest private data of each kind. Exits with status 1 if a limit is exceeded."
+        "Report the age of the oldest private data by kind, and its limit. Exits with status 1 if a limit is exceeded."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
