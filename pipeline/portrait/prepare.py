@@ -85,7 +85,7 @@ def frame_photo(photo: SourcePhoto, size: Size, mask: PersonMask) -> tuple[Frame
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PortraitPlan:
-    """Describe a photo before the person is cut out of it.
+    """A photo before the person is cut out of it.
 
     Attributes:
         frame: the headshot's place in the photo.
