@@ -31,13 +31,13 @@ class AccountAdmin(FilteredAdmin, UserAdmin):  # type: ignore[type-arg]
     list_display = ("email", "is_active", "is_staff", "date_joined", "last_login")
     list_filter = ("is_active", "is_staff", "is_superuser")
     search_fields = ("email",)
-    search_help_text = "Search by email, or by account number such as “account 2”."
+    search_help_text = "E-mail address, or number of the account: “account 2”."
     ordering = ("-date_joined",)
     filter_horizontal = ()
     fieldsets = (
         (None, {"fields": ("email",)}),
-        ("Permissions", {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
-        ("Dates", {"fields": ("date_joined", "last_login")}),
+        ("May", {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
+        ("Times", {"fields": ("date_joined", "last_login")}),
     )
     add_fieldsets = ((None, {"classes": ("wide",), "fields": ("email", "usable_password", "password1", "password2")}),)
 
@@ -73,4 +73,4 @@ class EmailAddressAdmin(ReadOnlyAdmin):
     list_display = ("email", "user", "verified", "primary")
     list_filter = ("verified", "primary")
     search_fields = ("email",)
-    search_help_text = "Search by email."
+    search_help_text = "E-mail address."

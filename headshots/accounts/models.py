@@ -41,12 +41,12 @@ class UserManager(BaseUserManager["User"]):
 class User(AbstractBaseUser, PermissionsMixin):
     """An account. Its email address, in the spelling of `normalize_email`, is the user name."""
 
-    email = models.EmailField("email", max_length=254, unique=True)
-    is_staff = models.BooleanField("staff", default=False)
+    email = models.EmailField("e-mail", max_length=254, unique=True)
+    is_staff = models.BooleanField("may enter the admin", default=False)
     is_active = models.BooleanField("active", default=True)
     date_joined = models.DateTimeField("joined", default=timezone.now, editable=False)
     # Set when the customer deletes the account. Nothing new can start, and beat finishes the deletion after a crash.
-    deletion_requested_at = models.DateTimeField("deletion requested", null=True, editable=False)
+    deletion_requested_at = models.DateTimeField("deleted by its owner", null=True, editable=False)
 
     objects: ClassVar[UserManager] = UserManager()
 

@@ -64,12 +64,12 @@ class PurgeBenchmark:
     def lines(self) -> list[str]:
         """Return the result as lines of text, for people to read."""
         own = self.seconds - self.database - self.store - self.ring
-        parts = {"database": self.database, "store": self.store, "key ring": self.ring, "own code": own}
+        parts = {"database": self.database, "store": self.store, "key ring": self.ring, "our own code": own}
         return [
-            f"{self.photos} photos in {self.seconds:.2f} s: {self.photos / self.seconds:.0f} per second",
+            f"{self.photos} photos in {self.seconds:.2f} s: {self.photos / self.seconds:.0f} a second",
             *(f"  {name:12} {seconds:8.2f} s" for name, seconds in parts.items()),
-            f"CPU time: {self.cpu:.2f} s, of which the store took {self.store_cpu:.2f} s",
-            f"next run, with no photos due and {self.living} others: {self.idle * 1000:.0f} ms",
+            f"of the processor it took {self.cpu:.2f} s, the store alone {self.store_cpu:.2f} s",
+            f"the next round, with nothing due beside {self.living} living photos: {self.idle * 1000:.0f} ms",
         ]
 
 

@@ -52,7 +52,7 @@ def test_the_command_sweeps_orphans(shoot, time_machine, capsys):
     time_machine.move_to(timezone.now() + timedelta(hours=2))
     call_command("purge", "--orphans")
 
-    assert capsys.readouterr().out == "Removed 0 files, 1 blobs and 0 keys. 0 blobs have no file.\n"
+    assert capsys.readouterr().out == "0 files, 1 blobs, 0 keys removed; 0 blobs lack their file.\n"
 
 
 @pytest.mark.parametrize(

@@ -12,24 +12,21 @@ from headshots.shoots.models import Event
 
 class Command(BaseCommand):
     help = (
-        "Delete an account as its owner would: keys, pictures, database rows, sessions and email address. "
-        "A deletion certificate is emailed first."
+        "Delete an account as its owner would: keys, pictures, rows, sessions, address. A certificate is mailed before."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("number", type=int, help="account number, as shown in the admin and the log")
+        parser.add_argument("number", type=int, help="the account's number, as the admin and the log name it")
 
     def handle(self, *args: str, number: int, **options: object) -> None:
         owner = User.objects.filter(pk=number).first()
         if owner is None:
             raise CommandError(f"There is no account {number}.")
         if owner.is_staff:
-            raise CommandError(f"Account {number} is a staff account. Remove its staff status first.")
+            raise CommandError(f"Account {number} may enter the admin: take that right away first.")
         certificate = begin_account_deletion(owner=owner, certificate_id=uuid4(), actor=Event.Actor.STAFF)
         done = finish_account_deletion(owner=owner)
-        self.stdout.write(f"Deletion certificate: {certificate}")
+        self.stdout.write(f"Certificate {certificate}.")
         if not done:
-            raise CommandError(
-                f"Account {number} is closed and its keys are destroyed. Celery beat will delete the rest."
-            )
+            raise CommandError(f"Account {number} is closed and its keys are dead; beat removes the rest.")
         self.stdout.write(f"Account {number} is deleted.")

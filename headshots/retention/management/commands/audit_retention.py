@@ -9,9 +9,7 @@ from headshots.retention.audit import audit
 
 
 class Command(BaseCommand):
-    help = (
-        "Report the age of the oldest private data by kind, and its limit. Exits with status 1 if a limit is exceeded."
-    )
+    help = "Age of the oldest private file, key and row against its limit. Exit status 1 when one is over it."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", dest="as_json", help="print JSON")

@@ -18,22 +18,18 @@ from headshots.retention.bench import bench_purge
 
 class Command(BaseCommand):
     help = (
-        "Measure how fast expired photos are purged. Uses a test database, a test store and test key rings next to"
-        " the real ones, and removes them afterwards."
+        "Purge expired photos of nobody in a test database and a store and rings beside the real ones, all of them"
+        " removed afterwards, and say what of the time was whose."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "--photos", type=int, default=100_000, help="number of expired photos, one per shoot (default: 100000)"
-        )
-        parser.add_argument(
-            "--living", type=int, default=0, help="number of other photos that are not due (default: 0)"
-        )
+        parser.add_argument("--photos", type=int, default=100_000, help="expired, one a shoot (default 100000)")
+        parser.add_argument("--living", type=int, default=0, help="beside them, not yet due (default 0)")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print JSON")
 
     def handle(self, *args: str, photos: int, living: int, as_json: bool, **options: object) -> None:
         if photos < 1 or living < 0:
-            raise CommandError("--photos must be at least 1, and --living at least 0.")
+            raise CommandError("--photos must be 1 or more, --living 0 or more.")
         usual = connection.settings_dict["NAME"]
         # Next to the real folders, so that the benchmark uses the same kinds of disk.
         data = Path(tempfile.mkdtemp(prefix="bench-", dir=settings.HEADSHOTS_DATA_DIR))

@@ -6,7 +6,7 @@ from headshots.shoots.looks.versions import seed_styles
 
 
 class Command(BaseCommand):
-    help = "Add the built-in looks that are missing from the database. Looks edited by staff are not changed."
+    help = "Add the built-in looks that are not in the database yet; looks that staff edited stay as they are."
 
     def handle(self, *args: object, **options: object) -> None:
-        self.stdout.write(f"Looks added: {seed_styles()}")
+        self.stdout.write(f"{seed_styles()} looks added")
