@@ -214,7 +214,7 @@ def test_a_hash_that_nobody_gave_is_the_hubs_and_pinned_ever_after(weights, hub)
     hub.add("somebody/model/net.safetensors", LARGE[::-1])
     hub.asked.clear()
 
-    with pytest.raises(WeightsError, match="is not the file that was pinned"):
+    with pytest.raises(WeightsError, match="is not the pinned file"):
         fetch(weights, hub, "unpinned")
     assert hub.asked == [f"HEAD /somebody/model/resolve/{COMMIT}/net.safetensors"]
 
