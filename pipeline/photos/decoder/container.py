@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pipeline.photos.decoder.damage import Damaged
 from pipeline.photos.decoder.hevc import check_hevc
 
-# This is more than any phone writes.
+# Maximum number of items that are read. No phone writes that many.
 MAX_ITEMS = 5000
 
 
@@ -95,7 +95,7 @@ def read_units(content: bytes) -> list[bytes]:
 
 
 def read_setup(content: bytes) -> list[bytes]:
-    """Return the HEVC parameter sets that a decoder needs before the picture's units (hvcC).
+    """Return the HEVC units (hvcC) that a decoder needs before the units of the picture.
 
     Raises Damaged if a unit is truncated."""
     units, position = [], 23

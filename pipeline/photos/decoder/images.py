@@ -373,7 +373,9 @@ def scale_16_bit_gray(image: Image.Image) -> Image.Image:
 
 
 def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """Split the image into colors and alpha channel. The alpha channel is None if nothing is transparent."""
+    """Split the image into its colors, without a palette, and its alpha channel.
+
+    The alpha channel is None if nothing is transparent."""
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return image.convert("RGB"), image.getchannel("A")
