@@ -1,14 +1,14 @@
 """Exceptions of the pipeline and their reason codes.
 
 PipelineError
-├── PhotoRefused        the photo cannot be used; `reason` holds the code, and templates hold the text
-├── FaceNotFound        a step needs a face, but the photo shows none
-├── WeightsError        model weights are missing, truncated or not the pinned ones
-│   └── LicenseError    the license of the weights does not allow this use
-├── EngineUnavailable   the engine cannot run on this machine; the message names what is missing
-├── DeviceLost          the accelerator stopped responding; restart the process
-├── SigningFailed       Content Credentials cannot be written or read
-└── Canceled            the caller's progress callback stopped the work
+├── PhotoRefused        The photo cannot be used. `reason` holds the code, and templates hold the text.
+├── FaceNotFound        A step needs a face, but the photo shows none.
+├── WeightsError        Model weights are missing, truncated or not the pinned ones.
+│   └── LicenseError    The license of the weights does not allow this use.
+├── EngineUnavailable   The engine cannot run on this machine. The message names what is missing.
+├── DeviceLost          The accelerator stopped responding. The process must be restarted.
+├── SigningFailed       Content Credentials cannot be written or read.
+└── Canceled            The caller's progress callback stopped the work.
 """
 
 from enum import StrEnum

@@ -42,9 +42,7 @@ PREMIUM_SQUARE = Size(3840, 3840)
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle in pixels of the photo.
-
-    It can extend beyond the photo's borders."""
+    """A rectangle in pixels of the photo. Can extend beyond the photo's borders."""
 
     left: float
     top: float
@@ -297,9 +295,7 @@ class Shot:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Subject:
-    """One person, prepared by one engine for one picture size.
-
-    Each engine adds its own fields in a subclass."""
+    """One person, prepared by one engine for one picture size. Each engine adds its own fields in a subclass."""
 
     engine: str
     size: Size
@@ -312,9 +308,7 @@ class Subject:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One shot of one subject.
-
-    A single call of `render` can mix jobs of several people."""
+    """One shot of one subject. A single call of `render` can mix jobs of several people."""
 
     subject: Subject
     shot: Shot
@@ -332,11 +326,7 @@ class DigitalSource(StrEnum):
 class Picture:
     """The rendered picture of one job.
 
-    Attributes:
-        job: the job that was rendered.
-        pixels: the picture.
-        digital_source: IPTC digital source type to write into the files.
-    """
+    `digital_source` is the IPTC digital source type to write into the files."""
 
     job: Job
     pixels: Pixels = field(repr=False)
@@ -344,9 +334,7 @@ class Picture:
 
 
 class Progress(Protocol):
-    """A callback that receives the finished fraction of the work, 0..1.
-
-    The callback can raise Canceled to stop the work."""
+    """A callback that receives the finished fraction of the work, 0..1. Can raise Canceled to stop the work."""
 
     def __call__(self, share: float) -> None: ...
 
@@ -356,20 +344,14 @@ def ignore_progress(share: float) -> None:
 
 
 def within(on_progress: Progress, start: float, share: float) -> Progress:
-    """Return a progress callback for one part of a larger job.
+    """Return a progress callback for one part of a job.
 
-    Args:
-        on_progress: callback of the whole job.
-        start: fraction of the whole, 0..1, at which the part begins.
-        share: size of the part as a fraction of the whole.
-    """
+    The part starts at the fraction `start` of the whole job and is the fraction `share` of it."""
     return lambda part: on_progress(start + part * share)
 
 
 class Engine(Protocol):
-    """An engine that renders headshots.
-
-    Implementations: studio, instantid, and fake (for tests)."""
+    """An engine that renders headshots. Implementations: studio, instantid, and fake (for tests)."""
 
     name: str
 
@@ -378,15 +360,9 @@ class Engine(Protocol):
         ...
 
     def prepare(self, photos: Sequence[SourcePhoto], size: Size, on_progress: Progress = ignore_progress) -> Subject:
-        """Prepare the person for `render`.
+        """Prepare the person in these photos (best first) for `render`.
 
-        Args:
-            photos: photos of one person, best first.
-            size: size of the pictures to render later.
-            on_progress: progress callback.
-
-        Raises FaceNotFound.
-        """
+        Raises FaceNotFound."""
         ...
 
     def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
@@ -396,9 +372,7 @@ class Engine(Protocol):
 
 @runtime_checkable
 class SubjectSerializer(Protocol):
-    """An engine whose prepared subjects can be stored and shared between processes.
-
-    Implementations: studio, fake."""
+    """An engine whose prepared subjects can be stored and shared between processes. Implementations: studio, fake."""
 
     def is_expensive_to_prepare(self, size: Size) -> bool:
         """Return True if preparing a subject for this size is slow, so that the result should be stored."""

@@ -1,6 +1,6 @@
 """Serialize prepared subjects.
 
-At 4K, preparing a subject takes minutes. Loading a serialized one takes a second.
+At 4K, preparing a subject takes minutes, and loading the serialized subject takes a second.
 """
 
 import io
