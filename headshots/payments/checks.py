@@ -52,7 +52,7 @@ def check_stripe(**_: object) -> list[CheckMessage]:
             Error("HEADSHOTS_STRIPE_SECRET_KEY is not a Stripe secret key (sk_... or rk_...).", id="payments.E006")
         )
     if not settings.HEADSHOTS_STRIPE_WEBHOOK_SECRET.startswith("whsec_"):
-        hint = "Stripe shows it (whsec_...) next to the webhook endpoint; see docs/operations.md."
+        hint = "Stripe shows it (whsec_...) next to the webhook endpoint; see docs/payments.md."
         found.append(
             Error(
                 "HEADSHOTS_STRIPE_WEBHOOK_SECRET is not set or does not begin with whsec_.",

@@ -1,6 +1,7 @@
 """Find and delete what is due. The database's time columns decide, not messages, so nothing can be lost.
 
-Every query uses an index and runs in batches, so rows that are not due yet cost nothing (docs/operations.md).
+Every query uses an index and runs in batches, so rows that are not due yet cost nothing.
+tests/headshots/retention/test_on_time.py reads the query plans.
 """
 
 import logging

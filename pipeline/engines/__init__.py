@@ -103,7 +103,7 @@ def instantid_status(weights: Weights, options: InstantIDOptions, *, wanted: boo
 
     If all other requirements are met, loads the networks as a final test."""
     if not (wanted or weights.is_installed(PARTS_GROUP)):
-        return EngineStatus("instantid", False, (f"It was not installed. To install it: {INSTALL_COMMAND}",))
+        return EngineStatus("instantid", False, (f"Not installed. To install it, run: {INSTALL_COMMAND}",))
     if absent := missing_packages():
         faults = tuple(f"The Python package {name} is not installed (extra gpu)." for name in absent)
         return EngineStatus("instantid", False, faults)

@@ -80,7 +80,7 @@ class Estimate:
 
 # The assumed pace of (preview, premium), used until packs were rendered here. The studio engine's was measured on two
 # idle cores, with a worker that had just started for the preview. The pace of generative engines was computed for a
-# large GPU (docs/benchmarks.md, docs/operations.md).
+# large GPU (docs/benchmarks.md, docs/instantid.md).
 _STUDIO = (Pace(2.0, 1.2), Pace(180.0, 2.1))
 _OTHERS = (Pace(5.0, 2.5), Pace(10.0, 3.0))
 
