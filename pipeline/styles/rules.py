@@ -70,7 +70,7 @@ def _words_fault(text: object, *, is_prompt: bool) -> str:
     if not text:
         return ""
     if "\0" in text:
-        return "Must not contain null characters."
+        return "The text must not contain null characters."
     if len(text.split()) > MAX_WORDS:
         return f"Has {len(text.split())} words. At most {MAX_WORDS} are allowed."
     places = _PLACES.findall(text)
