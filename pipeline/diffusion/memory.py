@@ -24,7 +24,7 @@ PICTURE_BYTES_PER_MEGAPIXEL = int(1.3e9)
 
 
 class MemoryMode(StrEnum):
-    """The way in which the networks share GPU memory.
+    """Placement of the networks in GPU memory.
 
     RESIDENT keeps all networks on the GPU. OFFLOAD moves text encoders, VAE and upscaler to the GPU only while they
     run."""

@@ -75,8 +75,8 @@ class Credential:
 def load_identity(key: bytes, certificates: bytes) -> Identity:
     """Verify an operator's key and certificates, and return them as an identity.
 
-    Raises SigningFailed if the key is not a P-256 key, if the key and the certificates do not match, or if the leaf
-    certificate is self-signed or not valid today."""
+    Raises SigningFailed if the key is not a P-256 key, or if the key and the certificates do not match. Raises it also
+    if the leaf certificate is self-signed or not valid today."""
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import serialization

@@ -34,8 +34,8 @@ def plan_shots(styles: Sequence[StyleSpec], count: int, seed: int) -> tuple[Shot
     The same arguments always give the same list, and a longer list starts with the shorter one. Each use of a backdrop
     gets a new combination of framing and light. Therefore no two shots have the same backdrop, framing and light, even
     if two styles share a backdrop.
-    Raises ValueError if there are no styles, if the count or the seed is negative, or if the styles do not allow that
-    many distinct shots."""
+    Raises ValueError if there are no styles, or if the count or the seed is negative. Raises it also if the styles do
+    not allow that many distinct shots."""
     if not styles:
         raise ValueError("a shot list needs at least one style")
     if count < 0:
