@@ -172,9 +172,9 @@ def run_python(arguments: list[str]) -> ProcessRun:
 
     Raises CommandFailed with the last line of its stderr."""
     started = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as complaints:
+    with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
-            [sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=complaints, text=True
+            [sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True
         )
         assert process.stdout
         printed = process.stdout.read()
@@ -182,10 +182,10 @@ def run_python(arguments: list[str]) -> ProcessRun:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         process.stdout.close()
-        complaints.seek(0)
+        errors.seek(0)
         if process.returncode != 0:
-            said = complaints.read().strip() or f"the process ended with status {process.returncode}"
-            raise CommandFailed(said.splitlines()[-1], abs(process.returncode))
+            message = errors.read().strip() or f"the process ended with status {process.returncode}"
+            raise CommandFailed(message.splitlines()[-1], abs(process.returncode))
     # The peak is in kilobytes on Linux and in bytes on macOS.
     megabytes = round(usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3))
     return ProcessRun(printed, time.perf_counter() - started, usage.ru_utime + usage.ru_stime, megabytes)

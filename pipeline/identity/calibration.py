@@ -193,9 +193,9 @@ def fit_logistic(pairs: Pairs, weights: Floats) -> tuple[float, float]:
     design = np.stack([np.ones_like(pairs.distance), -pairs.distance], axis=1)
 
     def loss(found: Floats) -> tuple[float, Floats]:
-        leaning = design @ found
-        gradient = design.T @ (balanced * (1 / (1 + np.exp(-np.clip(leaning, -60, 60))) - target))
-        return float((balanced * (np.logaddexp(0, leaning) - target * leaning)).sum()), gradient
+        logit = design @ found
+        gradient = design.T @ (balanced * (1 / (1 + np.exp(-np.clip(logit, -60, 60))) - target))
+        return float((balanced * (np.logaddexp(0, logit) - target * logit)).sum()), gradient
 
     offset, slope = minimize(loss, _START, jac=True, method="BFGS", options={"gtol": 1e-7}).x
     return float(offset), float(slope)

@@ -83,11 +83,11 @@ _PITCH: _Scale = ((8, 1), (rules.PITCH_WARN_DEGREES, _WARNED), (45, _REFUSED))
 def advise(face: Measurements) -> Advice:
     """Return the score of a photo and tips to improve it. face: the person's face."""
     worth = _worths(face)
-    wanting = sorted((value, tip) for tip, value in worth.items() if value < GOOD_ENOUGH)
+    weak_spots = sorted((value, tip) for tip, value in worth.items() if value < GOOD_ENOUGH)
     low, high = BANDS[rules.judge([face], chosen=0).status]
     # The worst value has the highest weight. The mean ranks photos that have the same worst value.
     raw = 100 * (0.75 * min(worth.values()) + 0.25 * sum(worth.values()) / len(worth))
-    return Advice(round(min(high, max(low, raw))), tuple(tip for _, tip in wanting[:MAX_TIPS]))
+    return Advice(round(min(high, max(low, raw))), tuple(tip for _, tip in weak_spots[:MAX_TIPS]))
 
 
 def _worths(face: Measurements) -> dict[Tip, float]:

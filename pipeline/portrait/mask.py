@@ -64,14 +64,14 @@ class PersonMask:
         unit, eyes = landmarks.face_height(mesh), head_anchor(mesh)
         window = _feathered_window()
         total, weight = np.zeros(shape, np.float32), np.full(shape, 1e-6, np.float32)
-        for faces, below_eyes, opinion in VIEWS:
+        for faces, below_eyes, view_weight in VIEWS:
             factor = NETWORK_SIDE / (faces * unit)
             shift = NETWORK_SIDE / 2 - factor * (eyes + np.array([0, below_eyes * unit]))
             matrix = factor * frame.matrix
             matrix[:, 2] += shift
             seen = self._see(photo.pixels, matrix, mirrored=False) + self._see(photo.pixels, matrix, mirrored=True)
             back = np.c_[to_work / factor, to_work @ (-shift / factor)]
-            covered = opinion * warp(window, back, shape)
+            covered = view_weight * warp(window, back, shape)
             total += covered * warp(np.asarray(seen / 2, np.float32), back, shape)
             weight += covered
         probability = np.clip(total / weight, 0, 1)

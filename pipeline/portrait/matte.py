@@ -257,10 +257,10 @@ def _color_vote(
     veiled = enough * np.clip(1 - (distance - 1.2 * spread - 0.02) / 0.2, 0, 1) * unknown
     decided = np.clip((alpha - 0.38) / 0.47, 0, 1)
     alpha = alpha + veiled * (decided * decided * (3 - 2 * decided) - alpha)
-    say = enough * np.clip((distance - 1.2 * spread - 0.10) / 0.25, 0, 1) * unknown
+    vote_weight = enough * np.clip((distance - 1.2 * spread - 0.10) / 0.25, 0, 1) * unknown
     vote = np.clip(((from_behind * apart).sum(axis=2) / (distance**2 + 0.004) - 0.05) / 0.50, 0, 1)
     vote = vote * vote * (3 - 2 * vote)
-    return np.asarray(alpha * (1 - say * np.clip(head, 0.35, 1) * (1 - vote)), np.float32)
+    return np.asarray(alpha * (1 - vote_weight * np.clip(head, 0.35, 1) * (1 - vote)), np.float32)
 
 
 def own_colors(picture: Floats, alpha: Floats) -> Floats:

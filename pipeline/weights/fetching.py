@@ -121,8 +121,8 @@ def execute_plan(plan: FetchPlan, faulty_files: FaultyFiles, directory: Path, on
         check_space(directory, members, downloads)
         done, total = 0, plan.bytes or 1
 
-        def on_bytes(came: int) -> None:
-            on_progress(min(1.0, (done + came) / total))
+        def on_bytes(received: int) -> None:
+            on_progress(min(1.0, (done + received) / total))
 
         fetch_members(members, directory, on_bytes)
         done += sum(archive.bytes for archive in needed_archives(members))

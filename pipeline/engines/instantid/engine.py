@@ -141,10 +141,10 @@ class InstantIDEngine:
         static, done = Optimization.COMPILE in self.optimizations, 0
         while done < len(jobs):
             batch = jobs[done : done + next_batch(len(jobs) - done, self.capacity(size), static=static)]
-            heard = within(on_progress, done / len(jobs), len(batch) / len(jobs))
+            on_batch_progress = within(on_progress, done / len(jobs), len(batch) / len(jobs))
             fits = True
             try:
-                for picture in self._render_batch(batch, size, sampling, heard):
+                for picture in self._render_batch(batch, size, sampling, on_batch_progress):
                     done += 1
                     yield picture
             except torch.OutOfMemoryError:
@@ -190,9 +190,9 @@ class InstantIDEngine:
         runs = [(size, count) for size in canvases.values() for count in {self.capacity(size), 1}]
         for number, (size, count) in enumerate(runs):
             job = Job(InstantIDSubject(self.name, size, tokens), Shot(0, load_styles()[0], seed=0))
-            heard = within(on_progress, number / len(runs), 1 / len(runs))
+            on_batch_progress = within(on_progress, number / len(runs), 1 / len(runs))
             try:
-                for _ in self._render([job] * count, size, brief, heard):
+                for _ in self._render([job] * count, size, brief, on_batch_progress):
                     pass
             except torch._dynamo.exc.TorchDynamoException as error:
                 raise EngineUnavailable(
