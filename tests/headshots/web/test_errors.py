@@ -79,7 +79,7 @@ def test_every_error_has_the_products_own_page(visitor: Client, address: str, st
     ("address", "status", "words"),
     [
         ("/admin/broken/missing/", 404, "The audit log lists what staff did"),
-        ("/admin/broken/forbidden/", 403, "Your role does not allow this"),
+        ("/admin/broken/forbidden/", 403, "Your role doesn't allow this"),
         ("/admin/broken/suspicious/", 400, "Nothing has changed. Please go back"),
         ("/admin/broken/crash/", 500, "logged under the request ID"),
     ],

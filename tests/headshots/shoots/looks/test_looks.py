@@ -149,7 +149,7 @@ def test_a_renamed_look_is_still_called_what_it_was_in_packs_ordered_before(owne
     assert "Company" not in shown
     assert {row["look"] for row in report} >= {"Corporate"}
     assert to_planned_shot(pack.headshots.get(style=style)).style.key == style.recipe["key"]
-    assert "from the beginning" in page_of_style, "and no date on which nothing was made"
+    assert "<td>built-in</td>" in page_of_style, "and no date on which nothing was made"
 
 
 def test_going_back_publishes_the_older_version_anew(owner: Client, style: Style) -> None:
@@ -231,7 +231,7 @@ def test_a_trial_says_what_it_waits_for(owner: Client, style: Style) -> None:
     pauses.resume(Pause.Part.RENDERING)
     advance(before, Pack.State.CANCELED)
 
-    assert behind == "Version 2 waits behind 1 pack…"
+    assert behind == "Version 2 is waiting behind 1 pack…"
     assert paused == "Version 2 is waiting, because rendering is paused."
     assert report() == "Version 2 is being rendered with the sample photo…"
 
@@ -342,12 +342,12 @@ def test_what_differs_in_a_file_becomes_drafts(owner: Client, style: Style) -> N
         ('[[style]]\nname = "a"\ntitle = "x"\n\n[[style]]\nname = "b"\ntitle = "x"\nset = "beach"', "b, set"),
         (b"\xff\xfe\x00", "not a text file"),
         (f'[[style]]\nname = "a"\ntitle = "x"\nkey = {"9" * 400}', "a, key: Must be a number from 0 to 1."),
-        (f'[[style]]\nname = "a"\ntitle = "x"\nkey_light = [0, 0, {"9" * 400}]', "a, key_light: Each of them"),
+        (f'[[style]]\nname = "a"\ntitle = "x"\nkey_light = [0, 0, {"9" * 400}]', "a, key_light: Each number"),
         (f'[[style]]\nname = "a"\ntitle = "x"\nkey = {"9" * 5000}', "a number in it has thousands of digits"),
         (f'[[style]]\nname = {"9" * 400}\ntitle = "x"', "is no name of a look"),
         ('[[style]]\nname = "a"\ntitle = "x"\nkey = 1e999', "a, key: Must be a number from 0 to 1."),
         ('[[style]]\nname = "a"\ntitle = "x\\u0000"', "without null characters"),
-        ('[[style]]\nname = "a"\ntitle = "x"\nprompt = "{person}\\u0000"', "without null characters"),
+        ('[[style]]\nname = "a"\ntitle = "x"\nprompt = "{person}\\u0000"', "must not contain null characters"),
     ],
 )
 def test_a_bad_file_is_told_and_changes_nothing(owner: Client, style: Style, text: str | bytes, words: str) -> None:
