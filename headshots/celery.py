@@ -1,7 +1,6 @@
 """The Celery application: its queues, their routes, and tasks sent on commit."""
 
 import os
-from functools import partial
 
 from celery import Celery
 from django.db import transaction
@@ -60,4 +59,5 @@ def send_on_commit(task: str, *ids: str) -> None:
     """Send a task with these ids as arguments after the current transaction commits.
 
     Ignores an unreachable broker. A task of beat's schedule finds the work later."""
-    transaction.on_commit(partial(app.send_task, task, args=ids), robust=True)
+    # Not a `partial`: Django logs the name of a callback that failed, and a `partial` has none.
+    transaction.on_commit(lambda: app.send_task(task, args=ids), robust=True)

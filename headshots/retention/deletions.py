@@ -2,7 +2,7 @@
 
 The journal is separate from the data folder, the database and their backups. It has one append-only file per month.
 Every write is synced to disk. Lines contain ids and times only. `manage.py replay_deletions` reads the journal
-(docs/privacy.md).
+(docs/backup-and-restore.md).
 """
 
 import fcntl

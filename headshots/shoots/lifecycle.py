@@ -5,7 +5,6 @@ Tasks are named, not imported: apps above this one (payments, retention) start t
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from functools import partial
 from uuid import UUID
 
 from django.conf import settings
@@ -196,7 +195,7 @@ def begin_purges(
         Shoot.objects.filter(pk__in=ids).update(**changes)
         Event.objects.bulk_create(Event(name="shoot.purging", shoot_id=shoot_id, actor=actor) for shoot_id in ids)
         # Destroy the keys now, because the retention worker may be busy.
-        transaction.on_commit(partial(vault.destroy_keys, ring="source", key_ids=ids), robust=True)
+        transaction.on_commit(lambda: vault.destroy_keys(ring="source", key_ids=ids), robust=True)
         cancel_live_packs(ids, reason=Pack.Reason.PHOTOS_LOST if lost else Pack.Reason.PHOTOS_DELETED, actor=actor)
     return ids
 

@@ -227,7 +227,7 @@ def _lines(match: re.Match[str]) -> str:
 
 
 def _document_texts(name: str, source: str) -> Iterator[Text]:
-    source = re.sub(r"^```.*?^```", _lines, source, flags=re.DOTALL | re.MULTILINE)
+    source = re.sub(r"^ *```.*?^ *```", _lines, source, flags=re.DOTALL | re.MULTILINE)
     line = 1
     for part in re.split(r"(\n\s*\n|\n(?=[-*|#>]|\d+\.)|(?<= )\|(?= ))", source):
         yield from _paragraphs(name, line, DOCS, part)

@@ -6,7 +6,7 @@ import re
 import threading
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -30,7 +30,7 @@ def sign_up(page: Page, product: Product) -> None:
     page.wait_for_url("**/shoots/new/")
 
 
-def upload(page: Page, path: Path) -> str:
+def upload(page: Page, path: Path | Sequence[Path]) -> str:
     """The address of the new shoot."""
     page.set_input_files("input[name=photos]", path)
     page.check("input[name=consent]")

@@ -14,8 +14,10 @@ from django.conf import LazySettings
 from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
+from kombu.exceptions import OperationalError
 
 from headshots.accounts.models import User
+from headshots.celery import app
 from headshots.data_rights.replay import replay
 from headshots.data_rights.services import begin_account_deletion, finish_account_deletion
 from headshots.retention import deletions
@@ -104,6 +106,27 @@ def test_after_a_restore_of_everything_the_command_deletes_it_again(
     # Other people's are not touched, and the second time there is nothing left to do.
     assert vault.read_blob(blobs[stays.pk])
     assert "Deleted again: 0 accounts, the photos of 0 shoots, the headshots of 0 packs." in replay_command()
+
+
+@only_sqlite
+@pytest.mark.django_db(transaction=True)
+def test_the_command_needs_no_broker(
+    backup: Callable[[], Callable[[], None]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    gone = make_delivered(make_user())
+    restore = backup()
+    leave(gone.shoot.owner)
+    restore()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OperationalError("no broker")
+
+    # With `run.py`, the broker is not running while a backup is restored.
+    monkeypatch.setattr(app, "send_task", refuse)
+
+    assert "Deleted again: 1 accounts" in replay_command()
+    assert "no broker" in caplog.text
+    assert not User.objects.exists()
 
 
 @pytest.mark.django_db
