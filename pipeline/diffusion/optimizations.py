@@ -98,7 +98,7 @@ def change_optimizations(optimizations: frozenset[Optimization], changes: Iterab
             raise ValueError(f"{change!r} is not a +optimization or -optimization; known optimizations: {known}")
         optimizations = optimizations | {Optimization(name)} if sign == "+" else optimizations - {Optimization(name)}
     if optimizations >= {Optimization.FP8, Optimization.INT8}:
-        raise ValueError("fp8 and int8 can't be used together")
+        raise ValueError("fp8 and int8 can't be used together; choose one")
     return optimizations
 
 

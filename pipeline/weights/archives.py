@@ -158,7 +158,7 @@ def extract_member(pinned: PinnedFile, origin: ArchiveMember, staging: Path, dir
         copy.flush()
         os.fsync(copy.fileno())
     if fault := find_fault(pinned, staging):
-        raise WeightsError(f"{origin.member} in {origin.archive.file} {fault} and was not saved.")
+        raise WeightsError(f"{origin.member} in {origin.archive.file} {fault}. It was not saved.")
     (staging / pinned.file).replace(directory / pinned.file)
 
 

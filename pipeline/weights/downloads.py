@@ -62,7 +62,7 @@ def resolve_remote(pinned: PinnedFile, endpoint: str | None) -> Remote:
         )
     if pinned.sha256 and remote.sha256 and remote.sha256 != pinned.sha256:
         raise WeightsError(
-            f"The hub's {pinned.origin.repository}/{pinned.origin.path} is not the file that was pinned: its sha256 "
+            f"The hub's {pinned.origin.repository}/{pinned.origin.path} is not the pinned file: its sha256 "
             "differs. Nothing was downloaded."
         )
     return Remote(
@@ -95,7 +95,7 @@ def query_hub(origin: HubFile, endpoint: str | None) -> Remote:
         found = get_hf_file_metadata(url, timeout=TIMEOUT_SECONDS, endpoint=endpoint, retry_on_errors=RETRY_ON_ERRORS)
     except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise WeightsError(f"The hub refused to send {name} at {origin.revision}: {reason}") from error
+        raise WeightsError(f"Could not get {name} at {origin.revision} from the hub: {reason}") from error
     etag = found.etag or ""
     # Send the user's token only to the Hub, not to the storage that the Hub redirects to.
     same_host = urlsplit(found.location).netloc == urlsplit(url).netloc
@@ -198,7 +198,7 @@ def verify(remote: Remote, name: str, partial: Path) -> None:
         fault = "has no hash in the catalog or on the hub"
     if fault:
         partial.unlink()
-        raise WeightsError(f"{name} {fault} and was not saved.")
+        raise WeightsError(f"{name} {fault}. It was not saved.")
 
 
 def git_blob_hash(path: Path) -> str:

@@ -153,7 +153,7 @@ def copy_files(
             shutil.copyfile(path, draft)
             # Verify the copy, because the original can change while it is read.
             if fault := compare(draft, pinned.bytes, pinned.sha256 or sha256_of(path)):
-                raise WeightsError(f"{path} {fault} and was not copied.")
+                raise WeightsError(f"{path} {fault}. It was not copied.")
             install_file(draft, weight, pinned, directory, "")
             done += path.stat().st_size
             on_progress(done / total)
@@ -182,7 +182,7 @@ def find_source_file(source: Path, pinned: PinnedFile) -> Path:
         if fault is None:
             return path
         faults.append(f"{path} {fault}")
-    raise WeightsError(f"{faults[0]} and was not copied.")
+    raise WeightsError(f"{faults[0]}. It was not copied.")
 
 
 def install_file(draft: Path, weight: Weight, pinned: PinnedFile, directory: Path, revision: str) -> None:

@@ -100,7 +100,7 @@ def damage_hash(tiny: TinyWeights) -> None:
     [
         (damage_missing, "instantid_adapter is missing"),
         (damage_truncated, "realvisxl is .* bytes long instead of"),
-        (damage_hash, "instantid_controlnet is not the file that was pinned: its sha256 differs"),
+        (damage_hash, "instantid_controlnet is not the pinned file: its sha256 differs"),
     ],
 )
 def test_an_installed_engine_with_a_bad_weight_refuses_to_start_and_the_report_says_why(tiny, damage, fault):
@@ -165,7 +165,7 @@ def test_a_gpu_with_too_little_memory_is_refused_with_what_it_takes(built, one_c
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"device": "cuda:1"}, "There is no GPU cuda:1: torch sees 1"),
+        ({"device": "cuda:1"}, "There is no GPU cuda:1: torch finds 1"),
         ({"device": "cuda", "optimizations": ("+fp8",)}, "compute capability 8.9"),
         ({"device": "cuda", "optimizations": ("+fp8", "+int8")}, "choose one"),
         ({"device": "cuda", "optimizations": ("+warp",)}, "known optimizations"),
