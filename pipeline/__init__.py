@@ -1,1 +1,5 @@
-"""Images in, images out: from a casual photo to headshots. Knows no web, queue, database or environment."""
+"""Turn one or more casual photos of a person into headshots.
+
+The package works on images only. It does not use the web framework, the task queue or the database, and it reads no
+environment variables.
+"""

@@ -1,4 +1,4 @@
-"""The command line, `python -m pipeline`. Needs no server and no database."""
+"""The command line of the pipeline, `python -m pipeline`. Needs no server and no database."""
 
 import argparse
 import importlib
@@ -24,16 +24,16 @@ from pipeline.weights import DEFAULT_DIR
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that raises CommandFailed for a wrong call.
+    """An argument parser that raises CommandFailed for invalid arguments.
 
-    argparse itself would exit with status 2, which has another meaning here."""
+    argparse itself would exit with status 2, which has another meaning in these commands."""
 
     def error(self, message: str) -> NoReturn:
         raise CommandFailed(f"{message} (see {self.prog} --help)")
 
 
 def build_parser() -> Parser:
-    """Build the parser of all commands and options."""
+    """Build the parser for all commands and options."""
     parser = Parser(
         prog="python -m pipeline",
         description="Check photos, make professional headshots and manage model weights. Needs no server or database.",
@@ -230,7 +230,7 @@ def add_bench(command: argparse.ArgumentParser) -> None:
 def add_engine_options(
     command: argparse.ArgumentParser, *, auto: str = "InstantID if it is installed, otherwise studio"
 ) -> None:
-    """Add --engine and the options that the server reads from HEADSHOTS_INSTANTID_* to a command."""
+    """Add --engine to a command, and the options that the server reads from HEADSHOTS_INSTANTID_*."""
     command.add_argument(
         "--engine",
         choices=get_args(EngineName),
@@ -263,14 +263,14 @@ def add_engine_options(
 
 
 def non_negative_int(text: str) -> int:
-    """Parse a whole number, 0 or more."""
+    """Parse a whole number of at least 0."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
     return int(text)
 
 
 def positive_int(text: str) -> int:
-    """Parse a whole number, 1 or more."""
+    """Parse a whole number of at least 1."""
     if non_negative_int(text) == 0:
         raise argparse.ArgumentTypeError("must be at least 1")
     return int(text)
@@ -288,9 +288,9 @@ def share(text: str) -> float:
 
 
 def main(words: Sequence[str]) -> int:
-    """Run one command and return its exit status.
+    """Run a command, and return its exit status.
 
-    Only the command's own modules are loaded."""
+    Imports only the modules of this command."""
     try:
         arguments = build_parser().parse_args(words)
         command = importlib.import_module(f"pipeline.commands.{arguments.command}")
@@ -301,8 +301,8 @@ def main(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of the output has exited (`| head`). Without this, Python would report the error again when it
-        # flushes stdout at exit.
+        # The process that reads the output has exited (for example `| head`). Without this line, Python would report
+        # the error again when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     return status

@@ -1,23 +1,23 @@
-"""Errors of the pipeline, and the reason codes they carry.
+"""Exceptions of the pipeline and their reason codes.
 
 PipelineError
-├── PhotoRefused        A photo cannot be used. `reason` is the code, and templates have the text.
-├── FaceNotFound        A step needs a face and found none.
-├── WeightsError        A weight is missing, truncated or different from the pinned one.
-│   └── LicenseError    The license of a weight does not cover this use.
-├── EngineUnavailable   An engine cannot run here. The text names what is missing.
-├── DeviceLost          The accelerator stopped answering. The process has to be restarted.
-├── SigningFailed       A picture's credentials cannot be written or read.
-└── Canceled            The caller's progress callback asked to stop.
+├── PhotoRefused        The photo cannot be used. `reason` holds the code, and templates hold the text.
+├── FaceNotFound        A step needs a face, but the photo shows none.
+├── WeightsError        Model weights are missing, truncated or not the pinned ones.
+│   └── LicenseError    The license of the weights does not allow this use.
+├── EngineUnavailable   The engine cannot run on this machine. The message names what is missing.
+├── DeviceLost          The accelerator stopped responding. The process must be restarted.
+├── SigningFailed       Content Credentials cannot be written or read.
+└── Canceled            The caller's progress callback stopped the work.
 """
 
 from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """A reason to refuse a photo or a picture, or to warn about one.
+    """A code for why a photo or picture is refused or gets a warning.
 
-    Templates hold the text for each code."""
+    Templates hold the text of each code."""
 
     UNREADABLE = "unreadable"
     UNSUPPORTED_FORMAT = "unsupported_format"
@@ -44,11 +44,15 @@ class Reason(StrEnum):
 
 
 class PipelineError(Exception):
-    """The base class of all errors that the pipeline raises on purpose."""
+    """Base class of all errors that the pipeline raises on purpose."""
 
 
 class PhotoRefused(PipelineError):
-    """The photo cannot be used."""
+    """Raised for a photo that cannot be used.
+
+    Attributes:
+        reason: code of the reason.
+    """
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.value)
@@ -56,34 +60,34 @@ class PhotoRefused(PipelineError):
 
 
 class FaceNotFound(PipelineError):
-    """A step needs a face and found none."""
+    """Raised by a step that needs a face if the photo shows none."""
 
 
 class WeightsError(PipelineError):
-    """A weight is missing, truncated or differs from the pinned one."""
+    """Raised if model weights are missing, truncated or not the pinned ones."""
 
 
 class LicenseError(WeightsError):
-    """A weight's license does not cover this use.
+    """Raised if the license of model weights does not allow this use.
 
-    The text names what would."""
+    The message says what would allow it."""
 
 
 class EngineUnavailable(PipelineError):
-    """The engine cannot run here.
+    """Raised if the engine cannot run on this machine.
 
-    The text names what is missing."""
+    The message names what is missing."""
 
 
 class DeviceLost(PipelineError):
-    """The accelerator stopped answering.
+    """Raised if the accelerator stopped responding.
 
-    The process has to be restarted."""
+    The process cannot recover and must be restarted."""
 
 
 class SigningFailed(PipelineError):
-    """A picture's credentials cannot be written or read."""
+    """Raised if a picture's Content Credentials cannot be written or read."""
 
 
 class Canceled(PipelineError):
-    """The caller's progress callback asked to stop."""
+    """Raised by a progress callback to stop the work."""

@@ -1,4 +1,7 @@
-"""Postprocess rendered pictures: judge and finish them while the engine renders the next ones."""
+"""Postprocess rendered pictures: run the quality gate, then encode the accepted ones.
+
+Both run in a thread pool while the engine renders the next pictures.
+"""
 
 import os
 from collections import deque
@@ -20,21 +23,26 @@ if TYPE_CHECKING:
 
 
 def _spare_threads() -> int:
-    """Return half of the cores, 1 to 4.
+    """Return half of the CPU cores, at least 1 and at most 4.
 
-    The engine needs the other cores. More than four 4K pictures at once would use too much memory."""
+    The engine needs the other cores. More than four 4K pictures at the same time would use too much memory."""
     return max(1, min(4, (os.cpu_count() or 2) // 2))
 
 
 @dataclass(frozen=True, eq=False)
 class PostProcessor:
-    """The tools and settings that judge and encode pictures.
+    """Models and settings for judging and encoding pictures.
 
     Attributes:
-        versions: also make the profile crop and the web version.
-        threads: number of pictures processed at once.
-        batch: number of pictures that the engine renders at once. A whole batch may be waiting for a thread, so that
-            the engine can start the next one. At most max(threads, batch) + 1 pictures are being processed or waiting.
+        finder: face detector.
+        embedder: computes face embeddings.
+        identity: key and certificates that sign the pictures.
+        max_distance: largest accepted distance between the face in a picture and the person's face.
+        file_format: format of the encoded files.
+        versions: True to also write the profile crop and the web version.
+        threads: number of pictures processed in parallel.
+        batch: number of pictures that the engine renders per batch. A whole batch can wait for a thread, so that the
+            engine can start the next batch. At most max(threads, batch) + 1 pictures are being processed or waiting.
     """
 
     finder: FaceFinder
@@ -49,14 +57,17 @@ class PostProcessor:
 
 @dataclass(frozen=True, eq=False)
 class ProcessedPicture:
-    """The result for one picture.
+    """The result of postprocessing one picture.
 
-    There is no other way for a picture to leave the pipeline.
+    Pictures leave the pipeline only in this form.
 
     Attributes:
-        thumbnail: small copy used to compare pictures. None if the picture shows no face.
-        perceptual_hash: used to find near-duplicates.
-        files: None if the gate rejected the picture.
+        shot: the planned shot.
+        digital_source: IPTC digital source type of the picture.
+        judgment: decision of the quality gate.
+        thumbnail: small copy for comparing pictures. None if the picture shows no face.
+        perceptual_hash: hash for finding near-duplicates.
+        files: encoded files. None if the quality gate rejected the picture.
     """
 
     shot: Shot
@@ -70,10 +81,10 @@ class ProcessedPicture:
 def process(
     pictures: Iterable[Picture], gate_reference: "GateReference", post_processor: PostProcessor
 ) -> Iterator[ProcessedPicture]:
-    """Yield one result per picture, in order.
+    """Judge and encode pictures in background threads. Yields one result per picture, in order.
 
-    Pulls the next picture while threads judge and encode earlier ones.
-    Raises SigningFailed, and the errors of the iterable."""
+    Threads process earlier pictures while the engine renders the next one.
+    Raises SigningFailed, and any error of `pictures`."""
     yield from map_in_background(
         pictures,
         lambda picture: process_picture(picture, gate_reference, post_processor),
@@ -85,10 +96,10 @@ def process(
 def process_picture(
     picture: Picture, gate_reference: "GateReference", post_processor: PostProcessor
 ) -> ProcessedPicture:
-    """Judge one picture, and encode the picture if the gate accepted it.
+    """Judge one picture, and encode it if the quality gate accepts it.
 
     Raises SigningFailed."""
-    # Imported here because the benchmark runs this module's thread pool on machines without OpenCV.
+    # Imported here because the benchmark uses this module's thread pool on machines without OpenCV.
     from pipeline.quality.gate import judge_picture
 
     pixels, source, form = picture.pixels, picture.digital_source, post_processor.file_format
@@ -119,10 +130,10 @@ Result = TypeVar("Result")
 def map_in_background(
     items: Iterable[Item], finish: Callable[[Item], Result], *, threads: int, max_in_flight: int
 ) -> Iterator[Result]:
-    """Apply `finish` to each item in a thread pool and yield the results in order.
+    """Apply `finish` to each item in a thread pool, and yield the results in order.
 
-    Pulls the next item while earlier ones are processed, if at most `max_in_flight` are waiting. Exceptions of
-    `finish` and of the iterable propagate. Items that no thread has started by then are dropped."""
+    Takes the next item while earlier items are processed, as long as at most `max_in_flight` results are pending.
+    Errors of `finish` and of `items` propagate. Items that no thread has started by then are dropped."""
     pool = ThreadPoolExecutor(threads)
     waiting: deque[Future[Result]] = deque()
     try:

@@ -1,4 +1,4 @@
-"""The types of the pipeline: frozen values and the Engine protocol."""
+"""Shared data types of the pipeline (immutable dataclasses) and the Engine protocol."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from pipeline.errors import Reason
 
 Pixels = NDArray[np.uint8]
-"""(H, W, 3) uint8, sRGB, upright."""
+"""An upright sRGB image, (H, W, 3) uint8."""
 
 Embedding = NDArray[np.float32]
-"""(128,) float32 from dlib: Euclidean distance compares people."""
+"""A face embedding from dlib, (128,) float32. A small Euclidean distance means the same person."""
 
 Mesh = NDArray[np.float32]
-"""(468, 3) float32: x, y in pixels of the photo, z in the same scale, MediaPipe's point order."""
+"""A face mesh, (468, 3) float32, in MediaPipe's point order. x and y are pixels of the photo. z has the same scale."""
 
 
 @dataclass(frozen=True)
@@ -32,19 +32,17 @@ class Size:
         return max(self.width, self.height)
 
 
-# The aspect ratio is 4:5 at about one megapixel. Square pictures are optional.
+# Previews have an aspect ratio of 4:5 and about one megapixel. Square pictures are optional.
 PREVIEW = Size(896, 1120)
 PREVIEW_SQUARE = Size(1024, 1024)
-# The long edge of 4K has 3,840 px.
+# Premium pictures are 4K: their long edge has 3,840 px.
 PREMIUM = Size(3072, 3840)
 PREMIUM_SQUARE = Size(3840, 3840)
 
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle in pixels of the photo.
-
-    The rectangle may reach beyond the photo's borders."""
+    """A rectangle in pixels of the photo. Can extend beyond the photo's borders."""
 
     left: float
     top: float
@@ -60,7 +58,7 @@ class Box:
         return self.bottom - self.top
 
     def scaled(self, factor: float) -> "Box":
-        """Return this rectangle in a photo enlarged by `factor`."""
+        """Return this rectangle in the coordinates of a photo that was enlarged by `factor`."""
         return Box(self.left * factor, self.top * factor, self.right * factor, self.bottom * factor)
 
 
@@ -68,7 +66,11 @@ class Box:
 class Face:
     """One face in a photo.
 
-    score: the detector's confidence, 0..1. mesh: the 468 points of the face."""
+    Attributes:
+        box: bounding box of the face.
+        score: confidence of the detector, 0..1.
+        mesh: the 468 points of the face.
+    """
 
     box: Box
     score: float
@@ -76,7 +78,7 @@ class Face:
 
 
 class Status(StrEnum):
-    """The result of the check of a photo."""
+    """The outcome of checking a photo."""
 
     ACCEPTED = "accepted"
     WARNED = "warned"
@@ -86,9 +88,9 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Measurements:
-    """The scalars of one face that the photo rules judge.
+    """Measurements of one face, which the photo rules judge.
 
-    The names hold the units. Lightness is CIE L, 0..100."""
+    Field names end with the unit. Lightness is CIE L, 0..100. Shares are fractions, 0..1."""
 
     face_width_px: float
     yaw_degrees: float
@@ -105,9 +107,13 @@ class Measurements:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The status of a photo and the reasons for the status.
+    """The outcome of checking a photo, with the reasons.
 
-    reasons: worst first. face: index of the judged face, or None if no single face was judged."""
+    Attributes:
+        status: the outcome.
+        reasons: why the photo was refused or warned about, worst first.
+        face: index of the judged face, or None if no single face was judged.
+    """
 
     status: Status
     reasons: tuple[Reason, ...] = ()
@@ -116,7 +122,13 @@ class Verdict:
 
 @dataclass(frozen=True, eq=False)
 class PhotoCheck:
-    """The verdict on a photo, every face (widest first) and the measurements of each face."""
+    """The complete result of checking a photo.
+
+    Attributes:
+        verdict: status and reasons.
+        faces: all faces in the photo, widest first.
+        measurements: measurements of each face, in the same order.
+    """
 
     verdict: Verdict
     faces: tuple[Face, ...] = ()
@@ -125,9 +137,13 @@ class PhotoCheck:
 
 @dataclass(frozen=True, eq=False)
 class SourcePhoto:
-    """One photo of the person.
+    """One photo of the person, the input of an engine.
 
-    face: the person's own face. bystanders: the other faces in the photo."""
+    Attributes:
+        pixels: the photo.
+        face: the person's face.
+        bystanders: all other faces in the photo.
+    """
 
     pixels: Pixels = field(repr=False)
     face: Face
@@ -136,10 +152,21 @@ class SourcePhoto:
 
 @dataclass(frozen=True)
 class StyleSpec:
-    """A look: the set behind the person, the light and the color grading.
+    """A style (called "look" in the UI): backdrop, lighting and color grading of a headshot.
 
-    Scales are 0..1 except saturation (0..1.5) and those of the drawing engine (see styles/rules.py).
-    key_light: direction to the main light (x to the right of the picture, y down, z to the viewer).
+    Values are 0..1 unless stated otherwise. styles/rules.py has the exact range of each.
+
+    Attributes:
+        set: name of the backdrop.
+        key_light: direction toward the key light: x to the right of the picture, y down, z toward the viewer.
+        key: strength of the key light.
+        rim: strength of the rim light behind the person.
+        wrap: how far the backdrop's glow spills over the person's edges.
+        tint: how strongly the backdrop's color tints the person.
+        contrast: strength of the tone curve.
+        saturation: factor on the colors, 0..1.5.
+        vignette: how much the corners are darkened.
+        monochrome: True for black and white.
     """
 
     name: str
@@ -155,8 +182,7 @@ class StyleSpec:
     saturation: float = 1.0
     vignette: float = 0.10
     monochrome: bool = False
-    # Only engines that draw a new picture read these fields. Empty and None select the values that the engine's
-    # looks.toml has under this look's name.
+    # Read by generative engines only. Empty and None select the value that the engine's looks.toml has for this style.
     prompt: str = ""
     negative: str = ""
     guidance_scale: float | None = None
@@ -165,7 +191,7 @@ class StyleSpec:
 
 
 class Framing(StrEnum):
-    """The person's distance from the camera and place in the picture."""
+    """The crop of a headshot: how close the camera is, and the person's horizontal position."""
 
     CLASSIC = "classic"
     CLOSE = "close"
@@ -180,7 +206,7 @@ class Framing(StrEnum):
 
 
 class Light(StrEnum):
-    """The place of the lamps: as in the look, nearer the camera, to the side, or above."""
+    """The position of the key light: as the style defines it, closer to the camera, to the side, or higher."""
 
     KEY = "key"
     FRONT = "front"
@@ -189,7 +215,7 @@ class Light(StrEnum):
 
 
 class PersonKind(StrEnum):
-    """The noun a prompt uses for the person."""
+    """The noun that a prompt uses for the person."""
 
     PERSON = "person"
     WOMAN = "woman"
@@ -197,7 +223,7 @@ class PersonKind(StrEnum):
 
 
 class AgeBand(StrEnum):
-    """The person's decade of life, coarse on purpose."""
+    """The person's age by decade. Finer steps are not collected on purpose."""
 
     TWENTIES = "twenties"
     THIRTIES = "thirties"
@@ -208,7 +234,7 @@ class AgeBand(StrEnum):
 
 
 class Hair(StrEnum):
-    """The hair that a prompt names."""
+    """Hairstyles that a person can select for the prompt."""
 
     SHORT_DARK = "short_dark"
     SHORT_BROWN = "short_brown"
@@ -226,7 +252,7 @@ class Hair(StrEnum):
 
 
 class Outfit(StrEnum):
-    """The clothes that the person wears in the pictures."""
+    """Clothes that a person can select for the pictures."""
 
     SUIT = "suit"
     SUIT_AND_TIE = "suit_and_tie"
@@ -240,10 +266,10 @@ class Outfit(StrEnum):
 
 @dataclass(frozen=True)
 class SelfDescription:
-    """A person's description of themselves, chosen from closed lists and never guessed.
+    """A person's description of themselves. They select each value from a list, and nothing is guessed.
 
-    None means that the person did not answer. Only engines that draw a new picture read the description.
-    Private like a photo: never stored in a table."""
+    None means that the person did not answer. Only generative engines use the description. It is as private as a photo
+    and is never stored in a database table."""
 
     kind: PersonKind = PersonKind.PERSON
     age: AgeBand | None = None
@@ -255,9 +281,9 @@ class SelfDescription:
 
 @dataclass(frozen=True)
 class Shot:
-    """A plan for one headshot.
+    """The plan of one headshot.
 
-    The same shot of the same subject gives the same pixels."""
+    An engine renders the same pixels again for the same subject and shot."""
 
     index: int
     style: StyleSpec
@@ -269,30 +295,27 @@ class Shot:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Subject:
-    """One person, prepared by one engine for one size.
-
-    Engines add their own fields in subclasses."""
+    """One person, prepared by one engine for one picture size. Each engine adds its own fields in a subclass."""
 
     engine: str
     size: Size
 
     def __repr__(self) -> str:
-        # The fields that engines add describe the person. They must not reach a log through an exception or an assert.
+        # Leave out the fields that engines add, because they describe the person. Exceptions and failed asserts would
+        # otherwise log them.
         return f"{type(self).__name__}({self.engine!r}, {self.size})"
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A shot of a subject.
-
-    One call of `render` may mix jobs of several people."""
+    """One shot of one subject. A single call of `render` can mix jobs of several people."""
 
     subject: Subject
     shot: Shot
 
 
 class DigitalSource(StrEnum):
-    """The origin of a picture, as a term of IPTC's list of digital source types."""
+    """The origin of a picture, as a term from IPTC's vocabulary of digital source types."""
 
     TRAINED = "trainedAlgorithmicMedia"
     COMPOSITE_WITH_TRAINED = "compositeWithTrainedAlgorithmicMedia"
@@ -301,7 +324,9 @@ class DigitalSource(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A finished rendering of one job, and the digital source type that its files must name."""
+    """The rendered picture of one job.
+
+    `digital_source` is the IPTC digital source type to write into the files."""
 
     job: Job
     pixels: Pixels = field(repr=False)
@@ -309,31 +334,29 @@ class Picture:
 
 
 class Progress(Protocol):
-    """A callback that receives the finished share of the work, 0..1.
-
-    The callback may raise Canceled."""
+    """A callback that receives the finished fraction of the work, 0..1. Can raise Canceled to stop the work."""
 
     def __call__(self, share: float) -> None: ...
 
 
 def ignore_progress(share: float) -> None:
-    """Ignore the share, for callers that need no progress."""
+    """Do nothing. The default progress callback of callers that do not report progress."""
 
 
 def within(on_progress: Progress, start: float, share: float) -> Progress:
-    """Return a callback for one part of the work, which begins at `start` and is `share` of the whole."""
+    """Return a progress callback for one part of a job.
+
+    The part starts at the fraction `start` of the whole job and is the fraction `share` of it."""
     return lambda part: on_progress(start + part * share)
 
 
 class Engine(Protocol):
-    """A renderer of headshots.
-
-    Implementations: studio, fake (tests), instantid."""
+    """An engine that renders headshots. Implementations: studio, instantid, and fake (for tests)."""
 
     name: str
 
     def capacity(self, size: Size) -> int:
-        """Return how many pictures of this size the engine prefers to render at once."""
+        """Return the preferred number of pictures of this size per batch."""
         ...
 
     def prepare(self, photos: Sequence[SourcePhoto], size: Size, on_progress: Progress = ignore_progress) -> Subject:
@@ -343,28 +366,26 @@ class Engine(Protocol):
         ...
 
     def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
-        """Yield one picture per job, in the order of the jobs, each (size.height, size.width, 3)."""
+        """Yield one picture per job, in order. Each picture is (size.height, size.width, 3)."""
         ...
 
 
 @runtime_checkable
 class SubjectSerializer(Protocol):
-    """An engine whose prepared subjects other processes can use.
-
-    Implementations: studio, fake."""
+    """An engine whose prepared subjects can be stored and shared between processes. Implementations: studio, fake."""
 
     def is_expensive_to_prepare(self, size: Size) -> bool:
-        """Return True if preparing a subject for this size takes too long to be repeated."""
+        """Return True if preparing a subject for this size is slow, so that the result should be stored."""
         ...
 
     def serialize(self, subject: Subject) -> bytes:
-        """Return the subject as bytes, which are private like a photo.
+        """Serialize a prepared subject. The bytes are as private as a photo.
 
-        Raises ValueError for a subject of another engine."""
+        Raises ValueError if another engine prepared the subject."""
         ...
 
     def deserialize(self, data: bytes, size: Size) -> Subject:
-        """Restore a serialized subject, prepared for `size`.
+        """Restore a subject that was serialized for `size`.
 
-        Raises ValueError for bytes of another release."""
+        Raises ValueError if another release wrote the bytes."""
         ...

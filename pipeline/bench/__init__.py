@@ -1,1 +1,1 @@
-"""Benchmarks of the engines. Imported by the command line only."""
+"""Benchmarks of the engines. Only the command line imports this package."""

@@ -1,4 +1,4 @@
-"""Measure seconds per stage and memory."""
+"""Measure time per stage, and GPU memory."""
 
 import time
 from collections.abc import Iterator
@@ -14,9 +14,10 @@ BenchReport = dict[str, object]
 
 @dataclass
 class Clock:
-    """A stopwatch for stages.
+    """A stopwatch that sums the seconds spent in each named stage.
 
-    Waits for the device at both ends of a stage, so that work counts for the stage that caused it."""
+    Synchronizes with the GPU at the start and the end of a stage. Otherwise asynchronous GPU work would be counted for
+    a later stage."""
 
     device: torch.device
     seconds: dict[str, float] = field(default_factory=dict)
@@ -37,7 +38,13 @@ class Clock:
 def summary(seconds: float, count: int, flops: float, clock: Clock, device: torch.device) -> BenchReport:
     """Return the figures that both benchmarks report.
 
-    flops: tera operations per picture."""
+    Args:
+        seconds: duration of the whole run.
+        count: number of pictures.
+        flops: tera operations per picture.
+        clock: seconds per stage.
+        device: device that the run used.
+    """
     return {
         "seconds": round(seconds, 2),
         "seconds_per_picture": round(seconds / count, 3),
@@ -55,12 +62,12 @@ def reset_peak(device: torch.device) -> None:
 
 
 def peak_gigabytes(device: torch.device) -> float | None:
-    """Return the GPU's peak memory since the last reset, or None on the CPU."""
+    """Return the GPU's peak memory since the last reset in GB, or None on the CPU."""
     return round(torch.cuda.max_memory_allocated(device) / 1e9, 2) if device.type == "cuda" else None
 
 
 def require_device(device: str) -> None:
-    """Raise EngineUnavailable if a GPU is asked for and there is none."""
+    """Raise EngineUnavailable if a GPU is requested but not available."""
     if device != "cpu" and not torch.cuda.is_available():
         raise EngineUnavailable("The benchmark needs an NVIDIA GPU with CUDA. Fix: --device cpu --networks tiny")
 

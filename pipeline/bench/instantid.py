@@ -1,7 +1,8 @@
-"""Benchmark the InstantID engine on this machine, with random weights.
+"""Benchmark the InstantID engine on this machine with random weights.
 
-Needs torch, diffusers, transformers and accelerate, but no opencv, face networks or internet. A pack is measured as a
-worker renders it: text, denoising, decoding, enlarging four times, JPEG.
+Needs torch, diffusers, transformers and accelerate. Does not need OpenCV, the face networks or internet access. The
+benchmark repeats the steps of a worker that renders a pack: encode prompts, denoise, decode, enlarge four times, encode
+JPEG files.
 """
 
 import time
@@ -25,12 +26,12 @@ from pipeline.postprocess import map_in_background
 from pipeline.types import DigitalSource, Pixels
 from pipeline.upscaling.upscale import TorchUpscaler
 
-# Threads that encode JPEG files while the GPU renders.
+# Number of threads that encode JPEG files while the GPU renders.
 ENCODERS = 4
 
 
 def measure(options: Options, echo: Callable[[str], None]) -> BenchReport:
-    """Measure everything that `bench instantid` reports."""
+    """Run the benchmark and return everything that `bench instantid` reports."""
     echo("counting operations")
     flops = count_flops(options.architecture, options.size)
     report: BenchReport = {
@@ -54,9 +55,9 @@ def measure(options: Options, echo: Callable[[str], None]) -> BenchReport:
 
 
 def measure_pack(options: Options, flops: PictureFlops, echo: Callable[[str], None]) -> BenchReport:
-    """Measure a whole pack, batch by batch.
+    """Measure the time to render a whole pack in batches.
 
-    A warm-up of two steps compiles the networks first."""
+    First renders one batch with two steps, which compiles the networks. This warm-up is reported separately."""
     optimizations = default_optimizations(options.device) if options.optimizations is None else options.optimizations
     sampling = few_step_sampling() if Optimization.FEW_STEP in optimizations else options.sampling
     networks, upscaler, build_seconds = build_engine(options, optimizations)
@@ -102,7 +103,7 @@ def make_pack(
     batch: int,
     clock: Clock,
 ) -> Iterator[Pixels]:
-    """Yield every picture of a pack, batch by batch."""
+    """Yield all pictures of a pack, rendered batch by batch."""
     static = Optimization.COMPILE in optimizations
     for count in batches(options.images, batch, static):
         with clock.stage("conditions"):
@@ -120,7 +121,7 @@ def make_pictures(
     clock: Clock,
     wanted: int | None = None,
 ) -> Iterator[Pixels]:
-    """Yield the first `wanted` pictures of one batch, four times as wide and high."""
+    """Render one batch, and yield its first `wanted` pictures, enlarged four times."""
     with clock.stage("denoising"):
         latents = denoise(networks, pictures, sampling, optimizations, lambda share: None)
     for latent in latents[:wanted]:
@@ -134,7 +135,7 @@ def make_pictures(
 
 
 def batches(images: int, batch: int, static: bool) -> Iterator[int]:
-    """Yield the number of pictures of each batch."""
+    """Yield the number of pictures in each batch."""
     while images:
         count = batch if static and images >= batch else next_batch(images, batch, static=static)
         yield count

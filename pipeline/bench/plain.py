@@ -1,7 +1,7 @@
-"""The reference for the benchmark: diffusers' own pipeline, one picture at a time.
+"""Measure the baseline of the benchmark: plain diffusers, one picture at a time.
 
-Uses the libraries' own classes and attention in half precision, with nothing cached or compiled. The order of work is
-that of the published implementation. Each picture is enlarged and encoded before the next begins.
+The baseline uses the libraries' own classes and attention in half precision. It caches and compiles nothing. The steps
+follow the order of the published implementation. Each picture is enlarged and encoded before the next one starts.
 """
 
 import gc
@@ -25,7 +25,7 @@ REFERENCE_PICTURES = 4
 
 
 def measure_reference(options: Options, flops: PictureFlops) -> BenchReport:
-    """Measure a few pictures, rendered one after the other after a warm-up."""
+    """Measure REFERENCE_PICTURES pictures, rendered one after the other after a warm-up."""
     parts = build_parts(options.architecture, options.device, precision(options.device))
     device = torch.device(options.device)
     upscaler = TorchUpscaler(parts.upscaler, options.device, channels_last=False)
@@ -52,9 +52,7 @@ def measure_reference(options: Options, flops: PictureFlops) -> BenchReport:
 def plain_picture(
     parts: Parts, upscaler: TorchUpscaler, options: Options, sampling: Sampling, clock: Clock, seed: int
 ) -> Pixels:
-    """Render one picture with the libraries' own classes and attention.
-
-    Nothing is cached."""
+    """Render one picture with the libraries' own classes and attention, without any cache."""
     device, dtype = torch.device(options.device), precision(options.device)
     rng = torch.Generator().manual_seed(seed)
     with clock.stage("conditions"):
@@ -92,9 +90,9 @@ def plain_denoising(
     sampling: Sampling,
     rng: torch.Generator,
 ) -> Tensor:
-    """Return latents (1, 4, h, w) of one picture.
+    """Denoise the latents of one picture. Returns (1, 4, h, w).
 
-    Every step runs ControlNet and UNet on both halves."""
+    Every step runs the ControlNet and the UNet on the unconditional and the conditional half."""
     scheduler = make_scheduler(SCHEDULER_CONFIG, sampling, text.device)
     factor = 2 ** (len(parts.vae.config.block_out_channels) - 1)
     shape = (1, 4, condition.shape[2] // factor, condition.shape[3] // factor)

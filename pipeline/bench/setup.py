@@ -1,4 +1,4 @@
-"""Set up a benchmark: random networks and conditions, so that nothing is downloaded."""
+"""Build networks with random weights and random conditions for benchmarks, so that nothing is downloaded."""
 
 import time
 from dataclasses import dataclass
@@ -25,9 +25,18 @@ GUIDANCE, CONTROL, ADAPTER = 5.0, 0.8, 0.8
 
 @dataclass(frozen=True)
 class Options:
-    """The choices of a benchmark.
+    """Options of a benchmark run.
 
-    `optimizations` None stands for the lossless ones that pay on the device."""
+    Attributes:
+        architecture: sizes of the networks.
+        images: number of pictures in the pack.
+        size: size of a picture before it is enlarged.
+        sampling: sampler and number of steps.
+        device: cuda, cuda:N or cpu.
+        optimizations: optimizations to apply. None selects the default ones of the device.
+        max_batch: largest number of pictures per batch.
+        reference: True to also measure plain diffusers for comparison.
+    """
 
     architecture: Architecture = SDXL
     images: int = 50
@@ -40,9 +49,9 @@ class Options:
 
 
 def build_engine(options: Options, optimizations: frozenset[Optimization]) -> tuple[Networks, TorchUpscaler, float]:
-    """Build networks and upscaler with random weights, prepared as the optimizations require.
+    """Build the networks and the upscaler with random weights, and apply the optimizations.
 
-    Also returns the seconds that this took."""
+    Returns the networks, the upscaler and the seconds that building took."""
     started = time.perf_counter()
     dtype = precision(options.device)
     parts = build_parts(options.architecture, options.device, dtype)
@@ -72,9 +81,9 @@ def build_engine(options: Options, optimizations: frozenset[Optimization]) -> tu
 def make_conditions(
     networks: Networks, count: int, size: Size, optimizations: frozenset[Optimization]
 ) -> list[Conditions]:
-    """Return conditions for pictures of one person, with one prompt per look.
+    """Return conditions for `count` pictures of one person, with one prompt per style.
 
-    The key point images are random, because opencv may not be installed."""
+    The keypoint images are random, because OpenCV might not be installed."""
     rng = torch.Generator().manual_seed(1)
     vocabulary = networks.text_encoders[0].config.vocab_size
     with torch.inference_mode():
@@ -99,9 +108,9 @@ def make_conditions(
 
 
 def choose_batch(options: Options, optimizations: frozenset[Optimization], device: torch.device) -> int:
-    """Return the number of pictures to render at once.
+    """Return the number of pictures per batch that fits into memory.
 
-    Limited by memory. For compiled networks it is the largest number that leaves no picture to be rendered singly."""
+    For compiled networks, returns the largest such number that leaves no picture to be rendered alone."""
     limit = min(options.max_batch, options.images)
     if device.type == "cuda":
         limit = fitting_batch(torch.cuda.mem_get_info(device)[0], options.size, limit)
@@ -112,7 +121,7 @@ def choose_batch(options: Options, optimizations: frozenset[Optimization], devic
 
 
 def random_face(rng: torch.Generator) -> Embedding:
-    """Return a random embedding (512,) of about a real one's length."""
+    """Return a random face embedding, (512,), with about the length of a real one."""
     face: Embedding = torch.randn(512, generator=rng).numpy()
     return face
 

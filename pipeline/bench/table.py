@@ -1,4 +1,4 @@
-"""Measure what each optimization gains: denoise with it and without it, everything else equal."""
+"""Measure the gain of each optimization: denoise with it and without it, everything else equal."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pipeline.engines.instantid.config import Sampling, few_step_sampling
 from pipeline.engines.instantid.denoise import denoise
 from pipeline.engines.instantid.networks.bundle import Networks
 
-# Enough to measure the rate. The share of steps after a cut-off equals that of thirty steps.
+# Five steps are enough to measure the rate. The fraction of steps after a cutoff is the same as with thirty steps.
 STEPS = 5
-# No row starts later, so that the longest, a compiled one, still ends within ten minutes.
+# Start no row after this time. The slowest row compiles the networks and must still finish within ten minutes.
 LAST_START_SECONDS = 420
-# Optimizations that need networks of their own. The others only act in the loop.
+# Optimizations that are applied when the networks are built. All others only affect the denoising loop.
 BUILT_IN = frozenset(
     {
         *(Optimization.CHANNELS_LAST, Optimization.FLASH_ATTENTION, Optimization.FUSED_QKV, Optimization.CUDNN_SEARCH),
@@ -31,12 +31,15 @@ BUILT_IN = frozenset(
 
 @dataclass(frozen=True)
 class Row:
-    """The result for one set of optimizations.
+    """The measurements of one set of optimizations. None means not measured.
 
     Attributes:
-        lossless: True if all of them are lossless.
-        seconds: per picture, None if not measured.
-        times: speed relative to the first row.
+        name: the set's difference from the first row.
+        lossless: True if all optimizations in the set are lossless.
+        seconds: denoising time per picture.
+        times: speedup compared with the first row.
+        warm_up_seconds: duration of the warm-up, which includes compiling.
+        peak_gigabytes: peak GPU memory.
     """
 
     name: str
@@ -50,9 +53,10 @@ class Row:
 def measure_table(
     options: Options, echo: Callable[[str], None], last_start_seconds: float = LAST_START_SECONDS
 ) -> list[Row]:
-    """Measure every optimization on or off, relative to all lossless ones without compiling.
+    """Measure each optimization switched on or off, compared with all lossless ones except compiling.
 
-    Then measures compiling. Rows that fail or would start too late have no figures."""
+    Compiled networks are measured last. Rows that fail, or that would start after `last_start_seconds`, have no
+    figures."""
     started = time.perf_counter()
     base = default_optimizations(options.device) - {Optimization.COMPILE}
     rows: list[Row] = []
@@ -70,7 +74,7 @@ def measure_table(
         try:
             seconds, warm_up = measure_row(networks, options, optimizations)
         except RuntimeError as error:
-            # An optimization that this GPU does not support or has no memory for must not prevent the other rows.
+            # Continue with the other rows if this GPU does not support the optimization or runs out of memory.
             echo(f"{name} failed: {str(error).splitlines()[0]}")
             rows.append(Row(name, lossless))
             continue
@@ -83,9 +87,9 @@ def measure_table(
 
 
 def order(base: frozenset[Optimization], *, compiled: bool) -> list[frozenset[Optimization]]:
-    """Return the sets in the order of measurement.
+    """Return the sets of optimizations in the order of measurement.
 
-    Sets that share networks come together, slow sets last."""
+    Sets that can share networks are adjacent. Slow sets come last."""
     lossy = [Optimization.GUIDANCE_CUTOFF, Optimization.CONTROL_CUTOFF, Optimization.FEW_STEP]
     in_loop = [
         base,
@@ -99,7 +103,7 @@ def order(base: frozenset[Optimization], *, compiled: bool) -> list[frozenset[Op
 
 
 def describe(optimizations: frozenset[Optimization], base: frozenset[Optimization]) -> str:
-    """Return how the set differs from the first row's."""
+    """Describe how a set of optimizations differs from the first row's set."""
     if not optimizations:
         return "none"
     changes = [
@@ -110,9 +114,9 @@ def describe(optimizations: frozenset[Optimization], base: frozenset[Optimizatio
 
 
 def measure_row(networks: Networks, options: Options, optimizations: frozenset[Optimization]) -> tuple[float, float]:
-    """Return the seconds of denoising per picture, and of the warm-up.
+    """Return the seconds of denoising per picture, and the seconds of the warm-up.
 
-    Measures few steps and scales the result to the requested number."""
+    Measures a few steps and extrapolates to the requested number of steps."""
     few = Optimization.FEW_STEP in optimizations
     sampling = few_step_sampling() if few else Sampling(STEPS, options.sampling.sampler)
     pictures = make_conditions(
@@ -129,14 +133,14 @@ def measure_row(networks: Networks, options: Options, optimizations: frozenset[O
 
 
 def free_memory(device: str) -> None:
-    """Free the memory of networks that are no longer referenced."""
+    """Release the memory of networks that nothing references anymore."""
     gc.collect()
     if device != "cpu":
         torch.cuda.empty_cache()
 
 
 def as_markdown(rows: Iterable[Row]) -> str:
-    """Return the table in the format of docs/benchmarks.md."""
+    """Return the table as Markdown, in the format of docs/benchmarks.md."""
     lines = [
         "| optimizations | | seconds per picture | speedup | warm-up (s) | peak memory (GB) |",
         "|---|---|---|---|---|---|",

@@ -1,6 +1,6 @@
-"""The command line: one module per command, each with `run(arguments) -> exit status`.
+"""The commands: one module per command, each with a function `run(arguments)` that returns the exit status.
 
-This module has what all commands share: exit statuses, errors, photo files, progress.
+This module contains what commands share: exit statuses, errors, reading and writing files, and progress bars.
 """
 
 import argparse
@@ -39,7 +39,11 @@ exit status:
 
 
 class CommandFailed(PipelineError):
-    """An error that ends the command with a message for the user and an exit status."""
+    """Raised to end the command with a message for the user and an exit status.
+
+    Attributes:
+        status: exit status of the command.
+    """
 
     def __init__(self, message: str, status: int = USAGE_ERROR) -> None:
         super().__init__(message)
@@ -47,21 +51,21 @@ class CommandFailed(PipelineError):
 
 
 def open_weights(arguments: argparse.Namespace) -> Weights:
-    """Open the folder of weights that the command names.
+    """Open the weights folder that the arguments select.
 
-    Its catalog is the built-in one, changed by the one in --catalog."""
+    The catalog is the built-in one, with the entries of --catalog added."""
     catalog = CATALOG.with_changes(load_catalog(arguments.catalog)) if arguments.catalog else CATALOG
     return Weights(arguments.weights, catalog)
 
 
 def read_options(arguments: argparse.Namespace) -> InstantIDOptions:
-    """Return the InstantID options that the command names.
+    """Return the InstantID options that the arguments select.
 
-    Raises CommandFailed for an invalid option."""
+    Raises CommandFailed if an option is invalid."""
     options = InstantIDOptions(
         checkpoint=arguments.checkpoint,
         device=arguments.device,
-        # A command is too short for minutes of compiling to pay.
+        # Do not compile. A command is too short for minutes of compiling to pay off.
         optimizations=("-compile", *arguments.optimization),
         steps=arguments.steps,
         canvas_pixels=arguments.canvas_pixels,
@@ -72,11 +76,11 @@ def read_options(arguments: argparse.Namespace) -> InstantIDOptions:
 
 
 def read_photo(path: Path) -> bytes:
-    """Read a file, at most one byte more than intake accepts.
+    """Read a file. Stops at one byte more than the largest upload, so that intake can refuse larger files.
 
     Raises CommandFailed if the file cannot be read."""
     if path.exists() and not (path.is_file() or path.is_dir()):
-        # Reading a pipe could block forever.
+        # Refuse pipes, because reading one could block forever.
         raise CommandFailed(f"{path}: not a file")
     try:
         with path.open("rb") as file:
@@ -86,7 +90,7 @@ def read_photo(path: Path) -> bytes:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all.
+    """Write a file atomically.
 
     Raises CommandFailed."""
     draft = path.with_name(f".{path.name}.part")
@@ -98,7 +102,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def describe_face(index: int, face: Face) -> str:
-    """Return one line with the face's number for --face and its position."""
+    """Return one line with the position of a face and its index for --face."""
     box = face.box
     return f"  face {index}: {box.width:.0f} × {box.height:.0f} px at left {box.left:.0f}, top {box.top:.0f}"
 
@@ -118,7 +122,9 @@ def echo(message: str) -> None:
 
 @contextmanager
 def suppress_stderr() -> Iterator[None]:
-    """Suppress what native libraries write to stderr while they load, such as TensorFlow Lite's greeting."""
+    """Suppress the messages that native libraries write to stderr while they load.
+
+    An example is TensorFlow Lite's start message."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
@@ -132,7 +138,7 @@ def suppress_stderr() -> Iterator[None]:
 
 @contextmanager
 def progress_bar(description: str, total: int = 100, unit: str = "%") -> Iterator["tqdm[Never]"]:
-    """Show a bar on stderr if stderr is a terminal, and remove the bar at the end."""
+    """Show a progress bar if stderr is a terminal. Removes the bar at the end of the block."""
     from tqdm import tqdm
 
     shown = sys.stderr.isatty()
@@ -142,7 +148,7 @@ def progress_bar(description: str, total: int = 100, unit: str = "%") -> Iterato
 
 
 def advance(bar: "tqdm[Never]") -> Progress:
-    """Return a progress callback that moves the bar to the finished share."""
+    """Return a progress callback that moves the bar to the finished fraction."""
 
     def on_progress(share: float) -> None:
         bar.n = share * (bar.total or 0)

@@ -1,8 +1,8 @@
-"""`bench`: measure an engine's time and memory on this machine.
+"""`bench`: measure time and memory of an engine on this machine.
 
-Each measurement runs in its own process. Cold is a whole `make`, from the start of Python to the manifest. Warm is the
-same work with everything loaded. A pack is a whole `make` at 4K. Upscaling is measured in tiles and, for comparison,
-with all that the frame shows in one piece.
+Each measurement runs in its own process. A cold measurement is a complete `make`, from the start of Python to the
+manifest. A warm measurement repeats that work with all models loaded. A pack is a complete `make` at 4K. Upscaling is
+measured in tiles and, for comparison, in one piece with everything that the frame shows.
 """
 
 import argparse
@@ -32,7 +32,7 @@ ROOT = Path(pipeline.__file__).resolve().parents[1]
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure, then print seconds and megabytes."""
+    """Run the benchmark, and print seconds and megabytes."""
     if arguments.what == "instantid":
         return bench_instantid.run(arguments)
     photo = choose_photo(arguments.photo)
@@ -80,7 +80,7 @@ def bench_engine(engine: EngineName, photo: Path, weights: Path) -> dict[str, st
 
 
 def bench_pack(engine: EngineName, photo: Path, weights: Path, count: int) -> dict[str, str | int | float]:
-    """Benchmark a whole pack at 4K with five looks: upscaling, composing, gate, files, crops, signatures."""
+    """Benchmark a 4K pack with five looks: upscaling, composing, quality gate, files, crops and signatures."""
     with tempfile.TemporaryDirectory() as out:
         call = ["-m", "pipeline", "make", str(photo), "--out", out, "--json", "--engine", engine, "--size", "4k"]
         call += ["--weights", str(weights), "--count", str(count)]
@@ -111,7 +111,9 @@ def bench_upscale(photo: Path, weights: Path) -> dict[str, str | int | float]:
 
 
 def measure_upscale(way: str, photo: Path, weights: Path) -> dict[str, float]:
-    """Measure the seconds of one way to enlarge the part of the photo that a headshot at 4K needs."""
+    """Measure the seconds to enlarge the part of a photo that a headshot at 4K needs.
+
+    way: `whole` (in one piece) or `tiles`."""
     from pipeline.faces.find import FaceFinder
     from pipeline.photos.intake import clean_photo, load_pixels
     from pipeline.portrait.mask import PersonMask
@@ -134,9 +136,9 @@ def measure_upscale(way: str, photo: Path, weights: Path) -> dict[str, float]:
 
 
 def choose_photo(named: Path | None) -> Path:
-    """Return the named photo, or the astronaut that scikit-image includes.
+    """Return the selected photo, or by default the astronaut that scikit-image contains.
 
-    Raises CommandFailed if the photo cannot be read or scikit-image is missing."""
+    Raises CommandFailed if the photo cannot be read or scikit-image is not installed."""
     if named:
         read_photo(named)
         return named.resolve()
@@ -152,7 +154,12 @@ def choose_photo(named: Path | None) -> Path:
 class ProcessRun:
     """The result of a process that ended successfully.
 
-    Memory is the resident peak. CPU seconds are the sum of all threads."""
+    Attributes:
+        printed: output of the process.
+        seconds: wall-clock time.
+        cpu_seconds: CPU time of all threads.
+        megabytes: peak resident memory.
+    """
 
     printed: str
     seconds: float
@@ -161,31 +168,31 @@ class ProcessRun:
 
 
 def run_python(arguments: list[str]) -> ProcessRun:
-    """Run a Python process and measure it.
+    """Run a Python process and measure its time and memory.
 
     Raises CommandFailed with the last line of its stderr."""
     started = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as complaints:
+    with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
-            [sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=complaints, text=True
+            [sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True
         )
         assert process.stdout
         printed = process.stdout.read()
-        # Unlike Popen.wait, os.wait4 reports the resources that the process used.
+        # os.wait4, unlike Popen.wait, reports the resources that the process used.
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         process.stdout.close()
-        complaints.seek(0)
+        errors.seek(0)
         if process.returncode != 0:
-            said = complaints.read().strip() or f"the process ended with status {process.returncode}"
-            raise CommandFailed(said.splitlines()[-1], abs(process.returncode))
+            message = errors.read().strip() or f"the process ended with status {process.returncode}"
+            raise CommandFailed(message.splitlines()[-1], abs(process.returncode))
     # The peak is in kilobytes on Linux and in bytes on macOS.
     megabytes = round(usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3))
     return ProcessRun(printed, time.perf_counter() - started, usage.ru_utime + usage.ru_stime, megabytes)
 
 
 def measure_warm(engine: EngineName, photo: Path, weights: Path) -> dict[str, float]:
-    """Measure `make` with four looks, and `check`, for one photo with everything loaded.
+    """Measure `make` with four looks, and `check`, on one photo with all models loaded.
 
     Returns medians in seconds."""
     from pipeline.commands.check import check_file
@@ -214,9 +221,9 @@ def measure_warm(engine: EngineName, photo: Path, weights: Path) -> dict[str, fl
 
 
 def measure_gate(photo: Path, weights: Path) -> dict[str, float]:
-    """Measure the gate's seconds for a finished picture at 4K.
+    """Measure the seconds that the quality gate takes for a finished picture at 4K.
 
-    On Linux the process is limited to one core."""
+    On Linux, limits the process to one core."""
     import cv2
     import numpy as np
 
@@ -241,7 +248,7 @@ def measure_gate(photo: Path, weights: Path) -> dict[str, float]:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     seconds, cpu_seconds = [], []
     for shot, picture in pictures:
-        # Enlarge to a premium headshot's size instead of rendering at 4K. The content is the same.
+        # Enlarge a preview instead of rendering at 4K. The content is the same.
         large = cv2.resize(picture, (PREMIUM.width, PREMIUM.height)).astype(np.uint8)
         started, started_cpu = time.perf_counter(), time.process_time()
         judge_picture(shrink_for_web(large), gate_reference, finder, embedder, monochrome=shot.style.monochrome)
@@ -257,7 +264,7 @@ def measure_gate(photo: Path, weights: Path) -> dict[str, float]:
 
 
 def measure(what: str, engine: EngineName, photo: Path, weights: Path) -> dict[str, float]:
-    """Run the measurement that a separate process was started for."""
+    """Run one measurement, for which a separate process was started."""
     if what == "gate":
         return measure_gate(photo, weights)
     return measure_warm(engine, photo, weights) if what == "make" else measure_upscale(what, photo, weights)

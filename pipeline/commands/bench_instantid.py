@@ -1,6 +1,6 @@
-"""`bench instantid`: seconds, pictures per minute, memory and TFLOP/s of a pack with random weights.
+"""`bench instantid`: measure speed, memory and TFLOP/s of a pack with random weights.
 
-torch is only imported when the command runs, because importing torch takes seconds.
+Imports torch only when the command runs, because importing torch takes seconds.
 """
 
 import argparse
@@ -52,9 +52,9 @@ def add_arguments(command: argparse._ArgumentGroup) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure, then print.
+    """Run the benchmark, and print the results.
 
-    Raises CommandFailed for options that cannot be measured."""
+    Raises CommandFailed if the options cannot be measured."""
     if arguments.weights != RANDOM:
         raise CommandFailed("'bench instantid' only measures random weights; add --weights random")
     if missing := missing_packages(NEEDED):

@@ -1,4 +1,4 @@
-"""`calibrate`: fit the probability that two faces are one person to labeled pairs."""
+"""`calibrate`: fit the probability that two faces are the same person to labeled pairs."""
 
 import argparse
 import hashlib
@@ -19,7 +19,7 @@ ENCODER = "dlib_face_recognition_resnet_model_v1"
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Fit the constants to the pairs, print a report, and write the constants to --out."""
+    """Fit a calibration to the pairs, print a report, and write the parameters to --out."""
     rows = read_rows(arguments.pairs)
     distances = read_distances(rows) if "distance" in rows[0] else measure_distances(arguments, rows)
     kept = [index for index, distance in enumerate(distances) if distance is not None]
@@ -51,9 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Read the pairs of the file.
+    """Read the labeled pairs from a CSV file.
 
-    Raises CommandFailed for a file without pairs, a missing column or an invalid answer."""
+    Raises CommandFailed if there are no pairs, a column is missing, or a label is invalid."""
     rows = read_table(path, COLUMNS)
     for number, row in enumerate(rows, 2):
         if row["same"].lower() not in YES | NO:
@@ -72,9 +72,9 @@ def read_distances(rows: list[dict[str, str]]) -> list[float | None]:
 
 
 def measure_distances(arguments: argparse.Namespace, rows: list[dict[str, str]]) -> list[float | None]:
-    """Return the distance of each pair of photos, or None if a photo does not show exactly one face.
+    """Measure the distance between the faces of each pair. None if a photo does not show exactly one face.
 
-    Photos are named relative to the file of pairs."""
+    File names of photos are relative to the CSV file."""
     folder = arguments.pairs.parent
     names = sorted({row[side] for row in rows for side in ("one", "other")})
     faces = EmbeddedFaces(open_weights(arguments))
@@ -91,10 +91,10 @@ def measure_distances(arguments: argparse.Namespace, rows: list[dict[str, str]])
 
 
 def make_pairs(rows: list[dict[str, str]], distances: list[float]) -> Pairs:
-    """Return the pairs with a number for each person.
+    """Assign a number to each person, and return the pairs.
 
-    Photos that are `same`, directly or through other photos, show one person. Raises CommandFailed on contradictions,
-    NotEnoughPairs without a pair."""
+    Photos that are labeled `same`, directly or through other photos, show the same person.
+    Raises CommandFailed if labels contradict each other. Raises NotEnoughPairs if there are no pairs."""
     if not rows:
         raise NotEnoughPairs("no usable pairs")
     person_of = gather_people((row["one"], row["other"], row["same"].lower() in YES) for row in rows)
@@ -109,7 +109,9 @@ def make_pairs(rows: list[dict[str, str]], distances: list[float]) -> Pairs:
 
 
 def gather_people(pairs: Iterable[tuple[str, str, bool]]) -> dict[str, str]:
-    """Return for each photo the name of the person in it, which is the name of that person's first photo."""
+    """Return a mapping from each photo to the person in the photo.
+
+    A person is identified by the name of their first photo."""
     leader: dict[str, str] = {}
 
     def lead(name: str) -> str:
@@ -125,7 +127,7 @@ def gather_people(pairs: Iterable[tuple[str, str, bool]]) -> dict[str, str]:
 
 
 def describe(report: CalibrationReport) -> dict[str, object]:
-    """Return the report as plain values for JSON."""
+    """Return the report as values that can be written as JSON."""
 
     def interval(of: Interval) -> dict[str, float]:
         return {"value": round(of.value, 5), "low": round(of.low, 5), "high": round(of.high, 5)}
@@ -169,7 +171,7 @@ def _percent(rate: Interval) -> str:
 
 
 def to_toml(calibration: Calibration) -> str:
-    """Return the constants as text for `load_calibration`."""
+    """Return the calibration as TOML, in the format that `load_calibration` reads."""
 
     def value(of: str | int | float | list[float]) -> str:
         return '"' + of.replace("\\", "\\\\").replace('"', '\\"') + '"' if isinstance(of, str) else repr(of)

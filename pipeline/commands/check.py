@@ -1,4 +1,4 @@
-"""`check`: judge whether photos can be used."""
+"""`check`: check whether photos can be used."""
 
 import argparse
 from dataclasses import asdict
@@ -20,7 +20,7 @@ from pipeline.types import PhotoCheck, Status, Verdict
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check every photo and print the results."""
+    """Check all photos, and print the results."""
     photos: list[Path] = arguments.photos
     files = [read_photo(path) for path in photos]
     with suppress_stderr():
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
 def check_file(data: bytes, finder: FaceFinder) -> PhotoCheck:
     """Check an uploaded photo.
 
-    A photo that cannot be read is refused, with no faces."""
+    If the photo cannot be read, returns a refusal without faces."""
     from pipeline.photos.check import check_photo
     from pipeline.photos.intake import clean_photo, load_pixels
 
@@ -52,7 +52,7 @@ def check_file(data: bytes, finder: FaceFinder) -> PhotoCheck:
 
 
 def describe_check(path: Path, check: PhotoCheck) -> dict[str, object]:
-    """Return the check as plain values for JSON, widest face first."""
+    """Return the result as values that can be written as JSON, widest face first."""
     return {
         "file": str(path),
         "status": check.verdict.status,

@@ -1,4 +1,4 @@
-"""`engines`: list the engines that can run here, what is missing, and the license of each weight."""
+"""`engines`: list which engines can run on this machine, what is missing, and the license of each weight."""
 
 import argparse
 
@@ -7,9 +7,9 @@ from pipeline.engines.report import examine
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print engines and weights.
+    """Print the state of engines and weights.
 
-    Returns 0 if the engine that would be used can run."""
+    Returns 0 if the engine that the product would use can run."""
     report = examine(open_weights(arguments), read_options(arguments), arguments.engine)
     if arguments.json:
         print_json(report.as_json())

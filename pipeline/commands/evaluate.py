@@ -1,4 +1,4 @@
-"""`evaluate`: compare groups of people, from detection to the skin of their headshots."""
+"""`evaluate`: compare the results of groups of people, from face detection to the skin tone of their headshots."""
 
 import argparse
 import csv
@@ -35,7 +35,9 @@ SIZE = SIZES["preview", False]
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Make headshots of every labeled photo, summarize them by group, print the table and write it with its chart."""
+    """Evaluate all labeled photos, and print the figures of each group.
+
+    Makes headshots of each photo. With --out, also writes the figures as a table and a chart."""
     rows = read_labels(arguments.groups)
     styles = choose_styles(arguments.style or STYLES)
     shots = plan_shots(styles, len(styles), seed=0)
@@ -63,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def read_labels(path: Path) -> list[dict[str, str]]:
-    """Read one row per photo: file, group, and optionally the person and the face's number.
+    """Read the labels, one row per photo: file, group, and optionally the person and the index of the face.
 
     Raises CommandFailed."""
     rows = read_table(path, COLUMNS)
@@ -132,9 +134,9 @@ def lines_of(groups: list[GroupFigures]) -> list[str]:
 
 
 def to_csv(groups: list[GroupFigures]) -> str:
-    """Return one row per group as CSV.
+    """Return the figures as CSV, with one row per group.
 
-    Shares are written as count and total, spreads as middle, low and high."""
+    A share is written as count and total. A spread is written as middle, low and high."""
     flat = [
         {name + part: number for name, value in asdict(figures).items() for part, number in _parts(value)}
         for figures in groups
@@ -151,7 +153,7 @@ def _parts(value: object) -> list[tuple[str, object]]:
 
 
 def _plain(figures: GroupFigures) -> dict[str, object]:
-    """Return the figures for JSON, with None instead of NaN."""
+    """Return the figures as values that can be written as JSON, with None instead of NaN."""
 
     def plain(value: object) -> object:
         if isinstance(value, dict):

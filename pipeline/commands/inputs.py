@@ -1,4 +1,4 @@
-"""Photos and tables that commands read."""
+"""Read the photos and tables that commands take as input."""
 
 import csv
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ from pipeline.weights import Weights
 
 
 class EmbeddedFaces:
-    """The models that find and embed the face of a photo file."""
+    """Computes the face embedding of a photo file."""
 
     def __init__(self, weights: Weights) -> None:
         with suppress_stderr():
             self.finder, self.embedder = FaceFinder(weights), FaceEmbedder(weights)
 
     def only_face(self, path: Path) -> Embedding | None:
-        """Embed the only face in the photo.
+        """Compute the embedding of the only face in the photo.
 
-        Returns None if the photo is refused, or shows no face or several. Raises CommandFailed if the file cannot be
-        read."""
+        Returns None if the photo is refused or does not show exactly one face. Raises CommandFailed if the file cannot
+        be read."""
         try:
             pixels = load_pixels(clean_photo(read_photo(path)).data)
         except PhotoRefused:
@@ -34,9 +34,9 @@ class EmbeddedFaces:
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Read the rows of a CSV file, each with a value in these columns.
+    """Read the rows of a CSV file. Each row has a value in each of these columns.
 
-    Raises CommandFailed, with the number of a faulty line."""
+    Raises CommandFailed with the number of the faulty line."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file, skipinitialspace=True))

@@ -1,4 +1,4 @@
-"""`make`: make headshots of the person in these photos."""
+"""`make`: make headshots of the person in one or more photos."""
 
 import argparse
 import json
@@ -63,7 +63,7 @@ from pipeline.weights import Weights
 
 DEFAULT_COUNT = 4
 MAX_PHOTOS = 5
-# A shot and two retries. A shot that fails three times fails for a reason that a new seed does not change.
+# One attempt and two retries. After three failures, the reason is one that a new seed does not change.
 ATTEMPTS = 3
 MANIFEST = "manifest.json"
 SIZES = {
@@ -76,7 +76,13 @@ SIZES = {
 
 @dataclass(frozen=True, eq=False)
 class Models:
-    """The models that are loaded once and used for every photo."""
+    """Models that are loaded once and used for all photos.
+
+    Attributes:
+        finder: face finder.
+        embedder: computes face embeddings.
+        engine: engine that renders the pictures.
+    """
 
     finder: FaceFinder
     embedder: FaceEmbedder
@@ -85,16 +91,22 @@ class Models:
 
 @dataclass(frozen=True, eq=False)
 class RenderContext:
-    """The models, the signing identity and the file format that pictures are made with."""
+    """Everything that rendering needs apart from the person and the shots.
+
+    Attributes:
+        models: loaded models.
+        identity: key and certificates that sign the pictures.
+        file_format: format of the files.
+    """
 
     models: Models
     identity: Identity
     file_format: FileFormat = "jpeg"
 
     def post_processor(self, size: Size) -> PostProcessor:
-        """Return the post-processor that judges and finishes pictures of this size.
+        """Return the post-processor for pictures of this size.
 
-        Only large pictures get smaller versions."""
+        Only large pictures get a profile crop and a web version."""
         large = size.long_edge > WEB_LONG_EDGE_PX
         models = self.models
         return PostProcessor(
@@ -104,7 +116,12 @@ class RenderContext:
 
 @dataclass(frozen=True, eq=False)
 class GatedSubject:
-    """The subject of the pictures, and the reference that the gate compares pictures with."""
+    """A prepared person with the data for the quality gate.
+
+    Attributes:
+        subject: person as prepared by the engine.
+        gate_reference: data that the quality gate compares pictures with.
+    """
 
     subject: Subject
     gate_reference: GateReference
@@ -112,15 +129,17 @@ class GatedSubject:
 
 @dataclass(frozen=True, eq=False)
 class AcceptedHeadshot:
-    """A picture that passed the gate.
+    """A picture that the quality gate accepted.
 
     Attributes:
-        files: the picture and, if it is large, its profile crop and web version, by file name.
-        likeness: 0..1, or None if it was not measured.
+        shot: planned shot.
+        files: the picture by file name. A large picture also has its profile crop and web version.
+        digital_source: IPTC digital source type of the picture.
+        likeness: probability that picture and photos show the same person, or None if not measured.
         quality: 0..1.
-        thumbnail: compared between pictures for the manifest.
-        perceptual_hash: used to find near-duplicates.
-        seconds: from the request to the engine to the finished files.
+        thumbnail: small copy for comparing the pictures in the manifest.
+        perceptual_hash: hash for finding near-duplicates.
+        seconds: time from the request to the engine until the files were finished.
     """
 
     shot: Shot
@@ -138,7 +157,7 @@ class AcceptedHeadshot:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Make the headshots, write them and the manifest, and print their paths."""
+    """Make the headshots, write them with a manifest, and print their paths."""
     started = time.perf_counter()
     styles = choose_styles(arguments.style)
     if len(arguments.photos) > MAX_PHOTOS:
@@ -161,7 +180,7 @@ def run(arguments: argparse.Namespace) -> int:
         for headshot in make_headshots(person, shots, size, context, advance(bar)):
             for file, data in headshot.files.items():
                 write_atomically(make_folder((folder / file).parent) / Path(file).name, data)
-            # The pictures are on disk. Fifty of them in memory would need a gigabyte.
+            # Drop the files from memory, because they are on disk now. Fifty pictures would need a gigabyte.
             headshots.append(replace(headshot, files=dict.fromkeys(headshot.files, b"")))
     headshots.sort(key=lambda made: made.shot.index)
     manifest = [describe_headshot(headshot, size, headshots) for headshot in headshots]
@@ -181,7 +200,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def choose_identity(key: Path | None, certificates: Path | None) -> Identity:
-    """Load the operator's signing identity, or make one for tests that names no operator.
+    """Load the operator's signing identity. By default, returns a test identity that names no operator.
 
     Raises CommandFailed or SigningFailed."""
     if key is None and certificates is None:
@@ -192,9 +211,9 @@ def choose_identity(key: Path | None, certificates: Path | None) -> Identity:
 
 
 def choose_styles(names: Sequence[str]) -> tuple[StyleSpec, ...]:
-    """Return the looks of these names, in order, or all looks if none is named.
+    """Return the styles with these names, in order, or all styles if there are no names.
 
-    Raises CommandFailed for an unknown name."""
+    Raises CommandFailed if a name is unknown."""
     known = {style.name: style for style in load_styles()}
     for name in names:
         if name not in known:
@@ -216,9 +235,9 @@ def load_models(engine: EngineName, weights: Weights, options: InstantIDOptions 
 
 
 def prepare_person(files: Sequence[tuple[Path, bytes]], face: int | None, models: Models, size: Size) -> GatedSubject:
-    """Prepare the person in these photos.
+    """Prepare the person in these photos for rendering.
 
-    Raises CommandFailed for a photo that cannot be used or shows another person."""
+    Raises CommandFailed if a photo cannot be used or shows another person."""
     sources = []
     for path, data in files:
         try:
@@ -226,7 +245,7 @@ def prepare_person(files: Sequence[tuple[Path, bytes]], face: int | None, models
         except PhotoRefused as refused:
             raise CommandFailed(f"{path}: refused ({refused.reason})", REFUSED) from refused
         check = check_photo(pixels, models.finder)
-        # With several photos, --face only applies to those that show several people.
+        # With several photos, --face applies only to those with several faces.
         wanted = None if len(files) > 1 and len(check.faces) == 1 else face
         sources.append(choose_source(path, pixels, check, wanted))
     if strangers := find_strangers(sources, models.embedder):
@@ -238,16 +257,16 @@ def prepare_person(files: Sequence[tuple[Path, bytes]], face: int | None, models
 def find_strangers(sources: Sequence[SourcePhoto], embedder: FaceEmbedder) -> list[int]:
     """Return the indices of photos that do not show the person who is in most photos.
 
-    If two people are in equally many photos, the person in the earliest photo counts."""
+    If two people are in the same number of photos, uses the person in the earliest photo."""
     seen = [SeenFace(index, 0, embedder.embed(photo.pixels, photo.face)) for index, photo in enumerate(sources)]
     person = max(cluster_faces(seen), key=lambda each: (len(each.faces), -min(face.photo for face in each.faces)))
     return [index for index in range(len(sources)) if person.face_in(index) is None]
 
 
 def choose_source(path: Path, pixels: Pixels, check: PhotoCheck, face: int | None) -> SourcePhoto:
-    """Return the photo with its chosen face.
+    """Return the photo with the selected face.
 
-    Raises CommandFailed if the photo is refused or the face is not chosen."""
+    Raises CommandFailed if the photo is refused or a face must be selected first."""
     try:
         verdict = check.verdict if face is None else judge(check.measurements, face)
     except FaceNotFound as error:
@@ -267,10 +286,10 @@ def choose_source(path: Path, pixels: Pixels, check: PhotoCheck, face: int | Non
 def make_headshots(
     person: GatedSubject, shots: Sequence[Shot], size: Size, context: RenderContext, on_progress: Progress
 ) -> Iterator[AcceptedHeadshot]:
-    """Make the shots and yield the pictures that pass the gate.
+    """Render the shots, and yield the pictures that the quality gate accepts.
 
-    A shot that fails is repeated with a new seed. A shot that resembles another is varied by `vary_shot`. After three
-    attempts it is left out. `on_progress` receives the finished share of the shots."""
+    A shot that fails is repeated with a new seed. A shot that looks like another one is changed by `vary_shot`. After
+    three attempts a shot is omitted. `on_progress` receives the finished fraction of the shots."""
     post_processor, hashes = context.post_processor(size), list[str]()
     planned, pending = {shot.index: shot for shot in shots}, list(shots)
     for attempt in range(1, ATTEMPTS + 1):
@@ -294,10 +313,10 @@ def make_headshots(
 
 
 def vary_shot(shot: Shot, attempt: int, pack: Sequence[Shot]) -> Shot:
-    """Return a variation of a shot that resembles another shot.
+    """Return a variation of a shot that looks like another shot.
 
-    The first variation has another framing and light, a later one another look. If a face fills its photo, framings
-    differ little. pack: all shots."""
+    The first variation has another framing and light, and later ones also another look. A face that fills its photo
+    leaves little room for framings to differ. pack: all shots."""
     elsewhere = reframe(
         shot, attempt, {(each.framing, each.light) for each in pack if each.style.set == shot.style.set}
     )
@@ -307,7 +326,7 @@ def vary_shot(shot: Shot, attempt: int, pack: Sequence[Shot]) -> Shot:
 def render_pictures(
     person: GatedSubject, shots: Sequence[Shot], size: Size, context: RenderContext, on_progress: Progress
 ) -> Iterator[Picture]:
-    """Render the shots in batches of the engine's capacity."""
+    """Render the shots in batches of the engine's preferred size."""
     engine = context.models.engine
     capacity = engine.capacity(size)
     for start in range(0, len(shots), capacity):
@@ -337,8 +356,8 @@ def describe_headshot(
 ) -> dict[str, str | int | float | None]:
     """Return the headshot's entry in the manifest.
 
-    `file` is relative to the manifest. nearest_whole, nearest_subject: distances to the most similar other picture of
-    the pack, see duplicates.py."""
+    `file` is relative to the manifest. nearest_whole and nearest_subject are the distances to the most similar other
+    picture of the pack (see duplicates.py)."""
     shot = headshot.shot
     near_duplicate = nearest(headshot.thumbnail, [other.thumbnail for other in pack if other is not headshot])
     return {

@@ -1,4 +1,4 @@
-"""`prove PHOTO`: render four pictures with the real engine and measure their likeness."""
+"""`prove PHOTO`: render four pictures with the real engine, and measure their likeness to the photo."""
 
 import argparse
 import time
@@ -37,9 +37,17 @@ GAP = 12
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture's likeness to the photo.
+    """The likeness of one picture to the photo.
 
-    `distance` is that of dlib's embeddings. It is None unless the picture shows exactly one face."""
+    Attributes:
+        file: file name of the picture.
+        style: name of the style.
+        faces: number of faces in the picture.
+        distance: distance between dlib's embeddings. None unless the picture shows exactly one face.
+        likeness: probability that picture and photo show the same person, or None.
+        accepted: True if the quality gate accepts the picture.
+        reasons: reasons against the picture.
+    """
 
     file: str
     style: str
@@ -51,9 +59,9 @@ class Figure:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Make the pictures and write all of them, even those that the gate refuses.
+    """Render the pictures, and write all of them, including those that the quality gate refuses.
 
-    Returns 0 if all pictures pass the gate."""
+    Returns 0 if the quality gate accepts all pictures."""
     options = read_options(arguments)
     data = read_photo(arguments.photo)
     folder = make_folder(arguments.out)
@@ -82,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def describe_picture(file: str, shot: Shot, found: Judgment) -> Figure:
-    """Return the gate's judgment of a picture as a figure."""
+    """Convert the quality gate's judgment of a picture to a Figure."""
     distance, faces = found.likeness.distance, found.likeness.faces
     score = None if distance is None else likeness_score(distance)
     return Figure(file, shot.style.name, faces, distance, score, found.accepted, list(found.reasons))
@@ -97,7 +105,7 @@ def report(
     load_seconds: float,
     make_seconds: float,
 ) -> None:
-    """Print the pictures and their likeness as JSON or as lines."""
+    """Print the pictures and their likeness, as JSON or as lines of text."""
     if arguments.json:
         print_json(
             {
@@ -120,7 +128,7 @@ def report(
 
 
 def contact_sheet(pictures: list[Pixels]) -> Pixels:
-    """Put the pictures in one row on white, scaled to equal height, (SHEET_HEIGHT + 2 GAP, W, 3)."""
+    """Place the pictures in one row on white, scaled to equal height. Returns (SHEET_HEIGHT + 2 GAP, W, 3)."""
     row = []
     for pixels in pictures:
         width = max(1, round(pixels.shape[1] * SHEET_HEIGHT / pixels.shape[0]))

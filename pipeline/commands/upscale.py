@@ -1,4 +1,4 @@
-"""`upscale`: enlarge a picture four times in width and height."""
+"""`upscale`: enlarge the width and height of a picture four times."""
 
 import argparse
 import time
@@ -38,7 +38,7 @@ ENCODERS: dict[str, FileFormat] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Enlarge the picture, write it whole or not at all, and print the time it took."""
+    """Enlarge the picture, write it atomically, and print the time that it took."""
     target: Path = arguments.target
     if target.suffix.lower() not in ENCODERS:
         raise CommandFailed(f"{target}: the file name must end with {' or '.join(ENCODERS)}")
@@ -71,9 +71,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def read_picture(path: Path, *, keep_alpha: bool = False) -> tuple[Pixels, Pixels | None]:
-    """Return the file's pixels, upright sRGB, and its alpha channel (H, W) if that is kept and there is one.
+    """Return the pixels of a file (upright, sRGB), and its alpha channel (H, W) if requested and present.
 
-    Raises CommandFailed for a file that is no picture, damaged, or too large to enlarge."""
+    Raises CommandFailed if the file is not a picture, is damaged, or is too large to enlarge."""
     data = read_photo(path)
     load_codecs(data)
     try:
@@ -90,14 +90,14 @@ def read_picture(path: Path, *, keep_alpha: bool = False) -> tuple[Pixels, Pixel
 
 
 def enlarge_alpha(alpha: Pixels) -> Pixels:
-    """Return the alpha channel (H, W) as large as the enlarged picture, (4H, 4W)."""
+    """Enlarge the alpha channel from (H, W) to (4H, 4W)."""
     height, width = alpha.shape
     size = (width * SCALE, height * SCALE)
     return np.asarray(Image.fromarray(alpha).resize(size, Image.Resampling.BICUBIC))
 
 
 def open_network(file: Path | None, weights: Weights) -> UpscaleNetwork:
-    """Load the named network, or the one in the weights folder.
+    """Load the network from this file, or by default from the weights folder.
 
     Raises WeightsError."""
     if file is None:

@@ -1,4 +1,4 @@
-"""`weights fetch`: download and verify the model files."""
+"""`weights fetch`: download and verify model weights."""
 
 import argparse
 import sys
@@ -10,9 +10,9 @@ YES = {"y", "yes"}
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Fetch the named weights or groups, by default the studio's.
+    """Fetch the named weights or groups, by default those of the studio engine.
 
-    Prints nothing if they are already here."""
+    Prints nothing if they exist already."""
     weights = open_weights(arguments)
     names = weights.catalog.expand(tuple(arguments.names or [STUDIO]))
     if arguments.source is not None:
@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def describe(plan: FetchPlan, weights: Weights) -> None:
-    """Print what will be downloaded, how large it is, and under which terms."""
+    """Print what will be downloaded, its size and its license."""
     megabytes = plan.bytes / 1e6
     if plan.needs_consent:
         for weight in plan.weights:
@@ -40,9 +40,9 @@ def describe(plan: FetchPlan, weights: Weights) -> None:
 
 
 def ask_for_consent() -> None:
-    """Ask the user to agree to the terms.
+    """Ask the user to accept the licenses.
 
-    Raises CommandFailed if the user does not agree or stdin is no terminal."""
+    Raises CommandFailed if the user does not accept them, or if stdin is not a terminal."""
     if not sys.stdin.isatty():
         raise CommandFailed(
             "These weights are large and have their own licenses (see above). To accept them, add --yes."

@@ -1,10 +1,11 @@
-"""Attention of UNet and ControlNet, with keys and values cached over all steps.
+"""Attention layers of the UNet and the ControlNet, with keys and values cached over all denoising steps.
 
-Text and face tokens do not change while a picture is denoised, so their keys and values are constant in every
-cross-attention layer. `project_all` computes them once. A layer without cached ones computes its own.
+Text and face tokens do not change while a picture is denoised. Therefore their keys and values are constant in every
+cross-attention layer, and `project_all` computes them once. A layer without cached keys and values computes its own.
 
-The mathematics is that of diffusers' AttnProcessor2_0 and IPAdapterAttnProcessor2_0, with one scale per picture. The
-classes override `__call__`, as diffusers calls its processors. SDXL uses no `attention_mask`, so the mask is ignored.
+The results equal those of diffusers' AttnProcessor2_0 and IPAdapterAttnProcessor2_0, with one adapter scale per
+picture. The classes override `__call__` because diffusers calls its processors that way. SDXL uses no `attention_mask`,
+so the classes ignore it.
 """
 
 from collections.abc import Sequence
@@ -18,11 +19,14 @@ from torch.nn import functional
 from pipeline.errors import WeightsError
 
 KeysValues = tuple[Tensor, ...]
-"""Keys and values of one layer, each (rows, heads, tokens, channels): of the text, then in the UNet of the face."""
+"""Keys and values of one layer, each (rows, heads, tokens, channels).
+
+First those of the text. In the UNet those of the face follow.
+"""
 
 
 class SelfAttention(nn.Module):
-    """Self-attention. Uses one fused projection after `fuse_self_attention`."""
+    """Self-attention processor. Uses one fused projection after `fuse_self_attention`."""
 
     def __init__(self, flash: bool) -> None:
         super().__init__()
@@ -38,7 +42,7 @@ class SelfAttention(nn.Module):
         face_scale: Tensor | None = None,
         keys_values: Sequence[KeysValues] | None = None,
     ) -> Tensor:
-        """Attend (rows, positions, channels) to itself. All other arguments are for cross-attention."""
+        """Compute self-attention over (rows, positions, channels). Only cross-attention uses the other arguments."""
         if attn.fused_projections:
             query, key, value = attn.to_qkv(hidden_states).chunk(3, dim=-1)
         else:
@@ -48,7 +52,7 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Cross-attention to the text tokens and, in the UNet, to the face tokens through the adapter's projections."""
+    """Cross-attention processor. In the UNet it also attends to the face tokens, through the adapter's projections."""
 
     def __init__(self, layer: int, flash: bool, face_key: nn.Linear | None, face_value: nn.Linear | None) -> None:
         super().__init__()
@@ -67,7 +71,9 @@ class CrossAttention(nn.Module):
         face_scale: Tensor | None = None,
         keys_values: Sequence[KeysValues] | None = None,
     ) -> Tensor:
-        """Attend (rows, positions, channels) to the tokens. `keys_values`: of all layers, None to compute them here."""
+        """Compute cross-attention from (rows, positions, channels) to the tokens.
+
+        keys_values: cached keys and values of all layers, or None to compute those of this layer."""
         if keys_values is None:
             assert encoder_hidden_states is not None
             key, value, *face_keys_values = self.project(attn, encoder_hidden_states, face, face_scale)
@@ -80,18 +86,18 @@ class CrossAttention(nn.Module):
         return attn.to_out[0](join_heads(attended))
 
     def project(self, attn: Attention, tokens: Tensor, face: Tensor | None, face_scale: Tensor | None) -> KeysValues:
-        """Project (rows, N, width) tokens to keys and values.
+        """Project tokens (rows, N, width) to keys and values.
 
-        The face's values are multiplied by each row's scale (rows, 1, 1)."""
+        The values of the face are multiplied by the adapter scale of each row, (rows, 1, 1)."""
         parts = [attn.to_k(tokens), attn.to_v(tokens)]
         if self.face_key is not None and self.face_value is not None:
-            # Attention is linear in the values, so the adapter's scale can be applied to them once, here.
+            # Attention is linear in the values. Therefore the adapter scale can be applied to the values once.
             parts += [self.face_key(face), self.face_value(face) * face_scale]
         return tuple(split_heads(part, attn.heads).contiguous() for part in parts)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, *, flash: bool) -> Tensor:
-    """Return softmax(q k' / sqrt(channels)) v. `flash`: by torch's fused kernels."""
+    """Return softmax(q k' / sqrt(channels)) v. flash: use torch's fused kernels."""
     if flash:
         return functional.scaled_dot_product_attention(query, key, value)
     return (query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5).softmax(dim=-1) @ value
@@ -108,9 +114,9 @@ def join_heads(tokens: Tensor) -> Tensor:
 
 
 def install_attention(network: UNet2DConditionModel | ControlNetModel, *, flash: bool) -> None:
-    """Replace diffusers' attention processors with these two classes, keeping the loaded face projections.
+    """Replace diffusers' attention processors by the classes of this module. Keeps the loaded face projections.
 
-    Raises WeightsError for a network that does not have SDXL's attention layers."""
+    Raises WeightsError if the network's attention layers are not those of SDXL."""
     ours: dict[str, nn.Module] = {}
     layer = 0
     for name, theirs in network.attn_processors.items():
@@ -129,23 +135,24 @@ def install_attention(network: UNet2DConditionModel | ControlNetModel, *, flash:
 
 
 def attention_layers(network: UNet2DConditionModel | ControlNetModel) -> list[Attention]:
-    """Return all attention layers, in the network's own order."""
+    """Return all attention layers in the order of `network.modules()`."""
     return [module for module in network.modules() if isinstance(module, Attention)]
 
 
 def project_all(
     network: UNet2DConditionModel | ControlNetModel, tokens: Tensor, face: Tensor | None, face_scale: Tensor | None
 ) -> tuple[KeysValues, ...]:
-    """Compute keys and values of every cross-attention layer, by layer index."""
+    """Compute the keys and values of all cross-attention layers, indexed by layer."""
     cross = [attn for attn in attention_layers(network) if isinstance(attn.processor, CrossAttention)]
     cross.sort(key=lambda attn: attn.processor.layer)
     return tuple(attn.processor.project(attn, tokens, face, face_scale) for attn in cross)
 
 
 def fuse_self_attention(network: UNet2DConditionModel | ControlNetModel) -> None:
-    """Fuse the three projections of each self-attention layer into one matrix, and free the three.
+    """Fuse the three projections of each self-attention layer into one matrix, and free the original three.
 
-    diffusers' `fuse_qkv_projections` would replace all processors, and so discard the face projections."""
+    This does not use diffusers' `fuse_qkv_projections`, which replaces all processors and would discard the face
+    projections."""
     for attn in attention_layers(network):
         if isinstance(attn.processor, SelfAttention) and not attn.fused_projections:
             attn.fuse_projections()

@@ -1,11 +1,11 @@
-"""The optimizations of the diffusion engines: names, defaults, requirements.
+"""Names, defaults and requirements of the optimizations of the diffusion engines.
 
-Lossless ones compute the same mathematics in another order. In fp32 the picture stays the same, which the parity test
-shows. Lossy ones render a different picture faster and are off unless asked for by name. Half precision on a GPU is not
-an optimization, because the reference uses it too.
+Lossless optimizations compute the same result in another order. In fp32 the picture does not change, and the parity
+test proves it. Lossy optimizations render a different picture faster and are off by default. Half precision on a GPU
+does not count as an optimization, because the reference uses it too.
 
-This module holds the names and the defaults. The engine's `networks/bundle.py` applies what is done once, after
-loading. Its `denoise.py` applies what changes a step.
+The engine's `networks/bundle.py` applies the optimizations that change the networks once, after loading. Its
+`denoise.py` applies the optimizations that change a denoising step.
 """
 
 import shutil
@@ -16,7 +16,7 @@ from pathlib import Path
 
 
 class Optimization(StrEnum):
-    """The name of an optimization, as commands and settings spell it."""
+    """An optimization, named as in commands and settings."""
 
     # Lossless
     CHANNELS_LAST = "channels_last"
@@ -42,7 +42,7 @@ class Optimization(StrEnum):
 
     @property
     def explanation(self) -> str:
-        """Return one sentence about what the optimization does."""
+        """Return one sentence that explains the optimization."""
         return EXPLANATIONS[self]
 
 
@@ -74,23 +74,23 @@ LOSSY = frozenset(
     }
 )
 LOSSLESS = frozenset(Optimization) - LOSSY
-# Compiling pays after a few hundred steps. Recorded graphs do not pay if a step takes a quarter of a second.
+# Compiling pays off after a few hundred steps. CUDA graphs do not pay off if a step takes a quarter of a second.
 _NOT_BY_DEFAULT_ON_CUDA = frozenset({Optimization.CUDA_GRAPHS})
 _FOR_CUDA_ONLY = frozenset({Optimization.COMPILE, Optimization.CUDA_GRAPHS, Optimization.CUDNN_SEARCH})
 FP8_CAPABILITY = (8, 9)
-# Share of the steps after which a cut-off optimization skips its part.
+# Fraction of the steps after which the cutoff optimizations skip their part.
 CUTOFF = 0.6
 
 
 def default_optimizations(device: str) -> frozenset[Optimization]:
-    """Return the lossless optimizations that pay on this kind of device."""
+    """Return the lossless optimizations that pay off on this kind of device."""
     return LOSSLESS - (_NOT_BY_DEFAULT_ON_CUDA if device.startswith("cuda") else _FOR_CUDA_ONLY)
 
 
 def change_optimizations(optimizations: frozenset[Optimization], changes: Iterable[str]) -> frozenset[Optimization]:
     """Apply changes such as `+fp8` and `-compile` to a set of optimizations.
 
-    Raises ValueError for anything else, and for fp8 together with int8."""
+    Raises ValueError for any other change, and for fp8 together with int8."""
     for change in changes:
         sign, name = change[:1], change[1:]
         if sign not in "+-" or name not in set(Optimization):
@@ -103,7 +103,7 @@ def change_optimizations(optimizations: frozenset[Optimization], changes: Iterab
 
 
 def capability_fault(optimizations: frozenset[Optimization], gpu: str, capability: tuple[int, int]) -> str | None:
-    """Return why this GPU cannot run the optimizations, or None."""
+    """Explain why this GPU cannot run the optimizations, or return None."""
     if Optimization.FP8 not in optimizations or capability >= FP8_CAPABILITY:
         return None
     has, needs = (".".join(map(str, each)) for each in (capability, FP8_CAPABILITY))
@@ -114,9 +114,9 @@ def capability_fault(optimizations: frozenset[Optimization], gpu: str, capabilit
 
 
 def compiler_fault(optimizations: frozenset[Optimization], header: Path | None = None) -> str | None:
-    """Return what torch's compiler lacks on this machine, or None.
+    """Describe what torch's compiler is missing on this machine, or return None.
 
-    Also None if the optimization is not chosen. header: path of Python.h, by default this Python's own."""
+    Also returns None if compiling is not selected. header: path of Python.h, by default that of the running Python."""
     if Optimization.COMPILE not in optimizations:
         return None
     header = header or Path(sysconfig.get_path("include")) / "Python.h"

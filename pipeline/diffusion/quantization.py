@@ -1,18 +1,21 @@
-"""8-bit matrix products in plain torch: weights rounded once, inputs each time, one scale per row."""
+"""8-bit matrix products in plain torch.
+
+Weights are rounded once, inputs on every call. Each row has its own scale.
+"""
 
 from abc import abstractmethod
 
 import torch
 from torch import Tensor, nn
 
-# The kernels need both sides to be multiples of 16.
+# The 8-bit kernels require both dimensions to be multiples of 16.
 ALIGNMENT = 16
 
 
 class QuantizedLinear(nn.Module):
-    """A linear layer that stores its weight and rounds its input to 8 bits.
+    """A linear layer with 8-bit weights, which also rounds its input to 8 bits. Lossy.
 
-    Sums are kept in full precision. Each output channel and each input position has its own scale. Lossy."""
+    Sums are accumulated in full precision. Each output channel and each input position has its own scale."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
@@ -25,14 +28,16 @@ class QuantizedLinear(nn.Module):
     @staticmethod
     @abstractmethod
     def quantize(rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Round (N, K) to 8 bits and return it with the (N, 1) float32 scales that undo the scaling."""
+        """Round (N, K) to 8 bits. Returns the rounded rows and their scales, (N, 1) float32.
+
+        The product of a rounded row and its scale is approximately the original row."""
 
     @abstractmethod
     def multiply(self, rows: Tensor, scale: Tensor) -> Tensor:
-        """Multiply (N, K) rounded rows, with their scales, to (N, out_features)."""
+        """Multiply rounded rows (N, K) by the weight, and apply both scales. Returns (N, out_features)."""
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Map (..., in_features) to (..., out_features), keeping the dtype."""
+        """Map (..., in_features) to (..., out_features) without changing the dtype."""
         product = self.multiply(*self.quantize(tokens.reshape(-1, self.in_features))).to(tokens.dtype)
         if self.bias is not None:
             product = product + self.bias
@@ -40,7 +45,7 @@ class QuantizedLinear(nn.Module):
 
 
 class Float8Linear(QuantizedLinear):
-    """A quantized layer in e4m3 floating point: about 3 significant bits at any magnitude."""
+    """A linear layer in 8-bit floating point (e4m3), with about 3 significant bits at any magnitude."""
 
     @staticmethod
     def quantize(rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,14 +53,14 @@ class Float8Linear(QuantizedLinear):
         return (rows.float() / scale).to(torch.float8_e4m3fn), scale
 
     def multiply(self, rows: Tensor, scale: Tensor) -> Tensor:
-        # Torch supports scales per row only with bfloat16 results.
+        # Torch supports per-row scales only for bfloat16 results.
         return torch._scaled_mm(
             rows, self.weight.t(), scale_a=scale, scale_b=self.weight_scale, out_dtype=torch.bfloat16
         )
 
 
 class Int8Linear(QuantizedLinear):
-    """A quantized layer in integers: 7 significant bits near the row's largest value, fewer below."""
+    """A linear layer in 8-bit integers, with 7 significant bits near the largest value of a row and fewer below."""
 
     @staticmethod
     def quantize(rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -67,21 +72,21 @@ class Int8Linear(QuantizedLinear):
 
 
 def row_scales(rows: Tensor, largest: float) -> Tensor:
-    """Return the divisor of each row, (N, 1) float32, that scales its largest magnitude to `largest`."""
+    """Return the divisor of each row that scales its largest magnitude to `largest`, (N, 1) float32."""
     return rows.abs().amax(dim=-1, keepdim=True).float().clamp(min=1e-12) / largest
 
 
 def quantize_linears(network: nn.Module, kind: type[QuantizedLinear]) -> int:
-    """Replace the linear layers inside the transformer blocks, in place, and return how many.
+    """Replace the linear layers of the transformer blocks by 8-bit layers, in place. Returns their number.
 
-    Projections of text and face tokens stay, because they run once per picture."""
+    The projections of text and face tokens are not replaced, because they run only once per picture."""
     swapped = 0
     for block in network.modules():
         if type(block).__name__ != "BasicTransformerBlock":
             continue
         for name, layer in list(block.named_modules()):
-            # Only layers with an input from the picture change: feed-forward, self-attention, queries and outputs of
-            # cross-attention.
+            # Replace only layers whose input is the picture: feed-forward, self-attention, and the queries and outputs
+            # of cross-attention.
             constant = name.startswith("attn2.") and not name.endswith(("to_q", "to_out.0"))
             fits = isinstance(layer, nn.Linear) and layer.in_features % ALIGNMENT == layer.out_features % ALIGNMENT == 0
             if fits and not constant:

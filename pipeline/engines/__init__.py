@@ -1,4 +1,7 @@
-"""The engines by name, and what each needs to run. Importing this loads none of them."""
+"""Create engines by name, and report what each engine needs to run.
+
+Importing this module loads no engine.
+"""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -13,7 +16,7 @@ from pipeline.weights import Weights
 EngineName = Literal["auto", "studio", "instantid", "fake"]
 # Choices shown to users. The fake engine is for tests.
 ENGINE_CHOICES = ("auto", "studio", "instantid")
-# Engines that generate new pictures, in which the customer's self-description takes effect.
+# Engines that generate new pictures. Only these engines use the customer's self-description.
 GENERATIVE_ENGINES = frozenset({"instantid"})
 
 STUDIO_MODULES = ("cv2", "scipy", "ai_edge_litert", "dlib")
@@ -27,6 +30,7 @@ class EngineStatus:
     """The state of one engine on this machine.
 
     Attributes:
+        name: name of the engine.
         ready: True if the engine can run.
         missing: one sentence per missing part.
         notes: one sentence per useful fact, such as the device.
@@ -46,9 +50,10 @@ def create_engine(
 ) -> Engine:
     """Create the engine of this name and load its models.
 
-    `auto` chooses InstantID if it was installed, otherwise studio. A chosen engine that cannot run is never replaced by
-    another. Raises WeightsError for a missing or broken weight, or one whose license does not cover this use. Raises
-    EngineUnavailable for any other obstacle."""
+    `auto` selects InstantID if it is installed, and studio otherwise. If the selected engine cannot run, no other
+    engine replaces it.
+    Raises WeightsError if weights are missing or damaged, or if their license does not allow this use. Raises
+    EngineUnavailable if the engine cannot run for any other reason."""
     if name == "auto":
         name = choose_engine(weights)
     if name == "fake":
@@ -78,16 +83,16 @@ def create_engine(
 
 
 def choose_engine(weights: Weights) -> EngineName:
-    """Return the engine that `auto` stands for with these weights."""
+    """Return the engine that `auto` selects with these weights."""
     return "instantid" if weights.is_installed(PARTS_GROUP) else "studio"
 
 
 def engine_status(
     weights: Weights, options: InstantIDOptions = DEFAULT_OPTIONS, *, instantid_wanted: bool = False
 ) -> list[EngineStatus]:
-    """Return the status of every engine that makes real headshots.
+    """Return the status of all engines that render real headshots.
 
-    InstantID is only examined if it was installed or is wanted."""
+    Examines InstantID only if it is installed or `instantid_wanted` is set."""
     faults = (weights.problem(name) for name in STUDIO_WEIGHTS)
     missing = (*missing_modules(STUDIO_MODULES), *(fault for fault in faults if fault))
     return [EngineStatus("studio", not missing, missing), instantid_status(weights, options, wanted=instantid_wanted)]
@@ -96,7 +101,7 @@ def engine_status(
 def instantid_status(weights: Weights, options: InstantIDOptions, *, wanted: bool) -> EngineStatus:
     """Return the status of InstantID.
 
-    The networks are loaded as a test if no simpler obstacle was found."""
+    If all other requirements are met, loads the networks as a final test."""
     if not (wanted or weights.is_installed(PARTS_GROUP)):
         return EngineStatus("instantid", False, (f"Not installed. To install it, run: {INSTALL_COMMAND}",))
     if absent := missing_packages():
@@ -124,5 +129,5 @@ def instantid_status(weights: Weights, options: InstantIDOptions, *, wanted: boo
 
 
 def missing_modules(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return one sentence per Python module that is not installed."""
+    """Return one sentence for each Python module that is not installed."""
     return tuple(f"The Python module {name} is not installed." for name in names if find_spec(name) is None)

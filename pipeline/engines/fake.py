@@ -1,4 +1,4 @@
-"""An engine for tests: deterministic, milliseconds per picture, and it still shows the person."""
+"""A test engine: deterministic, takes milliseconds per picture, and shows the person's face."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -21,20 +21,20 @@ from pipeline.types import (
     ignore_progress,
 )
 
-# Height of the crop in face heights. Includes hair and chin and excludes neighbors.
+# Height of the crop in face heights. The crop includes hair and chin and excludes neighbors.
 CROP_FACES = 2.2
 FRAME_SHARE = 0.05
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FakeSubject(Subject):
-    """A person cropped from each photo at the size of the pictures."""
+    """The person's face, cropped from each photo at the size of the pictures."""
 
     crops: tuple[Pixels, ...]
 
 
 class FakeEngine:
-    """An engine that puts the person's own photo into a frame with colors from the seed."""
+    """An engine that places the person's photo into a frame. The shot's seed determines the frame's colors."""
 
     name = "fake"
 
@@ -44,21 +44,21 @@ class FakeEngine:
     def prepare(
         self, photos: Sequence[SourcePhoto], size: Size, on_progress: Progress = ignore_progress
     ) -> FakeSubject:
-        """Crop each photo to the face with some room around it.
+        """Crop each photo to the face and its surroundings.
 
-        Raises FaceNotFound without a photo."""
+        Raises FaceNotFound if there are no photos."""
         if not photos:
             raise FaceNotFound("no photo of the person")
         return FakeSubject(self.name, size, tuple(crop_to_face(photo, size) for photo in photos))
 
     def is_expensive_to_prepare(self, size: Size) -> bool:
-        """Return True for every size but the preview, so that tests cover both cases."""
+        """Return True for all sizes except the preview, so that tests cover both cases."""
         return size != PREVIEW
 
     def serialize(self, subject: Subject) -> bytes:
-        """Return the crops as npz.
+        """Return the crops in npz format.
 
-        Raises ValueError for a subject of another engine."""
+        Raises ValueError if another engine prepared the subject."""
         if not isinstance(subject, FakeSubject):
             raise ValueError(f"prepared by {subject.engine}, not by {self.name}")
         out = io.BytesIO()
@@ -66,7 +66,7 @@ class FakeEngine:
         return out.getvalue()
 
     def deserialize(self, data: bytes, size: Size) -> FakeSubject:
-        """Return the subject that `serialize` stored.
+        """Restore a subject from the bytes of `serialize`.
 
         Raises ValueError for bytes in another format."""
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
@@ -75,14 +75,14 @@ class FakeEngine:
     def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
         """Yield one picture per job, in order.
 
-        Raises ValueError for a subject of another engine or size."""
+        Raises ValueError if a subject was prepared by another engine or for another size."""
         on_progress(0.0)
         for done, job in enumerate(jobs, start=1):
             subject = job.subject
             if not isinstance(subject, FakeSubject) or subject.size != size:
                 raise ValueError(f"prepared by {subject.engine} for {subject.size}")
             frame = round(FRAME_SHARE * size.width)
-            # Four colors per frame, because among fifty single colors some would look alike.
+            # Use four colors per frame. With a single color, some of fifty frames would look alike.
             corners = np.random.default_rng(job.shot.seed).integers(0, 256, (2, 2, 3), np.uint8)
             rows, columns = np.arange(size.height) * 2 // size.height, np.arange(size.width) * 2 // size.width
             pixels = np.ascontiguousarray(corners[rows][:, columns])
@@ -93,9 +93,9 @@ class FakeEngine:
 
 
 def crop_to_face(photo: SourcePhoto, size: Size) -> Pixels:
-    """Return (size.height, size.width, 3) with the face in the middle.
+    """Crop the photo with the face in the middle. Returns (size.height, size.width, 3).
 
-    Areas beyond the photo are black."""
+    Areas outside the photo are black."""
     box = photo.face.box
     height = CROP_FACES * box.height
     width = height * size.width / size.height

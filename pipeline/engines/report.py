@@ -1,4 +1,7 @@
-"""Report which engines can run here, on what, what is missing, and the license of each weight. Changes nothing."""
+"""Report which engines can run on this machine, what is missing, and the license of each weight.
+
+The report changes nothing on the machine.
+"""
 
 import os
 import sys
@@ -13,12 +16,14 @@ from pipeline.weights.catalog import Weight
 
 @dataclass(frozen=True)
 class EngineReport:
-    """The state of all engines and weights.
+    """The state of all engines and weights on this machine.
 
     Attributes:
-        chosen: name of the engine that would be used.
-        weights: every weight, with one sentence about its problem or None.
-        fix: command that fetches broken weights, or empty.
+        engines: status of each engine.
+        chosen: name of the engine that the product would use.
+        weights: each weight with one sentence about its problem, or None.
+        directory: folder of the weights.
+        fix: command that fetches the faulty weights, or empty.
     """
 
     engines: tuple[EngineStatus, ...]
@@ -29,11 +34,11 @@ class EngineReport:
 
     @property
     def ready(self) -> bool:
-        """Return True if the engine that would be used can run."""
+        """Return True if the engine that the product would use can run."""
         return any(engine.ready for engine in self.engines if engine.name == self.chosen)
 
     def as_json(self) -> dict[str, object]:
-        """Return the report as plain values for JSON."""
+        """Return the report as values that can be written as JSON."""
         return {
             "engines": [
                 {"name": each.name, "ready": each.ready, "missing": each.missing, "notes": each.notes}
@@ -59,8 +64,8 @@ class EngineReport:
 def examine(weights: Weights, options: InstantIDOptions, engine: EngineName = "auto") -> EngineReport:
     """Examine all engines and weights.
 
-    Hashes the weights that engines need here, and other weights if they are present. Loads InstantID's networks if it
-    was installed or is asked for."""
+    Verifies the hashes of the weights that the engines need on this machine, and of all other weights in the folder.
+    Loads InstantID's networks if InstantID is installed or selected."""
     chosen = choose_engine(weights) if engine == "auto" else engine
     engines = tuple(engine_status(weights, options, instantid_wanted=engine == "instantid"))
     concerned = set(weights.catalog.groups.get(STUDIO, ()))
@@ -69,7 +74,7 @@ def examine(weights: Weights, options: InstantIDOptions, engine: EngineName = "a
             concerned |= set(needed_weights(weights, options))
         except (EngineUnavailable, ValueError):
             concerned |= set(weights.catalog.groups[PARTS_GROUP])
-    # Weights that no engine needs here are only hashed if they are present.
+    # Verify weights that no engine needs only if they exist.
     found = tuple(
         (weight, weights.problem(name) if name in concerned or weights.is_there(name) else _not_here(name, weights))
         for name, weight in weights.catalog.weights.items()
@@ -108,7 +113,7 @@ def _weight_line(weight: Weight, problem: str | None) -> str:
 
 @dataclass(frozen=True)
 class DeviceState:
-    """A device's name and, for a GPU, its memory in bytes."""
+    """The name of a device and, for a GPU, its memory in bytes."""
 
     name: str
     used_bytes: int | None = None
@@ -116,7 +121,7 @@ class DeviceState:
 
 
 def get_device_state(device: str) -> DeviceState:
-    """Return the state of a device in torch's spelling: "cpu", "cuda", "cuda:1"."""
+    """Return the state of a device, named as in torch: "cpu", "cuda", "cuda:1"."""
     torch = sys.modules.get("torch")
     if device.startswith("cuda") and torch is not None and torch.cuda.is_available():
         free, total = torch.cuda.mem_get_info(device)

@@ -1,4 +1,5 @@
-"""Find and measure the faces of a photo.
+"""Detect and measure the faces in a photo.
 
-Modules: face detection (detect, find), face mesh (mesh, landmarks), visibility (measure) and storage (serialization).
+Modules: face detection (detect, find), face mesh (mesh, landmarks), measurements (measure), sampling (sampling), the
+tflite runtime (interpreter) and storage (serialization).
 """

@@ -1,4 +1,4 @@
-"""Detect faces with BlazeFace in square windows of a photo, and merge the detections."""
+"""Detect faces with BlazeFace in square windows of a photo, and merge overlapping detections."""
 
 import math
 from dataclasses import dataclass
@@ -11,15 +11,19 @@ from pipeline.faces.sampling import sample, square_around
 from pipeline.types import Box, Pixels
 from pipeline.weights import Weights
 
-# Two detections that overlap more than this (intersection over union) count as one face.
+# Two detections are the same face if their intersection over union is above this.
 SAME_FACE_OVERLAP = 0.3
 
 
 @dataclass(frozen=True, eq=False)
 class Detection:
-    """A possible face, found by BlazeFace.
+    """A face candidate from BlazeFace.
 
-    keypoints: (6, 2) in pixels: right eye, left eye, nose, mouth, right ear, left ear."""
+    Attributes:
+        box: bounding box.
+        score: confidence, 0..1.
+        keypoints: (6, 2) in pixels: right eye, left eye, nose, mouth, right ear, left ear.
+    """
 
     box: Box
     score: float
@@ -31,18 +35,22 @@ class Detection:
         return math.degrees(math.atan2(y, x))
 
     def scaled(self, factor: float) -> "Detection":
-        """Return this face in a photo enlarged by `factor`."""
+        """Return this detection in the coordinates of a photo that was enlarged by `factor`."""
         edges = (self.box.left, self.box.top, self.box.right, self.box.bottom)
         return Detection(Box(*(edge * factor for edge in edges)), self.score, self.keypoints * factor)
 
     def turned_back(self, quarter_turns: int, width: int, height: int) -> "Detection":
-        """Return a face found in a rotated photo in coordinates of the upright photo.
+        """Convert a detection in a rotated photo to the coordinates of the upright photo.
 
-        quarter_turns: how often the photo was rotated left by 90 degrees. width, height: size of the upright photo."""
+        Args:
+            quarter_turns: number of 90 degree rotations to the left that were applied to the photo.
+            width: width of the upright photo in pixels.
+            height: height of the upright photo in pixels.
+        """
         corners = np.array([[self.box.left, self.box.top], [self.box.right, self.box.bottom]])
         seen = np.concatenate([corners, self.keypoints])
         for turn in range(quarter_turns, 0, -1):
-            # After a turn to the left the photo's x axis points up, so the photo's width is the rotated height.
+            # After an odd number of turns, the rotated photo's height is the upright photo's width.
             extent = width if turn % 2 else height
             seen = np.stack([extent - seen[:, 1], seen[:, 0]], axis=1)
         left, top = seen[:2].min(axis=0)
@@ -52,9 +60,9 @@ class Detection:
 
 @dataclass(frozen=True)
 class Window:
-    """A square of the photo, in pixels.
+    """A square region of the photo, in pixels.
 
-    Beyond the photo's borders the square is black."""
+    Areas outside the photo are black."""
 
     left: float
     top: float
@@ -62,7 +70,7 @@ class Window:
 
 
 class BlazeFace:
-    """One BlazeFace network.
+    """A BlazeFace detection network.
 
     Not thread-safe."""
 
@@ -72,16 +80,17 @@ class BlazeFace:
         self._anchors = np.concatenate([_anchor_centers(cells, per_cell) for cells, per_cell in layers])
 
     def detect(self, pixels: Pixels, window: Window, min_score: float) -> list[Detection]:
-        """Return all detections in the window that score at least min_score (0..1).
+        """Return all detections in the window with a score of at least `min_score` (0..1).
 
-        One face gives many detections."""
+        Returns several overlapping detections per face."""
         center = (window.left + window.side / 2, window.top + window.side / 2)
         chip = sample(pixels, square_around(center, window.side, self._size), self._size)
         rows, logits = self._network.run(np.asarray(chip / 127.5 - 1, dtype=np.float32))
         scores = 1 / (1 + np.exp(-np.clip(logits[:, 0].astype(np.float64), -80, 80)))
         kept = np.flatnonzero(scores >= min_score)
 
-        # Each row holds the offset of the center from the anchor, width, height, and the offsets of six points.
+        # Each row contains the offset of the box center from the anchor, the width and height of the box, and the
+        # offsets of the six keypoints.
         values = rows[kept].astype(np.float64).reshape(-1, 8, 2) / self._size
         values[:, 0] += self._anchors[kept]
         values[:, 2:] += self._anchors[kept, None]
@@ -93,9 +102,10 @@ class BlazeFace:
 
 
 def merge(detections: list[Detection]) -> list[Detection]:
-    """Merge detections of the same face, and return the merged ones, best score first.
+    """Merge detections of the same face. Returns the merged detections, best score first.
 
-    Each is the score-weighted mean of a best detection and those that overlap it. Its score is the best one."""
+    A merged detection is the score-weighted mean of the best detection and all detections that overlap it. It keeps the
+    best score."""
     left = sorted(detections, key=lambda detection: -detection.score)
     merged = []
     while left:
@@ -107,14 +117,14 @@ def merge(detections: list[Detection]) -> list[Detection]:
 
 
 def overlap(one: Box, other: Box) -> float:
-    """Return intersection over union of two boxes, 0..1."""
+    """Return the intersection over union of two boxes, 0..1."""
     shared = intersection(one, other)
     union = one.width * one.height + other.width * other.height - shared
     return shared / union if union > 0 else 0.0
 
 
 def intersection(one: Box, other: Box) -> float:
-    """Return the area that both boxes cover, in square pixels."""
+    """Return the area of the intersection of two boxes, in square pixels."""
     width = min(one.right, other.right) - max(one.left, other.left)
     height = min(one.bottom, other.bottom) - max(one.top, other.top)
     return max(0.0, width) * max(0.0, height)
@@ -134,15 +144,16 @@ def _box(center: NDArray[np.float64], size: NDArray[np.float64]) -> Box:
 
 
 def _anchor_centers(cells: int, per_cell: int) -> NDArray[np.float64]:
-    """Return x, y of the anchors of one layer, row by row.
+    """Return the anchor centers of one output layer, row by row.
 
-    Shape (cells * cells * per_cell, 2), values 0..1."""
+    The result has the shape (cells * cells * per_cell, 2) and contains x and y, 0..1."""
     steps = (np.arange(cells) + 0.5) / cells
     y, x = np.meshgrid(steps, steps, indexing="ij")
     return np.repeat(np.stack([x, y], axis=-1).reshape(-1, 2), per_cell, axis=0)
 
 
-# Input size, then cells per side and anchors per cell of each output layer (MediaPipe's SSD anchor options).
+# Input size of each network, then cells per side and anchors per cell of each output layer (MediaPipe's SSD anchor
+# options).
 _LAYOUTS: dict[str, tuple[int, tuple[tuple[int, int], ...]]] = {
     "blazeface_short": (128, ((16, 2), (8, 6))),
     "blazeface_full": (192, ((48, 1),)),

@@ -1,4 +1,4 @@
-"""Find the faces of a photo: two detectors propose, the face mesh decides."""
+"""Find the faces in a photo. Two detectors propose candidates, and the face mesh network confirms them."""
 
 import threading
 
@@ -11,33 +11,34 @@ from pipeline.faces.sampling import shrink_to
 from pipeline.types import Face, Mesh, Pixels
 from pipeline.weights import Weights
 
-# The finest window of a detector is half the long edge, sampled at 192 px. A larger photo would add no detail.
+# Detection runs on a copy of this size. The finest detection window is half the long edge, sampled at 192 px. A larger
+# copy would add no detail.
 DETECTION_LONG_EDGE = 1024
 MIN_SCORE = 0.5
 MIN_TILE_SCORE = 0.6
 
-# A candidate is a face if the mesh network is confident and its points match the detector's eyes, nose and mouth
-# (mean distance in box widths). Below SURE_SCORE the stricter DOUBTFUL limits apply.
-# Measured on 59 photos with 149 faces: 146 found, none false (docs/benchmarks.md).
+# A candidate is confirmed as a face if the mesh network is confident, and if its points match the detector's eyes, nose
+# and mouth (mean distance in box widths). Below SURE_SCORE the stricter DOUBTFUL limits apply.
+# Measured on 59 photos with 149 faces: 146 faces found, no false positives (docs/benchmarks.md).
 MIN_MESH_PROBABILITY = 0.5
 MAX_DISAGREEMENT = 0.22
 SURE_SCORE = 0.8
 DOUBTFUL_MIN_MESH_PROBABILITY = 0.9
 DOUBTFUL_MAX_DISAGREEMENT = 0.11
-# A face in sunglasses has 0.59.
+# A face with sunglasses has an overlap of 0.59.
 DOUBTFUL_MIN_OVERLAP = 0.5
-# An upside-down face can look like an upright one whose hair is a beard. Such faces score up to 0.83, and 0.95 in the
-# right orientation. Below this score the other three orientations are tried, 8 ms each. This happened for 1 of 19
-# photos (0.79, a hand on the forehead).
+# If no face reaches this score, the photo is also searched in the other three orientations, which takes 8 ms each. In
+# an upside-down face the detector can mistake the hair for a beard. Such faces score up to 0.83, and 0.95 in the right
+# orientation. 1 of 19 photos scored below this limit (0.79, a hand on the forehead).
 BEYOND_DOUBT_SCORE = 0.9
 CLEARLY_BETTER = 0.05
-# A detection is a duplicate if a better one covers more than this share of the smaller box. In 120 photos heads cheek
-# to cheek share 0.05 at most. A forehead mistaken for a face shares 0.40 and more with the real face.
+# A detection is a duplicate if a better one covers more than this fraction of the smaller box. In 120 photos, the boxes
+# of heads that touch overlap by at most 0.05. A forehead mistaken for a face overlaps the real face by at least 0.40.
 DUPLICATE_SHARE = 0.3
 
 
 class FaceFinder:
-    """A face finder.
+    """Finds the faces in a photo.
 
     Safe to share between threads, because a lock serializes the calls."""
 
@@ -48,10 +49,10 @@ class FaceFinder:
         self._lock = threading.Lock()
 
     def find(self, pixels: Pixels) -> tuple[Face, ...]:
-        """Return the faces of a photo, widest first.
+        """Return the faces in a photo, widest first.
 
-        The result is empty if there is no face. The same pixels give the same faces. The photo is also searched
-        upside down and on its side if no upright face has a high score."""
+        Returns an empty tuple if there are none. The same pixels always give the same faces. If no upright face has a
+        high score, also searches the photo upside down and on its sides."""
         small, factor = shrink_to(pixels, DETECTION_LONG_EDGE)
         found: list[Face] = []
         with self._lock:
@@ -66,9 +67,9 @@ class FaceFinder:
         return tuple(sorted(found, key=lambda face: -face.box.width))
 
     def _detect(self, pixels: Pixels, tiles: bool) -> list[Detection]:
-        """Return the merged detections in the whole photo, best first.
+        """Return the merged detections in the photo, best first.
 
-        With `tiles` also searches tiles of half the long edge."""
+        Searches the whole photo. With `tiles`, also searches tiles with half its long edge."""
         height, width = pixels.shape[:2]
         side = max(height, width)
         whole = Window((width - side) / 2, (height - side) / 2, side)
@@ -98,7 +99,7 @@ def _best_score(faces: list[Face]) -> float:
 def _tiles(width: int, height: int) -> list[Window]:
     """Return square windows that cover the photo.
 
-    Each has half the long edge as its side. Neighbors overlap by a quarter."""
+    The side of a window is half the photo's long edge. Neighboring windows overlap by a quarter."""
     side = max(width, height) / 2
     step = side * 0.75
     tops = np.arange(0, max(1.0, height - side / 4), step)
@@ -120,7 +121,9 @@ def _is_face(candidate: Detection, mesh: Mesh, probability: float) -> bool:
 
 
 def _disagreement(candidate: Detection, mesh: Mesh) -> float:
-    """Return the mean distance between the detector's eyes, nose and mouth and the mesh's, in box widths."""
+    """Return the mean distance between the facial points of detector and mesh, in box widths.
+
+    Compares eyes, nose and mouth."""
     mouth = landmarks.select_points(mesh, (landmarks.UPPER_LIP, landmarks.LOWER_LIP)).mean(axis=0)
     seen_by_mesh = np.array([*landmarks.eye_centers(mesh), mesh[landmarks.NOSE_TIP, :2], mouth])
     distances = np.hypot(*(seen_by_mesh - candidate.keypoints[:4]).T)

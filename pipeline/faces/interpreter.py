@@ -7,10 +7,9 @@ from numpy.typing import NDArray
 
 
 class TfliteNetwork:
-    """A tflite network with one input.
+    """A tflite network with one input. Not thread-safe.
 
-    Not thread-safe.
-    Input: (H, W, 3) float32. Outputs: (N, D) or (D,) float32, largest last dimension first."""
+    The input is (H, W, 3) float32. The outputs are (N, D) or (D,) float32, the largest last dimension first."""
 
     def __init__(self, path: Path, threads: int) -> None:
         from ai_edge_litert.interpreter import Interpreter
@@ -22,7 +21,7 @@ class TfliteNetwork:
         self._outputs = [output["index"] for output in outputs]
 
     def run(self, values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """Return the outputs for one picture, without the batch dimension."""
+        """Run the network on one picture. Returns the outputs without the batch dimension."""
         self._interpreter.set_tensor(self._input, values[None])
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(index)[0] for index in self._outputs]

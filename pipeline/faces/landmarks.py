@@ -1,7 +1,7 @@
-"""Facial landmarks: the indices of facial features in the face mesh, and geometry on these points.
+"""Indices of facial features in the face mesh, and geometry on their points.
 
-Indices are MediaPipe's (468 points, face_landmark.tflite). Left and right are the person's own. An unmirrored picture
-shows the right eye on the left.
+The indices are MediaPipe's (468 points, face_landmark.tflite). Left and right are those of the person: in an unmirrored
+picture, the right eye is on the left side.
 """
 
 import math
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from pipeline.types import Box, Mesh
 
 Points = NDArray[np.float32]
-"""(N, 2) float32: x, y in pixels of the photo."""
+"""Points (N, 2) float32: x, y in pixels of the photo."""
 
-# Closed outlines. The points of each follow the outline in one direction.
+# Closed outlines. Their points are in order along the outline.
 OVAL = (
     *(10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377),
     *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
@@ -39,7 +39,7 @@ RIGHT_CHEEK, LEFT_CHEEK = 234, 454
 
 
 def select_points(mesh: Mesh, indices: tuple[int, ...]) -> Points:
-    """Return x, y of these points, in the order of `indices`."""
+    """Return x and y of the mesh points with these indices."""
     return mesh[list(indices), :2]
 
 
@@ -56,26 +56,28 @@ def face_height(mesh: Mesh) -> float:
 
 
 def face_width(mesh: Mesh) -> float:
-    """Return the distance between the outer edges of the cheeks in the picture, in pixels."""
+    """Return the distance between the outer edges of the cheeks, in pixels."""
     return float(np.hypot(*(mesh[LEFT_CHEEK, :2] - mesh[RIGHT_CHEEK, :2])))
 
 
 def yaw_degrees(mesh: Mesh) -> float:
-    """Return the rotation about the vertical axis.
+    """Return the rotation of the head about the vertical axis.
 
-    0 looks into the camera, positive values look to the picture's right, ±90 is a profile."""
+    0 faces the camera, positive values face the right side of the picture, and ±90 is a profile."""
     across = mesh[LEFT_EYE_OUTER] - mesh[RIGHT_EYE_OUTER]
     return math.degrees(math.atan2(across[2], math.hypot(across[0], across[1])))
 
 
 def pitch_degrees(mesh: Mesh) -> float:
-    """Return the nod of the head: about 5 if level, more with the chin away from the camera."""
+    """Return the nod of the head in degrees.
+
+    A level head has about 5 degrees. The value grows as the chin moves away from the camera."""
     down = mesh[CHIN] - mesh[FOREHEAD_TOP]
     return math.degrees(math.atan2(down[2], math.hypot(down[0], down[1])))
 
 
 def roll_degrees(mesh: Mesh) -> float:
-    """Return the tilt in the picture plane, -180..180.
+    """Return the tilt of the head in the picture plane, -180..180.
 
     0 is upright. Positive values are clockwise for the viewer."""
     right, left = eye_centers(mesh)
@@ -83,7 +85,7 @@ def roll_degrees(mesh: Mesh) -> float:
 
 
 def bounds(mesh: Mesh) -> Box:
-    """Return the upright rectangle around all points."""
+    """Return the bounding box of all points."""
     left, top = mesh[:, :2].min(axis=0)
     right, bottom = mesh[:, :2].max(axis=0)
     return Box(float(left), float(top), float(right), float(bottom))

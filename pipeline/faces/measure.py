@@ -1,4 +1,4 @@
-"""Measure how well a face is visible: scalars that the photo rules judge."""
+"""Measure the visibility of a face: sharpness, lighting, occlusion and more. The photo rules judge the results."""
 
 from dataclasses import dataclass
 
@@ -14,17 +14,17 @@ Mask = NDArray[np.bool_]
 
 CHIP_SIZE = 160
 PHOTO_LONG_EDGE = 512
-# Side of the chip in face sizes.
+# Side of the face chip (a small upright crop of the face) in face sizes.
 CHIP_SIDE = 1.15
-# Face recognition aligns a face to 112 px with 35.2 px between the eyes. This ratio gives the width of a face that
-# fills that square.
+# Face recognition aligns a face to 112 px, with 35.2 px between the eyes. The ratio converts the distance between the
+# eyes to the width of a face that fills that square.
 FACE_WIDTHS_PER_EYE_DISTANCE = 112 / 35.2
 OVEREXPOSED_LIGHTNESS = 97.0
-# A zone with fewer chip pixels than this is too small to measure.
+# Zones with fewer pixels in the chip are too small to measure.
 MIN_ZONE_PX = 30
 
-# Finer detail is noise and JPEG artifacts. Contrast counts as at least MIN_CONTRAST, so that noise in a black picture
-# is not taken for sharpness.
+# Detail finer than DETAIL_SIGMA is noise or JPEG artifacts. Contrast counts as at least MIN_CONTRAST, so that noise in
+# a black picture does not count as sharpness.
 DETAIL_SIGMA = 0.6
 MIN_CONTRAST = 2
 # Second derivatives along the row, the column and both diagonals.
@@ -37,42 +37,51 @@ BENDS = tuple(
         [[0, 0, 2], [0, -4, 0], [2, 0, 0]],
     )
 )
-# Crisp faces have at least 0.12 contrasts in their least detailed direction. Faces blurred by motion (a tenth of the
-# face) have 0.06 at most. Each kernel of BENDS gives four times a second derivative, and three times one is compared.
+# Crisp faces have at least 0.12 contrasts of detail in their least detailed direction. Faces with motion blur (a tenth
+# of the face) have at most 0.06. The kernels of BENDS compute four times a second derivative, and this factor reduces
+# that to three times.
 DIRECTION_SHARE = 0.75
 
-# Occlusion is 1 for a face that deserves a warning and 2 if an eye or the mouth is blank. Measured on 38 faces in 24
-# photos, and on the same faces with boxes, sunglasses, masks and hands pasted over them (docs/benchmarks.md).
-# Contrast (5th to 95th percentile) of an eye in contrasts of the face. Bare eyes have at least 0.41, eyes behind
-# sunglasses at most 0.23.
+# An occlusion of 1 means a warning. 2 means that an eye or the mouth is not visible at all. The limits below were
+# measured on 38 faces in 24 photos, and on the same faces with boxes, sunglasses, masks and hands pasted over them
+# (docs/benchmarks.md).
+# Contrast of an eye (5th to 95th percentile) relative to the contrast of the face. Bare eyes have at least 0.41, and
+# eyes behind sunglasses at most 0.23.
 HALF_SEEN_EYE = 0.27
-# Spread of the lightness of the lips in contrasts of the face (bare at least 0.12, masks at most 0.08), or distance of
-# their color to the skin around them (bare at least 0.7, masks at most 3). Bare lips reach one of the two limits.
+# Bare lips reach at least one of the next two limits. The first is the spread of their lightness, relative to the
+# contrast of the face (bare lips at least 0.12, masks at most 0.08). The second is the distance between their color and
+# the surrounding skin (bare lips at least 0.7, masks at most 3).
 HALF_SEEN_LIP_SPREAD = 0.09
 HALF_SEEN_LIP_DISTANCE = 4.0
-# A hand on the forehead is skin with strong edges, and hides both brows. A fringe (bangs) is darker than the face by
-# more than this.
+# A hand on the forehead is skin with strong edges, and hides both brows. A forehead that is darker than the face by
+# more than this is covered by a fringe (bangs) instead.
 FRINGE_LIGHTNESS = -8.0
-# Lightness steps per pixel on the forehead (90th percentile), and how much darker the brows are than the skin above,
-# both in contrasts of the face. Bare foreheads have smaller steps or darker brows (0.27 for the faintest brow). The
-# hand has 0.15 and 0.02.
+# Lightness steps per pixel on the forehead (90th percentile), and how much darker the brows are than the skin above
+# them. Both are relative to the contrast of the face. Bare foreheads have smaller steps or darker brows (0.27 for the
+# faintest brow). The hand has 0.15 and 0.02.
 FOREHEAD_EDGES = 0.10
 FAINT_BROW = 0.16
 BROW_TO_FOREHEAD_PX = 11
-# A mouth is symmetric and a hand is not. The correlation of the leveled mouth with its mirror image is at least 0.40
-# in all faces turned by less than 15 degrees, and at most 0.02 for the hand. (A face turned by 19 degrees has 0.05.)
+# A mouth is symmetric and a hand is not. The correlation of the mouth, rotated level, with its mirror image is at least
+# 0.40 in all faces turned by less than 15 degrees. For the hand it is at most 0.02. A face turned by 19 degrees has
+# 0.05.
 MIRRORED_MOUTH, NO_MOUTH = 0.30, 0.05
 MAX_MIRROR_YAW_DEGREES = 15
 MOUTH_WIDTH_PX, MOUTH_HEIGHT_PX = 48, 32
-# Evidence of a hand comes from structure alone, so it may cause a warning but not a refusal.
+# The evidence of a hand is based on structure alone. Therefore it can cause a warning but not a refusal.
 MAX_HAND = 1.4
 
 
 @dataclass(frozen=True, eq=False)
 class _Chip:
-    """A leveled picture of one face, (160, 160).
+    """An upright crop of one face, scaled to (160, 160).
 
-    mesh: (468, 2) in pixels of the chip. inside: True for pixels within the photo's borders."""
+    Attributes:
+        lab: CIE Lab values, (160, 160, 3).
+        mesh: (468, 2) in pixels of the chip.
+        yaw_degrees: rotation of the head.
+        inside: True for pixels inside the photo.
+    """
 
     lab: Plane
     mesh: NDArray[np.float64]
@@ -84,7 +93,9 @@ class _Chip:
         return self.lab[..., 0]
 
     def zone(self, indices: tuple[int, ...], grow_px: int = 0) -> Mask:
-        """Return the convex hull of these points, grown (or shrunk if negative) by half of grow_px."""
+        """Return a mask of the convex hull of these points.
+
+        grow_px: twice the number of pixels by which the mask grows, or shrinks if negative."""
         import cv2
 
         drawn = np.zeros((CHIP_SIZE, CHIP_SIZE), np.uint8)
@@ -97,7 +108,13 @@ class _Chip:
 
 @dataclass(frozen=True)
 class PhotoMeasurements:
-    """The scalars of a whole photo, which may explain why no face was found."""
+    """Measurements of a whole photo. They can explain why no face was found.
+
+    Attributes:
+        contrast: standard deviation of CIE L.
+        sharpness: fine detail relative to the contrast.
+        overexposed_share: fraction of overexposed pixels.
+    """
 
     contrast: float
     sharpness: float
@@ -107,7 +124,7 @@ class PhotoMeasurements:
 def measure(pixels: Pixels, face: Face) -> Measurements:
     """Measure one face at the photo's own scale.
 
-    Takes a few milliseconds for a face of any size."""
+    Takes a few milliseconds, whatever the size of the face."""
     chip = _cut(pixels, face.mesh)
     oval = chip.zone(landmarks.OVAL, -7)
     seen = oval & chip.inside
@@ -130,9 +147,7 @@ def measure(pixels: Pixels, face: Face) -> Measurements:
 
 
 def measure_photo(pixels: Pixels) -> PhotoMeasurements:
-    """Measure the whole photo at no more than 512 px.
-
-    Contrast is the standard deviation of CIE L."""
+    """Measure the whole photo at no more than 512 px."""
     import cv2
 
     small, _ = shrink_to(pixels, PHOTO_LONG_EDGE)
@@ -145,7 +160,7 @@ def measure_photo(pixels: Pixels) -> PhotoMeasurements:
 
 def _cut(pixels: Pixels, mesh: Mesh) -> _Chip:
     x, y = landmarks.select_points(mesh, (landmarks.FOREHEAD_TOP, landmarks.CHIN)).mean(axis=0)
-    # Use the width if it is larger: a head tilted back is wider than high and must fit into the chip.
+    # Use the larger of width and height. A head that is tilted back is wider than high and must fit into the chip.
     side = max(landmarks.face_height(mesh), landmarks.face_width(mesh), 1.0) * CHIP_SIDE
     similarity = square_around((float(x), float(y)), side, CHIP_SIZE, landmarks.roll_degrees(mesh))
     rgb = sample(pixels, similarity, CHIP_SIZE, cubic=True)
@@ -155,14 +170,14 @@ def _cut(pixels: Pixels, mesh: Mesh) -> _Chip:
 
 
 def _lab(rgb: Pixels) -> Plane:
-    """Convert RGB to CIE Lab with L in 0..100."""
+    """Convert RGB to CIE Lab, with L in 0..100."""
     import cv2
 
     return np.asarray(cv2.cvtColor(rgb.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB), dtype=np.float32)
 
 
 def _inside(similarity: Similarity, photo: Box) -> Mask:
-    """Return a (160, 160) mask of the chip pixels that are inside the photo."""
+    """Return a mask (160, 160) of the chip pixels that are inside the photo."""
     import cv2
 
     inverse = np.asarray(cv2.invertAffineTransform(similarity))
@@ -173,17 +188,17 @@ def _inside(similarity: Similarity, photo: Box) -> Mask:
 
 
 def _face_width_px(mesh: Mesh) -> float:
-    # Measured in three dimensions, because turning the head moves the eyes together in the picture only.
+    # Measure in three dimensions. In the two-dimensional picture, turning the head moves the eyes closer together.
     right = mesh[[landmarks.RIGHT_EYE_OUTER, landmarks.RIGHT_EYE_INNER]].mean(axis=0)
     left = mesh[[landmarks.LEFT_EYE_OUTER, landmarks.LEFT_EYE_INNER]].mean(axis=0)
     return float(np.linalg.norm(left - right)) * FACE_WIDTHS_PER_EYE_DISTANCE
 
 
 def _sharpness(chip: _Chip) -> float:
-    """Return the fine detail around eyes and lips in units of their contrast.
+    """Return the fine detail around eyes and lips, relative to their contrast.
 
-    0.35 to 0.55 is crisp, below 0.15 is blurred. The direction with the least detail counts as well, because a moving
-    camera blurs in one direction only."""
+    0.35 to 0.55 is crisp, and below 0.15 is blurred. Also considers the direction with the least detail, because camera
+    motion blurs in one direction only."""
     import cv2
 
     features = chip.zone(landmarks.RIGHT_EYE, 9) | chip.zone(landmarks.LEFT_EYE, 9) | chip.zone(landmarks.LIPS, 9)
@@ -194,7 +209,7 @@ def _sharpness(chip: _Chip) -> float:
 
 
 def _light_asymmetry(chip: _Chip, seen: Mask) -> float:
-    """Return the difference in lightness between the halves of the face, 0..100.
+    """Return the difference in lightness between the left and the right half of the face, 0..100.
 
     Returns 0 if one half is hidden."""
     columns = np.arange(CHIP_SIZE)[None, :] + np.zeros((CHIP_SIZE, 1))
@@ -206,7 +221,7 @@ def _light_asymmetry(chip: _Chip, seen: Mask) -> float:
 
 
 def _occlusion(chip: _Chip, seen: Mask) -> float:
-    """Return 0 for a bare face, 1 for one that deserves a warning, 2 if an eye or the mouth is blank."""
+    """Return the degree of occlusion: 0 for a bare face, 1 for a warning, 2 if an eye or the mouth is not visible."""
     contrast = _contrast(chip.lightness[seen])
     eyes = (
         min(_contrast(chip.lightness[chip.zone(eye, 3)]) for eye in (landmarks.RIGHT_EYE, landmarks.LEFT_EYE))
@@ -222,9 +237,9 @@ def _contrast(lightness: Plane) -> float:
 
 
 def _lips_seen(chip: _Chip, contrast: float) -> float:
-    """Return how clearly the lips are visible.
+    """Return the visibility of the lips.
 
-    Less than 1 deserves a warning."""
+    Values below 1 cause a warning."""
     lips, rim = chip.zone(landmarks.LIPS), chip.zone(landmarks.LIPS, 5)
     around = chip.zone(landmarks.LIPS, 15) & ~rim
     difference = np.median(chip.lab[lips], axis=0) - np.median(chip.lab[around], axis=0)
@@ -236,7 +251,7 @@ def _lips_seen(chip: _Chip, contrast: float) -> float:
 def _hand_on_forehead(chip: _Chip, seen: Mask) -> float:
     """Return the evidence of a hand on the forehead, 0..1.
 
-    0 is a bare forehead or a fringe. 1 is skin with edges that hides both brows."""
+    0 is a bare forehead or a fringe. 1 is skin with strong edges that hides both brows."""
     import cv2
 
     brows = [chip.zone(brow) for brow in (landmarks.RIGHT_BROW, landmarks.LEFT_BROW)]
@@ -260,7 +275,7 @@ def _hand_on_forehead(chip: _Chip, seen: Mask) -> float:
 def _hand_on_mouth(chip: _Chip) -> float:
     """Return the evidence of a hand on the mouth, 0..1.
 
-    0 is a symmetric mouth, 1 is one without any symmetry. Returns 0 for a head turned aside."""
+    0 is a symmetric mouth. 1 is a mouth region without any symmetry. Returns 0 if the head is turned to the side."""
     import cv2
 
     if abs(chip.yaw_degrees) > MAX_MIRROR_YAW_DEGREES:

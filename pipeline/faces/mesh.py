@@ -1,4 +1,4 @@
-"""Face mesh: 468 points of one face, and the network's confidence."""
+"""Fit the face mesh: 468 points of one face, with the confidence of the network."""
 
 import math
 
@@ -13,8 +13,8 @@ from pipeline.weights import Weights
 INPUT_SIZE = 192
 # MediaPipe feeds the network a square 1.5 times the face's longer side.
 MARGIN = 1.5
-# The second pass starts from the first mesh instead of the detector's box. A third would move the points by less than
-# a pixel.
+# The second pass starts from the mesh of the first pass instead of the detector's box. A third pass would move the
+# points by less than a pixel.
 PASSES = 2
 
 
@@ -27,7 +27,9 @@ class FaceMesh:
         self._network = TfliteNetwork(weights.path("face_mesh"), threads)
 
     def fit(self, pixels: Pixels, box: Box, roll_degrees: float) -> tuple[Mesh, float]:
-        """Return the mesh of the face in this box, and the probability (0..1) that the box shows a face."""
+        """Fit the mesh to the face in this box.
+
+        Returns the mesh, and the probability (0..1) that the box shows a face."""
         center = ((box.left + box.right) / 2, (box.top + box.bottom) / 2)
         side = max(box.width, box.height) * MARGIN
         for _ in range(PASSES):
@@ -55,9 +57,9 @@ def _eye_line_degrees(mesh: Mesh) -> float:
 
 
 def _square_of(mesh: Mesh, roll_degrees: float) -> tuple[tuple[float, float], float]:
-    """Return center and side, in pixels of the photo, of the network's square around a mesh.
+    """Return center and side of the square around a mesh that the network expects, in pixels of the photo.
 
-    The square has the roll of the face."""
+    The square has the roll angle of the face."""
     angle = math.radians(roll_degrees)
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     upright = mesh[:, :2] @ turn

@@ -8,13 +8,18 @@ from numpy.typing import NDArray
 from pipeline.types import Pixels
 
 Similarity = NDArray[np.float32]
-"""(2, 3) float32: maps x, y of the photo to x, y of the sampled square."""
+"""A similarity transform, (2, 3) float32, from x, y of the photo to x, y of the sampled square."""
 
 
 def square_around(center: tuple[float, float], side: float, size: int, roll_degrees: float = 0.0) -> Similarity:
-    """Return the map from a square of the photo to an upright square of size x size pixels.
+    """Return the transform from a rotated square of the photo to an upright square of size x size pixels.
 
-    side: of the photo's square, in pixels. roll_degrees: rotation of the photo's square."""
+    Args:
+        center: center of the photo's square, in pixels.
+        side: side of the photo's square, in pixels.
+        size: side of the upright square, in pixels.
+        roll_degrees: rotation of the photo's square.
+    """
     scale = size / side
     cos, sin = (scale * f(math.radians(roll_degrees)) for f in (math.cos, math.sin))
     x, y = center
@@ -24,9 +29,9 @@ def square_around(center: tuple[float, float], side: float, size: int, roll_degr
 
 
 def shrink_to(pixels: Pixels, long_edge: int) -> tuple[Pixels, float]:
-    """Shrink the photo until its long edge is at most `long_edge`.
+    """Shrink the photo so that its long edge is at most `long_edge`.
 
-    Returns the photo and the factor, 1 or less. A small photo is returned unchanged."""
+    Returns the photo and the scale factor, at most 1. A small photo is returned unchanged."""
     height, width = pixels.shape[:2]
     factor = long_edge / max(height, width)
     if factor >= 1:
@@ -35,10 +40,10 @@ def shrink_to(pixels: Pixels, long_edge: int) -> tuple[Pixels, float]:
 
 
 def sample(pixels: Pixels, similarity: Similarity, size: int, cubic: bool = False) -> Pixels:
-    """Sample the photo through the map: (size, size, 3) uint8, black beyond the photo's borders.
+    """Sample the photo through the transform. Returns (size, size, 3) uint8. Areas outside the photo are black.
 
-    Crops the region first, so that a 60 megapixel photo costs no more than its face. Shrinks the region by area
-    if the map would skip pixels."""
+    Crops the photo first, so that the cost depends on the face and not on the photo. If the transform would skip
+    pixels, shrinks the crop by area averaging."""
     import cv2
 
     inverse = np.asarray(cv2.invertAffineTransform(similarity))
@@ -51,13 +56,13 @@ def sample(pixels: Pixels, similarity: Similarity, size: int, cubic: bool = Fals
     if region.size == 0:
         return np.zeros((size, size, 3), np.uint8)
 
-    # From here on the map takes coordinates of the region instead of the photo.
+    # From here on the transform starts from coordinates of the crop instead of the photo.
     linear, offset = similarity[:, :2].astype(np.float64), similarity[:, 2] + similarity[:, :2] @ (left, top)
     factor = 2 * _scale(similarity)
     if factor < 1:
         height, width = region.shape[:2]
         region = _shrink(region, max(1, round(width * factor)), max(1, round(height * factor)))
-        # Sizes are rounded to whole pixels, so use the actual factors, and map pixel centers to pixel centers.
+        # Sizes are rounded to whole pixels. Therefore use the actual factors, and map pixel centers to pixel centers.
         back = np.array([width / region.shape[1], height / region.shape[0]])
         linear, offset = linear * back, offset + linear @ ((back - 1) / 2)
     flags = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
@@ -69,11 +74,11 @@ def _scale(similarity: Similarity) -> float:
 
 
 def _shrink(pixels: Pixels, width: int, height: int) -> Pixels:
-    """Return the picture at this smaller size, averaged by area."""
+    """Shrink the picture to this size by area averaging."""
     import cv2
 
-    # Halve the size first as often as possible. At 2:1 the linear filter is the mean of four pixels as well, and
-    # three times as fast.
+    # Halve the size as often as possible first. At 2:1 the linear filter also averages four pixels, and is three times
+    # as fast.
     while pixels.shape[1] >= 2 * width and pixels.shape[0] >= 2 * height:
         half = ((pixels.shape[1] + 1) // 2, (pixels.shape[0] + 1) // 2)
         pixels = np.asarray(cv2.resize(pixels, half, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)

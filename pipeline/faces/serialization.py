@@ -1,6 +1,6 @@
-"""Serialize the faces of a photo: boxes, meshes, measurements, and small crops to choose from.
+"""Serialize the faces of a photo (boxes, meshes and measurements), and crop them for selection.
 
-The serialized data is private like the photo.
+The serialized data is as private as the photo.
 """
 
 import io
@@ -21,10 +21,10 @@ _MEASURED = len(fields(Measurements))
 
 
 def pack_faces(faces: Sequence[Face], measurements: Sequence[Measurements]) -> bytes:
-    """Serialize faces and their measurements as npz.
+    """Serialize faces and their measurements in npz format.
 
-    Arrays: boxes (n, 4), scores (n,) and meshes (n, 468, 3), all float32. Measurements are (n, 11) float64, in the
-    order of the fields of Measurements."""
+    The arrays are boxes (n, 4), scores (n,) and meshes (n, 468, 3) as float32, and measurements (n, 11) as float64. The
+    columns of the measurements are the fields of Measurements, in order."""
     out = io.BytesIO()
     boxes = [(face.box.left, face.box.top, face.box.right, face.box.bottom) for face in faces]
     np.savez(
@@ -38,7 +38,7 @@ def pack_faces(faces: Sequence[Face], measurements: Sequence[Measurements]) -> b
 
 
 def unpack_faces(data: bytes) -> list[Face]:
-    """Return the packed faces, in their order."""
+    """Return the serialized faces, in order."""
     arrays = np.load(io.BytesIO(data), allow_pickle=False)
     return [
         Face(Box(*(float(edge) for edge in box)), float(score), mesh)
@@ -47,19 +47,19 @@ def unpack_faces(data: bytes) -> list[Face]:
 
 
 def unpack_measurements(data: bytes) -> list[Measurements]:
-    """Return the measurements of the packed faces, in their order.
+    """Return the measurements of the serialized faces, in order.
 
-    The list is empty for data that was stored without measurements."""
+    Returns an empty list for data that was stored without measurements."""
     arrays = np.load(io.BytesIO(data), allow_pickle=False)
-    # Faces were once stored without measurements.
+    # Older releases stored faces without measurements.
     return [Measurements(*(float(value) for value in row)) for row in arrays.get("measurements", ())]
 
 
 def describe_faces(faces: bytes) -> list[dict[str, object]]:
     """Return the data of each face for the customer's data export.
 
-    Each entry has box (left, top, right, bottom), score, mesh (468 points x, y, z) and measurements by name. Box and
-    mesh are in pixels of the photo."""
+    Each entry contains box (left, top, right, bottom), score, mesh (468 points x, y, z) and measurements by name. Box
+    and mesh are in pixels of the photo."""
     measured = [asdict(face) for face in unpack_measurements(faces)]
     return [
         {
@@ -73,9 +73,12 @@ def describe_faces(faces: bytes) -> list[dict[str, object]]:
 
 
 def crop_face(photo: bytes, box: Box) -> bytes:
-    """Return a square JPEG of the face with its surroundings, without metadata.
+    """Crop a square around the face, and return it as JPEG without metadata.
 
-    photo: a cleaned photo. box: the face, in pixels of the photo."""
+    Args:
+        photo: a cleaned photo.
+        box: bounding box of the face, in pixels of the photo.
+    """
     from PIL import Image
 
     side = max(box.width, box.height) * CROP_FACES

@@ -1,4 +1,4 @@
-"""Finish pictures as files: full, profile and web, in sRGB, with 300 dpi and provenance marks."""
+"""Encode finished pictures as full, profile and web files: sRGB, 300 dpi, with provenance metadata."""
 
 import io
 import struct
@@ -19,8 +19,8 @@ QUALITY = 95
 DPI = 300
 PROFILE_PX = 600
 WEB_LONG_EDGE_PX = 1200
-# A profile picture is shown small and often in a circle. The face takes PROFILE_FACE_SHARE of the picture's height, and
-# the face's center is at PROFILE_FACE_MIDDLE of the height.
+# A profile picture is usually shown small, and often in a circle. The face has PROFILE_FACE_SHARE of the picture's
+# height, and its center is at PROFILE_FACE_MIDDLE of the height.
 PROFILE_FACE_SHARE = 0.52
 PROFILE_FACE_MIDDLE = 0.5
 XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\
@@ -34,8 +34,13 @@ XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\
 class HeadshotFiles:
     """The files of one headshot.
 
-    full: the signed picture at full size. profile: a square crop, or None without a face. web: a small copy.
-    A small headshot has only `full`."""
+    A small headshot has only `full`.
+
+    Attributes:
+        full: signed picture at full size.
+        profile: square crop around the face. None if the picture shows no face.
+        web: small copy of the picture.
+    """
 
     full: bytes = field(repr=False)
     profile: bytes | None = field(repr=False, default=None)
@@ -45,10 +50,11 @@ class HeadshotFiles:
 def finish(
     pixels: Pixels, face: Box | None, source: DigitalSource, identity: Identity, file_format: FileFormat = "jpeg"
 ) -> HeadshotFiles:
-    """Encode the three files of a headshot.
+    """Encode the three files of a headshot, and sign the full one.
 
-    All files name the digital source type, and the full one is signed. face: in pixels of the picture. Without a face
-    there is no profile crop. Raises SigningFailed."""
+    All files contain the digital source type. There is no profile file if `face` is None. face: in pixels of the
+    picture.
+    Raises SigningFailed."""
     full = finish_small(pixels, source, identity, file_format).full
     profile = None if face is None else encode(crop_profile(pixels, face), source, file_format)
     return HeadshotFiles(full, profile, encode(shrink_for_web(pixels), source, file_format))
@@ -57,16 +63,16 @@ def finish(
 def finish_small(
     pixels: Pixels, source: DigitalSource, identity: Identity, file_format: FileFormat = "jpeg"
 ) -> HeadshotFiles:
-    """Encode and sign the one file of a small headshot.
+    """Encode and sign the single file of a small headshot.
 
     Raises SigningFailed."""
     return HeadshotFiles(sign(encode(pixels, source, file_format), MIME[file_format], source, identity))
 
 
 def encode(pixels: Pixels, source: DigitalSource, file_format: FileFormat = "jpeg", quality: int = QUALITY) -> bytes:
-    """Encode the picture as sRGB with 300 dpi, the digital source type in XMP and no other metadata.
+    """Encode the picture in sRGB at 300 dpi. The only other metadata is the digital source type in the XMP.
 
-    The same pixels give the same bytes. quality: JPEG quality, 1..100."""
+    The same pixels always give the same bytes. quality: JPEG quality, 1..100."""
     image, buffer = Image.fromarray(pixels), io.BytesIO()
     xmp = XMP.format(address=SOURCE_TYPES + source).encode()
     if file_format == "png":
@@ -74,23 +80,23 @@ def encode(pixels: Pixels, source: DigitalSource, file_format: FileFormat = "jpe
         described.add_itxt("XML:com.adobe.xmp", xmp.decode())
         image.save(buffer, "PNG", compress_level=4, dpi=(DPI, DPI), icc_profile=srgb_profile(), pnginfo=described)
     else:
-        # Keep color at full resolution. Chroma subsampling harms red lips and thin hair first.
+        # Keep color at full resolution. Chroma subsampling would first become visible on red lips and thin hair.
         image.save(buffer, "JPEG", quality=quality, subsampling=0, dpi=(DPI, DPI), icc_profile=srgb_profile(), xmp=xmp)
     return buffer.getvalue()
 
 
 @cache
 def srgb_profile() -> bytes:
-    """Return an ICC profile of sRGB, 588 bytes, with a fixed creation date."""
+    """Return an ICC profile of sRGB (588 bytes) with a fixed creation date."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     # Bytes 24 to 35 of the header are the creation date.
     return profile[:24] + struct.pack(">6H", 2000, 1, 1, 0, 0, 0) + profile[36:]
 
 
 def crop_profile(pixels: Pixels, face: Box) -> Pixels:
-    """Crop a square around the face and resize the crop to (600, 600, 3).
+    """Crop a square around the face, and resize it to (600, 600, 3).
 
-    The crop is off center if the face is near the picture's border."""
+    If the face is near the border of the picture, the face is off center in the crop."""
     import cv2
 
     height, width = pixels.shape[:2]
@@ -103,9 +109,9 @@ def crop_profile(pixels: Pixels, face: Box) -> Pixels:
 
 
 def shrink_for_web(pixels: Pixels) -> Pixels:
-    """Shrink the whole picture to a long edge of 1,200 px.
+    """Shrink the picture to a long edge of 1,200 px.
 
-    A smaller picture is returned unchanged."""
+    Returns a smaller picture unchanged."""
     import cv2
 
     height, width = pixels.shape[:2]

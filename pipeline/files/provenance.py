@@ -1,4 +1,4 @@
-"""Read the provenance of any file, hostile ones included, in a limited process (provenance_reader.py)."""
+"""Read the provenance of any file. The sandboxed process of provenance_reader.py parses untrusted bytes."""
 
 import json
 import sys
@@ -12,8 +12,8 @@ from pipeline.photos.intake import run_isolated
 
 MAX_BYTES = 50 * 1024 * 1024
 MEMORY_BYTES = 1536 * 1024 * 1024
-# Limits of processor time and of wall-clock time, which is longer because all processors may be busy. A signed file of
-# 25 MB takes 0.4 s of processor time.
+# CPU time limit, and wall-clock limit. The second is longer because all cores may be busy. A signed file of 25 MB takes
+# 0.4 s of CPU time.
 CPU_SECONDS = 3
 SECONDS = 6.0
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,21 +21,26 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Provenance:
-    """A file's statements about its origin: IPTC's source type in the XMP, and the Content Credentials."""
+    """The statements of a file about its origin.
+
+    Attributes:
+        digital_source: IPTC digital source type from the XMP, or None.
+        credential: Content Credentials, or None.
+    """
 
     digital_source: str | None
     credential: Credential | None
 
     @property
     def source_type(self) -> str | None:
-        """Return IPTC's digital source type from the XMP, with the credentials as fallback."""
+        """Return the IPTC digital source type from the XMP, or else from the Content Credentials."""
         return self.digital_source or (self.credential.digital_source if self.credential else None)
 
 
 def read_untrusted_provenance(data: bytes) -> Provenance:
-    """Return the provenance of any file, hostile ones included.
+    """Return the provenance of an untrusted file.
 
-    Raises PhotoRefused for anything but a JPEG, PNG or WebP of at most MAX_BYTES. That check starts no process.
+    Raises PhotoRefused if the file is not a JPEG, PNG or WebP of at most MAX_BYTES. This check starts no process.
     Raises SigningFailed if the provenance cannot be read within the time limit."""
     if len(data) > MAX_BYTES:
         raise PhotoRefused(Reason.TOO_LARGE)
@@ -53,7 +58,7 @@ def read_untrusted_provenance(data: bytes) -> Provenance:
 
 
 def read_provenance(data: bytes) -> Provenance:
-    """Return the provenance of a JPEG, PNG or WebP.
+    """Return the provenance of a JPEG, PNG or WebP file.
 
     Raises SigningFailed for any other file, and if the provenance cannot be read."""
     if image_type(data) is None:

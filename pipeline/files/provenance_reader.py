@@ -1,8 +1,8 @@
-"""The sandboxed process that parses provenance: one file on stdin, JSON on stdout.
+"""The sandboxed process that parses provenance. Reads one file from stdin, writes JSON to stdout.
 
-Run as `python -m pipeline.files.provenance_reader MEMORY_BYTES CPU_SECONDS`. Like the photo decoder, this process
-drops its privileges before it parses the first byte. It can then open no files or sockets and cannot exceed its limits,
-so it can fetch nothing. stdout is `null` if the provenance cannot be read.
+Run as `python -m pipeline.files.provenance_reader MEMORY_BYTES CPU_SECONDS`. Like the photo decoder, the process drops
+its privileges before it parses the first byte. Afterward it cannot open files or sockets and cannot exceed its limits.
+Therefore it cannot fetch anything over the network. The output is `null` if the provenance cannot be read.
 """
 
 import json
@@ -10,7 +10,7 @@ import sys
 from contextlib import suppress
 from dataclasses import asdict
 
-# Imported up front, because an import needs file descriptors and the process gives up opening any.
+# Imported before privileges are dropped. Afterward the process cannot open the files that an import needs.
 import c2pa  # noqa: F401
 
 from pipeline.errors import SigningFailed
@@ -21,7 +21,7 @@ from pipeline.photos.decoder.rights import drop_privileges
 
 def main(memory_bytes: int, cpu_seconds: int) -> None:
     data = sys.stdin.buffer.read()
-    # The native library creates its threads and tables at the first use, so use it before dropping privileges.
+    # Use the native library once before privileges are dropped, because the first use creates its threads and tables.
     with suppress(SigningFailed):
         read_credential(b"")
     drop_privileges(memory_bytes, cpu_seconds)

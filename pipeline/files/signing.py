@@ -1,7 +1,7 @@
-"""Sign pictures with Content Credentials (C2PA), and read them back.
+"""Sign pictures with Content Credentials (C2PA), and read Content Credentials.
 
-The manifest holds the digital source type and the name of this software. It holds no thumbnail, no ingredient, no
-customer's name and no time. Neither signing nor reading fetches anything over the network.
+The manifest contains the digital source type and the name of this software. It contains no thumbnail, no ingredient, no
+customer name and no time. Signing and reading never use the network.
 """
 
 import datetime
@@ -30,7 +30,7 @@ SETTINGS = {
     "verify": {
         "remote_manifest_fetch": False,
         "ocsp_fetch": False,
-        # Files are verified when they are read, so verifying them here would repeat the work.
+        # Verifying here would repeat work, because files are verified when they are read.
         "verify_after_sign": False,
     },
 }
@@ -38,9 +38,14 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Identity:
-    """The signer: a P-256 key and its certificates, leaf first, all PEM.
+    """The key and certificates that sign pictures.
 
-    The leaf names the operator only."""
+    The leaf certificate names only the operator.
+
+    Attributes:
+        key: P-256 private key as PEM.
+        certificates: certificate chain as PEM, leaf first.
+    """
 
     key: bytes = field(repr=False)
     certificates: bytes = field(repr=False)
@@ -48,15 +53,15 @@ class Identity:
 
 @dataclass(frozen=True)
 class Credential:
-    """The contents of a file's manifest, and the result of the check.
+    """The content of a file's manifest, and the result of its verification.
 
     Attributes:
-        intact: signature and pixels match.
-        trusted: a known authority issued the certificate.
-        digital_source: last part of IPTC's URL of the source type.
+        intact: True if the signature and the pixels match.
+        trusted: True if a known authority issued the certificate.
+        digital_source: last part of the URL of the IPTC source type.
         generator: name of the software that made the manifest.
-        signed_by: organization named in the signing certificate.
-        faults: status codes of C2PA.
+        signed_by: organization in the signing certificate.
+        faults: C2PA status codes of the problems found.
     """
 
     intact: bool
@@ -68,10 +73,10 @@ class Credential:
 
 
 def load_identity(key: bytes, certificates: bytes) -> Identity:
-    """Check an operator's own key and certificates, and return them as an identity.
+    """Verify an operator's key and certificates, and return them as an identity.
 
-    Raises SigningFailed if key and certificates do not belong together. Raises it also if the leaf is self-signed or
-    not valid today."""
+    Raises SigningFailed if the key is not a P-256 key, or if the key and the certificates do not match. Raises it also
+    if the leaf certificate is self-signed or not valid today."""
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import serialization
@@ -102,9 +107,9 @@ def load_identity(key: bytes, certificates: bytes) -> Identity:
 
 
 def sign(data: bytes, mime: str, source: DigitalSource, identity: Identity) -> bytes:
-    """Return the file with a signed manifest embedded.
+    """Return the file with an embedded signed manifest.
 
-    Two signatures of one file differ. Raises SigningFailed."""
+    Signing the same file twice gives different bytes. Raises SigningFailed."""
     import c2pa
 
     manifest = {
@@ -119,7 +124,7 @@ def sign(data: bytes, mime: str, source: DigitalSource, identity: Identity) -> b
             }
         ],
     }
-    # With "" the library would contact a timestamp authority over the network. None means no authority.
+    # None means no timestamp authority. With "" the library would contact one over the network.
     info = c2pa.C2paSignerInfo(ALGORITHM, identity.certificates, identity.key, None)
     signed = io.BytesIO()
     try:
@@ -131,7 +136,7 @@ def sign(data: bytes, mime: str, source: DigitalSource, identity: Identity) -> b
 
 
 def check_signing(identity: Identity) -> None:
-    """Sign a picture of 8 x 8 pixels and read the credential back.
+    """Verify that the key and certificates work, by signing a picture of 8 x 8 pixels and reading its credential.
 
     Raises SigningFailed if C2PA rejects the key or the certificates."""
     from PIL import Image
@@ -145,7 +150,7 @@ def check_signing(identity: Identity) -> None:
 
 
 def read_credential(data: bytes) -> Credential | None:
-    """Return the contents of a file's manifest, checked against the pixels, or None without a manifest.
+    """Return the content of a file's manifest, verified against the pixels. Returns None if there is no manifest.
 
     Raises SigningFailed if the file cannot be searched for a manifest."""
     import c2pa
@@ -184,9 +189,9 @@ def _context() -> "c2pa.Context":
 
 
 def make_test_identity(operator: str) -> Identity:
-    """Make a fresh key with a certificate that proves nothing, for tests and trials.
+    """Create a new key with a test certificate that proves nothing, for tests and trials.
 
-    A test authority issues the certificate, because C2PA rejects self-signed leaves."""
+    A test authority issues the certificate, because C2PA rejects self-signed leaf certificates."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -227,9 +232,9 @@ def _name(common_name: str, organization: str) -> "Name":
 def _certificate(
     subject: "Name", issuer: "Name", key: "EllipticCurvePrivateKey", issuer_key: "EllipticCurvePrivateKey"
 ) -> "CertificateBuilder":
-    """Return a certificate builder for the key, valid for TEST_DAYS from now.
+    """Return a builder of a certificate for the key, valid from now for TEST_DAYS.
 
-    The caller adds the key usage and signs."""
+    The caller adds the key usage and signs the certificate."""
     from cryptography import x509
 
     now = datetime.datetime.now(datetime.UTC)

@@ -1,7 +1,7 @@
-"""Read the IPTC source type from a picture's XMP, from untrusted bytes in linear time.
+"""Read the IPTC digital source type from a picture's XMP. Takes linear time, even for hostile bytes.
 
-The container is read chunk by chunk, and expat parses the packet. Document types are refused, so there are no entities
-to expand. Namespaces are not resolved, because expat would expand their names for every element.
+The code walks through the parts of the file, and expat parses the XMP packet. Document types are refused, so there are
+no entities to expand. Namespaces are not resolved, because expat would expand their names for every element.
 """
 
 import re
@@ -13,23 +13,23 @@ from xml.parsers import expat
 from pipeline.errors import SigningFailed
 from pipeline.files.signing import SOURCE_TYPES
 
-# Editors that store a history in the packet write hundreds of kilobytes.
+# Editors that store a history in the XMP packet write hundreds of kilobytes.
 MAX_PACKET_BYTES = 4 * 1024 * 1024
-# The maximum number of segments or chunks. A PNG of 25 MB in chunks of 4 kB has 6,400.
+# Maximum number of segments or chunks in a file. A PNG of 25 MB in chunks of 4 kB has 6,400.
 MAX_PARTS = 20_000
 TOO_MANY = "The picture has too many parts."
 
 JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\x00"
 PNG_XMP = b"XML:com.adobe.xmp\x00"
 JPEG_APP1, JPEG_SCAN, JPEG_END = 0xE1, 0xDA, 0xD9
-# Markers without a length: TEM and the restarts.
+# JPEG markers without a length: TEM and the restart markers.
 JPEG_BARE = {0x01, *range(0xD0, 0xD8)}
 ELEMENT = "DigitalSourceType"
 MAX_VALUE_CHARACTERS = 200
 
 
 def image_type(data: bytes) -> str | None:
-    """Return the MIME type of a JPEG, PNG or WebP by its content, or None for any other file."""
+    """Return the MIME type of a JPEG, PNG or WebP file, detected by content. Returns None for other files."""
     if data.startswith(b"\xff\xd8\xff"):
         return "image/jpeg"
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -40,18 +40,19 @@ def image_type(data: bytes) -> str | None:
 
 
 def read_source_type(data: bytes) -> str | None:
-    """Return the last part of the source type's URL, or None if the picture names no source type.
+    """Return the last part of the digital source type's URL, or None if the picture has no source type.
 
-    data: a JPEG, PNG or WebP file. Raises SigningFailed if the XMP is larger than MAX_PACKET_BYTES, or if the XMP is
-    not found within MAX_PARTS parts."""
+    data: a JPEG, PNG or WebP file.
+    Raises SigningFailed if the XMP packet is larger than MAX_PACKET_BYTES, or if it is not found within MAX_PARTS
+    parts."""
     packet = find_packet(data)
     return _source_type(packet) if packet else None
 
 
 def find_packet(data: bytes) -> bytes | None:
-    """Return the first XMP packet of a JPEG, PNG or WebP file, or None without a packet.
+    """Return the first XMP packet of a JPEG, PNG or WebP file, or None if there is none.
 
-    Raises SigningFailed in the cases of `read_source_type`."""
+    Raises SigningFailed like `read_source_type`."""
     walk = {"image/jpeg": _jpeg_packets, "image/png": _png_packets, "image/webp": _webp_packets}
     kind = image_type(data)
     packet = next(walk[kind](data), None) if kind else None
@@ -76,7 +77,7 @@ def _jpeg_packets(data: bytes) -> Iterator[bytes]:
             end = position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
             if marker == JPEG_APP1 and data.startswith(JPEG_XMP, position + 4):
                 yield data[position + 4 + len(JPEG_XMP) : end]
-            # The length includes its own two bytes, so the next marker is at least four bytes ahead.
+            # The length includes its own two bytes. Therefore the next marker is at least four bytes ahead.
             position = max(end, position + 4)
     raise SigningFailed(TOO_MANY)
 
@@ -95,7 +96,7 @@ def _png_packets(data: bytes) -> Iterator[bytes]:
 
 
 def _international_text(body: bytes) -> bytes:
-    """Return the text of an iTXt chunk, unpacked if compressed, or b"" if the text is damaged.
+    """Return the text of an iTXt chunk, decompressed if necessary. Returns b"" for damaged text.
 
     body: the chunk after its keyword (compression flag, method, language, translated keyword, text)."""
     is_compressed, rest = body[:1] == b"\x01", body[2:]
@@ -120,13 +121,13 @@ def _webp_packets(data: bytes) -> Iterator[bytes]:
 
 
 class _DoctypeRefused(Exception):
-    """The packet has a document type.
+    """Raised if the XMP packet has a document type.
 
-    XMP never has one, and without it there are no entities to expand."""
+    XMP never has one. Without a document type there are no entities to expand."""
 
 
 class _Found(Exception):
-    """The source type has been found, so the parser can stop."""
+    """Raised to stop the parser once the source type is found."""
 
     def __init__(self, value: str) -> None:
         super().__init__(value)
@@ -134,9 +135,9 @@ class _Found(Exception):
 
 
 class _SourceTypeReader:
-    """The handlers of one expat parser.
+    """Handlers of an expat parser that searches for the source type.
 
-    The source type is the element's text, its rdf:resource, or an attribute of any element."""
+    The source type is the text of the element DigitalSourceType, its rdf:resource, or an attribute of any element."""
 
     def __init__(self) -> None:
         self.text: str | None = None

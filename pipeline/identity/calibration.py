@@ -1,8 +1,8 @@
-"""Calibrate the distance of two faces to the probability that they are one person, with confidence intervals.
+"""Calibrate face distances: map the distance of two faces to the probability that both are the same person.
 
-Certainty depends on the number of people compared and not on the number of pairs. Pairs that share a person are
-correlated. So the intervals come from a bootstrap over people. The highest probability that is claimed depends on the
-number of pairs of people.
+Certainty depends on the number of people compared, not on the number of pairs, because pairs that share a person are
+correlated. Therefore confidence intervals come from a bootstrap over people. The highest probability that the product
+claims depends on the number of different pairs of people.
 """
 
 import math
@@ -21,24 +21,29 @@ BUILT_IN = Path(__file__).with_name("calibration.toml")
 Floats = NDArray[np.float64]
 
 DRAWS = 1000
-# The share of the draws inside an interval.
+# Fraction of the bootstrap samples inside an interval.
 CONFIDENCE = 0.95
 BINS = 10
-# No number of people justifies a higher probability than this.
+# Upper limit of the claimed probability, for any number of people.
 MAX_CAP = 0.99
-# Starting point of the fit: offset and slope that roughly suit distances of dlib's embeddings.
+# Starting point of the fit: an offset and slope that roughly suit distances of dlib's embeddings.
 _START = np.array([12.0, 20.0])
 
 
 class NotEnoughPairs(PipelineError):
-    """There are too few pairs or people for a fit, or pairs of one kind only."""
+    """Raised if there are too few pairs or people for a fit, or only one kind of pair."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The constants of P(one person) = 1 / (1 + exp(slope * distance - offset)).
+    """The parameters of P(same person) = 1 / (1 + exp(slope * distance - offset)).
 
-    cap: highest probability that is claimed. provenance: a description of the data behind the fit."""
+    Attributes:
+        offset: offset of the logistic function.
+        slope: slope of the logistic function.
+        cap: highest probability that is claimed.
+        provenance: description of the data that was used for the fit.
+    """
 
     offset: float
     slope: float
@@ -46,7 +51,7 @@ class Calibration:
     provenance: dict[str, str | int | float | list[float]] = field(default_factory=dict)
 
     def probability(self, distance: float) -> float:
-        """Return the probability that two faces at this distance are one person, 0..1 and not capped."""
+        """Return the probability that two faces at this distance are the same person, 0..1. Not limited by `cap`."""
         return 1 / (1 + math.exp(min(700.0, self.slope * distance - self.offset)))
 
 
@@ -54,7 +59,11 @@ class Calibration:
 class Pairs:
     """Labeled pairs of faces.
 
-    distance: (N,). same: (N,), True for two faces of one person. people: (N, 2), numbers of the people from 0."""
+    Attributes:
+        distance: (N,) distance of each pair.
+        same: (N,) True if both faces are the same person.
+        people: (N, 2) indices of the two people, starting at 0.
+    """
 
     distance: Floats
     same: NDArray[np.bool_]
@@ -67,9 +76,17 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Bin:
-    """One row of the reliability table: the pairs with a predicted probability from `low` to `high`.
+    """One row of the reliability table. Contains the pairs with a predicted probability from `low` to `high`.
 
-    predicted: their mean probability. observed: the share of one person's pairs. Both use the balanced weights."""
+    Both fractions use the balanced weights.
+
+    Attributes:
+        low: lower limit of the probability.
+        high: upper limit of the probability.
+        pairs: number of pairs.
+        predicted: mean predicted probability.
+        observed: fraction of pairs of the same person.
+    """
 
     low: float
     high: float
@@ -80,7 +97,7 @@ class Bin:
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure and its 95% bootstrap interval."""
+    """A value and its 95% bootstrap interval."""
 
     value: float
     low: float
@@ -89,11 +106,18 @@ class Interval:
 
 @dataclass(frozen=True)
 class CalibrationReport:
-    """The fit and its reliability.
+    """A calibration and its reliability.
 
-    Both kinds of pairs have the same total weight in the fit and in the bins.
-    false_matches: for each threshold, the share of pairs of different people within the distance.
-    false_refusals: for each threshold, the share of pairs of one person beyond the distance."""
+    Pairs of the same person and pairs of different people have the same total weight in the fit and in the bins.
+
+    Attributes:
+        calibration: fitted parameters.
+        slope: fitted slope.
+        brier: Brier score (mean squared error of the probability).
+        bins: reliability table.
+        false_matches: for each threshold, the fraction of pairs of different people within the distance.
+        false_refusals: for each threshold, the fraction of pairs of the same person beyond the distance.
+    """
 
     calibration: Calibration
     slope: Interval
@@ -105,14 +129,14 @@ class CalibrationReport:
 
 @cache
 def built_in() -> Calibration:
-    """Return the constants that the product ships with."""
+    """Return the calibration that ships with the product."""
     return load_calibration(BUILT_IN)
 
 
 def load_calibration(path: Path) -> Calibration:
-    """Read constants that `python -m pipeline calibrate` wrote.
+    """Load a calibration that `python -m pipeline calibrate` wrote.
 
-    Raises PipelineError if the file holds no valid constants."""
+    Raises PipelineError if the file contains no valid calibration."""
     try:
         values = tomllib.loads(path.read_text("utf-8"))
         found = Calibration(float(values["offset"]), float(values["slope"]), float(values["cap"]), values["provenance"])
@@ -124,10 +148,17 @@ def load_calibration(path: Path) -> Calibration:
 
 
 def calibrate(pairs: Pairs, thresholds: Sequence[float], draws: int = DRAWS) -> CalibrationReport:
-    """Fit the probability to these pairs and report the reliability of the fit.
+    """Fit a calibration to labeled pairs, and report its reliability.
 
-    thresholds: distances to report error rates for. draws: number of bootstrap samples. The same pairs give the same
-    report. Raises NotEnoughPairs."""
+    The same pairs always give the same report.
+
+    Args:
+        pairs: labeled pairs of faces.
+        thresholds: distances for which to report error rates.
+        draws: number of bootstrap samples.
+
+    Raises NotEnoughPairs.
+    """
     if min(pairs.same.sum(), (~pairs.same).sum()) < 2 or pairs.people_count < 3:
         raise NotEnoughPairs(
             "not enough pairs: at least two of the same person, two of different people, and three people are needed"
@@ -135,7 +166,7 @@ def calibrate(pairs: Pairs, thresholds: Sequence[float], draws: int = DRAWS) -> 
     rng = np.random.default_rng(0)
     weights = [draw for draw in (_draw_people(pairs, rng) for _ in range(draws)) if _both_kinds(pairs, draw)]
     fits = [fit_logistic(pairs, draw) for draw in weights]
-    # A fit to the observed people alone would be overconfident. The mean over the draws is less so.
+    # A fit to the observed people alone would be overconfident. The mean over the bootstrap samples is less so.
     offset, slope = _fit_to_mean(fits, pairs)
     calibration = Calibration(offset, slope, _cap(pairs), _provenance(pairs))
     return CalibrationReport(
@@ -151,9 +182,9 @@ def calibrate(pairs: Pairs, thresholds: Sequence[float], draws: int = DRAWS) -> 
 
 
 def fit_logistic(pairs: Pairs, weights: Floats) -> tuple[float, float]:
-    """Return offset and slope of the weighted logistic fit, with both kinds of pairs balanced.
+    """Return offset and slope of the weighted logistic fit. Both kinds of pairs have the same total weight.
 
-    Uses Platt's targets instead of 0 and 1. Otherwise pairs without overlap would give an infinite slope."""
+    Uses Platt's targets instead of 0 and 1. Otherwise perfectly separable pairs would give an infinite slope."""
     from scipy.optimize import minimize
 
     balanced = _balanced(pairs, weights)
@@ -162,16 +193,18 @@ def fit_logistic(pairs: Pairs, weights: Floats) -> tuple[float, float]:
     design = np.stack([np.ones_like(pairs.distance), -pairs.distance], axis=1)
 
     def loss(found: Floats) -> tuple[float, Floats]:
-        leaning = design @ found
-        gradient = design.T @ (balanced * (1 / (1 + np.exp(-np.clip(leaning, -60, 60))) - target))
-        return float((balanced * (np.logaddexp(0, leaning) - target * leaning)).sum()), gradient
+        logit = design @ found
+        gradient = design.T @ (balanced * (1 / (1 + np.exp(-np.clip(logit, -60, 60))) - target))
+        return float((balanced * (np.logaddexp(0, logit) - target * logit)).sum()), gradient
 
     offset, slope = minimize(loss, _START, jac=True, method="BFGS", options={"gtol": 1e-7}).x
     return float(offset), float(slope)
 
 
 def _fit_to_mean(fits: Sequence[tuple[float, float]], pairs: Pairs) -> tuple[float, float]:
-    """Return offset and slope of the logistic curve nearest to the mean of all fits, over the observed distances."""
+    """Return offset and slope of the logistic curve that is closest to the mean of all fits.
+
+    The curves are compared over the observed distances."""
     from scipy.optimize import curve_fit
 
     distances = np.linspace(pairs.distance.min(), pairs.distance.max(), 200)
@@ -186,7 +219,9 @@ def _logistic(distance: Floats, offset: float | Floats, slope: float | Floats) -
 
 
 def _draw_people(pairs: Pairs, rng: np.random.Generator) -> Floats:
-    """Draw people with replacement, as many as there are, and return the (N,) weights of the pairs."""
+    """Draw a bootstrap sample of the people. Returns the weight of each pair in the sample, (N,).
+
+    The sample has as many people as the data, drawn with replacement."""
     drawn = np.bincount(rng.integers(pairs.people_count, size=pairs.people_count), minlength=pairs.people_count)
     one, other = drawn[pairs.people[:, 0]], drawn[pairs.people[:, 1]]
     return np.where(pairs.same, one, one * other).astype(np.float64)
@@ -197,7 +232,7 @@ def _both_kinds(pairs: Pairs, weights: Floats) -> bool:
 
 
 def _balanced(pairs: Pairs, weights: Floats) -> Floats:
-    """Scale the weights so that each kind of pair adds up to one half.
+    """Scale the weights so that each kind of pair has a total weight of one half.
 
     This is the prior that both kinds are equally likely."""
     total = np.where(pairs.same, weights[pairs.same].sum(), weights[~pairs.same].sum())
@@ -209,7 +244,7 @@ def _predicted(pairs: Pairs, calibration: Calibration) -> Floats:
 
 
 def _brier(pairs: Pairs, calibration: Calibration, weights: Floats) -> float:
-    """Return the mean squared error of the probability.
+    """Return the Brier score, the mean squared error of the probability.
 
     A coin toss has 0.25."""
     return float((_balanced(pairs, weights) * (_predicted(pairs, calibration) - pairs.same) ** 2).sum())
@@ -243,7 +278,7 @@ def _interval(value: float, draws: Sequence[float]) -> Interval:
 def _cap(pairs: Pairs) -> float:
     """Return the highest probability that the number of people supports.
 
-    If none of P pairs of different people matched, up to 3 in P still might (rule of three, 95%)."""
+    If none of P pairs of different people match, up to 3 in P still might (rule of three, 95%)."""
     known = {(min(pair), max(pair)) for pair in pairs.people[~pairs.same].tolist()}
     share = 3 / len(known)
     return math.floor(100 * min(MAX_CAP, 1 / (1 + share))) / 100

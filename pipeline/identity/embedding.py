@@ -1,4 +1,4 @@
-"""Embed faces with dlib as 128 numbers. The embeddings of one person are close together."""
+"""Compute face embeddings with dlib: 128 numbers per face. Embeddings of the same person are close together."""
 
 import threading
 from collections.abc import Sequence
@@ -9,7 +9,8 @@ from pipeline.faces import landmarks
 from pipeline.types import Embedding, Face, Pixels
 from pipeline.weights import Weights
 
-# The order of dlib's five-point predictor: outer and inner corner of the left eye, of the right eye, base of the nose.
+# The order of dlib's five-point predictor: outer and inner corner of the left eye, outer and inner corner of the right
+# eye, base of the nose.
 ALIGNMENT_POINTS = (
     landmarks.LEFT_EYE_OUTER,
     landmarks.LEFT_EYE_INNER,
@@ -17,14 +18,14 @@ ALIGNMENT_POINTS = (
     landmarks.RIGHT_EYE_INNER,
     landmarks.NOSE_BASE,
 )
-# Margin of the cropped region, in face sizes. dlib's aligned chip needs less than this on every side of the mesh.
+# Margin of the crop around the mesh, in face sizes. dlib's aligned chip needs less on every side.
 SURROUNDINGS = 1.0
 JITTERS = 0
 PADDING = 0.25
 
 
 class FaceEmbedder:
-    """dlib's face_recognition_resnet_model_v1.
+    """dlib's face recognition network, face_recognition_resnet_model_v1.
 
     Safe to share between threads, because a lock serializes the calls."""
 
@@ -35,9 +36,9 @@ class FaceEmbedder:
         self._lock = threading.Lock()
 
     def embed(self, pixels: Pixels, face: Face) -> Embedding:
-        """Embed one face.
+        """Compute the embedding of one face, (128,) float32, with a length of about 1.4.
 
-        Returns (128,) float32, length about 1.4. Compare embeddings by Euclidean distance."""
+        Compare embeddings by Euclidean distance."""
         import dlib
 
         bounds = landmarks.bounds(face.mesh)
@@ -57,17 +58,23 @@ class FaceEmbedder:
 def embedding_distance(one: Embedding, other: Embedding) -> float:
     """Return the Euclidean distance of two embeddings.
 
-    Below about 0.5 they are one person's."""
+    Below about 0.5 both faces are the same person."""
     return float(np.linalg.norm(one - other))
 
 
 def fuse(embeddings: Sequence[Embedding], qualities: Sequence[float]) -> Embedding:
-    """Combine embeddings of one person into one template.
+    """Combine embeddings of one person into one, (N,) float32.
 
-    embeddings: each (N,). qualities: one weight per embedding, above 0. Returns (N,) float32. A single embedding is
-    returned unchanged. The template's direction is the weighted mean of the normalized embeddings. A mean is shorter
-    than its parts, and length matters to distances (dlib) and to the generator (InstantID). So the template is scaled
-    to the weighted mean length. Raises ValueError without an embedding."""
+    The direction is the weighted mean of the normalized embeddings. The length is the weighted mean length, because a
+    plain mean would be shorter, and the length matters for distances (dlib) and for generation (InstantID). A single
+    embedding is returned unchanged.
+
+    Args:
+        embeddings: embeddings, each (N,).
+        qualities: one weight per embedding, above 0.
+
+    Raises ValueError if there are no embeddings.
+    """
     if not embeddings:
         raise ValueError("no embedding to fuse")
     if len(embeddings) == 1:

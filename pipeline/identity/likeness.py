@@ -1,7 +1,7 @@
-"""Judge if a picture shows the person, by its distance to the person's photos.
+"""Judge whether a picture shows the person, by the distance between its face and the person's photos.
 
-There are three thresholds. SAME_PERSON_DISTANCE joins faces of uploaded photos. ACCEPT_DISTANCE accepts a finished
-picture. duplicates.MIN_DISTANCE separates the pictures of a pack.
+The project has three distance thresholds. SAME_PERSON_DISTANCE groups the faces of uploaded photos. ACCEPT_DISTANCE
+accepts a rendered picture. duplicates.MIN_DISTANCE separates the pictures of a pack.
 """
 
 import math
@@ -13,12 +13,13 @@ from pipeline.identity.calibration import Calibration, built_in
 from pipeline.identity.embedding import FaceEmbedder, embedding_distance
 from pipeline.types import Embedding, Face, Pixels
 
-# Mean distance up to which faces of uploaded photos count as one person. This limit is wider than ACCEPT_DISTANCE for
-# two reasons: splitting one person by mistake refuses their photos, and a mean over photos varies less than one pair.
+# Faces of uploaded photos count as the same person up to this mean distance. The limit is wider than ACCEPT_DISTANCE
+# for two reasons. If one person is split by mistake, the product refuses valid photos. A mean over photos varies less
+# than the distance of one pair.
 SAME_PERSON_DISTANCE = 0.55
-# Maximum distance of a finished picture from the person. docs/benchmarks.md has the error rates of both limits.
+# Maximum distance between a rendered picture and the person. docs/benchmarks.md has the error rates of both limits.
 ACCEPT_DISTANCE = 0.53
-# A max_distance that measures every picture and accepts all. For tests and for engines that draw no faces.
+# Value of max_distance that accepts every picture but still measures it. For tests, and for engines that draw no faces.
 OPEN_GATE = math.inf
 
 
@@ -26,7 +27,13 @@ OPEN_GATE = math.inf
 class Likeness:
     """The likeness of a picture to the person, and the decision.
 
-    distance: None unless the picture has exactly one face. faces: number of faces. face: the widest face, or None."""
+    Attributes:
+        distance: distance to the person's photos. None unless the picture shows exactly one face.
+        faces: number of faces in the picture.
+        accepted: True if the picture is accepted.
+        reasons: why the picture is not alike.
+        face: widest face in the picture, or None.
+    """
 
     distance: float | None
     faces: int
@@ -42,9 +49,9 @@ def judge_likeness(
     embedder: FaceEmbedder,
     max_distance: float = ACCEPT_DISTANCE,
 ) -> Likeness:
-    """Accept a picture if it has exactly one face and the face is within max_distance of the reference.
+    """Accept a picture if it shows exactly one face, within `max_distance` of the reference.
 
-    OPEN_GATE as max_distance accepts every picture, and still sets distance and reasons."""
+    With OPEN_GATE as `max_distance`, accepts every picture but still sets distance and reasons."""
     faces = finder.find(pixels)
     distance = embedding_distance(embedder.embed(pixels, faces[0]), reference) if len(faces) == 1 else None
     if not faces:
@@ -58,8 +65,8 @@ def judge_likeness(
 
 
 def likeness_score(distance: float, calibration: Calibration | None = None) -> float:
-    """Return the calibrated probability that two faces at this distance are one person.
+    """Return the calibrated probability that two faces at this distance are the same person.
 
-    Returns 0 to the calibration's cap, in steps of 0.01. Uses the built-in calibration by default."""
+    The result is rounded to 0.01 and limited to the calibration's cap. Uses the built-in calibration by default."""
     calibration = calibration or built_in()
     return round(min(calibration.cap, calibration.probability(distance)), 2)

@@ -1,4 +1,7 @@
-"""Image operations on float32 arrays, values 0..1 unless stated otherwise."""
+"""Image operations on float32 arrays. Values are 0..1 unless stated otherwise.
+
+Display values are gamma-encoded, as in an image file. Linear light is proportional to the physical intensity.
+"""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -8,26 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
-"""One plane (H, W) or a picture (H, W, 3)."""
+"""One channel (H, W), called a plane, or a color picture (H, W, 3)."""
 
 Shape = tuple[int, int]
-"""Height and width."""
+"""Height and width in pixels."""
 
 Sample = TypeVar("Sample", np.uint8, np.float32)
 
 DISPLAY_GAMMA = 2.2
 
-# Orthonormal columns: brightness, red minus blue, and red plus blue minus twice green.
+# Orthonormal columns of a color rotation: brightness, red minus blue, and red plus blue minus twice green.
 DECORRELATED = np.array(
     [[3**-0.5, 2**-0.5, 6**-0.5], [3**-0.5, 0, -2 * 6**-0.5], [3**-0.5, -(2**-0.5), 6**-0.5]], np.float32
 )
 
 
 def blur(values: Floats, sigma: float) -> Floats:
-    """Apply a Gaussian blur and repeat the edge pixels beyond the border.
+    """Apply a Gaussian blur. Repeats the edge pixels beyond the border.
 
-    sigma: in pixels. A large blur works on a reduced picture, because it would take seconds at 4K and removes fine
-    detail anyway."""
+    A large blur is computed on a reduced picture. It would take seconds at 4K, and removes fine detail anyway. sigma:
+    in pixels."""
     if sigma <= 0.05:
         return values
     step = int(sigma / 4)
@@ -46,9 +49,9 @@ def box_filter(values: Floats, radius: float) -> Floats:
 
 
 def resize(values: Floats, shape: Shape) -> Floats:
-    """Resize by area if the result is smaller, with cubic interpolation otherwise.
+    """Resize by area averaging if the result is smaller, otherwise by cubic interpolation.
 
-    Cubic interpolation overshoots, so callers have to clip where that matters."""
+    Cubic interpolation can overshoot the value range. Callers must clip the result if that matters."""
     height, width = shape
     if values.shape[:2] == shape:
         return values
@@ -58,9 +61,9 @@ def resize(values: Floats, shape: Shape) -> Floats:
 
 
 def enlarge_rows(values: Floats, factor: int, top: int, bottom: int) -> Floats:
-    """Return rows `top` to `bottom` of the plane or picture enlarged by a whole factor with linear interpolation.
+    """Enlarge by a whole factor with linear interpolation, and return rows `top` to `bottom` of the result.
 
-    Callers can make a large picture in strips. The strips fit together without seams."""
+    Callers can assemble a large picture from such strips without seams."""
     if factor == 1:
         return values[top:bottom]
     first, last = max(0, top // factor - 1), min(len(values), -(-bottom // factor) + 1)
@@ -90,12 +93,12 @@ def dilate(values: Floats, radius: float) -> Floats:
 def erode(values: Floats, radius: float) -> Floats:
     """Return the smallest value within the radius of each pixel.
 
-    The border does not count as smaller."""
+    The edge pixels are repeated beyond the border, so the border does not shrink a mask."""
     return np.asarray(cv2.erode(values, circular_kernel(radius), borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
 def fill_convex_hull(points: Floats, shape: Shape) -> Floats:
-    """Return a mask that is 1 inside the convex hull of (N, 2) points and 0 outside."""
+    """Return a mask that is 1 inside the convex hull of the points (N, 2) and 0 outside."""
     mask = np.zeros(shape, np.uint8)
     hull = np.asarray(cv2.convexHull(np.round(points).astype(np.int32)), np.int32)
     cv2.fillConvexPoly(mask, hull, (1,))
@@ -103,12 +106,12 @@ def fill_convex_hull(points: Floats, shape: Shape) -> Floats:
 
 
 def distance_transform(mask: Floats) -> Floats:
-    """Return the distance in pixels from each point inside the mask to the nearest point outside."""
+    """Return the distance in pixels from each pixel inside the mask to the nearest pixel outside."""
     return np.asarray(cv2.distanceTransform((mask > 0.5).astype(np.uint8), cv2.DIST_L2, 5), np.float32)
 
 
 def connected_component_at(mask: Floats, x: float, y: float) -> Floats:
-    """Return the connected part of the mask at a point.
+    """Return the connected component of the mask at this point.
 
     Returns the whole mask if the point is outside the mask."""
     _, labels = cv2.connectedComponents((mask > 0.5).astype(np.uint8))
@@ -118,23 +121,23 @@ def connected_component_at(mask: Floats, x: float, y: float) -> Floats:
 
 
 def gradients(plane: Floats) -> tuple[Floats, Floats]:
-    """Return the change per pixel to the right and downward (Sobel)."""
+    """Return the change per pixel to the right, and the change per pixel downward (Sobel)."""
     right = np.asarray(cv2.Sobel(plane, cv2.CV_32F, 1, 0, scale=1 / 8), np.float32)
     down = np.asarray(cv2.Sobel(plane, cv2.CV_32F, 0, 1, scale=1 / 8), np.float32)
     return right, down
 
 
 def bilateral_filter(plane: Floats, contrast: float, sigma: float) -> Floats:
-    """Smooth the plane but keep differences well above `contrast`.
+    """Smooth the plane, but keep differences well above `contrast`.
 
     sigma: in pixels."""
     return np.asarray(cv2.bilateralFilter(plane, 9, contrast, sigma), np.float32)
 
 
 def warp(values: NDArray[Sample], matrix: NDArray[np.float64], shape: Shape) -> NDArray[Sample]:
-    """Transform the picture by a (2, 3) map from source to result, and repeat the border outside the source.
+    """Transform the picture with an affine map (2, 3) from source to result. Repeats the border outside the source.
 
-    Coordinates are continuous: pixel i covers i..i+1. So maps at different scales compose."""
+    Coordinates are continuous: pixel i covers i..i+1. Therefore maps at different scales can be combined."""
     height, width = shape
     centered = matrix.copy()
     centered[:, 2] += centered[:, :2] @ (0.5, 0.5) - 0.5
@@ -143,9 +146,9 @@ def warp(values: NDArray[Sample], matrix: NDArray[np.float64], shape: Shape) -> 
 
 
 def displace(values: Floats, right: Floats, down: Floats) -> Floats:
-    """Fetch each pixel from `right` pixels to its right and `down` pixels below.
+    """Return the picture with each pixel taken from `right` pixels to its right and `down` pixels below it.
 
-    right, down: (H, W), may be negative."""
+    right, down: (H, W), can be negative."""
     height, width = values.shape[:2]
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     return np.asarray(
@@ -154,57 +157,52 @@ def displace(values: Floats, right: Floats, down: Floats) -> Floats:
 
 
 def convolve(values: Floats, kernel: Floats) -> Floats:
-    """Return the mean around each pixel, weighted by the kernel."""
+    """Return the weighted mean around each pixel. The kernel contains the weights."""
     weighted = cv2.filter2D(values, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT)
     return np.asarray(weighted, np.float32)
 
 
 def to_linear(display: Floats) -> Floats:
-    """Convert display values to linear light.
-
-    Clips to 0..1."""
+    """Convert display values to linear light. Clips the input to 0..1."""
     return np.asarray(cv2.pow(np.clip(display, 0, 1), DISPLAY_GAMMA), np.float32)
 
 
 def to_display(linear: Floats) -> Floats:
-    """Convert linear light to display values.
-
-    Clips to 0..1."""
+    """Convert linear light to display values. Clips the input to 0..1."""
     return np.asarray(cv2.pow(np.clip(linear, 0, 1), 1 / DISPLAY_GAMMA), np.float32)
 
 
 def to_lab(display: Floats) -> Floats:
-    """Convert display values to CIE Lab with L in 0..100."""
+    """Convert display values to CIE Lab, with L in 0..100."""
     return np.asarray(cv2.cvtColor(display, cv2.COLOR_RGB2Lab), np.float32)
 
 
 def from_lab(lab: Floats) -> Floats:
-    """Convert CIE Lab to display values.
-
-    Clips to 0..1."""
+    """Convert CIE Lab to display values. Clips the result to 0..1."""
     return np.clip(np.asarray(cv2.cvtColor(lab, cv2.COLOR_Lab2RGB), np.float32), 0, 1)
 
 
 def color(*rgb: float) -> Floats:
-    """Convert a display color, 0..255 per channel, to linear light, (3,)."""
+    """Convert an sRGB color, 0..255 per channel, to linear light, (3,)."""
     display = np.array(rgb, np.float32).reshape(1, 1, 3) / np.float32(255)
     return np.asarray(to_linear(np.asarray(display, np.float32))[0, 0], np.float32)
 
 
 def stack(planes: Sequence[Floats]) -> Floats:
-    """Combine planes as the channels of one array."""
+    """Stack planes as the channels of one array."""
     return np.ascontiguousarray(np.stack(list(planes), axis=2), dtype=np.float32)
 
 
 def guided_filter(guide: Floats, values: Floats, radius: int, eps: float) -> Floats:
-    """Smooth the plane so that its edges follow the guide's colors.
+    """Smooth the plane so that its edges follow the colors of the guide.
 
-    guide: (H, W, 3). values: (H, W). Source: He, Sun, Tang: Guided Image Filtering (2013), the color case."""
+    guide: (H, W, 3). values: (H, W).
+    Source: He, Sun, Tang: Guided Image Filtering (2013), the color case."""
     return apply_guided_filter(guide, guided_filter_lines(guide, values, radius, eps))
 
 
 def apply_guided_filter(guide: Floats, lines: Floats) -> Floats:
-    """Compute the plane from the guide's colors and the result of `guided_filter_lines`.
+    """Compute the filtered plane from the guide's colors and the result of `guided_filter_lines`.
 
     guide: (H, W, 3). lines: (H, W, 4)."""
     turned = (guide - 0.5) @ DECORRELATED
@@ -212,12 +210,13 @@ def apply_guided_filter(guide: Floats, lines: Floats) -> Floats:
 
 
 def guided_filter_lines(guide: Floats, values: Floats, radius: int, eps: float) -> Floats:
-    """Fit the linear function from color to value around each pixel.
+    """Fit a linear function from color to value around each pixel.
 
-    Returns (H, W, 4): three slopes and an offset. These vary smoothly, so they can be enlarged and applied to a guide
-    at full resolution (He, Sun: Fast Guided Filter, 2015)."""
-    # Use brightness and two color differences instead of red, green and blue. This rotation does not change the result.
-    # But gray hair in front of a white wall varies along one axis only, and float32 cannot invert its RGB covariance.
+    Returns (H, W, 4): three slopes and an offset. They vary smoothly. Therefore they can be enlarged and applied to a
+    guide at full resolution (He, Sun: Fast Guided Filter, 2015)."""
+    # Use brightness and two color differences instead of red, green and blue. In theory this rotation does not change
+    # the result. But gray hair in front of a white wall varies along one axis only, and float32 cannot invert its RGB
+    # covariance.
     turned = np.asarray((guide - 0.5) @ DECORRELATED, np.float32)
     light, warm, fresh = (np.ascontiguousarray(turned[..., channel]) for channel in range(3))
     mean_l, mean_w, mean_f = box_filter(light, radius), box_filter(warm, radius), box_filter(fresh, radius)
@@ -232,7 +231,7 @@ def guided_filter_lines(guide: Floats, values: Floats, radius: int, eps: float) 
     ww = box_filter(warm * warm, radius) - mean_w * mean_w + eps
     wf = box_filter(warm * fresh, radius) - mean_w * mean_f
     ff = box_filter(fresh * fresh, radius) - mean_f * mean_f + eps
-    # Invert the 3 x 3 covariances by cofactors, because a million small solves take seconds in LAPACK.
+    # Invert the 3 x 3 covariances by cofactors. A million small solves in LAPACK would take seconds.
     i_ll, i_lw, i_lf = ww * ff - wf * wf, wf * lf - lw * ff, lw * wf - ww * lf
     i_ww, i_wf, i_ff = ll * ff - lf * lf, lf * lw - ll * wf, ll * ww - lw * lw
     determinant = np.maximum(ll * i_ll + lw * i_lw + lf * i_lf, eps**3)

@@ -1,6 +1,6 @@
-"""Measure and correct skin tone, within the limits that the product states.
+"""Measure and correct the skin tone.
 
-A headshot may differ from the person's photo by this correction and no more. The correction removes a color cast and
+Compared with the person's photo, a headshot may only change by this correction. The correction removes a color cast and
 corrects the exposure, both within the limits of this module.
 """
 
@@ -25,15 +25,16 @@ from pipeline.imaging.filters import (
 )
 from pipeline.types import Face, Mesh, Pixels
 
-# Long edge in pixels. Medians over a face need no more.
+# Long edge in pixels of the picture to measure. Medians over a face need no more.
 LONG_EDGE = 320
-# Space around the mesh, in heights of the mesh.
+# Margin around the mesh, as a fraction of its height.
 MARGIN = 0.15
-# Limits for the change of the skin from photo to headshot: median lightness in CIE L, and hue in degrees of Lab.
+# Limits for the change of the skin from photo to headshot. Lightness is the median of CIE L, and hue is the angle in
+# Lab.
 MAX_LIGHTEN = 6.0
 MAX_DARKEN = 6.0
 MAX_HUE_DEGREES = 8.0
-# Under neutral light, skin of every tone is between these hues and chromas. Other values are caused by the light.
+# Skin of every tone has a hue and chroma in these ranges under neutral light. Other values are caused by the light.
 NATURAL_HUES = (42.0, 66.0)
 NATURAL_CHROMA = (11.0, 30.0)
 CAST_SHARE = 0.75
@@ -47,9 +48,14 @@ OVEREXPOSED_FACE = 90.0
 
 @dataclass(frozen=True)
 class Skin:
-    """The medians over the skin of a face: CIE L (0..100), a and b.
+    """Measurements of the skin of a face.
 
-    p95: lightness of the highlights (95th percentile)."""
+    Attributes:
+        lightness: median of CIE L, 0..100.
+        a: median of Lab a.
+        b: median of Lab b.
+        p95: lightness of the highlights (95th percentile).
+    """
 
     lightness: float
     a: float
@@ -66,13 +72,13 @@ class Skin:
 
 
 def skin_of(pixels: Pixels, face: Face) -> Skin:
-    """Measure the skin of a face without any correction."""
+    """Measure the skin of a face, without any correction."""
     picture, mesh = _cut(pixels, face.mesh)
     return measure_skin(to_lab(picture), skin_area(mesh, (picture.shape[0], picture.shape[1])))
 
 
 def corrected_skin_of(pixels: Pixels, face: Face) -> Skin:
-    """Measure the skin of a face after the correction of exposure and white balance."""
+    """Measure the skin of a face after exposure and white balance have been corrected."""
     picture, mesh = _cut(pixels, face.mesh)
     area = skin_area(mesh, (picture.shape[0], picture.shape[1]))
     source = measure_skin(to_lab(picture), area)
@@ -82,9 +88,9 @@ def corrected_skin_of(pixels: Pixels, face: Face) -> Skin:
 
 
 def _cut(pixels: Pixels, mesh: Mesh) -> tuple[Floats, Mesh]:
-    """Crop the face, and reduce the crop to LONG_EDGE.
+    """Crop the face, and shrink the crop to LONG_EDGE.
 
-    Returns the crop as display values 0..1, and the mesh in pixels of the crop."""
+    Returns the crop as display values, and the mesh in pixels of the crop."""
     bounds = landmarks.bounds(mesh)
     margin = MARGIN * bounds.height
     left, top = (max(0, int(edge - margin)) for edge in (bounds.left, bounds.top))
@@ -98,9 +104,9 @@ def _cut(pixels: Pixels, mesh: Mesh) -> tuple[Floats, Mesh]:
 
 
 def skin_area(mesh: Mesh, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return a (H, W) mask of the face without eyes, brows, lips and rim.
+    """Return a mask (H, W) of the face without eyes, brows, lips and outline.
 
-    The mask may include hair and beard, which hardly change a median."""
+    The mask can include hair and beard, which hardly change a median."""
     unit = landmarks.face_height(mesh)
     area = erode(fill_convex_hull(landmarks.select_points(mesh, landmarks.OVAL), shape), 0.028 * unit)
     for indices, margin in (
@@ -115,9 +121,9 @@ def skin_area(mesh: Mesh, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def measure_skin(lab: Floats, area: NDArray[np.bool_]) -> Skin:
-    """Measure the medians of the skin in the area.
+    """Measure the skin inside the area.
 
-    a and b ignore the darkest and brightest pixels, which may be beard or shine."""
+    The color medians ignore the darkest and brightest pixels, which can be beard or shine."""
     lightness = lab[..., 0][area]
     low, high = np.percentile(lightness, (20, 92))
     core = lab[area][(lightness > low) & (lightness < high)]
@@ -132,9 +138,9 @@ def measure_skin(lab: Floats, area: NDArray[np.bool_]) -> Skin:
 
 
 def eye_whites(lab: Floats, mesh: Mesh) -> float:
-    """Return the lightness of the whites of both eyes (85th percentile, so without catchlights).
+    """Return the lightness of the whites of both eyes, as the 85th percentile to exclude catchlights.
 
-    Returns DIM_EYES if the eyes cover no pixel."""
+    Returns DIM_EYES if the eyes contain no pixel."""
     shape = (lab.shape[0], lab.shape[1])
     eyes = fill_convex_hull(landmarks.select_points(mesh, landmarks.LEFT_EYE), shape)
     eyes = np.maximum(eyes, fill_convex_hull(landmarks.select_points(mesh, landmarks.RIGHT_EYE), shape))
@@ -143,9 +149,9 @@ def eye_whites(lab: Floats, mesh: Mesh) -> float:
 
 
 def correct_cast(picture: Floats, skin: Skin) -> Floats:
-    """Remove a color cast by gains per channel that move the skin's hue and chroma toward the natural range.
+    """Remove a color cast with one gain per channel. Moves the skin's hue and chroma toward the natural range.
 
-    The hue moves by at most MAX_HUE_DEGREES. Gray skin (a monochrome photo) is left unchanged."""
+    The hue changes by at most MAX_HUE_DEGREES. Gray skin (of a monochrome photo) is left unchanged."""
     if skin.chroma < GRAY_CHROMA:
         return picture
     hue = skin.hue_degrees
@@ -155,16 +161,16 @@ def correct_cast(picture: Floats, skin: Skin) -> Floats:
     before = np.array([[[skin.lightness, skin.a, skin.b]]], np.float32)
     after = np.array([[[skin.lightness, chroma * math.cos(target_hue), chroma * math.sin(target_hue)]]], np.float32)
     light_before, light_after = (to_linear(from_lab(lab))[0, 0] for lab in (before, after))
-    # Von Kries models a cast as one factor per channel for the whole picture.
+    # A color cast is modeled as one factor per channel for the whole picture (von Kries).
     gains = np.clip((light_after + 1e-4) / (light_before + 1e-4), 0.8, 1.25)
     gains /= gains @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     return to_display(to_linear(picture) * gains)
 
 
 def correct_exposure(lab: Floats, skin: Skin, whites: float) -> Floats:
-    """Lighten the picture if eye whites and face are dim, and darken the picture if the face is overexposed.
+    """Lighten the picture if eye whites and face are dim. Darken the picture if the face is overexposed.
 
-    whites: lightness of the eye whites. The change stays within MAX_LIGHTEN and MAX_DARKEN."""
+    The change stays within MAX_LIGHTEN and MAX_DARKEN. whites: lightness of the eye whites."""
     lift = float(np.clip(0.5 * min(DIM_EYES - whites, DIM_FACE - skin.p95), 0, MAX_LIGHTEN - 1))
     if skin.p95 > OVEREXPOSED_FACE:
         lift = -float(np.clip((skin.p95 - OVEREXPOSED_FACE) * 0.7, 0, MAX_DARKEN - 2))
@@ -172,7 +178,7 @@ def correct_exposure(lab: Floats, skin: Skin, whites: float) -> Floats:
 
 
 def shift_lightness(lab: Floats, lightness: float, change: float) -> Floats:
-    """Apply a tone curve that moves `lightness` by `change` and keeps black and white."""
+    """Apply a tone curve that changes `lightness` by `change` and preserves black and white."""
     if abs(change) < 0.05:
         return lab
     start = float(np.clip(lightness, 5, 95)) / 100
@@ -183,26 +189,24 @@ def shift_lightness(lab: Floats, lightness: float, change: float) -> Floats:
 
 
 def restore_skin(lab: Floats, area: NDArray[np.bool_], lightness: float) -> Floats:
-    """Shift the picture's lightness so that the skin's median is `lightness`."""
+    """Shift the picture's lightness so that the skin has this median lightness."""
     now = float(np.median(lab[..., 0][area]))
     return shift_lightness(lab, now, lightness - now)
 
 
 def clamp_lightness(lab: Floats, area: NDArray[np.bool_], source: Skin) -> Floats:
-    """Shift the picture's lightness so that the skin's median is within the limits around the photo's."""
+    """Shift the picture's lightness so that the skin's median stays within the limits around that of the photo."""
     return clamp_known_lightness(lab, float(np.median(lab[..., 0][area])), source)
 
 
 def clamp_known_lightness(lab: Floats, lightness: float, source: Skin) -> Floats:
-    """Do the work of `clamp_lightness` with a known median.
-
-    lightness: the skin's median in the picture."""
+    """Shift the picture's lightness like `clamp_lightness`, given the skin's median lightness."""
     allowed = float(np.clip(lightness, source.lightness - MAX_DARKEN, source.lightness + MAX_LIGHTEN))
     return shift_lightness(lab, lightness, allowed - lightness)
 
 
 def skin_likeness(lab: Floats, area: NDArray[np.bool_], skin: Skin, spread: float) -> Floats:
-    """Return a soft (H, W) mask, 0..1, of the places that have the person's own skin color.
+    """Return a soft mask (H, W), 0..1, of the pixels that have the person's skin color.
 
     spread: softness of the mask's edge, in pixels."""
     near = blur(dilate(area.astype(np.float32), spread / 3), spread)

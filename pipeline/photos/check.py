@@ -1,4 +1,4 @@
-"""Check one photo: find its faces, measure them, apply the rules."""
+"""Check one photo: find its faces, measure them and apply the photo rules."""
 
 from pipeline.faces.find import FaceFinder
 from pipeline.faces.measure import measure, measure_photo
@@ -11,8 +11,14 @@ def check_photo(
 ) -> PhotoCheck:
     """Return the verdict on a photo, its faces (widest first) and their measurements.
 
-    chosen: index of the person's own face, or None. With `ask_first` the verdict asks for a choice if there are several
-    faces and at least one is usable. Raises FaceNotFound if there is no face `chosen`."""
+    Args:
+        pixels: the photo.
+        finder: face finder.
+        chosen: index of the person's face, or None if it is not known.
+        ask_first: True to ask for a choice whenever there are several faces and at least one is usable.
+
+    Raises FaceNotFound if the face `chosen` does not exist.
+    """
     faces = finder.find(pixels)
     if not faces and chosen is None:
         return PhotoCheck(judge_faceless(measure_photo(pixels)))

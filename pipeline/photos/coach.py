@@ -1,6 +1,7 @@
-"""The photo coach: score a photo and choose the one or two tips that would help most.
+"""The photo coach: score a photo, and select the one or two most helpful tips.
 
-One score ranks photos, weights their embeddings and is shown to users. So the advice matches the use of the photo.
+The same score ranks the photos, weights their embeddings and is shown to customers. Therefore the advice is consistent
+with the way in which photos are used.
 """
 
 from dataclasses import dataclass
@@ -14,9 +15,9 @@ from pipeline.types import Measurements, Status
 
 
 class Tip(StrEnum):
-    """A tip for a better photo.
+    """A code for a tip toward a better photo.
 
-    Templates hold the text for each code."""
+    Templates hold the text of each code."""
 
     LEAVE_ROOM = "leave_room"
     COME_CLOSER = "come_closer"
@@ -31,16 +32,19 @@ class Tip(StrEnum):
 
 @dataclass(frozen=True)
 class Advice:
-    """The coach's result for one photo.
+    """The coach's advice on one photo.
 
-    score: 0 to 100. tips: at most two, the most helpful one first. Empty for a photo without a relevant fault."""
+    Attributes:
+        score: 0 to 100.
+        tips: at most two, the most helpful first. Empty if the photo has no relevant fault.
+    """
 
     score: int
     tips: tuple[Tip, ...]
 
 
 MAX_TIPS = 2
-# The tips that the verdict's reasons already imply, so that no page gives the same advice twice.
+# Tips that repeat a reason of the verdict. Pages use this table to avoid giving the same advice twice.
 TIP_FOR_REASON: dict[Reason, Tip] = {
     Reason.FACE_CUT_OFF: Tip.LEAVE_ROOM,
     Reason.FACE_TOO_SMALL: Tip.COME_CLOSER,
@@ -53,15 +57,16 @@ TIP_FOR_REASON: dict[Reason, Tip] = {
     Reason.TILTED_HEAD: Tip.HEAD_UPRIGHT,
     Reason.NOT_UPRIGHT: Tip.HEAD_UPRIGHT,
 }
-# A value of at least this, 0..1, needs no tip.
+# Measurements with at least this value (0..1) need no tip.
 GOOD_ENOUGH = 0.85
-# The score agrees with the verdict. A refused photo scores below any photo with a warning, and that one below any
-# accepted photo.
+# Range of the score for each status. A refused photo scores below all photos with a warning, and these score below all
+# accepted photos.
 BANDS = {Status.REFUSED: (0, 39), Status.WARNED: (40, 69), Status.ACCEPTED: (70, 100)}
 
 _REFUSED, _WARNED = 0.3, 0.65
-# Each scale maps one measurement to a value, 0..1, from the best measurement to the worst. The limits of the rules have
-# the values _WARNED and _REFUSED. The measurements with the value 1 were determined in docs/benchmarks.md.
+# Each scale maps a measurement to a value, 0..1, by linear interpolation between (measurement, value) points. The
+# limits of the photo rules have the values _WARNED and _REFUSED. docs/benchmarks.md has the source of the measurements
+# with the value 1.
 _Scale = tuple[tuple[float, float], ...]
 _OUTSIDE: _Scale = ((0, 1), (rules.OUTSIDE_WARN, _WARNED), (rules.OUTSIDE_REFUSE, _REFUSED), (0.5, 0))
 _NARROWNESS: _Scale = ((1 / 320, 1), (1 / 200, 0.8), (1 / rules.MIN_FACE_WIDTH_PX, _WARNED), (1 / 50, 0))
@@ -76,17 +81,17 @@ _PITCH: _Scale = ((8, 1), (rules.PITCH_WARN_DEGREES, _WARNED), (45, _REFUSED))
 
 
 def advise(face: Measurements) -> Advice:
-    """Return score and tips for a photo in which this face is the person's."""
+    """Return the score of a photo and tips to improve it. face: the person's face."""
     worth = _worths(face)
-    wanting = sorted((value, tip) for tip, value in worth.items() if value < GOOD_ENOUGH)
+    weak_spots = sorted((value, tip) for tip, value in worth.items() if value < GOOD_ENOUGH)
     low, high = BANDS[rules.judge([face], chosen=0).status]
-    # The worst value has the most weight. The mean ranks photos with equal worst values.
+    # The worst value has the highest weight. The mean ranks photos that have the same worst value.
     raw = 100 * (0.75 * min(worth.values()) + 0.25 * sum(worth.values()) / len(worth))
-    return Advice(round(min(high, max(low, raw))), tuple(tip for _, tip in wanting[:MAX_TIPS]))
+    return Advice(round(min(high, max(low, raw))), tuple(tip for _, tip in weak_spots[:MAX_TIPS]))
 
 
 def _worths(face: Measurements) -> dict[Tip, float]:
-    """Return the value of the photo for each tip, 0..1."""
+    """Return the value of the photo, 0..1, for the aspect that each tip would improve."""
     light = min(_at(-face.lightness_p95, _DARKNESS), _at(face.light_asymmetry, _UNEVENNESS))
     return {
         Tip.LEAVE_ROOM: _at(face.outside_share, _OUTSIDE),

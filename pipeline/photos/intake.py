@@ -1,6 +1,6 @@
-"""Turn untrusted bytes into a clean photo, decoded in a sandboxed process (decoder/).
+"""Convert untrusted bytes to a clean photo. A sandboxed process (decoder/) does the decoding.
 
-The clean photo is encoded again from pixels, so only the picture itself remains of the upload. There is no EXIF block,
+The clean photo is encoded again from its pixels, so that only the picture remains of the upload. It has no EXIF block,
 no location, no color profile, no second picture and no trailing data.
 """
 
@@ -21,7 +21,8 @@ from pipeline.errors import PhotoRefused, PipelineError, Reason
 from pipeline.types import Pixels
 
 DECODER = Path(__file__).with_name("decoder")
-# Larger than any JPEG of 60 megapixels at our quality. The limit keeps a compromised decoder from filling our memory.
+# Larger than any JPEG of 60 megapixels that the decoder writes. The limit protects the memory of this process from a
+# compromised decoder.
 MAX_OUTPUT_BYTES = 200_000_000
 JPEG_END = b"\xff\xd9"
 REASONS = {b"refused " + reason.value.encode(): reason for reason in Reason}
@@ -29,10 +30,15 @@ REASONS = {b"refused " + reason.value.encode(): reason for reason in Reason}
 
 @dataclass(frozen=True)
 class PhotoLimits:
-    """The limits for one photo.
+    """Limits for decoding one photo.
 
-    memory_bytes: address space of the decoding process. 60 megapixels of any format fit.
-    seconds: processor time. Twice as much wall-clock time is allowed, so that a busy machine refuses no valid photo."""
+    Attributes:
+        max_bytes: largest upload.
+        max_pixels: largest number of pixels.
+        memory_bytes: address space of the decoding process. Sufficient for 60 megapixels in any format.
+        seconds: CPU time. Wall-clock time is limited to twice as much, so that a busy machine does not refuse valid
+            photos.
+    """
 
     max_bytes: int = 25 * 1024 * 1024
     max_pixels: int = 60_000_000
@@ -42,7 +48,13 @@ class PhotoLimits:
 
 @dataclass(frozen=True)
 class CleanPhoto:
-    """A photo that is safe to decode anywhere: a JPEG in sRGB, upright, without metadata."""
+    """A photo that is safe to decode in any process: an upright sRGB JPEG without metadata.
+
+    Attributes:
+        data: content of the JPEG file.
+        width: width in pixels.
+        height: height in pixels.
+    """
 
     data: bytes = field(repr=False)
     width: int
@@ -50,12 +62,11 @@ class CleanPhoto:
 
 
 def clean_photo(data: bytes, limits: PhotoLimits = PhotoLimits()) -> CleanPhoto:
-    """Decode an upload and return a clean photo: upright, opaque, sRGB, only the first of several pictures.
+    """Decode an upload, and return it as an upright, opaque sRGB photo. Of several pictures, keeps only the first.
 
-    Accepts JPEG, PNG, WebP and HEIC, recognized by their content. Blocks for about 0.6 s at 12 megapixels.
+    Accepts JPEG, PNG, WebP and HEIC, detected by content. Blocks for about 0.6 s at 12 megapixels.
     Raises PhotoRefused with UNREADABLE, UNSUPPORTED_FORMAT, TOO_LARGE or TOO_SLOW. Raises PipelineError if the decoder
-    does not start.
-    """
+    does not start."""
     if not data:
         raise PhotoRefused(Reason.UNREADABLE)
     if len(data) > limits.max_bytes:
@@ -78,7 +89,7 @@ def clean_photo(data: bytes, limits: PhotoLimits = PhotoLimits()) -> CleanPhoto:
 
 
 def run_decoder(data: bytes, limits: PhotoLimits) -> tuple[bytes, int]:
-    """Run the decoding process, and return its output and exit status.
+    """Run the decoding process. Returns its output and exit status.
 
     The status is negative if a signal ended the process."""
     numbers = map(str, (limits.max_pixels, limits.memory_bytes, math.ceil(limits.seconds)))
@@ -86,16 +97,17 @@ def run_decoder(data: bytes, limits: PhotoLimits) -> tuple[bytes, int]:
 
 
 def run_isolated(command: list[str], data: bytes, seconds: float, folder: Path) -> tuple[bytes, int]:
-    """Run a process that reads all of stdin before it writes, and return its output and exit status.
+    """Run a process that reads all of stdin before it writes. Returns its output and exit status.
 
-    Kills the process group after `seconds`, and in any case before returning. The output is cut at MAX_OUTPUT_BYTES."""
+    Kills the process group after `seconds`, or at the latest before returning. The output is truncated at
+    MAX_OUTPUT_BYTES."""
     process = subprocess.Popen(  # noqa: S603 - our own interpreter, script and numbers
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         cwd=folder,
-        # Use one arena, because glibc reserves address space per thread and the limit counts address space.
+        # Use a single malloc arena. glibc reserves address space per thread, and the limit counts address space.
         env={"LC_ALL": "C.UTF-8", "MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1"},
         start_new_session=True,
     )
@@ -105,20 +117,20 @@ def run_isolated(command: list[str], data: bytes, seconds: float, folder: Path) 
         assert process.stdin
         assert process.stdout
         try:
-            # The process reads everything before it writes, so this cannot deadlock.
+            # This cannot deadlock, because the process reads everything before it writes.
             with suppress(BrokenPipeError), process.stdin:
                 process.stdin.write(data)
             output = process.stdout.read(MAX_OUTPUT_BYTES)
         finally:
             timer.cancel()
             timer.join()
-            # Kill before waiting for the process, because its id may be reused after that.
+            # Kill the group before waiting for the process. Afterward its id can be reused.
             end_group(process.pid)
     return output, process.returncode
 
 
 def end_group(pid: int) -> None:
-    """Kill a process group: its leader and all processes that the leader started.
+    """Kill all processes of a process group: the leader and the processes that it started.
 
     Does nothing if the group has ended."""
     with suppress(ProcessLookupError, PermissionError):
@@ -128,9 +140,9 @@ def end_group(pid: int) -> None:
 def load_pixels(data: bytes) -> Pixels:
     """Decode a clean photo.
 
-    Accepts only bytes from `clean_photo` or from the pipeline itself.
-    Raises PhotoRefused(UNREADABLE) if the bytes are damaged."""
-    # OpenCV takes half the memory and a third of the time of Pillow: 0.4 GB and 1.2 s at 60 megapixels.
+    Accepts only bytes from `clean_photo` or from the pipeline itself. Raises PhotoRefused(UNREADABLE) if the bytes are
+    damaged."""
+    # OpenCV needs half the memory and a third of the time of Pillow: 0.4 GB and 1.2 s at 60 megapixels.
     import cv2
 
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)

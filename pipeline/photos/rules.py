@@ -1,7 +1,7 @@
 """The photo rules: derive a verdict with reason codes from measurements. Pure functions.
 
-The limits were set on 38 faces in 24 photos (docs/benchmarks.md). The photos were also blurred, darkened, overexposed,
-covered, cut and shrunk.
+The limits were chosen with 38 faces in 24 photos, which were also blurred, darkened, overexposed, covered, cropped and
+shrunk (docs/benchmarks.md).
 """
 
 from collections.abc import Sequence
@@ -11,29 +11,31 @@ from pipeline.errors import FaceNotFound, Reason
 from pipeline.faces.measure import PhotoMeasurements
 from pipeline.types import Measurements, Status, Verdict
 
-# A face narrower than this share of the widest is in the background. It counts only if the rules do not refuse it.
+# A face narrower than this fraction of the widest face is in the background. It counts only if the rules do not refuse
+# it.
 BACKGROUND_SHARE = 0.35
 
-# Face recognition aligns faces to 112 px. Below this width likeness drops.
+# Face recognition aligns faces to 112 px. Faces below this width reduce the likeness.
 MIN_FACE_WIDTH_PX = 112
 OUTSIDE_WARN, OUTSIDE_REFUSE = 0.005, 0.05
 YAW_WARN_DEGREES, YAW_REFUSE_DEGREES = 25, 40
 # The mesh of a level head has a pitch of 5 degrees.
 LEVEL_PITCH_DEGREES, PITCH_WARN_DEGREES = 5, 15
-# Leveling a portrait by more than 25 degrees is visible. Beyond 45 degrees the photo is not upright.
+# Rotating a portrait by more than 25 degrees is visible. Beyond 45 degrees the photo is not upright.
 ROLL_WARN_DEGREES, ROLL_REFUSE_DEGREES = 25, 45
 SHARPNESS_WARN, SHARPNESS_REFUSE = 0.22, 0.15
-# Limits for the brightest part of the face (95th percentile of L), so that dark skin in good light is not too dark.
+# Limits for the brightest part of the face (95th percentile of L), so that dark skin in good light does not count as
+# too dark.
 DARK_WARN, DARK_REFUSE = 45, 40
 OVEREXPOSED_WARN, OVEREXPOSED_REFUSE = 0.08, 0.20
 ASYMMETRY_WARN = 45
 OCCLUSION_WARN, OCCLUSION_REFUSE = 1.0, 1.75
 
-# Sharpness of a photo without a face. Sharp photos have at least 0.08. Photos blurred by a hundredth of their edge have
-# at most 0.014.
+# Sharpness limit for photos without a face. Sharp photos have at least 0.08. Photos blurred by a hundredth of their
+# edge have at most 0.014.
 PHOTO_BLURRED = 0.03
 PHOTO_OVEREXPOSED = 0.3
-# Below this contrast a picture is blank, so it is called neither blurred nor overexposed.
+# A picture below this contrast is blank, and is reported neither as blurred nor as overexposed.
 MIN_PHOTO_CONTRAST = 8.0
 
 
@@ -46,9 +48,15 @@ class _Grade(IntEnum):
 def judge(measurements: Sequence[Measurements], chosen: int | None = None, *, ask_first: bool = False) -> Verdict:
     """Return the verdict on a photo with these faces.
 
-    chosen: index of the person's own face, or None. The status is CHOOSE_FACE if several faces may be the person's and
-    at least one is usable. With `ask_first`, an option of the user, background faces count as well. Raises FaceNotFound
-    if there is no face `chosen`."""
+    The status is CHOOSE_FACE if several faces could be the person's and at least one of them is usable.
+
+    Args:
+        measurements: measurements of each face.
+        chosen: index of the person's face, or None if it is not known.
+        ask_first: True to count background faces as well. Customers can request this.
+
+    Raises FaceNotFound if the face `chosen` does not exist.
+    """
     if chosen is not None:
         if not 0 <= chosen < len(measurements):
             raise FaceNotFound(f"no face {chosen} in a photo with {len(measurements)}")
@@ -60,16 +68,16 @@ def judge(measurements: Sequence[Measurements], chosen: int | None = None, *, as
     if len(relevant) == 1:
         return verdicts[0]
     if all(verdict.status is Status.REFUSED for verdict in verdicts):
-        # The photo is unusable for every face, so give the reasons instead of asking for a choice.
+        # No face in this photo is usable. Report the reasons instead of asking for a choice.
         widest = max(relevant, key=lambda index: measurements[index].face_width_px)
         return Verdict(Status.REFUSED, verdicts[relevant.index(widest)].reasons)
     return Verdict(Status.CHOOSE_FACE, (Reason.SEVERAL_FACES,))
 
 
 def relevant_faces(measurements: Sequence[Measurements]) -> list[int]:
-    """Return the indices of the faces that may be the person's.
+    """Return the indices of the faces that could be the person's.
 
-    Background faces are included unless the rules refuse them, because the widest face may be on a poster."""
+    Includes background faces that the rules do not refuse, because the widest face could be on a poster."""
     widest = max((face.face_width_px for face in measurements), default=0.0)
     return [
         index
@@ -79,7 +87,7 @@ def relevant_faces(measurements: Sequence[Measurements]) -> list[int]:
 
 
 def judge_faceless(photo: PhotoMeasurements) -> Verdict:
-    """Return the verdict on a photo without a face, with the likely reasons why no face was found."""
+    """Return the verdict on a photo without a face, with the likely reasons why none was found."""
     reasons = [Reason.NO_FACE]
     if photo.contrast >= MIN_PHOTO_CONTRAST:
         if photo.overexposed_share > PHOTO_OVEREXPOSED:
@@ -98,13 +106,13 @@ def _judge_face(face: Measurements, index: int) -> Verdict:
 
 
 def _findings(face: Measurements) -> list[tuple[Reason, _Grade]]:
-    """Return the grade of every rule, the most visible faults first."""
+    """Return the grade of each rule, in order of how visible the fault is."""
     pitch = abs(face.pitch_degrees - LEVEL_PITCH_DEGREES)
     roll = abs(face.roll_degrees)
     upright = roll <= ROLL_REFUSE_DEGREES
     tilt = max(_above(roll, ROLL_WARN_DEGREES) if upright else _Grade.FINE, _above(pitch, PITCH_WARN_DEGREES))
     return [
-        # The other angles of a face on its side are not meaningful.
+        # The other angles are meaningless if the face is on its side.
         (Reason.NOT_UPRIGHT, _Grade.FINE if upright else _Grade.REFUSE),
         (Reason.FACE_CUT_OFF, _above(face.outside_share, OUTSIDE_WARN, OUTSIDE_REFUSE)),
         (Reason.FACE_TOO_SMALL, _below(face.face_width_px, MIN_FACE_WIDTH_PX, MIN_FACE_WIDTH_PX)),

@@ -1,4 +1,4 @@
-"""The photo's own background without the person, out of focus as a fast lens would show it."""
+"""Reconstruct the photo's own background without the person, out of focus as a fast lens would show it."""
 
 import numpy as np
 
@@ -8,9 +8,9 @@ PAINT_HEIGHT = 420
 
 
 def out_of_focus(scene: Floats, radius: float) -> Floats:
-    """Blur a scene as a wide open lens would.
+    """Blur a scene like a wide-open lens.
 
-    Every point becomes a disc with a slightly bright rim. radius: in frame heights."""
+    Every point becomes a disc with a slightly brighter rim. radius: as a fraction of the picture's height."""
     pixels = max(1.0, radius * scene.shape[0])
     reach = int(np.ceil(pixels)) + 1
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float32)
@@ -20,16 +20,16 @@ def out_of_focus(scene: Floats, radius: float) -> Floats:
 
 
 def blurred_background(picture: Floats, alpha: Floats) -> Floats:
-    """Return the photo's background without the person and out of focus, (h, w, 3) linear light.
+    """Return the photo's background without the person, out of focus, (h, w, 3) in linear light.
 
-    picture: (H, W, 3) linear light. The person's place is filled from ever wider surroundings."""
+    Fills the person's place from increasingly wide surroundings. picture: (H, W, 3) in linear light."""
     height, width = alpha.shape
     rows = PAINT_HEIGHT
     shape = (rows, max(8, round(rows * width / height)))
     side = float(np.sqrt(shape[0] * shape[1]))
     small = resize(picture, shape)
     open_ = np.clip(1 - resize(alpha, shape), 0, 1)
-    # Pixels that are only partly background carry the person's color, so they get little weight.
+    # Pixels that are only partly background contain the person's color, so they get a low weight.
     weight = np.clip((blur(open_, 0.006 * side) - 0.85) / 0.15, 0, 1) ** 2
     filled, known = np.zeros_like(small), np.zeros_like(weight)
     for reach in (0.006, 0.018, 0.05, 0.13, 0.30):
@@ -39,6 +39,6 @@ def blurred_background(picture: Floats, alpha: Floats) -> Floats:
         filled += share[..., None] * spread / (amount[..., None] + 1e-4)
         known += share
     filled = np.clip(filled / (known[..., None] + 1e-4), 0, 1)
-    # Display white clips lamps and sky, so brighten the lightest areas beyond white.
+    # Lamps and sky are clipped at display white. Brighten the lightest areas beyond white.
     filled = filled + 0.9 * np.clip(filled - 0.6, 0, 1) * filled
     return blur(out_of_focus(np.asarray(filled, np.float32), 0.036), 3)

@@ -1,4 +1,4 @@
-"""Place the headshot's frame in the photo, and sample the pixels inside it."""
+"""Choose the headshot's frame in the photo, and sample the pixels inside the frame."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ from pipeline.faces import landmarks
 from pipeline.imaging.filters import Floats, Shape, blur, displace, from_lab, gradients, resize, to_lab, warp
 from pipeline.types import Mesh, Pixels, Size
 
-# In face heights (forehead top to chin). A square shows 2.7, a 4:5 portrait a little more shoulder.
+# Lengths in face heights (top of the forehead to chin). A square frame is 2.7 high. A 4:5 frame shows a little more of
+# the shoulders.
 SQUARE_HEIGHT = 2.7
 PORTRAIT_EXTRA = 0.4
 EYES_BELOW_TOP = (1.0, 1.2)
@@ -20,12 +21,12 @@ MIN_HEADROOM = 0.17
 USUAL_CROWN = -0.8
 CONTACT_COST = 1.6
 
-# A tilted head is leveled only partly, because people look more natural with a little tilt.
+# A tilted head is rotated only partly upright, because a little tilt looks more natural.
 MAX_LEVELED_DEGREES = 30.0
 LEVELED_SHARE = 0.85
 IGNORED_ROLL_DEGREES = 1.5
 
-# Candidates of the search: size of the head, height of the eyes, horizontal position.
+# Candidates of the search: size of the frame, height of the eyes, horizontal position.
 ZOOMS = np.concatenate([[1.0, 1.05, 1.1, 1.15, 1.2], np.arange(0.98, 0.35, -0.02)])
 EYE_SHIFTS = np.array([0, 0.02, 0.04, 0.06, 0.08, 0.10, 0.12, 0.14, 0.16, 0.18, -0.02, -0.04, -0.06, -0.09])
 SIDE_SHIFTS = np.linspace(-0.09, 0.09, 13)
@@ -33,12 +34,12 @@ SIDE_SHIFTS = np.linspace(-0.09, 0.09, 13)
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A rectangle in the photo, possibly rotated.
+    """A rectangle in the photo that can be rotated.
 
     Attributes:
-        matrix: (2, 3), maps pixels of the photo to pixels of the frame.
+        matrix: (2, 3) map from pixels of the photo to pixels of the frame.
         scale: pixels of the frame per pixel of the photo.
-        shape: (height, width) of the frame.
+        shape: (height, width) of the frame in pixels.
     """
 
     matrix: NDArray[np.float64]
@@ -53,12 +54,13 @@ class Frame:
 
 @dataclass(frozen=True, eq=False)
 class Outline:
-    """Facts about the person that limit the frame, in pixels of the photo.
+    """Points of the person that limit the frame, in pixels of the photo.
 
     Attributes:
-        cut: (N, 2) points where the photo's border cuts the person. None of them should be in the frame.
+        cut: (N, 2) points where the photo's border cuts the person. The frame should contain none of them.
         crown: (2,) highest visible point of the hair, or None.
-        contact: (N, 2) points where a bystander touches the person. As few as possible should be in the frame.
+        contact: (N, 2) points where a bystander touches the person. The frame should contain as few of them as
+            possible.
     """
 
     cut: NDArray[np.float64]
@@ -75,16 +77,16 @@ def level_degrees(mesh: Mesh) -> float:
 
 
 def head_anchor(mesh: Mesh) -> NDArray[np.float64]:
-    """Return the point (2,) that is centered horizontally and placed at eye level.
+    """Return the point (2,) of the head that is centered horizontally and placed at eye level.
 
-    Its x is halfway between the eyes' center and the face's center."""
+    Its x is halfway between the center of the eyes and the center of the face."""
     eyes = np.mean(landmarks.eye_centers(mesh), axis=0)
     bounds = landmarks.bounds(mesh)
     return np.array([(bounds.left + bounds.right) / 4 + eyes[0] / 2, eyes[1]], np.float64)
 
 
 def rotation(degrees: float) -> NDArray[np.float64]:
-    """Return the matrix (2, 2) from photo axes to frame axes."""
+    """Return the rotation matrix (2, 2) from photo axes to frame axes."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return np.array([[cos, sin], [-sin, cos]], np.float64)
 
@@ -92,8 +94,9 @@ def rotation(degrees: float) -> NDArray[np.float64]:
 def frame_head(mesh: Mesh, size: Size, outline: Outline) -> Frame:
     """Choose the best frame around a head.
 
-    The head is leveled and the eyes are above the middle. The frame gets tighter or moves to keep three things out: the
-    place where the photo's border cuts the body, bystanders, and cut-off hair. Beyond the photo the set is visible."""
+    The head is rotated nearly upright, and the eyes are above the middle. The frame gets smaller or moves to exclude
+    three things: the line where the photo's border cuts the body, bystanders, and cut-off hair. Where the frame extends
+    beyond the photo, the backdrop is visible."""
     unit = landmarks.face_height(mesh)
     turn, anchor = rotation(level_degrees(mesh)), head_anchor(mesh)
     aspect = size.width / size.height
@@ -109,7 +112,7 @@ def frame_head(mesh: Mesh, size: Size, outline: Outline) -> Frame:
     tops = -(eyes_below_top / height + eye_shift) * heights
     lefts = side_shift * height - 0.5 * aspect * heights
     cost = 0.8 * np.abs(1 - zoom) + 2.5 * (1 - zoom) ** 2 + 0.8 * np.abs(eye_shift) + 1.1 * np.abs(side_shift)
-    # Cut-off hair is very noticeable, so too little headroom costs much.
+    # Cut-off hair is very noticeable. Therefore too little headroom has a high cost.
     cost += 2.5 * np.clip(MIN_HEADROOM - (hair_top - tops), 0, 0.4)
     cost += 60 * _depth_inside(cut, lefts, tops, heights * aspect, heights)
     contact = (outline.contact - anchor) @ turn.T / unit
@@ -130,7 +133,7 @@ def _depth_inside(
     widths: NDArray[np.float64],
     heights: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return how deep the worst point is inside each candidate frame, (N,) in face heights.
+    """Return how far the innermost point is inside each candidate frame, (N,) in face heights.
 
     0 if all points are outside."""
     worst = np.zeros(len(lefts))
@@ -144,7 +147,7 @@ def _depth_inside(
 def crop_frame(photo: Pixels, frame: Frame) -> Floats:
     """Return the photo inside the frame, (H, W, 3) display values 0..1.
 
-    An enlarged photo is denoised first and sharpened afterwards."""
+    If the photo is enlarged, it is denoised first and sharpened afterward."""
     region, matrix = _cut_region(photo, frame.matrix, frame.shape)
     if frame.scale > 1.15:
         region = _denoise(region, frame.scale)
@@ -154,13 +157,13 @@ def crop_frame(photo: Pixels, frame: Frame) -> Floats:
 
 
 def sample_square(photo: Pixels, matrix: NDArray[np.float64], side: int) -> Pixels:
-    """Sample the photo through any map for a network, (side, side, 3) uint8."""
+    """Sample the photo through any affine map, as network input (side, side, 3) uint8."""
     region, matrix = _cut_region(photo, matrix, (side, side))
     return warp(region, matrix, (side, side))
 
 
 def inside_photo(photo_shape: Shape, frame: Frame) -> Floats:
-    """Return (H, W): 1 where the frame shows the photo, 0 beyond the photo's border."""
+    """Return a mask (H, W) that is 1 where the frame shows the photo, and 0 beyond the photo's border."""
     height, width = frame.shape
     inverse = np.asarray(cv2.invertAffineTransform(frame.matrix), np.float64)
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32) + 0.5
@@ -172,9 +175,9 @@ def inside_photo(photo_shape: Shape, frame: Frame) -> Floats:
 
 
 def _cut_region(photo: Pixels, matrix: NDArray[np.float64], shape: Shape) -> tuple[Pixels, NDArray[np.float64]]:
-    """Return the part of the photo that a map shows, and the map from that part.
+    """Return the part of the photo that an affine map shows, and the map from that part.
 
-    The part is shrunk by area averaging where the map would skip pixels."""
+    If the map would skip pixels, shrinks the part by area averaging."""
     inverse = np.asarray(cv2.invertAffineTransform(matrix), np.float64)
     height, width = shape
     corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]], np.float64) @ inverse.T
@@ -193,12 +196,12 @@ def _cut_region(photo: Pixels, matrix: NDArray[np.float64], shape: Shape) -> tup
 
 
 def _denoise(region: Pixels, scale: float) -> Pixels:
-    """Remove noise and JPEG blocks at the photo's own size.
+    """Remove noise and JPEG blocks before the photo is enlarged.
 
-    They are small at this size. After enlarging they would look like texture."""
+    Both are small at the photo's own size. After enlarging they would look like texture."""
     lightness = np.asarray(cv2.cvtColor(region, cv2.COLOR_RGB2GRAY), np.float32)
     noise = float(np.median(np.abs(np.asarray(cv2.Laplacian(lightness, cv2.CV_32F))))) / 3.0
-    # Only half of the full strength, because skin without texture looks painted after enlarging.
+    # Use only half of the full strength. Skin without texture looks painted after enlarging.
     strength = 0.5 * float(np.clip(noise - 0.5, 0, 4)) * min(1.0, scale - 1.0)
     if strength < 0.4:
         return region
@@ -209,7 +212,7 @@ def _denoise(region: Pixels, scale: float) -> Pixels:
 def _clean_chroma(picture: Floats, scale: float) -> Floats:
     """Smooth color noise.
 
-    Little detail is lost because cameras store chroma at half the resolution."""
+    This loses little detail, because cameras store chroma at half the resolution."""
     lab = to_lab(picture)
     height, width = picture.shape[:2]
     chroma = resize(np.ascontiguousarray(lab[..., 1:]), (height // 2, width // 2))
@@ -219,9 +222,9 @@ def _clean_chroma(picture: Floats, scale: float) -> Floats:
 
 
 def _thin_edges(picture: Floats, scale: float) -> Floats:
-    """Sharpen edges that enlarging made soft, by moving each pixel's sample away from the nearest edge.
+    """Sharpen edges that are soft after enlarging, by sampling each pixel farther from its nearest edge.
 
-    Unlike stronger unsharp masking this makes no halos and does not change flat skin."""
+    Unlike a stronger unsharp mask, this creates no halos and does not change smooth skin."""
     lightness = np.ascontiguousarray(picture @ np.array([0.299, 0.587, 0.114], np.float32))
     right, down = gradients(blur(lightness, 0.5 * scale))
     steepness = np.minimum(np.sqrt(right**2 + down**2) * scale, 0.35)

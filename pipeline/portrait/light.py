@@ -1,4 +1,4 @@
-"""Retouch the face and estimate its shape, so that the set's lamps can light it."""
+"""Retouch the face, and estimate the person's 3D shape for relighting."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from pipeline.imaging.filters import (
 from pipeline.imaging.skin import Skin, measure_skin, skin_likeness
 from pipeline.types import Mesh
 
-# Strengths as shares of a full retouch: the person looks well rested, and not retouched.
+# Strengths as fractions of a full retouch. The person should look well rested, not retouched.
 FILL = 0.22
 SHADOW_FILL = 0.12
 RETOUCH = 0.45
@@ -30,7 +30,7 @@ SHAPE_FACTOR = 4
 
 
 def fill_face(lab: Floats, mesh: Mesh) -> Floats:
-    """Soften hard light: reduce the large differences of brightness inside the face."""
+    """Soften hard light by reducing large brightness differences inside the face."""
     height, width = lab.shape[:2]
     unit = landmarks.face_height(mesh)
     small_shape = (height // 2, width // 2)
@@ -48,9 +48,9 @@ def fill_face(lab: Floats, mesh: Mesh) -> Floats:
 
 
 def retouch(lab: Floats, area: NDArray[np.bool_], skin: Skin, mesh: Mesh, scale: float) -> Floats:
-    """Even out blotches, keep pores, clear the eyes a little and sharpen.
+    """Even out blotches, preserve pores, clear the eyes a little, and sharpen.
 
-    Frequency separation: only the band between shading and texture is smoothed, and only on skin. An enlarged photo is
+    Uses frequency separation: smooths only the band between shading and texture, and only on skin. An enlarged photo is
     sharpened more."""
     height, width = lab.shape[:2]
     unit = landmarks.face_height(mesh)
@@ -79,9 +79,9 @@ def retouch(lab: Floats, area: NDArray[np.bool_], skin: Skin, mesh: Mesh, scale:
 
 
 def shape_of(alpha: Floats) -> Floats:
-    """Return unit normals (h, w, 3) at a quarter of the frame, with z toward the viewer.
+    """Estimate surface normals, (h, w, 3) at a quarter of the frame's size, with z toward the viewer.
 
-    The shape is the inflated silhouette. It is rough, but makes light fall off plausibly across head and shoulders."""
+    The shape is the inflated silhouette. It is rough, but lets light fall off plausibly across head and shoulders."""
     height, width = (max(8, edge // SHAPE_FACTOR) for edge in alpha.shape)
     side = float(np.sqrt(height * width))
     solid = (resize(alpha, (height, width)) > 0.5).astype(np.float32)
@@ -96,9 +96,9 @@ def shape_of(alpha: Floats) -> Floats:
 
 
 def light_side(lab: Floats, area: NDArray[np.bool_], mesh: Mesh) -> float:
-    """Return the side of the photo's own light: -1 is the picture's left, 1 its right.
+    """Return the side from which the photo is lit: -1 is the left of the picture, 1 the right.
 
-    Compares the two halves of the face."""
+    Compares the lightness of the two halves of the face."""
     columns = np.arange(lab.shape[1], dtype=np.float32)[None]
     left = area & (columns < mesh[landmarks.NOSE_TIP, 0])
     right = area & (columns >= mesh[landmarks.NOSE_TIP, 0])

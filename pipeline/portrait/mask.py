@@ -1,4 +1,4 @@
-"""Segment the person coarsely with a small network, and keep other people out."""
+"""Segment the person with a small network, and exclude other people."""
 
 from collections.abc import Sequence
 
@@ -14,32 +14,33 @@ from pipeline.weights import Weights
 
 NETWORK_SIDE = 256
 
-# The overview for framing: its side in face heights, and the height of the eyes as a share of its side.
+# The overview for choosing the frame: its side in face heights, and the height of the eyes as a fraction of its side.
 OVERVIEW_SIDE = 4.4
 OVERVIEW_EYES = 0.36
 BORDER_SHARE = 0.012
 
-# Least height of a head above its face, in face heights.
+# Minimum height of a head above its face, in face heights.
 MIN_HAIR = 0.18
 
-# The network's views, each also mirrored: side in face heights, center below the eyes in face heights, weight. False
-# positives in a busy background differ between views. Close views see hair best, so their weight is higher.
+# Views for the network, each also mirrored: side in face heights, distance of the center below the eyes in face
+# heights, and weight. False positives in a busy background differ between views. Close views show hair best, so they
+# have a higher weight.
 VIEWS = ((1.9, -0.05, 1.5), (2.35, 0.2, 1.0), (2.9, 0.35, 1.0), (3.7, 0.6, 0.7))
 VIEW_FEATHER = 16
 
-# Pixels within this distance of a person's head or body axis, in face heights, belong to that person even if another
+# Pixels within this distance (in face heights) of a person's head or body axis belong to that person, even if another
 # person is behind.
 OWN_HAIR, OWN_BODY = 0.95, 0.75
 
 
 class PersonMask:
-    """A predictor of the probability, 0..1, that a pixel belongs to the person. Not thread-safe."""
+    """Predicts the probability, 0..1, that a pixel belongs to the person. Not thread-safe."""
 
     def __init__(self, weights: Weights, threads: int) -> None:
         self._network = TfliteNetwork(weights.path("person_mask"), threads)
 
     def outline(self, photo: SourcePhoto) -> Outline:
-        """Return the facts about the person that limit the frame, from one view of head and shoulders."""
+        """Return the points of the person that limit the frame, from one view of head and shoulders."""
         mesh = photo.face.mesh
         matrix = _overview_matrix(mesh)
         shape = (NETWORK_SIDE, NETWORK_SIDE)
@@ -53,23 +54,24 @@ class PersonMask:
         return Outline(cut, crown, np.c_[contact + 0.5, np.ones(len(contact))] @ inverse.T)
 
     def predict(self, photo: SourcePhoto, frame: Frame, shape: Shape) -> Floats:
-        """Return this person's probability in the frame, (H, W) = shape.
+        """Return the probability of the person in the frame, (H, W).
 
-        Weighted mean over all views. `shape` can be smaller than the frame's own."""
+        The result is the weighted mean over all views. shape: height and width of the result. Can be smaller than the
+        frame."""
         height, width = frame.shape
         to_work = np.diag([shape[1] / width, shape[0] / height])
         mesh = frame.place(photo.face.mesh)
         unit, eyes = landmarks.face_height(mesh), head_anchor(mesh)
         window = _feathered_window()
         total, weight = np.zeros(shape, np.float32), np.full(shape, 1e-6, np.float32)
-        for faces, below_eyes, opinion in VIEWS:
+        for faces, below_eyes, view_weight in VIEWS:
             factor = NETWORK_SIDE / (faces * unit)
             shift = NETWORK_SIDE / 2 - factor * (eyes + np.array([0, below_eyes * unit]))
             matrix = factor * frame.matrix
             matrix[:, 2] += shift
             seen = self._see(photo.pixels, matrix, mirrored=False) + self._see(photo.pixels, matrix, mirrored=True)
             back = np.c_[to_work / factor, to_work @ (-shift / factor)]
-            covered = opinion * warp(window, back, shape)
+            covered = view_weight * warp(window, back, shape)
             total += covered * warp(np.asarray(seen / 2, np.float32), back, shape)
             weight += covered
         probability = np.clip(total / weight, 0, 1)
@@ -85,9 +87,9 @@ class PersonMask:
 
 
 def share_of(mesh: Mesh, others: Sequence[Mesh], matrix: NDArray[np.float64], shape: Shape) -> Floats:
-    """Return how far each place belongs to this person rather than to a bystander, (H, W), 0..1.
+    """Return the probability that each pixel belongs to this person instead of a bystander, (H, W), 0..1.
 
-    1 everywhere without bystanders."""
+    Returns 1 everywhere if there are no bystanders."""
     if not others:
         return np.ones(shape, np.float32)
     unit = landmarks.face_height(mesh)
@@ -96,7 +98,7 @@ def share_of(mesh: Mesh, others: Sequence[Mesh], matrix: NDArray[np.float64], sh
     for other in others:
         distance = _distance_to_body(other, matrix, shape)
         if other[landmarks.NOSE_TIP, 1] < mesh[landmarks.NOSE_TIP, 1] - 0.3 * unit:
-            # A bystander with a clearly higher head is behind, so this person's hair and shoulders cover the
+            # A bystander whose head is clearly higher is behind. Therefore this person's hair and shoulders cover the
             # bystander's body.
             hair = _distance_to_body(mesh, matrix, shape, head_only=True) < OWN_HAIR
             distance = np.where(hair | (own < OWN_BODY), np.inf, distance)
@@ -107,9 +109,9 @@ def share_of(mesh: Mesh, others: Sequence[Mesh], matrix: NDArray[np.float64], sh
 
 
 def _distance_to_body(mesh: Mesh, matrix: NDArray[np.float64], shape: Shape, head_only: bool = False) -> Floats:
-    """Return each place's distance from a head and the body below it.
+    """Return the distance of each pixel from a head and the body below it.
 
-    The units grow with the width of head and body."""
+    The unit of the distance grows with the width of head and body."""
     top, chin = (_to(matrix, mesh[index, :2]) for index in (landmarks.FOREHEAD_TOP, landmarks.CHIN))
     height = float(np.hypot(*(chin - top)))
     center = (top + chin) / 2
@@ -123,7 +125,7 @@ def _distance_to_body(mesh: Mesh, matrix: NDArray[np.float64], shape: Shape, hea
 
 
 def _overview_matrix(mesh: Mesh) -> NDArray[np.float64]:
-    """Return the map (2, 3) to a level square around head and shoulders, the network's preferred view."""
+    """Return the map (2, 3) to an upright square around head and shoulders, the view that suits the network best."""
     side = OVERVIEW_SIDE * landmarks.face_height(mesh)
     matrix = np.empty((2, 3))
     matrix[:, :2] = rotation(level_degrees(mesh)) * (NETWORK_SIDE / side)
@@ -154,9 +156,10 @@ def _meet_border(
     cut.append(np.c_[above, np.zeros(len(above))])
     face = landmarks.bounds(photo.face.mesh)
     if face.top < MIN_HAIR * face.height:
-        # There is too little room above the face for the rest of the head, so the head is cut whatever the mask says.
+        # There is too little space above the face for the rest of the head. The head must be cut, whatever the mask
+        # shows.
         cut.append(np.c_[np.linspace(face.left, face.right, 20), np.zeros(20)])
-    # The bottom border always cuts the person, whatever the mask says there.
+    # The bottom border always cuts the person, whatever the mask shows.
     reach = 1.6 * landmarks.face_height(photo.face.mesh)
     center = float(photo.face.mesh[landmarks.NOSE_TIP, 0])
     bottom = np.linspace(max(0, center - reach), min(width, center + reach), 60)
@@ -170,17 +173,17 @@ def _to(matrix: NDArray[np.float64], point: Floats) -> NDArray[np.float64]:
 
 
 def _feathered_window() -> Floats:
-    """Return the weights of a view: 1 in the middle, 0 at its border, where the network is least reliable."""
+    """Return the weights of a view: 1 in the middle and 0 at its border, where the network is least reliable."""
     ramp = np.clip(np.minimum(np.arange(NETWORK_SIDE), np.arange(NETWORK_SIDE)[::-1]) / VIEW_FEATHER, 0, 1)
     return np.asarray(np.minimum(ramp[:, None], ramp[None]), np.float32)
 
 
 def keep_person(probability: Floats, mesh: Mesh) -> Floats:
-    """Keep the probability on the connected part that contains the face.
+    """Keep only the connected part of the mask that contains the face.
 
-    Removes strangers in the background. mesh: in pixels of the probability."""
+    Removes other people in the background. mesh: in pixels of the mask."""
     side = float(np.sqrt(probability.size))
-    # Erode first, because a neighbor's shoulder is often connected by a few pixels.
+    # Erode first, because a neighbor's shoulder is often connected by only a few pixels.
     opened = erode((probability > 0.5).astype(np.float32), 0.008 * side)
     nose = mesh[landmarks.NOSE_TIP, :2]
     kept = connected_component_at(opened, float(nose[0]), float(nose[1]))

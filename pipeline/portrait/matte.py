@@ -1,4 +1,4 @@
-"""Matting: refine the mask along hair, and estimate the person's own colors."""
+"""Matting: refine the person's mask along the hair, and estimate the person's colors without the background."""
 
 import cv2
 import numpy as np
@@ -20,15 +20,18 @@ from pipeline.imaging.filters import (
 )
 from pipeline.types import Mesh
 
-# Most pixels of the frame that the matte is solved on. Guided upsampling restores the finer edges of hair.
+# Maximum number of pixels at which the matte is solved. Guided upsampling restores the finer edges of hair.
 WORK_PIXELS = 500 * 500
 
 REGULARIZATION = 1e-6
 UNKNOWN = 0.5
 
-# Color evidence. NEIGHBORHOOD: search radius as a share of the frame's side. *_PLACE_WEIGHT: color distance that equals
-# a distance of a whole side (black to white is 1.7). It is higher for the person, so that a red tie does not make red
-# next to the cheek look like the person. EVIDENCE: highest weight of this term in the solve.
+# Color evidence: comparison of unknown pixels with sure pixels nearby.
+# NEIGHBORHOOD is the search radius, as a fraction of the frame's side.
+# PERSON_PLACE_WEIGHT and BEHIND_PLACE_WEIGHT are the color distance that counts as much as the distance of a whole side
+# (black to white is 1.7). The weight is higher for the person, so that a red tie does not make a red background next to
+# the cheek look like the person.
+# EVIDENCE is the highest weight of this term in the solver.
 NEIGHBORHOOD = 0.12
 PERSON_PLACE_WEIGHT, BEHIND_PLACE_WEIGHT = 0.7, 0.15
 MAX_SAMPLES = 6_000
@@ -36,16 +39,20 @@ EVIDENCE = 0.02
 
 
 def work_shape(shape: tuple[int, int]) -> tuple[int, int]:
-    """Return height and width of the reduced frame that the matte is solved on."""
+    """Return height and width of the reduced frame in which the matte is solved."""
     factor = min(1.0, (WORK_PIXELS / (shape[0] * shape[1])) ** 0.5)
     return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
 
 
 def extract_matte(picture: Floats, probability: Floats, inside: Floats, mesh: Mesh) -> Floats:
-    """Solve the person's alpha in the frame, (H, W), 0..1.
+    """Compute the alpha matte of the person, (H, W), 0..1.
 
-    picture: (H, W, 3) display values. probability: the mask, at `work_shape`. inside: (H, W), 1 where there is photo.
-    mesh: in pixels of the frame."""
+    Args:
+        picture: (H, W, 3) display values.
+        probability: mask of the person, at `work_shape`.
+        inside: (H, W), 1 where the frame shows the photo.
+        mesh: face mesh in pixels of the frame.
+    """
     shape = probability.shape[0], probability.shape[1]
     side = float(np.sqrt(probability.size))
     small = resize(picture, shape)
@@ -63,7 +70,7 @@ def extract_matte(picture: Floats, probability: Floats, inside: Floats, mesh: Me
     alpha = closed_form(small, trimap, prior, trust + evidence)
     alpha = _color_vote(small, alpha, probability, trimap == UNKNOWN, head, side)
     nose = work_mesh[landmarks.NOSE_TIP]
-    # Remove separate specks. Strands of hair stay, because they are connected to the head.
+    # Remove separate specks. Strands of hair are connected to the head and are kept.
     whole = connected_component_at((alpha > 0.15).astype(np.float32), float(nose[0]), float(nose[1]))
     alpha = alpha * dilate(whole, 2)
 
@@ -77,9 +84,9 @@ def extract_matte(picture: Floats, probability: Floats, inside: Floats, mesh: Me
 
 
 def _above_chin(mesh: Mesh, shape: tuple[int, int], side: float) -> Floats:
-    """Return (H, 1): 1 at the height of the head, 0 below the chin.
+    """Return (H, 1): 1 at the height of the head, and 0 below the chin.
 
-    Hair needs a wide unknown band, cloth a narrow one."""
+    Hair needs a wide band of unknown pixels. Clothes need a narrow one."""
     rows = np.arange(shape[0], dtype=np.float32)[:, None]
     return np.asarray(np.clip((mesh[landmarks.CHIN, 1] + 0.03 * side - rows) / (0.04 * side), 0, 1), np.float32)
 
@@ -87,7 +94,7 @@ def _above_chin(mesh: Mesh, shape: tuple[int, int], side: float) -> Floats:
 def _busyness(small: Floats, probability: Floats, seen: NDArray[np.bool_], side: float) -> float:
     """Return how busy the background around the person is: 0 for a plain wall, 1 for a pattern.
 
-    In front of a busy background colors are less reliable, and the network gets more weight."""
+    In front of a busy background, colors are less reliable. The network then gets a higher weight."""
     energy = np.zeros(probability.shape, np.float32)
     for channel in range(3):
         right, down = gradients(np.ascontiguousarray(small[..., channel]))
@@ -100,7 +107,7 @@ def _busyness(small: Floats, probability: Floats, seen: NDArray[np.bool_], side:
 
 
 def _trimap(probability: Floats, seen: NDArray[np.bool_], mesh: Mesh, busy: float, side: float) -> Floats:
-    """Return 0 where the person surely is not, 1 where the person surely is, 0.5 where to solve."""
+    """Return the trimap: 0 for sure background, 1 for sure person, 0.5 for unknown."""
     sure = (probability > 0.88).astype(np.float32)
     none = (probability < 0.10).astype(np.float32)
     head = np.arange(probability.shape[0])[:, None] < mesh[landmarks.CHIN, 1] + 0.02 * side
@@ -116,9 +123,9 @@ def _trimap(probability: Floats, seen: NDArray[np.bool_], mesh: Mesh, busy: floa
 
 
 def _trust(prior: Floats, probability: Floats, busy: float, side: float) -> Floats:
-    """Return the network's weight in the solve.
+    """Return the weight of the network in the solver.
 
-    High where the network is sure, far from its outline, and in front of a busy background."""
+    The weight is high where the network is sure, far from the outline, and in front of a busy background."""
     sureness = np.abs(2 * prior - 1) ** 2
     outside = distance_transform((probability < 0.5).astype(np.float32)) / side
     inside = distance_transform((probability >= 0.5).astype(np.float32)) / side
@@ -127,10 +134,11 @@ def _trust(prior: Floats, probability: Floats, busy: float, side: float) -> Floa
 
 
 def _color_evidence(small: Floats, trimap: Floats, seen: NDArray[np.bool_], side: float) -> tuple[Floats, Floats]:
-    """Return the share of person that each unknown pixel's color suggests, 0..1, and the weight of that estimate.
+    """Estimate from its color whether each unknown pixel belongs to the person.
 
-    Each pixel is compared with the most similar nearby pixels that surely are person or background. So a flag of two
-    colors or a poster's letters count as background, although no mean color describes them."""
+    Returns the estimate, 0..1, and its weight. Each pixel is compared with the most similar nearby pixels that are
+    surely person or surely background. Therefore the method works for a two-color flag or the letters of a poster,
+    whose mean color describes neither."""
     from scipy.spatial import cKDTree
 
     shape = trimap.shape[0] // 2, trimap.shape[1] // 2
@@ -151,8 +159,7 @@ def _color_evidence(small: Floats, trimap: Floats, seen: NDArray[np.bool_], side
         if len(samples) < 50 or not unknown.any():
             return np.full(trimap.shape, 0.5, np.float32), np.zeros(trimap.shape, np.float32)
         tree = cKDTree(samples[:: max(1, len(samples) // MAX_SAMPLES)])
-        # An error of a fifth is accurate enough. It makes the search many times faster among the equal pixels of a
-        # wall.
+        # An error of a fifth is acceptable. It makes the search many times faster for the equal pixels of a wall.
         distance, _ = tree.query(features[unknown], k=3, eps=0.2, workers=2)
         distances.append(np.asarray(distance.mean(axis=1), np.float32))
     to_person, to_behind = distances
@@ -166,11 +173,17 @@ def _color_evidence(small: Floats, trimap: Floats, seen: NDArray[np.bool_], side
 
 
 def closed_form(picture: Floats, trimap: Floats, prior: Floats, trust: Floats) -> Floats:
-    """Solve for alpha that is locally linear in color.
+    """Solve for an alpha matte that is locally linear in color.
 
-    Source: Levin, Lischinski, Weiss, A Closed-Form Solution to Natural Image Matting (2008). picture: (H, W, 3).
-    trimap: 0, 1, and 0.5 where to solve. prior: (H, W), with weight trust (H, W). Only windows with unknown pixels are
-    used, and the system is solved directly."""
+    Uses only windows with unknown pixels, and a direct solver.
+    Source: Levin, Lischinski, Weiss: A Closed-Form Solution to Natural Image Matting (2008).
+
+    Args:
+        picture: (H, W, 3).
+        trimap: (H, W): 0, 1, or 0.5 for unknown pixels.
+        prior: (H, W), expected alpha.
+        trust: (H, W), weight of the prior.
+    """
     import scipy.sparse as sparse
     import scipy.sparse.linalg as linalg
 
@@ -192,7 +205,7 @@ def closed_form(picture: Floats, trimap: Floats, prior: Floats, trust: Floats) -
     weight = trust[unknown].astype(np.float64) + 1e-7
     matrix = sparse.csc_matrix((values[~known], (rows[~known], number[columns[~known]])), shape=(count, count))
     matrix = (matrix + sparse.diags(weight)).tocsc()
-    # The system is symmetric positive definite. Symmetric mode takes half the time of the default.
+    # The system is symmetric positive definite. Symmetric mode takes half the time of the default mode.
     factors = linalg.splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
     alpha = trimap.copy()
     alpha[unknown] = np.clip(factors.solve(right_side + weight * prior[unknown]), 0, 1)
@@ -200,9 +213,9 @@ def closed_form(picture: Floats, trimap: Floats, prior: Floats, trust: Floats) -
 
 
 def _window_affinities(picture: Floats, unknown: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return the matting Laplacian's entries for each 3 x 3 window, (N, 9, 9), and the windows' pixels.
+    """Return the entries of the matting Laplacian for each 3 x 3 window, and the pixels of the windows.
 
-    The pixels are flat indices (N, 9). Only windows that touch unknown pixels are included."""
+    The entries are (N, 9, 9). The pixels are flat indices (N, 9). Includes only windows that touch unknown pixels."""
     width = unknown.shape[1]
     touched = np.asarray(cv2.dilate(unknown.astype(np.uint8), np.ones((3, 3), np.uint8))) > 0
     touched[[0, -1]] = False
@@ -220,10 +233,10 @@ def _window_affinities(picture: Floats, unknown: NDArray[np.bool_]) -> tuple[NDA
 def _color_vote(
     small: Floats, alpha: Floats, probability: Floats, unknown: NDArray[np.bool_], head: Floats, side: float
 ) -> Floats:
-    """Lower alpha where a pixel looks like the background around it, such as a wall between curls.
+    """Lower alpha where a pixel looks like the surrounding background, such as a wall between curls.
 
-    Only counts where sure colors of both sides are near and differ. Where they do not differ, unknown pixels are pushed
-    toward 0 or 1."""
+    Applies only where sure pixels of person and background are near and differ in color. Where their colors do not
+    differ, pushes unknown pixels toward 0 or 1."""
     sure_person = ((alpha > 0.97) & (erode((probability > 0.9).astype(np.float32), 0.015 * side) > 0)).astype(
         np.float32
     )
@@ -239,22 +252,22 @@ def _color_vote(
         np.maximum(box_filter((from_behind**2).sum(axis=2) * sure_behind, radius) / (near_behind + 1e-4), 0)
     )
     enough = np.clip(np.minimum(near_person, near_behind) * 25, 0, 1)
-    # Where colors do not separate the sides, such as dark hair in front of a dark poster, the solve leaves a
-    # half-transparent veil. A hard edge, slightly too far inside, looks better.
+    # If the colors of person and background are similar, such as dark hair in front of a dark poster, the solver leaves
+    # a half-transparent veil. A hard edge that is slightly too far inside looks better.
     veiled = enough * np.clip(1 - (distance - 1.2 * spread - 0.02) / 0.2, 0, 1) * unknown
     decided = np.clip((alpha - 0.38) / 0.47, 0, 1)
     alpha = alpha + veiled * (decided * decided * (3 - 2 * decided) - alpha)
-    say = enough * np.clip((distance - 1.2 * spread - 0.10) / 0.25, 0, 1) * unknown
+    vote_weight = enough * np.clip((distance - 1.2 * spread - 0.10) / 0.25, 0, 1) * unknown
     vote = np.clip(((from_behind * apart).sum(axis=2) / (distance**2 + 0.004) - 0.05) / 0.50, 0, 1)
     vote = vote * vote * (3 - 2 * vote)
-    return np.asarray(alpha * (1 - say * np.clip(head, 0.35, 1) * (1 - vote)), np.float32)
+    return np.asarray(alpha * (1 - vote_weight * np.clip(head, 0.35, 1) * (1 - vote)), np.float32)
 
 
 def own_colors(picture: Floats, alpha: Floats) -> Floats:
-    """Estimate the person's own colors without the background that shines through, (H, W, 3).
+    """Estimate the person's colors without the background that shines through, (H, W, 3).
 
-    Blur fusion in three passes (Forte: Approximate Fast Foreground Color Estimation, 2021). Pixels with little person
-    in them then move toward the color of the nearest solid hair or cloth."""
+    Uses blur fusion in three passes (Forte: Approximate Fast Foreground Color Estimation, 2021). Afterward, pixels with
+    low alpha move toward the color of the nearest opaque hair or clothes."""
     side = float(np.sqrt(alpha.size))
     opaque = alpha[..., None]
     person, behind = picture, picture

@@ -1,4 +1,4 @@
-"""Prepare one photo of the person, once for all looks."""
+"""Prepare one photo of the person: crop, cut out and retouch. The result is shared by all styles."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,28 +35,29 @@ from pipeline.portrait.upscaled import (
 from pipeline.types import Mesh, Progress, Size, SourcePhoto, within
 from pipeline.upscaling.upscale import UpscaleNetwork
 
-# Time to cut out and retouch one photo, in pixels that the network could enlarge in that time.
+# Time to cut out and retouch one photo, expressed as the number of pixels that the network enlarges in that time.
 CUT_OUT_PIXELS = 30_000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Portrait:
-    """The person cut out of one photo, in the headshot's frame.
+    """The person, cut out of one photo and cropped to the headshot's frame.
 
-    For a large headshot the frame is that of a smaller picture, and `upscaled` has the full size.
+    For a large headshot, the arrays have the size of a smaller picture, and `upscaled` contains the full size.
 
     Attributes:
         person: (H, W, 3) display values.
-        alpha: (H, W).
-        shape: (H/4, W/4, 3) normals.
-        background: (h, w, 3) the photo's own background in linear light.
-        mesh: in pixels of the frame.
-        skin: (H, W), True where skin was measured.
-        source: measurement of the photo's skin before any change.
-        light_side: side of the photo's own light, -1 left to 1 right.
-        scale: pixels of the full-size headshot per pixel of the photo, or of the enlarged photo if there is one.
+        alpha: (H, W) alpha matte.
+        shape: (H/4, W/4, 3) surface normals.
+        background: (h, w, 3) background of the photo, in linear light.
+        mesh: face mesh in pixels of the frame.
+        skin: (H, W), True where skin is measured.
+        source: measurement of the photo's skin before any correction.
+        light_side: side from which the photo is lit, -1 (left) to 1 (right).
+        scale: pixels of the full-size headshot per pixel of the photo. If the photo was enlarged, per pixel of the
+            enlarged photo.
         upscaled: the person at full size. None if the headshot is small.
-        enlarged: True if a trained network enlarged the photo.
+        enlarged: True if a neural network enlarged the photo.
     """
 
     person: Floats
@@ -73,9 +74,9 @@ class Portrait:
 
 
 def frame_photo(photo: SourcePhoto, size: Size, mask: PersonMask) -> tuple[Frame, Floats]:
-    """Return the headshot's frame in this photo, and each pixel's probability to be the person.
+    """Return the headshot's frame in this photo, and the probability of the person at each pixel.
 
-    The probability is (h, w) at `work_shape`."""
+    The probability is (h, w), at `work_shape`."""
     full = frame_head(photo.face.mesh, size, mask.outline(photo))
     frame = shrink_frame(full, small_factor(size))
     reduced = work_shape(frame.shape)
@@ -85,12 +86,13 @@ def frame_photo(photo: SourcePhoto, size: Size, mask: PersonMask) -> tuple[Frame
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PortraitPlan:
-    """A photo before the person is cut out of it.
+    """The plan for cutting the person out of one photo.
 
     Attributes:
-        frame: the headshot's place in the photo.
-        probability: (h, w) of the frame, each pixel's probability to be the person.
-        cut: input for the network that enlarges. None if the photo is large enough.
+        photo: photo of the person.
+        frame: frame of the headshot in the photo.
+        probability: (h, w) of the frame, probability that each pixel belongs to the person.
+        cut: input of the upscaling network. None if the photo is large enough.
     """
 
     photo: SourcePhoto
@@ -100,14 +102,14 @@ class PortraitPlan:
 
     @property
     def network_pixels(self) -> int:
-        """Return the number of pixels that the network has to enlarge, without the tiles' context."""
+        """Return the number of pixels that the network must enlarge, without the context of the tiles."""
         return 0 if self.cut is None else int(self.cut.wanted.sum())
 
 
 def plan_portrait(photo: SourcePhoto, size: Size, mask: PersonMask) -> PortraitPlan:
     """Plan the portrait of one photo.
 
-    Takes half a second. Enlarging the photo for a large size can take minutes."""
+    Planning takes half a second. Carrying out the plan can take minutes if the photo must be enlarged."""
     frame, probability = frame_photo(photo, size, mask)
     large = small_factor(size) > 1 and frame.scale > ENLARGE_FROM
     return PortraitPlan(
@@ -116,10 +118,10 @@ def plan_portrait(photo: SourcePhoto, size: Size, mask: PersonMask) -> PortraitP
 
 
 def choose_photos(costs: Sequence[int], max_pixels: int) -> list[int]:
-    """Choose which photos to use so that the network enlarges at most `max_pixels` in total.
+    """Choose which photos to use, so that the network enlarges at most `max_pixels` in total.
 
-    costs: pixels to enlarge per photo, best photo first. Returns indices. The first photo and photos that cost nothing
-    are always used."""
+    Returns the indices of the photos. Always uses the first photo, and photos that cost nothing. costs: pixels to
+    enlarge per photo, best photo first."""
     chosen, spent = [0], costs[0]
     for index, cost in enumerate(costs[1:], start=1):
         if cost == 0 or spent + cost <= max_pixels:
@@ -129,9 +131,9 @@ def choose_photos(costs: Sequence[int], max_pixels: int) -> list[int]:
 
 
 def prepare_portrait(plan: PortraitPlan, size: Size, network: UpscaleNetwork | None, on_progress: Progress) -> Portrait:
-    """Level, cut out and retouch the person of one photo.
+    """Rotate the photo upright, and crop, cut out and retouch the person.
 
-    Enlarges the photo first if that was planned. network: needed for plans with a cut."""
+    If the plan contains a `cut`, enlarges the photo first, which needs the network."""
     photo, full, probability = plan.photo, plan.frame, plan.probability
     factor = small_factor(size)
     enlarged = network is not None and plan.cut is not None

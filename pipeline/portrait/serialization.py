@@ -1,4 +1,7 @@
-"""Serialize a prepared subject: at 4K preparing takes minutes, loading a second."""
+"""Serialize prepared subjects.
+
+At 4K, preparing a subject takes minutes, and loading the serialized subject takes a second.
+"""
 
 import io
 import zipfile
@@ -11,16 +14,14 @@ from pipeline.imaging.skin import Skin
 from pipeline.portrait.prepare import Portrait
 from pipeline.portrait.upscaled import UpscaledPerson
 
-# Increase with every change of Portrait, so that data of another release is refused instead of misread.
+# Increase this number with every change of Portrait, so that data of another release is refused instead of misread.
 FORMAT = 2
 
 _PLANES = ("person", "alpha", "shape", "background", "mesh", "skin")
 
 
 def serialize_portraits(portraits: tuple[Portrait, ...]) -> bytes:
-    """Return all portraits as one npz, 60 MB each at 4K.
-
-    Lossless."""
+    """Serialize all portraits to one npz file, 60 MB per portrait at 4K. Lossless."""
     arrays: dict[str, NDArray[np.generic]] = {"head": np.array([FORMAT, len(portraits)])}
     for index, portrait in enumerate(portraits):
         parts = {name: getattr(portrait, name) for name in _PLANES}
@@ -40,9 +41,9 @@ def serialize_portraits(portraits: tuple[Portrait, ...]) -> bytes:
 
 
 def deserialize_portraits(data: bytes) -> tuple[Portrait, ...]:
-    """Return the portraits of an npz.
+    """Restore the portraits of an npz file.
 
-    Raises ValueError for data of another format."""
+    Raises ValueError if the data has another format."""
     try:
         return _read_portraits(data)
     except (EOFError, KeyError, zipfile.BadZipFile) as error:

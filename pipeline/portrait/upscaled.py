@@ -1,4 +1,7 @@
-"""The person at 4K: enlarge the photo around the person, and repeat on it the changes of the small picture."""
+"""Create the person at full size (4K).
+
+Enlarges the photo around the person, and applies the retouching of the small picture to the large one.
+"""
 
 import math
 from dataclasses import dataclass, replace
@@ -22,21 +25,22 @@ from pipeline.portrait.crop import Frame
 from pipeline.types import Box, Face, Pixels, Progress, Size, SourcePhoto
 from pipeline.upscaling.upscale import SCALE, UpscaleNetwork, enlarge_plainly, upscale
 
-# Pictures above MAX_DIRECT_EDGE_PX are lit and graded on a small picture with about this long edge. Only sharp content
-# is made at full size.
+# Pictures above MAX_DIRECT_EDGE_PX are lit and graded on a small picture with about this long edge. Only fine detail is
+# computed at full size.
 SMALL_LONG_EDGE = 1000
 MAX_DIRECT_EDGE_PX = 1600
 
-# A photo that has to grow by less keeps its own pixels. The network would first need a smaller photo and invent detail.
+# A photo that must be enlarged by less than this factor is only interpolated. The network would need a smaller photo as
+# input and would invent detail.
 ENLARGE_FROM = 1.7
-# Share of plain enlargement that is mixed in, for a photo that is nearly large enough and for a small one. The network
-# alone makes skin too crisp.
+# Fraction of interpolation (plain enlargement) that is mixed in, for a photo that is nearly large enough and for a
+# small photo. The network alone makes skin too crisp.
 PLAIN_SHARES = (0.5, 0.15)
-# On cloth the network invents a coarse, patchy weave. Below the chin this share of plain enlargement is mixed in
-# additionally. It is reached this many face heights below the chin.
+# On clothes the network invents a coarse, patchy weave. Therefore this additional fraction of interpolation is mixed in
+# below the chin. The full fraction is reached at this distance below the chin, in face heights.
 PLAIN_CLOTH_SHARE = 0.6
 CLOTH_BELOW_CHIN = 0.35
-# The network enlarges pixels above this probability, and a margin around them as a share of the frame's side.
+# The network enlarges pixels above this probability, and a margin around them, as a fraction of the frame's side.
 WORTH_ENLARGING = 0.04
 MARGIN = 0.012
 
@@ -50,7 +54,7 @@ class UpscaledPerson:
     Attributes:
         person: (H, W, 3) uint8.
         alpha: (H, W) uint8.
-        factor: H divided by the small picture's height.
+        factor: height of this picture divided by the height of the small picture.
     """
 
     person: Pixels
@@ -59,7 +63,7 @@ class UpscaledPerson:
 
 
 def small_factor(size: Size) -> int:
-    """Return how many times larger a headshot of this size is than its small picture, 1 for a preview."""
+    """Return how much larger a headshot of this size is than its small picture. 1 for a preview."""
     if size.long_edge <= MAX_DIRECT_EDGE_PX:
         return 1
     factor = round(size.long_edge / SMALL_LONG_EDGE)
@@ -69,16 +73,16 @@ def small_factor(size: Size) -> int:
 
 
 def shrink_frame(frame: Frame, factor: int) -> Frame:
-    """Return the frame with fewer pixels."""
+    """Return the frame with its resolution divided by `factor`."""
     return Frame(frame.matrix / factor, frame.scale / factor, (frame.shape[0] // factor, frame.shape[1] // factor))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class NetworkInput:
-    """The part of a photo inside a frame, at the size that the network needs.
+    """The part of a photo that the network enlarges, at the size that the network needs.
 
     Attributes:
-        pixels: the part.
+        pixels: pixels of the part.
         wanted: (H, W) of the part, True at the person and a margin around the person.
         low: (2,) top left corner (x, y) in the photo.
         step: (2,) pixels of the photo per pixel of the part, x and y.
@@ -91,10 +95,10 @@ class NetworkInput:
 
 
 def crop_for_network(photo: Pixels, frame: Frame, probability: Floats) -> NetworkInput:
-    """Cut the part of the photo that the frame shows.
+    """Crop the part of the photo that the frame shows.
 
-    A photo that is less than four times too small is shrunk first, because the network always enlarges four times.
-    probability: (h, w) of the frame, from the mask."""
+    The network always enlarges four times. Therefore a photo that needs a smaller factor is shrunk first. probability:
+    (h, w) of the frame, from the mask."""
     inverse = np.asarray(cv2.invertAffineTransform(frame.matrix), np.float64)
     rows, columns = frame.shape
     corners = np.array([[0, 0, 1], [columns, 0, 1], [0, rows, 1], [columns, rows, 1]]) @ inverse.T
@@ -106,7 +110,7 @@ def crop_for_network(photo: Pixels, frame: Frame, probability: Floats) -> Networ
         region = np.asarray(cv2.resize(region, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     step = np.asarray((high - low) / region.shape[1::-1], np.float64)
 
-    # Maps pixels of the mask via frame and photo to pixels of the cut.
+    # Map from pixels of the mask, via frame and photo, to pixels of the crop.
     matrix = inverse.copy()
     matrix[:, :2] *= rows / probability.shape[0]
     matrix[:, 2] -= low
@@ -118,9 +122,9 @@ def crop_for_network(photo: Pixels, frame: Frame, probability: Floats) -> Networ
 def enlarge_photo(
     photo: SourcePhoto, frame: Frame, cut: NetworkInput, network: UpscaleNetwork, on_progress: Progress
 ) -> tuple[SourcePhoto, Frame]:
-    """Enlarge the part of the photo that the frame shows, and return it as a photo with its frame.
+    """Enlarge the part of the photo that the frame shows. Returns it as a new photo with its frame.
 
-    The network only enlarges the person. Interpolation enlarges the rest."""
+    The network enlarges only the person. The rest is interpolated."""
     nearly, far = PLAIN_SHARES
     plain = nearly + (far - nearly) * float(np.clip((frame.scale - 2) / (SCALE - 2), 0, 1))
     enlarged = upscale(cut.pixels, network, on_progress, wanted=cut.wanted, plain_share=plain)
@@ -135,9 +139,13 @@ def enlarge_photo(
 
 
 def reduce_cloth_texture(enlarged: Pixels, pixels: Pixels, face: Face) -> None:
-    """Mix plain enlargement into the clothes, in place, to reduce texture that the network invented.
+    """Mix interpolation into the clothes, in place, to reduce texture that the network invented.
 
-    enlarged: (4H, 4W, 3) of pixels (H, W, 3). face: in pixels of `enlarged`."""
+    Args:
+        enlarged: (4H, 4W, 3), result of the network.
+        pixels: (H, W, 3), input of the network.
+        face: face in pixels of `enlarged`.
+    """
     head, chin = float(face.mesh[:, 1].min()), float(face.mesh[:, 1].max())
     start = (np.arange(len(enlarged)) - chin) / (CLOTH_BELOW_CHIN * (chin - head))
     share = np.asarray(PLAIN_CLOTH_SHARE * np.clip(start, 0, 1), np.float32)[:, None, None]
@@ -153,7 +161,7 @@ def reduce_cloth_texture(enlarged: Pixels, pixels: Pixels, face: Face) -> None:
 
 
 def _moved(face: Face, low: NDArray[np.int_], step: NDArray[np.float64]) -> Face:
-    """Return the face in pixels of the enlarged region."""
+    """Return the face in pixels of the enlarged part."""
     mesh = face.mesh.copy()
     mesh[:, :2] = (mesh[:, :2] - low) / step
     mesh[:, 2] /= step.mean()
@@ -166,16 +174,21 @@ def _corners(box: Box) -> tuple[tuple[float, float], tuple[float, float]]:
 
 
 def refine(photo: Pixels, frame: Frame, small: Floats, retouched: Floats, alpha: Floats) -> UpscaledPerson:
-    """Apply the changes made to the small picture to the large one.
+    """Apply the retouching of the small picture to the large picture.
 
-    small: (h, w, 3) display values as they were cut from the photo. retouched: (h, w, 3) display values of the person
-    after retouching. alpha: (h, w)."""
+    Args:
+        photo: photo of the person, enlarged if necessary.
+        frame: frame of the large picture in the photo.
+        small: (h, w, 3) display values of the small picture before retouching.
+        retouched: (h, w, 3) display values of the person after retouching.
+        alpha: (h, w) alpha matte.
+    """
     factor = frame.shape[0] // small.shape[0]
     picture = warp(photo, frame.matrix, frame.shape)
     change = to_lab(retouched) - to_lab(small)
     lines = guided_filter_lines(small, alpha, max(2, round(0.003 * math.sqrt(alpha.size))), 1e-5)
     upscaled_alpha = np.empty(frame.shape, np.uint8)
-    # Add noise before rounding to 8 bits, so that smooth skin shows no contours.
+    # Add noise (dithering) before rounding to 8 bits, so that smooth skin shows no banding.
     rng = np.random.default_rng(0)
     for top, bottom in strips(frame.shape[0]):
         strip = np.asarray(picture[top:bottom] / np.float32(255), np.float32)
@@ -189,5 +202,5 @@ def refine(photo: Pixels, frame: Frame, small: Floats, retouched: Floats, alpha:
 def strips(height: int) -> list[tuple[int, int]]:
     """Return the first and last row of each strip of a tall picture.
 
-    Working in strips limits memory and uses the processor's cache."""
+    Processing a picture in strips limits memory and makes use of the CPU cache."""
     return list(pairwise([*range(0, height, STRIP_ROWS), height]))

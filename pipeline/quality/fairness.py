@@ -1,6 +1,6 @@
-"""Summarize how the product treats groups of people. Pure functions.
+"""Compute figures of how well the product works for different groups of people. Pure functions.
 
-Figures of a group of less than a few dozen people are unreliable, so every share has a confidence interval.
+Figures of a group with fewer than a few dozen people are unreliable. Therefore every share has a confidence interval.
 """
 
 import math
@@ -14,13 +14,19 @@ from pipeline.identity.likeness import SAME_PERSON_DISTANCE
 from pipeline.quality.gate import Drift
 from pipeline.types import Embedding, Status
 
-# 95% of a normal distribution is within this many standard deviations.
+# 95% of a normal distribution are within this number of standard deviations.
 DEVIATIONS = 1.96
 
 
 @dataclass(frozen=True)
 class GateOutcome:
-    """The gate's result for one headshot made from a photo."""
+    """The quality gate's result for one headshot made from a photo.
+
+    Attributes:
+        accepted: True if the gate accepted the headshot.
+        distance: distance to the person, or None without exactly one face.
+        drift: change of the skin, or None without exactly one face.
+    """
 
     accepted: bool
     distance: float | None
@@ -32,11 +38,12 @@ class LabeledPhoto:
     """One labeled photo and its results.
 
     Attributes:
+        group: label of the group.
         person: label of the person, or None if unknown.
-        status: of the verdict on the photo.
+        status: status of the verdict on the photo.
         found: True if a face was found.
-        embedding: of the person's face, or None without a face.
-        outcomes: the gate's results for headshots made from the photo.
+        embedding: embedding of the person's face, or None if no face was found.
+        outcomes: the gate's results for the headshots made from the photo.
     """
 
     group: str
@@ -49,7 +56,7 @@ class LabeledPhoto:
 
 @dataclass(frozen=True)
 class Share:
-    """A share, `count` of `of`, with its 95% confidence interval (Wilson)."""
+    """A fraction, `count` of `of`, with its 95% confidence interval (Wilson)."""
 
     count: int
     of: int
@@ -71,9 +78,9 @@ class Share:
 
 @dataclass(frozen=True)
 class Spread:
-    """The median (middle), 5th percentile (low) and 95th percentile (high) of some values.
+    """Percentiles of some values: the median (middle), the 5th (low) and the 95th (high).
 
-    NaN without values."""
+    All are NaN if there are no values."""
 
     middle: float
     low: float
@@ -85,12 +92,16 @@ class GroupFigures:
     """The figures of one group.
 
     Attributes:
+        group: label of the group.
+        photos: number of photos.
+        people: number of people.
         found, accepted, warned, refused, choose_face: shares of the photos.
         kept: share of the headshots that the gate accepted.
-        missed: share of the pairs of one person that were taken for two people.
-        mistaken: share of the pairs of two people in the group that were taken for one person.
-        distance: between headshots and photos of the person.
-        lightness, hue: drift of the skin in CIE L and in degrees.
+        missed: share of the pairs of one person that were classified as two people.
+        mistaken: share of the pairs of two people in the group that were classified as one person.
+        distance: distances between headshots and the person.
+        lightness: lightness drift of the skin, in CIE L.
+        hue: hue drift of the skin, in degrees.
     """
 
     group: str
@@ -110,7 +121,7 @@ class GroupFigures:
 
 
 def summarize(subjects: Sequence[LabeledPhoto]) -> list[GroupFigures]:
-    """Return the figures of every group, sorted by name."""
+    """Return the figures of all groups, sorted by name."""
     return [_figures(group, [s for s in subjects if s.group == group]) for group in sorted({s.group for s in subjects})]
 
 
@@ -140,7 +151,9 @@ def _figures(group: str, subjects: Sequence[LabeledPhoto]) -> GroupFigures:
 
 
 def _pairs(subjects: Sequence[LabeledPhoto]) -> tuple[Share, Share]:
-    """Return the shares of missed and of mistaken pairs, among photos with a known person and a face."""
+    """Return the share of missed pairs and the share of mistaken pairs.
+
+    Uses only photos with a labeled person and a face."""
     known = [subject for subject in subjects if subject.person and subject.embedding is not None]
     far = {True: 0, False: 0}
     pairs = {True: 0, False: 0}

@@ -1,4 +1,4 @@
-"""Draw the groups' figures as a chart with confidence intervals."""
+"""Draw the figures of the groups as a chart with confidence intervals."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,7 +17,13 @@ INK, QUIET, LINE, MARK = (32, 33, 36), (110, 113, 118), (214, 216, 220), (27, 94
 class Panel:
     """One panel of the chart.
 
-    low, high: range of the axis. read: returns a group's value with its lower and upper bound."""
+    Attributes:
+        title: title of the panel.
+        note: unit and explanation, shown below the title.
+        low: start of the axis.
+        high: end of the axis.
+        read: function that returns a group's value, lower bound and upper bound.
+    """
 
     title: str
     note: str
@@ -48,9 +54,9 @@ PANELS = (
 
 
 def draw_chart(groups: Sequence[GroupFigures]) -> Image.Image:
-    """Draw the chart with four panels per row.
+    """Draw the chart, with four panels per row.
 
-    The height depends on the number of groups."""
+    Its height depends on the number of groups."""
     columns = 4
     height = HEAD + ROW * len(groups) + GAP
     rows = math.ceil(len(PANELS) / columns)

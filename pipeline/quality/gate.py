@@ -1,7 +1,7 @@
-"""The quality gate: accept a picture that shows the person and is good, or refuse it with reasons.
+"""The quality gate: accept a picture that shows the person and has good quality, or refuse it with reasons.
 
-The gate does not depend on the engine. It compares dlib's embedding, the skin tone and a few measurements with the
-person's own photos. The module `duplicates` finds near-duplicates within a pack.
+The gate works with every engine. It compares the picture with the person's photos by dlib embedding, skin tone and a
+few measurements. The module `duplicates` finds near-duplicates within a pack.
 """
 
 from collections.abc import Sequence
@@ -17,23 +17,28 @@ from pipeline.photos.coach import advise
 from pipeline.photos.rules import DARK_REFUSE, OVEREXPOSED_REFUSE, SHARPNESS_REFUSE
 from pipeline.types import Embedding, Measurements, Pixels, SourcePhoto
 
-# Limits for the skin of a headshot compared with the corrected photo: lightness in CIE L, and hue in degrees of Lab.
-# The limit for lighter skin is narrower, because lightening skin is the worse mistake. 240 studio pictures of ten
-# photos have -3.5 to 1.6 and -3 to 6 degrees (docs/benchmarks.md).
+# Limits for the skin of a headshot, compared with the corrected photo. Lightness is CIE L, and hue is the angle in Lab
+# in degrees. The limit for lighter skin is narrower, because lightening skin is the worse mistake. For 240 studio
+# pictures of ten photos, lightness differs by -3.5 to 1.6 and hue by -3 to 6 degrees (docs/benchmarks.md).
 MAX_LIGHTER, MAX_DARKER = 8.0, 12.0
 MAX_HUE_DEGREES = 12.0
-# Chroma of the skin as a ratio to the photo's. The same 240 pictures have 0.90 to 1.07.
+# Chroma of the skin, relative to the photo's chroma. The same 240 pictures have 0.90 to 1.07.
 MIN_CHROMA_SHARE, MAX_CHROMA_SHARE = 0.6, 1.35
-# Share of the photo's own sharpness that a headshot must keep. Sharpness of the photo above CRISP does not count.
+# Fraction of the photo's sharpness that a headshot must preserve. Sharpness of the photo above CRISP does not count.
 SHARPNESS_SHARE, CRISP = 0.6, 0.4
 
 
 @dataclass(frozen=True, eq=False)
 class GateReference:
-    """The data about a person that every picture is compared with.
+    """Data about a person, with which every picture is compared.
 
-    Private like a photo, and kept in memory only.
-    skins: of each photo after the correction of skin tone. sharpness: of the sharpest photo."""
+    The data is as private as a photo and is kept in memory only.
+
+    Attributes:
+        embedding: combined embedding of all photos.
+        skins: skin of each photo, after the correction of skin tone.
+        sharpness: sharpness of the sharpest photo.
+    """
 
     embedding: Embedding = field(repr=False)
     skins: tuple[Skin, ...] = field(repr=False)
@@ -42,12 +47,12 @@ class GateReference:
 
 @dataclass(frozen=True)
 class Drift:
-    """The difference between the skin of a picture and of the photo.
+    """The difference between the skin in a picture and in the photo.
 
     Attributes:
         lightness: difference in CIE L, above 0 if the picture is lighter.
         hue_degrees: difference in hue, or None if either skin is gray.
-        chroma_share: ratio of the picture's chroma to the photo's, or None if the photo's skin is gray.
+        chroma_share: chroma of the picture divided by the chroma of the photo, or None if the photo's skin is gray.
     """
 
     lightness: float
@@ -57,12 +62,14 @@ class Drift:
 
 @dataclass(frozen=True)
 class Judgment:
-    """The gate's decision about one picture.
+    """The decision of the quality gate about one picture.
 
     Attributes:
-        reasons: against the picture, in the order likeness, quality, color.
-        quality: 0..1, used for ranking. 0 unless the picture has exactly one face.
-        drift: None unless the picture has exactly one face.
+        accepted: True if the picture is accepted.
+        reasons: reasons against the picture, in the order likeness, quality, color.
+        likeness: result of the likeness check.
+        quality: 0..1, used for ranking. 0 unless the picture shows exactly one face.
+        drift: change of the skin. None unless the picture shows exactly one face.
     """
 
     accepted: bool
@@ -75,7 +82,7 @@ class Judgment:
 def build_gate_reference(photos: Sequence[SourcePhoto], embedder: FaceEmbedder) -> GateReference:
     """Build the reference of one person from their photos.
 
-    Raises ValueError without a photo."""
+    Raises ValueError if there are no photos."""
     measured = [measure(photo.pixels, photo.face) for photo in photos]
     embeddings = [embedder.embed(photo.pixels, photo.face) for photo in photos]
     return GateReference(
@@ -94,10 +101,16 @@ def judge_picture(
     monochrome: bool = False,
     max_distance: float = ACCEPT_DISTANCE,
 ) -> Judgment:
-    """Judge one picture.
+    """Judge one picture. Safe to call from several threads.
 
-    pixels: a copy with a long edge of about 1,200 px is enough, and a larger one takes longer. OPEN_GATE as
-    max_distance accepts every picture and still sets the other results. Safe to call from several threads."""
+    Args:
+        pixels: the picture. A copy with a long edge of about 1,200 px is sufficient. A larger one takes longer.
+        gate_reference: data of the person.
+        finder: face finder.
+        embedder: computes face embeddings.
+        monochrome: True if the picture is meant to be black and white.
+        max_distance: largest accepted distance to the person. OPEN_GATE accepts every picture but still measures it.
+    """
     likeness = judge_likeness(pixels, gate_reference.embedding, finder, embedder, max_distance)
     if likeness.face is None or likeness.distance is None:
         return Judgment(likeness.accepted, likeness.reasons, likeness)
@@ -110,7 +123,7 @@ def judge_picture(
 
 
 def drift_between(photo: Skin, picture: Skin) -> Drift:
-    """Return the difference between the skin of a picture and of the photo."""
+    """Return the difference between the skin in a picture and in the photo."""
     lightness = picture.lightness - photo.lightness
     if photo.chroma < GRAY_CHROMA:
         return Drift(lightness, None, None)
@@ -129,9 +142,9 @@ def _quality_reasons(measured: Measurements, gate_reference: GateReference) -> l
 
 
 def _color_reasons(drift: Drift, monochrome: bool) -> list[Reason]:
-    """Return the reasons against the color of the skin.
+    """Return the reasons against the skin color.
 
-    Lightness always counts. Hue and chroma count only if both the picture and the photo are in color."""
+    Lightness always counts. Hue and chroma count only if both picture and photo are in color."""
     off_tone = not -MAX_DARKER <= drift.lightness <= MAX_LIGHTER
     if monochrome or drift.chroma_share is None:
         return [Reason.SKIN_TONE] if off_tone else []
@@ -144,5 +157,5 @@ def _color_reasons(drift: Drift, monochrome: bool) -> list[Reason]:
 def _drift_size(drift: Drift) -> float:
     """Return the size of a drift.
 
-    The photo with the smallest drift is the likely source of a picture."""
+    The photo with the smallest drift is probably the source of the picture."""
     return abs(drift.lightness) / MAX_LIGHTER + abs(drift.hue_degrees or 0) / MAX_HUE_DEGREES

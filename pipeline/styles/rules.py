@@ -1,13 +1,13 @@
-"""Rules for the recipe of a look, checked before a picture is made with it. Pure functions."""
+"""Validate the definition (recipe) of a style before pictures are rendered with it. Pure functions."""
 
 import math
 import re
 from collections.abc import Mapping
 
-# The sets that engines/studio/sets.py paints, and the photo's own background (natural).
+# Backdrops that engines/studio/sets.py paints, and the photo's own background (natural).
 SETS = ("corporate", "executive", "navy", "slate", "bright", "linen", "park", "office", "city", "natural")
-# Smallest and largest value of each scale. Only the engine that draws new pictures reads the last three, and None
-# selects the built-in value.
+# Smallest and largest value of each scale. Only generative engines use the last three. None selects their built-in
+# value.
 SCALES: Mapping[str, tuple[float, float]] = {
     "key": (0.0, 1.0),
     "rim": (0.0, 1.0),
@@ -21,15 +21,15 @@ SCALES: Mapping[str, tuple[float, float]] = {
     "adapter_scale": (0.1, 1.5),
 }
 OPTIONAL = frozenset({"guidance_scale", "control_scale", "adapter_scale"})
-# A text encoder reads 77 tokens, and people's self-descriptions need some of them.
+# A text encoder reads 77 tokens. The person's self-description needs some of them.
 MAX_WORDS = 60
 _PLACES = re.compile(r"\{([^{}]*)\}")
 
 
 def recipe_faults(recipe: Mapping[str, object]) -> dict[str, str]:
-    """Return the faults of a look's recipe, one sentence per field.
+    """Return the faults in the definition of a style: one sentence per field.
 
-    Empty if the recipe is valid."""
+    Returns an empty dictionary if the definition is valid."""
     known = {"set", "key_light", "monochrome", "prompt", "negative", *SCALES}
     faults = {name: "Looks have no such field." for name in recipe if name not in known}
     if recipe.get("set", SETS[0]) not in SETS:

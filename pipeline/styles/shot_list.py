@@ -12,10 +12,10 @@ import numpy as np
 from pipeline.types import Framing, Light, Shot, StyleSpec
 
 STYLES_FILE = Path(__file__).with_name("styles.toml")
-# Seeds fit into a signed 32-bit column of any database.
+# Seeds must fit into a signed 32-bit column of any database.
 SEED_LIMIT = 2**31
-# Framing and light for each use of a set. With ten framings and four lights, no pair repeats within twenty uses, and no
-# framing within ten. The first pair is the classic framing with the look's own light.
+# Framing and light for each use of a backdrop. With ten framings and four lights, no combination repeats within twenty
+# uses, and no framing within ten. The first combination is the classic framing with the style's own light.
 COMBINATIONS = tuple(
     (list(Framing)[turn % len(Framing)], list(Light)[turn % len(Light)])
     for turn in range(math.lcm(len(Framing), len(Light)))
@@ -23,7 +23,7 @@ COMBINATIONS = tuple(
 
 
 def load_styles() -> tuple[StyleSpec, ...]:
-    """Return the built-in looks in the order of presentation."""
+    """Return the built-in styles in display order."""
     rows = tomllib.loads(STYLES_FILE.read_text("utf-8"))["style"]
     return tuple(StyleSpec(**{**row, "key_light": tuple(row["key_light"])}) for row in rows)
 
@@ -31,10 +31,11 @@ def load_styles() -> tuple[StyleSpec, ...]:
 def plan_shots(styles: Sequence[StyleSpec], count: int, seed: int) -> tuple[Shot, ...]:
     """Plan `count` shots that cycle through the styles and never repeat a seed.
 
-    The same arguments give the same list. A longer list begins with the shorter one. Each use of a set gets a new
-    combination of framing and light. So no two shots share set, framing and light, even if two styles share a set.
-    Raises ValueError without a style and for a negative count or seed. Raises it also if the styles do not allow that
-    many distinct shots."""
+    The same arguments always give the same list, and a longer list starts with the shorter one. Each use of a backdrop
+    gets a new combination of framing and light. Therefore no two shots have the same backdrop, framing and light, even
+    if two styles share a backdrop.
+    Raises ValueError if there are no styles, or if the count or the seed is negative. Raises it also if the styles do
+    not allow that many distinct shots."""
     if not styles:
         raise ValueError("a shot list needs at least one style")
     if count < 0:
@@ -56,7 +57,7 @@ def plan_shots(styles: Sequence[StyleSpec], count: int, seed: int) -> tuple[Shot
 
 
 def min_styles(count: int) -> int:
-    """Return how many styles `count` distinct shots need, if each style has its own set."""
+    """Return how many styles are needed for `count` distinct shots, if each style has its own backdrop."""
     return math.ceil(count / len(COMBINATIONS))
 
 
@@ -70,10 +71,10 @@ def reshoot(shot: Shot, attempt: int) -> Shot:
 
 
 def reframe(shot: Shot, attempt: int, taken: Collection[tuple[str, str]]) -> Shot:
-    """Return the shot with a new seed, and with a framing and light that its set has not used.
+    """Return the shot with a new seed, and with a framing and light that its backdrop has not used yet.
 
-    Replaces a shot that came out like another one. taken: framing and light of all shots with that set. If the set has
-    used all combinations, only the seed changes."""
+    Use this for a shot whose picture looks like another one. If the backdrop has used all combinations, only the seed
+    changes. taken: framing and light of all shots with that backdrop."""
     free = (turn for turn in COMBINATIONS if turn not in taken)
     framing, light = next(free, (shot.framing, shot.light))
     return replace(reshoot(shot, attempt), framing=framing, light=light)
@@ -82,8 +83,8 @@ def reframe(shot: Shot, attempt: int, taken: Collection[tuple[str, str]]) -> Sho
 def choose_replacement(shot: Shot, attempt: int, pack: Sequence[Shot]) -> Shot | None:
     """Choose a replacement for a shot that fails repeatedly.
 
-    Returns a shot that the pack does not have yet. Prefers another look whose set has an unused framing and light, and
-    falls back to the shot's own look. Returns None if the looks have used all combinations."""
+    Returns a shot that the pack does not contain yet. Prefers another style whose backdrop has an unused framing and
+    light. Otherwise returns a shot of the same style. Returns None if the styles have used all combinations."""
     looks = {each.style.name: each.style for each in pack}
     for style in sorted(looks.values(), key=lambda each: each.name == shot.style.name):
         taken = {(each.framing, each.light) for each in pack if each.style.set == style.set}

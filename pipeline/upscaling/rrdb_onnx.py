@@ -1,4 +1,4 @@
-"""Real-ESRGAN's network as ONNX graphs for the CPU, without torch."""
+"""Real-ESRGAN's network as ONNX graphs for the CPU. Does not need torch."""
 
 from __future__ import annotations
 
@@ -21,19 +21,21 @@ SCALE = 4
 LEAK = 0.2
 RESIDUAL_SHARE = 0.2
 
-# The network is cut into stages so that the caller gets progress, and can cancel, every few seconds.
+# Residual blocks per stage. The network is split into stages, so that the caller gets progress and can cancel every few
+# seconds.
 BLOCKS_A_STAGE = 3
-# The layers after the last block only depend on this many pixels to each side. So they run in strips, with an exact
-# result. Their 64 channels at four times the size would need the most memory.
+# Each output of the layers after the last block depends only on this many input pixels to each side. Therefore these
+# layers can run in strips with an exact result. Their 64 channels at four times the size would otherwise need the most
+# memory.
 ENLARGER_REACH = 2
 ENLARGER_PIXELS = 16_384
 
-# Versions of the format that onnxruntime has supported for years.
+# Versions of the ONNX format that onnxruntime has supported for years.
 OPSET, IR_VERSION = 17, 8
 
 
 class OnnxNetwork:
-    """The network that enlarges pictures four times on the CPU. Not thread-safe."""
+    """Enlarges pictures four times on the CPU. Not thread-safe."""
 
     def __init__(self, tensors: Tensors, threads: int = 2) -> None:
         self._stages = [_open_session(model, threads) for model in build_stages(tensors)]
@@ -59,16 +61,16 @@ class OnnxNetwork:
             inputs = {"features": np.ascontiguousarray(features[:, :, start:end])}
             strip = self._enlarger.run(None, inputs, _last_run() if bottom == height else None)[0][0]
             kept = strip[:, SCALE * (top - start) : SCALE * (bottom - start)]
-            # Round half to even, as the reference does.
+            # Round half to even, like the reference implementation.
             enlarged[SCALE * top : SCALE * bottom] = np.rint(255 * np.clip(kept, 0, 1)).transpose(1, 2, 0)
         on_progress(1.0)
         return enlarged
 
 
 def build_stages(tensors: Tensors) -> list[bytes]:
-    """Build the body of the network as ONNX models, each from `features` to `result`.
+    """Build the body of the network as a list of ONNX models. Each maps `features` to `result`.
 
-    The last model also takes `first`."""
+    The last model also takes `first`, the output of the first model."""
     blocks = count_blocks(tensors)
     opening = _Graph(tensors)
     stages = [opening.finish(opening.convolve("conv_first", "features"), {"features": 3})]
@@ -85,7 +87,7 @@ def build_stages(tensors: Tensors) -> list[bytes]:
 
 
 def build_enlarger(tensors: Tensors) -> bytes:
-    """Build the layers after the body as an ONNX model: from 64 channels to a picture of four times the size."""
+    """Build the layers after the body as an ONNX model. Maps 64 channels to a picture of four times the size."""
     graph = _Graph(tensors)
     result = "features"
     for layer in ("conv_up1", "conv_up2"):
@@ -95,7 +97,7 @@ def build_enlarger(tensors: Tensors) -> bytes:
 
 
 class _Graph:
-    """A builder of ONNX nodes. Its methods add nodes and return the name of their result."""
+    """Builder of an ONNX graph. Its methods add nodes and return the name of the result."""
 
     def __init__(self, tensors: Tensors) -> None:
         self._tensors = tensors
@@ -138,7 +140,7 @@ class _Graph:
         return self._around(value, self._convolve_all(f"{name}.conv5", seen))
 
     def _convolve_all(self, layer: str, values: list[str]) -> str:
-        """Convolve the concatenated values, as a sum of one convolution per value.
+        """Convolve the concatenated values, computed as the sum of one convolution per value.
 
         Copying the values into one tensor would take a tenth more time."""
         weight, bias = self._tensors[f"{layer}.weight"], f"{layer}.bias"
@@ -166,9 +168,9 @@ class _Graph:
             self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
 
     def finish(self, result: str, inputs: dict[str, int]) -> bytes:
-        """Return the model with the named result.
+        """Return the serialized model with the named result.
 
-        inputs: number of channels per input, of any height and width."""
+        inputs: number of channels of each input. Height and width are dynamic."""
         from onnx import TensorProto, helper
 
         self._nodes.append(helper.make_node("Identity", [result], ["result"]))
@@ -187,7 +189,7 @@ class _Graph:
 
 
 def _last_run() -> onnxruntime.RunOptions:
-    """Return options that give the arena's memory back to the system after the run."""
+    """Return run options that return the arena's memory to the system after the run."""
     import onnxruntime
 
     options = onnxruntime.RunOptions()
@@ -197,7 +199,7 @@ def _last_run() -> onnxruntime.RunOptions:
 
 @cache
 def _share_arena() -> None:
-    """Set up the memory arena that all sessions share, once per process.
+    """Create the memory arena that all sessions share, once per process.
 
     The arena grows only by the requested amount."""
     import onnxruntime
@@ -210,16 +212,16 @@ def _share_arena() -> None:
 
 
 def _open_session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
-    """Open a session for a model.
+    """Open an inference session for a model.
 
     Raises WeightsError if onnxruntime rejects the model."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    # There are many sessions with their own threads. Idle threads must not spin.
+    # Idle threads must not spin, because each of the many sessions has its own threads.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # All sessions share one arena. Without an arena, clearing of new pages by the kernel takes a fifth of the time. One
+    # All sessions share one arena. Without an arena, the kernel spends a fifth of the time on clearing new pages. One
     # arena per session would need too much memory.
     _share_arena()
     options.add_session_config_entry("session.use_env_allocators", "1")

@@ -1,4 +1,4 @@
-"""Real-ESRGAN's x4 network in torch, with the official names of its weights."""
+"""Real-ESRGAN's x4 network in torch. Layer names match the official weights."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from pipeline.upscaling.rrdb_weights import BLOCKS, FEATURES, GROWTH, count_bloc
 
 SCALE = 4
 RESIDUAL_SHARE = 0.2
-# A feature of the body affects the result up to this many of its own pixels to each side.
+# A feature of the body affects the result up to this many feature pixels to each side.
 REACH = 2
 
 
@@ -24,7 +24,7 @@ def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
 
 
 class DenseBlock(nn.Module):
-    """Five convolutions, each with the outputs of all before it as input."""
+    """Five convolutions. Each takes the outputs of all previous ones as input."""
 
     def __init__(self, features: int, growth: int) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class ResidualBlock(nn.Module):
 
 
 class RRDBNet(nn.Module):
-    """The network that enlarges (B, 3, H, W), 0..1, to (B, 3, 4H, 4W), about 0..1."""
+    """Enlarges pictures (B, 3, H, W), 0..1, to (B, 3, 4H, 4W), about 0..1."""
 
     def __init__(self, features: int = FEATURES, growth: int = GROWTH, blocks: int = BLOCKS) -> None:
         super().__init__()
@@ -68,10 +68,10 @@ class RRDBNet(nn.Module):
         self.conv_last = _convolution(features, 3)
 
     def forward(self, picture: Tensor, strip_rows: int | None = None) -> Tensor:
-        """Enlarge the picture.
+        """Enlarge the pictures.
 
-        strip_rows: rows of the input per strip. The layers after the body run strip by strip, which gives an equal
-        result in less memory."""
+        strip_rows: rows of the input per strip. The layers after the body then run strip by strip, which needs less
+        memory and gives the same result."""
         features = self.conv_first(picture)
         features = features + self.conv_body(self.body(features))
         height = features.shape[2]
@@ -93,7 +93,7 @@ class RRDBNet(nn.Module):
 def load_rrdbnet(path: Path) -> RRDBNet:
     """Load the network from a file that `read_rrdb` can read.
 
-    The network's size follows from the tensors' shapes. Raises WeightsError."""
+    The shapes of the tensors determine the size of the network. Raises WeightsError."""
     tensors = read_rrdb(path)
     network = RRDBNet(
         len(tensors["conv_first.weight"]), len(tensors["body.0.rdb1.conv1.weight"]), count_blocks(tensors)

@@ -1,6 +1,6 @@
-"""Read the weights of Real-ESRGAN's network from each official file format.
+"""Read the weights of Real-ESRGAN's network from all official file formats.
 
-No torch and no ncnn: both file formats are read here, and nothing in a file is ever executed.
+Needs neither torch nor ncnn. Never executes code from a file.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from pipeline.errors import WeightsError
 Tensors = Mapping[str, NDArray[np.float32]]
 """Weights (out, in, 3, 3) and biases (out,) by name: conv_first, body.{i}.rdb{j}.conv{k}, conv_body, conv_up1, ..."""
 
-# x4plus: 16.70 M parameters.
+# Architecture of x4plus, with 16.70 M parameters.
 FEATURES, GROWTH, BLOCKS = 64, 32, 23
 KERNEL = 3
 
@@ -32,7 +32,7 @@ NCNN_HALF, NCNN_FULL = 0x01306B47, 0
 
 
 def read_rrdb(path: Path) -> Tensors:
-    """Load the network from a .bin (ncnn's x4plus), .pth (the official checkpoint) or .safetensors file.
+    """Read the weights from a .bin (ncnn's x4plus), .pth (the official checkpoint) or .safetensors file.
 
     Raises WeightsError if the file is missing or has other content."""
     readers = {".bin": _read_ncnn, ".pth": _read_checkpoint, ".safetensors": _read_safetensors}
@@ -51,7 +51,7 @@ def read_rrdb(path: Path) -> Tensors:
 
 
 def verify_official(path: Path) -> None:
-    """Raise WeightsError unless this is the RealESRGAN_x4plus.pth that Real-ESRGAN released with v0.1.0."""
+    """Raise WeightsError unless this file is the RealESRGAN_x4plus.pth of Real-ESRGAN's release v0.1.0."""
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -62,7 +62,7 @@ def verify_official(path: Path) -> None:
 
 
 def layer_shapes(features: int, growth: int, blocks: int) -> dict[str, tuple[int, int]]:
-    """Return (outputs, inputs) of every convolution, by name, in execution order."""
+    """Return (outputs, inputs) of each convolution, by name, in execution order."""
     shapes = {"conv_first": (features, 3)}
     for block in range(blocks):
         for dense in (1, 2, 3):
@@ -89,7 +89,7 @@ def _check_shapes(tensors: Tensors) -> None:
 
 
 def _read_ncnn(path: Path) -> Tensors:
-    """Read ncnn's format: the weights of all layers in a row, each with a precision flag, without the graph."""
+    """Read ncnn's format: the weights of all layers in sequence, each with a precision flag, without the graph."""
     data = path.read_bytes()
     tensors: dict[str, NDArray[np.float32]] = {}
     start = 0
@@ -131,7 +131,7 @@ def _read_checkpoint(path: Path) -> Tensors:
             raise ValueError("no data.pkl in it")
         content = _TensorsOnly(archive.open(index), archive, index.removesuffix("data.pkl")).load()
     if isinstance(content, dict):
-        # The averaged weights are the ones that were released.
+        # Prefer the averaged weights, which are the released ones.
         content = content.get("params_ema", content.get("params", content))
     if not isinstance(content, dict) or not all(isinstance(each, np.ndarray) for each in content.values()):
         raise ValueError("no named tensors in it")
@@ -140,13 +140,13 @@ def _read_checkpoint(path: Path) -> Tensors:
 
 @dataclass(frozen=True)
 class _StorageType:
-    """A stand-in for one of torch's storage classes."""
+    """Placeholder for one of torch's storage classes."""
 
     dtype: str
 
 
 class _TensorsOnly(pickle.Unpickler):
-    """An unpickler of names, numbers and tensors. Any other class in the pickle is refused."""
+    """An unpickler that loads only names, numbers and tensors. Refuses all other classes in the pickle."""
 
     def __init__(self, file: IO[bytes], archive: zipfile.ZipFile, folder: str) -> None:
         super().__init__(file)
@@ -173,9 +173,9 @@ class _TensorsOnly(pickle.Unpickler):
 def _rebuild_tensor(
     storage: NDArray[np.float32], offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object
 ) -> NDArray[np.float32]:
-    """Return a contiguous tensor from its storage.
+    """Return a contiguous tensor as a view of its storage.
 
-    Raises ValueError for any other layout."""
+    Raises ValueError for any other memory layout."""
     count = int(np.prod(size))
     if stride != tuple(_strides(size)) or offset + count > storage.size:
         raise ValueError("a tensor is laid out in an unknown way")

@@ -1,7 +1,7 @@
-"""Cut a large picture into overlapping tiles, and plan their seams. Pure functions.
+"""Split a large picture into overlapping tiles, and plan their seams. Pure functions.
 
-Each tile is enlarged with some context, so that the result at its rim is as good as in its middle. Neighboring results
-blend in a soft seam.
+Each tile is enlarged together with some surrounding context, so that its border is as good as its middle. Neighboring
+tiles are blended in a soft seam.
 """
 
 import math
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# Context to each side. Measured with x4plus on 64 px tiles of a 128 px face, against the whole picture: the largest
-# difference is 7/255 with 32, 17/255 with 24 and 35/255 with 10.
+# Context on each side of a tile, in pixels. Measured with x4plus on 64 px tiles of a 128 px face, compared with the
+# whole picture: the largest difference is 7/255 with 32, 17/255 with 24 and 35/255 with 10.
 OVERLAP = 32
-# Half the width of a seam: neighbors overlap by this many pixels on each side of their border.
+# Half the width of a seam. Neighboring tiles overlap by this many pixels on each side of their border.
 SEAM = 4
-# Rows are cut at multiples of a step, with at most this many steps.
+# Tiles start and end at multiples of a row step. There are at most this many steps.
 MAX_STEPS = 96
 MIN_STEP = 8
-# Smaller tiles would be almost entirely context.
+# Smaller tiles would consist almost entirely of context.
 MIN_TILE_PX = 8
 
 
@@ -37,7 +37,7 @@ class Tile:
         return (self.bottom - self.top) * (self.right - self.left)
 
     def grown(self, margin: int, shape: tuple[int, int]) -> "Tile":
-        """Return the tile with a margin on each side, limited to the picture."""
+        """Return the tile with a margin on each side, clipped to the picture."""
         height, width = shape
         return Tile(
             max(0, self.top - margin),
@@ -48,16 +48,17 @@ class Tile:
 
 
 def plan_tiles(wanted: NDArray[np.bool_], side: int) -> list[Tile]:
-    """Plan tiles of at most `side`² pixels that cover everything wanted, with the least total work.
+    """Plan tiles of at most `side`² pixels that cover all wanted pixels with the least total work.
 
-    The work includes context. The tiles form bands of rows, each as wide as its wanted part. So the band of a head is
-    narrower than that of the shoulders. Raises ValueError for a side below MIN_TILE_PX."""
+    The work includes the context. The tiles form bands of rows, and each band is only as wide as its wanted part. For
+    example, the band of the head is narrower than the band of the shoulders.
+    Raises ValueError if `side` is below MIN_TILE_PX."""
     if side < MIN_TILE_PX:
         raise ValueError(f"tiles of {side} px; at least {MIN_TILE_PX}")
     height, width = wanted.shape
     step = max(MIN_STEP, math.ceil(height / MAX_STEPS))
     cuts = [*range(0, height, step), height]
-    # best[i]: the least work for all rows above cut i, and its tiles.
+    # best[i]: least work for all rows above cut i, and the tiles.
     best: list[tuple[int, list[Tile]]] = [(0, [])]
     for end in range(1, len(cuts)):
         choices = []
@@ -71,7 +72,7 @@ def plan_tiles(wanted: NDArray[np.bool_], side: int) -> list[Tile]:
 
 
 def _split_band(rows: NDArray[np.bool_], top: int, side: int) -> Iterator[Tile]:
-    """Split the wanted part of some rows into equally wide tiles of at most `side`² pixels."""
+    """Split the wanted part of a band into equally wide tiles of at most `side`² pixels."""
     columns = np.flatnonzero(rows.any(axis=0))
     if not len(columns):
         return
@@ -87,9 +88,9 @@ def _split_band(rows: NDArray[np.bool_], top: int, side: int) -> Iterator[Tile]:
 
 
 def ramp(length: int, seam: int, at_start: bool, at_end: bool) -> NDArray[np.float32]:
-    """Return each place's weight along a tile, (length,).
+    """Return the blending weight along a tile, (length,).
 
-    The weight rises from 0 to 1 over the seam at the named ends."""
+    The weight rises from 0 to 1 over the seam at the selected ends."""
     places = np.arange(length, dtype=np.float32) + np.float32(0.5)
     own = np.ones(length, np.float32)
     if at_start:

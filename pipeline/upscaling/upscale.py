@@ -1,4 +1,4 @@
-"""Upscale four times with Real-ESRGAN x4plus, whole or in tiles, behind one interface."""
+"""Enlarge pictures four times with Real-ESRGAN x4plus, as a whole or in tiles."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 SCALE = 4
 WEIGHT = "realesrgan_x4plus"
-# A tile of this side needs about 1 GB on the CPU, including its context.
+# A tile with this side needs about 1 GB of CPU memory, including its context.
 DEFAULT_TILE_PX = 448
 STRIP_ROWS = 256
-# Pixels of the input per strip on the GPU. Three tensors of 64 half-precision channels at four times the size are 6 kB
-# per pixel. That is 6 GB for a whole picture of a million pixels and 0.8 GB for a strip.
+# Input pixels per strip on the GPU. Three half-precision tensors of 64 channels at four times the size need 6 kB per
+# pixel. That is 6 GB for a whole picture of a million pixels, and 0.8 GB for a strip.
 STRIP_PIXELS = 131_072
 MIN_STRIP_ROWS = 16
-# The result of the largest input is 805 MB.
+# The result for the largest input is 805 MB.
 MAX_INPUT_PIXELS = 4096 * 4096
 
 
@@ -34,7 +34,7 @@ class UpscaleNetwork(Protocol):
     """Real-ESRGAN on one device. Implementations: onnxruntime on the CPU, torch on the GPU."""
 
     def upscale(self, pixels: Pixels, on_progress: Progress = ignore_progress) -> Pixels:
-        """Enlarge (H, W, 3) to (4H, 4W, 3) in one piece."""
+        """Enlarge (H, W, 3) to (4H, 4W, 3) in one pass."""
         ...
 
 
@@ -60,13 +60,18 @@ def upscale(
 ) -> Pixels:
     """Enlarge a picture (H, W, 3) of any size to (4H, 4W, 3), tile by tile.
 
-    Needs memory for the result and for one tile of tile_px². Raises ValueError for an empty or too large picture.
+    Needs memory for the result and for one tile of tile_px² pixels.
 
     Args:
-        wanted: (H, W), True where the network should work. Most other places get a plain Lanczos enlargement.
-        plain_share: 0..1, share of plain enlargement that is mixed in everywhere, against over-sharpened skin.
-        grain: deviation of the added noise, of 255.
-        on_progress: called every few seconds. May raise Canceled.
+        pixels: the picture.
+        network: network that enlarges the tiles.
+        on_progress: called every few seconds. Can raise Canceled.
+        tile_px: side of the largest tile.
+        wanted: (H, W), True where the network should be used. Most other pixels are enlarged by Lanczos interpolation.
+        plain_share: 0..1, fraction of Lanczos interpolation that is mixed in everywhere, to reduce over-sharpened skin.
+        grain: standard deviation of the added noise, in levels of 255.
+
+    Raises ValueError if the picture is empty or too large.
     """
     height, width = pixels.shape[:2]
     if not 0 < height * width <= MAX_INPUT_PIXELS:
@@ -101,7 +106,7 @@ def _set_tile(
     on_progress: Progress,
     plain_share: float,
 ) -> None:
-    """Enlarge one tile and put it into the result, blended with tiles that are already there."""
+    """Enlarge one tile, and blend it into the result with the tiles that are already there."""
     import cv2
 
     shape = pixels.shape[0], pixels.shape[1]
@@ -120,7 +125,7 @@ def _set_tile(
     across = ramp(columns, 2 * SCALE * SEAM, kept.left < tile.left, kept.right > tile.right)
     own = np.minimum.outer(down, across)
     own[~before.repeat(SCALE, axis=0).repeat(SCALE, axis=1)] = 1
-    # In strips, because a float copy of a whole tile would need more memory than anything else.
+    # Blend in strips, because a float copy of a whole tile would need more memory than everything else.
     for row in range(0, rows, STRIP_ROWS):
         strip = np.s_[row : row + STRIP_ROWS]
         old = enlarged[place][strip].astype(np.float32)
@@ -129,7 +134,7 @@ def _set_tile(
 
 
 def add_grain(pixels: Pixels, deviation: float) -> None:
-    """Add film grain, equal in all colors, in place.
+    """Add film grain in place. The grain is the same in all color channels.
 
     The same picture always gets the same grain."""
     rng = np.random.default_rng(0)
@@ -140,7 +145,7 @@ def add_grain(pixels: Pixels, deviation: float) -> None:
 
 
 class TorchUpscaler:
-    """The network on a device, in half precision unless the device is the CPU."""
+    """The upscaling network in torch. Uses half precision unless the device is the CPU."""
 
     def __init__(self, network: RRDBNet, device: str, *, channels_last: bool = True, compiled: bool = False) -> None:
         import torch
@@ -172,7 +177,7 @@ class TorchUpscaler:
             return self.network(inputs, strip_rows)[0].float().clamp(0, 1)
 
     def upscale(self, pixels: Pixels, on_progress: Progress = ignore_progress) -> Pixels:
-        """Enlarge (H, W, 3) to (4H, 4W, 3) in one piece."""
+        """Enlarge (H, W, 3) to (4H, 4W, 3) in one pass."""
         import torch
 
         picture = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1) / 255

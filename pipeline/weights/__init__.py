@@ -1,6 +1,6 @@
-"""Model files: pinned by name, size and sha256, downloaded once, verified at every start.
+"""Manage the model weights: pinned by name, size and SHA-256, downloaded once, and verified at every start.
 
-The only package of the pipeline that uses the network, and only for an explicit fetch.
+This is the only package of the pipeline that uses the network, and only if a fetch is requested.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ STUDIO = "studio"
 
 @dataclass(frozen=True)
 class LicensePolicy:
-    """The rules for weights whose license does not cover business.
+    """Rules for weights whose license does not cover business use.
 
     Attributes:
         business: True if this installation earns money.
@@ -32,7 +32,7 @@ class LicensePolicy:
     statement: str = ""
 
     def fault(self, weight: Weight) -> str | None:
-        """Return one sentence about why the weight may not be loaded, or None."""
+        """Return one sentence about why this weight must not be loaded, or None."""
         if weight.business or not self.business or self.statement.strip():
             return None
         return (
@@ -44,7 +44,7 @@ class LicensePolicy:
 class Weights:
     """A folder of weights.
 
-    `path` verifies each weight's files on its first call only."""
+    `path` verifies the files of a weight on its first call only."""
 
     def __init__(
         self,
@@ -58,9 +58,10 @@ class Weights:
         self._verified: dict[str, Path] = {}
 
     def path(self, name: str) -> Path:
-        """Return the local file or folder of a weight after verifying every size and hash.
+        """Verify the size and hash of all files of a weight, and return its local file or folder.
 
-        Raises WeightsError with the fix. Raises LicenseError if the license does not allow this use."""
+        Raises WeightsError with the command that fixes the problem. Raises LicenseError if the license does not allow
+        this use."""
         if name not in self._verified:
             if problem := self.problem(name):
                 raise WeightsError(f"{problem} Fix: {self.fetch_command_for(name)}")
@@ -70,7 +71,7 @@ class Weights:
         return self._verified[name]
 
     def problem(self, name: str) -> str | None:
-        """Return one sentence about what is wrong with a weight's local files, or None."""
+        """Return one sentence about the problem with the local files of a weight, or None."""
         weight = self._weight(name)
         lock = FolderLock.read(self.directory)
         for pinned in weight.files:
@@ -80,24 +81,24 @@ class Weights:
         return None
 
     def plan(self, names: Sequence[str], endpoint: str | None = None) -> FetchPlan:
-        """Plan a fetch of these weights or groups.
+        """Plan a fetch of these weights or groups. Asks the servers for file sizes.
 
-        Asks servers for sizes. Raises WeightsError."""
+        Raises WeightsError."""
         wanted = self.catalog.expand(tuple(names))
         faulty = [self.catalog.weights[name] for name in wanted if self.problem(name)]
         return make_plan(faulty, self._faulty_files, FolderLock.read(self.directory), self.directory, endpoint)
 
     def fetch(self, names: Sequence[str], on_progress: Progress, plan: FetchPlan | None = None) -> None:
-        """Download the named weights or groups and verify them.
+        """Download and verify these weights or groups.
 
-        Weights that are already here are only hashed. Raises WeightsError."""
+        Weights that exist already are only verified. Raises WeightsError."""
         wanted = self.catalog.expand(tuple(names))
         self._forget(wanted)
         execute_plan(plan or self.plan(names), self._faulty_files, self.directory, on_progress)
         self._mark_installed(wanted)
 
     def copy_files(self, names: Sequence[str], source: Path, on_progress: Progress) -> None:
-        """Copy the named weights or groups from files below `source`.
+        """Copy these weights or groups from files below `source`.
 
         Contacts no server. Raises WeightsError."""
         wanted = self.catalog.expand(tuple(names))
@@ -107,14 +108,14 @@ class Weights:
         self._mark_installed(wanted)
 
     def is_installed(self, group: str) -> bool:
-        """Return True if a fetch of this group was ever completed here.
+        """Return True if a fetch of this group was completed in this folder.
 
-        Does not check the files, which can be damaged by now."""
+        Does not check the files, which can have been damaged since."""
         return group in FolderLock.read(self.directory).installed
 
     @property
     def fetch_command(self) -> str:
-        """Return the command that fetches the studio's weights into this folder."""
+        """Return the command that fetches the studio engine's weights into this folder."""
         return FETCH_COMMAND if self.directory == DEFAULT_DIR else f"{FETCH_COMMAND} --weights {self.directory}"
 
     def fetch_command_for(self, *names: str) -> str:
@@ -124,7 +125,7 @@ class Weights:
         return self.fetch_command.replace(FETCH_COMMAND, f"{FETCH_COMMAND} {' '.join(names)}", 1)
 
     def is_there(self, name: str) -> bool:
-        """Return True if the file or folder of a weight exists. Does not verify it."""
+        """Return True if the file or folder of a weight exists. Does not verify the content."""
         return (self.directory / self._weight(name).place).exists()
 
     def _weight(self, name: str) -> Weight:
@@ -149,9 +150,9 @@ class Weights:
             self._verified.pop(name, None)
 
     def _mark_installed(self, names: Sequence[str]) -> None:
-        """Record the groups that are completely here.
+        """Record the groups that are complete in this folder.
 
-        The studio's group is not recorded, because it is always needed."""
+        Does not record the studio group, because it is always needed."""
         whole = [
             group
             for group, members in self.catalog.groups.items()

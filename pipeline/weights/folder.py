@@ -16,18 +16,20 @@ from pipeline.weights.catalog import PinnedFile
 DEFAULT_DIR = Path.home() / ".cache" / "headshots" / "weights"
 FETCH_COMMAND = "python -m pipeline weights fetch"
 STAGING_PREFIX = ".fetch-"
-# An interrupted download, which a later fetch resumes.
+# Prefix of interrupted downloads, which a later fetch resumes.
 PARTIAL_PREFIX = ".partial-"
 LOCK_FILE = "weights.lock.json"
 
 
 @dataclass(frozen=True)
 class Pin:
-    """The facts about a file when it was first fetched.
+    """The properties of a file at its first fetch.
 
     Attributes:
-        revision: the hub's commit, or empty.
-        converted_from: sha256 of the file it was converted from, or empty.
+        bytes: size of the file.
+        sha256: hash of the file.
+        revision: commit on the Hub, or empty.
+        converted_from: SHA-256 of the file before its conversion, or empty.
     """
 
     bytes: int
@@ -38,11 +40,11 @@ class Pin:
 
 @dataclass(frozen=True)
 class FolderLock:
-    """The contents of weights.lock.json: what the catalog leaves open.
+    """The contents of weights.lock.json. The lock pins what the catalog does not pin.
 
     Attributes:
-        files: pins by the file's name in the folder.
-        installed: groups that were once fetched completely.
+        files: pins by file name in the folder.
+        installed: groups whose fetch was completed.
     """
 
     files: dict[str, Pin] = field(default_factory=dict)
@@ -50,7 +52,7 @@ class FolderLock:
 
     @classmethod
     def read(cls, directory: Path) -> "FolderLock":
-        """Read the folder's lock, or return an empty one if there is none.
+        """Read the folder's lock. Returns an empty one if there is none.
 
         Raises WeightsError if the lock cannot be parsed."""
         path = directory / LOCK_FILE
@@ -70,10 +72,10 @@ class FolderLock:
 
 
 def find_fault(pinned: PinnedFile, directory: Path, pin: Pin | None = None) -> str | None:
-    """Return how the local file differs from the pinned one, or None.
+    """Return how the local file differs from the pinned file, or None.
 
-    The text is worded to follow the file's name. The catalog's values count first, then the folder's pin. A file that
-    neither pins is a fault."""
+    The values in the catalog take precedence over the folder's pin. A file that neither of them pins is a fault. The
+    text is a predicate that follows the file name."""
     size, digest = pinned.bytes, pinned.sha256
     if pin is not None:
         size, digest = size or pin.bytes, digest or pin.sha256
@@ -81,9 +83,9 @@ def find_fault(pinned: PinnedFile, directory: Path, pin: Pin | None = None) -> s
 
 
 def compare(path: Path, size: int | None, digest: str | None) -> str | None:
-    """Return how a file differs from this size and sha256, or None.
+    """Return how a file differs from this size and SHA-256, or None.
 
-    The text is worded to follow the file's name."""
+    The text is a predicate that follows the file name."""
     try:
         found = path.stat().st_size
         if size is not None and found != size:
@@ -104,7 +106,7 @@ def sha256_of(path: Path) -> str:
 
 @contextmanager
 def lock_directory(directory: Path) -> Iterator[None]:
-    """Hold the directory's lock for the block; other processes wait.
+    """Hold the directory's lock for the duration of the block. Other processes wait.
 
     The kernel releases the lock if the process ends."""
     handle = os.open(directory, os.O_RDONLY)
@@ -116,7 +118,7 @@ def lock_directory(directory: Path) -> Iterator[None]:
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Delete files of an interrupted fetch that cannot be resumed.
+    """Delete the files of interrupted fetches that cannot be resumed.
 
     The caller must hold the directory's lock."""
     for leftover in directory.glob(f"{STAGING_PREFIX}*"):

@@ -1,7 +1,7 @@
-"""The InstantID engine: new pictures with SDXL, guided by a face embedding and five key points.
+"""The InstantID engine generates new pictures with SDXL, guided by a face embedding and five facial keypoints.
 
-This module, `config`, `options` and `looks` import no heavy package. Most other modules need torch and diffusers, so
-call `missing_packages` before importing `engine`.
+This module, `config`, `options` and `looks` import no heavy packages. Most other modules need torch and diffusers. Call
+`missing_packages` before importing `engine`.
 """
 
 import importlib.util
@@ -16,5 +16,5 @@ PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "
 def missing_packages(needed: tuple[str, ...] = PACKAGES) -> tuple[str, ...]:
     """Return the packages that are not installed.
 
-    All default ones belong to the extra `gpu`."""
+    The extra `gpu` installs all default packages."""
     return tuple(name for name in needed if importlib.util.find_spec(name) is None)

@@ -1,4 +1,4 @@
-"""The conditions of a picture (prompt, face, pose, noise), and batches of them."""
+"""Conditions of a picture (prompt, face, pose and noise), and batches of conditions."""
 
 from __future__ import annotations
 
@@ -21,11 +21,15 @@ class Conditions:
     """The conditions of one picture.
 
     Attributes:
-        face_tokens: (2, N, width), without the face, then with it; see `face_tokens`.
-        keypoint_image: (H, W, 3) uint8, as large as the picture; see `poses.draw_keypoints`.
-        noise: (4, H / factor, W / factor) float32 of unit variance; see `make_noise`.
-        guidance_scale: 1 turns the negative prompt off.
-        control_end: share of the steps, 0..1, after which the key points have no effect.
+        prompt: embedding of the prompt.
+        negative: embedding of the negative prompt.
+        face_tokens: (2, N, width), first without the face, then with the face. See `face_tokens`.
+        keypoint_image: (H, W, 3) uint8, with the size of the picture. See `poses.draw_keypoints`.
+        noise: (4, H / factor, W / factor) float32 with unit variance. See `make_noise`.
+        guidance_scale: strength of classifier-free guidance. 1 disables the negative prompt.
+        control_scale: strength of the ControlNet.
+        adapter_scale: strength of the face adapter.
+        control_end: fraction of the steps, 0..1, after which the keypoints have no effect.
     """
 
     prompt: PromptEmbedding
@@ -40,10 +44,10 @@ class Conditions:
 
 
 def face_tokens(networks: Networks, embedding: Embedding) -> Tensor:
-    """Compute the face tokens (2, N, width) for no face and for a raw face embedding (512,).
+    """Compute the face tokens, (2, N, width), for no face and for a raw face embedding (512,).
 
-    The first half is the resampler's output for zeros, not zero itself. The published implementation guides away from
-    the same tokens."""
+    The tokens for no face are the resampler's output for a zero embedding. They are not zero themselves. The published
+    implementation uses the same tokens for the unconditional half."""
     both = torch.stack([torch.zeros(embedding.size), torch.from_numpy(embedding.astype(np.float32)).flatten()])
     with torch.inference_mode():
         tokens: Tensor = networks.resampler(both[:, None].to(networks.device))
@@ -51,19 +55,30 @@ def face_tokens(networks: Networks, embedding: Embedding) -> Tensor:
 
 
 def make_noise(networks: Networks, seed: int, size: Size) -> Tensor:
-    """Return noise (4, H / factor, W / factor) as float32 on the CPU.
+    """Return the initial noise, (4, H / factor, W / factor) float32 on the CPU.
 
-    A seed gives the same numbers on every machine and in every batch."""
+    A seed gives the same noise on every machine and in every batch."""
     shape = (1, networks.unet.config.in_channels, size.height // networks.vae_factor, size.width // networks.vae_factor)
     return torch.randn(shape, generator=torch.Generator("cpu").manual_seed(seed))[0]
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """A batch in the form that the networks take.
+    """A batch of conditions in the form that the networks take.
 
-    The first half of the rows is unconditional: negative prompt, no face. The second half has prompt and face.
-    `condition` is the key point image, or its embedding if that is cached."""
+    The first half of the rows is unconditional: negative prompt and no face. The second half is conditional: prompt and
+    face.
+
+    Attributes:
+        text: text tokens.
+        face: face tokens.
+        adapter_scale: strength of the face adapter, (rows, 1, 1).
+        pooled: pooled text embeddings.
+        time_ids: SDXL's size and crop conditioning, (rows, 6).
+        condition: keypoint images, or their embeddings if the embeddings are cached.
+        unet_keys: cached keys and values of the UNet, or None.
+        control_keys: cached keys and values of the ControlNet, or None.
+    """
 
     text: Tensor
     face: Tensor
@@ -75,7 +90,7 @@ class Rows:
     control_keys: tuple[KeysValues, ...] | None = None
 
     def conditional(self) -> Rows:
-        """Return the second half alone."""
+        """Return the conditional half of the rows."""
         half = len(self.text) // 2
         keys = [
             None if layers is None else tuple(tuple(part[half:] for part in layer) for layer in layers)
@@ -96,7 +111,7 @@ class Rows:
 def make_rows(networks: Networks, pictures: Sequence[Conditions], optimizations: frozenset[Optimization]) -> Rows:
     """Build two rows per picture on the device.
 
-    Everything that stays constant over the steps is computed here."""
+    Computes everything that is constant over the steps."""
     device, dtype = networks.device, networks.dtype
     height, width = pictures[0].keypoint_image.shape[:2]
     images = torch.from_numpy(np.stack([picture.keypoint_image for picture in pictures])).to(device)
@@ -129,6 +144,6 @@ def make_rows(networks: Networks, pictures: Sequence[Conditions], optimizations:
 
 
 def control_ends(pictures: Sequence[Conditions], optimizations: frozenset[Optimization]) -> list[float]:
-    """Return for each picture the share of the steps after which its key points have no effect."""
+    """Return for each picture the fraction of the steps after which the keypoints have no effect."""
     limit = CUTOFF if Optimization.CONTROL_CUTOFF in optimizations else 1.0
     return [min(picture.control_end, limit) for picture in pictures]

@@ -1,4 +1,4 @@
-"""Configuration of the engine: weights, device, sampling. Imports no heavy package."""
+"""Configuration of the InstantID engine: weights, device and sampling. Imports no heavy packages."""
 
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -8,7 +8,7 @@ from pipeline.diffusion.optimizations import Optimization, default_optimizations
 
 
 class Sampler(StrEnum):
-    """The diffusers scheduler that a picture is denoised with."""
+    """The diffusers scheduler used for denoising."""
 
     EULER = "euler"
     DPMPP_2M_KARRAS = "dpmpp_2m_karras"
@@ -16,9 +16,13 @@ class Sampler(StrEnum):
 
 @dataclass(frozen=True)
 class Sampling:
-    """The number of denoising steps and their sampler.
+    """The sampler and its number of denoising steps.
 
-    `trailing` starts at the last timestep, as few-step adapters were trained."""
+    Attributes:
+        steps: number of denoising steps.
+        sampler: scheduler of diffusers.
+        trailing: True to start at the last timestep, as few-step adapters were trained.
+    """
 
     steps: int = 30
     sampler: Sampler = Sampler.EULER
@@ -30,14 +34,15 @@ class WeightFiles:
     """Paths of the engine's weights.
 
     Attributes:
-        base: SDXL as a folder in diffusers' layout, or one .safetensors file. A file needs `base_configs`.
+        base: SDXL, as a folder in diffusers' layout or as one .safetensors file. A file also needs `base_configs`.
         controlnet: folder with config.json and diffusion_pytorch_model.safetensors.
         adapter: ip-adapter.safetensors, see `weights.convert`.
         faces: folder with insightface's detection and recognition networks.
         base_configs: folder with SDXL's configs and tokenizers.
-        vae: folder of a VAE that replaces the base's own.
-        upscaler: x4 RRDBNet as .safetensors. Without it no picture can be more than 1.1 times as large as the canvas.
-        lora: few-step distillation as .safetensors, needed by the optimization `few_step`.
+        vae: folder of a VAE that replaces the one in `base`.
+        upscaler: x4 RRDBNet as .safetensors. Without an upscaler, pictures can be at most 1.1 times as large as the
+            canvas.
+        lora: few-step adapter as .safetensors. Required by the optimization `few_step`.
     """
 
     base: Path
@@ -50,26 +55,33 @@ class WeightFiles:
     lora: Path | None = None
 
     def missing(self) -> tuple[str, ...]:
-        """Return one sentence per file or folder that does not exist.
+        """Return one sentence for each file or folder that does not exist.
 
-        Only checks existence. Loading verifies the content."""
+        Does not check the content. Loading does."""
         named = {field.name: getattr(self, field.name) for field in fields(self)}
         return tuple(f"{path} ({name}) is missing." for name, path in named.items() if path and not path.exists())
 
 
 @dataclass(frozen=True)
 class InstantIDConfig:
-    """The configuration of one engine.
+    """The configuration of an InstantID engine.
 
-    `device` has no fallback: without CUDA the engine only starts if `cpu` was asked for."""
+    Attributes:
+        weights: paths of the weights.
+        device: cuda, cuda:N or cpu. There is no fallback: without CUDA the engine starts only if this is `cpu`.
+        sampling: sampler and number of steps.
+        optimizations: optimizations to apply. None selects the default ones of the device.
+        max_batch: largest number of pictures per batch.
+        canvas_pixels: approximate pixel count of a picture before it is enlarged.
+    """
 
     weights: WeightFiles
     device: str = "cuda"
     sampling: Sampling = Sampling()
     optimizations: frozenset[Optimization] | None = None
     max_batch: int = 10
-    # About the pixel count that SDXL was trained for. Exactly 1024 x 1024 is avoided because it produces stock photo
-    # watermarks (published).
+    # About the pixel count that SDXL was trained for. 1024 x 1024 is avoided because SDXL adds stock photo watermarks
+    # at exactly that size (published).
     canvas_pixels: int = 896 * 1152
 
     @property

@@ -1,6 +1,6 @@
-"""The denoising loop, for any mix of prompts, seeds, poses and people in one batch.
+"""The denoising loop. A batch can mix prompts, seeds, poses and people.
 
-The pictures of a batch share only the steps. Up to rounding, each is the same as if rendered alone.
+The pictures of a batch share only the timesteps. Up to rounding, a picture is the same in any batch and alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,10 +25,10 @@ def denoise(
     optimizations: frozenset[Optimization],
     on_progress: Progress,
 ) -> Tensor:
-    """Denoise a batch to latents (B, 4, h, w), float32.
+    """Denoise a batch. Returns latents (B, 4, h, w), float32.
 
-    The latents are not yet divided by the VAE's scaling factor. All optimizations are resolved before the loop.
-    `on_progress` receives the finished share of the steps after each step. It may raise Canceled."""
+    The latents are not yet divided by the VAE's scaling factor. `on_progress` is called after each step with the
+    finished fraction of the steps. The callback can raise Canceled."""
     with torch.inference_mode():
         scheduler = make_scheduler(networks.scheduler_config, sampling, networks.device)
         steps = plan_steps(networks, pictures, sampling.steps, optimizations)
@@ -49,13 +49,13 @@ def denoise(
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One step of the loop, with everything that the optimizations decide about it.
+    """One denoising step, after all optimizations have been resolved.
 
     Attributes:
-        rows: input of the networks: both halves of the batch if guided, otherwise the second half.
-        guided: True if the prediction is guided away from the negative prompt.
-        control: scale of the ControlNet per picture, (B, 1, 1, 1). None if the ControlNet is skipped.
-        done: share of the steps, 0..1, that are finished after this one.
+        rows: input of the networks. Both halves of the batch if guided, otherwise the conditional half.
+        guided: True if classifier-free guidance is applied.
+        control: scale of the ControlNet per picture, (B, 1, 1, 1). None skips the ControlNet.
+        done: fraction of the steps, 0..1, that is finished after this step.
     """
 
     rows: Rows
@@ -67,7 +67,7 @@ class Step:
 def plan_steps(
     networks: Networks, pictures: Sequence[Conditions], count: int, optimizations: frozenset[Optimization]
 ) -> list[Step]:
-    """Decide for each of `count` steps which rows run, if they are guided, and the ControlNet's scale."""
+    """Plan each of `count` steps: its rows, its guidance and its ControlNet scale."""
     both = make_rows(networks, pictures, optimizations)
     conditional = both.conditional()
     needs_guidance = any(picture.guidance_scale != 1 for picture in pictures)
@@ -84,10 +84,10 @@ def plan_steps(
 def control_scales(
     networks: Networks, pictures: Sequence[Conditions], steps: int, optimizations: frozenset[Optimization]
 ) -> list[Tensor | None]:
-    """Return the ControlNet's scales, (B, 1, 1, 1), for each step.
+    """Return the ControlNet scales of the pictures, (B, 1, 1, 1), for each step.
 
-    A picture's scale is 0 after its end. An entry is None if the ControlNet can be skipped. The tensors are copied to
-    the device before the loop, because a copy inside the loop would stall the GPU."""
+    The scale of a picture is 0 after its `control_end`. An entry is None if the step can skip the ControlNet. The
+    tensors are copied to the device here, because a copy inside the denoising loop would stall the GPU."""
     ends = control_ends(pictures, optimizations)
     tensors: dict[tuple[float, ...], Tensor | None] = {}
     scales = []
@@ -104,12 +104,13 @@ def control_scales(
 
 @dataclass(frozen=True, eq=False)
 class NoisePredictor:
-    """The ControlNet and UNet, called as the optimizations require.
+    """The ControlNet and the UNet, called as the optimizations require.
 
     Attributes:
-        arrange: converts latents to the memory layout that the networks prefer.
-        embed_condition: computes the ControlNet's embedding of `Rows.condition`.
-        begin_step: marks the start of a pass for CUDA graphs.
+        networks: loaded networks.
+        arrange: function that converts latents to the networks' preferred memory layout.
+        embed_condition: function that computes the ControlNet's embedding of `Rows.condition`.
+        begin_step: function that marks the start of a pass for CUDA graphs.
     """
 
     networks: Networks
@@ -118,9 +119,9 @@ class NoisePredictor:
     begin_step: Callable[[], None]
 
     def predict(self, inputs: Tensor, timestep: Tensor, rows: Rows, control: Tensor | None) -> Tensor:
-        """Predict noise (rows, 4, h, w) in one pass through ControlNet and UNet.
+        """Predict the noise, (rows, 4, h, w), with one pass through ControlNet and UNet.
 
-        The ControlNet is skipped if `control` is None."""
+        Skips the ControlNet if `control` is None."""
         inputs = self.arrange(inputs)
         self.begin_step()
         added = {"text_embeds": rows.pooled, "time_ids": rows.time_ids}
@@ -154,23 +155,23 @@ class NoisePredictor:
 
 
 def make_predictor(networks: Networks, optimizations: frozenset[Optimization]) -> NoisePredictor:
-    """Resolve the optimizations that act in every pass."""
+    """Create a predictor with the optimizations that affect every pass."""
     channels_last = partial(torch.Tensor.contiguous, memory_format=torch.channels_last)
     is_cached = Optimization.CACHED_CONDITION in optimizations
     has_graphs = Optimization.CUDA_GRAPHS in optimizations
     return NoisePredictor(
         networks,
         arrange=channels_last if Optimization.CHANNELS_LAST in optimizations else nn.Identity(),
-        # If cached, `make_rows` has already embedded the condition.
+        # `make_rows` has already embedded a cached condition.
         embed_condition=nn.Identity() if is_cached else networks.condition_embedding,
         begin_step=torch.compiler.cudagraph_mark_step_begin if has_graphs else lambda: None,
     )
 
 
 def decode(networks: Networks, latents: Tensor) -> Tensor:
-    """Decode latents to pictures (B, 3, H, W), float32, 0..1, on the device.
+    """Decode latents to pictures, (B, 3, H, W) float32, 0..1, on the device.
 
-    Decodes one picture at a time because the decoder needs gigabytes for each."""
+    Decodes one picture at a time, because the decoder needs gigabytes of memory per picture."""
     vae = networks.vae
     with torch.inference_mode(), networks.on_device(vae):
         scaled = (latents / vae.config.scaling_factor).to(vae.dtype)

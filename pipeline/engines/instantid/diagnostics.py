@@ -1,4 +1,4 @@
-"""Diagnose the engine for `doctor` without rendering a picture."""
+"""Diagnose the InstantID engine without rendering a picture."""
 
 import torch
 
@@ -20,7 +20,7 @@ TYPICAL_SIZE = Size(896, 1152)
 
 
 def device_note(options: InstantIDOptions) -> str:
-    """Describe the device, its memory and the mode that fits.
+    """Describe the device, its memory and the memory mode that fits.
 
     Raises EngineUnavailable if the engine cannot run on the device."""
     mode = choose_mode(options.device, options.chosen_optimizations)
@@ -36,10 +36,10 @@ def device_note(options: InstantIDOptions) -> str:
 
 
 def load_fault(config: InstantIDConfig) -> str | None:
-    """Load every network and return the first error, or None.
+    """Load all networks, and return the first error or None.
 
-    Finds faults in files with correct hashes, such as wrong shapes. Loads to the CPU in half precision, so that a
-    worker that uses the GPU is not disturbed."""
+    Finds problems in files with correct hashes, such as wrong shapes. Loads to the CPU in half precision, so that a
+    worker on the GPU is not disturbed."""
     try:
         FaceReader(config.weights.faces)
         if config.weights.upscaler is not None:

@@ -1,4 +1,4 @@
-"""The engine class: prepare a subject, render batches of shots."""
+"""The InstantID engine class: prepares subjects and renders batches of shots."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -45,28 +45,32 @@ from pipeline.types import (
 )
 from pipeline.upscaling.upscale import TorchUpscaler
 
-# Share of the start-up that loading takes if the networks are also compiled.
+# Fraction of the startup time that loading takes if the networks are also compiled.
 LOADING_SHARE = 0.2
-# Share of a batch's time that denoising takes; decoding, enlarging and copying take the rest.
+# Fraction of a batch's time that denoising takes. Decoding, enlarging and copying take the rest.
 DENOISING_SHARE = 0.9
-# A picture that has to grow by less than this factor is interpolated.
+# Pictures that must be enlarged by less than this factor are interpolated.
 ENLARGE_FROM = 1.1
 
 
 @dataclass(frozen=True, eq=False)
 class InstantIDSubject(Subject):
-    """A person as (2, N, width) face tokens, with no other data."""
+    """A person, represented by face tokens (2, N, width) and no other data."""
 
     tokens: Tensor = field(repr=False)
 
 
 class InstantIDEngine:
-    """The engine that generates new pictures of people.
+    """An engine that generates new pictures of a person.
 
-    Deterministic: a picture depends on its shot's seed, not on its batch. The engine never falls back to another mode.
-    Raises EngineUnavailable without CUDA (unless the device is `cpu`) or with too little memory. Raises WeightsError
-    for a file that is missing, damaged or of the wrong shape. With the optimization `compile` the start takes minutes.
-    Later pictures only wait for the compiler if memory runs out and the batch is halved."""
+    The engine is deterministic: a picture depends on the shot's seed and not on the batch. The engine never falls back
+    to another mode.
+
+    With the optimization `compile`, creating the engine takes minutes. Rendering waits for the compiler again only if
+    memory runs out and the batch size is halved.
+
+    Raises EngineUnavailable without CUDA (unless the device is `cpu`), or with too little memory. Raises WeightsError
+    if a file is missing, damaged or of the wrong shape."""
 
     name = "instantid"
 
@@ -100,9 +104,9 @@ class InstantIDEngine:
         on_progress(1.0)
 
     def capacity(self, size: Size) -> int:
-        """Return the number of pictures to render at once.
+        """Return the preferred number of pictures of this size per batch.
 
-        Derived from free memory on a GPU, and halved after each out-of-memory error."""
+        On a GPU the number depends on free memory. Each out-of-memory error halves it."""
         canvas = self._canvas(size).size
         if canvas not in self._limits:
             limit = self.config.max_batch
@@ -114,9 +118,9 @@ class InstantIDEngine:
     def prepare(
         self, photos: Sequence[SourcePhoto], size: Size, on_progress: Progress = ignore_progress
     ) -> InstantIDSubject:
-        """Compute the person's face tokens from every photo in which the detector finds the face.
+        """Compute the person's face tokens from all photos in which the detector finds the face.
 
-        Raises FaceNotFound if no photo shows it."""
+        Raises FaceNotFound if it finds the face in no photo."""
         readings = []
         for photo in photos:
             try:
@@ -128,23 +132,23 @@ class InstantIDEngine:
             return InstantIDSubject(self.name, size, face_tokens(self.networks, fuse(readings)))
 
     def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
-        """Yield one picture per job, in order, each as soon as it is finished.
+        """Yield one picture per job, in order, as soon as each is finished.
 
-        Raises DeviceLost, EngineUnavailable, or what `on_progress` raises."""
+        Raises DeviceLost, EngineUnavailable, or the exception of `on_progress`."""
         return self._render(jobs, size, self.sampling, on_progress)
 
     def _render(self, jobs: Sequence[Job], size: Size, sampling: Sampling, on_progress: Progress) -> Iterator[Picture]:
         static, done = Optimization.COMPILE in self.optimizations, 0
         while done < len(jobs):
             batch = jobs[done : done + next_batch(len(jobs) - done, self.capacity(size), static=static)]
-            heard = within(on_progress, done / len(jobs), len(batch) / len(jobs))
+            on_batch_progress = within(on_progress, done / len(jobs), len(batch) / len(jobs))
             fits = True
             try:
-                for picture in self._render_batch(batch, size, sampling, heard):
+                for picture in self._render_batch(batch, size, sampling, on_batch_progress):
                     done += 1
                     yield picture
             except torch.OutOfMemoryError:
-                # Halve the limit outside of this block: the exception keeps references to the tensors that filled the
+                # Halve the limit outside of this block, because the exception references the tensors that filled the
                 # memory.
                 fits = False
             if not fits:
@@ -156,7 +160,8 @@ class InstantIDEngine:
         with device_errors():
             canvas = self._canvas(size)
             conditions = [self._conditions(job, canvas.size) for job in jobs]
-            # Networks are compiled for one picture and for a full batch. Any other count would compile for a minute.
+            # Pad the batch. The networks are compiled for one picture and for a full batch. Any other count would
+            # compile for a minute.
             spare = (
                 self.capacity(size) - len(jobs) if Optimization.COMPILE in self.optimizations and len(jobs) > 1 else 0
             )
@@ -173,20 +178,21 @@ class InstantIDEngine:
     def _compile(self, on_progress: Progress) -> None:
         """Compile the networks by rendering dummy pictures in every shape that packs use.
 
-        Compiling takes minutes, which no pack should wait for. Renders a full batch and a single picture per canvas,
-        with two steps so that cut-off optimizations are compiled as well. Raises EngineUnavailable if torch cannot
-        compile."""
+        Compiling takes minutes, which no pack should wait for. For each canvas, renders a full batch and a single
+        picture, with two steps so that the cutoff optimizations are compiled too.
+        Raises EngineUnavailable if torch cannot compile."""
         tokens = face_tokens(self.networks, np.ones(EMBEDDING_LENGTH, np.float32))
         brief = replace(self.sampling, steps=2)
-        # Both sizes usually share one canvas. The larger size then compiles the upscaler as well.
+        # Both sizes usually have the same canvas. The dictionary then keeps the larger size, which also compiles the
+        # upscaler.
         sizes = (PREVIEW,) if self._upscaler is None else (PREVIEW, PREMIUM)
         canvases = {self._canvas(size).size: size for size in sizes}
         runs = [(size, count) for size in canvases.values() for count in {self.capacity(size), 1}]
         for number, (size, count) in enumerate(runs):
             job = Job(InstantIDSubject(self.name, size, tokens), Shot(0, load_styles()[0], seed=0))
-            heard = within(on_progress, number / len(runs), 1 / len(runs))
+            on_batch_progress = within(on_progress, number / len(runs), 1 / len(runs))
             try:
-                for _ in self._render([job] * count, size, brief, heard):
+                for _ in self._render([job] * count, size, brief, on_batch_progress):
                     pass
             except torch._dynamo.exc.TorchDynamoException as error:
                 raise EngineUnavailable(
@@ -223,7 +229,7 @@ class InstantIDEngine:
     def _halve(self, tried: int, size: Size) -> None:
         """Halve the batch limit for this size.
 
-        Raises EngineUnavailable if a single picture does not fit."""
+        Raises EngineUnavailable if even a single picture does not fit."""
         if self.networks.device.type == "cuda":
             torch.cuda.empty_cache()
         if tried == 1:
@@ -236,9 +242,9 @@ class InstantIDEngine:
 
 
 def choose_mode(device: str, optimizations: frozenset[Optimization]) -> MemoryMode:
-    """Choose how the networks share the device.
+    """Choose the memory mode for the device.
 
-    Raises EngineUnavailable if the device cannot run them."""
+    Raises EngineUnavailable if the device cannot run the networks."""
     if device == "cpu":
         return MemoryMode.RESIDENT
     if not torch.cuda.is_available():

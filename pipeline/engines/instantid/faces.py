@@ -1,4 +1,4 @@
-"""Read faces with insightface: raw 512-number embeddings, as InstantID expects them."""
+"""Read faces with insightface as raw 512-number embeddings, the input that InstantID expects."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,24 +14,24 @@ from pipeline.types import Box, Embedding, Pixels, SourcePhoto
 
 DETECTOR, RECOGNIZER = "scrfd_10g_bnkps.onnx", "glintr100.onnx"
 DETECTOR_INPUT = (640, 640)
-# The detector's input: a square around the chosen face, this many times as wide as the face.
+# Width of the square that the detector sees, in face sizes. The square is centered on the selected face.
 SURROUNDINGS = 3.0
-# The published implementation uses no larger image. Larger faces would be sampled too coarsely when aligned to 112
-# pixels.
+# Largest side of the detector's input. The published implementation uses no larger image either. Larger faces would be
+# undersampled when they are aligned to 112 px.
 MAX_SIDE = 1280
-# Smallest intersection over union at which a detection counts as the chosen face.
+# Minimum intersection over union at which a detection counts as the selected face.
 MIN_OVERLAP = 0.15
-# Width of a face that is not enlarged for the recognizer.
+# Faces of at least this width are not enlarged for the recognizer.
 FULL_QUALITY_PX = 112
 
 
 @dataclass(frozen=True, eq=False)
 class FaceReading:
-    """A face as read from one photo.
+    """The embedding of a face in one photo.
 
     Attributes:
-        embedding: (512,), raw.
-        quality: weight of the embedding, above 0, at most 1.
+        embedding: (512,), not normalized.
+        quality: weight of the embedding, above 0 and at most 1.
     """
 
     embedding: Embedding
@@ -39,10 +39,11 @@ class FaceReading:
 
 
 class FaceReader:
-    """The insightface networks for detection and recognition, loaded from a local folder.
+    """insightface's detection and recognition networks, loaded from a local folder.
 
-    Raises WeightsError for a missing or unsuitable file. Runs on the CPU: a person needs few runs, and a second runtime
-    on the GPU would cost memory."""
+    The networks run on the CPU. They run only a few times per person, and a second runtime on the GPU would need
+    memory.
+    Raises WeightsError if a file is missing or not the expected network."""
 
     def __init__(self, folder: Path) -> None:
         import onnxruntime
@@ -61,16 +62,17 @@ class FaceReader:
             raise WeightsError(f"{folder / DETECTOR} is not an SCRFD detector with key points.")
         if list(recognizer.get_inputs()[0].shape[1:]) != [3, 112, 112] or recognizer.get_outputs()[0].shape[-1] != 512:
             raise WeightsError(f"{folder / RECOGNIZER} does not produce 512 numbers from 112 × 112 pixels.")
-        # Imported after the checks, because insightface takes a second to import and does not check the files.
+        # Imported after the checks, because importing insightface takes a second, and insightface does not check the
+        # files.
         from insightface.model_zoo import SCRFD, ArcFaceONNX
 
         self._detector = SCRFD(str(folder / DETECTOR), detector)
         self._recognizer = ArcFaceONNX(str(folder / RECOGNIZER), recognizer)
 
     def read(self, photo: SourcePhoto) -> FaceReading:
-        """Read the chosen face of a photo.
+        """Compute the embedding of the selected face in a photo.
 
-        Raises FaceNotFound if the detector does not find it."""
+        Raises FaceNotFound if the detector does not find the face."""
         from insightface.utils.face_align import norm_crop
 
         square, offset, scale = crop_around(photo.pixels, photo.face.box)
@@ -86,9 +88,9 @@ class FaceReader:
 
 
 def crop_around(pixels: Pixels, box: Box) -> tuple[Pixels, NDArray[np.float64], float]:
-    """Crop a square around the box, black beyond the photo.
+    """Crop a square around the box. Areas outside the photo are black.
 
-    Returns the square, its top left corner (x, y) in the photo, and its scale, at most 1."""
+    Returns the square, its top left corner (x, y) in the photo, and its scale, which is at most 1."""
     import cv2
 
     side = max(2, round(SURROUNDINGS * max(box.width, box.height)))
@@ -113,18 +115,18 @@ def overlap(one: Box, other: Box) -> float:
 
 
 def quality(photo: SourcePhoto, score: float) -> float:
-    """Return the weight of an embedding, above 0, at most 1.
+    """Return the weight of an embedding, above 0 and at most 1.
 
-    Product of detection score, face size and frontality, each 0..1."""
+    The weight is the product of detection score, face size and frontality, each 0..1."""
     size = min(1.0, photo.face.box.width / FULL_QUALITY_PX)
     frontal = float(np.cos(np.radians(yaw_degrees(photo.face.mesh))) ** 2)
     return max(1e-3, score * size * frontal)
 
 
 def fuse(readings: Sequence[FaceReading]) -> Embedding:
-    """Fuse readings of one person into one raw embedding (512,), weighted by quality.
+    """Combine the embeddings of one person into one raw embedding (512,), weighted by quality.
 
-    Raises FaceNotFound without a reading."""
+    Raises FaceNotFound if there are no readings."""
     if not readings:
         raise FaceNotFound("no photo shows the face")
     return fuse_embeddings([reading.embedding for reading in readings], [reading.quality for reading in readings])

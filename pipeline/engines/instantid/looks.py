@@ -1,6 +1,6 @@
 """Build the prompts and scales of a shot.
 
-Every word comes from looks.toml or from an operator's own style. No text that a customer typed is used.
+All words come from looks.toml or from a style that the operator defined. Text that a customer typed is never used.
 """
 
 import tomllib
@@ -16,9 +16,13 @@ PROMPTS_FILE = Path(__file__).with_name("looks.toml")
 
 @dataclass(frozen=True)
 class PromptStyle:
-    """A look in words and scales.
+    """A style for prompts: words and scales.
 
-    `prompt` contains {person} and {outfit}. The scales are those of `conditions.Conditions`."""
+    Attributes:
+        prompt: prompt with the placeholders {person} and {outfit}.
+        negative: negative prompt.
+        guidance_scale, control_scale, adapter_scale, control_end: see `conditions.Conditions`.
+    """
 
     prompt: str
     negative: str
@@ -28,19 +32,19 @@ class PromptStyle:
     control_end: float = 1.0
 
 
-# Fields that a style can override.
+# Fields that a StyleSpec can override.
 _OWN = ("prompt", "negative", "guidance_scale", "control_scale", "adapter_scale")
 
 
 @cache
 def load_prompt_styles() -> dict[str, PromptStyle]:
-    """Return every look of looks.toml by its style's name."""
+    """Return all styles of looks.toml, by name."""
     table = tomllib.loads(PROMPTS_FILE.read_text("utf-8"))
     return {name: PromptStyle(**{**table["defaults"], **entry}) for name, entry in table["look"].items()}
 
 
 def get_prompt_style(shot: Shot) -> PromptStyle:
-    """Return the words and scales of the shot's style, completed from looks.toml.
+    """Return the words and scales of the shot's style. looks.toml supplies the values that the style leaves empty.
 
     Raises EngineUnavailable if neither has a prompt."""
     style = shot.style
@@ -54,9 +58,9 @@ def get_prompt_style(shot: Shot) -> PromptStyle:
 
 
 def prompts_for(shot: Shot) -> tuple[str, str]:
-    """Return prompt and negative prompt of a shot.
+    """Return the prompt and the negative prompt of a shot.
 
-    Neither mentions black and white, because such shots are rendered in color."""
+    The prompts never mention black and white, because monochrome shots are rendered in color and converted."""
     prompt_style, self_description = get_prompt_style(shot), shot.self_description
     words = _prompt_words()
     outfit = words["outfit"][self_description.outfit] if self_description.outfit else words["extras"]["no_outfit"]
@@ -64,7 +68,7 @@ def prompts_for(shot: Shot) -> tuple[str, str]:
 
 
 def describe_subject(self_description: SelfDescription) -> str:
-    """Return a noun phrase of the person's self-description."""
+    """Describe the person as a noun phrase for the prompt."""
     words = _prompt_words()
     noun = words["kind"][self_description.kind]
     if self_description.age:

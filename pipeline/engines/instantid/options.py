@@ -1,4 +1,7 @@
-"""The operator's options for the engine, and the weights that they need. Imports no heavy package."""
+"""Options of the InstantID engine that an operator can set, and the weights that they require.
+
+Imports no heavy packages.
+"""
 
 from dataclasses import dataclass
 
@@ -7,7 +10,7 @@ from pipeline.engines.instantid.config import InstantIDConfig, Sampling, WeightF
 from pipeline.errors import EngineUnavailable
 from pipeline.weights import Weights
 
-# All weights but the checkpoint. The engine counts as installed once this group was fetched completely.
+# All weights except the checkpoint. InstantID counts as installed once this group was fetched completely.
 PARTS_GROUP = "instantid_parts"
 CHECKPOINTS_GROUP = "checkpoints"
 FEW_STEP_WEIGHT = "sdxl_lightning_4step"
@@ -16,15 +19,15 @@ MIN_CANVAS_PIXELS = 64 * 64
 
 @dataclass(frozen=True)
 class InstantIDOptions:
-    """The operator's choices for the engine.
+    """Options of the InstantID engine that an operator can set.
 
     Attributes:
         checkpoint: name of a weight in the catalog's group `checkpoints`.
-        device: cuda, cuda:N or cpu. The CPU is never a fallback.
-        optimizations: changes to the lossless default, such as `+fp8` or `-compile`.
-        steps: number of denoising steps, unless the optimization few_step sets its own.
+        device: cuda, cuda:N or cpu. The engine never falls back to the CPU.
+        optimizations: changes to the default optimizations, such as `+fp8` or `-compile`.
+        steps: number of denoising steps. The optimization few_step uses its own number.
         canvas_pixels: approximate pixel count of a picture before it is enlarged.
-        max_batch: most pictures at once. Memory can lower the number.
+        max_batch: largest number of pictures per batch. Limited memory can reduce it.
     """
 
     checkpoint: str = "realvisxl"
@@ -36,9 +39,9 @@ class InstantIDOptions:
 
     @property
     def chosen_optimizations(self) -> frozenset[Optimization]:
-        """Return the default optimizations with the changes applied.
+        """Return the default optimizations with the operator's changes applied.
 
-        Raises ValueError for an unknown name or a contradiction."""
+        Raises ValueError for an unknown name or contradicting optimizations."""
         return change_optimizations(default_optimizations(self.device), self.optimizations)
 
     @property
@@ -61,7 +64,7 @@ class InstantIDOptions:
 def needed_weights(weights: Weights, options: InstantIDOptions) -> tuple[str, ...]:
     """Return the names of the weights that an engine with these options loads.
 
-    Raises EngineUnavailable for an unknown checkpoint."""
+    Raises EngineUnavailable if the checkpoint is unknown."""
     known = weights.catalog.groups.get(CHECKPOINTS_GROUP, ())
     if options.checkpoint not in known:
         raise EngineUnavailable(
@@ -73,7 +76,7 @@ def needed_weights(weights: Weights, options: InstantIDOptions) -> tuple[str, ..
 
 
 def build_config(weights: Weights, options: InstantIDOptions) -> InstantIDConfig:
-    """Build the engine's configuration and verify every file.
+    """Verify all files, and build the engine's configuration.
 
     Raises WeightsError or EngineUnavailable."""
     if options.fault:

@@ -1,7 +1,8 @@
-"""Poses: five generated key points of the face, never taken from the photo.
+"""Head poses: five facial keypoints per pose, generated from templates and never taken from the photo.
 
-Each template turns one generic head in space and places it in the frame, so that fifty pictures differ. All are nearly
-frontal, with a face of 35% to 50% of the picture's height, where InstantID works best (published practice).
+Each template rotates the same generic 3D head and places it in the picture. The poses make the pictures of a pack
+differ. All poses are nearly frontal, with a face height of 35% to 50% of the picture's height. InstantID works best in
+this range (published practice).
 """
 
 import math
@@ -13,17 +14,20 @@ from numpy.typing import NDArray
 from pipeline.types import Pixels, Size
 
 Keypoints = NDArray[np.float64]
-"""Key points (5, 2): x, y in pixels, in insightface's order.
+"""Facial keypoints (5, 2): x, y in pixels, in insightface's order.
 
-The person's right eye, left eye, nose tip, right and left mouth corner. The right eye is on the viewer's left."""
+The order is the person's right eye, left eye, nose tip, right mouth corner and left mouth corner. The right eye is on
+the viewer's left.
+"""
 
-# A generic head in eye distances: x to the viewer's right, y down, z to the viewer. The origin is between the eyes. x
-# and y are insightface's alignment template, z anthropometric means (63 mm between the eyes).
+# Keypoints of a generic head, in eye distances: x to the viewer's right, y down, z toward the viewer. The origin is
+# halfway between the eyes. x and y are those of insightface's alignment template. z is an anthropometric mean (63 mm
+# between the eyes).
 HEAD = np.array([[-0.5, 0.0, 0.0], [0.5, 0.0, 0.0], [0.0, 0.571, 0.42], [-0.41, 1.155, 0.10], [0.41, 1.155, 0.10]])
-# Hairline to chin, and hairline to the line of the eyes, in eye distances.
+# Distances from the hairline to the chin and to the line of the eyes, in eye distances.
 FACE_HEIGHT = 2.9
 EYES_BELOW_HAIRLINE = 1.15
-# Distance of the head's axis of rotation behind the eyes.
+# Distance of the head's axis of rotation behind the eyes, in eye distances.
 NECK_DEPTH = 0.9
 
 COLORS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255))
@@ -34,14 +38,16 @@ LIMB_HALF_WIDTH, LIMB_BRIGHTNESS, POINT_RADIUS = 4, 0.6, 10
 
 @dataclass(frozen=True)
 class Pose:
-    """A template for the pose of the head.
-
-    Degrees: yaw turns to the viewer's right, pitch nods down, roll tilts clockwise.
+    """A template for the position of the head.
 
     Attributes:
-        face_height: from hairline to chin, as a share of the picture's height.
-        x: horizontal position of the face's middle, as a share of the width.
-        y: vertical position of the face's middle, as a share of the height.
+        name: name of the pose.
+        yaw: degrees that the head turns to the viewer's right.
+        pitch: degrees that the head nods down.
+        roll: degrees that the head tilts clockwise.
+        face_height: distance from hairline to chin, as a fraction of the picture's height.
+        x: horizontal center of the face, as a fraction of the picture's width.
+        y: vertical center of the face, as a fraction of the picture's height.
     """
 
     name: str
@@ -53,7 +59,8 @@ class Pose:
     y: float
 
 
-# Nineteen is prime, so a pack that cycles through its looks gives each look every pose before repeating one.
+# Nineteen is a prime number. Therefore a pack that cycles through its styles renders each style in every pose before it
+# repeats one.
 POSES = (
     Pose("straight", 0, 0, 0, 0.42, 0.50, 0.42),
     Pose("straight_close", 0, 1, 0, 0.50, 0.50, 0.46),
@@ -80,12 +87,12 @@ POSES = (
 def pose_for(index: int) -> Pose:
     """Return the pose of the shot with this index in its pack.
 
-    A repeated shot gets the same pose."""
+    A repeated shot has the same index and thus the same pose."""
     return POSES[index % len(POSES)]
 
 
 def place_keypoints(pose: Pose, size: Size) -> Keypoints:
-    """Place the template's five points in a picture of this size."""
+    """Return the keypoints of a pose in a picture of this size."""
     yaw, pitch, roll = (math.radians(angle) for angle in (pose.yaw, pose.pitch, pose.roll))
     turn = np.array([[math.cos(yaw), 0, math.sin(yaw)], [0, 1, 0], [-math.sin(yaw), 0, math.cos(yaw)]])
     nod = np.array([[1, 0, 0], [0, math.cos(pitch), math.sin(pitch)], [0, -math.sin(pitch), math.cos(pitch)]])
@@ -99,11 +106,11 @@ def place_keypoints(pose: Pose, size: Size) -> Keypoints:
 
 
 def draw_keypoints(keypoints: Keypoints, size: Size) -> Pixels:
-    """Draw InstantID's key point image, (H, W, 3), on black.
+    """Draw InstantID's keypoint image, (H, W, 3), on black.
 
-    Dimmed limbs connect the nose to the other points, and each point is a disc. The image matches the ControlNet's
-    training data to the pixel: coordinates are cut to whole pixels and angles to whole degrees, and sizes do not scale.
-    """
+    Each keypoint is a disc. Dimmed lines connect the nose to the other keypoints. The image must match the ControlNet's
+    training data to the pixel. Therefore coordinates are truncated to whole pixels, angles to whole degrees, and line
+    widths do not scale."""
     import cv2
 
     picture = np.zeros((size.height, size.width, 3), np.uint8)

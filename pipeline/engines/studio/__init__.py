@@ -1,7 +1,8 @@
-"""The studio engine: headshots from the person's own pixels, on any CPU.
+"""The studio engine makes headshots from the pixels of the person's own photos, on any CPU.
 
-`prepare` levels, frames and cuts out the person once. `render` then places the person in front of each look's backdrop,
-under the look's light. The engine invents nothing: face, hair and clothes are those of the photo.
+`prepare` rotates the photo upright, crops it and cuts out the person, once per subject. `render` places the person in
+front of the style's backdrop and applies the style's lighting. The engine generates no content: face, hair and clothes
+are those of the photo.
 """
 
 import threading
@@ -28,24 +29,24 @@ if TYPE_CHECKING:
     from pipeline.upscaling.upscale import UpscaleNetwork
 
 
-# Most pixels that the network may process for one person, unless the first photo alone needs more. See
+# Largest number of pixels that the upscaling network processes per person, unless the first photo alone needs more. See
 # docs/adr/0028-upscaling-budget.md.
 MAX_PIXELS = 900_000
-# The fractional parts of its multiples spread evenly over 0..1 and never repeat.
+# The fractional parts of the multiples of this number spread evenly over 0..1 and never repeat.
 GOLDEN_RATIO = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class StudioSubject(Subject):
-    """A person cut out of each of their photos, best photo first."""
+    """A person, cut out of each of their photos. The best photo comes first."""
 
     portraits: tuple["Portrait", ...]
 
 
 class StudioEngine:
-    """The engine that makes headshots from a photo's own pixels.
+    """An engine that makes headshots from the pixels of a photo.
 
-    Concurrent calls of `prepare` wait for each other because the mask's network is not thread-safe."""
+    Concurrent calls of `prepare` wait for each other, because the segmentation network is not thread-safe."""
 
     name = "studio"
 
@@ -59,7 +60,7 @@ class StudioEngine:
         self._lock = threading.Lock()
 
     def _load_network(self) -> "UpscaleNetwork":
-        """Return Real-ESRGAN, loading it on the first call."""
+        """Return Real-ESRGAN. Loads it on the first call."""
         from pipeline.upscaling.upscale import load_network
 
         if self._network is None:
@@ -67,17 +68,18 @@ class StudioEngine:
         return self._network
 
     def capacity(self, size: Size) -> int:
-        """Return 1, because each picture uses every core."""
+        """Return 1, because rendering a picture uses all cores."""
         return 1
 
     def prepare(
         self, photos: Sequence[SourcePhoto], size: Size, on_progress: Progress = ignore_progress
     ) -> StudioSubject:
-        """Cut out and retouch the person, framed for this size.
+        """Cut out and retouch the person in each photo, cropped for pictures of this size.
 
-        Real-ESRGAN enlarges the person for a large size if the photo is too small. If several photos need that, only as
-        many are used as MAX_PIXELS allows, best first. Raises FaceNotFound without a photo. Raises WeightsError if the
-        upscaling network is needed and missing."""
+        If the pictures are large and a photo is too small, Real-ESRGAN enlarges the person in it. If several photos
+        must be enlarged, uses only as many of them as MAX_PIXELS allows, best first.
+        Raises FaceNotFound if there are no photos. Raises WeightsError if the upscaling network is needed but missing.
+        """
         from pipeline.portrait.prepare import (
             CUT_OUT_PIXELS,
             choose_photos,
@@ -99,15 +101,15 @@ class StudioEngine:
         return StudioSubject(self.name, size, tuple(portraits))
 
     def is_expensive_to_prepare(self, size: Size) -> bool:
-        """Return True for large sizes, where `prepare` can take minutes."""
+        """Return True for large sizes, for which `prepare` can take minutes."""
         from pipeline.portrait.upscaled import small_factor
 
         return small_factor(size) > 1
 
     def serialize(self, subject: Subject) -> bytes:
-        """Return the subject as bytes, about 60 MB per photo at 4K.
+        """Serialize the subject, about 60 MB per photo at 4K.
 
-        Raises ValueError for a subject of another engine."""
+        Raises ValueError if another engine prepared the subject."""
         from pipeline.portrait.serialization import serialize_portraits
 
         if not isinstance(subject, StudioSubject):
@@ -115,9 +117,9 @@ class StudioEngine:
         return serialize_portraits(subject.portraits)
 
     def deserialize(self, data: bytes, size: Size) -> StudioSubject:
-        """Return the subject that `serialize` stored.
+        """Restore a subject from the bytes of `serialize`.
 
-        Raises ValueError for data in another release's format."""
+        Raises ValueError if the bytes have the format of another release."""
         from pipeline.portrait.serialization import deserialize_portraits
 
         return StudioSubject(self.name, size, deserialize_portraits(data))
@@ -125,8 +127,8 @@ class StudioEngine:
     def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
         """Yield one picture per job, in order.
 
-        The shots of a subject with several photos use its photos in turn. Raises ValueError for a subject that was
-        prepared by another engine or for another size."""
+        If a subject has several photos, its shots use them in turn. Raises ValueError if a subject was prepared by
+        another engine or for another size."""
         from pipeline.engines.studio.compose import compose
 
         on_progress(0.0)
@@ -144,7 +146,7 @@ class StudioEngine:
 
 
 def choose_photo(index: int, photos: int) -> int:
-    """Return the index of the photo that a shot is made from.
+    """Return the index of the photo that this shot uses.
 
-    Photos alternate, but never in step with the looks, which also alternate."""
+    Photos alternate, but not in step with the styles. Otherwise a style would always use the same photo."""
     return int(index * GOLDEN_RATIO % 1 * photos)

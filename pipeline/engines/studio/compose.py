@@ -1,7 +1,7 @@
-"""Compose a headshot: the person in front of the set, under the set's light.
+"""Compose a headshot: place the person in front of the backdrop, and light the person to match it.
 
-Light, sets and grading are smooth, so they are computed on a small picture. Only the person and the edges around the
-person are sharp. They are painted at full size, in strips of rows.
+Lighting, backdrops and color grading are smooth, so they are computed on a small picture. Only the person and the
+person's edges contain fine detail. They are composited at full size, in strips of rows.
 """
 
 import zlib
@@ -42,17 +42,17 @@ STEPS = 4096
 
 @dataclass(frozen=True, eq=False)
 class Lighting:
-    """The effect of the lamps and the set on the person, in linear light.
+    """The effect of the lights and the backdrop on the person, in linear light.
 
-    Each plane is as large as the small picture, (h, w) or (h, w, 3).
+    All arrays except `rim_light` have the size of the small picture.
 
     Attributes:
-        gain: (h, w, 3) factor on the person's own light.
-        rim: (h, w) strength of the rim lamp.
-        wrap: (h, w) share of the glow that spills over the person's edge.
-        glow: (h, w, 3) blurred light of the set.
-        behind: (h, w, 3) the set behind the person, with the person's shadow.
-        rim_light: (3,) color of the rim lamp.
+        gain: (h, w, 3) factor on the person's pixels.
+        rim: (h, w) strength of the rim light.
+        wrap: (h, w) fraction of the glow that spills over the person's edge.
+        glow: (h, w, 3) blurred backdrop.
+        behind: (h, w, 3) backdrop with the person's shadow.
+        rim_light: (3,) color of the rim light.
     """
 
     gain: Floats
@@ -63,7 +63,7 @@ class Lighting:
     rim_light: Floats
 
     def rows(self, factor: int, top: int, bottom: int) -> "Lighting":
-        """Return the planes enlarged by `factor`, cut to rows `top` to `bottom` of the full picture."""
+        """Return rows `top` to `bottom` of the lighting, enlarged by `factor` to the full picture."""
         if factor == 1 and bottom - top == len(self.rim):
             return self
         gain, rim, wrap, glow, behind = (
@@ -75,13 +75,13 @@ class Lighting:
 
 @dataclass(frozen=True, eq=False)
 class Grading:
-    """The tones, color and finish of a look.
+    """The color grading of a style.
 
     Attributes:
         tones: (STEPS,) output lightness for each input lightness 0..100.
         saturation: factor on the colors, 0 for monochrome.
-        vignette: how much the corners darken.
-        grain: deviation of the grain.
+        vignette: how much the corners are darkened.
+        grain: standard deviation of the film grain.
     """
 
     tones: Floats
@@ -95,7 +95,7 @@ def compose(portrait: Portrait, shot: Shot, threads: int = 2) -> Pixels:
 
     The same portrait and shot always give the same pixels."""
     portrait, style = _apply_framing(portrait, shot.framing), arrange_lamps(shot.style, shot.light)
-    # Python's hash() differs between processes, so the seed uses a checksum.
+    # Seed with a checksum of the name, because Python's hash() differs between processes.
     rng = np.random.default_rng([shot.seed, zlib.crc32(style.set.encode())])
     shape = portrait.alpha.shape[0], portrait.alpha.shape[1]
     if style.set == OWN_BACKGROUND:
@@ -128,7 +128,7 @@ def compose(portrait: Portrait, shot: Shot, threads: int = 2) -> Pixels:
 
 
 def _apply_framing(portrait: Portrait, framing: Framing) -> Portrait:
-    """Return the portrait moved and scaled for the framing."""
+    """Move and scale the portrait as the framing requires."""
     height, width = portrait.alpha.shape
     matrix = place_person(framing, (height, width))
     if matrix is None:
@@ -157,14 +157,14 @@ def _apply_framing(portrait: Portrait, framing: Framing) -> Portrait:
 
 
 def _light(portrait: Portrait, style: StyleSpec, scenery: Set, behind: Floats) -> Lighting:
-    """Compute the key and rim lamps, the set's ambient color and its light around the person's edges."""
+    """Compute the lighting: key light, rim light, ambient color, and the backdrop's glow at the person's edges."""
     alpha = portrait.alpha
     shape = alpha.shape[0], alpha.shape[1]
     side = float(np.sqrt(alpha.size))
     face = _face(portrait, shape)
 
     key = np.array(style.key_light, np.float32)
-    # Put the key lamp on the side of the photo's own light. Otherwise the face would be lit from two sides.
+    # Place the key light on the side from which the photo is lit. Otherwise the face would appear lit from two sides.
     key[0] *= -1 if key[0] * portrait.light_side < -0.12 else 1
     key /= np.linalg.norm(key)
     shading = resize(np.asarray(portrait.shape @ key, np.float32), shape)
@@ -173,7 +173,7 @@ def _light(portrait: Portrait, style: StyleSpec, scenery: Set, behind: Floats) -
 
     ambient = behind.reshape(-1, 3).mean(axis=0) + 0.02
     ambient = ambient / (ambient @ np.array([0.2126, 0.7152, 0.0722], np.float32))
-    # Tint the face less, so that its hue stays the person's own.
+    # Tint the face less than the body to preserve the person's skin tone.
     tint = (style.tint * (1 - 0.6 * face))[..., None]
     gain = gain * (1 + tint * (np.clip(ambient, 0.5, 1.6) - 1))
 
@@ -196,11 +196,11 @@ def _light(portrait: Portrait, style: StyleSpec, scenery: Set, behind: Floats) -
 
 
 def _paint(person: Floats, alpha: Floats, lighting: Lighting) -> Floats:
-    """Return display values of the lit person in front of the set.
+    """Composite the lit person over the backdrop. Returns display values.
 
     person: (H, W, 3) linear light."""
     lit = person * lighting.gain
-    # The rim lamp is only visible where the person reflects its light.
+    # The rim light is visible only where the person reflects light.
     rim = lighting.rim * alpha * (0.15 + 1.2 * np.clip(lit.mean(axis=2), 0, 0.6))
     lit += rim[..., None] * lighting.rim_light
     lit += (lighting.glow - lit) * (lighting.wrap * alpha)[..., None]
@@ -216,9 +216,10 @@ def _face(portrait: Portrait, shape: tuple[int, int]) -> Floats:
 
 
 def _with_shadow(behind: Floats, alpha: Floats, depth: float) -> Floats:
-    """Darken the set a little around the person, more toward the lower right.
+    """Darken the backdrop slightly around the person, more toward the lower right.
 
-    Without this shadow the person would look cut out of the set. `depth` is 0..1; 0 returns `behind` unchanged."""
+    Without this shadow the person would look cut out. depth: strength of the shadow, 0..1. 0 returns `behind`
+    unchanged."""
     if depth <= 0:
         return behind
     height, width = alpha.shape
@@ -229,10 +230,10 @@ def _with_shadow(behind: Floats, alpha: Floats, depth: float) -> Floats:
 
 
 def _grade(picture: Floats, portrait: Portrait, style: StyleSpec) -> Grading:
-    """Compute the look's grading for this picture.
+    """Compute the color grading of this picture.
 
-    The tone curve pivots on the skin's median lightness. The skin then stays in the allowed range around the photo's
-    skin."""
+    The tone curve pivots on the median lightness of the skin. Afterward the skin's lightness is limited to the allowed
+    range around that of the photo."""
     skin = to_lab(picture)[..., 0][portrait.skin]
     pivot = float(np.median(skin)) / 100
     tone = np.linspace(0, 1, STEPS, dtype=np.float32)
@@ -243,22 +244,22 @@ def _grade(picture: Floats, portrait: Portrait, style: StyleSpec) -> Grading:
     lab = stack([np.asarray(plane, np.float32)[None] for plane in (tones, tones, tones)])
     held = clamp_known_lightness(lab, float(np.median(skin)), portrait.source)
     amount = MONOCHROME_GRAIN if style.monochrome else GRAIN
-    # An enlarged photo lacks fine texture. More grain on both person and set replaces it.
+    # An enlarged photo lacks fine texture. More grain on both person and backdrop compensates for that.
     amount *= 1 + 0.35 * float(np.clip(portrait.scale - 1.5, 0, 2.5))
     saturation = 0.0 if style.monochrome else style.saturation
     return Grading(np.ascontiguousarray(held[0, :, 0]), saturation, style.vignette, amount)
 
 
 def _apply_tones(tones: Floats, lightness: Floats) -> Floats:
-    """Map lightness values 0..100 through the tone curve."""
+    """Map lightness values, 0..100, through the tone curve."""
     index = (np.clip(lightness, 0, 100) * ((STEPS - 1) / 100) + 0.5).astype(np.int32)
     return tones.take(index)
 
 
 def _grain(height: int, width: int, rng: np.random.Generator) -> Floats:
-    """Return (H, W) noise of deviation 1, about as coarse as film grain.
+    """Return film-like noise with standard deviation 1, (H, W).
 
-    A large picture's noise is computed at half its size and enlarged, to save time."""
+    The noise of a large picture is computed at half its size and enlarged, to save time."""
     factor = 2 if height > GRAIN_ROWS else 1
     grain = rng.standard_normal((height // factor, width // factor), dtype=np.float32)
     grain = resize(blur(grain, 0.6 * max(1.0, height / factor / 1120)), (height, width))
@@ -266,9 +267,16 @@ def _grain(height: int, width: int, rng: np.random.Generator) -> Floats:
 
 
 def _apply_grading(picture: Floats, grading: Grading, grain: Floats, top: int, height: int) -> NDArray[np.uint8]:
-    """Apply tones, colors, vignette and grain to some rows. Returns uint8.
+    """Apply tone curve, saturation, vignette and grain to a strip of rows. Returns uint8.
 
-    top: index of the first row in the whole picture, which has `height` rows. The grain also hides the steps of 8 bits.
+    The grain also hides the banding of 8-bit values.
+
+    Args:
+        picture: strip of the picture, display values.
+        grading: color grading to apply.
+        grain: noise for the strip.
+        top: index of the strip's first row in the whole picture.
+        height: number of rows of the whole picture.
     """
     lab = to_lab(picture)
     lab[..., 0] = _apply_tones(grading.tones, lab[..., 0])
@@ -278,6 +286,6 @@ def _apply_grading(picture: Floats, grading: Grading, grain: Floats, top: int, h
     y = (np.arange(top, top + rows, dtype=np.float32)[:, None] + 0.5) / height - 0.47
     x = (np.arange(width, dtype=np.float32) + 0.5) / width - 0.5
     graded *= (1 - grading.vignette * np.clip(2.0 * (x**2 + y**2) - 0.12, 0, 1))[..., None]
-    # As on film, grain is strongest in the middle tones.
+    # As on film, grain is strongest in the midtones.
     graded += (grain * grading.grain)[..., None] * (0.6 + 1.6 * graded * (1 - graded))
     return (np.clip(graded, 0, 1) * 255 + 0.5).astype(np.uint8)

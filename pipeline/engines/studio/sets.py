@@ -1,7 +1,8 @@
-"""Paint the sets behind the person as scenes of light, out of focus as a fast lens would show them.
+"""Paint the backdrops (sets) behind the person, out of focus as a fast lens would show them.
 
-A set is always soft, so it is painted small and enlarged. All lengths are in frame heights, with x measured from the
-middle of the frame. Light is linear: 1 is white paper, and lamps and sky are brighter.
+Backdrops are blurry, so they are painted small and enlarged. All lengths are fractions of the picture's height. x is
+measured from the vertical center line of the picture. Values are linear light: 1 is white paper, and lamps and sky are
+brighter.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +16,13 @@ from pipeline.portrait.background import PAINT_HEIGHT, out_of_focus
 
 @dataclass(frozen=True, eq=False)
 class PaintSurface:
-    """A surface to paint on: coordinate planes x and y, (h, w), and the shot's random generator."""
+    """The surface on which a painter paints a backdrop.
+
+    Attributes:
+        x: (h, w) horizontal coordinate of each pixel.
+        y: (h, w) vertical coordinate of each pixel.
+        rng: random generator of the shot.
+    """
 
     x: Floats
     y: Floats
@@ -26,13 +33,13 @@ class PaintSurface:
         return self.x.shape[0], self.x.shape[1]
 
     def fill(self, light: Floats) -> Floats:
-        """Return (h, w, 3) filled with one light."""
+        """Return (h, w, 3) filled with one color."""
         return np.ones((*self.shape, 3), np.float32) * light
 
     def clouds(self, length: float) -> Floats:
-        """Return (h, w) smooth noise with features of about this length.
+        """Return smooth noise, (h, w), with features of about this length.
 
-        Its mean is about 0 and its deviation 1."""
+        The mean is about 0, and the standard deviation is 1."""
         height, width = self.shape
         step = max(2.0, length * height)
         small = self.rng.standard_normal((int(height / step) + 4, int(width / step) + 4)).astype(np.float32)
@@ -44,11 +51,11 @@ class PaintSurface:
         return np.asarray(plane / (plane.std() + 1e-6), np.float32)
 
     def pool(self, x: float, y: float, width: float, height: float) -> Floats:
-        """Return the glow of a lamp, (h, w): 1 at its center, 0.37 at distance `width` or `height`."""
+        """Return the glow of a lamp, (h, w): 1 at its center, and 0.37 at the distance `width` or `height`."""
         return np.asarray(np.exp(-(((self.x - x) / width) ** 2) - ((self.y - y) / height) ** 2), np.float32)
 
     def panel(self, left: float, top: float, right: float, bottom: float) -> Floats:
-        """Return a plane that is 1 inside a rectangle and 0 outside, with edges one pixel soft."""
+        """Return a mask, (h, w), that is 1 inside a rectangle and 0 outside. Its edges are soft by one pixel."""
         sharpness = float(self.shape[0])
         across = np.minimum(self.x - left, right - self.x) * sharpness + 0.5
         down = np.minimum(self.y - top, bottom - self.y) * sharpness + 0.5
@@ -60,13 +67,13 @@ Painter = Callable[[PaintSurface], Floats]
 
 @dataclass(frozen=True)
 class Set:
-    """A backdrop and how it reacts to light.
+    """A backdrop and how it reacts to the lights.
 
     Attributes:
-        paint: paints the backdrop.
-        shadow: depth of the person's shadow on it, 0 for none.
-        steadiness: 0..1, how little its brightness follows the lamps. White paper stays white.
-        rim_light: sRGB color of the lamp behind the person.
+        paint: function that paints the backdrop.
+        shadow: strength of the person's shadow on the backdrop, 0 for none.
+        steadiness: 0..1, how little the lights change the brightness of the backdrop. White paper stays white.
+        rim_light: sRGB color of the rim light.
     """
 
     paint: Painter
@@ -76,9 +83,9 @@ class Set:
 
 
 def paint_set(name: str, shape: Shape, rng: np.random.Generator) -> Floats:
-    """Paint the named set, (H, W, 3) in linear light.
+    """Paint the named backdrop, (H, W, 3) in linear light.
 
-    The same generator state gives the same picture."""
+    The same generator state always gives the same picture."""
     height, width = shape
     rows = PAINT_HEIGHT
     columns = max(8, round(rows * width / height))
@@ -90,8 +97,9 @@ def paint_set(name: str, shape: Shape, rng: np.random.Generator) -> Floats:
 
 
 def fit_scene(scene: Floats, shape: Shape) -> Floats:
-    """Enlarge a painted scene to the size of the frame."""
-    # Cubic enlargement of a gradient leaves a faint weave. The blur removes it, and is finer than any painted detail.
+    """Enlarge a painted backdrop to the size of the picture."""
+    # Cubic interpolation of a gradient leaves a faint grid pattern. This blur removes it, and does not affect painted
+    # detail, which is coarser.
     return np.clip(blur(resize(scene, shape), 0.5 * shape[0] / scene.shape[0]), 0, None)
 
 
@@ -108,7 +116,7 @@ def backdrop(
 ) -> Painter:
     """Return a painter of seamless paper or canvas.
 
-    The painter adds the glow of a lamp, mottling and a darker floor. `dark` and `bright` are sRGB colors."""
+    The painter adds the glow of a lamp, mottling and a darker floor. dark, bright: sRGB colors."""
 
     def paint(surface: PaintSurface) -> Floats:
         rng = surface.rng
@@ -125,7 +133,7 @@ def backdrop(
 
 
 def paint_linen(surface: PaintSurface) -> Floats:
-    """Paint a warm plastered wall with soft window light across it."""
+    """Paint a warm plastered wall with soft window light."""
     rng = surface.rng
     scene = surface.fill(color(196, 180, 161)) * rng.uniform(0.92, 1.04)
     scene *= (1 + 0.018 * surface.clouds(0.2) + 0.01 * surface.clouds(0.06))[..., None]
@@ -184,7 +192,7 @@ def paint_office(surface: PaintSurface) -> Floats:
 
 
 def paint_city(surface: PaintSurface) -> Floats:
-    """Paint a street at dusk: facades as dark planes, windows and lamps as discs of light."""
+    """Paint a street at dusk: facades as dark rectangles, windows and lamps as discs of light."""
     rng = surface.rng
     sky = mix(
         surface.fill(color(70, 92, 124)), surface.fill(color(168, 152, 148)), np.clip(surface.y / 0.7, 0, 1) ** 1.5
@@ -208,7 +216,7 @@ def paint_city(surface: PaintSurface) -> Floats:
 
 
 def _soft(plane: Floats) -> Floats:
-    """Map noise to a share 0..1 with soft ends."""
+    """Map noise to 0..1 with a sigmoid."""
     return np.asarray(1 / (1 + np.exp(-1.8 * plane)), np.float32)
 
 

@@ -1,1 +1,4 @@
-"""The decoder of untrusted photos. Imports only errors.py of the rest of the pipeline, so that it starts fast."""
+"""The decoder of untrusted photos.
+
+Imports no other module of the pipeline except errors.py, so that the process starts fast.
+"""

@@ -1,15 +1,15 @@
-"""The sandboxed decoding process: one photo on stdin, one clean JPEG on stdout.
+"""The sandboxed decoding process. Reads one photo from stdin, and writes one clean JPEG to stdout.
 
-Run as `python -I FOLDER MAX_PIXELS MEMORY_BYTES CPU_SECONDS`. The process drops its privileges (rights.py) before it
-decodes the photo. Before that it only detects the format.
+Run as `python -I FOLDER MAX_PIXELS MEMORY_BYTES CPU_SECONDS`. The process only detects the format before it drops its
+privileges (rights.py). Then it decodes the photo.
 
-stdout: the line `ready`, then either `refused REASON` or `photo WIDTH HEIGHT`, a newline and the JPEG.
+The output is the line `ready`, followed by either `refused REASON`, or `photo WIDTH HEIGHT`, a newline and the JPEG.
 """
 
 import sys
 from pathlib import Path
 
-# `python -I` puts only this folder on the path. Its modules import each other by their full names.
+# `python -I` adds only this folder to the import path, but the modules import each other by their full names.
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[3])
 
@@ -32,7 +32,8 @@ from pipeline.photos.decoder.rights import drop_privileges
 def main(max_pixels: int, memory_bytes: int, cpu_seconds: int) -> None:
     """Decode the photo on stdin and write the answer to stdout."""
     data = sys.stdin.buffer.read()
-    # Import everything up front, because an import needs file descriptors and the process gives up opening any.
+    # Import all modules first. After the process has dropped its privileges, it cannot open the files that an import
+    # needs.
     load_codecs(data)
     with capture_warnings() as warnings:
         drop_privileges(memory_bytes, cpu_seconds)
@@ -43,7 +44,7 @@ def main(max_pixels: int, memory_bytes: int, cpu_seconds: int) -> None:
 
 
 def answer(data: bytes, max_pixels: int, warnings: Warnings) -> bytes:
-    """Return the answer for a photo in the format of the module's docstring, without the line `ready`."""
+    """Decode a photo, and return the output for it (see the module docstring) without the line `ready`."""
     try:
         image = read_image(data, max_pixels, warnings)
         return b"photo %d %d\n" % image.size + encode(image)
@@ -54,12 +55,12 @@ def answer(data: bytes, max_pixels: int, warnings: Warnings) -> bytes:
     except (TooLarge, Image.DecompressionBombError, MemoryError):
         return refusal(Reason.TOO_LARGE)
     except Exception:
-        # Decoders can raise any exception for hostile bytes, and all mean that the photo is unreadable.
+        # Decoders can raise any exception for hostile bytes. All of them mean that the photo is unreadable.
         return refusal(Reason.UNREADABLE)
 
 
 def refusal(reason: Reason) -> bytes:
-    """Return the answer for a refused photo."""
+    """Return the output for a refused photo."""
     return b"refused " + reason.value.encode()
 
 

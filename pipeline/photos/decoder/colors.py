@@ -1,6 +1,6 @@
-"""Convert an image to sRGB from any color space that its file declares.
+"""Convert images to sRGB from the color space that the file declares.
 
-A profile is recognized by its effect and never by its name.
+An ICC profile is recognized by its effect, never by its name.
 """
 
 import io
@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageCms
 
-# A profile that differs from sRGB by at most this many levels of 255 is not applied. The difference is rounding.
+# A profile that differs from sRGB by at most this many levels of 255 is not applied, because the difference is only
+# rounding.
 SAME_AS_SRGB = 2
 
-# The primaries for each code of ITU-T H.273 with white D65: x and y of red, green and blue.
+# Primaries for each code of ITU-T H.273 with D65 white: x and y of red, green and blue.
 SRGB_PRIMARIES = (0.640, 0.330, 0.300, 0.600, 0.150, 0.060)
 PRIMARIES = {
     1: SRGB_PRIMARIES,
@@ -27,11 +28,11 @@ ADOBE_PRIMARIES = (0.640, 0.330, 0.210, 0.710, 0.150, 0.060)
 ADOBE_GAMMA = 563 / 256
 D65 = (0.3127, 0.3290)
 D50_XYZ = (0.96420, 1.0, 0.82491)
-# Codes of transfer curves in ITU-T H.273.
+# Codes of transfer functions in ITU-T H.273.
 PQ, HLG = 16, 18
 VIDEO_CURVES = {1, 6, 14, 15}
 WIDE = {9, 12}
-# Parameters g, a, b, c, d of curves in ICC profiles: (a * x + b) ** g above d, and c * x below.
+# Parameters g, a, b, c, d of the curves in ICC profiles: (a * x + b) ** g above d, and c * x below d.
 SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 VIDEO_CURVE = (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
 GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0}
@@ -39,9 +40,15 @@ GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0}
 
 @dataclass(frozen=True)
 class Colors:
-    """The colors that a file declares outside an ICC profile.
+    """The color space that a file declares without an ICC profile.
 
-    gamma: None for the curve of sRGB, or of video if `video` is set. hdr: PQ, HLG or 0."""
+    Attributes:
+        primaries: x and y of red, green and blue.
+        white: x and y of the white point.
+        gamma: exponent of the transfer function. None selects the sRGB curve, or the video curve if `video` is set.
+        video: True for the video curve of ITU-R BT.709.
+        hdr: PQ, HLG or 0.
+    """
 
     primaries: tuple[float, ...] = SRGB_PRIMARIES
     white: tuple[float, ...] = D65
@@ -51,15 +58,15 @@ class Colors:
 
     @property
     def are_srgb(self) -> bool:
-        """Return True if there is nothing to convert."""
+        """Return True if the colors need no conversion."""
         return self == Colors()
 
 
 def colors_of_codes(primaries: int, curve: int) -> Colors:
-    """Return the colors for these codes of H.273.
+    """Return the color space for these codes of H.273.
 
-    Unknown codes mean sRGB.
-    The video curve is used only with wide primaries, because phones declare it for photos with the sRGB curve."""
+    Unknown codes mean sRGB. The video curve is only used with wide primaries, because phones declare it for photos that
+    use the sRGB curve."""
     return Colors(
         PRIMARIES.get(primaries, SRGB_PRIMARIES),
         gamma=GAMMAS.get(curve),
@@ -69,9 +76,9 @@ def colors_of_codes(primaries: int, curve: int) -> Colors:
 
 
 def convert_profile(image: Image.Image, profile: bytes) -> Image.Image:
-    """Return the image in sRGB.
+    """Convert the image from the color space of the profile to sRGB.
 
-    Ignores a profile that is damaged or made for another kind of image, as browsers do."""
+    Like browsers, ignores a profile that is damaged or made for another kind of image."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if source.profile.xcolor_space.strip() == "RGB" and image.mode != "RGB":
@@ -95,9 +102,9 @@ def _is_srgb(source: ImageCms.ImageCmsProfile, target: ImageCms.ImageCmsProfile)
 
 
 def build_profile(colors: Colors) -> bytes:
-    """Return an ICC profile of these colors.
+    """Return an ICC profile of this color space.
 
-    Raises ValueError for primaries that span no colors."""
+    Raises ValueError if the primaries are degenerate."""
     columns = _rgb_to_d50(colors.primaries, colors.white)
     if colors.gamma is None:
         parameters = VIDEO_CURVE if colors.video else SRGB_CURVE
@@ -119,9 +126,9 @@ def build_profile(colors: Colors) -> bytes:
 
 
 def matrix_to_srgb(colors: Colors) -> "Matrix":
-    """Return the 3 x 3 matrix from these linear colors to linear sRGB.
+    """Return the 3 x 3 matrix from linear RGB of this color space to linear sRGB.
 
-    Raises ValueError for primaries that span no colors."""
+    Raises ValueError if the primaries are degenerate."""
     given = tuple(zip(*_rgb_to_d50(colors.primaries, colors.white), strict=True))
     back = _invert(tuple(zip(*_rgb_to_d50(SRGB_PRIMARIES, D65), strict=True)))
     return tuple(zip(*(_apply(back, column) for column in zip(*given, strict=True)), strict=True))
@@ -137,7 +144,7 @@ Matrix = tuple[tuple[float, ...], ...]
 def _rgb_to_d50(primaries: tuple[float, ...], white: tuple[float, ...]) -> Matrix:
     """Return XYZ of red, green and blue, adapted to D50.
 
-    Raises ValueError for primaries that span no colors."""
+    Raises ValueError if the primaries are degenerate."""
     try:
         columns = [(x / y, 1.0, (1 - x - y) / y) for x, y in zip(primaries[::2], primaries[1::2], strict=True)]
         white_xyz = (white[0] / white[1], 1.0, (1 - white[0] - white[1]) / white[1])

@@ -1,4 +1,4 @@
-"""Read the items of a HEIC container: where their bytes are, their type and rotation."""
+"""Read the item structure of a HEIC container: location, type and rotation of each item."""
 
 import struct
 from collections.abc import Iterator
@@ -7,23 +7,21 @@ from dataclasses import dataclass, field
 from pipeline.photos.decoder.damage import Damaged
 from pipeline.photos.decoder.hevc import check_hevc
 
-# More items than any phone writes.
+# Maximum number of items that are read. No phone writes that many.
 MAX_ITEMS = 5000
 
 
 @dataclass
 class Container:
-    """The contents of the meta box.
-
-    All dictionaries have item numbers as keys.
+    """The contents of the meta box. The keys of all dictionaries are item ids.
 
     Attributes:
-        primary: item of the picture.
-        kinds: type of each item, four letters.
-        extents: offset and length of the pieces of each item.
-        parts: items that each item is made of.
+        primary: id of the primary picture.
+        kinds: item type, four letters.
+        extents: offset and length of each extent in the file.
+        parts: items that the item is composed of.
         turned: items that the container rotates or mirrors.
-        setups: decoder configuration of each item (hvcC).
+        setups: HEVC decoder configuration (hvcC).
     """
 
     primary: int = 0
@@ -34,9 +32,9 @@ class Container:
     setups: dict[int, bytes] = field(default_factory=dict)
 
     def pieces(self) -> list[int]:
-        """Return the items with the picture's compressed data: the primary item or its tiles.
+        """Return the items with the primary picture's compressed data: the primary item or its tiles.
 
-        Removes the visited items from `parts`, so that a cycle ends. A second call does not find the tiles."""
+        Removes the visited items from `parts`, so that cycles end. A second call therefore does not find the tiles."""
         pieces: list[int] = []
         waiting = [self.primary]
         while waiting and len(pieces) < MAX_ITEMS:
@@ -50,10 +48,10 @@ class Container:
 def read_container(data: bytes) -> Container:
     """Return the contents of the file's meta box.
 
-    Returns an empty Container for a sequence, which has no meta box. Raises Damaged, IndexError or struct.error for
-    invalid data."""
+    Returns an empty Container for an image sequence, which has no meta box. Raises Damaged, IndexError or struct.error
+    for invalid data."""
     container = Container()
-    # Phones append data that is not a box. `check_container` finds missing bytes of the picture.
+    # Phones append data that is not a box. `check_container` detects missing bytes of the picture.
     for kind, body in boxes(data, whole=False):
         if kind == b"meta":
             for inner, content in boxes(body[4:]):
@@ -71,7 +69,7 @@ def read_container(data: bytes) -> Container:
 
 
 def check_container(data: bytes, container: Container) -> None:
-    """Raise Damaged if an item is truncated or the picture's compressed data was overwritten."""
+    """Raise Damaged if an item is truncated or if the primary picture's compressed data was overwritten."""
     for extents in container.extents.values():
         if any(offset + length > len(data) for offset, length in extents):
             raise Damaged
@@ -83,10 +81,9 @@ def check_container(data: bytes, container: Container) -> None:
 
 
 def read_units(content: bytes) -> list[bytes]:
-    """Return the HEVC units of an item.
+    """Split an item's data into HEVC NAL units.
 
-    Each follows its length in 4 bytes.
-    Raises Damaged for a unit that is truncated or too short."""
+    Each unit follows its length in 4 bytes. Raises Damaged if a unit is truncated or too short."""
     units, position = [], 0
     while position < len(content):
         length = int.from_bytes(content[position : position + 4], "big")
@@ -98,9 +95,9 @@ def read_units(content: bytes) -> list[bytes]:
 
 
 def read_setup(content: bytes) -> list[bytes]:
-    """Return the HEVC units that a decoder needs before those of the picture (hvcC).
+    """Return the HEVC units (hvcC) that a decoder needs before the units of the picture.
 
-    Raises Damaged for a truncated unit."""
+    Raises Damaged if a unit is truncated."""
     units, position = [], 23
     for _ in range(content[22] if len(content) > 22 else 0):
         count = int.from_bytes(content[position + 1 : position + 3], "big")
@@ -115,7 +112,7 @@ def read_setup(content: bytes) -> list[bytes]:
 
 
 def boxes(data: bytes, *, whole: bool = True) -> Iterator[tuple[bytes, bytes]]:
-    """Yield kind and content of each box.
+    """Yield type and content of each box.
 
     A truncated box raises Damaged, or ends the iteration if `whole` is False."""
     position = 0
@@ -134,7 +131,7 @@ def boxes(data: bytes, *, whole: bool = True) -> Iterator[tuple[bytes, bytes]]:
 
 
 def read_kinds(content: bytes) -> dict[int, bytes]:
-    """Return the kind of each item, four letters (iinf)."""
+    """Return the type of each item, four letters (iinf)."""
     kinds = {}
     for kind, entry in boxes(content[6 if content[0] == 0 else 8 :]):
         if kind == b"infe" and entry[0] >= 2:
@@ -144,7 +141,7 @@ def read_kinds(content: bytes) -> dict[int, bytes]:
 
 
 def read_extents(content: bytes) -> dict[int, list[tuple[int, int]]]:
-    """Return offset and length of each piece of the items that are stored in the file itself (iloc).
+    """Return offset and length of each extent of the items whose data is in the file itself (iloc).
 
     Raises Damaged if the box is truncated."""
     version, sizes = content[0], content[4:6]
@@ -168,7 +165,8 @@ def read_extents(content: bytes) -> dict[int, list[tuple[int, int]]]:
         base = number(base_bytes)
         pieces = []
         count = number(2)
-        # Pieces without offset and length take no bytes. Without this limit a few bytes could declare millions of them.
+        # Extents without offset and length take no bytes. Without this limit, a few bytes could declare millions of
+        # extents.
         for _ in range(count if offset_bytes + length_bytes else min(count, 1)):
             number(index_bytes)
             offset = number(offset_bytes)
@@ -179,7 +177,7 @@ def read_extents(content: bytes) -> dict[int, list[tuple[int, int]]]:
 
 
 def read_parts(content: bytes) -> dict[int, list[int]]:
-    """Return the items that each item is made of (iref)."""
+    """Return the items that each item is composed of (iref)."""
     width = 4 if content[0] else 2
     parts = {}
     for kind, body in boxes(content[4:]):

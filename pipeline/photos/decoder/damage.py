@@ -1,7 +1,7 @@
-"""Detect damage that decoders ignore: truncated, overwritten or zeroed files.
+"""Detect damage that decoders ignore: truncated, overwritten or zeroed files. Pure functions.
 
-Many decoders fill the gaps of a damaged file without an error. Each check here tests a property that every intact file
-of the format has. Pure functions.
+Many decoders fill the gaps in a damaged file without an error. Each check tests a property that all intact files of the
+format have.
 """
 
 import re
@@ -10,39 +10,42 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# Cameras and encoders write about a dozen scans at most.
+# Maximum number of scans in a JPEG. Cameras and encoders write at most about a dozen.
 MAX_SCANS = 100
 
-# JPEG_MARKER finds the end of a scan's compressed data. Restart markers and stuffed zeros do not end a scan.
+# JPEG_MARKER matches the end of a scan's compressed data. Restart markers and stuffed zeros do not end a scan.
 JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 NEXT_MARKER = re.compile(rb"\xff[\x01-\xfe]")
 START_OF_IMAGE, END_OF_IMAGE, START_OF_SCAN, JFIF, ADOBE, COMMENT = 0xD8, 0xD9, 0xDA, 0xE0, 0xEE, 0xFE
 SEQUENTIAL_FRAMES = {0xC0, 0xC1, 0xC9}
 HUFFMAN_TABLES, END_OF_BLOCK = 0xC4, 0x00
-# If the shortest code of a table is not the end of a block, this many zero bytes encode a block of at least 42 equal
-# coefficients. No photo has such a block, but a lost page or sector has thousands of zeros.
+# If the shortest code of a Huffman table is not the end of a block, this many zero bytes encode a block of at least 42
+# equal coefficients. No photo has such a block. But a lost memory page or disk sector contains thousands of zeros.
 ZEROS = bytes(16)
-# libjpeg's warning about bytes between the last scan and the end.
+# libjpeg's warning about extra bytes between the last scan and the end.
 EXTRA_BYTES = re.compile(rb"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9\s*")
 
-# An intact WebP picture cannot be decoded without its last bytes. The limit is larger than the 8 bytes that decoders
+# An intact WebP picture cannot be decoded without its last bytes. This number is larger than the 8 bytes that decoders
 # read ahead.
 WEBP_TAIL_BYTES = 32
 
 
 class Damaged(Exception):
-    """The file is truncated or overwritten."""
+    """Raised if a file is truncated or overwritten."""
 
 
 class TooManyScans(Exception):
-    """The JPEG has so many scans that decoding would take minutes."""
+    """Raised for a JPEG with so many scans that decoding would take minutes."""
 
 
 @dataclass(frozen=True)
 class Jpeg:
-    """A JPEG without its metadata.
+    """A JPEG file without its metadata.
 
-    components: channels per pixel."""
+    Attributes:
+        data: content of the file.
+        components: channels per pixel.
+    """
 
     data: bytes
     components: int
@@ -51,7 +54,7 @@ class Jpeg:
 def read_jpeg(data: bytes) -> Jpeg:
     """Return the first picture of a JPEG without metadata.
 
-    Repairs harmless faults of cameras that decoders warn about. Raises Damaged or TooManyScans."""
+    Repairs harmless faults of cameras that decoders would warn about. Raises Damaged or TooManyScans."""
     parts = [b"\xff\xd8"]
     scans, components, sequential = 0, 0, False
     shortest: dict[int, int] = {}
@@ -61,7 +64,7 @@ def read_jpeg(data: bytes) -> Jpeg:
         elif marker == HUFFMAN_TABLES:
             shortest |= _shortest_codes(segment[2:])
         elif marker == JFIF:
-            # Set the major version to 1, because decoders warn about any other.
+            # Set the major version to 1, because decoders warn about any other version.
             segment = segment[:7] + b"\1" + segment[8:]
         elif marker == START_OF_SCAN:
             scans += 1
@@ -70,7 +73,7 @@ def read_jpeg(data: bytes) -> Jpeg:
             if sequential:
                 if shortest.get(segment[4] & 15) != END_OF_BLOCK and ZEROS in scan.rstrip(b"\0"):
                     raise Damaged
-                # Only progressive pictures use these bytes, and cameras write arbitrary values.
+                # Reset these bytes. Only progressive pictures use them, and cameras write arbitrary values.
                 segment = segment[:-3] + b"\0\x3f\0"
         if marker == ADOBE or (marker != COMMENT and not 0xE1 <= marker <= 0xEF):
             parts += [bytes([0xFF, marker]), segment, scan]
@@ -80,7 +83,7 @@ def read_jpeg(data: bytes) -> Jpeg:
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Yield marker, segment and compressed data for each segment of the first picture.
+    """Yield marker, segment and compressed data of each segment of the first picture.
 
     The segment includes its two length bytes. Raises Damaged if the file is truncated."""
     position = 2
@@ -118,11 +121,11 @@ def _shortest_codes(tables: bytes) -> dict[int, int]:
 def check_jpeg_warnings(warnings: bytes, jpeg: Jpeg) -> None:
     """Raise Damaged if the decoder wrote a warning.
 
-    Equal bytes that fill up the last scan are allowed, because cameras write them."""
+    Allows equal bytes that fill up the last scan, because cameras write them."""
     extra = EXTRA_BYTES.fullmatch(warnings)
     if extra:
         filling = jpeg.data[-2 - int(extra[1]) : -2]
-        # One or two arbitrary bytes are allowed as well, because some encoders end the last scan with them.
+        # Also allow one or two arbitrary bytes, because some encoders end the last scan with them.
         if len(filling) <= 2 or len(set(filling)) == 1:
             return
     if warnings:
@@ -130,10 +133,9 @@ def check_jpeg_warnings(warnings: bytes, jpeg: Jpeg) -> None:
 
 
 def read_png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
-    """Return kind and body of each chunk up to IEND.
+    """Return type and body of each chunk up to IEND. The body of IDAT is left empty.
 
-    The body of IDAT is left empty.
-    Raises Damaged for a wrong checksum and for a truncated file."""
+    Raises Damaged if a checksum is wrong or the file is truncated."""
     chunks = []
     position = 8
     view = memoryview(data)
@@ -150,10 +152,9 @@ def read_png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def cut_webp(data: bytes) -> bytes | None:
-    """Return the first picture of a WebP without its last bytes.
+    """Return the first picture of a WebP without its last bytes, or None if it is too small to cut.
 
-    Returns None if the picture is too small to cut.
-    Raises Damaged for a truncated file and for one without a picture."""
+    Raises Damaged if the file is truncated or contains no picture."""
     if int.from_bytes(data[4:8], "little") + 8 > len(data):
         raise Damaged
     for kind, body in _webp_pictures(data):
@@ -168,7 +169,7 @@ def cut_webp(data: bytes) -> bytes | None:
 
 def _webp_pictures(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     for kind, body in _webp_chunks(data, 12, len(data)):
-        # A frame of an animation has a header of 16 bytes before the picture.
+        # The frame of an animation has a header of 16 bytes before the picture.
         inner = _webp_chunks(body, 16, len(body)) if kind == b"ANMF" else [(kind, body)]
         yield from ((name, content) for name, content in inner if name in (b"VP8 ", b"VP8L"))
 

@@ -6,11 +6,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-# Diffuse white of ITU-R BT.2408: the luminance for PQ, and the linear light of 75% signal for HLG. HLG's system gamma
-# is omitted. It is 1.2 for a screen of 1,000 nits and close to 1 for a screen whose white has 203 nits.
+# Diffuse white according to ITU-R BT.2408: its luminance for PQ, and the linear light of a 75% signal for HLG. HLG's
+# system gamma is omitted. It is 1.2 for a screen of 1,000 nits, and close to 1 for a screen whose white has 203 nits.
 WHITE_NITS = 203.0
 HLG_WHITE = 0.26496
-# Light up to this share of white is unchanged, so that skin keeps its color. Brighter light is compressed below white.
+# Light up to this fraction of white is unchanged, so that skin keeps its color. Brighter light is compressed to stay
+# below white.
 KNEE = 0.8
 ROWS_AT_ONCE = 128
 
@@ -20,10 +21,13 @@ Floats = npt.NDArray[np.floating]
 def tone_map(
     pixels: npt.NDArray[np.uint16], to_srgb: tuple[tuple[float, ...], ...], *, is_hlg: bool
 ) -> npt.NDArray[np.uint8]:
-    """Return the HDR picture in sRGB.
+    """Convert an HDR picture to sRGB.
 
-    pixels: (H, W, 3), 16 bits. to_srgb: matrix from the picture's linear colors to linear sRGB. is_hlg: the curve is
-    HLG instead of PQ."""
+    Args:
+        pixels: (H, W, 3), 16 bits.
+        to_srgb: matrix from the picture's linear colors to linear sRGB.
+        is_hlg: True if the transfer function is HLG, False if it is PQ.
+    """
     signal = np.arange(65536, dtype=np.float32) / 65535
     to_linear = (_hlg_to_linear(signal) if is_hlg else _pq_to_linear(signal)).astype(np.float32)
     to_signal = np.round(255 * _srgb_curve(signal)).astype(np.uint8)
@@ -41,7 +45,7 @@ def tone_map(
 
 
 def tone_map_image(image: Image.Image, to_srgb: tuple[tuple[float, ...], ...], *, is_hlg: bool) -> Image.Image:
-    """Return an 8-bit HDR image in sRGB, with its alpha channel if it has one."""
+    """Convert an 8-bit HDR image to sRGB. Keeps the alpha channel if the image has one."""
     alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
     wide = np.asarray(image.convert("RGB")).astype(np.uint16) * 257
     mapped = Image.fromarray(tone_map(wide, to_srgb, is_hlg=is_hlg))
@@ -53,7 +57,7 @@ def tone_map_image(image: Image.Image, to_srgb: tuple[tuple[float, ...], ...], *
 def read_heic_16_bit(data: bytes) -> npt.NDArray[np.uint16]:
     """Return the pixels of a HEIC, (H, W, 3), 16 bits.
 
-    Pillow's 8 bits would cause visible steps in dark skin."""
+    Pillow's 8 bits would cause visible banding in dark skin."""
     import pillow_heif
 
     file = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)

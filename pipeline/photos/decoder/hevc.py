@@ -1,6 +1,7 @@
-"""Decode a HEIC's HEVC data again for the warnings that libheif does not pass on.
+"""Decode the HEVC data of a HEIC a second time, to get the warnings that libheif hides.
 
-An intact picture uses all of its data exactly. With damaged data the decoder stops early or runs on, and warns.
+An intact picture uses all of its data exactly. If the data is damaged, the decoder stops early or reads too far, and
+warns.
 """
 
 import ctypes
@@ -10,13 +11,13 @@ from importlib import import_module
 
 from pipeline.photos.decoder.damage import Damaged
 
-# The decoded picture is discarded, so the smoothing filters are switched off.
+# The smoothing filters are turned off, because the decoded picture is discarded.
 DISABLE_DEBLOCKING, DISABLE_SAO = 7, 8
-# libde265's warnings start at 1000. The first two are about threads and a full queue, and not about damage.
+# libde265's warnings start at 1000. The first two concern threads and a full queue, and not damage.
 FIRST_WARNING_OF_DAMAGE = 1002
-# A picture takes a few calls of the decoder. The limit stops files made to keep the decoder busy.
+# Decoding a picture takes a few calls. The limit stops files that are made to keep the decoder busy.
 MAX_TURNS = 1000
-# Byte sequences that compressed data never has, because encoders insert 0x03.
+# Byte sequences that never occur in compressed data, because encoders insert 0x03.
 FORBIDDEN = re.compile(rb"\0\0[\0-\2]")
 
 
@@ -48,9 +49,9 @@ def check_hevc(setup: list[bytes], units: list[bytes]) -> None:
 
 @cache
 def load_library() -> ctypes.CDLL:
-    """Return the libde265 of pillow-heif.
+    """Return the libde265 that pillow-heif contains.
 
-    Its symbols are available through the extension module linked to it."""
+    Its symbols are available through the extension module that is linked to it."""
     library = ctypes.CDLL(import_module("_pillow_heif").__file__)
     pointer = ctypes.c_void_p
     library.de265_new_decoder.restype = pointer

@@ -1,4 +1,4 @@
-"""Decode one untrusted photo (JPEG, PNG, WebP, HEIC) to sRGB, upright."""
+"""Decode one untrusted photo (JPEG, PNG, WebP or HEIC) to sRGB, upright."""
 
 import io
 import os
@@ -26,11 +26,11 @@ from pipeline.photos.decoder.colors import (
 from pipeline.photos.decoder.container import check_container, read_container
 from pipeline.photos.decoder.hevc import load_library
 
-# Compressing a photo again at this quality, with color at full resolution, causes no visible loss.
+# Compressing a photo again at this quality, with full color resolution, causes no visible loss.
 JPEG_QUALITY = 97
-# The longest edge that libjpeg writes.
+# Longest edge that libjpeg supports.
 MAX_EDGE_PX = 65500
-# Maximum size of an unpacked profile or text of a PNG. Printer profiles and edit histories take a few MB.
+# Maximum size of a decompressed profile or text in a PNG. Printer profiles and edit histories take a few MB.
 MAX_PNG_TEXT_BYTES = 16 * 1024 * 1024
 
 HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
@@ -46,29 +46,35 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# The exceptions that Pillow raises for a damaged EXIF block.
+# Exceptions that Pillow raises for a damaged EXIF block.
 EXIF_ERRORS = (SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, OSError, struct.error)
 
-# The code of PQ or HLG after the code of the primaries, in a colr box of a HEIC or in a PNG's cICP chunk.
+# Matches the transfer function code of PQ or HLG, after the code of the primaries, in a HEIC's colr box or a PNG's cICP
+# chunk.
 HDR_CODES = re.compile(rb"colrnclx..\0[\x10\x12]|cICP.[\x10\x12]", re.DOTALL)
 
-# A function that returns the text that native libraries have written to stderr since the last call.
+# Type of a function that returns the text that native libraries have written to stderr since the previous call.
 Warnings = Callable[[], bytes]
 
 
 class UnsupportedFormat(Exception):
-    """The bytes are in none of the accepted formats."""
+    """Raised if the bytes are not in an accepted format."""
 
 
 class TooLarge(Exception):
-    """The photo has too many pixels."""
+    """Raised if the photo has too many pixels."""
 
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """A picture as the file stores it, with the file's colors, profile and orientation.
+    """A picture as stored in the file, before color conversion and rotation.
 
-    orientation: EXIF orientation, still to be applied. Values other than 2 to 8 mean upright."""
+    Attributes:
+        image: decoded picture.
+        colors: color space that the file declares.
+        profile: ICC profile, or None.
+        orientation: EXIF orientation to apply. Values other than 2 to 8 mean upright.
+    """
 
     image: Image.Image
     colors: Colors
@@ -97,7 +103,7 @@ def detect_format(data: bytes) -> str:
 def load_codecs(data: bytes) -> None:
     """Import all modules that decode this file's format.
 
-    An unsupported format needs none."""
+    Does nothing for an unsupported format."""
     Image.preinit()
     PngImagePlugin.MAX_TEXT_CHUNK = MAX_PNG_TEXT_BYTES
     try:
@@ -107,7 +113,7 @@ def load_codecs(data: bytes) -> None:
     if kind == "JPEG":
         cv2 = import_module("cv2")
         cv2.setNumThreads(1)
-        # OpenCV's own messages would be mistaken for libjpeg's warnings.
+        # Silence OpenCV, because its messages would be mistaken for libjpeg's warnings.
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     if kind == "HEIF":
         pillow_heif = import_module("pillow_heif")
@@ -118,22 +124,22 @@ def load_codecs(data: bytes) -> None:
 
 
 def may_be_hdr(data: bytes) -> bool:
-    """Return True if the file may use PQ or HLG.
+    """Return True if the file might use PQ or HLG.
 
-    Can return True for other files, because the search includes the compressed pixels."""
+    The search includes the compressed pixels. Therefore the result can be True for other files too."""
     return HDR_CODES.search(data) is not None
 
 
 @contextmanager
 def capture_warnings() -> Iterator[Warnings]:
-    """Redirect stderr to a pipe, and yield a function that returns the text written since its last call.
+    """Redirect stderr to a pipe, and yield a function that returns the text written since its previous call.
 
-    OpenCV writes libjpeg's warnings to stderr only."""
+    This is how the decoder sees libjpeg's warnings, which OpenCV only writes to stderr."""
     kept = os.dup(2)
     reader, writer = os.pipe()
     os.dup2(writer, 2)
     os.close(writer)
-    # A library that fills the pipe must not block.
+    # Do not block if a library fills the pipe.
     os.set_blocking(reader, False)
     os.set_blocking(2, False)
 
@@ -145,7 +151,7 @@ def capture_warnings() -> Iterator[Warnings]:
 
     try:
         with python_warnings.catch_warnings():
-            # Pillow's warnings about sizes and EXIF blocks would be mistaken for a codec's.
+            # Ignore Pillow's warnings about sizes and EXIF blocks, which would be mistaken for a codec's warnings.
             python_warnings.simplefilter("ignore")
             yield take
     finally:
@@ -156,7 +162,7 @@ def capture_warnings() -> Iterator[Warnings]:
 def restore_stderr(kept: int) -> None:
     """Restore stderr.
 
-    Does nothing in a process that dropped its privileges, which is about to end."""
+    Does nothing after the process has dropped its privileges. The process is then about to end."""
     try:
         os.dup2(kept, 2)
     except OSError:
@@ -165,18 +171,18 @@ def restore_stderr(kept: int) -> None:
 
 
 def read_image(data: bytes, max_pixels: int, warnings: Warnings, *, keep_alpha: bool = False) -> Image.Image:
-    """Return the picture: RGB, 8 bits, sRGB, upright, without metadata, and with transparency on white.
+    """Decode a photo to RGB: 8 bits, sRGB, upright, without metadata, transparency on white.
 
-    With `keep_alpha` a transparent picture is returned as RGBA. Raises UnsupportedFormat, TooLarge, damage.Damaged,
-    damage.TooManyScans, and any error of the decoders."""
+    With `keep_alpha`, a transparent picture is returned as RGBA. Raises UnsupportedFormat, TooLarge, damage.Damaged,
+    damage.TooManyScans, and any exception of the decoders."""
     kind = detect_format(data)
-    # Pillow refuses pictures of more than twice MAX_IMAGE_PIXELS before any decoder allocates memory.
+    # Pillow refuses pictures with more than twice MAX_IMAGE_PIXELS before a decoder allocates memory.
     Image.MAX_IMAGE_PIXELS = max_pixels // 2
     if kind == "JPEG":
         stored = read_jpeg(data, max_pixels, warnings)
     else:
         stored = {"PNG": read_png, "WEBP": read_webp, "HEIF": read_heic}[kind](data, max_pixels)
-    # The true size of a HEIC is known only after decoding.
+    # Check again, because the true size of a HEIC is known only after decoding.
     check_size(stored.image, max_pixels)
     image, alpha = split_alpha(stored.image)
     if stored.profile:
@@ -196,13 +202,13 @@ def read_image(data: bytes, max_pixels: int, warnings: Warnings, *, keep_alpha: 
 
 
 def check_size(image: Image.Image, max_pixels: int) -> None:
-    """Raise TooLarge for more than `max_pixels` or an edge longer than a JPEG allows."""
+    """Raise TooLarge if the image has more than `max_pixels` pixels or an edge longer than a JPEG allows."""
     if image.width * image.height > max_pixels or max(image.size) > MAX_EDGE_PX:
         raise TooLarge
 
 
 def open_image(data: bytes, kind: str, max_pixels: int) -> Image.Image:
-    """Open a picture by reading its header only.
+    """Open a picture. Reads only its header.
 
     Raises TooLarge."""
     image = Image.open(io.BytesIO(data), formats=[kind])
@@ -213,7 +219,7 @@ def open_image(data: bytes, kind: str, max_pixels: int) -> Image.Image:
 def read_jpeg(data: bytes, max_pixels: int, warnings: Warnings) -> DecodedImage:
     """Read the first picture of a JPEG.
 
-    Uses OpenCV, which writes libjpeg's warnings to stderr, while Pillow discards them."""
+    Uses OpenCV, which writes libjpeg's warnings to stderr. Pillow discards them."""
     import cv2
     import numpy as np
 
@@ -226,7 +232,7 @@ def read_jpeg(data: bytes, max_pixels: int, warnings: Warnings) -> DecodedImage:
     if pixels is None:
         raise damage.Damaged
     if jpeg.components == 4:
-        # OpenCV converts CMYK without the profile, so use Pillow. OpenCV only provided the warnings.
+        # Use Pillow for CMYK, because OpenCV converts it without the profile. OpenCV was only needed for the warnings.
         image = opened
         image.load()
     else:
@@ -237,7 +243,7 @@ def read_jpeg(data: bytes, max_pixels: int, warnings: Warnings) -> DecodedImage:
 def read_png(data: bytes, max_pixels: int) -> DecodedImage:
     """Read a PNG.
 
-    The color sources by priority are cICP, the profile, sRGB, and gAMA with cHRM."""
+    The sources of the color space are, by priority: cICP, the ICC profile, sRGB, and gAMA with cHRM."""
     chunks = dict(reversed(damage.read_png_chunks(data)))
     image = open_image(data, "PNG", max_pixels)
     image.load()
@@ -245,7 +251,7 @@ def read_png(data: bytes, max_pixels: int) -> DecodedImage:
     if image.mode.startswith("I"):
         image = scale_16_bit_gray(image)
     elif chunks[b"IHDR"][8:9] == b"\x10" and isinstance(image.info.get("transparency"), tuple):
-        # Pillow has reduced the pixels to 8 bits, but the transparent color still has 16.
+        # Pillow has reduced the pixels to 8 bits, but the transparent color still has 16 bits.
         image.info["transparency"] = tuple(level >> 8 for level in image.info["transparency"])
     if len(chunks.get(b"cICP", b"")) == 4:
         colors = colors_of_codes(chunks[b"cICP"][0], chunks[b"cICP"][1])
@@ -263,10 +269,10 @@ def read_png(data: bytes, max_pixels: int) -> DecodedImage:
 
 
 def png_colors(gamma: int, chromaticities: bytes) -> Colors:
-    """Return the colors of gAMA and cHRM.
+    """Return the color space that gAMA and cHRM declare.
 
-    gamma: 100,000 times the encoding gamma. chromaticities: body of cHRM. An invalid body is ignored."""
-    # Every writer uses 1 / 2.2 for the curve of sRGB.
+    gamma: 100,000 times the encoding gamma. chromaticities: body of cHRM, which is ignored if invalid."""
+    # All encoders write 1 / 2.2 for the sRGB curve.
     curve = None if abs(gamma - 45455) <= 100 else 100_000 / gamma
     if len(chromaticities) != 32:
         return Colors(gamma=curve)
@@ -280,7 +286,7 @@ def png_colors(gamma: int, chromaticities: bytes) -> Colors:
 
 
 def read_webp(data: bytes, max_pixels: int) -> DecodedImage:
-    """Read a WebP, or the first picture of an animation."""
+    """Read a WebP, or the first frame of an animation."""
     cut = damage.cut_webp(data)
     image = open_image(data, "WEBP", max_pixels)
     image.load()
@@ -288,7 +294,7 @@ def read_webp(data: bytes, max_pixels: int) -> DecodedImage:
         try:
             open_image(cut, "WEBP", max_pixels).load()
         except (OSError, EOFError, SyntaxError, ValueError):
-            # The last bytes were needed, so the file is intact.
+            # The picture needs its last bytes, so the file is intact.
             pass
         else:
             raise damage.Damaged
@@ -298,7 +304,8 @@ def read_webp(data: bytes, max_pixels: int) -> DecodedImage:
 def read_heic(data: bytes, max_pixels: int) -> DecodedImage:
     """Read the primary picture of a HEIC.
 
-    If the container rotates or mirrors the picture, the EXIF orientation is ignored, because libheif has turned it."""
+    Ignores the EXIF orientation if the container rotates or mirrors the picture, because libheif has applied that
+    already."""
     container = read_container(data)
     check_container(data, container)
     image = open_image(data, "HEIF", max_pixels)
@@ -322,7 +329,7 @@ def read_heic(data: bytes, max_pixels: int) -> DecodedImage:
 
 
 def read_exif(image: Image.Image) -> Image.Exif:
-    """Return the image's EXIF block, or an empty one if the block is damaged."""
+    """Return the image's EXIF block. Returns an empty one if the block is damaged."""
     try:
         return image.getexif()
     except EXIF_ERRORS:
@@ -338,7 +345,7 @@ def exif_orientation(image: Image.Image) -> int:
 
 
 def exif_colors(image: Image.Image) -> Colors:
-    """Return Adobe RGB if the EXIF block declares it by the rules of DCF, and sRGB otherwise.
+    """Return Adobe RGB if the EXIF block declares it according to DCF, otherwise sRGB.
 
     Cameras that follow DCF embed no profile."""
     try:
@@ -351,22 +358,24 @@ def exif_colors(image: Image.Image) -> Colors:
 
 
 def scale_16_bit_gray(image: Image.Image) -> Image.Image:
-    """Return a 16-bit gray image with 8 bits.
+    """Convert a 16-bit gray image to 8 bits.
 
-    Pillow's own conversion would clip instead of scaling."""
+    Pillow's own conversion clips instead of scaling."""
     info = image.info
     wide = image.convert("I")
     gray = wide.point([(level * 255 + 32767) // 65535 for level in range(65536)], "L")
     transparent = info.get("transparency")
     if isinstance(transparent, int):
         gray.putalpha(wide.point([0 if level == transparent else 255 for level in range(65536)], "L"))
-    # Drop the transparent level, which has 16 bits. The alpha channel replaces it.
+    # Drop the transparent level, which still has 16 bits. The alpha channel replaces it.
     gray.info = {name: value for name, value in info.items() if name != "transparency"}
     return gray
 
 
 def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """Return the image without palette and transparency, and its alpha channel, or None without transparency."""
+    """Split the image into its colors, without a palette, and its alpha channel.
+
+    The alpha channel is None if nothing is transparent."""
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return image.convert("RGB"), image.getchannel("A")
@@ -374,7 +383,7 @@ def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 
 
 def encode(image: Image.Image) -> bytes:
-    """Return the image as a JPEG without any metadata."""
+    """Encode the image as a JPEG without metadata."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Drop every right of this process that decoding does not need."""
+"""Drop all privileges of this process that decoding does not need."""
 
 import ctypes
 import os
@@ -14,7 +14,7 @@ NOBODY = 65534
 PR_SET_DUMPABLE = 4
 PR_SET_NO_NEW_PRIVS = 38
 SECCOMP_SET_MODE_FILTER = 1
-# The flag applies the filter to threads that libraries have already started.
+# Also applies the filter to threads that libraries have already started.
 SECCOMP_FILTER_FLAG_TSYNC = 1
 SECCOMP_ALLOW = 0x7FFF0000
 SECCOMP_ERRNO = 0x00050000
@@ -22,8 +22,8 @@ SECCOMP_KILL_PROCESS = 0x80000000
 CLONE_THREAD = 0x10000
 EPERM, ENOSYS = 1, 38
 
-# The system calls that decoding needs: memory, threads of this process, the clock and the three standard streams.
-# Files, sockets, signals, other processes and their memory are not accessible.
+# System calls that decoding needs: memory, threads of this process, the clock and the three standard streams. Files,
+# sockets, signals, other processes and their memory are not accessible.
 ALLOWED = (
     "read", "write", "close", "fstat", "lseek", "mmap", "munmap", "mremap", "mprotect", "madvise", "brk", "futex",
     "set_robust_list", "rseq", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "exit", "exit_group",
@@ -31,7 +31,8 @@ ALLOWED = (
     # Pillow calls getcwd while it encodes.
     "getcwd",
 )  # fmt: skip
-# For each machine: its id in a seccomp filter, the numbers of seccomp, clone and clone3, and those of ALLOWED.
+# For each machine type: its id in seccomp filters, the numbers of seccomp, clone and clone3, and the numbers of
+# ALLOWED.
 MACHINES = {
     "x86_64": (0xC000003E, 317, 56, 435, (
         0, 1, 3, 5, 8, 9, 11, 25, 10, 28, 12, 202, 273, 334, 13, 14, 15, 131, 60, 231, 318, 228, 230, 24, 204, 39, 186,
@@ -45,21 +46,22 @@ MACHINES = {
 
 # Operations of a seccomp filter: load a word, jump if equal, jump if any bit is set, return.
 LOAD, JUMP_EQUAL, JUMP_BITS, RETURN = 0x20, 0x15, 0x45, 0x06
-# Offsets of the call's number, the machine and the first argument in the kernel's seccomp_data.
+# Offsets of the system call number, the machine type and the first argument in the kernel's seccomp_data.
 NUMBER_AT, MACHINE_AT, ARGUMENT_AT = 0, 4, 16
 
 
 def drop_privileges(memory_bytes: int, cpu_seconds: int) -> None:
     """Drop the privileges of this process permanently.
 
-    The process then cannot open files or sockets, write core files or exceed the limits. On Linux a filter also forbids
-    new processes and all other system calls that decoding does not need. On macOS there is no memory limit."""
+    Afterward the process cannot open files or sockets, write core files or exceed its limits. On Linux, a seccomp
+    filter also forbids new processes, and all other system calls that decoding does not need. On macOS there is no
+    memory limit."""
     limits = {
         resource.RLIMIT_CPU: cpu_seconds,
         resource.RLIMIT_FSIZE: 0,
-        # No file can be opened, even after the standard streams are closed.
+        # Forbid opening files, even after the standard streams are closed.
         resource.RLIMIT_NOFILE: 0,
-        # With 1 instead of 0 the kernel also skips a core handler that reads from a pipe.
+        # With 1 instead of 0, the kernel also skips core dump handlers that read from a pipe.
         resource.RLIMIT_CORE: 1,
     }
     if sys.platform != "darwin":  # macOS defines this limit but refuses to set it.
@@ -69,7 +71,8 @@ def drop_privileges(memory_bytes: int, cpu_seconds: int) -> None:
         lowest = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(limit, (lowest, lowest))
     if os.geteuid() == 0:
-        # A container's root may lack the capability to change users. The filter below protects in that case.
+        # The root user of a container may lack the capability to change users. In that case the filter below protects
+        # the system.
         with suppress(OSError):
             os.setgroups([])
             os.setresgid(NOBODY, NOBODY, NOBODY) if sys.platform == "linux" else os.setgid(NOBODY)
@@ -81,9 +84,9 @@ def drop_privileges(memory_bytes: int, cpu_seconds: int) -> None:
 
 
 def forbid_system_calls(libc: ctypes.CDLL) -> bool:
-    """Forbid all system calls except ALLOWED and new threads.
+    """Forbid all system calls except ALLOWED and the creation of threads.
 
-    Returns False if the kernel or the machine does not support the filter."""
+    Returns False if the kernel or the machine type does not support the filter."""
     machine = MACHINES.get(platform.machine())
     if machine is None:
         return False
@@ -96,12 +99,12 @@ def forbid_system_calls(libc: ctypes.CDLL) -> bool:
 
 
 def build_filter(machine: int, clone: int, clone3: int, allowed: tuple[int, ...]) -> bytes:
-    """Return the filter's instructions, 8 bytes each: operation, jump if true, jump if false, value."""
+    """Return the instructions of the filter, 8 bytes each: operation, jump if true, jump if false, value."""
 
     def instruction(operation: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
         return struct.pack("=HBBI", operation, if_true, if_false, value)
 
-    # New threads are allowed and new processes are not. A filter cannot read the flags of clone3, so clone3 returns
+    # Allow new threads but not new processes. A filter cannot read the flags of clone3. Therefore clone3 returns
     # ENOSYS, and libraries fall back to clone.
     parts = [
         instruction(LOAD, MACHINE_AT),

@@ -1,4 +1,4 @@
-"""Load InstantID's adapter into the UNet and verify its tensors."""
+"""Load InstantID's face adapter into the UNet, and verify its tensors."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,10 +16,11 @@ EMBEDDING_LENGTH = 512
 
 
 def load_adapter(unet: UNet2DConditionModel, source: Path) -> torch.nn.Module:
-    """Load the adapter into the UNet's face projections and return its resampler.
+    """Load the adapter's face projections into the UNet, and return the adapter's resampler.
 
-    The resampler maps (rows, 1, 512) to (rows, 1, tokens, width). diffusers converts the layout. Raises WeightsError
-    unless every tensor is present with the shape that this UNet needs."""
+    The resampler maps face embeddings (rows, 1, 512) to face tokens (rows, 1, tokens, width). diffusers converts the
+    tensor layout.
+    Raises WeightsError if a tensor is missing or does not have the shape that this UNet needs."""
     try:
         tensors = load_file(source)
     except FileNotFoundError as error:
@@ -36,16 +37,16 @@ def load_adapter(unet: UNet2DConditionModel, source: Path) -> torch.nn.Module:
     except (KeyError, RuntimeError, ValueError, AttributeError) as error:
         raise WeightsError(f"The adapter {source} does not fit: {first_line(error)}") from error
     resampler = unet.encoder_hid_proj.image_projection_layers[0]
-    # Without a projection the UNet passes the tokens on unchanged. The resampler runs once per person instead of every
-    # step.
+    # Without a projection, the UNet passes the tokens on unchanged. The resampler then runs once per person instead of
+    # once per step.
     unet.encoder_hid_proj = None
     return resampler
 
 
 def verify_adapter(parts: Mapping[str, Mapping[str, Tensor]], unet: UNet2DConditionModel, source: Path) -> None:
-    """Raise WeightsError unless every cross-attention layer has a key and a value projection.
+    """Raise WeightsError unless each cross-attention layer has a key and a value projection of the right shape.
 
-    Also verifies that the adapter takes embeddings of 512 numbers and makes tokens of the UNet's width."""
+    Also verifies that the adapter takes embeddings of 512 numbers, and that its tokens have the UNet's width."""
     width = unet.config.cross_attention_dim
     wanted: dict[str, tuple[int, ...]] = {}
     for index, name in enumerate(unet.attn_processors):

@@ -1,4 +1,4 @@
-"""All loaded networks as one value, and the optimizations applied to them once, after loading."""
+"""A container for all loaded networks, and the optimizations that are applied once after loading."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,10 +21,22 @@ Config = Mapping[str, object]
 
 @dataclass(frozen=True, eq=False)
 class Networks:
-    """All networks that make pictures.
+    """All networks that render a picture.
 
-    UNet and ControlNet stay on `device`. The VAE and text encoders do too, unless `offload`. `condition_embedding` is
-    the ControlNet's first stage, split off because its input, the key point image, is constant over the steps."""
+    Attributes:
+        unet: always on `device`.
+        controlnet: always on `device`, without its condition embedding.
+        condition_embedding: first stage of the ControlNet. It is separate because its input, the keypoint image, is
+            constant over the steps.
+        resampler: maps a face embedding to face tokens.
+        vae: on `device`, or on the CPU if `offload`.
+        text_encoders: on `device`, or on the CPU if `offload`.
+        tokenizers: one for each text encoder.
+        scheduler_config: config of the scheduler in the checkpoint.
+        device: device that renders.
+        dtype: precision of the UNet and the ControlNet.
+        offload: True if `on_device` moves the VAE and the text encoders to the device when they are needed.
+    """
 
     unet: UNet2DConditionModel
     controlnet: ControlNetModel
@@ -40,14 +52,14 @@ class Networks:
 
     @property
     def vae_factor(self) -> int:
-        """Return the width and height of a latent position in pixels."""
+        """Return the size of a latent position in pixels."""
         return int(2 ** (len(self.vae.config.block_out_channels) - 1))
 
     @contextmanager
     def on_device(self, *modules: nn.Module) -> Iterator[None]:
-        """Move these modules to the device for the block, and back to the CPU afterwards.
+        """Move these modules to the device for the duration of the block, then back to the CPU.
 
-        Does nothing without `offload`, because then all modules are on the device."""
+        Does nothing without `offload`, because all modules are on the device already."""
         if not self.offload:
             yield
             return
@@ -60,15 +72,15 @@ class Networks:
                 module.to("cpu")
 
 
-# Upper bound of the shapes that a network is compiled for: one picture or a batch, guided or not, on two canvases, and
-# halved batches.
+# Upper bound for the number of input shapes that a network is compiled for: one picture or a batch, guided or not, two
+# canvases, and halved batches.
 SHAPES = 32
 
 
 def prepare_networks(networks: Networks, optimizations: frozenset[Optimization]) -> None:
-    """Apply the optimizations to freshly loaded networks, in place.
+    """Apply the optimizations to newly loaded networks, in place.
 
-    The order matters: compiling must come last."""
+    The order matters. Compiling must come last."""
     from pipeline.diffusion.attention import fuse_self_attention
     from pipeline.diffusion.quantization import Float8Linear, Int8Linear, quantize_linears
 
@@ -87,7 +99,7 @@ def prepare_networks(networks: Networks, optimizations: frozenset[Optimization])
             network.to(memory_format=torch.channels_last)
     torch.backends.cudnn.benchmark = Optimization.CUDNN_SEARCH in optimizations
     if Optimization.COMPILE in optimizations:
-        # One entry per shape. Beyond the limit torch would silently run uncompiled.
+        # Allow one compiled version per shape. Above the limit torch would silently run uncompiled code.
         torch._dynamo.config.recompile_limit = SHAPES
         mode = "reduce-overhead" if Optimization.CUDA_GRAPHS in optimizations else None
         for network in both:

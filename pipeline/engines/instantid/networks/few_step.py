@@ -1,4 +1,4 @@
-"""Few-step distillation: add a low-rank change to the UNet's weights once."""
+"""Few-step distillation: fuse a LoRA into the weights of the UNet."""
 
 from pathlib import Path
 
@@ -13,9 +13,10 @@ DOWN, UP = ".lora.down.weight", ".lora.up.weight"
 
 
 def fuse_lora(unet: UNet2DConditionModel, source: Path) -> int:
-    """Add a LoRA to the weights that it names, in place, and return how many layers changed.
+    """Add a LoRA to the UNet's weights, in place. Returns the number of changed layers.
 
-    diffusers translates the usual layouts. Raises WeightsError unless every tensor matches a layer and its shape."""
+    diffusers converts the usual tensor layouts. Raises WeightsError if a tensor does not match a layer and its shape.
+    """
     try:
         tensors, alphas = StableDiffusionXLPipeline.lora_state_dict(
             str(source.parent),
@@ -47,16 +48,16 @@ def fuse_lora(unet: UNet2DConditionModel, source: Path) -> int:
 
 
 def plain_name(name: str) -> str:
-    """Translate a tensor's name from diffusers' older spelling, `processor.to_q_lora`, to `to_q.lora`."""
+    """Convert a tensor name from diffusers' older spelling, `processor.to_q_lora`, to `to_q.lora`."""
     for layer, module in (("to_q", "to_q"), ("to_k", "to_k"), ("to_v", "to_v"), ("to_out", "to_out.0")):
         name = name.replace(f".processor.{layer}_lora.", f".{module}.lora.")
     return name
 
 
 def add_low_rank(module: nn.Module, down: Tensor, up: Tensor, scale: float) -> None:
-    """Add scale * up @ down to the module's weight, in full precision.
+    """Add scale * up @ down to the module's weight. Computes in full precision.
 
-    Raises WeightsError for a wrong shape."""
+    Raises WeightsError if the shapes do not match."""
     weight = module.weight
     change = up.flatten(1) @ down.flatten(1)
     if change.numel() != weight.numel():

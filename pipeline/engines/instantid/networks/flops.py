@@ -1,4 +1,4 @@
-"""Count the arithmetic of a picture by running the networks on shapes alone."""
+"""Count the arithmetic operations of a picture, by running the networks on shapes without data."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,9 +17,17 @@ TERA = 1e12
 
 @dataclass(frozen=True)
 class PictureFlops:
-    """Tera floating point operations of one pass over one row or picture.
+    """Tera floating-point operations of one pass of each network.
 
-    A multiplication and an addition count as two operations."""
+    A multiplication and an addition count as two operations.
+
+    Attributes:
+        unet: one row through the UNet.
+        controlnet: one row through the ControlNet, without the condition embedding.
+        condition: condition embedding of one picture.
+        vae: decoding of one picture.
+        upscaler: enlarging of one picture.
+    """
 
     unet: float
     controlnet: float
@@ -28,9 +36,10 @@ class PictureFlops:
     upscaler: float
 
     def denoising(self, sampling: Sampling, optimizations: frozenset[Optimization]) -> float:
-        """Return the operations of all steps of one picture.
+        """Return the operations of all denoising steps of one picture.
 
-        Lossless optimizations do not change the number: work that they skip does not count as needed."""
+        Lossless optimizations do not change the number. The condition embedding counts once, even if it is computed in
+        every step."""
         total = self.condition
         for step in range(sampling.steps):
             late = (step + 1) / sampling.steps > CUTOFF
@@ -47,7 +56,7 @@ class PictureFlops:
 def count_flops(architecture: Architecture, size: Size) -> PictureFlops:
     """Count the operations of one picture of this size.
 
-    Nothing is computed: tensors on the device `meta` have shapes but no numbers."""
+    Computes nothing: tensors on the device `meta` have a shape but no data."""
     parts = build_parts(architecture, "meta", torch.float32)
     factor = 2 ** (len(architecture.vae_channels) - 1)
     latents = torch.empty(1, 4, size.height // factor, size.width // factor, device="meta")
@@ -70,7 +79,7 @@ def count(run: Callable[[], Tensor]) -> float:
 
 
 def run_unet(parts: Parts, latents: Tensor) -> Tensor:
-    """Run one row through the UNet with diffusers' own attention: 77 text tokens and the face's tokens."""
+    """Run one row through the UNet with diffusers' own attention, with 77 text tokens and the face tokens."""
     width = parts.unet.config.cross_attention_dim
     text = torch.empty(1, 77, width, device=latents.device)
     face = torch.empty(1, 1, FACE_TOKENS, width, device=latents.device)
@@ -81,7 +90,7 @@ def run_unet(parts: Parts, latents: Tensor) -> Tensor:
 
 
 def run_controlnet(parts: Parts, latents: Tensor, picture: Tensor) -> Tensor:
-    """Run one row through the ControlNet, which only takes the face's tokens."""
+    """Run one row through the ControlNet, which takes the face tokens only."""
     face = torch.empty(1, FACE_TOKENS, parts.unet.config.cross_attention_dim, device=latents.device)
     residual: Tensor = parts.controlnet(
         latents, 1, face, picture, added_cond_kwargs=_added(parts, latents), return_dict=False

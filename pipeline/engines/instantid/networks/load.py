@@ -1,4 +1,4 @@
-"""Load the networks from local files, verified and ready to denoise."""
+"""Load and verify the networks from local files, and prepare them for denoising."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,11 +41,11 @@ def load_networks(
     *,
     offload: bool = False,
 ) -> Networks:
-    """Load and verify all networks and prepare them as the optimizations require.
+    """Load and verify all networks, and apply the optimizations.
 
     Raises WeightsError."""
     for library in (diffusers, transformers):
-        # Progress bars and advice only clutter a worker's log.
+        # Hide progress bars and hints, which would only clutter a worker's log.
         library.utils.logging.set_verbosity_error()
         library.utils.logging.disable_progress_bar()
     unet, vae, text_encoders, tokenizers, scheduler_config = load_base(files, dtype)
@@ -58,7 +58,7 @@ def load_networks(
             raise WeightsError("The optimization few_step needs the weights of a few-step adapter.")
         fuse_lora(unet, files.lora)
     controlnet = load_network(ControlNetModel, files.controlnet, dtype)
-    # Kept in full precision: the network is small, runs once per person, and its output conditions every step.
+    # Keep the resampler in full precision. It is small, runs once per person, and its output conditions every step.
     resampler = load_adapter(unet, files.adapter).float()
     networks = assemble(
         unet,
@@ -90,10 +90,10 @@ def assemble(
     optimizations: frozenset[Optimization],
     offload: bool,
 ) -> Networks:
-    """Combine the loaded parts into one value for the denoising loop.
+    """Combine the loaded networks into one value for the denoising loop.
 
-    Installs our attention, splits off the ControlNet's condition embedding, freezes all weights and moves them to their
-    device."""
+    Replaces the attention processors, and separates the ControlNet's condition embedding. Freezes all weights, and
+    moves each network to its device."""
     for network in (unet, controlnet):
         install_attention(network, flash=Optimization.FLASH_ATTENTION in optimizations)
     condition_embedding = controlnet.controlnet_cond_embedding
@@ -127,7 +127,7 @@ def load_base(
     tuple[CLIPTokenizer, CLIPTokenizer],
     Config,
 ]:
-    """Load SDXL from a folder in diffusers' layout or from one checkpoint file.
+    """Load SDXL from a folder in diffusers' layout or from a single checkpoint file.
 
     Raises WeightsError."""
     if files.base.is_file():
@@ -152,7 +152,7 @@ def load_single_file(
     tuple[CLIPTokenizer, CLIPTokenizer],
     Config,
 ]:
-    """Load SDXL from one .safetensors file, with configs and tokenizers from a local folder.
+    """Load SDXL from a single .safetensors file. Configs and tokenizers come from a local folder.
 
     Raises WeightsError."""
     if files.base_configs is None or not (files.base_configs / "model_index.json").is_file():
@@ -178,7 +178,7 @@ def load_single_file(
 def load_network(kind: type[NetworkType], folder: Path, dtype: torch.dtype) -> NetworkType:
     """Load a diffusers or transformers network from its folder.
 
-    Raises WeightsError if a weight is missing or does not fit."""
+    Raises WeightsError if weights are missing or do not fit."""
     if not (folder / "config.json").is_file():
         raise WeightsError(f"{folder / 'config.json'} is missing.")
     with weights_errors(folder):
@@ -186,7 +186,7 @@ def load_network(kind: type[NetworkType], folder: Path, dtype: torch.dtype) -> N
         network, report = kind.from_pretrained(
             folder, torch_dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
-    # Both libraries replace missing weights by random numbers and continue.
+    # Both libraries replace missing weights by random numbers without raising an error.
     for fault in ("missing_keys", "mismatched_keys", "error_msgs"):
         if found := list(report.get(fault) or ()):
             raise WeightsError(
@@ -206,7 +206,7 @@ def load_tokenizer(folder: Path) -> CLIPTokenizer:
 
 
 def load_scheduler_config(base: Path) -> Config:
-    """Load the scheduler's config from SDXL's folder.
+    """Load the config of the scheduler from SDXL's folder.
 
     Raises WeightsError."""
     if not (base / "scheduler" / "scheduler_config.json").is_file():
@@ -219,9 +219,9 @@ def load_scheduler_config(base: Path) -> Config:
 
 
 def make_scheduler(config: Config, sampling: Sampling, device: torch.device) -> Scheduler:
-    """Create a scheduler with its timesteps set.
+    """Create a scheduler and set its timesteps.
 
-    Each batch needs its own because schedulers are stateful."""
+    Each batch needs its own scheduler, because schedulers are stateful."""
     if sampling.trailing:
         config = {**config, "timestep_spacing": "trailing"}
     if sampling.sampler is Sampler.DPMPP_2M_KARRAS:
@@ -243,9 +243,9 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
 
 @contextmanager
 def weights_errors(path: Path) -> Iterator[None]:
-    """Convert the libraries' errors for a bad file to a WeightsError that names the file.
+    """Convert the errors that the libraries raise for a bad file to a WeightsError that names the file.
 
-    Running out of GPU memory passes through."""
+    GPU out-of-memory errors are not converted."""
     try:
         yield
     except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:

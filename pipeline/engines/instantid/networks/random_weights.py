@@ -1,4 +1,4 @@
-"""The networks with random weights, at full or tiny size, for tests and benchmarks."""
+"""Build the networks with random weights, at full or tiny size, for tests and benchmarks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +31,9 @@ SCHEDULER_CONFIG = {
 
 @dataclass(frozen=True)
 class Architecture:
-    """The sizes of all networks, named as in their own configs."""
+    """The sizes of all networks.
+
+    Fields are named after the libraries' config options."""
 
     name: str
     channels: tuple[int, ...] = (320, 640, 1280)
@@ -49,7 +51,7 @@ class Architecture:
 
     @property
     def width(self) -> int:
-        """Return the channels of a text or face token."""
+        """Return the number of channels of a text or face token."""
         return self.text[0][0] + self.text[1][0]
 
 
@@ -73,7 +75,7 @@ TINY = Architecture(
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """The networks as diffusers and transformers build them, with the libraries' own attention and nothing fused."""
+    """The networks as the libraries build them, with the libraries' own attention and without fused layers."""
 
     unet: UNet2DConditionModel
     controlnet: ControlNetModel
@@ -84,9 +86,9 @@ class Parts:
 
 
 def build_parts(architecture: Architecture, device: str, dtype: torch.dtype) -> Parts:
-    """Build every network on the device in this precision.
+    """Build all networks on the device in this precision.
 
-    The device `meta` needs no memory and is enough to count operations."""
+    The device `meta` needs no memory and is sufficient for counting operations."""
     torch.manual_seed(0)
     with default_device_and_dtype(device, dtype):
         unet = build_unet(architecture)
@@ -95,10 +97,11 @@ def build_parts(architecture: Architecture, device: str, dtype: torch.dtype) -> 
             conditioning_embedding_out_channels=architecture.condition_channels,
             load_weights_from_unet=False,
         )
-        # A new ControlNet ends in zero layers. Random numbers make timings comparable to trained weights.
+        # The last layers of a new ControlNet are zero. Random weights make timings comparable to those of trained
+        # weights.
         for layer in (*controlnet.controlnet_down_blocks, controlnet.controlnet_mid_block):
             nn.init.normal_(layer.weight, std=0.02)
-        # After the ControlNet is built from the UNet, because the ControlNet must not copy these layers.
+        # Add the face attention only now, because the ControlNet is built from the UNet and must not copy these layers.
         add_face_attention(unet)
         channels, heads = architecture.resampler
         resampler = IPAdapterPlusImageProjection(
@@ -125,7 +128,7 @@ def build_parts(architecture: Architecture, device: str, dtype: torch.dtype) -> 
 
 @contextmanager
 def default_device_and_dtype(device: str, dtype: torch.dtype) -> Iterator[None]:
-    """Create new tensors on this device in this precision within the block."""
+    """Create new tensors on this device and in this precision for the duration of the block."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
@@ -136,7 +139,7 @@ def default_device_and_dtype(device: str, dtype: torch.dtype) -> Iterator[None]:
 
 
 def build_unet(architecture: Architecture) -> UNet2DConditionModel:
-    """Build SDXL's UNet."""
+    """Build the UNet of SDXL."""
     pooled = architecture.text[1][0]
     return UNet2DConditionModel(
         sample_size=128,
@@ -156,7 +159,7 @@ def build_unet(architecture: Architecture) -> UNet2DConditionModel:
 
 
 def add_face_attention(unet: UNet2DConditionModel) -> None:
-    """Add the adapter's projections to every cross-attention layer, as loading an adapter would."""
+    """Add the adapter's projections to every cross-attention layer, as loading an adapter does."""
     processors = dict(unet.attn_processors)
     for name in processors:
         if name.endswith("attn2.processor"):
@@ -168,7 +171,7 @@ def add_face_attention(unet: UNet2DConditionModel) -> None:
 
 
 def build_vae(architecture: Architecture) -> AutoencoderKL:
-    """Build SDXL's VAE in the variant that does not overflow in half precision (fp16-fix)."""
+    """Build the VAE of SDXL in the fp16-fix variant, which does not overflow in half precision."""
     blocks = len(architecture.vae_channels)
     return AutoencoderKL(
         block_out_channels=architecture.vae_channels,
@@ -184,7 +187,7 @@ def build_vae(architecture: Architecture) -> AutoencoderKL:
 
 
 def build_text_encoders(architecture: Architecture) -> tuple[CLIPTextModel, CLIPTextModelWithProjection]:
-    """Build the text encoders of CLIP ViT-L and OpenCLIP ViT-bigG."""
+    """Build the two text encoders, CLIP ViT-L and OpenCLIP ViT-bigG."""
     first, second = (
         CLIPTextConfig(
             vocab_size=architecture.vocabulary,

@@ -1,4 +1,4 @@
-"""Encode prompts with both text encoders, cached per prompt."""
+"""Encode prompts with both text encoders, and cache the embeddings."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from torch import Tensor
 
 from pipeline.engines.instantid.networks.bundle import Networks
 
-# One embedding is 0.3 MB in half precision. A pack needs two per look.
+# An embedding takes 0.3 MB in half precision. A pack needs two per style.
 MAX_CACHED_PROMPTS = 256
 
 
 @dataclass(frozen=True, eq=False)
 class PromptEmbedding:
-    """The embedding of one prompt, with dtype and device of the UNet.
+    """The embedding of one prompt. Has the dtype and the device of the UNet.
 
     Attributes:
-        tokens: (77, width), the outputs of both encoders concatenated.
+        tokens: (77, width), the concatenated outputs of both encoders.
         pooled: (P,), from the second encoder.
     """
 
@@ -26,7 +26,7 @@ class PromptEmbedding:
 
 
 class PromptEncoder:
-    """An encoder of prompts with a cache of the MAX_CACHED_PROMPTS most recently used ones."""
+    """Encodes prompts, and caches the MAX_CACHED_PROMPTS most recently used embeddings."""
 
     def __init__(self, networks: Networks) -> None:
         self._networks = networks
@@ -35,7 +35,7 @@ class PromptEncoder:
     def encode(self, prompts: list[str]) -> list[PromptEmbedding]:
         """Return one embedding per prompt, in order.
 
-        Tokens beyond 77 are cut off."""
+        Prompts are truncated to 77 tokens."""
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._known]
         if new:
             with torch.inference_mode(), self._networks.on_device(*self._networks.text_encoders):
@@ -51,18 +51,19 @@ class PromptEncoder:
 
 
 def tokenize(tokenizer: object, prompt: str) -> Tensor:
-    """Return the prompt's token ids, (1, 77) int64.
+    """Return the token ids of a prompt, (1, 77) int64.
 
-    They are the start token, the prompt, the end token, and the padding that this encoder was trained with."""
+    The ids consist of start token, prompt, end token, and the padding that the text encoder was trained with."""
     assert callable(tokenizer)
     encoded = tokenizer(prompt, padding="max_length", max_length=77, truncation=True, return_tensors="pt")
     return torch.as_tensor(encoded.input_ids)
 
 
 def encode_ids(networks: Networks, first: Tensor, second: Tensor) -> PromptEmbedding:
-    """Encode token ids (1, 77) of both tokenizers, as SDXL expects.
+    """Encode the token ids (1, 77) of both tokenizers, as SDXL expects.
 
-    Takes the second-to-last hidden state of each encoder. The pooled part is the second encoder's projected text."""
+    Takes the second-to-last hidden state of each encoder. The pooled embedding is the text projection of the second
+    encoder."""
     states = []
     for encoder, ids in zip(networks.text_encoders, (first, second), strict=True):
         output = encoder(ids.to(networks.device), output_hidden_states=True)
