@@ -1,14 +1,24 @@
 #!/usr/bin/env python3
-"""Set up and run Headshots with nothing but Python: `python3 run.py`.
+"""Set up and run Headshots. Needs only Python.
 
-run.py [--port N] [--data DIR] [--no-browser]   the whole product, until Ctrl-C
-run.py --engine instantid [--yes]               the same on an NVIDIA GPU, with new pictures of the person
-run.py test [--full] [pytest's arguments]       the tests, --full with the long ones
-run.py make|check|upscale|bench|calibrate|evaluate|weights ...
-                                                the pipeline's command line, as `python -m pipeline` takes it
-run.py doctor [--json]                          what can run here, what is missing, what the settings amount to
-run.py doctor --prove PHOTO --out DIR           four pictures with the real weights, and how alike they are
-run.py manage ...                               Django's commands, with the environment that the services have
+Without a command, run.py starts Headshots and runs until you press Ctrl-C.
+The first start also installs the dependencies into .venv and downloads the model weights.
+
+commands:
+  doctor     Diagnose this installation: engines, settings and failed checks.
+  engines    List the engines, what they are missing, and the license of each weight.
+  check      Check whether photos are usable, and explain what is wrong if not.
+  make       Make headshots of the person in one to five photos.
+  upscale    Enlarge a picture four times.
+  prove      Make four pictures with the real weights and measure their likeness to the photo.
+  weights    Download the weights that are missing.
+  evaluate   Compare results between groups of people.
+  calibrate  Fit the likeness score to labeled face pairs and report its error rates.
+  bench      Measure speed and memory use.
+  manage     Run a Django management command with the settings of this installation.
+  test       Run the tests; --full includes the slow ones.
+
+Run 'python3 run.py COMMAND --help' for the options of a command.
 """
 
 from __future__ import annotations
@@ -50,17 +60,30 @@ from headshots.launch.services import (
 )
 from headshots.launch.supervise import Service, stop, supervise
 
-PIPELINE_COMMANDS = ("make", "check", "upscale", "bench", "calibrate", "evaluate", "weights")
+PIPELINE_COMMANDS = ("make", "check", "upscale", "engines", "prove", "bench", "calibrate", "evaluate", "weights")
+# Commands that work without weights, because they report or download what is missing.
+WITHOUT_WEIGHTS = ("engines", "weights")
 ENGINES = ("auto", "studio", "instantid")
 
 
 def serve(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="run.py", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--port", type=int, default=8000, help="on this machine only (default 8000)")
-    parser.add_argument("--data", type=Path, default=data_folder(), help="where everything but the keys is kept")
-    parser.add_argument("--no-browser", action="store_true", help="do not open the page")
-    parser.add_argument("--engine", choices=ENGINES, help="instantid: installed first, with its weights (12 GB)")
-    parser.add_argument("--yes", action="store_true", help="agree to the sizes and licenses of those weights")
+    parser = argparse.ArgumentParser(
+        prog="run.py",
+        usage="python3 run.py [OPTIONS]\n       python3 run.py COMMAND ...",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--port", type=int, default=8000, help="port on 127.0.0.1 (default: 8000)")
+    parser.add_argument(
+        "--data", type=Path, default=data_folder(), help="data folder; keys are stored elsewhere (default: %(default)s)"
+    )
+    parser.add_argument("--no-browser", action="store_true", help="do not open the home page in a browser")
+    parser.add_argument(
+        "--engine", choices=ENGINES, help="engine to use; instantid is installed first, with its weights (12 GB)"
+    )
+    parser.add_argument(
+        "--yes", action="store_true", help="accept the sizes and licenses of those weights without asking"
+    )
     options = parser.parse_args(arguments)
     if options.engine == "instantid":
         require_gpu()
@@ -71,7 +94,9 @@ def serve(arguments: list[str]) -> int:
         try:
             lock = held.enter_context(folder_lock(data, wait=False))
         except BlockingIOError as error:
-            raise CannotRun(f"{data} is in use by another run.py. Stop it, or choose another: --data DIR") from error
+            raise CannotRun(
+                f"{data} is in use by another run.py. Stop it, or choose another folder with --data"
+            ) from error
         listener = held.enter_context(listen_on(options.port))
         set_up(RUN_LOCK)
         choose_engine(options.engine, agreed=options.yes)
@@ -107,7 +132,7 @@ def run(factory: ServiceFactory, path: Path | None, listener: socket.socket, *, 
     services: list[Service] = []
     try:
         start_services(factory, path, listener, services)
-        print(f"Headshots is ready at {factory.address} (Ctrl-C stops it)", flush=True)
+        print(f"Headshots is ready at {factory.address} (press Ctrl-C to stop)", flush=True)
         if browser:
             open_in_browser(factory.address)
         supervise(services, until=lambda: False)
@@ -141,9 +166,9 @@ def main(arguments: list[str]) -> int:
     # A core dump would contain pictures and keys.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     command, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
-    if command in PIPELINE_COMMANDS or (command == "doctor" and "--prove" in rest):
+    if command in PIPELINE_COMMANDS:
         set_up(RUN_LOCK)
-        if command != "weights":
+        if command not in WITHOUT_WEIGHTS:
             finish_fetching_weights(start_fetching_weights())
         folder = [] if "--weights" in rest else weights_arguments()
         exec_command(pipeline_command(command, *rest, *folder), pipeline_environment())
@@ -176,5 +201,5 @@ if __name__ == "__main__":
     except CannotRun as error:
         sys.exit(f"run.py: {error}")
     except KeyboardInterrupt:
-        echo("\nStopped; the next start goes on from here.")
+        echo("\nStopped. Run run.py again to continue.")
         sys.exit(130)

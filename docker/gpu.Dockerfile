@@ -1,9 +1,9 @@
-# Not built yet, because there was no container engine where this was written. It is linted (hadolint) but not tested.
+# Experimental: linted with hadolint, but not built yet (see the project status in README.md).
 #
 # The image of the render worker for machines with an NVIDIA GPU. It has the code, user, folders and heartbeat of the
 # web image, the packages of the InstantID engine, and torch. torch brings the CUDA libraries as wheels, so no CUDA base
 # image is needed. Compiled code is stored in a volume at /compiled for the next start. A tmpfs does not work there,
-# because code on it cannot be executed. The weights (12 GB, with their own terms) are not in the image. They are stored
+# because code on it cannot be executed. The weights (12 GB, with their own licenses) are not in the image. They are stored
 # in a volume at /weights. Fill it once:
 #   docker run --rm -it -v weights:/weights --user 0 headshots-gpu python -m pipeline weights fetch studio instantid --weights /weights
 # From the repository's root: docker build -f docker/gpu.Dockerfile -t headshots-gpu .

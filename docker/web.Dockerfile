@@ -1,5 +1,4 @@
-# Not built yet, because there was no container engine where this was written. It is linted (hadolint) but not tested.
-# It runs the same processes with the same settings as run.py.
+# Experimental: linted with hadolint, but not built yet (see the project status in README.md).
 #
 # The image of every process that needs no GPU: web, the default and retention workers, beat, and the render worker
 # with the studio engine. From the repository's root: docker build -f docker/web.Dockerfile -t headshots .
@@ -22,7 +21,7 @@ RUN /opt/venv/bin/python -m pipeline weights fetch --weights /opt/weights \
 
 FROM python:3.11-slim-bookworm
 
-# A user without password, shell and home directory. The processes write to their volumes only.
+# A user without a password, shell or home directory. The processes write only to their volumes.
 RUN groupadd --gid 10001 headshots \
     && useradd --uid 10001 --gid headshots --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin headshots \
     && install -d -o headshots -g headshots -m 0700 /data /keys/photos /keys/headshots /deletions /run/headshots

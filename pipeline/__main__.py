@@ -1,4 +1,4 @@
-"""The command line, `python -m pipeline`: check photos, make headshots, fetch weights. No server, no database."""
+"""The command line, `python -m pipeline`. Needs no server and no database."""
 
 import argparse
 import importlib
@@ -36,12 +36,12 @@ def build_parser() -> Parser:
     """Build the parser of all commands and options."""
     parser = Parser(
         prog="python -m pipeline",
-        description="Professional headshots from one casual photo.",
-        epilog=EXIT_STATUSES,
+        description="Check photos, make professional headshots and manage model weights. Needs no server or database.",
+        epilog=f"{EXIT_STATUSES}\nRun 'python -m pipeline COMMAND --help' for the options of a command.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND", required=True)
 
     def add(name: str, purpose: str) -> argparse.ArgumentParser:
         command: argparse.ArgumentParser = commands.add_parser(
@@ -53,44 +53,148 @@ def build_parser() -> Parser:
             allow_abbrev=False,
         )
         command.add_argument(
-            "--weights", type=Path, default=DEFAULT_DIR, metavar="DIR", help="folder of the weights (%(default)s)"
+            "--weights", type=Path, default=DEFAULT_DIR, metavar="DIR", help="weights folder (default: %(default)s)"
         )
         command.add_argument(
             "--catalog",
             type=Path,
             metavar="FILE",
-            help="weights of your own, in the form of pipeline/weights/weights.toml",
+            help="your own catalog of weights, in the format of pipeline/weights/weights.toml",
         )
         return command
 
-    add_check(add("check", "Will these photos do? Finds the faces, measures them, says what is wrong."))
-    add_make(add("make", "Make headshots of the person in these photos."))
+    add_check(add("check", "Check whether photos are usable, and explain what is wrong if not."))
+    add_make(add("make", "Make headshots of the person in one to five photos."))
     add_upscale(add("upscale", "Enlarge a picture four times with Real-ESRGAN."))
-    doctor = add("doctor", "Which engines can run here, what is missing, and under which license each weight stands.")
-    add_doctor(doctor)
-    add_weights(add("weights", "Fetch the weights that are not here yet."))
-    add_evaluate(add("evaluate", "How photos of labeled groups of people fare: detection, verdict, likeness, skin."))
-    add_calibrate(
-        add("calibrate", "Fit distance to probability on labeled pairs of faces; how far is it to be trusted?")
-    )
-    bench = add("bench", "Measure speed and memory: an engine's four looks and `check`, a pack at 4K, gate, enlarging.")
-    bench.add_argument("what", choices=("studio", "instantid", "pack", "gate", "upscale"))
-    bench.add_argument("--engine", choices=("studio",), default="studio", help="whose pack at 4K (studio)")
-    bench.add_argument("--photo", type=Path, help="a photo of one person (scikit-image's astronaut)")
-    bench.add_argument("--json", action="store_true", help="print JSON")
-    bench_instantid.add_arguments(bench.add_argument_group("instantid only, with --weights random"))
+    add_engines(add("engines", "List the engines, what they are missing, and the license of each weight."))
+    add_prove(add("prove", "Make four pictures with the real weights and measure their likeness to the photo."))
+    add_weights(add("weights", "Download the weights that are missing."))
+    add_evaluate(add("evaluate", "Compare detection, verdicts, likeness and skin tone between groups of people."))
+    add_calibrate(add("calibrate", "Fit the likeness score to labeled face pairs and report its error rates."))
+    add_bench(add("bench", "Measure the speed and memory use of an engine, a 4K pack, the quality gate or upscaling."))
     return parser
 
 
-def add_evaluate(command: argparse.ArgumentParser) -> None:
-    command.add_argument("folder", type=Path, metavar="FOLDER", help="where the photos lie")
+def add_check(command: argparse.ArgumentParser) -> None:
+    command.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="JPEG, PNG, WebP or HEIC file")
+    command.add_argument("--json", action="store_true", help="print JSON: one entry per photo, in the given order")
+
+
+def add_make(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--groups", required=True, type=Path, metavar="CSV", help="columns file and group; person and face, too"
+        "photos", nargs="+", type=Path, metavar="PHOTO", help="one to five photos of one person, best first"
+    )
+    command.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for pictures and manifest.json")
+    command.add_argument(
+        "--style", action="append", default=[], metavar="NAME", help="look to use; repeatable (default: every look)"
+    )
+    command.add_argument(
+        "--count",
+        type=positive_int,
+        metavar="N",
+        help="number of pictures, spread over the looks (default: 4, or one per named look if there are more)",
+    )
+    add_engine_options(command)
+    command.add_argument(
+        "--face",
+        type=non_negative_int,
+        metavar="INDEX",
+        help="face to use if a photo shows several people; 'check' lists them",
+    )
+    command.add_argument(
+        "--seed",
+        type=non_negative_int,
+        default=0,
+        metavar="N",
+        help="the same seed gives the same pictures (default: 0)",
+    )
+    command.add_argument(
+        "--size", choices=("preview", "4k"), default="preview", help="4k is 3,840 px high (default: preview)"
+    )
+    command.add_argument("--format", choices=("jpeg", "png"), default="jpeg", help="file format (default: jpeg)")
+    command.add_argument(
+        "--sign-key", type=Path, metavar="PEM", help="private key that signs the pictures (default: a test key)"
+    )
+    command.add_argument(
+        "--sign-certificates",
+        type=Path,
+        metavar="PEM",
+        help="certificate chain of --sign-key, its own certificate first",
+    )
+    command.add_argument("--square", action="store_true", help="make square pictures instead of 4:5")
+    command.add_argument("--json", action="store_true", help="print the manifest as JSON")
+
+
+def add_upscale(command: argparse.ArgumentParser) -> None:
+    command.add_argument("source", type=Path, metavar="IN", help="JPEG, PNG, WebP or HEIC file")
+    command.add_argument("target", type=Path, metavar="OUT", help="file to write: .png, or .jpg at quality 95")
+    command.add_argument(
+        "--tile", type=positive_int, metavar="N", help="largest tile, N × N px; smaller tiles need less memory"
+    )
+    command.add_argument(
+        "--blend", type=share, default=0.0, metavar="0..1", help="share of plain enlargement to mix in (default: 0)"
+    )
+    command.add_argument(
+        "--grain",
+        type=non_negative_int,
+        default=0,
+        metavar="N",
+        help="standard deviation of added grain, of 255 (default: 0)",
+    )
+    command.add_argument(
+        "--network", type=Path, metavar="FILE", help="×4 network to use instead of the downloaded Real-ESRGAN"
+    )
+    command.add_argument("--json", action="store_true", help="print size and seconds as JSON")
+
+
+def add_engines(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print JSON")
+    add_engine_options(command)
+
+
+def add_prove(command: argparse.ArgumentParser) -> None:
+    command.add_argument("photo", type=Path, metavar="PHOTO", help="photo of one person")
+    command.add_argument(
+        "--out", required=True, type=Path, metavar="DIR", help="folder for the pictures and contact sheet"
+    )
+    command.add_argument("--json", action="store_true", help="print JSON")
+    add_engine_options(command, auto="instantid")
+
+
+def add_weights(command: argparse.ArgumentParser) -> None:
+    command.add_argument("action", choices=("fetch",), help="fetch: download and verify")
+    command.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="weights or groups, such as studio, instantid or few_step (default: studio)",
+    )
+    command.add_argument(
+        "--from", dest="source", type=Path, metavar="DIR", help="copy the files from this folder; use no network"
+    )
+    command.add_argument("--yes", action="store_true", help="accept the listed sizes and licenses without asking")
+    command.add_argument("--endpoint", metavar="URL", help="mirror of the Hugging Face Hub")
+
+
+def add_evaluate(command: argparse.ArgumentParser) -> None:
+    command.add_argument("folder", type=Path, metavar="FOLDER", help="folder of the photos")
+    command.add_argument(
+        "--groups",
+        required=True,
+        type=Path,
+        metavar="CSV",
+        help="table with the columns file and group, and optionally person and face",
     )
     command.add_argument("--out", type=Path, metavar="DIR", help="folder for evaluation.csv and evaluation.png")
-    command.add_argument("--engine", choices=("studio", "instantid"), default="studio", help="(studio)")
     command.add_argument(
-        "--style", action="append", default=[], metavar="NAME", help="a look to make; may be repeated (corporate, bw)"
+        "--engine", choices=("studio", "instantid"), default="studio", help="engine to use (default: studio)"
+    )
+    command.add_argument(
+        "--style",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="look to make; repeatable (default: corporate and bw)",
     )
     command.add_argument("--json", action="store_true", help="print JSON")
 
@@ -100,111 +204,75 @@ def add_calibrate(command: argparse.ArgumentParser) -> None:
         "pairs",
         type=Path,
         metavar="PAIRS.csv",
-        help="columns one, other (photos beside it), same; or distance too",
+        help="table with the columns one, other (photos, relative to the table) and same (1 or 0); "
+        "with a column distance, the photos are not read",
     )
-    command.add_argument("--out", type=Path, metavar="TOML", help="file for the constants")
-    command.add_argument("--source", metavar="TEXT", help="where the pairs come from, for the constants' provenance")
+    command.add_argument("--out", type=Path, metavar="TOML", help="file to write the fitted constants to")
+    command.add_argument("--source", metavar="TEXT", help="where the pairs come from; recorded with the constants")
     command.add_argument("--json", action="store_true", help="print JSON")
 
 
-def add_doctor(command: argparse.ArgumentParser) -> None:
+def add_bench(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "what",
+        choices=("studio", "instantid", "pack", "gate", "upscale"),
+        help="studio or instantid: an engine; pack: a pack at 4K; gate: the quality gate; upscale: Real-ESRGAN",
+    )
+    command.add_argument("--engine", choices=("studio",), default="studio", help="engine of 'pack' (default: studio)")
+    command.add_argument("--photo", type=Path, help="photo of one person (default: scikit-image's astronaut)")
     command.add_argument("--json", action="store_true", help="print JSON")
-    command.add_argument("--engine", choices=get_args(EngineName), default="auto", metavar="auto|studio|instantid")
     command.add_argument(
-        "--prove", type=Path, metavar="PHOTO", help="make four pictures of the person in it and measure their likeness"
+        "--images", type=positive_int, default=50, metavar="N", help="pictures of 'pack' and 'instantid' (default: 50)"
     )
-    command.add_argument("--out", type=Path, metavar="DIR", help="folder for the pictures and contact sheet of --prove")
-    add_instantid_options(command)
+    bench_instantid.add_arguments(command.add_argument_group("options of 'instantid', which needs --weights random"))
 
 
-def add_weights(command: argparse.ArgumentParser) -> None:
-    command.add_argument("action", choices=("fetch",))
+def add_engine_options(
+    command: argparse.ArgumentParser, *, auto: str = "InstantID if it is installed, otherwise studio"
+) -> None:
+    """Add --engine and the options that the server reads from HEADSHOTS_INSTANTID_* to a command."""
     command.add_argument(
-        "names", nargs="*", metavar="NAME", help="weights or groups such as studio, instantid, few_step (studio)"
+        "--engine",
+        choices=get_args(EngineName),
+        default="auto",
+        metavar="auto|studio|instantid",
+        help=f"engine to use (default: auto, which means {auto})",
     )
-    command.add_argument(
-        "--from", dest="source", type=Path, metavar="DIR", help="take files that lie there, ask nobody"
-    )
-    command.add_argument("--yes", action="store_true", help="agree to the sizes and licenses that are shown")
-    command.add_argument("--endpoint", metavar="URL", help="a mirror of the Hugging Face hub")
-
-
-def add_instantid_options(command: argparse.ArgumentParser) -> None:
-    """Add the options that the server reads from HEADSHOTS_INSTANTID_* to a command."""
-    defaults, group = InstantIDOptions(), command.add_argument_group("InstantID engine")
+    defaults, group = InstantIDOptions(), command.add_argument_group("options of the InstantID engine")
     group.add_argument(
-        "--checkpoint", default=defaults.checkpoint, metavar="NAME", help="SDXL to draw with (%(default)s)"
+        "--checkpoint", default=defaults.checkpoint, metavar="NAME", help="SDXL checkpoint (default: %(default)s)"
     )
-    group.add_argument("--device", default=defaults.device, help="cuda, cuda:N or cpu (%(default)s)")
+    group.add_argument("--device", default=defaults.device, help="cuda, cuda:N or cpu (default: %(default)s)")
     group.add_argument(
-        "--optimization", action="append", default=[], metavar="±NAME", help="+fp8, +compile, ...; repeatable"
-    )
-    group.add_argument(
-        "--steps", type=positive_int, default=defaults.steps, metavar="N", help="denoising steps (%(default)s)"
+        "--optimization",
+        action="append",
+        default=[],
+        metavar="±NAME",
+        help="turn an optimization on or off, such as +fp8 or -fused_qkv; repeatable",
     )
     group.add_argument(
-        "--canvas-pixels", type=positive_int, default=defaults.canvas_pixels, metavar="N", help="drawn before enlarging"
+        "--steps", type=positive_int, default=defaults.steps, metavar="N", help="denoising steps (default: %(default)s)"
     )
-
-
-def add_check(command: argparse.ArgumentParser) -> None:
-    command.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="JPEG, PNG, WebP or HEIC")
-    command.add_argument("--json", action="store_true", help="print a list with one entry a photo, in this order")
-
-
-def add_make(command: argparse.ArgumentParser) -> None:
-    command.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="one to five of one person, best first")
-    command.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for pictures and manifest.json")
-    command.add_argument(
-        "--style", action="append", default=[], metavar="NAME", help="a look; may be repeated (all, in turn)"
-    )
-    command.add_argument(
-        "--count",
+    group.add_argument(
+        "--canvas-pixels",
         type=positive_int,
+        default=defaults.canvas_pixels,
         metavar="N",
-        help="how many pictures, the looks in turn (4, or one for each look when more are named)",
+        help="pixels per picture before upscaling (default: %(default)s)",
     )
-    command.add_argument("--engine", choices=get_args(EngineName), default="auto", metavar="auto|studio|instantid")
-    add_instantid_options(command)
-    command.add_argument(
-        "--face", type=non_negative_int, metavar="INDEX", help="who is meant, when a photo shows several"
-    )
-    command.add_argument("--seed", type=non_negative_int, default=0, metavar="N", help="same seed, same pictures (0)")
-    command.add_argument("--size", choices=("preview", "4k"), default="preview", help="4k: 3,840 px high (preview)")
-    command.add_argument("--format", choices=("jpeg", "png"), default="jpeg", help="(jpeg)")
-    command.add_argument("--sign-key", type=Path, metavar="PEM", help="key that signs the pictures (one for tests)")
-    command.add_argument("--sign-certificates", type=Path, metavar="PEM", help="its certificates, its own first")
-    command.add_argument("--square", action="store_true", help="square pictures instead of 4:5")
-    command.add_argument("--json", action="store_true", help="print the manifest")
-
-
-def add_upscale(command: argparse.ArgumentParser) -> None:
-    command.add_argument("source", type=Path, metavar="IN", help="JPEG, PNG, WebP or HEIC")
-    command.add_argument("target", type=Path, metavar="OUT", help="file to write: .png, or .jpg at quality 95")
-    command.add_argument(
-        "--tile", type=positive_int, metavar="N", help="tiles of N x N px at most; smaller needs less memory"
-    )
-    command.add_argument(
-        "--blend", type=share, default=0.0, metavar="0..1", help="how much plain enlargement is mixed in"
-    )
-    command.add_argument(
-        "--grain", type=non_negative_int, default=0, metavar="N", help="deviation of added grain, of 255 (0)"
-    )
-    command.add_argument("--network", type=Path, metavar="FILE", help="another x4 network than the fetched one")
-    command.add_argument("--json", action="store_true", help="print size and seconds as JSON")
 
 
 def non_negative_int(text: str) -> int:
     """Parse a whole number, 0 or more."""
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
     return int(text)
 
 
 def positive_int(text: str) -> int:
     """Parse a whole number, 1 or more."""
     if non_negative_int(text) == 0:
-        raise argparse.ArgumentTypeError("0 pictures are no pictures")
+        raise argparse.ArgumentTypeError("must be at least 1")
     return int(text)
 
 
@@ -215,7 +283,7 @@ def share(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
     return value
 
 

@@ -1,14 +1,14 @@
 """Errors of the pipeline, and the reason codes they carry.
 
 PipelineError
-├── PhotoRefused        a photo cannot be used; `reason` is the code, templates hold the text
-├── FaceNotFound        a step needs a face and found none
-├── WeightsError        a weight is missing, truncated or differs from the pinned one
-│   └── LicenseError    a weight's license does not cover this use
-├── EngineUnavailable   this engine cannot run here; the text names what is missing
-├── DeviceLost          the accelerator stopped answering; the process has to be restarted
-├── SigningFailed       a picture's credentials cannot be written or read
-└── Canceled            the caller's progress callback asked to stop
+├── PhotoRefused        A photo cannot be used. `reason` is the code, and templates have the text.
+├── FaceNotFound        A step needs a face and found none.
+├── WeightsError        A weight is missing, truncated or different from the pinned one.
+│   └── LicenseError    The license of a weight does not cover this use.
+├── EngineUnavailable   An engine cannot run here. The text names what is missing.
+├── DeviceLost          The accelerator stopped answering. The process has to be restarted.
+├── SigningFailed       A picture's credentials cannot be written or read.
+└── Canceled            The caller's progress callback asked to stop.
 """
 
 from enum import StrEnum

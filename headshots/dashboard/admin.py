@@ -57,8 +57,8 @@ class AuditLogAdmin(ReadOnlyAdmin):
     empty_value_display = ""
     search_fields = ["target_id", "shoot_id", "target_name", "reason", "details", "email"]
     search_help_text = (
-        "Whole id of what it was done to or of its shoot, whom it was done to or by (“account 2”), a word of the "
-        "reason or of what was chosen (“goodwill”), or the e-mail address of whoever did it if you may see accounts."
+        "Search by the full ID of a target or its shoot, by account (“account 2”), or by a word in the reason or "
+        "details (“goodwill”). If you can view accounts, you can also search by the staff member's email."
     )
     date_hierarchy = "at"
     fields = ["time", "staff", "action_title", "target", "shoot", "amount", "other_details", "reason"]
@@ -103,22 +103,22 @@ class AuditLogAdmin(ReadOnlyAdmin):
         writer.writerows([_escape_formula(str(cell)) for cell in _row(entry)] for entry in entries)
         return response
 
-    @admin.display(description="time, UTC", ordering="at")
+    @admin.display(description="time (UTC)", ordering="at")
     def time(self, entry: AuditLogEntry) -> str:
         return f"{entry.at:%-d %b %Y %H:%M:%S}"
 
-    @admin.display(description="who", ordering="staff_id")
+    @admin.display(description="staff member", ordering="staff_id")
     def staff(self, entry: AuditLogEntry) -> SafeString | str:
         email = getattr(entry, "email", "")
         if not email:
             return f"account {entry.staff_id}"
         return format_html('<a href="{}">{}</a>', reverse("admin:accounts_user_change", args=[entry.staff_id]), email)
 
-    @admin.display(description="what", ordering="action")
+    @admin.display(description="action", ordering="action")
     def action_title(self, entry: AuditLogEntry) -> str:
         return action_title(entry.action)
 
-    @admin.display(description="to", ordering="target_type")
+    @admin.display(description="target", ordering="target_type")
     def target(self, entry: AuditLogEntry) -> SafeString | str:
         if not entry.target_id:
             return entry.target_name or entry.target_type
@@ -138,7 +138,7 @@ class AuditLogAdmin(ReadOnlyAdmin):
     def amount(self, entry: AuditLogEntry) -> str:
         return entry.amount
 
-    @admin.display(description="chosen or changed")
+    @admin.display(description="details")
     def other_details(self, entry: AuditLogEntry) -> str:
         return entry.other_details
 

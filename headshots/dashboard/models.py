@@ -13,7 +13,7 @@ class DayCounts(models.Model):
 
     day = models.DateField(primary_key=True)
     rules_version = models.PositiveSmallIntegerField(
-        help_text="Which rules it was counted by: `aggregation.RULES_VERSION`."
+        help_text="Version of the counting rules (`aggregation.RULES_VERSION`)."
     )
     # Counts by key, as returned by `aggregation.count_events`.
     counts = models.JSONField(default=dict)
@@ -74,7 +74,7 @@ class AuditLogEntry(models.Model):
 
     at = models.DateTimeField("time", default=timezone.now, editable=False)
     # The number of the account. It is not a foreign key, so it remains when the account is deleted.
-    staff_id = models.BigIntegerField("account of staff", db_index=True)
+    staff_id = models.BigIntegerField("staff account", db_index=True)
     action = models.CharField(max_length=40)
     # The kind of the target (pack, shoot, account, ...) and its id.
     target_type = models.CharField(max_length=20)
@@ -94,15 +94,15 @@ class AuditLogEntry(models.Model):
         ordering = ["-at", "-pk"]
         default_permissions = ("view",)
         permissions = [
-            ("view_stats", "May see the dashboard's statistics"),
-            ("view_money", "May see revenue and refunds"),
-            ("view_timeline", "May see what happened to a shoot"),
-            ("view_gallery", "May view finished headshots while the customer grants support access"),
-            ("manage_packs", "May retry and cancel packs"),
-            ("block_account", "May block accounts"),
-            ("purge_now", "May have photos destroyed at once"),
-            ("resend_mail", "May send mails again"),
-            ("pause", "May pause uploads and rendering"),
+            ("view_stats", "Can view statistics"),
+            ("view_money", "Can view revenue and refunds"),
+            ("view_timeline", "Can view shoot timelines"),
+            ("view_gallery", "Can view finished headshots with support access"),
+            ("manage_packs", "Can retry and cancel packs"),
+            ("block_account", "Can block accounts"),
+            ("purge_now", "Can delete photos immediately"),
+            ("resend_mail", "Can resend emails"),
+            ("pause", "Can pause uploads and rendering"),
         ]
 
     def __str__(self) -> str:

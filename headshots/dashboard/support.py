@@ -26,8 +26,11 @@ from headshots.shoots import support_access
 from headshots.shoots.models import Consent, Event, Headshot, Shoot
 from headshots.vault import services as vault
 from headshots.vault.errors import VaultError
+from headshots.vault.models import Ring
 
 VIEW_HEADSHOTS = "view-headshots"
+_ACTORS = {Event.Actor.PERSON.value: "customer"}
+_KEYS = {Ring.SOURCE.value: "photo", Ring.RESULT.value: "headshot"}
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def timeline(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
     given_up = Count("headshots", filter=Q(headshots__state=Headshot.State.REJECTED))
     in_work = Count("headshots", filter=Q(headshots__state=Headshot.State.RENDERING))
     context = {
-        "title": "What happened",
+        "title": "Timeline",
         "subtitle": f"Shoot {shoot.pk}",
         "shoot": shoot,
         "entries": sorted(
@@ -130,14 +133,20 @@ def _entries(shoot: Shoot, *, with_amounts: bool) -> Iterator[TimelineEntry]:
     payments = {payment.pk: payment for payment in Payment.objects.filter(pack__shoot=shoot)}
     currencies = {payment.pack_id: payment.currency for payment in payments.values()}
     for consent in Consent.objects.filter(shoot=shoot):
-        yield TimelineEntry(consent.given_at, "consent given", "person", {"version": consent.consent_version})
+        yield TimelineEntry(
+            consent.given_at, "consent given", _ACTORS[Event.Actor.PERSON], {"version": consent.consent_version}
+        )
     for event in Event.objects.filter(shoot_id=shoot.pk):
         numbers = dict(event.numbers)
         amount, currency = numbers.pop("amount", None), currencies.get(event.pack_id)
         if with_amounts and amount is not None and currency:
             numbers["amount"] = format_money(amount, currency)
         yield TimelineEntry(
-            event.at, _humanize(event.name), event.actor, _without_empty({**event.codes, **numbers}), event.pack_id
+            event.at,
+            _humanize(event.name),
+            _actor(event.actor),
+            _without_empty({**event.codes, **numbers}),
+            event.pack_id,
         )
     for logged in AuditLogEntry.objects.filter(shoot_id=shoot.pk):
         pack_id = UUID(logged.target_id) if logged.target_type == "pack" else None
@@ -156,18 +165,24 @@ def _entries(shoot: Shoot, *, with_amounts: bool) -> Iterator[TimelineEntry]:
         details = _without_empty({"source": credit.source, "reason": credit.reason})
         # The pack that the credit came from. The credit may have been used for another pack since.
         pack_id = credit.payment.pack_id if credit.payment else credit.redo_of_id
-        yield TimelineEntry(credit.created_at, "credit made", "system", details, pack_id)
+        yield TimelineEntry(credit.created_at, "credit created", "system", details, pack_id)
     for certificate in DeletionCertificate.objects.filter(shoot_id=shoot.pk):
         yield TimelineEntry(
-            certificate.begun_at, "deletion certificate", certificate.requested_by, {"reference": certificate.reference}
+            certificate.begun_at,
+            "deletion certificate",
+            _actor(certificate.requested_by),
+            {"reference": certificate.reference},
         )
         if certificate.mailed_at:
             yield TimelineEntry(
-                certificate.mailed_at, "mail: certificate", "system", {"reference": certificate.reference}
+                certificate.mailed_at, "email: deletion certificate", "system", {"reference": certificate.reference}
             )
     for destruction in KeyDestruction.objects.filter(shoot_id=shoot.pk):
         yield TimelineEntry(
-            destruction.destroyed_at, f"{destruction.ring} key destroyed", "system", _without_empty(destruction.counts)
+            destruction.destroyed_at,
+            f"{_KEYS[destruction.ring]} key destroyed",
+            "system",
+            _without_empty(destruction.counts),
         )
 
 
@@ -185,6 +200,10 @@ def _without_empty(details: Mapping[str, object]) -> dict[str, object]:
         for name, value in details.items()
         if value not in ("", [], None)
     }
+
+
+def _actor(code: str) -> str:
+    return _ACTORS.get(code, code)
 
 
 def _humanize(code: str) -> str:

@@ -35,7 +35,7 @@ class RangeForm(forms.Form):
 
     days = forms.IntegerField(min_value=1, max_value=MAX_RANGE_DAYS, required=False)
     first = forms.DateField(label="From", required=False, widget=_DATE)
-    last = forms.DateField(label="to", required=False, widget=_DATE)
+    last = forms.DateField(label="To", required=False, widget=_DATE)
 
     def selected_range(self) -> Range | None:
         """Return the requested range, by default DEFAULT_DAYS up to today.
@@ -48,12 +48,12 @@ class RangeForm(forms.Form):
             return Range.until_today(self.cleaned_data["days"] or DEFAULT_DAYS)
         today = timezone.now().date()
         if first and first > today:
-            self.add_error("first", "These days are still to come.")
+            self.add_error("first", "Choose a start date that isn't in the future.")
             return None
         try:
             return Range(first or last, last or today)
         except ValueError:
-            self.add_error("last", f"Please choose 1 to {MAX_RANGE_DAYS} days, the first before the last.")
+            self.add_error("last", f"Choose 1 to {MAX_RANGE_DAYS} days. The start date can't be after the end date.")
             return None
 
     def display_form(self, days: Range) -> "RangeForm":
@@ -155,9 +155,9 @@ def _tiles(daily_stats: DailyStats) -> list[tuple[str, object, str]]:
         ("Free packs delivered", total["delivered|preview"], ""),
         ("Premium packs ordered", total["ordered|premium"], ""),
         ("Premium packs delivered", total["delivered|premium"], ""),
-        ("Premium order to delivery, median", _minutes(daily_stats.delivery_seconds("premium", 50)), "min"),
+        ("Premium delivery time, median", _minutes(daily_stats.delivery_seconds("premium", 50)), "min"),
         (
-            "Premium order to delivery, 95\N{NO-BREAK SPACE}%",
+            "Premium delivery time, p95",
             _minutes(daily_stats.delivery_seconds("premium", 95)),
             "min",
         ),
@@ -170,7 +170,7 @@ def _money_tiles(money: Sequence[RevenueTotals]) -> list[tuple[str, object, str]
     Test payments are shown only if there is no real money, and are labeled as such."""
     return [
         (
-            "Revenue left" if totals.mode == Payment.Mode.LIVE else f"Revenue left, {MODES[totals.mode]}",
+            "Net revenue" if totals.mode == Payment.Mode.LIVE else f"Net revenue, {MODES[totals.mode]}",
             totals.price(*NET),
             f"of {totals.price(*REVENUE)}",
         )

@@ -51,7 +51,7 @@ from headshots.engine.rendering import (
     should_share,
     warm_up,
 )
-from pipeline.engines.doctor import DeviceState
+from pipeline.engines.report import DeviceState
 from pipeline.errors import (
     Canceled,
     DeviceLost,

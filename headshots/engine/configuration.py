@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, get_args
 from django.conf import settings
 
 from pipeline.engines import ENGINE_CHOICES, GENERATIVE_ENGINES, EngineName, choose_engine
-from pipeline.engines.doctor import DeviceState, examine, get_device_state
 from pipeline.engines.instantid.options import InstantIDOptions, needed_weights
+from pipeline.engines.report import DeviceState, examine, get_device_state
 from pipeline.errors import PipelineError, SigningFailed
 from pipeline.identity.calibration import Calibration, built_in, load_calibration
 from pipeline.weights import CATALOG, DEFAULT_DIR, LicensePolicy, Weights, load_catalog
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The report of the pipeline's doctor on the engine that is set.
+    """The pipeline's report on engines and weights, with the configured engine.
 
     Attributes:
         ready: True if the engine can run.

@@ -51,7 +51,7 @@ def folder_lock(folder: Path, *, wait: bool) -> Iterator[int]:
         except BlockingIOError:
             if not wait:
                 raise
-            echo("Another run.py is setting up here; waiting for it.")
+            echo("Another run.py is setting up this folder. Waiting for it to finish.")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield descriptor
     finally:

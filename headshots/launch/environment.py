@@ -81,16 +81,18 @@ def pip_works() -> bool:
 
 def make_environment() -> None:
     if importlib.util.find_spec("ensurepip") is None:
-        raise CannotRun("this Python cannot make virtual environments. On Debian or Ubuntu: apt install python3-venv")
-    echo("Making the virtual environment .venv")
+        raise CannotRun(
+            "this Python cannot create virtual environments. On Debian or Ubuntu, run: apt install python3-venv"
+        )
+    echo("Creating the virtual environment .venv")
     try:
         venv.create(VENV, with_pip=True, clear=True, symlinks=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise CannotRun(f"the virtual environment {VENV} could not be made: {error}") from error
+        raise CannotRun(f"could not create the virtual environment {VENV}: {error}") from error
 
 
 def install(lock: str) -> None:
-    echo("Installing what Headshots is made of (once, a minute or two)")
+    echo("Installing dependencies (first run only, 1–2 minutes)")
     try:
         install_lock(lock)
     except CannotRun:
@@ -129,7 +131,9 @@ def pip_install(*arguments: str, total: int) -> None:
         print(f"\r{'':<66}\r", end="", file=sys.stderr)
     if pip.wait() != 0:
         echo("\n".join(lines[-15:]))
-        raise CannotRun("pip could not install the dependencies (see above). Is there a way to the package index?")
+        raise CannotRun(
+            "pip could not install the dependencies (see above). Check your internet connection or pip index settings"
+        )
 
 
 def show_progress(lines: list[str], total: int) -> None:
@@ -159,7 +163,7 @@ def fetch_instantid(*, agreed: bool) -> None:
     agreed: True to skip the question for consent. Raises CannotRun if a weight is missing afterwards."""
     command = pipeline_command("weights", "fetch", "instantid", *(["--yes"] if agreed else []), *weights_arguments())
     if subprocess.run(command, env=pipeline_environment(), stdout=sys.stderr.fileno(), check=False).returncode != 0:
-        raise CannotRun("the InstantID engine's weights are not all here (see above)")
+        raise CannotRun("some weights of the InstantID engine are missing (see above)")
 
 
 def start_fetching_weights() -> subprocess.Popen[bytes]:
@@ -172,7 +176,7 @@ def start_fetching_weights() -> subprocess.Popen[bytes]:
 
 def finish_fetching_weights(fetching: subprocess.Popen[bytes]) -> None:
     if fetching.wait() != 0:
-        raise CannotRun("the models' files are not all here (see above); run.py fetches them again at its next start")
+        raise CannotRun("some weights are missing (see above). Run run.py again to download them")
 
 
 def stop_fetching_weights(fetching: subprocess.Popen[bytes]) -> None:

@@ -22,15 +22,17 @@ COMMAND = f".venv/bin/python -m pip install {TORCH} && .venv/bin/python -m pip i
 def require_gpu() -> None:
     """Check that there is an NVIDIA GPU, unless the engine is set to use the CPU. Raises CannotRun."""
     if os.environ.get("HEADSHOTS_INSTANTID_DEVICE") == "cpu":
-        echo("The InstantID engine will run on the CPU, as was asked for: many minutes a picture.")
+        echo("The InstantID engine will run on the CPU, as configured. Each picture will take many minutes.")
         return
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        raise CannotRun("the InstantID engine needs an NVIDIA GPU and its driver; this machine has no nvidia-smi")
+        raise CannotRun("the InstantID engine needs an NVIDIA GPU and its driver, but this machine has no nvidia-smi")
     listed = subprocess.run([tool, "-L"], check=False, capture_output=True, text=True)
     if listed.returncode != 0 or "GPU " not in listed.stdout:
         reason = (listed.stdout + listed.stderr).strip().splitlines() or ["nothing"]
-        raise CannotRun(f"the InstantID engine needs an NVIDIA GPU, and nvidia-smi lists none (it says: {reason[0]})")
+        raise CannotRun(
+            f"the InstantID engine needs an NVIDIA GPU, but nvidia-smi lists none (its output: {reason[0]})"
+        )
 
 
 def set_up_gpu() -> None:
@@ -40,7 +42,7 @@ def set_up_gpu() -> None:
     with folder_lock(ROOT, wait=True):
         if read_state() == "ready":
             return
-        echo(f"Installing {TORCH} and what the InstantID engine is made of (once; several GB with CUDA)")
+        echo(f"Installing {TORCH} and the dependencies of the InstantID engine (first run only, several GB with CUDA)")
         # torch is installed first and alone, so that no other package chooses its build.
         pip_install(TORCH, total=30)
         install_lock(GPU_LOCK)
@@ -57,13 +59,13 @@ def set_up_gpu_for_tests() -> None:
     if state == "ready" or (state == "skipped" and not os.environ.get("HEADSHOTS_REQUIRE_TORCH")):
         return
     if not is_torch_build_small():
-        echo(f"Tests of the InstantID engine are skipped: torch would bring gigabytes of CUDA here. Enable: {COMMAND}")
+        echo(f"Skipping tests of the InstantID engine: torch would download gigabytes of CUDA. To run them: {COMMAND}")
         write_state("skipped")
         return
     try:
         set_up_gpu()
     except CannotRun as error:
-        echo(f"Tests of the InstantID engine are skipped: {error}. To run them: {COMMAND}")
+        echo(f"Skipping tests of the InstantID engine: {error}. To run them: {COMMAND}")
 
 
 def is_torch_build_small() -> bool:

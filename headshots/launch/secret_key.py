@@ -18,7 +18,7 @@ def secret_key(data: Path) -> str:
     A key that an earlier version left in the data folder is moved there. Raises CannotRun."""
     folder = state_folder() / "secrets"
     if folder.is_relative_to(data):
-        raise CannotRun(f"secrets must not be kept below {data}: point HEADSHOTS_HEADSHOT_KEYS_DIR to another folder")
+        raise CannotRun(f"secrets must not be stored below {data}. Set HEADSHOTS_HEADSHOT_KEYS_DIR to another folder")
     old = data / "secret_key"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -29,8 +29,9 @@ def secret_key(data: Path) -> str:
             if is_used and not earlier:
                 # The state folder was changed or lost, or the data folder was copied from another machine.
                 echo(
-                    f"{folder} holds no secret key of {data}: a new one is made. All sessions end, and second factors "
-                    f"stay closed. If you have the old key, stop, and write it to {file}."
+                    f"{folder} has no secret key for {data}, so a new one is created. Everyone is signed out, and "
+                    "existing two-factor codes stop working. If you have the old key, stop Headshots and write the key "
+                    f"to {file}."
                 )
             create_once(file, earlier or secrets.token_urlsafe(50))
         key = file.read_text().strip()
@@ -38,7 +39,7 @@ def secret_key(data: Path) -> str:
             remove_moved(old, key, file)
     except OSError as error:
         raise CannotRun(
-            f"cannot keep the secret key in {folder} ({error.strerror}): choose another folder with "
+            f"cannot store the secret key in {folder} ({error.strerror}). Choose another folder with "
             "HEADSHOTS_HEADSHOT_KEYS_DIR, or set HEADSHOTS_SECRET_KEY"
         ) from error
     return key
@@ -78,7 +79,7 @@ def create_once(file: Path, content: str) -> None:
 def remove_moved(old: Path, key: str, file: Path) -> None:
     """Overwrite and remove the old key file in the data folder, unless it holds a different key."""
     if old.read_text().strip() not in {key, ""}:
-        echo(f"{old} holds another secret key than {file}, which is used. Remove the one that is wrong.")
+        echo(f"{old} and {file} contain different secret keys. {file} is used. Remove the wrong one.")
         return
     with old.open("r+b") as opened:
         opened.write(bytes(old.stat().st_size))

@@ -36,7 +36,9 @@ def make_data_folder(data: Path) -> None:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         data.chmod(0o700)
     except OSError as error:
-        raise CannotRun(f"cannot keep data in {data} ({error.strerror}): choose another folder with --data") from error
+        raise CannotRun(
+            f"cannot write to the data folder {data} ({error.strerror}). Choose another one with --data"
+        ) from error
 
 
 def service_environment(data: Path, redis_url: str) -> dict[str, str]:
@@ -110,7 +112,7 @@ def listen_on(port: int) -> socket.socket:
     try:
         listener.bind(("127.0.0.1", port))
     except (OSError, OverflowError) as error:
-        raise CannotRun(f"port {port} cannot be used ({error}). Choose another one: run.py --port N") from error
+        raise CannotRun(f"cannot use port {port} ({error}). Choose another one with --port") from error
     listener.listen(128)
     return listener
 
@@ -184,7 +186,7 @@ def start_services(
     def wait_for(service: Service, is_there: Callable[[], bool]) -> None:
         def until() -> bool:
             if service.consecutive_exits >= 3:
-                raise CannotRun(f"{service.name} does not start; its log is {service.log}")
+                raise CannotRun(f"{service.name} does not start. See its log: {service.log}")
             return is_there()
 
         supervise(services, until, every_seconds=0.01)

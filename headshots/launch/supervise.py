@@ -161,7 +161,7 @@ class Service:
             self.has_been_alive = True
             self._last_alive_at = now
         elif now - self._last_alive_at > (self.timeout_seconds if self.has_been_alive else START_TIMEOUT_SECONDS):
-            echo(f"[{self.name}] has given no sign of life for {now - self._last_alive_at:.0f} s: killing it")
+            echo(f"[{self.name}] no heartbeat for {now - self._last_alive_at:.0f} s, killing it")
             self.send(signal.SIGKILL)
 
     def reset_timeout(self) -> None:
@@ -174,7 +174,7 @@ class Service:
         self.consecutive_exits = 1 if now - self._started > STABLE_AFTER_SECONDS else self.consecutive_exits + 1
         pause = min(MAX_RESTART_DELAY_SECONDS, 0.5 * 2 ** (self.consecutive_exits - 1))
         self._restart_at = now + pause
-        echo(f"[{self.name}] ended ({describe_exit(code)}), starting it again in {pause:g} s; its log: {self.log}")
+        echo(f"[{self.name}] exited ({describe_exit(code)}), restarting it in {pause:g} s. Log: {self.log}")
 
     def cleanup(self) -> None:
         """Clean up after the process has exited: drain its output and kill any remaining children."""

@@ -16,14 +16,14 @@ def beat_schedule(*, photo_ttl_seconds: int) -> dict[str, dict[str, object]]:
         "reconcile payments": _every(60.0, "payments.reconcile", expires=300),
         "replay missed events": _every(3600.0, "payments.replay_events", expires=3600),
         "rewrite account tables": _every(3600.0, "retention.rewrite_account_tables", expires=3600),
-        "mail certificates": _every(600.0, "retention.mail_certificates", expires=600),
+        "email certificates": _every(600.0, "retention.mail_certificates", expires=600),
         "delete expired certificates": _every(86_400.0, "retention.delete_expired_certificates", expires=86_400),
         "finish deleting accounts": _every(60.0, "data_rights.finish_account_deletion", expires=60),
         "clear sessions": _every(86_400.0, "accounts.clear_sessions", expires=86_400),
         "flush visit counters": _every(60.0, "dashboard.flush_visit_counters", expires=60),
         "aggregate days": _every(900.0, "dashboard.aggregate_days", expires=900),
         # Hourly, because the task checks for Monday itself: after an outage, the report is late but not skipped.
-        "mail report": _every(3600.0, "dashboard.mail_report", expires=3600),
+        "email report": _every(3600.0, "dashboard.mail_report", expires=3600),
     }
 
 

@@ -18,7 +18,7 @@ from structlog.typing import EventDict
 # Email addresses, file names of pictures, and the keys in links of emails. The first two patterns match at the start of
 # a word only. Otherwise matching would start at each letter, and take quadratic time for a long word.
 _MASKED = (
-    (re.compile(r"(?<![^\s@<>\"'(=])[^\s@<>\"'(=]++@[^\s@<>\"')]+\.[a-zA-Z]{2,}"), "[address]"),
+    (re.compile(r"(?<![^\s@<>\"'(=])[^\s@<>\"'(=]++@[^\s@<>\"')]+\.[a-zA-Z]{2,}"), "[email]"),
     (
         re.compile(
             r"(?<![^\s/<>\"'(=])[^\s/<>\"'(=]+\.(?:jpe?g|jfif|png|webp|hei[cf]|hif|avif|gif|bmp|tiff?)\b",

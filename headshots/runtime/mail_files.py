@@ -19,5 +19,5 @@ class PrivateFileEmailBackend(EmailBackend):
             path = Path(self.stream.name)
             path.chmod(0o600)
             path.parent.chmod(0o700)
-            logger.info("mail written to %s", path)
+            logger.info("email written to %s", path)
         return opened

@@ -62,7 +62,7 @@ def measure_pack(options: Options, flops: PictureFlops, echo: Callable[[str], No
     networks, upscaler, build_seconds = build_engine(options, optimizations)
     batch = choose_batch(options, optimizations, networks.device)
     pictures = make_conditions(networks, batch, options.size, optimizations)
-    echo(f"warming up with {batch} pictures at once")
+    echo(f"warming up with {batch} pictures per batch")
     started = time.perf_counter()
     for _ in make_pictures(networks, upscaler, pictures, Sampling(2), optimizations, Clock(networks.device)):
         pass

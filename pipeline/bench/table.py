@@ -78,7 +78,7 @@ def measure_table(
         times = round(first / seconds, 2) if first else None
         peak = peak_gigabytes(networks.device)
         rows.append(Row(name, lossless, round(seconds, 4), times, round(warm_up, 1), peak))
-        echo(f"{name}: {seconds:.3f} s a picture")
+        echo(f"{name}: {seconds:.3f} s per picture")
     return rows
 
 
@@ -106,7 +106,7 @@ def describe(optimizations: frozenset[Optimization], base: frozenset[Optimizatio
         *(f"+{optimization}" for optimization in sorted(optimizations - base)),
         *(f"-{optimization}" for optimization in sorted(base - optimizations)),
     ]
-    return " ".join(changes) or "all lossless but compile"
+    return " ".join(changes) or "all lossless except compile"
 
 
 def measure_row(networks: Networks, options: Options, optimizations: frozenset[Optimization]) -> tuple[float, float]:
@@ -137,7 +137,10 @@ def free_memory(device: str) -> None:
 
 def as_markdown(rows: Iterable[Row]) -> str:
     """Return the table in the format of docs/benchmarks.md."""
-    lines = ["| optimizations | | s a picture | times as fast | warm-up, s | peak, GB |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| optimizations | | seconds per picture | speedup | warm-up (s) | peak memory (GB) |",
+        "|---|---|---|---|---|---|",
+    ]
     for row in rows:
         figures = (row.seconds, row.times, row.warm_up_seconds, row.peak_gigabytes)
         cells = ("–" if figure is None else str(figure) for figure in figures)

@@ -31,10 +31,10 @@ BROKEN_PIPE = 141
 
 EXIT_STATUSES = """\
 exit status:
-  0  done; every photo can be used
-  1  a photo is refused, or a picture did not pass the likeness gate
-  2  a photo shows several people: choose one with --face
-  3  the call cannot be carried out: wrong option, missing file, missing weight
+  0  success; every photo can be used
+  1  a photo was refused, a picture failed the quality gate, or the engine cannot run
+  2  a photo shows several people; choose one with --face
+  3  the command could not run: invalid option, missing file or missing weight
 """
 
 
@@ -100,7 +100,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 def describe_face(index: int, face: Face) -> str:
     """Return one line with the face's number for --face and its position."""
     box = face.box
-    return f"  face {index}: {box.width:.0f} x {box.height:.0f} px at left {box.left:.0f}, top {box.top:.0f}"
+    return f"  face {index}: {box.width:.0f} × {box.height:.0f} px at left {box.left:.0f}, top {box.top:.0f}"
 
 
 def print_json(value: object) -> None:

@@ -142,7 +142,9 @@ def choose_photo(named: Path | None) -> Path:
         return named.resolve()
     module = find_spec("skimage")
     if module is None or module.origin is None:
-        raise CommandFailed("scikit-image, whose photo of an astronaut is used here, is not installed: give --photo")
+        raise CommandFailed(
+            "scikit-image, which includes the default photo, is not installed. Choose a photo with --photo"
+        )
     return Path(module.origin).with_name("data") / "astronaut.png"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline.commands import DONE, CommandFailed, print_json
 from pipeline.diffusion.optimizations import change_optimizations, default_optimizations
+from pipeline.engines import INSTALL_COMMAND
 from pipeline.engines.instantid import missing_packages
 from pipeline.engines.instantid.config import Sampler, Sampling
 from pipeline.types import Size
@@ -21,21 +22,32 @@ MAX_BATCH = 10
 
 def add_arguments(command: argparse._ArgumentGroup) -> None:
     """Add the options of `bench instantid`."""
-    command.add_argument("--images", type=int, default=50, metavar="N", help="pictures in the pack (50)")
-    command.add_argument("--size", type=parse_size, default=Size(896, 1152), metavar="WxH", help="896x1152")
-    command.add_argument("--steps", type=int, default=30, metavar="N", help="denoising steps (30)")
-    command.add_argument("--sampler", type=Sampler, choices=list(Sampler), default=Sampler.EULER)
-    command.add_argument("--device", default="cuda", help="cuda, cuda:N or cpu (cuda)")
-    command.add_argument("--networks", choices=("sdxl", "tiny"), default="sdxl", help="full size, or tiny (sdxl)")
-    command.add_argument("--batch", type=int, default=MAX_BATCH, metavar="N", help="pictures at once, at most")
     command.add_argument(
-        "--optimization", action="append", default=[], metavar="±NAME", help="+fp8, -compile, ...; may be repeated"
+        "--size", type=parse_size, default=Size(896, 1152), metavar="WxH", help="picture size in px (default: 896x1152)"
     )
-    command.add_argument("--reference", action="store_true", help="also make four pictures the plain way")
+    command.add_argument("--steps", type=int, default=30, metavar="N", help="denoising steps (default: 30)")
     command.add_argument(
-        "--table",
-        action="store_true",
-        help="measure every optimization on and off instead; within ten minutes on a GPU",
+        "--sampler", type=Sampler, choices=list(Sampler), default=Sampler.EULER, help="sampler (default: %(default)s)"
+    )
+    command.add_argument("--device", default="cuda", help="cuda, cuda:N or cpu (default: cuda)")
+    command.add_argument(
+        "--networks", choices=("sdxl", "tiny"), default="sdxl", help="full-size or tiny networks (default: sdxl)"
+    )
+    command.add_argument(
+        "--batch", type=int, default=MAX_BATCH, metavar="N", help="most pictures per batch (default: %(default)s)"
+    )
+    command.add_argument(
+        "--optimization",
+        action="append",
+        default=[],
+        metavar="±NAME",
+        help="turn an optimization on or off, such as +fp8 or -compile; repeatable",
+    )
+    command.add_argument(
+        "--reference", action="store_true", help="also make four pictures without optimizations, for comparison"
+    )
+    command.add_argument(
+        "--table", action="store_true", help="measure each optimization on and off instead (up to 10 minutes on a GPU)"
     )
 
 
@@ -44,9 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises CommandFailed for options that cannot be measured."""
     if arguments.weights != RANDOM:
-        raise CommandFailed("bench instantid measures random weights: give --weights random")
+        raise CommandFailed("'bench instantid' only measures random weights; add --weights random")
     if missing := missing_packages(NEEDED):
-        raise CommandFailed(f"not installed: {', '.join(missing)}")
+        raise CommandFailed(f"These Python packages are not installed: {', '.join(missing)}. Fix: {INSTALL_COMMAND}")
     try:
         optimizations = change_optimizations(default_optimizations(arguments.device), arguments.optimization)
     except ValueError as error:
@@ -106,5 +118,5 @@ def parse_size(text: str) -> Size:
     Raises ArgumentTypeError for any other text."""
     width, _, height = text.partition("x")
     if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 896x1152")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 896x1152")
     return Size(int(width), int(height))

@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     distances = read_distances(rows) if "distance" in rows[0] else measure_distances(arguments, rows)
     kept = [index for index, distance in enumerate(distances) if distance is not None]
     if skipped := len(rows) - len(kept):
-        echo(f"{skipped} of {len(rows)} pairs left out: one of the photos does not show exactly one face.")
+        echo(f"Skipped {skipped} of {len(rows)} pairs, because one of their photos does not show exactly one face.")
     try:
         pairs = make_pairs([rows[index] for index in kept], [distances[index] or 0.0 for index in kept])
         report = calibrate(pairs, (ACCEPT_DISTANCE, SAME_PERSON_DISTANCE))
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         print("\n".join(lines_of(report)))
     if arguments.out:
         write_atomically(arguments.out, to_toml(calibration).encode())
-        echo(f"written: {arguments.out}")
+        echo(f"Written: {arguments.out}")
     return DONE
 
 
@@ -57,7 +57,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     rows = read_table(path, COLUMNS)
     for number, row in enumerate(rows, 2):
         if row["same"].lower() not in YES | NO:
-            raise CommandFailed(f"{path}, line {number}: same is 1 or 0")
+            raise CommandFailed(f"{path}, line {number}: same must be 1 or 0")
     return rows
 
 
@@ -65,9 +65,9 @@ def read_distances(rows: list[dict[str, str]]) -> list[float | None]:
     try:
         found = [float(row["distance"]) for row in rows]
     except (TypeError, ValueError) as error:
-        raise CommandFailed(f"a distance is no number: {error}") from error
+        raise CommandFailed(f"a distance is not a number: {error}") from error
     if not all(0 <= distance < 10 for distance in found):
-        raise CommandFailed("distances are numbers from 0; two different faces are about 0.9 apart")
+        raise CommandFailed("distances must be between 0 and 10; those of two people are about 0.9")
     return list(found)
 
 
@@ -96,19 +96,20 @@ def make_pairs(rows: list[dict[str, str]], distances: list[float]) -> Pairs:
     Photos that are `same`, directly or through other photos, show one person. Raises CommandFailed on contradictions,
     NotEnoughPairs without a pair."""
     if not rows:
-        raise NotEnoughPairs("no pair is left")
+        raise NotEnoughPairs("no usable pairs")
     person_of = gather_people((row["one"], row["other"], row["same"].lower() in YES) for row in rows)
     numbers = {person: number for number, person in enumerate(sorted(set(person_of.values())))}
     people = [[numbers[person_of[row["one"]]], numbers[person_of[row["other"]]]] for row in rows]
     same = np.array([row["same"].lower() in YES for row in rows])
     for row, (one, other), alike in zip(rows, people, same, strict=True):
         if (one == other) != alike:
-            raise CommandFailed(f"{row['one']} and {row['other']} are called different, and one person by other rows")
+            contradiction = "labeled as different people, but other rows label them as one person"
+            raise CommandFailed(f"{row['one']} and {row['other']} are {contradiction}")
     return Pairs(np.array(distances), same, np.array(people, np.int64))
 
 
 def gather_people(pairs: Iterable[tuple[str, str, bool]]) -> dict[str, str]:
-    """Return for each photo the name of its person, which is the first name of the person's photos."""
+    """Return for each photo the name of the person in it, which is the name of that person's first photo."""
     leader: dict[str, str] = {}
 
     def lead(name: str) -> str:
@@ -146,15 +147,16 @@ def lines_of(report: CalibrationReport) -> list[str]:
     """Return the report as lines of text."""
     found, facts = report.calibration, report.calibration.provenance
     lines = [
-        f"{facts['same_pairs']} pairs of one person, {facts['different_pairs']} of two, {facts['people']} people",
+        f"{facts['same_pairs']} pairs of the same person, {facts['different_pairs']} of different people, "
+        f"{facts['people']} people",
         f"probability = 1 / (1 + exp({found.slope:.2f} d - {found.offset:.2f})), at most {found.cap:.0%}",
         f"slope {report.slope.low:.1f} to {report.slope.high:.1f}, Brier score {report.brier.value:.4f} "
-        f"({report.brier.low:.4f} to {report.brier.high:.4f}), 95 of 100 draws of other people",
+        f"({report.brier.low:.4f} to {report.brier.high:.4f}); ranges are 95% bootstrap intervals",
         "",
-        "said       pairs  mean said  mean seen",
+        f"{'range':10} {'pairs':>6}  {'predicted':>9}  {'observed':>9}",
         *(f"{b.low:3.0%} - {b.high:4.0%} {b.pairs:6}  {b.predicted:9.1%}  {b.observed:9.1%}" for b in report.bins),
         "",
-        "distance  two taken for one       one taken for two",
+        f"{'distance':8}  {'false match':22}  false non-match",
     ]
     for at, wrong in report.false_matches.items():
         missed = report.false_refusals[at]

@@ -4,11 +4,19 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from pipeline.commands import CHOOSE_FACE, DONE, REFUSED, describe_face, print_json, read_photo, suppress_stderr
+from pipeline.commands import (
+    CHOOSE_FACE,
+    DONE,
+    REFUSED,
+    describe_face,
+    open_weights,
+    print_json,
+    read_photo,
+    suppress_stderr,
+)
 from pipeline.errors import PhotoRefused
 from pipeline.faces.find import FaceFinder
 from pipeline.types import PhotoCheck, Status, Verdict
-from pipeline.weights import Weights
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -16,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     photos: list[Path] = arguments.photos
     files = [read_photo(path) for path in photos]
     with suppress_stderr():
-        finder = FaceFinder(Weights(arguments.weights))
+        finder = FaceFinder(open_weights(arguments))
     checks = []
     for path, data in zip(photos, files, strict=True):
         checks.append(check_file(data, finder))

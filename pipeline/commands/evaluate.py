@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(lines_of(groups)))
     if folder:
-        echo(f"written: {folder / 'evaluation.csv'}, {folder / 'evaluation.png'}")
+        echo(f"Written: {folder / 'evaluation.csv'}, {folder / 'evaluation.png'}")
     return DONE
 
 
@@ -69,7 +69,7 @@ def read_labels(path: Path) -> list[dict[str, str]]:
     rows = read_table(path, COLUMNS)
     for number, row in enumerate(rows, 2):
         if not (row.get("face") or "0").isdecimal():
-            raise CommandFailed(f"{path}, line {number}: a face is a number from 0, as `check` counts them")
+            raise CommandFailed(f"{path}, line {number}: face must be a number from 0, as printed by `check`")
     return rows
 
 
@@ -111,21 +111,21 @@ def evaluate_photo(row: dict[str, str], path: Path, models: Models, shots: tuple
 def lines_of(groups: list[GroupFigures]) -> list[str]:
     """Return the table as lines of text."""
     lines = [
-        f"{'group':18} {'photos':>6} {'found':>17} {'accepted':>17} {'warned':>17} {'refused':>17} {'asked':>6}",
+        f"{'group':18} {'photos':>6} {'found':>17} {'accepted':>17} {'warned':>17} {'refused':>17} {'choose':>6}",
         *(
             f"{g.group[:18]:18} {g.photos:6} {_share(g.found):>17} {_share(g.accepted):>17} {_share(g.warned):>17} "
             f"{_share(g.refused):>17} {g.choose_face.count:6}"
             for g in groups
         ),
         "",
-        f"{'group':18} {'headshots kept':>17} {'distance':>20} {'lightness':>20} {'hue':>20}",
+        f"{'group':18} {'headshots passed':>17} {'distance':>20} {'lightness':>20} {'hue':>20}",
         *(
             f"{g.group[:18]:18} {_share(g.kept):>17} {_spread(g.distance, 2):>20} {_spread(g.lightness, 1):>20} "
             f"{_spread(g.hue, 1):>20}"
             for g in groups
         ),
         "",
-        f"{'group':18} {'one taken for two':>24} {'two taken for one':>24}",
+        f"{'group':18} {'false non-match':>24} {'false match':>24}",
         *(f"{g.group[:18]:18} {_pairs(g.missed):>24} {_pairs(g.mistaken):>24}" for g in groups),
     ]
     return lines

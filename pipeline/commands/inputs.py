@@ -43,10 +43,10 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CommandFailed(f"{path}: {error}") from error
     if not rows:
-        raise CommandFailed(f"{path}: no rows in it; the first line must name the columns {', '.join(columns)}")
+        raise CommandFailed(f"{path}: no rows; the first line must name the columns {', '.join(columns)}")
     if missing := [name for name in columns if name not in rows[0]]:
         raise CommandFailed(f"{path}: the first line must name the columns {', '.join(columns)}; missing: {missing[0]}")
     for number, row in enumerate(rows, 2):
         if empty := [name for name in columns if not row[name]]:
-            raise CommandFailed(f"{path}, line {number}: nothing in the column {empty[0]}")
+            raise CommandFailed(f"{path}, line {number}: the column {empty[0]} is empty")
     return rows

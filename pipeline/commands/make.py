@@ -142,7 +142,9 @@ def run(arguments: argparse.Namespace) -> int:
     started = time.perf_counter()
     styles = choose_styles(arguments.style)
     if len(arguments.photos) > MAX_PHOTOS:
-        raise CommandFailed(f"{len(arguments.photos)} photos: give one to {MAX_PHOTOS} of one person.")
+        raise CommandFailed(
+            f"{len(arguments.photos)} photos are too many. Give one to {MAX_PHOTOS} photos of one person."
+        )
     try:
         shots = plan_shots(styles, arguments.count or max(DEFAULT_COUNT, len(arguments.style)), arguments.seed)
     except ValueError as error:
@@ -171,7 +173,9 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{folder / str(entry['file'])}  likeness {entry['likeness']}")
         echo(f"{len(manifest)} of {len(shots)} headshots in {time.perf_counter() - started:.1f} s")
     if missing := len(shots) - len(headshots):
-        complaint = f"{missing} of {len(shots)} pictures did not look enough like the person or too much like another."
+        complaint = (
+            f"{missing} of {len(shots)} pictures did not pass the quality gate or were too similar to another one."
+        )
         raise CommandFailed(complaint, REFUSED)
     return DONE
 
@@ -183,7 +187,7 @@ def choose_identity(key: Path | None, certificates: Path | None) -> Identity:
     if key is None and certificates is None:
         return make_test_identity("Unknown operator")
     if key is None or certificates is None:
-        raise CommandFailed("--sign-key and --sign-certificates belong together")
+        raise CommandFailed("--sign-key and --sign-certificates must be given together")
     return load_identity(read_photo(key), read_photo(certificates))
 
 
@@ -194,7 +198,7 @@ def choose_styles(names: Sequence[str]) -> tuple[StyleSpec, ...]:
     known = {style.name: style for style in load_styles()}
     for name in names:
         if name not in known:
-            raise CommandFailed(f"There is no style called {name!r}; known: {', '.join(known)}.")
+            raise CommandFailed(f"There is no look called {name!r}; known: {', '.join(known)}.")
     return tuple(known[name] for name in names) or tuple(known.values())
 
 
@@ -227,7 +231,7 @@ def prepare_person(files: Sequence[tuple[Path, bytes]], face: int | None, models
         sources.append(choose_source(path, pixels, check, wanted))
     if strangers := find_strangers(sources, models.embedder):
         person = next(path for index, (path, _) in enumerate(files) if index not in strangers)
-        raise CommandFailed(f"{files[strangers[0]][0]}: not the person of {person}", REFUSED)
+        raise CommandFailed(f"{files[strangers[0]][0]}: shows another person than {person}", REFUSED)
     return GatedSubject(models.engine.prepare(sources, size), build_gate_reference(sources, models.embedder))
 
 
@@ -255,7 +259,7 @@ def choose_source(path: Path, pixels: Pixels, check: PhotoCheck, face: int | Non
         faces = [describe_face(index, found) for index, found in enumerate(check.faces)]
         raise CommandFailed("\n".join([f"{path}: several faces; choose one with --face INDEX", *faces]), CHOOSE_FACE)
     if verdict.status is Status.WARNED:
-        echo(f"{path}: can be used, but: {reasons}")
+        echo(f"{path}: usable, with warnings ({reasons})")
     bystanders = tuple(found for index, found in enumerate(check.faces) if index != verdict.face)
     return SourcePhoto(pixels, check.faces[verdict.face], bystanders)
 

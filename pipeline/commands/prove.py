@@ -1,4 +1,4 @@
-"""`doctor --prove PHOTO`: render four pictures with the real engine and measure their likeness."""
+"""`prove PHOTO`: render four pictures with the real engine and measure their likeness."""
 
 import argparse
 import time
@@ -11,15 +11,17 @@ import numpy as np
 from pipeline.commands import (
     DONE,
     REFUSED,
-    CommandFailed,
     advance,
     echo,
+    open_weights,
     print_json,
     progress_bar,
+    read_options,
     read_photo,
     write_atomically,
 )
 from pipeline.commands.make import load_models, make_folder, prepare_person
+from pipeline.engines import EngineName
 from pipeline.engines.instantid.options import InstantIDOptions
 from pipeline.files.finish import encode
 from pipeline.identity.likeness import ACCEPT_DISTANCE, likeness_score
@@ -27,7 +29,6 @@ from pipeline.photos.intake import clean_photo, load_pixels
 from pipeline.quality.gate import Judgment, judge_picture
 from pipeline.styles.shot_list import load_styles, plan_shots
 from pipeline.types import PREVIEW, Job, Pixels, Shot
-from pipeline.weights import Weights
 
 PICTURES = 4
 SHEET_HEIGHT = 560
@@ -49,20 +50,20 @@ class Figure:
     reasons: list[str]
 
 
-def prove(arguments: argparse.Namespace, weights: Weights, options: InstantIDOptions) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Make the pictures and write all of them, even those that the gate refuses.
 
     Returns 0 if all pictures pass the gate."""
-    if arguments.out is None:
-        raise CommandFailed("--prove needs a folder for its pictures: --out DIR")
+    options = read_options(arguments)
+    data = read_photo(arguments.photo)
     folder = make_folder(arguments.out)
-    data = read_photo(arguments.prove)
     shots = plan_shots(load_styles(), PICTURES, seed=0)
     started = time.perf_counter()
     with progress_bar("Proof") as bar:
-        models = load_models("instantid" if arguments.engine == "auto" else arguments.engine, weights, options)
+        engine: EngineName = "instantid" if arguments.engine == "auto" else arguments.engine
+        models = load_models(engine, open_weights(arguments), options)
         loaded = time.perf_counter()
-        person = prepare_person([(arguments.prove, data)], None, models, PREVIEW)
+        person = prepare_person([(arguments.photo, data)], None, models, PREVIEW)
         jobs = [Job(person.subject, shot) for shot in shots]
         pictures = list(models.engine.render(jobs, PREVIEW, advance(bar)))
     finished = time.perf_counter()
@@ -111,9 +112,9 @@ def report(
         )
         return
     for figure in figures:
-        distance = "no single face" if figure.distance is None else f"distance {figure.distance:.3f}"
-        verdict = "accepted" if figure.accepted else f"refused ({', '.join(figure.reasons)})"
-        print(f"{folder / figure.file}  {distance} (at most {ACCEPT_DISTANCE}), likeness {figure.likeness}, {verdict}")
+        distance = "not exactly one face" if figure.distance is None else f"distance {figure.distance:.3f}"
+        verdict = "accepted" if figure.accepted else f"rejected ({', '.join(figure.reasons)})"
+        print(f"{folder / figure.file}  {distance} (limit {ACCEPT_DISTANCE}), likeness {figure.likeness}, {verdict}")
     print(folder / "contact-sheet.jpg")
     echo(f"{engine}: loaded in {load_seconds:.1f} s, {len(figures)} pictures in {make_seconds:.1f} s")
 

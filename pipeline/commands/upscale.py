@@ -12,6 +12,7 @@ from pipeline.commands import (
     CommandFailed,
     advance,
     echo,
+    open_weights,
     print_json,
     progress_bar,
     read_photo,
@@ -40,17 +41,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Enlarge the picture, write it whole or not at all, and print the time it took."""
     target: Path = arguments.target
     if target.suffix.lower() not in ENCODERS:
-        raise CommandFailed(f"{target}: the result is written as {' or '.join(ENCODERS)}")
+        raise CommandFailed(f"{target}: the file name must end with {' or '.join(ENCODERS)}")
     tile_px = arguments.tile or DEFAULT_TILE_PX
     if tile_px < MIN_TILE_PX:
-        raise CommandFailed(f"--tile {tile_px}: tiles have {MIN_TILE_PX} px at least")
+        raise CommandFailed(f"--tile {tile_px}: must be at least {MIN_TILE_PX}")
     if not target.parent.is_dir():
         raise CommandFailed(f"{target.parent}: no such folder; create it first")
     file_format = ENCODERS[target.suffix.lower()]
     pixels, alpha = read_picture(arguments.source, keep_alpha=file_format == "png")
     if file_format == "jpeg" and max(pixels.shape) * SCALE > MAX_EDGE_PX:
-        raise CommandFailed(f"{target}: a JPEG has at most {MAX_EDGE_PX:,} px per edge; name a .png file instead")
-    network = open_network(arguments.network, Weights(arguments.weights))
+        raise CommandFailed(f"{target}: a JPEG has at most {MAX_EDGE_PX:,} px per edge; use a .png file instead")
+    network = open_network(arguments.network, open_weights(arguments))
     started = time.perf_counter()
     with progress_bar("Upscale") as bar:
         enlarged = upscale(
@@ -65,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_json({"file": str(target), "width": width, "height": height, "seconds": round(seconds, 2)})
     else:
         print(target)
-        echo(f"{width} x {height} px in {seconds:.1f} s")
+        echo(f"{width} × {height} px in {seconds:.1f} s")
     return DONE
 
 
@@ -79,9 +80,9 @@ def read_picture(path: Path, *, keep_alpha: bool = False) -> tuple[Pixels, Pixel
         with capture_warnings() as warnings:
             image = read_image(data, MAX_INPUT_PIXELS, warnings, keep_alpha=keep_alpha)
     except (TooLarge, Image.DecompressionBombError) as error:
-        raise CommandFailed(f"{path}: too large; at most {MAX_INPUT_PIXELS / 1e6:.0f} million pixels") from error
+        raise CommandFailed(f"{path}: too large (at most {MAX_INPUT_PIXELS / 1e6:.0f} million pixels)") from error
     except UnsupportedFormat as error:
-        raise CommandFailed(f"{path}: neither JPEG, PNG, WebP nor HEIC") from error
+        raise CommandFailed(f"{path}: not a JPEG, PNG, WebP or HEIC file") from error
     except (Damaged, TooManyScans, OSError, SyntaxError, ValueError) as error:
         raise CommandFailed(f"{path}: cannot be read") from error
     alpha = np.asarray(image.getchannel("A")) if image.mode == "RGBA" else None

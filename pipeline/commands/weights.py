@@ -34,9 +34,9 @@ def describe(plan: FetchPlan, weights: Weights) -> None:
     megabytes = plan.bytes / 1e6
     if plan.needs_consent:
         for weight in plan.weights:
-            terms = weight.license if weight.business else f"{weight.license}; NOT for business"
+            terms = weight.license if weight.business else f"{weight.license}; NOT for commercial use"
             echo(f"  {weight.name:22} {plan.bytes_of(weight) / 1e6:9,.1f} MB  {terms}  ({weight.source})")
-    echo(f"Fetching {len(plan.weights)} weights ({megabytes:,.0f} MB to download) into {weights.directory}")
+    echo(f"Downloading {len(plan.weights)} weights ({megabytes:,.0f} MB) to {weights.directory}")
 
 
 def ask_for_consent() -> None:
@@ -45,8 +45,8 @@ def ask_for_consent() -> None:
     Raises CommandFailed if the user does not agree or stdin is no terminal."""
     if not sys.stdin.isatty():
         raise CommandFailed(
-            "These weights are large and have terms of their own. Read them above; to agree, add --yes."
+            "These weights are large and have their own licenses (see above). To accept them, add --yes."
         )
-    print("Download them under these terms? [y/N] ", end="", file=sys.stderr, flush=True)
+    print("Accept the licenses and download? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in YES:
         raise CommandFailed("Nothing was downloaded.")

@@ -124,7 +124,7 @@ def install_attention(network: UNet2DConditionModel | ControlNetModel, *, flash:
     for attn in attention_layers(network):
         plain = attn.group_norm is attn.spatial_norm is attn.norm_cross is attn.norm_q is None
         if not plain or attn.residual_connection or attn.rescale_output_factor != 1:
-            raise WeightsError("The network's attention layers are not those of SDXL.")
+            raise WeightsError("The network's attention layers do not match SDXL.")
     network.set_attn_processor(ours)
 
 

@@ -41,8 +41,8 @@ def memory_mode(total_bytes: int) -> MemoryMode:
     if total_bytes >= OFFLOAD_MIN_BYTES:
         return MemoryMode.OFFLOAD
     raise EngineUnavailable(
-        f"The GPU has {total_bytes / 1e9:.1f} GB of memory; the InstantID engine needs 12 GB. "
-        "Fix: a larger GPU, or HEADSHOTS_ENGINE=studio."
+        f"The GPU has {total_bytes / 1e9:.1f} GB of memory, but the InstantID engine needs 12 GB. "
+        "Fix: use a larger GPU, or set HEADSHOTS_ENGINE=studio."
     )
 
 
@@ -85,7 +85,7 @@ def loading() -> Iterator[None]:
             yield
     except torch.OutOfMemoryError as error:
         raise EngineUnavailable(
-            "The networks do not fit into what is free of the GPU's memory; nvidia-smi shows what else uses it."
+            "There is not enough free GPU memory for the networks. nvidia-smi shows which processes use it."
         ) from error
 
 

@@ -47,21 +47,21 @@ class Optimization(StrEnum):
 
 
 EXPLANATIONS = {
-    Optimization.CHANNELS_LAST: "Keeps pictures channel by channel in memory, as tensor cores want them.",
-    Optimization.FLASH_ATTENTION: "Uses torch's fused attention kernels instead of three written-out operations.",
-    Optimization.CACHED_CONDITION: "Embeds the key point image once a picture instead of twice a step.",
-    Optimization.CACHED_KEYS: "Projects text and face tokens to keys and values once a picture instead of every step.",
-    Optimization.FUSED_QKV: "Makes one matrix product of a self-attention layer's three.",
-    Optimization.SKIP_IDLE: "Leaves out a ControlNet whose scale is 0 and an unconditional half whose guidance is 1.",
-    Optimization.CUDNN_SEARCH: "Lets cuDNN try which convolution is fastest for each shape.",
+    Optimization.CHANNELS_LAST: "Stores pictures with channels last in memory, as tensor cores prefer.",
+    Optimization.FLASH_ATTENTION: "Uses torch's fused attention kernels instead of three separate operations.",
+    Optimization.CACHED_CONDITION: "Embeds the key point image once per picture instead of twice per step.",
+    Optimization.CACHED_KEYS: "Projects text and face tokens to keys and values once per picture, not per step.",
+    Optimization.FUSED_QKV: "Combines the three matrix products of a self-attention layer into one.",
+    Optimization.SKIP_IDLE: "Skips the ControlNet if its scale is 0, and the unconditional half if the guidance is 1.",
+    Optimization.CUDNN_SEARCH: "Lets cuDNN choose the fastest convolution for each shape.",
     Optimization.COMPILE: "Compiles the networks for one batch size with torch.compile.",
-    Optimization.CUDA_GRAPHS: "Replays recorded CUDA graphs; needs `compile`, pays for small batches only.",
-    Optimization.FP8: "Runs the transformers' matrix products in 8 bit floats (torch._scaled_mm, compute 8.9+).",
-    Optimization.INT8: "Runs them in 8 bit whole numbers instead (torch._int_mm), for GPUs without the former.",
-    Optimization.HALF_VAE: "Decodes in half precision even with a VAE that asks for full precision.",
-    Optimization.GUIDANCE_CUTOFF: "Drops classifier-free guidance after 60 % of the steps.",
-    Optimization.CONTROL_CUTOFF: "Drops the ControlNet after 60 % of the steps.",
-    Optimization.FEW_STEP: "Four steps without guidance through a distilled adapter (SDXL-Lightning).",
+    Optimization.CUDA_GRAPHS: "Replays recorded CUDA graphs. Needs `compile`, and helps only with small batches.",
+    Optimization.FP8: "Runs the transformers' matrix products in 8-bit floats (compute capability 8.9 or higher).",
+    Optimization.INT8: "Runs the transformers' matrix products in 8-bit integers, for GPUs without fp8.",
+    Optimization.HALF_VAE: "Decodes in half precision even with a VAE that requests full precision.",
+    Optimization.GUIDANCE_CUTOFF: "Drops classifier-free guidance after 60% of the steps.",
+    Optimization.CONTROL_CUTOFF: "Drops the ControlNet after 60% of the steps.",
+    Optimization.FEW_STEP: "Renders in four steps without guidance, with a distilled adapter (SDXL-Lightning).",
 }
 LOSSY = frozenset(
     {
@@ -95,10 +95,10 @@ def change_optimizations(optimizations: frozenset[Optimization], changes: Iterab
         sign, name = change[:1], change[1:]
         if sign not in "+-" or name not in set(Optimization):
             known = ", ".join(Optimization)
-            raise ValueError(f"{change!r} is no +optimization or -optimization; known optimizations: {known}")
+            raise ValueError(f"{change!r} is not a +optimization or -optimization; known optimizations: {known}")
         optimizations = optimizations | {Optimization(name)} if sign == "+" else optimizations - {Optimization(name)}
     if optimizations >= {Optimization.FP8, Optimization.INT8}:
-        raise ValueError("fp8 and int8 do the same in two ways; choose one of these optimizations")
+        raise ValueError("fp8 and int8 can't be used together")
     return optimizations
 
 
@@ -108,8 +108,8 @@ def capability_fault(optimizations: frozenset[Optimization], gpu: str, capabilit
         return None
     has, needs = (".".join(map(str, each)) for each in (capability, FP8_CAPABILITY))
     return (
-        f"The optimization fp8 needs a GPU of compute capability {needs} (Ada, Hopper or later); the {gpu} has {has}. "
-        "Fix: leave it out, or +int8 instead."
+        f"The optimization fp8 needs a GPU of compute capability {needs} (Ada, Hopper or later), but the {gpu} has "
+        f"{has}. Fix: remove it, or use +int8 instead."
     )
 
 
@@ -126,5 +126,5 @@ def compiler_fault(optimizations: frozenset[Optimization], header: Path | None =
         return None
     return (
         f"The optimization compile needs {' and '.join(lacks)}. Fix: install gcc and python3-dev, "
-        "or leave it out: HEADSHOTS_INSTANTID_OPTIMIZATIONS=-compile"
+        "or set HEADSHOTS_INSTANTID_OPTIMIZATIONS=-compile"
     )

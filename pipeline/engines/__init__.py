@@ -98,7 +98,7 @@ def instantid_status(weights: Weights, options: InstantIDOptions, *, wanted: boo
 
     The networks are loaded as a test if no simpler obstacle was found."""
     if not (wanted or weights.is_installed(PARTS_GROUP)):
-        return EngineStatus("instantid", False, (f"It was not installed. To install it: {INSTALL_COMMAND}",))
+        return EngineStatus("instantid", False, (f"Not installed. To install it, run: {INSTALL_COMMAND}",))
     if absent := missing_packages():
         faults = tuple(f"The Python package {name} is not installed (extra gpu)." for name in absent)
         return EngineStatus("instantid", False, faults)

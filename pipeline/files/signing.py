@@ -81,14 +81,14 @@ def load_identity(key: bytes, certificates: bytes) -> Identity:
         private = serialization.load_pem_private_key(key, password=None)
         leaf, *authorities = x509.load_pem_x509_certificates(certificates)
     except (ValueError, TypeError) as error:
-        raise SigningFailed("The key or the certificates are no PEM that can be read.") from error
+        raise SigningFailed("The key or the certificates are not valid PEM.") from error
     if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name != "secp256r1":
-        raise SigningFailed("The key is not one of P-256, the only kind that is signed with here.")
+        raise SigningFailed("The key must be an EC key on the curve P-256.")
     if private.public_key() != leaf.public_key():
         raise SigningFailed("The first certificate belongs to another key.")
     if leaf.issuer == leaf.subject:
         raise SigningFailed(
-            "The first certificate signed itself; Content Credentials want one that an authority issued."
+            "The first certificate is self-signed, but Content Credentials need one issued by an authority."
         )
     if not leaf.not_valid_before_utc <= datetime.datetime.now(datetime.UTC) < leaf.not_valid_after_utc:
         valid = f"{leaf.not_valid_before_utc:%Y-%m-%d} to {leaf.not_valid_after_utc:%Y-%m-%d}"
@@ -97,7 +97,7 @@ def load_identity(key: bytes, certificates: bytes) -> Identity:
         for issued, authority in pairwise([leaf, *authorities]):
             issued.verify_directly_issued_by(authority)
     except (ValueError, TypeError, InvalidSignature) as error:
-        raise SigningFailed("Each certificate must be followed by the one of the authority that issued it.") from error
+        raise SigningFailed("Each certificate must be followed by the certificate of its issuer.") from error
     return Identity(key, certificates)
 
 
@@ -141,7 +141,7 @@ def check_signing(identity: Identity) -> None:
     credential = read_credential(sign(blank.getvalue(), "image/jpeg", DigitalSource.COMPOSITE, identity))
     if credential is None or not credential.intact:
         faults = ", ".join(credential.faults) if credential else "no credential"
-        raise SigningFailed(f"What is signed with this key and certificate is not valid: {faults}")
+        raise SigningFailed(f"Files signed with this key and certificate are not valid: {faults}")
 
 
 def read_credential(data: bytes) -> Credential | None:

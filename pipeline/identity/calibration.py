@@ -117,9 +117,9 @@ def load_calibration(path: Path) -> Calibration:
         values = tomllib.loads(path.read_text("utf-8"))
         found = Calibration(float(values["offset"]), float(values["slope"]), float(values["cap"]), values["provenance"])
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise PipelineError(f"{path} holds no calibration: {type(error).__name__}") from error
+        raise PipelineError(f"{path} is not a calibration file: {type(error).__name__}") from error
     if not (found.slope > 0 and 0 < found.cap <= MAX_CAP):
-        raise PipelineError(f"{path}: slope must be above 0, cap above 0 and at most {MAX_CAP}")
+        raise PipelineError(f"{path}: slope must be greater than 0, and cap greater than 0 and at most {MAX_CAP}")
     return found
 
 
@@ -129,7 +129,9 @@ def calibrate(pairs: Pairs, thresholds: Sequence[float], draws: int = DRAWS) -> 
     thresholds: distances to report error rates for. draws: number of bootstrap samples. The same pairs give the same
     report. Raises NotEnoughPairs."""
     if min(pairs.same.sum(), (~pairs.same).sum()) < 2 or pairs.people_count < 3:
-        raise NotEnoughPairs("at least two pairs of one person, two of different people and three people are needed")
+        raise NotEnoughPairs(
+            "not enough pairs: at least two of the same person, two of different people, and three people are needed"
+        )
     rng = np.random.default_rng(0)
     weights = [draw for draw in (_draw_people(pairs, rng) for _ in range(draws)) if _both_kinds(pairs, draw)]
     fits = [fit_logistic(pairs, draw) for draw in weights]

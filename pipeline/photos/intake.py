@@ -73,7 +73,7 @@ def clean_photo(data: bytes, limits: PhotoLimits = PhotoLimits()) -> CleanPhoto:
     if exit_status in (-signal.SIGKILL, -signal.SIGXCPU):
         raise PhotoRefused(Reason.TOO_SLOW)
     if ready != b"ready":
-        raise PipelineError(f"The photo decoder does not start; to see why: {sys.executable} -I {DECODER} 1 1 1")
+        raise PipelineError(f"The photo decoder does not start. To see why, run: {sys.executable} -I {DECODER} 1 1 1")
     raise PhotoRefused(Reason.UNREADABLE)
 
 

@@ -85,7 +85,7 @@ def frame_photo(photo: SourcePhoto, size: Size, mask: PersonMask) -> tuple[Frame
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PortraitPlan:
-    """One photo before its person is cut out.
+    """A photo before the person is cut out of it.
 
     Attributes:
         frame: the headshot's place in the photo.

@@ -89,7 +89,7 @@ class GroupFigures:
         kept: share of the headshots that the gate accepted.
         missed: share of the pairs of one person that were taken for two people.
         mistaken: share of the pairs of two people in the group that were taken for one person.
-        distance: of headshots to their person.
+        distance: between headshots and photos of the person.
         lightness, hue: drift of the skin in CIE L and in degrees.
     """
 

@@ -36,14 +36,14 @@ def _spread(of: Spread) -> tuple[float, float, float]:
 
 
 PANELS = (
-    Panel("Face found", "% of photos, 95 % interval", 0, 100, lambda g: _share(g.found)),
+    Panel("Face found", "% of photos, 95% interval", 0, 100, lambda g: _share(g.found)),
     Panel("Accepted or warned", "% of photos", 0, 100, lambda g: _share(_sum(g.accepted, g.warned))),
-    Panel("Kept by the gate", "% of headshots", 0, 100, lambda g: _share(g.kept)),
-    Panel("Distance to the person", "5 to 95 of 100 headshots", 0, 0.6, lambda g: _spread(g.distance)),
-    Panel("Skin: lightness", "CIE L against the photo", -12, 12, lambda g: _spread(g.lightness)),
-    Panel("Skin: hue", "degrees against the photo", -12, 12, lambda g: _spread(g.hue)),
-    Panel("One taken for two", "% of pairs, 95 % interval", 0, 100, lambda g: _share(g.missed)),
-    Panel("Two taken for one", "% of pairs in the group", 0, 100, lambda g: _share(g.mistaken)),
+    Panel("Passed the quality gate", "% of headshots", 0, 100, lambda g: _share(g.kept)),
+    Panel("Face distance", "5th to 95th percentile", 0, 0.6, lambda g: _spread(g.distance)),
+    Panel("Skin: lightness", "CIE L, difference to photo", -12, 12, lambda g: _spread(g.lightness)),
+    Panel("Skin: hue", "degrees, difference to photo", -12, 12, lambda g: _spread(g.hue)),
+    Panel("False non-match", "% of pairs, 95% interval", 0, 100, lambda g: _share(g.missed)),
+    Panel("False match", "% of pairs in the group", 0, 100, lambda g: _share(g.mistaken)),
 )
 
 

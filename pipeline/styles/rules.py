@@ -31,16 +31,16 @@ def recipe_faults(recipe: Mapping[str, object]) -> dict[str, str]:
 
     Empty if the recipe is valid."""
     known = {"set", "key_light", "monochrome", "prompt", "negative", *SCALES}
-    faults = {name: "There is no such word in a look." for name in recipe if name not in known}
+    faults = {name: "Looks have no such field." for name in recipe if name not in known}
     if recipe.get("set", SETS[0]) not in SETS:
-        faults["set"] = f"There is no such set. There are: {', '.join(SETS)}."
+        faults["set"] = f"Unknown set. Choose one of: {', '.join(SETS)}."
     if not isinstance(recipe.get("monochrome", False), bool):
-        faults["monochrome"] = "This is true or false."
+        faults["monochrome"] = "Must be true or false."
     for name, (least, most) in SCALES.items():
         value = recipe.get(name)
         missing = value is None and (name not in recipe or name in OPTIONAL)
         if not missing and not (_is_number(value) and least <= float(str(value)) <= most):
-            faults[name] = f"This is a number from {least:g} to {most:g}."
+            faults[name] = f"Must be a number from {least:g} to {most:g}."
     if fault := _light_fault(recipe.get("key_light", (0.0, 0.0, 1.0))):
         faults["key_light"] = fault
     for name in ("prompt", "negative"):
@@ -58,26 +58,26 @@ def _is_number(value: object) -> bool:
 
 def _light_fault(light: object) -> str:
     if not isinstance(light, list | tuple) or len(light) != 3 or not all(_is_number(each) for each in light):
-        return "These are three numbers: to the right, down, towards the viewer."
+        return "Must be three numbers: right, down, toward the viewer."
     if not all(-1 <= each <= 1 for each in light):
-        return "Each of them lies between -1 and 1."
-    return "" if light[2] > 0 else "The light comes from the viewer's side: the third number is above 0."
+        return "Each number must be between -1 and 1."
+    return "" if light[2] > 0 else "The third number must be above 0, because light comes from the viewer's side."
 
 
 def _words_fault(text: object, *, is_prompt: bool) -> str:
     if not isinstance(text, str):
-        return "These are words."
+        return "Must be text."
     if not text:
         return ""
     if "\0" in text:
-        return "These are words, without null characters."
+        return "Must not contain null characters."
     if len(text.split()) > MAX_WORDS:
-        return f"These are {len(text.split())} words; {MAX_WORDS} are read at most."
+        return f"Has {len(text.split())} words. At most {MAX_WORDS} are allowed."
     places = _PLACES.findall(text)
     allowed = {"person", "outfit"} if is_prompt else set()
     strange = sorted(set(places) - allowed)
     if strange or "{" in _PLACES.sub("", text) or "}" in _PLACES.sub("", text):
-        return "Braces hold {person} or {outfit} and nothing else." if is_prompt else "Leave braces out."
+        return "Only {person} and {outfit} are allowed in braces." if is_prompt else "Must not contain braces."
     if is_prompt and (places.count("person") != 1 or places.count("outfit") > 1):
-        return "It names {person} once, and {outfit} once at most."
+        return "Must contain {person} once, and {outfit} at most once."
     return ""

@@ -227,4 +227,4 @@ def _open_session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except RuntimeError as error:
-        raise WeightsError(f"onnxruntime refuses the network: {error}") from error
+        raise WeightsError(f"onnxruntime cannot load the network: {error}") from error

@@ -37,7 +37,7 @@ def read_rrdb(path: Path) -> Tensors:
     Raises WeightsError if the file is missing or has other content."""
     readers = {".bin": _read_ncnn, ".pth": _read_checkpoint, ".safetensors": _read_safetensors}
     if path.suffix not in readers:
-        raise WeightsError(f"{path}: a network is a file ending in {', '.join(readers)}.")
+        raise WeightsError(f"{path}: the file of a network must end with {' or '.join(readers)}.")
     try:
         tensors = readers[path.suffix](path)
         _check_shapes(tensors)
@@ -46,7 +46,7 @@ def read_rrdb(path: Path) -> Tensors:
     except (
         OSError, KeyError, ValueError, TypeError, AttributeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile,
     ) as error:  # fmt: skip
-        raise WeightsError(f"{path} holds no x4 RRDBNet: {error}") from error
+        raise WeightsError(f"{path} is not an x4 RRDBNet: {error}") from error
     return tensors
 
 
@@ -85,7 +85,7 @@ def _check_shapes(tensors: Tensors) -> None:
     for name, (outputs, inputs) in layer_shapes(features, growth, count_blocks(tensors)).items():
         wanted |= {f"{name}.weight": (outputs, inputs, KERNEL, KERNEL), f"{name}.bias": (outputs,)}
     if wanted != {name: tensor.shape for name, tensor in tensors.items()}:
-        raise ValueError("its layers have other shapes")
+        raise ValueError("its layers have different shapes")
 
 
 def _read_ncnn(path: Path) -> Tensors:

@@ -36,8 +36,8 @@ class LicensePolicy:
         if weight.business or not self.business or self.statement.strip():
             return None
         return (
-            f"The license of {weight.name} ({weight.license}) does not cover business and live payments are on. "
-            "Fix: obtain a license and name it in HEADSHOTS_LICENSE_STATEMENT, or use the studio engine."
+            f"The license of {weight.name} ({weight.license}) does not allow commercial use, but live payments are on. "
+            "Fix: obtain a license and state it in HEADSHOTS_LICENSE_STATEMENT, or use the studio engine."
         )
 
 

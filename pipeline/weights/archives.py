@@ -126,12 +126,12 @@ def explain_pip_failure(archive: Archive, log: str) -> str:
     if "No module named pip" in log:
         return f"{name} cannot be downloaded: this Python has no pip. Fix: {sys.executable} -m ensurepip"
     if "DO NOT MATCH THE HASHES" in log:
-        return f"The package index holds another {name} than the one that was pinned; nothing was kept."
+        return f"The package index has a different {name} than the pinned one. Nothing was saved."
     errors = [line for line in log.splitlines() if line.startswith("ERROR:")]
     reason = errors[0].removeprefix("ERROR: ") if errors else "pip gave no reason"
     return (
         f"{name} ({archive.bytes / 1e6:.0f} MB) could not be downloaded. Fix: connect this machine to the internet or "
-        f"to a package mirror that pip knows, then repeat: {FETCH_COMMAND} (pip said: {reason})"
+        f"configure a package mirror for pip, then run: {FETCH_COMMAND} (error of pip: {reason})"
     )
 
 
@@ -142,7 +142,7 @@ def verify_archive(archive: Archive, path: Path) -> None:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if path.stat().st_size != archive.bytes or digest != archive.sha256:
-        raise WeightsError(f"{archive.file} is not the archive that was pinned; nothing was kept.")
+        raise WeightsError(f"{archive.file} is not the pinned archive. Nothing was saved.")
 
 
 def extract_member(pinned: PinnedFile, origin: ArchiveMember, staging: Path, directory: Path) -> None:
@@ -157,7 +157,7 @@ def extract_member(pinned: PinnedFile, origin: ArchiveMember, staging: Path, dir
         copy.flush()
         os.fsync(copy.fileno())
     if fault := find_fault(pinned, staging):
-        raise WeightsError(f"{origin.member} in {origin.archive.file} {fault}; it was not kept.")
+        raise WeightsError(f"{origin.member} in {origin.archive.file} {fault} and was not saved.")
     (staging / pinned.file).replace(directory / pinned.file)
 
 
@@ -177,4 +177,4 @@ def open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
                     raise KeyError(member)
                 yield unpacked
     except KeyError as error:
-        raise WeightsError(f"{archive.name} holds no file {member}.") from error
+        raise WeightsError(f"{archive.name} does not contain the file {member}.") from error

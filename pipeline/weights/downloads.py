@@ -57,12 +57,12 @@ def resolve_remote(pinned: PinnedFile, endpoint: str | None) -> Remote:
     if pinned.bytes is not None and remote.size not in (None, pinned.bytes):
         raise WeightsError(
             f"The hub's {pinned.origin.repository}/{pinned.origin.path} is {remote.size} bytes long instead of "
-            f"{pinned.bytes}; nothing was downloaded."
+            f"{pinned.bytes}. Nothing was downloaded."
         )
     if pinned.sha256 and remote.sha256 and remote.sha256 != pinned.sha256:
         raise WeightsError(
             f"The hub's {pinned.origin.repository}/{pinned.origin.path} is not the file that was pinned: its sha256 "
-            "differs; nothing was downloaded."
+            "differs. Nothing was downloaded."
         )
     return Remote(
         remote.url,
@@ -84,7 +84,7 @@ def query_hub(origin: HubFile, endpoint: str | None) -> Remote:
         from huggingface_hub.utils import build_hf_headers
     except ImportError as error:
         raise WeightsError(
-            "Weights from the Hugging Face hub need the package huggingface_hub. Fix: python -m pip install '.[gpu]'"
+            "Weights from the Hugging Face Hub need the package huggingface_hub. Fix: python -m pip install '.[gpu]'"
         ) from error
     import httpx2
 
@@ -94,7 +94,7 @@ def query_hub(origin: HubFile, endpoint: str | None) -> Remote:
         found = get_hf_file_metadata(url, timeout=TIMEOUT_SECONDS, endpoint=endpoint, retry_on_errors=RETRY_ON_ERRORS)
     except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise WeightsError(f"The hub does not give {name} at {origin.revision}: {reason}") from error
+        raise WeightsError(f"The hub refused to send {name} at {origin.revision}: {reason}") from error
     etag = found.etag or ""
     # The user's token is sent to the hub only, not to the storage that it redirects to.
     same_host = urlsplit(found.location).netloc == urlsplit(url).netloc
@@ -127,7 +127,7 @@ def download(
             if remote.size is None:
                 break
         except urllib.error.HTTPError as error:
-            reason = f"the server says {error.code} {error.reason}"
+            reason = f"the server answered {error.code} {error.reason}"
             if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and remote.size is None and size_before:
                 # Nothing is left to send: the partial file is complete.
                 break
@@ -151,7 +151,7 @@ def download(
 
 
 def _download_error(name: str, reason: str) -> WeightsError:
-    return WeightsError(f"{name} could not be downloaded: {reason}. The partial file is kept; run the command again.")
+    return WeightsError(f"{name} could not be downloaded: {reason}. Run the command again to continue the download.")
 
 
 def size_of(path: Path) -> int:
@@ -183,14 +183,14 @@ def verify(remote: Remote, name: str, partial: Path) -> None:
     if remote.size is not None and size != remote.size:
         fault = f"is {size} bytes long instead of {remote.size}"
     elif remote.sha256 is not None:
-        fault = "" if sha256_of(partial) == remote.sha256 else "is not the file that was pinned: its sha256 differs"
+        fault = "" if sha256_of(partial) == remote.sha256 else "is not the pinned file: its sha256 differs"
     elif remote.git_sha1:
-        fault = "" if git_blob_hash(partial) == remote.git_sha1 else "is not what the hub says it is: its hash differs"
+        fault = "" if git_blob_hash(partial) == remote.git_sha1 else "does not match the hash on the hub"
     else:
-        fault = "has no hash, neither in the catalog nor on the hub"
+        fault = "has no hash in the catalog or on the hub"
     if fault:
         partial.unlink()
-        raise WeightsError(f"{name} {fault}; it was not kept.")
+        raise WeightsError(f"{name} {fault} and was not saved.")
 
 
 def git_blob_hash(path: Path) -> str:

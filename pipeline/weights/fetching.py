@@ -139,7 +139,7 @@ def copy_files(
             shutil.copyfile(path, draft)
             # Verify the copy, because the original could change while it is read.
             if fault := compare(draft, pinned.bytes, pinned.sha256 or sha256_of(path)):
-                raise WeightsError(f"{path} {fault}; it was not taken.")
+                raise WeightsError(f"{path} {fault} and was not copied.")
             install_file(draft, weight, pinned, directory, "")
             done += path.stat().st_size
             on_progress(done / total)
@@ -168,7 +168,7 @@ def find_source_file(source: Path, pinned: PinnedFile) -> Path:
         if fault is None:
             return path
         faults.append(f"{path} {fault}")
-    raise WeightsError(f"{faults[0]}; it was not taken.")
+    raise WeightsError(f"{faults[0]} and was not copied.")
 
 
 def install_file(draft: Path, weight: Weight, pinned: PinnedFile, directory: Path, revision: str) -> None:
@@ -205,7 +205,7 @@ def require_space(directory: Path, needed: int) -> None:
     if needed and needed + SPARE_BYTES > free:
         raise WeightsError(
             f"{directory} has {free / 1e9:.1f} GB free and needs {(needed + SPARE_BYTES) / 1e9:.1f} GB. "
-            "Fix: make room, or choose another folder with --weights DIR."
+            "Fix: free up space, or choose another folder with --weights DIR."
         )
 
 

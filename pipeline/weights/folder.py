@@ -89,8 +89,8 @@ def compare(path: Path, size: int | None, digest: str | None) -> str | None:
         if size is not None and found != size:
             return f"is {found} bytes long instead of {size}"
         if digest is None:
-            return "was never fetched, so nobody knows what it should be"
-        return None if sha256_of(path) == digest else "is not the file that was pinned: its sha256 differs"
+            return "has no known checksum and must be fetched first"
+        return None if sha256_of(path) == digest else "is not the pinned file: its sha256 differs"
     except FileNotFoundError:
         return "is missing"
     except OSError as error:

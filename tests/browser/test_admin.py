@@ -91,7 +91,7 @@ def test_a_look_is_edited_tried_published_used_and_taken_back(
     page.get_by_role("link", name="Corporate").click()
     page.fill("input[name=title]", "Company")
     page.fill("input[name=key]", "0.3")
-    page.get_by_role("button", name="Save and try").click()
+    page.get_by_role("button", name="Save and run trial").click()
     wait_for(page, lambda: seen_trial(page) == 2, 60, "both pictures of the sample")
     assert_accessible(page)
     drafts = product.query("select number, published_at is null from shoots_styleversion where published_at is null")
@@ -107,8 +107,8 @@ def test_a_look_is_edited_tried_published_used_and_taken_back(
     expect(customer.get_by_text("Company").first).to_be_visible()
 
     # Taken back: the next pack is as it was built in.
-    page.get_by_role("link", name="Go back to it").last.click()
-    answer(page, "Go back to it")
+    page.get_by_role("link", name="Restore").last.click()
+    answer(page, "Restore")
     customer.goto(f"{product.url}/shoots/new/")
     upload(customer, photos.astronaut_path())
     wait_for(customer, lambda: shown_headshots(customer) == 4, 60, "four headshots as before")

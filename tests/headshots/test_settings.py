@@ -292,7 +292,7 @@ def test_settings_of_the_engine_that_mean_nothing_are_refused(tmp_path: Path) ->
     )
 
     assert checked.returncode != 0
-    assert "'+warp_speed' is no +optimization" in checked.stderr
+    assert "'+warp_speed' is not a +optimization" in checked.stderr
 
 
 def test_an_engine_that_does_not_exist_is_refused(tmp_path: Path) -> None:

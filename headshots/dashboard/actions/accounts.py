@@ -1,4 +1,4 @@
-"""Staff actions on accounts: block, unblock, remove a lost second factor, confirm an address."""
+"""Staff actions on accounts: block, unblock, reset two-factor authentication, resend the confirmation email."""
 
 from allauth.account.models import EmailAddress
 from allauth.core import context
@@ -12,8 +12,8 @@ from headshots.dashboard.actions.targets import load_account
 
 def _block_blocked_reason(account: User) -> str:
     if account.is_staff or account.is_superuser:
-        return "Staff is not blocked here: an owner takes their roles away first."
-    return "" if account.is_active else "This account is blocked already."
+        return "You can't block a staff account. An owner must remove its staff status first."
+    return "" if account.is_active else "This account is already blocked."
 
 
 def _block(account: User, answers: Answers) -> str:
@@ -30,12 +30,12 @@ def _unblock_blocked_reason(account: User) -> str:
 def _unblock(account: User, answers: Answers) -> str:
     if not User.objects.filter(pk=account.pk, is_active=False).update(is_active=True):
         raise StaleTargetError
-    return "The account may sign in again."
+    return "The account can sign in again."
 
 
 def _factor_reset_blocked_reason(account: User) -> str:
     has_one = Authenticator.objects.filter(user=account).exists()
-    return "" if has_one else "This account has no second factor."
+    return "" if has_one else "This account doesn't use two-factor authentication."
 
 
 def _reset_second_factor(account: User, answers: Answers) -> str:
@@ -43,12 +43,12 @@ def _reset_second_factor(account: User, answers: Answers) -> str:
     if not gone:
         raise StaleTargetError
     Session.objects.filter(account_id=account.pk).delete()
-    return "The second factor is gone; the next sign-in asks for the password alone."
+    return "Two-factor authentication is reset. The next sign-in asks only for the password."
 
 
 def _confirmation_blocked_reason(account: User) -> str:
     if EmailAddress.objects.filter(user=account, verified=True).exists():
-        return "The address of this account is confirmed already."
+        return "The email of this account is already confirmed."
     return "" if account.is_active else "This account is blocked."
 
 
@@ -57,7 +57,7 @@ def _resend_confirmation(account: User, answers: Answers) -> str:
     address = EmailAddress.objects.add_email(request, account, account.email)
     # Send after the commit, because the mail server can be slow.
     transaction.on_commit(lambda: address.send_confirmation(request), robust=True)
-    return "The mail that asks to confirm the address is on its way."
+    return "The confirmation email is being sent."
 
 
 ACTIONS = (
@@ -66,11 +66,11 @@ ACTIONS = (
         title="Block",
         question="Block this account?",
         effects=(
-            "It is signed out everywhere at once and cannot sign in.",
-            "Mails about packs and credits no longer go to it; deletion certificates still do.",
-            "Its photos and headshots stay as long as they would have, and its orders are made to their end.",
+            "The account is signed out everywhere and can't sign in.",
+            "It receives no more emails about packs and credits, but still receives deletion certificates.",
+            "Its photos and headshots are deleted on schedule, and its current orders are completed.",
         ),
-        undo_note="It can be let in again at any time.",
+        undo_note="You can unblock the account at any time.",
         target_type="account",
         permission="dashboard.block_account",
         load=load_account,
@@ -82,13 +82,13 @@ ACTIONS = (
     ),
     Action(
         code="unblock-account",
-        title="Let it in again",
-        question="Let this account in again?",
+        title="Unblock",
+        question="Unblock this account?",
         effects=(
-            "It may sign in, and finds what is still there of its shoots.",
-            "It gets mails about packs and credits again.",
+            "The account can sign in and access its remaining shoots.",
+            "It receives emails about packs and credits again.",
         ),
-        undo_note="It can be blocked again at any time.",
+        undo_note="You can block the account again at any time.",
         target_type="account",
         permission="dashboard.block_account",
         load=load_account,
@@ -98,10 +98,10 @@ ACTIONS = (
     ),
     Action(
         code="resend-confirmation",
-        title="Send the confirmation mail again",
-        question="Send the mail that asks to confirm the address again?",
-        effects=("A mail with a new link goes to the address of this account.",),
-        undo_note="A mail that was sent cannot be taken back.",
+        title="Resend confirmation email",
+        question="Send the confirmation email again?",
+        effects=("The account receives an email with a new confirmation link.",),
+        undo_note="A sent email can't be recalled.",
         target_type="account",
         permission="dashboard.resend_mail",
         load=load_account,
@@ -111,13 +111,13 @@ ACTIONS = (
     ),
     Action(
         code="reset-second-factor",
-        title="Remove the second factor",
-        question="Remove the second factor of this account, because it was lost? Be sure who asks.",
+        title="Reset two-factor authentication",
+        question="Reset two-factor authentication for this account? Verify the requester's identity first.",
         effects=(
-            "The password alone opens the account until its owner sets a new one up.",
-            "It is signed out everywhere, and its recovery codes are void.",
+            "The password alone gives access until the owner sets up two-factor authentication again.",
+            "The account is signed out everywhere, and its recovery codes stop working.",
         ),
-        undo_note="The old second factor cannot be brought back.",
+        undo_note="This can't be undone. The owner has to set up two-factor authentication again.",
         target_type="account",
         permission="accounts.change_user",
         load=load_account,

@@ -96,9 +96,9 @@ def history(request: HttpRequest, app: str, model: str, object_id: str) -> HttpR
 
 
 def _stale_message(action: Action, target_id: str, viewer: User) -> str:
-    message = "It has changed since you looked. This is how it stands now; ask again."
+    message = "The state has changed since you opened this page. Check the current state, then confirm again."
     last = AuditLogEntry.objects.filter(target_type=action.target_type, target_id=target_id).first()
-    return f"{message} Done to it last: {format_entry(last, action_title(last.action), viewer)}." if last else message
+    return f"{message} Last action: {format_entry(last, action_title(last.action), viewer)}." if last else message
 
 
 def _target_url(action: Action, target: object) -> str:

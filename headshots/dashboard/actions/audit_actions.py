@@ -40,7 +40,7 @@ def reject_email_address(text: str) -> None:
 
     Reasons are kept forever, but email addresses may be stored in account tables only."""
     if "@" in text:
-        raise ValidationError("Please leave addresses out: reasons are kept.")
+        raise ValidationError("Please leave out email addresses. Reasons are kept permanently.")
 
 
 def reason_field() -> forms.CharField:
@@ -49,7 +49,7 @@ def reason_field() -> forms.CharField:
         max_length=200,
         validators=[reject_email_address],
         widget=forms.TextInput(attrs={"autocomplete": "off", "size": "60"}),
-        help_text="One sentence for the audit log. No names and no addresses.",
+        help_text="One sentence for the audit log. Don't include names or email addresses.",
     )
 
 
@@ -142,7 +142,7 @@ def _repeated_message(action: Action, entry: AuditLogEntry, staff: User) -> str:
 
     After a double click the browser shows only the second response, so the message must not read like an error."""
     is_double_click = entry.staff_id == staff.pk and timezone.now() - entry.at < _DOUBLE_CLICK
-    return f"{'Done' if is_double_click else 'That was done already'}: {format_entry(entry, action.title, staff)}."
+    return f"{'Done' if is_double_click else 'Already done'}: {format_entry(entry, action.title, staff)}."
 
 
 def format_entry(entry: AuditLogEntry, title: str, viewer: User) -> str:

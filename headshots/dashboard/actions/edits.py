@@ -56,13 +56,11 @@ class _AccountForm(UserChangeForm):  # type: ignore[type-arg]
         answers: dict[str, Any] = super().clean() or self.cleaned_data
         roles = answers.get("groups", ())
         if roles and not answers.get("is_staff"):
-            self.add_error(
-                "is_staff", "A role works for those only who may enter: tick this as well, or take the role away."
-            )
+            self.add_error("is_staff", "Only staff accounts can have roles. Select this as well, or remove the roles.")
         if self.instance.pk == self.staff.pk and (lost := self._lost_access(answers)):
-            self.add_error(lost, "You would shut yourself out. Ask another owner to take this away.")
+            self.add_error(lost, "You'd lose your own access. Ask another owner to make this change.")
         elif self._ends_a_superuser(answers) and not self._is_another_superuser_left():
-            words = "This is the last account that may do everything. Give another one that status first."
+            words = "This is the last superuser account. Make another account a superuser first."
             self.add_error("is_staff" if not answers.get("is_staff") else "is_superuser", words)
         return answers
 
@@ -107,7 +105,7 @@ class AuditedAccountAdmin(_AuditedAdmin, AccountAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         fieldsets = tuple(super().get_fieldsets(request, obj))
         may_save = self.has_change_permission(request, obj)
-        return (*fieldsets, ("For the audit log", {"fields": ("reason",)})) if may_save else fieldsets
+        return (*fieldsets, ("Audit log", {"fields": ("reason",)})) if may_save else fieldsets
 
 
 @admin.register(Style)

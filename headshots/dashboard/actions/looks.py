@@ -11,7 +11,7 @@ def _state(version: StyleVersion) -> str:
 
 
 def _publish_blocked_reason(version: StyleVersion) -> str:
-    return "" if versions.is_draft(version) else "It has been published before. Go back to it instead."
+    return "" if versions.is_draft(version) else "This version has been published before. Restore it instead."
 
 
 def _lock_style(version: StyleVersion, answers: Answers) -> None:
@@ -24,32 +24,32 @@ def _lock_style(version: StyleVersion, answers: Answers) -> None:
 def _publish(version: StyleVersion, answers: Answers) -> str:
     _lock_style(version, answers)
     versions.publish(version=version)
-    return f"Version {version.number} is what new packs are made in."
+    return f"Version {version.number} is published. New packs use it."
 
 
 def _restore_blocked_reason(version: StyleVersion) -> str:
     if versions.is_draft(version):
-        return "It is a draft: publish it."
-    return "It is what customers get now." if version.style.current_id == version.pk else ""
+        return "This version is a draft. Publish it instead."
+    return "This is already the current version." if version.style.current_id == version.pk else ""
 
 
 def _restore(version: StyleVersion, answers: Answers) -> str:
     _lock_style(version, answers)
     again = versions.restore_version(version=version, created_by=answers["staff"])
-    return f"It is as in version {version.number} again, as version {again.number}."
+    return f"Version {version.number} is restored as version {again.number}."
 
 
 ACTIONS = (
     Action(
         code="publish-look",
         title="Publish",
-        question="Make new packs in this version?",
+        question="Publish this version for new packs?",
         effects=(
-            "The order page and new packs show this version from now on.",
-            "Packs that are ordered already keep the words and scales that they were ordered with.",
-            "A new look is offered with its first publishing.",
+            "The order page and new packs use this version from now on.",
+            "Packs that are already ordered keep the version they were ordered with.",
+            "Customers can choose a new look once its first version is published.",
         ),
-        undo_note="You can go back to an older version at any time; packs that were ordered meanwhile keep this one.",
+        undo_note="You can restore an older version at any time. Packs ordered until then keep this one.",
         target_type="look",
         permission="shoots.change_style",
         load=load_version,
@@ -59,13 +59,13 @@ ACTIONS = (
     ),
     Action(
         code="restore-look",
-        title="Go back to it",
-        question="Make new packs as this older version says?",
+        title="Restore",
+        question="Restore this older version for new packs?",
         effects=(
-            "A copy of it becomes the newest version and is offered at once.",
-            "Packs that are ordered already keep the words and scales that they were ordered with.",
+            "A copy of it becomes the newest version and is published right away.",
+            "Packs that are already ordered keep the version they were ordered with.",
         ),
-        undo_note="You can go back to any other version at any time.",
+        undo_note="You can restore any other version at any time.",
         target_type="look",
         permission="shoots.change_style",
         load=load_version,

@@ -10,8 +10,8 @@ from headshots.shoots.models import Pack
 
 def _certificate_blocked_reason(certificate: DeletionCertificate) -> str:
     if certificate.owner is None:
-        return "The account is gone: there is nobody to send it to. Its page is still there."
-    return "" if certificate.mailed_at else "It has not been sent yet; beat sends it."
+        return "The account has been deleted, so the certificate can't be sent. Its page still exists."
+    return "" if certificate.mailed_at else "It hasn't been sent yet. It will be sent automatically."
 
 
 def _resend_certificate(certificate: DeletionCertificate, answers: Answers) -> str:
@@ -20,16 +20,16 @@ def _resend_certificate(certificate: DeletionCertificate, answers: Answers) -> s
     ):
         raise StaleTargetError
     send_on_commit("retention.mail_certificate", str(certificate.pk))
-    return "The certificate is on its way again."
+    return "The certificate is being sent again."
 
 
 def _credit_mail_blocked_reason(credit: Credit) -> str:
     if credit.owner is None or not credit.owner.is_active:
-        return "There is nobody to send it to."
+        return "The account is blocked or deleted."
     refund = _refund_of(credit)
     if credit.state != Credit.State.OPEN and refund is None:
-        return "There is nothing to be told of it."
-    return "It is about to be sent." if credit.pending_mail or (refund and refund.mail_due) else ""
+        return "There is no email to send about this credit."
+    return "This email is already waiting to be sent." if credit.pending_mail or (refund and refund.mail_due) else ""
 
 
 def _refund_of(credit: Credit) -> Refund | None:
@@ -45,7 +45,7 @@ def _resend_credit_mail(credit: Credit, answers: Answers) -> str:
         if not Refund.objects.filter(pk=refund.pk, mail_due=False).update(mail_due=True):
             raise StaleTargetError
         send_on_commit("payments.mail_refund", str(refund.pk))
-        return "The mail is on its way again."
+        return "The email is being sent again."
     is_new = credit.payment is not None and credit.payment.pack is None and not credit.return_reason
     kind = Credit.Mail.PURCHASED if is_new else Credit.Mail.AVAILABLE
     if not Credit.objects.filter(pk=credit.pk, state=Credit.State.OPEN, pending_mail=Credit.Mail.NONE).update(
@@ -53,31 +53,31 @@ def _resend_credit_mail(credit: Credit, answers: Answers) -> str:
     ):
         raise StaleTargetError
     send_on_commit("payments.send_mail", str(credit.pk))
-    return "The mail is on its way again."
+    return "The email is being sent again."
 
 
 def _delivery_mail_blocked_reason(pack: Pack) -> str:
     if pack.state != Pack.State.DELIVERED or pack.kind == Pack.Kind.TRIAL:
-        return "Only a delivered pack has such a mail."
+        return "Only delivered packs have a delivery email."
     if pack.shoot.owner is None or not pack.shoot.owner.is_active:
-        return "There is nobody to send it to."
-    return "It is about to be sent." if pack.mail_due else ""
+        return "The account is blocked or deleted."
+    return "This email is already waiting to be sent." if pack.mail_due else ""
 
 
 def _resend_delivery_mail(pack: Pack, answers: Answers) -> str:
     if not Pack.objects.filter(pk=pack.pk, state=Pack.State.DELIVERED, mail_due=False).update(mail_due=True):
         raise StaleTargetError
     send_on_commit("shoots.mail_delivered", str(pack.pk))
-    return "The mail is on its way again."
+    return "The email is being sent again."
 
 
 ACTIONS = (
     Action(
         code="resend-delivery-mail",
-        title="Send the delivery mail again",
-        question="Send the mail that says that this pack is ready again?",
-        effects=("The mail goes to the address that the account has now.",),
-        undo_note="A mail that was sent cannot be taken back.",
+        title="Resend delivery email",
+        question="Send the delivery email for this pack again?",
+        effects=("The email is sent to the account's current email address.",),
+        undo_note="A sent email can't be recalled.",
         target_type="pack",
         permission="dashboard.resend_mail",
         load=load_pack,
@@ -88,10 +88,10 @@ ACTIONS = (
     ),
     Action(
         code="resend-certificate",
-        title="Send the certificate again",
+        title="Resend certificate",
         question="Send this deletion certificate again?",
-        effects=("The certificate goes to the address that the account has now.",),
-        undo_note="A mail that was sent cannot be taken back.",
+        effects=("The certificate is sent to the account's current email address.",),
+        undo_note="A sent email can't be recalled.",
         target_type="certificate",
         permission="dashboard.resend_mail",
         load=load_certificate,
@@ -102,10 +102,10 @@ ACTIONS = (
     ),
     Action(
         code="resend-credit-mail",
-        title="Send its mail again",
-        question="Send the mail about this credit again?",
-        effects=("The mail goes to the address that the account has now.",),
-        undo_note="A mail that was sent cannot be taken back.",
+        title="Resend credit email",
+        question="Send the email about this credit again?",
+        effects=("The email is sent to the account's current email address.",),
+        undo_note="A sent email can't be recalled.",
         target_type="credit",
         permission="dashboard.resend_mail",
         load=load_credit,

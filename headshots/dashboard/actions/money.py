@@ -32,16 +32,16 @@ class RefundForm(ReasonForm):
     """The form for a refund: amount and reason code."""
 
     amount = forms.DecimalField(
-        min_value=Decimal("0.001"), max_digits=12, error_messages={"min_value": "Please give back more than nothing."}
+        min_value=Decimal("0.001"), max_digits=12, error_messages={"min_value": "Enter an amount greater than zero."}
     )
-    code = forms.ChoiceField(label="For the books", choices=[(reason.value, reason.label) for reason in _REFUNDS])
+    code = forms.ChoiceField(label="Accounting reason", choices=[(reason.value, reason.label) for reason in _REFUNDS])
 
 
 class GrantForm(ReasonForm):
     """The form for granting packs to an account: number and reason code."""
 
     count = forms.IntegerField(label="Packs", min_value=1, max_value=_MAX_CREDITS, initial=1)
-    code = forms.ChoiceField(label="For the books", choices=Credit.GrantReason.choices)
+    code = forms.ChoiceField(label="Accounting reason", choices=Credit.GrantReason.choices)
 
 
 class GrantPackForm(ReasonForm):
@@ -50,7 +50,7 @@ class GrantPackForm(ReasonForm):
     styles = forms.ModelMultipleChoiceField(
         label="Looks", queryset=Style.objects.filter(active=True), widget=forms.CheckboxSelectMultiple
     )
-    code = forms.ChoiceField(label="For the books", choices=Credit.GrantReason.choices)
+    code = forms.ChoiceField(label="Accounting reason", choices=Credit.GrantReason.choices)
 
     def __init__(self, *args: object, **options: object) -> None:
         super().__init__(*args, **options)  # type: ignore[arg-type]
@@ -66,16 +66,14 @@ def _refund(payment: Payment, answers: Answers) -> str:
     try:
         amount = parse_price(str(answers["amount"]), payment.currency)
     except ValueError as error:
-        raise ActionUnavailable(f"{payment.currency.upper()} has no such amount.") from error
+        raise ActionUnavailable(f"This is not a valid amount in {payment.currency.upper()}.") from error
     refund = request_refund(
         payment=payment, amount=amount, reason=Refund.Reason(answers["code"]), actor=Event.Actor.STAFF
     )
     if refund is None:
         payment.refresh_from_db()
-        raise ActionUnavailable(
-            f"At most {format_money(refundable_amount(payment), payment.currency)} can be given back."
-        )
-    return f"{format_money(amount, payment.currency)} is on its way back."
+        raise ActionUnavailable(f"You can refund at most {format_money(refundable_amount(payment), payment.currency)}.")
+    return f"{format_money(amount, payment.currency)} is being refunded."
 
 
 def _open_credit_count(account: User) -> str:
@@ -92,7 +90,7 @@ def _grant_blocked_reason(account: User) -> str:
 
 def _refuse_self_grant(owner: User, answers: Answers) -> None:
     if answers["staff"] == owner.pk:
-        raise ActionUnavailable("Nobody grants packs to themselves: ask a colleague.")
+        raise ActionUnavailable("You can't grant packs to yourself. Ask a colleague.")
 
 
 def _grant(account: User, answers: Answers) -> str:
@@ -103,20 +101,20 @@ def _grant(account: User, answers: Answers) -> str:
         raise StaleTargetError
     for _ in range(answers["count"]):
         grant_credit(owner=account, reason=Credit.GrantReason(answers["code"]))
-    return f"Granted: {answers['count']}. The person is told by mail."
+    return f"Packs granted: {answers['count']}. The customer will be notified by email."
 
 
 def _grant_pack_blocked_reason(shoot: Shoot) -> str:
     if not shoot.is_open:
-        return "Its photos are gone: nothing more can be made of them."
+        return "The photos of this shoot have been deleted."
     if shoot.owner is None or _grant_blocked_reason(shoot.owner):
-        return "It has no account that a pack could be given to."
+        return "This shoot has no active account that could receive a pack."
     if not shoot.photos.filter(state__in=Photo.USABLE).exists():
-        return "It has no photo that will do."
+        return "This shoot has no usable photo."
     if find_unpaid_payment(shoot):
-        return "The person is about to pay for a pack of it. Refund that one, if need be."
+        return "The customer has an open checkout for this shoot. If they pay, you can refund that payment."
     if shoot.packs.filter(kind=Pack.Kind.PREMIUM, state__in=Pack.LIVE).exists():
-        return "A premium pack of it is being made."
+        return "A premium pack of this shoot is already being made."
     return ""
 
 
@@ -137,32 +135,32 @@ def _refusal_message(refusal: Refusal) -> str:
     if refusal == Refusal.TOO_FEW_LOOKS:
         return f"Please choose more looks. {_min_looks_message()}"
     if refusal == Refusal.TOO_LATE:
-        return "There is not enough time left: its photos are deleted before the pack would be finished."
+        return "There isn't enough time left. The photos would be deleted before the pack is finished."
     # `_grant_pack_blocked_reason` rules out all other refusals, so the shoot has changed since that check.
-    return "It has changed at this moment. Please look again."
+    return "The shoot has just changed. Please check its state and try again."
 
 
 def _min_looks_message() -> str:
     count = settings.HEADSHOTS_PREMIUM_COUNT
-    return f"{count} headshots that differ need at least {engine.min_style_count(count)} with different backdrops."
+    return f"{count} different headshots need at least {engine.min_style_count(count)} looks with different backdrops."
 
 
 ACTIONS = (
     Action(
         code="refund",
-        title="Give money back",
-        question="Give all or a part of this payment back?",
+        title="Refund",
+        question="Refund all or part of this payment?",
         effects=(
-            "The money goes back the way it came.",
-            "Given back in full, its credit is void; a pack that is not delivered stops, and its pictures go.",
-            "Headshots that were delivered stay with the person.",
+            "The money is refunded to the original payment method.",
+            "A full refund voids the credit. An undelivered pack is stopped, and its pictures are deleted.",
+            "The customer keeps headshots that were delivered.",
         ),
-        undo_note="This cannot be undone: the person would have to pay again.",
+        undo_note="This can't be undone. The customer would have to pay again.",
         target_type="payment",
         permission="payments.add_refund",
         load=load_payment,
         state_of=_refundable_amount,
-        blocked_reason=lambda payment: "" if refundable_amount(payment) else "Nothing of it is left to give back.",
+        blocked_reason=lambda payment: "" if refundable_amount(payment) else "Nothing is left to refund.",
         do=_refund,
         form=RefundForm,
         initial=lambda payment: {"amount": _refundable_amount(payment)},
@@ -173,12 +171,12 @@ ACTIONS = (
     Action(
         code="grant-credits",
         title="Grant packs",
-        question="Give this account packs for nothing?",
+        question="Grant free packs to this account?",
         effects=(
-            "Each is an open credit, to be used on the order page of any shoot of this account.",
-            "The person is told by mail, once for each pack.",
+            "Each pack is an open credit that the customer can use for any shoot.",
+            "The customer receives one email per pack.",
         ),
-        undo_note="Granted packs cannot be taken back here.",
+        undo_note="You can't take granted packs back here.",
         target_type="account",
         permission="payments.add_credit",
         load=load_account,
@@ -190,12 +188,12 @@ ACTIONS = (
     Action(
         code="grant-pack",
         title="Grant a premium pack",
-        question="Make a premium pack of this shoot for nothing?",
+        question="Make a free premium pack of this shoot?",
         effects=(
-            "A pack in the looks that you choose is queued at once.",
-            "The person is told by mail when it is ready.",
+            "A pack in the looks you choose is queued right away.",
+            "The customer is notified by email when it is ready.",
         ),
-        undo_note="The pack can be canceled while it is being made; its credit stays with the account then.",
+        undo_note="You can cancel the pack while it is being made. The account then keeps the credit.",
         target_type="shoot",
         permission="payments.add_credit",
         load=load_shoot,

@@ -11,11 +11,11 @@ from headshots.shoots.packs.recovery import retry_pack
 
 def _retry_blocked_reason(pack: Pack) -> str:
     if pack.state != Pack.State.FAILED:
-        return f"Only a failed pack can be tried again; this one is {_humanize(pack.state)}."
+        return f"Only failed packs can be retried. This pack is {_humanize(pack.state)}."
     if not pack.shoot.is_open:
-        return "Its photos are gone: nothing more can be made of them."
+        return "The photos of this shoot have been deleted."
     if _costs_a_credit(pack) and not (pack.shoot.owner and open_credits(pack.shoot.owner).exists()):
-        return "Its account has no open credit. Grant one first."
+        return "The account has no open credit. Grant a pack first."
     return ""
 
 
@@ -26,17 +26,17 @@ def _costs_a_credit(pack: Pack) -> bool:
 def _retry(pack: Pack, answers: Answers) -> str:
     try_again = requeue_pack if pack.kind == Pack.Kind.PREMIUM else retry_pack
     if not try_again(pack=pack):
-        raise ActionUnavailable("It has changed at this moment. Please look again.")
+        raise ActionUnavailable("The pack has just changed. Please check its state and try again.")
     return "The pack is queued again."
 
 
 def _cancel_blocked_reason(pack: Pack) -> str:
-    return "" if pack.is_live else f"Only a live pack can be canceled; this one is {_humanize(pack.state)}."
+    return "" if pack.is_live else f"Only unfinished packs can be canceled. This pack is {_humanize(pack.state)}."
 
 
 def _cancel(pack: Pack, answers: Answers) -> str:
     if not advance(pack, Pack.State.CANCELED, actor=Event.Actor.STAFF, reason=Pack.Reason.STAFF):
-        raise ActionUnavailable("It has ended at this moment. Please look again.")
+        raise ActionUnavailable("The pack has just ended. Please check its state.")
     return "The pack is canceled."
 
 
@@ -47,14 +47,14 @@ def _humanize(code: str) -> str:
 ACTIONS = (
     Action(
         code="retry-pack",
-        title="Try again",
-        question="Queue this pack again?",
+        title="Retry",
+        question="Retry this pack?",
         effects=(
-            "It goes back into the queue, with three fresh tries for each picture that was given up.",
-            "Pictures that are done stay as they are.",
-            "A premium pack whose credit was given back takes an open credit of its account.",
+            "The pack returns to the queue, with three new attempts for each picture that was given up.",
+            "Finished pictures are kept.",
+            "A premium pack whose credit was returned uses an open credit of the account.",
         ),
-        undo_note="It can be canceled while it is being made; pictures that were done are lost then.",
+        undo_note="You can cancel the pack while it is being made. Its finished pictures are then deleted.",
         target_type="pack",
         permission="dashboard.manage_packs",
         load=load_pack,
@@ -68,11 +68,11 @@ ACTIONS = (
         title="Cancel",
         question="Cancel this pack?",
         effects=(
-            "Nothing more of it is made.",
-            "The pictures that are done are destroyed within minutes.",
-            "What was paid for a premium pack becomes an open credit of its account again.",
+            "No more pictures are made.",
+            "Finished pictures are deleted within minutes.",
+            "The credit of a premium pack returns to the account.",
         ),
-        undo_note="This cannot be undone: neither the pack nor its pictures come back.",
+        undo_note="This can't be undone. The pack and its pictures can't be restored.",
         target_type="pack",
         permission="dashboard.manage_packs",
         load=load_pack,

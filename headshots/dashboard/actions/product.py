@@ -6,27 +6,27 @@ from headshots.shoots import pauses
 from headshots.shoots.models import Pause
 
 _IS = {Pause.Part.UPLOADS: "are", Pause.Part.RENDERING: "is"}
-_GOES = {Pause.Part.UPLOADS: "go", Pause.Part.RENDERING: "goes"}
+_HAS = {Pause.Part.UPLOADS: "have", Pause.Part.RENDERING: "has"}
 
 
 def _pause_blocked_reason(part: Pause.Part) -> str:
-    return "That is paused already." if pauses.is_paused(part) else ""
+    return "Already paused." if pauses.is_paused(part) else ""
 
 
 def _pause(part: Pause.Part, answers: Answers) -> str:
     if not pauses.pause(part):
         raise StaleTargetError
-    return f"{part.label} {_IS[part]} paused. Pages say so."
+    return f"{part.label} {_IS[part]} paused. Visitors see a maintenance notice."
 
 
 def _resume_blocked_reason(part: Pause.Part) -> str:
-    return "" if pauses.is_paused(part) else "That is not paused."
+    return "" if pauses.is_paused(part) else "Not paused."
 
 
 def _resume(part: Pause.Part, answers: Answers) -> str:
     if not pauses.resume(part):
         raise StaleTargetError
-    return f"{part.label} {_GOES[part]} on."
+    return f"{part.label} {_HAS[part]} resumed."
 
 
 ACTIONS = (
@@ -35,10 +35,10 @@ ACTIONS = (
         title="Pause",
         question="Pause this part of the product?",
         effects=(
-            "Pages say so kindly, and nothing new is begun.",
-            "What is being made is finished, and what waits keeps its place. Photos are still deleted on time.",
+            "Visitors see a maintenance notice, and no new work starts.",
+            "Work in progress is finished, and waiting packs keep their place. Photos are still deleted on schedule.",
         ),
-        undo_note="You can let it go on at any time.",
+        undo_note="You can resume at any time.",
         target_type="part",
         permission="dashboard.pause",
         load=load_part,
@@ -50,10 +50,10 @@ ACTIONS = (
     ),
     Action(
         code="resume",
-        title="Go on",
-        question="Let this part of the product go on?",
-        effects=("The pages work as before within a minute, and what waits is begun.",),
-        undo_note="You can pause it again at any time.",
+        title="Resume",
+        question="Resume this part of the product?",
+        effects=("Pages return to normal and waiting work starts within a minute.",),
+        undo_note="You can pause again at any time.",
         target_type="part",
         permission="dashboard.pause",
         load=load_part,

@@ -8,46 +8,46 @@ from headshots.shoots.models import Event, Shoot
 
 
 def _purge_blocked_reason(shoot: Shoot) -> str:
-    return "" if shoot.is_open else "Its photos are gone already, or are being destroyed."
+    return "" if shoot.is_open else "The photos have already been deleted or are being deleted."
 
 
 def _purge(shoot: Shoot, answers: Answers) -> str:
     if not begin_purge(shoot, actor=Event.Actor.STAFF):
         raise ActionUnavailable(_purge_blocked_reason(shoot))
-    return "The photos' key is destroyed; what it sealed is removed within a minute."
+    return "The photo key is destroyed. The encrypted files will be deleted within a minute."
 
 
 def _full_purge_blocked_reason(shoot: Shoot) -> str:
-    return "Everything of it is gone already, or is being destroyed." if shoot.purge_everything else ""
+    return "Photos and headshots have already been deleted or are being deleted." if shoot.purge_everything else ""
 
 
 def _purge_everything(shoot: Shoot, answers: Answers) -> str:
     if not begin_purge(shoot, actor=Event.Actor.STAFF, everything=True):
         raise ActionUnavailable(_full_purge_blocked_reason(shoot))
-    return "Photos and headshots are being destroyed."
+    return "Photos and headshots are being deleted."
 
 
 def _view_headshots_blocked_reason(shoot: Shoot) -> str:
     if not support_access.may_view(shoot):
-        return "Its person does not let support look at the headshots. They can, on the page of the shoot."
+        return "The customer hasn't given support access. They can do so on the page of their shoot."
     return ""
 
 
 def _view_headshots(shoot: Shoot, answers: Answers) -> str:
     record(support_access.VIEWED, shoot_id=shoot.pk, actor=Event.Actor.STAFF)
-    return "You may look at them while support access lasts. The person is shown that you did."
+    return "You can view the headshots while support access lasts. The customer can see that you did."
 
 
 ACTIONS = (
     Action(
         code="view-headshots",
-        title="Look at the finished headshots",
-        question="Look at this person's finished headshots?",
+        title="View finished headshots",
+        question="View this customer's finished headshots?",
         effects=(
-            "You see the finished headshots while the customer grants support access, never the photos.",
-            "It is written down, and the person is shown on their page that support looked.",
+            "You can view finished headshots, but not photos, while the customer grants support access.",
+            "Your access is logged, and the customer can see it on their page.",
         ),
-        undo_note="That you looked cannot be taken out of the log.",
+        undo_note="The log entry can't be removed.",
         target_type="shoot",
         permission="dashboard.view_gallery",
         load=load_shoot,
@@ -59,16 +59,16 @@ ACTIONS = (
     ),
     Action(
         code="purge-photos",
-        title="Destroy the photos now",
-        question="Destroy the photos of this shoot now?",
+        title="Delete photos now",
+        question="Delete the photos of this shoot now?",
         effects=(
-            "The photos and all that was measured in them are destroyed: their key at once, the rest within a minute.",
-            "Packs that wait or are being made are canceled, with what is done of them.",
-            "What was paid for those becomes an open credit again.",
-            "Finished headshots of delivered packs stay until their date.",
-            "The person gets a deletion certificate.",
+            "The photos and all their measurements are deleted: the key right away, the rest within a minute.",
+            "Unfinished packs are canceled, and their pictures are deleted.",
+            "If such a pack was paid for, it becomes an open credit again.",
+            "Finished headshots of delivered packs are kept until their scheduled deletion.",
+            "The customer receives a deletion certificate.",
         ),
-        undo_note="This cannot be undone, by nobody and from no backup.",
+        undo_note="This can't be undone by anyone, not even from a backup.",
         target_type="shoot",
         permission="dashboard.purge_now",
         load=load_shoot,
@@ -80,15 +80,15 @@ ACTIONS = (
     ),
     Action(
         code="purge-everything",
-        title="Destroy photos and headshots now",
-        question="Destroy the photos and every finished headshot of this shoot now?",
+        title="Delete photos and headshots now",
+        question="Delete the photos and every finished headshot of this shoot now?",
         effects=(
-            "The photos and all that was measured in them are destroyed: their key at once, the rest within a minute.",
-            "Every headshot of this shoot is destroyed too, also those of delivered and paid packs.",
-            "Packs that wait or are being made are canceled; what was paid for those becomes an open credit again.",
-            "The person gets a deletion certificate.",
+            "The photos and all their measurements are deleted: the key right away, the rest within a minute.",
+            "Every headshot of this shoot is deleted too, including those of delivered and paid packs.",
+            "Unfinished packs are canceled. If such a pack was paid for, it becomes an open credit again.",
+            "The customer receives a deletion certificate.",
         ),
-        undo_note="This cannot be undone, by nobody and from no backup. What was delivered is not paid back by this.",
+        undo_note="This can't be undone by anyone, not even from a backup. Delivered packs are not refunded.",
         target_type="shoot",
         permission="dashboard.purge_now",
         load=load_shoot,

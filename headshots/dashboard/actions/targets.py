@@ -74,7 +74,7 @@ def account_label(account_id: int, viewer: Viewer) -> str:
     Returns the number alone for other viewers and for deleted accounts."""
     if viewer.has_perm("accounts.view_user"):
         address = User.objects.filter(pk=account_id).values_list("email", flat=True).first()
-        return f"{address} (account {account_id})" if address else f"account {account_id}, which is gone"
+        return f"{address} (account {account_id})" if address else f"account {account_id} (deleted)"
     return f"account {account_id}"
 
 
@@ -101,8 +101,8 @@ def _(target: Pack, viewer: Viewer) -> list[Fact]:
     done = sum(row.state == Headshot.State.DONE for row in rows)
     return [
         Fact("Pack", str(target.pk), _url("shoots.view_pack", "pack", target.pk, viewer)),
-        Fact("Stands at", _humanize(target.state) + (f" ({_humanize(target.reason)})" if target.reason else "")),
-        Fact("Looks", ", ".join(dict.fromkeys(row.look.title for row in rows)) or "none any more"),
+        Fact("Status", _humanize(target.state) + (f" ({_humanize(target.reason)})" if target.reason else "")),
+        Fact("Looks", ", ".join(dict.fromkeys(row.look.title for row in rows)) or "none left"),
         Fact("Pictures", f"{done} of {target.total} done"),
         *_shoot(target.shoot_id, viewer),
         _account(target.shoot.owner_id, viewer),
@@ -118,10 +118,12 @@ def _(target: Shoot) -> str:
 def _(target: Shoot, viewer: Viewer) -> list[Fact]:
     packs = [f"{pack.kind}, {_humanize(pack.state)}" for pack in target.packs.all()]
     finished = Headshot.objects.filter(pack__shoot=target, state=Headshot.State.DONE, blob__isnull=False).count()
-    photos = "gone" if target.purged_at else f"{target.photos.count()}, which go by {_format_time(target.delete_after)}"
+    photos = (
+        "deleted" if target.purged_at else f"{target.photos.count()}, deleted by {_format_time(target.delete_after)}"
+    )
     return [
         *_shoot(target.pk, viewer),
-        Fact("Opened", _format_time(target.created_at)),
+        Fact("Created", _format_time(target.created_at)),
         Fact("Photos", photos),
         Fact("Packs", "; ".join(packs) or "none"),
         Fact("Finished headshots", str(finished)),
@@ -139,8 +141,8 @@ def _(target: User, viewer: Viewer) -> list[Fact]:
     return [
         _account(target.pk, viewer),
         Fact("Joined", _format_time(target.date_joined)),
-        Fact("May sign in", "yes" if target.is_active else "no, blocked"),
-        Fact("Packs that it may order", str(count_open_credits(target))),
+        Fact("Can sign in", "yes" if target.is_active else "no, blocked"),
+        Fact("Open credits", str(count_open_credits(target))),
     ]
 
 
@@ -154,12 +156,12 @@ def _(target: Payment, viewer: Viewer) -> list[Fact]:
     mode = "" if target.mode == Payment.Mode.LIVE else ", test money"
     amounts = [
         Fact("Paid", f"{format_money(target.amount_paid, target.currency)}{mode}"),
-        Fact("Can be given back", format_money(refundable_amount(target), target.currency)),
+        Fact("Refundable", format_money(refundable_amount(target), target.currency)),
     ]
     return [
         Fact("Payment", str(target.pk), _url("payments.view_payment", "payment", target.pk, viewer)),
         *(amounts if viewer.has_perm("dashboard.view_money") else []),
-        Fact("When", _format_time(target.paid_at)),
+        Fact("Paid on", _format_time(target.paid_at)),
         Fact("For", f"{target_label(target.pack)}, {_humanize(target.pack.state)}" if target.pack else "no pack yet"),
         _account(target.owner_id, viewer),
     ]
@@ -174,8 +176,8 @@ def _(target: Credit) -> str:
 def _(target: Credit, viewer: Viewer) -> list[Fact]:
     return [
         Fact("Credit", str(target.pk), _url("payments.view_credit", "credit", target.pk, viewer)),
-        Fact("From", f"{target.source}, {_format_time(target.created_at)}"),
-        Fact("Stands at", _humanize(target.state)),
+        Fact("Source", f"{target.source}, {_format_time(target.created_at)}"),
+        Fact("Status", _humanize(target.state)),
         _account(target.owner_id, viewer),
     ]
 
@@ -193,8 +195,8 @@ def _(target: DeletionCertificate, viewer: Viewer) -> list[Fact]:
             target.reference,
             _url("retention.view_deletioncertificate", "certificate", target.pk, viewer),
         ),
-        Fact("Of", f"{target.kind}, {_format_time(target.begun_at)}"),
-        Fact("Mailed", _format_time(target.mailed_at)),
+        Fact("Deleted", f"{target.kind}, {_format_time(target.begun_at)}"),
+        Fact("Emailed", _format_time(target.mailed_at)),
         _account(target.owner_id, viewer),
     ]
 
@@ -215,8 +217,8 @@ def _(target: StyleVersion, viewer: Viewer) -> list[Fact]:
     return [
         Fact("Look", f"{style.title} ({style.name})", _url("shoots.view_style", "style", style.pk, viewer)),
         Fact("Version", f"{target.number}, “{target.title}”"),
-        Fact("On offer now", f"version {now.number}" if now else "nothing: it is new"),
-        Fact("What changes", "; ".join(changed) or ("nothing" if now else "a look is added")),
+        Fact("Current version", str(now.number) if now else "none, this look is new"),
+        Fact("What changes", "; ".join(changed) or ("nothing" if now else "this look is added")),
     ]
 
 
@@ -235,7 +237,7 @@ def _(target: Pause.Part, viewer: Viewer) -> list[Fact]:
     since = Pause.objects.filter(part=target).values_list("since", flat=True).first()
     return [
         Fact("Part", str(target.label)),
-        Fact("Stands at", f"paused since {_format_time(since)}" if since else "at work"),
+        Fact("Status", f"paused since {_format_time(since)}" if since else "running"),
         *([_waiting_packs()] if target == Pause.Part.RENDERING else []),
     ]
 
@@ -251,7 +253,7 @@ def _shoot(shoot_id: UUID, viewer: Viewer) -> list[Fact]:
 
 def _account(account_id: int | None, viewer: Viewer) -> Fact:
     if account_id is None:
-        return Fact("Account", "none, or gone")
+        return Fact("Account", "none or deleted")
     return Fact("Account", account_label(account_id, viewer), _url("accounts.view_user", "account", account_id, viewer))
 
 

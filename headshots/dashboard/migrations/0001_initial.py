@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='time')),
-                ('staff_id', models.BigIntegerField(db_index=True, verbose_name='account of staff')),
+                ('staff_id', models.BigIntegerField(db_index=True, verbose_name='staff account')),
                 ('action', models.CharField(max_length=40)),
                 ('target_type', models.CharField(max_length=20)),
                 ('target_id', models.CharField(blank=True, max_length=64)),
@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'audit log entry',
                 'verbose_name_plural': 'audit log',
                 'ordering': ['-at', '-pk'],
-                'permissions': [('view_stats', "May see the dashboard's statistics"), ('view_money', 'May see revenue and refunds'), ('view_timeline', 'May see what happened to a shoot'), ('view_gallery', 'May view finished headshots while the customer grants support access'), ('manage_packs', 'May retry and cancel packs'), ('block_account', 'May block accounts'), ('purge_now', 'May have photos destroyed at once'), ('resend_mail', 'May send mails again'), ('pause', 'May pause uploads and rendering')],
+                'permissions': [('view_stats', "Can view statistics"), ('view_money', 'Can view revenue and refunds'), ('view_timeline', 'Can view shoot timelines'), ('view_gallery', 'Can view finished headshots with support access'), ('manage_packs', 'Can retry and cancel packs'), ('block_account', 'Can block accounts'), ('purge_now', 'Can delete photos immediately'), ('resend_mail', 'Can resend emails'), ('pause', 'Can pause uploads and rendering')],
                 'default_permissions': ('view',),
             },
         ),
@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
             name='DayCounts',
             fields=[
                 ('day', models.DateField(primary_key=True, serialize=False)),
-                ('rules_version', models.PositiveSmallIntegerField(help_text='Which rules it was counted by: `aggregation.RULES_VERSION`.')),
+                ('rules_version', models.PositiveSmallIntegerField(help_text='Version of the counting rules (`aggregation.RULES_VERSION`).')),
                 ('counts', models.JSONField(default=dict)),
             ],
             options={

@@ -50,7 +50,7 @@ def inspect_installation() -> InstallationReport:
     try:
         found = engine.diagnose()
     except engine.PipelineError as error:
-        found = engine.Diagnosis(False, {}, [f"engines cannot be looked at: {error}"])
+        found = engine.Diagnosis(False, {}, [f"engines could not be examined: {error}"])
     broken = [
         message.msg if not message.hint else f"{message.msg} {message.hint}"
         for message in checks.run_checks(include_deployment_checks=not settings.DEBUG)
@@ -64,11 +64,11 @@ def describe_settings() -> dict[str, str]:
     return {
         "engine": settings.HEADSHOTS_ENGINE,
         "payments": describe_payments(),
-        "license statement": settings.HEADSHOTS_LICENSE_STATEMENT or "none (HEADSHOTS_LICENSE_STATEMENT)",
-        "signature of files": describe_signature(),
-        "keys of photos": describe_ring(Ring.SOURCE),
-        "keys of headshots": describe_ring(Ring.RESULT),
-        "encrypted pictures": describe_store(),
+        "license statement": settings.HEADSHOTS_LICENSE_STATEMENT or "none (HEADSHOTS_LICENSE_STATEMENT is not set)",
+        "file signing": describe_signature(),
+        "photo keys": describe_ring(Ring.SOURCE),
+        "headshot keys": describe_ring(Ring.RESULT),
+        "encrypted files": describe_store(),
         "swap": describe_swap(),
     }
 
@@ -76,15 +76,15 @@ def describe_settings() -> dict[str, str]:
 def describe_payments() -> str:
     """Describe whether payments are live, in test mode or off, from the kind of Stripe's key."""
     if settings.HEADSHOTS_LIVE_PAYMENTS:
-        return "live: weights that are not for business need a license statement"
-    return "Stripe's test mode" if settings.HEADSHOTS_STRIPE_SECRET_KEY else "none"
+        return "live (weights not for commercial use need a license statement)"
+    return "Stripe test mode" if settings.HEADSHOTS_STRIPE_SECRET_KEY else "none"
 
 
 def describe_signature() -> str:
     """Describe the certificate that signs finished files, or why it cannot sign."""
     if settings.HEADSHOTS_C2PA_KEY_FILE is None and settings.HEADSHOTS_C2PA_CERTIFICATE_FILE is None:
-        return "a test certificate, which proves nothing (HEADSHOTS_C2PA_CERTIFICATE_FILE)"
-    return engine.signing_fault() or f"the operator's, {settings.HEADSHOTS_C2PA_CERTIFICATE_FILE}"
+        return "test certificate, which proves nothing (HEADSHOTS_C2PA_CERTIFICATE_FILE is not set)"
+    return engine.signing_fault() or f"certificate of the operator, {settings.HEADSHOTS_C2PA_CERTIFICATE_FILE}"
 
 
 def describe_ring(ring: Ring) -> str:
@@ -94,7 +94,7 @@ def describe_ring(ring: Ring) -> str:
     base = ring_base(ring)
     if is_in_memory(base):
         return f"{base}, in memory"
-    return f"{base}, on {filesystem_type(base) or 'an unknown kind of disk'}"
+    return f"{base}, on {filesystem_type(base) or 'an unknown file system'}"
 
 
 def describe_ring_server(ring: Ring, url: str) -> str:
@@ -105,11 +105,11 @@ def describe_ring_server(ring: Ring, url: str) -> str:
     try:
         if ring is Ring.SOURCE:
             reason = unsafe_reason_for_photos(url)
-            return f"{place}: {reason}" if reason else f"{place}, which keeps and evicts nothing"
+            return f"{place}: {reason}" if reason else f"{place}, which neither persists nor evicts keys"
         reason = unsafe_reason_for_headshots(url)
-        return f"{place}: {reason}" if reason else f"{place}, which keeps what it has"
+        return f"{place}: {reason}" if reason else f"{place}, which persists its keys"
     except VaultUnavailable:
-        return f"{place}, which does not answer"
+        return f"{place}, which is unreachable"
 
 
 def describe_store() -> str:
@@ -120,7 +120,7 @@ def describe_store() -> str:
     place = f"bucket {bucket} at {settings.HEADSHOTS_S3_ENDPOINT or 'Amazon S3'}"
     try:
         if anybody_can_list(settings.HEADSHOTS_S3_ENDPOINT, settings.HEADSHOTS_S3_REGION, bucket):
-            return f"{place}: ANYBODY CAN LIST IT. What lies there is ciphertext; close it all the same."
+            return f"{place}: ANYONE CAN LIST IT. Its files are encrypted, but make the bucket private."
         next(vault.blob_store().ids(Ring.SOURCE), None)
     except VaultUnavailable as error:
         return f"{place}: {error}"
@@ -132,12 +132,14 @@ def describe_swap(table: Path = Path("/proc/swaps")) -> str:
     if sys.platform == "darwin":
         return "encrypted by macOS"
     if not table.exists():
-        return f"not known on {sys.platform}"
+        return f"unknown on {sys.platform}"
     if not swap_places(table):
         return "none"
     to_disk = unencrypted_swap(table)
     if not to_disk:
-        return "in memory, or encrypted"
+        return "in memory or encrypted"
     if settings.HEADSHOTS_SWAP_IS_ENCRYPTED:
-        return f"{', '.join(to_disk)}: encrypted, you say (HEADSHOTS_SWAP_IS_ENCRYPTED)"
-    return f"{', '.join(to_disk)}: keys and pictures can reach it. Turn it off, or have it encrypted with a random key."
+        return f"{', '.join(to_disk)}: encrypted, according to HEADSHOTS_SWAP_IS_ENCRYPTED"
+    return (
+        f"{', '.join(to_disk)}: keys and pictures can be written to it. Turn swap off, or encrypt it with a random key."
+    )

@@ -60,23 +60,26 @@ def check_beat(known: list[Worker]) -> HealthCheck:
     """Check when Celery beat last reported itself. Beat reports only while its messages reach the broker."""
     seen = max((worker.last_seen for worker in known if worker.queue == "beat"), default=None)
     if seen is None:
-        return HealthCheck("beat", "Beat", Health.CRITICAL, "has not been seen for an hour: nothing is purged or woken")
+        message = "no heartbeat for an hour, so nothing is purged or retried"
+        return HealthCheck("beat", "Celery beat", Health.CRITICAL, message)
     silent = timezone.now() - seen
     status = Health.CRITICAL if silent > workers.OFFLINE_AFTER else Health.OK
-    return HealthCheck("beat", "Beat", status, f"last beat {humanize_timedelta(silent)} ago")
+    return HealthCheck("beat", "Celery beat", status, f"last heartbeat {humanize_timedelta(silent)} ago")
 
 
 def check_broker() -> HealthCheck:
     if not settings.HEADSHOTS_REDIS_URL:
-        return HealthCheck("broker", "Broker", Health.CRITICAL, "none is set: no worker can be woken")
+        return HealthCheck(
+            "broker", "Broker", Health.CRITICAL, "HEADSHOTS_REDIS_URL is not set, so workers get no tasks"
+        )
     client = redis.Redis.from_url(settings.HEADSHOTS_REDIS_URL, socket_timeout=1, socket_connect_timeout=1)
     try:
         client.ping()
     except (redis.RedisError, OSError) as error:
-        return HealthCheck("broker", "Broker", Health.CRITICAL, f"does not answer ({type(error).__name__})")
+        return HealthCheck("broker", "Broker", Health.CRITICAL, f"unreachable ({type(error).__name__})")
     finally:
         client.close()
-    return HealthCheck("broker", "Broker", Health.OK, "answers")
+    return HealthCheck("broker", "Broker", Health.OK, "reachable")
 
 
 def check_workers(known: list[Worker]) -> Iterator[HealthCheck]:
@@ -84,15 +87,21 @@ def check_workers(known: list[Worker]) -> Iterator[HealthCheck]:
     for queue in QUEUES:
         mine = [worker for worker in known if worker.queue == queue]
         if not mine:
-            yield HealthCheck("worker", f"Worker for {queue}", Health.CRITICAL, "nobody reads this queue", queue)
+            yield HealthCheck(
+                "worker", f"Worker for {queue}", Health.CRITICAL, "no worker is consuming this queue", queue
+            )
         for worker in mine:
             silent = timezone.now() - worker.last_seen
             if workers.is_offline(worker):
                 yield HealthCheck(
-                    "worker", worker.name, Health.CRITICAL, f"silent for {humanize_timedelta(silent)}", worker.name
+                    "worker",
+                    worker.name,
+                    Health.CRITICAL,
+                    f"no heartbeat for {humanize_timedelta(silent)}",
+                    worker.name,
                 )
             else:
-                yield HealthCheck("worker", worker.name, Health.OK, "busy" if worker.busy else "ready", worker.name)
+                yield HealthCheck("worker", worker.name, Health.OK, "busy" if worker.busy else "idle", worker.name)
 
 
 def check_retention() -> list[HealthCheck]:
@@ -101,8 +110,10 @@ def check_retention() -> list[HealthCheck]:
     photos = [finding for finding in found.findings if finding.what.endswith("photos")]
     late = [finding.describe() for finding in found.findings if finding.is_over and finding not in photos]
     if found.purge_is_overdue:
-        late.append("nothing has been purged for too long")
-    rest = HealthCheck("retention", "Retention", Health.CRITICAL if late else Health.OK, "; ".join(late) or "on time")
+        late.append("no purge has completed recently")
+    rest = HealthCheck(
+        "retention", "Retention", Health.CRITICAL if late else Health.OK, "; ".join(late) or "on schedule"
+    )
     return [check_oldest_photo(photos), rest]
 
 
@@ -112,20 +123,22 @@ def check_oldest_photo(photos: Sequence[Finding]) -> HealthCheck:
         return HealthCheck("oldest_photo", title, Health.CRITICAL, silent[0].describe())
     ages = [finding for finding in photos if finding.age_seconds is not None]
     if not ages:
-        return HealthCheck("oldest_photo", title, Health.OK, "there is none")
+        return HealthCheck("oldest_photo", title, Health.OK, "none")
     oldest = max(ages, key=lambda finding: finding.age_seconds or 0)
     age, limit = timedelta(seconds=oldest.age_seconds or 0), timedelta(seconds=oldest.limit_seconds)
     # Photos are due for purging when 1/288 of their lifetime is left. About half of that is allowed for the purge.
     status = Health.CRITICAL if oldest.is_over else Health.WARNING if age > limit - limit / 600 else Health.OK
-    return HealthCheck("oldest_photo", title, status, f"{humanize_timedelta(age)} of {humanize_timedelta(limit)}")
+    return HealthCheck(
+        "oldest_photo", title, status, f"{humanize_timedelta(age)} old, limit {humanize_timedelta(limit)}"
+    )
 
 
 def check_queue() -> HealthCheck:
     packs, age = live_stats.queue_wait()
     if not packs:
-        return HealthCheck("queue", "Queue", Health.OK, "nobody waits")
+        return HealthCheck("queue", "Queue", Health.OK, "empty")
     status = Health.CRITICAL if age > QUEUE_CRITICAL else Health.WARNING if age > QUEUE_WARNING else Health.OK
-    return HealthCheck("queue", "Queue", status, f"{packs} waiting, the first for {humanize_timedelta(age)}")
+    return HealthCheck("queue", "Queue", status, f"{packs} waiting, longest wait {humanize_timedelta(age)}")
 
 
 def check_retrying_packs() -> HealthCheck:
@@ -136,8 +149,7 @@ def check_retrying_packs() -> HealthCheck:
     if not packs:
         return HealthCheck("retrying", "Packs being retried", Health.OK, "none")
     worst = packs[0]
-    times = f"{worst.consecutive_failures} of {MAX_CONSECUTIVE_FAILURES} times"
-    message = f"{len(packs)} failed and tried again, the worst {times}"
+    message = f"{len(packs)} in total, up to {worst.consecutive_failures} of {MAX_CONSECUTIVE_FAILURES} failures each"
     return HealthCheck("retrying", "Packs being retried", Health.WARNING, message, shoot_id=worst.shoot_id)
 
 
@@ -147,9 +159,9 @@ def check_failed_packs() -> HealthCheck:
     Critical if one of them is a premium pack."""
     title, packs = "Packs failed (system error)", list(live_stats.packs_failed_by_fault())
     if not packs:
-        return HealthCheck("failed_by_fault", title, Health.OK, "none within a day")
+        return HealthCheck("failed_by_fault", title, Health.OK, "none in the last 24 hours")
     premium = sum(pack.kind == Pack.Kind.PREMIUM for pack in packs)
-    message = f"{premium} premium and {len(packs) - premium} free failed for good within a day"
+    message = f"{premium} premium and {len(packs) - premium} free in the last 24 hours"
     status = Health.CRITICAL if premium else Health.WARNING
     return HealthCheck("failed_by_fault", title, status, message, shoot_id=packs[0].shoot_id)
 
@@ -158,7 +170,7 @@ def check_disk() -> HealthCheck:
     disk = shutil.disk_usage(settings.HEADSHOTS_DATA_DIR)
     left = disk.free / disk.total
     status = Health.CRITICAL if left < DISK_CRITICAL else Health.WARNING if left < DISK_WARNING else Health.OK
-    return HealthCheck("disk", "Disk", status, f"{disk.free / 1e9:.1f} GB free ({left:.0%})")
+    return HealthCheck("disk", "Disk space", status, f"{disk.free / 1e9:.1f} GB free ({left:.0%})")
 
 
 def check_pauses() -> list[HealthCheck]:

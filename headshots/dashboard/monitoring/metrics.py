@@ -63,16 +63,18 @@ def _data_ages(found: Audit) -> Iterator[Metric]:
     """Yield the age and limit of the oldest private data of each kind, and the time of the last purge."""
     by_place = [((finding.what.replace(" ", "_"),), finding) for finding in found.findings]
     ages = [(place, each.age_seconds or 0.0) for place, each in by_place]
-    yield _gauge("oldest_data_age_seconds", "Age of the oldest private data of each kind.", ages, "what")
+    yield _gauge("oldest_data_age_seconds", "Age of the oldest private data by kind.", ages, "what")
     limits = [(place, each.limit_seconds) for place, each in by_place]
-    yield _gauge("data_age_limit_seconds", "Maximum allowed age.", limits, "what")
+    yield _gauge("data_age_limit_seconds", "Maximum allowed age of private data by kind.", limits, "what")
     answers = [(place, float(each.is_reachable)) for place, each in by_place]
-    yield _gauge("store_up", "1 if the store can be read, else 0.", answers, "what")
+    yield _gauge("store_up", "1 if the store is reachable, otherwise 0.", answers, "what")
     since = inf if found.last_purge_age_seconds is None else found.last_purge_age_seconds
     yield _gauge(
-        "last_purge_age_seconds", "Time since the last completed purge; +Inf if there was none.", [((), since)]
+        "last_purge_age_seconds", "Time since the last completed purge, +Inf if there was none.", [((), since)]
     )
-    yield _gauge("purge_overdue", "1 if no purge has completed recently.", [((), float(found.purge_is_overdue))])
+    yield _gauge(
+        "purge_overdue", "1 if no purge has completed recently, otherwise 0.", [((), float(found.purge_is_overdue))]
+    )
 
 
 def _workers(known: Sequence[Worker]) -> Iterator[Metric]:
@@ -80,7 +82,7 @@ def _workers(known: Sequence[Worker]) -> Iterator[Metric]:
     beat = min((seconds[worker.name] for worker in known if worker.queue == "beat"), default=inf)
     yield _gauge(
         "beat_age_seconds",
-        "Time since the last heartbeat of Celery beat; +Inf if there was none within the hour.",
+        "Time since the last heartbeat of Celery beat, +Inf if there was none within the hour.",
         [((), beat)],
     )
     alive = [worker for worker in known if not workers.is_offline(worker)]
@@ -91,12 +93,12 @@ def _workers(known: Sequence[Worker]) -> Iterator[Metric]:
     ages = [(who, seconds[worker.name]) for who, worker in named]
     yield _gauge("worker_age_seconds", "Time since the last heartbeat of the process.", ages, *labels)
     busy = [(who, float(worker.busy)) for who, worker in named]
-    yield _gauge("worker_busy", "1 while the worker runs a task.", busy, *labels)
+    yield _gauge("worker_busy", "1 while the worker runs a task, otherwise 0.", busy, *labels)
     memory = [(who, float(worker.memory_bytes)) for who, worker in named]
     yield _gauge("worker_memory_bytes", "Resident memory of the process.", memory, *labels)
-    for name in ("device_used_bytes", "device_total_bytes"):
+    for name, kind in (("device_used_bytes", "Used"), ("device_total_bytes", "Total")):
         sizes = [(who, float(size)) for who, worker in named if (size := getattr(worker, name)) is not None]
-        yield _gauge(f"worker_{name}", "Memory of the worker's device, for devices with their own.", sizes, *labels)
+        yield _gauge(f"worker_{name}", f"{kind} memory of the worker's device, such as a GPU.", sizes, *labels)
 
 
 def _queues() -> Iterator[Metric]:
@@ -108,7 +110,7 @@ def _queues() -> Iterator[Metric]:
     pictures = [((engine,), float(queue.pictures)) for engine, queue in waiting.items()]
     yield _gauge("queue_pictures", "Pictures still to be rendered.", pictures, "engine")
     lengths = _messages()
-    yield _gauge("broker_up", "1 if the broker answers, else 0.", [((), float(lengths is not None))])
+    yield _gauge("broker_up", "1 if the broker is reachable, otherwise 0.", [((), float(lengths is not None))])
     messages = [((queue,), float(length)) for queue, length in (lengths or {}).items()]
     yield _gauge("queue_messages", "Messages waiting for a worker.", messages, "queue")
     retrying = Counter(live_stats.retrying_packs().values_list("kind", flat=True))
@@ -124,7 +126,7 @@ def _queues() -> Iterator[Metric]:
     )
     paused = set(Pause.objects.values_list("part", flat=True))
     parts = [((part.value,), float(part in paused)) for part in Pause.Part]
-    yield _gauge("paused", "1 if staff paused this part of the product.", parts, "what")
+    yield _gauge("paused", "1 if staff paused this part of the product, otherwise 0.", parts, "what")
 
 
 def _messages() -> dict[str, int] | None:
@@ -150,10 +152,12 @@ def _current_state() -> Iterator[Metric]:
     blobs = [((each.ring,), float(each.blobs)) for each in stored]
     yield _gauge("stored_blobs", "Encrypted files in the vault.", blobs, "ring")
     sizes = [((each.ring,), float(each.size)) for each in stored]
-    yield _gauge("stored_bytes", "Bytes in the vault, before encryption.", sizes, "ring")
+    yield _gauge("stored_bytes", "Size of the files in the vault before encryption.", sizes, "ring")
     disk = shutil.disk_usage(settings.HEADSHOTS_DATA_DIR)
     yield _gauge("disk_free_bytes", "Free space on the disk of the data folder.", [((), float(disk.free))])
-    yield _gauge("disk_free_ratio", "The same as a share of the disk.", [((), disk.free / disk.total)])
+    yield _gauge(
+        "disk_free_ratio", "Free space as a fraction of the disk of the data folder.", [((), disk.free / disk.total)]
+    )
 
 
 def _finished_packs(daily_stats: DailyStats) -> Iterator[Metric]:
@@ -208,8 +212,8 @@ def _usage(stats: DashboardStats) -> Iterator[Metric]:
     views, visits = stats.visits.get(stats.daily_stats.days.last, (0, 0))
     for name, help_text, count in (
         ("page_views", "Page views.", views),
-        ("visits", "Page views that did not come from our own pages.", visits),
-        ("uploads", "Shoots opened.", total["uploads"]),
+        ("visits", "Page views that started outside this site.", visits),
+        ("uploads", "Shoots created.", total["uploads"]),
         ("photos", "Photos uploaded.", total["photos"]),
         ("photos_refused", "Photos refused.", total["refused"]),
     ):
@@ -220,7 +224,7 @@ def _usage(stats: DashboardStats) -> Iterator[Metric]:
 
 def _payments(money: Sequence[RevenueTotals]) -> Iterator[Metric]:
     """Yield the number of payments and refunds, but no amounts, because only some roles may see amounts."""
-    for name, help_text, kind in (("payments", "Payments.", REVENUE[0]), ("refunds", "Refunds.", REFUNDS[0])):
+    for name, help_text, kind in (("payments", "Completed payments.", REVENUE[0]), ("refunds", "Refunds.", REFUNDS[0])):
         samples = [((totals.mode, totals.currency), totals.count(kind)) for totals in money]
         yield _counter(name, help_text, samples, "mode", "currency")
 

@@ -61,9 +61,9 @@ def _log_changes(wrong: frozenset[str]) -> None:
     with _log_lock:
         gone, back, _known_failures = wrong - _known_failures, _known_failures - wrong, wrong
     if gone:
-        log.error("health: not well any more: %s", ", ".join(sorted(gone)))
+        log.error("health checks failing: %s", ", ".join(sorted(gone)))
     if back:
-        log.warning("health: well again: %s", ", ".join(sorted(back)))
+        log.warning("health checks passing again: %s", ", ".join(sorted(back)))
 
 
 def _is_database_up() -> bool:

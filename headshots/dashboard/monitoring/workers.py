@@ -70,7 +70,7 @@ class WorkerReporter:
                 try:
                     self.report()
                 except DatabaseError as error:
-                    log.warning("this worker could not say that it lives: %s", type(error).__name__)
+                    log.warning("this worker could not report its heartbeat: %s", type(error).__name__)
                     connection.close()
             self._stop.wait(REPORT_SECONDS)
         connection.close()

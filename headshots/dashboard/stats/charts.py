@@ -129,7 +129,7 @@ def _by_day(
     summed = {
         name: [sum(values[at : at + step]) for at in range(0, len(values), step)] for name, values in series.items()
     }
-    return Chart(f"{title} a {'week' if step > 1 else 'day'}", labels, summed, stacked)
+    return Chart(f"{title} per {'week' if step > 1 else 'day'}", labels, summed, stacked)
 
 
 def _label(day: date) -> str:
@@ -167,7 +167,7 @@ def draw_chart(chart: Chart, theme: Theme) -> bytes:
         legend_at_bottom=True,
         legend_box_size=10,
         show_legend=len(series) > 1,
-        no_data_text="Nothing yet",
+        no_data_text="No data yet",
     )
     labels = list(chart.labels) if series else []
     drawing.x_labels = labels

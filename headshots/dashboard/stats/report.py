@@ -34,7 +34,7 @@ def load_report_tables(days: Range) -> list[Table]:
 
 def as_text(days: Range) -> str:
     """Return the report as plain text, laid out for a monospaced font."""
-    parts = [f"Headshots, {days.first} to {days.last} (days of UTC)"]
+    parts = [f"Headshots, {days.first} to {days.last} (UTC days)"]
     parts += [_table_as_text(table) for table in load_report_tables(days)]
     return "\n\n".join(parts) + "\n"
 
@@ -54,7 +54,7 @@ def mail_report(days: Range) -> int:
     Raises OSError or SMTPException if the mail server refuses an email."""
     site = settings.HEADSHOTS_SITE_URL
     where = f"\n{site}{reverse('admin:index')}?first={days.first}&last={days.last}\n" if site else ""
-    text, subject = as_text(days) + where, f"Headshots: {days.first} to {days.last}"
+    text, subject = as_text(days) + where, f"Headshots report: {days.first} to {days.last}"
     to = recipients()
     for address in to:
         EmailMessage(subject, text, to=[address]).send()
@@ -87,7 +87,7 @@ def mail_weekly_report() -> bool:
     except (OSError, SMTPException) as error:
         # Give up the claim, so that the next hourly run tries again.
         LastRun.objects.filter(task=MAIL_TASK).update(at=last.at)
-        log.error("the weekly report could not be mailed: %s", type(error).__name__)
+        log.error("the weekly report could not be emailed: %s", type(error).__name__)
         return False
 
 

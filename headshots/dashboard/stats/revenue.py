@@ -18,8 +18,8 @@ NET = (*REVENUE, *REFUNDS, *DISPUTES)
 # The explanation of each mode that is shown with its amounts.
 MODES: dict[str, str] = {
     Payment.Mode.LIVE.value: "real money",
-    Payment.Mode.TEST.value: "Stripe's test mode",
-    Payment.Mode.LOCAL.value: "test checkout, no money",
+    Payment.Mode.TEST.value: "Stripe test mode",
+    Payment.Mode.LOCAL.value: "test checkout without money",
 }
 
 

@@ -91,9 +91,9 @@ def funnel(stats: DashboardStats) -> Table:
         before = count
     # Payments have no share of the step before: some customers pay before they upload, and some pay twice for a shoot.
     rows.append(("Payments", count_payments(stats.money), None))
-    columns = ("Step", "Count", "Of the step before, %")
-    note = "Payments are no share of the free packs: a pack can be paid before its photos are uploaded."
-    return Table("funnel", "From visit to payment", columns, rows, note)
+    columns = ("Step", "Count", "Conversion rate (%)")
+    note = "Payments have no conversion rate, because customers can pay before they upload photos."
+    return Table("funnel", "Conversion funnel", columns, rows, note)
 
 
 def revenue(money: Sequence[RevenueTotals]) -> Table:
@@ -110,9 +110,9 @@ def revenue(money: Sequence[RevenueTotals]) -> Table:
         )
         for each in money
     ]
-    columns = ("Mode", "Currency", "Payments", "Revenue", "Refunds", "Refunded", "Disputed", "Left")
-    modes = "; ".join(f"{mode}: {words}" for mode, words in MODES.items())
-    note = f"Before the fees of the payment service. {modes}."
+    columns = ("Mode", "Currency", "Payments", "Revenue", "Refunds", "Refunded", "Disputed", "Net revenue")
+    modes = ", ".join(f"{mode} = {words}" for mode, words in MODES.items())
+    note = f"Before payment service fees. Modes: {modes}."
     return Table("revenue", "Revenue and refunds", columns, rows, note, permission="dashboard.view_money", wide=True)
 
 
@@ -121,15 +121,15 @@ def packs(daily_stats: DailyStats) -> Table:
     rows: list[tuple[Cell, ...]] = [
         (what, *(daily_stats.total[f"{what}|{kind}"] for kind in KINDS)) for what in ("ordered", *_END_STATES)
     ]
-    note = "Each on the day when it happened. One that is tried again by staff is ordered twice."
-    return Table("packs", "What became of packs", ("In these days", "Previews", "Premium"), rows, note)
+    note = "Each event counts on its own day. A pack that staff retries counts as ordered twice."
+    return Table("packs", "Orders and results", ("Event", "Free", "Premium"), rows, note)
 
 
 def packs_by_state() -> Table:
     found = live_stats.packs_by_state()
     states = ("awaiting_payment", "queued", "rendering", *_END_STATES, "deleted")
     rows: list[tuple[Cell, ...]] = [(state, *(found.get((state, kind), 0) for kind in KINDS)) for state in states]
-    return Table("states", "Packs by state, now", ("State", "Previews", "Premium"), rows)
+    return Table("states", "Packs by state (now)", ("State", "Free", "Premium"), rows)
 
 
 _END_STATES = ("delivered", "failed", "canceled", "revoked")
@@ -144,19 +144,19 @@ def delivery_times(daily_stats: DailyStats) -> Table:
         )
         for kind in KINDS
     ]
-    columns = ("Pack", "Delivered", "Median, s", "95 %, s")
-    note = "Seconds from order to delivery. A premium pack is ordered the moment it is paid for."
+    columns = ("Pack", "Delivered", "Median (s)", "p95 (s)")
+    note = "Seconds from order to delivery. A premium pack counts as ordered once it is paid for."
     return Table("delivery", "Time to delivery", columns, rows, note)
 
 
 def queue() -> Table:
     waiting = live_stats.queue_stats()
     rows = (
-        ("Packs that wait", waiting.packs),
-        ("Longest wait, s", round(waiting.longest_wait.total_seconds())),
-        ("Pictures to make", waiting.pictures),
+        ("Waiting packs", waiting.packs),
+        ("Longest wait (s)", round(waiting.longest_wait.total_seconds())),
+        ("Pictures to render", waiting.pictures),
     )
-    return Table("queue", "Queue, now", ("What", "Now"), rows)
+    return Table("queue", "Queue (now)", ("Metric", "Value"), rows)
 
 
 def worker_output(daily_stats: DailyStats) -> Table:
@@ -169,7 +169,7 @@ def worker_output(daily_stats: DailyStats) -> Table:
         rows.append(
             (engine, worker, made, round(seconds / 60, 1), per_minute, round(seconds / made, 2) if made else None)
         )
-    columns = ("Engine", "Worker", "Pictures", "Minutes at work", "Pictures a minute", "Seconds a picture")
+    columns = ("Engine", "Worker", "Pictures", "Render minutes", "Pictures per minute", "Seconds per picture")
     return Table("work", "Pictures by engine and worker", columns, rows)
 
 
@@ -177,12 +177,12 @@ def reshoots(daily_stats: DailyStats) -> Table:
     """Return the quality gate's results, the shots repeated or replaced, and the reasons of rejection."""
     total = daily_stats.total
     made = total["generated"]
-    steps = (("Made", made), ("Accepted", total["accepted"]), ("Shot again", total["reshot"]))
+    steps = (("Rendered", made), ("Accepted", total["accepted"]), ("Reshot", total["reshot"]))
     rows: list[tuple[Cell, ...]] = [(title, count, share(count, made)) for title, count in steps]
-    rows.append(("Another shot instead", total["replaced"], share(total["replaced"], made)))
+    rows.append(("Replaced by another shot", total["replaced"], share(total["replaced"], made)))
     reasons = [(f"Rejected: {row[0]}", *row[1:]) for row in _largest_first(split(total, "rejected"), made)]
-    note = "Of packs that were delivered or failed; by each picture's first reason."
-    return Table("reshoots", "Shot again", ("What", "Pictures", "Of all made, %"), [*rows, *reasons], note)
+    note = "Packs that were delivered or failed. Each rejected picture counts under its first reason."
+    return Table("reshoots", "Quality gate", ("Result", "Pictures", "Share of rendered (%)"), [*rows, *reasons], note)
 
 
 def likeness(daily_stats: DailyStats) -> Table:
@@ -190,13 +190,13 @@ def likeness(daily_stats: DailyStats) -> Table:
     total = sum(counted.values())
     steps = range(min(counted, default=0), max(counted, default=-1) + 1, LIKENESS_STEP)
     rows = [(f"{low / 100:.2f}", counted.get(low, 0), share(counted.get(low, 0), total)) for low in steps]
-    return Table("likeness", "Likeness of accepted pictures", ("From", "Pictures", "%"), rows)
+    return Table("likeness", "Likeness of accepted pictures", ("Likeness from", "Pictures", "Share (%)"), rows)
 
 
 def refusals(daily_stats: DailyStats) -> Table:
     photos, refused = daily_stats.total["photos"], daily_stats.total["refused"]
     rows = [("all", refused, share(refused, photos)), *_largest_first(split(daily_stats.total, "refused"), photos)]
-    return Table("refusals", "Refused photos", ("Reason", "Photos", "Of all photos, %"), rows)
+    return Table("refusals", "Refused photos", ("Reason", "Photos", "Share of photos (%)"), rows)
 
 
 def failures(daily_stats: DailyStats) -> Table:
@@ -204,12 +204,12 @@ def failures(daily_stats: DailyStats) -> Table:
     ended = sum(total[f"{state}|{kind}"] for state in _END_STATES for kind in KINDS)
     failed = sum(total[f"failed|{kind}"] for kind in KINDS)
     rows = [("all", failed, share(failed, ended)), *_largest_first(split(total, "failed_because"), ended)]
-    return Table("failures", "Failed packs", ("Reason", "Packs", "Of all that ended, %"), rows)
+    return Table("failures", "Failed packs", ("Reason", "Packs", "Share of ended packs (%)"), rows)
 
 
 def storage() -> Table:
     rows = [(stored.ring, stored.blobs, round(stored.size / 1e6, 1)) for stored in live_stats.ring_usage()]
-    return Table("storage", "Storage, now", ("Key ring", "Blobs", "MB"), rows)
+    return Table("storage", "Storage (now)", ("Key ring", "Files", "MB"), rows)
 
 
 def by_day(daily_stats: DailyStats, visits: Mapping[date, tuple[int, int]]) -> Table:
@@ -227,10 +227,10 @@ def by_day(daily_stats: DailyStats, visits: Mapping[date, tuple[int, int]]) -> T
         for counts in [daily_stats.by_day[day]]
     ]
     columns = (
-        "Day", "Views", "Visits", "Uploads", "Photos", "Refused", "Previews ordered",
-        "Previews delivered", "Previews failed", "Premium ordered", "Premium delivered", "Premium failed", "Pictures",
+        "Day", "Views", "Visits", "Uploads", "Photos", "Refused", "Free ordered",
+        "Free delivered", "Free failed", "Premium ordered", "Premium delivered", "Premium failed", "Pictures",
     )  # fmt: skip
-    return Table("days", "Day by day", columns, rows[::-1])
+    return Table("days", "Daily statistics", columns, rows[::-1])
 
 
 def share(count: int, of: int) -> float | None:

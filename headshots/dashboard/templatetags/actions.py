@@ -44,7 +44,7 @@ def _related_links(target: object, user: User | AnonymousUser) -> Iterator[Actio
     """Yield links to the pages that belong to the target, if the user may see them."""
     shoot_id = target.pk if isinstance(target, Shoot) else getattr(target, "shoot_id", None)
     if shoot_id and user.has_perm("dashboard.view_timeline"):
-        yield ActionLink("What happened", reverse("admin:support_timeline", args=[shoot_id]), danger=False)
+        yield ActionLink("Timeline", reverse("admin:support_timeline", args=[shoot_id]), danger=False)
     if isinstance(target, Shoot | Pack) and user.has_perm("payments.view_payment"):
         for payment in _payments_of(target):
             page = reverse("admin:payments_payment_change", args=[payment.pk])

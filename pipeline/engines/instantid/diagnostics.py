@@ -13,8 +13,8 @@ from pipeline.types import Size
 from pipeline.upscaling.rrdb_torch import load_rrdbnet
 
 MODES = {
-    MemoryMode.RESIDENT: "everything stays on it",
-    MemoryMode.OFFLOAD: "text encoders, VAE and upscaler visit it in turn (offload)",
+    MemoryMode.RESIDENT: "all networks stay in GPU memory",
+    MemoryMode.OFFLOAD: "text encoders, VAE and upscaler are loaded when needed (offload)",
 }
 TYPICAL_SIZE = Size(896, 1152)
 
@@ -25,13 +25,13 @@ def device_note(options: InstantIDOptions) -> str:
     Raises EngineUnavailable if the engine cannot run on the device."""
     mode = choose_mode(options.device, options.chosen_optimizations)
     if options.device == "cpu":
-        return "Device: the CPU, as was asked for. A picture takes many minutes there."
+        return "Device: CPU, as configured. Each picture takes many minutes."
     properties = torch.cuda.get_device_properties(options.device)
     free, total = torch.cuda.mem_get_info(options.device)
     batch = fitting_batch(free, TYPICAL_SIZE, options.max_batch)
     return (
-        f"Device: {properties.name}, {total / 1e9:.0f} GB, {free / 1e9:.0f} GB free: {MODES[mode]}; "
-        f"about {batch} pictures of {TYPICAL_SIZE.width} x {TYPICAL_SIZE.height} at once."
+        f"Device: {properties.name}, {total / 1e9:.0f} GB, {free / 1e9:.0f} GB free. Memory mode: {MODES[mode]}. "
+        f"Up to about {batch} pictures of {TYPICAL_SIZE.width} × {TYPICAL_SIZE.height} per batch."
     )
 
 

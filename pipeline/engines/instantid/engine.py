@@ -191,7 +191,7 @@ class InstantIDEngine:
             except torch._dynamo.exc.TorchDynamoException as error:
                 raise EngineUnavailable(
                     f"torch cannot compile the networks here ({str(error).strip().splitlines()[0]}). "
-                    "To go without: HEADSHOTS_INSTANTID_OPTIMIZATIONS=-compile"
+                    "Fix: set HEADSHOTS_INSTANTID_OPTIMIZATIONS=-compile"
                 ) from error
 
     def _conditions(self, job: Job, canvas: Size) -> Conditions:
@@ -227,7 +227,7 @@ class InstantIDEngine:
         if self.networks.device.type == "cuda":
             torch.cuda.empty_cache()
         if tried == 1:
-            raise EngineUnavailable(f"Not even one picture of {size.width} x {size.height} fits into memory.")
+            raise EngineUnavailable(f"There is not enough memory for one picture of {size.width} × {size.height}.")
         self._limits[self._canvas(size).size] = tried // 2
 
     def _canvas(self, size: Size) -> Canvas:
@@ -243,12 +243,12 @@ def choose_mode(device: str, optimizations: frozenset[Optimization]) -> MemoryMo
         return MemoryMode.RESIDENT
     if not torch.cuda.is_available():
         raise EngineUnavailable(
-            "The InstantID engine needs an NVIDIA GPU with CUDA and torch sees none. "
-            "Fix: install a driver and torch's CUDA build, or HEADSHOTS_ENGINE=studio."
+            "The InstantID engine needs an NVIDIA GPU with CUDA, but torch finds none. "
+            "Fix: install a driver and torch's CUDA build, or set HEADSHOTS_ENGINE=studio."
         )
     count = torch.cuda.device_count()
     if (torch.device(device).index or 0) >= count:
-        raise EngineUnavailable(f"There is no GPU {device}: torch sees {count}, counted from cuda:0.")
+        raise EngineUnavailable(f"There is no GPU {device}: torch finds {count}, numbered from cuda:0.")
     properties = torch.cuda.get_device_properties(device)
     capability = (properties.major, properties.minor)
     if fault := capability_fault(optimizations, properties.name, capability) or compiler_fault(optimizations):

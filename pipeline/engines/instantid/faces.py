@@ -58,9 +58,9 @@ class FaceReader:
                 raise WeightsError(f"{folder / name} cannot be loaded: {reason}") from error
         detector, recognizer = sessions
         if len(detector.get_outputs()) != 9:
-            raise WeightsError(f"{folder / DETECTOR} is no SCRFD detector with key points.")
+            raise WeightsError(f"{folder / DETECTOR} is not an SCRFD detector with key points.")
         if list(recognizer.get_inputs()[0].shape[1:]) != [3, 112, 112] or recognizer.get_outputs()[0].shape[-1] != 512:
-            raise WeightsError(f"{folder / RECOGNIZER} does not make 512 numbers of 112 x 112 pixels.")
+            raise WeightsError(f"{folder / RECOGNIZER} does not produce 512 numbers from 112 × 112 pixels.")
         # Imported after the checks, because insightface takes a second to import and does not check the files.
         from insightface.model_zoo import SCRFD, ArcFaceONNX
 
@@ -79,7 +79,7 @@ class FaceReader:
         boxes, keypoints = self._detector.detect(square, input_size=DETECTOR_INPUT)
         overlaps = [overlap(Box(*(box[:4] / scale + np.tile(offset, 2))), photo.face.box) for box in boxes]
         if not overlaps or max(overlaps) < MIN_OVERLAP:
-            raise FaceNotFound("insightface's detector does not see the face that was chosen")
+            raise FaceNotFound("insightface's detector did not find the chosen face")
         best = int(np.argmax(overlaps))
         embedding = self._recognizer.get_feat(norm_crop(square, keypoints[best])).astype(np.float32).flatten()
         return FaceReading(embedding, quality(photo, float(boxes[best][4])))

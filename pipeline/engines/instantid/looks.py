@@ -47,7 +47,7 @@ def get_prompt_style(shot: Shot) -> PromptStyle:
     prompt_style = load_prompt_styles().get(style.name)
     if prompt_style is None:
         if not style.prompt:
-            raise EngineUnavailable(f"The look {style.name} has no words for a prompt, nor has {PROMPTS_FILE.name}.")
+            raise EngineUnavailable(f"The look {style.name} has no prompt, and neither has {PROMPTS_FILE.name}.")
         prompt_style = PromptStyle(prompt=style.prompt, **tomllib.loads(PROMPTS_FILE.read_text("utf-8"))["defaults"])
     own = {name: getattr(style, name) for name in _OWN}
     return replace(prompt_style, **{name: value for name, value in own.items() if value})

@@ -45,15 +45,15 @@ class InstantIDOptions:
     def fault(self) -> str | None:
         """Return one sentence about the first invalid option, or None."""
         if self.device != "cpu" and self.device != "cuda" and not self.device.removeprefix("cuda:").isdecimal():
-            return f"HEADSHOTS_INSTANTID_DEVICE is {self.device!r}; it can be cuda, cuda:N or cpu."
+            return f"HEADSHOTS_INSTANTID_DEVICE is {self.device!r}, but must be cuda, cuda:N or cpu."
         try:
             self.chosen_optimizations  # noqa: B018 - asked for what it raises
         except ValueError as error:
             return f"HEADSHOTS_INSTANTID_OPTIMIZATIONS: {error}."
         if self.steps < 1 or self.max_batch < 1 or self.canvas_pixels < MIN_CANVAS_PIXELS:
             return (
-                f"The InstantID engine needs a step, a picture and {MIN_CANVAS_PIXELS} pixels at least "
-                "(HEADSHOTS_INSTANTID_STEPS, _MAX_BATCH, _CANVAS_PIXELS)."
+                "HEADSHOTS_INSTANTID_STEPS and HEADSHOTS_INSTANTID_MAX_BATCH must be at least 1, and "
+                f"HEADSHOTS_INSTANTID_CANVAS_PIXELS at least {MIN_CANVAS_PIXELS}."
             )
         return None
 

@@ -1,7 +1,7 @@
 """Poses: five generated key points of the face, never taken from the photo.
 
 Each template turns one generic head in space and places it in the frame, so that fifty pictures differ. All are nearly
-frontal, with a face of 35 to 50 % of the picture's height, where InstantID works best (published practice).
+frontal, with a face of 35% to 50% of the picture's height, where InstantID works best (published practice).
 """
 
 import math

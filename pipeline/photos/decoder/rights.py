@@ -8,7 +8,7 @@ import struct
 import sys
 from contextlib import suppress
 
-# Id of the user and group "nobody" on Linux.
+# ID of the user and group `nobody` on Linux.
 NOBODY = 65534
 
 PR_SET_DUMPABLE = 4

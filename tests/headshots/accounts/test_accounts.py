@@ -245,7 +245,7 @@ def test_the_admin_deletes_no_account_since_its_pictures_would_stay(client: Clie
     refused = client.post(f"/admin/accounts/user/{account.pk}/delete/", {"post": "yes"})
 
     assert refused.status_code == 403
-    assert "This is not done here" in refused.content.decode()
+    assert "available here" in refused.content.decode()
     assert "manage delete_account" in refused.content.decode()
     assert User.objects.filter(pk=account.pk).exists()
 

@@ -56,7 +56,7 @@ def test_the_timeline_tells_everything_in_order_and_shows_no_picture(pack: Pack)
     page = support.get(timeline(pack)).content.decode()
 
     told = ("consent given", "shoot: opened", "photo: accepted", "pack: queued", "pack: rendered", "pack: delivered")
-    gone = ("Destroy the photos now", "shoot: purging", "source key destroyed", "shoot: purged")
+    gone = ("Delete photos now", "shoot: purging", "photo key destroyed", "shoot: purged")
     places = [page.index(words) for words in told]
     assert places == sorted(places)
     assert all(words in page for words in gone)
@@ -90,7 +90,7 @@ def test_without_leave_nobody_sees_a_headshot(pack: Pack) -> None:
         client = client_of(who)
         question = client.get(f"/admin/actions/view-headshots/{pack.shoot_id}/").content.decode()
 
-        assert "does not let support look" in question
+        assert "given support access. They can do so" in question
         closed = client.get(gallery(pack))
         assert closed.status_code == 403
         assert "The customer hasn't given support access" in closed.content.decode()
@@ -109,7 +109,7 @@ def test_with_leave_support_says_why_then_looks_and_the_person_is_told(pack: Pac
     shown = support.get(picture(pack))
 
     assert (before, asked.status_code) == (403, 403)
-    assert "Say why first" in asked.content.decode()
+    assert "Give a reason first" in asked.content.decode()
     assert f'href="/admin/actions/view-headshots/{pack.shoot_id}/"' in asked.content.decode()
     assert gallery(pack) not in unlinked
     assert gallery(pack) in support.get(timeline(pack)).content.decode()
@@ -137,7 +137,7 @@ def test_leave_ends_by_itself_after_a_day_and_at_once_when_it_is_taken_back(pack
     given_again = support.get(picture(pack)).status_code
 
     assert (after_a_day, taken_back, given_again) == (403, 403, 403)
-    assert "Support access has ended" in ended
+    assert "It lasts 24 hours" in ended
     assert [event.name for event in Event.objects.filter(name__startswith="shoot.support_").order_by("id")] == [
         "shoot.support_allowed",
         "shoot.support_viewed",

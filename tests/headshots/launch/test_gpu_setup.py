@@ -78,7 +78,7 @@ def test_what_would_cost_gigabytes_is_skipped_with_reason_and_command_and_said_o
     first = capsys.readouterr().err
     gpu.set_up_gpu_for_tests()
 
-    assert "would bring gigabytes of CUDA" in first
+    assert "would download gigabytes of CUDA" in first
     assert gpu.COMMAND in first
     assert capsys.readouterr().err == ""
 
@@ -130,7 +130,7 @@ def test_run_py_refuses_instantid_without_a_gpu_before_it_installs_anything(tmp_
 
     assert refused.returncode == 1
     assert refused.stderr == (
-        "run.py: the InstantID engine needs an NVIDIA GPU and its driver; this machine has no nvidia-smi\n"
+        "run.py: the InstantID engine needs an NVIDIA GPU and its driver, but this machine has no nvidia-smi\n"
     )
     assert not (tmp_path / "data").exists()
 

@@ -159,7 +159,7 @@ def test_another_key_that_a_restore_brought_back_is_neither_used_nor_lost(
     assert secret_key(data) == used
 
     assert (data / "secret_key").read_text() == "of another day"
-    assert "holds another secret key" in capfd.readouterr().err
+    assert "contain different secret keys" in capfd.readouterr().err
 
 
 def test_a_new_key_for_data_that_had_another_is_told(
@@ -174,13 +174,13 @@ def test_a_new_key_for_data_that_had_another_is_told(
 
     assert secret_key(data) != used
 
-    assert f"write it to {tmp_path / 'another ring' / 'secrets' / data_id(data)}" in capfd.readouterr().err
+    assert f"write the key to {tmp_path / 'another ring' / 'secrets' / data_id(data)}" in capfd.readouterr().err
 
 
 def test_a_key_is_never_kept_below_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADSHOTS_HEADSHOT_KEYS_DIR", str(tmp_path / "ring"))
 
-    with pytest.raises(CannotRun, match="point HEADSHOTS_HEADSHOT_KEYS_DIR to another folder"):
+    with pytest.raises(CannotRun, match="Set HEADSHOTS_HEADSHOT_KEYS_DIR to another folder"):
         secret_key(tmp_path)
     (tmp_path / "ring").write_text("no folder")
     with pytest.raises(CannotRun, match="or set HEADSHOTS_SECRET_KEY"):

@@ -143,9 +143,9 @@ def test_a_service_that_ends_at_once_is_started_less_and_less_often(
     wait(service, lambda: service.consecutive_exits == 3)
 
     said = capsys.readouterr().err
-    assert "ended (exit status 3), starting it again in 0.5 s" in said
-    assert "starting it again in 1 s" in said
-    assert "starting it again in 2 s" in said
+    assert "exited (exit status 3), restarting it in 0.5 s" in said
+    assert "restarting it in 1 s" in said
+    assert "restarting it in 2 s" in said
 
 
 def test_what_a_service_started_itself_ends_with_it(start: Callable[..., Service], tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def test_health_writes_one_line_when_something_goes_and_one_when_it_is_back(
             client.get("/healthz")
 
     messages = [record.getMessage() for record in caplog.records if "broker" in record.getMessage()]
-    assert messages == ["health: not well any more: broker", "health: well again: broker"]
+    assert messages == ["health checks failing: broker", "health checks passing again: broker"]
     assert not [record for record in caplog.records if record.name.startswith("django")]
 
 

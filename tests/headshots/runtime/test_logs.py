@@ -97,7 +97,7 @@ def test_a_machine_reads_one_object_a_line() -> None:
 
     assert list(line)[:5] == ["level", "at", "logger", "event", "request"]
     assert (line["level"], line["logger"], line["request"], line["shoot"]) == ("ERROR", "accounts", "r1", "s1")
-    assert line["event"] == "refused [picture] of [address] at /accounts/password/reset/key/[key]/"
+    assert line["event"] == "refused [picture] of [email] at /accounts/password/reset/key/[key]/"
     assert line["exception"][0] == "django.db.utils.IntegrityError"
     assert "caused by" in line["exception"]
     assert "builtins.ValueError" in line["exception"]

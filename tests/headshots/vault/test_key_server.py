@@ -131,7 +131,7 @@ def test_a_server_for_headshots_that_would_lose_them_is_told(volatile, settings,
 
     settings.HEADSHOTS_HEADSHOT_KEYS_URL = start_valkey("--save", "", "--appendonly", "yes")
     assert findings() == set()
-    assert doctor.describe_ring(Ring.RESULT).endswith("which keeps what it has")
+    assert doctor.describe_ring(Ring.RESULT).endswith("which persists its keys")
 
 
 def findings() -> set[str]:
@@ -242,7 +242,7 @@ def test_checks_and_doctor_say_that_it_does_not_answer(tmp_path, settings):
     settings.HEADSHOTS_PHOTO_KEYS_URL = f"unix://{tmp_path}/nobody.sock"
 
     assert findings() == {"vault.W003"}
-    assert doctor.describe_ring(Ring.SOURCE).endswith("which does not answer")
+    assert doctor.describe_ring(Ring.SOURCE).endswith("which is unreachable")
 
 
 def test_a_full_server_refuses_a_key_and_drops_none(volatile: str, settings: LazySettings):

@@ -78,10 +78,10 @@ def test_every_error_has_the_products_own_page(visitor: Client, address: str, st
 @pytest.mark.parametrize(
     ("address", "status", "words"),
     [
-        ("/admin/broken/missing/", 404, "What was done to it stands in the audit log"),
+        ("/admin/broken/missing/", 404, "The audit log lists what staff did"),
         ("/admin/broken/forbidden/", 403, "Your role does not allow this"),
-        ("/admin/broken/suspicious/", 400, "That could not be read"),
-        ("/admin/broken/crash/", 500, "It is in the log, with this number"),
+        ("/admin/broken/suspicious/", 400, "Nothing has changed. Please go back"),
+        ("/admin/broken/crash/", 500, "logged under the request ID"),
     ],
 )
 def test_the_office_has_words_of_its_own(visitor: Client, address: str, status: int, words: str) -> None:

@@ -210,7 +210,10 @@ def test_with_several_photos_the_choice_is_meant_for_those_with_several_people(m
 def test_photos_of_two_persons_do_not_go_together(make):
     status, _, said = make(photos.obama_path(), photos.biden_path())
 
-    assert (status, said) == (REFUSED, f"error: {photos.biden_path()}: not the person of {photos.obama_path()}\n")
+    assert (status, said) == (
+        REFUSED,
+        f"error: {photos.biden_path()}: shows another person than {photos.obama_path()}\n",
+    )
 
 
 def test_a_refused_photo_makes_nothing(make, small_face, tmp_path):
@@ -239,9 +242,9 @@ def test_a_photo_that_cannot_be_read_makes_nothing(make, tmp_path):
         (["make", photos.astronaut_path()], "the following arguments are required: --out"),
         (["make", "no-such-photo.jpg", "--out", "out"], "no-such-photo.jpg: No such file or directory"),
         (["make", photos.astronaut_path(), "--out", "/dev/null/out"], "choose another folder with --out"),
-        (["make", *[photos.astronaut_path()] * 6, "--out", "out"], "6 photos: give one to 5 of one person"),
+        (["make", *[photos.astronaut_path()] * 6, "--out", "out"], "6 photos are too many. Give one to 5 photos"),
         (["make", photos.astronaut_path(), "--out", "out", "--style", "disco"], "known: corporate, executive, outdoor"),
-        (["make", photos.astronaut_path(), "--out", "out", "--count", "0"], "0 pictures are no pictures"),
+        (["make", photos.astronaut_path(), "--out", "out", "--count", "0"], "must be at least 1"),
         (["make", photos.astronaut_path(), "--out", "out", "--count", "many"], "'many' is not a whole number"),
         (["make", photos.astronaut_path(), "--out", "out", "--face", "-1"], "--face"),
         (["make", photos.astronaut_path(), "--out", "out", "--engine", "oils"], "invalid choice: 'oils'"),
@@ -278,15 +281,15 @@ def test_without_weights_the_error_names_the_command_that_fetches_them(capfd, tm
     assert "Fix: python -m pipeline weights fetch --weights nowhere" in capfd.readouterr().err
 
 
-def test_the_doctor_says_which_engine_works_and_the_license_of_each_weight(command):
-    status, printed, _ = command("doctor", "--json")
+def test_engines_lists_which_engine_works_and_the_license_of_each_weight(command):
+    status, printed, _ = command("engines", "--json")
 
     report = json.loads(printed)
     assert status == DONE
     studio, instantid = report["engines"]
     assert studio == {"name": "studio", "ready": True, "missing": [], "notes": []}
     assert (instantid["name"], instantid["ready"]) == ("instantid", False)
-    assert instantid["missing"] == ["It was not installed. To install it: python3 run.py --engine instantid"]
+    assert instantid["missing"] == ["Not installed. To install it, run: python3 run.py --engine instantid"]
     assert report["chosen"] == "studio"
     licenses = {weight["name"]: (weight["license"], weight["business"]) for weight in report["weights"]}
     assert licenses["face_mesh"] == ("Apache-2.0", True)
@@ -296,11 +299,11 @@ def test_the_doctor_says_which_engine_works_and_the_license_of_each_weight(comma
     assert licenses["realesrgan_x4plus"] == ("BSD-3-Clause", True)
 
 
-def test_the_doctor_says_what_is_missing_and_how_to_get_it(capfd, weights, tmp_path):
+def test_engines_lists_what_is_missing_and_how_to_get_it(capfd, weights, tmp_path):
     shutil.copytree(weights.directory, tmp_path / "weights")
     (tmp_path / "weights" / "face_landmark.tflite").write_bytes(b"half")
 
-    status = main(["doctor", "--weights", str(tmp_path / "weights")])
+    status = main(["engines", "--weights", str(tmp_path / "weights")])
 
     printed = capfd.readouterr().out
     assert status == REFUSED
@@ -313,7 +316,7 @@ def test_fetching_weights_that_are_here_does_nothing(command):
     assert command("weights", "fetch") == (DONE, "", "")
 
 
-@pytest.mark.parametrize("words", [["--help"], ["check", "--help"], ["make", "--help"], ["doctor", "--help"]])
+@pytest.mark.parametrize("words", [["--help"], ["check", "--help"], ["make", "--help"], ["engines", "--help"]])
 def test_help_explains_the_exit_statuses(capsys, words):
     with pytest.raises(SystemExit) as ended:
         main(words)
@@ -417,8 +420,8 @@ def test_large_weights_are_shown_with_their_terms_and_nothing_comes_without_cons
 
     said = capfd.readouterr().err
     assert status == USAGE_ERROR
-    assert "5.0 MB  non-commercial research; NOT for business  (a test)" in said
-    assert "to agree, add --yes" in said
+    assert "5.0 MB  non-commercial research; NOT for commercial use  (a test)" in said
+    assert "To accept them, add --yes" in said
     assert not (tmp_path / "weights").exists()
 
 
@@ -453,5 +456,5 @@ def test_a_person_at_a_terminal_is_asked(tmp_path, capfd, monkeypatch, answer, o
 
     said = capfd.readouterr().err
     assert status == USAGE_ERROR
-    assert "Download them under these terms? [y/N]" in said
+    assert "Accept the licenses and download? [y/N]" in said
     assert outcome in said.partition("[y/N]")[2]

@@ -150,7 +150,7 @@ def test_the_command_reads_photos_beside_the_file(tmp_path, capsys, weights):
     printed = capsys.readouterr()
     assert status == 0
     assert json.loads(printed.out)["same_pairs"] == 2
-    assert "1 of 6 pairs left out" in printed.err
+    assert "Skipped 1 of 6 pairs" in printed.err
     mine = load_calibration(out)
     assert mine.provenance["source"] == 'a "test"'
     # Three people: next to nothing may be claimed.
@@ -175,8 +175,8 @@ def test_the_command_says_the_same_whatever_the_order_of_rows(tmp_path):
         ("one,other\na,b\n", "missing: same"),
         ("one,other,same\na,b,maybe\n", "line 2"),
         ("one,other,same,distance\na,b,1,far\n", "no number"),
-        ("one,other,same,distance\na,b,1,0.3\nb,c,1,0.3\na,c,0,0.9\n", "called different"),
-        ("one,other,same,distance\na,b,1,0.3\n", "at least two pairs"),
+        ("one,other,same,distance\na,b,1,0.3\nb,c,1,0.3\na,c,0,0.9\n", "labeled as different people"),
+        ("one,other,same,distance\na,b,1,0.3\n", "not enough pairs"),
         ("one,other,same\na.jpg,not-there.jpg,1\n", "a.jpg: No such file"),
     ],
 )

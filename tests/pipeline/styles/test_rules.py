@@ -86,5 +86,5 @@ def test_words_replace_those_that_are_built_in_and_the_rest_stays() -> None:
 
 
 def test_a_look_without_words_anywhere_is_not_drawn() -> None:
-    with pytest.raises(EngineUnavailable, match="vineyard has no words"):
+    with pytest.raises(EngineUnavailable, match="vineyard has no prompt"):
         get_prompt_style(Shot(0, StyleSpec(name="vineyard", title="Vineyard"), seed=1))

@@ -169,7 +169,7 @@ def test_a_broken_weight_file_is_named(tmp_path, damage, ending):
     path = tmp_path / f"broken{ending}"
     path.write_bytes(damage)
 
-    with pytest.raises(WeightsError, match=f"broken{ending} holds no x4 RRDBNet"):
+    with pytest.raises(WeightsError, match=f"broken{ending} is not an x4 RRDBNet"):
         read_rrdb(path)
 
 
@@ -230,7 +230,7 @@ def test_the_command_enlarges_transparency_too(tmp_path):
         (["in.png", "absent/out.png", "--network", "absent.bin"], "absent: no such folder; create it first"),
         (
             ["wide.png", "out.jpg", "--network", "absent.bin"],
-            "out.jpg: a JPEG has at most 65,500 px per edge; name a .png file instead",
+            "out.jpg: a JPEG has at most 65,500 px per edge; use a .png file instead",
         ),
     ],
 )

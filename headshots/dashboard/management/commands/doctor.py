@@ -9,7 +9,7 @@ from headshots.dashboard.monitoring.doctor import inspect_installation
 
 
 class Command(BaseCommand):
-    help = "Which engine works here, under which licenses, and what payments, key rings and swap amount to."
+    help = "Diagnose this installation: engines, weights, settings and failed checks."
     # The report includes failed system checks, so they must not stop the command.
     requires_system_checks = []
 

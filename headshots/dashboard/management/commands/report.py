@@ -1,4 +1,4 @@
-"""Print the dashboard's figures."""
+"""Print or email the dashboard's statistics."""
 
 from argparse import ArgumentParser
 
@@ -9,18 +9,18 @@ from headshots.dashboard.stats.daily_stats import MAX_RANGE_DAYS, Range
 
 
 class Command(BaseCommand):
-    help = "What the dashboard shows of the last days, today included."
+    help = "Print the dashboard's statistics for the last days, including today."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--days", type=int, default=30, help=f"how many, 1 to {MAX_RANGE_DAYS} (30)")
+        parser.add_argument("--days", type=int, default=30, help=f"number of days, 1 to {MAX_RANGE_DAYS} (default: 30)")
         parser.add_argument("--json", action="store_true", help="print JSON")
-        parser.add_argument("--mail", action="store_true", help="mail it to those who get the weekly report")
+        parser.add_argument("--mail", action="store_true", help="email it to the recipients of the weekly report")
 
     def handle(self, *args: str, days: int, json: bool, mail: bool, **options: object) -> None:
         if not 0 < days <= MAX_RANGE_DAYS:
             raise CommandError(f"--days must be 1 to {MAX_RANGE_DAYS}.")
         chosen = Range.until_today(days)
         if mail:
-            self.stderr.write(f"Mailed to {report.mail_report(chosen)}.")
+            self.stderr.write(f"Emails sent: {report.mail_report(chosen)}")
             return
         self.stdout.write(report.as_json(chosen) if json else report.as_text(chosen), ending="")

@@ -62,6 +62,6 @@ def verify_adapter(parts: Mapping[str, Mapping[str, Tensor]], unet: UNet2DCondit
     projection = parts["image_proj"].get("proj_in.weight")
     output = parts["image_proj"].get("norm_out.weight")
     if projection is None or projection.shape[1] != EMBEDDING_LENGTH:
-        raise WeightsError(f"The adapter {source} does not take embeddings of {EMBEDDING_LENGTH} numbers.")
+        raise WeightsError(f"The adapter {source} does not accept embeddings of {EMBEDDING_LENGTH} numbers.")
     if output is None or output.shape != (width,):
-        raise WeightsError(f"The adapter {source} does not make tokens of width {width}.")
+        raise WeightsError(f"The adapter {source} does not produce tokens of width {width}.")

@@ -32,12 +32,14 @@ def fuse_lora(unet: UNet2DConditionModel, source: Path) -> int:
     }
     layers = sorted(name.removesuffix(DOWN) for name in tensors if name.startswith("unet.") and name.endswith(DOWN))
     if not layers or 2 * len(layers) != sum(name.startswith("unet.") for name in tensors):
-        raise WeightsError(f"The few-step adapter {source} holds something other than low-rank pairs for the UNet.")
+        raise WeightsError(f"The few-step adapter {source} contains something other than low-rank pairs for the UNet.")
     for layer in layers:
         try:
             module = unet.get_submodule(layer.removeprefix("unet."))
         except AttributeError as error:
-            raise WeightsError(f"The few-step adapter {source} names {layer}, which this UNet lacks.") from error
+            raise WeightsError(
+                f"The few-step adapter {source} refers to {layer}, which this UNet does not have."
+            ) from error
         down, up = tensors[layer + DOWN].float(), tensors[layer + UP].float()
         rank = down.shape[0]
         add_low_rank(module, down, up, float(scales.get(layer, rank)) / rank)
@@ -58,6 +60,8 @@ def add_low_rank(module: nn.Module, down: Tensor, up: Tensor, scale: float) -> N
     weight = module.weight
     change = up.flatten(1) @ down.flatten(1)
     if change.numel() != weight.numel():
-        raise WeightsError(f"A low-rank pair makes {tuple(change.shape)}, but the layer is {tuple(weight.shape)}.")
+        raise WeightsError(
+            f"A low-rank pair has the shape {tuple(change.shape)}, but the layer has {tuple(weight.shape)}."
+        )
     with torch.no_grad():
         weight.copy_((weight.float() + scale * change.reshape(weight.shape).to(weight.device)).to(weight.dtype))

@@ -156,14 +156,16 @@ def load_single_file(
 
     Raises WeightsError."""
     if files.base_configs is None or not (files.base_configs / "model_index.json").is_file():
-        raise WeightsError(f"{files.base.name} is one file: the folder with SDXL's configs and tokenizers is missing.")
+        raise WeightsError(
+            f"{files.base.name} is a single file, and the folder with SDXL's configs and tokenizers is missing."
+        )
     with weights_errors(files.base):
         whole = StableDiffusionXLPipeline.from_single_file(
             str(files.base), config=str(files.base_configs), torch_dtype=dtype, local_files_only=True
         )
     for network in (whole.unet, whole.vae, whole.text_encoder, whole.text_encoder_2):
         if empty := [name for name, weight in network.named_parameters() if weight.is_meta]:
-            raise WeightsError(f"{files.base} lacks weights: {empty[0]} and {len(empty) - 1} more.")
+            raise WeightsError(f"{files.base} has missing weights: {empty[0]} and {len(empty) - 1} more.")
     return (
         whole.unet,
         whole.vae,
@@ -187,7 +189,9 @@ def load_network(kind: type[NetworkType], folder: Path, dtype: torch.dtype) -> N
     # Both libraries replace missing weights by random numbers and continue.
     for fault in ("missing_keys", "mismatched_keys", "error_msgs"):
         if found := list(report.get(fault) or ()):
-            raise WeightsError(f"The weights in {folder} do not fit: {fault.replace('_', ' ')}, first {found[0]}.")
+            raise WeightsError(
+                f"The weights in {folder} do not match the network ({fault.replace('_', ' ')}, first {found[0]})."
+            )
     return network
 
 

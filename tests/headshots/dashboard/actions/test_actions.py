@@ -87,9 +87,7 @@ def test_a_double_click_does_it_once(code: str) -> None:
     entry = AuditLogEntry.objects.get()
     assert first.status_code == 302
     assert f"Done: {action_title(entry.action)}, {entry.target_name}" in html.unescape(second.content.decode())
-    assert f"That was done already: {action_title(entry.action)}, {entry.target_name}" in html.unescape(
-        later.content.decode()
-    )
+    assert f"Already done: {action_title(entry.action)}, {entry.target_name}" in html.unescape(later.content.decode())
     assert f"at {entry.at:%H:%M:%S} UTC on {entry.at:%-d %b %Y} by you." in second.content.decode()
 
 
@@ -103,7 +101,7 @@ def test_the_question_says_what_it_is_about_and_what_comes_of_it(code: str) -> N
     about = target_label(action.load(str(getattr(target, "pk", target))))
     assert f"<h1>{action.title}: {about}</h1>" in page
     assert all(effect in page for effect in (*action.effects, action.undo_note))
-    assert ("undo-note danger" in page) == ("cannot be" in action.undo_note and action.danger)
+    assert ("undo-note danger" in page) == ("can't be undone" in action.undo_note and action.danger)
     shoot_id = action.shoot_of(target)
     assert shoot_id is None or code == "refund" or str(shoot_id) in page or str(target.pk) in page
     owner = target if isinstance(target, User) else getattr(target, "owner", getattr(target, "shoot", None))
@@ -138,7 +136,7 @@ def test_two_of_staff_who_help_one_after_the_other_are_told_of_each_other() -> N
 
     page = second.post(address("grant-credits", account), answers | more("grant-credits")).content.decode()
 
-    assert f"Done to it last: Grant packs, account {account.pk} (1 pack)" in page
+    assert f"Last action: Grant packs, account {account.pk} (1 pack)" in page
     assert f"by account {first.pk}." in page
 
 
@@ -163,7 +161,7 @@ def test_what_has_changed_since_the_question_is_asked_again() -> None:
     again = do(owner, "cancel-pack", pack)
 
     assert response.status_code == 409
-    assert "It has changed since you looked" in response.content.decode()
+    assert "The state has changed since you opened this page" in response.content.decode()
     assert state_after == Pack.State.RENDERING
     assert again.status_code == 302
     assert AuditLogEntry.objects.count() == 1

@@ -42,7 +42,7 @@ def test_a_pack_whose_photos_are_gone_is_not_tried_again() -> None:
     )
 
     assert response.status_code == 409
-    assert "Its photos are gone" in response.content.decode()
+    assert "The photos of this shoot have been deleted" in response.content.decode()
     assert AuditLogEntry.objects.count() == 1
 
 
@@ -55,7 +55,7 @@ def test_what_ended_meanwhile_cannot_be_canceled() -> None:
         address("cancel-pack", pack), {"reason": "x", "seen_state": "delivered", "submission": str(uuid4())}
     )
 
-    assert "this one is delivered" in page
+    assert "This pack is delivered" in page
     assert forced.status_code == 409
     assert not AuditLogEntry.objects.exists()
 
@@ -87,7 +87,7 @@ def test_paused_uploads_are_told_kindly_and_keep_nothing() -> None:
     assert sent.status_code == 503
     assert not Shoot.objects.exists()
     assert "paused since" in dashboard
-    assert "Uploads go on." in told
+    assert "Uploads have resumed." in told
     assert "We take no new photos" not in browser.get("/shoots/new/").content.decode()
 
 
@@ -126,7 +126,7 @@ def test_a_granted_pack_is_queued_in_the_chosen_looks() -> None:
     assert pack.headshots.order_by().values("style").distinct().count() == 3
     assert Credit.objects.get().pack == pack
     assert Event.objects.get(name="credit.used").actor == Event.Actor.STAFF
-    assert "is being made" in client_of("support").get(address("grant-pack", shoot)).content.decode()
+    assert "is already being made" in client_of("support").get(address("grant-pack", shoot)).content.decode()
 
 
 def test_who_grants_a_pack_in_too_few_looks_reads_how_many_it_needs() -> None:
@@ -135,7 +135,7 @@ def test_who_grants_a_pack_in_too_few_looks_reads_how_many_it_needs() -> None:
     question = client_of("support").get(address("grant-pack", shoot)).content.decode()
     answer = do(client_of("support"), "grant-pack", shoot, styles=str(Style.objects.first().pk))
 
-    needed = "50 headshots that differ need at least 3 with different backdrops."
+    needed = "50 different headshots need at least 3 looks with different backdrops."
     assert needed in question
     assert f"Please choose more looks. {needed}" in answer.content.decode()
     assert not Credit.objects.exists()

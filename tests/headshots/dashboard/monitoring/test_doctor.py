@@ -28,10 +28,10 @@ def test_the_doctor_joins_engines_and_settings_and_holds_no_secret(
     call_command("doctor")
 
     said = capsys.readouterr().out
-    assert "studio: ready, used here" in said
-    assert "Stripe's test mode" in said
-    assert "none (HEADSHOTS_LICENSE_STATEMENT)" in said
-    assert "a test certificate, which proves nothing" in said
+    assert "studio: ready (selected)" in said
+    assert "Stripe test mode" in said
+    assert "none (HEADSHOTS_LICENSE_STATEMENT is not set)" in said
+    assert "test certificate, which proves nothing" in said
     assert str(settings.HEADSHOTS_PHOTO_KEYS_DIR) in said
     assert "sk_test_abcdef" not in said
 
@@ -67,7 +67,7 @@ def test_an_engine_that_was_asked_for_and_cannot_run_fails_the_command(tmp_path:
     )
 
     assert asked.returncode == 1
-    assert "instantid: cannot run, used here" in asked.stdout
+    assert "instantid: cannot run (selected)" in asked.stdout
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,10 @@ def test_an_engine_that_was_asked_for_and_cannot_run_fails_the_command(tmp_path:
     [
         ("Filename Type Size Used Priority\n", "none"),
         ("Filename Type Size Used Priority\n/dev/zram0 partition 8 0 100\n", "in memory"),
-        ("Filename Type Size Used Priority\n/dev/sda2 partition 8 0 -2\n", "/dev/sda2: keys and pictures can reach it"),
+        (
+            "Filename Type Size Used Priority\n/dev/sda2 partition 8 0 -2\n",
+            "/dev/sda2: keys and pictures can be written to it",
+        ),
     ],
 )
 def test_swap_on_a_disk_is_told(tmp_path: Path, table: str, said: str) -> None:
@@ -85,7 +88,7 @@ def test_swap_on_a_disk_is_told(tmp_path: Path, table: str, said: str) -> None:
 
 
 def test_a_system_without_a_table_of_swaps_says_so(tmp_path: Path) -> None:
-    assert doctor.describe_swap(tmp_path / "nothing").startswith("not known")
+    assert doctor.describe_swap(tmp_path / "nothing").startswith("unknown on ")
 
 
 def test_the_doctor_says_whose_certificate_signs_and_what_is_wrong_with_it(
@@ -95,6 +98,6 @@ def test_the_doctor_says_whose_certificate_signs_and_what_is_wrong_with_it(
     settings.HEADSHOTS_C2PA_KEY_FILE = Path(own["HEADSHOTS_C2PA_KEY_FILE"])
     settings.HEADSHOTS_C2PA_CERTIFICATE_FILE = Path(own["HEADSHOTS_C2PA_CERTIFICATE_FILE"])
 
-    assert doctor.describe_settings()["signature of files"].startswith("the operator's, ")
+    assert doctor.describe_settings()["file signing"].startswith("certificate of the operator, ")
     settings.HEADSHOTS_C2PA_KEY_FILE = None
-    assert "belong together" in doctor.describe_settings()["signature of files"]
+    assert "belong together" in doctor.describe_settings()["file signing"]

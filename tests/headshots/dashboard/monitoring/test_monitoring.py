@@ -123,6 +123,7 @@ def test_every_alert_says_how_bad_it_is_and_what_to_do() -> None:
         assert re.search(r"severity: (critical|warning) ", body)
         assert "summary: " in body
         assert "description: " in body
+        assert "runbook: docs/troubleshooting.md\n" in body
 
 
 @pytest.mark.parametrize("name", ["prometheus.yml", "alerts.yml", "grafana-source.yml", "grafana-dashboards.yml"])

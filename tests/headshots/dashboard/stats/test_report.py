@@ -71,7 +71,7 @@ def test_the_text_holds_every_table_and_its_numbers_in_columns(owner: Client) ->
     funnel = csv.reader(io.StringIO(owner.get("/admin/tables/funnel.csv?days=30").content.decode()))
     (uploads,) = [row for row in funnel if row[0] == "Uploads"]
 
-    assert text.startswith("Headshots, 2026-10-27 to 2026-11-25 (days of UTC)\n\nRevenue and refunds\n------")
+    assert text.startswith("Headshots, 2026-10-27 to 2026-11-25 (UTC days)\n\nRevenue and refunds\n------")
     assert [line for line in text.splitlines() if line.split() == uploads]
     for table in report.load_report_tables(Range.until_today(30)):
         assert f"\n{table.title}\n" in text

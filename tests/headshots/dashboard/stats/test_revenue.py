@@ -58,10 +58,10 @@ def test_the_funnel_counts_payments_of_all_currencies_and_none_of_the_test_check
 
 @pytest.mark.usefixtures("ledger")
 def test_payments_are_no_share_of_the_free_packs() -> None:
-    assert table(client_of("support"), "funnel")[-1]["Of the step before, %"] == ""
+    assert table(client_of("support"), "funnel")[-1]["Conversion rate (%)"] == ""
     page = client_of("support").get("/admin/").content.decode()
     assert "a pack can be paid before its photos are uploaded" in page
-    assert "Premium order to delivery, median" in page
+    assert "Premium delivery time, median" in page
 
 
 def test_without_real_payments_the_funnel_counts_those_of_the_test_checkout() -> None:
@@ -76,8 +76,8 @@ def test_what_the_test_checkout_took_says_so() -> None:
 
     page = client_of("finance").get("/admin/").content.decode()
 
-    assert "<dt>Revenue left, test checkout, no money</dt>" in page
-    assert "Revenue and refunds (test checkout, no money, USD)" in page
+    assert "<dt>Net revenue, test checkout without money</dt>" in page
+    assert "Revenue and refunds (test checkout without money, USD)" in page
 
 
 @pytest.mark.usefixtures("ledger")
@@ -88,6 +88,6 @@ def test_money_is_seen_by_those_who_may(who: str, sees: bool) -> None:
     page = client.get("/admin/").content.decode()
     answers = [client.get(f"/admin/{path}").status_code for path in ("tables/revenue.csv", "charts/money.svg")]
 
-    assert ("<dt>Revenue left</dt><dd>$19 <small>of $57</small></dd>" in page) is sees
+    assert ("<dt>Net revenue</dt><dd>$19 <small>of $57</small></dd>" in page) is sees
     assert ("57.00" in page) is sees
     assert answers == [200 if sees else 403] * 2

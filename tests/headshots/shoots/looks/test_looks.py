@@ -208,7 +208,7 @@ def test_a_draft_is_tried_on_the_sample_and_seen(owner: Client, style: Style) ->
     response = owner.get(f"/admin/shoots/style/trials/{picture.pk}.jpg")
 
     version.trial.refresh_from_db()
-    assert "is being made on the sample" in waiting
+    assert "is being rendered with the sample photo" in waiting
     assert version.trial.state == Pack.State.DELIVERED
     assert shown.count("/admin/shoots/style/trials/") == versions.TRIAL_PICTURES
     assert response.content[:2] == b"\xff\xd8"
@@ -232,8 +232,8 @@ def test_a_trial_says_what_it_waits_for(owner: Client, style: Style) -> None:
     advance(before, Pack.State.CANCELED)
 
     assert behind == "Version 2 waits behind 1 pack…"
-    assert paused == "Version 2 waits: rendering is paused."
-    assert report() == "Version 2 is being made on the sample…"
+    assert paused == "Version 2 is waiting, because rendering is paused."
+    assert report() == "Version 2 is being rendered with the sample photo…"
 
 
 def test_a_trial_is_in_no_figure_and_gone_after_a_day(style: Style) -> None:
@@ -338,14 +338,14 @@ def test_what_differs_in_a_file_becomes_drafts(owner: Client, style: Style) -> N
         ("style = 3", "There is no [[style]]"),
         ('[[style]]\nname = "A B"\ntitle = "x"', "is no name of a look"),
         ('[[style]]\nname = "a"', "a title"),
-        ('[[style]]\nname = "a"\ntitle = "x"\nkey = 3', "a, key: This is a number from 0 to 1."),
+        ('[[style]]\nname = "a"\ntitle = "x"\nkey = 3', "a, key: Must be a number from 0 to 1."),
         ('[[style]]\nname = "a"\ntitle = "x"\n\n[[style]]\nname = "b"\ntitle = "x"\nset = "beach"', "b, set"),
         (b"\xff\xfe\x00", "not a text file"),
-        (f'[[style]]\nname = "a"\ntitle = "x"\nkey = {"9" * 400}', "a, key: This is a number from 0 to 1."),
+        (f'[[style]]\nname = "a"\ntitle = "x"\nkey = {"9" * 400}', "a, key: Must be a number from 0 to 1."),
         (f'[[style]]\nname = "a"\ntitle = "x"\nkey_light = [0, 0, {"9" * 400}]', "a, key_light: Each of them"),
         (f'[[style]]\nname = "a"\ntitle = "x"\nkey = {"9" * 5000}', "a number in it has thousands of digits"),
         (f'[[style]]\nname = {"9" * 400}\ntitle = "x"', "is no name of a look"),
-        ('[[style]]\nname = "a"\ntitle = "x"\nkey = 1e999', "a, key: This is a number from 0 to 1."),
+        ('[[style]]\nname = "a"\ntitle = "x"\nkey = 1e999', "a, key: Must be a number from 0 to 1."),
         ('[[style]]\nname = "a"\ntitle = "x\\u0000"', "without null characters"),
         ('[[style]]\nname = "a"\ntitle = "x"\nprompt = "{person}\\u0000"', "without null characters"),
     ],

@@ -195,7 +195,7 @@ def test_when_not_one_picture_fits_the_engine_says_so(fresh_engine, subject):
 
     fresh_engine.networks.unet.register_forward_pre_hook(too_much)
 
-    with pytest.raises(EngineUnavailable, match="Not even one picture"):
+    with pytest.raises(EngineUnavailable, match="not enough memory for one picture"):
         render(fresh_engine, jobs_for(subject, 4))
 
 
@@ -287,7 +287,7 @@ def test_a_machine_that_cannot_compile_does_not_start(config, monkeypatch):
 
         network.register_forward_pre_hook(complain)
 
-    with pytest.raises(EngineUnavailable, match=r"here \(no compiler found\)\. To go without"):
+    with pytest.raises(EngineUnavailable, match=r"here \(no compiler found\)\. Fix: set"):
         start_compiled(config, monkeypatch, fail)
 
 

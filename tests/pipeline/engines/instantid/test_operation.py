@@ -18,8 +18,8 @@ from safetensors.torch import load_file, save_file
 
 from pipeline.__main__ import main
 from pipeline.engines import create_engine
-from pipeline.engines.doctor import examine
 from pipeline.engines.instantid.options import InstantIDOptions, needed_weights
+from pipeline.engines.report import examine
 from pipeline.errors import EngineUnavailable, LicenseError, WeightsError
 from pipeline.types import PREVIEW
 from pipeline.weights import CATALOG, LicensePolicy, Weights
@@ -67,7 +67,7 @@ def test_a_fetch_from_a_hub_installs_everything(built, tmp_path, capsys):
     said = capsys.readouterr().err
     assert status == 0, said
     assert "antelopev2" in said
-    assert "none; NOT for business" in said
+    assert "none; NOT for commercial use" in said
     assert create_engine("instantid", tiny.open(), OPTIONS).name == "instantid"
     assert not list(tiny.directory.rglob("*.bin")), "pickles stay where they came from"
 
@@ -103,7 +103,7 @@ def damage_hash(tiny: TinyWeights) -> None:
         (damage_hash, "instantid_controlnet is not the file that was pinned: its sha256 differs"),
     ],
 )
-def test_an_installed_engine_with_a_bad_weight_refuses_to_start_and_the_doctor_says_why(tiny, damage, fault):
+def test_an_installed_engine_with_a_bad_weight_refuses_to_start_and_the_report_says_why(tiny, damage, fault):
     damage(tiny)
 
     with pytest.raises(WeightsError, match=rf"{fault}.*Fix: python -m pipeline weights fetch"):
@@ -114,7 +114,7 @@ def test_an_installed_engine_with_a_bad_weight_refuses_to_start_and_the_doctor_s
     assert any(fault.split(" is ")[0] in line for line in report.engines[1].missing)
 
 
-def test_a_weight_of_another_shape_is_named_by_the_doctor_though_its_hash_is_right(tmp_path):
+def test_a_weight_of_another_shape_is_named_by_the_report_though_its_hash_is_right(tmp_path):
     tiny = build_tiny_weights(tmp_path)
     path = tiny.source / "instantid_controlnet" / "diffusion_pytorch_model.safetensors"
     tensors = load_file(path)
@@ -158,7 +158,7 @@ def one_card(monkeypatch) -> type:
 def test_a_gpu_with_too_little_memory_is_refused_with_what_it_takes(built, one_card):
     one_card.total_memory = 8_000_000_000
 
-    with pytest.raises(EngineUnavailable, match=r"has 8\.0 GB of memory; the InstantID engine needs 12 GB"):
+    with pytest.raises(EngineUnavailable, match=r"has 8\.0 GB of memory, but the InstantID engine needs 12 GB"):
         create_engine("auto", built.open(), replace(OPTIONS, device="cuda"))
 
 
@@ -171,7 +171,7 @@ def test_a_gpu_with_too_little_memory_is_refused_with_what_it_takes(built, one_c
         ({"device": "cuda", "optimizations": ("+warp",)}, "known optimizations"),
     ],
 )
-def test_what_this_gpu_cannot_do_is_said_by_the_doctor_and_refused_at_the_start(built, one_card, change, said):
+def test_what_this_gpu_cannot_do_is_said_by_the_report_and_refused_at_the_start(built, one_card, change, said):
     options = replace(OPTIONS, **change)
 
     report = examine(built.open(), options)
@@ -197,9 +197,9 @@ def test_while_payments_are_live_it_needs_a_license_statement(built):
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        (InstantIDOptions(device="gpu"), "can be cuda, cuda:N or cpu"),
-        (InstantIDOptions(optimizations=("fp8",)), "is no \\+optimization"),
-        (InstantIDOptions(steps=0), "needs a step"),
+        (InstantIDOptions(device="gpu"), "must be cuda, cuda:N or cpu"),
+        (InstantIDOptions(optimizations=("fp8",)), "is not a \\+optimization"),
+        (InstantIDOptions(steps=0), "must be at least 1"),
     ],
 )
 def test_options_that_cannot_be_meant_are_refused(options, fault):
@@ -216,20 +216,20 @@ def test_only_what_the_options_ask_for_is_needed(weights):
         needed_weights(weights, InstantIDOptions(checkpoint="mona_lisa"))
 
 
-def test_the_doctor_finds_nothing_wrong_with_a_whole_engine(built, capsys):
-    status = main(words(built, "doctor", "--json"))
+def test_the_report_finds_nothing_wrong_with_a_whole_engine(built, capsys):
+    status = main(words(built, "engines", "--json"))
 
     report = json.loads(capsys.readouterr().out)
     assert status == 0
     assert report["chosen"] == "instantid"
     assert report["engines"][1]["ready"]
-    assert "the CPU, as was asked for" in report["engines"][1]["notes"][0]
+    assert "CPU, as configured" in report["engines"][1]["notes"][0]
 
 
 def test_a_proof_makes_four_pictures_a_contact_sheet_and_figures(built, tmp_path, capsys):
     out = tmp_path / "proof"
 
-    status = main(words(built, "doctor", "--prove", str(photos.astronaut_path()), "--out", str(out), "--json"))
+    status = main(words(built, "prove", str(photos.astronaut_path()), "--out", str(out), "--json"))
 
     figures = json.loads(capsys.readouterr().out)
     assert status == 1, "noise is nobody"
@@ -243,5 +243,5 @@ def test_a_proof_makes_four_pictures_a_contact_sheet_and_figures(built, tmp_path
 
 
 def test_a_proof_without_a_folder_is_refused(built, capsys):
-    assert main(words(built, "doctor", "--prove", str(photos.astronaut_path()))) == 3
-    assert "--out DIR" in capsys.readouterr().err
+    assert main(words(built, "prove", str(photos.astronaut_path()))) == 3
+    assert "arguments are required: --out" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from pipeline.weights.catalog import Weight
 
 
 @dataclass(frozen=True)
-class DoctorReport:
+class EngineReport:
     """The state of all engines and weights.
 
     Attributes:
@@ -48,7 +48,7 @@ class DoctorReport:
         """Return the report as lines of text."""
         lines = ["engines"]
         for engine in self.engines:
-            chosen = ", used here" if engine.name == self.chosen else ""
+            chosen = " (selected)" if engine.name == self.chosen else ""
             lines.append(f"  {engine.name}: {'ready' if engine.ready else 'cannot run'}{chosen}")
             lines += [f"    {sentence}" for sentence in (*engine.notes, *engine.missing)]
         lines.append(f"weights in {self.directory}")
@@ -56,7 +56,7 @@ class DoctorReport:
         return [*lines, f"fix: {self.fix}"] if self.fix else lines
 
 
-def examine(weights: Weights, options: InstantIDOptions, engine: EngineName = "auto") -> DoctorReport:
+def examine(weights: Weights, options: InstantIDOptions, engine: EngineName = "auto") -> EngineReport:
     """Examine all engines and weights.
 
     Hashes the weights that engines need here, and other weights if they are present. Loads InstantID's networks if it
@@ -75,7 +75,7 @@ def examine(weights: Weights, options: InstantIDOptions, engine: EngineName = "a
         for name, weight in weights.catalog.weights.items()
     )
     broken = [weight.name for weight, problem in found if problem and weight.name in concerned]
-    return DoctorReport(
+    return EngineReport(
         engines, chosen, found, str(weights.directory), weights.fetch_command_for(*broken) if broken else ""
     )
 
@@ -102,7 +102,7 @@ def _weight_line(weight: Weight, problem: str | None) -> str:
     words = {"was not fetched": "not fetched", "is missing": "missing"}
     state = next((word for said, word in words.items() if said in (problem or "")), "damaged" if problem else "ok")
     size = "" if weight.bytes is None else f"{weight.bytes / 1e6:,.1f} MB"
-    terms = weight.license if weight.business else f"{weight.license}, not for business"
+    terms = weight.license if weight.business else f"{weight.license}, not for commercial use"
     return f"  {weight.name:20} {state:12} {size:>10}  {terms}  {weight.source}: {weight.purpose}"
 
 
