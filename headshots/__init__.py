@@ -1,1 +1,1 @@
-"""The product: accounts, uploads, packs, payments, delivery and deletion."""
+"""The Headshots Django project: accounts, uploads, packs, payments, delivery and data retention."""

@@ -1,6 +1,6 @@
-"""Every setting, and the only place that reads the environment (names HEADSHOTS_*).
+"""Django settings, read from environment variables. docs/configuration.md lists all variables.
 
-Rules about values are system checks in `headshots/web/checks.py`. No setting has a secret default in production.
+System checks such as `headshots/web/checks.py` validate the values. No secret has a default in production.
 """
 
 import os
@@ -148,7 +148,7 @@ HEADSHOTS_SITE_URL = env.str("HEADSHOTS_SITE_URL", default=_guessed).rstrip("/")
 # The operator's name and postal address, and the email address for abuse reports. The policy pages show both.
 HEADSHOTS_OPERATOR = env.str("HEADSHOTS_OPERATOR", default="").strip()
 HEADSHOTS_ABUSE_EMAIL = env.str("HEADSHOTS_ABUSE_EMAIL", default="").strip()
-# Customer support: shown on receipts, in emails about payments and next to damaged files.
+# Customer support: shown on receipts, in emails about payments and next to corrupt files.
 HEADSHOTS_SUPPORT_EMAIL = env.str("HEADSHOTS_SUPPORT_EMAIL", default="").strip()
 # The operator's data processors (hosting, email), separated by ";". The privacy page names them.
 _processors = env.str("HEADSHOTS_DATA_PROCESSORS", default="").split(";")

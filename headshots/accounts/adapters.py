@@ -1,4 +1,4 @@
-"""Settings of allauth that need code: email addresses, limits by network, encrypted second factors."""
+"""Adapters for allauth: normalized email addresses, rate limits per network, encrypted two-factor secrets."""
 
 import base64
 import hashlib
@@ -20,7 +20,7 @@ from headshots.runtime.networks import visitor_network
 
 
 class AccountAdapter(DefaultAccountAdapter):
-    """An adapter for allauth's accounts, with this product's messages, rate limits and checks."""
+    """An allauth account adapter with this product's messages, rate limits and checks."""
 
     error_messages = {
         **DefaultAccountAdapter.error_messages,
@@ -102,10 +102,10 @@ def _with_site_url(url: str) -> str:
 
 
 class MFAAdapter(DefaultMFAAdapter):
-    """An adapter for allauth's second factors that encrypts their secrets.
+    """An allauth adapter that encrypts the secrets of two-factor authentication.
 
     The encryption key is derived from HEADSHOTS_SECRET_KEY. After that setting has changed, all accounts must set up
-    their second factor again."""
+    two-factor authentication again."""
 
     def encrypt(self, text: str) -> str:
         return _cipher().encrypt(text.encode()).decode()

@@ -1,4 +1,4 @@
-"""Admin pages of accounts: find them, never edit passwords or second factors."""
+"""Admin pages of accounts. Passwords and two-factor authentication cannot be edited there."""
 
 from typing import Any
 

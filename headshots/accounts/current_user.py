@@ -1,4 +1,4 @@
-"""Return the signed-in account of a request, as a typed value."""
+"""Typed access to the signed-in account of a request."""
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest

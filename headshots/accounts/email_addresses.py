@@ -1,4 +1,4 @@
-"""Email addresses: one spelling for each, so that one mailbox is one account."""
+"""Normalize email addresses, so that one inbox cannot have several accounts."""
 
 import unicodedata
 from contextlib import suppress

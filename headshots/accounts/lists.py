@@ -1,4 +1,4 @@
-"""Limit what an admin list may be filtered by."""
+"""Restrict the filters of admin lists to those that the list offers."""
 
 from collections.abc import Iterable
 from typing import Any

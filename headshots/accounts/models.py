@@ -39,7 +39,7 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    """An account. Its email address, in the spelling of `normalize_email`, is the user name."""
+    """An account. Its user name is the email address as `normalize_email` returns it."""
 
     email = models.EmailField("e-mail", max_length=254, unique=True)
     is_staff = models.BooleanField("may enter the admin", default=False)

@@ -1,4 +1,4 @@
-"""Sessions that know their account, so that they end with it. Named in SESSION_ENGINE."""
+"""Database sessions with the id of their account, so that they can be deleted with it. Set as SESSION_ENGINE."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from django.http import HttpRequest
 
 
 class Session(AbstractBaseSession):
-    """A session that can be found by its account, to delete all sessions of an account.
+    """A session with the id of its account, which all sessions of an account are found by.
 
     The session's data can hold the email address that was typed to sign in."""
 

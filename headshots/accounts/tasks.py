@@ -1,4 +1,4 @@
-"""Celery tasks of accounts: delete expired sessions."""
+"""Celery tasks of accounts."""
 
 from celery import shared_task
 

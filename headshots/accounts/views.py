@@ -1,4 +1,4 @@
-"""allauth's views with our rules: sign out, reset a password, set up a second factor."""
+"""Changed allauth views: sign out, reset a password, set up two-factor authentication."""
 
 from allauth.account.forms import ResetPasswordKeyForm
 from allauth.account.views import EmailView, LogoutView, PasswordResetFromKeyView
@@ -57,7 +57,7 @@ class EmailAddressesView(EmailView):
 
 
 class ActivateSecondFactorView(ActivateTOTPView):
-    """A page to set up a second factor.
+    """A page to set up two-factor authentication.
 
     The browser that sent the first code is not asked for another code."""
 
@@ -74,7 +74,7 @@ class ActivateSecondFactorView(ActivateTOTPView):
 
 
 class DeactivateSecondFactorView(DeactivateTOTPView):
-    """A page to remove the second factor, after a code of the factor or a recovery code.
+    """A page to turn off two-factor authentication. Requires a current code or a recovery code.
 
     Signs the account out in all other browsers."""
 

@@ -1,4 +1,4 @@
-"""Roles of staff (owner, support, finance), set again after every migration, and their second factor.
+"""Staff roles (owner, support, finance), restored after every migration, and two-factor authentication of staff.
 
 Changes to these three groups do not last. An operator who wants other roles creates groups with other names.
 """

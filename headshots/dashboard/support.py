@@ -1,4 +1,4 @@
-"""One shoot as support sees it: its timeline, and headshots only with the customer's permission.
+"""Support pages of a shoot: its timeline, and its headshots if the customer grants support access.
 
 Finished headshots are shown only while the customer grants support access. Staff must first give a reason in the
 action `view-headshots`. Photos are never shown to staff.

@@ -1,7 +1,7 @@
 """Withdraw a consent and delete an account.
 
-Both first close the shoots or the account, then destroy the keys, then delete the rest. Beat finishes what a crash
-interrupts.
+Both first close the shoots or the account, then destroy the keys, then delete the rest. Beat resumes interrupted
+deletions.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""The facade of the pipeline: bytes and plain values in, bytes and plain values out.
+"""Facade of the pipeline. Arguments and results are bytes and plain values.
 
 Heavy modules are imported in the functions that use them. The web process loads no model, and Pillow as its only
 image library.

@@ -1,4 +1,4 @@
-"""System checks of payments: no setting may make taking money unsafe."""
+"""System checks of payments. They refuse settings that make payments unsafe."""
 
 from django.conf import settings
 from django.core import checks

@@ -1,4 +1,4 @@
-"""Errors between a customer, their order and Stripe.
+"""Errors of orders and payments.
 
 PaymentError
 ├── NotForSale               payments are off, or this engine's packs are not sold

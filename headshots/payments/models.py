@@ -222,7 +222,7 @@ class WebhookEvent(models.Model):
 
 
 class LedgerIsAppendOnly(Exception):
-    """An attempt to change or delete a ledger entry."""
+    """Raised for an attempt to change or delete a ledger entry."""
 
 
 class _AppendOnlyQuerySet(models.QuerySet["LedgerEntry"]):

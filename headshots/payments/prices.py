@@ -1,4 +1,4 @@
-"""The price of a pack, and whether it is sold here."""
+"""Prices of packs, and the conditions for selling them."""
 
 from dataclasses import dataclass
 from decimal import Decimal

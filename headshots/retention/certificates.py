@@ -1,6 +1,6 @@
-"""Deletion certificates: what was deleted, when its key was destroyed, what backups still hold.
+"""Deletion certificates: what was deleted, when its key was destroyed, and how long backups contain the data.
 
-A certificate is written in the transaction of the deletion and mailed after the commit.
+A certificate is stored in the transaction of the deletion and emailed after the commit.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""System checks of retention: this installation must keep what /retention/ promises."""
+"""System checks of retention. They refuse settings that would break the promises of /retention/."""
 
 from datetime import timedelta
 

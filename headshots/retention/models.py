@@ -105,7 +105,7 @@ class KeyDestruction(models.Model):
 
     @property
     def sorted_counts(self) -> list[tuple[str, int]]:
-        """The counts per kind: photos and headshots first, then other files, then rows."""
+        """Return the counts per kind: photos and headshots first, then other files, then rows."""
         return sorted(self.counts.items(), key=lambda item: (item[0] == "rows", item[0] not in _FIRST, item[0]))
 
 

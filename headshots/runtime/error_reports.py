@@ -1,4 +1,4 @@
-"""Scrubbed crash reports to Sentry: what broke and where, never the data.
+"""Crash reports to Sentry: error types and code positions, without personal data.
 
 By default, Sentry's library sends local variables, messages, requests and earlier log lines. Here its integrations for
 requests and tasks are off, and our signal handlers pass it the exceptions. Each event is then rebuilt from the few

@@ -1,4 +1,4 @@
-"""Models that outlive shoots: events and pauses."""
+"""Models that are kept when shoots are deleted: events and pauses."""
 
 from django.db import models
 from django.utils import timezone
@@ -7,7 +7,7 @@ from django.utils import timezone
 class Event(models.Model):
     """An event of a shoot or a pack: what happened, when and by whom, as ids, codes and numbers.
 
-    Events outlive the shoot and the pack."""
+    Events are kept when the shoot and the pack are deleted."""
 
     class Actor(models.TextChoices):
         PERSON = "person"

@@ -1,4 +1,6 @@
-"""The live channel: tell open pages of a shoot to reload. Messages may be lost; the database has the facts."""
+"""Live updates: notify open pages of a shoot that its state changed.
+
+Messages can be lost, so pages read the state from the database."""
 
 import logging
 from functools import cache
@@ -15,7 +17,7 @@ def channel(shoot_id: object) -> str:
 
 
 def nudge(shoot_id: object) -> None:
-    """Tell open pages of this shoot to fetch its state again."""
+    """Notify open pages of this shoot, so that they fetch its state again."""
     try:
         _client().publish(channel(shoot_id), "changed")
     except redis.RedisError as error:

@@ -127,7 +127,7 @@ class Photo(models.Model):
 
 
 class FaceCrop(models.Model):
-    """A small picture of one face of a photo, for the question "which one is you?"."""
+    """A small picture of one face of a photo. The customer picks their own face from several of them."""
 
     photo = models.ForeignKey(Photo, on_delete=models.CASCADE, related_name="face_crops")
     index = models.PositiveSmallIntegerField()

@@ -1,4 +1,4 @@
-"""System checks of the vault: key rings must be private, apart from the data, and expire."""
+"""System checks of the vault: key rings must be private and separate from the data, and photo keys must expire."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Keep a key ring in a folder: one small private file per key."""
+"""Store a key ring in a folder, with one small private file per key."""
 
 import os
 import time

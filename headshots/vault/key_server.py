@@ -1,4 +1,4 @@
-"""Keep a key ring on a separate Redis or Valkey server, for several machines.
+"""Store a key ring on a separate Redis or Valkey server, for several machines.
 
 A server of photo keys must write nothing to disk and evict nothing: no snapshots, no journal, no eviction. Its
 configuration is checked before a key is created. Hosted servers often forbid the command CONFIG. For these, the

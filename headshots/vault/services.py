@@ -1,4 +1,4 @@
-"""The facade of the vault: write, read and delete private bytes, destroy their keys."""
+"""Facade of the vault: write, read and delete encrypted blobs, and destroy their keys."""
 
 import errno
 from collections import Counter

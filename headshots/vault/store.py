@@ -1,4 +1,4 @@
-"""Store blobs, as ciphertext only: the protocol, and its implementation in a folder.
+"""Blob stores: the protocol, and an implementation in a folder. A store contains ciphertext only.
 
 A blob's name consists of its ring and its id. An id begins with its creation time (`blob_ids.py`). A store can
 therefore list new blobs, or find the oldest blob, without reading the others.

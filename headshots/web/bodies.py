@@ -1,4 +1,4 @@
-"""Receive request bodies before Django is called, within limits of size, memory and sender.
+"""Receive request bodies before Django is called, with limits on size, memory and clients.
 
 No thread and no database connection waits for a body. `headshots/web/protocol.py` limits how slowly a body may arrive.
 """

@@ -53,7 +53,7 @@ _MIN_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 0.02, 0.3
 
 
 class BudgetExceeded(Exception):
-    """The error when no share became free in time. retry_after_seconds: when the client should try again."""
+    """Raised when no share became free in time. retry_after_seconds: when the client should try again."""
 
     def __init__(self, name: str, retry_after_seconds: int) -> None:
         super().__init__(f"the budget {name} is used up")

@@ -1,4 +1,4 @@
-"""Error pages without locals, settings or request data, with DEBUG on as well."""
+"""Error pages without local variables, settings or request data, even in debug mode."""
 
 from django.conf import settings
 from django.core.exceptions import BadRequest, RequestDataTooBig, SuspiciousOperation, TooManyFilesSent

@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 
 class NoThreadFree(Exception):
-    """The error when no thread became free within the time that the request waits."""
+    """Raised when no thread became free in time."""
 
     retry_after_seconds = 5
 

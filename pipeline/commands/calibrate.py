@@ -1,4 +1,4 @@
-"""`calibrate`: fit the probability that two faces are one person to labelled pairs."""
+"""`calibrate`: fit the probability that two faces are one person to labeled pairs."""
 
 import argparse
 import hashlib

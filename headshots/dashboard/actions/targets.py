@@ -1,4 +1,4 @@
-"""Targets of staff actions: load one, name it for the audit log, show its facts to those who may see them."""
+"""Load the targets of staff actions, name them for the audit log, and show their facts to permitted staff."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Health checks: the status of each subject, OK, warning or critical."""
+"""Health checks. Each result is OK, warning or critical."""
 
 import shutil
 from collections.abc import Iterator, Sequence

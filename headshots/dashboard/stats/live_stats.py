@@ -1,4 +1,4 @@
-"""Statistics of the present moment, counted from the rows. Trial packs are left out."""
+"""Current statistics, counted from the database rows. Trial packs are excluded."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ class QueueStats:
     """The packs that wait for a worker, and the pictures to render.
 
     waiting_since: when the pack that has waited longest was queued; None if none waits.
-    pictures: pictures not rendered yet, of queued packs and of packs in work."""
+    pictures: pictures not rendered yet, of queued packs and of packs being rendered."""
 
     packs: int
     waiting_since: datetime | None

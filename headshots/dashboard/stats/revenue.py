@@ -27,7 +27,7 @@ MODES: dict[str, str] = {
 class RevenueTotals:
     """Income and refunds for one mode and currency.
 
-    Amounts are in the currency's smallest unit. Money that was paid back is negative."""
+    Amounts are in the currency's smallest unit. Refunds are negative."""
 
     daily_stats: DailyStats
     mode: str

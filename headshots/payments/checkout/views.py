@@ -1,4 +1,4 @@
-"""The order page of a shoot: its form, price and time left, and the way to the checkout."""
+"""The order page of a shoot: form, price, remaining time, and the redirect to the checkout."""
 
 from uuid import UUID
 

@@ -1,6 +1,7 @@
-"""A local stand-in for Stripe that answers Stripe's library from the database, for use without a key.
+"""A local replacement for Stripe's API, for use without a Stripe key.
 
-Has sessions and refunds, but no cards and no money. Reports changes as Stripe does, in signed webhooks.
+Answers the requests of Stripe's library from the database. Supports checkout sessions and refunds, but takes no money.
+Reports changes as Stripe does, in signed webhooks.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Stripe's objects as frozen values (checkout sessions, refunds, events), and the signatures of webhooks."""
+"""Frozen dataclasses for Stripe's checkout sessions and events, and the signatures of webhooks."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""/verify/: show what the marks in a picture's file say about its origin. Nothing is stored."""
+"""The /verify/ page: show the provenance data in a picture's file. Nothing is stored."""
 
 from allauth.account.adapter import get_adapter
 from allauth.core import ratelimit

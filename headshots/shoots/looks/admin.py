@@ -49,7 +49,9 @@ class _OfferForm(forms.ModelForm):  # type: ignore[type-arg]
 
 @admin.register(Style)
 class StyleAdmin(FilteredAdmin):
-    """The admin of looks. The list sets order, offer and price group, the page of a look saves drafts."""
+    """The admin pages of looks.
+
+    The list sets order, offer and price group. The page of a look saves drafts."""
 
     form = LookForm
     fieldsets = (

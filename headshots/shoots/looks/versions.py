@@ -222,7 +222,7 @@ PREVIEW_LOOKS = frozenset({"corporate", "executive", "outdoor", "bw"})
 
 @transaction.atomic
 def seed_styles() -> int:
-    """Add the built-in looks that are missing, and return how many. Existing looks stay as staff made them."""
+    """Add the built-in looks that are missing, and return how many. Existing looks are not changed."""
     added = 0
     for position, style in enumerate(load_styles()):
         recipe = asdict(style)

@@ -1,4 +1,4 @@
-"""Leases: which worker may work on a row, and until when.
+"""Leases. A lease reserves a row for one worker until the lease expires.
 
 Only the holder of a row's token may finish the row. Another worker may take over a lease that has expired.
 """

@@ -16,7 +16,7 @@ from headshots.vault import services as vault
 
 
 class CannotOrder(Exception):
-    """The pack cannot be ordered. `reason` says why."""
+    """Raised when a pack cannot be ordered. `reason` is the cause."""
 
     class Reason(StrEnum):
         SHOOT_CLOSED = "shoot_closed"

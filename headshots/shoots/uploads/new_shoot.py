@@ -29,11 +29,11 @@ allowances: list[Callable[[User], int]] = []
 
 
 class NoPreviewsLeft(Exception):
-    """The account has used its free packs for now."""
+    """Raised when an account has used its free packs of the last 24 hours."""
 
 
 class AccountClosed(Exception):
-    """The account was deleted during its upload."""
+    """Raised when the account was deleted during the upload."""
 
 
 def previews_left(owner: User) -> int:
