@@ -188,7 +188,7 @@ def source_keys_are_in_memory() -> bool:
 
 @cache
 def _warn_of_disk(folder: Path) -> None:
-    # Log this once per process. A system check gives the same warning, but workers run no system checks.
+    # Log this once per process. A system check gives the same warning, but workers show no results of system checks.
     if not is_in_memory(folder):
         log.warning("THE PHOTO KEY RING MAY BE ON A DISK, which can keep keys that were erased")
 

@@ -1,4 +1,4 @@
-"""System checks of the settings. Commands, web processes and workers refuse to start if one fails."""
+"""System checks of the settings. Commands and web processes refuse to start if one fails. Workers ignore them."""
 
 from collections.abc import Sequence
 from dataclasses import asdict

@@ -25,9 +25,8 @@ ARITHMETIC = {ast.Mult: operator.mul, ast.Add: operator.add, ast.Sub: operator.s
 INTRODUCTION = f"""# Configuration
 <!-- Generated from headshots/settings.py and docs/configuration.toml. To regenerate: {COMMAND} -->
 
-All settings are environment variables. Containers get those that `docker/compose.yml` names under `environment`, with
-your values from `docker/.env` ([deployment](deployment.md)). To use another variable, add its name to that section.
-`python3 run.py` reads variables from your shell:
+All settings are environment variables. Containers get every variable in `docker/.env`
+([deployment](deployment.md#containers-with-compose)). `python3 run.py` reads variables from your shell:
 
 ```
 HEADSHOTS_PREVIEWS_PER_DAY=5 python3 run.py

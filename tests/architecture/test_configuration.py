@@ -70,10 +70,3 @@ def test_required_variables_are_those_that_the_checks_of_production_name(setting
 @pytest.mark.parametrize("file", ["docker/.env.example", "docker/compose.yml", "docker/web.Dockerfile", ".ci/run"])
 def test_other_files_set_existing_variables_only(file: str) -> None:
     assert set(NAME.findall((ROOT / file).read_text())) - set(configuration.read_entries()) == set()
-
-
-def test_containers_get_every_variable_of_the_example() -> None:
-    example = (ROOT / "docker" / ".env.example").read_text()
-    passed_on = set(re.findall(r"\$\{(\w+)", (ROOT / "docker" / "compose.yml").read_text()))
-
-    assert set(re.findall(r"(?m)^(\w+)=", example)) - passed_on == set()
