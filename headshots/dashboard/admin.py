@@ -105,7 +105,7 @@ class AuditLogAdmin(ReadOnlyAdmin):
 
     @admin.display(description="time (UTC)", ordering="at")
     def time(self, entry: AuditLogEntry) -> str:
-        return f"{entry.at:%-d %b %Y %H:%M:%S}"
+        return f"{entry.at:%b %-d, %Y, %H:%M:%S}"
 
     @admin.display(description="staff member", ordering="staff_id")
     def staff(self, entry: AuditLogEntry) -> SafeString | str:

@@ -152,7 +152,7 @@ def format_entry(entry: AuditLogEntry, title: str, viewer: User) -> str:
     by = "you" if entry.staff_id == viewer.pk else f"account {entry.staff_id}"
     more = f" ({entry.amount})" if entry.amount else ""
     target = entry.target_name or entry.target_type
-    return f"{title}, {target}{more}, at {entry.at:%H:%M:%S} UTC on {entry.at:%-d %b %Y} by {by}"
+    return f"{title}, {target}{more}, at {entry.at:%H:%M:%S} UTC on {entry.at:%b %-d, %Y} by {by}"
 
 
 def _details(answers: Answers) -> dict[str, object]:

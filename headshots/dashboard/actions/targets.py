@@ -275,7 +275,7 @@ def _truncate(value: object) -> str:
 
 
 def _format_time(at: datetime | None) -> str:
-    return f"{at:%-d %b %Y %H:%M} UTC" if at else "not yet"
+    return f"{at:%b %-d, %Y, %H:%M} UTC" if at else "not yet"
 
 
 def load_pack(pack_id: str) -> Pack:

@@ -181,7 +181,7 @@ def check_pauses() -> list[HealthCheck]:
             "paused",
             Pause.Part(each.part).label,
             Health.WARNING,
-            f"paused since {each.since:%d %b %H:%M} UTC",
+            f"paused since {each.since:%b %-d, %H:%M} UTC",
             each.part,
         )
         for each in paused

@@ -133,7 +133,7 @@ def _by_day(
 
 
 def _label(day: date) -> str:
-    return f"{day.day} {day:%b}"
+    return f"{day:%b} {day.day}"
 
 
 def visible_labels(labels: Sequence[str]) -> list[str]:

@@ -109,7 +109,7 @@ class LookForm(forms.ModelForm):  # type: ignore[type-arg]
         if not differences(newest, self.look):
             self.is_there = True
             return
-        when = date_format(newest.created_at, "j M Y H:i")
+        when = date_format(newest.created_at, "M j, Y, H:i")
         self.add_error(
             None,
             f"Account {newest.created_by} saved version {newest.number} on {when} UTC, after you opened this page. "

@@ -212,7 +212,7 @@ def test_a_receipt_names_the_seller_the_tax_and_what_went_back_when(
     Payment.objects.update(amount_tax=303)
     taxed = browser.get(address).content.decode()
 
-    today = timezone.now().strftime("%-d %B %Y")
+    today = timezone.now().strftime("%B %-d, %Y")
     assert "Example Ltd, 1 Some Street, Sometown" in before
     assert "<dd>None</dd>" in before
     assert "$3.03 (included)" in taxed

@@ -88,7 +88,7 @@ def test_a_double_click_does_it_once(code: str) -> None:
     assert first.status_code == 302
     assert f"Done: {action_title(entry.action)}, {entry.target_name}" in html.unescape(second.content.decode())
     assert f"Already done: {action_title(entry.action)}, {entry.target_name}" in html.unescape(later.content.decode())
-    assert f"at {entry.at:%H:%M:%S} UTC on {entry.at:%-d %b %Y} by you." in second.content.decode()
+    assert f"at {entry.at:%H:%M:%S} UTC on {entry.at:%b %-d, %Y} by you." in second.content.decode()
 
 
 @pytest.mark.parametrize("code", TARGETS)

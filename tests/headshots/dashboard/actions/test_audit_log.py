@@ -54,7 +54,7 @@ def test_a_line_says_who_did_what_to_what_how_much_and_why(owner: Client, staff:
     entry = AuditLogEntry.objects.get()
 
     for page in (shown(owner), shown(owner, f"{LOG}{entry.pk}/change/")):
-        assert f"{entry.at:%-d %b %Y %H:%M:%S}" in page
+        assert f"{entry.at:%b %-d, %Y, %H:%M:%S}" in page
         assert staff.email in page
         assert f'href="/admin/targets/payment/{payment.pk}/"' in page
         assert f"payment {str(payment.pk)[:8]}" in page

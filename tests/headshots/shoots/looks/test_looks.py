@@ -85,7 +85,7 @@ def test_an_edit_of_an_older_version_is_refused_until_it_is_meant(owner: Client,
     again = owner.post(page(style), mine | {"based_on": refused.context["adminform"].form["based_on"].value()})
 
     assert refused.status_code == 200
-    assert "Account 7 saved version 2 on 25 Nov 2026 14:05 UTC" in shown
+    assert "Account 7 saved version 2 on Nov 25, 2026, 14:05 UTC" in shown
     assert 'value="Typed for a while"' in shown
     assert (kept, again.status_code, style.versions.count()) == (2, 302, 3)
 
