@@ -157,6 +157,12 @@ def data_folder() -> Path:
     return Path(os.environ.get("HEADSHOTS_DATA_DIR") or ROOT / "var")
 
 
+def parallel_arguments(arguments: list[str]) -> list[str]:
+    """Return pytest's arguments for two test processes, unless these arguments decide otherwise or name one test."""
+    decided = any(argument.startswith(("-n", "--numprocesses", "--pdb", "-s")) for argument in arguments)
+    return [] if decided or any("::" in argument for argument in arguments) else ["-n", "2"]
+
+
 def exec_command(command: list[str], environment: dict[str, str]) -> NoReturn:
     sys.stdout.flush()
     os.execve(command[0], command, environment)
@@ -177,7 +183,7 @@ def main(arguments: list[str]) -> int:
         set_up_gpu_for_tests()
         finish_fetching_weights(start_fetching_weights())
         os.chdir(ROOT)
-        exec_command([str(PYTHON), "-m", "pytest", *rest], dict(os.environ))
+        exec_command([str(PYTHON), "-m", "pytest", *parallel_arguments(rest), *rest], dict(os.environ))
     if command in {"manage", "doctor"}:
         set_up(RUN_LOCK)
         data = data_folder().resolve()

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.helpers.balance import LongestFirstScheduling, Stopwatch, sort_longest_first
+
 pytest_plugins = ["tests.helpers.product", "tests.helpers.servers", "tests.helpers.postgresql"]
 
 # Short and outside of pytest's own folders: a unix socket's path holds 107 characters at most.
@@ -48,6 +50,7 @@ _prepare_environment()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="also run the tests that take minutes (marked slow)")
+    parser.addoption("--measure", action="store_true", help="store the duration of each file in tests/durations.json")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -58,6 +61,8 @@ def pytest_configure(config: pytest.Config) -> None:
     import django
 
     django.setup()
+    if config.getoption("--measure") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Stopwatch())
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -67,17 +72,18 @@ def pytest_xdist_setupnodes() -> None:
     del os.environ["DJANGO_SETTINGS_MODULE"]
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LongestFirstScheduling:
+    return LongestFirstScheduling(config, log)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(SCRATCH, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the slow tests out, unless --full, an own -m expression or a test named by hand asks for them."""
-    # Those with a browser are the longest and go one after the other: two products and their browsers at once would be
-    # too much for two cores. With `-n 2` one process begins with them and the other takes the rest meanwhile.
-    items.sort(key=_wants_a_browser, reverse=True)
-    for item in filter(_wants_a_browser, items):
-        item.add_marker(pytest.mark.xdist_group("browser"))
+    sort_longest_first(items)
     named = any("::" in argument for argument in config.args)
     if config.getoption("--full") or config.getoption("-m") or named:
         return
@@ -85,10 +91,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if slow:
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if not item.get_closest_marker("slow")]
-
-
-def _wants_a_browser(item: pytest.Item) -> bool:
-    return "chromium" in getattr(item, "fixturenames", ())
 
 
 class NetworkBlocked(RuntimeError):

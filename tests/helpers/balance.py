@@ -1,0 +1,55 @@
+"""Divide the test files between processes so that all finish at about the same time.
+
+Each file runs in one process, because module fixtures are expensive. Files start in order of their measured duration,
+longest first. Tests with a browser are one group: each starts the whole product, and two products at the same time
+would be too slow on two cores. `run.py test --measure` updates the durations in tests/durations.json.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+DURATIONS = Path(__file__).resolve().parents[1] / "durations.json"
+BROWSER = "tests/browser/"
+# Seconds assumed for a file that has not been measured.
+UNKNOWN = 10.0
+
+
+class LongestFirstScheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Assign whole files, and the browser tests as one group, in the order in which the tests were collected."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+def group_of(nodeid: str) -> str:
+    """Return the name of the group of tests that must run in one process."""
+    file = nodeid.partition("::")[0]
+    return BROWSER if file.startswith(BROWSER) else file
+
+
+def sort_longest_first(items: list[pytest.Item]) -> None:
+    """Sort tests by the measured duration of their group. Tests of one group keep their order."""
+    durations: Counter[str] = Counter()
+    measured = json.loads(DURATIONS.read_text()) if DURATIONS.exists() else {}
+    for file in dict.fromkeys(item.nodeid.partition("::")[0] for item in items):
+        durations[group_of(file)] += measured.get(file, UNKNOWN)
+    items.sort(key=lambda item: (-durations[group_of(item.nodeid)], group_of(item.nodeid)))
+
+
+class Stopwatch:
+    """Pytest plugin that writes the duration of each file at the end of a run without failures."""
+
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.seconds[report.nodeid.partition("::")[0]] += report.duration
+
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if exitstatus == pytest.ExitCode.OK:
+            rounded = {file: round(seconds, 1) for file, seconds in sorted(self.seconds.items())}
+            DURATIONS.write_text(json.dumps(rounded, indent=1) + "\n")
