@@ -84,7 +84,7 @@
           (other) =>
             other.name === file.name && other.size === file.size && other.lastModified === file.lastModified,
         );
-        if (problems[index]) sentences.push(named(file, ` ${problems[index]} It wasn’t added.`));
+        if (problems[index]) sentences.push(named(file, ` ${problems[index]} This file wasn’t added.`));
         else if (known) return;
         else if (chosen.length >= maxFiles) beyond += 1;
         else {

@@ -106,7 +106,10 @@ def _is_fully_deleted(shoot: Shoot) -> bool:
 
 
 def _redirect_after_withdrawal(request: HttpRequest) -> HttpResponse:
-    messages.success(request, "Consent withdrawn. The keys of the pictures are destroyed. See the certificate below.")
+    messages.success(
+        request,
+        "You’ve withdrawn your consent, and we’ve destroyed the keys to your pictures. Your deletion certificate will appear below.",
+    )
     response = HttpResponseRedirect(reverse("data_rights:account"))
     response["Clear-Site-Data"] = '"cache"'
     return response

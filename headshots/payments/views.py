@@ -35,11 +35,11 @@ log = logging.getLogger(__name__)
 _POLL_INTERVAL = timedelta(seconds=3)
 _MAX_PAYMENTS = 200
 _REFUSAL_MESSAGES = {
-    Refusal.HAS_OPEN_CREDIT: "You already have an unused pack. Nothing was charged.",
-    Refusal.UPLOADS_PAUSED: "Uploads are paused for maintenance. Nothing was charged. Please try again later.",
+    Refusal.HAS_OPEN_CREDIT: "You already have an unused pack. You weren’t charged.",
+    Refusal.UPLOADS_PAUSED: "Uploads are paused for maintenance. You weren’t charged. Please try again later.",
 }
 STRIPE_UNAVAILABLE_MESSAGE = (
-    "We can't reach the payment page right now. Nothing was charged. Please try again in a minute."
+    "We can't reach the payment page right now. You weren’t charged. Please try again in a minute."
 )
 
 
@@ -130,7 +130,7 @@ def refund(request: HttpRequest, credit_id: UUID) -> HttpResponse:
     credit = get_object_or_404(Credit.objects.select_related("payment"), pk=credit_id, owner=request.user)
     if request.method == "POST":
         if refund_credit(credit=credit, reason=Refund.Reason.PERSON, actor=Event.Actor.PERSON):
-            messages.success(request, "We're refunding your payment. It can take five to ten days to appear.")
+            messages.success(request, "We're refunding your payment. It can take 5 to 10 days to appear.")
         else:
             messages.error(request, "There's nothing left to refund. This pack was already used or refunded.")
         return redirect("payments:history")

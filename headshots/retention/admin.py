@@ -24,6 +24,6 @@ class DeletionCertificateAdmin(ReadOnlyAdmin):
     list_display = ("reference", "kind", "requested_by", "shoot_id", "begun_at", "done_at", "mailed_at")
     list_filter = ("kind", "requested_by")
     search_fields = ("reference", "shoot_id")
-    search_help_text = "Reference of the certificate, or id of the shoot."
+    search_help_text = "Certificate number or shoot ID."
     date_hierarchy = "begun_at"
     inlines = (_KeyDestructionInline,)

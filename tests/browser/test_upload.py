@@ -108,7 +108,7 @@ def test_a_photo_of_any_name_goes_to_the_server_and_back_leads_to_a_form_that_wo
         twin.write_bytes(photo.read_bytes() + bytes(number))
 
     choose(form, camera, photo, tmp_path / "empty.jpg", *twins)
-    expect(words(form)).to_have_text("“empty.jpg” is empty. It wasn’t added.")
+    expect(words(form)).to_have_text("“empty.jpg” is empty. This file wasn’t added.")
     expect(tiles(form)).to_have_count(4)
     choose(form, photo)
     expect(tiles(form)).to_have_count(4)
@@ -238,7 +238,7 @@ def test_photos_outlive_another_session_and_a_drop_beside_the_field(
     dropped = {"items": [], "files": [str(tmp_path), str(photo)], "dragOperationsMask": 1}
     for kind in ("dragEnter", "dragOver", "drop"):
         client.send("Input.dispatchDragEvent", {"type": kind, "x": 20, "y": 500, "data": dropped})
-    expect(words(form)).to_contain_text("If it’s a folder, please choose the photos in it. It wasn’t added.")
+    expect(words(form)).to_contain_text("If it’s a folder, please choose the photos in it. This file wasn’t added.")
     expect(tiles(form)).to_have_count(1)
     choose(form, *crowd)
     expect(words(form)).to_have_text("You can upload up to 5 photos. 3 weren’t added.")

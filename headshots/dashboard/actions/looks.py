@@ -43,7 +43,7 @@ ACTIONS = (
     Action(
         code="publish-look",
         title="Publish",
-        question="Publish this version for new packs?",
+        question="Publish this version?",
         effects=(
             "The order page and new packs use this version from now on.",
             "Packs that are already ordered keep the version they were ordered with.",
@@ -60,7 +60,7 @@ ACTIONS = (
     Action(
         code="restore-look",
         title="Restore",
-        question="Restore this older version for new packs?",
+        question="Restore this version?",
         effects=(
             "A copy of it becomes the newest version and is published right away.",
             "Packs that are already ordered keep the version they were ordered with.",

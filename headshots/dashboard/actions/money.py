@@ -114,7 +114,7 @@ def _grant_pack_blocked_reason(shoot: Shoot) -> str:
     if find_unpaid_payment(shoot):
         return "The customer has an open checkout for this shoot. If they pay, you can refund that payment."
     if shoot.packs.filter(kind=Pack.Kind.PREMIUM, state__in=Pack.LIVE).exists():
-        return "A premium pack of this shoot is already being made."
+        return "A premium pack from this shoot is already being made."
     return ""
 
 
@@ -188,7 +188,7 @@ ACTIONS = (
     Action(
         code="grant-pack",
         title="Grant a premium pack",
-        question="Make a free premium pack of this shoot?",
+        question="Make a free premium pack from this shoot?",
         effects=(
             "A pack in the looks you choose is queued right away.",
             "The customer is notified by email when it is ready.",

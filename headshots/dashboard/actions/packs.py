@@ -50,7 +50,7 @@ ACTIONS = (
         title="Retry",
         question="Retry this pack?",
         effects=(
-            "The pack returns to the queue, with three new attempts for each picture that was given up.",
+            "The pack returns to the queue, with three new attempts for each abandoned picture.",
             "Finished pictures are kept.",
             "A premium pack whose credit was returned uses an open credit of the account.",
         ),

@@ -29,7 +29,7 @@ def _purge_everything(shoot: Shoot, answers: Answers) -> str:
 
 def _view_headshots_blocked_reason(shoot: Shoot) -> str:
     if not support_access.may_view(shoot):
-        return "The customer hasn't given support access. They can do so on the page of their shoot."
+        return "The customer hasn't given support access. They can do so on their shoot’s page."
     return ""
 
 

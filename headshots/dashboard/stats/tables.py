@@ -121,7 +121,7 @@ def packs(daily_stats: DailyStats) -> Table:
     rows: list[tuple[Cell, ...]] = [
         (what, *(daily_stats.total[f"{what}|{kind}"] for kind in KINDS)) for what in ("ordered", *_END_STATES)
     ]
-    note = "Each event counts on its own day. A pack that staff retries counts as ordered twice."
+    note = "Each event counts on its own day. A pack retried by staff counts as ordered twice."
     return Table("packs", "Orders and results", ("Event", "Free", "Premium"), rows, note)
 
 

@@ -88,7 +88,10 @@ def _submit_order(request: HttpRequest, shoot: Shoot, owner: User, form: OrderFo
     given = form.cleaned_data
     wanted = Order(shoot, list(given["styles"]), known_orders=given["known_orders"], keep_photos=given["keep_photos"])
     if "credit" in request.POST and order_with_credit(order=wanted, owner=owner):
-        messages.success(request, "Order placed. You can leave this page. We'll email you when it's ready.")
+        messages.success(
+            request,
+            "Your order has been placed. You can close this page. We'll email you when your headshots are ready.",
+        )
         return redirect("shoots:detail", shoot.pk)
     return to_checkout(request, order_with_money(order=wanted, owner=owner))
 

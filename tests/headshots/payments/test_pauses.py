@@ -72,7 +72,7 @@ def test_nothing_is_sold_for_an_upload_that_would_be_refused(browser: Client, sh
 
     assert "now, upload later" in opened_before
     assert answer.status_code == 409
-    assert "Nothing was charged. Please try again later." in answer.content.decode()
+    assert "You weren’t charged. Please try again later." in answer.content.decode()
     assert not Payment.objects.exists()
     # Its photos are here.
     assert "Pay $19" in order_page

@@ -173,7 +173,7 @@ def test_what_backups_hold_is_what_the_settings_of_that_day_said(
     assert "No backup contains the keys of photos" in page
     assert certificate.result_keys_until.strftime("%B %-d, %Y") in page
     # A headshot can be restored while its key is in a backup, so the page does not promise otherwise.
-    assert "no copy of the encrypted files can be opened, wherever it is, except as described under" in page
+    assert "no copy of the encrypted files can be opened, no matter where it is, except as described under" in page
 
 
 def test_photos_alone_have_no_key_in_any_backup(shoot: Shoot, settings: LazySettings) -> None:

@@ -62,7 +62,7 @@ def visitor(request: pytest.FixtureRequest, settings: LazySettings) -> Client:
         ("/nowhere/at/all/", 404, "Page not found"),
         ("/broken/missing/", 404, "Page not found"),
         ("/broken/forbidden/", 403, "You don’t have access to this page"),
-        ("/broken/suspicious/", 400, "Bad request"),
+        ("/broken/suspicious/", 400, "We couldn’t read that request"),
         ("/broken/crash/", 500, "This is a problem on our side"),
     ],
 )
@@ -123,7 +123,7 @@ def test_a_host_we_do_not_answer_to_is_a_bad_request(visitor: Client) -> None:
     response = visitor.get("/", headers={"host": "elsewhere.example.org"})
 
     assert response.status_code == 400
-    assert "Bad request" in response.content.decode()
+    assert "We couldn’t read that request" in response.content.decode()
     assert "elsewhere" not in response.content.decode()
 
 

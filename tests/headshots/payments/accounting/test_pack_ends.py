@@ -23,7 +23,7 @@ from tests.helpers.money import HOME, bare_shoot, deliver, looks, paid, session_
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine", "at_the_test_checkout")]
 
 STOPPED = "We had to stop this pack."
-YOURS = "Nothing is lost. The pack is back in your account."
+YOURS = "You haven’t lost anything. The pack is back in your account."
 HERE = "from the photos you’ve uploaded"
 UPLOAD = "and order the pack from its page"
 GENERAL = "We tried several times without success. A different photo may work."

@@ -105,7 +105,7 @@ def test_preparing_is_shown_with_the_time_that_is_left_and_a_way_out(pack: Pack,
 
     page = browser.get(f"/shoots/{pack.shoot_id}/progress/").content.decode()
 
-    assert "(needed once per pack)." in page
+    assert "(this happens once per pack)." in page
     assert "%" not in page.split("Preparing you", 1)[1].split("</p>", 1)[0]
     assert "About 2 minutes left." in page
     assert "Stop this pack" in page
