@@ -6,7 +6,7 @@
 
   function untilThen(milliseconds) {
     const minutes = Math.max(0, Math.round(milliseconds / 60000));
-    if (minutes < 2) return "any moment now";
+    if (minutes < 2) return "in a minute or two";
     if (minutes < 120) return `in ${minutes} minutes`;
     return `in ${Math.floor(minutes / 60)} hours`;
   }

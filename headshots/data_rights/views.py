@@ -108,7 +108,8 @@ def _is_fully_deleted(shoot: Shoot) -> bool:
 def _redirect_after_withdrawal(request: HttpRequest) -> HttpResponse:
     messages.success(
         request,
-        "You’ve withdrawn your consent, and we’ve destroyed the keys to your pictures. Your deletion certificate will appear below.",
+        "You’ve withdrawn your consent, and we’ve destroyed the keys to your pictures. "
+        "Your deletion certificate will appear below.",
     )
     response = HttpResponseRedirect(reverse("data_rights:account"))
     response["Clear-Site-Data"] = '"cache"'

@@ -53,7 +53,8 @@ class _PhotosField(forms.FileField):
         if not files:
             raise forms.ValidationError("Please choose at least one photo.", code="required")
         if len(files) > settings.HEADSHOTS_MAX_PHOTOS:
-            raise forms.ValidationError(f"Please choose at most {settings.HEADSHOTS_MAX_PHOTOS} photos.", code="many")
+            most = settings.HEADSHOTS_MAX_PHOTOS
+            raise forms.ValidationError(f"You can upload up to {most} photos at a time.", code="many")
         photos, errors = [], []
         self.wait_seconds = WAIT_SECONDS
         for number, file in enumerate(files, 1):
