@@ -25,7 +25,7 @@ class AccountAdapter(DefaultAccountAdapter):
     error_messages = {
         **DefaultAccountAdapter.error_messages,
         "email_taken": "An account with this email already exists. Sign in, or reset your password.",
-        "email_password_mismatch": "The email or password is wrong. Please try again.",
+        "email_password_mismatch": "The email or password is incorrect. Please try again.",
         "too_many_login_attempts": (
             "Too many attempts. Please wait a few minutes and try again, or reset your password."
         ),

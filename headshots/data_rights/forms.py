@@ -22,5 +22,5 @@ class DeleteAccountForm(forms.Form):
     def clean_password(self) -> str:
         password: str = self.cleaned_data["password"]
         if not self.owner.check_password(password):
-            raise forms.ValidationError("This password is wrong. Nothing was deleted.", code="wrong")
+            raise forms.ValidationError("That password is incorrect. Nothing was deleted.", code="wrong")
         return password

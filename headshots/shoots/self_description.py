@@ -85,7 +85,7 @@ class SelfDescriptionForm(forms.Form):
     kind = _choice("Describe me as", KINDS, None)
     age = _choice("I am", AGES, "prefer not to say")
     hair = _choice("My hair is", HAIR, "prefer not to say")
-    outfit = _choice("In my headshots, I wear", OUTFITS, "business attire")
+    outfit = _choice("In my headshots, I’m wearing", OUTFITS, "business attire")
     glasses = forms.BooleanField(label="I wear glasses", required=False)
     headscarf = forms.BooleanField(label="I wear a headscarf", required=False)
 

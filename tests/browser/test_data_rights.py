@@ -79,7 +79,7 @@ def test_a_person_sees_takes_along_withdraws_and_is_forgotten(product: Product, 
     assert_accessible(page)
     page.fill("input[name=password]", "not it")
     page.get_by_role("button", name="Delete my account").click()
-    expect(page.get_by_text("This password is wrong")).to_be_visible()
+    expect(page.get_by_text("That password is incorrect")).to_be_visible()
     assert_accessible(page)
     page.fill("input[name=password]", PASSWORD)
     page.get_by_role("button", name="Delete my account").dblclick(no_wait_after=True)

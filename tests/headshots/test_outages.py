@@ -37,8 +37,8 @@ from tests.helpers.servers import Gate
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 
 HOUR = timedelta(hours=1)
-NO_SPACE = "We have no room for your photos right now. Nothing was stored. Please try again later."
-NOT_SAVED = "We couldn't save your upload. Nothing was stored. Please try again in a few minutes."
+NO_SPACE = "We’re out of storage space right now. Nothing was saved. Please try again later."
+NOT_SAVED = "We couldn't save your upload. Nothing was saved. Please try again in a few minutes."
 
 
 @pytest.fixture(autouse=True)

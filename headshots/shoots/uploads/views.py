@@ -60,13 +60,13 @@ _NO_PREVIEWS_LEFT = UploadRefusal(429)
 # The form shows the errors next to its fields.
 _INVALID = UploadRefusal(422)
 _TOO_MANY = UploadRefusal(
-    429, "You've uploaded many photos in a short time. Nothing was stored. Please try again in ten minutes.", 600
+    429, "You've uploaded a lot of photos in a short time. Nothing was saved. Please try again in ten minutes.", 600
 )
 _BUSY = UploadRefusal(
-    503, "We're busy with other uploads right now. Nothing was stored. Please try again in a few seconds."
+    503, "We're busy with other uploads right now. Nothing was saved. Please try again in a few seconds."
 )
-_NO_SPACE = UploadRefusal(503, "We have no room for your photos right now. Nothing was stored. Please try again later.")
-_NOT_STORED = UploadRefusal(503, "We couldn't save your upload. Nothing was stored. Please try again in a few minutes.")
+_NO_SPACE = UploadRefusal(503, "We’re out of storage space right now. Nothing was saved. Please try again later.")
+_NOT_STORED = UploadRefusal(503, "We couldn't save your upload. Nothing was saved. Please try again in a few minutes.")
 _ANSWERS_NOT_SAVED = "We couldn't save your answers. They're still in the form. Please try again in a minute."
 
 # The limits of uploads that are being read or wait for a decoder: per concurrent decode, and per account. Each upload

@@ -124,7 +124,7 @@ def test_signing_in_never_leads_to_another_site(client: Client, account: User) -
 
 
 def test_a_wrong_password_and_an_unknown_address_are_answered_alike(client: Client, account: User) -> None:
-    words = "The email or password is wrong"
+    words = "The email or password is incorrect"
 
     assert words in sign_in(client, account.email, "a wrong password").content.decode()
     assert words in sign_in(client, "nobody@example.org").content.decode()

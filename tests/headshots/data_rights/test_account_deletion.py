@@ -163,7 +163,7 @@ def test_a_wrong_password_deletes_nothing(browser: Client, shoot: Shoot) -> None
     response = delete_account(browser, password="not it")
 
     assert response.status_code == 422
-    assert "This password is wrong" in response.content.decode()
+    assert "That password is incorrect" in response.content.decode()
     assert Shoot.objects.get().is_open
     assert User.objects.get().deletion_requested_at is None
     assert not DeletionCertificate.objects.exists()
