@@ -12,10 +12,10 @@ _KEYS = ("sk_live_", "rk_live_", "sk_test_", "rk_test_")
 
 @register(Tags.security)
 def check_prices(**_: object) -> list[CheckMessage]:
-    """Check the currency, the prices, and the days in which a refund or a redo can be requested."""
+    """Check the currency, the prices, and the refund and redo periods."""
     currency = settings.HEADSHOTS_CURRENCY
     if not (len(currency) == 3 and currency.isascii() and currency.isalpha()):
-        return [Error("HEADSHOTS_CURRENCY must be a currency's three letters, such as usd.", id="payments.E001")]
+        return [Error("HEADSHOTS_CURRENCY must be a three-letter currency code, such as usd.", id="payments.E001")]
     found: list[CheckMessage] = []
     for name in ("HEADSHOTS_PRICE", "HEADSHOTS_STUDIO_PRICE"):
         try:
@@ -42,7 +42,7 @@ def check_test_checkout(**_: object) -> list[CheckMessage]:
 
 @register(Tags.security)
 def check_stripe(**_: object) -> list[CheckMessage]:
-    """Check Stripe's secret key and the secret of its webhooks, where there is a key."""
+    """Check Stripe's secret key and webhook secret, if a key is set."""
     key = settings.HEADSHOTS_STRIPE_SECRET_KEY
     if not key:
         return []
@@ -77,7 +77,7 @@ def check_live_payments(**_: object) -> list[CheckMessage]:
         hint = "Set HEADSHOTS_SITE_URL to https://... and leave HEADSHOTS_HTTPS on."
         found.append(Error("Live payments need HTTPS.", hint=hint, id="payments.E009"))
     if not settings.HEADSHOTS_SELL_STUDIO and _engine_name() == "studio":
-        hint = "It generates no new pictures. To sell it, set HEADSHOTS_SELL_STUDIO and HEADSHOTS_STUDIO_PRICE."
+        hint = "The studio engine generates no new pictures. To sell its packs, set HEADSHOTS_SELL_STUDIO and HEADSHOTS_STUDIO_PRICE."
         found.append(
             Error("Live payments are on, but the studio engine is not for sale.", hint=hint, id="payments.E010")
         )

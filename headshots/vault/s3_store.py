@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
 
 CONNECT_SECONDS, READ_SECONDS = 3, 20
-# In boto3's standard mode, errors of the server or the network are retried after at most 1, 2 and 4 seconds.
+# In its standard mode, boto3 retries server and network errors after at most 1, 2 and 4 seconds.
 ATTEMPTS = 4
 _Page = TypeVar("_Page")
 # S3's limit for one delete request.
@@ -40,7 +40,7 @@ class S3Store:
         """Upload a blob. The object becomes visible with its last part, never before."""
         from boto3.s3.transfer import TransferConfig
 
-        # One part after the other, in this thread. Each part stays in memory until it has been sent, for retries.
+        # Upload the parts sequentially, in this thread. Each part stays in memory until it has been sent, for retries.
         one_by_one = TransferConfig(multipart_threshold=_PART_BYTES, multipart_chunksize=_PART_BYTES, use_threads=False)
         with _translate_errors():
             self._client.upload_fileobj(
@@ -78,7 +78,7 @@ class S3Store:
                     yield blob_id
 
     def sweep_unfinished(self, before: datetime) -> int:
-        """Abort multipart uploads that were begun before a time and never completed. Returns how many."""
+        """Abort multipart uploads that were begun before a time and never completed. Returns the number of aborted uploads."""
         pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=self._prefix)
         begun = [upload for page in _iterate_pages(pages) for upload in page.get("Uploads", [])]
         old = [upload for upload in begun if upload["Initiated"] < before]
@@ -97,9 +97,9 @@ class S3Store:
 
 @cache
 def s3_client(endpoint: str, region: str, *, signed: bool = True) -> "BaseClient":
-    """Return the client of an S3 server, one per process. An empty `endpoint` is Amazon's own.
+    """Return the client of an S3 server, one per process. An empty `endpoint` selects Amazon S3.
 
-    signed: False makes anonymous requests."""
+    signed: whether requests are signed. If False, requests are anonymous."""
     import boto3
     from botocore import UNSIGNED
     from botocore.config import Config
@@ -186,7 +186,7 @@ class _Upload(io.RawIOBase):
 
 
 class _Download(io.RawIOBase):
-    """The body of a response as a file. A broken connection raises VaultUnavailable instead of ending the file."""
+    """The body of a response as a file. If the connection breaks, reading raises VaultUnavailable instead of reporting the end of the file."""
 
     def __init__(self, body: "BinaryIO") -> None:
         self._body = body

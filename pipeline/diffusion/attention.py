@@ -1,6 +1,6 @@
-"""Attention layers of the UNet and the ControlNet, with keys and values cached over all denoising steps.
+"""Attention layers of the UNet and the ControlNet, with keys and values cached across all denoising steps.
 
-Text and face tokens do not change while a picture is denoised. Therefore their keys and values are constant in every
+Text and face tokens do not change while a picture is denoised. Their keys and values are therefore constant in every
 cross-attention layer, and `project_all` computes them once. A layer without cached keys and values computes its own.
 
 The results equal those of diffusers' AttnProcessor2_0 and IPAdapterAttnProcessor2_0, with one adapter scale per
@@ -21,7 +21,7 @@ from pipeline.errors import WeightsError
 KeysValues = tuple[Tensor, ...]
 """Keys and values of one layer, each (rows, heads, tokens, channels).
 
-First those of the text. In the UNet those of the face follow.
+The text tokens come first. In the UNet, the face tokens follow.
 """
 
 
@@ -91,7 +91,7 @@ class CrossAttention(nn.Module):
         The values of the face are multiplied by the adapter scale of each row, (rows, 1, 1)."""
         parts = [attn.to_k(tokens), attn.to_v(tokens)]
         if self.face_key is not None and self.face_value is not None:
-            # Attention is linear in the values. Therefore the adapter scale can be applied to the values once.
+            # Attention is linear in the values. The adapter scale can therefore be applied once, to the values.
             parts += [self.face_key(face), self.face_value(face) * face_scale]
         return tuple(split_heads(part, attn.heads).contiguous() for part in parts)
 
@@ -114,7 +114,7 @@ def join_heads(tokens: Tensor) -> Tensor:
 
 
 def install_attention(network: UNet2DConditionModel | ControlNetModel, *, flash: bool) -> None:
-    """Replace diffusers' attention processors by the classes of this module. Keeps the loaded face projections.
+    """Replace diffusers' attention processors with the classes of this module. Keeps the loaded face projections.
 
     Raises WeightsError if the network's attention layers are not those of SDXL."""
     ours: dict[str, nn.Module] = {}

@@ -37,7 +37,7 @@ def read_rrdb(path: Path) -> Tensors:
     Raises WeightsError if the file is missing or has other content."""
     readers = {".bin": _read_ncnn, ".pth": _read_checkpoint, ".safetensors": _read_safetensors}
     if path.suffix not in readers:
-        raise WeightsError(f"{path}: the file of a network must end with {' or '.join(readers)}.")
+        raise WeightsError(f"{path}: unknown file type. The file name must end with {' or '.join(readers)}.")
     try:
         tensors = readers[path.suffix](path)
         _check_shapes(tensors)
@@ -178,7 +178,7 @@ def _rebuild_tensor(
     Raises ValueError for any other memory layout."""
     count = int(np.prod(size))
     if stride != tuple(_strides(size)) or offset + count > storage.size:
-        raise ValueError("a tensor is laid out in an unknown way")
+        raise ValueError("a tensor has an unsupported memory layout")
     return storage[offset : offset + count].reshape(size)
 
 

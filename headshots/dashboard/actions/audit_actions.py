@@ -1,7 +1,7 @@
-"""Define a staff action and perform it once, with a reason, in the audit log.
+"""Define staff actions, perform each request once, and record it with its reason in the audit log.
 
 An action defines its target, its permission, its blocking conditions and its work. This module has the common parts
-of all actions: confirmation, double clicks, targets that changed in between, and the audit log.
+of all actions: confirmation, double clicks, targets that changed before the confirmation, and the audit log.
 """
 
 from collections.abc import Callable
@@ -23,12 +23,12 @@ from headshots.dashboard.models import AuditLogEntry
 Answers = dict[str, Any]
 """Cleaned form data, by field name."""
 
-# A repeat by the same person within this time is a double click. Includes the second request's wait for the first.
+# A repeat by the same person within this time is a double click. This includes the time that the second request waits for the first.
 _DOUBLE_CLICK = timedelta(seconds=10)
 
 
 class ActionUnavailable(Exception):
-    """The action is blocked in the target's current state. The message says why, for the member of staff."""
+    """The action is blocked in the target's current state. The message tells the staff member why."""
 
 
 class StaleTargetError(Exception):
@@ -71,7 +71,7 @@ class Action:
     target_type: the kind of target, as named in the audit log.
     state_of: returns a short string that differs once the target has changed.
     blocked_reason: returns why the action cannot be performed now, or "" if it can.
-    do: performs the action and returns a message for the member of staff. Raises ActionUnavailable, StaleTargetError.
+    do: performs the action and returns a message for the staff member. Raises ActionUnavailable, StaleTargetError.
     """
 
     code: str
@@ -104,7 +104,7 @@ def new_form(action: Action, target: object, previous_answers: Answers | None = 
 
 
 def perform(*, action: Action, target_id: str, answers: Answers, staff: User) -> str:
-    """Perform an action once and record it. Returns the message for the member of staff.
+    """Perform an action once and record it. Returns the message for the staff member.
 
     A submission that is sent twice is performed once.
     Raises ActionUnavailable, StaleTargetError, and what `action.load` raises for a missing target."""

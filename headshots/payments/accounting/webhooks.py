@@ -25,15 +25,16 @@ _Outcome = WebhookEvent.Outcome
 def receive_webhook(*, payload: bytes, signature: str) -> bool:
     """Verify, store and apply one webhook.
 
-    Returns True if the event is new. Raises BadSignature for a wrong signature, and stores nothing then."""
+    Returns True if the event is new. Raises BadSignature, before anything is stored, for a wrong signature."""
     return receive_event(event=read_webhook(payload, signature))
 
 
 def receive_event(*, event: StripeEvent, fetched: bool = False) -> bool:
     """Store and apply one event in one transaction.
 
-    fetched: True if the event was fetched, not delivered. Returns True if the event is new. If applying fails, nothing
-    is stored and Stripe sends the event again."""
+    fetched: True if the product asked Stripe for the event, False if a webhook delivered it.
+
+    Returns True if the event is new. If applying it fails, nothing is stored and Stripe sends the event again."""
     try:
         with queued_transaction():
             # The insert comes first: the same event in another process waits here, then fails as a duplicate.
@@ -70,7 +71,7 @@ def _store(event: StripeEvent, fetched: bool) -> WebhookEvent:
 def _find_payment(event: StripeEvent) -> Payment | None:
     """Find the payment that an event is about.
 
-    Returns None if the payment is not known yet. Loads only the columns that `lock_payment` needs to read the rest."""
+    Returns None if the payment is not known yet. Loads only the columns from which `lock_payment` finds and locks the full rows."""
     payments = Payment.objects.filter(mode=current_mode()).select_related("pack").only("pack__shoot").order_by()
     if event.type in SESSION_TYPES:
         by_session = _first_or_none(payments.filter(session_id=event.object_id))
@@ -87,7 +88,7 @@ def _find_payment(event: StripeEvent) -> Payment | None:
 
 
 def _first_or_none(payments: QuerySet[Payment]) -> Payment | None:
-    """Return the only payment, or None.
+    """Return the first payment, or None. At most one matches.
 
     `first()` would add an ORDER BY, which is slower here."""
     return next(iter(payments[:1]), None)

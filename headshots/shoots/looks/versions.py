@@ -24,7 +24,7 @@ from headshots.shoots.lifecycle import key_expiry, purge_time, record_pack, star
 from headshots.shoots.models import Headshot, Pack, Shoot, Style, StyleVersion
 from headshots.vault import services as vault
 
-# One picture in the look's own framing and light, and one in the next.
+# One picture with the look's own framing and light, and one with the next framing and light.
 TRIAL_PICTURES = 2
 
 
@@ -56,7 +56,7 @@ def is_draft(version: StyleVersion) -> bool:
 def differences(
     before: StyleVersion | LookContent, after: StyleVersion | LookContent
 ) -> dict[str, tuple[object, object]]:
-    """Return {field: (before, after)} for every field that differs. Fields left out count as their defaults."""
+    """Return {field: (before, after)} for every field that differs. Missing fields count as having their default values."""
     old, new = _comparable_content(before), _comparable_content(after)
     return {name: (old[name], new[name]) for name in old if old[name] != new[name]}
 
@@ -114,7 +114,7 @@ def restore_version(*, version: StyleVersion, created_by: int) -> StyleVersion:
 def start_trial(*, version: StyleVersion) -> Pack:
     """Queue a trial pack of the built-in sample in this version.
 
-    The pack counts in no statistics, and is purged with its shoot within a day."""
+    The pack is excluded from statistics and is purged with its shoot within a day."""
     now = timezone.now()
     shoot = Shoot(id=uuid4(), created_at=now, delete_after=purge_time(now))
     size = engine.PREVIEW
@@ -210,12 +210,12 @@ def _comparable_content(look: StyleVersion | LookContent) -> dict[str, object]:
 
 
 def _toml(value: object) -> str:
-    """Format a value as TOML. JSON strings are valid TOML basic strings."""
+    """Format a value as TOML. JSON strings are valid TOML basic strings once the DEL character is escaped."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | tuple):
         return f"[{', '.join(_toml(each) for each in value)}]"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", r"\u007f") if isinstance(value, str) else repr(value)
 
 
 # The looks of the free preview: light, dark, outdoor, black and white.

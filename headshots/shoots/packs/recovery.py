@@ -1,4 +1,4 @@
-"""Requeue work that was left undone by a lost message or a killed worker, and packs that failed permanently."""
+"""Requeue work after a lost message or a killed worker, and retry packs that failed permanently."""
 
 import logging
 from datetime import timedelta
@@ -41,7 +41,7 @@ def requeue_stalled() -> None:
 def enqueue_waiting() -> None:
     """Enqueue all waiting packs, oldest first.
 
-    Called when a pause ends, so that the packs do not wait for beat."""
+    Called when a pause ends, so that the packs do not wait for the next beat task."""
     for pack_id in _free_packs().order_by("queued_at").values_list("pk", flat=True):
         app.send_task("shoots.render_pack", args=[str(pack_id)])
 
@@ -66,7 +66,7 @@ def _packs_to_mail() -> QuerySet[Pack]:
 def _shoots_without_preview() -> QuerySet[Shoot]:
     """Select shoots with a usable photo and all verdicts, but without a preview.
 
-    Their worker was killed before it ordered the preview."""
+    This happens if a worker is killed before it orders the preview."""
     photos = Photo.objects.filter(shoot=OuterRef("pk"))
     return Shoot.objects.filter(
         Exists(photos.filter(state__in=Photo.USABLE)),
@@ -78,7 +78,7 @@ def _shoots_without_preview() -> QuerySet[Shoot]:
 
 
 def _requeue(task: str, row_id: object) -> None:
-    # At most once per lease, so that a long queue does not fill up with copies of one message.
+    # Send at most one message per lease period, so that a long queue does not fill up with copies.
     if cache.add(f"requeued:{task}:{row_id}", 1, timeout=settings.HEADSHOTS_LEASE_SECONDS):
         log.info("queuing %s %s again", task, row_id)
         app.send_task(task, args=[str(row_id)])

@@ -65,7 +65,7 @@ class Tally:
 class RunOutcome:
     """The consequences for a pack when a run ends with an exception.
 
-    line: log message; empty: the exception itself.
+    line: log message. If empty, the exception's message is logged.
     level: level of that message.
     reason: reason to record for the failed run. Empty: no failure is recorded, and the pack is continued later.
     closes_shoot: close the shoot, because its key is gone.
@@ -79,7 +79,7 @@ class RunOutcome:
     reraise: bool = False
 
 
-# The first row that matches an exception counts, so subclasses come before their base classes.
+# The first row that matches an exception is used, so subclasses come before their base classes.
 RUN_OUTCOMES: tuple[tuple[type[Exception], RunOutcome], ...] = (
     (engine.Canceled, RunOutcome("stopped, because the pack was canceled or paused", logging.INFO)),
     (prepared_subjects.PreparationInProgress, RunOutcome("another worker is preparing its subject", logging.INFO)),
@@ -87,7 +87,7 @@ RUN_OUTCOMES: tuple[tuple[type[Exception], RunOutcome], ...] = (
     (KeyGone, RunOutcome("the key of its photos no longer exists", logging.INFO, closes_shoot=True)),
     # Nothing is lost: beat queues the pack again.
     (VaultUnavailable, RunOutcome("waiting for the vault: {error}")),
-    # For the operator, who reads the log: a full disk, a missing file of a photo, a broken weight.
+    # The operator reads these in the log: a full disk, a missing photo file, a corrupt model.
     (OSError, RunOutcome(reason=Pack.Reason.STORAGE_FAILED)),
     (VaultError, RunOutcome(reason=Pack.Reason.STORAGE_FAILED)),
     (engine.WeightsError, RunOutcome(reason=Pack.Reason.ENGINE_BROKEN)),
@@ -166,7 +166,7 @@ def resume_after_crash() -> None:
 
 
 def _render_rows(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally: Tally) -> None:
-    """Render these rows, and then rows that are free when the engine asks for more."""
+    """Render these rows, then further free rows of the pack, until none are left."""
     token = rows[0].lease_token
     mine = Headshot.objects.filter(lease_token=token, state=_State.RENDERING)
     renew_leases = LeaseRenewer(pack, token)
@@ -179,7 +179,7 @@ def _render_rows(pack: Pack, size: engine.Size, rows: Sequence[Headshot], tally:
         for finished in engine.render(prepared_subject, batches, size, renew_leases, versions=with_versions):
             row = mine.filter(index=finished.index).select_related("style", "version").first()
             if row is None:
-                # The lease expired. The worker that has the row now renders it again.
+                # The lease expired, and another worker has claimed this row and renders it again.
                 log.info("pack %s: headshot %d is no longer leased here", pack.pk, finished.index)
             elif not finished.accepted:
                 _refuse(pack, row, finished.reasons, tally)
@@ -264,7 +264,7 @@ def _finish_row(pack: Pack, row: Headshot, finished: engine.RenderResult, blobs:
 
 def _is_near_duplicate(pack: Pack, finished: engine.RenderResult) -> bool:
     """Return True if the picture looks like a finished picture of its pack, rendered by any worker."""
-    # A preview has one picture per look, so none can be alike. Pictures of a trial may be.
+    # A preview has one picture per look, so its pictures always differ. Pictures of a trial may look alike.
     if pack.kind != Pack.Kind.PREMIUM:
         return False
     done = pack.headshots.filter(state=_State.DONE).exclude(perceptual_hash="")
@@ -308,7 +308,7 @@ def _refuse(pack: Pack, row: Headshot, reasons: list[str], tally: Tally) -> None
     with transaction.atomic():
         mine = _leased(pack, row)
         if not mine.select_for_update().exists():
-            return  # The worker that has the row now renders it again, and counts the outcome.
+            return  # Another worker has claimed this row. It renders the row again and counts the outcome.
         gating.count_outcome(pack, reasons[0])
         changes = gating.next_try(pack, row, reasons)
         if changes is None:

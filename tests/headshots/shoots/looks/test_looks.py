@@ -314,6 +314,14 @@ def test_an_export_comes_back_without_a_change(owner: Client, style: Style) -> N
     assert versions.import_toml(exported.content.decode(), created_by=STAFF) == []
 
 
+def test_an_export_can_be_read_again_whatever_a_title_contains(style: Style) -> None:
+    style.title = 'Tab\t, "quotes", backslash \\, DEL \x7f'
+
+    read = tomllib.loads(versions.export_toml([style]))
+
+    assert read["style"][0]["title"] == style.title
+
+
 def test_what_differs_in_a_file_becomes_drafts(owner: Client, style: Style) -> None:
     text = owner.get("/admin/shoots/style/export.toml").content.decode()
     text = text.replace('title = "Corporate"', 'title = "Corporate \\"X\\" Ümläut"')
