@@ -77,7 +77,7 @@ def check_live_payments(**_: object) -> list[CheckMessage]:
         hint = "Set HEADSHOTS_SITE_URL to https://... and leave HEADSHOTS_HTTPS on."
         found.append(Error("Live payments need HTTPS.", hint=hint, id="payments.E009"))
     if not settings.HEADSHOTS_SELL_STUDIO and _engine_name() == "studio":
-        hint = "The studio engine generates no new pictures. To sell its packs, set HEADSHOTS_SELL_STUDIO and HEADSHOTS_STUDIO_PRICE."
+        hint = "It makes no new pictures. To sell its packs, set HEADSHOTS_SELL_STUDIO and HEADSHOTS_STUDIO_PRICE."
         found.append(
             Error("Live payments are on, but the studio engine is not for sale.", hint=hint, id="payments.E010")
         )

@@ -78,7 +78,7 @@ class S3Store:
                     yield blob_id
 
     def sweep_unfinished(self, before: datetime) -> int:
-        """Abort multipart uploads that were begun before a time and never completed. Returns the number of aborted uploads."""
+        """Abort multipart uploads that were begun before a time and never completed. Returns their number."""
         pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=self._prefix)
         begun = [upload for page in _iterate_pages(pages) for upload in page.get("Uploads", [])]
         old = [upload for upload in begun if upload["Initiated"] < before]
@@ -186,7 +186,9 @@ class _Upload(io.RawIOBase):
 
 
 class _Download(io.RawIOBase):
-    """The body of a response as a file. If the connection breaks, reading raises VaultUnavailable instead of reporting the end of the file."""
+    """The body of a response as a file.
+
+    If the connection breaks, reading raises VaultUnavailable instead of reporting the end of the file."""
 
     def __init__(self, body: "BinaryIO") -> None:
         self._body = body

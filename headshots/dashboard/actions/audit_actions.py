@@ -23,7 +23,7 @@ from headshots.dashboard.models import AuditLogEntry
 Answers = dict[str, Any]
 """Cleaned form data, by field name."""
 
-# A repeat by the same person within this time is a double click. This includes the time that the second request waits for the first.
+# A repeat by the same person within this time is a double click. The time includes the wait for the first request.
 _DOUBLE_CLICK = timedelta(seconds=10)
 
 

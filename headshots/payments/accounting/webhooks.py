@@ -71,7 +71,8 @@ def _store(event: StripeEvent, fetched: bool) -> WebhookEvent:
 def _find_payment(event: StripeEvent) -> Payment | None:
     """Find the payment that an event is about.
 
-    Returns None if the payment is not known yet. Loads only the columns from which `lock_payment` finds and locks the full rows."""
+    Returns None if the payment is not known yet. Loads only the columns that `lock_payment` needs to find and lock the
+    full rows."""
     payments = Payment.objects.filter(mode=current_mode()).select_related("pack").only("pack__shoot").order_by()
     if event.type in SESSION_TYPES:
         by_session = _first_or_none(payments.filter(session_id=event.object_id))

@@ -56,7 +56,7 @@ def is_draft(version: StyleVersion) -> bool:
 def differences(
     before: StyleVersion | LookContent, after: StyleVersion | LookContent
 ) -> dict[str, tuple[object, object]]:
-    """Return {field: (before, after)} for every field that differs. Missing fields count as having their default values."""
+    """Return {field: (before, after)} for every field that differs. A missing field counts as its default."""
     old, new = _comparable_content(before), _comparable_content(after)
     return {name: (old[name], new[name]) for name in old if old[name] != new[name]}
 

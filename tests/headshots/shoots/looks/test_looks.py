@@ -1,6 +1,7 @@
 """Looks in the hands of staff: drafts, trials, publishing, going back, files."""
 
 import json
+import tomllib
 from datetime import UTC, datetime, timedelta
 
 import pytest
