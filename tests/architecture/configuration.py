@@ -39,9 +39,12 @@ invalid values for production:
 HEADSHOTS_DEBUG=0 python3 run.py manage check --deploy
 ```
 
+With systemd or Compose, run it [with the settings of the service](deployment.md#run-commands).
+
 **Production** means that `HEADSHOTS_DEBUG` is off, which is the default. Only `run.py` turns it on. The column
-*Required* applies to production: commands and services refuse to start without a required variable. *Recommended*
-means that `check --deploy` warns without it.
+*Required* applies to production: web processes and management commands refuse to start without a required variable.
+*Recommended* means that `check --deploy` warns without it. [Deployment](deployment.md#production-checklist) has a list
+of what to set.
 
 **Types.** Yes or no: `1` or `0`. List: values separated by commas, without spaces. Path: a relative path starts at the
 current folder of the process. To get the default, leave the variable out: an empty value can mean something else.
