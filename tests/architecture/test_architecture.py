@@ -4,8 +4,12 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
+
+import run
+from pipeline.engines import ENGINE_CHOICES, EngineName
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ["headshots", "pipeline"]
@@ -55,6 +59,17 @@ def test_the_import_contracts_are_kept() -> None:
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert f"Contracts: {len(contracts)} kept, 0 broken." in result.stdout, result.stdout
+
+
+def test_every_engine_is_in_the_contract_that_keeps_engines_apart() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    independent = next(each["modules"] for each in contracts if each["name"] == "An engine knows no other engine")
+
+    assert set(independent) == {f"pipeline.engines.{name}" for name in get_args(EngineName) if name != "auto"}
+
+
+def test_run_py_offers_the_engines_that_the_pipeline_offers() -> None:
+    assert run.ENGINES == ENGINE_CHOICES
 
 
 def test_only_the_settings_read_the_environment() -> None:

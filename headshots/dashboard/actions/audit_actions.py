@@ -66,12 +66,24 @@ class ReasonForm(forms.Form):
 class Action:
     """An action that staff can perform on a target, once and with a reason.
 
+    code: unique name of the action in URLs and in the audit log. Never change it.
+    title: label of the button.
+    question: heading of the confirmation page.
     effects: the consequences of the action, one sentence each.
     undo_note: explains which of them can be undone.
     target_type: the kind of target, as named in the audit log.
+    permission: the permission that staff need, such as "dashboard.view_money".
+    load: returns the target with an id. May raise Http404 or DoesNotExist.
     state_of: returns a short string that differs once the target has changed.
     blocked_reason: returns why the action cannot be performed now, or "" if it can.
     do: performs the action and returns a message for the staff member. Raises ActionUnavailable, StaleTargetError.
+    form: the form of the confirmation page, if the action asks for more than a reason.
+    danger: marks the button and shows `undo_note` as a warning.
+    can_be_undone: shows `undo_note` of a dangerous action as information instead.
+    initial: returns initial values of the form for a target.
+    success_url_name: name of the URL to open afterwards, with the target's id. Empty: the page before the action.
+    shoot_of: returns the id of the target's shoot, under which the audit log lists the action.
+    details_of: returns facts for the audit log in addition to the answers.
     """
 
     code: str
@@ -87,13 +99,10 @@ class Action:
     do: Callable[[Any, Answers], str]
     form: type[ReasonForm] = ReasonForm
     danger: bool = False
-    # A dangerous action that can be undone shows `undo_note` as information, not as a warning.
     can_be_undone: bool = False
     initial: Callable[[Any], dict[str, Any]] = lambda target: {}
-    # Name of the URL to open afterwards, with the target's id. Empty: back to the page that the action came from.
     success_url_name: str = ""
     shoot_of: Callable[[Any], UUID | None] = lambda target: None
-    # Facts for the audit log in addition to the answers.
     details_of: Callable[[Any], dict[str, str]] = lambda target: {}
 
 

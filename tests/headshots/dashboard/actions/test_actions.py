@@ -2,6 +2,8 @@
 test_actions_on_packs.py and test_actions_on_accounts.py."""
 
 import html
+import importlib
+import pkgutil
 import threading
 from datetime import timedelta
 from uuid import uuid4
@@ -13,6 +15,7 @@ from django.test import Client
 from django.utils import timezone
 
 from headshots.accounts.models import User
+from headshots.dashboard import actions
 from headshots.dashboard.actions.registry import ACTIONS, action_title
 from headshots.dashboard.actions.targets import target_label
 from headshots.dashboard.models import AuditLogEntry
@@ -50,6 +53,14 @@ ALLOWED = {
 
 def test_every_action_has_its_test() -> None:
     assert set(TARGETS) == set(ALLOWED) == set(ACTIONS)
+
+
+def test_the_registry_lists_the_actions_of_every_module() -> None:
+    names = sorted(each.name for each in pkgutil.iter_modules(actions.__path__))
+    found = [getattr(importlib.import_module(f"{actions.__name__}.{name}"), "ACTIONS", ()) for name in names]
+
+    # The registry's own dictionary has the same name.
+    assert {action.code for each in found if each is not ACTIONS for action in each} == set(ACTIONS)
 
 
 @pytest.mark.parametrize("who", EVERYBODY)
