@@ -46,6 +46,10 @@ class Finding:
     is_reachable: bool = True
 
     @property
+    def concerns_photos(self) -> bool:
+        return self.what.startswith("photo ")
+
+    @property
     def is_over(self) -> bool:
         return not self.is_reachable or (self.age_seconds is not None and self.age_seconds > self.limit_seconds)
 

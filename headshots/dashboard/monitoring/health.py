@@ -107,7 +107,7 @@ def check_workers(known: list[Worker]) -> Iterator[HealthCheck]:
 def check_retention() -> list[HealthCheck]:
     """Check the retention audit: the oldest photo against its limit, then all other data."""
     found = audit()
-    photos = [finding for finding in found.findings if finding.what.endswith("photos")]
+    photos = [finding for finding in found.findings if finding.concerns_photos]
     late = [finding.describe() for finding in found.findings if finding.is_over and finding not in photos]
     if found.purge_is_overdue:
         late.append("no purge has completed recently")

@@ -54,7 +54,7 @@ def test_a_list_says_whose_each_row_is_and_finds_it_by_number_and_address(name: 
     page = support.get(f"/admin/{name}/").content.decode()
     assert f'<a href="/admin/accounts/user/{person.pk}/change/">{theirs}</a>' in page
     assert "or account: “account 2”" in page
-    assert '<label for="searchbar">Find</label>' in page
+    assert '<label for="searchbar">Search</label>' in page
     assert person.email not in page
 
 
@@ -141,5 +141,5 @@ def test_the_shoot_of_a_look_on_trial_is_marked(pack: Pack) -> None:
 def test_accounts_are_found_by_their_number(person: User, pack: Pack) -> None:
     page = client_of("support").get(f"/admin/accounts/user/?q=account+{person.pk}").content.decode()
 
-    assert "1 in all" in page
+    assert "1 in total" in page
     assert person.email in page

@@ -239,7 +239,7 @@ def test_a_busy_port_is_a_sentence_and_no_traceback(tmp_path: Path) -> None:
         result = run(ROOT, "--port", str(port), "--data", str(tmp_path / "data"), "--no-browser")
 
     assert result.returncode == 1
-    assert f"port {port} cannot be used" in result.stderr
+    assert f"cannot use port {port}" in result.stderr
     assert "Traceback" not in result.stderr
 
 
@@ -290,7 +290,7 @@ def test_killed_itself_it_takes_everything_with_it(start_product: Callable[..., 
         assert time.monotonic() < deadline
         time.sleep(0.05)
     again = run(ROOT, "--port", "99999", "--data", str(product.data), "--no-browser")
-    assert "port 99999 cannot be used" in again.stderr, "the data folder is free again"
+    assert "cannot use port 99999" in again.stderr, "the data folder is free again"
 
 
 def descendants(pid: int) -> list[int]:

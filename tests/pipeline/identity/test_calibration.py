@@ -174,7 +174,7 @@ def test_the_command_says_the_same_whatever_the_order_of_rows(tmp_path):
         ("", "no rows"),
         ("one,other\na,b\n", "missing: same"),
         ("one,other,same\na,b,maybe\n", "line 2"),
-        ("one,other,same,distance\na,b,1,far\n", "no number"),
+        ("one,other,same,distance\na,b,1,far\n", "is not a number"),
         ("one,other,same,distance\na,b,1,0.3\nb,c,1,0.3\na,c,0,0.9\n", "labeled as different people"),
         ("one,other,same,distance\na,b,1,0.3\n", "not enough pairs"),
         ("one,other,same\na.jpg,not-there.jpg,1\n", "a.jpg: No such file"),

@@ -221,11 +221,11 @@ def test_the_command_enlarges_transparency_too(tmp_path):
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["in.png", "out.gif"], "written as"),
+        (["in.png", "out.gif"], "must end with"),
         (["absent.png", "out.png"], "No such file"),
-        (["note.txt", "out.png"], "neither JPEG"),
-        (["in.png", "out.png", "--tile", "3"], "tiles have 8 px at least"),
-        (["in.png", "out.png", "--blend", "2"], "not a number from 0 to 1"),
+        (["note.txt", "out.png"], "not a JPEG"),
+        (["in.png", "out.png", "--tile", "3"], "must be at least 8"),
+        (["in.png", "out.png", "--blend", "2"], "not a number between 0 and 1"),
         # A network that is not there: the complaint comes before the work.
         (["in.png", "absent/out.png", "--network", "absent.bin"], "absent: no such folder; create it first"),
         (

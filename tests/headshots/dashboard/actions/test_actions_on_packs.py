@@ -82,13 +82,13 @@ def test_paused_uploads_are_told_kindly_and_keep_nothing() -> None:
     told = (owner := client_of("owner")).get(do(owner, "resume", Pause.Part.UPLOADS).url).content.decode()
 
     assert page.status_code == 200
-    assert "We take no new photos for a moment" in page.content.decode()
+    assert "Uploads are paused for maintenance" in page.content.decode()
     assert "<form class" not in page.content.decode()
     assert sent.status_code == 503
     assert not Shoot.objects.exists()
     assert "paused since" in dashboard
     assert "Uploads have resumed." in told
-    assert "We take no new photos" not in browser.get("/shoots/new/").content.decode()
+    assert "Uploads are paused" not in browser.get("/shoots/new/").content.decode()
 
 
 def test_paused_rendering_leaves_packs_in_the_queue_and_wakes_them_at_once_after(
@@ -110,7 +110,7 @@ def test_paused_rendering_leaves_packs_in_the_queue_and_wakes_them_at_once_after
     rendering.render_pack(pack=pack)
 
     assert (waiting, state, asked, woken) == (1, Pack.State.QUEUED, 1, 1)
-    assert "The studio takes a short break" in page
+    assert "Headshots are paused for maintenance" in page
     assert "Your headshots are on hold." in page
     pack.refresh_from_db()
     assert pack.state == Pack.State.DELIVERED

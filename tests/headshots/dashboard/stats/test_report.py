@@ -132,7 +132,7 @@ def test_beat_mails_the_week_before_on_monday_once() -> None:
     mailed = [weekly(MONDAY + timedelta(hours=hours)) for hours in (-120, -24, -1, 0, 1, 24, 167, 168)]
 
     assert mailed == [False, False, False, True, False, False, False, True]
-    assert mail.outbox[0].subject == "Headshots: 2026-11-23 to 2026-11-29"
+    assert mail.outbox[0].subject == "Headshots report: 2026-11-23 to 2026-11-29"
 
 
 def test_a_beat_that_was_away_on_monday_mails_later() -> None:

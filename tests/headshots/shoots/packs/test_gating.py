@@ -258,7 +258,7 @@ def test_a_likeness_is_shown_only_where_the_engine_could_have_missed_the_person(
 
     page = client.get(f"/shoots/{pack.shoot_id}/").content.decode()
 
-    assert ("likeness 97 %" in page) == shown
+    assert ("97% likeness" in page) == shown
     assert page.count('class="likeness" href="/likeness/"') == (4 if shown else 0)
 
 

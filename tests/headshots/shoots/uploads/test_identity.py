@@ -134,7 +134,7 @@ def test_two_photos_of_two_people_are_a_question_because_only_the_person_knows(c
     client.post(f"/shoots/{shoot.pk}/faces/", {f"face-{first.pk}": "none", f"face-{second.pk}": "0"})
     photo_checks.resolve_identity(shoot=shoot)
 
-    assert "is this you?" in page
+    assert "Is this you in photo 1?" in page
     assert 'data-live="no"' in page
     assert states(shoot)[0] == ("refused", ["not_same_person"])
     assert states(shoot)[1][0] == "accepted"
