@@ -222,7 +222,7 @@ def test_how_it_works_states_the_limits_in_force(client: Client, settings: LazyS
 
     page = read(client, "/how-it-works/")
 
-    assert "We destroy that key 2 hours after the upload at the latest" in page
+    assert "We destroy that key no later than 2 hours after the upload" in page
     assert "Up to 3 photos, 10 MB and 60 megapixels each" in page
 
 

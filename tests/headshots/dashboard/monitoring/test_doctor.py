@@ -100,4 +100,4 @@ def test_the_doctor_says_whose_certificate_signs_and_what_is_wrong_with_it(
 
     assert doctor.describe_settings()["file signing"].startswith("certificate of the operator, ")
     settings.HEADSHOTS_C2PA_KEY_FILE = None
-    assert "belong together" in doctor.describe_settings()["file signing"]
+    assert "or neither" in doctor.describe_settings()["file signing"]

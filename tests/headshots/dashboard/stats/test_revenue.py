@@ -60,7 +60,7 @@ def test_the_funnel_counts_payments_of_all_currencies_and_none_of_the_test_check
 def test_payments_are_no_share_of_the_free_packs() -> None:
     assert table(client_of("support"), "funnel")[-1]["Conversion rate (%)"] == ""
     page = client_of("support").get("/admin/").content.decode()
-    assert "a pack can be paid before its photos are uploaded" in page
+    assert "customers can pay before they upload photos" in page
     assert "Premium delivery time, median" in page
 
 

@@ -126,7 +126,7 @@ def test_a_pack_that_did_not_look_like_the_person_says_so() -> None:
     page = render(make_shoot(), packs=[make_pack("failed", reason="not_alike")])
 
     assert "didn’t look enough like you" in page
-    assert "Being made" not in page
+    assert "in progress" not in page
 
 
 def test_once_everything_is_deleted_no_picture_is_asked_for() -> None:

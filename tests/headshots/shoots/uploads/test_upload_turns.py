@@ -69,7 +69,7 @@ def test_while_one_account_is_decoding_another_one_goes_ahead(browser: Client, p
         others, _, _ = upload(other_browser, astronaut())
 
     assert (own, others) == (503, 302)
-    assert "Nothing was stored" in page
+    assert "Nothing was saved" in page
     assert retry_after == "5"
     assert Shoot.objects.get().owner == other
 
@@ -82,7 +82,7 @@ def test_a_wait_for_a_decoder_ends(browser: Client, settings: LazySettings) -> N
     waited = time.monotonic() - began
 
     assert status == 503
-    assert "We&#x27;re busy with other uploads right now. Nothing was stored" in page
+    assert "We&#x27;re busy with other uploads right now. Nothing was saved" in page
     assert nothing_is_stored()
     assert 0.4 < waited < 10
 
@@ -157,7 +157,7 @@ def test_refused_photos_count_too(browser: Client, settings: LazySettings) -> No
     answers = [upload(browser, b"", count=2) for _ in range(3)]
 
     assert [status for status, _, _ in answers] == [422, 422, 429]
-    assert "uploaded many photos in a short time. Nothing was stored" in answers[2][1]
+    assert "uploaded many photos in a short time. Nothing was saved" in answers[2][1]
     assert answers[2][2] == "600"
 
 
