@@ -65,7 +65,7 @@ def test_a_person_sees_takes_along_withdraws_and_is_forgotten(product: Product, 
     page.locator(f"a[href*='{second.rstrip('/').rpartition('/')[2]}/withdraw/']").click()
     assert_accessible(page)
     page.get_by_role("button", name="Withdraw and delete").click()
-    expect(page.get_by_text("Consent withdrawn.")).to_be_visible()
+    expect(page.get_by_text("You’ve withdrawn your consent")).to_be_visible()
     expect(page.get_by_text("Your photos and headshots have been deleted")).to_be_visible()
     assert product.query("select count(*) from vault_blob where ring = 'result'") == [(4,)]
     page.goto(second)

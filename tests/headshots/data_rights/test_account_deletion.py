@@ -98,7 +98,7 @@ def test_the_certificate_is_shown_to_who_has_left_and_mailed_before_the_address_
     assert certificate.reference in page
     assert "1 photo" in page
     assert "4 finished headshots" in page
-    assert f"consent text of {Consent.objects.get().consent_version}" in page
+    assert f"version {Consent.objects.get().consent_version} of the consent text" in page
     assert "and your email" in page  # what backups hold
     (message,) = mail.outbox
     assert message.to == [EMAIL]
@@ -217,8 +217,8 @@ def test_an_account_without_shoots_has_a_certificate_too(browser: Client) -> Non
     response = delete_account(browser)
 
     assert not User.objects.exists()
-    assert "This account had no pictures left" in browser.get(response.url).content.decode()
-    assert "This account had no pictures left" in mail.outbox[0].body
+    assert "There were no pictures left in this account" in browser.get(response.url).content.decode()
+    assert "There were no pictures left in this account" in mail.outbox[0].body
 
 
 def test_no_certificate_of_a_shoot_is_mailed_beside_that_of_the_account(browser: Client, shoot: Shoot) -> None:

@@ -110,7 +110,7 @@ def test_the_schedule_tells_how_old_the_oldest_photo_is(client: Client) -> None:
 
 def test_the_privacy_page_names_who_answers_and_who_helps(client: Client, settings: LazySettings) -> None:
     assert "who hasn’t entered their name here yet" in read(client, "/privacy/")
-    assert "No one. The software of this site makes your pictures" in read(client, "/privacy/")
+    assert "No one. This site makes your pictures itself" in read(client, "/privacy/")
 
     settings.HEADSHOTS_OPERATOR = "Example Ltd, 1 Some Street, Sometown"
     settings.HEADSHOTS_ABUSE_EMAIL = "help@example.org"
@@ -139,7 +139,7 @@ def test_the_privacy_page_tells_of_payments_wherever_packs_are_sold(client: Clie
     assert "10 years, as tax law requires; without your email once your account is deleted" in page
     # That checkout is on this machine.
     assert "Stripe processes the payments" not in page
-    assert "No one. The software of this site makes your pictures" in page
+    assert "No one. This site makes your pictures itself" in page
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_home_promises_an_unchanged_face_and_clothes_only_where_pixels_stay(
     assert "reject every one that doesn’t look like you" in page
     # The example shows what the studio engine makes.
     assert "Made with this product" not in page
-    assert "Example from another engine" in page
+    assert "This example was made in a different mode" in page
     assert "your headshots will look different" in page
 
 

@@ -46,7 +46,7 @@ def test_revenue_is_what_the_ledger_says_by_mode_and_currency() -> None:
     assert (dollars["Mode"], dollars["Currency"], trial["Mode"], yen["Currency"]) == ("live", "USD", "local", "JPY")
     assert (dollars["Payments"], dollars["Revenue"]) == ("3", "57.00")
     assert (dollars["Refunds"], dollars["Refunded"], dollars["Disputed"]) == ("2", "-19.00", "-19.00")
-    assert dollars["Left"] == "19.00"
+    assert dollars["Net revenue"] == "19.00"
     assert (yen["Revenue"], trial["Revenue"]) == ("2500", "19.00")
 
 

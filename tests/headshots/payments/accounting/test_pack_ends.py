@@ -203,10 +203,10 @@ def test_the_order_page_asks_nobody_for_money_whose_pack_is_about_to_come_back(b
 @pytest.mark.parametrize(
     ("end", "reason", "words"),
     [
-        ("canceled", Pack.Reason.ON_REQUEST, "You stopped your pack of 4 headshots. Nothing"),
+        ("canceled", Pack.Reason.ON_REQUEST, "You stopped your pack of 4 headshots. You haven’t"),
         ("canceled", Pack.Reason.PHOTOS_DELETED, "its photos were no longer available."),
         ("canceled", Pack.Reason.STAFF, "We had to stop your pack"),
-        ("failed", "not_alike", "We couldn’t make your pack of 4 headshots. Nothing"),
+        ("failed", "not_alike", "We couldn’t make your pack of 4 headshots. You haven’t"),
     ],
 )
 def test_the_mail_about_a_pack_that_came_back_says_why(
@@ -232,7 +232,7 @@ def test_the_mail_about_a_pack_that_came_back_says_why(
         (
             Pack.Reason.STAFF,
             "Your pack of 4 headshots is still available",
-            "We had to stop your pack of 4 headshots. Nothing",
+            "We had to stop your pack of 4 headshots. You haven’t",
         ),
         ("not_alike", "Your pack of 4 headshots is still available", "We couldn’t make your pack of 4 headshots."),
     ],

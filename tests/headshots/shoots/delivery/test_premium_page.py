@@ -123,7 +123,7 @@ def test_a_person_stops_their_pack_while_nothing_is_shown(pack: Pack, browser: C
     assert pack.state == Pack.State.CANCELED
     page = browser.get(f"/shoots/{pack.shoot_id}/").content.decode()
     assert "You stopped this pack before any headshots were made." in page
-    assert "Nothing is lost" in page
+    assert "You haven’t lost anything" in page
 
 
 def test_once_something_is_shown_there_is_nothing_to_stop(pack: Pack, browser: Client) -> None:

@@ -242,7 +242,7 @@ def test_a_full_disk_keeps_nothing_and_says_so(browser: Client, monkeypatch) -> 
         response = upload(browser, photos.astronaut_path().read_bytes())
 
     assert response.status_code == 503
-    assert "no room for your photos" in response.content.decode()
+    assert "out of storage space" in response.content.decode()
     assert nothing_is_stored()
 
 

@@ -67,7 +67,7 @@ def test_the_page_that_is_polled_reads_nothing_of_the_vault(client: Client) -> N
 
     score = shoot.photos.get(position=0).score
     assert score is not None
-    assert re.search(rf"<strong>{score}</strong>\s+of 100", after)
+    assert re.search(rf"<strong>{score}</strong>\s+out of 100", after)
     assert without_forms_secret(after) == without_forms_secret(before)
 
 

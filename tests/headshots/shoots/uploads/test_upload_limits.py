@@ -110,7 +110,7 @@ def test_a_file_of_looks_that_is_too_large_is_told_so_in_the_offices_words() -> 
     answer = post("/admin/shoots/style/import/", megabytes(3), complete=False)
 
     assert answer.status == 413
-    assert b"a file of looks has 200 kB at most" in answer.body
+    assert b"files of looks up to 200 kB" in answer.body
     assert b"photo" not in answer.body
 
 

@@ -157,7 +157,7 @@ def test_refused_photos_count_too(browser: Client, settings: LazySettings) -> No
     answers = [upload(browser, b"", count=2) for _ in range(3)]
 
     assert [status for status, _, _ in answers] == [422, 422, 429]
-    assert "uploaded many photos in a short time. Nothing was saved" in answers[2][1]
+    assert "uploaded a lot of photos in a short time. Nothing was saved" in answers[2][1]
     assert answers[2][2] == "600"
 
 
