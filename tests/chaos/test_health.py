@@ -18,7 +18,7 @@ from tests.helpers.product import Product
 
 # What the operator is told by whom, once it is dead.
 HEALTH_CHECKS = {
-    "beat": "Beat",
+    "beat": "Celery beat",
     "render": "render@",
     "default": "default@",
     "retention": "retention@",
@@ -76,7 +76,7 @@ def seconds_until_critical(product: Product, cookie: str, names: tuple[str, ...]
     while True:
         dark = critical(product, cookie)
         # Beat counts by what it delivers: without a broker it is soon critical as well.
-        allowed = (*expected, "Beat") if "valkey" in names else tuple(expected)
+        allowed = (*expected, "Celery beat") if "valkey" in names else tuple(expected)
         assert {title for title in dark if not title.startswith(allowed)} == set()
         if all(any(title.startswith(each) for title in dark) for each in expected):
             return time.monotonic() - began
