@@ -6,7 +6,7 @@ from django.core.checks import CheckMessage, Tags, register
 
 
 @register(Tags.security)
-def check_somebody_answers(**_: object) -> list[CheckMessage]:
+def check_operator_contact(**_: object) -> list[CheckMessage]:
     """Warn if the public pages cannot name the operator or an address for complaints.
 
     Reports nothing in development."""

@@ -7,7 +7,7 @@ import pytest
 from django.conf import LazySettings
 from django.core.checks import CheckMessage
 
-from headshots.pages.checks import check_somebody_answers
+from headshots.pages.checks import check_operator_contact
 from headshots.web.checks import check_production, check_signing
 from tests.architecture import configuration
 from tests.architecture.configuration import COMMAND, Variable, variables_in
@@ -64,7 +64,7 @@ def test_required_variables_are_those_that_the_checks_of_production_name(setting
     recommended = {name for name, entry in entries.items() if entry.required == "recommended"}
     # The allowed hosts provide the default of the site's URL.
     assert names(check_production(None)) == required | {"HEADSHOTS_SITE_URL"}
-    assert names([*check_somebody_answers(app_configs=None), *check_signing(None)]) == recommended
+    assert names([*check_operator_contact(app_configs=None), *check_signing(None)]) == recommended
 
 
 @pytest.mark.parametrize("file", ["docker/.env.example", "docker/compose.yml", "docker/web.Dockerfile", ".ci/run"])

@@ -11,9 +11,11 @@ from django.test import Client
 from django.utils import timezone
 
 from headshots import engine
+from headshots.pages.views import BUILT_IN_MAX_DISTANCE
 from headshots.retention.orphans import MAIL_FILE_RETENTION
 from headshots.urls import urlpatterns
 from headshots.vault.models import Blob
+from pipeline.identity.likeness import ACCEPT_DISTANCE
 from tests.helpers.factories import make_shoot
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
@@ -229,7 +231,8 @@ def test_how_it_works_states_the_limits_in_force(client: Client, settings: LazyS
 def test_the_guide_to_likeness_follows_the_operators_own_limit_and_calibration(
     client: Client, settings: LazySettings, tmp_path: Path
 ) -> None:
-    assert "distance to your photos is below 0.53" in read(client, "/likeness/")
+    assert BUILT_IN_MAX_DISTANCE == ACCEPT_DISTANCE
+    assert f"distance to your photos is below {ACCEPT_DISTANCE}" in read(client, "/likeness/")
 
     settings.HEADSHOTS_LIKENESS_MAX_DISTANCE = 0.48
     settings.HEADSHOTS_LIKENESS_CALIBRATION = tmp_path / "mine.toml"
