@@ -9,11 +9,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.helpers.migrated import copy_migrated_database
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM_SWITCHES = [
@@ -26,6 +30,14 @@ CHROMIUM_SWITCHES = [
     "--disable-sync",
 ]
 START_TIMEOUT_SECONDS = 90
+SHARED = {
+    # Of one address.
+    "HEADSHOTS_PREVIEWS_PER_DAY": "200",
+    # Small packs of small pictures: two in each of five looks.
+    "HEADSHOTS_PREMIUM_COUNT": "10",
+    "HEADSHOTS_PREMIUM_LONG_EDGE": "800",
+}
+"""Settings of the product that tests share."""
 
 
 @dataclass
@@ -69,10 +81,21 @@ class Product:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def query(self, sql: str) -> list[tuple[object, ...]]:
+    def query(self, sql: str, *values: object) -> list[tuple[object, ...]]:
         """Rows of the product's own database, read from outside."""
-        with sqlite3.connect(f"file:{self.data / 'db.sqlite3'}?mode=ro", uri=True, timeout=10) as database:
-            return database.execute(sql).fetchall()
+        with closing(sqlite3.connect(f"file:{self.data / 'db.sqlite3'}?mode=ro", uri=True, timeout=10)) as database:
+            return database.execute(sql, values).fetchall()
+
+    def change(self, sql: str, *values: object) -> int:
+        """Change rows of the product's own database from outside. Returns how many."""
+        with closing(sqlite3.connect(self.data / "db.sqlite3", timeout=20)) as database, database:
+            return database.execute(sql, values).rowcount
+
+    def keys_of(self, *ids: str) -> list[Path]:
+        """The files in both rings, temporary ones as well, that hold the key of a shoot or a pack."""
+        names = tuple(str(UUID(each)) for each in ids)
+        files = [path for ring in (self.photo_keys, self.headshot_keys) for path in ring.rglob("*.key*")]
+        return [path for path in files if path.name.startswith(names)]
 
     def worker_pid(self, queue: str) -> int:
         """The process that reads this queue now."""
@@ -87,6 +110,13 @@ class Product:
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(30)
 
+    def end(self) -> None:
+        """End it after a test, if it still runs. The second signal spares what `stop` waits for."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(30)
+
 
 @pytest.fixture
 def start_product(tmp_path: Path) -> Iterator[Callable[..., Product]]:
@@ -100,8 +130,18 @@ def start_product(tmp_path: Path) -> Iterator[Callable[..., Product]]:
 
     yield start
     for product in started:
-        if product.process.poll() is None:
-            product.stop()
+        product.end()
+
+
+@pytest.fixture(scope="session")
+def shared_product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    """A product for all tests that use it as visitors do, each with an account of its own.
+
+    Others may have uploaded before: such a test looks only at its own shoots, payments and lines. Tests that stop the
+    product, need other settings or count everything that is left start one of their own."""
+    product = start_below(tmp_path_factory.mktemp("product"), [], SHARED)
+    yield product
+    product.end()
 
 
 @pytest.fixture(scope="module")
@@ -137,9 +177,15 @@ def page(chromium: Browser) -> Iterator[Page]:
     assert not broken
 
 
-def start_below(folder: Path, arguments: Sequence[str], settings: dict[str, str]) -> Product:
-    """`run.py` with its folders below this one and the given settings, once it has said its address."""
+def start_below(
+    folder: Path, arguments: Sequence[str], settings: dict[str, str], *, with_database: bool = True
+) -> Product:
+    """`run.py` with its folders below this one and the given settings, once it has said its address.
+
+    with_database: give a new data folder the tables that its first start would make."""
     data, source, result = folder / "data", folder / "source-ring", folder / "result-ring"
+    if with_database and not data.exists():
+        copy_migrated_database(data)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADSHOTS_")}
     weights = os.environ.get("HEADSHOTS_WEIGHTS_DIR")
     environment = inherited | ({"HEADSHOTS_WEIGHTS_DIR": weights} if weights else {}) | settings

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from headshots.launch import CannotRun
 from headshots.launch.secret_key import data_id, secret_key
 from headshots.vault import rings
 from tests.conftest import SCRATCH
-from tests.helpers.product import Product
+from tests.helpers.product import Product, start_below
 
 STATE = SCRATCH / "state"
 ROOT = Path(__file__).resolve().parents[3]
@@ -243,9 +243,37 @@ def test_a_busy_port_is_a_sentence_and_no_traceback(tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
-def test_one_line_says_where_the_page_answers(start_product: Callable[..., Product]) -> None:
-    product = start_product()
+class Restarted:
+    """The product on one data folder. A test gets it running, whatever the test before did with it."""
 
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._product: Product | None = None
+
+    def running(self) -> Product:
+        if self._product is None or self._product.process.poll() is not None:
+            self._product = start_below(self._folder, [], {}, with_database=False)
+        return self._product
+
+    def end(self) -> None:
+        if self._product is not None:
+            self._product.end()
+
+
+@pytest.fixture(scope="module")
+def restarted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restarted]:
+    # Only the first start makes a database.
+    restarted = Restarted(tmp_path_factory.mktemp("product"))
+    yield restarted
+    restarted.end()
+
+
+@pytest.fixture
+def product(restarted: Restarted) -> Product:
+    return restarted.running()
+
+
+def test_one_line_says_where_the_page_answers(product: Product) -> None:
     with urllib.request.urlopen(product.url, timeout=10) as answer:  # noqa: S310
         page = answer.read().decode()
 
@@ -254,9 +282,7 @@ def test_one_line_says_where_the_page_answers(start_product: Callable[..., Produ
     assert sum("http://" in line for line in product.output) == 1
 
 
-def test_a_second_start_on_the_same_data_is_refused(start_product: Callable[..., Product]) -> None:
-    product = start_product()
-
+def test_a_second_start_on_the_same_data_is_refused(product: Product) -> None:
     result = run(ROOT, "--port", "0", "--data", str(product.data), "--no-browser")
 
     assert result.returncode == 1
@@ -265,8 +291,7 @@ def test_a_second_start_on_the_same_data_is_refused(start_product: Callable[...,
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_it_stops_cleanly_and_leaves_no_process(start_product: Callable[..., Product], how: signal.Signals) -> None:
-    product = start_product()
+def test_it_stops_cleanly_and_leaves_no_process(product: Product, how: signal.Signals) -> None:
     family = descendants(product.process.pid)
     assert len(family) >= 6
 
@@ -277,14 +302,15 @@ def test_it_stops_cleanly_and_leaves_no_process(start_product: Callable[..., Pro
     assert not (product.data / "run" / "valkey.sock").is_socket()
 
 
-def test_killed_itself_it_takes_everything_with_it(start_product: Callable[..., Product]) -> None:
+def test_killed_itself_it_takes_everything_with_it(product: Product) -> None:
     if sys.platform != "linux":
         pytest.skip("only Linux lets children die with their parent")
-    product = start_product()
     family = descendants(product.process.pid)
+    assert len(family) >= 6
 
     product.process.kill()
 
+    product.process.wait(10)
     deadline = time.monotonic() + 10
     while any(is_alive(pid) for pid in family):
         assert time.monotonic() < deadline
