@@ -61,8 +61,8 @@ def test_with_an_open_gate_a_photo_becomes_four_delivered_pictures(
 def test_with_the_real_gate_noise_is_nobody_and_the_pack_says_so(
     start_product: Callable[..., Product], page: Page, tiny: TinyWeights
 ) -> None:
-    # No option: it was installed, so `auto` takes it.
-    product = start_product(**settings(tiny))
+    # No option: it was installed, so `auto` takes it. One picture of noise is nobody as well as four.
+    product = start_product(**settings(tiny, HEADSHOTS_PREVIEW_COUNT="1"))
     sign_up(page, product)
 
     upload(page, photos.astronaut_path())
