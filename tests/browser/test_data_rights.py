@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.browser.test_main_job import EMAIL, PASSWORD, shown_headshots, sign_up, upload, wait_for
+from tests.browser.test_main_job import PASSWORD, shown_headshots, sign_up, upload, wait_for
 from tests.helpers import photos
 from tests.helpers.accessibility import assert_accessible
 from tests.helpers.product import Product
@@ -42,11 +42,11 @@ def test_a_person_sees_takes_along_withdraws_and_is_forgotten(product: Product, 
     for address in ("retention", "privacy", "terms", "abuse"):
         page.goto(f"{product.url}/{address}/")
         assert_accessible(page)
-    sign_up(page, product)
+    email = sign_up(page, product)
     first = shoot(page, product)
     second = shoot(page, product)
     page.get_by_role("link", name="Account").click()
-    expect(page.get_by_text(EMAIL)).to_be_visible()
+    expect(page.get_by_text(email)).to_be_visible()
     assert_accessible(page)
 
     # Take along.
@@ -57,7 +57,7 @@ def test_a_person_sees_takes_along_withdraws_and_is_forgotten(product: Product, 
         told = json.loads(archive.read("account.json"))
         pictures = [name for name in archive.namelist() if name.endswith(".jpg")]
         sizes = {Image.open(io.BytesIO(archive.read(name))).size for name in pictures}
-    assert told["account"]["email"] == EMAIL
+    assert told["account"]["email"] == email
     assert len(pictures) == 10
     assert (896, 1120) in sizes
 
@@ -94,7 +94,7 @@ def test_a_person_sees_takes_along_withdraws_and_is_forgotten(product: Product, 
     blobs = [path for path in (product.data / "blobs").rglob("*") if path.is_file()]
     assert (keys, blobs) == ([], [])
     database = b"".join(path.read_bytes() for path in product.data.glob("db.sqlite3*"))
-    assert EMAIL.encode() not in database
+    assert email.encode() not in database
     withdrawn, deleted = mails(product)
     assert "Your account has been deleted" in deleted
     assert "Your photos and headshots have been deleted" in withdrawn
@@ -102,5 +102,5 @@ def test_a_person_sees_takes_along_withdraws_and_is_forgotten(product: Product, 
     page.goto(first)
     expect(page.get_by_text("Page not found")).to_be_visible()
     everything_printed = "".join(product.output)
-    assert EMAIL not in everything_printed
+    assert email not in everything_printed
     assert "Traceback" not in everything_printed

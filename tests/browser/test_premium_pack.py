@@ -2,7 +2,6 @@
 
 import io
 import zipfile
-from collections.abc import Callable
 
 from PIL import Image
 from playwright.sync_api import Page, expect
@@ -10,13 +9,13 @@ from playwright.sync_api import Page, expect
 from tests.browser.test_main_job import shown_headshots, sign_up, upload, wait_for
 from tests.helpers import photos
 from tests.helpers.accessibility import assert_accessible
-from tests.helpers.product import Product
+from tests.helpers.product import SHARED, Product
 
-COUNT = 10
+COUNT = int(SHARED["HEADSHOTS_PREMIUM_COUNT"])
 
 
-def test_a_pack_arrives_picture_by_picture_and_is_taken_home(start_product: Callable[..., Product], page: Page) -> None:
-    product = start_product(HEADSHOTS_PREMIUM_COUNT=str(COUNT), HEADSHOTS_PREMIUM_LONG_EDGE="800")
+def test_a_pack_arrives_picture_by_picture_and_is_taken_home(shared_product: Product, page: Page) -> None:
+    product = shared_product
     sign_up(page, product)
     upload(page, photos.astronaut_path())
     wait_for(page, lambda: shown_headshots(page) == 4, 60, "the free preview")

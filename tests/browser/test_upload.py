@@ -2,8 +2,8 @@
 
 import io
 import re
-from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pillow_heif
 import pytest
@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.helpers import photos
 from tests.helpers.accessibility import assert_accessible
-from tests.helpers.product import Product, start_below
+from tests.helpers.product import Product
 
 PASSWORD = "a long enough pass phrase"
 NEW = re.compile(r"/shoots/new/$")
@@ -20,18 +20,16 @@ SHOOT = re.compile(r"/shoots/[0-9a-f-]{36}/$")
 
 
 @pytest.fixture(scope="module")
-def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    # Many photos of one address: the tests' own, not a person's.
-    product = start_below(tmp_path_factory.mktemp("product"), [], {"HEADSHOTS_PREVIEWS_PER_DAY": "50"})
-    yield product
-    product.stop()
+def product(shared_product: Product) -> Product:
+    return shared_product
 
 
 @pytest.fixture(scope="module")
 def account(product: Product) -> str:
     """The e-mail address of an account."""
-    product.hire("grace@example.org", PASSWORD, "support")
-    return "grace@example.org"
+    email = f"ada.{uuid4().hex[:12]}@example.org"
+    product.hire(email, PASSWORD, "support")
+    return email
 
 
 @pytest.fixture
