@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 
 import cv2
 import numpy as np
@@ -20,11 +21,11 @@ from pipeline.engines.fake import FakeEngine
 from pipeline.photos.intake import load_pixels
 from pipeline.types import Job, Picture, Pixels, Progress, Size
 from tests.helpers import photos
-from tests.helpers.factories import make_premium, make_preview
+from tests.helpers.factories import make_delivered, make_premium, make_preview
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 
-COUNT = 12
+COUNT = 6
 Spoil = Callable[[Pixels], Pixels]
 
 
@@ -47,9 +48,14 @@ class Unreliable(FakeEngine):
 
 
 def stranger(pixels: Pixels) -> Pixels:
-    height, width = pixels.shape[:2]
-    scale = width / photos.biden().shape[1]
-    return cv2.resize(photos.biden(), None, fx=scale, fy=scale)[:height].astype(np.uint8)
+    return stranger_of_size(*pixels.shape[:2]).copy()
+
+
+@cache
+def stranger_of_size(height: int, width: int) -> Pixels:
+    pixels = photos.biden()
+    scale = width / pixels.shape[1]
+    return cv2.resize(pixels, None, fx=scale, fy=scale)[:height].astype(np.uint8)
 
 
 def two_faces(pixels: Pixels) -> Pixels:
@@ -139,8 +145,8 @@ def test_an_engine_that_is_always_wrong_fails_within_its_budgets_and_says_why(mo
 
     assert (pack.state, pack.reason) == (Pack.State.FAILED, "not_alike")
     assert ended == {"not_alike": fake.made}
-    assert (pack.reshoots, pack.replacements) == (4, 4)  # 30 % of twelve, rounded up
-    assert fake.made == COUNT + 8
+    assert (pack.reshoots, pack.replacements) == (2, 2)  # 30 % of six, rounded up
+    assert fake.made == COUNT + 4
     assert not Blob.objects.filter(kind="headshot", key_id=pack.pk).exists()
 
 
@@ -154,13 +160,16 @@ def test_an_engine_that_is_always_wrong_fails_within_its_budgets_and_says_why(mo
         (oversaturated, "oversaturated"),
     ],
 )
-def test_each_planted_failure_is_caught_counted_and_made_good(monkeypatch, spoil: Spoil, reason: str) -> None:
+def test_each_planted_failure_is_caught_counted_and_made_good(
+    monkeypatch, settings: LazySettings, spoil: Spoil, reason: str
+) -> None:
+    settings.HEADSHOTS_PREVIEW_COUNT = 2
     pack = make_preview()
 
     ended = shoot(pack, monkeypatch, Unreliable(spoil, lambda number: number == 2))
 
     assert pack.state == Pack.State.DELIVERED
-    assert ended == {"accepted": 4, reason: 1}
+    assert ended == {"accepted": 2, reason: 1}
 
 
 def test_a_double_is_caught_and_made_good(monkeypatch) -> None:
@@ -230,9 +239,8 @@ def test_the_database_holds_rounded_numbers_and_a_hash_in_which_nobody_can_be_re
     assert len(set(pack.headshots.values_list("perceptual_hash", flat=True))) == COUNT
 
 
-def test_the_best_headshots_come_first_once_all_are_there(monkeypatch, client: Client) -> None:
-    pack = make_preview()
-    shoot(pack, monkeypatch, FakeEngine())
+def test_the_best_headshots_come_first_once_all_are_there(client: Client) -> None:
+    pack = make_delivered()
     rows = list(pack.headshots.all())
     for row, quality in zip(rows, (0.5, 0.9, 0.7, 0.9), strict=True):
         Headshot.objects.filter(pk=row.pk).update(likeness=0.9, quality=quality)
@@ -248,10 +256,9 @@ def test_the_best_headshots_come_first_once_all_are_there(monkeypatch, client: C
 
 @pytest.mark.parametrize(("maker", "shown"), [("studio", False), ("fake", False), ("instantid", True)])
 def test_a_likeness_is_shown_only_where_the_engine_could_have_missed_the_person(
-    monkeypatch, client: Client, maker: str, shown: bool
+    client: Client, maker: str, shown: bool
 ) -> None:
-    pack = make_preview()
-    shoot(pack, monkeypatch, FakeEngine())
+    pack = make_delivered()
     Pack.objects.filter(pk=pack.pk).update(engine=maker)
     pack.headshots.update(likeness=0.97)
     client.force_login(pack.shoot.owner)
