@@ -9,6 +9,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,10 +96,11 @@ def variable(call: ast.Call, *, fallback: ast.expr | None) -> Variable | None:
     """Return the variable that a call reads, None for a call of something else.
 
     `fallback`: the expression after `or`, for variables without a default of their own."""
+    if not call.args or not isinstance(call.args[0], ast.Constant):
+        return None
     reads = ast.unparse(call.func)
     kind = reads.removeprefix("env.")
-    is_reader = reads in {"_int", "_path", "os.environ.get"} or (reads.startswith("env.") and kind in TYPES)
-    if not is_reader or not call.args or not isinstance(call.args[0], ast.Constant):
+    if not (reads in {"_int", "_path", "os.environ.get"} or (reads.startswith("env.") and kind in TYPES)):
         return None
     name = str(call.args[0].value)
     defaults = [word.value for word in call.keywords if word.arg == "default"] + call.args[1:]
@@ -138,6 +140,7 @@ def limits() -> Iterator[Variable]:
             yield Variable(f"{PREFIX}{node.target.id.upper()}", TYPES["_int"], constant(node.value), "")
 
 
+@cache
 def read_variables() -> dict[str, Variable]:
     """Return the variables that the product or its tests read. The settings decide about the type and the default."""
     folders = [ROOT / "headshots" / "launch", ROOT / "headshots", ROOT / "pipeline", ROOT / "tests"]
@@ -148,7 +151,8 @@ def read_variables() -> dict[str, Variable]:
     ]
     found = {each.name: each for each in limits()}
     for file in files:
-        for each in variables_in(file.read_text()):
+        source = file.read_text()
+        for each in variables_in(source) if PREFIX in source else ():
             if each.name.startswith(PREFIX):
                 found.setdefault(each.name, each)
     return found

@@ -4,6 +4,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,6 +47,14 @@ def documents() -> list[Path]:
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     chosen = [name for name in listed if "/" not in name or name.startswith("docs/")]
     return [ROOT / name for name in chosen if (ROOT / name).is_file()]
+
+
+@cache
+def names_of_files() -> set[str]:
+    """Return the names of all files in folders of the repository, tracked or new, without their folders."""
+    command = ["git", "ls-files", "-co", "--exclude-standard", "*/*"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    return {Path(name).name for name in listed if (ROOT / name).is_file()}
 
 
 def links(document: Path) -> Iterator[Place]:

@@ -45,7 +45,7 @@ def test_paths_exist() -> None:
         if not documents.CREATED.fullmatch(path.text)
         and not documents.exists(path.text)
         # Names without a folder: files of the same folder, or files anywhere in the repository.
-        and not ("/" not in path.text and any(ROOT.glob(f"*/**/{path.text}")))
+        and not ("/" not in path.text and path.text in documents.names_of_files())
     ]
 
     assert not faults, listing(faults)

@@ -86,13 +86,10 @@ NAMES = [f"{where}-{text!r}" for where, _, texts in WORST for text in texts]
 
 
 def seconds(act: Callable[[str], object], text: str) -> float:
-    """Return the least processor time of three calls."""
-    times = []
-    for _ in range(3):
-        before = time.process_time()
-        act(text)
-        times.append(time.process_time() - before)
-    return min(times)
+    """Return the processor time of one call."""
+    before = time.process_time()
+    act(text)
+    return time.process_time() - before
 
 
 @pytest.mark.parametrize(("act", "repeated"), CASES, ids=NAMES)
@@ -102,9 +99,12 @@ def test_ten_times_the_text_costs_about_ten_times_as_much(
 ) -> None:
     small, large = (repeated * (size // len(repeated)) + end for size in (SMALL, LARGE))
 
-    took = seconds(act, large)
+    def is_fast_enough() -> bool:
+        took = seconds(act, large)
+        return took < QUICK_SECONDS or took < MAX_GROWTH * min(seconds(act, small) for _ in range(3))
 
-    assert took < QUICK_SECONDS or took < MAX_GROWTH * seconds(act, small)
+    # Another process may have taken the cache of the processor: only what is slow three times is slow.
+    assert any(is_fast_enough() for _ in range(3))
 
 
 def test_every_expression_of_ours_is_tried_or_reads_nothing_foreign() -> None:
