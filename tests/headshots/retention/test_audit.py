@@ -306,12 +306,15 @@ def test_the_retention_worker_purges_before_its_first_task(shoot):
 # The benchmark -------------------------------------------------------------------------------------------------------
 
 
-def test_the_benchmark_purges_what_is_due_and_nothing_else():
-    rate = bench_purge(photos=450, living=50)
+def test_the_benchmark_purges_what_is_due_and_nothing_else(monkeypatch):
+    monkeypatch.setattr("headshots.retention.due.BATCH_SIZE", 20)
+    monkeypatch.setattr("headshots.retention.bench.BATCH_SIZE", 20)
 
-    assert Shoot.objects.filter(state=Shoot.State.PURGED).count() == 450
-    assert Shoot.objects.filter(state=Shoot.State.OPEN).count() == 50
-    assert Blob.objects.count() == 100
+    rate = bench_purge(photos=45, living=5)
+
+    assert Shoot.objects.filter(state=Shoot.State.PURGED).count() == 45
+    assert Shoot.objects.filter(state=Shoot.State.OPEN).count() == 5
+    assert Blob.objects.count() == 10
     assert rate.seconds > rate.store > 0
     assert "photos in" in rate.lines()[0]
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 import time_machine
-from django.conf import LazySettings
-from django.test import Client
+from django.db import transaction
+from django.test import Client, override_settings
+from pytest_django import DjangoDbBlocker
 
 from headshots.dashboard.monitoring import health
 from headshots.dashboard.monitoring.workers import OFFLINE_AFTER
@@ -20,13 +21,19 @@ NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 TOKEN = "a token of the tests"
 
 
-@pytest.fixture
-def told(db: None, settings: LazySettings) -> str:
-    """The page itself."""
-    settings.HEADSHOTS_METRICS_TOKEN = TOKEN
-    with time_machine.travel(NOON, tick=False):
+@pytest.fixture(scope="module")
+def told(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> str:
+    """The page itself. Its rows are gone again when the tests read it."""
+    with (
+        django_db_blocker.unblock(),
+        transaction.atomic(),
+        override_settings(HEADSHOTS_METRICS_TOKEN=TOKEN),
+        time_machine.travel(NOON, tick=False),
+    ):
         Year(until=NOON, shoots=60, days=2).write()
-        return Client().get("/metrics", headers={"authorization": f"Bearer {TOKEN}"}).content.decode()
+        page = Client().get("/metrics", headers={"authorization": f"Bearer {TOKEN}"}).content.decode()
+        transaction.set_rollback(True)
+    return page
 
 
 def names(told: str) -> set[str]:
