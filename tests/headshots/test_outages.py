@@ -31,7 +31,7 @@ from headshots.vault.errors import KeyGone, VaultUnavailable
 from headshots.vault.models import Blob, Ring
 from headshots.vault.rings import open_ring, ring_folder
 from tests.helpers import photos
-from tests.helpers.factories import make_checked_shoot, make_shoot
+from tests.helpers.factories import make_checked_shoot, make_delivered, make_shoot
 from tests.helpers.servers import Gate
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
@@ -117,7 +117,8 @@ def test_a_check_waits_for_the_bucket_and_counts_no_try(s3):
     assert photo.state == Photo.State.ACCEPTED
 
 
-def test_a_pack_waits_for_the_bucket_and_counts_no_try(s3):
+def test_a_pack_waits_for_the_bucket_and_counts_no_try(s3, settings):
+    settings.HEADSHOTS_PREVIEW_COUNT = 2
     pack = make_checked_shoot().packs.get()
     s3.shut = True
     for _ in range(5):
@@ -132,8 +133,7 @@ def test_a_pack_waits_for_the_bucket_and_counts_no_try(s3):
 
 
 def test_a_headshot_that_cannot_be_fetched_now_is_not_called_gone(s3, client):
-    pack = make_checked_shoot().packs.get()
-    rendering.render_pack(pack=pack)
+    pack = make_delivered()
     client.force_login(pack.shoot.owner)
     address = reverse("shoots:headshot", args=[pack.shoot_id, pack.headshots.first().pk])
 
@@ -147,7 +147,7 @@ def test_a_purge_destroys_the_keys_at_once_and_the_files_as_soon_as_the_bucket_i
     shoot = make_shoot()
     blob = shoot.photos.get().blob
     # Not with another clock: the bucket refuses signatures of another day. And only now: a slow machine needs the key.
-    settings.HEADSHOTS_PHOTO_TTL_SECONDS = 2
+    settings.HEADSHOTS_PHOTO_TTL_SECONDS = 1
     Shoot.objects.update(delete_after=timezone.now())
     s3.shut = True
 
@@ -157,7 +157,7 @@ def test_a_purge_destroys_the_keys_at_once_and_the_files_as_soon_as_the_bucket_i
     assert open_ring("source").key_ids() == []
     with pytest.raises(KeyGone):
         vault.read_blob(blob)
-    time.sleep(2.1)
+    time.sleep(1.1)
     assert purge_due().failed == 1
     assert not audit().ok
     s3.shut = False
