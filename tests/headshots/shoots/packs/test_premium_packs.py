@@ -28,11 +28,11 @@ from pipeline.engines.fake import FakeEngine
 from pipeline.errors import FaceNotFound, PhotoRefused, Reason, WeightsError
 from pipeline.files.provenance import read_provenance
 from pipeline.types import Job, Picture, Progress, Size, SourcePhoto, Subject, ignore_progress
-from tests.helpers.factories import make_premium
+from tests.helpers.factories import deliver, make_premium
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 
-COUNT = 6
+COUNT = 4
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +82,18 @@ def render(pack: Pack) -> None:
     pack.refresh_from_db()
 
 
+def render_first(pack: Pack, count: int) -> None:
+    """Render so many headshots of a pack, as a worker that is killed then. Another one may have the others."""
+    advance(pack, Pack.State.RENDERING)
+    rows, others = rendering.claim(pack, count), rendering.claim(pack, COUNT)
+    rendering._render_rows(pack, engine.Size(pack.width, pack.height), rows, rendering.Tally())
+    Headshot.objects.filter(pk__in=[row.pk for row in others]).update(
+        state=Headshot.State.PENDING, lease_token=None, lease_until=None
+    )
+    prepared_subjects._prepared_subjects.clear()
+    assert pack.headshots.filter(state=Headshot.State.DONE).count() == count
+
+
 def size_of(blob: Blob | None) -> tuple[int, int]:
     assert blob is not None
     return Image.open(io.BytesIO(read_blob(blob))).size
@@ -113,7 +125,8 @@ def test_each_headshot_comes_as_three_files_marked_and_the_full_one_signed() -> 
     assert full.digital_source == web.digital_source == full.credential.digital_source == "composite"
 
 
-def test_a_preview_is_signed_too_and_comes_as_one_file() -> None:
+def test_a_preview_is_signed_too_and_comes_as_one_file(settings: LazySettings) -> None:
+    settings.HEADSHOTS_PREVIEW_COUNT = 1
     pack = Pack.objects.get(shoot=make_premium().shoot, kind=Pack.Kind.PREVIEW)
     Pack.objects.filter(pk=pack.pk).update(state=Pack.State.QUEUED)
 
@@ -149,10 +162,7 @@ def test_whoever_goes_on_takes_the_person_from_the_vault(monkeypatch: pytest.Mon
     pack = make_premium()
     counting = Counting()
     use(monkeypatch, counting)
-    advance(pack, Pack.State.RENDERING)
-    rows = rendering.claim(pack, 2)
-    rendering._render_rows(pack, engine.Size(pack.width, pack.height), rows, rendering.Tally())
-    prepared_subjects._prepared_subjects.clear()  # As after kill -9.
+    render_first(pack, 2)
 
     render(pack)
 
@@ -190,8 +200,9 @@ def test_two_workers_prepare_a_person_once_and_share_the_pack(monkeypatch: pytes
 
 
 def test_a_preparation_whose_worker_died_is_taken_over_and_the_third_death_fails_the_pack(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, settings: LazySettings
 ) -> None:
+    settings.HEADSHOTS_PREMIUM_COUNT = 2
     pack = make_premium()
     long_ago = timezone.now() - timedelta(minutes=5)
     counting = Counting()
@@ -240,7 +251,8 @@ def test_nobody_works_on_a_pack_whose_person_another_worker_prepares(monkeypatch
     assert set(pack.headshots.values_list("state", "attempts")) == {(Headshot.State.PENDING, 0)}
 
 
-def test_the_prepared_person_goes_when_the_pack_ends_and_with_the_photos(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_prepared_person_goes_when_the_pack_ends_and_with_the_photos(settings: LazySettings) -> None:
+    settings.HEADSHOTS_PREMIUM_COUNT = 2
     pack = make_premium()
     render(pack)
     assert Blob.objects.filter(kind="subject", ring="source", key_id=pack.shoot_id).count() == 1
@@ -252,7 +264,8 @@ def test_the_prepared_person_goes_when_the_pack_ends_and_with_the_photos(monkeyp
     assert pack.pk not in prepared_subjects._prepared_subjects
 
 
-def test_at_most_two_people_are_in_memory() -> None:
+def test_at_most_two_people_are_in_memory(settings: LazySettings) -> None:
+    settings.HEADSHOTS_PREMIUM_COUNT = 1
     packs = [make_premium() for _ in range(3)]
     for pack in packs:
         advance(pack, Pack.State.RENDERING)
@@ -298,10 +311,7 @@ def test_pictures_that_stay_alike_fail_the_pack_instead_of_being_delivered(monke
 def test_the_pictures_of_another_worker_are_looked_at_too(monkeypatch: pytest.MonkeyPatch) -> None:
     pack = make_premium()
     use(monkeypatch, NearDuplicateEngine(times=1))
-    advance(pack, Pack.State.RENDERING)
-    (first,) = rendering.claim(pack, 1)
-    rendering._render_rows(pack, engine.Size(pack.width, pack.height), [first], rendering.Tally())
-    prepared_subjects._prepared_subjects.clear()  # The second worker has seen nothing of it.
+    render_first(pack, 1)
 
     render(pack)
 
@@ -334,7 +344,8 @@ def test_a_full_disk_leaves_nothing_half_written_and_ends_in_a_clear_state(
     assert not Blob.objects.filter(kind="subject").exists()
 
 
-def test_a_disk_that_has_room_again_costs_time_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_has_room_again_costs_time_only(monkeypatch: pytest.MonkeyPatch, settings: LazySettings) -> None:
+    settings.HEADSHOTS_PREMIUM_COUNT = 2
     pack = make_premium()
 
     def full(_descriptor: int) -> None:
@@ -420,7 +431,7 @@ def test_a_pack_that_is_canceled_in_mid_preparation_stores_nothing(monkeypatch: 
 
 def test_a_pack_of_which_something_was_shown_cannot_be_canceled_by_its_person() -> None:
     pack = make_premium()
-    render(pack)
+    deliver(pack)
     Pack.objects.filter(pk=pack.pk).update(state=Pack.State.RENDERING)
 
     assert not cancel_pack(pack=pack)
@@ -434,7 +445,7 @@ def test_the_person_is_told_once_that_their_pack_is_ready(
 ) -> None:
     settings.HEADSHOTS_SITE_URL = "https://headshots.example.org"
     pack = make_premium()
-    render(pack)
+    deliver(pack)
 
     tasks.mail_delivered(str(pack.pk))
     tasks.mail_delivered(str(pack.pk))
@@ -447,7 +458,7 @@ def test_the_person_is_told_once_that_their_pack_is_ready(
 
 def test_a_mail_server_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch, valkey, mailoutbox) -> None:
     pack = make_premium()
-    render(pack)
+    deliver(pack)
 
     def away(*_: object, **__: object) -> None:
         raise ConnectionRefusedError
@@ -466,11 +477,11 @@ def test_a_mail_server_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPat
 
 def test_nobody_is_mailed_about_a_preview_or_a_pack_that_has_gone(mailoutbox: list[EmailMessage]) -> None:
     pack = make_premium()
-    render(pack)
+    deliver(pack)
     Pack.objects.filter(pk=pack.pk).update(state=Pack.State.DELETED)
     preview = Pack.objects.get(shoot=pack.shoot, kind=Pack.Kind.PREVIEW)
     Pack.objects.filter(pk=preview.pk).update(state=Pack.State.QUEUED)
-    render(preview)
+    deliver(preview)
 
     tasks.mail_delivered(str(pack.pk))
     tasks.mail_delivered(str(preview.pk))

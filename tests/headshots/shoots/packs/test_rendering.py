@@ -95,7 +95,8 @@ def test_the_engine_goes_on_while_its_last_pictures_are_judged(monkeypatch) -> N
     assert pack.state == Pack.State.DELIVERED
 
 
-def test_running_the_task_again_changes_nothing() -> None:
+def test_running_the_task_again_changes_nothing(settings) -> None:
+    settings.HEADSHOTS_PREVIEW_COUNT = 2
     pack = make_preview()
     rendering.render_pack(pack=pack)
     blobs = set(Blob.objects.values_list("pk", flat=True))
@@ -203,6 +204,7 @@ def test_a_living_lease_keeps_others_away() -> None:
 
 
 def test_a_stranger_is_never_delivered_and_the_pack_says_why(monkeypatch, settings) -> None:
+    settings.HEADSHOTS_PREVIEW_COUNT = 2
     pack = make_preview()
     use(monkeypatch, _Stranger())
 
@@ -211,13 +213,13 @@ def test_a_stranger_is_never_delivered_and_the_pack_says_why(monkeypatch, settin
     pack.refresh_from_db()
     assert pack.state == Pack.State.FAILED
     assert pack.reason == "not_alike"
-    assert pack.reshoots == 2  # 30 % of four, rounded up
+    assert pack.reshoots == 1  # 30 % of two, rounded up
     assert not pack.headshots.filter(state=Headshot.State.DONE).exists()
     assert not Blob.objects.filter(kind="headshot").exists()
 
 
 def test_an_open_gate_lets_everything_through(monkeypatch, settings) -> None:
-    settings.HEADSHOTS_LIKENESS_MAX_DISTANCE = math.inf
+    settings.HEADSHOTS_LIKENESS_MAX_DISTANCE, settings.HEADSHOTS_PREVIEW_COUNT = math.inf, 2
     pack = make_preview()
     use(monkeypatch, _Stranger())
 
@@ -300,7 +302,6 @@ def test_a_purge_in_mid_work_stores_nothing_more(monkeypatch) -> None:
 
 def test_nothing_of_a_person_shows_when_their_values_are_printed() -> None:
     pack = make_preview()
-    rendering.render_pack(pack=pack)
     photo = load_stored_photo(pack.shoot.photos.get())
 
     prepared_subject = engine.prepare([photo], engine.PREVIEW)
@@ -310,7 +311,8 @@ def test_nothing_of_a_person_shows_when_their_values_are_printed() -> None:
         assert "\\x" not in repr(value)
 
 
-def test_a_person_is_dropped_from_memory_when_their_pack_ends() -> None:
+def test_a_person_is_dropped_from_memory_when_their_pack_ends(settings) -> None:
+    settings.HEADSHOTS_PREVIEW_COUNT = 1
     pack = make_preview()
 
     rendering.render_pack(pack=pack)
