@@ -15,7 +15,7 @@ from headshots.vault.services import key_exists
 from tests.headshots.dashboard.actions.targets import failed_pack
 from tests.headshots.shoots.delivery.test_shoots import upload
 from tests.helpers import photos
-from tests.helpers.factories import make_checked_shoot, make_preview, make_shoot, make_user
+from tests.helpers.factories import deliver, make_checked_shoot, make_preview, make_shoot, make_user
 from tests.helpers.staff import address, client_of, do, signed_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine", "stripes_test_mode")]
@@ -48,7 +48,7 @@ def test_a_pack_whose_photos_are_gone_is_not_tried_again() -> None:
 
 def test_what_ended_meanwhile_cannot_be_canceled() -> None:
     pack, owner = make_preview(), client_of("owner")
-    rendering.render_pack(pack=pack)
+    deliver(pack)
 
     page = owner.get(address("cancel-pack", pack)).content.decode()
     forced = owner.post(

@@ -22,7 +22,7 @@ from headshots.shoots.packs import rendering
 from headshots.shoots.packs.estimates import Facts, Pace, estimate, estimate_from, past_pace
 from tests.helpers.factories import make_premium
 
-COUNT = 6
+COUNT = 3
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 PACE = Pace(preparing=100.0, picture=2.0)
 

@@ -26,6 +26,7 @@ from headshots.vault.services import blob_store, destroy_key, key_exists, name_o
 from tests.helpers import photos
 from tests.helpers.factories import (
     cleaned_two_people,
+    deliver,
     make_checked_shoot,
     make_delivered,
     make_preview,
@@ -321,7 +322,7 @@ async def _download(browser: AsyncClient, person: User, url: str) -> bytes:
 
 def test_whoever_else_asks_gets_404_for_every_address_of_a_shoot(person: User, client: Client) -> None:
     pack = make_preview(person)
-    rendering.render_pack(pack=pack)
+    deliver(pack)
     photo, row = Photo.objects.get(), pack.headshots.first()
     base = f"/shoots/{pack.shoot_id}"
     addresses = [
@@ -379,7 +380,7 @@ def test_beat_checks_photos_and_orders_previews_that_a_dead_worker_left(valkey, 
 
 def test_staff_see_rows_but_no_picture_in_the_admin(admin_client: Client) -> None:
     pack = make_preview()
-    rendering.render_pack(pack=pack)
+    deliver(pack)
     rows = {"shoot": pack.shoot_id, "photo": Photo.objects.get().pk, "pack": pack.pk}
     rows["headshot"] = pack.headshots.first().pk
 

@@ -23,7 +23,7 @@ from headshots.shoots.models import Event, Headshot, Pack, Pause, Photo, Shoot, 
 from headshots.shoots.packs import rendering
 from headshots.shoots.packs.gating import to_planned_shot
 from headshots.vault.models import Blob
-from tests.helpers.factories import make_preview
+from tests.helpers.factories import deliver, make_preview
 from tests.helpers.staff import client_of, do, signed_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
@@ -140,7 +140,7 @@ def test_a_renamed_look_is_still_called_what_it_was_in_packs_ordered_before(owne
     person = signed_in(pack.shoot.owner)
     owner.post(page(style), answers(style, title="Company", key="0.4"))
     versions.publish(version=style.versions.first())
-    rendering.render_pack(pack=pack)
+    deliver(pack)
 
     shown = person.get(f"/shoots/{pack.shoot_id}/").content.decode()
     report = collect_contents(pack.shoot.owner).account["shoots"][0]["packs"][0]["headshots"]
@@ -180,7 +180,7 @@ def test_going_back_brings_the_words_back_that_were_edited_on_the_page(owner: Cl
 def test_looks_are_the_owners_alone(style: Style, who: str) -> None:
     version = edited(style, key=0.5)
     versions.start_trial(version=version)
-    rendering.render_pack(pack=version.trial)
+    deliver(version.trial)
     picture = version.trial.headshots.first()
     client = client_of(who)
 
@@ -257,7 +257,7 @@ def test_a_trial_is_in_no_figure_and_gone_after_a_day(style: Style) -> None:
 
 def test_no_customers_picture_comes_out_of_the_trials_address(owner: Client) -> None:
     pack = make_preview()
-    rendering.render_pack(pack=pack)
+    deliver(pack)
 
     assert owner.get(f"/admin/shoots/style/trials/{pack.headshots.first().pk}.jpg").status_code == 404
 
