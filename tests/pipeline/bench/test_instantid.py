@@ -1,6 +1,7 @@
 """The benchmark at tiny size: the same code that measures a GPU, on networks of some thousand weights."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -21,7 +22,7 @@ from pipeline.bench.setup import Options, build_engine, choose_batch
 from pipeline.bench.table import as_markdown, describe, measure_table, order
 from pipeline.diffusion.optimizations import LOSSY, Optimization, default_optimizations
 from pipeline.engines.instantid.config import Sampling
-from pipeline.engines.instantid.networks.flops import count_flops
+from pipeline.engines.instantid.networks.flops import PictureFlops, count_flops
 from pipeline.engines.instantid.networks.random_weights import SDXL, TINY
 from pipeline.errors import EngineUnavailable
 from pipeline.types import Size
@@ -43,9 +44,13 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_the_counted_work_of_the_full_networks_is_the_published_one():
-    flops = count_flops(SDXL, Size(1024, 1024))
+@pytest.fixture(scope="module")
+def flops() -> PictureFlops:
+    """Count the operations of the full networks once."""
+    return count_flops(SDXL, Size(1024, 1024))
 
+
+def test_the_counted_work_of_the_full_networks_is_the_published_one(flops):
     assert flops.unet == pytest.approx(6.78, abs=0.01)
     assert flops.controlnet + flops.condition == pytest.approx(2.99, abs=0.01)
     assert flops.vae == pytest.approx(10.5, abs=0.05)
@@ -53,8 +58,8 @@ def test_the_counted_work_of_the_full_networks_is_the_published_one():
     assert flops.denoising(Sampling(30), default_optimizations("cuda")) == pytest.approx(583, abs=4)
 
 
-def test_lossy_optimizations_need_less_work_and_lossless_ones_the_same():
-    flops, sampling = count_flops(TINY, OPTIONS.size), Sampling(10)
+def test_lossy_optimizations_need_less_work_and_lossless_ones_the_same(flops):
+    sampling = Sampling(10)
     whole = flops.denoising(sampling, frozenset())
 
     assert flops.denoising(sampling, default_optimizations("cuda")) == whole
@@ -73,7 +78,9 @@ def test_a_pack_and_the_plain_way_are_measured_and_compared():
     assert report["ratio"] == pytest.approx(ours["pictures_per_minute"] / reference["pictures_per_minute"], abs=0.01)
 
 
-def test_the_table_has_a_row_for_every_optimization_that_changes_a_step(capsys):
+def test_the_table_has_a_row_for_every_optimization_that_changes_a_step(capsys, monkeypatch):
+    # With two steps, one is before the cutoffs and one after them.
+    monkeypatch.setattr(table, "STEPS", 2)
     words = "bench instantid --weights random --networks tiny --device cpu --size 64x80 --images 2 --table --json"
 
     assert main(words.split()) == 0
@@ -99,10 +106,12 @@ def test_on_a_gpu_the_table_says_what_compiling_adds_and_8_bit_on_top_of_it():
 
 def test_networks_are_built_anew_only_where_needed_and_a_row_that_fails_costs_no_other(monkeypatch):
     built: list[frozenset[Optimization]] = []
+    # The test above builds them all. Here one engine is enough, because no row uses it.
+    engine = build_engine(OPTIONS, frozenset())
 
     def count(options, optimizations):
         built.append(optimizations)
-        return build_engine(options, optimizations)
+        return engine
 
     def too_large(networks, options, optimizations):
         if Optimization.FLASH_ATTENTION not in optimizations:
@@ -150,7 +159,13 @@ def test_without_a_gpu_the_benchmark_says_so():
 def test_the_command_runs_on_a_machine_that_has_torch_and_little_else():
     words = "bench instantid --weights random --networks tiny --device cpu --size 64x80 --images 2 --steps 2 --json"
 
-    ran = subprocess.run([sys.executable, "-c", BARE_MACHINE, *words.split()], capture_output=True, text=True)
+    # One thread, as in this process (see require_torch).
+    ran = subprocess.run(
+        [sys.executable, "-c", BARE_MACHINE, *words.split()],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
 
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout)["ours"]["pictures_per_minute"] > 0
