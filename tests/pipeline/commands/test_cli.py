@@ -22,8 +22,13 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
-def command(capfd, weights):
-    """Runs a command in this process; what it returned, printed and said."""
+def command(capfd, weights, finder, embedder, monkeypatch):
+    """Run a command in this process, and return its status and what it printed and said.
+
+    The networks are those of the session. The tests with a process of their own load them anew."""
+    monkeypatch.setattr("pipeline.commands.check.FaceFinder", lambda weights: finder)
+    monkeypatch.setattr("pipeline.commands.make.FaceFinder", lambda weights: finder)
+    monkeypatch.setattr("pipeline.commands.make.FaceEmbedder", lambda weights: embedder)
 
     def run(*words: object) -> tuple[int, str, str]:
         status = main([*map(str, words), "--weights", str(weights.directory)])
