@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -135,7 +136,8 @@ def test_photos_of_today_lie_where_the_pairs_say(finder, embedder):
     assert min(distances[0][2], distances[1][2], distances[0][3], distances[1][3], distances[2][3]) > 0.7
 
 
-def test_the_command_reads_photos_beside_the_file(tmp_path, capsys, weights):
+def test_the_command_reads_photos_beside_the_file(tmp_path, capsys, weights, monkeypatch):
+    monkeypatch.setattr("pipeline.commands.calibrate.calibrate", partial(calibrate, draws=30))
     for name, pixels in (("a1", photos.obama()), ("a2", photos.obama_speaking()), ("b", photos.biden()),
                          ("c", photos.astronaut()), ("two", photos.two_people())):  # fmt: skip
         (tmp_path / f"{name}.jpg").write_bytes(photos.encode(pixels))

@@ -34,7 +34,7 @@ STYLES = {style.name: style for style in load_styles()}
 
 @pytest.fixture(scope="module")
 def engine(weights):
-    return StudioEngine(weights)
+    return StudioEngine(weights, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -44,15 +44,15 @@ def astronaut(finder):
 
 
 @pytest.fixture(scope="module")
-def headshots(engine, astronaut):
+def subject(engine, astronaut):
+    return engine.prepare([astronaut], SMALL)
+
+
+@pytest.fixture(scope="module")
+def headshots(engine, subject) -> dict[str, Pixels]:
     """Every look of the astronaut, by name."""
-    return shoot(engine, astronaut, SMALL)
-
-
-def shoot(engine: StudioEngine, photo: SourcePhoto, size: Size, seed: int = 1) -> dict[str, Pixels]:
-    subject = engine.prepare([photo], size)
-    jobs = [Job(subject, Shot(index, style, seed)) for index, style in enumerate(STYLES.values())]
-    return {picture.job.shot.style.name: picture.pixels for picture in engine.render(jobs, size, lambda share: None)}
+    jobs = [Job(subject, Shot(index, style, 1)) for index, style in enumerate(STYLES.values())]
+    return {picture.job.shot.style.name: picture.pixels for picture in engine.render(jobs, SMALL, lambda share: None)}
 
 
 def lab_of(pixels: Pixels) -> Floats:
@@ -160,8 +160,7 @@ def test_looks_are_distinct_and_the_person_is_the_same_in_all(headshots):
             assert np.linalg.norm(corners[one] - corners[other]) > 3, (one, other)
 
 
-def test_seeds_vary_the_set_and_leave_the_person_alone(engine, astronaut):
-    subject = engine.prepare([astronaut], SMALL)
+def test_seeds_vary_the_set_and_leave_the_person_alone(engine, subject):
     style = STYLES["outdoor"]
 
     one, other = (
@@ -175,8 +174,7 @@ def test_seeds_vary_the_set_and_leave_the_person_alone(engine, astronaut):
     assert change[inner].mean() < 4
 
 
-def test_another_process_makes_the_same_pixels(engine, astronaut, weights, tmp_path):
-    subject = engine.prepare([astronaut], SMALL)
+def test_another_process_makes_the_same_pixels(engine, subject, astronaut, weights, tmp_path):
     shot = plan_shots(list(STYLES.values()), 10, seed=5)[-1]
     (picture,) = engine.render([Job(subject, shot)], SMALL, lambda share: None)
     script = """if True:
