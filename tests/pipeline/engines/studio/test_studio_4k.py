@@ -69,7 +69,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def engine(weights, network):
-    engine = StudioEngine(weights)
+    engine = StudioEngine(weights, threads=1)
     engine._network = network
     return engine
 
