@@ -34,6 +34,8 @@ def _prepare_environment() -> None:
         # What the person's own shell says must not reach a test, or their data. Where weights and photos lie may.
         if name not in KEPT_FROM_THE_SHELL:
             del os.environ[name]
+    # The tests run in as many processes as there are cores: threads that wait for one another only slow them down.
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     os.environ |= {
         "DJANGO_SETTINGS_MODULE": "headshots.settings",
         "HEADSHOTS_DEBUG": "1",
@@ -83,7 +85,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the slow tests out, unless --full, an own -m expression or a test named by hand asks for them."""
-    sort_longest_first(items)
+    if hasattr(config, "workerinput"):
+        sort_longest_first(items)
     named = any("::" in argument for argument in config.args)
     if config.getoption("--full") or config.getoption("-m") or named:
         return
