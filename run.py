@@ -16,7 +16,7 @@ commands:
   calibrate  Fit the likeness score to labeled face pairs and report its error rates.
   bench      Measure speed and memory use.
   manage     Run a Django management command with the settings of this installation.
-  test       Run the tests; --full includes the slow ones.
+  test       Run the tests; --full includes the slow ones, --long runs the longest.
 
 Run 'python3 run.py COMMAND --help' for the options of a command.
 """

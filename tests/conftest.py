@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import redis
 
 from tests.helpers.balance import LongestFirstScheduling, Stopwatch, sort_longest_first
+from tests.helpers.slow_tests import leave_out
 
 pytest_plugins = ["tests.helpers.product", "tests.helpers.servers", "tests.helpers.postgresql"]
 
@@ -34,6 +36,9 @@ def _prepare_environment() -> None:
         # What the person's own shell says must not reach a test, or their data. Where weights and photos lie may.
         if name not in KEPT_FROM_THE_SHELL:
             del os.environ[name]
+    # The tests start hundreds of processes: each would compile all modules if none might keep what it compiled.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     # The tests run in as many processes as there are cores: threads that wait for one another only slow them down.
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     os.environ |= {
@@ -51,7 +56,8 @@ _prepare_environment()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--full", action="store_true", help="also run the tests that take minutes (marked slow)")
+    parser.addoption("--full", action="store_true", help="also run the tests of tests/slow_tests.toml: an hour")
+    parser.addoption("--long", action="store_true", help="run only the tests that take hours")
     parser.addoption("--measure", action="store_true", help="store the duration of each file in tests/durations.json")
 
 
@@ -84,16 +90,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the slow tests out, unless --full, an own -m expression or a test named by hand asks for them."""
     if hasattr(config, "workerinput"):
         sort_longest_first(items)
-    named = any("::" in argument for argument in config.args)
-    if config.getoption("--full") or config.getoption("-m") or named:
-        return
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    if slow:
-        config.hook.pytest_deselected(items=slow)
-        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+    leave_out(config, items)
 
 
 class NetworkBlocked(RuntimeError):

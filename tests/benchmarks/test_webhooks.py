@@ -5,7 +5,6 @@ import pytest
 from tests.helpers.processes import environment_for, run_program
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_a_hundred_webhooks_a_second(
     database: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest

@@ -65,7 +65,6 @@ def seen_trial(page: Page) -> int:
     )
 
 
-@pytest.mark.slow
 def test_a_look_is_edited_tried_published_used_and_taken_back(
     start_product: StartProduct, page: Page, customer: Page
 ) -> None:
@@ -124,7 +123,6 @@ def test_a_look_is_edited_tried_published_used_and_taken_back(
     assert "Traceback" not in "".join(product.output)
 
 
-@pytest.mark.slow
 def test_every_page_of_the_office_is_open_to_everybody(start_product: StartProduct, page: Page, customer: Page) -> None:
     product = start_product(HEADSHOTS_PREMIUM_COUNT="6", HEADSHOTS_PREMIUM_LONG_EDGE="480")
     product.hire(STAFF, PASSPHRASE, "owner")

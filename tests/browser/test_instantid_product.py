@@ -72,7 +72,6 @@ def test_with_the_real_gate_noise_is_nobody_and_the_pack_says_so(
     assert list((product.data / "blobs").rglob("*")) != []
 
 
-@pytest.mark.slow
 def test_a_worker_whose_engine_is_broken_does_not_start_and_says_why(
     start_product: Callable[..., Product], tiny: TinyWeights, tmp_path: Path, page: Page
 ) -> None:

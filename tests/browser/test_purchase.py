@@ -5,7 +5,6 @@ import json
 import zipfile
 from collections.abc import Callable
 
-import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Page, expect
@@ -43,7 +42,6 @@ def test_preview_order_pay_delivered_photos_gone_and_the_receipt_there(shared_pr
 
 
 # Slow: fifty pictures show what ten in the same looks do (the test above), but take minutes.
-@pytest.mark.slow
 def test_so_it_is_with_a_pack_of_fifty(start_product: Callable[..., Product], page: Page) -> None:
     product = start_product(HEADSHOTS_PREMIUM_COUNT="50", HEADSHOTS_PREMIUM_LONG_EDGE="480")
     buy_a_pack(page, product, 50, 480)

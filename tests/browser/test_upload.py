@@ -120,7 +120,6 @@ def test_a_photo_of_any_name_goes_to_the_server_and_back_leads_to_a_form_that_wo
     expect(tiles(form)).to_have_count(sent_files(form))
 
 
-@pytest.mark.slow
 def test_names_from_right_to_left_and_long_ones_fit_a_telephone(form: Page, photo: Path, tmp_path: Path) -> None:
     names = ["صورة شخصية.jpg", "photo\u202egpj.exe", "x" * 240 + ".heic"]
     for name in names:
@@ -206,7 +205,6 @@ def test_an_upload_that_is_stopped_halfway_can_be_sent_again(form: Page, photo: 
     expect(form).to_have_url(SHOOT, timeout=60_000)
 
 
-@pytest.mark.slow
 def test_photos_stay_chosen_when_the_server_has_no_room_and_no_form_to_answer_with(form: Page, photo: Path) -> None:
     def refuse(route: Route) -> None:
         # What `headshots/web/unavailable.py` sends, without Django and its forms.
@@ -225,7 +223,6 @@ def test_photos_stay_chosen_when_the_server_has_no_room_and_no_form_to_answer_wi
     expect(form).to_have_url(SHOOT, timeout=30_000)
 
 
-@pytest.mark.slow
 def test_photos_outlive_another_session_and_a_drop_beside_the_field(
     form: Page, product: Product, account: str, photo: Path, tmp_path: Path
 ) -> None:
@@ -257,7 +254,7 @@ def test_photos_outlive_another_session_and_a_drop_beside_the_field(
     expect(form).to_have_url(SHOOT, timeout=60_000)
 
 
-@pytest.mark.parametrize("scripts", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("scripts", [True, False])
 def test_after_the_session_ended_both_pages_say_that_nothing_was_kept(
     chromium: Browser, product: Product, account: str, photo: Path, scripts: bool
 ) -> None:

@@ -26,7 +26,6 @@ TOKEN = "a token of the tests"
 MAX_SECONDS = 150
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.skipif(shutil.which("prometheus") is None, reason="needs a Prometheus: Debian's package prometheus"),
 ]
 

@@ -18,7 +18,6 @@ HEADSHOTS = {"headshot", "pixels of the headshot"}
 PREMIUM = {"HEADSHOTS_PREMIUM_COUNT": "6", "HEADSHOTS_PREMIUM_LONG_EDGE": "1680"}
 
 
-@pytest.mark.slow
 def test_through_a_browser_and_a_premium_pack_no_copy_yields_anything(folder: Path, chromium: Browser) -> None:
     data = marked(photos.obama())
     (folder / "tmp").mkdir()
@@ -73,7 +72,6 @@ HREFS = "links => links.map(link => link.href)"
 DEAF = ("--rename-command", "DEL", "DESTROY", "--rename-command", "EXISTS", "DEL")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("destroys", [True, False], ids=["they destroy keys", "they only say so"])
 def test_with_rings_on_servers_it_is_their_destruction_that_matters(
     folder: Path, start_valkey: Callable[..., str], destroys: bool

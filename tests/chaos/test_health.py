@@ -99,7 +99,6 @@ def start(start_product: Callable[..., Product]) -> tuple[Product, str]:
     return product, cookie
 
 
-@pytest.mark.slow
 def test_a_dead_beat_a_dead_worker_and_then_a_dead_broker_turn_their_lamps_red(
     start_product: Callable[..., Product],
 ) -> None:
@@ -119,7 +118,6 @@ def test_a_dead_beat_a_dead_worker_and_then_a_dead_broker_turn_their_lamps_red(
     assert (status, answers["broker"]) == (503, False)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", HEALTH_CHECKS)
 def test_whoever_is_killed_turns_their_own_lamp_red_and_green_again(
     start_product: Callable[..., Product], name: str

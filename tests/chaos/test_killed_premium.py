@@ -4,7 +4,6 @@ import os
 import signal
 from collections.abc import Callable
 
-import pytest
 from playwright.sync_api import Page
 
 from tests.browser.test_main_job import shown_headshots, sign_up, upload, wait_for
@@ -24,7 +23,6 @@ STORED = """select count(*) from vault_blob b join shoots_pack p on p.id = b.key
 KEPT = "select count(*) from vault_blob where kind = 'subject'"
 
 
-@pytest.mark.slow
 def test_a_killed_worker_costs_a_premium_pack_time_and_nothing_else(
     start_product: Callable[..., Product], page: Page
 ) -> None:

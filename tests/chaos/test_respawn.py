@@ -70,7 +70,6 @@ def test_whatever_is_killed_comes_back(start_product: Callable[..., Product]) ->
     assert product.stop() == 0
 
 
-@pytest.mark.slow
 def test_workers_take_messages_again_after_the_broker_died(start_product: Callable[..., Product]) -> None:
     product = start_product()
     wait_for(lambda: is_well(product), 60)
@@ -84,7 +83,6 @@ def test_workers_take_messages_again_after_the_broker_died(start_product: Callab
     assert [service_pid(product, name) for name in ("render", "default", "retention")] == workers
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", SERVICES)
 def test_whatever_hangs_is_replaced(start_product: Callable[..., Product], name: str) -> None:
     product = start_product(HEADSHOTS_HEARTBEAT_TIMEOUT="10")

@@ -85,7 +85,7 @@ def seconds_to_headshots(visitor: Visitor) -> float:
 
 @pytest.mark.parametrize(
     ("names", "rounds"),
-    [(("lines", "bodies", "verifiers"), 1), pytest.param(tuple(ATTACKS), 3, marks=pytest.mark.slow)],
+    [(("lines", "bodies", "verifiers"), 1), (tuple(ATTACKS), 3)],
     ids=["some at once", "all at once"],
 )
 def test_an_honest_upload_takes_at_most_twice_as_long_under_attack(

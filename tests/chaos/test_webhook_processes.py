@@ -37,7 +37,6 @@ def test_a_process_that_dies_between_two_statements_loses_nothing_and_many_at_on
     assert seen["race"]["unseen"] in {"cannot be", "waiting"}
 
 
-@pytest.mark.slow
 def test_so_it_is_for_every_kind_of_event_and_in_many_races(run: Run) -> None:
     seen = run("--full")
 
@@ -46,7 +45,6 @@ def test_so_it_is_for_every_kind_of_event_and_in_many_races(run: Run) -> None:
     assert len(seen["race"]["winners"]) == 8
 
 
-@pytest.mark.slow
 def test_eight_tabs_that_order_at_once_make_one_charge_or_use_one_credit(order: Run) -> None:
     seen = order()
 
@@ -54,7 +52,6 @@ def test_eight_tabs_that_order_at_once_make_one_charge_or_use_one_credit(order: 
     assert len(seen) == 6
 
 
-@pytest.mark.slow
 def test_so_it_is_in_many_storms(order: Run) -> None:
     seen = order("--full")
 

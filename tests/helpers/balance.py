@@ -1,8 +1,9 @@
 """Divide the test files between processes so that all finish at about the same time.
 
-Each file runs in one process, because module fixtures are expensive. Files start in order of their measured duration,
-longest first. Tests with a browser are one group: each starts the whole product, and two products at the same time
-would be too slow on two cores. `run.py test --measure` updates the durations in tests/durations.json.
+Each file runs in one process, because module fixtures are expensive. The long files start first, in order of their
+measured duration. The others follow in the random order of pytest-randomly. Tests with a browser are one group: each
+uses the whole product, and two products at the same time would be too slow on two cores. `run.py test --measure`
+updates the durations in tests/durations.json.
 """
 
 import json
@@ -16,10 +17,16 @@ DURATIONS = Path(__file__).resolve().parents[1] / "durations.json"
 BROWSER = "tests/browser/"
 # Seconds assumed for a file that has not been measured.
 UNKNOWN = 10.0
+# Seconds from which a file is long: it must not be the last that one process begins.
+LONG = 15.0
 
 
 class LongestFirstScheduling(LoadScopeScheduling):  # type: ignore[misc]
     """Assign whole files, and the browser tests as one group, in the order in which the tests were collected."""
+
+    def __init__(self, config: pytest.Config, log: object) -> None:
+        config.option.loadscopereorder = False  # Otherwise the files with the most tests come first.
+        super().__init__(config, log)
 
     def _split_scope(self, nodeid: str) -> str:
         return group_of(nodeid)
@@ -32,12 +39,13 @@ def group_of(nodeid: str) -> str:
 
 
 def sort_longest_first(items: list[pytest.Item]) -> None:
-    """Sort tests by the measured duration of their group. Tests of one group keep their order."""
+    """Sort tests by the measured duration of their group. Tests of one group, and short groups, keep their order."""
     durations: Counter[str] = Counter()
     measured = json.loads(DURATIONS.read_text()) if DURATIONS.exists() else {}
     for file in dict.fromkeys(item.nodeid.partition("::")[0] for item in items):
         durations[group_of(file)] += measured.get(file, UNKNOWN)
-    items.sort(key=lambda item: (-durations[group_of(item.nodeid)], group_of(item.nodeid)))
+    long = {group: (-seconds, group) for group, seconds in durations.items() if seconds >= LONG}
+    items.sort(key=lambda item: long.get(group_of(item.nodeid), (0.0, "")))
 
 
 class Stopwatch:

@@ -323,7 +323,6 @@ def test_forwarding_headers_from_this_machine_are_not_believed(site: Site) -> No
     assert answers == [422] * 20 + [429]
 
 
-@pytest.mark.slow
 def test_large_attacks_with_the_limits_of_production(
     tmp_path: Path, new_postgresql: Callable[[], str], empty_valkey: None
 ) -> None:

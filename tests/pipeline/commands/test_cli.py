@@ -392,7 +392,6 @@ def read_terminal(handle: int) -> bytes:
         return b""
 
 
-@pytest.mark.slow
 def test_the_benchmark_measures_time_and_memory(weights):
     ended = run_python("bench", "studio", "--json", "--weights", str(weights.directory))
 

@@ -91,7 +91,6 @@ def test_every_good_picture_of_the_contact_sheets_is_kept(contact_sheets, finder
     assert false_alarms(contact_sheets, finder, embedder) == []
 
 
-@pytest.mark.slow
 def test_every_good_picture_of_three_large_contact_sheets_is_kept(make_sheets, finder, embedder):
     assert false_alarms(make_sheets(50), finder, embedder) == []
 

@@ -39,7 +39,6 @@ def test_figures_are_right_on_postgresql(tmp_path: Path, new_postgresql: Callabl
     assert measured["database"] == "postgresql"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_a_year_of_a_hundred_thousand_shoots_answers_at_once(
     tmp_path: Path, request: pytest.FixtureRequest, database: str

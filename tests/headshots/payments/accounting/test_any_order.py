@@ -32,7 +32,6 @@ def test_nobody_pays_twice_or_for_nothing_in_any_order() -> None:
     run(150)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("any_order")
 def test_nobody_pays_twice_or_for_nothing_in_two_thousand_orders() -> None:
     run(2000)

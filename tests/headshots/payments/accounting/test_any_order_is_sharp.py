@@ -18,7 +18,7 @@ from tests.headshots.payments.accounting.any_order import Money, run
 from tests.headshots.payments.accounting.reached import SITUATIONS
 from tests.headshots.payments.accounting.test_any_order import any_order  # noqa: F401  the fixture
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine", "any_order"), pytest.mark.slow]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine", "any_order")]
 
 # A fault has to show in a part of the two thousand sequences of the long run.
 _SEQUENCES = 500

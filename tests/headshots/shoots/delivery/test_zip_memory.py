@@ -77,9 +77,7 @@ def wait_until_it_serves(web: Web) -> None:
             time.sleep(0.1)
 
 
-@pytest.mark.parametrize(
-    ("count", "size"), [(20, 2 * MEGABYTE), pytest.param(50, 6 * MEGABYTE, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("count", "size"), [(20, 2 * MEGABYTE), (50, 6 * MEGABYTE)])
 def test_a_zip_is_sent_in_little_memory(web: Web, count: int, size: int) -> None:
     command = [sys.executable, "-m", "tests.headshots.shoots.delivery.big_pack", str(count), str(size)]
     made = subprocess.run(command, cwd=ROOT, env=web.environment, capture_output=True, text=True, check=False)

@@ -23,9 +23,7 @@ def test_a_photo_of_endless_scans_is_refused_in_plain_words(client: Client) -> N
     assert not Shoot.objects.exists()
 
 
-@pytest.mark.parametrize(
-    "count", [pytest.param(20, id="twenty"), pytest.param(500, id="five hundred", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("count", [pytest.param(20, id="twenty"), pytest.param(500, id="five hundred")])
 def test_mutated_uploads_are_kept_whole_or_not_at_all(client: Client, settings, count: int) -> None:
     # Neither the free packs of one account nor the attempts of one address are what is tested here.
     settings.HEADSHOTS_PREVIEWS_PER_DAY = count + 1

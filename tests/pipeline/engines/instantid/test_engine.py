@@ -291,7 +291,6 @@ def test_a_machine_that_cannot_compile_does_not_start(config, monkeypatch):
         start_compiled(config, monkeypatch, fail)
 
 
-@pytest.mark.slow
 def test_what_is_to_be_compiled_is_compiled_at_the_start_and_never_for_a_pack(config, monkeypatch):
     # Everything of torch.compile but the generation of code, which takes minutes on a CPU.
     whole = torch.nn.Module.compile

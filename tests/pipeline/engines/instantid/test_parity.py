@@ -161,7 +161,6 @@ def test_a_mixed_batch_equals_the_reference(load, names, optimizations):
     assert_equals_reference(networks, [read_case(networks, name) for name in names], optimizations)
 
 
-@pytest.mark.slow
 def test_compiled_networks_equal_the_reference(files):
     optimizations = CHEAP | {Optimization.COMPILE}
     networks = load_networks(files, "cpu", torch.float32, optimizations)

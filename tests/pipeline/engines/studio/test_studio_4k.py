@@ -305,7 +305,6 @@ def test_a_pack_is_spread_over_all_photos_and_so_is_each_look(photos_count):
         assert set(chosen[look::5]) == set(range(photos_count))
 
 
-@pytest.mark.slow
 def test_one_real_headshot_at_4k_in_less_than_two_and_a_half_gigabytes(tmp_path):
     call = [sys.executable, "-m", "pipeline", "make", photos.astronaut_path(), "--size", "4k", "--count", "1"]
     script = (

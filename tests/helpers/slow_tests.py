@@ -1,0 +1,52 @@
+"""Read tests/slow_tests.toml: the tests that `run.py test` leaves out, and a faster one that shows the same."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+LIST = Path(__file__).resolve().parents[1] / "slow_tests.toml"
+
+
+@dataclass(frozen=True)
+class SlowTest:
+    """One entry of the list.
+
+    `test` is the start of a node id: a file, a test, or a test with its parameters. `level` is "full" for what
+    `run.py test --full` adds, or "long" for what only `run.py test --long` runs."""
+
+    test: str
+    level: str
+    reason: str
+    shown_by: str
+
+    def covers(self, nodeid: str) -> bool:
+        return nodeid == self.test or nodeid.startswith((f"{self.test}::", f"{self.test}["))
+
+
+def load() -> list[SlowTest]:
+    levels = tomllib.loads(LIST.read_text())
+    return [SlowTest(test, level, **entry) for level, entries in levels.items() for test, entry in entries.items()]
+
+
+def level_of(nodeid: str, slow: list[SlowTest]) -> str:
+    """Return "full" or "long" for a slow test, and an empty string for any other."""
+    return next((each.level for each in slow if each.covers(nodeid)), "")
+
+
+def leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the slow tests unless an option, or a test named by hand, asks for them."""
+    if any("::" in argument for argument in config.args):
+        return
+    if config.getoption("--long"):
+        wanted = {"long"}
+    elif config.getoption("--full"):
+        wanted = {"", "full"}
+    else:
+        wanted = {""}
+    slow = load()
+    left = [item for item in items if level_of(item.nodeid, slow) not in wanted]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if level_of(item.nodeid, slow) in wanted]
