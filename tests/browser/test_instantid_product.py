@@ -39,16 +39,16 @@ def packs(product: Product) -> list[tuple[object, ...]]:
     return product.query("SELECT state, reason FROM shoots_pack")
 
 
-def test_with_an_open_gate_a_photo_becomes_four_delivered_pictures(
+def test_with_an_open_gate_a_photo_becomes_delivered_pictures(
     start_product: Callable[..., Product], page: Page, tiny: TinyWeights
 ) -> None:
-    asked = settings(tiny, HEADSHOTS_LIKENESS_MAX_DISTANCE=OPEN_GATE)
+    asked = settings(tiny, HEADSHOTS_LIKENESS_MAX_DISTANCE=OPEN_GATE, HEADSHOTS_PREVIEW_COUNT="2")
     product = start_product("--engine", "instantid", "--yes", **asked)
     sign_up(page, product)
 
     upload(page, photos.astronaut_path())
 
-    wait_for(page, lambda: shown_headshots(page) == 4, TIMEOUT_SECONDS, "four headshots")
+    wait_for(page, lambda: shown_headshots(page) == 2, TIMEOUT_SECONDS, "two headshots")
     assert packs(product) == [("delivered", "")]
     assert product.query("SELECT DISTINCT engine FROM shoots_pack") == [("instantid",)]
     answer = page.request.get(product.url + (page.get_attribute('a[href$=".zip"]', "href") or ""))

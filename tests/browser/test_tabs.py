@@ -6,6 +6,7 @@ from pathlib import Path
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.test_main_job import shown_headshots, wait_for
+from tests.helpers.migrated import copy_migrated_database
 from tests.helpers.web import environment_below, prepare, run_web
 
 TIMEOUT_MS = 20_000
@@ -21,6 +22,7 @@ def open_tab(context: BrowserContext, address: str) -> Page:
 
 def test_seven_tabs_of_a_running_pack_leave_room_for_everything(tmp_path: Path, page: Page) -> None:
     environment = environment_below(tmp_path)
+    copy_migrated_database(tmp_path / "data")
     made = json.loads(prepare(environment, "tests.browser.running_pack"))
     streams: list[str] = []
     page.context.on("request", lambda request: request.url.endswith("/events/") and streams.append(request.url))

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
+from tests.chaos.visitor import PASSWORD, Visitor
 from tests.helpers import photos
 from tests.helpers.accessibility import assert_accessible
 from tests.helpers.product import Product
 
-PASSWORD = "a long enough pass phrase"
 NEW = re.compile(r"/shoots/new/$")
 SHOOT = re.compile(r"/shoots/[0-9a-f-]{36}/$")
 
@@ -28,7 +28,7 @@ def product(shared_product: Product) -> Product:
 def account(product: Product) -> str:
     """The e-mail address of an account."""
     email = f"ada.{uuid4().hex[:12]}@example.org"
-    product.hire(email, PASSWORD, "support")
+    Visitor(product.url).sign_up(email)
     return email
 
 

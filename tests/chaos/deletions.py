@@ -1,11 +1,12 @@
 """A program of the tests: one shoot, one account, deleted by several processes at the same moment.
 
-    python -m tests.chaos.deletions
+    python -m tests.chaos.deletions [--full]
 
 Runs on the database that the environment names; every process is a fork of this one."""
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +29,8 @@ from headshots.shoots.models import Event, Shoot
 from tests.chaos.killed import full_shoot, leftovers
 from tests.chaos.webhook_processes import ended, in_process
 
-ROUNDS = 4
+# An even number: every other round is of another kind.
+ROUNDS = 8 if "--full" in sys.argv else 2
 
 
 def at_once(*works: Callable[[], object]) -> None:

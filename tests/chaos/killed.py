@@ -129,11 +129,16 @@ def kill_uploads() -> int:
             assert leftovers() == whole, (step, leftovers())
             assert [vault.read_blob(photo.blob) for photo in shoot.photos.all()] == pictures
             assert Consent.objects.filter(shoot=shoot).count() == 1
-            begin_purge(shoot, everything=True)
-            purge_due()
-            delete_rows()
+            delete_whole(shoot)
         step += 1
+    delete_whole(Shoot.objects.get())
     return step
+
+
+def delete_whole(shoot: Shoot) -> None:
+    begin_purge(shoot, everything=True)
+    purge_due()
+    delete_rows()
 
 
 def kill_purges() -> int:
@@ -207,4 +212,4 @@ def delete_rows() -> None:
 if __name__ == "__main__":
     call_command("migrate", verbosity=0)
     (Path(settings.HEADSHOTS_DATA_DIR) / "blobs").mkdir(exist_ok=True)
-    print(json.dumps({"uploads": kill_uploads, "purges": kill_purges}[sys.argv[1]]()))
+    print(json.dumps({"uploads": kill_uploads(), "purges": kill_purges()}))

@@ -12,12 +12,15 @@ from django.conf import settings
 
 from tests.conftest import VALKEY_SOCKET
 from tests.helpers.fake_stripe import KEY, SECRET
+from tests.helpers.migrated import copy_migrated_database
 
 
 def environment_for(database: str, folder: Path, request: pytest.FixtureRequest) -> dict[str, str]:
     """Own folders, an own database (`sqlite` or `postgresql`), the tests' valkey, and keys of a Stripe in test mode."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HEADSHOTS_", "DJANGO_"))}
     address = request.getfixturevalue("new_postgresql")() if database == "postgresql" else ""
+    if not address and not (folder / "data").exists():
+        copy_migrated_database(folder / "data")
     return (
         inherited
         | {

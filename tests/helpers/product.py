@@ -36,6 +36,10 @@ SHARED = {
     # Small packs of small pictures: two in each of five looks.
     "HEADSHOTS_PREMIUM_COUNT": "10",
     "HEADSHOTS_PREMIUM_LONG_EDGE": "800",
+    "HEADSHOTS_ABUSE_EMAIL": "help@example.org",
+    "HEADSHOTS_OPERATOR": "Example Ltd, 1 Some Street, Sometown",
+    "HEADSHOTS_BACKUP_DAYS": "14",
+    "HEADSHOTS_HEADSHOT_KEY_BACKUP_DAYS": "5",
 }
 """Settings of the product that tests share."""
 

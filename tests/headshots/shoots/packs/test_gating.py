@@ -58,6 +58,10 @@ def stranger_of_size(height: int, width: int) -> Pixels:
     return cv2.resize(pixels, None, fx=scale, fy=scale)[:height].astype(np.uint8)
 
 
+def noise(pixels: Pixels) -> Pixels:
+    return np.random.default_rng(5).integers(0, 256, pixels.shape, np.uint8)
+
+
 def two_faces(pixels: Pixels) -> Pixels:
     """The person, and somebody else beside them, both at half the size."""
     both = [cv2.resize(each, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for each in (pixels, stranger(pixels))]
@@ -154,6 +158,7 @@ def test_an_engine_that_is_always_wrong_fails_within_its_budgets_and_says_why(mo
     ("spoil", "reason"),
     [
         (stranger, "not_alike"),
+        (noise, "no_face"),
         (two_faces, "several_faces"),
         (blurred, "too_blurry"),
         (lightened, "skin_tone"),
