@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +11,8 @@ from django.conf import LazySettings
 # pytest reads this file before Django is set up: models are imported inside the fixtures.
 if TYPE_CHECKING:
     from headshots.accounts.models import User
+    from pipeline.identity.embedding import FaceEmbedder
+    from pipeline.types import Embedding, Face, Pixels
 
 
 @pytest.fixture
@@ -29,8 +33,29 @@ def stripes_test_mode(settings: LazySettings) -> None:
     settings.HEADSHOTS_STRIPE_SECRET_KEY = "sk_test_nobody"
 
 
+class RememberingEmbedder:
+    """The real network, which looks once at each face of each picture: most tests are about the same photo."""
+
+    def __init__(self, embedder: FaceEmbedder) -> None:
+        self._embedder = embedder
+        self._known: dict[bytes, Embedding] = {}
+
+    def embed(self, pixels: Pixels, face: Face) -> Embedding:
+        seen = blake2b(repr(pixels.shape).encode() + pixels.tobytes() + face.mesh.tobytes()).digest()
+        if seen not in self._known:
+            self._known[seen] = self._embedder.embed(pixels, face)
+        return self._known[seen].copy()
+
+
+@cache
+def remembering_embedder() -> RememberingEmbedder:
+    from headshots.engine.photos import embedder
+
+    return RememberingEmbedder(embedder())
+
+
 @pytest.fixture
-def fake_engine(settings: LazySettings) -> Iterator[None]:
+def fake_engine(settings: LazySettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The engine that needs milliseconds; everything around it is real."""
     from headshots.engine import rendering
     from headshots.shoots.packs import prepared_subjects
@@ -38,6 +63,7 @@ def fake_engine(settings: LazySettings) -> Iterator[None]:
     settings.HEADSHOTS_ENGINE = "fake"
     rendering._engine.cache_clear()
     prepared_subjects._prepared_subjects.clear()
+    monkeypatch.setattr(rendering, "embedder", remembering_embedder)
     yield
     rendering._engine.cache_clear()
     prepared_subjects._prepared_subjects.clear()

@@ -18,11 +18,11 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from headshots import engine
 from headshots.accounts.models import User
 from headshots.retention.audit import audit
 from headshots.retention.due import purge_due
 from headshots.shoots.lifecycle import begin_purge
-from headshots.shoots.looks.versions import seed_styles
 from headshots.shoots.models import Headshot, Pack, Photo, Shoot
 from headshots.shoots.packs import rendering
 from headshots.shoots.uploads import photo_checks
@@ -31,7 +31,7 @@ from headshots.vault.errors import KeyGone, VaultUnavailable
 from headshots.vault.models import Blob, Ring
 from headshots.vault.rings import open_ring, ring_folder
 from tests.helpers import photos
-from tests.helpers.factories import make_checked_shoot, make_delivered, make_shoot
+from tests.helpers.factories import check_once, clean_once, make_checked_shoot, make_delivered, make_shoot, seed_styles
 from tests.helpers.servers import Gate
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
@@ -47,6 +47,13 @@ def folders(settings: LazySettings, tmp_path: Path) -> None:
     settings.HEADSHOTS_PHOTO_KEYS_DIR = tmp_path / "source"
     settings.HEADSHOTS_HEADSHOT_KEYS_DIR = tmp_path / "result"
     (tmp_path / "data").mkdir()
+
+
+@pytest.fixture(autouse=True)
+def each_photo_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the same photo everywhere, and not what goes wrong here."""
+    monkeypatch.setattr(engine, "clean_upload", clean_once)
+    monkeypatch.setattr(engine, "check", check_once)
 
 
 @pytest.fixture(autouse=True)

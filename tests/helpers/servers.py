@@ -111,6 +111,8 @@ class Gate(ThreadingHTTPServer):
 
 
 class _Through(BaseHTTPRequestHandler):
+    # boto3 asks before it sends a body, and waits for a second where nobody answers. HTTP/1.0 has no such answer.
+    protocol_version = "HTTP/1.1"
     server: Gate
 
     def pass_on(self) -> None:
@@ -123,7 +125,8 @@ class _Through(BaseHTTPRequestHandler):
             return
         line = http.client.HTTPConnection(self.server.server, timeout=20)
         # With the very headers: the signature covers them.
-        line.request(self.command, self.path, body, dict(self.headers.items()))
+        asked = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
+        line.request(self.command, self.path, body, asked)
         answer = line.getresponse()
         data = answer.read()
         self.send_response(answer.status)

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from django.conf import LazySettings
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -26,8 +27,9 @@ def person() -> User:
 
 
 @pytest.fixture
-def pack(person: User) -> Pack:
+def pack(person: User, settings: LazySettings) -> Pack:
     """Theirs and paid for; beside one of somebody else."""
+    settings.HEADSHOTS_PREMIUM_COUNT = 5
     for owner in (person, make_user("bert@example.net")):
         pack, payment = make_premium(owner), make_payment(owner)
         Payment.objects.filter(pk=payment.pk).update(pack=pack)

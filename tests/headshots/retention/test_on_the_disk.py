@@ -9,6 +9,7 @@ import pytest
 
 from headshots.retention.wal import checkpoint_wal
 from tests.headshots.retention.private import only_sqlite
+from tests.helpers.migrated import copy_migrated_database
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -22,7 +23,6 @@ django.setup()
 from datetime import timedelta
 from pathlib import Path
 from django.conf import settings
-from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from PIL import Image
@@ -31,7 +31,6 @@ from headshots.retention.due import shoots_of_other_epochs
 from headshots.shoots.models import Photo, Shoot
 from headshots.vault import services as vault
 
-call_command("migrate", verbosity=0)
 connection.cursor().execute("PRAGMA wal_autocheckpoint = 0")
 out = io.BytesIO()
 Image.effect_noise((300, 300), 80).convert("RGB").save(out, "JPEG")
@@ -71,7 +70,7 @@ def test_nothing_private_is_left_in_any_file_below_the_data_folder(tmp_path):
         "HEADSHOTS_PHOTO_KEYS_DIR": str(tmp_path / "source"),
         "HEADSHOTS_HEADSHOT_KEYS_DIR": str(tmp_path / "result"),
     }
-    (tmp_path / "disk").mkdir()
+    copy_migrated_database(tmp_path / "disk")
     result = subprocess.run(
         [sys.executable, "-c", LIFE_AND_DEATH],
         env=environment,

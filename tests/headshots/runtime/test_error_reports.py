@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -99,8 +100,8 @@ class _Envelopes(BaseHTTPRequestHandler):
         """Tests have nothing to say to stderr."""
 
 
-@pytest.fixture
-def sentry() -> Iterator[Sentry]:
+@contextmanager
+def run_sentry() -> Iterator[Sentry]:
     with Sentry() as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         yield server
@@ -114,18 +115,24 @@ def run(code: str, tmp_path: Path, **settings: str) -> "subprocess.CompletedProc
     )
 
 
-@pytest.fixture
-def events(sentry: Sentry, tmp_path: Path) -> list[dict[str, object]]:
-    """What a real process sent of its crashes: of a request, of a task and of its own."""
-    crashed = run(CRASHES, tmp_path, HEADSHOTS_SENTRY_DSN=sentry.dsn)
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Sentry:
+    """One that has what a real process sent of its crashes: of a request, of a task and of its own."""
+    with run_sentry() as sentry:
+        crashed = run(CRASHES, tmp_path_factory.mktemp("crashes"), HEADSHOTS_SENTRY_DSN=sentry.dsn)
     assert crashed.returncode == 1, crashed.stderr
-    return sentry.events()
+    return sentry
+
+
+@pytest.fixture
+def events(told: Sentry) -> list[dict[str, object]]:
+    return told.events()
 
 
 def test_a_crash_arrives_with_types_places_and_ids_and_with_nothing_of_the_person(
-    events: list[dict[str, object]], sentry: Sentry
+    events: list[dict[str, object]], told: Sentry
 ) -> None:
-    arrived = b"\n".join(sentry.received).decode()
+    arrived = b"\n".join(told.received).decode()
 
     assert [[e["type"] for e in event["exception"]["values"]] for event in events] == [
         ["IntegrityError", "ValueError"]
@@ -157,7 +164,7 @@ def test_no_field_arrives_that_is_not_asked_for(events: list[dict[str, object]])
     assert of_frames == {"filename", "module", "function", "lineno", "in_app"}
 
 
-def test_lines_of_log_and_messages_are_not_sent(sentry: Sentry, tmp_path: Path) -> None:
+def test_lines_of_log_and_messages_are_not_sent(tmp_path: Path) -> None:
     code = """
 import django, logging
 django.setup()
@@ -166,7 +173,8 @@ logging.getLogger("headshots").error("about ada@example.org")
 sentry_sdk.add_breadcrumb(message="about ada@example.org")
 sentry_sdk.capture_message("about ada@example.org")
 """
-    done = run(code, tmp_path, HEADSHOTS_SENTRY_DSN=sentry.dsn)
+    with run_sentry() as sentry:
+        done = run(code, tmp_path, HEADSHOTS_SENTRY_DSN=sentry.dsn)
 
     assert done.returncode == 0, done.stderr
     assert sentry.received == []

@@ -8,12 +8,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from django.conf import LazySettings
 
 from headshots.celery import app
 from headshots.runtime import heartbeat
+from headshots.runtime.celery_settings import broker_url
 from tests.helpers.servers import run_valkey, wait_for
 
 
@@ -108,6 +110,7 @@ from headshots.runtime import heartbeat
 from headshots.celery import app
 
 heartbeat.TOUCH_INTERVAL_SECONDS = 0.1
+heartbeat.IDLE_TIMEOUT_SECONDS = 3.0
 
 @app.task(name="tests.hang")
 def hang(seconds, started):
@@ -125,21 +128,34 @@ app.worker_main(["worker", "--pool", "solo", "-Q", "tests", "-n", "tests@%h", "-
 """
 
 
+class Running(NamedTuple):
+    """A real worker with a valkey of its own, which allows its tasks one second of silence."""
+
+    file: Path
+    log: Path
+    valkey: "subprocess.Popen[bytes]"
+    address: str
+
+
 @pytest.fixture
-def running_worker(tmp_path: Path, valkey_server: Path) -> Iterator[Path]:
-    """The heartbeat file of a real worker that allows its tasks one second of silence."""
-    environment = os.environ | {"HEADSHOTS_TASK_STALL_TIMEOUT": "1", "HEADSHOTS_RUN_DIR": str(tmp_path)}
-    with (tmp_path / "log").open("w") as log:
-        worker = subprocess.Popen([sys.executable, "-c", WORKER], env=environment, stdout=log, stderr=log)
+def running_worker(tmp_path: Path) -> Iterator[Running]:
+    folder, log = Path(tempfile.mkdtemp(prefix="hs-", dir="/tmp")), tmp_path / "log"
+    address = f"unix://{folder / 'v.sock'}"
+    own = {
+        "HEADSHOTS_TASK_STALL_TIMEOUT": "1",
+        "HEADSHOTS_RUN_DIR": str(tmp_path),
+        "HEADSHOTS_REDIS_URL": address,
+    }
     file = tmp_path / "tests.heartbeat"
-    deadline = time.monotonic() + 60
-    while not file.exists():
-        assert worker.poll() is None, (tmp_path / "log").read_text()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    yield file
-    worker.kill()
-    worker.wait()
+    with log.open("w") as out, run_valkey(folder / "v.sock", "--save", "") as valkey:
+        worker = subprocess.Popen([sys.executable, "-c", WORKER], env=os.environ | own, stdout=out, stderr=out)
+        try:
+            wait_for(file.exists, worker, log, 60)
+            yield Running(file, log, valkey, address)
+        finally:
+            worker.kill()
+            worker.wait()
+    shutil.rmtree(folder)
 
 
 def is_touched(file: Path, within: float) -> bool:
@@ -153,46 +169,36 @@ def is_touched(file: Path, within: float) -> bool:
     return False
 
 
-def start_task(name: str, seconds: int, started: Path) -> None:
+def start_task(worker: Running, name: str, seconds: int, started: Path) -> None:
     """Have the worker run a task that takes so long, and return as soon as it has started."""
-    app.send_task(name, args=[seconds, str(started)], queue="tests")
+    with app.connection_for_write(broker_url(worker.address)) as connection:
+        app.send_task(name, args=[seconds, str(started)], queue="tests", connection=connection)
     deadline = time.monotonic() + 30
     while not started.exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
-def test_a_real_workers_file_ages_while_its_task_hangs(running_worker: Path, tmp_path: Path) -> None:
-    assert is_touched(running_worker, within=5), "idle"
+def test_a_real_workers_file_ages_while_its_task_hangs_and_not_while_its_broker_is_away(
+    running_worker: Running, tmp_path: Path
+) -> None:
+    file = running_worker.file
+    assert is_touched(file, within=5), "idle"
 
-    start_task("tests.plod", 3, tmp_path / "plodding")
-    time.sleep(1.5)  # Longer than a task may be silent.
-    assert is_touched(running_worker, within=1), "busy, with progress"
+    start_task(running_worker, "tests.plod", 2, tmp_path / "plodding")
+    time.sleep(1.3)  # Longer than a task may be silent.
+    assert is_touched(file, within=1), "busy, with progress"
 
-    start_task("tests.hang", 5, tmp_path / "hanging")
-    time.sleep(1.5)
-    assert not is_touched(running_worker, within=1.5), "hanging"
+    start_task(running_worker, "tests.hang", 4, tmp_path / "hanging")
+    time.sleep(1.3)
+    assert not is_touched(file, within=1), "hanging"
 
-    assert is_touched(running_worker, within=20), "idle again"
+    assert is_touched(file, within=20), "idle again"
 
+    running_worker.valkey.kill()
+    time.sleep(4)  # Longer than the main loop may be silent.
 
-def test_a_real_worker_lives_on_while_its_broker_is_away(tmp_path: Path) -> None:
-    folder = Path(tempfile.mkdtemp(prefix="hs-", dir="/tmp"))
-    own = {"HEADSHOTS_RUN_DIR": str(tmp_path), "HEADSHOTS_REDIS_URL": f"unix://{folder / 'v.sock'}"}
-    impatient = WORKER.replace("\napp.worker_main", "\nheartbeat.IDLE_TIMEOUT_SECONDS = 3.0\napp.worker_main")
-    file = tmp_path / "tests.heartbeat"
-    with (tmp_path / "log").open("w") as log, run_valkey(folder / "v.sock", "--save", "") as valkey:
-        worker = subprocess.Popen([sys.executable, "-c", impatient], env=os.environ | own, stdout=log, stderr=log)
-        wait_for(file.exists, worker, tmp_path / "log", 60)
-        assert is_touched(file, within=5)
-
-        valkey.kill()
-        time.sleep(4)  # Longer than the main loop may be silent.
-
-        assert is_touched(file, within=5), (tmp_path / "log").read_text()
-        worker.kill()
-        worker.wait()
-    shutil.rmtree(folder)
+    assert is_touched(file, within=5), running_worker.log.read_text()
 
 
 def test_one_that_is_known_to_take_longer_may_be_silent_for_longer_this_once(

@@ -16,7 +16,6 @@ from headshots.engine import rendering as engine_rendering
 from headshots.retention.orphans import sweep_orphans
 from headshots.retention.purging import purge_shoot
 from headshots.shoots.lifecycle import begin_purge
-from headshots.shoots.looks.versions import seed_styles
 from headshots.shoots.models import Pack, Shoot
 from headshots.shoots.packs import rendering
 from headshots.shoots.self_description import (
@@ -38,7 +37,7 @@ from pipeline.engines.fake import FakeEngine
 from pipeline.engines.instantid.looks import prompts_for
 from pipeline.types import Job, Picture, Progress, Shot, Size
 from tests.helpers import photos
-from tests.helpers.factories import make_shoot, make_user
+from tests.helpers.factories import make_shoot, make_user, seed_styles
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 

@@ -12,10 +12,10 @@ from headshots.payments.models import Credit, Payment
 from headshots.retention.models import DeletionCertificate
 from headshots.shoots import pauses
 from headshots.shoots.lifecycle import advance
-from headshots.shoots.looks.versions import LookContent, publish, save_draft, seed_styles
+from headshots.shoots.looks.versions import LookContent, publish, save_draft
 from headshots.shoots.models import Headshot, Pack, Pause, Shoot, Style, StyleVersion
 from headshots.shoots.support_access import allow
-from tests.helpers.factories import make_checked_shoot, make_preview, make_shoot, make_user
+from tests.helpers.factories import make_checked_shoot, make_preview, make_shoot, make_user, seed_styles
 
 
 def failed_pack() -> Pack:

@@ -1,6 +1,8 @@
 """How long the dashboard takes on a generated year, and whether its figures are right: one JSON object on stdout.
 
-python -m tests.headshots.dashboard.stats.dashboard_at_scale 100000
+python -m tests.headshots.dashboard.stats.dashboard_at_scale 100000 5
+
+The second number says how often each page is asked for.
 
 Needs the environment of the product, HEADSHOTS_DATABASE_URL included.
 """
@@ -34,7 +36,7 @@ COPIES = 25
 RANGES = (1, 7, 30, 366)
 
 
-def main(shoots: int) -> dict[str, object]:
+def main(shoots: int, repeats: int) -> dict[str, object]:
     # Else every query is kept.
     settings.DEBUG = False
     call_command("migrate", verbosity=0)
@@ -51,7 +53,7 @@ def main(shoots: int) -> dict[str, object]:
             cursor.execute("VACUUM ANALYZE")
             cursor.execute("CHECKPOINT")
     rows = {model.__name__: model.objects.count() for model in (Shoot, Headshot, Event)}
-    pages, queries = time_pages()
+    pages, queries = time_pages(repeats)
     began = time.monotonic()
     wrong = differences()
     seconds["compare"] = time.monotonic() - began
@@ -66,8 +68,8 @@ def main(shoots: int) -> dict[str, object]:
     }
 
 
-def time_pages() -> tuple[dict[str, list[float]], list[int]]:
-    """Address -> milliseconds: the median and the longest of five, after one that is not counted, and the processor's
+def time_pages(repeats: int) -> tuple[dict[str, list[float]], list[int]]:
+    """Address -> milliseconds: the median and the longest of these, after one that is not counted, and the processor's
     of this process alone, which other programs do not lengthen. And the queries of each range."""
     owner = User.objects.create_superuser("owner@example.org", "a long enough pass phrase")
     client = Client(headers={"host": "localhost"})
@@ -87,7 +89,7 @@ def time_pages() -> tuple[dict[str, list[float]], list[int]]:
     for address in addresses + others:
         client.get(address)
         taken, cpu = [], time.process_time()
-        for _ in range(5):
+        for _ in range(repeats):
             began = time.monotonic()
             assert client.get(address).status_code == 200
             taken.append(1000 * (time.monotonic() - began))
@@ -117,4 +119,4 @@ def differences() -> list[str]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(int(sys.argv[1]))))
+    print(json.dumps(main(*map(int, sys.argv[1:]))))

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[4]
 MAX_MS = 400
 
 
-def measure(tmp_path: Path, shoots: int, **settings: str) -> dict[str, object]:
+def measure(tmp_path: Path, shoots: int, repeats: int, **settings: str) -> dict[str, object]:
     """What tests/headshots/dashboard/stats/dashboard_at_scale.py says of a fresh database."""
     folders = {name: str(tmp_path / name) for name in ("data", "source-ring", "result-ring")}
     environment = os.environ | {
@@ -23,7 +23,7 @@ def measure(tmp_path: Path, shoots: int, **settings: str) -> dict[str, object]:
         "HEADSHOTS_HTTPS": "0",
         **settings,
     }
-    command = [sys.executable, "-m", "tests.headshots.dashboard.stats.dashboard_at_scale", str(shoots)]
+    command = [sys.executable, "-m", "tests.headshots.dashboard.stats.dashboard_at_scale", str(shoots), str(repeats)]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr[-3000:]
     measured = json.loads(result.stdout.strip().splitlines()[-1])
@@ -34,7 +34,7 @@ def measure(tmp_path: Path, shoots: int, **settings: str) -> dict[str, object]:
 
 
 def test_figures_are_right_on_postgresql(tmp_path: Path, new_postgresql: Callable[[], str]) -> None:
-    measured = measure(tmp_path, 250, HEADSHOTS_DATABASE_URL=new_postgresql())
+    measured = measure(tmp_path, 250, 1, HEADSHOTS_DATABASE_URL=new_postgresql())
 
     assert measured["database"] == "postgresql"
 
@@ -47,7 +47,7 @@ def test_a_year_of_a_hundred_thousand_shoots_answers_at_once(
     if database == "postgresql":
         settings = {"HEADSHOTS_DATABASE_URL": request.getfixturevalue("new_postgresql")()}
 
-    measured = measure(tmp_path, 100_000, **settings)
+    measured = measure(tmp_path, 100_000, 5, **settings)
 
     assert measured["database"] == database
     assert measured["rows"]["Shoot"] == 100_000

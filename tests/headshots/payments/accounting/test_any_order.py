@@ -7,9 +7,9 @@ import pytest
 from django.conf import LazySettings
 
 from headshots.payments.stripe import client as stripe_client
-from headshots.shoots.looks.versions import seed_styles
 from tests.headshots.payments.accounting.any_order import SERVER, run
 from tests.headshots.payments.conftest import use
+from tests.helpers.factories import seed_styles
 from tests.helpers.fake_stripe import running
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
@@ -29,7 +29,7 @@ def any_order(settings: LazySettings, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 @pytest.mark.usefixtures("any_order")
 def test_nobody_pays_twice_or_for_nothing_in_any_order() -> None:
-    run(150)
+    run(60)
 
 
 @pytest.mark.usefixtures("any_order")

@@ -13,10 +13,9 @@ from headshots.payments.accounting.credits import grant_credit, return_credit
 from headshots.payments.checkout.orders import buy_credit, checkout_url
 from headshots.payments.models import Credit, Payment, Refund
 from headshots.shoots.lifecycle import advance, begin_purge
-from headshots.shoots.looks.versions import seed_styles
 from headshots.shoots.models import Headshot, Pack, Shoot
 from headshots.shoots.uploads.new_shoot import previews_left
-from tests.helpers.factories import checked_astronaut
+from tests.helpers.factories import checked_astronaut, seed_styles
 from tests.helpers.fake_stripe import FakeStripe
 from tests.helpers.money import HOME, bare_shoot, deliver, looks, paid, session_of
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings
+from django.conf import LazySettings
+from django.conf import settings as product
 
 from tests.helpers.fake_stripe import FakeStripe, Refused, running
 from tests.helpers.processes import environment_for, run_program
@@ -68,11 +69,20 @@ def test_the_program_of_a_purchase_at_stripe_goes_from_the_order_to_the_refund(
 
 
 @pytest.mark.parametrize("key", ["sk_live_0123456789", "rk_live_0123456789", "", "pk_test_0123456789"])
-def test_it_takes_no_key_that_moves_money(tmp_path: Path, request: pytest.FixtureRequest, key: str) -> None:
-    environment = environment_for("sqlite", tmp_path, request) | {"HEADSHOTS_STRIPE_SECRET_KEY": key}
+def test_it_takes_no_key_that_moves_money(settings: LazySettings, key: str) -> None:
+    from tests.headshots.payments.stripe import with_stripe
+
+    settings.HEADSHOTS_STRIPE_SECRET_KEY = key
+
+    with pytest.raises(SystemExit, match="Only a key of Stripe's test mode"):
+        with_stripe.refuse_real_money()
+
+
+def test_with_a_key_that_moves_money_the_program_ends_at_once(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    environment = environment_for("sqlite", tmp_path, request) | {"HEADSHOTS_STRIPE_SECRET_KEY": "sk_live_0123456789"}
 
     done = subprocess.run(
-        [sys.executable, "-m", PROGRAM], cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True
+        [sys.executable, "-m", PROGRAM], cwd=product.BASE_DIR, env=environment, capture_output=True, text=True
     )
 
     assert done.returncode == 1

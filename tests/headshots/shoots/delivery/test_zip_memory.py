@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import VALKEY_SOCKET
+from tests.helpers.migrated import copy_migrated_database
 
 ROOT = Path(__file__).resolve().parents[4]
 MEGABYTE = 1_000_000
@@ -52,6 +53,7 @@ def web(tmp_path: Path) -> Iterator[Web]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    copy_migrated_database(tmp_path / "data")
     environment = os.environ | {
         "HEADSHOTS_DATA_DIR": str(tmp_path / "data"),
         "HEADSHOTS_PHOTO_KEYS_DIR": str(tmp_path / "source"),

@@ -25,7 +25,7 @@ from tests.helpers.factories import make_delivered, make_premium, make_preview
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 
-COUNT = 6
+COUNT = 4
 Spoil = Callable[[Pixels], Pixels]
 
 
@@ -149,7 +149,7 @@ def test_an_engine_that_is_always_wrong_fails_within_its_budgets_and_says_why(mo
 
     assert (pack.state, pack.reason) == (Pack.State.FAILED, "not_alike")
     assert ended == {"not_alike": fake.made}
-    assert (pack.reshoots, pack.replacements) == (2, 2)  # 30 % of six, rounded up
+    assert (pack.reshoots, pack.replacements) == (2, 2)  # 30 % of four, rounded up
     assert fake.made == COUNT + 4
     assert not Blob.objects.filter(kind="headshot", key_id=pack.pk).exists()
 
@@ -218,7 +218,10 @@ def test_what_keeps_failing_is_replaced_by_a_shot_that_the_pack_does_not_have(mo
     assert "so we replaced it" in page
 
 
-def test_a_pack_that_staff_tries_again_has_its_budgets_again_and_goes_on_counting(monkeypatch) -> None:
+def test_a_pack_that_staff_tries_again_has_its_budgets_again_and_goes_on_counting(
+    monkeypatch, settings: LazySettings
+) -> None:
+    settings.HEADSHOTS_PREMIUM_COUNT = 2
     pack = make_premium()
     first = Unreliable(stranger, lambda number: True)
     shoot(pack, monkeypatch, first)
@@ -228,7 +231,7 @@ def test_a_pack_that_staff_tries_again_has_its_budgets_again_and_goes_on_countin
     ended = shoot(pack, monkeypatch, second)
 
     assert pack.state == Pack.State.DELIVERED
-    assert ended == {"accepted": COUNT, "not_alike": first.made}
+    assert ended == {"accepted": 2, "not_alike": first.made}
 
 
 def test_the_database_holds_rounded_numbers_and_a_hash_in_which_nobody_can_be_recognized(monkeypatch) -> None:
@@ -274,11 +277,12 @@ def test_a_likeness_is_shown_only_where_the_engine_could_have_missed_the_person(
     assert page.count('class="likeness" href="/likeness/"') == (4 if shown else 0)
 
 
-def test_counts_stay_when_the_headshots_are_deleted(monkeypatch) -> None:
+def test_counts_stay_when_the_headshots_are_deleted(monkeypatch, settings: LazySettings) -> None:
+    settings.HEADSHOTS_PREVIEW_COUNT = 1
     pack = make_preview()
     shoot(pack, monkeypatch, FakeEngine())
 
     assert delete_pack(pack=pack)
 
     assert not pack.headshots.exists()
-    assert GateCount.objects.get(pack=pack).count == 4
+    assert GateCount.objects.get(pack=pack).count == 1

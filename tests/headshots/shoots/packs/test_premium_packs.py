@@ -32,7 +32,7 @@ from tests.helpers.factories import deliver, make_premium
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 
-COUNT = 4
+COUNT = 3
 
 
 @pytest.fixture(autouse=True)

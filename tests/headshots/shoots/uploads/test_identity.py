@@ -11,7 +11,6 @@ from PIL import Image
 from headshots import engine
 from headshots.accounts.models import User
 from headshots.engine import clean_upload
-from headshots.shoots.looks.versions import seed_styles
 from headshots.shoots.models import Event, FaceCrop, Pack, Photo, Shoot
 from headshots.shoots.packs import prepared_subjects
 from headshots.shoots.uploads import photo_checks
@@ -20,7 +19,14 @@ from headshots.shoots.uploads.new_shoot import open_shoot
 from headshots.vault import services as vault
 from headshots.vault.models import Blob
 from tests.helpers import photos
-from tests.helpers.factories import cleaned_astronaut, cleaned_two_people, make_checked_shoot, make_shoot, make_user
+from tests.helpers.factories import (
+    cleaned_astronaut,
+    cleaned_two_people,
+    make_checked_shoot,
+    make_shoot,
+    make_user,
+    seed_styles,
+)
 
 pytestmark = pytest.mark.django_db
 
