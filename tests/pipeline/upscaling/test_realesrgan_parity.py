@@ -22,9 +22,9 @@ def read(name: str) -> np.ndarray:
     return np.array(Image.open(PAIRS / f"{name}.png").convert("RGB"))
 
 
-# The pixels decide how long a picture takes.
-SMALLEST = min(NAMES, key=lambda name: read(name).size, default="")
-SLOW_UNLESS_SMALLEST = [pytest.param(name, marks=[] if name == SMALLEST else [pytest.mark.slow]) for name in NAMES]
+# The name of the picture with the fewest pixels: they decide how long it takes.
+QUICK = min(NAMES, key=lambda name: read(name).size, default="")
+SLOW_UNLESS_QUICK = [pytest.param(name, marks=[] if name == QUICK else [pytest.mark.slow]) for name in NAMES]
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def assert_is_reference(name: str, network: UpscaleNetwork) -> None:
     assert difference.max() <= 1
 
 
-@pytest.mark.parametrize("name", SLOW_UNLESS_SMALLEST)
+@pytest.mark.parametrize("name", SLOW_UNLESS_QUICK)
 def test_a_whole_picture_is_the_reference_to_one_step_of_255(name, load):
     assert_is_reference(name, load("onnx"))
 
@@ -65,7 +65,7 @@ def test_a_whole_picture_in_torch_is_the_reference_to_one_step_of_255(name, load
 
 
 def test_torch_computes_what_the_graph_computes(load):
-    picture = read(SMALLEST)
+    picture = read(QUICK)
     top, left = picture.shape[0] // 2 - 12, picture.shape[1] // 2 - 16
     crop = np.ascontiguousarray(picture[top : top + 24, left : left + 32])
 
@@ -82,14 +82,14 @@ def assert_cannot_be_told_apart(enlarged: np.ndarray, reference: np.ndarray) -> 
 
 def test_a_tile_differs_from_the_reference_by_nothing_that_can_be_seen(load):
     """One tile of a picture. That tiles are put together without a seam is shown in test_upscale.py."""
-    picture, columns = read(SMALLEST), 40
+    picture, columns = read(QUICK), 40
     wanted = np.zeros(picture.shape[:2], np.bool_)
     wanted[:, :columns] = True
 
     enlarged = upscale(picture, load("onnx"), lambda share: None, tile_px=64, wanted=wanted)
 
     shown = np.s_[:, : 4 * columns]
-    assert_cannot_be_told_apart(enlarged[shown], read(f"{SMALLEST}_x4")[shown])
+    assert_cannot_be_told_apart(enlarged[shown], read(f"{QUICK}_x4")[shown])
 
 
 @pytest.mark.slow
