@@ -1,10 +1,14 @@
 """The benchmark at tiny size: the same code that measures a GPU, on networks of some thousand weights."""
 
+import gc
+import importlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
+from types import ModuleType
 
 import pytest
 
@@ -17,23 +21,26 @@ import torch
 from pipeline.__main__ import main
 from pipeline.bench import table
 from pipeline.bench.clock import require_device
-from pipeline.bench.instantid import batches, measure
+from pipeline.bench.instantid import batches
 from pipeline.bench.setup import Options, build_engine, choose_batch
 from pipeline.bench.table import as_markdown, describe, measure_table, order
 from pipeline.diffusion.optimizations import LOSSY, Optimization, default_optimizations
 from pipeline.engines.instantid.config import Sampling
 from pipeline.engines.instantid.networks.flops import PictureFlops, count_flops
-from pipeline.engines.instantid.networks.random_weights import SDXL, TINY
+from pipeline.engines.instantid.networks.load import make_scheduler
+from pipeline.engines.instantid.networks.random_weights import SCHEDULER_CONFIG, SDXL, TINY, Architecture, build_parts
 from pipeline.errors import EngineUnavailable
 from pipeline.types import Size
+from pipeline.upscaling.rrdb_weights import layer_shapes
 
 OPTIONS = Options(TINY, images=3, size=Size(64, 80), sampling=Sampling(3), device="cpu", max_batch=2)
 
-# A machine that has the repository, torch and diffusers, and nothing else of the product.
+# What a machine lacks that has the repository, torch and diffusers, and nothing else of the product.
+ABSENT = "cv2,django,celery,ai_edge_litert,dlib,scipy,skimage,insightface,onnx,onnxruntime"
 BARE_MACHINE = """
 import sys
 from importlib.machinery import PathFinder
-absent = {"cv2", "django", "celery", "ai_edge_litert", "dlib", "scipy", "skimage", "insightface", "onnx", "onnxruntime"}
+absent = set(sys.argv.pop(1).split(","))
 class Bare(PathFinder):
     @classmethod
     def find_spec(cls, name, path=None, target=None):
@@ -44,13 +51,57 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.fixture(scope="module", autouse=True)
+def small_heap() -> Iterator[None]:
+    """Spare the garbage collector, which the benchmark calls before each row, all that this process has loaded."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="module")
 def flops() -> PictureFlops:
-    """Count the operations of the full networks once."""
-    return count_flops(SDXL, Size(1024, 1024))
+    """Count the operations of the tiny networks once."""
+    return count_flops(TINY, OPTIONS.size)
 
 
-def test_the_counted_work_of_the_full_networks_is_the_published_one(flops):
+def by_hand(architecture: Architecture, size: Size) -> float:
+    """The tera operations of the upscaler: all its layers are convolutions of 3 x 3 pixels."""
+    enlarged = {"conv_up1": 4, "conv_up2": 16, "conv_hr": 16, "conv_last": 16}
+    shapes = layer_shapes(*architecture.upscaler).items()
+    passes = sum(enlarged.get(name, 1) * outputs * inputs for name, (outputs, inputs) in shapes)
+    return 2 * 9 * passes * size.width * size.height / 1e12
+
+
+def test_operations_are_counted_as_by_hand(flops):
+    assert flops.upscaler == pytest.approx(by_hand(TINY, OPTIONS.size), rel=1e-6)
+    assert by_hand(SDXL, Size(1024, 1024)) == pytest.approx(37.6, abs=0.05)
+    assert min(flops.unet, flops.controlnet, flops.condition, flops.vae) > 0
+    # Three steps of two rows each. The condition is computed once.
+    steps = 6 * (flops.unet + flops.controlnet) + flops.condition
+    assert flops.denoising(Sampling(3), default_optimizations("cuda")) == pytest.approx(steps)
+
+
+def test_the_full_networks_have_the_published_sizes():
+    parts = build_parts(SDXL, "meta", torch.float32)
+
+    def size(*networks: torch.nn.Module) -> int:
+        return sum(weight.numel() for network in networks for weight in network.parameters())
+
+    face_attention = sum(
+        size(processor) for processor in parts.unet.attn_processors.values() if isinstance(processor, torch.nn.Module)
+    )
+    assert size(parts.unet) - face_attention == 2_567_463_684
+    assert size(parts.controlnet) == 1_251_014_160
+    assert size(parts.vae) == 83_653_863
+    assert size(parts.text_encoders[0]) == 123_060_480
+    assert size(parts.text_encoders[1]) == 694_659_840
+
+
+@pytest.mark.slow
+def test_the_counted_work_of_the_full_networks_is_the_published_one():
+    flops = count_flops(SDXL, Size(1024, 1024))
+
     assert flops.unet == pytest.approx(6.78, abs=0.01)
     assert flops.controlnet + flops.condition == pytest.approx(2.99, abs=0.01)
     assert flops.vae == pytest.approx(10.5, abs=0.05)
@@ -67,9 +118,32 @@ def test_lossy_optimizations_need_less_work_and_lossless_ones_the_same(flops):
         assert flops.denoising(sampling, frozenset({optimization})) < whole
 
 
-def test_a_pack_and_the_plain_way_are_measured_and_compared():
-    report = measure(replace(OPTIONS, reference=True), lambda message: None)
+@pytest.fixture
+def bare_command() -> Iterator[ModuleType]:
+    """The module of the command line, imported anew as on a machine that lacks the packages of ABSENT.
 
+    Torch and diffusers stay as they were loaded here."""
+    affected = {"pipeline", *ABSENT.split(",")}
+
+    def take_out() -> dict[str, ModuleType]:
+        return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in affected}
+
+    # The first scheduler makes diffusers load all of them, some with scipy, which it has seen here.
+    make_scheduler(SCHEDULER_CONFIG, Sampling(), torch.device("cpu"))
+    before = take_out()
+    # An import of what is None fails as if it were not installed.
+    sys.modules.update(dict.fromkeys(ABSENT.split(",")))
+    yield importlib.import_module("pipeline.__main__")
+    take_out()
+    sys.modules.update(before)
+
+
+def test_a_pack_and_the_plain_way_are_measured_and_compared_where_little_but_torch_is_installed(bare_command, capsys):
+    words = "bench instantid --weights random --networks tiny --device cpu --size 64x80 --images 3 --steps 3 --json"
+
+    assert bare_command.main([*words.split(), "--reference"]) == 0
+
+    report = json.loads(capsys.readouterr().out)
     ours, reference = report["ours"], report["reference"]
     assert ours["pictures_per_minute"] > 0
     assert ours["lossless"]
@@ -78,7 +152,12 @@ def test_a_pack_and_the_plain_way_are_measured_and_compared():
     assert report["ratio"] == pytest.approx(ours["pictures_per_minute"] / reference["pictures_per_minute"], abs=0.01)
 
 
-def test_the_table_has_a_row_for_every_optimization_that_changes_a_step(capsys, monkeypatch):
+LOSSLESS_ROWS = {f"-{optimization}" for optimization in default_optimizations("cpu")}
+LOSSY_ROWS = {f"+{optimization}" for optimization in LOSSY - {Optimization.HALF_VAE}}
+ROWS = {"all lossless except compile", "none"} | LOSSLESS_ROWS | LOSSY_ROWS
+
+
+def measure_rows(capsys, monkeypatch) -> list[dict[str, object]]:
     # With two steps, one is before the cutoffs and one after them.
     monkeypatch.setattr(table, "STEPS", 2)
     words = "bench instantid --weights random --networks tiny --device cpu --size 64x80 --images 2 --table --json"
@@ -86,12 +165,29 @@ def test_the_table_has_a_row_for_every_optimization_that_changes_a_step(capsys, 
     assert main(words.split()) == 0
 
     rows = json.loads(capsys.readouterr().out)["table"]
-    lossless = {f"-{optimization}" for optimization in default_optimizations("cpu")}
-    lossy = {f"+{optimization}" for optimization in LOSSY - {Optimization.HALF_VAE}}
-    assert {row["name"] for row in rows} == {"all lossless except compile", "none"} | lossless | lossy
     assert all(row["seconds"] and row["times"] for row in rows)
-    assert {row["name"] for row in rows if not row["lossless"]} == lossy
+    assert {row["name"] for row in rows if not row["lossless"]} == LOSSY_ROWS & {row["name"] for row in rows}
     assert rows[0]["times"] == 1
+    return rows
+
+
+@pytest.mark.slow
+def test_the_table_has_a_row_for_every_optimization_that_changes_a_step(capsys, monkeypatch):
+    assert {row["name"] for row in measure_rows(capsys, monkeypatch)} == ROWS
+
+
+def test_rows_are_measured_in_the_order_of_the_table(capsys, monkeypatch):
+    base = default_optimizations("cpu")
+    whole = order(base, compiled=False)
+    assert {describe(optimizations, base) for optimizations in whole} == ROWS
+    # The first row, one that uses its networks, and two whose networks are built anew.
+    few = [whole[0], base | {Optimization.GUIDANCE_CUTOFF}, frozenset[Optimization](), whole[-1]]
+    assert all(each in whole for each in few)
+    monkeypatch.setattr(table, "order", lambda *_, **__: few)
+
+    rows = measure_rows(capsys, monkeypatch)
+
+    assert [row["name"] for row in rows] == [describe(each, base) for each in few]
 
 
 def test_on_a_gpu_the_table_says_what_compiling_adds_and_8_bit_on_top_of_it():
@@ -156,12 +252,13 @@ def test_without_a_gpu_the_benchmark_says_so():
         require_device("cuda")
 
 
+@pytest.mark.slow
 def test_the_command_runs_on_a_machine_that_has_torch_and_little_else():
     words = "bench instantid --weights random --networks tiny --device cpu --size 64x80 --images 2 --steps 2 --json"
 
     # One thread, as in this process (see require_torch).
     ran = subprocess.run(
-        [sys.executable, "-c", BARE_MACHINE, *words.split()],
+        [sys.executable, "-c", BARE_MACHINE, ABSENT, *words.split()],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

@@ -1,6 +1,7 @@
 """Real photos, whole and spoilt, and what the check says of them."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -110,6 +111,12 @@ def test_a_small_face_is_refused_at_any_size_of_the_photo(finder: FaceFinder) ->
         assert verdict.reasons == (Reason.FACE_TOO_SMALL,)
 
 
+@pytest.fixture(scope="module")
+def find_mesh(finder: FaceFinder) -> Callable[[Photo], Mesh]:
+    """Find the only face of a photo, once for all tests."""
+    return cache(lambda photo: finder.find(photo())[0].mesh)
+
+
 @pytest.mark.parametrize("photo", [photos.astronaut, photos.obama, photos.biden])
 @pytest.mark.parametrize("color", [BLACK, BLUE], ids=["black", "blue"])
 @pytest.mark.parametrize(
@@ -118,12 +125,13 @@ def test_a_small_face_is_refused_at_any_size_of_the_photo(finder: FaceFinder) ->
     ids=["eyes", "right eye", "left eye", "mouth"],
 )
 def test_a_box_over_eyes_or_mouth_counts_as_covered(
-    finder: FaceFinder, photo: Photo, indices: tuple[int, ...], color: tuple[int, int, int]
+    finder: FaceFinder,
+    find_mesh: Callable[[Photo], Mesh],
+    photo: Photo,
+    indices: tuple[int, ...],
+    color: tuple[int, int, int],
 ) -> None:
-    pixels = photo()
-    mesh = finder.find(pixels)[0].mesh
-
-    verdict = check_photo(boxed(pixels, mesh, indices, color), finder).verdict
+    verdict = check_photo(boxed(photo(), find_mesh(photo), indices, color), finder).verdict
 
     assert Reason.COVERED in verdict.reasons
 

@@ -105,7 +105,7 @@ def test_flipped_bytes_never_raise_anything_but_a_refusal(image_format):
     random = np.random.default_rng(7)
     intact = np.frombuffer(save(corners(), image_format), np.uint8)
 
-    # Three hundred more are tried in test_fuzz_decoder.py, which starts no interpreter for each of them.
+    # A hundred more are tried in test_fuzz_decoder.py, which starts no interpreter for each of them.
     for _ in range(5):
         damaged = intact.copy()
         damaged[random.integers(0, len(damaged), 8)] = random.integers(0, 256, 8)

@@ -12,7 +12,7 @@ from pipeline.__main__ import main
 from pipeline.quality.fairness import GateOutcome, LabeledPhoto, Share, summarize
 from pipeline.quality.fairness_chart import draw_chart
 from pipeline.quality.gate import Drift
-from pipeline.types import Status
+from pipeline.types import Size, Status
 from tests.helpers import photos
 
 
@@ -68,7 +68,13 @@ def test_the_chart_has_a_row_for_every_group_and_a_place_for_no_data():
     assert len(chart.getcolors(100_000)) > 4
 
 
-def test_the_command_makes_a_table_and_a_picture_without_a_name_in_them(tmp_path, capsys, weights):
+def test_the_command_makes_a_table_and_a_picture_without_a_name_in_them(
+    tmp_path, capsys, weights, finder, embedder, monkeypatch
+):
+    monkeypatch.setattr("pipeline.commands.make.FaceFinder", lambda weights: finder)
+    monkeypatch.setattr("pipeline.commands.make.FaceEmbedder", lambda weights: embedder)
+    # A quarter of the pixels is enough to judge a headshot.
+    monkeypatch.setattr("pipeline.commands.evaluate.SIZE", Size(448, 560))
     for name, pixels in (("tom", photos.obama()), ("ann", photos.astronaut()), ("cup", photos.coffee())):
         (tmp_path / f"{name}.jpg").write_bytes(photos.encode(pixels))
     (tmp_path / "two.jpg").write_bytes(photos.encode(photos.two_people()))

@@ -168,8 +168,13 @@ def test_compiled_networks_equal_the_reference(files):
     assert_equals_reference(networks, [read_case(networks, NAMES[0])], optimizations)
 
 
-def render(networks: Networks, *conditions: Conditions, sampling: Sampling) -> np.ndarray:
-    latents = denoise(networks, conditions, sampling, CHEAP, lambda share: None)
+def render(
+    networks: Networks,
+    *conditions: Conditions,
+    sampling: Sampling,
+    optimizations: frozenset[Optimization] = CHEAP,
+) -> np.ndarray:
+    latents = denoise(networks, conditions, sampling, optimizations, lambda share: None)
     return decode(networks, latents).numpy()
 
 
@@ -211,9 +216,11 @@ def test_a_picture_does_not_depend_on_its_batch_mates(load):
         for seed in (2, 3)
     ]
 
-    alone = render(networks, case.conditions, sampling=case.sampling)
-    among = render(networks, mates[0], case.conditions, mates[1], sampling=case.sampling)
-    first = render(networks, mates[0], sampling=case.sampling)
+    # Of four steps, some lie before and some behind the end of each mate's control.
+    sampling = replace(case.sampling, steps=4)
+    alone = render(networks, case.conditions, sampling=sampling)
+    among = render(networks, mates[0], case.conditions, mates[1], sampling=sampling)
+    first = render(networks, mates[0], sampling=sampling)
 
     np.testing.assert_allclose(among[1], alone[0], atol=PICTURE_TOLERANCE)
     np.testing.assert_allclose(among[0], first[0], atol=PICTURE_TOLERANCE)
@@ -244,22 +251,42 @@ def test_a_lossy_optimization_changes_the_picture_and_keeps_it_finite(load, opti
     assert np.abs(latents - case.expected["latents"]).max() > LATENTS_TOLERANCE
 
 
+# Tiny random networks forgive less than trained ones; what is told apart here is rounding from wrong wiring.
+ROUNDING_SHARE = 0.5
+DTYPES = [torch.float16, torch.bfloat16]
+SETS = {"fp8": CHEAP | {Optimization.FP8}, "int8": CHEAP | {Optimization.INT8}, "plain": frozenset[Optimization]()}
+
+
 @pytest.mark.parametrize(
     "optimizations",
-    [CHEAP, CHEAP | {Optimization.FP8}, CHEAP | {Optimization.INT8}, frozenset()],
-    ids=["lossless", "fp8", "int8", "plain"],
+    [
+        pytest.param(CHEAP, id="lossless"),
+        *(pytest.param(each, id=id_, marks=pytest.mark.slow) for id_, each in SETS.items()),
+    ],
 )
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_half_precision_fits_together_and_stays_near_the_reference(files, dtype, optimizations):
     networks = load_networks(files, "cpu", dtype, optimizations)
     case = read_case(networks, NAMES[0])
 
-    latents = denoise(networks, [case.conditions], case.sampling, optimizations, lambda share: None)
-    picture = decode(networks, latents)[0].permute(1, 2, 0).numpy()
+    picture = render(networks, case.conditions, sampling=case.sampling, optimizations=optimizations)[0]
 
-    # Tiny random networks forgive less than trained ones; what is told apart here is rounding from wrong wiring.
-    spread = case.expected["image"].std()
-    assert np.abs(picture - case.expected["image"]).mean() < 0.5 * spread
+    expected = case.expected["image"]
+    assert np.abs(picture.transpose(1, 2, 0) - expected).mean() < ROUNDING_SHARE * expected.std()
+
+
+@pytest.mark.parametrize("optimizations", SETS.values(), ids=SETS)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_a_step_in_half_precision_stays_near_the_same_step_in_full_precision(files, load, dtype, optimizations):
+    one_step = Sampling(1)
+    whole = load(CHEAP)
+    expected = render(whole, read_case(whole, NAMES[0]).conditions, sampling=one_step)
+    networks = load_networks(files, "cpu", dtype, optimizations)
+
+    conditions = read_case(networks, NAMES[0]).conditions
+    picture = render(networks, conditions, sampling=one_step, optimizations=optimizations)
+
+    assert np.abs(picture - expected).mean() < ROUNDING_SHARE * expected.std()
 
 
 def test_networks_that_visit_the_device_make_the_same_picture(files):

@@ -238,20 +238,28 @@ def test_without_the_network_a_large_size_is_refused_and_a_small_one_is_not(weig
     assert engine.prepare([astronaut], SMALL)
 
 
-@pytest.mark.parametrize("framing", list(Framing))
-def test_every_framing_shows_the_whole_face_and_no_border_of_the_photo(subject, finder, framing):
-    (face,) = finder.find(compose(subject.portraits[0], shot(framing=framing)))
+@pytest.fixture(scope="module")
+def face_boxes(subject, finder) -> dict[Framing, Box]:
+    """Where the only face of the picture is, by framing."""
+    boxes = {}
+    for framing in Framing:
+        (face,) = finder.find(compose(subject.portraits[0], shot(framing=framing)))
+        boxes[framing] = face.box
+    return boxes
 
-    box = face.box
+
+@pytest.mark.parametrize("framing", list(Framing))
+def test_every_framing_shows_the_whole_face_and_no_border_of_the_photo(face_boxes, framing):
+    box = face_boxes[framing]
     assert box.left > 0.08 * LARGE.width
     assert box.right < 0.92 * LARGE.width
     assert box.top > 0.1 * LARGE.height
 
 
-def test_framings_stand_the_person_where_they_say(subject, finder):
+def test_framings_stand_the_person_where_they_say(face_boxes):
     def middle(framing: Framing) -> tuple[float, float]:
-        (face,) = finder.find(compose(subject.portraits[0], shot(framing=framing)))
-        return (face.box.left + face.box.right) / 2 / LARGE.width, face.box.width
+        box = face_boxes[framing]
+        return (box.left + box.right) / 2 / LARGE.width, box.width
 
     classic, left, right, tight = (
         middle(framing) for framing in (Framing.CLASSIC, Framing.LEFT, Framing.RIGHT, Framing.TIGHT)
@@ -266,19 +274,20 @@ def nearest_pair(looks: list[Thumbnail]) -> float:
     return min(nearest(look, looks[:index]).whole for index, look in enumerate(looks) if index)
 
 
-def test_fifty_shots_of_one_photo_are_fifty_pictures_and_two_equal_ones_are_found(small_subject, finder):
+def test_fifty_shots_of_one_photo_are_fifty_pictures_and_two_equal_ones_are_found(engine, astronaut, finder):
     # Pictures are compared at 32 px, so small ones show the same as large ones.
+    (portrait,) = engine.prepare([astronaut], Size(SMALL.width // 2, SMALL.height // 2)).portraits
     shots = plan_shots(tuple(STYLES.values())[:5], 50, seed=3)
     looks = []
     for each in shots:
-        pixels = compose(small_subject.portraits[0], each)
+        pixels = compose(portrait, each)
         looks.append(make_thumbnail(pixels, finder.find(pixels)[0].box))
 
     assert nearest_pair(looks) >= MIN_DISTANCE
     assert len({(each.style.set, each.framing, each.light) for each in shots}) == 50
 
     # The same shot at another place of the pack.
-    again = compose(small_subject.portraits[0], replace(shots[5], index=20))
+    again = compose(portrait, replace(shots[5], index=20))
     looks[20] = make_thumbnail(again, finder.find(again)[0].box)
 
     assert nearest_pair(looks) < MIN_DISTANCE
