@@ -1,5 +1,6 @@
 """What every test stands on: an own data folder, own key rings, a real valkey, and no way out of this machine."""
 
+import gc
 import ipaddress
 import os
 import shutil
@@ -93,6 +94,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):
         sort_longest_first(items)
     leave_out(config, items)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the millions of objects of modules and tests, which stay until the end."""
+    gc.freeze()
 
 
 class NetworkBlocked(RuntimeError):

@@ -38,7 +38,6 @@ def test_from_the_preview_to_the_receipt_and_the_free_redo_on_pages_for_everybod
     buy_a_pack(page, shared_product, count, long_edge)
 
 
-# Slow: fifty pictures show what ten in the same looks do (the test above), but take minutes.
 def test_so_it_is_with_a_pack_of_fifty(start_product: Callable[..., Product], page: Page) -> None:
     product = start_product(HEADSHOTS_PREMIUM_COUNT="50", HEADSHOTS_PREMIUM_LONG_EDGE="480")
     buy_a_pack(page, product, 50, 480)

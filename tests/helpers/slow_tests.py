@@ -13,8 +13,8 @@ LIST = Path(__file__).resolve().parents[1] / "slow_tests.toml"
 class SlowTest:
     """One entry of the list.
 
-    `test` is the start of a node id: a file, a test, or a test with its parameters. `level` is "full" for what
-    `run.py test --full` adds, or "long" for what only `run.py test --long` runs."""
+    `test` is the start of a node id: a file, a test, or a test with its first or all parameters. `level` is "full" for
+    what `run.py test --full` adds, or "long" for what only `run.py test --long` runs."""
 
     test: str
     level: str
@@ -22,7 +22,7 @@ class SlowTest:
     shown_by: str
 
     def covers(self, nodeid: str) -> bool:
-        return nodeid == self.test or nodeid.startswith((f"{self.test}::", f"{self.test}["))
+        return nodeid == self.test or nodeid.startswith(tuple(f"{self.test}{end}" for end in ("::", "[", "-", "]")))
 
 
 def load() -> list[SlowTest]:

@@ -98,7 +98,6 @@ def test_the_full_networks_have_the_published_sizes():
     assert size(parts.text_encoders[1]) == 694_659_840
 
 
-@pytest.mark.slow
 def test_the_counted_work_of_the_full_networks_is_the_published_one():
     flops = count_flops(SDXL, Size(1024, 1024))
 
@@ -171,7 +170,6 @@ def measure_rows(capsys, monkeypatch) -> list[dict[str, object]]:
     return rows
 
 
-@pytest.mark.slow
 def test_the_table_has_a_row_for_every_optimization_that_changes_a_step(capsys, monkeypatch):
     assert {row["name"] for row in measure_rows(capsys, monkeypatch)} == ROWS
 
@@ -252,7 +250,6 @@ def test_without_a_gpu_the_benchmark_says_so():
         require_device("cuda")
 
 
-@pytest.mark.slow
 def test_the_command_runs_on_a_machine_that_has_torch_and_little_else():
     words = "bench instantid --weights random --networks tiny --device cpu --size 64x80 --images 2 --steps 2 --json"
 

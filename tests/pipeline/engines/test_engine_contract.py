@@ -66,7 +66,7 @@ def test_without_a_photo_there_is_no_subject(engine):
 
 @pytest.mark.parametrize(
     "size",
-    [SMALL, Size(512, 512), Size(351, 401), *(pytest.param(size, marks=pytest.mark.slow) for size in FULL_SIZES)],
+    [SMALL, Size(512, 512), Size(351, 401), *FULL_SIZES],
 )
 def test_pictures_have_the_size_that_was_asked_for(engine, astronaut, size):
     (pixels,) = render(engine, engine.prepare([astronaut], size), shots(1), size)

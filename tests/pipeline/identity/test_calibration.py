@@ -118,7 +118,6 @@ def test_the_constants_that_ship_are_near_those_of_fewer_draws(report):
     assert shipped.provenance["people"] == 33
 
 
-@pytest.mark.slow
 def test_the_constants_that_ship_are_those_of_the_pairs_that_ship(real_pairs):
     found, shipped = calibrate(real_pairs, ()).calibration, built_in()
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 # With three hundred, every kind of damage meets every format. With a hundred, every kind and every format occurs.
-@pytest.mark.parametrize("count", [100, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [100, 300])
 def test_mutated_files_keep_the_decoder_within_its_limits(count):
     # In a process of its own, which is small: its children have an address space of 1.5 GB.
     made = subprocess.run(

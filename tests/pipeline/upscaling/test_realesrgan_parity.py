@@ -24,7 +24,6 @@ def read(name: str) -> np.ndarray:
 
 # The name of the picture with the fewest pixels: they decide how long it takes.
 QUICK = min(NAMES, key=lambda name: read(name).size, default="")
-SLOW_UNLESS_QUICK = [pytest.param(name, marks=[] if name == QUICK else [pytest.mark.slow]) for name in NAMES]
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +52,11 @@ def assert_is_reference(name: str, network: UpscaleNetwork) -> None:
     assert difference.max() <= 1
 
 
-@pytest.mark.parametrize("name", SLOW_UNLESS_QUICK)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_whole_picture_is_the_reference_to_one_step_of_255(name, load):
     assert_is_reference(name, load("onnx"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_whole_picture_in_torch_is_the_reference_to_one_step_of_255(name, load):
     assert_is_reference(name, load("torch"))
@@ -92,7 +90,6 @@ def test_a_tile_differs_from_the_reference_by_nothing_that_can_be_seen(load):
     assert_cannot_be_told_apart(enlarged[shown], read(f"{QUICK}_x4")[shown])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["onnx", "torch"])
 @pytest.mark.parametrize("name", NAMES)
 def test_tiles_differ_from_the_reference_by_nothing_that_can_be_seen(name, load, backend):

@@ -257,14 +257,8 @@ DTYPES = [torch.float16, torch.bfloat16]
 SETS = {"fp8": CHEAP | {Optimization.FP8}, "int8": CHEAP | {Optimization.INT8}, "plain": frozenset[Optimization]()}
 
 
-@pytest.mark.parametrize(
-    "optimizations",
-    [
-        pytest.param(CHEAP, id="lossless"),
-        *(pytest.param(each, id=id_, marks=pytest.mark.slow) for id_, each in SETS.items()),
-    ],
-)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("optimizations", [CHEAP, *SETS.values()], ids=["lossless", *SETS])
 def test_half_precision_fits_together_and_stays_near_the_reference(files, dtype, optimizations):
     networks = load_networks(files, "cpu", dtype, optimizations)
     case = read_case(networks, NAMES[0])
