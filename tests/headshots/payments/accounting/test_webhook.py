@@ -396,3 +396,4 @@ def test_a_fault_at_any_statement_leaves_all_or_nothing_and_the_repeat_makes_it_
 
     assert faults == statement > 12
     assert state(payment) == ("paid", "used", "queued")
+    assert not receive_webhook(payload=body, signature=signature)
