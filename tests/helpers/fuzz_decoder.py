@@ -17,6 +17,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pillow_heif
@@ -106,6 +107,7 @@ MUTATORS: dict[str, Mutator] = {
 }
 
 
+@cache
 def originals() -> dict[str, bytes]:
     """Return intact files of every format and kind of pixels, made of photos that scikit-image ships."""
     pillow_heif.register_heif_opener()
@@ -242,6 +244,7 @@ def run(count: int, seed: int) -> dict[str, object]:
     total = sum(seen[kind] for kind in MUTATORS)
     return {
         "files": count,
+        "originals": sorted(files),
         "answers": dict(answers),
         "pass": f"{answers['photo'] / count:.1%}",
         "pass visibly": f"{total / count:.1%}",

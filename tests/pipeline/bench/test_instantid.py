@@ -138,7 +138,7 @@ def bare_command() -> Iterator[ModuleType]:
 
 
 def test_a_pack_and_the_plain_way_are_measured_and_compared_where_little_but_torch_is_installed(bare_command, capsys):
-    words = "bench instantid --weights random --networks tiny --device cpu --size 64x80 --images 3 --steps 3 --json"
+    words = "bench instantid --weights random --networks tiny --device cpu --size 64x80 --images 2 --steps 2 --json"
 
     assert bare_command.main([*words.split(), "--reference"]) == 0
 

@@ -16,9 +16,12 @@ from PIL import Image
 
 from pipeline.__main__ import main
 from pipeline.commands import CHOOSE_FACE, DONE, REFUSED, USAGE_ERROR
+from pipeline.commands.make import SIZES
+from pipeline.types import Size
 from tests.helpers import photos
 
 ROOT = Path(__file__).resolve().parents[3]
+SMALL_SIZES = {key: Size(size.width // 2, size.height // 2) for key, size in SIZES.items()}
 
 
 @pytest.fixture
@@ -38,8 +41,9 @@ def command(capfd, weights, finder, embedder, monkeypatch):
 
 
 @pytest.fixture
-def make(command, tmp_path):
-    """`make` with the fake engine into a folder of its own."""
+def make(command, monkeypatch, tmp_path):
+    """`make` with the fake engine into a folder of its own. Its pictures have a quarter of the pixels."""
+    monkeypatch.setattr("pipeline.commands.make.SIZES", SMALL_SIZES)
 
     def run(*words: object) -> tuple[int, str, str]:
         return command("make", *words, "--engine", "fake", "--out", tmp_path / "out")
@@ -50,7 +54,7 @@ def make(command, tmp_path):
 @pytest.fixture(scope="module")
 def two_people(tmp_path_factory):
     path = tmp_path_factory.mktemp("photos") / "two-people.jpg"
-    path.write_bytes(photos.encode(photos.two_people()))
+    path.write_bytes(photos.encode(photos.halved(photos.two_people())))
     return path
 
 
@@ -145,7 +149,9 @@ def test_make_without_json_prints_a_line_a_picture(make, tmp_path):
     assert said.startswith("2 of 2 headshots in ")
 
 
-def test_styles_and_count_and_shape_are_as_asked(make):
+def test_styles_and_count_and_shape_are_as_asked(make, monkeypatch):
+    monkeypatch.setattr("pipeline.commands.make.SIZES", SIZES)
+
     _, printed, _ = make(
         photos.astronaut_path(), "--style", "navy", "--style", "bw", "--count", "3", "--square", "--json"
     )
@@ -179,7 +185,7 @@ def test_several_faces_without_a_choice_are_an_error_that_lists_them(make, two_p
 
 
 def test_the_chosen_face_is_the_one_in_the_pictures(make, two_people, tmp_path, finder, embedder):
-    pixels = photos.two_people()
+    pixels = photos.halved(photos.two_people())
     faces = finder.find(pixels)
 
     for index, face in enumerate(faces):
@@ -352,6 +358,7 @@ def test_on_a_terminal_a_bar_moves_on_stderr_and_stdout_stays_json(weights, tmp_
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 80))
     words = ["make", str(photos.astronaut_path()), "--out", str(tmp_path), "--engine", "fake", "--json"]
+    words += ["--count", "2"]
     with subprocess.Popen(
         [sys.executable, "-m", "pipeline", *words, "--weights", str(weights.directory)],
         cwd=ROOT,
@@ -366,9 +373,9 @@ def test_on_a_terminal_a_bar_moves_on_stderr_and_stdout_stays_json(weights, tmp_
         printed = process.stdout.read()
     os.close(ours)
 
-    assert len(json.loads(printed)) == 4
+    assert len(json.loads(printed)) == 2
     assert b"Headshots" in drawn.getvalue()
-    assert b"4/4 pictures" in drawn.getvalue()
+    assert b"2/2 pictures" in drawn.getvalue()
 
 
 def test_a_reader_who_leaves_early_is_no_drama(weights):

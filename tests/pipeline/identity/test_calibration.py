@@ -151,9 +151,10 @@ def test_the_command_reads_photos_beside_the_file(tmp_path, capsys, weights, fin
     monkeypatch.setattr("pipeline.commands.calibrate.calibrate", partial(calibrate, draws=30))
     monkeypatch.setattr("pipeline.commands.inputs.FaceFinder", lambda weights: finder)
     monkeypatch.setattr("pipeline.commands.inputs.FaceEmbedder", lambda weights: embedder)
+    (tmp_path / "c.jpg").write_bytes(photos.encode(photos.astronaut()))
     for name, pixels in (("a1", photos.obama()), ("a2", photos.obama_speaking()), ("b", photos.biden()),
-                         ("c", photos.astronaut()), ("two", photos.two_people())):  # fmt: skip
-        (tmp_path / f"{name}.jpg").write_bytes(photos.encode(pixels))
+                         ("two", photos.two_people())):  # fmt: skip
+        (tmp_path / f"{name}.jpg").write_bytes(photos.encode(photos.halved(pixels)))
     (tmp_path / "c2.jpg").write_bytes(photos.encode(photos.astronaut()[:, ::-1]))
     pairs = "a1.jpg,a2.jpg,yes\na1.jpg,b.jpg,no\na2.jpg,c.jpg,no\nb.jpg,c.jpg,no\nc.jpg,c2.jpg,yes\na1.jpg,two.jpg,no\n"
     (tmp_path / "pairs.csv").write_text("one,other,same\n" + pairs)

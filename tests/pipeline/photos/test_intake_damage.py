@@ -83,7 +83,8 @@ def test_large_flat_areas_are_no_damage():
     flat[100:200, 100:200] = 255
 
     for image_format, options in KINDS.values():
-        clean_photo(save(Image.fromarray(flat), image_format, **options))
+        shown = flat[:384, :384] if image_format == "HEIF" else flat
+        clean_photo(save(Image.fromarray(shown), image_format, **options))
     clean_photo(save(Image.fromarray(flat), "JPEG", optimize=True))
 
 

@@ -75,9 +75,9 @@ def test_the_command_makes_a_table_and_a_picture_without_a_name_in_them(
     monkeypatch.setattr("pipeline.commands.make.FaceEmbedder", lambda weights: embedder)
     # A quarter of the pixels is enough to judge a headshot.
     monkeypatch.setattr("pipeline.commands.evaluate.SIZE", Size(448, 560))
-    for name, pixels in (("tom", photos.obama()), ("ann", photos.astronaut()), ("cup", photos.coffee())):
+    for name, pixels in (("tom", photos.halved(photos.obama())), ("ann", photos.astronaut()), ("cup", photos.coffee())):
         (tmp_path / f"{name}.jpg").write_bytes(photos.encode(pixels))
-    (tmp_path / "two.jpg").write_bytes(photos.encode(photos.two_people()))
+    (tmp_path / "two.jpg").write_bytes(photos.encode(photos.halved(photos.two_people())))
     (tmp_path / "torn.jpg").write_bytes(b"\xff\xd8 torn")
     labels = "tom.jpg,men,tom,\ntwo.jpg,men,,0\nann.jpg,women,ann,\ncup.jpg,cups,,\ntorn.jpg,cups,,\n"
     (tmp_path / "labels.csv").write_text("file,group,person,face\n" + labels)

