@@ -51,13 +51,6 @@ class RememberingFinder:
         return self._known[seen]
 
 
-@cache
-def remembering_finder() -> RememberingFinder:
-    from headshots.engine.photos import finder
-
-    return RememberingFinder(finder())
-
-
 class RememberingEmbedder:
     """The real network, which looks once at each face of each picture: most tests are about the same photo."""
 
@@ -72,11 +65,20 @@ class RememberingEmbedder:
         return self._known[seen].copy()
 
 
-@cache
-def remembering_embedder() -> RememberingEmbedder:
-    from headshots.engine.photos import embedder
+@pytest.fixture(scope="session", autouse=True)
+def pictures_are_looked_at_once() -> Iterator[None]:
+    """Each process looks once at each picture: the result is the same every time."""
+    from headshots.engine import photos, rendering
 
-    return RememberingEmbedder(embedder())
+    real_finder, real_embedder = photos.finder, photos.embedder
+    finder = cache(lambda: RememberingFinder(real_finder()))
+    embedder = cache(lambda: RememberingEmbedder(real_embedder()))
+    patch = pytest.MonkeyPatch()
+    for module in (photos, rendering):
+        patch.setattr(module, "finder", finder)
+        patch.setattr(module, "embedder", embedder)
+    yield
+    patch.undo()
 
 
 @pytest.fixture
@@ -90,8 +92,6 @@ def fake_engine(settings: LazySettings, monkeypatch: pytest.MonkeyPatch) -> Iter
     settings.HEADSHOTS_ENGINE = "fake"
     rendering._engine.cache_clear()
     prepared_subjects._prepared_subjects.clear()
-    monkeypatch.setattr(rendering, "finder", remembering_finder)
-    monkeypatch.setattr(rendering, "embedder", remembering_embedder)
     monkeypatch.setattr(orders, "secrets", SimpleNamespace(randbelow=lambda below: PACK_SEED))
     yield
     rendering._engine.cache_clear()
