@@ -17,7 +17,7 @@ import redis
 from tests.helpers.balance import LongestFirstScheduling, Stopwatch, sort_longest_first
 from tests.helpers.slow_tests import leave_out
 
-pytest_plugins = ["tests.helpers.product", "tests.helpers.servers", "tests.helpers.postgresql"]
+pytest_plugins = ["tests.helpers.product", "tests.helpers.servers", "tests.helpers.postgresql", "tests.helpers.emptied"]
 
 # Short and outside of pytest's own folders: a unix socket's path holds 107 characters at most.
 SCRATCH = Path(tempfile.mkdtemp(prefix="hs-", dir="/tmp"))
@@ -154,23 +154,10 @@ def valkey_server() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def ledger_may_be_emptied() -> Iterator[None]:
-    """Empty the tables after tests with their own transactions, in spite of the ledger's triggers.
-
-    The table with the installation's id, which a migration fills, keeps its row."""
-    from importlib import import_module
-
-    from django.db.backends.sqlite3.operations import DatabaseOperations
-
-    triggers = import_module("headshots.payments.migrations.0002_ledger_triggers")
-    sql_flush = DatabaseOperations.sql_flush
-
-    def flush_with_ledger(self: DatabaseOperations, style: object, tables: list[str], **options: object) -> list[str]:
-        emptied = [table for table in tables if table != "vault_installation"]
-        return [*triggers.DROP["sqlite"], *sql_flush(self, style, emptied, **options), *triggers.CREATE["sqlite"]]
-
+def no_power_cut() -> Iterator[None]:
+    """Nothing that this process writes has to outlive a power cut: spare the thousands of waits for the disk."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(DatabaseOperations, "sql_flush", flush_with_ledger)
+    patch.setattr(os, "fsync", lambda descriptor: None)
     yield
     patch.undo()
 

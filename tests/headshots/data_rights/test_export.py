@@ -148,7 +148,8 @@ def test_what_a_disk_spoiled_is_named_and_the_rest_is_exported(ada: User, shoot:
     shoot.refresh_from_db()
     for blob in (photo.faces_blob, Headshot.objects.get(index=2).blob, shoot.self_description_blob):
         path = vault.blob_store().path(vault.name_of(blob))
-        path.write_bytes(path.read_bytes()[:-1] + b"?")
+        *good, last = path.read_bytes()
+        path.write_bytes(bytes([*good, last ^ 1]))
 
     archive = export(ada)
 

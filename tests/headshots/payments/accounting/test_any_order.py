@@ -29,7 +29,7 @@ def any_order(settings: LazySettings, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 @pytest.mark.usefixtures("any_order")
 def test_nobody_pays_twice_or_for_nothing_in_any_order() -> None:
-    run(60)
+    run(40)
 
 
 @pytest.mark.usefixtures("any_order")
