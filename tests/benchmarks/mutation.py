@@ -24,6 +24,7 @@ from pathlib import Path
 
 from cosmic_ray.commands.init import init
 from cosmic_ray.mutating import mutate_and_test
+from cosmic_ray.testing import run_tests
 from cosmic_ray.work_db import WorkDB, use_db
 from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkerOutcome
 
@@ -56,7 +57,7 @@ def mutants(area: str, count: int, seed: int) -> list[MutationSpec]:
     return dice.sample(list(places.values()), min(count, len(places)))
 
 
-def commands_of(area: str) -> str:
+def command_of(area: str) -> str:
     """Return the command that runs the tests of a folder, shortest file first."""
     seconds = json.loads((ROOT / "tests/durations.json").read_text())
     files = sorted(Path(AREAS[area]).glob("test_*.py"), key=lambda file: seconds.get(str(file), 0.0))
@@ -78,6 +79,12 @@ def copies(folder: Path) -> Iterator[Path]:
 
 def enter(free: "Queue[Path]") -> None:
     chdir(free.get())
+
+
+def try_unchanged(area: str) -> tuple[TestOutcome, str]:
+    """Run the tests of a folder on unchanged code."""
+    outcome, output = run_tests(command_of(area), LIMIT)
+    return outcome, output
 
 
 def try_one(mutant: MutationSpec, command: str) -> tuple[bool, str]:
@@ -106,7 +113,10 @@ def main(arguments: list[str]) -> int:
         for copy in copies(Path(folder)):
             free.put(copy)
         with ProcessPoolExecutor(PROCESSES, initializer=enter, initargs=(free,)) as pool:
-            commands = [commands_of(area) for area, _ in chosen]
+            for area, (outcome, output) in zip(options.areas, pool.map(try_unchanged, options.areas), strict=True):
+                if outcome != TestOutcome.SURVIVED:
+                    sys.exit(f"{output}\nThe tests of {area} fail without a change.")
+            commands = [command_of(area) for area, _ in chosen]
             results = pool.map(try_one, [mutant for _, mutant in chosen], commands)
             for (area, mutant), (is_noticed, diff) in zip(chosen, results, strict=True):
                 noticed[area] += is_noticed
