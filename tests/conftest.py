@@ -63,6 +63,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    gc.disable()  # Until all tests are collected.
     os.umask(0o077)
     # A shell has what it starts in the background ignore Ctrl-C, and whatever we start would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -99,6 +100,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish() -> None:
     """Spare the garbage collector the millions of objects of modules and tests, which stay until the end."""
     gc.freeze()
+    gc.enable()
 
 
 class NetworkBlocked(RuntimeError):

@@ -37,7 +37,7 @@ def permissions_are_copied() -> Iterator[None]:
     emit = flush.emit_post_migrate_signal
     made: dict[str, list[tuple[Any, ...]]] = {}
 
-    def put_back(verbosity: int, interactive: bool, db: str, **options: object) -> None:
+    def insert_again(verbosity: int, interactive: bool, db: str, **options: object) -> None:
         from django.db import connections, transaction
 
         connection = connections[db]
@@ -54,6 +54,6 @@ def permissions_are_copied() -> Iterator[None]:
                 cursor.executemany(f"INSERT INTO {table} VALUES ({places})", rows)  # noqa: S608 - a name from Django
 
     patch = pytest.MonkeyPatch()
-    patch.setattr(flush, "emit_post_migrate_signal", put_back)
+    patch.setattr(flush, "emit_post_migrate_signal", insert_again)
     yield
     patch.undo()
