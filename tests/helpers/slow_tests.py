@@ -1,6 +1,7 @@
 """Read tests/slow_tests.toml: the tests that `run.py test` leaves out, and a faster one that shows the same."""
 
 import tomllib
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,8 +46,16 @@ def leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
         wanted = {"", "full"}
     else:
         wanted = {""}
-    slow = load()
-    left = [item for item in items if level_of(item.nodeid, slow) not in wanted]
+    levels = _levels([item.nodeid for item in items])
+    left = [item for item, level in zip(items, levels, strict=True) if level not in wanted]
     if left:
         config.hook.pytest_deselected(items=left)
-        items[:] = [item for item in items if level_of(item.nodeid, slow) in wanted]
+        items[:] = [item for item, level in zip(items, levels, strict=True) if level in wanted]
+
+
+def _levels(nodeids: list[str]) -> list[str]:
+    """Return the level of each test. Compares a test with the entries of its file only: there are thousands."""
+    of_file: dict[str, list[SlowTest]] = defaultdict(list)
+    for slow in load():
+        of_file[slow.test.partition("::")[0]].append(slow)
+    return [level_of(nodeid, of_file.get(nodeid.partition("::")[0], [])) for nodeid in nodeids]
