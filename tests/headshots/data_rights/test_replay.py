@@ -146,6 +146,18 @@ def test_a_line_holds_an_id_and_a_time_for_this_user_alone(own_journal: Path) ->
     assert file.parent.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.parametrize(
+    "line", ["{", "[]", '{"what": "photos", "id": "1"}', '{"at": "x", "what": "photos", "id": "1"}']
+)
+def test_a_damaged_line_is_skipped_and_told(own_journal: Path, caplog: pytest.LogCaptureFixture, line: str) -> None:
+    deletions.record_deletions(deletions.DeletionKind.PHOTOS, ["a"])
+    (file,) = own_journal.rglob("*.jsonl")
+    file.write_text(f"{line}\n{file.read_text()}")
+
+    assert [each.id for each in deletions.deletions()] == ["a"]
+    assert "has an invalid line" in caplog.text
+
+
 @pytest.mark.django_db
 def test_what_is_tried_again_is_noted_once() -> None:
     pack = make_delivered()

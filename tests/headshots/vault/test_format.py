@@ -185,6 +185,11 @@ def test_nothing_of_a_chunk_is_released_before_it_verifies(three_chunks):
         next(chunks)
 
 
+def test_chunks_are_as_long_as_in_files_that_exist_already():
+    # The name of the format in each header promises 1 MiB. With another length, older files can't be read.
+    assert (CHUNK_BYTES, TAG_BYTES) == (2**20, 16)
+
+
 def test_reading_holds_no_more_than_two_chunks(three_chunks):
     file = io.BytesIO(three_chunks)
     next(decrypt(file, KEY, LABEL))

@@ -262,3 +262,15 @@ def test_the_servers_address_is_no_part_of_what_is_raised(tmp_path):
     assert str(tmp_path) not in str(raised.value)
     assert isinstance(raised.value.__cause__, redis.RedisError)
     assert os.fspath(tmp_path) not in repr(raised.value)
+
+
+def test_a_key_that_expires_while_keys_are_listed_is_not_listed(volatile, monkeypatch):
+    ring, forever = ring_on(volatile), result_ring_on(volatile)
+    keys = [uuid4() for _ in range(3)]
+    ring.create(keys[0], in_an_hour())
+    forever.create(keys[2])
+    server, endless = KeyServer(volatile, "source", volatile=True), KeyServer(volatile, "result", volatile=False)
+    monkeypatch.setattr(server, "_key_ids", lambda: iter(keys[:2]))
+
+    assert [key_id for key_id, _ in server.expiries()] == keys[:1]
+    assert list(endless.expiries()) == [(keys[2], 0)]
