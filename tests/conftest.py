@@ -57,7 +57,7 @@ _prepare_environment()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--full", action="store_true", help="also run the tests of tests/slow_tests.toml: an hour")
+    parser.addoption("--full", action="store_true", help="also run the slow tests of tests/slow_tests.toml")
     parser.addoption("--long", action="store_true", help="run only the tests that take hours")
     parser.addoption("--measure", action="store_true", help="store the duration of each file in tests/durations.json")
 
