@@ -23,7 +23,7 @@ TIMEOUT_MS = 90_000
 
 
 def sign_up(page: Page, product: Product) -> str:
-    """The e-mail address of a new account, which nobody else has."""
+    """Return an email address that no other account has."""
     email = f"grace.{uuid4().hex[:12]}@example.org"
     page.goto(f"{product.url}/accounts/signup/")
     page.fill("input[name=email]", email)
