@@ -109,7 +109,10 @@ def add_make(command: argparse.ArgumentParser) -> None:
         help="the same seed gives the same pictures (default: 0)",
     )
     command.add_argument(
-        "--size", choices=("preview", "4k"), default="preview", help="4k is 3,840 px high (default: preview)"
+        "--size",
+        choices=("preview", "4k"),
+        default="preview",
+        help="4k has a long edge of 3,840 px (default: preview)",
     )
     command.add_argument("--format", choices=("jpeg", "png"), default="jpeg", help="file format (default: jpeg)")
     command.add_argument(
@@ -121,7 +124,12 @@ def add_make(command: argparse.ArgumentParser) -> None:
         metavar="PEM",
         help="certificate chain of --sign-key, its own certificate first",
     )
-    command.add_argument("--square", action="store_true", help="make square pictures instead of 4:5")
+    command.add_argument(
+        "--shape",
+        choices=("4:5", "3:4", "square", "banner"),
+        default="4:5",
+        help="aspect ratio; each has a frame of its own, banner is 16:9 (default: 4:5)",
+    )
     command.add_argument("--json", action="store_true", help="print the manifest as JSON")
 
 

@@ -32,12 +32,16 @@ class Size:
         return max(self.width, self.height)
 
 
-# Previews have an aspect ratio of 4:5 and about one megapixel. Square pictures are optional.
+# Previews have an aspect ratio of 4:5 and about one megapixel. The other aspect ratios are optional.
 PREVIEW = Size(896, 1120)
 PREVIEW_SQUARE = Size(1024, 1024)
+PREVIEW_THREE_TO_FOUR = Size(864, 1152)
+PREVIEW_BANNER = Size(1344, 756)
 # Premium pictures are 4K: their long edge has 3,840 px.
 PREMIUM = Size(3072, 3840)
 PREMIUM_SQUARE = Size(3840, 3840)
+PREMIUM_THREE_TO_FOUR = Size(2880, 3840)
+PREMIUM_BANNER = Size(3840, 2160)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from pipeline.types import Job, Shot, SourcePhoto, Status, ignore_progress
 
 COLUMNS = ("file", "group")
 STYLES = ("corporate", "bw")
-SIZE = SIZES["preview", False]
+SIZE = SIZES["preview", "4:5"]
 
 
 def run(arguments: argparse.Namespace) -> int:

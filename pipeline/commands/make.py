@@ -41,9 +41,13 @@ from pipeline.quality.gate import GateReference, build_gate_reference
 from pipeline.styles.shot_list import choose_replacement, load_styles, plan_shots, reframe, reshoot
 from pipeline.types import (
     PREMIUM,
+    PREMIUM_BANNER,
     PREMIUM_SQUARE,
+    PREMIUM_THREE_TO_FOUR,
     PREVIEW,
+    PREVIEW_BANNER,
     PREVIEW_SQUARE,
+    PREVIEW_THREE_TO_FOUR,
     DigitalSource,
     Engine,
     Job,
@@ -67,10 +71,14 @@ MAX_PHOTOS = 5
 ATTEMPTS = 3
 MANIFEST = "manifest.json"
 SIZES = {
-    ("preview", False): PREVIEW,
-    ("preview", True): PREVIEW_SQUARE,
-    ("4k", False): PREMIUM,
-    ("4k", True): PREMIUM_SQUARE,
+    ("preview", "4:5"): PREVIEW,
+    ("preview", "3:4"): PREVIEW_THREE_TO_FOUR,
+    ("preview", "square"): PREVIEW_SQUARE,
+    ("preview", "banner"): PREVIEW_BANNER,
+    ("4k", "4:5"): PREMIUM,
+    ("4k", "3:4"): PREMIUM_THREE_TO_FOUR,
+    ("4k", "square"): PREMIUM_SQUARE,
+    ("4k", "banner"): PREMIUM_BANNER,
 }
 
 
@@ -168,7 +176,7 @@ def run(arguments: argparse.Namespace) -> int:
         shots = plan_shots(styles, arguments.count or max(DEFAULT_COUNT, len(arguments.style)), arguments.seed)
     except ValueError as error:
         raise CommandFailed(str(error)) from error
-    size = SIZES[arguments.size, arguments.square]
+    size = SIZES[arguments.size, arguments.shape]
     files = [(path, read_photo(path)) for path in arguments.photos]
     identity = choose_identity(arguments.sign_key, arguments.sign_certificates)
     folder = make_folder(arguments.out)

@@ -44,6 +44,8 @@ GRAY_CHROMA = 3.0
 DIM_EYES = 56.0
 DIM_FACE = 76.0
 OVEREXPOSED_FACE = 90.0
+# What remains of MAX_LIGHTEN for the style's light.
+LIFT_RESERVE = 0.5
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ def correct_exposure(lab: Floats, skin: Skin, whites: float) -> Floats:
     """Lighten the picture if eye whites and face are dim. Darken the picture if the face is overexposed.
 
     The change stays within MAX_LIGHTEN and MAX_DARKEN. whites: lightness of the eye whites."""
-    lift = float(np.clip(0.5 * min(DIM_EYES - whites, DIM_FACE - skin.p95), 0, MAX_LIGHTEN - 1))
+    lift = float(np.clip(min(DIM_EYES - whites, DIM_FACE - skin.p95), 0, MAX_LIGHTEN - LIFT_RESERVE))
     if skin.p95 > OVEREXPOSED_FACE:
         lift = -float(np.clip((skin.p95 - OVEREXPOSED_FACE) * 0.7, 0, MAX_DARKEN - 2))
     return shift_lightness(lab, skin.lightness, lift)

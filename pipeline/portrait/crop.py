@@ -1,4 +1,4 @@
-"""Choose the headshot's frame in the photo, and sample the pixels inside the frame."""
+"""Map a rectangle of the photo to the headshot, and sample its pixels."""
 
 import math
 from dataclasses import dataclass
@@ -9,27 +9,12 @@ from numpy.typing import NDArray
 
 from pipeline.faces import landmarks
 from pipeline.imaging.filters import Floats, Shape, blur, displace, from_lab, gradients, resize, to_lab, warp
-from pipeline.types import Mesh, Pixels, Size
-
-# Lengths in face heights (top of the forehead to chin). A square frame is 2.7 high. A 4:5 frame shows a little more of
-# the shoulders.
-SQUARE_HEIGHT = 2.7
-PORTRAIT_EXTRA = 0.4
-EYES_BELOW_TOP = (1.0, 1.2)
-HEADROOM = 0.32
-MIN_HEADROOM = 0.17
-USUAL_CROWN = -0.8
-CONTACT_COST = 1.6
+from pipeline.types import Mesh, Pixels
 
 # A tilted head is rotated only partly upright, because a little tilt looks more natural.
 MAX_LEVELED_DEGREES = 30.0
 LEVELED_SHARE = 0.85
 IGNORED_ROLL_DEGREES = 1.5
-
-# Candidates of the search: size of the frame, height of the eyes, horizontal position.
-ZOOMS = np.concatenate([[1.0, 1.05, 1.1, 1.15, 1.2], np.arange(0.98, 0.35, -0.02)])
-EYE_SHIFTS = np.array([0, 0.02, 0.04, 0.06, 0.08, 0.10, 0.12, 0.14, 0.16, 0.18, -0.02, -0.04, -0.06, -0.09])
-SIDE_SHIFTS = np.linspace(-0.09, 0.09, 13)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,59 +74,6 @@ def rotation(degrees: float) -> NDArray[np.float64]:
     """Return the rotation matrix (2, 2) from photo axes to frame axes."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return np.array([[cos, sin], [-sin, cos]], np.float64)
-
-
-def frame_head(mesh: Mesh, size: Size, outline: Outline) -> Frame:
-    """Choose the best frame around a head.
-
-    The head is rotated nearly upright, and the eyes are above the middle. The frame gets smaller or moves to exclude
-    three things: the line where the photo's border cuts the body, bystanders, and cut-off hair. Where the frame extends
-    beyond the photo, the backdrop is visible."""
-    unit = landmarks.face_height(mesh)
-    turn, anchor = rotation(level_degrees(mesh)), head_anchor(mesh)
-    aspect = size.width / size.height
-    height = SQUARE_HEIGHT + PORTRAIT_EXTRA * float(np.clip(1 - aspect, 0, 0.4))
-    cut = (outline.cut - anchor) @ turn.T / unit
-    crown = None if outline.crown is None else float((turn @ (outline.crown - anchor))[1] / unit)
-
-    zoom, eye_shift, side_shift = np.meshgrid(ZOOMS, EYE_SHIFTS, SIDE_SHIFTS, indexing="ij")
-    zoom, eye_shift, side_shift = zoom.ravel(), eye_shift.ravel(), side_shift.ravel()
-    heights = height * zoom
-    hair_top = USUAL_CROWN if crown is None else crown
-    eyes_below_top = float(np.clip(HEADROOM - hair_top, *EYES_BELOW_TOP))
-    tops = -(eyes_below_top / height + eye_shift) * heights
-    lefts = side_shift * height - 0.5 * aspect * heights
-    cost = 0.8 * np.abs(1 - zoom) + 2.5 * (1 - zoom) ** 2 + 0.8 * np.abs(eye_shift) + 1.1 * np.abs(side_shift)
-    # Cut-off hair is very noticeable. Therefore too little headroom has a high cost.
-    cost += 2.5 * np.clip(MIN_HEADROOM - (hair_top - tops), 0, 0.4)
-    cost += 60 * _depth_inside(cut, lefts, tops, heights * aspect, heights)
-    contact = (outline.contact - anchor) @ turn.T / unit
-    cost += CONTACT_COST * _depth_inside(contact[::7], lefts, tops, heights * aspect, heights)
-    best = int(np.argmin(cost))
-
-    scale = size.height / (float(heights[best]) * unit)
-    matrix = np.empty((2, 3))
-    matrix[:, :2] = turn * scale
-    matrix[:, 2] = -matrix[:, :2] @ anchor - np.array([lefts[best], tops[best]]) * unit * scale
-    return Frame(matrix, scale, (size.height, size.width))
-
-
-def _depth_inside(
-    cut: NDArray[np.float64],
-    lefts: NDArray[np.float64],
-    tops: NDArray[np.float64],
-    widths: NDArray[np.float64],
-    heights: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Return how far the innermost point is inside each candidate frame, (N,) in face heights.
-
-    0 if all points are outside."""
-    worst = np.zeros(len(lefts))
-    for x, y in cut:
-        across = np.minimum(x - lefts, lefts + widths - x)
-        down = np.minimum(y - tops, tops + heights - y)
-        worst = np.maximum(worst, np.minimum(across, down))
-    return worst
 
 
 def crop_frame(photo: Pixels, frame: Frame) -> Floats:

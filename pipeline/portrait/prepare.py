@@ -19,7 +19,8 @@ from pipeline.imaging.skin import (
 )
 from pipeline.portrait import light
 from pipeline.portrait.background import blurred_background
-from pipeline.portrait.crop import Frame, crop_frame, frame_head, inside_photo
+from pipeline.portrait.crop import Frame, crop_frame, inside_photo
+from pipeline.portrait.framing import extend_photo, frame_head
 from pipeline.portrait.mask import PersonMask, keep_person
 from pipeline.portrait.matte import extract_matte, own_colors, work_shape
 from pipeline.portrait.upscaled import (
@@ -89,7 +90,7 @@ class PortraitPlan:
     """The plan for cutting the person out of one photo.
 
     Attributes:
-        photo: photo of the person.
+        photo: photo of the person, with mirrored strips at its borders.
         frame: frame of the headshot in the photo.
         probability: (h, w) of the frame, probability that each pixel belongs to the person.
         cut: input of the upscaling network. None if the photo is large enough.
@@ -110,6 +111,7 @@ def plan_portrait(photo: SourcePhoto, size: Size, mask: PersonMask) -> PortraitP
     """Plan the portrait of one photo.
 
     Planning takes half a second. Carrying out the plan can take minutes if the photo must be enlarged."""
+    photo = extend_photo(photo)
     frame, probability = frame_photo(photo, size, mask)
     large = small_factor(size) > 1 and frame.scale > ENLARGE_FROM
     return PortraitPlan(

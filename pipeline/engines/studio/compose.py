@@ -130,7 +130,9 @@ def compose(portrait: Portrait, shot: Shot, threads: int = 2) -> Pixels:
 def _apply_framing(portrait: Portrait, framing: Framing) -> Portrait:
     """Move and scale the portrait as the framing requires."""
     height, width = portrait.alpha.shape
-    matrix = place_person(framing, (height, width))
+    eyes = float(np.mean(landmarks.eye_centers(portrait.mesh), axis=0)[1]) / height
+    face = landmarks.face_height(portrait.mesh) / height
+    matrix = place_person(framing, (height, width), face, eyes, _crown(portrait.alpha))
     if matrix is None:
         return portrait
     quarter, upscaled = matrix.copy(), portrait.upscaled
@@ -154,6 +156,11 @@ def _apply_framing(portrait: Portrait, framing: Framing) -> Portrait:
         skin=skin,
         upscaled=upscaled,
     )
+
+
+def _crown(alpha: Floats) -> float:
+    """Return the topmost row of the person, as a share of the height."""
+    return float(np.argmax((alpha > 0.5).any(axis=1))) / len(alpha)
 
 
 def _light(portrait: Portrait, style: StyleSpec, scenery: Set, behind: Floats) -> Lighting:

@@ -153,7 +153,7 @@ def test_styles_and_count_and_shape_are_as_asked(make, monkeypatch):
     monkeypatch.setattr("pipeline.commands.make.SIZES", SIZES)
 
     _, printed, _ = make(
-        photos.astronaut_path(), "--style", "navy", "--style", "bw", "--count", "3", "--square", "--json"
+        photos.astronaut_path(), "--style", "navy", "--style", "bw", "--count", "3", "--shape", "square", "--json"
     )
 
     manifest = json.loads(printed)

@@ -22,7 +22,8 @@ from pipeline.imaging.skin import (
     shift_lightness,
     skin_area,
 )
-from pipeline.portrait.crop import Outline, frame_head
+from pipeline.portrait.crop import Outline
+from pipeline.portrait.framing import frame_head
 from pipeline.portrait.matte import extract_matte, own_colors, work_shape
 from pipeline.styles.shot_list import load_styles, plan_shots
 from pipeline.types import PREVIEW, Face, Job, Pixels, Shot, Size, SourcePhoto
