@@ -18,7 +18,7 @@ from pipeline.types import Box, Face, Framing, Light, Mesh, Size, SourcePhoto, S
 
 @dataclass(frozen=True)
 class Rule:
-    """Where a head belongs in a frame.
+    """Place of a head in a frame.
 
     Attributes:
         face: lowest, best and highest face height (top of the forehead to chin), as a share of the frame's height.
@@ -61,7 +61,7 @@ OUTSIDE_COST = 20.0
 CUT_COST = 120.0
 CONTACT_COST = 1.6
 
-# Where the photo ends beside or below the person, this much is added by mirroring its last pixels, in face heights. On
+# Where the photo ends left, right or below, this much is added by mirroring its last pixels, in face heights. On
 # clothes at the frame's edge this is invisible, and it spares people whose photo ends early a head that is too low.
 MIRRORED = 0.065
 # The cut must be this far outside of the frame, in face heights. The mask shows it no more precisely.
