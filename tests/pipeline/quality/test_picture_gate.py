@@ -124,7 +124,7 @@ def test_no_face_is_caught(judge):
 
 
 def test_a_blurred_face_is_caught(judge, good):
-    assert Reason.TOO_BLURRY in judge(cv2.GaussianBlur(good, (0, 0), 1.75)).reasons
+    assert Reason.TOO_BLURRY in judge(cv2.GaussianBlur(good, (0, 0), 2.0)).reasons
 
 
 def test_a_lightened_face_is_caught(judge, good, finder):
