@@ -20,6 +20,7 @@ from pipeline.commands import (
 from pipeline.engines import EngineName
 from pipeline.engines.instantid.options import InstantIDOptions
 from pipeline.errors import PipelineError
+from pipeline.types import Framing
 from pipeline.weights import DEFAULT_DIR
 
 
@@ -69,7 +70,7 @@ def build_parser() -> Parser:
     add_engines(add("engines", "List the engines, what they are missing, and the license of each weight."))
     add_prove(add("prove", "Make four pictures with the real weights and measure their likeness to the photo."))
     add_weights(add("weights", "Download the weights that are missing."))
-    add_evaluate(add("evaluate", "Compare detection, verdicts, likeness and skin tone between groups of people."))
+    add_evaluate(add("evaluate", "Draw contact sheets of a folder, or compare groups of people."))
     add_calibrate(add("calibrate", "Fit the likeness score to labeled face pairs and report its error rates."))
     add_bench(add("bench", "Measure the speed and memory use of an engine, a 4K pack, the quality gate or upscaling."))
     return parser
@@ -186,14 +187,29 @@ def add_weights(command: argparse.ArgumentParser) -> None:
 
 def add_evaluate(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", type=Path, metavar="FOLDER", help="folder of the photos")
-    command.add_argument(
+    kind = command.add_mutually_exclusive_group(required=True)
+    kind.add_argument(
         "--groups",
-        required=True,
         type=Path,
         metavar="CSV",
-        help="table with the columns file and group, and optionally person and face",
+        help="compare groups; table with the columns file and group, and optionally person and face",
     )
-    command.add_argument("--out", type=Path, metavar="DIR", help="folder for evaluation.csv and evaluation.png")
+    kind.add_argument(
+        "--sheet", action="store_true", help="draw contact sheets of the folder with the figures of the framing"
+    )
+    command.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder for evaluation.csv and evaluation.png, or for the sheets and sheet.csv (default: sheets)",
+    )
+    command.add_argument(
+        "--framing",
+        choices=[framing.value for framing in Framing],
+        default=Framing.CLASSIC.value,
+        metavar="NAME",
+        help="framing of the pictures on the sheets (default: %(default)s)",
+    )
     command.add_argument(
         "--engine", choices=("studio", "instantid"), default="studio", help="engine to use (default: studio)"
     )
@@ -202,7 +218,7 @@ def add_evaluate(command: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="look to make; repeatable (default: corporate and bw)",
+        help="look to make; repeatable (default: corporate and bw; corporate for sheets)",
     )
     command.add_argument("--json", action="store_true", help="print JSON")
 

@@ -1,4 +1,7 @@
-"""`evaluate`: compare the results of groups of people, from face detection to the skin tone of their headshots."""
+"""`evaluate`: draw contact sheets of a folder, or compare the results of groups of people.
+
+The comparison of groups covers everything from face detection to the skin tone of their headshots.
+"""
 
 import argparse
 import csv
@@ -10,6 +13,7 @@ from pathlib import Path
 from pipeline.commands import (
     DONE,
     CommandFailed,
+    contact_sheets,
     echo,
     open_weights,
     print_json,
@@ -35,9 +39,11 @@ SIZE = SIZES["preview", "4:5"]
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Evaluate all labeled photos, and print the figures of each group.
+    """Draw contact sheets, or evaluate all labeled photos and print the figures of each group.
 
-    Makes headshots of each photo. With --out, also writes the figures as a table and a chart."""
+    Makes headshots of each photo. With --out, also writes the figures of the groups as a table and a chart."""
+    if arguments.sheet:
+        return contact_sheets.run(arguments)
     rows = read_labels(arguments.groups)
     styles = choose_styles(arguments.style or STYLES)
     shots = plan_shots(styles, len(styles), seed=0)
