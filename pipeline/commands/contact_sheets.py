@@ -39,7 +39,7 @@ from pipeline.types import (
 )
 
 STYLE = "corporate"
-SIZE = SIZES["preview", False]
+SIZE = SIZES["preview", "4:5"]
 OUT = Path("sheets")
 TABLE = "sheet.csv"
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif"})

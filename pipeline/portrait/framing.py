@@ -224,8 +224,8 @@ VARIATIONS = {
     Framing.A_LITTLE_LEFT: Variation(1.18, -0.04),
     Framing.A_LITTLE_RIGHT: Variation(1.18, 0.04),
 }
-# Zooms are complete up to this height of the face, and reduced above it, to no less than a share.
-ZOOMED_FACE, LEAST_ZOOM = 0.56, 0.55
+# Zooms are complete up to this height of the face, and reduced above it, to no less than this share.
+ZOOMED_FACE, MIN_ZOOM_SHARE = 0.56, 0.55
 # Space above the hair of a framing that is closer than the classic one.
 CLOSE_HEADROOM = 0.05
 # A crown above this row was cut by the photo, so it stays at the frame's edge.
@@ -252,7 +252,7 @@ def place_person(framing: Framing, shape: Shape, face: float, eyes: float, crown
     if variation.zoom == 1.0:
         return None
     highest = max(each.zoom for each in VARIATIONS.values())
-    used = min(1.0, max(LEAST_ZOOM, (ZOOMED_FACE / face - 1) / (highest - 1)))
+    used = min(1.0, max(MIN_ZOOM_SHARE, (ZOOMED_FACE / face - 1) / (highest - 1)))
     zoom, aside = 1 + used * (variation.zoom - 1), used * variation.aside
     height, width = shape
     if crown < CUT_CROWN:
