@@ -30,7 +30,9 @@ class Site:
             {"id": uuid4(), "state": "pending", "style_title": f"Look {number}", "url": "/1.jpg", "shown_url": "/1.jpg"}
             for number in range(4)
         ]
-        context.clock.install()
+        # Time stands still unless the test lets it go on.
+        context.clock.install(time=0)
+        context.clock.pause_at(1)
         context.route(f"{SITE}**", self._answer)
 
     def finish(self, count: int, *, turned_around: bool = False) -> None:
