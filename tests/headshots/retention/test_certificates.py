@@ -5,6 +5,7 @@ import re
 from dataclasses import fields
 from datetime import timedelta
 from smtplib import SMTPServerDisconnected
+from uuid import uuid4
 
 import pytest
 from django.conf import LazySettings
@@ -17,7 +18,11 @@ from django.utils import timezone
 from headshots.accounts.models import User
 from headshots.payments.models import Credit, Payment
 from headshots.retention import certificates
-from headshots.retention.certificates import mail_certificate, mail_waiting_certificates
+from headshots.retention.certificates import (
+    begin_account_certificate,
+    mail_certificate,
+    mail_waiting_certificates,
+)
 from headshots.retention.due import delete_expired_certificates, delete_expired_payments, purge_due
 from headshots.retention.models import DeletionCertificate, KeyDestruction
 from headshots.retention.purging import delete_pack, purge_shoot
@@ -284,12 +289,26 @@ def test_the_mail_is_sent_once_however_often_it_is_asked_for(certificate: Deleti
 
     (message,) = mail.outbox
     assert message.to == [person.email]
-    assert certificate.reference in message.subject
+    assert message.subject == f"Your photos have been deleted ({certificate.reference})"
     assert "1 photo" in message.body
     assert "Key destroyed:" in message.body
     assert "We don’t keep backups" in message.body
     assert person.email not in message.body
     assert "&" not in message.body
+
+
+def test_the_mail_about_an_account_is_read_after_its_end_and_says_so(person: User) -> None:
+    User.objects.update(deletion_requested_at=timezone.now())
+    number = uuid4()
+    certificate = begin_account_certificate(owner=person, certificate_id=number, requested_by="person")
+
+    assert mail_certificate(certificate)
+
+    (message,) = mail.outbox
+    assert (certificate.pk, certificate.title) == (number, "Your account is being deleted")
+    assert message.subject == f"Your account has been deleted ({certificate.reference})"
+    certificate.done_at = timezone.now()
+    assert certificate.title == "Your account has been deleted"
 
 
 def test_the_purge_sends_it_on_its_way_by_its_id_on_the_queue_that_may_wait(
@@ -346,6 +365,8 @@ def test_a_mail_server_that_was_away_gets_it_later(
     with monkeypatch.context() as patch:
         patch.setattr(certificates, "send_mail", _refuse)
         assert not mail_certificate(certificate)
+    # Its message may still be on its way.
+    assert mail_waiting_certificates() == 0
     DeletionCertificate.objects.update(begun_at=timezone.now() - timedelta(minutes=10))
 
     assert mail_waiting_certificates() == 1

@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from headshots.retention.due import (
+    PURGE_TASK,
     delivered_packs,
     due_ownerless_shoots,
     due_shoots,
@@ -16,16 +17,26 @@ from headshots.retention.due import (
     purge_due,
     shoots_of_other_epochs,
 )
+from headshots.retention.models import LastRun
 from headshots.retention.orphans import orphaned_blobs
 from headshots.retention.purging import purge_shoot
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Event, Pack, Photo, Shoot
 from headshots.shoots.uploads.new_shoot import previews_left
 from headshots.vault import services as vault
+from headshots.vault.errors import VaultUnavailable
 from headshots.vault.models import Blob, Ring
 from headshots.vault.rings import ring_folder
 from headshots.vault.store import FileStore
-from tests.headshots.retention.private import DAY, blob_files, make_shoot, only_sqlite, pack_in, source_key_lives
+from tests.headshots.retention.private import (
+    DAY,
+    blob_files,
+    make_shoot,
+    only_sqlite,
+    pack_in,
+    source_key_lives,
+    state_of,
+)
 from tests.helpers import factories
 
 pytestmark = pytest.mark.django_db
@@ -162,6 +173,44 @@ def test_what_cannot_be_purged_now_does_not_keep_the_rest(owner, monkeypatch, ca
     assert str(stuck.pk) in caplog.text
 
     assert purge_due().shoots == 1
+
+
+def test_a_step_that_fails_keeps_no_other_step_and_is_tried_again(owner, monkeypatch, caplog):
+    due = make_shoot(owner, due_in=timedelta(seconds=-1))
+    vault.create_key(ring="source", key_id=uuid4(), expires_at=timezone.now())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(vault, "sweep_expired_keys", lambda: (_ for _ in ()).throw(VaultUnavailable))
+        first = purge_due()
+
+    assert (first.keys, first.shoots, first.failed) == (0, 1, 1)
+    assert "deleting: sweep_keys: VaultUnavailable" in caplog.text
+    assert state_of(due) == Shoot.State.PURGED
+    assert LastRun.objects.filter(task=PURGE_TASK).exists()
+    again = purge_due()
+    assert (again.keys, again.failed) == (1, 0)
+
+
+def test_a_fault_of_the_program_is_not_taken_for_a_store_that_is_away(shoot, monkeypatch):
+    monkeypatch.setattr(vault, "sweep_expired_keys", lambda: (_ for _ in ()).throw(TypeError))
+
+    with pytest.raises(TypeError):
+        purge_due()
+
+
+def test_while_the_vault_is_away_beat_asks_it_once_and_not_for_each_shoot(owner, monkeypatch):
+    for _ in range(3):
+        make_shoot(owner, due_in=timedelta(seconds=-1), packs=())
+    asked = []
+
+    def away(**_):
+        asked.append(1)
+        raise VaultUnavailable
+
+    monkeypatch.setattr(vault, "destroy_keys", away)
+
+    assert purge_due().failed == 1
+    assert len(asked) == 1
 
 
 @only_sqlite

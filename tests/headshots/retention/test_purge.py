@@ -138,6 +138,19 @@ def test_purging_twice_is_purging_once(shoot):
     assert events(shoot).count("shoot.purged") == 1
 
 
+def test_the_log_tells_once_what_went_by_its_id(shoot, caplog):
+    caplog.set_level("INFO", "headshots.retention.purging")
+    packs = {str(pack.pk) for pack in shoot.packs.all()}
+    begin_purge(shoot, everything=True)
+    purge_shoot(shoot=shoot)
+    purge_shoot(shoot=shoot)
+
+    deleted, purged = [line.message for line in caplog.records if line.name == "headshots.retention.purging"]
+    assert deleted.startswith("packs deleted: ")
+    assert set(deleted.split()[2:]) == packs
+    assert purged == f"shoots purged: {shoot.pk}"
+
+
 def test_other_shoots_are_not_touched(shoot, owner):
     other = make_shoot(owner)
     begin_purge(shoot, everything=True)

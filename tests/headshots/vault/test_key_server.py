@@ -129,9 +129,13 @@ def test_a_server_for_headshots_that_would_lose_them_is_told(volatile, settings,
     assert findings() == {"vault.W004"}
     assert "a restart loses its keys" in doctor.describe_ring(Ring.RESULT)
 
-    settings.HEADSHOTS_HEADSHOT_KEYS_URL = start_valkey("--save", "", "--appendonly", "yes")
+    settings.HEADSHOTS_HEADSHOT_KEYS_URL = keeping = start_valkey("--save", "", "--appendonly", "yes")
     assert findings() == set()
     assert doctor.describe_ring(Ring.RESULT).endswith("which persists its keys")
+
+    ring_client(keeping).config_set("maxmemory-policy", "allkeys-lru")
+    assert findings() == {"vault.W004"}
+    assert "can evict keys" in doctor.describe_ring(Ring.RESULT)
 
 
 def findings() -> set[str]:

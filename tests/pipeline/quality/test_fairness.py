@@ -3,13 +3,14 @@
 import csv
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from pipeline.__main__ import main
-from pipeline.quality.fairness import GateOutcome, LabeledPhoto, Share, summarize
+from pipeline.quality.fairness import GateOutcome, LabeledPhoto, Share, Spread, summarize
 from pipeline.quality.fairness_chart import draw_chart
 from pipeline.quality.gate import Drift
 from pipeline.types import Size, Status
@@ -66,6 +67,33 @@ def test_the_chart_has_a_row_for_every_group_and_a_place_for_no_data():
 
     assert chart.height - one.height == 2 * 5 * 30
     assert len(chart.getcolors(100_000)) > 4
+
+
+def test_the_chart_shows_values_and_intervals_where_its_axes_say():
+    figures = replace(
+        summarize([subject("group", None, Status.REFUSED)])[0],
+        found=Share(3, 4),
+        distance=Spread(0.3, 0.15, 0.45),
+        lightness=Spread(0.0, -6.0, 30.0),
+    )
+    chart = np.asarray(draw_chart([figures]))
+    mark, line = (27, 94, 132), (214, 216, 220)
+
+    def columns(left: int, y: int, color: tuple[int, int, int]) -> list[int]:
+        """Pixels of this color from the start of a panel's axis."""
+        return [x for x in range(-10, 265) if tuple(chart[y, left + x]) == color]
+
+    # Four panels of 250 px a row. A row of one group is 122 px high, and its marks are 76 px below its top.
+    for left, y, value, low, high in [
+        (214, 100, 187.5, 2.5 * 30.06, 2.5 * 95.44),
+        (214 + 3 * 278, 100, 125, 62.5, 187.5),
+        (214, 222, 125, 62.5, 250),
+    ]:
+        marked, thick = columns(left, y, mark), columns(left, y - 4, mark)
+        assert (marked[0], marked[-1]) == (pytest.approx(low, abs=1), pytest.approx(high, abs=1))
+        assert (thick[0] + thick[-1]) / 2 == pytest.approx(value, abs=1)
+        assert len(thick) < 9
+        assert columns(left, y - 18, line) == [0, 125, 250]
 
 
 def test_the_command_makes_a_table_and_a_picture_without_a_name_in_them(

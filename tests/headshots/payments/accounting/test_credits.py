@@ -17,6 +17,7 @@ from headshots.payments import tasks
 from headshots.payments.accounting.credits import (
     can_redo,
     grant_credit,
+    open_credits,
     refund_undelivered_credits,
     request_redo,
     requeue_pack,
@@ -177,6 +178,21 @@ def test_a_credit_that_is_being_refunded_cannot_be_used(stripe: FakeStripe, pers
     assert Credit.objects.get().state == Credit.State.REFUNDED
     # Stripe has not been asked yet.
     assert stripe.balance == 1900
+
+
+def test_the_oldest_credit_is_used_first_and_a_paid_one_only_where_it_was_paid(
+    stripe: FakeStripe, person: User, settings: LazySettings
+) -> None:
+    paid_for = bought(stripe, person)
+    granted = grant_credit(owner=person, reason=Credit.GrantReason.GOODWILL)
+    grant_credit(owner=make_user(), reason=Credit.GrantReason.GOODWILL)
+    oldest_first = list(open_credits(person))
+    Credit.objects.filter(pk=granted.pk).update(open_since=timezone.now() - timedelta(days=1))
+
+    assert oldest_first == [paid_for, granted]
+    assert list(open_credits(person)) == [granted, paid_for]
+    settings.HEADSHOTS_LIVE_PAYMENTS = True
+    assert list(open_credits(person)) == [granted]
 
 
 def test_an_unused_credit_is_refunded_by_itself_after_some_days(

@@ -6,8 +6,9 @@ import pytest
 from django.conf import LazySettings
 
 from headshots.payments.accounting.credits import return_credit
-from headshots.payments.accounting.receipts import Receipt, build_receipts
-from headshots.payments.models import Credit, Payment
+from headshots.payments.accounting.receipts import Receipt, RefundSummary, build_receipts, find_payment_of_pack
+from headshots.payments.accounting.refunds import request_refund, send_refund
+from headshots.payments.models import Credit, LedgerEntry, Payment, Refund
 from headshots.shoots.lifecycle import advance
 from headshots.shoots.models import Pack, Shoot
 from tests.helpers.fake_stripe import FakeStripe
@@ -63,3 +64,35 @@ def test_only_an_open_credit_that_cost_money_is_refunded_on_a_day(
     assert waiting.auto_refund_at == credit.open_since + timedelta(days=9)
     assert waiting.pack == payment.pack
     assert free.auto_refund_at is None
+
+
+def test_a_refund_is_shown_with_the_time_at_which_the_money_left(stripe: FakeStripe, shoot: Shoot) -> None:
+    payment = paid(stripe, shoot)
+    refund = request_refund(payment=payment, reason=Refund.Reason.GOODWILL, amount=500)
+    assert refund is not None
+    asked = receipt_of(payment).refunds
+    send_refund(refund=refund)
+
+    sent = receipt_of(payment).refunds
+
+    assert asked == [RefundSummary("$5", Refund.State.REQUESTED, refund.created_at)]
+    assert sent == [RefundSummary("$5", Refund.State.SUCCEEDED, LedgerEntry.objects.get(kind="refund").at)]
+    assert sent[0].at > asked[0].at
+
+
+def test_the_payment_of_a_pack_is_that_of_its_credit_or_of_the_pack_that_it_redoes(
+    stripe: FakeStripe, shoot: Shoot
+) -> None:
+    payment = paid(stripe, shoot)
+    pack = payment.pack
+    assert pack is not None
+    by_credit = find_payment_of_pack(pack.pk)
+    redo = Pack.objects.create(shoot=shoot, kind="trial", engine="fake", total=4, seed=1, width=64, height=80)
+    without_credit = find_payment_of_pack(redo.pk)
+    granted = Credit.objects.create(owner=shoot.owner, source=Credit.Source.REDO, redo_of=pack, pack=redo)
+    of_redo = find_payment_of_pack(redo.pk)
+    granted.delete()
+    returned(payment)
+
+    assert by_credit == of_redo == find_payment_of_pack(pack.pk) == payment
+    assert without_credit is None

@@ -1,6 +1,7 @@
-"""The ZIP of a pack when something of it cannot be read: valid all the same, and it says what is missing."""
+"""The ZIP of a pack, in little memory, and when something of it cannot be read: valid, and it says what is missing."""
 
 import io
+import tracemalloc
 import zipfile
 
 import pytest
@@ -10,7 +11,8 @@ from django.test import AsyncClient, Client
 
 from headshots.accounts.models import User
 from headshots.shoots.models import Event, Pack
-from headshots.vault.services import blob_store, destroy_key, name_of
+from headshots.vault.format import CHUNK_BYTES
+from headshots.vault.services import blob_store, destroy_key, name_of, write_blob
 from tests.helpers.factories import make_delivered
 from tests.helpers.streaming_zip import read_forward
 
@@ -87,6 +89,31 @@ def test_a_reader_of_streams_reads_the_pack(person: User, pack: Pack) -> None:
     with zipfile.ZipFile(io.BytesIO(body)) as files:
         assert read_forward(body) == {name: files.read(name) for name in files.namelist()}
     assert len(read_forward(body)) == 4
+
+
+async def _count_bytes(person: User, pack: Pack) -> int:
+    """The length of the ZIP, whose chunks are dropped as they come."""
+    browser = AsyncClient()
+    await browser.aforce_login(person)
+    response = await browser.get(f"/shoots/{pack.shoot_id}/packs/{pack.pk}/download.zip")
+    return sum([len(chunk) async for chunk in response.streaming_content])
+
+
+def test_of_a_large_zip_only_a_piece_is_in_memory(person: User, pack: Pack) -> None:
+    size = 10 * CHUNK_BYTES
+    for row in pack.headshots.all():
+        row.blob = write_blob(ring="result", key_id=pack.pk, kind="headshot", data=bytes(size))
+        row.save()
+    tracemalloc.start()
+    try:
+        sent = async_to_sync(_count_bytes)(person, pack)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert sent > 4 * size
+    # A file is read, decrypted and sent in chunks, a few of which exist at once, and never as a whole.
+    assert peak < size
 
 
 def test_head_tells_the_length_and_sends_nothing(client: Client, person: User, pack: Pack) -> None:
