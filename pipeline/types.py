@@ -107,6 +107,8 @@ class Measurements:
     light_asymmetry: float
     occlusion: float
     outside_share: float
+    # 1 for faces that were measured by releases without this field.
+    detail_share: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from headshots.engine.configuration import (
     uses_generative_engine,
 )
 from headshots.engine.photos import (
+    SHARPER_FOR_4K,
     TIPS,
     CheckedPhoto,
     JudgedFace,
@@ -68,6 +69,7 @@ from pipeline.types import PREVIEW, AgeBand, Hair, Outfit, PersonKind, SelfDescr
 
 __all__ = [
     "PREVIEW",
+    "SHARPER_FOR_4K",
     "TIPS",
     "AgeBand",
     "Canceled",

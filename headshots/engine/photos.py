@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Every code that `coach.advise` can return.
 TIPS = tuple(tip.value for tip in coach.Tip)
+# The code of a photo that the studio engine can only enlarge plainly at 4K.
+SHARPER_FOR_4K = coach.Tip.SHARPER_FOR_4K.value
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from enum import StrEnum
 import numpy as np
 
 from pipeline.errors import Reason
+from pipeline.faces.resolution import ENLARGED_DETAIL, has_detail_for_4k
 from pipeline.photos import rules
 from pipeline.types import Measurements, Status
 
@@ -28,6 +29,8 @@ class Tip(StrEnum):
     UNCOVER_FACE = "uncover_face"
     HEAD_UPRIGHT = "head_upright"
     CAMERA_AT_EYE_LEVEL = "camera_at_eye_level"
+    SEND_ORIGINAL = "send_original"
+    SHARPER_FOR_4K = "sharper_for_4k"
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ class Advice:
 
     Attributes:
         score: 0 to 100.
-        tips: at most two, the most helpful first. Empty if the photo has no relevant fault.
+        tips: at most two, the most helpful first, and at most one more about the resolution. Empty if the photo has no
+            relevant fault.
     """
 
     score: int
@@ -87,7 +91,20 @@ def advise(face: Measurements) -> Advice:
     low, high = BANDS[rules.judge([face], chosen=0).status]
     # The worst value has the highest weight. The mean ranks photos that have the same worst value.
     raw = 100 * (0.75 * min(worth.values()) + 0.25 * sum(worth.values()) / len(worth))
-    return Advice(round(min(high, max(low, raw))), tuple(tip for _, tip in weak_spots[:MAX_TIPS]))
+    tips = tuple(tip for _, tip in weak_spots[:MAX_TIPS])
+    return Advice(round(min(high, max(low, raw))), tips + _resolution_tips(face))
+
+
+def _resolution_tips(face: Measurements) -> tuple[Tip, ...]:
+    """Return the tip for a photo with less detail than pixels.
+
+    Such a photo is good enough for small headshots. Therefore it changes neither the verdict nor the score."""
+    if face.face_width_px < rules.MIN_FACE_WIDTH_PX:
+        # Refused for its size, which has its own tip.
+        return ()
+    if not has_detail_for_4k(face.face_width_px, face.detail_share):
+        return (Tip.SHARPER_FOR_4K,)
+    return (Tip.SEND_ORIGINAL,) if face.detail_share < ENLARGED_DETAIL else ()
 
 
 def _worths(face: Measurements) -> dict[Tip, float]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.faces.measure import face_width_px
+from pipeline.faces.resolution import estimate_detail, has_detail_for_4k
 from pipeline.imaging.filters import Floats, from_lab, to_lab, to_linear
 from pipeline.imaging.skin import (
     Skin,
@@ -28,6 +30,7 @@ from pipeline.portrait.upscaled import (
     NetworkInput,
     UpscaledPerson,
     crop_for_network,
+    enlarge_frame,
     enlarge_photo,
     refine,
     shrink_frame,
@@ -93,13 +96,15 @@ class PortraitPlan:
         photo: photo of the person, with mirrored strips at its borders.
         frame: frame of the headshot in the photo.
         probability: (h, w) of the frame, probability that each pixel belongs to the person.
-        cut: input of the upscaling network. None if the photo is large enough.
+        cut: input of the upscaling network. None if the photo is large enough, or has too little detail.
+        is_plain: True if the photo has too little detail, so that the small picture is enlarged without the network.
     """
 
     photo: SourcePhoto
     frame: Frame
     probability: Floats
     cut: NetworkInput | None
+    is_plain: bool = False
 
     @property
     def network_pixels(self) -> int:
@@ -113,10 +118,12 @@ def plan_portrait(photo: SourcePhoto, size: Size, mask: PersonMask) -> PortraitP
     Planning takes half a second. Carrying out the plan can take minutes if the photo must be enlarged."""
     photo = extend_photo(photo)
     frame, probability = frame_photo(photo, size, mask)
-    large = small_factor(size) > 1 and frame.scale > ENLARGE_FROM
-    return PortraitPlan(
-        photo, frame, probability, crop_for_network(photo.pixels, frame, probability) if large else None
-    )
+    if small_factor(size) == 1 or frame.scale <= ENLARGE_FROM:
+        return PortraitPlan(photo, frame, probability, None)
+    detail_share = estimate_detail(photo.pixels, photo.face.mesh)
+    if not has_detail_for_4k(face_width_px(photo.face.mesh), detail_share):
+        return PortraitPlan(photo, frame, probability, None, is_plain=True)
+    return PortraitPlan(photo, frame, probability, crop_for_network(photo.pixels, frame, probability, detail_share))
 
 
 def choose_photos(costs: Sequence[int], max_pixels: int) -> list[int]:
@@ -157,7 +164,11 @@ def prepare_portrait(plan: PortraitPlan, size: Size, network: UpscaleNetwork | N
     lab = light.retouch(light.fill_face(lab, mesh), area, skin, mesh, frame.scale)
     lab = clamp_lightness(restore_skin(lab, area, skin.lightness), area, source)
     person = from_lab(lab)
-    upscaled = refine(photo.pixels, full, picture, person, alpha) if factor > 1 else None
+    large = photo.pixels, full
+    if plan.is_plain:
+        # The small picture shows all detail that the photo has, without its noise and JPEG blocks.
+        large = np.asarray(np.rint(255 * picture), np.uint8), enlarge_frame(frame.shape, factor)
+    upscaled = refine(*large, picture, person, alpha) if factor > 1 else None
     shape = light.shape_of(alpha)
     on_progress(1.0)
     return Portrait(person, alpha, shape, background, mesh, area, source, side, full.scale, upscaled, enlarged)

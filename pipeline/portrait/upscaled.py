@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.imaging.filters import (
     Floats,
+    Shape,
     apply_guided_filter,
     dilate,
     enlarge_rows,
@@ -22,6 +23,7 @@ from pipeline.imaging.filters import (
     warp,
 )
 from pipeline.portrait.crop import Frame
+from pipeline.portrait.eyes import restore_eyes
 from pipeline.types import Box, Face, Pixels, Progress, Size, SourcePhoto
 from pipeline.upscaling.upscale import SCALE, UpscaleNetwork, enlarge_plainly, upscale
 
@@ -77,6 +79,12 @@ def shrink_frame(frame: Frame, factor: int) -> Frame:
     return Frame(frame.matrix / factor, frame.scale / factor, (frame.shape[0] // factor, frame.shape[1] // factor))
 
 
+def enlarge_frame(shape: Shape, factor: int) -> Frame:
+    """Return the frame that shows a whole small picture of this shape, enlarged by `factor`."""
+    matrix = np.array([[factor, 0, 0], [0, factor, 0]], np.float64)
+    return Frame(matrix, float(factor), (factor * shape[0], factor * shape[1]))
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class NetworkInput:
     """The part of a photo that the network enlarges, at the size that the network needs.
@@ -94,19 +102,27 @@ class NetworkInput:
     step: NDArray[np.float64]
 
 
-def crop_for_network(photo: Pixels, frame: Frame, probability: Floats) -> NetworkInput:
+def crop_for_network(photo: Pixels, frame: Frame, probability: Floats, detail_share: float = 1.0) -> NetworkInput:
     """Crop the part of the photo that the frame shows.
 
-    The network always enlarges four times. Therefore a photo that needs a smaller factor is shrunk first. probability:
-    (h, w) of the frame, from the mask."""
+    The network always enlarges four times. Therefore a photo that needs a smaller factor is shrunk first. A photo with
+    less detail than pixels is shrunk to its true resolution, because the network would invent the missing detail.
+
+    Args:
+        photo: the photo.
+        frame: frame of the headshot in the photo.
+        probability: (h, w) of the frame, from the mask.
+        detail_share: true resolution of the face as a fraction of its pixels.
+    """
     inverse = np.asarray(cv2.invertAffineTransform(frame.matrix), np.float64)
     rows, columns = frame.shape
     corners = np.array([[0, 0, 1], [columns, 0, 1], [0, rows, 1], [columns, rows, 1]]) @ inverse.T
     low = np.floor(np.clip(corners.min(axis=0) - 4, 0, None)).astype(int)
     high = np.minimum(np.ceil(corners.max(axis=0) + 4), photo.shape[1::-1]).astype(int)
     region = np.ascontiguousarray(photo[low[1] : high[1], low[0] : high[0]])
-    if frame.scale < SCALE:
-        height, width = (math.ceil(edge * frame.scale / SCALE) for edge in region.shape[:2])
+    shrink = min(frame.scale / SCALE, detail_share)
+    if shrink < 1:
+        height, width = (math.ceil(edge * shrink) for edge in region.shape[:2])
         region = np.asarray(cv2.resize(region, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     step = np.asarray((high - low) / region.shape[1::-1], np.float64)
 
@@ -126,7 +142,9 @@ def enlarge_photo(
 
     The network enlarges only the person. The rest is interpolated."""
     nearly, far = PLAIN_SHARES
-    plain = nearly + (far - nearly) * float(np.clip((frame.scale - 2) / (SCALE - 2), 0, 1))
+    # A photo that was shrunk to its true resolution counts as smaller than it is.
+    scale = frame.scale * max(1.0, frame.scale * float(cut.step.mean()) / SCALE)
+    plain = nearly + (far - nearly) * float(np.clip((scale - 2) / (SCALE - 2), 0, 1))
     enlarged = upscale(cut.pixels, network, on_progress, wanted=cut.wanted, plain_share=plain)
     step = cut.step / SCALE
     matrix = frame.matrix.copy()
@@ -134,6 +152,7 @@ def enlarge_photo(
     matrix[:, :2] *= step
     faces = [_moved(face, cut.low, step) for face in (photo.face, *photo.bystanders)]
     reduce_cloth_texture(enlarged, cut.pixels, faces[0])
+    restore_eyes(enlarged, cut.pixels, faces[0].mesh)
     moved = replace(frame, matrix=matrix, scale=frame.scale * float(step.mean()))
     return SourcePhoto(enlarged, faces[0], tuple(faces[1:])), moved
 

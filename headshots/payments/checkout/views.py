@@ -127,12 +127,16 @@ def _render_page(
         deadline = unpaid.expires_at
     time_left = has_time_left(shoot, engine_name=name, count=count) if credit else deadline is not None
     in_work = (Pack.State.QUEUED, Pack.State.RENDERING)
+    tips = list(shoot.photos.filter(state__in=Photo.USABLE).values_list("tips", flat=True))
+    soft = [] if engine.is_generative(name) else [each for each in tips if engine.SHARPER_FOR_4K in each]
     context = {
         "shoot": shoot,
         "form": form,
         "refusal": refusal,
         "Refusal": Refusal,
-        "has_photo": shoot.photos.filter(state__in=Photo.USABLE).exists(),
+        "has_photo": bool(tips),
+        "soft_photos": len(soft),
+        "all_photos_are_soft": len(soft) == len(tips),
         "in_work": shoot.packs.filter(kind=Pack.Kind.PREMIUM, state__in=in_work).exists(),
         "unpaid_payment": unpaid,
         "unpaid_amount": format_money(unpaid.amount, unpaid.currency) if unpaid else "",

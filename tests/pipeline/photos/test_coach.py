@@ -26,6 +26,7 @@ PERFECT = Measurements(
     light_asymmetry=8,
     occlusion=0,
     outside_share=0,
+    detail_share=1,
 )
 WRONGS = {
     Tip.LEAVE_ROOM: {"outside_share": 0.04},
@@ -45,7 +46,7 @@ def test_a_photo_that_is_as_good_as_it_gets_has_full_marks_and_no_advice():
     assert advise(PERFECT).tips == ()
 
 
-@pytest.mark.parametrize("tip", Tip)
+@pytest.mark.parametrize("tip", WRONGS)
 def test_what_is_wrong_is_what_would_help(tip):
     advice = advise(replace(PERFECT, **WRONGS[tip]))
 
@@ -60,13 +61,32 @@ def test_of_three_wrongs_the_two_worst_are_named_worst_first():
     assert len(advice.tips) == MAX_TIPS
 
 
+@pytest.mark.parametrize(
+    ("wrong", "tips"),
+    [
+        ({"detail_share": 0.4}, (Tip.SEND_ORIGINAL,)),
+        ({"detail_share": 0.37}, (Tip.SHARPER_FOR_4K,)),
+        ({"detail_share": 0.25}, (Tip.SHARPER_FOR_4K,)),
+        ({"detail_share": 0.5, "face_width_px": 200}, (Tip.COME_CLOSER, Tip.SHARPER_FOR_4K)),
+        ({"detail_share": 0.5, "face_width_px": 100}, (Tip.COME_CLOSER,)),
+    ],
+)
+def test_missing_resolution_has_its_own_tip_and_changes_neither_score_nor_verdict(wrong, tips):
+    face = replace(PERFECT, **wrong)
+    sharp = replace(face, detail_share=1.0)
+
+    assert advise(face).tips == tips
+    assert advise(face).score == advise(sharp).score
+    assert judge([face]) == judge([sharp])
+
+
 @pytest.mark.parametrize("field", Measurements.__dataclass_fields__)
 def test_better_is_never_worth_less(field):
     """Each measurement on its own, from hopeless to perfect."""
     hopeless = {
         "face_width_px": 40, "yaw_degrees": 85, "pitch_degrees": 60, "roll_degrees": 90, "sharpness": 0,
         "lightness_median": 5, "lightness_p95": 10, "overexposed_share": 0.7, "light_asymmetry": 90, "occlusion": 2.5,
-        "outside_share": 0.6,
+        "outside_share": 0.6, "detail_share": 0.1,
     }  # fmt: skip
     steps = np.linspace(hopeless[field], getattr(PERFECT, field), 60)
 

@@ -14,6 +14,7 @@ from headshots.payments.checkout.deadlines import checkout_deadline
 from headshots.payments.models import Credit, Payment, WebhookEvent
 from headshots.shoots.lifecycle import advance, begin_purge, record
 from headshots.shoots.models import Pack, Photo, Shoot
+from headshots.vault.services import write_blob
 from tests.helpers.factories import make_delivered, make_premium, make_user
 from tests.helpers.fake_stripe import FakeStripe
 from tests.helpers.money import deliver, looks, session_of, state
@@ -49,6 +50,34 @@ def test_the_studio_says_that_clothes_stay(browser: Client, shoot: Shoot, settin
 
     assert "Your clothes, pose and expression stay the same." in text
     assert "Pay $9" in text
+
+
+@pytest.mark.parametrize(
+    ("tips", "engine_name", "words"),
+    [
+        ([["sharper_for_4k"]], "studio", "Your photos have too little detail for sharp 4K"),
+        ([["hold_still", "sharper_for_4k"], ["send_original"]], "studio", "Some of your photos have too little detail"),
+        ([["send_original"]], "studio", ""),
+        ([["sharper_for_4k"]], "instantid", ""),
+    ],
+)
+def test_the_order_page_says_before_pay_that_4k_will_be_soft(
+    browser: Client, shoot: Shoot, settings: LazySettings, tips: list[list[str]], engine_name: str, words: str
+) -> None:
+    settings.HEADSHOTS_ENGINE = engine_name
+    settings.HEADSHOTS_STUDIO_PRICE = "9"
+    photo = shoot.photos.get()
+    photo.tips = tips[0]
+    photo.save()
+    for position, each in enumerate(tips[1:], start=1):
+        blob = write_blob(ring="source", key_id=shoot.pk, kind="photo", data=b"another photo")
+        shoot.photos.create(position=position, state=Photo.State.ACCEPTED, tips=each, blob=blob)
+
+    text = browser.get(f"/shoots/{shoot.pk}/order/").content.decode()
+
+    before_pay = text[: text.index("Pay $")]
+    assert words in before_pay
+    assert ("too little detail" in text) == bool(words)
 
 
 @pytest.mark.parametrize("path", ["/shoots/{shoot}/order/", "/payments/{payment}/", "/test-checkout/{session}/"])

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -161,6 +162,19 @@ def test_the_network_sees_no_more_than_the_person_and_their_surroundings(prepare
 
     assert 0 < seen < 100_000
     assert subject.portraits[0].upscaled.person.shape == (1620, 1296, 3)
+
+
+def test_a_photo_without_the_detail_is_enlarged_without_the_network(engine, network, astronaut):
+    blurred = replace(astronaut, pixels=cv2.GaussianBlur(astronaut.pixels, (0, 0), 2))
+    before = network.pixels
+
+    (portrait,) = engine.prepare([blurred], LARGE).portraits
+
+    assert network.pixels == before
+    assert not portrait.enlarged
+    assert portrait.upscaled.person.shape == (LARGE.height, LARGE.width, 3)
+    reduced = resize(portrait.upscaled.person.astype(np.float32) / 255, portrait.person.shape[:2])
+    assert np.abs(reduced - portrait.person).mean() < 0.01
 
 
 def test_for_4k_the_network_sees_no_more_than_that(engine, network, astronaut):
