@@ -54,8 +54,10 @@ def paint_set(name: str, shape: Shape, rng: np.random.Generator, key_side: float
     height, width = shape
     rows = PAINT_HEIGHT
     columns = max(8, round(rows * width / height))
+    # Places with depth fill any width. The other painters fill a square, so a wider picture stretches what they paint.
+    stretch = 1.0 if scenery.lit_from_left else max(1.0, columns / rows)
     y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
-    surface = PaintSurface((x + 0.5 - columns / 2) / rows, (y + 0.5) / rows, rng)
+    surface = PaintSurface((x + 0.5 - columns / 2) / rows / stretch, (y + 0.5) / rows, rng)
     mirrored = bool(rng.random() < 0.5)
     if scenery.lit_from_left:
         scene = scenery.paint(surface)

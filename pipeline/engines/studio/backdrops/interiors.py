@@ -142,11 +142,12 @@ def paint_library(surface: PaintSurface) -> Floats:
     board = np.maximum(step(0.028 - height, 0.006), repeated(along + rng.uniform(0, 1), 1.05, 0.045))
     shelves += (wood - shelves) * board[..., None]
     # Daylight falls along the wall, and a lamp lights its middle.
-    lamp = surface.pool(rng.uniform(-0.05, 0.2), rng.uniform(0.18, 0.32), 0.42, 0.5)
-    lit = 0.5 + 0.5 * np.clip(along / 4.2, 0, 1.2) ** 1.5
+    lamp = surface.pool(rng.uniform(-0.05, 0.2), rng.uniform(0.18, 0.32), 1.05 * view.edge, 0.5)
+    length = along.max()
+    lit = 0.5 + 0.5 * np.clip(along / length, 0, 1) ** 1.5
     light = lit[..., None] * color(255, 248, 238) + 0.62 * lamp[..., None] * color(255, 222, 178)
     view.paint(shelves * light, np.ones(surface.shape, np.float32), distance)
-    end = 4.15
+    end = rng.uniform(0.84, 0.92) * length
     window = step(along - end, 0.04)
     sky = DAYLIGHT * (1.35 - 0.8 * np.clip(surface.y - 0.35, 0, 0.6))[..., None]
     view.paint(sky, window * (repeated(along - end, 0.9, 0.84)), 7.0)
@@ -191,12 +192,13 @@ def paint_loft(surface: PaintSurface) -> Floats:
     joint = np.maximum(repeated(down + 5, 0.077, 0.012), repeated(shifted, 0.25, 0.012))
     bricks = bricks + (color(150, 140, 128) - bricks) * (0.8 * joint)[..., None]
     stains = 1 + 0.14 * texture(rng, along * 1.7, down * 1.3) + 0.07 * texture(rng, along * 5, down * 4)
-    fade = 0.34 + 0.9 * np.clip(along / 2.5, 0, 1.1) ** 1.7
-    slant = step(0.55 - np.abs(along - 1.5 + 0.9 * down), 0.5)
+    length = along.max()
+    fade = 0.34 + 0.75 * np.clip(along / length, 0, 1) ** 1.7
+    slant = step(0.55 - np.abs(along - 0.62 * length + 0.9 * down), 0.5)
     lit = fade * (1 + 0.45 * slant) * stains
     wall = bricks * lit[..., None] * color(255, 246, 232)
     view.paint(wall, np.ones(surface.shape, np.float32), distance)
-    end = 2.2
+    end = rng.uniform(0.82, 0.9) * length
     frame = step(along - end, 0.03)
     view.paint(color(62, 60, 58), frame, 5.4)
     pane = frame * (1 - repeated(along - end, 0.48, 0.1)) * (1 - repeated(down + 5.2, 0.74, 0.07))

@@ -23,7 +23,7 @@ def paint_coast(surface: PaintSurface) -> Floats:
     swell = texture(rng, across * 0.25, floor * 0.16) + 0.7 * texture(rng, across * 0.9, floor * 0.55)
     sea *= (1 + 0.14 * swell)[..., None]
     glitter = np.clip(texture(rng, across * 1.3, floor * 0.9) - 1.0, 0, 1)
-    glitter = glitter * surface.pool(-0.34, horizon + 0.1, 0.3, 0.2)
+    glitter = glitter * surface.pool(-0.85 * view.edge, horizon + 0.1, 0.75 * view.edge, 0.2)
     view.paint(sea + glitter[..., None] * color(255, 244, 220) * 7, step(view.y, 0.004), floor)
     shore = horizon + rng.uniform(0.17, 0.22) + 0.10 * surface.x + 0.012 * texture(rng, surface.x * 6, surface.y * 0)
     below = surface.y - shore
@@ -57,7 +57,7 @@ def paint_terrace(surface: PaintSurface) -> Floats:
     rng = surface.rng
     horizon = rng.uniform(0.56, 0.62)
     view = start_view(surface, horizon, _sky(surface, horizon, (138, 164, 198), (248, 216, 172)))
-    sun = surface.pool(-0.42, horizon - 0.06, 0.34, 0.24)
+    sun = surface.pool(-1.05 * view.edge, horizon - 0.06, 0.85 * view.edge, 0.24)
     view.light[:] += sun[..., None] * color(255, 206, 140) * 0.9
     for distance, count, lowest, highest in ((1100.0, 12, 20, 190), (520.0, 9, 8, 66), (230.0, 7, -2, 20)):
         _skyline(view, distance, count, (lowest, highest))
@@ -69,7 +69,8 @@ def _sky(surface: PaintSurface, horizon: float, high: tuple[int, int, int], low:
     """Return the sky, lighter toward the horizon and toward the sun. high, low: sRGB colors."""
     share = np.clip(1 - surface.y / horizon, 0, 1) ** 0.8
     sky = mix(surface.fill(color(*low)), surface.fill(color(*high)), share)
-    glow = surface.pool(-0.55, horizon - 0.2, 0.6, 0.45)
+    edge = surface.shape[1] / surface.shape[0] / 2
+    glow = surface.pool(-1.4 * edge, horizon - 0.2, 1.5 * edge, 0.45)
     return np.asarray(sky * (1 + 0.2 * glow)[..., None], np.float32)
 
 
@@ -128,7 +129,7 @@ def _meadow(view: View, horizon: float) -> None:
     blades = texture(rng, across * 3, floor * 1.5)
     flowers = np.clip(texture(rng, across * 2.2, floor * 1.6) - 1.5, 0, 1) * 1.6
     grass = grass * (1 + 0.14 * blades)[..., None] + flowers[..., None] * color(250, 240, 190)
-    sunny = 0.86 + 0.3 * np.clip(0.4 - surface.x, 0, 0.8)
+    sunny = 0.86 + 0.12 * np.clip(1 - surface.x / view.edge, 0, 2)
     edge = horizon + 0.012 * texture(rng, surface.x * 5, surface.y * 0) + 0.03 * surface.x
     view.paint(grass * sunny[..., None], step(surface.y - edge, 0.006), floor)
 
@@ -153,9 +154,9 @@ def _wood(view: View, distance: float) -> None:
 def _skyline(view: View, distance: float, count: int, heights: tuple[int, int]) -> None:
     """Paint one row of buildings. heights: lowest and highest roof, in meters above the camera."""
     rng = view.surface.rng
-    span = 0.5 * distance / view.zoom
-    for _ in range(count):
-        left, width = rng.uniform(-span, 0.9 * span), rng.uniform(0.14, 0.34) * span
+    span = 1.25 * view.edge * distance / view.zoom
+    for _ in range(round(count * view.edge / 0.4)):
+        left, width = rng.uniform(-span, 0.9 * span), rng.uniform(0.07, 0.17) * distance / view.zoom
         roof = -heights[0] - (heights[1] - heights[0]) * rng.power(0.6)
         tone = color(*FACADES[rng.integers(len(FACADES))]) * rng.uniform(0.7, 1.1)
         mask = view.upright(distance, left, roof, left + width, 400)

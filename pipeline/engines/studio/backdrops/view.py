@@ -17,6 +17,8 @@ FOCUS = 1.3
 # Height of a floor below the camera.
 FLOOR = 1.5
 FAR = 1e4
+# Rows and columns of random numbers. Both are prime, so that patterns made of several textures do not repeat.
+TABLE = (61, 67)
 # Levels of blur between which the picture is interpolated.
 LEVELS = 4
 
@@ -49,6 +51,11 @@ class View:
     def y(self) -> Floats:
         return self.surface.y - np.float32(self.horizon)
 
+    @property
+    def edge(self) -> float:
+        """Return the horizontal coordinate of the right edge: 0.4 in a 4:5 picture."""
+        return self.surface.shape[1] / self.surface.shape[0] / 2
+
     def level_plane(self, height: float) -> Floats:
         """Return the distance (h, w) of a floor (height > 0, below the camera) or of a ceiling (height < 0)."""
         return _distance(self.zoom * height, self.y)
@@ -58,10 +65,10 @@ class View:
         return _distance(self.zoom * offset, self.x)
 
     def oblique_wall(self, left: float, right: float) -> tuple[Floats, Floats]:
-        """Return a wall that recedes, as its distance (h, w) and the meters along it (h, w) from the right.
+        """Return a wall that recedes, as its distance (h, w) and the meters along it (h, w) from the right edge.
 
-        left, right: distance of the wall at the left and the right edge of a 4:5 picture."""
-        edge = 0.4
+        left, right: distance of the wall at the left and the right edge of the picture."""
+        edge = self.edge
         distance = 1 / (((1 / left + 1 / right) + (1 / right - 1 / left) * self.surface.x / edge) / 2)
         across = self.surface.x * distance / self.zoom
         start, end = (edge * right / self.zoom, right), (-edge * left / self.zoom, left)
@@ -117,14 +124,17 @@ def start_view(surface: PaintSurface, horizon: float, light: Floats, vanishing: 
 
 def texture(rng: np.random.Generator, u: Numbers, v: Numbers) -> Floats:
     """Return smooth noise at any coordinates: mean 0, standard deviation about 0.7, features of length 1."""
-    table = rng.standard_normal((61, 67)).astype(np.float32)
-    row, column = np.floor(v).astype(np.int64), np.floor(u).astype(np.int64)
-    down, right = (v - row).astype(np.float32), (u - column).astype(np.float32)
-    down, right = down * down * (3 - 2 * down), right * right * (3 - 2 * right)
-    row, next_row, column, next_column = row % 61, (row + 1) % 61, column % 67, (column + 1) % 67
-    top = table[row, column] * (1 - right) + table[row, next_column] * right
-    bottom = table[next_row, column] * (1 - right) + table[next_row, next_column] * right
-    return np.asarray(top * (1 - down) + bottom * down, np.float32)
+    table = rng.standard_normal(TABLE).astype(np.float32)
+    u, v = np.broadcast_arrays(np.asarray(u, np.float32), np.asarray(v, np.float32))
+    left, above = np.floor(u), np.floor(v)
+    right, down = u - left, v - above
+    right, down = right * right * (3 - 2 * right), down * down * (3 - 2 * down)
+    column, row = left.astype(np.int32) % TABLE[1], above.astype(np.int32) % TABLE[0]
+    next_column, next_row = (column + 1) % TABLE[1], (row + 1) % TABLE[0] * TABLE[1]
+    row *= TABLE[1]
+    top = table.take(row + column) * (1 - right) + table.take(row + next_column) * right
+    bottom = table.take(next_row + column) * (1 - right) + table.take(next_row + next_column) * right
+    return np.asarray(top + (bottom - top) * down, np.float32)
 
 
 def step(values: Numbers, softness: float) -> Floats:
@@ -139,8 +149,8 @@ def repeated(values: Numbers, period: float, width: float) -> Floats:
 
 def per_cell(rng: np.random.Generator, row: Numbers, column: Numbers) -> Floats:
     """Return one random number 0..1 for each pair of whole numbers."""
-    table = rng.random((61, 67)).astype(np.float32)
-    return np.asarray(table[row.astype(np.int64) % 61, column.astype(np.int64) % 67], np.float32)
+    table = rng.random(TABLE).astype(np.float32)
+    return np.asarray(table[row.astype(np.int32) % TABLE[0], column.astype(np.int32) % TABLE[1]], np.float32)
 
 
 def _distance(reach: float, part: Floats) -> Floats:
