@@ -87,7 +87,11 @@ def add_make(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for pictures and manifest.json")
     command.add_argument(
-        "--style", action="append", default=[], metavar="NAME", help="look to use; repeatable (default: every look)"
+        "--style",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="look to use, or a plain color such as #1b3a5c; repeatable (default: every look)",
     )
     command.add_argument(
         "--count",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pipeline.styles.rules import OPTIONAL as OPTIONAL
 from pipeline.styles.rules import SCALES as SCALES
 from pipeline.styles.rules import SETS as SETS
+from pipeline.styles.rules import is_plain_color as is_plain_color
 from pipeline.styles.rules import recipe_faults as recipe_faults
 from pipeline.styles.shot_list import choose_replacement as _choose_replacement
 from pipeline.styles.shot_list import min_styles, plan_shots

@@ -38,6 +38,7 @@ from pipeline.photos.rules import judge
 from pipeline.postprocess import PostProcessor, ProcessedPicture, process
 from pipeline.quality.duplicates import Thumbnail, is_near_duplicate, nearest
 from pipeline.quality.gate import GateReference, build_gate_reference
+from pipeline.styles.rules import is_plain_color
 from pipeline.styles.shot_list import choose_replacement, load_styles, plan_shots, reframe, reshoot
 from pipeline.types import (
     PREMIUM,
@@ -221,8 +222,11 @@ def choose_identity(key: Path | None, certificates: Path | None) -> Identity:
 def choose_styles(names: Sequence[str]) -> tuple[StyleSpec, ...]:
     """Return the styles with these names, in order, or all styles if there are no names.
 
-    Raises CommandFailed if a name is unknown."""
+    A hex color such as "#1b3a5c" names the look `brand` in this color. Raises CommandFailed if a name is unknown."""
     known = {style.name: style for style in load_styles()}
+    colors = [name.lower() for name in names if is_plain_color(name)]
+    known |= {name: replace(known["brand"], name=f"color-{name[1:]}", title=name, set=name) for name in colors}
+    names = [name.lower() if is_plain_color(name) else name for name in names]
     for name in names:
         if name not in known:
             raise CommandFailed(f"There is no look called {name!r}; known: {', '.join(known)}.")

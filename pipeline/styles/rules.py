@@ -5,7 +5,10 @@ import re
 from collections.abc import Mapping
 
 # Backdrops that engines/studio/sets.py paints, and the photo's own background (natural).
-SETS = ("corporate", "executive", "navy", "slate", "bright", "linen", "park", "office", "city", "natural")
+SETS = (
+    "corporate", "executive", "navy", "slate", "bright", "linen", "park", "office", "city", "natural",
+    "lobby", "library", "loft", "coast", "hills", "terrace",
+)  # fmt: skip
 # Smallest and largest value of each scale. Only generative engines use the last three. None selects their built-in
 # value.
 SCALES: Mapping[str, tuple[float, float]] = {
@@ -23,6 +26,7 @@ SCALES: Mapping[str, tuple[float, float]] = {
 OPTIONAL = frozenset({"guidance_scale", "control_scale", "adapter_scale"})
 # A text encoder reads 77 tokens. The person's self-description needs some of them.
 MAX_WORDS = 60
+_PLAIN_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 _PLACES = re.compile(r"\{([^{}]*)\}")
 
 
@@ -32,8 +36,9 @@ def recipe_faults(recipe: Mapping[str, object]) -> dict[str, str]:
     Returns an empty dictionary if the definition is valid."""
     known = {"set", "key_light", "monochrome", "prompt", "negative", *SCALES}
     faults = {name: "Looks have no such field." for name in recipe if name not in known}
-    if recipe.get("set", SETS[0]) not in SETS:
-        faults["set"] = f"Unknown set. Choose one of: {', '.join(SETS)}."
+    backdrop = recipe.get("set", SETS[0])
+    if backdrop not in SETS and not is_plain_color(backdrop):
+        faults["set"] = f"Unknown set. Choose one of: {', '.join(SETS)}, or a plain color such as #1b3a5c."
     if not isinstance(recipe.get("monochrome", False), bool):
         faults["monochrome"] = "Must be true or false."
     for name, (least, most) in SCALES.items():
@@ -47,6 +52,11 @@ def recipe_faults(recipe: Mapping[str, object]) -> dict[str, str]:
         if fault := _words_fault(recipe.get(name, ""), is_prompt=name == "prompt"):
             faults[name] = fault
     return faults
+
+
+def is_plain_color(name: object) -> bool:
+    """Return True if the name of a set is a hex color: a plain wall in this color."""
+    return isinstance(name, str) and _PLAIN_COLOR.fullmatch(name) is not None
 
 
 def _is_number(value: object) -> bool:

@@ -56,7 +56,7 @@ class StyleAdmin(FilteredAdmin):
     form = LookForm
     fieldsets = (
         (None, {"fields": ("name", "title", "description", "based_on")}),
-        ("Set and light", {"fields": (("set", "monochrome"), ("light_right", "light_down", "light_front"))}),
+        ("Set and light", {"fields": (("set", "color", "monochrome"), ("light_right", "light_down", "light_front"))}),
         ("Scales", {"fields": (("key", "rim", "wrap"), ("tint", "contrast"), ("saturation", "vignette"))}),
         (
             "Prompts, for engines that generate new pictures",

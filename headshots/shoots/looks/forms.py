@@ -7,11 +7,13 @@ from django import forms
 from django.core.validators import MinLengthValidator
 from django.utils.dateformat import format as date_format
 
-from headshots.engine.planning import OPTIONAL, SCALES, SETS, recipe_faults
+from headshots.engine.planning import OPTIONAL, SCALES, SETS, is_plain_color, recipe_faults
 from headshots.shoots.looks.versions import LookContent, differences, latest
 from headshots.shoots.models import Style
 
 _LIGHT = ("light_right", "light_down", "light_front")
+# The choice of the form for a set that is a hex color.
+PLAIN_COLOR = "plain_color"
 _HELP = {
     "key": "How much stronger the main light is than the fill light.",
     "rim": "Strength of the light from behind, on hair and shoulders.",
@@ -47,7 +49,13 @@ class LookForm(forms.ModelForm):  # type: ignore[type-arg]
     based_on = forms.IntegerField(required=False, widget=forms.HiddenInput)
     title = forms.CharField(max_length=80, validators=[MinLengthValidator(2)])
     description = forms.CharField(max_length=200, required=False, widget=forms.TextInput(attrs={"size": "60"}))
-    set = forms.ChoiceField(choices=[(name, name.capitalize()) for name in SETS])
+    set = forms.ChoiceField(choices=[*((name, name.capitalize()) for name in SETS), (PLAIN_COLOR, "Plain color")])
+    color = forms.CharField(
+        required=False,
+        max_length=7,
+        help_text="Of the set “Plain color”: a hex color such as #1b3a5c. Without contrast, saturation 1 and without "
+        "darker corners, pictures show exactly this color.",
+    )
     monochrome = forms.BooleanField(required=False, help_text="Black and white.")
     light_right = _direction("Light, to the right")
     light_down = _direction("Light, down")
@@ -92,6 +100,9 @@ class LookForm(forms.ModelForm):  # type: ignore[type-arg]
         if self.errors:
             return cleaned
         for name, fault in recipe_faults(self.recipe).items():
+            if name == "set" and cleaned["set"] == PLAIN_COLOR:
+                self.add_error("color", "Enter a hex color such as #1b3a5c.")
+                continue
             self.add_error(name if name in self.fields else "light_front", fault)
         if not self.errors and self.newest is not None:
             self._check_for_newer_version(self.newest.style)
@@ -123,7 +134,8 @@ class LookForm(forms.ModelForm):  # type: ignore[type-arg]
     def recipe(self) -> dict[str, object]:
         """Return the recipe by the pipeline's field names, without empty fields."""
         data = self.cleaned_data
-        recipe: dict[str, object] = {"set": data["set"], "monochrome": data["monochrome"]}
+        backdrop = data["color"] if data["set"] == PLAIN_COLOR else data["set"]
+        recipe: dict[str, object] = {"set": backdrop, "monochrome": data["monochrome"]}
         recipe["key_light"] = [data[name] for name in _LIGHT]
         recipe |= {name: data[name] for name in SCALES if data.get(name) is not None}
         return recipe | {name: data[name] for name in ("prompt", "negative") if data.get(name)}
@@ -139,7 +151,9 @@ def _initial(title: str, description: str, recipe: Mapping[str, Any]) -> dict[st
     style = style_from(name="any", title="any", recipe=dict(recipe))
     values: dict[str, object] = {name: getattr(style, name) for name in SCALES}
     values |= dict(zip(_LIGHT, style.key_light, strict=True))
-    values |= {"set": style.set, "monochrome": style.monochrome, "prompt": style.prompt, "negative": style.negative}
+    plain = is_plain_color(style.set)
+    values |= {"set": PLAIN_COLOR if plain else style.set, "color": style.set if plain else ""}
+    values |= {"monochrome": style.monochrome, "prompt": style.prompt, "negative": style.negative}
     return values | {"title": title, "description": description}
 
 

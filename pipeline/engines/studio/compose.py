@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.engines.studio.sets import OWN_BACKGROUND, SETS, Set, fit_scene, paint_set
+from pipeline.engines.studio.sets import OWN_BACKGROUND, Set, find_set, fit_scene, paint_set
 from pipeline.faces import landmarks
 from pipeline.imaging.filters import (
     Floats,
@@ -98,12 +98,14 @@ def compose(portrait: Portrait, shot: Shot, threads: int = 2) -> Pixels:
     # Seed with a checksum of the name, because Python's hash() differs between processes.
     rng = np.random.default_rng([shot.seed, zlib.crc32(style.set.encode())])
     shape = portrait.alpha.shape[0], portrait.alpha.shape[1]
+    key = _key_direction(portrait, style)
     if style.set == OWN_BACKGROUND:
         scenery, behind = OWN_SET, fit_scene(portrait.background, shape)
     else:
-        scenery, behind = SETS[style.set], paint_set(style.set, shape, rng)
+        scenery = find_set(style.set)
+        behind = paint_set(style.set, shape, rng, float(key[0]))
     behind = behind * np.float32(light_set(shot.light, scenery.steadiness))
-    lighting = _light(portrait, style, scenery, behind)
+    lighting = _light(portrait, style, key, scenery, behind)
     small = _paint(linear(portrait.person), portrait.alpha, lighting)
     grading = _grade(small, portrait, style)
 
@@ -163,17 +165,21 @@ def _crown(alpha: Floats) -> float:
     return float(np.argmax((alpha > 0.5).any(axis=1))) / len(alpha)
 
 
-def _light(portrait: Portrait, style: StyleSpec, scenery: Set, behind: Floats) -> Lighting:
+def _key_direction(portrait: Portrait, style: StyleSpec) -> Floats:
+    """Return the unit vector (3,) toward the key light: to the right, down, toward the viewer."""
+    key = np.array(style.key_light, np.float32)
+    # Place the key light on the side from which the photo is lit. Otherwise the face would appear lit from two sides.
+    key[0] *= -1 if key[0] * portrait.light_side < -0.12 else 1
+    return np.asarray(key / np.linalg.norm(key), np.float32)
+
+
+def _light(portrait: Portrait, style: StyleSpec, key: Floats, scenery: Set, behind: Floats) -> Lighting:
     """Compute the lighting: key light, rim light, ambient color, and the backdrop's glow at the person's edges."""
     alpha = portrait.alpha
     shape = alpha.shape[0], alpha.shape[1]
     side = float(np.sqrt(alpha.size))
     face = _face(portrait, shape)
 
-    key = np.array(style.key_light, np.float32)
-    # Place the key light on the side from which the photo is lit. Otherwise the face would appear lit from two sides.
-    key[0] *= -1 if key[0] * portrait.light_side < -0.12 else 1
-    key /= np.linalg.norm(key)
     shading = resize(np.asarray(portrait.shape @ key, np.float32), shape)
     level = float((shading * face).sum() / max(float(face.sum()), 1.0))
     gain = (1 + style.key * np.clip((shading - level) * 1.6, -1, 0.8))[..., None]

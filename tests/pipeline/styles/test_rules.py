@@ -35,6 +35,9 @@ def test_the_built_in_looks_keep_the_rules(style: StyleSpec) -> None:
     ("recipe", "where"),
     [
         ({"set": "beach"}, "set"),
+        ({"set": "#12345"}, "set"),
+        ({"set": "#1b3a5c\n"}, "set"),
+        ({"set": 7}, "set"),
         ({"color": "red"}, "color"),
         ({"key": -0.1}, "key"),
         ({"key": 1.1}, "key"),

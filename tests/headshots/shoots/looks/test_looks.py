@@ -110,6 +110,17 @@ def test_what_no_engine_can_take_is_told_at_its_field(owner: Client, style: Styl
     assert not StyleVersion.objects.filter(published_at=None).exists()
 
 
+def test_a_set_can_be_a_plain_color(owner: Client, style: Style) -> None:
+    wrong = owner.post(page(style), answers(style, set="plain_color", color="orange"))
+    saved = owner.post(page(style), answers(style, set="plain_color", color="#FF6600"))
+
+    assert list(wrong.context["adminform"].form.errors) == ["color"]
+    assert saved.status_code == 302
+    assert versions.latest(style).recipe["set"] == "#FF6600"
+    shown = owner.get(page(style)).context["adminform"].form
+    assert (shown["set"].value(), shown["color"].value()) == ("plain_color", "#FF6600")
+
+
 def test_a_published_look_is_what_new_packs_are_made_in(owner: Client, style: Style) -> None:
     before = make_preview()
     draft = edited(style, key=0.9)

@@ -305,6 +305,12 @@ def test_smooth_sets_are_dithered_so_that_no_bands_show(headshots):
     assert np.abs(np.diff(patch[..., 1], axis=1)).mean() > 0.3
 
 
+def test_a_plain_color_is_exact_beside_the_person(headshots):
+    for name, rgb in (("brand", (0x1B, 0x3A, 0x5C)), ("white", (255, 255, 255))):
+        for corner in (headshots[name][5:40, 5:40], headshots[name][5:40, -40:-5]):
+            assert np.abs(corner.mean(axis=(0, 1)) - rgb).max() <= 3, name
+
+
 def test_shots_take_turns_through_several_photos(engine, astronaut):
     mirrored = replace(astronaut, pixels=(astronaut.pixels * 0.8).astype(np.uint8))
     subject = engine.prepare([astronaut, mirrored], SMALL)
