@@ -83,8 +83,8 @@ def _spectra(lightness: NDArray[np.float32]) -> Powers:
 
     White noise has its variance as power at each frequency."""
     step = max(MIN_STEP_PX, round(max(lightness.shape) / MAX_WINDOWS))
-    windows = np.lib.stride_tricks.sliding_window_view(lightness, (WINDOW_PX, WINDOW_PX))[::step, ::step]
-    windows = windows.reshape(-1, WINDOW_PX, WINDOW_PX)
+    tops, lefts = (range(0, side - WINDOW_PX + 1, step) for side in lightness.shape)
+    windows = np.stack([lightness[top : top + WINDOW_PX, left : left + WINDOW_PX] for top in tops for left in lefts])
     taper = np.hanning(WINDOW_PX + 1)[:WINDOW_PX]
     weight = np.asarray(np.outer(taper, taper), np.float32)
     tapered = (windows - windows.mean(axis=(1, 2), keepdims=True)) * weight

@@ -104,6 +104,14 @@ def test_a_score_comes_with_words_for_every_tip(tip: str) -> None:
     assert words[1].strip()
 
 
+@pytest.mark.parametrize("tip", ["send_original", "sharper_for_4k"])
+def test_a_soft_file_is_said_to_stay_soft_where_the_photo_itself_is_enlarged(tip: str) -> None:
+    page = render(make_shoot(), [make_photo("accepted") | {"score": 83, "tips": [tip]}])
+
+    assert "This file was enlarged before" in page
+    assert "At 4K it stays soft" in page
+
+
 @pytest.mark.parametrize("reason", engine.Reason)
 def test_every_reason_has_words_of_its_own(reason: str) -> None:
     page = render(make_shoot(), [make_photo("refused", reason)])
