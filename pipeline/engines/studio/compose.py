@@ -8,6 +8,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,6 +39,8 @@ MONOCHROME_GRAIN = 0.009
 GRAIN_ROWS = 1920
 OWN_SET = Set(lambda surface: surface.fill(color(128, 128, 128)), steadiness=0.6)
 STEPS = 4096
+# Linear light of each 8-bit display value.
+LINEAR_LEVELS = linear(np.asarray(np.arange(256) / np.float32(255), np.float32)).ravel()
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +72,13 @@ class Lighting:
         gain, rim, wrap, glow, behind = (
             enlarge_rows(plane, factor, top, bottom)
             for plane in (self.gain, self.rim, self.wrap, self.glow, self.behind)
+        )
+        return Lighting(gain, rim, wrap, glow, behind, self.rim_light)
+
+    def columns(self, left: int, right: int) -> "Lighting":
+        """Return columns `left` to `right` of the lighting, as views."""
+        gain, rim, wrap, glow, behind = (
+            plane[:, left:right] for plane in (self.gain, self.rim, self.wrap, self.glow, self.behind)
         )
         return Lighting(gain, rim, wrap, glow, behind, self.rim_light)
 
@@ -106,7 +116,7 @@ def compose(portrait: Portrait, shot: Shot, threads: int = 2) -> Pixels:
         behind = paint_set(style.set, shape, rng, float(key[0]))
     behind = behind * np.float32(light_set(shot.light, scenery.steadiness))
     lighting = _light(portrait, style, key, scenery, behind)
-    small = _paint(linear(portrait.person), portrait.alpha, lighting)
+    small = to_display(_composite(linear(portrait.person), portrait.alpha, lighting))
     grading = _grade(small, portrait, style)
 
     upscaled, factor = portrait.upscaled, 1 if portrait.upscaled is None else portrait.upscaled.factor
@@ -119,10 +129,16 @@ def compose(portrait: Portrait, shot: Shot, threads: int = 2) -> Pixels:
 
     def paint_strip(rows: tuple[int, int]) -> None:
         top, bottom = rows
-        person = linear(np.asarray(upscaled.person[top:bottom] / np.float32(255), np.float32))
-        alpha = np.asarray(upscaled.alpha[top:bottom] / np.float32(255), np.float32)
-        picture = _paint(person, alpha, lighting.rows(factor, top, bottom))
-        result[top:bottom] = _apply_grading(picture, grading, grain[top:bottom], top, height)
+        lights = lighting.rows(factor, top, bottom)
+        picture, opaque = lights.behind, upscaled.alpha[top:bottom]
+        seen = np.flatnonzero(opaque.any(axis=0))
+        if len(seen):
+            # Only the backdrop is visible to the left and to the right of the person.
+            left, right = int(seen[0]), int(seen[-1]) + 1
+            person = LINEAR_LEVELS.take(upscaled.person[top:bottom, left:right])
+            alpha = np.asarray(opaque[:, left:right] / np.float32(255), np.float32)
+            picture[:, left:right] = _composite(person, alpha, lights.columns(left, right))
+        result[top:bottom] = _apply_grading(to_display(picture), grading, grain[top:bottom], top, height)
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(paint_strip, strips(height)))
@@ -208,16 +224,27 @@ def _light(portrait: Portrait, style: StyleSpec, key: Floats, scenery: Set, behi
     )
 
 
-def _paint(person: Floats, alpha: Floats, lighting: Lighting) -> Floats:
-    """Composite the lit person over the backdrop. Returns display values.
+def _composite(person: Floats, alpha: Floats, lighting: Lighting) -> Floats:
+    """Composite the lit person over the backdrop.
 
-    person: (H, W, 3) linear light."""
+    person, result: (H, W, 3) linear light."""
     lit = person * lighting.gain
+    red, green, blue = cv2.split(lit)
     # The rim light is visible only where the person reflects light.
-    rim = lighting.rim * alpha * (0.15 + 1.2 * np.clip(lit.mean(axis=2), 0, 0.6))
-    lit += rim[..., None] * lighting.rim_light
-    lit += (lighting.glow - lit) * (lighting.wrap * alpha)[..., None]
-    return to_display(lighting.behind + (lit - lighting.behind) * alpha[..., None])
+    rim = lighting.rim * alpha * (0.15 + 1.2 * np.clip((red + green + blue) / 3, 0, 0.6))
+    lit += cv2.merge([rim * level for level in lighting.rim_light])
+    lit += (lighting.glow - lit) * _to_channels(lighting.wrap * alpha)
+    lit -= lighting.behind
+    lit *= _to_channels(alpha)
+    lit += lighting.behind
+    return np.asarray(lit, np.float32)
+
+
+def _to_channels(plane: Floats) -> Floats:
+    """Repeat the plane as (H, W, 3).
+
+    NumPy multiplies arrays of the same shape several times as fast as it broadcasts a plane over three channels."""
+    return np.asarray(cv2.merge([plane, plane, plane]), np.float32)
 
 
 def _face(portrait: Portrait, shape: tuple[int, int]) -> Floats:
@@ -291,14 +318,20 @@ def _apply_grading(picture: Floats, grading: Grading, grain: Floats, top: int, h
         top: index of the strip's first row in the whole picture.
         height: number of rows of the whole picture.
     """
-    lab = to_lab(picture)
-    lab[..., 0] = _apply_tones(grading.tones, lab[..., 0])
-    lab[..., 1:] *= grading.saturation
-    graded = from_lab(lab)
+    lightness, red, blue = (np.asarray(plane, np.float32) for plane in cv2.split(to_lab(picture)))
+    planes = [_apply_tones(grading.tones, lightness), red * grading.saturation, blue * grading.saturation]
+    graded = from_lab(np.asarray(cv2.merge(planes), np.float32))
     rows, width = picture.shape[:2]
     y = (np.arange(top, top + rows, dtype=np.float32)[:, None] + 0.5) / height - 0.47
     x = (np.arange(width, dtype=np.float32) + 0.5) / width - 0.5
-    graded *= (1 - grading.vignette * np.clip(2.0 * (x**2 + y**2) - 0.12, 0, 1))[..., None]
+    graded *= _to_channels(np.asarray(1 - grading.vignette * np.clip(2.0 * (x**2 + y**2) - 0.12, 0, 1), np.float32))
     # As on film, grain is strongest in the midtones.
-    graded += (grain * grading.grain)[..., None] * (0.6 + 1.6 * graded * (1 - graded))
-    return (np.clip(graded, 0, 1) * 255 + 0.5).astype(np.uint8)
+    strength = 1.6 * graded
+    strength *= 1 - graded
+    strength += 0.6
+    strength *= _to_channels(np.asarray(grain * grading.grain, np.float32))
+    graded += strength
+    np.clip(graded, 0, 1, out=graded)
+    graded *= 255
+    graded += 0.5
+    return graded.astype(np.uint8)
