@@ -27,11 +27,11 @@ from pipeline.types import Mesh
 
 Mask = NDArray[np.bool_]
 
-# Probabilities up to BEHIND are surely background. A pixel is surely the person if the second lowest view is above
-# PERSON. Below DOUBTFUL, the views disagree.
+# Means below BEHIND are surely background. A pixel is surely the person if its second lowest view is above PERSON. The
+# views disagree if it is below DOUBTFUL.
 BEHIND, DOUBTFUL, PERSON = 0.12, 0.7, 0.85
 
-# Lengths as fractions of the frame's side: narrowest doubtful area, and narrowest bridge that connects it to the person.
+# Fractions of the frame's side: width of the narrowest doubtful area, and of the narrowest bridge to the person.
 NARROWEST_AREA, NARROWEST_BRIDGE = 0.020, 0.032
 
 # Color is in Lab / 100. CHROMA counts more than lightness, which varies with the light. The place weights are the color
@@ -159,7 +159,7 @@ def _from_face(mesh: Mesh, shape: Shape) -> tuple[Floats, Floats]:
 
 
 def _above_shoulders(mesh: Mesh, shape: Shape) -> Floats:
-    """Return (h, w): 1 at the sides of the head above the line of the shoulders, where bystanders are seen. 0 elsewhere."""
+    """Return (h, w): 1 at the sides of the head above the shoulders, where bystanders are seen. 0 elsewhere."""
     across, down = _from_face(mesh, shape)
     line = 0.6 + 0.42 * np.abs(across)
     return np.asarray(np.clip((np.abs(across) - 0.65) / 0.2, 0, 1) * np.clip((line - down) / 0.15, 0, 1), np.float32)

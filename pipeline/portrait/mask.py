@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.faces import landmarks
 from pipeline.faces.interpreter import TfliteNetwork
-from pipeline.imaging.filters import Floats, Shape, connected_component_at, dilate, erode, warp
+from pipeline.imaging.filters import Floats, Shape, connected_component_at, dilate, erode, resize, warp
 from pipeline.portrait.crop import Frame, Outline, head_anchor, inside_photo, level_degrees, rotation, sample_square
 from pipeline.portrait.doubt import Views, outline_confidence, resolve_doubt
 from pipeline.types import Mesh, Pixels, SourcePhoto
@@ -73,9 +73,12 @@ class PersonMask:
         picture = sample_square(photo.pixels, matrix, max(shape))[: shape[0], : shape[1]] / np.float32(255)
         reduced = Frame(matrix, frame.scale * shape[0] / frame.shape[0], shape)
         inside = inside_photo(photo.pixels.shape[:2], reduced)
-        probability = resolve_doubt(self.views(photo, frame, shape), np.asarray(picture, np.float32), inside, mesh)
         own = share_of(photo.face.mesh, [other.mesh for other in photo.bystanders], matrix, shape)
-        return np.asarray(probability * own, np.float32)
+        views = self.views(photo, frame, shape)
+        # Bystanders are background, so their hair and clothes count as colors of the background.
+        half = views.each.shape[1], views.each.shape[2]
+        views = Views(views.mean * own, views.each * np.clip(resize(own, half), 0, 1), views.covered)
+        return resolve_doubt(views, np.asarray(picture, np.float32), inside, mesh)
 
     def views(self, photo: SourcePhoto, frame: Frame, shape: Shape) -> Views:
         """Return the predictions of the network for several views of the person in the frame.

@@ -49,7 +49,9 @@ def mesh() -> Mesh:
 
 
 def area(top: int, bottom: int, left: int, right: int):
-    return (ROWS >= top) & (ROWS < bottom) & (COLUMNS >= left) & (COLUMNS < right)
+    where = np.zeros(SHAPE, np.bool_)
+    where[top:bottom, left:right] = True
+    return where
 
 
 @pytest.fixture
