@@ -32,7 +32,10 @@ Mask = NDArray[np.bool_]
 BEHIND, DOUBTFUL, PERSON = 0.12, 0.7, 0.85
 
 # Fractions of the frame's side: width of the narrowest doubtful area, and of the narrowest bridge to the person.
-NARROWEST_AREA, NARROWEST_BRIDGE = 0.020, 0.032
+NARROWEST_AREA, NARROWEST_BRIDGE = 0.028, 0.032
+
+# Points of the mesh in front of the ears.
+EARS = (234, 454)
 
 # Color is in Lab / 100. CHROMA counts more than lightness, which varies with the light. The place weights are the color
 # distance that counts as much as the distance of a whole side.
@@ -129,25 +132,34 @@ def _divide(mean: Floats, low: Floats, blurred: Floats, seen: Mask, mesh: Mesh) 
     shape = mean.shape[0], mean.shape[1]
     face = fill_convex_hull(landmarks.select_points(mesh, landmarks.OVAL), shape)
     possible = (mean > BEHIND) & seen & (face < 0.5)
+    # An ear in front of a red curtain is easily mistaken for it.
+    possible &= (near_ears(mesh, shape) < 0.5) | (mean < 0.6)
     # An ordinary outline is narrow and remains as it is.
-    radius = NARROWEST_AREA / 2 * side
+    margin, radius = 0.010 * side, NARROWEST_AREA / 2 * side
     doubtful = possible & (low < DOUBTFUL)
     wide = doubtful & (dilate(erode(doubtful.astype(np.float32), radius), radius + 1) > 0)
     # A camera in front of a dark jacket is out of focus, although all views take it for the person.
     across, down = _from_face(mesh, shape)
     far = (np.hypot(across / 0.85, down) > 0.85) & (np.abs(across) > 0.45)
     foreign = (possible & (blurred > VERY_BLURRED) & far).astype(np.float32)
-    wide |= dilate(erode(foreign, 0.8 * radius), 1.2 * radius) > 0
-    person = np.maximum(erode(((low > PERSON) & ~wide).astype(np.float32), 1.2 * radius), face)
+    wide |= dilate(erode(foreign, 0.8 * margin), 1.2 * margin) > 0
+    person = np.maximum(erode(((low > PERSON) & ~wide).astype(np.float32), 1.2 * margin), face)
     nose = mesh[landmarks.NOSE_TIP]
     own = connected_component_at(person, float(nose[0]), float(nose[1]))
-    wide |= (dilate(person - own, 1.4 * radius) > 0) & (mean > BEHIND)
-    near = dilate(wide.astype(np.float32), 2 * radius) > 0
+    wide |= (dilate(person - own, 1.4 * margin) > 0) & (mean > BEHIND)
+    near = dilate(wide.astype(np.float32), 2 * margin) > 0
     doubtful = (wide | (near & (mean > BEHIND) & (low < PERSON))) & seen & (own < 0.5)
     if not wide.any():
         doubtful[:] = False
-    behind = (erode((mean < BEHIND).astype(np.float32), 0.8 * radius) > 0) & seen
+    behind = (erode((mean < BEHIND).astype(np.float32), 0.8 * margin) > 0) & seen
     return Areas(own > 0.5, behind, doubtful)
+
+
+def near_ears(mesh: Mesh, shape: Shape) -> Floats:
+    """Return (H, W): 1 on the ears and close to them, fading to 0 farther away. mesh: in pixels of the result."""
+    rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
+    distance = np.minimum.reduce([np.hypot(columns - x, rows - y) for x, y in mesh[list(EARS), :2]])
+    return np.asarray(np.clip((0.32 - distance / landmarks.face_height(mesh)) / 0.06, 0, 1), np.float32)
 
 
 def _from_face(mesh: Mesh, shape: Shape) -> tuple[Floats, Floats]:

@@ -18,6 +18,7 @@ from pipeline.imaging.filters import (
     guided_filter,
     resize,
 )
+from pipeline.portrait.doubt import near_ears
 from pipeline.types import Mesh
 
 # Maximum number of pixels at which the matte is solved. Guided upsampling restores the finer edges of hair.
@@ -36,9 +37,6 @@ NEIGHBORHOOD = 0.12
 PERSON_PLACE_WEIGHT, BEHIND_PLACE_WEIGHT = 0.7, 0.15
 MAX_SAMPLES = 6_000
 EVIDENCE = 0.02
-
-# Points of the mesh in front of the ears.
-EARS = (234, 454)
 
 
 def work_shape(shape: tuple[int, int]) -> tuple[int, int]:
@@ -72,7 +70,9 @@ def extract_matte(picture: Floats, probability: Floats, inside: Floats, mesh: Me
     prior = (trust * prior + evidence * by_color) / (trust + evidence)
     alpha = closed_form(small, trimap, prior, trust + evidence)
     voted = _color_vote(small, alpha, probability, trimap == UNKNOWN, head, side)
-    alpha = voted + _ears(work_mesh, probability) * np.clip(alpha - voted, 0, 1)
+    # The shadow inside an ear can have the color of a wall, which would leave a notch.
+    ears = near_ears(work_mesh, shape) * np.clip((probability - 0.75) / 0.15, 0, 1)
+    alpha = voted + ears * np.clip(alpha - voted, 0, 1)
     nose = work_mesh[landmarks.NOSE_TIP]
     # Remove separate specks. Strands of hair are connected to the head and are kept.
     whole = connected_component_at((alpha > 0.15).astype(np.float32), float(nose[0]), float(nose[1]))
@@ -265,17 +265,6 @@ def _color_vote(
     vote = np.clip(((from_behind * apart).sum(axis=2) / (distance**2 + 0.004) - 0.05) / 0.50, 0, 1)
     vote = vote * vote * (3 - 2 * vote)
     return np.asarray(alpha * (1 - vote_weight * np.clip(head, 0.35, 1) * (1 - vote)), np.float32)
-
-
-def _ears(mesh: Mesh, probability: Floats) -> Floats:
-    """Return (H, W): 1 on the ears where the network is sure, fading to 0 around them.
-
-    The shadow inside an ear can have the color of a wall, which would leave a notch."""
-    unit = landmarks.face_height(mesh)
-    rows, columns = np.mgrid[0 : probability.shape[0], 0 : probability.shape[1]].astype(np.float32)
-    distance = np.minimum.reduce([np.hypot(columns - x, rows - y) for x, y in mesh[list(EARS), :2]]) / unit
-    sure = np.clip((probability - 0.75) / 0.15, 0, 1)
-    return np.asarray(sure * np.clip((0.32 - distance) / 0.06, 0, 1), np.float32)
 
 
 def own_colors(picture: Floats, alpha: Floats) -> Floats:
