@@ -91,7 +91,7 @@ class Areas:
 def outline_confidence(views: Views) -> float:
     """Return how much the views agree on the person's outline, 0..1.
 
-    1 means that they agree everywhere. Values below 0.7 mean that a large area around the person is in doubt."""
+    1 means that they agree everywhere. Below 0.9, an area much wider than an outline is in doubt."""
     covered = views.covered.sum(axis=0) + 1e-6
     mean = np.where(views.covered, views.each, 0).sum(axis=0) / covered
     spread = np.sqrt((np.where(views.covered, views.each - mean, 0) ** 2).sum(axis=0) / covered)

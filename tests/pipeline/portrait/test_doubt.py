@@ -87,6 +87,13 @@ def test_hair_in_doubt_with_the_color_of_sure_hair_is_the_person(scene):
     assert scene.resolve()[strand].mean() > 0.9
 
 
+def test_an_ear_with_the_color_of_the_wall_stays(scene):
+    ear = area(95, 125, 150, 170)
+    scene.paint(ear, WALL, 0.95, 0.5)
+
+    assert np.allclose(scene.resolve()[ear], scene.views.mean[ear])
+
+
 def test_a_bystander_who_hangs_on_by_a_thin_bridge_is_removed(scene):
     bystander = area(170, 230, 196, 224)
     scene.paint(bystander, SHIRT, 1, 1)
