@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.faces import landmarks
 from pipeline.faces.interpreter import TfliteNetwork
-from pipeline.imaging.filters import Floats, Shape, connected_component_at, dilate, erode, warp
-from pipeline.portrait.crop import Frame, Outline, head_anchor, level_degrees, rotation, sample_square
+from pipeline.imaging.filters import Floats, Shape, connected_component_at, dilate, erode, resize, warp
+from pipeline.portrait.crop import Frame, Outline, head_anchor, inside_photo, level_degrees, rotation, sample_square
+from pipeline.portrait.doubt import Views, outline_confidence, resolve_doubt
 from pipeline.types import Mesh, Pixels, SourcePhoto
 from pipeline.weights import Weights
 
@@ -23,9 +25,16 @@ BORDER_SHARE = 0.012
 MIN_HAIR = 0.18
 
 # Views for the network, each also mirrored: side in face heights, distance of the center below the eyes in face
-# heights, and weight. False positives in a busy background differ between views. Close views show hair best, so they
-# have a higher weight.
-VIEWS = ((1.9, -0.05, 1.5), (2.35, 0.2, 1.0), (2.9, 0.35, 1.0), (3.7, 0.6, 0.7))
+# heights, rotation in degrees, and weight in the mean. False positives in a busy background differ between views. Close
+# views show hair best, so they have a higher weight. Rotated views only reveal doubt.
+VIEWS = (
+    (1.9, -0.05, 0, 1.5),
+    (2.35, 0.2, 0, 1.0),
+    (2.9, 0.35, 0, 1.0),
+    (3.7, 0.6, 0, 0.7),
+    (2.35, 0.2, 15, 0),
+    (2.35, 0.2, -15, 0),
+)
 VIEW_FEATHER = 16
 
 # Pixels within this distance (in face heights) of a person's head or body axis belong to that person, even if another
@@ -44,7 +53,7 @@ class PersonMask:
         mesh = photo.face.mesh
         matrix = _overview_matrix(mesh)
         shape = (NETWORK_SIDE, NETWORK_SIDE)
-        probability = self._see(photo.pixels, matrix, mirrored=False)
+        probability, _ = self._see(photo.pixels, matrix)
         head = _to(matrix, mesh[landmarks.NOSE_TIP, :2])
         own = share_of(mesh, [other.mesh for other in photo.bystanders], matrix, shape)
         person = connected_component_at((probability * own > 0.4).astype(np.float32), head[0], head[1])
@@ -56,34 +65,60 @@ class PersonMask:
     def predict(self, photo: SourcePhoto, frame: Frame, shape: Shape) -> Floats:
         """Return the probability of the person in the frame, (H, W).
 
-        The result is the weighted mean over all views. shape: height and width of the result. Can be smaller than the
-        frame."""
+        The result is the weighted mean over all views, except where the views disagree. shape: height and width of the
+        result. Can be smaller than the frame."""
+        to_work = np.diag([shape[1] / frame.shape[1], shape[0] / frame.shape[0]])
+        matrix, mesh = to_work @ frame.matrix, frame.place(photo.face.mesh)
+        mesh = np.asarray(mesh * (shape[0] / frame.shape[0]), np.float32)
+        picture = sample_square(photo.pixels, matrix, max(shape))[: shape[0], : shape[1]] / np.float32(255)
+        reduced = Frame(matrix, frame.scale * shape[0] / frame.shape[0], shape)
+        inside = inside_photo(photo.pixels.shape[:2], reduced)
+        own = share_of(photo.face.mesh, [other.mesh for other in photo.bystanders], matrix, shape)
+        views = self.views(photo, frame, shape)
+        # Bystanders are background, so their hair and clothes count as colors of the background.
+        half = views.each.shape[1], views.each.shape[2]
+        views = Views(views.mean * own, views.each * np.clip(resize(own, half), 0, 1), views.covered)
+        return resolve_doubt(views, np.asarray(picture, np.float32), inside, mesh)
+
+    def views(self, photo: SourcePhoto, frame: Frame, shape: Shape) -> Views:
+        """Return the predictions of the network for several views of the person in the frame.
+
+        shape: height and width of the mean. Can be smaller than the frame."""
         height, width = frame.shape
-        to_work = np.diag([shape[1] / width, shape[0] / height])
+        half = shape[0] // 2, shape[1] // 2
         mesh = frame.place(photo.face.mesh)
         unit, eyes = landmarks.face_height(mesh), head_anchor(mesh)
-        window = _feathered_window()
+        window, whole = _feathered_window(), np.ones((NETWORK_SIDE, NETWORK_SIDE), np.float32)
         total, weight = np.zeros(shape, np.float32), np.full(shape, 1e-6, np.float32)
-        for faces, below_eyes, view_weight in VIEWS:
-            factor = NETWORK_SIDE / (faces * unit)
-            shift = NETWORK_SIDE / 2 - factor * (eyes + np.array([0, below_eyes * unit]))
-            matrix = factor * frame.matrix
-            matrix[:, 2] += shift
-            seen = self._see(photo.pixels, matrix, mirrored=False) + self._see(photo.pixels, matrix, mirrored=True)
-            back = np.c_[to_work / factor, to_work @ (-shift / factor)]
-            covered = view_weight * warp(window, back, shape)
-            total += covered * warp(np.asarray(seen / 2, np.float32), back, shape)
-            weight += covered
-        probability = np.clip(total / weight, 0, 1)
-        matrix = to_work @ frame.matrix
-        own = share_of(photo.face.mesh, [other.mesh for other in photo.bystanders], matrix, shape)
-        return np.asarray(probability * own, np.float32)
+        each, covered = [], []
+        for faces, below_eyes, degrees, view_weight in VIEWS:
+            turn = rotation(degrees) * (NETWORK_SIDE / (faces * unit))
+            to_view = np.c_[turn, NETWORK_SIDE / 2 - turn @ (eyes + np.array([0, below_eyes * unit]))]
+            matrix = to_view[:, :2] @ frame.matrix
+            matrix[:, 2] += to_view[:, 2]
+            back = np.linalg.inv(np.r_[to_view, [[0, 0, 1]]])[:2]
+            to_work, to_half = (np.diag([edges[1] / width, edges[0] / height]) @ back for edges in (shape, half))
+            seen = self._see(photo.pixels, matrix)
+            each += [np.clip(warp(one, to_half, half), 0, 1) for one in seen]
+            covered += 2 * [cv2.warpAffine(whole, to_half, (half[1], half[0])) > 0.99]
+            if view_weight:
+                share = view_weight * warp(window, to_work, shape)
+                total += share * warp(np.asarray((seen[0] + seen[1]) / 2, np.float32), to_work, shape)
+                weight += share
+        mean = np.asarray(np.clip(total / weight, 0, 1), np.float32)
+        return Views(mean, np.array(each, np.float32), np.array(covered))
 
-    def _see(self, photo: Pixels, matrix: NDArray[np.float64], mirrored: bool) -> Floats:
+    def confidence(self, photo: SourcePhoto, frame: Frame) -> float:
+        """Return how sure the network is about the person's outline in the frame, 0..1. See `outline_confidence`."""
+        return outline_confidence(
+            self.views(photo, frame, (NETWORK_SIDE, NETWORK_SIDE * frame.shape[1] // frame.shape[0]))
+        )
+
+    def _see(self, photo: Pixels, matrix: NDArray[np.float64]) -> tuple[Floats, Floats]:
+        """Return the network's prediction for a view of the photo, and for the mirrored view."""
         picture = np.asarray(sample_square(photo, matrix, NETWORK_SIDE) / np.float32(255), np.float32)
-        if mirrored:
-            return self._network.run(np.ascontiguousarray(picture[:, ::-1]))[0][:, ::-1, 0].copy()
-        return self._network.run(picture)[0][..., 0].copy()
+        mirrored = self._network.run(np.ascontiguousarray(picture[:, ::-1]))[0][:, ::-1, 0].copy()
+        return self._network.run(picture)[0][..., 0].copy(), mirrored
 
 
 def share_of(mesh: Mesh, others: Sequence[Mesh], matrix: NDArray[np.float64], shape: Shape) -> Floats:

@@ -18,6 +18,7 @@ from pipeline.imaging.filters import (
     guided_filter,
     resize,
 )
+from pipeline.portrait.doubt import near_ears
 from pipeline.types import Mesh
 
 # Maximum number of pixels at which the matte is solved. Guided upsampling restores the finer edges of hair.
@@ -68,7 +69,10 @@ def extract_matte(picture: Floats, probability: Floats, inside: Floats, mesh: Me
     by_color, evidence = _color_evidence(small, trimap, seen, side)
     prior = (trust * prior + evidence * by_color) / (trust + evidence)
     alpha = closed_form(small, trimap, prior, trust + evidence)
-    alpha = _color_vote(small, alpha, probability, trimap == UNKNOWN, head, side)
+    voted = _color_vote(small, alpha, probability, trimap == UNKNOWN, head, side)
+    # The shadow inside an ear can have the color of a wall, which would leave a notch.
+    ears = near_ears(work_mesh, shape) * np.clip((probability - 0.75) / 0.15, 0, 1)
+    alpha = voted + ears * np.clip(alpha - voted, 0, 1)
     nose = work_mesh[landmarks.NOSE_TIP]
     # Remove separate specks. Strands of hair are connected to the head and are kept.
     whole = connected_component_at((alpha > 0.15).astype(np.float32), float(nose[0]), float(nose[1]))
