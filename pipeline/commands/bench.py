@@ -125,7 +125,7 @@ def measure_upscale(way: str, photo: Path, weights: Path) -> dict[str, float]:
     store = Weights(weights)
     pixels = load_pixels(clean_photo(read_photo(photo)).data)
     source = SourcePhoto(pixels, FaceFinder(store).find(pixels)[0])
-    cut = crop_for_network(pixels, *frame_photo(source, PREMIUM, PersonMask(store, 2)))
+    cut = crop_for_network(source, *frame_photo(source, PREMIUM, PersonMask(store, 2)))
     network = load_network(store)
     started = time.perf_counter()
     if way == "whole":

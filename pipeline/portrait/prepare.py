@@ -123,7 +123,7 @@ def plan_portrait(photo: SourcePhoto, size: Size, mask: PersonMask) -> PortraitP
     detail_share = estimate_detail(photo.pixels, photo.face.mesh)
     if not has_detail_for_4k(face_width_px(photo.face.mesh), detail_share):
         return PortraitPlan(photo, frame, probability, None, is_plain=True)
-    return PortraitPlan(photo, frame, probability, crop_for_network(photo.pixels, frame, probability, detail_share))
+    return PortraitPlan(photo, frame, probability, crop_for_network(photo, frame, probability, detail_share))
 
 
 def choose_photos(costs: Sequence[int], max_pixels: int) -> list[int]:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.faces import landmarks
 from pipeline.imaging.filters import (
     Floats,
     Shape,
@@ -41,9 +42,8 @@ FAINT_DETAIL = 1.5
 # Fraction of interpolation (plain enlargement) that is mixed in, for a photo that is nearly large enough and for a
 # small photo. The network alone makes skin too crisp.
 PLAIN_SHARES = (0.5, 0.15)
-# On clothes the network invents a coarse, patchy weave. Therefore this additional fraction of interpolation is mixed in
-# below the chin. The full fraction is reached at this distance below the chin, in face heights.
-PLAIN_CLOTH_SHARE = 0.6
+# On clothes the network invents a coarse, patchy weave. Therefore its share falls below the chin, and ends at this
+# distance below it, in face heights. The network does not see what is below.
 CLOTH_BELOW_CHIN = 0.35
 # The network enlarges pixels above this probability, and a margin around them, as a fraction of the frame's side.
 WORTH_ENLARGING = 0.04
@@ -105,7 +105,7 @@ class NetworkInput:
     step: NDArray[np.float64]
 
 
-def crop_for_network(photo: Pixels, frame: Frame, probability: Floats, detail_share: float = 1.0) -> NetworkInput:
+def crop_for_network(photo: SourcePhoto, frame: Frame, probability: Floats, detail_share: float = 1.0) -> NetworkInput:
     """Crop the part of the photo that the frame shows.
 
     The network always enlarges four times. Therefore a photo that needs a smaller factor is shrunk first. A photo with
@@ -121,8 +121,8 @@ def crop_for_network(photo: Pixels, frame: Frame, probability: Floats, detail_sh
     rows, columns = frame.shape
     corners = np.array([[0, 0, 1], [columns, 0, 1], [0, rows, 1], [columns, rows, 1]]) @ inverse.T
     low = np.floor(np.clip(corners.min(axis=0) - 4, 0, None)).astype(int)
-    high = np.minimum(np.ceil(corners.max(axis=0) + 4), photo.shape[1::-1]).astype(int)
-    region = np.ascontiguousarray(photo[low[1] : high[1], low[0] : high[0]])
+    high = np.minimum(np.ceil(corners.max(axis=0) + 4), photo.pixels.shape[1::-1]).astype(int)
+    region = np.ascontiguousarray(photo.pixels[low[1] : high[1], low[0] : high[0]])
     shrink = min(frame.scale / SCALE, FAINT_DETAIL * detail_share)
     if shrink < 1:
         height, width = (math.ceil(edge * shrink) for edge in region.shape[:2])
@@ -135,7 +135,10 @@ def crop_for_network(photo: Pixels, frame: Frame, probability: Floats, detail_sh
     matrix[:, 2] -= low
     matrix /= step[:, None]
     near = dilate(np.asarray(probability > WORTH_ENLARGING, np.float32), MARGIN * math.sqrt(probability.size))
-    return NetworkInput(region, warp(near, matrix, (region.shape[0], region.shape[1])) > 0.5, low, step)
+    wanted = warp(near, matrix, (region.shape[0], region.shape[1])) > 0.5
+    bounds = landmarks.bounds(photo.face.mesh)
+    wanted[max(0, math.ceil((bounds.bottom + CLOTH_BELOW_CHIN * bounds.height - low[1]) / step[1])) :] = False
+    return NetworkInput(region, wanted, low, step)
 
 
 def enlarge_photo(
@@ -161,7 +164,7 @@ def enlarge_photo(
 
 
 def reduce_cloth_texture(enlarged: Pixels, pixels: Pixels, face: Face) -> None:
-    """Mix interpolation into the clothes, in place, to reduce texture that the network invented.
+    """Replace the clothes by interpolation, in place, because the network invents texture.
 
     Args:
         enlarged: (4H, 4W, 3), result of the network.
@@ -170,7 +173,7 @@ def reduce_cloth_texture(enlarged: Pixels, pixels: Pixels, face: Face) -> None:
     """
     head, chin = float(face.mesh[:, 1].min()), float(face.mesh[:, 1].max())
     start = (np.arange(len(enlarged)) - chin) / (CLOTH_BELOW_CHIN * (chin - head))
-    share = np.asarray(PLAIN_CLOTH_SHARE * np.clip(start, 0, 1), np.float32)[:, None, None]
+    share = np.asarray(np.clip(start, 0, 1), np.float32)[:, None, None]
     if not share.any():
         return
     plain = enlarge_plainly(pixels)

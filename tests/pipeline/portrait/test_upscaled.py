@@ -36,7 +36,7 @@ def test_the_network_sees_no_more_than_the_headshot_needs_and_hardly_more_than_t
 ):
     probability = np.ones((80, 60), np.float32)
 
-    cut = crop_for_network(photo.pixels, frame_of(scale), probability, detail_share)
+    cut = crop_for_network(photo, frame_of(scale), probability, detail_share)
 
     assert cut.pixels.shape == (height, height * 3 / 4, 3)
     assert cut.step == pytest.approx(160 / height)
@@ -45,7 +45,7 @@ def test_the_network_sees_no_more_than_the_headshot_needs_and_hardly_more_than_t
 @pytest.mark.parametrize("detail_share", [1, 0.5])
 def test_the_frame_shows_the_same_after_the_photo_was_enlarged(photo, detail_share):
     frame = frame_of(3)
-    cut = crop_for_network(photo.pixels, frame, np.ones((80, 60), np.float32), detail_share)
+    cut = crop_for_network(photo, frame, np.ones((80, 60), np.float32), detail_share)
 
     enlarged, moved = enlarge_photo(photo, frame, cut, PlainNetwork(), ignore_progress)
 
