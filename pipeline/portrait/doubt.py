@@ -118,7 +118,7 @@ def resolve_doubt(views: Views, picture: Floats, inside: Floats, mesh: Mesh) -> 
     if not areas.doubtful.any():
         return views.mean
     score = _color_score(lab, areas) + np.clip(1.5 * (mean + views.low - 1), -1.5, 1.5)
-    score -= BLUR_WEIGHT * np.clip(blurred / BLURRED - 1, 0, 1) + _above_shoulders(mesh, shape)
+    score -= BLUR_WEIGHT * np.clip(blurred / BLURRED - 1, 0, 1) + 0.5 * _above_shoulders(mesh, shape)
     decided = _spread(lab, areas.doubtful, np.clip((mean - 0.22) / 0.4, 0, 1), score)
     decided = np.where(areas.doubtful, decided * _connected(decided, areas, mesh), mean)
     full = views.mean.shape[0], views.mean.shape[1]
@@ -217,7 +217,7 @@ def _color_score(lab: Floats, areas: Areas) -> Floats:
         distance, _ = tree.query(features[areas.doubtful], k=3, eps=0.3)
         distances.append(distance.mean(axis=1))
     to_person, to_behind = distances
-    contrast = (to_behind - to_person) / (0.35 * (to_behind + to_person) + 0.02)
+    contrast = (to_behind - to_person) / (0.35 * (to_behind + to_person) + 0.06)
     score[areas.doubtful] = np.clip(contrast, -1.5, 1.5)
     return score
 
