@@ -17,7 +17,14 @@ import redis
 from tests.helpers.balance import LongestFirstScheduling, Stopwatch, sort_longest_first
 from tests.helpers.slow_tests import leave_out
 
-pytest_plugins = ["tests.helpers.product", "tests.helpers.servers", "tests.helpers.postgresql", "tests.helpers.emptied"]
+pytest_plugins = [
+    # Before the others, which import it.
+    "tests.helpers.migrated",
+    "tests.helpers.product",
+    "tests.helpers.servers",
+    "tests.helpers.postgresql",
+    "tests.helpers.emptied",
+]
 
 # Short and outside of pytest's own folders: a unix socket's path holds 107 characters at most.
 SCRATCH = Path(tempfile.mkdtemp(prefix="hs-", dir="/tmp"))
@@ -80,6 +87,9 @@ def pytest_xdist_setupnodes() -> None:
     """With `-n` the tests run in processes of their own, each with its own folders and valkey: they must not find the
     settings of this one, which Django would read before this file is."""
     del os.environ["DJANGO_SETTINGS_MODULE"]
+    from tests.helpers.migrated import SHARED_FOLDER
+
+    os.environ[SHARED_FOLDER] = tempfile.mkdtemp(prefix="database-", dir=SCRATCH)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -29,7 +29,7 @@ from pipeline.styles.shot_list import load_styles, plan_shots
 from pipeline.types import PREVIEW, Face, Job, Pixels, Shot, Size, SourcePhoto
 from tests.helpers import photos
 
-SMALL = Size(448, 560)
+SMALL = Size(336, 420)
 STYLES = {style.name: style for style in load_styles()}
 
 
@@ -195,7 +195,7 @@ def test_another_process_makes_the_same_pixels(engine, subject, astronaut, weigh
         given = np.load(sys.argv[1])
         photo = SourcePhoto(given["pixels"], Face(Box(*given["box"]), 1.0, given["mesh"]))
         engine = StudioEngine(Weights(Path(sys.argv[2])))
-        size = Size(448, 560)
+        size = Size(336, 420)
         shot = plan_shots(load_styles(), 10, seed=5)[-1]
         (picture,) = engine.render([Job(engine.prepare([photo], size), shot)], size, lambda share: None)
         np.save(sys.argv[3], picture.pixels)

@@ -36,8 +36,8 @@ from pipeline.upscaling.upscale import enlarge_plainly
 from pipeline.weights import Weights
 from tests.helpers import photos
 
-# Hardly larger than the largest size that is made directly, and half of it.
-LARGE, SMALL = Size(1296, 1620), Size(648, 810)
+# Hardly larger than the largest size that is made directly, half of it, and a quarter.
+LARGE, SMALL, TINY = Size(1296, 1620), Size(648, 810), Size(324, 405)
 STYLES = {style.name: style for style in load_styles()}
 
 
@@ -90,6 +90,11 @@ def subject(prepared):
 @pytest.fixture(scope="module")
 def small_subject(engine, astronaut):
     return engine.prepare([astronaut], SMALL)
+
+
+@pytest.fixture(scope="module")
+def tiny_subject(engine, astronaut):
+    return engine.prepare([astronaut], TINY)
 
 
 def shot(name: str = "corporate", seed: int = 1, framing=Framing.CLASSIC, light=Light.KEY) -> Shot:
@@ -265,15 +270,15 @@ def test_without_the_network_a_large_size_is_refused_and_a_small_one_is_not(weig
 
     with pytest.raises(WeightsError, match="realesrgan_x4plus is missing"):
         engine.prepare([astronaut], LARGE)
-    assert engine.prepare([astronaut], Size(SMALL.width // 2, SMALL.height // 2))
+    assert engine.prepare([astronaut], TINY)
 
 
 @pytest.fixture(scope="module")
-def face_boxes(small_subject, finder) -> dict[Framing, Box]:
+def face_boxes(tiny_subject, finder) -> dict[Framing, Box]:
     """Where the only face of the picture is, by framing. A large picture is the same: see above."""
     boxes = {}
     for framing in Framing:
-        (face,) = finder.find(compose(small_subject.portraits[0], shot(framing=framing)))
+        (face,) = finder.find(compose(tiny_subject.portraits[0], shot(framing=framing)))
         boxes[framing] = face.box
     return boxes
 
@@ -281,15 +286,15 @@ def face_boxes(small_subject, finder) -> dict[Framing, Box]:
 @pytest.mark.parametrize("framing", list(Framing))
 def test_every_framing_shows_the_whole_face_and_no_border_of_the_photo(face_boxes, framing):
     box = face_boxes[framing]
-    assert box.left > 0.08 * SMALL.width
-    assert box.right < 0.92 * SMALL.width
-    assert box.top > 0.1 * SMALL.height
+    assert box.left > 0.08 * TINY.width
+    assert box.right < 0.92 * TINY.width
+    assert box.top > 0.1 * TINY.height
 
 
 def test_framings_stand_the_person_where_they_say(face_boxes):
     def middle(framing: Framing) -> tuple[float, float]:
         box = face_boxes[framing]
-        return (box.left + box.right) / 2 / SMALL.width, box.width
+        return (box.left + box.right) / 2 / TINY.width, box.width
 
     classic, left, right, tight = (
         middle(framing) for framing in (Framing.CLASSIC, Framing.LEFT, Framing.RIGHT, Framing.TIGHT)
@@ -305,9 +310,9 @@ def nearest_pair(looks: list[Thumbnail]) -> float:
 
 
 @pytest.mark.parametrize("count", [15, 50])
-def test_all_shots_of_one_photo_are_different_pictures_and_two_equal_ones_are_found(engine, astronaut, finder, count):
+def test_all_shots_of_one_photo_are_different_pictures_and_two_equal_ones_are_found(tiny_subject, finder, count):
     # Pictures are compared at 32 px, so small ones show the same as large ones.
-    (portrait,) = engine.prepare([astronaut], Size(SMALL.width // 2, SMALL.height // 2)).portraits
+    (portrait,) = tiny_subject.portraits
     shots = plan_shots(tuple(STYLES.values())[:5], count, seed=3)
     looks = []
     for each in shots:
