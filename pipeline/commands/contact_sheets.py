@@ -19,6 +19,7 @@ from pipeline.commands import (
 )
 from pipeline.commands.make import SIZES, Models, choose_styles, load_models, make_folder
 from pipeline.engines import EngineName
+from pipeline.engines.studio import StudioEngine
 from pipeline.errors import PhotoRefused, Reason
 from pipeline.files.finish import encode
 from pipeline.photos.check import check_photo
@@ -34,7 +35,6 @@ from pipeline.types import (
     SourcePhoto,
     Status,
     StyleSpec,
-    Subject,
     ignore_progress,
 )
 
@@ -44,6 +44,8 @@ OUT = Path("sheets")
 TABLE = "sheet.csv"
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif"})
 DECIMALS = 3
+# Below this confidence an area much wider than an outline is in doubt.
+MIN_OUTLINE = 0.9
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,9 @@ def judge_photo(
         return [_refused(path, check.verdict.reasons, shrink_for_cell(pixels))]
     chosen = check.verdict.face or 0
     bystanders = tuple(face for index, face in enumerate(check.faces) if index != chosen)
-    subject = models.engine.prepare([SourcePhoto(pixels, check.faces[chosen], bystanders)], SIZE)
+    photo = SourcePhoto(pixels, check.faces[chosen], bystanders)
+    subject = models.engine.prepare([photo], SIZE)
+    outline = models.engine.outline_confidence(photo, SIZE) if isinstance(models.engine, StudioEngine) else None
     jobs = [Job(subject, Shot(0, style, seed=0, framing=framing)) for style in styles]
     judged = []
     for picture in models.engine.render(jobs, SIZE, ignore_progress):
@@ -139,7 +143,9 @@ def judge_photo(
         faces = models.finder.find(picture.pixels)
         figures = measure_framing(faces[0], picture.pixels.shape[:2]) if faces else None
         faults = framing_faults(figures, framing) if figures else ["no face found in the picture"]
-        row = SheetRow(path.name, style.name, figures, outline_confidence(subject), tuple(faults))
+        if outline is not None and outline < MIN_OUTLINE:
+            faults.append("outline in doubt")
+        row = SheetRow(path.name, style.name, figures, outline, tuple(faults))
         title = path.stem if len(styles) == 1 else f"{path.stem}, {style.name}"
         cell = Cell(title, shrink_for_cell(picture.pixels), figures_text(row), "; ".join(faults))
         judged.append((row, cell))
@@ -149,12 +155,6 @@ def judge_photo(
 def _refused(path: Path, reasons: Sequence[Reason], photo: Pixels | None) -> tuple[SheetRow, Cell]:
     faults = f"photo refused: {', '.join(reasons)}"
     return SheetRow(path.name, "", None, None, (faults,)), Cell(path.stem, photo, faults=faults)
-
-
-def outline_confidence(subject: Subject) -> float | None:
-    """Return the confidence in the person's outline, 0..1, or None if the engine does not measure it."""
-    portraits = getattr(subject, "portraits", ())
-    return getattr(portraits[0], "outline_confidence", None) if portraits else None
 
 
 def figures_text(row: SheetRow) -> str:

@@ -100,6 +100,14 @@ class StudioEngine:
                 portraits.append(prepare_portrait(plan, size, network, report))
         return StudioSubject(self.name, size, tuple(portraits))
 
+    def outline_confidence(self, photo: SourcePhoto, size: Size) -> float:
+        """Return how sure the segmentation network is about the person's outline in a headshot of this size, 0..1."""
+        from pipeline.portrait.framing import extend_photo, frame_head
+
+        with self._lock:
+            photo = extend_photo(photo)
+            return self._mask.confidence(photo, frame_head(photo.face.mesh, size, self._mask.outline(photo)))
+
     def is_expensive_to_prepare(self, size: Size) -> bool:
         """Return True for large sizes, for which `prepare` can take minutes."""
         from pipeline.portrait.upscaled import small_factor
