@@ -162,8 +162,8 @@ def figures_text(row: SheetRow) -> str:
     if row.framing is None:
         return ""
     of = row.framing
-    text = f"eyes {of.eyes:.2f}  face {of.face:.2f}  center {of.center_x:.2f}, {of.center_y:.2f}"
-    return text if row.outline is None else f"{text}  outline {row.outline:.2f}"
+    text = f"eyes {of.eyes:.2f} face {of.face:.2f} at {of.center_x:.2f}, {of.center_y:.2f}"
+    return text if row.outline is None else f"{text} outline {row.outline:.2f}"
 
 
 def to_csv(rows: Sequence[SheetRow]) -> str:
