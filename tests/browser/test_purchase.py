@@ -1,8 +1,8 @@
 """From the free preview over the order and the test checkout to the pack, in a real browser with real workers."""
 
 import io
-import re
 import json
+import re
 import zipfile
 from collections.abc import Callable
 from uuid import UUID
