@@ -1,4 +1,4 @@
-"""How many webhooks a second: `python -m tests.benchmarks.webhooks`, in an environment that names the database.
+"""How many webhooks a second: `python -m tests.benchmarks.webhooks [PACKS]`, in an environment that names the database.
 
 Two web processes as in production, two clients beside them on the same cores. Each pack is paid, its event comes twice,
 and both at once to both processes; every fourth is refunded. What comes out is held against what must be true."""
@@ -38,7 +38,7 @@ def free_port() -> int:
 
 
 Webhook = tuple[bytes, str]
-PACKS = 400
+PACKS = int(sys.argv[1]) if len(sys.argv) > 1 else 400
 PORTS = (free_port(), free_port())
 
 
