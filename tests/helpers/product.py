@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
@@ -35,7 +35,7 @@ SHARED = {
     "HEADSHOTS_PREVIEWS_PER_DAY": "200",
     # Small packs of small pictures: two in each of five looks.
     "HEADSHOTS_PREMIUM_COUNT": "10",
-    "HEADSHOTS_PREMIUM_LONG_EDGE": "800",
+    "HEADSHOTS_PREMIUM_LONG_EDGE": "640",
     "HEADSHOTS_ABUSE_EMAIL": "help@example.org",
     "HEADSHOTS_OPERATOR": "Example Ltd, 1 Some Street, Sometown",
     "HEADSHOTS_BACKUP_DAYS": "14",
@@ -148,14 +148,30 @@ def shared_product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product
     product.end()
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    # For one file: as long as it lives Playwright keeps an event loop running in this thread, and Django refuses its
-    # database there.
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path(), args=CHROMIUM_SWITCHES)
-        yield browser
-        browser.close()
+_browser = ExitStack()
+_browsers: list[Browser] = []
+
+
+@pytest.fixture
+def chromium() -> Browser:
+    """The browser of all tests in a row that use one: a start takes two seconds."""
+    if not _browsers:
+        path = chromium_path()
+        playwright = _browser.enter_context(sync_playwright())
+        _browser.callback(_browsers.clear)
+        _browsers.append(playwright.chromium.launch(executable_path=path, args=CHROMIUM_SWITCHES))
+        _browser.callback(_browsers[0].close)
+    return _browsers[0]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Iterator[None]:
+    """Close the browser before a test that uses none.
+
+    As long as it lives Playwright keeps an event loop running in this thread, and Django refuses its database there."""
+    yield
+    if "chromium" not in getattr(nextitem, "fixturenames", ()):
+        _browser.close()
 
 
 def chromium_path() -> str:
@@ -171,7 +187,8 @@ def chromium_path() -> str:
 @pytest.fixture
 def page(chromium: Browser) -> Iterator[Page]:
     """A fresh visitor; the test fails when a page breaks its own security policy or a script."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    # What moves is drawn by the processor here, which also renders the headshots.
+    context = chromium.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
     page = context.new_page()
     broken: list[str] = []
     page.on("pageerror", lambda error: broken.append(str(error)))
