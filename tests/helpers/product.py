@@ -148,30 +148,31 @@ def shared_product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product
     product.end()
 
 
-_browser = ExitStack()
+_running = ExitStack()
 _browsers: list[Browser] = []
+_IS_LAST = pytest.StashKey[bool]()
 
 
 @pytest.fixture
-def chromium() -> Browser:
-    """The browser of all tests in a row that use one: a start takes two seconds."""
+def chromium(request: pytest.FixtureRequest) -> Iterator[Browser]:
+    """The browser of all tests in a row that use one: a start costs two seconds of CPU.
+
+    Closed before a test that uses none. As long as it lives Playwright keeps an event loop running in this thread, and
+    Django refuses its database there."""
     if not _browsers:
         path = chromium_path()
-        playwright = _browser.enter_context(sync_playwright())
-        _browser.callback(_browsers.clear)
+        playwright = _running.enter_context(sync_playwright())
+        _running.callback(_browsers.clear)
         _browsers.append(playwright.chromium.launch(executable_path=path, args=CHROMIUM_SWITCHES))
-        _browser.callback(_browsers[0].close)
-    return _browsers[0]
+        _running.callback(_browsers[0].close)
+    yield _browsers[0]
+    if request.node.stash[_IS_LAST]:
+        _running.close()
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Iterator[None]:
-    """Close the browser before a test that uses none.
-
-    As long as it lives Playwright keeps an event loop running in this thread, and Django refuses its database there."""
-    yield
-    if "chromium" not in getattr(nextitem, "fixturenames", ()):
-        _browser.close()
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    item.stash[_IS_LAST] = "chromium" not in getattr(nextitem, "fixturenames", ())
 
 
 def chromium_path() -> str:
