@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.test_main_job import DiskWatch, shoot_id, shown_headshots, sign_up, upload, wait_for
 from tests.helpers import photos
-from tests.helpers.accessibility import assert_accessible
+from tests.helpers.accessibility import OPTIONS, assert_accessible
 from tests.helpers.product import SHARED, Product
 
 # Rows that belong to one account.
@@ -159,7 +159,7 @@ def _is_for_everybody(page: Page) -> bool:
     for width in (390, 1280):
         page.set_viewport_size({"width": width, "height": 900})
         # By axe's rules for accessibility, those about colors included.
-        found = Axe().run(page).response["violations"]
+        found = Axe().run(page, options=OPTIONS).response["violations"]
         assert not found, json.dumps(found, indent=1)[:3000]
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     return True

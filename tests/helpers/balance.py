@@ -2,8 +2,8 @@
 
 Each file runs in one process, because module fixtures are expensive. The long files start first, in order of their
 measured duration. The others follow in the random order of pytest-randomly. Tests with a browser are one group: each
-uses the whole product, and two products at the same time would be too slow on two cores. `run.py test --measure`
-updates the durations in tests/durations.json.
+uses the whole product, and two products at the same time would be too slow on two cores. So are the tests that use the
+S3 server. `run.py test --measure` updates the durations in tests/durations.json.
 """
 
 import json
@@ -15,6 +15,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 DURATIONS = Path(__file__).resolve().parents[1] / "durations.json"
 BROWSER = "tests/browser/"
+# Files that use the S3 server, which one process starts.
+S3 = ("tests/headshots/test_outages.py", "tests/headshots/vault/test_stores.py")
 # Seconds assumed for a file that has not been measured.
 UNKNOWN = 10.0
 # Seconds from which a file is long: it must not be the last that one process begins.
@@ -35,6 +37,8 @@ class LongestFirstScheduling(LoadScopeScheduling):  # type: ignore[misc]
 def group_of(nodeid: str) -> str:
     """Return the name of the group of tests that must run in one process."""
     file = nodeid.partition("::")[0]
+    if file in S3:
+        return S3[0]
     return BROWSER if file.startswith(BROWSER) else file
 
 

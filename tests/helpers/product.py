@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
@@ -35,7 +35,7 @@ SHARED = {
     "HEADSHOTS_PREVIEWS_PER_DAY": "200",
     # Small packs of small pictures: two in each of five looks.
     "HEADSHOTS_PREMIUM_COUNT": "10",
-    "HEADSHOTS_PREMIUM_LONG_EDGE": "800",
+    "HEADSHOTS_PREMIUM_LONG_EDGE": "640",
     "HEADSHOTS_ABUSE_EMAIL": "help@example.org",
     "HEADSHOTS_OPERATOR": "Example Ltd, 1 Some Street, Sometown",
     "HEADSHOTS_BACKUP_DAYS": "14",
@@ -148,14 +148,31 @@ def shared_product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product
     product.end()
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    # For one file: as long as it lives Playwright keeps an event loop running in this thread, and Django refuses its
-    # database there.
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path(), args=CHROMIUM_SWITCHES)
-        yield browser
-        browser.close()
+_running = ExitStack()
+_browsers: list[Browser] = []
+_IS_LAST = pytest.StashKey[bool]()
+
+
+@pytest.fixture
+def chromium(request: pytest.FixtureRequest) -> Iterator[Browser]:
+    """The browser of all tests in a row that use one: a start costs two seconds of CPU.
+
+    Closed before a test that uses none. As long as it lives Playwright keeps an event loop running in this thread, and
+    Django refuses its database there."""
+    if not _browsers:
+        path = chromium_path()
+        playwright = _running.enter_context(sync_playwright())
+        _running.callback(_browsers.clear)
+        _browsers.append(playwright.chromium.launch(executable_path=path, args=CHROMIUM_SWITCHES))
+        _running.callback(_browsers[0].close)
+    yield _browsers[0]
+    if request.node.stash[_IS_LAST]:
+        _running.close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    item.stash[_IS_LAST] = "chromium" not in getattr(nextitem, "fixturenames", ())
 
 
 def chromium_path() -> str:
@@ -171,7 +188,8 @@ def chromium_path() -> str:
 @pytest.fixture
 def page(chromium: Browser) -> Iterator[Page]:
     """A fresh visitor; the test fails when a page breaks its own security policy or a script."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    # What moves is drawn by the processor here, which also renders the headshots.
+    context = chromium.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
     page = context.new_page()
     broken: list[str] = []
     page.on("pageerror", lambda error: broken.append(str(error)))

@@ -273,25 +273,13 @@ def product(restarted: Restarted) -> Product:
     return restarted.running()
 
 
-def test_one_line_says_where_the_page_answers(product: Product) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_one_line_says_where_the_page_answers_until_all_processes_stop(product: Product, how: signal.Signals) -> None:
     with urllib.request.urlopen(product.url, timeout=10) as answer:  # noqa: S310
         page = answer.read().decode()
-
     assert answer.status == 200
     assert "<title>" in page
     assert sum("http://" in line for line in product.output) == 1
-
-
-def test_a_second_start_on_the_same_data_is_refused(product: Product) -> None:
-    result = run(ROOT, "--port", "0", "--data", str(product.data), "--no-browser")
-
-    assert result.returncode == 1
-    assert "is in use by another run.py" in result.stderr
-    assert product.process.poll() is None
-
-
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_it_stops_cleanly_and_leaves_no_process(product: Product, how: signal.Signals) -> None:
     family = descendants(product.process.pid)
     assert len(family) >= 6
 
@@ -302,7 +290,11 @@ def test_it_stops_cleanly_and_leaves_no_process(product: Product, how: signal.Si
     assert not (product.data / "run" / "valkey.sock").is_socket()
 
 
-def test_killed_itself_it_takes_everything_with_it(product: Product) -> None:
+def test_its_data_are_in_use_until_it_is_killed_and_everything_with_it(product: Product) -> None:
+    second = run(ROOT, "--port", "0", "--data", str(product.data), "--no-browser")
+    assert second.returncode == 1
+    assert "is in use by another run.py" in second.stderr
+    assert product.process.poll() is None
     if sys.platform != "linux":
         pytest.skip("only Linux lets children die with their parent")
     family = descendants(product.process.pid)

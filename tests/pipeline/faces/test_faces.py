@@ -11,7 +11,14 @@ from pipeline.faces.find import FaceFinder
 from pipeline.faces.sampling import sample, shrink_to, square_around
 from pipeline.identity.embedding import FaceEmbedder, embedding_distance
 from pipeline.types import Face, Pixels
+from pipeline.weights import Weights
 from tests.helpers import photos
+
+
+@pytest.fixture(scope="module")
+def finder(weights: Weights) -> FaceFinder:
+    """A finder that does not remember."""
+    return FaceFinder(weights, threads=1)
 
 
 def only_face(finder: FaceFinder, pixels: Pixels) -> Face:
