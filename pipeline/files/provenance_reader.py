@@ -32,7 +32,7 @@ def main(memory_bytes: int, cpu_seconds: int) -> None:
     question, _, data = sys.stdin.buffer.read().partition(b"\n")
     asked = json.loads(question)
     keys = [bytes.fromhex(key) for key in asked["keys"]]
-    # Use the native libraries once before privileges are dropped, because the first use creates their threads and tables.
+    # Use the native libraries once before privileges are dropped. The first use creates their threads and tables.
     cv2.setNumThreads(1)
     Image.init()
     with suppress(SigningFailed):
@@ -48,7 +48,7 @@ def main(memory_bytes: int, cpu_seconds: int) -> None:
 
 
 def read_watermark(data: bytes, keys: Sequence[bytes], engines: Sequence[str]) -> str | None:
-    """Return the engine in the watermark of a file's pixels, or None if no watermark is found or nothing can be decoded."""
+    """Return the engine in the watermark of a picture, or None if none is found or the file cannot be decoded."""
     if not keys:
         return None
     # Decoders can raise any exception for hostile bytes.
@@ -57,7 +57,7 @@ def read_watermark(data: bytes, keys: Sequence[bytes], engines: Sequence[str]) -
         if image.width * image.height <= MAX_PIXELS:
             pixels = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
             found = find_watermark(pixels, keys, engines)
-            return found and found.engine
+            return found.engine if found else None
     return None
 
 

@@ -2,8 +2,9 @@
 
 The watermark is a spread-spectrum pattern in the lightness, drawn from a secret key and the name of the engine, and
 repeated over the picture (Kalker et al., "A video watermarking system for broadcast monitoring", 1999). It holds
-nothing about the person. Reading asks whether the pattern of a key is there: the picture's fine structure is folded onto
-one tile of the pattern and correlated with it at all positions and many scales, so a crop or another size does no harm.
+nothing about the person. Reading asks whether the pattern of a key is there: the fine structure of the picture is folded
+onto one tile of the pattern and correlated with it at all positions and many scales. So a crop or another size does no
+harm.
 
 The pattern is made of random signs that are independent of the picture. Therefore Hoeffding's inequality holds for
 every picture: at one position and scale, a picture without the watermark reaches a score t with probability at most
@@ -27,22 +28,22 @@ Spectrum = NDArray[np.complex128]
 # The pattern is defined at this picture height, and one tile of it has this side there.
 HEIGHT_PX = 320
 TILE_PX = 128
-# Spatial frequencies of the pattern in cycles per pixel at HEIGHT_PX. Below, the picture itself is strong. Above, JPEG and
-# small sizes remove the pattern.
+# Spatial frequencies of the pattern in cycles per pixel at HEIGHT_PX. Below, the picture itself is strong. Above, JPEG
+# compression and small sizes remove the pattern.
 MIN_FREQUENCY, MAX_FREQUENCY = 0.06, 0.30
-# Standard deviation of the pattern in steps of 8 bits, where the picture is smooth. Texture hides more: the strength grows
-# with the contrast around a pixel, up to MAX_GAIN times.
+# Standard deviation of the pattern in steps of 8 bits, where the picture is smooth. Texture hides more: the strength
+# grows with the contrast around a pixel, up to MAX_GAIN times.
 STRENGTH = 0.5
 GAIN_PER_CONTRAST = 0.15
 MAX_GAIN = 2.5
 
-# A score of at least this is a watermark. 16,384 positions, 190 scales, mirror images and three engines are tried for one
-# key. With exp(-t²/2) for each, at most 4 in a thousand million pictures without the watermark reach it.
+# A score of at least this is a watermark. 16,384 positions, 190 scales, mirror images and three engines are tried for
+# one key. With exp(-t²/2) for each, at most 4 in a thousand million pictures without the watermark reach it.
 MIN_SCORE = 8.5
 # This score is not reached by chance at any scale, so the search stops.
 CERTAIN_SCORE = 14.0
-# Heights in pixels to which a picture is resized for reading: below HEIGHT_PX for crops, above for pictures with something
-# around them. A step of 0.6 % shifts the borders of the picture by less than one period of the finest pattern.
+# Heights to which a picture is resized for reading, as a share of HEIGHT_PX: below 1 for crops, above for pictures with
+# something around them. One step shifts the picture's borders by less than a period of the finest pattern.
 MIN_SCALE, MAX_SCALE, SCALE_STEP = 0.4, 1.7, 0.0075
 REFINED_STEPS = (-0.5, -0.25, 0.25, 0.5)
 CANDIDATES = 3
@@ -155,7 +156,7 @@ def _scores(lightness: Plane, height: int, patterns: Spectrum) -> NDArray[np.flo
     picture. patterns: (N, TILE_PX, TILE_PX // 2 + 1)."""
     width = max(1, round(lightness.shape[1] * height / lightness.shape[0]))
     how = cv2.INTER_AREA if height < lightness.shape[0] else cv2.INTER_CUBIC
-    fine = _whiten(cv2.resize(lightness, (width, height), interpolation=how))
+    fine = _whiten(np.asarray(cv2.resize(lightness, (width, height), interpolation=how), np.float32))
     rows, columns = -(-height // TILE_PX), -(-width // TILE_PX)
     padded = np.zeros((rows * TILE_PX, columns * TILE_PX), np.float32)
     padded[:height, :width] = fine
