@@ -2,9 +2,9 @@
 
 The watermark is a spread-spectrum pattern in the lightness, drawn from a secret key and the name of the engine, and
 repeated over the picture (Kalker et al., "A video watermarking system for broadcast monitoring", 1999). It holds
-nothing about the person. Reading asks whether the pattern of a key is there: the fine structure of the picture is folded
-onto one tile of the pattern and correlated with it at all positions and many scales. So a crop or another size does no
-harm.
+nothing about the person. Reading asks whether the pattern of a key is there: the fine structure of the picture is
+folded onto one tile of the pattern and correlated with it at all positions and many scales. So a crop or another size
+does no harm.
 
 The pattern is made of random signs that are independent of the picture. Therefore Hoeffding's inequality holds for
 every picture: at one position and scale, a picture without the watermark reaches a score t with probability at most
@@ -72,7 +72,7 @@ def embed(pixels: Pixels, key: bytes, engine: str) -> Pixels:
     pixels: (H, W, 3) uint8, sRGB. Raises ValueError for an empty key."""
     height, width = pixels.shape[:2]
     size = (max(1, round(width * HEIGHT_PX / height)), HEIGHT_PX)
-    lightness = _lightness(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+    lightness = _lightness(np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8))
     tile = _tile(key, engine)
     pattern = np.tile(tile, (-(-size[1] // TILE_PX), -(-size[0] // TILE_PX)))[: size[1], : size[0]]
     detail = lightness - cv2.GaussianBlur(lightness, (0, 0), 3)
@@ -99,7 +99,8 @@ def find_watermark(pixels: Pixels, keys: Sequence[bytes], engines: Sequence[str]
     lightness = _lightness(pixels)
     if (height := lightness.shape[0]) > MAX_READ_HEIGHT_PX:
         scale = MAX_READ_HEIGHT_PX / height
-        lightness = cv2.resize(lightness, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        smaller = cv2.resize(lightness, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        lightness = np.asarray(smaller, np.float32)
 
     def search(scales: Iterable[float]) -> list[tuple[float, float, int]]:
         """Return (score, scale, index of the name) of each scale."""
