@@ -33,7 +33,7 @@ TILE_PX = 128
 MIN_FREQUENCY, MAX_FREQUENCY = 0.06, 0.30
 # Standard deviation of the pattern in steps of 8 bits, where the picture is smooth. Texture hides more: the strength
 # grows with the contrast around a pixel, up to MAX_GAIN times.
-STRENGTH = 0.5
+STRENGTH = 0.4
 GAIN_PER_CONTRAST = 0.15
 MAX_GAIN = 2.5
 

@@ -19,7 +19,7 @@ from tests.helpers.edits import EDITS, resize
 KEY = b"a key for benchmarks"
 ENGINES = ("studio", "instantid")
 # Keys that are tried on each unmarked picture at each of these heights.
-KEYS = 100
+KEYS = 50
 HEIGHTS = (250, 320, 400)
 
 
