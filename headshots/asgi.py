@@ -79,6 +79,7 @@ application = RequestsPerAddressLimit(
         large={
             "/shoots/new/": LargeBodyRule(settings.HEADSHOTS_MAX_UPLOAD_BYTES, signed_in=True),
             "/verify/": LargeBodyRule(settings.HEADSHOTS_MAX_VERIFY_BYTES, signed_in=False),
+            "/verify.json": LargeBodyRule(settings.HEADSHOTS_MAX_VERIFY_BYTES, signed_in=False),
         },
         get_account_id=get_account_id,
     )

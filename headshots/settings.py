@@ -81,6 +81,7 @@ HEADSHOTS_INSTANTID_MAX_BATCH = _int("HEADSHOTS_INSTANTID_MAX_BATCH", 10)
 # them a test certificate is used, which states that it proves nothing.
 HEADSHOTS_C2PA_KEY_FILE = _path("HEADSHOTS_C2PA_KEY_FILE")
 HEADSHOTS_C2PA_CERTIFICATE_FILE = _path("HEADSHOTS_C2PA_CERTIFICATE_FILE")
+HEADSHOTS_WATERMARK_KEYS = env.list("HEADSHOTS_WATERMARK_KEYS", default=[])  # the first marks new pictures
 # The operator's license for weights that are not free for commercial use. `manage.py doctor` shows it.
 HEADSHOTS_LICENSE_STATEMENT = env.str("HEADSHOTS_LICENSE_STATEMENT", default="").strip()
 # A live Stripe key means real payments. In debug mode without a key, the built-in test checkout is used.

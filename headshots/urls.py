@@ -6,7 +6,7 @@ from headshots.accounts import views as accounts
 from headshots.dashboard.monitoring.views import healthz, metrics
 from headshots.pages.urls import public_pages
 from headshots.pages.views import terms
-from headshots.shoots.delivery.verify import verify
+from headshots.shoots.delivery.verify import verify, verify_json
 
 handler400 = "headshots.web.error_pages.bad_request"
 handler403 = "headshots.web.error_pages.forbidden"
@@ -19,6 +19,7 @@ urlpatterns = [
     path("", include("headshots.payments.urls")),
     path("shoots/", include("headshots.shoots.urls")),
     path("verify/", verify, name="verify"),
+    path("verify.json", verify_json, name="verify_json"),
     path("retention/", include("headshots.retention.urls")),
     path("account/", include("headshots.data_rights.urls")),
     # These replace allauth's URLs of the same names, so they come first.

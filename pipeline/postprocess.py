@@ -37,6 +37,7 @@ class PostProcessor:
         finder: face detector.
         embedder: computes face embeddings.
         identity: key and certificates that sign the pictures.
+        watermark_key: secret key of the invisible watermark.
         max_distance: largest accepted distance between the face in a picture and the person's face.
         file_format: format of the encoded files.
         versions: True to also write the profile crop and the web version.
@@ -48,6 +49,7 @@ class PostProcessor:
     finder: FaceFinder
     embedder: FaceEmbedder
     identity: Identity
+    watermark_key: bytes = field(repr=False)
     max_distance: float = ACCEPT_DISTANCE
     file_format: FileFormat = "jpeg"
     versions: bool = True
@@ -100,6 +102,7 @@ def process_picture(
 
     Raises SigningFailed."""
     # Imported here because the benchmark uses this module's thread pool on machines without OpenCV.
+    from pipeline.files.watermark import embed
     from pipeline.quality.gate import judge_picture
 
     pixels, source, form = picture.pixels, picture.digital_source, post_processor.file_format
@@ -112,6 +115,9 @@ def process_picture(
         monochrome=picture.job.shot.style.monochrome,
         max_distance=post_processor.max_distance,
     )
+    if judgment.accepted:
+        # Before the smaller versions are made, so that they contain the watermark too.
+        pixels = embed(pixels, post_processor.watermark_key, picture.job.subject.engine)
     face = judgment.likeness.face.box if judgment.likeness.face else None
     thumbnail, files = None if face is None else make_thumbnail(seen, face), None
     if judgment.accepted and post_processor.versions:

@@ -64,6 +64,7 @@ from pipeline.errors import (
     WeightsError,
 )
 from pipeline.faces.serialization import describe_faces
+from pipeline.files.provenance import Provenance
 from pipeline.styles.shot_list import load_styles
 from pipeline.types import PREVIEW, AgeBand, Hair, Outfit, PersonKind, SelfDescription, Size, StyleSpec
 
@@ -86,6 +87,7 @@ __all__ = [
     "PipelineError",
     "PlannedShot",
     "PreparedSubject",
+    "Provenance",
     "Reason",
     "RenderResult",
     "SeenPhoto",

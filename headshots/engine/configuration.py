@@ -1,5 +1,6 @@
 """Turn settings into the pipeline's configuration (engine, weights, signing identity) and report their faults."""
 
+import hashlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -107,6 +108,14 @@ def uses_generative_engine() -> bool:
 
     Only such an engine uses the customer's self-description."""
     return is_generative(engine_name())
+
+
+def watermark_keys() -> list[bytes]:
+    """Return the secret keys of invisible watermarks. The first marks new pictures, and all are searched for.
+
+    Without keys in the settings, the only key is derived from the secret key."""
+    keys = [key.encode() for key in settings.HEADSHOTS_WATERMARK_KEYS]
+    return keys or [hashlib.blake2b(b"watermark", key=settings.SECRET_KEY.encode()[:64]).digest()]
 
 
 @cache

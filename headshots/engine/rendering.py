@@ -17,6 +17,7 @@ from headshots.engine.configuration import (
     configured_name,
     identity,
     options,
+    watermark_keys,
 )
 from headshots.engine.photos import (
     StoredPhoto,
@@ -27,10 +28,11 @@ from headshots.engine.photos import (
 )
 from headshots.engine.planning import PlannedShot
 from headshots.runtime import heartbeat
-from pipeline.engines import create_engine
+from pipeline.engines import ENGINES, create_engine
 from pipeline.errors import (
     SigningFailed,
 )
+from pipeline.files.provenance import Provenance, read_untrusted_provenance
 from pipeline.quality import duplicates
 from pipeline.types import (
     Engine,
@@ -46,7 +48,6 @@ from pipeline.types import (
 
 if TYPE_CHECKING:
     from pipeline.files.finish import HeadshotFiles
-    from pipeline.files.provenance import Provenance
     from pipeline.quality.gate import GateReference
 
 log = logging.getLogger(__name__)
@@ -153,7 +154,13 @@ def render(
 
     max_distance = settings.HEADSHOTS_LIKENESS_MAX_DISTANCE or ACCEPT_DISTANCE
     post_processor = PostProcessor(
-        finder(), embedder(), identity(), max_distance=max_distance, versions=versions, batch=capacity(size)
+        finder(),
+        embedder(),
+        identity(),
+        watermark_keys()[0],
+        max_distance=max_distance,
+        versions=versions,
+        batch=capacity(size),
     )
     jobs = (
         [
@@ -181,15 +188,13 @@ def is_near_duplicate(perceptual_hash: str, others: Iterable[str]) -> bool:
     return duplicates.is_near_duplicate(perceptual_hash, others)
 
 
-def read_provenance(data: bytes) -> "Provenance | None":
+def read_provenance(data: bytes) -> Provenance | None:
     """Read a file's provenance in a limited process. Returns None if it cannot be read.
 
     Raises PhotoRefused for a file that is too large or is no JPEG, PNG or WebP. No process is started for such a file.
     """
-    from pipeline.files.provenance import read_untrusted_provenance
-
     try:
-        return read_untrusted_provenance(data)
+        return read_untrusted_provenance(data, watermark_keys(), ENGINES)
     except SigningFailed:
         return None
 

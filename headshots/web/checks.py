@@ -111,6 +111,20 @@ def check_signing(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> 
 
 
 @register(Tags.security)
+def check_watermark_keys(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
+    """Check that the keys of the invisible watermark are too long to guess."""
+    if all(len(key) >= MIN_TOKEN_LENGTH for key in settings.HEADSHOTS_WATERMARK_KEYS):
+        return []
+    return [
+        Error(
+            f"Each of HEADSHOTS_WATERMARK_KEYS must have at least {MIN_TOKEN_LENGTH} characters.",
+            hint="Generate one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'",
+            id="headshots.E014",
+        )
+    ]
+
+
+@register(Tags.security)
 def check_metrics(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
     """Check that the token for /metrics is too long to guess and fits into an HTTP header."""
     token = settings.HEADSHOTS_METRICS_TOKEN

@@ -70,6 +70,8 @@ DEFAULT_COUNT = 4
 MAX_PHOTOS = 5
 # One attempt and two retries. After three failures, the reason is one that a new seed does not change.
 ATTEMPTS = 3
+# Not a secret: it only says that a picture was made with this command. The product has a secret key.
+WATERMARK_KEY = b"python -m pipeline make"
 MANIFEST = "manifest.json"
 SIZES = {
     ("preview", "4:5"): PREVIEW,
@@ -119,7 +121,12 @@ class RenderContext:
         large = size.long_edge > WEB_LONG_EDGE_PX
         models = self.models
         return PostProcessor(
-            models.finder, models.embedder, self.identity, file_format=self.file_format, versions=large
+            models.finder,
+            models.embedder,
+            self.identity,
+            WATERMARK_KEY,
+            file_format=self.file_format,
+            versions=large,
         )
 
 

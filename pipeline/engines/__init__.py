@@ -14,6 +14,8 @@ from pipeline.types import Engine, Progress
 from pipeline.weights import Weights
 
 EngineName = Literal["auto", "studio", "instantid", "fake"]
+# Engines that make pictures. A watermark names one of them.
+ENGINES = ("studio", "instantid", "fake")
 # Choices shown to users. The fake engine is for tests.
 ENGINE_CHOICES = ("auto", "studio", "instantid")
 # Engines that generate new pictures. Only these engines use the customer's self-description.

@@ -358,6 +358,15 @@ def test_a_token_that_could_be_guessed_is_refused(settings: LazySettings, token:
     assert [message.id for message in checks.check_metrics(None)] == ([] if is_good else ["headshots.E010"])
 
 
+@pytest.mark.parametrize(("keys", "is_good"), [([], True), (["a" * 20], True), (["a" * 20, "short"], False)])
+def test_a_watermark_key_that_could_be_guessed_is_refused(
+    settings: LazySettings, keys: list[str], is_good: bool
+) -> None:
+    settings.HEADSHOTS_WATERMARK_KEYS = keys
+
+    assert [message.id for message in checks.check_watermark_keys(None)] == ([] if is_good else ["headshots.E014"])
+
+
 @pytest.mark.django_db
 def test_a_database_of_another_version_is_refused() -> None:
     assert checks.check_database_version(databases=["default"]) == []

@@ -1,12 +1,18 @@
-"""The /verify/ page: show the provenance data in a picture's file. Nothing is stored."""
+"""Verification: show how a picture was made, from its file and its pixels. As a page, and as JSON for programs.
+
+Nothing is stored.
+"""
+
+from dataclasses import asdict
 
 from allauth.account.adapter import get_adapter
 from allauth.core import ratelimit
 from django import forms
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_http_methods, require_POST
 
 from headshots import engine
 from headshots.web.budgets import Budget, BudgetExceeded
@@ -16,9 +22,10 @@ _WORDS = {
     engine.Reason.UNSUPPORTED_FORMAT: "This file isn't a JPEG, PNG or WebP picture.",
 }
 _UNREADABLE = "We can't read this file as a picture."
+_TOO_MANY = "You've verified too many pictures. Please try again in a minute."
 _BUSY = "We're checking other pictures right now. Please try again in a few seconds."
 # Longer than the reader's timeout (pipeline/files/provenance.py). The lease of a killed process expires after it.
-_LEASE_SECONDS = 15
+_LEASE_SECONDS = 25
 
 
 class VerifyForm(forms.Form):
@@ -32,30 +39,53 @@ class VerifyForm(forms.Form):
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def verify(request: HttpRequest) -> HttpResponse:
-    """Show the form, and after an upload the marks of the file."""
+    """Show the form, and after an upload the provenance of the picture."""
     if request.method != "POST":
         return render(request, "shoots/verify.html", {"form": VerifyForm()})
     # Reading takes a process and a second, so the readings of each address are limited per minute.
     if not ratelimit.consume(request, action="verify"):
         return render(request, "429.html", status=429)
     form = VerifyForm(request.POST, request.FILES)
-    busy, found = None, None
-    if form.is_valid():
-        try:
-            found = _read_provenance(form, address=get_adapter().get_client_ip(request))
-        except BudgetExceeded as error:
-            busy = error
-            form.add_error(None, _BUSY)
-    status = 503 if busy else 200 if found else 422
+    found, headers = _verify(request, form)
+    status = 503 if headers else 200 if found else 422
     response = render(request, "shoots/verify.html", {"form": form, "provenance": found}, status=status)
-    response["Cache-Control"] = "no-store"
-    if busy:
-        response["Retry-After"] = str(busy.retry_after_seconds)
+    return _finish(response, headers)
+
+
+# Reads no cookie and changes nothing, so a request from another site can do no harm.
+@csrf_exempt
+@require_POST
+def verify_json(request: HttpRequest) -> HttpResponse:
+    """Return the provenance of the field `picture` as JSON. The answer to a refused picture has only `error`."""
+    if not ratelimit.consume(request, action="verify"):
+        return JsonResponse({"error": _TOO_MANY}, status=429)
+    form = VerifyForm(request.POST, request.FILES)
+    found, headers = _verify(request, form)
+    if found is None:
+        error = " ".join(str(message) for messages in form.errors.values() for message in messages)
+        return _finish(JsonResponse({"error": error}, status=503 if headers else 422), headers)
+    return _finish(JsonResponse(asdict(found)), headers)
+
+
+def _verify(request: HttpRequest, form: VerifyForm) -> tuple[engine.Provenance | None, dict[str, str]]:
+    """Return the provenance of the form's picture, or None with an error in the form, and headers if we are busy."""
+    if not form.is_valid():
+        return None, {}
+    try:
+        return _read_provenance(form, address=get_adapter().get_client_ip(request)), {}
+    except BudgetExceeded as busy:
+        form.add_error(None, _BUSY)
+        return None, {"Retry-After": str(busy.retry_after_seconds)}
+
+
+def _finish(response: HttpResponse, headers: dict[str, str]) -> HttpResponse:
+    for name, value in (headers | {"Cache-Control": "no-store"}).items():
+        response[name] = value
     return response
 
 
-def _read_provenance(form: VerifyForm, *, address: str) -> object | None:
-    """Return the marks of the form's picture for the template.
+def _read_provenance(form: VerifyForm, *, address: str) -> engine.Provenance | None:
+    """Return the provenance of the form's picture.
 
     Returns None, and adds an error to the form, if the picture is refused or unreadable. Raises BudgetExceeded."""
     picture = form.cleaned_data["picture"]
