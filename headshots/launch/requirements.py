@@ -28,6 +28,7 @@ CONVERSION_BYTES = int(2.2e9)
 WEIGHTS_FOLDER = Path.home() / ".cache" / "headshots" / "weights"
 FIELDS = ("name", "driver_version", "compute_cap", "memory.total", "uuid")
 MAX_ANSWER_SECONDS = 30
+NEEDS_GPU = "the InstantID engine needs an NVIDIA GPU"
 OTHER_BUILD = "set HEADSHOTS_TORCH_INDEX to a package index with a build for an older CUDA, such as PyTorch's for 12.6"
 
 
@@ -93,14 +94,12 @@ def list_gpus() -> list[Gpu]:
     """Return the GPUs that nvidia-smi lists, in its order. Raises CannotRun if it lists none."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        raise CannotRun("the InstantID engine needs an NVIDIA GPU and its driver, but this machine has no nvidia-smi")
+        raise CannotRun(f"{NEEDS_GPU} and its driver, but this machine has no nvidia-smi")
     command = [tool, f"--query-gpu={','.join(FIELDS)}", "--format=csv,noheader,nounits"]
     try:
         answer = subprocess.run(command, check=False, capture_output=True, text=True, timeout=MAX_ANSWER_SECONDS)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise CannotRun(
-            f"the InstantID engine needs an NVIDIA GPU, but nvidia-smi does not answer ({error})"
-        ) from error
+        raise CannotRun(f"{NEEDS_GPU}, but nvidia-smi does not answer ({error})") from error
     output = (answer.stdout + answer.stderr).strip().splitlines() or ["nothing"]
     try:
         gpus = [read_gpu(index, line) for index, line in enumerate(answer.stdout.strip().splitlines())]
@@ -108,8 +107,7 @@ def list_gpus() -> list[Gpu]:
         gpus = []
     if answer.returncode != 0 or not gpus:
         raise CannotRun(
-            f"the InstantID engine needs an NVIDIA GPU with driver {MIN_DRIVER} or newer, but nvidia-smi describes none "
-            f"(its output: {output[0]})"
+            f"{NEEDS_GPU} with driver {MIN_DRIVER} or newer, but nvidia-smi describes none (its output: {output[0]})"
         )
     return gpus
 

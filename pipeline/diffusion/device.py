@@ -53,7 +53,8 @@ def missing_cuda() -> str:
     except (AssertionError, RuntimeError) as error:
         reason = (str(error).splitlines() or ["no reason given"])[0].split(". ")[0].removesuffix(".")
     fix = f"update the NVIDIA driver, or {OTHER_BUILD}" if "too old" in reason else "check the output of nvidia-smi"
-    return f"{needs} torch {torch.__version__} (CUDA {torch.version.cuda}) cannot use one: {reason}. Fix: {fix}, or {STUDIO}."
+    built = f"torch {torch.__version__} (CUDA {torch.version.cuda})"
+    return f"{needs} {built} cannot use one: {reason}. Fix: {fix}, or {STUDIO}."
 
 
 def has_kernels(capability: tuple[int, int], architectures: Sequence[str]) -> bool:

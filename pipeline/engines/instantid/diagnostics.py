@@ -33,7 +33,8 @@ def device_note(options: InstantIDOptions) -> str:
     batch = fitting_batch(free, TYPICAL_SIZE, options.max_batch)
     return (
         f"Device: {properties.name}{chosen}, {total / 1e9:.0f} GB, {free / 1e9:.0f} GB free. "
-        f"Memory mode: {MODES[mode]}. Up to about {batch} pictures of {TYPICAL_SIZE.width} × {TYPICAL_SIZE.height} per batch."
+        f"Memory mode: {MODES[mode]}. "
+        f"Up to about {batch} pictures of {TYPICAL_SIZE.width} × {TYPICAL_SIZE.height} per batch."
     )
 
 
