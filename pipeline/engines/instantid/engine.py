@@ -63,8 +63,8 @@ class InstantIDEngine:
     to another mode.
 
     With the optimization `compile`, creating the engine takes minutes. Rendering waits for the compiler again only if
-    memory runs out and the batch size is halved. Where torch cannot compile, the engine logs a warning and goes on
-    without: compiling is lossless.
+    memory runs out and the batch size is halved. If torch cannot compile, the engine logs a warning and continues
+    with uncompiled networks, which render the same pictures.
 
     Raises EngineUnavailable without CUDA (unless the device is `cpu`), or with too little memory. Raises WeightsError
     if a file is missing, damaged or of the wrong shape."""
