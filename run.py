@@ -49,7 +49,8 @@ from headshots.launch.environment import (
     start_fetching_weights,
     weights_arguments,
 )
-from headshots.launch.gpu import require_gpu, set_up_gpu, set_up_gpu_for_tests
+from headshots.launch.gpu import check_torch, set_up_gpu, set_up_gpu_for_tests
+from headshots.launch.requirements import require_machine
 from headshots.launch.services import (
     ServiceFactory,
     listen_on,
@@ -86,7 +87,7 @@ def serve(arguments: list[str]) -> int:
     )
     options = parser.parse_args(arguments)
     if options.engine == "instantid":
-        require_gpu()
+        require_machine()
     data = options.data.resolve()
     os.umask(0o077)
     make_data_folder(data)
@@ -114,6 +115,7 @@ def choose_engine(engine: str | None, *, agreed: bool) -> None:
         return
     if engine == "instantid":
         set_up_gpu()
+        check_torch()
         fetch_instantid(agreed=agreed)
     os.environ["HEADSHOTS_ENGINE"] = engine
 

@@ -24,6 +24,8 @@ from headshots.launch import (
 )
 
 STATE_FILE = VENV / "headshots.json"
+# Numbers GPUs as nvidia-smi does. By default, torch begins with the fastest one.
+GPU_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 def required_locks(lock: str) -> dict[str, str]:
@@ -154,7 +156,7 @@ def pipeline_command(*arguments: str) -> list[str]:
 
 
 def pipeline_environment() -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(ROOT)}
+    return GPU_ORDER | os.environ | {"PYTHONPATH": str(ROOT)}
 
 
 def fetch_instantid(*, agreed: bool) -> None:

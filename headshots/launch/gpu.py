@@ -1,15 +1,14 @@
-"""Set up what the InstantID engine needs: a GPU, the right build of torch, its packages."""
+"""Set up what the InstantID engine needs: the right build of torch, and its packages."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 
 from headshots.launch import PYTHON, ROOT, VENV, CannotRun, echo, fingerprint, folder_lock
-from headshots.launch.environment import install_lock, pip_install
+from headshots.launch.environment import install_lock, pip_install, pipeline_environment
 
 GPU_LOCK = "requirements-gpu.lock"
 # Not in the lock file, because the right build of torch depends on the machine.
@@ -19,20 +18,18 @@ PROBE_SECONDS = 60
 COMMAND = f".venv/bin/python -m pip install {TORCH} && .venv/bin/python -m pip install --no-deps -r docker/{GPU_LOCK}"
 
 
-def require_gpu() -> None:
-    """Check that there is an NVIDIA GPU, unless the engine is set to use the CPU. Raises CannotRun."""
-    if os.environ.get("HEADSHOTS_INSTANTID_DEVICE") == "cpu":
-        echo("The InstantID engine will run on the CPU, as configured. Each picture will take many minutes.")
-        return
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        raise CannotRun("the InstantID engine needs an NVIDIA GPU and its driver, but this machine has no nvidia-smi")
-    listed = subprocess.run([tool, "-L"], check=False, capture_output=True, text=True)
-    if listed.returncode != 0 or "GPU " not in listed.stdout:
-        reason = (listed.stdout + listed.stderr).strip().splitlines() or ["nothing"]
-        raise CannotRun(
-            f"the InstantID engine needs an NVIDIA GPU, but nvidia-smi lists none (its output: {reason[0]})"
-        )
+def instantid_device() -> str:
+    """Return the device that the settings select for the InstantID engine: cuda, cuda:N or cpu."""
+    return os.environ.get("HEADSHOTS_INSTANTID_DEVICE") or "cuda"
+
+
+def torch_index() -> str:
+    """Return the address of the package index that torch is installed from, "" for the one in pip's settings."""
+    return os.environ.get("HEADSHOTS_TORCH_INDEX", "")
+
+
+def index_arguments() -> list[str]:
+    return ["--index-url", torch_index()] if torch_index() else []
 
 
 def set_up_gpu() -> None:
@@ -42,11 +39,23 @@ def set_up_gpu() -> None:
     with folder_lock(ROOT, wait=True):
         if read_state() == "ready":
             return
-        echo(f"Installing {TORCH} and the dependencies of the InstantID engine (first run only, several GB with CUDA)")
+        echo(f"Installing {TORCH} and the dependencies of the InstantID engine (first run only, 3 GB with CUDA)")
+        # pip would keep a build of the same version from another index.
+        replace = ["--force-reinstall"] if torch_index() != read_stamp().get("index", "") else []
         # torch is installed first and alone, so that no other package chooses its build.
-        pip_install(TORCH, total=30)
+        pip_install(TORCH, *index_arguments(), *replace, total=30)
         install_lock(GPU_LOCK)
         write_state("ready")
+
+
+def check_torch() -> None:
+    """Check that the installed build of torch can use the GPU. Raises CannotRun."""
+    command = [str(PYTHON), "-P", "-m", "pipeline.diffusion.device", instantid_device()]
+    checked = subprocess.run(command, env=pipeline_environment(), check=False, capture_output=True, text=True)
+    if checked.returncode != 0:
+        # The last line is the reason. torch's warnings come first.
+        lines = checked.stderr.strip().splitlines() or ["torch cannot be loaded"]
+        raise CannotRun(lines[-1].removesuffix("."))
 
 
 def set_up_gpu_for_tests() -> None:
@@ -77,7 +86,7 @@ def is_torch_build_small() -> bool:
     command = [str(PYTHON), "-m", "pip", "install", "--dry-run", "--quiet", "--ignore-installed", "--no-deps"]
     try:
         asked = subprocess.run(
-            [*command, "--disable-pip-version-check", "--no-input", "--report", "-", TORCH],
+            [*command, "--disable-pip-version-check", "--no-input", "--report", "-", TORCH, *index_arguments()],
             check=False, capture_output=True, text=True, timeout=PROBE_SECONDS,
         )  # fmt: skip
         metadata = json.loads(asked.stdout)["install"][0]["metadata"]
@@ -87,17 +96,24 @@ def is_torch_build_small() -> bool:
         return False
 
 
-def read_state() -> str:
-    """Return `ready` or `skipped` for this lock file, interpreter and torch version, or "" if neither is recorded."""
+def read_stamp() -> dict[str, str]:
+    """Return what the last set-up recorded, {} if there is none or if it cannot be read."""
     try:
         stamp = json.loads(STATE_FILE.read_text())
-        return str(stamp["state"]) if stamp["of"] == environment_id() else ""
-    except (OSError, ValueError, LookupError, TypeError):
-        return ""
+    except (OSError, ValueError):
+        return {}
+    return stamp if isinstance(stamp, dict) else {}
+
+
+def read_state() -> str:
+    """Return `ready` or `skipped` for this lock file, interpreter, torch version and index, or "" if neither is so."""
+    stamp = read_stamp()
+    is_current = stamp.get("of") == environment_id() and stamp.get("index", "") == torch_index()
+    return str(stamp.get("state", "")) if is_current else ""
 
 
 def write_state(state: str) -> None:
-    STATE_FILE.write_text(json.dumps({"state": state, "of": environment_id()}))
+    STATE_FILE.write_text(json.dumps({"state": state, "of": environment_id(), "index": torch_index()}))
 
 
 def environment_id() -> str:

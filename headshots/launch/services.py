@@ -14,7 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from headshots.launch import PYTHON, ROOT, RUN_LOCK, VENV, CannotRun, die_with_parent, echo, fingerprint
-from headshots.launch.environment import finish_fetching_weights, start_fetching_weights, stop_fetching_weights
+from headshots.launch.environment import (
+    GPU_ORDER,
+    finish_fetching_weights,
+    start_fetching_weights,
+    stop_fetching_weights,
+)
 from headshots.launch.secret_key import secret_key
 from headshots.launch.supervise import HeartbeatFile, Service, SocketProbe, supervise
 
@@ -43,7 +48,7 @@ def make_data_folder(data: Path) -> None:
 
 def service_environment(data: Path, redis_url: str) -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
-    defaults = {"HEADSHOTS_DEBUG": "1", "HEADSHOTS_ENGINE": "auto"}
+    defaults = {"HEADSHOTS_DEBUG": "1", "HEADSHOTS_ENGINE": "auto"} | GPU_ORDER
     if "HEADSHOTS_SECRET_KEY" not in environment:
         defaults["HEADSHOTS_SECRET_KEY"] = secret_key(data)
     fixed = {

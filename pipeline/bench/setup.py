@@ -12,7 +12,7 @@ from pipeline.engines.instantid.config import Sampling
 from pipeline.engines.instantid.networks.bundle import Networks, prepare_networks
 from pipeline.engines.instantid.networks.load import assemble
 from pipeline.engines.instantid.networks.random_weights import SCHEDULER_CONFIG, SDXL, TINY, Architecture, build_parts
-from pipeline.engines.instantid.networks.text_encoders import PromptEmbedding, encode_ids
+from pipeline.engines.instantid.networks.text_encoders import encode_ids
 from pipeline.types import Embedding, Size
 from pipeline.upscaling.upscale import TorchUpscaler
 
@@ -89,7 +89,7 @@ def make_conditions(
     with torch.inference_mode():
         ids = torch.randint(vocabulary - 2, (min(count, STYLE_COUNT) + 1, 1, 77), generator=rng)
         ids[:, :, -1] = vocabulary - 1
-        prompts: list[PromptEmbedding] = [encode_ids(networks, each, each) for each in ids]
+        prompts = encode_ids(networks, [(each, each) for each in ids])
     tokens = face_tokens(networks, random_face(rng))
     images = torch.randint(256, (count, size.height, size.width, 3), generator=rng, dtype=torch.uint8).numpy()
     return [

@@ -114,7 +114,7 @@ def capability_fault(optimizations: frozenset[Optimization], gpu: str, capabilit
 
 
 def compiler_fault(optimizations: frozenset[Optimization], header: Path | None = None) -> str | None:
-    """Describe what torch's compiler is missing on this machine, or return None.
+    """Explain why torch cannot compile the networks on this machine, or return None.
 
     Also returns None if compiling is not selected. header: path of Python.h, by default that of the running Python."""
     if Optimization.COMPILE not in optimizations:
@@ -125,6 +125,6 @@ def compiler_fault(optimizations: frozenset[Optimization], header: Path | None =
     if not lacks:
         return None
     return (
-        f"The optimization compile needs {' and '.join(lacks)}. Fix: install gcc and python3-dev, "
-        "or set HEADSHOTS_INSTANTID_OPTIMIZATIONS=-compile"
+        f"The networks are not compiled, because this machine lacks {' and '.join(lacks)}. Pictures are the same, but "
+        "take longer. Fix: install gcc and python3-dev."
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Literal
 
+from pipeline.diffusion.optimizations import compiler_fault
 from pipeline.engines.instantid import missing_packages
 from pipeline.engines.instantid.options import PARTS_GROUP, InstantIDOptions, build_config, needed_weights
 from pipeline.errors import EngineUnavailable
@@ -74,7 +75,8 @@ def create_engine(
                 f"The InstantID engine needs packages that are not installed: {', '.join(absent)}. "
                 f"Fix: {INSTALL_COMMAND}"
             )
-        from pipeline.engines.instantid.engine import InstantIDEngine, choose_mode
+        from pipeline.diffusion.device import choose_mode
+        from pipeline.engines.instantid.engine import InstantIDEngine
 
         if options.fault:
             raise EngineUnavailable(options.fault)
@@ -118,6 +120,8 @@ def instantid_status(weights: Weights, options: InstantIDOptions, *, wanted: boo
             notes.append(device_note(options))
         except EngineUnavailable as error:
             missing.append(str(error))
+        if warning := compiler_fault(options.chosen_optimizations):
+            notes.append(warning)
         try:
             names = needed_weights(weights, options)
         except EngineUnavailable as error:

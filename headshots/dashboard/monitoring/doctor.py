@@ -9,6 +9,7 @@ from django.core import checks
 from django.core.checks import ERROR
 
 from headshots import engine
+from headshots.launch.requirements import describe_gpu
 from headshots.vault import services as vault
 from headshots.vault.errors import VaultUnavailable
 from headshots.vault.key_server import unsafe_reason_for_headshots, unsafe_reason_for_photos
@@ -63,6 +64,7 @@ def describe_settings() -> dict[str, str]:
     """Return a short description of each group of settings, by name. Contains no secrets."""
     return {
         "engine": settings.HEADSHOTS_ENGINE,
+        "GPU": describe_gpu(),
         "payments": describe_payments(),
         "license statement": settings.HEADSHOTS_LICENSE_STATEMENT or "none (HEADSHOTS_LICENSE_STATEMENT is not set)",
         "file signing": describe_signature(),

@@ -2,9 +2,9 @@
 
 import torch
 
+from pipeline.diffusion.device import choose_mode
 from pipeline.diffusion.memory import MemoryMode, fitting_batch
 from pipeline.engines.instantid.config import InstantIDConfig
-from pipeline.engines.instantid.engine import choose_mode
 from pipeline.engines.instantid.faces import FaceReader
 from pipeline.engines.instantid.networks.load import load_networks
 from pipeline.engines.instantid.options import InstantIDOptions
@@ -28,9 +28,12 @@ def device_note(options: InstantIDOptions) -> str:
         return "Device: CPU, as configured. Each picture takes many minutes."
     properties = torch.cuda.get_device_properties(options.device)
     free, total = torch.cuda.mem_get_info(options.device)
+    count = torch.cuda.device_count()
+    chosen = f", {options.device}, one of {count} GPUs" if count > 1 else ""
     batch = fitting_batch(free, TYPICAL_SIZE, options.max_batch)
     return (
-        f"Device: {properties.name}, {total / 1e9:.0f} GB, {free / 1e9:.0f} GB free. Memory mode: {MODES[mode]}. "
+        f"Device: {properties.name}{chosen}, {total / 1e9:.0f} GB, {free / 1e9:.0f} GB free. "
+        f"Memory mode: {MODES[mode]}. "
         f"Up to about {batch} pictures of {TYPICAL_SIZE.width} × {TYPICAL_SIZE.height} per batch."
     )
 

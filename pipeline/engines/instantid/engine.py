@@ -1,5 +1,6 @@
 """The InstantID engine class: prepares subjects and renders batches of shots."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -7,16 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.diffusion.memory import (
-    MemoryMode,
-    device_errors,
-    fitting_batch,
-    loading,
-    memory_mode,
-    next_batch,
-    usable_bytes,
-)
-from pipeline.diffusion.optimizations import Optimization, capability_fault, compiler_fault
+from pipeline.diffusion.device import choose_mode
+from pipeline.diffusion.memory import MemoryMode, device_errors, fitting_batch, loading, next_batch, usable_bytes
+from pipeline.diffusion.optimizations import Optimization, compiler_fault
 from pipeline.engines.instantid.canvas import Canvas, canvas_for, fit, to_gray, to_pixels
 from pipeline.engines.instantid.conditions import Conditions, face_tokens, make_noise
 from pipeline.engines.instantid.config import InstantIDConfig, Sampling, few_step_sampling
@@ -24,6 +18,7 @@ from pipeline.engines.instantid.denoise import decode, denoise
 from pipeline.engines.instantid.faces import FaceReader, fuse
 from pipeline.engines.instantid.looks import get_prompt_style, prompts_for
 from pipeline.engines.instantid.networks.adapter import EMBEDDING_LENGTH
+from pipeline.engines.instantid.networks.bundle import leave_uncompiled
 from pipeline.engines.instantid.networks.load import load_networks
 from pipeline.engines.instantid.networks.text_encoders import PromptEncoder
 from pipeline.engines.instantid.poses import draw_keypoints, place_keypoints, pose_for
@@ -45,6 +40,7 @@ from pipeline.types import (
 )
 from pipeline.upscaling.upscale import TorchUpscaler
 
+log = logging.getLogger(__name__)
 # Fraction of the startup time that loading takes if the networks are also compiled.
 LOADING_SHARE = 0.2
 # Fraction of a batch's time that denoising takes. Decoding, enlarging and copying take the rest.
@@ -67,7 +63,8 @@ class InstantIDEngine:
     to another mode.
 
     With the optimization `compile`, creating the engine takes minutes. Rendering waits for the compiler again only if
-    memory runs out and the batch size is halved.
+    memory runs out and the batch size is halved. If torch cannot compile, the engine logs a warning and continues
+    with uncompiled networks, which render the same pictures.
 
     Raises EngineUnavailable without CUDA (unless the device is `cpu`), or with too little memory. Raises WeightsError
     if a file is missing, damaged or of the wrong shape."""
@@ -77,6 +74,9 @@ class InstantIDEngine:
     def __init__(self, config: InstantIDConfig, on_progress: Progress = lambda share: None) -> None:
         self.config = config
         self.optimizations = config.chosen_optimizations
+        if fault := compiler_fault(self.optimizations):
+            log.warning(fault)
+            self.optimizations -= {Optimization.COMPILE}
         self.sampling = few_step_sampling() if Optimization.FEW_STEP in self.optimizations else config.sampling
         mode = choose_mode(config.device, self.optimizations)
         dtype = torch.float32 if config.device == "cpu" else torch.float16
@@ -179,8 +179,7 @@ class InstantIDEngine:
         """Compile the networks by rendering dummy pictures in every shape that packs use.
 
         Compiling takes minutes, which no pack should wait for. For each canvas, renders a full batch and a single
-        picture, with two steps so that the cutoff optimizations are compiled too.
-        Raises EngineUnavailable if torch cannot compile."""
+        picture, with two steps so that the cutoff optimizations are compiled too."""
         tokens = face_tokens(self.networks, np.ones(EMBEDDING_LENGTH, np.float32))
         brief = replace(self.sampling, steps=2)
         # Both sizes usually have the same canvas. The dictionary then keeps the larger size, which also compiles the
@@ -195,10 +194,11 @@ class InstantIDEngine:
                 for _ in self._render([job] * count, size, brief, on_batch_progress):
                     pass
             except torch._dynamo.exc.TorchDynamoException as error:
-                raise EngineUnavailable(
-                    f"torch cannot compile the networks here ({str(error).strip().splitlines()[0]}). "
-                    "Fix: set HEADSHOTS_INSTANTID_OPTIMIZATIONS=-compile"
-                ) from error
+                reason = str(error).strip().splitlines()[0]
+                log.warning(f"The networks are not compiled, because torch cannot compile them here ({reason}).")
+                self.optimizations -= {Optimization.COMPILE}
+                leave_uncompiled(self.networks, *([self._upscaler.network] if self._upscaler else []))
+                return
 
     def _conditions(self, job: Job, canvas: Size) -> Conditions:
         if not isinstance(job.subject, InstantIDSubject):
@@ -239,24 +239,3 @@ class InstantIDEngine:
     def _canvas(self, size: Size) -> Canvas:
         side_multiple = 4 * self.networks.vae_factor
         return canvas_for(size, self.config.canvas_pixels, side_multiple)
-
-
-def choose_mode(device: str, optimizations: frozenset[Optimization]) -> MemoryMode:
-    """Choose the memory mode for the device.
-
-    Raises EngineUnavailable if the device cannot run the networks."""
-    if device == "cpu":
-        return MemoryMode.RESIDENT
-    if not torch.cuda.is_available():
-        raise EngineUnavailable(
-            "The InstantID engine needs an NVIDIA GPU with CUDA, but torch finds none. "
-            "Fix: install a driver and torch's CUDA build, or set HEADSHOTS_ENGINE=studio."
-        )
-    count = torch.cuda.device_count()
-    if (torch.device(device).index or 0) >= count:
-        raise EngineUnavailable(f"There is no GPU {device}: torch finds {count}, numbered from cuda:0.")
-    properties = torch.cuda.get_device_properties(device)
-    capability = (properties.major, properties.minor)
-    if fault := capability_fault(optimizations, properties.name, capability) or compiler_fault(optimizations):
-        raise EngineUnavailable(fault)
-    return memory_mode(properties.total_memory)

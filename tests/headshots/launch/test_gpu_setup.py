@@ -1,7 +1,6 @@
-"""torch is installed where that costs no gigabytes, and the InstantID engine only where there is a GPU."""
+"""torch is installed where that costs no gigabytes, and in the build that the machine needs."""
 
 import os
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -10,8 +9,6 @@ import pytest
 
 from headshots.launch import CannotRun, gpu
 from tests.helpers import torch_needed
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def write_torch(folder: Path, version: str, *needed: str) -> None:
@@ -39,6 +36,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
     monkeypatch.delenv("HEADSHOTS_REQUIRE_TORCH", raising=False)
+    monkeypatch.delenv("HEADSHOTS_TORCH_INDEX", raising=False)
     return tmp_path / "index"
 
 
@@ -92,47 +90,49 @@ def test_another_lock_is_looked_at_again(index: Path, monkeypatch: pytest.Monkey
     assert gpu.read_state() == ""
 
 
-def write_tool(folder: Path, prints: str, status: int) -> None:
-    tool = folder / "nvidia-smi"
-    tool.write_text(f"#!/bin/sh\necho '{prints}'\nexit {status}\n")
-    tool.chmod(0o755)
+def test_torch_comes_from_the_index_that_is_set_and_is_replaced_when_another_is_set(
+    index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr(gpu, "pip_install", lambda *arguments, total: asked.append(arguments))
+    monkeypatch.setattr(gpu, "install_lock", lambda lock: None)
+
+    for address in ("", "https://index.example.org/older", "https://index.example.org/older", ""):
+        monkeypatch.setenv("HEADSHOTS_TORCH_INDEX", address)
+        gpu.set_up_gpu()
+
+    assert asked == [
+        (gpu.TORCH,),
+        (gpu.TORCH, "--index-url", "https://index.example.org/older", "--force-reinstall"),
+        (gpu.TORCH, "--force-reinstall"),
+    ]
 
 
 @pytest.mark.parametrize(
-    ("prints", "status", "reason"),
+    ("said", "reason"),
     [
-        ("NVIDIA-SMI has failed because it could not communicate with the driver", 9, "could not communicate"),
-        ("No devices were found", 0, "No devices were found"),
+        (
+            "UserWarning: old card\nThe Tesla V100 has compute capability 7.0.",
+            "The Tesla V100 has compute capability 7.0",
+        ),
+        ("", "torch cannot be loaded"),
     ],
 )
-def test_a_driver_that_sees_no_gpu_is_quoted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prints: str, status: int, reason: str
+def test_a_build_of_torch_that_cannot_use_the_gpu_is_refused_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, reason: str
 ) -> None:
-    write_tool(tmp_path, prints, status)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-
-    with pytest.raises(CannotRun, match=reason):
-        gpu.require_gpu()
-
-
-def test_a_listed_gpu_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_tool(tmp_path, "GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1)", 0)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-
-    gpu.require_gpu()
-
-
-def test_run_py_refuses_instantid_without_a_gpu_before_it_installs_anything(tmp_path: Path) -> None:
-    (tmp_path / "bin").mkdir()
-    words = [sys.executable, str(ROOT / "run.py"), "--engine", "instantid", "--data", str(tmp_path / "data")]
-
-    refused = subprocess.run(words, env={"PATH": str(tmp_path / "bin")}, capture_output=True, text=True, check=False)
-
-    assert refused.returncode == 1
-    assert refused.stderr == (
-        "run.py: the InstantID engine needs an NVIDIA GPU and its driver, but this machine has no nvidia-smi\n"
+    python = tmp_path / "python"
+    python.write_text(
+        f"#!/bin/sh\n[ \"$*\" = '-P -m pipeline.diffusion.device cuda:1' ] && echo '{said}' >&2\nexit 1\n"
     )
-    assert not (tmp_path / "data").exists()
+    python.chmod(0o755)
+    monkeypatch.setattr(gpu, "PYTHON", python)
+    monkeypatch.setenv("HEADSHOTS_INSTANTID_DEVICE", "cuda:1")
+
+    with pytest.raises(CannotRun) as refused:
+        gpu.check_torch()
+
+    assert str(refused.value) == reason
 
 
 def test_a_skip_of_what_needs_torch_is_a_failure_where_nothing_may_be_skipped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,3 +105,9 @@ def prepare_networks(networks: Networks, optimizations: frozenset[Optimization])
         for network in both:
             network.compile(dynamic=False, mode=mode)
         networks.vae.decoder.compile(dynamic=False)
+
+
+def leave_uncompiled(networks: Networks, *others: nn.Module) -> None:
+    """Undo the optimization `compile`, in place."""
+    for network in (networks.unet, networks.controlnet, networks.vae.decoder, *others):
+        network._compiled_call_impl = None

@@ -1,6 +1,7 @@
 """Encode prompts with both text encoders, and cache the embeddings."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,10 +39,9 @@ class PromptEncoder:
         Prompts are truncated to 77 tokens."""
         new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._known]
         if new:
-            with torch.inference_mode(), self._networks.on_device(*self._networks.text_encoders):
-                for prompt in new:
-                    ids = [tokenize(tokenizer, prompt) for tokenizer in self._networks.tokenizers]
-                    self._known[prompt] = encode_ids(self._networks, ids[0], ids[1])
+            ids = [[tokenize(tokenizer, prompt) for tokenizer in self._networks.tokenizers] for prompt in new]
+            with torch.inference_mode():
+                self._known.update(zip(new, encode_ids(self._networks, ids), strict=True))
         for prompt in prompts:
             self._known.move_to_end(prompt)
         embeddings = [self._known[prompt] for prompt in prompts]
@@ -59,14 +59,18 @@ def tokenize(tokenizer: object, prompt: str) -> Tensor:
     return torch.as_tensor(encoded.input_ids)
 
 
-def encode_ids(networks: Networks, first: Tensor, second: Tensor) -> PromptEmbedding:
-    """Encode the token ids (1, 77) of both tokenizers, as SDXL expects.
+def encode_ids(networks: Networks, prompts: Sequence[Sequence[Tensor]]) -> list[PromptEmbedding]:
+    """Encode prompts as SDXL expects. Each prompt consists of the token ids (1, 77) of both tokenizers.
 
     Takes the second-to-last hidden state of each encoder. The pooled embedding is the text projection of the second
-    encoder."""
-    states = []
-    for encoder, ids in zip(networks.text_encoders, (first, second), strict=True):
-        output = encoder(ids.to(networks.device), output_hidden_states=True)
-        states.append(output.hidden_states[-2])
-    tokens = torch.cat(states, dim=-1)[0].to(networks.dtype)
-    return PromptEmbedding(tokens, output.text_embeds[0].to(networks.dtype))
+    encoder. With `offload`, one encoder at a time is on the device."""
+    states: list[list[Tensor]] = []
+    for number, encoder in enumerate(networks.text_encoders):
+        with networks.on_device(encoder):
+            outputs = [encoder(ids[number].to(networks.device), output_hidden_states=True) for ids in prompts]
+        states.append([output.hidden_states[-2][0] for output in outputs])
+    pooled = [output.text_embeds[0] for output in outputs]
+    return [
+        PromptEmbedding(torch.cat(pair, dim=-1).to(networks.dtype), each.to(networks.dtype))
+        for *pair, each in zip(*states, pooled, strict=True)
+    ]

@@ -245,9 +245,12 @@ def test_loading_reports_progress_to_one(config):
     assert heard[-1] == 1
 
 
-def start_compiled(config, monkeypatch, compile_network, heard=None) -> InstantIDEngine:
+def start_compiled(config, monkeypatch, compile_network, heard=None, fault=None) -> InstantIDEngine:
     """An engine with the optimization `compile`, torch's compiler exchanged, its sizes small enough for a test."""
     monkeypatch.setattr(torch.nn.Module, "compile", compile_network)
+    monkeypatch.setattr(
+        engine_module, "compiler_fault", lambda optimizations: fault if Optimization.COMPILE in optimizations else None
+    )
     monkeypatch.setattr(engine_module, "PREVIEW", SIZE)
     monkeypatch.setattr(engine_module, "PREMIUM", LARGE)
     optimizations = default_optimizations("cpu") | {Optimization.COMPILE}
@@ -280,15 +283,30 @@ def test_packs_come_in_no_shape_that_was_not_compiled_at_the_start(config, monke
     assert len([share for share in heard if 0.2 < share < 1]) >= 6
 
 
-def test_a_machine_that_cannot_compile_does_not_start(config, monkeypatch):
+def test_where_torch_cannot_compile_the_engine_goes_on_uncompiled_with_a_warning(config, monkeypatch, caplog):
     def fail(network, **named) -> None:
-        def complain(*_):
+        def complain(*_, **__):
             raise torch._dynamo.exc.TorchDynamoException("no compiler found\nand a long story")
 
-        network.register_forward_pre_hook(complain)
+        network._compiled_call_impl = complain
 
-    with pytest.raises(EngineUnavailable, match=r"here \(no compiler found\)\. Fix: set"):
-        start_compiled(config, monkeypatch, fail)
+    engine = start_compiled(config, monkeypatch, fail)
+
+    (warning,) = caplog.messages
+    assert warning == "The networks are not compiled, because torch cannot compile them here (no compiler found)."
+    person = engine.prepare([source_photo(photos.astronaut(), ASTRONAUT_FACE)], SIZE)
+    assert len(render(engine, jobs_for(person, 1))) == 1
+
+
+def test_without_a_compiler_nothing_is_compiled_and_a_warning_says_so(config, monkeypatch, caplog):
+    fault = "The networks are not compiled, because this machine lacks a C compiler."
+    compiled = []
+
+    engine = start_compiled(config, monkeypatch, lambda network, **named: compiled.append(network), fault=fault)
+
+    assert caplog.messages == [fault]
+    assert compiled == []
+    assert engine.optimizations == default_optimizations("cpu")
 
 
 def test_what_is_to_be_compiled_is_compiled_at_the_start_and_never_for_a_pack(config, monkeypatch):

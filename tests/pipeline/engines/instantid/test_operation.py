@@ -134,7 +134,7 @@ def test_a_weight_of_another_shape_is_named_by_the_report_though_its_hash_is_rig
 def test_without_cuda_nothing_starts_unless_the_cpu_was_asked_for(built):
     on_cuda = replace(OPTIONS, device="cuda")
 
-    with pytest.raises(EngineUnavailable, match="needs an NVIDIA GPU with CUDA"):
+    with pytest.raises(EngineUnavailable, match="needs an NVIDIA GPU, but torch"):
         create_engine("auto", built.open(), on_cuda)
 
     report = examine(built.open(), on_cuda)

@@ -283,7 +283,12 @@ def test_a_step_in_half_precision_stays_near_the_same_step_in_full_precision(fil
     assert np.abs(picture - expected).mean() < ROUNDING_SHARE * expected.std()
 
 
-def test_networks_that_visit_the_device_make_the_same_picture(files):
+def test_networks_that_visit_the_device_one_at_a_time_make_the_same_picture(files, monkeypatch):
+    visits, on_device = [], Networks.on_device
+    monkeypatch.setattr(
+        Networks, "on_device", lambda networks, *modules: visits.append(modules) or on_device(networks, *modules)
+    )
     networks = load_networks(files, "cpu", torch.float32, CHEAP, offload=True)
 
     assert_equals_reference(networks, [read_case(networks, NAMES[0])], CHEAP)
+    assert [module for (module,) in visits] == [*networks.text_encoders, networks.vae]
