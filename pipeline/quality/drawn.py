@@ -1,7 +1,7 @@
 """Skin tone of drawn pictures: what two real photos of one person differ by is allowed, and lightness is corrected.
 
 A studio picture consists of the photo's own pixels, so that its skin must match closely. An engine that draws the face
-paints light and skin anew. Two real photos of one person differ as much.
+invents its light. Its skin may differ by as much as in two real photos of one person.
 """
 
 import tomllib
