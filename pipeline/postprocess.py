@@ -98,11 +98,12 @@ def process(
 def process_picture(
     picture: Picture, gate_reference: "GateReference", post_processor: PostProcessor
 ) -> ProcessedPicture:
-    """Judge one picture, and encode it if the quality gate accepts it.
+    """Judge one picture, apply the quality gate's correction, and encode the picture if it was accepted.
 
     Raises SigningFailed."""
     # Imported here because the benchmark uses this module's thread pool on machines without OpenCV.
     from pipeline.files.watermark import embed
+    from pipeline.quality.drawn import is_drawn
     from pipeline.quality.gate import judge_picture
 
     pixels, source, form = picture.pixels, picture.digital_source, post_processor.file_format
@@ -113,8 +114,13 @@ def process_picture(
         post_processor.finder,
         post_processor.embedder,
         monochrome=picture.job.shot.style.monochrome,
+        drawn=is_drawn(source),
         max_distance=post_processor.max_distance,
     )
+    if judgment.tone_shift is not None:
+        seen = judgment.tone_shift.apply(seen)
+        # A rejected picture is never used.
+        pixels = judgment.tone_shift.apply(pixels) if judgment.accepted else pixels
     if judgment.accepted:
         # Before the smaller versions are made, so that they contain the watermark too.
         pixels = embed(pixels, post_processor.watermark_key, picture.job.subject.engine)

@@ -14,7 +14,7 @@ def public_pages(is_generative: Callable[[], bool]) -> tuple[list[URLPattern], s
         path("", home, by_engine, name="home"),
         path("favicon.ico", favicon),
         path("how-it-works/", how, by_engine, name="how"),
-        path("likeness/", likeness, name="likeness"),
+        path("likeness/", likeness, by_engine, name="likeness"),
         path("privacy/", privacy, name="privacy"),
         path("abuse/", abuse, name="abuse"),
     ]

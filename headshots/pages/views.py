@@ -30,10 +30,13 @@ def how(request: HttpRequest, is_generative: Callable[[], bool]) -> HttpResponse
 
 
 @require_safe
-def likeness(request: HttpRequest) -> HttpResponse:
-    """Show the guide to face embeddings, to the check of pictures, and to the likeness that pages show."""
+def likeness(request: HttpRequest, is_generative: Callable[[], bool]) -> HttpResponse:
+    """Show the guide to face embeddings, to the check of pictures, and to the likeness that pages show.
+
+    is_generative: as for `home`."""
     context = {
         **_figures(),
+        "is_generative": is_generative(),
         "max_distance": settings.HEADSHOTS_LIKENESS_MAX_DISTANCE or BUILT_IN_MAX_DISTANCE,
         "own_calibration": settings.HEADSHOTS_LIKENESS_CALIBRATION is not None,
     }

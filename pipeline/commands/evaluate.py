@@ -27,6 +27,7 @@ from pipeline.engines import EngineName
 from pipeline.errors import FaceNotFound, PhotoRefused
 from pipeline.photos.check import check_photo
 from pipeline.photos.intake import clean_photo, load_pixels
+from pipeline.quality.drawn import is_drawn
 from pipeline.quality.fairness import GateOutcome, GroupFigures, LabeledPhoto, Share, Spread, summarize
 from pipeline.quality.fairness_chart import draw_chart
 from pipeline.quality.gate import build_gate_reference, judge_picture
@@ -110,6 +111,7 @@ def evaluate_photo(row: dict[str, str], path: Path, models: Models, shots: tuple
                 models.finder,
                 models.embedder,
                 monochrome=picture.job.shot.style.monochrome,
+                drawn=is_drawn(picture.digital_source),
             )
             outcomes.append(GateOutcome(found.accepted, found.likeness.distance, found.drift))
     embedding = models.embedder.embed(pixels, face)

@@ -50,6 +50,21 @@ def eye_centers(mesh: Mesh) -> tuple[Points, Points]:
     return right, left
 
 
+def keypoints(mesh: Mesh) -> NDArray[np.float64]:
+    """Return five points in insightface's order, (5, 3) like the mesh.
+
+    The order is right eye, left eye, nose tip, right mouth corner and left mouth corner. An eye is the middle of its
+    corners."""
+    corners = (
+        (RIGHT_EYE_OUTER, RIGHT_EYE_INNER),
+        (LEFT_EYE_OUTER, LEFT_EYE_INNER),
+        (NOSE_TIP,),
+        (MOUTH_RIGHT,),
+        (MOUTH_LEFT,),
+    )
+    return np.array([mesh[list(indices)].mean(axis=0) for indices in corners], np.float64)
+
+
 def face_height(mesh: Mesh) -> float:
     """Return the distance from the top of the forehead to the chin, in pixels."""
     return float(np.hypot(*(mesh[CHIN, :2] - mesh[FOREHEAD_TOP, :2])))

@@ -2,10 +2,12 @@
 
 import threading
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 
 from pipeline.faces import landmarks
+from pipeline.identity.auraface import AuraFaceEmbedder
 from pipeline.types import Embedding, Face, Pixels
 from pipeline.weights import Weights
 
@@ -32,8 +34,16 @@ class FaceEmbedder:
     def __init__(self, weights: Weights) -> None:
         import dlib
 
+        self._weights = weights
         self._network = dlib.face_recognition_model_v1(str(weights.path("dlib_face")))
         self._lock = threading.Lock()
+
+    @cached_property
+    def second(self) -> AuraFaceEmbedder | None:
+        """The independent second network, or None if its weight is not installed. Loaded when it is first needed.
+
+        Raises WeightsError if the weight is damaged."""
+        return AuraFaceEmbedder(self._weights.path("auraface")) if self._weights.is_there("auraface") else None
 
     def embed(self, pixels: Pixels, face: Face) -> Embedding:
         """Compute the embedding of one face, (128,) float32, with a length of about 1.4.

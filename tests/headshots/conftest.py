@@ -58,6 +58,9 @@ class RememberingEmbedder:
         self._embedder = embedder
         self._known: dict[bytes, Embedding] = {}
 
+    # The optional second network is not installed.
+    second = None
+
     def embed(self, pixels: Pixels, face: Face) -> Embedding:
         seen = blake2b(repr(pixels.shape).encode() + pixels.tobytes() + face.mesh.tobytes()).digest()
         if seen not in self._known:

@@ -1,13 +1,22 @@
 """Finishing behind the work: order, overlap, bounds, and what happens when either side fails."""
 
+import io
 import threading
 import time
 from collections.abc import Iterator
 
+import cv2
+import numpy as np
 import pytest
+from PIL import Image
 
-from pipeline.errors import Canceled
-from pipeline.postprocess import map_in_background
+from pipeline.errors import Canceled, Reason
+from pipeline.files.signing import make_test_identity
+from pipeline.imaging.skin import skin_of
+from pipeline.postprocess import PostProcessor, map_in_background, process_picture
+from pipeline.quality.gate import build_gate_reference
+from pipeline.types import DigitalSource, Job, Picture, Shot, Size, SourcePhoto, StyleSpec, Subject
+from tests.helpers import photos
 
 
 def test_results_come_in_order_whichever_is_finished_first():
@@ -88,3 +97,25 @@ def test_who_stops_listening_leaves_nothing_running():
     results.close()
 
     assert threading.active_count() == before
+
+
+def test_limits_and_correction_follow_the_source_that_the_engine_declares(finder, embedder):
+    """The same face, drawn or composed. Only a drawn one may be lighter than the photo, and is corrected."""
+    pixels = photos.astronaut()
+    photo = SourcePhoto(pixels, finder.find(pixels)[0])
+    reference = build_gate_reference([photo], embedder)
+    lab = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2Lab) + np.float32([11, 0, 0])
+    lighter = (np.clip(cv2.cvtColor(lab, cv2.COLOR_Lab2RGB), 0, 1) * 255).astype(np.uint8)
+    post_processor = PostProcessor(finder, embedder, make_test_identity("A test"), versions=False)
+    job = Job(Subject("any", Size(512, 512)), Shot(0, StyleSpec("any", "Any"), seed=0))
+
+    drawn, composed = (
+        process_picture(Picture(job, lighter, source), reference, post_processor)
+        for source in (DigitalSource.TRAINED, DigitalSource.COMPOSITE)
+    )
+
+    assert (composed.judgment.reasons, composed.files) == ((Reason.SKIN_TONE,), None)
+    assert drawn.judgment.accepted
+    assert drawn.files is not None
+    written = np.asarray(Image.open(io.BytesIO(drawn.files.full)).convert("RGB"))
+    assert skin_of(written, photo.face).lightness < skin_of(lighter, photo.face).lightness - 3

@@ -14,6 +14,18 @@ class Sampler(StrEnum):
     DPMPP_2M_KARRAS = "dpmpp_2m_karras"
 
 
+class Proportions(StrEnum):
+    """The source of the proportions in which faces are drawn.
+
+    Attributes:
+        PERSON: the person's own nearly frontal photos. Without any, the human average.
+        TEMPLATE: insightface's alignment template, for everyone.
+    """
+
+    PERSON = "person"
+    TEMPLATE = "template"
+
+
 @dataclass(frozen=True)
 class Sampling:
     """The sampler and its number of denoising steps.
@@ -73,6 +85,7 @@ class InstantIDConfig:
         optimizations: optimizations to apply. None selects the default ones of the device.
         max_batch: largest number of pictures per batch.
         canvas_pixels: approximate pixel count of a picture before it is enlarged.
+        proportions: source of the proportions in which faces are drawn.
     """
 
     weights: WeightFiles
@@ -83,6 +96,7 @@ class InstantIDConfig:
     # About the pixel count that SDXL was trained for. 1024 x 1024 is avoided because SDXL adds stock photo watermarks
     # at exactly that size (published).
     canvas_pixels: int = 896 * 1152
+    proportions: Proportions = Proportions.PERSON
 
     @property
     def chosen_optimizations(self) -> frozenset[Optimization]:

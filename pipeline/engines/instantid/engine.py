@@ -13,9 +13,10 @@ from pipeline.diffusion.memory import MemoryMode, device_errors, fitting_batch, 
 from pipeline.diffusion.optimizations import Optimization, compiler_fault
 from pipeline.engines.instantid.canvas import Canvas, canvas_for, fit, to_gray, to_pixels
 from pipeline.engines.instantid.conditions import Conditions, face_tokens, make_noise
-from pipeline.engines.instantid.config import InstantIDConfig, Sampling, few_step_sampling
+from pipeline.engines.instantid.config import InstantIDConfig, Proportions, Sampling, few_step_sampling
 from pipeline.engines.instantid.denoise import decode, denoise
 from pipeline.engines.instantid.faces import FaceReader, fuse
+from pipeline.engines.instantid.heads import AVERAGE_HEAD, TEMPLATE_HEAD, Head, measure_head
 from pipeline.engines.instantid.looks import get_prompt_style, prompts_for
 from pipeline.engines.instantid.networks.adapter import EMBEDDING_LENGTH
 from pipeline.engines.instantid.networks.bundle import leave_uncompiled
@@ -51,9 +52,10 @@ ENLARGE_FROM = 1.1
 
 @dataclass(frozen=True, eq=False)
 class InstantIDSubject(Subject):
-    """A person, represented by face tokens (2, N, width) and no other data."""
+    """A person, represented by face tokens (2, N, width) and the proportions of their head."""
 
     tokens: Tensor = field(repr=False)
+    head: Head = field(repr=False)
 
 
 class InstantIDEngine:
@@ -118,7 +120,7 @@ class InstantIDEngine:
     def prepare(
         self, photos: Sequence[SourcePhoto], size: Size, on_progress: Progress = ignore_progress
     ) -> InstantIDSubject:
-        """Compute the person's face tokens from all photos in which the detector finds the face.
+        """Compute the person's face tokens from all photos in which the detector finds the face, and measure the head.
 
         Raises FaceNotFound if it finds the face in no photo."""
         readings = []
@@ -128,8 +130,11 @@ class InstantIDEngine:
             except FaceNotFound:
                 if len(photos) == 1:
                     raise
+        head = TEMPLATE_HEAD
+        if self.config.proportions is Proportions.PERSON:
+            head = measure_head([photo.face.mesh for photo in photos])
         with device_errors():
-            return InstantIDSubject(self.name, size, face_tokens(self.networks, fuse(readings)))
+            return InstantIDSubject(self.name, size, face_tokens(self.networks, fuse(readings)), head)
 
     def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
         """Yield one picture per job, in order, as soon as each is finished.
@@ -188,7 +193,7 @@ class InstantIDEngine:
         canvases = {self._canvas(size).size: size for size in sizes}
         runs = [(size, count) for size in canvases.values() for count in {self.capacity(size), 1}]
         for number, (size, count) in enumerate(runs):
-            job = Job(InstantIDSubject(self.name, size, tokens), Shot(0, load_styles()[0], seed=0))
+            job = Job(InstantIDSubject(self.name, size, tokens, AVERAGE_HEAD), Shot(0, load_styles()[0], seed=0))
             on_batch_progress = within(on_progress, number / len(runs), 1 / len(runs))
             try:
                 for _ in self._render([job] * count, size, brief, on_batch_progress):
@@ -209,7 +214,7 @@ class InstantIDEngine:
             prompt=prompt,
             negative=negative,
             face_tokens=job.subject.tokens,
-            keypoint_image=draw_keypoints(place_keypoints(pose_for(shot.index), canvas), canvas),
+            keypoint_image=draw_keypoints(place_keypoints(pose_for(shot.index), canvas, job.subject.head), canvas),
             noise=make_noise(self.networks, shot.seed, canvas),
             guidance_scale=1.0 if Optimization.FEW_STEP in self.optimizations else prompt_style.guidance_scale,
             control_scale=prompt_style.control_scale,

@@ -1,8 +1,9 @@
-"""Head poses: five facial keypoints per pose, generated from templates and never taken from the photo.
+"""Head poses: five facial keypoints per pose.
 
-Each template rotates the same generic 3D head and places it in the picture. The poses make the pictures of a pack
-differ. All poses are nearly frontal, with a face height of 35% to 50% of the picture's height. InstantID works best in
-this range (published practice).
+Each template rotates the person's head (see `heads`) and places it in the picture. The proportions are the person's.
+Position, size and rotation are never taken from a photo. The poses make the pictures of a pack differ. All poses are
+nearly frontal, with a face height of 35% to 50% of the picture's height. InstantID works best in this range (published
+practice).
 """
 
 import math
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.engines.instantid.heads import AVERAGE_HEAD, Head
 from pipeline.types import Pixels, Size
 
 Keypoints = NDArray[np.float64]
@@ -20,10 +22,6 @@ The order is the person's right eye, left eye, nose tip, right mouth corner and 
 the viewer's left.
 """
 
-# Keypoints of a generic head, in eye distances: x to the viewer's right, y down, z toward the viewer. The origin is
-# halfway between the eyes. x and y are those of insightface's alignment template. z is an anthropometric mean (63 mm
-# between the eyes).
-HEAD = np.array([[-0.5, 0.0, 0.0], [0.5, 0.0, 0.0], [0.0, 0.571, 0.42], [-0.41, 1.155, 0.10], [0.41, 1.155, 0.10]])
 # Distances from the hairline to the chin and to the line of the eyes, in eye distances.
 FACE_HEIGHT = 2.9
 EYES_BELOW_HAIRLINE = 1.15
@@ -91,15 +89,17 @@ def pose_for(index: int) -> Pose:
     return POSES[index % len(POSES)]
 
 
-def place_keypoints(pose: Pose, size: Size) -> Keypoints:
-    """Return the keypoints of a pose in a picture of this size."""
+def place_keypoints(pose: Pose, size: Size, head: Head = AVERAGE_HEAD) -> Keypoints:
+    """Return the keypoints of a head in a pose, in a picture of this size.
+
+    The distance between the eyes is the same for every head."""
     yaw, pitch, roll = (math.radians(angle) for angle in (pose.yaw, pose.pitch, pose.roll))
     turn = np.array([[math.cos(yaw), 0, math.sin(yaw)], [0, 1, 0], [-math.sin(yaw), 0, math.cos(yaw)]])
     nod = np.array([[1, 0, 0], [0, math.cos(pitch), math.sin(pitch)], [0, -math.sin(pitch), math.cos(pitch)]])
     tilt = np.array([[math.cos(roll), -math.sin(roll), 0], [math.sin(roll), math.cos(roll), 0], [0, 0, 1]])
     middle = np.array([0.0, FACE_HEIGHT / 2 - EYES_BELOW_HAIRLINE, 0.0])
     neck = np.array([0.0, 0.0, NECK_DEPTH])
-    turned: Keypoints = (HEAD - middle + neck) @ (tilt @ nod @ turn).T - neck
+    turned: Keypoints = (head - middle + neck) @ (tilt @ nod @ turn).T - neck
     scale = pose.face_height * size.height / FACE_HEIGHT
     placed: Keypoints = turned[:, :2] * scale + np.array([pose.x * size.width, pose.y * size.height])
     return placed

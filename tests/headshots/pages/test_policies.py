@@ -16,6 +16,7 @@ from headshots.retention.orphans import MAIL_FILE_RETENTION
 from headshots.urls import urlpatterns
 from headshots.vault.models import Blob
 from pipeline.identity.likeness import ACCEPT_DISTANCE
+from pipeline.imaging.skin import MAX_DARKEN, MAX_LIGHTEN
 from tests.helpers.factories import make_shoot
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
@@ -241,6 +242,19 @@ def test_the_guide_to_likeness_follows_the_operators_own_limit_and_calibration(
     assert "distance to your photos is below 0.48" in page
     assert "4,851 pairs" not in page
     assert "their own calibration data" in page
+
+
+def test_the_guide_states_the_limits_of_the_engine_that_is_used(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "two real photos" not in read(client, "/likeness/")
+
+    use_generative_engine(monkeypatch, "likeness")
+
+    page = read(client, "/likeness/")
+    assert MAX_LIGHTEN == MAX_DARKEN
+    assert f"at most {MAX_LIGHTEN:.0f} steps (of 100) lighter or darker" in page
+    assert "8 steps of lightness" not in page
 
 
 def test_terms_name_payments_only_where_there_are_some(client: Client, settings: LazySettings) -> None:

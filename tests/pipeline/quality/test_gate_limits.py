@@ -9,9 +9,10 @@ import pytest
 
 from pipeline.errors import Reason
 from pipeline.identity.embedding import fuse
+from pipeline.identity.likeness import Likeness
 from pipeline.imaging.skin import Skin
 from pipeline.quality import gate
-from pipeline.quality.gate import Drift, GateReference, drift_between
+from pipeline.quality.gate import Drift, GateReference, drift_between, judge_picture
 from pipeline.types import Measurements
 
 GOOD = Measurements(
@@ -78,19 +79,34 @@ def test_the_limits_of_skin(lightness: float, hue: float | None, share: float | 
 
 
 @pytest.mark.parametrize(("photo", "least"), [(0.1, 0.15), (0.3, 0.18), (0.4, 0.24), (0.9, 0.24)])
-def test_a_picture_is_about_as_sharp_as_its_photo_and_never_blurred(photo: float, least: float) -> None:
-    reference = GateReference(np.zeros(128, np.float32), (), photo)
+def test_a_composed_picture_is_about_as_sharp_as_its_photo_and_never_blurred(
+    monkeypatch: pytest.MonkeyPatch, photo: float, least: float
+) -> None:
+    assert sharpness_reasons(monkeypatch, least + 0.001, photo, drawn=False) == ()
+    assert sharpness_reasons(monkeypatch, least - 0.001, photo, drawn=False) == (Reason.TOO_BLURRY,)
 
-    assert gate._quality_reasons(replace(GOOD, sharpness=least + 0.001), reference) == []
-    assert gate._quality_reasons(replace(GOOD, sharpness=least - 0.001), reference) == [Reason.TOO_BLURRY]
+
+def test_a_drawn_picture_need_not_be_as_sharp_as_the_photo(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sharpness_reasons(monkeypatch, 0.151, 0.9, drawn=True) == ()
+    assert sharpness_reasons(monkeypatch, 0.149, 0.9, drawn=True) == (Reason.TOO_BLURRY,)
+
+
+def sharpness_reasons(
+    monkeypatch: pytest.MonkeyPatch, picture: float, photo: float, *, drawn: bool
+) -> tuple[Reason, ...]:
+    """What the gate says of a picture this sharp, of a person whose photo is that sharp."""
+    likeness = Likeness(0.2, 1, True, face=SimpleNamespace())
+    monkeypatch.setattr(gate, "judge_likeness", lambda *arguments: likeness)
+    monkeypatch.setattr(gate, "skin_of", lambda pixels, face: skin(50))
+    monkeypatch.setattr(gate, "measure", lambda pixels, face: replace(GOOD, sharpness=picture))
+    reference = GateReference(np.zeros(128, np.float32), (skin(50),), photo)
+    return judge_picture(np.zeros((4, 4, 3), np.uint8), reference, None, None, drawn=drawn).reasons
 
 
 def test_a_picture_is_neither_dark_nor_overexposed() -> None:
-    reference = GateReference(np.zeros(128, np.float32), (), 0.3)
-
-    assert gate._quality_reasons(replace(GOOD, lightness_p95=40, overexposed_share=0.2), reference) == []
-    assert gate._quality_reasons(replace(GOOD, lightness_p95=39.9), reference) == [Reason.TOO_DARK]
-    assert gate._quality_reasons(replace(GOOD, overexposed_share=0.21), reference) == [Reason.OVEREXPOSED]
+    assert gate._quality_reasons(replace(GOOD, lightness_p95=40, overexposed_share=0.2), 0.2) == []
+    assert gate._quality_reasons(replace(GOOD, lightness_p95=39.9), 0.2) == [Reason.TOO_DARK]
+    assert gate._quality_reasons(replace(GOOD, overexposed_share=0.21), 0.2) == [Reason.OVEREXPOSED]
 
 
 def test_lightness_and_hue_of_a_drift_add_up_in_parts_of_their_limits() -> None:
@@ -105,10 +121,10 @@ def test_photos_count_by_their_score_and_the_sharpest_sets_the_sharpness(monkeyp
     monkeypatch.setattr(gate, "measure", lambda pixels, face: replace(GOOD, sharpness=sharpness[pixels]))
     monkeypatch.setattr(gate, "advise", lambda measured: SimpleNamespace(score=scores[measured.sharpness]))
     monkeypatch.setattr(gate, "corrected_skin_of", lambda pixels, face: pixels)
-    embedder = SimpleNamespace(embed=lambda pixels, face: embeddings[pixels])
+    embedder = SimpleNamespace(embed=lambda pixels, face: embeddings[pixels], second=None)
     photos = [SimpleNamespace(pixels=name, face=None) for name in embeddings]
 
     found = gate.build_gate_reference(photos, embedder)
 
     assert np.array_equal(found.embedding, fuse(list(embeddings.values()), [80, 1]))
-    assert (found.skins, found.sharpness) == (("good", "poor"), 0.3)
+    assert (found.skins, found.sharpness, found.second) == (("good", "poor"), 0.3, None)

@@ -15,11 +15,12 @@ from safetensors.torch import load_file, save_file
 import pipeline.engines.instantid.engine as engine_module
 from pipeline.diffusion.memory import device_errors, loading
 from pipeline.diffusion.optimizations import Optimization, default_optimizations
-from pipeline.engines.instantid.config import InstantIDConfig
+from pipeline.engines.instantid.config import InstantIDConfig, Proportions
 from pipeline.engines.instantid.engine import InstantIDEngine
+from pipeline.engines.instantid.heads import TEMPLATE_HEAD, measure_head
 from pipeline.errors import Canceled, DeviceLost, EngineUnavailable, FaceNotFound, WeightsError
 from pipeline.styles.shot_list import load_styles, plan_shots
-from pipeline.types import Box, Job, Size
+from pipeline.types import Box, Job, Size, SourcePhoto
 from pipeline.weights.convert import convert_adapter
 from tests.helpers import photos
 from tests.pipeline.engines.instantid.tiny_instantid import GOLDEN, SIZE, build_config, source_photo
@@ -91,6 +92,20 @@ def test_two_people_share_a_batch_without_touching_each_other(engine, subject):
     for one, two in zip(together, alone, strict=True):
         assert np.abs(one.astype(int) - two).max() <= 1
     assert np.abs(together[0].astype(int) - together[1]).max() > 5
+
+
+def test_faces_have_the_persons_proportions_unless_the_template_is_chosen(engine, config, finder, monkeypatch):
+    pixels = photos.astronaut()
+    photo = SourcePhoto(pixels, finder.find(pixels)[0])
+    person = engine.prepare([photo], SIZE)
+    monkeypatch.setattr(engine, "config", replace(config, proportions=Proportions.TEMPLATE))
+    template = engine.prepare([photo], SIZE)
+
+    np.testing.assert_array_equal(person.head, measure_head([photo.face.mesh]))
+    np.testing.assert_array_equal(template.head, TEMPLATE_HEAD)
+    (job,) = jobs_for(person, 1)
+    images = [engine._conditions(each, Size(448, 560)).keypoint_image for each in (job, replace(job, subject=template))]
+    assert (images[0] != images[1]).any()
 
 
 def test_larger_pictures_go_through_the_upscaler(engine, subject):
