@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from pipeline.engines.instantid.networks.bundle import Networks
+from pipeline.engines.instantid.picture_checks import require_finite
 
 # An embedding takes 0.3 MB in half precision. A pack needs two per style.
 MAX_CACHED_PROMPTS = 256
@@ -41,7 +42,9 @@ class PromptEncoder:
             with torch.inference_mode(), self._networks.on_device(*self._networks.text_encoders):
                 for prompt in new:
                     ids = [tokenize(tokenizer, prompt) for tokenizer in self._networks.tokenizers]
-                    self._known[prompt] = encode_ids(self._networks, ids[0], ids[1])
+                    embedding = encode_ids(self._networks, ids[0], ids[1])
+                    require_finite(embedding.tokens, "The embedding of a prompt")
+                    self._known[prompt] = embedding
         for prompt in prompts:
             self._known.move_to_end(prompt)
         embeddings = [self._known[prompt] for prompt in prompts]
