@@ -77,6 +77,7 @@ HEADSHOTS_INSTANTID_SAMPLER = env.str("HEADSHOTS_INSTANTID_SAMPLER", default="")
 HEADSHOTS_INSTANTID_STEPS = _int("HEADSHOTS_INSTANTID_STEPS", 0)
 HEADSHOTS_INSTANTID_CANVAS_PIXELS = _int("HEADSHOTS_INSTANTID_CANVAS_PIXELS", 896 * 1152)
 HEADSHOTS_INSTANTID_MAX_BATCH = _int("HEADSHOTS_INSTANTID_MAX_BATCH", 10)
+HEADSHOTS_INSTANTID_PROPORTIONS = env.str("HEADSHOTS_INSTANTID_PROPORTIONS", default="person")
 # Signing identity of the finished files (C2PA): a P-256 key and its certificates, the leaf first, both PEM. Without
 # them a test certificate is used, which states that it proves nothing.
 HEADSHOTS_C2PA_KEY_FILE = _path("HEADSHOTS_C2PA_KEY_FILE")

@@ -48,6 +48,7 @@ def options() -> InstantIDOptions:
         steps=settings.HEADSHOTS_INSTANTID_STEPS,
         canvas_pixels=settings.HEADSHOTS_INSTANTID_CANVAS_PIXELS,
         max_batch=settings.HEADSHOTS_INSTANTID_MAX_BATCH,
+        proportions=settings.HEADSHOTS_INSTANTID_PROPORTIONS,
     )
 
 

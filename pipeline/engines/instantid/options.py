@@ -6,7 +6,7 @@ Imports no heavy packages.
 from dataclasses import dataclass
 
 from pipeline.diffusion.optimizations import Optimization, change_optimizations, default_optimizations
-from pipeline.engines.instantid.config import InstantIDConfig, Sampler, Sampling, WeightFiles
+from pipeline.engines.instantid.config import InstantIDConfig, Proportions, Sampler, Sampling, WeightFiles
 from pipeline.errors import EngineUnavailable
 from pipeline.weights import Weights
 
@@ -30,6 +30,7 @@ class InstantIDOptions:
         steps: number of denoising steps. 0 selects the number that the catalog recommends.
         canvas_pixels: approximate pixel count of a picture before it is enlarged.
         max_batch: largest number of pictures per batch. Limited memory can reduce it.
+        proportions: source of the proportions in which faces are drawn, `person` or `template`.
     """
 
     checkpoint: str = "realvisxl"
@@ -39,6 +40,7 @@ class InstantIDOptions:
     steps: int = 0
     canvas_pixels: int = 896 * 1152
     max_batch: int = 10
+    proportions: str = Proportions.PERSON
 
     @property
     def chosen_optimizations(self) -> frozenset[Optimization]:
@@ -58,6 +60,8 @@ class InstantIDOptions:
             return f"HEADSHOTS_INSTANTID_OPTIMIZATIONS: {error}."
         if self.sampler and self.sampler not in set(Sampler):
             return f"HEADSHOTS_INSTANTID_SAMPLER is {self.sampler!r}, but must be one of: {', '.join(Sampler)}."
+        if self.proportions not in set(Proportions):
+            return f"HEADSHOTS_INSTANTID_PROPORTIONS is {self.proportions!r}, but must be person or template."
         if self.steps < 0 or self.max_batch < 1 or self.canvas_pixels < MIN_CANVAS_PIXELS:
             return (
                 "HEADSHOTS_INSTANTID_STEPS must not be negative, HEADSHOTS_INSTANTID_MAX_BATCH must be at least 1, and "
@@ -119,4 +123,5 @@ def build_config(weights: Weights, options: InstantIDOptions) -> InstantIDConfig
         optimizations=options.chosen_optimizations,
         max_batch=options.max_batch,
         canvas_pixels=options.canvas_pixels,
+        proportions=Proportions(options.proportions),
     )
