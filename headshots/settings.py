@@ -69,14 +69,15 @@ HEADSHOTS_ENGINE = env.str("HEADSHOTS_ENGINE", default="auto")
 HEADSHOTS_WEIGHTS_DIR = _path("HEADSHOTS_WEIGHTS_DIR")
 # The operator's own weights in addition to the built-in ones, in the format of pipeline/weights/weights.toml.
 HEADSHOTS_WEIGHTS_CATALOG = _path("HEADSHOTS_WEIGHTS_CATALOG")
-# The InstantID engine: name of the SDXL weight, device, changes to the lossless optimizations (`+fp8,-compile`),
-# steps, canvas size in pixels, and maximum number of pictures per batch.
+# The InstantID engine, as InstantIDOptions explains. An empty sampler and 0 steps mean those of the model card.
 HEADSHOTS_INSTANTID_CHECKPOINT = env.str("HEADSHOTS_INSTANTID_CHECKPOINT", default="realvisxl")
 HEADSHOTS_INSTANTID_DEVICE = env.str("HEADSHOTS_INSTANTID_DEVICE", default="cuda")
 HEADSHOTS_INSTANTID_OPTIMIZATIONS = env.list("HEADSHOTS_INSTANTID_OPTIMIZATIONS", default=[])
-HEADSHOTS_INSTANTID_STEPS = _int("HEADSHOTS_INSTANTID_STEPS", 30)
+HEADSHOTS_INSTANTID_SAMPLER = env.str("HEADSHOTS_INSTANTID_SAMPLER", default="")
+HEADSHOTS_INSTANTID_STEPS = _int("HEADSHOTS_INSTANTID_STEPS", 0)
 HEADSHOTS_INSTANTID_CANVAS_PIXELS = _int("HEADSHOTS_INSTANTID_CANVAS_PIXELS", 896 * 1152)
 HEADSHOTS_INSTANTID_MAX_BATCH = _int("HEADSHOTS_INSTANTID_MAX_BATCH", 10)
+HEADSHOTS_INSTANTID_PROPORTIONS = env.str("HEADSHOTS_INSTANTID_PROPORTIONS", default="person")
 # Signing identity of the finished files (C2PA): a P-256 key and its certificates, the leaf first, both PEM. Without
 # them a test certificate is used, which states that it proves nothing.
 HEADSHOTS_C2PA_KEY_FILE = _path("HEADSHOTS_C2PA_KEY_FILE")

@@ -18,6 +18,7 @@ from pipeline.commands import (
     echo,
 )
 from pipeline.engines import EngineName
+from pipeline.engines.instantid.config import Sampler
 from pipeline.engines.instantid.options import InstantIDOptions
 from pipeline.errors import PipelineError
 from pipeline.types import Framing
@@ -279,7 +280,10 @@ def add_engine_options(
         help="turn an optimization on or off, such as +fp8 or -fused_qkv; repeatable",
     )
     group.add_argument(
-        "--steps", type=positive_int, default=defaults.steps, metavar="N", help="denoising steps (default: %(default)s)"
+        "--sampler", default=defaults.sampler, choices=list(Sampler), help="sampler (default: the checkpoint's)"
+    )
+    group.add_argument(
+        "--steps", type=positive_int, default=defaults.steps, metavar="N", help="steps (default: the checkpoint's)"
     )
     group.add_argument(
         "--canvas-pixels",

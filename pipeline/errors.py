@@ -6,6 +6,7 @@ PipelineError
 ├── WeightsError        Model weights are missing, truncated or not the pinned ones.
 │   └── LicenseError    The license of the weights does not allow this use.
 ├── EngineUnavailable   The engine cannot run on this machine. The message names what is missing.
+├── NumericalError      A network produced NaN or infinite values. The message names them.
 ├── DeviceLost          The accelerator stopped responding. The process must be restarted.
 ├── SigningFailed       Content Credentials cannot be written or read.
 └── Canceled            The caller's progress callback stopped the work.
@@ -77,6 +78,12 @@ class EngineUnavailable(PipelineError):
     """Raised if the engine cannot run on this machine.
 
     The message names what is missing."""
+
+
+class NumericalError(PipelineError):
+    """Raised if a network produced NaN or infinite values.
+
+    The message names the values."""
 
 
 class DeviceLost(PipelineError):

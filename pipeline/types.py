@@ -274,12 +274,13 @@ class Outfit(StrEnum):
 class SelfDescription:
     """A person's description of themselves. They select each value from a list, and nothing is guessed.
 
-    None means that the person did not answer. Only generative engines use the description. It is as private as a photo
-    and is never stored in a database table."""
+    None and False mean that the person did not say it: a prompt then neither asks for it nor excludes it. Only
+    generative engines use the description. It is as private as a photo and is never stored in a database table."""
 
     kind: PersonKind = PersonKind.PERSON
     age: AgeBand | None = None
     hair: Hair | None = None
+    beard: bool = False
     glasses: bool = False
     headscarf: bool = False
     outfit: Outfit | None = None

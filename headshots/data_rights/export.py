@@ -199,6 +199,7 @@ def _self_description(shoot: Shoot, folder: str, contents: ExportContents) -> di
         "age": AGES[said.age] if said.age else None,
         "hair": HAIR[said.hair] if said.hair else None,
         "outfit": OUTFITS[said.outfit] if said.outfit else None,
+        "beard": said.beard,
         "glasses": said.glasses,
         "headscarf": said.headscarf,
     }

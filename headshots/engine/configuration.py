@@ -45,9 +45,11 @@ def options() -> InstantIDOptions:
         checkpoint=settings.HEADSHOTS_INSTANTID_CHECKPOINT,
         device=settings.HEADSHOTS_INSTANTID_DEVICE,
         optimizations=tuple(settings.HEADSHOTS_INSTANTID_OPTIMIZATIONS),
+        sampler=settings.HEADSHOTS_INSTANTID_SAMPLER,
         steps=settings.HEADSHOTS_INSTANTID_STEPS,
         canvas_pixels=settings.HEADSHOTS_INSTANTID_CANVAS_PIXELS,
         max_batch=settings.HEADSHOTS_INSTANTID_MAX_BATCH,
+        proportions=settings.HEADSHOTS_INSTANTID_PROPORTIONS,
     )
 
 

@@ -86,6 +86,7 @@ class SelfDescriptionForm(forms.Form):
     age = _choice("I am", AGES, "prefer not to say")
     hair = _choice("My hair is", HAIR, "prefer not to say")
     outfit = _choice("In my headshots, I’m wearing", OUTFITS, "business attire")
+    beard = forms.BooleanField(label="I have a beard", required=False)
     glasses = forms.BooleanField(label="I wear glasses", required=False)
     headscarf = forms.BooleanField(label="I wear a headscarf", required=False)
 

@@ -113,5 +113,5 @@ def plain_denoising(
         )[0]
         without, with_ = predicted.chunk(2)
         predicted = without + GUIDANCE * (with_ - without)
-        latents = scheduler.step(predicted, timestep, latents, return_dict=False)[0]
+        latents = scheduler.step(predicted, timestep, latents, generator=rng, return_dict=False)[0]
     return latents

@@ -67,6 +67,7 @@ def read_options(arguments: argparse.Namespace) -> InstantIDOptions:
         device=arguments.device,
         # Do not compile. A command is too short for minutes of compiling to pay off.
         optimizations=("-compile", *arguments.optimization),
+        sampler=arguments.sampler,
         steps=arguments.steps,
         canvas_pixels=arguments.canvas_pixels,
     )

@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
@@ -97,6 +97,8 @@ class Weight:
         business: True if the license allows business use without permission.
         folder: name of the folder for a weight of several files, otherwise empty.
         convert: conversion of the file after the download: `adapter`, `upscaler`, or empty for none.
+        samplers: for a checkpoint, the samplers that its model card recommends, with their number of steps. The first
+            one is the default.
     """
 
     name: str
@@ -107,6 +109,7 @@ class Weight:
     business: bool = True
     folder: str = ""
     convert: str = ""
+    samplers: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     @property
     def place(self) -> str:
@@ -170,8 +173,9 @@ def _read_weight(
     name: str, entry: dict[str, object], archives: Mapping[str, Archive], hubs: Mapping[str, Mapping[str, str]]
 ) -> Weight:
     folder = str(entry.get("folder", ""))
-    listed = entry.get("files", [entry])
+    listed, samplers = entry.get("files", [entry]), entry.get("samplers", {})
     assert isinstance(listed, list)
+    assert isinstance(samplers, dict)
     files = tuple(_read_file({**entry, **each}, folder, archives, hubs) for each in listed)
     return Weight(
         name=name,
@@ -182,6 +186,7 @@ def _read_weight(
         business=bool(entry.get("business", True)),
         folder=folder,
         convert=str(entry.get("convert", "")),
+        samplers={str(sampler): int(steps) for sampler, steps in samplers.items()},
     )
 
 

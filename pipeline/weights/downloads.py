@@ -8,8 +8,9 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
 from pipeline.errors import WeightsError
@@ -24,6 +25,8 @@ PAUSE_SECONDS = 1.0
 # Let the Hub's library retry its own requests.
 RETRY_ON_ERRORS = True
 SHA256_DIGITS = 64
+# Answers of an overloaded server, which a later attempt can change.
+TRANSIENT = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ def download(
             if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and remote.size is None and size_before:
                 # The partial file is complete, because the server has nothing left to send.
                 break
-            if error.code < HTTPStatus.INTERNAL_SERVER_ERROR:
+            if error.code < HTTPStatus.INTERNAL_SERVER_ERROR and error.code not in TRANSIENT:
                 if url_is_fresh:
                     raise _download_error(name, reason) from error
                 remote, url_is_fresh = locate(), True
@@ -166,6 +169,18 @@ def size_of(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
+class _PrivateRedirects(urllib.request.HTTPRedirectHandler):
+    """Follow redirects, but send the user's token to the first host only."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> urllib.request.Request | None:
+        following = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if following is not None and urlsplit(newurl).netloc != urlsplit(req.full_url).netloc:
+            following.remove_header("Authorization")
+        return following
+
+
 def transfer(remote: Remote, partial: Path, on_bytes: Callable[[int], None]) -> None:
     """Append the missing bytes to the partial file, until it is complete or the connection fails."""
     here = size_of(partial)
@@ -173,9 +188,13 @@ def transfer(remote: Remote, partial: Path, on_bytes: Callable[[int], None]) -> 
     if here:
         request.add_header("Range", f"bytes={here}-")
     response: HTTPResponse
-    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310 - our catalog's address
+    opener = urllib.request.build_opener(_PrivateRedirects)
+    with opener.open(request, timeout=TIMEOUT_SECONDS) as response:
         # A server that does not support ranges sends the whole file again.
-        here = here if response.status == 206 else 0
+        here = here if response.status == HTTPStatus.PARTIAL_CONTENT else 0
+        sent = response.headers.get("Content-Range", "")
+        if here and sent and not sent.startswith(f"bytes {here}-"):
+            raise HTTPException(f"the server sent another part of the file ({sent})")
         with partial.open("ab" if here else "wb") as file:
             while chunk := response.read1(CHUNK_BYTES):
                 file.write(chunk)

@@ -21,6 +21,10 @@ class Hub:
     cut_after  bytes after which each transfer of such a file ends, as a bad line would
     ranges     whether parts can be asked for
     tickets    whether each address in the storage is good for one transfer only, as one that expires
+    moved      new by old name of repositories that were renamed: the hub sends on to another path on the same host
+    busy       how many transfers are refused, as by a hub with too many callers
+    skew       how many bytes later than asked for a part begins, as from a confused cache
+    authorized addresses that came with a token
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -28,6 +32,10 @@ class Hub:
     cut_after: int | None = None
     ranges: bool = True
     tickets: bool = False
+    moved: dict[str, str] = field(default_factory=dict)
+    busy: int = 0
+    skew: int = 0
+    authorized: list[str] = field(default_factory=list)
     valid: set[str] = field(default_factory=set)
     lies: dict[str, bytes] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
@@ -63,9 +71,23 @@ class Handler(BaseHTTPRequestHandler):
     def plain_path(self) -> str:
         return self.path.partition("?")[0]
 
+    def send_elsewhere(self, name: str) -> None:
+        """Begin a redirect to another host, as the hub's storage is: its client follows those within the hub itself."""
+        hub = self.server.hub
+        hub.valid.add(ticket := f"?ticket={len(hub.asked)}")
+        self.send_response(302)
+        self.send_header("Location", f"http://localhost:{self.server.server_port}/storage/{name}{ticket}")
+
     def do_HEAD(self) -> None:
         hub, name = self.server.hub, self.name()
         hub.asked.append(f"HEAD {self.path}")
+        for old, new in hub.moved.items():
+            if name.startswith(f"{old}/"):
+                self.send_response(307)
+                self.send_header("Location", self.path.replace(old, new, 1))
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
         if name not in hub.files:
             self.send_response(404)
             self.send_header("X-Error-Code", "EntryNotFound")
@@ -73,10 +95,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         content = hub.files[name]
         if name in hub.large:
-            self.send_response(302)
-            # Another host, as the hub's storage is: its client follows redirects within the hub itself.
-            hub.valid.add(ticket := f"?ticket={len(hub.asked)}")
-            self.send_header("Location", f"http://localhost:{self.server.server_port}/storage/{name}{ticket}")
+            self.send_elsewhere(name)
             self.send_header("X-Linked-Size", str(len(content)))
             self.send_header("X-Linked-Etag", f'"{hashlib.sha256(content).hexdigest()}"')
         else:
@@ -91,6 +110,18 @@ class Handler(BaseHTTPRequestHandler):
         hub, name = self.server.hub, self.name()
         wanted = self.headers.get("Range", "")
         hub.asked.append(f"GET {self.plain_path()} {wanted}".strip())
+        if "Authorization" in self.headers:
+            hub.authorized.append(self.plain_path())
+        if hub.busy:
+            hub.busy -= 1
+            self.send_error(429)
+            return
+        if self.path.startswith("/releases/"):
+            # As GitHub sends to its storage.
+            self.send_elsewhere(self.path.removeprefix("/releases/"))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         ticket = self.path.removeprefix(self.plain_path())
         if hub.tickets and ticket not in hub.valid:
             self.send_error(403)
@@ -104,7 +135,10 @@ class Handler(BaseHTTPRequestHandler):
         if start and start >= len(content):
             self.send_error(416)
             return
+        start += hub.skew if start else 0
         self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
         self.wfile.write(content[start:] if hub.cut_after is None else content[start : start + hub.cut_after])

@@ -1,4 +1,4 @@
-"""Choose the size at which a picture is rendered, and fit the result to the requested size."""
+"""Choose the size at which a picture is rendered, and finish the result at the requested size."""
 
 import math
 from dataclasses import dataclass
@@ -46,8 +46,43 @@ def canvas_for(size: Size, pixels: int, side_multiple: int = SIDE_MULTIPLE) -> C
     return Canvas(Size(width, height), max(size.width / width, size.height / height))
 
 
+# Fraction of interpolation (plain enlargement) that is mixed into the upscaler's result, for a picture that is nearly
+# large enough and for one that grows four times. The network alone makes skin too crisp (docs/adr/0039).
+PLAIN_SHARES = (0.5, 0.15)
+# Standard deviation of the grain, 0..1, and its increase per factor of enlargement. The studio engine uses the same.
+GRAIN, MONOCHROME_GRAIN = 0.0045, 0.009
+GRAIN_GROWTH = 0.35
+# Height of a picture whose grain is one pixel wide.
+GRAIN_ROWS = 1120
+
 # Luma weights of Rec. 709.
 LUMA = (0.2126, 0.7152, 0.0722)
+
+
+def mix_plain(enlarged: Tensor, picture: Tensor, growth: float) -> Tensor:
+    """Mix a plain enlargement of `picture`, (3, H, W), into the upscaler's result, (3, 4H, 4W).
+
+    growth: factor by which the picture has to grow."""
+    nearly, far = PLAIN_SHARES
+    share = nearly + (far - nearly) * min(1.0, max(0.0, (growth - 2) / 2))
+    plain = functional.interpolate(picture[None].to(enlarged), size=enlarged.shape[-2:], mode="bicubic")[0]
+    return torch.lerp(enlarged, plain, share).clamp(0, 1)
+
+
+def add_grain(picture: Tensor, growth: float, seed: int, *, monochrome: bool) -> Tensor:
+    """Add film grain to a picture (3, H, W), 0..1. The grain is the same in all channels.
+
+    The grain also hides the banding of 8-bit values. As on film, it is strongest in the midtones. An enlarged picture
+    lacks fine texture and gets more of it. The same seed gives the same grain on the same kind of device."""
+    height, width = picture.shape[-2:]
+    amount = (MONOCHROME_GRAIN if monochrome else GRAIN) * (1 + GRAIN_GROWTH * min(2.5, max(0.0, growth - 1.5)))
+    factor = max(1, round(height / GRAIN_ROWS))
+    generator = torch.Generator(picture.device).manual_seed(seed)
+    shape = (1, 1, -(-height // factor), -(-width // factor))
+    grain = torch.randn(shape, generator=generator, device=picture.device)
+    grain = functional.interpolate(grain, size=(height, width), mode="bicubic")[0]
+    strength = 0.6 + 1.6 * picture * (1 - picture)
+    return (picture + strength * grain * (amount / grain.std())).clamp(0, 1)
 
 
 def fit(picture: Tensor, size: Size) -> Tensor:

@@ -8,10 +8,13 @@ from pipeline.diffusion.optimizations import Optimization, default_optimizations
 
 
 class Sampler(StrEnum):
-    """The diffusers scheduler used for denoising."""
+    """The diffusers scheduler used for denoising. Each runs the networks once per step.
+
+    EULER and DPMPP_2M_KARRAS add no noise. DPMPP_SDE_KARRAS adds noise in every step."""
 
     EULER = "euler"
     DPMPP_2M_KARRAS = "dpmpp_2m_karras"
+    DPMPP_SDE_KARRAS = "dpmpp_sde_karras"
 
 
 class Proportions(StrEnum):
@@ -31,7 +34,7 @@ class Sampling:
     """The sampler and its number of denoising steps.
 
     Attributes:
-        steps: number of denoising steps.
+        steps: number of denoising steps, each one pass of the networks.
         sampler: scheduler of diffusers.
         trailing: True to start at the last timestep, as few-step adapters were trained.
     """

@@ -24,11 +24,20 @@ def denoise(
     sampling: Sampling,
     optimizations: frozenset[Optimization],
     on_progress: Progress,
+    seeds: Sequence[int] | None = None,
 ) -> Tensor:
     """Denoise a batch. Returns latents (B, 4, h, w), float32.
 
-    The latents are not yet divided by the VAE's scaling factor. `on_progress` is called after each step with the
-    finished fraction of the steps. The callback can raise Canceled."""
+    The latents are not yet divided by the VAE's scaling factor.
+
+    Args:
+        networks: loaded networks.
+        pictures: conditions of the pictures.
+        sampling: sampler and number of steps.
+        optimizations: optimizations to apply.
+        on_progress: called after each step with the finished fraction of the steps. Can raise Canceled.
+        seeds: seed of each picture, from which a sampler that adds noise draws it. By default their numbers.
+    """
     with torch.inference_mode():
         scheduler = make_scheduler(networks.scheduler_config, sampling, networks.device)
         steps = plan_steps(networks, pictures, sampling.steps, optimizations)
@@ -36,15 +45,27 @@ def denoise(
         scales = torch.tensor([picture.guidance_scale for picture in pictures], device=networks.device)
         guidance = scales[:, None, None, None]
         latents = torch.stack([picture.noise for picture in pictures]).to(networks.device) * scheduler.init_noise_sigma
+        generators = step_generators(pictures, range(len(pictures)) if seeds is None else seeds)
         for step, timestep in zip(steps, scheduler.timesteps, strict=True):
             inputs = scheduler.scale_model_input(torch.cat([latents, latents]) if step.guided else latents, timestep)
             predicted = predictor.predict(inputs.to(networks.dtype), timestep, step.rows, step.control).float()
             if step.guided:
                 without, with_ = predicted.chunk(2)
                 predicted = without + guidance * (with_ - without)
-            latents = scheduler.step(predicted, timestep, latents, return_dict=False)[0]
+            latents = scheduler.step(predicted, timestep, latents, generator=generators, return_dict=False)[0]
             on_progress(step.done)
     return latents
+
+
+def step_generators(pictures: Sequence[Conditions], seeds: Sequence[int]) -> list[torch.Generator]:
+    """Return the random number generator of each picture, for the noise that a sampler adds in its steps.
+
+    They continue where `make_noise` stopped, as one generator does in diffusers. They are on the CPU, so that a seed
+    gives the same noise on every machine and in every batch."""
+    generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+    for picture, generator in zip(pictures, generators, strict=True):
+        torch.randn(picture.noise.shape, generator=generator)
+    return generators
 
 
 @dataclass(frozen=True, eq=False)

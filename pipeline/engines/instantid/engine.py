@@ -11,18 +11,27 @@ from torch import Tensor
 from pipeline.diffusion.device import choose_mode
 from pipeline.diffusion.memory import MemoryMode, device_errors, fitting_batch, loading, next_batch, usable_bytes
 from pipeline.diffusion.optimizations import Optimization, compiler_fault
-from pipeline.engines.instantid.canvas import Canvas, canvas_for, fit, to_gray, to_pixels
+from pipeline.engines.instantid.canvas import (
+    Canvas,
+    add_grain,
+    canvas_for,
+    fit,
+    mix_plain,
+    to_gray,
+    to_pixels,
+)
 from pipeline.engines.instantid.conditions import Conditions, face_tokens, make_noise
 from pipeline.engines.instantid.config import InstantIDConfig, Proportions, Sampling, few_step_sampling
 from pipeline.engines.instantid.denoise import decode, denoise
 from pipeline.engines.instantid.faces import FaceReader, fuse
 from pipeline.engines.instantid.heads import AVERAGE_HEAD, TEMPLATE_HEAD, Head, measure_head
-from pipeline.engines.instantid.looks import get_prompt_style, prompts_for
+from pipeline.engines.instantid.looks import frame_pose, get_prompt_style, prompts_for
 from pipeline.engines.instantid.networks.adapter import EMBEDDING_LENGTH
 from pipeline.engines.instantid.networks.bundle import leave_uncompiled
 from pipeline.engines.instantid.networks.load import load_networks
 from pipeline.engines.instantid.networks.text_encoders import PromptEncoder
-from pipeline.engines.instantid.poses import draw_keypoints, place_keypoints, pose_for
+from pipeline.engines.instantid.picture_checks import feature_offset, require_finite
+from pipeline.engines.instantid.poses import Keypoints, draw_keypoints, place_keypoints, pose_for
 from pipeline.errors import EngineUnavailable, FaceNotFound
 from pipeline.styles.shot_list import load_styles
 from pipeline.types import (
@@ -42,12 +51,15 @@ from pipeline.types import (
 from pipeline.upscaling.upscale import TorchUpscaler
 
 log = logging.getLogger(__name__)
+
 # Fraction of the startup time that loading takes if the networks are also compiled.
 LOADING_SHARE = 0.2
 # Fraction of a batch's time that denoising takes. Decoding, enlarging and copying take the rest.
 DENOISING_SHARE = 0.9
 # Pictures that must be enlarged by less than this factor are interpolated.
 ENLARGE_FROM = 1.1
+# Distance of eyes or mouth from their key points, in eye distances, from which the log mentions it.
+MAX_FEATURE_OFFSET = 0.35
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,12 +146,14 @@ class InstantIDEngine:
         if self.config.proportions is Proportions.PERSON:
             head = measure_head([photo.face.mesh for photo in photos])
         with device_errors():
-            return InstantIDSubject(self.name, size, face_tokens(self.networks, fuse(readings)), head)
+            tokens = face_tokens(self.networks, fuse(readings))
+            require_finite(tokens, "The face tokens")
+            return InstantIDSubject(self.name, size, tokens, head)
 
     def render(self, jobs: Sequence[Job], size: Size, on_progress: Progress) -> Iterator[Picture]:
         """Yield one picture per job, in order, as soon as each is finished.
 
-        Raises DeviceLost, EngineUnavailable, or the exception of `on_progress`."""
+        Raises DeviceLost, EngineUnavailable, NumericalError, or the exception of `on_progress`."""
         return self._render(jobs, size, self.sampling, on_progress)
 
     def _render(self, jobs: Sequence[Job], size: Size, sampling: Sampling, on_progress: Progress) -> Iterator[Picture]:
@@ -171,11 +185,15 @@ class InstantIDEngine:
                 self.capacity(size) - len(jobs) if Optimization.COMPILE in self.optimizations and len(jobs) > 1 else 0
             )
             padded = conditions + conditions[-1:] * spare
+            seeds = [job.shot.seed for job in jobs] + [jobs[-1].shot.seed] * spare
             latents = denoise(
-                self.networks, padded, sampling, self.optimizations, within(on_progress, 0, DENOISING_SHARE)
+                self.networks, padded, sampling, self.optimizations, within(on_progress, 0, DENOISING_SHARE), seeds
             )
             for number, job in enumerate(jobs):
+                require_finite(latents[number], f"The latents of shot {job.shot.index}")
                 (picture,) = decode(self.networks, latents[number : number + 1])
+                require_finite(picture, f"The decoded picture of shot {job.shot.index}")
+                self._check_features(job, picture, canvas.size)
                 pixels = self._finish(job, picture, canvas, size)
                 on_progress(DENOISING_SHARE + (1 - DENOISING_SHARE) * (number + 1) / len(jobs))
                 yield Picture(job, pixels)
@@ -214,7 +232,7 @@ class InstantIDEngine:
             prompt=prompt,
             negative=negative,
             face_tokens=job.subject.tokens,
-            keypoint_image=draw_keypoints(place_keypoints(pose_for(shot.index), canvas, job.subject.head), canvas),
+            keypoint_image=draw_keypoints(self._keypoints(job, canvas), canvas),
             noise=make_noise(self.networks, shot.seed, canvas),
             guidance_scale=1.0 if Optimization.FEW_STEP in self.optimizations else prompt_style.guidance_scale,
             control_scale=prompt_style.control_scale,
@@ -222,14 +240,34 @@ class InstantIDEngine:
             control_end=prompt_style.control_end,
         )
 
+    def _keypoints(self, job: Job, canvas: Size) -> Keypoints:
+        assert isinstance(job.subject, InstantIDSubject)
+        return place_keypoints(frame_pose(pose_for(job.shot.index), job.shot.framing), canvas, job.subject.head)
+
     def _finish(self, job: Job, picture: Tensor, canvas: Canvas, size: Size) -> Pixels:
         if canvas.growth > ENLARGE_FROM:
             if self._upscaler is None:
                 raise EngineUnavailable(f"Pictures of {size.width} x {size.height} need the upscaler's weights.")
             with self.networks.on_device(self._upscaler.network):
-                picture = self._upscaler.enlarge(picture)
-        picture = fit(picture, size)
-        return to_pixels(to_gray(picture) if job.shot.style.monochrome else picture)
+                enlarged = self._upscaler.enlarge(picture)
+            require_finite(enlarged, f"The enlarged picture of shot {job.shot.index}")
+            picture = mix_plain(enlarged, picture, canvas.growth)
+        picture, monochrome = fit(picture, size), job.shot.style.monochrome
+        if monochrome:
+            picture = to_gray(picture)
+        return to_pixels(add_grain(picture, canvas.growth, job.shot.seed, monochrome=monochrome))
+
+    def _check_features(self, job: Job, picture: Tensor, canvas: Size) -> None:
+        """Log if eyes and mouth are not where the key points put them.
+
+        Then the ControlNet had no effect, or has wrong weights. The quality gate decides about the picture itself."""
+        found = self._faces.find_keypoints(to_pixels(picture))
+        if found is None:
+            return
+        offset = feature_offset(self._keypoints(job, canvas), found)
+        if offset > MAX_FEATURE_OFFSET:
+            message = "shot %d: eyes or mouth are %.2f eye distances from their key points"
+            log.warning(message, job.shot.index, offset)
 
     def _halve(self, tried: int, size: Size) -> None:
         """Halve the batch limit for this size.

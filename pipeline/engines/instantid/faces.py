@@ -66,7 +66,9 @@ class FaceReader:
         # files.
         from insightface.model_zoo import SCRFD, ArcFaceONNX
 
-        self._detector = SCRFD(str(folder / DETECTOR), detector)
+        # One session for all input sizes. By default, insightface rewrites the graph for each size, which fails for
+        # detectors whose graph it does not know.
+        self._detector = SCRFD(str(folder / DETECTOR), detector, static_shape_sessions=False)
         self._recognizer = ArcFaceONNX(str(folder / RECOGNIZER), recognizer)
 
     def read(self, photo: SourcePhoto) -> FaceReading:
@@ -85,6 +87,14 @@ class FaceReader:
         best = int(np.argmax(overlaps))
         embedding = self._recognizer.get_feat(norm_crop(square, keypoints[best])).astype(np.float32).flatten()
         return FaceReading(embedding, quality(photo, float(boxes[best][4])))
+
+    def find_keypoints(self, pixels: Pixels) -> NDArray[np.float64] | None:
+        """Return the five key points, (5, 2), of the largest face in a picture, or None if there is no face."""
+        boxes, keypoints = self._detector.detect(pixels[:, :, ::-1], input_size=DETECTOR_INPUT)
+        if len(boxes) == 0:
+            return None
+        largest = np.argmax((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
+        return np.asarray(keypoints[largest], np.float64)
 
 
 def crop_around(pixels: Pixels, box: Box) -> tuple[Pixels, NDArray[np.float64], float]:

@@ -1,4 +1,4 @@
-"""Build the prompts and scales of a shot.
+"""Build the prompts and scales of a shot, and frame its pose.
 
 All words come from looks.toml or from a style that the operator defined. Text that a customer typed is never used.
 """
@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from pipeline.engines.instantid.poses import Pose
 from pipeline.errors import EngineUnavailable
-from pipeline.types import SelfDescription, Shot
+from pipeline.types import Framing, Light, SelfDescription, Shot
 
 PROMPTS_FILE = Path(__file__).with_name("looks.toml")
 
@@ -21,6 +22,7 @@ class PromptStyle:
     Attributes:
         prompt: prompt with the placeholders {person} and {outfit}.
         negative: negative prompt.
+        light: words for the light of shots that do not change it, or empty.
         guidance_scale, control_scale, adapter_scale, control_end: see `conditions.Conditions`.
     """
 
@@ -29,9 +31,28 @@ class PromptStyle:
     guidance_scale: float
     control_scale: float
     adapter_scale: float
+    light: str = ""
     control_end: float = 1.0
 
 
+@dataclass(frozen=True)
+class FramingStyle:
+    """What a framing changes in a picture.
+
+    Attributes:
+        words: words in the prompt, or empty.
+        zoom: factor on the height of the face.
+        shift: distance to the right, as a fraction of the picture's width.
+    """
+
+    words: str
+    zoom: float = 1.0
+    shift: float = 0.0
+
+
+# Smallest and largest height of a face, as a fraction of the picture's height, in which InstantID works best (published
+# practice).
+MIN_FACE_HEIGHT, MAX_FACE_HEIGHT = 0.35, 0.50
 # Fields that a StyleSpec can override.
 _OWN = ("prompt", "negative", "guidance_scale", "control_scale", "adapter_scale")
 
@@ -54,17 +75,39 @@ def get_prompt_style(shot: Shot) -> PromptStyle:
             raise EngineUnavailable(f"The look {style.name} has no prompt, and neither has {PROMPTS_FILE.name}.")
         prompt_style = PromptStyle(prompt=style.prompt, **tomllib.loads(PROMPTS_FILE.read_text("utf-8"))["defaults"])
     own = {name: getattr(style, name) for name in _OWN}
-    return replace(prompt_style, **{name: value for name, value in own.items() if value})
+    # A prompt of the operator also describes the light.
+    light = "" if style.prompt else prompt_style.light
+    return replace(prompt_style, light=light, **{name: value for name, value in own.items() if value})
 
 
 def prompts_for(shot: Shot) -> tuple[str, str]:
     """Return the prompt and the negative prompt of a shot.
 
-    The prompts never mention black and white, because monochrome shots are rendered in color and converted."""
+    The prompt ends with the light and the framing of the shot. The prompts never mention black and white, because
+    monochrome shots are rendered in color and converted."""
     prompt_style, self_description = get_prompt_style(shot), shot.self_description
     words = _prompt_words()
     outfit = words["outfit"][self_description.outfit] if self_description.outfit else words["extras"]["no_outfit"]
-    return prompt_style.prompt.format(person=describe_subject(self_description), outfit=outfit), prompt_style.negative
+    scene = prompt_style.prompt.format(person=describe_subject(self_description), outfit=outfit)
+    light = prompt_style.light if shot.light is Light.KEY else words["light"][shot.light]
+    parts = (scene, light, load_framing_styles()[shot.framing].words)
+    return ", ".join(part for part in parts if part), prompt_style.negative
+
+
+@cache
+def load_framing_styles() -> dict[str, FramingStyle]:
+    """Return what each framing changes, by its name."""
+    table = tomllib.loads(PROMPTS_FILE.read_text("utf-8"))["framing"]
+    return {name: FramingStyle(**entry) for name, entry in table.items()}
+
+
+def frame_pose(pose: Pose, framing: Framing) -> Pose:
+    """Return the pose with the face closer or moved aside, as the framing of a shot says.
+
+    The face stays within the sizes in which InstantID works best."""
+    style = load_framing_styles()[framing]
+    height = min(MAX_FACE_HEIGHT, max(MIN_FACE_HEIGHT, pose.face_height * style.zoom))
+    return replace(pose, face_height=height, x=pose.x + style.shift)
 
 
 def describe_subject(self_description: SelfDescription) -> str:
@@ -77,6 +120,8 @@ def describe_subject(self_description: SelfDescription) -> str:
     # A headscarf covers the hair.
     if self_description.hair and not self_description.headscarf:
         phrase.append(words["hair"][self_description.hair])
+    if self_description.beard:
+        phrase.append(words["extras"]["beard"])
     if self_description.glasses:
         phrase.append(words["extras"]["glasses"])
     if self_description.headscarf:

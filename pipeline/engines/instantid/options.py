@@ -6,7 +6,7 @@ Imports no heavy packages.
 from dataclasses import dataclass
 
 from pipeline.diffusion.optimizations import Optimization, change_optimizations, default_optimizations
-from pipeline.engines.instantid.config import InstantIDConfig, Sampling, WeightFiles
+from pipeline.engines.instantid.config import InstantIDConfig, Proportions, Sampler, Sampling, WeightFiles
 from pipeline.errors import EngineUnavailable
 from pipeline.weights import Weights
 
@@ -25,17 +25,22 @@ class InstantIDOptions:
         checkpoint: name of a weight in the catalog's group `checkpoints`.
         device: cuda, cuda:N or cpu. The engine never falls back to the CPU.
         optimizations: changes to the default optimizations, such as `+fp8` or `-compile`.
-        steps: number of denoising steps. The optimization few_step uses its own number.
+        sampler: name of the sampler. Empty selects the one that the catalog recommends for the checkpoint. The
+            optimization few_step uses its own sampler and steps.
+        steps: number of denoising steps. 0 selects the number that the catalog recommends.
         canvas_pixels: approximate pixel count of a picture before it is enlarged.
         max_batch: largest number of pictures per batch. Limited memory can reduce it.
+        proportions: source of the proportions in which faces are drawn, `person` or `template`.
     """
 
     checkpoint: str = "realvisxl"
     device: str = "cuda"
     optimizations: tuple[str, ...] = ()
-    steps: int = 30
+    sampler: str = ""
+    steps: int = 0
     canvas_pixels: int = 896 * 1152
     max_batch: int = 10
+    proportions: str = Proportions.PERSON
 
     @property
     def chosen_optimizations(self) -> frozenset[Optimization]:
@@ -53,9 +58,13 @@ class InstantIDOptions:
             self.chosen_optimizations  # noqa: B018 - asked for what it raises
         except ValueError as error:
             return f"HEADSHOTS_INSTANTID_OPTIMIZATIONS: {error}."
-        if self.steps < 1 or self.max_batch < 1 or self.canvas_pixels < MIN_CANVAS_PIXELS:
+        if self.sampler and self.sampler not in set(Sampler):
+            return f"HEADSHOTS_INSTANTID_SAMPLER is {self.sampler!r}, but must be one of: {', '.join(Sampler)}."
+        if self.proportions not in set(Proportions):
+            return f"HEADSHOTS_INSTANTID_PROPORTIONS is {self.proportions!r}, but must be person or template."
+        if self.steps < 0 or self.max_batch < 1 or self.canvas_pixels < MIN_CANVAS_PIXELS:
             return (
-                "HEADSHOTS_INSTANTID_STEPS and HEADSHOTS_INSTANTID_MAX_BATCH must be at least 1, and "
+                "HEADSHOTS_INSTANTID_STEPS must not be negative, HEADSHOTS_INSTANTID_MAX_BATCH must be at least 1, and "
                 f"HEADSHOTS_INSTANTID_CANVAS_PIXELS at least {MIN_CANVAS_PIXELS}."
             )
         return None
@@ -73,6 +82,20 @@ def needed_weights(weights: Weights, options: InstantIDOptions) -> tuple[str, ..
         )
     few_step = (FEW_STEP_WEIGHT,) if Optimization.FEW_STEP in options.chosen_optimizations else ()
     return (options.checkpoint, *weights.catalog.groups[PARTS_GROUP], *few_step)
+
+
+def choose_sampling(weights: Weights, options: InstantIDOptions) -> Sampling:
+    """Return the sampler and the number of steps.
+
+    The operator's choice comes first, then the catalog's advice for the checkpoint, then Euler with 30 steps.
+    Raises EngineUnavailable if the catalog names an unknown sampler."""
+    advice, usual = weights.catalog.weights[options.checkpoint].samplers, Sampling()
+    name = options.sampler or next(iter(advice), usual.sampler)
+    if name not in set(Sampler):
+        raise EngineUnavailable(
+            f"The catalog names the sampler {name!r} for {options.checkpoint}; known: {', '.join(Sampler)}."
+        )
+    return Sampling(options.steps or advice.get(name, usual.steps), Sampler(name))
 
 
 def build_config(weights: Weights, options: InstantIDOptions) -> InstantIDConfig:
@@ -96,8 +119,9 @@ def build_config(weights: Weights, options: InstantIDOptions) -> InstantIDConfig
     return InstantIDConfig(
         weights=files,
         device=options.device,
-        sampling=Sampling(options.steps),
+        sampling=choose_sampling(weights, options),
         optimizations=options.chosen_optimizations,
         max_batch=options.max_batch,
         canvas_pixels=options.canvas_pixels,
+        proportions=Proportions(options.proportions),
     )

@@ -156,7 +156,7 @@ def test_the_studio_never_asks_and_keeps_no_answer(browser: Client) -> None:
 def test_where_pictures_are_drawn_the_form_asks_with_labels(browser: Client, drawing: Drawing) -> None:
     page = browser.get("/shoots/new/").content.decode()
 
-    for name in ("kind", "age", "hair", "outfit", "glasses", "headscarf"):
+    for name in ("kind", "age", "hair", "outfit", "beard", "glasses", "headscarf"):
         assert f'for="id_{name}"' in page
         assert f'id="id_{name}"' in page
     assert 'type="text"' not in page
@@ -169,11 +169,13 @@ def test_it_can_be_corrected_until_the_photos_go(browser: Client, drawing: Drawi
     old = Blob.objects.get(kind="self_description")
 
     shown = browser.get(f"/shoots/{shoot.pk}/about/")
-    browser.post(f"/shoots/{shoot.pk}/about/", {"kind": "man", "headscarf": "on"})
+    browser.post(f"/shoots/{shoot.pk}/about/", {"kind": "man", "beard": "on", "headscarf": "on"})
 
     assert '<option value="long_dark" selected>' in shown.content.decode()
     assert shown["Cache-Control"] == "no-store, private"
-    assert read_self_description(shoot=shoot) == engine.SelfDescription(engine.PersonKind.MAN, headscarf=True)
+    assert read_self_description(shoot=shoot) == engine.SelfDescription(
+        engine.PersonKind.MAN, beard=True, headscarf=True
+    )
     assert old.id not in blob_store().ids("source")
     assert Blob.objects.filter(kind="self_description").count() == 1
 

@@ -121,6 +121,55 @@ def test_an_address_that_expired_meanwhile_is_asked_for_again(weights, hub):
     assert weights.path("large").read_bytes() == LARGE
 
 
+def test_a_file_behind_a_redirect_goes_on_through_a_new_address(tmp_path, hub):
+    hub.tickets, hub.cut_after = True, 600_000
+    link = PinnedFile(Link(f"{hub.url}/releases/somebody/model/net.safetensors"), "net.bin", len(LARGE), sha256(LARGE))
+    weights = Weights(tmp_path / "weights", Catalog({"link": weight("link", link)}, {}))
+
+    weights.fetch(["link"], lambda share: None)
+
+    assert weights.path("link").read_bytes() == LARGE
+    assert [line.partition("bytes=")[2] for line in gets(hub)] == ["", "", "600000-", "600000-"]
+
+
+def test_a_token_is_not_sent_to_the_storage_that_a_host_redirects_to(tmp_path, hub):
+    url = f"{hub.url}/releases/somebody/model/net.safetensors"
+    remote = downloads.Remote(url, len(LARGE), sha256(LARGE), headers={"authorization": "Bearer secret"})
+
+    downloads.download(lambda: remote, "net", tmp_path, lambda count: None)
+
+    assert hub.authorized == ["/releases/somebody/model/net.safetensors"]
+
+
+def test_a_repository_that_was_renamed_is_found(weights, hub):
+    for name in list(hub.files):
+        hub.files[name.replace("somebody", "someone")] = hub.files.pop(name)
+    hub.large, hub.moved = {"someone/model/net.safetensors"}, {"somebody/model": "someone/model"}
+
+    fetch(weights, hub, "both")
+
+    assert weights.path("large").read_bytes() == LARGE
+
+
+def test_a_hub_with_too_many_callers_is_asked_again(weights, hub):
+    hub.busy = 2
+
+    fetch(weights, hub, "large")
+
+    assert weights.path("large").read_bytes() == LARGE
+
+
+def test_another_part_than_the_missing_one_is_not_appended(weights, hub):
+    hub.cut_after, hub.skew = 600_000, 10
+
+    with pytest.raises(WeightsError, match=r"the server sent another part of the file \(bytes 600010-"):
+        fetch(weights, hub, "large")
+
+    hub.skew = 0
+    fetch(weights, hub, "large")
+    assert weights.path("large").read_bytes() == LARGE
+
+
 def test_an_address_that_is_refused_at_once_is_given_up(weights, hub):
     plan = weights.plan(["large"], hub.url)
     hub.lies["somebody/model/net.safetensors"] = None

@@ -48,7 +48,10 @@ def fuse_lora(unet: UNet2DConditionModel, source: Path) -> int:
 
 
 def plain_name(name: str) -> str:
-    """Convert a tensor name from diffusers' older spelling, `processor.to_q_lora`, to `to_q.lora`."""
+    """Convert a tensor name to `LAYER.lora.down.weight` or `LAYER.lora.up.weight`.
+
+    diffusers also writes `LAYER.lora_A.weight` (of PEFT), and earlier `processor.to_q_lora.down.weight`."""
+    name = name.replace(".lora_A.weight", DOWN).replace(".lora_B.weight", UP)
     for layer, module in (("to_q", "to_q"), ("to_k", "to_k"), ("to_v", "to_v"), ("to_out", "to_out.0")):
         name = name.replace(f".processor.{layer}_lora.", f".{module}.lora.")
     return name

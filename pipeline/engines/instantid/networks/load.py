@@ -12,6 +12,7 @@ from diffusers import (
     AutoencoderKL,
     ControlNetModel,
     DPMSolverMultistepScheduler,
+    DPMSolverSinglestepScheduler,
     EulerDiscreteScheduler,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
@@ -30,7 +31,7 @@ from pipeline.engines.instantid.networks.few_step import fuse_lora
 from pipeline.errors import WeightsError
 
 NetworkType = TypeVar("NetworkType", bound=nn.Module)
-Scheduler: TypeAlias = "EulerDiscreteScheduler | DPMSolverMultistepScheduler"
+Scheduler: TypeAlias = "EulerDiscreteScheduler | DPMSolverMultistepScheduler | DPMSolverSinglestepScheduler"
 
 
 def load_networks(
@@ -224,10 +225,16 @@ def make_scheduler(config: Config, sampling: Sampling, device: torch.device) -> 
     Each batch needs its own scheduler, because schedulers are stateful."""
     if sampling.trailing:
         config = {**config, "timestep_spacing": "trailing"}
-    if sampling.sampler is Sampler.DPMPP_2M_KARRAS:
-        scheduler: Scheduler = DPMSolverMultistepScheduler.from_config(config, use_karras_sigmas=True)
-    else:
-        scheduler = EulerDiscreteScheduler.from_config(config)
+    scheduler: Scheduler
+    match sampling.sampler:
+        case Sampler.EULER:
+            scheduler = EulerDiscreteScheduler.from_config(config)
+        case Sampler.DPMPP_2M_KARRAS:
+            scheduler = DPMSolverMultistepScheduler.from_config(config, use_karras_sigmas=True)
+        case Sampler.DPMPP_SDE_KARRAS:
+            scheduler = DPMSolverSinglestepScheduler.from_config(
+                config, use_karras_sigmas=True, algorithm_type="sde-dpmsolver++"
+            )
     scheduler.set_timesteps(sampling.steps, device=device)
     return scheduler
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pipeline.engines.instantid.networks.bundle import Networks
+from pipeline.engines.instantid.picture_checks import require_finite
 
 # An embedding takes 0.3 MB in half precision. A pack needs two per style.
 MAX_CACHED_PROMPTS = 256
@@ -41,7 +42,10 @@ class PromptEncoder:
         if new:
             ids = [[tokenize(tokenizer, prompt) for tokenizer in self._networks.tokenizers] for prompt in new]
             with torch.inference_mode():
-                self._known.update(zip(new, encode_ids(self._networks, ids), strict=True))
+                embeddings = encode_ids(self._networks, ids)
+            for embedding in embeddings:
+                require_finite(embedding.tokens, "The embedding of a prompt")
+            self._known.update(zip(new, embeddings, strict=True))
         for prompt in prompts:
             self._known.move_to_end(prompt)
         embeddings = [self._known[prompt] for prompt in prompts]

@@ -199,7 +199,8 @@ def test_while_payments_are_live_it_needs_a_license_statement(built):
     [
         (InstantIDOptions(device="gpu"), "must be cuda, cuda:N or cpu"),
         (InstantIDOptions(optimizations=("fp8",)), "is not a \\+optimization"),
-        (InstantIDOptions(steps=0), "must be at least 1"),
+        (InstantIDOptions(steps=-1), "must not be negative"),
+        (InstantIDOptions(max_batch=0), "must be at least 1"),
     ],
 )
 def test_options_that_cannot_be_meant_are_refused(options, fault):

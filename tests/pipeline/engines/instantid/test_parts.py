@@ -1,4 +1,4 @@
-"""Parts of the InstantID engine, each alone: fusion, canvas, memory, optimizations, few steps, 8 bit, upscaling."""
+"""Parts of the InstantID engine, each alone: fusion, canvas, memory, optimizations, 8 bit, upscaling."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,6 @@ from pipeline.diffusion.optimizations import (
 from pipeline.diffusion.quantization import Float8Linear, Int8Linear, quantize_linears
 from pipeline.engines.instantid.canvas import canvas_for, fit, to_gray
 from pipeline.engines.instantid.faces import FaceReading, crop_around, fuse, overlap
-from pipeline.engines.instantid.networks.few_step import fuse_lora
 from pipeline.errors import EngineUnavailable, FaceNotFound, WeightsError
 from pipeline.types import PREVIEW, PREVIEW_SQUARE, Box, Size
 from pipeline.upscaling.rrdb_torch import RRDBNet, load_rrdbnet
@@ -212,55 +211,6 @@ def test_a_layer_cannot_be_8_bit_in_two_ways():
         change_optimizations(frozenset(), ["+fp8", "+int8"])
 
 
-# Few-step adapter
-
-
-def tiny_unet() -> UNet2DConditionModel:
-    return UNet2DConditionModel.from_pretrained(GOLDEN / "base" / "unet", local_files_only=True)
-
-
-LAYERS = {
-    "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q": (32, 32),
-    "mid_block.attentions.0.proj_in": (32, 32),
-}
-
-
-@pytest.mark.parametrize("layout", ["kohya", "diffusers"])
-def test_a_low_rank_change_is_added_to_the_layers_that_it_names(tmp_path, layout):
-    unet, rank, alpha = tiny_unet(), 4, 2.0 if layout == "kohya" else 4.0
-    before = {name: unet.get_submodule(name).weight.clone() for name in LAYERS}
-    torch.manual_seed(1)
-    pairs = {
-        name: (torch.randn(rank, inputs), torch.randn(outputs, rank)) for name, (outputs, inputs) in LAYERS.items()
-    }
-    tensors = {}
-    for name, (down, up) in pairs.items():
-        if layout == "kohya":
-            key = "lora_unet_" + name.replace(".", "_")
-            tensors |= {f"{key}.lora_down.weight": down, f"{key}.lora_up.weight": up}
-            tensors[f"{key}.alpha"] = torch.tensor(alpha)
-        else:
-            tensors |= {f"unet.{name}.lora.down.weight": down, f"unet.{name}.lora.up.weight": up}
-    save_file(tensors, tmp_path / "lora.safetensors")
-
-    changed = fuse_lora(unet, tmp_path / "lora.safetensors")
-
-    assert changed == len(LAYERS)
-    for name, (down, up) in pairs.items():
-        torch.testing.assert_close(unet.get_submodule(name).weight, before[name] + alpha / rank * up @ down)
-
-
-def test_a_low_rank_change_for_another_network_is_refused(tmp_path):
-    key = "unet.down_blocks.7.attentions.0.proj_in"
-    save_file(
-        {f"{key}.lora.down.weight": torch.randn(4, 32), f"{key}.lora.up.weight": torch.randn(32, 4)},
-        tmp_path / "lora.safetensors",
-    )
-
-    with pytest.raises(WeightsError, match="does not have"):
-        fuse_lora(tiny_unet(), tmp_path / "lora.safetensors")
-
-
 # 8 bit
 
 
@@ -281,7 +231,7 @@ def test_an_8_bit_layer_is_close_to_the_layer_that_it_replaces(kind, least, dtyp
 
 
 def test_only_what_changes_with_the_picture_is_made_8_bit():
-    unet = tiny_unet()
+    unet = UNet2DConditionModel.from_pretrained(GOLDEN / "base" / "unet", local_files_only=True)
 
     swapped = quantize_linears(unet, Int8Linear)
 
