@@ -41,7 +41,8 @@ _READ_ME = """Everything Headshots has about you.
 account.json      Your account, your shoots with the results of the photo checks, your payments, your deletion
                   certificates, and a list of files we couldn't read, if any. You can open it in any text editor.
 shoots/           Your photos and finished headshots while we have them. Next to each photo is a file with the faces
-                  we found in it: a box, 468 points and some measurements per face.
+                  we found in it: a box, 468 points and some measurements per face. Headshots are AI generated or AI
+                  modified. Each file says so in its metadata.
 texts/            The texts you agreed to, in the version you agreed to.
 
 Face embeddings are not included, because we don't store them. They are in memory only, while we make your pictures.

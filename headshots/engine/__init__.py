@@ -8,6 +8,7 @@ from headshots.engine.configuration import (
     Diagnosis,
     device,
     diagnose,
+    digital_sources,
     engine_name,
     is_generative,
     refusals,
@@ -66,7 +67,17 @@ from pipeline.errors import (
 from pipeline.faces.serialization import describe_faces
 from pipeline.files.provenance import Provenance
 from pipeline.styles.shot_list import load_styles
-from pipeline.types import PREVIEW, AgeBand, Hair, Outfit, PersonKind, SelfDescription, Size, StyleSpec
+from pipeline.types import (
+    PREVIEW,
+    AgeBand,
+    DigitalSource,
+    Hair,
+    Outfit,
+    PersonKind,
+    SelfDescription,
+    Size,
+    StyleSpec,
+)
 
 __all__ = [
     "PREVIEW",
@@ -78,6 +89,7 @@ __all__ = [
     "DeviceLost",
     "DeviceState",
     "Diagnosis",
+    "DigitalSource",
     "FaceNotFound",
     "Hair",
     "JudgedFace",
@@ -107,6 +119,7 @@ __all__ = [
     "deserialize",
     "device",
     "diagnose",
+    "digital_sources",
     "engine_name",
     "group_faces",
     "is_generative",

@@ -13,6 +13,7 @@ from pipeline.engines.instantid.options import InstantIDOptions, needed_weights
 from pipeline.engines.report import DeviceState, examine, get_device_state
 from pipeline.errors import PipelineError, SigningFailed
 from pipeline.identity.calibration import Calibration, built_in, load_calibration
+from pipeline.types import DigitalSource
 from pipeline.weights import CATALOG, DEFAULT_DIR, LicensePolicy, Weights, load_catalog
 
 if TYPE_CHECKING:
@@ -90,6 +91,13 @@ def calibration() -> Calibration:
 def is_generative(engine: str) -> bool:
     """Return True if this engine draws a new picture of the person, whose likeness can therefore fail."""
     return engine in GENERATIVE_ENGINES
+
+
+def digital_sources(engine: str) -> tuple[DigitalSource, ...]:
+    """Return the IPTC digital source types that pictures of this engine can have."""
+    if is_generative(engine):
+        return (DigitalSource.TRAINED,)
+    return DigitalSource.COMPOSITE, DigitalSource.COMPOSITE_WITH_TRAINED
 
 
 def engine_name() -> str:

@@ -4,6 +4,7 @@ from django.conf import settings
 from django.core.mail import send_mail
 from django.template.loader import render_to_string
 
+from headshots.shoots.delivery.disclosure import disclosure_of
 from headshots.shoots.lifecycle import record_pack
 from headshots.shoots.models import Pack
 
@@ -19,7 +20,12 @@ def send_delivery_mail(*, pack: Pack) -> bool:
     if owner is None or not owner.is_active:
         return False
     site = settings.HEADSHOTS_SITE_URL
-    context = {"pack": pack, "page": site + pack.shoot.get_absolute_url(), "has_site_url": bool(site)}
+    context = {
+        "pack": pack,
+        "page": site + pack.shoot.get_absolute_url(),
+        "has_site_url": bool(site),
+        "disclosure": disclosure_of(pack.engine),
+    }
     subject = render_to_string("shoots/mail/delivered_subject.txt", context).strip()
     try:
         send_mail(subject, render_to_string("shoots/mail/delivered.txt", context), None, [owner.email])

@@ -23,6 +23,7 @@ from django.views.decorators.http import require_GET, require_safe
 from redis import asyncio as aioredis
 
 from headshots.shoots.access import shoot_or_404
+from headshots.shoots.delivery.disclosure import zip_readme
 from headshots.shoots.delivery.pictures import VERSIONS, file_name
 from headshots.shoots.lifecycle import record_pack
 from headshots.shoots.live import channel
@@ -102,8 +103,8 @@ async def download_zip(request: HttpRequest, shoot_id: UUID, pack_id: UUID) -> H
 def _members(pack: Pack) -> tuple[list[Member], list[str]]:
     """Return the files of the pack's ZIP, and the names of files that cannot be read.
 
-    If files are missing, the ZIP includes MISSING.txt with their names. Packs with several versions per headshot have
-    one folder per version. Raises KeyGone, VaultUnavailable."""
+    README.txt says how the pictures were made. If files are missing, MISSING.txt has their names. Packs with several
+    versions per headshot have one folder per version. Raises KeyGone, VaultUnavailable."""
     members, corrupt = [], []
     rows = list(pack.headshots.filter(blob__isnull=False).select_related("style", *VERSIONS.values()))
     several = any(row.web_blob_id for row in rows)
@@ -118,6 +119,8 @@ def _members(pack: Pack) -> tuple[list[Member], list[str]]:
                 corrupt.append(name)
             else:
                 members.append(Member(name, blob.size, crc, partial(vault.stream_blob, blob)))
+    if members:
+        members.append(member_of("README.txt", zip_readme(pack, has_versions=several).encode()))
     if corrupt:
         record_pack(pack, "files_corrupt", numbers={"files": len(corrupt)})
         members.append(member_of("MISSING.txt", _what_is_missing(pack, corrupt).encode()))

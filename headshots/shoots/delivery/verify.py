@@ -15,6 +15,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_POST
 
 from headshots import engine
+from headshots.shoots.delivery.disclosure import DISCLOSURES, Disclosure, disclosure_of
 from headshots.web.budgets import Budget, BudgetExceeded
 
 _WORDS = {
@@ -48,7 +49,8 @@ def verify(request: HttpRequest) -> HttpResponse:
     form = VerifyForm(request.POST, request.FILES)
     found, headers = _verify(request, form)
     status = 503 if headers else 200 if found else 422
-    response = render(request, "shoots/verify.html", {"form": form, "provenance": found}, status=status)
+    context = {"form": form, "provenance": found, **_disclosures(found)}
+    response = render(request, "shoots/verify.html", context, status=status)
     return _finish(response, headers)
 
 
@@ -76,6 +78,15 @@ def _verify(request: HttpRequest, form: VerifyForm) -> tuple[engine.Provenance |
     except BudgetExceeded as busy:
         form.add_error(None, _BUSY)
         return None, {"Retry-After": str(busy.retry_after_seconds)}
+
+
+def _disclosures(found: engine.Provenance | None) -> dict[str, Disclosure | None]:
+    """Return the words for what the file says, and for the engine that the watermark names. None if it is unknown."""
+    source, maker = (found.source_type, found.watermark) if found else (None, None)
+    return {
+        "disclosure": next((words for kind, words in DISCLOSURES.items() if kind == source), None),
+        "watermark_disclosure": disclosure_of(maker) if maker else None,
+    }
 
 
 def _finish(response: HttpResponse, headers: dict[str, str]) -> HttpResponse:

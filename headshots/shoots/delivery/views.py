@@ -15,6 +15,7 @@ from headshots import engine
 from headshots.accounts.current_user import current_user
 from headshots.shoots import support_access
 from headshots.shoots.access import no_store, shoot_or_404
+from headshots.shoots.delivery.disclosure import disclosure_of
 from headshots.shoots.lifecycle import begin_purge
 from headshots.shoots.models import Event, Headshot, Pack, Pause, Photo, Shoot
 from headshots.shoots.packs.estimates import Estimate, estimate
@@ -165,6 +166,7 @@ def _pack_context(pack: Pack) -> dict[str, object]:
         "width": pack.width,
         "height": pack.height,
         "size": pack.size,
+        "disclosure": disclosure_of(pack.engine),
         "estimate": _estimate_context(estimate(pack, rows)),
         "replaced": sum(row.replaced for row in rows),
         "headshots": [_headshot_context(pack, row) for row in sort_for_display(pack, rows)],

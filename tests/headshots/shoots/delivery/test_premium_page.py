@@ -93,8 +93,8 @@ def test_the_zip_has_a_folder_for_each_version(pack: Pack, person: User) -> None
         assert files.testzip() is None
         names = files.namelist()
         assert Image.open(io.BytesIO(files.read("full/headshot-01-corporate.jpg"))).size == (1280, 1600)
-    assert len(names) == len(set(names)) == 3 * COUNT
-    assert {name.partition("/")[0] for name in names} == {"full", "web", "profile"}
+    assert len(names) == len(set(names)) == 3 * COUNT + 1
+    assert {name.partition("/")[0] for name in names} == {"full", "web", "profile", "README.txt"}
 
 
 def test_preparing_is_shown_with_the_time_that_is_left_and_a_way_out(pack: Pack, browser: Client) -> None:

@@ -308,7 +308,9 @@ def test_headshots_are_shown_saved_and_zipped(person: User, browser: Client) -> 
     assert saved["Content-Disposition"] == 'attachment; filename="headshot-01-corporate.jpg"'
     with zipfile.ZipFile(io.BytesIO(archive)) as files:
         assert files.testzip() is None
-        assert len(files.namelist()) == 4
+        assert len(files.namelist()) == 4 + 1
+        assert "digital source type" in files.read("README.txt").decode()
+        assert b"digitalsourcetype/composite<" in shown.content
         assert files.read("headshot-01-corporate.jpg") == shown.content
 
 
