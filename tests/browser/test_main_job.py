@@ -138,6 +138,10 @@ def test_from_sign_up_to_zip(shared_product: Product, page: Page) -> None:
         wait_for(page, lambda: shown_headshots(page) == 4, 60, "four headshots")
         seconds = time.monotonic() - begun
     print(f"upload to four headshots: {seconds:.1f} s")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()").startswith("This is my own photo.")
 
     with page.expect_download() as download:
         page.locator("a[href$='download.zip']").first.click()

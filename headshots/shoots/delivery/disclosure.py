@@ -37,8 +37,7 @@ _GENERATED = Disclosure(
 _MODIFIED = Disclosure(
     label="AI modified",
     origin="Composed of a photo and a computer-generated background, without generative AI.",
-    about="Your face, hair and clothes come from your own photo. Software changed the background, the lighting and "
-    "the framing.",
+    about="Your face, hair and clothes are from your own photo. Software changed background, light and framing.",
     profile="This is my own photo. Its background and lighting were edited with AI.",
 )
 DISCLOSURES = {
@@ -63,6 +62,7 @@ def zip_readme(pack: Pack, *, has_versions: bool) -> str:
         "disclosure": disclosure_of(pack.engine),
         "source_types": engine.digital_sources(pack.engine),
         "has_versions": has_versions,
+        "has_site_url": bool(site),
         "verify_url": site + reverse("verify"),
         "terms_url": site + reverse("terms"),
     }

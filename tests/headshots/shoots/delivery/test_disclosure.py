@@ -6,8 +6,8 @@ import zipfile
 import pytest
 from asgiref.sync import async_to_sync
 from django.conf import LazySettings
-from django.core.mail import EmailMessage
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.mail import EmailMessage
 from django.test import AsyncClient, Client
 
 from headshots.accounts.models import User
@@ -18,7 +18,7 @@ from headshots.shoots.lifecycle import advance
 from headshots.shoots.models import Pack
 from tests.helpers.factories import make_delivered, make_preview
 
-MODIFIED = ("AI modified", "Your face, hair and clothes come from your own photo.", "This is my own photo.")
+MODIFIED = ("AI modified", "Your face, hair and clothes are from your own photo.", "This is my own photo.")
 GENERATED = ("AI generated", "An AI model drew these pictures", "generated with AI from my own photo")
 BY_ENGINE = pytest.mark.parametrize(
     ("engine", "words", "others"), [("studio", MODIFIED, GENERATED), ("instantid", GENERATED, MODIFIED)]
@@ -89,9 +89,10 @@ def test_the_zip_explains_its_pictures(
 
     assert all(each in text for each in words[1:])
     assert not any(each in text for each in others[1:])
+    assert max(map(len, text.splitlines())) <= 76
     assert text.startswith(f"YOUR HEADSHOTS: {words[0].upper()}")
     assert "https://headshots.example.org/verify/" in text
-    assert ("trainedAlgorithmicMedia" in text.split()) == (engine == "instantid")
+    assert ("\ntrainedAlgorithmicMedia." in text) == (engine == "instantid")
     assert "full/" not in text
     assert "&" not in text
 
