@@ -50,13 +50,18 @@ def next_try(pack: Pack, row: Headshot, reasons: list[str]) -> dict[str, object]
 def next_state(pack: Pack, *, done: int) -> Pack.State:
     """Return the state that follows the rendering of a pack without open rows.
 
-    done: number of finished headshots. Packs that a credit paid for are not failed for a few missing headshots."""
+    done: number of finished headshots. A premium pack is not failed for a few headshots that the gate refused. Shots
+    that an engine could not render fail the pack, because staff can repair the cause and retry it."""
     if done == pack.total:
         return Pack.State.DELIVERED
     # Rounded, so that 0.7 of ten headshots is seven in floating point too.
     needed = math.ceil(round(settings.HEADSHOTS_MIN_PACK_SHARE * pack.total, 6))
-    is_enough = pack.kind == Pack.Kind.PREMIUM and done >= needed
-    return Pack.State.AWAITING_ANSWER if is_enough else Pack.State.FAILED
+    broken = Headshot.objects.filter(
+        pack_id=pack.pk, state=Headshot.State.REJECTED, reasons=[Pack.Reason.ENGINE_FAILED]
+    )
+    if pack.kind == Pack.Kind.PREMIUM and done >= needed and not broken.exists():
+        return Pack.State.AWAITING_ANSWER
+    return Pack.State.FAILED
 
 
 @cache

@@ -304,7 +304,7 @@ def test_the_page_cancels(stripe: FakeStripe, person: User, browser: Client) -> 
     tasks.send_mail(str(Credit.objects.get().pk))
 
     assert "The pack is canceled and back in your account." in page
-    assert "You canceled this pack because 1 of its 5 headshots were missing." in page
+    assert "You canceled this pack because 1 of its 5 headshots was missing." in page
     assert state(payment) == ("paid", "open", "canceled")
     assert "You canceled your pack because some of its 5 headshots were missing." in mail.outbox[0].body
 

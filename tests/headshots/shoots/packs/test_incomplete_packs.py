@@ -78,6 +78,15 @@ def test_a_paid_pack_with_its_share_of_headshots_is_asked_about(kind: str, done:
     assert pack.is_live == asks
 
 
+def test_a_shot_that_the_engine_could_not_render_fails_the_pack_for_staff_to_retry() -> None:
+    pack = rendered(done=4)
+    pack.headshots.filter(state="rejected").update(reasons=[Pack.Reason.ENGINE_FAILED])
+
+    rendering._finish(pack)
+
+    assert (pack.state, pack.reason) == (Pack.State.FAILED, Pack.Reason.ENGINE_FAILED)
+
+
 @pytest.mark.parametrize(
     ("share", "total", "needed"), [(0.8, 50, 40), (0.7, 10, 7), (0.01, 50, 1), (0.81, 5, 5), (1.0, 50, 50)]
 )
