@@ -32,16 +32,17 @@ def looks_there_are(db: None) -> None:
 
 def rendered(*, done: int, kind: str = Pack.Kind.PREMIUM, total: int = TOTAL) -> Pack:
     """A pack of which the gate refused all other pictures, before its last worker is through."""
+    queued_at = timezone.now() - timedelta(minutes=9)
     pack = Pack.objects.create(
         shoot=make_shoot(), kind=kind, state="rendering", engine="fake", total=total, seed=1, width=640, height=800,
-        queued_at=timezone.now() - timedelta(minutes=9),
+        queued_at=queued_at,
     )  # fmt: skip
     create_key(ring="result", key_id=pack.pk)
     for index in range(total):
         row = Headshot(pack=pack, index=index, style=looks(1)[0], seed=index, state="rejected", reasons=["not_alike"])
         if index < done:
             row.blob = write_blob(ring="result", key_id=pack.pk, kind="headshot", data=b"a picture")
-            row.state, row.reasons, row.done_at = "done", [], timezone.now() - timedelta(minutes=4)
+            row.state, row.reasons, row.done_at = "done", [], queued_at + timedelta(minutes=5)
         row.save()
     return pack
 
