@@ -160,7 +160,7 @@ def redo(request: HttpRequest, pack_id: UUID) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def answer(request: HttpRequest, pack_id: UUID) -> HttpResponse:
     """Ask whether the customer keeps an incomplete pack or cancels it, and take the answer."""
-    owned = Pack.objects.select_related("shoot").filter(shoot__owner=request.user, kind=Pack.Kind.PREMIUM)
+    owned = Pack.objects.select_related("shoot").filter(shoot__owner=current_user(request), kind=Pack.Kind.PREMIUM)
     pack = get_object_or_404(owned, pk=pack_id)
     choice = request.POST.get("answer")
     if choice in {"keep", "cancel"}:
