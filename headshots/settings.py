@@ -13,7 +13,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from headshots.runtime.celery_settings import beat_schedule, broker_url
-from headshots.runtime.limits import read_limits
+from headshots.runtime.limits import read_limits, read_share
 from headshots.runtime.log_format import logging_settings
 
 env = environ.Env()
@@ -55,8 +55,10 @@ HEADSHOTS_PREVIEW_COUNT = _int("HEADSHOTS_PREVIEW_COUNT", 4)
 HEADSHOTS_PREMIUM_COUNT = _int("HEADSHOTS_PREMIUM_COUNT", 50)
 HEADSHOTS_PREMIUM_LONG_EDGE = _int("HEADSHOTS_PREMIUM_LONG_EDGE", 3840)
 HEADSHOTS_LEASE_SECONDS = _int("HEADSHOTS_LEASE_SECONDS", 60)
-# Limit of extra pictures per pack, to replace pictures that the quality gate rejects, as a share of the pack's size.
-HEADSHOTS_RESHOOT_RATIO = env.float("HEADSHOTS_RESHOOT_RATIO", default=0.3)
+# Lowest acceptance of the quality gate at which 99% of packs must still be completed, and smallest share of its
+# headshots with which a paid pack that cannot be completed is offered instead of failing. 1: no incomplete packs.
+HEADSHOTS_GATE_ACCEPTANCE = read_share("HEADSHOTS_GATE_ACCEPTANCE", env.str("HEADSHOTS_GATE_ACCEPTANCE", default="0.6"))
+HEADSHOTS_MIN_PACK_SHARE = read_share("HEADSHOTS_MIN_PACK_SHARE", env.str("HEADSHOTS_MIN_PACK_SHARE", default="0.8"))
 # Folder of the heartbeat files, and seconds without progress after which a worker counts as stalled: while it runs a
 # task, and while it loads and compiles its models.
 HEADSHOTS_RUN_DIR = _path("HEADSHOTS_RUN_DIR") or HEADSHOTS_DATA_DIR / "run"
@@ -373,11 +375,8 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = DEBUG
 WHITENOISE_MAX_AGE = 0 if DEBUG else 3600
 WHITENOISE_ALLOW_ALL_ORIGINS = False
-_static_storage = (
-    "django.contrib.staticfiles.storage.StaticFilesStorage"
-    if DEBUG
-    else "whitenoise.storage.CompressedManifestStaticFilesStorage"
-)
+_hashed_files = "whitenoise.storage.CompressedManifestStaticFilesStorage"
+_static_storage = "django.contrib.staticfiles.storage.StaticFilesStorage" if DEBUG else _hashed_files
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
     "staticfiles": {"BACKEND": _static_storage},

@@ -240,6 +240,7 @@ def _pack(pack: Pack, number: int, folder: str, contents: ExportContents) -> dic
         "engine": pack.engine,
         "ordered_at": pack.created_at,
         "delivered_at": pack.delivered_at,
+        "missing_headshots": pack.missing,
         "deleted_by": pack.expires_at,
         "headshots": [
             _headshot(row, f"{folder}/pack-{number}", contents)

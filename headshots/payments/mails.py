@@ -8,6 +8,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 
 from headshots.accounts.models import User
+from headshots.payments.accounting.incomplete import build_offer
 from headshots.payments.models import Credit, Refund
 from headshots.payments.prices import format_money
 from headshots.shoots.lifecycle import record
@@ -60,6 +61,21 @@ def send_refund_mail(*, refund: Refund) -> bool:
         return _send(payment.owner, payment.pack, "refund_failed" if failed else "refunded", context)
     except OSError:
         Refund.objects.filter(pk=refund.pk).update(mail_due=True)
+        raise
+
+
+def send_question_mail(*, pack: Pack) -> bool:
+    """Email the customer that their pack is incomplete and awaits an answer.
+
+    Returns True if this call sent the email. Raises OSError if sending fails; the email is then due again."""
+    asking = Pack.objects.filter(pk=pack.pk, state=Pack.State.AWAITING_ANSWER)
+    if not asking.filter(mail_due=True).update(mail_due=False):
+        return False
+    page = settings.HEADSHOTS_SITE_URL + pack.shoot.get_absolute_url()
+    try:
+        return _send(pack.shoot.owner, pack, "question", {"offer": build_offer(pack), "pack": pack, "page": page})
+    except OSError:
+        asking.update(mail_due=True)
         raise
 
 

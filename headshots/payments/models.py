@@ -160,6 +160,7 @@ class Refund(models.Model):
         DUPLICATE = "duplicate", "Duplicate payment"
         FRAUDULENT = "fraudulent", "Fraudulent payment"
         GOODWILL = "goodwill", "Goodwill"
+        MISSING = "missing", "Headshots missing"
         STRIPE = "stripe", "Created at Stripe"
 
     # The states of a refund that Stripe has accepted.

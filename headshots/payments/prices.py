@@ -82,6 +82,12 @@ def parse_price(text: str, currency: str) -> int:
     return int(amount)
 
 
+def share_of_amount(amount: int, currency: str, *, part: int, whole: int) -> int:
+    """Return `part / whole` of an amount in the smallest unit, rounded up to what can be paid in the currency."""
+    coin = _SMALLEST_COINS.get(currency, 1)
+    return -(-amount * part // (whole * coin)) * coin
+
+
 def get_price(engine_name: str) -> Price:
     """Return the price of a pack of this engine."""
     text = settings.HEADSHOTS_STUDIO_PRICE if engine_name == "studio" else settings.HEADSHOTS_PRICE

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from headshots.celery import send_on_commit
 from headshots.payments.accounting.credits import return_credit
+from headshots.payments.accounting.incomplete import refund_missing
 from headshots.payments.accounting.payment_state import EVENT_TYPES, apply_early_events, apply_refund
 from headshots.payments.accounting.refunds import refund_credit, send_refund
 from headshots.payments.accounting.webhooks import receive_event
@@ -49,9 +50,13 @@ def reconcile() -> None:
         _for_each(unsent.filter(waited).select_related("payment"), lambda refund: send_refund(refund=refund))
     _for_each(_payments_with_early_events(), lambda payment: apply_early_events(payment=payment))
     _for_each(_packs_with_unreturned_credit(), lambda pack: return_credit(pack=pack))
+    _for_each(_packs_with_refund_due(), lambda pack: refund_missing(pack=pack))
     _for_each(_unused_credits(), refund_unused)
     for credit_id in Credit.objects.exclude(pending_mail=Credit.Mail.NONE).values_list("pk", flat=True)[:_BATCH_SIZE]:
         send_on_commit("payments.send_mail", str(credit_id))
+    asking = Pack.objects.filter(state=Pack.State.AWAITING_ANSWER, mail_due=True)
+    for pack_id in asking.values_list("pk", flat=True)[:_BATCH_SIZE]:
+        send_on_commit("payments.mail_question", str(pack_id))
     mail_due = Refund.objects.filter(mail_due=True).exclude(state=Refund.State.REQUESTED)
     for refund_id in mail_due.values_list("pk", flat=True)[:_BATCH_SIZE]:
         send_on_commit("payments.mail_refund", str(refund_id))
@@ -123,6 +128,13 @@ def _packs_with_unreturned_credit() -> Iterable[Pack]:
     ended = Q(state__in=[Pack.State.FAILED, Pack.State.CANCELED]) | Q(state=Pack.State.DELETED, delivered_at=None)
     packs = Pack.objects.filter(ended, credit__state=Credit.State.USED)
     return packs.exclude(reason=Pack.Reason.USED_AFTER_DELIVERY)[:_BATCH_SIZE]
+
+
+def _packs_with_refund_due() -> Iterable[Pack]:
+    """Select delivered packs whose missing headshots are not refunded yet, except during a dispute."""
+    free_or_here = Q(credit__payment=None) | Q(credit__payment__mode=current_mode())
+    packs = Pack.objects.filter(free_or_here, refund_due=True)
+    return packs.exclude(credit__payment__dispute_state=Payment.Dispute.OPEN)[:_BATCH_SIZE]
 
 
 def _unused_credits() -> Iterable[Credit]:

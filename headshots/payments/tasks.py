@@ -7,7 +7,7 @@ from celery import shared_task
 
 from headshots.payments import mails, reconciliation
 from headshots.payments.accounting import credits as credit_services
-from headshots.payments.accounting import refunds
+from headshots.payments.accounting import incomplete, refunds
 from headshots.payments.errors import StripeError
 from headshots.payments.models import Credit, Payment, Refund
 from headshots.shoots.models import Pack
@@ -18,6 +18,19 @@ log = logging.getLogger(__name__)
 @shared_task(name="payments.return_credit")
 def return_credit(pack_id: str) -> None:
     credit_services.return_credit(pack=Pack.objects.get(pk=UUID(pack_id)))
+
+
+@shared_task(name="payments.refund_missing")
+def refund_missing(pack_id: str) -> None:
+    incomplete.refund_missing(pack=Pack.objects.get(pk=UUID(pack_id)))
+
+
+@shared_task(name="payments.mail_question")
+def mail_question(pack_id: str) -> None:
+    try:
+        mails.send_question_mail(pack=Pack.objects.select_related("shoot__owner").get(pk=UUID(pack_id)))
+    except OSError as error:
+        log.error("pack %s: email not sent: %s", pack_id, type(error).__name__)
 
 
 @shared_task(name="payments.send_refund")

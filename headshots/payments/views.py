@@ -17,6 +17,7 @@ from headshots import engine
 from headshots.accounts.current_user import current_user
 from headshots.accounts.models import User
 from headshots.payments.accounting.credits import can_redo, find_pack_to_redo, open_credits, request_redo
+from headshots.payments.accounting.incomplete import build_offer
 from headshots.payments.accounting.receipts import build_receipts
 from headshots.payments.accounting.refunds import refund_credit, refundable_amount
 from headshots.payments.accounting.webhooks import receive_webhook
@@ -29,6 +30,7 @@ from headshots.payments.prices import current_mode, format_money, get_price, is_
 from headshots.payments.product_copy import get_product_copy, policy_context
 from headshots.payments.stripe.local import find_session, pay_session
 from headshots.shoots.models import Event, Pack
+from headshots.shoots.packs.orders import answer_incomplete
 
 log = logging.getLogger(__name__)
 # The page of a payment is reloaded while a customer waits, and must not ask Stripe each time.
@@ -152,6 +154,28 @@ def redo(request: HttpRequest, pack_id: UUID) -> HttpResponse:
             return redirect("payments:order", pack.shoot_id)
         return redirect("shoots:new")
     return render(request, "payments/redo.html", {"pack": pack, "can_redo": can_redo(pack), **policy_context()})
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def answer(request: HttpRequest, pack_id: UUID) -> HttpResponse:
+    """Ask whether the customer keeps an incomplete pack or cancels it, and take the answer."""
+    owned = Pack.objects.select_related("shoot").filter(shoot__owner=current_user(request), kind=Pack.Kind.PREMIUM)
+    pack = get_object_or_404(owned, pk=pack_id)
+    choice = request.POST.get("answer")
+    if choice in {"keep", "cancel"}:
+        offer = build_offer(pack)
+        if not answer_incomplete(pack=pack, keep=choice == "keep"):
+            messages.error(request, "This pack doesn’t need an answer anymore. Its status is below.")
+        elif choice == "keep":
+            promise = f" We’re refunding {offer.money} for the missing ones." if offer.money else ""
+            messages.success(request, f"You’re keeping your {pack.available} headshots.{promise}")
+        else:
+            messages.success(request, "The pack is canceled and back in your account.")
+        return redirect("shoots:detail", pack.shoot_id)
+    if pack.state != Pack.State.AWAITING_ANSWER:
+        return redirect("shoots:detail", pack.shoot_id)
+    return render(request, "payments/answer.html", {"offer": build_offer(pack), "pack": pack})
 
 
 @csrf_exempt

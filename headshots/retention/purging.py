@@ -20,7 +20,7 @@ from headshots.retention.certificates import (
     record_key_destructions,
     requesters_of,
 )
-from headshots.shoots.lifecycle import begin_purge, cancel_live_packs, end_purges, mark_deleted
+from headshots.shoots.lifecycle import begin_purge, end_live_packs, end_purges, mark_deleted
 from headshots.shoots.models import Event, FaceCrop, Headshot, Pack, Photo, Preparation, Shoot
 from headshots.vault import services as vault
 
@@ -49,7 +49,7 @@ def purge_shoots(*, shoot_ids: Collection[UUID]) -> list[UUID]:
         return []
     vault.destroy_keys(ring="source", key_ids=ids)
     record_key_destructions(ring="source", shoot_ids={shoot_id: shoot_id for shoot_id in ids})
-    cancel_live_packs(ids, reason=Pack.Reason.PHOTOS_DELETED)
+    end_live_packs(ids, reason=Pack.Reason.PHOTOS_DELETED)
     ended = Pack.objects.filter(shoot_id__in=ids).exclude(state__in=[*Pack.LIVE, Pack.State.DELETED])
     everything = {shoot.pk for shoot in shoots if shoot.purge_everything}
     doomed = [pack for pack in ended if pack.shoot_id in everything or pack.state in Pack.UNDONE]

@@ -1,12 +1,16 @@
-"""Limits of the web processes. The environment variable HEADSHOTS_<NAME OF THE LIMIT> sets each of them."""
+"""Read limits for the settings: shares, and the limits of the web processes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
+from django.core.exceptions import ImproperlyConfigured
+
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of requests. They apply to all processes together, except where a comment says "per process"."""
+    """Limits of requests, each set by the environment variable HEADSHOTS_<NAME OF THE LIMIT>.
+
+    They apply to all processes together, except where a comment says "per process"."""
 
     # Per process: requests processed at the same time, each with a database connection.
     web_threads: int = 16
@@ -40,3 +44,14 @@ def read_limits(read_int: Callable[[str, int], int]) -> Limits:
     usual = Limits()
     names = [field.name for field in fields(Limits)]
     return Limits(**{name: read_int(f"HEADSHOTS_{name.upper()}", getattr(usual, name)) for name in names})
+
+
+def read_share(name: str, text: str) -> float:
+    """Convert the text of the variable `name` to a share, 0.01 to 1. Raises ImproperlyConfigured."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0.01 <= share <= 1:
+        raise ImproperlyConfigured(f"{name} must be a number from 0.01 to 1.")
+    return share

@@ -42,7 +42,8 @@ class PhotoAdmin(ReadOnlyAdmin):
 @admin.register(Pack)
 class PackAdmin(AccountListAdmin, ReadOnlyAdmin):
     list_display = [
-        "short_id", "account", "kind", "state", "reason", "engine", "total", "reshoots", "created_at", "delivered_at",
+        "short_id", "account", "kind", "state", "reason", "engine", "total", "missing", "reshoots", "created_at",
+        "delivered_at",
     ]  # fmt: skip
     owner_path = "shoot__owner"
     list_filter = ["kind", "state", "engine"]

@@ -1,4 +1,4 @@
-"""Models that are kept when shoots are deleted: events and pauses."""
+"""Models of what happened: events, pauses, and counts of the quality gate. They outlive the headshots."""
 
 from django.db import models
 from django.utils import timezone
@@ -44,3 +44,23 @@ class Pause(models.Model):
 
     def __str__(self) -> str:
         return self.part
+
+
+class GateCount(models.Model):
+    """The number of pictures of a pack with one outcome of the gate: `accepted`, or the main reason for refusal.
+
+    The counts of a pack add up to what its engine rendered, so no gate can hide a bad engine. They outlive the
+    headshots."""
+
+    ACCEPTED = "accepted"
+
+    pack = models.ForeignKey("Pack", on_delete=models.CASCADE, related_name="gate_counts")
+    outcome = models.CharField(max_length=32)
+    count = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ["outcome"]
+        constraints = [models.UniqueConstraint(fields=["pack", "outcome"], name="one_gate_count_per_outcome")]
+
+    def __str__(self) -> str:
+        return f"{self.pack_id}/{self.outcome}"

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -22,7 +22,8 @@ _UNDONE = frozenset(Pack.UNDONE)
 TRANSITIONS: dict[str, frozenset[str]] = {
     _State.AWAITING_PAYMENT: _UNDONE | {_State.QUEUED},
     _State.QUEUED: _UNDONE | {_State.RENDERING, _State.FAILED},
-    _State.RENDERING: _UNDONE | {_State.DELIVERED, _State.FAILED},
+    _State.RENDERING: _UNDONE | {_State.DELIVERED, _State.AWAITING_ANSWER, _State.FAILED},
+    _State.AWAITING_ANSWER: _UNDONE | {_State.DELIVERED},
     _State.FAILED: frozenset({_State.QUEUED, _State.DELETED}),
     _State.DELIVERED: frozenset({_State.DELETED}),
     _State.CANCELED: frozenset({_State.DELETED}),
@@ -32,7 +33,13 @@ TRANSITIONS: dict[str, frozenset[str]] = {
 # Names of the tasks that are started, with the pack's id, when a pack enters a state.
 TASKS_ON_ENTRY: dict[str, tuple[str, ...]] = {
     _State.QUEUED: ("shoots.render_pack",),
-    _State.DELIVERED: ("retention.purge_delivered", "shoots.delete_prepared_subject", "shoots.mail_delivered"),
+    _State.AWAITING_ANSWER: ("shoots.delete_prepared_subject", "payments.mail_question"),
+    _State.DELIVERED: (
+        "retention.purge_delivered",
+        "shoots.delete_prepared_subject",
+        "shoots.mail_delivered",
+        "payments.refund_missing",
+    ),
     _State.FAILED: ("payments.return_credit", "shoots.delete_prepared_subject"),
     _State.CANCELED: ("payments.return_credit", "shoots.delete_prepared_subject"),
     _State.REVOKED: ("retention.delete_pack", "shoots.delete_prepared_subject"),
@@ -49,16 +56,14 @@ def advance(pack: Pack, to: str, *, actor: str = Event.Actor.SYSTEM, reason: str
     Returns True if this call changed the state, and then updates the fields of `pack`. Returns False if the transition
     is not allowed, or another process was faster. Decides by the state in the database, not by `pack.state`."""
     now = timezone.now()
-    changes = {"state": to, "reason": reason} | _changes_on_entering(to, pack, now)
     may = [state for state, targets in TRANSITIONS.items() if to in targets]
     with transaction.atomic(savepoint=False):
+        changes = {"state": to, "reason": reason} | _changes_on_entering(to, pack, now)
         if not Pack.objects.filter(pk=pack.pk, state__in=may).update(**changes):
             return False
         numbers: dict[str, float] = {}
         if to == _State.DELIVERED:
-            # The seconds count from the payment, because a premium pack is queued as soon as it is paid.
-            queued_at = Pack.objects.values_list("queued_at", flat=True).get(pk=pack.pk)
-            numbers = {"pictures": pack.total, "seconds": round((now - queued_at).total_seconds()) if queued_at else 0}
+            numbers = _delivery_numbers(pack, now)
         record_pack(pack, to, actor=actor, reason=reason, numbers=numbers)
         start_tasks(to, pack.pk)
     for name, value in changes.items():
@@ -72,15 +77,33 @@ def _changes_on_entering(state: str, pack: Pack, now: datetime) -> dict[str, obj
     shown_until = now + timedelta(days=settings.HEADSHOTS_HEADSHOT_RETENTION_DAYS)
     if state == _State.QUEUED:
         return {"queued_at": now, "expires_at": None, "ended_as": ""}
+    if state == _State.AWAITING_ANSWER:
+        # No row is open anymore, so this number does not change.
+        return {"missing": pack.headshots.exclude(state=Headshot.State.DONE).count(), "mail_due": True}
     if state == _State.DELIVERED:
         is_premium = pack.kind == Pack.Kind.PREMIUM
-        return {"ended_as": state, "delivered_at": now, "expires_at": shown_until, "mail_due": is_premium}
+        is_incomplete = Pack.objects.filter(pk=pack.pk, missing__gt=0).exists()
+        shown = {"delivered_at": now, "expires_at": shown_until}
+        return {"ended_as": state, **shown, "mail_due": is_premium, "refund_due": is_incomplete}
     if state == _State.FAILED:
         return {"ended_as": state, "expires_at": shown_until}
     if state in _UNDONE:
         # Nothing of the pack is kept, as if it had never been ordered.
         return {"ended_as": state, "expires_at": now}
     return {}
+
+
+def _delivery_numbers(pack: Pack, now: datetime) -> dict[str, float]:
+    """Return the numbers of a pack's delivery: pictures, missing ones, and seconds from the order to the last picture.
+
+    The seconds count from the payment, because a premium pack is queued as soon as it is paid. The time in which an
+    incomplete pack awaited its answer does not count."""
+    queued_at, missing, last = Pack.objects.values_list("queued_at", "missing", Max("headshots__done_at")).get(
+        pk=pack.pk
+    )
+    end = last if missing and last else now
+    seconds = max(0, round((end - queued_at).total_seconds())) if queued_at else 0
+    return {"pictures": pack.total - missing, **({"missing": missing} if missing else {}), "seconds": seconds}
 
 
 def return_to_queue(pack: Pack) -> bool:
@@ -196,19 +219,23 @@ def begin_purges(
         Event.objects.bulk_create(Event(name="shoot.purging", shoot_id=shoot_id, actor=actor) for shoot_id in ids)
         # Destroy the keys now, because the retention worker may be busy.
         transaction.on_commit(lambda: vault.destroy_keys(ring="source", key_ids=ids), robust=True)
-        cancel_live_packs(ids, reason=Pack.Reason.PHOTOS_LOST if lost else Pack.Reason.PHOTOS_DELETED, actor=actor)
+        end_live_packs(ids, reason=Pack.Reason.PHOTOS_LOST if lost else Pack.Reason.PHOTOS_DELETED, actor=actor)
     return ids
 
 
-def cancel_live_packs(shoot_ids: Collection[UUID], *, reason: Pack.Reason, actor: str = Event.Actor.SYSTEM) -> None:
-    """Cancel the unfinished packs of these shoots.
+def end_live_packs(shoot_ids: Collection[UUID], *, reason: Pack.Reason, actor: str = Event.Actor.SYSTEM) -> None:
+    """Cancel the unfinished packs of these shoots, and deliver those that await an answer.
 
     A premium pack counts as used if the customer deleted the photos after headshots of the pack were available.
-    Otherwise 49 of 50 headshots could be downloaded for free."""
+    Otherwise 49 of 50 headshots could be downloaded for free. An incomplete pack without an answer counts as accepted:
+    the missing headshots are refunded."""
     for pack in Pack.objects.filter(shoot_id__in=shoot_ids, state__in=Pack.LIVE):
         with transaction.atomic():
             # Lock the pack, so that no picture can be stored between the check and the cancellation.
-            Pack.objects.select_for_update().get(pk=pack.pk)
+            locked = Pack.objects.select_for_update().get(pk=pack.pk)
+            if locked.state == _State.AWAITING_ANSWER:
+                advance(pack, _State.DELIVERED, actor=actor)
+                continue
             is_used = actor == Event.Actor.PERSON and pack.kind == Pack.Kind.PREMIUM and has_finished_headshots(pack)
             advance(pack, _State.CANCELED, actor=actor, reason=Pack.Reason.USED_AFTER_DELIVERY if is_used else reason)
 

@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from headshots.shoots.events import Event as Event
+from headshots.shoots.events import GateCount as GateCount
 from headshots.shoots.events import Pause as Pause
 from headshots.vault.models import Blob
 from headshots.web.humanize import humanize_size
@@ -199,6 +200,8 @@ class Pack(models.Model):
         AWAITING_PAYMENT = "awaiting_payment"
         QUEUED = "queued"
         RENDERING = "rendering"
+        # Incomplete: the customer chooses between the finished headshots and their credit.
+        AWAITING_ANSWER = "awaiting_answer"
         DELIVERED = "delivered"
         FAILED = "failed"
         CANCELED = "canceled"
@@ -216,6 +219,8 @@ class Pack(models.Model):
         # The payment is disputed: the bank took the money back, or may still do so.
         REVOKED = "revoked"
         ON_REQUEST = "on_request"
+        # The customer did not want a pack with missing headshots.
+        INCOMPLETE = "incomplete"
         STAFF = "staff"
         ACCOUNT_DELETED = "account_deleted"
         PHOTOS_DELETED = "photos_deleted"
@@ -223,7 +228,9 @@ class Pack(models.Model):
         # The customer deleted the shoot when headshots of the pack were already available.
         USED_AFTER_DELIVERY = "used_after_delivery"
 
-    LIVE = (State.AWAITING_PAYMENT, State.QUEUED, State.RENDERING)
+    LIVE = (State.AWAITING_PAYMENT, State.QUEUED, State.RENDERING, State.AWAITING_ANSWER)
+    # Ordered and paid, but not ended.
+    IN_WORK = (State.QUEUED, State.RENDERING, State.AWAITING_ANSWER)
     ENDED = (State.DELIVERED, State.FAILED, State.CANCELED, State.REVOKED)
     # Finished pictures of packs in these states are not kept, as if the pack had never been ordered.
     UNDONE = (State.CANCELED, State.REVOKED)
@@ -238,6 +245,8 @@ class Pack(models.Model):
     reason = models.CharField(max_length=32, blank=True)
     engine = models.CharField(max_length=16)
     total = models.PositiveSmallIntegerField()
+    # Number of headshots that an incomplete pack lacks. Set when the customer is asked, and kept after the delivery.
+    missing = models.PositiveSmallIntegerField(default=0)
     seed = models.PositiveIntegerField()
     width = models.PositiveIntegerField()
     height = models.PositiveIntegerField()
@@ -251,8 +260,10 @@ class Pack(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     queued_at = models.DateTimeField(null=True, blank=True)
     delivered_at = models.DateTimeField(null=True, blank=True)
-    # True while the email that the pack is ready still has to be sent.
+    # True while the email that the pack is ready, or asks for an answer, still has to be sent.
     mail_due = models.BooleanField(default=False)
+    # True while payments still has to decide about a refund for the missing headshots of a delivered pack.
+    refund_due = models.BooleanField(default=False)
     # When the finished headshots are deleted. Set when the pack ends.
     expires_at = models.DateTimeField(null=True, blank=True)
 
@@ -263,6 +274,7 @@ class Pack(models.Model):
             models.Index(fields=["state", "expires_at"]),
             models.Index(fields=["state", "delivered_at"]),
             models.Index(fields=["kind", "state"], name="pack_by_kind_and_state"),
+            models.Index(fields=["refund_due"], condition=models.Q(refund_due=True), name="pack_with_refund_due"),
         ]
         constraints = [
             # Two workers may finish checking at the same time. The database refuses the second preview.
@@ -272,7 +284,9 @@ class Pack(models.Model):
             # A customer may order again, but not while an order is being paid or rendered.
             models.UniqueConstraint(
                 fields=["shoot"],
-                condition=models.Q(kind="premium", state__in=["awaiting_payment", "queued", "rendering"]),
+                condition=models.Q(
+                    kind="premium", state__in=["awaiting_payment", "queued", "rendering", "awaiting_answer"]
+                ),
                 name="one_live_premium_pack_per_shoot",
             ),
         ]
@@ -288,6 +302,11 @@ class Pack(models.Model):
     @property
     def is_live(self) -> bool:
         return self.state in self.LIVE
+
+    @property
+    def available(self) -> int:
+        """Return how many headshots a pack has that is complete, or as complete as it gets."""
+        return self.total - self.missing
 
     @property
     def awaiting_retry(self) -> bool:
@@ -348,26 +367,6 @@ class Headshot(models.Model):
     def look(self) -> StyleVersion | Style:
         """Return the look as it was when the shot was planned, or the current look if that version is gone."""
         return self.version or self.style
-
-
-class GateCount(models.Model):
-    """The number of pictures of a pack with one outcome of the gate: `accepted`, or the main reason for refusal.
-
-    The counts of a pack add up to what its engine rendered, so no gate can hide a bad engine. They outlive the
-    headshots."""
-
-    ACCEPTED = "accepted"
-
-    pack = models.ForeignKey(Pack, on_delete=models.CASCADE, related_name="gate_counts")
-    outcome = models.CharField(max_length=32)
-    count = models.PositiveIntegerField(default=0)
-
-    class Meta:
-        ordering = ["outcome"]
-        constraints = [models.UniqueConstraint(fields=["pack", "outcome"], name="one_gate_count_per_outcome")]
-
-    def __str__(self) -> str:
-        return f"{self.pack_id}/{self.outcome}"
 
 
 class Preparation(models.Model):

@@ -44,7 +44,7 @@ def render_pack(pack_id: str) -> None:
 @shared_task(name="shoots.delete_prepared_subject")
 def delete_prepared_subject(pack_id: str) -> None:
     pack = Pack.objects.get(pk=UUID(pack_id))
-    if not pack.is_live:  # Staff may have queued the pack again.
+    if pack.state not in (Pack.State.QUEUED, Pack.State.RENDERING):  # Staff may have queued the pack again.
         prepared_subjects.delete_prepared_subject(pack)
 
 

@@ -33,6 +33,7 @@ def test_what_is_stored_of_a_packs_end_stays_as_it_is() -> None:
         "refunded",
         "revoked",
         "on_request",
+        "incomplete",
         "staff",
         "account_deleted",
         "photos_deleted",

@@ -84,6 +84,8 @@ def run_check(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess
     ("name", "value", "sentence"),
     [
         ("PHOTO_TTL_SECONDS", "a day", "HEADSHOTS_PHOTO_TTL_SECONDS must be a whole number."),
+        ("GATE_ACCEPTANCE", "7.5", "HEADSHOTS_GATE_ACCEPTANCE must be a number from 0.01 to 1."),
+        ("MIN_PACK_SHARE", "most", "HEADSHOTS_MIN_PACK_SHARE must be a number from 0.01 to 1."),
         ("DATABASE_URL", "nonsense", "HEADSHOTS_DATABASE_URL must look like postgres://"),
         ("EMAIL_URL", "nonsense", "HEADSHOTS_EMAIL_URL must look like smtp+tls://"),
         ("REDIS_URL", "nonsense", "HEADSHOTS_REDIS_URL must begin with redis://"),

@@ -127,7 +127,7 @@ def packs(daily_stats: DailyStats) -> Table:
 
 def packs_by_state() -> Table:
     found = live_stats.packs_by_state()
-    states = ("awaiting_payment", "queued", "rendering", *_END_STATES, "deleted")
+    states = ("awaiting_payment", "queued", "rendering", "awaiting_answer", *_END_STATES, "deleted")
     rows: list[tuple[Cell, ...]] = [(state, *(found.get((state, kind), 0) for kind in KINDS)) for state in states]
     return Table("states", "Packs by state (now)", ("State", "Free", "Premium"), rows)
 

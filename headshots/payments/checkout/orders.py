@@ -249,8 +249,7 @@ def _validate(order: Order) -> None:
     shoots = Shoot.objects.select_for_update().filter(pk=order.shoot.pk, state=Shoot.State.OPEN)
     if not shoots.exists():
         raise OrderRefused(Refusal.PHOTOS_GONE)
-    in_work = (Pack.State.QUEUED, Pack.State.RENDERING)
-    if order.shoot.packs.filter(kind=Pack.Kind.PREMIUM, state__in=in_work).exists():
+    if order.shoot.packs.filter(kind=Pack.Kind.PREMIUM, state__in=Pack.IN_WORK).exists():
         raise OrderRefused(Refusal.PACK_IS_LIVE)
     if count_orders(order.shoot) != order.known_orders:
         raise OrderRefused(Refusal.ORDER_CHANGED)

@@ -126,7 +126,7 @@ def _render_page(
         # The checkout was opened in time, and is still open.
         deadline = unpaid.expires_at
     time_left = has_time_left(shoot, engine_name=name, count=count) if credit else deadline is not None
-    in_work = (Pack.State.QUEUED, Pack.State.RENDERING)
+    in_work = shoot.packs.filter(kind=Pack.Kind.PREMIUM, state__in=Pack.IN_WORK).values_list("state", flat=True)
     tips = list(shoot.photos.filter(state__in=Photo.USABLE).values_list("tips", flat=True))
     soft = [] if engine.is_generative(name) else [each for each in tips if engine.SHARPER_FOR_4K in each]
     context = {
@@ -137,7 +137,7 @@ def _render_page(
         "has_photo": bool(tips),
         "soft_photos": len(soft),
         "all_photos_are_soft": len(soft) == len(tips),
-        "in_work": shoot.packs.filter(kind=Pack.Kind.PREMIUM, state__in=in_work).exists(),
+        "in_work": in_work.first(),
         "unpaid_payment": unpaid,
         "unpaid_amount": format_money(unpaid.amount, unpaid.currency) if unpaid else "",
         "credit": credit,

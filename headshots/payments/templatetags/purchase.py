@@ -8,6 +8,7 @@ from django.template import Context
 
 from headshots import engine
 from headshots.payments.accounting.credits import can_redo, open_credits
+from headshots.payments.accounting.incomplete import build_offer, find_refund_for_missing
 from headshots.payments.accounting.receipts import find_payment_of_pack
 from headshots.payments.accounting.refunds import refundable_amount
 from headshots.payments.checkout.deadlines import can_order_from, checkout_deadline, has_time_left
@@ -70,14 +71,22 @@ def pack_ended(pack_id: UUID, reason: str, shoot: Shoot) -> dict[str, object]:
     }
 
 
+@register.inclusion_tag("payments/_pack_question.html")
+def pack_question(pack_id: UUID) -> dict[str, object]:
+    """Ask on the page of a shoot what happens to an incomplete pack."""
+    return {"offer": build_offer(Pack.objects.select_related("shoot").get(pk=pack_id))}
+
+
 @register.inclusion_tag("payments/_pack_receipt.html")
 def pack_receipt(pack_id: UUID) -> dict[str, object]:
-    """Show below a pack the receipt of its payment and its free redo."""
+    """Show below a pack the receipt of its payment, the refund for missing headshots, and its free redo."""
     pack = Pack.objects.select_related("shoot").get(pk=pack_id)
     payment = find_payment_of_pack(pack_id)
     return {
         "pack": pack,
         "receipt": payment if payment and payment.paid_at else None,
+        "refund": find_refund_for_missing(pack),
+        "support_email": settings.HEADSHOTS_SUPPORT_EMAIL,
         "is_redo": Credit.objects.filter(pack=pack, source=Credit.Source.REDO).exists(),
         "redo": Credit.objects.filter(redo_of=pack).select_related("pack").first(),
         "can_redo": can_redo(pack),

@@ -17,7 +17,8 @@ def send_delivery_mail(*, pack: Pack) -> bool:
     if not due.update(mail_due=False):
         return False
     owner = pack.shoot.owner
-    if owner is None or not owner.is_active:
+    # The customer may have deleted the shoot instead of answering the question about an incomplete pack.
+    if owner is None or not owner.is_active or pack.shoot.purge_everything:
         return False
     site = settings.HEADSHOTS_SITE_URL
     context = {

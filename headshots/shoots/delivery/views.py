@@ -163,6 +163,8 @@ def _pack_context(pack: Pack) -> dict[str, object]:
         "expires_at": pack.expires_at,
         "done": _count_done(pack),
         "total": pack.total,
+        "available": pack.available,
+        "missing": pack.missing,
         "width": pack.width,
         "height": pack.height,
         "size": pack.size,
@@ -219,7 +221,8 @@ def _is_changing(shoot: Shoot, photos: list[Photo], packs: list[Pack]) -> bool:
     """Return True while the page has to be fetched again, because it will change without the customer's action."""
     if not shoot.is_open:
         return shoot.state == Shoot.State.PURGING
-    if any(pack.is_live for pack in packs) or identity.are_being_compared(shoot=shoot, photos=photos):
+    changing = (pack for pack in packs if pack.is_live and pack.state != Pack.State.AWAITING_ANSWER)
+    if any(changing) or identity.are_being_compared(shoot=shoot, photos=photos):
         return True
     # The preview is ordered as soon as every photo has its verdict.
     is_settled = all(photo.state in Photo.DECIDED for photo in photos)

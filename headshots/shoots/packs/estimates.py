@@ -216,8 +216,8 @@ def _seconds_before(pack: Pack) -> list[float]:
 
 def _seconds_of(packs: QuerySet[Pack]) -> list[float]:
     """Estimate the seconds of work left on each of these packs."""
-    missing = Count("headshots", filter=~Q(headshots__state=Headshot.State.DONE))
-    counted = packs.annotate(missing=missing).values_list("engine", "kind", "total", "missing")
+    unmade = Count("headshots", filter=~Q(headshots__state=Headshot.State.DONE))
+    counted = packs.annotate(unmade=unmade).values_list("engine", "kind", "total", "unmade")
     paces = [(past_pace(engine_name, kind), total, left) for engine_name, kind, total, left in counted]
     return [(pace.preparing if left == total else 0.0) + left * pace.picture for pace, total, left in paces]
 

@@ -1,13 +1,14 @@
 """Retry or replace shots that the quality gate refused.
 
-A refused shot is rendered again with another seed while the pack's budget lasts. After that, another shot that the
-pack does not have yet replaces it. If neither is possible, the shot is rejected and the pack fails. A pack is never
-delivered with fewer pictures than ordered.
+A refused shot is rendered again with two other seeds. After that, another shot that the pack does not have yet replaces
+it. Both come from one budget of the pack. When the budget is used up, refused shots are rejected. A pack with rejected
+shots is never delivered as it is: the customer decides if most headshots are there, and otherwise the pack fails.
 """
 
 import math
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 
 from django.conf import settings
 from django.db.models import F
@@ -18,6 +19,8 @@ from headshots.shoots.models import GateCount, Headshot, Pack
 
 # The first try and two new seeds. A shot that fails three times fails for a reason that a seed does not change.
 MAX_RENDERS = 3
+# Packs of an engine with the expected acceptance are completed with this probability.
+_COMPLETED = 0.99
 
 
 def to_planned_shot(row: Headshot) -> engine.PlannedShot:
@@ -28,19 +31,54 @@ def to_planned_shot(row: Headshot) -> engine.PlannedShot:
 def next_try(pack: Pack, row: Headshot, reasons: list[str]) -> dict[str, object] | None:
     """Choose the next try for a refused row, and take it from the pack's budget.
 
-    Returns the columns of the row that change, or None if nothing is left to try."""
+    Returns the columns of the row that change, or None if the budget is used up."""
     renders = row.renders + 1
-    if renders < MAX_RENDERS and _spend(pack, "reshoots"):
+    stand_in = _choose_replacement(pack, row, renders) if renders >= MAX_RENDERS else None
+    if not _spend(pack, "replacements" if stand_in else "reshoots"):
+        return None
+    if stand_in is None:
+        # Also where every combination of look, framing and light has been used: a new seed is better than no picture.
         shot, taken = to_planned_shot(row), _used_variants(pack, row)
         alike = engine.Reason.TOO_ALIKE.value in reasons
         again = engine.reframe(shot, renders, taken) if alike else engine.reshoot(shot, renders)
         return {"renders": renders, "seed": again.seed, "framing": again.framing, "light": again.light}
-    stand_in = _choose_replacement(pack, row, renders)
-    if stand_in is None or not _spend(pack, "replacements"):
-        return None
     like, shot = stand_in
     changes = {"seed": shot.seed, "framing": shot.framing, "light": shot.light}
     return {"renders": 0, "replaced": True, "style": like.style, "version": like.version, **changes}
+
+
+def next_state(pack: Pack, *, done: int) -> Pack.State:
+    """Return the state that follows the rendering of a pack without open rows.
+
+    done: number of finished headshots. A premium pack is not failed for a few headshots that the gate refused. Shots
+    that an engine could not render fail the pack, because staff can repair the cause and retry it."""
+    if done == pack.total:
+        return Pack.State.DELIVERED
+    # Rounded, so that 0.7 of ten headshots is seven in floating point too.
+    needed = math.ceil(round(settings.HEADSHOTS_MIN_PACK_SHARE * pack.total, 6))
+    broken = Headshot.objects.filter(
+        pack_id=pack.pk, state=Headshot.State.REJECTED, reasons=[Pack.Reason.ENGINE_FAILED]
+    )
+    if pack.kind == Pack.Kind.PREMIUM and done >= needed and not broken.exists():
+        return Pack.State.AWAITING_ANSWER
+    return Pack.State.FAILED
+
+
+@cache
+def max_refusals(total: int, acceptance: float) -> int:
+    """Return after how many refused pictures a pack of `total` headshots has used up its budget.
+
+    acceptance: share of pictures that the gate accepts, above 0 and at most 1. The number of refused pictures before
+    the last headshot has a negative binomial distribution. Its 99th percentile is the budget."""
+    if acceptance >= 1:
+        return 0
+    refusals, completed = 0, 0.0
+    while True:
+        ways = math.lgamma(total + refusals) - math.lgamma(refusals + 1) - math.lgamma(total)
+        completed += math.exp(ways + total * math.log(acceptance) + refusals * math.log1p(-acceptance))
+        if completed >= _COMPLETED:
+            return refusals
+        refusals += 1
 
 
 def sort_for_display(pack: Pack, rows: Sequence[Headshot]) -> list[Headshot]:
@@ -70,7 +108,7 @@ def record_quality_counts(pack: Pack) -> None:
 
 
 def main_reason(pack: Pack) -> str:
-    """Return the reason for which most shots of a failed pack were rejected.
+    """Return the reason for which most shots of a pack were rejected.
 
     Of equally frequent reasons, the first in alphabetical order counts. Without any, returns ENGINE_FAILED."""
     reasons = pack.headshots.filter(state=Headshot.State.REJECTED).values_list("reasons", flat=True)
@@ -78,10 +116,11 @@ def main_reason(pack: Pack) -> str:
     return min(codes, key=lambda code: (-codes[code], code)) if codes else Pack.Reason.ENGINE_FAILED
 
 
-def _spend(pack: Pack, budget: str) -> bool:
-    """Take one unit of a budget of the pack, `reshoots` or `replacements`. Returns False if none is left."""
-    most = math.ceil(pack.total * settings.HEADSHOTS_RESHOOT_RATIO)
-    return bool(Pack.objects.filter(pk=pack.pk, **{f"{budget}__lt": most}).update(**{budget: F(budget) + 1}))
+def _spend(pack: Pack, use: str) -> bool:
+    """Take one picture from the budget of the pack, for `reshoots` or `replacements`. Returns False if none is left."""
+    most = max_refusals(pack.total, settings.HEADSHOTS_GATE_ACCEPTANCE)
+    spent = Pack.objects.alias(spent=F("reshoots") + F("replacements")).filter(pk=pack.pk, spent__lt=most)
+    return bool(spent.update(**{use: F(use) + 1}))
 
 
 def _choose_replacement(pack: Pack, row: Headshot, renders: int) -> tuple[Headshot, engine.PlannedShot] | None:

@@ -82,6 +82,20 @@ def cancel_pack(*, pack: Pack, actor: str = Event.Actor.PERSON) -> bool:
         return advance(pack, Pack.State.CANCELED, actor=actor, reason=Pack.Reason.ON_REQUEST)
 
 
+def answer_incomplete(*, pack: Pack, keep: bool, actor: str = Event.Actor.PERSON) -> bool:
+    """Deliver or cancel an incomplete pack, as the customer chose.
+
+    Returns True if this call moved the pack. Returns False if the pack does not await an answer, for example because
+    its photos have been purged meanwhile."""
+    with transaction.atomic():
+        # The lock makes a purge wait, which would deliver the pack.
+        if not Pack.objects.select_for_update().filter(pk=pack.pk, state=Pack.State.AWAITING_ANSWER).exists():
+            return False
+        if keep:
+            return advance(pack, Pack.State.DELIVERED, actor=actor)
+        return advance(pack, Pack.State.CANCELED, actor=actor, reason=Pack.Reason.INCOMPLETE)
+
+
 def visible_packs() -> QuerySet[Pack]:
     """Select all packs, except premium packs whose order ended before it was paid."""
     unpaid = Q(kind=Pack.Kind.PREMIUM, queued_at__isnull=True)
@@ -92,9 +106,10 @@ def running_pack(shoots: QuerySet[Shoot]) -> str:
     """Return which paid pack the deletion of these shoots would stop.
 
     Returns "" for none. Returns "begun" for a pack without a finished headshot, and "shown" for a pack with one, which
-    would count as used."""
-    running = Pack.objects.filter(shoot__in=shoots, kind=Pack.Kind.PREMIUM, state__in=Pack.LIVE)
-    running = running.exclude(state=Pack.State.AWAITING_PAYMENT)
+    would count as used. Returns "incomplete" for a pack that awaits an answer, and would count as accepted."""
+    running = Pack.objects.filter(shoot__in=shoots, kind=Pack.Kind.PREMIUM, state__in=Pack.IN_WORK)
+    if running.filter(state=Pack.State.AWAITING_ANSWER).exists():
+        return "incomplete"
     if running.filter(headshots__state=Headshot.State.DONE).exists():
         return "shown"
     return "begun" if running.exists() else ""

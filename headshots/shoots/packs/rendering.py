@@ -340,18 +340,16 @@ def _end_run(pack: Pack, error: Exception) -> bool:
 
 
 def _finish(pack: Pack) -> None:
-    """Advance a pack without open rows: to delivered if all rows are done, otherwise to failed.
+    """Advance a pack without open rows: to delivered if all rows are done, otherwise as `gating.next_state` says.
 
     A pack with open rows is returned to the queue if rendering is paused or a retry is scheduled."""
-    states = set(pack.headshots.values_list("state", flat=True))
-    if not states or states & {_State.PENDING, _State.RENDERING}:
+    states = Counter(pack.headshots.values_list("state", flat=True))
+    if not states or states.keys() & {_State.PENDING, _State.RENDERING}:
         return_to_queue(pack)
         return
-    if states == {_State.DONE}:
-        moved = advance(pack, Pack.State.DELIVERED)
-    else:
-        moved = advance(pack, Pack.State.FAILED, reason=gating.main_reason(pack))
-    if moved:
+    to = gating.next_state(pack, done=states[_State.DONE])
+    reason = "" if to == Pack.State.DELIVERED else gating.main_reason(pack)
+    if advance(pack, to, reason=reason):
         gating.record_quality_counts(pack)
 
 

@@ -36,7 +36,8 @@ from headshots.payments.errors import OrderRefused, StripeError
 from headshots.payments.models import Credit, Payment, Refund, WebhookEvent
 from headshots.payments.reconciliation import reconcile, replay_events
 from headshots.shoots.lifecycle import advance, begin_purge
-from headshots.shoots.models import Pack, Shoot
+from headshots.shoots.models import Headshot, Pack, Shoot
+from headshots.shoots.packs.orders import answer_incomplete
 from tests.headshots.payments.accounting.reached import situations
 from tests.helpers.factories import make_user
 from tests.helpers.fake_stripe import Body, FakeStripe, Refused, signed
@@ -46,8 +47,11 @@ from tests.helpers.money import HOME, bare_shoot, ledger_sum, order_of
 SERVER = FakeStripe()
 _STEPS = 11
 _IN_WORK = (Pack.State.QUEUED, Pack.State.RENDERING)
-_WORKED = (Pack.State.RENDERING, Pack.State.DELIVERED, Pack.State.FAILED)
-_AFTER = ("delivered, redone", "delivered, disputed", "failed, again", "failed, refunded", "failed, disputed")
+_WORKED = (Pack.State.RENDERING, Pack.State.AWAITING_ANSWER, Pack.State.DELIVERED, Pack.State.FAILED)
+_ASKED = tuple(f"awaiting_answer, {then}" for then in ("kept", "refused", "purged", "refunded"))
+_AFTER = (
+    *_ASKED, "delivered, redone", "delivered, disputed", "failed, again", "failed, refunded", "failed, disputed",
+)  # fmt: skip
 _FATES = (*_WORKED, *_AFTER, "refunded", "disputed", "purged")
 _PICK = st.integers(0, 10**6)
 
@@ -225,6 +229,11 @@ class Money(RuleBasedStateMachine):
         for pack in self._one_of(Pack.objects.filter(state__in=_IN_WORK), pick):
             self._befall(pack, fate)
 
+    @rule(pick=_PICK, keep=st.booleans())
+    def somebody_answers(self, pick: int, keep: bool) -> None:
+        for pack in self._one_of(Pack.objects.filter(kind=Pack.Kind.PREMIUM), pick):
+            answer_incomplete(pack=pack, keep=keep)
+
     @rule(pick=_PICK)
     def photos_go(self, pick: int) -> None:
         self._purge(self.shoots[pick % 2])
@@ -253,7 +262,7 @@ class Money(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_made_without_a_right_to_it(self) -> None:
-        made = Pack.objects.filter(kind=Pack.Kind.PREMIUM, state__in=_IN_WORK)
+        made = Pack.objects.filter(kind=Pack.Kind.PREMIUM, state__in=Pack.IN_WORK)
         assert not made.exclude(credit__state=Credit.State.USED).exists()
 
     def everything_comes_to_rest(self) -> None:
@@ -268,6 +277,7 @@ class Money(RuleBasedStateMachine):
         assert ledger_sum() == self.stripe.balance
         self._each_pack_was_paid_once()
         self._all_money_bought_something()
+        self._what_is_missing_was_refunded_once()
         self._nothing_was_asked_or_known_twice()
 
     def _each_pack_was_paid_once(self) -> None:
@@ -289,9 +299,20 @@ class Money(RuleBasedStateMachine):
                 assert credit.state != Credit.State.OPEN
             elif credit.state == Credit.State.USED:
                 assert credit.pack is not None
-                assert credit.pack.delivered_at is not None or credit.pack.state in _IN_WORK
+                assert credit.pack.delivered_at is not None or credit.pack.state in Pack.IN_WORK
             else:
                 assert credit.state == Credit.State.OPEN
+
+    def _what_is_missing_was_refunded_once(self) -> None:
+        """One headshot of two: half of the payment, once, unless other refunds or a bank were faster."""
+        for payment in Payment.objects.filter(credit__pack__delivered_at__isnull=False, credit__pack__missing=1):
+            refunds = payment.refunds.filter(reason=Refund.Reason.MISSING)
+            assert refunds.count() <= 1
+            if not payment.dispute_state:
+                assert not payment.credit.pack.refund_due
+                half = -(-payment.amount_paid // 2)
+                others = sum(payment.refunds.exclude(reason=Refund.Reason.MISSING).values_list("amount", flat=True))
+                assert sum(refunds.values_list("amount", flat=True)) == half or others > payment.amount_paid - half
 
     def _nothing_was_asked_or_known_twice(self) -> None:
         """Stripe has one session for a payment and one refund for a refund; we have one row for an event."""
@@ -333,12 +354,16 @@ class Money(RuleBasedStateMachine):
         payment = Payment.objects.filter(pack=pack).exclude(paid_at=None).first()
         if first in _WORKED:
             advance(pack, Pack.State.RENDERING)
+            if first == Pack.State.AWAITING_ANSWER:
+                pack.headshots.filter(index=0).update(state=Headshot.State.DONE)
             advance(pack, first)
         for what in then or [first]:
             if what == "redone":
                 request_redo(pack=pack)
             elif what == "again":
                 requeue_pack(pack=pack)
+            elif what in {"kept", "refused"}:
+                answer_incomplete(pack=pack, keep=what == "kept")
             elif what == "purged":
                 self._purge(pack.shoot)
             elif payment is not None and what == "refunded":
