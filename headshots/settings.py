@@ -80,8 +80,7 @@ HEADSHOTS_INSTANTID_STEPS = _int("HEADSHOTS_INSTANTID_STEPS", 0)
 HEADSHOTS_INSTANTID_CANVAS_PIXELS = _int("HEADSHOTS_INSTANTID_CANVAS_PIXELS", 896 * 1152)
 HEADSHOTS_INSTANTID_MAX_BATCH = _int("HEADSHOTS_INSTANTID_MAX_BATCH", 10)
 HEADSHOTS_INSTANTID_PROPORTIONS = env.str("HEADSHOTS_INSTANTID_PROPORTIONS", default="person")
-# Signing identity of the finished files (C2PA): a P-256 key and its certificates, the leaf first, both PEM. Without
-# them a test certificate is used, which states that it proves nothing.
+# Signing identity of the finished files (C2PA): PEM of a P-256 key and its certificates. Default: a test certificate.
 HEADSHOTS_C2PA_KEY_FILE = _path("HEADSHOTS_C2PA_KEY_FILE")
 HEADSHOTS_C2PA_CERTIFICATE_FILE = _path("HEADSHOTS_C2PA_CERTIFICATE_FILE")
 HEADSHOTS_WATERMARK_KEYS = env.list("HEADSHOTS_WATERMARK_KEYS", default=[])  # the first marks new pictures

@@ -112,7 +112,7 @@ def test_the_offset_is_that_of_the_worst_of_eyes_and_mouth_in_eye_distances():
 
 @pytest.mark.parametrize(("moved", "is_mentioned"), [(0.0, False), (0.5, True)])
 def test_a_face_that_is_not_at_its_key_points_is_mentioned(engine, jobs, monkeypatch, caplog, moved, is_mentioned):
-    wanted = engine._keypoints(jobs[0].shot, SIZE)
+    wanted = engine._keypoints(jobs[0], SIZE)
     monkeypatch.setattr(engine._faces, "find_keypoints", lambda pixels: wanted + moved * (wanted[1] - wanted[0]))
 
     with caplog.at_level(logging.WARNING, "pipeline"):
