@@ -49,9 +49,9 @@ MAX_SAMPLES = 3_000
 BLURRED, VERY_BLURRED = 0.6, 1.5
 BLUR_WEIGHT = 3.0
 
-# Parts narrower than NARROWEST_PART of the frame's side that cover at least SMALLEST_SCRAP of its area are examined.
+# Parts narrower than NARROWEST_PART of the frame's side that cover at least MIN_SCRAP of its area are examined.
 # Parts whose color (as above, without lightness) is farther than SKIN_DISTANCE from that of the face are not skin.
-NARROWEST_PART, SMALLEST_SCRAP = 0.09, 0.0006
+NARROWEST_PART, MIN_SCRAP = 0.09, 0.0006
 SKIN_DISTANCE = 0.11
 
 # Weight of the evidence of one pixel compared with its four neighbors, and the color difference that separates
@@ -299,7 +299,7 @@ def _without_scraps(probability: Floats, lab: Floats, blurred: Floats, mesh: Mes
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(narrow)
     for label, (left, top, width, height, size) in enumerate(boxes[1:count], start=1):
         at_edge = left == 0 or top == 0 or left + width == shape[1] or top + height == shape[0]
-        if at_edge or size < SMALLEST_SCRAP * blurred.size:
+        if at_edge or size < MIN_SCRAP * blurred.size:
             continue
         part = labels == label
         is_skin = bool(np.hypot(*(np.median(lab[part], axis=0) - skin)[1:]) < SKIN_DISTANCE)
