@@ -7,6 +7,7 @@ texture, focus, body shape and connection to the person. All other pixels keep t
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,6 +48,11 @@ MAX_SAMPLES = 3_000
 # place loses its sureness above VERY_BLURRED.
 BLURRED, VERY_BLURRED = 0.6, 1.5
 BLUR_WEIGHT = 3.0
+
+# Parts narrower than NARROWEST_PART of the frame's side that cover at least MIN_SCRAP of its area are examined.
+# Parts whose color (as above, without lightness) is farther than SKIN_DISTANCE from that of the face are not skin.
+NARROWEST_PART, MIN_SCRAP = 0.09, 0.0006
+SKIN_DISTANCE = 0.11
 
 # Weight of the evidence of one pixel compared with its four neighbors, and the color difference that separates
 # neighbors.
@@ -116,14 +122,15 @@ def resolve_doubt(views: Views, picture: Floats, inside: Floats, mesh: Mesh) -> 
     blurred = _blur_octaves(picture, views.low > PERSON)
     areas = _divide(mean, views.low, blurred, seen, mesh)
     if not areas.doubtful.any():
-        return views.mean
+        return _without_scraps(views.mean, lab, blurred, mesh)
     score = _color_score(lab, areas) + np.clip(1.5 * (mean + views.low - 1), -1.5, 1.5)
     score -= BLUR_WEIGHT * np.clip(blurred / BLURRED - 1, 0, 1) + 0.5 * _above_shoulders(mesh, shape)
     decided = _spread(lab, areas.doubtful, np.clip((mean - 0.22) / 0.4, 0, 1), score)
     decided = np.where(areas.doubtful, decided * _connected(decided, areas, mesh), mean)
     full = views.mean.shape[0], views.mean.shape[1]
     changed = np.clip(resize(areas.doubtful.astype(np.float32), full), 0, 1)
-    return np.asarray(views.mean + changed * (np.clip(resize(decided, full), 0, 1) - views.mean), np.float32)
+    mixed = np.asarray(views.mean + changed * (np.clip(resize(decided, full), 0, 1) - views.mean), np.float32)
+    return _without_scraps(mixed, lab, blurred, mesh)
 
 
 def _divide(mean: Floats, low: Floats, blurred: Floats, seen: Mask, mesh: Mesh) -> Areas:
@@ -139,7 +146,7 @@ def _divide(mean: Floats, low: Floats, blurred: Floats, seen: Mask, mesh: Mesh) 
     doubtful = possible & (low < DOUBTFUL)
     wide = doubtful & (dilate(erode(doubtful.astype(np.float32), radius), radius + 1) > 0)
     # A camera in front of a dark jacket is out of focus, although all views take it for the person.
-    across, down = _from_face(mesh, shape)
+    across, down = from_face(mesh, shape)
     far = (np.hypot(across / 0.85, down) > 0.85) & (np.abs(across) > 0.45)
     foreign = (possible & (blurred > VERY_BLURRED) & far).astype(np.float32)
     wide |= dilate(erode(foreign, 0.8 * margin), 1.2 * margin) > 0
@@ -162,7 +169,7 @@ def near_ears(mesh: Mesh, shape: Shape) -> Floats:
     return np.asarray(np.clip((0.32 - distance / landmarks.face_height(mesh)) / 0.06, 0, 1), np.float32)
 
 
-def _from_face(mesh: Mesh, shape: Shape) -> tuple[Floats, Floats]:
+def from_face(mesh: Mesh, shape: Shape) -> tuple[Floats, Floats]:
     """Return the signed distance of each pixel from the middle of the face, across and down, in face heights."""
     middle = (mesh[landmarks.CHIN] + mesh[landmarks.FOREHEAD_TOP]) / 2
     rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
@@ -172,7 +179,7 @@ def _from_face(mesh: Mesh, shape: Shape) -> tuple[Floats, Floats]:
 
 def _above_shoulders(mesh: Mesh, shape: Shape) -> Floats:
     """Return (h, w): 1 at the sides of the head above the shoulders, where bystanders are seen. 0 elsewhere."""
-    across, down = _from_face(mesh, shape)
+    across, down = from_face(mesh, shape)
     line = 0.6 + 0.42 * np.abs(across)
     return np.asarray(np.clip((np.abs(across) - 0.65) / 0.2, 0, 1) * np.clip((line - down) / 0.15, 0, 1), np.float32)
 
@@ -273,3 +280,30 @@ def _connected(decided: Floats, areas: Areas, mesh: Mesh) -> Floats:
     nose = mesh[landmarks.NOSE_TIP]
     solid = (areas.person | wide | (likely & ~areas.doubtful)).astype(np.float32)
     return dilate(connected_component_at(solid, float(nose[0]), float(nose[1])), 0.7 * NARROWEST_BRIDGE * side)
+
+
+def _without_scraps(probability: Floats, lab: Floats, blurred: Floats, mesh: Mesh) -> Floats:
+    """Remove narrow parts that stick out below the chin, such as a stroke of a letter behind the shoulder, (H, W).
+
+    All views can agree on them. Keeps parts at the frame's edge, and sharp parts with the color of the face, which are
+    the person's fingers. lab and blurred: (h, w), mesh: in pixels of those."""
+    shape = blurred.shape[0], blurred.shape[1]
+    side = float(np.sqrt(blurred.size))
+    person = (resize(probability, shape) > 0.5).astype(np.float32)
+    body = dilate(erode(person, NARROWEST_PART / 2 * side), NARROWEST_PART / 2 * side + 1)
+    _, down = from_face(mesh, shape)
+    narrow = ((person > body) & (down > 0.5)).astype(np.uint8)
+    face = fill_convex_hull(landmarks.select_points(mesh, landmarks.OVAL), shape) > 0.5
+    skin = np.median(lab[face], axis=0)
+    removed = np.zeros(shape, np.float32)
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(narrow)
+    for label, (left, top, width, height, size) in enumerate(boxes[1:count], start=1):
+        at_edge = left == 0 or top == 0 or left + width == shape[1] or top + height == shape[0]
+        if at_edge or size < MIN_SCRAP * blurred.size:
+            continue
+        part = labels == label
+        is_skin = bool(np.hypot(*(np.median(lab[part], axis=0) - skin)[1:]) < SKIN_DISTANCE)
+        if not is_skin or blurred[part].max() > BLURRED:
+            removed[part] = 1
+    kept = 1 - np.clip(resize(dilate(removed, 1.5), (probability.shape[0], probability.shape[1])), 0, 1)
+    return np.asarray(probability * kept, np.float32) if removed.any() else probability

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from pipeline.faces import landmarks
 from pipeline.imaging.filters import (
     Floats,
+    Shape,
     blur,
     box_filter,
     connected_component_at,
@@ -18,7 +19,7 @@ from pipeline.imaging.filters import (
     guided_filter,
     resize,
 )
-from pipeline.portrait.doubt import near_ears
+from pipeline.portrait.doubt import from_face, near_ears
 from pipeline.types import Mesh
 
 # Maximum number of pixels at which the matte is solved. Guided upsampling restores the finer edges of hair.
@@ -37,6 +38,12 @@ NEIGHBORHOOD = 0.12
 PERSON_PLACE_WEIGHT, BEHIND_PLACE_WEIGHT = 0.7, 0.15
 MAX_SAMPLES = 6_000
 EVIDENCE = 0.02
+# OWN is the color distance up to which a color is surely the person's, wherever the network is sure.
+OWN = 0.04
+
+# Spill is the background's color on the person's edge. SPILL is the share that is removed, to SPILL_DEPTH inside the
+# edge. It is estimated within SPILL_REACH. Both are fractions of the frame's side.
+SPILL, SPILL_DEPTH, SPILL_REACH = 0.8, 0.012, 0.025
 
 
 def work_shape(shape: tuple[int, int]) -> tuple[int, int]:
@@ -66,10 +73,10 @@ def extract_matte(picture: Floats, probability: Floats, inside: Floats, mesh: Me
     trimap = _trimap(probability, seen, work_mesh, busy, side)
     prior = np.clip((probability - 0.12) / 0.76, 0, 1)
     trust = _trust(prior, probability, busy, side)
-    by_color, evidence = _color_evidence(small, trimap, seen, side)
+    by_color, evidence, foreign = _color_evidence(small, trimap, seen, side)
     prior = (trust * prior + evidence * by_color) / (trust + evidence)
     alpha = closed_form(small, trimap, prior, trust + evidence)
-    voted = _color_vote(small, alpha, probability, trimap == UNKNOWN, head, side)
+    voted = _color_vote(small, alpha, probability, trimap == UNKNOWN, foreign, head, side)
     # The shadow inside an ear can have the color of a wall, which would leave a notch.
     ears = near_ears(work_mesh, shape) * np.clip((probability - 0.75) / 0.15, 0, 1)
     alpha = voted + ears * np.clip(alpha - voted, 0, 1)
@@ -114,16 +121,23 @@ def _trimap(probability: Floats, seen: NDArray[np.bool_], mesh: Mesh, busy: floa
     """Return the trimap: 0 for sure background, 1 for sure person, 0.5 for unknown."""
     sure = (probability > 0.88).astype(np.float32)
     none = (probability < 0.10).astype(np.float32)
-    head = np.arange(probability.shape[0])[:, None] < mesh[landmarks.CHIN, 1] + 0.02 * side
+    shape = probability.shape[0], probability.shape[1]
+    head = (np.arange(shape[0])[:, None] < mesh[landmarks.CHIN, 1] + 0.02 * side) | _beside_neck(mesh, shape)
     inner = np.where(head, erode(sure, (0.023 - 0.005 * busy) * side), erode(sure, 0.006 * side))
     outer = np.where(head, erode(none, (0.021 - 0.005 * busy) * side), erode(none, 0.007 * side))
     trimap = np.full(probability.shape, UNKNOWN, np.float32)
     trimap[outer > 0] = 0
     trimap[inner > 0] = 1
-    face = fill_convex_hull(landmarks.select_points(mesh, landmarks.OVAL), (probability.shape[0], probability.shape[1]))
-    trimap[erode(face, 4) > 0] = 1
+    face = fill_convex_hull(landmarks.select_points(mesh, landmarks.OVAL), shape)
+    trimap[erode(face, 0.016 * side) > 0] = 1
     trimap[~seen] = 0
     return trimap
+
+
+def _beside_neck(mesh: Mesh, shape: Shape) -> NDArray[np.bool_]:
+    """Return True on both sides of the neck, above the shoulders, where long hair is (H, W)."""
+    across, down = from_face(mesh, shape)
+    return (np.abs(across) > 0.3) & (np.abs(across) < 0.75) & (down < 0.55 + 0.42 * np.abs(across))
 
 
 def _trust(prior: Floats, probability: Floats, busy: float, side: float) -> Floats:
@@ -137,15 +151,18 @@ def _trust(prior: Floats, probability: Floats, busy: float, side: float) -> Floa
     return np.asarray(2e-4 + (4e-3 + 4e-2 * busy) * sureness * depth, np.float32)
 
 
-def _color_evidence(small: Floats, trimap: Floats, seen: NDArray[np.bool_], side: float) -> tuple[Floats, Floats]:
+def _color_evidence(
+    small: Floats, trimap: Floats, seen: NDArray[np.bool_], side: float
+) -> tuple[Floats, Floats, Floats]:
     """Estimate from its color whether each unknown pixel belongs to the person.
 
-    Returns the estimate, 0..1, and its weight. Each pixel is compared with the most similar nearby pixels that are
-    surely person or surely background. Therefore the method works for a two-color flag or the letters of a poster,
-    whose mean color describes neither."""
+    Returns the estimate, 0..1, its weight, and the distance in color from the person. Each pixel is compared with the
+    most similar nearby pixels that are surely person or surely background. Therefore the method works for a two-color
+    flag or the letters of a poster, whose mean color describes neither."""
     from scipy.spatial import cKDTree
 
-    shape = trimap.shape[0] // 2, trimap.shape[1] // 2
+    full = trimap.shape[0], trimap.shape[1]
+    shape = full[0] // 2, full[1] // 2
     coarse, calm = resize(trimap, shape), resize(small, shape)
     unknown = (coarse > 0.02) & (coarse < 0.98)
     near = dilate(unknown.astype(np.float32), NEIGHBORHOOD * side / 2) > 0
@@ -161,7 +178,7 @@ def _color_evidence(small: Floats, trimap: Floats, seen: NDArray[np.bool_], side
         features = np.dstack([calm, rows * place, columns * place])
         samples = features[sure]
         if len(samples) < 50 or not unknown.any():
-            return np.full(trimap.shape, 0.5, np.float32), np.zeros(trimap.shape, np.float32)
+            return np.full(full, 0.5, np.float32), np.zeros(full, np.float32), np.ones(full, np.float32)
         tree = cKDTree(samples[:: max(1, len(samples) // MAX_SAMPLES)])
         # An error of a fifth is acceptable. It makes the search many times faster for the equal pixels of a wall.
         distance, _ = tree.query(features[unknown], k=3, eps=0.2, workers=2)
@@ -169,11 +186,11 @@ def _color_evidence(small: Floats, trimap: Floats, seen: NDArray[np.bool_], side
     to_person, to_behind = distances
     larger = np.maximum(to_person, to_behind)
     contrast = np.abs(to_person - to_behind) / (larger + 1e-4)
-    share, weight = np.full(shape, 0.5, np.float32), np.zeros(shape, np.float32)
+    share, weight, foreign = np.full(shape, 0.5, np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     share[unknown] = to_behind > to_person
     weight[unknown] = EVIDENCE * np.clip((contrast - 0.55) / 0.35, 0, 1) * np.clip((larger - 0.06) / 0.08, 0, 1)
-    full = trimap.shape[0], trimap.shape[1]
-    return np.clip(resize(share, full), 0, 1), np.clip(resize(weight, full), 0, EVIDENCE)
+    foreign[unknown] = to_person
+    return np.clip(resize(share, full), 0, 1), np.clip(resize(weight, full), 0, EVIDENCE), resize(foreign, full)
 
 
 def closed_form(picture: Floats, trimap: Floats, prior: Floats, trust: Floats) -> Floats:
@@ -235,12 +252,18 @@ def _window_affinities(picture: Floats, unknown: NDArray[np.bool_]) -> tuple[NDA
 
 
 def _color_vote(
-    small: Floats, alpha: Floats, probability: Floats, unknown: NDArray[np.bool_], head: Floats, side: float
+    small: Floats,
+    alpha: Floats,
+    probability: Floats,
+    unknown: NDArray[np.bool_],
+    foreign: Floats,
+    head: Floats,
+    side: float,
 ) -> Floats:
     """Lower alpha where a pixel looks like the surrounding background, such as a wall between curls.
 
     Applies only where sure pixels of person and background are near and differ in color. Where their colors do not
-    differ, pushes unknown pixels toward 0 or 1."""
+    differ, pushes unknown pixels toward 0 or 1. foreign: (H, W), distance in color from sure pixels of the person."""
     sure_person = ((alpha > 0.97) & (erode((probability > 0.9).astype(np.float32), 0.015 * side) > 0)).astype(
         np.float32
     )
@@ -262,6 +285,8 @@ def _color_vote(
     decided = np.clip((alpha - 0.38) / 0.47, 0, 1)
     alpha = alpha + veiled * (decided * decided * (3 - 2 * decided) - alpha)
     vote_weight = enough * np.clip((distance - 1.2 * spread - 0.10) / 0.25, 0, 1) * unknown
+    # The shadows of dark hair in front of a dark wall look like the wall, but also like other hair.
+    vote_weight *= 1 - np.clip((probability - 0.6) / 0.3, 0, 1) * np.clip(2 - foreign / OWN, 0, 1)
     vote = np.clip(((from_behind * apart).sum(axis=2) / (distance**2 + 0.004) - 0.05) / 0.50, 0, 1)
     vote = vote * vote * (3 - 2 * vote)
     return np.asarray(alpha * (1 - vote_weight * np.clip(head, 0.35, 1) * (1 - vote)), np.float32)
@@ -286,4 +311,34 @@ def own_colors(picture: Floats, alpha: Floats) -> Floats:
     reach = blur(solid, 0.006 * side)
     inner = blur(picture * solid[..., None], 0.006 * side) / (reach[..., None] + 1e-4)
     pull = (0.65 * (1 - alpha) * np.clip(reach * 8, 0, 1))[..., None]
-    return np.asarray(person + (inner - person) * pull, np.float32)
+    return _without_spill(np.asarray(person + (inner - person) * pull, np.float32), picture, alpha)
+
+
+def _without_spill(person: Floats, picture: Floats, alpha: Floats) -> Floats:
+    """Remove the color that the background casts on the person's edge, (H, W, 3). Keeps the lightness.
+
+    Only the part toward the background's color that is stronger than farther inside is removed. Gray hair stays gray.
+    """
+    height, width = alpha.shape
+    shape = height // 4, width // 4
+    opaque, calm = resize(alpha, shape), _chroma(resize(picture, shape))
+    side = float(np.sqrt(opaque.size))
+    deep, open_ = (erode((part > 0.98).astype(np.float32), SPILL_DEPTH * side) for part in (opaque, 1 - opaque))
+    near_deep, near_open = (blur(part, SPILL_REACH * side) for part in (deep, open_))
+    inner = blur(calm * deep[..., None], SPILL_REACH * side) / (near_deep[..., None] + 1e-4)
+    behind = blur(calm * open_[..., None], SPILL_REACH * side) / (near_open[..., None] + 1e-4)
+    strength = np.sqrt((behind**2).sum(axis=2))
+    direction = behind / (strength[..., None] + 1e-4)
+    own = np.clip((inner * direction).sum(axis=2), 0, None)
+    known = np.clip(np.minimum(near_deep, near_open) * 50, 0, 1)
+    weight = SPILL * (1 - blur(deep, SPILL_DEPTH * side)) * known * np.clip(strength / 0.1 - 0.5, 0, 1)
+    direction, own, weight = (
+        resize(np.asarray(plane, np.float32), (height, width)) for plane in (direction, own, weight)
+    )
+    excess = np.clip((_chroma(person) * direction).sum(axis=2) - own, 0, None)
+    return np.asarray(np.clip(person - (weight * excess)[..., None] * direction, 0, 1), np.float32)
+
+
+def _chroma(picture: Floats) -> Floats:
+    """Return the difference of each color from the gray of the same lightness, (H, W, 3)."""
+    return np.asarray(picture - (picture @ np.array([0.299, 0.587, 0.114], np.float32))[..., None], np.float32)

@@ -116,6 +116,35 @@ def test_a_blurred_person_behind_the_shoulder_is_removed(scene):
     assert scene.resolve()[area(170, 215, 4, 30)].mean() < 0.2
 
 
+STROKE = area(200, 212, 188, 214)
+
+
+def paint_stroke(scene: Scene, color, right: int = 214) -> None:
+    """Paint a stroke at the shoulder that all views take for the person."""
+    scene.paint(area(200, 212, 184, right), color, 1, 1)
+
+
+def test_a_stroke_of_a_letter_at_the_shoulder_is_removed_though_the_views_agree(scene):
+    paint_stroke(scene, PAINT)
+
+    resolved = scene.resolve()
+
+    assert resolved[STROKE].mean() < 0.1
+    assert resolved[area(170, 280, 50, 174)].min() > 0.99
+
+
+def test_a_finger_at_the_shoulder_stays(scene):
+    paint_stroke(scene, SKIN)
+
+    assert np.array_equal(scene.resolve(), scene.views.mean)
+
+
+def test_what_the_frame_cuts_stays(scene):
+    paint_stroke(scene, PAINT, right=224)
+
+    assert np.array_equal(scene.resolve(), scene.views.mean)
+
+
 def test_confidence_falls_with_the_area_in_doubt(scene):
     agreed = outline_confidence(scene.views)
     scene.paint(area(175, 215, 184, 224), PAINT, 0.9, 0.1)
