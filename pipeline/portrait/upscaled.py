@@ -227,7 +227,8 @@ def refine(photo: Pixels, frame: Frame, small: Floats, retouched: Floats, alpha:
         opaque = apply_guided_filter(strip, enlarge_rows(lines, factor, top, bottom))
         upscaled_alpha[top:bottom] = np.clip(255 * opaque + 0.5, 0, 255)
         person = from_lab(to_lab(strip) + enlarge_rows(change, factor, top, bottom))
-        picture[top:bottom] = np.clip(255 * person + rng.random(strip.shape[:2], np.float32)[..., None], 0, 255)
+        noise = rng.random(strip.shape[:2], np.float32)
+        picture[top:bottom] = np.clip(255 * person + cv2.merge([noise, noise, noise]), 0, 255)
     return UpscaledPerson(picture, upscaled_alpha, factor)
 
 
