@@ -43,7 +43,7 @@ FAINT_DETAIL = 1.5
 # small photo. The network alone makes skin too crisp.
 PLAIN_SHARES = (0.5, 0.15)
 # On clothes the network invents a coarse, patchy weave. Therefore its share falls below the chin, and ends at this
-# distance below it, in face heights. The network does not see what is below. Beside the neck are shoulders. There the
+# distance below it, in face heights. The network does not see what is below. Next to the neck are shoulders. There the
 # distance shrinks: by half at NECK_REACH + 1 / NARROWING widths of the face from its middle.
 CLOTH_BELOW_CHIN = 0.25
 NECK_REACH = 0.5
