@@ -115,6 +115,7 @@ def measure_upscale(way: str, photo: Path, weights: Path) -> dict[str, float]:
 
     way: `whole` (in one piece) or `tiles`."""
     from pipeline.faces.find import FaceFinder
+    from pipeline.faces.resolution import estimate_detail
     from pipeline.photos.intake import clean_photo, load_pixels
     from pipeline.portrait.mask import PersonMask
     from pipeline.portrait.prepare import frame_photo
@@ -125,7 +126,8 @@ def measure_upscale(way: str, photo: Path, weights: Path) -> dict[str, float]:
     store = Weights(weights)
     pixels = load_pixels(clean_photo(read_photo(photo)).data)
     source = SourcePhoto(pixels, FaceFinder(store).find(pixels)[0])
-    cut = crop_for_network(source, *frame_photo(source, PREMIUM, PersonMask(store, 2)))
+    detail_share = estimate_detail(pixels, source.face.mesh)
+    cut = crop_for_network(source, *frame_photo(source, PREMIUM, PersonMask(store, 2)), detail_share)
     network = load_network(store)
     started = time.perf_counter()
     if way == "whole":

@@ -24,6 +24,8 @@ DISPLAY_GAMMA = 2.2
 DECORRELATED = np.array(
     [[3**-0.5, 2**-0.5, 6**-0.5], [3**-0.5, 0, -2 * 6**-0.5], [3**-0.5, -(2**-0.5), 6**-0.5]], np.float32
 )
+# The same rotation for cv2.transform, with the gray of 0.5 as its origin.
+TO_DECORRELATED = np.c_[DECORRELATED.T, -0.5 * DECORRELATED.sum(axis=0)]
 
 
 def blur(values: Floats, sigma: float) -> Floats:
@@ -205,8 +207,11 @@ def apply_guided_filter(guide: Floats, lines: Floats) -> Floats:
     """Compute the filtered plane from the guide's colors and the result of `guided_filter_lines`.
 
     guide: (H, W, 3). lines: (H, W, 4)."""
-    turned = (guide - 0.5) @ DECORRELATED
-    return np.asarray((turned * lines[..., :3]).sum(axis=2) + lines[..., 3], np.float32)
+    # cv2 transforms and sums the three channels several times as fast as NumPy.
+    turned = cv2.transform(guide, TO_DECORRELATED)
+    light, warm, fresh = cv2.split(turned)
+    slope_l, slope_w, slope_f, offset = cv2.split(lines)
+    return np.asarray(light * slope_l + warm * slope_w + fresh * slope_f + offset, np.float32)
 
 
 def guided_filter_lines(guide: Floats, values: Floats, radius: int, eps: float) -> Floats:

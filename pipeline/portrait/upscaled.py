@@ -25,7 +25,7 @@ from pipeline.imaging.filters import (
 )
 from pipeline.portrait.crop import Frame
 from pipeline.portrait.eyes import restore_eyes
-from pipeline.types import Box, Face, Pixels, Progress, Size, SourcePhoto
+from pipeline.types import Box, Face, Mesh, Pixels, Progress, Size, SourcePhoto
 from pipeline.upscaling.upscale import SCALE, UpscaleNetwork, enlarge_plainly, upscale
 
 # Pictures above MAX_DIRECT_EDGE_PX are lit and graded on a small picture with about this long edge. Only fine detail is
@@ -43,8 +43,11 @@ FAINT_DETAIL = 1.5
 # small photo. The network alone makes skin too crisp.
 PLAIN_SHARES = (0.5, 0.15)
 # On clothes the network invents a coarse, patchy weave. Therefore its share falls below the chin, and ends at this
-# distance below it, in face heights. The network does not see what is below.
-CLOTH_BELOW_CHIN = 0.35
+# distance below it, in face heights. The network does not see what is below. Next to the neck are shoulders. There the
+# distance shrinks: by half at NECK_REACH + 1 / NARROWING widths of the face from its middle.
+CLOTH_BELOW_CHIN = 0.25
+NECK_REACH = 0.5
+NARROWING = 8.0
 # The network enlarges pixels above this probability, and a margin around them, as a fraction of the frame's side.
 WORTH_ENLARGING = 0.04
 MARGIN = 0.012
@@ -136,8 +139,8 @@ def crop_for_network(photo: SourcePhoto, frame: Frame, probability: Floats, deta
     matrix /= step[:, None]
     near = dilate(np.asarray(probability > WORTH_ENLARGING, np.float32), MARGIN * math.sqrt(probability.size))
     wanted = warp(near, matrix, (region.shape[0], region.shape[1])) > 0.5
-    bounds = landmarks.bounds(photo.face.mesh)
-    wanted[max(0, math.ceil((bounds.bottom + CLOTH_BELOW_CHIN * bounds.height - low[1]) / step[1])) :] = False
+    mesh = _moved(photo.face, low, step).mesh
+    wanted &= cloth_share(mesh, np.arange(len(wanted)), np.arange(wanted.shape[1])) < 1
     return NetworkInput(region, wanted, low, step)
 
 
@@ -171,18 +174,22 @@ def reduce_cloth_texture(enlarged: Pixels, pixels: Pixels, face: Face) -> None:
         pixels: (H, W, 3), input of the network.
         face: face in pixels of `enlarged`.
     """
-    head, chin = float(face.mesh[:, 1].min()), float(face.mesh[:, 1].max())
-    start = (np.arange(len(enlarged)) - chin) / (CLOTH_BELOW_CHIN * (chin - head))
-    share = np.asarray(np.clip(start, 0, 1), np.float32)[:, None, None]
-    if not share.any():
-        return
-    plain = enlarge_plainly(pixels)
+    columns = np.arange(enlarged.shape[1])
+    plain = None
     for top, bottom in strips(len(enlarged)):
-        if share[bottom - 1] > 0:
-            kept = enlarged[top:bottom] + share[top:bottom] * (
-                plain[top:bottom] - enlarged[top:bottom].astype(np.float32)
-            )
-            enlarged[top:bottom] = np.rint(kept)
+        share = cloth_share(face.mesh, np.arange(top, bottom), columns)[..., None]
+        if share[-1].any():
+            plain = enlarge_plainly(pixels) if plain is None else plain
+            network = enlarged[top:bottom].astype(np.float32)
+            enlarged[top:bottom] = np.rint(network + share * (plain[top:bottom] - network))
+
+
+def cloth_share(mesh: Mesh, rows: NDArray[np.int_], columns: NDArray[np.int_]) -> Floats:
+    """Return the share of interpolation on clothes, (rows, columns): 0 down to the chin, 1 where the network ends."""
+    face = landmarks.bounds(mesh)
+    aside = np.abs(columns - (face.left + face.right) / 2) / face.width - NECK_REACH
+    reach = CLOTH_BELOW_CHIN * face.height / (1 + NARROWING * np.clip(aside, 0, None))
+    return np.asarray(np.clip((rows[:, None] - face.bottom) / reach, 0, 1), np.float32)
 
 
 def _moved(face: Face, low: NDArray[np.int_], step: NDArray[np.float64]) -> Face:
@@ -220,7 +227,8 @@ def refine(photo: Pixels, frame: Frame, small: Floats, retouched: Floats, alpha:
         opaque = apply_guided_filter(strip, enlarge_rows(lines, factor, top, bottom))
         upscaled_alpha[top:bottom] = np.clip(255 * opaque + 0.5, 0, 255)
         person = from_lab(to_lab(strip) + enlarge_rows(change, factor, top, bottom))
-        picture[top:bottom] = np.clip(255 * person + rng.random(strip.shape[:2], np.float32)[..., None], 0, 255)
+        noise = rng.random(strip.shape[:2], np.float32)
+        picture[top:bottom] = np.clip(255 * person + cv2.merge([noise, noise, noise]), 0, 255)
     return UpscaledPerson(picture, upscaled_alpha, factor)
 
 

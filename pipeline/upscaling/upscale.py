@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.types import Pixels, Progress, ignore_progress, within
-from pipeline.upscaling.tiles import OVERLAP, SEAM, Tile, plan_tiles, ramp
+from pipeline.upscaling.tiles import OVERLAP, SEAM, Tile, plan_tiles, ramp, visible_area
 from pipeline.weights import Weights
 
 if TYPE_CHECKING:
@@ -76,13 +76,14 @@ def upscale(
     height, width = pixels.shape[:2]
     if not 0 < height * width <= MAX_INPUT_PIXELS:
         raise ValueError(f"a picture of {width} x {height} px cannot be enlarged")
-    tiles = plan_tiles(np.ones((height, width), np.bool_) if wanted is None else wanted, tile_px)
-    areas = [tile.grown(OVERLAP, (height, width)).area for tile in tiles]
+    wanted = np.ones((height, width), np.bool_) if wanted is None else wanted
+    tiles, limit = plan_tiles(wanted, tile_px), visible_area(wanted)
+    areas = [tile.grown(OVERLAP, limit).area for tile in tiles]
     enlarged = enlarge_plainly(pixels)
     covered = np.zeros((height, width), np.bool_)
     for number, tile in enumerate(tiles):
         report = within(on_progress, sum(areas[:number]) / sum(areas), areas[number] / sum(areas))
-        _set_tile(enlarged, covered, pixels, tile, network, report, plain_share)
+        _set_tile(enlarged, covered, pixels, tile, limit, network, report, plain_share)
     if grain > 0:
         add_grain(enlarged, grain)
     on_progress(1.0)
@@ -102,6 +103,7 @@ def _set_tile(
     covered: NDArray[np.bool_],
     pixels: Pixels,
     tile: Tile,
+    limit: Tile,
     network: UpscaleNetwork,
     on_progress: Progress,
     plain_share: float,
@@ -109,8 +111,7 @@ def _set_tile(
     """Enlarge one tile, and blend it into the result with the tiles that are already there."""
     import cv2
 
-    shape = pixels.shape[0], pixels.shape[1]
-    seen, kept = tile.grown(OVERLAP, shape), tile.grown(SEAM, shape)
+    seen, kept = tile.grown(OVERLAP, limit), tile.grown(SEAM, limit)
     answer = network.upscale(np.ascontiguousarray(pixels[seen.top : seen.bottom, seen.left : seen.right]), on_progress)
     if plain_share > 0:
         plain = enlarge_plainly(pixels[seen.top : seen.bottom, seen.left : seen.right])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.portrait.crop import Frame
-from pipeline.portrait.upscaled import crop_for_network, enlarge_frame, enlarge_photo
+from pipeline.portrait.upscaled import CLOTH_BELOW_CHIN, cloth_share, crop_for_network, enlarge_frame, enlarge_photo
 from pipeline.types import Box, Face, SourcePhoto, ignore_progress
 from pipeline.upscaling.upscale import enlarge_plainly
 
@@ -58,3 +58,18 @@ def test_the_frame_of_a_small_picture_shows_all_of_it():
 
     assert frame.shape == (80, 64)
     np.testing.assert_array_equal(frame.matrix @ (16, 20, 1), (64, 80))
+
+
+def test_clothes_are_interpolated_sooner_beside_the_neck_than_below_it(photo):
+    mesh = photo.face.mesh
+    chin, height, width = mesh[:, 1].max(), np.ptp(mesh[:, 1]), np.ptp(mesh[:, 0])
+    rows, columns = np.arange(160), np.arange(120)
+
+    share = cloth_share(mesh, rows, columns)
+
+    assert not share[rows <= chin].any()
+    assert (share[rows >= chin + CLOTH_BELOW_CHIN * height] == 1).all()
+    assert (np.diff(share, axis=0) >= 0).all()
+    below, beside = share[:, 60], share[:, round(60 + width)]
+    assert (beside >= below).all()
+    assert (beside == 1).sum() > (below == 1).sum()

@@ -14,7 +14,7 @@ from pipeline.__main__ import main
 from pipeline.errors import Canceled, WeightsError
 from pipeline.upscaling.rrdb_onnx import OnnxNetwork
 from pipeline.upscaling.rrdb_weights import layer_shapes, read_rrdb, verify_official
-from pipeline.upscaling.tiles import OVERLAP, plan_tiles
+from pipeline.upscaling.tiles import EDGE_CONTEXT, OVERLAP, Tile, plan_tiles, visible_area
 from pipeline.upscaling.upscale import TorchUpscaler, enlarge_plainly, upscale
 
 # A network of 2 blocks and 4 channels, saved by torch, and what torch makes of a picture of 13 x 9 px with it.
@@ -111,7 +111,15 @@ def test_only_what_is_wanted_costs_work_and_all_of_it_is_covered():
     for tile in tiles:
         covered[tile.top : tile.bottom, tile.left : tile.right] = True
     assert covered[wanted].all()
-    assert sum(tile.grown(OVERLAP, wanted.shape).area for tile in tiles) < 0.8 * wanted.size
+    assert sum(tile.grown(OVERLAP, visible_area(wanted)).area for tile in tiles) < 0.8 * wanted.size
+
+
+def test_no_tile_sees_far_beyond_what_is_wanted():
+    wanted = np.zeros((200, 160), np.bool_)
+    wanted[5:100, 40:90] = True
+
+    assert visible_area(wanted) == Tile(0, 100 + EDGE_CONTEXT, 40 - EDGE_CONTEXT, 90 + EDGE_CONTEXT)
+    assert visible_area(np.zeros((9, 9), np.bool_)).area == 0
 
 
 def test_what_nobody_wants_is_enlarged_plainly(tiny):
