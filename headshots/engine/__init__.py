@@ -39,6 +39,7 @@ from headshots.engine.planning import (
     reshoot,
     style_from,
 )
+from headshots.engine.proof import Proof, prove
 from headshots.engine.rendering import (
     PreparedSubject,
     RenderResult,
@@ -87,6 +88,7 @@ __all__ = [
     "PipelineError",
     "PlannedShot",
     "PreparedSubject",
+    "Proof",
     "Provenance",
     "Reason",
     "RenderResult",
@@ -117,6 +119,7 @@ __all__ = [
     "plan",
     "premium_size",
     "prepare",
+    "prove",
     "read_provenance",
     "reframe",
     "refusals",
