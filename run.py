@@ -10,7 +10,7 @@ commands:
   check      Check whether photos are usable, and explain what is wrong if not.
   make       Make headshots of the person in one to five photos.
   upscale    Enlarge a picture four times.
-  prove      Make four pictures with the real weights and measure their likeness to the photo.
+  prove      Make pictures of several people with the real weights, and report likeness and speed.
   weights    Download the weights that are missing.
   evaluate   Compare results between groups of people.
   calibrate  Fit the likeness score to labeled face pairs and report its error rates.

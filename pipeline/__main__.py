@@ -69,7 +69,9 @@ def build_parser() -> Parser:
     add_make(add("make", "Make headshots of the person in one to five photos."))
     add_upscale(add("upscale", "Enlarge a picture four times with Real-ESRGAN."))
     add_engines(add("engines", "List the engines, what they are missing, and the license of each weight."))
-    add_prove(add("prove", "Make four pictures with the real weights and measure their likeness to the photo."))
+    add_prove(
+        add("prove", "Make pictures of several people with the real weights, and report likeness, speed and memory.")
+    )
     add_weights(add("weights", "Download the weights that are missing."))
     add_evaluate(add("evaluate", "Draw contact sheets of a folder, or compare groups of people."))
     add_calibrate(add("calibrate", "Fit the likeness score to labeled face pairs and report its error rates."))
@@ -167,11 +169,27 @@ def add_engines(command: argparse.ArgumentParser) -> None:
 
 
 def add_prove(command: argparse.ArgumentParser) -> None:
-    command.add_argument("photo", type=Path, metavar="PHOTO", help="photo of one person")
     command.add_argument(
-        "--out", required=True, type=Path, metavar="DIR", help="folder for the pictures and contact sheet"
+        "photos",
+        nargs="+",
+        type=Path,
+        metavar="PHOTO",
+        help="one person each: a photo, or a folder with up to five photos of the person",
     )
-    command.add_argument("--json", action="store_true", help="print JSON")
+    command.add_argument("--out", required=True, type=Path, metavar="DIR", help="new folder for the report")
+    command.add_argument(
+        "--with-pictures", action="store_true", help="also write the pictures and contact sheets into the folder"
+    )
+    command.add_argument(
+        "--count", type=positive_int, default=4, metavar="N", help="pictures per person (default: %(default)s)"
+    )
+    command.add_argument(
+        "--size",
+        choices=("preview", "4k"),
+        default="preview",
+        help="4k has a long edge of 3,840 px (default: preview)",
+    )
+    command.add_argument("--json", action="store_true", help="print the report as JSON")
     add_engine_options(command, auto="instantid")
 
 

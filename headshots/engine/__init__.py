@@ -40,6 +40,7 @@ from headshots.engine.planning import (
     reshoot,
     style_from,
 )
+from headshots.engine.proof import Proof, prove
 from headshots.engine.rendering import (
     PreparedSubject,
     RenderResult,
@@ -99,6 +100,7 @@ __all__ = [
     "PipelineError",
     "PlannedShot",
     "PreparedSubject",
+    "Proof",
     "Provenance",
     "Reason",
     "RenderResult",
@@ -130,6 +132,7 @@ __all__ = [
     "plan",
     "premium_size",
     "prepare",
+    "prove",
     "read_provenance",
     "reframe",
     "refusals",

@@ -46,6 +46,7 @@ def summary(seconds: float, count: int, flops: float, clock: Clock, device: torc
         device: device that the run used.
     """
     return {
+        "images": count,
         "seconds": round(seconds, 2),
         "seconds_per_picture": round(seconds / count, 3),
         "pictures_per_minute": round(60 * count / seconds, 2),
@@ -67,9 +68,16 @@ def peak_gigabytes(device: torch.device) -> float | None:
 
 
 def require_device(device: str) -> None:
-    """Raise EngineUnavailable if a GPU is requested but not available."""
-    if device != "cpu" and not torch.cuda.is_available():
+    """Raise EngineUnavailable if a GPU is requested but not available, or if torch cannot compute on it."""
+    if device == "cpu":
+        return
+    if not torch.cuda.is_available():
         raise EngineUnavailable("The benchmark needs an NVIDIA GPU with CUDA. Fix: --device cpu --networks tiny")
+    try:
+        torch.ones(1, device=device).add_(1).item()
+    except RuntimeError as error:
+        # This build of torch has no kernels for the GPU, or there is no such GPU.
+        raise EngineUnavailable(f"torch cannot compute on {device}: {str(error).splitlines()[0]}") from error
 
 
 def describe_device(device: str) -> str:

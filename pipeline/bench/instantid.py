@@ -6,17 +6,17 @@ JPEG files.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import torch
+from torch import Tensor
 
 from pipeline.bench.clock import BenchReport, Clock, describe_device, reset_peak, summary
-from pipeline.bench.plain import measure_reference
+from pipeline.bench.plain import REFERENCE_PICTURES, measure_reference
 from pipeline.bench.setup import Options, build_engine, choose_batch, make_conditions
 from pipeline.diffusion.memory import next_batch
 from pipeline.diffusion.optimizations import Optimization, default_optimizations
 from pipeline.engines.instantid.canvas import to_pixels
-from pipeline.engines.instantid.conditions import Conditions
 from pipeline.engines.instantid.config import Sampling, few_step_sampling
 from pipeline.engines.instantid.denoise import decode, denoise
 from pipeline.engines.instantid.networks.bundle import Networks
@@ -32,9 +32,25 @@ ENCODERS = 4
 
 def measure(options: Options, echo: Callable[[str], None]) -> BenchReport:
     """Run the benchmark and return everything that `bench instantid` reports."""
+    report, flops = begin(options, echo)
+    if options.reference:
+        report["reference"] = measure_reference(options, flops)
+    echo("our way")
+    optimizations = selected(options)
+    ours = measure_pack(options, optimizations, build_engine(options, optimizations), flops, echo)
+    report["ours"] = ours
+    if options.reference:
+        report["ratio"] = round(per_minute(ours) / per_minute(report["reference"]), 2)
+    return report
+
+
+def begin(options: Options, echo: Callable[[str], None]) -> tuple[BenchReport, PictureFlops]:
+    """Return the head of a report, and the operations of a picture."""
     echo("counting operations")
     flops = count_flops(options.architecture, options.size)
-    report: BenchReport = {
+    if options.reference:
+        echo(f"the plain way, {REFERENCE_PICTURES} pictures")
+    head: BenchReport = {
         "device": describe_device(options.device),
         "torch": torch.__version__,
         "networks": options.architecture.name,
@@ -43,29 +59,33 @@ def measure(options: Options, echo: Callable[[str], None]) -> BenchReport:
         "steps": options.sampling.steps,
         "sampler": options.sampling.sampler.value,
     }
-    if options.reference:
-        echo("the plain way")
-        report["reference"] = measure_reference(options, flops)
-    echo("our way")
-    ours = measure_pack(options, flops, echo)
-    report["ours"] = ours
-    if options.reference:
-        report["ratio"] = round(float(str(ours["pictures_per_minute"])) / per_minute(report["reference"]), 2)
-    return report
+    return head, flops
 
 
-def measure_pack(options: Options, flops: PictureFlops, echo: Callable[[str], None]) -> BenchReport:
-    """Measure the time to render a whole pack in batches.
+def selected(options: Options) -> frozenset[Optimization]:
+    """Return the optimizations of the options, by default those of the device."""
+    return default_optimizations(options.device) if options.optimizations is None else options.optimizations
+
+
+def measure_pack(
+    options: Options,
+    optimizations: frozenset[Optimization],
+    engine: tuple[Networks, TorchUpscaler, float],
+    flops: PictureFlops,
+    echo: Callable[[str], None],
+) -> BenchReport:
+    """Measure the time to render a whole pack in batches, with the result of `build_engine`.
 
     First renders one batch with two steps, which compiles the networks. This warm-up is reported separately."""
-    optimizations = default_optimizations(options.device) if options.optimizations is None else options.optimizations
     sampling = few_step_sampling() if Optimization.FEW_STEP in optimizations else options.sampling
-    networks, upscaler, build_seconds = build_engine(options, optimizations)
+    networks, upscaler, build_seconds = engine
     batch = choose_batch(options, optimizations, networks.device)
     pictures = make_conditions(networks, batch, options.size, optimizations)
     echo(f"warming up with {batch} pictures per batch")
-    started = time.perf_counter()
-    for _ in make_pictures(networks, upscaler, pictures, Sampling(2), optimizations, Clock(networks.device)):
+    started, idle = time.perf_counter(), Clock(networks.device)
+    latents = denoise(networks, pictures, Sampling(2), optimizations, lambda share: None)
+    finite = bool(latents.isfinite().all())
+    for _ in finish_pictures(networks, upscaler, latents, idle):
         pass
     warm_seconds = time.perf_counter() - started
     echo("measuring")
@@ -84,6 +104,7 @@ def measure_pack(options: Options, flops: PictureFlops, echo: Callable[[str], No
     return {
         "optimizations": sorted(optimization.value for optimization in optimizations),
         "lossless": all(optimization.lossless for optimization in optimizations),
+        "finite": finite,
         "batch": batch,
         "build_seconds": round(build_seconds, 1),
         "warm_up_seconds": round(warm_seconds, 1),
@@ -109,22 +130,14 @@ def make_pack(
         with clock.stage("conditions"):
             pictures = make_conditions(networks, count, options.size, optimizations)
         padded = [*pictures, *pictures[-1:] * (batch - count if static and count > 1 else 0)]
-        yield from make_pictures(networks, upscaler, padded, sampling, optimizations, clock, count)
+        with clock.stage("denoising"):
+            latents = denoise(networks, padded, sampling, optimizations, lambda share: None)
+        yield from finish_pictures(networks, upscaler, latents[:count], clock)
 
 
-def make_pictures(
-    networks: Networks,
-    upscaler: TorchUpscaler,
-    pictures: Sequence[Conditions],
-    sampling: Sampling,
-    optimizations: frozenset[Optimization],
-    clock: Clock,
-    wanted: int | None = None,
-) -> Iterator[Pixels]:
-    """Render one batch, and yield its first `wanted` pictures, enlarged four times."""
-    with clock.stage("denoising"):
-        latents = denoise(networks, pictures, sampling, optimizations, lambda share: None)
-    for latent in latents[:wanted]:
+def finish_pictures(networks: Networks, upscaler: TorchUpscaler, latents: Tensor, clock: Clock) -> Iterator[Pixels]:
+    """Decode latents (B, 4, h, w), and yield the pictures, enlarged four times."""
+    for latent in latents:
         with clock.stage("decoding"):
             picture = decode(networks, latent[None])[0]
         with clock.stage("enlarging"):
@@ -143,5 +156,6 @@ def batches(images: int, batch: int, static: bool) -> Iterator[int]:
 
 
 def per_minute(report: object) -> float:
+    """Return the pictures per minute of a report."""
     assert isinstance(report, dict)
     return float(report["pictures_per_minute"])

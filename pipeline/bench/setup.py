@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from pipeline.diffusion.memory import fitting_batch
+from pipeline.diffusion.memory import fitting_batch, usable_bytes
 from pipeline.diffusion.optimizations import Optimization
 from pipeline.engines.instantid.conditions import Conditions, face_tokens, make_noise
 from pipeline.engines.instantid.config import Sampling
@@ -113,7 +113,7 @@ def choose_batch(options: Options, optimizations: frozenset[Optimization], devic
     For compiled networks, returns the largest such number that leaves no picture to be rendered alone."""
     limit = min(options.max_batch, options.images)
     if device.type == "cuda":
-        limit = fitting_batch(torch.cuda.mem_get_info(device)[0], options.size, limit)
+        limit = fitting_batch(usable_bytes(device), options.size, limit)
     if Optimization.COMPILE not in optimizations:
         return limit
     sizes = range(limit, 0, -1)

@@ -67,11 +67,11 @@ def measure_table(
         if time.perf_counter() - started > last_start_seconds:
             rows.append(Row(name, lossless))
             continue
-        if networks is None or optimizations & BUILT_IN != built:
-            networks = None
-            free_memory(options.device)
-            networks, built = build_engine(options, optimizations)[0], optimizations & BUILT_IN
         try:
+            if networks is None or optimizations & BUILT_IN != built:
+                networks = None
+                free_memory(options.device)
+                networks, built = build_engine(options, optimizations)[0], optimizations & BUILT_IN
             seconds, warm_up = measure_row(networks, options, optimizations)
         except RuntimeError as error:
             # Continue with the other rows if this GPU does not support the optimization or runs out of memory.

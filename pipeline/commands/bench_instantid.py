@@ -9,7 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.commands import DONE, CommandFailed, print_json
-from pipeline.diffusion.optimizations import change_optimizations, default_optimizations
+from pipeline.commands.machine import describe_machine
+from pipeline.diffusion.optimizations import (
+    Optimization,
+    change_optimizations,
+    compiler_fault,
+    default_optimizations,
+)
 from pipeline.engines import INSTALL_COMMAND
 from pipeline.engines.instantid import missing_packages
 from pipeline.engines.instantid.config import Sampler, Sampling
@@ -47,7 +53,10 @@ def add_arguments(command: argparse._ArgumentGroup) -> None:
         "--reference", action="store_true", help="also make four pictures without optimizations, for comparison"
     )
     command.add_argument(
-        "--table", action="store_true", help="measure each optimization on and off instead (up to 10 minutes on a GPU)"
+        "--table",
+        action="store_true",
+        help="measure each optimization on and off instead (up to 10 minutes on a GPU); "
+        "with --reference, also a lossless, a lossy and a few-step pack (about 20 minutes)",
     )
 
 
@@ -65,11 +74,14 @@ def run(arguments: argparse.Namespace) -> int:
         raise CommandFailed(str(error)) from error
     from pipeline.bench.clock import describe_device, require_device
     from pipeline.bench.instantid import measure
+    from pipeline.bench.packs import measure_everything, packs_as_markdown
     from pipeline.bench.setup import ARCHITECTURES, Options
     from pipeline.bench.table import as_markdown, measure_table
 
     require_device(arguments.device)
-
+    if fault := compiler_fault(optimizations):
+        note(fault)
+        optimizations -= {Optimization.COMPILE}
     options = Options(
         architecture=ARCHITECTURES[arguments.networks],
         images=arguments.images,
@@ -80,6 +92,14 @@ def run(arguments: argparse.Namespace) -> int:
         max_batch=arguments.batch,
         reference=arguments.reference,
     )
+    if arguments.table and arguments.reference:
+        everything = measure_everything(options, note)
+        if arguments.json:
+            print_json({"machine": describe_machine(), **everything.as_json()})
+        else:
+            print_figures(everything.head)
+            print(f"\n{packs_as_markdown(everything)}\n\n{as_markdown(everything.rows)}")
+        return DONE
     if not arguments.table:
         figures = measure(options, note)
         print_json(figures) if arguments.json else print_figures(figures)

@@ -36,6 +36,7 @@ NOT_FOREIGN = {
     "headshots/launch/services.py": "the path of the data folder",
     "headshots/settings.py": "the operator's settings",
     "headshots/shoots/consent.py": "our own consent texts",
+    "pipeline/commands/proof_report.py": "messages of our own errors",
     "pipeline/photos/intake.py": "the first line of our decoder's answer",
 }
 ADDRESS, PICTURE, KEY = (pattern for pattern, _ in log_format._MASKED)

@@ -19,9 +19,10 @@ require_torch()
 import torch
 
 from pipeline.__main__ import main
-from pipeline.bench import table
+from pipeline.bench import packs, plain, table
 from pipeline.bench.clock import require_device
 from pipeline.bench.instantid import batches
+from pipeline.bench.packs import PACK_KINDS, Everything, measure_packs, packs_as_markdown
 from pipeline.bench.setup import Options, build_engine, choose_batch
 from pipeline.bench.table import as_markdown, describe, measure_table, order
 from pipeline.diffusion.optimizations import LOSSY, Optimization, default_optimizations
@@ -149,6 +150,59 @@ def test_a_pack_and_the_plain_way_are_measured_and_compared_where_little_but_tor
     assert {"denoising", "decoding", "enlarging", "waiting for JPEG"} <= ours["stages_seconds"].keys()
     assert ours["tflop_per_picture"] == reference["tflop_per_picture"]
     assert report["ratio"] == pytest.approx(ours["pictures_per_minute"] / reference["pictures_per_minute"], abs=0.01)
+
+
+def test_one_call_measures_the_reference_a_pack_of_each_kind_and_the_table(capsys, monkeypatch):
+    base = default_optimizations("cpu")
+    monkeypatch.setattr(table, "order", lambda *_, **__: [base, base | {Optimization.GUIDANCE_CUTOFF}])
+    monkeypatch.setattr(table, "STEPS", 2)
+    monkeypatch.setattr(plain, "REFERENCE_PICTURES", 1)
+    words = "bench instantid --weights random --networks tiny --device cpu --size 64x80 --images 2 --steps 2 --json"
+
+    assert main([*words.split(), "--table", "--reference"]) == 0
+
+    printed = capsys.readouterr()
+    report = json.loads(printed.out)
+    assert report["machine"]["packages"]["torch"]
+    assert report["reference"]["stages_seconds"]["denoising"] > 0
+    assert [(pack["kind"], pack["target_seconds"]) for pack in report["packs"]] == [
+        ("lossless", 110),
+        ("lossy", 60),
+        ("few_step", 20),
+    ]
+    for pack in report["packs"]:
+        assert pack["finite"]
+        assert pack["pack_seconds"] == pytest.approx(25 * pack["seconds"], rel=0.1)
+        assert {"conditions", "denoising", "decoding", "enlarging", "copying"} <= pack["stages_seconds"].keys()
+        assert f"{pack['kind']}: {pack['pack_seconds']} s for 50 pictures" in printed.err
+    assert [pack["lossless"] for pack in report["packs"]] == [True, False, False]
+    assert [row["name"] for row in report["table"]] == ["all lossless except compile", "+guidance_cutoff"]
+
+
+def test_a_kind_of_pack_that_fails_costs_no_other_and_networks_are_shared(monkeypatch, flops):
+    built: list[frozenset[Optimization]] = []
+    engine = build_engine(OPTIONS, frozenset())
+
+    def count(options, optimizations):
+        built.append(optimizations)
+        return engine
+
+    def measure(options, optimizations, engine, flops, echo):
+        if Optimization.FP8 not in optimizations:
+            raise torch.OutOfMemoryError("out of memory\nand a long story")
+        return {"seconds": 6.0, "images": 3, "pictures_per_minute": 30.0, "stages_seconds": {"denoising": 3.0}}
+
+    monkeypatch.setattr(packs, "build_engine", count)
+    monkeypatch.setattr(packs, "measure_pack", measure)
+
+    reports = measure_packs(OPTIONS, flops, lambda message: None)
+
+    assert len(built) == 2 < len(PACK_KINDS)
+    assert reports[0]["failed"] == "out of memory"
+    assert [report.get("pack_seconds") for report in reports] == [None, 100.0, 100.0]
+    lines = packs_as_markdown(Everything({}, measure(None, LOSSY, None, None, None), reports, [])).splitlines()
+    assert lines[0].startswith("| pack | seconds per 50 | target, H100 | denoising |")
+    assert lines[2:4] == ["| reference | 100.0 | – | 50.0 | – | – | – |", "| lossless | – | 110 | – | – | – | – |"]
 
 
 LOSSLESS_ROWS = {f"-{optimization}" for optimization in default_optimizations("cpu")}

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 from django.conf import LazySettings
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from headshots.dashboard.monitoring import doctor
+from pipeline.commands.proof_report import ProofReport
+from pipeline.errors import EngineUnavailable
+from pipeline.types import PREMIUM
 from tests.headshots.test_settings import signing_files
 
 
@@ -99,3 +102,33 @@ def test_the_doctor_says_whose_certificate_signs_and_what_is_wrong_with_it(
     assert doctor.describe_settings()["file signing"].startswith("certificate of the operator, ")
     settings.HEADSHOTS_C2PA_KEY_FILE = None
     assert "or neither" in doctor.describe_settings()["file signing"]
+
+
+def test_a_proof_is_made_with_the_settings_of_the_worker(
+    settings: LazySettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.HEADSHOTS_INSTANTID_STEPS, settings.HEADSHOTS_INSTANTID_OPTIMIZATIONS = 7, ["+fp8"]
+    settings.HEADSHOTS_LIKENESS_MAX_DISTANCE = 0.4
+    requests = []
+    monkeypatch.setattr(
+        "pipeline.commands.prove.prove", lambda request: requests.append(request) or ProofReport("studio", {}, [])
+    )
+
+    call_command("doctor", "--prove", "me.jpg", "them", "--out", str(tmp_path), "--size", "4k", "--json")
+
+    (request,) = requests
+    assert (request.people, request.folder) == ([Path("me.jpg"), Path("them")], tmp_path)
+    assert (request.engine, request.size, request.max_distance) == ("studio", PREMIUM, 0.4)
+    assert (request.options.steps, request.options.optimizations) == (7, ("+fp8",))
+    assert not request.with_pictures
+    assert json.loads(capsys.readouterr().out)["proof"]["passed"]
+
+
+def test_a_proof_that_fails_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_request: object) -> ProofReport:
+        raise EngineUnavailable("no GPU")
+
+    monkeypatch.setattr("pipeline.commands.prove.prove", fail)
+
+    with pytest.raises(CommandError, match="no GPU"):
+        call_command("doctor", "--prove", "me.jpg")

@@ -33,6 +33,14 @@ def write_single_file(base: Path, target: Path) -> None:
     vae = load_file(base / "vae" / "diffusion_pytorch_model.safetensors")
     first = load_file(base / "text_encoder" / "model.safetensors")
     second = load_file(base / "text_encoder_2" / "model.safetensors")
+    tensors = single_file_layout(unet, vae, first, second)
+    save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, target)
+
+
+def single_file_layout(
+    unet: dict[str, Tensor], vae: dict[str, Tensor], first: dict[str, Tensor], second: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """The same tensors in the names and shapes of the one file. Works on tensors without data, too."""
     levels = 1 + max(int(name.split(".")[2]) for name in vae if name.startswith("encoder.down_blocks."))
     tensors = {f"model.diffusion_model.{unet_name(name)}": tensor for name, tensor in unet.items()}
     for name, tensor in vae.items():
@@ -43,7 +51,7 @@ def write_single_file(base: Path, target: Path) -> None:
     tensors |= {
         f"conditioner.embedders.1.model.{name}": tensor for name, tensor in open_clip(with_prefix(second)).items()
     }
-    save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, target)
+    return tensors
 
 
 def unet_name(name: str) -> str:

@@ -230,17 +230,21 @@ def test_the_report_finds_nothing_wrong_with_a_whole_engine(built, capsys):
 def test_a_proof_makes_four_pictures_a_contact_sheet_and_figures(built, tmp_path, capsys):
     out = tmp_path / "proof"
 
-    status = main(words(built, "prove", str(photos.astronaut_path()), "--out", str(out), "--json"))
+    status = main(words(built, "prove", str(photos.astronaut_path()), "--out", str(out), "--json", "--with-pictures"))
 
-    figures = json.loads(capsys.readouterr().out)
+    report = json.loads(capsys.readouterr().out)
     assert status == 1, "noise is nobody"
-    assert figures["engine"] == "instantid"
-    assert len(figures["pictures"]) == 4
-    assert {figure["accepted"] for figure in figures["pictures"]} == {False}
-    for figure in figures["pictures"]:
-        assert Image.open(out / figure["file"]).size == (PREVIEW.width, PREVIEW.height)
-    sheet = Image.open(io.BytesIO((out / "contact-sheet.jpg").read_bytes()))
-    assert sheet.width > 4 * sheet.height / 2
+    assert report["engine"] == "instantid"
+    assert (report["pictures"], report["accepted"]) == (4, 0)
+    assert report["settings"]["steps"] == 2
+    assert report["seconds"].keys() == {"loading", "preparing", "denoising", "finishing", "judging"}
+    assert min(report["seconds"].values()) > 0
+    assert report["machine"]["torch"]["version"] == torch.__version__
+    pictures = sorted((out / "pictures").glob("person-1-*.jpg"))
+    assert [Image.open(file).size for file in pictures] == [(PREVIEW.width, PREVIEW.height)] * 4
+    sheet = Image.open(io.BytesIO((out / "pictures" / "contact-sheet-1.jpg").read_bytes()))
+    assert sheet.width > 2 * sheet.height
+    assert json.loads((out / "report.json").read_text()) == report
 
 
 def test_a_proof_without_a_folder_is_refused(built, capsys):
