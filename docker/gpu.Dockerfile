@@ -38,6 +38,7 @@ COPY headshots headshots
 COPY templates templates
 
 ENV PATH=/opt/venv/bin:$PATH \
+    CUDA_DEVICE_ORDER=PCI_BUS_ID \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     DJANGO_SETTINGS_MODULE=headshots.settings \

@@ -82,7 +82,7 @@ class Estimate:
 # idle cores, with a worker that had just started for the preview. The pace of generative engines was computed for a
 # large GPU (docs/benchmarks.md, docs/instantid.md).
 _STUDIO = (Pace(2.0, 1.2), Pace(180.0, 2.1))
-_OTHERS = (Pace(5.0, 2.5), Pace(10.0, 3.0))
+_OTHERS = (Pace(5.0, 4.0), Pace(10.0, 5.0))
 
 
 def estimate_from(facts: Facts, now: datetime) -> Estimate:
