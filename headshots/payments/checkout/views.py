@@ -129,6 +129,7 @@ def _render_page(
     in_work = shoot.packs.filter(kind=Pack.Kind.PREMIUM, state__in=Pack.IN_WORK).values_list("state", flat=True)
     tips = list(shoot.photos.filter(state__in=Photo.USABLE).values_list("tips", flat=True))
     soft = [] if engine.is_generative(name) else [each for each in tips if engine.SHARPER_FOR_4K in each]
+    minutes = round(time_needed(engine_name=name, count=count).total_seconds() / 60)
     context = {
         "shoot": shoot,
         "form": form,
@@ -148,7 +149,7 @@ def _render_page(
         "min_style_count": engine.min_style_count(count),
         "checkout_deadline": deadline,
         "has_time_left": time_left,
-        "minutes": round(time_needed(engine_name=name, count=count).total_seconds() / 60),
+        "usual_delivery": f"Takes about {minutes} minute{'' if minutes == 1 else 's'} with the current queue.",
         **policy_context(),
     }
     return render(request, "payments/order.html", context, status=status)

@@ -12,6 +12,7 @@ from django.utils import timezone
 from headshots.accounts.models import User
 from headshots.payments.checkout.deadlines import checkout_deadline
 from headshots.payments.models import Credit, Payment, WebhookEvent
+from headshots.runtime.operator import OperatorDetails
 from headshots.shoots.lifecycle import advance, begin_purge, record
 from headshots.shoots.models import Pack, Photo, Shoot
 from headshots.vault.services import write_blob
@@ -36,10 +37,26 @@ def test_the_order_page_shows_looks_price_time_and_what_is_sold(
 
     text = page.content.decode()
     assert page.status_code == 200
-    assert "Pay $18.50" in text
+    assert "<strong>$18.50</strong> (nothing is added)" in text
+    assert "Order and pay" in text
     assert text.count(" checked") == 5
     assert "Please pay by" in text
     assert "TEST" in text
+
+
+def test_what_is_sold_by_whom_and_for_how_much_stands_before_the_button(
+    browser: Client, shoot: Shoot, settings: LazySettings
+) -> None:
+    settings.HEADSHOTS_OPERATOR, settings.HEADSHOTS_SUPPORT_EMAIL = "Example Ltd", "support@example.org"
+    details = OperatorDetails("1 Some Street, Sometown", "Norway", tax_note="including 25% VAT")
+    settings.HEADSHOTS_OPERATOR_DETAILS = details
+
+    for path in (f"/shoots/{shoot.pk}/order/", "/pricing/"):
+        before_button = browser.get(path).content.decode().split("Order and pay</button>")[0]
+        assert "Example Ltd, 1 Some Street, Sometown, Norway" in before_button
+        assert "<strong>$19</strong> (including 25% VAT)" in before_button
+        assert "Prints, retouching by hand, and storage." in before_button
+        assert "<dt>Delivery</dt>" in before_button
 
 
 def test_the_studio_says_that_clothes_stay(browser: Client, shoot: Shoot, settings: LazySettings) -> None:
@@ -49,7 +66,7 @@ def test_the_studio_says_that_clothes_stay(browser: Client, shoot: Shoot, settin
     text = browser.get(f"/shoots/{shoot.pk}/order/").content.decode()
 
     assert "Your clothes, pose and expression stay the same." in text
-    assert "Pay $9" in text
+    assert "<strong>$9</strong>" in text
 
 
 @pytest.mark.parametrize(
@@ -75,7 +92,7 @@ def test_the_order_page_says_before_pay_that_4k_will_be_soft(
 
     text = browser.get(f"/shoots/{shoot.pk}/order/").content.decode()
 
-    before_pay = text[: text.index("Pay $")]
+    before_pay = text[: text.index("Order and pay")]
     assert words in before_pay
     assert ("too little detail" in text) == bool(words)
 
@@ -204,7 +221,7 @@ def test_a_checkout_does_not_open_when_the_photos_go_before_the_pack_is_done(bro
     tried = order(browser, shoot)
 
     assert "there isn’t enough time left" in shown
-    assert "Pay $19" not in shown
+    assert "Order and pay" not in shown
     assert tried.status_code == 409
     assert not Payment.objects.exists()
 
