@@ -64,6 +64,7 @@ def buy_a_pack(page: Page, product: Product, count: int, long_edge: int) -> None
         expect(page.locator("input[name=styles]:checked")).to_have_count(5)
         assert _is_for_everybody(page)
         page.get_by_role("checkbox", name="City Downtown").check()
+        page.get_by_role("checkbox", name="Please start making my headshots").check()
         page.get_by_role("button", name="Order and pay").click()
         page.wait_for_url("**/test-checkout/**")
         expect(page.get_by_role("heading", name=f"{count} headshots")).to_be_visible()

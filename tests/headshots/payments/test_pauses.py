@@ -38,7 +38,7 @@ def test_an_order_during_a_pause_of_rendering_is_taken_and_no_time_is_promised(b
     address = f"/shoots/{shoot.pk}/order/"
 
     page = browser.get(address).content.decode()
-    answer = browser.post(address, {"styles": [look.name for look in looks()], "known_orders": "0"})
+    answer = browser.post(address, {"styles": [look.name for look in looks()], "known_orders": "0", "begin_now": "on"})
 
     assert "Starts when maintenance is finished." in page
     assert "minutes" not in page
