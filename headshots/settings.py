@@ -15,6 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from headshots.runtime.celery_settings import beat_schedule, broker_url
 from headshots.runtime.limits import read_limits, read_share
 from headshots.runtime.log_format import logging_settings
+from headshots.runtime.operator import read_operator_details
 
 env = environ.Env()
 
@@ -148,10 +149,10 @@ CSRF_TRUSTED_ORIGINS = env.list("HEADSHOTS_CSRF_TRUSTED_ORIGINS", default=[])
 _first_host = ALLOWED_HOSTS[0].lstrip(".") if ALLOWED_HOSTS and not DEBUG and "*" not in ALLOWED_HOSTS[0] else ""
 _guessed = f"https://{_first_host}" if _first_host else env.str("HEADSHOTS_LOCAL_URL", default="") if DEBUG else ""
 HEADSHOTS_SITE_URL = env.str("HEADSHOTS_SITE_URL", default=_guessed).rstrip("/")
-# The operator's name and postal address, and the email address for abuse reports. The policy pages show both.
+# The operator's name, what else the imprint says, and the email addresses for abuse reports and for customers.
 HEADSHOTS_OPERATOR = env.str("HEADSHOTS_OPERATOR", default="").strip()
+HEADSHOTS_OPERATOR_DETAILS = read_operator_details(lambda name: env.str(name, default=""))
 HEADSHOTS_ABUSE_EMAIL = env.str("HEADSHOTS_ABUSE_EMAIL", default="").strip()
-# Customer support: shown on receipts, in emails about payments and next to corrupt files.
 HEADSHOTS_SUPPORT_EMAIL = env.str("HEADSHOTS_SUPPORT_EMAIL", default="").strip()
 # The operator's data processors (hosting, email), separated by ";". The privacy page names them.
 _processors = env.str("HEADSHOTS_DATA_PROCESSORS", default="").split(";")
@@ -310,8 +311,7 @@ ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "mandatory" if HEADSHOTS_EMAIL_URL else "none"
 ACCOUNT_EMAIL_NOTIFICATIONS = bool(HEADSHOTS_EMAIL_URL)
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
-# The form for forgotten passwords sends no email to unknown addresses.
-ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # sent by the form for forgotten passwords
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = "http" if DEBUG else "https"
 ACCOUNT_SIGNUP_REDIRECT_URL = "shoots:new"
 ACCOUNT_LOGOUT_REDIRECT_URL = "pages:home"
@@ -348,8 +348,7 @@ HEADSHOTS_HTTPS = env.bool("HEADSHOTS_HTTPS", default=not DEBUG)
 SECURE_SSL_REDIRECT = HEADSHOTS_HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
 SECURE_HSTS_SECONDS = _int("HEADSHOTS_HSTS_SECONDS", 31_536_000) if HEADSHOTS_HTTPS else 0
-# HSTS for subdomains and preloading affect the operator's other hosts, so the operator decides about them.
-SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # HSTS of the operator's other hosts, and preloading
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HEADSHOTS_TRUSTED_PROXIES else None
 SESSION_ENGINE = "headshots.accounts.sessions"

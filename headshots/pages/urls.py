@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 from django.urls import URLPattern, path
 
-from headshots.pages.views import abuse, favicon, home, how, likeness, privacy
+from headshots.pages.views import abuse, favicon, home, how, imprint, likeness, privacy
 
 
 def public_pages(is_generative: Callable[[], bool]) -> tuple[list[URLPattern], str]:
@@ -16,6 +16,7 @@ def public_pages(is_generative: Callable[[], bool]) -> tuple[list[URLPattern], s
         path("how-it-works/", how, by_engine, name="how"),
         path("likeness/", likeness, by_engine, name="likeness"),
         path("privacy/", privacy, name="privacy"),
+        path("imprint/", imprint, name="imprint"),
         path("abuse/", abuse, name="abuse"),
     ]
     return patterns, "pages"

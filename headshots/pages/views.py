@@ -1,9 +1,9 @@
-"""Public pages: home, how it works, likeness, privacy, terms, abuse."""
+"""Public pages: home, how it works, likeness, privacy, terms, imprint, abuse."""
 
 from collections.abc import Callable
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.templatetags.static import static
 from django.views.decorators.http import require_safe
@@ -56,6 +56,14 @@ def abuse(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
+def imprint(request: HttpRequest) -> HttpResponse:
+    """Show who operates this site. Answers 404 without a name."""
+    if not settings.HEADSHOTS_OPERATOR:
+        raise Http404
+    return render(request, "pages/imprint.html", _operator())
+
+
+@require_safe
 def terms(request: HttpRequest, is_generative: Callable[[], bool]) -> HttpResponse:
     """Show the terms of use.
 
@@ -90,6 +98,7 @@ def _operator() -> dict[str, object]:
     """Return the operator of this installation, the email address for reports, and the data processors."""
     return {
         "operator": settings.HEADSHOTS_OPERATOR,
+        "details": settings.HEADSHOTS_OPERATOR_DETAILS,
         "abuse_email": settings.HEADSHOTS_ABUSE_EMAIL,
         "mail_server": bool(settings.HEADSHOTS_EMAIL_URL),
         "stripe": bool(settings.HEADSHOTS_STRIPE_SECRET_KEY),

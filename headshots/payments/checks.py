@@ -1,11 +1,11 @@
 """System checks of payments. They refuse settings that make payments unsafe."""
 
 from django.conf import settings
-from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
 
 from headshots import engine
 from headshots.payments.prices import parse_price
+from headshots.payments.seller import missing_seller_settings
 
 _KEYS = ("sk_live_", "rk_live_", "sk_test_", "rk_test_")
 
@@ -81,9 +81,9 @@ def check_live_payments(**_: object) -> list[CheckMessage]:
         found.append(
             Error("Live payments are on, but the studio engine is not for sale.", hint=hint, id="payments.E010")
         )
-    if not settings.HEADSHOTS_SUPPORT_EMAIL:
-        hint = "Receipts and payment emails show this address. Without it, customers have no way to contact you."
-        found.append(checks.Warning("HEADSHOTS_SUPPORT_EMAIL is not set.", hint=hint, id="payments.W001"))
+    if missing := missing_seller_settings():
+        hint = "Customers must know who sells before they order. Set your name, postal address and contact address."
+        found.append(Error(f"Live payments need {', '.join(missing)}.", hint=hint, id="payments.E011"))
     return found
 
 

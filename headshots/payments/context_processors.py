@@ -1,4 +1,4 @@
-"""Template context of payments: test mode, the price of a pack, the support address."""
+"""Template context of payments: test mode, the price of a pack, the support address, the imprint."""
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -9,13 +9,14 @@ from headshots.payments.prices import get_price, is_for_sale, payments_in_test_m
 
 
 def payments(request: HttpRequest) -> dict[str, object]:
-    """Add `payments_in_test_mode`, `pack_price` and `support_email` to the template context.
+    """Add `payments_in_test_mode`, `pack_price`, `support_email` and `has_imprint` to the template context.
 
     `pack_price` is empty if nothing is sold."""
     return {
         "payments_in_test_mode": payments_in_test_mode(),
         "pack_price": SimpleLazyObject(_price),
         "support_email": settings.HEADSHOTS_SUPPORT_EMAIL,
+        "has_imprint": bool(settings.HEADSHOTS_OPERATOR),
     }
 
 

@@ -9,8 +9,11 @@ from django.urls import reverse
 
 from headshots.accounts.models import User
 from headshots.payments.accounting.incomplete import build_offer
+from headshots.payments.checkout.early_start import find_agreed_text
 from headshots.payments.models import Credit, Refund
 from headshots.payments.prices import format_money
+from headshots.payments.product_copy import get_product_copy
+from headshots.payments.seller import seller_in_words
 from headshots.shoots.lifecycle import record
 from headshots.shoots.models import Pack
 
@@ -30,6 +33,15 @@ def send_credit_mail(*, credit: Credit) -> bool:
         "refund_failed": bool(payment and payment.refunds.filter(state=Refund.State.FAILED).exists()),
         "money": format_money(payment.amount_paid, payment.currency) if payment and payment.amount_paid else "",
     }
+    if kind == Credit.Mail.ORDERED and payment and credit.pack:
+        context |= {
+            "payment": payment,
+            "tax_amount": format_money(payment.amount_tax, payment.currency) if payment.amount_tax else "",
+            "product": get_product_copy(engine_name=credit.pack.engine),
+            "seller": seller_in_words(),
+            "begin_now": find_agreed_text(shoot_id=credit.pack.shoot_id, pack_id=credit.pack.pk),
+            "receipt_url": settings.HEADSHOTS_SITE_URL + reverse("payments:payment", args=[payment.pk]),
+        }
     try:
         about = credit.pack or (payment and payment.pack) or credit.redo_of
         return _send(credit.owner, about, kind, context)

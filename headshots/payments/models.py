@@ -113,6 +113,7 @@ class Credit(models.Model):
         NONE = ""
         AVAILABLE = "available"
         PURCHASED = "purchased"
+        ORDERED = "ordered"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(

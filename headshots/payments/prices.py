@@ -8,6 +8,7 @@ from django.conf import settings
 from headshots import engine
 from headshots.payments.errors import NotForSale
 from headshots.payments.models import Payment
+from headshots.payments.seller import missing_seller_settings
 
 # Currencies that do not have two decimal digits (Stripe, "Supported currencies").
 _ZERO_DECIMAL = [
@@ -115,7 +116,7 @@ def require_for_sale(engine_name: str) -> str:
     if mode == Payment.Mode.LIVE:
         if engine_name == "studio" and not settings.HEADSHOTS_SELL_STUDIO:
             raise NotForSale
-        if engine.refusals():
+        if engine.refusals() or missing_seller_settings():
             raise NotForSale
     return mode
 

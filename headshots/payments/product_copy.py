@@ -6,6 +6,7 @@ from django.conf import settings
 from django.urls import reverse
 
 from headshots.payments.models import Payment
+from headshots.payments.seller import seller_in_words, tax_in_words
 from headshots.web.humanize import humanize_size
 
 
@@ -62,7 +63,7 @@ class CheckoutUrls:
 
 
 def policy_context() -> dict[str, object]:
-    """Return the numbers that pages state, from the settings that enforce them."""
+    """Return what pages state: the numbers that settings enforce, the seller, and the words about tax."""
     return {
         "count": settings.HEADSHOTS_PREMIUM_COUNT,
         "preview_count": settings.HEADSHOTS_PREVIEW_COUNT,
@@ -70,4 +71,6 @@ def policy_context() -> dict[str, object]:
         "refund_days": settings.HEADSHOTS_REFUND_DAYS,
         "redo_days": settings.HEADSHOTS_REDO_DAYS,
         "headshot_retention_days": settings.HEADSHOTS_HEADSHOT_RETENTION_DAYS,
+        "seller": seller_in_words(),
+        "tax": tax_in_words(),
     }

@@ -4,7 +4,6 @@ import logging
 from datetime import timedelta
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -101,7 +100,6 @@ def payment(request: HttpRequest, payment_id: UUID) -> HttpResponse:
         "payment": found,
         "receipt": receipt,
         "credit": credit,
-        "seller": settings.HEADSHOTS_OPERATOR,
         "can_redo": receipt.pack is not None and can_redo(receipt.pack),
         "returned_from_checkout": returned_from_checkout,
         "product": get_product_copy(engine_name=found.engine),

@@ -132,12 +132,12 @@ def variables_in(source: str) -> Iterator[Variable]:
             yield Variable(str(node.slice.value), "text", "", "")
 
 
-def limits() -> Iterator[Variable]:
-    """Yield the variables of headshots/runtime/limits.py, one per field of its class."""
-    tree = ast.parse((ROOT / "headshots" / "runtime" / "limits.py").read_text())
+def fields_of(module: str, *, prefix: str, type: str) -> Iterator[Variable]:
+    """Yield the variables of a module in headshots/runtime, one per field of its class."""
+    tree = ast.parse((ROOT / "headshots" / "runtime" / module).read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
-            yield Variable(f"{PREFIX}{node.target.id.upper()}", TYPES["_int"], constant(node.value), "")
+            yield Variable(f"{prefix}{node.target.id.upper()}", type, constant(node.value), "")
 
 
 @cache
@@ -149,7 +149,11 @@ def read_variables() -> dict[str, Variable]:
         ROOT / "run.py",
         *(file for top in folders for file in top.rglob("*.py")),
     ]
-    found = {each.name: each for each in limits()}
+    in_classes = [
+        *fields_of("limits.py", prefix=PREFIX, type=TYPES["_int"]),
+        *fields_of("operator.py", prefix=f"{PREFIX}OPERATOR_", type="text"),
+    ]
+    found = {each.name: each for each in in_classes}
     for file in files:
         source = file.read_text()
         for each in variables_in(source) if PREFIX in source else ():

@@ -326,6 +326,8 @@ def test_live_payments_and_weights_for_research_need_a_license_statement(tmp_pat
     earning = {
         **COMPLETE,
         "HEADSHOTS_STRIPE_SECRET_KEY": "sk_live_1",
+        "HEADSHOTS_OPERATOR_ADDRESS": "1 Some Street, Sometown",
+        "HEADSHOTS_SUPPORT_EMAIL": "support@headshots.example.org",
         "HEADSHOTS_STRIPE_WEBHOOK_SECRET": "whsec_1",
         "HEADSHOTS_SITE_URL": "https://headshots.example.org",
         "HEADSHOTS_SELL_STUDIO": "1",

@@ -67,12 +67,12 @@ def confirm_payment(*, payment: Payment, amount: int, amount_tax: int, payment_i
     credit = Credit(owner_id=payment.owner_id, source=Credit.Source.PAYMENT, payment=payment)
     pack = payment.pack
     if pack is not None and _queue_paid_pack(pack):
-        credit.state, credit.pack = Credit.State.USED, pack
+        credit.state, credit.pack, credit.pending_mail = Credit.State.USED, pack, Credit.Mail.ORDERED
         record("credit.used", shoot_id=pack.shoot_id, pack_id=pack.pk)
     else:
         # Bought without a shoot, or paid after the photos or the order had been deleted.
         credit.pending_mail = Credit.Mail.AVAILABLE if pack is not None else Credit.Mail.PURCHASED
-        send_on_commit("payments.send_mail", str(credit.pk))
+    send_on_commit("payments.send_mail", str(credit.pk))
     credit.save(force_insert=True)
     _apply_early_events(payment)
 

@@ -13,9 +13,11 @@ from django.utils import timezone
 
 from headshots import engine
 from headshots.accounts.models import User
+from headshots.celery import send_on_commit
 from headshots.payments.accounting.credits import open_credits
 from headshots.payments.accounting.payment_state import apply_checkout_session, close_payment, expire_unopened_payment
 from headshots.payments.checkout.deadlines import MAX_CHECKOUT_TIME, checkout_deadline, has_time_left
+from headshots.payments.checkout.early_start import record_request_to_begin
 from headshots.payments.errors import OrderRefused, Refusal, StripeRefused
 from headshots.payments.models import Credit, Payment
 from headshots.payments.prices import current_mode, get_price, require_for_sale
@@ -42,12 +44,14 @@ class Order:
     Attributes:
         styles: the looks of the pack.
         known_orders: number of orders when the page was shown, used to refuse a repeated order.
-        keep_photos: True if the photos are kept for another order."""
+        keep_photos: True if the photos are kept for another order.
+        begin_now: version of the text with which the customer asked to begin before the right of withdrawal ends."""
 
     shoot: Shoot
     styles: Sequence[Style]
     known_orders: int
     keep_photos: bool = False
+    begin_now: str = ""
 
 
 def count_orders(shoot: Shoot) -> int:
@@ -78,9 +82,12 @@ def order_with_credit(*, order: Order, owner: User, actor: str = Event.Actor.PER
         if not has_time_left(order.shoot, engine_name=engine.engine_name(), count=count):
             raise OrderRefused(Refusal.TOO_LATE)
         pack = _create_pack(order, queued=True)
-        credit.state, credit.pack, credit.pending_mail = Credit.State.USED, pack, Credit.Mail.NONE
+        mail = Credit.Mail.ORDERED if credit.payment_id else Credit.Mail.NONE
+        credit.state, credit.pack, credit.pending_mail = Credit.State.USED, pack, mail
         credit.save(update_fields=["state", "pack", "pending_mail"])
         record("credit.used", shoot_id=order.shoot.pk, pack_id=pack.pk, actor=actor)
+        if credit.pending_mail:
+            send_on_commit("payments.send_mail", str(credit.pk))
     return pack
 
 
@@ -258,9 +265,12 @@ def _validate(order: Order) -> None:
 
 def _create_pack(order: Order, *, queued: bool) -> Pack:
     try:
-        return order_premium(shoot=order.shoot, styles=order.styles, queued=queued)
+        pack = order_premium(shoot=order.shoot, styles=order.styles, queued=queued)
     except CannotOrder as refused:
         raise OrderRefused(_REFUSAL_CODES[refused.reason]) from refused
+    if order.begin_now:
+        record_request_to_begin(pack=pack, version=order.begin_now)
+    return pack
 
 
 def _open_session(payment: Payment, urls: CheckoutUrls) -> CheckoutSession:

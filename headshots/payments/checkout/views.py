@@ -18,6 +18,7 @@ from headshots.payments.accounting.credits import (
     open_credits,
     return_credit,
 )
+from headshots.payments.checkout import early_start
 from headshots.payments.checkout.deadlines import checkout_deadline, has_time_left, time_needed
 from headshots.payments.checkout.orders import (
     Order,
@@ -33,7 +34,9 @@ from headshots.payments.models import Payment
 from headshots.payments.prices import format_money, get_price, is_for_sale
 from headshots.payments.product_copy import CheckoutUrls, get_product_copy, policy_context
 from headshots.shoots.access import shoot_or_404
+from headshots.shoots.consent import current
 from headshots.shoots.models import Pack, Photo, Shoot, Style
+from headshots.shoots.uploads.forms import AgreedField
 
 DEFAULT_LOOKS = 5
 
@@ -48,6 +51,7 @@ class OrderForm(forms.Form):
         error_messages={"required": "Please choose at least one look."},
     )
     keep_photos = forms.BooleanField(required=False)
+    begin_now = AgreedField(early_start.TEXT, please="We can only make headshots right away. Please check this box.")
     known_orders = forms.IntegerField(widget=forms.HiddenInput, min_value=0)
 
     def __init__(self, *args: object, looks: QuerySet[Style], **options: object) -> None:
@@ -86,7 +90,13 @@ def order(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
 
 def _submit_order(request: HttpRequest, shoot: Shoot, owner: User, form: OrderForm) -> HttpResponse:
     given = form.cleaned_data
-    wanted = Order(shoot, list(given["styles"]), known_orders=given["known_orders"], keep_photos=given["keep_photos"])
+    wanted = Order(
+        shoot,
+        list(given["styles"]),
+        known_orders=given["known_orders"],
+        keep_photos=given["keep_photos"],
+        begin_now=given["begin_now"],
+    )
     if "credit" in request.POST and order_with_credit(order=wanted, owner=owner):
         messages.success(
             request,
@@ -129,9 +139,11 @@ def _render_page(
     in_work = shoot.packs.filter(kind=Pack.Kind.PREMIUM, state__in=Pack.IN_WORK).values_list("state", flat=True)
     tips = list(shoot.photos.filter(state__in=Photo.USABLE).values_list("tips", flat=True))
     soft = [] if engine.is_generative(name) else [each for each in tips if engine.SHARPER_FOR_4K in each]
+    minutes = round(time_needed(engine_name=name, count=count).total_seconds() / 60)
     context = {
         "shoot": shoot,
         "form": form,
+        "begin_now_text": current(early_start.TEXT),
         "refusal": refusal,
         "Refusal": Refusal,
         "has_photo": bool(tips),
@@ -148,7 +160,7 @@ def _render_page(
         "min_style_count": engine.min_style_count(count),
         "checkout_deadline": deadline,
         "has_time_left": time_left,
-        "minutes": round(time_needed(engine_name=name, count=count).total_seconds() / 60),
+        "usual_delivery": f"Takes about {minutes} minute{'' if minutes == 1 else 's'} with the current queue.",
         **policy_context(),
     }
     return render(request, "payments/order.html", context, status=status)

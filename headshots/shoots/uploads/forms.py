@@ -84,7 +84,7 @@ class _PhotosField(forms.FileField):
                 self.decoder_seconds += time.monotonic() - began
 
 
-class _AgreedField(forms.Field):
+class AgreedField(forms.Field):
     """A checkbox whose value is the version of its text. A plain "on" agrees to the current version.
 
     The cleaned value is the current version. A tick next to an older text is refused, so that the new text is read."""
@@ -110,11 +110,11 @@ class NewShootForm(forms.Form):
     """The upload form: photos, and two separate consents."""
 
     photos = _PhotosField()
-    consent = _AgreedField("consent", please="We need your consent to process your photos. Please check this box.")
+    consent = AgreedField("consent", please="We need your consent to process your photos. Please check this box.")
     # Idempotency key, one per rendered form.
     submission = forms.UUIDField(required=False, widget=forms.HiddenInput)
     ask_first = forms.BooleanField(required=False)
-    is_me = _AgreedField("is_me", please="Please confirm that the photos show you and that you are 18 or older.")
+    is_me = AgreedField("is_me", please="Please confirm that the photos show you and that you are 18 or older.")
 
     def __init__(
         self,

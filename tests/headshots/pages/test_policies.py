@@ -13,6 +13,7 @@ from django.utils import timezone
 from headshots import engine
 from headshots.pages.views import BUILT_IN_MAX_DISTANCE
 from headshots.retention.orphans import MAIL_FILE_RETENTION
+from headshots.runtime.operator import OperatorDetails
 from headshots.urls import urlpatterns
 from headshots.vault.models import Blob
 from pipeline.identity.likeness import ACCEPT_DISTANCE
@@ -50,6 +51,24 @@ def test_every_public_page_is_in_the_footer(client: Client) -> None:
     footer = client.get("/").content.decode().split("<footer")[1]
 
     assert all(f'href="{address}"' in footer for address in PUBLIC)
+
+
+def test_the_imprint_names_the_operator_and_is_linked_only_if_there_is_a_name(
+    client: Client, settings: LazySettings
+) -> None:
+    settings.HEADSHOTS_SUPPORT_EMAIL = "support@example.org"
+    settings.HEADSHOTS_OPERATOR_DETAILS = OperatorDetails(
+        "1 Some Street, Sometown", "Norway", register="VAT ID NO123", disputes="We take part in no dispute resolution."
+    )
+    assert "/imprint/" not in client.get("/").content.decode()
+    assert client.get("/imprint/").status_code == 404
+
+    settings.HEADSHOTS_OPERATOR = "Example Ltd"
+
+    assert 'href="/imprint/"' in client.get("/").content.decode().split("<footer")[1]
+    words = read(client, "/imprint/")
+    assert "Example Ltd 1 Some Street, Sometown Norway Email: support@example.org VAT ID NO123" in words
+    assert "We take part in no dispute resolution." in words
 
 
 # The schedule -------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from django.conf import LazySettings
 from headshots.payments import checks
 from headshots.payments.errors import NotForSale
 from headshots.payments.prices import require_for_sale
+from headshots.runtime.operator import OperatorDetails
 from tests.headshots.test_settings import COMPLETE, run_check
 
 LIVE = {
@@ -20,6 +21,8 @@ LIVE = {
     "HEADSHOTS_TEST_CHECKOUT": False,
     "HEADSHOTS_ENGINE": "studio",
     "HEADSHOTS_SUPPORT_EMAIL": "support@headshots.example.org",
+    "HEADSHOTS_OPERATOR": "Example Ltd",
+    "HEADSHOTS_OPERATOR_DETAILS": OperatorDetails(address="1 Some Street, Sometown"),
     "DEBUG": False,
 }
 
@@ -49,14 +52,23 @@ def test_complete_live_settings_are_let_in(settings: LazySettings) -> None:
         ("HEADSHOTS_SELL_STUDIO", False, "payments.E010"),
         ("HEADSHOTS_STRIPE_API_URL", "http://127.0.0.1:1", "payments.E005"),
         ("HEADSHOTS_TEST_CHECKOUT", True, "payments.E004"),
-        # Said only.
-        ("HEADSHOTS_SUPPORT_EMAIL", "", "payments.W001"),
+        ("HEADSHOTS_SUPPORT_EMAIL", "", "payments.E011"),
     ],
 )
 def test_live_payments_are_refused_without_what_makes_them_safe(
     settings: LazySettings, name: str, value: object, code: str
 ) -> None:
     assert found(settings, **LIVE | {name: value}) == [code]
+
+
+def test_a_seller_without_a_name_cannot_sell_and_what_is_missing_is_named(settings: LazySettings) -> None:
+    nameless = {"HEADSHOTS_OPERATOR": "", "HEADSHOTS_OPERATOR_DETAILS": OperatorDetails()}
+
+    assert found(settings, **LIVE | nameless) == ["payments.E011"]
+    (message,) = checks.check_live_payments()
+    assert message.msg == "Live payments need HEADSHOTS_OPERATOR, HEADSHOTS_OPERATOR_ADDRESS."
+    with pytest.raises(NotForSale):
+        require_for_sale("studio")
 
 
 @pytest.mark.parametrize("name", ["HEADSHOTS_PRICE", "HEADSHOTS_STUDIO_PRICE"])

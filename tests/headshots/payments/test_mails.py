@@ -275,7 +275,7 @@ def test_a_free_redo_is_not_called_paid_and_leads_to_the_receipt_of_the_first_pa
     redo = request_redo(pack=delivered(payment))
     offered = [browser.get(path).content.decode() for path in (f"/shoots/{shoot.pk}/order/", "/pricing/")]
     names = [look.name for look in looks()]
-    browser.post(f"/shoots/{shoot.pk}/order/", {"styles": names, "known_orders": "1", "credit": "1"})
+    browser.post(f"/shoots/{shoot.pk}/order/", {"styles": names, "known_orders": "1", "begin_now": "on", "credit": "1"})
 
     assert redo is not None
     redo.refresh_from_db()

@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine")]
 
 # A text that somebody may have agreed to is never edited: a new one gets a new file and a new line here.
 RELEASED = {
+    "begin_now.2026-12-01.txt": "9124cddb48b6535a",
     "consent.2026-11-21.txt": "fe0440d8ea944557",
     "consent.2026-11-25.txt": "8383b6c2fe48fb46",
     "consent.2026-11-30.txt": "bd2cd5c94a5195e1",

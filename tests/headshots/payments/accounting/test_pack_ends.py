@@ -193,7 +193,7 @@ def test_the_order_page_asks_nobody_for_money_whose_pack_is_about_to_come_back(b
     page = browser.get(f"/shoots/{pack.shoot_id}/order/").content.decode()
 
     assert "Use your pack" in page
-    assert "Pay $" not in page
+    assert "Order and pay" not in page
 
 
 # By mail ------------------------------------------------------------------------------------------------------------

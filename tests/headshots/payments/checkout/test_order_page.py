@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.conf import LazySettings
+from django.core import mail
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -12,10 +13,13 @@ from django.utils import timezone
 from headshots.accounts.models import User
 from headshots.payments.checkout.deadlines import checkout_deadline
 from headshots.payments.models import Credit, Payment, WebhookEvent
+from headshots.payments.tasks import send_mail
+from headshots.runtime.operator import OperatorDetails
+from headshots.shoots.consent import current
 from headshots.shoots.lifecycle import advance, begin_purge, record
-from headshots.shoots.models import Pack, Photo, Shoot
+from headshots.shoots.models import Event, Pack, Photo, Shoot
 from headshots.vault.services import write_blob
-from tests.helpers.factories import make_delivered, make_premium, make_user
+from tests.helpers.factories import make_checked_shoot, make_delivered, make_premium, make_user
 from tests.helpers.fake_stripe import FakeStripe
 from tests.helpers.money import deliver, looks, session_of, state
 
@@ -23,7 +27,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fake_engine", "at_
 
 
 def order(browser: Client, shoot: Shoot, count: int = 3, **more: str) -> "object":
-    form = {"styles": [look.name for look in looks(count)], "known_orders": "0", **more}
+    form = {"styles": [look.name for look in looks(count)], "known_orders": "0", "begin_now": "on", **more}
     return browser.post(f"/shoots/{shoot.pk}/order/", form)
 
 
@@ -36,10 +40,65 @@ def test_the_order_page_shows_looks_price_time_and_what_is_sold(
 
     text = page.content.decode()
     assert page.status_code == 200
-    assert "Pay $18.50" in text
+    assert "<strong>$18.50</strong> (nothing is added)" in text
+    assert "Order and pay" in text
     assert text.count(" checked") == 5
     assert "Please pay by" in text
     assert "TEST" in text
+
+
+def test_what_is_sold_by_whom_and_for_how_much_stands_before_the_button(
+    browser: Client, shoot: Shoot, settings: LazySettings
+) -> None:
+    settings.HEADSHOTS_OPERATOR, settings.HEADSHOTS_SUPPORT_EMAIL = "Example Ltd", "support@example.org"
+    details = OperatorDetails("1 Some Street, Sometown", "Norway", tax_note="including 25% VAT")
+    settings.HEADSHOTS_OPERATOR_DETAILS = details
+
+    for path in (f"/shoots/{shoot.pk}/order/", "/pricing/"):
+        before_button = browser.get(path).content.decode().split("Order and pay</button>")[0]
+        assert "Example Ltd, 1 Some Street, Sometown, Norway" in before_button
+        assert "<strong>$19</strong> (including 25% VAT)" in before_button
+        assert "Prints, retouching by hand, and storage." in before_button
+        assert "<dt>Delivery</dt>" in before_button
+
+
+def test_an_order_needs_the_request_to_begin_and_records_and_mails_its_version(
+    browser: Client, shoot: Shoot, person: User
+) -> None:
+    missing, outdated = order(browser, shoot, begin_now=""), order(browser, shoot, begin_now="2020-01-01")
+    assert not Payment.objects.exists()
+
+    browser.post(order(browser, shoot).url, {"card": "good"})
+    send_mail(str(Credit.objects.get().pk))
+
+    assert (missing.status_code, outdated.status_code) == (422, 422)
+    assert "Please check this box" in missing.content.decode()
+    assert "This text has changed" in outdated.content.decode()
+    pack, text = Pack.objects.get(kind="premium"), current("begin_now")
+    recorded = Event.objects.get(name="order.begin_now")
+    assert (recorded.pack_id, recorded.actor, recorded.codes) == (pack.pk, "person", {"version": text.version})
+    (message,) = mail.outbox
+    assert message.to == [person.email]
+    assert text.text in message.body
+    assert f"(version {text.version})" in message.body
+    assert f"Order number: {Payment.objects.get().pk}" in message.body
+    assert "Total: $19" in message.body
+
+
+def test_a_paid_pack_that_was_bought_before_is_confirmed_when_it_is_used_and_a_granted_one_is_not(
+    browser: Client, person: User
+) -> None:
+    browser.post("/pricing/")
+    browser.post(f"/test-checkout/{session_of(Payment.objects.get())}/", {"card": "good"})
+    order(browser, make_checked_shoot(person), credit="1")
+    paid = Credit.objects.get()
+    granted = Credit.objects.create(owner=person, source=Credit.Source.GRANT)
+    order(browser, make_checked_shoot(person), credit="1")
+
+    granted.refresh_from_db()
+    assert (paid.state, paid.pending_mail) == ("used", "ordered")
+    assert (granted.state, granted.pending_mail) == ("used", "")
+    assert Event.objects.filter(name="order.begin_now").count() == 2
 
 
 def test_the_studio_says_that_clothes_stay(browser: Client, shoot: Shoot, settings: LazySettings) -> None:
@@ -49,7 +108,7 @@ def test_the_studio_says_that_clothes_stay(browser: Client, shoot: Shoot, settin
     text = browser.get(f"/shoots/{shoot.pk}/order/").content.decode()
 
     assert "Your clothes, pose and expression stay the same." in text
-    assert "Pay $9" in text
+    assert "<strong>$9</strong>" in text
 
 
 @pytest.mark.parametrize(
@@ -75,7 +134,7 @@ def test_the_order_page_says_before_pay_that_4k_will_be_soft(
 
     text = browser.get(f"/shoots/{shoot.pk}/order/").content.decode()
 
-    before_pay = text[: text.index("Pay $")]
+    before_pay = text[: text.index("Order and pay")]
     assert words in before_pay
     assert ("too little detail" in text) == bool(words)
 
@@ -178,7 +237,7 @@ def test_an_order_from_a_page_that_is_out_of_date_is_shown_again_first(browser: 
 
 def test_no_look_and_unknown_looks_are_refused_in_the_form(browser: Client, shoot: Shoot) -> None:
     for names in ([], ["no-such-look"]):
-        page = browser.post(f"/shoots/{shoot.pk}/order/", {"styles": names, "known_orders": "0"})
+        page = browser.post(f"/shoots/{shoot.pk}/order/", {"styles": names, "known_orders": "0", "begin_now": "on"})
         assert page.status_code == 422
     assert not Payment.objects.exists()
 
@@ -204,7 +263,7 @@ def test_a_checkout_does_not_open_when_the_photos_go_before_the_pack_is_done(bro
     tried = order(browser, shoot)
 
     assert "there isn’t enough time left" in shown
-    assert "Pay $19" not in shown
+    assert "Order and pay" not in shown
     assert tried.status_code == 409
     assert not Payment.objects.exists()
 
