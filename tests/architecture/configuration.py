@@ -132,12 +132,12 @@ def variables_in(source: str) -> Iterator[Variable]:
             yield Variable(str(node.slice.value), "text", "", "")
 
 
-def fields_of(module: str, *, prefix: str, type: str) -> Iterator[Variable]:
+def fields_of(module: str, *, prefix: str, value_type: str) -> Iterator[Variable]:
     """Yield the variables of a module in headshots/runtime, one per field of its class."""
     tree = ast.parse((ROOT / "headshots" / "runtime" / module).read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
-            yield Variable(f"{prefix}{node.target.id.upper()}", type, constant(node.value), "")
+            yield Variable(f"{prefix}{node.target.id.upper()}", value_type, constant(node.value), "")
 
 
 @cache
@@ -150,8 +150,8 @@ def read_variables() -> dict[str, Variable]:
         *(file for top in folders for file in top.rglob("*.py")),
     ]
     in_classes = [
-        *fields_of("limits.py", prefix=PREFIX, type=TYPES["_int"]),
-        *fields_of("operator.py", prefix=f"{PREFIX}OPERATOR_", type="text"),
+        *fields_of("limits.py", prefix=PREFIX, value_type=TYPES["_int"]),
+        *fields_of("operator.py", prefix=f"{PREFIX}OPERATOR_", value_type="text"),
     ]
     found = {each.name: each for each in in_classes}
     for file in files:
