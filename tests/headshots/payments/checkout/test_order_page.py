@@ -63,8 +63,9 @@ def test_what_is_sold_by_whom_and_for_how_much_stands_before_the_button(
 
 
 def test_an_order_needs_the_request_to_begin_and_records_and_mails_its_version(
-    browser: Client, shoot: Shoot, person: User
+    browser: Client, shoot: Shoot, person: User, settings: LazySettings
 ) -> None:
+    settings.HEADSHOTS_SUPPORT_EMAIL = "support@example.org"
     missing, outdated = order(browser, shoot, begin_now=""), order(browser, shoot, begin_now="2020-01-01")
     assert not Payment.objects.exists()
 
@@ -83,6 +84,8 @@ def test_an_order_needs_the_request_to_begin_and_records_and_mails_its_version(
     assert f"(version {text.version})" in message.body
     assert f"Order number: {Payment.objects.get().pk}" in message.body
     assert "Total: $19" in message.body
+    assert "To withdraw from the contract, email support@example.org" in message.body
+    assert "\n\n\n" not in message.body.strip()
 
 
 def test_a_paid_pack_that_was_bought_before_is_confirmed_when_it_is_used_and_a_granted_one_is_not(
