@@ -106,7 +106,7 @@ def test_limits_and_correction_follow_the_source_that_the_engine_declares(finder
     reference = build_gate_reference([photo], embedder)
     lab = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2Lab) + np.float32([11, 0, 0])
     lighter = (np.clip(cv2.cvtColor(lab, cv2.COLOR_Lab2RGB), 0, 1) * 255).astype(np.uint8)
-    post_processor = PostProcessor(finder, embedder, make_test_identity("A test"), versions=False)
+    post_processor = PostProcessor(finder, embedder, make_test_identity("A test"), b"k" * 32, versions=False)
     job = Job(Subject("any", Size(512, 512)), Shot(0, StyleSpec("any", "Any"), seed=0))
 
     drawn, composed = (

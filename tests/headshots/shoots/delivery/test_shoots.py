@@ -125,7 +125,7 @@ def test_a_good_photo_is_accepted_and_its_preview_queued(browser: Client, person
         "delete_after": shoot.delete_after.isoformat(),
         "photos": [{"id": str(photo.pk), "status": "accepted", "reasons": []}],
         "packs": [
-            {"id": str(pack.pk), "kind": "preview", "status": "queued", "done": 0, "total": 4, "seconds_left": 15}
+            {"id": str(pack.pk), "kind": "preview", "status": "queued", "done": 0, "total": 4, "seconds_left": 21}
         ],
     }
 
