@@ -13,6 +13,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from headshots.runtime.celery_settings import beat_schedule, broker_url
+from headshots.runtime.data_settings import cache_settings, database_settings
 from headshots.runtime.limits import read_limits, read_share
 from headshots.runtime.log_format import logging_settings
 from headshots.runtime.operator import read_operator_details
@@ -180,12 +181,14 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    "django.contrib.sitemaps",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
 ]
 
 MIDDLEWARE = [
     "headshots.web.middleware.RequestIdMiddleware",
+    "headshots.web.middleware.CompressionMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "headshots.web.middleware.PrivacyHeadersMiddleware",
     "headshots.web.middleware.ContentSecurityPolicyMiddleware",
@@ -230,37 +233,13 @@ _sqlite_url = f"sqlite:///{HEADSHOTS_DATA_DIR / 'db.sqlite3'}"
 _database = env.db_url("HEADSHOTS_DATABASE_URL", default=_sqlite_url)
 if "ENGINE" not in _database:
     raise ImproperlyConfigured("HEADSHOTS_DATABASE_URL must look like postgres://user:password@host/name.")
-if _database["ENGINE"] == "django.db.backends.sqlite3":
-    _database["OPTIONS"] = {
-        "timeout": 20,
-        # A transaction that begins as a reader and then writes cannot wait for the lock, so most of them would fail.
-        "transaction_mode": "IMMEDIATE",
-        # Without secure_delete, deleted rows stay readable in the file.
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;",
-    }
-    # A file, as in production. Django's in-memory default fails with "table is locked" when two threads use it.
-    _database["TEST"] = {"NAME": HEADSHOTS_DATA_DIR / "test.sqlite3"}
-# Seconds. Connections persist, because requests run in long-lived threads (headshots.web.handler).
-_database.setdefault("CONN_MAX_AGE", 60)
-_database["CONN_HEALTH_CHECKS"] = True
-DATABASES = {"default": _database}
+DATABASES = {"default": database_settings(_database, HEADSHOTS_DATA_DIR)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 HEADSHOTS_REDIS_URL = env.str("HEADSHOTS_REDIS_URL", default="")
 """Server for broker, cache and pub/sub: redis://, rediss:// or unix:///path. Empty: this process only (tests)."""
 
-if HEADSHOTS_REDIS_URL:
-    CACHES = {
-        "default": {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
-            "LOCATION": HEADSHOTS_REDIS_URL,
-            "KEY_PREFIX": "headshots",
-            "KEY_FUNCTION": "headshots.web.cache_keys.hashed_key",
-            "OPTIONS": {"socket_timeout": 2, "socket_connect_timeout": 2},
-        }
-    }
-else:
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "headshots"}}
+CACHES = {"default": cache_settings(HEADSHOTS_REDIS_URL)}
 
 # Tasks ------------------------------------------------------------------------------------------------------------
 
@@ -368,16 +347,17 @@ CONTENT_SECURITY_POLICY = {
 }
 
 STATIC_URL = "static/"
-STATIC_ROOT = Path(env.str("HEADSHOTS_STATIC_ROOT", default=str(BASE_DIR / "staticfiles")))
+STATIC_ROOT = _path("HEADSHOTS_STATIC_ROOT") or BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = DEBUG
-WHITENOISE_MAX_AGE = 0 if DEBUG else 3600
+# Without collected files, they are read from the sources on each request.
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = _uses_sources = DEBUG and _path("HEADSHOTS_STATIC_ROOT") is None
+WHITENOISE_MAX_AGE = 0 if _uses_sources else 3600
 WHITENOISE_ALLOW_ALL_ORIGINS = False
-_hashed_files = "whitenoise.storage.CompressedManifestStaticFilesStorage"
-_static_storage = "django.contrib.staticfiles.storage.StaticFilesStorage" if DEBUG else _hashed_files
+_source_files = "django.contrib.staticfiles.storage.StaticFilesStorage"
+_hashed_files = "headshots.web.static_files.HashedFilesStorage"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
-    "staticfiles": {"BACKEND": _static_storage},
+    "staticfiles": {"BACKEND": _source_files if _uses_sources else _hashed_files},
 }
 
 LANGUAGE_CODE = "en"

@@ -1,9 +1,11 @@
 from django.contrib import admin
+from django.contrib.sitemaps.views import sitemap
 from django.urls import include, path, re_path
 
 from headshots import engine
 from headshots.accounts import views as accounts
 from headshots.dashboard.monitoring.views import healthz, metrics
+from headshots.pages.sitemap import PublicPages
 from headshots.pages.urls import public_pages
 from headshots.pages.views import terms
 from headshots.shoots.delivery.verify import verify, verify_json
@@ -18,6 +20,7 @@ urlpatterns = [
     path("terms/", terms, {"is_generative": engine.uses_generative_engine}, name="terms"),
     path("", include("headshots.payments.urls")),
     path("shoots/", include("headshots.shoots.urls")),
+    path("sitemap.xml", sitemap, {"sitemaps": {"pages": PublicPages}}, name="sitemap"),
     path("verify/", verify, name="verify"),
     path("verify.json", verify_json, name="verify_json"),
     path("retention/", include("headshots.retention.urls")),

@@ -13,7 +13,17 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from headshots.launch import PYTHON, ROOT, RUN_LOCK, VENV, CannotRun, die_with_parent, echo, fingerprint
+from headshots.launch import (
+    PYTHON,
+    ROOT,
+    RUN_LOCK,
+    VENV,
+    CannotRun,
+    die_with_parent,
+    echo,
+    fingerprint,
+    folder_lock,
+)
 from headshots.launch.environment import (
     GPU_ORDER,
     finish_fetching_weights,
@@ -34,6 +44,10 @@ UVICORN = (
 SOCKET_PATH = re.compile(r"/[A-Za-z0-9/._-]{1,99}")
 
 
+# Static files, named by their content and compressed. All data folders share them.
+STATIC_FILES = ROOT / "staticfiles"
+
+
 def make_data_folder(data: Path) -> None:
     """Create the data folder and its subfolders, accessible to this user only. Raises CannotRun."""
     try:
@@ -48,7 +62,12 @@ def make_data_folder(data: Path) -> None:
 
 def service_environment(data: Path, redis_url: str) -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
-    defaults = {"HEADSHOTS_DEBUG": "1", "HEADSHOTS_ENGINE": "auto"} | GPU_ORDER
+    defaults = {
+        "HEADSHOTS_DEBUG": "1",
+        "HEADSHOTS_ENGINE": "auto",
+        "HEADSHOTS_STATIC_ROOT": str(STATIC_FILES),
+        **GPU_ORDER,
+    }
     if "HEADSHOTS_SECRET_KEY" not in environment:
         defaults["HEADSHOTS_SECRET_KEY"] = secret_key(data)
     fixed = {
@@ -80,15 +99,37 @@ def prepare_database(data: Path, environment: dict[str, str]) -> None:
     if is_own and database.exists() and stamp.exists() and stamp.read_text() == state():
         return
     # In one process, because loading the product takes longer than either step.
+    _manage(environment, "seed_styles", "--migrate")
+    if is_own:
+        stamp.write_text(state())
+
+
+def collect_static_files(environment: dict[str, str]) -> None:
+    """Collect the static files, unless the operator chose a folder for them.
+
+    Starts no process if the sources are unchanged. Raises CannotRun."""
+    if environment["HEADSHOTS_STATIC_ROOT"] != str(STATIC_FILES):
+        return
+    STATIC_FILES.mkdir(exist_ok=True)
+    stamp = STATIC_FILES / ".sources"
+    with folder_lock(STATIC_FILES, wait=True):
+        sources = sorted(file for file in (ROOT / "static").rglob("*") if file.is_file())
+        # The lock file names the versions of the packages that bring files of their own.
+        state = fingerprint(*sources, ROOT / "docker" / RUN_LOCK)
+        if stamp.exists() and stamp.read_text() == state:
+            return
+        _manage(environment, "collectstatic", "--no-input", "-v0")
+        stamp.write_text(state)
+
+
+def _manage(environment: dict[str, str], *arguments: str) -> None:
     result = subprocess.run(
-        [PYTHON, "manage.py", "seed_styles", "--migrate"],
+        [PYTHON, "manage.py", *arguments],
         cwd=ROOT, env=environment, check=False, text=True, capture_output=True, preexec_fn=die_with_parent,
     )  # fmt: skip
     if result.returncode != 0:
         echo(result.stdout + result.stderr)
-        raise CannotRun("`manage.py seed_styles --migrate` failed (see above)")
-    if is_own:
-        stamp.write_text(state())
+        raise CannotRun(f"`manage.py {' '.join(arguments)}` failed (see above)")
 
 
 @contextlib.contextmanager
@@ -202,6 +243,7 @@ def start_services(
             path.unlink(missing_ok=True)
             valkey = start(factory.valkey(path))
             wait_for(valkey, lambda: valkey.has_been_alive)
+        collect_static_files(factory.environment)
         prepare_database(factory.data, factory.environment)
         web = start(factory.web(listener))
         # The first fetch of the model files takes minutes.

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 from django.urls import URLPattern, path
 
-from headshots.pages.views import abuse, favicon, home, how, imprint, likeness, privacy
+from headshots.pages.views import abuse, favicon, home, how, imprint, likeness, manifest, privacy, robots
 
 
 def public_pages(is_generative: Callable[[], bool]) -> tuple[list[URLPattern], str]:
@@ -13,6 +13,8 @@ def public_pages(is_generative: Callable[[], bool]) -> tuple[list[URLPattern], s
     patterns = [
         path("", home, by_engine, name="home"),
         path("favicon.ico", favicon),
+        path("manifest.webmanifest", manifest, name="manifest"),
+        path("robots.txt", robots, name="robots"),
         path("how-it-works/", how, by_engine, name="how"),
         path("likeness/", likeness, by_engine, name="likeness"),
         path("privacy/", privacy, name="privacy"),

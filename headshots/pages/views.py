@@ -1,11 +1,12 @@
-"""Public pages: home, how it works, likeness, privacy, terms, imprint, abuse."""
+"""Public pages such as home, terms and imprint, and what phones and search engines ask for."""
 
 from collections.abc import Callable
 
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.templatetags.static import static
+from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from headshots.web.humanize import humanize_bytes, humanize_days, humanize_duration
@@ -79,9 +80,36 @@ def favicon(request: HttpRequest) -> HttpResponse:
     return redirect(static("logo.svg"))
 
 
+@require_safe
+def manifest(request: HttpRequest) -> JsonResponse:
+    """Describe the site for phones that put it on their home screen (W3C Web Application Manifest)."""
+    icons = [
+        {"src": static(f"img/icon-{size}.png"), "sizes": f"{size}x{size}", "type": "image/png"} for size in (180, 512)
+    ]
+    content = {
+        "name": "Headshots",
+        "start_url": reverse("pages:home"),
+        "display": "browser",
+        "background_color": "#faf9f6",
+        "theme_color": "#faf9f6",
+        "icons": icons,
+    }
+    return JsonResponse(content, content_type="application/manifest+json")
+
+
+@require_safe
+def robots(request: HttpRequest) -> HttpResponse:
+    """Tell search engines which pages are public, and where the list of them is."""
+    private = ("/account/", "/accounts/", "/admin/", "/payments/", "/shoots/")
+    lines = ["User-agent: *", *(f"Disallow: {path}" for path in private)]
+    lines.append(f"Sitemap: {request.build_absolute_uri(reverse('sitemap'))}")
+    return HttpResponse("\n".join(lines) + "\n", content_type="text/plain; charset=utf-8")
+
+
 def _figures() -> dict[str, object]:
     """Return the numbers that pages state, from the settings that enforce them."""
     return {
+        "premium_count": settings.HEADSHOTS_PREMIUM_COUNT,
         "preview_count": settings.HEADSHOTS_PREVIEW_COUNT,
         "max_photos": settings.HEADSHOTS_MAX_PHOTOS,
         "max_photo_size": humanize_bytes(settings.HEADSHOTS_MAX_PHOTO_BYTES),

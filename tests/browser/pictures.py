@@ -6,6 +6,7 @@ exist; docs/pictures/README.md names the source of the photos and their license.
 """
 
 import argparse
+import base64
 import io
 import subprocess
 import sys
@@ -19,10 +20,16 @@ from playwright.sync_api import Browser, FloatRect, Page, ViewportSize, sync_pla
 from tests.browser.test_main_job import shown_headshots, sign_up, upload, wait_for
 from tests.helpers.product import CHROMIUM_SWITCHES, ROOT, Product, chromium_path, start_below
 
-FOLDER = ROOT / "docs" / "pictures"
+FOLDER, STATIC = ROOT / "docs" / "pictures", ROOT / "static" / "img"
 PEOPLE = [FOLDER / "people" / f"{number}.jpg" for number in (1, 2, 3)]
 STAFF, PASSPHRASE = "ada@example.org", "quite another long pass phrase"
 MAX_BYTES, WIDTH = 300_000, 1180
+CARD_STYLE = """<style>
+    body { margin: 0; padding: 84px 36px; background: #faf9f6; color: #16201d; font-family: sans-serif }
+    h1 { margin: 0 0 44px; font-size: 66px; line-height: 1.08; letter-spacing: -0.03em }
+    div { display: grid; grid-template-columns: repeat(5, 1fr); gap: 14px }
+    img { width: 100%; border-radius: 14px }
+</style>"""
 # A month of a product that is used a little, so that the dashboard has figures to show.
 MONTH = """
 from datetime import timedelta
@@ -70,7 +77,34 @@ def example(folder: Path) -> None:
     for name, file in zip(["source", *names], [PEOPLE[0], *sorted(folder.glob("*.jpg"))], strict=True):
         with Image.open(file) as picture:
             fitted = ImageOps.fit(picture.convert("RGB"), (480, 600), Image.Resampling.LANCZOS)
-        fitted.save(ROOT / "static" / "img" / f"example-{name.split('-')[-1]}.jpg", quality=82, optimize=True)
+        if name == "source":
+            # The product uses this file as the sample on which staff try looks.
+            fitted.save(STATIC / "example-source.jpg", quality=82, optimize=True)
+        # Shown at up to 180 CSS pixels, so this is sharp on screens with two pixels per CSS pixel.
+        fitted.resize((360, 450), Image.Resampling.LANCZOS).save(
+            STATIC / f"example-{name.split('-')[-1]}.webp", quality=78, method=6
+        )
+    icons_and_card()
+
+
+def icons_and_card() -> None:
+    """The icons for home screens, and the picture that networks show next to a link to the site."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=CHROMIUM_SWITCHES)
+        page = browser.new_page()
+        for size in (180, 512):
+            page.set_viewport_size(ViewportSize(width=size, height=size))
+            # Systems round the corners of icons themselves, so the color reaches them.
+            svg = (ROOT / "static" / "logo.svg").read_text().replace('rx="11"', "")
+            page.set_content(f"<body style='margin:0'>{svg}")
+            page.screenshot(path=STATIC / f"icon-{size}.png")
+        page.set_viewport_size(ViewportSize(width=1200, height=630))
+        names = ("source", "corporate", "executive", "outdoor", "bw")
+        files = [base64.b64encode((STATIC / f"example-{name}.webp").read_bytes()).decode() for name in names]
+        pictures = "".join(f"<img src='data:image/webp;base64,{file}'>" for file in files)
+        page.set_content(f"{CARD_STYLE}<h1>One casual photo.<br>Professional headshots.</h1><div>{pictures}</div>")
+        page.screenshot(path=STATIC / "card.jpg", quality=84)
+        browser.close()
 
 
 def headshots_of(person: Path, out: Path) -> list[Path]:

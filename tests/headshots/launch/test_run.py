@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -280,6 +281,12 @@ def test_one_line_says_where_the_page_answers_until_all_processes_stop(product: 
     assert answer.status == 200
     assert "<title>" in page
     assert sum("http://" in line for line in product.output) == 1
+    style = re.search(r'href="(/static/site\.[0-9a-f]{12}\.css)"', page)
+    assert style is not None, "static files are named by their content"
+    question = urllib.request.Request(product.url + style[1], headers={"Accept-Encoding": "gzip"})  # noqa: S310
+    with urllib.request.urlopen(question, timeout=10) as answer:  # noqa: S310
+        assert answer.headers["Content-Encoding"] == "gzip"
+        assert "immutable" in answer.headers["Cache-Control"]
     family = descendants(product.process.pid)
     assert len(family) >= 6
 

@@ -49,6 +49,34 @@ def test_a_page_is_complete_and_asks_nothing_of_other_hosts(client: Client, addr
     assert not re.search(r"\son[a-z]+=", page)
 
 
+def test_networks_phones_and_search_engines_find_what_they_ask_for(client: Client, settings: LazySettings) -> None:
+    settings.HEADSHOTS_OPERATOR = "Example Ltd"
+
+    for path in ("/", "/how-it-works/", "/pricing/"):
+        card = dict(re.findall(r'property="og:(\w+)" content="([^"]+)"', client.get(path).content.decode()))
+        assert card["url"] == f"http://testserver{path}"
+        assert card["image"] == "http://testserver/static/img/card.jpg"
+    icons = client.get("/manifest.webmanifest").json()["icons"]
+    assert [icon["sizes"] for icon in icons] == ["180x180", "512x512"]
+    for picture in ("img/card.jpg", "img/icon-180.png", "img/icon-512.png"):
+        assert (product.BASE_DIR / "static" / picture).is_file()
+    robots = client.get("/robots.txt").content.decode()
+    assert "Disallow: /shoots/" in robots
+    assert "Sitemap: http://testserver/sitemap.xml" in robots
+    listed = re.findall(r"<loc>http://testserver([^<]+)</loc>", client.get("/sitemap.xml").content.decode())
+    assert "/imprint/" in listed
+    assert [path for path in listed if client.get(path).status_code != 200] == []
+
+
+@pytest.mark.usefixtures("fake_engine")
+def test_home_names_the_price_where_packs_are_sold(client: Client, settings: LazySettings) -> None:
+    settings.DEBUG = settings.HEADSHOTS_TEST_CHECKOUT = True
+    assert "get 50 at 4K for $19" in client.get("/").content.decode()
+
+    settings.HEADSHOTS_TEST_CHECKOUT = False
+    assert "$19" not in client.get("/").content.decode()
+
+
 def test_home_leads_to_sign_up_or_for_who_is_signed_in_to_the_upload(client: Client, person: "object") -> None:
     stranger = client.get("/").content.decode()
     client.force_login(person)

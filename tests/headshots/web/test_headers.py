@@ -88,3 +88,16 @@ def test_leaving_and_deleting_have_the_browser_forget(
 def test_asking_first_makes_the_browser_forget_nothing(browser: Client, shoot: Shoot) -> None:
     for path in ("/accounts/logout/", f"/shoots/{shoot.pk}/delete/", "/account/consent/withdraw/", "/account/delete/"):
         assert "Clear-Site-Data" not in browser.get(path)
+
+
+def test_pages_are_compressed_and_pictures_are_not(browser: Client, shoot: Shoot) -> None:
+    address = shoot.get_absolute_url()
+    headshot = shoot.packs.get().headshots.first()
+
+    encodings = {
+        path: browser.get(path, headers={"Accept-Encoding": "gzip"}).get("Content-Encoding")
+        for path in (address, f"{address}status.json", f"{address}headshots/{headshot.pk}.jpg")
+    }
+
+    assert list(encodings.values()) == ["gzip", "gzip", None]
+    assert "Content-Encoding" not in browser.get(address)
