@@ -82,7 +82,7 @@ def example(folder: Path) -> None:
             fitted.save(STATIC / "example-source.jpg", quality=82, optimize=True)
         # Shown at up to 180 CSS pixels, so this is sharp on screens with two pixels per CSS pixel.
         fitted.resize((360, 450), Image.Resampling.LANCZOS).save(
-            STATIC / f"example-{name.split('-')[-1]}.webp", quality=78, method=6
+            STATIC / f"example-{name.split('-')[-1]}.webp", quality=70, method=6
         )
     icons_and_card()
 
