@@ -37,6 +37,7 @@ class Reason(StrEnum):
     UNEVEN_LIGHT = "uneven_light"
     TILTED_HEAD = "tilted_head"
     NOT_UPRIGHT = "not_upright"
+    CHILD = "child"
     NOT_SAME_PERSON = "not_same_person"
     NOT_ALIKE = "not_alike"
     SKIN_TONE = "skin_tone"

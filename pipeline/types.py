@@ -109,6 +109,8 @@ class Measurements:
     outside_share: float
     # 1 for faces that were measured by releases without this field.
     detail_share: float = 1.0
+    # Probability of a child's face. 0 if it was not estimated, because the person is known to be an adult.
+    child_share: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField("staff", default=False)
     is_active = models.BooleanField("active", default=True)
     date_joined = models.DateTimeField("joined", default=timezone.now, editable=False)
+    # Set by staff if a photo was refused as a child's, and the customer showed that they are an adult.
+    is_confirmed_adult = models.BooleanField("confirmed adult", default=False, editable=False)
     # Set when the customer deletes the account. Nothing new can start, and beat finishes the deletion after a crash.
     deletion_requested_at = models.DateTimeField("deletion requested at", null=True, editable=False)
 

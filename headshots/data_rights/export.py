@@ -155,6 +155,7 @@ def _account(owner: User) -> dict[str, object]:
         "emails": [{"email": row.email, "confirmed": row.verified, "primary": row.primary} for row in addresses],
         "password": "stored as a hash, which can't be reversed" if owner.has_usable_password() else "none",
         "joined_at": owner.date_joined,
+        "is_confirmed_adult": owner.is_confirmed_adult,
         "last_signed_in_at": owner.last_login,
     }
 

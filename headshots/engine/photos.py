@@ -85,14 +85,17 @@ def clean_upload(data: bytes) -> bytes:
     return intake.clean_photo(data).data
 
 
-def check(photo: bytes, *, ask_first: bool = False) -> CheckedPhoto:
+def check(photo: bytes, *, ask_first: bool = False, is_adult: bool = False) -> CheckedPhoto:
     """Find and measure the faces of a cleaned photo, and judge the photo.
 
-    ask_first: the person wants to choose their face if there are several."""
+    Args:
+        photo: the cleaned photo.
+        ask_first: the person wants to choose their face if there are several.
+        is_adult: the person is known to be an adult, so the photo is not refused as a child's."""
     from pipeline.photos.check import check_photo
 
     pixels = intake.load_pixels(photo)
-    found = check_photo(pixels, finder(), ask_first=ask_first)
+    found = check_photo(pixels, finder(), ask_first=ask_first, is_adult=is_adult)
     crops = [crop_face(photo, face.box) for face in found.faces] if found.verdict.status == "choose_face" else []
     advice = coach.advise(found.measurements[found.verdict.face or 0]) if found.measurements else None
     return CheckedPhoto(

@@ -1,10 +1,12 @@
 """Find the faces in a photo. Two detectors propose candidates, and the face mesh network confirms them."""
 
 import threading
+from functools import cached_property
 
 import numpy as np
 
 from pipeline.faces import landmarks
+from pipeline.faces.age import AgeNetwork
 from pipeline.faces.detect import BlazeFace, Detection, Window, intersection, merge, overlap
 from pipeline.faces.mesh import FaceMesh
 from pipeline.faces.sampling import shrink_to
@@ -47,6 +49,12 @@ class FaceFinder:
         self._full = BlazeFace(weights, "blazeface_full", threads)
         self._mesh = FaceMesh(weights, threads)
         self._lock = threading.Lock()
+        self._weights = weights
+
+    @cached_property
+    def age_network(self) -> AgeNetwork:
+        """The network that recognizes children. Loaded when it is first needed. Raises WeightsError."""
+        return AgeNetwork(self._weights.path("dlib_age"))
 
     def find(self, pixels: Pixels) -> tuple[Face, ...]:
         """Return the faces in a photo, widest first.

@@ -23,7 +23,7 @@ _MEASURED = len(fields(Measurements))
 def pack_faces(faces: Sequence[Face], measurements: Sequence[Measurements]) -> bytes:
     """Serialize faces and their measurements in npz format.
 
-    The arrays are boxes (n, 4), scores (n,) and meshes (n, 468, 3) as float32, and measurements (n, 12) as float64. The
+    The arrays are boxes (n, 4), scores (n,) and meshes (n, 468, 3) as float32, and measurements (n, 13) as float64. The
     columns of the measurements are the fields of Measurements, in order."""
     out = io.BytesIO()
     boxes = [(face.box.left, face.box.top, face.box.right, face.box.bottom) for face in faces]

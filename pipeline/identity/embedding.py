@@ -6,22 +6,11 @@ from functools import cached_property
 
 import numpy as np
 
-from pipeline.faces import landmarks
+from pipeline.faces.dlib_alignment import surroundings
 from pipeline.identity.auraface import AuraFaceEmbedder
 from pipeline.types import Embedding, Face, Pixels
 from pipeline.weights import Weights
 
-# The order of dlib's five-point predictor: outer and inner corner of the left eye, outer and inner corner of the right
-# eye, base of the nose.
-ALIGNMENT_POINTS = (
-    landmarks.LEFT_EYE_OUTER,
-    landmarks.LEFT_EYE_INNER,
-    landmarks.RIGHT_EYE_OUTER,
-    landmarks.RIGHT_EYE_INNER,
-    landmarks.NOSE_BASE,
-)
-# Margin of the crop around the mesh, in face sizes. dlib's aligned chip needs less on every side.
-SURROUNDINGS = 1.0
 JITTERS = 0
 PADDING = 0.25
 
@@ -49,17 +38,7 @@ class FaceEmbedder:
         """Compute the embedding of one face, (128,) float32, with a length of about 1.4.
 
         Compare embeddings by Euclidean distance."""
-        import dlib
-
-        bounds = landmarks.bounds(face.mesh)
-        margin = SURROUNDINGS * max(bounds.width, bounds.height)
-        left, top = (max(0, int(edge - margin)) for edge in (bounds.left, bounds.top))
-        region = np.ascontiguousarray(pixels[top : int(bounds.bottom + margin), left : int(bounds.right + margin)])
-
-        corners = landmarks.select_points(face.mesh, ALIGNMENT_POINTS) - np.array([left, top])
-        shape = dlib.full_object_detection(
-            dlib.rectangle(0, 0, region.shape[1], region.shape[0]), [dlib.point(round(x), round(y)) for x, y in corners]
-        )
+        region, shape = surroundings(pixels, face)
         with self._lock:
             embedding = self._network.compute_face_descriptor(region, shape, JITTERS, PADDING)
         return np.array(embedding, dtype=np.float32)

@@ -30,6 +30,8 @@ DARK_WARN, DARK_REFUSE = 45, 40
 OVEREXPOSED_WARN, OVEREXPOSED_REFUSE = 0.08, 0.20
 ASYMMETRY_WARN = 45
 OCCLUSION_WARN, OCCLUSION_REFUSE = 1.0, 1.75
+# 186 faces of adults have at most 0.11. Six of ten children have at least 0.74 (docs/benchmarks.md).
+MAX_CHILD_SHARE = 0.5
 
 # Sharpness limit for photos without a face. Sharp photos have at least 0.08. Photos blurred by a hundredth of their
 # edge have at most 0.014.
@@ -112,6 +114,7 @@ def _findings(face: Measurements) -> list[tuple[Reason, _Grade]]:
     upright = roll <= ROLL_REFUSE_DEGREES
     tilt = max(_above(roll, ROLL_WARN_DEGREES) if upright else _Grade.FINE, _above(pitch, PITCH_WARN_DEGREES))
     return [
+        (Reason.CHILD, _above(face.child_share, MAX_CHILD_SHARE, MAX_CHILD_SHARE)),
         # The other angles are meaningless if the face is on its side.
         (Reason.NOT_UPRIGHT, _Grade.FINE if upright else _Grade.REFUSE),
         (Reason.FACE_CUT_OFF, _above(face.outside_share, OUTSIDE_WARN, OUTSIDE_REFUSE)),

@@ -117,7 +117,10 @@ def pip_command(archive: Archive, staging: Path) -> list[str]:
     if not archive.file.endswith(".whl"):
         return [*command, "--no-binary", ":all:", "--use-pep517", "--no-build-isolation"]
     python, abi, platform = archive.file.removesuffix(".whl").split("-")[-3:]
-    command += ["--only-binary", ":all:", "--platform", platform, "--abi", abi]
+    command += ["--only-binary", ":all:"]
+    if platform == "any":
+        return command
+    command += ["--platform", platform, "--abi", abi]
     return [*command, "--implementation", python[:2], "--python-version", python[2:]]
 
 

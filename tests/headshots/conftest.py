@@ -12,6 +12,7 @@ from django.conf import LazySettings
 # pytest reads this file before Django is set up: models are imported inside the fixtures.
 if TYPE_CHECKING:
     from headshots.accounts.models import User
+    from pipeline.faces.age import AgeNetwork
     from pipeline.faces.find import FaceFinder
     from pipeline.identity.embedding import FaceEmbedder
     from pipeline.types import Embedding, Face, Pixels
@@ -43,6 +44,10 @@ class RememberingFinder:
     def __init__(self, finder: FaceFinder) -> None:
         self._finder = finder
         self._known: dict[bytes, tuple[Face, ...]] = {}
+
+    @property
+    def age_network(self) -> AgeNetwork:
+        return self._finder.age_network
 
     def find(self, pixels: Pixels) -> tuple[Face, ...]:
         seen = blake2b(repr(pixels.shape).encode() + pixels.tobytes()).digest()

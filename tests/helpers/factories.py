@@ -53,10 +53,10 @@ def cleaned_astronaut() -> bytes:
 
 
 @cache
-def check_once(photo: bytes, *, ask_first: bool = False) -> CheckedPhoto:
+def check_once(photo: bytes, *, ask_first: bool = False, is_adult: bool = False) -> CheckedPhoto:
     """Return the real result of the check of a photo. Each photo is checked once per process: the result is the same
     every time, and most tests only need a checked photo."""
-    return check(photo, ask_first=ask_first)
+    return check(photo, ask_first=ask_first, is_adult=is_adult)
 
 
 @cache

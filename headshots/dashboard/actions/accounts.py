@@ -1,4 +1,4 @@
-"""Staff actions on accounts: block, unblock, reset two-factor authentication, resend the confirmation email."""
+"""Staff actions on accounts: block, unblock, confirm as adult, reset two-factor authentication, resend an email."""
 
 from allauth.account.models import EmailAddress
 from allauth.core import context
@@ -31,6 +31,16 @@ def _unblock(account: User, answers: Answers) -> str:
     if not User.objects.filter(pk=account.pk, is_active=False).update(is_active=True):
         raise StaleTargetError
     return "The account can sign in again."
+
+
+def _adult_blocked_reason(account: User) -> str:
+    return "This person is already confirmed as an adult." if account.is_confirmed_adult else ""
+
+
+def _confirm_adult(account: User, answers: Answers) -> str:
+    if not User.objects.filter(pk=account.pk, is_confirmed_adult=False).update(is_confirmed_adult=True):
+        raise StaleTargetError
+    return "Photos of this account are no longer refused because of the age."
 
 
 def _factor_reset_blocked_reason(account: User) -> str:
@@ -95,6 +105,19 @@ ACTIONS = (
         state_of=lambda account: str(account.is_active),
         blocked_reason=_unblock_blocked_reason,
         do=_unblock,
+    ),
+    Action(
+        code="confirm-adult",
+        title="Confirm as adult",
+        question="Confirm that this customer is 18 or older? Make sure first, for example in a conversation.",
+        effects=("Photos that this account uploads from now on aren't refused as photos of a child.",),
+        undo_note="This can't be undone here. Block the account if it was a mistake.",
+        target_type="account",
+        permission="dashboard.block_account",
+        load=load_account,
+        state_of=lambda account: str(account.is_confirmed_adult),
+        blocked_reason=_adult_blocked_reason,
+        do=_confirm_adult,
     ),
     Action(
         code="resend-confirmation",

@@ -32,7 +32,12 @@ def check_photo(*, photo: Photo) -> None:
         _store_refusal(photo, state=Photo.State.REFUSED, reasons=[engine.Reason.UNREADABLE.value])
         return
     try:
-        checked = engine.check(vault.read_blob(photo.blob), ask_first=photo.shoot.ask_first)
+        owner = photo.shoot.owner
+        checked = engine.check(
+            vault.read_blob(photo.blob),
+            ask_first=photo.shoot.ask_first,
+            is_adult=owner is not None and owner.is_confirmed_adult,
+        )
         # Outside the transaction, because writing to a bucket can take seconds.
         faces = vault.write_blob(ring="source", key_id=photo.shoot_id, kind="faces", data=checked.faces)
         crops = [

@@ -101,12 +101,12 @@ def test_faces_that_an_older_release_measured_count_as_sharp(finder):
     found = finder.find(pixels)
     stored = dict(np.load(io.BytesIO(pack_faces(found, [replace(measure(pixels, found[0]), detail_share=0.5)]))))
     older = io.BytesIO()
-    np.savez(older, **{**stored, "measurements": stored["measurements"][:, :-1]})
+    np.savez(older, **{**stored, "measurements": stored["measurements"][:, :-2]})
 
     (measured,) = unpack_measurements(older.getvalue())
 
     assert measured.detail_share == 1
-    assert measured.outside_share == stored["measurements"][0, -2]
+    assert measured.outside_share == stored["measurements"][0, -3]
 
 
 def test_the_width_at_the_true_resolution_decides_on_4k():

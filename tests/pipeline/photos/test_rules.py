@@ -53,6 +53,7 @@ def test_a_photo_without_faces_is_refused() -> None:
         ({"occlusion": 1.9}, Status.REFUSED, Reason.COVERED),
         ({"outside_share": 0.02}, Status.WARNED, Reason.FACE_CUT_OFF),
         ({"outside_share": 0.2}, Status.REFUSED, Reason.FACE_CUT_OFF),
+        ({"child_share": 0.51}, Status.REFUSED, Reason.CHILD),
     ],
 )
 def test_each_rule_has_its_own_code(measured: dict[str, float], status: Status, reason: Reason) -> None:

@@ -260,10 +260,10 @@ def test_an_unknown_name_is_refused_with_the_known_ones(tmp_path):
         Weights(tmp_path).path("mona_lisa")
 
 
-def test_the_catalog_names_license_source_and_purpose_of_58_megabytes_of_weights_for_the_studio():
+def test_the_catalog_names_license_source_and_purpose_of_69_megabytes_of_weights_for_the_studio():
     weights = [CATALOG.weights[name] for name in CATALOG.groups["studio"]]
 
-    assert sum(weight.bytes for weight in weights) < 59e6
+    assert sum(weight.bytes for weight in weights) < 70e6
     for weight in weights:
         (pinned,) = weight.files
         assert weight.business

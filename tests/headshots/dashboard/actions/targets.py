@@ -99,6 +99,7 @@ TARGETS: dict[str, Callable[[], object]] = {
     "purge-everything": make_shoot,
     "block-account": make_user,
     "unblock-account": blocked_account,
+    "confirm-adult": make_user,
     "resend-confirmation": make_user,
     "reset-second-factor": account_with_second_factor,
     "refund": paid_payment,

@@ -36,6 +36,7 @@ ALLOWED = {
     "purge-everything": {"owner", "support"},
     "block-account": {"owner", "support"},
     "unblock-account": {"owner", "support"},
+    "confirm-adult": {"owner", "support"},
     "resend-confirmation": {"owner", "support"},
     "reset-second-factor": {"owner"},
     "refund": {"owner", "finance"},

@@ -52,6 +52,7 @@ MEANWHILE: dict[str, Callable[..., object]] = {
     "purge-everything": lambda shoot: begin_purge(shoot, everything=True),
     "block-account": lambda account: User.objects.filter(pk=account.pk).update(is_active=False),
     "unblock-account": lambda account: User.objects.filter(pk=account.pk).update(is_active=True),
+    "confirm-adult": lambda account: User.objects.filter(pk=account.pk).update(is_confirmed_adult=True),
     "resend-confirmation": confirmed,
     "reset-second-factor": lambda account: Authenticator.objects.filter(user=account).delete(),
     "refund": lambda payment: request_refund(payment=payment, amount=100, reason=Refund.Reason.PERSON),
