@@ -86,7 +86,7 @@ def test_better_is_never_worth_less(field):
     hopeless = {
         "face_width_px": 40, "yaw_degrees": 85, "pitch_degrees": 60, "roll_degrees": 90, "sharpness": 0,
         "lightness_median": 5, "lightness_p95": 10, "overexposed_share": 0.7, "light_asymmetry": 90, "occlusion": 2.5,
-        "outside_share": 0.6, "detail_share": 0.1,
+        "outside_share": 0.6, "detail_share": 0.1, "child_share": 1,
     }  # fmt: skip
     steps = np.linspace(hopeless[field], getattr(PERFECT, field), 60)
 
