@@ -37,9 +37,16 @@ _VIEWABLE_MODELS = {
         "accounts.user",
         "payments.payment",
         "payments.credit",
+        "payments.withdrawal",
         "retention.deletioncertificate",
     ),
-    FINANCE: ("payments.payment", "payments.credit", "payments.refund", "payments.ledgerentry"),
+    FINANCE: (
+        "payments.payment",
+        "payments.credit",
+        "payments.refund",
+        "payments.withdrawal",
+        "payments.ledgerentry",
+    ),
 }
 # Models to which each role may add rows, through a staff action.
 _ADDABLE_MODELS = {SUPPORT: ("payments.credit",), FINANCE: ("payments.refund",)}

@@ -21,7 +21,7 @@ from django.views.decorators.http import require_GET
 
 from headshots import engine
 from headshots.accounts.models import Session, User
-from headshots.payments.models import Credit, Payment
+from headshots.payments.models import Credit, Payment, Withdrawal
 from headshots.payments.prices import format_money
 from headshots.retention.models import DeletionCertificate
 from headshots.shoots.consent import in_version
@@ -269,6 +269,7 @@ def _event(event: Event) -> dict[str, object]:
 
 
 def _payment(payment: Payment) -> dict[str, object]:
+    withdrawal = Withdrawal.objects.filter(payment=payment).first()
     return {
         "id": payment.pk,
         "for_pack": payment.pack_id,
@@ -278,6 +279,8 @@ def _payment(payment: Payment) -> dict[str, object]:
         "refunded": format_money(payment.amount_refunded, payment.currency),
         "started_at": payment.created_at,
         "paid_at": payment.paid_at,
+        "withdrawn_at": withdrawal.at if withdrawal else None,
+        "withdrawal": withdrawal.outcome if withdrawal else None,
         "stripe_ids": [number for number in (payment.session_id, payment.payment_intent) if number],
     }
 

@@ -8,7 +8,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 
 from headshots.accounts.admin_mixins import AccountListAdmin, ReadOnlyAdmin
-from headshots.payments.models import Credit, LedgerEntry, Payment, Refund, WebhookEvent
+from headshots.payments.models import Credit, LedgerEntry, Payment, Refund, WebhookEvent, Withdrawal
 from headshots.payments.prices import format_money
 
 # More staff can see that there was a payment than how much was paid.
@@ -87,6 +87,15 @@ class RefundAdmin(MoneyAdmin):
     @admin.display(description="amount")
     def money(self, refund: Refund) -> str:
         return format_money(refund.amount, refund.payment.currency)
+
+
+@admin.register(Withdrawal)
+class WithdrawalAdmin(ReadOnlyAdmin):
+    list_display = ["payment", "at", "outcome"]
+    list_filter = ["outcome", "at"]
+    list_select_related = ["payment"]
+    search_fields = ["payment__id"]
+    search_help_text = "Payment ID."
 
 
 @admin.register(WebhookEvent)

@@ -10,7 +10,7 @@ from django.urls import reverse
 from headshots.accounts.models import User
 from headshots.payments.accounting.incomplete import build_offer
 from headshots.payments.checkout.early_start import find_agreed_text
-from headshots.payments.models import Credit, Refund
+from headshots.payments.models import Credit, Payment, Refund, Withdrawal
 from headshots.payments.prices import format_money
 from headshots.payments.product_copy import get_product_copy
 from headshots.payments.seller import seller_in_words
@@ -91,13 +91,42 @@ def send_question_mail(*, pack: Pack) -> bool:
         raise
 
 
-def _send(owner: User | None, pack: Pack | None, kind: str, context: dict[str, object]) -> bool:
-    if owner is None or not owner.is_active:
+def send_withdrawal_link(*, payment: Payment, url: str) -> bool:
+    """Email the customer the link that confirms a withdrawal. Returns True if it was sent. Raises OSError."""
+    return _send(payment.owner, None, "withdrawal_link", {"payment": payment, "url": url}, to_blocked=True)
+
+
+def send_withdrawal_mail(*, withdrawal: Withdrawal) -> bool:
+    """Acknowledge a withdrawal by email.
+
+    Returns True if this call sent the email. Raises OSError if sending fails; the email is then due again."""
+    due = Withdrawal.objects.filter(pk=withdrawal.pk, mail_due=True)
+    if not due.update(mail_due=False):
+        return False
+    payment = withdrawal.payment
+    context = {
+        "withdrawal": withdrawal,
+        "payment": payment,
+        "product": get_product_copy(engine_name=payment.engine),
+        "receipt_url": settings.HEADSHOTS_SITE_URL + reverse("payments:payment", args=[payment.pk]),
+    }
+    try:
+        return _send(payment.owner, payment.pack, "withdrawn", context, to_blocked=True)
+    except OSError:
+        Withdrawal.objects.filter(pk=withdrawal.pk).update(mail_due=True)
+        raise
+
+
+def _send(
+    owner: User | None, pack: Pack | None, kind: str, context: dict[str, object], *, to_blocked: bool = False
+) -> bool:
+    if owner is None or not (owner.is_active or to_blocked):
         return False
     context |= {
         "count": settings.HEADSHOTS_PREMIUM_COUNT,
         "refund_days": settings.HEADSHOTS_REFUND_DAYS,
         "upload_url": settings.HEADSHOTS_SITE_URL + reverse("shoots:new"),
+        "withdrawal_url": settings.HEADSHOTS_SITE_URL + reverse("payments:withdrawals"),
         "history_url": settings.HEADSHOTS_SITE_URL + reverse("payments:history"),
         "support_email": settings.HEADSHOTS_SUPPORT_EMAIL,
         "has_site_url": bool(settings.HEADSHOTS_SITE_URL),

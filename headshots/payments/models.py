@@ -162,6 +162,7 @@ class Refund(models.Model):
         FRAUDULENT = "fraudulent", "Fraudulent payment"
         GOODWILL = "goodwill", "Goodwill"
         MISSING = "missing", "Headshots missing"
+        WITHDRAWAL = "withdrawal", "Withdrawal from the contract"
         STRIPE = "stripe", "Created at Stripe"
 
     # The states of a refund that Stripe has accepted.
@@ -184,6 +185,31 @@ class Refund(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+class Withdrawal(models.Model):
+    """A customer's statement that they withdraw from the contract of a payment (Directive 2011/83/EU, Art. 11a)."""
+
+    class Outcome(models.TextChoices):
+        REFUNDED = "refunded", "Refunded"
+        # The customer keeps the headshots that were finished by then.
+        PART_REFUNDED = "part_refunded", "Refunded for the headshots that weren't made"
+        DELIVERED = "delivered", "Recorded: the headshots were delivered before"
+        LATE = "late", "Recorded: the 14 days were over"
+        NOTHING_LEFT = "nothing_left", "Recorded: nothing was left to refund"
+
+    payment = models.OneToOneField(Payment, on_delete=models.PROTECT, related_name="withdrawal")
+    # When the customer made the statement. It counts, also if they confirmed it later by email.
+    at = models.DateTimeField()
+    outcome = models.CharField(max_length=13, choices=Outcome.choices)
+    # True while the acknowledgment still has to be sent.
+    mail_due = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["-at"]
+
+    def __str__(self) -> str:
+        return f"withdrawal from {self.payment_id}"
 
 
 class WebhookEvent(models.Model):

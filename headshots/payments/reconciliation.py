@@ -17,7 +17,7 @@ from headshots.payments.accounting.refunds import refund_credit, send_refund
 from headshots.payments.accounting.webhooks import receive_event
 from headshots.payments.checkout.orders import expire_payment, sync_with_stripe
 from headshots.payments.errors import StripeError
-from headshots.payments.models import Credit, Payment, Refund, WebhookEvent
+from headshots.payments.models import Credit, Payment, Refund, WebhookEvent, Withdrawal
 from headshots.payments.prices import current_mode
 from headshots.payments.stripe import client
 from headshots.runtime import heartbeat
@@ -60,6 +60,8 @@ def reconcile() -> None:
     mail_due = Refund.objects.filter(mail_due=True).exclude(state=Refund.State.REQUESTED)
     for refund_id in mail_due.values_list("pk", flat=True)[:_BATCH_SIZE]:
         send_on_commit("payments.mail_refund", str(refund_id))
+    for withdrawal_id in Withdrawal.objects.filter(mail_due=True).values_list("pk", flat=True)[:_BATCH_SIZE]:
+        send_on_commit("payments.mail_withdrawal", str(withdrawal_id))
 
 
 def replay_events() -> int:

@@ -1,6 +1,7 @@
 """Celery tasks of payments. Each loads by id, calls one service, and can run twice."""
 
 import logging
+from datetime import datetime
 from uuid import UUID
 
 from celery import shared_task
@@ -9,7 +10,8 @@ from headshots.payments import mails, reconciliation
 from headshots.payments.accounting import credits as credit_services
 from headshots.payments.accounting import incomplete, refunds
 from headshots.payments.errors import StripeError
-from headshots.payments.models import Credit, Payment, Refund
+from headshots.payments.models import Credit, Payment, Refund, Withdrawal
+from headshots.payments.withdrawal.links import confirmation_url
 from headshots.shoots.models import Pack
 
 log = logging.getLogger(__name__)
@@ -62,6 +64,26 @@ def mail_refund(refund_id: str) -> None:
         mails.send_refund_mail(refund=refund)
     except OSError as error:
         log.error("refund %s: email not sent: %s", refund_id, type(error).__name__)
+
+
+@shared_task(name="payments.mail_withdrawal")
+def mail_withdrawal(withdrawal_id: str) -> None:
+    try:
+        withdrawals = Withdrawal.objects.select_related("payment__owner", "payment__pack")
+        mails.send_withdrawal_mail(withdrawal=withdrawals.get(pk=int(withdrawal_id)))
+    except OSError as error:
+        log.error("withdrawal %s: email not sent: %s", withdrawal_id, type(error).__name__)
+
+
+@shared_task(name="payments.mail_withdrawal_link")
+def mail_withdrawal_link(payment_id: str, at: str) -> None:
+    """Send the link that confirms a withdrawal of the time `at` (ISO 8601)."""
+    payment = Payment.objects.select_related("owner").get(pk=UUID(payment_id))
+    url = confirmation_url(payment=payment, at=datetime.fromisoformat(at))
+    try:
+        mails.send_withdrawal_link(payment=payment, url=url)
+    except OSError as error:
+        log.error("payment %s: email not sent: %s", payment_id, type(error).__name__)
 
 
 @shared_task(name="payments.reconcile")

@@ -15,7 +15,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from headshots.payments.models import Credit, Payment, Refund, WebhookEvent
+from headshots.payments.models import Credit, Payment, Refund, WebhookEvent, Withdrawal
 from headshots.retention.models import DeletionCertificate, KeyDestruction, LastRun
 from headshots.retention.purging import delete_packs, purge_delivered, purge_shoots
 from headshots.retention.wal import checkpoint_wal
@@ -209,6 +209,7 @@ def delete_expired_payments() -> int:
     with transaction.atomic():
         Credit.objects.filter(payment__in=ids).delete()
         Refund.objects.filter(payment__in=ids).delete()
+        Withdrawal.objects.filter(payment__in=ids).delete()
         WebhookEvent.objects.filter(payment__in=ids).delete()
         Payment.objects.filter(pk__in=ids).delete()
     if ids:

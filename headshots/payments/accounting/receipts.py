@@ -7,7 +7,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import QuerySet
 
-from headshots.payments.models import Credit, LedgerEntry, Payment, Refund
+from headshots.payments.models import Credit, LedgerEntry, Payment, Refund, Withdrawal
 from headshots.payments.prices import format_money
 from headshots.shoots.models import Pack
 
@@ -34,7 +34,8 @@ class Receipt:
         tax: formatted; empty if none was charged.
         credit: the credit that the payment bought.
         pack: the pack of the credit; the pack of the payment if the credit has none.
-        auto_refund_at: when an open, paid credit is refunded automatically; None for any other credit."""
+        auto_refund_at: when an open, paid credit is refunded automatically; None for any other credit.
+        withdrawal: None if the customer did not withdraw from the contract."""
 
     payment: Payment
     amount: str
@@ -43,11 +44,12 @@ class Receipt:
     pack: Pack | None
     refunds: list[RefundSummary]
     auto_refund_at: datetime | None
+    withdrawal: Withdrawal | None
 
 
 def build_receipts(payments: QuerySet[Payment]) -> list[Receipt]:
     """Build one receipt per payment, in the order of the query."""
-    rows = list(payments.select_related("pack__shoot").prefetch_related("refunds"))
+    rows = list(payments.select_related("pack__shoot", "withdrawal").prefetch_related("refunds"))
     bought = {
         credit.payment_id: credit for credit in Credit.objects.filter(payment__in=rows).select_related("pack__shoot")
     }
@@ -67,6 +69,7 @@ def _receipt(payment: Payment, credit: Credit | None, left_at: dict[str, datetim
         pack=credit.pack if credit and credit.pack else payment.pack,
         refunds=[_refund_summary(refund, payment.currency, left_at) for refund in payment.refunds.all()],
         auto_refund_at=credit.open_since + timedelta(days=settings.HEADSHOTS_REFUND_DAYS) if credit and waits else None,
+        withdrawal=getattr(payment, "withdrawal", None),
     )
 
 

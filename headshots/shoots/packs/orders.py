@@ -96,6 +96,24 @@ def answer_incomplete(*, pack: Pack, keep: bool, actor: str = Event.Actor.PERSON
         return advance(pack, Pack.State.CANCELED, actor=actor, reason=Pack.Reason.INCOMPLETE)
 
 
+def stop_pack(*, pack: Pack, actor: str = Event.Actor.PERSON) -> bool:
+    """Stop a pack in progress and deliver its finished headshots, as an incomplete pack.
+
+    Returns True if this call delivered the pack. Returns False if the pack is not in progress, or none is finished."""
+    with transaction.atomic():
+        # The lock makes a worker wait that is about to store a picture. It then finds the pack delivered.
+        locked = Pack.objects.select_for_update().filter(
+            pk=pack.pk, state__in=[Pack.State.QUEUED, Pack.State.RENDERING]
+        )
+        if not locked.exists() or not has_finished_headshots(pack):
+            return False
+        # From the queue, where a pause put it back. Otherwise this changes nothing.
+        advance(pack, Pack.State.RENDERING, actor=actor)
+        return advance(pack, Pack.State.AWAITING_ANSWER, actor=actor) and advance(
+            pack, Pack.State.DELIVERED, actor=actor
+        )
+
+
 def visible_packs() -> QuerySet[Pack]:
     """Select all packs, except premium packs whose order ended before it was paid."""
     unpaid = Q(kind=Pack.Kind.PREMIUM, queued_at__isnull=True)

@@ -26,6 +26,7 @@ LISTS = {
     "payments/payment": STATS,
     "payments/refund": FINANCE,
     "payments/webhookevent": OWNER,
+    "payments/withdrawal": STATS,
     "retention/deletioncertificate": SUPPORT,
     "shoots/consent": OWNER,
     "shoots/event": SUPPORT,

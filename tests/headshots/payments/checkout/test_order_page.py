@@ -84,7 +84,7 @@ def test_an_order_needs_the_request_to_begin_and_records_and_mails_its_version(
     assert f"(version {text.version})" in message.body
     assert f"Order number: {Payment.objects.get().pk}" in message.body
     assert "Total: $19" in message.body
-    assert "To withdraw from the contract, email support@example.org" in message.body
+    assert "To withdraw from the contract, open this page or email support@example.org." in message.body
     assert "\n\n\n" not in message.body.strip()
 
 
