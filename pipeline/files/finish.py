@@ -38,8 +38,8 @@ class HeadshotFiles:
 
     Attributes:
         full: signed picture at full size.
-        profile: square crop around the face. None if the picture shows no face.
-        web: small copy of the picture.
+        profile: signed square crop around the face. None if the picture shows no face.
+        web: signed small copy of the picture.
     """
 
     full: bytes = field(repr=False)
@@ -50,14 +50,15 @@ class HeadshotFiles:
 def finish(
     pixels: Pixels, face: Box | None, source: DigitalSource, identity: Identity, file_format: FileFormat = "jpeg"
 ) -> HeadshotFiles:
-    """Encode the three files of a headshot, and sign the full one.
+    """Encode and sign the three files of a headshot.
 
     All files contain the digital source type. There is no profile file if `face` is None. face: in pixels of the
     picture.
     Raises SigningFailed."""
     full = finish_small(pixels, source, identity, file_format).full
-    profile = None if face is None else encode(crop_profile(pixels, face), source, file_format)
-    return HeadshotFiles(full, profile, encode(shrink_for_web(pixels), source, file_format))
+    web = finish_small(shrink_for_web(pixels), source, identity, file_format).full
+    profile = None if face is None else finish_small(crop_profile(pixels, face), source, identity, file_format).full
+    return HeadshotFiles(full, profile, web)
 
 
 def finish_small(
