@@ -85,6 +85,8 @@ HEADSHOTS_INSTANTID_PROPORTIONS = env.str("HEADSHOTS_INSTANTID_PROPORTIONS", def
 # Signing identity of the finished files (C2PA): PEM of a P-256 key and its certificates. Default: a test certificate.
 HEADSHOTS_C2PA_KEY_FILE = _path("HEADSHOTS_C2PA_KEY_FILE")
 HEADSHOTS_C2PA_CERTIFICATE_FILE = _path("HEADSHOTS_C2PA_CERTIFICATE_FILE")
+# A time-stamp authority (RFC 3161) that confirms when files were signed. Empty: none.
+HEADSHOTS_C2PA_TIME_AUTHORITY = env.str("HEADSHOTS_C2PA_TIME_AUTHORITY", default="").strip()
 HEADSHOTS_WATERMARK_KEYS = env.list("HEADSHOTS_WATERMARK_KEYS", default=[])  # the first marks new pictures
 # The operator's license for weights that are not free for commercial use. `manage.py doctor` shows it.
 HEADSHOTS_LICENSE_STATEMENT = env.str("HEADSHOTS_LICENSE_STATEMENT", default="").strip()

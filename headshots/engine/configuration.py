@@ -1,10 +1,11 @@
 """Turn settings into the pipeline's configuration (engine, weights, signing identity) and report their faults."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
+from urllib.parse import urlsplit
 
 from django.conf import settings
 
@@ -69,13 +70,20 @@ def open_weights() -> Weights:
 def load_identity() -> "Identity | None":
     """Load the operator's signing identity, or return None if none is set. Raises OSError, SigningFailed."""
     from pipeline.files import signing
+    from pipeline.files.time_authority import TimeAuthority
 
     key, certificates = settings.HEADSHOTS_C2PA_KEY_FILE, settings.HEADSHOTS_C2PA_CERTIFICATE_FILE
+    url = settings.HEADSHOTS_C2PA_TIME_AUTHORITY
+    if url and urlsplit(url).scheme not in {"http", "https"}:
+        raise SigningFailed("HEADSHOTS_C2PA_TIME_AUTHORITY must be an http:// or https:// URL.")
     if key is None and certificates is None:
+        if url:
+            raise SigningFailed("HEADSHOTS_C2PA_TIME_AUTHORITY needs a key and a certificate of your own.")
         return None
     if key is None or certificates is None:
         raise SigningFailed("Set both HEADSHOTS_C2PA_KEY_FILE and HEADSHOTS_C2PA_CERTIFICATE_FILE, or neither.")
-    return signing.load_identity(key.read_bytes(), certificates.read_bytes())
+    identity = signing.load_identity(key.read_bytes(), certificates.read_bytes())
+    return replace(identity, time_authority=TimeAuthority(url)) if url else identity
 
 
 @cache

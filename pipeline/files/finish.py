@@ -2,7 +2,7 @@
 
 import io
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Literal
 
@@ -52,12 +52,13 @@ def finish(
 ) -> HeadshotFiles:
     """Encode and sign the three files of a headshot.
 
-    All files contain the digital source type. There is no profile file if `face` is None. face: in pixels of the
-    picture.
+    All files contain the digital source type. Only the full file gets a trusted time. There is no profile file if
+    `face` is None. face: in pixels of the picture.
     Raises SigningFailed."""
     full = finish_small(pixels, source, identity, file_format).full
-    web = finish_small(shrink_for_web(pixels), source, identity, file_format).full
-    profile = None if face is None else finish_small(crop_profile(pixels, face), source, identity, file_format).full
+    timeless = replace(identity, time_authority=None)
+    web = finish_small(shrink_for_web(pixels), source, timeless, file_format).full
+    profile = None if face is None else finish_small(crop_profile(pixels, face), source, timeless, file_format).full
     return HeadshotFiles(full, profile, web)
 
 

@@ -1,7 +1,7 @@
 """Sign pictures with Content Credentials (C2PA), and read Content Credentials.
 
 The manifest contains the digital source type and the name of this software. It contains no thumbnail, no ingredient, no
-customer name and no time. Signing and reading never use the network.
+customer name. Reading never uses the network. Signing uses it only if the identity has a time-stamp authority.
 """
 
 import datetime
@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pipeline.errors import SigningFailed
+from pipeline.files.time_authority import TimeAuthority
 from pipeline.types import DigitalSource
 
 if TYPE_CHECKING:
@@ -45,10 +46,12 @@ class Identity:
     Attributes:
         key: P-256 private key as PEM.
         certificates: certificate chain as PEM, leaf first.
+        time_authority: authority that confirms when a signature was made, or None.
     """
 
     key: bytes = field(repr=False)
     certificates: bytes = field(repr=False)
+    time_authority: TimeAuthority | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ class Credential:
         generator: name of the software that made the manifest.
         signed_by: organization in the signing certificate.
         faults: C2PA status codes of the problems found.
+        time: when the signature existed according to a time-stamp authority, ISO 8601. None without a valid time stamp.
+        time_trusted: True if a known authority issued the time stamp.
     """
 
     intact: bool
@@ -70,6 +75,8 @@ class Credential:
     generator: str | None
     signed_by: str | None
     faults: tuple[str, ...] = ()
+    time: str | None = None
+    time_trusted: bool = False
 
 
 def load_identity(key: bytes, certificates: bytes) -> Identity:
@@ -109,7 +116,18 @@ def load_identity(key: bytes, certificates: bytes) -> Identity:
 def sign(data: bytes, mime: str, source: DigitalSource, identity: Identity) -> bytes:
     """Return the file with an embedded signed manifest.
 
-    Signing the same file twice gives different bytes. Raises SigningFailed."""
+    Contains a trusted time if the identity has a time-stamp authority and it answers in time. Signing the same file
+    twice gives different bytes. Raises SigningFailed."""
+    authority = identity.time_authority
+    if authority is not None and (url := authority.relay_url()):
+        try:
+            return _sign(data, mime, source, identity, url)
+        except SigningFailed:
+            authority.pause()
+    return _sign(data, mime, source, identity, None)
+
+
+def _sign(data: bytes, mime: str, source: DigitalSource, identity: Identity, time_url: str | None) -> bytes:
     import c2pa
 
     manifest = {
@@ -125,7 +143,7 @@ def sign(data: bytes, mime: str, source: DigitalSource, identity: Identity) -> b
         ],
     }
     # None means no timestamp authority. With "" the library would contact one over the network.
-    info = c2pa.C2paSignerInfo(ALGORITHM, identity.certificates, identity.key, None)
+    info = c2pa.C2paSignerInfo(ALGORITHM, identity.certificates, identity.key, time_url)
     signed = io.BytesIO()
     try:
         with c2pa.Signer.from_info(info) as signer, c2pa.Builder(manifest, context=_context()) as builder:
@@ -171,6 +189,8 @@ def read_credential(data: bytes) -> Credential | None:
     ]
     kinds = [str(action["digitalSourceType"]) for action in actions if "digitalSourceType" in action]
     generators = manifest.get("claim_generator_info") or [{}]
+    passed = report.get("validation_results", {}).get("activeManifest", {})
+    codes = {status["code"] for kind in ("success", "informational") for status in passed.get(kind, [])}
     return Credential(
         intact=report.get("validation_state") in ("Valid", "Trusted"),
         trusted=report.get("validation_state") == "Trusted",
@@ -178,6 +198,8 @@ def read_credential(data: bytes) -> Credential | None:
         generator=generators[0].get("name"),
         signed_by=manifest.get("signature_info", {}).get("issuer"),
         faults=tuple(status["code"] for status in report.get("validation_status", [])),
+        time=manifest.get("signature_info", {}).get("time") if "timeStamp.validated" in codes else None,
+        time_trusted="timeStamp.trusted" in codes,
     )
 
 

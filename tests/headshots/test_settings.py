@@ -141,6 +141,15 @@ def test_files_are_signed_with_key_and_certificate_of_the_operator_or_with_neith
     settings.HEADSHOTS_C2PA_CERTIFICATE_FILE = Path(own["HEADSHOTS_C2PA_CERTIFICATE_FILE"])
     assert checks.check_signing(None) == []
 
+    settings.HEADSHOTS_C2PA_TIME_AUTHORITY = "ftp://time.example.org"
+    assert "must be an http" in checks.check_signing(None)[0].msg
+    settings.HEADSHOTS_C2PA_TIME_AUTHORITY = "http://time.example.org"
+    assert checks.check_signing(None) == []
+    settings.HEADSHOTS_C2PA_KEY_FILE = settings.HEADSHOTS_C2PA_CERTIFICATE_FILE = None
+    assert "of your own" in checks.check_signing(None)[0].msg
+    settings.HEADSHOTS_C2PA_KEY_FILE = key
+    settings.HEADSHOTS_C2PA_CERTIFICATE_FILE = Path(own["HEADSHOTS_C2PA_CERTIFICATE_FILE"])
+
     key.write_bytes(other.key)
     assert "belongs to another key" in checks.check_signing(None)[0].msg
     key.unlink()
