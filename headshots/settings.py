@@ -156,6 +156,7 @@ HEADSHOTS_SITE_URL = env.str("HEADSHOTS_SITE_URL", default=_guessed).rstrip("/")
 HEADSHOTS_OPERATOR = env.str("HEADSHOTS_OPERATOR", default="").strip()
 HEADSHOTS_OPERATOR_DETAILS = read_operator_details(lambda name: env.str(name, default=""))
 HEADSHOTS_ABUSE_EMAIL = env.str("HEADSHOTS_ABUSE_EMAIL", default="").strip()
+HEADSHOTS_ABUSE_REPORT_HOURS = _int("HEADSHOTS_ABUSE_REPORT_HOURS", 24)  # then a health check warns
 HEADSHOTS_SUPPORT_EMAIL = env.str("HEADSHOTS_SUPPORT_EMAIL", default="").strip()
 # The operator's data processors (hosting, email), separated by ";". The privacy page names them.
 _processors = env.str("HEADSHOTS_DATA_PROCESSORS", default="").split(";")
@@ -303,7 +304,7 @@ ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_RATE_LIMITS = {
     "login_failed": "10/m/ip,100/h/ip,5/300s/key,20/h/key,60/d/key", "reset_password": "20/m/ip,5/h/key",
     "login_failed_in_known_browser": "5/300s/key,20/h/key", "verify": "20/m/ip", "upload": "30/10m/user,90/10m/ip",
-    "withdraw": "10/h/ip",
+    "withdraw": "10/h/ip", "report": "5/h/ip",
 }  # fmt: skip
 MFA_ADAPTER = "headshots.accounts.adapters.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]

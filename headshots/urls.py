@@ -5,6 +5,7 @@ from django.urls import include, path, re_path
 from headshots import engine
 from headshots.accounts import views as accounts
 from headshots.dashboard.monitoring.views import healthz, metrics
+from headshots.dashboard.reports.cases import receive_report
 from headshots.pages.sitemap import PublicPages
 from headshots.pages.urls import public_pages
 from headshots.pages.views import terms
@@ -15,7 +16,7 @@ handler403 = "headshots.web.error_pages.forbidden"
 handler500 = "headshots.web.error_pages.server_error"
 
 urlpatterns = [
-    path("", include(public_pages(engine.uses_generative_engine))),
+    path("", include(public_pages(engine.uses_generative_engine, receive_report))),
     # Passed as an argument, because headshots.pages must not import the engine.
     path("terms/", terms, {"is_generative": engine.uses_generative_engine}, name="terms"),
     path("", include("headshots.payments.urls")),

@@ -1,4 +1,4 @@
-"""Admin page of the audit log: read it, export it."""
+"""Admin pages of the audit log (read it, export it) and of abuse reports."""
 
 import csv
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import CharField, OuterRef, Q, QuerySet, Subquery, Value
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
@@ -21,7 +22,7 @@ from headshots.accounts.admin_mixins import ReadOnlyAdmin, parse_account_number
 from headshots.accounts.models import User
 from headshots.dashboard.actions import edits as edits
 from headshots.dashboard.actions.registry import action_title
-from headshots.dashboard.models import AuditLogEntry
+from headshots.dashboard.models import AbuseReport, AuditLogEntry
 
 if TYPE_CHECKING:
     from django.contrib.admin.filters import _ListFilterChoices
@@ -32,6 +33,22 @@ _COLUMNS = (
 
 # Rows of this model contain the secrets of second factors, so the admin does not show them.
 admin.site.unregister(Authenticator)
+
+
+@admin.register(AbuseReport)
+class AbuseReportAdmin(ReadOnlyAdmin):
+    """The list of abuse reports. What people wrote is in the operator's mailbox."""
+
+    list_display = ["number", "about", "received_at", "hours", "outcome"]
+    list_filter = ["outcome", "about", "received_at"]
+    search_fields = ["number"]
+    search_help_text = "Number of the report."
+    fields = ["number", "about", "received_at", "closed_at", "hours", "outcome"]
+
+    @admin.display(description="hours open")
+    def hours(self, report: AbuseReport) -> str:
+        end = report.closed_at or timezone.now()
+        return f"{(end - report.received_at).total_seconds() / 3600:.1f}"
 
 
 class _ActionFilter(admin.AllValuesFieldListFilter):

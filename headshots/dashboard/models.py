@@ -1,5 +1,6 @@
-"""Models of the dashboard: audit log, figures of past days, visits, workers."""
+"""Models of the dashboard: audit log, abuse reports, figures of past days, visits, workers."""
 
+import secrets
 from uuid import uuid4
 
 from django.db import models
@@ -65,6 +66,43 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+def new_report_number() -> str:
+    """Return a number for an abuse report that can be read out on the phone."""
+    return f"R-{secrets.randbelow(10**8):08}"
+
+
+class AbuseReport(models.Model):
+    """A report about a picture, from a person who may have no account. Contains nothing that they wrote."""
+
+    class About(models.TextChoices):
+        ME = "me", "Someone used a photo of me"
+        CHILD = "child", "A picture shows a child"
+        OTHER_PERSON = "other_person", "A picture shows someone I represent"
+        OTHER = "other", "Something else"
+
+    class Outcome(models.TextChoices):
+        REMOVED = "removed", "Pictures or account removed"
+        NOT_FOUND = "not_found", "No account found"
+        NOT_OURS = "not_ours", "Not made here"
+        UNFOUNDED = "unfounded", "No reason to act"
+        SPAM = "spam", "Spam"
+
+    number = models.CharField(max_length=12, unique=True, default=new_report_number, editable=False)
+    about = models.CharField(max_length=12, choices=About.choices)
+    received_at = models.DateTimeField("received", default=timezone.now, editable=False)
+    closed_at = models.DateTimeField("closed", null=True, blank=True)
+    outcome = models.CharField(max_length=9, choices=Outcome.choices, blank=True)
+
+    class Meta:
+        ordering = ["-received_at"]
+        default_permissions = ("view",)
+        permissions = [("close_report", "Can close abuse reports")]
+        indexes = [models.Index(fields=["closed_at", "received_at"])]
+
+    def __str__(self) -> str:
+        return self.number
 
 
 class AuditLogEntry(models.Model):

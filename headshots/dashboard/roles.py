@@ -21,6 +21,7 @@ _DASHBOARD_PERMISSIONS = {
         "view_gallery",
         "manage_packs",
         "block_account",
+        "close_report",
         "purge_now",
         "resend_mail",
     ),
@@ -29,6 +30,7 @@ _DASHBOARD_PERMISSIONS = {
 # Models whose rows each role may view.
 _VIEWABLE_MODELS = {
     SUPPORT: (
+        "dashboard.abusereport",
         "shoots.shoot",
         "shoots.pack",
         "shoots.headshot",

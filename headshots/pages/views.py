@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 
+from allauth.core import ratelimit
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.templatetags.static import static
 from django.urls import reverse
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
+from headshots.pages.forms import ReportForm
 from headshots.web.humanize import humanize_bytes, humanize_days, humanize_duration
 
 # The built-in limit for the distance of a headshot to the photos, as the guide to likeness states it.
@@ -50,10 +52,24 @@ def privacy(request: HttpRequest) -> HttpResponse:
     return render(request, "pages/privacy.html", {**_figures(), **_operator()})
 
 
-@require_safe
-def abuse(request: HttpRequest) -> HttpResponse:
-    """Show how to report misuse, and what happens then."""
-    return render(request, "pages/abuse.html", _operator())
+@require_http_methods(["GET", "HEAD", "POST"])
+def abuse(request: HttpRequest, receive_report: Callable[..., str]) -> HttpResponse:
+    """Show how to report misuse and what happens then, and take a report.
+
+    receive_report: passes a report on and returns its number. Raises OSError."""
+    form, status, context = ReportForm(request.POST or None), 200, _operator()
+    if request.method == "POST" and settings.HEADSHOTS_ABUSE_EMAIL:
+        if not ratelimit.consume(request, action="report"):
+            return render(request, "429.html", status=429)
+        status = 422
+        if form.is_valid():
+            try:
+                number = receive_report(**form.cleaned_data)
+                return render(request, "pages/abuse_received.html", {**context, "number": number})
+            except OSError:
+                form.add_error(None, "We couldn’t send your report. Please try again later, or send us an email.")
+                status = 503
+    return render(request, "pages/abuse.html", {**context, "form": form}, status=status)
 
 
 @require_safe

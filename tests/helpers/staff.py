@@ -13,6 +13,7 @@ ROLES = ("owner", "support", "finance")
 EVERYBODY = (*ROLES, "staff", "person", "nobody")
 # What has to be answered besides the reason.
 MORE = {
+    "close-report": {"outcome": "removed"},
     "refund": {"amount": "19.00", "code": "goodwill"},
     "grant-credits": {"count": "2", "code": "support"},
     "grant-pack": {"code": "support"},

@@ -1,6 +1,6 @@
 """The registry of all staff actions, by code."""
 
-from headshots.dashboard.actions import accounts, looks, mails, money, packs, product, shoots
+from headshots.dashboard.actions import accounts, looks, mails, money, packs, product, reports, shoots
 
 ACTIONS = {
     action.code: action
@@ -12,6 +12,7 @@ ACTIONS = {
         *mails.ACTIONS,
         *looks.ACTIONS,
         *product.ACTIONS,
+        *reports.ACTIONS,
     )
 }
 

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 
 from headshots.accounts.models import User
+from headshots.dashboard.models import AbuseReport
 from headshots.payments.accounting.credits import count_open_credits
 from headshots.payments.accounting.refunds import refundable_amount
 from headshots.payments.models import Credit, Payment
@@ -32,6 +33,7 @@ TARGET_TYPES: dict[type, str] = {
     DeletionCertificate: "certificate",
     StyleVersion: "look",
     Pause.Part: "part",
+    AbuseReport: "report",
 }
 # The admin page of each kind of target, by its name in the audit log.
 TARGET_URL_NAMES = {
@@ -42,6 +44,7 @@ TARGET_URL_NAMES = {
     "credit": "admin:payments_credit_change",
     "certificate": "admin:retention_deletioncertificate_change",
     "style": "admin:shoots_style_change",
+    "report": "admin:dashboard_abusereport_change",
 }
 
 
@@ -202,6 +205,21 @@ def _(target: DeletionCertificate, viewer: Viewer) -> list[Fact]:
 
 
 @target_label.register
+def _(target: AbuseReport) -> str:
+    return f"report {target.number}"
+
+
+@target_facts.register
+def _(target: AbuseReport, viewer: Viewer) -> list[Fact]:
+    return [
+        Fact("Report", target.number, _url("dashboard.view_abusereport", "report", target.pk, viewer)),
+        Fact("About", target.get_about_display()),
+        Fact("Received", _format_time(target.received_at)),
+        Fact("Closed", _format_time(target.closed_at)),
+    ]
+
+
+@target_label.register
 def _(target: StyleVersion) -> str:
     return f"look {target.style.name}, version {target.number}"
 
@@ -308,6 +326,12 @@ def load_version(version_id: str) -> StyleVersion:
     if not version_id.isdecimal():
         raise Http404
     return get_object_or_404(StyleVersion.objects.select_related("style"), pk=int(version_id))
+
+
+def load_report(report_id: str) -> AbuseReport:
+    if not report_id.isdecimal():
+        raise Http404
+    return get_object_or_404(AbuseReport, pk=int(report_id))
 
 
 def load_part(what: str) -> Pause.Part:

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from headshots.dashboard.models import Worker
 from headshots.dashboard.monitoring import workers
+from headshots.dashboard.reports.cases import measure_reports
 from headshots.dashboard.stats import live_stats
 from headshots.retention.audit import Finding, audit
 from headshots.shoots.lifecycle import MAX_CONSECUTIVE_FAILURES
@@ -36,7 +37,8 @@ class Health(StrEnum):
 class HealthCheck:
     """The result of one health check.
 
-    code: beat, broker, worker, oldest_photo, retention, queue, retrying, failed_by_fault, disk or paused.
+    code: beat, broker, worker, oldest_photo, retention, queue, retrying, failed_by_fault, disk, paused or
+        abuse_reports.
     instance: the worker, queue or paused part, for checks that exist several times.
     shoot_id: the affected shoot, linked for staff who may see its timeline."""
 
@@ -53,6 +55,7 @@ def run_health_checks() -> list[HealthCheck]:
     known = workers.recent_workers()
     found = [check_beat(known), check_broker(), *check_workers(known), *check_retention(), check_queue()]
     found += [check_retrying_packs(), check_failed_packs(), check_disk(), *check_pauses()]
+    found.append(check_reports())
     return sorted(found, key=lambda check: (Health.CRITICAL, Health.WARNING, Health.OK).index(check.status))
 
 
@@ -171,6 +174,22 @@ def check_disk() -> HealthCheck:
     left = disk.free / disk.total
     status = Health.CRITICAL if left < DISK_CRITICAL else Health.WARNING if left < DISK_WARNING else Health.OK
     return HealthCheck("disk", "Disk space", status, f"{disk.free / 1e9:.1f} GB free ({left:.0%})")
+
+
+def check_reports() -> HealthCheck:
+    """Check how long abuse reports wait for an answer, and name the times of the last 30 days."""
+    times = measure_reports()
+    limit = timedelta(hours=settings.HEADSHOTS_ABUSE_REPORT_HOURS)
+    message = f"{times.open} open, the oldest for {humanize_timedelta(times.oldest)}" if times.open else "none open"
+    if times.closed:
+        closed = f"{times.closed} closed in 30 days, median {_hours(times.median)}, longest {_hours(times.longest)}"
+        message = f"{message}; {closed}"
+    status = Health.WARNING if times.oldest > limit else Health.OK
+    return HealthCheck("abuse_reports", "Abuse reports", status, message)
+
+
+def _hours(duration: timedelta) -> str:
+    return f"{duration.total_seconds() / 3600:.1f} hours"
 
 
 def check_pauses() -> list[HealthCheck]:

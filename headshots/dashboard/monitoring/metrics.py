@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 from headshots.dashboard.models import Worker
 from headshots.dashboard.monitoring import workers
 from headshots.dashboard.monitoring.health import QUEUES
+from headshots.dashboard.reports.cases import measure_reports
 from headshots.dashboard.stats import live_stats
 from headshots.dashboard.stats.aggregation import split
 from headshots.dashboard.stats.daily_stats import DailyStats, Range
@@ -57,6 +58,7 @@ class _HeadshotsCollector(Collector):
         yield from _pictures(stats.daily_stats, known)
         yield from _usage(stats)
         yield from _payments(stats.money)
+        yield from _reports()
 
 
 def _data_ages(found: Audit) -> Iterator[Metric]:
@@ -75,6 +77,13 @@ def _data_ages(found: Audit) -> Iterator[Metric]:
     yield _gauge(
         "purge_overdue", "1 if no purge has completed recently, otherwise 0.", [((), float(found.purge_is_overdue))]
     )
+
+
+def _reports() -> Iterator[Metric]:
+    times = measure_reports()
+    yield _gauge("abuse_reports_open", "Abuse reports that are not closed.", [((), float(times.open))])
+    oldest = times.oldest.total_seconds()
+    yield _gauge("abuse_report_age_seconds", "Age of the oldest open abuse report, 0 without one.", [((), oldest)])
 
 
 def _workers(known: Sequence[Worker]) -> Iterator[Metric]:

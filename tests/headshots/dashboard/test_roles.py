@@ -20,6 +20,7 @@ STATS = {"owner", "support", "finance"}
 LISTS = {
     "account/emailaddress": OWNER,
     "accounts/user": SUPPORT,
+    "dashboard/abusereport": SUPPORT,
     "dashboard/auditlogentry": OWNER,
     "payments/credit": STATS,
     "payments/ledgerentry": FINANCE,

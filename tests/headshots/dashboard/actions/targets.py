@@ -7,6 +7,7 @@ from allauth.mfa.models import Authenticator
 from django.utils import timezone
 
 from headshots.accounts.models import User
+from headshots.dashboard.models import AbuseReport
 from headshots.payments.accounting.payment_state import confirm_payment
 from headshots.payments.models import Credit, Payment
 from headshots.retention.models import DeletionCertificate
@@ -111,6 +112,7 @@ TARGETS: dict[str, Callable[[], object]] = {
     "view-headshots": shoot_with_support_access,
     "publish-look": draft_of_a_look,
     "restore-look": older_version,
+    "close-report": lambda: AbuseReport.objects.create(about="me"),
     "pause": lambda: Pause.Part.UPLOADS,
     "resume": paused_rendering,
 }

@@ -48,6 +48,7 @@ ALLOWED = {
     "view-headshots": {"owner", "support"},
     "publish-look": {"owner"},
     "restore-look": {"owner"},
+    "close-report": {"owner", "support"},
     "pause": {"owner"},
     "resume": {"owner"},
 }

@@ -14,6 +14,7 @@ from django.utils import timezone
 from headshots.accounts.models import User
 from headshots.dashboard.actions.registry import ACTIONS
 from headshots.dashboard.models import AuditLogEntry
+from headshots.dashboard.reports.cases import close_report
 from headshots.payments.accounting.credits import grant_credit
 from headshots.payments.accounting.refunds import request_refund
 from headshots.payments.models import Credit, Payment, Refund
@@ -66,6 +67,7 @@ MEANWHILE: dict[str, Callable[..., object]] = {
     "view-headshots": lambda shoot: support_access.end(shoot=shoot),
     "publish-look": lambda version: versions.publish(version=version),
     "restore-look": published_elsewhere,
+    "close-report": lambda report: close_report(report=report, outcome="spam"),
     "pause": pauses.pause,
     "resume": pauses.resume,
 }

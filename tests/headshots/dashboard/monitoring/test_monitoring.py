@@ -71,6 +71,7 @@ def test_the_dashboard_asks_for_what_there_is_and_leaves_little_out(told: str) -
     assert wanted - there == set()
     # The limit of what is old is drawn as a share; the other two are for alerts.
     left_out = {"data_age_limit_seconds", "store_up", "corrupt_files_total"}
+    left_out |= {"abuse_reports_open", "abuse_report_age_seconds"}
     assert there - wanted <= {f"headshots_{name}" for name in left_out}
 
 
