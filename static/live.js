@@ -25,6 +25,9 @@
   let asking = false;
   let askAgain = false;
 
+  // A part that another script has added.
+  const isOwn = (part) => part.hasAttribute("data-own");
+
   const words = (part) => part.outerHTML.replace(FORM_TOKEN, "");
 
   function remember(root) {
@@ -41,10 +44,11 @@
       if (old.getAttribute(name) !== value) old.setAttribute(name, value);
     }
     const wanted = new Set([...fresh.children].map((child) => child.id));
-    for (const child of [...old.children]) if (!wanted.has(child.id)) child.remove();
+    for (const child of [...old.children]) if (!wanted.has(child.id) && !isOwn(child)) child.remove();
     const here = new Map([...old.children].map((child) => [child.id, child]));
     let place = old.firstElementChild;
     for (const child of fresh.children) {
+      while (place && isOwn(place)) place = place.nextElementSibling;
       const known = here.get(child.id);
       if (!known) {
         old.insertBefore(child.cloneNode(true), place);
@@ -140,6 +144,7 @@
       if (picture.complete && !picture.naturalWidth) markBroken(picture);
     }
     document.addEventListener("visibilitychange", () => (document.hidden ? wait() : ask()));
+    document.addEventListener("headshots:ask", ask);
     addEventListener("pagehide", () => stopListening?.());
     addEventListener("pageshow", (event) => event.persisted && ask());
     wait();

@@ -259,6 +259,7 @@ def _headshot(row: Headshot, folder: str, contents: ExportContents) -> dict[str,
         "look": row.look.title,
         "state": row.state,
         "likeness": row.likeness,
+        "is_favorite": row.is_favorite,
         "reasons": row.reasons,
         "done_at": row.done_at,
     }

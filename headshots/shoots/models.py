@@ -350,9 +350,11 @@ class Headshot(models.Model):
     replaced = models.BooleanField(default=False)
     reasons = models.JSONField(default=list, blank=True)
     blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
-    # Premium headshots only: a copy of 1,200 px for pages, and a square around the face.
+    # Premium headshots only: a copy of 1,200 px, a square around the face, and a thumbnail for the page of the pack.
     web_blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     profile_blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    thumbnail_blob = models.OneToOneField(Blob, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    is_favorite = models.BooleanField(default=False)
     done_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

@@ -19,6 +19,8 @@ QUALITY = 95
 DPI = 300
 PROFILE_PX = 600
 WEB_LONG_EDGE_PX = 1200
+# Pages show thumbnails at up to 215 CSS pixels, so this is sharp on screens with two pixels per CSS pixel.
+THUMBNAIL_WIDTH_PX, THUMBNAIL_QUALITY = 400, 76
 # A profile picture is usually shown small, and often in a circle. The face has PROFILE_FACE_SHARE of the picture's
 # height, and its center is at PROFILE_FACE_MIDDLE of the height.
 PROFILE_FACE_SHARE = 0.52
@@ -40,17 +42,19 @@ class HeadshotFiles:
         full: signed picture at full size.
         profile: signed square crop around the face. None if the picture shows no face.
         web: signed small copy of the picture.
+        thumbnail: WebP for pages that show many pictures. It is not signed, and names its digital source type.
     """
 
     full: bytes = field(repr=False)
     profile: bytes | None = field(repr=False, default=None)
     web: bytes | None = field(repr=False, default=None)
+    thumbnail: bytes | None = field(repr=False, default=None)
 
 
 def finish(
     pixels: Pixels, face: Box | None, source: DigitalSource, identity: Identity, file_format: FileFormat = "jpeg"
 ) -> HeadshotFiles:
-    """Encode and sign the three files of a headshot.
+    """Encode and sign the three files of a headshot, and encode its thumbnail.
 
     All files contain the digital source type. Only the full file gets a trusted time. There is no profile file if
     `face` is None. face: in pixels of the picture.
@@ -59,7 +63,7 @@ def finish(
     timeless = replace(identity, time_authority=None)
     web = finish_small(shrink_for_web(pixels), source, timeless, file_format).full
     profile = None if face is None else finish_small(crop_profile(pixels, face), source, timeless, file_format).full
-    return HeadshotFiles(full, profile, web)
+    return HeadshotFiles(full, profile, web, encode_thumbnail(pixels, source))
 
 
 def finish_small(
@@ -84,6 +88,19 @@ def encode(pixels: Pixels, source: DigitalSource, file_format: FileFormat = "jpe
     else:
         # Keep color at full resolution. Chroma subsampling would first become visible on red lips and thin hair.
         image.save(buffer, "JPEG", quality=quality, subsampling=0, dpi=(DPI, DPI), icc_profile=srgb_profile(), xmp=xmp)
+    return buffer.getvalue()
+
+
+def encode_thumbnail(pixels: Pixels, source: DigitalSource) -> bytes:
+    """Encode a small WebP of the picture, THUMBNAIL_WIDTH_PX wide or narrower."""
+    import cv2
+
+    height, width = pixels.shape[:2]
+    shown = min(width, THUMBNAIL_WIDTH_PX)
+    small = cv2.resize(pixels, (shown, round(height * shown / width)), interpolation=cv2.INTER_AREA)
+    buffer = io.BytesIO()
+    xmp = XMP.format(address=SOURCE_TYPES + source).encode()
+    Image.fromarray(small).save(buffer, "WEBP", quality=THUMBNAIL_QUALITY, method=4, xmp=xmp)
     return buffer.getvalue()
 
 

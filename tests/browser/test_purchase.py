@@ -9,7 +9,7 @@ from uuid import UUID
 
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.test_main_job import DiskWatch, shoot_id, shown_headshots, sign_up, upload, wait_for
 from tests.helpers import photos
@@ -75,7 +75,7 @@ def buy_a_pack(page: Page, product: Product, count: int, long_edge: int) -> None
         page.wait_for_url(address)
         expect(page.get_by_text("Thank you. You paid $19")).to_be_visible()
 
-        pack = _arrives_picture_by_picture(page, product, shoot_id(address), count, min(500, long_edge * 4 // 5))
+        pack = _arrives_picture_by_picture(page, product, shoot_id(address), count, min(400, long_edge * 4 // 5))
         wait_for(page, lambda: _delivered(page, address), 300, "the pack")
         wait_for(page, lambda: status(page, address)["status"] == "purged", 60, "the photos' end")
 
@@ -87,6 +87,7 @@ def buy_a_pack(page: Page, product: Product, count: int, long_edge: int) -> None
     page.goto(address)
     expect(page.get_by_text("Your photos have been deleted")).to_be_visible()
     section = page.locator(f"#pack-{pack}")
+    _look_through(page, section, count)
     with page.expect_download() as download:
         section.get_by_role("link", name="Download all (ZIP)").click()
     with zipfile.ZipFile(download.value.path()) as archive:
@@ -114,6 +115,39 @@ def buy_a_pack(page: Page, product: Product, count: int, long_edge: int) -> None
     expect(page.get_by_role("heading", name="Your free redo")).to_be_visible()
     assert _is_for_everybody(page)
     assert "Traceback" not in "".join(product.output[lines_before:])
+
+
+def _look_through(page: Page, section: Locator, count: int) -> None:
+    """By keyboard: one stop for all pictures, the lightbox, the next picture, full size, one look only."""
+    box, frames = page.locator("#lightbox"), section.locator("a.frame")
+    assert frames.evaluate_all("all => all.filter(frame => frame.tabIndex === 0).length") == 1
+    frames.first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(box.locator(".lightbox-name")).to_contain_text(f"2 of {count}")
+    # Past the first picture and back: the focus stays where the arrow keys work.
+    for key in ("ArrowLeft", "ArrowLeft", "ArrowRight", "ArrowRight"):
+        page.keyboard.press(key)
+    expect(box.locator(".lightbox-name")).to_contain_text(f"3 of {count}")
+    expect(box.locator("img")).to_have_attribute("src", re.compile("/web.jpg$"))
+    assert_accessible(page)
+    box.get_by_role("button", name="Favorite").click()
+    expect(section.get_by_role("link", name="Download 1 favorite (ZIP)", include_hidden=True)).to_be_attached()
+    box.get_by_role("button", name="100%").click()
+    expect(box.locator("img")).to_have_attribute("src", re.compile(r"/[0-9a-f-]{36}\.jpg$"))
+    assert box.locator("a[download]").count() == 3
+    assert_accessible(page)
+    page.keyboard.press("Escape")
+    expect(box).to_be_hidden()
+    page.keyboard.press("ArrowRight")
+    assert frames.evaluate_all("all => all.filter(frame => frame.tabIndex === 0).length") == 1
+    filters = section.locator(".looks-filter button")
+    filters.nth(1).click()
+    shown = section.locator("a.frame:visible").count()
+    assert filters.nth(1).inner_text().endswith(f"({shown})")
+    assert 0 < shown < count
+    filters.first.click()
+    assert section.locator("a.frame:visible").count() == count
 
 
 def _arrives_picture_by_picture(page: Page, product: Product, shoot: str, count: int, width: int) -> UUID:

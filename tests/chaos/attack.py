@@ -22,7 +22,7 @@ from tests.chaos.loot import Piece
 from tests.chaos.needles import Secrets, shows_the_person, thumb
 
 # Every kind of blob that the product writes: part of what a blob is sealed with.
-KINDS = ("photo", "faces", "face_crop", "self_description", "subject", "headshot", "web", "profile")
+KINDS = ("photo", "faces", "face_crop", "self_description", "subject", "headshot", "web", "profile", "thumbnail")
 BLOCK, OVERLAP = 4096, 512
 ALIKE = 12.0  # mean difference of thumbnails, of 255: the same picture in another format has 2, another 40
 

@@ -15,22 +15,23 @@ from headshots.vault.models import Blob
 
 log = logging.getLogger(__name__)
 
-# Versions of a headshot: the name in URLs, and the field of the row that holds the file.
+# Versions of a headshot to download: the name in URLs, and the field of the row that holds the file.
 VERSIONS = {"full": "blob", "web": "web_blob", "profile": "profile_blob"}
+_SHOWN = VERSIONS | {"thumbnail": "thumbnail_blob"}
 
 
 @require_safe
 def headshot(request: HttpRequest, shoot_id: UUID, headshot_id: UUID, version: str = "full") -> HttpResponse:
-    """Serve one finished headshot as `full`, `web` or `profile`. With `?download`, the browser saves the file."""
+    """Serve one finished headshot: `full`, `web`, `profile` or `thumbnail`. With `?download`, the browser saves it."""
     shoot = shoot_or_404(request, shoot_id)
     row = get_object_or_404(
-        Headshot.objects.select_related("style", *VERSIONS.values()), pk=headshot_id, pack__shoot=shoot
+        Headshot.objects.select_related("style", *_SHOWN.values()), pk=headshot_id, pack__shoot=shoot
     )
-    blob = getattr(row, VERSIONS.get(version, ""), None)
+    blob = getattr(row, _SHOWN.get(version, ""), None)
     if blob is None:
         raise Http404
-    response = _picture(blob)
-    if "download" in request.GET:
+    response = _picture(blob, "image/webp" if version == "thumbnail" else "image/jpeg")
+    if "download" in request.GET and version in VERSIONS:
         response["Content-Disposition"] = f'attachment; filename="{file_name(row, version)}"'
     return response
 
@@ -51,9 +52,9 @@ def file_name(headshot: Headshot, version: str = "full") -> str:
     return f"{name}.jpg" if version == "full" else f"{name}-{version}.jpg"
 
 
-def _picture(blob: Blob) -> HttpResponse:
+def _picture(blob: Blob, content_type: str = "image/jpeg") -> HttpResponse:
     try:
-        return no_store(HttpResponse(vault.read_blob(blob), content_type="image/jpeg"))
+        return no_store(HttpResponse(vault.read_blob(blob), content_type=content_type))
     except VaultUnavailable:
         return no_store(HttpResponse("Please try again in a minute.", status=503, content_type="text/plain"))
     except (BlobCorrupt, BlobMissing) as error:

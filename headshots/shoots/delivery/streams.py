@@ -76,11 +76,13 @@ async def events(request: HttpRequest, shoot_id: UUID) -> HttpResponseBase:
 
 @require_safe
 async def download_zip(request: HttpRequest, shoot_id: UUID, pack_id: UUID) -> HttpResponseBase:
-    """Stream every finished headshot of the pack as one ZIP, decrypted on the way. HEAD returns the length only."""
+    """Stream every finished headshot of the pack as one ZIP, decrypted on the way. HEAD returns the length only.
+
+    With `?favorites`, the ZIP has only the headshots that the customer marked."""
     shoot = await sync_to_async(shoot_or_404)(request, shoot_id)
     pack = await sync_to_async(get_object_or_404)(Pack, pk=pack_id, shoot=shoot)
     try:
-        members, corrupt = await sync_to_async(_members)(pack)
+        members, corrupt = await sync_to_async(_members)(pack, only_favorites="favorites" in request.GET)
     except VaultUnavailable:
         return HttpResponse("Please try again in a minute.", status=503, content_type="text/plain")
     except KeyGone:
@@ -94,19 +96,21 @@ async def download_zip(request: HttpRequest, shoot_id: UUID, pack_id: UUID) -> H
     )
     size = pack.size.lower().replace(",", "").replace(" ", "-")
     name = f"headshots-{size}" if pack.kind == Pack.Kind.PREMIUM else "headshots"
+    name += "-favorites" if "favorites" in request.GET else ""
     response["Content-Disposition"] = f'attachment; filename="{name}{"-incomplete" if corrupt else ""}.zip"'
     response["Content-Length"] = zip_length(members)
     response["Cache-Control"] = "no-store, private"
     return response
 
 
-def _members(pack: Pack) -> tuple[list[Member], list[str]]:
+def _members(pack: Pack, *, only_favorites: bool = False) -> tuple[list[Member], list[str]]:
     """Return the files of the pack's ZIP, and the names of files that cannot be read.
 
     README.txt says how the pictures were made. If files are missing, MISSING.txt has their names. Packs with several
     versions per headshot have one folder per version. Raises KeyGone, VaultUnavailable."""
     members, corrupt = [], []
-    rows = list(pack.headshots.filter(blob__isnull=False).select_related("style", *VERSIONS.values()))
+    finished = pack.headshots.filter(blob__isnull=False, **({"is_favorite": True} if only_favorites else {}))
+    rows = list(finished.select_related("style", *VERSIONS.values()))
     several = any(row.web_blob_id for row in rows)
     for version, field in VERSIONS.items():
         for row in rows:

@@ -6,10 +6,10 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db.models import Prefetch
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from headshots import engine
 from headshots.accounts.current_user import current_user
@@ -70,6 +70,41 @@ def status(request: HttpRequest, shoot_id: UUID) -> HttpResponse:
         ],
     }
     return no_store(JsonResponse(body))
+
+
+@require_safe
+def headshot_page(request: HttpRequest, shoot_id: UUID, headshot_id: UUID) -> HttpResponse:
+    """Show one finished headshot with its downloads, between the one before and the next one of its pack."""
+    shoot = shoot_or_404(request, shoot_id)
+    found = get_object_or_404(Headshot.objects.select_related("pack"), pk=headshot_id, pack__shoot=shoot)
+    pack = next((pack for pack in _packs(shoot) if pack.pk == found.pack_id), None)
+    rows = [] if pack is None else sort_for_display(pack, list(pack.headshots.all()))
+    done = [row for row in rows if row.state == Headshot.State.DONE and row.blob_id]
+    place = next((place for place, row in enumerate(done) if row.pk == found.pk), None)
+    if pack is None or place is None or shoot.purge_everything or pack.ended_as in Pack.UNDONE:
+        raise Http404
+    context = {
+        "shoot": shoot,
+        "pack": _pack_context(pack),
+        "headshot": _headshot_context(pack, done[place]),
+        "place": place + 1,
+        "count": len(done),
+        "before": done[place - 1] if place else None,
+        "next": done[place + 1] if place + 1 < len(done) else None,
+    }
+    return no_store(render(request, "shoots/headshot.html", context))
+
+
+@require_POST
+def favorite(request: HttpRequest, shoot_id: UUID, headshot_id: UUID) -> HttpResponse:
+    """Mark a finished headshot as a favorite, or not. `favorite`: 1 or 0. Answers 204 to a script."""
+    shoot = shoot_or_404(request, shoot_id)
+    mine = Headshot.objects.filter(pk=headshot_id, pack__shoot=shoot, state=Headshot.State.DONE)
+    if not mine.update(is_favorite=request.POST.get("favorite") == "1"):
+        raise Http404
+    if "script" in request.POST:
+        return HttpResponse(status=204)
+    return redirect("shoots:headshot_page", shoot_id, headshot_id)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -171,6 +206,8 @@ def _pack_context(pack: Pack) -> dict[str, object]:
         "disclosure": disclosure_of(pack.engine),
         "estimate": _estimate_context(estimate(pack, rows)),
         "replaced": sum(row.replaced for row in rows),
+        "favorite_count": sum(row.is_favorite and row.blob_id is not None for row in rows),
+        "look_count": len({row.look.title for row in rows if row.state == Headshot.State.DONE}),
         "headshots": [_headshot_context(pack, row) for row in sort_for_display(pack, rows)],
     }
 
@@ -179,6 +216,7 @@ def _headshot_context(pack: Pack, row: Headshot) -> dict[str, object]:
     here = [pack.shoot_id, row.pk]
     full = reverse("shoots:headshot", args=here)
     web = reverse("shoots:headshot_version", args=[*here, "web"]) if row.web_blob_id else full
+    thumbnail = reverse("shoots:headshot_version", args=[*here, "thumbnail"]) if row.thumbnail_blob_id else web
     return {
         "id": row.pk,
         "number": row.index + 1,
@@ -187,8 +225,12 @@ def _headshot_context(pack: Pack, row: Headshot) -> dict[str, object]:
         # The likeness only matters where the engine draws new pictures of the face.
         "likeness_percent": round(100 * row.likeness) if row.likeness and engine.is_generative(pack.engine) else None,
         "url": full,
-        # Pages show the web version, because fifty full files at 4K are 200 MB.
+        "is_favorite": row.is_favorite,
+        "favorite_url": reverse("shoots:favorite", args=here),
+        "page_url": reverse("shoots:headshot_page", args=here),
+        # One picture is shown in the web version, because a full file at 4K has 4 MB. Many are shown as thumbnails.
         "shown_url": web,
+        "thumbnail_url": thumbnail,
         "web_url": web if row.web_blob_id else "",
         "profile_url": reverse("shoots:headshot_version", args=[*here, "profile"]) if row.profile_blob_id else "",
     }

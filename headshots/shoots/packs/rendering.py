@@ -285,8 +285,13 @@ def _leased(pack: Pack, row: Headshot) -> QuerySet[Headshot]:
 def _write_files(pack: Pack, finished: engine.RenderResult) -> dict[str, Blob]:
     """Write the files of a picture to the vault, all or none. Returns the blobs by field of the row."""
     assert finished.files is not None
-    files = {"blob": finished.files.full, "web_blob": finished.files.web, "profile_blob": finished.files.profile}
-    kinds = {"blob": "headshot", "web_blob": "web", "profile_blob": "profile"}
+    files = {
+        "blob": finished.files.full,
+        "web_blob": finished.files.web,
+        "profile_blob": finished.files.profile,
+        "thumbnail_blob": finished.files.thumbnail,
+    }
+    kinds = {"blob": "headshot", "web_blob": "web", "profile_blob": "profile", "thumbnail_blob": "thumbnail"}
     blobs: dict[str, Blob] = {}
     try:
         for name, data in files.items():

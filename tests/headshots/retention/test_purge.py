@@ -197,6 +197,7 @@ def test_on_rows_that_are_deleted_straight_away_hangs_nothing_that_a_purge_does_
     }
 
     named = {"Photo": ["blob", "faces_blob"], "Headshot": ["blob", "web_blob", "profile_blob"]}
+    named["Headshot"].append("thumbnail_blob")
     named |= {"FaceCrop": ["photo", "blob"], "Preparation": ["blob"], "Shoot": ["self_description_blob"]}
     assert hangs == {f"{model}.{field}" for model, fields in named.items() for field in fields}
 

@@ -20,7 +20,7 @@ from headshots.shoots.lifecycle import advance, record, record_failure
 from headshots.shoots.models import Headshot, Pack, Pause, Preparation
 from headshots.shoots.packs import rendering
 from headshots.shoots.packs.estimates import Facts, Pace, estimate, estimate_from, past_pace
-from tests.helpers.factories import make_premium
+from tests.helpers.factories import make_premium, make_user
 
 COUNT = 3
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -46,13 +46,14 @@ def browser(person: User, client: Client) -> Client:
 async def _download(browser: AsyncClient, person: User, url: str) -> bytes:
     await browser.aforce_login(person)
     response = await browser.get(url)
-    assert response["Content-Disposition"] == 'attachment; filename="headshots-1600-pixels.zip"'
+    name = "headshots-1600-pixels-favorites" if "favorites" in url else "headshots-1600-pixels"
+    assert response["Content-Disposition"] == f'attachment; filename="{name}.zip"'
     body = b"".join([chunk async for chunk in response.streaming_content])
     assert len(body) == int(response["Content-Length"])
     return body
 
 
-def test_the_page_shows_web_versions_and_never_loads_the_large_files(pack: Pack, browser: Client) -> None:
+def test_the_page_shows_thumbnails_and_never_loads_the_large_files(pack: Pack, browser: Client) -> None:
     rendering.render_pack(pack=pack)
 
     page = browser.get(f"/shoots/{pack.shoot_id}/").content.decode()
@@ -60,13 +61,64 @@ def test_the_page_shows_web_versions_and_never_loads_the_large_files(pack: Pack,
     section = page[page.index(f'id="pack-{pack.pk}"') :]
     sources = re.findall(r'<img src="([^"]+)"[^>]*loading="lazy"', section)
     assert len(sources) == COUNT
-    assert all(source.endswith("/web.jpg") for source in sources)
-    assert Image.open(io.BytesIO(browser.get(sources[0]).content)).size == (960, 1200)
+    assert all(source.endswith("/thumbnail.jpg") for source in sources)
+    thumbnails = [browser.get(source) for source in sources]
+    shown = Image.open(io.BytesIO(thumbnails[0].content))
+    assert (shown.format, shown.size, thumbnails[0]["Content-Type"]) == ("WEBP", (400, 500), "image/webp")
+    assert "digitalsourcetype/composite" in str(shown.info["xmp"])
+    # A page of fifty stays below 2 MB.
+    assert max(len(each.content) for each in thumbnails) < 35_000
     downloads = re.findall(r'<a href="([^"]+)\?download" download>(1,600 pixels|Web|Profile)</a>', section)
     assert len(downloads) == 3 * COUNT
     sizes = {words: Image.open(io.BytesIO(browser.get(url).content)).size for url, words in downloads}
     assert sizes == {"1,600 pixels": (1280, 1600), "Web": (960, 1200), "Profile": (600, 600)}
     assert f"Your {COUNT} headshots at 1,600 pixels" in section
+
+
+def test_each_headshot_has_a_page_of_its_own_between_its_neighbors(pack: Pack, browser: Client) -> None:
+    rendering.render_pack(pack=pack)
+    page = browser.get(f"/shoots/{pack.shoot_id}/").content.decode()
+    pages = re.findall(rf'href="(/shoots/{pack.shoot_id}/headshots/[0-9a-f-]+/)"', page)[:COUNT]
+
+    first, second, last = (browser.get(pages[place]).content.decode() for place in (0, 1, -1))
+
+    assert len(set(pages)) == COUNT
+    assert f"1 of {COUNT}" in first
+    assert 'rel="prev"' not in first
+    assert f'rel="next" href="{pages[1]}"' in first
+    assert f'rel="prev" href="{pages[0]}"' in second
+    assert 'rel="next"' not in last
+    assert "/web.jpg" in first
+    assert len(re.findall(r"\?download", first)) == 3
+    assert Client().get(pages[0]).status_code in {302, 404}
+    stranger = Client()
+    stranger.force_login(make_user())
+    assert stranger.get(pages[0]).status_code == 404
+    pack.headshots.filter(index=0).update(state="rejected")
+    assert sorted(browser.get(address).status_code for address in pages) == [200] * (COUNT - 1) + [404]
+
+
+def test_favorites_are_marked_and_have_a_zip_of_their_own(pack: Pack, browser: Client, person: User) -> None:
+    rendering.render_pack(pack=pack)
+    row = pack.headshots.get(index=1)
+    address = f"/shoots/{pack.shoot_id}/headshots/{row.pk}/favorite/"
+    stranger = Client()
+    stranger.force_login(make_user())
+
+    assert stranger.post(address, {"favorite": "1"}).status_code == 404
+    assert browser.get(address).status_code == 405
+    assert browser.post(address, {"favorite": "1", "script": "1"}).status_code == 204
+
+    page = browser.get(f"/shoots/{pack.shoot_id}/").content.decode()
+    assert "Download 1 favorite (ZIP)" in page
+    archive = async_to_sync(_download)(
+        AsyncClient(), person, f"/shoots/{pack.shoot_id}/packs/{pack.pk}/download.zip?favorites"
+    )
+    with zipfile.ZipFile(io.BytesIO(archive)) as files:
+        assert len(files.namelist()) == 3 + 1
+    browser.post(address, {"favorite": "0"})
+    row.refresh_from_db()
+    assert not row.is_favorite
 
 
 def test_each_version_is_saved_under_a_name_of_its_own(pack: Pack, browser: Client) -> None:
