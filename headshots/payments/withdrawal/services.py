@@ -13,6 +13,7 @@ from headshots.payments.accounting.payment_state import lock_payment
 from headshots.payments.accounting.refunds import refund_credit, refundable_amount, request_refund
 from headshots.payments.checkout.early_start import find_agreed_text
 from headshots.payments.models import Credit, Payment, Refund, Withdrawal
+from headshots.payments.prices import share_of_amount
 from headshots.shoots.lifecycle import record
 from headshots.shoots.models import Event, Pack
 from headshots.shoots.packs.orders import answer_incomplete, cancel_pack, stop_pack
@@ -69,20 +70,34 @@ def _carry_out(payment: Payment, at: datetime) -> Withdrawal.Outcome:
         return Withdrawal.Outcome.NOTHING_LEFT
     credit = Credit.objects.select_related("pack__shoot").filter(payment=payment).first()
     pack = credit.pack if credit and credit.state == Credit.State.USED else None
+    has_asked = pack is None or find_agreed_text(shoot_id=pack.shoot_id, pack_id=pack.pk) is not None
+    is_late = at >= withdrawal_deadline(payment)
     if pack is not None and _cancel(pack):
         return_credit(pack=pack)
-    elif pack is not None and stop_pack(pack=pack):
+    elif pack is not None and stop_pack(pack=pack) and (has_asked or is_late):
         refund_missing(pack=pack)
         return Withdrawal.Outcome.PART_REFUNDED
     credit = Credit.objects.select_related("payment").filter(payment=payment, state=Credit.State.OPEN).first()
     if credit is not None and refund_credit(credit=credit, reason=Refund.Reason.WITHDRAWAL, actor=Event.Actor.PERSON):
         return Withdrawal.Outcome.REFUNDED
-    if at >= withdrawal_deadline(payment):
+    if is_late:
         return Withdrawal.Outcome.LATE
-    if pack is None or find_agreed_text(shoot_id=pack.shoot_id, pack_id=pack.pk):
-        return Withdrawal.Outcome.DELIVERED
+    if has_asked and pack is not None:
+        return _refund_what_came_later(payment, pack, at)
     refund = request_refund(payment=payment, reason=Refund.Reason.WITHDRAWAL, actor=Event.Actor.PERSON)
     return Withdrawal.Outcome.REFUNDED if refund else Withdrawal.Outcome.NOTHING_LEFT
+
+
+def _refund_what_came_later(payment: Payment, pack: Pack, at: datetime) -> Withdrawal.Outcome:
+    """Refund the headshots that were finished after the statement: a guest confirms it later, by email."""
+    before = pack.headshots.filter(done_at__lte=at).count()
+    later = pack.headshots.filter(done_at__gt=at).count()
+    if not later:
+        return Withdrawal.Outcome.DELIVERED
+    amount = share_of_amount(payment.amount_paid, payment.currency, part=later, whole=before + later)
+    amount = min(amount, refundable_amount(payment))
+    request_refund(payment=payment, reason=Refund.Reason.WITHDRAWAL, amount=amount, actor=Event.Actor.PERSON)
+    return Withdrawal.Outcome.PART_REFUNDED if before else Withdrawal.Outcome.REFUNDED
 
 
 def _cancel(pack: Pack) -> bool:

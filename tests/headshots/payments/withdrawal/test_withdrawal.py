@@ -90,11 +90,20 @@ def test_an_unused_pack_and_one_without_a_finished_headshot_are_refunded_in_full
 def test_a_pack_in_progress_is_stopped_and_the_rest_is_refunded(stripe: FakeStripe, person: User) -> None:
     payment = paid(stripe, bare_shoot(person))
     pack = begun(payment, done=2)
+    record_request_to_begin(pack=pack, version="2026-12-01")
 
     assert withdrawn(payment) == (Outcome.PART_REFUNDED, [1140])
     pack.refresh_from_db()
     assert (pack.state, pack.missing) == ("delivered", 3)
     assert ledger_sum() == 760
+
+
+def test_a_pack_in_progress_that_nobody_asked_to_begin_is_refunded_in_full(stripe: FakeStripe, person: User) -> None:
+    payment = paid(stripe, bare_shoot(person))
+    begun(payment, done=2)
+
+    assert withdrawn(payment) == (Outcome.REFUNDED, [1900])
+    assert ledger_sum() == 0
 
 
 def test_a_pack_that_awaits_an_answer_is_canceled(stripe: FakeStripe, person: User) -> None:
@@ -112,6 +121,21 @@ def test_after_delivery_the_right_has_ended_if_the_customer_asked_to_begin(strip
 
     assert withdrawn(agreed) == (Outcome.DELIVERED, [])
     assert withdrawn(never_asked) == (Outcome.REFUNDED, [1900])
+
+
+def test_a_statement_counts_from_its_own_time_also_if_it_is_confirmed_after_the_delivery(
+    stripe: FakeStripe, person: User
+) -> None:
+    stated_at = timezone.now() - timedelta(hours=2)
+    amounts = []
+    for done_before in (0, 2):
+        payment = delivered(paid(stripe, bare_shoot(person)))
+        Headshot.objects.filter(pack=payment.pack, index__lt=done_before).update(done_at=stated_at)
+        withdrawal = withdraw(payment=payment, at=stated_at)
+        assert withdrawal is not None
+        amounts.append((withdrawal.outcome, payment.refunds.get().amount))
+
+    assert amounts == [(Outcome.REFUNDED, 1900), (Outcome.PART_REFUNDED, 1140)]
 
 
 def test_the_period_ends_fourteen_days_after_the_day_of_the_order(stripe: FakeStripe, person: User) -> None:
