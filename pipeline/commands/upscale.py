@@ -102,8 +102,8 @@ def open_network(file: Path | None, weights: Weights) -> UpscaleNetwork:
     Raises WeightsError."""
     if file is None:
         return load_network(weights)
-    from pipeline.upscaling.rrdb_onnx import OnnxNetwork
+    from pipeline.upscaling.rrdb_mnn import MnnNetwork
 
     if file.suffix == ".pth":
         verify_official(file)
-    return OnnxNetwork(read_rrdb(file))
+    return MnnNetwork(read_rrdb(file))

@@ -42,10 +42,10 @@ def load_network(weights: Weights, threads: int = 2) -> UpscaleNetwork:
     """Load x4plus for the CPU.
 
     Raises WeightsError."""
-    from pipeline.upscaling.rrdb_onnx import OnnxNetwork
+    from pipeline.upscaling.rrdb_mnn import MnnNetwork
     from pipeline.upscaling.rrdb_weights import read_rrdb
 
-    return OnnxNetwork(read_rrdb(weights.path(WEIGHT)), threads)
+    return MnnNetwork(read_rrdb(weights.path(WEIGHT)), threads)
 
 
 def upscale(

@@ -12,7 +12,7 @@ from PIL import Image
 
 from pipeline.__main__ import main
 from pipeline.errors import Canceled, WeightsError
-from pipeline.upscaling.rrdb_onnx import OnnxNetwork
+from pipeline.upscaling.rrdb_mnn import MnnNetwork
 from pipeline.upscaling.rrdb_weights import layer_shapes, read_rrdb, verify_official
 from pipeline.upscaling.tiles import EDGE_CONTEXT, OVERLAP, Tile, plan_tiles, visible_area
 from pipeline.upscaling.upscale import TorchUpscaler, enlarge_plainly, upscale
@@ -43,7 +43,7 @@ def noise(height: int, width: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def tiny():
-    return OnnxNetwork(read_rrdb(TINY))
+    return MnnNetwork(read_rrdb(TINY))
 
 
 @pytest.fixture(scope="module")
