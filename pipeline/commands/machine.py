@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PACKAGES = (
-    *("torch", "diffusers", "transformers", "accelerate", "safetensors", "insightface", "onnxruntime"),
+    *("torch", "diffusers", "transformers", "accelerate", "safetensors", "insightface", "onnxruntime", "mnn"),
     *("numpy", "opencv-python-headless", "dlib-bin", "pillow"),
 )
 GPU_COLUMNS = "name,driver_version,compute_cap,memory.total"

@@ -166,12 +166,16 @@ class MnnFile:
         return int(self._builder.EndVector())
 
 
-def run_file(path: Path, features: NDArray[np.float32], threads: int) -> NDArray[np.float32]:
-    """Load a network that MnnFile wrote, run it with (1, C, H, W), and free it.
+def run_network(data: bytes, features: NDArray[np.float32], threads: int) -> NDArray[np.float32]:
+    """Load the file of a network, run it with (1, C, H, W), and free it.
 
-    Other Python threads can run meanwhile. Raises WeightsError if MNN cannot load or run it."""
+    Other Python threads can run meanwhile. Raises WeightsError if MNN cannot run it."""
     mnn = import_mnn()
-    network = mnn.Interpreter(str(path))
+    # MNN loads networks only by path.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "network.mnn")
+        path.write_bytes(data)
+        network = mnn.Interpreter(str(path))
     # "normal" is single precision. "low" would be half precision on ARM.
     session = network.createSession({"backend": "CPU", "numThread": threads, "precision": "normal"})
     entry = network.getSessionInput(session, FEATURES)
@@ -179,7 +183,7 @@ def run_file(path: Path, features: NDArray[np.float32], threads: int) -> NDArray
     network.resizeSession(session)
     entry.copyFrom(_tensor(features))
     if network.runSession(session) != 0:
-        raise WeightsError(f"MNN cannot run {path.name}.")
+        raise WeightsError("MNN cannot run the network.")
     answer = network.getSessionOutput(session, RESULT)
     result = _tensor(np.empty(answer.getShape(), np.float32))
     answer.copyToHostTensor(result)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 SCALE = 4
 WEIGHT = "realesrgan_x4plus"
-# A tile with this side needs about 1 GB of CPU memory, including its context.
-DEFAULT_TILE_PX = 448
+# A tile with this side needs at most 1.2 GB of CPU memory, including its context.
+DEFAULT_TILE_PX = 640
 STRIP_ROWS = 256
 # Input pixels per strip on the GPU. Three half-precision tensors of 64 channels at four times the size need 6 kB per
 # pixel. That is 6 GB for a whole picture of a million pixels, and 0.8 GB for a strip.
@@ -31,7 +31,7 @@ MAX_INPUT_PIXELS = 4096 * 4096
 
 
 class UpscaleNetwork(Protocol):
-    """Real-ESRGAN on one device. Implementations: onnxruntime on the CPU, torch on the GPU."""
+    """Real-ESRGAN on one device. Implementations: MNN on the CPU, torch on the GPU."""
 
     def upscale(self, pixels: Pixels, on_progress: Progress = ignore_progress) -> Pixels:
         """Enlarge (H, W, 3) to (4H, 4W, 3) in one pass."""

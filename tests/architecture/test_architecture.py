@@ -13,7 +13,7 @@ from pipeline.engines import ENGINE_CHOICES, EngineName
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ["headshots", "pipeline"]
-HEAVY = ["torch", "cv2", "dlib", "ai_edge_litert", "diffusers", "insightface", "onnxruntime", "scipy"]
+HEAVY = ["torch", "cv2", "dlib", "ai_edge_litert", "diffusers", "insightface", "onnxruntime", "MNN", "scipy"]
 
 # Imports what uvicorn imports, asks for the pages so that everything lazy has happened, then tells what is loaded.
 LOAD_WEB = """
