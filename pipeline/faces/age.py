@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.errors import WeightsError
 from pipeline.faces.dlib_alignment import surroundings
+from pipeline.faces.onnx_network import open_network
 from pipeline.types import Face, Pixels
 
 CHIP_PX, YEARS = 64, 81
@@ -28,14 +29,7 @@ class AgeNetwork:
     Raises WeightsError if the file is not the expected network."""
 
     def __init__(self, path: Path) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        try:
-            self._network = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime has no public base class for its errors
-            raise WeightsError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from error
+        self._network = open_network(path)
         if self._network.get_outputs()[0].shape[-1] != YEARS:
             raise WeightsError(f"{path} does not produce {YEARS} probabilities.")
         self._input = self._network.get_inputs()[0].name

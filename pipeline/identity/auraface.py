@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import WeightsError
 from pipeline.faces import landmarks
+from pipeline.faces.onnx_network import open_network
 from pipeline.faces.sampling import Similarity, sample
 from pipeline.types import Embedding, Face, Mesh, Pixels
 
@@ -27,15 +28,7 @@ class AuraFaceEmbedder:
     Safe to share between threads. Raises WeightsError if the file is not the expected network."""
 
     def __init__(self, path: Path) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        # The engine and the other judging threads need the remaining cores.
-        options.intra_op_num_threads = 1
-        try:
-            self._network = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime has no public base class for its errors
-            raise WeightsError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from error
+        self._network = open_network(path)
         found = self._network.get_inputs()[0].shape[1:], self._network.get_outputs()[0].shape[-1]
         if found != ([3, CHIP_PX, CHIP_PX], EMBEDDING_LENGTH):
             raise WeightsError(f"{path} does not produce {EMBEDDING_LENGTH} numbers from {CHIP_PX} × {CHIP_PX} pixels.")
