@@ -304,7 +304,7 @@ ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_RATE_LIMITS = {
     "login_failed": "10/m/ip,100/h/ip,5/300s/key,20/h/key,60/d/key", "reset_password": "20/m/ip,5/h/key",
     "login_failed_in_known_browser": "5/300s/key,20/h/key", "verify": "20/m/ip", "upload": "30/10m/user,90/10m/ip",
-    "withdraw": "10/h/ip", "report": "5/h/ip",
+    "withdraw": "10/h/ip", "report": "5/h/ip", "report_to": "5/d/key",
 }  # fmt: skip
 MFA_ADAPTER = "headshots.accounts.adapters.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]

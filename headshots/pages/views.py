@@ -63,6 +63,9 @@ def abuse(request: HttpRequest, receive_report: Callable[..., str]) -> HttpRespo
             return render(request, "429.html", status=429)
         status = 422
         if form.is_valid():
+            # Otherwise, confirmations from many networks could flood the mailbox of someone else.
+            if not ratelimit.consume(request, action="report_to", key=form.cleaned_data["email"].lower()):
+                return render(request, "429.html", status=429)
             try:
                 number = receive_report(**form.cleaned_data)
                 return render(request, "pages/abuse_received.html", {**context, "number": number})

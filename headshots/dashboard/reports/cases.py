@@ -3,6 +3,7 @@
 The words and the address of the person who reports are only in the email to the operator. The database knows a number,
 what it is about, and the times."""
 
+import logging
 from dataclasses import dataclass
 from datetime import timedelta
 from statistics import median
@@ -14,6 +15,7 @@ from django.utils import timezone
 
 from headshots.dashboard.models import AbuseReport
 
+log = logging.getLogger(__name__)
 PERIOD = timedelta(days=30)
 
 
@@ -36,11 +38,12 @@ class ReportTimes:
 
 
 def receive_report(*, about: str, where: str, message: str, email: str) -> str:
-    """Pass a report on to the operator, confirm it to the person who reports, and open a case. Returns its number.
+    """Open a case, pass the report on to the operator, and confirm it to the person who reports. Returns its number.
 
-    Nothing that a person writes is sent to anyone but the operator. Raises OSError if the emails can't be sent. Then
-    there is no case."""
-    report = AbuseReport(about=about)
+    Nothing that a person writes is sent to anyone but the operator. Raises OSError if the operator can't be reached.
+    Then there is no case. A confirmation that can't be sent, for example to a mistyped address, only leaves a warning
+    in the log."""
+    report = AbuseReport.objects.create(about=about)
     context = {"report": report, "where": where, "message": message, "hours": settings.HEADSHOTS_ABUSE_REPORT_HOURS}
     to_operator = EmailMessage(
         f"Abuse report {report.number}: {report.get_about_display()}",
@@ -49,10 +52,16 @@ def receive_report(*, about: str, where: str, message: str, email: str) -> str:
         reply_to=[email],
     )
     # Outside of a transaction, because an email server can take seconds, and SQLite has one writer.
-    to_operator.send()
+    try:
+        to_operator.send()
+    except OSError:
+        report.delete()
+        raise
     text = render_to_string("dashboard/mail/abuse_received.txt", context)
-    send_mail(f"We’ve received your report {report.number}", text, None, [email])
-    report.save()
+    try:
+        send_mail(f"We’ve received your report {report.number}", text, None, [email])
+    except OSError as error:
+        log.warning("report %s: confirmation not sent: %s", report.number, type(error).__name__)
     return report.number
 
 

@@ -71,6 +71,25 @@ def test_without_an_email_server_there_is_no_case_and_what_was_written_stays(
     assert not AbuseReport.objects.exists()
 
 
+def test_a_confirmation_that_cannot_be_sent_keeps_the_case_and_the_operator_gets_one_email(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ConnectionResetError
+
+    monkeypatch.setattr("headshots.dashboard.reports.cases.send_mail", fail)
+
+    assert client.post("/abuse/", FILLED_IN).status_code == 200
+    assert AbuseReport.objects.count() == 1
+    assert [message.to for message in mail.outbox] == [["abuse@example.org"]]
+
+
+def test_one_mailbox_is_not_flooded_from_many_networks(client: Client) -> None:
+    answers = [client.post("/abuse/", FILLED_IN, REMOTE_ADDR=f"192.0.2.{number}").status_code for number in range(1, 7)]
+
+    assert answers == [200] * 5 + [429]
+
+
 def test_a_form_with_faults_is_explained_and_floods_are_refused(client: Client, settings: LazySettings) -> None:
     faulty = client.post("/abuse/", FILLED_IN | {"email": "nothing", "message": ""})
     assert faulty.status_code == 422
