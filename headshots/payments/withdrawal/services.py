@@ -72,11 +72,12 @@ def _carry_out(payment: Payment, at: datetime) -> Withdrawal.Outcome:
     pack = credit.pack if credit and credit.state == Credit.State.USED else None
     has_asked = pack is None or find_agreed_text(shoot_id=pack.shoot_id, pack_id=pack.pk) is not None
     is_late = at >= withdrawal_deadline(payment)
-    if pack is not None and _cancel(pack):
-        return_credit(pack=pack)
-    elif pack is not None and stop_pack(pack=pack) and (has_asked or is_late):
-        refund_missing(pack=pack)
-        return Withdrawal.Outcome.PART_REFUNDED
+    if pack is not None:
+        _cancel(pack)
+        # Also the credit of a pack that has just failed, whose return is still on its way.
+        if not return_credit(pack=pack) and stop_pack(pack=pack) and (has_asked or is_late):
+            refund_missing(pack=pack)
+            return Withdrawal.Outcome.PART_REFUNDED
     credit = Credit.objects.select_related("payment").filter(payment=payment, state=Credit.State.OPEN).first()
     if credit is not None and refund_credit(credit=credit, reason=Refund.Reason.WITHDRAWAL, actor=Event.Actor.PERSON):
         return Withdrawal.Outcome.REFUNDED
@@ -100,6 +101,7 @@ def _refund_what_came_later(payment: Payment, pack: Pack, at: datetime) -> Withd
     return Withdrawal.Outcome.PART_REFUNDED if before else Withdrawal.Outcome.REFUNDED
 
 
-def _cancel(pack: Pack) -> bool:
-    """Cancel a pack of which the customer has received nothing. Returns True if this call canceled the pack."""
-    return answer_incomplete(pack=pack, keep=False) or cancel_pack(pack=pack)
+def _cancel(pack: Pack) -> None:
+    """Cancel a pack that awaits an answer, or of which no headshot is finished."""
+    if not answer_incomplete(pack=pack, keep=False):
+        cancel_pack(pack=pack)

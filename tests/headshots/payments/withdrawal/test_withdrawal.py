@@ -115,6 +115,14 @@ def test_a_pack_that_awaits_an_answer_is_canceled(stripe: FakeStripe, person: Us
     assert withdrawn(payment) == (Outcome.REFUNDED, [1900])
 
 
+def test_a_pack_that_has_just_failed_is_refunded_in_full(stripe: FakeStripe, person: User) -> None:
+    payment = paid(stripe, bare_shoot(person))
+    advance(begun(payment, done=0), Pack.State.FAILED, reason=Pack.Reason.ENGINE_FAILED)
+    assert Credit.objects.get().state == "used"
+
+    assert withdrawn(payment) == (Outcome.REFUNDED, [1900])
+
+
 def test_after_delivery_the_right_has_ended_if_the_customer_asked_to_begin(stripe: FakeStripe, person: User) -> None:
     agreed = delivered(paid(stripe, bare_shoot(person)))
     never_asked = delivered(paid(stripe, bare_shoot(person)), asked_to_begin=False)
